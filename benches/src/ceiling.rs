@@ -1,0 +1,224 @@
+//! Bare servers: what the machine allows when a server does nothing but move bytes.
+//!
+//! One epoll, one read and one write per wake-up, no protocol. A server under test is measured beside
+//! one of them, and its share of that ceiling is the figure that repeats. They trust their peers and hold
+//! no limits: they are rulers, not servers.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use crate::Result;
+use crate::client::MAX_EVENTS;
+
+/// What comes back for what was read.
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+pub enum Kind {
+    /// The same bytes.
+    Raw,
+    /// One fixed response for each empty line, that is for each request without a body.
+    Http,
+}
+
+/// What the servers under test answer to `GET /hello`, in its shortest form.
+const RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
+/// Responses that leave in one write.
+const RESPONSES_MAX: usize = 64;
+/// As much as the measured peers read at once. Larger reads leave the second-level cache.
+const READ_BYTES: usize = 256 * 1024;
+const LISTENER: u64 = u64::MAX;
+
+/// Serves `kind` on 127.0.0.1 until the process is ended.
+///
+/// # Errors
+/// When the port is taken or the kernel refuses an epoll.
+pub fn run(kind: Kind, port: u16) -> Result<()> {
+    let mut server = Ceiling::bind(kind, port)?;
+    let mut events = Vec::with_capacity(MAX_EVENTS);
+    loop {
+        events.clear();
+        match epoll::wait(&server.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for event in &events {
+            match event.data.u64() {
+                LISTENER => server.accept()?,
+                slot => server.serve(slot as usize),
+            }
+        }
+    }
+}
+
+struct Ceiling {
+    kind: Kind,
+    epoll: OwnedFd,
+    listener: TcpListener,
+    /// By descriptor number.
+    connections: Vec<Option<Connection>>,
+    buffer: Box<[u8]>,
+    /// [`RESPONSES_MAX`] responses in a row.
+    responses: Vec<u8>,
+}
+
+struct Connection {
+    socket: TcpStream,
+    /// What the socket did not take. Nothing more is read until it has.
+    unsent: Vec<u8>,
+    empty_line: EmptyLine,
+}
+
+impl Ceiling {
+    fn bind(kind: Kind, port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        Ok(Self {
+            kind,
+            epoll,
+            listener,
+            connections: Vec::new(),
+            buffer: vec![0; READ_BYTES].into(),
+            responses: RESPONSE.repeat(RESPONSES_MAX),
+        })
+    }
+
+    fn accept(&mut self) -> Result<()> {
+        loop {
+            let socket = match self.listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            socket.set_nonblocking(true)?;
+            socket.set_nodelay(true)?;
+            let slot = socket.as_raw_fd() as usize;
+            epoll::add(&self.epoll, &socket, EventData::new_u64(slot as u64), EventFlags::IN)?;
+            if self.connections.len() <= slot {
+                self.connections.resize_with(slot + 1, || None);
+            }
+            self.connections[slot] =
+                Some(Connection { socket, unsent: Vec::new(), empty_line: EmptyLine::default() });
+        }
+    }
+
+    /// One read and its answer, or the rest of an earlier answer.
+    fn serve(&mut self, slot: usize) {
+        let Some(entry) = self.connections.get_mut(slot) else { return };
+        let Some(connection) = entry else { return };
+        let served = if connection.unsent.is_empty() {
+            connection.answer(self.kind, &mut self.buffer, &self.responses, &self.epoll)
+        } else {
+            connection.flush(&self.epoll)
+        };
+        if served.is_err() {
+            *entry = None;
+        }
+    }
+}
+
+impl Connection {
+    fn answer(&mut self, kind: Kind, buffer: &mut [u8], responses: &[u8], epoll: &OwnedFd) -> io::Result<()> {
+        let received = match self.socket.read(buffer) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(received) => &buffer[..received],
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match kind {
+            Kind::Raw => self.send(received, epoll),
+            Kind::Http => {
+                let mut requests = self.empty_line.count(received);
+                while requests > 0 {
+                    let batch = requests.min(RESPONSES_MAX);
+                    self.send(&responses[..batch * RESPONSE.len()], epoll)?;
+                    requests -= batch;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8], epoll: &OwnedFd) -> io::Result<()> {
+        if !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let sent = sent(self.socket.write(bytes))?;
+        if sent < bytes.len() {
+            self.unsent.extend_from_slice(&bytes[sent..]);
+            self.watch(epoll, EventFlags::OUT)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, epoll: &OwnedFd) -> io::Result<()> {
+        let sent = sent(self.socket.write(&self.unsent))?;
+        self.unsent.drain(..sent);
+        if self.unsent.is_empty() {
+            self.unsent = Vec::new();
+            self.watch(epoll, EventFlags::IN)?;
+        }
+        Ok(())
+    }
+
+    fn watch(&self, epoll: &OwnedFd, flags: EventFlags) -> io::Result<()> {
+        let slot = EventData::new_u64(self.socket.as_raw_fd() as u64);
+        Ok(epoll::modify(epoll, &self.socket, slot, flags)?)
+    }
+}
+
+/// A full socket has taken nothing.
+fn sent(result: io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
+        other => other,
+    }
+}
+
+/// Finds the empty line that ends each request, also where reads cut it.
+#[derive(Default)]
+struct EmptyLine {
+    /// How much of CR LF CR LF the last bytes were.
+    matched: usize,
+}
+
+impl EmptyLine {
+    fn count(&mut self, bytes: &[u8]) -> usize {
+        let mut found = 0;
+        for &byte in bytes {
+            self.matched = match (self.matched, byte) {
+                (0 | 2, b'\r') | (1 | 3, b'\n') => self.matched + 1,
+                (_, b'\r') => 1,
+                _ => 0,
+            };
+            if self.matched == 4 {
+                found += 1;
+                self.matched = 0;
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_lines_are_found_however_the_bytes_are_cut() {
+        let requests = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\r\n\r\nrest\r\n";
+        for first in 0..requests.len() {
+            for second in first..requests.len() {
+                let mut line = EmptyLine::default();
+                let parts = [&requests[..first], &requests[first..second], &requests[second..]];
+                let found: usize = parts.iter().map(|part| line.count(part)).sum();
+                assert_eq!(found, 2, "cut at {first} and {second}");
+            }
+        }
+    }
+}

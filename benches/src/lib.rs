@@ -1,0 +1,27 @@
+//! The project's measuring instruments.
+//!
+//! `load` drives a server over loopback and sets its CPU time per message beside a bare epoll
+//! program measured in the same call. `instructions` counts user instructions with callgrind and
+//! compares them with a checked-in baseline; `engine` is what it runs to count the protocol engine
+//! alone. Nothing here is linked into the server or the libraries.
+
+#![forbid(unsafe_code)]
+
+pub mod baseline;
+pub mod callgrind;
+pub mod ceiling;
+pub mod cells;
+pub mod client;
+pub mod compare;
+pub mod histogram;
+pub mod idle;
+pub mod machine;
+pub mod mix;
+pub mod process;
+pub mod procfs;
+pub mod report;
+pub mod syscalls;
+pub mod verdict;
+
+/// Why an instrument gave up: always told to a person, never handled by a program.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

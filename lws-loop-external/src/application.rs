@@ -1,0 +1,81 @@
+//! What a program makes of its connections. Knows no protocol and no loop.
+
+use crate::{Context, ListenerId, Peer};
+use lws_proto::{Config, Connection, Event};
+use std::io;
+use std::sync::Arc;
+
+/// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
+///
+/// Every call lends a [`Context`]. What is asked for through it, of another connection too, is done before the service
+/// sleeps, and never inside the call.
+pub trait Application: Sized + 'static {
+    /// Kept for each connection, in the connection table: ten thousand idle ones cost this each, so box what is big.
+    type State: 'static;
+    /// What other threads may send through a [`Handle`](crate::Handle).
+    type Message: Send + 'static;
+
+    /// A listener has a new connection, which [`Context::connection`] names. `None` refuses it: it is closed at once.
+    fn accepted(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        listener: ListenerId,
+        peer: &Peer,
+    ) -> Option<Accepted<Self>>;
+
+    /// An outgoing connection is there: a request can be made on `connection`.
+    fn connected(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+        let _ = (cx, state, connection);
+    }
+
+    /// An outgoing connection could not be made. Past the deadline of
+    /// [`ConnectOptions`](crate::ConnectOptions) `error` is [`io::ErrorKind::TimedOut`]; given up by this side,
+    /// [`io::ErrorKind::ConnectionAborted`]. Nothing more is said about it.
+    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: io::Error) {
+        let _ = (cx, state, error);
+    }
+
+    /// One event of a connection: called in the turn that received the bytes.
+    fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>);
+
+    /// The connection has ended: exactly once for each one that was accepted, adopted or connected, and nothing is
+    /// said about it afterwards.
+    fn closed(&mut self, cx: &mut Context<'_, Self>, state: Self::State) {
+        let _ = (cx, state);
+    }
+
+    /// [`Context::wake`] was called for the connection, by whatever handler: it is lent to look at.
+    fn woken(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+        let _ = (cx, state, connection);
+    }
+
+    /// Another thread has sent a message.
+    fn message(&mut self, cx: &mut Context<'_, Self>, message: Self::Message) {
+        let _ = (cx, message);
+    }
+
+    /// Another thread has called [`Handle::wake`](crate::Handle::wake), once or several times.
+    fn notified(&mut self, cx: &mut Context<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// The moment asked for with [`Context::set_timer`] has come.
+    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+        let _ = cx;
+    }
+
+    /// A new second of the wall clock has begun: whole seconds since the first of January 1970, UTC. Told before
+    /// anything else that happens in it, and not at all while nothing happens. The place to set the
+    /// [`WallClock`](lws_proto::WallClock) of every [`Config`] in use.
+    fn clock(&mut self, unix_seconds: u32) {
+        let _ = unix_seconds;
+    }
+}
+
+/// What becomes of a connection that was accepted.
+pub struct Accepted<A: Application> {
+    /// The rules for this connection: the driver makes a server's [`Connection`] of it.
+    pub config: Arc<Config>,
+    /// The application's own.
+    pub state: A::State,
+}

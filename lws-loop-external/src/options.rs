@@ -1,0 +1,124 @@
+//! What a program decides about its service, its listeners and its connections.
+
+use std::time::Duration;
+
+/// Sizes and budgets of one service.
+#[derive(Clone, Debug)]
+pub struct DriverOptions {
+    /// The most connections at a time, outgoing ones too. At the last one the listeners pause, and go on when one has
+    /// ended. Default `None`: the limit of open files, less 32 for everything else.
+    pub connections_max: Option<usize>,
+    /// Bytes of the one receive buffer that all connections share. Default 64 KiB: large messages arrive in few
+    /// system calls, and it stays in the second-level cache. At least 1 KiB.
+    #[doc(alias = "pt_serv_buf_size")]
+    pub receive_buffer_bytes: usize,
+    /// Bytes that one connection may receive in one turn before the others come. Default 256 KiB.
+    pub read_bytes_per_turn: usize,
+    /// Bytes that one connection may send in one turn before the others come. Default 256 KiB.
+    pub write_bytes_per_turn: usize,
+    /// Events of one connection in one turn before the others come. Default 16,384: more than one receive buffer of
+    /// the shortest messages makes.
+    pub events_per_turn: usize,
+    /// Connections that one listener accepts in one turn. Default 64.
+    pub accepts_per_turn: usize,
+    /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
+    /// message back.
+    pub mailbox_messages_max: usize,
+}
+
+impl Default for DriverOptions {
+    fn default() -> Self {
+        Self {
+            connections_max: None,
+            receive_buffer_bytes: 64 << 10,
+            read_bytes_per_turn: 256 << 10,
+            write_bytes_per_turn: 256 << 10,
+            events_per_turn: 16 << 10,
+            accepts_per_turn: 64,
+            mailbox_messages_max: 64 << 10,
+        }
+    }
+}
+
+/// Options of a TCP socket. Of a listener they hold for each connection that it accepts.
+#[derive(Clone, Debug)]
+pub struct TcpOptions {
+    /// Small writes leave at once: TCP_NODELAY. Default on; the engine gathers what belongs together.
+    pub no_delay: bool,
+    /// Probes of an idle connection by the system: SO_KEEPALIVE and its times. Default none, as WebSocket has its own.
+    #[doc(alias = "ka_time")]
+    pub keep_alive: Option<KeepAlive>,
+    /// How long sent bytes may stay unacknowledged: TCP_USER_TIMEOUT, on Linux. Default `None`, the system's own.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self { no_delay: true, keep_alive: None, user_timeout: None }
+    }
+}
+
+/// When and how often the system probes an idle connection. Whole seconds count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Idle time before the first probe.
+    pub time: Duration,
+    /// Time between two probes.
+    pub interval: Duration,
+    /// Unanswered probes after which the connection is given up.
+    pub count: u32,
+}
+
+/// Options of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Connections that the system keeps until they are accepted. Default 4,096; the system may lower it.
+    pub backlog: u32,
+    /// An IPv6 listener takes IPv6 only. Default off: `[::]` takes both.
+    pub v6_only: bool,
+    /// Several sockets may listen on one port, and the system spreads the connections: SO_REUSEPORT. Default off.
+    pub reuse_port: bool,
+    /// The options of the accepted connections.
+    pub tcp: TcpOptions,
+    /// Permission bits of a Unix socket. Default `None`, what the process's mask leaves.
+    pub unix_mode: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 4_096,
+            v6_only: false,
+            reuse_port: false,
+            tcp: TcpOptions::default(),
+            unix_mode: None,
+        }
+    }
+}
+
+/// Options of an outgoing connection.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// What will be spoken. Default HTTP, which can become WebSocket.
+    pub speak: Speak,
+    /// How long the peer may take to accept. Default 10 s.
+    pub timeout: Duration,
+    /// The options of the connection.
+    pub tcp: TcpOptions,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { speak: Speak::Http, timeout: Duration::from_secs(10), tcp: TcpOptions::default() }
+    }
+}
+
+/// What an outgoing connection speaks first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Speak {
+    /// HTTP, and WebSocket by its opening handshake.
+    #[default]
+    Http,
+    /// Bytes.
+    Raw,
+}

@@ -1,0 +1,258 @@
+//! The seam between what owns descriptors and what waits for them.
+//!
+//! A service owns sockets, connections and timers, and never waits. A host owns the waiting, and knows none of them.
+
+use lws_proto::Time;
+use std::io;
+use std::ops::{BitOr, BitOrAssign};
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+pub use crate::token::Token;
+
+/// Something with descriptors that a loop can host.
+///
+/// A host calls [`attach`](Self::attach) once, and then, in each turn:
+/// 1. [`settle`](Self::settle), whose answer is how long it may sleep;
+/// 2. [`poll_change`](Self::poll_change) until `None`, doing what each [`Change`] says;
+/// 3. its own waiting;
+/// 4. [`handle_ready`](Self::handle_ready) for each descriptor that is ready, with the time after the wait.
+///
+/// Between a call of anything else that may give the service work (of its application, say) and the next sleep,
+/// 1 and 2 come again. No call blocks.
+pub trait Service {
+    /// A host takes the service over, from nothing or from another host: every descriptor is announced again with
+    /// [`Change::Add`], and `trigger` says how readiness will be reported. Without this call it is
+    /// [`Trigger::Level`].
+    fn attach(&mut self, trigger: Trigger);
+
+    /// The next thing that the host should do, or `None`. Several changes of one descriptor come as one.
+    fn poll_change(&mut self) -> Option<Change>;
+
+    /// A descriptor is ready. A token of something that has gone is ignored, and readiness that is not there any more
+    /// does no harm.
+    fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness);
+
+    /// The host has let go of the descriptor of a [`Change::Remove`]: it may be closed.
+    fn removed(&mut self, token: Token);
+
+    /// The host cannot watch the descriptor of a [`Change::Add`] or [`Change::Modify`]. What needed it ends; no
+    /// [`Change::Remove`] follows.
+    fn refused(&mut self, token: Token, error: io::Error);
+
+    /// Does what is due: timers and work that no descriptor announces, within a budget. Answers how long the host may
+    /// sleep, provided that the changes are flushed first.
+    fn settle(&mut self, now: Time) -> Wait;
+
+    /// Whether nothing will ever happen again: the service was drained and has no descriptor of a peer left.
+    fn is_done(&self) -> bool {
+        false
+    }
+}
+
+impl<S: Service + ?Sized> Service for Box<S> {
+    fn attach(&mut self, trigger: Trigger) {
+        (**self).attach(trigger);
+    }
+
+    fn poll_change(&mut self) -> Option<Change> {
+        (**self).poll_change()
+    }
+
+    fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {
+        (**self).handle_ready(now, token, ready);
+    }
+
+    fn removed(&mut self, token: Token) {
+        (**self).removed(token);
+    }
+
+    fn refused(&mut self, token: Token, error: io::Error) {
+        (**self).refused(token, error);
+    }
+
+    fn settle(&mut self, now: Time) -> Wait {
+        (**self).settle(now)
+    }
+
+    fn is_done(&self) -> bool {
+        (**self).is_done()
+    }
+}
+
+/// What a host should do about one descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Watch it.
+    Add {
+        /// Its name. Until the `Remove` of that name nothing else has it.
+        token: Token,
+        /// The descriptor.
+        fd: RawFd,
+        /// What to watch for.
+        interest: Interest,
+    },
+    /// Watch it for something else.
+    Modify {
+        /// Its name.
+        token: Token,
+        /// The descriptor.
+        fd: RawFd,
+        /// What to watch for.
+        interest: Interest,
+    },
+    /// Let go of it, and say so with [`Service::removed`]: not before that is the descriptor closed, and its number
+    /// free for another.
+    Remove {
+        /// Its name.
+        token: Token,
+        /// The descriptor.
+        fd: RawFd,
+    },
+}
+
+/// How long a host may sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: there is more to do, but descriptors may be looked at in between.
+    Now,
+    /// Until then.
+    Until(Time),
+    /// Until a descriptor is ready.
+    Forever,
+}
+
+impl Wait {
+    /// The one that ends first.
+    #[must_use]
+    pub fn earliest(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Now, _) | (_, Self::Now) => Self::Now,
+            (Self::Until(a), Self::Until(b)) => Self::Until(a.min(b)),
+            (Self::Until(at), Self::Forever) | (Self::Forever, Self::Until(at)) => Self::Until(at),
+            (Self::Forever, Self::Forever) => Self::Forever,
+        }
+    }
+
+    /// How long that is from `now`; `None` is for ever.
+    #[must_use]
+    pub fn timeout(self, now: Time) -> Option<Duration> {
+        match self {
+            Self::Now => Some(Duration::ZERO),
+            Self::Until(at) => Some(at - now),
+            Self::Forever => None,
+        }
+    }
+}
+
+/// How a host reports readiness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// As long as it lasts: poll(2), epoll's default, libuv. Interest follows what is wanted.
+    #[default]
+    Level,
+    /// When it begins: EPOLLET, EV_CLEAR. A connection is added once, for everything, and never modified.
+    Edge,
+    /// Once for each `Add` or `Modify`: EPOLLONESHOT. A `Modify` follows each report.
+    OneShot,
+}
+
+/// What a descriptor is watched for.
+///
+/// Nothing at all means that the host leaves the descriptor out until the next `Modify`: poll(2) and epoll report a
+/// hang-up even of a descriptor with no events, and again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Interest(u8);
+
+/// What a descriptor is ready for. A hint: to say too much costs a system call, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Readiness(u8);
+
+macro_rules! set {
+    ($name:ident { $($(#[$doc:meta])* $constant:ident = $bit:literal;)* }) => {
+        impl $name {
+            /// Nothing.
+            pub const NONE: Self = Self(0);
+            $($(#[$doc])* pub const $constant: Self = Self($bit);)*
+
+            /// Whether everything in `other` is in this.
+            #[must_use]
+            #[inline]
+            pub const fn contains(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
+            }
+
+            /// Whether nothing is in this.
+            #[must_use]
+            #[inline]
+            pub const fn is_empty(self) -> bool {
+                self.0 == 0
+            }
+
+            /// This if `condition`, otherwise nothing.
+            #[must_use]
+            #[inline]
+            pub const fn when(self, condition: bool) -> Self {
+                if condition { self } else { Self::NONE }
+            }
+        }
+
+        impl BitOr for $name {
+            type Output = Self;
+
+            #[inline]
+            fn bitor(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+        }
+
+        impl BitOrAssign for $name {
+            #[inline]
+            fn bitor_assign(&mut self, other: Self) {
+                self.0 |= other.0;
+            }
+        }
+    };
+}
+
+set!(Interest {
+    /// Input, a new connection, or the end of the peer.
+    READ = 1;
+    /// Room for output.
+    WRITE = 2;
+    /// Both.
+    BOTH = 3;
+});
+
+set!(Readiness {
+    /// A read will not block.
+    READABLE = 1;
+    /// A write will not block.
+    WRITABLE = 2;
+    /// The peer has ended at least its direction: what is still to be read is followed by the end.
+    HANG_UP = 4;
+    /// There is an error to fetch.
+    ERROR = 8;
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_waits_the_shorter_one_counts() {
+        let at = |micros| Wait::Until(Time::from_micros(micros));
+        let check = |a: Wait, b: Wait, expected: Wait| {
+            assert_eq!(a.earliest(b), expected, "{a:?}, {b:?}");
+            assert_eq!(b.earliest(a), expected, "{b:?}, {a:?}");
+        };
+        check(Wait::Now, Wait::Forever, Wait::Now);
+        check(Wait::Now, at(1), Wait::Now);
+        check(at(1), at(2), at(1));
+        check(at(1), Wait::Forever, at(1));
+        check(Wait::Forever, Wait::Forever, Wait::Forever);
+        assert_eq!(at(5).timeout(Time::from_micros(2)), Some(Duration::from_micros(3)));
+        assert_eq!(at(5).timeout(Time::from_micros(9)), Some(Duration::ZERO));
+        assert_eq!(Wait::Forever.timeout(Time::ZERO), None);
+    }
+}

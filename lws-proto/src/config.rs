@@ -1,0 +1,155 @@
+//! What the owner of a connection decides: limits, and what the first bytes may be.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+
+/// Everything that many connections share. Made once, then passed around in an `Arc`.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// What a peer can make this side hold or wait for.
+    pub limits: Limits,
+    /// What a server expects of a peer's first bytes.
+    pub expect: Expect,
+    /// The date that responses carry.
+    pub wall_clock: WallClock,
+}
+
+/// What a server expects of a peer's first bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expect {
+    /// HTTP. Anything else is answered 400.
+    #[default]
+    Http,
+    /// HTTP if the first bytes can be a request line, and a raw stream if they cannot. The bytes that decided
+    /// are the first content of the stream.
+    #[doc(alias = "FALLBACK_TO_APPLY_LISTEN_ACCEPT_CONFIG")]
+    HttpOrRaw,
+    /// A raw stream from the first byte.
+    #[doc(alias = "ADOPT_APPLY_LISTEN_ACCEPT_CONFIG")]
+    Raw,
+}
+
+/// The wall clock as the driver last told it, for the `Date` field. RFC 9110 §6.6.1.
+///
+/// It starts unknown: a server without a clock sends no `Date`.
+#[derive(Debug, Default)]
+pub struct WallClock(AtomicU32);
+
+impl WallClock {
+    /// Says what time it is: whole seconds since the first of January 1970, UTC. Zero is "unknown".
+    pub fn set(&self, unix_seconds: u32) {
+        self.0.store(unix_seconds, Ordering::Relaxed);
+    }
+
+    /// Whole seconds since the first of January 1970, UTC, if they are known.
+    #[must_use]
+    pub fn get(&self) -> Option<u32> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            seconds => Some(seconds),
+        }
+    }
+}
+
+/// What one peer can make us hold, count or wait for. Every field has a name in [`Cause`](crate::Cause).
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request or response head: the first line, the field lines and the empty line. Default 16 KiB,
+    /// room for large cookies. Past it a request is answered 431.
+    #[doc(alias = "max_http_header_data")]
+    pub head_bytes_max: usize,
+    /// Bytes of a request target. Default 8 KiB; RFC 9112 §3 asks for 8,000 at least. Past it: 414.
+    pub target_bytes_max: usize,
+    /// Field lines of one section, head or trailers. Default 100. Past it: 431. At most 256.
+    pub field_lines_max: usize,
+    /// From the first byte of a head (or the opening of the connection) to its last, in all and not per byte, so
+    /// that a trickle does not hold a connection. Default 10 s. Past it: 408, or a silent close if nothing came.
+    #[doc(alias = "timeout_secs_ah_idle")]
+    pub head_timeout: Duration,
+    /// Bytes of content that a peer must deliver in each `content_period` while it is being read. Default 10 KiB,
+    /// which is 1 KiB/s averaged. Below it: 408.
+    pub content_bytes_min: usize,
+    /// The period over which `content_bytes_min` is counted. Default 10 s.
+    pub content_period: Duration,
+    /// Bytes of content of one message, or `None` to leave it to flow control, which is the default. Past it: 413.
+    #[doc(alias = "max_http_body_size")]
+    pub content_bytes_max: Option<u64>,
+    /// Bytes of chunk extensions in one message. Default 4 KiB. Past it: 400. RFC 9112 §7.1.1 asks for a limit.
+    pub chunk_extension_bytes_max: usize,
+    /// Bytes of the trailer section. Default 4 KiB. Past it: 431.
+    pub trailer_bytes_max: usize,
+    /// Bytes of a request's content that are read and dropped after the response has ended, so that the connection
+    /// can be used again. Default 64 KiB. Past it the connection closes.
+    pub discard_bytes_max: u64,
+    /// How long an HTTP/1.1 connection may stand idle between two exchanges. Default 60 s. Past it: a silent close.
+    #[doc(alias = "keepalive_timeout")]
+    pub keep_alive_timeout: Duration,
+    /// Exchanges on one HTTP/1.1 connection. Default 1,000, as memory of long-lived peers is worth renewing. The
+    /// last response says `Connection: close`.
+    pub keep_alive_requests_max: u32,
+    /// How long a client waits for the head of a response, or for the answer to its opening handshake, after its
+    /// request has been sent. Default 60 s.
+    pub response_timeout: Duration,
+    /// Received bytes that are kept while the application is not ready for them: pipelined requests, or input left
+    /// after a pause. Default 16 KiB; reading stops there, so one lent buffer more can be held. Nothing is closed.
+    pub look_ahead_bytes_max: usize,
+    /// Bytes queued for the peer, from which on no permit is given and
+    /// [`Stream::try_queue`](crate::Stream::try_queue) gives the message back. Default 64 KiB.
+    pub send_queue_bytes_max: usize,
+    /// How long queued bytes may make no progress. Default 30 s. See `stalled_bytes_min`.
+    pub stalled_timeout: Duration,
+    /// Bytes that must leave in each `stalled_timeout` to count as progress, so that a peer that takes one byte at a
+    /// time holds nothing for ever. Default 1 KiB, or all that is queued if that is less.
+    pub stalled_bytes_min: usize,
+    /// Bytes of an assembled WebSocket message, after extensions. Default 1 MiB. Past it: close code 1009. It binds
+    /// where messages are assembled; streamed ones are bounded by flow control.
+    pub message_bytes_max: usize,
+    /// Frames of an assembled WebSocket message, empty ones too. Default 1,024. Past it: close code 1008.
+    pub message_fragments_max: u32,
+    /// Silence from a WebSocket peer after which a Ping is sent. Default 30 s.
+    #[doc(alias = "secs_since_valid_ping")]
+    pub ping_interval: Duration,
+    /// Silence from a WebSocket peer after which the connection is given up. Default 60 s.
+    #[doc(alias = "secs_since_valid_hangup")]
+    pub dead_peer_timeout: Duration,
+    /// Pongs sent in one second; of the Pings beyond it only the newest is answered, when its time comes.
+    /// Default 10. RFC 6455 §5.5.3 allows it.
+    pub pongs_per_second_max: u32,
+    /// How long a peer may take to answer a Close frame. Default 5 s.
+    pub close_timeout: Duration,
+    /// How long, after the last byte was sent, what the peer still sends is read and dropped so that a reset does
+    /// not destroy our last bytes on their way. Default 2 s. RFC 9112 §9.6.
+    pub linger_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 16 << 10,
+            target_bytes_max: 8 << 10,
+            field_lines_max: 100,
+            head_timeout: Duration::from_secs(10),
+            content_bytes_min: 10 << 10,
+            content_period: Duration::from_secs(10),
+            content_bytes_max: None,
+            chunk_extension_bytes_max: 4 << 10,
+            trailer_bytes_max: 4 << 10,
+            discard_bytes_max: 64 << 10,
+            keep_alive_timeout: Duration::from_secs(60),
+            keep_alive_requests_max: 1_000,
+            response_timeout: Duration::from_secs(60),
+            look_ahead_bytes_max: 16 << 10,
+            send_queue_bytes_max: 64 << 10,
+            stalled_timeout: Duration::from_secs(30),
+            stalled_bytes_min: 1 << 10,
+            message_bytes_max: 1 << 20,
+            message_fragments_max: 1_024,
+            ping_interval: Duration::from_secs(30),
+            dead_peer_timeout: Duration::from_secs(60),
+            pongs_per_second_max: 10,
+            close_timeout: Duration::from_secs(5),
+            linger_timeout: Duration::from_secs(2),
+        }
+    }
+}

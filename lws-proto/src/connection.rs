@@ -1,0 +1,505 @@
+//! One connection: where protocols meet and are switched.
+//!
+//! `Detect -> Http1 -> WebSocket | Raw`. A switch consumes the old receiver by value; bytes already received go on in
+//! the new one, and whoever drives the connection never learns of it.
+
+use crate::buffer::Kept;
+use crate::dispatch::{Found, Receiver, Rx, advance, begin_raw, lend, lend_in_one, message_in_one};
+use crate::h1::{self, Request};
+use crate::stream::{Sent, Stream, StreamKey, Writable, WriteTicket};
+use crate::time::earliest;
+use crate::transmit::Transmit;
+use crate::tx::{Ending, Sender, Tx};
+use crate::ws::{self, CloseCode};
+use crate::{Cause, Config, Deadline, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, raw};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What the driver of a connection has to see to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Bytes of the peer are wanted.
+    pub read: bool,
+    /// Bytes for the peer are queued.
+    pub write: bool,
+    /// Nothing more will be queued: once what is queued has gone, FIN should follow.
+    pub shutdown: bool,
+    /// [`Connection::next_event`] has something to say although nothing was received: forced service.
+    pub service: bool,
+    /// When [`Connection::handle_timeout`] is due.
+    pub deadline: Option<Time>,
+    /// The transport may be closed: nothing is left to send or to say.
+    pub close: bool,
+}
+
+/// A connection, as client or server, without its transport.
+///
+/// Whoever drives it calls, in any order that suits:
+/// * [`receive`](Self::receive) (or [`recv_buf`](Self::recv_buf) and [`received`](Self::received)) with bytes of the peer, and
+///   [`received_eof`](Self::received_eof) when there will be no more; then `next_event` until `None`;
+/// * [`transmit`](Self::transmit) when the transport can take bytes;
+/// * [`handle_timeout`](Self::handle_timeout) when [`next_timeout`](Self::next_timeout) has come;
+/// * [`interest`](Self::interest) before it sleeps.
+///
+/// How the input is cut, and how little the transport takes at a time, changes neither the events (adjacent content
+/// joined) nor the bytes that are sent.
+///
+/// ```
+/// use lws_proto::{Config, Connection, Event, Payload, Time, http::Status};
+///
+/// let mut server = Connection::server(Time::ZERO, Config::default().into());
+/// let mut input = *b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+/// let mut feed = server.receive(Time::ZERO, &mut input);
+/// while let Some(event) = feed.next_event() {
+///     if let Event::Request { stream, head, .. } = event {
+///         assert_eq!(head.target(), "/");
+///         if let Ok(permit) = stream.permit() {
+///             permit.respond(Status::OK, [("content-type", "text/plain")], Payload::Static(b"hi"), true)?;
+///         }
+///     }
+/// }
+/// drop(feed);
+/// let transmit = server.transmit(Time::ZERO).ok_or("nothing to send")?;
+/// assert_eq!(transmit.first(), b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\nContent-Length: 2\r\n\r\nhi");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Connection {
+    rx: Rx,
+    pub(crate) tx: Tx,
+}
+
+impl Connection {
+    /// The server's side of a connection that was opened at `now`.
+    #[must_use]
+    pub fn server(now: Time, config: Arc<Config>) -> Self {
+        match config.expect {
+            Expect::Raw => Self::raw(now, config),
+            Expect::Http | Expect::HttpOrRaw => {
+                let tx = Tx::new(now, config, Sender::Silent, None);
+                Self::new(Receiver::Detect(Vec::new()), tx)
+            }
+        }
+    }
+
+    /// The client's side of a connection that was opened at `now`, for HTTP and WebSocket.
+    #[must_use]
+    pub fn client(now: Time, config: Arc<Config>, entropy: Box<dyn Entropy>) -> Self {
+        let receiver = Receiver::Http1(Box::new(h1::Receiver::client(now)));
+        let sender = Sender::Http1(Box::new(h1::Sender::client(&config)));
+        Self::new(receiver, Tx::new(now, config, sender, Some(entropy)))
+    }
+
+    /// The client's side of a connection that was opened at `now`, for bytes.
+    #[must_use]
+    pub fn client_raw(now: Time, config: Arc<Config>) -> Self {
+        Self::raw(now, config)
+    }
+
+    fn new(receiver: Receiver, tx: Tx) -> Self {
+        Self { rx: Rx { receiver, kept: None, assembled: false, eof: false }, tx }
+    }
+
+    fn raw(now: Time, config: Arc<Config>) -> Self {
+        let mut tx = Tx::new(now, config, Sender::Silent, None);
+        begin_raw(&mut tx);
+        Self::new(Receiver::Raw(raw::Receiver::default()), tx)
+    }
+
+    // Requests of a client.
+
+    /// Sends a request. One exchange runs at a time. RFC 9112 §3.
+    ///
+    /// # Errors
+    /// [`Misuse`] if this is no client, or an exchange is running, or the request cannot be written.
+    pub fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'_>, Misuse> {
+        self.tx.now = now;
+        h1::request(&mut self.tx, request, fields, content, end)?;
+        Ok(Sent::new(&mut self.tx))
+    }
+
+    /// Sends a WebSocket opening handshake. [`Event::Established`] follows, or [`Event::Closed`]. RFC 6455 §4.1.
+    ///
+    /// # Errors
+    /// [`Misuse`] if this is no client, or an exchange is running, or the handshake cannot be written.
+    pub fn connect_websocket(&mut self, now: Time, connect: &ws::Connect<'_>) -> Result<StreamKey, Misuse> {
+        self.tx.now = now;
+        h1::connect_websocket(&mut self.tx, connect)
+    }
+
+    // Input.
+
+    /// Room for bytes of the peer: the engine's own buffer, which exists only while it holds something.
+    pub fn recv_buf(&mut self) -> &mut [u8] {
+        self.rx.kept.get_or_insert_with(|| Box::new(Kept::with_room())).room()
+    }
+
+    /// The first `n` bytes of [`recv_buf`](Self::recv_buf) have been filled.
+    pub fn received(&mut self, now: Time, n: usize) {
+        self.hear(now);
+        if let Some(kept) = &mut self.rx.kept {
+            kept.fill(n);
+        }
+    }
+
+    /// The peer will send no more.
+    pub fn received_eof(&mut self, now: Time) {
+        self.tx.now = now;
+        if !self.rx.eof {
+            self.rx.eof = true;
+            self.tx.eof();
+        }
+    }
+
+    /// The transport has failed: nothing can be sent or received any more.
+    pub fn transport_failed(&mut self, now: Time) {
+        self.tx.now = now;
+        self.tx.abort(Cause::Disconnected);
+    }
+
+    /// Lends bytes of the peer. They are unmasked in place, and content is lent on from them; what has not been looked
+    /// at when the feed is dropped is copied and kept.
+    #[inline]
+    pub fn receive<'c, 'b>(&'c mut self, now: Time, bytes: &'b mut [u8]) -> Feed<'c, 'b> {
+        self.hear(now);
+        Feed { connection: self, bytes, at: 0 }
+    }
+
+    #[inline]
+    fn hear(&mut self, now: Time) {
+        self.tx.now = now;
+        self.tx.heard = now;
+    }
+
+    // Events.
+
+    /// The next thing that happened, out of what is kept. `None` until something is received, resumed or due.
+    ///
+    /// ```compile_fail,E0499
+    /// # use lws_proto::Connection;
+    /// fn two(connection: &mut Connection) {
+    ///     let first = connection.next_event();
+    ///     let second = connection.next_event();
+    ///     drop(first);
+    /// }
+    /// ```
+    pub fn next_event(&mut self) -> Option<Event<'_>> {
+        self.rx.release();
+        let item = self.advance_kept()?;
+        Some(self.lend_kept(item))
+    }
+
+    /// Looks at what is kept, before any lent input.
+    fn advance_kept(&mut self) -> Option<Found> {
+        let Self { rx, tx } = self;
+        loop {
+            let mut at = 0;
+            let found = match &mut rx.kept {
+                None => advance(&mut rx.receiver, tx, &mut [], &mut at),
+                Some(kept) => {
+                    let start = kept.start();
+                    let found = advance(&mut rx.receiver, tx, kept.filled(), &mut at);
+                    kept.consume(at);
+                    found.map(|(item, base)| (item, base + start))
+                }
+            };
+            if found.is_some() {
+                return found;
+            }
+            if rx.kept.as_ref().is_some_and(|kept| kept.is_empty()) {
+                rx.kept = None;
+            }
+            if !rx.replay(tx) {
+                return None;
+            }
+        }
+    }
+
+    fn lend_kept(&mut self, (item, base): Found) -> Event<'_> {
+        let Self { rx, tx } = self;
+        rx.assembled = item.is_assembled();
+        let input = match &mut rx.kept {
+            Some(kept) => kept.lent(),
+            None => &mut [],
+        };
+        lend(item, base, input, &mut rx.receiver, tx)
+    }
+
+    // Output.
+
+    /// What the transport should take now, if anything.
+    #[inline]
+    pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
+        if self.tx.out.is_empty() {
+            return None;
+        }
+        self.tx.offer(now);
+        Some(Transmit { connection: self, now })
+    }
+
+    /// The transport has taken `n` of the queued bytes: for loops that complete later.
+    #[inline]
+    pub fn transmitted(&mut self, now: Time, n: usize) {
+        self.tx.transmitted(now, n);
+    }
+
+    /// Lends a buffer to write into, if the connection has none: swaps it out of `buffer`. A driver that keeps one buffer
+    /// for all its connections saves each of them an allocation; [`reclaim`](Self::reclaim) swaps it back.
+    #[inline]
+    pub fn lend(&mut self, buffer: &mut Vec<u8>) {
+        self.tx.out.lend(buffer);
+    }
+
+    /// Swaps a lent buffer back into `buffer`, if everything in it has been sent.
+    #[inline]
+    pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
+        self.tx.out.reclaim(buffer);
+    }
+
+    // Time and the loop.
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Time> {
+        if self.tx.ending == Ending::Done {
+            return None;
+        }
+        let receiver = match &self.rx.receiver {
+            Receiver::Detect(_) => Some(self.tx.opened() + self.tx.config.limits.head_timeout),
+            Receiver::Http1(receiver) => receiver.next_timeout(&self.tx),
+            Receiver::WebSocket(_) | Receiver::Raw(_) => None,
+        };
+        let receiver = receiver.filter(|_| self.tx.is_open());
+        earliest(receiver, self.tx.next_timeout())
+    }
+
+    /// Does what is due at `now`. A call before its time does nothing.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.tx.handle_timeout(now);
+        if !self.tx.is_open() {
+            return;
+        }
+        match &mut self.rx.receiver {
+            Receiver::Detect(_) => {
+                if self.tx.opened() + self.tx.config.limits.head_timeout <= now {
+                    self.tx.abort(Cause::Timeout(Deadline::Head));
+                }
+            }
+            Receiver::Http1(receiver) => receiver.handle_timeout(&mut self.tx, now),
+            Receiver::WebSocket(_) | Receiver::Raw(_) => {}
+        }
+    }
+
+    /// What the driver has to see to before it sleeps.
+    #[must_use]
+    #[inline]
+    pub fn interest(&self) -> Interest {
+        let deadline = self.next_timeout();
+        let write = !self.tx.out.is_empty();
+        if self.tx.is_undisturbed() && !self.rx.eof && self.rx.kept.is_none() {
+            let shutdown = self.tx.fin();
+            return Interest { read: true, write, shutdown, service: false, deadline, close: false };
+        }
+        self.disturbed_interest(write, deadline)
+    }
+
+    /// The same, where input is held or an end is near.
+    fn disturbed_interest(&self, write: bool, deadline: Option<Time>) -> Interest {
+        let service = self.needs_service();
+        let over = match self.tx.ending {
+            Ending::Open => self.rx.eof && self.is_over_at_eof(),
+            Ending::Draining { .. } => self.rx.eof,
+            Ending::Done => true,
+        };
+        let close = over && !service && (!write || self.tx.ending == Ending::Done);
+        Interest { read: self.wants_input(), write, shutdown: self.tx.fin(), service, deadline, close }
+    }
+
+    fn wants_input(&self) -> bool {
+        if self.rx.eof || self.tx.ending == Ending::Done {
+            return false;
+        }
+        if !self.tx.is_open() {
+            return true;
+        }
+        match &self.rx.kept {
+            None => !self.tx.would_hold_input(),
+            // More than one request ahead is read up to a limit, so that the end of the peer is seen.
+            Some(kept) => {
+                !self.tx.would_hold_input() && kept.len() < self.tx.config.limits.look_ahead_bytes_max
+            }
+        }
+    }
+
+    /// Whether nothing is left to do for a peer that will send no more.
+    fn is_over_at_eof(&self) -> bool {
+        match &self.tx.sender {
+            Sender::Raw(sender) => sender.is_over(),
+            Sender::Silent => true,
+            Sender::Http1(_) | Sender::WebSocket(_) => !self.tx.stream.open,
+        }
+    }
+
+    /// Whether [`next_event`](Self::next_event) has something to say although nothing new was received.
+    #[doc(alias = "lws_service_adjust_timeout")]
+    #[must_use]
+    #[inline]
+    pub fn needs_service(&self) -> bool {
+        if self.tx.notice_is_due() {
+            return true;
+        }
+        if self.tx.would_hold_input() || self.tx.ending == Ending::Done || self.is_waiting() {
+            return false;
+        }
+        self.tx.has_eof_notice() || self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+    }
+
+    /// Whether input has to wait for the response to the request before it.
+    fn is_waiting(&self) -> bool {
+        self.tx.is_open()
+            && matches!(&self.rx.receiver, Receiver::Http1(receiver) if receiver.is_waiting(&self.tx))
+    }
+
+    // Handles.
+
+    /// The stream called `key`, unless it has ended.
+    pub fn stream(&mut self, key: StreamKey) -> Option<Stream<'_>> {
+        (self.tx.stream.open && self.tx.key() == key).then(|| Stream { tx: &mut self.tx })
+    }
+
+    /// Turns a ticket back into a permit.
+    ///
+    /// # Errors
+    /// The ticket, if the stream may not write now; it can be redeemed later. If the stream has ended it never can.
+    pub fn redeem(&mut self, ticket: WriteTicket) -> Result<Writable<'_>, WriteTicket> {
+        if !self.tx.stream.open || self.tx.key() != ticket.key() {
+            return Err(ticket);
+        }
+        self.tx.stream.ticket = false;
+        if self.tx.may_write() {
+            return Ok(Writable::new(&mut self.tx));
+        }
+        self.tx.stream.ticket = true;
+        Err(ticket)
+    }
+
+    /// Ends the connection in an orderly way: a WebSocket gets close code 1001, a running exchange is the last one, and
+    /// an idle connection ends now.
+    pub fn drain(&mut self, now: Time) {
+        self.tx.now = now;
+        let give_up = now + self.tx.config.limits.close_timeout;
+        let Tx { sender, out, entropy, stream, .. } = &mut self.tx;
+        match sender {
+            Sender::WebSocket(sender) => {
+                // Misuse is impossible: the code is one for the wire and the reason is short.
+                let _ = sender.close(out, entropy, CloseCode::GOING_AWAY, "", give_up);
+            }
+            Sender::Http1(sender) if stream.open => sender.last_exchange(),
+            Sender::Raw(_) if stream.open => {
+                self.tx.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
+            }
+            _ => self.tx.finish(Cause::Aborted),
+        }
+    }
+
+    /// Ends the connection at once. What is queued is lost.
+    pub fn abort(&mut self) {
+        self.tx.abort(Cause::Aborted);
+    }
+
+    /// What is spoken now, if it is no longer HTTP.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Protocol> {
+        match &self.tx.sender {
+            Sender::WebSocket(_) => Some(Protocol::WebSocket),
+            Sender::Raw(_) => Some(Protocol::Raw),
+            Sender::Http1(_) | Sender::Silent => None,
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("protocol", &self.protocol())
+            .field("ending", &self.tx.ending)
+            .field("queued", &self.tx.out.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes of the peer, lent for a while. See [`Connection::receive`].
+pub struct Feed<'c, 'b> {
+    connection: &'c mut Connection,
+    bytes: &'b mut [u8],
+    /// Where the part begins that has not been looked at.
+    at: usize,
+}
+
+impl Feed<'_, '_> {
+    /// The next thing that happened. `None` when everything has been looked at, or the application holds the input.
+    #[inline]
+    pub fn next_event(&mut self) -> Option<Event<'_>> {
+        self.connection.rx.release();
+        if self.connection.rx.kept.is_some() {
+            if let Some(found) = self.connection.advance_kept() {
+                return Some(self.connection.lend_kept(found));
+            }
+            if self.connection.rx.kept.is_some() {
+                return None;
+            }
+        }
+        let Connection { rx, tx } = &mut *self.connection;
+        if let (Receiver::WebSocket(receiver), true) = (&mut rx.receiver, tx.is_undisturbed()) {
+            if self.at == self.bytes.len() {
+                return None;
+            }
+            if let Some(found) = message_in_one(receiver, tx, self.bytes, &mut self.at) {
+                return Some(lend_in_one(found, &mut self.connection.tx, self.bytes));
+            }
+        }
+        let found = advance(&mut rx.receiver, tx, self.bytes, &mut self.at);
+        if found.is_none() && rx.replay(tx) {
+            return self.connection.next_event();
+        }
+        let (item, base) = found?;
+        let Connection { rx, tx } = &mut *self.connection;
+        rx.assembled = item.is_assembled();
+        Some(lend(item, base, self.bytes, &mut rx.receiver, tx))
+    }
+
+    /// What the transport should take now: when the application holds the input until its answers have gone.
+    pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
+        self.connection.transmit(now)
+    }
+
+    /// Bytes that have not been looked at.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+}
+
+impl Drop for Feed<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.at < self.bytes.len() {
+            self.connection.rx.keep(&self.bytes[self.at..]);
+        }
+        self.connection.rx.release();
+    }
+}
+
+impl fmt::Debug for Feed<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("remaining", &self.remaining()).finish_non_exhaustive()
+    }
+}

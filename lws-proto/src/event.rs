@@ -1,0 +1,163 @@
+//! What the engine says to the application.
+
+use crate::http::Head;
+use crate::stream::{Stream, Writable};
+use crate::ws::{CloseCode, ReservedBits};
+use crate::{Cause, StreamKey};
+
+/// One thing that happened. Content is lent from the input, and the stream handle borrows the transmit half, so an
+/// application can look at the content and answer at the same time.
+///
+/// Whatever an event lends is gone with the event. What is not asked for is not repeated.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A server has received the head of a request.
+    #[doc(alias = "LWS_CALLBACK_HTTP")]
+    Request {
+        /// The exchange.
+        stream: Stream<'a>,
+        /// Method, target and fields.
+        head: Head<'a>,
+        /// Whether there is no content.
+        end: bool,
+    },
+    /// A client has received the head of a response, interim ones (1xx) too.
+    #[doc(alias = "LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP")]
+    Response {
+        /// The exchange.
+        stream: Stream<'a>,
+        /// Status and fields.
+        head: Head<'a>,
+        /// Whether there is no content.
+        end: bool,
+    },
+    /// Content of a request or response, without its framing.
+    #[doc(alias = "LWS_CALLBACK_HTTP_BODY")]
+    #[doc(alias = "LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ")]
+    Body {
+        /// The exchange.
+        stream: Stream<'a>,
+        /// The next bytes; empty only if `end` is told late.
+        chunk: &'a mut [u8],
+        /// Whether these are the last.
+        end: bool,
+    },
+    /// The trailer section. It comes after the last content, if there is one. RFC 9110 §6.5.
+    Trailers {
+        /// The exchange.
+        stream: Stream<'a>,
+        /// The fields.
+        head: Head<'a>,
+    },
+    /// The stream now speaks WebSocket, or is raw.
+    #[doc(alias = "LWS_CALLBACK_ESTABLISHED")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_ESTABLISHED")]
+    #[doc(alias = "LWS_CALLBACK_RAW_ADOPT")]
+    Established {
+        /// The stream. Its key is that of the exchange which made it.
+        stream: Stream<'a>,
+        /// What it speaks.
+        protocol: Protocol,
+        /// A client's response to the opening handshake, where subprotocol and extensions can be read.
+        head: Option<Head<'a>>,
+    },
+    /// A WebSocket message, or a part of it. RFC 6455 §5.6.
+    #[doc(alias = "LWS_CALLBACK_RECEIVE")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_RECEIVE")]
+    Message {
+        /// The WebSocket.
+        stream: Stream<'a>,
+        /// Text or binary.
+        kind: MessageKind,
+        /// The reserved bits of the message's first frame: those of an extension that was agreed on, whose meaning is
+        /// the application's to know.
+        reserved: ReservedBits,
+        /// The next bytes, unmasked. A part of a text may end inside a character.
+        chunk: &'a mut [u8],
+        /// Whether these are the first.
+        #[doc(alias = "lws_is_first_fragment")]
+        first: bool,
+        /// How many bytes of this frame are still to come.
+        #[doc(alias = "lws_remaining_packet_payload")]
+        remaining: u64,
+        /// Whether these are the last of the message.
+        #[doc(alias = "lws_is_final_fragment")]
+        end: bool,
+    },
+    /// A WebSocket control frame. Pings and Closes are answered by the engine. RFC 6455 §5.5.
+    Control {
+        /// The WebSocket.
+        stream: Stream<'a>,
+        /// Which one.
+        control: Control<'a>,
+    },
+    /// Bytes of a raw stream.
+    #[doc(alias = "LWS_CALLBACK_RAW_RX")]
+    Raw {
+        /// The stream.
+        stream: Stream<'a>,
+        /// The next bytes; empty only if `end`.
+        chunk: &'a mut [u8],
+        /// Whether the peer has ended its direction. This side may still write.
+        end: bool,
+    },
+    /// The permit that [`Stream::want_write`] asked for.
+    #[doc(alias = "LWS_CALLBACK_SERVER_WRITEABLE")]
+    #[doc(alias = "LWS_CALLBACK_CLIENT_WRITEABLE")]
+    #[doc(alias = "LWS_CALLBACK_HTTP_WRITEABLE")]
+    Writable(Writable<'a>),
+    /// The moment that [`Stream::set_timeout`] asked for.
+    #[doc(alias = "LWS_CALLBACK_TIMER")]
+    Timeout {
+        /// The stream.
+        stream: Stream<'a>,
+    },
+    /// The stream is over. Exactly once per stream; nothing comes after it.
+    #[doc(alias = "LWS_CALLBACK_CLOSED")]
+    #[doc(alias = "LWS_CALLBACK_CLOSED_HTTP")]
+    Closed {
+        /// The stream.
+        key: StreamKey,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// What a stream speaks once it is established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// Messages. RFC 6455.
+    WebSocket,
+    /// Bytes.
+    Raw,
+}
+
+/// What a WebSocket data message carries. RFC 6455 §5.6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// UTF-8. What is received has been checked; what is sent must be.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// A control frame that was received. RFC 6455 §5.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Control<'a> {
+    /// The Pong is owed or sent already.
+    Ping(&'a [u8]),
+    /// Answered or unsolicited.
+    #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
+    Pong(&'a [u8]),
+    /// The answer is owed or sent already, and [`Event::Closed`] will follow.
+    #[doc(alias = "LWS_CALLBACK_WS_PEER_INITIATED_CLOSE")]
+    Close {
+        /// 1005 if the frame had none.
+        code: CloseCode,
+        /// For a person.
+        reason: &'a str,
+    },
+}

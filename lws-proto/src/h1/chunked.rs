@@ -1,0 +1,215 @@
+//! The chunked transfer coding. RFC 9112 §7.1.
+//!
+//! Finds the content in the octets of a message body and never holds any. The trailer section is a section of field
+//! lines, which `head` reads.
+
+use crate::{Cause, Limit, Limits, Violation};
+use core::ops::Range;
+
+/// Decodes one chunked message body, up to its trailer section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dechunker {
+    state: State,
+    /// Bytes of chunk extensions so far, in the whole message.
+    extension_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Inside `chunk-size`, of which so many digits have come.
+    Size { size: u64, digits: u8 },
+    /// White space that only a chunk extension may follow.
+    BadSpace { size: u64 },
+    /// Inside `chunk-ext`, behind its semicolon.
+    Extension { size: u64 },
+    /// Behind the CR that ends the size line.
+    SizeLf { size: u64 },
+    /// Inside `chunk-data`. At least one byte is left.
+    Data { left: u64 },
+    /// Behind `chunk-data`.
+    DataCr,
+    DataLf,
+    /// Behind the last chunk.
+    Trailers,
+}
+
+/// A look at the input.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Dechunked {
+    /// Bytes taken from the front of the input.
+    pub(crate) consumed: usize,
+    /// Which of them are content; perhaps none.
+    pub(crate) content: Range<usize>,
+    /// Whether the trailer section comes next.
+    pub(crate) last: bool,
+}
+
+impl Dechunker {
+    pub(crate) fn new() -> Self {
+        Self { state: State::SIZE, extension_bytes: 0 }
+    }
+
+    /// Takes framing from the front of `input` and at most one run of content.
+    pub(crate) fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Dechunked, Cause> {
+        let mut at = 0;
+        while let Some(&byte) = input.get(at) {
+            if let State::Data { left } = self.state {
+                let len = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - at);
+                let left = left - len as u64;
+                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                return Ok(Dechunked { consumed: at + len, content: at..at + len, last: false });
+            }
+            at += 1;
+            self.state = self.state.on(byte).ok_or(Cause::Violation(Violation::Chunk))?;
+            match self.state {
+                State::BadSpace { .. } | State::Extension { .. } => {
+                    self.extension_bytes += 1;
+                    if self.extension_bytes > limits.chunk_extension_bytes_max {
+                        return Err(Cause::Limit(Limit::ChunkExtensionBytes));
+                    }
+                }
+                State::Trailers => return Ok(Dechunked { consumed: at, content: at..at, last: true }),
+                _ => {}
+            }
+        }
+        Ok(Dechunked { consumed: at, content: at..at, last: false })
+    }
+}
+
+impl State {
+    const SIZE: Self = Self::Size { size: 0, digits: 0 };
+
+    /// The state behind one byte of framing; `None` if it may not stand there.
+    fn on(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Size { size, digits @ ..16 }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                // A letter's low four bits count from 1.
+                let digit = (byte & 0xf) + if byte > b'9' { 9 } else { 0 };
+                Some(Self::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
+            }
+            (Self::Size { size, digits: 1.. }, b'\r') => Some(Self::SizeLf { size }),
+            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b';') => Some(Self::Extension { size }),
+            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b' ' | b'\t') => Some(Self::BadSpace { size }),
+            // Recipients "MUST ignore unrecognized chunk extensions", and we recognise none: what matters is that nobody
+            // sees another end of the line. So no control but HTAB passes, in quotes or not.
+            (Self::Extension { .. }, b'\t' | b' '..=b'~' | 0x80..) => Some(self),
+            (Self::Extension { size }, b'\r') => Some(Self::SizeLf { size }),
+            (Self::SizeLf { size: 0 }, b'\n') => Some(Self::Trailers),
+            (Self::SizeLf { size }, b'\n') => Some(Self::Data { left: size }),
+            (Self::DataCr, b'\r') => Some(Self::DataLf),
+            (Self::DataLf, b'\n') => Some(Self::SIZE),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a field called `name` may not be in a trailer section: what frames, routes, authenticates or explains the
+/// message must come before the content. RFC 9110 §6.5.1.
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
+    const FORBIDDEN: [&str; 32] = [
+        "age", "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
+        "content-type", "cookie", "date", "expect", "expires", "host", "if-match", "if-modified-since", "if-none-match",
+        "if-range", "if-unmodified-since", "keep-alive", "location", "max-forwards", "pragma", "proxy-authenticate",
+        "proxy-authorization", "range", "retry-after", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
+        "www-authenticate",
+    ];
+    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    /// Decodes `body` in pieces of `step` bytes, up to the trailer section. Returns the content and what was taken.
+    fn decode(body: &[u8], step: usize, limits: &Limits) -> Result<Option<(Vec<u8>, usize)>, Cause> {
+        let mut dechunker = Dechunker::new();
+        let mut content = Vec::new();
+        let mut at = 0;
+        while at < body.len() {
+            let input = &body[at..(at + step).min(body.len())];
+            let found = dechunker.decode(input, limits)?;
+            content.extend_from_slice(&input[found.content.clone()]);
+            at += found.consumed;
+            if found.last {
+                return Ok(Some((content, at)));
+            }
+            assert!(found.consumed > 0, "nothing was taken");
+        }
+        Ok(None)
+    }
+
+    fn check(body: &str, expected: Result<&str, Violation>) {
+        let limits = Limits::default();
+        let body = body.as_bytes();
+        let longer = [body, b"next"].concat();
+        for step in 1..=longer.len() {
+            let decoded = decode(&longer, step, &limits);
+            let expected = expected.map(|content| Some((content.as_bytes().to_vec(), body.len())));
+            assert_eq!(decoded, expected.map_err(Cause::Violation), "{} by {step}", body.escape_ascii());
+        }
+        if expected.is_ok() {
+            for cut in 0..body.len() {
+                assert_eq!(decode(&body[..cut], cut.max(1), &limits), Ok(None), "{cut} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn content_is_found_between_the_framing_however_it_is_cut() {
+        check("0\r\n", Ok(""));
+        check("000\r\n", Ok(""));
+        check("5\r\nhello\r\n0\r\n", Ok("hello"));
+        check("5\r\nhello\r\n7\r\n, world\r\n0\r\n", Ok("hello, world"));
+        check("A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n", Ok("01234567890123456789"));
+        check("2\r\n\r\n\r\n0\r\n", Ok("\r\n"));
+        check("0000000000000001\r\nx\r\n0\r\n", Ok("x"));
+    }
+
+    #[test]
+    fn extensions_are_ignored() {
+        check("1;\r\nx\r\n0;a\r\n", Ok("x"));
+        check("1;a=b;c=\"d;\\\"\"\r\nx\r\n0\r\n", Ok("x"));
+        check("1 \t;a\r\nx\r\n0\t;\u{e9}\r\n", Ok("x"));
+    }
+
+    #[test]
+    fn nothing_else_is_a_chunk() {
+        for body in [
+            "\r\n", ";a\r\n", " 1\r\nx", "+1\r\nx", "-1\r\nx", "0x1\r\nx", "g\r\n", "1 \r\nx", "1\nx", "1\rx", "1\r\rx", "1;a\nx",
+            "1;a\r;\nx", "1;\0\r\nx", "1;\x7f\r\nx", "1\r\nxx\r\n", "1\r\nx\n0\r\n", "1\r\nx\r0\r\n", "1\r\nx0\r\n",
+            "00000000000000001\r\nx", "10000000000000000\r\n", "1,\r\nx", "1\r\nx\r\n\r\n", "1 a\r\nx",
+        ] {
+            check(body, Err(Violation::Chunk));
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_sixteen_digits_is_a_number() {
+        let mut dechunker = Dechunker::new();
+        let found = dechunker.decode(b"FFFFFFFFFFFFFFFF\r\nx", &Limits::default());
+        assert_eq!(found, Ok(Dechunked { consumed: 19, content: 18..19, last: false }));
+        assert!(matches!(dechunker.state, State::Data { left } if left == u64::MAX - 1));
+    }
+
+    #[test]
+    fn extensions_are_limited_over_the_whole_message() {
+        let limits = Limits { chunk_extension_bytes_max: 6, ..Limits::default() };
+        let at = b"1;ab\r\nx\r\n1;ab\r\ny\r\n0\r\n";
+        let past = b"1;ab\r\nx\r\n1;ab\r\ny\r\n0;\r\n";
+        for step in 1..at.len() {
+            assert_eq!(decode(at, step, &limits), Ok(Some((b"xy".to_vec(), at.len()))));
+            assert_eq!(decode(past, step, &limits), Err(Cause::Limit(Limit::ChunkExtensionBytes)));
+        }
+    }
+
+    #[test]
+    fn what_frames_or_routes_a_message_is_no_trailer() {
+        for name in ["Content-Length", "TRANSFER-ENCODING", "host", "Trailer", "Authorization", "content-type"] {
+            assert!(is_forbidden_trailer(name.as_bytes()), "{name}");
+        }
+        for name in ["ETag", "Server-Timing", "X-Checksum", "Digest"] {
+            assert!(!is_forbidden_trailer(name.as_bytes()), "{name}");
+        }
+    }
+}

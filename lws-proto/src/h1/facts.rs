@@ -1,0 +1,255 @@
+//! What HTTP/1.1 itself has to know of the field lines of a head, gathered while they are looked at once.
+//!
+//! Notes what the lines say. What follows from it, `framing` and the connection decide.
+
+use crate::http::{Authority, trim_ows};
+
+/// What the field lines of one head say about the message and its connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    pub(crate) host: Host,
+    pub(crate) content_length: ContentLength,
+    pub(crate) transfer_encoding: TransferEncoding,
+    /// `Connection: close`. RFC 9112 §9.6.
+    pub(crate) close: bool,
+    /// `Connection: keep-alive`, which HTTP/1.0 needs. RFC 9112 §9.3.
+    pub(crate) keep_alive: bool,
+    /// `Connection: upgrade`. RFC 9110 §7.8.
+    pub(crate) upgrade: bool,
+    pub(crate) expect: Expect,
+}
+
+/// RFC 9112 §3.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Host {
+    #[default]
+    Absent,
+    Valid,
+    /// Malformed, or there more than once.
+    Invalid,
+}
+
+/// RFC 9110 §8.6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ContentLength {
+    #[default]
+    Absent,
+    Is(u64),
+    /// The same number more than once, in one line or several.
+    Repeated(u64),
+    /// Not a number, or two that differ.
+    Invalid,
+}
+
+/// RFC 9112 §6.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum TransferEncoding {
+    #[default]
+    Absent,
+    Chunked,
+    /// Chunked comes last and once, behind codings that nobody here knows.
+    Unknown,
+    /// Chunked is not the last coding, or is there twice, or the field is.
+    Misplaced,
+}
+
+/// RFC 9110 §10.1.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Expect {
+    #[default]
+    Nothing,
+    Continue,
+    Unknown,
+}
+
+impl Facts {
+    /// Notes one field line. Most are told by the length of their name.
+    #[inline]
+    pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.note_host(value),
+            6 if name.eq_ignore_ascii_case(b"expect") => self.note_expect(value),
+            10 if name.eq_ignore_ascii_case(b"connection") => self.note_connection(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_content_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_transfer_encoding(value),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn note_host(&mut self, value: &[u8]) {
+        self.host = match self.host {
+            Host::Absent if Authority::is_valid(value) => Host::Valid,
+            _ => Host::Invalid,
+        };
+    }
+
+    fn note_expect(&mut self, value: &[u8]) {
+        self.expect = match self.expect {
+            Expect::Nothing | Expect::Continue if value.eq_ignore_ascii_case(b"100-continue") => Expect::Continue,
+            _ => Expect::Unknown,
+        };
+    }
+
+    fn note_connection(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(trim_ows) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    fn note_content_length(&mut self, value: &[u8]) {
+        for member in value.split(|&byte| byte == b',') {
+            self.content_length = match (self.content_length, decimal(trim_ows(member))) {
+                (ContentLength::Absent, Some(length)) => ContentLength::Is(length),
+                (ContentLength::Is(before) | ContentLength::Repeated(before), Some(length)) if before == length => {
+                    ContentLength::Repeated(length)
+                }
+                _ => ContentLength::Invalid,
+            };
+        }
+    }
+
+    fn note_transfer_encoding(&mut self, value: &[u8]) {
+        // More than one line is one list by RFC 9110 §5.3, but nothing honest sends it, and those who read only the
+        // first or only the last line are how requests are smuggled.
+        self.transfer_encoding = match self.transfer_encoding {
+            TransferEncoding::Absent => transfer_encoding(value),
+            _ => TransferEncoding::Misplaced,
+        };
+    }
+}
+
+/// `#transfer-coding`. Chunked has no parameters, so with one it is another coding.
+fn transfer_encoding(value: &[u8]) -> TransferEncoding {
+    let mut codings = value.rsplit(|&byte| byte == b',').map(trim_ows);
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    if !codings.next().is_some_and(is_chunked) {
+        return TransferEncoding::Misplaced;
+    }
+    codings.try_fold(TransferEncoding::Chunked, |_, coding| (!is_chunked(coding)).then_some(TransferEncoding::Unknown))
+        .unwrap_or(TransferEncoding::Misplaced)
+}
+
+/// `1*DIGIT` that fits a `u64`; nineteen digits always do. RFC 9110 §8.6.
+#[inline]
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 19 {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(lines: &[(&str, &str)]) -> Facts {
+        let mut facts = Facts::default();
+        for (name, value) in lines {
+            facts.note(name.as_bytes(), value.as_bytes());
+        }
+        facts
+    }
+
+    #[test]
+    fn a_content_length_is_digits_and_nothing_else() {
+        for (values, expected) in [
+            (&["0"][..], ContentLength::Is(0)),
+            (&["0042"], ContentLength::Is(42)),
+            (&["9999999999999999999"], ContentLength::Is(9_999_999_999_999_999_999)),
+            (&["5", "5"], ContentLength::Repeated(5)),
+            (&["5, 5"], ContentLength::Repeated(5)),
+            (&["5,05"], ContentLength::Repeated(5)),
+            (&["5", "6"], ContentLength::Invalid),
+            (&["5, 6"], ContentLength::Invalid),
+            (&["5, 5", "6"], ContentLength::Invalid),
+            (&["x", "5"], ContentLength::Invalid),
+            (&[""], ContentLength::Invalid),
+            (&["5,"], ContentLength::Invalid),
+            (&["+5"], ContentLength::Invalid),
+            (&["-5"], ContentLength::Invalid),
+            (&["0x5"], ContentLength::Invalid),
+            (&["5 5"], ContentLength::Invalid),
+            (&["5.0"], ContentLength::Invalid),
+            (&["\u{665}"], ContentLength::Invalid),
+            (&["18446744073709551616"], ContentLength::Invalid),
+            (&["00000000000000000005"], ContentLength::Invalid),
+        ] {
+            let lines: alloc::vec::Vec<_> = values.iter().map(|value| ("Content-length", *value)).collect();
+            assert_eq!(facts(&lines).content_length, expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn chunked_frames_a_message_only_as_the_last_coding_of_one_line() {
+        for (values, expected) in [
+            (&["chunked"][..], TransferEncoding::Chunked),
+            (&["CHUNKED"], TransferEncoding::Chunked),
+            (&["gzip, chunked"], TransferEncoding::Unknown),
+            (&["gzip,\tdeflate , chunked"], TransferEncoding::Unknown),
+            (&["identity, chunked"], TransferEncoding::Unknown),
+            (&[", chunked"], TransferEncoding::Unknown),
+            (&["chunked, gzip"], TransferEncoding::Misplaced),
+            (&["chunked, chunked"], TransferEncoding::Misplaced),
+            (&["chunked, gzip, chunked"], TransferEncoding::Misplaced),
+            (&["chunked", "chunked"], TransferEncoding::Misplaced),
+            (&["gzip", "chunked"], TransferEncoding::Misplaced),
+            (&["chunked;q=1"], TransferEncoding::Misplaced),
+            (&["xchunked"], TransferEncoding::Misplaced),
+            (&["\x0bchunked"], TransferEncoding::Misplaced),
+            (&["\"chunked\""], TransferEncoding::Misplaced),
+            (&["gzip"], TransferEncoding::Misplaced),
+            (&["identity"], TransferEncoding::Misplaced),
+            (&["chunked,"], TransferEncoding::Misplaced),
+            (&[""], TransferEncoding::Misplaced),
+        ] {
+            let lines: alloc::vec::Vec<_> = values.iter().map(|value| ("transfer-Encoding", *value)).collect();
+            assert_eq!(facts(&lines).transfer_encoding, expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_or_malformed_host_is_invalid() {
+        for (values, expected) in [
+            (&[][..], Host::Absent),
+            (&["a"], Host::Valid),
+            (&[""], Host::Valid),
+            (&["[::1]:80"], Host::Valid),
+            (&["a", "a"], Host::Invalid),
+            (&["a b"], Host::Invalid),
+            (&["a@b"], Host::Invalid),
+            (&["a", "b c", "a"], Host::Invalid),
+        ] {
+            let lines: alloc::vec::Vec<_> = values.iter().map(|value| ("HOST", *value)).collect();
+            assert_eq!(facts(&lines).host, expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn connection_options_are_a_list_over_all_lines() {
+        let read = facts(&[("Connection", "x, Keep-Alive"), ("connection", "CLOSE ,Upgrade")]);
+        assert!(read.close && read.keep_alive && read.upgrade);
+        let read = facts(&[("Connection", "closed, keepalive, up grade"), ("Connectio", "close")]);
+        assert!(!read.close && !read.keep_alive && !read.upgrade);
+    }
+
+    #[test]
+    fn the_only_known_expectation_is_100_continue() {
+        for (values, expected) in [
+            (&[][..], Expect::Nothing),
+            (&["100-Continue"], Expect::Continue),
+            (&["100-continue", "100-continue"], Expect::Continue),
+            (&["100-continue, x"], Expect::Unknown),
+            (&["x"], Expect::Unknown),
+            (&["x", "100-continue"], Expect::Unknown),
+            (&[""], Expect::Unknown),
+        ] {
+            let lines: alloc::vec::Vec<_> = values.iter().map(|value| ("Expect", *value)).collect();
+            assert_eq!(facts(&lines).expect, expected, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! Heads and trailer sections: lines of bytes in, positions of their parts out. RFC 9112 §2 to §5.
+//!
+//! A section that lies whole in the input is parsed where it lies. One that is cut is collected, looked at byte by byte
+//! as it comes and never from its start again, and parsed once, when its last line has come. Both ways know the same
+//! grammar: whatever the parser does not like goes the second way, which finds out what is wrong with it and where.
+
+use super::facts::Facts;
+use crate::http::{FieldSpan, Head, Method, StartLine, Status, Version, is_field_byte, is_token, is_visible_ascii};
+use crate::{Cause, Limit, Limits, Violation};
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use httparse::Status::{Complete, Partial};
+
+/// The most that [`Limits::field_lines_max`] can be.
+const FIELD_LINES_MAX: usize = 256;
+
+/// What is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Request,
+    Response,
+    Trailers,
+}
+
+/// Reads one section after the other.
+#[derive(Debug)]
+pub(crate) struct HeadReader {
+    /// Where the section stands that was read last.
+    place: Place,
+    start: StartLine,
+    fields: Vec<FieldSpan>,
+    facts: Facts,
+    /// The bytes of a section that was cut.
+    collected: Vec<u8>,
+    scan: Scan,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// In the input, from this position on.
+    Input(usize),
+    Collected,
+}
+
+/// A look at the input.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// Bytes taken from the front of the input.
+    pub(crate) consumed: usize,
+    /// Whether the section is complete.
+    pub(crate) complete: bool,
+}
+
+impl HeadReader {
+    pub(crate) fn new() -> Self {
+        Self {
+            place: Place::Collected,
+            start: StartLine::Trailers,
+            fields: Vec::new(),
+            facts: Facts::default(),
+            collected: Vec::new(),
+            scan: Scan::default(),
+        }
+    }
+
+    /// Takes a section, or a part of one, from the front of `input`.
+    #[inline]
+    pub(crate) fn read(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
+        if self.scan.taken == 0 {
+            if let Some(consumed) = self.read_whole(kind, input, limits) {
+                return Ok(Read { consumed, complete: true });
+            }
+        }
+        self.collect(kind, input, limits)
+    }
+
+    /// Takes a section that lies whole in `input`, if nothing is wrong with it.
+    #[inline]
+    fn read_whole(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Option<usize> {
+        if kind == Kind::Trailers {
+            // Trailers are told after the end of the content, when the input is another: so only their absence is
+            // seen here.
+            self.start = StartLine::Trailers;
+            self.fields.clear();
+            return input.starts_with(b"\r\n").then_some(2);
+        }
+        let skipped = if kind == Kind::Request { empty_lines(input) } else { 0 };
+        // The parser would skip empty lines of its own kind.
+        if matches!(input.get(skipped), None | Some(b'\r' | b'\n')) {
+            return None;
+        }
+        let len = self.parse(kind, &input[skipped..], limits).ok()??;
+        self.place = Place::Input(skipped);
+        (skipped + len <= bytes_max(kind, limits)).then_some(skipped + len)
+    }
+
+    /// The same for a section that is cut, or that something is wrong with.
+    #[cold]
+    fn collect(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
+        let mut consumed = 0;
+        if self.scan.taken == 0 {
+            self.collected.clear();
+        }
+        while consumed < input.len() {
+            let line = self.scan.line(kind, &input[consumed..], limits)?;
+            self.collected.extend_from_slice(&input[consumed..consumed + line.len]);
+            consumed += line.len;
+            if line.complete && self.end_line(kind, limits)? {
+                self.scan = Scan::default();
+                let collected = core::mem::take(&mut self.collected);
+                let parsed = self.parse(kind, &collected, limits);
+                self.place = Place::Collected;
+                self.collected = collected;
+                // The scan has seen the last line: the parser must see it too.
+                return match parsed? {
+                    Some(_) => Ok(Read { consumed, complete: true }),
+                    None => Err(Cause::Violation(Violation::FieldLine)),
+                };
+            }
+        }
+        Ok(Read { consumed, complete: false })
+    }
+
+    /// A line has been collected. Returns whether it is the last of its section.
+    fn end_line(&mut self, kind: Kind, limits: &Limits) -> Result<bool, Cause> {
+        let empty = self.scan.line_bytes == 0;
+        self.scan.line_bytes = 0;
+        if kind == Kind::Trailers || self.scan.lines > 0 {
+            self.scan.lines += 1;
+            if empty {
+                return Ok(true);
+            }
+            let fields = self.scan.lines - usize::from(kind != Kind::Trailers);
+            return if fields > lines_max(limits) { Err(Cause::Limit(Limit::FieldLines)) } else { Ok(false) };
+        }
+        match kind {
+            // RFC 9112 §2.2: "a server ... SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
+            Kind::Request if empty => self.collected.clear(),
+            Kind::Request => {
+                check_request_line(&mut self.collected).map_err(Cause::Violation)?;
+                self.scan.lines = 1;
+            }
+            Kind::Response | Kind::Trailers => {
+                check_status_line(&mut self.collected).map_err(Cause::Violation)?;
+                self.scan.lines = 1;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a part of a section has come. Empty lines before it are none.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.scan.taken > 0 && !self.collected.is_empty()
+    }
+
+    /// The section that was read last, if `input` is what it was read from.
+    #[inline]
+    pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
+        let bytes = match self.place {
+            Place::Input(at) => input.get(at..).unwrap_or_default(),
+            Place::Collected => &self.collected,
+        };
+        Head { bytes, start: &self.start, fields: &self.fields }
+    }
+
+    /// The first line of the section that was read last.
+    #[inline]
+    pub(crate) fn start(&self) -> &StartLine {
+        &self.start
+    }
+
+    /// What the fields of the section that was read last say to HTTP/1.1 itself.
+    #[inline]
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Lets go of the bytes of a section that was cut: nobody looks at it any more.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        if self.collected.capacity() > 0 {
+            self.collected = Vec::new();
+        }
+    }
+
+    /// Parses the section that `bytes` begin with. Returns its length, or `None` if it is cut.
+    #[inline]
+    fn parse(&mut self, kind: Kind, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Cause> {
+        let mut lines = [const { MaybeUninit::uninit() }; FIELD_LINES_MAX];
+        let lines = &mut lines[..lines_max(limits)];
+        match kind {
+            Kind::Request => self.parse_request(bytes, lines, limits),
+            Kind::Response => self.parse_response(bytes, lines),
+            Kind::Trailers => self.parse_trailers(bytes, limits),
+        }
+    }
+
+    #[inline]
+    fn parse_request<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        lines: &mut [MaybeUninit<httparse::Header<'b>>],
+        limits: &Limits,
+    ) -> Result<Option<usize>, Cause> {
+        let mut request = httparse::Request::new(&mut []);
+        let Complete(len) = request.parse_with_uninit_headers(bytes, lines).map_err(|error| malformed(error, Violation::RequestLine))? else {
+            return Ok(None);
+        };
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+            return Ok(None);
+        };
+        if target.len() > limits.target_bytes_max {
+            return Err(Cause::Limit(Limit::TargetBytes));
+        }
+        let base = Base(bytes);
+        self.start = StartLine::Request {
+            method: Method::from_token(method),
+            method_span: base.span(method.as_bytes()),
+            target: base.span(target.as_bytes()),
+            version: version(minor),
+        };
+        self.set_fields(bytes, request.headers, len)?;
+        Ok(Some(len))
+    }
+
+    fn parse_response<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        lines: &mut [MaybeUninit<httparse::Header<'b>>],
+    ) -> Result<Option<usize>, Cause> {
+        let mut response = httparse::Response::new(&mut []);
+        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, lines);
+        let Complete(len) = parsed.map_err(|error| malformed(error, Violation::StatusLine))? else { return Ok(None) };
+        let (Some(code), Some(reason), Some(minor)) = (response.code, response.reason, response.version) else {
+            return Ok(None);
+        };
+        let status = Status::new(code).ok_or(Cause::Violation(Violation::StatusLine))?;
+        // A reason that is not ASCII is reported as empty, and from elsewhere.
+        let reason = if reason.is_empty() { (0, 0) } else { Base(bytes).span(reason.as_bytes()) };
+        self.start = StartLine::Response { status, reason, version: version(minor) };
+        self.set_fields(bytes, response.headers, len)?;
+        Ok(Some(len))
+    }
+
+    fn parse_trailers(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Cause> {
+        let mut lines = [httparse::EMPTY_HEADER; FIELD_LINES_MAX];
+        let parsed = httparse::parse_headers(bytes, &mut lines[..lines_max(limits)]);
+        match parsed.map_err(|error| malformed(error, Violation::Trailer))? {
+            Complete((len, lines)) => {
+                self.start = StartLine::Trailers;
+                self.set_fields(bytes, lines, len)?;
+                Ok(Some(len))
+            }
+            Partial => Ok(None),
+        }
+    }
+
+    /// Notes where the field lines stand and what they say. `len` is the length of the section.
+    ///
+    /// The parser takes a bare LF for the end of a line, we do not: RFC 9112 §2.2 allows either.
+    #[inline]
+    fn set_fields(&mut self, bytes: &[u8], lines: &[httparse::Header<'_>], len: usize) -> Result<(), Cause> {
+        let base = Base(bytes);
+        let mut facts = Facts::default();
+        let mut bare = 0;
+        self.fields.clear();
+        self.fields.extend(lines.iter().map(|line| {
+            let (name, name_len) = base.span(line.name.as_bytes());
+            let (value, value_len) = base.span(line.value);
+            let before = bytes.get((name as usize).wrapping_sub(2));
+            bare |= usize::from(name > 0 && before != Some(&b'\r'));
+            facts.note(line.name.as_bytes(), line.value);
+            FieldSpan { name, name_len, value, value_len }
+        }));
+        self.facts = facts;
+        let ends_well = bytes[..len].ends_with(b"\r\n\r\n") || bytes[..len] == *b"\r\n";
+        if bare == 0 && ends_well { Ok(()) } else { Err(Cause::Violation(Violation::BareLineEnd)) }
+    }
+}
+
+/// Borrowed bytes that others are part of.
+#[derive(Clone, Copy)]
+struct Base<'a>(&'a [u8]);
+
+impl Base<'_> {
+    /// Where `part` stands. Sections are far shorter than 4 GiB: their limit is one of memory.
+    #[inline]
+    fn span(self, part: &[u8]) -> (u32, u32) {
+        let at = part.as_ptr().addr().wrapping_sub(self.0.as_ptr().addr());
+        (at as u32, part.len() as u32)
+    }
+}
+
+/// How far a section has come that is cut.
+#[derive(Clone, Copy, Debug, Default)]
+struct Scan {
+    /// Bytes of the section, with empty lines before it.
+    taken: usize,
+    /// Lines that are complete, without empty ones before the section.
+    lines: usize,
+    /// Bytes of the line so far, without its end.
+    line_bytes: usize,
+    after_cr: bool,
+    /// In a request line: the spaces, and the bytes behind the first.
+    spaces: u32,
+    target_bytes: usize,
+}
+
+/// What was scanned: bytes up to the end of a line or of the input.
+struct Line {
+    len: usize,
+    complete: bool,
+}
+
+impl Scan {
+    /// Looks at the rest of a line. What is refused is the first byte that could not stand there.
+    fn line(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Line, Cause> {
+        let in_request_line = kind == Kind::Request && self.lines == 0;
+        for (at, &byte) in input.iter().enumerate() {
+            if self.taken == bytes_max(kind, limits) {
+                return Err(Cause::Limit(if kind == Kind::Trailers { Limit::TrailerBytes } else { Limit::HeadBytes }));
+            }
+            self.taken += 1;
+            match byte {
+                b'\n' if self.after_cr => {
+                    self.after_cr = false;
+                    return Ok(Line { len: at + 1, complete: true });
+                }
+                b'\n' => return Err(Cause::Violation(Violation::BareLineEnd)),
+                _ if self.after_cr => return Err(Cause::Violation(Violation::BareLineEnd)),
+                b'\r' => self.after_cr = true,
+                _ if !is_field_byte(byte) => return Err(Cause::Violation(self.malformed(kind))),
+                b' ' if in_request_line => self.spaces += 1,
+                _ if in_request_line && self.spaces == 1 => {
+                    self.target_bytes += 1;
+                    if self.target_bytes > limits.target_bytes_max {
+                        return Err(Cause::Limit(Limit::TargetBytes));
+                    }
+                }
+                _ => {}
+            }
+            self.line_bytes += usize::from(byte != b'\r');
+        }
+        Ok(Line { len: input.len(), complete: false })
+    }
+
+    /// What a line is called in which a byte stands that may not.
+    fn malformed(&self, kind: Kind) -> Violation {
+        match kind {
+            Kind::Request if self.lines == 0 => Violation::RequestLine,
+            Kind::Response if self.lines == 0 => Violation::StatusLine,
+            Kind::Request | Kind::Response => Violation::FieldLine,
+            Kind::Trailers => Violation::Trailer,
+        }
+    }
+}
+
+fn bytes_max(kind: Kind, limits: &Limits) -> usize {
+    if kind == Kind::Trailers { limits.trailer_bytes_max } else { limits.head_bytes_max }
+}
+
+fn lines_max(limits: &Limits) -> usize {
+    limits.field_lines_max.min(FIELD_LINES_MAX)
+}
+
+fn version(minor: u8) -> Version {
+    if minor == 0 { Version::Http10 } else { Version::Http11 }
+}
+
+/// How many bytes are empty lines.
+#[inline]
+fn empty_lines(input: &[u8]) -> usize {
+    let mut at = 0;
+    while input[at..].starts_with(b"\r\n") {
+        at += 2;
+    }
+    at
+}
+
+/// What the parser's complaint is called.
+fn malformed(error: httparse::Error, in_first_line: Violation) -> Cause {
+    use httparse::Error;
+    match error {
+        Error::TooManyHeaders => Cause::Limit(Limit::FieldLines),
+        Error::NewLine => Cause::Violation(Violation::BareLineEnd),
+        Error::HeaderName | Error::HeaderValue if in_first_line == Violation::Trailer => {
+            Cause::Violation(Violation::Trailer)
+        }
+        Error::HeaderName | Error::HeaderValue => Cause::Violation(Violation::FieldLine),
+        Error::Status | Error::Token | Error::Version => Cause::Violation(in_first_line),
+    }
+}
+
+/// `method SP request-target SP HTTP-version CRLF`. RFC 9112 §3.
+fn check_request_line(line: &mut [u8]) -> Result<(), Violation> {
+    let text = line.strip_suffix(b"\r\n").unwrap_or(line);
+    let mut parts = text.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(protocol), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Violation::RequestLine);
+    };
+    if !is_token(method) || target.is_empty() || !is_visible_ascii(target) {
+        return Err(Violation::RequestLine);
+    }
+    if text == b"PRI * HTTP/2.0" {
+        return Err(Violation::Http2Preface);
+    }
+    let at = text.len() - protocol.len();
+    check_version(&mut line[at..], Violation::RequestLine)
+}
+
+/// `HTTP-version SP status-code SP [ reason-phrase ] CRLF`. RFC 9112 §4.
+fn check_status_line(line: &mut [u8]) -> Result<(), Violation> {
+    if line.get(8).is_none_or(|&byte| byte != b' ') {
+        return Err(Violation::StatusLine);
+    }
+    check_version(&mut line[..8], Violation::StatusLine)
+}
+
+/// `HTTP-name "/" DIGIT "." DIGIT`. RFC 9112 §2.3.
+///
+/// A later minor version is read as HTTP/1.1, "the highest minor version to which the recipient is conformant", and becomes
+/// it in place for the parser, which knows no other.
+fn check_version(bytes: &mut [u8], malformed: Violation) -> Result<(), Violation> {
+    match bytes {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, ..] if minor.is_ascii_digit() => {
+            *minor = (*minor).min(b'1');
+            Ok(())
+        }
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, ..] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            Err(Violation::Version)
+        }
+        _ => Err(malformed),
+    }
+}

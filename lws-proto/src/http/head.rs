@@ -1,0 +1,199 @@
+//! A request or response head, or a trailer section, as the application sees it. RFC 9110 §6.
+//!
+//! Positions in borrowed bytes: nothing is copied, no map is built.
+
+use super::{Authority, Method, Status, Target};
+use core::fmt;
+
+/// The version that a message was sent with. RFC 9110 §2.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1, or a later minor version of HTTP/1.
+    Http11,
+    /// HTTP/2.
+    Http2,
+}
+
+/// Where a field line stands in the bytes of its section.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldSpan {
+    pub(crate) name: u32,
+    pub(crate) name_len: u32,
+    pub(crate) value: u32,
+    pub(crate) value_len: u32,
+}
+
+/// Where the parts of the first line stand in the bytes of the head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StartLine {
+    Request { method: Method, method_span: (u32, u32), target: (u32, u32), version: Version },
+    Response { status: Status, reason: (u32, u32), version: Version },
+    /// A trailer section has none.
+    Trailers,
+}
+
+/// A head or trailer section: the first line, and field lines in the order in which they came. RFC 9110 §5.2.
+#[doc(alias = "headers")]
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) start: &'a StartLine,
+    pub(crate) fields: &'a [FieldSpan],
+}
+
+impl<'a> Head<'a> {
+    /// No fields and no first line: where there is no head to lend.
+    pub(crate) const EMPTY: Self = Self { bytes: &[], start: &StartLine::Trailers, fields: &[] };
+
+    fn span(&self, at: u32, len: u32) -> &'a [u8] {
+        self.bytes.get(at as usize..at as usize + len as usize).unwrap_or_default()
+    }
+
+    fn text(&self, (at, len): (u32, u32)) -> &'a str {
+        core::str::from_utf8(self.span(at, len)).unwrap_or_default()
+    }
+
+    /// The method of a request; [`Method::Get`] where there is none.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        match self.start {
+            StartLine::Request { method, .. } => *method,
+            _ => Method::Get,
+        }
+    }
+
+    /// The method as the peer wrote it; empty where there is none.
+    #[must_use]
+    pub fn method_name(&self) -> &'a str {
+        match self.start {
+            StartLine::Request { method_span, .. } => self.text(*method_span),
+            _ => "",
+        }
+    }
+
+    /// The request target as the peer wrote it, visible ASCII; empty where there is none. RFC 9112 §3.2.
+    #[doc(alias = "uri")]
+    #[must_use]
+    pub fn target(&self) -> &'a str {
+        match self.start {
+            StartLine::Request { target, .. } => self.text(*target),
+            _ => "",
+        }
+    }
+
+    /// The request target in its parts; `None` where there is none. Every request that becomes an event has one.
+    #[must_use]
+    pub fn parsed_target(&self) -> Option<Target<'a>> {
+        Target::parse(self.method(), self.target())
+    }
+
+    /// The path of the request target, with its escapes; empty for the forms that have none.
+    /// [`normalize_path`](crate::http::normalize_path) makes names of it.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        self.parsed_target().map_or("", |target| target.path())
+    }
+
+    /// The query of the request target, without `?` and with its escapes.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        self.parsed_target().and_then(|target| target.query())
+    }
+
+    /// The server that a request is meant for: the authority of its target, or else its `Host`. RFC 9110 §7.2.
+    #[must_use]
+    pub fn authority(&self) -> Option<Authority<'a>> {
+        let host = || Authority::parse(core::str::from_utf8(self.get("host")?).ok()?);
+        self.parsed_target().and_then(|target| target.authority()).or_else(host)
+    }
+
+    /// The status code of a response; `None` where there is none.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        match self.start {
+            StartLine::Response { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The reason phrase of a response; empty where there is none or it is not UTF-8.
+    #[must_use]
+    pub fn reason(&self) -> &'a str {
+        match self.start {
+            StartLine::Response { reason, .. } => self.text(*reason),
+            _ => "",
+        }
+    }
+
+    /// The version that the message was sent with; HTTP/1.1 for trailers.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self.start {
+            StartLine::Request { version, .. } | StartLine::Response { version, .. } => *version,
+            StartLine::Trailers => Version::Http11,
+        }
+    }
+
+    /// The field lines, in order.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&'a str, &'a [u8])> + Clone + use<'a> {
+        let head = *self;
+        self.fields.iter().map(move |field| {
+            (head.text((field.name, field.name_len)), head.span(field.value, field.value_len))
+        })
+    }
+
+    /// The value of the first field line called `name`, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.get_all(name).next()
+    }
+
+    /// The values of all field lines called `name`, in whatever case, in order.
+    pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let head = *self;
+        self.fields
+            .iter()
+            .filter(move |field| {
+                field.name_len as usize == name.len()
+                    && head.span(field.name, field.name_len).eq_ignore_ascii_case(name.as_bytes())
+            })
+            .map(move |field| head.span(field.value, field.value_len))
+    }
+
+    /// The members of the comma-separated list that all field lines called `name` make together, without the
+    /// white space around them and without empty ones. RFC 9110 §5.6.1. Commas in quoted strings divide too, so
+    /// this is for lists of tokens.
+    pub fn list<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.get_all(name)
+            .flat_map(|value| value.split(|&byte| byte == b','))
+            .map(super::trim_ows)
+            .filter(|member| !member.is_empty())
+    }
+
+    /// Whether the list of tokens `name` has `token`, in whatever case.
+    #[must_use]
+    pub fn has_token(&self, name: &str, token: &str) -> bool {
+        self.list(name).any(|member| member.eq_ignore_ascii_case(token.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Head");
+        match self.start {
+            StartLine::Request { .. } => {
+                debug.field("method", &self.method_name()).field("target", &self.target());
+            }
+            StartLine::Response { status, .. } => {
+                debug.field("status", status);
+            }
+            StartLine::Trailers => {}
+        }
+        for (name, value) in self.fields() {
+            debug.field(name, &value.escape_ascii());
+        }
+        debug.finish()
+    }
+}

@@ -1,0 +1,19 @@
+//! The semantics that every version of HTTP shares. RFC 9110.
+
+mod chars;
+mod date;
+mod head;
+mod method;
+mod path;
+mod status;
+mod target;
+
+pub(crate) use chars::{is_field_byte, is_field_value, is_tchar, is_token, is_visible_ascii, trim_ows};
+pub use date::HttpDate;
+pub use head::{Head, Version};
+pub(crate) use head::{FieldSpan, StartLine};
+pub use method::Method;
+pub use path::normalize_path;
+pub(crate) use status::with_registered_statuses;
+pub use status::{NotAStatus, Status};
+pub use target::{Authority, Target};

@@ -1,0 +1,50 @@
+//! A protocol engine that does no I/O: HTTP/1.1, WebSocket and raw byte streams, as client and server.
+//!
+//! It has no clock, socket, thread, file, global or source of randomness. Bytes, time and random bytes go in; events
+//! and bytes to write come out. See [`Connection`] for the contract.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+mod buffer;
+mod config;
+mod connection;
+mod detect;
+mod dispatch;
+mod error;
+mod event;
+mod h1;
+pub mod http;
+mod item;
+mod raw;
+mod stream;
+mod time;
+mod transmit;
+mod tx;
+pub mod ws;
+
+pub use bytes::Bytes;
+pub use config::{Config, Expect, Limits, WallClock};
+pub use connection::{Connection, Feed, Interest};
+pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
+pub use h1::Request;
+pub use event::{Control, Event, MessageKind, Protocol};
+pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
+pub use time::Time;
+pub use transmit::{SLICES_MAX, Transmit};
+
+/// A source of random bytes, for the masks and the nonce of a client. RFC 6455 §10.3 wants them unpredictable.
+pub trait Entropy: Send {
+    /// Fills `bytes` with random bytes.
+    fn fill(&mut self, bytes: &mut [u8]);
+}
+
+impl<F: FnMut(&mut [u8]) + Send> Entropy for F {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self(bytes);
+    }
+}

@@ -1,0 +1,76 @@
+//! Raw streams: bytes in, bytes out, each direction with an end of its own.
+
+use crate::item::{Item, Step};
+use crate::stream::Payload;
+use crate::transmit::Output;
+use crate::tx::Tx;
+use crate::ws::CloseCode;
+use crate::{Cause, Misuse};
+
+/// The receive half.
+#[derive(Debug, Default)]
+pub(crate) struct Receiver {
+    ended: bool,
+}
+
+impl Receiver {
+    pub(crate) fn receive(&mut self, input: &[u8]) -> Step {
+        Step::found(input.len(), Item::Raw { range: 0..input.len(), end: false })
+    }
+
+    pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
+        if self.ended {
+            return None;
+        }
+        self.ended = true;
+        if let crate::tx::Sender::Raw(sender) = &mut tx.sender {
+            sender.peer_ended = true;
+            if sender.ended {
+                tx.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
+                return None;
+            }
+        }
+        Some(Item::Raw { range: 0..0, end: true })
+    }
+}
+
+/// The transmit half.
+#[derive(Debug, Default)]
+pub(crate) struct Sender {
+    ended: bool,
+    peer_ended: bool,
+}
+
+impl Sender {
+    #[inline]
+    pub(crate) fn may_write(&self) -> bool {
+        !self.ended
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether both directions have ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.peer_ended
+    }
+
+    pub(crate) fn data(&mut self, out: &mut Output, payload: Payload<'_>, end: bool) -> Result<(), Misuse> {
+        if self.ended {
+            return Err(Misuse::WrongState);
+        }
+        payload.push(out);
+        self.ended = end;
+        Ok(())
+    }
+
+    pub(crate) fn fill(&mut self, out: &mut Output, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) {
+        let buffer = out.buffer();
+        let start = buffer.len();
+        buffer.resize(start + max, 0);
+        let (len, end) = fill(&mut buffer[start..]);
+        buffer.truncate(start + len.min(max));
+        self.ended = end;
+    }
+}

@@ -1,0 +1,428 @@
+//! The transmit half of a connection and the state of its stream: what a handle lent with an event may touch.
+//!
+//! Knows no input. Protocols meet here only as the variants of [`Sender`].
+
+use crate::item::Item;
+use crate::time::earliest;
+use crate::transmit::Output;
+use crate::{Cause, Config, Deadline, Entropy, Protocol, StreamKey, Time, h1, raw, ws};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+pub(crate) struct Tx {
+    pub(crate) config: Arc<Config>,
+    /// The last moment that the driver told.
+    pub(crate) now: Time,
+    /// When the peer was last heard.
+    pub(crate) heard: Time,
+    /// When the connection was opened.
+    opened: Time,
+    pub(crate) out: Output,
+    pub(crate) sender: Sender,
+    pub(crate) stream: StreamState,
+    pub(crate) ending: Ending,
+    /// Whatever keeps input from being looked at right away. Zero almost always, so that asking is cheap.
+    flags: u8,
+    closed: Cause,
+    switch: Option<Box<Switch>>,
+    stalled: Option<Stalled>,
+    /// A client's; a server masks nothing.
+    pub(crate) entropy: Option<Box<dyn Entropy>>,
+}
+
+/// What a send means.
+pub(crate) enum Sender {
+    /// Nothing is spoken yet, or any more.
+    Silent,
+    Http1(Box<h1::Sender>),
+    WebSocket(ws::Sender),
+    Raw(raw::Sender),
+}
+
+/// The one stream of a connection that does not multiplex.
+#[derive(Debug)]
+pub(crate) struct StreamState {
+    generation: u32,
+    pub(crate) open: bool,
+    /// A permit is out as a ticket.
+    pub(crate) ticket: bool,
+    timeout: Option<Time>,
+}
+
+/// A protocol that takes over. The old receiver is replaced as soon as nothing borrows from it.
+pub(crate) struct Switch {
+    pub(crate) receiver: SwitchTo,
+    /// Whether the application has been told already.
+    pub(crate) announced: bool,
+}
+
+pub(crate) enum SwitchTo {
+    WebSocket(Box<ws::Receiver>),
+    Raw(raw::Receiver),
+}
+
+/// Where the end of the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is in use.
+    Open,
+    /// Nothing is understood any more. What is queued goes out, then FIN if `fin`; what the peer still sends is dropped
+    /// until it ends too, or until `give_up`, which is set when the last byte has gone.
+    Draining { fin: bool, give_up: Option<Time> },
+    /// The transport may be closed.
+    Done,
+}
+
+/// How long queued bytes have made too little progress.
+#[derive(Clone, Copy, Debug)]
+struct Stalled {
+    since: Time,
+    /// Bytes that have left since then.
+    left: usize,
+}
+
+/// The stream has ended, which is to be told.
+const CLOSED: u8 = 1;
+/// Another protocol takes over.
+const SWITCH: u8 = 2;
+/// A permit is wanted.
+const WANTED: u8 = 4;
+/// The stream's timeout is to be told.
+const TIMEOUT: u8 = 8;
+/// The end of input is to be told, after the input.
+const EOF: u8 = 16;
+/// The application does not want input.
+const PAUSED: u8 = 32;
+/// No input until a permit could be given.
+const THROTTLED: u8 = 64;
+/// The connection is no longer `Ending::Open`.
+const ENDING: u8 = 128;
+
+impl Tx {
+    pub(crate) fn new(now: Time, config: Arc<Config>, sender: Sender, entropy: Option<Box<dyn Entropy>>) -> Self {
+        Self {
+            config,
+            now,
+            heard: now,
+            opened: now,
+            out: Output::default(),
+            sender,
+            stream: StreamState {
+                generation: 0,
+                open: false,
+                ticket: false,
+                timeout: None,
+            },
+            ending: Ending::Open,
+            flags: 0,
+            closed: Cause::Complete,
+            switch: None,
+            stalled: None,
+            entropy,
+        }
+    }
+
+    /// When the connection was opened.
+    pub(crate) fn opened(&self) -> Time {
+        self.opened
+    }
+
+    pub(crate) fn is_client(&self) -> bool {
+        self.entropy.is_some()
+    }
+
+    /// The key of the stream that is open, or was last.
+    #[inline]
+    pub(crate) fn key(&self) -> StreamKey {
+        StreamKey { index: 0, generation: self.stream.generation }
+    }
+
+    /// Opens the next stream.
+    pub(crate) fn open_stream(&mut self) -> StreamKey {
+        self.stream = StreamState {
+            generation: self.stream.generation.wrapping_add(1),
+            open: true,
+            ticket: false,
+            timeout: None,
+        };
+        self.flags &= !(PAUSED | THROTTLED | WANTED | TIMEOUT);
+        self.key()
+    }
+
+    /// Ends the stream, if one is open: `Closed` is told next.
+    pub(crate) fn close_stream(&mut self, cause: Cause) {
+        if self.stream.open {
+            self.stream.open = false;
+            self.stream.timeout = None;
+            self.flags = self.flags & !(PAUSED | THROTTLED | WANTED | TIMEOUT) | CLOSED;
+            self.closed = cause;
+        }
+    }
+
+    /// Ends the stream and the protocol: what is queued still goes out.
+    pub(crate) fn finish(&mut self, cause: Cause) {
+        self.close_stream(cause);
+        if self.flags & ENDING == 0 {
+            self.flags |= ENDING;
+            // RFC 6455 §7.1.1: the server closes the TCP connection first.
+            let fin = !self.is_client() || !matches!(self.sender, Sender::WebSocket(_));
+            self.ending = Ending::Draining { fin, give_up: None };
+            self.arm_linger();
+        }
+        self.switch = None;
+        self.sender = Sender::Silent;
+    }
+
+    /// Ends everything at once: what is queued is lost.
+    pub(crate) fn abort(&mut self, cause: Cause) {
+        self.finish(cause);
+        self.out.clear();
+        self.stalled = None;
+        self.ending = Ending::Done;
+    }
+
+    /// Whether the protocol is still spoken.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.flags & ENDING == 0
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.flags & PAUSED != 0
+    }
+
+    pub(crate) fn pause(&mut self) {
+        if self.stream.open {
+            self.flags |= PAUSED;
+        }
+    }
+
+    /// Takes input again. Silence counts from here: nobody listened before.
+    pub(crate) fn resume(&mut self) {
+        if self.take(PAUSED) {
+            self.heard = self.now;
+        }
+    }
+
+    /// Takes no input until the stream may write.
+    pub(crate) fn throttle(&mut self) {
+        if self.stream.open {
+            self.flags |= THROTTLED;
+        }
+    }
+
+    /// Hands the connection to another protocol, at the next look at the input.
+    pub(crate) fn switch_to(&mut self, sender: Sender, receiver: SwitchTo, announced: bool) {
+        self.sender = sender;
+        self.switch = Some(Box::new(Switch { receiver, announced }));
+        self.flags |= SWITCH;
+    }
+
+    pub(crate) fn take_switch(&mut self) -> Option<Box<Switch>> {
+        self.switch.take()
+    }
+
+    #[inline]
+    pub(crate) fn has_notice(&self) -> bool {
+        self.flags & (CLOSED | SWITCH | WANTED | TIMEOUT) != 0
+    }
+
+    /// Whether there is nothing but input to look at, and it is wanted.
+    #[inline]
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        self.flags == 0
+    }
+
+    pub(crate) fn want_write(&mut self) {
+        if self.stream.open {
+            self.flags |= WANTED;
+        }
+    }
+
+    pub(crate) fn eof(&mut self) {
+        self.flags |= EOF;
+    }
+
+    /// Whether a protocol switch is due. It comes before everything else.
+    pub(crate) fn take_switch_notice(&mut self) -> bool {
+        self.take(SWITCH)
+    }
+
+    /// Whether the end of input is to be told, now that the input before it has been.
+    pub(crate) fn take_eof_notice(&mut self) -> bool {
+        self.take(EOF)
+    }
+
+    pub(crate) fn has_eof_notice(&self) -> bool {
+        self.flags & EOF != 0
+    }
+
+    fn take(&mut self, notice: u8) -> bool {
+        let due = self.flags & notice != 0;
+        self.flags &= !notice;
+        due
+    }
+
+    /// What is to be told of the stream, apart from input.
+    pub(crate) fn notice(&mut self) -> Option<Item> {
+        if self.take(CLOSED) {
+            return Some(Item::Closed { key: self.key(), cause: self.closed });
+        }
+        if self.take(TIMEOUT) {
+            return Some(Item::Timeout);
+        }
+        if self.flags & WANTED != 0 && self.may_write() {
+            self.flags &= !WANTED;
+            return Some(Item::Writable);
+        }
+        None
+    }
+
+    /// Whether something is to be told now, apart from input and its end.
+    pub(crate) fn notice_is_due(&self) -> bool {
+        self.flags & (CLOSED | SWITCH | TIMEOUT) != 0 || self.flags & WANTED != 0 && self.may_write()
+    }
+
+    /// Whether a permit could be given.
+    #[inline]
+    pub(crate) fn may_write(&self) -> bool {
+        self.stream.open
+            && !self.stream.ticket
+            && self.out.len() < self.config.limits.send_queue_bytes_max
+            && match &self.sender {
+                Sender::WebSocket(sender) => sender.may_write(),
+                Sender::Http1(sender) => sender.may_write(),
+                Sender::Raw(sender) => sender.may_write(),
+                Sender::Silent => false,
+            }
+    }
+
+    /// Whether the application does not want input now.
+    #[inline]
+    pub(crate) fn holds_input(&mut self) -> bool {
+        if self.flags & THROTTLED != 0 && self.may_write() {
+            self.flags &= !THROTTLED;
+        }
+        self.flags & (PAUSED | THROTTLED) != 0
+    }
+
+    /// The same, without noting it.
+    pub(crate) fn would_hold_input(&self) -> bool {
+        self.is_paused() || self.flags & THROTTLED != 0 && !self.may_write()
+    }
+
+    /// When the peer was last heard, unless the application does not listen.
+    fn listening(&self) -> Option<Time> {
+        (!self.is_paused()).then_some(self.heard)
+    }
+
+    pub(crate) fn set_timeout(&mut self, at: Option<Time>) {
+        if self.stream.open {
+            self.stream.timeout = at;
+        }
+    }
+
+    /// The transport is about to be offered what is queued.
+    #[inline]
+    pub(crate) fn offer(&mut self, now: Time) {
+        if self.stalled.is_none() {
+            self.stalled = Some(Stalled { since: now, left: 0 });
+        }
+    }
+
+    /// When the peer has taken too little for too long.
+    fn stalled_until(&self) -> Option<Time> {
+        self.stalled.map(|stalled| stalled.since + self.config.limits.stalled_timeout)
+    }
+
+    /// The transport has taken `n` bytes.
+    #[inline]
+    pub(crate) fn transmitted(&mut self, now: Time, n: usize) {
+        self.now = now;
+        if self.out.consume(n) {
+            self.stalled = None;
+            self.arm_linger();
+        } else {
+            self.progressed(now, n);
+        }
+        if let Sender::WebSocket(sender) = &mut self.sender {
+            if sender.owes_pong() {
+                sender.send_owed_pong(&mut self.out, &mut self.entropy, &self.config.limits, now);
+            }
+        }
+    }
+
+    #[cold]
+    fn progressed(&mut self, now: Time, n: usize) {
+        self.out.compact();
+        if let Some(stalled) = &mut self.stalled {
+            stalled.left += n;
+            if stalled.left >= self.config.limits.stalled_bytes_min {
+                *stalled = Stalled { since: now, left: 0 };
+            }
+        }
+    }
+
+    fn arm_linger(&mut self) {
+        if let Ending::Draining { give_up: give_up @ None, .. } = &mut self.ending {
+            if self.out.is_empty() {
+                *give_up = Some(self.now + self.config.limits.linger_timeout);
+            }
+        }
+    }
+
+    /// Whether FIN is to follow what is queued.
+    pub(crate) fn fin(&self) -> bool {
+        match (&self.ending, &self.sender) {
+            (Ending::Draining { fin, .. }, _) => *fin,
+            (Ending::Open, Sender::Raw(sender)) => sender.has_ended(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        let lingering = match self.ending {
+            Ending::Draining { give_up, .. } => give_up,
+            Ending::Open | Ending::Done => None,
+        };
+        let sender = match &self.sender {
+            Sender::WebSocket(sender) => sender.next_timeout(self.listening(), &self.config.limits),
+            _ => None,
+        };
+        let stream = earliest(self.stream.timeout, sender);
+        earliest(earliest(self.stalled_until(), lingering), stream)
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        self.now = now;
+        if self.stalled_until().is_some_and(|give_up| give_up <= now) {
+            return self.abort(Cause::Timeout(Deadline::Stalled));
+        }
+        if let Ending::Draining { give_up: Some(give_up), .. } = self.ending {
+            if give_up <= now {
+                self.ending = Ending::Done;
+            }
+        }
+        if self.stream.timeout.is_some_and(|at| at <= now) {
+            self.stream.timeout = None;
+            self.flags |= TIMEOUT;
+        }
+        let heard = self.listening();
+        if let Sender::WebSocket(sender) = &mut self.sender {
+            let Self { out, entropy, config, .. } = self;
+            let outcome = sender.handle_timeout(out, entropy, &config.limits, heard, now);
+            if let Some(deadline) = outcome {
+                self.abort(Cause::Timeout(deadline));
+            }
+        }
+    }
+}
+
+impl Switch {
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self.receiver {
+            SwitchTo::WebSocket(_) => Protocol::WebSocket,
+            SwitchTo::Raw(_) => Protocol::Raw,
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The opening handshake, both roles. RFC 6455 §4.
+//!
+//! Turns heads into checked openings and agreements, and agreements into bytes. Knows no frame and no connection. Whether
+//! `Host` is right is asked of every request, not here.
+
+use super::extension::{self, ExtensionOffer, Extensions, Malformed, Negotiate};
+use crate::http::{Authority, Head, Method, Version, is_field_value, is_token, is_visible_ascii};
+use crate::{HandshakeFailure, Misuse, Violation};
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest as _, Sha1};
+
+/// Subprotocols in one offer. They are compared with each other, so that many would cost time.
+const PROTOCOLS_MAX: usize = 64;
+
+/// What the server appends to the key. RFC 6455 §1.3.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The value of `Sec-WebSocket-Accept`. RFC 6455 §4.2.2.
+pub(crate) type AcceptKey = [u8; 28];
+
+/// The base64 of the hash of `key`, the value of `Sec-WebSocket-Key` as it was sent, and the GUID. RFC 6455 §4.2.2.
+pub(crate) fn accept_key(key: &[u8]) -> AcceptKey {
+    let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    base64_of(&hash)
+}
+
+/// The base64 of `bytes` in `LEN` characters, of which there must be exactly enough.
+fn base64_of<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
+    let mut text = [b'='; LEN];
+    let written = STANDARD.encode_slice(bytes, &mut text);
+    debug_assert_eq!(written, Ok(LEN));
+    text
+}
+
+/// What both sides have agreed on, as far as frames and messages depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Agreed {
+    /// Bits of the first byte of a frame to which an extension gives a meaning.
+    pub(crate) reserved_bits: u8,
+    /// Whether each message is told in one event.
+    pub(crate) whole_messages: bool,
+}
+
+impl Agreed {
+    fn new(extensions: &Extensions, streamed: bool) -> Self {
+        Self { reserved_bits: extensions.reserved_bits().bits(), whole_messages: !streamed }
+    }
+}
+
+/// Why an opening handshake was not accepted, by whose fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The request breaks a rule, and is to be answered so.
+    Peer(Violation),
+    /// The answer cannot be written. Nothing has been.
+    Caller(Misuse),
+}
+
+/// Whether a request asks for WebSocket at all, well or badly: HTTP/1.1 or later, and `Upgrade` has `websocket`.
+///
+/// RFC 9110 §7.8: `Upgrade` in an HTTP/1.0 request is ignored. One whose `Connection` lacks `upgrade` counts as asking,
+/// so that whoever configured a proxy by halves gets a refusal to read, not a page.
+#[must_use]
+pub fn is_opening(head: &Head<'_>) -> bool {
+    head.version() >= Version::Http11 && head.has_token("upgrade", "websocket")
+}
+
+/// The opening handshake that a request is, if it keeps every rule of RFC 6455 §4.2.1 but that of `Host`.
+///
+/// # Errors
+/// [`Violation::OpeningVersion`] unless `Sec-WebSocket-Version` is there once and 13; otherwise [`Violation::Opening`].
+pub fn check_request<'a>(head: &Head<'a>) -> Result<Opening<'a>, Violation> {
+    let upgrades =
+        is_opening(head) && head.has_token("connection", "upgrade") && head.method() == Method::Get;
+    if !upgrades || has_content(head) {
+        return Err(Violation::Opening);
+    }
+    // Before the other fields, as what they mean is for the version to say.
+    if once(head, "sec-websocket-version") != Some(b"13") {
+        return Err(Violation::OpeningVersion);
+    }
+    let key = once(head, "sec-websocket-key").filter(|key| is_key(key)).ok_or(Violation::Opening)?;
+    let opening = Opening {
+        accept: accept_key(key),
+        protocols: list(head, "sec-websocket-protocol")?,
+        extensions: list(head, "sec-websocket-extensions")?,
+    };
+    opening.check_lists().map_err(|Malformed| Violation::Opening)?;
+    Ok(opening)
+}
+
+/// Whether a request is framed with content. RFC 6455 knows none in an opening handshake; we refuse it, as its bytes
+/// and the first frames are easily taken for each other.
+fn has_content(head: &Head<'_>) -> bool {
+    head.get("transfer-encoding").is_some() || head.get_all("content-length").any(|length| length != b"0")
+}
+
+/// The value of a field that must be there exactly once.
+fn once<'a>(head: &Head<'a>, name: &str) -> Option<&'a [u8]> {
+    let mut values = head.get_all(name);
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether `key` is the base64 of 16 bytes, canonical. RFC 6455 §4.2.1.
+fn is_key(key: &[u8]) -> bool {
+    let mut nonce = [0; 18];
+    key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
+}
+
+/// A list that may be spread over several field lines, as one text; empty if there is no such field.
+fn list<'a>(head: &Head<'a>, name: &str) -> Result<Cow<'a, str>, Violation> {
+    let mut text = Cow::Borrowed("");
+    for value in head.get_all(name) {
+        let value = core::str::from_utf8(value).map_err(|_| Violation::Opening)?;
+        match &mut text {
+            Cow::Borrowed("") if !value.is_empty() => text = Cow::Borrowed(value),
+            // The comma also keeps an empty value from passing for no field at all.
+            text => {
+                let text = text.to_mut();
+                text.push_str(", ");
+                text.push_str(value);
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// The members of a list of tokens, without empty ones. RFC 9110 §5.6.1.
+fn members(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(|member| member.trim_matches([' ', '\t'])).filter(|member| !member.is_empty())
+}
+
+/// A request that is a valid opening handshake. RFC 6455 §4.2.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening<'a> {
+    accept: AcceptKey,
+    /// Invariant: unique tokens, at most `PROTOCOLS_MAX`; or empty.
+    protocols: Cow<'a, str>,
+    /// Invariant: an `extension-list`, or empty.
+    extensions: Cow<'a, str>,
+}
+
+impl Opening<'_> {
+    /// The subprotocols that the client offers, the one that it likes best first. RFC 6455 §1.9.
+    #[doc(alias = "lws_protocols")]
+    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+        members(&self.protocols)
+    }
+
+    /// The first offered subprotocol that is one of `known`: what libwebsockets chooses. `None` may be answered too,
+    /// by accepting without a subprotocol.
+    #[must_use]
+    pub fn select<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
+        self.protocols().find_map(|offered| known.iter().find(|known| **known == offered).copied())
+    }
+
+    /// The extensions that the client offers, the one that it likes best first. RFC 6455 §9.1.
+    pub fn extensions(&self) -> impl Iterator<Item = ExtensionOffer<'_>> {
+        extension::parse(&self.extensions).map_while(Result::ok)
+    }
+
+    fn check_lists(&self) -> Result<(), Malformed> {
+        if !self.protocols.is_empty() {
+            check_protocols(members(&self.protocols))?;
+        }
+        if !self.extensions.is_empty() {
+            extension::check(&self.extensions)?;
+        }
+        Ok(())
+    }
+}
+
+/// RFC 6455 §4.1: subprotocols are tokens "and MUST all be unique strings". There must be one.
+fn check_protocols<'a>(protocols: impl Iterator<Item = &'a str>) -> Result<(), Malformed> {
+    let mut seen = Vec::new();
+    for protocol in protocols {
+        if !is_token(protocol.as_bytes()) || seen.len() == PROTOCOLS_MAX || seen.contains(&protocol) {
+            return Err(Malformed);
+        }
+        seen.push(protocol);
+    }
+    if seen.is_empty() { Err(Malformed) } else { Ok(()) }
+}
+
+/// A server's answer to an opening handshake: yes, and how. RFC 6455 §4.2.2.
+///
+/// ```
+/// use lws_proto::ws::Accept;
+///
+/// let accept = Accept::new().protocol("chat").fields(&[("Set-Cookie", "seen=1")]).streamed();
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Accept<'a> {
+    protocol: Option<&'a str>,
+    fields: &'a [(&'a str, &'a str)],
+    extensions: &'a [Arc<dyn Negotiate>],
+    streamed: bool,
+}
+
+impl<'a> Accept<'a> {
+    /// No subprotocol, no further fields, no extension, whole messages.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The subprotocol that is spoken: one of those offered. RFC 6455 §1.9.
+    pub fn protocol(mut self, protocol: &'a str) -> Self {
+        self.protocol = Some(protocol);
+        self
+    }
+
+    /// Further fields of the response.
+    pub fn fields(mut self, fields: &'a [(&'a str, &'a str)]) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// Extensions that may be agreed on. The client's order decides. RFC 6455 §9.1.
+    #[doc(alias = "lws_extension")]
+    pub fn extensions(mut self, extensions: &'a [Arc<dyn Negotiate>]) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
+    /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
+    /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
+    /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).
+    #[doc(alias = "lws_is_final_fragment")]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+}
+
+/// Checks the opening handshake `head` and appends the 101 response of `accept`, or nothing. RFC 6455 §4.2.2.
+pub(crate) fn accept(out: &mut Vec<u8>, head: &Head<'_>, accept: &Accept<'_>) -> Result<Agreed, Refused> {
+    let opening = check_request(head).map_err(Refused::Peer)?;
+    write_response(out, &opening, accept).map_err(Refused::Caller)
+}
+
+/// Appends the 101 response that accepts `opening`. RFC 6455 §4.2.2.
+///
+/// # Errors
+/// [`Misuse`], and nothing has been appended, if the subprotocol was not offered or a field cannot be written.
+fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>) -> Result<Agreed, Misuse> {
+    check_fields(accept.fields)?;
+    if accept.protocol.is_some_and(|chosen| opening.protocols().all(|offered| offered != chosen)) {
+        return Err(Misuse::Subprotocol);
+    }
+    let extensions = extension::choose(&opening.extensions, accept.extensions);
+    let answer = extensions.answer().map_err(|Malformed| Misuse::Field)?;
+
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+    );
+    write_field(out, "Sec-WebSocket-Accept", &opening.accept);
+    if let Some(protocol) = accept.protocol {
+        write_field(out, "Sec-WebSocket-Protocol", protocol.as_bytes());
+    }
+    write_end(out, answer, accept.fields);
+    Ok(Agreed::new(&extensions, accept.streamed))
+}
+
+/// A client's opening handshake. RFC 6455 §4.1.
+///
+/// ```
+/// use lws_proto::ws::Connect;
+///
+/// let connect = Connect::new("example.com", "/chat").protocols(&["v2.chat", "v1.chat"]).origin("https://example.com");
+/// ```
+#[doc(alias = "lws_client_connect_info")]
+#[doc(alias = "lws_client_connect_via_info")]
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Connect<'a> {
+    host: &'a str,
+    target: &'a str,
+    protocols: &'a [&'a str],
+    origin: Option<&'a str>,
+    fields: &'a [(&'a str, &'a str)],
+    extensions: &'a [Arc<dyn Negotiate>],
+    streamed: bool,
+}
+
+impl<'a> Connect<'a> {
+    /// Asks for `target`, a path with perhaps a query, at `host`, a name or address with perhaps a port. RFC 6455 §3.
+    pub fn new(host: &'a str, target: &'a str) -> Self {
+        Self { host, target, protocols: &[], origin: None, fields: &[], extensions: &[], streamed: false }
+    }
+
+    /// Subprotocols to offer, the best first. RFC 6455 §1.9.
+    pub fn protocols(mut self, protocols: &'a [&'a str]) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// The origin of the script that asks, which browsers send. RFC 6455 §10.2.
+    pub fn origin(mut self, origin: &'a str) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Further fields of the request.
+    pub fn fields(mut self, fields: &'a [(&'a str, &'a str)]) -> Self {
+        self.fields = fields;
+        self
+    }
+
+    /// Extensions to offer, the best first. RFC 6455 §9.1.
+    #[doc(alias = "client_exts")]
+    pub fn extensions(mut self, extensions: &'a [Arc<dyn Negotiate>]) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
+    /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
+    /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
+    /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).
+    #[doc(alias = "lws_is_final_fragment")]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+}
+
+/// What a client remembers of its request, to check the response against.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    accept: AcceptKey,
+    /// A list, as it was sent.
+    protocols: String,
+    extensions: Vec<Arc<dyn Negotiate>>,
+    streamed: bool,
+}
+
+/// Appends the request of `connect`. `nonce` is "a randomly selected 16-byte value". RFC 6455 §4.1.
+///
+/// # Errors
+/// [`Misuse`], and nothing has been appended, if something of it cannot be written.
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    connect: &Connect<'_>,
+    nonce: [u8; 16],
+) -> Result<Expected, Misuse> {
+    if !is_resource_name(connect.target) {
+        return Err(Misuse::StartLine);
+    }
+    check_fields(connect.fields)?;
+    let host = Authority::parse(connect.host).filter(|authority| !authority.host().is_empty());
+    if host.is_none() || !connect.origin.is_none_or(|origin| is_field_value(origin.as_bytes())) {
+        return Err(Misuse::Field);
+    }
+    if !connect.protocols.is_empty() {
+        check_protocols(connect.protocols.iter().copied()).map_err(|Malformed| Misuse::Field)?;
+    }
+    let offer = extension::offer(connect.extensions).map_err(|Malformed| Misuse::Field)?;
+    let key: [u8; 24] = base64_of(&nonce);
+    let protocols = connect.protocols.join(", ");
+
+    out.extend_from_slice(b"GET ");
+    out.extend_from_slice(connect.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_field(out, "Host", connect.host.as_bytes());
+    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
+    write_field(out, "Sec-WebSocket-Key", &key);
+    if let Some(origin) = connect.origin {
+        write_field(out, "Origin", origin.as_bytes());
+    }
+    if !protocols.is_empty() {
+        write_field(out, "Sec-WebSocket-Protocol", protocols.as_bytes());
+    }
+    write_end(out, offer, connect.fields);
+    Ok(Expected {
+        accept: accept_key(&key),
+        protocols,
+        extensions: connect.extensions.to_vec(),
+        streamed: connect.streamed,
+    })
+}
+
+/// What the server's response agrees to, if it keeps every rule of RFC 6455 §4.1.
+pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Agreed, HandshakeFailure> {
+    let status = head.status().map_or(0, |status| status.code());
+    if status != 101 {
+        return Err(HandshakeFailure::Status(status));
+    }
+    // `Upgrade` means nothing in HTTP/1.0. RFC 9110 §7.8.
+    if head.version() < Version::Http11 || !is_websocket(head) {
+        return Err(HandshakeFailure::Upgrade);
+    }
+    if !head.has_token("connection", "upgrade") {
+        return Err(HandshakeFailure::Connection);
+    }
+    if once(head, "sec-websocket-accept") != Some(&expected.accept) {
+        return Err(HandshakeFailure::Accept);
+    }
+    if head.get("sec-websocket-protocol").is_some() {
+        let chosen = once(head, "sec-websocket-protocol").ok_or(HandshakeFailure::Protocol)?;
+        if members(&expected.protocols).all(|offered| offered.as_bytes() != chosen) {
+            return Err(HandshakeFailure::Protocol);
+        }
+    }
+    let extensions = agreed_extensions(head, expected).ok_or(HandshakeFailure::Extension)?;
+    Ok(Agreed::new(&extensions, expected.streamed))
+}
+
+/// Whether `Upgrade` is `websocket` and nothing else: the response does not ask, it says what is spoken now.
+fn is_websocket(head: &Head<'_>) -> bool {
+    let mut protocols = head.list("upgrade");
+    protocols.next().is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+        && protocols.next().is_none()
+}
+
+/// RFC 6455 §11.3.2: the field "MUST NOT appear more than once in an HTTP response".
+fn agreed_extensions(head: &Head<'_>, expected: &Expected) -> Option<Extensions> {
+    if head.get("sec-websocket-extensions").is_none() {
+        return Some(Extensions::default());
+    }
+    let answer = core::str::from_utf8(once(head, "sec-websocket-extensions")?).ok()?;
+    extension::agree(answer, &expected.extensions).ok()
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The extensions, the caller's fields and the empty line.
+fn write_end(out: &mut Vec<u8>, extensions: Option<String>, fields: &[(&str, &str)]) {
+    if let Some(extensions) = extensions {
+        write_field(out, "Sec-WebSocket-Extensions", extensions.as_bytes());
+    }
+    for (name, value) in fields {
+        write_field(out, name, value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn check_fields(fields: &[(&str, &str)]) -> Result<(), Misuse> {
+    for (name, value) in fields {
+        if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+            return Err(Misuse::Field);
+        }
+        if is_managed(name) {
+            return Err(Misuse::ManagedField);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a field is written by the handshake, or would frame content where there is none. RFC 9110 §8.6.
+fn is_managed(name: &str) -> bool {
+    const MANAGED: [&str; 6] = ["host", "upgrade", "connection", "content-length", "transfer-encoding", "te"];
+    const PREFIX: &str = "sec-websocket-";
+    MANAGED.iter().any(|managed| name.eq_ignore_ascii_case(managed))
+        || name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// `"/" path [ "?" query ]`. RFC 6455 §3: no fragment.
+fn is_resource_name(target: &str) -> bool {
+    target.starts_with('/') && is_visible_ascii(target.as_bytes()) && !target.contains('#')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! The WebSocket protocol. RFC 6455.
+
+mod close;
+mod closing;
+mod extension;
+mod frame;
+mod handshake;
+mod mask;
+mod receiver;
+mod sender;
+mod utf8;
+
+pub use close::CloseCode;
+pub use extension::{Agreement, ExtensionOffer, Extensions, Negotiate, Parameter, Parameters, ReservedBits};
+pub(crate) use frame::HEADER_BYTES_MAX;
+pub use handshake::{Accept, Connect, Opening, check_request, is_opening};
+pub(crate) use handshake::{Agreed, Expected, Refused, accept, check_response, write_request};
+pub(crate) use receiver::{InOne, Receiver};
+pub(crate) use sender::Sender;
+
+use crate::tx::{self, Tx};
+use crate::Cause;
+
+/// Fails the WebSocket connection: a Close frame with the code of `cause`, then the end. RFC 6455 §7.1.7.
+pub(crate) fn fail(tx: &mut Tx, cause: Cause) {
+    let code = match cause {
+        Cause::Violation(violation) => violation.close_code(),
+        Cause::Limit(limit) => limit.close_code(),
+        _ => 0,
+    };
+    if let (tx::Sender::WebSocket(sender), Some(code)) = (&mut tx.sender, CloseCode::new(code)) {
+        sender.fail(&mut tx.out, &mut tx.entropy, code);
+    }
+    tx.finish(cause);
+}

@@ -1,0 +1,377 @@
+//! The receive half of a WebSocket: frames to messages. RFC 6455 §5.4, §6.2.
+
+use super::Agreed;
+use super::close;
+use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
+use super::mask::MaskingKey;
+use super::utf8::Utf8;
+use crate::item::{Content, ControlKind, Item, Step};
+use crate::tx::{Sender, Tx};
+use crate::{Cause, Limit, Limits, MessageKind, Violation};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Reads the frames of one peer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    place: Place,
+    /// The key of the frame, for its next byte.
+    mask: MaskingKey,
+    /// Bytes of the frame's payload that are still to come.
+    remaining: u64,
+    /// Whether the data frame is the last of its message.
+    fin: bool,
+    /// Whether the peer is a client: then it masks.
+    peer_masks: bool,
+    /// Reserved bits that an extension has claimed.
+    reserved: u8,
+    /// Whether messages are put together.
+    whole: bool,
+    /// The message that is being received.
+    message: Option<MessageKind>,
+    /// The reserved bits that it came with.
+    message_reserved: u8,
+    /// Whether nothing of the message has been told yet.
+    first: bool,
+    utf8: Utf8,
+    /// A frame header that is not complete.
+    header: [u8; HEADER_BYTES_MAX],
+    header_len: u8,
+    /// What is put together from pieces. Absent while nothing is.
+    assembly: Option<Box<Assembly>>,
+}
+
+/// What the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Header,
+    Data,
+    Control(Opcode),
+}
+
+/// Where the payload of a message stands that came in one frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InOne {
+    pub(crate) kind: MessageKind,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+#[derive(Debug, Default)]
+struct Assembly {
+    /// A message, when they are wanted whole.
+    message: Vec<u8>,
+    /// Frames of that message.
+    fragments: u32,
+    /// A control frame's payload that came in pieces.
+    control: Vec<u8>,
+    /// Whether what was put together has been told and may go.
+    told: bool,
+}
+
+impl Receiver {
+    pub(crate) fn new(agreed: Agreed, is_client: bool) -> Self {
+        Self {
+            place: Place::Header,
+            mask: MaskingKey::default(),
+            remaining: 0,
+            fin: false,
+            peer_masks: !is_client,
+            reserved: agreed.reserved_bits,
+            whole: agreed.whole_messages,
+            message: None,
+            message_reserved: 0,
+            first: false,
+            utf8: Utf8::default(),
+            header: [0; HEADER_BYTES_MAX],
+            header_len: 0,
+            assembly: None,
+        }
+    }
+
+    /// Takes bytes from the front of the input.
+    #[inline]
+    pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
+        let mut at = 0;
+        if self.place == Place::Header {
+            match self.begin(tx, input) {
+                Ok(Some(len)) => at = len,
+                Ok(None) => return Step::taken(input.len()),
+                Err(cause) => return self.fail(tx, cause, input.len()),
+            }
+        }
+        let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len() - at);
+        let range = at..at + len;
+        let payload = &mut input[range.clone()];
+        self.mask.apply(payload);
+        self.remaining -= len as u64;
+        let item = match self.place {
+            Place::Control(opcode) => self.control(tx, opcode, payload, range.clone()),
+            _ => self.data(payload, range.clone()),
+        };
+        match item {
+            Ok(item) => Step { consumed: range.end, item },
+            Err(cause) => self.fail(tx, cause, input.len()),
+        }
+    }
+
+    /// A message that stands in the input in one whole frame, as most do: it needs none of the state that messages in
+    /// pieces need. Anything else, and anything wrong, is left to [`receive`](Self::receive).
+    #[inline]
+    pub(crate) fn message_in_one(&self, limits: &Limits, input: &mut [u8]) -> Option<InOne> {
+        if self.place != Place::Header || self.message.is_some() || self.header_len != 0 {
+            return None;
+        }
+        let (header, start) = FrameHeader::parse(input).ok().flatten()?;
+        let kind = match header.opcode {
+            Opcode::Binary => MessageKind::Binary,
+            Opcode::Text => MessageKind::Text,
+            _ => return None,
+        };
+        let expected = header.fin && header.reserved == 0 && header.mask.is_some() == self.peer_masks;
+        if !expected || self.whole && header.payload_len > limits.message_bytes_max as u64 {
+            return None;
+        }
+        let len = usize::try_from(header.payload_len).ok()?;
+        let payload = input[start..].get_mut(..len)?;
+        let mut mask = header.mask.unwrap_or_default();
+        mask.apply(payload);
+        if kind == MessageKind::Text && !is_utf8(payload) {
+            // The other path finds where it fails, from the masked bytes.
+            header.mask.unwrap_or_default().apply(payload);
+            return None;
+        }
+        Some(InOne { kind, start, end: start + len })
+    }
+
+    /// What was put together for the last item.
+    pub(crate) fn assembled(&mut self, control: bool) -> &mut [u8] {
+        match self.assembly.as_deref_mut() {
+            Some(Assembly { control: pieces, .. }) if control => pieces,
+            Some(Assembly { message, .. }) => message,
+            None => &mut [],
+        }
+    }
+
+    /// The peer is gone without a closing handshake, unless it was done.
+    pub(crate) fn receive_eof(&self, tx: &mut Tx) {
+        tx.finish(Cause::Disconnected);
+    }
+
+    /// Reads a frame header and enters its payload. `None` asks for more bytes, having kept these.
+    #[inline]
+    fn begin(&mut self, tx: &Tx, input: &[u8]) -> Result<Option<usize>, Cause> {
+        let (header, len) = if self.header_len == 0 {
+            match FrameHeader::parse(input).map_err(Cause::Violation)? {
+                Some(found) => found,
+                None => return Ok(self.keep_header(input)),
+            }
+        } else {
+            match self.complete_header(input)? {
+                Some(found) => found,
+                None => return Ok(None),
+            }
+        };
+        self.enter(tx, header)?;
+        Ok(Some(len))
+    }
+
+    #[cold]
+    fn keep_header(&mut self, input: &[u8]) -> Option<usize> {
+        self.header[..input.len()].copy_from_slice(input);
+        self.header_len = input.len() as u8;
+        None
+    }
+
+    /// Goes on with a header whose beginning was kept. The length is that of the part in `input`.
+    #[cold]
+    fn complete_header(&mut self, input: &[u8]) -> Result<Option<(FrameHeader, usize)>, Cause> {
+        let kept = usize::from(self.header_len);
+        let added = input.len().min(HEADER_BYTES_MAX - kept);
+        self.header[kept..kept + added].copy_from_slice(&input[..added]);
+        match FrameHeader::parse(&self.header[..kept + added]).map_err(Cause::Violation)? {
+            Some((header, len)) => {
+                self.header_len = 0;
+                Ok(Some((header, len - kept)))
+            }
+            None => {
+                self.header_len += added as u8;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Checks a header against the role and the message it comes in.
+    #[inline]
+    fn enter(&mut self, tx: &Tx, header: FrameHeader) -> Result<(), Cause> {
+        // An extension gives a bit its meaning on the first frame of a message; nowhere else is our choice, which RFC 7692
+        // §6 shares.
+        let claimed = if header.opcode.begins_message() { self.reserved } else { 0 };
+        if header.reserved & !claimed != 0 {
+            return Err(Cause::Violation(Violation::ReservedBit));
+        }
+        // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is not masked", and "A client
+        // MUST close a connection if it detects a masked frame".
+        if header.mask.is_some() != self.peer_masks {
+            return Err(Cause::Violation(Violation::Masking));
+        }
+        self.mask = header.mask.unwrap_or_default();
+        self.remaining = header.payload_len;
+        if header.opcode.is_control() {
+            if !header.fin || header.payload_len > CONTROL_BYTES_MAX as u64 {
+                return Err(Cause::Violation(Violation::ControlFrame));
+            }
+            self.place = Place::Control(header.opcode);
+            return Ok(());
+        }
+        match (header.opcode, self.message) {
+            (Opcode::Continuation, None) => return Err(Cause::Violation(Violation::Continuation)),
+            (Opcode::Continuation, Some(_)) => {}
+            (_, Some(_)) => return Err(Cause::Violation(Violation::Interleaved)),
+            (opcode, None) => {
+                let text = opcode == Opcode::Text;
+                self.message = Some(if text { MessageKind::Text } else { MessageKind::Binary });
+                self.first = true;
+                self.message_reserved = header.reserved;
+                self.utf8 = Utf8::default();
+            }
+        }
+        self.fin = header.fin;
+        self.place = Place::Data;
+        if self.whole { self.check_whole(tx, header.payload_len) } else { Ok(()) }
+    }
+
+    /// Counts a frame of a message that is put together, before any of its payload is taken.
+    fn check_whole(&mut self, tx: &Tx, payload_len: u64) -> Result<(), Cause> {
+        let limits = &tx.config.limits;
+        let (len, fragments) = match &mut self.assembly {
+            Some(assembly) if !self.first => {
+                assembly.fragments += 1;
+                (assembly.message.len(), assembly.fragments)
+            }
+            _ => (0, 1),
+        };
+        if payload_len > limits.message_bytes_max.saturating_sub(len) as u64 {
+            return Err(Cause::Limit(Limit::MessageBytes));
+        }
+        if fragments > limits.message_fragments_max {
+            return Err(Cause::Limit(Limit::MessageFragments));
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn data(&mut self, payload: &[u8], range: Range<usize>) -> Result<Option<Item>, Cause> {
+        let kind = self.message.unwrap_or(MessageKind::Binary);
+        let frame_end = self.remaining == 0;
+        let end = self.fin && frame_end;
+        if frame_end {
+            self.place = Place::Header;
+        }
+        // What an extension has made of a text is not for us to judge.
+        if kind == MessageKind::Text && self.message_reserved == 0 {
+            let valid = self.utf8.check(payload).is_ok() && (!end || self.utf8.is_complete());
+            if !valid {
+                return Err(Cause::Violation(Violation::Utf8));
+            }
+        }
+        if end {
+            self.message = None;
+        }
+        if self.whole && !(self.first && end) {
+            return Ok(self.assemble(payload, kind, end));
+        }
+        if payload.is_empty() && !end {
+            return Ok(None);
+        }
+        let first = core::mem::take(&mut self.first);
+        let content = Content::Input(range);
+        let reserved = self.message_reserved;
+        Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end }))
+    }
+
+    /// Adds a piece to a whole message.
+    fn assemble(&mut self, payload: &[u8], kind: MessageKind, end: bool) -> Option<Item> {
+        let assembly = self.assembly.get_or_insert_default();
+        if core::mem::take(&mut self.first) {
+            assembly.message.clear();
+            assembly.fragments = 1;
+        }
+        assembly.message.extend_from_slice(payload);
+        if !end {
+            return None;
+        }
+        assembly.told = true;
+        let reserved = self.message_reserved;
+        let content = Content::Assembled;
+        Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true })
+    }
+
+    /// A control frame, as soon as it is complete.
+    fn control(
+        &mut self,
+        tx: &mut Tx,
+        opcode: Opcode,
+        payload: &[u8],
+        range: Range<usize>,
+    ) -> Result<Option<Item>, Cause> {
+        let in_pieces = self.assembly.as_ref().is_some_and(|assembly| !assembly.control.is_empty());
+        if !in_pieces && self.remaining == 0 {
+            self.place = Place::Header;
+            let control = answer(tx, opcode, payload)?;
+            return Ok(Some(Item::Control { content: Content::Input(range), control }));
+        }
+        let assembly = self.assembly.get_or_insert_default();
+        assembly.control.extend_from_slice(payload);
+        if self.remaining > 0 {
+            return Ok(None);
+        }
+        self.place = Place::Header;
+        let control = answer(tx, opcode, &assembly.control)?;
+        Ok(Some(Item::Control { content: Content::Assembled, control }))
+    }
+
+    /// Forgets what was put together, once it has been lent.
+    #[cold]
+    pub(crate) fn release(&mut self) {
+        if let Some(assembly) = &mut self.assembly {
+            assembly.control.clear();
+            if assembly.told || self.message.is_none() {
+                self.assembly = None;
+            }
+        }
+    }
+
+    /// Fails the WebSocket connection. RFC 6455 §7.1.7.
+    #[cold]
+    fn fail(&mut self, tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
+        super::fail(tx, cause);
+        Step::taken(consumed)
+    }
+}
+
+fn is_utf8(payload: &[u8]) -> bool {
+    let mut utf8 = Utf8::default();
+    utf8.check(payload).is_ok() && utf8.is_complete()
+}
+
+/// Does what a control frame asks for.
+fn answer(tx: &mut Tx, opcode: Opcode, payload: &[u8]) -> Result<ControlKind, Cause> {
+    let Tx { sender: Sender::WebSocket(sender), out, entropy, config, now, .. } = tx else {
+        return Ok(ControlKind::Pong);
+    };
+    match opcode {
+        Opcode::Ping => {
+            sender.owe_pong(out, entropy, &config.limits, *now, payload);
+            Ok(ControlKind::Ping)
+        }
+        Opcode::Close => {
+            let (code, _) = close::parse(payload).map_err(Cause::Violation)?;
+            let by_peer = sender.answer_close(out, entropy, code);
+            tx.finish(Cause::Closed { code, by_peer });
+            Ok(ControlKind::Close(code))
+        }
+        _ => Ok(ControlKind::Pong),
+    }
+}

@@ -1,0 +1,246 @@
+//! The handles of one HTTP exchange: the engine's, with a tally of what was answered.
+//!
+//! Knows no route and no file.
+
+use super::Response;
+use lws_proto::http::Status;
+use lws_proto::{Misuse, Payload, Sent, Stream, StreamKey, Time, Writable};
+
+/// What has been answered so far, for the access log and for whoever must step in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Zero until a final response was sent.
+    pub(crate) status: u16,
+    /// A response could not be written, and a 500 is owed in its place.
+    pub(crate) failed: bool,
+    /// Content bytes that were handed to the engine.
+    pub(crate) bytes: u64,
+}
+
+/// One exchange, request and response, for as long as a call lends it. RFC 9110 §3.4.
+#[doc(alias = "wsi")]
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    pub(crate) stream: Stream<'a>,
+    pub(crate) tally: &'a mut Tally,
+}
+
+impl<'a> Exchange<'a> {
+    /// The name of its stream.
+    #[must_use]
+    pub fn key(&self) -> StreamKey {
+        self.stream.key()
+    }
+
+    /// The permit to write, if the exchange may write now; otherwise the exchange again, to
+    /// [`want_write`](Self::want_write).
+    ///
+    /// # Errors
+    /// The exchange, when too much is queued already.
+    #[inline]
+    pub fn permit(self) -> Result<Permit<'a>, Self> {
+        let Self { stream, tally } = self;
+        match stream.permit() {
+            Ok(inner) => Ok(Permit { inner, tally }),
+            Err(stream) => Err(Self { stream, tally }),
+        }
+    }
+
+    /// Asks for one [`writable`](super::Handler::writable), when the exchange may write.
+    #[doc(alias = "lws_callback_on_writable")]
+    pub fn want_write(&mut self) {
+        self.stream.want_write();
+    }
+
+    /// Takes no content of the request until [`resume`](Self::resume).
+    #[doc(alias = "lws_rx_flow_control")]
+    pub fn pause(&mut self) {
+        self.stream.pause();
+    }
+
+    /// Takes content again.
+    pub fn resume(&mut self) {
+        self.stream.resume();
+    }
+
+    /// Asks for one [`timer`](super::Handler::timer) at `at`, in place of the one asked for before; `None` takes it back.
+    #[doc(alias = "lws_set_timer_usecs")]
+    pub fn set_timeout(&mut self, at: Option<Time>) {
+        self.stream.set_timeout(at);
+    }
+
+    /// Limits the content of the request, in bytes. Past it the request is answered 413.
+    pub fn limit_content(&mut self, bytes: u64) {
+        self.stream.limit_content(bytes);
+    }
+
+    /// Lets the connection end with this exchange.
+    pub fn last_exchange(&mut self) {
+        self.stream.last_exchange();
+    }
+
+    /// Sends an interim response, such as 103 Early Hints. RFC 9110 §15.2.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the final response has begun, or `status` is not an interim one.
+    pub fn interim<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        self.stream.interim(status, fields)
+    }
+
+    /// Sends `response`, whole.
+    ///
+    /// # Errors
+    /// The response, when too much is queued already: ask to [`want_write`](Self::want_write), and try again then.
+    pub fn reply(self, response: Response) -> Result<(), (Self, Response)> {
+        match self.permit() {
+            Ok(permit) => {
+                permit.reply(response);
+                Ok(())
+            }
+            Err(exchange) => Err((exchange, response)),
+        }
+    }
+
+    /// Ends the connection at once, and the exchange with it. What is queued is lost.
+    pub fn abort(self) {
+        self.stream.abort();
+    }
+}
+
+/// The permit to write once on an exchange. Every send takes it by value.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped writes nothing"]
+pub struct Permit<'a> {
+    inner: Writable<'a>,
+    tally: &'a mut Tally,
+}
+
+impl<'a> Permit<'a> {
+    pub(crate) fn new(inner: Writable<'a>, tally: &'a mut Tally) -> Self {
+        Self { inner, tally }
+    }
+
+    /// How many bytes can be sent before the peer or the queue says stop. At least 1.
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        self.inner.budget()
+    }
+
+    /// The exchange, with the permit given back.
+    #[must_use]
+    pub fn into_exchange(self) -> Exchange<'a> {
+        Exchange { stream: self.inner.into_stream(), tally: self.tally }
+    }
+
+    /// Sends the head of the final response, and content with it. If that is not all of the content, and `fields` have no
+    /// `Content-Length`, the engine frames it by chunks. RFC 9112 §6.
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then.
+    #[inline]
+    pub fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<Spent<'a>, Misuse> {
+        let bytes = content.len() as u64;
+        let sent = self.inner.respond(status, fields, content, end)?;
+        self.tally.status = status.code();
+        self.tally.bytes += bytes;
+        Ok(Spent { sent, tally: self.tally })
+    }
+
+    /// Sends `response`, whole. One that cannot be written (a field with a line break in it) becomes a 500.
+    #[inline]
+    pub fn reply(self, response: Response) {
+        let Self { inner, tally } = self;
+        let Response { status, content_type, fields, content } = response;
+        let bytes = content.len() as u64;
+        let content_type = content_type.map(|value| ("Content-Type", value.as_bytes()));
+        let fields = fields.iter().map(|(name, value)| (&**name, value.as_bytes()));
+        let sent = inner.respond(status, content_type.into_iter().chain(fields), content.into_payload(), true);
+        if sent.is_ok() {
+            tally.status = status.code();
+            tally.bytes += bytes;
+        } else {
+            tally.failed = true;
+        }
+    }
+
+    /// Sends content of the response.
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then.
+    #[inline]
+    pub fn data(self, content: Payload<'_>, end: bool) -> Result<Spent<'a>, Misuse> {
+        let bytes = content.len() as u64;
+        let sent = self.inner.data(content, end)?;
+        self.tally.bytes += bytes;
+        Ok(Spent { sent, tally: self.tally })
+    }
+
+    /// Sends content that `fill` writes in place: up to `max` bytes, of which it returns how many it wrote and whether
+    /// they are the last.
+    ///
+    /// # Errors
+    /// [`Misuse`]; `fill` has not been called then.
+    pub fn fill(
+        self,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, bool),
+    ) -> Result<Spent<'a>, Misuse> {
+        let Self { inner, tally } = self;
+        let mut written = 0;
+        let sent = inner.fill(max, |room| {
+            let (len, end) = fill(room);
+            written = len;
+            (len, end)
+        })?;
+        tally.bytes += written as u64;
+        Ok(Spent { sent, tally })
+    }
+
+    /// Ends a chunked response with a trailer section. RFC 9112 §7.1.2.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the response is not chunked; nothing has been sent then.
+    pub fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Spent<'a>, Misuse> {
+        let sent = self.inner.trailers(fields)?;
+        Ok(Spent { sent, tally: self.tally })
+    }
+}
+
+/// A permit that was spent.
+#[derive(Debug)]
+pub struct Spent<'a> {
+    sent: Sent<'a>,
+    tally: &'a mut Tally,
+}
+
+impl<'a> Spent<'a> {
+    /// Asks for the next permit.
+    pub fn again(self) {
+        self.sent.again();
+    }
+
+    /// Takes no content of the request until the exchange may write again, so that whoever answers each chunk needs no
+    /// queue.
+    pub fn throttle(self) {
+        self.sent.throttle();
+    }
+
+    /// The exchange.
+    #[must_use]
+    pub fn into_exchange(self) -> Exchange<'a> {
+        Exchange { stream: self.sent.into_stream(), tally: self.tally }
+    }
+}

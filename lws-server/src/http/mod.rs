@@ -1,0 +1,173 @@
+//! HTTP handlers: one per exchange, or a plain function from request to response.
+
+mod collect;
+mod exchange;
+mod request;
+mod response;
+
+use crate::Context;
+use collect::Collect;
+pub(crate) use exchange::Tally;
+pub use exchange::{Exchange, Permit, Spent};
+pub use lws_proto::http::{Head, HttpDate, Method, Status, Version};
+use lws_proto::Cause;
+pub(crate) use request::KeptHead;
+pub use request::Request;
+pub use response::{Content, Response};
+use std::marker::PhantomData;
+use std::rc::Rc;
+
+/// One exchange. Made by the factory of its route when the request head is there, dropped after
+/// [`close`](Self::close).
+///
+/// A handler answers by spending a [`Permit`]: the one that [`Exchange::permit`] gives at once, or the one that comes
+/// with [`writable`](Self::writable) after [`Exchange::want_write`].
+pub trait Handler: 'static {
+    /// The request has been received up to its content, of which there is none if `end`.
+    #[doc(alias = "LWS_CALLBACK_HTTP")]
+    fn open(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, end: bool);
+
+    /// Content of the request; empty only if `end` is told late. What is not wanted now can be held off by
+    /// [`Exchange::pause`].
+    #[doc(alias = "LWS_CALLBACK_HTTP_BODY")]
+    fn content(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
+        let _ = (cx, exchange, chunk, end);
+    }
+
+    /// The trailer section of the request, after the last content.
+    fn trailers(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, trailers: Head<'_>) {
+        let _ = (cx, exchange, trailers);
+    }
+
+    /// The permit that was asked for.
+    #[doc(alias = "LWS_CALLBACK_HTTP_WRITEABLE")]
+    fn writable(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
+        let _ = (cx, permit);
+    }
+
+    /// The moment of [`Exchange::set_timeout`].
+    fn timer(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
+        let _ = (cx, exchange);
+    }
+
+    /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
+    #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
+    fn wake(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
+        let _ = (cx, exchange);
+    }
+
+    /// The exchange is over. Exactly once.
+    #[doc(alias = "LWS_CALLBACK_CLOSED_HTTP")]
+    fn close(&mut self, cx: &mut Context<'_>, cause: Cause) {
+        let _ = (cx, cause);
+    }
+}
+
+/// What the factory of an HTTP route may return: a [`Response`], a [`Handler`], or a `Result` of either with the
+/// response that refuses.
+pub trait Answer: 'static {
+    /// Whether the factory is called only when all of the request's content is there. Then
+    /// [`Request::content`] has it.
+    #[doc(hidden)]
+    const COLLECTS: bool;
+
+    /// Answers, or leaves a handler that will.
+    #[doc(hidden)]
+    fn answer(self, cx: &mut Context<'_>, exchange: Exchange<'_>, end: bool) -> Option<Box<dyn Handler>>;
+}
+
+impl<H: Handler> Answer for H {
+    const COLLECTS: bool = false;
+
+    fn answer(mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, end: bool) -> Option<Box<dyn Handler>> {
+        self.open(cx, exchange, end);
+        Some(Box::new(self))
+    }
+}
+
+impl Answer for Response {
+    const COLLECTS: bool = true;
+
+    #[inline]
+    fn answer(self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) -> Option<Box<dyn Handler>> {
+        match exchange.permit() {
+            Ok(permit) => {
+                permit.reply(self);
+                None
+            }
+            Err(exchange) => Some(Waiting::hold(self, exchange)),
+        }
+    }
+}
+
+impl<A: Answer, R: Into<Response> + 'static> Answer for Result<A, R> {
+    const COLLECTS: bool = A::COLLECTS;
+
+    fn answer(self, cx: &mut Context<'_>, exchange: Exchange<'_>, end: bool) -> Option<Box<dyn Handler>> {
+        match self {
+            Ok(answer) => answer.answer(cx, exchange, end),
+            Err(refusal) => refusal.into().answer(cx, exchange, end),
+        }
+    }
+}
+
+/// A response that waits for the queue to empty.
+struct Waiting(Option<Response>);
+
+impl Waiting {
+    #[cold]
+    fn hold(response: Response, mut exchange: Exchange<'_>) -> Box<dyn Handler> {
+        exchange.want_write();
+        Box::new(Self(Some(response)))
+    }
+}
+
+impl Handler for Waiting {
+    fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+        if let Some(response) = self.0.take() {
+            permit.reply(response);
+        }
+    }
+}
+
+/// What stands behind a route: answers a request at once, or leaves a handler.
+pub(crate) trait Endpoint {
+    /// `end` if the request has no content.
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn Handler>>;
+}
+
+/// A factory, or a plain function.
+pub(crate) struct Factory<F, A> {
+    factory: Rc<F>,
+    content_bytes_max: usize,
+    answer: PhantomData<fn() -> A>,
+}
+
+impl<F, A> Factory<F, A> {
+    pub(crate) fn new(factory: F, content_bytes_max: usize) -> Self {
+        Self { factory: Rc::new(factory), content_bytes_max, answer: PhantomData }
+    }
+}
+
+impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Factory<F, A> {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn Handler>> {
+        if A::COLLECTS && !end {
+            return Some(Collect::begin(&self.factory, self.content_bytes_max, request, exchange));
+        }
+        (self.factory)(request).answer(cx, exchange, end)
+    }
+}

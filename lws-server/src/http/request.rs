@@ -1,0 +1,152 @@
+//! A request as a factory or plain handler sees it: the head, lent or kept, and content that is there already.
+//!
+//! Knows no connection: what it says stays true when the request is answered later.
+
+use lws_proto::http::{Head, Method, Target, Version};
+use lws_proto::ws;
+
+/// A request head, and for plain handlers its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    source: Source<'a>,
+    content: &'a [u8],
+    has_content: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Source<'a> {
+    Lent(Head<'a>),
+    Kept(&'a KeptHead),
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn lent(head: Head<'a>, has_content: bool) -> Self {
+        Self { source: Source::Lent(head), content: &[], has_content }
+    }
+
+    pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8]) -> Self {
+        Self { source: Source::Kept(head), content, has_content: true }
+    }
+
+    pub(crate) fn keep(&self) -> KeptHead {
+        KeptHead {
+            method: self.method(),
+            method_name: self.method_name().into(),
+            target: self.target().into(),
+            version: self.version(),
+            fields: self.fields().map(|(name, value)| (name.into(), value.into())).collect(),
+        }
+    }
+
+    /// The head as the engine lends it; `None` when content had to be waited for.
+    pub(crate) fn head(&self) -> Option<Head<'a>> {
+        match self.source {
+            Source::Lent(head) => Some(head),
+            Source::Kept(_) => None,
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> Method {
+        match self.source {
+            Source::Lent(head) => head.method(),
+            Source::Kept(head) => head.method,
+        }
+    }
+
+    /// The method as the peer wrote it.
+    #[must_use]
+    pub fn method_name(&self) -> &'a str {
+        match self.source {
+            Source::Lent(head) => head.method_name(),
+            Source::Kept(head) => &head.method_name,
+        }
+    }
+
+    /// The request target as the peer wrote it. RFC 9112 §3.2.
+    #[doc(alias = "uri")]
+    #[must_use]
+    pub fn target(&self) -> &'a str {
+        match self.source {
+            Source::Lent(head) => head.target(),
+            Source::Kept(head) => &head.target,
+        }
+    }
+
+    /// The path of the target, with its escapes.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        Target::parse(self.method(), self.target()).map_or("", |target| target.path())
+    }
+
+    /// The query of the target, without `?` and with its escapes.
+    #[must_use]
+    pub fn query(&self) -> Option<&'a str> {
+        Target::parse(self.method(), self.target()).and_then(|target| target.query())
+    }
+
+    /// The version that the request was sent with.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self.source {
+            Source::Lent(head) => head.version(),
+            Source::Kept(head) => head.version,
+        }
+    }
+
+    /// The value of the first field line called `name`, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        match self.source {
+            Source::Lent(head) => head.get(name),
+            Source::Kept(head) => {
+                head.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+            }
+        }
+    }
+
+    /// The value of the first field line called `name`, if it is UTF-8.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        std::str::from_utf8(self.get(name)?).ok()
+    }
+
+    /// The field lines, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        let (lent, kept) = match self.source {
+            Source::Lent(head) => (Some(head.fields()), None),
+            Source::Kept(head) => (None, Some(head.fields.iter().map(|(name, value)| (&**name, &**value)))),
+        };
+        lent.into_iter().flatten().chain(kept.into_iter().flatten())
+    }
+
+    /// The content, for plain handlers; a streaming [`Handler`](super::Handler) gets it chunk by chunk instead.
+    #[must_use]
+    pub fn content(&self) -> &'a [u8] {
+        self.content
+    }
+
+    /// Whether the request has content.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.has_content
+    }
+
+    /// The first subprotocol that a WebSocket client offers which is one of `known`. RFC 6455 §1.9.
+    #[doc(alias = "lws_protocols")]
+    #[must_use]
+    pub fn select_protocol<'k>(&self, known: &[&'k str]) -> Option<&'k str> {
+        ws::check_request(&self.head()?).ok()?.select(known)
+    }
+}
+
+/// A head that outlives its event.
+#[derive(Debug)]
+pub(crate) struct KeptHead {
+    method: Method,
+    method_name: Box<str>,
+    target: Box<str>,
+    version: Version,
+    fields: Vec<(Box<str>, Box<[u8]>)>,
+}

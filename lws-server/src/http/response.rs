@@ -1,0 +1,145 @@
+//! A whole response as a value.
+
+use lws_proto::http::Status;
+use lws_proto::{Bytes, Payload};
+use std::borrow::Cow;
+
+/// A response with all of its content. Making one from static text allocates nothing.
+///
+/// ```
+/// use lws_server::http::{Response, Status};
+///
+/// let hello = Response::text("Hello, world!");
+/// let gone = Response::new(Status::GONE).field("Cache-Control", "no-store");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Response {
+    pub(super) status: Status,
+    pub(super) content_type: Option<&'static str>,
+    pub(super) fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    pub(super) content: Content,
+}
+
+impl Response {
+    /// `status`, without content.
+    pub fn new(status: Status) -> Self {
+        Self { status, content_type: None, fields: Vec::new(), content: Content::default() }
+    }
+
+    /// 200 with `text/plain; charset=utf-8`.
+    pub fn text(content: impl Into<Content>) -> Self {
+        Self::ok("text/plain; charset=utf-8", content)
+    }
+
+    /// 200 with `text/html; charset=utf-8`.
+    pub fn html(content: impl Into<Content>) -> Self {
+        Self::ok("text/html; charset=utf-8", content)
+    }
+
+    /// 200 with `application/json`.
+    pub fn json(content: impl Into<Content>) -> Self {
+        Self::ok("application/json", content)
+    }
+
+    /// 200 with `content_type`.
+    pub fn ok(content_type: &'static str, content: impl Into<Content>) -> Self {
+        Self { content_type: Some(content_type), content: content.into(), ..Self::new(Status::OK) }
+    }
+
+    /// `status` with its number and reason phrase as plain text: what the server itself answers to a request that it
+    /// cannot serve.
+    pub fn error(status: Status) -> Self {
+        let text = format!("{} {}\n", status.code(), status.reason());
+        Self::text(text).status(status)
+    }
+
+    /// Sets the status.
+    pub fn status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a field line. What is written is checked when the response is sent; one with a line break becomes a 500.
+    #[doc(alias = "lws_add_http_header_by_name")]
+    pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the content.
+    pub fn content(mut self, content: impl Into<Content>) -> Self {
+        self.content = content.into();
+        self
+    }
+}
+
+/// Content that is there in whole.
+#[derive(Clone, Debug)]
+pub struct Content(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Static(&'static [u8]),
+    Own(Bytes),
+}
+
+impl Content {
+    /// Bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Kind::Static(bytes) => bytes.len(),
+            Kind::Own(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn into_payload(self) -> Payload<'static> {
+        match self.0 {
+            Kind::Static(bytes) => Payload::Static(bytes),
+            Kind::Own(bytes) => Payload::Own(bytes),
+        }
+    }
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self(Kind::Static(b""))
+    }
+}
+
+impl From<&'static str> for Content {
+    fn from(text: &'static str) -> Self {
+        Self(Kind::Static(text.as_bytes()))
+    }
+}
+
+impl From<&'static [u8]> for Content {
+    fn from(bytes: &'static [u8]) -> Self {
+        Self(Kind::Static(bytes))
+    }
+}
+
+impl From<String> for Content {
+    fn from(text: String) -> Self {
+        Self(Kind::Own(text.into_bytes().into()))
+    }
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Kind::Own(bytes.into()))
+    }
+}
+
+impl From<Bytes> for Content {
+    fn from(bytes: Bytes) -> Self {
+        Self(Kind::Own(bytes))
+    }
+}

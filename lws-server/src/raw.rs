@@ -1,0 +1,41 @@
+//! Handlers of raw streams: one per connection.
+
+use crate::Context;
+use lws_proto::{Cause, Stream, Writable};
+
+/// One raw stream: bytes in, bytes out, each direction with an end of its own.
+#[doc(alias = "LWS_CALLBACK_RAW")]
+pub trait Handler: 'static {
+    /// The stream is there.
+    #[doc(alias = "LWS_CALLBACK_RAW_ADOPT")]
+    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        let _ = (cx, stream);
+    }
+
+    /// Bytes of the peer; none only if `end`, which says that there will be no more. This side may still write, and
+    /// ends its own direction with `permit.data(.., true)`.
+    #[doc(alias = "LWS_CALLBACK_RAW_RX")]
+    fn chunk(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, chunk: &mut [u8], end: bool);
+
+    /// The permit that was asked for.
+    #[doc(alias = "LWS_CALLBACK_RAW_WRITEABLE")]
+    fn writable(&mut self, cx: &mut Context<'_>, permit: Writable<'_>) {
+        let _ = (cx, permit);
+    }
+
+    /// The moment of [`Stream::set_timeout`].
+    fn timer(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        let _ = (cx, stream);
+    }
+
+    /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
+    fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        let _ = (cx, stream);
+    }
+
+    /// The stream is over. Exactly once.
+    #[doc(alias = "LWS_CALLBACK_RAW_CLOSE")]
+    fn close(&mut self, cx: &mut Context<'_>, cause: Cause) {
+        let _ = (cx, cause);
+    }
+}

@@ -1,0 +1,180 @@
+//! WebSocket handlers: one per connection.
+
+use crate::Context;
+use crate::http::{Request, Response};
+use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
+pub use lws_proto::ws::{CloseCode, Negotiate};
+use std::sync::Arc;
+
+/// One WebSocket. Made by the factory of its route when the opening handshake is there, dropped after
+/// [`close`](Self::close).
+///
+/// A handler sends by spending a [`Writable`]: the one that [`Stream::permit`] gives at once, or the one that comes with
+/// [`writable`](Self::writable) after [`Stream::want_write`].
+#[doc(alias = "lws_protocols")]
+pub trait Handler: 'static {
+    /// The opening handshake is done.
+    #[doc(alias = "LWS_CALLBACK_ESTABLISHED")]
+    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        let _ = (cx, stream);
+    }
+
+    /// A message, or a part of one if the route said [`Accepted::streamed`].
+    #[doc(alias = "LWS_CALLBACK_RECEIVE")]
+    fn message(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+        let _ = (cx, stream, message);
+    }
+
+    /// The permit that was asked for.
+    #[doc(alias = "LWS_CALLBACK_SERVER_WRITEABLE")]
+    fn writable(&mut self, cx: &mut Context<'_>, permit: Writable<'_>) {
+        let _ = (cx, permit);
+    }
+
+    /// A Ping, Pong or Close was received. The engine answers them.
+    #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
+    #[doc(alias = "LWS_CALLBACK_WS_PEER_INITIATED_CLOSE")]
+    fn control(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, control: Control<'_>) {
+        let _ = (cx, stream, control);
+    }
+
+    /// The moment of [`Stream::set_timeout`].
+    #[doc(alias = "LWS_CALLBACK_TIMER")]
+    fn timer(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        let _ = (cx, stream);
+    }
+
+    /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
+    #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
+    fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        let _ = (cx, stream);
+    }
+
+    /// The WebSocket is over. Exactly once, also if [`open`](Self::open) never came.
+    #[doc(alias = "LWS_CALLBACK_CLOSED")]
+    fn close(&mut self, cx: &mut Context<'_>, cause: Cause) {
+        let _ = (cx, cause);
+    }
+}
+
+/// A data message that was received, or a part of one. RFC 6455 §5.6.
+#[derive(Debug)]
+pub struct Message<'a> {
+    /// Text or binary.
+    pub kind: MessageKind,
+    /// The bytes. A part of a text may end inside a character; a whole one is UTF-8.
+    pub chunk: &'a mut [u8],
+    /// Whether these are the first.
+    pub first: bool,
+    /// How many bytes of this frame are still to come.
+    pub remaining: u64,
+    /// Whether these are the last of the message.
+    pub end: bool,
+}
+
+impl Message<'_> {
+    /// The text, if this is a whole text message.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self.kind {
+            MessageKind::Text if self.first && self.end => std::str::from_utf8(self.chunk).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// A handler, and how its opening handshake is accepted. A factory that has nothing to say about that returns the
+/// handler alone.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Accepted<H> {
+    pub(crate) handler: H,
+    pub(crate) protocol: Option<&'static str>,
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) extensions: Vec<Arc<dyn Negotiate>>,
+    pub(crate) streamed: bool,
+}
+
+impl<H> Accepted<H> {
+    /// No subprotocol, no further fields, no extension, whole messages.
+    pub fn new(handler: H) -> Self {
+        Self { handler, protocol: None, fields: Vec::new(), extensions: Vec::new(), streamed: false }
+    }
+
+    /// The subprotocol that is spoken: one of those offered, as [`Request::select_protocol`] finds it.
+    pub fn protocol(mut self, protocol: impl Into<Option<&'static str>>) -> Self {
+        self.protocol = protocol.into();
+        self
+    }
+
+    /// Adds a field to the response.
+    pub fn field(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// Allows an extension.
+    #[doc(alias = "lws_extension")]
+    pub fn extension(mut self, extension: Arc<dyn Negotiate>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    /// Messages come in parts, as they arrive: they may be of any size, and nothing of them is held. Otherwise each comes
+    /// whole, within [`Limits::message_bytes_max`](lws_proto::Limits::message_bytes_max).
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+}
+
+/// What the factory of a WebSocket route may return: a [`Handler`], an [`Accepted`] one, or a `Result` of either with
+/// the response that refuses.
+pub trait Accepting {
+    /// The handler.
+    #[doc(hidden)]
+    type Handler: Handler;
+
+    /// How to go on.
+    #[doc(hidden)]
+    fn accepting(self) -> Result<Accepted<Self::Handler>, Response>;
+}
+
+impl<H: Handler> Accepting for H {
+    type Handler = H;
+
+    fn accepting(self) -> Result<Accepted<H>, Response> {
+        Ok(Accepted::new(self))
+    }
+}
+
+impl<H: Handler> Accepting for Accepted<H> {
+    type Handler = H;
+
+    fn accepting(self) -> Result<Self, Response> {
+        Ok(self)
+    }
+}
+
+impl<A: Accepting, R: Into<Response>> Accepting for Result<A, R> {
+    type Handler = A::Handler;
+
+    fn accepting(self) -> Result<Accepted<A::Handler>, Response> {
+        self.map_err(Into::into)?.accepting()
+    }
+}
+
+/// The factory of a route, whatever it makes.
+pub(crate) type Factory = Box<dyn Fn(&Request<'_>) -> Result<Accepted<Box<dyn Handler>>, Response>>;
+
+pub(crate) fn factory<F, A>(make: F) -> Factory
+where
+    F: Fn(&Request<'_>) -> A + 'static,
+    A: Accepting,
+{
+    Box::new(move |request| {
+        let Accepted { handler, protocol, fields, extensions, streamed } = make(request).accepting()?;
+        let handler: Box<dyn Handler> = Box::new(handler);
+        Ok(Accepted { handler, protocol, fields, extensions, streamed })
+    })
+}

@@ -1,0 +1,182 @@
+//! What an application does with events: the few kinds that the tests need.
+
+use lws_proto::http::{Method, Status};
+use lws_proto::ws::{Accept, is_opening};
+use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, StreamKey, Writable};
+use std::collections::VecDeque;
+
+/// What an application does with an event.
+pub trait Application {
+    /// Takes one event.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// An application that is a closure.
+impl<F: FnMut(Event<'_>)> Application for F {
+    fn event(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}
+
+/// Does nothing at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Application for Silent {
+    fn event(&mut self, _event: Event<'_>) {}
+}
+
+/// Answers a request with its own content when that is complete, accepts every WebSocket and tunnel that it may, and sends
+/// messages and bytes back, messages when they are complete. What it sends does not depend on how its input was cut.
+#[derive(Debug, Default)]
+pub struct Echo {
+    /// Whether messages are taken as they come.
+    pub streamed: bool,
+    /// The subprotocol that it speaks.
+    pub protocol: Option<&'static str>,
+    /// The stream that spoke last.
+    pub key: Option<StreamKey>,
+    collected: Vec<u8>,
+    owed: VecDeque<Owed>,
+}
+
+#[derive(Debug)]
+enum Owed {
+    Response(Vec<u8>),
+    Message(MessageKind, Vec<u8>),
+    Bytes(Vec<u8>, bool),
+}
+
+impl Echo {
+    /// One that takes messages as they come.
+    #[must_use]
+    pub fn streamed() -> Self {
+        Self { streamed: true, ..Self::default() }
+    }
+
+    /// Answers now, or when there is a permit.
+    fn owe(&mut self, stream: Stream<'_>, owed: Owed) {
+        self.owed.push_back(owed);
+        match stream.permit() {
+            Ok(permit) => self.spend(permit),
+            Err(mut stream) => stream.want_write(),
+        }
+    }
+
+    fn spend(&mut self, permit: Writable<'_>) {
+        let sent = match self.owed.pop_front() {
+            Some(Owed::Response(content)) => permit.respond(Status::OK, NO_FIELDS, Payload::Own(content.into()), true),
+            Some(Owed::Message(kind, content)) => permit.message(kind, Payload::Own(content.into()), true),
+            Some(Owed::Bytes(content, end)) => permit.data(Payload::Own(content.into()), end),
+            None => return,
+        };
+        match sent {
+            Ok(sent) if !self.owed.is_empty() => sent.again(),
+            Ok(sent) => sent.throttle(),
+            Err(misuse) => panic!("an answer was not taken: {misuse}"),
+        }
+    }
+
+    fn request(&mut self, stream: Stream<'_>, head: &lws_proto::http::Head<'_>, end: bool) {
+        self.collected.clear();
+        if is_opening(head) {
+            let mut accept = Accept::new();
+            if self.streamed {
+                accept = accept.streamed();
+            }
+            if let Some(protocol) = self.protocol {
+                accept = accept.protocol(protocol);
+            }
+            // A misuse here is the peer's: the engine has answered it.
+            let _ = stream.accept_websocket(head, &accept);
+        } else if head.method() == Method::Connect {
+            if let Err(misuse) = stream.accept_tunnel() {
+                panic!("a tunnel was not taken: {misuse}");
+            }
+        } else if end {
+            self.owe(stream, Owed::Response(Vec::new()));
+        }
+    }
+}
+
+/// No field lines, with a type.
+pub const NO_FIELDS: [(&str, &str); 0] = [];
+
+impl Application for Echo {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Request { stream, head, end } => {
+                self.key = Some(stream.key());
+                self.request(stream, &head, end);
+            }
+            Event::Established { stream, .. } => self.key = Some(stream.key()),
+            Event::Body { stream, chunk, end } => {
+                self.collected.extend_from_slice(chunk);
+                if end {
+                    let content = std::mem::take(&mut self.collected);
+                    self.owe(stream, Owed::Response(content));
+                }
+            }
+            Event::Message { stream, kind, chunk, end, .. } => {
+                self.collected.extend_from_slice(chunk);
+                if end {
+                    let content = std::mem::take(&mut self.collected);
+                    self.owe(stream, Owed::Message(kind, content));
+                }
+            }
+            Event::Raw { stream, chunk, end } => self.owe(stream, Owed::Bytes(chunk.to_vec(), end)),
+            Event::Writable(permit) => self.spend(permit),
+            Event::Closed { .. } => {
+                self.collected.clear();
+                self.owed.clear();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Answers every request when its head has come, before its content, and drops the content.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: Status,
+    /// The field lines.
+    pub fields: Vec<(&'static str, &'static str)>,
+    /// The content.
+    pub content: Bytes,
+    /// Whether the content is told to be all of it; otherwise its end is told with a second send.
+    pub at_once: bool,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self { status: Status::OK, fields: Vec::new(), content: Bytes::new(), at_once: true }
+    }
+}
+
+impl Answer {
+    /// 200 with this content.
+    #[must_use]
+    pub fn with(content: &'static str) -> Self {
+        Self { content: Bytes::from_static(content.as_bytes()), ..Self::default() }
+    }
+}
+
+impl Application for Answer {
+    fn event(&mut self, event: Event<'_>) {
+        let Event::Request { stream, .. } = event else { return };
+        let Ok(permit) = stream.permit() else { panic!("a request without a permit") };
+        let content = Payload::Own(self.content.clone());
+        let sent = permit.respond(self.status, self.fields.iter().copied(), content, self.at_once);
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(misuse) => panic!("the answer was not taken: {misuse}"),
+        };
+        if !self.at_once {
+            let Ok(permit) = sent.into_stream().permit() else { panic!("no permit for the end") };
+            if let Err(misuse) = permit.data(Payload::Static(b""), true) {
+                panic!("the end was not taken: {misuse}");
+            }
+        }
+    }
+}
