@@ -180,26 +180,28 @@ fn sent(result: io::Result<usize>) -> io::Result<usize> {
     }
 }
 
-/// Finds the empty line that ends each request, also where reads cut it.
-#[derive(Default)]
-struct EmptyLine {
-    /// How much of CR LF CR LF the last bytes were.
-    matched: usize,
+/// Finds the empty line that ends each request, also where reads cut it. Holds what has come of the current line.
+#[derive(Clone, Copy, Default)]
+enum EmptyLine {
+    #[default]
+    Nothing,
+    CarriageReturn,
+    Text,
 }
 
 impl EmptyLine {
     fn count(&mut self, bytes: &[u8]) -> usize {
         let mut found = 0;
-        for &byte in bytes {
-            self.matched = match (self.matched, byte) {
-                (0 | 2, b'\r') | (1 | 3, b'\n') => self.matched + 1,
-                (_, b'\r') => 1,
-                _ => 0,
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            *self = match (*self, line) {
+                (Self::Nothing, b"\r\n") | (Self::CarriageReturn, b"\n") => {
+                    found += 1;
+                    Self::Nothing
+                }
+                (_, [.., b'\n']) => Self::Nothing,
+                (Self::Nothing, b"\r") => Self::CarriageReturn,
+                _ => Self::Text,
             };
-            if self.matched == 4 {
-                found += 1;
-                self.matched = 0;
-            }
         }
         found
     }

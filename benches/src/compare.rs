@@ -1,20 +1,16 @@
 //! Servers beside their ceilings, in alternating rounds of one call.
 //!
 //! CPU time per message repeats within a few percent where messages per second do not, and its ratio
-//! to a bare server that ran a moment before repeats better still. A round is several short bursts in turn, so
-//! that a machine which speeds up or slows down does so for all; a round that other work has disturbed is
-//! thrown away and measured again.
+//! to a bare server that ran a moment before repeats better still. A round that other work has disturbed
+//! is thrown away and measured again.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::Result;
-use crate::ceiling;
 use crate::cells::Cell;
-use crate::client::{Fleet, Outcome, Plan, Span};
 use crate::process::Server;
-use crate::procfs::Schedule;
-use crate::report;
-use crate::verdict::{self, Figure, Round, Share};
+use crate::rounds::{Shuffle, Turn};
+use crate::verdict::{self, Round, Share};
+use crate::{Result, ceiling, report, rounds};
 
 /// What to compare, and how thoroughly.
 pub struct Comparison {
@@ -34,9 +30,6 @@ pub struct Comparison {
     pub core: usize,
 }
 
-/// Bursts of a round. In each the servers take turns in another order.
-const BURSTS: u32 = 5;
-
 /// A server and the rounds it was measured in, for one cell.
 struct Contender<'a> {
     name: &'a str,
@@ -44,15 +37,6 @@ struct Contender<'a> {
     rounds: Vec<Round>,
     /// Why the server cannot do this load.
     failure: Option<String>,
-}
-
-/// What the bursts of a round have cost one server.
-#[derive(Default)]
-struct Cost {
-    messages: u64,
-    elapsed: Duration,
-    server: Schedule,
-    client: Schedule,
 }
 
 /// Measures and prints a table. True when every target was met.
@@ -125,9 +109,10 @@ fn measure(
         if !wanting {
             return Ok(round);
         }
-        let mut turns = vec![(cell.ceiling_plan(ceiling.port), ceiling)];
-        turns.extend(contenders.iter().map(|contender| (cell.plan(contender.server.port), contender.server)));
-        let mut figures = bursts(&turns, comparison.measure / BURSTS, shuffle).into_iter();
+        let turn = |plan, server: &Server| Turn { plan, server: server.id() };
+        let mut turns = vec![turn(cell.ceiling_plan(ceiling.port), ceiling)];
+        turns.extend(contenders.iter().map(|one| turn(cell.plan(one.server.port), one.server)));
+        let mut figures = rounds::round(&turns, comparison.measure, shuffle).into_iter();
         let ceiling = figures.next().unwrap_or_else(|| Err("the ceiling was not measured".into()))?;
         for (contender, figure) in contenders.iter_mut().zip(figures) {
             match figure {
@@ -152,50 +137,6 @@ fn measure(
         }
     }
     Ok(comparison.rounds_max)
-}
-
-/// One round: every turn's server in [`BURSTS`] bursts of `time`.
-fn bursts(turns: &[(Plan, &Server)], time: Duration, shuffle: &mut Shuffle) -> Vec<Result<Figure>> {
-    let mut loads: Vec<Result<(Fleet, Cost)>> =
-        turns.iter().map(|(plan, _)| Ok((Fleet::open(plan)?, Cost::default()))).collect();
-    let mut order: Vec<usize> = (0..turns.len()).collect();
-    // The first burst warms caches and buffers up and does not count.
-    for burst in 0..=BURSTS {
-        shuffle.apply(&mut order);
-        for &index in &order {
-            let Ok((fleet, cost)) = &mut loads[index] else { continue };
-            match fleet.run(Span::Burst(time), Some(turns[index].1.id())) {
-                Ok(outcome) if burst > 0 => cost.add(&outcome),
-                Ok(_) => {}
-                Err(error) => loads[index] = Err(error),
-            }
-        }
-    }
-    loads.into_iter().map(|load| load.and_then(|(fleet, cost)| cost.figure(fleet.bad()))).collect()
-}
-
-impl Cost {
-    fn add(&mut self, outcome: &Outcome) {
-        let server = outcome.server.unwrap_or_default();
-        self.messages += outcome.messages;
-        self.elapsed += outcome.elapsed;
-        self.server.ran += server.ran;
-        self.server.waited += server.waited;
-        self.client.ran += outcome.client.ran;
-        self.client.waited += outcome.client.waited;
-    }
-
-    fn figure(&self, bad: u64) -> Result<Figure> {
-        if bad > 0 {
-            return Err(format!("{bad} replies were wrong").into());
-        }
-        let share = |time: Duration| time.as_secs_f64() / self.elapsed.as_secs_f64();
-        Ok(Figure {
-            ns: self.server.ran.as_nanos() as f64 / self.messages.max(1) as f64,
-            busy: share(self.server.ran.max(self.client.ran)),
-            waited: share(self.server.waited.max(self.client.waited)),
-        })
-    }
 }
 
 fn met(cell: &Cell, share: Share) -> bool {
@@ -232,25 +173,4 @@ fn row(cell: &Cell, contender: &Contender<'_>, clean: &[Round], tried: usize) ->
 fn own_name() -> Result<String> {
     let own = std::env::current_exe()?;
     Ok(own.file_name().ok_or("this program has no name")?.to_string_lossy().into_owned())
-}
-
-/// Puts turns into another order each round. Quality does not matter, only variety.
-struct Shuffle(u64);
-
-impl Shuffle {
-    fn seeded_by_time() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // xorshift stays at zero for ever.
-        Self(now.as_nanos() as u64 | 1)
-    }
-
-    fn apply<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            // xorshift64
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            items.swap(last, (self.0 % (last as u64 + 1)) as usize);
-        }
-    }
 }

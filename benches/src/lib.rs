@@ -20,6 +20,7 @@ pub mod mix;
 pub mod process;
 pub mod procfs;
 pub mod report;
+pub mod rounds;
 pub mod syscalls;
 pub mod verdict;
 

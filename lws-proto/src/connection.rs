@@ -359,7 +359,9 @@ impl Connection {
         if self.tx.would_hold_input() || self.tx.ending == Ending::Done || self.is_waiting() {
             return false;
         }
-        self.tx.has_eof_notice() || self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+        self.tx.has_eof_notice()
+            || self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty())
+            || self.tx.is_open() && self.rx.receiver.has_more(&self.tx)
     }
 
     /// Whether input has to wait for the response to the request before it.

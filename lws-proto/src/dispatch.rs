@@ -194,7 +194,7 @@ impl Receiver {
 
     /// Whether the receiver has something to tell without more input.
     #[inline]
-    fn has_more(&self, tx: &Tx) -> bool {
+    pub(crate) fn has_more(&self, tx: &Tx) -> bool {
         match self {
             Self::Http1(receiver) => receiver.has_more(tx),
             _ => false,

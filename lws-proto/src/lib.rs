@@ -48,3 +48,7 @@ impl<F: FnMut(&mut [u8]) + Send> Entropy for F {
         self(bytes);
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/driver-howto.md")]
+mod driver_howto {}

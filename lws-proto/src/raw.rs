@@ -3,7 +3,7 @@
 use crate::item::{Item, Step};
 use crate::stream::Payload;
 use crate::transmit::Output;
-use crate::tx::Tx;
+use crate::tx::{self, Tx};
 use crate::ws::CloseCode;
 use crate::{Cause, Misuse};
 
@@ -23,14 +23,19 @@ impl Receiver {
             return None;
         }
         self.ended = true;
-        if let crate::tx::Sender::Raw(sender) = &mut tx.sender {
+        if let tx::Sender::Raw(sender) = &mut tx.sender {
             sender.peer_ended = true;
-            if sender.ended {
-                tx.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
-                return None;
-            }
         }
+        finish_if_over(tx);
         Some(Item::Raw { range: 0..0, end: true })
+    }
+}
+
+/// Ends a raw stream that has ended in both directions.
+#[inline]
+pub(crate) fn finish_if_over(tx: &mut Tx) {
+    if let tx::Sender::Raw(Sender { ended: true, peer_ended: true }) = tx.sender {
+        tx.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
     }
 }
 

@@ -356,6 +356,7 @@ impl<'a> Writable<'a> {
             Sender::Raw(sender) => sender.data(out, content, end)?,
             _ => return Err(Misuse::WrongProtocol),
         }
+        raw::finish_if_over(self.tx);
         Ok(self.sent())
     }
 
@@ -390,6 +391,7 @@ impl<'a> Writable<'a> {
             Sender::Raw(sender) => sender.fill(out, max, fill),
             _ => return Err(Misuse::WrongProtocol),
         }
+        raw::finish_if_over(self.tx);
         Ok(self.sent())
     }
 

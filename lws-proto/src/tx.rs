@@ -15,6 +15,10 @@ pub(crate) struct Tx {
     pub(crate) now: Time,
     /// When the peer was last heard.
     pub(crate) heard: Time,
+    /// When the transport last had everything that was queued.
+    pub(crate) sent: Time,
+    /// When the application last took input again that it had held.
+    pub(crate) resumed: Time,
     /// When the connection was opened.
     opened: Time,
     pub(crate) out: Output,
@@ -104,6 +108,8 @@ impl Tx {
             config,
             now,
             heard: now,
+            sent: now,
+            resumed: now,
             opened: now,
             out: Output::default(),
             sender,
@@ -201,6 +207,7 @@ impl Tx {
     pub(crate) fn resume(&mut self) {
         if self.take(PAUSED) {
             self.heard = self.now;
+            self.resumed = self.now;
         }
     }
 
@@ -302,13 +309,19 @@ impl Tx {
     pub(crate) fn holds_input(&mut self) -> bool {
         if self.flags & THROTTLED != 0 && self.may_write() {
             self.flags &= !THROTTLED;
+            self.resumed = self.now;
         }
-        self.flags & (PAUSED | THROTTLED) != 0
+        self.flags & (PAUSED | THROTTLED) != 0 && !self.is_answered()
     }
 
     /// The same, without noting it.
     pub(crate) fn would_hold_input(&self) -> bool {
-        self.is_paused() || self.flags & THROTTLED != 0 && !self.may_write()
+        (self.is_paused() || self.flags & THROTTLED != 0 && !self.may_write()) && !self.is_answered()
+    }
+
+    /// Whether a server has sent its whole response: nobody wants the rest of the request, so nobody can hold it.
+    fn is_answered(&self) -> bool {
+        matches!(&self.sender, Sender::Http1(sender) if sender.has_answered())
     }
 
     /// When the peer was last heard, unless the application does not listen.
@@ -341,6 +354,7 @@ impl Tx {
         self.now = now;
         if self.out.consume(n) {
             self.stalled = None;
+            self.sent = now;
             self.arm_linger();
         } else {
             self.progressed(now, n);

@@ -1,1 +1,33 @@
-//! Being written.
+//! What a server says to its peers: handlers, routes and files, on the sans-I/O engine and any loop.
+//!
+//! ```no_run
+//! use lws_server::{Server, http::Response};
+//!
+//! Server::builder().listen("127.0.0.1:7681").get("/", |_| Response::text("Hello, world!")).build()?.run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Handlers are plain structs, one per connection ([`ws::Handler`], [`raw::Handler`]) or one per exchange
+//! ([`http::Handler`]), called on the one thread of their server and not shared with any other. They send by spending a
+//! permit, which the server gives when the peer can take it: nothing queues up without bound. Other threads have a
+//! [`Handle`].
+
+mod access;
+mod app;
+mod context;
+pub mod files;
+pub mod http;
+pub mod raw;
+mod route;
+mod server;
+mod stats;
+pub mod ws;
+
+pub use access::AccessRecord;
+pub use context::{Context, StreamId};
+pub use lws_loop_external::{Address, Peer};
+pub use lws_proto::{
+    Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time, Writable,
+};
+pub use server::{Builder, Handle, Server, Service};
+pub use stats::Stats;

@@ -2,7 +2,7 @@
 
 use lws_proto::http::{Method, Status};
 use lws_proto::ws::{Accept, is_opening};
-use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, StreamKey, Writable};
+use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, Writable};
 use std::collections::VecDeque;
 
 /// What an application does with an event.
@@ -30,12 +30,8 @@ impl Application for Silent {
 /// messages and bytes back, messages when they are complete. What it sends does not depend on how its input was cut.
 #[derive(Debug, Default)]
 pub struct Echo {
-    /// Whether messages are taken as they come.
-    pub streamed: bool,
-    /// The subprotocol that it speaks.
-    pub protocol: Option<&'static str>,
-    /// The stream that spoke last.
-    pub key: Option<StreamKey>,
+    streamed: bool,
+    protocol: Option<&'static str>,
     collected: Vec<u8>,
     owed: VecDeque<Owed>,
 }
@@ -48,10 +44,16 @@ enum Owed {
 }
 
 impl Echo {
-    /// One that takes messages as they come.
+    /// One that takes messages as they come, or whole ones.
     #[must_use]
-    pub fn streamed() -> Self {
-        Self { streamed: true, ..Self::default() }
+    pub fn new(streamed: bool) -> Self {
+        Self { streamed, ..Self::default() }
+    }
+
+    /// The same, speaking a subprotocol.
+    #[must_use]
+    pub fn speaking(self, protocol: &'static str) -> Self {
+        Self { protocol: Some(protocol), ..self }
     }
 
     /// Answers now, or when there is a permit.
@@ -105,11 +107,7 @@ pub const NO_FIELDS: [(&str, &str); 0] = [];
 impl Application for Echo {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Request { stream, head, end } => {
-                self.key = Some(stream.key());
-                self.request(stream, &head, end);
-            }
-            Event::Established { stream, .. } => self.key = Some(stream.key()),
+            Event::Request { stream, head, end } => self.request(stream, &head, end),
             Event::Body { stream, chunk, end } => {
                 self.collected.extend_from_slice(chunk);
                 if end {

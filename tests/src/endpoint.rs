@@ -92,7 +92,7 @@ impl<A: Application> Endpoint<A> {
     /// A client behind the opening handshake. What was said and sent so far is forgotten.
     pub fn websocket_client(config: Arc<Config>, connect: Connect<'_>, app: A) -> Self {
         let mut client = Self::client(config, app);
-        if let Err(misuse) = client.connection.connect_websocket(client.now, connect) {
+        if let Err(misuse) = client.connection.connect_websocket(client.now, &connect) {
             panic!("the handshake was not taken: {misuse}");
         }
         client.settle();
@@ -115,6 +115,12 @@ impl<A: Application> Endpoint<A> {
             writes: 0,
             audit: Audit::default(),
         }
+    }
+
+    /// The same with another application.
+    pub fn with_app<B>(self, app: B) -> Endpoint<B> {
+        let Self { connection, app: _, now, seen, sent, step, room, writes, audit } = self;
+        Endpoint { connection, app, now, seen, sent, step, room, writes, audit }
     }
 
     /// Forgets what was said and sent so far.

@@ -14,7 +14,7 @@ pub mod transcript;
 pub mod wire;
 
 pub use application::Application;
-pub use delivery::{Delivered, deliver};
+pub use delivery::{Delivered, deliver, deliver_to_end};
 pub use endpoint::Endpoint;
 pub use pair::Pair;
 pub use random::Random;

@@ -62,11 +62,15 @@ enum Subject {
 }
 
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 12] = [
+const OPERATIONS: [Operation; 16] = [
     Operation { name: "engine-echo-16", target: Some(350.0), subject: Subject::Engine(&["echo", "16"]) },
     Operation { name: "engine-echo-128", target: Some(400.0), subject: Subject::Engine(&["echo", "128"]) },
     Operation { name: "engine-echo-1024", target: Some(650.0), subject: Subject::Engine(&["echo", "1024"]) },
     Operation { name: "engine-echo-16384", target: Some(4_500.0), subject: Subject::Engine(&["echo", "16384"]) },
+    Operation { name: "engine-batch-16", target: Some(350.0), subject: Subject::Engine(&["batch", "16"]) },
+    Operation { name: "engine-batch-128", target: Some(400.0), subject: Subject::Engine(&["batch", "128"]) },
+    Operation { name: "engine-batch-1024", target: Some(650.0), subject: Subject::Engine(&["batch", "1024"]) },
+    Operation { name: "engine-batch-16384", target: Some(4_500.0), subject: Subject::Engine(&["batch", "16384"]) },
     Operation { name: "engine-hello", target: Some(2_500.0), subject: Subject::Engine(&["hello", "0"]) },
     Operation { name: "server-echo-20", target: None, subject: Subject::Echo { size: 20, depth: 1 } },
     Operation { name: "server-echo-128", target: Some(1_100.0), subject: Subject::Echo { size: 128, depth: 1 } },

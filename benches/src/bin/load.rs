@@ -69,21 +69,7 @@ enum Command {
         path: String,
     },
     /// Busy WebSockets beside idle ones, and alone
-    Mix {
-        #[command(flatten)]
-        target: Target,
-        #[command(flatten)]
-        shape: Shape,
-        /// How many WebSockets idle.
-        #[arg(long, default_value_t = 10_000, value_parser = connections())]
-        idle: u64,
-        /// How often each of the two is measured.
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-        /// Where the server echoes.
-        #[arg(long, default_value = "/echo")]
-        path: String,
-    },
+    Mix(Mix),
     /// System calls of a server for each message
     Syscalls {
         #[command(flatten)]
@@ -177,6 +163,62 @@ struct Compare {
     gate: bool,
 }
 
+#[derive(Args)]
+struct Mix {
+    /// The command of the server, which is started twice; `{port}` becomes the port and `{bin}` the directory of this
+    /// program.
+    #[arg(long, default_value = OWN_SERVER)]
+    server: String,
+    /// The first of the two ports to use.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// How many WebSockets idle.
+    #[arg(long, default_value_t = 10_000, value_parser = connections())]
+    idle: u64,
+    /// How many WebSockets are busy.
+    #[arg(long, default_value_t = 100, value_parser = connections())]
+    connections: u64,
+    /// Payload bytes of a message.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=64 << 20))]
+    size: u64,
+    /// Clean rounds.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Rounds after which it ends with the clean ones it has.
+    #[arg(long, default_value_t = 30)]
+    rounds_max: usize,
+    /// Measured seconds of each server in one round.
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    seconds: Duration,
+    /// Where the server echoes.
+    #[arg(long, default_value = "/echo")]
+    path: String,
+}
+
+impl Mix {
+    fn mix(self, core: usize) -> mix::Mix {
+        let busy = Plan {
+            port: self.port,
+            traffic: Traffic::WebSocket { path: self.path.clone() },
+            connections: self.connections as usize,
+            size: self.size as usize,
+            depth: 1,
+            sources: 1,
+        };
+        mix::Mix {
+            server: self.server,
+            port: self.port,
+            core,
+            path: self.path,
+            busy,
+            idle: self.idle as usize,
+            rounds: self.rounds,
+            rounds_max: self.rounds_max.max(self.rounds),
+            measure: self.seconds,
+        }
+    }
+}
+
 #[derive(Clone)]
 struct Selection(Vec<Cell>);
 
@@ -211,10 +253,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let server = Running::get(&target, core)?;
             idle::run(&idle::plan(server.port, &path, connections as usize), server.known_id()?)?;
         }
-        Command::Mix { target, shape, idle, rounds, path } => {
-            let server = Running::get(&target, core)?;
-            let plan = shape.plan(server.port, Traffic::WebSocket { path });
-            mix::run(&plan, idle as usize, rounds, shape.span(), server.known_id()?)?;
+        Command::Mix(arguments) => {
+            mix::run(&arguments.mix(core))?;
         }
         Command::Syscalls { target, shape, hello } => {
             let server = Running::get(&target, core)?;

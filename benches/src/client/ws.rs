@@ -47,7 +47,7 @@ pub(crate) fn open(socket: &mut TcpStream, path: &str, port: u16) -> Result<()> 
 }
 
 /// Appends a masked binary message in one frame. RFC 6455 §5.2.
-pub(crate) fn frame(out: &mut Vec<u8>, payload: &[u8], masking_key: [u8; 4]) {
+pub fn frame(out: &mut Vec<u8>, payload: &[u8], masking_key: [u8; 4]) {
     out.push(0x82);
     match payload.len() {
         len @ 0..=125 => out.push(0x80 | len as u8),

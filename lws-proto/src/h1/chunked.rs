@@ -49,8 +49,9 @@ impl Dechunker {
         Self { state: State::SIZE, extension_bytes: 0 }
     }
 
-    /// Takes framing from the front of `input` and at most one run of content.
-    pub(crate) fn decode(&mut self, input: &[u8], limits: &Limits) -> Result<Dechunked, Cause> {
+    /// Takes framing from the front of `input` and at most one run of content. A chunk of more than `room` bytes is too
+    /// much content as soon as it is announced.
+    pub(crate) fn decode(&mut self, input: &[u8], limits: &Limits, room: u64) -> Result<Dechunked, Cause> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
             if let State::Data { left } = self.state {
@@ -68,11 +69,17 @@ impl Dechunker {
                         return Err(Cause::Limit(Limit::ChunkExtensionBytes));
                     }
                 }
+                State::Data { left } if left > room => return Err(Cause::Limit(Limit::ContentBytes)),
                 State::Trailers => return Ok(Dechunked { consumed: at, content: at..at, last: true }),
                 _ => {}
             }
         }
         Ok(Dechunked { consumed: at, content: at..at, last: false })
+    }
+
+    /// Whether the data of a chunk has been taken, and not the line end behind it.
+    pub(crate) fn is_behind_data(&self) -> bool {
+        matches!(self.state, State::DataCr)
     }
 }
 
@@ -82,7 +89,7 @@ impl State {
     /// The state behind one byte of framing; `None` if it may not stand there.
     fn on(self, byte: u8) -> Option<Self> {
         match (self, byte) {
-            (Self::Size { size, digits @ ..16 }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (Self::Size { size, digits: digits @ ..16 }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 // A letter's low four bits count from 1.
                 let digit = (byte & 0xf) + if byte > b'9' { 9 } else { 0 };
                 Some(Self::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
@@ -128,7 +135,7 @@ mod tests {
         let mut at = 0;
         while at < body.len() {
             let input = &body[at..(at + step).min(body.len())];
-            let found = dechunker.decode(input, limits)?;
+            let found = dechunker.decode(input, limits, u64::MAX)?;
             content.extend_from_slice(&input[found.content.clone()]);
             at += found.consumed;
             if found.last {
@@ -187,9 +194,20 @@ mod tests {
     #[test]
     fn a_chunk_of_sixteen_digits_is_a_number() {
         let mut dechunker = Dechunker::new();
-        let found = dechunker.decode(b"FFFFFFFFFFFFFFFF\r\nx", &Limits::default());
+        let found = dechunker.decode(b"FFFFFFFFFFFFFFFF\r\nx", &Limits::default(), u64::MAX);
         assert_eq!(found, Ok(Dechunked { consumed: 19, content: 18..19, last: false }));
         assert!(matches!(dechunker.state, State::Data { left } if left == u64::MAX - 1));
+    }
+
+    #[test]
+    fn a_chunk_is_too_much_as_soon_as_it_is_announced() {
+        for (body, room, expected) in [
+            (&b"A\r\n"[..], 10, Ok(Dechunked { consumed: 3, content: 3..3, last: false })),
+            (b"B\r\n", 10, Err(Cause::Limit(Limit::ContentBytes))),
+            (b"0\r\n", 0, Ok(Dechunked { consumed: 3, content: 3..3, last: true })),
+        ] {
+            assert_eq!(Dechunker::new().decode(body, &Limits::default(), room), expected);
+        }
     }
 
     #[test]

@@ -158,18 +158,30 @@ impl<'a> Permit<'a> {
 
     /// Sends `response`, whole. One that cannot be written (a field with a line break in it) becomes a 500.
     #[inline]
-    pub fn reply(self, response: Response) {
+    pub fn reply(self, mut response: Response) {
         let Self { inner, tally } = self;
-        let Response { status, content_type, fields, content } = response;
-        let bytes = content.len() as u64;
-        let content_type = content_type.map(|value| ("Content-Type", value.as_bytes()));
-        let fields = fields.iter().map(|(name, value)| (&**name, value.as_bytes()));
-        let sent = inner.respond(status, content_type.into_iter().chain(fields), content.into_payload(), true);
-        if sent.is_ok() {
-            tally.status = status.code();
+        let bytes = response.content.len() as u64;
+        let content = std::mem::take(&mut response.content).into_payload();
+        if inner.respond(response.status, response.field_lines(), content, true).is_ok() {
+            tally.status = response.status.code();
             tally.bytes += bytes;
         } else {
             tally.failed = true;
+        }
+    }
+
+    /// Sends the head of `response`, whose content follows. `None` if it cannot be written, and became a 500.
+    pub(crate) fn reply_head(self, response: &Response) -> Option<Exchange<'a>> {
+        let Self { inner, tally } = self;
+        match inner.respond(response.status, response.field_lines(), Payload::Static(b""), false) {
+            Ok(sent) => {
+                tally.status = response.status.code();
+                Some(Exchange { stream: sent.into_stream(), tally })
+            }
+            Err(_) => {
+                tally.failed = true;
+                None
+            }
         }
     }
 

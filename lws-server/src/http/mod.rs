@@ -9,6 +9,7 @@ use crate::Context;
 use collect::Collect;
 pub(crate) use exchange::Tally;
 pub use exchange::{Exchange, Permit, Spent};
+pub(crate) use lws_proto::http::normalize_path;
 pub use lws_proto::http::{Head, HttpDate, Method, Status, Version};
 use lws_proto::Cause;
 pub(crate) use request::KeptHead;

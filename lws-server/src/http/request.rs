@@ -112,6 +112,11 @@ impl<'a> Request<'a> {
         std::str::from_utf8(self.get(name)?).ok()
     }
 
+    /// The values of all field lines called `name`, in whatever case, in order.
+    pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.fields().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
     /// The field lines, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let (lent, kept) = match self.source {

@@ -67,10 +67,23 @@ impl Response {
         self
     }
 
+    /// Sets `Content-Type`.
+    pub fn content_type(mut self, value: &'static str) -> Self {
+        self.content_type = Some(value);
+        self
+    }
+
     /// Sets the content.
     pub fn content(mut self, content: impl Into<Content>) -> Self {
         self.content = content.into();
         self
+    }
+
+    #[inline]
+    pub(super) fn field_lines(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let content_type = self.content_type.map(|value| ("Content-Type", value.as_bytes()));
+        let fields = self.fields.iter().map(|(name, value)| (&**name, value.as_bytes()));
+        content_type.into_iter().chain(fields)
     }
 }
 

@@ -6,10 +6,10 @@
 //! ```
 
 use lws_proto::ws::{CloseCode, Connect};
-use lws_proto::{Bytes, Cause, Config, Connection, Entropy, Event, MessageKind, Payload, Protocol, StreamKey, Time};
+use lws_proto::{Bytes, Cause, Config, Connection, Entropy, Event, MessageKind, Payload, Stream, Time, Writable};
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,22 +45,24 @@ fn autobahn(url: &str, agent: &str) -> Result<(), Failure> {
         if let Said::Message(_, chunk, _) = said {
             told.push_str(&String::from_utf8_lossy(chunk));
         }
-        Vec::new()
+        Next::NOTHING
     })?;
     let count: u32 = told.trim().parse().map_err(|_| format!("a count of cases was expected, not {told:?}"))?;
     for case in 1..=count {
         let cause = run(&url, &format!("/runCase?case={case}&agent={agent}"), &mut send_back)?;
         println!("case {case} of {count}: {cause}");
     }
-    run(&url, &format!("/updateReports?agent={agent}"), &mut |_| Vec::new())?;
+    run(&url, &format!("/updateReports?agent={agent}"), &mut |_| Next::NOTHING)?;
     Ok(())
 }
 
 /// Sends every part of a message back as a frame.
-fn send_back(said: Said<'_>) -> Vec<Part> {
+fn send_back(said: Said<'_>) -> Next {
     match said {
-        Said::Message(kind, chunk, end) => vec![Part { kind, bytes: Bytes::copy_from_slice(chunk), end }],
-        Said::Established => Vec::new(),
+        Said::Message(kind, chunk, end) => {
+            Next::Send(vec![Part { kind, bytes: Bytes::copy_from_slice(chunk), end }])
+        }
+        Said::Established => Next::NOTHING,
     }
 }
 
@@ -76,7 +78,7 @@ fn echo(url: &str, count: &str) -> Result<(), Failure> {
         if let Said::Message(kind, chunk, end) = said {
             heard.extend_from_slice(chunk);
             if !end {
-                return Vec::new();
+                return Next::NOTHING;
             }
             if (kind, &heard) != (kind_of(index), &content_of(index)) {
                 wrong = Some(index);
@@ -84,7 +86,7 @@ fn echo(url: &str, count: &str) -> Result<(), Failure> {
             heard.clear();
             index += 1;
         }
-        if index == count || wrong.is_some() { vec![] } else { parts_of(index) }
+        if index == count || wrong.is_some() { Next::Close } else { Next::Send(parts_of(index)) }
     })?;
     match wrong {
         Some(index) => Err(format!("message {index} came back changed").into()),
@@ -140,6 +142,18 @@ enum Said<'a> {
     Message(MessageKind, &'a [u8], bool),
 }
 
+/// What the program does about it.
+enum Next {
+    /// Sends this; perhaps nothing.
+    Send(Vec<Part>),
+    /// Begins the closing handshake.
+    Close,
+}
+
+impl Next {
+    const NOTHING: Self = Self::Send(Vec::new());
+}
+
 /// Where a server is.
 struct Url {
     authority: String,
@@ -155,12 +169,10 @@ impl Url {
         Ok(Self { authority: authority.into(), target: target.into() })
     }
 
-    fn connect(&self) -> Result<TcpStream, Failure> {
+    /// Host and port, to connect to.
+    fn address(&self) -> String {
         let has_port = self.authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = if has_port { self.authority.clone() } else { format!("{}:80", self.authority) };
-        let stream = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        if has_port { self.authority.clone() } else { format!("{}:80", self.authority) }
     }
 }
 
@@ -174,125 +186,127 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// One WebSocket to `target` at `url`: whatever `answer` returns is sent. When it has nothing to send for a whole message
-/// (or at the beginning), and nothing is waiting, the connection stays open until the peer closes it, unless `answer`
-/// never answers, which the peers of both programs end themselves. Returns why it ended.
-fn run(url: &Url, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Vec<Part>) -> Result<Cause, Failure> {
-    let mut client = Client::open(url, target)?;
+/// One WebSocket to `target` at `url`: `answer` says what follows what the peer says. Returns why it ended.
+fn run(url: &Url, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Result<Cause, Failure> {
+    let mut transport = Transport::open(url)?;
+    let mut config = Config::default();
+    config.limits.message_bytes_max = 64 << 20;
+    let mut connection = Connection::client(Time::ZERO, Arc::new(config), Box::new(SystemEntropy));
+    connection.connect_websocket(Time::ZERO, &Connect::new(&url.authority, target).streamed())?;
+    let mut conversation = Conversation { answer, waiting: VecDeque::new(), cause: None };
     let mut buffer = vec![0; 64 << 10];
     loop {
-        client.write()?;
-        let interest = client.connection.interest();
+        while let Some(event) = connection.next_event() {
+            conversation.event(event);
+        }
+        transport.write(&mut connection);
+        let interest = connection.interest();
         if interest.close {
             break;
         }
-        if interest.shutdown && !interest.write {
-            // The peer may be gone already; what matters then comes with the next read.
-            let _ = client.stream.shutdown(std::net::Shutdown::Write);
+        if interest.service || interest.write {
+            continue;
         }
-        if !client.read(&mut buffer)? {
-            client.connection.handle_timeout(client.time());
+        let received = transport.read(&mut connection, &mut buffer)?;
+        let mut feed = connection.receive(transport.time(), received);
+        while let Some(event) = feed.next_event() {
+            conversation.event(event);
         }
-        client.take_events(answer);
     }
-    client.cause.ok_or_else(|| "the connection ended before it began".into())
+    conversation.cause.ok_or_else(|| "the connection ended before it began".into())
 }
 
-/// One connection.
-struct Client {
-    connection: Connection,
+/// What both sides say to each other on one connection.
+struct Conversation<'a> {
+    answer: &'a mut dyn FnMut(Said<'_>) -> Next,
+    waiting: VecDeque<Part>,
+    cause: Option<Cause>,
+}
+
+impl Conversation<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Established { stream, .. } => self.say(stream, Said::Established),
+            Event::Message { stream, kind, chunk, end, .. } => self.say(stream, Said::Message(kind, chunk, end)),
+            Event::Writable(permit) => self.spend(permit),
+            Event::Closed { cause, .. } => self.cause = Some(cause),
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, mut stream: Stream<'_>, said: Said<'_>) {
+        match (self.answer)(said) {
+            Next::Send(parts) => {
+                self.waiting.extend(parts);
+                stream.want_write();
+            }
+            // Misuse is impossible: the code is one for the wire and there is no reason.
+            Next::Close => drop(stream.close(CloseCode::NORMAL, "")),
+        }
+    }
+
+    fn spend(&mut self, permit: Writable<'_>) {
+        let Some(part) = self.waiting.pop_front() else { return };
+        let sent = permit.message(part.kind, Payload::Own(part.bytes), part.end);
+        if let (Ok(sent), false) = (sent, self.waiting.is_empty()) {
+            sent.again();
+        }
+    }
+}
+
+/// A blocking TCP stream and a clock.
+struct Transport {
     stream: TcpStream,
     begin: Instant,
-    key: StreamKey,
-    waiting: VecDeque<Part>,
-    /// Whether the program had nothing more to say when it was last asked for a whole message.
-    finished: bool,
-    cause: Option<Cause>,
-    read: usize,
+    fin_sent: bool,
 }
 
-impl Client {
-    fn open(url: &Url, target: &str) -> Result<Self, Failure> {
-        let stream = url.connect()?;
-        let mut config = Config::default();
-        config.limits.message_bytes_max = 64 << 20;
-        config.limits.message_fragments_max = 1 << 20;
-        let mut connection = Connection::client(Time::ZERO, Arc::new(config), Box::new(SystemEntropy));
-        let connect = Connect::new(&url.authority, target).streamed();
-        let key = connection.connect_websocket(Time::ZERO, connect)?;
-        let waiting = VecDeque::new();
-        Ok(Self { connection, stream, begin: Instant::now(), key, waiting, finished: false, cause: None, read: 0 })
+impl Transport {
+    fn open(url: &Url) -> Result<Self, Failure> {
+        let address = url.address();
+        let stream = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, begin: Instant::now(), fin_sent: false })
     }
 
     fn time(&self) -> Time {
         Time::ZERO + self.begin.elapsed()
     }
 
-    /// Writes all that is queued.
-    fn write(&mut self) -> Result<(), Failure> {
-        loop {
-            let now = self.time();
-            let Some(transmit) = self.connection.transmit(now) else { return Ok(()) };
-            match self.stream.write(transmit.first()) {
-                Ok(0) => self.connection.transport_failed(now),
-                Ok(written) => transmit.commit(written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => self.connection.transport_failed(now),
-            }
-        }
-    }
-
-    /// Waits for bytes of the peer until the next deadline. Returns whether there were some, or their end.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<bool, Failure> {
+    /// Writes all that is queued, and the end behind it if there is to be one.
+    fn write(&mut self, connection: &mut Connection) {
         let now = self.time();
-        let until = self.connection.next_timeout().map_or(SILENCE_MAX, |due| due - now);
-        self.stream.set_read_timeout(Some(until.clamp(Duration::from_millis(1), SILENCE_MAX)))?;
-        self.read = 0;
-        match self.stream.read(buffer) {
-            Ok(0) => self.connection.received_eof(self.time()),
-            Ok(len) => {
-                // The engine's own buffer: what the application cannot answer yet is kept there.
-                let mut bytes = &buffer[..len];
-                while !bytes.is_empty() {
-                    let room = self.connection.recv_buf();
-                    let part = room.len().min(bytes.len());
-                    room[..part].copy_from_slice(&bytes[..part]);
-                    self.connection.received(Time::ZERO + self.begin.elapsed(), part);
-                    bytes = &bytes[part..];
-                }
+        while let Some(transmit) = connection.transmit(now) {
+            match self.stream.write(transmit.first()) {
+                Ok(written) if written > 0 => transmit.commit(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => connection.transport_failed(now),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::TimedOut => {
-                return Ok(false);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
-            Err(_) => self.connection.transport_failed(self.time()),
         }
-        Ok(true)
+        if connection.interest().shutdown && !self.fin_sent {
+            self.fin_sent = true;
+            // If the peer is gone already, the next read says so.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
     }
 
-    fn take_events(&mut self, answer: &mut dyn FnMut(Said<'_>) -> Vec<Part>) {
-        while let Some(event) = self.connection.next_event() {
-            match event {
-                Event::Established { mut stream, protocol: Protocol::WebSocket, .. } => {
-                    self.waiting.extend(answer(Said::Established));
-                    stream.want_write();
-                }
-                Event::Message { mut stream, kind, chunk, end, .. } => {
-                    self.waiting.extend(answer(Said::Message(kind, chunk, end)));
-                    self.finished = end;
-                    stream.want_write();
-                }
-                Event::Writable(permit) => {
-                    let Some(part) = self.waiting.pop_front() else { continue };
-                    let sent = permit.message(part.kind, Payload::Own(part.bytes), part.end);
-                    if let (Ok(sent), false) = (sent, self.waiting.is_empty()) {
-                        sent.again();
-                    }
-                }
-                Event::Closed { cause, .. } => self.cause = Some(cause),
-                _ => {}
-            }
+    /// Waits for bytes of the peer, up to the next deadline.
+    fn read<'b>(&mut self, connection: &mut Connection, buffer: &'b mut [u8]) -> io::Result<&'b mut [u8]> {
+        let until = connection.next_timeout().map_or(SILENCE_MAX, |due| due - self.time());
+        self.stream.set_read_timeout(Some(until.clamp(Duration::from_millis(1), SILENCE_MAX)))?;
+        let outcome = self.stream.read(buffer);
+        let now = self.time();
+        match outcome {
+            Ok(0) => connection.received_eof(now),
+            Ok(len) => return Ok(&mut buffer[..len]),
+            Err(error) if is_passing(&error) => connection.handle_timeout(now),
+            Err(_) => connection.transport_failed(now),
         }
-        let _ = (self.key, CloseCode::NORMAL);
+        Ok(&mut [])
     }
+}
+
+/// Whether a read may be tried again: nothing came in time, or a signal did.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

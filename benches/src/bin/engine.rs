@@ -1,0 +1,196 @@
+//! `engine`: the protocol engine alone, doing one thing many times, to be counted by callgrind.
+//!
+//! No socket, no loop, no clock. One turn is what a driver does for one read: lend a buffer, hand the bytes in, answer
+//! what they say, and take what is to be written.
+
+#![forbid(unsafe_code)]
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use benches::Result;
+use clap::{Parser, Subcommand};
+use lws_proto::http::Status;
+use lws_proto::ws::Accept;
+use lws_proto::{Cause, Config, Connection, Event, Limits, Payload, SLICES_MAX, Time, WallClock};
+
+/// Runs the protocol engine in memory.
+#[derive(Parser)]
+#[command(name = "engine")]
+struct Cli {
+    #[command(subcommand)]
+    work: Work,
+}
+
+#[derive(Subcommand)]
+enum Work {
+    /// WebSocket messages, each received and echoed in a turn of its own
+    Echo {
+        /// Payload bytes.
+        size: usize,
+        /// How many messages.
+        count: usize,
+    },
+    /// WebSocket messages, as many to a turn as 64 KiB hold
+    Batch {
+        /// Payload bytes.
+        size: usize,
+        /// How many messages.
+        count: usize,
+    },
+    /// HTTP/1.1 requests, each received and answered in a turn of its own
+    Hello {
+        /// Payload bytes of a request: there are none.
+        #[arg(value_parser = clap::value_parser!(u64).range(0..1))]
+        size: u64,
+        /// How many requests.
+        count: usize,
+    },
+}
+
+/// What one read brings where messages are many.
+const BATCH_BYTES: usize = 64 << 10;
+/// Any moment: servers tell the date.
+const NOW: u32 = 1_800_000_000;
+const TURN: Duration = Duration::from_micros(3);
+const OPENING: &[u8] =
+    b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1:7681\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nHost: 127.0.0.1:7681\r\n\r\n";
+const CONTENT: &[u8] = b"Hello, world!";
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().work {
+        Work::Echo { size, count } => echo(size, count, 1),
+        Work::Batch { size, count } => echo(size, count, (BATCH_BYTES / frame(size).len()).max(1)),
+        Work::Hello { count, .. } => hello(count),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engine: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn echo(size: usize, count: usize, per_turn: usize) -> Result<()> {
+    let mut driver = Driver::new();
+    driver.turn(&mut OPENING.to_vec())?;
+    let frame = frame(size);
+    // The engine unmasks in place. Unmasked again the payload is masked, and so on: every other time the messages are
+    // the same, and the frames need not be copied afresh.
+    let mut frames = frame.repeat(per_turn);
+    let before = driver.written;
+    let mut left = count;
+    while left > 0 {
+        let now = left.min(per_turn);
+        driver.turn(&mut frames[..now * frame.len()])?;
+        left -= now;
+    }
+    // A server's frame has no masking key. RFC 6455 §5.1.
+    driver.check(before + count * (frame.len() - 4))
+}
+
+fn hello(count: usize) -> Result<()> {
+    let mut driver = Driver::new();
+    let mut request = REQUEST.to_vec();
+    driver.turn(&mut request)?;
+    let response = driver.written;
+    for _ in 0..count {
+        driver.turn(&mut request)?;
+    }
+    driver.check(response * (count + 1))
+}
+
+/// A masked binary message. RFC 6455 §5.2.
+fn frame(size: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    benches::client::ws::frame(&mut frame, &vec![b'x'; size], [0x37, 0xfa, 0x21, 0x3d]);
+    frame
+}
+
+/// Drives one server connection, as a loop would.
+struct Driver {
+    connection: Connection,
+    /// The buffer that is lent for each turn.
+    spare: Vec<u8>,
+    now: Time,
+    /// Bytes that the transport has taken.
+    written: usize,
+}
+
+impl Driver {
+    fn new() -> Self {
+        let limits = Limits { keep_alive_requests_max: u32::MAX, ..Limits::default() };
+        let wall_clock = WallClock::default();
+        wall_clock.set(NOW);
+        let config = Arc::new(Config { limits, wall_clock, ..Config::default() });
+        Self {
+            connection: Connection::server(Time::ZERO, config),
+            spare: Vec::with_capacity(2 * BATCH_BYTES),
+            now: Time::ZERO,
+            written: 0,
+        }
+    }
+
+    fn turn(&mut self, received: &mut [u8]) -> Result<()> {
+        self.now = self.now + TURN;
+        self.connection.lend(&mut self.spare);
+        let mut feed = self.connection.receive(self.now, received);
+        while let Some(event) = feed.next_event() {
+            answer(event)?;
+        }
+        drop(feed);
+        self.write();
+        while self.connection.needs_service() {
+            while let Some(event) = self.connection.next_event() {
+                answer(event)?;
+            }
+            self.write();
+        }
+        self.connection.reclaim(&mut self.spare);
+        Ok(())
+    }
+
+    /// The transport takes everything.
+    fn write(&mut self) {
+        while let Some(transmit) = self.connection.transmit(self.now) {
+            let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+            let count = transmit.slices(&mut slices);
+            let taken = slices[..count].iter().map(|slice| slice.len()).sum();
+            black_box(&slices);
+            transmit.commit(taken);
+            self.written += taken;
+        }
+    }
+
+    fn check(&self, expected: usize) -> Result<()> {
+        if self.written == expected {
+            return Ok(());
+        }
+        Err(format!("{} bytes were written instead of {expected}", self.written).into())
+    }
+}
+
+/// What the application says.
+fn answer(event: Event<'_>) -> Result<()> {
+    match event {
+        Event::Message { stream, kind, chunk, end, .. } => {
+            let permit = stream.permit().map_err(|_| "no permit to echo")?;
+            permit.message(kind, Payload::Copy(chunk), end)?;
+        }
+        Event::Request { stream, head, .. } if head.get("upgrade").is_some() => {
+            stream.accept_websocket(&head, &Accept::new().streamed())?;
+        }
+        Event::Request { stream, .. } => {
+            let permit = stream.permit().map_err(|_| "no permit to respond")?;
+            permit.respond(Status::OK, [("content-type", "text/plain")], Payload::Static(CONTENT), true)?;
+        }
+        Event::Closed { cause, .. } if cause != Cause::Complete => return Err(cause.into()),
+        _ => {}
+    }
+    Ok(())
+}

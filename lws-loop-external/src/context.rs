@@ -1,0 +1,342 @@
+//! What a handler is lent, and what the driver shares with it.
+
+use crate::address::{Address, Peer};
+use crate::application::Application;
+use crate::entropy::SystemEntropy;
+use crate::listener::Listeners;
+use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
+use crate::registration::{Changes, Registration};
+use crate::service::{Interest, Token, Trigger};
+use crate::socket;
+use crate::stats::Stats;
+use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
+use crate::timers::Timers;
+use crate::token::{ConnectionId, ListenerId};
+use crate::waker::{Handle, Mailbox};
+use lws_proto::{Config, Connection, StreamKey, Time};
+use rustix::net;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Everything of a driver that a handler may reach: all but the application and the connection table.
+pub(crate) struct Core<A: Application> {
+    pub(crate) options: DriverOptions,
+    pub(crate) connections_max: usize,
+    pub(crate) trigger: Trigger,
+    pub(crate) now: Time,
+    unix_seconds: u32,
+    /// When the wall clock is read again.
+    next_second: Time,
+    pub(crate) stats: Stats,
+    pub(crate) ids: Ids,
+    pub(crate) changes: Changes,
+    pub(crate) timers: Timers,
+    pub(crate) commands: VecDeque<Command<A::State>>,
+    /// Connections that have more to do than their budget allowed.
+    pub(crate) ready: VecDeque<ConnectionId>,
+    pub(crate) listeners: Listeners,
+    pub(crate) mailbox: Mailbox<A::Message>,
+    pub(crate) waker: Registration,
+    pub(crate) timer: Option<Time>,
+    pub(crate) drain: Drain,
+}
+
+/// How far the service is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// It serves.
+    No,
+    /// It was asked to end within this time.
+    Asked(Duration),
+    /// It ends. What is left at this moment is cut off.
+    Until(Time),
+    /// Everything was cut off.
+    Over,
+}
+
+/// What a handler has asked for.
+pub(crate) enum Command<S> {
+    Insert(ConnectionId, Box<Slot<S>>),
+    Wake(ConnectionId),
+    WantWrite(ConnectionId, StreamKey),
+    Close(ConnectionId),
+    Abort(ConnectionId),
+}
+
+impl<A: Application> Core<A> {
+    pub(crate) fn new(options: DriverOptions) -> io::Result<Self> {
+        let connections_max = options.connections_max.unwrap_or_else(default_connections_max);
+        let mut core = Self {
+            connections_max,
+            trigger: Trigger::default(),
+            now: Time::ZERO,
+            unix_seconds: 0,
+            next_second: Time::ZERO,
+            stats: Stats::default(),
+            ids: Ids::default(),
+            changes: Changes::new(),
+            timers: Timers::default(),
+            commands: VecDeque::new(),
+            ready: VecDeque::new(),
+            listeners: Listeners::default(),
+            mailbox: Mailbox::new(options.mailbox_messages_max)?,
+            waker: Registration::default(),
+            timer: None,
+            drain: Drain::No,
+            options,
+        };
+        core.waker.want(Interest::READ, Token::WAKER, &mut core.changes);
+        Ok(core)
+    }
+
+    /// Whether a new second of the wall clock may have begun.
+    #[inline]
+    pub(crate) fn tick(&mut self, now: Time) -> Option<u32> {
+        self.now = now;
+        if now < self.next_second { None } else { self.read_clock() }
+    }
+
+    #[cold]
+    fn read_clock(&mut self) -> Option<u32> {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
+        self.next_second = self.now + left;
+        let seconds = u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX);
+        (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.stats.connections >= self.connections_max
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain != Drain::No
+    }
+
+    /// Takes a place in the table.
+    pub(crate) fn allocate(&mut self) -> ConnectionId {
+        self.stats.connections += 1;
+        self.ids.allocate()
+    }
+
+    /// Gives it back.
+    pub(crate) fn release(&mut self, id: ConnectionId) {
+        let was_full = self.is_full();
+        self.stats.connections -= 1;
+        self.ids.release(id);
+        if was_full {
+            self.listeners.room();
+        }
+    }
+
+    pub(crate) fn unlisten(&mut self, id: ListenerId) {
+        if let Some(listener) = self.listeners.get(id) {
+            listener.registration.remove(id.token(), &mut self.changes);
+        }
+    }
+
+    fn admit(&mut self) -> io::Result<()> {
+        if self.is_draining() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the service is ending"));
+        }
+        if self.is_full() {
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "as many connections as there may be"));
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, socket: OwnedFd, flags: Flags, body: Body<A::State>) -> ConnectionId {
+        let id = self.allocate();
+        let slot = Slot {
+            body,
+            scheduled: NEVER,
+            generation: id.generation,
+            socket,
+            flags,
+            registration: Registration::default(),
+        };
+        self.commands.push_back(Command::Insert(id, Box::new(slot)));
+        id
+    }
+}
+
+/// A moment that does not come.
+pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
+
+/// The limit of open files, less some for listeners, files and the rest of the program.
+fn default_connections_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX).saturating_sub(32).max(1)
+}
+
+/// Lent to a handler with every call.
+///
+/// What is asked for is done after the call, and before the service sleeps. Names of connections that have gone are
+/// ignored.
+pub struct Context<'a, A: Application> {
+    pub(crate) core: &'a mut Core<A>,
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) socket: Option<BorrowedFd<'a>>,
+}
+
+impl<A: Application> Context<'_, A> {
+    /// The moment that the host told last.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> Time {
+        self.core.now
+    }
+
+    /// Whole seconds since the first of January 1970, UTC.
+    #[must_use]
+    pub fn unix_seconds(&self) -> u32 {
+        self.core.unix_seconds
+    }
+
+    /// The connection that the call is about, if it is about one.
+    #[must_use]
+    #[inline]
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.connection
+    }
+
+    /// Who is at the other end of that connection: asked of the system, as nothing is kept for it.
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.socket.and_then(|socket| net::getpeername(socket).ok()).map(Peer::new)
+    }
+
+    /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket.and_then(|socket| SocketAddr::try_from(net::getsockname(socket).ok()?).ok())
+    }
+
+    /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once.
+    pub fn wake(&mut self, id: ConnectionId) {
+        if self.core.ids.wake(id) {
+            self.core.commands.push_back(Command::Wake(id));
+        }
+    }
+
+    /// Asks for one [`Event::Writable`](lws_proto::Event::Writable) of a stream of any connection, when it may write.
+    #[doc(alias = "lws_callback_on_writable")]
+    pub fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
+        self.core.commands.push_back(Command::WantWrite(id, key));
+    }
+
+    /// Ends a connection in an orderly way: see [`Connection::drain`].
+    pub fn close(&mut self, id: ConnectionId) {
+        self.core.commands.push_back(Command::Close(id));
+    }
+
+    /// Ends a connection at once: see [`Connection::abort`].
+    pub fn abort(&mut self, id: ConnectionId) {
+        self.core.commands.push_back(Command::Abort(id));
+    }
+
+    /// Begins an outgoing connection. [`Application::connected`] or [`Application::connect_failed`] follows.
+    ///
+    /// # Errors
+    /// No socket could be made, there are too many connections, the service is ending, or the system refused at once:
+    /// nothing follows then, and `state` is dropped.
+    #[doc(alias = "lws_client_connect_via_info")]
+    pub fn connect(
+        &mut self,
+        address: &Address,
+        config: Arc<Config>,
+        options: &ConnectOptions,
+        state: A::State,
+    ) -> io::Result<ConnectionId> {
+        self.core.admit()?;
+        if options.speak == Speak::Http {
+            SystemEntropy::new()?;
+        }
+        let socket = socket::connect(address, &options.tcp)?;
+        let deadline = self.core.now + options.timeout;
+        let connecting = Connecting { config, speak: options.speak, deadline, state };
+        Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting))))
+    }
+
+    /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.
+    ///
+    /// # Errors
+    /// It cannot be made non-blocking, there are too many connections, or the service is ending.
+    #[doc(alias = "lws_adopt_socket")]
+    pub fn adopt(&mut self, socket: OwnedFd, connection: Connection, state: A::State) -> io::Result<ConnectionId> {
+        self.core.admit()?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let mut flags = Flags::default();
+        flags.insert(Flags::WRITABLE);
+        Ok(self.core.insert(socket, flags, Body::Open(Open { connection, state })))
+    }
+
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// What the system says: the address is in use, is not of this machine, may not be used, and so on.
+    pub fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<ListenerId> {
+        self.core.listeners.listen(address, options, &mut self.core.changes)
+    }
+
+    /// Stops listening. Connections that were accepted stay.
+    pub fn unlisten(&mut self, id: ListenerId) {
+        self.core.unlisten(id);
+    }
+
+    /// Where a listener listens, with the port that the system chose.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if it has gone.
+    pub fn listening_on(&mut self, id: ListenerId) -> io::Result<Address> {
+        self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?.local_address()
+    }
+
+    /// Asks for one [`Application::timer`] at `at`, in place of the one asked for before; `None` takes it back.
+    pub fn set_timer(&mut self, at: Option<Time>) {
+        self.core.timer = at;
+    }
+
+    /// What other threads reach this service through.
+    #[must_use]
+    pub fn handle(&self) -> Handle<A::Message> {
+        self.core.mailbox.handle()
+    }
+
+    /// What the service has done so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// Ends the service in an orderly way: listeners close, connections end as [`close`](Self::close) ends them, and
+    /// what is left after `timeout` is cut off. Asking again can only shorten the time.
+    pub fn drain(&mut self, timeout: Duration) {
+        self.core.drain = match self.core.drain {
+            Drain::No => Drain::Asked(timeout),
+            Drain::Asked(before) => Drain::Asked(before.min(timeout)),
+            Drain::Until(at) => Drain::Until(at.min(self.core.now + timeout)),
+            Drain::Over => Drain::Over,
+        };
+    }
+
+    /// Whether [`drain`](Self::drain) was called.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining()
+    }
+}
+
+impl<A: Application> fmt::Debug for Context<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("now", &self.now())
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}

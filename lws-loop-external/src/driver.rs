@@ -1,0 +1,564 @@
+//! A service of connections: sockets on one side, the engine and an application on the other.
+
+use crate::application::{Accepted, Application};
+use crate::context::{Command, Context, Core, Drain, NEVER};
+use crate::entropy::SystemEntropy;
+use crate::listener::{Accept, Paused};
+use crate::options::{DriverOptions, Speak};
+use crate::registration::{Next, Registration};
+use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+use crate::socket;
+use crate::stats::Stats;
+use crate::table::{Body, Flags, Open, Slot, Table};
+use crate::token::{ConnectionId, Kind, ListenerId};
+use crate::turn::{Buffers, Turn};
+use crate::waker::Handle;
+use lws_proto::{Connection, Time};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+/// Owns an application and the sockets of its connections. A loop hosts it as a [`Service`].
+pub struct Driver<A: Application> {
+    application: A,
+    core: Core<A>,
+    table: Table<A::State>,
+    buffers: Buffers,
+}
+
+/// What one call of [`Service::settle`] does at most of each kind of work, before descriptors are looked at again.
+const SETTLE_MAX: usize = 1_024;
+
+impl<A: Application> Driver<A> {
+    /// A service with nothing to do yet.
+    ///
+    /// # Errors
+    /// The system has no descriptor left for the waker.
+    pub fn new(application: A, options: DriverOptions) -> io::Result<Self> {
+        let buffers = Buffers::new(&options);
+        Ok(Self { application, core: Core::new(options)?, table: Table::new(), buffers })
+    }
+
+    /// The application.
+    #[must_use]
+    pub fn application(&self) -> &A {
+        &self.application
+    }
+
+    /// The application. Use [`with`](Self::with) for what needs a [`Context`].
+    #[must_use]
+    pub fn application_mut(&mut self) -> &mut A {
+        &mut self.application
+    }
+
+    /// Lends the application and a context, between the calls of a host: to listen, to connect, to set a timer, to drain.
+    /// `now` is the host's.
+    pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
+        self.tick(now);
+        call(&mut self.application, &mut Context { core: &mut self.core, connection: None, socket: None })
+    }
+
+    /// What other threads reach the service through.
+    #[must_use]
+    pub fn handle(&self) -> Handle<A::Message> {
+        self.core.mailbox.handle()
+    }
+
+    /// What the service has done so far.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// See [`Context::drain`]. The service ends by the time of the next turns.
+    pub fn drain(&mut self, timeout: Duration) {
+        Context { core: &mut self.core, connection: None, socket: None }.drain(timeout);
+    }
+
+    fn tick(&mut self, now: Time) {
+        if let Some(unix_seconds) = self.core.tick(now) {
+            self.application.clock(unix_seconds);
+        }
+    }
+
+    // Readiness.
+
+    #[inline]
+    fn connection_ready(&mut self, token: Token, ready: Readiness) {
+        let id = ConnectionId { index: token.index(), generation: token.generation() };
+        let Some(slot) = self.table.get(id) else { return };
+        slot.registration.reported(self.core.trigger, token, &mut self.core.changes);
+        let hang_up = ready.contains(Readiness::HANG_UP);
+        let error = ready.contains(Readiness::ERROR);
+        if ready.contains(Readiness::READABLE) || hang_up || error {
+            slot.flags.insert(Flags::READABLE);
+        }
+        if ready.contains(Readiness::WRITABLE) || error {
+            slot.flags.insert(Flags::WRITABLE);
+        }
+        if hang_up {
+            slot.flags.insert(Flags::HANG_UP);
+        }
+        match &slot.body {
+            Body::Open(_) => self.take_turn(id),
+            Body::Connecting(_) => self.look_at_attempt(id),
+            Body::Ended => {}
+        }
+    }
+
+    /// Does what a connection has to do now.
+    #[inline]
+    fn take_turn(&mut self, id: ConnectionId) {
+        let Self { application, core, table, buffers } = self;
+        let Some(slot) = table.get(id) else { return };
+        let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return };
+        let interest = Turn { application, core, buffers, id, socket: socket.as_fd(), open, flags }.run();
+        if interest.close {
+            return self.end(id);
+        }
+        if interest.shutdown && !interest.write && !slot.flags.has(Flags::SHUT) {
+            slot.flags.insert(Flags::SHUT);
+            // It fails if the peer has gone, which reading tells.
+            let _ = rustix::net::shutdown(&slot.socket, rustix::net::Shutdown::Write);
+        }
+        if let Some(deadline) = interest.deadline {
+            if deadline < slot.scheduled {
+                slot.scheduled = deadline;
+                core.timers.set(id.index, deadline);
+            }
+        }
+        let readable = interest.read && slot.flags.has(Flags::READABLE);
+        let writable = interest.write && slot.flags.has(Flags::WRITABLE);
+        if (readable || writable || interest.service) && !slot.flags.has(Flags::LISTED) {
+            slot.flags.insert(Flags::LISTED);
+            core.ready.push_back(id);
+        }
+        if core.trigger != Trigger::Edge {
+            let wanted = Interest::READ.when(interest.read) | Interest::WRITE.when(interest.write && !writable);
+            slot.registration.want(wanted, id.token(), &mut core.changes);
+        }
+    }
+
+    /// The end of a connection, or of the attempt to make one. The descriptor stays until the host lets go of it.
+    #[cold]
+    fn end(&mut self, id: ConnectionId) {
+        self.end_with(id, io::ErrorKind::ConnectionAborted.into());
+    }
+
+    fn end_with(&mut self, id: ConnectionId, error: io::Error) {
+        let Some(slot) = self.table.get(id) else { return };
+        let body = std::mem::replace(&mut slot.body, Body::Ended);
+        let mut cx =
+            Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
+        match body {
+            Body::Open(open) => self.application.closed(&mut cx, open.state),
+            Body::Connecting(attempt) => {
+                cx.core.stats.connect_failed_total += 1;
+                self.application.connect_failed(&mut cx, attempt.state, error);
+            }
+            Body::Ended => return,
+        }
+        self.core.timers.cancel(id.index);
+        slot.registration.remove(id.token(), &mut self.core.changes);
+    }
+
+    /// Closes the descriptor, and frees its place.
+    fn free(&mut self, id: ConnectionId) {
+        if self.table.remove(id).is_some() {
+            self.core.release(id);
+        }
+    }
+
+    // Connections that begin.
+
+    fn accept(&mut self, id: ListenerId) {
+        let mut budget = self.core.options.accepts_per_turn.max(1);
+        loop {
+            let full = self.core.is_full();
+            let now = self.core.now;
+            let Some(listener) = self.core.listeners.get(id) else { return };
+            if !listener.is_waiting(now) {
+                break;
+            }
+            if full {
+                listener.pause(Paused::Full);
+                self.core.stats.accept_pauses_total += 1;
+                break;
+            }
+            if budget == 0 {
+                self.core.listeners.waiting = true;
+                break;
+            }
+            budget -= 1;
+            match listener.accept() {
+                Accept::Connection(socket, peer) => self.accepted(id, socket, &peer),
+                Accept::Lost => {}
+                Accept::None => break,
+                Accept::Exhausted => {
+                    listener.pause_from(now);
+                    self.core.stats.accept_pauses_total += 1;
+                    break;
+                }
+            }
+        }
+        let Core { listeners, changes, trigger, .. } = &mut self.core;
+        if let Some(listener) = listeners.get(id) {
+            listener.update(*trigger, id, changes);
+        }
+    }
+
+    fn accepted(&mut self, listener: ListenerId, socket: OwnedFd, peer: &crate::Peer) {
+        self.core.stats.accepted_total += 1;
+        let id = self.core.allocate();
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+        let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, peer) else {
+            return self.core.release(id);
+        };
+        let connection = Connection::server(self.core.now, config);
+        let mut flags = Flags::default();
+        flags.insert(Flags::WRITABLE);
+        let body = Body::Open(Open { connection, state });
+        let registration = Registration::default();
+        let generation = id.generation;
+        self.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
+    }
+
+    fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
+        let connecting = match &slot.body {
+            Body::Connecting(attempt) => Some(attempt.deadline),
+            Body::Open(_) | Body::Ended => None,
+        };
+        if let Some(deadline) = connecting {
+            slot.scheduled = deadline;
+            self.core.timers.set(id.index, deadline);
+        }
+        // An edge is never modified.
+        let wanted = if self.core.trigger == Trigger::Edge {
+            Interest::BOTH
+        } else {
+            Interest::READ | Interest::WRITE.when(connecting.is_some())
+        };
+        slot.registration.want(wanted, id.token(), &mut self.core.changes);
+        self.table.insert(id, slot);
+        // A raw connection has something to say before it receives.
+        self.take_turn(id);
+    }
+
+    /// Whether an outgoing connection has been made.
+    fn look_at_attempt(&mut self, id: ConnectionId) {
+        let Some(slot) = self.table.get(id) else { return };
+        match socket::connected(slot.socket.as_fd()) {
+            None => {
+                let wanted = Interest::BOTH;
+                slot.registration.want(wanted, id.token(), &mut self.core.changes);
+            }
+            Some(Err(error)) => self.end_with(id, error),
+            Some(Ok(())) => match self.connected(id) {
+                Ok(()) => self.take_turn(id),
+                Err(error) => self.end_with(id, error),
+            },
+        }
+    }
+
+    fn connected(&mut self, id: ConnectionId) -> io::Result<()> {
+        let now = self.core.now;
+        let Some(slot) = self.table.get(id) else { return Ok(()) };
+        let Body::Connecting(attempt) = &slot.body else { return Ok(()) };
+        let config = attempt.config.clone();
+        let connection = match attempt.speak {
+            Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
+            Speak::Raw => Connection::client_raw(now, config),
+        };
+        let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else { return Ok(()) };
+        slot.body = Body::Open(Open { connection, state: attempt.state });
+        slot.scheduled = NEVER;
+        slot.flags.insert(Flags::WRITABLE);
+        self.core.timers.cancel(id.index);
+        self.core.stats.connected_total += 1;
+        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return Ok(()) };
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+        self.application.connected(&mut cx, state, connection);
+        Ok(())
+    }
+
+    // Work that no descriptor announces.
+
+    fn look_into_mailbox(&mut self) {
+        let (woken, mut messages) = self.core.mailbox.take();
+        let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+        if woken {
+            self.application.notified(&mut cx);
+        }
+        for message in messages.drain(..) {
+            self.application.message(&mut cx, message);
+        }
+        self.core.mailbox.give_back(messages);
+    }
+
+    fn handle_timeouts(&mut self) {
+        for _ in 0..SETTLE_MAX {
+            let Some(index) = self.core.timers.pop_due(self.core.now) else { break };
+            self.handle_timeout(index);
+        }
+        if self.core.timer.is_some_and(|at| at <= self.core.now) {
+            self.core.timer = None;
+            let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+            self.application.timer(&mut cx);
+        }
+    }
+
+    fn handle_timeout(&mut self, index: u32) {
+        let Some(slot) = self.table.at(index) else { return };
+        let id = ConnectionId { index, generation: slot.generation };
+        slot.scheduled = NEVER;
+        match &mut slot.body {
+            Body::Open(open) => {
+                open.connection.handle_timeout(self.core.now);
+                self.take_turn(id);
+            }
+            Body::Connecting(_) => self.end_with(id, io::ErrorKind::TimedOut.into()),
+            Body::Ended => {}
+        }
+    }
+
+    fn take_turns(&mut self) {
+        for _ in 0..self.core.ready.len().min(SETTLE_MAX) {
+            let Some(id) = self.core.ready.pop_front() else { break };
+            if let Some(slot) = self.table.get(id) {
+                slot.flags.remove(Flags::LISTED);
+                self.take_turn(id);
+            }
+        }
+    }
+
+    fn accept_waiting(&mut self) {
+        let resume = self.core.listeners.next_resume().is_some_and(|at| at <= self.core.now);
+        if std::mem::take(&mut self.core.listeners.waiting) || resume {
+            for id in self.core.listeners.ids() {
+                self.accept(id);
+            }
+        }
+    }
+
+    fn do_commands(&mut self) {
+        for _ in 0..SETTLE_MAX {
+            let Some(command) = self.core.commands.pop_front() else { break };
+            self.do_command(command);
+        }
+    }
+
+    fn do_command(&mut self, command: Command<A::State>) {
+        let id = match command {
+            Command::Insert(id, slot) => return self.insert(id, *slot),
+            Command::Wake(id) | Command::WantWrite(id, _) | Command::Close(id) | Command::Abort(id) => id,
+        };
+        if matches!(command, Command::Wake(_)) {
+            self.core.ids.awake(id);
+        }
+        let Some(slot) = self.table.get(id) else { return };
+        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else {
+            if matches!(command, Command::Close(_) | Command::Abort(_)) {
+                self.end(id);
+            }
+            return;
+        };
+        match command {
+            Command::Wake(_) => {
+                let mut cx =
+                    Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+                self.application.woken(&mut cx, state, connection);
+            }
+            Command::WantWrite(_, key) => {
+                if let Some(mut stream) = connection.stream(key) {
+                    stream.want_write();
+                }
+            }
+            Command::Close(_) => connection.drain(self.core.now),
+            Command::Abort(_) => connection.abort(),
+            Command::Insert(..) => {}
+        }
+        self.take_turn(id);
+    }
+
+    fn see_to_drain(&mut self) {
+        match self.core.drain {
+            Drain::No | Drain::Over => {}
+            Drain::Asked(timeout) => {
+                self.core.drain = Drain::Until(self.core.now + timeout);
+                for id in self.core.listeners.ids() {
+                    self.core.unlisten(id);
+                }
+                self.for_each(Command::Close);
+            }
+            Drain::Until(at) if at <= self.core.now => {
+                self.core.drain = Drain::Over;
+                self.for_each(Command::Abort);
+            }
+            Drain::Until(_) => {}
+        }
+    }
+
+    fn for_each(&mut self, command: impl Fn(ConnectionId) -> Command<A::State>) {
+        for index in 0..self.table.end() {
+            if let Some(slot) = self.table.at(index) {
+                let id = ConnectionId { index, generation: slot.generation };
+                self.do_command(command(id));
+            }
+        }
+    }
+
+    fn wait(&self) -> Wait {
+        let core = &self.core;
+        let asked = matches!(core.drain, Drain::Asked(_));
+        if asked || !core.ready.is_empty() || !core.commands.is_empty() || core.listeners.waiting {
+            return Wait::Now;
+        }
+        let drain = match core.drain {
+            Drain::Until(at) => Some(at),
+            Drain::No | Drain::Asked(_) | Drain::Over => None,
+        };
+        let moments = [core.timers.next(), core.timer, core.listeners.next_resume(), drain];
+        match moments.into_iter().flatten().min() {
+            Some(at) if at <= core.now => Wait::Now,
+            Some(at) => Wait::Until(at),
+            None => Wait::Forever,
+        }
+    }
+
+    /// Notes the end of a registration that the host does not have, or has no more.
+    fn let_go(&mut self, token: Token) {
+        match token.kind() {
+            Kind::Connection => {
+                self.free(ConnectionId { index: token.index(), generation: token.generation() });
+            }
+            Kind::Listener => {
+                let id = ListenerId { index: token.index(), generation: token.generation() };
+                self.core.listeners.free(id);
+            }
+            Kind::Waker | Kind::Unknown => {}
+        }
+    }
+
+    /// The registration behind a token, and its descriptor.
+    fn registration(&mut self, token: Token) -> Option<(&mut Registration, i32)> {
+        match token.kind() {
+            Kind::Connection => {
+                let id = ConnectionId { index: token.index(), generation: token.generation() };
+                let slot = self.table.get(id)?;
+                Some((&mut slot.registration, slot.socket.as_raw_fd()))
+            }
+            Kind::Listener => {
+                let id = ListenerId { index: token.index(), generation: token.generation() };
+                let listener = self.core.listeners.get(id)?;
+                let fd = listener.fd();
+                Some((&mut listener.registration, fd))
+            }
+            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.fd())),
+            Kind::Unknown => None,
+        }
+    }
+}
+
+impl<A: Application> Service for Driver<A> {
+    fn attach(&mut self, trigger: Trigger) {
+        self.core.trigger = trigger;
+        let changes = &mut self.core.changes;
+        self.core.waker.forget(Token::WAKER, changes);
+        for id in self.core.listeners.ids() {
+            if let Some(listener) = self.core.listeners.get(id) {
+                listener.registration.forget(id.token(), changes);
+                listener.update(trigger, id, changes);
+            }
+        }
+        for index in 0..self.table.end() {
+            let Some(slot) = self.table.at(index) else { continue };
+            let id = ConnectionId { index, generation: slot.generation };
+            slot.registration.forget(id.token(), changes);
+            if !matches!(slot.body, Body::Ended) {
+                slot.registration.want(Interest::BOTH, id.token(), changes);
+            }
+        }
+    }
+
+    fn poll_change(&mut self) -> Option<Change> {
+        loop {
+            let token = self.core.changes.pop_front()?;
+            let Some((registration, fd)) = self.registration(token) else { continue };
+            match registration.next(token, fd) {
+                Next::Same => {}
+                Next::Tell(change) => return Some(change),
+                Next::Free => self.let_go(token),
+            }
+        }
+    }
+
+    #[inline]
+    fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {
+        self.tick(now);
+        match token.kind() {
+            Kind::Connection => self.connection_ready(token, ready),
+            Kind::Listener => {
+                let id = ListenerId { index: token.index(), generation: token.generation() };
+                let Core { listeners, changes, trigger, .. } = &mut self.core;
+                if let Some(listener) = listeners.get(id) {
+                    listener.reported(*trigger, id, changes);
+                    self.accept(id);
+                }
+            }
+            Kind::Waker => {
+                self.core.waker.reported(self.core.trigger, token, &mut self.core.changes);
+                self.look_into_mailbox();
+            }
+            Kind::Unknown => {}
+        }
+    }
+
+    fn removed(&mut self, token: Token) {
+        let removing = self.registration(token).is_some_and(|(registration, _)| registration.is_removing());
+        if removing {
+            self.let_go(token);
+        }
+    }
+
+    fn refused(&mut self, token: Token, error: io::Error) {
+        let Some((registration, _)) = self.registration(token) else { return };
+        registration.refused();
+        match token.kind() {
+            Kind::Connection => {
+                let id = ConnectionId { index: token.index(), generation: token.generation() };
+                self.do_command(Command::Abort(id));
+                // An attempt to connect has ended with another error by now, unless this is its first.
+                self.end_with(id, error);
+            }
+            Kind::Listener => {
+                self.core.unlisten(ListenerId { index: token.index(), generation: token.generation() });
+            }
+            // It is looked at in each turn all the same.
+            Kind::Waker | Kind::Unknown => {}
+        }
+    }
+
+    fn settle(&mut self, now: Time) -> Wait {
+        self.tick(now);
+        if self.core.mailbox.has_rung() {
+            self.look_into_mailbox();
+        }
+        self.handle_timeouts();
+        self.take_turns();
+        self.accept_waiting();
+        self.see_to_drain();
+        self.do_commands();
+        self.wait()
+    }
+
+    fn is_done(&self) -> bool {
+        self.core.is_draining() && self.core.stats.connections == 0 && self.core.listeners.is_empty()
+    }
+}
+
+impl<A: Application> fmt::Debug for Driver<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("stats", &self.core.stats).finish_non_exhaustive()
+    }
+}

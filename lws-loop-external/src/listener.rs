@@ -1,0 +1,210 @@
+//! Listeners: accepting in a budget, and pausing instead of spinning.
+
+use crate::address::{Address, Peer};
+use crate::options::{ListenOptions, TcpOptions};
+use crate::registration::{Changes, Registration};
+use crate::service::{Interest, Trigger};
+use crate::socket::{self, SocketFile};
+use crate::token::{GENERATION_MASK, ListenerId};
+use lws_proto::Time;
+use rustix::io::Errno;
+use rustix::net::{self, SocketFlags};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// How long a listener pauses when the process or the system has no descriptor or memory left.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listeners of a service. There are few.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    places: Vec<Place>,
+    /// Whether some listener may have connections that nobody has asked for yet.
+    pub(crate) waiting: bool,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    listener: Option<Listener>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    file: Option<SocketFile>,
+    tcp: TcpOptions,
+    pub(crate) registration: Registration,
+    /// Accepting may give something.
+    ready: bool,
+    paused: Option<Paused>,
+}
+
+/// Why a listener accepts nothing now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paused {
+    /// Until then: no descriptor or memory was left.
+    Until(Time),
+    /// There are as many connections as there may be.
+    Full,
+}
+
+/// What came of a look at a listener.
+#[derive(Debug)]
+pub(crate) enum Accept {
+    Connection(OwnedFd, Peer),
+    /// One connection failed before it was accepted.
+    Lost,
+    /// There is none.
+    None,
+    /// There is no descriptor or memory left.
+    Exhausted,
+}
+
+impl Listeners {
+    pub(crate) fn listen(
+        &mut self,
+        address: &Address,
+        options: &ListenOptions,
+        changes: &mut Changes,
+    ) -> io::Result<ListenerId> {
+        let (socket, file) = socket::listen(address, options)?;
+        let index = self.places.iter().position(|place| place.listener.is_none()).unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() - 1
+        });
+        let place = &mut self.places[index];
+        let id = ListenerId { index: index as u32, generation: place.generation };
+        let registration = Registration::default();
+        let tcp = options.tcp.clone();
+        let listener = place.listener.insert(Listener {
+            socket,
+            file,
+            tcp,
+            registration,
+            ready: false,
+            paused: None,
+        });
+        listener.registration.want(Interest::READ, id.token(), changes);
+        Ok(id)
+    }
+
+    pub(crate) fn get(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        let place = self.places.get_mut(id.index as usize)?;
+        place.listener.as_mut().filter(|_| place.generation == id.generation)
+    }
+
+    /// The names of all that accept connections.
+    pub(crate) fn ids(&self) -> Vec<ListenerId> {
+        let open = |place: &&Place| place.listener.as_ref().is_some_and(|it| !it.registration.is_removing());
+        let id = |(index, place): (usize, &Place)| {
+            let id = ListenerId { index: index as u32, generation: place.generation };
+            Some(place).filter(open).map(|_| id)
+        };
+        self.places.iter().enumerate().filter_map(id).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.places.iter().all(|place| place.listener.is_none())
+    }
+
+    /// Closes the descriptor: the host has let go of it.
+    pub(crate) fn free(&mut self, id: ListenerId) {
+        if self.get(id).is_some() {
+            let place = &mut self.places[id.index as usize];
+            place.listener = None;
+            place.generation = place.generation.wrapping_add(1) & GENERATION_MASK;
+        }
+    }
+
+    /// Lets those go on that wait for a connection to end.
+    pub(crate) fn room(&mut self) {
+        for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
+            if listener.paused == Some(Paused::Full) {
+                listener.paused = None;
+                self.waiting = true;
+            }
+        }
+    }
+
+    /// When the next pause ends.
+    pub(crate) fn next_resume(&self) -> Option<Time> {
+        let paused = |place: &Place| match place.listener.as_ref()?.paused? {
+            Paused::Until(at) => Some(at),
+            Paused::Full => None,
+        };
+        self.places.iter().filter_map(paused).min()
+    }
+}
+
+impl Listener {
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub(crate) fn local_address(&self) -> io::Result<Address> {
+        match &self.file {
+            Some(file) => Ok(Address::Unix(file.path().to_owned())),
+            None => {
+                let address = net::getsockname(&self.socket)?;
+                SocketAddr::try_from(address).map(Address::Tcp).map_err(io::Error::from)
+            }
+        }
+    }
+
+    /// The host has reported it.
+    pub(crate) fn reported(&mut self, trigger: Trigger, id: ListenerId, changes: &mut Changes) {
+        self.ready = true;
+        self.registration.reported(trigger, id.token(), changes);
+    }
+
+    /// Whether to look for connections at `now`.
+    pub(crate) fn is_waiting(&mut self, now: Time) -> bool {
+        if matches!(self.paused, Some(Paused::Until(at)) if at <= now) {
+            self.paused = None;
+        }
+        self.ready && self.paused.is_none() && !self.registration.is_removing()
+    }
+
+    pub(crate) fn pause(&mut self, why: Paused) {
+        self.paused = Some(why);
+    }
+
+    /// The pause that comes of an exhausted system.
+    pub(crate) fn pause_from(&mut self, now: Time) {
+        self.pause(Paused::Until(now + PAUSE));
+    }
+
+    /// A paused listener is not watched by a host that would report it again and again.
+    pub(crate) fn update(&mut self, trigger: Trigger, id: ListenerId, changes: &mut Changes) {
+        if trigger != Trigger::Edge && !self.registration.is_removing() {
+            let interest = Interest::READ.when(self.paused.is_none());
+            self.registration.want(interest, id.token(), changes);
+        }
+    }
+
+    /// Looks for one connection.
+    pub(crate) fn accept(&mut self) -> Accept {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        match net::acceptfrom_with(&self.socket, flags) {
+            Ok((socket, address)) => {
+                // Linux hands them down from the listener.
+                if cfg!(not(target_os = "linux")) && self.file.is_none() {
+                    // A connection that has ended already refuses them; reading it will tell.
+                    let _ = socket::apply(&self.tcp, &(&socket).into());
+                }
+                Accept::Connection(socket, Peer::new(address))
+            }
+            Err(Errno::AGAIN) => {
+                self.ready = false;
+                Accept::None
+            }
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accept::Exhausted,
+            // What else there is, accept(2) reports of one connection: the next may do better.
+            Err(_) => Accept::Lost,
+        }
+    }
+}

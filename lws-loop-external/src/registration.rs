@@ -1,0 +1,160 @@
+//! What a host knows of one descriptor, and what it should know.
+
+use crate::service::{Change, Interest, Token, Trigger};
+use std::collections::VecDeque;
+use std::os::fd::RawFd;
+
+/// Descriptors whose registration may differ from what the host knows.
+pub(crate) type Changes = VecDeque<Token>;
+
+/// The registration of one descriptor. However often it changes in a turn, the host hears of the last state only.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Registration {
+    /// The host has it.
+    announced: bool,
+    /// It stands in the list of changes.
+    listed: bool,
+    /// The host should let go of it.
+    removing: bool,
+    /// What the host watches it for.
+    watched: Interest,
+    /// What it should be watched for.
+    wanted: Interest,
+}
+
+/// What comes next for a registration.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing.
+    Same,
+    /// The host should do this.
+    Tell(Change),
+    /// The host does not have it, and will not: it is free.
+    Free,
+}
+
+impl Registration {
+    /// Says what it should be watched for.
+    #[inline]
+    pub(crate) fn want(&mut self, interest: Interest, token: Token, changes: &mut Changes) {
+        self.wanted = interest;
+        if self.wanted != self.watched || !self.announced {
+            self.list(token, changes);
+        }
+    }
+
+    /// Says that the host should let go of it.
+    pub(crate) fn remove(&mut self, token: Token, changes: &mut Changes) {
+        self.removing = true;
+        self.list(token, changes);
+    }
+
+    /// Says that another host has taken over, which knows nothing.
+    pub(crate) fn forget(&mut self, token: Token, changes: &mut Changes) {
+        self.announced = false;
+        self.watched = Interest::NONE;
+        self.list(token, changes);
+    }
+
+    /// Says that the host has reported readiness.
+    #[inline]
+    pub(crate) fn reported(&mut self, trigger: Trigger, token: Token, changes: &mut Changes) {
+        if trigger == Trigger::OneShot {
+            self.watched = Interest::NONE;
+            self.list(token, changes);
+        }
+    }
+
+    /// Says that the host does not have it after all.
+    pub(crate) fn refused(&mut self) {
+        self.announced = false;
+    }
+
+    /// Whether the host was asked to let go of it, or will be.
+    pub(crate) fn is_removing(&self) -> bool {
+        self.removing
+    }
+
+    fn list(&mut self, token: Token, changes: &mut Changes) {
+        if !self.listed {
+            self.listed = true;
+            changes.push_back(token);
+        }
+    }
+
+    /// It has been taken off the list: what is to be done about it.
+    pub(crate) fn next(&mut self, token: Token, fd: RawFd) -> Next {
+        self.listed = false;
+        let interest = self.wanted;
+        match (self.announced, self.removing) {
+            (false, true) => return Next::Free,
+            (true, true) => return Next::Tell(Change::Remove { token, fd }),
+            (true, false) if self.watched == interest => return Next::Same,
+            (true, false) => {}
+            (false, false) => {
+                self.announced = true;
+                self.watched = interest;
+                return Next::Tell(Change::Add { token, fd, interest });
+            }
+        }
+        self.watched = interest;
+        Next::Tell(Change::Modify { token, fd, interest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: Token = Token::WAKER;
+
+    fn next(registration: &mut Registration, changes: &mut Changes) -> Option<Next> {
+        let token = changes.pop_front()?;
+        assert_eq!(changes.pop_front(), None, "listed once");
+        Some(registration.next(token, 7))
+    }
+
+    #[test]
+    fn changes_of_one_turn_are_told_as_one() {
+        let (mut registration, mut changes) = (Registration::default(), Changes::new());
+        let (token, fd) = (TOKEN, 7);
+        registration.want(Interest::READ, token, &mut changes);
+        registration.want(Interest::BOTH, token, &mut changes);
+        let add = Change::Add { token, fd, interest: Interest::BOTH };
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(add)));
+        registration.want(Interest::READ, token, &mut changes);
+        registration.want(Interest::BOTH, token, &mut changes);
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Same));
+        registration.want(Interest::BOTH, token, &mut changes);
+        assert_eq!(next(&mut registration, &mut changes), None);
+        registration.want(Interest::WRITE, token, &mut changes);
+        let modify = Change::Modify { token, fd, interest: Interest::WRITE };
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(modify)));
+        registration.want(Interest::READ, token, &mut changes);
+        registration.remove(token, &mut changes);
+        let remove = Change::Remove { token, fd };
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(remove)));
+    }
+
+    #[test]
+    fn what_the_host_never_had_is_free_at_once() {
+        let (mut registration, mut changes) = (Registration::default(), Changes::new());
+        registration.want(Interest::READ, TOKEN, &mut changes);
+        registration.remove(TOKEN, &mut changes);
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Free));
+    }
+
+    #[test]
+    fn a_one_shot_host_is_told_again_after_each_report() {
+        let (mut registration, mut changes) = (Registration::default(), Changes::new());
+        let (token, fd, interest) = (TOKEN, 7, Interest::READ);
+        registration.want(interest, token, &mut changes);
+        let add = Change::Add { token, fd, interest };
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(add)));
+        registration.reported(Trigger::Level, token, &mut changes);
+        assert_eq!(next(&mut registration, &mut changes), None);
+        registration.reported(Trigger::OneShot, token, &mut changes);
+        let modify = Change::Modify { token, fd, interest };
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(modify)));
+    }
+}

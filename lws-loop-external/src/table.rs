@@ -1,0 +1,197 @@
+//! The connection table: places with generations, in chunks that never move.
+
+use crate::options::Speak;
+use crate::registration::Registration;
+use crate::token::{ConnectionId, GENERATION_MASK};
+use lws_proto::{Config, Connection, Time};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// One descriptor of a peer.
+pub(crate) struct Slot<S> {
+    pub(crate) body: Body<S>,
+    /// When the timer of this place goes off; the deadline itself may be later.
+    pub(crate) scheduled: Time,
+    pub(crate) generation: u32,
+    pub(crate) socket: OwnedFd,
+    pub(crate) flags: Flags,
+    pub(crate) registration: Registration,
+}
+
+/// What a slot is for.
+pub(crate) enum Body<S> {
+    /// A connection.
+    Open(Open<S>),
+    /// An outgoing connection that is being made.
+    Connecting(Box<Connecting<S>>),
+    /// It has ended: the descriptor waits until the host lets go of it.
+    Ended,
+}
+
+pub(crate) struct Open<S> {
+    pub(crate) connection: Connection,
+    pub(crate) state: S,
+}
+
+pub(crate) struct Connecting<S> {
+    pub(crate) config: Arc<Config>,
+    pub(crate) speak: Speak,
+    /// When the attempt is given up.
+    pub(crate) deadline: Time,
+    pub(crate) state: S,
+}
+
+/// What is known of a descriptor, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    /// A read may give something.
+    pub(crate) const READABLE: Self = Self(1);
+    /// A write may take something.
+    pub(crate) const WRITABLE: Self = Self(2);
+    /// The peer has ended its direction, so that a short read is not the last one.
+    pub(crate) const HANG_UP: Self = Self(4);
+    /// The connection wants input.
+    pub(crate) const READING: Self = Self(8);
+    /// It stands on the ready list.
+    pub(crate) const LISTED: Self = Self(16);
+    /// This side has sent FIN.
+    pub(crate) const SHUT: Self = Self(32);
+
+    #[inline]
+    pub(crate) fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 == flag.0
+    }
+
+    #[inline]
+    pub(crate) fn insert(&mut self, flag: Self) {
+        self.0 |= flag.0;
+    }
+
+    #[inline]
+    pub(crate) fn remove(&mut self, flag: Self) {
+        self.0 &= !flag.0;
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, flag: Self, on: bool) {
+        if on {
+            self.insert(flag);
+        } else {
+            self.remove(flag);
+        }
+    }
+}
+
+/// Slots in a chunk: large enough to be one allocation among many, small enough to stay in place of what it holds.
+const CHUNK: usize = 64;
+
+/// Slots by index. A slot never moves, so growing costs no copy and no spike.
+pub(crate) struct Table<S> {
+    chunks: Vec<Box<[Option<Slot<S>>]>>,
+}
+
+impl<S> Table<S> {
+    pub(crate) fn new() -> Self {
+        Self { chunks: Vec::new() }
+    }
+
+    /// One more than the highest index there can be.
+    pub(crate) fn end(&self) -> u32 {
+        // Indices come from `Ids`, which are a u32.
+        (self.chunks.len() * CHUNK) as u32
+    }
+
+    #[inline]
+    pub(crate) fn at(&mut self, index: u32) -> Option<&mut Slot<S>> {
+        self.chunks.get_mut(index as usize / CHUNK)?[index as usize % CHUNK].as_mut()
+    }
+
+    #[inline]
+    pub(crate) fn get(&mut self, id: ConnectionId) -> Option<&mut Slot<S>> {
+        self.at(id.index).filter(|slot| slot.generation == id.generation)
+    }
+
+    pub(crate) fn insert(&mut self, id: ConnectionId, slot: Slot<S>) {
+        let (chunk, place) = (id.index as usize / CHUNK, id.index as usize % CHUNK);
+        while self.chunks.len() <= chunk {
+            self.chunks.push((0..CHUNK).map(|_| None).collect());
+        }
+        self.chunks[chunk][place] = Some(slot);
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Slot<S>> {
+        self.get(id)?;
+        self.chunks[id.index as usize / CHUNK][id.index as usize % CHUNK].take()
+    }
+}
+
+/// Which places are taken. Apart from the table, so that a handler which holds a slot can open another.
+#[derive(Debug, Default)]
+pub(crate) struct Ids {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    generation: u32,
+    woken: bool,
+}
+
+impl Ids {
+    pub(crate) fn allocate(&mut self) -> ConnectionId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { generation: 0, woken: false });
+            // The limit of open files is below that of an index.
+            (self.places.len() - 1) as u32
+        });
+        ConnectionId { index, generation: self.places[index as usize].generation }
+    }
+
+    pub(crate) fn release(&mut self, id: ConnectionId) {
+        let place = &mut self.places[id.index as usize];
+        place.generation = place.generation.wrapping_add(1) & GENERATION_MASK;
+        place.woken = false;
+        self.free.push(id.index);
+    }
+
+    fn place(&mut self, id: ConnectionId) -> Option<&mut Place> {
+        self.places.get_mut(id.index as usize).filter(|place| place.generation == id.generation)
+    }
+
+    /// Notes that a connection is to be woken. False if it has been noted already, or the connection has gone.
+    pub(crate) fn wake(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some_and(|place| !std::mem::replace(&mut place.woken, true))
+    }
+
+    /// Notes that a connection is being woken.
+    pub(crate) fn awake(&mut self, id: ConnectionId) {
+        if let Some(place) = self.place(id) {
+            place.woken = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_is_used_again_has_another_name() {
+        let mut ids = Ids::default();
+        let first = ids.allocate();
+        let second = ids.allocate();
+        assert_ne!(first, second);
+        assert!(ids.wake(first) && !ids.wake(first));
+        ids.release(first);
+        let third = ids.allocate();
+        assert_eq!(third.index(), first.index());
+        assert_ne!(third, first);
+        assert!(!ids.wake(first), "the old name finds nothing");
+        assert!(ids.wake(third), "and left nothing behind");
+        ids.awake(third);
+        assert!(ids.wake(third));
+    }
+}

@@ -1,0 +1,213 @@
+//! One turn of one connection: read, tell the application, write, within a budget.
+//!
+//! The hot path. With one message per turn it makes one read and one write system call, and allocates nothing.
+
+use crate::application::Application;
+use crate::context::{Context, Core};
+use crate::options::DriverOptions;
+use crate::socket::{self, Sent};
+use crate::table::{Flags, Open};
+use crate::token::ConnectionId;
+use lws_proto::{Event, Interest};
+use rustix::io::Errno;
+use rustix::net::{self, RecvFlags};
+use std::os::fd::BorrowedFd;
+
+/// The buffers that all connections of a service share: an idle one holds none.
+pub(crate) struct Buffers {
+    receive: Box<[u8]>,
+    transmit: Vec<u8>,
+}
+
+/// What a fresh transmit buffer has room for. It grows to what one turn queues.
+const TRANSMIT_BYTES: usize = 16 << 10;
+/// A transmit buffer that one large payload has made larger than this is not kept.
+const TRANSMIT_BYTES_MAX: usize = 1 << 20;
+const RECEIVE_BYTES_MIN: usize = 1 << 10;
+
+impl Buffers {
+    pub(crate) fn new(options: &DriverOptions) -> Self {
+        let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
+        Self { receive, transmit: Vec::new() }
+    }
+}
+
+/// What a connection may still do in this turn.
+struct Budget {
+    read: usize,
+    write: usize,
+    events: usize,
+}
+
+impl Budget {
+    fn new(options: &DriverOptions) -> Self {
+        Self {
+            read: options.read_bytes_per_turn,
+            write: options.write_bytes_per_turn,
+            events: options.events_per_turn,
+        }
+    }
+
+    #[inline]
+    fn is_spent(&self) -> bool {
+        self.read == 0 || self.write == 0 || self.events == 0
+    }
+}
+
+/// A connection whose turn it is.
+pub(crate) struct Turn<'t, A: Application> {
+    pub(crate) application: &'t mut A,
+    pub(crate) core: &'t mut Core<A>,
+    pub(crate) buffers: &'t mut Buffers,
+    pub(crate) id: ConnectionId,
+    pub(crate) socket: BorrowedFd<'t>,
+    pub(crate) open: &'t mut Open<A::State>,
+    pub(crate) flags: &'t mut Flags,
+}
+
+impl<A: Application> Turn<'_, A> {
+    /// Does what there is to do, and says what remains.
+    #[inline]
+    pub(crate) fn run(&mut self) -> Interest {
+        if self.buffers.transmit.capacity() == 0 {
+            self.buffers.transmit.reserve(TRANSMIT_BYTES);
+        }
+        self.open.connection.lend(&mut self.buffers.transmit);
+        let mut budget = Budget::new(&self.core.options);
+        let interest = loop {
+            if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {
+                self.receive(&mut budget);
+            }
+            self.transmit(&mut budget);
+            let interest = self.open.connection.interest();
+            self.flags.set(Flags::READING, interest.read);
+            if interest.service && !budget.is_spent() {
+                self.tell_forced(&mut budget);
+                continue;
+            }
+            if budget.is_spent() || !(interest.read && self.flags.has(Flags::READABLE)) {
+                break interest;
+            }
+        };
+        self.open.connection.reclaim(&mut self.buffers.transmit);
+        if self.buffers.transmit.capacity() > TRANSMIT_BYTES_MAX {
+            self.buffers.transmit = Vec::new();
+        }
+        interest
+    }
+
+    /// Reads once, and tells what was read.
+    #[inline]
+    fn receive(&mut self, budget: &mut Budget) {
+        let now = self.core.now;
+        let room = self.buffers.receive.len();
+        match net::recv(self.socket, &mut self.buffers.receive[..], RecvFlags::empty()) {
+            Ok((0, _)) => {
+                self.flags.remove(Flags::READABLE);
+                self.open.connection.received_eof(now);
+            }
+            Ok((n, _)) => {
+                self.core.stats.received_bytes_total += n as u64;
+                budget.read = budget.read.saturating_sub(n);
+                // A short read has emptied the socket, and what comes next is reported. The end of the peer may
+                // have been reported already.
+                if n < room && !self.flags.has(Flags::HANG_UP) {
+                    self.flags.remove(Flags::READABLE);
+                }
+                self.tell(n, budget);
+            }
+            Err(Errno::AGAIN) => self.flags.remove(Flags::READABLE),
+            Err(Errno::INTR) => {}
+            Err(_) => self.fail(),
+        }
+    }
+
+    /// Tells the application what the first `n` bytes of the receive buffer say.
+    #[inline]
+    fn tell(&mut self, n: usize, budget: &mut Budget) {
+        let now = self.core.now;
+        let Open { connection, state } = &mut *self.open;
+        let mut feed = connection.receive(now, &mut self.buffers.receive[..n]);
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        let mut failed = false;
+        loop {
+            while let Some(event) = feed.next_event() {
+                count(&mut cx, &event);
+                self.application.event(&mut cx, state, event);
+                budget.events = budget.events.saturating_sub(1);
+                if budget.events == 0 {
+                    return;
+                }
+            }
+            // Input is left when the application wants none before its answers have gone.
+            if feed.remaining() == 0 || budget.write == 0 || !self.flags.has(Flags::WRITABLE) {
+                break;
+            }
+            let Some(transmit) = feed.transmit(now) else { break };
+            match socket::send(self.socket, transmit) {
+                Sent::All(n) => note_sent(cx.core, budget, n),
+                Sent::Part(n) => {
+                    note_sent(cx.core, budget, n);
+                    self.flags.remove(Flags::WRITABLE);
+                }
+                Sent::Failed => {
+                    failed = true;
+                    break;
+                }
+            }
+        }
+        drop(feed);
+        if failed {
+            self.fail();
+        }
+    }
+
+    /// Tells the application what it can be told without input.
+    fn tell_forced(&mut self, budget: &mut Budget) {
+        let Open { connection, state } = &mut *self.open;
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        while budget.events > 0 {
+            // Also when there is nothing to tell, so that nothing can turn here for ever.
+            budget.events -= 1;
+            let Some(event) = connection.next_event() else { break };
+            count(&mut cx, &event);
+            self.application.event(&mut cx, state, event);
+        }
+    }
+
+    /// Writes what is queued, as far as the transport takes it.
+    #[inline]
+    fn transmit(&mut self, budget: &mut Budget) {
+        while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
+            let Some(transmit) = self.open.connection.transmit(self.core.now) else { return };
+            match socket::send(self.socket, transmit) {
+                Sent::All(n) => note_sent(self.core, budget, n),
+                Sent::Part(n) => {
+                    note_sent(self.core, budget, n);
+                    self.flags.remove(Flags::WRITABLE);
+                }
+                Sent::Failed => self.fail(),
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self) {
+        self.flags.remove(Flags::READABLE);
+        self.flags.remove(Flags::WRITABLE);
+        self.open.connection.transport_failed(self.core.now);
+    }
+}
+
+#[inline]
+fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut Budget, n: usize) {
+    core.stats.sent_bytes_total += n as u64;
+    budget.write = budget.write.saturating_sub(n);
+}
+
+#[inline]
+fn count<A: Application>(cx: &mut Context<'_, A>, event: &Event<'_>) {
+    if let Event::Closed { cause, .. } = event {
+        cx.core.stats.count_closed(*cause);
+    }
+}

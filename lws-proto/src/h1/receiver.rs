@@ -1,0 +1,505 @@
+//! The receive half of HTTP/1.1: requests for a server, responses for a client. RFC 9112.
+//!
+//! One exchange runs at a time. What comes behind its message stays in the input until the exchange is over, so that
+//! pipelined requests are answered in order. RFC 9112 §9.3.2.
+
+use super::chunked::{Dechunked, Dechunker, is_forbidden_trailer};
+use super::facts::{Expect, Facts, Host};
+use super::framing::{self, Framing};
+use super::head::{HeadReader, Kind};
+use super::{Sender, refuse, status_of};
+use crate::http::{Head, Method, StartLine, Status, Target, Version};
+use crate::item::{Item, Step};
+use crate::tx::{self, SwitchTo, Tx};
+use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
+use alloc::boxed::Box;
+
+/// Reads the messages of one peer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    client: bool,
+    state: State,
+    head: HeadReader,
+    /// The status code of the response that is being received.
+    status: Status,
+    /// Whether an exchange has been completed.
+    reused: bool,
+    /// When what is waited for began to be: a head, more content, or the next exchange.
+    since: Time,
+    /// Content that has come since then.
+    period_bytes: usize,
+    /// Content of the message that has been told.
+    told_bytes: u64,
+    /// Content of the message that has been dropped.
+    discarded_bytes: u64,
+}
+
+/// What the next byte is.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The first of a head, or one in the middle of it.
+    Head,
+    /// Content, of which so much is left: at least one byte.
+    Length(u64),
+    Chunked(Dechunker),
+    UntilClose,
+    /// In the trailer section.
+    Trailers,
+    /// Behind a trailer section that has not been told.
+    TellTrailers,
+    /// Behind the message.
+    Done,
+}
+
+impl Receiver {
+    /// That of a server, whose connection was opened at `opened`.
+    pub(crate) fn server(opened: Time) -> Self {
+        Self::new(false, opened)
+    }
+
+    /// That of a client, whose connection was opened at `opened`.
+    pub(crate) fn client(opened: Time) -> Self {
+        Self::new(true, opened)
+    }
+
+    fn new(client: bool, since: Time) -> Self {
+        Self {
+            client,
+            state: State::Head,
+            head: HeadReader::new(),
+            status: Status::OK,
+            reused: false,
+            since,
+            period_bytes: 0,
+            told_bytes: 0,
+            discarded_bytes: 0,
+        }
+    }
+
+    /// The head or trailer section that was told last, if `input` is what it was found in.
+    #[inline]
+    pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
+        self.head.head(input)
+    }
+
+    /// Whether input has to wait until this side has sent its message.
+    #[inline]
+    pub(crate) fn is_waiting(&self, tx: &Tx) -> bool {
+        matches!(self.state, State::Done) && sender(tx).is_some_and(|sender| !self.is_over(sender))
+    }
+
+    /// Whether there is something to do without more input.
+    #[inline]
+    pub(crate) fn has_more(&self, tx: &Tx) -> bool {
+        let Some(sender) = sender(tx) else { return false };
+        match self.state {
+            State::Head => false,
+            State::TellTrailers => true,
+            State::Done => self.is_over(sender),
+            _ => sender.owes_continue() || self.gives_up_content(sender),
+        }
+    }
+
+    /// Whether the messages of both sides are complete, or a client has no use for the rest of its own.
+    #[inline]
+    fn is_over(&self, sender: &Sender) -> bool {
+        sender.has_ended() || self.client && !sender.persists()
+    }
+
+    /// Whether a server has said all it wants to say, and does not wait for the rest of the request.
+    #[inline]
+    fn gives_up_content(&self, sender: &Sender) -> bool {
+        !self.client && sender.has_ended() && !sender.persists()
+    }
+
+    /// Takes what it can from the front of `input`.
+    #[inline]
+    pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
+        match self.state {
+            State::Head => self.on_head_bytes(tx, input),
+            State::Length(_) | State::Chunked(_) | State::UntilClose => self.on_content_bytes(tx, input),
+            State::Trailers => self.on_trailer_bytes(tx, input),
+            State::TellTrailers => {
+                self.state = State::Done;
+                Step::found(0, Item::Trailers)
+            }
+            State::Done => self.end_exchange(tx),
+        }
+    }
+
+    // Heads.
+
+    #[inline]
+    fn on_head_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
+        let kind = if self.client { Kind::Response } else { Kind::Request };
+        if self.client && !sender(tx).is_some_and(Sender::is_running) {
+            tx.finish(Cause::Violation(Violation::UnexpectedResponse));
+            return Step::taken(input.len());
+        }
+        let begun = self.head.has_begun();
+        match self.head.read(kind, input, &tx.config.limits) {
+            Ok(read) if !read.complete => {
+                // The time for the first head counts from the opening of the connection.
+                if self.reused && !begun && self.head.has_begun() {
+                    self.since = tx.now;
+                }
+                Step::taken(read.consumed)
+            }
+            Ok(read) if self.client => self.on_response(tx, read.consumed, input),
+            Ok(read) => self.on_request(tx, read.consumed, input),
+            Err(cause) => {
+                if !self.client {
+                    tx.open_stream();
+                }
+                fail(tx, cause, input.len())
+            }
+        }
+    }
+
+    #[inline]
+    fn on_request(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
+        let &StartLine::Request { method, version, .. } = self.head.start() else { return Step::taken(consumed) };
+        let facts = *self.head.facts();
+        let framing = check_request(&self.head.head(input), method, version, &facts);
+        tx.open_stream();
+        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
+        // RFC 9112 §9.3.
+        let persists = !facts.close && (version != Version::Http10 || facts.keep_alive);
+        sender.begin(method, version, persists);
+        match framing {
+            Ok(Framing::Empty) => {
+                self.state = State::Done;
+                Step::found(consumed, Item::Request { end: true })
+            }
+            Ok(framing) => {
+                let length = if let Framing::Length(length) = framing { Some(length) } else { None };
+                let expects = facts.expect == Expect::Continue && version != Version::Http10;
+                sender.begin_content(length, expects);
+                self.begin_content(framing, tx.now);
+                Step::found(consumed, Item::Request { end: false })
+            }
+            Err(violation) => fail(tx, Cause::Violation(violation), consumed),
+        }
+    }
+
+    fn on_response(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
+        let &StartLine::Response { status, version, .. } = self.head.start() else { return Step::taken(consumed) };
+        let facts = *self.head.facts();
+        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
+        let method = sender.method();
+        if status == Status::SWITCHING_PROTOCOLS {
+            return self.on_switching_protocols(tx, consumed, input);
+        }
+        if status.is_interim() {
+            return Step::found(consumed, Item::Response { end: false });
+        }
+        if method == Method::Connect && status.is_success() {
+            let receiver = SwitchTo::Raw(raw::Receiver::default());
+            tx.switch_to(tx::Sender::Raw(raw::Sender::default()), receiver, true);
+            return Step::found(consumed, Item::Established { protocol: Protocol::Raw, head: true });
+        }
+        if facts.close || version == Version::Http10 && !facts.keep_alive {
+            sender.last_exchange();
+        }
+        self.status = status;
+        match framing::of_response(version, status, method, &facts) {
+            Ok(Framing::Empty) => {
+                self.state = State::Done;
+                Step::found(consumed, Item::Response { end: true })
+            }
+            Ok(framing) => {
+                if framing == Framing::UntilClose {
+                    sender.last_exchange();
+                }
+                self.begin_content(framing, tx.now);
+                Step::found(consumed, Item::Response { end: false })
+            }
+            Err(violation) => fail(tx, Cause::Violation(violation), consumed),
+        }
+    }
+
+    /// RFC 6455 §4.1: the answer to an opening handshake. Nothing else that is sent from here asks for a switch.
+    fn on_switching_protocols(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
+        let Some(expected) = sender(tx).and_then(Sender::handshake) else {
+            return fail(tx, Cause::Violation(Violation::UnexpectedResponse), consumed);
+        };
+        match ws::check_response(&self.head.head(input), expected) {
+            Ok(agreed) => {
+                let receiver = SwitchTo::WebSocket(Box::new(ws::Receiver::new(agreed, true)));
+                tx.switch_to(tx::Sender::WebSocket(ws::Sender::new(tx.now)), receiver, true);
+                Step::found(consumed, Item::Established { protocol: Protocol::WebSocket, head: true })
+            }
+            Err(failure) => fail(tx, Cause::Handshake(failure), consumed),
+        }
+    }
+
+    // Content.
+
+    fn begin_content(&mut self, framing: Framing, now: Time) {
+        self.state = match framing {
+            Framing::Empty => State::Done,
+            Framing::Length(length) => State::Length(length),
+            Framing::Chunked => State::Chunked(Dechunker::new()),
+            Framing::UntilClose => State::UntilClose,
+        };
+        self.since = now;
+        self.period_bytes = 0;
+        self.told_bytes = 0;
+        self.discarded_bytes = 0;
+    }
+
+    fn on_content_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
+        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(input.len()) };
+        if sender.owes_continue() {
+            sender.send_continue(&mut tx.out);
+            self.since = tx.now;
+        }
+        if self.gives_up_content(sender) {
+            let cause = self.cause(sender);
+            tx.finish(cause);
+            return Step::taken(input.len());
+        }
+        let discards = !self.client && sender.has_ended();
+        let room = if discards {
+            tx.config.limits.discard_bytes_max.saturating_sub(self.discarded_bytes)
+        } else {
+            sender.content_bytes_max(&tx.config).saturating_sub(self.told_bytes)
+        };
+        let limits = &tx.config.limits;
+        let found = match &mut self.state {
+            State::Length(left) => of_length(left, input, room),
+            State::Chunked(dechunker) => dechunker.decode(input, limits, room),
+            _ => until_close(input, room),
+        };
+        match found {
+            Ok(found) => self.on_content(tx, input, found, discards),
+            Err(Cause::Limit(Limit::ContentBytes)) if discards => {
+                fail(tx, Cause::Limit(Limit::DiscardBytes), input.len())
+            }
+            Err(cause) => fail(tx, cause, input.len()),
+        }
+    }
+
+    /// Counts what was found, and tells it if anybody wants it.
+    fn on_content(&mut self, tx: &mut Tx, input: &[u8], found: Dechunked, discards: bool) -> Step {
+        /// What follows the last content of most chunked messages: seen together, it needs no event of its own.
+        const END: &[u8] = b"\r\n0\r\n\r\n";
+        let Dechunked { mut consumed, content, last } = found;
+        let mut end = false;
+        match self.state {
+            State::Length(left) => {
+                set_unread(tx, left);
+                end = left == 0;
+            }
+            State::Chunked(_) if last => self.state = State::Trailers,
+            State::Chunked(dechunker) if dechunker.is_behind_data() && input[consumed..].starts_with(END) => {
+                consumed += END.len();
+                end = true;
+            }
+            _ => {}
+        }
+        self.period_bytes = self.period_bytes.saturating_add(content.len());
+        *(if discards { &mut self.discarded_bytes } else { &mut self.told_bytes }) += content.len() as u64;
+        if end {
+            self.end_content(tx);
+        }
+        if discards || content.is_empty() && !end {
+            return Step::taken(consumed);
+        }
+        Step::found(consumed, Item::Body { range: content, end })
+    }
+
+    fn on_trailer_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
+        let read = match self.head.read(Kind::Trailers, input, &tx.config.limits) {
+            Ok(read) => read,
+            Err(cause) => return fail(tx, cause, input.len()),
+        };
+        if !read.complete {
+            return Step::taken(read.consumed);
+        }
+        let trailers = self.head.head(input);
+        if trailers.fields().any(|(name, _)| is_forbidden_trailer(name.as_bytes())) {
+            return fail(tx, Cause::Violation(Violation::Trailer), read.consumed);
+        }
+        let some = trailers.fields().len() > 0;
+        self.end_content(tx);
+        if sender(tx).is_some_and(Sender::has_ended) && !self.client {
+            return Step::taken(read.consumed);
+        }
+        if some {
+            self.state = State::TellTrailers;
+        }
+        Step::found(read.consumed, Item::Body { range: 0..0, end: true })
+    }
+
+    fn end_content(&mut self, tx: &mut Tx) {
+        self.state = State::Done;
+        set_unread(tx, 0);
+    }
+
+    // Ends.
+
+    /// Both messages are complete, or nothing more will come of them.
+    #[inline]
+    fn end_exchange(&mut self, tx: &mut Tx) -> Step {
+        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(0) };
+        let cause = self.cause(sender);
+        if sender.persists() {
+            sender.reset();
+            self.state = State::Head;
+            self.head.release();
+            self.reused = true;
+            self.since = tx.now;
+            tx.close_stream(cause);
+        } else {
+            tx.finish(cause);
+        }
+        Step::taken(0)
+    }
+
+    /// How an exchange ended that this side has nothing more to send for.
+    #[inline]
+    fn cause(&self, sender: &Sender) -> Cause {
+        if sender.is_broken() {
+            Cause::Aborted
+        } else if sender.handshake().is_some() {
+            Cause::Handshake(HandshakeFailure::Status(self.status.code()))
+        } else {
+            Cause::Complete
+        }
+    }
+
+    /// The peer will send no more.
+    pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
+        let tx::Sender::Http1(sender) = &mut tx.sender else { return None };
+        match self.state {
+            State::UntilClose => {
+                self.state = State::Done;
+                Some(Item::Body { range: 0..0, end: true })
+            }
+            State::TellTrailers | State::Done => {
+                // A client that has sent all its requests may close its half and still wants the responses.
+                sender.last_exchange();
+                if self.has_more(tx) {
+                    self.end_exchange(tx);
+                }
+                None
+            }
+            State::Head if !sender.is_running() && !self.head.has_begun() => {
+                tx.finish(Cause::Complete);
+                None
+            }
+            State::Head | State::Length(_) | State::Chunked(_) | State::Trailers => {
+                tx.finish(Cause::Disconnected);
+                None
+            }
+        }
+    }
+
+    // Deadlines.
+
+    /// When something has to have come.
+    pub(crate) fn next_timeout(&self, tx: &Tx) -> Option<Time> {
+        let limits = &tx.config.limits;
+        match self.state {
+            State::Head if self.client => {
+                let sender = sender(tx)?;
+                if sender.is_running() {
+                    let sent = sender.has_ended() && tx.out.is_empty();
+                    sent.then(|| tx.sent.max(sender.begun()) + limits.response_timeout)
+                } else {
+                    self.reused.then(|| self.since + limits.keep_alive_timeout)
+                }
+            }
+            State::Head if self.reused && !self.head.has_begun() => Some(self.since + limits.keep_alive_timeout),
+            State::Head => Some(self.since + limits.head_timeout),
+            // A client asked for the content, and knows best how long it may take.
+            _ if self.client || tx.would_hold_input() => None,
+            State::Length(_) | State::Chunked(_) | State::UntilClose | State::Trailers => {
+                Some(tx.resumed.max(self.since) + limits.content_period)
+            }
+            State::TellTrailers | State::Done => None,
+        }
+    }
+
+    /// Does what is due at `now`.
+    pub(crate) fn handle_timeout(&mut self, tx: &mut Tx, now: Time) {
+        if self.next_timeout(tx).is_none_or(|at| now < at) {
+            return;
+        }
+        let idle = !self.head.has_begun() && !sender(tx).is_some_and(Sender::is_running);
+        match self.state {
+            // Nothing was asked, so nothing is answered.
+            State::Head if idle => tx.finish(Cause::Timeout(Deadline::Head)),
+            State::Head if self.client => tx.finish(Cause::Timeout(Deadline::Response)),
+            State::Head => {
+                tx.open_stream();
+                refuse(tx, Cause::Timeout(Deadline::Head), Deadline::Head.status());
+            }
+            _ if self.period_bytes >= tx.config.limits.content_bytes_min => {
+                self.since = now;
+                self.period_bytes = 0;
+            }
+            _ => refuse(tx, Cause::Timeout(Deadline::Content), Deadline::Content.status()),
+        }
+    }
+}
+
+/// The transmit half, as long as HTTP is spoken.
+#[inline]
+fn sender(tx: &Tx) -> Option<&Sender> {
+    match &tx.sender {
+        tx::Sender::Http1(sender) => Some(sender),
+        _ => None,
+    }
+}
+
+fn set_unread(tx: &mut Tx, unread: u64) {
+    if let tx::Sender::Http1(sender) = &mut tx.sender {
+        sender.set_unread(unread);
+    }
+}
+
+/// Ends the connection over something that the peer did.
+#[cold]
+fn fail(tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
+    refuse(tx, cause, status_of(cause));
+    Step::taken(consumed)
+}
+
+/// How the content of a request ends, unless the request is refused. RFC 9112 §3.2 and §6.3, RFC 9110 §10.1.1.
+#[inline]
+fn check_request(head: &Head<'_>, method: Method, version: Version, facts: &Facts) -> Result<Framing, Violation> {
+    if !Target::is_valid(method, head.target()) {
+        return Err(Violation::Target);
+    }
+    // "A server MUST respond with a 400 ... to any HTTP/1.1 request message that lacks a Host header field".
+    if facts.host == Host::Invalid || facts.host == Host::Absent && version != Version::Http10 {
+        return Err(Violation::Host);
+    }
+    let framing = framing::of_request(version, method, facts)?;
+    // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation".
+    if facts.expect == Expect::Unknown && version != Version::Http10 {
+        return Err(Violation::Expectation);
+    }
+    Ok(framing)
+}
+
+/// Content up to a length of which so much is `left`.
+fn of_length(left: &mut u64, input: &[u8], room: u64) -> Result<Dechunked, Cause> {
+    if *left > room {
+        return Err(Cause::Limit(Limit::ContentBytes));
+    }
+    let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+    *left -= len as u64;
+    Ok(Dechunked { consumed: len, content: 0..len, last: false })
+}
+
+/// Content up to the end of the connection.
+fn until_close(input: &[u8], room: u64) -> Result<Dechunked, Cause> {
+    let len = usize::try_from(room).unwrap_or(usize::MAX).min(input.len());
+    if len == 0 && !input.is_empty() {
+        return Err(Cause::Limit(Limit::ContentBytes));
+    }
+    Ok(Dechunked { consumed: len, content: 0..len, last: false })
+}

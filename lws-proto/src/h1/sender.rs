@@ -1,0 +1,663 @@
+//! The transmit half of HTTP/1.1: responses of a server, requests of a client. RFC 9112 §3 to §7.
+//!
+//! Also what both halves have to know of the exchange that is running. Knows no input.
+
+use super::chunked::is_forbidden_trailer;
+use super::{Expected, encode, facts};
+use crate::http::{Authority, HttpDate, Method, Status, Target, Version, is_token};
+use crate::transmit::Output;
+use crate::{Config, Misuse, Payload, Time};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// The request line of a request that a client sends, and its `Host`. RFC 9112 §3.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// A token, such as `GET`.
+    pub method: &'a str,
+    /// In a form that the method allows: `/` and what follows, for most. RFC 9112 §3.2.
+    pub target: &'a str,
+    /// The value of `Host`: a name or address, and perhaps a port. RFC 9110 §7.2.
+    pub host: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// A GET of `target` from `host`.
+    #[must_use]
+    pub fn get(host: &'a str, target: &'a str) -> Self {
+        Self { method: "GET", target, host }
+    }
+}
+
+/// What a send means in HTTP/1.1, and where the exchange stands.
+pub(crate) struct Sender {
+    client: bool,
+    state: State,
+    /// Of the request.
+    method: Method,
+    /// Of the peer's message.
+    version: Version,
+    /// Whether the connection goes on after this exchange. RFC 9112 §9.3.
+    persists: bool,
+    /// Whether the client waits for 100 before it sends content.
+    owes_continue: bool,
+    /// Whether content came out shorter than its `Content-Length`.
+    broken: bool,
+    /// Bytes of the peer's content that are known to be still to come; one if it is not known how many.
+    unread: u64,
+    /// In place of the configured limit.
+    content_bytes_max: Option<u64>,
+    /// Exchanges that may still begin on this connection.
+    exchanges_left: u32,
+    /// When the request of a client was begun.
+    begun: Time,
+    /// What a client awaits in answer to its WebSocket opening handshake.
+    handshake: Option<Box<Expected>>,
+    /// The date field of the second that was last asked for.
+    date: (u32, [u8; 29]),
+}
+
+/// Where the message stands that this side sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No exchange is running.
+    Idle,
+    /// The final response may begin.
+    Head,
+    /// The head has been sent.
+    Content(Outgoing),
+    /// The message has been sent.
+    Ended,
+}
+
+/// How the content ends that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outgoing {
+    /// So many bytes are left.
+    Length(u64),
+    Chunked,
+    /// With the connection.
+    UntilClose,
+    /// What is given to answer a HEAD: it counts for the fields, and is not sent. RFC 9110 §9.3.2.
+    Dropped,
+    /// There may be none.
+    Forbidden,
+}
+
+/// What the fields of the application have said.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
+    content_length: Option<u64>,
+    date: bool,
+    upgrade: bool,
+}
+
+impl Sender {
+    pub(crate) fn server(config: &Config) -> Self {
+        Self::new(false, config)
+    }
+
+    pub(crate) fn client(config: &Config) -> Self {
+        Self::new(true, config)
+    }
+
+    fn new(client: bool, config: &Config) -> Self {
+        Self {
+            client,
+            state: State::Idle,
+            method: Method::Other,
+            version: Version::Http11,
+            persists: true,
+            owes_continue: false,
+            broken: false,
+            unread: 0,
+            content_bytes_max: None,
+            exchanges_left: config.limits.keep_alive_requests_max,
+            begun: Time::ZERO,
+            handshake: None,
+            date: (0, [0; 29]),
+        }
+    }
+
+    // What the receive half and the connection ask.
+
+    #[inline]
+    pub(crate) fn may_write(&self) -> bool {
+        matches!(self.state, State::Head | State::Content(_))
+    }
+
+    /// Whether our message has been sent.
+    #[inline]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// Whether a response of ours has been sent.
+    pub(crate) fn has_answered(&self) -> bool {
+        !self.client && self.has_ended()
+    }
+
+    /// Whether an exchange is running.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state != State::Idle
+    }
+
+    /// Whether the request may be answered with a switch of protocols: it has no content that is still to come.
+    pub(crate) fn may_upgrade(&self) -> bool {
+        !self.client && self.state == State::Head && self.unread == 0
+    }
+
+    #[inline]
+    pub(crate) fn persists(&self) -> bool {
+        self.persists
+    }
+
+    /// Whether what was sent is not what its head said.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// The method of the request.
+    pub(crate) fn method(&self) -> Method {
+        self.method
+    }
+
+    /// When the request of a client was begun.
+    pub(crate) fn begun(&self) -> Time {
+        self.begun
+    }
+
+    /// The opening handshake that a client awaits the answer to.
+    pub(crate) fn handshake(&self) -> Option<&Expected> {
+        self.handshake.as_deref()
+    }
+
+    #[inline]
+    pub(crate) fn owes_continue(&self) -> bool {
+        self.owes_continue && self.state == State::Head
+    }
+
+    #[inline]
+    pub(crate) fn content_bytes_max(&self, config: &Config) -> u64 {
+        self.content_bytes_max.or(config.limits.content_bytes_max).unwrap_or(u64::MAX)
+    }
+
+    // What they tell.
+
+    /// A request has come. The response is due.
+    #[inline]
+    pub(crate) fn begin(&mut self, method: Method, version: Version, persists: bool) {
+        self.exchanges_left = self.exchanges_left.saturating_sub(1);
+        self.state = State::Head;
+        self.method = method;
+        self.version = version;
+        self.persists = persists && self.persists && self.exchanges_left > 0;
+    }
+
+    /// The request has content, of this length if it is known, which the client may hold back until it is told to go on.
+    pub(crate) fn begin_content(&mut self, length: Option<u64>, owes_continue: bool) {
+        self.unread = length.unwrap_or(1);
+        self.owes_continue = owes_continue;
+    }
+
+    /// So much of the peer's content is still to come.
+    #[inline]
+    pub(crate) fn set_unread(&mut self, unread: u64) {
+        self.unread = unread;
+    }
+
+    /// The connection ends with this exchange.
+    pub(crate) fn last_exchange(&mut self) {
+        self.persists = false;
+    }
+
+    pub(crate) fn limit_content(&mut self, bytes: u64) {
+        self.content_bytes_max = Some(bytes);
+    }
+
+    /// The exchange is over.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        self.state = State::Idle;
+        self.method = Method::Other;
+        self.owes_continue = false;
+        self.unread = 0;
+        self.content_bytes_max = None;
+        self.handshake = None;
+    }
+
+    // Responses.
+
+    /// Lets the client send the content that it holds back. RFC 9110 §10.1.1.
+    pub(crate) fn send_continue(&mut self, out: &mut Output) {
+        self.owes_continue = false;
+        out.buffer().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    pub(crate) fn interim<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        out: &mut Output,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        if self.client || self.state != State::Head {
+            return Err(Misuse::WrongState);
+        }
+        if !status.is_interim() || status == Status::SWITCHING_PROTOCOLS {
+            return Err(Misuse::StartLine);
+        }
+        // RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
+        if self.version == Version::Http10 {
+            return Ok(());
+        }
+        appending(out, |buffer| {
+            encode::status_line(buffer, status);
+            let said = write_fields(buffer, fields)?;
+            // RFC 9110 §8.6 and §7.8.
+            if said.content_length.is_some() || said.upgrade {
+                return Err(Misuse::ManagedField);
+            }
+            buffer.extend_from_slice(b"\r\n");
+            Ok(())
+        })?;
+        self.owes_continue &= status != Status::CONTINUE;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<(), Misuse> {
+        if self.client || self.state != State::Head {
+            return Err(Misuse::WrongState);
+        }
+        // Those are sent by `interim` and `accept_tunnel`, as what they begin is not content.
+        if status.is_interim() || self.method == Method::Connect && status.is_success() {
+            return Err(Misuse::StartLine);
+        }
+        let outgoing = appending(out, |buffer| {
+            encode::status_line(buffer, status);
+            let said = write_fields(buffer, fields)?;
+            self.end_response_head(buffer, config, status, said, content.len() as u64, end)
+        })?;
+        self.write(out, outgoing, content, end);
+        Ok(())
+    }
+
+    /// Writes the fields that are ours: `Date`, those that frame the content, and `Connection`.
+    fn end_response_head(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        config: &Config,
+        status: Status,
+        said: Said,
+        len: u64,
+        end: bool,
+    ) -> Result<Outgoing, Misuse> {
+        let outgoing = self.frame_response(status, said, len, end)?;
+        if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
+            buffer.extend_from_slice(b"Date: ");
+            buffer.extend_from_slice(self.date(seconds));
+            buffer.extend_from_slice(b"\r\n");
+        }
+        let framed = said.content_length.is_some();
+        match outgoing {
+            Outgoing::Length(length) if !framed => encode::content_length(buffer, length),
+            Outgoing::Chunked => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Outgoing::Dropped if !framed => self.frame_nothing(buffer, len, end),
+            // RFC 9110 §15.3.6.
+            Outgoing::Forbidden if status == Status::RESET_CONTENT && !framed => encode::content_length(buffer, 0),
+            _ => {}
+        }
+        // A client that waited for 100 and did not get it may or may not send its content now, and nobody can tell what
+        // comes next. Nor is it worth the wait where the content is long.
+        let unread = self.owes_continue || end && self.unread > config.limits.discard_bytes_max;
+        self.owes_continue = false;
+        self.persists &= !unread && outgoing != Outgoing::UntilClose;
+        let connection: &[u8] = match (self.persists, said.upgrade, self.version) {
+            (true, false, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
+            (true, false, _) => b"\r\n",
+            (true, true, _) => b"Connection: upgrade\r\n\r\n",
+            (false, false, _) => b"Connection: close\r\n\r\n",
+            (false, true, _) => b"Connection: upgrade, close\r\n\r\n",
+        };
+        buffer.extend_from_slice(connection);
+        Ok(outgoing)
+    }
+
+    /// How a response ends. RFC 9112 §6.1 to §6.3.
+    #[inline]
+    fn frame_response(&self, status: Status, said: Said, len: u64, end: bool) -> Result<Outgoing, Misuse> {
+        let forbidden = status.is_without_content() || status == Status::RESET_CONTENT;
+        match said.content_length {
+            _ if forbidden && len > 0 => Err(Misuse::ContentLength),
+            // RFC 9110 §8.6: "MUST NOT send a Content-Length header field in any response with a status code of ... 204".
+            Some(_) if status == Status::NO_CONTENT => Err(Misuse::ContentLength),
+            Some(1..) if status == Status::RESET_CONTENT => Err(Misuse::ContentLength),
+            _ if forbidden => Ok(Outgoing::Forbidden),
+            _ if self.method == Method::Head => Ok(Outgoing::Dropped),
+            Some(length) => check_length(length, len, end).map(|_| Outgoing::Length(length)),
+            None if end => Ok(Outgoing::Length(len)),
+            None if self.version == Version::Http10 => Ok(Outgoing::UntilClose),
+            None => Ok(Outgoing::Chunked),
+        }
+    }
+
+    /// The framing that the response to a GET would have had, as far as it is known. RFC 9110 §9.3.2.
+    fn frame_nothing(&self, buffer: &mut Vec<u8>, len: u64, end: bool) {
+        if end && len > 0 {
+            encode::content_length(buffer, len);
+        } else if !end && self.version != Version::Http10 {
+            buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+        }
+    }
+
+    /// Answers what the peer did wrong, unless a response has begun. It is the last one.
+    #[cold]
+    pub(super) fn refuse(&mut self, out: &mut Output, config: &Config, status: Status, message: &'static str) {
+        if self.client || !matches!(self.state, State::Idle | State::Head) {
+            return;
+        }
+        self.state = State::Head;
+        self.persists = false;
+        let fields = [("Content-Type", "text/plain")];
+        // RFC 6455 §4.4: the answer to another version says which one is spoken.
+        let version = [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")];
+        let version = if status == Status::UPGRADE_REQUIRED { &version[..] } else { &[] };
+        let fields = fields.iter().chain(version).copied();
+        // Misuse is impossible: status, fields and content are ours.
+        let _ = self.respond(out, config, status, fields, Payload::Static(message.as_bytes()), true);
+    }
+
+    /// The value of `Date`, made once per second. RFC 9110 §6.6.1.
+    #[inline]
+    fn date(&mut self, seconds: u32) -> &[u8; 29] {
+        if self.date.0 != seconds {
+            self.date = (seconds, HttpDate::from_unix(seconds.into()).to_bytes());
+        }
+        &self.date.1
+    }
+
+    /// Answers a CONNECT: what follows is no longer ours. RFC 9110 §9.3.6.
+    pub(crate) fn accept_tunnel(&mut self, out: &mut Output) -> Result<(), Misuse> {
+        if self.method != Method::Connect || !self.may_upgrade() {
+            return Err(Misuse::WrongState);
+        }
+        encode::status_line(out.buffer(), Status::OK);
+        out.buffer().extend_from_slice(b"\r\n");
+        self.state = State::Ended;
+        Ok(())
+    }
+
+    // Requests.
+
+    pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        out: &mut Output,
+        now: Time,
+        request: &Request<'_>,
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<(), Misuse> {
+        let method = Method::from_token(request.method);
+        if !self.client || self.state != State::Idle {
+            return Err(Misuse::WrongState);
+        }
+        if !is_token(request.method.as_bytes()) || !Target::is_valid(method, request.target) {
+            return Err(Misuse::StartLine);
+        }
+        if !Authority::is_valid(request.host.as_bytes()) {
+            return Err(Misuse::Field);
+        }
+        let last = self.exchanges_left <= 1;
+        let outgoing = appending(out, |buffer| {
+            write_request_line(buffer, request);
+            let said = write_fields(buffer, fields)?;
+            // A protocol that we would not know to speak when the server agrees.
+            if said.upgrade {
+                return Err(Misuse::ManagedField);
+            }
+            let outgoing = frame_request(buffer, method, said, content.len() as u64, end)?;
+            buffer.extend_from_slice(if last { b"Connection: close\r\n\r\n" } else { b"\r\n" });
+            Ok(outgoing)
+        })?;
+        self.begin_request(now, method);
+        self.write(out, outgoing, content, end);
+        Ok(())
+    }
+
+    /// An opening handshake has been written.
+    pub(crate) fn begin_handshake(&mut self, now: Time, expected: Expected) {
+        self.begin_request(now, Method::Get);
+        self.handshake = Some(Box::new(expected));
+        self.state = State::Ended;
+    }
+
+    fn begin_request(&mut self, now: Time, method: Method) {
+        self.exchanges_left = self.exchanges_left.saturating_sub(1);
+        self.method = method;
+        self.persists = self.exchanges_left > 0;
+        self.begun = now;
+    }
+
+    // Content.
+
+    #[inline]
+    pub(crate) fn data(&mut self, out: &mut Output, content: Payload<'_>, end: bool) -> Result<(), Misuse> {
+        let State::Content(outgoing) = self.state else { return Err(Misuse::WrongState) };
+        match outgoing {
+            Outgoing::Length(left) => check_length(left, content.len() as u64, end)?,
+            Outgoing::Forbidden if !content.is_empty() => return Err(Misuse::ContentLength),
+            _ => {}
+        }
+        self.write(out, outgoing, content, end);
+        Ok(())
+    }
+
+    /// Queues content that fits its framing, and the end of the message if this is it.
+    #[inline]
+    fn write(&mut self, out: &mut Output, outgoing: Outgoing, content: Payload<'_>, end: bool) {
+        let len = content.len();
+        let mut outgoing = outgoing;
+        match &mut outgoing {
+            Outgoing::Length(left) => {
+                *left -= len as u64;
+                content.push(out);
+            }
+            Outgoing::Chunked => {
+                if len > 0 {
+                    encode::chunk_size(out.buffer(), len);
+                    content.push(out);
+                    out.buffer().extend_from_slice(b"\r\n");
+                }
+                if end {
+                    out.buffer().extend_from_slice(b"0\r\n\r\n");
+                }
+            }
+            Outgoing::UntilClose => content.push(out),
+            Outgoing::Dropped | Outgoing::Forbidden => {}
+        }
+        self.state = if end { State::Ended } else { State::Content(outgoing) };
+    }
+
+    pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        out: &mut Output,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        match self.state {
+            State::Content(Outgoing::Chunked) => appending(out, |buffer| {
+                buffer.extend_from_slice(b"0\r\n");
+                for (name, value) in fields {
+                    if is_forbidden_trailer(name.as_ref()) {
+                        return Err(Misuse::ManagedField);
+                    }
+                    encode::field(buffer, name.as_ref(), value.as_ref())?;
+                }
+                buffer.extend_from_slice(b"\r\n");
+                Ok(())
+            })?,
+            State::Content(Outgoing::Dropped) => {}
+            _ => return Err(Misuse::WrongState),
+        }
+        self.state = State::Ended;
+        Ok(())
+    }
+
+    /// Queues content that `fill` writes where it will be sent from: up to `max` bytes, and no more than are left.
+    pub(crate) fn fill(
+        &mut self,
+        out: &mut Output,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, bool),
+    ) -> Result<(), Misuse> {
+        let State::Content(mut outgoing) = self.state else { return Err(Misuse::WrongState) };
+        let max = match outgoing {
+            Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
+            Outgoing::Forbidden => 0,
+            _ => max,
+        };
+        let buffer = out.buffer();
+        let start = buffer.len();
+        // The size of a chunk stands before it, so its digits are written last, with zeros in front if need be.
+        let digits = if outgoing == Outgoing::Chunked { encode::hex_len(max) } else { 0 };
+        let content = if digits > 0 { start + digits + 2 } else { start };
+        buffer.resize(content + max, 0);
+        let (len, end) = fill(&mut buffer[content..]);
+        let len = len.min(max);
+        buffer.truncate(content + len);
+        match &mut outgoing {
+            Outgoing::Chunked if len > 0 => {
+                encode::hex(&mut buffer[start..start + digits], len);
+                buffer[start + digits..content].copy_from_slice(b"\r\n");
+                buffer.extend_from_slice(b"\r\n");
+            }
+            Outgoing::Length(left) => {
+                *left -= len as u64;
+                // Too late for a refusal: the peer will see it, as the connection ends before the content.
+                self.broken = end && *left > 0;
+                self.persists &= !self.broken;
+            }
+            Outgoing::UntilClose => {}
+            _ => buffer.truncate(start),
+        }
+        if end && outgoing == Outgoing::Chunked {
+            buffer.extend_from_slice(b"0\r\n\r\n");
+        }
+        self.state = if end { State::Ended } else { State::Content(outgoing) };
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("state", &self.state).field("persists", &self.persists).finish_non_exhaustive()
+    }
+}
+
+/// Lets `write` append to the queue. If it fails, nothing has been.
+#[inline]
+fn appending<T>(out: &mut Output, write: impl FnOnce(&mut Vec<u8>) -> Result<T, Misuse>) -> Result<T, Misuse> {
+    let buffer = out.buffer();
+    let start = buffer.len();
+    let written = write(buffer);
+    if written.is_err() {
+        buffer.truncate(start);
+    }
+    written
+}
+
+/// Writes the fields of the application.
+///
+/// # Errors
+/// [`Misuse`] if one cannot be written, or is written here: what frames messages and manages connections.
+#[inline]
+fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    buffer: &mut Vec<u8>,
+    fields: impl IntoIterator<Item = (N, V)>,
+) -> Result<Said, Misuse> {
+    let mut said = Said::default();
+    for (name, value) in fields {
+        encode::field(buffer, name.as_ref(), value.as_ref())?;
+        said.note(name.as_ref(), value.as_ref())?;
+    }
+    Ok(said)
+}
+
+impl Said {
+    #[inline]
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
+        match name.len() {
+            4 => {
+                self.date |= name.eq_ignore_ascii_case(b"date");
+                managed(name, b"host")
+            }
+            7 => {
+                self.upgrade |= name.eq_ignore_ascii_case(b"upgrade");
+                Ok(())
+            }
+            10 => managed(name, b"connection").and_then(|()| managed(name, b"keep-alive")),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = facts::decimal(value).filter(|_| self.content_length.is_none());
+                self.content_length = Some(length.ok_or(Misuse::ContentLength)?);
+                Ok(())
+            }
+            17 => managed(name, b"transfer-encoding"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[inline]
+fn managed(name: &[u8], managed: &[u8]) -> Result<(), Misuse> {
+    if name.eq_ignore_ascii_case(managed) { Err(Misuse::ManagedField) } else { Ok(()) }
+}
+
+/// Whether `len` bytes fit where `left` are expected; all of them at the end.
+#[inline]
+fn check_length(left: u64, len: u64, end: bool) -> Result<(), Misuse> {
+    let fits = if end { len == left } else { len <= left };
+    if fits { Ok(()) } else { Err(Misuse::ContentLength) }
+}
+
+/// `method SP request-target SP HTTP-version CRLF`, and `Host`, which "SHOULD" be the first field. RFC 9110 §7.2.
+fn write_request_line(buffer: &mut Vec<u8>, request: &Request<'_>) {
+    buffer.extend_from_slice(request.method.as_bytes());
+    buffer.push(b' ');
+    buffer.extend_from_slice(request.target.as_bytes());
+    buffer.extend_from_slice(b" HTTP/1.1\r\nHost: ");
+    buffer.extend_from_slice(request.host.as_bytes());
+    buffer.extend_from_slice(b"\r\n");
+}
+
+/// Writes the field that frames the content of a request. RFC 9110 §8.6.
+fn frame_request(buffer: &mut Vec<u8>, method: Method, said: Said, len: u64, end: bool) -> Result<Outgoing, Misuse> {
+    // RFC 9110 §9.3.6 and §9.3.8: these have no content.
+    if matches!(method, Method::Connect | Method::Trace) {
+        let without = end && len == 0 && said.content_length.is_none();
+        return if without { Ok(Outgoing::Forbidden) } else { Err(Misuse::ContentLength) };
+    }
+    match said.content_length {
+        Some(length) => check_length(length, len, end).map(|()| Outgoing::Length(length)),
+        None if !end => {
+            buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+            Ok(Outgoing::Chunked)
+        }
+        None => {
+            // "A user agent SHOULD send Content-Length in a request when the method defines a meaning for enclosed
+            // content and it is not sending Transfer-Encoding", even if there is none.
+            if len > 0 || matches!(method, Method::Post | Method::Put | Method::Patch) {
+                encode::content_length(buffer, len);
+            }
+            Ok(Outgoing::Length(len))
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Exchanges through the public calls, byte for byte.

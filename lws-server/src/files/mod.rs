@@ -1,0 +1,276 @@
+//! Files behind a path: those of a directory, or embedded ones.
+//!
+//! Decides what a path means and what is answered; how a name is opened without leaving its root is `open.rs`, and the
+//! rules of conditions and ranges are `conditions.rs` and `range.rs`.
+
+mod assets;
+mod conditions;
+mod entity;
+mod open;
+mod range;
+mod transfer;
+mod types;
+
+use crate::Context;
+use crate::http::{self, Answer, Endpoint, Exchange, Handler, HttpDate, Method, Request, Response, Status};
+pub use assets::Asset;
+use assets::Assets;
+use conditions::Outcome;
+use entity::Entity;
+pub use open::Links;
+use open::Root;
+use range::Part;
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use transfer::Transfer;
+
+/// Files to serve: GET and HEAD, with conditional requests and single ranges. RFC 9110 §13 and §14.
+///
+/// A directory is answered with its `index.html`, or 404: there are no listings. One that is asked for without the `/` at
+/// its end is redirected. Only regular files are served, and none whose name, or that of a directory above it, begins
+/// with a dot, except below `.well-known`.
+///
+/// ```no_run
+/// use lws_server::{Server, files::{Files, Links}};
+///
+/// let files = Files::directory("public")?.links(Links::Refused).cache_control("max-age=60");
+/// let server = Server::builder().listen("127.0.0.1:7681").mount("/", files).build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Files {
+    source: Source,
+    index: Cow<'static, str>,
+    dot_files: bool,
+    cache_control: Option<Cow<'static, str>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Directory(Root),
+    Assets(Assets),
+}
+
+impl Files {
+    /// Those of `directory`.
+    ///
+    /// # Errors
+    /// If it cannot be opened, with its name in the message.
+    pub fn directory(directory: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self::new(Source::Directory(Root::open(directory.as_ref())?)))
+    }
+
+    /// Embedded ones.
+    pub fn assets(assets: &'static [Asset]) -> Self {
+        Self::new(Source::Assets(Assets::new(assets)))
+    }
+
+    fn new(source: Source) -> Self {
+        Self { source, index: "index.html".into(), dot_files: false, cache_control: None }
+    }
+
+    /// Which symbolic links are followed. Default [`Links::Inside`].
+    pub fn links(mut self, links: Links) -> Self {
+        if let Source::Directory(root) = &mut self.source {
+            root.links = links;
+        }
+        self
+    }
+
+    /// The file that stands for its directory. Default `index.html`.
+    pub fn index(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.index = name.into();
+        self
+    }
+
+    /// Whether names that begin with a dot are served. Default no.
+    pub fn dot_files(mut self, served: bool) -> Self {
+        self.dot_files = served;
+        self
+    }
+
+    /// The value of `Cache-Control`. Default none, so that caches decide by `Last-Modified`. RFC 9111 §5.2.
+    #[doc(alias = "cache_max_age")]
+    pub fn cache_control(mut self, value: impl Into<Cow<'static, str>>) -> Self {
+        self.cache_control = Some(value.into());
+        self
+    }
+
+    pub(crate) fn mounted_at(self, path: &str) -> Mount {
+        Mount { prefix: path.trim_matches('/').into(), files: self }
+    }
+
+    /// What `names` below the root stand for.
+    fn find(&self, names: &str, now: Option<HttpDate>) -> Result<Found, Status> {
+        if !self.dot_files && is_hidden(names) {
+            return Err(Status::NOT_FOUND);
+        }
+        let directory = names.is_empty() || names.ends_with('/');
+        let indexed;
+        let name = if directory {
+            indexed = format!("{names}{}", self.index);
+            &*indexed
+        } else {
+            names
+        };
+        match &self.source {
+            Source::Directory(root) => {
+                let file = root.open_file(name).map_err(|error| status_of(&error))?;
+                let metadata = file.metadata().map_err(|error| status_of(&error))?;
+                if metadata.is_dir() && !directory {
+                    return Ok(Found::Directory);
+                }
+                let entity = Entity::of_file(name, &metadata, now).ok_or(Status::NOT_FOUND)?;
+                Ok(Found::File(entity, Content::File(file)))
+            }
+            Source::Assets(assets) => match assets.find(name) {
+                Some((entity, content)) => Ok(Found::File(entity, Content::Static(content))),
+                None if assets.is_directory(name) => Ok(Found::Directory),
+                None => Err(Status::NOT_FOUND),
+            },
+        }
+    }
+
+    /// The head of a response about `entity`.
+    fn head(&self, status: Status, entity: &Entity) -> Response {
+        let mut response = Response::new(status).field("ETag", entity.etag.clone());
+        if let Some(date) = entity.last_modified {
+            response = response.field("Last-Modified", date.to_string());
+        }
+        if let Some(value) = &self.cache_control {
+            response = response.field("Cache-Control", value.clone());
+        }
+        response
+    }
+}
+
+/// What a path stands for.
+enum Found {
+    File(Entity, Content),
+    /// A directory, without the `/` that its files are relative to.
+    Directory,
+}
+
+enum Content {
+    File(File),
+    Static(&'static [u8]),
+}
+
+/// Files at a path.
+pub(crate) struct Mount {
+    /// Invariant: without a `/` at either end.
+    prefix: Box<str>,
+    files: Files,
+}
+
+impl Endpoint for Mount {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn Handler>> {
+        let now = Some(cx.unix_seconds()).filter(|seconds| *seconds > 0);
+        let now = now.map(|seconds| HttpDate::from_unix(seconds.into()));
+        let found = match self.names_below(request) {
+            Some(names) => self.files.find(&names, now),
+            None => Err(Status::NOT_FOUND),
+        };
+        let response = match found {
+            Ok(Found::File(entity, content)) => return self.files.answer(cx, request, exchange, end, &entity, content, now),
+            Ok(Found::Directory) => redirect(request),
+            Err(status) => Response::error(status),
+        };
+        response.answer(cx, exchange, end)
+    }
+}
+
+impl Mount {
+    /// What the path of the request leads through below the mount.
+    fn names_below(&self, request: &Request<'_>) -> Option<String> {
+        let names = http::normalize_path(request.path())?;
+        if self.prefix.is_empty() {
+            return Some(names);
+        }
+        match names.strip_prefix(&*self.prefix)? {
+            // The mount itself, without its slash.
+            "" => Some(".".into()),
+            below => below.strip_prefix('/').map(Into::into),
+        }
+    }
+}
+
+impl Files {
+    #[expect(clippy::too_many_arguments, reason = "everything that an answer depends on, once")]
+    fn answer(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+        entity: &Entity,
+        content: Content,
+        now: Option<HttpDate>,
+    ) -> Option<Box<dyn Handler>> {
+        let whole = Part { first: 0, len: entity.len };
+        let (part, head) = match conditions::evaluate(request, entity, now) {
+            Outcome::NotModified => return self.head(Status::NOT_MODIFIED, entity).answer(cx, exchange, end),
+            Outcome::Failed => return Response::error(Status::PRECONDITION_FAILED).answer(cx, exchange, end),
+            Outcome::Unsatisfiable => {
+                let range = format!("bytes */{}", entity.len);
+                let response = Response::error(Status::RANGE_NOT_SATISFIABLE).field("Content-Range", range);
+                return response.answer(cx, exchange, end);
+            }
+            Outcome::Whole => (whole, self.head(Status::OK, entity)),
+            Outcome::Part(part) => {
+                let range = format!("bytes {}-{}/{}", part.first, part.last(), entity.len);
+                (part, self.head(Status::PARTIAL_CONTENT, entity).field("Content-Range", range))
+            }
+        };
+        let head = head.content_type(entity.content_type).field("Accept-Ranges", "bytes");
+        match content {
+            _ if request.method() == Method::Head => {
+                head.field("Content-Length", part.len.to_string()).answer(cx, exchange, end)
+            }
+            Content::Static(bytes) => head.content(part.of(bytes)).answer(cx, exchange, end),
+            Content::File(_) if part.len == 0 => head.answer(cx, exchange, end),
+            Content::File(file) => {
+                let head = head.field("Content-Length", part.len.to_string());
+                Transfer::begin(head, file, part, exchange)
+            }
+        }
+    }
+}
+
+/// Whether a name on the way begins with a dot. RFC 8615 §3: `.well-known` is at the root.
+fn is_hidden(names: &str) -> bool {
+    names.split('/').enumerate().any(|(at, name)| {
+        name.len() > 1 && name.starts_with('.') && !(at == 0 && name == ".well-known")
+    })
+}
+
+/// To the same name with `/` behind it. Relative, so that it holds behind a proxy too; and beginning with `./`, so that
+/// no name is taken for a scheme or a server. RFC 3986 §4.2.
+fn redirect(request: &Request<'_>) -> Response {
+    let path = request.path();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let location = match request.query() {
+        Some(query) => format!("./{name}/?{query}"),
+        None => format!("./{name}/"),
+    };
+    Response::error(Status::MOVED_PERMANENTLY).field("Location", location)
+}
+
+/// What a failure to open says to the peer.
+fn status_of(error: &io::Error) -> Status {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Status::FORBIDDEN,
+        _ if open::is_shortage(error) => Status::SERVICE_UNAVAILABLE,
+        // No such name, one that is no directory, a link that may not be followed, a name that is too long.
+        _ => Status::NOT_FOUND,
+    }
+}

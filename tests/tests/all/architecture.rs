@@ -1,0 +1,110 @@
+//! The walls of the house, as a test: reads the sources and fails on a mention that has no business where it stands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every Rust file below `folder`, with its path from the root.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the workspace").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+                found.push((name, fs::read_to_string(&path).expect("a source file")));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found
+}
+
+/// The lines of the files below `folder` that hold one of `words`, comments and tests left out.
+fn mentions(folder: &str, words: &[&str], except: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, text) in sources(folder) {
+        if except.iter().any(|except| name.ends_with(except)) || name.ends_with("tests.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (number, line) in code.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            if words.iter().any(|word| code.contains(word)) {
+                found.push(format!("{name}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+fn check(rule: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_engine_knows_no_socket_clock_thread_file_or_global() {
+    let words = ["std::net", "std::io", "std::time", "std::thread", "std::fs", "Instant", "SystemTime", "static mut"];
+    check("a world outside in the engine", mentions("lws-proto/src", &words, &[]));
+}
+
+#[test]
+fn the_engine_has_no_unsafe_and_no_standard_library() {
+    let lib = fs::read_to_string(root().join("lws-proto/src/lib.rs")).expect("lib.rs");
+    assert!(lib.contains("#![no_std]") && lib.contains("#![forbid(unsafe_code)]"));
+}
+
+#[test]
+fn protocols_meet_only_where_they_are_switched() {
+    check("HTTP/1.1 in WebSocket", mentions("lws-proto/src/ws", &["h1::"], &[]));
+    check("a protocol in the semantics of HTTP", mentions("lws-proto/src/http", &["h1::", "ws::"], &[]));
+}
+
+#[test]
+fn the_wire_floors_know_no_connection() {
+    for file in ["ws/frame.rs", "ws/mask.rs", "ws/utf8.rs", "ws/close.rs", "h1/head.rs", "h1/chunked.rs"] {
+        let text = fs::read_to_string(root().join("lws-proto/src").join(file)).expect(file);
+        assert!(!text.contains("crate::tx") && !text.contains("crate::connection"), "{file} knows a connection");
+    }
+}
+
+#[test]
+fn unsafe_stands_in_sys_rs_only() {
+    for folder in ["lws-loop-external", "lws-loop-poll", "lws-server", "lwsws", "benches", "tests/src"] {
+        let found = mentions(folder, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], &["sys.rs"]);
+        check("unsafe outside sys.rs", found);
+    }
+}
+
+#[test]
+fn rfcs_are_cited_in_one_form() {
+    let forms = ["RFC6455", "RFC9110", "RFC9112", "rfc 6455", "RFC-", "Section ", "section 5.", "RFC 6455, ", "RFC 9112, "];
+    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-server", "lwsws"] {
+        for (name, text) in sources(folder) {
+            for (number, line) in text.lines().enumerate() {
+                let cites = forms.iter().any(|form| line.contains(form)) && line.contains("//");
+                assert!(!cites, "{name}:{}: {}", number + 1, line.trim());
+            }
+        }
+    }
+}
+
+#[test]
+fn arrows_point_down_only() {
+    let depends = |folder: &str, on: &[&str]| {
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest");
+        let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or_default();
+        for crate_name in on {
+            assert!(!dependencies.contains(&format!("\n{crate_name}")), "{folder} depends on {crate_name}");
+        }
+    };
+    depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
+    depends("lws-loop-external", &["lws-loop-poll", "lws-server", "mio"]);
+    depends("lws-loop-poll", &["lws-server"]);
+}

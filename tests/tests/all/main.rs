@@ -1,0 +1,5 @@
+//! What the engine promises, each promise with its sentence: the RFCs by section, the contract, limits and deadlines,
+//! and comparisons with parsers that others wrote.
+
+mod rfc6455;
+mod support;
