@@ -31,29 +31,8 @@ const RESPONSES_MAX: usize = 64;
 const READ_BYTES: usize = 256 * 1024;
 const LISTENER: u64 = u64::MAX;
 
-/// Serves `kind` on 127.0.0.1 until the process is ended.
-///
-/// # Errors
-/// When the port is taken or the kernel refuses an epoll.
-pub fn run(kind: Kind, port: u16) -> Result<()> {
-    let mut server = Ceiling::bind(kind, port)?;
-    let mut events = Vec::with_capacity(MAX_EVENTS);
-    loop {
-        events.clear();
-        match epoll::wait(&server.epoll, rustix::buffer::spare_capacity(&mut events), None) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        for event in &events {
-            match event.data.u64() {
-                LISTENER => server.accept()?,
-                slot => server.serve(slot as usize),
-            }
-        }
-    }
-}
-
-struct Ceiling {
+/// A bare server on 127.0.0.1.
+pub struct Ceiling {
     kind: Kind,
     epoll: OwnedFd,
     listener: TcpListener,
@@ -72,7 +51,11 @@ struct Connection {
 }
 
 impl Ceiling {
-    fn bind(kind: Kind, port: u16) -> Result<Self> {
+    /// Listens on `port`; 0 leaves the choice to the kernel.
+    ///
+    /// # Errors
+    /// When the port is taken or the kernel refuses an epoll.
+    pub fn bind(kind: Kind, port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
@@ -85,6 +68,32 @@ impl Ceiling {
             buffer: vec![0; READ_BYTES].into(),
             responses: RESPONSE.repeat(RESPONSES_MAX),
         })
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> Result<u16> {
+        Ok(self.listener.local_addr()?.port())
+    }
+
+    /// Serves until the process is ended.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait or to accept.
+    pub fn run(mut self) -> Result<()> {
+        let mut events = Vec::with_capacity(MAX_EVENTS);
+        loop {
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in &events {
+                match event.data.u64() {
+                    LISTENER => self.accept()?,
+                    slot => self.serve(slot as usize),
+                }
+            }
+        }
     }
 
     fn accept(&mut self) -> Result<()> {

@@ -47,7 +47,8 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(path.into()));
         }
-        let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("not an address and port: {text}"));
+        let invalid =
+            || io::Error::new(io::ErrorKind::InvalidInput, format!("not an address and port: {text}"));
         text.parse().map(Self::Tcp).map_err(|_| invalid())
     }
 }

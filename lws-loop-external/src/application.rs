@@ -24,7 +24,12 @@ pub trait Application: Sized + 'static {
     ) -> Option<Accepted<Self>>;
 
     /// An outgoing connection is there: a request can be made on `connection`.
-    fn connected(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+    fn connected(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+    ) {
         let _ = (cx, state, connection);
     }
 

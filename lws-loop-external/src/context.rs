@@ -104,7 +104,8 @@ impl<A: Application> Core<A> {
     #[cold]
     fn read_clock(&mut self) -> Option<u32> {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
+        let left =
+            Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
         self.next_second = self.now + left;
         let seconds = u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX);
         (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
@@ -268,7 +269,12 @@ impl<A: Application> Context<'_, A> {
     /// # Errors
     /// It cannot be made non-blocking, there are too many connections, or the service is ending.
     #[doc(alias = "lws_adopt_socket")]
-    pub fn adopt(&mut self, socket: OwnedFd, connection: Connection, state: A::State) -> io::Result<ConnectionId> {
+    pub fn adopt(
+        &mut self,
+        socket: OwnedFd,
+        connection: Connection,
+        state: A::State,
+    ) -> io::Result<ConnectionId> {
         self.core.admit()?;
         rustix::io::ioctl_fionbio(&socket, true)?;
         let mut flags = Flags::default();

@@ -3,7 +3,7 @@
 use crate::application::{Accepted, Application};
 use crate::context::{Command, Context, Core, Drain, NEVER};
 use crate::entropy::SystemEntropy;
-use crate::listener::{Accept, Paused};
+use crate::listener::{Accept, Listener, Paused};
 use crate::options::{DriverOptions, Speak};
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
@@ -16,7 +16,7 @@ use crate::waker::Handle;
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// Owns an application and the sockets of its connections. A loop hosts it as a [`Service`].
@@ -86,7 +86,7 @@ impl<A: Application> Driver<A> {
 
     #[inline]
     fn connection_ready(&mut self, token: Token, ready: Readiness) {
-        let id = ConnectionId { index: token.index(), generation: token.generation() };
+        let id = ConnectionId::of(token);
         let Some(slot) = self.table.get(id) else { return };
         slot.registration.reported(self.core.trigger, token, &mut self.core.changes);
         let hang_up = ready.contains(Readiness::HANG_UP);
@@ -135,7 +135,8 @@ impl<A: Application> Driver<A> {
             core.ready.push_back(id);
         }
         if core.trigger != Trigger::Edge {
-            let wanted = Interest::READ.when(interest.read) | Interest::WRITE.when(interest.write && !writable);
+            let wanted =
+                Interest::READ.when(interest.read) | Interest::WRITE.when(interest.write && !writable);
             slot.registration.want(wanted, id.token(), &mut core.changes);
         }
     }
@@ -243,6 +244,10 @@ impl<A: Application> Driver<A> {
         self.table.insert(id, slot);
         // A raw connection has something to say before it receives.
         self.take_turn(id);
+        if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
+            // It was asked for before the service was asked to end.
+            self.do_command(Command::Close(id));
+        }
     }
 
     /// Whether an outgoing connection has been made.
@@ -430,10 +435,10 @@ impl<A: Application> Driver<A> {
     fn let_go(&mut self, token: Token) {
         match token.kind() {
             Kind::Connection => {
-                self.free(ConnectionId { index: token.index(), generation: token.generation() });
+                self.free(ConnectionId::of(token));
             }
             Kind::Listener => {
-                let id = ListenerId { index: token.index(), generation: token.generation() };
+                let id = ListenerId::of(token);
                 self.core.listeners.free(id);
             }
             Kind::Waker | Kind::Unknown => {}
@@ -444,17 +449,17 @@ impl<A: Application> Driver<A> {
     fn registration(&mut self, token: Token) -> Option<(&mut Registration, i32)> {
         match token.kind() {
             Kind::Connection => {
-                let id = ConnectionId { index: token.index(), generation: token.generation() };
+                let id = ConnectionId::of(token);
                 let slot = self.table.get(id)?;
                 Some((&mut slot.registration, slot.socket.as_raw_fd()))
             }
             Kind::Listener => {
-                let id = ListenerId { index: token.index(), generation: token.generation() };
+                let id = ListenerId::of(token);
                 let listener = self.core.listeners.get(id)?;
                 let fd = listener.fd();
                 Some((&mut listener.registration, fd))
             }
-            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.fd())),
+            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().as_raw_fd())),
             Kind::Unknown => None,
         }
     }
@@ -493,13 +498,28 @@ impl<A: Application> Service for Driver<A> {
         }
     }
 
+    fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
+        match token.kind() {
+            Kind::Connection => {
+                let id = ConnectionId::of(token);
+                self.table.peek(id).map(|slot| slot.socket.as_fd())
+            }
+            Kind::Listener => {
+                let id = ListenerId::of(token);
+                self.core.listeners.peek(id).map(Listener::socket)
+            }
+            Kind::Waker => Some(self.core.mailbox.bell()),
+            Kind::Unknown => None,
+        }
+    }
+
     #[inline]
     fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {
         self.tick(now);
         match token.kind() {
             Kind::Connection => self.connection_ready(token, ready),
             Kind::Listener => {
-                let id = ListenerId { index: token.index(), generation: token.generation() };
+                let id = ListenerId::of(token);
                 let Core { listeners, changes, trigger, .. } = &mut self.core;
                 if let Some(listener) = listeners.get(id) {
                     listener.reported(*trigger, id, changes);
@@ -526,13 +546,13 @@ impl<A: Application> Service for Driver<A> {
         registration.refused();
         match token.kind() {
             Kind::Connection => {
-                let id = ConnectionId { index: token.index(), generation: token.generation() };
+                let id = ConnectionId::of(token);
                 self.do_command(Command::Abort(id));
                 // An attempt to connect has ended with another error by now, unless this is its first.
                 self.end_with(id, error);
             }
             Kind::Listener => {
-                self.core.unlisten(ListenerId { index: token.index(), generation: token.generation() });
+                self.core.unlisten(ListenerId::of(token));
             }
             // It is looked at in each turn all the same.
             Kind::Waker | Kind::Unknown => {}

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::net::{self, SocketFlags};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// How long a listener pauses when the process or the system has no descriptor or memory left.
@@ -79,16 +79,15 @@ impl Listeners {
         let id = ListenerId { index: index as u32, generation: place.generation };
         let registration = Registration::default();
         let tcp = options.tcp.clone();
-        let listener = place.listener.insert(Listener {
-            socket,
-            file,
-            tcp,
-            registration,
-            ready: false,
-            paused: None,
-        });
+        let listener =
+            place.listener.insert(Listener { socket, file, tcp, registration, ready: false, paused: None });
         listener.registration.want(Interest::READ, id.token(), changes);
         Ok(id)
+    }
+
+    pub(crate) fn peek(&self, id: ListenerId) -> Option<&Listener> {
+        let place = self.places.get(id.index as usize)?;
+        place.listener.as_ref().filter(|_| place.generation == id.generation)
     }
 
     pub(crate) fn get(&mut self, id: ListenerId) -> Option<&mut Listener> {
@@ -142,6 +141,10 @@ impl Listeners {
 impl Listener {
     pub(crate) fn fd(&self) -> RawFd {
         self.socket.as_raw_fd()
+    }
+
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Where it listens, with the port that the system chose.

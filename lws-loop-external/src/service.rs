@@ -5,7 +5,7 @@
 use lws_proto::Time;
 use std::io;
 use std::ops::{BitOr, BitOrAssign};
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 pub use crate::token::Token;
@@ -28,6 +28,10 @@ pub trait Service {
 
     /// The next thing that the host should do, or `None`. Several changes of one descriptor come as one.
     fn poll_change(&mut self) -> Option<Change>;
+
+    /// The descriptor behind a token, from its [`Change::Add`] until [`removed`](Self::removed): for hosts whose calls
+    /// want a borrow instead of a number.
+    fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>>;
 
     /// A descriptor is ready. A token of something that has gone is ignored, and readiness that is not there any more
     /// does no harm.
@@ -57,6 +61,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn poll_change(&mut self) -> Option<Change> {
         (**self).poll_change()
+    }
+
+    fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
+        (**self).descriptor(token)
     }
 
     fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {

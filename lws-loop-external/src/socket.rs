@@ -56,7 +56,10 @@ fn send_several(socket: BorrowedFd<'_>, slices: &[&[u8]]) -> (usize, rustix::io:
 }
 
 /// A listening socket, and the file that it made.
-pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+pub(crate) fn listen(
+    address: &Address,
+    options: &ListenOptions,
+) -> io::Result<(OwnedFd, Option<SocketFile>)> {
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     match address {
         Address::Tcp(address) => {

@@ -113,6 +113,11 @@ impl<S> Table<S> {
         self.at(id.index).filter(|slot| slot.generation == id.generation)
     }
 
+    pub(crate) fn peek(&self, id: ConnectionId) -> Option<&Slot<S>> {
+        let slot = self.chunks.get(id.index as usize / CHUNK)?[id.index as usize % CHUNK].as_ref();
+        slot.filter(|slot| slot.generation == id.generation)
+    }
+
     pub(crate) fn insert(&mut self, id: ConnectionId, slot: Slot<S>) {
         let (chunk, place) = (id.index as usize / CHUNK, id.index as usize % CHUNK);
         while self.chunks.len() <= chunk {

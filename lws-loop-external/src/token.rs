@@ -91,6 +91,12 @@ impl ConnectionId {
         self.token().as_u64()
     }
 
+    /// The name that is in a token of its kind.
+    #[inline]
+    pub(crate) fn of(token: Token) -> Self {
+        Self { index: token.index(), generation: token.generation() }
+    }
+
     #[inline]
     pub(crate) fn token(self) -> Token {
         Token::new(0, self.index, self.generation)
@@ -117,6 +123,12 @@ pub struct ListenerId {
 }
 
 impl ListenerId {
+    /// The name that is in a token of its kind.
+    #[inline]
+    pub(crate) fn of(token: Token) -> Self {
+        Self { index: token.index(), generation: token.generation() }
+    }
+
     #[inline]
     pub(crate) fn token(self) -> Token {
         Token::new(1, self.index, self.generation)

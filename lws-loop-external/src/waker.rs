@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -122,8 +122,8 @@ impl<M> Mailbox<M> {
         Handle { shared: Arc::clone(&self.shared) }
     }
 
-    pub(crate) fn fd(&self) -> RawFd {
-        self.shared.bell.listen.as_raw_fd()
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.shared.bell.listen.as_fd()
     }
 
     /// Whether the bell has rung.
@@ -219,7 +219,9 @@ mod tests {
         let handle = mailbox.handle();
         assert!(!mailbox.has_rung());
         let other = handle.clone();
-        std::thread::spawn(move || (0..100).for_each(|n| other.send(n).expect("room"))).join().expect("no panic");
+        std::thread::spawn(move || (0..100).for_each(|n| other.send(n).expect("room")))
+            .join()
+            .expect("no panic");
         handle.wake();
         handle.wake();
         assert!(mailbox.has_rung());

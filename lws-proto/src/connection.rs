@@ -356,7 +356,7 @@ impl Connection {
         if self.tx.notice_is_due() {
             return true;
         }
-        if self.tx.would_hold_input() || self.tx.ending == Ending::Done || self.is_waiting() {
+        if self.tx.would_hold_input() || !self.tx.is_open() || self.is_waiting() {
             return false;
         }
         self.tx.has_eof_notice()

@@ -88,7 +88,12 @@ pub(crate) type Found = (Item, usize);
 
 /// Finds the next item in `input` from `at` on, and moves `at`.
 #[inline]
-pub(crate) fn advance(receiver: &mut Receiver, tx: &mut Tx, input: &mut [u8], at: &mut usize) -> Option<Found> {
+pub(crate) fn advance(
+    receiver: &mut Receiver,
+    tx: &mut Tx,
+    input: &mut [u8],
+    at: &mut usize,
+) -> Option<Found> {
     loop {
         if tx.has_notice() {
             if let Some(item) = notice(receiver, tx) {
@@ -97,6 +102,7 @@ pub(crate) fn advance(receiver: &mut Receiver, tx: &mut Tx, input: &mut [u8], at
         }
         if !tx.is_open() {
             *at = input.len();
+            tx.take_eof_notice();
             return None;
         }
         if tx.holds_input() {
@@ -217,9 +223,11 @@ pub(crate) fn lend<'a>(
             let chunk = content.lend(base, input, receiver, false);
             Event::Message { stream: Stream { tx }, kind, reserved, chunk, first, remaining, end }
         }
-        Item::Body { range, end } => {
-            Event::Body { stream: Stream { tx }, chunk: &mut input[base + range.start..base + range.end], end }
-        }
+        Item::Body { range, end } => Event::Body {
+            stream: Stream { tx },
+            chunk: &mut input[base + range.start..base + range.end],
+            end,
+        },
         Item::Raw { range, end } => {
             Event::Raw { stream: Stream { tx }, chunk: &mut input[base + range.start..base + range.end], end }
         }

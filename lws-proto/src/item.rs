@@ -49,7 +49,8 @@ impl Item {
     pub(crate) fn is_assembled(&self) -> bool {
         matches!(
             self,
-            Self::Message { content: Content::Assembled, .. } | Self::Control { content: Content::Assembled, .. }
+            Self::Message { content: Content::Assembled, .. }
+                | Self::Control { content: Content::Assembled, .. }
         )
     }
 }

@@ -70,7 +70,12 @@ impl Sender {
         Ok(())
     }
 
-    pub(crate) fn fill(&mut self, out: &mut Output, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) {
+    pub(crate) fn fill(
+        &mut self,
+        out: &mut Output,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, bool),
+    ) {
         let buffer = out.buffer();
         let start = buffer.len();
         buffer.resize(start + max, 0);

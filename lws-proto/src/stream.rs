@@ -380,11 +380,7 @@ impl<'a> Writable<'a> {
     ///
     /// # Errors
     /// [`Misuse`]; `fill` has not been called then.
-    pub fn fill(
-        self,
-        max: usize,
-        fill: impl FnOnce(&mut [u8]) -> (usize, bool),
-    ) -> Result<Sent<'a>, Misuse> {
+    pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
         let Tx { sender, out, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.fill(out, max, fill)?,

@@ -103,7 +103,12 @@ const THROTTLED: u8 = 64;
 const ENDING: u8 = 128;
 
 impl Tx {
-    pub(crate) fn new(now: Time, config: Arc<Config>, sender: Sender, entropy: Option<Box<dyn Entropy>>) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        config: Arc<Config>,
+        sender: Sender,
+        entropy: Option<Box<dyn Entropy>>,
+    ) -> Self {
         Self {
             config,
             now,
@@ -113,12 +118,7 @@ impl Tx {
             opened: now,
             out: Output::default(),
             sender,
-            stream: StreamState {
-                generation: 0,
-                open: false,
-                ticket: false,
-                timeout: None,
-            },
+            stream: StreamState { generation: 0, open: false, ticket: false, timeout: None },
             ending: Ending::Open,
             flags: 0,
             closed: Cause::Complete,

@@ -16,7 +16,7 @@ use lws_proto::ws::{Accept, check_request, is_opening};
 use lws_proto::{Cause, Config, Connection, Event, Protocol, Stream, StreamKey, Time};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Routes, and what all handlers share.
 pub(crate) struct App {
@@ -31,6 +31,7 @@ pub(crate) type RawFactory = Rc<dyn Fn() -> Box<dyn raw::Handler>>;
 pub(crate) type AccessLog = Box<dyn Fn(&AccessRecord<'_>)>;
 
 /// What a listener's connections speak.
+#[derive(Clone)]
 pub(crate) enum Listener {
     Http,
     Raw(RawFactory),
@@ -42,6 +43,7 @@ pub(crate) struct Core {
     /// The open WebSockets of each route.
     members: Vec<Members>,
     pub(crate) counters: Counters,
+    pub(crate) started: Instant,
     pub(crate) unix_seconds: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) log: Option<AccessLog>,
@@ -100,7 +102,8 @@ impl Core {
     pub(crate) fn new(routes: Table<Route>, drain_timeout: Duration, log: Option<AccessLog>) -> Self {
         let members = (0..routes.len()).map(|_| Members::default()).collect();
         let routes = Rc::new(routes);
-        Self { routes, members, counters: Counters::default(), unix_seconds: 0, drain_timeout, log }
+        let counters = Counters::default();
+        Self { routes, members, counters, started: Instant::now(), unix_seconds: 0, drain_timeout, log }
     }
 
     pub(crate) fn route_named(&self, path: &str) -> Option<u32> {
@@ -151,13 +154,25 @@ type Lent<'a> = external::Context<'a, App>;
 
 impl App {
     #[inline]
-    fn context<'a>(core: &'a mut Core, cx: &'a mut Lent<'_>, route: u32, key: Option<StreamKey>) -> Context<'a> {
+    fn context<'a>(
+        core: &'a mut Core,
+        cx: &'a mut Lent<'_>,
+        route: u32,
+        key: Option<StreamKey>,
+    ) -> Context<'a> {
         Context { driver: cx, core, place: Place { route, key } }
     }
 
     // Requests.
 
-    fn on_request(&mut self, cx: &mut Lent<'_>, state: &mut State, stream: Stream<'_>, head: Head<'_>, end: bool) {
+    fn on_request(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut State,
+        stream: Stream<'_>,
+        head: Head<'_>,
+        end: bool,
+    ) {
         let key = stream.key();
         self.core.counters.requests += 1;
         let entry = self.core.log.is_some().then(|| Entry::new(cx.now(), self.core.unix_seconds, &head));
@@ -178,7 +193,8 @@ impl App {
         }
         let mut context = Self::context(&mut self.core, cx, slot.route, Some(key));
         let exchange = Exchange { stream, tally: &mut slot.tally };
-        let endpoint = route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
+        let endpoint =
+            route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
         slot.handler = match endpoint {
             Some((_, endpoint)) => endpoint.request(&mut context, &Request::lent(head, !end), exchange, end),
             None => {
@@ -247,7 +263,13 @@ impl App {
 
     // Established streams.
 
-    fn on_established(&mut self, cx: &mut Lent<'_>, state: &mut State, stream: Stream<'_>, protocol: Protocol) {
+    fn on_established(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut State,
+        stream: Stream<'_>,
+        protocol: Protocol,
+    ) {
         let key = stream.key();
         state.key = Some(key);
         match (&mut state.slot, protocol) {
@@ -371,7 +393,7 @@ impl App {
     fn log(core: &Core, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
         let Some(log) = &core.log else { return };
         let mut record = AccessRecord {
-            peer: cx.peer(),
+            peer: cx.peer().unwrap_or(Peer::Local),
             unix_seconds: core.unix_seconds,
             method: "",
             target: "",
@@ -462,11 +484,15 @@ impl Application for App {
     #[inline]
     fn event(&mut self, cx: &mut Lent<'_>, state: &mut State, event: Event<'_>) {
         match event {
-            Event::Message { stream, kind, chunk, first, remaining, end } => {
+            Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
                 let Slot::WebSocket(slot) = &mut state.slot else { return };
                 self.core.counters.messages += u64::from(end);
                 let mut context = Self::context(&mut self.core, cx, slot.route, state.key);
-                slot.handler.message(&mut context, stream, ws::Message { kind, chunk, first, remaining, end });
+                slot.handler.message(
+                    &mut context,
+                    stream,
+                    ws::Message { kind, chunk, first, remaining, end },
+                );
             }
             Event::Request { stream, head, end } => self.on_request(cx, state, stream, head, end),
             Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
@@ -516,7 +542,7 @@ impl Application for App {
     fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
         match command {
             Command::Drain => cx.drain(self.core.drain_timeout),
-            Command::Stop => cx.stop(),
+            Command::Stop => cx.drain(Duration::ZERO),
             Command::Wake(id) => cx.wake(id.connection),
             Command::WakeAll(path) => {
                 let members = self.core.route_named(&path).map(|route| self.core.members(route));
@@ -543,7 +569,7 @@ impl crate::context::Driver for Lent<'_> {
     }
 
     fn peer(&self) -> Peer {
-        external::Context::peer(self)
+        external::Context::peer(self).unwrap_or(Peer::Local)
     }
 
     fn connection(&self) -> Option<ConnectionId> {
@@ -574,6 +600,6 @@ impl crate::context::Driver for Lent<'_> {
     }
 
     fn stop(&mut self) {
-        external::Context::stop(self);
+        external::Context::drain(self, Duration::ZERO);
     }
 }

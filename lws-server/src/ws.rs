@@ -2,8 +2,8 @@
 
 use crate::Context;
 use crate::http::{Request, Response};
-use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
 pub use lws_proto::ws::{CloseCode, Negotiate};
+use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
 use std::sync::Arc;
 
 /// One WebSocket. Made by the factory of its route when the opening handshake is there, dropped after

@@ -1,2 +1,90 @@
-//! Being written.
-fn main() {}
+//! `lwsws`: serves a directory, or the demo, over HTTP and WebSocket.
+
+mod arguments;
+mod demo;
+mod echo;
+mod log;
+mod signals;
+
+use arguments::Arguments;
+use log::Log;
+use lws_server::files::Files;
+use lws_server::http::Response;
+use lws_server::{Address, Builder, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(status) => return status,
+    };
+    match serve(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lwsws: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(arguments: &Arguments) -> io::Result<()> {
+    raise_open_files_limit();
+    let log = if arguments.quiet { None } else { Some(Log::start()?) };
+    let server = describe(arguments, log.as_ref())?.build()?;
+    signals::drain_on_signal(server.handle())?;
+    if let Some(log) = &log {
+        for address in server.addresses() {
+            log.line(format!(
+                "lwsws {} serving {} on {}",
+                env!("CARGO_PKG_VERSION"),
+                arguments.what(),
+                url(address)
+            ));
+        }
+    }
+    let served = server.run();
+    if let Some(log) = log {
+        log.finish();
+    }
+    served
+}
+
+/// Everything that is served.
+fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
+    let files = match &arguments.directory {
+        Some(directory) => Files::directory(directory)?,
+        None => demo::pages(),
+    };
+    let mut builder = Server::builder()
+        .listen(&arguments.listen())
+        .drain_timeout(arguments.drain_timeout())
+        .mount("/", files)
+        .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
+        .ws("/echo", |_| echo::websocket())
+        .post("/echo", echo::Content::new);
+    builder = demo::websockets(builder);
+    if let Some(connections) = arguments.max_connections {
+        builder = builder.connections_max(connections);
+    }
+    if let Some(log) = log {
+        let log = log.clone();
+        builder = builder.access_log(move |record| log.line(record.to_string()));
+    }
+    Ok(builder)
+}
+
+/// Each connection needs a descriptor, and the soft limit is often 1,024 for the sake of select(2), which nothing here uses.
+/// Where it cannot be raised there are fewer connections: no reason not to serve.
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+fn url(address: &Address) -> String {
+    match address {
+        Address::Tcp(address) => format!("http://{address}"),
+        other => other.to_string(),
+    }
+}

@@ -67,7 +67,9 @@ impl Echo {
 
     fn spend(&mut self, permit: Writable<'_>) {
         let sent = match self.owed.pop_front() {
-            Some(Owed::Response(content)) => permit.respond(Status::OK, NO_FIELDS, Payload::Own(content.into()), true),
+            Some(Owed::Response(content)) => {
+                permit.respond(Status::OK, NO_FIELDS, Payload::Own(content.into()), true)
+            }
             Some(Owed::Message(kind, content)) => permit.message(kind, Payload::Own(content.into()), true),
             Some(Owed::Bytes(content, end)) => permit.data(Payload::Own(content.into()), end),
             None => return,

@@ -50,22 +50,23 @@ pub fn deliver<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8]) -> 
 
 /// The same, and then the peer sends no more if `eof`.
 pub fn deliver_to_end<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8], eof: bool) -> Delivered {
-    let run = |name: &str, cuts: &mut dyn FnMut(usize) -> usize, buffer: &dyn Fn(usize) -> Buffer, step: usize| {
-        let mut endpoint = make();
-        endpoint.step = step;
-        let mut at = 0;
-        let mut part = 0;
-        while at < input.len() {
-            let len = cuts(at).clamp(1, input.len() - at);
-            endpoint.receive(&input[at..at + len], buffer(part));
-            at += len;
-            part += 1;
-        }
-        if eof {
-            endpoint.receive_eof();
-        }
-        (name.to_owned(), Delivered::of(&endpoint))
-    };
+    let run =
+        |name: &str, cuts: &mut dyn FnMut(usize) -> usize, buffer: &dyn Fn(usize) -> Buffer, step: usize| {
+            let mut endpoint = make();
+            endpoint.step = step;
+            let mut at = 0;
+            let mut part = 0;
+            while at < input.len() {
+                let len = cuts(at).clamp(1, input.len() - at);
+                endpoint.receive(&input[at..at + len], buffer(part));
+                at += len;
+                part += 1;
+            }
+            if eof {
+                endpoint.receive_eof();
+            }
+            (name.to_owned(), Delivered::of(&endpoint))
+        };
     let lent = |_: usize| Buffer::Lent;
     let own = |_: usize| Buffer::Own;
     let either = |part: usize| if part.is_multiple_of(2) { Buffer::Lent } else { Buffer::Own };

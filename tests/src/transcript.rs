@@ -129,10 +129,7 @@ impl Transcript {
     /// Adds what was seen; content is joined to the content before it.
     pub fn push(&mut self, seen: Seen) {
         match (self.0.last_mut(), seen) {
-            (
-                Some(Seen::Body { content, end: end @ false }),
-                Seen::Body { content: more, end: now_end },
-            )
+            (Some(Seen::Body { content, end: end @ false }), Seen::Body { content: more, end: now_end })
             | (Some(Seen::Raw { content, end: end @ false }), Seen::Raw { content: more, end: now_end })
             | (
                 Some(Seen::Message { content, end: end @ false, .. }),

@@ -180,13 +180,20 @@ pub fn all_responses(mut bytes: &[u8]) -> Result<Vec<Response>, String> {
 }
 
 fn response<'a>(bytes: &'a [u8], method: &str) -> Result<(Response, &'a [u8]), String> {
-    let at = find(bytes, b"\r\n\r\n").ok_or_else(|| format!("no end of a head in {}", bytes.escape_ascii()))? + 4;
+    let at =
+        find(bytes, b"\r\n\r\n").ok_or_else(|| format!("no end of a head in {}", bytes.escape_ascii()))? + 4;
     let head = std::str::from_utf8(&bytes[..at]).map_err(|error| error.to_string())?.to_owned();
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)).and_then(|code| code.parse().ok());
+    let status =
+        head.strip_prefix("HTTP/1.1 ").and_then(|line| line.get(..3)).and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| format!("not a status line: {head}"))?;
     let mut response = Response { status, head, content: Octets::default() };
     let rest = &bytes[at..];
-    if status < 200 || status == 204 || status == 304 || method == "HEAD" || method == "CONNECT" && status < 300 {
+    if status < 200
+        || status == 204
+        || status == 304
+        || method == "HEAD"
+        || method == "CONNECT" && status < 300
+    {
         return Ok((response, rest));
     }
     let (content, rest) = match (response.field("content-length"), response.field("transfer-encoding")) {

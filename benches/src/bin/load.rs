@@ -237,7 +237,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     machine::raise_descriptor_limit();
     if let Command::Ceiling { kind, port } = cli.command {
-        ceiling::run(kind, port)?;
+        ceiling::Ceiling::bind(kind, port)?.run()?;
         return Ok(ExitCode::SUCCESS);
     }
     machine::pin(cli.client_core);

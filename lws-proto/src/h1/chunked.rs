@@ -17,15 +17,26 @@ pub(crate) struct Dechunker {
 #[derive(Clone, Copy, Debug)]
 enum State {
     /// Inside `chunk-size`, of which so many digits have come.
-    Size { size: u64, digits: u8 },
+    Size {
+        size: u64,
+        digits: u8,
+    },
     /// White space that only a chunk extension may follow.
-    BadSpace { size: u64 },
+    BadSpace {
+        size: u64,
+    },
     /// Inside `chunk-ext`, behind its semicolon.
-    Extension { size: u64 },
+    Extension {
+        size: u64,
+    },
     /// Behind the CR that ends the size line.
-    SizeLf { size: u64 },
+    SizeLf {
+        size: u64,
+    },
     /// Inside `chunk-data`. At least one byte is left.
-    Data { left: u64 },
+    Data {
+        left: u64,
+    },
     /// Behind `chunk-data`.
     DataCr,
     DataLf,
@@ -95,8 +106,12 @@ impl State {
                 Some(Self::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
             }
             (Self::Size { size, digits: 1.. }, b'\r') => Some(Self::SizeLf { size }),
-            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b';') => Some(Self::Extension { size }),
-            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b' ' | b'\t') => Some(Self::BadSpace { size }),
+            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b';') => {
+                Some(Self::Extension { size })
+            }
+            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b' ' | b'\t') => {
+                Some(Self::BadSpace { size })
+            }
             // Recipients "MUST ignore unrecognized chunk extensions", and we recognise none: what matters is that nobody
             // sees another end of the line. So no control but HTAB passes, in quotes or not.
             (Self::Extension { .. }, b'\t' | b' '..=b'~' | 0x80..) => Some(self),
@@ -114,10 +129,37 @@ impl State {
 /// message must come before the content. RFC 9110 §6.5.1.
 pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&str; 32] = [
-        "age", "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
-        "content-type", "cookie", "date", "expect", "expires", "host", "if-match", "if-modified-since", "if-none-match",
-        "if-range", "if-unmodified-since", "keep-alive", "location", "max-forwards", "pragma", "proxy-authenticate",
-        "proxy-authorization", "range", "retry-after", "set-cookie", "te", "trailer", "transfer-encoding", "upgrade",
+        "age",
+        "authorization",
+        "cache-control",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "expect",
+        "expires",
+        "host",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "keep-alive",
+        "location",
+        "max-forwards",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
         "www-authenticate",
     ];
     FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
@@ -183,9 +225,30 @@ mod tests {
     #[test]
     fn nothing_else_is_a_chunk() {
         for body in [
-            "\r\n", ";a\r\n", " 1\r\nx", "+1\r\nx", "-1\r\nx", "0x1\r\nx", "g\r\n", "1 \r\nx", "1\nx", "1\rx", "1\r\rx", "1;a\nx",
-            "1;a\r;\nx", "1;\0\r\nx", "1;\x7f\r\nx", "1\r\nxx\r\n", "1\r\nx\n0\r\n", "1\r\nx\r0\r\n", "1\r\nx0\r\n",
-            "00000000000000001\r\nx", "10000000000000000\r\n", "1,\r\nx", "1\r\nx\r\n\r\n", "1 a\r\nx",
+            "\r\n",
+            ";a\r\n",
+            " 1\r\nx",
+            "+1\r\nx",
+            "-1\r\nx",
+            "0x1\r\nx",
+            "g\r\n",
+            "1 \r\nx",
+            "1\nx",
+            "1\rx",
+            "1\r\rx",
+            "1;a\nx",
+            "1;a\r;\nx",
+            "1;\0\r\nx",
+            "1;\x7f\r\nx",
+            "1\r\nxx\r\n",
+            "1\r\nx\n0\r\n",
+            "1\r\nx\r0\r\n",
+            "1\r\nx0\r\n",
+            "00000000000000001\r\nx",
+            "10000000000000000\r\n",
+            "1,\r\nx",
+            "1\r\nx\r\n\r\n",
+            "1 a\r\nx",
         ] {
             check(body, Err(Violation::Chunk));
         }
@@ -223,7 +286,9 @@ mod tests {
 
     #[test]
     fn what_frames_or_routes_a_message_is_no_trailer() {
-        for name in ["Content-Length", "TRANSFER-ENCODING", "host", "Trailer", "Authorization", "content-type"] {
+        for name in
+            ["Content-Length", "TRANSFER-ENCODING", "host", "Trailer", "Authorization", "content-type"]
+        {
             assert!(is_forbidden_trailer(name.as_bytes()), "{name}");
         }
         for name in ["ETag", "Server-Timing", "X-Checksum", "Digest"] {

@@ -100,7 +100,9 @@ mod tests {
 
     #[test]
     fn registered_codes_have_their_reasons_and_others_none() {
-        for (code, line) in [(200, "HTTP/1.1 200 OK\r\n"), (404, "HTTP/1.1 404 Not Found\r\n"), (599, "HTTP/1.1 599 \r\n")] {
+        for (code, line) in
+            [(200, "HTTP/1.1 200 OK\r\n"), (404, "HTTP/1.1 404 Not Found\r\n"), (599, "HTTP/1.1 599 \r\n")]
+        {
             let mut out = Vec::new();
             status_line(&mut out, Status::new(code).expect("three digits"));
             assert_eq!(out, line.as_bytes());
@@ -112,8 +114,20 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(field(&mut out, b"A-b", b"c \t\xe9"), Ok(()));
         assert_eq!(out, b"A-b: c \t\xe9\r\n");
-        for (name, value) in [("", "a"), ("a b", "a"), ("a:", "a"), ("a", "b\r\nc: d"), ("a", "b\nc"), ("a", "\0"), ("a\r\n", "b")] {
-            assert_eq!(field(&mut out, name.as_bytes(), value.as_bytes()), Err(Misuse::Field), "{name:?} {value:?}");
+        for (name, value) in [
+            ("", "a"),
+            ("a b", "a"),
+            ("a:", "a"),
+            ("a", "b\r\nc: d"),
+            ("a", "b\nc"),
+            ("a", "\0"),
+            ("a\r\n", "b"),
+        ] {
+            assert_eq!(
+                field(&mut out, name.as_bytes(), value.as_bytes()),
+                Err(Misuse::Field),
+                "{name:?} {value:?}"
+            );
         }
     }
 
@@ -124,7 +138,9 @@ mod tests {
             decimal(&mut out, number);
             assert_eq!(out, text.as_bytes());
         }
-        for (number, text) in [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (0xabcd, "abcd\r\n"), (0x1_0000, "10000\r\n")] {
+        for (number, text) in
+            [(1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (0xabcd, "abcd\r\n"), (0x1_0000, "10000\r\n")]
+        {
             let mut out = Vec::new();
             chunk_size(&mut out, number);
             assert_eq!(out, text.as_bytes());

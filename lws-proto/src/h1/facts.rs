@@ -86,7 +86,9 @@ impl Facts {
 
     fn note_expect(&mut self, value: &[u8]) {
         self.expect = match self.expect {
-            Expect::Nothing | Expect::Continue if value.eq_ignore_ascii_case(b"100-continue") => Expect::Continue,
+            Expect::Nothing | Expect::Continue if value.eq_ignore_ascii_case(b"100-continue") => {
+                Expect::Continue
+            }
             _ => Expect::Unknown,
         };
     }
@@ -103,7 +105,9 @@ impl Facts {
         for member in value.split(|&byte| byte == b',') {
             self.content_length = match (self.content_length, decimal(trim_ows(member))) {
                 (ContentLength::Absent, Some(length)) => ContentLength::Is(length),
-                (ContentLength::Is(before) | ContentLength::Repeated(before), Some(length)) if before == length => {
+                (ContentLength::Is(before) | ContentLength::Repeated(before), Some(length))
+                    if before == length =>
+                {
                     ContentLength::Repeated(length)
                 }
                 _ => ContentLength::Invalid,
@@ -128,7 +132,10 @@ fn transfer_encoding(value: &[u8]) -> TransferEncoding {
     if !codings.next().is_some_and(is_chunked) {
         return TransferEncoding::Misplaced;
     }
-    codings.try_fold(TransferEncoding::Chunked, |_, coding| (!is_chunked(coding)).then_some(TransferEncoding::Unknown))
+    codings
+        .try_fold(TransferEncoding::Chunked, |_, coding| {
+            (!is_chunked(coding)).then_some(TransferEncoding::Unknown)
+        })
         .unwrap_or(TransferEncoding::Misplaced)
 }
 
@@ -138,9 +145,9 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
-    digits.iter().try_fold(0, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -207,7 +214,8 @@ mod tests {
             (&["chunked,"], TransferEncoding::Misplaced),
             (&[""], TransferEncoding::Misplaced),
         ] {
-            let lines: alloc::vec::Vec<_> = values.iter().map(|value| ("transfer-Encoding", *value)).collect();
+            let lines: alloc::vec::Vec<_> =
+                values.iter().map(|value| ("transfer-Encoding", *value)).collect();
             assert_eq!(facts(&lines).transfer_encoding, expected, "{values:?}");
         }
     }

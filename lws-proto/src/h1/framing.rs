@@ -38,7 +38,9 @@ pub(crate) fn of_request(version: Version, method: Method, facts: &Facts) -> Res
         (TransferEncoding::Absent, ContentLength::Is(length)) => Ok(Framing::of_length(length)),
         // RFC 9110 §8.6 lets a recipient take a number that is repeated for one. Of a request we do not: who parsed it
         // before us may have decided otherwise.
-        (TransferEncoding::Absent, ContentLength::Repeated(_) | ContentLength::Invalid) => Err(Violation::ContentLength),
+        (TransferEncoding::Absent, ContentLength::Repeated(_) | ContentLength::Invalid) => {
+            Err(Violation::ContentLength)
+        }
         (coding, ContentLength::Absent) => chunked(version, coding),
         // RFC 9112 §6.1: "A server MAY reject a request that contains both". Nothing honest sends it.
         _ => Err(Violation::TwoFramings),
@@ -53,7 +55,10 @@ pub(crate) fn of_response(
     facts: &Facts,
 ) -> Result<Framing, Violation> {
     // These end with their heads, "regardless of the header fields present in the message".
-    if method == Method::Head || status.is_without_content() || method == Method::Connect && status.is_success() {
+    if method == Method::Head
+        || status.is_without_content()
+        || method == Method::Connect && status.is_success()
+    {
         return Ok(Framing::Empty);
     }
     match (facts.transfer_encoding, facts.content_length) {
@@ -152,7 +157,11 @@ mod tests {
             (Method::Post, 205, &[("Content-Length", "0")], Ok(Framing::Empty)),
         ] {
             let status = Status::new(status).expect("three digits");
-            assert_eq!(of_response(Version::Http11, status, method, &facts(lines)), expected, "{status} {lines:?}");
+            assert_eq!(
+                of_response(Version::Http11, status, method, &facts(lines)),
+                expected,
+                "{status} {lines:?}"
+            );
         }
     }
 }

@@ -5,7 +5,9 @@
 //! grammar: whatever the parser does not like goes the second way, which finds out what is wrong with it and where.
 
 use super::facts::Facts;
-use crate::http::{FieldSpan, Head, Method, StartLine, Status, Version, is_field_byte, is_token, is_visible_ascii};
+use crate::http::{
+    FieldSpan, Head, Method, StartLine, Status, Version, is_field_byte, is_token, is_visible_ascii,
+};
 use crate::{Cause, Limit, Limits, Violation};
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -66,10 +68,10 @@ impl HeadReader {
     /// Takes a section, or a part of one, from the front of `input`.
     #[inline]
     pub(crate) fn read(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
-        if self.scan.taken == 0 {
-            if let Some(consumed) = self.read_whole(kind, input, limits) {
-                return Ok(Read { consumed, complete: true });
-            }
+        if self.scan.taken == 0
+            && let Some(consumed) = self.read_whole(kind, input, limits)
+        {
+            return Ok(Read { consumed, complete: true });
         }
         self.collect(kind, input, limits)
     }
@@ -203,14 +205,22 @@ impl HeadReader {
         limits: &Limits,
     ) -> Result<Option<usize>, Cause> {
         let mut request = httparse::Request::new(&mut []);
-        let Complete(len) = request.parse_with_uninit_headers(bytes, lines).map_err(|error| malformed(error, Violation::RequestLine))? else {
+        let Complete(len) = request
+            .parse_with_uninit_headers(bytes, lines)
+            .map_err(|error| malformed(error, Violation::RequestLine))?
+        else {
             return Ok(None);
         };
-        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+        else {
             return Ok(None);
         };
         if target.len() > limits.target_bytes_max {
             return Err(Cause::Limit(Limit::TargetBytes));
+        }
+        // The parser takes UTF-8, RFC 9112 §3.2 does not.
+        if !target.is_ascii() {
+            return Err(Cause::Violation(Violation::RequestLine));
         }
         let base = Base(bytes);
         self.start = StartLine::Request {
@@ -229,9 +239,13 @@ impl HeadReader {
         lines: &mut [MaybeUninit<httparse::Header<'b>>],
     ) -> Result<Option<usize>, Cause> {
         let mut response = httparse::Response::new(&mut []);
-        let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, lines);
-        let Complete(len) = parsed.map_err(|error| malformed(error, Violation::StatusLine))? else { return Ok(None) };
-        let (Some(code), Some(reason), Some(minor)) = (response.code, response.reason, response.version) else {
+        let parsed =
+            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, lines);
+        let Complete(len) = parsed.map_err(|error| malformed(error, Violation::StatusLine))? else {
+            return Ok(None);
+        };
+        let (Some(code), Some(reason), Some(minor)) = (response.code, response.reason, response.version)
+        else {
             return Ok(None);
         };
         let status = Status::new(code).ok_or(Cause::Violation(Violation::StatusLine))?;
@@ -318,7 +332,11 @@ impl Scan {
         let in_request_line = kind == Kind::Request && self.lines == 0;
         for (at, &byte) in input.iter().enumerate() {
             if self.taken == bytes_max(kind, limits) {
-                return Err(Cause::Limit(if kind == Kind::Trailers { Limit::TrailerBytes } else { Limit::HeadBytes }));
+                return Err(Cause::Limit(if kind == Kind::Trailers {
+                    Limit::TrailerBytes
+                } else {
+                    Limit::HeadBytes
+                }));
             }
             self.taken += 1;
             match byte {
@@ -395,7 +413,8 @@ fn malformed(error: httparse::Error, in_first_line: Violation) -> Cause {
 fn check_request_line(line: &mut [u8]) -> Result<(), Violation> {
     let text = line.strip_suffix(b"\r\n").unwrap_or(line);
     let mut parts = text.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(protocol), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    let (Some(method), Some(target), Some(protocol), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Violation::RequestLine);
     };
@@ -405,8 +424,9 @@ fn check_request_line(line: &mut [u8]) -> Result<(), Violation> {
     if text == b"PRI * HTTP/2.0" {
         return Err(Violation::Http2Preface);
     }
-    let at = text.len() - protocol.len();
-    check_version(&mut line[at..], Violation::RequestLine)
+    let end = text.len();
+    let at = end - protocol.len();
+    check_version(&mut line[at..end], Violation::RequestLine)
 }
 
 /// `HTTP-version SP status-code SP [ reason-phrase ] CRLF`. RFC 9112 §4.
@@ -423,11 +443,13 @@ fn check_status_line(line: &mut [u8]) -> Result<(), Violation> {
 /// it in place for the parser, which knows no other.
 fn check_version(bytes: &mut [u8], malformed: Violation) -> Result<(), Violation> {
     match bytes {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, ..] if minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor] if minor.is_ascii_digit() => {
             *minor = (*minor).min(b'1');
             Ok(())
         }
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, ..] if major.is_ascii_digit() && minor.is_ascii_digit() => {
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
             Err(Violation::Version)
         }
         _ => Err(malformed),
@@ -441,7 +463,12 @@ mod tests {
     use alloc::string::String;
 
     /// Reads `input` in pieces of `step` bytes. Returns the section as text, and how many bytes it took.
-    fn read(kind: Kind, input: &[u8], step: usize, limits: &Limits) -> Result<Option<(String, usize)>, Cause> {
+    fn read(
+        kind: Kind,
+        input: &[u8],
+        step: usize,
+        limits: &Limits,
+    ) -> Result<Option<(String, usize)>, Cause> {
         let mut reader = HeadReader::new();
         let mut at = 0;
         while at < input.len() {
@@ -467,7 +494,11 @@ mod tests {
         if expected.is_ok() {
             for cut in 0..section.len() {
                 for step in [1, cut.max(1)] {
-                    assert_eq!(read(kind, &section.as_bytes()[..cut], step, limits), Ok(None), "{section:?} to {cut}");
+                    assert_eq!(
+                        read(kind, &section.as_bytes()[..cut], step, limits),
+                        Ok(None),
+                        "{section:?} to {cut}"
+                    );
                 }
             }
         }
@@ -489,7 +520,11 @@ mod tests {
             "\r\n\r\nPOST /a?b HTTP/1.0\r\nHost: a\r\nX-Y:\tb c \r\nEmpty:\r\nNot-Ascii: \u{e9}\r\n\r\n",
             r#"Head { method: "POST", target: "/a?b", Host: a, X-Y: b c, Empty: , Not-Ascii: \xc3\xa9 }"#,
         );
-        takes(Kind::Request, "BREW * HTTP/1.9\r\na:b\r\n\r\n", r#"Head { method: "BREW", target: "*", a: b }"#);
+        takes(
+            Kind::Request,
+            "BREW * HTTP/1.9\r\na:b\r\n\r\n",
+            r#"Head { method: "BREW", target: "*", a: b }"#,
+        );
     }
 
     #[test]
@@ -504,7 +539,8 @@ mod tests {
     fn a_trailer_section_is_field_lines_or_nothing() {
         takes(Kind::Trailers, "\r\n", "Head");
         takes(Kind::Trailers, "A: b\r\nC: d\r\n\r\n", "Head { A: b, C: d }");
-        for section in ["A : b\r\n\r\n", "A\r\n\r\n", " A: b\r\n\r\n", "A: \0\r\n\r\n", "A: b\r\n c\r\n\r\n"] {
+        for section in ["A : b\r\n\r\n", "A\r\n\r\n", " A: b\r\n\r\n", "A: \0\r\n\r\n", "A: b\r\n c\r\n\r\n"]
+        {
             refuses(Kind::Trailers, section, Violation::Trailer);
         }
         for section in ["\n", "\rx", "A: b\n\n", "A: b\r\n\n"] {
@@ -515,9 +551,25 @@ mod tests {
     #[test]
     fn no_other_first_line_is_taken() {
         for line in [
-            "GET /", "GET  / HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET / http/1.1", "GET / HTTP/1", "GET / HTTP/11",
-            "GET / HTTP/1.1x", "GET / HTTP/1.x", "GET\t/\tHTTP/1.1", "G@T / HTTP/1.1", " / HTTP/1.1", "GET /a b HTTP/1.1",
-            "GET /\u{e9} HTTP/1.1", "GET /\0 HTTP/1.1", "\u{16}\u{3}\u{1}", "GET / HTTP/1.10", "GET", "HTTP/1.1 200 OK",
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            " GET / HTTP/1.1",
+            "GET / http/1.1",
+            "GET / HTTP/1",
+            "GET / HTTP/11",
+            "GET / HTTP/1.1x",
+            "GET / HTTP/1.x",
+            "GET\t/\tHTTP/1.1",
+            "G@T / HTTP/1.1",
+            " / HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+            "\u{16}\u{3}\u{1}",
+            "GET / HTTP/1.10",
+            "GET",
+            "HTTP/1.1 200 OK",
         ] {
             refuses(Kind::Request, &format!("{line}\r\nHost: a\r\n\r\n"), Violation::RequestLine);
         }
@@ -525,7 +577,15 @@ mod tests {
             refuses(Kind::Request, &format!("{line}\r\nHost: a\r\n\r\n"), Violation::Version);
         }
         refuses(Kind::Request, "PRI * HTTP/2.0\r\n\r\n", Violation::Http2Preface);
-        for line in ["HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1  200 OK", "HTTP/1.1 +20 OK", "HTTP/1.1 099 X", "HTTP/1.1", "ICY 200 OK"] {
+        for line in [
+            "HTTP/1.1 20 OK",
+            "HTTP/1.1 2000 OK",
+            "HTTP/1.1  200 OK",
+            "HTTP/1.1 +20 OK",
+            "HTTP/1.1 099 X",
+            "HTTP/1.1",
+            "ICY 200 OK",
+        ] {
             refuses(Kind::Response, &format!("{line}\r\nA: b\r\n\r\n"), Violation::StatusLine);
         }
         refuses(Kind::Response, "\r\nHTTP/1.1 200 OK\r\n\r\n", Violation::StatusLine);
@@ -534,7 +594,20 @@ mod tests {
 
     #[test]
     fn no_other_field_line_is_taken() {
-        for line in ["Host : a", " Host: a", "Host", ": a", "Ho st: a", "Ho@st: a", "A: b\r\n c", "A: b\r\n\tc", "A: \u{7f}", "A: \0b", "A\0: b", "A: b\u{b}c"] {
+        for line in [
+            "Host : a",
+            " Host: a",
+            "Host",
+            ": a",
+            "Ho st: a",
+            "Ho@st: a",
+            "A: b\r\n c",
+            "A: b\r\n\tc",
+            "A: \u{7f}",
+            "A: \0b",
+            "A\0: b",
+            "A: b\u{b}c",
+        ] {
             refuses(Kind::Request, &format!("GET / HTTP/1.1\r\n{line}\r\n\r\n"), Violation::FieldLine);
             refuses(Kind::Response, &format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\n"), Violation::FieldLine);
         }
@@ -563,9 +636,18 @@ mod tests {
     #[test]
     fn a_head_may_have_as_many_bytes_as_the_limit_and_no_more() {
         let head = "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        let limits = |head_bytes_max| Limits { head_bytes_max, trailer_bytes_max: head_bytes_max, ..Limits::default() };
+        let limits = |head_bytes_max| Limits {
+            head_bytes_max,
+            trailer_bytes_max: head_bytes_max,
+            ..Limits::default()
+        };
         let past = Err(Cause::Limit(Limit::HeadBytes));
-        check(Kind::Request, head, &limits(head.len()), Ok(r#"Head { method: "GET", target: "/", Host: a }"#));
+        check(
+            Kind::Request,
+            head,
+            &limits(head.len()),
+            Ok(r#"Head { method: "GET", target: "/", Host: a }"#),
+        );
         check(Kind::Request, head, &limits(head.len() - 1), past);
         check(Kind::Request, &"\r\n".repeat(8), &limits(15), past);
         check(Kind::Response, "HTTP/1.1 200 OK\r\n\r\n", &limits(18), past);
@@ -577,7 +659,12 @@ mod tests {
     fn a_target_may_have_as_many_bytes_as_the_limit_and_no_more() {
         let limits = Limits { target_bytes_max: 4, ..Limits::default() };
         let past = Err(Cause::Limit(Limit::TargetBytes));
-        check(Kind::Request, "GET /abc HTTP/1.1\r\n\r\n", &limits, Ok(r#"Head { method: "GET", target: "/abc" }"#));
+        check(
+            Kind::Request,
+            "GET /abc HTTP/1.1\r\n\r\n",
+            &limits,
+            Ok(r#"Head { method: "GET", target: "/abc" }"#),
+        );
         check(Kind::Request, "GET /abcd HTTP/1.1\r\n\r\n", &limits, past);
         check(Kind::Request, "GET /abcdefghijklmnop", &limits, past);
     }
@@ -586,7 +673,12 @@ mod tests {
     fn a_section_may_have_as_many_lines_as_the_limit_and_no_more() {
         let limits = Limits { field_lines_max: 2, ..Limits::default() };
         let past = Err(Cause::Limit(Limit::FieldLines));
-        check(Kind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\n\r\n", &limits, Ok(r#"Head { method: "GET", target: "/", A: , B:  }"#));
+        check(
+            Kind::Request,
+            "GET / HTTP/1.1\r\nA:\r\nB:\r\n\r\n",
+            &limits,
+            Ok(r#"Head { method: "GET", target: "/", A: , B:  }"#),
+        );
         check(Kind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\n\r\n", &limits, past);
         check(Kind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD", &limits, past);
         check(Kind::Trailers, "A:\r\nB:\r\nC:\r\n\r\n", &limits, past);
@@ -598,7 +690,11 @@ mod tests {
     fn one_reader_reads_many_heads() {
         let mut reader = HeadReader::new();
         let limits = Limits::default();
-        for (input, cut) in [("GET /a HTTP/1.1\r\n\r\n", 3), ("GET /b HTTP/1.1\r\nHost: b\r\n\r\n", 0), ("GET /c HTTP/1.1\r\n\r\n", 18)] {
+        for (input, cut) in [
+            ("GET /a HTTP/1.1\r\n\r\n", 3),
+            ("GET /b HTTP/1.1\r\nHost: b\r\n\r\n", 0),
+            ("GET /c HTTP/1.1\r\n\r\n", 18),
+        ] {
             let (first, second) = input.as_bytes().split_at(cut);
             assert!(!reader.read(Kind::Request, first, &limits).expect("a part").complete);
             let read = reader.read(Kind::Request, second, &limits).expect("the rest");

@@ -29,7 +29,9 @@ pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     end: bool,
 ) -> Result<(), Misuse> {
     check_idle(tx)?;
-    let Tx { sender: tx::Sender::Http1(sender), out, now, .. } = tx else { return Err(Misuse::WrongProtocol) };
+    let Tx { sender: tx::Sender::Http1(sender), out, now, .. } = tx else {
+        return Err(Misuse::WrongProtocol);
+    };
     sender.request(out, *now, request, fields, content, end)?;
     tx.open_stream();
     Ok(())

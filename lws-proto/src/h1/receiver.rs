@@ -96,7 +96,7 @@ impl Receiver {
             State::Head => false,
             State::TellTrailers => true,
             State::Done => self.is_over(sender),
-            _ => sender.owes_continue() || self.gives_up_content(sender),
+            _ => sender.owes_continue() || self.gives_up_content(sender) || self.is_too_long(sender, tx),
         }
     }
 
@@ -109,7 +109,23 @@ impl Receiver {
     /// Whether a server has said all it wants to say, and does not wait for the rest of the request.
     #[inline]
     fn gives_up_content(&self, sender: &Sender) -> bool {
-        !self.client && sender.has_ended() && !sender.persists()
+        sender.has_answered() && !sender.persists()
+    }
+
+    /// How much more content may come.
+    #[inline]
+    fn room(&self, sender: &Sender, tx: &Tx) -> u64 {
+        if sender.has_answered() {
+            tx.config.limits.discard_bytes_max.saturating_sub(self.discarded_bytes)
+        } else {
+            sender.content_bytes_max(&tx.config).saturating_sub(self.told_bytes)
+        }
+    }
+
+    /// Whether the rest of the content is announced to be more than that.
+    #[inline]
+    fn is_too_long(&self, sender: &Sender, tx: &Tx) -> bool {
+        matches!(self.state, State::Length(left) if left > self.room(sender, tx))
     }
 
     /// Takes what it can from the front of `input`.
@@ -158,7 +174,9 @@ impl Receiver {
 
     #[inline]
     fn on_request(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
-        let &StartLine::Request { method, version, .. } = self.head.start() else { return Step::taken(consumed) };
+        let &StartLine::Request { method, version, .. } = self.head.start() else {
+            return Step::taken(consumed);
+        };
         let facts = *self.head.facts();
         let framing = check_request(&self.head.head(input), method, version, &facts);
         tx.open_stream();
@@ -183,7 +201,9 @@ impl Receiver {
     }
 
     fn on_response(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
-        let &StartLine::Response { status, version, .. } = self.head.start() else { return Step::taken(consumed) };
+        let &StartLine::Response { status, version, .. } = self.head.start() else {
+            return Step::taken(consumed);
+        };
         let facts = *self.head.facts();
         let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
         let method = sender.method();
@@ -249,26 +269,22 @@ impl Receiver {
     }
 
     fn on_content_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
-        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(input.len()) };
-        if sender.owes_continue() {
-            sender.send_continue(&mut tx.out);
-            self.since = tx.now;
-        }
+        let Some(sender) = sender(tx) else { return Step::taken(input.len()) };
         if self.gives_up_content(sender) {
             let cause = self.cause(sender);
             tx.finish(cause);
             return Step::taken(input.len());
         }
-        let discards = !self.client && sender.has_ended();
-        let room = if discards {
-            tx.config.limits.discard_bytes_max.saturating_sub(self.discarded_bytes)
-        } else {
-            sender.content_bytes_max(&tx.config).saturating_sub(self.told_bytes)
-        };
-        let limits = &tx.config.limits;
+        let discards = sender.has_answered();
+        let room = self.room(sender, tx);
+        let owes_continue = sender.owes_continue() && !self.is_too_long(sender, tx);
+        if let (true, tx::Sender::Http1(sender)) = (owes_continue, &mut tx.sender) {
+            sender.send_continue(&mut tx.out);
+            self.since = tx.now;
+        }
         let found = match &mut self.state {
             State::Length(left) => of_length(left, input, room),
-            State::Chunked(dechunker) => dechunker.decode(input, limits, room),
+            State::Chunked(dechunker) => dechunker.decode(input, &tx.config.limits, room),
             _ => until_close(input, room),
         };
         match found {
@@ -323,7 +339,7 @@ impl Receiver {
         }
         let some = trailers.fields().len() > 0;
         self.end_content(tx);
-        if sender(tx).is_some_and(Sender::has_ended) && !self.client {
+        if sender(tx).is_some_and(Sender::has_answered) {
             return Step::taken(read.consumed);
         }
         if some {
@@ -411,7 +427,9 @@ impl Receiver {
                     self.reused.then(|| self.since + limits.keep_alive_timeout)
                 }
             }
-            State::Head if self.reused && !self.head.has_begun() => Some(self.since + limits.keep_alive_timeout),
+            State::Head if self.reused && !self.head.has_begun() => {
+                Some(self.since + limits.keep_alive_timeout)
+            }
             State::Head => Some(self.since + limits.head_timeout),
             // A client asked for the content, and knows best how long it may take.
             _ if self.client || tx.would_hold_input() => None,
@@ -469,7 +487,12 @@ fn fail(tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
 
 /// How the content of a request ends, unless the request is refused. RFC 9112 §3.2 and §6.3, RFC 9110 §10.1.1.
 #[inline]
-fn check_request(head: &Head<'_>, method: Method, version: Version, facts: &Facts) -> Result<Framing, Violation> {
+fn check_request(
+    head: &Head<'_>,
+    method: Method,
+    version: Version,
+    facts: &Facts,
+) -> Result<Framing, Violation> {
     if !Target::is_valid(method, head.target()) {
         return Err(Violation::Target);
     }

@@ -313,7 +313,9 @@ impl Sender {
             Outgoing::Chunked => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             Outgoing::Dropped if !framed => self.frame_nothing(buffer, len, end),
             // RFC 9110 §15.3.6.
-            Outgoing::Forbidden if status == Status::RESET_CONTENT && !framed => encode::content_length(buffer, 0),
+            Outgoing::Forbidden if status == Status::RESET_CONTENT && !framed => {
+                encode::content_length(buffer, 0)
+            }
             _ => {}
         }
         // A client that waited for 100 and did not get it may or may not send its content now, and nobody can tell what
@@ -361,7 +363,13 @@ impl Sender {
 
     /// Answers what the peer did wrong, unless a response has begun. It is the last one.
     #[cold]
-    pub(super) fn refuse(&mut self, out: &mut Output, config: &Config, status: Status, message: &'static str) {
+    pub(super) fn refuse(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        status: Status,
+        message: &'static str,
+    ) {
         if self.client || !matches!(self.state, State::Idle | State::Head) {
             return;
         }
@@ -559,13 +567,19 @@ impl Sender {
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("state", &self.state).field("persists", &self.persists).finish_non_exhaustive()
+        f.debug_struct("Sender")
+            .field("state", &self.state)
+            .field("persists", &self.persists)
+            .finish_non_exhaustive()
     }
 }
 
 /// Lets `write` append to the queue. If it fails, nothing has been.
 #[inline]
-fn appending<T>(out: &mut Output, write: impl FnOnce(&mut Vec<u8>) -> Result<T, Misuse>) -> Result<T, Misuse> {
+fn appending<T>(
+    out: &mut Output,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<T, Misuse>,
+) -> Result<T, Misuse> {
     let buffer = out.buffer();
     let start = buffer.len();
     let written = write(buffer);
@@ -639,7 +653,13 @@ fn write_request_line(buffer: &mut Vec<u8>, request: &Request<'_>) {
 }
 
 /// Writes the field that frames the content of a request. RFC 9110 §8.6.
-fn frame_request(buffer: &mut Vec<u8>, method: Method, said: Said, len: u64, end: bool) -> Result<Outgoing, Misuse> {
+fn frame_request(
+    buffer: &mut Vec<u8>,
+    method: Method,
+    said: Said,
+    len: u64,
+    end: bool,
+) -> Result<Outgoing, Misuse> {
     // RFC 9110 §9.3.6 and §9.3.8: these have no content.
     if matches!(method, Method::Connect | Method::Trace) {
         let without = end && len == 0 && said.content_length.is_none();

@@ -10,7 +10,20 @@ static TCHAR: [bool; 256] = {
         table[byte] = (byte as u8).is_ascii_alphanumeric()
             || matches!(
                 byte as u8,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
             );
         byte += 1;
     }
@@ -35,7 +48,9 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 #[inline]
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
-    words.iter().all(|word| !has_control(u64::from_ne_bytes(*word)) || word.iter().all(|&byte| is_field_byte(byte)))
+    words
+        .iter()
+        .all(|word| !has_control(u64::from_ne_bytes(*word)) || word.iter().all(|&byte| is_field_byte(byte)))
         && rest.iter().all(|&byte| is_field_byte(byte))
 }
 
@@ -80,7 +95,9 @@ mod tests {
         for token in ["a", "Content-Type", "!#$%&'*+-.^_`|~09azAZ"] {
             assert!(is_token(token.as_bytes()), "{token:?}");
         }
-        for other in ["", "a b", "a:", "(a)", "a\"", "a\0", "\u{e9}", "a\x7f", "a/b", "a,b", "[", "]", "{", "}", "@"] {
+        for other in
+            ["", "a b", "a:", "(a)", "a\"", "a\0", "\u{e9}", "a\x7f", "a/b", "a,b", "[", "]", "{", "}", "@"]
+        {
             assert!(!is_token(other.as_bytes()), "{other:?}");
         }
     }
@@ -102,7 +119,9 @@ mod tests {
 
     #[test]
     fn white_space_around_a_value_is_spaces_and_tabs_only() {
-        for (value, trimmed) in [(&b" \t a b\t "[..], &b"a b"[..]), (b"", b""), (b" ", b""), (b"\x0ba", b"\x0ba")] {
+        for (value, trimmed) in
+            [(&b" \t a b\t "[..], &b"a b"[..]), (b"", b""), (b" ", b""), (b"\x0ba", b"\x0ba")]
+        {
             assert_eq!(trim_ows(value), trimmed);
         }
     }

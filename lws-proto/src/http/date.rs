@@ -168,9 +168,8 @@ impl HttpDate {
         let (hours, minutes, seconds) = (number(&time[..2])?, number(&time[3..5])?, number(&time[6..])?);
         let real = civil.is_real() && hours < 24 && minutes < 60 && seconds <= 60;
         let shape = time[2] == b':' && time[5] == b':';
-        (real && shape).then(|| {
-            Self::from_unix(civil.to_days() * DAY_SECONDS + hours * 3_600 + minutes * 60 + seconds)
-        })
+        (real && shape)
+            .then(|| Self::from_unix(civil.to_days() * DAY_SECONDS + hours * 3_600 + minutes * 60 + seconds))
     }
 }
 
@@ -200,9 +199,9 @@ fn two_digits(number: i64) -> [u8; 2] {
 
 /// `1*DIGIT`, at most four of them.
 fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
-    })
+    digits
+        .iter()
+        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
 }
 
 #[cfg(test)]

@@ -28,8 +28,17 @@ pub(crate) struct FieldSpan {
 /// Where the parts of the first line stand in the bytes of the head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StartLine {
-    Request { method: Method, method_span: (u32, u32), target: (u32, u32), version: Version },
-    Response { status: Status, reason: (u32, u32), version: Version },
+    Request {
+        method: Method,
+        method_span: (u32, u32),
+        target: (u32, u32),
+        version: Version,
+    },
+    Response {
+        status: Status,
+        reason: (u32, u32),
+        version: Version,
+    },
     /// A trailer section has none.
     Trailers,
 }
@@ -192,7 +201,7 @@ impl fmt::Debug for Head<'_> {
             StartLine::Trailers => {}
         }
         for (name, value) in self.fields() {
-            debug.field(name, &value.escape_ascii());
+            debug.field(name, &format_args!("{}", value.escape_ascii()));
         }
         debug.finish()
     }

@@ -105,7 +105,10 @@ mod tests {
             assert!(Method::from_token(token).is_idempotent(), "{token}");
         }
         for token in ["POST", "PATCH", "CONNECT", "BREW"] {
-            assert!(!Method::from_token(token).is_safe() && !Method::from_token(token).is_idempotent(), "{token}");
+            assert!(
+                !Method::from_token(token).is_safe() && !Method::from_token(token).is_idempotent(),
+                "{token}"
+            );
         }
     }
 }

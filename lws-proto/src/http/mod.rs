@@ -10,8 +10,8 @@ mod target;
 
 pub(crate) use chars::{is_field_byte, is_field_value, is_tchar, is_token, is_visible_ascii, trim_ows};
 pub use date::HttpDate;
-pub use head::{Head, Version};
 pub(crate) use head::{FieldSpan, StartLine};
+pub use head::{Head, Version};
 pub use method::Method;
 pub use path::normalize_path;
 pub(crate) use status::with_registered_statuses;

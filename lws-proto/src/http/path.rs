@@ -95,8 +95,26 @@ mod tests {
     #[test]
     fn no_path_leads_out_of_the_root_or_means_two_things() {
         for path in [
-            "/..", "/../a", "/a/../../b", "/%2e%2e/a", "/.%2E", "/a/%2e%2e/..", "/%2f", "/a%2Fb", "/..%2fa", "/a%5cb", "/a\\b",
-            "/%00", "/a%00.html", "/%", "/%2", "/%zz", "/%+1", "/%ff", "/%c0%ae%c0%ae/", "\\..\\a",
+            "/..",
+            "/../a",
+            "/a/../../b",
+            "/%2e%2e/a",
+            "/.%2E",
+            "/a/%2e%2e/..",
+            "/%2f",
+            "/a%2Fb",
+            "/..%2fa",
+            "/a%5cb",
+            "/a\\b",
+            "/%00",
+            "/a%00.html",
+            "/%",
+            "/%2",
+            "/%zz",
+            "/%+1",
+            "/%ff",
+            "/%c0%ae%c0%ae/",
+            "\\..\\a",
         ] {
             assert_eq!(normalize_path(path), None, "{path:?}");
         }

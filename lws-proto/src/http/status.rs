@@ -190,14 +190,18 @@ mod tests {
 
     #[test]
     fn reasons_are_the_registered_ones_and_otherwise_empty() {
-        for (code, reason) in [(100, "Continue"), (200, "OK"), (404, "Not Found"), (418, ""), (299, ""), (599, "")] {
+        for (code, reason) in
+            [(100, "Continue"), (200, "OK"), (404, "Not Found"), (418, ""), (299, ""), (599, "")]
+        {
             assert_eq!(Status::new(code).map(Status::reason), Some(reason), "{code}");
         }
     }
 
     #[test]
     fn some_codes_never_have_content() {
-        for (code, without) in [(100, true), (199, true), (200, false), (204, true), (205, false), (304, true)] {
+        for (code, without) in
+            [(100, true), (199, true), (200, false), (204, true), (205, false), (304, true)]
+        {
             assert_eq!(Status::new(code).map(Status::is_without_content), Some(without), "{code}");
         }
     }

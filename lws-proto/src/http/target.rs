@@ -168,7 +168,20 @@ static REG_NAME: [bool; 256] = {
         table[byte] = (byte as u8).is_ascii_alphanumeric()
             || matches!(
                 byte as u8,
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b';'
+                    | b'='
             );
         byte += 1;
     }
@@ -276,7 +289,9 @@ mod tests {
 
     #[test]
     fn no_target_has_fragments_userinfo_or_characters_that_are_not_visible() {
-        for target in ["/a#b", "/a b", "/\u{e9}", "/\x7f", "http://u@h/", "http://", "http:///p", "1http://h/", "://h/"] {
+        for target in
+            ["/a#b", "/a b", "/\u{e9}", "/\x7f", "http://u@h/", "http://", "http:///p", "1http://h/", "://h/"]
+        {
             assert_eq!(parse(Method::Get, target), None, "{target:?}");
         }
     }
@@ -299,8 +314,29 @@ mod tests {
         check_host("[v1.a:b]", Some(("[v1.a:b]", None)));
         check_host("a%2Db", Some(("a%2Db", None)));
         for text in [
-            ":80", "a:65536", "a:-1", "a:+1", "a:8o", "a b", "a:80:81", "u@h", "a/b", "a?b", "a%2", "a%zz", "[::1", "::1",
-            "[]", "[::g]", "[::1]x", "[v.a]", "[v1.]", "a,b c", "\u{e9}", "a:000080", "[fe80::1%25eth0]",
+            ":80",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "a:8o",
+            "a b",
+            "a:80:81",
+            "u@h",
+            "a/b",
+            "a?b",
+            "a%2",
+            "a%zz",
+            "[::1",
+            "::1",
+            "[]",
+            "[::g]",
+            "[::1]x",
+            "[v.a]",
+            "[v1.]",
+            "a,b c",
+            "\u{e9}",
+            "a:000080",
+            "[fe80::1%25eth0]",
         ] {
             check_host(text, None);
         }

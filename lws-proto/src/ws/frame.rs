@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn a_length_not_in_its_shortest_form_is_refused() {
-        let check = |bytes: &[u8], violation| assert_eq!(FrameHeader::parse(bytes), Err(violation), "{bytes:x?}");
+        let check =
+            |bytes: &[u8], violation| assert_eq!(FrameHeader::parse(bytes), Err(violation), "{bytes:x?}");
         check(&[0x82, 126, 0, 125], Violation::PayloadLength);
         check(&[0x82, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff], Violation::PayloadLength);
         check(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], Violation::PayloadLength);

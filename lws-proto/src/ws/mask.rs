@@ -37,7 +37,8 @@ impl MaskingKey {
     #[inline]
     fn turn(&mut self, len: usize) {
         let bits = (len % 4 * 8) as u32;
-        self.0 = if cfg!(target_endian = "little") { self.0.rotate_right(bits) } else { self.0.rotate_left(bits) };
+        self.0 =
+            if cfg!(target_endian = "little") { self.0.rotate_right(bits) } else { self.0.rotate_left(bits) };
     }
 }
 
@@ -80,7 +81,8 @@ mod tests {
         let key = [0x11, 0x22, 0x44, 0x88];
         for len in [0, 1, 2, 3, 4, 7, 8, 9, 31, 32, 33, 63, 64, 65, 1000, 1023, 1024, 1025, 5000] {
             let plain: Vec<u8> = (0..len).map(|at| at as u8).collect();
-            let expected: Vec<u8> = plain.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+            let expected: Vec<u8> =
+                plain.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
             for cut in [0, 1, 2, 3, 5, len / 2, len] {
                 let mut payload = plain.clone();
                 let (front, back) = payload.split_at_mut(cut.min(len));

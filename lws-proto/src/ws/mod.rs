@@ -18,8 +18,8 @@ pub(crate) use handshake::{Agreed, Expected, Refused, accept, check_response, wr
 pub(crate) use receiver::{InOne, Receiver};
 pub(crate) use sender::Sender;
 
-use crate::tx::{self, Tx};
 use crate::Cause;
+use crate::tx::{self, Tx};
 
 /// Fails the WebSocket connection: a Close frame with the code of `cause`, then the end. RFC 6455 §7.1.7.
 pub(crate) fn fail(tx: &mut Tx, cause: Cause) {

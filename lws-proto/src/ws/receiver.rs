@@ -4,7 +4,7 @@ use super::Agreed;
 use super::close;
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;
-use super::utf8::Utf8;
+use super::utf8::{Invalid, Utf8};
 use crate::item::{Content, ControlKind, Item, Step};
 use crate::tx::{Sender, Tx};
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
@@ -48,6 +48,8 @@ enum Place {
     Header,
     Data,
     Control(Opcode),
+    /// A byte that no text can have there: what came before it has been told.
+    NotText,
 }
 
 /// Where the payload of a message stands that came in one frame.
@@ -94,6 +96,9 @@ impl Receiver {
     #[inline]
     pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
         let mut at = 0;
+        if self.place == Place::NotText {
+            return self.fail(tx, Cause::Violation(Violation::Utf8), input.len());
+        }
         if self.place == Place::Header {
             match self.begin(tx, input) {
                 Ok(Some(len)) => at = len,
@@ -102,13 +107,13 @@ impl Receiver {
             }
         }
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len() - at);
-        let range = at..at + len;
+        let mut range = at..at + len;
         let payload = &mut input[range.clone()];
         self.mask.apply(payload);
         self.remaining -= len as u64;
         let item = match self.place {
             Place::Control(opcode) => self.control(tx, opcode, payload, range.clone()),
-            _ => self.data(payload, range.clone()),
+            _ => self.data(payload, &mut range),
         };
         match item {
             Ok(item) => Step { consumed: range.end, item },
@@ -261,8 +266,9 @@ impl Receiver {
         Ok(())
     }
 
+    /// The next bytes of a message, of which `range` may turn out to be less than it was.
     #[inline]
-    fn data(&mut self, payload: &[u8], range: Range<usize>) -> Result<Option<Item>, Cause> {
+    fn data(&mut self, payload: &[u8], range: &mut Range<usize>) -> Result<Option<Item>, Cause> {
         let kind = self.message.unwrap_or(MessageKind::Binary);
         let frame_end = self.remaining == 0;
         let end = self.fin && frame_end;
@@ -271,9 +277,9 @@ impl Receiver {
         }
         // What an extension has made of a text is not for us to judge.
         if kind == MessageKind::Text && self.message_reserved == 0 {
-            let valid = self.utf8.check(payload).is_ok() && (!end || self.utf8.is_complete());
-            if !valid {
-                return Err(Cause::Violation(Violation::Utf8));
+            if let Err(Invalid(valid)) = self.check_text(payload, end) {
+                range.end = range.start + valid;
+                return self.not_text(range.clone());
             }
         }
         if end {
@@ -286,9 +292,30 @@ impl Receiver {
             return Ok(None);
         }
         let first = core::mem::take(&mut self.first);
-        let content = Content::Input(range);
+        let content = Content::Input(range.clone());
         let reserved = self.message_reserved;
         Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end }))
+    }
+
+    /// Looks at a piece of a text. One that ends inside a character fails at its last byte.
+    fn check_text(&mut self, payload: &[u8], end: bool) -> Result<(), Invalid> {
+        self.utf8.check(payload)?;
+        if end && !self.utf8.is_complete() {
+            return Err(Invalid(payload.len().saturating_sub(1)));
+        }
+        Ok(())
+    }
+
+    /// Fails, once the part of a text that could have been one has been told.
+    #[cold]
+    fn not_text(&mut self, valid: Range<usize>) -> Result<Option<Item>, Cause> {
+        if self.whole || valid.is_empty() {
+            return Err(Cause::Violation(Violation::Utf8));
+        }
+        self.place = Place::NotText;
+        let first = core::mem::take(&mut self.first);
+        let (content, kind, reserved) = (Content::Input(valid), MessageKind::Text, self.message_reserved);
+        Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end: false }))
     }
 
     /// Adds a piece to a whole message.

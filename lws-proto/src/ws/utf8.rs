@@ -14,27 +14,25 @@ pub(crate) struct Utf8 {
     len: u8,
 }
 
-/// The text is not UTF-8, whatever follows.
+/// The text is not UTF-8, whatever follows: how many of the bytes come before the first impossible one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Invalid;
+pub(crate) struct Invalid(pub(crate) usize);
 
 impl Utf8 {
     /// Looks at the next bytes of the text.
-    pub(crate) fn check(&mut self, mut bytes: &[u8]) -> Result<(), Invalid> {
+    pub(crate) fn check(&mut self, bytes: &[u8]) -> Result<(), Invalid> {
+        let mut completed = 0;
         while self.len > 0 {
-            let Some((&byte, rest)) = bytes.split_first() else { return Ok(()) };
-            bytes = rest;
-            self.push(byte)?;
+            let Some(&byte) = bytes.get(completed) else { return Ok(()) };
+            self.push(byte).map_err(|_| Invalid(completed))?;
+            completed += 1;
         }
-        match tail(bytes) {
-            Ok(at) => {
-                let tail = &bytes[at..];
-                self.partial[..tail.len()].copy_from_slice(tail);
-                self.len = tail.len() as u8;
-                Ok(())
-            }
-            Err(invalid) => Err(invalid),
-        }
+        let rest = &bytes[completed..];
+        let at = tail(rest).map_err(|Invalid(at)| Invalid(completed + at))?;
+        let tail = &rest[at..];
+        self.partial[..tail.len()].copy_from_slice(tail);
+        self.len = tail.len() as u8;
+        Ok(())
     }
 
     /// Whether the text may end here.
@@ -65,14 +63,23 @@ fn tail(bytes: &[u8]) -> Result<usize, Invalid> {
     if bytes.len() >= SIMD_BYTES_MIN {
         return match simdutf8::compat::from_utf8(bytes) {
             Ok(_) => Ok(bytes.len()),
-            Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
-            Err(_) => Err(Invalid),
+            Err(error) => incomplete(bytes, error.valid_up_to(), error.error_len()),
         };
     }
     match core::str::from_utf8(bytes) {
         Ok(_) => Ok(bytes.len()),
-        Err(error) if error.error_len().is_none() => Ok(error.valid_up_to()),
-        Err(_) => Err(Invalid),
+        Err(error) => incomplete(bytes, error.valid_up_to(), error.error_len()),
+    }
+}
+
+/// What is wrong with the character at `at`: nothing yet if `len` is `None`, as it is only not complete. Otherwise `len` is
+/// how many bytes could begin a character, or 1 if not even the first one could.
+fn incomplete(bytes: &[u8], at: usize, len: Option<usize>) -> Result<usize, Invalid> {
+    let possible = |first: &u8| matches!(first, 0xc2..=0xf4);
+    match len {
+        None => Ok(at),
+        Some(len) if bytes.get(at).is_some_and(possible) => Err(Invalid(at + len)),
+        Some(_) => Err(Invalid(at)),
     }
 }
 
@@ -84,9 +91,14 @@ mod tests {
     fn check(bytes: &[u8], expected: Option<usize>) {
         for cut in 0..=bytes.len() {
             let mut utf8 = Utf8::default();
-            let outcome = utf8.check(&bytes[..cut]).and_then(|()| utf8.check(&bytes[cut..]));
+            let front = utf8.check(&bytes[..cut]);
+            let outcome =
+                front.and_then(|()| utf8.check(&bytes[cut..]).map_err(|Invalid(at)| Invalid(cut + at)));
             let valid = outcome.is_ok() && utf8.is_complete();
             assert_eq!(valid, expected.is_none(), "{} cut at {cut}", bytes.escape_ascii());
+            if let Err(Invalid(at)) = outcome {
+                assert_eq!(Some(at), expected, "{} cut at {cut}", bytes.escape_ascii());
+            }
         }
         let mut utf8 = Utf8::default();
         let first_bad = bytes.iter().position(|byte| utf8.check(core::slice::from_ref(byte)).is_err());

@@ -35,8 +35,9 @@ impl Assets {
     /// Whether files lie below `name`. `.` is the root.
     pub(super) fn is_directory(&self, name: &str) -> bool {
         name == "."
-            || self.0.iter().any(|(asset, _)| {
-                asset.path.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
-            })
+            || self
+                .0
+                .iter()
+                .any(|(asset, _)| asset.path.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')))
     }
 }

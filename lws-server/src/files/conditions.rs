@@ -38,7 +38,9 @@ pub(super) fn evaluate(request: &Request<'_>, entity: &Entity, now: Option<HttpD
         if any_tag(request, "if-none-match", |tag| tag.matches_weakly(&entity.etag)) {
             return Outcome::NotModified;
         }
-    } else if entity.last_modified.is_some() && date("if-modified-since").is_some_and(|date| !modified_after(date)) {
+    } else if entity.last_modified.is_some()
+        && date("if-modified-since").is_some_and(|date| !modified_after(date))
+    {
         return Outcome::NotModified;
     }
 

@@ -35,7 +35,7 @@ use transfer::Transfer;
 /// ```no_run
 /// use lws_server::{Server, files::{Files, Links}};
 ///
-/// let files = Files::directory("public")?.links(Links::Refused).cache_control("max-age=60");
+/// let files = Files::directory("public")?.links(Links::Refused).field("Cache-Control", "max-age=60");
 /// let server = Server::builder().listen("127.0.0.1:7681").mount("/", files).build()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -45,7 +45,7 @@ pub struct Files {
     source: Source,
     index: Cow<'static, str>,
     dot_files: bool,
-    cache_control: Option<Cow<'static, str>>,
+    fields: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Files {
     }
 
     fn new(source: Source) -> Self {
-        Self { source, index: "index.html".into(), dot_files: false, cache_control: None }
+        Self { source, index: "index.html".into(), dot_files: false, fields: Vec::new() }
     }
 
     /// Which symbolic links are followed. Default [`Links::Inside`].
@@ -92,10 +92,11 @@ impl Files {
         self
     }
 
-    /// The value of `Cache-Control`. Default none, so that caches decide by `Last-Modified`. RFC 9111 §5.2.
+    /// Adds a field line to the responses that carry a file or say that it has not changed: `Cache-Control` (RFC 9111 §5.2),
+    /// say. Without that one caches decide by `Last-Modified`.
     #[doc(alias = "cache_max_age")]
-    pub fn cache_control(mut self, value: impl Into<Cow<'static, str>>) -> Self {
-        self.cache_control = Some(value.into());
+    pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.fields.push((name, value.into()));
         self
     }
 
@@ -140,8 +141,8 @@ impl Files {
         if let Some(date) = entity.last_modified {
             response = response.field("Last-Modified", date.to_string());
         }
-        if let Some(value) = &self.cache_control {
-            response = response.field("Cache-Control", value.clone());
+        for (name, value) in &self.fields {
+            response = response.field(*name, value.clone());
         }
         response
     }
@@ -181,7 +182,9 @@ impl Endpoint for Mount {
             None => Err(Status::NOT_FOUND),
         };
         let response = match found {
-            Ok(Found::File(entity, content)) => return self.files.answer(cx, request, exchange, end, &entity, content, now),
+            Ok(Found::File(entity, content)) => {
+                return self.files.answer(cx, request, exchange, end, &entity, content, now);
+            }
             Ok(Found::Directory) => redirect(request),
             Err(status) => Response::error(status),
         };
@@ -248,9 +251,10 @@ impl Files {
 
 /// Whether a name on the way begins with a dot. RFC 8615 §3: `.well-known` is at the root.
 fn is_hidden(names: &str) -> bool {
-    names.split('/').enumerate().any(|(at, name)| {
-        name.len() > 1 && name.starts_with('.') && !(at == 0 && name == ".well-known")
-    })
+    names
+        .split('/')
+        .enumerate()
+        .any(|(at, name)| name.len() > 1 && name.starts_with('.') && !(at == 0 && name == ".well-known"))
 }
 
 /// To the same name with `/` behind it. Relative, so that it holds behind a proxy too; and beginning with `./`, so that

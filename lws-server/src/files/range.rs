@@ -109,8 +109,19 @@ mod tests {
     #[test]
     fn several_ranges_other_units_and_nonsense_are_ignored() {
         for value in [
-            "bytes=0-1,3-4", "lines=0-1", "bytes=2-1", "bytes=", "bytes=-", "bytes=a-b", "bytes=+1-2", "bytes=1", "bytes", "",
-            "bytes=1-2-3", "bytes=0x1-2", "bytes 0-1/10",
+            "bytes=0-1,3-4",
+            "lines=0-1",
+            "bytes=2-1",
+            "bytes=",
+            "bytes=-",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=1",
+            "bytes",
+            "",
+            "bytes=1-2-3",
+            "bytes=0x1-2",
+            "bytes 0-1/10",
         ] {
             assert_eq!(parse(value.as_bytes(), 10), Asked::Ignored, "{value}");
         }

@@ -100,9 +100,11 @@ impl<'a> Request<'a> {
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         match self.source {
             Source::Lent(head) => head.get(name),
-            Source::Kept(head) => {
-                head.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
-            }
+            Source::Kept(head) => head
+                .fields
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| &**value),
         }
     }
 

@@ -6,7 +6,9 @@
 //! ```
 
 use lws_proto::ws::{CloseCode, Connect};
-use lws_proto::{Bytes, Cause, Config, Connection, Entropy, Event, MessageKind, Payload, Stream, Time, Writable};
+use lws_proto::{
+    Bytes, Cause, Config, Connection, Entropy, Event, MessageKind, Payload, Stream, Time, Writable,
+};
 use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
@@ -47,7 +49,8 @@ fn autobahn(url: &str, agent: &str) -> Result<(), Failure> {
         }
         Next::NOTHING
     })?;
-    let count: u32 = told.trim().parse().map_err(|_| format!("a count of cases was expected, not {told:?}"))?;
+    let count: u32 =
+        told.trim().parse().map_err(|_| format!("a count of cases was expected, not {told:?}"))?;
     for case in 1..=count {
         let cause = run(&url, &format!("/runCase?case={case}&agent={agent}"), &mut send_back)?;
         println!("case {case} of {count}: {cause}");
@@ -162,7 +165,8 @@ struct Url {
 
 impl Url {
     fn parse(url: &str) -> Result<Self, Failure> {
-        let rest = url.strip_prefix("ws://").ok_or_else(|| format!("a URL begins with ws://, unlike {url:?}"))?;
+        let rest =
+            url.strip_prefix("ws://").ok_or_else(|| format!("a URL begins with ws://, unlike {url:?}"))?;
         let at = rest.find('/').unwrap_or(rest.len());
         let (authority, target) = rest.split_at(at);
         let target = if target.is_empty() { "/" } else { target };
@@ -227,7 +231,9 @@ impl Conversation<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Established { stream, .. } => self.say(stream, Said::Established),
-            Event::Message { stream, kind, chunk, end, .. } => self.say(stream, Said::Message(kind, chunk, end)),
+            Event::Message { stream, kind, chunk, end, .. } => {
+                self.say(stream, Said::Message(kind, chunk, end))
+            }
             Event::Writable(permit) => self.spend(permit),
             Event::Closed { cause, .. } => self.cause = Some(cause),
             _ => {}

@@ -2,4 +2,5 @@
 //! and comparisons with parsers that others wrote.
 
 mod rfc6455;
+mod rfc9112;
 mod support;

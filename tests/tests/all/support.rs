@@ -99,7 +99,12 @@ impl Role {
     }
 
     /// A WebSocket in this role.
-    pub(crate) fn websocket<A: Application>(self, config: &Arc<Config>, streamed: bool, app: A) -> Endpoint<A> {
+    pub(crate) fn websocket<A: Application>(
+        self,
+        config: &Arc<Config>,
+        streamed: bool,
+        app: A,
+    ) -> Endpoint<A> {
         match self {
             Self::Client => {
                 let connect = Connect::new("server.example.com", "/chat");
@@ -116,9 +121,8 @@ impl Role {
     }
 
     pub(crate) fn heard_with(self, config: &Arc<Config>, input: &[u8]) -> Delivered {
-        let [whole, streamed] = [false, true].map(|streamed| {
-            deliver(|| self.websocket(config, streamed, Echo::new(streamed)), input)
-        });
+        let [whole, streamed] = [false, true]
+            .map(|streamed| deliver(|| self.websocket(config, streamed, Echo::new(streamed)), input));
         assert_eq!(whole.sent, streamed.sent, "whole or streamed, the same is sent");
         assert_eq!(whole.seen.causes(), streamed.seen.causes(), "whole or streamed, the cause is the same");
         whole

@@ -61,12 +61,14 @@ fn the_nonce_is_another_for_each_connection() {
     // value that has been base64-encoded".
     let key = |seed| {
         let config = defaults();
-        let connection = lws_proto::Connection::client(lws_proto::Time::ZERO, config, Box::new(Random::new(seed)));
+        let connection =
+            lws_proto::Connection::client(lws_proto::Time::ZERO, config, Box::new(Random::new(seed)));
         let mut client = Endpoint::new(connection, Silent);
         client.connection.connect_websocket(client.now, &chat()).expect("a handshake that can be written");
         client.settle();
         let sent = String::from_utf8(client.take_sent()).expect("ASCII");
-        let line = sent.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key").to_owned();
+        let line =
+            sent.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key").to_owned();
         assert_eq!(line.len(), 24, "{line}");
         assert!(line.ends_with("=="), "{line}");
         line
@@ -94,7 +96,8 @@ fn a_client_waits_for_the_answer_before_it_sends_data() {
     // RFC 6455 §4.1: "Once the client's opening handshake has been sent, the client MUST wait for a response from the
     // server before sending any further data."
     let mut client = Endpoint::client(defaults(), Silent);
-    let key = client.connection.connect_websocket(client.now, &chat()).expect("a handshake that can be written");
+    let key =
+        client.connection.connect_websocket(client.now, &chat()).expect("a handshake that can be written");
     client.settle();
     client.forget();
     let mut stream = client.connection.stream(key).expect("the stream of the handshake");
@@ -104,7 +107,10 @@ fn a_client_waits_for_the_answer_before_it_sends_data() {
     client.settle();
     assert!(client.seen.0.is_empty() && client.sent.is_empty());
     client.receive(ACCEPTED.as_bytes(), Buffer::Lent);
-    assert!(matches!(client.seen.0[..], [Seen::Established { protocol: Protocol::WebSocket, .. }, Seen::Writable]));
+    assert!(matches!(
+        client.seen.0[..],
+        [Seen::Established { protocol: Protocol::WebSocket, .. }, Seen::Writable]
+    ));
 }
 
 /// What a client that offered `chat` and `superchat` makes of a response.
@@ -207,14 +213,25 @@ fn another_status_is_an_ordinary_response() {
     ] {
         let make = || {
             let mut client = Endpoint::client(defaults(), Silent);
-            client.connection.connect_websocket(client.now, &chat()).expect("a handshake that can be written");
+            client
+                .connection
+                .connect_websocket(client.now, &chat())
+                .expect("a handshake that can be written");
             client.settle();
             client
         };
         let delivered = deliver(make, response.as_bytes());
-        assert!(matches!(delivered.seen.0[0], Seen::Response { status, .. } if status == code), "{:?}", delivered.seen);
+        assert!(
+            matches!(delivered.seen.0[0], Seen::Response { status, .. } if status == code),
+            "{:?}",
+            delivered.seen
+        );
         assert_eq!(delivered.seen.contents(), ["no".into()], "{response:?}");
-        assert_eq!(delivered.seen.causes(), [Cause::Handshake(HandshakeFailure::Status(code))], "{response:?}");
+        assert_eq!(
+            delivered.seen.causes(),
+            [Cause::Handshake(HandshakeFailure::Status(code))],
+            "{response:?}"
+        );
     }
 }
 
@@ -234,7 +251,11 @@ fn a_server_answers_with_the_hash_of_the_key() {
     assert_eq!(answer.field("sec-websocket-extensions"), None);
     // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of 1xx".
     assert_eq!(answer.field("content-length"), None);
-    assert!(matches!(delivered.seen.0[..], [Seen::Request { .. }, Seen::Established { .. }]), "{:?}", delivered.seen);
+    assert!(
+        matches!(delivered.seen.0[..], [Seen::Request { .. }, Seen::Established { .. }]),
+        "{:?}",
+        delivered.seen
+    );
 }
 
 /// The example with `line` in place of the one with the same name.
@@ -290,7 +311,9 @@ fn a_server_takes_no_opening_that_is_none() {
     is_refused(&opening_without("Connection"), Violation::Opening);
     is_refused(&opening("Connection: keep-alive"), Violation::Opening);
     is_refused(&opening_without("Sec-WebSocket-Key"), Violation::Opening);
-    for key in ["", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZSE=", "AAAA"] {
+    for key in
+        ["", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZSE=", "AAAA"]
+    {
         // "a |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
         is_refused(&opening(&format!("Sec-WebSocket-Key: {key}")), Violation::Opening);
     }

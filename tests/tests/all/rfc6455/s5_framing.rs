@@ -2,9 +2,7 @@
 
 use crate::support::{Role, fails, sent, sent_frames};
 use lws_proto::{Cause, MessageKind, Violation};
-use tests::wire::{
-    BINARY, BINARY_BEGINS, ENDS, GOES_ON, KEY, PING, PONG, TEXT, TEXT_BEGINS, frame, header,
-};
+use tests::wire::{BINARY, BINARY_BEGINS, ENDS, GOES_ON, KEY, PING, PONG, TEXT, TEXT_BEGINS, frame, header};
 use tests::{Octets, Random, Seen};
 
 fn violates(input_of: impl Fn(Role) -> Vec<u8>, violation: Violation) {
@@ -16,8 +14,10 @@ fn violates(input_of: impl Fn(Role) -> Vec<u8>, violation: Violation) {
 /// The same frames to both roles come back as `expected`.
 fn echoes(frames: &[(u8, &[u8])], expected: &[(u8, &[u8])]) {
     for role in Role::BOTH {
-        let input: Vec<u8> = frames.iter().flat_map(|(first, payload)| role.incoming(*first, payload)).collect();
-        let expected: Vec<(u8, Octets)> = expected.iter().map(|(first, payload)| sent(*first, payload)).collect();
+        let input: Vec<u8> =
+            frames.iter().flat_map(|(first, payload)| role.incoming(*first, payload)).collect();
+        let expected: Vec<(u8, Octets)> =
+            expected.iter().map(|(first, payload)| sent(*first, payload)).collect();
         assert_eq!(role.echoes(&input), expected, "{role:?} {frames:?}");
     }
 }
@@ -27,7 +27,9 @@ fn messages_of_every_form_of_length_come_and_go_whole() {
     // RFC 6455 §5.2: "The length of the "Payload data", in bytes: if 0-125, that is the payload length. If 126, the
     // following 2 bytes interpreted as a 16-bit unsigned integer are the payload length. If 127, the following 8 bytes".
     // What is sent is read by `wire::frames`, which refuses any other than the minimal form.
-    for len in [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 124, 125, 126, 127, 128, 1000, 65_535, 65_536, 70_001] {
+    for len in
+        [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 124, 125, 126, 127, 128, 1000, 65_535, 65_536, 70_001]
+    {
         let payload = Random::new(len as u64).bytes(len);
         echoes(&[(BINARY, &payload)], &[(BINARY, &payload)]);
         let text = vec![b'x'; len];
@@ -81,7 +83,8 @@ fn a_length_takes_the_fewest_bytes() {
 #[test]
 fn the_longest_length_is_taken_where_messages_are_streamed() {
     // RFC 6455 §5.2: the longest form has 63 bits. Where nothing is put together there is nothing to limit.
-    let mut server = Role::Server.websocket(&crate::support::defaults(), true, tests::application::Echo::new(true));
+    let mut server =
+        Role::Server.websocket(&crate::support::defaults(), true, tests::application::Echo::new(true));
     let begin = [header(BINARY, true, i64::MAX as u64), KEY.to_vec(), vec![0; 100]].concat();
     server.receive(&begin, tests::endpoint::Buffer::Lent);
     let zeros: Vec<u8> = (0..100).map(|at| KEY[at % 4]).collect();
@@ -103,8 +106,15 @@ fn fragments_make_one_message_in_their_order() {
 fn control_frames_between_fragments_are_answered_at_once() {
     // RFC 6455 §5.4: "Control frames MAY be injected in the middle of a fragmented message." "An endpoint MUST be capable of
     // handling control frames in the middle of a fragmented message."
-    let frames: &[(u8, &[u8])] =
-        &[(TEXT_BEGINS, b"a"), (PING, b"1"), (GOES_ON, b"b"), (PONG, b"2"), (PING, b""), (ENDS, b"c"), (PING, b"3")];
+    let frames: &[(u8, &[u8])] = &[
+        (TEXT_BEGINS, b"a"),
+        (PING, b"1"),
+        (GOES_ON, b"b"),
+        (PONG, b"2"),
+        (PING, b""),
+        (ENDS, b"c"),
+        (PING, b"3"),
+    ];
     echoes(frames, &[(PONG, b"1"), (PONG, b""), (TEXT, b"abc"), (PONG, b"3")]);
 }
 
@@ -173,7 +183,9 @@ fn frames_of_random_conversations_come_back() {
                     let range = len * part / parts..len * (part + 1) / parts;
                     let opcode = if part == 0 { 2 } else { 0 };
                     let fin = u8::from(part + 1 == parts) << 7;
-                    let key = (role == Role::Server).then(|| random.next_u64().to_le_bytes()).map(|key| [key[0], key[1], key[2], key[3]]);
+                    let key = (role == Role::Server)
+                        .then(|| random.next_u64().to_le_bytes())
+                        .map(|key| [key[0], key[1], key[2], key[3]]);
                     input.extend(frame(fin | opcode, key, &payload[range]));
                 }
                 expected.push(sent(BINARY, payload));

@@ -66,7 +66,8 @@ fn any_key_unmasks() {
 fn the_samples_of_the_rfc_are_understood() {
     // RFC 6455 §5.7.
     let check = |role: Role, input: &[u8], expected: &[(u8, &[u8])]| {
-        let expected: Vec<_> = expected.iter().map(|(first, payload)| (*first, Octets(payload.to_vec()))).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(first, payload)| (*first, Octets(payload.to_vec()))).collect();
         assert_eq!(role.echoes(input), expected);
     };
     check(Role::Client, b"\x81\x05Hello", &[(TEXT, b"Hello")]);
@@ -77,5 +78,9 @@ fn the_samples_of_the_rfc_are_understood() {
     let binary: Vec<u8> = (0..=255).collect();
     check(Role::Client, &[b"\x82\x7e\x01\x00", &binary[..]].concat(), &[(BINARY, &binary)]);
     let long = vec![7; 65_536];
-    check(Role::Client, &[b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", &long[..]].concat(), &[(BINARY, &long)]);
+    check(
+        Role::Client,
+        &[b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", &long[..]].concat(),
+        &[(BINARY, &long)],
+    );
 }

@@ -71,7 +71,9 @@ fn a_registered_code_is_taken_and_any_other_fails_the_connection() {
     // "Status codes in the range 0-999 are not used", 1000-2999 are "reserved for definition by this protocol". 1012 to 1014
     // have been registered since.
     for role in Role::BOTH {
-        for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999] {
+        for code in
+            [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
+        {
             let delivered = role.heard(&role.incoming(CLOSE, &close_payload(code, "")));
             assert_eq!(sent_frames(role, &delivered), [sent_close(code)]);
             assert_eq!(delivered.seen.causes(), [by_peer(code)]);
@@ -121,7 +123,8 @@ fn nothing_is_understood_behind_a_close_frame() {
 fn a_close_frame_may_come_in_the_middle_of_a_message() {
     // RFC 6455 §5.4: "Control frames MAY be injected in the middle of a fragmented message."
     for role in Role::BOTH {
-        let input = [role.incoming(BINARY_BEGINS, b"half"), role.incoming(CLOSE, &close_payload(1001, ""))].concat();
+        let input =
+            [role.incoming(BINARY_BEGINS, b"half"), role.incoming(CLOSE, &close_payload(1001, ""))].concat();
         let delivered = role.heard(&input);
         assert_eq!(sent_frames(role, &delivered), [sent_close(1001)]);
         assert_eq!(delivered.seen.causes(), [by_peer(1001)]);
@@ -191,7 +194,8 @@ fn a_transport_that_ends_early_is_1006() {
     // RFC 6455 §7.1.5: "If _The WebSocket Connection is Closed_ and no Close control frame was received by the endpoint ... _The
     // WebSocket Connection Close Code_ is considered to be 1006": the cause says so, and it is never on the wire.
     for role in Role::BOTH {
-        for begin in [vec![], role.incoming(TEXT, b"half")[..5].to_vec(), role.incoming(BINARY_BEGINS, b"x")] {
+        for begin in [vec![], role.incoming(TEXT, b"half")[..5].to_vec(), role.incoming(BINARY_BEGINS, b"x")]
+        {
             let delivered = tests::delivery::deliver_to_end(
                 || role.websocket(&defaults(), true, Echo::new(true)),
                 &begin,
@@ -222,7 +226,8 @@ fn both_sides_may_begin_at_the_same_time() {
 fn a_pong_is_not_owed_once_a_close_frame_came() {
     // RFC 6455 §5.5.2: "unless it already received a Close frame".
     for role in Role::BOTH {
-        let input = [role.incoming(PING, b"1"), role.incoming(CLOSE, b""), role.incoming(PING, b"2")].concat();
+        let input =
+            [role.incoming(PING, b"1"), role.incoming(CLOSE, b""), role.incoming(PING, b"2")].concat();
         assert_eq!(role.echoes(&input), [sent(PONG, b"1"), sent(CLOSE, b"")]);
     }
 }

@@ -47,7 +47,8 @@ fn a_text_may_be_cut_between_frames_at_any_byte() {
         for text in VALID {
             for cut in 0..=text.len() {
                 let (begin, end) = text.as_bytes().split_at(cut);
-                let input = [role.incoming(TEXT_BEGINS, begin), role.incoming(PING, b""), role.incoming(ENDS, end)];
+                let input =
+                    [role.incoming(TEXT_BEGINS, begin), role.incoming(PING, b""), role.incoming(ENDS, end)];
                 let mut endpoint = role.websocket(&defaults(), false, Echo::default());
                 endpoint.receive(&input.concat(), Buffer::Lent);
                 assert_eq!(endpoint.seen.contents(), [(*text).into()], "{text:?} cut at {cut}");
@@ -63,7 +64,8 @@ fn a_text_that_is_not_utf8_fails_the_connection() {
     // valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
     for role in Role::BOTH {
         for (bad, _) in INVALID {
-            for before in ["", "é", "sixty-four bytes and more, so that whatever looks at blocks has one: 𐍈"] {
+            for before in ["", "é", "sixty-four bytes and more, so that whatever looks at blocks has one: 𐍈"]
+            {
                 let text = [before.as_bytes(), bad, b"after"].concat();
                 fails(role, &role.incoming(TEXT, &text), 1007, Cause::Violation(Violation::Utf8));
             }
@@ -91,7 +93,12 @@ fn it_fails_at_the_first_byte_that_cannot_be() {
                 }
                 assert_eq!(endpoint.seen.causes(), [], "{}", bad.escape_ascii());
                 endpoint.receive(&input[header + at..=header + at], Buffer::Lent);
-                assert_eq!(endpoint.seen.causes(), [Cause::Violation(Violation::Utf8)], "{}", bad.escape_ascii());
+                assert_eq!(
+                    endpoint.seen.causes(),
+                    [Cause::Violation(Violation::Utf8)],
+                    "{}",
+                    bad.escape_ascii()
+                );
             }
         }
     }

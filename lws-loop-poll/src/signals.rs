@@ -1,0 +1,84 @@
+//! Signals as readable descriptors.
+
+use signal_hook::SigId;
+use signal_hook::low_level::{pipe, unregister};
+use std::fmt;
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+/// Catches signals for a loop, from its creation on: see [`PollLoop::watch_signals`](crate::PollLoop::watch_signals).
+///
+/// After it is dropped the signals are ignored.
+pub struct Signals {
+    caught: Vec<Caught>,
+}
+
+struct Caught {
+    signal: i32,
+    id: SigId,
+    descriptor: UnixStream,
+}
+
+impl Signals {
+    /// SIGINT: Ctrl-C.
+    pub const INTERRUPT: i32 = signal_hook::consts::SIGINT;
+    /// SIGTERM: the polite request to end.
+    pub const TERMINATE: i32 = signal_hook::consts::SIGTERM;
+    /// SIGHUP: by custom, to read the configuration again.
+    pub const HANG_UP: i32 = signal_hook::consts::SIGHUP;
+
+    /// Catches each of `signals`.
+    ///
+    /// # Errors
+    /// The system has no descriptor left, or one of them cannot be caught.
+    pub fn new(signals: &[i32]) -> io::Result<Self> {
+        let caught = signals.iter().map(|signal| Caught::new(*signal)).collect::<io::Result<_>>()?;
+        Ok(Self { caught })
+    }
+
+    /// Those that ask a server to end: SIGTERM and SIGINT.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn to_end() -> io::Result<Self> {
+        Self::new(&[Self::TERMINATE, Self::INTERRUPT])
+    }
+
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.caught.iter().map(|caught| caught.descriptor.as_raw_fd())
+    }
+
+    /// The signal behind the descriptor at `index`, if it has come.
+    pub(crate) fn take(&self, index: usize) -> Option<i32> {
+        let caught = self.caught.get(index)?;
+        let mut came = false;
+        while let Ok(1..) = (&caught.descriptor).read(&mut [0; 64]) {
+            came = true;
+        }
+        came.then_some(caught.signal)
+    }
+}
+
+impl Caught {
+    fn new(signal: i32) -> io::Result<Self> {
+        let (descriptor, other) = UnixStream::pair()?;
+        descriptor.set_nonblocking(true)?;
+        let id = pipe::register(signal, other)?;
+        Ok(Self { signal, id, descriptor })
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        for caught in &self.caught {
+            unregister(caught.id);
+        }
+    }
+}
+
+impl fmt::Debug for Signals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.caught.iter().map(|caught| caught.signal)).finish()
+    }
+}

@@ -1,0 +1,104 @@
+//! The command line.
+
+use clap::Parser;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Serves a directory over HTTP, or a demo without one.
+///
+/// Next to the files it always offers /hello (a short text), /echo (sends back WebSocket messages, and what is posted) and the
+/// WebSockets of the demo below /demo.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "SIGTERM or SIGINT ends it in an orderly way, a second one at once."
+)]
+pub(crate) struct Arguments {
+    /// Directory to serve; without it, the demo pages
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+
+    /// Port to listen on; 0 lets the system choose
+    #[arg(short, long, default_value_t = 7681)]
+    port: u16,
+
+    /// Address to listen on; 0.0.0.0 or :: for every one
+    #[arg(short, long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    address: IpAddr,
+
+    /// Listen on a Unix socket instead
+    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["port", "address"])]
+    unix: Option<PathBuf>,
+
+    /// Write nothing but errors
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Most connections at a time [default: the limit of open files, less 32]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_connections: Option<usize>,
+
+    /// Seconds that connections get to end in
+    #[arg(long, value_name = "SECS", default_value_t = 10)]
+    drain_timeout: u32,
+}
+
+impl Arguments {
+    /// The address as the server takes it.
+    pub(crate) fn listen(&self) -> String {
+        match &self.unix {
+            Some(path) => format!("unix:{}", path.display()),
+            None => SocketAddr::new(self.address, self.port).to_string(),
+        }
+    }
+
+    /// What is served, for a person.
+    pub(crate) fn what(&self) -> String {
+        match &self.directory {
+            Some(directory) => directory.display().to_string(),
+            None => "the demo".into(),
+        }
+    }
+
+    pub(crate) fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout.into())
+    }
+
+    /// What can only be seen by looking.
+    fn check(&self) -> Result<(), String> {
+        match &self.directory {
+            Some(directory) if !directory.exists() => {
+                Err(format!("there is no directory {}", directory.display()))
+            }
+            Some(directory) if !directory.is_dir() => {
+                Err(format!("not a directory: {}", directory.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The arguments; or, after telling why not in one line, the status to end with.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    let arguments = Arguments::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default();
+            wrong(first.trim_start_matches("error: "))
+        } else {
+            // Help or version, which are what was asked for. If nobody reads them there is nobody to tell.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+    })?;
+    arguments.check().map_err(|error| wrong(&error))?;
+    Ok(arguments)
+}
+
+fn wrong(what: &str) -> ExitCode {
+    eprintln!("lwsws: {what} (lwsws --help tells more)");
+    ExitCode::from(2)
+}

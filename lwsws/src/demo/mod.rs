@@ -1,0 +1,45 @@
+//! The demo: its pages, and the WebSockets behind them. What travels on each is told in `pages/README.md`.
+
+mod board;
+mod counter;
+mod mirror;
+mod status;
+
+use board::Board;
+use counter::Counter;
+use lws_server::Builder;
+use lws_server::files::{Asset, Files};
+use lws_server::ws::Accepted;
+use mirror::Mirror;
+use status::Status;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+static PAGES: &[Asset] = &[
+    Asset { path: "index.html", content: include_bytes!("../../pages/index.html") },
+    Asset { path: "demo.css", content: include_bytes!("../../pages/demo.css") },
+    Asset { path: "demo.js", content: include_bytes!("../../pages/demo.js") },
+    Asset { path: "board.js", content: include_bytes!("../../pages/board.js") },
+    Asset { path: "dim.js", content: include_bytes!("../../pages/dim.js") },
+    Asset { path: "favicon.svg", content: include_bytes!("../../pages/favicon.svg") },
+];
+
+pub(crate) fn pages() -> Files {
+    Files::assets(PAGES)
+        .field("Cache-Control", "no-cache")
+        .field("Content-Security-Policy", "default-src 'self'")
+}
+
+pub(crate) fn websockets(builder: Builder) -> Builder {
+    let board = Rc::new(RefCell::new(Board::default()));
+    builder
+        .ws("/demo/counter", |request| {
+            Accepted::new(Counter::default()).protocol(request.select_protocol(&["lws-counter"]))
+        })
+        .ws("/demo/mirror", move |request| {
+            Accepted::new(Mirror::new(Rc::clone(&board))).protocol(request.select_protocol(&["lws-mirror"]))
+        })
+        .ws("/demo/status", |request| {
+            Accepted::new(Status::default()).protocol(request.select_protocol(&["lws-status"]))
+        })
+}
