@@ -306,7 +306,8 @@ impl Connection {
         let write = !self.tx.out.is_empty();
         if self.tx.is_undisturbed() && !self.rx.eof && self.rx.kept.is_none() {
             let shutdown = self.tx.fin();
-            return Interest { read: true, write, shutdown, service: false, deadline, close: false };
+            let service = self.rx.receiver.has_more(&self.tx);
+            return Interest { read: true, write, shutdown, service, deadline, close: false };
         }
         self.disturbed_interest(write, deadline)
     }
@@ -361,20 +362,19 @@ impl Connection {
         }
         self.tx.has_eof_notice()
             || self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty())
-            || self.tx.is_open() && self.rx.receiver.has_more(&self.tx)
+            || self.rx.receiver.has_more(&self.tx)
     }
 
     /// Whether input has to wait for the response to the request before it.
     fn is_waiting(&self) -> bool {
-        self.tx.is_open()
-            && matches!(&self.rx.receiver, Receiver::Http1(receiver) if receiver.is_waiting(&self.tx))
+        matches!(&self.rx.receiver, Receiver::Http1(receiver) if receiver.is_waiting(&self.tx))
     }
 
     // Handles.
 
     /// The stream called `key`, unless it has ended.
     pub fn stream(&mut self, key: StreamKey) -> Option<Stream<'_>> {
-        (self.tx.stream.open && self.tx.key() == key).then(|| Stream { tx: &mut self.tx })
+        (self.tx.stream.open && self.tx.key() == key).then_some(Stream { tx: &mut self.tx })
     }
 
     /// Turns a ticket back into a permit.

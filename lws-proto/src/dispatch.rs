@@ -43,10 +43,10 @@ impl Rx {
     /// Lets go of what was put together for the last event.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if core::mem::take(&mut self.assembled) {
-            if let Receiver::WebSocket(receiver) = &mut self.receiver {
-                receiver.release();
-            }
+        if core::mem::take(&mut self.assembled)
+            && let Receiver::WebSocket(receiver) = &mut self.receiver
+        {
+            receiver.release();
         }
     }
 
@@ -95,10 +95,10 @@ pub(crate) fn advance(
     at: &mut usize,
 ) -> Option<Found> {
     loop {
-        if tx.has_notice() {
-            if let Some(item) = notice(receiver, tx) {
-                return Some((item, *at));
-            }
+        if tx.has_notice()
+            && let Some(item) = notice(receiver, tx)
+        {
+            return Some((item, *at));
         }
         if !tx.is_open() {
             *at = input.len();
@@ -155,17 +155,17 @@ fn detect_step(receiver: &mut Receiver, tx: &mut Tx, input: &[u8]) -> Step {
 /// A protocol switch that is due, or something to tell that is not input.
 #[cold]
 fn notice(receiver: &mut Receiver, tx: &mut Tx) -> Option<Item> {
-    if tx.take_switch_notice() {
-        if let Some(switch) = tx.take_switch() {
-            let protocol = switch.protocol();
-            let announced = switch.announced;
-            *receiver = match switch.receiver {
-                SwitchTo::WebSocket(next) => Receiver::WebSocket(next),
-                SwitchTo::Raw(next) => Receiver::Raw(next),
-            };
-            if !announced {
-                return Some(Item::Established { protocol, head: false });
-            }
+    if tx.take_switch_notice()
+        && let Some(switch) = tx.take_switch()
+    {
+        let protocol = switch.protocol();
+        let announced = switch.announced;
+        *receiver = match switch.receiver {
+            SwitchTo::WebSocket(next) => Receiver::WebSocket(next),
+            SwitchTo::Raw(next) => Receiver::Raw(next),
+        };
+        if !announced {
+            return Some(Item::Established { protocol, head: false });
         }
     }
     tx.notice()

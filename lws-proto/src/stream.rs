@@ -447,7 +447,6 @@ impl<'a> Writable<'a> {
 
     /// Keeps the permit beyond the event. No other is given meanwhile; [`Connection::redeem`](crate::Connection::redeem)
     /// turns it back.
-    #[must_use]
     pub fn into_ticket(self) -> WriteTicket {
         self.tx.stream.ticket = true;
         WriteTicket { key: self.tx.key() }

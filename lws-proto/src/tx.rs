@@ -359,10 +359,10 @@ impl Tx {
         } else {
             self.progressed(now, n);
         }
-        if let Sender::WebSocket(sender) = &mut self.sender {
-            if sender.owes_pong() {
-                sender.send_owed_pong(&mut self.out, &mut self.entropy, &self.config.limits, now);
-            }
+        if let Sender::WebSocket(sender) = &mut self.sender
+            && sender.owes_pong()
+        {
+            sender.send_owed_pong(&mut self.out, &mut self.entropy, &self.config.limits, now);
         }
     }
 
@@ -378,10 +378,10 @@ impl Tx {
     }
 
     fn arm_linger(&mut self) {
-        if let Ending::Draining { give_up: give_up @ None, .. } = &mut self.ending {
-            if self.out.is_empty() {
-                *give_up = Some(self.now + self.config.limits.linger_timeout);
-            }
+        if let Ending::Draining { give_up: give_up @ None, .. } = &mut self.ending
+            && self.out.is_empty()
+        {
+            *give_up = Some(self.now + self.config.limits.linger_timeout);
         }
     }
 
@@ -412,10 +412,10 @@ impl Tx {
         if self.stalled_until().is_some_and(|give_up| give_up <= now) {
             return self.abort(Cause::Timeout(Deadline::Stalled));
         }
-        if let Ending::Draining { give_up: Some(give_up), .. } = self.ending {
-            if give_up <= now {
-                self.ending = Ending::Done;
-            }
+        if let Ending::Draining { give_up: Some(give_up), .. } = self.ending
+            && give_up <= now
+        {
+            self.ending = Ending::Done;
         }
         if self.stream.timeout.is_some_and(|at| at <= now) {
             self.stream.timeout = None;

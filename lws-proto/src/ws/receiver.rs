@@ -276,11 +276,12 @@ impl Receiver {
             self.place = Place::Header;
         }
         // What an extension has made of a text is not for us to judge.
-        if kind == MessageKind::Text && self.message_reserved == 0 {
-            if let Err(Invalid(valid)) = self.check_text(payload, end) {
-                range.end = range.start + valid;
-                return self.not_text(range.clone());
-            }
+        if kind == MessageKind::Text
+            && self.message_reserved == 0
+            && let Err(Invalid(valid)) = self.check_text(payload, end)
+        {
+            range.end = range.start + valid;
+            return self.not_text(range.clone());
         }
         if end {
             self.message = None;

@@ -192,10 +192,10 @@ impl Sender {
         heard: Option<Time>,
         now: Time,
     ) -> Option<Deadline> {
-        if let Closing::Sent { give_up } = self.closing {
-            if give_up <= now {
-                return Some(Deadline::Close);
-            }
+        if let Closing::Sent { give_up } = self.closing
+            && give_up <= now
+        {
+            return Some(Deadline::Close);
         }
         if let Some(heard) = heard.filter(|heard| self.silence(*heard, limits) <= now) {
             if self.pinged > heard {
