@@ -3,8 +3,8 @@
 //! The host waits with epoll in each of the three ways that there are, on a clock that the test can move forward.
 
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectionId, Context, Driver, DriverOptions, Interest, ListenOptions,
-    ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
+    Accepted, Address, Application, Change, ConnectionId, Context, Driver, DriverOptions, Interest,
+    ListenOptions, ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
 };
 use lws_proto::http::Status;
 use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, Time, ws};
@@ -145,7 +145,8 @@ impl Host {
                 let data = EventData::new_u64(token.as_u64());
                 let _ = epoll::delete(&self.epoll, socket);
                 if !interest.is_empty() {
-                    epoll::add(&self.epoll, socket, data, self.flags(interest)).expect("a modified descriptor");
+                    epoll::add(&self.epoll, socket, data, self.flags(interest))
+                        .expect("a modified descriptor");
                 }
             }
             Change::Remove { token, fd } => {
@@ -271,7 +272,12 @@ impl Echo {
     }
 
     /// What a raw peer can have done. True if the bytes were an order.
-    fn order(&mut self, cx: &mut Context<'_, Self>, stream: &mut lws_proto::Stream<'_>, bytes: &[u8]) -> bool {
+    fn order(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        stream: &mut lws_proto::Stream<'_>,
+        bytes: &[u8],
+    ) -> bool {
         let this = cx.connection();
         let others: Vec<_> = self.open.iter().copied().filter(|id| Some(*id) != this).collect();
         match bytes.first() {
@@ -311,7 +317,12 @@ impl Application for Echo {
         Some(Accepted { config: Arc::clone(config), state: None })
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+    fn connected(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+    ) {
         self.note("connected");
         self.open.extend(cx.connection());
         let _ = (state, connection);
@@ -377,10 +388,10 @@ impl Application for Echo {
         self.keys.remove(&id);
     }
 
-    fn woken(&mut self, _: &mut Context<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
+    fn woken(&mut self, cx: &mut Context<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
         self.note("woken");
-        let _ = connection;
-        if let Some(mut stream) = self.keys.values().find_map(|key| connection.stream(*key)) {
+        let key = cx.connection().and_then(|id| self.keys.get(&id));
+        if let Some(mut stream) = key.and_then(|key| connection.stream(*key)) {
             stream.resume();
         }
     }

@@ -7,6 +7,8 @@ use crate::http::{Authority, trim_ows};
 /// What the field lines of one head say about the message and its connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
+    /// Of a request: whether the target has a form that the method allows. RFC 9112 §3.2.
+    pub(crate) target_is_valid: bool,
     pub(crate) host: Host,
     pub(crate) content_length: ContentLength,
     pub(crate) transfer_encoding: TransferEncoding,
@@ -67,11 +69,11 @@ impl Facts {
     #[inline]
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.note_host(value),
-            6 if name.eq_ignore_ascii_case(b"expect") => self.note_expect(value),
-            10 if name.eq_ignore_ascii_case(b"connection") => self.note_connection(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.note_content_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.note_transfer_encoding(value),
+            4 if is_called(name, b"host") => self.note_host(value),
+            6 if is_called(name, b"expect") => self.note_expect(value),
+            10 if is_called(name, b"connection") => self.note_connection(value),
+            14 if is_called(name, b"content-length") => self.note_content_length(value),
+            17 if is_called(name, b"transfer-encoding") => self.note_transfer_encoding(value),
             _ => {}
         }
     }
@@ -123,6 +125,13 @@ impl Facts {
             _ => TransferEncoding::Misplaced,
         };
     }
+}
+
+/// Whether a token is `lower`, which is lower case, in whatever case. Where there is a letter or a hyphen, no two other
+/// bytes of a token differ in this bit alone.
+#[inline]
+pub(crate) fn is_called<const LEN: usize>(name: &[u8], lower: &[u8; LEN]) -> bool {
+    name.first_chunk::<LEN>().is_some_and(|name| name.map(|byte| byte | 0x20) == *lower) && name.len() == LEN
 }
 
 /// `#transfer-coding`. Chunked has no parameters, so with one it is another coding.

@@ -6,7 +6,7 @@
 
 use super::facts::Facts;
 use crate::http::{
-    FieldSpan, Head, Method, StartLine, Status, Version, is_field_byte, is_token, is_visible_ascii,
+    FieldSpan, Head, Method, StartLine, Status, Target, Version, is_field_byte, is_token, is_visible_ascii,
 };
 use crate::{Cause, Limit, Limits, Violation};
 use alloc::vec::Vec;
@@ -223,13 +223,15 @@ impl HeadReader {
             return Err(Cause::Violation(Violation::RequestLine));
         }
         let base = Base(bytes);
+        let known = Method::from_token(method);
         self.start = StartLine::Request {
-            method: Method::from_token(method),
+            method: known,
             method_span: base.span(method.as_bytes()),
             target: base.span(target.as_bytes()),
             version: version(minor),
         };
         self.set_fields(bytes, request.headers, len)?;
+        self.facts.target_is_valid = Target::is_valid(known, target);
         Ok(Some(len))
     }
 

@@ -8,7 +8,7 @@ use super::facts::{Expect, Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadReader, Kind};
 use super::{Sender, refuse, status_of};
-use crate::http::{Head, Method, StartLine, Status, Target, Version};
+use crate::http::{Head, Method, StartLine, Status, Version};
 use crate::item::{Item, Step};
 use crate::tx::{self, SwitchTo, Tx};
 use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
@@ -162,7 +162,7 @@ impl Receiver {
                 Step::taken(read.consumed)
             }
             Ok(read) if self.client => self.on_response(tx, read.consumed, input),
-            Ok(read) => self.on_request(tx, read.consumed, input),
+            Ok(read) => self.on_request(tx, read.consumed),
             Err(cause) => {
                 if !self.client {
                     tx.open_stream();
@@ -173,12 +173,12 @@ impl Receiver {
     }
 
     #[inline]
-    fn on_request(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
+    fn on_request(&mut self, tx: &mut Tx, consumed: usize) -> Step {
         let &StartLine::Request { method, version, .. } = self.head.start() else {
             return Step::taken(consumed);
         };
         let facts = *self.head.facts();
-        let framing = check_request(&self.head.head(input), method, version, &facts);
+        let framing = check_request(method, version, &facts);
         tx.open_stream();
         let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
         // RFC 9112 §9.3.
@@ -487,13 +487,8 @@ fn fail(tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
 
 /// How the content of a request ends, unless the request is refused. RFC 9112 §3.2 and §6.3, RFC 9110 §10.1.1.
 #[inline]
-fn check_request(
-    head: &Head<'_>,
-    method: Method,
-    version: Version,
-    facts: &Facts,
-) -> Result<Framing, Violation> {
-    if !Target::is_valid(method, head.target()) {
+fn check_request(method: Method, version: Version, facts: &Facts) -> Result<Framing, Violation> {
+    if !facts.target_is_valid {
         return Err(Violation::Target);
     }
     // "A server MUST respond with a 400 ... to any HTTP/1.1 request message that lacks a Host header field".

@@ -3,7 +3,8 @@
 //! Also what both halves have to know of the exchange that is running. Knows no input.
 
 use super::chunked::is_forbidden_trailer;
-use super::{Expected, encode, facts};
+use super::facts::{self, is_called};
+use super::{Expected, encode};
 use crate::http::{Authority, HttpDate, Method, Status, Target, Version, is_token};
 use crate::transmit::Output;
 use crate::{Config, Misuse, Payload, Time};
@@ -30,6 +31,9 @@ impl<'a> Request<'a> {
     }
 }
 
+/// The field line that tells the date, with room for it.
+const DATE: &[u8; 37] = b"Date: ___, __ ___ ____ __:__:__ GMT\r\n";
+
 /// What a send means in HTTP/1.1, and where the exchange stands.
 pub(crate) struct Sender {
     client: bool,
@@ -55,7 +59,7 @@ pub(crate) struct Sender {
     /// What a client awaits in answer to its WebSocket opening handshake.
     handshake: Option<Box<Expected>>,
     /// The date field of the second that was last asked for.
-    date: (u32, [u8; 29]),
+    date: (u32, [u8; DATE.len()]),
 }
 
 /// Where the message stands that this side sends.
@@ -116,7 +120,7 @@ impl Sender {
             exchanges_left: config.limits.keep_alive_requests_max,
             begun: Time::ZERO,
             handshake: None,
-            date: (0, [0; 29]),
+            date: (0, *DATE),
         }
     }
 
@@ -303,9 +307,7 @@ impl Sender {
     ) -> Result<Outgoing, Misuse> {
         let outgoing = self.frame_response(status, said, len, end)?;
         if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
-            buffer.extend_from_slice(b"Date: ");
             buffer.extend_from_slice(self.date(seconds));
-            buffer.extend_from_slice(b"\r\n");
         }
         let framed = said.content_length.is_some();
         match outgoing {
@@ -384,11 +386,12 @@ impl Sender {
         let _ = self.respond(out, config, status, fields, Payload::Static(message.as_bytes()), true);
     }
 
-    /// The value of `Date`, made once per second. RFC 9110 §6.6.1.
+    /// The field line `Date`, made once per second. RFC 9110 §6.6.1.
     #[inline]
-    fn date(&mut self, seconds: u32) -> &[u8; 29] {
+    fn date(&mut self, seconds: u32) -> &[u8] {
         if self.date.0 != seconds {
-            self.date = (seconds, HttpDate::from_unix(seconds.into()).to_bytes());
+            self.date.0 = seconds;
+            self.date.1[6..35].copy_from_slice(&HttpDate::from_unix(seconds.into()).to_bytes());
         }
         &self.date.1
     }
@@ -611,15 +614,15 @@ impl Said {
     fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
         match name.len() {
             4 => {
-                self.date |= name.eq_ignore_ascii_case(b"date");
+                self.date |= is_called(name, b"date");
                 managed(name, b"host")
             }
             7 => {
-                self.upgrade |= name.eq_ignore_ascii_case(b"upgrade");
+                self.upgrade |= is_called(name, b"upgrade");
                 Ok(())
             }
             10 => managed(name, b"connection").and_then(|()| managed(name, b"keep-alive")),
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
+            14 if is_called(name, b"content-length") => {
                 let length = facts::decimal(value).filter(|_| self.content_length.is_none());
                 self.content_length = Some(length.ok_or(Misuse::ContentLength)?);
                 Ok(())
@@ -631,8 +634,8 @@ impl Said {
 }
 
 #[inline]
-fn managed(name: &[u8], managed: &[u8]) -> Result<(), Misuse> {
-    if name.eq_ignore_ascii_case(managed) { Err(Misuse::ManagedField) } else { Ok(()) }
+fn managed<const LEN: usize>(name: &[u8], managed: &[u8; LEN]) -> Result<(), Misuse> {
+    if is_called(name, managed) { Err(Misuse::ManagedField) } else { Ok(()) }
 }
 
 /// Whether `len` bytes fit where `left` are expected; all of them at the end.

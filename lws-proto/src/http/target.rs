@@ -195,14 +195,18 @@ fn host_len(bytes: &[u8]) -> Option<usize> {
         return literal_len(bytes);
     }
     let mut at = 0;
-    loop {
-        at += bytes[at..].iter().take_while(|&&byte| REG_NAME[usize::from(byte)]).count();
-        match &bytes[at..] {
-            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => at += 3,
-            [b'%', ..] => return None,
-            _ => return Some(at),
+    while let Some(&byte) = bytes.get(at) {
+        if REG_NAME[usize::from(byte)] {
+            at += 1;
+        } else if byte == b'%' {
+            let digits = bytes.get(at + 1..at + 3)?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(())?;
+            at += 3;
+        } else {
+            break;
         }
     }
+    Some(at)
 }
 
 /// The same for `"[" ( IPv6address / IPvFuture ) "]"`.
@@ -227,9 +231,14 @@ fn port(digits: &[u8]) -> Option<u16> {
     if digits.len() > 5 {
         return None;
     }
-    let number = digits.iter().try_fold(0_u32, |number, digit| {
-        digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
-    })?;
+    let mut number = 0_u32;
+    for digit in digits {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u32::from(digit);
+    }
     u16::try_from(number).ok()
 }
 

@@ -1,0 +1,627 @@
+//! A driver under an auditing host, in each way to report readiness.
+
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod support;
+
+use lws_loop_external::{
+    Address, ConnectOptions, ConnectionId, Driver, DriverOptions, ListenOptions, Readiness, SendError,
+    Service, Speak, Trigger, Wait,
+};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::time::Duration;
+use support::{Echo, Host, TRIGGERS};
+
+/// Runs a scenario on each kind of host.
+fn on_each_host(scenario: impl Fn(Host)) {
+    on_each_host_with(&DriverOptions::default(), scenario);
+}
+
+fn on_each_host_with(options: &DriverOptions, scenario: impl Fn(Host)) {
+    for trigger in TRIGGERS {
+        eprintln!("{trigger:?}");
+        scenario(Host::new(trigger, options.clone()));
+    }
+}
+
+fn client(address: SocketAddr) -> TcpStream {
+    let client = TcpStream::connect(address).expect("a connection");
+    client.set_nodelay(true).expect("a socket");
+    client
+}
+
+fn send(client: &mut TcpStream, bytes: &[u8]) {
+    client.write_all(bytes).expect("room for a few bytes");
+}
+
+#[test]
+fn what_a_peer_sends_comes_back() {
+    on_each_host(|mut host| {
+        let mut client = client(host.listen());
+        for message in [&b"hello"[..], b"x", &[7; 5_000]] {
+            send(&mut client, message);
+            assert_eq!(host.read(&mut client, message.len()), message);
+        }
+        assert!(host.app().seconds > 1_700_000_000);
+        drop(client);
+        host.until(|host| host.app().has("closed"));
+        assert_eq!(host.driver.stats().connections, 0);
+        assert_eq!(host.driver.stats().received_bytes_total, 5_006);
+        assert_eq!(host.driver.stats().sent_bytes_total, 5_006);
+    });
+}
+
+const OPENING: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// Opens a WebSocket.
+fn websocket(host: &mut Host, address: SocketAddr) -> TcpStream {
+    host.with(|app, _| app.speaks_http = true);
+    let mut client = client(address);
+    send(&mut client, OPENING);
+    assert_eq!(host.read(&mut client, 12), b"HTTP/1.1 101");
+    let mut last = [0; 4];
+    while last != *b"\r\n\r\n" {
+        last.rotate_left(1);
+        last[3] = host.read(&mut client, 1)[0];
+    }
+    client
+}
+
+#[test]
+fn a_websocket_is_opened_echoes_and_is_closed() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let mut client = websocket(&mut host, address);
+        send(&mut client, b"\x82\x85\0\0\0\0hello\x81\x82\0\0\0\0ho");
+        assert_eq!(host.read(&mut client, 11), b"\x82\x05hello\x81\x02ho");
+        send(&mut client, b"\x88\x82\0\0\0\0\x03\xe8");
+        assert_eq!(host.read_to_end(&mut client), b"\x88\x02\x03\xe8");
+        drop(client);
+        host.until(|host| host.app().has("closed"));
+        assert_eq!(host.driver.stats().closed_for("closed_by_peer"), 1);
+    });
+}
+
+#[test]
+fn many_connections_are_served_and_their_places_used_again() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        for round in 1..=3 {
+            let mut clients: Vec<_> = (0..100).map(|_| client(address)).collect();
+            for (n, client) in clients.iter_mut().enumerate() {
+                send(client, format!("{n:03}").as_bytes());
+            }
+            for (n, client) in clients.iter_mut().enumerate() {
+                assert_eq!(host.read(client, 3), format!("{n:03}").as_bytes());
+            }
+            assert_eq!(host.driver.stats().connections, 100);
+            drop(clients);
+            host.until(|host| host.driver.stats().connections == 0);
+            assert_eq!(host.driver.stats().accepted_total, round * 100);
+        }
+        assert_eq!(host.app().count("closed"), 300);
+    });
+}
+
+#[test]
+fn stale_readiness_does_nothing_even_when_the_descriptor_lives_again() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let first = client(address);
+        host.until(|host| host.app().open.len() == 1);
+        let old = *host.app().open.iter().next().expect("one");
+        drop(first);
+        host.until(|host| host.app().has("closed"));
+        let _second = client(address);
+        host.until(|host| host.app().open.len() == 1);
+        host.turn(Duration::ZERO);
+        let new = *host.app().open.iter().next().expect("one");
+        assert_eq!(new.index(), old.index());
+        assert_ne!(new, old);
+        let calls = host.app().calls;
+        let everything = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANG_UP | Readiness::ERROR;
+        let now = host.now();
+        for bits in [old.as_u64(), 1 << 54 | 77, 2 << 54 | 1, 3 << 54, u64::MAX] {
+            let token = lws_loop_external::Token::from_u64(bits);
+            host.driver.handle_ready(now, token, everything);
+            host.driver.removed(token);
+            host.driver.refused(token, ErrorKind::Other.into());
+        }
+        assert_eq!(host.app().calls, calls);
+        assert_eq!(host.driver.stats().connections, 1);
+    });
+}
+
+#[test]
+fn a_handler_ends_its_own_connection_or_another() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let (mut one, mut two, mut three) = (client(address), client(address), client(address));
+        host.until(|host| host.app().open.len() == 3);
+        send(&mut one, b"Abort me");
+        assert_eq!(host.read_to_end(&mut one), b"");
+        host.until(|host| host.app().open.len() == 2);
+        send(&mut two, b"Others, abort");
+        assert_eq!(host.read_to_end(&mut three), b"");
+        host.until(|host| host.app().open.len() == 1);
+        send(&mut two, b"Close me");
+        assert_eq!(host.read_to_end(&mut two), b"");
+        drop(two);
+        host.until(|host| host.app().open.is_empty() && host.driver.stats().connections == 0);
+        assert_eq!(host.app().count("ended: aborted"), 2);
+        assert_eq!(host.app().count("ended: closed"), 1);
+        assert_eq!(host.app().count("closed"), 3);
+    });
+}
+
+#[test]
+fn a_refused_connection_is_closed_and_never_spoken_of_again() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        host.with(|app, _| app.refuses = true);
+        let mut client = client(address);
+        assert_eq!(host.read_to_end(&mut client), b"");
+        assert_eq!(host.app().log, ["accepted"]);
+        assert_eq!(host.driver.stats().connections, 0);
+    });
+}
+
+#[test]
+fn half_a_close_lets_the_other_half_finish() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let mut client = client(address);
+        send(&mut client, b"last words");
+        client.shutdown(Shutdown::Write).expect("a socket");
+        assert_eq!(host.read_to_end(&mut client), b"last words");
+        host.until(|host| host.app().has("closed"));
+        assert!(host.app().has("end"));
+        assert_eq!(host.app().count("closed"), 1);
+    });
+}
+
+#[test]
+fn a_reset_ends_the_connection() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let mut client = client(address);
+        send(&mut client, b"hello");
+        host.until(|host| host.driver.stats().sent_bytes_total == 5);
+        // Closing with unread input resets.
+        drop(client);
+        host.until(|host| host.app().has("closed"));
+        assert!(host.app().has("ended: disconnected") || host.app().has("end"));
+    });
+}
+
+#[test]
+fn a_slow_reader_stops_its_own_writer_and_loses_nothing() {
+    const MESSAGE: usize = 1 << 20;
+    const MESSAGES: usize = 24;
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let reader = client(address);
+        let mut writer = reader.try_clone().expect("a socket");
+        let writing = std::thread::spawn(move || {
+            for message in 0..MESSAGES {
+                writer.write_all(&vec![message as u8; MESSAGE]).expect("room in the end");
+            }
+            writer.shutdown(Shutdown::Write).expect("a socket");
+        });
+        // Nobody reads: what the service holds comes to rest at its queue, and one receive buffer.
+        let mut before = u64::MAX;
+        host.until(|host| {
+            for _ in 0..20 {
+                host.turn(Duration::from_millis(5));
+            }
+            let received = host.driver.stats().received_bytes_total;
+            std::mem::replace(&mut before, received) == received && received > 0
+        });
+        let stats = host.driver.stats();
+        assert!(stats.received_bytes_total < (MESSAGE * MESSAGES) as u64, "the writer was stopped");
+        assert!(stats.received_bytes_total - stats.sent_bytes_total <= 256 << 10);
+        let mut reader = reader;
+        let reading = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.read_to_end(&mut bytes).expect("everything");
+            bytes
+        });
+        host.until(|_| reading.is_finished());
+        let bytes = reading.join().expect("no panic");
+        writing.join().expect("no panic");
+        assert_eq!(bytes.len(), MESSAGE * MESSAGES);
+        assert!(bytes.chunks(MESSAGE).enumerate().all(|(n, message)| message.iter().all(|b| *b == n as u8)));
+    });
+}
+
+#[test]
+fn one_turn_reads_no_more_than_its_budget() {
+    let options = DriverOptions {
+        receive_buffer_bytes: 1 << 10,
+        read_bytes_per_turn: 4 << 10,
+        ..DriverOptions::default()
+    };
+    on_each_host_with(&options, |mut host| {
+        let address = host.listen();
+        let mut greedy = client(address);
+        host.until(|host| host.app().open.len() == 1);
+        host.turn(Duration::ZERO);
+        send(&mut greedy, &[1; 64 << 10]);
+        let (now, ready) = (host.now(), host.wait(Duration::from_secs(5)));
+        assert!(!ready.is_empty());
+        for (token, ready) in ready {
+            host.driver.handle_ready(now, token, ready);
+        }
+        assert_eq!(host.driver.stats().received_bytes_total, 4 << 10);
+        assert_eq!(host.driver.settle(now), Wait::Now);
+        assert_eq!(host.driver.stats().received_bytes_total, 8 << 10);
+        assert_eq!(host.read(&mut greedy, 64 << 10), [1; 64 << 10]);
+    });
+}
+
+#[test]
+fn a_paused_stream_is_not_read_and_a_wake_lets_it_go_on() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let (mut paused, mut other) = (client(address), client(address));
+        host.until(|host| host.app().open.len() == 2);
+        send(&mut paused, b"Pause");
+        host.until(|host| host.driver.stats().received_bytes_total == 5);
+        send(&mut paused, b"later");
+        for _ in 0..5 {
+            host.turn(Duration::from_millis(1));
+        }
+        assert_eq!(host.driver.stats().received_bytes_total, 5);
+        send(&mut other, b"Rouse");
+        assert_eq!(host.read(&mut paused, 5), b"later");
+        assert_eq!(host.app().count("woken"), 1, "asked for twice, told once");
+    });
+}
+
+#[test]
+fn a_handler_asks_for_a_permit_on_another_connection() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let (mut one, mut two) = (client(address), client(address));
+        host.until(|host| host.app().keys.len() == 2);
+        send(&mut one, b"Write to the others");
+        assert_eq!(host.read(&mut two, 4), b"told");
+    });
+}
+
+#[test]
+fn other_threads_send_messages_and_wake_the_host() {
+    on_each_host(|mut host| {
+        let _client = client(host.listen());
+        host.until(|host| host.app().open.len() == 1);
+        let handle = host.driver.handle();
+        let sending = std::thread::spawn(move || {
+            for n in 0..100 {
+                handle.send(n).expect("room");
+            }
+            handle.wake();
+        });
+        host.until(|host| host.app().has("message 99") && host.app().has("notified"));
+        sending.join().expect("no panic");
+        let messages: Vec<_> = host.app().log.iter().filter(|line| line.starts_with("message")).collect();
+        assert_eq!(messages.len(), 100);
+        assert!(messages.iter().enumerate().all(|(n, line)| **line == format!("message {n}")));
+        host.until(|host| host.app().has("woken"));
+        let handle = host.driver.handle();
+        drop(host);
+        assert_eq!(handle.send(7), Err(SendError::Closed(7)));
+    });
+}
+
+#[test]
+fn deadlines_of_streams_and_of_the_service_come_when_time_has_passed() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let mut client = client(address);
+        send(&mut client, b"Timer");
+        host.until(|host| host.driver.stats().received_bytes_total == 5);
+        host.with(|_, cx| cx.set_timer(Some(cx.now() + Duration::from_secs(3))));
+        host.turn(Duration::ZERO);
+        assert!(!host.app().has("timer"));
+        host.skip(Duration::from_secs(4));
+        host.turn(Duration::ZERO);
+        assert!(host.app().has("timer"));
+        assert!(!host.app().has("timeout"));
+        host.skip(Duration::from_secs(2));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().count("timeout"), 1);
+        assert_eq!(host.app().count("timer"), 1);
+        assert_eq!(host.read_to_end(&mut client), b"late");
+    });
+}
+
+#[test]
+fn an_outgoing_connection_is_made_and_speaks() {
+    on_each_host(|mut host| {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = Address::Tcp(listener.local_addr().expect("an address"));
+        let options = ConnectOptions { speak: Speak::Raw, ..ConnectOptions::default() };
+        let id = host.with(|app, cx| {
+            cx.connect(&address, app.raw.clone(), &options, Some(b"hi".to_vec())).expect("an attempt")
+        });
+        let (mut peer, _) = listener.accept().expect("a connection");
+        assert_eq!(host.read(&mut peer, 2), b"hi");
+        send(&mut peer, b"hello");
+        assert_eq!(host.read(&mut peer, 5), b"hello");
+        assert!(host.app().open.contains(&id));
+        assert_eq!(host.driver.stats().connected_total, 1);
+        drop(peer);
+        host.until(|host| host.app().has("closed"));
+    });
+}
+
+#[test]
+fn a_refused_attempt_is_told_once_with_its_reason() {
+    on_each_host(|mut host| {
+        let address = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("an address");
+        let began = host.with(|app, cx| {
+            cx.connect(&Address::Tcp(address), app.raw.clone(), &ConnectOptions::default(), None)
+        });
+        match began {
+            Ok(_) => host.until(|host| host.app().has("connect failed: ConnectionRefused")),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionRefused),
+        }
+        host.turn(Duration::ZERO);
+        host.turn(Duration::ZERO);
+        assert_eq!(host.driver.stats().connections, 0);
+        assert!(host.app().log.len() <= 1);
+    });
+}
+
+/// A listener that answers nobody: its queue is full.
+fn deaf_listener() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+    let socket =
+        || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    let listener = socket();
+    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
+    listener.listen(0).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let queued = (0..4).map(|_| socket()).collect::<Vec<_>>();
+    for socket in &queued {
+        socket.set_nonblocking(true).expect("a socket");
+        let _ = socket.connect(&address);
+    }
+    let address = address.as_socket().expect("an address");
+    (listener, queued, address)
+}
+
+#[test]
+fn an_attempt_that_nobody_answers_ends_at_its_deadline_or_when_it_is_aborted() {
+    on_each_host(|mut host| {
+        let (_listener, _queued, address) = deaf_listener();
+        let connect = |host: &mut Host| -> ConnectionId {
+            let options = ConnectOptions { timeout: Duration::from_secs(7), ..ConnectOptions::default() };
+            host.with(|app, cx| {
+                cx.connect(&Address::Tcp(address), app.raw.clone(), &options, None).expect("an attempt")
+            })
+        };
+        connect(&mut host);
+        host.turn(Duration::ZERO);
+        host.skip(Duration::from_secs(6));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().log, Vec::<String>::new());
+        host.skip(Duration::from_secs(1));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().log, ["connect failed: TimedOut"]);
+        let id = connect(&mut host);
+        host.with(|_, cx| cx.abort(id));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().log[1..], ["connect failed: ConnectionAborted"]);
+        host.turn(Duration::ZERO);
+        assert_eq!(host.driver.stats().connections, 0);
+        assert_eq!(host.driver.stats().connect_failed_total, 2);
+    });
+}
+
+#[test]
+fn at_the_most_connections_the_listener_pauses_until_one_ends() {
+    let options = DriverOptions { connections_max: Some(2), ..DriverOptions::default() };
+    on_each_host_with(&options, |mut host| {
+        let address = host.listen();
+        let mut clients: Vec<_> = (0..3).map(|_| client(address)).collect();
+        clients.iter_mut().for_each(|client| send(client, b"hello"));
+        host.until(|host| host.app().open.len() == 2);
+        for _ in 0..5 {
+            host.turn(Duration::from_millis(1));
+        }
+        assert_eq!(host.driver.stats().connections, 2);
+        assert_eq!(host.driver.stats().accept_pauses_total, 1);
+        let refused = host.with(|app, cx| {
+            cx.connect(&Address::Tcp(address), app.raw.clone(), &ConnectOptions::default(), None)
+        });
+        assert_eq!(refused.expect_err("one too many").kind(), ErrorKind::QuotaExceeded);
+        clients.remove(0);
+        assert_eq!(host.read(&mut clients[1], 5), b"hello");
+        assert_eq!(host.driver.stats().accepted_total, 3);
+    });
+}
+
+#[test]
+fn without_descriptors_left_a_listener_pauses_for_a_tenth_of_a_second() {
+    const CHILD: &str = "LWS_TEST_WITHOUT_DESCRIPTORS";
+    if std::env::var_os(CHILD).is_none() {
+        // The limit is the whole process's.
+        let name = "without_descriptors_left_a_listener_pauses_for_a_tenth_of_a_second";
+        let program = std::env::current_exe().expect("this program");
+        let child = std::process::Command::new(program).args(["--exact", name]).env(CHILD, "1").output();
+        let child = child.expect("a child");
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        return;
+    }
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let options = DriverOptions { connections_max: Some(100), ..DriverOptions::default() };
+    on_each_host_with(&options, |mut host| {
+        let address = host.listen();
+        let mut first = client(address);
+        let limits = getrlimit(Resource::Nofile);
+        // Whatever was free below is taken, so that nothing more can be opened.
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limits }).expect("a lower limit");
+        host.until(|host| host.driver.stats().accept_pauses_total == 1);
+        for _ in 0..3 {
+            host.turn(Duration::ZERO);
+        }
+        assert_eq!(host.driver.stats().accept_pauses_total, 1, "it does not spin");
+        setrlimit(Resource::Nofile, limits).expect("the limit from before");
+        send(&mut first, b"hello");
+        host.skip(Duration::from_millis(100));
+        assert_eq!(host.read(&mut first, 5), b"hello");
+    });
+}
+
+#[test]
+fn a_drained_service_closes_its_listeners_says_goodbye_and_is_done() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let mut websocket = websocket(&mut host, address);
+        host.driver.drain(Duration::from_secs(10));
+        assert_eq!(host.read(&mut websocket, 4), b"\x88\x02\x03\xe9");
+        assert!(!host.driver.is_done());
+        assert!(TcpStream::connect(address).is_err());
+        send(&mut websocket, b"\x88\x82\0\0\0\0\x03\xe9");
+        assert_eq!(host.read_to_end(&mut websocket), b"");
+        drop(websocket);
+        host.until(|host| host.driver.is_done());
+        assert_eq!(host.app().count("closed"), 1);
+    });
+}
+
+#[test]
+fn what_is_left_at_the_end_of_a_drain_is_cut_off() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let _silent = websocket(&mut host, address);
+        let (_listener, _queued, deaf) = deaf_listener();
+        host.with(|app, cx| {
+            let options = ConnectOptions::default();
+            cx.connect(&Address::Tcp(deaf), app.raw.clone(), &options, None).expect("an attempt");
+            cx.drain(Duration::from_secs(3));
+            let late = cx.connect(&Address::Tcp(address), app.raw.clone(), &options, None);
+            assert_eq!(late.expect_err("it is ending").kind(), ErrorKind::ConnectionAborted);
+        });
+        host.until(|host| host.app().has("connect failed: ConnectionAborted"));
+        assert!(!host.driver.is_done());
+        host.skip(Duration::from_secs(3));
+        host.turn(Duration::ZERO);
+        host.turn(Duration::ZERO);
+        assert!(host.driver.is_done(), "{:?}", host.app().log);
+        assert_eq!(host.app().count("closed"), 1);
+    });
+}
+
+#[test]
+fn a_driver_moves_from_one_host_to_another_with_its_connections() {
+    for (from, to) in [
+        (Trigger::Level, Trigger::Edge),
+        (Trigger::Edge, Trigger::OneShot),
+        (Trigger::OneShot, Trigger::Level),
+    ] {
+        let mut host = Host::new(from, DriverOptions::default());
+        let address = host.listen();
+        let mut before = client(address);
+        send(&mut before, b"before");
+        assert_eq!(host.read(&mut before, 6), b"before");
+        let Host { driver, .. } = host;
+        send(&mut before, b"between");
+        let mut host = Host::of(driver, to);
+        assert_eq!(host.read(&mut before, 7), b"between");
+        let mut after = client(address);
+        send(&mut after, b"after");
+        assert_eq!(host.read(&mut after, 5), b"after");
+    }
+}
+
+/// A path that nothing else uses.
+fn socket_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("lws-{}-{name}.sock", std::process::id()))
+}
+
+#[test]
+fn a_unix_listener_replaces_a_stale_socket_and_takes_its_own_away() {
+    let path = socket_path("stale");
+    drop(UnixListener::bind(&path).expect("a socket that is left behind"));
+    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let options = ListenOptions { unix_mode: Some(0o600), ..ListenOptions::default() };
+    let address = Address::Unix(path.clone());
+    let id = host.with(|_, cx| cx.listen(&address, &options).expect("the stale one gives way"));
+    let busy = host.with(|_, cx| cx.listen(&address, &options).expect_err("in use now"));
+    assert_eq!(busy.kind(), ErrorKind::AddrInUse);
+    assert_eq!(host.with(|_, cx| cx.listening_on(id).expect("an address")), address);
+    let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let mut client = UnixStream::connect(&path).expect("a connection");
+    client.write_all(b"hello").expect("room");
+    host.until(|host| host.driver.stats().sent_bytes_total == 5);
+    let mut reply = [0; 5];
+    client.read_exact(&mut reply).expect("the echo");
+    assert_eq!(&reply, b"hello");
+    host.with(|_, cx| cx.unlisten(id));
+    host.turn(Duration::ZERO);
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_is_no_socket_is_never_taken_away() {
+    let path = socket_path("file");
+    std::fs::write(&path, "precious").expect("a file");
+    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let address = Address::Unix(path.clone());
+    let error = host.with(|_, cx| cx.listen(&address, &ListenOptions::default()).expect_err("in use"));
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert_eq!(std::fs::read(&path).expect("still there"), b"precious");
+    std::fs::remove_file(&path).expect("a file");
+}
+
+#[test]
+fn an_adopted_socket_is_served_like_any_other() {
+    on_each_host(|mut host| {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        theirs.write_all(b"hello").expect("room");
+        host.with(|app, cx| {
+            let connection = lws_proto::Connection::server(cx.now(), app.raw.clone());
+            app.open.insert(cx.adopt(ours.into(), connection, None).expect("an adopted socket"));
+        });
+        host.until(|host| host.driver.stats().sent_bytes_total == 5);
+        let mut reply = [0; 5];
+        theirs.read_exact(&mut reply).expect("the echo");
+        assert_eq!(&reply, b"hello");
+    });
+}
+
+#[test]
+fn an_address_in_use_is_an_error_at_once() {
+    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let address = Address::Tcp(host.listen());
+    let error = host.with(|_, cx| cx.listen(&address, &ListenOptions::default()).expect_err("in use"));
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn an_ipv6_listener_takes_ipv4_too_unless_told_otherwise() {
+    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    for (v6_only, expected) in [(false, true), (true, false)] {
+        let address: Address = "[::]:0".parse().expect("an address");
+        let options = ListenOptions { v6_only, ..ListenOptions::default() };
+        let listening = host.with(|_, cx| {
+            let id = cx.listen(&address, &options).expect("a listener");
+            cx.listening_on(id).expect("an address")
+        });
+        let Address::Tcp(listening) = listening else { panic!("not TCP") };
+        let ipv4 = TcpStream::connect(("127.0.0.1", listening.port()));
+        assert_eq!(ipv4.is_ok(), expected, "v6_only {v6_only}");
+    }
+}
+
+#[test]
+fn a_driver_is_debugged_without_its_application() {
+    let driver = Driver::new(Echo::default(), DriverOptions::default()).expect("a driver");
+    assert!(format!("{driver:?}").starts_with("Driver { stats: "));
+}

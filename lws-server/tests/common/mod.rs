@@ -1,0 +1,169 @@
+//! A server on a thread of its own, and a client that speaks octets.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use lws_server::{Builder, Handle, Server};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Longer than anything here takes, so that what does not come is a failure and not a hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server that is running. Dropping it stops it.
+pub struct Running {
+    pub address: SocketAddr,
+    pub handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts what `describe` describes, on a port of its own.
+pub fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) -> Running {
+    let (started, has_started) = channel();
+    let thread = std::thread::spawn(move || {
+        let server = describe(Server::builder().listen("127.0.0.1:0")).build().expect("the server is built");
+        let address = server.local_addr().expect("a TCP address");
+        started.send((address, server.handle())).expect("the test waits");
+        server.run().expect("the server runs");
+    });
+    let (address, handle) = has_started.recv_timeout(PATIENCE).expect("the server starts");
+    Running { address, handle, thread: Some(thread) }
+}
+
+impl Running {
+    pub fn connect(&self) -> Peer {
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout is set");
+        Peer(stream)
+    }
+
+    /// What is answered to `octets`, up to the end.
+    pub fn ask(&self, octets: impl AsRef<[u8]>) -> Answer {
+        let mut peer = self.connect();
+        peer.send(octets);
+        Answer::parse(&peer.rest())
+    }
+
+    /// The answer to a request without content.
+    pub fn request(&self, method: &str, target: &str, fields: &str) -> Answer {
+        self.ask(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        self.request("GET", target, "")
+    }
+
+    /// An opening handshake, answered.
+    pub fn open(&self, target: &str, fields: &str) -> (Peer, Answer) {
+        let mut peer = self.connect();
+        peer.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
+        ));
+        let head = peer.head();
+        (peer, Answer::parse(&head))
+    }
+
+    /// Waits until the server has ended by itself.
+    pub fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server ends well");
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(std::thread::panicking() || ended.is_ok(), "the server ends well");
+        }
+    }
+}
+
+/// A connection.
+pub struct Peer(pub TcpStream);
+
+impl Peer {
+    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.0.write_all(octets.as_ref()).expect("the server reads");
+    }
+
+    /// A masked text message; the mask is zero.
+    pub fn send_text(&mut self, text: &str) {
+        let len = u8::try_from(text.len()).ok().filter(|len| *len < 126).expect("a short text");
+        self.send([&[0x81, 0x80 | len, 0, 0, 0, 0], text.as_bytes()].concat());
+    }
+
+    pub fn exactly<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.read_exact(&mut bytes).expect("so many bytes come");
+        bytes
+    }
+
+    /// The next frame, with less than 126 bytes: opcode and payload.
+    pub fn frame(&mut self) -> (u8, Vec<u8>) {
+        let [first, len] = self.exactly();
+        assert!(first & 0x80 != 0 && len < 126, "a short final frame");
+        let mut payload = vec![0; len.into()];
+        self.0.read_exact(&mut payload).expect("the payload comes");
+        (first & 0xf, payload)
+    }
+
+    pub fn text(&mut self) -> String {
+        let (opcode, payload) = self.frame();
+        assert_eq!(opcode, 1, "text");
+        String::from_utf8(payload).expect("UTF-8")
+    }
+
+    /// Up to an empty line.
+    pub fn head(&mut self) -> Vec<u8> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(self.exactly::<1>());
+        }
+        head
+    }
+
+    /// Up to the end.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            Ok(_) => rest,
+            // What came before the reset is what the peer got.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => rest,
+            Err(error) => panic!("no end after {} bytes: {error}", rest.len()),
+        }
+    }
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    head: String,
+    pub content: Vec<u8>,
+}
+
+impl Answer {
+    fn parse(octets: &[u8]) -> Self {
+        let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no head: {:?}", octets.escape_ascii().to_string())) + 4;
+        let head = String::from_utf8(octets[..end].to_vec()).expect("a head is ASCII");
+        let status = head.get(9..12).and_then(|code| code.parse().ok()).expect("a status code");
+        Self { status, head, content: octets[end..].to_vec() }
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (known, value) = line.split_once(": ")?;
+            known.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.content).expect("UTF-8")
+    }
+}

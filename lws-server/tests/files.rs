@@ -1,0 +1,301 @@
+//! Files, seen from the other end of a connection.
+
+mod common;
+
+use common::{Answer, Running, serve};
+use lws_server::files::{Asset, Files, Links};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// A directory that goes with the test.
+struct Directory(PathBuf);
+
+impl Directory {
+    /// `served` with some files in it, and a secret beside it.
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("lws-server-files-{}-{number}", std::process::id()));
+        let this = Self(path);
+        for (name, content) in [
+            ("served/index.html", "<p>index</p>"),
+            ("served/data.bin", "0123456789"),
+            ("served/empty.txt", ""),
+            ("served/a name.txt", "spaced"),
+            ("served/sub/index.html", "<p>sub</p>"),
+            ("served/sub/page.css", "p {}"),
+            ("served/bare/file.js", "1"),
+            ("served/.hidden", "hidden"),
+            ("served/.git/config", "hidden"),
+            ("served/.well-known/security.txt", "shown"),
+            ("outside/secret.txt", "secret"),
+        ] {
+            let path = this.0.join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("it can be made");
+            fs::write(path, content).expect("it can be written");
+        }
+        let age = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        fs::File::options().write(true).open(this.path("served/data.bin")).and_then(|file| file.set_modified(age)).expect("it can be aged");
+        this
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn link(&self, target: impl AsRef<Path>, name: &str) {
+        symlink(target, self.path(name)).expect("a link can be made");
+    }
+
+    fn serve(&self, describe: impl FnOnce(Files) -> Files + Send + 'static) -> Running {
+        let served = self.path("served");
+        serve(move |builder| builder.mount("/", describe(Files::directory(served).expect("it is there"))))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+#[test]
+fn a_file_comes_with_its_type_length_and_validators() {
+    let directory = Directory::new();
+    let server = directory.serve(|files| files.field("Cache-Control", "no-cache"));
+    for (target, content_type, content) in [
+        ("/", "text/html; charset=utf-8", "<p>index</p>"),
+        ("/index.html", "text/html; charset=utf-8", "<p>index</p>"),
+        ("/sub/", "text/html; charset=utf-8", "<p>sub</p>"),
+        ("/sub/page.css?v=1", "text/css; charset=utf-8", "p {}"),
+        ("/bare/../sub/./page.css", "text/css; charset=utf-8", "p {}"),
+        ("/a%20name.txt", "text/plain; charset=utf-8", "spaced"),
+        ("/data.bin", "application/octet-stream", "0123456789"),
+        ("/empty.txt", "text/plain; charset=utf-8", ""),
+        ("/.well-known/security.txt", "text/plain; charset=utf-8", "shown"),
+    ] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, answer.text()), (200, content), "{target}");
+        assert_eq!(answer.field("content-type"), Some(content_type), "{target}");
+        assert_eq!(answer.field("content-length"), Some(content.len().to_string().as_str()), "{target}");
+        assert_eq!(answer.field("accept-ranges"), Some("bytes"), "{target}");
+        assert_eq!(answer.field("cache-control"), Some("no-cache"), "{target}");
+        assert!(answer.field("etag").is_some_and(|etag| etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')));
+        assert!(answer.field("last-modified").is_some(), "{target}");
+
+        let head = server.request("HEAD", target, "");
+        assert_eq!((head.status, head.text()), (200, ""), "HEAD {target}");
+        for name in ["content-type", "content-length", "etag", "last-modified"] {
+            assert_eq!(head.field(name), answer.field(name), "HEAD {target}: {name}");
+        }
+    }
+    assert_eq!(server.get("/data.bin").field("last-modified"), Some(DATE));
+}
+
+#[test]
+fn what_is_not_there_or_not_to_be_seen_is_404() {
+    let directory = Directory::new();
+    let server = directory.serve(|files| files);
+    for target in [
+        "/none", "/sub/none", "/data.bin/", "/data.bin/x", "/bare/", "/.hidden", "/.git/config", "/sub/.well-known/x", "/index.html%20",
+    ] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    let refused = server.request("DELETE", "/data.bin", "");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, HEAD, OPTIONS")));
+    let server = directory.serve(|files| files.dot_files(true));
+    assert_eq!(server.get("/.hidden").text(), "hidden");
+}
+
+#[test]
+fn a_directory_without_its_slash_is_redirected_relatively() {
+    let directory = Directory::new();
+    let served = directory.path("served");
+    let server = serve(move |builder| builder.files("/", &served).files("/mount/point", served.join("sub")));
+    for (target, location) in [
+        ("/sub", "./sub/"),
+        ("/sub?a=b", "./sub/?a=b"),
+        ("/bare/../sub", "./sub/"),
+        ("/%73ub", "./%73ub/"),
+        ("/mount/point", "./point/"),
+    ] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, answer.field("location")), (301, Some(location)), "{target}");
+    }
+    assert_eq!(server.get("/mount/point/").text(), "<p>sub</p>");
+    assert_eq!(server.get("/mount/point/page.css").text(), "p {}");
+    assert_eq!(server.get("/mount/pointless").status, 404);
+}
+
+#[test]
+fn preconditions_are_evaluated_in_order() {
+    let directory = Directory::new();
+    let server = directory.serve(|files| files);
+    let etag = server.get("/data.bin").field("etag").expect("a tag").to_owned();
+    let check = |fields: &str, status: u16| {
+        let fields = fields.replace("{etag}", &etag).replace("{date}", DATE);
+        for method in ["GET", "HEAD"] {
+            let answer = server.request(method, "/data.bin", &fields);
+            assert_eq!(answer.status, status, "{method} {fields}");
+            if status == 304 {
+                assert_eq!((answer.field("etag"), answer.text()), (Some(etag.as_str()), ""), "{fields}");
+                assert_eq!(answer.field("last-modified"), Some(DATE), "{fields}");
+            }
+        }
+    };
+    check("If-None-Match: {etag}\r\n", 304);
+    check("If-None-Match: W/{etag}\r\n", 304);
+    check("If-None-Match: \"a,b\", {etag}\r\n", 304);
+    check("If-None-Match: \"a\"\r\nIf-None-Match: {etag}\r\n", 304);
+    check("If-None-Match: *\r\n", 304);
+    check("If-None-Match: \"a\"\r\n", 200);
+    check("If-None-Match: nonsense\r\n", 200);
+    check("If-Modified-Since: {date}\r\n", 304);
+    check("If-Modified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 200);
+    check("If-Modified-Since: nonsense\r\n", 200);
+    check("If-None-Match: \"a\"\r\nIf-Modified-Since: {date}\r\n", 200);
+    check("If-Match: {etag}\r\n", 200);
+    check("If-Match: *\r\n", 200);
+    check("If-Match: W/{etag}\r\n", 412);
+    check("If-Match: \"a\"\r\n", 412);
+    check("If-Match: \"a\"\r\nIf-None-Match: {etag}\r\n", 412);
+    check("If-Unmodified-Since: {date}\r\n", 200);
+    check("If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 412);
+    check("If-Match: {etag}\r\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 200);
+    check("If-Match: {etag}\r\nIf-None-Match: {etag}\r\n", 304);
+}
+
+#[test]
+fn one_range_is_served_and_anything_else_is_the_whole() {
+    let directory = Directory::new();
+    let server = directory.serve(|files| files);
+    let etag = server.get("/data.bin").field("etag").expect("a tag").to_owned();
+    let check = |fields: &str, status: u16, range: Option<&str>, content: &str| {
+        let fields = fields.replace("{etag}", &etag).replace("{date}", DATE);
+        let answer = server.request("GET", "/data.bin", &fields);
+        assert_eq!((answer.status, answer.field("content-range")), (status, range), "{fields}");
+        if status != 416 {
+            assert_eq!(answer.text(), content, "{fields}");
+        }
+    };
+    check("Range: bytes=0-0\r\n", 206, Some("bytes 0-0/10"), "0");
+    check("Range: bytes=3-\r\n", 206, Some("bytes 3-9/10"), "3456789");
+    check("Range: bytes=8-99\r\n", 206, Some("bytes 8-9/10"), "89");
+    check("Range: bytes=-2\r\n", 206, Some("bytes 8-9/10"), "89");
+    check("Range: bytes=10-\r\n", 416, Some("bytes */10"), "");
+    check("Range: bytes=0-1,3-4\r\n", 200, None, "0123456789");
+    check("Range: lines=0-1\r\n", 200, None, "0123456789");
+    check("Range: bytes=5-4\r\n", 200, None, "0123456789");
+    check("Range: bytes=0-1\r\nRange: bytes=0-1\r\n", 200, None, "0123456789");
+    check("Range: bytes=0-1\r\nIf-Range: {etag}\r\n", 206, Some("bytes 0-1/10"), "01");
+    check("Range: bytes=0-1\r\nIf-Range: W/{etag}\r\n", 200, None, "0123456789");
+    check("Range: bytes=0-1\r\nIf-Range: {date}\r\n", 206, Some("bytes 0-1/10"), "01");
+    check("Range: bytes=0-1\r\nIf-Range: Sun, 06 Nov 1994 08:49:36 GMT\r\n", 200, None, "0123456789");
+    check("Range: bytes=0-1\r\nIf-None-Match: {etag}\r\n", 304, None, "");
+    let head = server.request("HEAD", "/data.bin", "Range: bytes=0-1\r\n");
+    assert_eq!((head.status, head.field("content-length")), (200, Some("10")));
+}
+
+#[test]
+fn nothing_outside_the_root_is_served() {
+    let directory = Directory::new();
+    directory.link("../outside", "served/outside");
+    directory.link("../outside/secret.txt", "served/secret");
+    directory.link(directory.path("outside/secret.txt"), "served/absolute");
+    directory.link("/proc/self/root", "served/root");
+    let server = directory.serve(|files| files);
+    let check = |answer: Answer, target: &str| {
+        assert!(matches!(answer.status, 400 | 403 | 404), "{target}: {}", answer.status);
+        assert!(!answer.text().contains("secret"), "{target}");
+    };
+    for target in [
+        "/../outside/secret.txt", "/sub/../../outside/secret.txt", "/%2e%2e/outside/secret.txt", "/..%2foutside/secret.txt",
+        "/..\\outside\\secret.txt", "/..%5coutside%5csecret.txt", "/%252e%252e/outside/secret.txt", "/....//outside/secret.txt",
+        "/data.bin%00", "/data.bin%00.html", "/outside/secret.txt", "/secret", "/absolute", "/root/etc/passwd", "//outside/secret.txt",
+    ] {
+        check(server.get(target), target);
+    }
+    let everything = directory.serve(|files| files.links(Links::Followed));
+    assert_eq!(everything.get("/secret").text(), "secret");
+    assert_eq!(everything.get("/outside/secret.txt").text(), "secret");
+    check(everything.get("/../outside/secret.txt"), "links do not make `..` pass");
+}
+
+#[test]
+fn links_inside_the_root_are_followed_unless_refused() {
+    let directory = Directory::new();
+    directory.link("data.bin", "served/relative");
+    directory.link("../data.bin", "served/sub/above");
+    directory.link("sub", "served/linked");
+    directory.link(directory.path("served/data.bin"), "served/absolute");
+    let targets = ["/relative", "/sub/above", "/linked/page.css", "/absolute"];
+    let server = directory.serve(|files| files);
+    for target in targets {
+        assert_eq!(server.get(target).status, 200, "{target}");
+    }
+    let server = directory.serve(|files| files.links(Links::Refused));
+    for target in targets {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    assert_eq!(server.get("/sub/page.css").status, 200);
+}
+
+#[test]
+fn only_regular_files_are_served() {
+    let directory = Directory::new();
+    rustix::fs::mkfifoat(rustix::fs::CWD, directory.path("served/fifo"), rustix::fs::Mode::RUSR).expect("a FIFO can be made");
+    let server = directory.serve(|files| files);
+    assert_eq!(server.get("/fifo").status, 404);
+}
+
+#[test]
+fn a_large_file_streams_whole_and_in_parts() {
+    let directory = Directory::new();
+    let content: Vec<u8> = (0..3_000_000_u32).flat_map(|number| number.to_le_bytes()).collect();
+    fs::write(directory.path("served/large"), &content).expect("it can be written");
+    let server = directory.serve(|files| files);
+    assert!(server.get("/large").content == content);
+    let part = server.request("GET", "/large", "Range: bytes=1000000-9999999\r\n");
+    assert_eq!(part.field("content-range"), Some("bytes 1000000-9999999/12000000"));
+    assert!(part.content == content[1_000_000..10_000_000]);
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_early() {
+    let directory = Directory::new();
+    let path = directory.path("served/large");
+    fs::write(&path, vec![7; 64 << 20]).expect("it can be written");
+    let server = directory.serve(|files| files);
+    let mut peer = server.connect();
+    peer.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = peer.head();
+    assert!(head.starts_with(b"HTTP/1.1 200"));
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_len(1 << 20)).expect("it can be cut");
+    assert!(peer.rest().len() < 64 << 20);
+}
+
+#[test]
+fn embedded_files_are_served_by_the_same_rules() {
+    static ASSETS: &[Asset] = &[
+        Asset { path: "index.html", content: b"<p>index</p>" },
+        Asset { path: "sub/data.txt", content: b"0123456789" },
+    ];
+    let server = serve(|builder| builder.mount("/", Files::assets(ASSETS)));
+    let whole = server.get("/sub/data.txt");
+    assert_eq!((whole.status, whole.text()), (200, "0123456789"));
+    assert_eq!(whole.field("content-type"), Some("text/plain; charset=utf-8"));
+    let etag = whole.field("etag").expect("a tag");
+    assert_eq!(server.request("GET", "/sub/data.txt", &format!("If-None-Match: {etag}\r\n")).status, 304);
+    assert_eq!(server.request("GET", "/sub/data.txt", "Range: bytes=2-3\r\n").text(), "23");
+    assert_eq!(server.request("HEAD", "/", "").field("content-length"), Some("12"));
+    assert_eq!(server.get("/").text(), "<p>index</p>");
+    assert_eq!(server.get("/sub").field("location"), Some("./sub/"));
+    for target in ["/sub/", "/none", "/sub/data.txt/x", "/index.html/"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+}

@@ -1,0 +1,288 @@
+//! Routes and HTTP handlers, seen from the other end of a connection.
+
+mod common;
+
+use common::serve;
+use lws_server::http::{Exchange, Handler, Method, Permit, Request, Response, Status};
+use lws_server::{Context, Payload, Server};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+fn post(target: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        content.len()
+    );
+    [head.as_bytes(), content].concat()
+}
+
+#[test]
+fn the_longest_route_at_a_segment_boundary_answers() {
+    let server = serve(|builder| {
+        builder
+            .http("/", |_| Response::text("root"))
+            .http("/api", |_| Response::text("api"))
+            .http("/api/v2", |_| Response::text("v2"))
+    });
+    for (target, expected) in [
+        ("/", "root"),
+        ("/other?x=/api", "root"),
+        ("/api", "api"),
+        ("/api/", "api"),
+        ("/api?x", "api"),
+        ("/apix", "root"),
+        ("/api/v2/x", "v2"),
+        ("/api/v22", "api"),
+        ("/api/v2/..", "api"),
+        ("/%61pi", "api"),
+        ("//api", "api"),
+        ("/x/../api/./v2", "v2"),
+        ("http://localhost/api", "api"),
+        ("http://localhost", "root"),
+    ] {
+        assert_eq!(server.get(target).text(), expected, "{target}");
+    }
+}
+
+#[test]
+fn what_no_route_answers_is_told_why() {
+    let server = serve(|builder| {
+        builder
+            .get("/page", |_| Response::text("page"))
+            .post("/page", |_| Response::text("posted"))
+            .ws("/chat", |_| Silent)
+    });
+    let check = |method: &str, target: &str, status: u16, field: Option<(&str, &str)>| {
+        let answer = server.request(method, target, "");
+        assert_eq!(answer.status, status, "{method} {target}");
+        if let Some((name, value)) = field {
+            assert_eq!(answer.field(name), Some(value), "{method} {target}");
+        }
+    };
+    check("GET", "/page", 200, None);
+    check("HEAD", "/page", 200, Some(("content-length", "4")));
+    check("GET", "/none", 404, None);
+    check("GET", "/", 404, None);
+    check("DELETE", "/page", 405, Some(("allow", "GET, HEAD, POST, OPTIONS")));
+    check("BREW", "/page", 405, Some(("allow", "GET, HEAD, POST, OPTIONS")));
+    check("OPTIONS", "/page", 204, Some(("allow", "GET, HEAD, POST, OPTIONS")));
+    check("OPTIONS", "*", 204, None);
+    check("GET", "/chat", 426, Some(("upgrade", "websocket")));
+    check("GET", "/../page", 400, None);
+    check("GET", "/a%2fb", 400, None);
+    check("GET", "/a%zz", 400, None);
+}
+
+struct Silent;
+impl lws_server::ws::Handler for Silent {}
+
+#[test]
+fn a_plain_handler_gets_head_and_content() {
+    let server = serve(|builder| {
+        builder.http("/", |request: &Request<'_>| {
+            let content = String::from_utf8_lossy(request.content()).into_owned();
+            let (method, path) = (request.method_name(), request.path());
+            let (query, x) = (request.query(), request.text("x-field"));
+            Response::text(format!("{method} {path} {query:?} {x:?} {content}")).field("X-Answer", "yes")
+        })
+    });
+    let answer = server.request("GET", "/a%20b?c=d", "X-FIELD: 1\r\n");
+    assert_eq!(answer.text(), "GET /a%20b Some(\"c=d\") Some(\"1\") ");
+    assert_eq!(answer.field("x-answer"), Some("yes"));
+    assert_eq!(answer.field("content-type"), Some("text/plain; charset=utf-8"));
+    assert!(answer.field("date").is_some());
+
+    assert_eq!(server.ask(post("/p", b"some content")).text(), "POST /p None None some content");
+    let chunked = "POST /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Field: 2\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
+    assert_eq!(server.ask(chunked).text(), "POST /c None Some(\"2\") abcdef");
+}
+
+#[test]
+fn content_is_gathered_up_to_its_limit_and_not_past_it() {
+    let server = serve(|builder| {
+        builder
+            .content_bytes_max(8)
+            .post("/", |request| Response::text(request.content().len().to_string()))
+    });
+    assert_eq!(server.ask(post("/", b"12345678")).text(), "8");
+    assert_eq!(server.ask(post("/", b"123456789")).status, 413);
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n1\r\n9\r\n0\r\n\r\n";
+    assert_eq!(server.ask(chunked).status, 413);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = serve(|builder| builder.get("/", |request| Response::text(request.query().unwrap_or("").to_owned())));
+    let mut requests = String::new();
+    for number in 0..50 {
+        requests += &format!("GET /?{number} HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    requests += "GET /?last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut peer = server.connect();
+    peer.send(requests);
+    let answers = String::from_utf8(peer.rest()).expect("ASCII");
+    let contents: Vec<_> = answers.split("\r\n\r\n").skip(1).map(|part| part.split("HTTP/1.1").next()).collect();
+    let expected: Vec<_> = (0..50).map(|number| number.to_string()).chain(["last".into()]).collect();
+    assert_eq!(contents, expected.iter().map(|text| Some(text.as_str())).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_factory_may_refuse() {
+    let server = serve(|builder| {
+        builder.get("/", |request| match request.get("authorization") {
+            Some(_) => Ok(Response::text("in")),
+            None => Err(Response::error(Status::UNAUTHORIZED).field("WWW-Authenticate", "Basic")),
+        })
+    });
+    let refused = server.get("/");
+    assert_eq!((refused.status, refused.field("www-authenticate")), (401, Some("Basic")));
+    assert_eq!(server.request("GET", "/", "Authorization: x\r\n").text(), "in");
+}
+
+#[test]
+fn a_response_that_cannot_be_written_is_a_500() {
+    let server = serve(|builder| builder.get("/", |_| Response::text("x").field("X-Bad", "a\r\nb: c")));
+    assert_eq!(server.get("/").status, 500);
+}
+
+/// Counts up, a line for each permit, then a timer, then the end.
+struct Slow {
+    left: u32,
+}
+
+impl Handler for Slow {
+    fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
+        exchange.set_timeout(Some(cx.now() + Duration::from_millis(1)));
+    }
+
+    fn timer(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
+        let Ok(permit) = exchange.permit() else { return };
+        let begun = permit.respond(Status::OK, [("X-Slow", "yes")], Payload::Static(b""), false);
+        begun.expect("a response is due").again();
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+        self.left -= 1;
+        let line = format!("{}\n", self.left);
+        let sent = permit.data(Payload::Copy(line.as_bytes()), self.left == 0).expect("content is due");
+        if self.left > 0 {
+            sent.again();
+        }
+    }
+}
+
+#[test]
+fn a_streaming_handler_answers_when_it_likes() {
+    let server = serve(|builder| builder.get("/", |_| Slow { left: 3 }));
+    let answer = server.get("/");
+    assert_eq!(answer.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(answer.text(), "2\r\n2\n\r\n2\r\n1\n\r\n2\r\n0\n\r\n0\r\n\r\n");
+}
+
+#[test]
+fn each_request_is_logged_once() {
+    let (sender, records) = channel();
+    let server = serve(|builder| {
+        builder
+            .get("/", |_| Response::text("Hello"))
+            .ws("/ws", |_| Silent)
+            .access_log(move |record| sender.send(record.to_string()).expect("the test listens"))
+    });
+    server.request("GET", "/?a", "User-Agent: tester\r\nReferer: /b\r\n");
+    server.get("/none");
+    server.ask("nonsense\r\n\r\n");
+    server.open("/ws", "");
+    let line = || records.recv_timeout(Duration::from_secs(10)).expect("a record");
+    for expected in [
+        ["\"GET /?a HTTP/1.1\" 200 5 \"/b\" \"tester\" ", " complete"],
+        ["\"GET /none HTTP/1.1\" 404 ", ""],
+        ["\"-\" 400 0 \"-\" \"-\" ", " request_line"],
+        ["\"GET /ws HTTP/1.1\" 101 0 ", " websocket"],
+    ] {
+        let line = line();
+        assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
+        assert!(expected.iter().all(|part| line.contains(part)), "{line} has {expected:?}");
+    }
+    drop(server);
+    assert!(records.recv().is_err());
+}
+
+#[test]
+fn a_description_that_makes_no_sense_is_refused_when_it_is_built() {
+    let check = |builder: lws_server::Builder, part: &str| {
+        let error = builder.build().expect_err(part).to_string();
+        assert!(error.contains(part), "{error} has {part}");
+    };
+    check(Server::builder().get("relative", |_| Response::text("")), "relative");
+    check(Server::builder().get("/a", |_| Response::text("")).get("/a/", |_| Response::text("")), "twice");
+    check(Server::builder().ws("/a", |_| Silent).ws("/a", |_| Silent), "twice");
+    check(Server::builder().files("/", "/no/such/directory"), "/no/such/directory");
+    check(Server::builder().listen("127.0.0.1"), "127.0.0.1");
+    let methods = Server::builder().methods(&[Method::Put], "/a", |_| Response::text("")).post("/a", |_| Response::text(""));
+    assert!(methods.build().is_ok());
+}
+
+#[test]
+fn a_busy_port_is_named() {
+    let server = serve(|builder| builder);
+    let error = Server::builder().listen(&server.address.to_string()).build().expect_err("it is taken");
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&server.address.to_string()), "{error}");
+}
+
+/// Never answers by itself.
+struct Waits;
+
+impl Handler for Waits {
+    fn open(&mut self, cx: &mut Context<'_>, _: Exchange<'_>, _: bool) {
+        OPENED.with(|opened| opened.set(cx.id()));
+    }
+
+    fn wake(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
+        assert!(exchange.reply(Response::text("woken")).is_ok());
+    }
+}
+
+thread_local! {
+    static OPENED: std::cell::Cell<Option<lws_server::StreamId>> = const { std::cell::Cell::new(None) };
+}
+
+#[test]
+fn another_thread_can_wake_a_handler_and_run_something_on_the_servers() {
+    let server = serve(|builder| builder.get("/", |_| Waits));
+    let mut peer = server.connect();
+    peer.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let (sender, found) = channel();
+    let id = loop {
+        let sender = sender.clone();
+        let posted = server.handle.post(move |cx| {
+            assert_eq!(cx.id(), None);
+            sender.send((OPENED.get(), cx.stats().requests)).expect("the test listens");
+        });
+        assert!(posted);
+        if let (Some(id), 1) = found.recv_timeout(Duration::from_secs(10)).expect("it is run") {
+            break id;
+        }
+    };
+    assert!(server.handle.wake(id));
+    assert!(peer.rest().ends_with(b"woken"));
+}
+
+#[test]
+fn a_drain_lets_the_running_exchange_end_and_takes_no_other() {
+    let server = serve(|builder| builder.post("/", |request| Response::text(request.content().len().to_string())));
+    let mut peer = server.connect();
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    peer.send(request);
+    assert!(peer.head().starts_with(b"HTTP/1.1 100"));
+    assert!(server.handle.drain());
+    while std::net::TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    peer.send("ab");
+    let answer = String::from_utf8(peer.rest()).expect("ASCII");
+    assert!(answer.contains("Connection: close") && answer.ends_with("\r\n\r\n2"), "{answer}");
+    server.join();
+}
+
