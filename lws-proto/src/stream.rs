@@ -50,12 +50,12 @@ impl Payload<'_> {
     }
 
     /// Queues it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(self, out: &mut Output) {
         match self {
             Self::Copy(bytes) => out.buffer().extend_from_slice(bytes),
             Self::Own(bytes) => out.push_owned(bytes),
-            Self::Static(bytes) => out.push_owned(Bytes::from_static(bytes)),
+            Self::Static(bytes) => out.push_static(bytes),
         }
     }
 }

@@ -64,6 +64,16 @@ impl Output {
         owned.payloads.push_back((self.buffer.len(), payload));
     }
 
+    /// The same, of bytes that live for ever.
+    #[inline]
+    pub(crate) fn push_static(&mut self, payload: &'static [u8]) {
+        if payload.len() < OWNED_BYTES_MIN {
+            self.buffer.extend_from_slice(payload);
+        } else {
+            self.push_owned(Bytes::from_static(payload));
+        }
+    }
+
     /// Forgets everything that was queued.
     pub(crate) fn clear(&mut self) {
         self.owned = None;

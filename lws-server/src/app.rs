@@ -186,10 +186,10 @@ impl App {
         let route = found.and_then(|index| routes.get(index));
         slot.route = found.and_then(|index| u32::try_from(index).ok()).unwrap_or(NO_ROUTE);
 
-        if let Some(factory) = route.and_then(|route| route.websocket.as_ref()) {
-            if is_opening(&head) {
-                return self.on_opening(cx, state, stream, head, factory);
-            }
+        if let Some(factory) = route.and_then(|route| route.websocket.as_ref())
+            && is_opening(&head)
+        {
+            return self.on_opening(cx, state, stream, head, factory);
         }
         let mut context = Self::context(&mut self.core, cx, slot.route, Some(key));
         let exchange = Exchange { stream, tally: &mut slot.tally };

@@ -3,7 +3,7 @@
 //! Knows no protocol and no event.
 
 use crate::access::AccessRecord;
-use crate::app::{App, Core, Listener, RawFactory, Route};
+use crate::app::{AccessLog, App, Core, Listener, RawFactory, Route};
 use crate::context::{Context, StreamId};
 use crate::files::Files;
 use crate::http::{self, Answer, Method, Request};
@@ -17,6 +17,7 @@ use lws_proto::{Config, Expect, Limits, Time, WallClock};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,11 +43,7 @@ impl Server {
     /// # Errors
     /// Those of the loop: no descriptor left, mostly.
     pub fn run(self) -> io::Result<()> {
-        //let mut poll = lws_loop_poll::PollLoop::new()?;
-        //poll.add(self.service)?;
-        //poll.run()
-        drop(self.service);
-        Ok(())
+        crate::temp_loop::run(self.service)
     }
 
     /// The server as a service, for a loop that already runs.
@@ -116,6 +113,10 @@ impl external::Service for Service {
     #[inline]
     fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {
         self.driver.handle_ready(now, token, ready);
+    }
+
+    fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
+        self.driver.descriptor(token)
     }
 
     fn removed(&mut self, token: Token) {
@@ -205,7 +206,7 @@ pub struct Builder {
     fallback: Option<RawFactory>,
     limits: Limits,
     options: BuilderOptions,
-    log: Option<Box<dyn Fn(&AccessRecord<'_>)>>,
+    log: Option<AccessLog>,
     error: Option<io::Error>,
 }
 

@@ -79,10 +79,10 @@ impl http::Handler for Content {
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
-        if let Some((chunk, end)) = self.held.take() {
-            if let Ok(spent) = self.send(permit, &chunk, end) {
-                spent.into_exchange().resume();
-            }
+        if let Some((chunk, end)) = self.held.take()
+            && let Ok(spent) = self.send(permit, &chunk, end)
+        {
+            spent.into_exchange().resume();
         }
     }
 }

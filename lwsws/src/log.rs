@@ -47,10 +47,10 @@ impl Log {
 
     /// Waits for the last line to be written, but not for ever.
     pub(crate) fn finish(self) {
-        if self.lines.try_send(Entry::End).is_ok() {
-            if let Ok(written) = self.written.lock() {
-                let _ = written.recv_timeout(FINISH_TIMEOUT);
-            }
+        if self.lines.try_send(Entry::End).is_ok()
+            && let Ok(written) = self.written.lock()
+        {
+            let _ = written.recv_timeout(FINISH_TIMEOUT);
         }
     }
 }

@@ -583,132 +583,74 @@ fn an_opening_handshake_that_is_none_is_refused() {
     assert!(side.sent().starts_with("HTTP/1.1 400 Bad Request\r\n") && side.is_closing());
 }
 
-// The client's side.
+/// Requests of every kind, one behind the other.
+const REQUESTS: [&str; 6] = [
+    "GET /a?b HTTP/1.1\r\nHost: a:1\r\nAccept: */*\r\n\r\n",
+    "\r\nHEAD /c HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "POST /d HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+    "PUT /e HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nA: b\r\n\r\n",
+    "POST /f HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nxy",
+    "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+];
 
-/// Sends a request and receives `response`, however it is cut.
-fn fetches(request: &Request<'_>, response: &str, eof: bool, events: &[&str]) {
-    for step in 1..=response.len() {
-        let mut side = Side::client(Limits::default());
-        side.connection
-            .request(Time::ZERO, request, NO_FIELDS, Payload::Static(b""), true)
-            .expect("a request");
-        side.settle(ignore);
-        side.feed(response.as_bytes(), step, ignore);
-        if eof {
-            side.eof(ignore);
+/// Numbers that look like chance and are the same every time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end
+    }
+
+    /// Some requests with some bytes changed.
+    fn input(&mut self) -> Vec<u8> {
+        let mut input: Vec<u8> = (0..3).flat_map(|_| REQUESTS[self.below(REQUESTS.len())].bytes()).collect();
+        for _ in 0..self.below(4) {
+            let at = self.below(input.len());
+            let byte = b"\r\n\r\n :,;019aAfG\t\0\x7f\xff/*[#%"[self.below(26)];
+            match self.below(3) {
+                0 => input[at] = byte,
+                1 => input.insert(at, byte),
+                _ => drop(input.remove(at)),
+            }
         }
-        assert_eq!(side.events, events, "{response:?} by {step}");
+        input
     }
 }
 
 #[test]
-fn a_client_reads_a_response_in_every_framing() {
-    let get = Request::get("a", "/");
-    let head = Request { method: "HEAD", ..get };
-    fetches(
-        &get,
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab",
-        false,
-        &["200 false", "'ab", "end", "Complete"],
-    );
-    fetches(
-        &get,
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nA: b\r\n\r\n",
-        false,
-        &["200 false", "'ab", "end", "Head { A: b }", "Complete"],
-    );
-    fetches(&get, "HTTP/1.1 200 OK\r\n\r\nab", true, &["200 false", "'ab", "end", "Complete"]);
-    fetches(
-        &get,
-        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nab",
-        false,
-        &["200 false", "'ab", "end", "Complete"],
-    );
-    fetches(
-        &get,
-        "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
-        false,
-        &["103 false", "204 true", "Complete"],
-    );
-    fetches(&head, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false, &["200 true", "Complete"]);
-    let connect = Request { method: "CONNECT", target: "b:1", host: "b:1" };
-    fetches(&connect, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false, &["Raw"]);
-    fetches(
-        &get,
-        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
-        true,
-        &["200 false", "'ab", "Disconnected"],
-    );
-    fetches(&get, "HTTP/1.1 200 OK\r\nContent-Length: 3", true, &["Disconnected"]);
-    fetches(
-        &get,
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-        false,
-        &["Violation(UnexpectedResponse)"],
-    );
-    fetches(
-        &get,
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-        false,
-        &["Violation(TransferCoding)"],
-    );
-}
-
-#[test]
-fn a_client_sends_one_request_after_the_other() {
-    let mut side = Side::client(Limits::default());
-    let get = Request::get("a:1", "/x");
-    let send = |side: &mut Side, request: &Request<'_>, content: &'static [u8], end| {
-        let sent = side.connection.request(side.now, request, [("A", "b")], Payload::Static(content), end);
-        sent.map(|_| ()).err()
-    };
-    assert_eq!(send(&mut side, &get, b"", true), None);
-    assert_eq!(send(&mut side, &get, b"", true), Some(Misuse::WrongState));
-    side.settle(ignore);
-    assert_eq!(side.sent(), "GET /x HTTP/1.1\r\nHost: a:1\r\nA: b\r\n\r\n");
-    side.feed(b"HTTP/1.1 204 No Content\r\n\r\n", 99, ignore);
-    side.sent.clear();
-    let post = Request { method: "POST", ..get };
-    assert_eq!(send(&mut side, &post, b"abc", false), None);
-    let key = crate::StreamKey { index: 0, generation: 2 };
-    let permit = side.connection.stream(key).expect("the stream").permit().expect("a permit");
-    permit.trailers([("C", "d")]).expect("trailers");
-    side.settle(ignore);
-    assert_eq!(
-        side.sent(),
-        "POST /x HTTP/1.1\r\nHost: a:1\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nC: d\r\n\r\n"
-    );
-    side.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 99, ignore);
-    assert!(!side.is_closing());
-    side.feed(b"HTTP/1.1 200 OK\r\n", 99, ignore);
-    assert!(side.is_closing());
-    for (method, target, host, misuse) in [
-        ("GE T", "/", "a", Misuse::StartLine),
-        ("GET", "x", "a", Misuse::StartLine),
-        ("GET", "/ ", "a", Misuse::StartLine),
-        ("GET", "/", "a b", Misuse::Field),
-        ("CONNECT", "/", "a", Misuse::StartLine),
-    ] {
-        let mut side = Side::client(Limits::default());
-        assert_eq!(
-            send(&mut side, &Request { method, target, host }, b"", true),
-            Some(misuse),
-            "{method} {target} {host}"
-        );
-        assert!(side.connection.transmit(Time::ZERO).is_none());
+fn however_a_damaged_request_is_cut_events_and_answers_are_the_same() {
+    let limits =
+        Limits { head_bytes_max: 120, field_lines_max: 3, discard_bytes_max: 3, ..Limits::default() };
+    let mut chance = Chance(7);
+    for round in 0..2_000 {
+        let input = chance.input();
+        for application in [greet as Application, echo, ignore] {
+            let mut whole = Side::server(limits.clone());
+            whole.feed(&input, input.len(), application);
+            for step in [1, 2 + chance.below(30)] {
+                let mut cut = Side::server(limits.clone());
+                cut.feed(&input, step, application);
+                assert_eq!(cut.events, whole.events, "{round}: {} by {step}", input.escape_ascii());
+                assert_eq!(
+                    content(&cut.sent),
+                    content(&whole.sent),
+                    "{round}: {} by {step}",
+                    input.escape_ascii()
+                );
+            }
+        }
     }
 }
 
-#[test]
-fn a_client_waits_for_a_response_as_long_as_the_limit() {
-    let limits = Limits::default();
-    let mut side = Side::client(limits.clone());
-    side.connection
-        .request(Time::ZERO, &Request::get("a", "/"), NO_FIELDS, Payload::Static(b""), true)
-        .expect("a request");
-    side.wait(Duration::from_secs(5), ignore);
-    side.wait(limits.response_timeout - Duration::from_secs(1), ignore);
-    assert!(side.events.is_empty());
-    side.wait(Duration::from_secs(1), ignore);
-    assert_eq!(side.events, [format!("{:?}", Cause::Timeout(Deadline::Response))]);
+/// What was sent, without the sizes of chunks: an echo has those of the pieces that it was given.
+fn content(sent: &[u8]) -> String {
+    let sent = String::from_utf8_lossy(sent);
+    sent.split("\r\n")
+        .filter(|line| {
+            line.is_empty() || line.len() > 2 || !line.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+        .collect()
 }
+
+mod client;

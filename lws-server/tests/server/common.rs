@@ -1,5 +1,5 @@
 //! A server on a thread of its own, and a client that speaks octets.
-#![allow(dead_code, reason = "each test binary uses its part")]
+
 
 use lws_server::{Builder, Handle, Server};
 use std::io::{Read, Write};
@@ -12,14 +12,14 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that is running. Dropping it stops it.
-pub struct Running {
-    pub address: SocketAddr,
-    pub handle: Handle,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Starts what `describe` describes, on a port of its own.
-pub fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) -> Running {
+pub(crate) fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) -> Running {
     let (started, has_started) = channel();
     let thread = std::thread::spawn(move || {
         let server = describe(Server::builder().listen("127.0.0.1:0")).build().expect("the server is built");
@@ -32,30 +32,32 @@ pub fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) -> Runn
 }
 
 impl Running {
-    pub fn connect(&self) -> Peer {
+    pub(crate) fn connect(&self) -> Peer {
         let stream = TcpStream::connect(self.address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout is set");
         Peer(stream)
     }
 
     /// What is answered to `octets`, up to the end.
-    pub fn ask(&self, octets: impl AsRef<[u8]>) -> Answer {
+    pub(crate) fn ask(&self, octets: impl AsRef<[u8]>) -> Answer {
         let mut peer = self.connect();
         peer.send(octets);
         Answer::parse(&peer.rest())
     }
 
     /// The answer to a request without content.
-    pub fn request(&self, method: &str, target: &str, fields: &str) -> Answer {
-        self.ask(format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
+    pub(crate) fn request(&self, method: &str, target: &str, fields: &str) -> Answer {
+        self.ask(format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"
+        ))
     }
 
-    pub fn get(&self, target: &str) -> Answer {
+    pub(crate) fn get(&self, target: &str) -> Answer {
         self.request("GET", target, "")
     }
 
     /// An opening handshake, answered.
-    pub fn open(&self, target: &str, fields: &str) -> (Peer, Answer) {
+    pub(crate) fn open(&self, target: &str, fields: &str) -> (Peer, Answer) {
         let mut peer = self.connect();
         peer.send(format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -66,7 +68,7 @@ impl Running {
     }
 
     /// Waits until the server has ended by itself.
-    pub fn join(mut self) {
+    pub(crate) fn join(mut self) {
         if let Some(thread) = self.thread.take() {
             thread.join().expect("the server ends well");
         }
@@ -84,27 +86,27 @@ impl Drop for Running {
 }
 
 /// A connection.
-pub struct Peer(pub TcpStream);
+pub(crate) struct Peer(pub(crate) TcpStream);
 
 impl Peer {
-    pub fn send(&mut self, octets: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
         self.0.write_all(octets.as_ref()).expect("the server reads");
     }
 
     /// A masked text message; the mask is zero.
-    pub fn send_text(&mut self, text: &str) {
+    pub(crate) fn send_text(&mut self, text: &str) {
         let len = u8::try_from(text.len()).ok().filter(|len| *len < 126).expect("a short text");
         self.send([&[0x81, 0x80 | len, 0, 0, 0, 0], text.as_bytes()].concat());
     }
 
-    pub fn exactly<const N: usize>(&mut self) -> [u8; N] {
+    pub(crate) fn exactly<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         self.0.read_exact(&mut bytes).expect("so many bytes come");
         bytes
     }
 
     /// The next frame, with less than 126 bytes: opcode and payload.
-    pub fn frame(&mut self) -> (u8, Vec<u8>) {
+    pub(crate) fn frame(&mut self) -> (u8, Vec<u8>) {
         let [first, len] = self.exactly();
         assert!(first & 0x80 != 0 && len < 126, "a short final frame");
         let mut payload = vec![0; len.into()];
@@ -112,14 +114,14 @@ impl Peer {
         (first & 0xf, payload)
     }
 
-    pub fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let (opcode, payload) = self.frame();
         assert_eq!(opcode, 1, "text");
         String::from_utf8(payload).expect("UTF-8")
     }
 
     /// Up to an empty line.
-    pub fn head(&mut self) -> Vec<u8> {
+    pub(crate) fn head(&mut self) -> Vec<u8> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.extend(self.exactly::<1>());
@@ -128,7 +130,7 @@ impl Peer {
     }
 
     /// Up to the end.
-    pub fn rest(&mut self) -> Vec<u8> {
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
             Ok(_) => rest,
@@ -141,10 +143,10 @@ impl Peer {
 
 /// A response.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    pub content: Vec<u8>,
+    pub(crate) content: Vec<u8>,
 }
 
 impl Answer {
@@ -156,14 +158,14 @@ impl Answer {
         Self { status, head, content: octets[end..].to_vec() }
     }
 
-    pub fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.lines().skip(1).find_map(|line| {
             let (known, value) = line.split_once(": ")?;
             known.eq_ignore_ascii_case(name).then_some(value)
         })
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.content).expect("UTF-8")
     }
 }

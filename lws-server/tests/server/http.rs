@@ -1,8 +1,6 @@
 //! Routes and HTTP handlers, seen from the other end of a connection.
 
-mod common;
-
-use common::serve;
+use crate::common::serve;
 use lws_server::http::{Exchange, Handler, Method, Permit, Request, Response, Status};
 use lws_server::{Context, Payload, Server};
 use std::sync::mpsc::channel;
@@ -101,9 +99,7 @@ fn a_plain_handler_gets_head_and_content() {
 #[test]
 fn content_is_gathered_up_to_its_limit_and_not_past_it() {
     let server = serve(|builder| {
-        builder
-            .content_bytes_max(8)
-            .post("/", |request| Response::text(request.content().len().to_string()))
+        builder.content_bytes_max(8).post("/", |request| Response::text(request.content().len().to_string()))
     });
     assert_eq!(server.ask(post("/", b"12345678")).text(), "8");
     assert_eq!(server.ask(post("/", b"123456789")).status, 413);
@@ -113,7 +109,8 @@ fn content_is_gathered_up_to_its_limit_and_not_past_it() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let server = serve(|builder| builder.get("/", |request| Response::text(request.query().unwrap_or("").to_owned())));
+    let server =
+        serve(|builder| builder.get("/", |request| Response::text(request.query().unwrap_or("").to_owned())));
     let mut requests = String::new();
     for number in 0..50 {
         requests += &format!("GET /?{number} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -122,7 +119,8 @@ fn pipelined_requests_are_answered_in_order() {
     let mut peer = server.connect();
     peer.send(requests);
     let answers = String::from_utf8(peer.rest()).expect("ASCII");
-    let contents: Vec<_> = answers.split("\r\n\r\n").skip(1).map(|part| part.split("HTTP/1.1").next()).collect();
+    let contents: Vec<_> =
+        answers.split("\r\n\r\n").skip(1).map(|part| part.split("HTTP/1.1").next()).collect();
     let expected: Vec<_> = (0..50).map(|number| number.to_string()).chain(["last".into()]).collect();
     assert_eq!(contents, expected.iter().map(|text| Some(text.as_str())).collect::<Vec<_>>());
 }
@@ -185,17 +183,17 @@ fn each_request_is_logged_once() {
     let (sender, records) = channel();
     let server = serve(|builder| {
         builder
-            .get("/", |_| Response::text("Hello"))
+            .get("/page", |_| Response::text("Hello"))
             .ws("/ws", |_| Silent)
             .access_log(move |record| sender.send(record.to_string()).expect("the test listens"))
     });
-    server.request("GET", "/?a", "User-Agent: tester\r\nReferer: /b\r\n");
+    server.request("GET", "/page?a", "User-Agent: tester\r\nReferer: /b\r\n");
     server.get("/none");
     server.ask("nonsense\r\n\r\n");
     server.open("/ws", "");
     let line = || records.recv_timeout(Duration::from_secs(10)).expect("a record");
     for expected in [
-        ["\"GET /?a HTTP/1.1\" 200 5 \"/b\" \"tester\" ", " complete"],
+        ["\"GET /page?a HTTP/1.1\" 200 5 \"/b\" \"tester\" ", " complete"],
         ["\"GET /none HTTP/1.1\" 404 ", ""],
         ["\"-\" 400 0 \"-\" \"-\" ", " request_line"],
         ["\"GET /ws HTTP/1.1\" 101 0 ", " websocket"],
@@ -219,7 +217,9 @@ fn a_description_that_makes_no_sense_is_refused_when_it_is_built() {
     check(Server::builder().ws("/a", |_| Silent).ws("/a", |_| Silent), "twice");
     check(Server::builder().files("/", "/no/such/directory"), "/no/such/directory");
     check(Server::builder().listen("127.0.0.1"), "127.0.0.1");
-    let methods = Server::builder().methods(&[Method::Put], "/a", |_| Response::text("")).post("/a", |_| Response::text(""));
+    let methods = Server::builder()
+        .methods(&[Method::Put], "/a", |_| Response::text(""))
+        .post("/a", |_| Response::text(""));
     assert!(methods.build().is_ok());
 }
 
@@ -271,7 +271,8 @@ fn another_thread_can_wake_a_handler_and_run_something_on_the_servers() {
 
 #[test]
 fn a_drain_lets_the_running_exchange_end_and_takes_no_other() {
-    let server = serve(|builder| builder.post("/", |request| Response::text(request.content().len().to_string())));
+    let server =
+        serve(|builder| builder.post("/", |request| Response::text(request.content().len().to_string())));
     let mut peer = server.connect();
     let request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     peer.send(request);
@@ -285,4 +286,3 @@ fn a_drain_lets_the_running_exchange_end_and_takes_no_other() {
     assert!(answer.contains("Connection: close") && answer.ends_with("\r\n\r\n2"), "{answer}");
     server.join();
 }
-

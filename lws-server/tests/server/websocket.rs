@@ -1,8 +1,6 @@
 //! WebSocket and raw handlers, seen from the other end of a connection.
 
-mod common;
-
-use common::serve;
+use crate::common::serve;
 use lws_server::http::{Response, Status};
 use lws_server::ws::{Accepted, CloseCode, Handler, Message};
 use lws_server::{Cause, Context, Control, Payload, Sent, Stream, Writable, raw};
@@ -16,7 +14,8 @@ struct Echo;
 impl Handler for Echo {
     fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
         if let Ok(permit) = stream.permit() {
-            let _ = permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);
+            let _ =
+                permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);
         }
     }
 }
@@ -39,7 +38,9 @@ fn the_factory_chooses_the_subprotocol_or_refuses() {
     let server = serve(|builder| {
         builder
             .ws("/chat", |request| {
-                Accepted::new(Echo).protocol(request.select_protocol(&["chat.v1", "chat.v2"])).field("X-Chat", "yes")
+                Accepted::new(Echo)
+                    .protocol(request.select_protocol(&["chat.v1", "chat.v2"]))
+                    .field("X-Chat", "yes")
             })
             .ws("/refused", |_| Err::<Echo, _>(Response::error(Status::FORBIDDEN).field("X-Why", "because")))
             .ws("/wrong", |_| Accepted::new(Echo).protocol("never-offered"))
@@ -228,12 +229,13 @@ fn first_bytes_that_are_no_http_make_a_raw_stream_if_that_is_wanted() {
 fn a_raw_listener_has_raw_streams_only() {
     let (sender, address) = channel();
     let thread = std::thread::spawn(move || {
-        let server = lws_server::Server::builder().listen_raw("127.0.0.1:0", || Upper).build().expect("it is built");
+        let server =
+            lws_server::Server::builder().listen_raw("127.0.0.1:0", || Upper).build().expect("it is built");
         sender.send((server.local_addr().expect("TCP"), server.handle())).expect("the test listens");
         server.run().expect("it runs");
     });
     let (address, handle) = address.recv().expect("it starts");
-    let mut peer = common::Peer(std::net::TcpStream::connect(address).expect("it listens"));
+    let mut peer = crate::common::Peer(std::net::TcpStream::connect(address).expect("it listens"));
     peer.send("get / http/1.1\r\n");
     assert_eq!(&peer.exactly::<16>(), b"GET / HTTP/1.1\r\n");
     handle.stop();

@@ -1,8 +1,6 @@
 //! Files, seen from the other end of a connection.
 
-mod common;
-
-use common::{Answer, Running, serve};
+use crate::common::{Answer, Running, serve};
 use lws_server::files::{Asset, Files, Links};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -38,7 +36,11 @@ impl Directory {
             fs::write(path, content).expect("it can be written");
         }
         let age = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        fs::File::options().write(true).open(this.path("served/data.bin")).and_then(|file| file.set_modified(age)).expect("it can be aged");
+        fs::File::options()
+            .write(true)
+            .open(this.path("served/data.bin"))
+            .and_then(|file| file.set_modified(age))
+            .expect("it can be aged");
         this
     }
 
@@ -85,7 +87,11 @@ fn a_file_comes_with_its_type_length_and_validators() {
         assert_eq!(answer.field("content-length"), Some(content.len().to_string().as_str()), "{target}");
         assert_eq!(answer.field("accept-ranges"), Some("bytes"), "{target}");
         assert_eq!(answer.field("cache-control"), Some("no-cache"), "{target}");
-        assert!(answer.field("etag").is_some_and(|etag| etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')));
+        assert!(
+            answer
+                .field("etag")
+                .is_some_and(|etag| etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"'))
+        );
         assert!(answer.field("last-modified").is_some(), "{target}");
 
         let head = server.request("HEAD", target, "");
@@ -102,7 +108,15 @@ fn what_is_not_there_or_not_to_be_seen_is_404() {
     let directory = Directory::new();
     let server = directory.serve(|files| files);
     for target in [
-        "/none", "/sub/none", "/data.bin/", "/data.bin/x", "/bare/", "/.hidden", "/.git/config", "/sub/.well-known/x", "/index.html%20",
+        "/none",
+        "/sub/none",
+        "/data.bin/",
+        "/data.bin/x",
+        "/bare/",
+        "/.hidden",
+        "/.git/config",
+        "/sub/.well-known/x",
+        "/index.html%20",
     ] {
         assert_eq!(server.get(target).status, 404, "{target}");
     }
@@ -214,9 +228,21 @@ fn nothing_outside_the_root_is_served() {
         assert!(!answer.text().contains("secret"), "{target}");
     };
     for target in [
-        "/../outside/secret.txt", "/sub/../../outside/secret.txt", "/%2e%2e/outside/secret.txt", "/..%2foutside/secret.txt",
-        "/..\\outside\\secret.txt", "/..%5coutside%5csecret.txt", "/%252e%252e/outside/secret.txt", "/....//outside/secret.txt",
-        "/data.bin%00", "/data.bin%00.html", "/outside/secret.txt", "/secret", "/absolute", "/root/etc/passwd", "//outside/secret.txt",
+        "/../outside/secret.txt",
+        "/sub/../../outside/secret.txt",
+        "/%2e%2e/outside/secret.txt",
+        "/..%2foutside/secret.txt",
+        "/..\\outside\\secret.txt",
+        "/..%5coutside%5csecret.txt",
+        "/%252e%252e/outside/secret.txt",
+        "/....//outside/secret.txt",
+        "/data.bin%00",
+        "/data.bin%00.html",
+        "/outside/secret.txt",
+        "/secret",
+        "/absolute",
+        "/root/etc/passwd",
+        "//outside/secret.txt",
     ] {
         check(server.get(target), target);
     }
@@ -248,7 +274,8 @@ fn links_inside_the_root_are_followed_unless_refused() {
 #[test]
 fn only_regular_files_are_served() {
     let directory = Directory::new();
-    rustix::fs::mkfifoat(rustix::fs::CWD, directory.path("served/fifo"), rustix::fs::Mode::RUSR).expect("a FIFO can be made");
+    rustix::fs::mkfifoat(rustix::fs::CWD, directory.path("served/fifo"), rustix::fs::Mode::RUSR)
+        .expect("a FIFO can be made");
     let server = directory.serve(|files| files);
     assert_eq!(server.get("/fifo").status, 404);
 }
@@ -275,7 +302,11 @@ fn a_file_that_shrinks_while_it_is_sent_ends_the_connection_early() {
     peer.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
     let head = peer.head();
     assert!(head.starts_with(b"HTTP/1.1 200"));
-    fs::File::options().write(true).open(&path).and_then(|file| file.set_len(1 << 20)).expect("it can be cut");
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|file| file.set_len(1 << 20))
+        .expect("it can be cut");
     assert!(peer.rest().len() < 64 << 20);
 }
 

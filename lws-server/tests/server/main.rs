@@ -1,0 +1,6 @@
+//! Servers on the built-in loop, asked by a client that speaks octets.
+
+mod common;
+mod files;
+mod http;
+mod websocket;
