@@ -43,6 +43,7 @@ fn main() -> io::Result<()> {
     let start = Instant::now();
     let clock = || Time::ZERO + start.elapsed();
     let stdin = io::stdin();
+    let mut stdin_ends = false;
     let mut watched: Vec<(Token, Interest)> = Vec::new();
     while !service.is_done() {
         // 1. How long may we sleep?
@@ -62,18 +63,21 @@ fn main() -> io::Result<()> {
         }
         // 3. Our own wait, for our own descriptor too.
         let wanted: Vec<_> = watched.iter().filter(|(_, interest)| !interest.is_empty()).collect();
-        let mut descriptors = vec![PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)];
+        let mut descriptors = Vec::new();
         descriptors.extend(wanted.iter().filter_map(|(token, interest)| {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, interest.contains(Interest::READ));
             flags.set(PollFlags::OUT, interest.contains(Interest::WRITE));
             Some(PollFd::from_borrowed_fd(service.descriptor(*token)?, flags))
         }));
+        if !stdin_ends {
+            descriptors.push(PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN));
+        }
         let timeout = wait.timeout(clock()).unwrap_or(Duration::from_secs(3_600));
         poll(&mut descriptors, timeout.try_into().ok().as_ref())?;
         let ready: Vec<_> = descriptors.iter().map(PollFd::revents).collect();
         // 4. What is ready?
-        for ((token, _), flags) in wanted.iter().zip(&ready[1..]) {
+        for ((token, _), flags) in wanted.iter().zip(&ready) {
             let ready = Readiness::READABLE.when(flags.contains(PollFlags::IN))
                 | Readiness::WRITABLE.when(flags.contains(PollFlags::OUT))
                 | Readiness::HANG_UP.when(flags.contains(PollFlags::HUP))
@@ -82,12 +86,12 @@ fn main() -> io::Result<()> {
                 service.handle_ready(clock(), *token, ready);
             }
         }
-        if !ready[0].is_empty() && !service.is_done() {
-            let mut line = String::new();
-            if stdin.read_line(&mut line)? == 0 {
+        if ready.len() > wanted.len() && !ready[wanted.len()].is_empty() {
+            stdin_ends = stdin.read_line(&mut String::new())? == 0;
+            println!("{:?}", service.stats());
+            if stdin_ends {
                 service.drain(Duration::from_secs(2));
             }
-            println!("{:?}", service.stats());
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ pub trait Application: Sized + 'static {
     fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>);
 
     /// The connection has ended: exactly once for each one that was accepted, adopted or connected, and nothing is
-    /// said about it afterwards.
+    /// said about it afterwards. A driver that is dropped closes what it has and tells nothing.
     fn closed(&mut self, cx: &mut Context<'_, Self>, state: Self::State) {
         let _ = (cx, state);
     }

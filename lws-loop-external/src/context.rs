@@ -97,7 +97,8 @@ impl<A: Application> Core<A> {
     /// Whether a new second of the wall clock may have begun.
     #[inline]
     pub(crate) fn tick(&mut self, now: Time) -> Option<u32> {
-        self.now = now;
+        // No host may turn time back.
+        self.now = self.now.max(now);
         if now < self.next_second { None } else { self.read_clock() }
     }
 
@@ -141,10 +142,15 @@ impl<A: Application> Core<A> {
         }
     }
 
-    fn admit(&mut self) -> io::Result<()> {
+    fn serves(&self) -> io::Result<()> {
         if self.is_draining() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the service is ending"));
         }
+        Ok(())
+    }
+
+    fn admit(&self) -> io::Result<()> {
+        self.serves()?;
         if self.is_full() {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "as many connections as there may be"));
         }
@@ -285,8 +291,10 @@ impl<A: Application> Context<'_, A> {
     /// Listens on an address.
     ///
     /// # Errors
-    /// What the system says: the address is in use, is not of this machine, may not be used, and so on.
+    /// What the system says: the address is in use, is not of this machine, may not be used, and so on. Or the service
+    /// is ending.
     pub fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<ListenerId> {
+        self.core.serves()?;
         self.core.listeners.listen(address, options, &mut self.core.changes)
     }
 

@@ -11,7 +11,7 @@ use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
-use crate::turn::{Buffers, Turn};
+use crate::turn::{self, Buffers};
 use crate::waker::Handle;
 use lws_proto::{Connection, Time};
 use std::fmt;
@@ -87,57 +87,27 @@ impl<A: Application> Driver<A> {
     #[inline]
     fn connection_ready(&mut self, token: Token, ready: Readiness) {
         let id = ConnectionId::of(token);
-        let Some(slot) = self.table.get(id) else { return };
-        slot.registration.reported(self.core.trigger, token, &mut self.core.changes);
-        let hang_up = ready.contains(Readiness::HANG_UP);
-        let error = ready.contains(Readiness::ERROR);
-        if ready.contains(Readiness::READABLE) || hang_up || error {
-            slot.flags.insert(Flags::READABLE);
-        }
-        if ready.contains(Readiness::WRITABLE) || error {
-            slot.flags.insert(Flags::WRITABLE);
-        }
-        if hang_up {
-            slot.flags.insert(Flags::HANG_UP);
-        }
+        let Self { application, core, table, buffers } = self;
+        let Some(slot) = table.get(id) else { return };
+        slot.registration.reported(core.trigger, token, &mut core.changes);
+        slot.flags.note(ready);
         match &slot.body {
-            Body::Open(_) => self.take_turn(id),
+            Body::Open(_) => {
+                if turn::take(application, core, buffers, id, slot) {
+                    self.end(id);
+                }
+            }
             Body::Connecting(_) => self.look_at_attempt(id),
             Body::Ended => {}
         }
     }
 
     /// Does what a connection has to do now.
-    #[inline]
     fn take_turn(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers } = self;
         let Some(slot) = table.get(id) else { return };
-        let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return };
-        let interest = Turn { application, core, buffers, id, socket: socket.as_fd(), open, flags }.run();
-        if interest.close {
-            return self.end(id);
-        }
-        if interest.shutdown && !interest.write && !slot.flags.has(Flags::SHUT) {
-            slot.flags.insert(Flags::SHUT);
-            // It fails if the peer has gone, which reading tells.
-            let _ = rustix::net::shutdown(&slot.socket, rustix::net::Shutdown::Write);
-        }
-        if let Some(deadline) = interest.deadline {
-            if deadline < slot.scheduled {
-                slot.scheduled = deadline;
-                core.timers.set(id.index, deadline);
-            }
-        }
-        let readable = interest.read && slot.flags.has(Flags::READABLE);
-        let writable = interest.write && slot.flags.has(Flags::WRITABLE);
-        if (readable || writable || interest.service) && !slot.flags.has(Flags::LISTED) {
-            slot.flags.insert(Flags::LISTED);
-            core.ready.push_back(id);
-        }
-        if core.trigger != Trigger::Edge {
-            let wanted =
-                Interest::READ.when(interest.read) | Interest::WRITE.when(interest.write && !writable);
-            slot.registration.want(wanted, id.token(), &mut core.changes);
+        if turn::take(application, core, buffers, id, slot) {
+            self.end(id);
         }
     }
 
@@ -547,9 +517,11 @@ impl<A: Application> Service for Driver<A> {
         match token.kind() {
             Kind::Connection => {
                 let id = ConnectionId::of(token);
-                self.do_command(Command::Abort(id));
-                // An attempt to connect has ended with another error by now, unless this is its first.
-                self.end_with(id, error);
+                match self.table.get(id).map(|slot| &slot.body) {
+                    Some(Body::Open(_)) => self.do_command(Command::Abort(id)),
+                    Some(Body::Connecting(_) | Body::Ended) => self.end_with(id, error),
+                    None => {}
+                }
             }
             Kind::Listener => {
                 self.core.unlisten(ListenerId::of(token));

@@ -205,9 +205,21 @@ impl Listener {
                 self.ready = false;
                 Accept::None
             }
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => Accept::Exhausted,
-            // What else there is, accept(2) reports of one connection: the next may do better.
-            Err(_) => Accept::Lost,
+            // Errors of that one connection: the next may do better.
+            Err(
+                Errno::INTR
+                | Errno::CONNABORTED
+                | Errno::PERM
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH,
+            ) => Accept::Lost,
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM; and whatever else there is would come again at once.
+            Err(_) => Accept::Exhausted,
         }
     }
 }

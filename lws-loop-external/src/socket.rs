@@ -26,11 +26,11 @@ pub(crate) enum Sent {
 /// Offers queued bytes to the transport, once.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, transmit: Transmit<'_>) -> Sent {
-    let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
-    let count = transmit.slices(&mut slices);
-    let (offered, taken) = match &slices[..count] {
-        [only] => (only.len(), net::send(socket, only, SendFlags::NOSIGNAL)),
-        several => send_several(socket, several),
+    let (offered, taken) = if transmit.is_contiguous() {
+        let bytes = transmit.first();
+        (bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
+    } else {
+        send_several(socket, &transmit)
     };
     match taken {
         Ok(taken) => {
@@ -44,15 +44,13 @@ pub(crate) fn send(socket: BorrowedFd<'_>, transmit: Transmit<'_>) -> Sent {
     }
 }
 
-fn send_several(socket: BorrowedFd<'_>, slices: &[&[u8]]) -> (usize, rustix::io::Result<usize>) {
-    let mut vectors = [IoSlice::new(&[]); SLICES_MAX];
-    for (vector, slice) in vectors.iter_mut().zip(slices) {
-        *vector = IoSlice::new(slice);
-    }
-    let offered = slices.iter().map(|slice| slice.len()).sum();
+fn send_several(socket: BorrowedFd<'_>, transmit: &Transmit<'_>) -> (usize, rustix::io::Result<usize>) {
+    let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+    let count = transmit.slices(&mut slices);
+    let vectors = slices.map(IoSlice::new);
+    let offered = slices[..count].iter().map(|slice| slice.len()).sum();
     let mut nothing = SendAncillaryBuffer::default();
-    let taken = net::sendmsg(socket, &vectors[..slices.len()], &mut nothing, SendFlags::NOSIGNAL);
-    (offered, taken)
+    (offered, net::sendmsg(socket, &vectors[..count], &mut nothing, SendFlags::NOSIGNAL))
 }
 
 /// A listening socket, and the file that it made.

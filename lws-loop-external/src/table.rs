@@ -2,6 +2,7 @@
 
 use crate::options::Speak;
 use crate::registration::Registration;
+use crate::service::Readiness;
 use crate::token::{ConnectionId, GENERATION_MASK};
 use lws_proto::{Config, Connection, Time};
 use std::os::fd::OwnedFd;
@@ -19,6 +20,10 @@ pub(crate) struct Slot<S> {
 }
 
 /// What a slot is for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every slot is one: a box would cost a cache miss per turn"
+)]
 pub(crate) enum Body<S> {
     /// A connection.
     Open(Open<S>),
@@ -58,6 +63,22 @@ impl Flags {
     pub(crate) const LISTED: Self = Self(16);
     /// This side has sent FIN.
     pub(crate) const SHUT: Self = Self(32);
+
+    /// Notes what a host has reported.
+    #[inline]
+    pub(crate) fn note(&mut self, ready: Readiness) {
+        let hang_up = ready.contains(Readiness::HANG_UP);
+        let error = ready.contains(Readiness::ERROR);
+        if ready.contains(Readiness::READABLE) || hang_up || error {
+            self.insert(Self::READABLE);
+        }
+        if ready.contains(Readiness::WRITABLE) || error {
+            self.insert(Self::WRITABLE);
+        }
+        if hang_up {
+            self.insert(Self::HANG_UP);
+        }
+    }
 
     #[inline]
     pub(crate) fn has(self, flag: Self) -> bool {
@@ -182,6 +203,12 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_costs_little_more_than_its_connection() {
+        let (slot, connection) = (size_of::<Option<Slot<()>>>(), size_of::<Connection>());
+        assert!(slot <= connection + 40, "{slot} bytes for a connection of {connection}");
+    }
 
     #[test]
     fn a_place_that_is_used_again_has_another_name() {

@@ -5,13 +5,14 @@
 use crate::application::Application;
 use crate::context::{Context, Core};
 use crate::options::DriverOptions;
+use crate::service::{Interest, Trigger};
 use crate::socket::{self, Sent};
-use crate::table::{Flags, Open};
+use crate::table::{Body, Flags, Open, Slot};
 use crate::token::ConnectionId;
-use lws_proto::{Event, Interest};
+use lws_proto::Event;
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags};
-use std::os::fd::BorrowedFd;
+use rustix::net::{self, RecvFlags, Shutdown};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The buffers that all connections of a service share: an idle one holds none.
 pub(crate) struct Buffers {
@@ -54,21 +55,60 @@ impl Budget {
     }
 }
 
+/// Gives a connection its turn, and sees to what it wants next. True if it has ended.
+#[inline]
+pub(crate) fn take<A: Application>(
+    application: &mut A,
+    core: &mut Core<A>,
+    buffers: &mut Buffers,
+    id: ConnectionId,
+    slot: &mut Slot<A::State>,
+) -> bool {
+    let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return false };
+    let wants = Turn { application, core, buffers, id, socket: socket.as_fd(), open, flags }.run();
+    if wants.close {
+        return true;
+    }
+    if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {
+        slot.flags.insert(Flags::SHUT);
+        // It fails if the peer has gone, which reading tells.
+        let _ = net::shutdown(&slot.socket, Shutdown::Write);
+    }
+    // A deadline that has moved back is seen to when the old one comes.
+    if let Some(deadline) = wants.deadline
+        && deadline < slot.scheduled
+    {
+        slot.scheduled = deadline;
+        core.timers.set(id.index, deadline);
+    }
+    let readable = wants.read && slot.flags.has(Flags::READABLE);
+    let writable = wants.write && slot.flags.has(Flags::WRITABLE);
+    if (readable || writable || wants.service) && !slot.flags.has(Flags::LISTED) {
+        slot.flags.insert(Flags::LISTED);
+        core.ready.push_back(id);
+    }
+    if core.trigger != Trigger::Edge {
+        let interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
+        slot.registration.want(interest, id.token(), &mut core.changes);
+    }
+    false
+}
+
 /// A connection whose turn it is.
-pub(crate) struct Turn<'t, A: Application> {
-    pub(crate) application: &'t mut A,
-    pub(crate) core: &'t mut Core<A>,
-    pub(crate) buffers: &'t mut Buffers,
-    pub(crate) id: ConnectionId,
-    pub(crate) socket: BorrowedFd<'t>,
-    pub(crate) open: &'t mut Open<A::State>,
-    pub(crate) flags: &'t mut Flags,
+struct Turn<'t, A: Application> {
+    application: &'t mut A,
+    core: &'t mut Core<A>,
+    buffers: &'t mut Buffers,
+    id: ConnectionId,
+    socket: BorrowedFd<'t>,
+    open: &'t mut Open<A::State>,
+    flags: &'t mut Flags,
 }
 
 impl<A: Application> Turn<'_, A> {
     /// Does what there is to do, and says what remains.
     #[inline]
-    pub(crate) fn run(&mut self) -> Interest {
+    fn run(&mut self) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }

@@ -134,9 +134,10 @@ impl<M> Mailbox<M> {
 
     /// What has come since the last look: whether `wake` was called, and the messages. They are to be given back empty.
     pub(crate) fn take(&mut self) -> (bool, VecDeque<M>) {
-        // First of all, so that whatever comes later rings again.
-        self.shared.rung.store(false, Ordering::SeqCst);
+        // In this order: whoever finds it rung has put something there already, which is taken below, and whoever
+        // does not rings a bell that nobody hushes.
         self.shared.bell.hush();
+        self.shared.rung.store(false, Ordering::SeqCst);
         let woken = self.shared.woken.swap(false, Ordering::AcqRel);
         let messages = std::mem::replace(&mut *self.shared.lock(), std::mem::take(&mut self.spare));
         (woken, messages)
@@ -231,5 +232,27 @@ mod tests {
         mailbox.give_back(messages);
         assert!(!mailbox.has_rung());
         assert!(!mailbox.take().0);
+    }
+
+    #[test]
+    fn whoever_sleeps_on_the_bell_misses_no_message() {
+        use rustix::event::{PollFd, PollFlags, poll};
+        const THREADS: usize = 4;
+        const MESSAGES: usize = 20_000;
+        let mut mailbox = Mailbox::new(THREADS * MESSAGES).expect("a mailbox");
+        let send = |handle: Handle<usize>| {
+            std::thread::spawn(move || (0..MESSAGES).for_each(|n| handle.send(n).expect("room")))
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| send(mailbox.handle())).collect();
+        let mut received = 0;
+        while received < THREADS * MESSAGES {
+            let mut bell = [PollFd::from_borrowed_fd(mailbox.bell(), PollFlags::IN)];
+            let patience = std::time::Duration::from_secs(20).try_into().expect("a short time");
+            assert_eq!(poll(&mut bell, Some(&patience)), Ok(1), "after {received} messages");
+            let (_, mut messages) = mailbox.take();
+            received += messages.drain(..).count();
+            mailbox.give_back(messages);
+        }
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
     }
 }

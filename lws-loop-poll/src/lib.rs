@@ -29,7 +29,7 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -46,7 +46,8 @@ pub struct PollLoop<S: Service = Box<dyn Service>> {
     /// A signal that came and was not reported yet.
     signalled: Option<i32>,
     epoch: Instant,
-    now: Time,
+    /// What the services are told in this turn.
+    turn_begins: Time,
 }
 
 /// Names one service of a loop.
@@ -85,6 +86,8 @@ impl Stopper {
 
 /// Descriptors that one wait reports at most.
 const EVENTS: usize = 1_024;
+/// A sleep is no longer than a day, whatever the system makes of larger numbers.
+const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Where the number of a service stands in a token.
 const SERVICE_SHIFT: u32 = Token::BITS;
 /// The number that no service has: tokens of the loop itself.
@@ -106,7 +109,7 @@ impl<S: Service> PollLoop<S> {
             signals: None,
             signalled: None,
             epoch: Instant::now(),
-            now: Time::ZERO,
+            turn_begins: Time::ZERO,
         })
     }
 
@@ -176,10 +179,11 @@ impl<S: Service> PollLoop<S> {
         Ok(())
     }
 
-    /// The time of this loop, as its services have been told it last.
+    /// The time of this loop: now, and not when its turn began.
     #[must_use]
     pub fn now(&self) -> Time {
-        self.now
+        let elapsed = self.epoch.elapsed();
+        Time::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
     }
 
     /// Runs until there is a reason not to. Sleeps when there is nothing to do.
@@ -187,7 +191,7 @@ impl<S: Service> PollLoop<S> {
     /// # Errors
     /// The wait fails. The services are as they were.
     pub fn run(&mut self) -> io::Result<Outcome> {
-        self.read_clock();
+        self.turn_begins = self.now();
         loop {
             if let Some(outcome) = self.turn(None)? {
                 return Ok(outcome);
@@ -200,11 +204,11 @@ impl<S: Service> PollLoop<S> {
     /// # Errors
     /// The wait fails. The services are as they were.
     pub fn run_once(&mut self, timeout: Option<Duration>) -> io::Result<Option<Outcome>> {
-        self.read_clock();
-        let outcome = self.turn(timeout.or(Some(Duration::MAX)))?;
+        self.turn_begins = self.now();
+        let outcome = self.turn(timeout)?;
         if outcome.is_none() {
             // Whoever runs another loop around this one may sleep there for long.
-            self.settle();
+            self.settle_services();
         }
         Ok(outcome)
     }
@@ -217,16 +221,10 @@ impl<S: Service> PollLoop<S> {
         self.run_once(Some(Duration::ZERO))
     }
 
-    fn read_clock(&mut self) {
-        let elapsed = self.epoch.elapsed();
-        let micros = elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros());
-        self.now = Time::from_micros(micros);
-    }
-
     /// Settles, waits, and hands out what is ready. The clock is read once, after the wait: a deadline can be late by as
     /// long as the turn before it took.
     fn turn(&mut self, limit: Option<Duration>) -> io::Result<Option<Outcome>> {
-        let wait = self.settle();
+        let wait = self.settle_services();
         if self.stop.asked.swap(false, Ordering::AcqRel) {
             return Ok(Some(Outcome::Stopped));
         }
@@ -236,16 +234,13 @@ impl<S: Service> PollLoop<S> {
         if self.services.iter().flatten().all(Service::is_done) {
             return Ok(Some(Outcome::Done));
         }
-        let timeout = match (wait.timeout(self.now), limit) {
-            (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
-            (timeout, limit) => timeout.or(limit),
-        };
-        match self.poll.poll(&mut self.events, timeout.filter(|timeout| *timeout != Duration::MAX)) {
+        let timeout = [wait.timeout(self.turn_begins), limit].into_iter().flatten().min();
+        match self.poll.poll(&mut self.events, timeout.map(|timeout| timeout.min(SLEEP_MAX))) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        self.read_clock();
+        self.turn_begins = self.now();
         self.hand_out();
         Ok(None)
     }
@@ -256,13 +251,18 @@ impl<S: Service> PollLoop<S> {
     /// For a loop around this one: it waits until the descriptor of this loop is readable or that time is over, and then
     /// calls [`dispatch`](Self::dispatch).
     pub fn settle(&mut self) -> Wait {
+        self.turn_begins = self.now();
+        self.settle_services()
+    }
+
+    fn settle_services(&mut self) -> Wait {
         let mut wait = Wait::Forever;
         let registry = self.poll.registry();
         for (index, service) in self.services.iter_mut().enumerate() {
             let Some(service) = service else { continue };
-            let mut own = service.settle(self.now);
+            let mut own = service.settle(self.turn_begins);
             if flush(registry, service, index) {
-                own = service.settle(self.now);
+                own = service.settle(self.turn_begins);
                 if flush(registry, service, index) {
                     own = Wait::Now;
                 }
@@ -277,7 +277,7 @@ impl<S: Service> PollLoop<S> {
             let token = event.token().0;
             let index = token >> SERVICE_SHIFT;
             if let Some(Some(service)) = self.services.get_mut(index) {
-                service.handle_ready(self.now, Token::from_u64(token as u64), readiness(event));
+                service.handle_ready(self.turn_begins, Token::from_u64(token as u64), readiness(event));
             } else if let (Some(signals), Some(index)) =
                 (&self.signals, (token & !OWN).checked_sub(1).filter(|_| token & OWN == OWN))
             {
@@ -334,8 +334,15 @@ fn readiness(event: &Event) -> Readiness {
         | Readiness::ERROR.when(event.is_error())
 }
 
+impl<S: Service> AsFd for PollLoop<S> {
+    /// Readable when [`dispatch`](PollLoop::dispatch) has something to do. See [`PollLoop::settle`].
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
 impl<S: Service> AsRawFd for PollLoop<S> {
-    /// Readable when [`dispatch`](PollLoop::dispatch) has something to do.
+    /// As [`as_fd`](AsFd::as_fd).
     fn as_raw_fd(&self) -> RawFd {
         self.poll.as_raw_fd()
     }
@@ -345,7 +352,7 @@ impl<S: Service> fmt::Debug for PollLoop<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let services = self.services.iter().flatten().count();
         f.debug_struct("PollLoop")
-            .field("now", &self.now)
+            .field("now", &self.now())
             .field("services", &services)
             .finish_non_exhaustive()
     }

@@ -11,7 +11,7 @@ use crate::time::earliest;
 use crate::transmit::Transmit;
 use crate::tx::{Ending, Sender, Tx};
 use crate::ws::{self, CloseCode};
-use crate::{Cause, Config, Deadline, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, raw};
+use crate::{Cause, Config, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, raw};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -288,9 +288,9 @@ impl Connection {
             return;
         }
         match &mut self.rx.receiver {
-            Receiver::Detect(_) => {
+            Receiver::Detect(taken) => {
                 if self.tx.opened() + self.tx.config.limits.head_timeout <= now {
-                    self.tx.abort(Cause::Timeout(Deadline::Head));
+                    h1::refuse_undetected(&mut self.tx, !taken.is_empty());
                 }
             }
             Receiver::Http1(receiver) => receiver.handle_timeout(&mut self.tx, now),

@@ -234,7 +234,7 @@ impl<'a> Stream<'a> {
         if !self.tx.stream.open {
             return Err(Misuse::WrongState);
         }
-        sender.accept_tunnel(&mut self.tx.out)?;
+        sender.accept_tunnel(&mut self.tx.out, &self.tx.config)?;
         let receiver = SwitchTo::Raw(raw::Receiver::default());
         self.tx.switch_to(Sender::Raw(raw::Sender::default()), receiver, false);
         Ok(self)

@@ -89,7 +89,7 @@ struct WebSocketSlot {
 
 /// What the access log wants to know of a request after its head has gone.
 struct Entry {
-    begun: Time,
+    begun: Instant,
     unix_seconds: u32,
     method: Box<str>,
     target: Box<str>,
@@ -175,7 +175,7 @@ impl App {
     ) {
         let key = stream.key();
         self.core.counters.requests += 1;
-        let entry = self.core.log.is_some().then(|| Entry::new(cx.now(), self.core.unix_seconds, &head));
+        let entry = self.core.log.is_some().then(|| Entry::new(self.core.unix_seconds, &head));
         state.key = Some(key);
         state.slot = Slot::Http(HttpSlot { handler: None, tally: Tally::default(), route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
@@ -410,7 +410,7 @@ impl App {
             record.method = &entry.method;
             record.target = &entry.target;
             record.version = entry.version;
-            record.duration = cx.now() - entry.begun;
+            record.duration = entry.begun.elapsed();
             record.referer = entry.referer.as_deref();
             record.user_agent = entry.user_agent.as_deref();
         }
@@ -455,9 +455,9 @@ fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>) -> Respon
 
 impl Entry {
     #[cold]
-    fn new(begun: Time, unix_seconds: u32, head: &Head<'_>) -> Box<Self> {
+    fn new(unix_seconds: u32, head: &Head<'_>) -> Box<Self> {
         Box::new(Self {
-            begun,
+            begun: Instant::now(),
             unix_seconds,
             method: head.method_name().into(),
             target: head.target().into(),

@@ -21,7 +21,6 @@ pub mod raw;
 mod route;
 mod server;
 mod stats;
-mod temp_loop;
 pub mod ws;
 
 pub use access::AccessRecord;

@@ -13,6 +13,7 @@ use lws_loop_external as external;
 use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, Readiness, Token, Trigger, Wait,
 };
+use lws_loop_poll::PollLoop;
 use lws_proto::{Config, Expect, Limits, Time, WallClock};
 use std::fmt;
 use std::io;
@@ -43,7 +44,10 @@ impl Server {
     /// # Errors
     /// Those of the loop: no descriptor left, mostly.
     pub fn run(self) -> io::Result<()> {
-        crate::temp_loop::run(self.service)
+        let mut poll_loop = PollLoop::new()?;
+        poll_loop.add(self.service)?;
+        poll_loop.run()?;
+        Ok(())
     }
 
     /// The server as a service, for a loop that already runs.

@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Serves a directory over HTTP, or a demo without one.
-///
-/// Next to the files it always offers /hello (a short text), /echo (sends back WebSocket messages, and what is posted) and the
-/// WebSockets of the demo below /demo.
+const AFTER_HELP: &str = "\
+Next to the files there are always /hello, a short text; /echo, which sends back WebSocket messages and what is
+posted to it; and the WebSockets of the demo below /demo.
+
+SIGTERM or SIGINT ends the server in an orderly way, a second one at once.";
+
+/// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
-#[command(
-    version,
-    max_term_width = 100,
-    after_help = "SIGTERM or SIGINT ends it in an orderly way, a second one at once."
-)]
+#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Directory to serve; without it, the demo pages
     #[arg(value_name = "DIR")]

@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Every way to report readiness.
-pub const TRIGGERS: [Trigger; 3] = [Trigger::Level, Trigger::Edge, Trigger::OneShot];
+pub(crate) const TRIGGERS: [Trigger; 3] = [Trigger::Level, Trigger::Edge, Trigger::OneShot];
 
 /// Nothing on the loopback takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Host {
-    pub driver: Driver<Echo>,
+pub(crate) struct Host {
+    pub(crate) driver: Driver<Echo>,
     trigger: Trigger,
     epoll: OwnedFd,
     watched: HashMap<Token, RawFd>,
@@ -32,34 +32,34 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(trigger: Trigger, options: DriverOptions) -> Self {
+    pub(crate) fn new(trigger: Trigger, options: DriverOptions) -> Self {
         let mut driver = Driver::new(Echo::default(), options).expect("a driver");
         driver.attach(trigger);
         Self::of(driver, trigger)
     }
 
     /// Takes over a driver from another host.
-    pub fn of(mut driver: Driver<Echo>, trigger: Trigger) -> Self {
+    pub(crate) fn of(mut driver: Driver<Echo>, trigger: Trigger) -> Self {
         driver.attach(trigger);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll descriptor");
         let (watched, skipped) = (HashMap::new(), Duration::ZERO);
         Self { driver, trigger, epoll, watched, epoch: Instant::now(), skipped }
     }
 
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time::ZERO + self.epoch.elapsed() + self.skipped
     }
 
     /// Lets time pass.
-    pub fn skip(&mut self, duration: Duration) {
+    pub(crate) fn skip(&mut self, duration: Duration) {
         self.skipped += duration;
     }
 
-    pub fn listen(&mut self) -> SocketAddr {
+    pub(crate) fn listen(&mut self) -> SocketAddr {
         self.listen_on(&Address::Tcp(([127, 0, 0, 1], 0).into())).1
     }
 
-    pub fn listen_on(&mut self, address: &Address) -> (ListenerId, SocketAddr) {
+    pub(crate) fn listen_on(&mut self, address: &Address) -> (ListenerId, SocketAddr) {
         self.with(|_, cx| {
             let id = cx.listen(address, &ListenOptions::default()).expect("a listener");
             match cx.listening_on(id).expect("an address") {
@@ -69,18 +69,18 @@ impl Host {
         })
     }
 
-    pub fn with<R>(&mut self, call: impl FnOnce(&mut Echo, &mut Context<'_, Echo>) -> R) -> R {
+    pub(crate) fn with<R>(&mut self, call: impl FnOnce(&mut Echo, &mut Context<'_, Echo>) -> R) -> R {
         let now = self.now();
         self.driver.with(now, call)
     }
 
-    pub fn app(&self) -> &Echo {
+    pub(crate) fn app(&self) -> &Echo {
         self.driver.application()
     }
 
     /// Turns until `done`, and fails if that does not come.
     #[track_caller]
-    pub fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
             assert!(start.elapsed() < PATIENCE, "it does not come: {:?}", self.app().log);
@@ -89,7 +89,7 @@ impl Host {
     }
 
     /// One turn: settle, flush, audit, wait, hand out.
-    pub fn turn(&mut self, longest: Duration) {
+    pub(crate) fn turn(&mut self, longest: Duration) {
         let now = self.now();
         let wait = self.driver.settle(now);
         let changed = self.flush();
@@ -170,7 +170,7 @@ impl Host {
         flags
     }
 
-    pub fn wait(&self, timeout: Duration) -> Vec<(Token, Readiness)> {
+    pub(crate) fn wait(&self, timeout: Duration) -> Vec<(Token, Readiness)> {
         let mut events = Vec::with_capacity(256);
         let timeout = timeout.try_into().expect("a short time");
         match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
@@ -190,7 +190,7 @@ impl Host {
 
     /// Reads exactly `len` bytes from a client while the host turns.
     #[track_caller]
-    pub fn read(&mut self, client: &mut TcpStream, len: usize) -> Vec<u8> {
+    pub(crate) fn read(&mut self, client: &mut TcpStream, len: usize) -> Vec<u8> {
         client.set_nonblocking(true).expect("a socket");
         let mut bytes = Vec::new();
         self.until(|_| {
@@ -208,7 +208,7 @@ impl Host {
 
     /// Reads to the end of the peer, or a reset, while the host turns.
     #[track_caller]
-    pub fn read_to_end(&mut self, client: &mut TcpStream) -> Vec<u8> {
+    pub(crate) fn read_to_end(&mut self, client: &mut TcpStream) -> Vec<u8> {
         client.set_nonblocking(true).expect("a socket");
         let mut bytes = Vec::new();
         self.until(|_| {
@@ -228,17 +228,17 @@ impl Host {
 /// Gives back what it receives, as raw bytes or WebSocket messages, and notes what happens.
 ///
 /// Raw bytes that begin with a capital letter are orders: see [`Echo::order`].
-pub struct Echo {
-    pub raw: Arc<Config>,
-    pub http: Arc<Config>,
+pub(crate) struct Echo {
+    pub(crate) raw: Arc<Config>,
+    pub(crate) http: Arc<Config>,
     /// What the next accepted connection speaks.
-    pub speaks_http: bool,
-    pub refuses: bool,
-    pub calls: u64,
-    pub log: Vec<String>,
-    pub open: HashSet<ConnectionId>,
-    pub keys: HashMap<ConnectionId, StreamKey>,
-    pub seconds: u32,
+    pub(crate) speaks_http: bool,
+    pub(crate) refuses: bool,
+    pub(crate) calls: u64,
+    pub(crate) log: Vec<String>,
+    pub(crate) open: HashSet<ConnectionId>,
+    pub(crate) keys: HashMap<ConnectionId, StreamKey>,
+    pub(crate) seconds: u32,
 }
 
 impl Default for Echo {
@@ -258,11 +258,11 @@ impl Default for Echo {
 }
 
 impl Echo {
-    pub fn has(&self, line: &str) -> bool {
+    pub(crate) fn has(&self, line: &str) -> bool {
         self.log.iter().any(|entry| entry == line)
     }
 
-    pub fn count(&self, line: &str) -> usize {
+    pub(crate) fn count(&self, line: &str) -> usize {
         self.log.iter().filter(|entry| *entry == line).count()
     }
 

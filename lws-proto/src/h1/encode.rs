@@ -60,6 +60,9 @@ pub(crate) fn content_length(out: &mut Vec<u8>, length: u64) {
 /// `1*DIGIT`.
 #[inline]
 fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    if let (tens @ 1..=9, ones) = (number / 10, number % 10) {
+        return out.extend_from_slice(&[b'0' + tens as u8, b'0' + ones as u8]);
+    }
     let mut digits = [b'0'; 20];
     let mut at = digits.len();
     loop {

@@ -1,9 +1,11 @@
 //! HTTP/1.1, as server and client. RFC 9112.
 //!
-//! The wire is in `head`, `chunked` and `encode`, what follows from a head in `facts` and `framing`, and the exchange in
-//! the two halves, `receiver` and `sender`. Here is what concerns both: requests, refusals and the switch to WebSocket.
+//! The wire is in `head`, `chunked` and `encode`, what follows from a head in `facts`, `framing` and `compose`, and the
+//! exchange in the two halves, `receiver` and `sender`. Here is what concerns both: requests, refusals and the switch to
+//! WebSocket.
 
 mod chunked;
+mod compose;
 mod encode;
 mod facts;
 mod framing;
@@ -11,14 +13,15 @@ mod head;
 mod receiver;
 mod sender;
 
+pub use compose::Request;
 pub(crate) use receiver::Receiver;
-pub use sender::Request;
 pub(crate) use sender::Sender;
 
 use crate::http::Status;
 use crate::tx::{self, Tx};
 use crate::ws::{self, Expected};
-use crate::{Cause, Misuse, Payload, StreamKey};
+use crate::{Cause, Deadline, Expect, Misuse, Payload, StreamKey};
+use alloc::boxed::Box;
 
 /// Sends a client's request.
 pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -65,6 +68,19 @@ pub(crate) fn refuse(tx: &mut Tx, cause: Cause, status: u16) {
         sender.refuse(&mut tx.out, &tx.config, status, message(cause));
     }
     tx.finish(cause);
+}
+
+/// Ends a connection whose first bytes did not say what they are before the deadline. Where only HTTP is expected they
+/// were the beginning of a request.
+#[cold]
+pub(crate) fn refuse_undetected(tx: &mut Tx, begun: bool) {
+    let cause = Cause::Timeout(Deadline::Head);
+    if !begun || tx.config.expect != Expect::Http {
+        return tx.abort(cause);
+    }
+    tx.sender = tx::Sender::Http1(Box::new(Sender::server(&tx.config)));
+    tx.open_stream();
+    refuse(tx, cause, Deadline::Head.status());
 }
 
 /// The status code that answers `cause`; 0 if it gets no response.

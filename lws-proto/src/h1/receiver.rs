@@ -20,6 +20,8 @@ pub(crate) struct Receiver {
     client: bool,
     state: State,
     head: HeadReader,
+    /// What content is chunked with, apart from `state` so that asking for that is cheap.
+    dechunker: Dechunker,
     /// The status code of the response that is being received.
     status: Status,
     /// Whether an exchange has been completed.
@@ -41,7 +43,7 @@ enum State {
     Head,
     /// Content, of which so much is left: at least one byte.
     Length(u64),
-    Chunked(Dechunker),
+    Chunked,
     UntilClose,
     /// In the trailer section.
     Trailers,
@@ -67,6 +69,7 @@ impl Receiver {
             client,
             state: State::Head,
             head: HeadReader::new(),
+            dechunker: Dechunker::new(),
             status: Status::OK,
             reused: false,
             since,
@@ -133,7 +136,7 @@ impl Receiver {
     pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
         match self.state {
             State::Head => self.on_head_bytes(tx, input),
-            State::Length(_) | State::Chunked(_) | State::UntilClose => self.on_content_bytes(tx, input),
+            State::Length(_) | State::Chunked | State::UntilClose => self.on_content_bytes(tx, input),
             State::Trailers => self.on_trailer_bytes(tx, input),
             State::TellTrailers => {
                 self.state = State::Done;
@@ -259,9 +262,10 @@ impl Receiver {
         self.state = match framing {
             Framing::Empty => State::Done,
             Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::Chunked(Dechunker::new()),
+            Framing::Chunked => State::Chunked,
             Framing::UntilClose => State::UntilClose,
         };
+        self.dechunker = Dechunker::new();
         self.since = now;
         self.period_bytes = 0;
         self.told_bytes = 0;
@@ -284,7 +288,7 @@ impl Receiver {
         }
         let found = match &mut self.state {
             State::Length(left) => of_length(left, input, room),
-            State::Chunked(dechunker) => dechunker.decode(input, &tx.config.limits, room),
+            State::Chunked => self.dechunker.decode(input, &tx.config.limits, room),
             _ => until_close(input, room),
         };
         match found {
@@ -307,8 +311,8 @@ impl Receiver {
                 set_unread(tx, left);
                 end = left == 0;
             }
-            State::Chunked(_) if last => self.state = State::Trailers,
-            State::Chunked(dechunker) if dechunker.is_behind_data() && input[consumed..].starts_with(END) => {
+            State::Chunked if last => self.state = State::Trailers,
+            State::Chunked if self.dechunker.is_behind_data() && input[consumed..].starts_with(END) => {
                 consumed += END.len();
                 end = true;
             }
@@ -405,7 +409,7 @@ impl Receiver {
                 tx.finish(Cause::Complete);
                 None
             }
-            State::Head | State::Length(_) | State::Chunked(_) | State::Trailers => {
+            State::Head | State::Length(_) | State::Chunked | State::Trailers => {
                 tx.finish(Cause::Disconnected);
                 None
             }
@@ -433,7 +437,7 @@ impl Receiver {
             State::Head => Some(self.since + limits.head_timeout),
             // A client asked for the content, and knows best how long it may take.
             _ if self.client || tx.would_hold_input() => None,
-            State::Length(_) | State::Chunked(_) | State::UntilClose | State::Trailers => {
+            State::Length(_) | State::Chunked | State::UntilClose | State::Trailers => {
                 Some(tx.resumed.max(self.since) + limits.content_period)
             }
             State::TellTrailers | State::Done => None,

@@ -3,33 +3,16 @@
 //! Also what both halves have to know of the exchange that is running. Knows no input.
 
 use super::chunked::is_forbidden_trailer;
-use super::facts::{self, is_called};
+use super::compose::{
+    Outgoing, Request, Said, check_length, frame_request, frame_response, write_fields, write_request_line,
+};
 use super::{Expected, encode};
-use crate::http::{Authority, HttpDate, Method, Status, Target, Version, is_token};
+use crate::http::{HttpDate, Method, Status, Version};
 use crate::transmit::Output;
 use crate::{Config, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-
-/// The request line of a request that a client sends, and its `Host`. RFC 9112 §3.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// A token, such as `GET`.
-    pub method: &'a str,
-    /// In a form that the method allows: `/` and what follows, for most. RFC 9112 §3.2.
-    pub target: &'a str,
-    /// The value of `Host`: a name or address, and perhaps a port. RFC 9110 §7.2.
-    pub host: &'a str,
-}
-
-impl<'a> Request<'a> {
-    /// A GET of `target` from `host`.
-    #[must_use]
-    pub fn get(host: &'a str, target: &'a str) -> Self {
-        Self { method: "GET", target, host }
-    }
-}
 
 /// The field line that tells the date, with room for it.
 const DATE: &[u8; 37] = b"Date: ___, __ ___ ____ __:__:__ GMT\r\n";
@@ -73,28 +56,6 @@ enum State {
     Content(Outgoing),
     /// The message has been sent.
     Ended,
-}
-
-/// How the content ends that is being sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outgoing {
-    /// So many bytes are left.
-    Length(u64),
-    Chunked,
-    /// With the connection.
-    UntilClose,
-    /// What is given to answer a HEAD: it counts for the fields, and is not sent. RFC 9110 §9.3.2.
-    Dropped,
-    /// There may be none.
-    Forbidden,
-}
-
-/// What the fields of the application have said.
-#[derive(Clone, Copy, Debug, Default)]
-struct Said {
-    content_length: Option<u64>,
-    date: bool,
-    upgrade: bool,
 }
 
 impl Sender {
@@ -252,10 +213,9 @@ impl Sender {
             return Err(Misuse::StartLine);
         }
         // RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
-        if self.version == Version::Http10 {
-            return Ok(());
-        }
+        let sends = self.version != Version::Http10;
         appending(out, |buffer| {
+            let start = buffer.len();
             encode::status_line(buffer, status);
             let said = write_fields(buffer, fields)?;
             // RFC 9110 §8.6 and §7.8.
@@ -263,6 +223,7 @@ impl Sender {
                 return Err(Misuse::ManagedField);
             }
             buffer.extend_from_slice(b"\r\n");
+            buffer.truncate(if sends { buffer.len() } else { start });
             Ok(())
         })?;
         self.owes_continue &= status != Status::CONTINUE;
@@ -305,7 +266,7 @@ impl Sender {
         len: u64,
         end: bool,
     ) -> Result<Outgoing, Misuse> {
-        let outgoing = self.frame_response(status, said, len, end)?;
+        let outgoing = frame_response(self.method, self.version, status, said, len, end)?;
         if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
             buffer.extend_from_slice(self.date(seconds));
         }
@@ -334,24 +295,6 @@ impl Sender {
         };
         buffer.extend_from_slice(connection);
         Ok(outgoing)
-    }
-
-    /// How a response ends. RFC 9112 §6.1 to §6.3.
-    #[inline]
-    fn frame_response(&self, status: Status, said: Said, len: u64, end: bool) -> Result<Outgoing, Misuse> {
-        let forbidden = status.is_without_content() || status == Status::RESET_CONTENT;
-        match said.content_length {
-            _ if forbidden && len > 0 => Err(Misuse::ContentLength),
-            // RFC 9110 §8.6: "MUST NOT send a Content-Length header field in any response with a status code of ... 204".
-            Some(_) if status == Status::NO_CONTENT => Err(Misuse::ContentLength),
-            Some(1..) if status == Status::RESET_CONTENT => Err(Misuse::ContentLength),
-            _ if forbidden => Ok(Outgoing::Forbidden),
-            _ if self.method == Method::Head => Ok(Outgoing::Dropped),
-            Some(length) => check_length(length, len, end).map(|_| Outgoing::Length(length)),
-            None if end => Ok(Outgoing::Length(len)),
-            None if self.version == Version::Http10 => Ok(Outgoing::UntilClose),
-            None => Ok(Outgoing::Chunked),
-        }
     }
 
     /// The framing that the response to a GET would have had, as far as it is known. RFC 9110 §9.3.2.
@@ -397,11 +340,14 @@ impl Sender {
     }
 
     /// Answers a CONNECT: what follows is no longer ours. RFC 9110 §9.3.6.
-    pub(crate) fn accept_tunnel(&mut self, out: &mut Output) -> Result<(), Misuse> {
+    pub(crate) fn accept_tunnel(&mut self, out: &mut Output, config: &Config) -> Result<(), Misuse> {
         if self.method != Method::Connect || !self.may_upgrade() {
             return Err(Misuse::WrongState);
         }
         encode::status_line(out.buffer(), Status::OK);
+        if let Some(seconds) = config.wall_clock.get() {
+            out.buffer().extend_from_slice(self.date(seconds));
+        }
         out.buffer().extend_from_slice(b"\r\n");
         self.state = State::Ended;
         Ok(())
@@ -422,12 +368,7 @@ impl Sender {
         if !self.client || self.state != State::Idle {
             return Err(Misuse::WrongState);
         }
-        if !is_token(request.method.as_bytes()) || !Target::is_valid(method, request.target) {
-            return Err(Misuse::StartLine);
-        }
-        if !Authority::is_valid(request.host.as_bytes()) {
-            return Err(Misuse::Field);
-        }
+        request.check(method)?;
         let last = self.exchanges_left <= 1;
         let outgoing = appending(out, |buffer| {
             write_request_line(buffer, request);
@@ -590,97 +531,4 @@ fn appending<T>(
         buffer.truncate(start);
     }
     written
-}
-
-/// Writes the fields of the application.
-///
-/// # Errors
-/// [`Misuse`] if one cannot be written, or is written here: what frames messages and manages connections.
-#[inline]
-fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-    buffer: &mut Vec<u8>,
-    fields: impl IntoIterator<Item = (N, V)>,
-) -> Result<Said, Misuse> {
-    let mut said = Said::default();
-    for (name, value) in fields {
-        encode::field(buffer, name.as_ref(), value.as_ref())?;
-        said.note(name.as_ref(), value.as_ref())?;
-    }
-    Ok(said)
-}
-
-impl Said {
-    #[inline]
-    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
-        match name.len() {
-            4 => {
-                self.date |= is_called(name, b"date");
-                managed(name, b"host")
-            }
-            7 => {
-                self.upgrade |= is_called(name, b"upgrade");
-                Ok(())
-            }
-            10 => managed(name, b"connection").and_then(|()| managed(name, b"keep-alive")),
-            14 if is_called(name, b"content-length") => {
-                let length = facts::decimal(value).filter(|_| self.content_length.is_none());
-                self.content_length = Some(length.ok_or(Misuse::ContentLength)?);
-                Ok(())
-            }
-            17 => managed(name, b"transfer-encoding"),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[inline]
-fn managed<const LEN: usize>(name: &[u8], managed: &[u8; LEN]) -> Result<(), Misuse> {
-    if is_called(name, managed) { Err(Misuse::ManagedField) } else { Ok(()) }
-}
-
-/// Whether `len` bytes fit where `left` are expected; all of them at the end.
-#[inline]
-fn check_length(left: u64, len: u64, end: bool) -> Result<(), Misuse> {
-    let fits = if end { len == left } else { len <= left };
-    if fits { Ok(()) } else { Err(Misuse::ContentLength) }
-}
-
-/// `method SP request-target SP HTTP-version CRLF`, and `Host`, which "SHOULD" be the first field. RFC 9110 §7.2.
-fn write_request_line(buffer: &mut Vec<u8>, request: &Request<'_>) {
-    buffer.extend_from_slice(request.method.as_bytes());
-    buffer.push(b' ');
-    buffer.extend_from_slice(request.target.as_bytes());
-    buffer.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    buffer.extend_from_slice(request.host.as_bytes());
-    buffer.extend_from_slice(b"\r\n");
-}
-
-/// Writes the field that frames the content of a request. RFC 9110 §8.6.
-fn frame_request(
-    buffer: &mut Vec<u8>,
-    method: Method,
-    said: Said,
-    len: u64,
-    end: bool,
-) -> Result<Outgoing, Misuse> {
-    // RFC 9110 §9.3.6 and §9.3.8: these have no content.
-    if matches!(method, Method::Connect | Method::Trace) {
-        let without = end && len == 0 && said.content_length.is_none();
-        return if without { Ok(Outgoing::Forbidden) } else { Err(Misuse::ContentLength) };
-    }
-    match said.content_length {
-        Some(length) => check_length(length, len, end).map(|()| Outgoing::Length(length)),
-        None if !end => {
-            buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
-            Ok(Outgoing::Chunked)
-        }
-        None => {
-            // "A user agent SHOULD send Content-Length in a request when the method defines a meaning for enclosed
-            // content and it is not sending Transfer-Encoding", even if there is none.
-            if len > 0 || matches!(method, Method::Post | Method::Put | Method::Patch) {
-                encode::content_length(buffer, len);
-            }
-            Ok(Outgoing::Length(len))
-        }
-    }
 }

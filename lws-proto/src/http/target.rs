@@ -72,7 +72,7 @@ impl<'a> Target<'a> {
     pub(crate) fn is_valid(method: Method, target: &str) -> bool {
         match target.as_bytes() {
             [b'/', rest @ ..] if method != Method::Connect => {
-                rest.iter().all(|&byte| matches!(byte, b'!'..=b'~') && byte != b'#')
+                rest.iter().all(|&byte| TARGET[usize::from(byte)])
             }
             _ => Target::parse(method, target).is_some(),
         }
@@ -159,6 +159,17 @@ impl<'a> Authority<'a> {
         self.port
     }
 }
+
+/// Visible ASCII, but not the beginning of a fragment.
+static TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = byte != b'#';
+        byte += 1;
+    }
+    table
+};
 
 /// `reg-name` without its escapes, and IPv4 addresses, which look the same. RFC 3986 §3.2.2.
 static REG_NAME: [bool; 256] = {

@@ -105,7 +105,7 @@ impl FrameHeader {
     }
 
     /// Appends the header to `out`, with `key` as its masking key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
         let first = u8::from(self.fin) << 7 | self.reserved | self.opcode as u8;
         let mask = u8::from(key.is_some()) << 7;

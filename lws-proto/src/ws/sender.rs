@@ -214,12 +214,13 @@ impl Sender {
 }
 
 /// Writes one frame that no extension has touched.
+#[inline(never)]
 fn frame(out: &mut Output, keys: &mut Keys, opcode: Opcode, payload: Payload<'_>, fin: bool) {
     extended_frame(out, keys, opcode, 0, payload, fin);
 }
 
 /// Writes one frame. A client's payload is masked on its way.
-#[inline]
+#[inline(always)]
 fn extended_frame(
     out: &mut Output,
     keys: &mut Keys,

@@ -1,6 +1,5 @@
 //! A server on a thread of its own, and a client that speaks octets.
 
-
 use lws_server::{Builder, Handle, Server};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

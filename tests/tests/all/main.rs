@@ -1,6 +1,12 @@
 //! What the engine promises, each promise with its sentence: the RFCs by section, the contract, limits and deadlines,
 //! and comparisons with parsers that others wrote.
 
+mod contract;
+mod deadlines;
+mod limits;
+mod pairs;
 mod rfc6455;
+mod rfc9110;
 mod rfc9112;
 mod support;
+mod violations;

@@ -165,15 +165,11 @@ pub(crate) fn sent_close(code: u16) -> (u8, Octets) {
 /// The WebSocket of `role` fails for `input`: the last frame is a Close with the code of `cause`, which is told once, and
 /// then comes the end.
 pub(crate) fn fails(role: Role, input: &[u8], code: u16, cause: Cause) {
-    fails_with(role, &defaults(), input, code, cause);
-}
-
-pub(crate) fn fails_with(role: Role, config: &Arc<Config>, input: &[u8], code: u16, cause: Cause) {
     let shown = Octets(input.to_vec());
     // What follows is not looked at. RFC 6455 §7.1.7.
     let longer = [input, &role.incoming(wire::TEXT, b"too late")].concat();
     for input in [input, &longer] {
-        let delivered = role.heard_with(config, input);
+        let delivered = role.heard(input);
         let frames = sent_frames(role, &delivered);
         assert_eq!(frames.last(), Some(&sent_close(code)), "{role:?} {shown:?}");
         assert_eq!(delivered.seen.causes(), [cause], "{role:?} {shown:?}");

@@ -56,14 +56,19 @@ fn a_final_response_takes_the_place_of_100() {
 #[test]
 fn a_request_that_is_refused_is_not_told_to_go_on() {
     refused(head("1.1", "Content-Length: x\r\n"), 400, Cause::Violation(Violation::ContentLength));
-    refused(head("1.1", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), 400, Cause::Violation(Violation::TwoFramings));
+    refused(
+        head("1.1", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),
+        400,
+        Cause::Violation(Violation::TwoFramings),
+    );
 }
 
 #[test]
 fn an_unknown_expectation_is_417() {
     // "A server that receives an Expect field value containing a member other than 100-continue MAY respond with a 417 (Expectation Failed) status code".
     for expect in ["x", "100-continue, x", "200-ok", "", "100-continue;a=b"] {
-        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\nContent-Length: 5\r\n\r\nhello");
+        let request =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nExpect: {expect}\r\nContent-Length: 5\r\n\r\nhello");
         refused(request, 417, Cause::Violation(Violation::Expectation));
     }
     let old = "POST / HTTP/1.0\r\nExpect: x\r\nContent-Length: 5\r\n\r\nhello";

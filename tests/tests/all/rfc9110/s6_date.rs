@@ -27,7 +27,10 @@ fn a_server_with_a_clock_dates_its_responses_and_one_without_does_not() {
     config.wall_clock.set(784_111_778);
     assert_eq!(date(&mut server, GET).as_deref(), Some("Sun, 06 Nov 1994 08:49:38 GMT"));
     // Our own refusals are responses too.
-    assert_eq!(date(&mut server, b"GET / HTTP/1.1\r\n\r\n").as_deref(), Some("Sun, 06 Nov 1994 08:49:38 GMT"));
+    assert_eq!(
+        date(&mut server, b"GET / HTTP/1.1\r\n\r\n").as_deref(),
+        Some("Sun, 06 Nov 1994 08:49:38 GMT")
+    );
 }
 
 #[test]
@@ -47,7 +50,9 @@ fn a_recipient_takes_all_three_forms() {
     // field that contains one or more timestamps defined as HTTP-date, the sender MUST generate those timestamps in the IMF-fixdate
     // format."
     let now = HttpDate::from_unix(784_111_777);
-    for text in ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+    for text in
+        ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+    {
         assert_eq!(HttpDate::parse(text.as_bytes(), now), Some(now), "{text}");
     }
     assert_eq!(&now.to_bytes(), b"Sun, 06 Nov 1994 08:49:37 GMT");

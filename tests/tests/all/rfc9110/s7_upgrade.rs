@@ -13,7 +13,8 @@ const CONNECT: &str = "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n
 #[test]
 fn a_server_may_ignore_upgrade() {
     // RFC 9110 §7.8: "A server MAY ignore a received Upgrade header field if it wishes to continue using the current protocol on that connection."
-    let input = [OPENING, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c, x/1\r\nConnection: upgrade\r\n\r\n"].concat();
+    let input =
+        [OPENING, "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c, x/1\r\nConnection: upgrade\r\n\r\n"].concat();
     let delivered = deliver(|| Endpoint::server(defaults(), Answer::with("no")), input.as_bytes());
     let codes: Vec<_> = responses(&delivered).iter().map(|response| response.status).collect();
     assert_eq!(codes, [200, 200]);
@@ -24,11 +25,15 @@ fn upgrade_is_named_in_connection_when_it_is_sent() {
     // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header field". RFC 9110 §15.5.22: "The server MUST
     // send an Upgrade header field in a 426 response".
     let status = Status::UPGRADE_REQUIRED;
-    let answer = || Answer { status, fields: vec![("Upgrade", "websocket")], ..Answer::with("upgrade, please") };
+    let answer =
+        || Answer { status, fields: vec![("Upgrade", "websocket")], ..Answer::with("upgrade, please") };
     let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let delivered = deliver(|| Endpoint::server(defaults(), answer()), get);
     let answers = responses(&delivered);
-    assert_eq!((answers[0].field("upgrade"), answers[0].field("connection")), (Some("websocket"), Some("upgrade")));
+    assert_eq!(
+        (answers[0].field("upgrade"), answers[0].field("connection")),
+        (Some("websocket"), Some("upgrade"))
+    );
     let close = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let delivered = deliver(|| Endpoint::server(defaults(), answer()), close);
     assert_eq!(responses(&delivered)[0].field("connection"), Some("upgrade, close"));
@@ -66,8 +71,14 @@ fn content_is_read_before_the_protocol_is_switched() {
 fn connect_makes_a_tunnel_whose_bytes_are_not_http() {
     // RFC 9110 §9.3.6: "A server MUST NOT send any Transfer-Encoding or Content-Length header fields in a 2xx (Successful) response to CONNECT."
     let delivered = served([CONNECT, "GET / HTTP/1.1\r\n\r\n\0\x01"].concat());
-    assert_eq!(delivered.sent, [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b"GET / HTTP/1.1\r\n\r\n\0\x01"].concat()[..].into());
-    assert!(matches!(delivered.seen.0[1], Seen::Established { protocol: Protocol::Raw, .. }), "{delivered:?}");
+    assert_eq!(
+        delivered.sent,
+        [&b"HTTP/1.1 200 OK\r\n\r\n"[..], b"GET / HTTP/1.1\r\n\r\n\0\x01"].concat()[..].into()
+    );
+    assert!(
+        matches!(delivered.seen.0[1], Seen::Established { protocol: Protocol::Raw, .. }),
+        "{delivered:?}"
+    );
     assert_eq!(delivered.seen.contents(), ["GET / HTTP/1.1\r\n\r\n\0\x01".into()]);
 }
 

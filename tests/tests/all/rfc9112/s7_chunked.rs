@@ -48,7 +48,20 @@ fn chunks_are_put_together() {
 #[test]
 fn a_chunk_size_is_hexadecimal_digits() {
     // RFC 9112 §7.1: "chunk-size = 1*HEXDIG".
-    for body in ["\r\n", "g\r\n", "+1\r\nx\r\n", "-1\r\nx\r\n", "0x1\r\nx\r\n", " 1\r\nx\r\n", "\t1\r\nx\r\n", "1 \r\nx\r\n", "1,\r\nx\r\n", "1 1\r\nx\r\n", "\u{661}\r\nx\r\n", "\0\r\n"] {
+    for body in [
+        "\r\n",
+        "g\r\n",
+        "+1\r\nx\r\n",
+        "-1\r\nx\r\n",
+        "0x1\r\nx\r\n",
+        " 1\r\nx\r\n",
+        "\t1\r\nx\r\n",
+        "1 \r\nx\r\n",
+        "1,\r\nx\r\n",
+        "1 1\r\nx\r\n",
+        "\u{661}\r\nx\r\n",
+        "\0\r\n",
+    ] {
         is_refused(body, Violation::Chunk, "");
     }
 }
@@ -57,7 +70,9 @@ fn a_chunk_size_is_hexadecimal_digits() {
 fn a_chunk_size_cannot_overflow() {
     // RFC 9112 §7.1: "a recipient MUST anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion overflows or
     // precision loss due to integer representation."
-    for size in ["10000000000000000", "00000000000000001", "fffffffffffffffff", &"f".repeat(1000), &"0".repeat(1000)] {
+    for size in
+        ["10000000000000000", "00000000000000001", "fffffffffffffffff", &"f".repeat(1000), &"0".repeat(1000)]
+    {
         is_refused(format!("{size}\r\nx"), Violation::Chunk, "");
     }
     // The longest that a number holds is one: only flow control bounds the content.
@@ -98,7 +113,8 @@ fn trailers_come_apart_from_the_head() {
     // recipient that retains a received trailer field MUST either store/forward the trailer field separately from the received header
     // fields or merge the received trailer field into the header section."
     let delivered = is_taken("5\r\nhello\r\n0\r\nX: y\r\nETag: \"z\"\r\n\r\n", "hello");
-    let fields = [("x", "y"), ("etag", "\"z\"")].map(|(name, value)| (name.to_owned(), Octets::from(value))).to_vec();
+    let fields =
+        [("x", "y"), ("etag", "\"z\"")].map(|(name, value)| (name.to_owned(), Octets::from(value))).to_vec();
     let at = delivered.seen.0.iter().position(|seen| *seen == Seen::Trailers { fields: fields.clone() });
     let end = delivered.seen.0.iter().position(|seen| matches!(seen, Seen::Body { end: true, .. }));
     assert!(at.is_some() && end < at, "{:?}", delivered.seen);
@@ -112,11 +128,33 @@ fn a_trailer_neither_frames_nor_routes() {
     // content, such as those that describe message framing, routing, authentication, request modifiers, response controls, or content
     // format."
     for name in [
-        "Content-Length", "Transfer-Encoding", "Host", "Connection", "Trailer", "TE", "Upgrade", "Authorization", "Cookie", "Set-Cookie", "Content-Type", "Content-Encoding",
-        "Content-Range", "Expect", "Range", "Max-Forwards", "Cache-Control", "Proxy-Authorization", "WWW-Authenticate", "If-Match",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Host",
+        "Connection",
+        "Trailer",
+        "TE",
+        "Upgrade",
+        "Authorization",
+        "Cookie",
+        "Set-Cookie",
+        "Content-Type",
+        "Content-Encoding",
+        "Content-Range",
+        "Expect",
+        "Range",
+        "Max-Forwards",
+        "Cache-Control",
+        "Proxy-Authorization",
+        "WWW-Authenticate",
+        "If-Match",
     ] {
         is_refused(format!("5\r\nhello\r\n0\r\n{name}: 5\r\n\r\n"), Violation::Trailer, "hello");
-        is_refused(format!("5\r\nhello\r\n0\r\nX: y\r\n{}: 5\r\n\r\n", name.to_ascii_lowercase()), Violation::Trailer, "hello");
+        is_refused(
+            format!("5\r\nhello\r\n0\r\nX: y\r\n{}: 5\r\n\r\n", name.to_ascii_lowercase()),
+            Violation::Trailer,
+            "hello",
+        );
     }
 }
 
@@ -145,7 +183,9 @@ fn sends(send: impl FnMut(lws_proto::Writable<'_>)) -> String {
     let mut server = Endpoint::server(defaults(), app);
     server.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", Buffer::Lent);
     let sent = String::from_utf8(server.take_sent()).expect("ASCII");
-    sent.strip_prefix("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").expect("a chunked head").to_owned()
+    sent.strip_prefix("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .expect("a chunked head")
+        .to_owned()
 }
 
 #[test]
@@ -153,7 +193,10 @@ fn a_chunk_is_sent_with_its_size_and_an_empty_one_is_not_sent() {
     // RFC 9112 §7.1: a chunk of size zero is the last one.
     assert_eq!(sends(|permit| drop(permit.data(Payload::Static(b""), false))), "");
     assert_eq!(sends(|permit| drop(permit.data(Payload::Static(b"hello"), false))), "5\r\nhello\r\n");
-    assert_eq!(sends(|permit| drop(permit.data(Payload::Static(b"0123456789abcdef"), true))), "10\r\n0123456789abcdef\r\n0\r\n\r\n");
+    assert_eq!(
+        sends(|permit| drop(permit.data(Payload::Static(b"0123456789abcdef"), true))),
+        "10\r\n0123456789abcdef\r\n0\r\n\r\n"
+    );
     assert_eq!(sends(|permit| drop(permit.data(Payload::Static(b""), true))), "0\r\n\r\n");
 }
 

@@ -24,7 +24,11 @@ fn half_a_request_is_none() {
         let delivered = served_to_end(request);
         assert!(delivered.over, "{request:?}: {delivered:?}");
         assert!(!delivered.seen.causes().contains(&Cause::Complete), "{request:?}");
-        assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Body { end: true, .. })), 0, "{request:?}");
+        assert_eq!(
+            delivered.seen.count(|seen| matches!(seen, Seen::Body { end: true, .. })),
+            0,
+            "{request:?}"
+        );
         let began = delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })) == 1;
         if began {
             assert_eq!(delivered.seen.causes(), [Cause::Disconnected], "{request:?}");
@@ -46,7 +50,10 @@ fn a_client_that_ends_its_half_still_gets_its_answers() {
 fn a_connection_that_ends_between_requests_ends_without_a_word() {
     for input in ["", "\r\n"] {
         let delivered = served_to_end(input);
-        assert!(delivered.over && delivered.sent.0.is_empty() && delivered.seen.0.is_empty(), "{input:?} {delivered:?}");
+        assert!(
+            delivered.over && delivered.sent.0.is_empty() && delivered.seen.0.is_empty(),
+            "{input:?} {delivered:?}"
+        );
     }
 }
 
@@ -68,13 +75,20 @@ fn half_a_response_is_none() {
         let make = || {
             let mut client = Endpoint::client(defaults(), Silent);
             let request = Request::get("a", "/");
-            client.connection.request(client.now, &request, NO_FIELDS, Payload::Static(b""), true).expect("a request");
+            client
+                .connection
+                .request(client.now, &request, NO_FIELDS, Payload::Static(b""), true)
+                .expect("a request");
             client.settle();
             client
         };
         let delivered = deliver_to_end(make, response.as_bytes(), true);
         assert_eq!(delivered.seen.causes(), [Cause::Disconnected], "{response:?}");
-        assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Body { end: true, .. })), 0, "{response:?}");
+        assert_eq!(
+            delivered.seen.count(|seen| matches!(seen, Seen::Body { end: true, .. })),
+            0,
+            "{response:?}"
+        );
         assert!(delivered.over);
     }
 }

@@ -26,7 +26,8 @@ fn a_connection_persists_unless_one_side_says_close() {
     // RFC 9112 §9.3: "If the close connection option is present, the connection will not persist after the current response; else, If the received protocol
     // is HTTP/1.1 (or later), the connection will persist after the current response; else, If the received protocol is HTTP/1.0, the
     // keep-alive connection option is present ... the connection will persist".
-    let get = |version: &str, connection: &str| format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
+    let get =
+        |version: &str, connection: &str| format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
     assert!(persists(&get("1.1", "")));
     assert!(persists(&get("1.1", "Connection: keep-alive\r\n")));
     assert!(persists(&get("1.1", "Connection: x-close, closed\r\n")));
@@ -46,7 +47,8 @@ fn a_request_behind_the_last_is_not_processed() {
     // RFC 9112 §9.6: "A server that receives a close connection option MUST initiate closure of the connection (see below) after it sends the final response
     // to the request that contained the close connection option. ... The server MUST NOT process any further requests received on
     // that connection."
-    let delivered = served(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n{}", NEXT.repeat(3)));
+    let delivered =
+        served(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n{}", NEXT.repeat(3)));
     assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })), 1);
     // "the server ... closes only the write side of the read/write connection" first: FIN, and what comes is read and dropped.
     assert!(delivered.fin && delivered.reads && !delivered.over);
@@ -73,7 +75,8 @@ fn pipelined_requests_are_answered_in_their_order() {
     let mut input = String::new();
     for number in 0..20 {
         let body = format!("number {number}");
-        input += &format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        input +=
+            &format!("POST /{number} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         input += "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     }
     let delivered = served(&input);
@@ -109,9 +112,14 @@ fn a_request_waits_for_the_answer_to_the_one_before() {
 fn content_that_nobody_wants_is_read_or_the_connection_ends() {
     // RFC 9112 §9.3: "A server MUST read the entire request message body or close the connection after sending its response; otherwise, the remaining data on
     // a persistent connection would be misinterpreted as the next request."
-    let post = |len: usize| format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{}", "x".repeat(len));
+    let post = |len: usize| {
+        format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n{}", "x".repeat(len))
+    };
     let run = |input: String| {
-        deliver(|| Endpoint::server(limits(|limits| limits.discard_bytes_max = 100), Answer::with("early")), input.as_bytes())
+        deliver(
+            || Endpoint::server(limits(|limits| limits.discard_bytes_max = 100), Answer::with("early")),
+            input.as_bytes(),
+        )
     };
     let short = run(post(100) + NEXT);
     assert_eq!(codes(&short), [200, 200]);
@@ -170,7 +178,8 @@ fn a_response_that_nobody_asked_for_ends_the_connection() {
     assert_eq!(delivered.seen.contents(), ["ok".into()]);
     assert!(delivered.fin);
     // Nor is a switch that was not asked for one.
-    let delivered = deliver(make, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    let delivered =
+        deliver(make, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
     assert_eq!(delivered.seen.causes(), [Cause::Violation(Violation::UnexpectedResponse)]);
 }
 
@@ -214,7 +223,10 @@ fn accept(stream: lws_proto::Stream<'_>, head: &Head<'_>) {
 
 #[test]
 fn an_echo_of_many_requests_is_the_same_however_they_come() {
-    let input = format!("{}POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n{NEXT}", NEXT.repeat(2));
+    let input = format!(
+        "{}POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n{NEXT}",
+        NEXT.repeat(2)
+    );
     let delivered = deliver(|| Endpoint::server(defaults(), Echo::default()), input.as_bytes());
     assert_eq!(codes(&delivered), [200; 4]);
 }

@@ -7,7 +7,11 @@ use lws_proto::{Cause, Violation};
 const HIDDEN: &str = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn violates(head: &str, violation: Violation) {
-    refused(format!("POST / HTTP/1.1\r\nHost: a\r\n{head}{HIDDEN}"), violation.status(), Cause::Violation(violation));
+    refused(
+        format!("POST / HTTP/1.1\r\nHost: a\r\n{head}{HIDDEN}"),
+        violation.status(),
+        Cause::Violation(violation),
+    );
 }
 
 #[test]
@@ -23,8 +27,14 @@ fn two_framings() {
 #[test]
 fn codings_that_hide() {
     // TE.TE.
-    violates("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
-    violates("Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
+    violates(
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        Violation::TransferEncoding,
+    );
+    violates(
+        "Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        Violation::TransferEncoding,
+    );
     violates("Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
     violates("Transfer-Encoding: identity, chunked, identity\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
     violates("Transfer-Encoding: 'chunked'\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
@@ -47,7 +57,9 @@ fn codings_that_hide() {
 
 #[test]
 fn lengths_that_hide() {
-    for length in ["+6", "-6", "6 ,", "0x6", "6 6", "06;", "6e0", "\u{0666}", "18446744073709551622", "6, 0", "6,6"] {
+    for length in
+        ["+6", "-6", "6 ,", "0x6", "6 6", "06;", "6e0", "\u{0666}", "18446744073709551622", "6, 0", "6,6"]
+    {
         violates(&format!("Content-Length: {length}\r\n\r\n"), Violation::ContentLength);
     }
     violates("Content-Length: 6\r\nContent-Length: 0\r\n\r\n", Violation::ContentLength);

@@ -1,0 +1,371 @@
+//! Every field of `Limits` that counts time: nothing happens just before it, and what is named happens when it has come. The clock is an argument.
+
+use crate::support::{NEXT, Role, codes, defaults, sent, sent_close, silent_server, unmasked};
+use lws_proto::ws::{CloseCode, Connect};
+use lws_proto::{Cause, Deadline, MessageKind, Payload, Request, Time};
+use std::time::Duration;
+use tests::application::{Echo, NO_FIELDS, Silent};
+use tests::endpoint::{Buffer, limits};
+use tests::wire::{CLOSE, PING, PONG, TEXT, close_payload};
+use tests::{Delivered, Endpoint, Seen};
+
+const MICROSECOND: Duration = Duration::from_micros(1);
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Nothing happens up to a microsecond before `time` has passed; then something does.
+fn lasts<A: tests::Application>(endpoint: &mut Endpoint<A>, time: Duration) {
+    endpoint.forget();
+    assert_eq!(endpoint.connection.next_timeout(), Some(endpoint.now + time), "the deadline that is told");
+    endpoint.wait(time - MICROSECOND);
+    assert!(
+        endpoint.seen.0.is_empty() && endpoint.sent.is_empty(),
+        "{:?} {:?}",
+        endpoint.seen,
+        endpoint.sent
+    );
+    assert!(!endpoint.is_over() && !endpoint.connection.interest().shutdown, "too early");
+    endpoint.wait(MICROSECOND);
+}
+
+fn server() -> Endpoint<Echo> {
+    Endpoint::server(defaults(), Echo::default())
+}
+
+#[test]
+fn head_timeout_without_a_byte_is_silent() {
+    let mut server = server();
+    lasts(&mut server, seconds(10));
+    assert!(server.sent.is_empty() && server.seen.0.is_empty());
+    assert!(server.connection.interest().shutdown || server.is_over());
+}
+
+#[test]
+fn head_timeout_counts_from_the_opening_and_not_from_each_byte() {
+    // RFC 9110 §15.5.9: 408 means that "the server did not receive a complete request message within the time that it was prepared to wait."
+    for begin in ["G", "P", "POST / HTTP/1.1\r\nHost: a\r\nX: yyyy"] {
+        let mut server = server();
+        for byte in begin.as_bytes() {
+            server.wait(Duration::from_millis(100));
+            server.receive(&[*byte], Buffer::Lent);
+        }
+        let left = seconds(10) - (server.now - Time::ZERO);
+        lasts(&mut server, left);
+        assert_eq!(codes(&Delivered::of(&server)), [408], "{begin:?}");
+        assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::Head)], "{begin:?}");
+        assert!(server.connection.interest().shutdown);
+    }
+}
+
+#[test]
+fn head_timeout_of_a_later_request_counts_from_its_first_byte() {
+    let mut server = server();
+    server.receive(NEXT.as_bytes(), Buffer::Lent);
+    server.wait(seconds(30));
+    server.receive(b"GET / HTTP/1.1\r\n", Buffer::Lent);
+    server.wait(seconds(3));
+    server.receive(b"Host: a\r\n", Buffer::Lent);
+    lasts(&mut server, seconds(7));
+    assert_eq!(codes(&Delivered::of(&server)), [408]);
+    assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::Head)]);
+}
+
+#[test]
+fn keep_alive_timeout_is_silent() {
+    let mut server = server();
+    for _ in 0..3 {
+        server.wait(seconds(9));
+        server.receive(NEXT.as_bytes(), Buffer::Lent);
+    }
+    lasts(&mut server, seconds(60));
+    assert!(server.sent.is_empty() && server.seen.0.is_empty());
+    assert!(server.connection.interest().shutdown || server.is_over());
+    // Empty lines are no request.
+    let mut server = self::server();
+    server.receive(NEXT.as_bytes(), Buffer::Lent);
+    server.wait(seconds(59));
+    server.receive(b"\r\n", Buffer::Lent);
+    lasts(&mut server, seconds(1));
+    assert!(server.sent.is_empty());
+}
+
+#[test]
+fn keep_alive_timeout_of_a_client_is_silent() {
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request::get("a", "/");
+    client
+        .connection
+        .request(client.now, &request, NO_FIELDS, Payload::Static(b""), true)
+        .expect("a request");
+    client.settle();
+    client.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Buffer::Lent);
+    lasts(&mut client, seconds(60));
+    assert!(client.sent.is_empty() && client.seen.0.is_empty() && client.connection.interest().shutdown);
+}
+
+#[test]
+fn content_that_trickles_is_given_up() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    let run = |bytes_per_second: usize| {
+        let mut server = server();
+        server.receive(post.as_bytes(), Buffer::Lent);
+        for _ in 0..35 {
+            server.receive(&vec![b'x'; bytes_per_second], Buffer::Lent);
+            server.wait(seconds(1));
+        }
+        server
+    };
+    assert_eq!(run(1024).seen.causes(), [], "1 KiB/s is enough");
+    let slow = run(1023);
+    assert_eq!(slow.seen.causes(), [Cause::Timeout(Deadline::Content)]);
+    assert_eq!(codes(&Delivered::of(&slow)), [408]);
+    let mut none = server();
+    none.receive(post.as_bytes(), Buffer::Lent);
+    lasts(&mut none, seconds(10));
+    assert_eq!(none.seen.causes(), [Cause::Timeout(Deadline::Content)]);
+}
+
+#[test]
+fn content_that_nobody_wants_to_read_is_not_late() {
+    let mut server = Endpoint::server(defaults(), |event: lws_proto::Event<'_>| {
+        if let lws_proto::Event::Request { mut stream, .. } = event {
+            stream.pause();
+        }
+    });
+    server.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nx", Buffer::Lent);
+    server.wait(seconds(1000));
+    assert_eq!(server.seen.causes(), []);
+    server.stream().resume();
+    server.settle();
+    lasts(&mut server, seconds(10));
+    assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::Content)]);
+}
+
+#[test]
+fn a_request_may_be_answered_as_late_as_the_application_likes() {
+    let mut server = Endpoint::server(defaults(), Silent);
+    server.receive(NEXT.as_bytes(), Buffer::Lent);
+    server.wait(seconds(100_000));
+    assert_eq!(server.seen.0.len(), 1);
+    assert_eq!(server.connection.next_timeout(), None);
+    let permit = server.stream().permit().expect("a permit");
+    permit.respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
+    server.settle();
+    assert_eq!(server.seen.causes(), [Cause::Complete]);
+}
+
+#[test]
+fn response_timeout() {
+    let ask = |client: &mut Endpoint<Silent>| {
+        let request = Request::get("a", "/");
+        client
+            .connection
+            .request(client.now, &request, NO_FIELDS, Payload::Static(b""), true)
+            .expect("a request");
+        client.settle();
+    };
+    let mut client = Endpoint::client(defaults(), Silent);
+    client.wait(seconds(5));
+    ask(&mut client);
+    lasts(&mut client, seconds(60));
+    assert_eq!(client.seen.causes(), [Cause::Timeout(Deadline::Response)]);
+    // Half a head is none.
+    let mut client = Endpoint::client(defaults(), Silent);
+    ask(&mut client);
+    client.wait(seconds(50));
+    client.receive(b"HTTP/1.1 200 OK\r\n", Buffer::Lent);
+    lasts(&mut client, seconds(10));
+    assert_eq!(client.seen.causes(), [Cause::Timeout(Deadline::Response)]);
+}
+
+#[test]
+fn response_timeout_of_an_opening_handshake() {
+    let mut client = Endpoint::client(defaults(), Silent);
+    client.connection.connect_websocket(client.now, &Connect::new("a", "/")).expect("a handshake");
+    client.settle();
+    lasts(&mut client, seconds(60));
+    assert_eq!(client.seen.causes(), [Cause::Timeout(Deadline::Response)]);
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_given_up() {
+    let config = || limits(|limits| limits.ping_interval = seconds(100_000));
+    // Nothing at all.
+    let mut server = Endpoint::websocket_server(config(), Echo::default()).with_app(Silent);
+    server.room = 0;
+    crate::support::say(server.stream(), &"x".repeat(10_000));
+    server.settle();
+    assert!(server.connection.transmit(server.now).is_some(), "offered, and not taken");
+    lasts(&mut server, seconds(30));
+    assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::Stalled)]);
+    assert!(server.is_over());
+}
+
+#[test]
+fn single_bytes_are_no_progress() {
+    // The lesson of zero windows that are opened by a byte at a time: 1 KiB in each 30 s counts, less does not.
+    let run = |bytes_per_second: usize| {
+        let config = limits(|limits| limits.ping_interval = seconds(100_000));
+        let mut server = Endpoint::websocket_server(config, Echo::default()).with_app(Silent);
+        server.room = 0;
+        crate::support::say(server.stream(), &"x".repeat(10_000));
+        server.settle();
+        for _ in 0..100 {
+            server.room = bytes_per_second;
+            server.settle();
+            server.wait(seconds(1));
+        }
+        server.seen.causes()
+    };
+    assert_eq!(run(34), [Cause::Timeout(Deadline::Stalled)]);
+    assert_eq!(run(36), []);
+}
+
+#[test]
+fn a_silent_websocket_is_pinged_and_then_given_up() {
+    for role in Role::BOTH {
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        endpoint.wait(seconds(7));
+        endpoint.receive(&role.incoming(TEXT, b"x"), Buffer::Lent);
+        lasts(&mut endpoint, seconds(30));
+        assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(PING, b"")]);
+        assert_eq!(endpoint.seen.causes(), []);
+        lasts(&mut endpoint, seconds(30));
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)]);
+        assert!(endpoint.is_over());
+    }
+}
+
+#[test]
+fn anything_that_is_heard_is_a_sign_of_life() {
+    for role in Role::BOTH {
+        let mut endpoint = role.websocket(&defaults(), true, Echo::new(true));
+        for sign in
+            [role.incoming(PONG, b""), role.incoming(TEXT, b"x"), role.incoming(TEXT, b"xyz")[..3].to_vec()]
+        {
+            endpoint.wait(seconds(59));
+            endpoint.receive(&sign, Buffer::Lent);
+        }
+        endpoint.wait(seconds(59));
+        assert_eq!(endpoint.seen.causes(), []);
+        endpoint.wait(seconds(1));
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)]);
+    }
+}
+
+#[test]
+fn a_paused_websocket_does_not_count_silence() {
+    let mut server = silent_server();
+    server.stream().pause();
+    server.wait(seconds(1000));
+    assert!(server.seen.0.is_empty() && server.sent.is_empty());
+    server.stream().resume();
+    server.settle();
+    lasts(&mut server, seconds(30));
+    assert_eq!(unmasked(Role::Server, &server.sent), [sent(PING, b"")]);
+}
+
+#[test]
+fn close_timeout() {
+    for role in Role::BOTH {
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        endpoint.wait(seconds(3));
+        endpoint.stream().close(CloseCode::NORMAL, "").expect("a close");
+        endpoint.settle();
+        assert_eq!(unmasked(role, &endpoint.take_sent()), [sent_close(1000)]);
+        endpoint.wait(seconds(4));
+        // What is not a Close frame does not help.
+        endpoint.receive(&role.incoming(PONG, b""), Buffer::Lent);
+        lasts(&mut endpoint, seconds(1));
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::Close)]);
+        assert!(endpoint.is_over());
+    }
+}
+
+#[test]
+fn linger_timeout() {
+    // RFC 9112 §9.6: "If a server performs an immediate close of a TCP connection, there is a significant risk that the client will not be able to read the last HTTP
+    // response."
+    let mut server = server();
+    server.receive(b"GET / HTTP/1.1\r\n\r\n", Buffer::Lent);
+    assert!(server.connection.interest().shutdown && server.connection.interest().read && !server.is_over());
+    // What comes meanwhile is read and dropped, and does not make it longer.
+    server.wait(seconds(1));
+    server.receive(NEXT.repeat(1000).as_bytes(), Buffer::Lent);
+    assert!(!server.is_over());
+    assert_eq!(server.connection.next_timeout(), Some(Time::ZERO + seconds(2)));
+    server.wait(seconds(1));
+    assert!(server.is_over());
+    // The peer's end makes it shorter.
+    let mut server = self::server();
+    server.receive(b"GET / HTTP/1.1\r\n\r\n", Buffer::Lent);
+    server.receive_eof();
+    assert!(server.is_over());
+}
+
+#[test]
+fn a_client_waits_for_the_server_to_close() {
+    // RFC 6455 §7.1.1: "a client SHOULD wait for the server to close the connection but MAY close the connection at any time".
+    let mut client = Role::Client.websocket(&defaults(), false, Silent);
+    client.receive(&Role::Client.incoming(CLOSE, &close_payload(1000, "")), Buffer::Lent);
+    assert!(!client.is_over() && !client.connection.interest().shutdown);
+    client.wait(seconds(2));
+    assert!(client.is_over());
+}
+
+#[test]
+fn a_timeout_that_was_asked_for_comes_once() {
+    let mut server = silent_server();
+    let at = server.now + seconds(5);
+    server.stream().set_timeout(Some(at));
+    assert_eq!(server.connection.next_timeout(), Some(at));
+    server.wait(seconds(5) - MICROSECOND);
+    assert_eq!(server.seen.0, []);
+    server.wait(seconds(20));
+    assert_eq!(server.seen.0, [Seen::Timeout]);
+    // The last wish counts, and may be taken back.
+    let now = server.now;
+    server.stream().set_timeout(Some(now + seconds(1)));
+    server.stream().set_timeout(Some(now + seconds(2)));
+    server.wait(seconds(1));
+    assert_eq!(server.seen.0.len(), 1);
+    server.stream().set_timeout(None);
+    server.wait(seconds(2));
+    assert_eq!(server.seen.0.len(), 1);
+}
+
+#[test]
+fn a_call_before_its_time_does_nothing() {
+    let mut server = silent_server();
+    server.receive(&Role::Server.incoming(TEXT, b"half")[..5], Buffer::Lent);
+    server.forget();
+    let due = server.connection.next_timeout().expect("a deadline");
+    for micros in 0..100 {
+        let now = Time::from_micros(micros);
+        server.connection.handle_timeout(now);
+        server.now = now;
+        server.settle();
+    }
+    assert!(server.seen.0.is_empty() && server.sent.is_empty());
+    assert_eq!(server.connection.next_timeout(), Some(due));
+}
+
+#[test]
+fn a_deadline_that_is_met_late_is_met_once() {
+    // A driver that slept too long: every deadline is past, and everything comes to rest.
+    for role in Role::BOTH {
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        let permit = endpoint.stream().permit().expect("a permit");
+        permit.message(MessageKind::Text, Payload::Static(b"x"), true).expect("a message");
+        endpoint.now = endpoint.now + seconds(1_000_000);
+        let mut calls = 0;
+        while let Some(due) = endpoint.connection.next_timeout().filter(|due| *due <= endpoint.now) {
+            endpoint.connection.handle_timeout(endpoint.now);
+            endpoint.settle();
+            calls += 1;
+            assert!(calls < 10, "{due:?} is met again and again");
+        }
+    }
+}
