@@ -42,10 +42,9 @@ fn main() -> io::Result<()> {
 
     let start = Instant::now();
     let clock = || Time::ZERO + start.elapsed();
-    let stdin = io::stdin();
-    let mut stdin_ends = false;
+    let (stdin, mut stdin_ends) = (io::stdin(), false);
     let mut watched: Vec<(Token, Interest)> = Vec::new();
-    while !service.is_done() {
+    loop {
         // 1. How long may we sleep?
         let wait = service.settle(clock());
         // 2. What does the service want watched? A descriptor without interest is left out.
@@ -61,15 +60,18 @@ fn main() -> io::Result<()> {
                 }
             }
         }
+        if service.is_done() {
+            return Ok(());
+        }
         // 3. Our own wait, for our own descriptor too.
         let wanted: Vec<_> = watched.iter().filter(|(_, interest)| !interest.is_empty()).collect();
-        let mut descriptors = Vec::new();
-        descriptors.extend(wanted.iter().filter_map(|(token, interest)| {
+        let descriptor = |(token, interest): &&(Token, Interest)| {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, interest.contains(Interest::READ));
             flags.set(PollFlags::OUT, interest.contains(Interest::WRITE));
             Some(PollFd::from_borrowed_fd(service.descriptor(*token)?, flags))
-        }));
+        };
+        let mut descriptors: Vec<_> = wanted.iter().filter_map(descriptor).collect();
         if !stdin_ends {
             descriptors.push(PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN));
         }
@@ -87,12 +89,11 @@ fn main() -> io::Result<()> {
             }
         }
         if ready.len() > wanted.len() && !ready[wanted.len()].is_empty() {
-            stdin_ends = stdin.read_line(&mut String::new())? == 0;
             println!("{:?}", service.stats());
+            stdin_ends = stdin.read_line(&mut String::new())? == 0;
             if stdin_ends {
                 service.drain(Duration::from_secs(2));
             }
         }
     }
-    Ok(())
 }

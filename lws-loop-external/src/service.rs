@@ -48,7 +48,8 @@ pub trait Service {
     /// sleep, provided that the changes are flushed first.
     fn settle(&mut self, now: Time) -> Wait;
 
-    /// Whether nothing will ever happen again: the service was drained and has no descriptor of a peer left.
+    /// Whether nothing will ever happen again: the service was drained and has no descriptor of a peer left. To be asked
+    /// when the changes are flushed, before the sleep.
     fn is_done(&self) -> bool {
         false
     }

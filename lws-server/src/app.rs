@@ -182,7 +182,7 @@ impl App {
 
         let routes = Rc::clone(&self.core.routes);
         let path = route::path_of(&head);
-        let found = path.as_deref().and_then(|path| routes.find(path));
+        let found = path.as_deref().filter(|path| !path.is_empty()).and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
         slot.route = found.and_then(|index| u32::try_from(index).ok()).unwrap_or(NO_ROUTE);
 

@@ -205,7 +205,7 @@ pub(crate) enum Command {
 #[derive(Default)]
 #[must_use = "nothing is served before `build`"]
 pub struct Builder {
-    listeners: Vec<(Address, Listener)>,
+    listeners: Vec<(Vec<Address>, Listener)>,
     routes: Table<Route>,
     fallback: Option<RawFactory>,
     limits: Limits,
@@ -249,9 +249,7 @@ impl Builder {
 
     fn listen_for(mut self, address: &str, listener: Listener) -> Self {
         match resolve(address) {
-            Ok(addresses) => {
-                self.listeners.extend(addresses.into_iter().map(|address| (address, listener.clone())))
-            }
+            Ok(addresses) => self.listeners.push((addresses, listener)),
             Err(error) => self.fail(error),
         }
         self
@@ -398,15 +396,8 @@ impl Builder {
         };
         let mut driver = Driver::new(app, self.options.driver)?;
         let mut addresses = Vec::new();
-        for (address, listener) in self.listeners {
-            driver
-                .with(Time::ZERO, |app, cx| {
-                    let id = cx.listen(&address, &self.options.listen)?;
-                    app.listeners.push((id, listener));
-                    addresses.push(cx.listening_on(id)?);
-                    Ok(())
-                })
-                .map_err(|error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+        for (candidates, listener) in &self.listeners {
+            addresses.extend(bind(&mut driver, candidates, listener, &self.options.listen)?);
         }
         Ok(Server { service: Service { driver, addresses } })
     }
@@ -474,8 +465,40 @@ fn resolve(address: &str) -> io::Result<Vec<Address>> {
     if let Ok(address) = address.parse() {
         return Ok(vec![address]);
     }
-    let resolved = address
-        .to_socket_addrs()
-        .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
-    Ok(resolved.map(Address::Tcp).collect())
+    let resolved = address.to_socket_addrs();
+    Ok(resolved.map_err(|error| named(address, &error))?.map(Address::Tcp).collect())
+}
+
+/// Listens on all of `candidates` that this machine has: `localhost` may have an IPv6 address where there is no IPv6.
+fn bind(
+    driver: &mut Driver<App>,
+    candidates: &[Address],
+    listener: &Listener,
+    options: &ListenOptions,
+) -> io::Result<Vec<Address>> {
+    let mut bound = Vec::new();
+    let mut missing = None;
+    for address in candidates {
+        let listening = driver.with(Time::ZERO, |app, cx| {
+            let id = cx.listen(address, options)?;
+            app.listeners.push((id, listener.clone()));
+            cx.listening_on(id)
+        });
+        match listening {
+            Ok(address) => bound.push(address),
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                missing = Some(named(address, &error))
+            }
+            Err(error) => return Err(named(address, &error)),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        _ => Ok(bound),
+    }
+}
+
+/// An error that says whose it is.
+fn named(address: impl fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
 }

@@ -64,6 +64,10 @@ impl Link {
         if says_end && self.end.is_none() {
             self.end = Some(from.now + self.delay);
         }
+    }
+
+    /// Tells `from` how much its transport takes.
+    fn admit<A>(&self, from: &mut Endpoint<A>) {
         let filled: usize = self.under_way.iter().map(|(_, bytes)| bytes.len()).sum();
         from.room = self.window.saturating_sub(filled);
     }
@@ -119,13 +123,16 @@ impl<C: Application, S: Application> Pair<C, S> {
 
     /// One round without time. Returns whether something happened.
     fn turn(&mut self) -> bool {
+        self.up.admit(&mut self.client);
+        self.down.admit(&mut self.server);
         self.client.settle();
         self.server.settle();
+        let sent = !self.client.sent.is_empty() || !self.server.sent.is_empty();
         self.up.take(&mut self.client);
         self.down.take(&mut self.server);
         let up = self.up.arrive(&mut self.server);
         let down = self.down.arrive(&mut self.client);
-        up || down || self.client.drain() || self.server.drain()
+        sent || up || down
     }
 
     /// Jumps to whatever comes next: an arrival, or up to `end` a deadline. Returns whether there is something.

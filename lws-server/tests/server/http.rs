@@ -69,6 +69,15 @@ fn what_no_route_answers_is_told_why() {
     check("GET", "/../page", 400, None);
     check("GET", "/a%2fb", 400, None);
     check("GET", "/a%zz", 400, None);
+    check("CONNECT", "localhost:80", 501, None);
+}
+
+#[test]
+fn a_target_without_a_path_has_no_route_at_all() {
+    let server = serve(|builder| builder.http("/", |_| Response::text("any method")));
+    assert_eq!(server.request("BREW", "/", "").status, 200);
+    assert_eq!(server.request("OPTIONS", "*", "").status, 204);
+    assert_eq!(server.request("CONNECT", "localhost:80", "").status, 501);
 }
 
 struct Silent;

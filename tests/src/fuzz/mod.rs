@@ -1,1 +1,37 @@
-//! What the fuzz targets run.
+//! What the fuzz targets run. The bodies live here so that stable tests run them, too: over the kept corpora, and over
+//! inputs of a generator that is the same in every run.
+//!
+//! Besides their own questions all of them ask those of [`Endpoint`](crate::Endpoint): no panic, no event when no service
+//! was asked for, `Closed` once and last.
+
+mod http1;
+mod operations;
+mod ws_frames;
+
+pub use http1::{chunked, request, response};
+pub use operations::operations;
+pub use ws_frames::frames;
+
+/// A target: its name, which is that of its corpus, and its body.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// As the fuzz target and the folder of its corpus are called.
+    pub name: &'static str,
+    /// What it does with an input. It panics if the engine is at fault.
+    pub body: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: [Target; 5] = [
+    Target { name: "http1_request", body: request },
+    Target { name: "http1_response", body: response },
+    Target { name: "chunked", body: chunked },
+    Target { name: "ws_frames", body: frames },
+    Target { name: "operations", body: operations },
+];
+
+/// How an input is cut: its last bytes say so, and are no content.
+fn split_off_cuts(input: &[u8]) -> (&[u8], &[u8]) {
+    const CUTS: usize = 4;
+    input.split_at(input.len().saturating_sub(CUTS))
+}

@@ -5,6 +5,7 @@ mod contract;
 mod deadlines;
 mod limits;
 mod pairs;
+mod replay;
 mod rfc6455;
 mod rfc9110;
 mod rfc9112;

@@ -30,13 +30,13 @@ fn acquainted() -> Both {
     pair
 }
 
-/// Every weather that a link may have.
+/// Every weather that a link may have. One that is slow and narrow, too, would be too slow for the limits.
 fn weathers() -> impl Iterator<Item = Both> {
     let delays = [0, 1, 50];
     let cuts = [usize::MAX, 1, 7];
     delays.into_iter().flat_map(move |delay| {
         cuts.into_iter().flat_map(move |cut| {
-            [usize::MAX, 1, 1000].into_iter().map(move |window| {
+            [usize::MAX, 1000, 1].into_iter().filter(move |window| delay == 0 || *window > 1).map(move |window| {
                 let mut pair = strangers();
                 for link in [&mut pair.up, &mut pair.down] {
                     link.delay = Duration::from_millis(delay);
@@ -133,7 +133,7 @@ fn a_quiet_pair_stays_together_by_pings() {
     assert_eq!(pair.server.seen.causes(), []);
     let pings = pair.client.seen.count(|seen| matches!(seen, Seen::Ping(_)));
     let pongs = pair.client.seen.count(|seen| matches!(seen, Seen::Pong(_)));
-    assert!((100..=130).contains(&(pings + pongs)), "{pings} Pings and {pongs} Pongs in an hour");
+    assert!((200..=250).contains(&(pings + pongs)), "{pings} Pings and {pongs} Pongs in an hour");
 }
 
 #[test]
@@ -225,21 +225,12 @@ fn a_tunnel_carries_bytes_both_ways_and_each_end_by_itself() {
     assert_eq!(pair.client.seen.contents(), ["\x16\x03".into()]);
     pair.client.stream().permit().expect("a permit").data(Payload::Static(b"bye"), true).expect("bytes");
     pair.settle();
-    assert_eq!(pair.client.seen.contents().concat_all(), b"\x16\x03bye");
+    let back: Vec<u8> = pair.client.seen.contents().into_iter().flat_map(|content| content.0).collect();
+    assert_eq!(back, b"\x16\x03bye");
     for causes in [pair.client.seen.causes(), pair.server.seen.causes()] {
         assert!(matches!(causes[..], [Cause::Closed { code: CloseCode::NO_STATUS, .. }]), "{causes:?}");
     }
     assert!(pair.client.is_over() && pair.server.is_over());
-}
-
-trait ConcatAll {
-    fn concat_all(&self) -> Vec<u8>;
-}
-
-impl ConcatAll for Vec<tests::Octets> {
-    fn concat_all(&self) -> Vec<u8> {
-        self.iter().flat_map(|octets| octets.0.iter().copied()).collect()
-    }
 }
 
 #[test]

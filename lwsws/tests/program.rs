@@ -1,0 +1,275 @@
+//! The program as its user meets it: arguments, the line it greets with, what it serves, and how it ends.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lwsws"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the program runs")
+}
+
+/// The program while it serves. Dropping it kills it.
+struct Serving {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Serving {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = command(arguments)
+            .args(["--port", "0"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut out = BufReader::new(child.stdout.take().expect("its output is ours"));
+        let mut greeting = String::new();
+        out.read_line(&mut greeting).expect("it greets");
+        let (what, port) = greeting.trim_end().rsplit_once(':').expect("the greeting ends with the port");
+        let begin = format!("lwsws {} serving ", env!("CARGO_PKG_VERSION"));
+        assert!(what.starts_with(&begin) && what.ends_with(" on http://127.0.0.1"), "{greeting}");
+        let port = port.parse().expect("a port");
+        Self { child, out, port }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout is set");
+        stream
+    }
+
+    /// What is answered to `octets`, up to the end.
+    fn ask(&self, octets: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(octets.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers and ends");
+        answer
+    }
+
+    fn get(&self, target: &str) -> String {
+        self.ask(&format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// An open WebSocket.
+    fn open(&self, target: &str, protocol: &str) -> TcpStream {
+        let mut stream = self.connect();
+        let offer = if protocol.is_empty() {
+            String::new()
+        } else {
+            format!("Sec-WebSocket-Protocol: {protocol}\r\n")
+        };
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("it answers");
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).expect("ASCII");
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains(&offer), "{head}");
+        stream
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    fn wait(mut self) -> Option<i32> {
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next unmasked frame: opcode and payload.
+fn frame(stream: &mut TcpStream) -> (u8, String) {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).expect("a frame comes");
+    let mut len = usize::from(head[1]);
+    if len == 126 {
+        let mut long = [0; 2];
+        stream.read_exact(&mut long).expect("its length comes");
+        len = u16::from_be_bytes(long).into();
+    }
+    let mut payload = vec![0; len];
+    stream.read_exact(&mut payload).expect("its payload comes");
+    (head[0] & 0xf, String::from_utf8_lossy(&payload).into_owned())
+}
+
+fn send_text(stream: &mut TcpStream, text: &str) {
+    let len = u8::try_from(text.len()).ok().filter(|len| *len < 126).expect("a short text");
+    let frame = [&[0x81, 0x80 | len, 0, 0, 0, 0], text.as_bytes()].concat();
+    stream.write_all(&frame).expect("it reads");
+}
+
+#[test]
+fn help_and_version_are_what_was_asked_for() {
+    let help = run(&["--help"]);
+    let text = String::from_utf8_lossy(&help.stdout);
+    assert!(help.status.success() && help.stderr.is_empty());
+    for part in ["Usage: lwsws [OPTIONS] [DIR]", "--port", "--address", "--unix", "7681", "/echo", "SIGTERM"]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(String::from_utf8_lossy(&version.stdout), concat!("lwsws ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_wrong_argument_is_named_in_one_line() {
+    for (arguments, part) in [
+        (&["--no-such-option"][..], "--no-such-option"),
+        (&["--port", "65536"], "65536"),
+        (&["--port", "many"], "many"),
+        (&["--address", "not an address"], "not an address"),
+        (&["--max-connections", "-1"], "-1"),
+        (&["/no/such/directory"], "/no/such/directory"),
+        (&["/dev/null"], "/dev/null"),
+        (&["one", "two"], "two"),
+        (&["--unix", "x", "--port", "1"], "--unix"),
+    ] {
+        let output = run(arguments);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text.lines().count() == 1 && text.starts_with("lwsws: ") && text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_named_in_one_line() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = holder.local_addr().expect("it has an address").port().to_string();
+    let output = run(&["--port", &port]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.lines().count() == 1 && text.contains(&format!("127.0.0.1:{port}: ")), "{text}");
+}
+
+#[test]
+fn the_demo_is_served_without_a_directory_and_each_request_is_a_line() {
+    let mut server = Serving::start(&[]);
+    for (target, part) in [
+        ("/hello", "Content-Type: text/plain\r\n"),
+        ("/hello", "\r\nContent-Length: 13\r\n"),
+        ("/hello", "\r\n\r\nHello, world!"),
+        ("/", "Content-Type: text/html; charset=utf-8\r\n"),
+        ("/demo.js", "Content-Type: text/javascript; charset=utf-8\r\n"),
+        ("/favicon.svg", "Content-Type: image/svg+xml\r\n"),
+    ] {
+        let answer = server.get(target);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(part), "{target}: {answer}");
+        let mut line = String::new();
+        server.out.read_line(&mut line).expect("a line");
+        assert!(line.contains(&format!("\"GET {target} HTTP/1.1\" 200 ")), "{line}");
+    }
+}
+
+#[test]
+fn a_directory_is_served_beside_the_echoes() {
+    let server = Serving::start(&[env!("CARGO_MANIFEST_DIR")]);
+    assert!(server.get("/Cargo.toml").contains("\r\n\r\n[package]"));
+    assert!(server.get("/").starts_with("HTTP/1.1 404 "));
+    assert!(server.get("/hello").ends_with("Hello, world!"));
+    let post = "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/x\r\n";
+    let answer = server.ask(&format!("{post}Content-Length: 5\r\n\r\nhello"));
+    assert!(answer.contains("Content-Type: text/x\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
+    let answer =
+        server.ask(&format!("{post}Transfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"));
+    assert!(answer.contains("Transfer-Encoding: chunked\r\n") && answer.ends_with("0\r\n\r\n"), "{answer}");
+    let answer = server.ask(&format!("{post}Content-Length: 0\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let mut echo = server.open("/echo", "");
+    send_text(&mut echo, "again");
+    assert_eq!(frame(&mut echo), (1, "again".into()));
+}
+
+#[test]
+fn the_counter_counts_and_starts_again_when_it_is_told_to() {
+    let server = Serving::start(&[]);
+    let mut counter = server.open("/demo/counter", "lws-counter");
+    for number in 0..3 {
+        assert_eq!(frame(&mut counter), (1, number.to_string()));
+    }
+    send_text(&mut counter, "reset");
+    // Numbers that were on their way may come first.
+    while frame(&mut counter).1 != "0" {}
+    assert_eq!(frame(&mut counter), (1, "1".into()));
+}
+
+#[test]
+fn the_board_is_shared_kept_for_later_and_cleared() {
+    let server = Serving::start(&[]);
+    let mut first = server.open("/demo/mirror", "lws-mirror");
+    let mut second = server.open("/demo/mirror", "lws-mirror");
+    send_text(&mut first, "d #aabbcc 1 2 3 4\nnonsense\nd #000000 5 6 7 8");
+    let drawn = "d #aabbcc 1 2 3 4\nd #000000 5 6 7 8";
+    assert_eq!(frame(&mut first), (1, drawn.into()));
+    assert_eq!(frame(&mut second), (1, drawn.into()));
+    let mut late = server.open("/demo/mirror", "");
+    assert_eq!(frame(&mut late), (1, drawn.into()));
+    send_text(&mut late, "c");
+    for peer in [&mut first, &mut second, &mut late] {
+        assert_eq!(frame(peer), (1, "c".into()));
+    }
+}
+
+#[test]
+fn the_status_tells_what_is_counted() {
+    let server = Serving::start(&[]);
+    let mut status = server.open("/demo/status", "lws-status");
+    let (opcode, text) = frame(&mut status);
+    assert_eq!(opcode, 1);
+    for part in [
+        "\"version\": \"",
+        "\"uptime_s\": 0",
+        "\"connections\": 1",
+        "\"websockets\": 1",
+        "\"requests\": 1",
+        "\"bytes_in\": ",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(frame(&mut status).1.starts_with('{'));
+}
+
+#[test]
+fn a_signal_drains_and_ends_well() {
+    for signal in ["TERM", "INT"] {
+        let server = Serving::start(&[]);
+        let mut echo = server.open("/echo", "");
+        server.signal(signal);
+        assert_eq!(frame(&mut echo), (8, "\u{3}\u{fffd}".into()), "1001");
+        echo.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).expect("it reads");
+        assert_eq!(server.wait(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let server = Serving::start(&["--drain-timeout", "600"]);
+    let mut echo = server.open("/echo", "");
+    server.signal("TERM");
+    assert_eq!(frame(&mut echo).0, 8);
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(1));
+}
