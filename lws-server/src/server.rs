@@ -2,12 +2,13 @@
 //!
 //! Knows no protocol and no event.
 
-use crate::access::AccessRecord;
-use crate::app::{AccessLog, App, Core, Listener, RawFactory, Route};
+use crate::access::{AccessLog, AccessRecord};
+use crate::app::{App, Listener, RawFactory};
 use crate::context::{Context, StreamId};
 use crate::files::Files;
 use crate::http::{self, Answer, Method, Request};
 use crate::route::{Methods, Table};
+use crate::shared::{Route, Shared};
 use crate::{raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
@@ -392,7 +393,7 @@ impl Builder {
             raw: config(Expect::Raw),
             listeners: Vec::new(),
             fallback: self.fallback,
-            core: Core::new(self.routes, self.options.drain_timeout, self.log),
+            shared: Shared::new(self.routes, self.options.drain_timeout, self.log),
         };
         let mut driver = Driver::new(app, self.options.driver)?;
         let mut addresses = Vec::new();

@@ -3,6 +3,7 @@
 
 mod contract;
 mod deadlines;
+mod differential;
 mod limits;
 mod pairs;
 mod replay;

@@ -4,8 +4,7 @@ use lws_proto::http::Status;
 use lws_proto::ws::Connect;
 use lws_proto::{Cause, Config, MessageKind, Payload, Stream};
 use std::sync::Arc;
-use tests::application::{Echo, Silent};
-use tests::endpoint::{Buffer, OPENING};
+use tests::application::{Echo, Listen, Silent};
 use tests::wire::{self, CLOSE, Frame, Response, close_payload};
 use tests::{Application, Delivered, Endpoint, Octets, Seen, deliver, deliver_to_end};
 
@@ -181,12 +180,7 @@ pub(crate) fn fails(role: Role, input: &[u8], code: u16, cause: Cause) {
 
 /// A server behind the opening handshake that does nothing by itself.
 pub(crate) fn silent_server() -> Endpoint<Silent> {
-    // Somebody has to accept: an echo that is then replaced.
-    let mut server = Endpoint::server(defaults(), Echo::default());
-    server.receive(OPENING.as_bytes(), Buffer::Lent);
-    let mut silent = server.with_app(Silent);
-    silent.forget();
-    silent
+    Endpoint::websocket_server(defaults(), Listen).with_app(Silent)
 }
 
 /// Sends a whole text message; it must be possible now.
