@@ -32,10 +32,9 @@ pub struct Listen;
 
 impl Application for Listen {
     fn event(&mut self, event: Event<'_>) {
-        if let Event::Request { stream, head, .. } = event {
-            if let Err(misuse) = stream.accept_websocket(&head, &Accept::new()) {
-                panic!("an opening was not taken: {misuse}");
-            }
+        let Event::Request { stream, head, .. } = event else { return };
+        if let Err(misuse) = stream.accept_websocket(&head, &Accept::new()) {
+            panic!("an opening was not taken: {misuse}");
         }
     }
 }

@@ -182,17 +182,16 @@ fn a_stale_key_finds_nothing() {
 #[test]
 fn closed_is_told_once_whatever_comes_after_it() {
     for role in Role::BOTH {
-        let ends: [&dyn Fn(&mut Endpoint<Silent>); 5] = [
-            &|endpoint| endpoint.stream().abort(),
-            &|endpoint| endpoint.connection.abort(),
-            &|endpoint| endpoint.connection.transport_failed(endpoint.now),
-            &|endpoint| endpoint.receive_eof(),
-            &|endpoint| endpoint.receive(&[0xff; 20], Buffer::Lent),
-        ];
-        for (number, end) in ends.iter().enumerate() {
+        for number in 0..5 {
             let mut endpoint = role.websocket(&defaults(), false, Echo::default()).with_app(Silent);
             let key = endpoint.key();
-            end(&mut endpoint);
+            match number {
+                0 => endpoint.stream().abort(),
+                1 => endpoint.connection.abort(),
+                2 => endpoint.connection.transport_failed(endpoint.now),
+                3 => endpoint.receive_eof(),
+                _ => endpoint.receive(&[0xff; 20], Buffer::Lent),
+            }
             endpoint.settle();
             let cause = endpoint.seen.causes();
             assert_eq!(cause.len(), 1, "end {number}");
@@ -405,6 +404,22 @@ fn owned_payloads_stand_between_their_headers_without_a_copy() {
     let count = transmit.slices(&mut slices);
     assert_eq!(slices[..count].iter().map(|slice| slice.len()).collect::<Vec<_>>(), [4, 10_000]);
     assert_eq!(slices[1].as_ptr(), payload.as_ptr(), "not copied");
+}
+
+#[test]
+fn the_end_of_a_server_that_answered_early_is_forced_service() {
+    // A client that is still sending its content hears the whole answer, and then the end.
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request { method: "POST", target: "/", host: "a" };
+    client
+        .connection
+        .request(client.now, &request, NO_FIELDS, Payload::Static(b"begin"), false)
+        .expect("a request");
+    client.settle();
+    client.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Buffer::Lent);
+    assert_eq!(client.seen.0.len(), 1);
+    client.receive_eof();
+    assert_eq!(client.seen.causes().len(), 1);
 }
 
 // Buffers.

@@ -8,11 +8,26 @@ use tests::{Endpoint, Octets, Random, Seen};
 
 /// Pieces of requests, good ones and bad ones. Not HTTP/1.2: that we take for 1.1, as RFC 9110 §2.5 asks, and `httparse` does not.
 const METHODS: &[&str] = &["GET", "POST", "HEAD", "BREW", "get", "G T", "", "G\u{e9}T", "OPTIONS", "A-B_c"];
-const TARGETS: &[&str] = &["/", "/a?b", "*", "http://a/b", "a", "/a b", "/\u{e9}", "/\x7f", "", "/a#b", "//", "/%zz"];
+const TARGETS: &[&str] =
+    &["/", "/a?b", "*", "http://a/b", "a", "/a b", "/\u{e9}", "/\x7f", "", "/a#b", "//", "/%zz"];
 const VERSIONS: &[&str] = &["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "http/1.1", "HTTP/1", ""];
 const ENDS: &[&str] = &["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n"];
-const NAMES: &[&str] = &["Host", "X", "Accept-Language", "content-length", "A b", "", "X\u{e9}", "x!#$%&'*+-.^_`|~", "X\0", "Transfer-Encoding"];
-const VALUES: &[&str] = &["a", "", " a ", "\ta\t", "5", "chunked", "\u{e9}", "a\0b", "a\x7fb", "a b c", "\x01", "x, y", "a\x0bb", "0"];
+const NAMES: &[&str] = &[
+    "Host",
+    "X",
+    "Accept-Language",
+    "content-length",
+    "A b",
+    "",
+    "X\u{e9}",
+    "x!#$%&'*+-.^_`|~",
+    "X\0",
+    "Transfer-Encoding",
+];
+const VALUES: &[&str] = &[
+    "a", "", " a ", "\ta\t", "5", "chunked", "\u{e9}", "a\0b", "a\x7fb", "a b c", "\x01", "x, y", "a\x0bb",
+    "0",
+];
 
 /// Mostly the first, so that many inputs are right in all but one place.
 fn piece<'a>(random: &mut Random, pieces: &[&'a str]) -> &'a str {
@@ -126,7 +141,10 @@ fn responses() {
         let parsed = theirs.parse(text.as_bytes());
         let mut client = Endpoint::client(defaults(), Silent);
         let request = Request::get("a", "/");
-        client.connection.request(client.now, &request, NO_FIELDS, Payload::Static(b""), true).expect("a request");
+        client
+            .connection
+            .request(client.now, &request, NO_FIELDS, Payload::Static(b""), true)
+            .expect("a request");
         client.settle();
         client.receive(text.as_bytes(), Buffer::Lent);
         let context = || format!("seed {seed}: {}", text.escape_debug());
@@ -173,7 +191,8 @@ fn dechunked(mut body: &[u8]) -> Option<(Vec<u8>, bool)> {
 
 #[test]
 fn chunks() {
-    let sizes: &[&str] = &["5", "0", "1", "a", "F", "05", "", "g", "+1", "10000000000000000", " 1", "5 ", "5\t"];
+    let sizes: &[&str] =
+        &["5", "0", "1", "a", "F", "05", "", "g", "+1", "10000000000000000", " 1", "5 ", "5\t"];
     let extensions: &[&str] = &["", ";a", ";a=\"b\"", " ;a", ";", ";a\n", " x"];
     let (mut both, mut neither) = (0, 0);
     for seed in 0..1_500 {
@@ -184,7 +203,16 @@ fn chunks() {
             let extension = if random.one_in(4) { extensions[random.below(extensions.len())] } else { "" };
             let len = usize::from_str_radix(size.trim(), 16).unwrap_or(1).min(20);
             let data = &b"0123456789abcdefghij"[..len];
-            body.extend([size.as_bytes(), extension.as_bytes(), end(&mut random).as_bytes(), data, end(&mut random).as_bytes()].concat());
+            body.extend(
+                [
+                    size.as_bytes(),
+                    extension.as_bytes(),
+                    end(&mut random).as_bytes(),
+                    data,
+                    end(&mut random).as_bytes(),
+                ]
+                .concat(),
+            );
         }
         body.extend_from_slice(b"0\r\n\r\n");
         let input = [b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", &body[..]].concat();
@@ -200,7 +228,10 @@ fn chunks() {
             }
             (Some(Cause::Violation(_)), None) => neither += 1,
             // A bare CR or LF in an extension, white space without one, and what follows the last chunk.
-            (Some(Cause::Violation(Violation::Chunk | Violation::Trailer | Violation::BareLineEnd)), Some(_)) => {}
+            (
+                Some(Cause::Violation(Violation::Chunk | Violation::Trailer | Violation::BareLineEnd)),
+                Some(_),
+            ) => {}
             (ours, theirs) => panic!("{ours:?}, but {theirs:?}, {}", context()),
         }
     }

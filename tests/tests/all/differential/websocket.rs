@@ -122,7 +122,8 @@ fn frames(random: &mut Random, role: Role) -> Vec<u8> {
         let key = (role == Role::Server).then_some([9, 8, 7, 6]);
         let len = *random.pick(&[0, 1, 3, 10]);
         let payload = if random.one_in(2) { text(random, len).into_bytes() } else { random.bytes(len) };
-        let first = *random.pick(&[TEXT, BINARY, TEXT, BINARY, 0x01, 0x02, 0x00, 0x80, wire::PING, wire::PONG]);
+        let first =
+            *random.pick(&[TEXT, BINARY, TEXT, BINARY, 0x01, 0x02, 0x00, 0x80, wire::PING, wire::PONG]);
         input.extend(frame(first, key, &payload));
     }
     if random.one_in(2) {
