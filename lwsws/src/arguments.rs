@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Next to the files there are always /hello, a short text; /echo, which sends back WebSocket messages and what is
-posted to it; and the WebSockets of the demo below /demo.
+Next to the files there are always /hello, a short text; /echo, which sends back WebSocket messages \
+and what is posted to it; and the WebSockets of the demo below /demo.
 
 SIGTERM or SIGINT ends the server in an orderly way, a second one at once.";
 

@@ -62,7 +62,7 @@ fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
         .drain_timeout(arguments.drain_timeout())
         .mount("/", files)
         .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
-        .ws("/echo", |_| echo::websocket())
+        .ws("/echo", echo::websockets())
         .post("/echo", echo::Content::new);
     builder = demo::websockets(builder);
     if let Some(connections) = arguments.max_connections {

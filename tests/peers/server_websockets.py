@@ -15,7 +15,7 @@ checks = Checks("websockets")
 
 
 def dial(port: int, path: str = "/echo", **options: object) -> connect:
-    return connect(f"ws://127.0.0.1:{port}{path}", max_size=None, max_queue=None, open_timeout=20, close_timeout=20, **options)
+    return connect(f"ws://127.0.0.1:{port}{path}", max_size=None, open_timeout=20, close_timeout=20, **options)
 
 
 async def echoes(port: int) -> None:

@@ -5,6 +5,7 @@ use lws_proto::ws::Connect;
 use lws_proto::{Cause, Config, MessageKind, Payload, Stream};
 use std::sync::Arc;
 use tests::application::{Echo, Listen, Silent};
+use tests::endpoint::Buffer;
 use tests::wire::{self, CLOSE, Frame, Response, close_payload};
 use tests::{Application, Delivered, Endpoint, Octets, Seen, deliver, deliver_to_end};
 
@@ -58,6 +59,11 @@ pub(crate) fn refused(input: impl AsRef<[u8]>, code: u16, cause: Cause) {
     assert_eq!(delivered.seen.causes(), [cause], "{shown:?}");
     assert!(delivered.fin, "{shown:?}: FIN follows a refusal");
     assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })), 0, "{shown:?}");
+    // Whatever follows is not looked at.
+    let mut longer = Endpoint::server(defaults(), Echo::default());
+    longer.receive(&[input, NEXT.as_bytes()].concat(), Buffer::Lent);
+    assert_eq!(longer.sent, delivered.sent.0, "{shown:?} and another request");
+    assert_eq!(longer.seen, delivered.seen, "{shown:?} and another request");
 }
 
 /// The server takes `input` as exactly one request and answers it with 200; the connection goes on.
@@ -68,6 +74,9 @@ pub(crate) fn taken(input: impl AsRef<[u8]>) -> Delivered {
     assert_eq!(codes(&delivered), [200], "{shown:?}");
     assert_eq!(delivered.seen.causes(), [Cause::Complete], "{shown:?}");
     assert!(!delivered.over, "{shown:?}");
+    let mut longer = Endpoint::server(defaults(), Echo::default());
+    longer.receive(&[input, NEXT.as_bytes()].concat(), Buffer::Own);
+    assert_eq!(codes(&Delivered::of(&longer)), [200, 200], "{shown:?} and another request");
     delivered
 }
 
