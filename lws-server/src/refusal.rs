@@ -33,6 +33,8 @@ pub(crate) fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>
         Some(route) => {
             let allow = route::allow(route.endpoints.iter().map(|(methods, _)| methods));
             match method {
+                // RFC 9110 §9.1: one that is not recognised, on no route at all.
+                Method::Other => return Response::error(Status::NOT_IMPLEMENTED),
                 Method::Options => Response::new(Status::NO_CONTENT),
                 _ => Response::error(Status::METHOD_NOT_ALLOWED),
             }

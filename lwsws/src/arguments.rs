@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Next to the files there are always /hello, a short text; /echo, which sends back WebSocket messages \
-and what is posted to it; and the WebSockets of the demo below /demo.
+Next to the files there are always
+  /hello   a short text
+  /echo    WebSocket messages, and what is posted, sent back
+  /demo/*  the WebSockets of the demo
 
 SIGTERM or SIGINT ends the server in an orderly way, a second one at once.";
 
@@ -39,6 +41,10 @@ pub(crate) struct Arguments {
     /// Most connections at a time [default: the limit of open files, less 32]
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
+
+    /// Most requests on one connection
+    #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
+    pub(crate) keep_alive_requests: u32,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
