@@ -4,6 +4,7 @@
 
 use crate::access::AccessLog;
 use crate::context::StreamId;
+use crate::hosts::Hosts;
 use crate::http;
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     pub(crate) unix_seconds: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) log: Option<AccessLog>,
+    pub(crate) hosts: Hosts,
 }
 
 /// What is at one path.
@@ -31,11 +33,25 @@ pub(crate) struct Route {
 }
 
 impl Shared {
-    pub(crate) fn new(routes: Table<Route>, drain_timeout: Duration, log: Option<AccessLog>) -> Self {
+    pub(crate) fn new(
+        routes: Table<Route>,
+        hosts: Hosts,
+        drain_timeout: Duration,
+        log: Option<AccessLog>,
+    ) -> Self {
         let members = (0..routes.len()).map(|_| Members::default()).collect();
         let routes = Rc::new(routes);
         let counters = Counters::default();
-        Self { routes, members, counters, started: Instant::now(), unix_seconds: 0, drain_timeout, log }
+        Self {
+            routes,
+            members,
+            counters,
+            started: Instant::now(),
+            unix_seconds: 0,
+            drain_timeout,
+            log,
+            hosts,
+        }
     }
 
     /// The number of the route called `path`.
