@@ -53,7 +53,7 @@ impl Payload<'_> {
     #[inline(always)]
     pub(crate) fn push(self, out: &mut Output) {
         match self {
-            Self::Copy(bytes) => out.buffer().extend_from_slice(bytes),
+            Self::Copy(bytes) => out.push_copy(bytes),
             Self::Own(bytes) => out.push_owned(bytes),
             Self::Static(bytes) => out.push_static(bytes),
         }
