@@ -47,6 +47,8 @@ pub(crate) struct Core {
     pub(crate) unix_seconds: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) log: Option<AccessLog>,
+    /// What every WebSocket may agree on.
+    pub(crate) deflate: Option<ws::Deflate>,
 }
 
 /// What is at one path.
@@ -103,7 +105,8 @@ impl Core {
         let members = (0..routes.len()).map(|_| Members::default()).collect();
         let routes = Rc::new(routes);
         let counters = Counters::default();
-        Self { routes, members, counters, started: Instant::now(), unix_seconds: 0, drain_timeout, log }
+        let started = Instant::now();
+        Self { routes, members, counters, started, unix_seconds: 0, drain_timeout, log, deflate: None }
     }
 
     pub(crate) fn route_named(&self, path: &str) -> Option<u32> {
@@ -232,6 +235,9 @@ impl App {
         };
         let fields: Vec<_> = accepted.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut accept = Accept::new().fields(&fields).extensions(&accepted.extensions);
+        if let Some(deflate) = &self.core.deflate {
+            accept = accept.deflate(deflate);
+        }
         if let Some(protocol) = accepted.protocol {
             accept = accept.protocol(protocol);
         }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::Parser;
+use lws_server::ws::Deflate;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Compress WebSocket messages, where the peer offers it; perhaps with options such as
+    /// compression_level=6,server_no_context_takeover=0
+    #[arg(long, value_name = "NAME=VALUE,...", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = deflate)]
+    pub(crate) deflate: Option<Deflate>,
+
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
@@ -78,6 +85,16 @@ impl Arguments {
             _ => Ok(()),
         }
     }
+}
+
+/// permessage-deflate with options by the names of libwebsockets.
+fn deflate(options: &str) -> Result<Deflate, String> {
+    let mut deflate = Deflate::default();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, "1"));
+        deflate.set_option(name, value).map_err(|error| format!("{option}: {error}"))?;
+    }
+    Ok(deflate)
 }
 
 /// The arguments; or, after telling why not in one line, the status to end with.
