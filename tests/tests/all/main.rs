@@ -8,6 +8,7 @@ mod pairs;
 mod replay;
 mod rfc6455;
 mod rfc9110;
+mod rfc7692;
 mod rfc9112;
 mod support;
 mod violations;

@@ -125,7 +125,8 @@ impl Receiver {
         if kind == MessageKind::Text {
             let mut valid = self.utf8.check(output);
             if valid.is_ok() && end && !self.utf8.is_complete() {
-                valid = Err(Invalid(len.saturating_sub(1)));
+                // Its last bytes may have been told before the end was seen, so they always are.
+                valid = Err(Invalid(len));
             }
             if let Err(Invalid(valid)) = valid {
                 (len, fault) = (valid, Some(Cause::Violation(Violation::Utf8)));
