@@ -19,25 +19,37 @@ pub struct Stats {
     pub received_bytes_total: u64,
     /// Bytes sent to peers.
     pub sent_bytes_total: u64,
+    /// Those that are not `complete`.
     closed: Vec<(&'static str, u64)>,
+    completed: u64,
 }
 
 impl Stats {
     /// Streams that have ended, by [`Cause::name`]: the values of `closed_total{reason="…"}`. A cause that has not
     /// occurred is left out.
     pub fn closed_total(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.closed.iter().copied()
+        let completed = (self.completed > 0).then(|| (Cause::Complete.name(), self.completed));
+        completed.into_iter().chain(self.closed.iter().copied())
     }
 
     /// Streams that have ended for reasons of this name.
     #[must_use]
     pub fn closed_for(&self, reason: &str) -> u64 {
-        self.closed.iter().find(|(name, _)| *name == reason).map_or(0, |(_, count)| *count)
+        self.closed_total().find(|(name, _)| *name == reason).map_or(0, |(_, count)| count)
+    }
+
+    #[inline]
+    pub(crate) fn count_closed(&mut self, cause: Cause) {
+        if cause == Cause::Complete {
+            self.completed += 1;
+        } else {
+            self.count_other(cause);
+        }
     }
 
     /// There are as many entries as causes at most.
     #[cold]
-    pub(crate) fn count_closed(&mut self, cause: Cause) {
+    fn count_other(&mut self, cause: Cause) {
         let reason = cause.name();
         match self.closed.iter_mut().find(|(name, _)| *name == reason) {
             Some((_, count)) => *count += 1,

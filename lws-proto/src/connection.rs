@@ -357,12 +357,15 @@ impl Connection {
         if self.tx.notice_is_due() {
             return true;
         }
-        if self.tx.would_hold_input() || !self.tx.is_open() || self.is_waiting() {
+        if self.tx.would_hold_input() || !self.tx.is_open() {
             return false;
         }
-        self.tx.has_eof_notice()
-            || self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty())
-            || self.rx.receiver.has_more(&self.tx)
+        let keeps = self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty());
+        if self.is_waiting() {
+            // The end of the peer is heard even so, once there is no input before it.
+            return self.tx.has_eof_notice() && !keeps;
+        }
+        self.tx.has_eof_notice() || keeps || self.rx.receiver.has_more(&self.tx)
     }
 
     /// Whether input has to wait for the response to the request before it.

@@ -131,8 +131,6 @@ faults! {
         RequestLine => "request_line", 400, 0, "malformed request line";
         /// The first line is not a status line. RFC 9112 §4.
         StatusLine => "status_line", 400, 0, "malformed status line";
-        /// A method that this side does not know how to frame. RFC 9110 §15.6.2.
-        Method => "method", 501, 0, "method not implemented";
         /// The request target has no form that the method allows. RFC 9112 §3.2.
         Target => "target", 400, 0, "malformed request target";
         /// A major version of HTTP other than 1. RFC 9110 §15.6.6.

@@ -174,7 +174,12 @@ impl<'a> Stream<'a> {
     /// [`OptionError`](ws::OptionError): the extension is not in use, or has no such option, or not that value, or the
     /// option was settled in the opening handshake.
     #[doc(alias = "lws_set_extension_option")]
-    pub fn set_extension_option(&mut self, extension: &str, name: &str, value: &str) -> Result<(), ws::OptionError> {
+    pub fn set_extension_option(
+        &mut self,
+        extension: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<(), ws::OptionError> {
         match &mut self.tx.sender {
             Sender::WebSocket(sender) => sender.set_extension_option(extension, name, value),
             _ => Err(ws::OptionError::Inactive),

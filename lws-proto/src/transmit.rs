@@ -14,6 +14,9 @@ pub const SLICES_MAX: usize = 16;
 /// An owned payload shorter than this is copied: two more slices would cost more than the copy.
 const OWNED_BYTES_MIN: usize = 512;
 
+/// From so many sent bytes on the rest is worth moving.
+const COMPACTED_BYTES_MIN: usize = 16 << 10;
+
 /// The queue of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -102,6 +105,18 @@ impl Output {
             } else {
                 self.buffer = Vec::new();
             }
+        } else if self.lent {
+            self.keep();
+        }
+    }
+
+    /// Keeps what a slow peer did not take, and not the room that was lent with it.
+    #[cold]
+    fn keep(&mut self) {
+        self.lent = false;
+        if self.buffer.capacity() > 2 * (self.buffer.len() - self.sent) {
+            self.compact_from(0);
+            self.buffer.shrink_to_fit();
         }
     }
 
@@ -203,7 +218,12 @@ impl Output {
 
     /// Moves what waits behind a long sent part to the front, so that a slow peer costs what is queued.
     pub(crate) fn compact(&mut self) {
-        if self.sent < 16 << 10 || self.sent < self.buffer.len() / 2 {
+        self.compact_from(COMPACTED_BYTES_MIN);
+    }
+
+    /// The same, unless fewer than `min` bytes would be gained, or fewer than are moved.
+    fn compact_from(&mut self, min: usize) {
+        if self.sent < min || self.sent < self.buffer.len() / 2 {
             return;
         }
         self.buffer.drain(..self.sent);

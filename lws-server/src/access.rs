@@ -3,9 +3,10 @@
 //! Knows how a record is written as a line, not where the line goes.
 
 use crate::Peer;
-use lws_proto::http::{HttpDate, Version};
+use crate::http::Tally;
+use lws_proto::http::{Head, HttpDate, Version};
 use std::fmt::{self, Write as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A request, when its exchange has ended or its WebSocket has been opened.
 ///
@@ -36,6 +37,61 @@ pub struct AccessRecord<'a> {
     pub user_agent: Option<&'a [u8]>,
     /// Why the exchange ended: [`Cause::name`](lws_proto::Cause::name); `websocket` when one was opened.
     pub cause: &'static str,
+}
+
+/// Who is told of every record.
+pub(crate) type AccessLog = Box<dyn Fn(&AccessRecord<'_>)>;
+
+/// What the access log wants to know of a request after its head has gone.
+pub(crate) struct Entry {
+    peer: Peer,
+    begun: Instant,
+    unix_seconds: u32,
+    method: Box<str>,
+    target: Box<str>,
+    version: Version,
+    referer: Option<Box<[u8]>>,
+    user_agent: Option<Box<[u8]>>,
+}
+
+impl Entry {
+    #[cold]
+    pub(crate) fn new(peer: Peer, unix_seconds: u32, head: &Head<'_>) -> Box<Self> {
+        Box::new(Self {
+            peer,
+            begun: Instant::now(),
+            unix_seconds,
+            method: head.method_name().into(),
+            target: head.target().into(),
+            version: head.version(),
+            referer: head.get("referer").map(Into::into),
+            user_agent: head.get("user-agent").map(Into::into),
+        })
+    }
+}
+
+/// What is told of a request: of one that was refused before it could be understood there is no entry.
+#[cold]
+pub(crate) fn record<'a>(
+    entry: Option<&'a Entry>,
+    peer: impl FnOnce() -> Peer,
+    unix_seconds: u32,
+    tally: &Tally,
+    cause: &'static str,
+) -> AccessRecord<'a> {
+    AccessRecord {
+        peer: entry.map_or_else(peer, |entry| entry.peer),
+        unix_seconds: entry.map_or(unix_seconds, |entry| entry.unix_seconds),
+        method: entry.map_or("", |entry| &entry.method),
+        target: entry.map_or("", |entry| &entry.target),
+        version: entry.map_or(Version::Http11, |entry| entry.version),
+        status: tally.status,
+        bytes: tally.bytes,
+        duration: entry.map_or(Duration::ZERO, |entry| entry.begun.elapsed()),
+        referer: entry.and_then(|entry| entry.referer.as_deref()),
+        user_agent: entry.and_then(|entry| entry.user_agent.as_deref()),
+        cause,
+    }
 }
 
 impl fmt::Display for AccessRecord<'_> {

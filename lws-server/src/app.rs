@@ -2,21 +2,22 @@
 //!
 //! Knows routes and handlers; no socket and no loop.
 
-use crate::access::AccessRecord;
+use crate::access::{self, Entry};
 use crate::context::{Context, Place, StreamId};
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
-use crate::route::{self, Methods, Table};
+use crate::refusal::{refusal, status_of};
+use crate::route;
 use crate::server::Command;
-use crate::stats::Counters;
+use crate::shared::Shared;
 use crate::{Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{Accepted, Application, ConnectionId, ListenerId};
-use lws_proto::http::{Head, Method, Version};
+use lws_proto::http::Head;
 use lws_proto::ws::{Accept, check_request, is_opening};
 use lws_proto::{Cause, Config, Connection, Event, Protocol, Stream, StreamKey, Time};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Routes, and what all handlers share.
 pub(crate) struct App {
@@ -24,38 +25,16 @@ pub(crate) struct App {
     pub(crate) raw: Arc<Config>,
     pub(crate) listeners: Vec<(ListenerId, Listener)>,
     pub(crate) fallback: Option<RawFactory>,
-    pub(crate) core: Core,
+    pub(crate) shared: Shared,
 }
 
 pub(crate) type RawFactory = Rc<dyn Fn() -> Box<dyn raw::Handler>>;
-pub(crate) type AccessLog = Box<dyn Fn(&AccessRecord<'_>)>;
 
 /// What a listener's connections speak.
 #[derive(Clone)]
 pub(crate) enum Listener {
     Http,
     Raw(RawFactory),
-}
-
-/// What handlers reach through their context, and the routes that they hang on.
-pub(crate) struct Core {
-    pub(crate) routes: Rc<Table<Route>>,
-    /// The open WebSockets of each route.
-    members: Vec<Members>,
-    pub(crate) counters: Counters,
-    pub(crate) started: Instant,
-    pub(crate) unix_seconds: u32,
-    pub(crate) drain_timeout: Duration,
-    pub(crate) log: Option<AccessLog>,
-    /// What every WebSocket may agree on.
-    pub(crate) deflate: Option<ws::Deflate>,
-}
-
-/// What is at one path.
-#[derive(Default)]
-pub(crate) struct Route {
-    pub(crate) websocket: Option<ws::Factory>,
-    pub(crate) endpoints: Vec<(Methods, Box<dyn http::Endpoint>)>,
 }
 
 /// Kept for each connection.
@@ -89,61 +68,6 @@ struct WebSocketSlot {
     member: Option<u32>,
 }
 
-/// What the access log wants to know of a request after its head has gone.
-struct Entry {
-    begun: Instant,
-    unix_seconds: u32,
-    method: Box<str>,
-    target: Box<str>,
-    version: Version,
-    referer: Option<Box<[u8]>>,
-    user_agent: Option<Box<[u8]>>,
-}
-
-impl Core {
-    pub(crate) fn new(routes: Table<Route>, drain_timeout: Duration, log: Option<AccessLog>) -> Self {
-        let members = (0..routes.len()).map(|_| Members::default()).collect();
-        let routes = Rc::new(routes);
-        let counters = Counters::default();
-        let started = Instant::now();
-        Self { routes, members, counters, started, unix_seconds: 0, drain_timeout, log, deflate: None }
-    }
-
-    pub(crate) fn route_named(&self, path: &str) -> Option<u32> {
-        self.routes.named(path).and_then(|index| u32::try_from(index).ok())
-    }
-
-    pub(crate) fn members(&self, route: u32) -> impl Iterator<Item = StreamId> {
-        let members = usize::try_from(route).ok().and_then(|route| self.members.get(route));
-        members.into_iter().flat_map(|members| members.places.iter().flatten().copied())
-    }
-
-    fn join(&mut self, route: u32, id: StreamId) -> Option<u32> {
-        let members = self.members.get_mut(usize::try_from(route).ok()?)?;
-        let place = members.free.pop().unwrap_or(members.places.len());
-        match members.places.get_mut(place) {
-            Some(free) => *free = Some(id),
-            None => members.places.push(Some(id)),
-        }
-        u32::try_from(place).ok()
-    }
-
-    fn leave(&mut self, route: u32, place: u32) {
-        let place = place as usize;
-        let Some(members) = self.members.get_mut(route as usize) else { return };
-        if members.places.get_mut(place).and_then(Option::take).is_some() {
-            members.free.push(place);
-        }
-    }
-}
-
-/// Streams in places that do not move.
-#[derive(Default)]
-struct Members {
-    places: Vec<Option<StreamId>>,
-    free: Vec<usize>,
-}
-
 impl Default for State {
     fn default() -> Self {
         Self { key: None, slot: Slot::Idle }
@@ -158,12 +82,12 @@ type Lent<'a> = external::Context<'a, App>;
 impl App {
     #[inline]
     fn context<'a>(
-        core: &'a mut Core,
+        shared: &'a mut Shared,
         cx: &'a mut Lent<'_>,
         route: u32,
         key: Option<StreamKey>,
     ) -> Context<'a> {
-        Context { driver: cx, core, place: Place { route, key } }
+        Context { driver: cx, shared, place: Place { route, key } }
     }
 
     // Requests.
@@ -177,13 +101,17 @@ impl App {
         end: bool,
     ) {
         let key = stream.key();
-        self.core.counters.requests += 1;
-        let entry = self.core.log.is_some().then(|| Entry::new(self.core.unix_seconds, &head));
+        self.shared.counters.requests += 1;
+        let entry = self.shared.log.as_ref().map(|_| {
+            // Asked now: of a connection that was reset nobody knows it any more.
+            let peer = cx.peer().unwrap_or(Peer::Local);
+            Entry::new(peer, self.shared.unix_seconds, &head)
+        });
         state.key = Some(key);
         state.slot = Slot::Http(HttpSlot { handler: None, tally: Tally::default(), route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
 
-        let routes = Rc::clone(&self.core.routes);
+        let routes = Rc::clone(&self.shared.routes);
         let path = route::path_of(&head);
         let found = path.as_deref().filter(|path| !path.is_empty()).and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
@@ -192,9 +120,10 @@ impl App {
         if let Some(factory) = route.and_then(|route| route.websocket.as_ref())
             && is_opening(&head)
         {
-            return self.on_opening(cx, state, stream, head, factory);
+            self.on_opening(cx, state, stream, head, factory);
+            return Self::after_answer(cx, &state.slot);
         }
-        let mut context = Self::context(&mut self.core, cx, slot.route, Some(key));
+        let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
         let exchange = Exchange { stream, tally: &mut slot.tally };
         let endpoint =
             route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
@@ -205,9 +134,7 @@ impl App {
                 http::Answer::answer(refusal, &mut context, exchange, end)
             }
         };
-        if slot.tally.failed {
-            Self::owe_error(cx);
-        }
+        Self::after_answer(cx, &state.slot);
     }
 
     fn on_opening(
@@ -227,7 +154,7 @@ impl App {
         let accepted = match factory(&Request::lent(head, false)) {
             Ok(accepted) => accepted,
             Err(refusal) => {
-                let mut context = Self::context(&mut self.core, cx, slot.route, Some(stream.key()));
+                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(stream.key()));
                 let exchange = Exchange { stream, tally: &mut slot.tally };
                 slot.handler = http::Answer::answer(refusal, &mut context, exchange, true);
                 return;
@@ -235,7 +162,7 @@ impl App {
         };
         let fields: Vec<_> = accepted.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut accept = Accept::new().fields(&fields).extensions(&accepted.extensions);
-        if let Some(deflate) = &self.core.deflate {
+        if let Some(deflate) = &self.shared.deflate {
             accept = accept.deflate(deflate);
         }
         if let Some(protocol) = accepted.protocol {
@@ -247,22 +174,31 @@ impl App {
         if stream.accept_websocket(&head, &accept).is_err() {
             // A subprotocol that was not offered, or a field that cannot be written: the factory's fault.
             slot.tally.failed = true;
-            Self::owe_error(cx);
             return;
         }
-        self.core.counters.websockets += 1;
+        self.shared.counters.websockets += 1;
         if let Some(entry) = slot.entry.take() {
             let tally = Tally { status: 101, ..Tally::default() };
-            Self::log(&self.core, cx, Some(&entry), &tally, "websocket");
+            self.log(cx, Some(&entry), &tally, "websocket");
         }
         let route = slot.route;
         state.slot = Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None });
     }
 
-    /// A response could not be written; the stream is out of reach until the connection is lent again.
-    #[cold]
-    fn owe_error(cx: &mut Lent<'_>) {
-        if let Some(id) = cx.connection() {
+    #[inline]
+    fn log(&self, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
+        if let Some(log) = &self.shared.log {
+            let peer = || cx.peer().unwrap_or(Peer::Local);
+            log(&access::record(entry, peer, self.shared.unix_seconds, tally, cause));
+        }
+    }
+
+    /// If a response could not be written: the stream is out of reach until the connection is lent again.
+    #[inline]
+    fn after_answer(cx: &mut Lent<'_>, slot: &Slot) {
+        if let (Slot::Http(HttpSlot { tally: Tally { failed: true, .. }, .. }), Some(id)) =
+            (slot, cx.connection())
+        {
             cx.wake(id);
         }
     }
@@ -281,9 +217,9 @@ impl App {
         match (&mut state.slot, protocol) {
             (Slot::WebSocket(slot), Protocol::WebSocket) => {
                 if let Some(connection) = cx.connection() {
-                    slot.member = self.core.join(slot.route, StreamId { connection, key });
+                    slot.member = self.shared.join(slot.route, StreamId { connection, key });
                 }
-                let mut context = Self::context(&mut self.core, cx, slot.route, Some(key));
+                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
                 slot.handler.open(&mut context, stream);
             }
             (slot, Protocol::Raw) => {
@@ -292,7 +228,7 @@ impl App {
                 }
                 match slot {
                     Slot::Raw(handler) => {
-                        let mut context = Self::context(&mut self.core, cx, NO_ROUTE, Some(key));
+                        let mut context = Self::context(&mut self.shared, cx, NO_ROUTE, Some(key));
                         handler.open(&mut context, stream);
                     }
                     _ => stream.abort(),
@@ -305,14 +241,14 @@ impl App {
     // Events of a stream that has its handler.
 
     fn on_http(
-        core: &mut Core,
+        shared: &mut Shared,
         cx: &mut Lent<'_>,
         slot: &mut HttpSlot,
         key: Option<StreamKey>,
         event: Event<'_>,
     ) {
         let Some(handler) = &mut slot.handler else { return };
-        let mut context = Self::context(core, cx, slot.route, key);
+        let mut context = Self::context(shared, cx, slot.route, key);
         let tally = &mut slot.tally;
         match event {
             Event::Body { stream, chunk, end } => {
@@ -325,19 +261,16 @@ impl App {
             Event::Timeout { stream } => handler.timer(&mut context, Exchange { stream, tally }),
             _ => {}
         }
-        if slot.tally.failed {
-            Self::owe_error(cx);
-        }
     }
 
     fn on_websocket(
-        core: &mut Core,
+        shared: &mut Shared,
         cx: &mut Lent<'_>,
         slot: &mut WebSocketSlot,
         key: Option<StreamKey>,
         event: Event<'_>,
     ) {
-        let mut context = Self::context(core, cx, slot.route, key);
+        let mut context = Self::context(shared, cx, slot.route, key);
         match event {
             Event::Writable(permit) => slot.handler.writable(&mut context, permit),
             Event::Control { stream, control } => slot.handler.control(&mut context, stream, control),
@@ -347,13 +280,13 @@ impl App {
     }
 
     fn on_raw(
-        core: &mut Core,
+        shared: &mut Shared,
         cx: &mut Lent<'_>,
         handler: &mut dyn raw::Handler,
         key: Option<StreamKey>,
         event: Event<'_>,
     ) {
-        let mut context = Self::context(core, cx, NO_ROUTE, key);
+        let mut context = Self::context(shared, cx, NO_ROUTE, key);
         match event {
             Event::Raw { stream, chunk, end } => handler.chunk(&mut context, stream, chunk, end),
             Event::Writable(permit) => handler.writable(&mut context, permit),
@@ -369,108 +302,30 @@ impl App {
             // A request that was refused before it could be understood.
             Slot::Idle => {
                 let tally = Tally { status: status_of(cause), ..Tally::default() };
-                Self::log(&self.core, cx, None, &tally, cause.name());
+                self.log(cx, None, &tally, cause.name());
             }
             Slot::Http(mut slot) => {
                 if let Some(mut handler) = slot.handler {
-                    handler.close(&mut Self::context(&mut self.core, cx, slot.route, key), cause);
+                    handler.close(&mut Self::context(&mut self.shared, cx, slot.route, key), cause);
                 }
                 if slot.tally.status == 0 {
                     slot.tally.status = status_of(cause);
                 }
                 if let Some(entry) = slot.entry {
-                    Self::log(&self.core, cx, Some(&entry), &slot.tally, cause.name());
+                    self.log(cx, Some(&entry), &slot.tally, cause.name());
                 }
             }
             Slot::WebSocket(mut slot) => {
-                self.core.counters.websockets = self.core.counters.websockets.saturating_sub(1);
+                self.shared.counters.websockets = self.shared.counters.websockets.saturating_sub(1);
                 if let Some(member) = slot.member {
-                    self.core.leave(slot.route, member);
+                    self.shared.leave(slot.route, member);
                 }
-                slot.handler.close(&mut Self::context(&mut self.core, cx, slot.route, key), cause);
+                slot.handler.close(&mut Self::context(&mut self.shared, cx, slot.route, key), cause);
             }
             Slot::Raw(mut handler) => {
-                handler.close(&mut Self::context(&mut self.core, cx, NO_ROUTE, key), cause);
+                handler.close(&mut Self::context(&mut self.shared, cx, NO_ROUTE, key), cause);
             }
         }
-    }
-
-    #[cold]
-    fn log(core: &Core, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
-        let Some(log) = &core.log else { return };
-        let mut record = AccessRecord {
-            peer: cx.peer().unwrap_or(Peer::Local),
-            unix_seconds: core.unix_seconds,
-            method: "",
-            target: "",
-            version: Version::Http11,
-            status: tally.status,
-            bytes: tally.bytes,
-            duration: Duration::ZERO,
-            referer: None,
-            user_agent: None,
-            cause,
-        };
-        if let Some(entry) = entry {
-            record.unix_seconds = entry.unix_seconds;
-            record.method = &entry.method;
-            record.target = &entry.target;
-            record.version = entry.version;
-            record.duration = entry.begun.elapsed();
-            record.referer = entry.referer.as_deref();
-            record.user_agent = entry.user_agent.as_deref();
-        }
-        log(&record);
-    }
-}
-
-/// What the engine answered to a fault of the peer; zero if nothing.
-fn status_of(cause: Cause) -> u16 {
-    match cause {
-        Cause::Violation(violation) => violation.status(),
-        Cause::Limit(limit) => limit.status(),
-        Cause::Timeout(deadline) => deadline.status(),
-        _ => 0,
-    }
-}
-
-/// The response to a request that no endpoint takes.
-#[cold]
-fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>) -> Response {
-    let method = head.method();
-    let Some(path) = path else { return Response::error(Status::BAD_REQUEST) };
-    match route {
-        // RFC 9110 §9.3.6: this is no proxy.
-        _ if method == Method::Connect => Response::error(Status::NOT_IMPLEMENTED),
-        _ if path.is_empty() => Response::new(Status::NO_CONTENT).field("Allow", route::allow([].iter())),
-        None => Response::error(Status::NOT_FOUND),
-        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
-        Some(route) if route.endpoints.is_empty() => Response::error(Status::UPGRADE_REQUIRED)
-            .field("Upgrade", "websocket")
-            .field("Sec-WebSocket-Version", "13"),
-        Some(route) => {
-            let allow = route::allow(route.endpoints.iter().map(|(methods, _)| methods));
-            match method {
-                Method::Options => Response::new(Status::NO_CONTENT),
-                _ => Response::error(Status::METHOD_NOT_ALLOWED),
-            }
-            .field("Allow", allow)
-        }
-    }
-}
-
-impl Entry {
-    #[cold]
-    fn new(unix_seconds: u32, head: &Head<'_>) -> Box<Self> {
-        Box::new(Self {
-            begun: Instant::now(),
-            unix_seconds,
-            method: head.method_name().into(),
-            target: head.target().into(),
-            version: head.version(),
-            referer: head.get("referer").map(Into::into),
-            user_agent: head.get("user-agent").map(Into::into),
-        })
     }
 }
 
@@ -492,8 +347,8 @@ impl Application for App {
         match event {
             Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
                 let Slot::WebSocket(slot) = &mut state.slot else { return };
-                self.core.counters.messages += u64::from(end);
-                let mut context = Self::context(&mut self.core, cx, slot.route, state.key);
+                self.shared.counters.messages += u64::from(end);
+                let mut context = Self::context(&mut self.shared, cx, slot.route, state.key);
                 slot.handler.message(
                     &mut context,
                     stream,
@@ -504,9 +359,12 @@ impl Application for App {
             Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
             Event::Established { stream, protocol, .. } => self.on_established(cx, state, stream, protocol),
             event => match &mut state.slot {
-                Slot::Http(slot) => Self::on_http(&mut self.core, cx, slot, state.key, event),
-                Slot::WebSocket(slot) => Self::on_websocket(&mut self.core, cx, slot, state.key, event),
-                Slot::Raw(handler) => Self::on_raw(&mut self.core, cx, &mut **handler, state.key, event),
+                Slot::Http(slot) => {
+                    Self::on_http(&mut self.shared, cx, slot, state.key, event);
+                    Self::after_answer(cx, &state.slot);
+                }
+                Slot::WebSocket(slot) => Self::on_websocket(&mut self.shared, cx, slot, state.key, event),
+                Slot::Raw(handler) => Self::on_raw(&mut self.shared, cx, &mut **handler, state.key, event),
                 Slot::Idle => {}
             },
         }
@@ -526,7 +384,7 @@ impl Application for App {
         match &mut state.slot {
             Slot::Idle => {}
             Slot::Http(slot) => {
-                let mut context = Self::context(&mut self.core, cx, slot.route, Some(key));
+                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
                 let exchange = Exchange { stream, tally: &mut slot.tally };
                 if std::mem::take(&mut exchange.tally.failed) && exchange.tally.status == 0 {
                     let response = Response::error(Status::INTERNAL_SERVER_ERROR);
@@ -536,34 +394,34 @@ impl Application for App {
                 }
             }
             Slot::WebSocket(slot) if slot.member.is_some() => {
-                slot.handler.wake(&mut Self::context(&mut self.core, cx, slot.route, Some(key)), stream);
+                slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
             }
             Slot::WebSocket(_) => {}
             Slot::Raw(handler) => {
-                handler.wake(&mut Self::context(&mut self.core, cx, NO_ROUTE, Some(key)), stream);
+                handler.wake(&mut Self::context(&mut self.shared, cx, NO_ROUTE, Some(key)), stream);
             }
         }
     }
 
     fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
         match command {
-            Command::Drain => cx.drain(self.core.drain_timeout),
+            Command::Drain => cx.drain(self.shared.drain_timeout),
             Command::Stop => cx.drain(Duration::ZERO),
             Command::Wake(id) => cx.wake(id.connection),
             Command::WakeAll(path) => {
-                let members = self.core.route_named(&path).map(|route| self.core.members(route));
+                let members = self.shared.route_named(&path).map(|route| self.shared.members(route));
                 for id in members.into_iter().flatten() {
                     cx.wake(id.connection);
                 }
             }
             Command::Post(call) => {
-                call(&mut Context { driver: cx, core: &mut self.core, place: Place::NOWHERE });
+                call(&mut Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE });
             }
         }
     }
 
     fn clock(&mut self, unix_seconds: u32) {
-        self.core.unix_seconds = unix_seconds;
+        self.shared.unix_seconds = unix_seconds;
         self.http.wall_clock.set(unix_seconds);
         self.raw.wall_clock.set(unix_seconds);
     }

@@ -1,6 +1,6 @@
 //! What every call of a handler lends: the time, the other streams, the counters.
 
-use crate::app::Core;
+use crate::shared::Shared;
 use crate::{Peer, Stats};
 use lws_loop_external::ConnectionId;
 use lws_proto::{StreamKey, Time};
@@ -18,7 +18,7 @@ pub struct StreamId {
 /// Lent to a handler with every call.
 pub struct Context<'a> {
     pub(crate) driver: &'a mut (dyn Driver + 'a),
-    pub(crate) core: &'a mut Core,
+    pub(crate) shared: &'a mut Shared,
     pub(crate) place: Place,
 }
 
@@ -44,13 +44,13 @@ impl Context<'_> {
     /// Whole seconds since the first of January 1970, UTC; zero before the loop has told them.
     #[must_use]
     pub fn unix_seconds(&self) -> u32 {
-        self.core.unix_seconds
+        self.shared.unix_seconds
     }
 
     /// How long the server has been there.
     #[must_use]
     pub fn uptime(&self) -> Duration {
-        self.core.started.elapsed()
+        self.shared.started.elapsed()
     }
 
     /// Who is at the other end. Asks the operating system.
@@ -86,13 +86,13 @@ impl Context<'_> {
     /// Asks for a permit for every open WebSocket of the route called `path`.
     #[doc(alias = "lws_callback_on_writable_all_protocol_vhost")]
     pub fn want_write_all_of(&mut self, path: &str) {
-        if let Some(route) = self.core.route_named(path) {
+        if let Some(route) = self.shared.route_named(path) {
             self.want_write_route(route);
         }
     }
 
     fn want_write_route(&mut self, route: u32) {
-        for id in self.core.members(route) {
+        for id in self.shared.members(route) {
             self.driver.want_write(id.connection, id.key);
         }
     }
@@ -100,14 +100,14 @@ impl Context<'_> {
     /// How many WebSockets are open on the route that the call is about.
     #[must_use]
     pub fn route_websockets(&self) -> usize {
-        self.core.members(self.place.route).count()
+        self.shared.members(self.place.route).count()
     }
 
     /// What is counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let driver = self.driver.stats();
-        let counters = &self.core.counters;
+        let counters = &self.shared.counters;
         Stats {
             websockets: counters.websockets,
             requests: counters.requests,
@@ -118,7 +118,7 @@ impl Context<'_> {
 
     /// Lets the server end in an orderly way: see [`Handle::drain`](crate::Handle::drain).
     pub fn drain(&mut self) {
-        self.driver.drain(self.core.drain_timeout);
+        self.driver.drain(self.shared.drain_timeout);
     }
 
     /// Ends the server at once.

@@ -18,8 +18,10 @@ mod context;
 pub mod files;
 pub mod http;
 pub mod raw;
+mod refusal;
 mod route;
 mod server;
+mod shared;
 mod stats;
 pub mod ws;
 
@@ -32,3 +34,7 @@ pub use lws_proto::{
 };
 pub use server::{Builder, Handle, Server, Service};
 pub use stats::Stats;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

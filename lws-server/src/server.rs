@@ -2,12 +2,13 @@
 //!
 //! Knows no protocol and no event.
 
-use crate::access::AccessRecord;
-use crate::app::{AccessLog, App, Core, Listener, RawFactory, Route};
+use crate::access::{AccessLog, AccessRecord};
+use crate::app::{App, Listener, RawFactory};
 use crate::context::{Context, StreamId};
 use crate::files::Files;
 use crate::http::{self, Answer, Method, Request};
 use crate::route::{Methods, Table};
+use crate::shared::{Route, Shared};
 use crate::{raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
@@ -396,14 +397,14 @@ impl Builder {
         let config = |expect| {
             Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
         };
-        let mut core = Core::new(self.routes, self.options.drain_timeout, self.log);
-        core.deflate = self.options.deflate;
+        let mut shared = Shared::new(self.routes, self.options.drain_timeout, self.log);
+        shared.deflate = self.options.deflate;
         let app = App {
             http: config(expect),
             raw: config(Expect::Raw),
             listeners: Vec::new(),
             fallback: self.fallback,
-            core,
+            shared,
         };
         let mut driver = Driver::new(app, self.options.driver)?;
         let mut addresses = Vec::new();

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Next to the files there are always /hello, a short text; /echo, which sends back WebSocket messages and what is
-posted to it; and the WebSockets of the demo below /demo.
+Next to the files there are always
+  /hello   a short text
+  /echo    WebSocket messages, and what is posted, sent back
+  /demo/*  the WebSockets of the demo
 
 SIGTERM or SIGINT ends the server in an orderly way, a second one at once.";
 
@@ -46,6 +48,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME=VALUE,...", num_args = 0..=1, require_equals = true, default_missing_value = "",
         value_parser = deflate)]
     pub(crate) deflate: Option<Deflate>,
+
+    /// Most requests on one connection
+    #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
+    pub(crate) keep_alive_requests: u32,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]

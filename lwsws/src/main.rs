@@ -10,7 +10,7 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Server};
+use lws_server::{Address, Builder, Limits, Server};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
@@ -57,12 +57,14 @@ fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
         Some(directory) => Files::directory(directory)?,
         None => demo::pages(),
     };
+    let limits = Limits { keep_alive_requests_max: arguments.keep_alive_requests, ..Limits::default() };
     let mut builder = Server::builder()
         .listen(&arguments.listen())
+        .limits(limits)
         .drain_timeout(arguments.drain_timeout())
         .mount("/", files)
         .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
-        .ws("/echo", |_| echo::websocket())
+        .ws("/echo", echo::websockets())
         .post("/echo", echo::Content::new);
     builder = demo::websockets(builder);
     if let Some(deflate) = &arguments.deflate {

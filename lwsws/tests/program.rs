@@ -106,10 +106,10 @@ fn frame(stream: &mut TcpStream) -> (u8, String) {
     let mut head = [0; 2];
     stream.read_exact(&mut head).expect("a frame comes");
     let mut len = usize::from(head[1]);
-    if len == 126 {
-        let mut long = [0; 2];
+    if len >= 126 {
+        let mut long = vec![0; if len == 126 { 2 } else { 8 }];
         stream.read_exact(&mut long).expect("its length comes");
-        len = u16::from_be_bytes(long).into();
+        len = long.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
     }
     let mut payload = vec![0; len];
     stream.read_exact(&mut payload).expect("its payload comes");
@@ -201,6 +201,24 @@ fn a_directory_is_served_beside_the_echoes() {
     let mut echo = server.open("/echo", "");
     send_text(&mut echo, "again");
     assert_eq!(frame(&mut echo), (1, "again".into()));
+}
+
+#[test]
+fn a_peer_that_writes_all_of_a_message_before_it_reads_gets_it_back() {
+    const BYTES: usize = 24 << 20;
+    let server = Serving::start(&[]);
+    let mut echo = server.open("/echo", "");
+    let mut message = vec![0x82, 0xff];
+    message.extend((BYTES as u64).to_be_bytes());
+    message.extend([0; 4]);
+    message.resize(message.len() + BYTES, 7);
+    echo.write_all(&message).expect("it takes it all");
+    let mut received = 0;
+    while received < BYTES {
+        let (_, part) = frame(&mut echo);
+        received += part.len();
+    }
+    assert_eq!(received, BYTES);
 }
 
 #[test]

@@ -150,8 +150,8 @@ async function run() {
   });
 
   await test("the status moves by itself", async () => {
-    const before = await one.textContent("#status-messages");
-    await until("more messages", async () => (await one.textContent("#status-messages")) !== before);
+    const before = await one.textContent("#status-bytes_out");
+    await until("more bytes", async () => (await one.textContent("#status-bytes_out")) !== before);
   });
 
   await test("the echo box answers with the same text and a time", async () => {

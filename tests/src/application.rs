@@ -26,6 +26,19 @@ impl Application for Silent {
     fn event(&mut self, _event: Event<'_>) {}
 }
 
+/// Accepts every opening handshake, and then only listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listen;
+
+impl Application for Listen {
+    fn event(&mut self, event: Event<'_>) {
+        let Event::Request { stream, head, .. } = event else { return };
+        if let Err(misuse) = stream.accept_websocket(&head, &Accept::new()) {
+            panic!("an opening was not taken: {misuse}");
+        }
+    }
+}
+
 /// Answers a request with its own content when that is complete, accepts every WebSocket and tunnel that it may, and sends
 /// messages and bytes back, messages when they are complete. What it sends does not depend on how its input was cut.
 #[derive(Debug, Default)]

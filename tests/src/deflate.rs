@@ -22,7 +22,11 @@ impl Compressor {
     #[must_use]
     pub fn new(window_bits: u8) -> Self {
         let window_bits = -i32::from(window_bits);
-        Self(zlib_rs::Deflate::new_with_config(DeflateConfig { level: 6, window_bits, ..DeflateConfig::default() }))
+        Self(zlib_rs::Deflate::new_with_config(DeflateConfig {
+            level: 6,
+            window_bits,
+            ..DeflateConfig::default()
+        }))
     }
 
     /// The payload of a whole message.

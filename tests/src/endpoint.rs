@@ -211,9 +211,12 @@ impl<A: Application> Endpoint<A> {
         self.check_contract();
     }
 
-    /// Takes events until there are none.
+    /// Takes events until there are none. A driver that asks only when service is wanted misses none of them.
     pub fn take_events(&mut self) {
-        while let Some(event) = self.connection.next_event() {
+        loop {
+            let service = self.connection.needs_service();
+            let Some(event) = self.connection.next_event() else { break };
+            assert!(service, "an event, although no service was asked for: {event:?}");
             self.audit.note(&event);
             self.seen.push(Seen::of(&event));
             self.app.event(event);

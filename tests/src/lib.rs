@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod fuzz;
 pub mod pair;
 pub mod random;
+pub mod sys;
 pub mod transcript;
 pub mod wire;
 

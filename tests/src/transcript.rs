@@ -43,28 +43,79 @@ pub type Fields = Vec<(String, Octets)>;
 
 /// An event without its borrows. Adjacent content of one message is joined.
 #[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the fields are those of the event with the same name")]
 pub enum Seen {
     /// [`Event::Request`].
-    Request { method: String, target: String, version: Version, fields: Fields, end: bool },
+    Request {
+        /// As the peer wrote it.
+        method: String,
+        /// As the peer wrote it.
+        target: String,
+        /// As it is understood.
+        version: Version,
+        /// All of them.
+        fields: Fields,
+        /// Whether there is no content.
+        end: bool,
+    },
     /// [`Event::Response`].
-    Response { status: u16, reason: String, version: Version, fields: Fields, end: bool },
+    Response {
+        /// The status code.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// As it is understood.
+        version: Version,
+        /// All of them.
+        fields: Fields,
+        /// Whether there is no content.
+        end: bool,
+    },
     /// [`Event::Body`].
-    Body { content: Octets, end: bool },
+    Body {
+        /// So far.
+        content: Octets,
+        /// Whether this is all of it.
+        end: bool,
+    },
     /// [`Event::Trailers`].
-    Trailers { fields: Fields },
+    Trailers {
+        /// All of them.
+        fields: Fields,
+    },
     /// [`Event::Established`].
-    Established { protocol: Protocol, fields: Option<Fields> },
+    Established {
+        /// What is spoken.
+        protocol: Protocol,
+        /// Those of the response, for a client.
+        fields: Option<Fields>,
+    },
     /// [`Event::Message`].
-    Message { kind: MessageKind, content: Octets, end: bool },
+    Message {
+        /// Text or binary.
+        kind: MessageKind,
+        /// So far.
+        content: Octets,
+        /// Whether this is all of it.
+        end: bool,
+    },
     /// A received Ping.
     Ping(Octets),
     /// A received Pong.
     Pong(Octets),
     /// A received Close.
-    Close { code: CloseCode, reason: String },
+    Close {
+        /// 1005 if there was none.
+        code: CloseCode,
+        /// Perhaps empty.
+        reason: String,
+    },
     /// [`Event::Raw`].
-    Raw { content: Octets, end: bool },
+    Raw {
+        /// So far.
+        content: Octets,
+        /// Whether the peer has ended its direction.
+        end: bool,
+    },
     /// [`Event::Writable`].
     Writable,
     /// [`Event::Timeout`].

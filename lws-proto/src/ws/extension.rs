@@ -364,7 +364,8 @@ impl Extensions {
 
     /// What all of them together do to messages.
     pub(super) fn codec(&self, is_client: bool) -> Option<Codec> {
-        let codecs = self.agreed.iter().filter_map(|(extension, agreement)| extension.codec(agreement, is_client));
+        let codecs =
+            self.agreed.iter().filter_map(|(extension, agreement)| extension.codec(agreement, is_client));
         codecs.reduce(Codec::then)
     }
 

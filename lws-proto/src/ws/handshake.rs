@@ -103,7 +103,7 @@ pub fn check_request<'a>(head: &Head<'a>) -> Result<Opening<'a>, Violation> {
     }
     let key = once(head, "sec-websocket-key").filter(|key| is_key(key)).ok_or(Violation::Opening)?;
     let opening = Opening {
-        accept: accept_key(key),
+        key,
         protocols: list(head, "sec-websocket-protocol")?,
         extensions: list(head, "sec-websocket-extensions")?,
     };
@@ -155,7 +155,8 @@ fn members(list: &str) -> impl Iterator<Item = &str> {
 /// A request that is a valid opening handshake. RFC 6455 §4.2.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening<'a> {
-    accept: AcceptKey,
+    /// Invariant: the base64 of 16 bytes.
+    key: &'a [u8],
     /// Invariant: unique tokens, at most `PROTOCOLS_MAX`; or empty.
     protocols: Cow<'a, str>,
     /// Invariant: an `extension-list`, or empty.
@@ -297,7 +298,7 @@ fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>)
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
-    write_field(out, "Sec-WebSocket-Accept", &opening.accept);
+    write_field(out, "Sec-WebSocket-Accept", &accept_key(opening.key));
     if let Some(protocol) = accept.protocol {
         write_field(out, "Sec-WebSocket-Protocol", protocol.as_bytes());
     }

@@ -160,11 +160,22 @@ impl Sender {
         let (opcode, reserved) = self.first_byte(kind, reserved | bits.bits());
         self.state |= ENCODED;
         self.ended(end);
-        frame_around(out, keys, FrameHeader { fin: end, reserved, opcode, mask: None, payload_len: 0 }, start, header);
+        frame_around(
+            out,
+            keys,
+            FrameHeader { fin: end, reserved, opcode, mask: None, payload_len: 0 },
+            start,
+            header,
+        );
     }
 
     /// Writes a whole message that is made once for many. In mid-message nothing is written.
-    pub(crate) fn prepared(&mut self, out: &mut Output, keys: &mut Keys, message: &Prepared) -> Result<(), Misuse> {
+    pub(crate) fn prepared(
+        &mut self,
+        out: &mut Output,
+        keys: &mut Keys,
+        message: &Prepared,
+    ) -> Result<(), Misuse> {
         if self.is_in_message() {
             return Err(Misuse::WrongState);
         }
@@ -176,7 +187,12 @@ impl Sender {
         Ok(())
     }
 
-    pub(crate) fn set_extension_option(&mut self, extension: &str, name: &str, value: &str) -> Result<(), OptionError> {
+    pub(crate) fn set_extension_option(
+        &mut self,
+        extension: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<(), OptionError> {
         let encoder = self.encoder.as_mut().ok_or(OptionError::Inactive)?;
         encoder.set_option(extension, name, value)
     }

@@ -177,22 +177,33 @@ impl Endpoint for Mount {
     ) -> Option<Box<dyn Handler>> {
         let now = Some(cx.unix_seconds()).filter(|seconds| *seconds > 0);
         let now = now.map(|seconds| HttpDate::from_unix(seconds.into()));
+        match self.reply(request, now) {
+            Reply::Whole(response) => response.answer(cx, exchange, end),
+            Reply::Streamed(head, file, part) => Transfer::begin(head, file, part, exchange),
+        }
+    }
+}
+
+/// What is answered to a request.
+enum Reply {
+    Whole(Response),
+    /// The head, and then this part of the file.
+    Streamed(Response, File, Part),
+}
+
+impl Mount {
+    fn reply(&self, request: &Request<'_>, now: Option<HttpDate>) -> Reply {
         let found = match self.names_below(request) {
             Some(names) => self.files.find(&names, now),
             None => Err(Status::NOT_FOUND),
         };
-        let response = match found {
-            Ok(Found::File(entity, content)) => {
-                return self.files.answer(cx, request, exchange, end, &entity, content, now);
-            }
-            Ok(Found::Directory) => redirect(request),
-            Err(status) => Response::error(status),
-        };
-        response.answer(cx, exchange, end)
+        match found {
+            Ok(Found::File(entity, content)) => self.files.reply(request, &entity, content, now),
+            Ok(Found::Directory) => Reply::Whole(redirect(request)),
+            Err(status) => Reply::Whole(Response::error(status)),
+        }
     }
-}
 
-impl Mount {
     /// What the path of the request leads through below the mount.
     fn names_below(&self, request: &Request<'_>) -> Option<String> {
         let names = http::normalize_path(request.path())?;
@@ -208,43 +219,34 @@ impl Mount {
 }
 
 impl Files {
-    #[expect(clippy::too_many_arguments, reason = "everything that an answer depends on, once")]
-    fn answer(
+    fn reply(
         &self,
-        cx: &mut Context<'_>,
         request: &Request<'_>,
-        exchange: Exchange<'_>,
-        end: bool,
         entity: &Entity,
         content: Content,
         now: Option<HttpDate>,
-    ) -> Option<Box<dyn Handler>> {
-        let whole = Part { first: 0, len: entity.len };
+    ) -> Reply {
         let (part, head) = match conditions::evaluate(request, entity, now) {
-            Outcome::NotModified => return self.head(Status::NOT_MODIFIED, entity).answer(cx, exchange, end),
-            Outcome::Failed => return Response::error(Status::PRECONDITION_FAILED).answer(cx, exchange, end),
+            Outcome::NotModified => return Reply::Whole(self.head(Status::NOT_MODIFIED, entity)),
+            Outcome::Failed => return Reply::Whole(Response::error(Status::PRECONDITION_FAILED)),
             Outcome::Unsatisfiable => {
                 let range = format!("bytes */{}", entity.len);
-                let response = Response::error(Status::RANGE_NOT_SATISFIABLE).field("Content-Range", range);
-                return response.answer(cx, exchange, end);
+                let response = Response::error(Status::RANGE_NOT_SATISFIABLE);
+                return Reply::Whole(response.field("Content-Range", range));
             }
-            Outcome::Whole => (whole, self.head(Status::OK, entity)),
+            Outcome::Whole => (Part { first: 0, len: entity.len }, self.head(Status::OK, entity)),
             Outcome::Part(part) => {
                 let range = format!("bytes {}-{}/{}", part.first, part.last(), entity.len);
                 (part, self.head(Status::PARTIAL_CONTENT, entity).field("Content-Range", range))
             }
         };
         let head = head.content_type(entity.content_type).field("Accept-Ranges", "bytes");
+        let length = part.len.to_string();
         match content {
-            _ if request.method() == Method::Head => {
-                head.field("Content-Length", part.len.to_string()).answer(cx, exchange, end)
-            }
-            Content::Static(bytes) => head.content(part.of(bytes)).answer(cx, exchange, end),
-            Content::File(_) if part.len == 0 => head.answer(cx, exchange, end),
-            Content::File(file) => {
-                let head = head.field("Content-Length", part.len.to_string());
-                Transfer::begin(head, file, part, exchange)
-            }
+            _ if request.method() == Method::Head => Reply::Whole(head.field("Content-Length", length)),
+            Content::Static(bytes) => Reply::Whole(head.content(part.of(bytes))),
+            Content::File(_) if part.len == 0 => Reply::Whole(head),
+            Content::File(file) => Reply::Streamed(head.field("Content-Length", length), file, part),
         }
     }
 }

@@ -23,6 +23,9 @@ type Failure = Box<dyn std::error::Error>;
 /// How long the suite may keep silent before a case is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// How long a write waits before it is time to read.
+const MOMENT: Duration = Duration::from_millis(1);
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -232,7 +235,7 @@ fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Re
         if interest.close {
             break;
         }
-        if interest.service || interest.write {
+        if interest.service {
             continue;
         }
         let received = transport.read(&mut connection, &mut buffer)?;
@@ -244,7 +247,8 @@ fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Re
     conversation.cause.ok_or_else(|| "the connection ended before it began".into())
 }
 
-/// What both sides say to each other on one connection.
+/// What both sides say to each other on one connection. What waits to be sent is as much as the peer has sent before it
+/// reads: 16 MiB with these.
 struct Conversation<'a> {
     answer: &'a mut dyn FnMut(Said<'_>) -> Next,
     waiting: VecDeque<Part>,
@@ -296,6 +300,8 @@ impl Transport {
         let address = url.address();
         let stream = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
         stream.set_nodelay(true)?;
+        // Two that only write would wait for each other for ever: a write that does not end soon lets a read pass.
+        stream.set_write_timeout(Some(MOMENT))?;
         Ok(Self { stream, begin: Instant::now(), fin_sent: false })
     }
 
@@ -303,14 +309,13 @@ impl Transport {
         Time::ZERO + self.begin.elapsed()
     }
 
-    /// Writes all that is queued, and the end behind it if there is to be one.
+    /// Writes what the stream takes, and the end behind it if there is to be one.
     fn write(&mut self, connection: &mut Connection) {
-        let now = self.time();
-        while let Some(transmit) = connection.transmit(now) {
+        while let Some(transmit) = connection.transmit(self.time()) {
             match self.stream.write(transmit.first()) {
                 Ok(written) if written > 0 => transmit.commit(written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                _ => connection.transport_failed(now),
+                Err(error) if is_passing(&error) => return,
+                _ => connection.transport_failed(self.time()),
             }
         }
         if connection.interest().shutdown && !self.fin_sent {
@@ -320,10 +325,11 @@ impl Transport {
         }
     }
 
-    /// Waits for bytes of the peer, up to the next deadline.
+    /// Waits for bytes of the peer, up to the next deadline; only a moment if there is something to write, too.
     fn read<'b>(&mut self, connection: &mut Connection, buffer: &'b mut [u8]) -> io::Result<&'b mut [u8]> {
-        let until = connection.next_timeout().map_or(SILENCE_MAX, |due| due - self.time());
-        self.stream.set_read_timeout(Some(until.clamp(Duration::from_millis(1), SILENCE_MAX)))?;
+        let deadline = connection.next_timeout().map_or(SILENCE_MAX, |due| due - self.time());
+        let until = if connection.interest().write { MOMENT } else { deadline };
+        self.stream.set_read_timeout(Some(until.clamp(MOMENT, SILENCE_MAX)))?;
         let outcome = self.stream.read(buffer);
         let now = self.time();
         match outcome {
@@ -336,7 +342,7 @@ impl Transport {
     }
 }
 
-/// Whether a read may be tried again: nothing came in time, or a signal did.
+/// Whether it may be tried again: the time was over, or a signal came.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

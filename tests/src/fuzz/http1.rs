@@ -64,7 +64,8 @@ pub fn request(input: &[u8]) {
 /// A client behind its request.
 pub fn response(input: &[u8]) {
     let (input, cuts) = split_off_cuts(input);
-    let method = ["GET", "HEAD", "CONNECT", "POST"][usize::from(cuts.first().copied().unwrap_or_default() % 4)];
+    let method =
+        ["GET", "HEAD", "CONNECT", "POST"][usize::from(cuts.first().copied().unwrap_or_default() % 4)];
     let make = || {
         let mut client = Endpoint::client(small(), Silent);
         let target = if method == "CONNECT" { "a:80" } else { "/" };

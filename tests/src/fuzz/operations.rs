@@ -6,7 +6,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode, Connect, Deflate};
 use lws_proto::{
-    Bytes, Config, Connection, Event, Expect, MessageKind, Payload, Request, Stream, StreamKey, Time, Writable, WriteTicket,
+    Bytes, Config, Connection, Event, Expect, MessageKind, Payload, Request, Stream, StreamKey, Time,
+    Writable, WriteTicket,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -77,19 +78,27 @@ impl Input {
                 format!("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {len}\r\n\r\n{body}").into()
             }
             Self::Chunk(len) => format!("{len:x}\r\n{}\r\n", "x".repeat(usize::from(*len))).into(),
-            Self::LastChunk => b"0\r\nX: y\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
+            Self::LastChunk => {
+                b"0\r\nX: y\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec()
+            }
             Self::Opening => crate::endpoint::OPENING.into(),
             Self::Accepted => crate::endpoint::ACCEPTED.into(),
             Self::Tunnel => b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(),
             Self::Response { status, len } => {
                 let status = 100 + u16::from(*status) * 2;
-                format!("HTTP/1.1 {status} x\r\nContent-Length: {len}\r\n\r\n{}", "x".repeat(usize::from(*len))).into()
+                format!(
+                    "HTTP/1.1 {status} x\r\nContent-Length: {len}\r\n\r\n{}",
+                    "x".repeat(usize::from(*len))
+                )
+                .into()
             }
             Self::Frame { first, masked, len } => {
                 let key = masked.then_some([1, 2, 3, 4]);
                 crate::wire::frame(*first, key, &vec![b'x'; usize::from(*len)])
             }
-            Self::OpeningDeflate => crate::deflate::opening("permessage-deflate; client_max_window_bits").into(),
+            Self::OpeningDeflate => {
+                crate::deflate::opening("permessage-deflate; client_max_window_bits").into()
+            }
             Self::AcceptedDeflate => {
                 let field = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
                 crate::endpoint::ACCEPTED.replace("\r\n\r\n", field).into()
@@ -146,7 +155,10 @@ pub fn operations(input: &[u8]) {
 
 impl Machine {
     fn new(role: u8, accept: bool) -> Self {
-        let mut config = Config { expect: [Expect::Http, Expect::HttpOrRaw, Expect::Raw][usize::from(role % 3)], ..Config::default() };
+        let mut config = Config {
+            expect: [Expect::Http, Expect::HttpOrRaw, Expect::Raw][usize::from(role % 3)],
+            ..Config::default()
+        };
         config.limits.send_queue_bytes_max = SEND_QUEUE;
         config.limits.look_ahead_bytes_max = LOOK_AHEAD;
         config.limits.message_bytes_max = 2_000;
@@ -194,7 +206,8 @@ impl Machine {
                 self.opened(key);
             }
             Operation::Connect => {
-                let key = self.connection.connect_websocket(now, &Connect::new("a", "/").deflate(&deflate())).ok();
+                let key =
+                    self.connection.connect_websocket(now, &Connect::new("a", "/").deflate(&deflate())).ok();
                 self.opened(key);
             }
             Operation::Lend => self.connection.lend(&mut self.spare),
@@ -232,7 +245,9 @@ impl Machine {
             Operation::Queue { len } => {
                 let message = Bytes::from(vec![b'x'; usize::from(*len) % PAYLOAD_MAX]);
                 let len = message.len();
-                assert!(stream.try_queue(MessageKind::Binary, message).err().is_none_or(|back| back.len() == len));
+                assert!(
+                    stream.try_queue(MessageKind::Binary, message).err().is_none_or(|back| back.len() == len)
+                );
             }
             Operation::Close { code } => {
                 if let Some(code) = CloseCode::new(*code) {

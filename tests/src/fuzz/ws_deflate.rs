@@ -26,13 +26,12 @@ fn small() -> Arc<Config> {
 pub fn deflate_frames(input: &[u8]) {
     let (input, cuts) = split_off_cuts(input);
     let takeover = cuts.first().is_some_and(|cut| cut % 2 == 0);
-    let wanted = Deflate::default().context_takeover(takeover).threshold(0).rx_buf_size(10).server_max_window_bits(9);
+    let wanted =
+        Deflate::default().context_takeover(takeover).threshold(0).rx_buf_size(10).server_max_window_bits(9);
     let cut = usize::from(cuts.last().copied().unwrap_or_default()).min(input.len());
     let whole = wire::masked(wire::TEXT | RSV1, input);
-    let fragments = [
-        wire::masked(wire::BINARY_BEGINS | RSV1, &input[..cut]),
-        wire::masked(wire::ENDS, &input[cut..]),
-    ];
+    let fragments =
+        [wire::masked(wire::BINARY_BEGINS | RSV1, &input[..cut]), wire::masked(wire::ENDS, &input[cut..])];
     // Behind itself, so that contexts count.
     for input in [input, &whole.repeat(2), &fragments.concat().repeat(2)] {
         let [whole, streamed] = [false, true].map(|streamed| same(&wanted, streamed, input, cuts));
@@ -71,7 +70,9 @@ fn check(wanted: &Deflate, delivered: &Delivered) {
     let _ = wanted;
     let Ok(sent) = sent_messages(&delivered.sent.0) else { return };
     let mut peer = Decompressor::new(9);
-    let back = sent.into_iter().map(|(compressed, payload)| if compressed { peer.message(&payload) } else { Some(payload) });
+    let back = sent
+        .into_iter()
+        .map(|(compressed, payload)| if compressed { peer.message(&payload) } else { Some(payload) });
     let back: Vec<_> = back.collect();
     let complete = delivered.seen.0.iter().filter_map(|seen| match seen {
         Seen::Message { content, end: true, .. } => Some(Some(content.0.clone())),
@@ -93,7 +94,8 @@ fn client(wanted: &Deflate, input: &[u8]) {
 /// The field `Sec-WebSocket-Extensions` of a request and of a response.
 pub fn extensions(input: &[u8]) {
     let (input, cuts) = split_off_cuts(input);
-    let text: String = String::from_utf8_lossy(input).chars().filter(|char| (' '..='~').contains(char)).collect();
+    let text: String =
+        String::from_utf8_lossy(input).chars().filter(|char| (' '..='~').contains(char)).collect();
     let number = |at: usize| cuts.get(at).copied().unwrap_or_default();
     let wanted = Deflate::default()
         .server_context_takeover(number(0) % 2 == 0)

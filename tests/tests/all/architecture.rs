@@ -50,7 +50,8 @@ fn check(rule: &str, found: Vec<String>) {
 
 #[test]
 fn the_engine_knows_no_socket_clock_thread_file_or_global() {
-    let words = ["std::net", "std::io", "std::time", "std::thread", "std::fs", "Instant", "SystemTime", "static mut"];
+    let words =
+        ["std::net", "std::io", "std::time", "std::thread", "std::fs", "Instant", "SystemTime", "static mut"];
     check("a world outside in the engine", mentions("lws-proto/src", &words, &[]));
 }
 
@@ -70,7 +71,10 @@ fn protocols_meet_only_where_they_are_switched() {
 fn the_wire_floors_know_no_connection() {
     for file in ["ws/frame.rs", "ws/mask.rs", "ws/utf8.rs", "ws/close.rs", "h1/head.rs", "h1/chunked.rs"] {
         let text = fs::read_to_string(root().join("lws-proto/src").join(file)).expect(file);
-        assert!(!text.contains("crate::tx") && !text.contains("crate::connection"), "{file} knows a connection");
+        assert!(
+            !text.contains("crate::tx") && !text.contains("crate::connection"),
+            "{file} knows a connection"
+        );
     }
 }
 
@@ -84,7 +88,17 @@ fn unsafe_stands_in_sys_rs_only() {
 
 #[test]
 fn rfcs_are_cited_in_one_form() {
-    let forms = ["RFC6455", "RFC9110", "RFC9112", "rfc 6455", "RFC-", "Section ", "section 5.", "RFC 6455, ", "RFC 9112, "];
+    let forms = [
+        "RFC6455",
+        "RFC9110",
+        "RFC9112",
+        "rfc 6455",
+        "RFC-",
+        "Section ",
+        "section 5.",
+        "RFC 6455, ",
+        "RFC 9112, ",
+    ];
     for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-server", "lwsws"] {
         for (name, text) in sources(folder) {
             for (number, line) in text.lines().enumerate() {

@@ -4,15 +4,14 @@ use crate::support::{NEXT, Role, codes, defaults, say, sent, sent_close, silent_
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode};
 use lws_proto::{
-    Bytes, Cause, Config, Connection, Event, Expect, MessageKind, Misuse, Payload, Protocol, StreamKey, Time,
-    WriteTicket,
+    Bytes, Cause, Connection, Event, MessageKind, Misuse, Payload, Request, StreamKey, Time, WriteTicket,
 };
 use std::cell::RefCell;
 use std::sync::Arc;
 use tests::application::{Answer, Echo, NO_FIELDS, Silent};
 use tests::endpoint::{Buffer, OPENING, limits};
 use tests::wire::{BINARY, CLOSE, PING, PONG, TEXT, close_payload};
-use tests::{Delivered, Endpoint, Seen, deliver, deliver_to_end};
+use tests::{Delivered, Endpoint, Seen, deliver};
 
 // Permits.
 
@@ -113,23 +112,12 @@ fn a_ticket_waits_while_the_queue_is_full() {
     let mut server = silent_server();
     let kept = ticket(&mut server);
     server.room = 0;
-    for _ in 0..100 {
-        let _ = server.stream().try_queue(MessageKind::Binary, Bytes::from_static(&[0; 5000]));
+    for message in [&[0; 1000][..], &[]] {
+        while server.stream().try_queue(MessageKind::Binary, Bytes::copy_from_slice(message)).is_ok() {}
     }
-    let filler = server.stream().try_queue(MessageKind::Binary, Bytes::from_static(&[0; 5000]));
-    assert!(filler.is_err());
-    while server.stream().try_queue(MessageKind::Binary, Bytes::from_static(b"")).is_ok() {}
-    let kept = match server.connection.redeem(kept) {
-        Ok(permit) => {
-            // Below the mark by less than a header: fill it.
-            let sent =
-                permit.message(MessageKind::Binary, Payload::Static(&[0; 100]), true).expect("a message");
-            let key = sent.key();
-            assert_eq!(Some(key), Some(server.key()));
-            return;
-        }
-        Err(kept) => kept,
-    };
+    // A Pong is what fills the last bytes.
+    server.receive(&Role::Server.incoming(PING, &[0; 125]), Buffer::Lent);
+    let kept = server.connection.redeem(kept).expect_err("the queue is full");
     server.room = usize::MAX;
     server.settle();
     assert!(server.connection.redeem(kept).is_ok());
@@ -182,17 +170,16 @@ fn a_stale_key_finds_nothing() {
 #[test]
 fn closed_is_told_once_whatever_comes_after_it() {
     for role in Role::BOTH {
-        let ends: [&dyn Fn(&mut Endpoint<Silent>); 5] = [
-            &|endpoint| endpoint.stream().abort(),
-            &|endpoint| endpoint.connection.abort(),
-            &|endpoint| endpoint.connection.transport_failed(endpoint.now),
-            &|endpoint| endpoint.receive_eof(),
-            &|endpoint| endpoint.receive(&[0xff; 20], Buffer::Lent),
-        ];
-        for (number, end) in ends.iter().enumerate() {
+        for number in 0..5 {
             let mut endpoint = role.websocket(&defaults(), false, Echo::default()).with_app(Silent);
             let key = endpoint.key();
-            end(&mut endpoint);
+            match number {
+                0 => endpoint.stream().abort(),
+                1 => endpoint.connection.abort(),
+                2 => endpoint.connection.transport_failed(endpoint.now),
+                3 => endpoint.receive_eof(),
+                _ => endpoint.receive(&[0xff; 20], Buffer::Lent),
+            }
             endpoint.settle();
             let cause = endpoint.seen.causes();
             assert_eq!(cause.len(), 1, "end {number}");
@@ -407,6 +394,22 @@ fn owned_payloads_stand_between_their_headers_without_a_copy() {
     assert_eq!(slices[1].as_ptr(), payload.as_ptr(), "not copied");
 }
 
+#[test]
+fn the_end_of_a_server_that_answered_early_is_forced_service() {
+    // A client that is still sending its content hears the whole answer, and then the end.
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request { method: "POST", target: "/", host: "a" };
+    client
+        .connection
+        .request(client.now, &request, NO_FIELDS, Payload::Static(b"begin"), false)
+        .expect("a request");
+    client.settle();
+    client.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Buffer::Lent);
+    assert_eq!(client.seen.0.len(), 1);
+    client.receive_eof();
+    assert_eq!(client.seen.causes().len(), 1);
+}
+
 // Buffers.
 
 #[test]
@@ -456,85 +459,6 @@ fn an_opening_is_accepted_once() {
     };
     let delivered = deliver(|| Endpoint::server(defaults(), app), OPENING.as_bytes());
     assert_eq!(delivered.seen.0.len(), 2);
-}
-
-fn raw(expect: Expect) -> Arc<Config> {
-    Arc::new(Config { expect, ..Config::default() })
-}
-
-#[test]
-fn a_raw_stream_is_its_bytes() {
-    let make = || {
-        let mut server = Endpoint::server(raw(Expect::Raw), Echo::default());
-        server.settle();
-        server
-    };
-    for input in [&b"\0\x01\xff"[..], b"GET / HTTP/1.1\r\n\r\n", b""] {
-        let delivered = deliver(make, input);
-        assert_eq!(delivered.sent, input.into());
-        assert!(matches!(delivered.seen.0[0], Seen::Established { protocol: Protocol::Raw, .. }));
-        // Half-close: the peer has ended, we answer and end, too.
-        let ended = deliver_to_end(make, input, true);
-        assert_eq!(ended.sent, input.into());
-        assert_eq!(ended.seen.causes(), [Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false }]);
-        assert!(ended.over, "{ended:?}");
-    }
-}
-
-#[test]
-fn a_raw_stream_that_ends_first_hears_the_rest() {
-    let mut server = Endpoint::server(raw(Expect::Raw), Silent);
-    server.settle();
-    server.stream().permit().expect("a permit").data(Payload::Static(b"bye"), true).expect("bytes");
-    server.settle();
-    assert_eq!(server.sent, b"bye");
-    let interest = server.connection.interest();
-    assert!(interest.shutdown && interest.read && !interest.close);
-    assert!(server.stream().permit().is_err(), "nothing follows the end");
-    server.receive(b"still here", Buffer::Lent);
-    server.receive_eof();
-    assert_eq!(server.seen.contents(), ["still here".into()]);
-    assert_eq!(server.seen.causes().len(), 1);
-    assert!(server.is_over());
-}
-
-#[test]
-fn a_client_of_bytes() {
-    let mut client = Endpoint::new(Connection::client_raw(Time::ZERO, defaults()), Echo::default());
-    client.settle();
-    client.receive(b"abc", Buffer::Own);
-    assert_eq!(client.sent, b"abc");
-}
-
-#[test]
-fn the_first_bytes_decide_and_are_replayed() {
-    let make = || Endpoint::server(raw(Expect::HttpOrRaw), Echo::default());
-    for input in [
-        &b"\x16\x03\x01 tls"[..],
-        b"SSH-2.0-x\r\n",
-        b"\0",
-        b"get\t/",
-        b"EHLO\r\n",
-        b"{\"a\":1}",
-        &[b'A'; 100],
-    ] {
-        let delivered = deliver(make, input);
-        assert_eq!(delivered.sent, input.into(), "raw, from the first byte");
-    }
-    for input in [NEXT.to_owned(), "\r\n".to_owned() + NEXT, NEXT.repeat(2)] {
-        let delivered = deliver(make, input.as_bytes());
-        assert!(codes(&delivered).iter().all(|code| *code == 200));
-    }
-}
-
-#[test]
-fn half_a_decision_and_then_the_end() {
-    // What could have been the beginning of either is told to nobody, or as bytes; either way it ends.
-    for input in [&b""[..], b"G", b"PRI * HTT", b"\r\n"] {
-        let delivered =
-            deliver_to_end(|| Endpoint::server(raw(Expect::HttpOrRaw), Echo::default()), input, true);
-        assert!(delivered.over, "{delivered:?}");
-    }
 }
 
 // Ending in order.

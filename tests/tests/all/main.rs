@@ -1,14 +1,19 @@
 //! What the engine promises, each promise with its sentence: the RFCs by section, the contract, limits and deadlines,
 //! and comparisons with parsers that others wrote.
 
+mod architecture;
 mod contract;
 mod deadlines;
+mod differential;
 mod limits;
+mod memory;
 mod pairs;
+mod quirks;
+mod raw;
 mod replay;
 mod rfc6455;
-mod rfc9110;
 mod rfc7692;
+mod rfc9110;
 mod rfc9112;
 mod support;
 mod violations;

@@ -36,15 +36,17 @@ fn weathers() -> impl Iterator<Item = Both> {
     let cuts = [usize::MAX, 1, 7];
     delays.into_iter().flat_map(move |delay| {
         cuts.into_iter().flat_map(move |cut| {
-            [usize::MAX, 1000, 1].into_iter().filter(move |window| delay == 0 || *window > 1).map(move |window| {
-                let mut pair = strangers();
-                for link in [&mut pair.up, &mut pair.down] {
-                    link.delay = Duration::from_millis(delay);
-                    link.cut = cut;
-                    link.window = window;
-                }
-                pair
-            })
+            [usize::MAX, 1000, 1].into_iter().filter(move |window| delay == 0 || *window > 1).map(
+                move |window| {
+                    let mut pair = strangers();
+                    for link in [&mut pair.up, &mut pair.down] {
+                        link.delay = Duration::from_millis(delay);
+                        link.cut = cut;
+                        link.window = window;
+                    }
+                    pair
+                },
+            )
         })
     })
 }

@@ -4,8 +4,8 @@ use lws_proto::http::Status;
 use lws_proto::ws::Connect;
 use lws_proto::{Cause, Config, MessageKind, Payload, Stream};
 use std::sync::Arc;
-use tests::application::{Echo, Silent};
-use tests::endpoint::{Buffer, OPENING};
+use tests::application::{Echo, Listen, Silent};
+use tests::endpoint::Buffer;
 use tests::wire::{self, CLOSE, Frame, Response, close_payload};
 use tests::{Application, Delivered, Endpoint, Octets, Seen, deliver, deliver_to_end};
 
@@ -59,6 +59,11 @@ pub(crate) fn refused(input: impl AsRef<[u8]>, code: u16, cause: Cause) {
     assert_eq!(delivered.seen.causes(), [cause], "{shown:?}");
     assert!(delivered.fin, "{shown:?}: FIN follows a refusal");
     assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })), 0, "{shown:?}");
+    // Whatever follows is not looked at.
+    let mut longer = Endpoint::server(defaults(), Echo::default());
+    longer.receive(&[input, NEXT.as_bytes()].concat(), Buffer::Lent);
+    assert_eq!(longer.sent, delivered.sent.0, "{shown:?} and another request");
+    assert_eq!(longer.seen, delivered.seen, "{shown:?} and another request");
 }
 
 /// The server takes `input` as exactly one request and answers it with 200; the connection goes on.
@@ -69,6 +74,9 @@ pub(crate) fn taken(input: impl AsRef<[u8]>) -> Delivered {
     assert_eq!(codes(&delivered), [200], "{shown:?}");
     assert_eq!(delivered.seen.causes(), [Cause::Complete], "{shown:?}");
     assert!(!delivered.over, "{shown:?}");
+    let mut longer = Endpoint::server(defaults(), Echo::default());
+    longer.receive(&[input, NEXT.as_bytes()].concat(), Buffer::Own);
+    assert_eq!(codes(&Delivered::of(&longer)), [200, 200], "{shown:?} and another request");
     delivered
 }
 
@@ -181,12 +189,7 @@ pub(crate) fn fails(role: Role, input: &[u8], code: u16, cause: Cause) {
 
 /// A server behind the opening handshake that does nothing by itself.
 pub(crate) fn silent_server() -> Endpoint<Silent> {
-    // Somebody has to accept: an echo that is then replaced.
-    let mut server = Endpoint::server(defaults(), Echo::default());
-    server.receive(OPENING.as_bytes(), Buffer::Lent);
-    let mut silent = server.with_app(Silent);
-    silent.forget();
-    silent
+    Endpoint::websocket_server(defaults(), Listen).with_app(Silent)
 }
 
 /// Sends a whole text message; it must be possible now.

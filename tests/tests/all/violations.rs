@@ -51,8 +51,11 @@ const RESPONSES: &[(Violation, &str)] = &[
     (Violation::Chunk, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n"),
 ];
 
-/// Frames that break one rule each, from the first byte of a header on.
-const FRAMES: &[(Violation, &[(u8, &[u8])])] = &[
+/// The first byte and the payload.
+type Frame = (u8, &'static [u8]);
+
+/// Frames that break one rule each.
+const FRAMES: &[(Violation, &[Frame])] = &[
     (Violation::ReservedBit, &[(TEXT | 0x40, b"")]),
     (Violation::Opcode, &[(0x83, b"")]),
     (Violation::ControlFrame, &[(PING & 0x7f, b"")]),

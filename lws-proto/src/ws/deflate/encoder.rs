@@ -126,7 +126,10 @@ impl Drop for Encoder {
 
 impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Encoder").field("shape", &self.shape).field("takeover", &self.takeover).finish_non_exhaustive()
+        f.debug_struct("Encoder")
+            .field("shape", &self.shape)
+            .field("takeover", &self.takeover)
+            .finish_non_exhaustive()
     }
 }
 

@@ -182,7 +182,8 @@ fn clamp(value: u8, range: RangeInclusive<u8>) -> u8 {
 
 /// A whole number without sign, space or leading zero.
 fn number(value: &str, range: RangeInclusive<u8>) -> Result<u8, OptionError> {
-    let canonical = value.bytes().all(|byte| byte.is_ascii_digit()) && (value.len() == 1 || !value.starts_with('0'));
+    let canonical =
+        value.bytes().all(|byte| byte.is_ascii_digit()) && (value.len() == 1 || !value.starts_with('0'));
     let number = value.parse().ok().filter(|number| canonical && range.contains(number));
     number.ok_or(OptionError::Value)
 }

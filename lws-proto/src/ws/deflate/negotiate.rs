@@ -176,7 +176,8 @@ impl Negotiate for Deflate {
         let settings = &self.settings;
         let window_bits = terms.window_bits[own].map_or(settings.window_bits[own], Bits::max);
         let takeover = !terms.no_takeover[own] && settings.takeover[own];
-        let encoder = Encoder::new(Arc::clone(&self.pool), settings, window_bits.max(OWN_WINDOW_BITS_MIN), takeover);
+        let encoder =
+            Encoder::new(Arc::clone(&self.pool), settings, window_bits.max(OWN_WINDOW_BITS_MIN), takeover);
         let decoder = Decoder::new(Arc::clone(&self.pool), settings, !terms.no_takeover[peer]);
         Some(Codec { encoder: Box::new(encoder), decoder: Box::new(decoder) })
     }

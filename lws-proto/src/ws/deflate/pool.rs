@@ -139,7 +139,14 @@ impl Deflating {
 impl Inflating {
     fn new() -> Self {
         // The largest window, which takes what any smaller one has made; it costs no more.
-        Self { inflate: Inflate::new(false, 15), fresh: true, ended: false, tail: 0, scratch: Vec::new(), made: 0 }
+        Self {
+            inflate: Inflate::new(false, 15),
+            fresh: true,
+            ended: false,
+            tail: 0,
+            scratch: Vec::new(),
+            made: 0,
+        }
     }
 
     pub(super) fn reset(&mut self) {

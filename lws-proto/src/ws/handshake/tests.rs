@@ -477,7 +477,10 @@ fn a_client_that_offers_no_subprotocol_takes_none() -> Result<(), Misuse> {
             reason: (0, 0),
             version: Version::Http11,
         };
-        assert_eq!(with_head(start, fields, |head| check_response(head, &expected).map(|opened| opened.agreed)), agreed);
+        assert_eq!(
+            with_head(start, fields, |head| check_response(head, &expected).map(|opened| opened.agreed)),
+            agreed
+        );
     };
     check(&owned(RESPONSE), Err(HandshakeFailure::Protocol));
     let agreed = Agreed { reserved_bits: 0, whole_messages: false };

@@ -175,6 +175,13 @@ impl Receiver {
 
     fn decoded_item(&mut self, kind: MessageKind, reserved: u8, len: usize, end: bool) -> Item {
         let first = core::mem::take(&mut self.first);
-        Item::Message { content: Content::Decoded(len), kind, reserved, first, remaining: self.remaining, end }
+        Item::Message {
+            content: Content::Decoded(len),
+            kind,
+            reserved,
+            first,
+            remaining: self.remaining,
+            end,
+        }
     }
 }

@@ -111,7 +111,9 @@ fn echo(offer: &str, input: &[u8]) -> (Vec<u8>, Vec<u8>) {
 fn take(event: Event<'_>, extensions: &[Arc<dyn Negotiate>], heard: &mut Vec<u8>) {
     match event {
         Event::Request { stream, head, .. } => {
-            stream.accept_websocket(&head, &lws_proto::ws::Accept::new().extensions(extensions)).expect("accepted");
+            stream
+                .accept_websocket(&head, &lws_proto::ws::Accept::new().extensions(extensions))
+                .expect("accepted");
         }
         Event::Message { stream, chunk, .. } => {
             heard.extend_from_slice(chunk);
@@ -147,7 +149,8 @@ fn two_extensions_are_applied_in_the_order_of_the_answer() {
 #[test]
 fn a_message_passes_only_those_whose_bits_it_has() {
     for offer in ["permessage-deflate, flip", "flip, permessage-deflate"] {
-        let check = |bits: u8, payload: &[u8]| assert_eq!(echo(offer, &masked(TEXT | bits, payload)).0, b"some text");
+        let check =
+            |bits: u8, payload: &[u8]| assert_eq!(echo(offer, &masked(TEXT | bits, payload)).0, b"some text");
         check(0x00, b"some text");
         check(0x20, &flipped(b"some text"));
         check(0x40, &compressed(b"some text"));

@@ -65,7 +65,13 @@ fn inflate_ratio_max_bounds_streamed_messages_too() {
     let small = compressed(&vec![0; 64 << 10]);
     assert!(heard_with(&config(1), &all(), &compressed_frame(BINARY, &small)).seen.causes().is_empty());
     let larger = compressed(&vec![0; (64 << 10) + 1]);
-    fails_with(&config(1), &all(), &compressed_frame(BINARY, &larger), 1009, Cause::Limit(Limit::InflateRatio));
+    fails_with(
+        &config(1),
+        &all(),
+        &compressed_frame(BINARY, &larger),
+        1009,
+        Cause::Limit(Limit::InflateRatio),
+    );
 }
 
 /// Messages that are small on the wire, and large or endless behind it. Each ends with 1009 or 1007, or passes in parts.

@@ -22,8 +22,9 @@ pub(crate) const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
 /// What an echoing server makes of these frames of a client, streamed and whole: the same.
 pub(crate) fn heard_with(config: &Arc<Config>, deflate: &Deflate, input: &[u8]) -> Delivered {
-    let [whole, streamed] =
-        [false, true].map(|streamed| deliver(|| tests::deflate::server(Arc::clone(config), deflate, streamed, OFFER), input));
+    let [whole, streamed] = [false, true].map(|streamed| {
+        deliver(|| tests::deflate::server(Arc::clone(config), deflate, streamed, OFFER), input)
+    });
     assert_eq!(whole.sent, streamed.sent, "whole or streamed, the same is sent");
     assert_eq!(whole.seen.causes(), streamed.seen.causes(), "whole or streamed, the cause is the same");
     whole

@@ -20,13 +20,24 @@ fn answered(deflate: &Deflate, offer: &str) -> Option<String> {
 /// "A server MUST decline an extension negotiation offer" that it cannot keep, and the offers are "in order of preference".
 #[test]
 fn the_first_offer_that_can_be_kept_is_answered() {
-    let check = |offer: &str, expected: Option<&str>| assert_eq!(answered(&all(), offer).as_deref(), expected, "{offer}");
+    let check = |offer: &str, expected: Option<&str>| {
+        assert_eq!(answered(&all(), offer).as_deref(), expected, "{offer}")
+    };
     check("permessage-deflate", Some("permessage-deflate"));
     check("x-webkit-deflate-frame", None);
     check("permessage-deflate; unknown=1", None);
-    check("permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10", Some("permessage-deflate; server_max_window_bits=10"));
-    check("permessage-deflate; server_max_window_bits=\"12\"", Some("permessage-deflate; server_max_window_bits=12"));
-    check("foo, permessage-deflate; client_no_context_takeover", Some("permessage-deflate; client_no_context_takeover"));
+    check(
+        "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=10",
+        Some("permessage-deflate; server_max_window_bits=10"),
+    );
+    check(
+        "permessage-deflate; server_max_window_bits=\"12\"",
+        Some("permessage-deflate; server_max_window_bits=12"),
+    );
+    check(
+        "foo, permessage-deflate; client_no_context_takeover",
+        Some("permessage-deflate; client_no_context_takeover"),
+    );
 }
 
 #[test]

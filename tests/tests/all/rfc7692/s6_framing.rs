@@ -26,7 +26,10 @@ fn messages_with_and_without_the_bit_follow_each_other() {
         masked(ENDS, b"ain"),
     ]
     .concat();
-    assert_eq!(messages(&input), ["plain".into(), "κόσμε".into(), compressed(b"x")[..].into(), "plain".into()]);
+    assert_eq!(
+        messages(&input),
+        ["plain".into(), "κόσμε".into(), compressed(b"x")[..].into(), "plain".into()]
+    );
 }
 
 #[test]

@@ -47,7 +47,10 @@ fn what_is_sent_fits_the_window_that_was_agreed_on() {
             for round in 0..3 {
                 let payloads = [say(&mut server, &message), say(&mut client, &message)];
                 for (peer, payload) in peers.iter_mut().zip(payloads) {
-                    assert!(peer.message(&payload).as_ref() == Some(&message), "{bits} bits, level {level}, round {round}");
+                    assert!(
+                        peer.message(&payload).as_ref() == Some(&message),
+                        "{bits} bits, level {level}, round {round}"
+                    );
                 }
             }
         }
@@ -137,9 +140,10 @@ fn a_message_for_many_is_compressed_once_for_each_set_of_parameters() {
     let deflate = all();
     let no_takeover = all().context_takeover(false);
     let small = "permessage-deflate; server_max_window_bits=9";
-    let mut servers: Vec<_> = [(&deflate, OFFER), (&no_takeover, OFFER), (&deflate, small), (&no_takeover, small)]
-        .map(|(deflate, offer)| tests::deflate::server(defaults(), deflate, false, offer))
-        .into();
+    let mut servers: Vec<_> =
+        [(&deflate, OFFER), (&no_takeover, OFFER), (&deflate, small), (&no_takeover, small)]
+            .map(|(deflate, offer)| tests::deflate::server(defaults(), deflate, false, offer))
+            .into();
     servers.push(Endpoint::websocket_server(defaults(), Echo::default()));
     for server in &mut servers {
         let mut peer = Decompressor::new(15);
@@ -183,7 +187,10 @@ fn a_level_that_changes_between_messages_changes_nothing_for_the_peer() {
     let mut server = server(&all());
     let mut peer = Decompressor::new(15);
     for level in ["1", "9", "0", "6", "6"] {
-        server.stream().set_extension_option("permessage-deflate", "compression_level", level).expect("an option");
+        server
+            .stream()
+            .set_extension_option("permessage-deflate", "compression_level", level)
+            .expect("an option");
         for _ in 0..2 {
             assert_eq!(peer.message(&say(&mut server, TEXT)), Some(TEXT.to_vec()), "level {level}");
         }

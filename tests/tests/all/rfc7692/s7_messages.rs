@@ -10,7 +10,12 @@ use tests::wire::{BINARY, ENDS, TEXT, TEXT_BEGINS, frames, masked};
 #[test]
 fn the_examples_of_the_rfc_mean_what_it_says() {
     let check = |payload: &[u8]| {
-        assert_eq!(messages(&compressed_frame(TEXT, payload)), ["Hello".into()], "{}", payload.escape_ascii());
+        assert_eq!(
+            messages(&compressed_frame(TEXT, payload)),
+            ["Hello".into()],
+            "{}",
+            payload.escape_ascii()
+        );
         // And once more, behind itself.
         let twice = compressed_frame(TEXT, payload).repeat(2);
         assert_eq!(messages(&twice), ["Hello".into(), "Hello".into()], "{}", payload.escape_ascii());
@@ -27,7 +32,8 @@ fn the_examples_of_the_rfc_mean_what_it_says() {
     let input = [compressed_frame(TEXT_BEGINS, b"\xf2\x48\xcd"), masked(ENDS, b"\xc9\xc9\x07\x00")].concat();
     assert_eq!(messages(&input), ["Hello".into()]);
     // §7.2.3.2: sharing the LZ77 sliding window.
-    let input = [&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], b"\xf2\x00\x11\x00\x00"].map(|payload| compressed_frame(TEXT, payload));
+    let input = [&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], b"\xf2\x00\x11\x00\x00"]
+        .map(|payload| compressed_frame(TEXT, payload));
     assert_eq!(messages(&input.concat()), ["Hello".into(), "Hello".into()]);
     // §7.2.3.6: an empty message.
     assert_eq!(messages(&compressed_frame(TEXT, b"\x00")), ["".into()]);
@@ -76,7 +82,8 @@ fn a_message_of_any_size_streams_through() {
 fn what_was_inflated_waits_while_the_application_does_not_listen() {
     let message: Vec<u8> = (0..200_000_u32).map(|at| (at / 1000) as u8).collect();
     let input = [compressed_frame(BINARY, &compressed(&message)), masked(TEXT, b"next")].concat();
-    let mut paused = tests::deflate::server(Default::default(), &all(), true, super::OFFER).with_app(Pausing::default());
+    let mut paused =
+        tests::deflate::server(Default::default(), &all(), true, super::OFFER).with_app(Pausing::default());
     paused.receive(&input, tests::endpoint::Buffer::Lent);
     let mut rounds = 0;
     while paused.app.content.len() < message.len() + 4 {

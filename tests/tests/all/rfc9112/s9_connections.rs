@@ -130,7 +130,7 @@ fn content_that_nobody_wants_is_read_or_the_connection_ends() {
     assert!(long.fin);
 }
 
-fn request<'a>(client: &'a mut Endpoint<Silent>, fields: &[(&str, &str)]) -> Result<StreamKey, Misuse> {
+fn request(client: &mut Endpoint<Silent>, fields: &[(&str, &str)]) -> Result<StreamKey, Misuse> {
     let request = Request::get("a", "/");
     let outcome =
         client.connection.request(client.now, &request, fields.iter().copied(), Payload::Static(b""), true);

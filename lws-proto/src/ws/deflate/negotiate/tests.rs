@@ -50,8 +50,16 @@ fn a_server_answers_what_it_can_keep() {
     check(&all, "permessage-deflate; client_max_window_bits=8", Some("; client_max_window_bits=8"));
     let small = takes_over().server_max_window_bits(10).client_max_window_bits(11);
     check(&small, "permessage-deflate", Some("; server_max_window_bits=10"));
-    check(&small, "permessage-deflate; client_max_window_bits", Some("; server_max_window_bits=10; client_max_window_bits=11"));
-    check(&small, "permessage-deflate; client_max_window_bits=10; server_max_window_bits=9", Some("; server_max_window_bits=9; client_max_window_bits=10"));
+    check(
+        &small,
+        "permessage-deflate; client_max_window_bits",
+        Some("; server_max_window_bits=10; client_max_window_bits=11"),
+    );
+    check(
+        &small,
+        "permessage-deflate; client_max_window_bits=10; server_max_window_bits=9",
+        Some("; server_max_window_bits=9; client_max_window_bits=10"),
+    );
     // A window of 256 bytes is accepted of the client, and never promised.
     check(&takes_over().server_max_window_bits(8), "permessage-deflate", Some("; server_max_window_bits=9"));
 }
@@ -86,7 +94,10 @@ fn a_client_offers_what_it_wants_and_then_less() {
     let none = [NO_TAKEOVER_AT_ALL, "; client_max_window_bits"].concat();
     assert_eq!(offer(&Deflate::default()), [none]);
     let small = takes_over().server_max_window_bits(10).client_max_window_bits(8);
-    assert_eq!(offer(&small), ["; server_max_window_bits=10; client_max_window_bits=9", "; client_max_window_bits=9"]);
+    assert_eq!(
+        offer(&small),
+        ["; server_max_window_bits=10; client_max_window_bits=9", "; client_max_window_bits=9"]
+    );
 }
 
 #[test]
@@ -95,10 +106,25 @@ fn a_client_agrees_to_answers_of_its_offers_only() {
         assert_eq!(agreed(deflate, answer).as_deref(), good.then_some(answer), "{answer}");
     };
     let all = takes_over();
-    for answer in ["", "; server_no_context_takeover", "; client_no_context_takeover", "; client_max_window_bits=9", "; client_max_window_bits=15", "; server_max_window_bits=8", "; server_max_window_bits=15"] {
+    for answer in [
+        "",
+        "; server_no_context_takeover",
+        "; client_no_context_takeover",
+        "; client_max_window_bits=9",
+        "; client_max_window_bits=15",
+        "; server_max_window_bits=8",
+        "; server_max_window_bits=15",
+    ] {
         check(&all, answer, true);
     }
-    for answer in ["; client_max_window_bits", "; client_max_window_bits=8", "; server_max_window_bits", "; server_max_window_bits=16", "; unknown", "; server_no_context_takeover; server_no_context_takeover"] {
+    for answer in [
+        "; client_max_window_bits",
+        "; client_max_window_bits=8",
+        "; server_max_window_bits",
+        "; server_max_window_bits=16",
+        "; unknown",
+        "; server_no_context_takeover; server_no_context_takeover",
+    ] {
         check(&all, answer, false);
     }
     check(&Deflate::default(), "", false);
