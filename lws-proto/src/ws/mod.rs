@@ -1,4 +1,4 @@
-//! The WebSocket protocol. RFC 6455, and permessage-deflate, RFC 7692.
+//! The WebSocket protocol, RFC 6455 §1, with permessage-deflate, RFC 7692 §1.
 
 mod close;
 mod closing;
