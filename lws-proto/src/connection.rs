@@ -258,7 +258,8 @@ impl Connection {
         self.tx.out.lend(buffer);
     }
 
-    /// Swaps a lent buffer back into `buffer`, if everything in it has been sent.
+    /// Swaps a lent buffer back into `buffer`, if everything in it has been sent. Otherwise the connection keeps what is
+    /// queued, without the room that it does not need, until it has been sent.
     #[inline]
     pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         self.tx.out.reclaim(buffer);

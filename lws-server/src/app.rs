@@ -5,7 +5,7 @@
 use crate::access::{self, Entry};
 use crate::context::{Context, Place, StreamId};
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
-use crate::refusal::{refusal, status_of};
+use crate::refusal::{self, status_of};
 use crate::route;
 use crate::server::Command;
 use crate::shared::Shared;
@@ -113,7 +113,9 @@ impl App {
 
         let routes = Rc::clone(&self.shared.routes);
         let path = route::path_of(&head);
-        let found = path.as_deref().filter(|path| !path.is_empty()).and_then(|path| routes.find(path));
+        let here = self.shared.hosts.serve(&head);
+        let named = path.as_deref().filter(|path| here && !path.is_empty());
+        let found = named.and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
         slot.route = found.and_then(|index| u32::try_from(index).ok()).unwrap_or(NO_ROUTE);
 
@@ -130,7 +132,10 @@ impl App {
         slot.handler = match endpoint {
             Some((_, endpoint)) => endpoint.request(&mut context, &Request::lent(head, !end), exchange, end),
             None => {
-                let refusal = refusal(&head, path.as_deref(), route);
+                let refusal = match here {
+                    true => refusal::refusal(&head, path.as_deref(), route),
+                    false => refusal::misdirected(),
+                };
                 http::Answer::answer(refusal, &mut context, exchange, end)
             }
         };

@@ -16,6 +16,7 @@ mod access;
 mod app;
 mod context;
 pub mod files;
+mod hosts;
 pub mod http;
 pub mod raw;
 mod refusal;

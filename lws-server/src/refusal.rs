@@ -16,6 +16,12 @@ pub(crate) fn status_of(cause: Cause) -> u16 {
     }
 }
 
+/// The response to a request that was meant for another server. RFC 9110 §7.4.
+#[cold]
+pub(crate) fn misdirected() -> Response {
+    Response::error(Status::MISDIRECTED_REQUEST)
+}
+
 /// The response to a request that no endpoint takes.
 #[cold]
 pub(crate) fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>) -> Response {

@@ -6,6 +6,7 @@ use crate::access::{AccessLog, AccessRecord};
 use crate::app::{App, Listener, RawFactory};
 use crate::context::{Context, StreamId};
 use crate::files::Files;
+use crate::hosts::Hosts;
 use crate::http::{self, Answer, Method, Request};
 use crate::route::{Methods, Table};
 use crate::shared::{Route, Shared};
@@ -208,6 +209,7 @@ pub(crate) enum Command {
 pub struct Builder {
     listeners: Vec<(Vec<Address>, Listener)>,
     routes: Table<Route>,
+    hosts: Hosts,
     fallback: Option<RawFactory>,
     limits: Limits,
     options: BuilderOptions,
@@ -344,6 +346,16 @@ impl Builder {
 
     // How.
 
+    /// A name that the server answers for: `example.com`, `[::1]`; without a port, which does not count. May be called
+    /// again for more. A request for another name is answered 421. Without a call every name is served.
+    #[doc(alias = "vhost_name")]
+    pub fn host(mut self, name: &str) -> Self {
+        if self.hosts.add(name).is_none() {
+            self.fail(invalid(format!("not a host name: {name}")));
+        }
+        self
+    }
+
     /// What a peer can make the server hold or wait for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -397,7 +409,7 @@ impl Builder {
         let config = |expect| {
             Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
         };
-        let mut shared = Shared::new(self.routes, self.options.drain_timeout, self.log);
+        let mut shared = Shared::new(self.routes, self.hosts, self.options.drain_timeout, self.log);
         shared.deflate = self.options.deflate;
         let app = App {
             http: config(expect),

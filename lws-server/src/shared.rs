@@ -4,6 +4,7 @@
 
 use crate::access::AccessLog;
 use crate::context::StreamId;
+use crate::hosts::Hosts;
 use crate::http;
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) log: Option<AccessLog>,
     /// What every WebSocket may agree on.
     pub(crate) deflate: Option<crate::ws::Deflate>,
+    pub(crate) hosts: Hosts,
 }
 
 /// What is at one path.
@@ -33,7 +35,12 @@ pub(crate) struct Route {
 }
 
 impl Shared {
-    pub(crate) fn new(routes: Table<Route>, drain_timeout: Duration, log: Option<AccessLog>) -> Self {
+    pub(crate) fn new(
+        routes: Table<Route>,
+        hosts: Hosts,
+        drain_timeout: Duration,
+        log: Option<AccessLog>,
+    ) -> Self {
         let members = (0..routes.len()).map(|_| Members::default()).collect();
         let routes = Rc::new(routes);
         let counters = Counters::default();
@@ -46,6 +53,7 @@ impl Shared {
             drain_timeout,
             log,
             deflate: None,
+            hosts,
         }
     }
 

@@ -62,7 +62,7 @@ fn what_no_route_answers_is_told_why() {
     check("GET", "/none", 404, None);
     check("GET", "/", 404, None);
     check("DELETE", "/page", 405, Some(("allow", "GET, HEAD, POST, OPTIONS")));
-    check("BREW", "/page", 405, Some(("allow", "GET, HEAD, POST, OPTIONS")));
+    check("BREW", "/page", 501, None);
     check("OPTIONS", "/page", 204, Some(("allow", "GET, HEAD, POST, OPTIONS")));
     check("OPTIONS", "*", 204, None);
     check("GET", "/chat", 426, Some(("upgrade", "websocket")));
@@ -70,6 +70,28 @@ fn what_no_route_answers_is_told_why() {
     check("GET", "/a%2fb", 400, None);
     check("GET", "/a%zz", 400, None);
     check("CONNECT", "localhost:80", 501, None);
+}
+
+#[test]
+fn a_request_for_another_server_is_misdirected() {
+    let server =
+        serve(|builder| builder.host("localhost").host("[::1]").get("/", |_| Response::text("here")));
+    for (target, status) in [
+        ("/", 200),
+        ("http://localhost/", 200),
+        ("http://LOCALHOST.:1/", 200),
+        ("http://[::1]:7681/", 200),
+        ("http://example.com/", 421),
+        ("http://sub.localhost/", 421),
+        ("https://localhost/", 421),
+    ] {
+        assert_eq!(server.request("GET", target, "").status, status, "{target}");
+    }
+    let everywhere = serve(|builder| builder.get("/", |_| Response::text("here")));
+    assert_eq!(everywhere.request("GET", "http://example.com/", "").status, 200);
+    assert_eq!(everywhere.request("GET", "https://example.com/", "").status, 421);
+    assert!(Server::builder().host("a b").build().is_err());
+    assert!(Server::builder().host("localhost:80").build().is_err());
 }
 
 #[test]

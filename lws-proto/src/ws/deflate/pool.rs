@@ -43,7 +43,10 @@ pub(super) struct Inflating {
 }
 
 #[derive(Default)]
-#[expect(clippy::vec_box, reason = "a box goes to a WebSocket and comes back as it is, without an allocation")]
+#[expect(
+    clippy::vec_box,
+    reason = "a box goes to a WebSocket and comes back as it is, without an allocation"
+)]
 struct Kept {
     deflating: Vec<Box<Deflating>>,
     inflating: Vec<Box<Inflating>>,
