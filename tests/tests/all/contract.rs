@@ -431,6 +431,7 @@ fn a_lent_transmit_buffer_comes_back() {
     server.connection.reclaim(&mut spare);
     assert_eq!(spare.capacity(), 0, "it has gone");
     // One that was not lent is not taken.
+    let mut spare = Vec::with_capacity(4096);
     say(server.stream(), "again");
     server.settle();
     server.connection.reclaim(&mut spare);
