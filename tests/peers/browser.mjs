@@ -108,6 +108,7 @@ async function run() {
           if (back !== String(message)) wrong.push(size);
         }
       }
+      socket.close();
       return { extensions: socket.extensions, wrong };
     }, ORIGIN);
     expect(extensions.startsWith("permessage-deflate"), `agreed on: ${extensions}`);
