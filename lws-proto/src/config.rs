@@ -107,6 +107,10 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// Frames of an assembled WebSocket message, empty ones too. Default 1,024. Past it: close code 1008.
     pub message_fragments_max: u32,
+    /// How many times its size on the wire a compressed WebSocket message may have, once it is larger than 64 KiB; or
+    /// `None`, the default, as DEFLATE cannot exceed 1,032 and `message_bytes_max` or flow control bounds what is held.
+    /// Past it: close code 1009.
+    pub inflate_ratio_max: Option<u32>,
     /// Silence from a WebSocket peer after which a Ping is sent. Default 30 s.
     #[doc(alias = "secs_since_valid_ping")]
     pub ping_interval: Duration,
@@ -145,6 +149,7 @@ impl Default for Limits {
             stalled_bytes_min: 1 << 10,
             message_bytes_max: 1 << 20,
             message_fragments_max: 1_024,
+            inflate_ratio_max: None,
             ping_interval: Duration::from_secs(30),
             dead_peer_timeout: Duration::from_secs(60),
             pongs_per_second_max: 10,

@@ -203,6 +203,7 @@ impl Receiver {
     pub(crate) fn has_more(&self, tx: &Tx) -> bool {
         match self {
             Self::Http1(receiver) => receiver.has_more(tx),
+            Self::WebSocket(_) => tx.has_more(),
             _ => false,
         }
     }
@@ -296,7 +297,8 @@ impl Content {
         match (self, receiver) {
             (Self::Input(range), _) => &mut input[base + range.start..base + range.end],
             (Self::Assembled, Receiver::WebSocket(receiver)) => receiver.assembled(control),
-            (Self::Assembled, _) => &mut [],
+            (Self::Decoded(len), Receiver::WebSocket(receiver)) => receiver.decoded(len),
+            (Self::Assembled | Self::Decoded(_), _) => &mut [],
         }
     }
 }

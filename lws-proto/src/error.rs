@@ -181,6 +181,8 @@ faults! {
         Interleaved => "interleaved", 0, 1002, "a message inside a message";
         /// Text, or the reason of a Close frame, that is not UTF-8. RFC 6455 §8.1.
         Utf8 => "utf8", 0, 1007, "text is not UTF-8";
+        /// A compressed message that is not what DEFLATE says, or ends early. RFC 7692 §7.2.2.
+        Deflate => "deflate", 0, 1007, "compressed data is malformed";
         /// A Close frame with one byte, or a code that may not be on the wire. RFC 6455 §7.4.
         CloseFrame => "close_frame", 0, 1002, "malformed Close frame";
     }
@@ -207,6 +209,8 @@ faults! {
         MessageBytes => "message_bytes_max", 0, 1009, "the message is too large";
         /// `message_fragments_max`.
         MessageFragments => "message_fragments_max", 0, 1008, "the message has too many fragments";
+        /// `inflate_ratio_max`.
+        InflateRatio => "inflate_ratio_max", 0, 1009, "the message grows too much when it is decompressed";
     }
 }
 

@@ -49,7 +49,7 @@ impl Item {
     pub(crate) fn is_assembled(&self) -> bool {
         matches!(
             self,
-            Self::Message { content: Content::Assembled, .. }
+            Self::Message { content: Content::Assembled | Content::Decoded(_), .. }
                 | Self::Control { content: Content::Assembled, .. }
         )
     }
@@ -61,6 +61,8 @@ pub(crate) enum Content {
     Input(Range<usize>),
     /// In the receiver, which put it together.
     Assembled,
+    /// What an extension made of the input: its first so many bytes.
+    Decoded(usize),
 }
 
 #[derive(Clone, Copy, Debug)]

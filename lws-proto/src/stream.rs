@@ -167,6 +167,25 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
+    /// Changes an option of an extension that is in use, by the names of libwebsockets: `compression_level`, `mem_level` and
+    /// `tx_buf_size` of `permessage-deflate`. It counts from the next message on.
+    ///
+    /// # Errors
+    /// [`OptionError`](ws::OptionError): the extension is not in use, or has no such option, or not that value, or the
+    /// option was settled in the opening handshake.
+    #[doc(alias = "lws_set_extension_option")]
+    pub fn set_extension_option(
+        &mut self,
+        extension: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<(), ws::OptionError> {
+        match &mut self.tx.sender {
+            Sender::WebSocket(sender) => sender.set_extension_option(extension, name, value),
+            _ => Err(ws::OptionError::Inactive),
+        }
+    }
+
     /// Sends an interim response, such as 103 Early Hints, before the final one. RFC 9110 §15.2.
     ///
     /// # Errors
@@ -209,9 +228,10 @@ impl<'a> Stream<'a> {
             return Err(Misuse::WrongState);
         }
         match ws::accept(self.tx.out.buffer(), head, accept) {
-            Ok(agreed) => {
-                let sender = ws::Sender::new(self.tx.now);
-                let receiver = ws::Receiver::new(agreed, self.tx.is_client());
+            Ok(ws::Opened { agreed, codec }) => {
+                let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
+                let sender = ws::Sender::new(self.tx.now, encoder);
+                let receiver = ws::Receiver::new(agreed, decoder, self.tx.is_client());
                 self.tx.heard = self.tx.now;
                 let receiver = SwitchTo::WebSocket(Box::new(receiver));
                 self.tx.switch_to(Sender::WebSocket(sender), receiver, false);
@@ -422,6 +442,35 @@ impl<'a> Writable<'a> {
             return Err(Misuse::WrongProtocol);
         };
         sender.message(out, entropy, kind, reserved.bits(), payload, end);
+        Ok(self.sent())
+    }
+
+    /// As [`message`](Self::message), for content that is compressed already: no extension tries to make it smaller.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket.
+    pub fn uncompressed_message(
+        self,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a>, Misuse> {
+        let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
+            return Err(Misuse::WrongProtocol);
+        };
+        sender.uncompressed_message(out, entropy, kind, payload, end);
+        Ok(self.sent())
+    }
+
+    /// Sends a whole WebSocket message that goes to many peers, and is compressed once for all with the same parameters.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
+    pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
+        let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
+            return Err(Misuse::WrongProtocol);
+        };
+        sender.prepared(out, entropy, message)?;
         Ok(self.sent())
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct Tx {
     pub(crate) stream: StreamState,
     pub(crate) ending: Ending,
     /// Whatever keeps input from being looked at right away. Zero almost always, so that asking is cheap.
-    flags: u8,
+    flags: u16,
     closed: Cause,
     switch: Option<Box<Switch>>,
     stalled: Option<Stalled>,
@@ -86,21 +86,23 @@ struct Stalled {
 }
 
 /// The stream has ended, which is to be told.
-const CLOSED: u8 = 1;
+const CLOSED: u16 = 1;
 /// Another protocol takes over.
-const SWITCH: u8 = 2;
+const SWITCH: u16 = 2;
 /// A permit is wanted.
-const WANTED: u8 = 4;
+const WANTED: u16 = 4;
 /// The stream's timeout is to be told.
-const TIMEOUT: u8 = 8;
+const TIMEOUT: u16 = 8;
 /// The end of input is to be told, after the input.
-const EOF: u8 = 16;
+const EOF: u16 = 16;
 /// The application does not want input.
-const PAUSED: u8 = 32;
+const PAUSED: u16 = 32;
 /// No input until a permit could be given.
-const THROTTLED: u8 = 64;
+const THROTTLED: u16 = 64;
 /// The connection is no longer `Ending::Open`.
-const ENDING: u8 = 128;
+const ENDING: u16 = 128;
+/// The receiver has more to tell, without more input.
+const MORE: u16 = 256;
 
 impl Tx {
     pub(crate) fn new(
@@ -151,7 +153,7 @@ impl Tx {
             ticket: false,
             timeout: None,
         };
-        self.flags &= !(PAUSED | THROTTLED | WANTED | TIMEOUT);
+        self.flags &= !(PAUSED | THROTTLED | WANTED | TIMEOUT | MORE);
         self.key()
     }
 
@@ -160,7 +162,7 @@ impl Tx {
         if self.stream.open {
             self.stream.open = false;
             self.stream.timeout = None;
-            self.flags = self.flags & !(PAUSED | THROTTLED | WANTED | TIMEOUT) | CLOSED;
+            self.flags = self.flags & !(PAUSED | THROTTLED | WANTED | TIMEOUT | MORE) | CLOSED;
             self.closed = cause;
         }
     }
@@ -250,6 +252,17 @@ impl Tx {
         self.flags |= EOF;
     }
 
+    /// The receiver has more to tell without more input, or no longer.
+    #[inline]
+    pub(crate) fn set_more(&mut self, more: bool) {
+        self.flags = if more { self.flags | MORE } else { self.flags & !MORE };
+    }
+
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        self.flags & MORE != 0
+    }
+
     /// Whether a protocol switch is due. It comes before everything else.
     pub(crate) fn take_switch_notice(&mut self) -> bool {
         self.take(SWITCH)
@@ -264,7 +277,7 @@ impl Tx {
         self.flags & EOF != 0
     }
 
-    fn take(&mut self, notice: u8) -> bool {
+    fn take(&mut self, notice: u16) -> bool {
         let due = self.flags & notice != 0;
         self.flags &= !notice;
         due

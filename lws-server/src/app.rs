@@ -167,6 +167,9 @@ impl App {
         };
         let fields: Vec<_> = accepted.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let mut accept = Accept::new().fields(&fields).extensions(&accepted.extensions);
+        if let Some(deflate) = &self.shared.deflate {
+            accept = accept.deflate(deflate);
+        }
         if let Some(protocol) = accepted.protocol {
             accept = accept.protocol(protocol);
         }

@@ -222,6 +222,7 @@ struct BuilderOptions {
     listen: ListenOptions,
     content_bytes_max: usize,
     drain_timeout: Duration,
+    deflate: Option<ws::Deflate>,
 }
 
 impl Default for BuilderOptions {
@@ -231,6 +232,7 @@ impl Default for BuilderOptions {
             listen: ListenOptions::default(),
             content_bytes_max: 1 << 20,
             drain_timeout: Duration::from_secs(10),
+            deflate: None,
         }
     }
 }
@@ -278,6 +280,13 @@ impl Builder {
             let doubled = route.websocket.replace(ws::factory(factory)).is_some();
             self.refuse_double(doubled, path);
         }
+        self
+    }
+
+    /// Compresses messages of every WebSocket whose peer offers it. RFC 7692. Off unless this is called.
+    #[doc(alias = "lws_extension_callback_pm_deflate")]
+    pub fn deflate(mut self, deflate: ws::Deflate) -> Self {
+        self.options.deflate = Some(deflate);
         self
     }
 
@@ -400,12 +409,14 @@ impl Builder {
         let config = |expect| {
             Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
         };
+        let mut shared = Shared::new(self.routes, self.hosts, self.options.drain_timeout, self.log);
+        shared.deflate = self.options.deflate;
         let app = App {
             http: config(expect),
             raw: config(Expect::Raw),
             listeners: Vec::new(),
             fallback: self.fallback,
-            shared: Shared::new(self.routes, self.hosts, self.options.drain_timeout, self.log),
+            shared,
         };
         let mut driver = Driver::new(app, self.options.driver)?;
         let mut addresses = Vec::new();

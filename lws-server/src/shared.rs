@@ -22,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) unix_seconds: u32,
     pub(crate) drain_timeout: Duration,
     pub(crate) log: Option<AccessLog>,
+    /// What every WebSocket may agree on.
+    pub(crate) deflate: Option<crate::ws::Deflate>,
     pub(crate) hosts: Hosts,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             unix_seconds: 0,
             drain_timeout,
             log,
+            deflate: None,
             hosts,
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::Context;
 use crate::http::{Request, Response};
-pub use lws_proto::ws::{CloseCode, Negotiate};
+pub use lws_proto::ws::{CloseCode, Deflate, Negotiate, OptionError, Prepared};
 use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
 use std::sync::Arc;
 
@@ -118,6 +118,13 @@ impl<H> Accepted<H> {
     pub fn extension(mut self, extension: Arc<dyn Negotiate>) -> Self {
         self.extensions.push(extension);
         self
+    }
+
+    /// Allows permessage-deflate, RFC 7692. For all WebSockets of a server there is
+    /// [`Builder::deflate`](crate::Builder::deflate), before which this comes. Give it clones of one value, as those share
+    /// their contexts.
+    pub fn deflate(self, deflate: &Deflate) -> Self {
+        self.extension(Arc::new(deflate.clone()))
     }
 
     /// Messages come in parts, as they arrive: they may be of any size, and nothing of them is held. Otherwise each comes

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::Parser;
+use lws_server::ws::Deflate;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,12 @@ pub(crate) struct Arguments {
     /// Most connections at a time [default: the limit of open files, less 32]
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
+
+    /// Compress WebSocket messages, where the peer offers it; perhaps with options such as
+    /// compression_level=6,server_no_context_takeover=0
+    #[arg(long, value_name = "NAME=VALUE,...", num_args = 0..=1, require_equals = true, default_missing_value = "",
+        value_parser = deflate)]
+    pub(crate) deflate: Option<Deflate>,
 
     /// Most requests on one connection
     #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
@@ -84,6 +91,16 @@ impl Arguments {
             _ => Ok(()),
         }
     }
+}
+
+/// permessage-deflate with options by the names of libwebsockets.
+fn deflate(options: &str) -> Result<Deflate, String> {
+    let mut deflate = Deflate::default();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, "1"));
+        deflate.set_option(name, value).map_err(|error| format!("{option}: {error}"))?;
+    }
+    Ok(deflate)
 }
 
 /// The arguments; or, after telling why not in one line, the status to end with.

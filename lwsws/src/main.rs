@@ -67,6 +67,9 @@ fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
         .ws("/echo", echo::websockets())
         .post("/echo", echo::Content::new);
     builder = demo::websockets(builder);
+    if let Some(deflate) = &arguments.deflate {
+        builder = builder.deflate(deflate.clone());
+    }
     if let Some(connections) = arguments.max_connections {
         builder = builder.connections_max(connections);
     }

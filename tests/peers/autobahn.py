@@ -32,7 +32,7 @@ from kosoku.cases import CASES
 
 from checks import running
 
-#: Everything of RFC 6455; groups 12 and 13 are permessage-deflate, RFC 7692.
+#: Everything of RFC 6455. Groups 12 and 13, with `--cases`, are permessage-deflate, RFC 7692.
 RFC6455_GROUPS = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "9.*", "10.*"]
 PASSING = {"OK", "NON-STRICT", "INFORMATIONAL"}
 PASSING_CLOSE = {"OK", "INFORMATIONAL"}
@@ -45,6 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--start", help="server role: the command that starts it")
     parser.add_argument("--client", help="client role: the command, `{url}` stands for the suite's address")
     parser.add_argument("--cases", nargs="+", default=RFC6455_GROUPS, metavar="GLOB", help="default: all of RFC 6455")
+    parser.add_argument("--title", default="", help="what is added to the title of the report")
     parser.add_argument("--expect", type=int, metavar="N", help="fail unless exactly N cases are selected")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the table of verdicts here")
     parser.add_argument("--details", type=Path, metavar="DIR", help="write the suite's own pages and wire logs here")
@@ -118,7 +119,7 @@ def passed(result: kosoku._kosoku.CaseResult) -> bool:
     return result.behavior.value in PASSING and result.behavior_close.value in PASSING_CLOSE
 
 
-def report(role: str, cases: list[str], results: dict[str, kosoku._kosoku.CaseResult]) -> str:
+def report(role: str, title: str, cases: list[str], results: dict[str, kosoku._kosoku.CaseResult]) -> str:
     """The table that is kept. It holds no times and no dates, so it changes when a verdict does."""
     verdicts = Counter(result.behavior.value for result in results.values())
     closes = Counter(result.behavior_close.value for result in results.values())
@@ -127,7 +128,7 @@ def report(role: str, cases: list[str], results: dict[str, kosoku._kosoku.CaseRe
         return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counter.items()))
 
     lines = [
-        f"# Autobahn, our {role}",
+        f"# Autobahn, our {role}{title}",
         "",
         f"Written by `tests/peers/autobahn.py {role}` at its last run; kosoku 0.1.0 drives the cases.",
         "",
@@ -182,7 +183,7 @@ def main() -> None:
             )
     if options.report:
         options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(report(options.role, cases, results))
+        options.report.write_text(report(options.role, options.title, cases, results))
     if options.details:
         write_reports(found, str(options.details))
     slowest = sorted(results.values(), key=lambda result: -result.duration)[:3]

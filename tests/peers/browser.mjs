@@ -24,6 +24,9 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const LOGS = resolve(process.env.LOGS ?? join(ROOT, "target/test-logs"));
 const ORIGIN = `http://127.0.0.1:${PORT}`;
 
+/** Everything is compressed, so that the page and the browser's own compressor are tested with it. */
+const DEFLATE = "--deflate=server_no_context_takeover=0,client_no_context_takeover=0,threshold=0";
+
 /** How long any condition may take to come true, in milliseconds. */
 const DEADLINE = 15_000;
 /** Coming back may also wait for the page's back-off (5 s) and Chromium's own (5 s). */
@@ -82,6 +85,34 @@ async function run() {
   await test("the page connects and is not dimmed", async () => {
     await until("connected", () => hasClass(one, "connected"));
     expect(!(await hasClass(one, "disconnected")), "dimmed");
+  });
+
+  await test("messages are compressed both ways, and come back as they were", async () => {
+    const { extensions, wrong } = await one.evaluate(async (origin) => {
+      const socket = new WebSocket(`${origin.replace("http", "ws")}/echo`);
+      socket.binaryType = "arraybuffer";
+      const next = (name) => new Promise((resolve, reject) => {
+        socket.addEventListener(name, resolve, { once: true });
+        socket.addEventListener("close", (event) => reject(new Error(`closed with ${event.code}`)), { once: true });
+      });
+      await next("open");
+      const wrong = [];
+      for (const size of [0, 1, 100, 5_000, 16_384, 200_000, 1_000_000]) {
+        const text = `{"size":${size}},`.repeat(size).slice(0, size);
+        const octets = new Uint8Array(size).map((_, at) => (at * at) >> 3);
+        for (const message of [text, octets, text]) {
+          const answer = next("message");
+          socket.send(message);
+          const { data } = await answer;
+          const back = typeof data === "string" ? data : String(new Uint8Array(data));
+          if (back !== String(message)) wrong.push(size);
+        }
+      }
+      socket.close();
+      return { extensions: socket.extensions, wrong };
+    }, ORIGIN);
+    expect(extensions.startsWith("permessage-deflate"), `agreed on: ${extensions}`);
+    expect(wrong.length === 0, `sizes that came back changed: ${wrong}`);
   });
 
   await test("the counter moves by itself", async () => {
@@ -272,7 +303,7 @@ async function until(what, condition, within = DEADLINE) {
 
 async function start() {
   expect(!(await listening()), `somebody else listens on port ${PORT}`);
-  const child = spawn(SERVER, ["--port", String(PORT), "--quiet"], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(SERVER, ["--port", String(PORT), "--quiet", DEFLATE], { stdio: ["ignore", "pipe", "pipe"] });
   child.stdout.pipe(log, { end: false });
   child.stderr.pipe(log, { end: false });
   const failure = new Promise((_, reject) => child.on("error", reject));

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 
 import websockets
 from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from checks import Checks, server
 
@@ -110,7 +112,48 @@ async def crowd(port: int) -> None:
     checks.check("100 peers at once each get their own back", all(done), done.count(False))
 
 
+def json_like(number: int, size: int) -> str:
+    """Text that compresses, of about that size, and is different for each number."""
+    lines = (f'{{"id":{number * 1000 + line},"user":"u{line % 7}","side":"{"buy" if line % 2 else "sell"}"}},' for line in range(size // 40 + 1))
+    return "".join(lines)[:size]
+
+
+async def deflate_echoes(port: int, name: str, factory: ClientPerMessageDeflateFactory) -> None:
+    """Everything that is sent comes back through both compressors, whatever was agreed on."""
+    async with dial(port, compression=None, extensions=[factory]) as peer:
+        answer = peer.response.headers.get("Sec-WebSocket-Extensions") or ""
+        checks.check(f"{name} is agreed on", answer.startswith("permessage-deflate"), answer)
+        sizes = [0, 1, 100, 300, 16383, 16384, 16385, 70_000, 1 << 20]
+        good = True
+        for number, size in enumerate(sizes * 2):
+            message = json_like(number, size) if number % 3 else os.urandom(size)
+            await peer.send(message)
+            good = good and await peer.recv() == message
+        await peer.send([json_like(7, 5000), "", json_like(8, 40_000)])
+        good = good and await peer.recv() == json_like(7, 5000) + json_like(8, 40_000)
+        checks.check(f"{name}: every message comes back", good)
+
+
+async def deflate(port: int) -> None:
+    """Every window and every takeover, both ways."""
+    for server_takeover, client_takeover in itertools.product([False, True], repeat=2):
+        for bits in [None, *range(9, 16)]:
+            factory = ClientPerMessageDeflateFactory(
+                server_no_context_takeover=not server_takeover,
+                client_no_context_takeover=not client_takeover,
+                server_max_window_bits=bits,
+                client_max_window_bits=True if bits is None else 24 - bits,
+            )
+            name = f"deflate, {bits} bits, takeover {server_takeover}/{client_takeover}"
+            with checks.scenario(name):
+                await deflate_echoes(port, name, factory)
+
+
 def main() -> None:
+    takeover = "--deflate=server_no_context_takeover=0,client_no_context_takeover=0,threshold=0"
+    for options in (takeover, "--deflate"):
+        with checks.scenario(options), server(options) as port:
+            asyncio.run(asyncio.wait_for(deflate(port), 120))
     with checks.scenario("the server"), server() as port:
         for scenario in (echoes, fragments, pings, closes, handshakes, crowd):
             with checks.scenario(scenario.__name__):

@@ -158,27 +158,62 @@ const scenarios = {
   },
 };
 
-const port = await freePort();
-const server = spawn(process.env.LWSWS, ['--port', String(port), '--quiet'], { stdio: ['ignore', 'inherit', 'inherit'] });
-try {
-  await waitForPort(port);
-  for (const [name, scenario] of Object.entries(scenarios)) {
-    let timer;
-    const tooLong = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`not done after ${SCENARIO_MS} ms`)), SCENARIO_MS);
-    });
-    try {
-      await Promise.race([scenario(port), tooLong]);
-    } catch (error) {
-      check(name, false, error.stack);
-    } finally {
-      clearTimeout(timer);
+/** Every window and every takeover, both ways, with a server that agrees on compression. */
+const compressed = {
+  async deflate(port) {
+    for (const serverNoContextTakeover of [false, true]) {
+      for (const clientNoContextTakeover of [false, true]) {
+        for (let bits = 9; bits <= 15; bits += 1) {
+          const perMessageDeflate = {
+            threshold: 0,
+            // To `ws`, false is not "no need" but "not allowed".
+            serverNoContextTakeover: serverNoContextTakeover || undefined,
+            clientNoContextTakeover: clientNoContextTakeover || undefined,
+            serverMaxWindowBits: bits, clientMaxWindowBits: 24 - bits,
+          };
+          const name = `deflate, ${bits} bits, no takeover ${serverNoContextTakeover}/${clientNoContextTakeover}`;
+          const peer = await dial(port, [], { perMessageDeflate });
+          check(`${name} is agreed on`, peer.extensions.startsWith('permessage-deflate'), peer.extensions);
+          const sizes = [0, 1, 100, 300, 16383, 16384, 16385, 70_000, 1 << 20];
+          const messages = sizes.map((size, at) => (at % 3 ? Buffer.from(`{"id":${at},"side":"buy"},`.repeat(size / 20 + 1)).subarray(0, size) : randomBytes(size)));
+          const receiving = receive(peer, messages.length);
+          for (const message of messages) peer.send(message);
+          const back = (await receiving).map(([octets]) => octets);
+          check(`${name}: every message comes back`, back.every((octets, at) => octets.equals(messages[at])));
+          await close(peer, 1000);
+        }
+      }
     }
+  },
+};
+
+async function serve(scenarios, options) {
+  const port = await freePort();
+  const server = spawn(process.env.LWSWS, ['--port', String(port), '--quiet', ...options], { stdio: ['ignore', 'inherit', 'inherit'] });
+  try {
+    await waitForPort(port);
+    for (const [name, scenario] of Object.entries(scenarios)) {
+      let timer;
+      const tooLong = new Promise((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`not done after ${SCENARIO_MS} ms`)), SCENARIO_MS);
+      });
+      try {
+        await Promise.race([scenario(port), tooLong]);
+      } catch (error) {
+        check(name, false, error.stack);
+      } finally {
+        clearTimeout(timer);
+      }
+    }
+  } catch (error) {
+    check('the server starts', false, error.message);
+  } finally {
+    server.kill('SIGTERM');
   }
-} catch (error) {
-  check('the server starts', false, error.message);
-} finally {
-  server.kill('SIGTERM');
 }
+
+await serve(scenarios, []);
+await serve(compressed, ['--deflate=server_no_context_takeover=0,client_no_context_takeover=0,threshold=0']);
+await serve(compressed, ['--deflate']);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);

@@ -1,7 +1,7 @@
 //! What an application does with events: the few kinds that the tests need.
 
 use lws_proto::http::{Method, Status};
-use lws_proto::ws::{Accept, is_opening};
+use lws_proto::ws::{Accept, Deflate, is_opening};
 use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, Writable};
 use std::collections::VecDeque;
 
@@ -45,6 +45,7 @@ impl Application for Listen {
 pub struct Echo {
     streamed: bool,
     protocol: Option<&'static str>,
+    deflate: Option<Deflate>,
     collected: Vec<u8>,
     owed: VecDeque<Owed>,
 }
@@ -67,6 +68,12 @@ impl Echo {
     #[must_use]
     pub fn speaking(self, protocol: &'static str) -> Self {
         Self { protocol: Some(protocol), ..self }
+    }
+
+    /// The same, which agrees on permessage-deflate.
+    #[must_use]
+    pub fn deflating(self, deflate: &Deflate) -> Self {
+        Self { deflate: Some(deflate.clone()), ..self }
     }
 
     /// Answers now, or when there is a permit.
@@ -100,6 +107,9 @@ impl Echo {
             let mut accept = Accept::new();
             if self.streamed {
                 accept = accept.streamed();
+            }
+            if let Some(deflate) = &self.deflate {
+                accept = accept.deflate(deflate);
             }
             if let Some(protocol) = self.protocol {
                 accept = accept.protocol(protocol);

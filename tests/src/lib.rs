@@ -5,6 +5,7 @@
 //! with a parser of its own ([`wire`]).
 
 pub mod application;
+pub mod deflate;
 pub mod delivery;
 pub mod endpoint;
 pub mod fuzz;

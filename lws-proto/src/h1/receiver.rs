@@ -247,9 +247,10 @@ impl Receiver {
             return fail(tx, Cause::Violation(Violation::UnexpectedResponse), consumed);
         };
         match ws::check_response(&self.head.head(input), expected) {
-            Ok(agreed) => {
-                let receiver = SwitchTo::WebSocket(Box::new(ws::Receiver::new(agreed, true)));
-                tx.switch_to(tx::Sender::WebSocket(ws::Sender::new(tx.now)), receiver, true);
+            Ok(ws::Opened { agreed, codec }) => {
+                let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
+                let receiver = SwitchTo::WebSocket(Box::new(ws::Receiver::new(agreed, decoder, true)));
+                tx.switch_to(tx::Sender::WebSocket(ws::Sender::new(tx.now, encoder)), receiver, true);
                 Step::found(consumed, Item::Established { protocol: Protocol::WebSocket, head: true })
             }
             Err(failure) => fail(tx, Cause::Handshake(failure), consumed),

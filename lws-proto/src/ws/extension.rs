@@ -11,6 +11,7 @@
 //! - [`Extensions`] are in the order of the server's answer. What is sent passes them from first to last, what is
 //!   received from last to first. RFC 6455 §9.1.
 
+use super::Codec;
 use crate::http::{is_tchar, is_token};
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -37,6 +38,12 @@ impl ReservedBits {
     pub const RSV2: Self = Self(0x20);
     /// RSV3.
     pub const RSV3: Self = Self(0x10);
+
+    /// Whether there is no bit.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 
     /// Those of the first byte of a frame.
     pub(crate) const fn of_frame(first_byte: u8) -> Self {
@@ -316,6 +323,13 @@ pub trait Negotiate: fmt::Debug + Send + Sync {
     /// What a client makes of the server's answer, whose parameters it takes over; `None` fails the handshake, as it
     /// must if the answer fits none of the offers.
     fn agree(&self, answer: &Parameters<'_>) -> Option<Agreement>;
+
+    /// What the agreement means for messages, on the side of the client or the server. `None` leaves them as they are: what
+    /// the reserved bits mean is then for the application to know.
+    fn codec(&self, agreement: &Agreement, is_client: bool) -> Option<Codec> {
+        let _ = (agreement, is_client);
+        None
+    }
 }
 
 /// What both sides have agreed on for one extension.
@@ -346,6 +360,13 @@ impl Extensions {
     /// Each name with what was agreed on.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Agreement)> {
         self.agreed.iter().map(|(extension, agreement)| (extension.name(), agreement))
+    }
+
+    /// What all of them together do to messages.
+    pub(super) fn codec(&self, is_client: bool) -> Option<Codec> {
+        let codecs =
+            self.agreed.iter().filter_map(|(extension, agreement)| extension.codec(agreement, is_client));
+        codecs.reduce(Codec::then)
     }
 
     fn has(&self, name: &str) -> bool {

@@ -104,6 +104,33 @@ impl FrameHeader {
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
+    /// How long the header of a payload is.
+    pub(crate) fn len_for(payload_len: u64, masked: bool) -> usize {
+        let len = match payload_len {
+            0..=125 => 2,
+            126..=0xffff => 4,
+            _ => 10,
+        };
+        len + if masked { 4 } else { 0 }
+    }
+
+    /// Writes the header to `out`, which has its length.
+    pub(crate) fn write_at(&self, key: Option<[u8; 4]>, out: &mut [u8]) {
+        let (header, masking_key) = out.split_at_mut(Self::len_for(self.payload_len, false));
+        if let [first, second, len @ ..] = header {
+            *first = u8::from(self.fin) << 7 | self.reserved | self.opcode as u8;
+            let bytes = self.payload_len.to_be_bytes();
+            let form = match len.len() {
+                0 => self.payload_len as u8,
+                2 => 126,
+                _ => 127,
+            };
+            *second = u8::from(key.is_some()) << 7 | form;
+            len.copy_from_slice(&bytes[bytes.len() - len.len()..]);
+        }
+        masking_key.copy_from_slice(key.as_ref().map_or(&[], |key| key));
+    }
+
     /// Appends the header to `out`, with `key` as its masking key.
     #[inline(always)]
     pub(crate) fn write(&self, key: Option<[u8; 4]>, out: &mut Vec<u8>) {
@@ -145,6 +172,9 @@ mod tests {
                     }
                     bytes.extend_from_slice(b"next");
                     assert_eq!(FrameHeader::parse(&bytes), Ok(Some((header, len))));
+                    let mut at = alloc::vec![0xff; FrameHeader::len_for(payload_len, key.is_some())];
+                    header.write_at(key, &mut at);
+                    assert_eq!(at, bytes[..len]);
                 }
             }
         }

@@ -3,6 +3,9 @@
 //! Turns heads into checked openings and agreements, and agreements into bytes. Knows no frame and no connection. Whether
 //! `Host` is right is asked of every request, not here.
 
+use super::Codec;
+#[cfg(feature = "deflate")]
+use super::Deflate;
 use super::extension::{self, ExtensionOffer, Extensions, Malformed, Negotiate};
 use crate::http::{Authority, Head, Method, Version, is_field_value, is_token, is_visible_ascii};
 use crate::{HandshakeFailure, Misuse, Violation};
@@ -35,6 +38,20 @@ fn base64_of<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
     let written = STANDARD.encode_slice(bytes, &mut text);
     debug_assert_eq!(written, Ok(LEN));
     text
+}
+
+/// What came of an opening handshake.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) agreed: Agreed,
+    /// What the extensions do to messages, if they do anything.
+    pub(crate) codec: Option<Codec>,
+}
+
+impl Opened {
+    fn new(extensions: &Extensions, streamed: bool, is_client: bool) -> Self {
+        Self { agreed: Agreed::new(extensions, streamed), codec: extensions.codec(is_client) }
+    }
 }
 
 /// What both sides have agreed on, as far as frames and messages depend on it.
@@ -201,6 +218,8 @@ pub struct Accept<'a> {
     protocol: Option<&'a str>,
     fields: &'a [(&'a str, &'a str)],
     extensions: &'a [Arc<dyn Negotiate>],
+    #[cfg(feature = "deflate")]
+    deflate: Option<&'a Deflate>,
     streamed: bool,
 }
 
@@ -229,6 +248,24 @@ impl<'a> Accept<'a> {
         self
     }
 
+    /// Allows permessage-deflate, if the client offers it. RFC 7692.
+    #[cfg(feature = "deflate")]
+    #[doc(alias = "lws_extension_callback_pm_deflate")]
+    pub fn deflate(mut self, deflate: &'a Deflate) -> Self {
+        self.deflate = Some(deflate);
+        self
+    }
+
+    fn all_extensions(&self) -> Cow<'a, [Arc<dyn Negotiate>]> {
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.deflate {
+            let mut extensions = self.extensions.to_vec();
+            extensions.push(Arc::new(deflate.clone()));
+            return Cow::Owned(extensions);
+        }
+        Cow::Borrowed(self.extensions)
+    }
+
     /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
     /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
     /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).
@@ -240,7 +277,7 @@ impl<'a> Accept<'a> {
 }
 
 /// Checks the opening handshake `head` and appends the 101 response of `accept`, or nothing. RFC 6455 §4.2.2.
-pub(crate) fn accept(out: &mut Vec<u8>, head: &Head<'_>, accept: &Accept<'_>) -> Result<Agreed, Refused> {
+pub(crate) fn accept(out: &mut Vec<u8>, head: &Head<'_>, accept: &Accept<'_>) -> Result<Opened, Refused> {
     let opening = check_request(head).map_err(Refused::Peer)?;
     write_response(out, &opening, accept).map_err(Refused::Caller)
 }
@@ -249,12 +286,13 @@ pub(crate) fn accept(out: &mut Vec<u8>, head: &Head<'_>, accept: &Accept<'_>) ->
 ///
 /// # Errors
 /// [`Misuse`], and nothing has been appended, if the subprotocol was not offered or a field cannot be written.
-fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>) -> Result<Agreed, Misuse> {
+fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>) -> Result<Opened, Misuse> {
     check_fields(accept.fields)?;
     if accept.protocol.is_some_and(|chosen| opening.protocols().all(|offered| offered != chosen)) {
         return Err(Misuse::Subprotocol);
     }
-    let extensions = extension::choose(&opening.extensions, accept.extensions);
+    let extensions = accept.all_extensions();
+    let extensions = extension::choose(&opening.extensions, &extensions);
     let answer = extensions.answer().map_err(|Malformed| Misuse::Field)?;
 
     out.extend_from_slice(
@@ -265,7 +303,7 @@ fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>)
         write_field(out, "Sec-WebSocket-Protocol", protocol.as_bytes());
     }
     write_end(out, answer, accept.fields);
-    Ok(Agreed::new(&extensions, accept.streamed))
+    Ok(Opened::new(&extensions, accept.streamed, false))
 }
 
 /// A client's opening handshake. RFC 6455 §4.1.
@@ -286,13 +324,25 @@ pub struct Connect<'a> {
     origin: Option<&'a str>,
     fields: &'a [(&'a str, &'a str)],
     extensions: &'a [Arc<dyn Negotiate>],
+    #[cfg(feature = "deflate")]
+    deflate: Option<&'a Deflate>,
     streamed: bool,
 }
 
 impl<'a> Connect<'a> {
     /// Asks for `target`, a path with perhaps a query, at `host`, a name or address with perhaps a port. RFC 6455 §3.
     pub fn new(host: &'a str, target: &'a str) -> Self {
-        Self { host, target, protocols: &[], origin: None, fields: &[], extensions: &[], streamed: false }
+        Self {
+            host,
+            target,
+            protocols: &[],
+            origin: None,
+            fields: &[],
+            extensions: &[],
+            #[cfg(feature = "deflate")]
+            deflate: None,
+            streamed: false,
+        }
     }
 
     /// Subprotocols to offer, the best first. RFC 6455 §1.9.
@@ -318,6 +368,24 @@ impl<'a> Connect<'a> {
     pub fn extensions(mut self, extensions: &'a [Arc<dyn Negotiate>]) -> Self {
         self.extensions = extensions;
         self
+    }
+
+    /// Offers permessage-deflate, behind the other extensions. RFC 7692.
+    #[cfg(feature = "deflate")]
+    #[doc(alias = "lws_extension_callback_pm_deflate")]
+    pub fn deflate(mut self, deflate: &'a Deflate) -> Self {
+        self.deflate = Some(deflate);
+        self
+    }
+
+    fn all_extensions(&self) -> Cow<'a, [Arc<dyn Negotiate>]> {
+        #[cfg(feature = "deflate")]
+        if let Some(deflate) = self.deflate {
+            let mut extensions = self.extensions.to_vec();
+            extensions.push(Arc::new(deflate.clone()));
+            return Cow::Owned(extensions);
+        }
+        Cow::Borrowed(self.extensions)
     }
 
     /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
@@ -360,7 +428,8 @@ pub(crate) fn write_request(
     if !connect.protocols.is_empty() {
         check_protocols(connect.protocols.iter().copied()).map_err(|Malformed| Misuse::Field)?;
     }
-    let offer = extension::offer(connect.extensions).map_err(|Malformed| Misuse::Field)?;
+    let extensions = connect.all_extensions();
+    let offer = extension::offer(&extensions).map_err(|Malformed| Misuse::Field)?;
     let key: [u8; 24] = base64_of(&nonce);
     let protocols = connect.protocols.join(", ");
 
@@ -380,13 +449,13 @@ pub(crate) fn write_request(
     Ok(Expected {
         accept: accept_key(&key),
         protocols,
-        extensions: connect.extensions.to_vec(),
+        extensions: extensions.into_owned(),
         streamed: connect.streamed,
     })
 }
 
 /// What the server's response agrees to, if it keeps every rule of RFC 6455 §4.1.
-pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Agreed, HandshakeFailure> {
+pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Opened, HandshakeFailure> {
     let status = head.status().map_or(0, |status| status.code());
     if status != 101 {
         return Err(HandshakeFailure::Status(status));
@@ -408,7 +477,7 @@ pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Agr
         }
     }
     let extensions = agreed_extensions(head, expected).ok_or(HandshakeFailure::Extension)?;
-    Ok(Agreed::new(&extensions, expected.streamed))
+    Ok(Opened::new(&extensions, expected.streamed, true))
 }
 
 /// Whether `Upgrade` is `websocket` and nothing else: the response does not ask, it says what is spoken now.

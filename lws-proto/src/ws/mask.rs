@@ -35,7 +35,7 @@ impl MaskingKey {
 
     /// Moves the key on by `len` bytes.
     #[inline]
-    fn turn(&mut self, len: usize) {
+    pub(crate) fn turn(&mut self, len: usize) {
         let bits = (len % 4 * 8) as u32;
         self.0 =
             if cfg!(target_endian = "little") { self.0.rotate_right(bits) } else { self.0.rotate_left(bits) };

@@ -1,20 +1,28 @@
-//! The WebSocket protocol. RFC 6455.
+//! The WebSocket protocol, RFC 6455 §1, with permessage-deflate, RFC 7692 §1.
 
 mod close;
 mod closing;
+mod codec;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod extension;
 mod frame;
 mod handshake;
 mod mask;
+mod prepared;
 mod receiver;
 mod sender;
 mod utf8;
 
 pub use close::CloseCode;
+pub use codec::{Codec, Decoded, Decoder, Encoder, OptionError};
+#[cfg(feature = "deflate")]
+pub use deflate::Deflate;
 pub use extension::{Agreement, ExtensionOffer, Extensions, Negotiate, Parameter, Parameters, ReservedBits};
 pub(crate) use frame::HEADER_BYTES_MAX;
 pub use handshake::{Accept, Connect, Opening, check_request, is_opening};
-pub(crate) use handshake::{Agreed, Expected, Refused, accept, check_response, write_request};
+pub(crate) use handshake::{Agreed, Expected, Opened, Refused, accept, check_response, write_request};
+pub use prepared::Prepared;
 pub(crate) use receiver::{InOne, Receiver};
 pub(crate) use sender::Sender;
 

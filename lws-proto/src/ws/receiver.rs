@@ -1,10 +1,12 @@
 //! The receive half of a WebSocket: frames to messages. RFC 6455 §5.4, §6.2.
 
-use super::Agreed;
+mod encoded;
+
 use super::close;
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;
 use super::utf8::{Invalid, Utf8};
+use super::{Agreed, Decoder};
 use crate::item::{Content, ControlKind, Item, Step};
 use crate::tx::{Sender, Tx};
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
@@ -40,6 +42,8 @@ pub(crate) struct Receiver {
     header_len: u8,
     /// What is put together from pieces. Absent while nothing is.
     assembly: Option<Box<Assembly>>,
+    /// What an extension makes of messages with its bits. Absent if none was agreed on.
+    decoder: Option<Box<dyn Decoder>>,
 }
 
 /// What the next byte is.
@@ -47,9 +51,11 @@ pub(crate) struct Receiver {
 enum Place {
     Header,
     Data,
+    /// Data of a message that an extension has to decode. It stays until the decoder has told everything.
+    Encoded,
     Control(Opcode),
-    /// A byte that no text can have there: what came before it has been told.
-    NotText,
+    /// What cannot go on: what came before it has been told.
+    Failed(Cause),
 }
 
 /// Where the payload of a message stands that came in one frame.
@@ -66,6 +72,9 @@ struct Assembly {
     message: Vec<u8>,
     /// Frames of that message.
     fragments: u32,
+    /// Payload of the frames of a message that has to be decoded, and what was made of it so far.
+    encoded: u64,
+    decoded: u64,
     /// A control frame's payload that came in pieces.
     control: Vec<u8>,
     /// Whether what was put together has been told and may go.
@@ -73,7 +82,7 @@ struct Assembly {
 }
 
 impl Receiver {
-    pub(crate) fn new(agreed: Agreed, is_client: bool) -> Self {
+    pub(crate) fn new(agreed: Agreed, decoder: Option<Box<dyn Decoder>>, is_client: bool) -> Self {
         Self {
             place: Place::Header,
             mask: MaskingKey::default(),
@@ -89,6 +98,7 @@ impl Receiver {
             header: [0; HEADER_BYTES_MAX],
             header_len: 0,
             assembly: None,
+            decoder,
         }
     }
 
@@ -96,8 +106,8 @@ impl Receiver {
     #[inline]
     pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
         let mut at = 0;
-        if self.place == Place::NotText {
-            return self.fail(tx, Cause::Violation(Violation::Utf8), input.len());
+        if let Place::Failed(cause) = self.place {
+            return self.fail(tx, cause, input.len());
         }
         if self.place == Place::Header {
             match self.begin(tx, input) {
@@ -105,6 +115,9 @@ impl Receiver {
                 Ok(None) => return Step::taken(input.len()),
                 Err(cause) => return self.fail(tx, cause, input.len()),
             }
+        }
+        if self.place == Place::Encoded {
+            return self.receive_encoded(tx, input, at);
         }
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len() - at);
         let mut range = at..at + len;
@@ -230,6 +243,7 @@ impl Receiver {
             self.place = Place::Control(header.opcode);
             return Ok(());
         }
+        let begins = self.message.is_none();
         match (header.opcode, self.message) {
             (Opcode::Continuation, None) => return Err(Cause::Violation(Violation::Continuation)),
             (Opcode::Continuation, Some(_)) => {}
@@ -243,6 +257,9 @@ impl Receiver {
             }
         }
         self.fin = header.fin;
+        if self.message_reserved != 0 && self.is_encoded() {
+            return self.enter_encoded(tx, begins);
+        }
         self.place = Place::Data;
         if self.whole { self.check_whole(tx, header.payload_len) } else { Ok(()) }
     }
@@ -313,7 +330,7 @@ impl Receiver {
         if self.whole || valid.is_empty() {
             return Err(Cause::Violation(Violation::Utf8));
         }
-        self.place = Place::NotText;
+        self.place = Place::Failed(Cause::Violation(Violation::Utf8));
         let first = core::mem::take(&mut self.first);
         let (content, kind, reserved) = (Content::Input(valid), MessageKind::Text, self.message_reserved);
         Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end: false }))
@@ -363,6 +380,9 @@ impl Receiver {
     /// Forgets what was put together, once it has been lent.
     #[cold]
     pub(crate) fn release(&mut self) {
+        if let Some(decoder) = &mut self.decoder {
+            decoder.release();
+        }
         if let Some(assembly) = &mut self.assembly {
             assembly.control.clear();
             if assembly.told || self.message.is_none() {

@@ -5,6 +5,7 @@ use super::close;
 use super::closing::{self, Closing};
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, Opcode};
 use super::mask::MaskingKey;
+use super::{Encoder, OptionError, Prepared};
 use crate::time::earliest;
 use crate::transmit::Output;
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
@@ -18,8 +19,8 @@ type Keys = Option<Box<dyn Entropy>>;
 #[derive(Debug)]
 pub(crate) struct Sender {
     closing: Closing,
-    /// Whether a message has been begun and not ended.
-    in_message: bool,
+    /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`. Zero for most.
+    state: u8,
     /// When the last Ping of ours was sent, on the peer's silence. If nothing was heard since, it is unanswered.
     pinged: Time,
     /// Pongs that were sent since `pongs_since`.
@@ -27,19 +28,29 @@ pub(crate) struct Sender {
     pongs_since: Time,
     /// The newest Ping that has not been answered yet.
     owed_pong: Option<Box<[u8]>>,
+    /// What an extension makes of messages. Absent if none was agreed on.
+    encoder: Option<Box<dyn Encoder>>,
 }
+
+/// A message has been begun and not ended.
+const IN_MESSAGE: u8 = 1;
+/// The extension has changed its first part.
+const ENCODED: u8 = 2;
+/// There is an extension that may change messages.
+const ENCODES: u8 = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Sender {
-    pub(crate) fn new(now: Time) -> Self {
+    pub(crate) fn new(now: Time, encoder: Option<Box<dyn Encoder>>) -> Self {
         Self {
             closing: Closing::Open,
-            in_message: false,
+            state: if encoder.is_some() { ENCODES } else { 0 },
             pinged: Time::ZERO,
             pongs: 0,
             pongs_since: now,
             owed_pong: None,
+            encoder,
         }
     }
 
@@ -49,7 +60,7 @@ impl Sender {
     }
 
     pub(crate) fn is_in_message(&self) -> bool {
-        self.in_message
+        self.state & IN_MESSAGE != 0
     }
 
     #[inline]
@@ -68,14 +79,122 @@ impl Sender {
         payload: Payload<'_>,
         end: bool,
     ) {
-        let opcode = match (self.in_message, kind) {
-            (true, _) => Opcode::Continuation,
-            (false, MessageKind::Text) => Opcode::Text,
-            (false, MessageKind::Binary) => Opcode::Binary,
-        };
-        let reserved = if self.in_message { 0 } else { reserved };
-        self.in_message = !end;
+        if self.state == 0 && end {
+            return extended_frame(out, keys, opcode_of(kind), reserved, payload, true);
+        }
+        if self.state & ENCODES == 0 {
+            self.part(out, keys, kind, reserved, payload, end);
+        } else {
+            self.encoded_message(out, keys, kind, reserved, payload, end);
+        }
+    }
+
+    /// The same, of content that no extension shall try to make smaller.
+    pub(crate) fn uncompressed_message(
+        &mut self,
+        out: &mut Output,
+        keys: &mut Keys,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        end: bool,
+    ) {
+        if self.state & (IN_MESSAGE | ENCODED) == IN_MESSAGE | ENCODED {
+            self.encoded_message(out, keys, kind, 0, payload, end);
+        } else {
+            self.part(out, keys, kind, 0, payload, end);
+        }
+    }
+
+    /// Writes a part as it is.
+    fn part(
+        &mut self,
+        out: &mut Output,
+        keys: &mut Keys,
+        kind: MessageKind,
+        reserved: u8,
+        payload: Payload<'_>,
+        end: bool,
+    ) {
+        let (opcode, reserved) = self.first_byte(kind, reserved);
+        self.ended(end);
         extended_frame(out, keys, opcode, reserved, payload, end);
+    }
+
+    fn first_byte(&self, kind: MessageKind, reserved: u8) -> (Opcode, u8) {
+        if self.is_in_message() { (Opcode::Continuation, 0) } else { (opcode_of(kind), reserved) }
+    }
+
+    fn ended(&mut self, end: bool) {
+        if end {
+            self.state &= ENCODES;
+        } else {
+            self.state |= IN_MESSAGE;
+        }
+    }
+
+    /// Writes what the extension makes of a part, if it makes something of it.
+    #[inline(never)]
+    fn encoded_message(
+        &mut self,
+        out: &mut Output,
+        keys: &mut Keys,
+        kind: MessageKind,
+        reserved: u8,
+        payload: Payload<'_>,
+        end: bool,
+    ) {
+        let first = !self.is_in_message();
+        let Some(encoder) = self.encoder.as_mut().filter(|_| first || self.state & ENCODED != 0) else {
+            return self.part(out, keys, kind, reserved, payload, end);
+        };
+        let buffer = out.buffer();
+        let start = buffer.len();
+        // Where the payload begins if it is not much smaller afterwards.
+        let header = FrameHeader::len_for(payload.len() as u64, keys.is_some());
+        buffer.resize(start + header, 0);
+        let bits = encoder.encode(payload.as_ref(), first, end, buffer);
+        if first && bits.is_empty() {
+            buffer.truncate(start);
+            return self.part(out, keys, kind, reserved, payload, end);
+        }
+        let (opcode, reserved) = self.first_byte(kind, reserved | bits.bits());
+        self.state |= ENCODED;
+        self.ended(end);
+        frame_around(
+            out,
+            keys,
+            FrameHeader { fin: end, reserved, opcode, mask: None, payload_len: 0 },
+            start,
+            header,
+        );
+    }
+
+    /// Writes a whole message that is made once for many. In mid-message nothing is written.
+    pub(crate) fn prepared(
+        &mut self,
+        out: &mut Output,
+        keys: &mut Keys,
+        message: &Prepared,
+    ) -> Result<(), Misuse> {
+        if self.is_in_message() {
+            return Err(Misuse::WrongState);
+        }
+        let (reserved, payload) = message.payload(self.encoder.as_deref());
+        if let (Some(encoder), false) = (&mut self.encoder, reserved.is_empty()) {
+            encoder.sends_alone();
+        }
+        extended_frame(out, keys, opcode_of(message.kind()), reserved.bits(), Payload::Own(payload), true);
+        Ok(())
+    }
+
+    pub(crate) fn set_extension_option(
+        &mut self,
+        extension: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<(), OptionError> {
+        let encoder = self.encoder.as_mut().ok_or(OptionError::Inactive)?;
+        encoder.set_option(extension, name, value)
     }
 
     pub(crate) fn ping(&mut self, out: &mut Output, keys: &mut Keys, payload: &[u8]) {
@@ -210,6 +329,37 @@ impl Sender {
             self.send_owed_pong(out, keys, limits, now);
         }
         None
+    }
+}
+
+#[inline]
+fn opcode_of(kind: MessageKind) -> Opcode {
+    match kind {
+        MessageKind::Text => Opcode::Text,
+        MessageKind::Binary => Opcode::Binary,
+    }
+}
+
+/// Makes a frame of the payload that stands at the end of the buffer, behind `room` bytes for a header at `start`.
+fn frame_around(out: &mut Output, keys: &mut Keys, header: FrameHeader, start: usize, room: usize) {
+    let buffer = out.buffer();
+    let payload_len = (buffer.len() - start - room) as u64;
+    let header = FrameHeader { payload_len, ..header };
+    let key = keys.as_mut().map(|entropy| {
+        let mut key = [0; 4];
+        entropy.fill(&mut key);
+        key
+    });
+    let len = FrameHeader::len_for(payload_len, key.is_some());
+    if len < room {
+        buffer.copy_within(start + room.., start + len);
+        buffer.truncate(buffer.len() - (room - len));
+    } else if len > room {
+        buffer.splice(start..start, core::iter::repeat_n(0, len - room));
+    }
+    header.write_at(key, &mut buffer[start..start + len]);
+    if let Some(key) = key {
+        MaskingKey::new(key).apply(&mut buffer[start + len..]);
     }
 }
 

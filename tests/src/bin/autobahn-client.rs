@@ -4,8 +4,10 @@
 //! autobahn-client URL [--agent NAME]   runs every case of an Autobahn fuzzing server, sending back what comes
 //! autobahn-client --echo URL COUNT     sends COUNT messages to an echo server, and checks what comes back
 //! ```
+//!
+//! `--deflate[=NAME=VALUE,...]` before all that offers permessage-deflate.
 
-use lws_proto::ws::{CloseCode, Connect};
+use lws_proto::ws::{CloseCode, Connect, Deflate};
 use lws_proto::{
     Bytes, Cause, Config, Connection, Entropy, Event, MessageKind, Payload, Stream, Time, Writable,
 };
@@ -26,13 +28,21 @@ const MOMENT: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match arguments[..] {
-        ["--echo", url, count] => echo(url, count),
-        [url] => autobahn(url, "lws-proto"),
-        [url, "--agent", agent] => autobahn(url, agent),
-        _ => Err("usage: autobahn-client URL [--agent NAME] | autobahn-client --echo URL COUNT".into()),
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let deflate = match arguments.first().and_then(|first| first.strip_prefix("--deflate")) {
+        Some(options) => {
+            let deflate = offered(options);
+            arguments.remove(0);
+            deflate.map(Some)
+        }
+        None => Ok(None),
     };
+    let done = deflate.and_then(|deflate| match arguments[..] {
+        ["--echo", url, count] => echo(&Peer::parse(url, deflate)?, count),
+        [url] => autobahn(&Peer::parse(url, deflate)?, "lws-proto"),
+        [url, "--agent", agent] => autobahn(&Peer::parse(url, deflate)?, agent),
+        _ => Err("usage: autobahn-client [--deflate] URL [--agent NAME] | autobahn-client [--deflate] --echo URL COUNT".into()),
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -43,10 +53,9 @@ fn main() -> ExitCode {
 }
 
 /// Runs all cases that the server at `url` offers, and lets it write its report.
-fn autobahn(url: &str, agent: &str) -> Result<(), Failure> {
-    let url = Url::parse(url)?;
+fn autobahn(url: &Peer, agent: &str) -> Result<(), Failure> {
     let mut told = String::new();
-    run(&url, "/getCaseCount", &mut |said| {
+    run(url, "/getCaseCount", &mut |said| {
         if let Said::Message(_, chunk, _) = said {
             told.push_str(&String::from_utf8_lossy(chunk));
         }
@@ -55,10 +64,10 @@ fn autobahn(url: &str, agent: &str) -> Result<(), Failure> {
     let count: u32 =
         told.trim().parse().map_err(|_| format!("a count of cases was expected, not {told:?}"))?;
     for case in 1..=count {
-        let cause = run(&url, &format!("/runCase?case={case}&agent={agent}"), &mut send_back)?;
+        let cause = run(url, &format!("/runCase?case={case}&agent={agent}"), &mut send_back)?;
         println!("case {case} of {count}: {cause}");
     }
-    run(&url, &format!("/updateReports?agent={agent}"), &mut |_| Next::NOTHING)?;
+    run(url, &format!("/updateReports?agent={agent}"), &mut |_| Next::NOTHING)?;
     Ok(())
 }
 
@@ -73,14 +82,13 @@ fn send_back(said: Said<'_>) -> Next {
 }
 
 /// Sends `count` messages, one after the other, and compares each with what comes back.
-fn echo(url: &str, count: &str) -> Result<(), Failure> {
-    let url = Url::parse(url)?;
+fn echo(url: &Peer, count: &str) -> Result<(), Failure> {
     let count: u32 = count.parse().map_err(|_| "COUNT is a number")?;
     let target = url.target.clone();
     let mut index = 0;
     let mut heard = Vec::new();
     let mut wrong = None;
-    let cause = run(&url, &target, &mut |said| {
+    let cause = run(url, &target, &mut |said| {
         if let Said::Message(kind, chunk, end) = said {
             heard.extend_from_slice(chunk);
             if !end {
@@ -107,6 +115,17 @@ fn echo(url: &str, count: &str) -> Result<(), Failure> {
 
 fn kind_of(index: u32) -> MessageKind {
     if index.is_multiple_of(2) { MessageKind::Text } else { MessageKind::Binary }
+}
+
+/// What `--deflate` offers: its options behind an equals sign.
+fn offered(options: &str) -> Result<Deflate, Failure> {
+    let mut deflate = Deflate::default();
+    let options = options.strip_prefix('=').unwrap_or(options);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let (name, value) = option.split_once('=').unwrap_or((option, "1"));
+        deflate.set_option(name, value)?;
+    }
+    Ok(deflate)
 }
 
 /// Growing content: nothing at first, then around every length at which the form of a frame changes.
@@ -160,20 +179,21 @@ impl Next {
     const NOTHING: Self = Self::Send(Vec::new());
 }
 
-/// Where a server is.
-struct Url {
+/// Where a server is, and what it is offered.
+struct Peer {
     authority: String,
     target: String,
+    deflate: Option<Deflate>,
 }
 
-impl Url {
-    fn parse(url: &str) -> Result<Self, Failure> {
+impl Peer {
+    fn parse(url: &str, deflate: Option<Deflate>) -> Result<Self, Failure> {
         let rest =
             url.strip_prefix("ws://").ok_or_else(|| format!("a URL begins with ws://, unlike {url:?}"))?;
         let at = rest.find('/').unwrap_or(rest.len());
         let (authority, target) = rest.split_at(at);
         let target = if target.is_empty() { "/" } else { target };
-        Ok(Self { authority: authority.into(), target: target.into() })
+        Ok(Self { authority: authority.into(), target: target.into(), deflate })
     }
 
     /// Host and port, to connect to.
@@ -194,12 +214,16 @@ impl Entropy for SystemEntropy {
 }
 
 /// One WebSocket to `target` at `url`: `answer` says what follows what the peer says. Returns why it ended.
-fn run(url: &Url, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Result<Cause, Failure> {
+fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Result<Cause, Failure> {
     let mut transport = Transport::open(url)?;
     let mut config = Config::default();
     config.limits.message_bytes_max = 64 << 20;
     let mut connection = Connection::client(Time::ZERO, Arc::new(config), Box::new(SystemEntropy));
-    connection.connect_websocket(Time::ZERO, &Connect::new(&url.authority, target).streamed())?;
+    let mut connect = Connect::new(&url.authority, target).streamed();
+    if let Some(deflate) = &url.deflate {
+        connect = connect.deflate(deflate);
+    }
+    connection.connect_websocket(Time::ZERO, &connect)?;
     let mut conversation = Conversation { answer, waiting: VecDeque::new(), cause: None };
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -272,7 +296,7 @@ struct Transport {
 }
 
 impl Transport {
-    fn open(url: &Url) -> Result<Self, Failure> {
+    fn open(url: &Peer) -> Result<Self, Failure> {
         let address = url.address();
         let stream = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
         stream.set_nodelay(true)?;

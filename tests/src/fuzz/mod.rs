@@ -6,10 +6,12 @@
 
 mod http1;
 mod operations;
+mod ws_deflate;
 mod ws_frames;
 
 pub use http1::{chunked, request, response};
 pub use operations::operations;
+pub use ws_deflate::{deflate_frames, extensions};
 pub use ws_frames::frames;
 
 /// A target: its name, which is that of its corpus, and its body.
@@ -22,11 +24,13 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 7] = [
     Target { name: "http1_request", body: request },
     Target { name: "http1_response", body: response },
     Target { name: "chunked", body: chunked },
     Target { name: "ws_frames", body: frames },
+    Target { name: "ws_deflate", body: deflate_frames },
+    Target { name: "ws_extensions", body: extensions },
     Target { name: "operations", body: operations },
 ];
 

@@ -4,7 +4,7 @@ use crate::application::NO_FIELDS;
 use crate::random::SampleNonce;
 use arbitrary::{Arbitrary, Unstructured};
 use lws_proto::http::Status;
-use lws_proto::ws::{Accept, CloseCode, Connect};
+use lws_proto::ws::{Accept, CloseCode, Connect, Deflate};
 use lws_proto::{
     Bytes, Config, Connection, Event, Expect, MessageKind, Payload, Request, Stream, StreamKey, Time,
     Writable, WriteTicket,
@@ -63,6 +63,9 @@ enum Input {
     Response { status: u8, len: u8 },
     Frame { first: u8, masked: bool, len: u8 },
     Preface,
+    OpeningDeflate,
+    AcceptedDeflate,
+    Compressed { first: u8, masked: bool, len: u16, cut: u8 },
 }
 
 impl Input {
@@ -93,6 +96,18 @@ impl Input {
                 let key = masked.then_some([1, 2, 3, 4]);
                 crate::wire::frame(*first, key, &vec![b'x'; usize::from(*len)])
             }
+            Self::OpeningDeflate => {
+                crate::deflate::opening("permessage-deflate; client_max_window_bits").into()
+            }
+            Self::AcceptedDeflate => {
+                let field = "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+                crate::endpoint::ACCEPTED.replace("\r\n\r\n", field).into()
+            }
+            Self::Compressed { first, masked, len, cut } => {
+                let mut payload = crate::deflate::compressed(&vec![b'x'; usize::from(*len)]);
+                payload.truncate(usize::from(*cut).max(1));
+                crate::wire::frame(*first | crate::deflate::RSV1, masked.then_some([1, 2, 3, 4]), &payload)
+            }
             Self::Preface => b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
         }
     }
@@ -105,6 +120,11 @@ const PAYLOAD_MAX: usize = 2_000;
 /// What the engine adds by itself: heads, refusals, control frames.
 const OVERHEAD: usize = 2_000;
 const LOOK_AHEAD: usize = 1_000;
+
+/// In small parts, so that much is left to be told without input.
+fn deflate() -> Deflate {
+    Deflate::default().context_takeover(true).threshold(100).rx_buf_size(10)
+}
 
 struct Machine {
     connection: Connection,
@@ -186,7 +206,8 @@ impl Machine {
                 self.opened(key);
             }
             Operation::Connect => {
-                let key = self.connection.connect_websocket(now, &Connect::new("a", "/")).ok();
+                let key =
+                    self.connection.connect_websocket(now, &Connect::new("a", "/").deflate(&deflate())).ok();
                 self.opened(key);
             }
             Operation::Lend => self.connection.lend(&mut self.spare),
@@ -362,7 +383,7 @@ fn note(
         Event::Request { stream, head, .. } => {
             enter(&stream);
             if accept {
-                drop(stream.accept_websocket(&head, &Accept::new()));
+                drop(stream.accept_websocket(&head, &Accept::new().deflate(&deflate()).streamed()));
             } else {
                 drop(stream.accept_tunnel());
             }

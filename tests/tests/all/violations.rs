@@ -108,6 +108,9 @@ fn a_broken_rule_is_answered_as_the_table_says() {
     );
     fails(Role::Server, &[BINARY, 0], 1002, Cause::Violation(Violation::Masking));
     reached.extend([Violation::PayloadLength, Violation::Masking]);
+    let malformed = crate::rfc7692::compressed_frame(BINARY, b"\x07\xff");
+    crate::rfc7692::fails(&malformed, 1007, Cause::Violation(Violation::Deflate));
+    reached.insert(Violation::Deflate);
     let missed: Vec<_> = Violation::ALL.iter().filter(|violation| !reached.contains(violation)).collect();
     assert!(missed.is_empty(), "no input reaches {missed:?}");
 }

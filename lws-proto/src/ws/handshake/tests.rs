@@ -93,7 +93,7 @@ fn answered(
     let start =
         StartLine::Response { status: Status::new(status).unwrap_or(Status::OK), reason: (0, 0), version };
     let expected = expected.map_err(|_| HandshakeFailure::Status(0))?;
-    with_head(start, fields, |head| check_response(head, &expected))
+    with_head(start, fields, |head| check_response(head, &expected).map(|opened| opened.agreed))
 }
 
 fn fails(name: &str, values: &[&[u8]], failure: HandshakeFailure) {
@@ -313,7 +313,7 @@ fn written(offered: &[&[u8]], accept: &Accept<'_>) -> Result<(String, Agreed), R
         let text = String::from_utf8(out).unwrap_or_default();
         let text = text.strip_prefix("before").map(String::from).unwrap_or_default();
         assert!(result.is_ok() || text.is_empty());
-        Ok((text, result?))
+        Ok((text, result?.agreed))
     })
 }
 
@@ -477,7 +477,10 @@ fn a_client_that_offers_no_subprotocol_takes_none() -> Result<(), Misuse> {
             reason: (0, 0),
             version: Version::Http11,
         };
-        assert_eq!(with_head(start, fields, |head| check_response(head, &expected)), agreed);
+        assert_eq!(
+            with_head(start, fields, |head| check_response(head, &expected).map(|opened| opened.agreed)),
+            agreed
+        );
     };
     check(&owned(RESPONSE), Err(HandshakeFailure::Protocol));
     let agreed = Agreed { reserved_bits: 0, whole_messages: false };
