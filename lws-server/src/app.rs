@@ -112,8 +112,9 @@ impl App {
         let Slot::Http(slot) = &mut state.slot else { return };
 
         let routes = Rc::clone(&self.shared.routes);
-        let path = route::path_of(&head);
-        let here = self.shared.hosts.serve(&head);
+        let target = head.target();
+        let path = route::path_of(&head, target);
+        let here = self.shared.hosts.serve(&head, target);
         let named = path.as_deref().filter(|path| here && !path.is_empty());
         let found = named.and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));

@@ -16,9 +16,11 @@ impl Hosts {
     }
 
     /// Whether a request has come to the right server: to one of the names, and by a scheme that is spoken here.
+    ///
+    /// `target` is that of `head`.
     #[inline]
-    pub(crate) fn serve(&self, head: &Head<'_>) -> bool {
-        (self.0.is_empty() && head.target().starts_with('/')) || self.serve_target(head)
+    pub(crate) fn serve(&self, head: &Head<'_>, target: &str) -> bool {
+        (self.0.is_empty() && target.starts_with('/')) || self.serve_target(head)
     }
 
     fn serve_target(&self, head: &Head<'_>) -> bool {

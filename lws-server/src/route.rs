@@ -62,11 +62,10 @@ impl<T> Table<T> {
     }
 }
 
-/// The path of a request as routes see it: escapes decoded, dot segments and empty ones resolved. `None` if that leaves the
-/// root, or cannot be done; empty for a target that has no path. Almost every path is lent as it came.
+/// The path of a request as routes see it: escapes decoded, dot segments and empty ones resolved. `target` is that of `head`. `None` if
+/// that leaves the root, or cannot be done; empty for a target that has no path. Almost every path is lent as it came.
 #[inline]
-pub(crate) fn path_of<'a>(head: &Head<'a>) -> Option<Cow<'a, str>> {
-    let target = head.target();
+pub(crate) fn path_of<'a>(head: &Head<'a>, target: &'a str) -> Option<Cow<'a, str>> {
     if !target.starts_with('/') {
         return path_of_other_form(head);
     }
