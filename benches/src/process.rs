@@ -12,7 +12,7 @@ use crate::Result;
 use crate::machine;
 
 /// The server of this workspace, as cargo puts it beside the instruments.
-pub const OWN_SERVER: &str = "{bin}/lwsws --port {port} --quiet";
+pub const OWN_SERVER: &str = "{bin}/lwsws --port {port} --quiet --keep-alive-requests 1000000000";
 
 /// How long a server may take to listen. Generous, since valgrind starts slowly.
 const START: Duration = Duration::from_secs(20);

@@ -48,8 +48,10 @@ fn same(wanted: &Deflate, streamed: bool, input: &[u8], cuts: &[u8]) -> Delivere
     let mut cut = make();
     cut.step = 3;
     let mut rest = input;
+    // Where nothing says how, byte by byte.
+    let cuts = if cuts.is_empty() { &[0] } else { cuts };
     for len in cuts.iter().cycle() {
-        if rest.is_empty() || cuts.is_empty() {
+        if rest.is_empty() {
             break;
         }
         let (part, after) = rest.split_at(rest.len().min(1 + usize::from(len % 16)));
