@@ -14,7 +14,7 @@ pub enum Cause {
     Complete,
     /// The WebSocket closing handshake was done, or a raw stream ended in both directions.
     Closed {
-        /// What the first Close frame said. 1005 if it had no code, and for raw streams. RFC 6455 §7.1.5.
+        /// What the first Close frame received said. 1005 if it had no code, and for raw streams. RFC 6455 §7.1.5.
         code: CloseCode,
         /// Whether the peer began.
         by_peer: bool,

@@ -1,4 +1,5 @@
-//! A protocol engine that does no I/O: HTTP/1.1, WebSocket and raw byte streams, as client and server.
+//! A protocol engine that does no I/O: HTTP/1.1, WebSocket (with permessage-deflate) and raw byte
+//! streams, as client and server.
 //!
 //! It has no clock, socket, thread, file, global or source of randomness. Bytes, time and random bytes go in; events
 //! and bytes to write come out. See [`Connection`] for the contract.
