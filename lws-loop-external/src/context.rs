@@ -3,7 +3,7 @@
 use crate::address::{Address, Peer};
 use crate::application::Application;
 use crate::entropy::SystemEntropy;
-use crate::listener::Listeners;
+use crate::listener::{Listeners, Paused};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
@@ -11,6 +11,7 @@ use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
 use crate::timers::Timers;
+use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Handle, Mailbox};
 use lws_proto::{Config, Connection, StreamKey, Time};
@@ -132,7 +133,7 @@ impl<A: Application> Core<A> {
         self.stats.connections -= 1;
         self.ids.release(id);
         if was_full {
-            self.listeners.room();
+            self.listeners.room(Paused::Full);
         }
     }
 
@@ -189,6 +190,7 @@ pub struct Context<'a, A: Application> {
     pub(crate) core: &'a mut Core<A>,
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) socket: Option<BorrowedFd<'a>>,
+    pub(crate) tls: Option<&'a Info>,
 }
 
 impl<A: Application> Context<'_, A> {
@@ -216,6 +218,12 @@ impl<A: Application> Context<'_, A> {
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.socket.and_then(|socket| net::getpeername(socket).ok()).map(Peer::new)
+    }
+
+    /// What TLS has agreed on, if that connection has TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Info> {
+        self.tls
     }
 
     /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
@@ -266,7 +274,8 @@ impl<A: Application> Context<'_, A> {
         }
         let socket = socket::connect(address, &options.tcp)?;
         let deadline = self.core.now + options.timeout;
-        let connecting = Connecting { config, speak: options.speak, deadline, state };
+        let tls = options.tls.clone();
+        let connecting = Connecting { config, speak: options.speak, tls, deadline, state };
         Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting))))
     }
 
@@ -285,7 +294,7 @@ impl<A: Application> Context<'_, A> {
         rustix::io::ioctl_fionbio(&socket, true)?;
         let mut flags = Flags::default();
         flags.insert(Flags::WRITABLE);
-        Ok(self.core.insert(socket, flags, Body::Open(Open { connection, state })))
+        Ok(self.core.insert(socket, flags, Body::Open(Open { connection, state, secure: None })))
     }
 
     /// Listens on an address.

@@ -1,15 +1,18 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
+mod handshakes;
+
 use crate::application::{Accepted, Application};
 use crate::context::{Command, Context, Core, Drain, NEVER};
-use crate::entropy::SystemEntropy;
+use crate::handshake::{Handshaking, Side};
 use crate::listener::{Accept, Listener, Paused};
-use crate::options::{DriverOptions, Speak};
+use crate::options::DriverOptions;
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
+use crate::tls::Failure;
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
 use crate::waker::Handle;
@@ -56,7 +59,7 @@ impl<A: Application> Driver<A> {
     /// `now` is the host's.
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
         self.tick(now);
-        call(&mut self.application, &mut Context { core: &mut self.core, connection: None, socket: None })
+        call(&mut self.application, &mut Context { core: &mut self.core, connection: None, socket: None, tls: None })
     }
 
     /// What other threads reach the service through.
@@ -73,7 +76,7 @@ impl<A: Application> Driver<A> {
 
     /// See [`Context::drain`]. The service ends by the time of the next turns.
     pub fn drain(&mut self, timeout: Duration) {
-        Context { core: &mut self.core, connection: None, socket: None }.drain(timeout);
+        Context { core: &mut self.core, connection: None, socket: None, tls: None }.drain(timeout);
     }
 
     fn tick(&mut self, now: Time) {
@@ -98,6 +101,7 @@ impl<A: Application> Driver<A> {
                 }
             }
             Body::Connecting(_) => self.look_at_attempt(id),
+            Body::Handshaking(_) => self.shake(id),
             Body::Ended => {}
         }
     }
@@ -106,6 +110,9 @@ impl<A: Application> Driver<A> {
     fn take_turn(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers } = self;
         let Some(slot) = table.get(id) else { return };
+        if let Body::Handshaking(_) = slot.body {
+            return self.shake(id);
+        }
         if turn::take(application, core, buffers, id, slot) {
             self.end(id);
         }
@@ -120,18 +127,30 @@ impl<A: Application> Driver<A> {
     fn end_with(&mut self, id: ConnectionId, error: io::Error) {
         let Some(slot) = self.table.get(id) else { return };
         let body = std::mem::replace(&mut slot.body, Body::Ended);
-        let mut cx =
-            Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
+        let socket = Some(slot.socket.as_fd());
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        let mut accepted_handshake = false;
         match body {
             Body::Open(open) => self.application.closed(&mut cx, open.state),
             Body::Connecting(attempt) => {
                 cx.core.stats.connect_failed_total += 1;
                 self.application.connect_failed(&mut cx, attempt.state, error);
             }
+            Body::Handshaking(shaking) if matches!(shaking.side, Side::Client { .. }) => {
+                cx.core.stats.connect_failed_total += 1;
+                self.application.connect_failed(&mut cx, shaking.state, error);
+            }
+            Body::Handshaking(shaking) => {
+                accepted_handshake = true;
+                self.application.closed(&mut cx, shaking.state);
+            }
             Body::Ended => return,
         }
         self.core.timers.cancel(id.index);
         slot.registration.remove(id.token(), &mut self.core.changes);
+        if accepted_handshake {
+            self.handshake_over();
+        }
     }
 
     /// Closes the descriptor, and frees its place.
@@ -147,13 +166,14 @@ impl<A: Application> Driver<A> {
         let mut budget = self.core.options.accepts_per_turn.max(1);
         loop {
             let full = self.core.is_full();
+            let handshakes = self.core.stats.tls_handshakes >= self.core.options.tls_handshakes_max;
             let now = self.core.now;
             let Some(listener) = self.core.listeners.get(id) else { return };
             if !listener.is_waiting(now) {
                 break;
             }
-            if full {
-                listener.pause(Paused::Full);
+            if full || handshakes && listener.tls.is_some() {
+                listener.pause(if full { Paused::Full } else { Paused::Handshakes });
                 self.core.stats.accept_pauses_total += 1;
                 break;
             }
@@ -182,25 +202,53 @@ impl<A: Application> Driver<A> {
     fn accepted(&mut self, listener: ListenerId, socket: OwnedFd, peer: &crate::Peer) {
         self.core.stats.accepted_total += 1;
         let id = self.core.allocate();
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+        let tls = self.core.listeners.get(listener).and_then(|listener| listener.tls.clone());
+        let lent = Some(socket.as_fd());
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
         let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, peer) else {
             return self.core.release(id);
         };
-        let connection = Connection::server(self.core.now, config);
         let mut flags = Flags::default();
         flags.insert(Flags::WRITABLE);
-        let body = Body::Open(Open { connection, state });
+        let body = match tls {
+            None => {
+                let connection = Connection::server(self.core.now, config);
+                Body::Open(Open { connection, state, secure: None })
+            }
+            Some(tls) => match tls.provider.session() {
+                Ok(session) => {
+                    self.core.stats.tls_handshakes += 1;
+                    let side = Side::Server { plain: tls.plain };
+                    let deadline = self.core.now + tls.handshake_timeout;
+                    Body::Handshaking(Box::new(Handshaking::new(session, config, side, deadline, state)))
+                }
+                Err(failure) => return self.not_accepted(id, &socket, state, &failure),
+            },
+        };
         let registration = Registration::default();
         let generation = id.generation;
         self.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
     }
 
+    /// Its listener cannot make a session.
+    #[cold]
+    fn not_accepted(&mut self, id: ConnectionId, socket: &OwnedFd, mut state: A::State, failure: &Failure) {
+        self.core.stats.count_tls_failure(failure);
+        let socket = Some(socket.as_fd());
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        self.application.tls_failed(&mut cx, &mut state, failure);
+        self.application.closed(&mut cx, state);
+        self.core.release(id);
+    }
+
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
-        let connecting = match &slot.body {
+        let connecting = matches!(slot.body, Body::Connecting(_));
+        let deadline = match &slot.body {
             Body::Connecting(attempt) => Some(attempt.deadline),
+            Body::Handshaking(shaking) => Some(shaking.deadline),
             Body::Open(_) | Body::Ended => None,
         };
-        if let Some(deadline) = connecting {
+        if let Some(deadline) = deadline {
             slot.scheduled = deadline;
             self.core.timers.set(id.index, deadline);
         }
@@ -208,7 +256,7 @@ impl<A: Application> Driver<A> {
         let wanted = if self.core.trigger == Trigger::Edge {
             Interest::BOTH
         } else {
-            Interest::READ | Interest::WRITE.when(connecting.is_some())
+            Interest::READ | Interest::WRITE.when(connecting)
         };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
@@ -240,28 +288,41 @@ impl<A: Application> Driver<A> {
         let now = self.core.now;
         let Some(slot) = self.table.get(id) else { return Ok(()) };
         let Body::Connecting(attempt) = &slot.body else { return Ok(()) };
-        let config = attempt.config.clone();
-        let connection = match attempt.speak {
-            Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
-            Speak::Raw => Connection::client_raw(now, config),
-        };
+        let (config, speak) = (attempt.config.clone(), attempt.speak);
+        if let Some(tls) = &attempt.tls {
+            let session = tls.session()?;
+            slot.flags.insert(Flags::WRITABLE);
+            let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else { return Ok(()) };
+            let side = Side::Client { speak };
+            let shaking = Handshaking::new(session, config, side, attempt.deadline, attempt.state);
+            slot.body = Body::Handshaking(Box::new(shaking));
+            return Ok(());
+        }
+        let connection = handshakes::client(now, config, speak, None)?;
         let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else { return Ok(()) };
-        slot.body = Body::Open(Open { connection, state: attempt.state });
+        slot.body = Body::Open(Open { connection, state: attempt.state, secure: None });
         slot.scheduled = NEVER;
         slot.flags.insert(Flags::WRITABLE);
         self.core.timers.cancel(id.index);
-        self.core.stats.connected_total += 1;
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return Ok(()) };
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
-        self.application.connected(&mut cx, state, connection);
+        self.tell_connected(id);
         Ok(())
+    }
+
+    fn tell_connected(&mut self, id: ConnectionId) {
+        self.core.stats.connected_total += 1;
+        let Some(slot) = self.table.get(id) else { return };
+        let socket = Some(slot.socket.as_fd());
+        let Body::Open(open) = &mut slot.body else { return };
+        let (connection, state, tls, _) = open.parts();
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        self.application.connected(&mut cx, state, connection);
     }
 
     // Work that no descriptor announces.
 
     fn look_into_mailbox(&mut self) {
         let (woken, mut messages) = self.core.mailbox.take();
-        let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+        let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
         if woken {
             self.application.notified(&mut cx);
         }
@@ -278,7 +339,7 @@ impl<A: Application> Driver<A> {
         }
         if self.core.timer.is_some_and(|at| at <= self.core.now) {
             self.core.timer = None;
-            let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+            let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
             self.application.timer(&mut cx);
         }
     }
@@ -293,6 +354,7 @@ impl<A: Application> Driver<A> {
                 self.take_turn(id);
             }
             Body::Connecting(_) => self.end_with(id, io::ErrorKind::TimedOut.into()),
+            Body::Handshaking(_) => self.handshake_timeout(id),
             Body::Ended => {}
         }
     }
@@ -332,16 +394,17 @@ impl<A: Application> Driver<A> {
             self.core.ids.awake(id);
         }
         let Some(slot) = self.table.get(id) else { return };
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else {
+        let Slot { body: Body::Open(open), socket, .. } = slot else {
             if matches!(command, Command::Close(_) | Command::Abort(_)) {
                 self.end(id);
             }
             return;
         };
+        let (connection, state, tls, _) = open.parts();
         match command {
             Command::Wake(_) => {
-                let mut cx =
-                    Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+                let socket = Some(socket.as_fd());
+                let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
                 self.application.woken(&mut cx, state, connection);
             }
             Command::WantWrite(_, key) => {
@@ -519,7 +582,7 @@ impl<A: Application> Service for Driver<A> {
                 let id = ConnectionId::of(token);
                 match self.table.get(id).map(|slot| &slot.body) {
                     Some(Body::Open(_)) => self.do_command(Command::Abort(id)),
-                    Some(Body::Connecting(_) | Body::Ended) => self.end_with(id, error),
+                    Some(Body::Connecting(_) | Body::Handshaking(_) | Body::Ended) => self.end_with(id, error),
                     None => {}
                 }
             }

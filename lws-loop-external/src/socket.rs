@@ -32,15 +32,32 @@ pub(crate) fn send(socket: BorrowedFd<'_>, transmit: Transmit<'_>) -> Sent {
     } else {
         send_several(socket, &transmit)
     };
-    match taken {
-        Ok(taken) => {
-            transmit.commit(taken);
-            if taken == offered { Sent::All(taken) } else { Sent::Part(taken) }
+    let sent = Sent::of(offered, taken);
+    if let Sent::All(taken) | Sent::Part(taken) = sent {
+        transmit.commit(taken);
+    }
+    sent
+}
+
+/// Offers `bytes` to the transport, once.
+pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Sent {
+    if bytes.is_empty() {
+        return Sent::All(0);
+    }
+    Sent::of(bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
+}
+
+impl Sent {
+    #[inline]
+    fn of(offered: usize, taken: rustix::io::Result<usize>) -> Self {
+        match taken {
+            Ok(taken) if taken == offered => Self::All(taken),
+            Ok(taken) => Self::Part(taken),
+            Err(Errno::AGAIN) => Self::Part(0),
+            // As if it had taken nothing yet: the caller offers again.
+            Err(Errno::INTR) => Self::All(0),
+            Err(_) => Self::Failed,
         }
-        Err(Errno::AGAIN) => Sent::Part(0),
-        // As if it had taken nothing yet: the caller offers again.
-        Err(Errno::INTR) => Sent::All(0),
-        Err(_) => Sent::Failed,
     }
 }
 

@@ -1,8 +1,11 @@
 //! The connection table: places with generations, in chunks that never move.
 
+use crate::handshake::Handshaking;
 use crate::options::Speak;
 use crate::registration::Registration;
+use crate::secure::{Secure, Stage};
 use crate::service::Readiness;
+use crate::tls::{Info, Provider};
 use crate::token::{ConnectionId, GENERATION_MASK};
 use lws_proto::{Config, Connection, Time};
 use std::os::fd::OwnedFd;
@@ -29,6 +32,8 @@ pub(crate) enum Body<S> {
     Open(Open<S>),
     /// An outgoing connection that is being made.
     Connecting(Box<Connecting<S>>),
+    /// A connection in its TLS handshake.
+    Handshaking(Box<Handshaking<S>>),
     /// It has ended: the descriptor waits until the host lets go of it.
     Ended,
 }
@@ -36,11 +41,26 @@ pub(crate) enum Body<S> {
 pub(crate) struct Open<S> {
     pub(crate) connection: Connection,
     pub(crate) state: S,
+    /// The stage between socket and engine, if there is one.
+    pub(crate) secure: Option<Box<Secure>>,
+}
+
+impl<S> Open<S> {
+    /// Everything apart, as a handler that is lent the one may need the other.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>, Option<&mut Stage>) {
+        let Self { connection, state, secure } = self;
+        match secure {
+            None => (connection, state, None, None),
+            Some(secure) => (connection, state, Some(&secure.info), Some(&mut secure.stage)),
+        }
+    }
 }
 
 pub(crate) struct Connecting<S> {
     pub(crate) config: Arc<Config>,
     pub(crate) speak: Speak,
+    pub(crate) tls: Option<Arc<dyn Provider>>,
     /// When the attempt is given up.
     pub(crate) deadline: Time,
     pub(crate) state: S,

@@ -29,6 +29,9 @@ pub enum Cause {
     Handshake(HandshakeFailure),
     /// The transport ended in the middle of something: close code 1006 to a WebSocket.
     Disconnected,
+    /// The same without the end that TLS foresees, so that somebody on the way may have cut it: RFC 8446 §6.1. Close
+    /// code 1006 to a WebSocket.
+    Truncated,
     /// This side gave up: `abort`, or an end before the response was complete.
     Aborted,
 }
@@ -46,6 +49,7 @@ impl Cause {
             Self::Timeout(deadline) => deadline.name(),
             Self::Handshake(failure) => failure.name(),
             Self::Disconnected => "disconnected",
+            Self::Truncated => "truncated",
             Self::Aborted => "aborted",
         }
     }
@@ -68,6 +72,7 @@ impl fmt::Display for Cause {
             Self::Timeout(deadline) => write!(f, "past the deadline {}", deadline.name()),
             Self::Handshake(failure) => write!(f, "opening handshake failed: {failure}"),
             Self::Disconnected => f.write_str("the transport ended early"),
+            Self::Truncated => f.write_str("the transport ended without close_notify"),
             Self::Aborted => f.write_str("aborted by this side"),
         }
     }
