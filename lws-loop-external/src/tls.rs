@@ -17,6 +17,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// The configuration makes none: the name of a server that no certificate can have, for instance.
     fn session(&self) -> Result<Box<dyn Session>, Failure>;
+
+    /// Whether what this makes for one server name is good for another, too: one certificate and one policy. A request
+    /// on a connection that was made for `one` may then be meant for `other`. RFC 9110 §7.4.
+    fn same_host(&self, one: &str, other: &str) -> bool {
+        one.eq_ignore_ascii_case(other)
+    }
 }
 
 /// One side of a TLS connection, without its transport.

@@ -24,6 +24,7 @@ mod route;
 mod server;
 mod shared;
 mod stats;
+pub mod tls;
 pub mod ws;
 
 pub use access::AccessRecord;

@@ -5,7 +5,7 @@
 use crate::access::AccessLog;
 use crate::context::StreamId;
 use crate::hosts::Hosts;
-use crate::http;
+use crate::http::{self, FieldLine};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
 use crate::ws;
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     /// What every WebSocket may agree on.
     pub(crate) deflate: Option<crate::ws::Deflate>,
     pub(crate) hosts: Hosts,
+    /// Field lines of every response, without TLS and with it.
+    pub(crate) always: [Option<Rc<[FieldLine]>>; 2],
 }
 
 /// What is at one path.
@@ -54,6 +56,7 @@ impl Shared {
             log,
             deflate: None,
             hosts,
+            always: [None, None],
         }
     }
 

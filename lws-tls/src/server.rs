@@ -6,7 +6,7 @@ use crate::names::{Choice, ticketer};
 use crate::session::RustlsSession;
 use crate::verify::Noting;
 use crate::{ConfigError, KeyLog, Roots};
-use lws_loop_external::tls::{Failure, Provider, Session};
+use lws_loop_external::tls::{Failure, ListenTls, Provider, Session};
 use rustls::ServerConfig;
 use rustls::pki_types::DnsName;
 use rustls::server::danger::ClientCertVerifier;
@@ -303,17 +303,6 @@ impl Server {
         Ok(())
     }
 
-    /// Whether two names are served by the same host, with the same certificate: what RFC 9110 §7.4 wants to know of a
-    /// request whose `Host` is not the name that the connection was made for.
-    #[must_use]
-    pub fn same_host(&self, one: &str, other: &str) -> bool {
-        let table = self.table();
-        match (table.config(Some(one)), table.config(Some(other))) {
-            (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
-            _ => false,
-        }
-    }
-
     fn table(&self) -> Arc<Table> {
         // It is only ever replaced as a whole, so it is good whatever happened to whoever held the lock.
         Arc::clone(&self.shared.table.read().unwrap_or_else(PoisonError::into_inner))
@@ -323,6 +312,26 @@ impl Server {
 impl Provider for Server {
     fn session(&self) -> Result<Box<dyn Session>, Failure> {
         Ok(Box::new(RustlsSession::server(self.table())))
+    }
+
+    fn same_host(&self, one: &str, other: &str) -> bool {
+        let table = self.table();
+        match (table.config(Some(one)), table.config(Some(other))) {
+            (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
+            _ => false,
+        }
+    }
+}
+
+impl From<Server> for ListenTls {
+    fn from(server: Server) -> Self {
+        Self::new(Arc::new(server))
+    }
+}
+
+impl From<&Server> for ListenTls {
+    fn from(server: &Server) -> Self {
+        server.clone().into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! `lwsws`: serves a directory, or the demo, over HTTP and WebSocket.
 
 mod arguments;
+mod certificate;
 mod demo;
 mod echo;
 mod log;
@@ -10,7 +11,7 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Limits, Server};
+use lws_server::{Address, Builder, Limits, Server, tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
@@ -32,15 +33,19 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> io::Result<()> {
     raise_open_files_limit();
     let log = if arguments.quiet { None } else { Some(Log::start()?) };
-    let server = describe(arguments, log.as_ref())?.build()?;
+    let tls = arguments.tls()?;
+    let server = describe(arguments, tls.as_ref(), log.as_ref())?.build()?;
     signals::drain_on_signal(server.handle())?;
+    if let Some(tls) = &tls {
+        signals::reload_on_signal(tls.clone(), log.clone())?;
+    }
     if let Some(log) = &log {
         for address in server.addresses() {
             log.line(format!(
                 "lwsws {} serving {} on {}",
                 env!("CARGO_PKG_VERSION"),
                 arguments.what(),
-                url(address)
+                url(address, tls.is_some())
             ));
         }
     }
@@ -52,14 +57,20 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
 }
 
 /// Everything that is served.
-fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
+fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
     let files = match &arguments.directory {
         Some(directory) => Files::directory(directory)?,
         None => demo::pages(),
     };
     let limits = Limits { keep_alive_requests_max: arguments.keep_alive_requests, ..Limits::default() };
-    let mut builder = Server::builder()
-        .listen(&arguments.listen())
+    let builder = match tls {
+        None => Server::builder().listen(&arguments.listen()),
+        Some(tls) => {
+            let listen = tls::Listen::from(tls).plain(tls::Plain::Redirect);
+            Server::builder().listen_tls(&arguments.listen(), listen)
+        }
+    };
+    let mut builder = builder
         .limits(limits)
         .drain_timeout(arguments.drain_timeout())
         .mount("/", files)
@@ -74,8 +85,13 @@ fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
         builder = builder.connections_max(connections);
     }
     if let Some(log) = log {
-        let log = log.clone();
-        builder = builder.access_log(move |record| log.line(record.to_string()));
+        let (access, handshakes) = (log.clone(), log.clone());
+        builder = builder.access_log(move |record| access.line(record.to_string())).on_tls(move |peer, event| {
+            if let tls::Event::Failed(failure) = event {
+                handshakes.line(format!("{peer} {failure}"));
+            }
+            true
+        });
     }
     Ok(builder)
 }
@@ -87,8 +103,9 @@ fn raise_open_files_limit() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-fn url(address: &Address) -> String {
+fn url(address: &Address, secure: bool) -> String {
     match address {
+        Address::Tcp(address) if secure => format!("https://{address}"),
         Address::Tcp(address) => format!("http://{address}"),
         other => other.to_string(),
     }

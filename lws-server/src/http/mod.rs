@@ -7,7 +7,7 @@ mod response;
 
 use crate::Context;
 use collect::Collect;
-pub(crate) use exchange::Tally;
+pub(crate) use exchange::{FieldLine, Tally};
 pub use exchange::{Exchange, Permit, Spent};
 use lws_proto::Cause;
 pub(crate) use lws_proto::http::normalize_path;
