@@ -59,7 +59,10 @@ impl<A: Application> Driver<A> {
     /// `now` is the host's.
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
         self.tick(now);
-        call(&mut self.application, &mut Context { core: &mut self.core, connection: None, socket: None, tls: None })
+        call(
+            &mut self.application,
+            &mut Context { core: &mut self.core, connection: None, socket: None, tls: None },
+        )
     }
 
     /// What other threads reach the service through.
@@ -292,7 +295,9 @@ impl<A: Application> Driver<A> {
         if let Some(tls) = &attempt.tls {
             let session = tls.session()?;
             slot.flags.insert(Flags::WRITABLE);
-            let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else { return Ok(()) };
+            let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else {
+                return Ok(());
+            };
             let side = Side::Client { speak };
             let shaking = Handshaking::new(session, config, side, attempt.deadline, attempt.state);
             slot.body = Body::Handshaking(Box::new(shaking));
@@ -582,7 +587,9 @@ impl<A: Application> Service for Driver<A> {
                 let id = ConnectionId::of(token);
                 match self.table.get(id).map(|slot| &slot.body) {
                     Some(Body::Open(_)) => self.do_command(Command::Abort(id)),
-                    Some(Body::Connecting(_) | Body::Handshaking(_) | Body::Ended) => self.end_with(id, error),
+                    Some(Body::Connecting(_) | Body::Handshaking(_) | Body::Ended) => {
+                        self.end_with(id, error)
+                    }
                     None => {}
                 }
             }

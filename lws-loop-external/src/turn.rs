@@ -7,8 +7,8 @@ mod secured;
 use crate::application::Application;
 use crate::context::{Context, Core};
 use crate::options::DriverOptions;
-use crate::service::{Interest, Trigger};
 use crate::secure;
+use crate::service::{Interest, Trigger};
 use crate::socket::Sent;
 use crate::table::{Body, Flags, Open, Slot};
 use crate::tls::Opened;
@@ -227,12 +227,7 @@ impl<A: Application> Turn<'_, A> {
         let now = self.core.now;
         let (connection, state, tls, mut stage) = self.open.parts();
         let mut feed = connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx = Context {
-            core: self.core,
-            connection: Some(self.id),
-            socket: Some(self.socket),
-            tls,
-        };
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -269,8 +264,7 @@ impl<A: Application> Turn<'_, A> {
     /// Tells the application what it can be told without input.
     fn tell_forced(&mut self, budget: &mut Budget) {
         let (connection, state, tls, _) = self.open.parts();
-        let mut cx =
-            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
         while budget.events > 0 {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             budget.events -= 1;

@@ -188,7 +188,9 @@ impl App {
 
     /// Whether a request is for the host that its connection was made for. RFC 9110 §7.4.
     fn is_of_host(&self, listener: u16, info: &Info, head: &Head<'_>) -> bool {
-        let (Some(name), Some(authority)) = (info.server_name.as_deref(), head.authority()) else { return true };
+        let (Some(name), Some(authority)) = (info.server_name.as_deref(), head.authority()) else {
+            return true;
+        };
         let host = authority.host();
         host.eq_ignore_ascii_case(name)
             || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(name, host))
@@ -402,7 +404,10 @@ impl Application for App {
             Listener::Http => (&self.http, Slot::Idle),
             Listener::Raw(factory) => (&self.raw, Slot::Raw(factory())),
         };
-        Some(Accepted { config: Arc::clone(config), state: State { listener: u16::try_from(index).unwrap_or(u16::MAX), slot, ..State::default() } })
+        Some(Accepted {
+            config: Arc::clone(config),
+            state: State { listener: u16::try_from(index).unwrap_or(u16::MAX), slot, ..State::default() },
+        })
     }
 
     fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut State, info: &Info) -> bool {

@@ -6,7 +6,9 @@
 use lws_loop_external::tls::{self, ListenTls};
 pub use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, Reason};
 #[cfg(feature = "tls")]
-pub use lws_tls::{ClientCertificates, ConfigError, Host, Identity, KeyLog, Resumption, Roots, Server, UnknownName};
+pub use lws_tls::{
+    ClientCertificates, ConfigError, Host, Identity, KeyLog, Resumption, Roots, Server, UnknownName,
+};
 use std::time::Duration;
 
 /// TLS of a listener. A [`Server`](lws_tls::Server) becomes one by `into`, with everything else as it is by default.

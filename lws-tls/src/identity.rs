@@ -78,16 +78,18 @@ impl Identity {
         let (source, chain, key) = match &self.source {
             Source::Files { certificates, key } => {
                 let source = certificates.display().to_string();
-                let chain = chain(&source, &read(certificates)?)?;
+                let chain = not_empty(&source, chain(&source, &read(certificates)?)?)?;
                 (source, chain, private_key(&key.display().to_string(), &read(key)?)?)
             }
             Source::Pem { certificates, key } => {
                 let source = "the certificate in memory";
-                (source.into(), chain(source, certificates)?, private_key("the key in memory", key)?)
+                let chain = not_empty(source, chain(source, certificates)?)?;
+                (source.into(), chain, private_key("the key in memory", key)?)
             }
             Source::Der { certificates, key } => {
                 let source = "the certificate in memory".to_owned();
                 let chain = certificates.iter().cloned().map(CertificateDer::from).collect();
+                let chain = not_empty(&source, chain)?;
                 let malformed = |reason: &'static str| ConfigError::Malformed {
                     source: "the key in memory".into(),
                     reason: reason.into(),
@@ -95,9 +97,6 @@ impl Identity {
                 (source, chain, PrivateKeyDer::try_from(key.clone()).map_err(malformed)?)
             }
         };
-        if chain.is_empty() {
-            return Err(ConfigError::Missing { source, what: "certificate" });
-        }
         let malformed = |error: rustls::Error| ConfigError::Malformed {
             source: source.clone(),
             reason: error.to_string(),
@@ -142,11 +141,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 /// Every certificate in PEM text.
 pub(crate) fn chain(source: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let malformed = |error: pem::Error| ConfigError::Malformed {
-        source: source.into(),
-        reason: error.to_string(),
-    };
+    let malformed =
+        |error: pem::Error| ConfigError::Malformed { source: source.into(), reason: error.to_string() };
     CertificateDer::pem_slice_iter(pem).map(|certificate| certificate.map_err(malformed)).collect()
+}
+
+fn not_empty(
+    source: &str,
+    chain: Vec<CertificateDer<'static>>,
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    match chain.is_empty() {
+        true => Err(ConfigError::Missing { source: source.into(), what: "certificate" }),
+        false => Ok(chain),
+    }
 }
 
 fn private_key(source: &str, pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {

@@ -34,8 +34,7 @@ impl Choice {
     pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
         let mut provider = provider();
         let suites = |suite: &rustls::SupportedCipherSuite| suite_name(suite.suite());
-        provider.cipher_suites =
-            choose("cipher suite", provider.cipher_suites, suites, &self.cipher_suites)?;
+        provider.cipher_suites = choose("cipher suite", provider.cipher_suites, suites, &self.cipher_suites)?;
         let group = |group: &&'static dyn rustls::crypto::SupportedKxGroup| group_name(group.name());
         provider.kx_groups = choose("group", provider.kx_groups, group, &self.groups)?;
         Ok(Arc::new(provider))

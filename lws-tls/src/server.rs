@@ -343,11 +343,7 @@ impl fmt::Debug for Server {
 }
 
 impl Table {
-    fn new(
-        described: &[Described],
-        unknown: UnknownName,
-        key_log: &KeyLog,
-    ) -> Result<Self, ConfigError> {
+    fn new(described: &[Described], unknown: UnknownName, key_log: &KeyLog) -> Result<Self, ConfigError> {
         let mut table = Self { unknown, ..Self::default() };
         for host in described {
             let config = host.config(key_log)?;

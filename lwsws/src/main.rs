@@ -86,12 +86,13 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
     }
     if let Some(log) = log {
         let (access, handshakes) = (log.clone(), log.clone());
-        builder = builder.access_log(move |record| access.line(record.to_string())).on_tls(move |peer, event| {
-            if let tls::Event::Failed(failure) = event {
-                handshakes.line(format!("{peer} {failure}"));
-            }
-            true
-        });
+        builder =
+            builder.access_log(move |record| access.line(record.to_string())).on_tls(move |peer, event| {
+                if let tls::Event::Failed(failure) = event {
+                    handshakes.line(format!("{peer} {failure}"));
+                }
+                true
+            });
     }
     Ok(builder)
 }

@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod pair;
 pub mod random;
 pub mod sys;
+pub mod tls;
 pub mod transcript;
 pub mod wire;
 

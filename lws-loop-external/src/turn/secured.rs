@@ -127,12 +127,8 @@ impl<A: Application> Turn<'_, A> {
         self.core.stats.count_tls_failure(failure);
         let Open { state, secure, .. } = &mut *self.open;
         let tls = secure.as_deref().map(|secure| &secure.info);
-        let mut cx = crate::Context {
-            core: self.core,
-            connection: Some(self.id),
-            socket: Some(self.socket),
-            tls,
-        };
+        let mut cx =
+            crate::Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
         self.application.tls_failed(&mut cx, state, failure);
     }
 

@@ -16,4 +16,5 @@ mod rfc7692;
 mod rfc9110;
 mod rfc9112;
 mod support;
+mod tls;
 mod violations;
