@@ -3,4 +3,6 @@
 mod common;
 mod files;
 mod http;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;
