@@ -144,7 +144,7 @@ impl<S> Handshaking<S> {
                 };
             }
             self.heard = true;
-            if let Some(step) = self.open(n, socket, flags, buffers, stats) {
+            if let Some(step) = self.open(n, socket, buffers) {
                 return step;
             }
         }
@@ -152,14 +152,7 @@ impl<S> Handshaking<S> {
     }
 
     /// Hands `n` bytes of the ciphertext buffer to the session.
-    fn open(
-        &mut self,
-        n: usize,
-        socket: BorrowedFd<'_>,
-        flags: &mut Flags,
-        buffers: &mut Buffers,
-        stats: &mut Stats,
-    ) -> Option<Step> {
+    fn open(&mut self, n: usize, socket: BorrowedFd<'_>, buffers: &mut Buffers) -> Option<Step> {
         let mut at = 0;
         while at < n {
             let Buffers { ciphertext, receive, .. } = buffers;
@@ -169,9 +162,7 @@ impl<S> Handshaking<S> {
             };
             at += opened.taken;
             if !self.session.is_handshaking() {
-                if !self.send(socket, flags, stats) {
-                    return Some(self.fail(Failure::silent(Reason::Disconnected), socket));
-                }
+                // Its last messages leave with the first bytes of the protocol above.
                 return Some(Step::Done { opened, rest: at..n });
             }
             if opened.closed || opened.taken == 0 {

@@ -51,15 +51,13 @@ impl Buffers {
             self.sealed.reserve(TRANSMIT_BYTES);
         }
     }
+}
 
-    /// Gives back what one large payload has made larger than is worth keeping.
-    #[inline]
-    fn trim(&mut self) {
-        for buffer in [&mut self.transmit, &mut self.sealed] {
-            if buffer.capacity() > TRANSMIT_BYTES_MAX {
-                *buffer = Vec::new();
-            }
-        }
+/// Gives back what one large payload has made larger than is worth keeping.
+#[inline]
+fn trim(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > TRANSMIT_BYTES_MAX {
+        *buffer = Vec::new();
     }
 }
 
@@ -188,7 +186,7 @@ impl<A: Application> Turn<'_, A> {
             self.end_secure(&mut interest, &mut budget);
         }
         self.open.connection.reclaim(&mut self.buffers.transmit);
-        self.buffers.trim();
+        trim(&mut self.buffers.transmit);
         interest
     }
 

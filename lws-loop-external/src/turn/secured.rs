@@ -43,6 +43,7 @@ impl<A: Application> Turn<'_, A> {
         if let Some(secure) = &mut self.open.secure {
             interest.write |= !secure.stage.outgoing.is_empty();
             secure.stage.outgoing.reclaim(&mut self.buffers.sealed);
+            super::trim(&mut self.buffers.sealed);
         }
     }
 
@@ -82,7 +83,8 @@ impl<A: Application> Turn<'_, A> {
                     at += opened.taken;
                     self.tell_opened(opened, budget);
                     let stuck = opened.taken == 0 && opened.filled == 0;
-                    if opened.closed && !opened.more || at == end && !opened.more || stuck {
+                    let over = (opened.closed || at == end) && !opened.more;
+                    if over || stuck {
                         return;
                     }
                 }

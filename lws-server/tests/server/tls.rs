@@ -141,7 +141,7 @@ fn what_comes_without_tls_is_refused_redirected_served_or_closed() {
     let location = Some("https://a.example:8443/x?y");
     assert_eq!((answer.status, answer.field("location")), (308, location));
     assert_eq!(answer.field("connection"), Some("close"));
-    let answer = Answer::parse(&plain(Plain::Redirect, "GET / HTTP/1.1\r\nHost: elsewhere\r\n\r\n"));
+    let answer = Answer::parse(&plain(Plain::Redirect, &get("elsewhere", "/")));
     assert_eq!((answer.status, answer.field("location")), (421, None), "nobody is sent where we are not");
     let answer = Answer::parse(&plain(Plain::Serve, &get("a.example", "/")));
     assert_eq!(answer.text(), "plain");
