@@ -40,6 +40,8 @@ impl<A: Application> Turn<'_, A> {
             secure.stage.close();
         }
         self.flush_secure(budget);
+        // The flush may have failed.
+        *interest = self.open.connection.interest();
         if let Some(secure) = &mut self.open.secure {
             interest.write |= !secure.stage.outgoing.is_empty();
             secure.stage.outgoing.reclaim(&mut self.buffers.sealed);
