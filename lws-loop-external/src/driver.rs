@@ -163,7 +163,8 @@ impl<A: Application> Driver<A> {
                 break;
             }
             budget -= 1;
-            let Some(place) = self.core.reserve() else {
+            let stays = listener.stays();
+            let Some(place) = self.core.reserve(stays) else {
                 self.pause_while_full(id);
                 break;
             };
@@ -198,7 +199,7 @@ impl<A: Application> Driver<A> {
         let Some(listener) = listeners.get(id) else { return };
         listener.pause(Paused::Full);
         stats.accept_pauses_total += 1;
-        if seat.as_ref().is_some_and(|seat| !seat.wait_for_room()) {
+        if seat.as_ref().is_some_and(|seat| !seat.wait_for_room(listener.stays())) {
             listeners.room();
         }
     }

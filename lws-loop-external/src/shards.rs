@@ -215,9 +215,14 @@ impl<M> Seated<M> {
         Some(shard as u16)
     }
 
-    /// No place was found: this shard is told of the next one. False if there is one by now.
-    pub(crate) fn wait_for_room(&self) -> bool {
-        self.seats().wait()
+    /// Takes a place here, if there is one.
+    pub(crate) fn reserve_here(&self) -> bool {
+        self.seats().reserve_at(self.index.into())
+    }
+
+    /// No place was found, here or anywhere: this shard is told of the next one. False if there is one by now.
+    pub(crate) fn wait_for_room(&self, here: bool) -> bool {
+        self.seats().wait(here.then_some(self.index.into()))
     }
 
     /// Takes a place here.
@@ -263,9 +268,11 @@ pub(crate) enum Place {
 
 impl<A: Application> Core<A> {
     /// A place for the next connection that is accepted. A service alone needs no mark for it.
-    pub(crate) fn reserve(&mut self) -> Option<Place> {
+    /// `here` if it must not go to another shard.
+    pub(crate) fn reserve(&mut self, here: bool) -> Option<Place> {
         match &mut self.seat {
             None => (!self.is_full()).then_some(Place::Here),
+            Some(seat) if here => seat.reserve_here().then_some(Place::Here),
             Some(seat) => {
                 let shard = seat.reserve()?;
                 Some(if shard == seat.index { Place::Here } else { Place::At(shard) })

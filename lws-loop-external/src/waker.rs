@@ -72,6 +72,12 @@ impl<M> Handle<M> {
         self.sender.wake();
     }
 
+    /// Whether the service has gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Ends the wait of the host, and says nothing to the application.
     pub(crate) fn ring(&self) {
         self.sender.ring();

@@ -63,6 +63,11 @@ impl Seats {
         }
     }
 
+    /// Takes a place at `shard`, if there is one.
+    pub(crate) fn reserve_at(&self, shard: usize) -> bool {
+        self.shards.get(shard).is_some_and(|seat| seat.has_room() && seat.reserve())
+    }
+
     /// Takes a place at `shard`, whether or not there is one.
     pub(crate) fn take(&self, shard: usize) {
         if let Some(seat) = self.shards.get(shard) {
@@ -80,11 +85,12 @@ impl Seats {
         self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel)
     }
 
-    /// An acceptor found no place, and wishes to be told of one. False if there is one by now.
-    pub(crate) fn wait(&self) -> bool {
+    /// An acceptor found no place, at any shard or at that one, and wishes to be told of one. False if there is one by
+    /// now.
+    pub(crate) fn wait(&self, shard: Option<usize>) -> bool {
         self.waiting.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        !self.has_room()
+        shard.map_or_else(|| !self.has_room(), |shard| self.is_full(shard))
     }
 
     /// The shard has gone: it gets no more connections.

@@ -79,6 +79,11 @@ impl<T> Sender<T> {
         self.ring();
     }
 
+    /// Whether the service has gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
     /// Rings once until somebody looks.
     pub(crate) fn ring(&self) {
         if !self.shared.rung.swap(true, Ordering::AcqRel) {
