@@ -3,12 +3,15 @@
 //! Whoever writes a host says how it runs a service, as a [`Host`], and applies the [`suite!`].
 #![forbid(unsafe_code)]
 
+mod auditor;
 mod pattern;
+mod random;
 mod scenario;
 mod setup;
 mod stage;
 mod watch;
 
+pub use auditor::{Auditor, heard_another_thread};
 pub use watch::{Failure, run, run_all};
 
 use lws_loop_external::Service;

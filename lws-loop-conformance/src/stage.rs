@@ -3,9 +3,9 @@
 //! Nothing here panics inside a callback, as a loop may not be able to unwind: what goes wrong is noted, the service
 //! ends, and the host gives it back.
 
-use crate::Host;
 use crate::setup::Setup;
 use crate::watch::Watch;
+use crate::{Host, heard_another_thread};
 use lws_loop_external::{
     Accepted, Address, Application, ConnectOptions, ConnectionId, Context, Driver, DriverOptions,
     ListenOptions, ListenerId, Peer, Service,
@@ -339,6 +339,7 @@ impl<S: Script> Application for Actor<S> {
     }
 
     fn message(&mut self, cx: &mut Context<'_, Self>, message: Message) {
+        heard_another_thread();
         let (script, mut stage) = self.stage(cx);
         match message {
             Message::GiveUp(after) => {
@@ -353,6 +354,7 @@ impl<S: Script> Application for Actor<S> {
     }
 
     fn notified(&mut self, cx: &mut Context<'_, Self>) {
+        heard_another_thread();
         let (script, mut stage) = self.stage(cx);
         if std::mem::replace(&mut stage.common.begun, true) {
             script.notified(&mut stage);
