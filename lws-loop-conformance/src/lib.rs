@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod auditor;
+mod leaving;
 mod pattern;
 mod random;
 mod scenario;
