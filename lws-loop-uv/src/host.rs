@@ -185,12 +185,17 @@ impl<S: Service + 'static> Host<S> {
         }
         let Some((mut service, _entered)) = self.enter() else { return };
         self.reported.set(false);
-        let mut wait = service.settle(now());
+        let now = now();
+        let mut wait = service.settle(now);
         if self.flush(&mut service) {
-            wait = service.settle(now());
+            wait = service.settle(now);
             if self.flush(&mut service) {
                 wait = Wait::Now;
             }
+        }
+        if matches!(wait, Wait::Until(at) if at <= now) {
+            // A timer that is due when its own call starts it would go off within that turn of libuv, again and again.
+            wait = Wait::Now;
         }
         self.arm(if service.is_done() { None } else { Some(wait) });
     }

@@ -1,7 +1,9 @@
 //! Services on libuv: what is told, when the loop ends, and what is left behind.
 
-mod support;
-
+use crate::support::sys::Program;
+use crate::support::{
+    Echo, PATIENCE, Probe, Told, What, connect, driver, listen, listening, peer, run_until,
+};
 use lws_loop_external::{Driver, Interest, Readiness, Wait};
 use lws_loop_uv::{Attached, Busy, Liveness, LoopRef, Outcome, UvLoop};
 use lws_proto::Time;
@@ -14,8 +16,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
-use support::sys::Program;
-use support::{Echo, PATIENCE, Probe, Told, What, connect, driver, listen, listening, peer, run_until};
 
 type Server = Attached<Driver<Echo>>;
 
@@ -190,26 +190,41 @@ fn a_timer_set_from_outside_is_noticed_and_never_early() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let fired: Rc<Cell<Option<Time>>> = Rc::default();
     let note = Rc::clone(&fired);
-    let attached = uv_loop
-        .attach(driver(move |what, cx| {
-            if what == What::Timer {
-                note.set(Some(cx.now()));
-            }
-        }))
-        .expect("attached");
-    // A loop whose time is an old one.
+    let timer = driver(move |what, cx| {
+        if what == What::Timer {
+            note.set(Some(cx.now()));
+        }
+    });
+    let attached = uv_loop.attach(timer).expect("attached");
+    // The time of a loop is that of its turn.
     thread::sleep(Duration::from_millis(30));
     for micros in [1, 999, 5_300, 20_000] {
         fired.set(None);
-        let now = attached.now();
-        let due = now + Duration::from_micros(micros);
-        let set = |driver: &mut Driver<Echo>| driver.with(now, |_, cx| cx.set_timer(Some(due)));
-        attached.with(set).expect("not in a call");
+        let set = |driver: &mut Driver<Echo>| {
+            driver.with(uv_loop.now(), |_, cx| {
+                let due = cx.now() + Duration::from_micros(micros);
+                cx.set_timer(Some(due));
+                due
+            })
+        };
+        let due = attached.with(set).expect("not in a call");
         // The timer is all that keeps the loop running.
         assert_eq!(uv_loop.run(), Ok(Outcome::Done));
         let at = fired.get().expect("it went off");
         assert!(at >= due && at - due < PATIENCE, "{at:?}, and not {due:?}");
     }
+}
+
+/// A wait that is over already.
+#[test]
+fn a_moment_that_has_passed_does_not_hold_up_the_loop() {
+    let mut uv_loop = UvLoop::new().expect("a loop");
+    let past = Some(Wait::Until(Time::from_micros(1)));
+    let attached = uv_loop.attach(Probe { wait: past, ..Probe::default() }).expect("attached");
+    for _ in 0..3 {
+        assert_eq!(uv_loop.run_once(None), Ok(None));
+    }
+    assert!(attached.with(|probe| probe.settled()).expect("not in a call") >= 3);
 }
 
 #[test]
@@ -250,7 +265,7 @@ fn the_host_goes_on_while_a_service_is_busy() {
         bump(&timer_ticks);
         let goes_on = timer_closed.get() < 4;
         if !goes_on {
-            stopper.stop();
+            stopper.reference().stop();
         }
         goes_on
     });
@@ -288,10 +303,11 @@ fn a_host_that_sleeps_elsewhere_finds_everything_settled_after_its_turn() {
 #[test]
 fn idle_internals_keep_nothing_alive() {
     let program = Program::new();
-    let attached = program.reference().attach(driver(|_, _| {})).expect("attached");
+    let at = program.reference();
+    let attached = at.attach(driver(|_, _| {})).expect("attached");
     assert!(program.handles() > 0);
     assert!(!program.run(), "it returns, as nothing is left to wait for");
-    attached.with(listen).expect("not in a call");
+    attached.with(|driver| listen(driver, at.now())).expect("not in a call");
     assert!(program.turn(), "a listener keeps it alive");
     attached.set_liveness(Liveness::Never);
     assert!(!program.run());
@@ -439,8 +455,7 @@ fn a_service_may_be_detached_in_each_of_its_handlers() {
         let handle = driver.handle();
         let at = program.reference();
         if moment == What::Timer {
-            let soon = at.now() + Duration::from_millis(20);
-            driver.with(at.now(), |_, cx| cx.set_timer(Some(soon)));
+            driver.with(Time::ZERO, |_, cx| cx.set_timer(Some(cx.now() + Duration::from_millis(20))));
         }
         let attached = at.attach(driver).expect("attached");
         server.replace(Some(attached));

@@ -22,7 +22,6 @@ unsafe extern "C" {
     fn uv_timer_init(uv_loop: *mut RawLoop, timer: *mut c_void) -> c_int;
     fn uv_timer_start(timer: *mut c_void, call: Option<Call>, timeout: u64, repeat: u64) -> c_int;
     fn uv_close(handle: *mut c_void, closed: Option<Call>);
-    fn uv_stop(uv_loop: *mut RawLoop);
 }
 
 const UV_TIMER: c_int = 13;
@@ -58,11 +57,6 @@ impl Program {
     pub(crate) fn turn(&self) -> bool {
         // SAFETY: as in `run`.
         unsafe { uv_run(self.raw.as_ptr(), 2) != 0 }
-    }
-
-    pub(crate) fn stop(&self) {
-        // SAFETY: the loop is open.
-        unsafe { uv_stop(self.raw.as_ptr()) };
     }
 
     /// How many handles the loop knows, those that are being closed too.

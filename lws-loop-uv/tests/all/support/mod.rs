@@ -94,13 +94,13 @@ pub(crate) fn listening(
     hook: impl FnMut(What<'_>, &mut Context<'_, Echo>) + 'static,
 ) -> (Driver<Echo>, SocketAddr) {
     let mut driver = driver(hook);
-    let address = listen(&mut driver);
+    let address = listen(&mut driver, Time::ZERO);
     (driver, address)
 }
 
-pub(crate) fn listen(driver: &mut Driver<Echo>) -> SocketAddr {
+pub(crate) fn listen(driver: &mut Driver<Echo>, now: Time) -> SocketAddr {
     let any = Address::Tcp(([127, 0, 0, 1], 0).into());
-    let address = driver.with(Time::ZERO, |_, cx| {
+    let address = driver.with(now, |_, cx| {
         let id = cx.listen(&any, &ListenOptions::default()).expect("a listener");
         cx.listening_on(id).expect("an address")
     });
@@ -140,11 +140,6 @@ pub(crate) fn peer(to: SocketAddr, rounds: usize, bytes: usize) -> JoinHandle<()
             assert!(got == *sent);
         }
     })
-}
-
-/// How many descriptors this process has open.
-pub(crate) fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("a list of descriptors").count()
 }
 
 /// A service of bare descriptors, which says what it is told to, and notes what it is told.
