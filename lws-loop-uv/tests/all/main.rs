@@ -2,5 +2,6 @@
 
 mod attach;
 mod conformance;
+mod example;
 mod lifetime;
 mod support;
