@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod auditor;
-mod leaving;
+mod guest;
 mod pattern;
 mod random;
 mod scenario;

@@ -3,6 +3,7 @@
 //! Nothing here panics inside a callback, as a loop may not be able to unwind: what goes wrong is noted, the service
 //! ends, and the host gives it back.
 
+use crate::guest::{Door, Guest};
 use crate::setup::Setup;
 use crate::watch::Watch;
 use crate::{Host, heard_another_thread};
@@ -462,8 +463,16 @@ pub(crate) fn play_with<H: Host, S: Script>(
     options: DriverOptions,
     script: S,
 ) -> Result<Driver<Actor<S>>, String> {
-    let driver = host.host(driver(watch, setup, options, script)?);
-    outcome(driver)
+    outcome(stay(host, driver(watch, setup, options, script)?, &Door::default())?)
+}
+
+/// Lets a service stay with a host until it is done, or leaves by the door.
+pub(crate) fn stay<H: Host, S: Service + 'static>(
+    host: &mut H,
+    service: S,
+    door: &Door,
+) -> Result<S, String> {
+    host.host(Guest::new(service, door)).leave()
 }
 
 /// What has become of a script whose host has given it back.
