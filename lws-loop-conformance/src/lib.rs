@@ -4,15 +4,18 @@
 #![forbid(unsafe_code)]
 
 mod auditor;
-mod leaving;
+mod guest;
 mod pattern;
 mod random;
+mod scarcity;
 mod scenario;
 mod setup;
 mod stage;
 mod watch;
 
 pub use auditor::{Auditor, heard_another_thread};
+#[doc(hidden)]
+pub use watch::test;
 pub use watch::{Failure, run, run_all};
 
 use lws_loop_external::Service;

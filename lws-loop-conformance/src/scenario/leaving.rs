@@ -3,10 +3,10 @@
 use super::on_each;
 use crate::Host;
 use crate::auditor::Auditor;
-use crate::leaving::{Door, Leaving};
+use crate::guest::Door;
 use crate::pattern;
 use crate::setup::{Dialect, Transport};
-use crate::stage::{Actor, Message, Script, Side, Stage, driver, outcome, play};
+use crate::stage::{Actor, Message, Script, Side, Stage, driver, outcome, play, stay};
 use crate::watch::Watch;
 use lws_loop_external::{Driver, DriverOptions, SendError, Trigger};
 use lws_proto::{Payload, Stream, Time, Writable};
@@ -37,9 +37,9 @@ pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
                 break;
             }
             driver = if leg % 2 == 0 {
-                host.host(Leaving::new(driver, &door)).into_inner()
+                stay(host, driver, &door)?
             } else if let Some(mut other) = others.next() {
-                other.host(Leaving::new(driver, &door)).into_inner()
+                stay(&mut other, driver, &door)?
             } else {
                 driver
             };
@@ -48,7 +48,7 @@ pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
                 return Err("a message between two loops was refused".to_owned());
             }
         }
-        outcome(host.host(driver)).map(drop)
+        outcome(stay(host, driver, &door)?).map(drop)
     })
 }
 
@@ -62,7 +62,7 @@ pub(super) fn a_service_is_dropped_in_mid_flight_and_the_loop_goes_on<H: Host>(
         let door = script.door.clone();
         let driver = driver(watch, setup, DriverOptions::default(), script)?;
         let handle = driver.handle();
-        let driver = host.host(Leaving::new(driver, &door)).into_inner();
+        let driver = stay(host, driver, &door)?;
         let failure = failed(&driver);
         // A plain peer of this thread, which the service has not even accepted.
         let peer = if raw_tcp { driver.application().peer()? } else { None };
