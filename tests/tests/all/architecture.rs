@@ -80,7 +80,15 @@ fn the_wire_floors_know_no_connection() {
 
 #[test]
 fn unsafe_stands_in_sys_rs_only() {
-    for folder in ["lws-loop-external", "lws-loop-poll", "lws-server", "lwsws", "benches", "tests/src"] {
+    for folder in [
+        "lws-loop-external",
+        "lws-loop-poll",
+        "lws-loop-conformance",
+        "lws-server",
+        "lwsws",
+        "benches",
+        "tests/src",
+    ] {
         let found = mentions(folder, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], &["sys.rs"]);
         check("unsafe outside sys.rs", found);
     }
@@ -121,4 +129,5 @@ fn arrows_point_down_only() {
     depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
     depends("lws-loop-external", &["lws-loop-poll", "lws-server", "mio"]);
     depends("lws-loop-poll", &["lws-server"]);
+    depends("lws-loop-conformance", &["lws-loop-poll", "lws-server", "mio"]);
 }
