@@ -13,10 +13,14 @@ compile_error!("descriptors and their readiness are Unix's");
 
 mod address;
 mod application;
+mod clock;
 mod context;
 mod driver;
 mod entropy;
+pub mod hosts;
 mod listener;
+#[cfg(feature = "mio")]
+mod one_descriptor;
 mod options;
 mod registration;
 mod service;
@@ -30,9 +34,12 @@ mod waker;
 
 pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
+pub use clock::Clock;
 pub use context::Context;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
+#[cfg(feature = "mio")]
+pub use one_descriptor::OneDescriptor;
 pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use stats::Stats;
