@@ -15,9 +15,10 @@ use std::time::Duration;
 /// The host calls [`dispatch`](Self::dispatch) when the descriptor is readable, and when the time that the call before
 /// answered is over. Whatever it does with the service in between, it does through [`with`](Self::with).
 ///
-/// While there is work that no socket announces the descriptor is readable too, so that a host that heeds no
-/// [`Wait::Now`] loses nothing. Level-triggered, edge-triggered and one-shot hosts are all served: a dispatch takes
-/// everything that was ready, or leaves the descriptor readable anew.
+/// The descriptor is readable too when there is work that no socket announces ([`Wait::Now`]), or a deadline that is
+/// earlier than the host was told. So a host that heeds [`Wait::Until`] of the last dispatch misses nothing, whether it is
+/// level-triggered, edge-triggered or one-shot: a dispatch takes all that was ready, or makes the descriptor readable
+/// anew.
 pub struct OneDescriptor<S> {
     poll: mio::Poll,
     events: mio::Events,
@@ -47,31 +48,32 @@ impl<S: Service> OneDescriptor<S> {
 
     /// Does what can be done now, and never sleeps. Answers how long the host may sleep if the descriptor does not
     /// become readable before.
-    ///
-    /// # Errors
-    /// The look at the descriptors fails. The service is as it was.
-    pub fn dispatch(&mut self, now: Time) -> io::Result<Wait> {
-        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-            Ok(()) => {}
-            // Nothing was taken, so the descriptor is as readable as before: but an edge has gone by.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.bell.wake()?,
-            Err(error) => return Err(error),
-        }
+    pub fn dispatch(&mut self, now: Time) -> Wait {
+        // Only a signal lets a look at one's own epoll fail. What was ready is still there, and is looked at again.
+        let looked = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         let mut count = 0;
         for event in &self.events {
             self.on_mio.handle(event, now);
             count += 1;
         }
-        // A full list may not be the whole of it.
-        self.settle(now, count >= EVENTS);
-        Ok(self.wait)
+        self.wait = self.on_mio.settle(self.poll.registry(), now);
+        if looked.is_err() || count >= EVENTS {
+            self.wait = Wait::Now;
+        }
+        if self.wait == Wait::Now {
+            self.ring();
+        }
+        self.wait
     }
 
-    /// Lends the service, does what it was given to do, and answers what the call answers. The host may have to sleep
-    /// less than it was told before: see [`wait`](Self::wait).
+    /// Lends the service, does what it was given to do, and answers what the call answers.
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut S) -> R) -> R {
         let result = call(self.on_mio.service_mut());
-        self.settle(now, false);
+        let wait = self.on_mio.settle(self.poll.registry(), now);
+        if wait.earliest(self.wait) != self.wait {
+            self.ring();
+        }
+        self.wait = wait.earliest(self.wait);
         result
     }
 
@@ -99,13 +101,10 @@ impl<S: Service> OneDescriptor<S> {
         self.on_mio.detach(self.poll.registry())
     }
 
-    fn settle(&mut self, now: Time, more: bool) {
-        self.wait = self.on_mio.settle(self.poll.registry(), now);
-        if more || self.wait == Wait::Now {
-            self.wait = Wait::Now;
-            // It cannot fail: a bell that was rung often is emptied by mio.
-            let _ = self.bell.wake();
-        }
+    /// Makes the descriptor readable.
+    fn ring(&self) {
+        // A bell that was rung too often is emptied by mio, and nothing else can fail.
+        let _ = self.bell.wake();
     }
 }
 

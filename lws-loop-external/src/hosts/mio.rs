@@ -3,6 +3,7 @@
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("a token of mio holds a token of ours only where it has 64 bits");
 
+use super::each;
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;
 use mio::Registry;
@@ -38,12 +39,16 @@ impl<S: Service> OnMio<S> {
 
     /// Does what is due, and tells the registry what is to be watched. Answers how long the loop may sleep.
     pub fn settle(&mut self, registry: &Registry, now: Time) -> Wait {
-        let wait = self.service.settle(now);
-        if !self.flush(registry) {
-            return wait;
-        }
-        let wait = self.service.settle(now);
-        if self.flush(registry) { Wait::Now } else { wait }
+        let tag = self.tag << TAG_SHIFT;
+        let number = |token: Token| mio::Token(tag | token.as_u64() as usize);
+        each::settle(&mut self.service, now, |change| match change {
+            Change::Add { token, fd, interest } => interests(interest)
+                .map_or(Ok(()), |interests| registry.register(&mut SourceFd(&fd), number(token), interests)),
+            Change::Modify { token, fd, interest } => interests(interest).map_or(Ok(()), |interests| {
+                registry.reregister(&mut SourceFd(&fd), number(token), interests)
+            }),
+            Change::Remove { fd, .. } => registry.deregister(&mut SourceFd(&fd)),
+        })
     }
 
     /// Hands over an event of this service. False if it is of something else.
@@ -59,17 +64,10 @@ impl<S: Service> OnMio<S> {
 
     /// Leaves nothing of the service in the registry. Another loop can host it.
     pub fn detach(mut self, registry: &Registry) -> S {
-        // What it announces to a new host is what this one has.
-        self.service.attach(Trigger::Edge);
-        while let Some(change) = self.service.poll_change() {
-            match change {
-                Change::Add { fd, .. } | Change::Modify { fd, .. } => {
-                    // It fails for what was never flushed to this registry.
-                    let _ = registry.deregister(&mut SourceFd(&fd));
-                }
-                Change::Remove { token, .. } => self.service.removed(token),
-            }
-        }
+        each::detach(&mut self.service, |fd| {
+            // It fails for what was never flushed to this registry.
+            let _ = registry.deregister(&mut SourceFd(&fd));
+        });
         self.service
     }
 
@@ -83,37 +81,6 @@ impl<S: Service> OnMio<S> {
     #[must_use]
     pub fn service_mut(&mut self) -> &mut S {
         &mut self.service
-    }
-
-    /// Does what the changes say. True if the service may have more to do because of them.
-    fn flush(&mut self, registry: &Registry) -> bool {
-        let tag = self.tag << TAG_SHIFT;
-        let number = |token: Token| mio::Token(tag | token.as_u64() as usize);
-        let mut again = false;
-        while let Some(change) = self.service.poll_change() {
-            let (token, result) = match change {
-                Change::Add { token, fd, interest } => {
-                    let add = |interests| registry.register(&mut SourceFd(&fd), number(token), interests);
-                    (token, interests(interest).map_or(Ok(()), add))
-                }
-                Change::Modify { token, fd, interest } => {
-                    let modify = |interests| registry.reregister(&mut SourceFd(&fd), number(token), interests);
-                    (token, interests(interest).map_or(Ok(()), modify))
-                }
-                Change::Remove { token, fd } => {
-                    // It fails for what was refused.
-                    let _ = registry.deregister(&mut SourceFd(&fd));
-                    self.service.removed(token);
-                    again = true;
-                    continue;
-                }
-            };
-            if let Err(error) = result {
-                self.service.refused(token, error);
-                again = true;
-            }
-        }
-        again
     }
 }
 

@@ -1,0 +1,3 @@
+//! The ready hosts, on the loops that they are for.
+
+mod examples;
