@@ -4,7 +4,7 @@ use super::each;
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;
 use rustix::event::PollFlags;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::RawFd;
 
 /// An entry of a poll(2) array, laid out as the system's `pollfd`.
@@ -57,7 +57,7 @@ pub struct OnPoll<S> {
 struct Entries {
     places: HashMap<RawFd, Place>,
     /// Those without a descriptor.
-    holes: Vec<usize>,
+    holes: BTreeSet<usize>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -142,21 +142,22 @@ impl Entries {
 
     /// The index of an entry that is free for us.
     fn occupy(&mut self, fds: &mut Vec<PollFd>) -> usize {
-        while let Some(hole) = self.holes.pop() {
-            if hole < fds.len() {
-                return hole;
+        match self.holes.pop_first() {
+            Some(hole) if hole < fds.len() => hole,
+            _ => {
+                fds.push(HOLE);
+                fds.len() - 1
             }
         }
-        fds.push(HOLE);
-        fds.len() - 1
     }
 
     fn vacate(&mut self, index: usize, fds: &mut Vec<PollFd>) {
-        if index + 1 == fds.len() {
-            fds.pop();
-        } else if let Some(entry) = fds.get_mut(index) {
+        if let Some(entry) = fds.get_mut(index) {
             *entry = HOLE;
-            self.holes.push(index);
+            self.holes.insert(index);
+        }
+        while fds.len().checked_sub(1).is_some_and(|last| self.holes.remove(&last)) {
+            fds.pop();
         }
     }
 }
