@@ -13,8 +13,8 @@ use std::pin::{Pin, pin};
 /// A service that a task serves: [`run`](Self::run) to the end of the service, or [`turn`](Self::turn) by turn among what
 /// else the task waits for.
 ///
-/// A task that serves moves between threads only if the service can. Otherwise let it run where it was made, in
-/// `block_on` or a local executor.
+/// A task that serves moves between threads if the service can. Otherwise let it run where it was made, in `block_on` or
+/// a local executor.
 pub struct OnAsyncIo<S> {
     /// The reactor wants to own what it watches, so it has a second descriptor of the same epoll.
     watched: Async<OwnedFd>,

@@ -2,4 +2,5 @@
 
 mod by_hand;
 mod conformance;
+mod embedding;
 mod examples;

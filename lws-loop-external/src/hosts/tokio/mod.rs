@@ -12,8 +12,17 @@ use tokio::io::unix::AsyncFd;
 /// A service that a task serves: [`run`](Self::run) to the end of the service, or [`turn`](Self::turn) by turn among what
 /// else the task waits for.
 ///
-/// A task that serves moves between threads only if the service can. Otherwise let it run where it was made: in
-/// `block_on`, of the multi-thread runtime too, or in a `LocalSet`.
+/// A task that serves moves between threads if the service can. Otherwise let it run where it was made: in `block_on`, of
+/// the multi-thread runtime too, or in a `LocalSet`.
+///
+/// ```
+/// use lws_loop_external::hosts::OnTokio;
+/// use lws_loop_external::{Application, Driver};
+///
+/// fn spawn<A: Application<State: Send> + Send>(service: Driver<A>) {
+///     tokio::spawn(async move { OnTokio::new(service)?.run().await });
+/// }
+/// ```
 #[derive(Debug)]
 pub struct OnTokio<S: Service> {
     descriptor: AsyncFd<OneDescriptor<S>>,
@@ -40,8 +49,9 @@ impl<S: Service> OnTokio<S> {
     /// # Panics
     /// In a runtime without timers.
     pub async fn turn(&mut self) -> io::Result<()> {
-        let readable = self.descriptor.readable();
-        let ready = match self.descriptor.get_ref().wait().deadline() {
+        let deadline = self.descriptor.get_ref().wait().deadline();
+        let readable = self.descriptor.readable_mut();
+        let ready = match deadline {
             Some(at) => tokio::time::timeout(at - self.clock.now(), readable).await.ok(),
             None => Some(readable.await),
         };
