@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod auditor;
+mod guest;
 mod pattern;
 mod random;
 mod scenario;

@@ -52,6 +52,8 @@ impl Setup {
             ping_interval: patient,
             dead_peer_timeout: patient * 2,
             response_timeout: patient,
+            close_timeout: patient,
+            linger_timeout: patient,
             ..Limits::default()
         };
         let expect = match self.dialect {

@@ -3,6 +3,7 @@
 //! Nothing here panics inside a callback, as a loop may not be able to unwind: what goes wrong is noted, the service
 //! ends, and the host gives it back.
 
+use crate::guest::{Door, Guest};
 use crate::setup::Setup;
 use crate::watch::Watch;
 use crate::{Host, heard_another_thread};
@@ -144,9 +145,21 @@ pub(crate) struct Common {
     pub(crate) setup: Setup,
     config: Arc<Config>,
     pub(crate) address: Option<Address>,
+    clients: Vec<ConnectionId>,
     begun: bool,
     finished: bool,
     failure: Option<String>,
+}
+
+impl Common {
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// The clients that were begun since the last call. Some may have gone.
+    pub(crate) fn clients(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.clients)
+    }
 }
 
 /// Lent to a script with every call.
@@ -175,8 +188,17 @@ impl<S: Script> Stage<'_, '_, S> {
 
     /// The scenario has come to its end: connections close in an orderly way.
     pub(crate) fn finish(&mut self) {
+        self.finish_within(Duration::from_secs(30));
+    }
+
+    /// As [`finish`](Self::finish), and what is left after that time is cut off.
+    pub(crate) fn finish_within(&mut self, timeout: Duration) {
         self.common.finished = true;
-        self.cx.drain(Duration::from_secs(30));
+        self.cx.drain(timeout);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.cx.is_draining()
     }
 
     pub(crate) fn listen(&mut self) -> Option<ListenerId> {
@@ -198,19 +220,48 @@ impl<S: Script> Stage<'_, '_, S> {
     pub(crate) fn connect(&mut self, number: usize) {
         let Some(address) = self.common.address.clone() else { return };
         let options = self.common.setup.connect_options();
-        self.connect_to(number, &address, &options);
-    }
-
-    /// Begins the connection with this number. What the system refuses at once is told as well.
-    pub(crate) fn connect_to(&mut self, number: usize, address: &Address, options: &ConnectOptions) {
-        let state = State { role: Role::Client(number), key: None, data: None };
-        if let Err(error) = self.cx.connect(address, Arc::clone(&self.common.config), options, state) {
-            self.fail(format!("a connection could not be begun: {error}"));
+        if let Some(id) = self.connect_to(number, &address, &options) {
+            self.common.clients.push(id);
         }
     }
 
-    /// Sends content; the peer's is not read while much of it waits.
+    /// Begins the connection with this number, which may fail at once.
+    pub(crate) fn try_connect(
+        &mut self,
+        number: usize,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> io::Result<ConnectionId> {
+        let state = State { role: Role::Client(number), key: None, data: None };
+        self.cx.connect(address, Arc::clone(&self.common.config), options, state)
+    }
+
+    /// Begins the connection with this number.
+    pub(crate) fn connect_to(
+        &mut self,
+        number: usize,
+        address: &Address,
+        options: &ConnectOptions,
+    ) -> Option<ConnectionId> {
+        match self.try_connect(number, address, options) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                self.fail(format!("a connection could not be begun: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Sends content.
     pub(crate) fn send(&mut self, permit: Writable<'_>, content: Payload<'_>) {
+        if let Err(misuse) = self.common.setup.send(permit, content) {
+            self.fail(format!("content could not be sent: {misuse:?}"));
+        }
+    }
+
+    /// Answers content; the peer's is not read while much of the answers waits. Two ends that both do that wait for
+    /// each other.
+    pub(crate) fn answer(&mut self, permit: Writable<'_>, content: Payload<'_>) {
         match self.common.setup.send(permit, content) {
             Ok(sent) => sent.throttle(),
             Err(misuse) => self.fail(format!("content could not be sent: {misuse:?}")),
@@ -225,10 +276,11 @@ impl<S: Script> Stage<'_, '_, S> {
         }
     }
 
-    /// Sends content now, or fails: for little of it.
+    /// Sends content now, or fails: for little of it. A stream of a service that ends has nothing more to say.
     pub(crate) fn say(&mut self, stream: Stream<'_>, content: &[u8]) {
         match stream.permit() {
             Ok(permit) => self.send(permit, Payload::Copy(content)),
+            Err(_) if self.is_over() => {}
             Err(_) => self.fail("a stream with nothing queued gives no permit"),
         }
     }
@@ -376,8 +428,15 @@ pub(crate) fn driver<S: Script>(
     options: DriverOptions,
     script: S,
 ) -> Result<Driver<Actor<S>>, String> {
-    let common =
-        Common { setup, config: setup.config(), address: None, begun: false, finished: false, failure: None };
+    let common = Common {
+        setup,
+        config: setup.config(),
+        address: None,
+        clients: Vec::new(),
+        begun: false,
+        finished: false,
+        failure: None,
+    };
     let driver = Driver::new(Actor { script, common }, options)
         .map_err(|error| format!("a driver could not be made: {error}"))?;
     let handle = driver.handle();
@@ -404,8 +463,16 @@ pub(crate) fn play_with<H: Host, S: Script>(
     options: DriverOptions,
     script: S,
 ) -> Result<Driver<Actor<S>>, String> {
-    let driver = host.host(driver(watch, setup, options, script)?);
-    outcome(driver)
+    outcome(stay(host, driver(watch, setup, options, script)?, &Door::default())?)
+}
+
+/// Lets a service stay with a host until it is done, or leaves by the door.
+pub(crate) fn stay<H: Host, S: Service + 'static>(
+    host: &mut H,
+    service: S,
+    door: &Door,
+) -> Result<S, String> {
+    host.host(Guest::new(service, door)).leave()
 }
 
 /// What has become of a script whose host has given it back.

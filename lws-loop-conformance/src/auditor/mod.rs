@@ -254,8 +254,6 @@ impl<S: Service> Audit<S> {
             && let Some(token) = self.random.pick(self.register.gone())
         {
             self.service.handle_ready(now, token, everything);
-            self.service.removed(token);
-            self.service.refused(token, std::io::ErrorKind::Other.into());
             assert!(self.service.descriptor(token).is_none(), "a token that has gone has a descriptor again");
         }
         if self.random.once_in(8)

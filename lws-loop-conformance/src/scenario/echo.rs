@@ -62,7 +62,7 @@ impl Script for Echo {
     ) {
         let Some(number) = side.number() else {
             return match stream.permit() {
-                Ok(permit) => stage.send(permit, Payload::Copy(chunk)),
+                Ok(permit) => stage.answer(permit, Payload::Copy(chunk)),
                 Err(_) => stage.fail("a stream that is throttled was given content"),
             };
         };

@@ -8,7 +8,7 @@ use crate::watch::Watch;
 use lws_proto::{Payload, Stream, Writable};
 
 /// In each direction of each connection.
-const TOTAL: u64 = 16 << 20;
+const TOTAL: u64 = 20 << 20;
 const PIECE: usize = 48 << 10;
 const CLIENTS: usize = 2;
 
@@ -16,17 +16,26 @@ pub(super) fn large_transfers_go_both_ways_at_once<H: Host>(
     watch: &Watch,
     host: &mut H,
 ) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Transfer::default()).map(drop))
+    on_each(host, |host, setup| play(watch, host, setup, Transfer::of(TOTAL, CLIENTS)).map(drop))
 }
 
-#[derive(Default)]
-struct Transfer {
+/// Both ends of each connection send at once.
+pub(super) struct Transfer {
+    total: u64,
+    clients: usize,
     done: usize,
     received: u64,
 }
 
+impl Transfer {
+    /// So many bytes each way, on so many connections.
+    pub(super) fn of(total: u64, clients: usize) -> Self {
+        Self { total, clients, done: 0, received: 0 }
+    }
+}
+
 #[derive(Default)]
-struct Half {
+pub(super) struct Half {
     sent: u64,
     received: u64,
 }
@@ -36,7 +45,7 @@ impl Script for Transfer {
 
     fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
         if stage.listen().is_some() {
-            (0..CLIENTS).for_each(|number| stage.connect(number));
+            (0..self.clients).for_each(|number| stage.connect(number));
         }
     }
 
@@ -46,11 +55,11 @@ impl Script for Transfer {
 
     fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
         let seed = u64::from(side.is_server());
-        let left = TOTAL - side.data.sent;
+        let left = self.total - side.data.sent;
         let len = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
         let piece = pattern::bytes(seed, side.data.sent, len);
         side.data.sent += len as u64;
-        if side.data.sent < TOTAL {
+        if side.data.sent < self.total {
             stage.send_again(permit, Payload::Own(piece.into()));
         } else {
             stage.send(permit, Payload::Own(piece.into()));
@@ -71,15 +80,15 @@ impl Script for Transfer {
         });
         side.data.received += chunk.len() as u64;
         self.received += chunk.len() as u64;
-        if side.data.received == TOTAL {
+        if side.data.received == self.total {
             self.done += 1;
-            if self.done == 2 * CLIENTS {
+            if self.done == 2 * self.clients {
                 stage.finish();
             }
         }
     }
 
     fn progress(&self) -> String {
-        format!("{} of {} bytes", self.received, TOTAL * 2 * CLIENTS as u64)
+        format!("{} of {} bytes", self.received, self.total * 2 * self.clients as u64)
     }
 }

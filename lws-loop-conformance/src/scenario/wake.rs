@@ -1,8 +1,9 @@
 //! Messages and wakes of other threads: before the first turn, while the loop sleeps, and while it works.
 
 use crate::Host;
+use crate::guest::Door;
 use crate::setup::SETUPS;
-use crate::stage::{Message, Script, Stage, driver, outcome};
+use crate::stage::{Message, Script, Stage, driver, outcome, stay};
 use crate::watch::Watch;
 use lws_loop_external::{DriverOptions, SendError};
 use std::thread;
@@ -36,12 +37,12 @@ pub(super) fn other_threads_end_the_sleep<H: Host>(watch: &Watch, host: &mut H) 
     // The first is done before the loop begins: nobody sleeps on what is there.
     send(0)();
     let threads: Vec<_> = (1..THREADS).map(|thread| thread::spawn(send(thread))).collect();
-    let driver = host.host(driver);
+    let stayed = stay(host, driver, &Door::default());
     let panicked = threads.into_iter().filter_map(|thread| thread.join().err()).count();
     if panicked > 0 {
         return Err(format!("{panicked} threads of the kit panicked"));
     }
-    outcome(driver).map(drop)
+    outcome(stayed?).map(drop)
 }
 
 struct Wake {
