@@ -5,7 +5,8 @@
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
 //! * A ready-made loop is the crate `lws-loop-poll`.
-//! * A host for a plain poll(2) loop that somebody else runs is `examples/poll_loop.rs`.
+//! * Ready hosts for loops that somebody else runs are in [`hosts`].
+//! * For every other loop that can watch a descriptor there is `OneDescriptor` of the feature `mio`.
 #![deny(unsafe_code)]
 
 #[cfg(not(unix))]

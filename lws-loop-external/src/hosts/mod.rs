@@ -1,7 +1,7 @@
 //! Ready hosts: a service in loops that somebody else has written.
 //!
-//! Some let the loop watch each descriptor, the others one for them all, [`OneDescriptor`](crate::OneDescriptor). None of
-//! them waits: the loop does. `docs/embedding.md` tells which to take.
+//! Some let the loop watch each descriptor, the others one for them all, that of a `OneDescriptor`. None of them waits: the
+//! loop does. `docs/embedding.md` tells which to take.
 //!
 //! | loop | host | feature | watches |
 //! |---|---|---|---|
@@ -15,7 +15,8 @@
 //! | libevent | `OnLibevent` | `libevent` | one |
 //! | libev | `OnLibev` | `libev` | one |
 //!
-//! [`settle`] and [`detach`] are what a host of one's own that watches each descriptor is made of.
+//! [`settle`] and [`detach`] are what a host of one's own that watches each descriptor is made of, `OnCallbacks` is one for
+//! every loop that calls back.
 
 #[cfg(feature = "async-io")]
 mod async_io;
