@@ -15,10 +15,10 @@ use std::time::Duration;
 /// The host calls [`dispatch`](Self::dispatch) when the descriptor is readable, and when the time that the call before
 /// answered is over. Whatever it does with the service in between, it does through [`with`](Self::with).
 ///
-/// The descriptor is readable too when there is work that no socket announces ([`Wait::Now`]), or a deadline that is
-/// earlier than the host was told. So a host that heeds [`Wait::Until`] of the last dispatch misses nothing, whether it is
-/// level-triggered, edge-triggered or one-shot: a dispatch takes all that was ready, or makes the descriptor readable
-/// anew.
+/// The descriptor is readable too when there is work that no socket announces ([`Wait::Now`]), a deadline that is earlier
+/// than the host was told, or a service that is done. So a host that heeds [`Wait::Until`] of the last dispatch misses
+/// nothing, whether it is level-triggered, edge-triggered or one-shot: a dispatch takes all that was ready, or makes the
+/// descriptor readable anew.
 pub struct OneDescriptor<S> {
     poll: mio::Poll,
     events: mio::Events,
@@ -70,7 +70,7 @@ impl<S: Service> OneDescriptor<S> {
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut S) -> R) -> R {
         let result = call(self.on_mio.service_mut());
         let wait = self.on_mio.settle(self.poll.registry(), now);
-        if wait.earliest(self.wait) != self.wait {
+        if wait.earliest(self.wait) != self.wait || self.is_done() {
             self.ring();
         }
         self.wait = wait.earliest(self.wait);

@@ -21,7 +21,8 @@ pub trait Watch: 'static {
 
 /// A service that a loop serves as long as this is kept.
 ///
-/// When the service is done ([`Service::is_done`]) it no longer keeps the loop alive.
+/// When the service is done ([`Service::is_done`]) it no longer keeps the loop alive. A panic of a handler ends the process
+/// where the loop is C's, as it cannot pass through.
 pub struct OnCallbacks<S: Service + 'static, W: Watch> {
     shared: Rc<Shared<S, W>>,
 }
@@ -44,8 +45,8 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
         service: S,
         watch: impl FnOnce(BorrowedFd<'_>, Box<dyn Fn()>) -> io::Result<W>,
     ) -> io::Result<Self> {
-        let one = RefCell::new(Some(OneDescriptor::new(service)?));
-        let shared = Rc::new(Shared { watch: OnceCell::new(), one, clock: Clock::new() });
+        let one = OneDescriptor::new(service)?;
+        let shared = Rc::new(Shared { watch: OnceCell::new(), one: RefCell::new(None), clock: Clock::new() });
         let callback = {
             let shared = Rc::downgrade(&shared);
             Box::new(move || {
@@ -54,13 +55,10 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
                 }
             })
         };
-        let watch = match &*shared.one.borrow() {
-            Some(one) => watch(one.as_fd(), callback)?,
-            None => return Err(io::ErrorKind::NotFound.into()),
-        };
+        let watch = watch(one.as_fd(), callback)?;
         watch.arm(None);
-        // It was empty.
-        let _ = shared.watch.set(watch);
+        shared.watch.get_or_init(|| watch);
+        shared.one.replace(Some(one));
         Ok(Self { shared })
     }
 

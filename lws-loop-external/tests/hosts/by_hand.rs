@@ -150,6 +150,16 @@ mod one_descriptor {
     }
 
     #[test]
+    fn an_end_from_outside_is_told_to_a_host_that_sleeps() {
+        let clock = Clock::new();
+        let mut one = OneDescriptor::new(service(clock).0).expect("two descriptors");
+        one.dispatch(clock.now());
+        assert!(!is_readable(&one));
+        one.with(clock.now(), |service| service.drain(Duration::from_secs(1)));
+        assert!(one.is_done() && is_readable(&one));
+    }
+
+    #[test]
     fn what_is_asked_for_from_outside_is_done_before_the_call_returns() {
         let clock = Clock::new();
         let (service, address) = service(clock);
