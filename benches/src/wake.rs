@@ -1,4 +1,5 @@
-//! How long a service that sleeps takes to hear another thread: from the send to the handler.
+//! How long a service that sleeps takes to hear another thread: from the send to the handler. Beside it the least that a
+//! thread takes which sleeps on an eventfd.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -11,6 +12,7 @@ use lws_loop_external::{
 };
 use lws_loop_poll::PollLoop;
 use lws_proto::Event;
+use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::AsRawFd;
 
 use crate::histogram::Histogram;
@@ -54,7 +56,7 @@ impl Application for Listens {
     }
 }
 
-/// Measures and prints, for the built-in loop and for one descriptor in a loop on poll(2).
+/// Measures and prints, for a bare eventfd, for the built-in loop and for one descriptor in a loop on poll(2).
 ///
 /// # Errors
 /// When a loop cannot be made, or ends too early.
@@ -64,6 +66,7 @@ pub fn run(wake: &Wake) -> Result<()> {
         let micros = |share| histogram.quantile(share) as f64 / 1e3;
         println!("  {name:<16} p50 {:.1} µs, p99 {:.1} µs", micros(0.5), micros(0.99));
     };
+    report("bare eventfd", &bare(wake)?);
     report(
         "built-in loop",
         &measure(wake, |service| {
@@ -110,5 +113,34 @@ fn measure(wake: &Wake, host: fn(Driver<Listens>) -> std::io::Result<()>) -> Res
     }
     handle.send(Message::End).map_err(|error| error.to_string())?;
     thread.join().map_err(|_| "the thread of the service has panicked")??;
+    Ok(histogram)
+}
+
+/// The same without a service: a thread that reads an eventfd.
+fn bare(wake: &Wake) -> Result<Histogram> {
+    let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+    let ear = bell.try_clone()?;
+    let (letters, mailbox) = channel::<Instant>();
+    let (sender, durations) = channel();
+    let core = wake.core;
+    let thread = thread::spawn(move || -> std::io::Result<()> {
+        machine::pin(core);
+        loop {
+            rustix::io::read(&ear, &mut [0; 8])?;
+            // Nothing comes with the last ring.
+            let Ok(at) = mailbox.try_recv() else { return Ok(()) };
+            drop(sender.send(at.elapsed()));
+        }
+    });
+    let ring = || rustix::io::write(&bell, &1_u64.to_ne_bytes());
+    let mut histogram = Histogram::default();
+    for _ in 0..wake.messages {
+        thread::sleep(wake.pause);
+        letters.send(Instant::now())?;
+        ring()?;
+        histogram.add(durations.recv()?.as_nanos() as u64);
+    }
+    ring()?;
+    thread.join().map_err(|_| "the bare thread has panicked")??;
     Ok(histogram)
 }
