@@ -7,12 +7,15 @@ mod auditor;
 mod guest;
 mod pattern;
 mod random;
+mod scarcity;
 mod scenario;
 mod setup;
 mod stage;
 mod watch;
 
 pub use auditor::{Auditor, heard_another_thread};
+#[doc(hidden)]
+pub use watch::test;
 pub use watch::{Failure, run, run_all};
 
 use lws_loop_external::Service;

@@ -1,8 +1,14 @@
 //! What the two ends of a scenario speak, and over what. Another row here runs every scenario on it.
 
+use crate::random::Random;
 use lws_loop_external::{Address, ConnectOptions, Speak};
 use lws_proto::{Config, Connection, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws};
+use socket2::SockRef;
 use std::fmt;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -82,6 +88,40 @@ impl Setup {
                 Address::Unix(std::env::temp_dir().join(name))
             }
         }
+    }
+
+    /// The client's side of a connection that is there already.
+    pub(crate) fn client(self, now: Time, config: &Arc<Config>) -> Result<Connection, Misuse> {
+        let mut connection = match self.dialect {
+            Dialect::Raw => Connection::client_raw(now, Arc::clone(config)),
+            Dialect::WebSocket => {
+                let mut random = Random::new(now.as_micros());
+                let entropy = move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8);
+                Connection::client(now, Arc::clone(config), Box::new(entropy))
+            }
+        };
+        self.open(&mut connection, now)?;
+        Ok(connection)
+    }
+
+    /// Two ends of a connection: sockets that take little at a time, so that most writes are short.
+    pub(crate) fn squeezed_pair(self) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (client, server): (OwnedFd, OwnedFd) = match self.transport {
+            Transport::Tcp => {
+                let listener = TcpListener::bind("127.0.0.1:0")?;
+                let client = TcpStream::connect(listener.local_addr()?)?;
+                (client.into(), listener.accept()?.0.into())
+            }
+            Transport::Unix => {
+                let (client, server) = UnixStream::pair()?;
+                (client.into(), server.into())
+            }
+        };
+        // The system makes its least of it. What is received has room: a window that is too small for one segment would
+        // have TCP wait for its timers.
+        SockRef::from(&client).set_send_buffer_size(1)?;
+        SockRef::from(&server).set_send_buffer_size(1)?;
+        Ok((client, server))
     }
 
     /// What a client says first.

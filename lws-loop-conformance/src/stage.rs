@@ -61,9 +61,10 @@ pub(crate) trait Script: Sized + 'static {
         let _ = (stage, side, stream);
     }
 
-    /// The stream is over.
+    /// The stream is over. A script that leaves this out expects it at its own end only.
     fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, cause: Cause) {
-        let _ = (stage, side, cause);
+        let role = side.role;
+        stage.expect(stage.is_over(), || format!("the stream of {role:?} ended: {}", cause.name()));
     }
 
     /// The connection is over.
@@ -201,14 +202,16 @@ impl<S: Script> Stage<'_, '_, S> {
         self.cx.is_draining()
     }
 
+    /// Listens, which may fail.
+    pub(crate) fn try_listen(&mut self) -> io::Result<ListenerId> {
+        let id = self.cx.listen(&self.common.setup.address(), &ListenOptions::default())?;
+        self.common.address = Some(self.cx.listening_on(id)?);
+        Ok(id)
+    }
+
     pub(crate) fn listen(&mut self) -> Option<ListenerId> {
-        let made = self.cx.listen(&self.common.setup.address(), &ListenOptions::default());
-        let address = made.and_then(|id| Ok((id, self.cx.listening_on(id)?)));
-        match address {
-            Ok((id, address)) => {
-                self.common.address = Some(address);
-                Some(id)
-            }
+        match self.try_listen() {
+            Ok(id) => Some(id),
             Err(error) => {
                 self.fail(format!("a listener could not be made: {error}"));
                 None
@@ -222,6 +225,24 @@ impl<S: Script> Stage<'_, '_, S> {
         let options = self.common.setup.connect_options();
         if let Some(id) = self.connect_to(number, &address, &options) {
             self.common.clients.push(id);
+        }
+    }
+
+    /// Adopts both ends of a connection that takes little at a time, as the one with this number.
+    pub(crate) fn adopt_squeezed_pair(&mut self, number: usize) {
+        let now = self.now();
+        let Common { setup, config, .. } = &*self.common;
+        let adopt = || {
+            let (client, server) = setup.squeezed_pair()?;
+            let peer = setup.client(now, config).map_err(io::Error::other)?;
+            let own = Connection::server(now, Arc::clone(config));
+            let state = State { role: Role::Server, key: None, data: None };
+            self.cx.adopt(server, own, state)?;
+            let state = State { role: Role::Client(number), key: None, data: None };
+            self.cx.adopt(client, peer, state)
+        };
+        if let Err(error) = { adopt }() {
+            self.fail(format!("a connection could not be adopted: {error}"));
         }
     }
 

@@ -54,9 +54,9 @@ pub fn heard_another_thread() {
     HEARD.set(HEARD.get() + 1);
 }
 
-/// How long nothing has to happen before time goes on to the next deadline: longer than the kernel takes to hand on what
-/// was sent on this machine.
-const GRACE: Duration = Duration::from_millis(15);
+/// How long nothing has to happen before time goes on to the next deadline: longer than TCP's delayed acknowledgement, so
+/// that nothing is on its way any more.
+const GRACE: Duration = Duration::from_millis(300);
 /// How often a service may have more to do at once, while no descriptor has anything to say.
 const TURNS_MAX: u32 = 100_000;
 /// How often letting go of descriptors may lead to more of it.

@@ -5,7 +5,7 @@ use crate::Host;
 use crate::pattern;
 use crate::stage::{Script, Side, Stage, play};
 use crate::watch::Watch;
-use lws_proto::{Payload, Stream};
+use lws_proto::{Cause, Payload, Stream};
 use std::sync::{Mutex, PoisonError};
 
 const CLIENTS: usize = 200;
@@ -96,6 +96,8 @@ impl Script for Crowd {
             stage.cx.close(id);
         }
     }
+
+    fn over(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<usize>, _: Cause) {}
 
     fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<usize>) {
         self.gone += 1;

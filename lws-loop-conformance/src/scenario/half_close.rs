@@ -5,7 +5,7 @@ use crate::Host;
 use crate::pattern;
 use crate::stage::{Role, Script, Side, Stage, play};
 use crate::watch::Watch;
-use lws_proto::{Payload, Stream, Writable};
+use lws_proto::{Cause, Payload, Stream, Writable};
 
 /// What the other side still sends after the end of the first: more than the system takes at once.
 const REST: u64 = 4 << 20;
@@ -91,6 +91,8 @@ impl Script for Halves {
             .expect(pattern::fits(3, side.data.received, chunk), || "content was lost or changed".to_owned());
         side.data.received += chunk.len() as u64;
     }
+
+    fn over(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<Half>, _: Cause) {}
 
     fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Half>) {
         stage.expect(side.data.heard_end, || "a connection went before the end of its peer".to_owned());

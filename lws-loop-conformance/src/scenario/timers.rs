@@ -2,15 +2,75 @@
 
 use super::on_each;
 use crate::Host;
-use crate::stage::{Script, Side, Stage, play};
+use crate::guest::Door;
+use crate::setup::SETUPS;
+use crate::stage::{Message, Script, Side, Stage, driver, outcome, play, stay};
 use crate::watch::Watch;
+use lws_loop_external::DriverOptions;
 use lws_proto::{Stream, Time};
+use std::thread;
 use std::time::Duration;
 
 const CLIENTS: usize = 40;
 
 pub(super) fn timers_come_in_time_and_in_order<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
     on_each(host, |host, setup| play(watch, host, setup, Timers::default()).map(drop))
+}
+
+/// The other thread is a plain one of the kit.
+pub(super) fn an_earlier_deadline_ends_a_longer_sleep<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    let driver = driver(watch, SETUPS[0], DriverOptions::default(), Earlier::default())?;
+    let handle = driver.handle();
+    let thread = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(30));
+        // It fails if the service has gone already, which is told below.
+        let _ = handle.send(Message::Number(0));
+    });
+    let stayed = stay(host, driver, &Door::default());
+    let driver = outcome(stayed?)?;
+    thread.join().map_err(|_| "a thread of the kit panicked".to_owned())?;
+    drop(driver);
+    Ok(())
+}
+
+/// A deadline is an hour away, and a message of another thread sets one that is near.
+#[derive(Default)]
+struct Earlier {
+    near: Option<Time>,
+}
+
+impl Script for Earlier {
+    type Data = ();
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        stage.cx.set_timer(Some(stage.now() + Duration::from_secs(3_600)));
+    }
+
+    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, _: u64) {
+        let near = stage.now() + Duration::from_millis(10);
+        self.near = Some(near);
+        stage.cx.set_timer(Some(near));
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        match self.near {
+            Some(near) => {
+                let now = stage.now();
+                stage.expect(now >= near, || format!("a timer came {:?} too early", near - now));
+                stage.finish();
+            }
+            // On a clock that runs ahead an hour may be over before the message comes.
+            None => self.begin(stage),
+        }
+    }
+
+    fn progress(&self) -> String {
+        let set = if self.near.is_some() { "set" } else { "not set yet" };
+        format!("a near deadline that is {set}")
+    }
 }
 
 /// Each end of each connection has a timer of its own; the service's is set far away at first, and then earlier by

@@ -23,6 +23,7 @@ pub(super) fn large_transfers_go_both_ways_at_once<H: Host>(
 pub(super) struct Transfer {
     total: u64,
     clients: usize,
+    squeezed: bool,
     done: usize,
     received: u64,
 }
@@ -30,7 +31,12 @@ pub(super) struct Transfer {
 impl Transfer {
     /// So many bytes each way, on so many connections.
     pub(super) fn of(total: u64, clients: usize) -> Self {
-        Self { total, clients, done: 0, received: 0 }
+        Self { total, clients, squeezed: false, done: 0, received: 0 }
+    }
+
+    /// Over sockets that take little at a time.
+    pub(super) fn squeezed(self) -> Self {
+        Self { squeezed: true, ..self }
     }
 }
 
@@ -44,6 +50,9 @@ impl Script for Transfer {
     type Data = Half;
 
     fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if self.squeezed {
+            return (0..self.clients).for_each(|number| stage.adopt_squeezed_pair(number));
+        }
         if stage.listen().is_some() {
             (0..self.clients).for_each(|number| stage.connect(number));
         }
