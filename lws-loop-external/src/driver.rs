@@ -547,6 +547,10 @@ impl<A: Application> Service for Driver<A> {
     fn is_done(&self) -> bool {
         self.core.is_draining() && self.core.stats.connections == 0 && self.core.listeners.is_empty()
     }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        token.kind() != Kind::Waker
+    }
 }
 
 impl<A: Application> fmt::Debug for Driver<A> {

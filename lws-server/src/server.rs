@@ -141,6 +141,10 @@ impl external::Service for Service {
     fn is_done(&self) -> bool {
         self.driver.is_done()
     }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        self.driver.keeps_alive(token)
+    }
 }
 
 /// What other threads may hold of a server: to wake its handlers, to run something on its thread, and to end it.

@@ -15,6 +15,9 @@ use crate::Result;
 pub enum Kind {
     /// The built-in loop.
     BuiltIn,
+    /// libuv.
+    #[cfg(feature = "loops")]
+    Uv,
     /// The host for plain poll(2).
     #[cfg(feature = "loops")]
     Poll,
@@ -110,6 +113,12 @@ mod foreign {
     pub(super) fn run(kind: Kind, service: Driver<Echo>) -> Result<()> {
         match kind {
             Kind::BuiltIn => Ok(()),
+            Kind::Uv => {
+                let mut uv_loop = lws_loop_uv::UvLoop::new()?;
+                let _service = uv_loop.attach(service).map_err(|error| error.error)?;
+                uv_loop.run()?;
+                Ok(())
+            }
             Kind::Poll => poll(service),
             Kind::Polling => polling(service),
             Kind::One => one(service),

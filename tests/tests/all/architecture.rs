@@ -80,7 +80,9 @@ fn the_wire_floors_know_no_connection() {
 
 #[test]
 fn unsafe_stands_in_sys_rs_only() {
-    for folder in ["lws-loop-external", "lws-loop-poll", "lws-server", "lwsws", "benches", "tests/src"] {
+    let folders =
+        ["lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-server", "lwsws", "benches", "tests/src"];
+    for folder in folders {
         let found = mentions(folder, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], &["sys.rs"]);
         check("unsafe outside sys.rs", found);
     }
@@ -99,7 +101,7 @@ fn rfcs_are_cited_in_one_form() {
         "RFC 6455, ",
         "RFC 9112, ",
     ];
-    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-server", "lwsws"] {
+    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-server", "lwsws"] {
         for (name, text) in sources(folder) {
             for (number, line) in text.lines().enumerate() {
                 let cites = forms.iter().any(|form| line.contains(form)) && line.contains("//");
@@ -121,6 +123,7 @@ fn arrows_point_down_only() {
     depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
     depends("lws-loop-external", &["lws-loop-poll", "lws-server"]);
     depends("lws-loop-poll", &["lws-server"]);
+    depends("lws-loop-uv", &["lws-loop-poll", "lws-server", "mio"]);
 }
 
 #[test]
