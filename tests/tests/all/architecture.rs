@@ -80,9 +80,16 @@ fn the_wire_floors_know_no_connection() {
 
 #[test]
 fn unsafe_stands_in_sys_rs_only() {
-    let folders =
-        ["lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-server", "lwsws", "benches", "tests/src"];
-    for folder in folders {
+    for folder in [
+        "lws-loop-external",
+        "lws-loop-poll",
+        "lws-loop-conformance",
+        "lws-loop-uv",
+        "lws-server",
+        "lwsws",
+        "benches",
+        "tests/src",
+    ] {
         let found = mentions(folder, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], &["sys.rs"]);
         check("unsafe outside sys.rs", found);
     }
@@ -124,6 +131,7 @@ fn arrows_point_down_only() {
     depends("lws-loop-external", &["lws-loop-poll", "lws-server"]);
     depends("lws-loop-poll", &["lws-server"]);
     depends("lws-loop-uv", &["lws-loop-poll", "lws-server", "mio"]);
+    depends("lws-loop-conformance", &["lws-loop-poll", "lws-server", "mio"]);
 }
 
 #[test]
