@@ -10,7 +10,7 @@ use crate::client::{Plan, Traffic};
 use crate::process::Server;
 use crate::rounds::{self, Shuffle, Turn};
 use crate::verdict::{Figure, median};
-use crate::{Result, report};
+use crate::{Result, compare, report};
 use server::Kind;
 
 /// How many connections, with one message in flight on each.
@@ -37,9 +37,10 @@ pub struct Loops {
 /// # Errors
 /// When a server does not start or cannot do its load.
 pub fn run(loops: &Loops) -> Result<()> {
+    let program = compare::own_name()?;
     let own = |kind: &Kind| {
         let name = kind.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        let command = format!("{{bin}}/load loop-server {name} --port {{port}}");
+        let command = format!("{{bin}}/{program} loop-server {name} --port {{port}}");
         (name, command)
     };
     let servers: Vec<_> = Kind::value_variants().iter().map(own).chain(loops.also.iter().cloned()).collect();
