@@ -138,6 +138,8 @@ struct Memory {
     raw: NonNull<RawLoop>,
     /// How to free it, if it is ours.
     layout: Option<Layout>,
+    /// Nothing more is to come to it.
+    ends: Cell<bool>,
     /// It is not to be used any more.
     closed: Cell<bool>,
     /// How many calls of services are under way.
@@ -156,14 +158,21 @@ impl LoopRef {
     /// * It is neither closed nor freed while something is attached to it, or still
     ///   [detaching](crate::Detaching): `uv_loop_close` refuses it. When it has been closed, nothing is attached
     ///   through this reference or a clone of it any more.
+    /// * Nobody closes, starts or stops a handle of this crate, though `uv_walk` finds them.
     #[must_use]
     pub unsafe fn from_raw(raw: NonNull<RawLoop>) -> Self {
         Self::new(raw, None)
     }
 
     fn new(raw: NonNull<RawLoop>, layout: Option<Layout>) -> Self {
-        let (closed, entered, guests) = (Cell::new(false), Cell::new(0), RefCell::default());
-        Self(Rc::new(Memory { raw, layout, closed, entered, guests }))
+        Self(Rc::new(Memory {
+            raw,
+            layout,
+            ends: Cell::new(false),
+            closed: Cell::new(false),
+            entered: Cell::new(0),
+            guests: RefCell::default(),
+        }))
     }
 
     /// A loop of our own. It is to be given to [`close`](Self::close) in the end.
@@ -234,6 +243,7 @@ impl LoopRef {
     /// Ends a loop of our own: everybody leaves, and it closes. Handles of others keep it open, and then its memory is never
     /// freed; so they do when this is called from inside a service, as the loop cannot run there.
     pub(crate) fn close(&self) {
+        self.0.ends.set(true);
         let guests = std::mem::take(&mut *self.0.guests.borrow_mut());
         for guest in guests {
             if let Some(guest) = guest.upgrade() {
@@ -340,7 +350,7 @@ impl<O: Owner> Handle<O> {
         (kind, name): (c_int, Name),
         init: impl FnOnce(*mut RawLoop, *mut RawHandle) -> c_int,
     ) -> io::Result<Self> {
-        let uv_loop = at.open().ok_or_else(closed)?;
+        let uv_loop = at.open().filter(|_| !at.0.ends.get()).ok_or_else(closed)?;
         let (memory, layout) = allocate(uv_handle_size(kind))?;
         let raw = memory.cast::<RawHandle>();
         if let Err(error) = check(init(uv_loop.as_ptr(), raw.as_ptr())) {

@@ -572,6 +572,17 @@ fn a_loop_that_goes_lets_go_of_what_is_attached() {
 }
 
 #[test]
+fn nothing_comes_to_a_loop_that_is_going() {
+    let uv_loop = UvLoop::new().expect("a loop");
+    let refused: Later<io::ErrorKind> = later();
+    let (place, at) = (Rc::clone(&refused), LoopRef::clone(&uv_loop));
+    let detaching = uv_loop.attach(Probe::default()).expect("attached").detach();
+    detaching.then(move |probe| *place.borrow_mut() = at.attach(probe).err().map(|error| error.error.kind()));
+    drop(uv_loop);
+    assert_eq!(*refused.borrow(), Some(io::ErrorKind::NotConnected));
+}
+
+#[test]
 fn a_loop_does_not_run_inside_a_service() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let attached = uv_loop.attach(Probe::default()).expect("attached");

@@ -58,7 +58,12 @@ static void on_end(void *argument) {
   struct program *program = argument;
   CHECK(!program->ended);
   program->ended = 1;
+}
+
+static void end(struct program *program) {
+  void *server = program->server;
   program->server = NULL;
+  if (server) server_end(server, on_end, program);
 }
 
 static void on_tick(uv_timer_t *timer) {
@@ -68,11 +73,7 @@ static void on_tick(uv_timer_t *timer) {
   CHECK(uv_try_write((uv_stream_t *)&program->out, &byte, 1) == 1);
   if (program->server && atomic_load(&program->peers_left) == 0) {
     CHECK(server_received(program->server) == (uint64_t)PEERS * ROUNDS_OF_PEER * BYTES);
-    if (program->ends_in_callback) {
-      void *server = program->server;
-      program->server = NULL;
-      server_end(server, on_end, program);
-    }
+    if (program->ends_in_callback) end(program);
     uv_stop(&program->loop);
   }
   if (program->ticks_until && program->ticks >= program->ticks_until) uv_stop(&program->loop);
@@ -143,7 +144,7 @@ static void serve(struct program *program) {
     CHECK(pthread_create(&peers[i].thread, NULL, talk, &peers[i]) == 0);
   }
   uv_run(&program->loop, UV_RUN_DEFAULT);
-  if (program->server) server_end(program->server, on_end, program);
+  end(program);
   while (!program->ended) uv_run(&program->loop, UV_RUN_NOWAIT);
   for (int i = 0; i < PEERS; i++) CHECK(pthread_join(peers[i].thread, NULL) == 0);
   CHECK(program->ticks > ticks && program->piped > piped);
@@ -176,7 +177,16 @@ static void start_short_of_descriptors(struct program *program) {
   CHECK(next >= 0 && (rlim_t)next <= few.rlim_cur && close(next) == 0);
 }
 
+/* Loses a loop with a server on it. */
+static int leak(void) {
+  uv_loop_t *loop = malloc(sizeof *loop);
+  CHECK(loop && uv_loop_init(loop) == 0);
+  CHECK(server_begin(loop));
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (argc > 1 && strcmp(argv[1], "leak") == 0) return leak();
   int rounds = argc > 1 ? atoi(argv[1]) : 10;
   for (int round = 0; round < rounds; round++) {
     static struct program program;
