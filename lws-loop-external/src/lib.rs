@@ -13,6 +13,7 @@ compile_error!("descriptors and their readiness are Unix's");
 
 mod address;
 mod application;
+mod connect;
 mod context;
 mod driver;
 mod entropy;
@@ -30,6 +31,10 @@ mod waker;
 
 pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
+pub use connect::{
+    Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
+    ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
+};
 pub use context::Context;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;

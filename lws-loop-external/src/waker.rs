@@ -84,6 +84,18 @@ impl<M> fmt::Debug for Handle<M> {
     }
 }
 
+/// Whatever can end the wait of a host.
+pub(crate) trait Ring: Send + Sync {
+    /// Ends it, from any thread.
+    fn ring(&self);
+}
+
+impl<M: Send> Ring for Shared<M> {
+    fn ring(&self) {
+        Shared::ring(self);
+    }
+}
+
 impl<M> Shared<M> {
     /// A panic in another thread cannot leave the queue half changed.
     fn lock(&self) -> MutexGuard<'_, VecDeque<M>> {
@@ -120,6 +132,14 @@ impl<M> Mailbox<M> {
 
     pub(crate) fn handle(&self) -> Handle<M> {
         Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// The bell, for whoever has something else than messages to bring.
+    pub(crate) fn ringer(&self) -> Arc<dyn Ring>
+    where
+        M: Send + 'static,
+    {
+        Arc::<Shared<M>>::clone(&self.shared)
     }
 
     pub(crate) fn bell(&self) -> BorrowedFd<'_> {

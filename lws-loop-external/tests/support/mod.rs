@@ -3,8 +3,8 @@
 //! The host waits with epoll in each of the three ways that there are, on a clock that the test can move forward.
 
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectionId, Context, Driver, DriverOptions, Interest,
-    ListenOptions, ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
+    Accepted, Address, Application, Change, ConnectError, ConnectionId, Context, Driver, DriverOptions,
+    Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
 };
 use lws_proto::http::Status;
 use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, Time, ws};
@@ -328,7 +328,7 @@ impl Application for Echo {
         let _ = (state, connection);
     }
 
-    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: Self::State, error: io::Error) {
+    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: Self::State, error: ConnectError) {
         self.note(format!("connect failed: {:?}", error.kind()));
     }
 
