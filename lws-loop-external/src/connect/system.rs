@@ -152,3 +152,108 @@ impl Pool {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::resolver::{Inbox, Lookup};
+    use super::*;
+    use crate::token::ConnectionId;
+    use crate::waker::Ring;
+    use std::sync::mpsc;
+
+    struct Bell(Mutex<mpsc::Sender<()>>);
+
+    impl Ring for Bell {
+        fn ring(&self) {
+            let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(());
+        }
+    }
+
+    fn inbox() -> (Arc<Inbox>, mpsc::Receiver<()>) {
+        let (sender, rung) = mpsc::channel();
+        (Arc::new(Inbox::new(Arc::new(Bell(Mutex::new(sender))))), rung)
+    }
+
+    fn query(inbox: &Arc<Inbox>, index: u32, name: &str) -> (Lookup, Query) {
+        Lookup::new(inbox, ConnectionId { index, generation: 0 }, name, 80)
+    }
+
+    /// Longer than anything here takes.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn threads_come_with_work_and_there_are_never_more_than_may_be() {
+        static GATE: Mutex<()> = Mutex::new(());
+        let gate = GATE.lock().expect("no panic");
+        let (inbox, rung) = inbox();
+        let mut resolver = SystemResolver::with_lookup(2, |_, port| {
+            drop(GATE.lock());
+            Ok(vec![([127, 0, 0, 1], port).into()])
+        });
+        assert_eq!(resolver.threads(), 0, "lazily");
+        let lookups: Vec<_> = (0..10)
+            .map(|n| {
+                let (lookup, query) = query(&inbox, n, "a.test");
+                resolver.resolve(query);
+                assert_eq!(resolver.threads(), (n as usize + 1).min(2));
+                lookup
+            })
+            .collect();
+        assert_eq!(inbox.queries(), 10);
+        drop(gate);
+        for _ in 0..10 {
+            rung.recv_timeout(PATIENCE).expect("an answer");
+        }
+        let mut answered: Vec<_> = inbox.take().into_iter().map(|(id, _)| id.index).collect();
+        answered.sort_unstable();
+        assert!(answered.into_iter().eq(0..10));
+        assert_eq!((inbox.queries(), resolver.threads()), (0, 2));
+        drop(lookups);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_not_looked_up() {
+        let (inbox, rung) = inbox();
+        let mut resolver = SystemResolver::with_lookup(1, |name, _| {
+            assert_eq!(name, "wanted.test");
+            Ok(vec![])
+        });
+        let (lookup, unwanted) = query(&inbox, 0, "unwanted.test");
+        drop(lookup);
+        resolver.resolve(unwanted);
+        let (_lookup, wanted) = query(&inbox, 1, "wanted.test");
+        resolver.resolve(wanted);
+        rung.recv_timeout(PATIENCE).expect("an answer");
+        assert_eq!(inbox.take().len(), 1);
+        assert_eq!(inbox.queries(), 0);
+    }
+
+    #[test]
+    fn a_resolver_that_goes_answers_what_waits_and_waits_for_nobody() {
+        static GATE: Mutex<()> = Mutex::new(());
+        let gate = GATE.lock().expect("no panic");
+        let (inbox, rung) = inbox();
+        let mut resolver = SystemResolver::with_lookup(1, |_, _| {
+            drop(GATE.lock());
+            Ok(vec![])
+        });
+        let lookups: Vec<_> = (0..5)
+            .map(|n| {
+                let (lookup, query) = query(&inbox, n, "a.test");
+                resolver.resolve(query);
+                lookup
+            })
+            .collect();
+        // One is in its call, or will be; the others are let go of.
+        drop(resolver);
+        let dropped = inbox.take();
+        assert!(dropped.len() >= 4);
+        assert!(dropped.iter().all(|(_, result)| matches!(result, Err(ResolveError::Dropped))));
+        drop(gate);
+        for _ in 0..5 {
+            rung.recv_timeout(PATIENCE).expect("an answer");
+        }
+        assert_eq!(inbox.queries(), 0);
+        drop(lookups);
+    }
+}
