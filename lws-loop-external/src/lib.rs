@@ -5,6 +5,7 @@
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
 //! * A ready-made loop is the crate `lws-loop-poll`.
+//! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to come back.
 //! * A host for a plain poll(2) loop that somebody else runs is `examples/poll_loop.rs`.
 #![forbid(unsafe_code)]
 
@@ -43,3 +44,7 @@ pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use waker::{Handle, SendError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/connecting.md")]
+mod connecting {}
