@@ -38,7 +38,7 @@ impl<A: Application> Driver<A> {
     pub fn new(application: A, options: DriverOptions) -> io::Result<Self> {
         let buffers = Buffers::new(&options);
         let core = Core::new(options)?;
-        let connects = Connects::new(core.mailbox.ringer());
+        let connects = Connects::new(&core.mailbox.ringer());
         Ok(Self { application, core, table: Table::new(), connects, buffers })
     }
 

@@ -170,6 +170,10 @@ pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
         // It goes on all the same.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        // connect(2) says so of Unix sockets only, and nothing goes on.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(io::Error::new(error.kind(), "the queue of the listener is full"));
+        }
         result => result?,
     }
     Ok(socket.into())

@@ -591,6 +591,27 @@ fn a_unix_socket_is_reached_by_its_path_and_missed_where_there_is_none() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_unix_listener_that_accepts_nobody_is_told_of() {
+    let name = format!("unix:@lws-connect-full-{}", std::process::id());
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    let address = socket2::SockAddr::unix(format!("\0{}", &name["unix:@".len()..])).expect("an address");
+    let listener = socket();
+    listener.bind(&address).expect("a name");
+    listener.listen(0).expect("a listener");
+    let waiting = socket();
+    waiting.connect(&address).expect("room for one");
+    on_each_host(|host| {
+        connect(host, name.parse::<Target>().expect("a target"), &raw());
+        let error = &host.app().errors[0];
+        assert_eq!(
+            error.to_string(),
+            format!("no connection to {name}: {name} after 0 ms: the queue of the listener is full")
+        );
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn an_abstract_name_is_listened_on_and_reached() {
     on_each_host(|host| {
         let address: Address = format!("unix:@lws-connect-{}", std::process::id()).parse().expect("a name");
@@ -747,8 +768,10 @@ fn no_outcome_leaves_a_descriptor() {
             assert_eq!(descriptors(), with_host, "round {round}");
             assert_eq!(host.app().errors.len(), (round + 1) * 4);
         }
+        // Not even by a query that nobody has answered yet.
+        connect(&mut host, ("name.test", 1), &raw());
         drop(host);
-        drop(resolver);
         assert_eq!(descriptors(), before);
+        assert!(resolver.take().is_cancelled());
     }
 }

@@ -50,7 +50,7 @@ struct Leaving {
 }
 
 impl<S> Connects<S> {
-    pub(crate) fn new(bell: Arc<dyn Ring>) -> Self {
+    pub(crate) fn new(bell: &Arc<dyn Ring>) -> Self {
         Self {
             attempts: BTreeMap::new(),
             lanes: Lanes::default(),

@@ -22,7 +22,7 @@ pub(super) struct Pace {
     pub(super) racing_max: usize,
 }
 
-/// RFC 8305 §5: the delay "MUST have a lower bound", and "MUST NOT be less than 10 milliseconds".
+/// RFC 8305 §5 wants no attempt within 10 ms of the one before. One that has failed holds up nobody, which is ours.
 const STAGGER_MIN: Duration = Duration::from_millis(10);
 
 impl Race {

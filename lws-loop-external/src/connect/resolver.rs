@@ -8,7 +8,7 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Finds the addresses of names. [`SystemResolver`](crate::SystemResolver) asks the system.
 ///
@@ -97,7 +97,9 @@ impl Query {
             self.inbox.queries.fetch_sub(1, Ordering::AcqRel);
             if !self.is_cancelled() {
                 self.inbox.lock().push((self.id, result));
-                self.inbox.bell.ring();
+                if let Some(bell) = self.inbox.bell.upgrade() {
+                    bell.ring();
+                }
             }
         }
     }
@@ -156,12 +158,13 @@ pub(super) struct Inbox {
     answers: Mutex<Vec<Answer>>,
     /// Queries that a resolver holds, cancelled ones too.
     queries: AtomicUsize,
-    bell: Arc<dyn Ring>,
+    /// A query that somebody still holds keeps no service's descriptor open.
+    bell: Weak<dyn Ring>,
 }
 
 impl Inbox {
-    pub(super) fn new(bell: Arc<dyn Ring>) -> Self {
-        Self { answers: Mutex::default(), queries: AtomicUsize::new(0), bell }
+    pub(super) fn new(bell: &Arc<dyn Ring>) -> Self {
+        Self { answers: Mutex::default(), queries: AtomicUsize::new(0), bell: Arc::downgrade(bell) }
     }
 
     pub(super) fn queries(&self) -> usize {

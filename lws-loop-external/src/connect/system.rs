@@ -169,9 +169,11 @@ mod tests {
         }
     }
 
-    fn inbox() -> (Arc<Inbox>, mpsc::Receiver<()>) {
+    /// An inbox, what rings when an answer comes, and what hears it.
+    fn inbox() -> (Arc<Inbox>, Arc<dyn Ring>, mpsc::Receiver<()>) {
         let (sender, rung) = mpsc::channel();
-        (Arc::new(Inbox::new(Arc::new(Bell(Mutex::new(sender))))), rung)
+        let bell: Arc<dyn Ring> = Arc::new(Bell(Mutex::new(sender)));
+        (Arc::new(Inbox::new(&bell)), bell, rung)
     }
 
     fn query(inbox: &Arc<Inbox>, index: u32, name: &str) -> (Lookup, Query) {
@@ -185,7 +187,7 @@ mod tests {
     fn threads_come_with_work_and_there_are_never_more_than_may_be() {
         static GATE: Mutex<()> = Mutex::new(());
         let gate = GATE.lock().expect("no panic");
-        let (inbox, rung) = inbox();
+        let (inbox, _bell, rung) = inbox();
         let mut resolver = SystemResolver::with_lookup(2, |_, port| {
             drop(GATE.lock());
             Ok(vec![([127, 0, 0, 1], port).into()])
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_not_looked_up() {
-        let (inbox, rung) = inbox();
+        let (inbox, _bell, rung) = inbox();
         let mut resolver = SystemResolver::with_lookup(1, |name, _| {
             assert_eq!(name, "wanted.test");
             Ok(vec![])
@@ -232,7 +234,7 @@ mod tests {
     fn a_resolver_that_goes_answers_what_waits_and_waits_for_nobody() {
         static GATE: Mutex<()> = Mutex::new(());
         let gate = GATE.lock().expect("no panic");
-        let (inbox, rung) = inbox();
+        let (inbox, _bell, rung) = inbox();
         let mut resolver = SystemResolver::with_lookup(1, |_, _| {
             drop(GATE.lock());
             Ok(vec![])
