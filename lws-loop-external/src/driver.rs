@@ -105,6 +105,16 @@ impl<A: Application> Driver<A> {
         }
     }
 
+    /// A socket that races, or has won its race. Apart, so that the way of all the others stays in one piece.
+    #[cold]
+    fn lane_ready(&mut self, token: Token, ready: Readiness) {
+        let Some(id) = self.connects.connection(token) else { return self.attempt_ready(token, ready) };
+        let Some(slot) = self.table.get(id) else { return };
+        slot.registration.reported(self.core.trigger, id.token(), &mut self.core.changes);
+        slot.flags.note(ready);
+        self.take_turn(id);
+    }
+
     /// Does what a connection has to do now.
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers, .. } = self;
@@ -446,10 +456,7 @@ impl<A: Application> Service for Driver<A> {
         self.tick(now);
         match token.kind() {
             Kind::Connection => self.connection_ready(token, ready),
-            Kind::Lane => match self.connects.connection(token) {
-                Some(id) => self.connection_ready(id.token(), ready),
-                None => self.attempt_ready(token, ready),
-            },
+            Kind::Lane => self.lane_ready(token, ready),
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 let Core { listeners, changes, trigger, .. } = &mut self.core;
