@@ -2,6 +2,7 @@
 
 use crate::address::{Address, Peer};
 use crate::application::Application;
+use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
 use crate::listener::Listeners;
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
@@ -10,7 +11,7 @@ use crate::service::{Interest, Token, Trigger};
 use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
-use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
+use crate::table::{Body, Flags, Ids, Open, Slot};
 use crate::timers::Timers;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Bell, Handle, Mailbox};
@@ -72,6 +73,7 @@ pub(crate) enum Drain {
 pub(crate) enum Command<S, M> {
     Insert(ConnectionId, Box<Slot<S>>),
     Message(ConnectionId, M),
+    Connect(Box<Attempt<S>>),
     Wake(ConnectionId),
     WantWrite(ConnectionId, StreamKey),
     Close(ConnectionId),
@@ -314,27 +316,34 @@ impl<A: Application> Context<'_, A> {
         self.core.commands.push_back(Command::Abort(id));
     }
 
-    /// Begins an outgoing connection. [`Application::connected`] or [`Application::connect_failed`] follows.
+    /// Begins an outgoing connection: to a [`Target`], or whatever becomes one, such as an
+    /// [`Address`] or `("example.org", 80)`. [`Application::connected`] or [`Application::connect_failed`] follows,
+    /// once. Until then [`close`](Self::close) and [`abort`](Self::abort) give it up.
+    ///
+    /// A name is resolved, and its addresses race: RFC 8305. Nothing blocks.
     ///
     /// # Errors
-    /// No socket could be made, there are too many connections, the service is ending, or the system refused at once:
-    /// nothing follows then, and `state` is dropped.
+    /// It cannot be begun: there are too many connections, the service is ending, no such host name is possible, or an
+    /// option is not supported here. Nothing follows then, and `state` is dropped.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(
         &mut self,
-        address: &Address,
+        target: impl Into<Target>,
         config: Arc<Config>,
         options: &ConnectOptions,
         state: A::State,
     ) -> io::Result<ConnectionId> {
         self.core.admit()?;
+        let target = target.into();
+        target.check()?;
+        socket::supports(options)?;
         if options.speak == Speak::Http {
             SystemEntropy::new()?;
         }
-        let socket = socket::connect(address, &options.tcp)?;
-        let deadline = self.core.now + options.timeout;
-        let connecting = Connecting { config, speak: options.speak, deadline, state };
-        Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting))))
+        let id = self.core.allocate();
+        let attempt = Attempt::new(self.core.now, id, target, config, options.clone(), state);
+        self.core.commands.push_back(Command::Connect(Box::new(attempt)));
+        Ok(id)
     }
 
     /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.

@@ -5,6 +5,7 @@
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
 //! * A ready-made loop is the crate `lws-loop-poll`.
+//! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to come back.
 //! * Several threads are several services: [`Shards`].
 //! * Ready hosts for loops that somebody else runs are in [`hosts`].
 //! * For every other loop that can watch a descriptor there is `OneDescriptor` of the feature `mio`.
@@ -16,6 +17,7 @@ compile_error!("descriptors and their readiness are Unix's");
 mod address;
 mod application;
 mod clock;
+mod connect;
 mod context;
 mod driver;
 mod entropy;
@@ -40,6 +42,10 @@ mod waker;
 pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
 pub use clock::Clock;
+pub use connect::{
+    Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
+    ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
+};
 pub use context::Context;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
@@ -51,3 +57,7 @@ pub use shards::{GlobalId, Shard, Shards};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use waker::{Handle, SendError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/connecting.md")]
+mod connecting {}
