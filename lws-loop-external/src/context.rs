@@ -2,18 +2,20 @@
 
 use crate::address::{Address, Peer};
 use crate::application::Application;
+use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
 use crate::listener::{Listeners, Paused};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
+use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
-use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
+use crate::table::{Body, Flags, Ids, Open, Slot};
 use crate::timers::Timers;
 use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
-use crate::waker::{Handle, Mailbox};
+use crate::waker::{Bell, Handle, Mailbox};
 use lws_proto::{Config, Connection, StreamKey, Time};
 use rustix::net;
 use std::collections::VecDeque;
@@ -29,7 +31,13 @@ pub(crate) struct Core<A: Application> {
     pub(crate) options: DriverOptions,
     pub(crate) connections_max: usize,
     pub(crate) trigger: Trigger,
+    /// The time of this service. It goes on from where it stood when another host takes over, as each host counts from
+    /// a moment of its own.
     pub(crate) now: Time,
+    /// What the host's time lacks of it, in microseconds; wraps around.
+    ahead: u64,
+    /// Another host has taken over, whose time is not known yet.
+    handed_over: bool,
     unix_seconds: u32,
     /// When the wall clock is read again.
     next_second: Time,
@@ -37,7 +45,7 @@ pub(crate) struct Core<A: Application> {
     pub(crate) ids: Ids,
     pub(crate) changes: Changes,
     pub(crate) timers: Timers,
-    pub(crate) commands: VecDeque<Command<A::State>>,
+    pub(crate) commands: VecDeque<Command<A::State, A::Message>>,
     /// Connections that have more to do than their budget allowed.
     pub(crate) ready: VecDeque<ConnectionId>,
     pub(crate) listeners: Listeners,
@@ -45,6 +53,8 @@ pub(crate) struct Core<A: Application> {
     pub(crate) waker: Registration,
     pub(crate) timer: Option<Time>,
     pub(crate) drain: Drain,
+    /// Its place among the shards, if it is one.
+    pub(crate) seat: Option<Seated<A::Message>>,
 }
 
 /// How far the service is on its way to its end.
@@ -61,8 +71,10 @@ pub(crate) enum Drain {
 }
 
 /// What a handler has asked for.
-pub(crate) enum Command<S> {
+pub(crate) enum Command<S, M> {
     Insert(ConnectionId, Box<Slot<S>>),
+    Message(ConnectionId, M),
+    Connect(Box<Attempt<S>>),
     Wake(ConnectionId),
     WantWrite(ConnectionId, StreamKey),
     Close(ConnectionId),
@@ -71,11 +83,26 @@ pub(crate) enum Command<S> {
 
 impl<A: Application> Core<A> {
     pub(crate) fn new(options: DriverOptions) -> io::Result<Self> {
+        let mailbox = Mailbox::new(Bell::new()?, options.mailbox_messages_max);
+        Ok(Self::with_mailbox(options, mailbox, None))
+    }
+
+    pub(crate) fn sharded(shard: Shard<A::Message>) -> Self {
+        Self::with_mailbox(shard.options, shard.mailbox, Some(shard.seat))
+    }
+
+    fn with_mailbox(
+        options: DriverOptions,
+        mailbox: Mailbox<A::Message>,
+        seat: Option<Seated<A::Message>>,
+    ) -> Self {
         let connections_max = options.connections_max.unwrap_or_else(default_connections_max);
         let mut core = Self {
             connections_max,
             trigger: Trigger::default(),
             now: Time::ZERO,
+            ahead: 0,
+            handed_over: false,
             unix_seconds: 0,
             next_second: Time::ZERO,
             stats: Stats::default(),
@@ -85,26 +112,43 @@ impl<A: Application> Core<A> {
             commands: VecDeque::new(),
             ready: VecDeque::new(),
             listeners: Listeners::default(),
-            mailbox: Mailbox::new(options.mailbox_messages_max)?,
+            mailbox,
             waker: Registration::default(),
             timer: None,
             drain: Drain::No,
+            seat,
             options,
         };
         core.waker.want(Interest::READ, Token::WAKER, &mut core.changes);
-        Ok(core)
+        core
     }
 
-    /// Whether a new second of the wall clock may have begun.
+    /// Another host takes over.
+    pub(crate) fn hand_over(&mut self, trigger: Trigger) {
+        self.trigger = trigger;
+        self.handed_over = true;
+        // So that the next look at the time is a thorough one.
+        self.next_second = Time::ZERO;
+    }
+
+    /// The host says what time it is. Some if a new second of the wall clock has begun.
     #[inline]
-    pub(crate) fn tick(&mut self, now: Time) -> Option<u32> {
-        // No host may turn time back.
-        self.now = self.now.max(now);
-        if now < self.next_second { None } else { self.read_clock() }
+    pub(crate) fn tick(&mut self, host: Time) -> Option<u32> {
+        let now = Time::from_micros(host.as_micros().wrapping_add(self.ahead));
+        if now < self.next_second {
+            // No host may turn time back.
+            self.now = self.now.max(now);
+            return None;
+        }
+        self.look_at_clocks(host)
     }
 
     #[cold]
-    fn read_clock(&mut self) -> Option<u32> {
+    fn look_at_clocks(&mut self, host: Time) -> Option<u32> {
+        if std::mem::take(&mut self.handed_over) {
+            self.ahead = self.now.as_micros().wrapping_sub(host.as_micros());
+        }
+        self.now = self.now.max(Time::from_micros(host.as_micros().wrapping_add(self.ahead)));
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let left =
             Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
@@ -113,8 +157,16 @@ impl<A: Application> Core<A> {
         (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
     }
 
+    /// A moment as the host counts it.
+    pub(crate) fn host_time(&self, at: Time) -> Time {
+        Time::from_micros(self.now.as_micros().wrapping_sub(self.ahead)) + (at - self.now)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
-        self.stats.connections >= self.connections_max
+        match &self.seat {
+            None => self.stats.connections >= self.connections_max,
+            Some(seat) => seat.is_full(),
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -123,6 +175,14 @@ impl<A: Application> Core<A> {
 
     /// Takes a place in the table.
     pub(crate) fn allocate(&mut self) -> ConnectionId {
+        if let Some(seat) = &self.seat {
+            seat.take();
+        }
+        self.allocate_reserved()
+    }
+
+    /// The same, of which the other shards know already.
+    pub(crate) fn allocate_reserved(&mut self) -> ConnectionId {
         self.stats.connections += 1;
         self.ids.allocate()
     }
@@ -132,7 +192,9 @@ impl<A: Application> Core<A> {
         let was_full = self.is_full();
         self.stats.connections -= 1;
         self.ids.release(id);
-        if was_full {
+        if let Some(seat) = &self.seat {
+            seat.give_back();
+        } else if was_full {
             self.listeners.room(Paused::Full);
         }
     }
@@ -177,7 +239,7 @@ impl<A: Application> Core<A> {
 pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
 
 /// The limit of open files, less some for listeners, files and the rest of the program.
-fn default_connections_max() -> usize {
+pub(crate) fn default_connections_max() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX).saturating_sub(32).max(1)
 }
@@ -194,7 +256,8 @@ pub struct Context<'a, A: Application> {
 }
 
 impl<A: Application> Context<'_, A> {
-    /// The moment that the host told last.
+    /// What time it is: the moment that the host told last. It counts from when the first host took the service over, and
+    /// stands still between one host and the next.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Time {
@@ -239,6 +302,12 @@ impl<A: Application> Context<'_, A> {
         }
     }
 
+    /// Sends a message to a connection: [`Application::message_to`] follows if it is there then, before the service
+    /// sleeps.
+    pub fn send_to(&mut self, id: ConnectionId, message: A::Message) {
+        self.core.commands.push_back(Command::Message(id, message));
+    }
+
     /// Asks for one [`Event::Writable`](lws_proto::Event::Writable) of a stream of any connection, when it may write.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
@@ -255,28 +324,34 @@ impl<A: Application> Context<'_, A> {
         self.core.commands.push_back(Command::Abort(id));
     }
 
-    /// Begins an outgoing connection. [`Application::connected`] or [`Application::connect_failed`] follows.
+    /// Begins an outgoing connection: to a [`Target`], or whatever becomes one, such as an
+    /// [`Address`] or `("example.org", 80)`. [`Application::connected`] or [`Application::connect_failed`] follows,
+    /// once. Until then [`close`](Self::close) and [`abort`](Self::abort) give it up.
+    ///
+    /// A name is resolved, and its addresses race: RFC 8305. Nothing blocks.
     ///
     /// # Errors
-    /// No socket could be made, there are too many connections, the service is ending, or the system refused at once:
-    /// nothing follows then, and `state` is dropped.
+    /// It cannot be begun: there are too many connections, the service is ending, no such host name is possible, or an
+    /// option is not supported here. Nothing follows then, and `state` is dropped.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(
         &mut self,
-        address: &Address,
+        target: impl Into<Target>,
         config: Arc<Config>,
         options: &ConnectOptions,
         state: A::State,
     ) -> io::Result<ConnectionId> {
         self.core.admit()?;
+        let target = target.into();
+        target.check()?;
+        socket::supports(options)?;
         if options.speak == Speak::Http {
             SystemEntropy::new()?;
         }
-        let socket = socket::connect(address, &options.tcp)?;
-        let deadline = self.core.now + options.timeout;
-        let tls = options.tls.clone();
-        let connecting = Connecting { config, speak: options.speak, tls, deadline, state };
-        Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting))))
+        let id = self.core.allocate();
+        let attempt = Attempt::new(self.core.now, id, target, config, options.clone(), state);
+        self.core.commands.push_back(Command::Connect(Box::new(attempt)));
+        Ok(id)
     }
 
     /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.
@@ -328,7 +403,19 @@ impl<A: Application> Context<'_, A> {
     /// What other threads reach this service through.
     #[must_use]
     pub fn handle(&self) -> Handle<A::Message> {
-        self.core.mailbox.handle()
+        Handle::of(&self.core.mailbox)
+    }
+
+    /// All shards, if the service is one.
+    #[must_use]
+    pub fn shards(&self) -> Option<&Shards<A::Message>> {
+        self.core.seat.as_ref().map(|seat| &seat.shards)
+    }
+
+    /// What a connection of this service is called in all shards. That of a service alone is shard 0.
+    #[must_use]
+    pub fn global(&self, connection: ConnectionId) -> GlobalId {
+        GlobalId { shard: self.core.seat.as_ref().map_or(0, |seat| seat.index), connection }
     }
 
     /// What the service has done so far.

@@ -2,6 +2,7 @@
 //!
 //! Knows the session and the socket; what becomes of the outcome is the driver's affair.
 
+use crate::connect::Origin;
 use crate::options::Speak;
 use crate::secure::Outgoing;
 use crate::socket::Sent;
@@ -40,10 +41,9 @@ pub(crate) struct Handshaking<S> {
 }
 
 /// Which side this is, and what comes after the handshake.
-#[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     Server { plain: Plain },
-    Client { speak: Speak },
+    Client { speak: Speak, origin: Box<Origin> },
 }
 
 /// What came of a turn.
@@ -109,7 +109,7 @@ impl<S> Handshaking<S> {
         buffers: &mut Buffers,
         stats: &mut Stats,
     ) -> Step {
-        if let (Side::Client { .. }, false) = (self.side, self.heard) {
+        if let (Side::Client { .. }, false) = (&self.side, self.heard) {
             self.heard = true;
             // A client speaks first.
             if let Err(failure) = self.session.open(&mut [], &mut [], &mut self.outgoing.bytes) {

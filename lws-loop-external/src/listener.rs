@@ -42,6 +42,8 @@ pub(crate) struct Listener {
     /// Accepting may give something.
     ready: bool,
     paused: Option<Paused>,
+    /// Its connections stay with this shard: the others have listeners of their own.
+    stays: bool,
 }
 
 /// Why a listener accepts nothing now.
@@ -84,7 +86,8 @@ impl Listeners {
         let registration = Registration::default();
         let tcp = options.tcp.clone();
         let tls = options.tls.clone();
-        let listener = Listener { socket, file, tcp, tls, registration, ready: false, paused: None };
+        let stays = options.reuse_port && matches!(address, Address::Tcp(_));
+        let listener = Listener { socket, file, tcp, tls, registration, ready: false, paused: None, stays };
         let listener = place.listener.insert(listener);
         listener.registration.want(Interest::READ, id.token(), changes);
         Ok(id)
@@ -158,7 +161,10 @@ impl Listener {
             Some(file) => Ok(Address::Unix(file.path().to_owned())),
             None => {
                 let address = net::getsockname(&self.socket)?;
-                SocketAddr::try_from(address).map(Address::Tcp).map_err(io::Error::from)
+                match SocketAddr::try_from(address.clone()) {
+                    Ok(address) => Ok(Address::Tcp(address)),
+                    Err(_) => socket::abstract_address(address),
+                }
             }
         }
     }
@@ -175,6 +181,11 @@ impl Listener {
             self.paused = None;
         }
         self.ready && self.paused.is_none() && !self.registration.is_removing()
+    }
+
+    /// Whether none of its connections goes to another shard.
+    pub(crate) fn stays(&self) -> bool {
+        self.stays
     }
 
     pub(crate) fn pause(&mut self, why: Paused) {

@@ -180,6 +180,19 @@ impl Failure {
     pub fn name(&self) -> &'static str {
         self.reason.name()
     }
+
+    /// The same as a kind of the standard library.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match self.reason {
+            Reason::Timeout => io::ErrorKind::TimedOut,
+            Reason::Truncated => io::ErrorKind::UnexpectedEof,
+            Reason::Disconnected => io::ErrorKind::ConnectionReset,
+            Reason::Refused => io::ErrorKind::ConnectionAborted,
+            Reason::Configuration(_) => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::InvalidData,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
@@ -197,15 +210,7 @@ impl Error for Failure {}
 impl From<Failure> for io::Error {
     /// The failure stays reachable through [`io::Error::get_ref`].
     fn from(failure: Failure) -> Self {
-        let kind = match failure.reason {
-            Reason::Timeout => io::ErrorKind::TimedOut,
-            Reason::Truncated => io::ErrorKind::UnexpectedEof,
-            Reason::Disconnected => io::ErrorKind::ConnectionReset,
-            Reason::Refused => io::ErrorKind::ConnectionAborted,
-            Reason::Configuration(_) => io::ErrorKind::InvalidInput,
-            _ => io::ErrorKind::InvalidData,
-        };
-        Self::new(kind, failure)
+        Self::new(failure.kind(), failure)
     }
 }
 

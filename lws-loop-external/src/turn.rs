@@ -83,7 +83,18 @@ impl Budget {
     }
 }
 
-/// Gives a connection its turn, and sees to what it wants next. True if it has ended.
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The next one will come.
+    GoesOn,
+    /// The connection has ended.
+    Ended,
+    /// The connection takes no turns: it is in its handshake, or has ended before.
+    NotOpen,
+}
+
+/// Gives a connection its turn, and sees to what it wants next.
 #[inline]
 pub(crate) fn take<A: Application>(
     application: &mut A,
@@ -91,7 +102,7 @@ pub(crate) fn take<A: Application>(
     buffers: &mut Buffers,
     id: ConnectionId,
     slot: &mut Slot<A::State>,
-) -> bool {
+) -> Taken {
     take_with(application, core, buffers, id, slot, First::Nothing)
 }
 
@@ -113,11 +124,11 @@ pub(crate) fn take_with<A: Application>(
     id: ConnectionId,
     slot: &mut Slot<A::State>,
     first: First,
-) -> bool {
-    let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return false };
+) -> Taken {
+    let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return Taken::NotOpen };
     let wants = Turn { application, core, buffers, id, socket: socket.as_fd(), open, flags }.run(first);
     if wants.close {
-        return true;
+        return Taken::Ended;
     }
     if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {
         slot.flags.insert(Flags::SHUT);
@@ -141,7 +152,7 @@ pub(crate) fn take_with<A: Application>(
         let interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
-    false
+    Taken::GoesOn
 }
 
 /// A connection whose turn it is.

@@ -2,14 +2,15 @@
 
 use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, ListenTls, Plain, Provider, Reason};
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectOptions, ConnectionId, Context, Driver, DriverOptions,
-    Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Speak, Token, Wait,
+    Accepted, Address, Application, Change, ConnectCause, ConnectError, ConnectOptions, ConnectPhase,
+    ConnectionId, Context, Driver, DriverOptions, Interest, ListenOptions, ListenerId, Peer, Readiness,
+    Service, Speak, Token, Wait,
 };
 use lws_proto::{Cause, Config, Connection, Event, Expect, Limits, Payload, StreamKey, Time};
 use lws_tls::Client;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,7 +29,7 @@ struct App {
     infos: Vec<Info>,
     failures: Vec<Failure>,
     causes: Vec<Cause>,
-    errors: Vec<io::Error>,
+    errors: Vec<ConnectError>,
     received: Vec<u8>,
     streams: Vec<(ConnectionId, StreamKey)>,
 }
@@ -70,7 +71,7 @@ impl Application for App {
         self.log.push("connected".into());
     }
 
-    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: State, error: io::Error) {
+    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: State, error: ConnectError) {
         self.log.push("connect failed".into());
         self.errors.push(error);
     }
@@ -117,6 +118,14 @@ impl Application for App {
 
     fn closed(&mut self, _: &mut Context<'_, Self>, _: State) {
         self.log.push("closed".into());
+    }
+}
+
+#[track_caller]
+fn failure_of(error: &ConnectError) -> Failure {
+    match error.cause() {
+        ConnectCause::Tls(failure) => failure.clone(),
+        _ => panic!("{error}"),
     }
 }
 
@@ -444,8 +453,8 @@ fn a_handler_refuses_a_peer_after_its_handshake() {
     let app = host.app();
     // The client has refused first: it is done half a round trip earlier.
     let refused = |failure: &Failure| failure.reason == Reason::Refused;
-    let error = app.errors[0].get_ref().and_then(|error| error.downcast_ref()).expect("a failure");
-    assert!(refused(error), "{error}");
+    let failure = failure_of(&app.errors[0]);
+    assert!(refused(&failure), "{failure}");
     assert_eq!((app.received.len(), app.causes.len()), (0, 0));
 }
 
@@ -457,8 +466,7 @@ fn a_client_is_told_what_failed_by_type() {
         host.connect(address, tls, pattern(1));
         host.until(|host| !host.app().errors.is_empty());
         let app = host.driver.application_mut();
-        let error = app.errors.pop().expect("one");
-        error.get_ref().and_then(|error| error.downcast_ref::<Failure>()).expect("a failure").clone()
+        failure_of(&app.errors.pop().expect("one"))
     };
     let mut host = Host::new(App::new());
     let address = host.listen(server);
@@ -490,9 +498,10 @@ fn a_client_is_told_what_failed_by_type() {
         silent = silent.take().or_else(|| listener.accept().ok());
         silent.is_some()
     });
-    host.skip(Duration::from_secs(11));
+    host.skip(Duration::from_secs(21));
     host.until(|host| !host.app().errors.is_empty());
-    assert_eq!(host.app().errors[0].kind(), ErrorKind::TimedOut);
+    let error = &host.app().errors[0];
+    assert_eq!((error.kind(), error.phase()), (ErrorKind::TimedOut, ConnectPhase::Tls));
     drop(silent);
 
     // A server that speaks something else.

@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::application::Application;
+use crate::connect::{ConnectCause, ConnectPhase};
 use crate::context::{Context, NEVER};
 use crate::entropy::SystemEntropy;
 use crate::handshake::{Handshaking, LINGER, Side, Step};
@@ -12,7 +13,7 @@ use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open};
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
-use crate::turn::{self, First};
+use crate::turn::{self, First, Taken};
 use lws_proto::{Config, Connection, Time};
 use std::io;
 use std::ops::Range;
@@ -25,7 +26,7 @@ fn server(now: Time, config: Arc<Config>, _: Option<&Info>) -> Connection {
 }
 
 /// The same of a client.
-pub(super) fn client(
+pub(crate) fn client(
     now: Time,
     config: Arc<Config>,
     speak: Speak,
@@ -78,7 +79,11 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
         if let Side::Client { .. } = shaking.side {
-            return self.end_with(id, failure.into());
+            let cause = match failure.reason {
+                Reason::Timeout => ConnectCause::TimedOut { phase: ConnectPhase::Tls },
+                _ => ConnectCause::Tls(failure),
+            };
+            return self.end_with(id, cause);
         }
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
@@ -105,7 +110,7 @@ impl<A: Application> Driver<A> {
             let _ = crate::socket::send_bytes(slot.socket.as_fd(), &close);
             return self.handshake_failed(id, Failure::silent(Reason::Refused));
         }
-        self.open(id, Some(info), First::Opened(opened, rest));
+        self.begin(id, Some(info), First::Opened(opened, rest));
     }
 
     fn go_on_plain(&mut self, id: ConnectionId, n: usize) {
@@ -114,22 +119,22 @@ impl<A: Application> Driver<A> {
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
         self.application.plain(&mut cx, &mut shaking.state);
-        self.open(id, None, First::Plain(n));
+        self.begin(id, None, First::Plain(n));
     }
 
     /// Makes the engine, and gives the connection its first turn.
-    fn open(&mut self, id: ConnectionId, info: Option<Info>, first: First) {
+    fn begin(&mut self, id: ConnectionId, info: Option<Info>, first: First) {
         let now = self.core.now;
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &slot.body else { return };
-        let (config, side) = (Arc::clone(&shaking.config), shaking.side);
-        let connection = match side {
-            Side::Server { .. } => Ok(server(now, config, info.as_ref())),
-            Side::Client { speak } => client(now, config, speak, info.as_ref()),
+        let config = Arc::clone(&shaking.config);
+        let (connection, is_client) = match &shaking.side {
+            Side::Server { .. } => (Ok(server(now, config, info.as_ref())), false),
+            Side::Client { speak, .. } => (client(now, config, *speak, info.as_ref()), true),
         };
         let connection = match connection {
             Ok(connection) => connection,
-            Err(error) => return self.end_with(id, error),
+            Err(error) => return self.end_with(id, ConnectCause::Local(error)),
         };
         let Body::Handshaking(shaking) = std::mem::replace(&mut slot.body, Body::Ended) else { return };
         let Handshaking { session, outgoing, state, .. } = *shaking;
@@ -138,15 +143,26 @@ impl<A: Application> Driver<A> {
         slot.scheduled = NEVER;
         slot.flags.insert(Flags::WRITABLE);
         self.core.timers.cancel(id.index);
-        match side {
-            Side::Server { .. } => self.handshake_over(),
-            Side::Client { .. } => self.tell_connected(id),
+        if is_client {
+            self.tell_connected(id);
+        } else {
+            self.handshake_over();
         }
-        let Self { application, core, table, buffers } = self;
+        let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
-        if turn::take_with(application, core, buffers, id, slot, first) {
+        if turn::take_with(application, core, buffers, id, slot, first) == Taken::Ended {
             self.end(id);
         }
+    }
+
+    fn tell_connected(&mut self, id: ConnectionId) {
+        self.core.stats.connected_total += 1;
+        let Some(slot) = self.table.get(id) else { return };
+        let socket = Some(slot.socket.as_fd());
+        let Body::Open(open) = &mut slot.body else { return };
+        let (connection, state, tls, _) = open.parts();
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        self.application.connected(&mut cx, state, connection);
     }
 
     /// There is room for one more handshake.

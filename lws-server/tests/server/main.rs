@@ -3,6 +3,7 @@
 mod common;
 mod files;
 mod http;
+mod threads;
 #[cfg(feature = "tls")]
 mod tls;
 mod websocket;

@@ -10,7 +10,8 @@
 
 use lws_loop_external::tls::{Failure, Info, Provider};
 use lws_loop_external::{
-    Accepted, Application, ConnectOptions, Context, Driver, DriverOptions, ListenerId, Peer,
+    Accepted, Application, ConnectCause, ConnectError, ConnectOptions, Context, Driver, DriverOptions,
+    ListenerId, Peer,
 };
 use lws_loop_poll::PollLoop;
 use lws_proto::ws::{CloseCode, Connect};
@@ -18,7 +19,6 @@ use lws_proto::{Cause, Config, Connection, Event, MessageKind, Payload, Stream, 
 use lws_tls::{Client, Identity, Pin, Roots};
 use std::collections::HashMap;
 use std::error::Error;
-use std::io;
 use std::net::ToSocketAddrs;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -155,11 +155,10 @@ impl Application for App {
         }
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, _: (), error: io::Error) {
-        let failure = error.get_ref().and_then(|error| error.downcast_ref::<Failure>());
-        self.error = Some(match failure {
-            Some(failure) => format!("{}: {failure}", failure.name()),
-            None => error.to_string(),
+    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, _: (), error: ConnectError) {
+        self.error = Some(match error.cause() {
+            ConnectCause::Tls(failure) => format!("{}: {failure}", failure.name()),
+            _ => error.to_string(),
         });
         cx.drain(Duration::ZERO);
     }
