@@ -5,7 +5,8 @@
 
 use crate::buffer::Kept;
 use crate::dispatch::{Found, Receiver, Rx, advance, begin_raw, lend, lend_in_one, message_in_one};
-use crate::h1::{self, Request};
+use crate::h1;
+use crate::http::Request;
 use crate::stream::{Sent, Stream, StreamKey, Writable, WriteTicket};
 use crate::time::earliest;
 use crate::transmit::Transmit;

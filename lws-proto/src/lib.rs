@@ -33,7 +33,7 @@ pub use config::{Config, Expect, Limits, WallClock};
 pub use connection::{Connection, Feed, Interest};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
 pub use event::{Control, Event, MessageKind, Protocol};
-pub use h1::Request;
+pub use http::Request;
 pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
 pub use time::Time;
 pub use transmit::{SLICES_MAX, Transmit};

@@ -3,12 +3,12 @@
 //! One exchange runs at a time. What comes behind its message stays in the input until the exchange is over, so that
 //! pipelined requests are answered in order. RFC 9112 §9.3.2.
 
-use super::chunked::{Dechunked, Dechunker, is_forbidden_trailer};
+use super::chunked::{Dechunked, Dechunker};
 use super::facts::{Expect, Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadReader, Kind};
 use super::{Sender, refuse, status_of};
-use crate::http::{Head, Method, StartLine, Status, Version};
+use crate::http::{Head, Method, StartLine, Status, Version, is_forbidden_trailer};
 use crate::item::{Item, Step};
 use crate::tx::{self, SwitchTo, Tx};
 use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
