@@ -19,6 +19,7 @@ mod dispatch;
 mod error;
 mod event;
 mod h1;
+pub mod hpack;
 pub mod http;
 mod item;
 mod raw;
