@@ -320,6 +320,8 @@ pub enum HandshakeFailure {
     Protocol,
     /// An extension that was not offered, or parameters that make no sense.
     Extension,
+    /// The server does not take WebSocket over HTTP/2. RFC 8441 §3.
+    ExtendedConnect,
 }
 
 impl HandshakeFailure {
@@ -333,6 +335,7 @@ impl HandshakeFailure {
             Self::Accept => "handshake_accept",
             Self::Protocol => "handshake_protocol",
             Self::Extension => "handshake_extension",
+            Self::ExtendedConnect => "handshake_extended_connect",
         }
     }
 }
@@ -346,6 +349,7 @@ impl fmt::Display for HandshakeFailure {
             Self::Accept => f.write_str("Sec-WebSocket-Accept does not match the key"),
             Self::Protocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::Extension => f.write_str("the server chose an extension that was not offered"),
+            Self::ExtendedConnect => f.write_str("the server does not take WebSocket over HTTP/2"),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{Authority, Method, Status, Target, Version, is_token};
 use crate::Misuse;
+use alloc::vec::Vec;
 
 /// The request line of a request that a client sends, and its `Host`. RFC 9112 §3.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,26 @@ impl Request<'_> {
             return Err(Misuse::StartLine);
         }
         if Authority::is_valid(self.host.as_bytes()) { Ok(()) } else { Err(Misuse::Field) }
+    }
+}
+
+/// The scheme of the requests of an HTTP/2 client. RFC 9113 §8.3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
     }
 }
 
@@ -148,6 +169,24 @@ pub(crate) fn frame_response(
 #[inline]
 pub(crate) fn is_called<const LEN: usize>(name: &[u8], lower: &[u8; LEN]) -> bool {
     name.first_chunk::<LEN>().is_some_and(|name| name.map(|byte| byte | 0x20) == *lower) && name.len() == LEN
+}
+
+/// Appends `1*DIGIT`.
+#[inline]
+pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    if let (tens @ 1..=9, ones) = (number / 10, number % 10) {
+        return out.extend_from_slice(&[b'0' + tens as u8, b'0' + ones as u8]);
+    }
+    let mut digits = [b'0'; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break out.extend_from_slice(&digits[at..]);
+        }
+    }
 }
 
 /// `1*DIGIT` that fits a `u64`; nineteen digits always do. RFC 9110 §8.6.
