@@ -169,7 +169,7 @@ mod tests {
             let name = round.to_be_bytes();
             assert!(table.insert(&name, &value[..len], ()));
             assert!(table.octets.capacity() <= 2 * 4_096, "{}", table.octets.capacity());
-            for age in 0..table.len() {
+            for age in 0..table.entries.len() {
                 let octets = table.octets(table.get(age).expect("an entry"));
                 assert_eq!(octets[..8], (round - age).to_be_bytes());
             }
