@@ -1,7 +1,7 @@
 //! From field lines to field blocks. RFC 7541 §6, with a policy of what to index.
 
 use super::dynamic_table::DynamicTable;
-use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table};
+use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table, words};
 use alloc::vec::Vec;
 
 /// What may become of a field line in the tables of both ends.
@@ -112,14 +112,13 @@ impl Encoder {
     /// Appends a field line to the block `out`; `name` may be in any case, and is sent in lower case.
     #[inline]
     pub fn encode(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
-        let mut lower = [0; NAME_LEN_MAX];
-        let Some(lower) = lower.get_mut(..name.len()) else {
-            return self.encode_long_name(out, name, value, indexing);
-        };
-        for (lower, octet) in lower.iter_mut().zip(name) {
-            *lower = octet.to_ascii_lowercase();
+        if name.len() > NAME_LEN_MAX {
+            self.encode_long_name(out, name, value, indexing);
+        } else if words::fold(name, false, |found, word| found | words::has_upper_case(word)) {
+            self.encode_upper_case(out, name, value, indexing);
+        } else {
+            self.encode_name(out, Name::of(name), value, indexing);
         }
-        self.encode_name(out, Name::of(lower), value, indexing);
     }
 
     /// Appends a field line with a well-known name, pseudo-header names included. [`NameId::OTHER`] is none: then nothing is
@@ -238,6 +237,15 @@ impl Encoder {
         }
     }
 
+    /// A name that has to be brought into lower case first.
+    fn encode_upper_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
+        let mut lower = [0; NAME_LEN_MAX];
+        for (lower, octet) in lower.iter_mut().zip(name) {
+            *lower = octet.to_ascii_lowercase();
+        }
+        self.encode_name(out, Name::of(lower.get(..name.len()).unwrap_or_default()), value, indexing);
+    }
+
     /// A literal that is not indexed, with a name that is not looked up.
     #[cold]
     fn encode_long_name(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
@@ -316,11 +324,7 @@ fn string(string: &[u8], out: &mut Vec<u8>) {
 #[inline]
 fn hash(seed: u32, octets: &[u8]) -> u32 {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = (u64::from(seed) << 32 | octets.len() as u64).wrapping_mul(MIX);
-    let (words, rest) = octets.as_chunks::<8>();
-    for word in words {
-        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(MIX).rotate_left(29);
-    }
-    let rest = rest.iter().fold(0, |rest, &octet| rest << 8 | u64::from(octet));
-    ((hash ^ rest).wrapping_mul(MIX) >> 32) as u32
+    let seeded = (u64::from(seed) << 32 | octets.len() as u64).wrapping_mul(MIX);
+    let hash = words::fold(octets, seeded, |hash, word| (hash ^ word).wrapping_mul(MIX).rotate_left(29));
+    (hash >> 32) as u32
 }

@@ -236,6 +236,19 @@ fn decode_into(input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
             count += 8;
             input = rest;
         }
+        while count >= LOOKUP_BITS {
+            let found = LOOKUP[(bits >> (64 - LOOKUP_BITS)) as usize];
+            if found.len == 0 {
+                break;
+            }
+            put(out, &mut written, found.symbols, found.count());
+            bits <<= found.len;
+            count -= u32::from(found.len);
+        }
+        if count < BITS_MAX && !input.is_empty() {
+            continue;
+        }
+        // The last symbols, or a long one.
         // Behind the end everything is as if EOS went on.
         let padded = bits | u64::MAX.checked_shr(count).unwrap_or(0);
         if count < 8 && padded == u64::MAX {
