@@ -82,6 +82,7 @@ impl Ends {
     pub fn send(&mut self, lines: &[(Field, Indexing)]) -> usize {
         self.block.clear();
         self.section.clear();
+        self.encoder.begin(&mut self.block);
         for (Field { name, value }, indexing) in lines {
             self.encoder.encode(&mut self.block, name, value, *indexing);
         }

@@ -150,9 +150,10 @@ impl Encoder {
         out.push(0x80 | index);
     }
 
-    /// What has to stand before the first field line of a block.
+    /// Appends what has to stand before the first field line of a block. Field lines do this themselves: it is for blocks that
+    /// may have none. RFC 7541 §4.2.
     #[inline]
-    fn begin(&mut self, out: &mut Vec<u8>) {
+    pub fn begin(&mut self, out: &mut Vec<u8>) {
         if self.pending.is_some() {
             self.update_size(out);
         }
