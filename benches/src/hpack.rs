@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use clap::ValueEnum;
-use lws_proto::hpack::{Decoder, Encoder, Indexing, Section, SectionLimits, TABLE_SIZE_DEFAULT};
+use lws_proto::hpack::{Decoder, Encoder, Indexing, NameId, Section, SectionLimits, TABLE_SIZE_DEFAULT};
 
 use crate::Result;
 
@@ -53,9 +53,19 @@ impl Fields {
         }
     }
 
+    /// A response as a server encodes it: what it adds itself by number, what the application says by name.
     fn encode(self, encoder: &mut Encoder, block: &mut Vec<u8>) {
         for (name, value) in self.lines() {
-            encoder.encode(block, name.as_bytes(), value.as_bytes(), Indexing::Auto);
+            match (self, *name) {
+                (Self::Response, ":status") => encoder.encode_status(block, 200),
+                (Self::Response, "content-length") => {
+                    encoder.encode_known(block, NameId::CONTENT_LENGTH, value.as_bytes(), Indexing::Auto);
+                }
+                (Self::Response, "date") => {
+                    encoder.encode_known(block, NameId::DATE, value.as_bytes(), Indexing::Auto);
+                }
+                _ => encoder.encode(block, name.as_bytes(), value.as_bytes(), Indexing::Auto),
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a block may decode to. RFC 7541 §7.3, RFC 9113 §6.5.2 and §10.5.1.
 
-use lws_proto::hpack::{DecodeError, Decoder, Overflow, Section, SectionLimits};
-use tests::hpack::fields;
+use lws_proto::hpack::{DecodeError, Decoder, Encoder, Indexing, Overflow, Section, SectionLimits};
+use tests::hpack::{Ends, Field, fields};
+use tests::sys::Counting;
 
 const LIMITS: SectionLimits = SectionLimits { bytes_max: 102, fields_max: 10, hard_bytes_max: 400 };
 
@@ -77,4 +78,61 @@ fn memory_is_given_back() {
     section.shrink_to(0, 0);
     decoder.decode(&[0x82], &mut section, LIMITS).expect("it goes on");
     assert_eq!(section.len(), 1);
+}
+
+/// What a server and a client send again and again, of which some is new each time.
+fn exchange(encoder: &mut Encoder, block: &mut Vec<u8>, number: usize) {
+    let digits =
+        [b'0' + (number / 100 % 10) as u8, b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8];
+    for (name, value) in [
+        (":method", &b"GET"[..]),
+        (":path", &digits),
+        ("User-Agent", b"a browser of some kind"),
+        ("x-request-id", &digits),
+        ("date", b"Mon, 23 Nov 2026 12:00:00 GMT"),
+        ("set-cookie", &digits),
+    ] {
+        encoder.encode(block, name.as_bytes(), value, Indexing::Auto);
+    }
+}
+
+#[test]
+fn in_the_long_run_no_field_line_asks_for_memory() {
+    let (mut encoder, mut decoder) = (Encoder::new(), Decoder::new(4_096));
+    let (mut block, mut section) = (Vec::new(), Section::default());
+    let mut before = 0;
+    for number in 0..2_000 {
+        // By then the tables have been full for long.
+        if number == 1_000 {
+            before = Counting::asked();
+        }
+        block.clear();
+        section.clear();
+        exchange(&mut encoder, &mut block, number);
+        decoder.decode(&block, &mut section, SectionLimits::default()).expect("six field lines");
+        assert_eq!(section.len(), 6);
+    }
+    assert_eq!(Counting::asked() - before, 0);
+    assert!(before > 0, "the allocator counts");
+}
+
+#[test]
+fn tables_take_memory_for_what_is_in_them() {
+    let before = Counting::held();
+    let mut ends = Ends::default();
+    let lines: Vec<_> =
+        (0..10).map(|number| (Field::new(format!("x-name-{number}"), "a value"), Indexing::Index)).collect();
+    ends.send(&lines);
+    ends.send(&lines);
+    let few = Counting::held() - before;
+    assert!(few < 4_096, "{few}");
+    // Both tables, full of the smallest entries there are.
+    for number in 0..1_000u16 {
+        ends.send(&[(Field::new(number.to_be_bytes(), ""), Indexing::Index)]);
+    }
+    let full = Counting::held() - before;
+    assert!(full < 16 << 10, "{full}");
+    ends.settle(0);
+    ends.send(&[]);
+    assert!(Counting::held() - before < 2_048, "an empty table holds nothing");
 }
