@@ -63,6 +63,16 @@ impl<T> DynamicTable<T> {
         self.octets.get(start..start + entry.octets_len()).unwrap_or_default()
     }
 
+    #[inline]
+    pub(super) fn name(&self, entry: &Entry<T>) -> &[u8] {
+        self.octets(entry).get(..entry.name_len as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn value(&self, entry: &Entry<T>) -> &[u8] {
+        self.octets(entry).get(entry.name_len as usize..).unwrap_or_default()
+    }
+
     /// RFC 7541 §4.3.
     pub(super) fn set_size_max(&mut self, size_max: usize) {
         self.size_max = size_max;

@@ -1,6 +1,6 @@
 //! From field lines to field blocks. RFC 7541 §6, with a policy of what to index.
 
-use super::dynamic_table::DynamicTable;
+use super::dynamic_table::{DynamicTable, Entry};
 use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table, words};
 use alloc::vec::Vec;
 
@@ -184,19 +184,22 @@ impl Encoder {
             return self.encode_indexing(out, name, value);
         }
         let pattern = if indexing == Indexing::Never { 0x10 } else { 0x00 };
-        let index = name.id.static_index().or_else(|| self.find(name, None).1);
+        let index = self.name_index(name);
         integer::encode::<4>(pattern, index.unwrap_or(0), out);
         literal(index, name, value, out);
     }
 
     /// An index of the dynamic table, or a literal that comes into it if it is not too large.
+    #[inline]
     fn encode_indexing(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8]) {
         let hash = hash(name.hash, value);
-        let (field, index) = self.find(name, Some((value, hash)));
-        if let Some(field) = field {
-            return integer::encode::<7>(0x80, field, out);
+        let same = |entry: &Entry<Link>| {
+            entry.tag.hash == hash && self.has_name(entry, name) && self.table.value(entry) == value
+        };
+        if let Some(index) = self.find(name, same) {
+            return integer::encode::<7>(0x80, index, out);
         }
-        let index = name.id.static_index().or(index);
+        let index = self.name_index(name);
         if name.octets.len() + value.len() + FIELD_OVERHEAD <= self.table.size_max() / 4 * 3 {
             integer::encode::<6>(0x40, index.unwrap_or(0), out);
             self.add(name, value, hash);
@@ -206,28 +209,30 @@ impl Encoder {
         literal(index, name, value, out);
     }
 
-    /// The indices of the newest entry with `name`, and value if one is given, and of the newest with `name` that was met on
-    /// the way.
-    fn find(&self, name: Name<'_>, value: Option<(&[u8], u32)>) -> (Option<usize>, Option<usize>) {
-        let mut with_name = None;
+    /// An index of either table where `name` stands.
+    fn name_index(&self, name: Name<'_>) -> Option<usize> {
+        name.id.static_index().or_else(|| self.find(name, |entry| self.has_name(entry, name)))
+    }
+
+    /// Whether an entry has `name`: well-known names are told by their numbers.
+    #[inline]
+    fn has_name(&self, entry: &Entry<Link>, name: Name<'_>) -> bool {
+        entry.tag.name == name.id && (name.id != NameId::OTHER || self.table.name(entry) == name.octets)
+    }
+
+    /// The index of the newest entry that `matches`, among those where `name` may be.
+    #[inline]
+    fn find(&self, name: Name<'_>, matches: impl Fn(&Entry<Link>) -> bool) -> Option<usize> {
         let mut number = self.chains[name.chain()];
         for _ in 0..PROBES_MAX {
             let age = self.added.wrapping_sub(number) as usize;
-            let Some(entry) = self.table.get(age) else { break };
-            let index = static_table::LEN + 1 + age;
-            if entry.tag.name == name.id {
-                let (entry_name, entry_value) =
-                    self.table.octets(entry).split_at_checked(entry.name_len as usize).unwrap_or_default();
-                if name.id != NameId::OTHER || entry_name == name.octets {
-                    if value.is_some_and(|(value, hash)| entry.tag.hash == hash && entry_value == value) {
-                        return (Some(index), None);
-                    }
-                    with_name = with_name.or(Some(index));
-                }
+            let entry = self.table.get(age)?;
+            if matches(entry) {
+                return Some(static_table::LEN + 1 + age);
             }
             number = entry.tag.next;
         }
-        (None, with_name)
+        None
     }
 
     fn add(&mut self, name: Name<'_>, value: &[u8], hash: u32) {
