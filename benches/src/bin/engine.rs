@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use benches::Result;
+use benches::{Result, hpack};
 use clap::{Parser, Subcommand};
 use lws_proto::http::Status;
 use lws_proto::ws::Accept;
@@ -48,6 +48,20 @@ enum Work {
         /// How many requests.
         count: usize,
     },
+    /// Field blocks, decoded by themselves
+    HpackDecode {
+        /// What stands in them.
+        fields: hpack::Fields,
+        /// How many blocks.
+        count: usize,
+    },
+    /// Field blocks, encoded by themselves
+    HpackEncode {
+        /// What stands in them.
+        fields: hpack::Fields,
+        /// How many blocks.
+        count: usize,
+    },
 }
 
 /// What one read brings where messages are many.
@@ -66,6 +80,8 @@ fn main() -> ExitCode {
         Work::Echo { size, count } => echo(size, count, 1),
         Work::Batch { size, count } => echo(size, count, (BATCH_BYTES / frame(size).len()).max(1)),
         Work::Hello { count, .. } => hello(count),
+        Work::HpackDecode { fields, count } => hpack::decode(fields, count),
+        Work::HpackEncode { fields, count } => hpack::encode(fields, count),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

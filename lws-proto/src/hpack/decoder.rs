@@ -2,7 +2,7 @@
 
 use super::dynamic_table::DynamicTable;
 use super::section::{FieldFlags, FieldMark, Section, SectionLimits};
-use super::{NameId, huffman, integer, static_table};
+use super::{NameId, huffman, integer, static_table, words};
 use crate::http::is_tchar;
 use alloc::vec::Vec;
 use core::fmt;
@@ -262,22 +262,13 @@ fn is_valid_name(name: &[u8]) -> bool {
 /// No NUL, CR or LF, and no white space at either end. RFC 9113 §8.2.1.
 #[inline]
 fn is_valid_value(value: &[u8]) -> bool {
-    let (words, rest) = value.as_chunks::<8>();
-    let words = words.iter().all(|word| {
-        !has_low(u64::from_ne_bytes(*word))
-            || !word.iter().any(|octet| matches!(octet, b'\0' | b'\r' | b'\n'))
-    });
-    words
-        && !rest.iter().any(|octet| matches!(octet, b'\0' | b'\r' | b'\n'))
-        && !matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
-}
-
-/// Whether one of eight octets is below 0x10. It may also say so where there is none: borrows run on.
-#[inline]
-fn has_low(word: u64) -> bool {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    word.wrapping_sub(ONES * 0x10) & !word & TOPS != 0
+    match value {
+        [] => true,
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => false,
+        // So short that a word of them would have zeros of its own.
+        [_] | [_, _] | [_, _, _] => !value.iter().any(|octet| matches!(octet, b'\0' | b'\r' | b'\n')),
+        _ => !words::fold(value, false, |found, word| found | words::has_line_end(word)),
+    }
 }
 
 #[cfg(test)]

@@ -63,6 +63,16 @@ impl<T> DynamicTable<T> {
         self.octets.get(start..start + entry.octets_len()).unwrap_or_default()
     }
 
+    #[inline]
+    pub(super) fn name(&self, entry: &Entry<T>) -> &[u8] {
+        self.octets(entry).get(..entry.name_len as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn value(&self, entry: &Entry<T>) -> &[u8] {
+        self.octets(entry).get(entry.name_len as usize..).unwrap_or_default()
+    }
+
     /// RFC 7541 §4.3.
     pub(super) fn set_size_max(&mut self, size_max: usize) {
         self.size_max = size_max;
@@ -169,7 +179,7 @@ mod tests {
             let name = round.to_be_bytes();
             assert!(table.insert(&name, &value[..len], ()));
             assert!(table.octets.capacity() <= 2 * 4_096, "{}", table.octets.capacity());
-            for age in 0..table.len() {
+            for age in 0..table.entries.len() {
                 let octets = table.octets(table.get(age).expect("an entry"));
                 assert_eq!(octets[..8], (round - age).to_be_bytes());
             }

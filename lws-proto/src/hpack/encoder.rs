@@ -1,7 +1,7 @@
 //! From field lines to field blocks. RFC 7541 §6, with a policy of what to index.
 
-use super::dynamic_table::DynamicTable;
-use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table};
+use super::dynamic_table::{DynamicTable, Entry};
+use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table, words};
 use alloc::vec::Vec;
 
 /// What may become of a field line in the tables of both ends.
@@ -112,14 +112,13 @@ impl Encoder {
     /// Appends a field line to the block `out`; `name` may be in any case, and is sent in lower case.
     #[inline]
     pub fn encode(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
-        let mut lower = [0; NAME_LEN_MAX];
-        let Some(lower) = lower.get_mut(..name.len()) else {
-            return self.encode_long_name(out, name, value, indexing);
-        };
-        for (lower, octet) in lower.iter_mut().zip(name) {
-            *lower = octet.to_ascii_lowercase();
+        if name.len() > NAME_LEN_MAX {
+            self.encode_long_name(out, name, value, indexing);
+        } else if words::fold(name, false, |found, word| found | words::has_upper_case(word)) {
+            self.encode_upper_case(out, name, value, indexing);
+        } else {
+            self.encode_name(out, Name::of(name), value, indexing);
         }
-        self.encode_name(out, Name::of(lower), value, indexing);
     }
 
     /// Appends a field line with a well-known name, pseudo-header names included. [`NameId::OTHER`] is none: then nothing is
@@ -151,9 +150,10 @@ impl Encoder {
         out.push(0x80 | index);
     }
 
-    /// What has to stand before the first field line of a block.
+    /// Appends what has to stand before the first field line of a block. Field lines do this themselves: it is for blocks that
+    /// may have none. RFC 7541 §4.2.
     #[inline]
-    fn begin(&mut self, out: &mut Vec<u8>) {
+    pub fn begin(&mut self, out: &mut Vec<u8>) {
         if self.pending.is_some() {
             self.update_size(out);
         }
@@ -184,19 +184,22 @@ impl Encoder {
             return self.encode_indexing(out, name, value);
         }
         let pattern = if indexing == Indexing::Never { 0x10 } else { 0x00 };
-        let index = name.id.static_index().or_else(|| self.find(name, None).1);
+        let index = self.name_index(name);
         integer::encode::<4>(pattern, index.unwrap_or(0), out);
         literal(index, name, value, out);
     }
 
     /// An index of the dynamic table, or a literal that comes into it if it is not too large.
+    #[inline]
     fn encode_indexing(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8]) {
         let hash = hash(name.hash, value);
-        let (field, index) = self.find(name, Some((value, hash)));
-        if let Some(field) = field {
-            return integer::encode::<7>(0x80, field, out);
+        let same = |entry: &Entry<Link>| {
+            entry.tag.hash == hash && self.has_name(entry, name) && self.table.value(entry) == value
+        };
+        if let Some(index) = self.find(name, same) {
+            return integer::encode::<7>(0x80, index, out);
         }
-        let index = name.id.static_index().or(index);
+        let index = self.name_index(name);
         if name.octets.len() + value.len() + FIELD_OVERHEAD <= self.table.size_max() / 4 * 3 {
             integer::encode::<6>(0x40, index.unwrap_or(0), out);
             self.add(name, value, hash);
@@ -206,28 +209,30 @@ impl Encoder {
         literal(index, name, value, out);
     }
 
-    /// The indices of the newest entry with `name`, and value if one is given, and of the newest with `name` that was met on
-    /// the way.
-    fn find(&self, name: Name<'_>, value: Option<(&[u8], u32)>) -> (Option<usize>, Option<usize>) {
-        let mut with_name = None;
+    /// An index of either table where `name` stands.
+    fn name_index(&self, name: Name<'_>) -> Option<usize> {
+        name.id.static_index().or_else(|| self.find(name, |entry| self.has_name(entry, name)))
+    }
+
+    /// Whether an entry has `name`: well-known names are told by their numbers.
+    #[inline]
+    fn has_name(&self, entry: &Entry<Link>, name: Name<'_>) -> bool {
+        entry.tag.name == name.id && (name.id != NameId::OTHER || self.table.name(entry) == name.octets)
+    }
+
+    /// The index of the newest entry that `matches`, among those where `name` may be.
+    #[inline]
+    fn find(&self, name: Name<'_>, matches: impl Fn(&Entry<Link>) -> bool) -> Option<usize> {
         let mut number = self.chains[name.chain()];
         for _ in 0..PROBES_MAX {
             let age = self.added.wrapping_sub(number) as usize;
-            let Some(entry) = self.table.get(age) else { break };
-            let index = static_table::LEN + 1 + age;
-            if entry.tag.name == name.id {
-                let (entry_name, entry_value) =
-                    self.table.octets(entry).split_at_checked(entry.name_len as usize).unwrap_or_default();
-                if name.id != NameId::OTHER || entry_name == name.octets {
-                    if value.is_some_and(|(value, hash)| entry.tag.hash == hash && entry_value == value) {
-                        return (Some(index), None);
-                    }
-                    with_name = with_name.or(Some(index));
-                }
+            let entry = self.table.get(age)?;
+            if matches(entry) {
+                return Some(static_table::LEN + 1 + age);
             }
             number = entry.tag.next;
         }
-        (None, with_name)
+        None
     }
 
     fn add(&mut self, name: Name<'_>, value: &[u8], hash: u32) {
@@ -236,6 +241,15 @@ impl Encoder {
             self.added = self.added.wrapping_add(1);
             *chain = self.added;
         }
+    }
+
+    /// A name that has to be brought into lower case first.
+    fn encode_upper_case(&mut self, out: &mut Vec<u8>, name: &[u8], value: &[u8], indexing: Indexing) {
+        let mut lower = [0; NAME_LEN_MAX];
+        for (lower, octet) in lower.iter_mut().zip(name) {
+            *lower = octet.to_ascii_lowercase();
+        }
+        self.encode_name(out, Name::of(lower.get(..name.len()).unwrap_or_default()), value, indexing);
     }
 
     /// A literal that is not indexed, with a name that is not looked up.
@@ -316,11 +330,7 @@ fn string(string: &[u8], out: &mut Vec<u8>) {
 #[inline]
 fn hash(seed: u32, octets: &[u8]) -> u32 {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = (u64::from(seed) << 32 | octets.len() as u64).wrapping_mul(MIX);
-    let (words, rest) = octets.as_chunks::<8>();
-    for word in words {
-        hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(MIX).rotate_left(29);
-    }
-    let rest = rest.iter().fold(0, |rest, &octet| rest << 8 | u64::from(octet));
-    ((hash ^ rest).wrapping_mul(MIX) >> 32) as u32
+    let seeded = (u64::from(seed) << 32 | octets.len() as u64).wrapping_mul(MIX);
+    let hash = words::fold(octets, seeded, |hash, word| (hash ^ word).wrapping_mul(MIX).rotate_left(29));
+    (hash >> 32) as u32
 }

@@ -198,65 +198,106 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError>
     result.map(|_| ())
 }
 
+/// The next bits of a string.
+#[derive(Clone, Copy)]
+struct Window {
+    /// At the top. What is below those that are counted is right, too, or zero.
+    bits: u64,
+    /// How many there are.
+    count: u32,
+}
+
+impl Window {
+    #[inline]
+    fn lookup(self) -> Lookup {
+        LOOKUP[(self.bits >> (64 - LOOKUP_BITS)) as usize]
+    }
+
+    #[inline]
+    fn skip(&mut self, len: u32) {
+        self.bits <<= len;
+        self.count -= len;
+    }
+
+    /// Fills up from eight octets, of which `input` keeps what is not needed.
+    #[inline]
+    fn fill_from_word(&mut self, word: [u8; 8], input: &mut &[u8]) {
+        self.bits |= u64::from_be_bytes(word) >> self.count;
+        *input = input.get((63 - self.count as usize) / 8..).unwrap_or_default();
+        self.count |= 56;
+    }
+
+    #[inline]
+    fn fill_from_octets(&mut self, input: &mut &[u8]) {
+        while self.count <= 56
+            && let Some((octet, rest)) = input.split_first()
+        {
+            self.bits |= u64::from(*octet) << (56 - self.count);
+            self.count += 8;
+            *input = rest;
+        }
+    }
+
+    /// The symbol at the front where no more octets come, or a long one: it and its bits, or nothing but padding.
+    #[inline]
+    fn last(self) -> Result<Option<(u8, u32)>, DecodeError> {
+        // Behind the end everything is as if EOS went on.
+        let padded = Self { bits: self.bits | u64::MAX.checked_shr(self.count).unwrap_or(0), ..self };
+        if self.count < 8 && padded.bits == u64::MAX {
+            return Ok(None);
+        }
+        let found = padded.lookup();
+        let (symbol, len) = if found.len == 0 {
+            decode_long(padded.bits)
+        } else {
+            (usize::from(found.symbols[0]), u32::from(found.first_len))
+        };
+        if len > self.count {
+            return Err(DecodeError::HuffmanPadding);
+        }
+        symbol_octet(symbol).map(|octet| Some((octet, len)))
+    }
+}
+
 /// Decodes into `out`, which has room for all there can be and one more, and says how much there is.
 #[inline]
-fn decode_into(input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
-    let mut input = input;
+fn decode_into(mut input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let mut written = 0;
-    // The next bits, at the top; how many are known to be there. What is below them is right, too, or zero.
-    let mut bits = 0u64;
-    let mut count = 0u32;
+    let mut window = Window { bits: 0, count: 0 };
     'words: while let Some(word) = input.first_chunk::<8>() {
-        bits |= u64::from_be_bytes(*word) >> count;
-        input = input.get((63 - count as usize) / 8..).unwrap_or_default();
-        count |= 56;
+        window.fill_from_word(*word, &mut input);
         // Four looks need no more than 48 of at least 56 bits.
         for _ in 0..4 {
-            let found = LOOKUP[(bits >> (64 - LOOKUP_BITS)) as usize];
-            if found.len == 0 {
-                if count < BITS_MAX {
-                    continue 'words;
-                }
-                let (symbol, len) = decode_long(bits);
+            let found = window.lookup();
+            if found.len != 0 {
+                put(out, &mut written, found.symbols, found.count());
+                window.skip(found.len.into());
+            } else if window.count < BITS_MAX {
+                continue 'words;
+            } else {
+                let (symbol, len) = decode_long(window.bits);
                 put(out, &mut written, [symbol_octet(symbol)?, 0], 1);
-                bits <<= len;
-                count -= len;
+                window.skip(len);
                 continue 'words;
             }
-            put(out, &mut written, found.symbols, found.count());
-            bits <<= found.len;
-            count -= u32::from(found.len);
         }
     }
     loop {
-        while count <= 56
-            && let Some((octet, rest)) = input.split_first()
-        {
-            bits |= u64::from(*octet) << (56 - count);
-            count += 8;
-            input = rest;
-        }
-        // Behind the end everything is as if EOS went on.
-        let padded = bits | u64::MAX.checked_shr(count).unwrap_or(0);
-        if count < 8 && padded == u64::MAX {
-            return Ok(written);
-        }
-        let found = LOOKUP[(padded >> (64 - LOOKUP_BITS)) as usize];
-        let (octet, len) = if found.len == 0 {
-            let (symbol, len) = decode_long(padded);
-            if len > count {
-                return Err(DecodeError::HuffmanPadding);
+        window.fill_from_octets(&mut input);
+        while window.count >= LOOKUP_BITS {
+            let found = window.lookup();
+            if found.len == 0 {
+                break;
             }
-            (symbol_octet(symbol)?, len)
-        } else {
-            (found.symbols[0], u32::from(found.first_len))
-        };
-        if len > count {
-            return Err(DecodeError::HuffmanPadding);
+            put(out, &mut written, found.symbols, found.count());
+            window.skip(found.len.into());
         }
+        if window.count < BITS_MAX && !input.is_empty() {
+            continue;
+        }
+        let Some((octet, len)) = window.last()? else { return Ok(written) };
         put(out, &mut written, [octet, 0], 1);
-        bits <<= len;
-        count -= len;
+        window.skip(len);
     }
 }
 

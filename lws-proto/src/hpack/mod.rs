@@ -26,6 +26,8 @@ mod integer;
 mod name;
 mod section;
 mod static_table;
+mod words;
+
 #[cfg(test)]
 mod tests;
 

@@ -106,12 +106,15 @@ impl NameId {
     /// The number of `name`, which is in lower case.
     #[inline]
     #[must_use]
-    pub const fn of(name: &[u8]) -> Self {
-        if name.is_empty() {
-            return Self::OTHER;
-        }
-        let id = SLOTS[slot(name)];
-        if same(NAMES_AT[id as usize].as_bytes(), name) { Self(id) } else { Self::OTHER }
+    pub fn of(name: &[u8]) -> Self {
+        let Some(slot) = slot(name) else { return Self::OTHER };
+        let id = Self(SLOTS[slot]);
+        if id.as_str().as_bytes() == name { id } else { Self::OTHER }
+    }
+
+    /// The name that stands at an index of the static table for the first time.
+    pub(super) const fn first_at(static_index: usize) -> Self {
+        Self(static_index as u8)
     }
 
     /// The name; empty for [`NameId::OTHER`].
@@ -156,10 +159,10 @@ static NAMES_AT: [&str; IDS] = NAMES;
 /// Where a name stands in [`SLOTS`]: its length, first, middle and last octet, mixed so that no two well-known names fall
 /// together.
 #[inline]
-const fn slot(name: &[u8]) -> usize {
-    let (len, last) = (name.len(), name[name.len() - 1]);
-    let key = u32::from_le_bytes([len as u8, name[0], name[len / 2], last]);
-    (key.wrapping_mul(MIX) >> 24) as usize
+const fn slot(name: &[u8]) -> Option<usize> {
+    let ([first, ..], [.., last]) = (name, name) else { return None };
+    let key = u32::from_le_bytes([name.len() as u8, *first, name[name.len() / 2], *last]);
+    Some((key.wrapping_mul(MIX) >> 24) as usize)
 }
 
 /// Found by trying.
@@ -170,8 +173,7 @@ static SLOTS: [u8; 256] = {
     let mut slots = [0; 256];
     let mut id = 1;
     while id < IDS {
-        if !NAMES[id].is_empty() {
-            let slot = slot(NAMES[id].as_bytes());
+        if let Some(slot) = slot(NAMES[id].as_bytes()) {
             assert!(slots[slot] == 0, "two names fall together: try another MIX");
             slots[slot] = id as u8;
         }
@@ -179,22 +181,6 @@ static SLOTS: [u8; 256] = {
     }
     slots
 };
-
-/// `a == b`, at compile time, too.
-#[inline]
-const fn same(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut at = 0;
-    while at < a.len() {
-        if a[at] != b[at] {
-            return false;
-        }
-        at += 1;
-    }
-    true
-}
 
 #[cfg(test)]
 mod tests {

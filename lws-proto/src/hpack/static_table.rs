@@ -161,17 +161,28 @@ static ENTRIES: [Entry; LEN] = {
     let mut at = 0;
     while at < LEN {
         let (name, value) = FIELDS[at];
-        entries[at] = Entry {
-            start,
-            name_len: name.len() as u8,
-            value_len: value.len() as u8,
-            name: NameId::of(name.as_bytes()),
+        // Entries of one name follow each other.
+        let name_id = if at > 0 && same(FIELDS[at - 1].0, name) {
+            entries[at - 1].name
+        } else {
+            NameId::first_at(at + 1)
         };
+        entries[at] =
+            Entry { start, name_len: name.len() as u8, value_len: value.len() as u8, name: name_id };
         start += (name.len() + value.len()) as u16;
         at += 1;
     }
     entries
 };
+
+const fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
 
 #[cfg(test)]
 mod tests {
