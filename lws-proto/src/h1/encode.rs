@@ -120,7 +120,7 @@ mod tests {
     fn numbers_are_written_without_zeros_in_front() {
         for (number, text) in [(0, "0"), (9, "9"), (10, "10"), (u64::MAX, "18446744073709551615")] {
             let mut out = Vec::new();
-            decimal(&mut out, number);
+            write_decimal(&mut out, number);
             assert_eq!(out, text.as_bytes());
         }
         for (number, text) in

@@ -24,3 +24,6 @@ pub use error::ErrorCode;
 pub(crate) use receiver::Receiver;
 pub(crate) use sender::Sender;
 pub(crate) use upgrade::{Upgrade, asks_for_upgrade};
+
+#[cfg(test)]
+mod tests;

@@ -473,9 +473,12 @@ pub(crate) fn write_request(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(out, "Host", connect.host.as_bytes());
     out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
-    write_field(out, "Sec-WebSocket-Key", &key);
-    for (name, value) in fields {
+    for (index, (name, value)) in fields.into_iter().enumerate() {
         write_field(out, name, value.as_bytes());
+        // The version comes first.
+        if index == 0 {
+            write_field(out, "Sec-WebSocket-Key", &key);
+        }
     }
     out.extend_from_slice(b"\r\n");
     expected.accept = Some(accept_key(&key));
