@@ -53,6 +53,16 @@ impl Fields {
         }
     }
 
+    /// A block that brings the tables to where they stay, and the one that comes after it again and again.
+    #[must_use]
+    pub fn blocks(self) -> (Vec<u8>, Vec<u8>) {
+        let mut encoder = Encoder::new();
+        let (mut first, mut next) = (Vec::new(), Vec::new());
+        self.encode(&mut encoder, &mut first);
+        self.encode(&mut encoder, &mut next);
+        (first, next)
+    }
+
     /// A response as a server encodes it: what it adds itself by number, what the application says by name.
     fn encode(self, encoder: &mut Encoder, block: &mut Vec<u8>) {
         for (name, value) in self.lines() {

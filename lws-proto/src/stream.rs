@@ -18,6 +18,16 @@ pub struct StreamKey {
     pub(crate) generation: u32,
 }
 
+impl StreamKey {
+    /// Its place among the streams of its connection, which is small, and zero where there is only one: for whoever keeps
+    /// something for each stream. Places are used again.
+    #[must_use]
+    #[inline]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// What is sent.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
