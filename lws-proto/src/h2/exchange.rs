@@ -8,8 +8,8 @@ use super::state::{Frame, State, Step};
 use super::streams::{self, Message, NEVER, Place, Stream, Trailers};
 use crate::hpack::{Indexing, NameId};
 use crate::http::{
-    Head, Method, Outgoing, Request, Said, Scheme, Status, Version, check_length, frame_request, frame_response,
-    is_field_value, is_forbidden_trailer, is_token, trim_ows,
+    Head, Method, Outgoing, Request, Said, Scheme, Status, Version, check_length, frame_request,
+    frame_response, is_field_value, is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::stream::Payload;
 use crate::transmit::Output;
@@ -172,7 +172,10 @@ impl Sender {
     }
 
     /// Sends content that fits what was said of it. `with_head` is whether the head before it could end the stream.
-    #[expect(clippy::too_many_arguments, reason = "what a send needs, borrowed from different parts of the connection")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a send needs, borrowed from different parts of the connection"
+    )]
     fn write(
         &mut self,
         out: &mut Output,
@@ -472,8 +475,7 @@ impl Sender {
     fn open_request(&mut self, now: Time, method: Method, head: Trailers) -> u32 {
         let id = self.next_id;
         self.next_id += 2;
-        let mut stream =
-            Stream::new(id, self.peer.initial_window_size, self.local.initial_window_size, now);
+        let mut stream = Stream::new(id, self.peer.initial_window_size, self.local.initial_window_size, now);
         stream.method = method;
         stream.set(streams::TOLD);
         stream.queued = Some(Box::new(head));

@@ -339,7 +339,8 @@ impl Receiver {
     }
 
     pub(crate) fn next_timeout(&self, tx: &Tx) -> Option<Time> {
-        let head = (self.block.is_some() || !self.settled).then(|| self.since + tx.config.limits.head_timeout);
+        let head =
+            (self.block.is_some() || !self.settled).then(|| self.since + tx.config.limits.head_timeout);
         let tx::Sender::Http2(sender) = &tx.sender else { return head };
         crate::time::earliest(head, sender.next_timeout(tx))
     }

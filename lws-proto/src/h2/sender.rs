@@ -13,8 +13,8 @@ use super::streams::{self, Message, NEVER, Pending, Place, Stalled, Stream, Stre
 use super::window::{ReceiveWindow, SendWindow};
 use crate::hpack::{Encoder, Indexing, NameId};
 use crate::http::{HttpDate, Method, Scheme, Status};
-use crate::stream::{Payload, StreamKey};
 use crate::item::Item;
+use crate::stream::{Payload, StreamKey};
 use crate::transmit::Output;
 use crate::{Cause, Config, Entropy, Limit, Misuse, Time};
 use alloc::boxed::Box;
@@ -37,9 +37,13 @@ const UPDATES_SAVED_MAX: u32 = 1_000;
 pub(crate) enum Going {
     No,
     /// The peer has been asked to send no more requests; those on their way are still taken, until it has heard.
-    Announced { until: Time },
+    Announced {
+        until: Time,
+    },
     /// Streams above this one are not processed.
-    Away { last: u32 },
+    Away {
+        last: u32,
+    },
 }
 
 /// What a send means in HTTP/2, and the streams.

@@ -2,10 +2,10 @@
 
 use super::super::error::{ErrorCode, Fault};
 use super::super::frame::{FrameHeader, flag};
+use super::super::section::Facts;
 use super::super::sender::Sender;
 use super::super::state::{Frame, Refusal, State, Step as Transition};
 use super::super::streams::{self, Place as Line};
-use super::super::section::Facts;
 use super::{Content, Inbound, Lent, MessageEnd, Place, Receiver, Tunnel};
 use crate::buffer::Kept;
 use crate::http::Status;
@@ -86,10 +86,8 @@ impl Receiver {
             content.padded = false;
             content.left -= 1;
             content.padding = u32::from(padding);
-            content.left = content
-                .left
-                .checked_sub(content.padding)
-                .ok_or(Fault::connection(Violation::Padding))?;
+            content.left =
+                content.left.checked_sub(content.padding).ok_or(Fault::connection(Violation::Padding))?;
             self.place = Place::Content(content);
             self.take(tx, content.slot, content.id, 1 + content.padding);
             if content.left == 0 {
@@ -292,7 +290,12 @@ impl Receiver {
     // What a stream has become.
 
     /// Bytes for a WebSocket or tunnel.
-    fn on_tunnel_bytes(&mut self, tx: &mut Tx, mut content: Content, input: &mut [u8]) -> Result<Step, Fault> {
+    fn on_tunnel_bytes(
+        &mut self,
+        tx: &mut Tx,
+        mut content: Content,
+        input: &mut [u8],
+    ) -> Result<Step, Fault> {
         enter(tx, content.slot);
         let step = self.read_tunnel(tx, content.slot, input);
         content.left -= step.consumed as u32;
@@ -431,7 +434,11 @@ impl Receiver {
 
     fn tell_held_tunnel(&mut self, tx: &mut Tx, slot: u32) -> Told {
         if let Some((protocol, announced)) = self.take_tunnel(tx, slot) {
-            return if announced { Told::Progress } else { Told::Item(Item::Established { protocol, head: false }) };
+            return if announced {
+                Told::Progress
+            } else {
+                Told::Item(Item::Established { protocol, head: false })
+            };
         }
         enter(tx, slot);
         let Some(sender) = sender_of(tx) else { return Told::Nothing };
