@@ -154,6 +154,15 @@ impl Wait {
         }
     }
 
+    /// When the sleep ends although nothing has happened, if that is later.
+    #[must_use]
+    pub fn deadline(self) -> Option<Time> {
+        match self {
+            Self::Until(at) => Some(at),
+            Self::Now | Self::Forever => None,
+        }
+    }
+
     /// How long that is from `now`; `None` is for ever.
     #[must_use]
     pub fn timeout(self, now: Time) -> Option<Duration> {
