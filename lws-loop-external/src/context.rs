@@ -9,11 +9,11 @@ use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
 use crate::socket;
 use crate::stats::Stats;
-use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
+use crate::table::{Body, Connecting, Flags, Ids, Slot};
 use crate::timers::Timers;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Handle, Mailbox};
-use lws_proto::{Config, Connection, StreamKey, Time};
+use lws_proto::{Config, StreamKey, Time};
 use rustix::net;
 use std::collections::VecDeque;
 use std::fmt;
@@ -61,7 +61,8 @@ pub(crate) enum Drain {
 
 /// What a handler has asked for.
 pub(crate) enum Command<S> {
-    Insert(ConnectionId, Box<Slot<S>>),
+    /// A descriptor, and what somebody has received from it already.
+    Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
     Wake(ConnectionId),
     WantWrite(ConnectionId, StreamKey),
     Close(ConnectionId),
@@ -149,16 +150,38 @@ impl<A: Application> Core<A> {
         Ok(())
     }
 
-    fn admit(&self) -> io::Result<()> {
+    pub(crate) fn admit(&self) -> io::Result<()> {
+        self.admit_several(1)
+    }
+
+    pub(crate) fn admit_several(&self, count: usize) -> io::Result<()> {
         self.serves()?;
-        if self.is_full() {
+        if self.stats.connections.saturating_add(count) > self.connections_max {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "as many connections as there may be"));
         }
         Ok(())
     }
 
-    fn insert(&mut self, socket: OwnedFd, flags: Flags, body: Body<A::State>) -> ConnectionId {
+    pub(crate) fn insert(
+        &mut self,
+        socket: OwnedFd,
+        flags: Flags,
+        body: Body<A::State>,
+        received: Box<[u8]>,
+    ) -> ConnectionId {
         let id = self.allocate();
+        self.insert_at(id, socket, flags, body, received);
+        id
+    }
+
+    pub(crate) fn insert_at(
+        &mut self,
+        id: ConnectionId,
+        socket: OwnedFd,
+        flags: Flags,
+        body: Body<A::State>,
+        received: Box<[u8]>,
+    ) {
         let slot = Slot {
             body,
             scheduled: NEVER,
@@ -167,8 +190,7 @@ impl<A: Application> Core<A> {
             flags,
             registration: Registration::default(),
         };
-        self.commands.push_back(Command::Insert(id, Box::new(slot)));
-        id
+        self.commands.push_back(Command::Insert(id, Box::new(slot), received));
     }
 }
 
@@ -267,25 +289,7 @@ impl<A: Application> Context<'_, A> {
         let socket = socket::connect(address, &options.tcp)?;
         let deadline = self.core.now + options.timeout;
         let connecting = Connecting { config, speak: options.speak, deadline, state };
-        Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting))))
-    }
-
-    /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.
-    ///
-    /// # Errors
-    /// It cannot be made non-blocking, there are too many connections, or the service is ending.
-    #[doc(alias = "lws_adopt_socket")]
-    pub fn adopt(
-        &mut self,
-        socket: OwnedFd,
-        connection: Connection,
-        state: A::State,
-    ) -> io::Result<ConnectionId> {
-        self.core.admit()?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        let mut flags = Flags::default();
-        flags.insert(Flags::WRITABLE);
-        Ok(self.core.insert(socket, flags, Body::Open(Open { connection, state })))
+        Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting)), Box::default()))
     }
 
     /// Listens on an address.

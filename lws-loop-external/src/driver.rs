@@ -12,7 +12,9 @@ use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
+use crate::udp::{self, Notice};
 use crate::waker::Handle;
+use crate::watch::{self, DescriptorEvent};
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
@@ -91,13 +93,28 @@ impl<A: Application> Driver<A> {
         let Some(slot) = table.get(id) else { return };
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
-        match &slot.body {
+        match &mut slot.body {
             Body::Open(_) => {
                 if turn::take(application, core, buffers, id, slot) {
                     self.end(id);
                 }
             }
             Body::Connecting(_) => self.look_at_attempt(id),
+            Body::Datagrams(datagrams) => {
+                if ready.contains(Readiness::ERROR) {
+                    datagrams.io.note_error();
+                }
+                self.take_turn(id);
+            }
+            Body::Piped(_) | Body::Watched(_) => self.take_turn(id),
+            Body::Output(of) => {
+                let of = *of;
+                if let Some(slot) = table.get(of) {
+                    // Whatever is said of an output, writing tells more.
+                    slot.flags.insert(Flags::WRITABLE);
+                    self.take_turn(of);
+                }
+            }
             Body::Ended => {}
         }
     }
@@ -106,8 +123,34 @@ impl<A: Application> Driver<A> {
     fn take_turn(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers } = self;
         let Some(slot) = table.get(id) else { return };
-        if turn::take(application, core, buffers, id, slot) {
+        let ended = match &slot.body {
+            Body::Open(_) | Body::Piped(_) => turn::take(application, core, buffers, id, slot),
+            Body::Watched(_) => watch::take(application, core, id, slot),
+            Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
+            Body::Connecting(_) | Body::Output(_) | Body::Ended => false,
+        };
+        if let Body::Piped(piped) = &slot.body
+            && let Some((place, wanted)) = piped.output()
+        {
+            self.see_to_output(place, wanted.filter(|_| !ended));
+        }
+        if ended {
             self.end(id);
+        }
+    }
+
+    /// Has the output of a connection watched for what is wanted of it, or let go.
+    fn see_to_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
+        let Self { core, table, .. } = self;
+        let Some(slot) = table.get(place) else { return };
+        match wanted {
+            Some(_) if core.trigger == Trigger::Edge => {}
+            Some(wanted) => slot.registration.want(wanted, place.token(), &mut core.changes),
+            None if matches!(slot.body, Body::Ended) => {}
+            None => {
+                slot.body = Body::Ended;
+                slot.registration.remove(place.token(), &mut core.changes);
+            }
         }
     }
 
@@ -122,8 +165,16 @@ impl<A: Application> Driver<A> {
         let body = std::mem::replace(&mut slot.body, Body::Ended);
         let mut cx =
             Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
+        let mut output = None;
         match body {
             Body::Open(open) => self.application.closed(&mut cx, open.state),
+            Body::Piped(piped) => {
+                output = piped.output();
+                self.application.closed(&mut cx, piped.into_state());
+            }
+            Body::Watched(watched) => self.application.closed(&mut cx, watched.state),
+            Body::Datagrams(datagrams) => self.application.closed(&mut cx, datagrams.state),
+            Body::Output(_) => {}
             Body::Connecting(attempt) => {
                 cx.core.stats.connect_failed_total += 1;
                 self.application.connect_failed(&mut cx, attempt.state, error);
@@ -132,6 +183,9 @@ impl<A: Application> Driver<A> {
         }
         self.core.timers.cancel(id.index);
         slot.registration.remove(id.token(), &mut self.core.changes);
+        if let Some((place, _)) = output {
+            self.see_to_output(place, None);
+        }
     }
 
     /// Closes the descriptor, and frees its place.
@@ -192,28 +246,40 @@ impl<A: Application> Driver<A> {
         let body = Body::Open(Open { connection, state });
         let registration = Registration::default();
         let generation = id.generation;
-        self.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
+        self.insert(
+            id,
+            Slot { body, scheduled: NEVER, generation, socket, flags, registration },
+            Box::default(),
+        );
     }
 
-    fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
+    fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
         let connecting = match &slot.body {
             Body::Connecting(attempt) => Some(attempt.deadline),
-            Body::Open(_) | Body::Ended => None,
+            _ => None,
         };
         if let Some(deadline) = connecting {
             slot.scheduled = deadline;
             self.core.timers.set(id.index, deadline);
         }
         // An edge is never modified.
-        let wanted = if self.core.trigger == Trigger::Edge {
-            Interest::BOTH
-        } else {
-            Interest::READ | Interest::WRITE.when(connecting.is_some())
+        let wanted = match &slot.body {
+            _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
+            Body::Watched(watched) => watched.watch.interest(),
+            Body::Output(_) => Interest::NONE,
+            _ => Interest::READ | Interest::WRITE.when(connecting.is_some()),
         };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
         // A raw connection has something to say before it receives.
         self.take_turn(id);
+        if !received.is_empty() {
+            let Self { application, core, table, buffers } = self;
+            if let Some(slot) = table.get(id) {
+                turn::feed(application, core, buffers, id, slot, received);
+            }
+            self.take_turn(id);
+        }
         if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
             // It was asked for before the service was asked to end.
             self.do_command(Command::Close(id));
@@ -287,13 +353,11 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.at(index) else { return };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
-        match &mut slot.body {
-            Body::Open(open) => {
-                open.connection.handle_timeout(self.core.now);
-                self.take_turn(id);
-            }
-            Body::Connecting(_) => self.end_with(id, io::ErrorKind::TimedOut.into()),
-            Body::Ended => {}
+        if let Body::Connecting(_) = slot.body {
+            self.end_with(id, io::ErrorKind::TimedOut.into());
+        } else if let Some(open) = slot.body.open_mut() {
+            open.connection.handle_timeout(self.core.now);
+            self.take_turn(id);
         }
     }
 
@@ -325,18 +389,16 @@ impl<A: Application> Driver<A> {
 
     fn do_command(&mut self, command: Command<A::State>) {
         let id = match command {
-            Command::Insert(id, slot) => return self.insert(id, *slot),
+            Command::Insert(id, slot, received) => return self.insert(id, *slot, received),
             Command::Wake(id) | Command::WantWrite(id, _) | Command::Close(id) | Command::Abort(id) => id,
         };
         if matches!(command, Command::Wake(_)) {
             self.core.ids.awake(id);
         }
         let Some(slot) = self.table.get(id) else { return };
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else {
-            if matches!(command, Command::Close(_) | Command::Abort(_)) {
-                self.end(id);
-            }
-            return;
+        let Slot { body, socket, .. } = slot;
+        let Some(Open { connection, state }) = body.open_mut() else {
+            return self.do_command_elsewhere(id, &command);
         };
         match command {
             Command::Wake(_) => {
@@ -352,6 +414,21 @@ impl<A: Application> Driver<A> {
             Command::Close(_) => connection.drain(self.core.now),
             Command::Abort(_) => connection.abort(),
             Command::Insert(..) => {}
+        }
+        self.take_turn(id);
+    }
+
+    /// The same for what is no connection.
+    fn do_command_elsewhere(&mut self, id: ConnectionId, command: &Command<A::State>) {
+        let Some(slot) = self.table.get(id) else { return };
+        match (&mut slot.body, command) {
+            // It ends with the connection whose output it is.
+            (Body::Output(_), _) => return,
+            (Body::Watched(watched), Command::Wake(_)) => watched.watch.notify(DescriptorEvent::Woken),
+            (Body::Datagrams(datagrams), Command::Wake(_)) => datagrams.io.notify(Notice::Woken),
+            (Body::Datagrams(datagrams), Command::Close(_)) => datagrams.io.close(),
+            (_, Command::Close(_) | Command::Abort(_)) => return self.end(id),
+            _ => return,
         }
         self.take_turn(id);
     }
@@ -517,8 +594,20 @@ impl<A: Application> Service for Driver<A> {
         match token.kind() {
             Kind::Connection => {
                 let id = ConnectionId::of(token);
-                match self.table.get(id).map(|slot| &slot.body) {
-                    Some(Body::Open(_)) => self.do_command(Command::Abort(id)),
+                match self.table.get(id).map(|slot| &mut slot.body) {
+                    Some(Body::Open(_) | Body::Piped(_)) => self.do_command(Command::Abort(id)),
+                    Some(Body::Output(of)) => {
+                        let of = *of;
+                        self.do_command(Command::Abort(of));
+                    }
+                    Some(Body::Watched(watched)) => {
+                        watched.watch.notify(DescriptorEvent::Refused(error));
+                        self.take_turn(id);
+                    }
+                    Some(Body::Datagrams(datagrams)) => {
+                        datagrams.io.notify(Notice::Refused(error));
+                        self.take_turn(id);
+                    }
                     Some(Body::Connecting(_) | Body::Ended) => self.end_with(id, error),
                     None => {}
                 }

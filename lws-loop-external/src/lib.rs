@@ -12,6 +12,7 @@
 compile_error!("descriptors and their readiness are Unix's");
 
 mod address;
+mod adopt;
 mod application;
 mod context;
 mod driver;
@@ -25,8 +26,11 @@ mod stats;
 mod table;
 mod timers;
 mod token;
+mod transport;
 mod turn;
+mod udp;
 mod waker;
+mod watch;
 
 pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
@@ -37,4 +41,7 @@ pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
+pub use transport::NotPollable;
+pub use udp::{DATAGRAM_BYTES_MAX, Datagram, DatagramPermit, Route, TooLong, Udp, UdpEvent, UdpOptions};
 pub use waker::{Handle, SendError};
+pub use watch::{Descriptor, DescriptorEvent};
