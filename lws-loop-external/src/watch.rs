@@ -148,7 +148,7 @@ impl Watch {
 
     /// Has something told in the next turn.
     pub(crate) fn notify(&mut self, event: DescriptorEvent) {
-        self.closing = matches!(event, DescriptorEvent::Refused(_));
+        self.closing |= matches!(event, DescriptorEvent::Refused(_));
         self.notice = Some(event);
     }
 
