@@ -22,6 +22,20 @@ pub(crate) enum Sent {
     Failed,
 }
 
+impl Sent {
+    #[inline]
+    fn of(offered: usize, taken: io::Result<usize>) -> Self {
+        match taken {
+            Ok(taken) if taken == offered => Self::All(taken),
+            Ok(taken) => Self::Part(taken),
+            Err(Errno::AGAIN) => Self::Part(0),
+            // As if it had taken nothing yet: the caller offers again.
+            Err(Errno::INTR) => Self::All(0),
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
 /// System calls on a byte stream. Each kind has a turn of its own compiled, so that none asks which it is.
 pub(crate) trait Transport<'t>: Copy {
     /// The descriptor that is read.
@@ -49,16 +63,11 @@ pub(crate) trait Transport<'t>: Copy {
             let offered = slices[..count].iter().map(|slice| slice.len()).sum();
             (offered, self.write_several(&vectors[..count]))
         };
-        match taken {
-            Ok(taken) => {
-                transmit.commit(taken);
-                if taken == offered { Sent::All(taken) } else { Sent::Part(taken) }
-            }
-            Err(Errno::AGAIN) => Sent::Part(0),
-            // As if it had taken nothing yet: the caller offers again.
-            Err(Errno::INTR) => Sent::All(0),
-            Err(_) => Sent::Failed,
+        let sent = Sent::of(offered, taken);
+        if let Sent::All(taken) | Sent::Part(taken) = sent {
+            transmit.commit(taken);
         }
+        sent
     }
 }
 

@@ -190,7 +190,8 @@ fn pipe() -> (OwnedFd, File) {
 fn pty(raw: bool) -> (OwnedFd, File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+    let controller =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pseudo-terminal");
     grantpt(&controller).expect("a terminal of ours");
     unlockpt(&controller).expect("an unlocked terminal");
     let name = ptsname(&controller, Vec::new()).expect("its name");
