@@ -259,12 +259,12 @@ impl<A: Application> Context<'_, A> {
         self.core.commands.push_back(Command::WantWrite(id, key));
     }
 
-    /// Ends a connection in an orderly way: see [`Connection::drain`].
+    /// Ends a connection in an orderly way: see [`Connection::drain`](lws_proto::Connection::drain).
     pub fn close(&mut self, id: ConnectionId) {
         self.core.commands.push_back(Command::Close(id));
     }
 
-    /// Ends a connection at once: see [`Connection::abort`].
+    /// Ends a connection at once: see [`Connection::abort`](lws_proto::Connection::abort).
     pub fn abort(&mut self, id: ConnectionId) {
         self.core.commands.push_back(Command::Abort(id));
     }

@@ -4,6 +4,9 @@
 //! say. It never waits. Whoever does hosts it through [`Service`]: four calls, and the answer how long to sleep.
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
+//! Other descriptors live in the same table: pipes and terminals as streams, what the application reads and writes by
+//! itself ([`Descriptor`]), and UDP ([`Udp`]).
+//!
 //! * A ready-made loop is the crate `lws-loop-poll`.
 //! * A host for a plain poll(2) loop that somebody else runs is `examples/poll_loop.rs`.
 #![forbid(unsafe_code)]
