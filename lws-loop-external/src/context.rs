@@ -28,7 +28,13 @@ pub(crate) struct Core<A: Application> {
     pub(crate) options: DriverOptions,
     pub(crate) connections_max: usize,
     pub(crate) trigger: Trigger,
+    /// The time of this service. It goes on from where it stood when another host takes over, as each host counts from
+    /// a moment of its own.
     pub(crate) now: Time,
+    /// What the host's time lacks of it, in microseconds; wraps around.
+    ahead: u64,
+    /// Another host has taken over, whose time is not known yet.
+    handed_over: bool,
     unix_seconds: u32,
     /// When the wall clock is read again.
     next_second: Time,
@@ -76,6 +82,8 @@ impl<A: Application> Core<A> {
             connections_max,
             trigger: Trigger::default(),
             now: Time::ZERO,
+            ahead: 0,
+            handed_over: false,
             unix_seconds: 0,
             next_second: Time::ZERO,
             stats: Stats::default(),
@@ -95,22 +103,43 @@ impl<A: Application> Core<A> {
         Ok(core)
     }
 
-    /// Whether a new second of the wall clock may have begun.
+    /// Another host takes over.
+    pub(crate) fn hand_over(&mut self, trigger: Trigger) {
+        self.trigger = trigger;
+        self.handed_over = true;
+        // So that the next look at the time is a thorough one.
+        self.next_second = Time::ZERO;
+    }
+
+    /// The host says what time it is. Some if a new second of the wall clock has begun.
     #[inline]
-    pub(crate) fn tick(&mut self, now: Time) -> Option<u32> {
-        // No host may turn time back.
-        self.now = self.now.max(now);
-        if now < self.next_second { None } else { self.read_clock() }
+    pub(crate) fn tick(&mut self, host: Time) -> Option<u32> {
+        let now = Time::from_micros(host.as_micros().wrapping_add(self.ahead));
+        if now < self.next_second {
+            // No host may turn time back.
+            self.now = self.now.max(now);
+            return None;
+        }
+        self.look_at_clocks(host)
     }
 
     #[cold]
-    fn read_clock(&mut self) -> Option<u32> {
+    fn look_at_clocks(&mut self, host: Time) -> Option<u32> {
+        if std::mem::take(&mut self.handed_over) {
+            self.ahead = self.now.as_micros().wrapping_sub(host.as_micros());
+        }
+        self.now = self.now.max(Time::from_micros(host.as_micros().wrapping_add(self.ahead)));
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let left =
             Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
         self.next_second = self.now + left;
         let seconds = u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX);
         (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
+    }
+
+    /// A moment as the host counts it.
+    pub(crate) fn host_time(&self, at: Time) -> Time {
+        Time::from_micros(self.now.as_micros().wrapping_sub(self.ahead)) + (at - self.now)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -214,7 +243,8 @@ pub struct Context<'a, A: Application> {
 }
 
 impl<A: Application> Context<'_, A> {
-    /// The moment that the host told last.
+    /// What time it is: the moment that the host told last. It counts from when the first host took the service over, and
+    /// stands still between one host and the next.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Time {

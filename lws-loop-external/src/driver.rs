@@ -473,7 +473,7 @@ impl<A: Application> Driver<A> {
         let moments = [core.timers.next(), core.timer, core.listeners.next_resume(), drain];
         match moments.into_iter().flatten().min() {
             Some(at) if at <= core.now => Wait::Now,
-            Some(at) => Wait::Until(at),
+            Some(at) => Wait::Until(core.host_time(at)),
             None => Wait::Forever,
         }
     }
@@ -514,7 +514,7 @@ impl<A: Application> Driver<A> {
 
 impl<A: Application> Service for Driver<A> {
     fn attach(&mut self, trigger: Trigger) {
-        self.core.trigger = trigger;
+        self.core.hand_over(trigger);
         let changes = &mut self.core.changes;
         self.core.waker.forget(Token::WAKER, changes);
         for id in self.core.listeners.ids() {

@@ -23,7 +23,8 @@ pub use crate::token::Token;
 pub trait Service {
     /// A host takes the service over, from nothing or from another host: every descriptor is announced again with
     /// [`Change::Add`], and `trigger` says how readiness will be reported. Without this call it is
-    /// [`Trigger::Level`].
+    /// [`Trigger::Level`]. Each host may count time from another moment: what is due in a second at one host is due in a
+    /// second at the next.
     fn attach(&mut self, trigger: Trigger);
 
     /// The next thing that the host should do, or `None`. Several changes of one descriptor come as one.

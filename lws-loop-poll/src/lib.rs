@@ -133,7 +133,10 @@ impl<S: Service> PollLoop<S> {
 
     /// Hosts a service no longer, and leaves none of its descriptors behind. Another loop can host it.
     pub fn remove(&mut self, id: ServiceId) -> Option<S> {
-        let mut service = self.services.get_mut(usize::from(id.0))?.take()?;
+        let index = usize::from(id.0);
+        let mut service = self.services.get_mut(index)?.take()?;
+        // What is to be let go of is let go of here: another host would never hear of it.
+        flush(self.poll.registry(), &mut service, index);
         // What it announces to a new host is what this one has.
         service.attach(Trigger::Edge);
         while let Some(change) = service.poll_change() {

@@ -320,7 +320,7 @@ impl Tx {
     /// Whether the application does not want input now.
     #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
-        if self.flags & THROTTLED != 0 && self.may_write() {
+        if self.flags & THROTTLED != 0 && !self.is_throttled() {
             self.flags &= !THROTTLED;
             self.resumed = self.now;
         }
@@ -329,7 +329,18 @@ impl Tx {
 
     /// The same, without noting it.
     pub(crate) fn would_hold_input(&self) -> bool {
-        (self.is_paused() || self.flags & THROTTLED != 0 && !self.may_write()) && !self.is_answered()
+        (self.is_paused() || self.flags & THROTTLED != 0 && self.is_throttled()) && !self.is_answered()
+    }
+
+    /// Whether a stream that was throttled waits for its next permit. There is none after a Close frame or the end of a
+    /// raw stream, and the peer's end is still to be heard.
+    fn is_throttled(&self) -> bool {
+        let closed = match &self.sender {
+            Sender::WebSocket(sender) => !sender.may_write(),
+            Sender::Raw(sender) => sender.has_ended(),
+            Sender::Http1(_) | Sender::Silent => false,
+        };
+        !closed && !self.may_write()
     }
 
     /// Whether a server has sent its whole response: nobody wants the rest of the request, so nobody can hold it.
