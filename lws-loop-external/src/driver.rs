@@ -1,5 +1,7 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
+mod kinds;
+
 use crate::application::{Accepted, Application};
 use crate::context::{Command, Context, Core, Drain, NEVER};
 use crate::entropy::SystemEntropy;
@@ -12,9 +14,9 @@ use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
-use crate::udp::{self, Notice};
+use crate::udp;
 use crate::waker::Handle;
-use crate::watch::{self, DescriptorEvent};
+use crate::watch;
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
@@ -93,27 +95,15 @@ impl<A: Application> Driver<A> {
         let Some(slot) = table.get(id) else { return };
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
-        match &mut slot.body {
+        match &slot.body {
             Body::Open(_) => {
                 if turn::take(application, core, buffers, id, slot) {
                     self.end(id);
                 }
             }
             Body::Connecting(_) => self.look_at_attempt(id),
-            Body::Datagrams(datagrams) => {
-                if ready.contains(Readiness::ERROR) {
-                    datagrams.io.note_error();
-                }
-                self.take_turn(id);
-            }
-            Body::Piped(_) | Body::Watched(_) => self.take_turn(id),
-            Body::Output(of) => {
-                let of = *of;
-                if let Some(slot) = table.get(of) {
-                    // Whatever is said of an output, writing tells more.
-                    slot.flags.insert(Flags::WRITABLE);
-                    self.take_turn(of);
-                }
+            Body::Piped(_) | Body::Watched(_) | Body::Datagrams(_) | Body::Output(_) => {
+                self.ready_elsewhere(id, ready);
             }
             Body::Ended => {}
         }
@@ -136,21 +126,6 @@ impl<A: Application> Driver<A> {
         }
         if ended {
             self.end(id);
-        }
-    }
-
-    /// Has the output of a connection watched for what is wanted of it, or let go.
-    fn see_to_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
-        let Self { core, table, .. } = self;
-        let Some(slot) = table.get(place) else { return };
-        match wanted {
-            Some(_) if core.trigger == Trigger::Edge => {}
-            Some(wanted) => slot.registration.want(wanted, place.token(), &mut core.changes),
-            None if matches!(slot.body, Body::Ended) => {}
-            None => {
-                slot.body = Body::Ended;
-                slot.registration.remove(place.token(), &mut core.changes);
-            }
         }
     }
 
@@ -418,21 +393,6 @@ impl<A: Application> Driver<A> {
         self.take_turn(id);
     }
 
-    /// The same for what is no connection.
-    fn do_command_elsewhere(&mut self, id: ConnectionId, command: &Command<A::State>) {
-        let Some(slot) = self.table.get(id) else { return };
-        match (&mut slot.body, command) {
-            // It ends with the connection whose output it is.
-            (Body::Output(_), _) => return,
-            (Body::Watched(watched), Command::Wake(_)) => watched.watch.notify(DescriptorEvent::Woken),
-            (Body::Datagrams(datagrams), Command::Wake(_)) => datagrams.io.notify(Notice::Woken),
-            (Body::Datagrams(datagrams), Command::Close(_)) => datagrams.io.close(),
-            (_, Command::Close(_) | Command::Abort(_)) => return self.end(id),
-            _ => return,
-        }
-        self.take_turn(id);
-    }
-
     fn see_to_drain(&mut self) {
         match self.core.drain {
             Drain::No | Drain::Over => {}
@@ -594,21 +554,10 @@ impl<A: Application> Service for Driver<A> {
         match token.kind() {
             Kind::Connection => {
                 let id = ConnectionId::of(token);
-                match self.table.get(id).map(|slot| &mut slot.body) {
+                match self.table.get(id).map(|slot| &slot.body) {
                     Some(Body::Open(_) | Body::Piped(_)) => self.do_command(Command::Abort(id)),
-                    Some(Body::Output(of)) => {
-                        let of = *of;
-                        self.do_command(Command::Abort(of));
-                    }
-                    Some(Body::Watched(watched)) => {
-                        watched.watch.notify(DescriptorEvent::Refused(error));
-                        self.take_turn(id);
-                    }
-                    Some(Body::Datagrams(datagrams)) => {
-                        datagrams.io.notify(Notice::Refused(error));
-                        self.take_turn(id);
-                    }
                     Some(Body::Connecting(_) | Body::Ended) => self.end_with(id, error),
+                    Some(_) => self.refused_elsewhere(id, error),
                     None => {}
                 }
             }

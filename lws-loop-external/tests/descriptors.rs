@@ -581,6 +581,36 @@ fn a_child_that_goes_away_ends_its_stream() {
 }
 
 #[test]
+fn descriptors_move_from_one_host_to_another() {
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for from in Delivery::ALL {
+        for to in Delivery::ALL {
+            eprintln!("{from:?} to {to:?}");
+            let mut host = Board::host(from);
+            let (reader, mut writer) = pipe();
+            adopt(&mut host, reader, Interest::READ);
+            let ((input, mut request), (answer, output)) = (pipe(), pipe());
+            let mut answer = File::from(answer);
+            host.with(|app, cx| {
+                let connection = Connection::server(cx.now(), app.raw.clone());
+                cx.adopt_pair(input, output.into(), connection, Role::Echo).expect("a stream")
+            });
+            request.write_all(b"before").expect("room");
+            assert_eq!(read_exactly(&mut host, &mut answer, 6), b"before");
+            writer.write_all(b"between").expect("room");
+            request.write_all(b"between").expect("room");
+            let mut host = host.moved_to(to);
+            assert_eq!(read_exactly(&mut host, &mut answer, 7), b"between");
+            host.until(|host| host.app().read.len() == 6 + 7 + 7);
+            request.write_all(b"after").expect("room");
+            writer.write_all(b"after").expect("room");
+            assert_eq!(read_exactly(&mut host, &mut answer, 5), b"after");
+            host.until(|host| host.app().read.len() == 6 + 7 + 7 + 5 + 5);
+        }
+    }
+}
+
+#[test]
 fn every_kind_counts_as_a_connection() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let options = DriverOptions { connections_max: Some(2), ..DriverOptions::default() };

@@ -497,6 +497,26 @@ fn what_the_host_cannot_watch_is_told_and_ends() {
 }
 
 #[test]
+fn a_socket_moves_from_one_host_to_another_with_what_waits_for_it() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for from in Delivery::ALL {
+        for to in Delivery::ALL {
+            eprintln!("{from:?} to {to:?}");
+            let mut host = Host::new(from, Board::default(), DriverOptions::default());
+            let (_, address) = bind(&mut host, "127.0.0.1:0", Role::Echo);
+            let peer = peer(Ipv4Addr::LOCALHOST);
+            peer.send_to(b"before", address).expect("room");
+            assert_eq!(receive(&mut host, &peer).0, b"before");
+            peer.send_to(b"between", address).expect("room");
+            let mut host = host.moved_to(to);
+            assert_eq!(receive(&mut host, &peer).0, b"between");
+            peer.send_to(b"after", address).expect("room");
+            assert_eq!(receive(&mut host, &peer).0, b"after");
+        }
+    }
+}
+
+#[test]
 fn an_address_in_use_is_an_error_at_once_unless_it_may_be_shared() {
     on_each_host(|host| {
         let (_, taken) = bind(host, "127.0.0.1:0", Role::Keep);

@@ -8,6 +8,7 @@ use crate::table::{Body, Flags, Slot};
 use crate::token::ConnectionId;
 use crate::turn::Budget;
 use quinn_udp::{RecvMeta, Transmit, TransportErrorPayload, is_msg_size_err};
+use rustix::net::SendFlags;
 use std::array;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -181,7 +182,15 @@ impl<A: Application> Turn<'_, A> {
             let (count, total) = (run.count, run.bytes.len());
             let segment_size = (count > 1).then_some(run.len);
             let transmit = Transmit { destination, ecn: None, contents: run.bytes, segment_size, src_ip };
-            match self.io.system.try_send((&self.socket).into(), &transmit) {
+            let sent = if self.io.peer.is_some() && !cfg!(any(target_os = "linux", target_os = "android")) {
+                // Elsewhere a connected socket takes no destination, and nothing is sent in runs.
+                rustix::net::send(self.socket, run.bytes, SendFlags::empty())
+                    .map(drop)
+                    .map_err(io::Error::from)
+            } else {
+                self.io.system.try_send((&self.socket).into(), &transmit)
+            };
+            match sent {
                 Ok(()) => {
                     self.core.stats.sent_bytes_total += total as u64;
                     self.core.stats.datagrams_sent_total += count as u64;

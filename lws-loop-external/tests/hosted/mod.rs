@@ -59,6 +59,14 @@ impl<A: Counted> Host<A> {
         Self { driver, delivery, epoll, watched, epoch, skipped }
     }
 
+    /// Has another host take the service over.
+    pub(crate) fn moved_to(self, delivery: Delivery) -> Self {
+        let Self { mut driver, epoch, skipped, .. } = self;
+        driver.attach(delivery.trigger());
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll descriptor");
+        Self { driver, delivery, epoll, watched: HashMap::new(), epoch, skipped }
+    }
+
     pub(crate) fn app(&self) -> &A {
         self.driver.application()
     }
