@@ -249,11 +249,7 @@ impl<A: Application> Driver<A> {
         // A raw connection has something to say before it receives.
         self.take_turn(id);
         if !received.is_empty() {
-            let Self { application, core, table, buffers } = self;
-            if let Some(slot) = table.get(id) {
-                turn::feed(application, core, buffers, id, slot, received);
-            }
-            self.take_turn(id);
+            self.receive_first(id, received);
         }
         if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
             // It was asked for before the service was asked to end.

@@ -22,115 +22,98 @@ pub(crate) enum Sent {
     Failed,
 }
 
-impl Sent {
-    #[inline]
-    fn of(offered: usize, taken: io::Result<usize>) -> Self {
-        match taken {
-            Ok(taken) if taken == offered => Self::All(taken),
-            Ok(taken) => Self::Part(taken),
-            Err(Errno::AGAIN) => Self::Part(0),
-            // As if it had taken nothing yet: the caller offers again.
-            Err(Errno::INTR) => Self::All(0),
-            Err(_) => Self::Failed,
-        }
-    }
+/// System calls on a byte stream: here alone it counts which kind it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transport<'t> {
+    /// A stream socket.
+    Socket(BorrowedFd<'t>),
+    /// Descriptors that are no sockets: a pipe, a FIFO, a terminal, a serial line.
+    Files {
+        input: BorrowedFd<'t>,
+        /// `None` once this side has ended.
+        output: Option<BorrowedFd<'t>>,
+    },
 }
 
-/// System calls on a byte stream. Each kind has a turn of its own compiled, so that none asks which it is.
-pub(crate) trait Transport<'t>: Copy {
+impl<'t> Transport<'t> {
     /// The descriptor that is read.
-    fn input(self) -> BorrowedFd<'t>;
+    #[inline]
+    pub(crate) fn input(self) -> BorrowedFd<'t> {
+        match self {
+            Self::Socket(socket) => socket,
+            Self::Files { input, .. } => input,
+        }
+    }
 
     /// Reads once. Zero bytes are the end.
-    fn receive(self, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Writes once.
-    fn write(self, bytes: &[u8]) -> io::Result<usize>;
-
-    /// The same, out of several places.
-    fn write_several(self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    #[inline]
+    pub(crate) fn receive(self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(socket) => net::recv(socket, buffer, RecvFlags::empty()).map(|(n, _)| n),
+            Self::Files { input, .. } => read(input, buffer),
+        }
+    }
 
     /// Offers queued bytes, once.
     #[inline]
-    fn send(self, transmit: Transmit<'_>) -> Sent {
+    pub(crate) fn send(self, transmit: Transmit<'_>) -> Sent {
         let (offered, taken) = if transmit.is_contiguous() {
             let bytes = transmit.first();
-            (bytes.len(), self.write(bytes))
+            let taken = match self {
+                Self::Socket(socket) => net::send(socket, bytes, SendFlags::NOSIGNAL),
+                Self::Files { output, .. } => write(output, bytes),
+            };
+            (bytes.len(), taken)
         } else {
-            let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
-            let count = transmit.slices(&mut slices);
-            let vectors = slices.map(IoSlice::new);
-            let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-            (offered, self.write_several(&vectors[..count]))
+            self.send_several(&transmit)
         };
-        let sent = Sent::of(offered, taken);
-        if let Sent::All(taken) | Sent::Part(taken) = sent {
-            transmit.commit(taken);
-        }
-        sent
-    }
-}
-
-/// A stream socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Socket<'t>(pub(crate) BorrowedFd<'t>);
-
-impl Socket<'_> {
-    /// Ends the sending direction. It fails if the peer has gone, which reading tells.
-    pub(crate) fn finish(self) {
-        let _ = net::shutdown(self.0, Shutdown::Write);
-    }
-}
-
-impl<'t> Transport<'t> for Socket<'t> {
-    #[inline]
-    fn input(self) -> BorrowedFd<'t> {
-        self.0
-    }
-
-    #[inline]
-    fn receive(self, buffer: &mut [u8]) -> io::Result<usize> {
-        net::recv(self.0, buffer, RecvFlags::empty()).map(|(n, _)| n)
-    }
-
-    #[inline]
-    fn write(self, bytes: &[u8]) -> io::Result<usize> {
-        net::send(self.0, bytes, SendFlags::NOSIGNAL)
-    }
-
-    fn write_several(self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        net::sendmsg(self.0, slices, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
-    }
-}
-
-/// Descriptors that are no sockets: a pipe, a FIFO, a terminal, a serial line.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Files<'t> {
-    input: BorrowedFd<'t>,
-    /// `None` once this side has ended.
-    output: Option<BorrowedFd<'t>>,
-}
-
-impl<'t> Transport<'t> for Files<'t> {
-    fn input(self) -> BorrowedFd<'t> {
-        self.input
-    }
-
-    fn receive(self, buffer: &mut [u8]) -> io::Result<usize> {
-        match io::read(self.input, buffer) {
-            // What a terminal says once the other side has hung up.
-            Err(Errno::IO) => Ok(0),
-            result => result,
+        match taken {
+            Ok(taken) => {
+                transmit.commit(taken);
+                if taken == offered { Sent::All(taken) } else { Sent::Part(taken) }
+            }
+            Err(Errno::AGAIN) => Sent::Part(0),
+            // As if it had taken nothing yet: the caller offers again.
+            Err(Errno::INTR) => Sent::All(0),
+            Err(_) => Sent::Failed,
         }
     }
 
-    fn write(self, bytes: &[u8]) -> io::Result<usize> {
-        io::write(self.output.ok_or(Errno::PIPE)?, bytes)
+    fn send_several(self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
+        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+        let count = transmit.slices(&mut slices);
+        let vectors = slices.map(IoSlice::new);
+        let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+        let taken = match self {
+            Self::Socket(socket) => {
+                let mut nothing = SendAncillaryBuffer::default();
+                net::sendmsg(socket, &vectors[..count], &mut nothing, SendFlags::NOSIGNAL)
+            }
+            Self::Files { output, .. } => {
+                output.ok_or(Errno::PIPE).and_then(|output| io::writev(output, &vectors[..count]))
+            }
+        };
+        (offered, taken)
     }
+}
 
-    fn write_several(self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        io::writev(self.output.ok_or(Errno::PIPE)?, slices)
+/// Ends the sending direction of a socket. It fails if the peer has gone, which reading tells.
+pub(crate) fn finish(socket: BorrowedFd<'_>) {
+    let _ = net::shutdown(socket, Shutdown::Write);
+}
+
+#[cold]
+fn read(input: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    match io::read(input, buffer) {
+        // What a terminal says once the other side has hung up.
+        Err(Errno::IO) => Ok(0),
+        result => result,
     }
+}
+
+#[cold]
+fn write(output: Option<BorrowedFd<'_>>, bytes: &[u8]) -> io::Result<usize> {
+    io::write(output.ok_or(Errno::PIPE)?, bytes)
 }
 
 /// A connection over files.
@@ -158,13 +141,14 @@ impl<S> Piped<S> {
         Self { open, output }
     }
 
-    pub(crate) fn lend<'t>(&'t mut self, input: BorrowedFd<'t>) -> (&'t mut Open<S>, Files<'t>) {
+    #[cold]
+    pub(crate) fn lend<'t>(&'t mut self, input: BorrowedFd<'t>) -> (&'t mut Open<S>, Transport<'t>) {
         let output = match &self.output {
             Output::Same => Some(input),
             Output::Other { descriptor, .. } => Some(descriptor.as_fd()),
             Output::Ended { .. } => None,
         };
-        (&mut self.open, Files { input, output })
+        (&mut self.open, Transport::Files { input, output })
     }
 
     pub(crate) fn open_mut(&mut self) -> &mut Open<S> {

@@ -8,7 +8,7 @@ use crate::options::DriverOptions;
 use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open, Slot};
 use crate::token::ConnectionId;
-use crate::transport::{Sent, Socket, Transport};
+use crate::transport::{self, Sent, Transport};
 use crate::udp::turn::Room;
 use lws_proto::Event;
 use rustix::io::Errno;
@@ -66,17 +66,12 @@ pub(crate) fn take<A: Application>(
     slot: &mut Slot<A::State>,
 ) -> bool {
     let Slot { body, socket, flags, .. } = slot;
-    let wants = match body {
-        Body::Open(open) => {
-            let transport = Socket(socket.as_fd());
-            Turn { application, core, buffers, id, transport, open, flags }.run()
-        }
-        Body::Piped(piped) => {
-            let (open, transport) = piped.lend(socket.as_fd());
-            Turn { application, core, buffers, id, transport, open, flags }.run()
-        }
+    let (open, transport) = match body {
+        Body::Open(open) => (open, Transport::Socket(socket.as_fd())),
+        Body::Piped(piped) => piped.lend(socket.as_fd()),
         _ => return false,
     };
+    let wants = Turn { application, core, buffers, id, transport, open, flags }.run();
     if wants.close {
         return true;
     }
@@ -84,7 +79,7 @@ pub(crate) fn take<A: Application>(
         slot.flags.insert(Flags::SHUT);
         match &mut slot.body {
             Body::Piped(piped) => piped.finish(),
-            _ => Socket(slot.socket.as_fd()).finish(),
+            _ => transport::finish(slot.socket.as_fd()),
         }
     }
     // A deadline that has moved back is seen to when the old one comes.
@@ -101,55 +96,27 @@ pub(crate) fn take<A: Application>(
         core.ready.push_back(id);
     }
     if core.trigger != Trigger::Edge {
-        let interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
-        let interest = match &mut slot.body {
-            Body::Piped(piped) => piped.divide(interest),
-            _ => interest,
-        };
+        let mut interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
+        if let Body::Piped(piped) = &mut slot.body {
+            interest = piped.divide(interest);
+        }
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
     false
 }
 
-/// Tells what somebody else has received before the descriptor was adopted.
-#[cold]
-pub(crate) fn feed<A: Application>(
-    application: &mut A,
-    core: &mut Core<A>,
-    buffers: &mut Buffers,
-    id: ConnectionId,
-    slot: &mut Slot<A::State>,
-    mut received: Box<[u8]>,
-) {
-    // A turn tells out of the receive buffer.
-    std::mem::swap(&mut buffers.receive, &mut received);
-    let Slot { body, socket, flags, .. } = slot;
-    match body {
-        Body::Open(open) => {
-            let transport = Socket(socket.as_fd());
-            Turn { application, core, buffers, id, transport, open, flags }.tell_all();
-        }
-        Body::Piped(piped) => {
-            let (open, transport) = piped.lend(socket.as_fd());
-            Turn { application, core, buffers, id, transport, open, flags }.tell_all();
-        }
-        _ => {}
-    }
-    std::mem::swap(&mut buffers.receive, &mut received);
-}
-
 /// A connection whose turn it is.
-struct Turn<'t, A: Application, T> {
+struct Turn<'t, A: Application> {
     application: &'t mut A,
     core: &'t mut Core<A>,
     buffers: &'t mut Buffers,
     id: ConnectionId,
-    transport: T,
+    transport: Transport<'t>,
     open: &'t mut Open<A::State>,
     flags: &'t mut Flags,
 }
 
-impl<'t, A: Application, T: Transport<'t>> Turn<'t, A, T> {
+impl<A: Application> Turn<'_, A> {
     /// Does what there is to do, and says what remains.
     #[inline]
     fn run(&mut self) -> lws_proto::Interest {
@@ -204,14 +171,6 @@ impl<'t, A: Application, T: Transport<'t>> Turn<'t, A, T> {
             Err(Errno::INTR) => {}
             Err(_) => self.fail(),
         }
-    }
-
-    /// Tells what stands in the receive buffer.
-    fn tell_all(&mut self) {
-        let n = self.buffers.receive.len();
-        self.open.connection.lend(&mut self.buffers.transmit);
-        self.tell(n, &mut Budget::new(&self.core.options));
-        self.open.connection.reclaim(&mut self.buffers.transmit);
     }
 
     /// Tells the application what the first `n` bytes of the receive buffer say.

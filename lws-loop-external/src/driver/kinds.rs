@@ -30,6 +30,14 @@ impl<A: Application> Driver<A> {
         self.take_turn(id);
     }
 
+    /// Tells what somebody else has received before the descriptor was adopted.
+    pub(super) fn receive_first(&mut self, id: ConnectionId, mut received: Box<[u8]>) {
+        let Some(open) = self.table.get(id).and_then(|slot| slot.body.open_mut()) else { return };
+        // The engine keeps what is not looked at, and a turn tells it before anything is read.
+        drop(open.connection.receive(self.core.now, &mut received));
+        self.take_turn(id);
+    }
+
     /// Has the output of a connection watched for what is wanted of it, or let go.
     pub(super) fn see_to_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
         let Self { core, table, .. } = self;
