@@ -17,7 +17,7 @@ impl Scarcity {
         let highest = open_descriptors()?.into_iter().max().unwrap_or(0);
         let mut this = Self { before, fillers: Vec::new() };
         let current = Some(u64::from(highest) + 1 + free as u64);
-        setrlimit(Resource::Nofile, Rlimit { current, ..this.before.clone() })?;
+        setrlimit(Resource::Nofile, Rlimit { current, ..this.before })?;
         // Whatever is free below is taken first.
         while let Ok(filler) = File::open("/dev/null") {
             this.fillers.push(filler);
@@ -30,7 +30,7 @@ impl Scarcity {
 impl Drop for Scarcity {
     fn drop(&mut self) {
         // A soft limit that it had before is one that it may have again.
-        let _ = setrlimit(Resource::Nofile, self.before.clone());
+        let _ = setrlimit(Resource::Nofile, self.before);
     }
 }
 

@@ -4,10 +4,10 @@
 
 use crate::access::{self, Entry};
 use crate::context::{Context, Place, StreamId};
+use crate::group::Command;
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
 use crate::refusal::{self, status_of};
 use crate::route;
-use crate::server::Command;
 use crate::shared::Shared;
 use crate::{Peer, raw, ws};
 use lws_loop_external as external;
@@ -17,7 +17,6 @@ use lws_proto::ws::{Accept, check_request, is_opening};
 use lws_proto::{Cause, Config, Connection, Event, Protocol, Stream, StreamKey, Time};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Routes, and what all handlers share.
 pub(crate) struct App {
@@ -39,13 +38,13 @@ pub(crate) enum Listener {
 
 /// Kept for each connection.
 pub(crate) struct State {
-    key: Option<StreamKey>,
-    slot: Slot,
+    pub(crate) key: Option<StreamKey>,
+    pub(crate) slot: Slot,
 }
 
 /// What a connection does now.
 #[derive(Default)]
-enum Slot {
+pub(crate) enum Slot {
     #[default]
     Idle,
     Http(HttpSlot),
@@ -53,7 +52,7 @@ enum Slot {
     Raw(Box<dyn raw::Handler>),
 }
 
-struct HttpSlot {
+pub(crate) struct HttpSlot {
     handler: Option<Box<dyn http::Handler>>,
     tally: Tally,
     route: u32,
@@ -61,11 +60,13 @@ struct HttpSlot {
     entry: Option<Box<Entry>>,
 }
 
-struct WebSocketSlot {
-    handler: Box<dyn ws::Handler>,
-    route: u32,
-    /// Its place among the members of the route, once it is established.
-    member: Option<u32>,
+pub(crate) struct WebSocketSlot {
+    pub(crate) handler: Box<dyn ws::Handler>,
+    pub(crate) route: u32,
+    /// Its place in the audience of the route, once it is established.
+    pub(crate) member: Option<u32>,
+    /// Something was published, and is to be sent when a message of the handler has come to its end.
+    pub(crate) blocked: bool,
 }
 
 impl Default for State {
@@ -77,17 +78,30 @@ impl Default for State {
 /// What raw streams and unknown paths have in place of a route.
 const NO_ROUTE: u32 = u32::MAX;
 
-type Lent<'a> = external::Context<'a, App>;
+pub(crate) type Lent<'a> = external::Context<'a, App>;
 
 impl App {
     #[inline]
-    fn context<'a>(
+    pub(crate) fn context<'a>(
         shared: &'a mut Shared,
         cx: &'a mut Lent<'_>,
         route: u32,
         key: Option<StreamKey>,
     ) -> Context<'a> {
         Context { driver: cx, shared, place: Place { route, key } }
+    }
+
+    /// The context of a call that is about no stream.
+    fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
+        Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE }
+    }
+
+    /// Lets the other threads know what this one has counted.
+    fn report(&mut self, cx: &mut Lent<'_>) {
+        let group = Arc::clone(&self.shared.group);
+        if group.shards.count() > 1 {
+            group.report(self.shared.shard, self.nowhere(cx).thread_stats());
+        }
     }
 
     // Requests.
@@ -188,7 +202,8 @@ impl App {
             self.log(cx, Some(&entry), &tally, "websocket");
         }
         let route = slot.route;
-        state.slot = Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None });
+        state.slot =
+            Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None, blocked: false });
     }
 
     #[inline]
@@ -223,7 +238,8 @@ impl App {
         match (&mut state.slot, protocol) {
             (Slot::WebSocket(slot), Protocol::WebSocket) => {
                 if let Some(connection) = cx.connection() {
-                    slot.member = self.shared.join(slot.route, StreamId { connection, key });
+                    let id = StreamId { shard: self.shared.shard, connection, key };
+                    slot.member = self.shared.audience(slot.route).map(|audience| audience.join(id));
                 }
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
                 slot.handler.open(&mut context, stream);
@@ -276,9 +292,11 @@ impl App {
         key: Option<StreamKey>,
         event: Event<'_>,
     ) {
+        if let Event::Writable(permit) = event {
+            return Self::on_permit(shared, cx, slot, permit);
+        }
         let mut context = Self::context(shared, cx, slot.route, key);
         match event {
-            Event::Writable(permit) => slot.handler.writable(&mut context, permit),
             Event::Control { stream, control } => slot.handler.control(&mut context, stream, control),
             Event::Timeout { stream } => slot.handler.timer(&mut context, stream),
             _ => {}
@@ -323,8 +341,8 @@ impl App {
             }
             Slot::WebSocket(mut slot) => {
                 self.shared.counters.websockets = self.shared.counters.websockets.saturating_sub(1);
-                if let Some(member) = slot.member {
-                    self.shared.leave(slot.route, member);
+                if let (Some(place), Some(audience)) = (slot.member, self.shared.audience(slot.route)) {
+                    audience.leave(place);
                 }
                 slot.handler.close(&mut Self::context(&mut self.shared, cx, slot.route, key), cause);
             }
@@ -339,13 +357,15 @@ impl Application for App {
     type State = State;
     type Message = Command;
 
-    fn accepted(&mut self, _: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
         let (_, listener) = self.listeners.iter().find(|(id, _)| *id == listener)?;
         let (config, slot) = match listener {
             Listener::Http => (&self.http, Slot::Idle),
             Listener::Raw(factory) => (&self.raw, Slot::Raw(factory())),
         };
-        Some(Accepted { config: Arc::clone(config), state: State { key: None, slot } })
+        let accepted = Accepted { config: Arc::clone(config), state: State { key: None, slot } };
+        self.report(cx);
+        Some(accepted)
     }
 
     #[inline]
@@ -360,6 +380,9 @@ impl Application for App {
                     stream,
                     ws::Message { kind, chunk, first, remaining, end },
                 );
+                if slot.blocked {
+                    Self::unblock(cx, slot);
+                }
             }
             Event::Request { stream, head, end } => self.on_request(cx, state, stream, head, end),
             Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
@@ -369,7 +392,12 @@ impl Application for App {
                     Self::on_http(&mut self.shared, cx, slot, state.key, event);
                     Self::after_answer(cx, &state.slot);
                 }
-                Slot::WebSocket(slot) => Self::on_websocket(&mut self.shared, cx, slot, state.key, event),
+                Slot::WebSocket(slot) => {
+                    Self::on_websocket(&mut self.shared, cx, slot, state.key, event);
+                    if slot.blocked {
+                        Self::unblock(cx, slot);
+                    }
+                }
                 Slot::Raw(handler) => Self::on_raw(&mut self.shared, cx, &mut **handler, state.key, event),
                 Slot::Idle => {}
             },
@@ -382,6 +410,7 @@ impl Application for App {
             let key = state.key;
             self.on_closed(cx, &mut state, key, Cause::Disconnected);
         }
+        self.report(cx);
     }
 
     fn woken(&mut self, cx: &mut Lent<'_>, state: &mut State, connection: &mut Connection) {
@@ -411,19 +440,47 @@ impl Application for App {
 
     fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
         match command {
-            Command::Drain => cx.drain(self.shared.drain_timeout),
-            Command::Stop => cx.drain(Duration::ZERO),
             Command::Wake(id) => cx.wake(id.connection),
-            Command::WakeAll(path) => {
-                let members = self.shared.route_named(&path).map(|route| self.shared.members(route));
-                for id in members.into_iter().flatten() {
-                    cx.wake(id.connection);
-                }
+            Command::WantWrite(id) => cx.want_write(id.connection, id.key),
+            Command::WakeAll(route) => self.shared.members(route).for_each(|id| cx.wake(id.connection)),
+            Command::Publish(route, message) => {
+                self.shared.group.published(self.shared.shard, &message);
+                self.nowhere(cx).publish_here(route, &message);
             }
-            Command::Post(call) => {
-                call(&mut Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE });
-            }
+            Command::Post(call) => call(&mut self.nowhere(cx)),
+            // They belong to a connection.
+            Command::News { .. } | Command::PostTo(..) => {}
         }
+    }
+
+    fn message_to(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut State,
+        connection: &mut Connection,
+        command: Command,
+    ) {
+        match command {
+            Command::News { route, place } => self.on_news(cx, state, connection, route, place),
+            Command::PostTo(key, call) => {
+                let Some(stream) = connection.stream(key) else { return };
+                let route = match &state.slot {
+                    Slot::WebSocket(slot) if slot.member.is_some() => slot.route,
+                    Slot::Raw(_) => NO_ROUTE,
+                    _ => return,
+                };
+                call(&mut Self::context(&mut self.shared, cx, route, Some(key)), stream);
+            }
+            _ => {}
+        }
+    }
+
+    fn notified(&mut self, cx: &mut Lent<'_>) {
+        let group = Arc::clone(&self.shared.group);
+        for route in group.take_wanted(self.shared.shard) {
+            self.nowhere(cx).want_write_here(route);
+        }
+        self.report(cx);
     }
 
     fn clock(&mut self, unix_seconds: u32) {
@@ -465,11 +522,7 @@ impl crate::context::Driver for Lent<'_> {
         }
     }
 
-    fn drain(&mut self, timeout: Duration) {
-        external::Context::drain(self, timeout);
-    }
-
-    fn stop(&mut self) {
-        external::Context::drain(self, Duration::ZERO);
+    fn tell(&mut self, id: ConnectionId, route: u32, place: u32) {
+        self.send_to(id, Command::News { route, place });
     }
 }

@@ -8,6 +8,7 @@ use crate::watch::Watch;
 use lws_loop_external::{ConnectionId, ListenerId};
 use lws_proto::{Cause, Stream};
 use std::io;
+use std::time::Duration;
 
 pub(super) fn a_callback_closes_its_own_connection_another_or_the_listener<H: Host>(
     watch: &Watch,
@@ -16,8 +17,8 @@ pub(super) fn a_callback_closes_its_own_connection_another_or_the_listener<H: Ho
     on_each(host, |host, setup| {
         for way in [Way::AbortStream, Way::AbortOwn, Way::CloseOwn, Way::AbortOther, Way::CloseOther] {
             for from in [From::Content, From::Open] {
-                let script = Closing { way, from, ..Closing::new(way, from) };
-                play(watch, host, setup, script).map_err(|what| format!("{way:?} from {from:?}: {what}"))?;
+                play(watch, host, setup, Closing::new(way, from))
+                    .map_err(|what| format!("{way:?} from {from:?}: {what}"))?;
             }
         }
         play(watch, host, setup, Unlisten::new(setup)).map(drop)
@@ -188,15 +189,12 @@ impl Script for Unlisten {
             return stage.say(stream, chunk);
         }
         self.answers += 1;
-        match self.answers {
+        if self.answers == 1 {
             // The host may take a moment to let go of the listener.
-            1 => stage.cx.set_timer(Some(stage.now() + std::time::Duration::from_millis(20))),
-            _ => stage.expect(self.refused, || "the listener still accepts".to_owned()),
-        }
-        if self.answers == 2 {
-            stage.finish();
+            stage.cx.set_timer(Some(stage.now() + Duration::from_millis(20)));
         } else {
-            drop(stream);
+            stage.expect(self.refused, || "the listener still accepts".to_owned());
+            stage.finish();
         }
     }
 

@@ -84,7 +84,7 @@ impl Script for Resets {
             Role::Server if chunk == b"reset" => {
                 side.data = true;
                 self.broken += 1;
-                if self.broken % 2 == 0 {
+                if self.broken.is_multiple_of(2) {
                     // With much to send at that moment, or with nothing at all to do.
                     stream.want_write();
                 }

@@ -18,7 +18,7 @@ pub(super) fn a_pause_keeps_what_was_received_until_the_resume<H: Host>(
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
-        for resume in [Resume::FromTimer, Resume::FromAnother, Resume::FromItself] {
+        for resume in [Resume::Timer, Resume::Another, Resume::Itself] {
             play(watch, host, setup, Pauses::new(resume)).map_err(|what| format!("{resume:?}: {what}"))?;
         }
         Ok(())
@@ -29,11 +29,11 @@ pub(super) fn a_pause_keeps_what_was_received_until_the_resume<H: Host>(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resume {
     /// The timer of the service, which wakes the paused one.
-    FromTimer,
+    Timer,
     /// A handler of another connection, which wakes the paused one.
-    FromAnother,
+    Another,
     /// The paused stream's own timer.
-    FromItself,
+    Itself,
 }
 
 /// The server pauses after each piece of content.
@@ -41,7 +41,6 @@ struct Pauses {
     resume: Resume,
     /// The connection that is paused now.
     paused: Option<(ConnectionId, StreamKey)>,
-    /// The server's end of the second connection, over which the client asks for a resume.
     received: u64,
     pauses: u64,
 }
@@ -67,7 +66,7 @@ impl Script for Pauses {
     fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
         if stage.listen().is_some() {
             stage.connect(0);
-            if self.resume == Resume::FromAnother {
+            if self.resume == Resume::Another {
                 stage.connect(1);
             }
         }
@@ -116,9 +115,9 @@ impl Script for Pauses {
         self.paused = Some((side.id, stream.key()));
         let soon = stage.now() + Duration::from_millis(1);
         match self.resume {
-            Resume::FromTimer => stage.cx.set_timer(Some(soon)),
-            Resume::FromAnother => {}
-            Resume::FromItself => stream.set_timeout(Some(soon)),
+            Resume::Timer => stage.cx.set_timer(Some(soon)),
+            Resume::Another => {}
+            Resume::Itself => stream.set_timeout(Some(soon)),
         }
     }
 

@@ -119,7 +119,7 @@ impl Script for Timers {
 
     fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Due>, mut stream: Stream<'_>) {
         // Every other one is earlier than the one before it, and several are due at the same moment.
-        let millis = if self.open % 2 == 0 { 40 + self.open / 4 } else { 140 - self.open / 4 };
+        let millis = if self.open.is_multiple_of(2) { 40 + self.open / 4 } else { 140 - self.open / 4 };
         let due = stage.now() + Duration::from_millis(millis as u64);
         stream.set_timeout(Some(stage.now() + Duration::from_secs(1_800)));
         stream.set_timeout(Some(due));

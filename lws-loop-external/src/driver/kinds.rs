@@ -54,7 +54,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// Does what a handler has asked for.
-    pub(super) fn do_command_elsewhere(&mut self, id: ConnectionId, command: &Command<A::State>) {
+    pub(super) fn do_command_elsewhere(&mut self, id: ConnectionId, command: &Command<A::State, A::Message>) {
         let Some(slot) = self.table.get(id) else { return };
         match (&mut slot.body, command) {
             // It ends with the connection whose output it is.
@@ -68,8 +68,8 @@ impl<A: Application> Driver<A> {
         self.take_turn(id);
     }
 
-    /// The host cannot watch one.
-    pub(super) fn refused_elsewhere(&mut self, id: ConnectionId, error: io::Error) {
+    /// The host cannot watch what has a place in the table.
+    pub(super) fn refused_in_table(&mut self, id: ConnectionId, error: io::Error) {
         let Some(slot) = self.table.get(id) else { return };
         match &mut slot.body {
             Body::Output(of) => {
@@ -78,7 +78,7 @@ impl<A: Application> Driver<A> {
             }
             Body::Watched(watched) => watched.watch.notify(DescriptorEvent::Refused(error)),
             Body::Datagrams(datagrams) => datagrams.io.notify(Notice::Refused(error)),
-            _ => return,
+            _ => return self.do_command(Command::Abort(id)),
         }
         self.take_turn(id);
     }
