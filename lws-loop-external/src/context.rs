@@ -287,11 +287,13 @@ impl<A: Application> Context<'_, A> {
         self.socket.and_then(|socket| SocketAddr::try_from(net::getsockname(socket).ok()?).ok())
     }
 
-    /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once.
-    pub fn wake(&mut self, id: ConnectionId) {
+    /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once. Returns whether the
+    /// connection is there.
+    pub fn wake(&mut self, id: ConnectionId) -> bool {
         if self.core.ids.wake(id) {
             self.core.commands.push_back(Command::Wake(id));
         }
+        self.core.ids.has(id)
     }
 
     /// Sends a message to a connection: [`Application::message_to`] follows if it is there then, before the service

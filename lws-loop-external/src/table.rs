@@ -185,6 +185,11 @@ impl Ids {
         self.place(id).is_some_and(|place| !std::mem::replace(&mut place.woken, true))
     }
 
+    /// Whether there is a connection of this name.
+    pub(crate) fn has(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some()
+    }
+
     /// Notes that a connection is being woken.
     pub(crate) fn awake(&mut self, id: ConnectionId) {
         if let Some(place) = self.place(id) {

@@ -17,7 +17,7 @@ use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
-use lws_proto::{Config, Expect, Limits, Time, WallClock};
+use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -192,6 +192,7 @@ pub(crate) struct BuilderOptions {
     drain_timeout: Duration,
     deflate: Option<ws::Deflate>,
     backlog: ws::Backlog,
+    versions: Versions,
 }
 
 /// What all threads of a server have in common.
@@ -225,6 +226,7 @@ impl Default for BuilderOptions {
             drain_timeout: Duration::from_secs(10),
             deflate: None,
             backlog: ws::Backlog::default(),
+            versions: Versions::default(),
         }
     }
 }
@@ -353,6 +355,13 @@ impl Builder {
     /// What a peer can make the server hold or wait for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Which versions of HTTP are spoken. Both, unless this says otherwise.
+    #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.options.versions = versions;
         self
     }
 
@@ -486,7 +495,8 @@ impl Builder {
         }
         let expect = if self.fallback.is_some() { Expect::HttpOrRaw } else { Expect::Http };
         let config = |expect| {
-            Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
+            let (limits, versions) = (self.limits.clone(), self.options.versions);
+            Arc::new(Config { limits, expect, versions, wall_clock: WallClock::default() })
         };
         let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.

@@ -11,6 +11,9 @@ use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
 use crate::ws;
+use lws_loop_external::ConnectionId;
+use lws_proto::StreamKey;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -30,6 +33,8 @@ pub(crate) struct Shared {
     /// What every WebSocket may agree on.
     pub(crate) deflate: Option<crate::ws::Deflate>,
     pub(crate) hosts: Hosts,
+    /// Streams whose handlers are to be woken, by their connections.
+    woken: HashMap<ConnectionId, Vec<StreamKey>>,
 }
 
 /// What is at one path.
@@ -62,7 +67,21 @@ impl Shared {
             log,
             deflate: None,
             hosts,
+            woken: HashMap::new(),
         }
+    }
+
+    /// The handler of a stream is to be woken, with its connection.
+    pub(crate) fn wake(&mut self, connection: ConnectionId, key: StreamKey) {
+        let keys = self.woken.entry(connection).or_default();
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+
+    /// The streams of a connection whose handlers are to be woken. They are not any more.
+    pub(crate) fn woken(&mut self, connection: ConnectionId) -> Vec<StreamKey> {
+        self.woken.remove(&connection).unwrap_or_default()
     }
 
     /// Those at a route.

@@ -62,6 +62,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
     pub(crate) keep_alive_requests: u32,
 
+    /// Speak HTTP/1.1 only
+    #[arg(long)]
+    pub(crate) http1: bool,
+
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,

@@ -10,7 +10,7 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Limits, ListenOptions, Server};
+use lws_server::{Address, Builder, Limits, ListenOptions, Server, Versions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
@@ -66,6 +66,9 @@ fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
         .listen(&arguments.listen())
         .limits(limits)
         .drain_timeout(arguments.drain_timeout());
+    if arguments.http1 {
+        builder = builder.versions(Versions::Http1);
+    }
     if let Some(deflate) = &arguments.deflate {
         builder = builder.deflate(deflate.clone());
     }
