@@ -52,7 +52,9 @@ impl Lines {
     fn say(&mut self, cx: &mut Context<'_, Self>, end: usize) {
         self.to_say.extend_from_slice(b"> ");
         self.to_say.extend(self.line.drain(..end));
-        self.output.into_iter().for_each(|output| cx.wake(output));
+        if let Some(output) = self.output {
+            cx.wake(output);
+        }
     }
 
     /// The input has ended: what has no end of line is said, too.
@@ -68,7 +70,9 @@ impl Lines {
             self.to_say.drain(..n);
         }
         if self.to_say.is_empty() {
-            self.input.into_iter().for_each(|input| cx.wake(input));
+            if let Some(input) = self.input {
+                cx.wake(input);
+            }
         } else {
             output.want_write();
         }
