@@ -14,6 +14,7 @@ pub mod cells;
 pub mod client;
 pub mod compare;
 pub mod histogram;
+pub mod hpack;
 pub mod idle;
 pub mod loops;
 pub mod machine;

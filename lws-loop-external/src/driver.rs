@@ -1,6 +1,7 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
 pub(crate) mod handshakes;
+mod kinds;
 
 use crate::application::{Accepted, Application};
 use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
@@ -15,8 +16,10 @@ use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::tls::{Failure, ListenTls};
 use crate::token::{ConnectionId, Kind, ListenerId};
-use crate::turn::{self, Buffers, Taken};
+use crate::turn::{self, Buffers};
+use crate::udp;
 use crate::waker::{Handle, Handover, Post};
+use crate::watch;
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
@@ -119,19 +122,14 @@ impl<A: Application> Driver<A> {
         let Some(slot) = table.get(id) else { return self.attempt_ready(token, ready) };
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
-        match turn::take(application, core, buffers, id, slot) {
-            Taken::GoesOn => {}
-            taken => self.otherwise(id, taken),
-        }
-    }
-
-    /// It has ended, or is not so far yet that it takes turns.
-    #[cold]
-    fn otherwise(&mut self, id: ConnectionId, taken: Taken) {
-        match taken {
-            Taken::GoesOn => {}
-            Taken::Ended => self.end(id),
-            Taken::NotOpen => self.shake(id),
+        match &slot.body {
+            Body::Open(_) => {
+                if turn::take(application, core, buffers, id, slot) {
+                    self.end(id);
+                }
+            }
+            Body::Ended => {}
+            _ => self.ready_elsewhere(id, ready),
         }
     }
 
@@ -149,9 +147,20 @@ impl<A: Application> Driver<A> {
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
-        match turn::take(application, core, buffers, id, slot) {
-            Taken::GoesOn => {}
-            taken => self.otherwise(id, taken),
+        let ended = match &slot.body {
+            Body::Open(_) | Body::Piped(_) => turn::take(application, core, buffers, id, slot),
+            Body::Watched(_) => watch::take(application, core, id, slot),
+            Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
+            Body::Handshaking(_) => return self.shake(id),
+            Body::Output(_) | Body::Ended => false,
+        };
+        if let Body::Piped(piped) = &slot.body
+            && let Some((place, wanted)) = piped.output()
+        {
+            self.see_to_output(place, wanted.filter(|_| !ended));
+        }
+        if ended {
+            self.end(id);
         }
     }
 
@@ -167,6 +176,7 @@ impl<A: Application> Driver<A> {
         let body = std::mem::replace(&mut slot.body, Body::Ended);
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        let mut output = None;
         let mut accepted_handshake = false;
         match body {
             Body::Open(open) => self.application.closed(&mut cx, open.state),
@@ -183,10 +193,20 @@ impl<A: Application> Driver<A> {
                     }
                 }
             }
+            Body::Piped(piped) => {
+                output = piped.output();
+                self.application.closed(&mut cx, piped.into_state());
+            }
+            Body::Watched(watched) => self.application.closed(&mut cx, watched.state),
+            Body::Datagrams(datagrams) => self.application.closed(&mut cx, datagrams.state),
+            Body::Output(_) => {}
             Body::Ended => return,
         }
         self.core.timers.cancel(id.index);
         slot.registration.remove(id.token(), &mut self.core.changes);
+        if let Some((place, _)) = output {
+            self.see_to_output(place, None);
+        }
         if accepted_handshake {
             self.handshake_over();
         }
@@ -310,7 +330,11 @@ impl<A: Application> Driver<A> {
         flags.insert(Flags::WRITABLE);
         let registration = Registration::default();
         let generation = id.generation;
-        self.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
+        self.insert(
+            id,
+            Slot { body, scheduled: NEVER, generation, socket, flags, registration },
+            Box::default(),
+        );
     }
 
     /// Its listener cannot make a session.
@@ -324,17 +348,25 @@ impl<A: Application> Driver<A> {
         self.core.release(id);
     }
 
-    pub(crate) fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
+    fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
         if let Body::Handshaking(shaking) = &slot.body {
             slot.scheduled = shaking.deadline;
             self.core.timers.set(id.index, shaking.deadline);
         }
         // An edge is never modified.
-        let wanted = if self.core.trigger == Trigger::Edge { Interest::BOTH } else { Interest::READ };
+        let wanted = match &slot.body {
+            _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
+            Body::Watched(watched) => watched.watch.interest(),
+            Body::Output(_) => Interest::NONE,
+            _ => Interest::READ,
+        };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
         // A raw connection has something to say before it receives.
         self.take_turn(id);
+        if !received.is_empty() {
+            self.receive_first(id, received);
+        }
         if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
             // It was asked for before the service was asked to end.
             self.do_command(Command::Close(id));
@@ -396,13 +428,12 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
-        match &mut slot.body {
-            Body::Open(open) => {
-                open.connection.handle_timeout(self.core.now);
-                self.take_turn(id);
-            }
-            Body::Handshaking(_) => self.handshake_timeout(id),
-            Body::Ended => {}
+        if let Body::Handshaking(_) = slot.body {
+            return self.handshake_timeout(id);
+        }
+        if let Some(open) = slot.body.open_mut() {
+            open.connection.handle_timeout(self.core.now);
+            self.take_turn(id);
         }
     }
 
@@ -434,7 +465,7 @@ impl<A: Application> Driver<A> {
 
     fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
-            Command::Insert(id, slot) => return self.insert(id, *slot),
+            Command::Insert(id, slot, received) => return self.insert(id, *slot, received),
             Command::Connect(attempt) => return self.begin_attempt(attempt),
             Command::Wake(id)
             | Command::Message(id, _)
@@ -451,11 +482,9 @@ impl<A: Application> Driver<A> {
             }
             return;
         };
-        let Slot { body: Body::Open(open), socket, .. } = slot else {
-            if matches!(command, Command::Close(_) | Command::Abort(_)) {
-                self.end(id);
-            }
-            return;
+        let Slot { body, socket, .. } = slot;
+        let Some(open) = body.open_mut() else {
+            return self.do_command_elsewhere(id, &command);
         };
         let socket = Some(socket.as_fd());
         let (connection, state, tls, _) = open.parts();
@@ -659,7 +688,7 @@ impl<A: Application> Service for Driver<A> {
         registration.refused();
         match token.kind() {
             Kind::Connection | Kind::Lane => match self.in_table(token) {
-                Some(id) => self.do_command(Command::Abort(id)),
+                Some(id) => self.refused_in_table(id, error),
                 None => self.attempt_refused(token, error),
             },
             Kind::Listener => {

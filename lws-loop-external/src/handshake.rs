@@ -5,10 +5,10 @@
 use crate::connect::Origin;
 use crate::options::Speak;
 use crate::secure::Outgoing;
-use crate::socket::Sent;
 use crate::stats::Stats;
 use crate::table::Flags;
 use crate::tls::{Failure, Opened, Plain, Reason, Session};
+use crate::transport::Sent;
 use crate::turn::Buffers;
 use lws_proto::{Config, Time};
 use rustix::io::Errno;

@@ -3,8 +3,8 @@
 //! Plaintext counts as queued in the engine until the records that hold it have gone to the transport, so that a peer that
 //! does not read is seen as what it is. An idle connection holds no buffer here.
 
-use crate::socket::{self, Sent};
 use crate::tls::{Info, Session};
+use crate::transport::{self, Sent, Transport};
 use lws_proto::{SLICES_MAX, Time, Transmit};
 use std::os::fd::BorrowedFd;
 
@@ -108,7 +108,7 @@ impl Outgoing {
 
     /// Offers everything to the transport, once.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> Sent {
-        let sent = socket::send_bytes(socket, &self.bytes[self.sent..]);
+        let sent = transport::send_bytes(socket, &self.bytes[self.sent..]);
         if let Sent::All(n) | Sent::Part(n) = sent {
             self.sent += n;
             if self.is_empty() {
@@ -123,13 +123,13 @@ impl Outgoing {
 /// Offers queued bytes to the transport, once, through TLS if there is any.
 #[inline]
 pub(crate) fn send(
-    socket: BorrowedFd<'_>,
+    transport: Transport<'_>,
     stage: Option<&mut Stage>,
     now: Time,
     transmit: Transmit<'_>,
 ) -> Sent {
     match stage {
-        None => socket::send(socket, transmit),
-        Some(stage) => stage.send(socket, now, transmit),
+        None => transport.send(transmit),
+        Some(stage) => stage.send(transport.input(), now, transmit),
     }
 }

@@ -6,7 +6,11 @@ use crate::secure::{Secure, Stage};
 use crate::service::Readiness;
 use crate::tls::Info;
 use crate::token::{ConnectionId, GENERATION_MASK};
+use crate::transport::Piped;
+use crate::udp::Datagrams;
+use crate::watch::Watched;
 use lws_proto::{Connection, Time};
+use std::ops::BitOr;
 use std::os::fd::OwnedFd;
 
 /// One descriptor of a peer.
@@ -30,8 +34,27 @@ pub(crate) enum Body<S> {
     Open(Open<S>),
     /// A connection in its TLS handshake.
     Handshaking(Box<Handshaking<S>>),
+    /// A connection over pipes or a terminal.
+    Piped(Box<Piped<S>>),
+    /// The output of one, where that is a descriptor of its own.
+    Output(ConnectionId),
+    /// A descriptor that the application reads and writes.
+    Watched(Box<Watched<S>>),
+    /// A UDP socket.
+    Datagrams(Box<Datagrams<S>>),
     /// It has ended: the descriptor waits until the host lets go of it.
     Ended,
+}
+
+impl<S> Body<S> {
+    /// The connection, if it is one.
+    pub(crate) fn open_mut(&mut self) -> Option<&mut Open<S>> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Piped(piped) => Some(piped.open_mut()),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) struct Open<S> {
@@ -109,6 +132,14 @@ impl Flags {
         } else {
             self.remove(flag);
         }
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 }
 
@@ -202,6 +233,11 @@ impl Ids {
     /// Notes that a connection is to be woken. False if it has been noted already, or the connection has gone.
     pub(crate) fn wake(&mut self, id: ConnectionId) -> bool {
         self.place(id).is_some_and(|place| !std::mem::replace(&mut place.woken, true))
+    }
+
+    /// Whether there is a connection of this name.
+    pub(crate) fn has(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some()
     }
 
     /// Notes that a connection is being woken.

@@ -9,18 +9,19 @@ use crate::context::{Context, Core};
 use crate::options::DriverOptions;
 use crate::secure;
 use crate::service::{Interest, Trigger};
-use crate::socket::Sent;
 use crate::table::{Body, Flags, Open, Slot};
 use crate::tls::Opened;
 use crate::token::ConnectionId;
+use crate::transport::{self, Sent, Transport};
+use crate::udp::turn::Room;
 use lws_proto::Event;
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, Shutdown};
 use std::ops::Range;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// The buffers that all connections of a service share: an idle one holds none.
 pub(crate) struct Buffers {
+    pub(crate) datagrams: Room,
     pub(crate) receive: Box<[u8]>,
     transmit: Vec<u8>,
     /// What TLS has to open. Empty until there is a first such connection.
@@ -38,11 +39,11 @@ const RECEIVE_BYTES_MIN: usize = 1 << 10;
 impl Buffers {
     pub(crate) fn new(options: &DriverOptions) -> Self {
         let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
-        Self { receive, transmit: Vec::new(), ciphertext: Vec::new(), sealed: Vec::new() }
+        let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed }
     }
 
     /// Makes the buffers that only TLS needs.
-    #[inline]
     pub(crate) fn prepare_secure(&mut self) {
         if self.ciphertext.is_empty() {
             self.ciphertext = vec![0; self.receive.len()];
@@ -62,14 +63,14 @@ fn trim(buffer: &mut Vec<u8>) {
 }
 
 /// What a connection may still do in this turn.
-struct Budget {
-    read: usize,
-    write: usize,
-    events: usize,
+pub(crate) struct Budget {
+    pub(crate) read: usize,
+    pub(crate) write: usize,
+    pub(crate) events: usize,
 }
 
 impl Budget {
-    fn new(options: &DriverOptions) -> Self {
+    pub(crate) fn new(options: &DriverOptions) -> Self {
         Self {
             read: options.read_bytes_per_turn,
             write: options.write_bytes_per_turn,
@@ -78,23 +79,12 @@ impl Budget {
     }
 
     #[inline]
-    fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.read == 0 || self.write == 0 || self.events == 0
     }
 }
 
-/// What came of a turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
-    /// The next one will come.
-    GoesOn,
-    /// The connection has ended.
-    Ended,
-    /// The connection takes no turns: it is in its handshake, or has ended before.
-    NotOpen,
-}
-
-/// Gives a connection its turn, and sees to what it wants next.
+/// Gives a connection its turn, and sees to what it wants next. True if it has ended.
 #[inline]
 pub(crate) fn take<A: Application>(
     application: &mut A,
@@ -102,7 +92,7 @@ pub(crate) fn take<A: Application>(
     buffers: &mut Buffers,
     id: ConnectionId,
     slot: &mut Slot<A::State>,
-) -> Taken {
+) -> bool {
     take_with(application, core, buffers, id, slot, First::Nothing)
 }
 
@@ -124,16 +114,23 @@ pub(crate) fn take_with<A: Application>(
     id: ConnectionId,
     slot: &mut Slot<A::State>,
     first: First,
-) -> Taken {
-    let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return Taken::NotOpen };
-    let wants = Turn { application, core, buffers, id, socket: socket.as_fd(), open, flags }.run(first);
+) -> bool {
+    let Slot { body, socket, flags, .. } = slot;
+    let (open, transport) = match body {
+        Body::Open(open) => (open, Transport::Socket(socket.as_fd())),
+        Body::Piped(piped) => piped.lend(socket.as_fd()),
+        _ => return false,
+    };
+    let wants = Turn { application, core, buffers, id, transport, open, flags }.run(first);
     if wants.close {
-        return Taken::Ended;
+        return true;
     }
     if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {
         slot.flags.insert(Flags::SHUT);
-        // It fails if the peer has gone, which reading tells.
-        let _ = net::shutdown(&slot.socket, Shutdown::Write);
+        match &mut slot.body {
+            Body::Piped(piped) => piped.finish(),
+            _ => transport::finish(slot.socket.as_fd()),
+        }
     }
     // A deadline that has moved back is seen to when the old one comes.
     if let Some(deadline) = wants.deadline
@@ -149,10 +146,13 @@ pub(crate) fn take_with<A: Application>(
         core.ready.push_back(id);
     }
     if core.trigger != Trigger::Edge {
-        let interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
+        let mut interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
+        if let Body::Piped(piped) = &mut slot.body {
+            interest = piped.divide(interest);
+        }
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
-    Taken::GoesOn
+    false
 }
 
 /// A connection whose turn it is.
@@ -161,7 +161,7 @@ struct Turn<'t, A: Application> {
     core: &'t mut Core<A>,
     buffers: &'t mut Buffers,
     id: ConnectionId,
-    socket: BorrowedFd<'t>,
+    transport: Transport<'t>,
     open: &'t mut Open<A::State>,
     flags: &'t mut Flags,
 }
@@ -209,12 +209,12 @@ impl<A: Application> Turn<'_, A> {
         }
         let now = self.core.now;
         let room = self.buffers.receive.len();
-        match net::recv(self.socket, &mut self.buffers.receive[..], RecvFlags::empty()) {
-            Ok((0, _)) => {
+        match self.transport.receive(&mut self.buffers.receive) {
+            Ok(0) => {
                 self.flags.remove(Flags::READABLE);
                 self.open.connection.received_eof(now);
             }
-            Ok((n, _)) => {
+            Ok(n) => {
                 self.core.stats.received_bytes_total += n as u64;
                 budget.read = budget.read.saturating_sub(n);
                 // A short read has emptied the socket, and what comes next is reported. The end of the peer may
@@ -236,7 +236,8 @@ impl<A: Application> Turn<'_, A> {
         let now = self.core.now;
         let (connection, state, tls, mut stage) = self.open.parts();
         let mut feed = connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
+        let socket = Some(self.transport.input());
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -252,7 +253,7 @@ impl<A: Application> Turn<'_, A> {
                 break;
             }
             let Some(transmit) = feed.transmit(now) else { break };
-            match secure::send(self.socket, stage.as_deref_mut(), now, transmit) {
+            match secure::send(self.transport, stage.as_deref_mut(), now, transmit) {
                 Sent::All(n) => note_sent(cx.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(cx.core, budget, n);
@@ -273,7 +274,8 @@ impl<A: Application> Turn<'_, A> {
     /// Tells the application what it can be told without input.
     fn tell_forced(&mut self, budget: &mut Budget) {
         let (connection, state, tls, _) = self.open.parts();
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
+        let socket = Some(self.transport.input());
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
         while budget.events > 0 {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             budget.events -= 1;
@@ -290,7 +292,7 @@ impl<A: Application> Turn<'_, A> {
         while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
             let (connection, _, _, stage) = self.open.parts();
             let Some(transmit) = connection.transmit(now) else { return };
-            match secure::send(self.socket, stage, now, transmit) {
+            match secure::send(self.transport, stage, now, transmit) {
                 Sent::All(n) => note_sent(self.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(self.core, budget, n);

@@ -9,6 +9,7 @@ use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
 use crate::refusal::{self, status_of};
 use crate::route;
 use crate::shared::Shared;
+use crate::streams::{Origin, Streams};
 use crate::tls::{self, Failure, Info, Listen, Plain};
 use crate::{Peer, raw, ws};
 use lws_loop_external as external;
@@ -41,17 +42,13 @@ pub(crate) enum Listener {
     Raw(RawFactory),
 }
 
-/// Kept for each connection.
+/// Kept for each stream.
 pub(crate) struct State {
     pub(crate) key: Option<StreamKey>,
-    /// Which of the listeners has accepted it.
-    listener: u16,
-    /// The listener has TLS, and the peer speaks none.
-    plain: bool,
     pub(crate) slot: Slot,
 }
 
-/// What a connection does now.
+/// What a stream does now.
 #[derive(Default)]
 pub(crate) enum Slot {
     #[default]
@@ -78,9 +75,16 @@ pub(crate) struct WebSocketSlot {
     pub(crate) blocked: bool,
 }
 
+impl State {
+    /// Whether nothing is kept for a stream here.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.slot, Slot::Idle)
+    }
+}
+
 impl Default for State {
     fn default() -> Self {
-        Self { key: None, listener: 0, plain: false, slot: Slot::Idle }
+        Self { key: None, slot: Slot::Idle }
     }
 }
 
@@ -118,11 +122,13 @@ impl App {
     fn on_request(
         &mut self,
         cx: &mut Lent<'_>,
+        origin: Origin,
         state: &mut State,
         stream: Stream<'_>,
         head: Head<'_>,
         end: bool,
     ) {
+        let Origin { listener, plain } = origin;
         let key = stream.key();
         self.shared.counters.requests += 1;
         let entry = self.shared.log.as_ref().map(|_| {
@@ -133,7 +139,6 @@ impl App {
         state.key = Some(key);
         let always = self.shared.always[usize::from(cx.tls().is_some())].clone();
         let tally = Tally { always, ..Tally::default() };
-        let (listener, plain) = (state.listener, state.plain);
         state.slot = Slot::Http(HttpSlot { handler: None, tally, route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
 
@@ -152,13 +157,13 @@ impl App {
         slot.route = found.and_then(|index| u32::try_from(index).ok()).unwrap_or(NO_ROUTE);
 
         if plain && here {
-            return self.on_plain_request(cx, state, stream, &head, end);
+            return self.on_plain_request(cx, listener, state, stream, &head, end);
         }
         if let Some(factory) = route.and_then(|route| route.websocket.as_ref())
             && is_opening(&head)
         {
             self.on_opening(cx, state, stream, head, factory);
-            return Self::after_answer(cx, &state.slot);
+            return Self::after_answer(&mut self.shared, cx, state);
         }
         let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
         let exchange = Exchange { stream, tally: &mut slot.tally };
@@ -174,7 +179,7 @@ impl App {
                 http::Answer::answer(refusal, &mut context, exchange, end)
             }
         };
-        Self::after_answer(cx, &state.slot);
+        Self::after_answer(&mut self.shared, cx, state);
     }
 
     /// A request without TLS where TLS is spoken.
@@ -182,18 +187,19 @@ impl App {
     fn on_plain_request(
         &mut self,
         cx: &mut Lent<'_>,
+        listener: u16,
         state: &mut State,
         mut stream: Stream<'_>,
         head: &Head<'_>,
         end: bool,
     ) {
-        let Slot::Http(slot) = &mut state.slot else { return };
-        let policy = self.listen(state.listener).map_or_else(Plain::default, |listen| listen.plain);
+        let policy = self.listen(listener).map_or_else(Plain::default, |listen| listen.plain);
         stream.last_exchange();
+        let Slot::Http(slot) = &mut state.slot else { return };
         let mut context = Self::context(&mut self.shared, cx, NO_ROUTE, Some(stream.key()));
         let exchange = Exchange { stream, tally: &mut slot.tally };
         slot.handler = http::Answer::answer(refusal::plain(head, policy), &mut context, exchange, end);
-        Self::after_answer(cx, &state.slot);
+        Self::after_answer(&mut self.shared, cx, state);
     }
 
     fn listen(&self, listener: u16) -> Option<&Listen> {
@@ -269,10 +275,13 @@ impl App {
 
     /// If a response could not be written: the stream is out of reach until the connection is lent again.
     #[inline]
-    fn after_answer(cx: &mut Lent<'_>, slot: &Slot) {
-        if let (Slot::Http(HttpSlot { tally: Tally { failed: true, .. }, .. }), Some(id)) =
-            (slot, cx.connection())
+    fn after_answer(shared: &mut Shared, cx: &mut Lent<'_>, state: &State) {
+        if let (
+            State { key: Some(key), slot: Slot::Http(HttpSlot { tally: Tally { failed: true, .. }, .. }) },
+            Some(id),
+        ) = (state, cx.connection())
         {
+            shared.wake(id, *key);
             cx.wake(id);
         }
     }
@@ -377,6 +386,31 @@ impl App {
         }
     }
 
+    /// Somebody wants the handler of a stream to look at it.
+    fn on_woken(&mut self, cx: &mut Lent<'_>, state: &mut State, stream: Stream<'_>) {
+        let key = stream.key();
+        match &mut state.slot {
+            Slot::Idle => {}
+            Slot::Http(slot) => {
+                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
+                let exchange = Exchange { stream, tally: &mut slot.tally };
+                if std::mem::take(&mut exchange.tally.failed) && exchange.tally.status == 0 {
+                    let response = Response::error(Status::INTERNAL_SERVER_ERROR);
+                    slot.handler = http::Answer::answer(response, &mut context, exchange, true);
+                } else if let Some(handler) = &mut slot.handler {
+                    handler.wake(&mut context, exchange);
+                }
+            }
+            Slot::WebSocket(slot) if slot.member.is_some() => {
+                slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
+            }
+            Slot::WebSocket(_) => {}
+            Slot::Raw(handler) => {
+                handler.wake(&mut Self::context(&mut self.shared, cx, NO_ROUTE, Some(key)), stream);
+            }
+        }
+    }
+
     // The end of a stream.
 
     fn on_closed(&mut self, cx: &mut Lent<'_>, state: &mut State, key: Option<StreamKey>, cause: Cause) {
@@ -412,7 +446,7 @@ impl App {
 }
 
 impl Application for App {
-    type State = State;
+    type State = Streams;
     type Message = Command;
 
     fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
@@ -422,26 +456,31 @@ impl Application for App {
             Listener::Http => (&self.http, Slot::Idle),
             Listener::Raw(factory) => (&self.raw, Slot::Raw(factory())),
         };
-        let state = State { listener: u16::try_from(index).unwrap_or(u16::MAX), slot, ..State::default() };
+        let origin = Origin { listener: u16::try_from(index).unwrap_or(u16::MAX), plain: false };
+        let state = Streams::beginning_with(origin, State { key: None, slot });
         let accepted = Accepted { config: Arc::clone(config), state };
         self.report(cx);
         Some(accepted)
     }
 
-    fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut State, info: &Info) -> bool {
+    fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut Streams, info: &Info) -> bool {
         self.tell_tls(cx, tls::Event::Established(info))
     }
 
-    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut State, failure: &Failure) {
+    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Streams, failure: &Failure) {
         self.tell_tls(cx, tls::Event::Failed(failure));
     }
 
-    fn plain(&mut self, _: &mut Lent<'_>, state: &mut State) {
-        state.plain = self.listen(state.listener).is_none_or(|listen| listen.plain != Plain::Serve);
+    fn plain(&mut self, _: &mut Lent<'_>, streams: &mut Streams) {
+        let listen = self.listen(streams.origin.listener);
+        streams.origin.plain = listen.is_none_or(|listen| listen.plain != Plain::Serve);
     }
 
     #[inline]
-    fn event(&mut self, cx: &mut Lent<'_>, state: &mut State, event: Event<'_>) {
+    fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        let key = event.key();
+        let origin = streams.origin;
+        let state = streams.at(key);
         match event {
             Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
                 let Slot::WebSocket(slot) = &mut state.slot else { return };
@@ -453,21 +492,24 @@ impl Application for App {
                     ws::Message { kind, chunk, first, remaining, end },
                 );
                 if slot.blocked {
-                    Self::unblock(cx, slot);
+                    Self::unblock(cx, slot, key);
                 }
             }
-            Event::Request { stream, head, end } => self.on_request(cx, state, stream, head, end),
-            Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
+            Event::Request { stream, head, end } => self.on_request(cx, origin, state, stream, head, end),
+            Event::Closed { key, cause } => {
+                self.on_closed(cx, state, Some(key), cause);
+                streams.shrink();
+            }
             Event::Established { stream, protocol, .. } => self.on_established(cx, state, stream, protocol),
             event => match &mut state.slot {
                 Slot::Http(slot) => {
                     Self::on_http(&mut self.shared, cx, slot, state.key, event);
-                    Self::after_answer(cx, &state.slot);
+                    Self::after_answer(&mut self.shared, cx, state);
                 }
                 Slot::WebSocket(slot) => {
                     Self::on_websocket(&mut self.shared, cx, slot, state.key, event);
                     if slot.blocked {
-                        Self::unblock(cx, slot);
+                        Self::unblock(cx, slot, key);
                     }
                 }
                 Slot::Raw(handler) => Self::on_raw(&mut self.shared, cx, &mut **handler, state.key, event),
@@ -476,45 +518,37 @@ impl Application for App {
         }
     }
 
-    fn closed(&mut self, cx: &mut Lent<'_>, mut state: State) {
+    fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {
         // Every stream has been told its end by now, except where the driver had no connection to ask.
-        if !matches!(state.slot, Slot::Idle) {
+        for mut state in streams.into_open() {
             let key = state.key;
             self.on_closed(cx, &mut state, key, Cause::Disconnected);
+        }
+        if let Some(id) = cx.connection() {
+            self.shared.woken(id);
         }
         self.report(cx);
     }
 
-    fn woken(&mut self, cx: &mut Lent<'_>, state: &mut State, connection: &mut Connection) {
-        let Some(key) = state.key else { return };
-        let Some(stream) = connection.stream(key) else { return };
-        match &mut state.slot {
-            Slot::Idle => {}
-            Slot::Http(slot) => {
-                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
-                let exchange = Exchange { stream, tally: &mut slot.tally };
-                if std::mem::take(&mut exchange.tally.failed) && exchange.tally.status == 0 {
-                    let response = Response::error(Status::INTERNAL_SERVER_ERROR);
-                    slot.handler = http::Answer::answer(response, &mut context, exchange, true);
-                } else if let Some(handler) = &mut slot.handler {
-                    handler.wake(&mut context, exchange);
-                }
-            }
-            Slot::WebSocket(slot) if slot.member.is_some() => {
-                slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
-            }
-            Slot::WebSocket(_) => {}
-            Slot::Raw(handler) => {
-                handler.wake(&mut Self::context(&mut self.shared, cx, NO_ROUTE, Some(key)), stream);
+    fn woken(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, connection: &mut Connection) {
+        let woken = cx.connection().map(|id| self.shared.woken(id));
+        for key in woken.into_iter().flatten() {
+            if let (Some(state), Some(stream)) = (streams.find(key), connection.stream(key)) {
+                self.on_woken(cx, state, stream);
             }
         }
     }
 
     fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
         match command {
-            Command::Wake(id) => cx.wake(id.connection),
+            Command::Wake(id) => self.nowhere(cx).wake(id),
             Command::WantWrite(id) => cx.want_write(id.connection, id.key),
-            Command::WakeAll(route) => self.shared.members(route).for_each(|id| cx.wake(id.connection)),
+            Command::WakeAll(route) => {
+                let members: Vec<_> = self.shared.members(route).collect();
+                for id in members {
+                    self.nowhere(cx).wake(id);
+                }
+            }
             Command::Publish(route, message) => {
                 self.shared.group.published(self.shared.shard, &message);
                 self.nowhere(cx).publish_here(route, &message);
@@ -528,17 +562,21 @@ impl Application for App {
     fn message_to(
         &mut self,
         cx: &mut Lent<'_>,
-        state: &mut State,
+        streams: &mut Streams,
         connection: &mut Connection,
         command: Command,
     ) {
         match command {
-            Command::News { route, place } => self.on_news(cx, state, connection, route, place),
+            Command::News { key, route, place } => {
+                if let Some(state) = streams.find(key) {
+                    self.on_news(cx, state, connection, key, route, place);
+                }
+            }
             Command::PostTo(key, call) => {
                 let Some(stream) = connection.stream(key) else { return };
-                let route = match &state.slot {
-                    Slot::WebSocket(slot) if slot.member.is_some() => slot.route,
-                    Slot::Raw(_) => NO_ROUTE,
+                let route = match streams.find(key).map(|state| &state.slot) {
+                    Some(Slot::WebSocket(slot)) if slot.member.is_some() => slot.route,
+                    Some(Slot::Raw(_)) => NO_ROUTE,
                     _ => return,
                 };
                 call(&mut Self::context(&mut self.shared, cx, route, Some(key)), stream);
@@ -579,8 +617,8 @@ impl crate::context::Driver for Lent<'_> {
         external::Context::connection(self)
     }
 
-    fn wake(&mut self, id: ConnectionId) {
-        external::Context::wake(self, id);
+    fn wake(&mut self, id: ConnectionId) -> bool {
+        external::Context::wake(self, id)
     }
 
     fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
@@ -598,7 +636,7 @@ impl crate::context::Driver for Lent<'_> {
         }
     }
 
-    fn tell(&mut self, id: ConnectionId, route: u32, place: u32) {
-        self.send_to(id, Command::News { route, place });
+    fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32) {
+        self.send_to(id, Command::News { key, route, place });
     }
 }

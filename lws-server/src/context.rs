@@ -85,7 +85,9 @@ impl Context<'_> {
     /// thread is called soon, or not at all if too many messages wait there.
     pub fn wake(&mut self, id: StreamId) {
         if id.shard == self.shared.shard {
-            self.driver.wake(id.connection);
+            if self.driver.wake(id.connection) {
+                self.shared.wake(id.connection, id.key);
+            }
         } else {
             self.shared.group.wake(id);
         }
@@ -152,7 +154,7 @@ impl Context<'_> {
     pub(crate) fn publish_here(&mut self, route: u32, message: &Broadcast) {
         let Some(audience) = self.shared.audience(route) else { return };
         for (id, place) in audience.publish(message.prepare()) {
-            self.driver.tell(id.connection, route, place);
+            self.driver.tell(id.connection, id.key, route, place);
         }
     }
 
@@ -221,8 +223,8 @@ pub(crate) trait Driver {
     fn peer(&self) -> Peer;
     fn tls(&self) -> Option<&Info>;
     fn connection(&self) -> Option<ConnectionId>;
-    fn wake(&mut self, id: ConnectionId);
+    fn wake(&mut self, id: ConnectionId) -> bool;
     fn want_write(&mut self, id: ConnectionId, key: StreamKey);
     fn stats(&self) -> Stats;
-    fn tell(&mut self, id: ConnectionId, route: u32, place: u32);
+    fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32);
 }

@@ -43,6 +43,7 @@ pub(crate) enum Command {
     Publish(u32, Broadcast),
     /// To the WebSocket at this place of a route: there is something to read.
     News {
+        key: StreamKey,
         route: u32,
         place: u32,
     },

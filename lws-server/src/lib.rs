@@ -28,6 +28,7 @@ mod route;
 mod server;
 mod shared;
 mod stats;
+mod streams;
 mod threads;
 pub mod tls;
 pub mod ws;
@@ -38,7 +39,7 @@ pub use group::Handle;
 pub use lws_loop_external::{Address, ListenOptions, Peer};
 pub use lws_proto::{
     Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
-    Writable,
+    Versions, Writable,
 };
 pub use server::{Builder, Server, Service};
 pub use stats::Stats;

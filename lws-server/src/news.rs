@@ -8,7 +8,7 @@ use crate::group::Command;
 use crate::publish::{Behind, Next};
 use crate::shared::Shared;
 use lws_proto::ws::CloseCode;
-use lws_proto::{Connection, Stream, Writable};
+use lws_proto::{Connection, Stream, StreamKey, Writable};
 
 impl App {
     /// A WebSocket was told that there is something to read.
@@ -17,6 +17,7 @@ impl App {
         cx: &mut Lent<'_>,
         state: &mut State,
         connection: &mut Connection,
+        key: StreamKey,
         route: u32,
         place: u32,
     ) {
@@ -28,7 +29,7 @@ impl App {
         if let Some(audience) = self.shared.audience(route) {
             audience.look(place);
         }
-        if let Some(stream) = state.key.and_then(|key| connection.stream(key)) {
+        if let Some(stream) = connection.stream(key) {
             send(&mut self.shared, cx, slot, stream, place);
         }
     }
@@ -58,16 +59,16 @@ impl App {
         let Ok(permit) = stream.permit() else { return };
         slot.handler.writable(&mut Self::context(shared, cx, slot.route, Some(key)), permit);
         if shared.audience(slot.route).is_some_and(|audience| audience.has_news(place)) {
-            Self::unblock(cx, slot);
+            Self::unblock(cx, slot, key);
         }
     }
 
     /// The handler had its turn, and may have ended its message: perhaps what was published can go on.
     #[cold]
-    pub(crate) fn unblock(cx: &mut Lent<'_>, slot: &mut WebSocketSlot) {
+    pub(crate) fn unblock(cx: &mut Lent<'_>, slot: &mut WebSocketSlot, key: StreamKey) {
         slot.blocked = false;
         if let (Some(connection), Some(place)) = (cx.connection(), slot.member) {
-            cx.send_to(connection, Command::News { route: slot.route, place });
+            cx.send_to(connection, Command::News { key, route: slot.route, place });
         }
     }
 }

@@ -18,7 +18,7 @@ use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
-use lws_proto::{Config, Expect, Limits, Time, WallClock};
+use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -197,6 +197,7 @@ pub(crate) struct BuilderOptions {
     strict_transport_security: Option<Duration>,
     security_best_practices: bool,
     backlog: ws::Backlog,
+    versions: Versions,
 }
 
 /// What libwebsockets sends, without a field that browsers have dropped. RFC 9110 §5.
@@ -264,6 +265,7 @@ impl Default for BuilderOptions {
             strict_transport_security: None,
             security_best_practices: false,
             backlog: ws::Backlog::default(),
+            versions: Versions::default(),
         }
     }
 }
@@ -412,6 +414,13 @@ impl Builder {
     /// What a peer can make the server hold or wait for.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Which versions of HTTP are spoken. Both, unless this says otherwise.
+    #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.options.versions = versions;
         self
     }
 
@@ -570,7 +579,8 @@ impl Builder {
         }
         let expect = if self.fallback.is_some() { Expect::HttpOrRaw } else { Expect::Http };
         let config = |expect| {
-            Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
+            let (limits, versions) = (self.limits.clone(), self.options.versions);
+            Arc::new(Config { limits, expect, versions, wall_clock: WallClock::default() })
         };
         let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.

@@ -11,6 +11,9 @@ use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
 use crate::ws;
+use lws_loop_external::ConnectionId;
+use lws_proto::StreamKey;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) hosts: Hosts,
     /// Field lines of every response, without TLS and with it.
     pub(crate) always: [Option<Rc<[FieldLine]>>; 2],
+    /// Streams whose handlers are to be woken, by their connections.
+    woken: HashMap<ConnectionId, Vec<StreamKey>>,
 }
 
 /// What is at one path.
@@ -65,7 +70,21 @@ impl Shared {
             deflate: None,
             hosts,
             always: [None, None],
+            woken: HashMap::new(),
         }
+    }
+
+    /// The handler of a stream is to be woken, with its connection.
+    pub(crate) fn wake(&mut self, connection: ConnectionId, key: StreamKey) {
+        let keys = self.woken.entry(connection).or_default();
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+
+    /// The streams of a connection whose handlers are to be woken. They are not any more.
+    pub(crate) fn woken(&mut self, connection: ConnectionId) -> Vec<StreamKey> {
+        self.woken.remove(&connection).unwrap_or_default()
     }
 
     /// Those at a route.

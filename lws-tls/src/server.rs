@@ -226,8 +226,8 @@ impl ServerBuilder {
         self
     }
 
-    /// The protocols in order of preference, for hosts that say nothing else. RFC 7301. Default `http/1.1`. A client that
-    /// offers none gets what it speaks; one that offers only others is refused.
+    /// The protocols in order of preference, for hosts that say nothing else. RFC 7301. Default `h2`, then `http/1.1`. A
+    /// client that offers none gets what it speaks; one that offers only others is refused.
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
         self.alpn = octets(protocols);
         self
@@ -275,7 +275,7 @@ impl Server {
         ServerBuilder {
             hosts: Vec::new(),
             unknown: UnknownName::Default,
-            alpn: octets(&["http/1.1"]),
+            alpn: octets(&["h2", "http/1.1"]),
             key_log: KeyLog::default(),
         }
     }

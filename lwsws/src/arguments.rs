@@ -77,6 +77,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
     pub(crate) keep_alive_requests: u32,
 
+    /// Speak HTTP/1.1 only
+    #[arg(long)]
+    pub(crate) http1: bool,
+
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
@@ -98,7 +102,10 @@ impl Arguments {
             _ if self.tls_self_signed => certificate::self_signed(self.address)?,
             _ => return Ok(None),
         };
-        let server = tls::Server::builder().default_host(Host::new(identity));
+        let mut server = tls::Server::builder().default_host(Host::new(identity));
+        if self.http1 {
+            server = server.alpn(&["http/1.1"]);
+        }
         Ok(Some(server.key_log(KeyLog::environment()).build()?))
     }
 

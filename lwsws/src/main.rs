@@ -11,7 +11,7 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Limits, ListenOptions, Server, tls};
+use lws_server::{Address, Builder, Limits, ListenOptions, Server, Versions, tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
@@ -74,6 +74,9 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
         }
     };
     let mut builder = builder.limits(limits).drain_timeout(arguments.drain_timeout());
+    if arguments.http1 {
+        builder = builder.versions(Versions::Http1);
+    }
     if let Some(deflate) = &arguments.deflate {
         builder = builder.deflate(deflate.clone());
     }

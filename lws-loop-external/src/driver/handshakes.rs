@@ -13,26 +13,26 @@ use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open};
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
-use crate::turn::{self, First, Taken};
-use lws_proto::{Config, Connection, Time};
+use crate::turn::{self, First};
+use lws_proto::{Config, Connection, Scheme, Time};
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// The engine of a server for what ALPN has chosen. RFC 7301.
-fn server(now: Time, config: Arc<Config>, _: Option<&Info>) -> Connection {
-    Connection::server(now, config)
-}
-
-/// The same of a client.
+/// The engine of a client for what ALPN has chosen. RFC 7301. That of a server sees by the first bytes what is spoken, as
+/// HTTP/2 begins with its preface over TLS, too: RFC 9113 §3.4.
 pub(crate) fn client(
     now: Time,
     config: Arc<Config>,
     speak: Speak,
-    _: Option<&Info>,
+    tls: Option<&Info>,
 ) -> io::Result<Connection> {
+    let http2 = tls.is_some_and(|info| info.alpn.as_deref() == Some(b"h2"));
     Ok(match speak {
+        Speak::Http if http2 => {
+            Connection::client_http2(now, config, Box::new(SystemEntropy::new()?), Scheme::Https)
+        }
         Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
         Speak::Raw => Connection::client_raw(now, config),
     })
@@ -107,7 +107,7 @@ impl<A: Application> Driver<A> {
         if !self.application.tls_established(&mut cx, &mut shaking.state, &info) {
             let mut close = Vec::new();
             shaking.session.close(&mut close);
-            let _ = crate::socket::send_bytes(slot.socket.as_fd(), &close);
+            let _ = crate::transport::send_bytes(slot.socket.as_fd(), &close);
             return self.handshake_failed(id, Failure::silent(Reason::Refused));
         }
         self.begin(id, Some(info), First::Opened(opened, rest));
@@ -129,7 +129,7 @@ impl<A: Application> Driver<A> {
         let Body::Handshaking(shaking) = &slot.body else { return };
         let config = Arc::clone(&shaking.config);
         let (connection, is_client) = match &shaking.side {
-            Side::Server { .. } => (Ok(server(now, config, info.as_ref())), false),
+            Side::Server { .. } => (Ok(Connection::server(now, config)), false),
             Side::Client { speak, .. } => (client(now, config, *speak, info.as_ref()), true),
         };
         let connection = match connection {
@@ -150,7 +150,7 @@ impl<A: Application> Driver<A> {
         }
         let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
-        if turn::take_with(application, core, buffers, id, slot, first) == Taken::Ended {
+        if turn::take_with(application, core, buffers, id, slot, first) {
             self.end(id);
         }
     }

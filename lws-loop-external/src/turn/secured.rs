@@ -2,9 +2,9 @@
 
 use super::{Budget, First, Turn};
 use crate::application::Application;
-use crate::socket::Sent;
 use crate::table::{Flags, Open};
 use crate::tls::{Failure, Opened};
+use crate::transport::Sent;
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags};
 use std::ops::Range;
@@ -53,7 +53,7 @@ impl<A: Application> Turn<'_, A> {
     #[cold]
     pub(super) fn receive_secure(&mut self, budget: &mut Budget) {
         let room = self.buffers.ciphertext.len();
-        match net::recv(self.socket, &mut self.buffers.ciphertext[..], RecvFlags::empty()) {
+        match net::recv(self.transport.input(), &mut self.buffers.ciphertext[..], RecvFlags::empty()) {
             Ok((0, _)) => {
                 self.flags.remove(Flags::READABLE);
                 self.end_of_transport();
@@ -121,7 +121,7 @@ impl<A: Application> Turn<'_, A> {
     /// The session is over. Its alert leaves if there is room for it.
     fn fail_secure(&mut self, failure: &Failure) {
         if let Some(secure) = &mut self.open.secure {
-            let _ = secure.stage.flush(self.socket);
+            let _ = secure.stage.flush(self.transport.input());
         }
         self.tell_failure(failure);
         self.fail();
@@ -131,8 +131,12 @@ impl<A: Application> Turn<'_, A> {
         self.core.stats.count_tls_failure(failure);
         let Open { state, secure, .. } = &mut *self.open;
         let tls = secure.as_deref().map(|secure| &secure.info);
-        let mut cx =
-            crate::Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls };
+        let mut cx = crate::Context {
+            core: self.core,
+            connection: Some(self.id),
+            socket: Some(self.transport.input()),
+            tls,
+        };
         self.application.tls_failed(&mut cx, state, failure);
     }
 
@@ -146,7 +150,7 @@ impl<A: Application> Turn<'_, A> {
         {
             return;
         }
-        match secure.stage.flush(self.socket) {
+        match secure.stage.flush(self.transport.input()) {
             Sent::All(n) => super::note_sent(self.core, budget, n),
             Sent::Part(n) => {
                 super::note_sent(self.core, budget, n);

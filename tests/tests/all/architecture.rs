@@ -64,12 +64,25 @@ fn the_engine_has_no_unsafe_and_no_standard_library() {
 #[test]
 fn protocols_meet_only_where_they_are_switched() {
     check("HTTP/1.1 in WebSocket", mentions("lws-proto/src/ws", &["h1::"], &[]));
-    check("a protocol in the semantics of HTTP", mentions("lws-proto/src/http", &["h1::", "ws::"], &[]));
+    check("a protocol in header compression", mentions("lws-proto/src/hpack", &["h1::", "ws::"], &[]));
+    check(
+        "a protocol in the semantics of HTTP",
+        mentions("lws-proto/src/http", &["h1::", "ws::", "hpack::"], &[]),
+    );
 }
 
 #[test]
 fn the_wire_floors_know_no_connection() {
-    for file in ["ws/frame.rs", "ws/mask.rs", "ws/utf8.rs", "ws/close.rs", "h1/head.rs", "h1/chunked.rs"] {
+    for file in [
+        "ws/frame.rs",
+        "ws/mask.rs",
+        "ws/utf8.rs",
+        "ws/close.rs",
+        "h1/head.rs",
+        "h1/chunked.rs",
+        "hpack/decoder.rs",
+        "hpack/encoder.rs",
+    ] {
         let text = fs::read_to_string(root().join("lws-proto/src").join(file)).expect(file);
         assert!(
             !text.contains("crate::tx") && !text.contains("crate::connection"),
@@ -108,6 +121,7 @@ fn unsafe_stands_in_sys_rs_only() {
 fn rfcs_are_cited_in_one_form() {
     let forms = [
         "RFC6455",
+        "RFC7541",
         "RFC9110",
         "RFC9112",
         "rfc 6455",
@@ -115,6 +129,7 @@ fn rfcs_are_cited_in_one_form() {
         "Section ",
         "section 5.",
         "RFC 6455, ",
+        "RFC 7541, ",
         "RFC 9112, ",
     ];
     let folders =

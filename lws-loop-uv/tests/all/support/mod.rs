@@ -3,8 +3,8 @@
 pub(crate) mod sys;
 
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectOptions, Context, Driver, DriverOptions, Interest,
-    ListenOptions, ListenerId, Peer, Readiness, Service, Speak, Token, Trigger, Wait,
+    Accepted, Address, Application, Change, ConnectError, ConnectOptions, Context, Driver, DriverOptions,
+    Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Speak, Token, Trigger, Wait,
 };
 use lws_loop_uv::UvLoop;
 use lws_proto::{Config, Event, Expect, Payload, Time};
@@ -59,7 +59,7 @@ impl Application for Echo {
         (self.hook)(What::Connected, cx);
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, (): (), error: io::Error) {
+    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, (): (), error: ConnectError) {
         (self.hook)(What::ConnectFailed(error.kind()), cx);
     }
 
