@@ -3,7 +3,7 @@
 
 use crate::Host;
 use crate::guest::Door;
-use crate::scarcity::{Scarcity, open_descriptors};
+use crate::scarcity::{Scarcity, fill_gaps, open_descriptors};
 use crate::setup::{SETUPS, Setup};
 use crate::stage::{Script, Side, Stage, driver, play, stay};
 use crate::watch::Watch;
@@ -25,6 +25,7 @@ pub(super) fn a_thousand_services_come_and_go_without_a_trace<H: Host>(
     // What the loop and the process open once.
     life(watch, host, SETUPS[0], usize::MAX)?;
     alone(watch, host)?;
+    let _fillers = fill_gaps().map_err(|error| format!("/dev/null: {error}"))?;
     let before = count()?;
     let mut served = 0;
     for number in 0..LIVES {
