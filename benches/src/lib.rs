@@ -14,7 +14,9 @@ pub mod cells;
 pub mod client;
 pub mod compare;
 pub mod histogram;
+pub mod hpack;
 pub mod idle;
+pub mod loops;
 pub mod machine;
 pub mod mix;
 pub mod process;
@@ -22,7 +24,9 @@ pub mod procfs;
 pub mod report;
 pub mod rounds;
 pub mod syscalls;
+pub mod threads;
 pub mod verdict;
+pub mod wake;
 
 /// Why an instrument gave up: always told to a person, never handled by a program.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -8,8 +8,8 @@ use crate::setup::Setup;
 use crate::watch::Watch;
 use crate::{Host, heard_another_thread};
 use lws_loop_external::{
-    Accepted, Address, Application, ConnectOptions, ConnectionId, Context, Driver, DriverOptions,
-    ListenOptions, ListenerId, Peer, Service,
+    Accepted, Address, Application, ConnectError, ConnectOptions, ConnectionId, Context, Driver,
+    DriverOptions, ListenOptions, ListenerId, Peer, Service,
 };
 use lws_proto::{Cause, Config, Connection, Event, Payload, Protocol, Stream, StreamKey, Time, Writable, ws};
 use std::io;
@@ -367,12 +367,12 @@ impl<S: Script> Application for Actor<S> {
         }
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: io::Error) {
+    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: ConnectError) {
         let Some(id) = cx.connection() else { return };
         let data = state.data.unwrap_or_default();
         let side = Side { id, role: state.role, key: state.key, data };
         let (script, mut stage) = self.stage(cx);
-        script.refused(&mut stage, side, error);
+        script.refused(&mut stage, side, error.into());
     }
 
     fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>) {

@@ -1,8 +1,7 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
-use crate::{Context, ListenerId, Peer};
+use crate::{ConnectError, Context, ListenerId, Peer};
 use lws_proto::{Config, Connection, Event};
-use std::io;
 use std::sync::Arc;
 
 /// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
@@ -16,6 +15,9 @@ pub trait Application: Sized + 'static {
     type Message: Send + 'static;
 
     /// A listener has a new connection, which [`Context::connection`] names. `None` refuses it: it is closed at once.
+    ///
+    /// In a shard the listener may be another's, which has handed the connection over: `listener` is then the name
+    /// that it has there.
     fn accepted(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -33,10 +35,10 @@ pub trait Application: Sized + 'static {
         let _ = (cx, state, connection);
     }
 
-    /// An outgoing connection could not be made. Past the deadline of
-    /// [`ConnectOptions`](crate::ConnectOptions) `error` is [`io::ErrorKind::TimedOut`]; given up by this side,
-    /// [`io::ErrorKind::ConnectionAborted`]. Nothing more is said about it.
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: io::Error) {
+    /// An outgoing connection could not be made: `error` tells how far it came, which addresses were tried, and what
+    /// came of each. Nothing more is said about it.
+    #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
+    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: ConnectError) {
         let _ = (cx, state, error);
     }
 
@@ -57,6 +59,18 @@ pub trait Application: Sized + 'static {
     /// Another thread has sent a message.
     fn message(&mut self, cx: &mut Context<'_, Self>, message: Self::Message) {
         let _ = (cx, message);
+    }
+
+    /// A message about one connection, from [`Handle::send_to`](crate::Handle::send_to) or [`Context::send_to`]: the
+    /// connection is lent to look at.
+    fn message_to(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+        message: Self::Message,
+    ) {
+        let _ = (cx, state, connection, message);
     }
 
     /// Another thread has called [`Handle::wake`](crate::Handle::wake), once or several times.

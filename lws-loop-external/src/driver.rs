@@ -1,29 +1,31 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
 use crate::application::{Accepted, Application};
+use crate::connect::{Connects, Resolver};
 use crate::context::{Command, Context, Core, Drain, NEVER};
-use crate::entropy::SystemEntropy;
 use crate::listener::{Accept, Listener, Paused};
-use crate::options::{DriverOptions, Speak};
+use crate::options::DriverOptions;
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
-use crate::socket;
+use crate::shards::{Place, Shard};
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
-use crate::waker::Handle;
+use crate::waker::{Handle, Handover, Post};
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Owns an application and the sockets of its connections. A loop hosts it as a [`Service`].
 pub struct Driver<A: Application> {
-    application: A,
-    core: Core<A>,
-    table: Table<A::State>,
+    pub(crate) application: A,
+    pub(crate) core: Core<A>,
+    pub(crate) table: Table<A::State>,
+    pub(crate) connects: Connects<A::State>,
     buffers: Buffers,
 }
 
@@ -37,7 +39,26 @@ impl<A: Application> Driver<A> {
     /// The system has no descriptor left for the waker.
     pub fn new(application: A, options: DriverOptions) -> io::Result<Self> {
         let buffers = Buffers::new(&options);
-        Ok(Self { application, core: Core::new(options)?, table: Table::new(), buffers })
+        let core = Core::new(options)?;
+        Ok(Self::of(application, core, buffers))
+    }
+
+    /// Names of outgoing connections are resolved by this one from now on, in place of
+    /// [`SystemResolver`](crate::SystemResolver). What the one before it was asked for, it does not answer any more.
+    #[doc(alias = "lws_async_dns_query")]
+    pub fn set_resolver(&mut self, resolver: impl Resolver) {
+        self.connects.set_resolver(Box::new(resolver));
+    }
+
+    /// The service of one shard: on the thread where it will be hosted.
+    pub fn sharded(application: A, shard: Shard<A::Message>) -> Self {
+        let buffers = Buffers::new(&shard.options);
+        Self::of(application, Core::sharded(shard), buffers)
+    }
+
+    fn of(application: A, core: Core<A>, buffers: Buffers) -> Self {
+        let connects = Connects::new(Arc::new(Handle::of(&core.mailbox)));
+        Self { application, core, table: Table::new(), connects, buffers }
     }
 
     /// The application.
@@ -62,7 +83,7 @@ impl<A: Application> Driver<A> {
     /// What other threads reach the service through.
     #[must_use]
     pub fn handle(&self) -> Handle<A::Message> {
-        self.core.mailbox.handle()
+        Handle::of(&self.core.mailbox)
     }
 
     /// What the service has done so far.
@@ -87,49 +108,42 @@ impl<A: Application> Driver<A> {
     #[inline]
     fn connection_ready(&mut self, token: Token, ready: Readiness) {
         let id = ConnectionId::of(token);
-        let Self { application, core, table, buffers } = self;
-        let Some(slot) = table.get(id) else { return };
+        let Self { application, core, table, buffers, .. } = self;
+        let Some(slot) = table.get(id) else { return self.attempt_ready(token, ready) };
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
-        match &slot.body {
-            Body::Open(_) => {
-                if turn::take(application, core, buffers, id, slot) {
-                    self.end(id);
-                }
-            }
-            Body::Connecting(_) => self.look_at_attempt(id),
-            Body::Ended => {}
+        if turn::take(application, core, buffers, id, slot) {
+            self.end(id);
         }
     }
 
+    /// A socket that races, or has won its race. Apart, so that the way of all the others stays in one piece.
+    #[cold]
+    fn lane_ready(&mut self, token: Token, ready: Readiness) {
+        let Some(id) = self.connects.connection(token) else { return self.attempt_ready(token, ready) };
+        let Some(slot) = self.table.get(id) else { return };
+        slot.registration.reported(self.core.trigger, id.token(), &mut self.core.changes);
+        slot.flags.note(ready);
+        self.take_turn(id);
+    }
+
     /// Does what a connection has to do now.
-    fn take_turn(&mut self, id: ConnectionId) {
-        let Self { application, core, table, buffers } = self;
+    pub(crate) fn take_turn(&mut self, id: ConnectionId) {
+        let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
         if turn::take(application, core, buffers, id, slot) {
             self.end(id);
         }
     }
 
-    /// The end of a connection, or of the attempt to make one. The descriptor stays until the host lets go of it.
+    /// The end of a connection. The descriptor stays until the host lets go of it.
     #[cold]
     fn end(&mut self, id: ConnectionId) {
-        self.end_with(id, io::ErrorKind::ConnectionAborted.into());
-    }
-
-    fn end_with(&mut self, id: ConnectionId, error: io::Error) {
         let Some(slot) = self.table.get(id) else { return };
-        let body = std::mem::replace(&mut slot.body, Body::Ended);
+        let Body::Open(open) = std::mem::replace(&mut slot.body, Body::Ended) else { return };
         let mut cx =
             Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
-        match body {
-            Body::Open(open) => self.application.closed(&mut cx, open.state),
-            Body::Connecting(attempt) => {
-                cx.core.stats.connect_failed_total += 1;
-                self.application.connect_failed(&mut cx, attempt.state, error);
-            }
-            Body::Ended => return,
-        }
+        self.application.closed(&mut cx, open.state);
         self.core.timers.cancel(id.index);
         slot.registration.remove(id.token(), &mut self.core.changes);
     }
@@ -137,6 +151,7 @@ impl<A: Application> Driver<A> {
     /// Closes the descriptor, and frees its place.
     fn free(&mut self, id: ConnectionId) {
         if self.table.remove(id).is_some() {
+            self.connects.gone(id);
             self.core.release(id);
         }
     }
@@ -146,15 +161,9 @@ impl<A: Application> Driver<A> {
     fn accept(&mut self, id: ListenerId) {
         let mut budget = self.core.options.accepts_per_turn.max(1);
         loop {
-            let full = self.core.is_full();
             let now = self.core.now;
             let Some(listener) = self.core.listeners.get(id) else { return };
             if !listener.is_waiting(now) {
-                break;
-            }
-            if full {
-                listener.pause(Paused::Full);
-                self.core.stats.accept_pauses_total += 1;
                 break;
             }
             if budget == 0 {
@@ -162,13 +171,26 @@ impl<A: Application> Driver<A> {
                 break;
             }
             budget -= 1;
+            let stays = listener.stays();
+            let Some(place) = self.core.reserve(stays) else {
+                self.pause_while_full(id);
+                break;
+            };
+            let Some(listener) = self.core.listeners.get(id) else { return };
             match listener.accept() {
-                Accept::Connection(socket, peer) => self.accepted(id, socket, &peer),
-                Accept::Lost => {}
-                Accept::None => break,
+                Accept::Connection(socket, peer) => {
+                    self.seat(place, Handover { listener: id, socket, peer });
+                    continue;
+                }
+                Accept::Lost => self.core.unreserve(place),
+                Accept::None => {
+                    self.core.unreserve(place);
+                    break;
+                }
                 Accept::Exhausted => {
                     listener.pause_from(now);
                     self.core.stats.accept_pauses_total += 1;
+                    self.core.unreserve(place);
                     break;
                 }
             }
@@ -179,9 +201,40 @@ impl<A: Application> Driver<A> {
         }
     }
 
+    /// There are as many connections as there may be, here and at all other shards.
+    fn pause_while_full(&mut self, id: ListenerId) {
+        let Core { listeners, seat, stats, .. } = &mut self.core;
+        let Some(listener) = listeners.get(id) else { return };
+        listener.pause(Paused::Full);
+        stats.accept_pauses_total += 1;
+        if seat.as_ref().is_some_and(|seat| !seat.wait_for_room(listener.stays())) {
+            listeners.room();
+        }
+    }
+
+    /// Takes a connection for which a place is reserved, here or at another shard.
+    fn seat(&mut self, place: Place, handover: Handover) {
+        let Handover { listener, socket, peer } = handover;
+        match (place, &self.core.seat) {
+            (Place::At(shard), Some(seat)) => seat.hand_over(shard, listener, socket, peer),
+            _ => self.accepted(listener, socket, &peer),
+        }
+    }
+
+    /// A connection that another shard has accepted.
+    fn handed_over(&mut self, handover: Handover) {
+        let Handover { listener, socket, peer } = handover;
+        if self.core.is_draining() {
+            self.core.unreserve(Place::Here);
+        } else {
+            self.accepted(listener, socket, &peer);
+        }
+    }
+
+    /// A place is reserved for it.
     fn accepted(&mut self, listener: ListenerId, socket: OwnedFd, peer: &crate::Peer) {
         self.core.stats.accepted_total += 1;
-        let id = self.core.allocate();
+        let id = self.core.allocate_reserved();
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
         let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, peer) else {
             return self.core.release(id);
@@ -196,20 +249,8 @@ impl<A: Application> Driver<A> {
     }
 
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
-        let connecting = match &slot.body {
-            Body::Connecting(attempt) => Some(attempt.deadline),
-            Body::Open(_) | Body::Ended => None,
-        };
-        if let Some(deadline) = connecting {
-            slot.scheduled = deadline;
-            self.core.timers.set(id.index, deadline);
-        }
         // An edge is never modified.
-        let wanted = if self.core.trigger == Trigger::Edge {
-            Interest::BOTH
-        } else {
-            Interest::READ | Interest::WRITE.when(connecting.is_some())
-        };
+        let wanted = if self.core.trigger == Trigger::Edge { Interest::BOTH } else { Interest::READ };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
         // A raw connection has something to say before it receives.
@@ -220,55 +261,38 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Whether an outgoing connection has been made.
-    fn look_at_attempt(&mut self, id: ConnectionId) {
-        let Some(slot) = self.table.get(id) else { return };
-        match socket::connected(slot.socket.as_fd()) {
-            None => {
-                let wanted = Interest::BOTH;
-                slot.registration.want(wanted, id.token(), &mut self.core.changes);
-            }
-            Some(Err(error)) => self.end_with(id, error),
-            Some(Ok(())) => match self.connected(id) {
-                Ok(()) => self.take_turn(id),
-                Err(error) => self.end_with(id, error),
-            },
-        }
-    }
-
-    fn connected(&mut self, id: ConnectionId) -> io::Result<()> {
-        let now = self.core.now;
-        let Some(slot) = self.table.get(id) else { return Ok(()) };
-        let Body::Connecting(attempt) = &slot.body else { return Ok(()) };
-        let config = attempt.config.clone();
-        let connection = match attempt.speak {
-            Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
-            Speak::Raw => Connection::client_raw(now, config),
-        };
-        let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else { return Ok(()) };
-        slot.body = Body::Open(Open { connection, state: attempt.state });
-        slot.scheduled = NEVER;
-        slot.flags.insert(Flags::WRITABLE);
-        self.core.timers.cancel(id.index);
-        self.core.stats.connected_total += 1;
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return Ok(()) };
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
-        self.application.connected(&mut cx, state, connection);
-        Ok(())
-    }
-
     // Work that no descriptor announces.
 
     fn look_into_mailbox(&mut self) {
-        let (woken, mut messages) = self.core.mailbox.take();
-        let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+        let (woken, mut posts) = self.core.mailbox.take();
+        self.core.look_at_shards();
         if woken {
-            self.application.notified(&mut cx);
+            self.application.notified(&mut Context { core: &mut self.core, connection: None, socket: None });
         }
-        for message in messages.drain(..) {
-            self.application.message(&mut cx, message);
+        for post in posts.drain(..) {
+            self.open(post);
         }
-        self.core.mailbox.give_back(messages);
+        self.core.mailbox.give_back(posts);
+        self.take_answers();
+    }
+
+    fn open(&mut self, post: Post<A::Message>) {
+        match post {
+            Post::Message(message) => {
+                let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+                self.application.message(&mut cx, message);
+            }
+            Post::To(id, message) => {
+                let command = Command::Message(id, message);
+                if self.table.get(id).is_none() && self.core.ids.is_live(id) {
+                    // It is about to be put into the table.
+                    self.core.commands.push_back(command);
+                } else {
+                    self.do_command(command);
+                }
+            }
+            Post::Socket(handover) => self.handed_over(*handover),
+        }
     }
 
     fn handle_timeouts(&mut self) {
@@ -284,16 +308,12 @@ impl<A: Application> Driver<A> {
     }
 
     fn handle_timeout(&mut self, index: u32) {
-        let Some(slot) = self.table.at(index) else { return };
+        let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
-        match &mut slot.body {
-            Body::Open(open) => {
-                open.connection.handle_timeout(self.core.now);
-                self.take_turn(id);
-            }
-            Body::Connecting(_) => self.end_with(id, io::ErrorKind::TimedOut.into()),
-            Body::Ended => {}
+        if let Body::Open(open) = &mut slot.body {
+            open.connection.handle_timeout(self.core.now);
+            self.take_turn(id);
         }
     }
 
@@ -323,26 +343,36 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn do_command(&mut self, command: Command<A::State>) {
+    fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
             Command::Insert(id, slot) => return self.insert(id, *slot),
-            Command::Wake(id) | Command::WantWrite(id, _) | Command::Close(id) | Command::Abort(id) => id,
+            Command::Connect(attempt) => return self.begin_attempt(attempt),
+            Command::Wake(id)
+            | Command::Message(id, _)
+            | Command::WantWrite(id, _)
+            | Command::Close(id)
+            | Command::Abort(id) => id,
         };
         if matches!(command, Command::Wake(_)) {
             self.core.ids.awake(id);
         }
-        let Some(slot) = self.table.get(id) else { return };
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else {
+        let Some(slot) = self.table.get(id) else {
             if matches!(command, Command::Close(_) | Command::Abort(_)) {
-                self.end(id);
+                self.give_up(id);
             }
             return;
         };
+        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return };
         match command {
             Command::Wake(_) => {
                 let mut cx =
                     Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
                 self.application.woken(&mut cx, state, connection);
+            }
+            Command::Message(_, message) => {
+                let mut cx =
+                    Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+                self.application.message_to(&mut cx, state, connection, message);
             }
             Command::WantWrite(_, key) => {
                 if let Some(mut stream) = connection.stream(key) {
@@ -351,7 +381,7 @@ impl<A: Application> Driver<A> {
             }
             Command::Close(_) => connection.drain(self.core.now),
             Command::Abort(_) => connection.abort(),
-            Command::Insert(..) => {}
+            Command::Insert(..) | Command::Connect(_) => {}
         }
         self.take_turn(id);
     }
@@ -361,6 +391,9 @@ impl<A: Application> Driver<A> {
             Drain::No | Drain::Over => {}
             Drain::Asked(timeout) => {
                 self.core.drain = Drain::Until(self.core.now + timeout);
+                if let Some(seat) = &self.core.seat {
+                    seat.close();
+                }
                 for id in self.core.listeners.ids() {
                     self.core.unlisten(id);
                 }
@@ -374,12 +407,15 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn for_each(&mut self, command: impl Fn(ConnectionId) -> Command<A::State>) {
+    fn for_each(&mut self, command: impl Fn(ConnectionId) -> Command<A::State, A::Message>) {
         for index in 0..self.table.end() {
             if let Some(slot) = self.table.at(index) {
                 let id = ConnectionId { index, generation: slot.generation };
                 self.do_command(command(id));
             }
+        }
+        for id in self.connects.ids() {
+            self.do_command(command(id));
         }
     }
 
@@ -404,24 +440,37 @@ impl<A: Application> Driver<A> {
     /// Notes the end of a registration that the host does not have, or has no more.
     fn let_go(&mut self, token: Token) {
         match token.kind() {
-            Kind::Connection => {
-                self.free(ConnectionId::of(token));
-            }
+            Kind::Connection | Kind::Lane => match self.in_table(token) {
+                Some(id) => self.free(id),
+                None => {
+                    if let Some(id) = self.connects.let_go(token) {
+                        self.core.release(id);
+                    }
+                }
+            },
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 self.core.listeners.free(id);
             }
-            Kind::Waker | Kind::Unknown => {}
+            Kind::Waker => {}
         }
+    }
+
+    /// The connection in the table that a token is a name of.
+    fn in_table(&self, token: Token) -> Option<ConnectionId> {
+        self.connects.connection(token).filter(|id| self.table.peek(*id).is_some())
     }
 
     /// The registration behind a token, and its descriptor.
     fn registration(&mut self, token: Token) -> Option<(&mut Registration, i32)> {
         match token.kind() {
-            Kind::Connection => {
-                let id = ConnectionId::of(token);
-                let slot = self.table.get(id)?;
-                Some((&mut slot.registration, slot.socket.as_raw_fd()))
+            Kind::Connection | Kind::Lane => {
+                if let Some(id) = self.in_table(token) {
+                    let slot = self.table.get(id)?;
+                    return Some((&mut slot.registration, slot.socket.as_raw_fd()));
+                }
+                let (registration, socket) = self.connects.registration(token)?;
+                Some((registration, socket.as_raw_fd()))
             }
             Kind::Listener => {
                 let id = ListenerId::of(token);
@@ -429,8 +478,7 @@ impl<A: Application> Driver<A> {
                 let fd = listener.fd();
                 Some((&mut listener.registration, fd))
             }
-            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().as_raw_fd())),
-            Kind::Unknown => None,
+            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().descriptor().as_raw_fd())),
         }
     }
 }
@@ -454,13 +502,15 @@ impl<A: Application> Service for Driver<A> {
                 slot.registration.want(Interest::BOTH, id.token(), changes);
             }
         }
+        self.connects.forget(changes);
     }
 
     fn poll_change(&mut self) -> Option<Change> {
         loop {
             let token = self.core.changes.pop_front()?;
+            let name = self.connects.outward(token);
             let Some((registration, fd)) = self.registration(token) else { continue };
-            match registration.next(token, fd) {
+            match registration.next(name, fd) {
                 Next::Same => {}
                 Next::Tell(change) => return Some(change),
                 Next::Free => self.let_go(token),
@@ -470,16 +520,15 @@ impl<A: Application> Service for Driver<A> {
 
     fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
         match token.kind() {
-            Kind::Connection => {
-                let id = ConnectionId::of(token);
-                self.table.peek(id).map(|slot| slot.socket.as_fd())
-            }
+            Kind::Connection | Kind::Lane => match self.in_table(token) {
+                Some(id) => self.table.peek(id).map(|slot| slot.socket.as_fd()),
+                None => self.connects.descriptor(token),
+            },
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 self.core.listeners.peek(id).map(Listener::socket)
             }
-            Kind::Waker => Some(self.core.mailbox.bell()),
-            Kind::Unknown => None,
+            Kind::Waker => Some(self.core.mailbox.bell().descriptor()),
         }
     }
 
@@ -488,6 +537,7 @@ impl<A: Application> Service for Driver<A> {
         self.tick(now);
         match token.kind() {
             Kind::Connection => self.connection_ready(token, ready),
+            Kind::Lane => self.lane_ready(token, ready),
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 let Core { listeners, changes, trigger, .. } = &mut self.core;
@@ -500,7 +550,6 @@ impl<A: Application> Service for Driver<A> {
                 self.core.waker.reported(self.core.trigger, token, &mut self.core.changes);
                 self.look_into_mailbox();
             }
-            Kind::Unknown => {}
         }
     }
 
@@ -515,19 +564,15 @@ impl<A: Application> Service for Driver<A> {
         let Some((registration, _)) = self.registration(token) else { return };
         registration.refused();
         match token.kind() {
-            Kind::Connection => {
-                let id = ConnectionId::of(token);
-                match self.table.get(id).map(|slot| &slot.body) {
-                    Some(Body::Open(_)) => self.do_command(Command::Abort(id)),
-                    Some(Body::Connecting(_) | Body::Ended) => self.end_with(id, error),
-                    None => {}
-                }
-            }
+            Kind::Connection | Kind::Lane => match self.in_table(token) {
+                Some(id) => self.do_command(Command::Abort(id)),
+                None => self.attempt_refused(token, error),
+            },
             Kind::Listener => {
                 self.core.unlisten(ListenerId::of(token));
             }
             // It is looked at in each turn all the same.
-            Kind::Waker | Kind::Unknown => {}
+            Kind::Waker => {}
         }
     }
 
@@ -545,7 +590,15 @@ impl<A: Application> Service for Driver<A> {
     }
 
     fn is_done(&self) -> bool {
-        self.core.is_draining() && self.core.stats.connections == 0 && self.core.listeners.is_empty()
+        let connections = self.core.stats.connections;
+        self.core.is_draining()
+            && connections == 0
+            && self.connects.is_empty()
+            && self.core.listeners.is_empty()
+    }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        token.kind() != Kind::Waker
     }
 }
 

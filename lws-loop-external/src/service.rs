@@ -54,6 +54,12 @@ pub trait Service {
     fn is_done(&self) -> bool {
         false
     }
+
+    /// Whether a descriptor is worth waiting for, asked at its [`Change::Add`]. Loops that end when nothing is left to wait
+    /// for, as libuv does, do not count one that only lets other threads end the wait.
+    fn keeps_alive(&self, _token: Token) -> bool {
+        true
+    }
 }
 
 impl<S: Service + ?Sized> Service for Box<S> {
@@ -87,6 +93,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn is_done(&self) -> bool {
         (**self).is_done()
+    }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        (**self).keeps_alive(token)
     }
 }
 
@@ -141,6 +151,15 @@ impl Wait {
             (Self::Until(a), Self::Until(b)) => Self::Until(a.min(b)),
             (Self::Until(at), Self::Forever) | (Self::Forever, Self::Until(at)) => Self::Until(at),
             (Self::Forever, Self::Forever) => Self::Forever,
+        }
+    }
+
+    /// When the sleep ends although nothing has happened, if that is later.
+    #[must_use]
+    pub fn deadline(self) -> Option<Time> {
+        match self {
+            Self::Until(at) => Some(at),
+            Self::Now | Self::Forever => None,
         }
     }
 

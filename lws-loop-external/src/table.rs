@@ -1,12 +1,10 @@
 //! The connection table: places with generations, in chunks that never move.
 
-use crate::options::Speak;
 use crate::registration::Registration;
 use crate::service::Readiness;
 use crate::token::{ConnectionId, GENERATION_MASK};
-use lws_proto::{Config, Connection, Time};
+use lws_proto::{Connection, Time};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 /// One descriptor of a peer.
 pub(crate) struct Slot<S> {
@@ -27,22 +25,12 @@ pub(crate) struct Slot<S> {
 pub(crate) enum Body<S> {
     /// A connection.
     Open(Open<S>),
-    /// An outgoing connection that is being made.
-    Connecting(Box<Connecting<S>>),
     /// It has ended: the descriptor waits until the host lets go of it.
     Ended,
 }
 
 pub(crate) struct Open<S> {
     pub(crate) connection: Connection,
-    pub(crate) state: S,
-}
-
-pub(crate) struct Connecting<S> {
-    pub(crate) config: Arc<Config>,
-    pub(crate) speak: Speak,
-    /// When the attempt is given up.
-    pub(crate) deadline: Time,
     pub(crate) state: S,
 }
 
@@ -187,9 +175,19 @@ impl Ids {
         self.places.get_mut(id.index as usize).filter(|place| place.generation == id.generation)
     }
 
+    /// Whether it is the name of something that has a place, or will have.
+    pub(crate) fn is_live(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some()
+    }
+
     /// Notes that a connection is to be woken. False if it has been noted already, or the connection has gone.
     pub(crate) fn wake(&mut self, id: ConnectionId) -> bool {
         self.place(id).is_some_and(|place| !std::mem::replace(&mut place.woken, true))
+    }
+
+    /// Whether there is a connection of this name.
+    pub(crate) fn has(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some()
     }
 
     /// Notes that a connection is being woken.
@@ -218,6 +216,7 @@ mod tests {
         assert_ne!(first, second);
         assert!(ids.wake(first) && !ids.wake(first));
         ids.release(first);
+        assert!(!ids.is_live(first) && ids.is_live(second));
         let third = ids.allocate();
         assert_eq!(third.index(), first.index());
         assert_ne!(third, first);

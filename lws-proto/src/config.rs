@@ -12,6 +12,20 @@ pub struct Config {
     pub expect: Expect,
     /// The date that responses carry.
     pub wall_clock: WallClock,
+    /// Which versions of HTTP a server speaks.
+    pub versions: Versions,
+}
+
+/// Which versions of HTTP a server speaks where nothing but the first bytes tells what the client does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Versions {
+    /// HTTP/1.1 and HTTP/2, which a client begins with its preface or with `Upgrade: h2c`. RFC 9113 §3.
+    #[default]
+    #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
+    Any,
+    /// HTTP/1.1: the preface of HTTP/2 is answered 505, and `Upgrade: h2c` is ignored.
+    Http1,
 }
 
 /// What a server expects of a peer's first bytes.
@@ -50,6 +64,15 @@ impl WallClock {
             seconds => Some(seconds),
         }
     }
+}
+
+/// How often a peer may do something: so often at once, and so often in the long run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// At once, after a time of quiet.
+    pub burst: u32,
+    /// In each second after that.
+    pub per_second: u32,
 }
 
 /// What one peer can make us hold, count or wait for. Every field has a name in [`Cause`](crate::Cause).
@@ -125,6 +148,41 @@ pub struct Limits {
     /// How long, after the last byte was sent, what the peer still sends is read and dropped so that a reset does
     /// not destroy our last bytes on their way. Default 2 s. RFC 9112 §9.6.
     pub linger_timeout: Duration,
+    /// Streams that a peer may have open at once on one HTTP/2 connection, which is our SETTINGS_MAX_CONCURRENT_STREAMS.
+    /// Default 100, which RFC 9113 §6.5.2 asks for at least. One more is refused with REFUSED_STREAM. A stream counts until
+    /// its [`Event::Closed`](crate::Event::Closed) has been told.
+    #[doc(alias = "SETTINGS_MAX_CONCURRENT_STREAMS")]
+    pub h2_streams_max: u32,
+    /// Bytes of the window of one HTTP/2 stream: what a peer may send before it is taken. Default 65,535. At most 2^31-1.
+    #[doc(alias = "SETTINGS_INITIAL_WINDOW_SIZE")]
+    pub h2_stream_window: u32,
+    /// Bytes to which the window of a stream grows for a peer that uses it up quickly. Default 1 MiB. What is held for
+    /// paused streams together is bounded by `h2_connection_window`.
+    pub h2_stream_window_max: u32,
+    /// Bytes of the window of one HTTP/2 connection, all its streams together. Default 1 MiB. At least 65,535, at most
+    /// 2^31-1.
+    pub h2_connection_window: u32,
+    /// Bytes of the dynamic table that a peer's HPACK encoder may fill. Default 4,096.
+    #[doc(alias = "SETTINGS_HEADER_TABLE_SIZE")]
+    pub h2_table_bytes_max: u32,
+    /// CONTINUATION frames of one field block. Default 8. Past it: ENHANCE_YOUR_CALM.
+    pub h2_continuations_max: u32,
+    /// Streams that are reset, by the peer or by its fault. Default 100 at once and 10 a second. Past it:
+    /// ENHANCE_YOUR_CALM.
+    pub h2_resets: Allowance,
+    /// Frames that are allowed and of no use: empty DATA, SETTINGS, PING, PRIORITY, small WINDOW_UPDATE, unknown ones, and
+    /// those for streams that have ended. Default 1,000 at once and 100 a second. Past it: ENHANCE_YOUR_CALM.
+    pub h2_glitches: Allowance,
+    /// Entries of one SETTINGS frame. Default 32. Past it: ENHANCE_YOUR_CALM.
+    pub h2_settings_entries_max: usize,
+    /// Answers to control frames (SETTINGS, PING, RST_STREAM) that wait for the transport. Default 64. From there on no input
+    /// is taken until they have gone; nothing is closed, unless the peer takes nothing for `stalled_timeout`.
+    pub h2_control_frames_max: u32,
+    /// How long a peer may take to acknowledge our SETTINGS. Default 10 s. Past it: SETTINGS_TIMEOUT.
+    pub h2_settings_timeout: Duration,
+    /// Requests of a client that wait until the server takes more streams. Default 100. One more is a
+    /// [`Misuse::QueueFull`](crate::Misuse::QueueFull).
+    pub h2_requests_queued_max: usize,
 }
 
 impl Default for Limits {
@@ -155,6 +213,18 @@ impl Default for Limits {
             pongs_per_second_max: 10,
             close_timeout: Duration::from_secs(5),
             linger_timeout: Duration::from_secs(2),
+            h2_streams_max: 100,
+            h2_stream_window: 65_535,
+            h2_stream_window_max: 1 << 20,
+            h2_connection_window: 1 << 20,
+            h2_table_bytes_max: 4_096,
+            h2_continuations_max: 8,
+            h2_resets: Allowance { burst: 100, per_second: 10 },
+            h2_glitches: Allowance { burst: 1_000, per_second: 100 },
+            h2_settings_entries_max: 32,
+            h2_control_frames_max: 64,
+            h2_settings_timeout: Duration::from_secs(10),
+            h2_requests_queued_max: 100,
         }
     }
 }

@@ -1,16 +1,19 @@
 //! One connection: where protocols meet and are switched.
 //!
-//! `Detect -> Http1 -> WebSocket | Raw`. A switch consumes the old receiver by value; bytes already received go on in
+//! `Detect -> Http1 -> WebSocket | Raw | Http2`, `Detect -> Http2`. A switch consumes the old receiver by value; bytes already received go on in
 //! the new one, and whoever drives the connection never learns of it.
 
 use crate::buffer::Kept;
-use crate::dispatch::{Found, Receiver, Rx, advance, begin_raw, lend, lend_in_one, message_in_one};
-use crate::h1::{self, Request};
+use crate::dispatch::{
+    Found, Receiver, Rx, advance, begin_http2, begin_raw, lend, lend_in_one, message_in_one,
+};
+use crate::h1;
+use crate::http::{Request, Scheme};
 use crate::stream::{Sent, Stream, StreamKey, Writable, WriteTicket};
 use crate::time::earliest;
 use crate::transmit::Transmit;
 use crate::tx::{Ending, Sender, Tx};
-use crate::ws::{self, CloseCode};
+use crate::ws;
 use crate::{Cause, Config, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, raw};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -91,6 +94,18 @@ impl Connection {
         Self::new(receiver, Tx::new(now, config, sender, Some(entropy)))
     }
 
+    /// The client's side of a connection that was opened at `now`, for HTTP/2: with prior knowledge, or because ALPN chose `h2`.
+    /// Requests and WebSockets share it. `scheme` is that of the requests. RFC 9113 §3.3.
+    #[must_use]
+    pub fn client_http2(now: Time, config: Arc<Config>, entropy: Box<dyn Entropy>, scheme: Scheme) -> Self {
+        let mut tx = Tx::new(now, config, Sender::Silent, Some(entropy));
+        let receiver = begin_http2(&mut tx);
+        if let Sender::Http2(sender) = &mut tx.sender {
+            sender.set_scheme(scheme);
+        }
+        Self::new(receiver, tx)
+    }
+
     /// The client's side of a connection that was opened at `now`, for bytes.
     #[must_use]
     pub fn client_raw(now: Time, config: Arc<Config>) -> Self {
@@ -109,10 +124,12 @@ impl Connection {
 
     // Requests of a client.
 
-    /// Sends a request. One exchange runs at a time. RFC 9112 §3.
+    /// Sends a request. Over HTTP/1.1 one exchange runs at a time. Over HTTP/2 there are as many as the server takes, and more
+    /// wait for their turn, with their content, up to `h2_requests_queued_max`. RFC 9112 §3, RFC 9113 §8.1.
     ///
     /// # Errors
-    /// [`Misuse`] if this is no client, or an exchange is running, or the request cannot be written.
+    /// [`Misuse`] if this is no client, or an exchange is running or too many wait, or the server takes no more on this
+    /// connection, or the request cannot be written.
     pub fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
         now: Time,
@@ -122,17 +139,30 @@ impl Connection {
         end: bool,
     ) -> Result<Sent<'_>, Misuse> {
         self.tx.now = now;
-        h1::request(&mut self.tx, request, fields, content, end)?;
+        self.tx.settle();
+        match &mut self.tx {
+            Tx { sender: Sender::Http2(sender), out, config, .. } => {
+                sender.request(out, config, now, (request, fields), content, end)?;
+            }
+            tx => h1::request(tx, request, fields, content, end)?,
+        }
         Ok(Sent::new(&mut self.tx))
     }
 
-    /// Sends a WebSocket opening handshake. [`Event::Established`] follows, or [`Event::Closed`]. RFC 6455 §4.1.
+    /// Sends a WebSocket opening handshake; over HTTP/2 an extended CONNECT, as soon as the server has said that it takes them.
+    /// [`Event::Established`] follows, or [`Event::Closed`]. RFC 6455 §4.1, RFC 8441 §4.
     ///
     /// # Errors
     /// [`Misuse`] if this is no client, or an exchange is running, or the handshake cannot be written.
     pub fn connect_websocket(&mut self, now: Time, connect: &ws::Connect<'_>) -> Result<StreamKey, Misuse> {
         self.tx.now = now;
-        h1::connect_websocket(&mut self.tx, connect)
+        self.tx.settle();
+        match &mut self.tx {
+            Tx { sender: Sender::Http2(sender), out, config, .. } => {
+                sender.connect_websocket(out, config, now, connect)
+            }
+            tx => h1::connect_websocket(tx, connect),
+        }
     }
 
     // Input.
@@ -238,6 +268,10 @@ impl Connection {
     /// What the transport should take now, if anything.
     #[inline]
     pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
+        if let Tx { sender: Sender::Http2(sender), out, config, entropy, .. } = &mut self.tx {
+            sender.settle(entropy, now);
+            sender.flush(out, config, entropy, now);
+        }
         if self.tx.out.is_empty() {
             return None;
         }
@@ -276,6 +310,7 @@ impl Connection {
         let receiver = match &self.rx.receiver {
             Receiver::Detect(_) => Some(self.tx.opened() + self.tx.config.limits.head_timeout),
             Receiver::Http1(receiver) => receiver.next_timeout(&self.tx),
+            Receiver::Http2(receiver) => receiver.next_timeout(&self.tx),
             Receiver::WebSocket(_) | Receiver::Raw(_) => None,
         };
         let receiver = receiver.filter(|_| self.tx.is_open());
@@ -295,6 +330,7 @@ impl Connection {
                 }
             }
             Receiver::Http1(receiver) => receiver.handle_timeout(&mut self.tx, now),
+            Receiver::Http2(receiver) => receiver.handle_timeout(&mut self.tx, now),
             Receiver::WebSocket(_) | Receiver::Raw(_) => {}
         }
     }
@@ -304,7 +340,7 @@ impl Connection {
     #[inline]
     pub fn interest(&self) -> Interest {
         let deadline = self.next_timeout();
-        let write = !self.tx.out.is_empty();
+        let write = self.wants_output();
         if self.tx.is_undisturbed() && !self.rx.eof && self.rx.kept.is_none() {
             let shutdown = self.tx.fin();
             let service = self.rx.receiver.has_more(&self.tx);
@@ -323,6 +359,12 @@ impl Connection {
         };
         let close = over && !service && (!write || self.tx.ending == Ending::Done);
         Interest { read: self.wants_input(), write, shutdown: self.tx.fin(), service, deadline, close }
+    }
+
+    /// Whether the transport has something to take.
+    #[inline]
+    fn wants_output(&self) -> bool {
+        !self.tx.out.is_empty() || matches!(&self.tx.sender, Sender::Http2(sender) if sender.has_flush())
     }
 
     fn wants_input(&self) -> bool {
@@ -346,6 +388,7 @@ impl Connection {
         match &self.tx.sender {
             Sender::Raw(sender) => sender.is_over(),
             Sender::Silent => true,
+            Sender::Http2(sender) => sender.streams.is_empty(),
             Sender::Http1(_) | Sender::WebSocket(_) => !self.tx.stream.open,
         }
     }
@@ -378,7 +421,7 @@ impl Connection {
 
     /// The stream called `key`, unless it has ended.
     pub fn stream(&mut self, key: StreamKey) -> Option<Stream<'_>> {
-        (self.tx.stream.open && self.tx.key() == key).then_some(Stream { tx: &mut self.tx })
+        self.tx.select(key).map(|tx| Stream { tx })
     }
 
     /// Turns a ticket back into a permit.
@@ -386,34 +429,19 @@ impl Connection {
     /// # Errors
     /// The ticket, if the stream may not write now; it can be redeemed later. If the stream has ended it never can.
     pub fn redeem(&mut self, ticket: WriteTicket) -> Result<Writable<'_>, WriteTicket> {
-        if !self.tx.stream.open || self.tx.key() != ticket.key() {
-            return Err(ticket);
+        let Some(tx) = self.tx.select(ticket.key()) else { return Err(ticket) };
+        tx.set_ticket(false);
+        if tx.may_write() {
+            return Ok(Writable::new(tx));
         }
-        self.tx.stream.ticket = false;
-        if self.tx.may_write() {
-            return Ok(Writable::new(&mut self.tx));
-        }
-        self.tx.stream.ticket = true;
+        tx.set_ticket(true);
         Err(ticket)
     }
 
     /// Ends the connection in an orderly way: a WebSocket gets close code 1001, a running exchange is the last one, and
     /// an idle connection ends now.
     pub fn drain(&mut self, now: Time) {
-        self.tx.now = now;
-        let give_up = now + self.tx.config.limits.close_timeout;
-        let Tx { sender, out, entropy, stream, .. } = &mut self.tx;
-        match sender {
-            Sender::WebSocket(sender) => {
-                // Misuse is impossible: the code is one for the wire and the reason is short.
-                let _ = sender.close(out, entropy, CloseCode::GOING_AWAY, "", give_up);
-            }
-            Sender::Http1(sender) if stream.open => sender.last_exchange(),
-            Sender::Raw(_) if stream.open => {
-                self.tx.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
-            }
-            _ => self.tx.finish(Cause::Aborted),
-        }
+        self.tx.drain(now);
     }
 
     /// Ends the connection at once. What is queued is lost.
@@ -427,7 +455,7 @@ impl Connection {
         match &self.tx.sender {
             Sender::WebSocket(_) => Some(Protocol::WebSocket),
             Sender::Raw(_) => Some(Protocol::Raw),
-            Sender::Http1(_) | Sender::Silent => None,
+            Sender::Http1(_) | Sender::Http2(_) | Sender::Silent => None,
         }
     }
 }

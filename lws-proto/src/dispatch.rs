@@ -3,11 +3,12 @@
 //! The next item is found as an owned, positional value; borrows are lent from it last.
 
 use crate::buffer::Kept;
+use crate::config::Versions;
 use crate::detect::{Detected, detect};
 use crate::item::{Content, ControlKind, Item, Step};
 use crate::stream::{Stream, Writable};
 use crate::tx::{Sender, SwitchTo, Tx};
-use crate::{Cause, Control, Event, Expect, h1, http, raw, ws};
+use crate::{Cause, Control, Event, Expect, h1, h2, http, raw, ws};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -29,6 +30,7 @@ pub(crate) enum Receiver {
     Http1(Box<h1::Receiver>),
     WebSocket(Box<ws::Receiver>),
     Raw(raw::Receiver),
+    Http2(Box<h2::Receiver>),
 }
 
 impl Rx {
@@ -43,10 +45,12 @@ impl Rx {
     /// Lets go of what was put together for the last event.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if core::mem::take(&mut self.assembled)
-            && let Receiver::WebSocket(receiver) = &mut self.receiver
-        {
-            receiver.release();
+        if core::mem::take(&mut self.assembled) {
+            match &mut self.receiver {
+                Receiver::WebSocket(receiver) => receiver.release(),
+                Receiver::Http2(receiver) => receiver.release(),
+                _ => {}
+            }
         }
     }
 
@@ -72,9 +76,20 @@ fn begin(tx: &mut Tx, detected: Detected) -> Receiver {
         begin_raw(tx);
         return Receiver::Raw(raw::Receiver::default());
     }
-    // The HTTP/2 preface goes the same way: its first line is a request for version 2, which is answered 505.
+    if detected == Detected::Http2 && tx.config.versions == Versions::Any {
+        return begin_http2(tx);
+    }
+    // Where HTTP/2 is not spoken its preface goes the same way: the first line is a request for version 2, which is
+    // answered 505.
     tx.sender = Sender::Http1(Box::new(h1::Sender::server(&tx.config)));
     Receiver::Http1(Box::new(h1::Receiver::server(tx.opened())))
+}
+
+/// The receiver of a server or client that speaks HTTP/2 from here on.
+pub(crate) fn begin_http2(tx: &mut Tx) -> Receiver {
+    let (client, now) = (tx.is_client(), tx.now);
+    tx.begin_http2(Box::new(h2::Sender::new(client, &tx.config, now)));
+    Receiver::Http2(Box::new(h2::Receiver::new(client, tx.config.limits.h2_table_bytes_max, now)))
 }
 
 /// Opens a raw stream, which `Established` tells of.
@@ -118,8 +133,15 @@ pub(crate) fn advance(
                 if receiver.is_waiting(tx) {
                     return None;
                 }
-                receiver.receive(tx, &mut input[base..])
+                let step = receiver.receive(tx, &mut input[base..]);
+                if let Some(Item::Request { end: true }) = step.item
+                    && receiver.asks_for_upgrade()
+                {
+                    upgrade(receiver, tx, &input[base..]);
+                }
+                step
             }
+            Receiver::Http2(receiver) => receiver.receive(tx, &mut input[base..]),
             Receiver::Raw(receiver) => receiver.receive(&input[base..]),
             Receiver::Detect(_) => detect_step(receiver, tx, &input[base..]),
         };
@@ -127,6 +149,17 @@ pub(crate) fn advance(
         if let Some(item) = step.item {
             return Some((item, base));
         }
+    }
+}
+
+/// Goes to HTTP/2 with a request that asks for it. The request itself is told as any other.
+#[cold]
+fn upgrade(receiver: &h1::Receiver, tx: &mut Tx, input: &[u8]) {
+    let head = receiver.head(input);
+    if tx.config.versions == Versions::Any
+        && let Some(upgrade) = h2::asks_for_upgrade(&head, &tx.config)
+    {
+        tx.upgrade_to_http2(&upgrade, head.method());
     }
 }
 
@@ -163,6 +196,7 @@ fn notice(receiver: &mut Receiver, tx: &mut Tx) -> Option<Item> {
         *receiver = match switch.receiver {
             SwitchTo::WebSocket(next) => Receiver::WebSocket(next),
             SwitchTo::Raw(next) => Receiver::Raw(next),
+            SwitchTo::Http2(next) => Receiver::Http2(next),
         };
         if !announced {
             return Some(Item::Established { protocol, head: false });
@@ -180,6 +214,7 @@ fn end_of_input(receiver: &mut Receiver, tx: &mut Tx) -> Option<Item> {
     let item = match receiver {
         Receiver::Http1(receiver) => receiver.receive_eof(tx),
         Receiver::Raw(receiver) => receiver.receive_eof(tx),
+        Receiver::Http2(receiver) => receiver.receive_eof(tx),
         Receiver::WebSocket(receiver) => {
             receiver.receive_eof(tx);
             None
@@ -204,6 +239,7 @@ impl Receiver {
         match self {
             Self::Http1(receiver) => receiver.has_more(tx),
             Self::WebSocket(_) => tx.has_more(),
+            Self::Http2(receiver) => receiver.has_more(tx),
             _ => false,
         }
     }
@@ -218,19 +254,20 @@ pub(crate) fn lend<'a>(
     receiver: &'a mut Receiver,
     tx: &'a mut Tx,
 ) -> Event<'a> {
+    let tx = tx.lent();
     match item {
         Item::Message { content, kind, reserved, first, remaining, end } => {
             let reserved = ws::ReservedBits::of_frame(reserved);
             let chunk = content.lend(base, input, receiver, false);
             Event::Message { stream: Stream { tx }, kind, reserved, chunk, first, remaining, end }
         }
-        Item::Body { range, end } => Event::Body {
-            stream: Stream { tx },
-            chunk: &mut input[base + range.start..base + range.end],
-            end,
-        },
-        Item::Raw { range, end } => {
-            Event::Raw { stream: Stream { tx }, chunk: &mut input[base + range.start..base + range.end], end }
+        Item::Body { content, end } => {
+            let chunk = content.lend(base, input, receiver, false);
+            Event::Body { stream: Stream { tx }, chunk, end }
+        }
+        Item::Raw { content, end } => {
+            let chunk = content.lend(base, input, receiver, false);
+            Event::Raw { stream: Stream { tx }, chunk, end }
         }
         Item::Request { end } => {
             Event::Request { stream: Stream { tx }, head: receiver.head(&input[base..]), end }
@@ -280,6 +317,7 @@ impl Receiver {
     fn head<'a>(&'a self, input: &'a [u8]) -> http::Head<'a> {
         match self {
             Self::Http1(receiver) => receiver.head(input),
+            Self::Http2(receiver) => receiver.head(),
             _ => http::Head::EMPTY,
         }
     }
@@ -298,7 +336,21 @@ impl Content {
             (Self::Input(range), _) => &mut input[base + range.start..base + range.end],
             (Self::Assembled, Receiver::WebSocket(receiver)) => receiver.assembled(control),
             (Self::Decoded(len), Receiver::WebSocket(receiver)) => receiver.decoded(len),
-            (Self::Assembled | Self::Decoded(_), _) => &mut [],
+            (content, Receiver::Http2(receiver)) => content.lend_of_stream(receiver, control),
+            (Self::Assembled | Self::Decoded(_) | Self::Held(_), _) => &mut [],
+        }
+    }
+}
+
+impl Content {
+    /// What a stream of HTTP/2 holds, or what it has become has put together.
+    #[cold]
+    fn lend_of_stream(self, receiver: &mut h2::Receiver, control: bool) -> &mut [u8] {
+        match self {
+            Self::Held(range) => receiver.held().get_mut(range).unwrap_or_default(),
+            Self::Assembled => receiver.websocket().map_or(&mut [], |receiver| receiver.assembled(control)),
+            Self::Decoded(len) => receiver.websocket().map_or(&mut [], |receiver| receiver.decoded(len)),
+            Self::Input(_) => &mut [],
         }
     }
 }

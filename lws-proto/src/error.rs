@@ -3,6 +3,7 @@
 //! A peer's fault is never a `Result`: it becomes bytes for the peer and one [`Cause`]. A caller's fault is a
 //! [`Misuse`], and changes nothing.
 
+use crate::h2::ErrorCode;
 use crate::ws::CloseCode;
 use core::fmt;
 
@@ -27,6 +28,10 @@ pub enum Cause {
     Timeout(Deadline),
     /// The server's answer to a WebSocket opening handshake was no agreement.
     Handshake(HandshakeFailure),
+    /// The peer reset the stream, or ended the connection under it, with this code. RFC 9113 §6.4 and §6.8.
+    Reset(ErrorCode),
+    /// The peer has not processed the request at all: it may be sent again, on another connection. RFC 9113 §8.7.
+    Refused,
     /// The transport ended in the middle of something: close code 1006 to a WebSocket.
     Disconnected,
     /// This side gave up: `abort`, or an end before the response was complete.
@@ -45,9 +50,18 @@ impl Cause {
             Self::Limit(limit) => limit.name(),
             Self::Timeout(deadline) => deadline.name(),
             Self::Handshake(failure) => failure.name(),
+            Self::Reset(_) => "reset",
+            Self::Refused => "refused",
             Self::Disconnected => "disconnected",
             Self::Aborted => "aborted",
         }
+    }
+
+    /// Whether the peer has certainly done nothing with the request, so that it may be sent again whatever its method. RFC 9113
+    /// §8.7.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Refused)
     }
 
     /// Whether both sides ended as the protocol foresees.
@@ -67,6 +81,8 @@ impl fmt::Display for Cause {
             Self::Limit(limit) => write!(f, "past the limit {}", limit.name()),
             Self::Timeout(deadline) => write!(f, "past the deadline {}", deadline.name()),
             Self::Handshake(failure) => write!(f, "opening handshake failed: {failure}"),
+            Self::Reset(code) => write!(f, "reset by the peer: {code}"),
+            Self::Refused => f.write_str("not processed by the peer: it may be sent again"),
             Self::Disconnected => f.write_str("the transport ended early"),
             Self::Aborted => f.write_str("aborted by this side"),
         }
@@ -185,6 +201,46 @@ faults! {
         Deflate => "deflate", 0, 1007, "compressed data is malformed";
         /// A Close frame with one byte, or a code that may not be on the wire. RFC 6455 §7.4.
         CloseFrame => "close_frame", 0, 1002, "malformed Close frame";
+        /// The connection does not begin with the HTTP/2 preface and SETTINGS. RFC 9113 §3.4.
+        Preface => "h2_preface", 0, 0, "the connection does not begin with the preface and SETTINGS";
+        /// A frame whose size is not what its kind or our SETTINGS allow. RFC 9113 §4.2.
+        FrameSize => "h2_frame_size", 0, 0, "a frame of a wrong size";
+        /// A frame for a stream where the connection is meant, or the other way round. RFC 9113 §6.
+        FrameStream => "h2_frame_stream", 0, 0, "a frame on a stream where it has no meaning";
+        /// A frame in the middle of a field block, or CONTINUATION of none. RFC 9113 §4.3 and §6.10.
+        FieldBlock => "h2_field_block", 0, 0, "a field block is interrupted, or continued where none began";
+        /// A field block that HPACK cannot decode. RFC 7541, RFC 9113 §4.3.
+        Compression => "h2_compression", 0, 0, "a field block cannot be decoded";
+        /// Padding as long as the frame, or longer. RFC 9113 §6.1 and §6.2.
+        Padding => "h2_padding", 0, 0, "padding does not fit its frame";
+        /// A setting with a value that it cannot have. RFC 9113 §6.5.2, RFC 8441 §3.
+        Setting => "h2_setting", 0, 0, "a setting with an impossible value";
+        /// SETTINGS_INITIAL_WINDOW_SIZE beyond 2^31-1. RFC 9113 §6.5.2.
+        InitialWindow => "h2_initial_window", 0, 0, "an initial window that is too large";
+        /// More content than a window allows, or a window beyond 2^31-1. RFC 9113 §5.2 and §6.9.
+        FlowControl => "h2_flow_control", 0, 0, "a flow-control window was exceeded";
+        /// A WINDOW_UPDATE of zero. RFC 9113 §6.9.
+        WindowIncrement => "h2_window_increment", 0, 0, "a window update of zero";
+        /// A stream identifier that the peer may not use, or not now. RFC 9113 §5.1.1.
+        StreamId => "h2_stream_id", 0, 0, "a stream identifier that may not be used";
+        /// A frame for a stream that has not begun. RFC 9113 §5.1.
+        StreamIdle => "h2_stream_idle", 0, 0, "a frame for a stream that has not begun";
+        /// A frame for a stream that has ended. RFC 9113 §5.1.
+        StreamClosed => "h2_stream_closed", 0, 0, "a frame for a stream that has ended";
+        /// A stream that depends on itself. RFC 7540 §5.3.1.
+        StreamDependency => "h2_stream_dependency", 0, 0, "a stream depends on itself";
+        /// A push, which nobody allowed. RFC 9113 §8.4.
+        Push => "h2_push", 0, 0, "a push, which nobody allowed";
+        /// A pseudo-header field that is unknown, missing, repeated, out of place or malformed. RFC 9113 §8.3.
+        PseudoHeader => "h2_pseudo_header", 0, 0, "a pseudo-header field is missing, repeated or out of place";
+        /// A field that HTTP/2 does not allow: upper-case letters, connection-specific. RFC 9113 §8.2.
+        Field => "h2_field", 0, 0, "a field that HTTP/2 does not allow";
+        /// More or less content than `Content-Length` said. RFC 9113 §8.1.1.
+        ContentLengthMismatch => "h2_content_length", 0, 0, "the content does not have the length that was said";
+        /// Trailers that do not end the stream, or a field section where none may come. RFC 9113 §8.1.
+        FieldSection => "h2_field_section", 0, 0, "a field section where none may come";
+        /// SETTINGS or PING acknowledged that were not sent. RFC 9113 §6.5 and §6.8.
+        GoAway => "h2_goaway", 0, 0, "a GOAWAY that names more streams than the one before";
     }
 }
 
@@ -211,6 +267,18 @@ faults! {
         MessageFragments => "message_fragments_max", 0, 1008, "the message has too many fragments";
         /// `inflate_ratio_max`.
         InflateRatio => "inflate_ratio_max", 0, 1009, "the message grows too much when it is decompressed";
+        /// `h2_streams_max`.
+        Streams => "h2_streams_max", 0, 0, "too many streams at once";
+        /// `h2_continuations_max`.
+        Continuations => "h2_continuations_max", 0, 0, "too many CONTINUATION frames";
+        /// `h2_resets`.
+        Resets => "h2_resets", 0, 0, "too many streams are reset";
+        /// `h2_glitches`.
+        Glitches => "h2_glitches", 0, 0, "too many frames of no use";
+        /// `h2_settings_entries_max`.
+        SettingsEntries => "h2_settings_entries_max", 0, 0, "too many settings in one frame";
+        /// Four times `head_bytes_max`: a field section is not decoded any further.
+        FieldSection => "field_section", 0, 0, "a field section is far too large";
     }
 }
 
@@ -229,6 +297,10 @@ faults! {
         DeadPeer => "dead_peer_timeout", 0, 0, "nothing was heard from the peer";
         /// `close_timeout`.
         Close => "close_timeout", 0, 0, "the peer did not answer the Close frame";
+        /// `keep_alive_timeout`, of an HTTP/2 connection.
+        Idle => "keep_alive_timeout", 0, 0, "nothing was asked for";
+        /// `h2_settings_timeout`.
+        Settings => "h2_settings_timeout", 0, 0, "our SETTINGS were not acknowledged in time";
     }
 }
 
@@ -248,6 +320,8 @@ pub enum HandshakeFailure {
     Protocol,
     /// An extension that was not offered, or parameters that make no sense.
     Extension,
+    /// The server does not take WebSocket over HTTP/2. RFC 8441 §3.
+    ExtendedConnect,
 }
 
 impl HandshakeFailure {
@@ -261,6 +335,7 @@ impl HandshakeFailure {
             Self::Accept => "handshake_accept",
             Self::Protocol => "handshake_protocol",
             Self::Extension => "handshake_extension",
+            Self::ExtendedConnect => "handshake_extended_connect",
         }
     }
 }
@@ -274,6 +349,7 @@ impl fmt::Display for HandshakeFailure {
             Self::Accept => f.write_str("Sec-WebSocket-Accept does not match the key"),
             Self::Protocol => f.write_str("the server chose a subprotocol that was not offered"),
             Self::Extension => f.write_str("the server chose an extension that was not offered"),
+            Self::ExtendedConnect => f.write_str("the server does not take WebSocket over HTTP/2"),
         }
     }
 }
@@ -300,6 +376,10 @@ pub enum Misuse {
     Subprotocol,
     /// A close code that may not be on the wire, or a reason over 123 bytes.
     CloseCode,
+    /// As many requests wait as may: `h2_requests_queued_max`.
+    QueueFull,
+    /// The peer takes no more requests on this connection, or does not know extended CONNECT. RFC 9113 §6.8, RFC 8441 §3.
+    NotOffered,
     /// The peer's request is no valid opening handshake. It has been answered with 400 or 426.
     NotAnOpening,
 }
@@ -316,6 +396,8 @@ impl fmt::Display for Misuse {
             Self::ContentLength => "the content does not have the length that was said",
             Self::Subprotocol => "the subprotocol was not offered",
             Self::CloseCode => "not a close code or reason for the wire",
+            Self::QueueFull => "as many requests wait as may",
+            Self::NotOffered => "the peer does not take this on this connection",
             Self::NotAnOpening => "the request is no valid WebSocket opening handshake",
         })
     }

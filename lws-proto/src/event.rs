@@ -124,6 +124,27 @@ pub enum Event<'a> {
     },
 }
 
+impl Event<'_> {
+    /// The stream that it is about.
+    #[must_use]
+    #[inline]
+    pub fn key(&self) -> StreamKey {
+        match self {
+            Self::Request { stream, .. }
+            | Self::Response { stream, .. }
+            | Self::Body { stream, .. }
+            | Self::Trailers { stream, .. }
+            | Self::Established { stream, .. }
+            | Self::Message { stream, .. }
+            | Self::Control { stream, .. }
+            | Self::Raw { stream, .. }
+            | Self::Timeout { stream } => stream.key(),
+            Self::Writable(permit) => permit.key(),
+            Self::Closed { key, .. } => *key,
+        }
+    }
+}
+
 /// What a stream speaks once it is established.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -32,25 +32,40 @@ impl Step {
 pub(crate) enum Item {
     Request { end: bool },
     Response { end: bool },
-    Body { range: Range<usize>, end: bool },
+    Body { content: Content, end: bool },
     Trailers,
     Established { protocol: Protocol, head: bool },
     Message { content: Content, kind: MessageKind, reserved: u8, first: bool, remaining: u64, end: bool },
     Control { content: Content, control: ControlKind },
-    Raw { range: Range<usize>, end: bool },
+    Raw { content: Content, end: bool },
     Writable,
     Timeout,
     Closed { key: StreamKey, cause: Cause },
 }
 
 impl Item {
+    /// The same, of input that a stream holds from `start` on.
+    pub(crate) fn in_held(mut self, start: usize) -> Self {
+        if let Self::Message { content, .. }
+        | Self::Control { content, .. }
+        | Self::Body { content, .. }
+        | Self::Raw { content, .. } = &mut self
+            && let Content::Input(range) = content
+        {
+            *content = Content::Held(start + range.start..start + range.end);
+        }
+        self
+    }
+
     /// Whether the receiver holds something for it that may go once it has been lent.
     #[inline]
     pub(crate) fn is_assembled(&self) -> bool {
         matches!(
             self,
-            Self::Message { content: Content::Assembled | Content::Decoded(_), .. }
-                | Self::Control { content: Content::Assembled, .. }
+            Self::Message { content: Content::Assembled | Content::Decoded(_) | Content::Held(_), .. }
+                | Self::Control { content: Content::Assembled | Content::Held(_), .. }
+                | Self::Body { content: Content::Held(_), .. }
+                | Self::Raw { content: Content::Held(_), .. }
         )
     }
 }
@@ -59,6 +74,8 @@ impl Item {
 #[derive(Debug)]
 pub(crate) enum Content {
     Input(Range<usize>),
+    /// In input that a stream holds.
+    Held(Range<usize>),
     /// In the receiver, which put it together.
     Assembled,
     /// What an extension made of the input: its first so many bytes.

@@ -1,5 +1,5 @@
-//! A protocol engine that does no I/O: HTTP/1.1, WebSocket (with permessage-deflate) and raw byte
-//! streams, as client and server.
+//! A protocol engine that does no I/O: HTTP/1.1, HTTP/2, WebSocket over both (with permessage-deflate) and raw byte streams, as
+//! client and server.
 //!
 //! It has no clock, socket, thread, file, global or source of randomness. Bytes, time and random bytes go in; events
 //! and bytes to write come out. See [`Connection`] for the contract.
@@ -19,6 +19,8 @@ mod dispatch;
 mod error;
 mod event;
 mod h1;
+pub mod h2;
+pub mod hpack;
 pub mod http;
 mod item;
 mod raw;
@@ -26,17 +28,19 @@ mod stream;
 mod time;
 mod transmit;
 mod tx;
+mod validity;
 pub mod ws;
 
 pub use bytes::Bytes;
-pub use config::{Config, Expect, Limits, WallClock};
+pub use config::{Allowance, Config, Expect, Limits, Versions, WallClock};
 pub use connection::{Connection, Feed, Interest};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
 pub use event::{Control, Event, MessageKind, Protocol};
-pub use h1::Request;
+pub use http::Request;
 pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
 pub use time::Time;
 pub use transmit::{SLICES_MAX, Transmit};
+pub use validity::Validity;
 
 /// A source of random bytes, for the masks and the nonce of a client. RFC 6455 §10.3 wants them unpredictable.
 pub trait Entropy: Send {

@@ -1,6 +1,6 @@
 //! Raw streams: bytes in, bytes out, each direction with an end of its own.
 
-use crate::item::{Item, Step};
+use crate::item::{Content, Item, Step};
 use crate::stream::Payload;
 use crate::transmit::Output;
 use crate::tx::{self, Tx};
@@ -15,7 +15,7 @@ pub(crate) struct Receiver {
 
 impl Receiver {
     pub(crate) fn receive(&mut self, input: &[u8]) -> Step {
-        Step::found(input.len(), Item::Raw { range: 0..input.len(), end: false })
+        Step::found(input.len(), Item::Raw { content: Content::Input(0..input.len()), end: false })
     }
 
     pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
@@ -27,7 +27,7 @@ impl Receiver {
             sender.peer_ended = true;
         }
         finish_if_over(tx);
-        Some(Item::Raw { range: 0..0, end: true })
+        Some(Item::Raw { content: Content::Input(0..0), end: true })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::http::{Head, Status};
 use crate::transmit::Output;
 use crate::tx::{Sender, SwitchTo, Tx};
 use crate::ws::{self, CloseCode};
-use crate::{Cause, MessageKind, Misuse, Time, raw};
+use crate::{Cause, MessageKind, Misuse, Time, Validity, raw};
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::fmt;
@@ -16,6 +16,16 @@ use core::fmt;
 pub struct StreamKey {
     pub(crate) index: u32,
     pub(crate) generation: u32,
+}
+
+impl StreamKey {
+    /// Its place among the streams of its connection, which is small, and zero where there is only one: for whoever keeps
+    /// something for each stream. Places are used again.
+    #[must_use]
+    #[inline]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
 }
 
 /// What is sent.
@@ -47,6 +57,23 @@ impl Payload<'_> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The first `n` bytes; the rest stays.
+    pub(crate) fn split_to(&mut self, n: usize) -> Self {
+        match self {
+            Self::Copy(bytes) => {
+                let (first, rest) = bytes.split_at(n.min(bytes.len()));
+                *bytes = rest;
+                Self::Copy(first)
+            }
+            Self::Own(bytes) => Self::Own(bytes.split_to(n.min(bytes.len()))),
+            Self::Static(bytes) => {
+                let (first, rest) = bytes.split_at(n.min(bytes.len()));
+                *bytes = rest;
+                Self::Static(first)
+            }
+        }
     }
 
     /// Queues it.
@@ -117,6 +144,12 @@ impl<'a> Stream<'a> {
         if self.tx.may_write() { Ok(Writable { tx: self.tx }) } else { Err(self) }
     }
 
+    /// Whether a WebSocket message of this side has been begun and not ended.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        matches!(&self.tx.sender, Sender::WebSocket(sender) if sender.is_in_message())
+    }
+
     /// Asks for one [`Event::Writable`](crate::Event::Writable), when the stream may write. Asking twice is asking once.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {
@@ -146,6 +179,28 @@ impl<'a> Stream<'a> {
     #[doc(alias = "lws_set_timer_usecs")]
     pub fn set_timeout(&mut self, at: Option<Time>) {
         self.tx.set_timeout(at);
+    }
+
+    /// How long the peer of a WebSocket may be silent, from now on; `None` goes back to what
+    /// [`Limits`](crate::Limits) say for all.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
+    pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
+        match &mut self.tx.sender {
+            Sender::WebSocket(sender) => {
+                sender.set_validity(validity);
+                Ok(())
+            }
+            _ => Err(Misuse::WrongProtocol),
+        }
+    }
+
+    /// Says that the peer is known to be there, by something that the engine does not see: its silence counts from
+    /// `now`. Everything that is received says so by itself.
+    #[doc(alias = "lws_validity_confirmed")]
+    pub fn confirm_validity(&mut self, now: Time) {
+        self.tx.heard = self.tx.heard.max(now);
     }
 
     /// Queues a whole WebSocket message without a permit, if it fits below `send_queue_bytes_max` with its header.
@@ -197,22 +252,28 @@ impl<'a> Stream<'a> {
     ) -> Result<(), Misuse> {
         match &mut self.tx.sender {
             Sender::Http1(sender) if self.tx.stream.open => sender.interim(&mut self.tx.out, status, fields),
+            Sender::Http2(sender) => sender.interim(&mut self.tx.out, status, fields),
             _ => Err(Misuse::WrongProtocol),
         }
     }
 
-    /// Lets the connection end with this exchange: the response will say `Connection: close`.
+    /// Lets the connection end with this exchange: the response will say `Connection: close`. Over HTTP/2 the peer is asked
+    /// to begin no more, and those that have begun are the last ones.
     pub fn last_exchange(&mut self) {
-        if let Sender::Http1(sender) = &mut self.tx.sender {
-            sender.last_exchange();
+        match &mut self.tx.sender {
+            Sender::Http1(sender) => sender.last_exchange(),
+            Sender::Http2(sender) => sender.announce_end(&mut self.tx.out, &self.tx.config, self.tx.now),
+            _ => {}
         }
     }
 
     /// Limits the content of the request or response that is being received, in place of
     /// [`Limits::content_bytes_max`](crate::Limits::content_bytes_max). Past it a request is answered 413.
     pub fn limit_content(&mut self, bytes: u64) {
-        if let Sender::Http1(sender) = &mut self.tx.sender {
-            sender.limit_content(bytes);
+        match &mut self.tx.sender {
+            Sender::Http1(sender) => sender.limit_content(bytes),
+            Sender::Http2(sender) => sender.limit_content(bytes),
+            _ => {}
         }
     }
 
@@ -223,6 +284,11 @@ impl<'a> Stream<'a> {
     /// [`Misuse::NotAnOpening`] if the request breaks a rule of RFC 6455 §4.2.1: it has then been answered with 400 or
     /// 426. Any other misuse changes nothing.
     pub fn accept_websocket(self, head: &Head<'_>, accept: &ws::Accept<'_>) -> Result<Stream<'a>, Misuse> {
+        if let Tx { sender: Sender::Http2(sender), out, config, entropy, now, .. } = &mut *self.tx {
+            sender.accept_websocket(out, config, *now, head, accept)?;
+            sender.enter_lent(entropy, *now);
+            return Ok(Stream { tx: self.tx.lent() });
+        }
         let Sender::Http1(sender) = &mut self.tx.sender else { return Err(Misuse::WrongProtocol) };
         if !self.tx.stream.open || !sender.may_upgrade() {
             return Err(Misuse::WrongState);
@@ -250,6 +316,11 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Misuse`] if the request is another one or has been answered.
     pub fn accept_tunnel(self) -> Result<Stream<'a>, Misuse> {
+        if let Tx { sender: Sender::Http2(sender), out, config, entropy, now, .. } = &mut *self.tx {
+            sender.accept_tunnel(out, config, *now)?;
+            sender.enter_lent(entropy, *now);
+            return Ok(Stream { tx: self.tx.lent() });
+        }
         let Sender::Http1(sender) = &mut self.tx.sender else { return Err(Misuse::WrongProtocol) };
         if !self.tx.stream.open {
             return Err(Misuse::WrongState);
@@ -274,10 +345,13 @@ impl<'a> Stream<'a> {
         sender.close(out, entropy, code, reason, *now + config.limits.close_timeout)
     }
 
-    /// Ends the connection at once. What is queued is lost, and [`Event::Closed`](crate::Event::Closed) says
-    /// [`Cause::Aborted`].
+    /// Ends the stream at once, and a connection that has no other with it. What is queued is lost, and
+    /// [`Event::Closed`](crate::Event::Closed) says [`Cause::Aborted`]. Over HTTP/2 the peer gets CANCEL. RFC 9113 §6.4.
     pub fn abort(self) {
-        self.tx.abort(Cause::Aborted);
+        match &mut self.tx.sender {
+            Sender::Http2(sender) => sender.abort_stream(&mut self.tx.out),
+            _ => self.tx.abort(Cause::Aborted),
+        }
     }
 }
 
@@ -330,7 +404,7 @@ impl<'a> Writable<'a> {
     #[doc(alias = "lws_get_peer_write_allowance")]
     #[must_use]
     pub fn budget(&self) -> usize {
-        self.tx.config.limits.send_queue_bytes_max.saturating_sub(self.tx.out.len()).max(1)
+        self.tx.budget()
     }
 
     /// The stream, with the permit given back.
@@ -356,10 +430,12 @@ impl<'a> Writable<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
-        let Tx { sender: Sender::Http1(sender), out, config, .. } = &mut *self.tx else {
-            return Err(Misuse::WrongProtocol);
-        };
-        sender.respond(out, config, status, fields, content, end)?;
+        let Tx { sender, out, config, now, .. } = &mut *self.tx;
+        match sender {
+            Sender::Http1(sender) => sender.respond(out, config, status, fields, content, end)?,
+            Sender::Http2(sender) => sender.respond(out, config, *now, (status, fields), content, end)?,
+            _ => return Err(Misuse::WrongProtocol),
+        }
         Ok(self.sent())
     }
 
@@ -370,9 +446,12 @@ impl<'a> Writable<'a> {
     #[doc(alias = "lws_write")]
     #[inline]
     pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
-        let Tx { sender, out, .. } = &mut *self.tx;
+        let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.data(out, content, end)?,
+            Sender::Http2(sender) => {
+                return sender.data(out, config, *now, content, end).map(|()| self.sent());
+            }
             Sender::Raw(sender) => sender.data(out, content, end)?,
             _ => return Err(Misuse::WrongProtocol),
         }
@@ -388,10 +467,12 @@ impl<'a> Writable<'a> {
         self,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Sent<'a>, Misuse> {
-        let Tx { sender: Sender::Http1(sender), out, .. } = &mut *self.tx else {
-            return Err(Misuse::WrongProtocol);
-        };
-        sender.trailers(out, fields)?;
+        let Tx { sender, out, config, now, .. } = &mut *self.tx;
+        match sender {
+            Sender::Http1(sender) => sender.trailers(out, fields)?,
+            Sender::Http2(sender) => sender.trailers(out, config, *now, fields)?,
+            _ => return Err(Misuse::WrongProtocol),
+        }
         Ok(self.sent())
     }
 
@@ -401,9 +482,12 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`]; `fill` has not been called then.
     pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
-        let Tx { sender, out, .. } = &mut *self.tx;
+        let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.fill(out, max, fill)?,
+            Sender::Http2(sender) => {
+                return sender.fill(out, config, *now, max, fill).map(|()| self.sent());
+            }
             Sender::Raw(sender) => sender.fill(out, max, fill),
             _ => return Err(Misuse::WrongProtocol),
         }
@@ -497,7 +581,7 @@ impl<'a> Writable<'a> {
     /// Keeps the permit beyond the event. No other is given meanwhile; [`Connection::redeem`](crate::Connection::redeem)
     /// turns it back.
     pub fn into_ticket(self) -> WriteTicket {
-        self.tx.stream.ticket = true;
+        self.tx.set_ticket(true);
         WriteTicket { key: self.tx.key() }
     }
 

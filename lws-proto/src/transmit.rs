@@ -187,6 +187,24 @@ impl Output {
         count
     }
 
+    /// Appends the first `n` queued bytes to another queue; they stay in this one. Owned payloads are shared.
+    pub(crate) fn copy_to(&self, mut n: usize, other: &mut Self) {
+        let mut at = self.sent;
+        for (position, payload) in self.owned.iter().flat_map(|owned| owned.payloads.iter()) {
+            let copied = n.min(*position - at);
+            other.push_copy(&self.buffer[at..at + copied]);
+            n -= copied;
+            let taken = n.min(payload.len());
+            if taken > 0 {
+                other.push_owned(payload.slice(..taken));
+            }
+            n -= taken;
+            at = *position;
+        }
+        let copied = n.min(self.buffer.len() - at);
+        other.push_copy(&self.buffer[at..at + copied]);
+    }
+
     /// Forgets the first `n` queued bytes: the transport has them. Returns whether nothing is left.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) -> bool {

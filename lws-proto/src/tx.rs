@@ -5,7 +5,8 @@
 use crate::item::Item;
 use crate::time::earliest;
 use crate::transmit::Output;
-use crate::{Cause, Config, Deadline, Entropy, Protocol, StreamKey, Time, h1, raw, ws};
+use crate::ws::CloseCode;
+use crate::{Cause, Config, Deadline, Entropy, Protocol, StreamKey, Time, h1, h2, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -30,8 +31,11 @@ pub(crate) struct Tx {
     closed: Cause,
     switch: Option<Box<Switch>>,
     stalled: Option<Stalled>,
-    /// A client's; a server masks nothing.
+    /// A client's; a server masks nothing. A tunnel borrows it while it is looked at.
     pub(crate) entropy: Option<Box<dyn Entropy>>,
+    client: bool,
+    /// Whether the transport is a stream of another connection.
+    tunnel: bool,
 }
 
 /// What a send means.
@@ -41,11 +45,13 @@ pub(crate) enum Sender {
     Http1(Box<h1::Sender>),
     WebSocket(ws::Sender),
     Raw(raw::Sender),
+    Http2(Box<h2::Sender>),
 }
 
 /// The one stream of a connection that does not multiplex.
 #[derive(Debug)]
 pub(crate) struct StreamState {
+    index: u32,
     generation: u32,
     pub(crate) open: bool,
     /// A permit is out as a ticket.
@@ -63,6 +69,7 @@ pub(crate) struct Switch {
 pub(crate) enum SwitchTo {
     WebSocket(Box<ws::Receiver>),
     Raw(raw::Receiver),
+    Http2(Box<h2::Receiver>),
 }
 
 /// Where the end of the connection stands.
@@ -103,6 +110,8 @@ const THROTTLED: u16 = 64;
 const ENDING: u16 = 128;
 /// The receiver has more to tell, without more input.
 const MORE: u16 = 256;
+/// The protocol has streams, which keep what the other flags say of the one: it is always asked.
+const STREAMS: u16 = 512;
 
 impl Tx {
     pub(crate) fn new(
@@ -111,6 +120,7 @@ impl Tx {
         sender: Sender,
         entropy: Option<Box<dyn Entropy>>,
     ) -> Self {
+        let client = entropy.is_some();
         Self {
             config,
             now,
@@ -120,14 +130,112 @@ impl Tx {
             opened: now,
             out: Output::default(),
             sender,
-            stream: StreamState { generation: 0, open: false, ticket: false, timeout: None },
+            stream: StreamState { index: 0, generation: 0, open: false, ticket: false, timeout: None },
             ending: Ending::Open,
             flags: 0,
             closed: Cause::Complete,
             switch: None,
             stalled: None,
             entropy,
+            client,
+            tunnel: false,
         }
+    }
+
+    /// That of a stream which has become a transport itself, and goes on under the same key.
+    pub(crate) fn tunnel(now: Time, config: Arc<Config>, key: StreamKey, client: bool) -> Self {
+        let mut tx = Self::new(now, config, Sender::Silent, None);
+        let StreamKey { index, generation } = key;
+        tx.stream = StreamState { index, generation, open: true, ticket: false, timeout: None };
+        tx.client = client;
+        tx.tunnel = true;
+        tx
+    }
+
+    /// Speaks HTTP/2 from here on, of which this side says the beginning.
+    pub(crate) fn begin_http2(&mut self, mut sender: Box<h2::Sender>) {
+        sender.begin(&mut self.out, &self.config, self.now);
+        self.speak_http2(sender);
+    }
+
+    fn speak_http2(&mut self, sender: Box<h2::Sender>) {
+        self.stream.open = false;
+        self.sender = Sender::Http2(sender);
+        self.flags |= STREAMS;
+    }
+
+    /// Goes from HTTP/1.1 to HTTP/2, with the running exchange as the first stream.
+    #[cold]
+    pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
+        let Self { out, config, now, .. } = self;
+        let sender = Box::new(h2::Sender::upgraded(upgrade, method, out, config, *now));
+        let mut receiver = Box::new(h2::Receiver::new(false, config.limits.h2_table_bytes_max, *now));
+        receiver.begin_upgraded(0);
+        self.speak_http2(sender);
+        self.switch = Some(Box::new(Switch { receiver: SwitchTo::Http2(receiver), announced: true }));
+        self.flags |= SWITCH;
+    }
+
+    // Streams of HTTP/2.
+
+    /// What handles borrow: this, or the stream that is lent if it has become a transport itself.
+    #[inline]
+    pub(crate) fn lent(&mut self) -> &mut Self {
+        let lends = matches!(&self.sender, Sender::Http2(sender) if sender.lends_tunnel());
+        if lends { self.lent_tunnel() } else { self }
+    }
+
+    #[cold]
+    fn lent_tunnel(&mut self) -> &mut Self {
+        let (now, client, key) = (self.now, self.client, self.key());
+        match self.sender {
+            Sender::Http2(ref mut sender) => {
+                let config = &self.config;
+                sender.lent_tunnel(|| Self::tunnel(now, config.clone(), key, client))
+            }
+            _ => self,
+        }
+    }
+
+    /// Lends the stream that `key` names, if it has not ended.
+    pub(crate) fn select(&mut self, key: StreamKey) -> Option<&mut Self> {
+        let Self { sender: Sender::Http2(sender), entropy, now, .. } = self else {
+            return (self.stream.open && self.key() == key).then_some(self);
+        };
+        sender.settle(entropy, *now);
+        if !sender.select(key) {
+            return None;
+        }
+        sender.enter_lent(entropy, *now);
+        Some(self.lent())
+    }
+
+    /// Takes back what handles have borrowed of a tunnel.
+    #[inline]
+    pub(crate) fn settle(&mut self) {
+        if let Self { sender: Sender::Http2(sender), entropy, now, .. } = self {
+            sender.settle(entropy, *now);
+        }
+    }
+
+    /// Why the stream has ended, if that is to be told.
+    pub(crate) fn take_closed(&mut self) -> Option<Cause> {
+        self.take(CLOSED).then_some(self.closed)
+    }
+
+    /// Whether the stream's timeout is to be told; it is not any more.
+    pub(crate) fn takes_timeout(&mut self) -> bool {
+        self.take(TIMEOUT)
+    }
+
+    /// Whether a permit is wanted and could be given.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.flags & WANTED != 0 && self.may_write()
+    }
+
+    /// Whether another protocol takes over.
+    pub(crate) fn has_switch(&self) -> bool {
+        self.flags & SWITCH != 0
     }
 
     /// When the connection was opened.
@@ -136,18 +244,22 @@ impl Tx {
     }
 
     pub(crate) fn is_client(&self) -> bool {
-        self.entropy.is_some()
+        self.client
     }
 
     /// The key of the stream that is open, or was last.
     #[inline]
     pub(crate) fn key(&self) -> StreamKey {
-        StreamKey { index: 0, generation: self.stream.generation }
+        if let Sender::Http2(sender) = &self.sender {
+            return sender.key();
+        }
+        StreamKey { index: self.stream.index, generation: self.stream.generation }
     }
 
     /// Opens the next stream.
     pub(crate) fn open_stream(&mut self) -> StreamKey {
         self.stream = StreamState {
+            index: 0,
             generation: self.stream.generation.wrapping_add(1),
             open: true,
             ticket: false,
@@ -173,12 +285,16 @@ impl Tx {
         if self.flags & ENDING == 0 {
             self.flags |= ENDING;
             // RFC 6455 §7.1.1: the server closes the TCP connection first.
-            let fin = !self.is_client() || !matches!(self.sender, Sender::WebSocket(_));
+            let fin = self.tunnel || !self.is_client() || !matches!(self.sender, Sender::WebSocket(_));
             self.ending = Ending::Draining { fin, give_up: None };
             self.arm_linger();
         }
         self.switch = None;
-        self.sender = Sender::Silent;
+        match &mut self.sender {
+            // The ends of its streams are still to be told.
+            Sender::Http2(sender) => sender.finish(cause),
+            sender => *sender = Sender::Silent,
+        }
     }
 
     /// Ends everything at once: what is queued is lost.
@@ -189,6 +305,31 @@ impl Tx {
         self.ending = Ending::Done;
     }
 
+    /// Ends the connection in an orderly way. See [`Connection::drain`](crate::Connection::drain).
+    pub(crate) fn drain(&mut self, now: Time) {
+        self.now = now;
+        let give_up = now + self.config.limits.close_timeout;
+        let Tx { sender, out, entropy, stream, config, .. } = self;
+        match sender {
+            Sender::Http2(sender) => {
+                sender.settle(entropy, now);
+                let idle = sender.drain(out, config, entropy, now);
+                if idle {
+                    self.finish(Cause::Complete);
+                }
+            }
+            Sender::WebSocket(sender) => {
+                // Misuse is impossible: the code is one for the wire and the reason is short.
+                let _ = sender.close(out, entropy, CloseCode::GOING_AWAY, "", give_up);
+            }
+            Sender::Http1(sender) if stream.open => sender.last_exchange(),
+            Sender::Raw(_) if stream.open => {
+                self.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
+            }
+            _ => self.finish(Cause::Aborted),
+        }
+    }
+
     /// Whether the protocol is still spoken.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
@@ -196,18 +337,25 @@ impl Tx {
     }
 
     pub(crate) fn is_paused(&self) -> bool {
-        self.flags & PAUSED != 0
+        match &self.sender {
+            Sender::Http2(sender) => sender.is_paused(),
+            _ => self.flags & PAUSED != 0,
+        }
     }
 
     pub(crate) fn pause(&mut self) {
-        if self.stream.open {
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.pause();
+        } else if self.stream.open {
             self.flags |= PAUSED;
         }
     }
 
     /// Takes input again. Silence counts from here: nobody listened before.
     pub(crate) fn resume(&mut self) {
-        if self.take(PAUSED) {
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.resume(self.now);
+        } else if self.take(PAUSED) {
             self.heard = self.now;
             self.resumed = self.now;
         }
@@ -215,7 +363,9 @@ impl Tx {
 
     /// Takes no input until the stream may write.
     pub(crate) fn throttle(&mut self) {
-        if self.stream.open {
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.throttle();
+        } else if self.stream.open {
             self.flags |= THROTTLED;
         }
     }
@@ -233,7 +383,7 @@ impl Tx {
 
     #[inline]
     pub(crate) fn has_notice(&self) -> bool {
-        self.flags & (CLOSED | SWITCH | WANTED | TIMEOUT) != 0
+        self.flags & (CLOSED | SWITCH | WANTED | TIMEOUT | STREAMS) != 0
     }
 
     /// Whether there is nothing but input to look at, and it is wanted.
@@ -243,7 +393,9 @@ impl Tx {
     }
 
     pub(crate) fn want_write(&mut self) {
-        if self.stream.open {
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.want_write(self.now);
+        } else if self.stream.open {
             self.flags |= WANTED;
         }
     }
@@ -285,6 +437,13 @@ impl Tx {
 
     /// What is to be told of the stream, apart from input.
     pub(crate) fn notice(&mut self) -> Option<Item> {
+        if let Self { sender: Sender::Http2(sender), out, config, entropy, now, .. } = self {
+            let item = sender.notice(out, config, entropy, *now);
+            if item.is_none() && sender.is_over() {
+                self.finish(Cause::Complete);
+            }
+            return item;
+        }
         if self.take(CLOSED) {
             return Some(Item::Closed { key: self.key(), cause: self.closed });
         }
@@ -300,19 +459,24 @@ impl Tx {
 
     /// Whether something is to be told now, apart from input and its end.
     pub(crate) fn notice_is_due(&self) -> bool {
+        if let Sender::Http2(sender) = &self.sender
+            && sender.has_notice(self.out.len() < self.config.limits.send_queue_bytes_max)
+        {
+            return true;
+        }
         self.flags & (CLOSED | SWITCH | TIMEOUT) != 0 || self.flags & WANTED != 0 && self.may_write()
     }
 
     /// Whether a permit could be given.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
-        self.stream.open
-            && !self.stream.ticket
-            && self.out.len() < self.config.limits.send_queue_bytes_max
+        let free = self.stream.open && !self.stream.ticket;
+        self.out.len() < self.config.limits.send_queue_bytes_max
             && match &self.sender {
-                Sender::WebSocket(sender) => sender.may_write(),
-                Sender::Http1(sender) => sender.may_write(),
-                Sender::Raw(sender) => sender.may_write(),
+                Sender::WebSocket(sender) => free && sender.may_write(),
+                Sender::Http1(sender) => free && sender.may_write(),
+                Sender::Raw(sender) => free && sender.may_write(),
+                Sender::Http2(sender) => sender.may_write(),
                 Sender::Silent => false,
             }
     }
@@ -320,6 +484,9 @@ impl Tx {
     /// Whether the application does not want input now.
     #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
+        if self.flags & STREAMS != 0 {
+            return self.would_hold_input();
+        }
         if self.flags & THROTTLED != 0 && !self.is_throttled() {
             self.flags &= !THROTTLED;
             self.resumed = self.now;
@@ -329,6 +496,10 @@ impl Tx {
 
     /// The same, without noting it.
     pub(crate) fn would_hold_input(&self) -> bool {
+        if let Sender::Http2(sender) = &self.sender {
+            return sender.is_choked(&self.config)
+                || self.out.len() >= self.config.limits.send_queue_bytes_max;
+        }
         (self.is_paused() || self.flags & THROTTLED != 0 && self.is_throttled()) && !self.is_answered()
     }
 
@@ -338,9 +509,27 @@ impl Tx {
         let closed = match &self.sender {
             Sender::WebSocket(sender) => !sender.may_write(),
             Sender::Raw(sender) => sender.has_ended(),
-            Sender::Http1(_) | Sender::Silent => false,
+            Sender::Http1(_) | Sender::Http2(_) | Sender::Silent => false,
         };
         !closed && !self.may_write()
+    }
+
+    /// Keeps the permit of the stream that is lent as a ticket, or takes it back.
+    pub(crate) fn set_ticket(&mut self, out: bool) {
+        match &mut self.sender {
+            Sender::Http2(sender) => sender.set_ticket(out, self.now),
+            _ => self.stream.ticket = out,
+        }
+    }
+
+    /// How much can be sent before the peer or the queue says stop.
+    pub(crate) fn budget(&self) -> usize {
+        let queue = self.config.limits.send_queue_bytes_max.saturating_sub(self.out.len());
+        let peer = match &self.sender {
+            Sender::Http2(sender) => sender.budget(),
+            _ => usize::MAX,
+        };
+        queue.min(peer).max(1)
     }
 
     /// Whether a server has sent its whole response: nobody wants the rest of the request, so nobody can hold it.
@@ -354,7 +543,9 @@ impl Tx {
     }
 
     pub(crate) fn set_timeout(&mut self, at: Option<Time>) {
-        if self.stream.open {
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.set_timeout(at);
+        } else if self.stream.open {
             self.stream.timeout = at;
         }
     }
@@ -380,6 +571,9 @@ impl Tx {
             self.stalled = None;
             self.sent = now;
             self.arm_linger();
+            if let Sender::Http2(sender) = &mut self.sender {
+                sender.all_sent();
+            }
         } else {
             self.progressed(now, n);
         }
@@ -460,7 +654,8 @@ impl Switch {
     pub(crate) fn protocol(&self) -> Protocol {
         match self.receiver {
             SwitchTo::WebSocket(_) => Protocol::WebSocket,
-            SwitchTo::Raw(_) => Protocol::Raw,
+            // What HTTP/2 begins with has been told as a request.
+            SwitchTo::Raw(_) | SwitchTo::Http2(_) => Protocol::Raw,
         }
     }
 }

@@ -6,6 +6,8 @@ use std::cell::Cell;
 thread_local! {
     /// Bytes that this thread has allocated and not freed. Tests run on threads of their own, and engines stay on one.
     static HELD: Cell<isize> = const { Cell::new(0) };
+    /// How often this thread has asked for memory.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// The system's allocator, counting for each thread.
@@ -19,9 +21,18 @@ impl Counting {
         HELD.with(Cell::get)
     }
 
+    /// How often this thread has asked for memory, or for more of it.
+    #[must_use]
+    pub fn asked() -> usize {
+        ASKED.with(Cell::get)
+    }
+
     fn count(bytes: isize) {
         // At the end of a thread there is nothing left to ask.
         let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+        if bytes > 0 {
+            let _ = ASKED.try_with(|asked| asked.set(asked.get() + 1));
+        }
     }
 }
 

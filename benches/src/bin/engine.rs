@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use benches::Result;
+use benches::{Result, hpack};
 use clap::{Parser, Subcommand};
 use lws_proto::http::Status;
 use lws_proto::ws::Accept;
@@ -48,6 +48,27 @@ enum Work {
         /// How many requests.
         count: usize,
     },
+    /// HTTP/2 requests, as many to a turn as 4,000 bytes hold
+    H2 {
+        /// What stands in them.
+        fields: hpack::Fields,
+        /// How many requests.
+        count: usize,
+    },
+    /// Field blocks, decoded by themselves
+    HpackDecode {
+        /// What stands in them.
+        fields: hpack::Fields,
+        /// How many blocks.
+        count: usize,
+    },
+    /// Field blocks, encoded by themselves
+    HpackEncode {
+        /// What stands in them.
+        fields: hpack::Fields,
+        /// How many blocks.
+        count: usize,
+    },
 }
 
 /// What one read brings where messages are many.
@@ -66,6 +87,9 @@ fn main() -> ExitCode {
         Work::Echo { size, count } => echo(size, count, 1),
         Work::Batch { size, count } => echo(size, count, (BATCH_BYTES / frame(size).len()).max(1)),
         Work::Hello { count, .. } => hello(count),
+        Work::H2 { fields, count } => h2(fields, count),
+        Work::HpackDecode { fields, count } => hpack::decode(fields, count),
+        Work::HpackEncode { fields, count } => hpack::encode(fields, count),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -105,6 +129,49 @@ fn hello(count: usize) -> Result<()> {
     driver.check(response * (count + 1))
 }
 
+/// What one read brings of HTTP/2: as the peers were measured.
+const H2_BATCH_BYTES: usize = 4_000;
+
+/// Requests on streams of one connection, which a client opens as fast as they are answered.
+fn h2(fields: hpack::Fields, count: usize) -> Result<()> {
+    let (first, next) = fields.blocks();
+    let mut driver = Driver::new();
+    let mut opening = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    opening.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    opening.extend_from_slice(&[0, 0, 0, 4, 1, 0, 0, 0, 0]);
+    opening.extend_from_slice(&request(1, &first));
+    driver.turn(&mut opening)?;
+    let per_turn = H2_BATCH_BYTES / (9 + next.len());
+    let (mut id, mut left) = (3, count);
+    let mut batch = Vec::new();
+    while left > 0 {
+        batch.clear();
+        for _ in 0..left.min(per_turn) {
+            batch.extend_from_slice(&request(id, &next));
+            id += 2;
+        }
+        left -= left.min(per_turn);
+        let responses = (per_turn * CONTENT.len()) as u32;
+        batch.extend_from_slice(&[0, 0, 4, 8, 0, 0, 0, 0, 0]);
+        batch.extend_from_slice(&responses.to_be_bytes());
+        let before = driver.answered;
+        driver.turn(&mut batch)?;
+        if driver.answered == before {
+            return Err("a turn without an answer".into());
+        }
+    }
+    if driver.answered == count + 1 { Ok(()) } else { Err("requests were not answered".into()) }
+}
+
+/// HEADERS that end the stream. RFC 9113 §6.2.
+fn request(id: u32, block: &[u8]) -> Vec<u8> {
+    let [_, a, b, c] = (block.len() as u32).to_be_bytes();
+    let mut frame = vec![a, b, c, 1, 5];
+    frame.extend_from_slice(&id.to_be_bytes());
+    frame.extend_from_slice(block);
+    frame
+}
+
 /// A masked binary message. RFC 6455 §5.2.
 fn frame(size: usize) -> Vec<u8> {
     let mut frame = Vec::new();
@@ -120,6 +187,8 @@ struct Driver {
     now: Time,
     /// Bytes that the transport has taken.
     written: usize,
+    /// Requests that were answered.
+    answered: usize,
 }
 
 impl Driver {
@@ -133,6 +202,7 @@ impl Driver {
             spare: Vec::with_capacity(2 * BATCH_BYTES),
             now: Time::ZERO,
             written: 0,
+            answered: 0,
         }
     }
 
@@ -141,6 +211,7 @@ impl Driver {
         self.connection.lend(&mut self.spare);
         let mut feed = self.connection.receive(self.now, received);
         while let Some(event) = feed.next_event() {
+            self.answered += usize::from(matches!(event, Event::Request { .. }));
             answer(event)?;
         }
         drop(feed);

@@ -63,7 +63,7 @@ enum Subject {
 
 /// The targets were set beside peers whose parsers were handed 64 KiB at a time, so they belong to `batch`.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 16] = [
+const OPERATIONS: [Operation; 22] = [
     Operation { name: "engine-echo-16", target: None, subject: Subject::Engine(&["echo", "16"]) },
     Operation { name: "engine-echo-128", target: None, subject: Subject::Engine(&["echo", "128"]) },
     Operation { name: "engine-echo-1024", target: None, subject: Subject::Engine(&["echo", "1024"]) },
@@ -73,6 +73,12 @@ const OPERATIONS: [Operation; 16] = [
     Operation { name: "engine-batch-1024", target: Some(650.0), subject: Subject::Engine(&["batch", "1024"]) },
     Operation { name: "engine-batch-16384", target: Some(4_500.0), subject: Subject::Engine(&["batch", "16384"]) },
     Operation { name: "engine-hello", target: Some(2_500.0), subject: Subject::Engine(&["hello", "0"]) },
+    Operation { name: "engine-h2-load", target: Some(7_000.0), subject: Subject::Engine(&["h2", "load"]) },
+    Operation { name: "engine-h2-browser", target: Some(14_000.0), subject: Subject::Engine(&["h2", "browser"]) },
+    Operation { name: "hpack-decode-load", target: Some(800.0), subject: Subject::Engine(&["hpack-decode", "load"]) },
+    Operation { name: "hpack-decode-browser", target: Some(3_500.0), subject: Subject::Engine(&["hpack-decode", "browser"]) },
+    Operation { name: "hpack-encode-response", target: Some(1_300.0), subject: Subject::Engine(&["hpack-encode", "response"]) },
+    Operation { name: "hpack-encode-browser", target: None, subject: Subject::Engine(&["hpack-encode", "browser"]) },
     Operation { name: "server-echo-20", target: None, subject: Subject::Echo { size: 20, depth: 1 } },
     Operation { name: "server-echo-128", target: Some(1_100.0), subject: Subject::Echo { size: 128, depth: 1 } },
     Operation { name: "server-echo-128-depth-16", target: None, subject: Subject::Echo { size: 128, depth: 16 } },

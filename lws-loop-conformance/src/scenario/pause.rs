@@ -123,7 +123,9 @@ impl Script for Pauses {
 
     fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
         match self.paused {
-            Some((id, _)) => stage.cx.wake(id),
+            Some((id, _)) => {
+                stage.cx.wake(id);
+            }
             None => stage.fail("a timer came that nobody had set"),
         }
     }

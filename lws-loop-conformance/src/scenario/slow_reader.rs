@@ -107,7 +107,9 @@ impl Script for Slow {
         let sent = self.sent;
         stage.expect(sent < TOTAL, || format!("{sent} bytes were taken for a peer that reads nothing"));
         match self.reader {
-            Some((id, _)) => stage.cx.wake(id),
+            Some((id, _)) => {
+                stage.cx.wake(id);
+            }
             None => stage.fail("there is no reader"),
         }
     }

@@ -125,46 +125,6 @@ impl State {
     }
 }
 
-/// Whether a field called `name` may not be in a trailer section: what frames, routes, authenticates or explains the
-/// message must come before the content. RFC 9110 §6.5.1.
-pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
-    const FORBIDDEN: [&str; 32] = [
-        "age",
-        "authorization",
-        "cache-control",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-range",
-        "content-type",
-        "cookie",
-        "date",
-        "expect",
-        "expires",
-        "host",
-        "if-match",
-        "if-modified-since",
-        "if-none-match",
-        "if-range",
-        "if-unmodified-since",
-        "keep-alive",
-        "location",
-        "max-forwards",
-        "pragma",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "range",
-        "retry-after",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "www-authenticate",
-    ];
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,18 +241,6 @@ mod tests {
         for step in 1..at.len() {
             assert_eq!(decode(at, step, &limits), Ok(Some((b"xy".to_vec(), at.len()))));
             assert_eq!(decode(past, step, &limits), Err(Cause::Limit(Limit::ChunkExtensionBytes)));
-        }
-    }
-
-    #[test]
-    fn what_frames_or_routes_a_message_is_no_trailer() {
-        for name in
-            ["Content-Length", "TRANSFER-ENCODING", "host", "Trailer", "Authorization", "content-type"]
-        {
-            assert!(is_forbidden_trailer(name.as_bytes()), "{name}");
-        }
-        for name in ["ETag", "Server-Timing", "X-Checksum", "Digest"] {
-            assert!(!is_forbidden_trailer(name.as_bytes()), "{name}");
         }
     }
 }

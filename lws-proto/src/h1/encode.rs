@@ -3,7 +3,7 @@
 //! Knows how a line is written, not which ones a message needs.
 
 use crate::Misuse;
-use crate::http::{Status, is_field_value, is_token, with_registered_statuses};
+use crate::http::{Status, is_field_value, is_token, with_registered_statuses, write_decimal};
 use alloc::vec::Vec;
 
 /// Declares the status lines of the registered codes.
@@ -27,7 +27,7 @@ pub(crate) fn status_line(out: &mut Vec<u8>, status: Status) {
         out.extend_from_slice(line.as_bytes());
     } else {
         out.extend_from_slice(b"HTTP/1.1 ");
-        decimal(out, status.code().into());
+        write_decimal(out, status.code().into());
         out.extend_from_slice(b" \r\n");
     }
 }
@@ -53,26 +53,8 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Result<(), 
 #[inline]
 pub(crate) fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"Content-Length: ");
-    decimal(out, length);
+    write_decimal(out, length);
     out.extend_from_slice(b"\r\n");
-}
-
-/// `1*DIGIT`.
-#[inline]
-fn decimal(out: &mut Vec<u8>, mut number: u64) {
-    if let (tens @ 1..=9, ones) = (number / 10, number % 10) {
-        return out.extend_from_slice(&[b'0' + tens as u8, b'0' + ones as u8]);
-    }
-    let mut digits = [b'0'; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break out.extend_from_slice(&digits[at..]);
-        }
-    }
 }
 
 /// How many hexadecimal digits `number` has.
@@ -138,7 +120,7 @@ mod tests {
     fn numbers_are_written_without_zeros_in_front() {
         for (number, text) in [(0, "0"), (9, "9"), (10, "10"), (u64::MAX, "18446744073709551615")] {
             let mut out = Vec::new();
-            decimal(&mut out, number);
+            write_decimal(&mut out, number);
             assert_eq!(out, text.as_bytes());
         }
         for (number, text) in

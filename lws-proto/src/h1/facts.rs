@@ -2,7 +2,7 @@
 //!
 //! Notes what the lines say. What follows from it, `framing` and the connection decide.
 
-use crate::http::{Authority, trim_ows};
+use crate::http::{Authority, decimal, is_called, trim_ows};
 
 /// What the field lines of one head say about the message and its connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,13 +127,6 @@ impl Facts {
     }
 }
 
-/// Whether a token is `lower`, which is lower case, in whatever case. Where there is a letter or a hyphen, no two other
-/// bytes of a token differ in this bit alone.
-#[inline]
-pub(crate) fn is_called<const LEN: usize>(name: &[u8], lower: &[u8; LEN]) -> bool {
-    name.first_chunk::<LEN>().is_some_and(|name| name.map(|byte| byte | 0x20) == *lower) && name.len() == LEN
-}
-
 /// `#transfer-coding`. Chunked has no parameters, so with one it is another coding.
 fn transfer_encoding(value: &[u8]) -> TransferEncoding {
     let mut codings = value.rsplit(|&byte| byte == b',').map(trim_ows);
@@ -146,17 +139,6 @@ fn transfer_encoding(value: &[u8]) -> TransferEncoding {
             (!is_chunked(coding)).then_some(TransferEncoding::Unknown)
         })
         .unwrap_or(TransferEncoding::Misplaced)
-}
-
-/// `1*DIGIT` that fits a `u64`; nineteen digits always do. RFC 9110 §8.6.
-#[inline]
-pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 19 {
-        return None;
-    }
-    digits
-        .iter()
-        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
 #[cfg(test)]

@@ -225,6 +225,7 @@ impl HeadReader {
         let base = Base(bytes);
         let known = Method::from_token(method);
         self.start = StartLine::Request {
+            protocol: (0, 0),
             method: known,
             method_span: base.span(method.as_bytes()),
             target: base.span(target.as_bytes()),

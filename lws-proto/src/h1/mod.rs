@@ -13,11 +13,10 @@ mod head;
 mod receiver;
 mod sender;
 
-pub use compose::Request;
 pub(crate) use receiver::Receiver;
 pub(crate) use sender::Sender;
 
-use crate::http::Status;
+use crate::http::{Request, Status};
 use crate::tx::{self, Tx};
 use crate::ws::{self, Expected};
 use crate::{Cause, Deadline, Expect, Misuse, Payload, StreamKey};

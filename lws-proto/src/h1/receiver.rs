@@ -3,13 +3,13 @@
 //! One exchange runs at a time. What comes behind its message stays in the input until the exchange is over, so that
 //! pipelined requests are answered in order. RFC 9112 §9.3.2.
 
-use super::chunked::{Dechunked, Dechunker, is_forbidden_trailer};
+use super::chunked::{Dechunked, Dechunker};
 use super::facts::{Expect, Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadReader, Kind};
 use super::{Sender, refuse, status_of};
-use crate::http::{Head, Method, StartLine, Status, Version};
-use crate::item::{Item, Step};
+use crate::http::{Head, Method, StartLine, Status, Version, is_forbidden_trailer};
+use crate::item::{Content, Item, Step};
 use crate::tx::{self, SwitchTo, Tx};
 use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
 use alloc::boxed::Box;
@@ -83,6 +83,12 @@ impl Receiver {
     #[inline]
     pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
         self.head.head(input)
+    }
+
+    /// Whether the request that was told last asks for another protocol. RFC 9110 §7.8.
+    #[inline]
+    pub(crate) fn asks_for_upgrade(&self) -> bool {
+        self.head.facts().upgrade
     }
 
     /// Whether input has to wait until this side has sent its message.
@@ -327,7 +333,7 @@ impl Receiver {
         if discards || content.is_empty() && !end {
             return Step::taken(consumed);
         }
-        Step::found(consumed, Item::Body { range: content, end })
+        Step::found(consumed, Item::Body { content: Content::Input(content), end })
     }
 
     fn on_trailer_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
@@ -350,7 +356,7 @@ impl Receiver {
         if some {
             self.state = State::TellTrailers;
         }
-        Step::found(read.consumed, Item::Body { range: 0..0, end: true })
+        Step::found(read.consumed, Item::Body { content: Content::Input(0..0), end: true })
     }
 
     fn end_content(&mut self, tx: &mut Tx) {
@@ -396,7 +402,7 @@ impl Receiver {
         match self.state {
             State::UntilClose => {
                 self.state = State::Done;
-                Some(Item::Body { range: 0..0, end: true })
+                Some(Item::Body { content: Content::Input(0..0), end: true })
             }
             State::TellTrailers | State::Done => {
                 // A client that has sent all its requests may close its half and still wants the responses.

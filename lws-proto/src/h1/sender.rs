@@ -2,12 +2,12 @@
 //!
 //! Also what both halves have to know of the exchange that is running. Knows no input.
 
-use super::chunked::is_forbidden_trailer;
-use super::compose::{
-    Outgoing, Request, Said, check_length, frame_request, frame_response, write_fields, write_request_line,
-};
+use super::compose::{write_fields, write_framing, write_request_line};
 use super::{Expected, encode};
-use crate::http::{HttpDate, Method, Status, Version};
+use crate::http::{
+    HttpDate, Method, Outgoing, Request, Said, Status, Version, check_length, frame_response,
+    is_forbidden_trailer,
+};
 use crate::transmit::Output;
 use crate::{Config, Misuse, Payload, Time};
 use alloc::boxed::Box;
@@ -273,7 +273,7 @@ impl Sender {
         let framed = said.content_length.is_some();
         match outgoing {
             Outgoing::Length(length) if !framed => encode::content_length(buffer, length),
-            Outgoing::Chunked => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            Outgoing::Streamed => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             Outgoing::Dropped if !framed => self.frame_nothing(buffer, len, end),
             // RFC 9110 §15.3.6.
             Outgoing::Forbidden if status == Status::RESET_CONTENT && !framed => {
@@ -377,7 +377,7 @@ impl Sender {
             if said.upgrade {
                 return Err(Misuse::ManagedField);
             }
-            let outgoing = frame_request(buffer, method, said, content.len() as u64, end)?;
+            let outgoing = write_framing(buffer, method, said, content.len() as u64, end)?;
             buffer.extend_from_slice(if last { b"Connection: close\r\n\r\n" } else { b"\r\n" });
             Ok(outgoing)
         })?;
@@ -424,7 +424,7 @@ impl Sender {
                 *left -= len as u64;
                 content.push(out);
             }
-            Outgoing::Chunked => {
+            Outgoing::Streamed => {
                 if len > 0 {
                     encode::chunk_size(out.buffer(), len);
                     content.push(out);
@@ -446,7 +446,7 @@ impl Sender {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         match self.state {
-            State::Content(Outgoing::Chunked) => appending(out, |buffer| {
+            State::Content(Outgoing::Streamed) => appending(out, |buffer| {
                 buffer.extend_from_slice(b"0\r\n");
                 for (name, value) in fields {
                     if is_forbidden_trailer(name.as_ref()) {
@@ -480,14 +480,14 @@ impl Sender {
         let buffer = out.buffer();
         let start = buffer.len();
         // The size of a chunk stands before it, so its digits are written last, with zeros in front if need be.
-        let digits = if outgoing == Outgoing::Chunked { encode::hex_len(max) } else { 0 };
+        let digits = if outgoing == Outgoing::Streamed { encode::hex_len(max) } else { 0 };
         let content = if digits > 0 { start + digits + 2 } else { start };
         buffer.resize(content + max, 0);
         let (len, end) = fill(&mut buffer[content..]);
         let len = len.min(max);
         buffer.truncate(content + len);
         match &mut outgoing {
-            Outgoing::Chunked if len > 0 => {
+            Outgoing::Streamed if len > 0 => {
                 encode::hex(&mut buffer[start..start + digits], len);
                 buffer[start + digits..content].copy_from_slice(b"\r\n");
                 buffer.extend_from_slice(b"\r\n");
@@ -501,7 +501,7 @@ impl Sender {
             Outgoing::UntilClose => {}
             _ => buffer.truncate(start),
         }
-        if end && outgoing == Outgoing::Chunked {
+        if end && outgoing == Outgoing::Streamed {
             buffer.extend_from_slice(b"0\r\n\r\n");
         }
         self.state = if end { State::Ended } else { State::Content(outgoing) };

@@ -300,6 +300,14 @@ fn content_that_nobody_reads_is_dropped_up_to_a_limit() {
 }
 
 #[test]
+fn the_preface_of_http_2_is_answered_505_where_it_is_not_spoken() {
+    let config = Config { versions: crate::Versions::Http1, ..Config::default() };
+    let mut side = Side::new(Connection::server(Time::ZERO, Arc::new(config)));
+    side.feed(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", usize::MAX, |_| ());
+    assert!(side.sent().starts_with("HTTP/1.1 505 "), "{}", side.sent());
+}
+
+#[test]
 fn what_breaks_a_rule_is_answered_with_its_status() {
     let limits = Limits {
         head_bytes_max: 200,
@@ -320,7 +328,6 @@ fn what_breaks_a_rule_is_answered_with_its_status() {
     const CHUNKED: &str = "Transfer-Encoding: chunked";
     violation("GET /\r\n", Violation::RequestLine);
     violation("GET / HTTP/3.0\r\n", Violation::Version);
-    violation("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Violation::Http2Preface);
     violation("GET a HTTP/1.1\r\nHost: a\r\n\r\n", Violation::Target);
     violation("GET / HTTP/1.1\n", Violation::BareLineEnd);
     violation(&get("A: b"), Violation::Host);

@@ -33,6 +33,8 @@ pub(crate) enum StartLine {
         method_span: (u32, u32),
         target: (u32, u32),
         version: Version,
+        /// What an extended CONNECT asks for; empty for every other request. RFC 8441 §4.
+        protocol: (u32, u32),
     },
     Response {
         status: Status,
@@ -95,7 +97,18 @@ impl<'a> Head<'a> {
     /// The request target in its parts; `None` where there is none. Every request that becomes an event has one.
     #[must_use]
     pub fn parsed_target(&self) -> Option<Target<'a>> {
-        Target::parse(self.method(), self.target())
+        // An extended CONNECT has the target of a GET.
+        let method = if self.connect_protocol().is_some() { Method::Get } else { self.method() };
+        Target::parse(method, self.target())
+    }
+
+    /// What an extended CONNECT asks for, such as `websocket`: the value of `:protocol`. RFC 8441 §4.
+    #[must_use]
+    pub fn connect_protocol(&self) -> Option<&'a str> {
+        match self.start {
+            StartLine::Request { protocol, .. } if protocol.1 > 0 => Some(self.text(*protocol)),
+            _ => None,
+        }
     }
 
     /// The path of the request target, with its escapes; empty for the forms that have none.

@@ -1,4 +1,4 @@
-//! The opening handshake, both roles. RFC 6455 §4.
+//! The opening handshake, both roles. RFC 6455 §4, and over HTTP/2 RFC 8441 §5.
 //!
 //! Turns heads into checked openings and agreements, and agreements into bytes. Knows no frame and no connection. Whether
 //! `Host` is right is asked of every request, not here.
@@ -78,13 +78,18 @@ pub(crate) enum Refused {
     Caller(Misuse),
 }
 
-/// Whether a request asks for WebSocket at all, well or badly: HTTP/1.1 or later, and `Upgrade` has `websocket`.
+/// Whether a request asks for WebSocket at all, well or badly: HTTP/1.1 and `Upgrade` has `websocket`, or HTTP/2 and it is an
+/// extended CONNECT for it.
 ///
 /// RFC 9110 §7.8: `Upgrade` in an HTTP/1.0 request is ignored. One whose `Connection` lacks `upgrade` counts as asking,
 /// so that whoever configured a proxy by halves gets a refusal to read, not a page.
 #[must_use]
 pub fn is_opening(head: &Head<'_>) -> bool {
-    head.version() >= Version::Http11 && head.has_token("upgrade", "websocket")
+    match head.version() {
+        Version::Http10 => false,
+        Version::Http11 => head.has_token("upgrade", "websocket"),
+        Version::Http2 => head.connect_protocol() == Some("websocket"),
+    }
 }
 
 /// The opening handshake that a request is, if it keeps every rule of RFC 6455 §4.2.1 but that of `Host`.
@@ -92,16 +97,21 @@ pub fn is_opening(head: &Head<'_>) -> bool {
 /// # Errors
 /// [`Violation::OpeningVersion`] unless `Sec-WebSocket-Version` is there once and 13; otherwise [`Violation::Opening`].
 pub fn check_request<'a>(head: &Head<'a>) -> Result<Opening<'a>, Violation> {
-    let upgrades =
-        is_opening(head) && head.has_token("connection", "upgrade") && head.method() == Method::Get;
-    if !upgrades || has_content(head) {
+    let over_http2 = head.version() == Version::Http2;
+    let upgrades = over_http2 || head.has_token("connection", "upgrade") && head.method() == Method::Get;
+    if !is_opening(head) || !upgrades || has_content(head) {
         return Err(Violation::Opening);
     }
     // Before the other fields, as what they mean is for the version to say.
     if once(head, "sec-websocket-version") != Some(b"13") {
         return Err(Violation::OpeningVersion);
     }
-    let key = once(head, "sec-websocket-key").filter(|key| is_key(key)).ok_or(Violation::Opening)?;
+    // RFC 8441 §5: "the Sec-WebSocket-Key header field is not used".
+    let key = match once(head, "sec-websocket-key").filter(|key| is_key(key)) {
+        _ if over_http2 => None,
+        Some(key) => Some(key),
+        None => return Err(Violation::Opening),
+    };
     let opening = Opening {
         key,
         protocols: list(head, "sec-websocket-protocol")?,
@@ -155,8 +165,8 @@ fn members(list: &str) -> impl Iterator<Item = &str> {
 /// A request that is a valid opening handshake. RFC 6455 §4.2.1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening<'a> {
-    /// Invariant: the base64 of 16 bytes.
-    key: &'a [u8],
+    /// Invariant: the base64 of 16 bytes, and there unless the handshake is one over HTTP/2.
+    key: Option<&'a [u8]>,
     /// Invariant: unique tokens, at most `PROTOCOLS_MAX`; or empty.
     protocols: Cow<'a, str>,
     /// Invariant: an `extension-list`, or empty.
@@ -279,14 +289,48 @@ impl<'a> Accept<'a> {
 /// Checks the opening handshake `head` and appends the 101 response of `accept`, or nothing. RFC 6455 §4.2.2.
 pub(crate) fn accept(out: &mut Vec<u8>, head: &Head<'_>, accept: &Accept<'_>) -> Result<Opened, Refused> {
     let opening = check_request(head).map_err(Refused::Peer)?;
-    write_response(out, &opening, accept).map_err(Refused::Caller)
+    let answer = answer(&opening, accept).map_err(Refused::Caller)?;
+    let key = opening.key.unwrap_or_default();
+    out.extend_from_slice(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+    );
+    write_field(out, "Sec-WebSocket-Accept", &accept_key(key));
+    for (name, value) in answer.fields() {
+        write_field(out, name, value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(answer.opened)
 }
 
-/// Appends the 101 response that accepts `opening`. RFC 6455 §4.2.2.
+/// Checks the opening handshake `head` over HTTP/2, and what the answer of `accept` is. RFC 8441 §5.
+pub(crate) fn agree<'a>(head: &Head<'_>, accept: &Accept<'a>) -> Result<Answer<'a>, Refused> {
+    let opening = check_request(head).map_err(Refused::Peer)?;
+    answer(&opening, accept).map_err(Refused::Caller)
+}
+
+/// What a server's answer says, whatever version of HTTP carries it.
+#[derive(Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) opened: Opened,
+    protocol: Option<&'a str>,
+    extensions: Option<String>,
+    fields: &'a [(&'a str, &'a str)],
+}
+
+impl Answer<'_> {
+    /// The fields of the answer.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        let protocol = self.protocol.map(|protocol| ("Sec-WebSocket-Protocol", protocol));
+        let extensions = self.extensions.as_deref().map(|answer| ("Sec-WebSocket-Extensions", answer));
+        protocol.into_iter().chain(extensions).chain(self.fields.iter().copied())
+    }
+}
+
+/// What accepting `opening` says. RFC 6455 §4.2.2.
 ///
 /// # Errors
-/// [`Misuse`], and nothing has been appended, if the subprotocol was not offered or a field cannot be written.
-fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>) -> Result<Opened, Misuse> {
+/// [`Misuse`] if the subprotocol was not offered or a field cannot be written.
+fn answer<'a>(opening: &Opening<'_>, accept: &Accept<'a>) -> Result<Answer<'a>, Misuse> {
     check_fields(accept.fields)?;
     if accept.protocol.is_some_and(|chosen| opening.protocols().all(|offered| offered != chosen)) {
         return Err(Misuse::Subprotocol);
@@ -294,16 +338,12 @@ fn write_response(out: &mut Vec<u8>, opening: &Opening<'_>, accept: &Accept<'_>)
     let extensions = accept.all_extensions();
     let extensions = extension::choose(&opening.extensions, &extensions);
     let answer = extensions.answer().map_err(|Malformed| Misuse::Field)?;
-
-    out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
-    );
-    write_field(out, "Sec-WebSocket-Accept", &accept_key(opening.key));
-    if let Some(protocol) = accept.protocol {
-        write_field(out, "Sec-WebSocket-Protocol", protocol.as_bytes());
-    }
-    write_end(out, answer, accept.fields);
-    Ok(Opened::new(&extensions, accept.streamed, false))
+    Ok(Answer {
+        opened: Opened::new(&extensions, accept.streamed, false),
+        protocol: accept.protocol,
+        extensions: answer,
+        fields: accept.fields,
+    })
 }
 
 /// A client's opening handshake. RFC 6455 §4.1.
@@ -388,6 +428,14 @@ impl<'a> Connect<'a> {
         Cow::Borrowed(self.extensions)
     }
 
+    pub(crate) fn host(&self) -> &'a str {
+        self.host
+    }
+
+    pub(crate) fn target(&self) -> &'a str {
+        self.target
+    }
+
     /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
     /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
     /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).
@@ -401,7 +449,8 @@ impl<'a> Connect<'a> {
 /// What a client remembers of its request, to check the response against.
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
-    accept: AcceptKey,
+    /// Absent over HTTP/2.
+    accept: Option<AcceptKey>,
     /// A list, as it was sent.
     protocols: String,
     extensions: Vec<Arc<dyn Negotiate>>,
@@ -417,6 +466,37 @@ pub(crate) fn write_request(
     connect: &Connect<'_>,
     nonce: [u8; 16],
 ) -> Result<Expected, Misuse> {
+    let Asked { mut expected, fields } = ask(connect)?;
+    let key: [u8; 24] = base64_of(&nonce);
+    out.extend_from_slice(b"GET ");
+    out.extend_from_slice(connect.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_field(out, "Host", connect.host.as_bytes());
+    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\n");
+    for (index, (name, value)) in fields.into_iter().enumerate() {
+        write_field(out, name, value.as_bytes());
+        // The version comes first.
+        if index == 0 {
+            write_field(out, "Sec-WebSocket-Key", &key);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    expected.accept = Some(accept_key(&key));
+    Ok(expected)
+}
+
+/// What a client's opening handshake says, whatever version of HTTP carries it.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) expected: Expected,
+    pub(crate) fields: Vec<(&'a str, Cow<'a, str>)>,
+}
+
+/// Checks what `connect` asks for, and says it in fields. RFC 6455 §4.1, RFC 8441 §5.
+///
+/// # Errors
+/// [`Misuse`] if something of it cannot be written.
+pub(crate) fn ask<'a>(connect: &Connect<'a>) -> Result<Asked<'a>, Misuse> {
     if !is_resource_name(connect.target) {
         return Err(Misuse::StartLine);
     }
@@ -430,28 +510,17 @@ pub(crate) fn write_request(
     }
     let extensions = connect.all_extensions();
     let offer = extension::offer(&extensions).map_err(|Malformed| Misuse::Field)?;
-    let key: [u8; 24] = base64_of(&nonce);
     let protocols = connect.protocols.join(", ");
-
-    out.extend_from_slice(b"GET ");
-    out.extend_from_slice(connect.target.as_bytes());
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_field(out, "Host", connect.host.as_bytes());
-    out.extend_from_slice(b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
-    write_field(out, "Sec-WebSocket-Key", &key);
-    if let Some(origin) = connect.origin {
-        write_field(out, "Origin", origin.as_bytes());
-    }
+    let mut fields = alloc::vec![("Sec-WebSocket-Version", Cow::Borrowed("13"))];
+    fields.extend(connect.origin.map(|origin| ("Origin", Cow::Borrowed(origin))));
     if !protocols.is_empty() {
-        write_field(out, "Sec-WebSocket-Protocol", protocols.as_bytes());
+        fields.push(("Sec-WebSocket-Protocol", Cow::Owned(protocols.clone())));
     }
-    write_end(out, offer, connect.fields);
-    Ok(Expected {
-        accept: accept_key(&key),
-        protocols,
-        extensions: extensions.into_owned(),
-        streamed: connect.streamed,
-    })
+    fields.extend(offer.map(|offer| ("Sec-WebSocket-Extensions", Cow::Owned(offer))));
+    fields.extend(connect.fields.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
+    let expected =
+        Expected { accept: None, protocols, extensions: extensions.into_owned(), streamed: connect.streamed };
+    Ok(Asked { expected, fields })
 }
 
 /// What the server's response agrees to, if it keeps every rule of RFC 6455 §4.1.
@@ -467,9 +536,16 @@ pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Ope
     if !head.has_token("connection", "upgrade") {
         return Err(HandshakeFailure::Connection);
     }
-    if once(head, "sec-websocket-accept") != Some(&expected.accept) {
+    if expected.accept.is_none()
+        || once(head, "sec-websocket-accept") != expected.accept.as_ref().map(|key| &key[..])
+    {
         return Err(HandshakeFailure::Accept);
     }
+    check_answer(head, expected)
+}
+
+/// The same of what does not depend on the version of HTTP. RFC 8441 §5.
+pub(crate) fn check_answer(head: &Head<'_>, expected: &Expected) -> Result<Opened, HandshakeFailure> {
     if head.get("sec-websocket-protocol").is_some() {
         let chosen = once(head, "sec-websocket-protocol").ok_or(HandshakeFailure::Protocol)?;
         if members(&expected.protocols).all(|offered| offered.as_bytes() != chosen) {
@@ -500,17 +576,6 @@ fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The extensions, the caller's fields and the empty line.
-fn write_end(out: &mut Vec<u8>, extensions: Option<String>, fields: &[(&str, &str)]) {
-    if let Some(extensions) = extensions {
-        write_field(out, "Sec-WebSocket-Extensions", extensions.as_bytes());
-    }
-    for (name, value) in fields {
-        write_field(out, name, value.as_bytes());
-    }
     out.extend_from_slice(b"\r\n");
 }
 

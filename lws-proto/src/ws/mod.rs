@@ -21,7 +21,11 @@ pub use deflate::Deflate;
 pub use extension::{Agreement, ExtensionOffer, Extensions, Negotiate, Parameter, Parameters, ReservedBits};
 pub(crate) use frame::HEADER_BYTES_MAX;
 pub use handshake::{Accept, Connect, Opening, check_request, is_opening};
-pub(crate) use handshake::{Agreed, Expected, Opened, Refused, accept, check_response, write_request};
+pub(crate) use handshake::{
+    Agreed, Expected, Opened, Refused, accept, agree, ask, check_answer, check_response, write_request,
+};
+#[cfg(feature = "std")]
+pub use prepared::Broadcast;
 pub use prepared::Prepared;
 pub(crate) use receiver::{InOne, Receiver};
 pub(crate) use sender::Sender;

@@ -1,14 +1,16 @@
 //! What the fuzz targets run. The bodies live here so that stable tests run them, too: over the kept corpora, and over
 //! inputs of a generator that is the same in every run.
 //!
-//! Besides their own questions all of them ask those of [`Endpoint`](crate::Endpoint): no panic, no event when no service
+//! Besides their own questions all that drive a connection ask those of [`Endpoint`](crate::Endpoint): no panic, no event when no service
 //! was asked for, `Closed` once and last.
 
+mod hpack;
 mod http1;
 mod operations;
 mod ws_deflate;
 mod ws_frames;
 
+pub use hpack::hpack;
 pub use http1::{chunked, request, response};
 pub use operations::operations;
 pub use ws_deflate::{deflate_frames, extensions};
@@ -24,13 +26,14 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "http1_request", body: request },
     Target { name: "http1_response", body: response },
     Target { name: "chunked", body: chunked },
     Target { name: "ws_frames", body: frames },
     Target { name: "ws_deflate", body: deflate_frames },
     Target { name: "ws_extensions", body: extensions },
+    Target { name: "hpack", body: hpack },
     Target { name: "operations", body: operations },
 ];
 

@@ -64,12 +64,25 @@ fn the_engine_has_no_unsafe_and_no_standard_library() {
 #[test]
 fn protocols_meet_only_where_they_are_switched() {
     check("HTTP/1.1 in WebSocket", mentions("lws-proto/src/ws", &["h1::"], &[]));
-    check("a protocol in the semantics of HTTP", mentions("lws-proto/src/http", &["h1::", "ws::"], &[]));
+    check("a protocol in header compression", mentions("lws-proto/src/hpack", &["h1::", "ws::"], &[]));
+    check(
+        "a protocol in the semantics of HTTP",
+        mentions("lws-proto/src/http", &["h1::", "ws::", "hpack::"], &[]),
+    );
 }
 
 #[test]
 fn the_wire_floors_know_no_connection() {
-    for file in ["ws/frame.rs", "ws/mask.rs", "ws/utf8.rs", "ws/close.rs", "h1/head.rs", "h1/chunked.rs"] {
+    for file in [
+        "ws/frame.rs",
+        "ws/mask.rs",
+        "ws/utf8.rs",
+        "ws/close.rs",
+        "h1/head.rs",
+        "h1/chunked.rs",
+        "hpack/decoder.rs",
+        "hpack/encoder.rs",
+    ] {
         let text = fs::read_to_string(root().join("lws-proto/src").join(file)).expect(file);
         assert!(
             !text.contains("crate::tx") && !text.contains("crate::connection"),
@@ -83,6 +96,7 @@ fn unsafe_stands_in_sys_rs_only() {
     for folder in [
         "lws-loop-external",
         "lws-loop-poll",
+        "lws-loop-uv",
         "lws-loop-conformance",
         "lws-server",
         "lwsws",
@@ -98,6 +112,7 @@ fn unsafe_stands_in_sys_rs_only() {
 fn rfcs_are_cited_in_one_form() {
     let forms = [
         "RFC6455",
+        "RFC7541",
         "RFC9110",
         "RFC9112",
         "rfc 6455",
@@ -105,9 +120,10 @@ fn rfcs_are_cited_in_one_form() {
         "Section ",
         "section 5.",
         "RFC 6455, ",
+        "RFC 7541, ",
         "RFC 9112, ",
     ];
-    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-server", "lwsws"] {
+    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-server", "lwsws"] {
         for (name, text) in sources(folder) {
             for (number, line) in text.lines().enumerate() {
                 let cites = forms.iter().any(|form| line.contains(form)) && line.contains("//");
@@ -127,7 +143,20 @@ fn arrows_point_down_only() {
         }
     };
     depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
-    depends("lws-loop-external", &["lws-loop-poll", "lws-server", "mio"]);
+    depends("lws-loop-external", &["lws-loop-poll", "lws-server"]);
     depends("lws-loop-poll", &["lws-server"]);
+    depends("lws-loop-uv", &["lws-loop-poll", "lws-server", "mio"]);
     depends("lws-loop-conformance", &["lws-loop-poll", "lws-server", "mio"]);
+}
+
+#[test]
+fn the_loops_of_others_are_there_for_those_who_ask_for_them() {
+    let manifest = fs::read_to_string(root().join("lws-loop-external/Cargo.toml")).expect("a manifest");
+    assert!(!manifest.contains("\ndefault = "), "a feature is on by default");
+    let (_, dependencies) = manifest.split_once("\n[dependencies]").expect("dependencies");
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    for name in ["async-io", "calloop", "mio", "polling", "tokio"] {
+        let line = dependencies.lines().find(|line| line.starts_with(&format!("{name} = ")));
+        assert!(line.is_some_and(|line| line.contains("optional = true")), "{name} is always there");
+    }
 }

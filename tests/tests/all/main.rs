@@ -12,6 +12,7 @@ mod quirks;
 mod raw;
 mod replay;
 mod rfc6455;
+mod rfc7541;
 mod rfc7692;
 mod rfc9110;
 mod rfc9112;

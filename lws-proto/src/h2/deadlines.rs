@@ -1,0 +1,188 @@
+//! What is due on a connection and its streams.
+//!
+//! Streams keep their own moments; the connection knows one before which nothing is due, so that asking is cheap.
+
+use super::error::{ErrorCode, code_of};
+use super::frame;
+use super::receiver::end_connection;
+use super::sender::{Going, Sender};
+use super::streams::{self, Message, NEVER, Stalled};
+use crate::http::Status;
+use crate::time::earliest;
+use crate::tx::{self, Tx};
+use crate::{Cause, Deadline, Limits, Time};
+use core::time::Duration;
+
+/// After so much quiet an idle connection gives back what it does not need.
+const RELAX_AFTER: Duration = Duration::from_secs(1);
+
+/// What the PING carries that asks whether the peer is there.
+const ALIVE: [u8; 8] = *b"alive?\0\0";
+
+impl Sender {
+    /// When the next thing is due.
+    pub(crate) fn next_timeout(&self, tx: &Tx) -> Option<Time> {
+        if self.finished {
+            return None;
+        }
+        let limits = &tx.config.limits;
+        let going = match self.going {
+            Going::Announced { until } => Some(until),
+            Going::No | Going::Away { .. } => None,
+        };
+        let entered = if self.entered { self.tunnel_timeout() } else { None };
+        let streams = (self.next_due != NEVER).then_some(self.next_due);
+        let quiet = if self.streams.is_empty() {
+            let after = if self.relaxed { limits.keep_alive_timeout } else { RELAX_AFTER };
+            self.idle_since + after.min(limits.keep_alive_timeout)
+        } else {
+            self.silence(tx.heard, limits)
+        };
+        let quiet = Some(quiet);
+        earliest(earliest(self.settings_due, going), earliest(earliest(streams, entered), quiet))
+    }
+
+    fn tunnel_timeout(&self) -> Option<Time> {
+        self.streams.peek(self.current).tunnel.as_ref().and_then(|tunnel| tunnel.next_timeout())
+    }
+
+    /// When the silence of the peer calls for a PING, or for giving up if one was sent.
+    fn silence(&self, heard: Time, limits: &Limits) -> Time {
+        match self.pinged {
+            Some(pinged) if pinged > heard => {
+                pinged + limits.dead_peer_timeout.saturating_sub(limits.ping_interval)
+            }
+            _ => heard + limits.ping_interval,
+        }
+    }
+}
+
+/// Does what is due at `now`.
+pub(super) fn handle(tx: &mut Tx, now: Time) {
+    let Tx { sender: tx::Sender::Http2(sender), entropy, .. } = tx else { return };
+    if sender.finished {
+        return;
+    }
+    sender.settle(entropy, now);
+    if sender.settings_due.is_some_and(|due| due <= now) {
+        return end_connection(tx, Cause::Timeout(Deadline::Settings));
+    }
+    if let Some(cause) = handle_quiet(tx, now) {
+        return end_connection(tx, cause);
+    }
+    let Tx { sender: tx::Sender::Http2(sender), out, .. } = tx else { return };
+    if let Going::Announced { until } = sender.going
+        && until <= now
+    {
+        sender.go_away(out);
+    }
+    if sender.next_due <= now {
+        handle_streams(tx, now);
+    }
+    if matches!(&tx.sender, tx::Sender::Http2(sender) if sender.is_over()) {
+        tx.finish(Cause::Complete);
+    }
+}
+
+/// The peer is silent: asks whether it is there, and tells when it has been so for too long.
+fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
+    let heard = tx.heard;
+    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return None };
+    let limits = &config.limits;
+    if sender.streams.is_empty() {
+        if !sender.relaxed && sender.idle_since + RELAX_AFTER <= now {
+            sender.relaxed = true;
+            sender.streams.shrink();
+        }
+        let over = sender.idle_since + limits.keep_alive_timeout <= now;
+        return over.then_some(Cause::Timeout(Deadline::Idle));
+    }
+    if sender.silence(heard, limits) > now {
+        return None;
+    }
+    if sender.pinged.is_some_and(|pinged| pinged > heard) {
+        return Some(Cause::Timeout(Deadline::DeadPeer));
+    }
+    sender.pinged = Some(now);
+    frame::ping(out.buffer(), false, ALIVE);
+    None
+}
+
+fn handle_streams(tx: &mut Tx, now: Time) {
+    let Some(taken) = (match &tx.sender {
+        tx::Sender::Http2(sender) => Some(sender.streams.taken()),
+        _ => None,
+    }) else {
+        return;
+    };
+    for slot in taken {
+        handle_stream(tx, slot, now);
+    }
+    let stalled_timeout = tx.config.limits.stalled_timeout;
+    if let tx::Sender::Http2(sender) = &mut tx.sender {
+        sender.next_due =
+            sender.streams.all().map(|stream| stream.next_due(stalled_timeout)).min().unwrap_or(NEVER);
+    }
+}
+
+fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
+    let Tx { sender: tx::Sender::Http2(sender), out, config, entropy, .. } = tx else { return };
+    let limits = &config.limits;
+    let stream = sender.streams.at(slot);
+    if stream.timeout <= now {
+        stream.timeout = NEVER;
+        stream.set(streams::TIMEOUT);
+        sender.streams.timeouts.push_back(slot);
+    }
+    let stream = sender.streams.at(slot);
+    if let Some(stalled) = &mut stream.stalled
+        && stalled.since + limits.stalled_timeout <= now
+    {
+        if stalled.left < limits.stalled_bytes_min {
+            let cause = Cause::Timeout(Deadline::Stalled);
+            return sender.reset(out, slot, code_of(cause), cause);
+        }
+        *stalled = Stalled { since: now, left: 0 };
+    }
+    if stream.due <= now {
+        return handle_due(tx, slot, now);
+    }
+    if stream.tunnel.as_ref().is_some_and(|tunnel| tunnel.next_timeout().is_some_and(|at| at <= now)) {
+        sender.enter(slot, entropy, now);
+        if let Some(tunnel) = sender.tunnel() {
+            tunnel.handle_timeout(now);
+        }
+        sender.settle(entropy, now);
+    }
+}
+
+/// What was waited for has not come in time.
+fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
+    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
+    let limits = &config.limits;
+    let stream = sender.streams.at(slot);
+    if stream.has(streams::GONE) {
+        return sender.reset(out, slot, ErrorCode::CANCEL, Cause::Aborted);
+    }
+    if sender.client {
+        let cause = Cause::Timeout(Deadline::Response);
+        return sender.reset(out, slot, code_of(cause), cause);
+    }
+    if stream.period_bytes >= limits.content_bytes_min || stream.holds_input() {
+        stream.period_bytes = 0;
+        stream.due = now + limits.content_period;
+        return;
+    }
+    if stream.has(streams::UNWANTED) {
+        let cause = stream.cause;
+        return sender.reset(out, slot, ErrorCode::NO_ERROR, cause);
+    }
+    let deadline = Deadline::Content;
+    let cause = Cause::Timeout(deadline);
+    if stream.message == Message::Head {
+        let status = Status::new(deadline.status()).unwrap_or(Status::BAD_REQUEST);
+        sender.refuse(out, config, now, slot, status, (cause, deadline.message()));
+    } else {
+        sender.reset(out, slot, code_of(cause), cause);
+    }
+}

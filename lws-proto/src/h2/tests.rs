@@ -1,0 +1,189 @@
+//! A client and a server in memory, with the input cut in every way.
+
+use crate::http::{Request, Scheme, Status};
+use crate::{Config, Connection, Event, Payload, Time};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+fn entropy() -> Box<dyn crate::Entropy> {
+    Box::new(|bytes: &mut [u8]| bytes.fill(7))
+}
+
+fn drain(connection: &mut Connection) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(transmit) = connection.transmit(Time::ZERO) {
+        let first = transmit.first().to_vec();
+        transmit.commit(first.len());
+        bytes.extend(first);
+    }
+    bytes
+}
+
+fn note(event: &Event<'_>, seen: &mut Vec<String>) {
+    let text = match event {
+        Event::Request { head, end, .. } => format!("request {head:?} {end}"),
+        Event::Response { head, end, .. } => format!("response {head:?} {end}"),
+        Event::Body { chunk, end, .. } => format!("body {} {end}", chunk.escape_ascii()),
+        Event::Trailers { head, .. } => format!("trailers {head:?}"),
+        Event::Closed { cause, .. } => format!("closed {cause}"),
+        Event::Message { chunk, end, .. } => format!("message {} {end}", chunk.escape_ascii()),
+        Event::Established { protocol, .. } => format!("established {protocol:?}"),
+        other => format!("{other:?}"),
+    };
+    seen.push(text);
+}
+
+/// Lets a connection take bytes, cut so, and answer every request with what it was asked.
+fn feed(connection: &mut Connection, bytes: &[u8], cut: usize, seen: &mut Vec<String>) {
+    for part in bytes.chunks(cut) {
+        let mut part = part.to_vec();
+        let mut feed = connection.receive(Time::ZERO, &mut part);
+        while let Some(event) = feed.next_event() {
+            note(&event, seen);
+            answer(event);
+        }
+        drop(feed);
+        while let Some(event) = connection.next_event() {
+            note(&event, seen);
+            answer(event);
+        }
+        assert!(!connection.needs_service());
+    }
+}
+
+fn answer(event: Event<'_>) {
+    match event {
+        Event::Request { stream, head, .. } if crate::ws::is_opening(&head) => {
+            stream.accept_websocket(&head, &crate::ws::Accept::new()).expect("an opening");
+        }
+        Event::Request { stream, head, end: true } => {
+            let target = head.target().to_string();
+            let permit = stream.permit().expect("a permit");
+            let fields = [("Content-Type", "text/plain")];
+            permit.respond(Status::OK, fields, Payload::Copy(target.as_bytes()), true).expect("a response");
+        }
+        Event::Body { stream, end: true, .. } => {
+            let Ok(permit) = stream.permit() else { return };
+            let _ = permit.respond(Status::OK, [("x", "y")], Payload::Static(b"thanks"), true);
+        }
+        Event::Message { stream, kind, chunk, .. } => {
+            let payload = chunk.to_vec();
+            if payload.starts_with(b"echo") {
+                let permit = stream.permit().expect("a permit");
+                permit.message(kind, Payload::Copy(&payload[4..]), true).expect("a message");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn pair() -> (Connection, Connection) {
+    let config = Arc::new(Config::default());
+    let client = Connection::client_http2(Time::ZERO, config.clone(), entropy(), Scheme::Http);
+    (client, Connection::server(Time::ZERO, config))
+}
+
+fn exchange(client: &mut Connection, server: &mut Connection, cut: usize) -> (Vec<String>, Vec<String>) {
+    let (mut at_client, mut at_server) = (Vec::new(), Vec::new());
+    loop {
+        let up = drain(client);
+        feed(server, &up, cut, &mut at_server);
+        let down = drain(server);
+        feed(client, &down, cut, &mut at_client);
+        if up.is_empty() && down.is_empty() {
+            return (at_client, at_server);
+        }
+    }
+}
+
+#[test]
+fn requests_are_answered_however_the_bytes_are_cut() {
+    let mut expected = None;
+    for cut in [usize::MAX, 1, 2, 3, 7, 9, 10, 64] {
+        let (mut client, mut server) = pair();
+        for target in ["/one", "/two"] {
+            let request = Request::get("example.com", target);
+            client
+                .request(Time::ZERO, &request, [("Accept", "*/*")], Payload::Static(b""), true)
+                .expect("a request");
+        }
+        let post = Request { method: "POST", target: "/three", host: "example.com" };
+        client.request(Time::ZERO, &post, [("a", "b")], Payload::Static(b"content"), true).expect("a post");
+        let (at_client, at_server) = exchange(&mut client, &mut server, cut);
+        let joined = |seen: &[String]| {
+            seen.iter().filter(|line| !line.starts_with("body")).cloned().collect::<Vec<_>>()
+        };
+        let found = (joined(&at_client), joined(&at_server));
+        assert_eq!(*expected.get_or_insert(found.clone()), found, "cut {cut}");
+        assert_eq!(found.0.iter().filter(|line| line.starts_with("response")).count(), 3, "{at_client:#?}");
+        assert_eq!(found.0.iter().filter(|line| *line == "closed complete").count(), 3, "{at_client:#?}");
+        assert_eq!(found.1.iter().filter(|line| *line == "closed complete").count(), 3, "{at_server:#?}");
+    }
+}
+
+#[test]
+fn a_websocket_shares_the_connection() {
+    for cut in [usize::MAX, 1, 5] {
+        let (mut client, mut server) = pair();
+        let connect = crate::ws::Connect::new("example.com", "/chat");
+        let key = client.connect_websocket(Time::ZERO, &connect).expect("a handshake");
+        let (at_client, at_server) = exchange(&mut client, &mut server, cut);
+        assert_eq!(at_client, ["established WebSocket"]);
+        assert!(at_server.iter().any(|line| line == "established WebSocket"), "{at_server:?}");
+        let permit = client.stream(key).expect("the stream").permit().expect("a permit");
+        permit.text("echo hello").expect("a message");
+        assert!(client.interest().write);
+        let (at_client, at_server) = exchange(&mut client, &mut server, cut);
+        assert_eq!(at_server, ["message echo hello true"]);
+        assert_eq!(at_client, ["message  hello true"]);
+        client.stream(key).expect("the stream").close(crate::ws::CloseCode::NORMAL, "bye").expect("a close");
+        let (at_client, at_server) = exchange(&mut client, &mut server, cut);
+        assert!(
+            at_client.iter().any(|line| line.starts_with("closed closed with code 1000")),
+            "{at_client:?}"
+        );
+        assert!(at_server.iter().any(|line| line.starts_with("closed closed by the peer")), "{at_server:?}");
+    }
+}
+
+#[test]
+fn a_large_response_waits_for_windows() {
+    let (mut client, mut server) = pair();
+    let request = Request::get("example.com", "/big");
+    client.request(Time::ZERO, &request, [("a", "b")], Payload::Static(b""), true).expect("a request");
+    let content = alloc::vec![b'x'; 1 << 20];
+    let up = drain(&mut client);
+    let mut part = up;
+    let mut feed_ = server.receive(Time::ZERO, &mut part);
+    while let Some(event) = feed_.next_event() {
+        if let Event::Request { stream, .. } = event {
+            let permit = stream.permit().expect("a permit");
+            permit.respond(Status::OK, [("a", "b")], Payload::Own(content.clone().into()), true).expect("ok");
+        }
+    }
+    drop(feed_);
+    let mut received = 0;
+    let mut turns = 0;
+    loop {
+        let mut down = drain(&mut server);
+        let mut feed = client.receive(Time::ZERO, &mut down);
+        while let Some(event) = feed.next_event() {
+            if let Event::Body { chunk, .. } = event {
+                received += chunk.len();
+            }
+        }
+        drop(feed);
+        let mut up = drain(&mut client);
+        if up.is_empty() && down.is_empty() {
+            break;
+        }
+        turns += 1;
+        let mut feed = server.receive(Time::ZERO, &mut up);
+        while feed.next_event().is_some() {}
+    }
+    assert_eq!(received, content.len());
+    assert!(turns > 3);
+}

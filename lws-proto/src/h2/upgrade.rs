@@ -1,0 +1,71 @@
+//! The way from HTTP/1.1 to HTTP/2 on one connection. RFC 7540 §3.2, which RFC 9113 deprecates and clients still use.
+
+use super::sender::Sender;
+use super::settings::Settings;
+use super::state::State;
+use super::streams::{self, Stream};
+use crate::http::{Head, Method};
+use crate::transmit::Output;
+use crate::{Config, Time};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Bytes of the settings in a request: forty of them, with the slack that decoding wants.
+const PAYLOAD_BYTES_MAX: usize = 243;
+
+/// What a request for the upgrade says of the client.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    settings: Settings,
+}
+
+/// Whether a request of HTTP/1.1 asks for HTTP/2, and how. One that asks badly does not ask: it is answered in HTTP/1.1.
+///
+/// "A server MUST NOT upgrade the connection to HTTP/2 if this header field is not present or if more than one is
+/// present."
+pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgrade> {
+    let named = head.has_token("upgrade", "h2c")
+        && head.has_token("connection", "upgrade")
+        && head.has_token("connection", "http2-settings");
+    let mut values = head.get_all("http2-settings");
+    let value = values.next().filter(|_| named)?;
+    if values.next().is_some() {
+        return None;
+    }
+    let mut payload = [0; PAYLOAD_BYTES_MAX];
+    let len = URL_SAFE_NO_PAD.decode_slice(value, &mut payload).ok()?;
+    let payload = &payload[..len];
+    let mut settings = Settings::default();
+    if !len.is_multiple_of(6) {
+        return None;
+    }
+    settings.apply(payload, config.limits.h2_settings_entries_max, false).ok()?;
+    Some(Upgrade { settings })
+}
+
+impl Sender {
+    /// The transmit half of a connection that was upgraded: its first stream is the request that asked, and is lent.
+    pub(crate) fn upgraded(
+        upgrade: &Upgrade,
+        method: Method,
+        out: &mut Output,
+        config: &Config,
+        now: Time,
+    ) -> Self {
+        out.buffer().extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        );
+        let mut sender = Self::new(false, config, now);
+        sender.begin(out, config, now);
+        sender.peer = upgrade.settings;
+        sender.encoder.set_table_size_max(upgrade.settings.header_table_size as usize);
+        let mut stream =
+            Stream::new(1, upgrade.settings.initial_window_size, sender.local.initial_window_size, now);
+        stream.state = State::HalfClosedRemote;
+        stream.method = method;
+        stream.set(streams::TOLD);
+        sender.last_peer_id = 1;
+        sender.current = sender.streams.insert(stream);
+        sender
+    }
+}
