@@ -564,3 +564,31 @@ impl<O: Owner> Idle<O> {
         self.0.set_counted(counted);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::{CStr, c_char};
+
+    // SAFETY: libuv's declaration. The result is null or a constant.
+    unsafe extern "C" {
+        safe fn uv_handle_type_name(kind: c_int) -> *const c_char;
+    }
+
+    #[test]
+    fn the_kinds_of_handles_have_the_numbers_that_libuv_gives_them() {
+        let kinds = [
+            (UV_CHECK, c"check"),
+            (UV_IDLE, c"idle"),
+            (UV_POLL, c"poll"),
+            (UV_PREPARE, c"prepare"),
+            (UV_TIMER, c"timer"),
+        ];
+        for (kind, name) in kinds {
+            let said = uv_handle_type_name(kind);
+            assert!(!said.is_null(), "{name:?}");
+            // SAFETY: it is not null, so it is a constant of libuv.
+            assert_eq!(unsafe { CStr::from_ptr(said) }, name);
+        }
+    }
+}

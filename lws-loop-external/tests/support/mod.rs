@@ -442,7 +442,9 @@ impl Application for Echo {
 
     fn message(&mut self, cx: &mut Context<'_, Self>, message: u32) {
         self.note(format!("message {message}"));
-        self.open.iter().for_each(|id| cx.wake(*id));
+        for id in &self.open {
+            cx.wake(*id);
+        }
     }
 
     fn notified(&mut self, _: &mut Context<'_, Self>) {
