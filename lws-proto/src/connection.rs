@@ -4,7 +4,9 @@
 //! the new one, and whoever drives the connection never learns of it.
 
 use crate::buffer::Kept;
-use crate::dispatch::{Found, Receiver, Rx, advance, begin_http2, begin_raw, lend, lend_in_one, message_in_one};
+use crate::dispatch::{
+    Found, Receiver, Rx, advance, begin_http2, begin_raw, lend, lend_in_one, message_in_one,
+};
 use crate::h1;
 use crate::http::{Request, Scheme};
 use crate::stream::{Sent, Stream, StreamKey, Writable, WriteTicket};

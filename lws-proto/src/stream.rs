@@ -421,7 +421,9 @@ impl<'a> Writable<'a> {
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.data(out, content, end)?,
-            Sender::Http2(sender) => return sender.data(out, config, *now, content, end).map(|()| self.sent()),
+            Sender::Http2(sender) => {
+                return sender.data(out, config, *now, content, end).map(|()| self.sent());
+            }
             Sender::Raw(sender) => sender.data(out, content, end)?,
             _ => return Err(Misuse::WrongProtocol),
         }

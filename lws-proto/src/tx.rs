@@ -169,7 +169,7 @@ impl Tx {
     pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
         let Self { out, config, now, .. } = self;
         let sender = Box::new(h2::Sender::upgraded(upgrade, method, out, config, *now));
-        let mut receiver = Box::new(h2::Receiver::new(false, config.limits.h2_table_bytes_max, *now));
+        let mut receiver = Box::new(h2::Receiver::new(false, *now));
         receiver.begin_upgraded(0);
         self.speak_http2(sender);
         self.switch = Some(Box::new(Switch { receiver: SwitchTo::Http2(receiver), announced: true }));

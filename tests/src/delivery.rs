@@ -11,6 +11,8 @@ use crate::transcript::{Octets, Transcript};
 pub struct Delivered {
     /// What the engine said.
     pub seen: Transcript,
+    /// What it said of each stream, in the order of their first events.
+    pub streams: Vec<Transcript>,
     /// What it sent.
     pub sent: Octets,
     /// Whether it wants more.
@@ -28,6 +30,7 @@ impl Delivered {
         let interest = endpoint.connection.interest();
         Self {
             seen: endpoint.seen.clone(),
+            streams: endpoint.streams.iter().map(|(_, transcript)| transcript.clone()).collect(),
             sent: Octets(endpoint.sent.clone()),
             reads: interest.read,
             fin: interest.shutdown,

@@ -9,6 +9,7 @@ pub mod deflate;
 pub mod delivery;
 pub mod endpoint;
 pub mod fuzz;
+pub mod h2;
 pub mod hpack;
 pub mod pair;
 pub mod random;

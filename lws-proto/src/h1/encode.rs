@@ -3,7 +3,7 @@
 //! Knows how a line is written, not which ones a message needs.
 
 use crate::Misuse;
-use crate::http::{write_decimal, Status, is_field_value, is_token, with_registered_statuses};
+use crate::http::{Status, is_field_value, is_token, with_registered_statuses, write_decimal};
 use alloc::vec::Vec;
 
 /// Declares the status lines of the registered codes.

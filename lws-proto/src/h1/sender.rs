@@ -5,7 +5,8 @@
 use super::compose::{write_fields, write_framing, write_request_line};
 use super::{Expected, encode};
 use crate::http::{
-    HttpDate, Method, Outgoing, Request, Said, Status, Version, check_length, frame_response, is_forbidden_trailer,
+    HttpDate, Method, Outgoing, Request, Said, Status, Version, check_length, frame_response,
+    is_forbidden_trailer,
 };
 use crate::transmit::Output;
 use crate::{Config, Misuse, Payload, Time};

@@ -4,8 +4,8 @@
 
 use super::error::{ErrorCode, code_of};
 use super::frame;
-use super::sender::{Going, Sender};
 use super::receiver::end_connection;
+use super::sender::{Going, Sender};
 use super::streams::{self, Message, NEVER, Stalled};
 use crate::http::Status;
 use crate::time::earliest;

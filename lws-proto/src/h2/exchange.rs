@@ -8,8 +8,8 @@ use super::state::{Frame, State, Step};
 use super::streams::{self, Message, NEVER, Place, Stream, Trailers};
 use crate::hpack::{Indexing, NameId};
 use crate::http::{
-    Head, Method, Outgoing, Request, Said, Scheme, Status, Version, check_length, frame_request, frame_response,
-    is_field_value, is_forbidden_trailer, is_token, trim_ows,
+    Head, Method, Outgoing, Request, Said, Scheme, Status, Version, check_length, frame_request,
+    frame_response, is_field_value, is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::stream::Payload;
 use crate::transmit::Output;
@@ -172,7 +172,10 @@ impl Sender {
     }
 
     /// Sends content that fits what was said of it. `with_head` is whether the head before it could end the stream.
-    #[expect(clippy::too_many_arguments, reason = "what a send needs, borrowed from different parts of the connection")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what a send needs, borrowed from different parts of the connection"
+    )]
     fn write(
         &mut self,
         out: &mut Output,
@@ -414,14 +417,22 @@ impl Sender {
             head.push(b"content-length", &digits);
         }
         let slot = self.open_request(now, method, head);
-        self.start_requests(out, config, now);
-        self.current = slot;
         let mut outgoing = outgoing;
         if let Outgoing::Length(left) = &mut outgoing {
             *left -= content.len() as u64;
         }
+        let ends = end && content.is_empty();
+        // A request that waits with content, or for it, does not end with its head.
+        self.streams.at(slot).message = if ends { Message::Ended } else { Message::Content(outgoing) };
+        self.start_requests(out, config, now);
+        self.current = slot;
         let stream = self.lent();
-        stream.message = if end { Message::Ended } else { Message::Content(outgoing) };
+        if ends {
+            return Ok(());
+        }
+        if end {
+            stream.message = Message::Ended;
+        }
         if stream.queued.is_some() {
             let pending = stream.pending.get_or_insert_default();
             content.push(&mut pending.content);
@@ -472,8 +483,7 @@ impl Sender {
     fn open_request(&mut self, now: Time, method: Method, head: Trailers) -> u32 {
         let id = self.next_id;
         self.next_id += 2;
-        let mut stream =
-            Stream::new(id, self.peer.initial_window_size, self.local.initial_window_size, now);
+        let mut stream = Stream::new(id, self.peer.initial_window_size, self.local.initial_window_size, now);
         stream.method = method;
         stream.set(streams::TOLD);
         stream.queued = Some(Box::new(head));
@@ -506,8 +516,8 @@ impl Sender {
         let id = stream.id;
         // The windows that the server grants may have changed since the request was made.
         stream.send = super::window::SendWindow::new(self.peer.initial_window_size);
-        let empty = stream.pending.as_ref().is_some_and(|pending| pending.end && pending.content.is_empty());
         let opening = stream.handshake.is_some();
+        let empty = !opening && stream.message == Message::Ended && stream.pending.is_none();
         stream.state = stream.state.on(Step::Send(Frame::Headers { end: false })).unwrap_or(State::Open);
         self.active += 1;
         // Misuse is impossible: every field has been checked.
@@ -527,7 +537,6 @@ impl Sender {
             stream.due = now + config.limits.response_timeout;
             self.next_due = self.next_due.min(stream.due);
         } else if empty {
-            stream.pending = None;
             self.end_message(config, slot, now);
         } else if stream.pending.is_some() {
             self.wait_for_window(slot, now);

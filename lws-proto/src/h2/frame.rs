@@ -209,7 +209,9 @@ pub(crate) fn go_away(out: &mut Vec<u8>, last_stream: u32, code: ErrorCode, debu
 
 /// RFC 9113 §6.5.3.
 pub(crate) fn settings_ack(out: &mut Vec<u8>) {
-    out.extend_from_slice(&FrameHeader { len: 0, kind: Kind::Settings, flags: flag::ACK, stream: 0 }.to_bytes());
+    out.extend_from_slice(
+        &FrameHeader { len: 0, kind: Kind::Settings, flags: flag::ACK, stream: 0 }.to_bytes(),
+    );
 }
 
 /// The four bytes of RST_STREAM or WINDOW_UPDATE, or the first four of another payload.

@@ -6,7 +6,9 @@
 use super::priority::Priority;
 use crate::Violation;
 use crate::hpack::{FieldFlags, NameId, Section};
-use crate::http::{Authority, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal, is_forbidden_trailer};
+use crate::http::{
+    Authority, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal, is_forbidden_trailer,
+};
 
 /// The control data of a section, and what else concerns HTTP/2 itself.
 #[derive(Clone, Copy, Debug)]

@@ -13,14 +13,15 @@ use super::streams::{self, Message, NEVER, Pending, Place, Stalled, Stream, Stre
 use super::window::{ReceiveWindow, SendWindow};
 use crate::hpack::{Encoder, Indexing, NameId};
 use crate::http::{HttpDate, Method, Scheme, Status};
-use crate::stream::{Payload, StreamKey};
 use crate::item::Item;
+use crate::stream::{Payload, StreamKey};
 use crate::transmit::Output;
 use crate::{Cause, Config, Entropy, Limit, Misuse, Time};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// Streams that this side has reset, for which frames of the peer may still be on their way.
 const RESET_REMEMBERED: usize = 128;
@@ -37,9 +38,13 @@ const UPDATES_SAVED_MAX: u32 = 1_000;
 pub(crate) enum Going {
     No,
     /// The peer has been asked to send no more requests; those on their way are still taken, until it has heard.
-    Announced { until: Time },
+    Announced {
+        until: Time,
+    },
     /// Streams above this one are not processed.
-    Away { last: u32 },
+    Away {
+        last: u32,
+    },
 }
 
 /// What a send means in HTTP/2, and the streams.
@@ -62,6 +67,8 @@ pub(crate) struct Sender {
     pub(super) next_id: u32,
     /// The highest stream of the peer.
     pub(super) last_peer_id: u32,
+    /// Identifiers that the peer left out when it last did: they will never be streams. RFC 9113 §5.1.1.
+    pub(super) skipped: Range<u32>,
     /// Streams that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS.
     pub(super) active: u32,
     /// A client's requests that wait for their turn, the first one first.
@@ -129,6 +136,7 @@ impl Sender {
             receive,
             next_id: 1,
             last_peer_id: 0,
+            skipped: 0..0,
             active: 0,
             queue: VecDeque::new(),
             reset: VecDeque::new(),
@@ -294,6 +302,7 @@ impl Sender {
         } else {
             stream.take(streams::TICKET);
             self.line_up(slot, now);
+            self.release_held(slot);
         }
     }
 
@@ -577,6 +586,7 @@ impl Sender {
             self.end_message(config, slot, now);
         } else {
             self.line_up(slot, now);
+            self.release_held(slot);
         }
     }
 

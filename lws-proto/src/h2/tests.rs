@@ -113,7 +113,9 @@ fn requests_are_answered_however_the_bytes_are_cut() {
         let post = Request { method: "POST", target: "/three", host: "example.com" };
         client.request(Time::ZERO, &post, [("a", "b")], Payload::Static(b"content"), true).expect("a post");
         let (at_client, at_server) = exchange(&mut client, &mut server, cut);
-        let joined = |seen: &[String]| seen.iter().filter(|line| !line.starts_with("body")).cloned().collect::<Vec<_>>();
+        let joined = |seen: &[String]| {
+            seen.iter().filter(|line| !line.starts_with("body")).cloned().collect::<Vec<_>>()
+        };
         let found = (joined(&at_client), joined(&at_server));
         assert_eq!(*expected.get_or_insert(found.clone()), found, "cut {cut}");
         assert_eq!(found.0.iter().filter(|line| line.starts_with("response")).count(), 3, "{at_client:#?}");
@@ -139,7 +141,10 @@ fn a_websocket_shares_the_connection() {
         assert_eq!(at_client, ["message  hello true"]);
         client.stream(key).expect("the stream").close(crate::ws::CloseCode::NORMAL, "bye").expect("a close");
         let (at_client, at_server) = exchange(&mut client, &mut server, cut);
-        assert!(at_client.iter().any(|line| line.starts_with("closed closed with code 1000")), "{at_client:?}");
+        assert!(
+            at_client.iter().any(|line| line.starts_with("closed closed with code 1000")),
+            "{at_client:?}"
+        );
         assert!(at_server.iter().any(|line| line.starts_with("closed closed by the peer")), "{at_server:?}");
     }
 }

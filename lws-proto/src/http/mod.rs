@@ -13,8 +13,11 @@ pub(crate) use chars::{is_field_byte, is_field_value, is_tchar, is_token, is_vis
 pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
 pub use head::{Head, Version};
+pub(crate) use message::{
+    Outgoing, Said, check_length, decimal, frame_request, frame_response, is_called, is_forbidden_trailer,
+    write_decimal,
+};
 pub use message::{Request, Scheme};
-pub(crate) use message::{Outgoing, Said, check_length, decimal, frame_request, frame_response, is_called, write_decimal, is_forbidden_trailer};
 pub use method::Method;
 pub use path::normalize_path;
 pub(crate) use status::with_registered_statuses;

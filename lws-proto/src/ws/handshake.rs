@@ -518,12 +518,8 @@ pub(crate) fn ask<'a>(connect: &Connect<'a>) -> Result<Asked<'a>, Misuse> {
     }
     fields.extend(offer.map(|offer| ("Sec-WebSocket-Extensions", Cow::Owned(offer))));
     fields.extend(connect.fields.iter().map(|(name, value)| (*name, Cow::Borrowed(*value))));
-    let expected = Expected {
-        accept: None,
-        protocols,
-        extensions: extensions.into_owned(),
-        streamed: connect.streamed,
-    };
+    let expected =
+        Expected { accept: None, protocols, extensions: extensions.into_owned(), streamed: connect.streamed };
     Ok(Asked { expected, fields })
 }
 
@@ -540,7 +536,9 @@ pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Ope
     if !head.has_token("connection", "upgrade") {
         return Err(HandshakeFailure::Connection);
     }
-    if expected.accept.is_none() || once(head, "sec-websocket-accept") != expected.accept.as_ref().map(|key| &key[..]) {
+    if expected.accept.is_none()
+        || once(head, "sec-websocket-accept") != expected.accept.as_ref().map(|key| &key[..])
+    {
         return Err(HandshakeFailure::Accept);
     }
     check_answer(head, expected)
