@@ -23,6 +23,7 @@ pub mod procfs;
 pub mod report;
 pub mod rounds;
 pub mod syscalls;
+pub mod threads;
 pub mod verdict;
 
 /// Why an instrument gave up: always told to a person, never handled by a program.

@@ -42,6 +42,25 @@ impl Server {
 
     /// As [`Server::start`], with additions to the environment.
     pub fn start_with(template: &str, port: u16, core: usize, environment: &[(&str, &str)]) -> Result<Self> {
+        Self::spawn(template, port, environment, |command| {
+            machine::with_children_on(core, || command.spawn())
+        })
+    }
+
+    /// As [`Server::start`], on every core that this thread may use.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_on_all(template: &str, port: u16) -> Result<Self> {
+        Self::spawn(template, port, &[], Command::spawn)
+    }
+
+    fn spawn(
+        template: &str,
+        port: u16,
+        environment: &[(&str, &str)],
+        spawn: impl FnOnce(&mut Command) -> std::io::Result<Child>,
+    ) -> Result<Self> {
         if accepts(port) {
             return Err(format!("port {port} is in use: choose another with --port").into());
         }
@@ -49,8 +68,7 @@ impl Server {
         let (program, arguments) = words.split_first().ok_or("the server command is empty")?;
         let mut command = Command::new(program);
         command.args(arguments).envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = machine::with_children_on(core, || command.spawn())
-            .map_err(|error| format!("{program} cannot be started: {error}"))?;
+        let child = spawn(&mut command).map_err(|error| format!("{program} cannot be started: {error}"))?;
         let mut server = Self { child, port };
         server.await_listening(program)?;
         Ok(server)

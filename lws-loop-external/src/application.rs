@@ -16,6 +16,9 @@ pub trait Application: Sized + 'static {
     type Message: Send + 'static;
 
     /// A listener has a new connection, which [`Context::connection`] names. `None` refuses it: it is closed at once.
+    ///
+    /// In a shard the listener may be another's, which has handed the connection over: `listener` is then the name
+    /// that it has there.
     fn accepted(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -57,6 +60,18 @@ pub trait Application: Sized + 'static {
     /// Another thread has sent a message.
     fn message(&mut self, cx: &mut Context<'_, Self>, message: Self::Message) {
         let _ = (cx, message);
+    }
+
+    /// A message about one connection, from [`Handle::send_to`](crate::Handle::send_to) or [`Context::send_to`]: the
+    /// connection is lent to look at.
+    fn message_to(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+        message: Self::Message,
+    ) {
+        let _ = (cx, state, connection, message);
     }
 
     /// Another thread has called [`Handle::wake`](crate::Handle::wake), once or several times.

@@ -7,12 +7,13 @@ use crate::listener::Listeners;
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
+use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
 use crate::timers::Timers;
 use crate::token::{ConnectionId, ListenerId};
-use crate::waker::{Handle, Mailbox};
+use crate::waker::{Bell, Handle, Mailbox};
 use lws_proto::{Config, Connection, StreamKey, Time};
 use rustix::net;
 use std::collections::VecDeque;
@@ -36,7 +37,7 @@ pub(crate) struct Core<A: Application> {
     pub(crate) ids: Ids,
     pub(crate) changes: Changes,
     pub(crate) timers: Timers,
-    pub(crate) commands: VecDeque<Command<A::State>>,
+    pub(crate) commands: VecDeque<Command<A::State, A::Message>>,
     /// Connections that have more to do than their budget allowed.
     pub(crate) ready: VecDeque<ConnectionId>,
     pub(crate) listeners: Listeners,
@@ -44,6 +45,8 @@ pub(crate) struct Core<A: Application> {
     pub(crate) waker: Registration,
     pub(crate) timer: Option<Time>,
     pub(crate) drain: Drain,
+    /// Its place among the shards, if it is one.
+    pub(crate) seat: Option<Seated<A::Message>>,
 }
 
 /// How far the service is on its way to its end.
@@ -60,8 +63,9 @@ pub(crate) enum Drain {
 }
 
 /// What a handler has asked for.
-pub(crate) enum Command<S> {
+pub(crate) enum Command<S, M> {
     Insert(ConnectionId, Box<Slot<S>>),
+    Message(ConnectionId, M),
     Wake(ConnectionId),
     WantWrite(ConnectionId, StreamKey),
     Close(ConnectionId),
@@ -70,6 +74,19 @@ pub(crate) enum Command<S> {
 
 impl<A: Application> Core<A> {
     pub(crate) fn new(options: DriverOptions) -> io::Result<Self> {
+        let mailbox = Mailbox::new(Bell::new()?, options.mailbox_messages_max);
+        Ok(Self::with_mailbox(options, mailbox, None))
+    }
+
+    pub(crate) fn sharded(shard: Shard<A::Message>) -> Self {
+        Self::with_mailbox(shard.options, shard.mailbox, Some(shard.seat))
+    }
+
+    fn with_mailbox(
+        options: DriverOptions,
+        mailbox: Mailbox<A::Message>,
+        seat: Option<Seated<A::Message>>,
+    ) -> Self {
         let connections_max = options.connections_max.unwrap_or_else(default_connections_max);
         let mut core = Self {
             connections_max,
@@ -84,14 +101,15 @@ impl<A: Application> Core<A> {
             commands: VecDeque::new(),
             ready: VecDeque::new(),
             listeners: Listeners::default(),
-            mailbox: Mailbox::new(options.mailbox_messages_max)?,
+            mailbox,
             waker: Registration::default(),
             timer: None,
             drain: Drain::No,
+            seat,
             options,
         };
         core.waker.want(Interest::READ, Token::WAKER, &mut core.changes);
-        Ok(core)
+        core
     }
 
     /// Whether a new second of the wall clock may have begun.
@@ -113,7 +131,10 @@ impl<A: Application> Core<A> {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.stats.connections >= self.connections_max
+        match &self.seat {
+            None => self.stats.connections >= self.connections_max,
+            Some(seat) => seat.is_full(),
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -122,6 +143,14 @@ impl<A: Application> Core<A> {
 
     /// Takes a place in the table.
     pub(crate) fn allocate(&mut self) -> ConnectionId {
+        if let Some(seat) = &self.seat {
+            seat.take();
+        }
+        self.allocate_reserved()
+    }
+
+    /// The same, of which the other shards know already.
+    pub(crate) fn allocate_reserved(&mut self) -> ConnectionId {
         self.stats.connections += 1;
         self.ids.allocate()
     }
@@ -131,7 +160,9 @@ impl<A: Application> Core<A> {
         let was_full = self.is_full();
         self.stats.connections -= 1;
         self.ids.release(id);
-        if was_full {
+        if let Some(seat) = &self.seat {
+            seat.give_back();
+        } else if was_full {
             self.listeners.room();
         }
     }
@@ -176,7 +207,7 @@ impl<A: Application> Core<A> {
 pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
 
 /// The limit of open files, less some for listeners, files and the rest of the program.
-fn default_connections_max() -> usize {
+pub(crate) fn default_connections_max() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX).saturating_sub(32).max(1)
 }
@@ -224,11 +255,19 @@ impl<A: Application> Context<'_, A> {
         self.socket.and_then(|socket| SocketAddr::try_from(net::getsockname(socket).ok()?).ok())
     }
 
-    /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once.
-    pub fn wake(&mut self, id: ConnectionId) {
+    /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once. Returns whether the
+    /// connection is there.
+    pub fn wake(&mut self, id: ConnectionId) -> bool {
         if self.core.ids.wake(id) {
             self.core.commands.push_back(Command::Wake(id));
         }
+        self.core.ids.has(id)
+    }
+
+    /// Sends a message to a connection: [`Application::message_to`] follows if it is there then, before the service
+    /// sleeps.
+    pub fn send_to(&mut self, id: ConnectionId, message: A::Message) {
+        self.core.commands.push_back(Command::Message(id, message));
     }
 
     /// Asks for one [`Event::Writable`](lws_proto::Event::Writable) of a stream of any connection, when it may write.
@@ -319,7 +358,19 @@ impl<A: Application> Context<'_, A> {
     /// What other threads reach this service through.
     #[must_use]
     pub fn handle(&self) -> Handle<A::Message> {
-        self.core.mailbox.handle()
+        Handle::of(&self.core.mailbox)
+    }
+
+    /// All shards, if the service is one.
+    #[must_use]
+    pub fn shards(&self) -> Option<&Shards<A::Message>> {
+        self.core.seat.as_ref().map(|seat| &seat.shards)
+    }
+
+    /// What a connection of this service is called in all shards. That of a service alone is shard 0.
+    #[must_use]
+    pub fn global(&self, connection: ConnectionId) -> GlobalId {
+        GlobalId { shard: self.core.seat.as_ref().map_or(0, |seat| seat.index), connection }
     }
 
     /// What the service has done so far.

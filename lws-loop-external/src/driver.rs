@@ -7,12 +7,13 @@ use crate::listener::{Accept, Listener, Paused};
 use crate::options::{DriverOptions, Speak};
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+use crate::shards::{Place, Shard};
 use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
-use crate::waker::Handle;
+use crate::waker::{Handle, Handover, Post};
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
@@ -40,6 +41,12 @@ impl<A: Application> Driver<A> {
         Ok(Self { application, core: Core::new(options)?, table: Table::new(), buffers })
     }
 
+    /// The service of one shard: on the thread where it will be hosted.
+    pub fn sharded(application: A, shard: Shard<A::Message>) -> Self {
+        let buffers = Buffers::new(&shard.options);
+        Self { application, core: Core::sharded(shard), table: Table::new(), buffers }
+    }
+
     /// The application.
     #[must_use]
     pub fn application(&self) -> &A {
@@ -62,7 +69,7 @@ impl<A: Application> Driver<A> {
     /// What other threads reach the service through.
     #[must_use]
     pub fn handle(&self) -> Handle<A::Message> {
-        self.core.mailbox.handle()
+        Handle::of(&self.core.mailbox)
     }
 
     /// What the service has done so far.
@@ -146,15 +153,9 @@ impl<A: Application> Driver<A> {
     fn accept(&mut self, id: ListenerId) {
         let mut budget = self.core.options.accepts_per_turn.max(1);
         loop {
-            let full = self.core.is_full();
             let now = self.core.now;
             let Some(listener) = self.core.listeners.get(id) else { return };
             if !listener.is_waiting(now) {
-                break;
-            }
-            if full {
-                listener.pause(Paused::Full);
-                self.core.stats.accept_pauses_total += 1;
                 break;
             }
             if budget == 0 {
@@ -162,13 +163,26 @@ impl<A: Application> Driver<A> {
                 break;
             }
             budget -= 1;
+            let stays = listener.stays();
+            let Some(place) = self.core.reserve(stays) else {
+                self.pause_while_full(id);
+                break;
+            };
+            let Some(listener) = self.core.listeners.get(id) else { return };
             match listener.accept() {
-                Accept::Connection(socket, peer) => self.accepted(id, socket, &peer),
-                Accept::Lost => {}
-                Accept::None => break,
+                Accept::Connection(socket, peer) => {
+                    self.seat(place, Handover { listener: id, socket, peer });
+                    continue;
+                }
+                Accept::Lost => self.core.unreserve(place),
+                Accept::None => {
+                    self.core.unreserve(place);
+                    break;
+                }
                 Accept::Exhausted => {
                     listener.pause_from(now);
                     self.core.stats.accept_pauses_total += 1;
+                    self.core.unreserve(place);
                     break;
                 }
             }
@@ -179,9 +193,40 @@ impl<A: Application> Driver<A> {
         }
     }
 
+    /// There are as many connections as there may be, here and at all other shards.
+    fn pause_while_full(&mut self, id: ListenerId) {
+        let Core { listeners, seat, stats, .. } = &mut self.core;
+        let Some(listener) = listeners.get(id) else { return };
+        listener.pause(Paused::Full);
+        stats.accept_pauses_total += 1;
+        if seat.as_ref().is_some_and(|seat| !seat.wait_for_room(listener.stays())) {
+            listeners.room();
+        }
+    }
+
+    /// Takes a connection for which a place is reserved, here or at another shard.
+    fn seat(&mut self, place: Place, handover: Handover) {
+        let Handover { listener, socket, peer } = handover;
+        match (place, &self.core.seat) {
+            (Place::At(shard), Some(seat)) => seat.hand_over(shard, listener, socket, peer),
+            _ => self.accepted(listener, socket, &peer),
+        }
+    }
+
+    /// A connection that another shard has accepted.
+    fn handed_over(&mut self, handover: Handover) {
+        let Handover { listener, socket, peer } = handover;
+        if self.core.is_draining() {
+            self.core.unreserve(Place::Here);
+        } else {
+            self.accepted(listener, socket, &peer);
+        }
+    }
+
+    /// A place is reserved for it.
     fn accepted(&mut self, listener: ListenerId, socket: OwnedFd, peer: &crate::Peer) {
         self.core.stats.accepted_total += 1;
-        let id = self.core.allocate();
+        let id = self.core.allocate_reserved();
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
         let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, peer) else {
             return self.core.release(id);
@@ -260,15 +305,34 @@ impl<A: Application> Driver<A> {
     // Work that no descriptor announces.
 
     fn look_into_mailbox(&mut self) {
-        let (woken, mut messages) = self.core.mailbox.take();
-        let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+        let (woken, mut posts) = self.core.mailbox.take();
+        self.core.look_at_shards();
         if woken {
-            self.application.notified(&mut cx);
+            self.application.notified(&mut Context { core: &mut self.core, connection: None, socket: None });
         }
-        for message in messages.drain(..) {
-            self.application.message(&mut cx, message);
+        for post in posts.drain(..) {
+            self.open(post);
         }
-        self.core.mailbox.give_back(messages);
+        self.core.mailbox.give_back(posts);
+    }
+
+    fn open(&mut self, post: Post<A::Message>) {
+        match post {
+            Post::Message(message) => {
+                let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+                self.application.message(&mut cx, message);
+            }
+            Post::To(id, message) => {
+                let command = Command::Message(id, message);
+                if self.table.get(id).is_none() && self.core.ids.is_live(id) {
+                    // It is about to be put into the table.
+                    self.core.commands.push_back(command);
+                } else {
+                    self.do_command(command);
+                }
+            }
+            Post::Socket(handover) => self.handed_over(*handover),
+        }
     }
 
     fn handle_timeouts(&mut self) {
@@ -323,10 +387,14 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn do_command(&mut self, command: Command<A::State>) {
+    fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
             Command::Insert(id, slot) => return self.insert(id, *slot),
-            Command::Wake(id) | Command::WantWrite(id, _) | Command::Close(id) | Command::Abort(id) => id,
+            Command::Wake(id)
+            | Command::Message(id, _)
+            | Command::WantWrite(id, _)
+            | Command::Close(id)
+            | Command::Abort(id) => id,
         };
         if matches!(command, Command::Wake(_)) {
             self.core.ids.awake(id);
@@ -343,6 +411,11 @@ impl<A: Application> Driver<A> {
                 let mut cx =
                     Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
                 self.application.woken(&mut cx, state, connection);
+            }
+            Command::Message(_, message) => {
+                let mut cx =
+                    Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+                self.application.message_to(&mut cx, state, connection, message);
             }
             Command::WantWrite(_, key) => {
                 if let Some(mut stream) = connection.stream(key) {
@@ -361,6 +434,9 @@ impl<A: Application> Driver<A> {
             Drain::No | Drain::Over => {}
             Drain::Asked(timeout) => {
                 self.core.drain = Drain::Until(self.core.now + timeout);
+                if let Some(seat) = &self.core.seat {
+                    seat.close();
+                }
                 for id in self.core.listeners.ids() {
                     self.core.unlisten(id);
                 }
@@ -374,7 +450,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    fn for_each(&mut self, command: impl Fn(ConnectionId) -> Command<A::State>) {
+    fn for_each(&mut self, command: impl Fn(ConnectionId) -> Command<A::State, A::Message>) {
         for index in 0..self.table.end() {
             if let Some(slot) = self.table.at(index) {
                 let id = ConnectionId { index, generation: slot.generation };
@@ -429,7 +505,7 @@ impl<A: Application> Driver<A> {
                 let fd = listener.fd();
                 Some((&mut listener.registration, fd))
             }
-            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().as_raw_fd())),
+            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().descriptor().as_raw_fd())),
             Kind::Unknown => None,
         }
     }
@@ -478,7 +554,7 @@ impl<A: Application> Service for Driver<A> {
                 let id = ListenerId::of(token);
                 self.core.listeners.peek(id).map(Listener::socket)
             }
-            Kind::Waker => Some(self.core.mailbox.bell()),
+            Kind::Waker => Some(self.core.mailbox.bell().descriptor()),
             Kind::Unknown => None,
         }
     }

@@ -5,6 +5,7 @@
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
 //! * A ready-made loop is the crate `lws-loop-poll`.
+//! * Several threads are several services: [`Shards`].
 //! * A host for a plain poll(2) loop that somebody else runs is `examples/poll_loop.rs`.
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ mod listener;
 mod options;
 mod registration;
 mod service;
+mod shards;
 mod socket;
 mod stats;
 mod table;
@@ -35,6 +37,7 @@ pub use driver::Driver;
 pub use entropy::SystemEntropy;
 pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+pub use shards::{GlobalId, Shard, Shards};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use waker::{Handle, SendError};

@@ -40,6 +40,8 @@ pub(crate) struct Listener {
     /// Accepting may give something.
     ready: bool,
     paused: Option<Paused>,
+    /// Its connections stay with this shard: the others have listeners of their own.
+    stays: bool,
 }
 
 /// Why a listener accepts nothing now.
@@ -79,8 +81,9 @@ impl Listeners {
         let id = ListenerId { index: index as u32, generation: place.generation };
         let registration = Registration::default();
         let tcp = options.tcp.clone();
-        let listener =
-            place.listener.insert(Listener { socket, file, tcp, registration, ready: false, paused: None });
+        let stays = options.reuse_port && matches!(address, Address::Tcp(_));
+        let listener = Listener { socket, file, tcp, registration, ready: false, paused: None, stays };
+        let listener = place.listener.insert(listener);
         listener.registration.want(Interest::READ, id.token(), changes);
         Ok(id)
     }
@@ -170,6 +173,11 @@ impl Listener {
             self.paused = None;
         }
         self.ready && self.paused.is_none() && !self.registration.is_removing()
+    }
+
+    /// Whether none of its connections goes to another shard.
+    pub(crate) fn stays(&self) -> bool {
+        self.stays
     }
 
     pub(crate) fn pause(&mut self, why: Paused) {

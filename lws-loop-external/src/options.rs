@@ -76,7 +76,8 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// An IPv6 listener takes IPv6 only. Default off: `[::]` takes both.
     pub v6_only: bool,
-    /// Several sockets may listen on one port, and the system spreads the connections: SO_REUSEPORT. Default off.
+    /// Several sockets may listen on one port, and the system spreads the connections: SO_REUSEPORT. Default off. What
+    /// such a listener of a shard accepts stays with that shard.
     pub reuse_port: bool,
     /// The options of the accepted connections.
     pub tcp: TcpOptions,

@@ -187,9 +187,19 @@ impl Ids {
         self.places.get_mut(id.index as usize).filter(|place| place.generation == id.generation)
     }
 
+    /// Whether it is the name of something that has a place, or will have.
+    pub(crate) fn is_live(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some()
+    }
+
     /// Notes that a connection is to be woken. False if it has been noted already, or the connection has gone.
     pub(crate) fn wake(&mut self, id: ConnectionId) -> bool {
         self.place(id).is_some_and(|place| !std::mem::replace(&mut place.woken, true))
+    }
+
+    /// Whether there is a connection of this name.
+    pub(crate) fn has(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some()
     }
 
     /// Notes that a connection is being woken.
@@ -218,6 +228,7 @@ mod tests {
         assert_ne!(first, second);
         assert!(ids.wake(first) && !ids.wake(first));
         ids.release(first);
+        assert!(!ids.is_live(first) && ids.is_live(second));
         let third = ids.allocate();
         assert_eq!(third.index(), first.index());
         assert_ne!(third, first);

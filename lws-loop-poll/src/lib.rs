@@ -1,7 +1,7 @@
 //! The built-in loop: hosts services on epoll or kqueue, through mio.
 //!
 //! One system call per wait. A connection is registered once, edge-triggered, and never again; the clock is read once
-//! per turn. Knows no sockets and no protocols, only the [`Service`] seam.
+//! per turn. [`Threads`] runs a loop on each of several threads. Knows no sockets and no protocols, only the [`Service`] seam.
 //!
 //! ```no_run
 //! use lws_loop_external::{Application, Driver};
@@ -20,8 +20,10 @@
 compile_error!("a token of this loop is a 64-bit number");
 
 mod signals;
+mod threads;
 
 pub use signals::Signals;
+pub use threads::{Threads, ThreadsStopper};
 
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;

@@ -144,6 +144,12 @@ impl<'a> Stream<'a> {
         if self.tx.may_write() { Ok(Writable { tx: self.tx }) } else { Err(self) }
     }
 
+    /// Whether a WebSocket message of this side has been begun and not ended.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        matches!(&self.tx.sender, Sender::WebSocket(sender) if sender.is_in_message())
+    }
+
     /// Asks for one [`Event::Writable`](crate::Event::Writable), when the stream may write. Asking twice is asking once.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {

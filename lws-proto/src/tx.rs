@@ -628,6 +628,9 @@ impl Tx {
             self.stream.timeout = None;
             self.flags |= TIMEOUT;
         }
+        if !matches!(self.sender, Sender::WebSocket(_)) {
+            return;
+        }
         let heard = self.listening();
         if let Sender::WebSocket(sender) = &mut self.sender {
             let Self { out, entropy, config, .. } = self;

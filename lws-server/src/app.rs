@@ -4,11 +4,12 @@
 
 use crate::access::{self, Entry};
 use crate::context::{Context, Place, StreamId};
+use crate::group::Command;
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
 use crate::refusal::{self, status_of};
 use crate::route;
-use crate::server::Command;
 use crate::shared::Shared;
+use crate::streams::Streams;
 use crate::{Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{Accepted, Application, ConnectionId, ListenerId};
@@ -17,7 +18,6 @@ use lws_proto::ws::{Accept, check_request, is_opening};
 use lws_proto::{Cause, Config, Connection, Event, Protocol, Stream, StreamKey, Time};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Routes, and what all handlers share.
 pub(crate) struct App {
@@ -37,15 +37,15 @@ pub(crate) enum Listener {
     Raw(RawFactory),
 }
 
-/// Kept for each connection.
+/// Kept for each stream.
 pub(crate) struct State {
-    key: Option<StreamKey>,
-    slot: Slot,
+    pub(crate) key: Option<StreamKey>,
+    pub(crate) slot: Slot,
 }
 
-/// What a connection does now.
+/// What a stream does now.
 #[derive(Default)]
-enum Slot {
+pub(crate) enum Slot {
     #[default]
     Idle,
     Http(HttpSlot),
@@ -53,7 +53,7 @@ enum Slot {
     Raw(Box<dyn raw::Handler>),
 }
 
-struct HttpSlot {
+pub(crate) struct HttpSlot {
     handler: Option<Box<dyn http::Handler>>,
     tally: Tally,
     route: u32,
@@ -61,11 +61,20 @@ struct HttpSlot {
     entry: Option<Box<Entry>>,
 }
 
-struct WebSocketSlot {
-    handler: Box<dyn ws::Handler>,
-    route: u32,
-    /// Its place among the members of the route, once it is established.
-    member: Option<u32>,
+pub(crate) struct WebSocketSlot {
+    pub(crate) handler: Box<dyn ws::Handler>,
+    pub(crate) route: u32,
+    /// Its place in the audience of the route, once it is established.
+    pub(crate) member: Option<u32>,
+    /// Something was published, and is to be sent when a message of the handler has come to its end.
+    pub(crate) blocked: bool,
+}
+
+impl State {
+    /// Whether nothing is kept for a stream here.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.slot, Slot::Idle)
+    }
 }
 
 impl Default for State {
@@ -77,17 +86,30 @@ impl Default for State {
 /// What raw streams and unknown paths have in place of a route.
 const NO_ROUTE: u32 = u32::MAX;
 
-type Lent<'a> = external::Context<'a, App>;
+pub(crate) type Lent<'a> = external::Context<'a, App>;
 
 impl App {
     #[inline]
-    fn context<'a>(
+    pub(crate) fn context<'a>(
         shared: &'a mut Shared,
         cx: &'a mut Lent<'_>,
         route: u32,
         key: Option<StreamKey>,
     ) -> Context<'a> {
         Context { driver: cx, shared, place: Place { route, key } }
+    }
+
+    /// The context of a call that is about no stream.
+    fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
+        Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE }
+    }
+
+    /// Lets the other threads know what this one has counted.
+    fn report(&mut self, cx: &mut Lent<'_>) {
+        let group = Arc::clone(&self.shared.group);
+        if group.shards.count() > 1 {
+            group.report(self.shared.shard, self.nowhere(cx).thread_stats());
+        }
     }
 
     // Requests.
@@ -124,7 +146,7 @@ impl App {
             && is_opening(&head)
         {
             self.on_opening(cx, state, stream, head, factory);
-            return Self::after_answer(cx, &state.slot);
+            return Self::after_answer(&mut self.shared, cx, state);
         }
         let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
         let exchange = Exchange { stream, tally: &mut slot.tally };
@@ -140,7 +162,7 @@ impl App {
                 http::Answer::answer(refusal, &mut context, exchange, end)
             }
         };
-        Self::after_answer(cx, &state.slot);
+        Self::after_answer(&mut self.shared, cx, state);
     }
 
     fn on_opening(
@@ -188,7 +210,8 @@ impl App {
             self.log(cx, Some(&entry), &tally, "websocket");
         }
         let route = slot.route;
-        state.slot = Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None });
+        state.slot =
+            Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None, blocked: false });
     }
 
     #[inline]
@@ -201,10 +224,13 @@ impl App {
 
     /// If a response could not be written: the stream is out of reach until the connection is lent again.
     #[inline]
-    fn after_answer(cx: &mut Lent<'_>, slot: &Slot) {
-        if let (Slot::Http(HttpSlot { tally: Tally { failed: true, .. }, .. }), Some(id)) =
-            (slot, cx.connection())
+    fn after_answer(shared: &mut Shared, cx: &mut Lent<'_>, state: &State) {
+        if let (
+            State { key: Some(key), slot: Slot::Http(HttpSlot { tally: Tally { failed: true, .. }, .. }) },
+            Some(id),
+        ) = (state, cx.connection())
         {
+            shared.wake(id, *key);
             cx.wake(id);
         }
     }
@@ -223,7 +249,8 @@ impl App {
         match (&mut state.slot, protocol) {
             (Slot::WebSocket(slot), Protocol::WebSocket) => {
                 if let Some(connection) = cx.connection() {
-                    slot.member = self.shared.join(slot.route, StreamId { connection, key });
+                    let id = StreamId { shard: self.shared.shard, connection, key };
+                    slot.member = self.shared.audience(slot.route).map(|audience| audience.join(id));
                 }
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
                 slot.handler.open(&mut context, stream);
@@ -276,9 +303,11 @@ impl App {
         key: Option<StreamKey>,
         event: Event<'_>,
     ) {
+        if let Event::Writable(permit) = event {
+            return Self::on_permit(shared, cx, slot, permit);
+        }
         let mut context = Self::context(shared, cx, slot.route, key);
         match event {
-            Event::Writable(permit) => slot.handler.writable(&mut context, permit),
             Event::Control { stream, control } => slot.handler.control(&mut context, stream, control),
             Event::Timeout { stream } => slot.handler.timer(&mut context, stream),
             _ => {}
@@ -298,6 +327,31 @@ impl App {
             Event::Writable(permit) => handler.writable(&mut context, permit),
             Event::Timeout { stream } => handler.timer(&mut context, stream),
             _ => {}
+        }
+    }
+
+    /// Somebody wants the handler of a stream to look at it.
+    fn on_woken(&mut self, cx: &mut Lent<'_>, state: &mut State, stream: Stream<'_>) {
+        let key = stream.key();
+        match &mut state.slot {
+            Slot::Idle => {}
+            Slot::Http(slot) => {
+                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
+                let exchange = Exchange { stream, tally: &mut slot.tally };
+                if std::mem::take(&mut exchange.tally.failed) && exchange.tally.status == 0 {
+                    let response = Response::error(Status::INTERNAL_SERVER_ERROR);
+                    slot.handler = http::Answer::answer(response, &mut context, exchange, true);
+                } else if let Some(handler) = &mut slot.handler {
+                    handler.wake(&mut context, exchange);
+                }
+            }
+            Slot::WebSocket(slot) if slot.member.is_some() => {
+                slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
+            }
+            Slot::WebSocket(_) => {}
+            Slot::Raw(handler) => {
+                handler.wake(&mut Self::context(&mut self.shared, cx, NO_ROUTE, Some(key)), stream);
+            }
         }
     }
 
@@ -323,8 +377,8 @@ impl App {
             }
             Slot::WebSocket(mut slot) => {
                 self.shared.counters.websockets = self.shared.counters.websockets.saturating_sub(1);
-                if let Some(member) = slot.member {
-                    self.shared.leave(slot.route, member);
+                if let (Some(place), Some(audience)) = (slot.member, self.shared.audience(slot.route)) {
+                    audience.leave(place);
                 }
                 slot.handler.close(&mut Self::context(&mut self.shared, cx, slot.route, key), cause);
             }
@@ -336,20 +390,25 @@ impl App {
 }
 
 impl Application for App {
-    type State = State;
+    type State = Streams;
     type Message = Command;
 
-    fn accepted(&mut self, _: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
         let (_, listener) = self.listeners.iter().find(|(id, _)| *id == listener)?;
         let (config, slot) = match listener {
             Listener::Http => (&self.http, Slot::Idle),
             Listener::Raw(factory) => (&self.raw, Slot::Raw(factory())),
         };
-        Some(Accepted { config: Arc::clone(config), state: State { key: None, slot } })
+        let state = Streams::beginning_with(State { key: None, slot });
+        let accepted = Accepted { config: Arc::clone(config), state };
+        self.report(cx);
+        Some(accepted)
     }
 
     #[inline]
-    fn event(&mut self, cx: &mut Lent<'_>, state: &mut State, event: Event<'_>) {
+    fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        let key = event.key();
+        let state = streams.at(key);
         match event {
             Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
                 let Slot::WebSocket(slot) = &mut state.slot else { return };
@@ -360,70 +419,106 @@ impl Application for App {
                     stream,
                     ws::Message { kind, chunk, first, remaining, end },
                 );
+                if slot.blocked {
+                    Self::unblock(cx, slot, key);
+                }
             }
             Event::Request { stream, head, end } => self.on_request(cx, state, stream, head, end),
-            Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
+            Event::Closed { key, cause } => {
+                self.on_closed(cx, state, Some(key), cause);
+                streams.shrink();
+            }
             Event::Established { stream, protocol, .. } => self.on_established(cx, state, stream, protocol),
             event => match &mut state.slot {
                 Slot::Http(slot) => {
                     Self::on_http(&mut self.shared, cx, slot, state.key, event);
-                    Self::after_answer(cx, &state.slot);
+                    Self::after_answer(&mut self.shared, cx, state);
                 }
-                Slot::WebSocket(slot) => Self::on_websocket(&mut self.shared, cx, slot, state.key, event),
+                Slot::WebSocket(slot) => {
+                    Self::on_websocket(&mut self.shared, cx, slot, state.key, event);
+                    if slot.blocked {
+                        Self::unblock(cx, slot, key);
+                    }
+                }
                 Slot::Raw(handler) => Self::on_raw(&mut self.shared, cx, &mut **handler, state.key, event),
                 Slot::Idle => {}
             },
         }
     }
 
-    fn closed(&mut self, cx: &mut Lent<'_>, mut state: State) {
+    fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {
         // Every stream has been told its end by now, except where the driver had no connection to ask.
-        if !matches!(state.slot, Slot::Idle) {
+        for mut state in streams.into_open() {
             let key = state.key;
             self.on_closed(cx, &mut state, key, Cause::Disconnected);
         }
+        if let Some(id) = cx.connection() {
+            self.shared.woken(id);
+        }
+        self.report(cx);
     }
 
-    fn woken(&mut self, cx: &mut Lent<'_>, state: &mut State, connection: &mut Connection) {
-        let Some(key) = state.key else { return };
-        let Some(stream) = connection.stream(key) else { return };
-        match &mut state.slot {
-            Slot::Idle => {}
-            Slot::Http(slot) => {
-                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
-                let exchange = Exchange { stream, tally: &mut slot.tally };
-                if std::mem::take(&mut exchange.tally.failed) && exchange.tally.status == 0 {
-                    let response = Response::error(Status::INTERNAL_SERVER_ERROR);
-                    slot.handler = http::Answer::answer(response, &mut context, exchange, true);
-                } else if let Some(handler) = &mut slot.handler {
-                    handler.wake(&mut context, exchange);
-                }
-            }
-            Slot::WebSocket(slot) if slot.member.is_some() => {
-                slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
-            }
-            Slot::WebSocket(_) => {}
-            Slot::Raw(handler) => {
-                handler.wake(&mut Self::context(&mut self.shared, cx, NO_ROUTE, Some(key)), stream);
+    fn woken(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, connection: &mut Connection) {
+        let woken = cx.connection().map(|id| self.shared.woken(id));
+        for key in woken.into_iter().flatten() {
+            if let (Some(state), Some(stream)) = (streams.find(key), connection.stream(key)) {
+                self.on_woken(cx, state, stream);
             }
         }
     }
 
     fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
         match command {
-            Command::Drain => cx.drain(self.shared.drain_timeout),
-            Command::Stop => cx.drain(Duration::ZERO),
-            Command::Wake(id) => cx.wake(id.connection),
-            Command::WakeAll(path) => {
-                let members = self.shared.route_named(&path).map(|route| self.shared.members(route));
-                for id in members.into_iter().flatten() {
-                    cx.wake(id.connection);
+            Command::Wake(id) => self.nowhere(cx).wake(id),
+            Command::WantWrite(id) => cx.want_write(id.connection, id.key),
+            Command::WakeAll(route) => {
+                let members: Vec<_> = self.shared.members(route).collect();
+                for id in members {
+                    self.nowhere(cx).wake(id);
                 }
             }
-            Command::Post(call) => {
-                call(&mut Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE });
+            Command::Publish(route, message) => {
+                self.shared.group.published(self.shared.shard, &message);
+                self.nowhere(cx).publish_here(route, &message);
             }
+            Command::Post(call) => call(&mut self.nowhere(cx)),
+            // They belong to a connection.
+            Command::News { .. } | Command::PostTo(..) => {}
         }
+    }
+
+    fn message_to(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        connection: &mut Connection,
+        command: Command,
+    ) {
+        match command {
+            Command::News { key, route, place } => {
+                if let Some(state) = streams.find(key) {
+                    self.on_news(cx, state, connection, key, route, place);
+                }
+            }
+            Command::PostTo(key, call) => {
+                let Some(stream) = connection.stream(key) else { return };
+                let route = match streams.find(key).map(|state| &state.slot) {
+                    Some(Slot::WebSocket(slot)) if slot.member.is_some() => slot.route,
+                    Some(Slot::Raw(_)) => NO_ROUTE,
+                    _ => return,
+                };
+                call(&mut Self::context(&mut self.shared, cx, route, Some(key)), stream);
+            }
+            _ => {}
+        }
+    }
+
+    fn notified(&mut self, cx: &mut Lent<'_>) {
+        let group = Arc::clone(&self.shared.group);
+        for route in group.take_wanted(self.shared.shard) {
+            self.nowhere(cx).want_write_here(route);
+        }
+        self.report(cx);
     }
 
     fn clock(&mut self, unix_seconds: u32) {
@@ -446,8 +541,8 @@ impl crate::context::Driver for Lent<'_> {
         external::Context::connection(self)
     }
 
-    fn wake(&mut self, id: ConnectionId) {
-        external::Context::wake(self, id);
+    fn wake(&mut self, id: ConnectionId) -> bool {
+        external::Context::wake(self, id)
     }
 
     fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
@@ -465,11 +560,7 @@ impl crate::context::Driver for Lent<'_> {
         }
     }
 
-    fn drain(&mut self, timeout: Duration) {
-        external::Context::drain(self, timeout);
-    }
-
-    fn stop(&mut self) {
-        external::Context::drain(self, Duration::ZERO);
+    fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32) {
+        self.send_to(id, Command::News { key, route, place });
     }
 }

@@ -3,7 +3,7 @@
 use lws_proto::http::{Authority, Head, Target};
 
 /// Host names, in lower case and without their last dot. None at all stands for every name.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Hosts(Vec<Box<str>>);
 
 impl Hosts {

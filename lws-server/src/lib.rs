@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Handlers are plain structs, one per connection ([`ws::Handler`], [`raw::Handler`]) or one per exchange
-//! ([`http::Handler`]), called on the one thread of their server and not shared with any other. They send by spending a
+//! ([`http::Handler`]), called on one thread and not shared with any other; a server with several
+//! [`threads`](Builder::threads) has handlers for each. They send by spending a
 //! permit, which the server gives when the peer can take it: nothing queues up without bound. Other threads have a
 //! [`Handle`].
 
@@ -16,25 +17,32 @@ mod access;
 mod app;
 mod context;
 pub mod files;
+mod group;
 mod hosts;
 pub mod http;
+mod news;
+mod publish;
 pub mod raw;
 mod refusal;
 mod route;
 mod server;
 mod shared;
 mod stats;
+mod streams;
+mod threads;
 pub mod ws;
 
 pub use access::AccessRecord;
 pub use context::{Context, StreamId};
-pub use lws_loop_external::{Address, Peer};
+pub use group::Handle;
+pub use lws_loop_external::{Address, ListenOptions, Peer};
 pub use lws_proto::{
     Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
-    Writable,
+    Versions, Writable,
 };
-pub use server::{Builder, Handle, Server, Service};
+pub use server::{Builder, Server, Service};
 pub use stats::Stats;
+pub use threads::Shard;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

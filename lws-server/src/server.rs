@@ -4,22 +4,24 @@
 
 use crate::access::{AccessLog, AccessRecord};
 use crate::app::{App, Listener, RawFactory};
-use crate::context::{Context, StreamId};
 use crate::files::Files;
+use crate::group::{Command, Group, Handle};
 use crate::hosts::Hosts;
 use crate::http::{self, Answer, Method, Request};
 use crate::route::{Methods, Table};
 use crate::shared::{Route, Shared};
+use crate::threads::{self, Blueprint, Description, Shard};
 use crate::{raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
-    Address, Change, Driver, DriverOptions, ListenOptions, Readiness, Token, Trigger, Wait,
+    Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
+    Wait,
 };
-use lws_loop_poll::PollLoop;
-use lws_proto::{Config, Expect, Limits, Time, WallClock};
+use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU16;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::rc::Rc;
@@ -28,10 +30,13 @@ use std::time::Duration;
 
 /// A server that is listening, and has not begun to run.
 ///
-/// It belongs to the thread that built it, as its handlers do. See [`Handle`] for what others may do.
+/// It belongs to the thread that built it, as its handlers do; [`Builder::threads`] gives others handlers of their own. See
+/// [`Handle`] for what any thread may do.
 #[doc(alias = "lws_context")]
 pub struct Server {
-    service: Service,
+    pub(crate) service: Service,
+    /// What the other threads will serve.
+    pub(crate) others: Vec<Shard>,
 }
 
 impl Server {
@@ -41,21 +46,32 @@ impl Server {
         Builder::default()
     }
 
-    /// Runs on the built-in loop until the server has been drained or stopped.
+    /// Runs on the built-in loop, or on one on each of its threads, until the server has been drained or stopped.
     ///
     /// # Errors
-    /// Those of the loop: no descriptor left, mostly.
+    /// Those of a loop: no descriptor left, mostly. If one of several threads fails the others end.
     pub fn run(self) -> io::Result<()> {
-        let mut poll_loop = PollLoop::new()?;
-        poll_loop.add(self.service)?;
-        poll_loop.run()?;
-        Ok(())
+        threads::run(self.service, self.others)
     }
 
-    /// The server as a service, for a loop that already runs.
+    /// The server as a service, for a loop that already runs. Of a server with several threads it is that of the first one,
+    /// and the others get nothing to do: see [`into_shards`](Self::into_shards).
     #[must_use]
     pub fn into_service(self) -> Service {
         self.service
+    }
+
+    /// The service of this thread, and what becomes the services of others: for loops of your own on each.
+    #[must_use]
+    pub fn into_shards(self) -> (Service, Vec<Shard>) {
+        (self.service, self.others)
+    }
+
+    /// How many threads it will have.
+    #[must_use]
+    #[doc(alias = "lws_get_count_threads")]
+    pub fn threads(&self) -> usize {
+        self.handle().threads()
     }
 
     /// What other threads may hold.
@@ -88,7 +104,7 @@ impl fmt::Debug for Server {
 
 /// A server that any loop can host. Dropping it closes everything at once.
 pub struct Service {
-    driver: Driver<App>,
+    pub(crate) driver: Driver<App>,
     addresses: Vec<Address>,
 }
 
@@ -96,7 +112,7 @@ impl Service {
     /// What other threads may hold.
     #[must_use]
     pub fn handle(&self) -> Handle {
-        Handle(self.driver.handle())
+        Handle(Arc::clone(&self.driver.application().shared.group))
     }
 }
 
@@ -143,60 +159,6 @@ impl external::Service for Service {
     }
 }
 
-/// What other threads may hold of a server: to wake its handlers, to run something on its thread, and to end it.
-///
-/// Every call takes effect soon, and none waits. After the server has gone they do nothing and answer `false`.
-#[doc(alias = "lws_cancel_service")]
-#[derive(Clone)]
-pub struct Handle(external::Handle<Command>);
-
-impl Handle {
-    /// Ends the server in an orderly way: listeners close, WebSockets get close code 1001, exchanges that run are the last
-    /// of their connections, and what is left after [`Builder::drain_timeout`] is cut off.
-    pub fn drain(&self) -> bool {
-        self.send(Command::Drain)
-    }
-
-    /// Ends the server at once: connections are cut off.
-    pub fn stop(&self) -> bool {
-        self.send(Command::Stop)
-    }
-
-    /// Has the `wake` of one handler called.
-    pub fn wake(&self, id: StreamId) -> bool {
-        self.send(Command::Wake(id))
-    }
-
-    /// Has the `wake` of every WebSocket of the route called `path` called.
-    pub fn wake_all(&self, path: &str) -> bool {
-        self.send(Command::WakeAll(path.into()))
-    }
-
-    /// Calls `call` on the server's thread. Its context belongs to no stream.
-    pub fn post(&self, call: impl FnOnce(&mut Context<'_>) + Send + 'static) -> bool {
-        self.send(Command::Post(Box::new(call)))
-    }
-
-    fn send(&self, command: Command) -> bool {
-        self.0.send(command).is_ok()
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
-    }
-}
-
-/// What a [`Handle`] sends.
-pub(crate) enum Command {
-    Drain,
-    Stop,
-    Wake(StreamId),
-    WakeAll(Box<str>),
-    Post(Box<dyn FnOnce(&mut Context<'_>) + Send>),
-}
-
 /// Where a server listens and what it serves there.
 ///
 /// A route is a path, and everything below it: of several the longest that ends where a segment of the request's path
@@ -207,22 +169,48 @@ pub(crate) enum Command {
 #[derive(Default)]
 #[must_use = "nothing is served before `build`"]
 pub struct Builder {
-    listeners: Vec<(Vec<Address>, Listener)>,
+    pub(crate) listeners: Vec<(Vec<Address>, Listener)>,
     routes: Table<Route>,
     hosts: Hosts,
     fallback: Option<RawFactory>,
     limits: Limits,
     options: BuilderOptions,
     log: Option<AccessLog>,
+    threads: Option<Description>,
     error: Option<io::Error>,
 }
 
-struct BuilderOptions {
+#[derive(Clone)]
+pub(crate) struct BuilderOptions {
     driver: DriverOptions,
     listen: ListenOptions,
     content_bytes_max: usize,
     drain_timeout: Duration,
     deflate: Option<ws::Deflate>,
+    backlog: ws::Backlog,
+    versions: Versions,
+}
+
+/// What all threads of a server have in common.
+pub(crate) struct Settings {
+    listeners: Vec<Vec<Address>>,
+    hosts: Hosts,
+    limits: Limits,
+    options: BuilderOptions,
+}
+
+impl Settings {
+    /// What one thread begins with.
+    pub(crate) fn builder(&self) -> Builder {
+        let listener = |addresses: &Vec<Address>| (addresses.clone(), Listener::Http);
+        Builder {
+            listeners: self.listeners.iter().map(listener).collect(),
+            hosts: self.hosts.clone(),
+            limits: self.limits.clone(),
+            options: self.options.clone(),
+            ..Builder::default()
+        }
+    }
 }
 
 impl Default for BuilderOptions {
@@ -233,6 +221,8 @@ impl Default for BuilderOptions {
             content_bytes_max: 1 << 20,
             drain_timeout: Duration::from_secs(10),
             deflate: None,
+            backlog: ws::Backlog::default(),
+            versions: Versions::default(),
         }
     }
 }
@@ -276,7 +266,9 @@ impl Builder {
         path: &str,
         factory: impl Fn(&Request<'_>) -> A + 'static,
     ) -> Self {
+        let backlog = self.options.backlog;
         if let Some(route) = self.route(path) {
+            route.backlog = backlog;
             let doubled = route.websocket.replace(ws::factory(factory)).is_some();
             self.refuse_double(doubled, path);
         }
@@ -362,6 +354,40 @@ impl Builder {
         self
     }
 
+    /// Which versions of HTTP are spoken. Both, unless this says otherwise.
+    #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
+    pub fn versions(mut self, versions: Versions) -> Self {
+        self.options.versions = versions;
+        self
+    }
+
+    /// Serves on `count` threads, each with its own loop, connections and handlers: nothing is shared, so that nothing has to
+    /// wait. 0 is one for each processor that the process may use.
+    ///
+    /// `describe` adds what is served, and is called once on each thread: what its factories hold may be `Rc`. What it
+    /// describes must be the same each time. What was said before this call holds for all of them, and that may be all but
+    /// handlers.
+    ///
+    /// A new connection goes to the thread that has the fewest. With [`ListenOptions::reuse_port`] each thread listens
+    /// itself, and the system chooses.
+    ///
+    /// ```no_run
+    /// use lws_server::{Server, http::Response};
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:7681");
+    /// server.threads(4, |server| server.get("/", |_| Response::text("Hello, world!"))).build()?.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "count_threads")]
+    #[doc(alias = "LWS_MAX_SMP")]
+    pub fn threads(mut self, count: usize, describe: impl Fn(Self) -> Self + Send + Sync + 'static) -> Self {
+        match threads::count(count) {
+            Ok(count) => self.threads = Some(Description { count, describe: Arc::new(describe) }),
+            Err(error) => self.fail(error),
+        }
+        self
+    }
+
     /// Bytes of content that a request may have where its factory returns a [`http::Response`], and so needs it
     /// gathered. Default 1 MiB. Past it: 413. It holds for the routes that are described after it.
     pub fn content_bytes_max(mut self, bytes: usize) -> Self {
@@ -369,8 +395,8 @@ impl Builder {
         self
     }
 
-    /// The most connections at a time. Default: the limit of open files, less 32. At the last one the listeners
-    /// pause.
+    /// The most connections at a time, of each thread. Default: the limit of open files, less 32, which several threads
+    /// share evenly. At the last one the listeners pause.
     #[doc(alias = "fd_limit_per_thread")]
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.options.driver.connections_max = Some(connections);
@@ -389,7 +415,14 @@ impl Builder {
         self
     }
 
-    /// Has `log` called once per request, on the server's thread: it should not wait.
+    /// How much may wait of what is published, and what becomes of who does not keep up. It holds for the routes that are
+    /// described after it, each with a backlog of its own.
+    pub fn backlog(mut self, backlog: ws::Backlog) -> Self {
+        self.options.backlog = backlog;
+        self
+    }
+
+    /// Has `log` called once per request, on the thread that answered: it should not wait.
     #[doc(alias = "lws_access_log")]
     pub fn access_log(mut self, log: impl Fn(&AccessRecord<'_>) + 'static) -> Self {
         self.log = Some(Box::new(log));
@@ -401,16 +434,70 @@ impl Builder {
     /// # Errors
     /// The first thing that was wrong with the description, as [`io::ErrorKind::InvalidInput`]; or what a listener met,
     /// with its address in the message.
-    pub fn build(self) -> io::Result<Server> {
+    pub fn build(mut self) -> io::Result<Server> {
+        let Some(Description { count, describe }) = self.threads.take() else {
+            return self.build_threads(1, None);
+        };
+        if !self.routes.is_empty() || self.fallback.is_some() || self.log.is_some() {
+            self.fail(invalid("handlers of several threads are described in `threads`".into()));
+        }
+        let blueprint = Blueprint { builder: self.settings()?, describe };
+        let first = blueprint.describe();
+        first.build_threads(count, Some(blueprint))
+    }
+
+    /// What all threads have in common. Handlers belong to one.
+    fn settings(self) -> io::Result<Settings> {
         if let Some(error) = self.error {
             return Err(error);
         }
+        let http = |(addresses, listener)| match listener {
+            Listener::Http => Ok(addresses),
+            Listener::Raw(_) => {
+                Err(invalid("raw streams of several threads are described in `threads`".into()))
+            }
+        };
+        let listeners = self.listeners.into_iter().map(http).collect::<io::Result<_>>()?;
+        Ok(Settings { listeners, hosts: self.hosts, limits: self.limits, options: self.options })
+    }
+
+    /// Listens, and leaves to the other threads what they will need.
+    fn build_threads(self, count: u16, blueprint: Option<Blueprint>) -> io::Result<Server> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let count = NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
+        let mut seats = Shards::create(count, &self.options.driver)?.into_iter();
+        let Some(seat) = seats.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let paths = self.routes.iter().map(|(path, _)| path.into()).collect();
+        let group = Arc::new(Group::new(seat.shards().clone(), self.options.drain_timeout, paths));
+        let (options, listeners) = (self.options.listen.clone(), self.listeners.clone());
+        let mut driver = self.seated(seat, &group)?;
+        let mut bound = Vec::new();
+        for (index, (candidates, listener)) in listeners.iter().enumerate() {
+            let listening = bind(&mut driver, candidates, listener, &options)?;
+            bound.extend(listening.into_iter().map(|(id, address)| (id, address, index)));
+        }
+        let addresses = bound.iter().map(|(_, address, _)| address.clone()).collect();
+        let blueprint = Arc::new((blueprint, bound));
+        let shard = |seat| Shard::new(seat, Arc::clone(&group), Arc::clone(&blueprint));
+        Ok(Server { service: Service { driver, addresses }, others: seats.map(shard).collect() })
+    }
+
+    /// The service of one thread, which does not listen yet.
+    fn seated(self, seat: external::Shard<Command>, group: &Arc<Group>) -> io::Result<Driver<App>> {
+        if !group.has_routes(self.routes.iter().map(|(path, _)| path)) {
+            return Err(invalid("the threads of a server have the same routes".into()));
+        }
         let expect = if self.fallback.is_some() { Expect::HttpOrRaw } else { Expect::Http };
         let config = |expect| {
-            Arc::new(Config { limits: self.limits.clone(), expect, wall_clock: WallClock::default() })
+            let (limits, versions) = (self.limits.clone(), self.options.versions);
+            Arc::new(Config { limits, expect, versions, wall_clock: WallClock::default() })
         };
-        let mut shared = Shared::new(self.routes, self.hosts, self.options.drain_timeout, self.log);
-        shared.deflate = self.options.deflate;
+        let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
+        // Threads do not share what they compress with.
+        let apart = group.shards.count() > 1;
+        shared.deflate = self.options.deflate.map(|deflate| if apart { deflate.apart() } else { deflate });
         let app = App {
             http: config(expect),
             raw: config(Expect::Raw),
@@ -418,12 +505,35 @@ impl Builder {
             fallback: self.fallback,
             shared,
         };
-        let mut driver = Driver::new(app, self.options.driver)?;
-        let mut addresses = Vec::new();
-        for (candidates, listener) in &self.listeners {
-            addresses.extend(bind(&mut driver, candidates, listener, &self.options.listen)?);
+        Ok(Driver::sharded(app, seat))
+    }
+
+    /// The service of one of the other threads.
+    pub(crate) fn build_shard(
+        self,
+        seat: external::Shard<Command>,
+        group: &Arc<Group>,
+        bound: &[(ListenerId, Address, usize)],
+    ) -> io::Result<Service> {
+        if let Some(error) = self.error {
+            return Err(error);
         }
-        Ok(Server { service: Service { driver, addresses } })
+        let (options, listeners) = (self.options.listen.clone(), self.listeners.clone());
+        let mut driver = self.seated(seat, group)?;
+        let mut addresses = Vec::new();
+        for (id, address, index) in bound {
+            let Some((_, listener)) = listeners.get(*index) else {
+                return Err(invalid("the threads of a server have the same listeners".into()));
+            };
+            if options.reuse_port && matches!(address, Address::Tcp(_)) {
+                bind(&mut driver, std::slice::from_ref(address), listener, &options)?;
+            } else {
+                // The connections of the first thread's listener are handed over with its name.
+                driver.application_mut().listeners.push((*id, listener.clone()));
+            }
+            addresses.push(address.clone());
+        }
+        Ok(Service { driver, addresses })
     }
 
     fn endpoint<A: Answer>(
@@ -499,17 +609,17 @@ fn bind(
     candidates: &[Address],
     listener: &Listener,
     options: &ListenOptions,
-) -> io::Result<Vec<Address>> {
+) -> io::Result<Vec<(ListenerId, Address)>> {
     let mut bound = Vec::new();
     let mut missing = None;
     for address in candidates {
-        let listening = driver.with(Time::ZERO, |app, cx| {
+        let listening: io::Result<_> = driver.with(Time::ZERO, |app, cx| {
             let id = cx.listen(address, options)?;
             app.listeners.push((id, listener.clone()));
-            cx.listening_on(id)
+            Ok((id, cx.listening_on(id)?))
         });
         match listening {
-            Ok(address) => bound.push(address),
+            Ok(listening) => bound.push(listening),
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
                 missing = Some(named(address, &error))
             }

@@ -18,6 +18,25 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes that were sent since the start.
     pub bytes_out: u64,
+    /// Published messages that a WebSocket was too slow for, counted for each since the start.
+    pub lost: u64,
+}
+
+impl Stats {
+    pub(crate) const FIELDS: usize = 8;
+
+    pub(crate) fn to_array(self) -> [u64; Self::FIELDS] {
+        let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost } = self;
+        [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost]
+    }
+
+    pub(crate) fn add(&mut self, counted: [u64; Self::FIELDS]) {
+        let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost } = self;
+        let fields = [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost];
+        for (field, counted) in fields.into_iter().zip(counted) {
+            *field += counted;
+        }
+    }
 }
 
 /// The part of it that is counted here.
@@ -26,4 +45,5 @@ pub(crate) struct Counters {
     pub(crate) websockets: u64,
     pub(crate) requests: u64,
     pub(crate) messages: u64,
+    pub(crate) lost: u64,
 }

@@ -2,7 +2,8 @@
 
 use crate::Context;
 use crate::http::{Request, Response};
-pub use lws_proto::ws::{CloseCode, Deflate, Negotiate, OptionError, Prepared};
+pub use crate::publish::{Backlog, Behind};
+pub use lws_proto::ws::{Broadcast, CloseCode, Deflate, Negotiate, OptionError, Prepared};
 use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
 use std::sync::Arc;
 
@@ -25,7 +26,8 @@ pub trait Handler: 'static {
         let _ = (cx, stream, message);
     }
 
-    /// The permit that was asked for.
+    /// The permit that was asked for. To a WebSocket that is slow it may also come unasked after something was published
+    /// to its route.
     #[doc(alias = "LWS_CALLBACK_SERVER_WRITEABLE")]
     fn writable(&mut self, cx: &mut Context<'_>, permit: Writable<'_>) {
         let _ = (cx, permit);
@@ -42,6 +44,12 @@ pub trait Handler: 'static {
     #[doc(alias = "LWS_CALLBACK_TIMER")]
     fn timer(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
         let _ = (cx, stream);
+    }
+
+    /// Somebody has published a message to the route. Whether the peer gets it: by default it does.
+    fn published(&mut self, cx: &mut Context<'_>, message: &Prepared) -> bool {
+        let _ = (cx, message);
+        true
     }
 
     /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].

@@ -39,7 +39,16 @@ pub(crate) struct Arguments {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Most connections at a time [default: the limit of open files, less 32]
+    /// Threads, each with connections of its own; 0 for one per processor
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub(crate) threads: usize,
+
+    /// Let each thread listen, and the system spread the connections: SO_REUSEPORT. Otherwise the thread with the fewest
+    /// gets the next one
+    #[arg(long, conflicts_with = "unix")]
+    pub(crate) reuse_port: bool,
+
+    /// Most connections at a time, of all threads together [default: the limit of open files, less 32]
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
 
@@ -52,6 +61,10 @@ pub(crate) struct Arguments {
     /// Most requests on one connection
     #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
     pub(crate) keep_alive_requests: u32,
+
+    /// Speak HTTP/1.1 only
+    #[arg(long)]
+    pub(crate) http1: bool,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-/// Bytes that all WebSockets together may hold for peers that send without reading, as those do which write a message to
+/// Bytes that all WebSockets of a thread together may hold for peers that send without reading, as those do which write a message to
 /// its end before they look for the answer. Past it, flow control stops them.
 const HELD_BYTES_MAX: usize = 64 << 20;
 /// What a part costs beside its bytes.

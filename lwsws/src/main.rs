@@ -10,10 +10,11 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Limits, Server};
+use lws_server::{Address, Builder, Limits, ListenOptions, Server, Versions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
+use std::thread;
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse() {
@@ -37,9 +38,10 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
     if let Some(log) = &log {
         for address in server.addresses() {
             log.line(format!(
-                "lwsws {} serving {} on {}",
+                "lwsws {} serving {}{} on {}",
                 env!("CARGO_PKG_VERSION"),
                 arguments.what(),
+                by(server.threads()),
                 url(address)
             ));
         }
@@ -53,31 +55,46 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
 
 /// Everything that is served.
 fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
-    let files = match &arguments.directory {
-        Some(directory) => Files::directory(directory)?,
-        None => demo::pages(),
+    let threads = match arguments.threads {
+        0 => thread::available_parallelism()?.get(),
+        threads => threads,
     };
     let limits = Limits { keep_alive_requests_max: arguments.keep_alive_requests, ..Limits::default() };
+    let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let mut builder = Server::builder()
+        .listen_options(listen)
         .listen(&arguments.listen())
         .limits(limits)
-        .drain_timeout(arguments.drain_timeout())
-        .mount("/", files)
-        .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
-        .ws("/echo", echo::websockets())
-        .post("/echo", echo::Content::new);
-    builder = demo::websockets(builder);
+        .drain_timeout(arguments.drain_timeout());
+    if arguments.http1 {
+        builder = builder.versions(Versions::Http1);
+    }
     if let Some(deflate) = &arguments.deflate {
         builder = builder.deflate(deflate.clone());
     }
     if let Some(connections) = arguments.max_connections {
-        builder = builder.connections_max(connections);
+        builder = builder.connections_max(connections.div_ceil(threads));
     }
-    if let Some(log) = log {
-        let log = log.clone();
-        builder = builder.access_log(move |record| log.line(record.to_string()));
+    let files = match &arguments.directory {
+        Some(directory) => Files::directory(directory)?,
+        None => demo::pages(),
+    };
+    let (log, demo) = (log.cloned(), demo::Demo::default());
+    Ok(builder.threads(threads, move |builder| handlers(builder, &files, &demo, log.as_ref())))
+}
+
+/// What each thread serves.
+fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log>) -> Builder {
+    let builder = builder
+        .mount("/", files.clone())
+        .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
+        .ws("/echo", echo::websockets())
+        .post("/echo", echo::Content::new);
+    let builder = demo.websockets(builder);
+    match log.cloned() {
+        Some(log) => builder.access_log(move |record| log.line(record.to_string())),
+        None => builder,
     }
-    Ok(builder)
 }
 
 /// Each connection needs a descriptor, and the soft limit is often 1,024 for the sake of select(2), which nothing here uses.
@@ -85,6 +102,11 @@ fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
 fn raise_open_files_limit() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// How many serve, for a person, if it is not one.
+fn by(threads: usize) -> String {
+    if threads == 1 { String::new() } else { format!(" with {threads} threads") }
 }
 
 fn url(address: &Address) -> String {

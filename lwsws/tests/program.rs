@@ -37,6 +37,7 @@ impl Serving {
         let (what, port) = greeting.trim_end().rsplit_once(':').expect("the greeting ends with the port");
         let begin = format!("lwsws {} serving ", env!("CARGO_PKG_VERSION"));
         assert!(what.starts_with(&begin) && what.ends_with(" on http://127.0.0.1"), "{greeting}");
+        assert_eq!(what.contains(" with 3 threads"), arguments.contains(&"3"), "{greeting}");
         let port = port.parse().expect("a port");
         Self { child, out, port }
     }
@@ -127,8 +128,16 @@ fn help_and_version_are_what_was_asked_for() {
     let help = run(&["--help"]);
     let text = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success() && help.stderr.is_empty());
-    for part in ["Usage: lwsws [OPTIONS] [DIR]", "--port", "--address", "--unix", "7681", "/echo", "SIGTERM"]
-    {
+    for part in [
+        "Usage: lwsws [OPTIONS] [DIR]",
+        "--port",
+        "--address",
+        "--unix",
+        "--threads",
+        "7681",
+        "/echo",
+        "SIGTERM",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let version = run(&["--version"]);
@@ -143,6 +152,7 @@ fn a_wrong_argument_is_named_in_one_line() {
         (&["--port", "many"], "many"),
         (&["--address", "not an address"], "not an address"),
         (&["--max-connections", "-1"], "-1"),
+        (&["--threads", "many"], "many"),
         (&["/no/such/directory"], "/no/such/directory"),
         (&["/dev/null"], "/dev/null"),
         (&["one", "two"], "two"),
@@ -236,7 +246,15 @@ fn the_counter_counts_and_starts_again_when_it_is_told_to() {
 
 #[test]
 fn the_board_is_shared_kept_for_later_and_cleared() {
-    let server = Serving::start(&[]);
+    the_board_is_shared(&Serving::start(&[]));
+}
+
+#[test]
+fn the_board_is_the_same_on_all_threads() {
+    the_board_is_shared(&Serving::start(&["--threads", "3"]));
+}
+
+fn the_board_is_shared(server: &Serving) {
     let mut first = server.open("/demo/mirror", "lws-mirror");
     let mut second = server.open("/demo/mirror", "lws-mirror");
     send_text(&mut first, "d #aabbcc 1 2 3 4\nnonsense\nd #000000 5 6 7 8");
@@ -279,6 +297,30 @@ fn a_signal_drains_and_ends_well() {
         assert_eq!(frame(&mut echo), (8, "\u{3}\u{fffd}".into()), "1001");
         echo.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).expect("it reads");
         assert_eq!(server.wait(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn it_has_as_many_threads_as_it_was_told_and_ends_them_all() {
+    for arguments in [&["--threads", "3"][..], &["--threads", "3", "--reuse-port"]] {
+        let server = Serving::start(arguments);
+        // The greeting comes before the threads; an answer of each does not.
+        let mut echoes: Vec<_> = (0..12).map(|_| server.open("/echo", "")).collect();
+        let names = std::fs::read_dir(format!("/proc/{}/task", server.child.id())).expect("this is Linux");
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+        let mut names: Vec<_> =
+            names.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect();
+        names.sort_unstable();
+        // The program itself, its signals and its log have the others.
+        assert_eq!(names.len(), 5, "{names:?}");
+        names.retain(|name| name.starts_with("loop-"));
+        assert_eq!(names, ["loop-1", "loop-2"]);
+        server.signal("TERM");
+        for echo in &mut echoes {
+            assert_eq!(frame(echo).0, 8);
+            echo.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).expect("it reads");
+        }
+        assert_eq!(server.wait(), Some(0));
     }
 }
 

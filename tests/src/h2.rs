@@ -3,9 +3,10 @@
 //! Frames are made of numbers, so that whatever is forbidden can be written down too. Field blocks are written here, plainly and
 //! without a table; those of the engine are read with its own decoder, which has tests of its own.
 
-use crate::Octets;
 use crate::hpack::{Field, fields};
+use crate::{Delivered, Octets, Transcript};
 use lws_proto::hpack::{Decoder, Section, SectionLimits, TABLE_SIZE_DEFAULT};
+use std::collections::BTreeMap;
 
 /// What a client says first. RFC 9113 §3.4.
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -358,17 +359,58 @@ fn read_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Said {
     }
 }
 
-/// What was said of each stream, and of the connection where `stream` is zero.
+impl Said {
+    /// The stream that it is about; zero is the connection.
+    #[must_use]
+    pub fn stream(&self) -> u32 {
+        match self {
+            Self::Headers { stream, .. }
+            | Self::Data { stream, .. }
+            | Self::Reset { stream, .. }
+            | Self::WindowUpdate { stream, .. } => *stream,
+            _ => 0,
+        }
+    }
+}
+
+/// What was said of one stream, or of the connection if `wanted` is zero.
 #[must_use]
 pub fn on(said: &[Said], wanted: u32) -> Vec<Said> {
-    let of = |said: &Said| match said {
-        Said::Headers { stream, .. }
-        | Said::Data { stream, .. }
-        | Said::Reset { stream, .. }
-        | Said::WindowUpdate { stream, .. } => *stream,
-        _ => 0,
-    };
-    said.iter().filter(|said| of(said) == wanted).cloned().collect()
+    said.iter().filter(|said| said.stream() == wanted).cloned().collect()
+}
+
+/// What an engine has made of its input, stream by stream: in which order those take turns depends on when the transport takes
+/// what there is, and nothing else may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ByStream {
+    seen: Vec<Transcript>,
+    said: BTreeMap<u32, Vec<Said>>,
+    reads: bool,
+    fin: bool,
+    over: bool,
+}
+
+impl ByStream {
+    /// Takes it apart. Content of adjacent DATA frames is joined.
+    #[must_use]
+    pub fn of(delivered: &Delivered) -> Self {
+        let mut said: BTreeMap<u32, Vec<Said>> = BTreeMap::new();
+        for one in Reader::default().read(&delivered.sent.0) {
+            let before = said.entry(one.stream()).or_default();
+            match (before.last_mut(), one) {
+                (
+                    Some(Said::Data { content, end: end @ false, .. }),
+                    Said::Data { content: more, end: now_end, .. },
+                ) => {
+                    content.0.extend_from_slice(&more.0);
+                    *end = now_end;
+                }
+                (_, one) => before.push(one),
+            }
+        }
+        let Delivered { streams, reads, fin, over, .. } = delivered;
+        Self { seen: streams.clone(), said, reads: *reads, fin: *fin, over: *over }
+    }
 }
 
 /// The status code of the final response on a stream, and its content.

@@ -18,7 +18,7 @@ pub mod transcript;
 pub mod wire;
 
 pub use application::Application;
-pub use delivery::{Delivered, deliver, deliver_to_end};
+pub use delivery::{Delivered, deliver, deliver_seen, deliver_to_end};
 pub use endpoint::Endpoint;
 pub use pair::Pair;
 pub use random::Random;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use benches::cells::{self, Cell};
 use benches::client::{Fleet, Plan, Span, Traffic};
 use benches::process::{OWN_SERVER, Server};
-use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls};
+use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads};
 use clap::{Args, Parser, Subcommand};
 
 /// Measures a server over loopback: CPU time per message, latency, memory, system calls.
@@ -70,6 +70,8 @@ enum Command {
     },
     /// Busy WebSockets beside idle ones, and alone
     Mix(Mix),
+    /// What a second thread of the server wins
+    Threads(TwoThreads),
     /// System calls of a server for each message
     Syscalls {
         #[command(flatten)]
@@ -195,6 +197,55 @@ struct Mix {
     path: String,
 }
 
+#[derive(Args)]
+struct TwoThreads {
+    /// The command of the server, which is started twice, with `--threads 1` and `--threads 2`; `{port}` becomes the port and
+    /// `{bin}` the directory of this program.
+    #[arg(long, default_value = OWN_SERVER)]
+    server: String,
+    /// The first of the two ports to use.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Connections.
+    #[arg(long, default_value_t = 16, value_parser = connections())]
+    connections: u64,
+    /// Payload bytes of a message.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=64 << 20))]
+    size: u64,
+    /// Messages in flight on each connection.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    depth: u64,
+    /// How often each is measured.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Measured seconds of each in one round.
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+    /// Exit with an error when the target is missed.
+    #[arg(long)]
+    gate: bool,
+}
+
+impl TwoThreads {
+    fn comparison(self) -> threads::Comparison {
+        let plan = Plan {
+            port: self.port,
+            traffic: Traffic::WebSocket { path: "/echo".into() },
+            connections: self.connections as usize,
+            size: self.size as usize,
+            depth: self.depth as usize,
+            sources: 1,
+        };
+        threads::Comparison {
+            server: self.server,
+            port: self.port,
+            plan,
+            rounds: self.rounds.max(1),
+            measure: self.seconds,
+        }
+    }
+}
+
 impl Mix {
     fn mix(self, core: usize) -> mix::Mix {
         let busy = Plan {
@@ -240,10 +291,16 @@ fn run(cli: Cli) -> Result<ExitCode> {
         ceiling::Ceiling::bind(kind, port)?.run()?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Threads(arguments) = cli.command {
+        // Neither the server nor the client is bound to a core.
+        let gate = arguments.gate;
+        let met = threads::run(&arguments.comparison())?;
+        return Ok(if gate && !met { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    }
     machine::pin(cli.client_core);
     let core = cli.server_core;
     match cli.command {
-        Command::Ceiling { .. } => {}
+        Command::Ceiling { .. } | Command::Threads(_) => {}
         Command::Echo { target, shape, path } => single(&target, &shape, Traffic::WebSocket { path }, core)?,
         Command::Raw { target, shape } => single(&target, &shape, Traffic::Raw, core)?,
         Command::Hello { target, shape, path, expect } => {

@@ -24,6 +24,8 @@ pub use handshake::{Accept, Connect, Opening, check_request, is_opening};
 pub(crate) use handshake::{
     Agreed, Expected, Opened, Refused, accept, agree, ask, check_answer, check_response, write_request,
 };
+#[cfg(feature = "std")]
+pub use prepared::Broadcast;
 pub use prepared::Prepared;
 pub(crate) use receiver::{InOne, Receiver};
 pub(crate) use sender::Sender;

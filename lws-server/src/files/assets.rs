@@ -19,7 +19,7 @@ pub struct Asset {
 }
 
 /// Embedded files and what is said about them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Assets(Vec<(Asset, Entity)>);
 
 impl Assets {

@@ -39,7 +39,7 @@ use transfer::Transfer;
 /// let server = Server::builder().listen("127.0.0.1:7681").mount("/", files).build()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct Files {
     source: Source,
@@ -48,7 +48,7 @@ pub struct Files {
     fields: Vec<(&'static str, Cow<'static, str>)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     Directory(Root),
     Assets(Assets),

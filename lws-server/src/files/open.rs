@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 /// Which symbolic links are followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -23,9 +24,9 @@ pub enum Links {
 }
 
 /// A directory that is served.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Root {
-    directory: OwnedFd,
+    directory: Arc<OwnedFd>,
     /// The same, without links.
     path: PathBuf,
     pub(super) links: Links,
@@ -40,7 +41,7 @@ impl Root {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let canonical = path.canonicalize().map_err(named)?;
         let directory = open(&canonical, DIRECTORY, Mode::empty()).map_err(|error| named(error.into()))?;
-        Ok(Self { directory, path: canonical, links: Links::default() })
+        Ok(Self { directory: Arc::new(directory), path: canonical, links: Links::default() })
     }
 
     /// Opens what `names`, as `normalize_path` leaves them, lead to.

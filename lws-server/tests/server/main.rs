@@ -3,4 +3,5 @@
 mod common;
 mod files;
 mod http;
+mod threads;
 mod websocket;

@@ -3,21 +3,26 @@
 use super::board::Board;
 use lws_server::ws::{CloseCode, Handler, Message};
 use lws_server::{Context, MessageKind, Payload, Stream, Writable};
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One who looks at the board, and where they are. What is sent is read from the board when the peer can take it, so that
 /// a slow one costs nothing but its place.
 pub(super) struct Mirror {
-    board: Rc<RefCell<Board>>,
+    /// One for all threads, as there is one order; what is done under the lock is short.
+    board: Arc<Mutex<Board>>,
     next: u64,
 }
 
 impl Mirror {
-    pub(super) fn new(board: Rc<RefCell<Board>>) -> Self {
-        let next = board.borrow().beginning();
+    pub(super) fn new(board: Arc<Mutex<Board>>) -> Self {
+        let next = lock(&board).beginning();
         Self { board, next }
     }
+}
+
+/// A panic elsewhere leaves at most one command out.
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Handler for Mirror {
@@ -26,13 +31,14 @@ impl Handler for Mirror {
     }
 
     fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
-        if message.text().is_some_and(|text| self.board.borrow_mut().take(text)) {
+        if message.text().is_some_and(|text| lock(&self.board).take(text)) {
             cx.want_write_all();
         }
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
-        match self.board.borrow().read(self.next) {
+        let read = lock(&self.board).read(self.next);
+        match read {
             Ok(Some((batch, next))) => {
                 self.next = next;
                 if let Ok(sent) =

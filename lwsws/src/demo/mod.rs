@@ -12,8 +12,7 @@ use lws_server::files::{Asset, Files};
 use lws_server::ws::Accepted;
 use mirror::Mirror;
 use status::Status;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 static PAGES: &[Asset] = &[
     Asset { path: "index.html", content: include_bytes!("../../pages/index.html") },
@@ -30,16 +29,25 @@ pub(crate) fn pages() -> Files {
         .field("Content-Security-Policy", "default-src 'self'")
 }
 
-pub(crate) fn websockets(builder: Builder) -> Builder {
-    let board = Rc::new(RefCell::new(Board::default()));
-    builder
-        .ws("/demo/counter", |request| {
-            Accepted::new(Counter::default()).protocol(request.select_protocol(&["lws-counter"]))
-        })
-        .ws("/demo/mirror", move |request| {
-            Accepted::new(Mirror::new(Rc::clone(&board))).protocol(request.select_protocol(&["lws-mirror"]))
-        })
-        .ws("/demo/status", |request| {
-            Accepted::new(Status::default()).protocol(request.select_protocol(&["lws-status"]))
-        })
+/// What the WebSockets of all threads have in common.
+#[derive(Default)]
+pub(crate) struct Demo {
+    board: Arc<Mutex<Board>>,
+}
+
+impl Demo {
+    pub(crate) fn websockets(&self, builder: Builder) -> Builder {
+        let board = Arc::clone(&self.board);
+        builder
+            .ws("/demo/counter", |request| {
+                Accepted::new(Counter::default()).protocol(request.select_protocol(&["lws-counter"]))
+            })
+            .ws("/demo/mirror", move |request| {
+                Accepted::new(Mirror::new(Arc::clone(&board)))
+                    .protocol(request.select_protocol(&["lws-mirror"]))
+            })
+            .ws("/demo/status", |request| {
+                Accepted::new(Status::default()).protocol(request.select_protocol(&["lws-status"]))
+            })
+    }
 }

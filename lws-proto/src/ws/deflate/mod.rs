@@ -74,6 +74,11 @@ impl Default for Deflate {
 }
 
 impl Deflate {
+    /// The same settings with contexts of their own: for another thread.
+    pub fn apart(&self) -> Self {
+        Self { settings: self.settings, pool: Arc::new(Pool::default()) }
+    }
+
     /// Whether messages may refer to those before them, in both directions. Small messages that are alike then shrink much
     /// more, and each WebSocket keeps its contexts while it is open. Default no. RFC 7692 §7.1.1.
     pub fn context_takeover(self, takeover: bool) -> Self {

@@ -29,7 +29,8 @@ fn an_invalid_preface_ends_the_connection() {
         "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
         "PRI * HTTP/2.1\r\n\r\nSM\r\n\r\n",
     ] {
-        let delivered = deliver(make, &[wrong.as_bytes(), &h2::settings(&[]), &h2::get(1)].concat());
+        let input = [wrong.as_bytes(), &h2::settings(&[]), &h2::get(1)].concat();
+        let delivered = deliver_to_end(make, &input, false);
         assert!(delivered.fin, "{wrong:?}");
         assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })), 0, "{wrong:?}");
     }
@@ -84,7 +85,7 @@ fn a_server_that_does_not_begin_with_settings_is_refused() {
 #[test]
 fn a_server_of_http_1_1_answers_the_preface_with_505() {
     let config = || Arc::new(Config { versions: Versions::Http1, ..Config::default() });
-    let delivered = deliver(|| Endpoint::server(config(), Each::echo()), PREFACE);
+    let delivered = deliver_to_end(|| Endpoint::server(config(), Each::echo()), PREFACE, false);
     assert!(delivered.sent.0.starts_with(b"HTTP/1.1 505 "), "{:?}", delivered.sent);
 }
 

@@ -33,9 +33,7 @@ fn a_client_waits_until_the_server_takes_more_streams() {
     for target in ["/1", "/3", "/5", "/7"] {
         request(&mut client, "GET", target, true);
     }
-    let opened = |said: &[Said]| {
-        said.iter().filter(|said| matches!(said, Said::Headers { .. })).count()
-    };
+    let opened = |said: &[Said]| said.iter().filter(|said| matches!(said, Said::Headers { .. })).count();
     let said = reader.read(&client.take_sent());
     assert_eq!(opened(&said), 2, "{said:?}");
     client.receive(&response(3, true), Buffer::Lent);
@@ -96,7 +94,12 @@ fn so_many_requests_wait_and_no_more() {
     let mut client = Endpoint::http2_client(config, Silent);
     client.receive(&h2::server_begins(&[(setting::MAX_CONCURRENT_STREAMS, 1)]), Buffer::Lent);
     let get = Request::get("a", "/");
-    let mut ask = || client.connection.request(client.now, &get, NO_FIELDS, Payload::Static(b""), true).map(|sent| sent.key());
+    let mut ask = || {
+        client
+            .connection
+            .request(client.now, &get, NO_FIELDS, Payload::Static(b""), true)
+            .map(|sent| sent.key())
+    };
     assert!(ask().is_ok() && ask().is_ok() && ask().is_ok());
     assert_eq!(ask().map(|_| ()), Err(Misuse::QueueFull));
 }
@@ -155,7 +158,10 @@ fn a_permit_is_for_the_stream_that_asked() {
         }
         Event::Writable(permit) => {
             assert_eq!(asked.borrow_mut().remove(0), permit.key());
-            permit.respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b"x"), true).expect("a response").again();
+            permit
+                .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b"x"), true)
+                .expect("a response")
+                .again();
         }
         _ => {}
     };

@@ -31,7 +31,11 @@ fn no_more_is_sent_than_both_windows_allow() {
     server.receive(&h2::window_update(0, 1_000_000), Buffer::Lent);
     let said_then = reader.read(&server.take_sent());
     for stream in [1, 3] {
-        assert_eq!(sent_on(&said, stream) + sent_on(&said_then, stream), 65_535, "the window of stream {stream}");
+        assert_eq!(
+            sent_on(&said, stream) + sent_on(&said_then, stream),
+            65_535,
+            "the window of stream {stream}"
+        );
     }
     server.receive(&h2::window_update(3, 10), Buffer::Lent);
     let said = reader.read(&server.take_sent());
@@ -48,11 +52,28 @@ fn no_more_is_sent_than_both_windows_allow() {
 #[test]
 fn heads_and_ends_need_no_window() {
     let settings = [(setting::INITIAL_WINDOW_SIZE, 0)];
-    let app = Answer { at_once: false, ..Answer::default() };
-    let (mut server, mut reader) = server(&defaults(), &settings, app);
+    let (mut server, mut reader) = server(&defaults(), &settings, Answer::default());
     server.receive(&h2::get(1), Buffer::Lent);
     let said = reader.read(&server.take_sent());
     assert!(h2::ended(&said, 1), "{said:?}");
+    let app = |event: Event<'_>| match event {
+        Event::Request { mut stream, .. } => stream.want_write(),
+        Event::Writable(permit) => {
+            let content = Payload::Static(b"0123456789");
+            let sent =
+                permit.respond(lws_proto::http::Status::OK, NO_FIELDS, content, false).expect("a response");
+            // The end waits behind the content.
+            sent.into_stream().want_write();
+        }
+        _ => {}
+    };
+    let (mut server, mut reader) = super::server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 10)], app);
+    server.receive(&h2::get(1), Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert_eq!(sent_on(&said, 1), 10, "{said:?}");
+    let key = server.key();
+    let trailers = server.connection.stream(key).expect("the stream").permit();
+    assert!(trailers.is_err(), "no permit without a window");
 }
 
 /// RFC 9113 §6.9.2: "When the value of SETTINGS_INITIAL_WINDOW_SIZE changes, a receiver MUST adjust the size of all stream flow-control windows that
@@ -61,7 +82,8 @@ fn heads_and_ends_need_no_window() {
 /// receives WINDOW_UPDATE frames that cause the flow-control window to become positive."
 #[test]
 fn a_change_of_the_initial_window_moves_open_streams() {
-    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 100)], answer_of(1_000));
+    let (mut server, mut reader) =
+        server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 100)], answer_of(1_000));
     let mut hear = |frames: Vec<u8>| {
         server.receive(&frames, Buffer::Lent);
         let said = reader.read(&server.take_sent());
@@ -83,7 +105,8 @@ fn a_change_of_the_initial_window_moves_open_streams() {
 /// RFC 9113 §6.9.2: "The connection flow-control window can only be changed using WINDOW_UPDATE frames."
 #[test]
 fn settings_do_not_move_the_window_of_the_connection() {
-    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)], answer_of(100_000));
+    let (mut server, mut reader) =
+        server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)], answer_of(100_000));
     server.receive(&h2::get(1), Buffer::Lent);
     let said = reader.read(&server.take_sent());
     assert_eq!(sent_on(&said, 1), 65_535);
@@ -94,9 +117,11 @@ fn settings_do_not_move_the_window_of_the_connection() {
 #[test]
 fn a_peer_that_sends_more_than_it_may_is_stopped() {
     let config = limits(|limits| (limits.h2_stream_window, limits.h2_stream_window_max) = (1_000, 1_000));
-    let paused = || |event: Event<'_>| {
-        if let Event::Request { mut stream, .. } = event {
-            stream.pause();
+    let paused = || {
+        |event: Event<'_>| {
+            if let Event::Request { mut stream, .. } = event {
+                stream.pause();
+            }
         }
     };
     let at = [h2::post(1), h2::data(1, vec![0; 1_000], false)].concat();
@@ -119,13 +144,16 @@ fn a_peer_that_sends_more_than_it_may_is_stopped() {
 #[test]
 fn a_peer_that_sends_more_than_the_connection_takes_is_cut_off() {
     let config = limits(|limits| limits.h2_connection_window = 65_535);
-    let paused = || |event: Event<'_>| {
-        if let Event::Request { mut stream, .. } = event {
-            stream.pause();
+    let paused = || {
+        |event: Event<'_>| {
+            if let Event::Request { mut stream, .. } = event {
+                stream.pause();
+            }
         }
     };
     let part = |stream| h2::data(stream, vec![0; 16_383], false);
-    let at = [h2::post(1), h2::post(3), part(1), part(1), part(1), part(3), h2::data(3, [0; 3], false)].concat();
+    let at =
+        [h2::post(1), h2::post(3), part(1), part(1), part(1), part(3), h2::data(3, [0; 3], false)].concat();
     let heard = served_by(&config, &[], paused, &at);
     assert!(heard.lives(), "{:?}", heard.said);
     let heard = served_by(&config, &[], paused, [&at[..], &h2::data(3, b"x", false)].concat());
@@ -169,7 +197,10 @@ fn room_is_given_back_for_what_was_read_and_for_padding() {
             };
             let len = frame.len() as i64 - 9;
             (granted.connection, granted.stream) = (granted.connection - len, granted.stream - len);
-            assert!(granted.connection >= 0 && granted.stream >= 0, "{padding:?}: no room after {total} bytes");
+            assert!(
+                granted.connection >= 0 && granted.stream >= 0,
+                "{padding:?}: no room after {total} bytes"
+            );
             total += len;
             server.receive(&frame, Buffer::Lent);
             granted.hear(&reader.read(&server.take_sent()));
@@ -214,14 +245,20 @@ fn a_paused_stream_holds_up_nobody_else() {
         Event::Request { mut stream, head, .. } if head.target() == "/paused" => stream.pause(),
         Event::Body { stream, end: true, .. } | Event::Request { stream, end: true, .. } => {
             let permit = stream.permit().expect("a permit");
-            permit.respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b"x"), true).expect("a response").throttle();
+            permit
+                .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b"x"), true)
+                .expect("a response")
+                .throttle();
         }
         _ => {}
     };
     let (mut server, mut reader) = server(&config, &[], app);
     let mut fields = h2::POST;
     fields[3].1 = "/paused";
-    server.receive(&[h2::headers(1, &fields, false), h2::data(1, vec![b'p'; 1_000], false)].concat(), Buffer::Lent);
+    server.receive(
+        &[h2::headers(1, &fields, false), h2::data(1, vec![b'p'; 1_000], false)].concat(),
+        Buffer::Lent,
+    );
     let paused = server.key();
     for stream in (3..43).step_by(2) {
         let frames = [h2::post(stream), h2::data(stream, vec![b'x'; 1_000], true)].concat();
@@ -246,7 +283,10 @@ fn a_throttled_stream_goes_on_when_it_may_write() {
     let app = |event: Event<'_>| match event {
         Event::Request { stream, .. } => {
             let permit = stream.permit().expect("a permit");
-            permit.respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), false).expect("a response").throttle();
+            permit
+                .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), false)
+                .expect("a response")
+                .throttle();
         }
         Event::Body { stream, chunk, end } => {
             let content = chunk.to_vec();

@@ -74,10 +74,17 @@ fn open() {
 /// half-closed (local): "An endpoint can receive any type of frame in this state."
 #[test]
 fn half_closed_local() {
-    check(Role::Client, "half-closed (local)", &response(1, false), 1, [Fine; 6].map_at(0, trailers_with_status()));
+    check(
+        Role::Client,
+        "half-closed (local)",
+        &response(1, false),
+        1,
+        [Fine; 6].map_at(0, trailers_with_status()),
+    );
     // A server that answers at once, and then hears the rest of the request.
     let answered = |bytes: Vec<u8>| {
-        let heard = served_by(&defaults(), &[], tests::application::Answer::default, [h2::post(1), bytes].concat());
+        let heard =
+            served_by(&defaults(), &[], tests::application::Answer::default, [h2::post(1), bytes].concat());
         assert!(heard.lives() && h2::reset(&heard.said, 1).is_none(), "{:?}", heard.said);
         assert_eq!(heard.causes(), [Cause::Complete]);
     };
@@ -158,7 +165,12 @@ fn identifiers_of_streams_grow() {
     assert_eq!([1, 77, 0x7fff_ffff].map(|stream| fine.status(stream)), [Some(200); 3]);
     connection_error(Role::Server, h2::get(2), code::PROTOCOL_ERROR, Violation::StreamId);
     // One that was skipped is as closed as one that ended.
-    connection_error(Role::Server, [h2::get(5), h2::get(3)].concat(), code::PROTOCOL_ERROR, Violation::StreamId);
+    connection_error(
+        Role::Server,
+        [h2::get(5), h2::get(3)].concat(),
+        code::PROTOCOL_ERROR,
+        Violation::StreamId,
+    );
 }
 
 trait MapAt {

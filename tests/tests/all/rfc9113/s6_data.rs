@@ -9,7 +9,8 @@ use tests::h2::{flag, frame, kind};
 fn padding_is_no_content() {
     for role in Role::BOTH {
         for padding in [0, 1, 7, 255] {
-            let frames = [role.opens(), h2::padded(1, b"con", padding, false), h2::padded(1, b"tent", padding, true)];
+            let frames =
+                [role.opens(), h2::padded(1, b"con", padding, false), h2::padded(1, b"tent", padding, true)];
             let heard = no_error(role, frames.concat());
             assert_eq!(heard.delivered.seen.contents(), [Octets::from("content")], "{role:?} {padding}");
         }
@@ -81,7 +82,8 @@ fn a_stream_does_not_depend_on_itself() {
 fn empty_frames_are_not_told() {
     for role in Role::BOTH {
         let empty = h2::data(1, b"", false);
-        let frames = [role.opens(), empty.repeat(5), h2::data(1, b"content", false), empty, h2::data(1, b"", true)];
+        let frames =
+            [role.opens(), empty.repeat(5), h2::data(1, b"content", false), empty, h2::data(1, b"", true)];
         let heard = no_error(role, frames.concat());
         assert_eq!(heard.delivered.seen.contents(), [Octets::from("content")], "{role:?}");
     }

@@ -85,7 +85,9 @@ fn an_initial_window_that_makes_another_too_large_ends_the_connection() {
 /// RFC 8441 §3: "A sender MUST NOT send a SETTINGS_ENABLE_CONNECT_PROTOCOL parameter with the value of 0 after previously sending a value of 1."
 #[test]
 fn extended_connect_is_not_taken_back() {
-    let bytes = [h2::settings(&[(ENABLE_CONNECT_PROTOCOL, 1)]), h2::settings(&[(ENABLE_CONNECT_PROTOCOL, 0)])].concat();
+    let bytes =
+        [h2::settings(&[(ENABLE_CONNECT_PROTOCOL, 1)]), h2::settings(&[(ENABLE_CONNECT_PROTOCOL, 0)])]
+            .concat();
     connection_error(Role::Client, bytes, code::PROTOCOL_ERROR, Violation::Setting);
 }
 

@@ -1,0 +1,308 @@
+//! Shards: several services that work as one, each on its own thread and with its own connections.
+//!
+//! Nothing is shared but what stands here: how many connections each has, their mailboxes, and when they end. Knows no
+//! threads: whoever hosts the shards starts those.
+
+mod seats;
+
+use crate::address::Peer;
+use crate::application::Application;
+use crate::context::{Context, Core, default_connections_max};
+use crate::options::DriverOptions;
+use crate::token::{ConnectionId, ListenerId};
+use crate::waker::{Bell, Handle, Handover, Mailbox, SendError};
+use seats::Seats;
+use std::fmt;
+use std::io;
+use std::num::NonZeroU16;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What the numbers synchronise with.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+}
+
+/// Reaches all shards of a group, from any thread. Cheap to clone.
+///
+/// A connection that a listener of one shard accepts goes to the shard that has the fewest; its socket is handed over
+/// by message. When all are full the listeners pause, and go on when a connection of any shard has ended.
+///
+/// ```
+/// use lws_loop_external::{DriverOptions, Shards};
+/// use std::num::NonZeroU16;
+///
+/// let four = NonZeroU16::new(4).ok_or(std::io::ErrorKind::InvalidInput)?;
+/// let options = DriverOptions { connections_max: Some(1_000), ..DriverOptions::default() };
+/// let shards = Shards::<String>::create(four, &options)?;
+/// // Each goes to its thread, and becomes a service there: `Driver::sharded(application, shard)`.
+/// assert_eq!(shards.iter().map(|shard| shard.index()).collect::<Vec<_>>(), [0, 1, 2, 3]);
+/// assert_eq!(shards[0].shards().count(), 4);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Shards<M> {
+    group: Arc<Group<M>>,
+}
+
+struct Group<M> {
+    seats: Seats,
+    handles: Box<[Handle<M>]>,
+    /// In how many microseconds the shards are to end; `NEVER` while they serve.
+    drain: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+/// What becomes one service of a group: made where the group is, and sent to the thread of the service.
+pub struct Shard<M> {
+    pub(crate) seat: Seated<M>,
+    pub(crate) mailbox: Mailbox<M>,
+    pub(crate) options: DriverOptions,
+}
+
+/// Names one connection of a group of shards. That of a connection which has gone finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GlobalId {
+    /// The number of its shard.
+    pub shard: u16,
+    /// What it is called there.
+    pub connection: ConnectionId,
+}
+
+impl<M> Shards<M> {
+    /// Makes `count` shards, each with these sizes and budgets. [`DriverOptions::connections_max`] is that of each shard;
+    /// by default they share the limit of open files evenly.
+    ///
+    /// # Errors
+    /// The system has no descriptors left for the wakers.
+    #[doc(alias = "count_threads")]
+    #[doc(alias = "fd_limit_per_thread")]
+    pub fn create(count: NonZeroU16, options: &DriverOptions) -> io::Result<Vec<Shard<M>>> {
+        let count = count.get();
+        let connections_max = options
+            .connections_max
+            .unwrap_or_else(|| (default_connections_max() / usize::from(count)).max(1));
+        let mailbox = |_| Ok(Mailbox::new(Bell::new()?, options.mailbox_messages_max));
+        let mailboxes = (0..count).map(mailbox).collect::<io::Result<Vec<_>>>()?;
+        let group = Arc::new(Group {
+            seats: Seats::new(count.into(), connections_max),
+            handles: mailboxes.iter().map(Handle::of).collect(),
+            drain: AtomicU64::new(NEVER),
+        });
+        let options = DriverOptions { connections_max: Some(connections_max), ..options.clone() };
+        let shard = |(index, mailbox)| {
+            let seat = Seated { shards: Self { group: Arc::clone(&group) }, index, next: 0 };
+            Shard { seat, mailbox, options: options.clone() }
+        };
+        Ok((0..count).zip(mailboxes).map(shard).collect())
+    }
+
+    /// How many there are.
+    #[must_use]
+    #[doc(alias = "lws_get_count_threads")]
+    pub fn count(&self) -> u16 {
+        // As many as were asked for by a number of this type.
+        self.group.seats.len() as u16
+    }
+
+    /// How many connections a shard has, with those that are on their way to it. Zero of one that does not exist.
+    #[must_use]
+    pub fn connections(&self, shard: u16) -> usize {
+        self.group.seats.taken(shard.into())
+    }
+
+    /// The handle of one shard.
+    #[must_use]
+    pub fn handle(&self, shard: u16) -> Option<&Handle<M>> {
+        self.group.handles.get(usize::from(shard))
+    }
+
+    /// The handles of all shards, in their order.
+    pub fn handles(&self) -> impl ExactSizeIterator<Item = &Handle<M>> {
+        self.group.handles.iter()
+    }
+
+    /// Sends a message about one connection of any shard: [`Application::message_to`](crate::Application::message_to)
+    /// follows there if the connection is there then, and nothing otherwise.
+    ///
+    /// # Errors
+    /// The message, if too many are waiting or the shard has gone.
+    pub fn send_to(&self, id: GlobalId, message: M) -> Result<(), SendError<M>> {
+        match self.handle(id.shard) {
+            Some(handle) => handle.send_to(id.connection, message),
+            None => Err(SendError::Closed(message)),
+        }
+    }
+
+    /// Ends all shards in an orderly way: see [`Context::drain`](crate::Context::drain). It never fails; asking again can
+    /// only shorten the time.
+    pub fn drain(&self, timeout: Duration) {
+        // More than half a million years are cut short.
+        let micros = u64::try_from(timeout.as_micros()).unwrap_or(NEVER - 1);
+        self.group.drain.fetch_min(micros.min(NEVER - 1), Ordering::Release);
+        self.handles().for_each(Handle::ring);
+    }
+
+    /// How long the shards were given to end, if they are to end.
+    #[must_use]
+    pub fn draining(&self) -> Option<Duration> {
+        let micros = self.group.drain.load(Ordering::Acquire);
+        (micros != NEVER).then(|| Duration::from_micros(micros))
+    }
+}
+
+impl<M> Clone for Shards<M> {
+    fn clone(&self) -> Self {
+        Self { group: Arc::clone(&self.group) }
+    }
+}
+
+impl<M> fmt::Debug for Shards<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let connections: Vec<_> = (0..self.count()).map(|shard| self.connections(shard)).collect();
+        f.debug_struct("Shards").field("connections", &connections).finish_non_exhaustive()
+    }
+}
+
+impl<M> Shard<M> {
+    /// Its number, from zero on.
+    #[must_use]
+    pub fn index(&self) -> u16 {
+        self.seat.index
+    }
+
+    /// The group that it belongs to.
+    #[must_use]
+    pub fn shards(&self) -> &Shards<M> {
+        &self.seat.shards
+    }
+}
+
+impl<M> fmt::Debug for Shard<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("index", &self.index()).finish_non_exhaustive()
+    }
+}
+
+/// The place of one driver in its group.
+pub(crate) struct Seated<M> {
+    pub(crate) shards: Shards<M>,
+    pub(crate) index: u16,
+    /// The shard that comes first if several have the fewest connections.
+    next: usize,
+}
+
+impl<M> Seated<M> {
+    fn seats(&self) -> &Seats {
+        &self.shards.group.seats
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.seats().is_full(self.index.into())
+    }
+
+    pub(crate) fn has_room_anywhere(&self) -> bool {
+        self.seats().has_room()
+    }
+
+    /// Takes a place at the shard that should have the next connection, perhaps this one.
+    pub(crate) fn reserve(&mut self) -> Option<u16> {
+        let shard = self.seats().reserve(self.next)?;
+        self.next = shard + 1;
+        // There are no more than this type counts.
+        Some(shard as u16)
+    }
+
+    /// Takes a place here, if there is one.
+    pub(crate) fn reserve_here(&self) -> bool {
+        self.seats().reserve_at(self.index.into())
+    }
+
+    /// No place was found, here or anywhere: this shard is told of the next one. False if there is one by now.
+    pub(crate) fn wait_for_room(&self, here: bool) -> bool {
+        self.seats().wait(here.then_some(self.index.into()))
+    }
+
+    /// Takes a place here.
+    pub(crate) fn take(&self) {
+        self.seats().take(self.index.into());
+    }
+
+    /// No connections come here any more.
+    pub(crate) fn close(&self) {
+        self.seats().close(self.index.into());
+    }
+
+    /// Gives a place of this shard back.
+    pub(crate) fn give_back(&self) {
+        self.give_back_of(self.index);
+    }
+
+    /// Gives a place of any shard back.
+    pub(crate) fn give_back_of(&self, shard: u16) {
+        if self.seats().give_back(shard.into()) {
+            // Whoever waits sees to it, and nobody else is disturbed for long.
+            self.shards.handles().for_each(Handle::ring);
+        }
+    }
+
+    /// Sends a connection, for which a place is reserved, to another shard. What cannot be sent is closed.
+    pub(crate) fn hand_over(&self, shard: u16, listener: ListenerId, socket: OwnedFd, peer: Peer) {
+        let handle = self.shards.handle(shard);
+        let sent = handle.is_some_and(|handle| handle.hand_over(Handover { listener, socket, peer }).is_ok());
+        if !sent {
+            self.give_back_of(shard);
+        }
+    }
+}
+
+/// A place that is reserved for a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Here,
+    /// At another shard.
+    At(u16),
+}
+
+impl<A: Application> Core<A> {
+    /// A place for the next connection that is accepted. A service alone needs no mark for it.
+    /// `here` if it must not go to another shard.
+    pub(crate) fn reserve(&mut self, here: bool) -> Option<Place> {
+        match &mut self.seat {
+            None => (!self.is_full()).then_some(Place::Here),
+            Some(seat) if here => seat.reserve_here().then_some(Place::Here),
+            Some(seat) => {
+                let shard = seat.reserve()?;
+                Some(if shard == seat.index { Place::Here } else { Place::At(shard) })
+            }
+        }
+    }
+
+    pub(crate) fn unreserve(&mut self, place: Place) {
+        if let Some(seat) = &self.seat {
+            match place {
+                Place::Here => seat.give_back(),
+                Place::At(shard) => seat.give_back_of(shard),
+            }
+        }
+    }
+
+    /// Another shard may have rung: a place is free somewhere, or all are to end.
+    pub(crate) fn look_at_shards(&mut self) {
+        let Some(seat) = &self.seat else { return };
+        if seat.has_room_anywhere() {
+            self.listeners.room();
+        }
+        if let Some(timeout) = seat.shards.draining() {
+            Context { core: self, connection: None, socket: None }.drain(timeout);
+        }
+    }
+}
+
+impl<M> Drop for Seated<M> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

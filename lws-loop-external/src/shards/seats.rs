@@ -1,0 +1,113 @@
+//! How many connections each shard has, and who gets the next one.
+//!
+//! Numbers only, and the protocol by which an acceptor that found every place taken learns of one that was given back.
+//! Knows no socket and no thread; the primitives of synchronisation are those of the module around it, so that the test
+//! `interleavings` can walk through every order of events.
+
+use super::sync::{AtomicBool, AtomicUsize, Ordering, fence};
+
+/// The places of all shards.
+pub(crate) struct Seats {
+    shards: Box<[Seat]>,
+    /// Some acceptor waits for a place.
+    waiting: AtomicBool,
+}
+
+/// The places of one shard, on cache lines of their own: two, as processors fetch them in pairs.
+#[repr(align(128))]
+struct Seat {
+    /// Connections, and those on their way to it.
+    taken: AtomicUsize,
+    max: usize,
+    /// The shard has gone.
+    closed: AtomicBool,
+}
+
+impl Seats {
+    /// So many places for each of `shards` shards.
+    pub(crate) fn new(shards: usize, max: usize) -> Self {
+        let seat = |_| Seat { taken: AtomicUsize::new(0), max, closed: AtomicBool::new(false) };
+        Self { shards: (0..shards).map(seat).collect(), waiting: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Places that are taken at a shard.
+    pub(crate) fn taken(&self, shard: usize) -> usize {
+        self.shards.get(shard).map_or(0, |seat| seat.taken.load(Ordering::Relaxed))
+    }
+
+    /// Whether a shard has no place left.
+    pub(crate) fn is_full(&self, shard: usize) -> bool {
+        self.shards.get(shard).is_none_or(|seat| !seat.has_room())
+    }
+
+    /// Whether any shard has a place left.
+    pub(crate) fn has_room(&self) -> bool {
+        self.shards.iter().any(Seat::has_room)
+    }
+
+    /// Takes a place at the shard that has the fewest taken, of several the first from `first` on. `None` if there is
+    /// no place anywhere.
+    pub(crate) fn reserve(&self, first: usize) -> Option<usize> {
+        loop {
+            let count = self.shards.len();
+            let order = (0..count).map(|step| (first + step) % count);
+            let open = order.filter(|shard| self.shards[*shard].has_room());
+            let least = open.min_by_key(|shard| self.shards[*shard].taken.load(Ordering::Relaxed))?;
+            if self.shards[least].reserve() {
+                return Some(least);
+            }
+        }
+    }
+
+    /// Takes a place at `shard`, if there is one.
+    pub(crate) fn reserve_at(&self, shard: usize) -> bool {
+        self.shards.get(shard).is_some_and(|seat| seat.has_room() && seat.reserve())
+    }
+
+    /// Takes a place at `shard`, whether or not there is one.
+    pub(crate) fn take(&self, shard: usize) {
+        if let Some(seat) = self.shards.get(shard) {
+            seat.taken.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives a place back. True if an acceptor waits for it, which is to be told: this is asked of one only.
+    pub(crate) fn give_back(&self, shard: usize) -> bool {
+        if let Some(seat) = self.shards.get(shard) {
+            seat.taken.fetch_sub(1, Ordering::Relaxed);
+        }
+        // Against the fence in `wait`: either the place is seen there, or the wish is seen here.
+        fence(Ordering::SeqCst);
+        self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel)
+    }
+
+    /// An acceptor found no place, at any shard or at that one, and wishes to be told of one. False if there is one by
+    /// now.
+    pub(crate) fn wait(&self, shard: Option<usize>) -> bool {
+        self.waiting.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        shard.map_or_else(|| !self.has_room(), |shard| self.is_full(shard))
+    }
+
+    /// The shard has gone: it gets no more connections.
+    pub(crate) fn close(&self, shard: usize) {
+        if let Some(seat) = self.shards.get(shard) {
+            seat.closed.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl Seat {
+    fn has_room(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) < self.max && !self.closed.load(Ordering::Relaxed)
+    }
+
+    fn reserve(&self) -> bool {
+        let more = |taken| (taken < self.max).then_some(taken + 1);
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+}
