@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// Streams that this side has reset, for which frames of the peer may still be on their way.
 const RESET_REMEMBERED: usize = 128;
@@ -66,6 +67,8 @@ pub(crate) struct Sender {
     pub(super) next_id: u32,
     /// The highest stream of the peer.
     pub(super) last_peer_id: u32,
+    /// Identifiers that the peer left out when it last did: they will never be streams. RFC 9113 §5.1.1.
+    pub(super) skipped: Range<u32>,
     /// Streams that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS.
     pub(super) active: u32,
     /// A client's requests that wait for their turn, the first one first.
@@ -133,6 +136,7 @@ impl Sender {
             receive,
             next_id: 1,
             last_peer_id: 0,
+            skipped: 0..0,
             active: 0,
             queue: VecDeque::new(),
             reset: VecDeque::new(),
@@ -298,6 +302,7 @@ impl Sender {
         } else {
             stream.take(streams::TICKET);
             self.line_up(slot, now);
+            self.release_held(slot);
         }
     }
 
@@ -581,6 +586,7 @@ impl Sender {
             self.end_message(config, slot, now);
         } else {
             self.line_up(slot, now);
+            self.release_held(slot);
         }
     }
 
