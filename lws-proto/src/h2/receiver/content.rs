@@ -571,7 +571,7 @@ fn give(tx: &mut Tx, content: Option<Content>) {
     if let Some(Content { slot, id, .. }) = content {
         let stream = sender.streams.at(slot);
         if stream.id == id
-            && stream.state.receives()
+            && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
             && let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now)
         {
             frame::window_update(out.buffer(), id, increment);

@@ -210,7 +210,7 @@ impl Sender {
             Some(&slot) => self.streams.peek(slot).id,
             None => self.next_id,
         };
-        id % 2 == 0 || id >= first
+        id.is_multiple_of(2) || id >= first
     }
 
     /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.

@@ -131,7 +131,7 @@ impl Receiver {
             }
             return self.on_trailers(tx, slot, end);
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::StreamId));
         }
         if id <= sender.last_peer_id {
