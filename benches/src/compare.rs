@@ -170,7 +170,7 @@ fn row(cell: &Cell, contender: &Contender<'_>, clean: &[Round], tried: usize) ->
 }
 
 /// The file name of this program.
-fn own_name() -> Result<String> {
+pub(crate) fn own_name() -> Result<String> {
     let own = std::env::current_exe()?;
     Ok(own.file_name().ok_or("this program has no name")?.to_string_lossy().into_owned())
 }

@@ -16,6 +16,7 @@ pub mod compare;
 pub mod histogram;
 pub mod hpack;
 pub mod idle;
+pub mod loops;
 pub mod machine;
 pub mod mix;
 pub mod process;
@@ -25,6 +26,7 @@ pub mod rounds;
 pub mod syscalls;
 pub mod threads;
 pub mod verdict;
+pub mod wake;
 
 /// Why an instrument gave up: always told to a person, never handled by a program.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -69,6 +69,7 @@ impl Cost {
         let share = |time: Duration| time.as_secs_f64() / self.elapsed.as_secs_f64();
         Ok(Figure {
             ns: self.server.ran.as_nanos() as f64 / self.messages.max(1) as f64,
+            wall: self.elapsed.as_nanos() as f64 / self.messages.max(1) as f64,
             busy: share(self.server.ran.max(self.client.ran)),
             waited: share(self.server.waited.max(self.client.waited)),
         })

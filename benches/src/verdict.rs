@@ -14,6 +14,8 @@ const WAITED: f64 = 0.05;
 pub struct Figure {
     /// CPU nanoseconds of the server for each message.
     pub ns: f64,
+    /// Elapsed nanoseconds for each message.
+    pub wall: f64,
     /// The busier of the two ends: its share of the time on a core.
     pub busy: f64,
     /// The share of the time that the end which waited longer was kept off its core.
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     fn round(ceiling: f64, server: f64) -> Round {
-        let figure = |ns| Figure { ns, busy: 0.98, waited: 0.01 };
+        let figure = |ns| Figure { ns, wall: ns, busy: 0.98, waited: 0.01 };
         Round { ceiling: figure(ceiling), server: figure(server) }
     }
 

@@ -1,13 +1,14 @@
 //! Where a listener stands and where a connection goes to.
 
 use rustix::net::SocketAddrAny;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// An address to listen on or connect to. No names are resolved here.
+/// An address to listen on or connect to. No names are resolved here: see [`Target`](crate::Target).
 ///
 /// ```
 /// use lws_loop_external::Address;
@@ -16,6 +17,7 @@ use std::str::FromStr;
 /// assert_eq!(tcp.to_string(), "[::1]:7681");
 /// let unix: Address = "unix:/run/echo.sock".parse()?;
 /// assert_eq!(unix.to_string(), "unix:/run/echo.sock");
+/// assert_eq!("unix:@echo".parse::<Address>()?, Address::Abstract("echo".into()));
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +27,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A stream socket in the file system.
     Unix(PathBuf),
+    /// A stream socket with a name of Linux's abstract namespace, which leaves no file behind. Unsupported elsewhere.
+    Abstract(OsString),
 }
 
 impl From<SocketAddr> for Address {
@@ -42,8 +46,11 @@ impl From<PathBuf> for Address {
 impl FromStr for Address {
     type Err = io::Error;
 
-    /// `address:port`, or `unix:` and a path.
+    /// `address:port`, or `unix:` and a path, or `unix:@` and an abstract name.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(name) = text.strip_prefix("unix:@") {
+            return Ok(Self::Abstract(name.into()));
+        }
         if let Some(path) = text.strip_prefix("unix:") {
             return Ok(Self::Unix(path.into()));
         }
@@ -58,6 +65,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Abstract(name) => write!(f, "unix:@{}", name.display()),
         }
     }
 }

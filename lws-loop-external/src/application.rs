@@ -1,8 +1,7 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
-use crate::{Context, ListenerId, Peer};
+use crate::{ConnectError, Context, ListenerId, Peer};
 use lws_proto::{Config, Connection, Event};
-use std::io;
 use std::sync::Arc;
 
 /// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
@@ -36,10 +35,10 @@ pub trait Application: Sized + 'static {
         let _ = (cx, state, connection);
     }
 
-    /// An outgoing connection could not be made. Past the deadline of
-    /// [`ConnectOptions`](crate::ConnectOptions) `error` is [`io::ErrorKind::TimedOut`]; given up by this side,
-    /// [`io::ErrorKind::ConnectionAborted`]. Nothing more is said about it.
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: io::Error) {
+    /// An outgoing connection could not be made: `error` tells how far it came, which addresses were tried, and what
+    /// came of each. Nothing more is said about it.
+    #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
+    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: ConnectError) {
         let _ = (cx, state, error);
     }
 

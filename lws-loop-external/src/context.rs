@@ -2,6 +2,7 @@
 
 use crate::address::{Address, Peer};
 use crate::application::Application;
+use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
 use crate::listener::Listeners;
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
@@ -10,7 +11,7 @@ use crate::service::{Interest, Token, Trigger};
 use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
-use crate::table::{Body, Connecting, Flags, Ids, Open, Slot};
+use crate::table::{Body, Flags, Ids, Open, Slot};
 use crate::timers::Timers;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Bell, Handle, Mailbox};
@@ -29,7 +30,13 @@ pub(crate) struct Core<A: Application> {
     pub(crate) options: DriverOptions,
     pub(crate) connections_max: usize,
     pub(crate) trigger: Trigger,
+    /// The time of this service. It goes on from where it stood when another host takes over, as each host counts from
+    /// a moment of its own.
     pub(crate) now: Time,
+    /// What the host's time lacks of it, in microseconds; wraps around.
+    ahead: u64,
+    /// Another host has taken over, whose time is not known yet.
+    handed_over: bool,
     unix_seconds: u32,
     /// When the wall clock is read again.
     next_second: Time,
@@ -66,6 +73,7 @@ pub(crate) enum Drain {
 pub(crate) enum Command<S, M> {
     Insert(ConnectionId, Box<Slot<S>>),
     Message(ConnectionId, M),
+    Connect(Box<Attempt<S>>),
     Wake(ConnectionId),
     WantWrite(ConnectionId, StreamKey),
     Close(ConnectionId),
@@ -92,6 +100,8 @@ impl<A: Application> Core<A> {
             connections_max,
             trigger: Trigger::default(),
             now: Time::ZERO,
+            ahead: 0,
+            handed_over: false,
             unix_seconds: 0,
             next_second: Time::ZERO,
             stats: Stats::default(),
@@ -112,22 +122,43 @@ impl<A: Application> Core<A> {
         core
     }
 
-    /// Whether a new second of the wall clock may have begun.
+    /// Another host takes over.
+    pub(crate) fn hand_over(&mut self, trigger: Trigger) {
+        self.trigger = trigger;
+        self.handed_over = true;
+        // So that the next look at the time is a thorough one.
+        self.next_second = Time::ZERO;
+    }
+
+    /// The host says what time it is. Some if a new second of the wall clock has begun.
     #[inline]
-    pub(crate) fn tick(&mut self, now: Time) -> Option<u32> {
-        // No host may turn time back.
-        self.now = self.now.max(now);
-        if now < self.next_second { None } else { self.read_clock() }
+    pub(crate) fn tick(&mut self, host: Time) -> Option<u32> {
+        let now = Time::from_micros(host.as_micros().wrapping_add(self.ahead));
+        if now < self.next_second {
+            // No host may turn time back.
+            self.now = self.now.max(now);
+            return None;
+        }
+        self.look_at_clocks(host)
     }
 
     #[cold]
-    fn read_clock(&mut self) -> Option<u32> {
+    fn look_at_clocks(&mut self, host: Time) -> Option<u32> {
+        if std::mem::take(&mut self.handed_over) {
+            self.ahead = self.now.as_micros().wrapping_sub(host.as_micros());
+        }
+        self.now = self.now.max(Time::from_micros(host.as_micros().wrapping_add(self.ahead)));
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let left =
             Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
         self.next_second = self.now + left;
         let seconds = u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX);
         (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
+    }
+
+    /// A moment as the host counts it.
+    pub(crate) fn host_time(&self, at: Time) -> Time {
+        Time::from_micros(self.now.as_micros().wrapping_sub(self.ahead)) + (at - self.now)
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -223,7 +254,8 @@ pub struct Context<'a, A: Application> {
 }
 
 impl<A: Application> Context<'_, A> {
-    /// The moment that the host told last.
+    /// What time it is: the moment that the host told last. It counts from when the first host took the service over, and
+    /// stands still between one host and the next.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Time {
@@ -286,27 +318,34 @@ impl<A: Application> Context<'_, A> {
         self.core.commands.push_back(Command::Abort(id));
     }
 
-    /// Begins an outgoing connection. [`Application::connected`] or [`Application::connect_failed`] follows.
+    /// Begins an outgoing connection: to a [`Target`], or whatever becomes one, such as an
+    /// [`Address`] or `("example.org", 80)`. [`Application::connected`] or [`Application::connect_failed`] follows,
+    /// once. Until then [`close`](Self::close) and [`abort`](Self::abort) give it up.
+    ///
+    /// A name is resolved, and its addresses race: RFC 8305. Nothing blocks.
     ///
     /// # Errors
-    /// No socket could be made, there are too many connections, the service is ending, or the system refused at once:
-    /// nothing follows then, and `state` is dropped.
+    /// It cannot be begun: there are too many connections, the service is ending, no such host name is possible, or an
+    /// option is not supported here. Nothing follows then, and `state` is dropped.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(
         &mut self,
-        address: &Address,
+        target: impl Into<Target>,
         config: Arc<Config>,
         options: &ConnectOptions,
         state: A::State,
     ) -> io::Result<ConnectionId> {
         self.core.admit()?;
+        let target = target.into();
+        target.check()?;
+        socket::supports(options)?;
         if options.speak == Speak::Http {
             SystemEntropy::new()?;
         }
-        let socket = socket::connect(address, &options.tcp)?;
-        let deadline = self.core.now + options.timeout;
-        let connecting = Connecting { config, speak: options.speak, deadline, state };
-        Ok(self.core.insert(socket, Flags::default(), Body::Connecting(Box::new(connecting))))
+        let id = self.core.allocate();
+        let attempt = Attempt::new(self.core.now, id, target, config, options.clone(), state);
+        self.core.commands.push_back(Command::Connect(Box::new(attempt)));
+        Ok(id)
     }
 
     /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.

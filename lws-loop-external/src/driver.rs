@@ -1,14 +1,13 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
 use crate::application::{Accepted, Application};
+use crate::connect::{Connects, Resolver};
 use crate::context::{Command, Context, Core, Drain, NEVER};
-use crate::entropy::SystemEntropy;
 use crate::listener::{Accept, Listener, Paused};
-use crate::options::{DriverOptions, Speak};
+use crate::options::DriverOptions;
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use crate::shards::{Place, Shard};
-use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
@@ -18,13 +17,15 @@ use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Owns an application and the sockets of its connections. A loop hosts it as a [`Service`].
 pub struct Driver<A: Application> {
-    application: A,
-    core: Core<A>,
-    table: Table<A::State>,
+    pub(crate) application: A,
+    pub(crate) core: Core<A>,
+    pub(crate) table: Table<A::State>,
+    pub(crate) connects: Connects<A::State>,
     buffers: Buffers,
 }
 
@@ -38,13 +39,26 @@ impl<A: Application> Driver<A> {
     /// The system has no descriptor left for the waker.
     pub fn new(application: A, options: DriverOptions) -> io::Result<Self> {
         let buffers = Buffers::new(&options);
-        Ok(Self { application, core: Core::new(options)?, table: Table::new(), buffers })
+        let core = Core::new(options)?;
+        Ok(Self::of(application, core, buffers))
+    }
+
+    /// Names of outgoing connections are resolved by this one from now on, in place of
+    /// [`SystemResolver`](crate::SystemResolver). What the one before it was asked for, it does not answer any more.
+    #[doc(alias = "lws_async_dns_query")]
+    pub fn set_resolver(&mut self, resolver: impl Resolver) {
+        self.connects.set_resolver(Box::new(resolver));
     }
 
     /// The service of one shard: on the thread where it will be hosted.
     pub fn sharded(application: A, shard: Shard<A::Message>) -> Self {
         let buffers = Buffers::new(&shard.options);
-        Self { application, core: Core::sharded(shard), table: Table::new(), buffers }
+        Self::of(application, Core::sharded(shard), buffers)
+    }
+
+    fn of(application: A, core: Core<A>, buffers: Buffers) -> Self {
+        let connects = Connects::new(Arc::new(Handle::of(&core.mailbox)));
+        Self { application, core, table: Table::new(), connects, buffers }
     }
 
     /// The application.
@@ -94,49 +108,42 @@ impl<A: Application> Driver<A> {
     #[inline]
     fn connection_ready(&mut self, token: Token, ready: Readiness) {
         let id = ConnectionId::of(token);
-        let Self { application, core, table, buffers } = self;
-        let Some(slot) = table.get(id) else { return };
+        let Self { application, core, table, buffers, .. } = self;
+        let Some(slot) = table.get(id) else { return self.attempt_ready(token, ready) };
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
-        match &slot.body {
-            Body::Open(_) => {
-                if turn::take(application, core, buffers, id, slot) {
-                    self.end(id);
-                }
-            }
-            Body::Connecting(_) => self.look_at_attempt(id),
-            Body::Ended => {}
+        if turn::take(application, core, buffers, id, slot) {
+            self.end(id);
         }
     }
 
+    /// A socket that races, or has won its race. Apart, so that the way of all the others stays in one piece.
+    #[cold]
+    fn lane_ready(&mut self, token: Token, ready: Readiness) {
+        let Some(id) = self.connects.connection(token) else { return self.attempt_ready(token, ready) };
+        let Some(slot) = self.table.get(id) else { return };
+        slot.registration.reported(self.core.trigger, id.token(), &mut self.core.changes);
+        slot.flags.note(ready);
+        self.take_turn(id);
+    }
+
     /// Does what a connection has to do now.
-    fn take_turn(&mut self, id: ConnectionId) {
-        let Self { application, core, table, buffers } = self;
+    pub(crate) fn take_turn(&mut self, id: ConnectionId) {
+        let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
         if turn::take(application, core, buffers, id, slot) {
             self.end(id);
         }
     }
 
-    /// The end of a connection, or of the attempt to make one. The descriptor stays until the host lets go of it.
+    /// The end of a connection. The descriptor stays until the host lets go of it.
     #[cold]
     fn end(&mut self, id: ConnectionId) {
-        self.end_with(id, io::ErrorKind::ConnectionAborted.into());
-    }
-
-    fn end_with(&mut self, id: ConnectionId, error: io::Error) {
         let Some(slot) = self.table.get(id) else { return };
-        let body = std::mem::replace(&mut slot.body, Body::Ended);
+        let Body::Open(open) = std::mem::replace(&mut slot.body, Body::Ended) else { return };
         let mut cx =
             Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
-        match body {
-            Body::Open(open) => self.application.closed(&mut cx, open.state),
-            Body::Connecting(attempt) => {
-                cx.core.stats.connect_failed_total += 1;
-                self.application.connect_failed(&mut cx, attempt.state, error);
-            }
-            Body::Ended => return,
-        }
+        self.application.closed(&mut cx, open.state);
         self.core.timers.cancel(id.index);
         slot.registration.remove(id.token(), &mut self.core.changes);
     }
@@ -144,6 +151,7 @@ impl<A: Application> Driver<A> {
     /// Closes the descriptor, and frees its place.
     fn free(&mut self, id: ConnectionId) {
         if self.table.remove(id).is_some() {
+            self.connects.gone(id);
             self.core.release(id);
         }
     }
@@ -241,20 +249,8 @@ impl<A: Application> Driver<A> {
     }
 
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
-        let connecting = match &slot.body {
-            Body::Connecting(attempt) => Some(attempt.deadline),
-            Body::Open(_) | Body::Ended => None,
-        };
-        if let Some(deadline) = connecting {
-            slot.scheduled = deadline;
-            self.core.timers.set(id.index, deadline);
-        }
         // An edge is never modified.
-        let wanted = if self.core.trigger == Trigger::Edge {
-            Interest::BOTH
-        } else {
-            Interest::READ | Interest::WRITE.when(connecting.is_some())
-        };
+        let wanted = if self.core.trigger == Trigger::Edge { Interest::BOTH } else { Interest::READ };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
         // A raw connection has something to say before it receives.
@@ -263,43 +259,6 @@ impl<A: Application> Driver<A> {
             // It was asked for before the service was asked to end.
             self.do_command(Command::Close(id));
         }
-    }
-
-    /// Whether an outgoing connection has been made.
-    fn look_at_attempt(&mut self, id: ConnectionId) {
-        let Some(slot) = self.table.get(id) else { return };
-        match socket::connected(slot.socket.as_fd()) {
-            None => {
-                let wanted = Interest::BOTH;
-                slot.registration.want(wanted, id.token(), &mut self.core.changes);
-            }
-            Some(Err(error)) => self.end_with(id, error),
-            Some(Ok(())) => match self.connected(id) {
-                Ok(()) => self.take_turn(id),
-                Err(error) => self.end_with(id, error),
-            },
-        }
-    }
-
-    fn connected(&mut self, id: ConnectionId) -> io::Result<()> {
-        let now = self.core.now;
-        let Some(slot) = self.table.get(id) else { return Ok(()) };
-        let Body::Connecting(attempt) = &slot.body else { return Ok(()) };
-        let config = attempt.config.clone();
-        let connection = match attempt.speak {
-            Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
-            Speak::Raw => Connection::client_raw(now, config),
-        };
-        let Body::Connecting(attempt) = std::mem::replace(&mut slot.body, Body::Ended) else { return Ok(()) };
-        slot.body = Body::Open(Open { connection, state: attempt.state });
-        slot.scheduled = NEVER;
-        slot.flags.insert(Flags::WRITABLE);
-        self.core.timers.cancel(id.index);
-        self.core.stats.connected_total += 1;
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return Ok(()) };
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
-        self.application.connected(&mut cx, state, connection);
-        Ok(())
     }
 
     // Work that no descriptor announces.
@@ -314,6 +273,7 @@ impl<A: Application> Driver<A> {
             self.open(post);
         }
         self.core.mailbox.give_back(posts);
+        self.take_answers();
     }
 
     fn open(&mut self, post: Post<A::Message>) {
@@ -348,16 +308,12 @@ impl<A: Application> Driver<A> {
     }
 
     fn handle_timeout(&mut self, index: u32) {
-        let Some(slot) = self.table.at(index) else { return };
+        let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
-        match &mut slot.body {
-            Body::Open(open) => {
-                open.connection.handle_timeout(self.core.now);
-                self.take_turn(id);
-            }
-            Body::Connecting(_) => self.end_with(id, io::ErrorKind::TimedOut.into()),
-            Body::Ended => {}
+        if let Body::Open(open) = &mut slot.body {
+            open.connection.handle_timeout(self.core.now);
+            self.take_turn(id);
         }
     }
 
@@ -390,6 +346,7 @@ impl<A: Application> Driver<A> {
     fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
             Command::Insert(id, slot) => return self.insert(id, *slot),
+            Command::Connect(attempt) => return self.begin_attempt(attempt),
             Command::Wake(id)
             | Command::Message(id, _)
             | Command::WantWrite(id, _)
@@ -399,13 +356,13 @@ impl<A: Application> Driver<A> {
         if matches!(command, Command::Wake(_)) {
             self.core.ids.awake(id);
         }
-        let Some(slot) = self.table.get(id) else { return };
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else {
+        let Some(slot) = self.table.get(id) else {
             if matches!(command, Command::Close(_) | Command::Abort(_)) {
-                self.end(id);
+                self.give_up(id);
             }
             return;
         };
+        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return };
         match command {
             Command::Wake(_) => {
                 let mut cx =
@@ -424,7 +381,7 @@ impl<A: Application> Driver<A> {
             }
             Command::Close(_) => connection.drain(self.core.now),
             Command::Abort(_) => connection.abort(),
-            Command::Insert(..) => {}
+            Command::Insert(..) | Command::Connect(_) => {}
         }
         self.take_turn(id);
     }
@@ -457,6 +414,9 @@ impl<A: Application> Driver<A> {
                 self.do_command(command(id));
             }
         }
+        for id in self.connects.ids() {
+            self.do_command(command(id));
+        }
     }
 
     fn wait(&self) -> Wait {
@@ -472,7 +432,7 @@ impl<A: Application> Driver<A> {
         let moments = [core.timers.next(), core.timer, core.listeners.next_resume(), drain];
         match moments.into_iter().flatten().min() {
             Some(at) if at <= core.now => Wait::Now,
-            Some(at) => Wait::Until(at),
+            Some(at) => Wait::Until(core.host_time(at)),
             None => Wait::Forever,
         }
     }
@@ -480,24 +440,37 @@ impl<A: Application> Driver<A> {
     /// Notes the end of a registration that the host does not have, or has no more.
     fn let_go(&mut self, token: Token) {
         match token.kind() {
-            Kind::Connection => {
-                self.free(ConnectionId::of(token));
-            }
+            Kind::Connection | Kind::Lane => match self.in_table(token) {
+                Some(id) => self.free(id),
+                None => {
+                    if let Some(id) = self.connects.let_go(token) {
+                        self.core.release(id);
+                    }
+                }
+            },
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 self.core.listeners.free(id);
             }
-            Kind::Waker | Kind::Unknown => {}
+            Kind::Waker => {}
         }
+    }
+
+    /// The connection in the table that a token is a name of.
+    fn in_table(&self, token: Token) -> Option<ConnectionId> {
+        self.connects.connection(token).filter(|id| self.table.peek(*id).is_some())
     }
 
     /// The registration behind a token, and its descriptor.
     fn registration(&mut self, token: Token) -> Option<(&mut Registration, i32)> {
         match token.kind() {
-            Kind::Connection => {
-                let id = ConnectionId::of(token);
-                let slot = self.table.get(id)?;
-                Some((&mut slot.registration, slot.socket.as_raw_fd()))
+            Kind::Connection | Kind::Lane => {
+                if let Some(id) = self.in_table(token) {
+                    let slot = self.table.get(id)?;
+                    return Some((&mut slot.registration, slot.socket.as_raw_fd()));
+                }
+                let (registration, socket) = self.connects.registration(token)?;
+                Some((registration, socket.as_raw_fd()))
             }
             Kind::Listener => {
                 let id = ListenerId::of(token);
@@ -506,14 +479,13 @@ impl<A: Application> Driver<A> {
                 Some((&mut listener.registration, fd))
             }
             Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().descriptor().as_raw_fd())),
-            Kind::Unknown => None,
         }
     }
 }
 
 impl<A: Application> Service for Driver<A> {
     fn attach(&mut self, trigger: Trigger) {
-        self.core.trigger = trigger;
+        self.core.hand_over(trigger);
         let changes = &mut self.core.changes;
         self.core.waker.forget(Token::WAKER, changes);
         for id in self.core.listeners.ids() {
@@ -530,13 +502,15 @@ impl<A: Application> Service for Driver<A> {
                 slot.registration.want(Interest::BOTH, id.token(), changes);
             }
         }
+        self.connects.forget(changes);
     }
 
     fn poll_change(&mut self) -> Option<Change> {
         loop {
             let token = self.core.changes.pop_front()?;
+            let name = self.connects.outward(token);
             let Some((registration, fd)) = self.registration(token) else { continue };
-            match registration.next(token, fd) {
+            match registration.next(name, fd) {
                 Next::Same => {}
                 Next::Tell(change) => return Some(change),
                 Next::Free => self.let_go(token),
@@ -546,16 +520,15 @@ impl<A: Application> Service for Driver<A> {
 
     fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
         match token.kind() {
-            Kind::Connection => {
-                let id = ConnectionId::of(token);
-                self.table.peek(id).map(|slot| slot.socket.as_fd())
-            }
+            Kind::Connection | Kind::Lane => match self.in_table(token) {
+                Some(id) => self.table.peek(id).map(|slot| slot.socket.as_fd()),
+                None => self.connects.descriptor(token),
+            },
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 self.core.listeners.peek(id).map(Listener::socket)
             }
             Kind::Waker => Some(self.core.mailbox.bell().descriptor()),
-            Kind::Unknown => None,
         }
     }
 
@@ -564,6 +537,7 @@ impl<A: Application> Service for Driver<A> {
         self.tick(now);
         match token.kind() {
             Kind::Connection => self.connection_ready(token, ready),
+            Kind::Lane => self.lane_ready(token, ready),
             Kind::Listener => {
                 let id = ListenerId::of(token);
                 let Core { listeners, changes, trigger, .. } = &mut self.core;
@@ -576,7 +550,6 @@ impl<A: Application> Service for Driver<A> {
                 self.core.waker.reported(self.core.trigger, token, &mut self.core.changes);
                 self.look_into_mailbox();
             }
-            Kind::Unknown => {}
         }
     }
 
@@ -591,19 +564,15 @@ impl<A: Application> Service for Driver<A> {
         let Some((registration, _)) = self.registration(token) else { return };
         registration.refused();
         match token.kind() {
-            Kind::Connection => {
-                let id = ConnectionId::of(token);
-                match self.table.get(id).map(|slot| &slot.body) {
-                    Some(Body::Open(_)) => self.do_command(Command::Abort(id)),
-                    Some(Body::Connecting(_) | Body::Ended) => self.end_with(id, error),
-                    None => {}
-                }
-            }
+            Kind::Connection | Kind::Lane => match self.in_table(token) {
+                Some(id) => self.do_command(Command::Abort(id)),
+                None => self.attempt_refused(token, error),
+            },
             Kind::Listener => {
                 self.core.unlisten(ListenerId::of(token));
             }
             // It is looked at in each turn all the same.
-            Kind::Waker | Kind::Unknown => {}
+            Kind::Waker => {}
         }
     }
 
@@ -621,7 +590,15 @@ impl<A: Application> Service for Driver<A> {
     }
 
     fn is_done(&self) -> bool {
-        self.core.is_draining() && self.core.stats.connections == 0 && self.core.listeners.is_empty()
+        let connections = self.core.stats.connections;
+        self.core.is_draining()
+            && connections == 0
+            && self.connects.is_empty()
+            && self.core.listeners.is_empty()
+    }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        token.kind() != Kind::Waker
     }
 }
 

@@ -5,25 +5,34 @@
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
 //! * A ready-made loop is the crate `lws-loop-poll`.
+//! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to come back.
 //! * Several threads are several services: [`Shards`].
-//! * A host for a plain poll(2) loop that somebody else runs is `examples/poll_loop.rs`.
-#![forbid(unsafe_code)]
+//! * Ready hosts for loops that somebody else runs are in [`hosts`].
+//! * For every other loop that can watch a descriptor there is `OneDescriptor` of the feature `mio`.
+#![deny(unsafe_code)]
 
 #[cfg(not(unix))]
 compile_error!("descriptors and their readiness are Unix's");
 
 mod address;
 mod application;
+mod clock;
+mod connect;
 mod context;
 mod driver;
 mod entropy;
+pub mod hosts;
 mod listener;
+#[cfg(feature = "mio")]
+mod one_descriptor;
 mod options;
 mod registration;
 mod service;
 mod shards;
 mod socket;
 mod stats;
+#[allow(unsafe_code)]
+mod sys;
 mod table;
 mod timers;
 mod token;
@@ -32,12 +41,23 @@ mod waker;
 
 pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
+pub use clock::Clock;
+pub use connect::{
+    Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
+    ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
+};
 pub use context::Context;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
+#[cfg(feature = "mio")]
+pub use one_descriptor::OneDescriptor;
 pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use shards::{GlobalId, Shard, Shards};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use waker::{Handle, SendError};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/connecting.md")]
+mod connecting {}

@@ -156,7 +156,10 @@ impl Listener {
             Some(file) => Ok(Address::Unix(file.path().to_owned())),
             None => {
                 let address = net::getsockname(&self.socket)?;
-                SocketAddr::try_from(address).map(Address::Tcp).map_err(io::Error::from)
+                match SocketAddr::try_from(address.clone()) {
+                    Ok(address) => Ok(Address::Tcp(address)),
+                    Err(_) => socket::abstract_address(address),
+                }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a program decides about its service, its listeners and its connections.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Sizes and budgets of one service.
@@ -24,6 +25,11 @@ pub struct DriverOptions {
     /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
     /// message back.
     pub mailbox_messages_max: usize,
+    /// Names that the resolver may be looking for at a time, those included that nobody waits for any more. Default
+    /// 1,024; past it a connection fails with [`ResolveError::TooMany`](crate::ResolveError::TooMany).
+    pub resolver_queries_max: usize,
+    /// Addresses of one name that are tried. Default 16, of each family some.
+    pub resolver_addresses_max: usize,
 }
 
 impl Default for DriverOptions {
@@ -36,6 +42,8 @@ impl Default for DriverOptions {
             events_per_turn: 16 << 10,
             accepts_per_turn: 64,
             mailbox_messages_max: 64 << 10,
+            resolver_queries_max: 1_024,
+            resolver_addresses_max: 16,
         }
     }
 }
@@ -50,11 +58,22 @@ pub struct TcpOptions {
     pub keep_alive: Option<KeepAlive>,
     /// How long sent bytes may stay unacknowledged: TCP_USER_TIMEOUT, on Linux. Default `None`, the system's own.
     pub user_timeout: Option<Duration>,
+    /// Bytes of the system's send buffer: SO_SNDBUF. The system bounds it, and Linux doubles it. Default `None`, which
+    /// lets it grow by itself.
+    pub send_buffer_bytes: Option<usize>,
+    /// Bytes of the system's receive buffer: SO_RCVBUF. As above.
+    pub receive_buffer_bytes: Option<usize>,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { no_delay: true, keep_alive: None, user_timeout: None }
+        Self {
+            no_delay: true,
+            keep_alive: None,
+            user_timeout: None,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+        }
     }
 }
 
@@ -102,15 +121,44 @@ impl Default for ListenOptions {
 pub struct ConnectOptions {
     /// What will be spoken. Default HTTP, which can become WebSocket.
     pub speak: Speak,
-    /// How long the peer may take to accept. Default 10 s.
+    /// How long it may take in all, from the name to a connected socket. Default 20 s.
+    #[doc(alias = "connect_timeout_secs")]
     pub timeout: Duration,
+    /// How long the resolver may take of it. Default 10 s.
+    pub resolve_timeout: Duration,
+    /// How long one address may take of it. Default 15 s.
+    #[doc(alias = "timeout_secs")]
+    pub attempt_timeout: Duration,
+    /// How long one address is waited for before the next is tried beside it: RFC 8305 §5. Default 250 ms, at least
+    /// 10 ms. An address that fails gives way to the next at once.
+    pub stagger: Duration,
+    /// Addresses that are tried at a time. Default 4. At least 1, which tries one after another.
+    pub racing_max: usize,
+    /// The address of this side; port 0 lets the system choose one. Peers of the other family cannot be reached then.
+    /// Default `None`. TCP only.
+    #[doc(alias = "iface")]
+    pub bind: Option<SocketAddr>,
+    /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Elsewhere no connection is begun. Default
+    /// `None`. TCP only.
+    #[doc(alias = "iface")]
+    pub bind_device: Option<String>,
     /// The options of the connection.
     pub tcp: TcpOptions,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { speak: Speak::Http, timeout: Duration::from_secs(10), tcp: TcpOptions::default() }
+        Self {
+            speak: Speak::Http,
+            timeout: Duration::from_secs(20),
+            resolve_timeout: Duration::from_secs(10),
+            attempt_timeout: Duration::from_secs(15),
+            stagger: Duration::from_millis(250),
+            racing_max: 4,
+            bind: None,
+            bind_device: None,
+            tcp: TcpOptions::default(),
+        }
     }
 }
 

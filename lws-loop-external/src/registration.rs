@@ -14,12 +14,22 @@ pub(crate) struct Registration {
     announced: bool,
     /// It stands in the list of changes.
     listed: bool,
-    /// The host should let go of it.
-    removing: bool,
+    removal: Removal,
     /// What the host watches it for.
     watched: Interest,
     /// What it should be watched for.
     wanted: Interest,
+}
+
+/// Whether the host should let go of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Removal {
+    #[default]
+    No,
+    /// It should, and is to be told.
+    Wanted,
+    /// It was told. It may take a while, in which readiness can still be reported.
+    Told,
 }
 
 /// What comes next for a registration.
@@ -45,8 +55,10 @@ impl Registration {
 
     /// Says that the host should let go of it.
     pub(crate) fn remove(&mut self, token: Token, changes: &mut Changes) {
-        self.removing = true;
-        self.list(token, changes);
+        if self.removal == Removal::No {
+            self.removal = Removal::Wanted;
+            self.list(token, changes);
+        }
     }
 
     /// Says that another host has taken over, which knows nothing.
@@ -59,7 +71,7 @@ impl Registration {
     /// Says that the host has reported readiness.
     #[inline]
     pub(crate) fn reported(&mut self, trigger: Trigger, token: Token, changes: &mut Changes) {
-        if trigger == Trigger::OneShot {
+        if trigger == Trigger::OneShot && self.removal == Removal::No {
             self.watched = Interest::NONE;
             self.list(token, changes);
         }
@@ -72,7 +84,7 @@ impl Registration {
 
     /// Whether the host was asked to let go of it, or will be.
     pub(crate) fn is_removing(&self) -> bool {
-        self.removing
+        self.removal != Removal::No
     }
 
     fn list(&mut self, token: Token, changes: &mut Changes) {
@@ -86,12 +98,16 @@ impl Registration {
     pub(crate) fn next(&mut self, token: Token, fd: RawFd) -> Next {
         self.listed = false;
         let interest = self.wanted;
-        match (self.announced, self.removing) {
-            (false, true) => return Next::Free,
-            (true, true) => return Next::Tell(Change::Remove { token, fd }),
-            (true, false) if self.watched == interest => return Next::Same,
-            (true, false) => {}
-            (false, false) => {
+        match (self.announced, self.removal) {
+            (false, Removal::Wanted | Removal::Told) => return Next::Free,
+            (true, Removal::Wanted) => {
+                self.removal = Removal::Told;
+                return Next::Tell(Change::Remove { token, fd });
+            }
+            (true, Removal::Told) => return Next::Same,
+            (true, Removal::No) if self.watched == interest => return Next::Same,
+            (true, Removal::No) => {}
+            (false, Removal::No) => {
                 self.announced = true;
                 self.watched = interest;
                 return Next::Tell(Change::Add { token, fd, interest });
@@ -156,5 +172,19 @@ mod tests {
         registration.reported(Trigger::OneShot, token, &mut changes);
         let modify = Change::Modify { token, fd, interest };
         assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(modify)));
+    }
+
+    #[test]
+    fn a_host_is_told_once_to_let_go_however_long_it_takes() {
+        let (mut registration, mut changes) = (Registration::default(), Changes::new());
+        registration.want(Interest::READ, TOKEN, &mut changes);
+        assert!(matches!(next(&mut registration, &mut changes), Some(Next::Tell(Change::Add { .. }))));
+        registration.remove(TOKEN, &mut changes);
+        assert!(matches!(next(&mut registration, &mut changes), Some(Next::Tell(Change::Remove { .. }))));
+        registration.remove(TOKEN, &mut changes);
+        registration.reported(Trigger::OneShot, TOKEN, &mut changes);
+        assert_eq!(next(&mut registration, &mut changes), None);
+        registration.forget(TOKEN, &mut changes);
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Free), "another host never had it");
     }
 }

@@ -23,7 +23,8 @@ pub use crate::token::Token;
 pub trait Service {
     /// A host takes the service over, from nothing or from another host: every descriptor is announced again with
     /// [`Change::Add`], and `trigger` says how readiness will be reported. Without this call it is
-    /// [`Trigger::Level`].
+    /// [`Trigger::Level`]. Each host may count time from another moment: what is due in a second at one host is due in a
+    /// second at the next.
     fn attach(&mut self, trigger: Trigger);
 
     /// The next thing that the host should do, or `None`. Several changes of one descriptor come as one.
@@ -52,6 +53,12 @@ pub trait Service {
     /// when the changes are flushed, before the sleep.
     fn is_done(&self) -> bool {
         false
+    }
+
+    /// Whether a descriptor is worth waiting for, asked at its [`Change::Add`]. Loops that end when nothing is left to wait
+    /// for, as libuv does, do not count one that only lets other threads end the wait.
+    fn keeps_alive(&self, _token: Token) -> bool {
+        true
     }
 }
 
@@ -86,6 +93,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn is_done(&self) -> bool {
         (**self).is_done()
+    }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        (**self).keeps_alive(token)
     }
 }
 
@@ -140,6 +151,15 @@ impl Wait {
             (Self::Until(a), Self::Until(b)) => Self::Until(a.min(b)),
             (Self::Until(at), Self::Forever) | (Self::Forever, Self::Until(at)) => Self::Until(at),
             (Self::Forever, Self::Forever) => Self::Forever,
+        }
+    }
+
+    /// When the sleep ends although nothing has happened, if that is later.
+    #[must_use]
+    pub fn deadline(self) -> Option<Time> {
+        match self {
+            Self::Until(at) => Some(at),
+            Self::Now | Self::Forever => None,
         }
     }
 

@@ -124,7 +124,7 @@ impl<M> Shards<M> {
         self.group.handles.iter()
     }
 
-    /// Sends a message about one connection of any shard: [`Application::message_to`](crate::Application::message_to)
+    /// Sends a message about one connection of any shard: [`Application::message_to`]
     /// follows there if the connection is there then, and nothing otherwise.
     ///
     /// # Errors

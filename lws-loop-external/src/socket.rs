@@ -1,14 +1,17 @@
 //! System calls on stream sockets.
 
 use crate::address::Address;
-use crate::options::{KeepAlive, ListenOptions, TcpOptions};
+use crate::options::{ConnectOptions, KeepAlive, ListenOptions, TcpOptions};
 use lws_proto::{SLICES_MAX, Transmit};
 use rustix::io::Errno;
-use rustix::net::{self, SendAncillaryBuffer, SendFlags};
+use rustix::net::{self, SendAncillaryBuffer, SendFlags, SocketAddrAny};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -77,8 +80,7 @@ pub(crate) fn listen(
             Ok((socket.into(), None))
         }
         Address::Unix(path) => {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            socket.set_nonblocking(true)?;
+            let socket = unix()?;
             bind_unix(&socket, path)?;
             let file = SocketFile::new(path)?;
             if let Some(mode) = options.unix_mode {
@@ -87,6 +89,12 @@ pub(crate) fn listen(
             }
             socket.listen(backlog)?;
             Ok((socket.into(), Some(file)))
+        }
+        Address::Abstract(name) => {
+            let socket = unix()?;
+            socket.bind(&abstract_name(name)?)?;
+            socket.listen(backlog)?;
+            Ok((socket.into(), None))
         }
     }
 }
@@ -142,24 +150,82 @@ impl Drop for SocketFile {
     }
 }
 
+/// Whether this system knows what these options ask for.
+pub(crate) fn supports(options: &ConnectOptions) -> io::Result<()> {
+    if options.bind_device.is_some() && cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        let text = "this system cannot bind a socket to a network interface";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    Ok(())
+}
+
 /// A socket that is being connected to `address`, or is connected already.
-pub(crate) fn connect(address: &Address, tcp: &TcpOptions) -> io::Result<OwnedFd> {
+pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result<OwnedFd> {
     let (socket, address) = match address {
-        Address::Tcp(address) => {
-            let socket = Socket::new(Domain::for_address(*address), Type::STREAM, None)?;
-            apply(tcp, &SockRef::from(&socket))?;
-            (socket, SockAddr::from(*address))
-        }
-        Address::Unix(path) => (Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(path)?),
+        Address::Tcp(address) => (tcp(*address, options)?, SockAddr::from(*address)),
+        Address::Unix(path) => (unix()?, SockAddr::unix(path)?),
+        Address::Abstract(name) => (unix()?, abstract_name(name)?),
     };
-    socket.set_nonblocking(true)?;
     match socket.connect(&address) {
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
         // It goes on all the same.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        // connect(2) says so of Unix sockets only, and nothing goes on.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(io::Error::new(error.kind(), "the queue of the listener is full"));
+        }
         result => result?,
     }
     Ok(socket.into())
+}
+
+fn unix() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A socket to connect to a peer, with everything set that must be before.
+fn tcp(peer: SocketAddr, options: &ConnectOptions) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(peer), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    apply(&options.tcp, &SockRef::from(&socket))?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(device) = &options.bind_device {
+        socket.bind_device(Some(device.as_bytes()))?;
+    }
+    if let Some(address) = options.bind {
+        if address.is_ipv6() != peer.is_ipv6() {
+            let text = "the address to bind to is of the other family";
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+        }
+        // A port that was in use a moment ago can be used again for another peer, or a new connection.
+        socket.set_reuse_address(address.port() != 0)?;
+        socket.bind(&address.into())?;
+    }
+    Ok(socket)
+}
+
+/// unix(7): "an abstract socket address is distinguished by the fact that sun_path\[0\] is a null byte".
+fn abstract_name(name: &OsStr) -> io::Result<SockAddr> {
+    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        let text = "this system has no abstract socket names";
+        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+    }
+    SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_bytes()].concat()))
+}
+
+/// The abstract name of a Unix socket.
+pub(crate) fn abstract_address(address: SocketAddrAny) -> io::Result<Address> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(address) = net::SocketAddrUnix::try_from(address)
+        && let Some(name) = address.abstract_name()
+    {
+        return Ok(Address::Abstract(OsStr::from_bytes(name).to_owned()));
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    drop(address);
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// How an attempt to connect stands: `None` while it goes on.
@@ -169,15 +235,29 @@ pub(crate) fn connected(socket: BorrowedFd<'_>) -> Option<io::Result<()>> {
         Ok(Err(error)) | Err(error) => return Some(Err(error.into())),
     }
     match net::getpeername(socket) {
+        Ok(Some(peer)) if is_itself(socket, &peer) => Some(Err(io::ErrorKind::ConnectionRefused.into())),
         Ok(_) => Some(Ok(())),
         Err(Errno::NOTCONN) => None,
         Err(error) => Some(Err(error.into())),
     }
 }
 
+/// Whether a socket has reached itself: on a loopback address the system may choose the very port that is connected to,
+/// and RFC 9293 §3.5 lets both ends open at the same time.
+fn is_itself(socket: BorrowedFd<'_>, peer: &SocketAddrAny) -> bool {
+    let loopback = SocketAddr::try_from(peer.clone()).is_ok_and(|peer| peer.ip().is_loopback());
+    loopback && net::getsockname(socket).is_ok_and(|own| own == *peer)
+}
+
 /// Sets the options of a TCP socket.
 pub(crate) fn apply(options: &TcpOptions, socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(options.no_delay)?;
+    if let Some(bytes) = options.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
     if let Some(KeepAlive { time, interval, count }) = options.keep_alive {
         let keep_alive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(count);
         socket.set_tcp_keepalive(&keep_alive)?;

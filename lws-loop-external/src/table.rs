@@ -1,12 +1,10 @@
 //! The connection table: places with generations, in chunks that never move.
 
-use crate::options::Speak;
 use crate::registration::Registration;
 use crate::service::Readiness;
 use crate::token::{ConnectionId, GENERATION_MASK};
-use lws_proto::{Config, Connection, Time};
+use lws_proto::{Connection, Time};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 /// One descriptor of a peer.
 pub(crate) struct Slot<S> {
@@ -27,22 +25,12 @@ pub(crate) struct Slot<S> {
 pub(crate) enum Body<S> {
     /// A connection.
     Open(Open<S>),
-    /// An outgoing connection that is being made.
-    Connecting(Box<Connecting<S>>),
     /// It has ended: the descriptor waits until the host lets go of it.
     Ended,
 }
 
 pub(crate) struct Open<S> {
     pub(crate) connection: Connection,
-    pub(crate) state: S,
-}
-
-pub(crate) struct Connecting<S> {
-    pub(crate) config: Arc<Config>,
-    pub(crate) speak: Speak,
-    /// When the attempt is given up.
-    pub(crate) deadline: Time,
     pub(crate) state: S,
 }
 

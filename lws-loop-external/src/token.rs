@@ -22,7 +22,8 @@ pub(crate) enum Kind {
     Connection,
     Listener,
     Waker,
-    Unknown,
+    /// A socket that races, or has raced, for a connection.
+    Lane,
 }
 
 impl Token {
@@ -50,13 +51,18 @@ impl Token {
 
     pub(crate) const WAKER: Self = Self::new(2, 0, 0);
 
+    /// The name of one of several sockets that race for a connection.
+    pub(crate) const fn lane(index: u32, generation: u32) -> Self {
+        Self::new(3, index, generation)
+    }
+
     #[inline]
     pub(crate) fn kind(self) -> Kind {
         match self.0 >> (INDEX_BITS + GENERATION_BITS) & 3 {
             0 => Kind::Connection,
             1 => Kind::Listener,
             2 => Kind::Waker,
-            _ => Kind::Unknown,
+            _ => Kind::Lane,
         }
     }
 
@@ -150,6 +156,7 @@ mod tests {
         for (index, generation) in [(0, 0), (1, 2), (index, GENERATION_MASK)] {
             check(ConnectionId { index, generation }.token(), Kind::Connection, index, generation);
             check(ListenerId { index, generation }.token(), Kind::Listener, index, generation);
+            check(Token::lane(index, generation), Kind::Lane, index, generation);
         }
         check(Token::WAKER, Kind::Waker, 0, 0);
     }

@@ -99,3 +99,15 @@ impl<M> fmt::Debug for Handle<M> {
         f.debug_struct("Handle").finish_non_exhaustive()
     }
 }
+
+/// Whatever can end the wait of a host.
+pub(crate) trait Ring: Send + Sync {
+    /// Ends it, from any thread.
+    fn ring(&self);
+}
+
+impl<M: Send> Ring for Handle<M> {
+    fn ring(&self) {
+        Handle::ring(self);
+    }
+}

@@ -16,25 +16,22 @@
 //! ```
 #![forbid(unsafe_code)]
 
-#[cfg(not(target_pointer_width = "64"))]
-compile_error!("a token of this loop is a 64-bit number");
-
 mod signals;
 mod threads;
 
 pub use signals::Signals;
 pub use threads::{Threads, ThreadsStopper};
 
-use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+use lws_loop_external::hosts::OnMio;
+use lws_loop_external::{Clock, Service, Token, Wait};
 use lws_proto::Time;
-use mio::event::Event;
 use mio::unix::SourceFd;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A loop for one kind of service, or for several kinds in boxes.
 ///
@@ -42,12 +39,12 @@ use std::time::{Duration, Instant};
 pub struct PollLoop<S: Service = Box<dyn Service>> {
     poll: mio::Poll,
     events: mio::Events,
-    services: Vec<Option<S>>,
+    services: Vec<Option<OnMio<S>>>,
     stop: Arc<Stop>,
     signals: Option<Signals>,
     /// A signal that came and was not reported yet.
     signalled: Option<i32>,
-    epoch: Instant,
+    clock: Clock,
     /// What the services are told in this turn.
     turn_begins: Time,
 }
@@ -90,10 +87,8 @@ impl Stopper {
 const EVENTS: usize = 1_024;
 /// A sleep is no longer than a day, whatever the system makes of larger numbers.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Where the number of a service stands in a token.
-const SERVICE_SHIFT: u32 = Token::BITS;
-/// The number that no service has: tokens of the loop itself.
-const OWN: usize = 0xff << SERVICE_SHIFT;
+/// The tag that no service has: tokens of the loop itself.
+const OWN: usize = 0xff << Token::BITS;
 
 impl<S: Service> PollLoop<S> {
     /// A loop with no services.
@@ -110,7 +105,7 @@ impl<S: Service> PollLoop<S> {
             stop: Arc::new(Stop { asked: AtomicBool::new(false), waker }),
             signals: None,
             signalled: None,
-            epoch: Instant::now(),
+            clock: Clock::new(),
             turn_begins: Time::ZERO,
         })
     }
@@ -119,47 +114,35 @@ impl<S: Service> PollLoop<S> {
     ///
     /// # Errors
     /// There are 255 already.
-    pub fn add(&mut self, mut service: S) -> io::Result<ServiceId> {
+    pub fn add(&mut self, service: S) -> io::Result<ServiceId> {
         let free = self.services.iter().position(Option::is_none);
         let index = free.unwrap_or(self.services.len());
         let id = u8::try_from(index).ok().filter(|id| *id != u8::MAX);
         let id =
             id.ok_or_else(|| io::Error::new(io::ErrorKind::QuotaExceeded, "255 services are the most"))?;
-        service.attach(Trigger::Edge);
         if free.is_none() {
             self.services.push(None);
         }
-        self.services[index] = Some(service);
+        self.services[index] = Some(OnMio::new(service, id));
         Ok(ServiceId(id))
     }
 
     /// Hosts a service no longer, and leaves none of its descriptors behind. Another loop can host it.
     pub fn remove(&mut self, id: ServiceId) -> Option<S> {
-        let mut service = self.services.get_mut(usize::from(id.0))?.take()?;
-        // What it announces to a new host is what this one has.
-        service.attach(Trigger::Edge);
-        while let Some(change) = service.poll_change() {
-            match change {
-                Change::Add { fd, .. } | Change::Modify { fd, .. } => {
-                    // It fails for what was never flushed to this loop.
-                    let _ = self.poll.registry().deregister(&mut SourceFd(&fd));
-                }
-                Change::Remove { token, .. } => service.removed(token),
-            }
-        }
-        Some(service)
+        let service = self.services.get_mut(usize::from(id.0))?.take()?;
+        Some(service.detach(self.poll.registry()))
     }
 
     /// A service of this loop.
     #[must_use]
     pub fn service(&self, id: ServiceId) -> Option<&S> {
-        self.services.get(usize::from(id.0))?.as_ref()
+        self.services.get(usize::from(id.0))?.as_ref().map(OnMio::service)
     }
 
     /// A service of this loop. What it is given to do is done in the next turn.
     #[must_use]
     pub fn service_mut(&mut self, id: ServiceId) -> Option<&mut S> {
-        self.services.get_mut(usize::from(id.0))?.as_mut()
+        self.services.get_mut(usize::from(id.0))?.as_mut().map(OnMio::service_mut)
     }
 
     /// What stops this loop.
@@ -184,8 +167,7 @@ impl<S: Service> PollLoop<S> {
     /// The time of this loop: now, and not when its turn began.
     #[must_use]
     pub fn now(&self) -> Time {
-        let elapsed = self.epoch.elapsed();
-        Time::from_micros(elapsed.as_secs() * 1_000_000 + u64::from(elapsed.subsec_micros()))
+        self.clock.now()
     }
 
     /// Runs until there is a reason not to. Sleeps when there is nothing to do.
@@ -233,7 +215,7 @@ impl<S: Service> PollLoop<S> {
         if let Some(signal) = self.signalled.take() {
             return Ok(Some(Outcome::Signal(signal)));
         }
-        if self.services.iter().flatten().all(Service::is_done) {
+        if self.services.iter().flatten().all(|service| service.service().is_done()) {
             return Ok(Some(Outcome::Done));
         }
         let timeout = [wait.timeout(self.turn_begins), limit].into_iter().flatten().min();
@@ -258,82 +240,27 @@ impl<S: Service> PollLoop<S> {
     }
 
     fn settle_services(&mut self) -> Wait {
-        let mut wait = Wait::Forever;
         let registry = self.poll.registry();
-        for (index, service) in self.services.iter_mut().enumerate() {
-            let Some(service) = service else { continue };
-            let mut own = service.settle(self.turn_begins);
-            if flush(registry, service, index) {
-                own = service.settle(self.turn_begins);
-                if flush(registry, service, index) {
-                    own = Wait::Now;
-                }
-            }
-            wait = wait.earliest(own);
+        let mut wait = Wait::Forever;
+        for service in self.services.iter_mut().flatten() {
+            wait = wait.earliest(service.settle(registry, self.turn_begins));
         }
         wait
     }
 
     fn hand_out(&mut self) {
         for event in &self.events {
-            let token = event.token().0;
-            let index = token >> SERVICE_SHIFT;
+            let token = event.token();
+            let index = usize::from(OnMio::<S>::tag_of(token));
             if let Some(Some(service)) = self.services.get_mut(index) {
-                service.handle_ready(self.turn_begins, Token::from_u64(token as u64), readiness(event));
+                service.handle(event, self.turn_begins);
             } else if let (Some(signals), Some(index)) =
-                (&self.signals, (token & !OWN).checked_sub(1).filter(|_| token & OWN == OWN))
+                (&self.signals, (token.0 & !OWN).checked_sub(1).filter(|_| token.0 & OWN == OWN))
             {
                 self.signalled = signals.take(index).or(self.signalled);
             }
         }
     }
-}
-
-/// Does what the changes of a service say. True if the service may have more to do because of them.
-fn flush<S: Service>(registry: &mio::Registry, service: &mut S, index: usize) -> bool {
-    let number = |token: Token| mio::Token(index << SERVICE_SHIFT | token.as_u64() as usize);
-    let mut again = false;
-    while let Some(change) = service.poll_change() {
-        let (token, result) = match change {
-            Change::Add { token, fd, interest } => {
-                let add = |interests| registry.register(&mut SourceFd(&fd), number(token), interests);
-                (token, interests(interest).map_or(Ok(()), add))
-            }
-            Change::Modify { token, fd, interest } => {
-                let modify = |interests| registry.reregister(&mut SourceFd(&fd), number(token), interests);
-                (token, interests(interest).map_or(Ok(()), modify))
-            }
-            Change::Remove { token, fd } => {
-                // It fails for what was refused.
-                let _ = registry.deregister(&mut SourceFd(&fd));
-                service.removed(token);
-                again = true;
-                continue;
-            }
-        };
-        if let Err(error) = result {
-            service.refused(token, error);
-            again = true;
-        }
-    }
-    again
-}
-
-fn interests(interest: Interest) -> Option<mio::Interest> {
-    let read = interest.contains(Interest::READ).then_some(mio::Interest::READABLE);
-    let write = interest.contains(Interest::WRITE).then_some(mio::Interest::WRITABLE);
-    match (read, write) {
-        (Some(read), Some(write)) => Some(read | write),
-        (read, write) => read.or(write),
-    }
-}
-
-#[inline]
-fn readiness(event: &Event) -> Readiness {
-    Readiness::READABLE.when(event.is_readable())
-        | Readiness::WRITABLE.when(event.is_writable())
-        | Readiness::HANG_UP.when(event.is_read_closed())
-        | Readiness::ERROR.when(event.is_error())
 }
 
 impl<S: Service> AsFd for PollLoop<S> {

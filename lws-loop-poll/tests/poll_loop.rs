@@ -155,7 +155,7 @@ fn several_services_share_a_loop_and_speak_to_each_other() {
     let now = poll_loop.now();
     poll_loop.service_mut(second).expect("a service").with(now, |app, cx| {
         let options = ConnectOptions { speak: Speak::Raw, ..ConnectOptions::default() };
-        cx.connect(&address.into(), app.config.clone(), &options, ()).expect("an attempt")
+        cx.connect(address, app.config.clone(), &options, ()).expect("an attempt")
     });
     let open = |poll_loop: &Loop, id| poll_loop.service(id).expect("a service").application().open;
     while open(&poll_loop, first) + open(&poll_loop, second) < 2 {

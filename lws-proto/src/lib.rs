@@ -28,6 +28,7 @@ mod stream;
 mod time;
 mod transmit;
 mod tx;
+mod validity;
 pub mod ws;
 
 pub use bytes::Bytes;
@@ -39,6 +40,7 @@ pub use http::Request;
 pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
 pub use time::Time;
 pub use transmit::{SLICES_MAX, Transmit};
+pub use validity::Validity;
 
 /// A source of random bytes, for the masks and the nonce of a client. RFC 6455 §10.3 wants them unpredictable.
 pub trait Entropy: Send {

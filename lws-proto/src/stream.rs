@@ -4,7 +4,7 @@ use crate::http::{Head, Status};
 use crate::transmit::Output;
 use crate::tx::{Sender, SwitchTo, Tx};
 use crate::ws::{self, CloseCode};
-use crate::{Cause, MessageKind, Misuse, Time, raw};
+use crate::{Cause, MessageKind, Misuse, Time, Validity, raw};
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::fmt;
@@ -179,6 +179,28 @@ impl<'a> Stream<'a> {
     #[doc(alias = "lws_set_timer_usecs")]
     pub fn set_timeout(&mut self, at: Option<Time>) {
         self.tx.set_timeout(at);
+    }
+
+    /// How long the peer of a WebSocket may be silent, from now on; `None` goes back to what
+    /// [`Limits`](crate::Limits) say for all.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
+    pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
+        match &mut self.tx.sender {
+            Sender::WebSocket(sender) => {
+                sender.set_validity(validity);
+                Ok(())
+            }
+            _ => Err(Misuse::WrongProtocol),
+        }
+    }
+
+    /// Says that the peer is known to be there, by something that the engine does not see: its silence counts from
+    /// `now`. Everything that is received says so by itself.
+    #[doc(alias = "lws_validity_confirmed")]
+    pub fn confirm_validity(&mut self, now: Time) {
+        self.tx.heard = self.tx.heard.max(now);
     }
 
     /// Queues a whole WebSocket message without a permit, if it fits below `send_queue_bytes_max` with its header.

@@ -494,7 +494,7 @@ impl Tx {
         if self.flags & STREAMS != 0 {
             return self.would_hold_input();
         }
-        if self.flags & THROTTLED != 0 && self.may_write() {
+        if self.flags & THROTTLED != 0 && !self.is_throttled() {
             self.flags &= !THROTTLED;
             self.resumed = self.now;
         }
@@ -507,7 +507,18 @@ impl Tx {
             return sender.is_choked(&self.config)
                 || self.out.len() >= self.config.limits.send_queue_bytes_max;
         }
-        (self.is_paused() || self.flags & THROTTLED != 0 && !self.may_write()) && !self.is_answered()
+        (self.is_paused() || self.flags & THROTTLED != 0 && self.is_throttled()) && !self.is_answered()
+    }
+
+    /// Whether a stream that was throttled waits for its next permit. There is none after a Close frame or the end of a
+    /// raw stream, and the peer's end is still to be heard.
+    fn is_throttled(&self) -> bool {
+        let closed = match &self.sender {
+            Sender::WebSocket(sender) => !sender.may_write(),
+            Sender::Raw(sender) => sender.has_ended(),
+            Sender::Http1(_) | Sender::Http2(_) | Sender::Silent => false,
+        };
+        !closed && !self.may_write()
     }
 
     /// Keeps the permit of the stream that is lent as a ticket, or takes it back.

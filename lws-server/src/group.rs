@@ -202,10 +202,12 @@ impl Handle {
     /// Has the `wake` of every WebSocket of the route called `path` called. False if there is no such route, or a
     /// thread of the server has too many messages waiting.
     pub fn wake_all(&self, path: &str) -> bool {
-        let wake = |route| {
-            self.0.others(None).fold(true, |all, shard| self.0.send(shard, Command::WakeAll(route)) && all)
+        // Every thread, also after one that has not got it.
+        let woken = |route| {
+            let got = self.0.others(None).filter(|shard| self.0.send(*shard, Command::WakeAll(route)));
+            got.count() == self.threads()
         };
-        self.0.route_named(path).is_some_and(wake)
+        self.0.route_named(path).is_some_and(woken)
     }
 
     /// Asks for a permit for every open WebSocket of the route called `path`. False if there is no such route.

@@ -157,6 +157,10 @@ impl external::Service for Service {
     fn is_done(&self) -> bool {
         self.driver.is_done()
     }
+
+    fn keeps_alive(&self, token: Token) -> bool {
+        self.driver.keeps_alive(token)
+    }
 }
 
 /// Where a server listens and what it serves there.

@@ -165,7 +165,8 @@ fn h2(fields: hpack::Fields, count: usize) -> Result<()> {
 
 /// HEADERS that end the stream. RFC 9113 §6.2.
 fn request(id: u32, block: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0, 0, block.len() as u8, 1, 5];
+    let [_, a, b, c] = (block.len() as u32).to_be_bytes();
+    let mut frame = vec![a, b, c, 1, 5];
     frame.extend_from_slice(&id.to_be_bytes());
     frame.extend_from_slice(block);
     frame

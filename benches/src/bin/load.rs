@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use benches::cells::{self, Cell};
 use benches::client::{Fleet, Plan, Span, Traffic};
+use benches::loops::{self, server};
 use benches::process::{OWN_SERVER, Server};
-use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads};
+use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads, wake};
 use clap::{Args, Parser, Subcommand};
 
 /// Measures a server over loopback: CPU time per message, latency, memory, system calls.
@@ -84,6 +85,24 @@ enum Command {
     },
     /// A table of loads beside bare epoll programs, in alternating rounds
     Compare(Compare),
+    /// The same echo on every loop, beside the built-in one, in alternating rounds. The feature `loops` brings them all
+    Loops(Loops),
+    /// From another thread to the handler of a service that sleeps
+    Wake {
+        /// How often it is woken.
+        #[arg(long, default_value_t = 2_000)]
+        messages: usize,
+        /// Seconds that it is left alone before.
+        #[arg(long, default_value = "0.001", value_parser = seconds)]
+        pause: Duration,
+    },
+    /// An echo on one loop, as `loops` starts it
+    #[command(hide = true)]
+    LoopServer {
+        kind: server::Kind,
+        #[arg(long)]
+        port: u16,
+    },
     /// A bare server, as `compare` starts it
     #[command(hide = true)]
     Ceiling {
@@ -163,6 +182,26 @@ struct Compare {
     /// Exit with an error when a target is missed.
     #[arg(long)]
     gate: bool,
+}
+
+#[derive(Args)]
+struct Loops {
+    /// Another server, which echoes WebSocket messages at `/echo`; `{port}` becomes the port and `{bin}` the directory
+    /// of this program.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = named)]
+    also: Vec<(String, String)>,
+    /// Payload bytes of a message.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u64).range(1..=64 << 20))]
+    size: u64,
+    /// Rounds of each number of connections.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Measured seconds of each server in one round.
+    #[arg(long, default_value = "0.5", value_parser = seconds)]
+    seconds: Duration,
+    /// The first of the ports to use.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
 }
 
 #[derive(Args)]
@@ -297,10 +336,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
         let met = threads::run(&arguments.comparison())?;
         return Ok(if gate && !met { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
+    if let Command::LoopServer { kind, port } = cli.command {
+        server::run(kind, port)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     machine::pin(cli.client_core);
     let core = cli.server_core;
     match cli.command {
-        Command::Ceiling { .. } | Command::Threads(_) => {}
+        Command::Ceiling { .. } | Command::Threads(_) | Command::LoopServer { .. } => {}
         Command::Echo { target, shape, path } => single(&target, &shape, Traffic::WebSocket { path }, core)?,
         Command::Raw { target, shape } => single(&target, &shape, Traffic::Raw, core)?,
         Command::Hello { target, shape, path, expect } => {
@@ -323,6 +366,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let plan = shape.plan(server.port, traffic);
             syscalls::run(&plan, shape.messages.unwrap_or(100_000), server.known_id()?)?;
         }
+        Command::Loops(Loops { also, size, rounds, seconds, port }) => {
+            let size = size as usize;
+            loops::run(&loops::Loops { also, size, rounds, measure: seconds, port, core })?;
+        }
+        Command::Wake { messages, pause } => wake::run(&wake::Wake { messages, pause, core })?,
         Command::Compare(arguments) => return compare(arguments, core),
     }
     Ok(ExitCode::SUCCESS)

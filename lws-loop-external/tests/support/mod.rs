@@ -3,8 +3,8 @@
 //! The host waits with epoll in each of the three ways that there are, on a clock that the test can move forward.
 
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectionId, Context, Driver, DriverOptions, Interest,
-    ListenOptions, ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
+    Accepted, Address, Application, Change, ConnectError, ConnectionId, Context, Driver, DriverOptions,
+    Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
 };
 use lws_proto::http::Status;
 use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, Time, ws};
@@ -29,6 +29,12 @@ pub(crate) struct Host {
     watched: HashMap<Token, RawFd>,
     epoch: Instant,
     skipped: Duration,
+    /// Time passes only when it is skipped.
+    frozen: bool,
+    /// Answers of a resolver's thread may come at any moment: an audit could not tell them from what was left.
+    pub(crate) unaudited: bool,
+    /// Every change that was flushed.
+    pub(crate) changes: Vec<Change>,
 }
 
 impl Host {
@@ -42,12 +48,34 @@ impl Host {
     pub(crate) fn of(mut driver: Driver<Echo>, trigger: Trigger) -> Self {
         driver.attach(trigger);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll descriptor");
-        let (watched, skipped) = (HashMap::new(), Duration::ZERO);
-        Self { driver, trigger, epoll, watched, epoch: Instant::now(), skipped }
+        let (watched, changes, skipped) = (HashMap::new(), Vec::new(), Duration::ZERO);
+        Self {
+            driver,
+            trigger,
+            epoll,
+            watched,
+            epoch: Instant::now(),
+            skipped,
+            frozen: false,
+            unaudited: false,
+            changes,
+        }
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time::ZERO + self.epoch.elapsed() + self.skipped
+        let elapsed = if self.frozen { Duration::ZERO } else { self.epoch.elapsed() };
+        Time::ZERO + elapsed + self.skipped
+    }
+
+    /// Time passes only by [`skip`](Self::skip) from now on.
+    pub(crate) fn freeze(&mut self) {
+        self.skipped += self.epoch.elapsed();
+        self.frozen = true;
+    }
+
+    /// Descriptors that are watched, without the waker's.
+    pub(crate) fn watched(&self) -> usize {
+        self.watched.len() - 1
     }
 
     /// Lets time pass.
@@ -95,7 +123,7 @@ impl Host {
         let changed = self.flush();
         let wait = if changed { self.driver.settle(now) } else { wait };
         self.flush();
-        if wait != Wait::Now {
+        if wait != Wait::Now && !self.unaudited {
             self.audit(now, wait);
         }
         let timeout = wait.timeout(self.now()).map_or(longest, |timeout| timeout.min(longest));
@@ -118,7 +146,7 @@ impl Host {
         }
     }
 
-    fn flush(&mut self) -> bool {
+    pub(crate) fn flush(&mut self) -> bool {
         let mut any = false;
         while let Some(change) = self.driver.poll_change() {
             any = true;
@@ -128,6 +156,7 @@ impl Host {
     }
 
     fn apply(&mut self, change: Change) {
+        self.changes.push(change);
         match change {
             Change::Add { token, fd, interest } => {
                 assert!(self.watched.values().all(|other| *other != fd), "{fd} was watched already");
@@ -239,6 +268,14 @@ pub(crate) struct Echo {
     pub(crate) open: HashSet<ConnectionId>,
     pub(crate) keys: HashMap<ConnectionId, StreamKey>,
     pub(crate) seconds: u32,
+    /// Why outgoing connections failed.
+    pub(crate) errors: Vec<ConnectError>,
+    /// Raw bytes that have come.
+    pub(crate) received: Vec<u8>,
+    /// What an accepted connection is greeted with.
+    pub(crate) greeting: Option<Vec<u8>>,
+    /// The greeting is all that this side says.
+    pub(crate) says_no_more: bool,
 }
 
 impl Default for Echo {
@@ -253,6 +290,10 @@ impl Default for Echo {
             open: HashSet::new(),
             keys: HashMap::new(),
             seconds: 0,
+            errors: Vec::new(),
+            received: Vec::new(),
+            greeting: None,
+            says_no_more: false,
         }
     }
 }
@@ -314,7 +355,7 @@ impl Application for Echo {
         }
         self.open.extend(cx.connection());
         let config = if self.speaks_http { &self.http } else { &self.raw };
-        Some(Accepted { config: Arc::clone(config), state: None })
+        Some(Accepted { config: Arc::clone(config), state: self.greeting.clone() })
     }
 
     fn connected(
@@ -328,8 +369,9 @@ impl Application for Echo {
         let _ = (state, connection);
     }
 
-    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: Self::State, error: io::Error) {
+    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: Self::State, error: ConnectError) {
         self.note(format!("connect failed: {:?}", error.kind()));
+        self.errors.push(error);
     }
 
     fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>) {
@@ -338,13 +380,15 @@ impl Application for Echo {
             Event::Established { stream, .. } => {
                 self.keys.extend(cx.connection().map(|id| (id, stream.key())));
                 if let (Some(greeting), Ok(permit)) = (state.take(), stream.permit()) {
-                    permit.data(Payload::Copy(&greeting), false).expect("a raw stream");
+                    let end = self.says_no_more;
+                    permit.data(Payload::Copy(&greeting), end).expect("a raw stream");
                 }
             }
             Event::Raw { mut stream, chunk, end } => {
                 if end {
                     self.note("end");
                 }
+                self.received.extend_from_slice(chunk);
                 if self.order(cx, &mut stream, chunk) {
                     return;
                 }
@@ -398,7 +442,9 @@ impl Application for Echo {
 
     fn message(&mut self, cx: &mut Context<'_, Self>, message: u32) {
         self.note(format!("message {message}"));
-        self.open.iter().for_each(|id| cx.wake(*id));
+        for id in &self.open {
+            cx.wake(*id);
+        }
     }
 
     fn notified(&mut self, _: &mut Context<'_, Self>) {

@@ -8,6 +8,7 @@ use super::mask::MaskingKey;
 use super::{Encoder, OptionError, Prepared};
 use crate::time::earliest;
 use crate::transmit::Output;
+use crate::validity::{Due, Probe, Validity};
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -21,15 +22,23 @@ pub(crate) struct Sender {
     closing: Closing,
     /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`. Zero for most.
     state: u8,
-    /// When the last Ping of ours was sent, on the peer's silence. If nothing was heard since, it is unanswered.
-    pinged: Time,
+    /// The Pings of ours that the peer's silence calls for.
+    probe: Probe,
     /// Pongs that were sent since `pongs_since`.
     pongs: u32,
     pongs_since: Time,
-    /// The newest Ping that has not been answered yet.
-    owed_pong: Option<Box<[u8]>>,
+    /// What few connections have, or seldom.
+    rare: Option<Box<Rare>>,
     /// What an extension makes of messages. Absent if none was agreed on.
     encoder: Option<Box<dyn Encoder>>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    /// The newest Ping that has not been answered yet.
+    owed_pong: Option<Box<[u8]>>,
+    /// How long the peer may be silent, if it is not what the limits say.
+    validity: Option<Validity>,
 }
 
 /// A message has been begun and not ended.
@@ -46,10 +55,10 @@ impl Sender {
         Self {
             closing: Closing::Open,
             state: if encoder.is_some() { ENCODES } else { 0 },
-            pinged: Time::ZERO,
+            probe: Probe::default(),
             pongs: 0,
             pongs_since: now,
-            owed_pong: None,
+            rare: None,
             encoder,
         }
     }
@@ -65,7 +74,28 @@ impl Sender {
 
     #[inline]
     pub(crate) fn owes_pong(&self) -> bool {
-        self.owed_pong.is_some()
+        self.rare.as_ref().is_some_and(|rare| rare.owed_pong.is_some())
+    }
+
+    /// How long the peer may be silent; `None` is what the limits say.
+    pub(crate) fn set_validity(&mut self, validity: Option<Validity>) {
+        if validity.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().validity = validity;
+        }
+    }
+
+    fn validity(&self, limits: &Limits) -> Validity {
+        let own = self.rare.as_ref().and_then(|rare| rare.validity);
+        own.unwrap_or_else(|| Validity::of(limits))
+    }
+
+    fn take_owed_pong(&mut self) -> Option<Box<[u8]>> {
+        let rare = self.rare.as_mut()?;
+        let owed = rare.owed_pong.take();
+        if rare.validity.is_none() {
+            self.rare = None;
+        }
+        owed
     }
 
     /// Writes a message or a part of one as a frame.
@@ -259,17 +289,17 @@ impl Sender {
             return;
         }
         if self.may_pong(out, limits, now) {
-            self.owed_pong = None;
+            self.take_owed_pong();
             self.pongs += 1;
             frame(out, keys, Opcode::Pong, Payload::Copy(payload), true);
         } else {
-            self.owed_pong = Some(payload.into());
+            self.rare.get_or_insert_default().owed_pong = Some(payload.into());
         }
     }
 
     /// Sends the Pong that is owed, if its time has come.
     pub(crate) fn send_owed_pong(&mut self, out: &mut Output, keys: &mut Keys, limits: &Limits, now: Time) {
-        if let Some(payload) = self.owed_pong.take() {
+        if let Some(payload) = self.take_owed_pong() {
             self.owe_pong(out, keys, limits, now, &payload);
         }
     }
@@ -284,22 +314,13 @@ impl Sender {
 
     /// `heard` is when the peer was heard last, or `None` while nobody listens.
     pub(crate) fn next_timeout(&self, heard: Option<Time>, limits: &Limits) -> Option<Time> {
-        let silence = heard.map(|heard| self.silence(heard, limits));
-        let pong = self.owed_pong.is_some().then(|| self.pongs_since + SECOND);
+        let silence = heard.map(|heard| self.probe.next_timeout(self.validity(limits), heard));
+        let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
         let close = match self.closing {
             Closing::Sent { give_up } => Some(give_up),
             Closing::Open | Closing::Done => None,
         };
         earliest(silence, earliest(pong, close))
-    }
-
-    /// When the silence of the peer calls for something: a Ping, or giving up if one was sent.
-    fn silence(&self, heard: Time, limits: &Limits) -> Time {
-        if self.pinged > heard {
-            self.pinged + limits.dead_peer_timeout.saturating_sub(limits.ping_interval)
-        } else {
-            heard + limits.ping_interval
-        }
     }
 
     /// Does what is due, and tells the deadline that has passed, if one has.
@@ -316,16 +337,15 @@ impl Sender {
         {
             return Some(Deadline::Close);
         }
-        if let Some(heard) = heard.filter(|heard| self.silence(*heard, limits) <= now) {
-            if self.pinged > heard {
-                return Some(Deadline::DeadPeer);
-            }
-            self.pinged = now;
-            if self.closing == Closing::Open {
+        let validity = self.validity(limits);
+        match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, now)) {
+            Some(Due::HangUp) => return Some(Deadline::DeadPeer),
+            Some(Due::Ping) if self.closing == Closing::Open => {
                 frame(out, keys, Opcode::Ping, Payload::Copy(&[]), true);
             }
+            Some(Due::Ping) | None => {}
         }
-        if self.owed_pong.is_some() && self.pongs_since + SECOND <= now {
+        if self.owes_pong() && self.pongs_since + SECOND <= now {
             self.send_owed_pong(out, keys, limits, now);
         }
         None

@@ -93,7 +93,16 @@ fn the_wire_floors_know_no_connection() {
 
 #[test]
 fn unsafe_stands_in_sys_rs_only() {
-    for folder in ["lws-loop-external", "lws-loop-poll", "lws-server", "lwsws", "benches", "tests/src"] {
+    for folder in [
+        "lws-loop-external",
+        "lws-loop-poll",
+        "lws-loop-uv",
+        "lws-loop-conformance",
+        "lws-server",
+        "lwsws",
+        "benches",
+        "tests/src",
+    ] {
         let found = mentions(folder, &["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"], &["sys.rs"]);
         check("unsafe outside sys.rs", found);
     }
@@ -114,7 +123,7 @@ fn rfcs_are_cited_in_one_form() {
         "RFC 7541, ",
         "RFC 9112, ",
     ];
-    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-server", "lwsws"] {
+    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-server", "lwsws"] {
         for (name, text) in sources(folder) {
             for (number, line) in text.lines().enumerate() {
                 let cites = forms.iter().any(|form| line.contains(form)) && line.contains("//");
@@ -134,6 +143,20 @@ fn arrows_point_down_only() {
         }
     };
     depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
-    depends("lws-loop-external", &["lws-loop-poll", "lws-server", "mio"]);
+    depends("lws-loop-external", &["lws-loop-poll", "lws-server"]);
     depends("lws-loop-poll", &["lws-server"]);
+    depends("lws-loop-uv", &["lws-loop-poll", "lws-server", "mio"]);
+    depends("lws-loop-conformance", &["lws-loop-poll", "lws-server", "mio"]);
+}
+
+#[test]
+fn the_loops_of_others_are_there_for_those_who_ask_for_them() {
+    let manifest = fs::read_to_string(root().join("lws-loop-external/Cargo.toml")).expect("a manifest");
+    assert!(!manifest.contains("\ndefault = "), "a feature is on by default");
+    let (_, dependencies) = manifest.split_once("\n[dependencies]").expect("dependencies");
+    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+    for name in ["async-io", "calloop", "mio", "polling", "tokio"] {
+        let line = dependencies.lines().find(|line| line.starts_with(&format!("{name} = ")));
+        assert!(line.is_some_and(|line| line.contains("optional = true")), "{name} is always there");
+    }
 }

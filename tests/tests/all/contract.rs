@@ -4,7 +4,8 @@ use crate::support::{NEXT, Role, codes, defaults, say, sent, sent_close, silent_
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode};
 use lws_proto::{
-    Bytes, Cause, Connection, Event, MessageKind, Misuse, Payload, Request, StreamKey, Time, WriteTicket,
+    Bytes, Cause, Config, Connection, Event, Expect, MessageKind, Misuse, Payload, Request, StreamKey, Time,
+    WriteTicket,
 };
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -306,6 +307,35 @@ fn a_throttled_turn_goes_on_when_the_transport_takes_some() {
     let input: Vec<u8> = (0..200).flat_map(|_| Role::Server.incoming(BINARY, &[7; 300])).collect();
     let delivered = deliver(|| Endpoint::websocket_server(Arc::clone(&config), Echo::default()), &input);
     assert_eq!(unmasked(Role::Server, &delivered.sent.0).len(), 200);
+}
+
+#[test]
+fn a_throttled_stream_that_closes_still_hears_the_peers_close() {
+    let config = limits(|limits| limits.send_queue_bytes_max = 1_000);
+    let mut server = Endpoint::websocket_server(config, Echo::default());
+    server.room = 0;
+    server.receive(&Role::Server.incoming(BINARY, &[7; 3_000]), Buffer::Lent);
+    assert!(!server.connection.interest().read, "throttled");
+    server.stream().close(CloseCode::NORMAL, "").expect("a Close frame");
+    server.room = usize::MAX;
+    server.settle();
+    assert!(server.connection.interest().read, "no permit comes any more, so nothing is throttled");
+    server.receive(&Role::Server.incoming(CLOSE, &[3, 232]), Buffer::Lent);
+    assert!(server.seen.count(|seen| matches!(seen, Seen::Closed(_))) == 1);
+}
+
+#[test]
+fn a_throttled_raw_stream_that_ends_still_hears_the_peers_end() {
+    let config = limits(|limits| limits.send_queue_bytes_max = 1_000);
+    let raw = Arc::new(Config { limits: config.limits.clone(), expect: Expect::Raw, ..Config::default() });
+    let mut server = Endpoint::server(raw, Silent);
+    server.settle();
+    server.room = 0;
+    let permit = server.stream().permit().expect("a permit");
+    permit.data(Payload::Copy(&[7; 3_000]), true).expect("the last bytes").throttle();
+    server.room = usize::MAX;
+    server.settle();
+    assert!(server.connection.interest().read);
 }
 
 // Forced service and interest.

@@ -1,0 +1,149 @@
+//! How long a service that sleeps takes to hear another thread: from the send to the handler. Beside it the least that a
+//! thread takes which sleeps on an eventfd.
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lws_loop_external::hosts::{self, PollFd};
+use lws_loop_external::{
+    Accepted, Application, Clock, Context, Driver, DriverOptions, Handle, Interest, ListenerId,
+    OneDescriptor, Peer,
+};
+use lws_loop_poll::PollLoop;
+use lws_proto::Event;
+use rustix::event::{EventfdFlags, eventfd};
+use std::os::fd::AsRawFd;
+
+use crate::histogram::Histogram;
+use crate::{Result, machine};
+
+/// What to measure.
+pub struct Wake {
+    /// How often the service is woken.
+    pub messages: usize,
+    /// How long it is left alone before.
+    pub pause: Duration,
+    /// The core of the service.
+    pub core: usize,
+}
+
+/// What the service is sent.
+enum Message {
+    Sent(Instant),
+    End,
+}
+
+/// Says how long each message took.
+struct Listens(Sender<Duration>);
+
+impl Application for Listens {
+    type State = ();
+    type Message = Message;
+
+    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        None
+    }
+
+    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: Event<'_>) {}
+
+    fn message(&mut self, cx: &mut Context<'_, Self>, message: Message) {
+        match message {
+            Message::Sent(at) => {
+                // It fails only if nobody measures any more.
+                let _ = self.0.send(at.elapsed());
+            }
+            Message::End => cx.drain(Duration::ZERO),
+        }
+    }
+}
+
+/// Measures and prints, for a bare eventfd, for the built-in loop and for one descriptor in a loop on poll(2).
+///
+/// # Errors
+/// When a loop cannot be made, or ends too early.
+pub fn run(wake: &Wake) -> Result<()> {
+    println!("from another thread to the handler, the service asleep, {} times:", wake.messages);
+    let report = |name: &str, histogram: &Histogram| {
+        let micros = |share| histogram.quantile(share) as f64 / 1e3;
+        println!("  {name:<16} p50 {:.1} µs, p99 {:.1} µs", micros(0.5), micros(0.99));
+    };
+    report("bare eventfd", &bare(wake)?);
+    report(
+        "built-in loop",
+        &measure(wake, |service| {
+            let mut poll_loop = PollLoop::new()?;
+            poll_loop.add(service)?;
+            poll_loop.run()?;
+            Ok(())
+        })?,
+    );
+    report(
+        "one descriptor",
+        &measure(wake, |service| {
+            let clock = Clock::new();
+            let mut one = OneDescriptor::new(service)?;
+            while !one.is_done() {
+                let mut fds = [PollFd::new(one.as_raw_fd(), Interest::READ)];
+                hosts::poll(&mut fds, one.wait().timeout(clock.now()))?;
+                one.dispatch(clock.now());
+            }
+            Ok(())
+        })?,
+    );
+    Ok(())
+}
+
+/// Lets `host` run a service on a thread of its own, and wakes it again and again.
+fn measure(wake: &Wake, host: fn(Driver<Listens>) -> std::io::Result<()>) -> Result<Histogram> {
+    let (sender, durations) = channel();
+    let (ready, handle) = channel();
+    let core = wake.core;
+    let thread = thread::spawn(move || {
+        machine::pin(core);
+        let service = Driver::new(Listens(sender), DriverOptions::default())?;
+        // It fails only if nobody measures any more.
+        let _ = ready.send(service.handle());
+        host(service)
+    });
+    let handle: Handle<Message> = handle.recv()?;
+    let mut histogram = Histogram::default();
+    for _ in 0..wake.messages {
+        thread::sleep(wake.pause);
+        handle.send(Message::Sent(Instant::now())).map_err(|error| error.to_string())?;
+        histogram.add(durations.recv()?.as_nanos() as u64);
+    }
+    handle.send(Message::End).map_err(|error| error.to_string())?;
+    thread.join().map_err(|_| "the thread of the service has panicked")??;
+    Ok(histogram)
+}
+
+/// The same without a service: a thread that reads an eventfd.
+fn bare(wake: &Wake) -> Result<Histogram> {
+    let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
+    let ear = bell.try_clone()?;
+    let (letters, mailbox) = channel::<Instant>();
+    let (sender, durations) = channel();
+    let core = wake.core;
+    let thread = thread::spawn(move || -> std::io::Result<()> {
+        machine::pin(core);
+        loop {
+            rustix::io::read(&ear, &mut [0; 8])?;
+            // Nothing comes with the last ring.
+            let Ok(at) = mailbox.try_recv() else { return Ok(()) };
+            // It fails only if nobody measures any more.
+            let _ = sender.send(at.elapsed());
+        }
+    });
+    let ring = || rustix::io::write(&bell, &1_u64.to_ne_bytes());
+    let mut histogram = Histogram::default();
+    for _ in 0..wake.messages {
+        thread::sleep(wake.pause);
+        letters.send(Instant::now())?;
+        ring()?;
+        histogram.add(durations.recv()?.as_nanos() as u64);
+    }
+    ring()?;
+    thread.join().map_err(|_| "the bare thread has panicked")??;
+    Ok(histogram)
+}

@@ -1,0 +1,266 @@
+//! A host that trusts nobody: it holds the service to every word of [`Service`], and is as difficult as a host may be.
+//!
+//! Readiness comes in an order of its own, in pieces and late; some of it is not there, and some is of descriptors that
+//! have gone. Letting go of a descriptor takes a while. Time goes on to the next deadline when nothing else happens.
+
+mod delivery;
+mod register;
+
+use crate::Host;
+use crate::random::Random;
+use delivery::Delivery;
+use lws_loop_external::{Change, Readiness, Service, Token, Trigger, Wait};
+use lws_proto::Time;
+use register::Register;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// A host that fails, by a panic with a sentence, when the service breaks a rule of [`Service`]; above all when it lets
+/// its host sleep while a change, a due timer or other work is pending.
+///
+/// Edges are the kernel's own, those of epoll(7).
+#[derive(Clone, Debug)]
+pub struct Auditor {
+    trigger: Trigger,
+    random: Random,
+}
+
+impl Auditor {
+    /// An auditor that reports readiness like this. The same seed makes the same choices.
+    #[must_use]
+    pub fn new(trigger: Trigger, seed: u64) -> Self {
+        Self { trigger, random: Random::new(seed) }
+    }
+}
+
+impl Host for Auditor {
+    fn host<S: Service + 'static>(&mut self, service: S) -> S {
+        Audit::new(service, self.trigger, Random::new(self.random.next())).run()
+    }
+
+    fn name(&self) -> String {
+        format!("the auditor, {:?}", self.trigger)
+    }
+}
+
+thread_local! {
+    static HEARD: Cell<u64> = const { Cell::new(0) };
+}
+
+/// To be called by an application in [`message`](lws_loop_external::Application::message) and
+/// [`notified`](lws_loop_external::Application::notified), if an [`Auditor`] hosts it: what other threads send may come at
+/// any moment, and is no fault of the service.
+pub fn heard_another_thread() {
+    HEARD.set(HEARD.get() + 1);
+}
+
+/// How long nothing has to happen before time goes on to the next deadline: longer than TCP's delayed acknowledgement, so
+/// that nothing is on its way any more.
+const GRACE: Duration = Duration::from_millis(300);
+/// How often a service may have more to do at once, while no descriptor has anything to say.
+const TURNS_MAX: u32 = 100_000;
+/// How often letting go of descriptors may lead to more of it.
+const ROUNDS_MAX: u32 = 10_000;
+
+/// One service in the hands of the auditor.
+struct Audit<S> {
+    service: S,
+    random: Random,
+    register: Register,
+    delivery: Delivery,
+    /// Readiness that was found and not reported yet.
+    found: Vec<(Token, Readiness)>,
+    /// What the service wants to be let go of, and still is held.
+    leaving: Vec<Token>,
+    epoch: Instant,
+    skipped: Duration,
+    idle_turns: u32,
+}
+
+impl<S: Service> Audit<S> {
+    fn new(mut service: S, trigger: Trigger, mut random: Random) -> Self {
+        service.attach(trigger);
+        Self {
+            service,
+            register: Register::new(trigger),
+            delivery: Delivery::new(trigger),
+            found: Vec::new(),
+            leaving: Vec::new(),
+            epoch: Instant::now(),
+            // A host counts from wherever it likes.
+            skipped: Duration::from_micros(random.next() >> 20),
+            random,
+            idle_turns: 0,
+        }
+    }
+
+    fn run(mut self) -> S {
+        loop {
+            let now = self.now();
+            let wait = self.settle(now);
+            if self.service.is_done() {
+                break;
+            }
+            let wait = if wait == Wait::Now { wait } else { self.audit(now, wait) };
+            if self.service.is_done() {
+                break;
+            }
+            self.wait(wait);
+            self.hand_out();
+            self.let_some_go();
+        }
+        while let Some(token) = self.leaving.pop() {
+            self.let_go(token);
+        }
+        self.service
+    }
+
+    fn now(&self) -> Time {
+        Time::ZERO + self.epoch.elapsed() + self.skipped
+    }
+
+    /// Settles until there is nothing to flush.
+    fn settle(&mut self, now: Time) -> Wait {
+        for _ in 0..ROUNDS_MAX {
+            let wait = self.service.settle(now);
+            if !self.flush() {
+                return wait;
+            }
+        }
+        panic!("the service asks for changes without an end");
+    }
+
+    /// A service that lets its host sleep has nothing more to do at that moment.
+    fn audit(&mut self, now: Time, wait: Wait) -> Wait {
+        let heard = HEARD.get();
+        let again = self.service.settle(now);
+        let change = self.service.poll_change();
+        if heard != HEARD.get() {
+            if let Some(change) = change {
+                self.apply(change);
+            }
+            self.flush();
+            return Wait::Now;
+        }
+        assert_eq!(change, None, "the service let its host sleep ({wait:?}), and a change was pending");
+        assert_eq!(again, wait, "the service let its host sleep, and there was more to do");
+        if let Wait::Until(at) = wait {
+            assert!(at > now, "the service let its host sleep until a moment that has passed");
+        }
+        wait
+    }
+
+    /// Does what the changes say. True if the service may have more to do because of it.
+    fn flush(&mut self) -> bool {
+        let mut again = false;
+        self.register.begin_flush();
+        while let Some(change) = self.service.poll_change() {
+            if self.apply(change) {
+                again = true;
+                self.register.begin_flush();
+            }
+        }
+        assert_eq!(self.service.poll_change(), None, "a change comes up without a call that makes one");
+        again
+    }
+
+    fn apply(&mut self, change: Change) -> bool {
+        self.register.apply(&self.service, change);
+        let result = self.delivery.apply(&self.service, change);
+        match (change, result) {
+            (Change::Remove { token, .. }, _) => {
+                // Like a loop whose handles close later.
+                if self.random.once_in(2) {
+                    self.leaving.push(token);
+                    return false;
+                }
+                self.let_go(token);
+                true
+            }
+            (Change::Add { token, .. } | Change::Modify { token, .. }, Err(error)) => {
+                self.register.refused(token);
+                self.service.refused(token, error);
+                true
+            }
+            (Change::Add { .. } | Change::Modify { .. }, Ok(())) => false,
+        }
+    }
+
+    fn let_go(&mut self, token: Token) {
+        self.register.before_release(&self.service, token);
+        self.service.removed(token);
+        self.register.after_release(&self.service, token);
+    }
+
+    fn let_some_go(&mut self) {
+        for token in std::mem::take(&mut self.leaving) {
+            if self.random.once_in(2) {
+                self.let_go(token);
+            } else {
+                self.leaving.push(token);
+            }
+        }
+    }
+
+    /// Sleeps, as long as the service allows and nothing is ready.
+    fn wait(&mut self, wait: Wait) {
+        let busy = !self.found.is_empty() || !self.leaving.is_empty();
+        let timeout = match wait {
+            _ if busy => Some(Duration::ZERO),
+            Wait::Now => Some(Duration::ZERO),
+            Wait::Until(at) => Some((at - self.now()).min(GRACE)),
+            Wait::Forever => None,
+        };
+        let before = self.found.len();
+        self.delivery.wait(&self.service, &mut self.register, timeout, &mut self.found);
+        if self.found.len() > before || busy {
+            self.idle_turns = 0;
+        } else if wait == Wait::Now {
+            self.idle_turns += 1;
+            assert!(self.idle_turns < TURNS_MAX, "the service always has more to do, and never does it");
+        } else if let Wait::Until(at) = wait {
+            self.skipped += at - self.now();
+        }
+    }
+
+    /// Reports readiness, with all that makes it difficult.
+    fn hand_out(&mut self) {
+        self.random.shuffle(&mut self.found);
+        let most =
+            if self.random.once_in(4) { 1 + self.random.below(self.found.len() + 1) } else { usize::MAX };
+        for (token, ready) in self.found.split_off(self.found.len().saturating_sub(most)) {
+            let now = self.now();
+            if self.random.once_in(8) && ready.contains(Readiness::READABLE | Readiness::WRITABLE) {
+                // As hosts do that know each direction by itself.
+                let ends = Readiness::HANG_UP.when(ready.contains(Readiness::HANG_UP))
+                    | Readiness::ERROR.when(ready.contains(Readiness::ERROR));
+                self.service.handle_ready(now, token, Readiness::WRITABLE);
+                self.service.handle_ready(now, token, Readiness::READABLE | ends);
+            } else {
+                self.service.handle_ready(now, token, ready);
+            }
+            if self.random.once_in(4) {
+                self.flush();
+            }
+        }
+        self.mislead();
+    }
+
+    /// Reports what is not there.
+    fn mislead(&mut self) {
+        let everything = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANG_UP | Readiness::ERROR;
+        let now = self.now();
+        if self.random.once_in(8)
+            && let Some(token) = self.random.pick(self.register.gone())
+        {
+            self.service.handle_ready(now, token, everything);
+            assert!(self.service.descriptor(token).is_none(), "a token that has gone has a descriptor again");
+        }
+        if self.random.once_in(8)
+            && let Some(token) = self.random.pick(&self.register.live())
+        {
+            self.register.reported(token);
+            self.service.handle_ready(now, token, everything);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! More work than the budget of a turn: it goes on although no descriptor says so, and others have their turn.
+
+use super::on_each;
+use super::transfer::Transfer;
+use crate::Host;
+use crate::stage::play_with;
+use crate::watch::Watch;
+use lws_loop_external::DriverOptions;
+
+/// In each direction of each connection.
+const TOTAL: u64 = 1 << 20;
+
+pub(super) fn work_beyond_the_budget_of_a_turn_is_done<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    let options = DriverOptions {
+        receive_buffer_bytes: 1 << 10,
+        read_bytes_per_turn: 3_000,
+        write_bytes_per_turn: 3_000,
+        events_per_turn: 3,
+        accepts_per_turn: 1,
+        ..DriverOptions::default()
+    };
+    on_each(host, |host, setup| {
+        play_with(watch, host, setup, options.clone(), Transfer::of(TOTAL, 6)).map(drop)
+    })
+}

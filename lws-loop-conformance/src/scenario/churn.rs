@@ -1,0 +1,157 @@
+//! Connections that end in the middle of things while others begin: their numbers are used again at once, and what was
+//! ready for the old one does nothing to the new one.
+
+use super::on_each;
+use crate::Host;
+use crate::pattern;
+use crate::stage::{Role, Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_proto::{Cause, Payload, Stream, Writable};
+use std::collections::HashSet;
+
+/// At a time.
+const CLIENTS: usize = 12;
+/// In all.
+const LIVES: usize = 400;
+const PIECE: usize = 3_000;
+
+pub(super) fn numbers_that_are_used_again_carry_nothing_over<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| play(watch, host, setup, Churn::default()).map(drop))
+}
+
+#[derive(Default)]
+struct Churn {
+    begun: usize,
+    gone: usize,
+    places: HashSet<usize>,
+    used_again: bool,
+    /// Which client's turn it is to be cut off by somebody else.
+    victim: Option<lws_loop_external::ConnectionId>,
+}
+
+#[derive(Default)]
+struct Life {
+    /// The number of the client, which its first piece tells the server.
+    seed: Option<u64>,
+    received: u64,
+    sent: u64,
+    over: bool,
+}
+
+impl Churn {
+    fn begin_another(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if self.begun < LIVES {
+            stage.connect(self.begun);
+            self.begun += 1;
+        }
+    }
+
+    fn send(stage: &mut Stage<'_, '_, Self>, life: &mut Life, permit: Writable<'_>) {
+        let mut piece = Vec::new();
+        let seed = life.seed.unwrap_or_default();
+        if life.sent == 0 {
+            piece.extend_from_slice(&seed.to_be_bytes());
+        }
+        piece.extend_from_slice(&pattern::bytes(seed, life.sent, PIECE));
+        life.sent += PIECE as u64;
+        stage.send_again(permit, Payload::Own(piece.into()));
+    }
+}
+
+impl Script for Churn {
+    type Data = Life;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            (0..CLIENTS).for_each(|_| self.begin_another(stage));
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Life>, mut stream: Stream<'_>) {
+        stage.expect(side.data.received == 0 && side.data.sent == 0, || {
+            "a new connection begins with what was another's".to_owned()
+        });
+        self.used_again |= !self.places.insert(side.id.index());
+        side.data.seed = side.number();
+        if side.data.seed.is_some() {
+            stream.want_write();
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<Life>,
+        mut stream: Stream<'_>,
+        mut chunk: &[u8],
+    ) {
+        let life = &mut side.data;
+        if side.role == Role::Server && life.seed.is_none() {
+            let Some((seed, rest)) = chunk.split_first_chunk() else {
+                return stage.fail("the first piece came in parts of less than eight bytes");
+            };
+            life.seed = Some(u64::from_be_bytes(*seed));
+            chunk = rest;
+            stream.want_write();
+        } else if side.role != Role::Server && life.received == 0 {
+            // The server repeats the number.
+            let seed = life.seed.unwrap_or_default().to_be_bytes();
+            stage.expect(chunk.starts_with(&seed), || "a connection has another's content".to_owned());
+            chunk = chunk.get(seed.len()..).unwrap_or_default();
+        }
+        let seed = life.seed.unwrap_or_default();
+        stage.expect(pattern::fits(seed, life.received, chunk), || {
+            format!("connection {seed} has another's content")
+        });
+        stage.expect(!life.over, || "content came after the end".to_owned());
+        life.received += chunk.len() as u64;
+        if side.role == Role::Server || life.received < 2 * PIECE as u64 {
+            return;
+        }
+        // In the middle of both directions: every way to go.
+        match seed % 4 {
+            0 => stream.abort(),
+            1 => stage.cx.abort(side.id),
+            2 => stage.cx.close(side.id),
+            _ => {
+                if let Some(other) = self.victim.replace(side.id) {
+                    stage.cx.abort(other);
+                }
+                stage.cx.abort(side.id);
+            }
+        }
+    }
+
+    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Life>, permit: Writable<'_>) {
+        stage.expect(!side.data.over, || "a permit came after the end".to_owned());
+        // Each end keeps a little on its way.
+        if side.data.sent < 40 * PIECE as u64 {
+            Self::send(stage, &mut side.data, permit);
+        }
+    }
+
+    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Life>, _: Cause) {
+        stage.expect(!side.data.over, || "the end came twice".to_owned());
+        side.data.over = true;
+    }
+
+    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Life>) {
+        if side.role == Role::Server {
+            return;
+        }
+        stage.expect(side.data.over, || "a connection went without its end".to_owned());
+        self.gone += 1;
+        self.begin_another(stage);
+        if self.gone == LIVES {
+            stage.expect(self.used_again, || "no place was used again".to_owned());
+            stage.finish();
+        }
+    }
+
+    fn progress(&self) -> String {
+        format!("{} of {LIVES} connections begun, and {} gone", self.begun, self.gone)
+    }
+}

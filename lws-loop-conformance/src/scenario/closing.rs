@@ -1,0 +1,241 @@
+//! Closing from inside callbacks: this connection, another one, the listener. Each end is told once.
+
+use super::on_each;
+use crate::Host;
+use crate::setup::Setup;
+use crate::stage::{Role, Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_loop_external::{ConnectionId, ListenerId};
+use lws_proto::{Cause, Stream};
+use std::io;
+use std::time::Duration;
+
+pub(super) fn a_callback_closes_its_own_connection_another_or_the_listener<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        for way in [Way::AbortStream, Way::AbortOwn, Way::CloseOwn, Way::AbortOther, Way::CloseOther] {
+            for from in [From::Content, From::Open] {
+                play(watch, host, setup, Closing::new(way, from))
+                    .map_err(|what| format!("{way:?} from {from:?}: {what}"))?;
+            }
+        }
+        play(watch, host, setup, Unlisten::new(setup)).map(drop)
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    AbortStream,
+    AbortOwn,
+    CloseOwn,
+    AbortOther,
+    CloseOther,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Open,
+    Content,
+}
+
+/// Client 0 is closed in some way by itself or by client 1.
+struct Closing {
+    way: Way,
+    from: From,
+    first: Option<ConnectionId>,
+    over: usize,
+    gone: usize,
+    answers: usize,
+}
+
+impl Closing {
+    fn new(way: Way, from: From) -> Self {
+        Self { way, from, first: None, over: 0, gone: 0, answers: 0 }
+    }
+
+    fn close(&mut self, stage: &mut Stage<'_, '_, Self>, id: ConnectionId, stream: Stream<'_>) {
+        let Some(first) = self.first else { return stage.fail("the first client is not there") };
+        match self.way {
+            Way::AbortStream => stream.abort(),
+            Way::AbortOwn | Way::AbortOther => stage.cx.abort(first),
+            Way::CloseOwn | Way::CloseOther => stage.cx.close(first),
+        }
+        let own = !matches!(self.way, Way::AbortOther | Way::CloseOther);
+        stage.expect(own == (id == first), || "a connection has another's name".to_owned());
+        // Again, of what is going: nothing comes of it.
+        stage.cx.close(first);
+        stage.cx.abort(first);
+        stage.cx.wake(first);
+    }
+
+    /// The client that closes.
+    fn acts(&self, role: Role) -> bool {
+        let other = matches!(self.way, Way::AbortOther | Way::CloseOther);
+        role == Role::Client(usize::from(other))
+    }
+}
+
+impl Script for Closing {
+    /// How often the end was told.
+    type Data = usize;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            stage.connect(0);
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<usize>, stream: Stream<'_>) {
+        if side.role == Role::Client(0) {
+            self.first = Some(side.id);
+            stage.connect(1);
+        }
+        if self.from == From::Open && self.acts(side.role) {
+            return self.close(stage, side.id, stream);
+        }
+        if !side.is_server() {
+            stage.say(stream, b"hello");
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<usize>,
+        stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        if side.is_server() {
+            return stage.say(stream, chunk);
+        }
+        self.answers += 1;
+        if self.from == From::Content && self.acts(side.role) {
+            self.close(stage, side.id, stream);
+        } else if side.role == Role::Client(1) && self.gone >= 2 {
+            stage.finish();
+        }
+    }
+
+    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<usize>, _: Cause) {
+        side.data += 1;
+        let times = side.data;
+        stage.expect(times == 1, || format!("the end was told {times} times"));
+        self.over += 1;
+    }
+
+    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<usize>) {
+        stage.expect(side.role != Role::Client(1) || stage.is_over(), || {
+            "a connection ended that nobody had closed".to_owned()
+        });
+        self.gone += 1;
+        // Both ends of the first connection have gone, and the second one still works.
+        if self.gone == 2 {
+            stage.cx.set_timer(Some(stage.now()));
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        stage.finish();
+    }
+
+    fn progress(&self) -> String {
+        format!("{} answers, {} ends told and {} connections gone", self.answers, self.over, self.gone)
+    }
+}
+
+/// The listener is closed in the callback of a connection that it has accepted; that one stays.
+struct Unlisten {
+    listener: Option<ListenerId>,
+    answers: usize,
+    refused: bool,
+    setup: Setup,
+}
+
+impl Unlisten {
+    fn new(setup: Setup) -> Self {
+        Self { listener: None, answers: 0, refused: false, setup }
+    }
+}
+
+impl Script for Unlisten {
+    type Data = ();
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        self.listener = stage.listen();
+        stage.connect(0);
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<()>, stream: Stream<'_>) {
+        if side.is_server() {
+            if let Some(listener) = self.listener.take() {
+                stage.cx.unlisten(listener);
+                stage.cx.unlisten(listener);
+            }
+        } else {
+            stage.say(stream, b"hello");
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<()>,
+        stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        if side.is_server() {
+            return stage.say(stream, chunk);
+        }
+        self.answers += 1;
+        if self.answers == 1 {
+            // The host may take a moment to let go of the listener.
+            stage.cx.set_timer(Some(stage.now() + Duration::from_millis(20)));
+        } else {
+            stage.expect(self.refused, || "the listener still accepts".to_owned());
+            stage.finish();
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        let Some(address) = stage.common.address.clone() else { return };
+        let options = self.setup.connect_options();
+        // A Unix socket says so at once, as its file has gone.
+        match stage.try_connect(1, &address, &options) {
+            Ok(_) => {}
+            Err(_) => self.gone_for_good(stage),
+        }
+    }
+
+    fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<()>, error: io::Error) {
+        let kind = error.kind();
+        stage.expect(kind == io::ErrorKind::ConnectionRefused, || format!("refused with {kind:?}"));
+        self.gone_for_good(stage);
+    }
+
+    fn woken(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<()>,
+        connection: &mut lws_proto::Connection,
+    ) {
+        match side.key.and_then(|key| connection.stream(key)) {
+            Some(stream) => stage.say(stream, b"again"),
+            None => stage.fail("the connection has gone with its listener"),
+        }
+    }
+
+    fn progress(&self) -> String {
+        format!("{} of 2 answers", self.answers)
+    }
+}
+
+impl Unlisten {
+    fn gone_for_good(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        self.refused = true;
+        for id in stage.common.clients() {
+            stage.cx.wake(id);
+        }
+    }
+}

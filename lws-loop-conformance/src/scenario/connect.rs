@@ -1,0 +1,169 @@
+//! Connections that cannot be made: refused, never answered, given up.
+
+use super::on_each;
+use crate::Host;
+use crate::setup::Transport;
+use crate::stage::{Role, Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_loop_external::{Address, ConnectionId};
+use lws_proto::Time;
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+pub(super) fn a_refused_connection_is_told_once<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        if setup.transport == Transport::Tcp {
+            let kind = ErrorKind::ConnectionRefused;
+            play(watch, host, setup, Attempts::new(closed_port()?, kind)).map(drop)?;
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn a_connection_that_nobody_answers_times_out<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        if setup.transport == Transport::Tcp {
+            let deaf = DeafListener::new().map_err(|error| format!("no deaf listener: {error}"))?;
+            play(watch, host, setup, Attempts::new(deaf.address, ErrorKind::TimedOut)).map(drop)?;
+            play(watch, host, setup, Attempts::new(deaf.address, ErrorKind::ConnectionAborted)).map(drop)?;
+        }
+        Ok(())
+    })
+}
+
+/// A port that somebody had until now.
+fn closed_port() -> Result<SocketAddr, String> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|it| it.local_addr())
+        .map_err(|error| format!("no port: {error}"))
+}
+
+/// A listener whose queue is full: the kernel drops what would be one more, and whoever asks waits.
+struct DeafListener {
+    address: SocketAddr,
+    _listener: Socket,
+    _queued: Vec<Socket>,
+}
+
+impl DeafListener {
+    fn new() -> io::Result<Self> {
+        let socket = || Socket::new(Domain::IPV4, Type::STREAM, None);
+        let listener = socket()?;
+        listener.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+        listener.listen(0)?;
+        let address = listener.local_addr()?;
+        let mut queued = Vec::new();
+        for _ in 0..4 {
+            let socket = socket()?;
+            socket.set_nonblocking(true)?;
+            // In progress, now and for ever.
+            let _ = socket.connect(&address);
+            queued.push(socket);
+        }
+        let address = address.as_socket().ok_or(ErrorKind::AddrNotAvailable)?;
+        Ok(Self { address, _listener: listener, _queued: queued })
+    }
+}
+
+const ATTEMPTS: usize = 5;
+const PATIENCE: Duration = Duration::from_millis(40);
+
+/// Some attempts at once that all fail in the same way, beside a connection that works.
+struct Attempts {
+    address: Address,
+    kind: ErrorKind,
+    begun: Time,
+    told: Vec<usize>,
+    ids: Vec<ConnectionId>,
+    back: bool,
+}
+
+impl Attempts {
+    fn new(address: SocketAddr, kind: ErrorKind) -> Self {
+        Self {
+            address: address.into(),
+            kind,
+            begun: Time::ZERO,
+            told: Vec::new(),
+            ids: Vec::new(),
+            back: false,
+        }
+    }
+
+    fn finish_if_done(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if self.back && self.told.len() == ATTEMPTS {
+            stage.finish();
+        }
+    }
+}
+
+impl Script for Attempts {
+    type Data = ();
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_none() {
+            return;
+        }
+        self.begun = stage.now();
+        stage.connect(ATTEMPTS);
+        let mut options = stage.common.setup.connect_options();
+        if self.kind == ErrorKind::TimedOut {
+            options.timeout = PATIENCE;
+        }
+        for number in 0..ATTEMPTS {
+            self.ids.extend(stage.connect_to(number, &self.address.clone(), &options));
+        }
+        if self.kind == ErrorKind::ConnectionAborted {
+            stage.cx.set_timer(Some(stage.now() + Duration::from_millis(5)));
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        self.ids.iter().for_each(|id| stage.cx.abort(*id));
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<()>, stream: lws_proto::Stream<'_>) {
+        match side.role {
+            Role::Client(number) if number < ATTEMPTS => {
+                stage.fail("a connection was made that cannot be made");
+            }
+            Role::Client(_) => stage.say(stream, b"hello"),
+            Role::Server => {}
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<()>,
+        stream: lws_proto::Stream<'_>,
+        chunk: &[u8],
+    ) {
+        if side.is_server() {
+            return stage.say(stream, chunk);
+        }
+        self.back = true;
+        self.finish_if_done(stage);
+    }
+
+    fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<()>, error: io::Error) {
+        let (kind, took) = (self.kind, stage.now() - self.begun);
+        stage.expect(error.kind() == kind, || format!("{kind:?} was expected, and it was {error:?}"));
+        let early = kind == ErrorKind::TimedOut && took < PATIENCE;
+        stage.expect(!early, || format!("an attempt was given up after {took:?} of {PATIENCE:?}"));
+        let Role::Client(number) = side.role else { return stage.fail("an accepted connection was refused") };
+        stage.expect(!self.told.contains(&number), || format!("attempt {number} failed twice"));
+        self.told.push(number);
+        self.finish_if_done(stage);
+    }
+
+    fn progress(&self) -> String {
+        let other = if self.back { "answered" } else { "open" };
+        format!("{} of {ATTEMPTS} attempts ended, and the other connection {other}", self.told.len())
+    }
+}

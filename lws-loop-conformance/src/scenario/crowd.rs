@@ -1,0 +1,114 @@
+//! Hundreds of connections at once, and again in the places of those that have gone.
+
+use super::on_each;
+use crate::Host;
+use crate::pattern;
+use crate::stage::{Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_proto::{Cause, Payload, Stream};
+use std::sync::{Mutex, PoisonError};
+
+const CLIENTS: usize = 200;
+const ROUNDS: usize = 2;
+const BYTES: usize = 600;
+
+/// One crowd at a time: tests run side by side, and a process may have no more than 1,024 descriptors.
+static CROWD: Mutex<()> = Mutex::new(());
+
+pub(super) fn hundreds_of_connections_are_served_at_once<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
+        play(watch, host, setup, Crowd::default()).map(drop)
+    })
+}
+
+#[derive(Default)]
+struct Crowd {
+    open: usize,
+    round: usize,
+    back: usize,
+    gone: usize,
+}
+
+impl Crowd {
+    fn gather(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        (0..CLIENTS).for_each(|number| stage.connect(number));
+    }
+}
+
+impl Script for Crowd {
+    /// What has come back.
+    type Data = usize;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            self.gather(stage);
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<usize>, mut stream: Stream<'_>) {
+        self.open += 1;
+        if !side.is_server() {
+            stream.want_write();
+        }
+        if self.open == 2 * CLIENTS * (self.round + 1) {
+            let now = stage.cx.stats().connections;
+            stage.expect(now >= 2 * CLIENTS, || format!("only {now} connections are counted"));
+        }
+    }
+
+    fn writable(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<usize>,
+        permit: lws_proto::Writable<'_>,
+    ) {
+        let number = side.number().unwrap_or_default();
+        stage.send(permit, Payload::Own(pattern::bytes(number, 0, BYTES).into()));
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<usize>,
+        stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        let Some(number) = side.number() else { return stage.say(stream, chunk) };
+        stage.expect(pattern::fits(number, side.data as u64, chunk), || {
+            format!("client {number} was given what is not its own")
+        });
+        side.data += chunk.len();
+        if side.data == BYTES {
+            self.back += 1;
+            // All of them stay until the last one has its own.
+            if self.back == CLIENTS * (self.round + 1) {
+                stage.cx.set_timer(Some(stage.now()));
+            }
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        for id in stage.common.clients() {
+            stage.cx.close(id);
+        }
+    }
+
+    fn over(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<usize>, _: Cause) {}
+
+    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<usize>) {
+        self.gone += 1;
+        if self.gone == 2 * CLIENTS * (self.round + 1) {
+            self.round += 1;
+            if self.round == ROUNDS { stage.finish() } else { self.gather(stage) }
+        }
+    }
+
+    fn progress(&self) -> String {
+        let Self { open, round, back, gone } = self;
+        format!("round {round} with {open} ends open, {back} clients answered and {gone} ends gone")
+    }
+}

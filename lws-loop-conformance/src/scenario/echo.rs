@@ -1,0 +1,90 @@
+//! What is sent comes back, in pieces of all sizes.
+
+use super::on_each;
+use crate::Host;
+use crate::pattern;
+use crate::stage::{Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_proto::{Payload, Stream};
+
+const CLIENTS: usize = 4;
+/// One after the other, each when the one before has come back.
+const SIZES: [usize; 6] = [1, 2, 125, 126, 5_000, 70_000];
+
+pub(super) fn what_is_sent_comes_back<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+    on_each(host, |host, setup| play(watch, host, setup, Echo::default()).map(drop))
+}
+
+#[derive(Default)]
+struct Echo {
+    done: usize,
+}
+
+/// What a client has done.
+#[derive(Default)]
+struct Client {
+    round: usize,
+    received: usize,
+}
+
+impl Echo {
+    fn send(stage: &mut Stage<'_, '_, Self>, number: u64, round: usize, stream: Stream<'_>) {
+        match stream.permit() {
+            Ok(permit) => {
+                stage.send(permit, Payload::Copy(&pattern::bytes(number, round as u64, SIZES[round])));
+            }
+            Err(_) => stage.fail("a stream that was answered gives no permit"),
+        }
+    }
+}
+
+impl Script for Echo {
+    type Data = Client;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            (0..CLIENTS).for_each(|number| stage.connect(number));
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Client>, stream: Stream<'_>) {
+        if let Some(number) = side.number() {
+            Self::send(stage, number, 0, stream);
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<Client>,
+        stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        let Some(number) = side.number() else {
+            return match stream.permit() {
+                Ok(permit) => stage.answer(permit, Payload::Copy(chunk)),
+                Err(_) => stage.fail("a stream that is throttled was given content"),
+            };
+        };
+        let Client { round, received } = &mut side.data;
+        stage.expect(pattern::fits(number, (*round + *received) as u64, chunk), || {
+            format!("round {round} came back to client {number} changed")
+        });
+        *received += chunk.len();
+        if *received < SIZES[*round] {
+            return;
+        }
+        (*round, *received) = (*round + 1, 0);
+        if *round < SIZES.len() {
+            return Self::send(stage, number, *round, stream);
+        }
+        self.done += 1;
+        if self.done == CLIENTS {
+            stage.finish();
+        }
+    }
+
+    fn progress(&self) -> String {
+        format!("{} of {CLIENTS} clients with everything back", self.done)
+    }
+}

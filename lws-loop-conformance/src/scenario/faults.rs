@@ -1,0 +1,207 @@
+//! Transports that take little at a time, that break, and a process that has no descriptor left.
+
+use super::on_each;
+use super::transfer::Transfer;
+use crate::Host;
+use crate::scarcity::Scarcity;
+use crate::setup::SETUPS;
+use crate::stage::{Role, Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_loop_external::Address;
+use lws_proto::{Cause, Payload, Stream};
+use socket2::SockRef;
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+pub(super) fn a_transport_that_takes_little_loses_nothing<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| play(watch, host, setup, Transfer::of(2 << 20, 3).squeezed()).map(drop))
+}
+
+pub(super) fn a_reset_ends_one_connection_and_no_other<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    play(watch, host, SETUPS[0], Resets::default()).map(drop)
+}
+
+const RESETS: usize = 6;
+
+/// The peers that reset are plain sockets of the standard library. Another connection goes on all the time.
+#[derive(Default)]
+struct Resets {
+    peers: Vec<TcpStream>,
+    over: usize,
+    gone: usize,
+    rounds: usize,
+    broken: usize,
+}
+
+impl Resets {
+    fn begin_peer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        let Some(Address::Tcp(address)) = stage.common.address else { return };
+        let peer = TcpStream::connect(address).and_then(|mut peer| {
+            // Closing it resets the connection.
+            SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
+            peer.write_all(b"reset")?;
+            Ok(peer)
+        });
+        match peer {
+            Ok(peer) => self.peers.push(peer),
+            Err(error) => stage.fail(format!("a plain peer: {error}")),
+        }
+    }
+}
+
+impl Script for Resets {
+    /// Whether the peer of this end resets.
+    type Data = bool;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            stage.connect(0);
+            (0..RESETS).for_each(|_| self.begin_peer(stage));
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<bool>, stream: Stream<'_>) {
+        if side.role == Role::Client(0) {
+            stage.say(stream, b"round");
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<bool>,
+        mut stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        match side.role {
+            Role::Server if chunk == b"reset" => {
+                side.data = true;
+                self.broken += 1;
+                if self.broken.is_multiple_of(2) {
+                    // With much to send at that moment, or with nothing at all to do.
+                    stream.want_write();
+                }
+                if self.broken == RESETS {
+                    self.peers.clear();
+                }
+            }
+            Role::Server => stage.say(stream, chunk),
+            Role::Client(_) => {
+                self.rounds += 1;
+                if self.gone == RESETS {
+                    return stage.finish();
+                }
+                stage.say(stream, b"round");
+            }
+        }
+    }
+
+    fn writable(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        _: &mut Side<bool>,
+        permit: lws_proto::Writable<'_>,
+    ) {
+        stage.send_again(permit, Payload::Static(&[7; 30_000]));
+    }
+
+    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<bool>, cause: Cause) {
+        if side.data {
+            self.over += 1;
+            stage.expect(cause == Cause::Disconnected || stage.is_over(), || {
+                format!("a reset was told as {}", cause.name())
+            });
+        }
+    }
+
+    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<bool>) {
+        if side.data {
+            self.gone += 1;
+        } else {
+            stage.expect(stage.is_over(), || "a connection ended that nobody had reset".to_owned());
+        }
+    }
+
+    fn progress(&self) -> String {
+        let Self { broken, over, gone, rounds, .. } = self;
+        format!(
+            "{broken} of {RESETS} peers heard, {over} ends told, {gone} gone; {rounds} rounds of the other"
+        )
+    }
+}
+
+/// The limit of open files is the whole process's, so this one needs a process of its own.
+pub(super) fn without_descriptors_a_listener_waits_and_goes_on<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| play(watch, host, setup, Scarce::default()).map(drop))
+}
+
+const CLIENTS: usize = 3;
+
+#[derive(Default)]
+struct Scarce {
+    scarcity: Option<Scarcity>,
+    back: usize,
+}
+
+impl Script for Scarce {
+    type Data = ();
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_none() {
+            return;
+        }
+        (0..CLIENTS).for_each(|number| stage.connect(number));
+        match Scarcity::leaving(0) {
+            Ok(scarcity) => self.scarcity = Some(scarcity),
+            Err(error) => stage.fail(format!("descriptors cannot be made scarce: {error}")),
+        }
+        stage.cx.set_timer(Some(stage.now() + Duration::from_millis(250)));
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        let pauses = stage.cx.stats().accept_pauses_total;
+        stage.expect((1..=10).contains(&pauses), || {
+            format!("a listener without descriptors paused {pauses} times in a quarter of a second")
+        });
+        let accepted = stage.cx.stats().accepted_total;
+        stage.expect(accepted == 0, || "a connection was accepted without a descriptor".to_owned());
+        self.scarcity = None;
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<()>, stream: Stream<'_>) {
+        if !side.is_server() {
+            stage.say(stream, b"hello");
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<()>,
+        stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        if side.is_server() {
+            return stage.say(stream, chunk);
+        }
+        self.back += 1;
+        if self.back == CLIENTS {
+            stage.finish();
+        }
+    }
+
+    fn progress(&self) -> String {
+        let scarce = if self.scarcity.is_some() { "without" } else { "with" };
+        format!("{} of {CLIENTS} answers, {scarce} descriptors", self.back)
+    }
+}

@@ -1,0 +1,203 @@
+//! A service that is taken from one loop to another in the middle of its work, or is dropped there.
+
+use super::on_each;
+use crate::Host;
+use crate::auditor::Auditor;
+use crate::guest::Door;
+use crate::pattern;
+use crate::setup::{Dialect, Transport};
+use crate::stage::{Actor, Message, Script, Side, Stage, driver, outcome, play, stay};
+use crate::watch::Watch;
+use lws_loop_external::{Driver, DriverOptions, SendError, Trigger};
+use lws_proto::{Payload, Stream, Time, Writable};
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// In each direction.
+const TOTAL: u64 = 3 << 20;
+const PIECE: usize = 16 << 10;
+/// After how many bytes it leaves.
+const LEG: u64 = 500_000;
+
+pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        let script = Journey::default();
+        let door = script.door.clone();
+        let mut driver = driver(watch, setup, DriverOptions::default(), script)?;
+        let mut others = [Trigger::Level, Trigger::Edge, Trigger::OneShot]
+            .into_iter()
+            .map(|trigger| Auditor::new(trigger, 4))
+            .cycle();
+        for leg in 0.. {
+            if driver.application().script.is_done() {
+                break;
+            }
+            driver = if leg % 2 == 0 {
+                stay(host, driver, &door)?
+            } else if let Some(mut other) = others.next() {
+                stay(&mut other, driver, &door)?
+            } else {
+                driver
+            };
+            // What comes between one loop and the next is not lost.
+            if driver.handle().send(Message::Number(leg)).is_err() {
+                return Err("a message between two loops was refused".to_owned());
+            }
+        }
+        outcome(stay(host, driver, &door)?).map(drop)
+    })
+}
+
+pub(super) fn a_service_is_dropped_in_mid_flight_and_the_loop_goes_on<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        let raw_tcp = setup.dialect == Dialect::Raw && setup.transport == Transport::Tcp;
+        let script = Journey::default();
+        let door = script.door.clone();
+        let driver = driver(watch, setup, DriverOptions::default(), script)?;
+        let handle = driver.handle();
+        let driver = stay(host, driver, &door)?;
+        let failure = failed(&driver);
+        // A plain peer of this thread, which the service has not even accepted.
+        let peer = if raw_tcp { driver.application().peer()? } else { None };
+        drop(driver);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        if !matches!(handle.send(Message::Number(0)), Err(SendError::Closed(_))) {
+            return Err("a service that was dropped takes messages".to_owned());
+        }
+        handle.wake();
+        if let Some(mut peer) = peer {
+            match peer.read(&mut [0; 16]) {
+                Ok(0) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+                other => return Err(format!("the peer of a service that was dropped reads {other:?}")),
+            }
+        }
+        // The loop serves the next one.
+        play(watch, host, setup, Journey { stays: true, ..Journey::default() }).map(drop)
+    })
+}
+
+fn failed<S: Script>(driver: &Driver<Actor<S>>) -> Option<String> {
+    driver.application().common.failure().map(str::to_owned)
+}
+
+impl Actor<Journey> {
+    fn peer(&self) -> Result<Option<TcpStream>, String> {
+        let Some(lws_loop_external::Address::Tcp(address)) = self.common.address else { return Ok(None) };
+        let peer = TcpStream::connect(address).map_err(|error| format!("a plain peer: {error}"))?;
+        peer.set_read_timeout(Some(Duration::from_secs(30)))
+            .map_err(|error| format!("a plain peer: {error}"))?;
+        Ok(Some(peer))
+    }
+}
+
+/// A transfer both ways that leaves its loop again and again, with a timer and messages on the way.
+#[derive(Default)]
+struct Journey {
+    door: Door,
+    stays: bool,
+    received: u64,
+    leave_at: u64,
+    done: usize,
+    timer: Option<Time>,
+    timers: u32,
+    numbers: u64,
+}
+
+#[derive(Default)]
+struct Half {
+    sent: u64,
+    received: u64,
+}
+
+impl Journey {
+    fn is_done(&self) -> bool {
+        self.done == 2 && self.timers > 0
+    }
+
+    fn finish_if_done(&self, stage: &mut Stage<'_, '_, Self>) {
+        if self.is_done() {
+            stage.finish();
+            self.door.leave();
+        }
+    }
+}
+
+impl Script for Journey {
+    type Data = Half;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            stage.connect(0);
+        }
+        let due = stage.now() + Duration::from_millis(60);
+        self.timer = Some(due);
+        stage.cx.set_timer(Some(due));
+        self.leave_at = LEG;
+    }
+
+    fn open(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<Half>, mut stream: Stream<'_>) {
+        stream.want_write();
+    }
+
+    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
+        let seed = u64::from(side.is_server());
+        let piece = pattern::bytes(seed, side.data.sent, PIECE);
+        side.data.sent += PIECE as u64;
+        if side.data.sent < TOTAL {
+            stage.send_again(permit, Payload::Own(piece.into()));
+        } else {
+            stage.send(permit, Payload::Own(piece.into()));
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<Half>,
+        _: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        let seed = u64::from(!side.is_server());
+        stage.expect(pattern::fits(seed, side.data.received, chunk), || {
+            "content was lost or changed".to_owned()
+        });
+        side.data.received += chunk.len() as u64;
+        self.received += chunk.len() as u64;
+        if side.data.received == TOTAL {
+            self.done += 1;
+            self.finish_if_done(stage);
+        }
+        if self.received >= self.leave_at && !self.stays {
+            self.leave_at += LEG;
+            self.door.leave();
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        let (due, now) = (self.timer.unwrap_or_default(), stage.now());
+        stage.expect(now >= due, || format!("a timer came {:?} too early", due - now));
+        self.timers += 1;
+        self.finish_if_done(stage);
+    }
+
+    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, number: u64) {
+        let expected = self.numbers;
+        self.numbers += 1;
+        stage.expect(number == expected, || format!("message {number} came in place of {expected}"));
+    }
+
+    fn progress(&self) -> String {
+        let Self { received, timers, .. } = self;
+        format!("{received} of {} bytes and {timers} of 1 timer", 2 * TOTAL)
+    }
+}

@@ -1,0 +1,153 @@
+//! Back pressure: pausing and resuming, with input that was received already, from wherever a resume may come.
+
+use super::on_each;
+use crate::Host;
+use crate::pattern;
+use crate::stage::{Role, Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_loop_external::ConnectionId;
+use lws_proto::{Connection, Payload, Stream, StreamKey, Writable};
+use std::time::Duration;
+
+/// What the sender sends in one go: several pieces arrive in one read.
+const PIECE: usize = 1_000;
+const PIECES: u64 = 400;
+
+pub(super) fn a_pause_keeps_what_was_received_until_the_resume<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| {
+        for resume in [Resume::Timer, Resume::Another, Resume::Itself] {
+            play(watch, host, setup, Pauses::new(resume)).map_err(|what| format!("{resume:?}: {what}"))?;
+        }
+        Ok(())
+    })
+}
+
+/// Where the resume comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resume {
+    /// The timer of the service, which wakes the paused one.
+    Timer,
+    /// A handler of another connection, which wakes the paused one.
+    Another,
+    /// The paused stream's own timer.
+    Itself,
+}
+
+/// The server pauses after each piece of content.
+struct Pauses {
+    resume: Resume,
+    /// The connection that is paused now.
+    paused: Option<(ConnectionId, StreamKey)>,
+    received: u64,
+    pauses: u64,
+}
+
+#[derive(Default)]
+struct Sent(u64);
+
+impl Pauses {
+    fn new(resume: Resume) -> Self {
+        Self { resume, paused: None, received: 0, pauses: 0 }
+    }
+
+    fn resumed(&mut self, stage: &mut Stage<'_, '_, Self>, mut stream: Stream<'_>) {
+        stage.expect(stream.is_paused(), || "a stream is not paused any more".to_owned());
+        self.paused = None;
+        stream.resume();
+    }
+}
+
+impl Script for Pauses {
+    type Data = Sent;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            stage.connect(0);
+            if self.resume == Resume::Another {
+                stage.connect(1);
+            }
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Sent>, mut stream: Stream<'_>) {
+        match side.role {
+            Role::Client(0) => stream.want_write(),
+            // It beats: each beat lets the paused one go on.
+            Role::Client(_) => stream.set_timeout(Some(stage.now() + Duration::from_millis(1))),
+            Role::Server => {}
+        }
+    }
+
+    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Sent>, permit: Writable<'_>) {
+        let piece = pattern::bytes(7, side.data.0, PIECE);
+        side.data.0 += PIECE as u64;
+        if side.data.0 < PIECE as u64 * PIECES {
+            stage.send_again(permit, Payload::Own(piece.into()));
+        } else {
+            stage.send(permit, Payload::Own(piece.into()));
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<Sent>,
+        mut stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        if chunk == b"beat" {
+            if let Some((id, _)) = self.paused {
+                stage.cx.wake(id);
+            }
+            return;
+        }
+        stage.expect(self.paused.is_none(), || "content came to a stream that is paused".to_owned());
+        stage.expect(pattern::fits(7, self.received, chunk), || "content was lost or changed".to_owned());
+        self.received += chunk.len() as u64;
+        if self.received == PIECE as u64 * PIECES {
+            return stage.finish();
+        }
+        stream.pause();
+        self.pauses += 1;
+        self.paused = Some((side.id, stream.key()));
+        let soon = stage.now() + Duration::from_millis(1);
+        match self.resume {
+            Resume::Timer => stage.cx.set_timer(Some(soon)),
+            Resume::Another => {}
+            Resume::Itself => stream.set_timeout(Some(soon)),
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        match self.paused {
+            Some((id, _)) => {
+                stage.cx.wake(id);
+            }
+            None => stage.fail("a timer came that nobody had set"),
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Sent>, mut stream: Stream<'_>) {
+        if side.is_server() {
+            return self.resumed(stage, stream);
+        }
+        stream.set_timeout(Some(stage.now() + Duration::from_millis(1)));
+        stage.say(stream, b"beat");
+    }
+
+    fn woken(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Sent>, connection: &mut Connection) {
+        // Another beat may have come first.
+        let Some((_, key)) = self.paused.filter(|(id, _)| *id == side.id) else { return };
+        match connection.stream(key) {
+            Some(stream) => self.resumed(stage, stream),
+            None => stage.fail("a paused stream has gone"),
+        }
+    }
+
+    fn progress(&self) -> String {
+        format!("{} of {} bytes and {} pauses", self.received, PIECE as u64 * PIECES, self.pauses)
+    }
+}

@@ -1,0 +1,130 @@
+//! A peer that does not read holds up its own writer, and nobody else.
+
+use super::on_each;
+use crate::Host;
+use crate::pattern;
+use crate::stage::{Role, Script, Side, Stage, play};
+use crate::watch::Watch;
+use lws_proto::{Connection, Payload, Stream, Writable};
+use std::time::Duration;
+
+/// What is to come: much more than sockets and queues hold.
+const TOTAL: u64 = 24 << 20;
+const PIECE: usize = 32 << 10;
+/// How many rounds the other connection makes while nobody reads.
+const ROUNDS: u32 = 50;
+
+pub(super) fn a_slow_reader_holds_up_its_writer_and_nobody_else<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| play(watch, host, setup, Slow::default()).map(drop))
+}
+
+/// Client 0 reads nothing at first; client 1 exchanges short messages meanwhile.
+#[derive(Default)]
+struct Slow {
+    reader: Option<(lws_loop_external::ConnectionId, lws_proto::StreamKey)>,
+    rounds: u32,
+    sent: u64,
+    received: u64,
+}
+
+impl Slow {
+    fn round(&mut self, stage: &mut Stage<'_, '_, Self>, stream: Stream<'_>) {
+        stage.say(stream, b"ping");
+    }
+}
+
+impl Script for Slow {
+    /// Whether this end has a lot to send.
+    type Data = bool;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            stage.connect(0);
+        }
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<bool>, mut stream: Stream<'_>) {
+        match side.role {
+            Role::Client(0) => {
+                stream.pause();
+                self.reader = Some((side.id, stream.key()));
+                stage.connect(1);
+            }
+            Role::Client(_) => self.round(stage, stream),
+            // The first one that is accepted.
+            Role::Server if self.sent == 0 => {
+                side.data = true;
+                stream.want_write();
+            }
+            Role::Server => {}
+        }
+    }
+
+    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, _: &mut Side<bool>, permit: Writable<'_>) {
+        let piece = pattern::bytes(5, self.sent, PIECE);
+        self.sent += PIECE as u64;
+        if self.sent < TOTAL {
+            stage.send_again(permit, Payload::Own(piece.into()));
+        } else {
+            stage.send(permit, Payload::Own(piece.into()));
+        }
+    }
+
+    fn content(
+        &mut self,
+        stage: &mut Stage<'_, '_, Self>,
+        side: &mut Side<bool>,
+        stream: Stream<'_>,
+        chunk: &[u8],
+    ) {
+        match side.role {
+            Role::Server => stage.say(stream, chunk),
+            Role::Client(0) => {
+                stage.expect(self.rounds >= ROUNDS, || "a paused stream was given content".to_owned());
+                stage.expect(pattern::fits(5, self.received, chunk), || {
+                    "content was lost or changed".to_owned()
+                });
+                self.received += chunk.len() as u64;
+                if self.received == TOTAL {
+                    stage.finish();
+                }
+            }
+            Role::Client(_) => {
+                self.rounds += 1;
+                if self.rounds < ROUNDS {
+                    return self.round(stage, stream);
+                }
+                // Long enough for the writer to come to rest, if it does.
+                stage.cx.set_timer(Some(stage.now() + Duration::from_millis(50)));
+            }
+        }
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        let sent = self.sent;
+        stage.expect(sent < TOTAL, || format!("{sent} bytes were taken for a peer that reads nothing"));
+        match self.reader {
+            Some((id, _)) => {
+                stage.cx.wake(id);
+            }
+            None => stage.fail("there is no reader"),
+        }
+    }
+
+    fn woken(&mut self, stage: &mut Stage<'_, '_, Self>, _: &mut Side<bool>, connection: &mut Connection) {
+        match self.reader.and_then(|(_, key)| connection.stream(key)) {
+            Some(mut stream) => stream.resume(),
+            None => stage.fail("the reader has gone"),
+        }
+    }
+
+    fn progress(&self) -> String {
+        format!(
+            "{} of {ROUNDS} rounds, and {} of {TOTAL} bytes read, {} sent",
+            self.rounds, self.received, self.sent
+        )
+    }
+}

@@ -1,0 +1,157 @@
+//! Timers: of the service and of streams, many at once, and earlier ones that come up while a later one is set.
+
+use super::on_each;
+use crate::Host;
+use crate::guest::Door;
+use crate::setup::SETUPS;
+use crate::stage::{Message, Script, Side, Stage, driver, outcome, play, stay};
+use crate::watch::Watch;
+use lws_loop_external::DriverOptions;
+use lws_proto::{Stream, Time};
+use std::thread;
+use std::time::Duration;
+
+const CLIENTS: usize = 40;
+
+pub(super) fn timers_come_in_time_and_in_order<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+    on_each(host, |host, setup| play(watch, host, setup, Timers::default()).map(drop))
+}
+
+/// The other thread is a plain one of the kit.
+pub(super) fn an_earlier_deadline_ends_a_longer_sleep<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+) -> Result<(), String> {
+    let driver = driver(watch, SETUPS[0], DriverOptions::default(), Earlier::default())?;
+    let handle = driver.handle();
+    let thread = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(30));
+        // It fails if the service has gone already, which is told below.
+        let _ = handle.send(Message::Number(0));
+    });
+    let stayed = stay(host, driver, &Door::default());
+    let driver = outcome(stayed?)?;
+    thread.join().map_err(|_| "a thread of the kit panicked".to_owned())?;
+    drop(driver);
+    Ok(())
+}
+
+/// A deadline is an hour away, and a message of another thread sets one that is near.
+#[derive(Default)]
+struct Earlier {
+    near: Option<Time>,
+}
+
+impl Script for Earlier {
+    type Data = ();
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        stage.cx.set_timer(Some(stage.now() + Duration::from_secs(3_600)));
+    }
+
+    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, _: u64) {
+        let near = stage.now() + Duration::from_millis(10);
+        self.near = Some(near);
+        stage.cx.set_timer(Some(near));
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        match self.near {
+            Some(near) => {
+                let now = stage.now();
+                stage.expect(now >= near, || format!("a timer came {:?} too early", near - now));
+                stage.finish();
+            }
+            // On a clock that runs ahead an hour may be over before the message comes.
+            None => self.begin(stage),
+        }
+    }
+
+    fn progress(&self) -> String {
+        let set = if self.near.is_some() { "set" } else { "not set yet" };
+        format!("a near deadline that is {set}")
+    }
+}
+
+/// Each end of each connection has a timer of its own; the service's is set far away at first, and then earlier by
+/// whoever comes.
+#[derive(Default)]
+struct Timers {
+    open: usize,
+    came: usize,
+    last: Time,
+    far: Option<Time>,
+    services: usize,
+}
+
+#[derive(Default)]
+struct Due(Option<Time>);
+
+impl Timers {
+    fn came(&mut self, stage: &mut Stage<'_, '_, Self>, due: Time) {
+        let now = stage.now();
+        stage.expect(now >= due, || format!("a timer came {:?} too early", due - now));
+        stage.expect(due >= self.last, || {
+            format!("a timer that was due {:?} before another came after it", self.last - due)
+        });
+        if due > self.last {
+            self.last = due;
+        }
+    }
+
+    fn finish_if_done(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if self.came == 2 * CLIENTS && self.services == 1 {
+            stage.finish();
+        }
+    }
+}
+
+impl Script for Timers {
+    type Data = Due;
+
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if stage.listen().is_some() {
+            (0..CLIENTS).for_each(|number| stage.connect(number));
+        }
+        // Whoever sleeps until this one fails.
+        stage.cx.set_timer(Some(stage.now() + Duration::from_secs(3_600)));
+    }
+
+    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Due>, mut stream: Stream<'_>) {
+        // Every other one is earlier than the one before it, and several are due at the same moment.
+        let millis = if self.open.is_multiple_of(2) { 40 + self.open / 4 } else { 140 - self.open / 4 };
+        let due = stage.now() + Duration::from_millis(millis as u64);
+        stream.set_timeout(Some(stage.now() + Duration::from_secs(1_800)));
+        stream.set_timeout(Some(due));
+        side.data = Due(Some(due));
+        self.open += 1;
+        if self.open == 2 * CLIENTS {
+            let far = stage.now() + Duration::from_millis(30);
+            stage.cx.set_timer(Some(far));
+            self.far = Some(far);
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Due>, _: Stream<'_>) {
+        let Some(due) = side.data.0.take() else { return stage.fail("a timer came twice") };
+        self.came(stage, due);
+        self.came += 1;
+        self.finish_if_done(stage);
+    }
+
+    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        self.services += 1;
+        match self.far {
+            Some(due) => {
+                let now = stage.now();
+                stage.expect(now >= due, || format!("a timer came {:?} too early", due - now));
+            }
+            None => stage.fail("a timer came that was set for an hour later"),
+        }
+        self.finish_if_done(stage);
+    }
+
+    fn progress(&self) -> String {
+        format!("{} of {} timers, and {} of the service's", self.came, 2 * CLIENTS, self.services)
+    }
+}

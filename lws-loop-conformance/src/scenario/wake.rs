@@ -1,0 +1,86 @@
+//! Messages and wakes of other threads: before the first turn, while the loop sleeps, and while it works.
+
+use crate::Host;
+use crate::guest::Door;
+use crate::setup::SETUPS;
+use crate::stage::{Message, Script, Stage, driver, outcome, stay};
+use crate::watch::Watch;
+use lws_loop_external::{DriverOptions, SendError};
+use std::thread;
+use std::time::Duration;
+
+const THREADS: u64 = 4;
+/// Of each thread.
+const MESSAGES: u64 = 2_000;
+
+/// The senders are plain threads of the kit.
+pub(super) fn other_threads_end_the_sleep<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+    let script = Wake { next: [0; THREADS as usize], notices: 0 };
+    let driver = driver(watch, SETUPS[0], DriverOptions::default(), script)?;
+    let send = |thread: u64| {
+        let handle = driver.handle();
+        move || {
+            for number in 0..MESSAGES {
+                if let Err(SendError::Full(_) | SendError::Closed(_)) =
+                    handle.send(Message::Number(thread << 32 | number))
+                {
+                    return;
+                }
+                // Now and then the loop has heard everything of this thread, and falls asleep.
+                if number % 500 == 250 {
+                    thread::sleep(Duration::from_millis(3));
+                }
+            }
+            handle.wake();
+        }
+    };
+    // The first is done before the loop begins: nobody sleeps on what is there.
+    send(0)();
+    let threads: Vec<_> = (1..THREADS).map(|thread| thread::spawn(send(thread))).collect();
+    let stayed = stay(host, driver, &Door::default());
+    let panicked = threads.into_iter().filter_map(|thread| thread.join().err()).count();
+    if panicked > 0 {
+        return Err(format!("{panicked} threads of the kit panicked"));
+    }
+    outcome(stayed?).map(drop)
+}
+
+struct Wake {
+    /// Of each thread, the message that comes next.
+    next: [u64; THREADS as usize],
+    notices: u64,
+}
+
+impl Wake {
+    fn finish_if_done(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if self.next.iter().all(|next| *next == MESSAGES) {
+            stage.finish();
+        }
+    }
+}
+
+impl Script for Wake {
+    type Data = ();
+
+    fn begin(&mut self, _: &mut Stage<'_, '_, Self>) {}
+
+    fn notified(&mut self, _: &mut Stage<'_, '_, Self>) {
+        self.notices += 1;
+    }
+
+    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, number: u64) {
+        let (thread, number) = ((number >> 32) as usize, number & 0xffff_ffff);
+        let next = &mut self.next[thread];
+        let expected = *next;
+        *next += 1;
+        stage.expect(number == expected, || {
+            format!("message {number} of thread {thread} came in place of {expected}")
+        });
+        self.finish_if_done(stage);
+    }
+
+    fn progress(&self) -> String {
+        let heard: u64 = self.next.iter().sum();
+        format!("{heard} of {} messages and {} notices", THREADS * MESSAGES, self.notices)
+    }
+}

@@ -1,0 +1,166 @@
+//! What the two ends of a scenario speak, and over what. Another row here runs every scenario on it.
+
+use crate::random::Random;
+use lws_loop_external::{Address, ConnectOptions, Speak};
+use lws_proto::{Config, Connection, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws};
+use socket2::SockRef;
+use std::fmt;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// One row: a dialect over a transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    pub(crate) dialect: Dialect,
+    pub(crate) transport: Transport,
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Bytes, with an end of each direction.
+    Raw,
+    /// Binary messages, after an opening handshake.
+    WebSocket,
+}
+
+/// What it is spoken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp,
+    Unix,
+}
+
+/// Every row.
+pub(crate) const SETUPS: [Setup; 3] = [
+    Setup { dialect: Dialect::Raw, transport: Transport::Tcp },
+    Setup { dialect: Dialect::WebSocket, transport: Transport::Tcp },
+    Setup { dialect: Dialect::Raw, transport: Transport::Unix },
+];
+
+impl Setup {
+    /// Whether each direction of a stream has an end of its own.
+    pub(crate) fn has_halves(self) -> bool {
+        self.dialect == Dialect::Raw
+    }
+
+    /// The rules of both ends. Nothing that a slow machine does is a fault of the peer.
+    pub(crate) fn config(self) -> Arc<Config> {
+        let patient = Duration::from_secs(600);
+        let limits = Limits {
+            head_timeout: patient,
+            stalled_timeout: patient,
+            ping_interval: patient,
+            dead_peer_timeout: patient * 2,
+            response_timeout: patient,
+            close_timeout: patient,
+            linger_timeout: patient,
+            ..Limits::default()
+        };
+        let expect = match self.dialect {
+            Dialect::Raw => Expect::Raw,
+            Dialect::WebSocket => Expect::Http,
+        };
+        Arc::new(Config { limits, expect, ..Config::default() })
+    }
+
+    pub(crate) fn connect_options(self) -> ConnectOptions {
+        let speak = match self.dialect {
+            Dialect::Raw => Speak::Raw,
+            Dialect::WebSocket => Speak::Http,
+        };
+        ConnectOptions { speak, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
+    }
+
+    /// Somewhere to listen that nobody else uses.
+    pub(crate) fn address(self) -> Address {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        match self.transport {
+            Transport::Tcp => Address::Tcp(([127, 0, 0, 1], 0).into()),
+            Transport::Unix => {
+                let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+                let name = format!("lws-conformance-{}-{number}.sock", std::process::id());
+                Address::Unix(std::env::temp_dir().join(name))
+            }
+        }
+    }
+
+    /// The client's side of a connection that is there already.
+    pub(crate) fn client(self, now: Time, config: &Arc<Config>) -> Result<Connection, Misuse> {
+        let mut connection = match self.dialect {
+            Dialect::Raw => Connection::client_raw(now, Arc::clone(config)),
+            Dialect::WebSocket => {
+                let mut random = Random::new(now.as_micros());
+                let entropy = move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8);
+                Connection::client(now, Arc::clone(config), Box::new(entropy))
+            }
+        };
+        self.open(&mut connection, now)?;
+        Ok(connection)
+    }
+
+    /// Two ends of a connection: sockets that take little at a time, so that most writes are short.
+    pub(crate) fn squeezed_pair(self) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (client, server): (OwnedFd, OwnedFd) = match self.transport {
+            Transport::Tcp => {
+                let listener = TcpListener::bind("127.0.0.1:0")?;
+                let client = TcpStream::connect(listener.local_addr()?)?;
+                (client.into(), listener.accept()?.0.into())
+            }
+            Transport::Unix => {
+                let (client, server) = UnixStream::pair()?;
+                (client.into(), server.into())
+            }
+        };
+        // The system makes its least of it. What is received has room: a window that is too small for one segment would
+        // have TCP wait for its timers.
+        SockRef::from(&client).set_send_buffer_size(1)?;
+        SockRef::from(&server).set_send_buffer_size(1)?;
+        Ok((client, server))
+    }
+
+    /// What a client says first.
+    pub(crate) fn open(self, connection: &mut Connection, now: Time) -> Result<(), Misuse> {
+        match self.dialect {
+            Dialect::Raw => Ok(()),
+            Dialect::WebSocket => {
+                connection.connect_websocket(now, &ws::Connect::new("localhost", "/")).map(drop)
+            }
+        }
+    }
+
+    /// Sends content.
+    pub(crate) fn send<'a>(self, permit: Writable<'a>, content: Payload<'_>) -> Result<Sent<'a>, Misuse> {
+        match self.dialect {
+            Dialect::Raw => permit.data(content, false),
+            Dialect::WebSocket => permit.message(MessageKind::Binary, content, true),
+        }
+    }
+
+    /// Ends what this side sends.
+    pub(crate) fn end(self, permit: Writable<'_>) -> Result<(), Misuse> {
+        match self.dialect {
+            Dialect::Raw => permit.data(Payload::Static(b""), true).map(drop),
+            Dialect::WebSocket => permit.into_stream().close(ws::CloseCode::NORMAL, ""),
+        }
+    }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dialect = match self.dialect {
+            Dialect::Raw => "raw streams",
+            Dialect::WebSocket => "WebSockets",
+        };
+        let transport = match self.transport {
+            Transport::Tcp => "TCP",
+            Transport::Unix => "Unix sockets",
+        };
+        write!(f, "{dialect} over {transport}")
+    }
+}

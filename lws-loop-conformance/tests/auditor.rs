@@ -1,0 +1,16 @@
+//! The driver passes the suite in the hands of the auditor, however readiness is reported.
+
+use lws_loop_conformance::{Auditor, suite};
+use lws_loop_external::Trigger;
+
+mod level {
+    super::suite!(super::Auditor::new(super::Trigger::Level, 1));
+}
+
+mod edge {
+    super::suite!(super::Auditor::new(super::Trigger::Edge, 2));
+}
+
+mod one_shot {
+    super::suite!(super::Auditor::new(super::Trigger::OneShot, 3));
+}

@@ -1,0 +1,68 @@
+//! What the examples serve, an echo for any TCP client; and what is their own, standard input and a tick.
+
+use lws_loop_external::{
+    Accepted, Address, Application, Context, Driver, DriverOptions, Handle, ListenOptions, ListenerId, Peer,
+};
+use lws_proto::{Config, Event, Expect, Payload, Time};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the program does something of its own.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+/// How long open connections have when the program ends.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(crate) struct Echo(Arc<Config>);
+
+impl Application for Echo {
+    type State = ();
+    type Message = ();
+
+    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        Some(Accepted { config: Arc::clone(&self.0), state: () })
+    }
+
+    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+        if let Event::Raw { stream, chunk, end } = event
+            && let Ok(permit) = stream.permit()
+            && let Ok(sent) = permit.data(Payload::Copy(chunk), end)
+        {
+            sent.throttle();
+        }
+    }
+
+    /// The program asks for the end.
+    fn message(&mut self, cx: &mut Context<'_, Self>, (): ()) {
+        cx.drain(DRAIN);
+    }
+}
+
+/// Listens on the address of the first argument.
+pub(crate) fn service() -> io::Result<Driver<Echo>> {
+    let config = Config { expect: Expect::Raw, ..Config::default() };
+    let mut service = Driver::new(Echo(config.into()), DriverOptions::default())?;
+    let address: Address = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:7681").parse()?;
+    let address = service.with(Time::ZERO, |_, cx| {
+        let id = cx.listen(&address, &ListenOptions::default())?;
+        cx.listening_on(id)
+    })?;
+    println!("listening on {address}");
+    Ok(service)
+}
+
+/// Takes what standard input has. False at its end, where the service is asked to end too.
+pub(crate) fn own_input(echo: &Handle<()>) -> io::Result<bool> {
+    let n = rustix::io::read(io::stdin(), &mut [0; 4_096])?;
+    println!("own input: {n} bytes");
+    if n == 0 {
+        // It fails only if the service has ended already.
+        let _ = echo.send(());
+    }
+    Ok(n > 0)
+}
+
+/// Something that the program does by itself.
+pub(crate) fn tick() {
+    println!("tick");
+}

@@ -1,0 +1,229 @@
+//! The glue between a driver and its outgoing connections: when something happens, what follows.
+
+use super::Attempt;
+use super::attempt::{Racer, Stage};
+use super::error::ConnectCause;
+use super::race::interleave;
+use super::resolver::{Lookup, ResolveError};
+use super::target::Target;
+use crate::address::Address;
+use crate::application::Application;
+use crate::context::{Context, Drain, NEVER};
+use crate::driver::Driver;
+use crate::entropy::SystemEntropy;
+use crate::options::Speak;
+use crate::registration::Registration;
+use crate::service::{Interest, Readiness, Token};
+use crate::socket;
+use crate::table::{Body, Flags, Open, Slot};
+use crate::token::ConnectionId;
+use lws_proto::{Config, Connection, Time};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+impl<A: Application> Driver<A> {
+    /// Begins what [`Context::connect`] asked for.
+    pub(crate) fn begin_attempt(&mut self, attempt: Box<Attempt<A::State>>) {
+        let id = attempt.id;
+        self.connects.attempts.insert(id.index, attempt);
+        if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
+            // It was asked for before the service was asked to end.
+            return self.give_up(id);
+        }
+        let Some(attempt) = self.connects.attempt(id) else { return };
+        match attempt.target.clone() {
+            Target::Addresses(addresses) => self.race(id, addresses, usize::MAX),
+            Target::Name { host, port } => match host.parse::<IpAddr>() {
+                Ok(address) => self.race(id, vec![SocketAddr::new(address, port).into()], 1),
+                Err(_) => self.resolve(id, &host, port),
+            },
+        }
+    }
+
+    fn resolve(&mut self, id: ConnectionId, name: &str, port: u16) {
+        if self.connects.inbox.queries() >= self.core.options.resolver_queries_max {
+            return self.end_attempt(id, ConnectCause::Resolve(ResolveError::TooMany));
+        }
+        let (ours, query) = Lookup::new(&self.connects.inbox, id, name, port);
+        if let Some(attempt) = self.connects.attempt(id)
+            && let Stage::Resolving { lookup, .. } = &mut attempt.stage
+        {
+            *lookup = Some(ours);
+        }
+        self.connects.resolver.resolve(query);
+        // It may have answered at once.
+        self.take_answers();
+        self.advance(id);
+    }
+
+    /// Looks for answers of the resolver.
+    pub(crate) fn take_answers(&mut self) {
+        for (id, result) in self.connects.inbox.take() {
+            let Some(attempt) = self.connects.attempt(id) else { continue };
+            if !matches!(attempt.stage, Stage::Resolving { .. }) {
+                continue;
+            }
+            match result {
+                Ok(addresses) if addresses.is_empty() => {
+                    self.end_attempt(id, ConnectCause::Resolve(ResolveError::NoAddress));
+                }
+                Ok(addresses) => {
+                    let max = self.core.options.resolver_addresses_max.max(1);
+                    self.race(id, addresses.into_iter().map(Address::Tcp).collect(), max);
+                }
+                Err(error) => self.end_attempt(id, ConnectCause::Resolve(error)),
+            }
+        }
+    }
+
+    fn race(&mut self, id: ConnectionId, addresses: Vec<Address>, max: usize) {
+        let now = self.core.now;
+        if let Some(attempt) = self.connects.attempt(id) {
+            attempt.race(now, interleave(addresses, max));
+        }
+        self.advance(id);
+    }
+
+    /// Starts what may start now, and sees to what is due next.
+    fn advance(&mut self, id: ConnectionId) {
+        let now = self.core.now;
+        while let Some(attempt) = self.connects.attempt(id) {
+            if let Some(cause) = attempt.verdict(now) {
+                return self.end_attempt(id, cause);
+            }
+            let sole = attempt.is_sole_start();
+            let Some(address) = attempt.start(now) else {
+                let at = attempt.next_timeout();
+                return self.core.timers.set(id.index, at);
+            };
+            match socket::connect(&address, &attempt.options) {
+                Err(error) => attempt.note(now, address, now, error),
+                Ok(socket) => {
+                    let token = if sole { id.token() } else { self.connects.lanes.allocate(id) };
+                    let mut registration = Registration::default();
+                    registration.want(Interest::BOTH, token, &mut self.core.changes);
+                    let flags = Flags::default();
+                    let racer = Racer { token, address, socket, registration, flags, began: now };
+                    if let Some(attempt) = self.connects.attempt(id) {
+                        attempt.started(racer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A racing socket is ready.
+    #[cold]
+    pub(crate) fn attempt_ready(&mut self, token: Token, ready: Readiness) {
+        let Some(id) = self.connects.owner(token) else { return };
+        let Some(racer) = self.connects.attempt(id).and_then(|attempt| attempt.racer(token)) else { return };
+        racer.registration.reported(self.core.trigger, token, &mut self.core.changes);
+        racer.flags.note(ready);
+        match socket::connected(racer.socket.as_fd()) {
+            None => {}
+            Some(Ok(())) => self.won(id, token),
+            Some(Err(error)) => self.lost(id, token, error),
+        }
+    }
+
+    /// The host cannot watch a socket that races, or has.
+    pub(crate) fn attempt_refused(&mut self, token: Token, error: io::Error) {
+        if let Some(id) = self.connects.owner(token) {
+            self.lost(id, token, error);
+        }
+    }
+
+    /// A moment has come that an outgoing connection waited for.
+    pub(crate) fn attempt_timeout(&mut self, index: u32) {
+        let now = self.core.now;
+        let Some(id) = self.connects.attempts.get(&index).map(|attempt| attempt.id) else { return };
+        while let Some(token) = self.connects.attempt(id).and_then(|attempt| attempt.overdue(now)) {
+            self.leave(id, token, io::ErrorKind::TimedOut.into());
+        }
+        self.advance(id);
+    }
+
+    /// This side does not want it any more.
+    pub(crate) fn give_up(&mut self, id: ConnectionId) {
+        if let Some(attempt) = self.connects.attempt(id) {
+            let phase = attempt.phase();
+            self.end_attempt(id, ConnectCause::GivenUp { phase });
+        }
+    }
+
+    fn lost(&mut self, id: ConnectionId, token: Token, error: io::Error) {
+        self.leave(id, token, error);
+        self.advance(id);
+    }
+
+    /// Takes a socket out of its race.
+    fn leave(&mut self, id: ConnectionId, token: Token, error: io::Error) {
+        let now = self.core.now;
+        let Some(attempt) = self.connects.attempt(id) else { return };
+        if let Some(racer) = attempt.take(token) {
+            attempt.note(now, racer.address.clone(), racer.began, error);
+            self.connects.leave(racer, &mut self.core.changes);
+        }
+    }
+
+    /// Ends in failure, which is told once.
+    fn end_attempt(&mut self, id: ConnectionId, cause: ConnectCause) {
+        let kind = match &cause {
+            ConnectCause::TimedOut { .. } => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::ConnectionAborted,
+        };
+        while let Some(token) =
+            self.connects.attempt(id).and_then(|it| it.racers().first().map(|it| it.token))
+        {
+            self.leave(id, token, kind.into());
+        }
+        let Some(attempt) = self.connects.attempts.remove(&id.index) else { return };
+        self.core.timers.cancel(id.index);
+        self.core.stats.connect_failed_total += 1;
+        let (state, error) = attempt.into_error(cause);
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: None };
+        self.application.connect_failed(&mut cx, state, error);
+        if !self.connects.leaving.contains_key(&id.token()) {
+            self.core.release(id);
+        }
+    }
+
+    /// A socket is connected: it is the connection's from now on, under the name that the host knows.
+    fn won(&mut self, id: ConnectionId, token: Token) {
+        let now = self.core.now;
+        let Some(attempt) = self.connects.attempt(id) else { return };
+        let connection = match client(now, attempt.options.speak, &attempt.config) {
+            Ok(connection) => connection,
+            Err(error) => return self.end_attempt(id, ConnectCause::Local(error)),
+        };
+        let Some(winner) = attempt.take(token) else { return };
+        while let Some(loser) = self.connects.attempt(id).and_then(Attempt::take_any) {
+            self.connects.leave(loser, &mut self.core.changes);
+        }
+        let Some(attempt) = self.connects.attempts.remove(&id.index) else { return };
+        if token != id.token() {
+            self.connects.lanes.won(id, token);
+        }
+        self.core.timers.cancel(id.index);
+        self.core.stats.connected_total += 1;
+        let Racer { socket, registration, mut flags, .. } = winner;
+        flags.insert(Flags::WRITABLE);
+        let mut open = Open { connection, state: attempt.state };
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+        self.application.connected(&mut cx, &mut open.state, &mut open.connection);
+        let (body, generation) = (Body::Open(open), id.generation);
+        self.table.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
+        self.take_turn(id);
+    }
+}
+
+/// The client's side of a connection.
+fn client(now: Time, speak: Speak, config: &Arc<Config>) -> io::Result<Connection> {
+    let config = Arc::clone(config);
+    Ok(match speak {
+        Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
+        Speak::Raw => Connection::client_raw(now, config),
+    })
+}

@@ -1,0 +1,211 @@
+//! Why an outgoing connection could not be made: one value that tells phase, address and cause.
+
+use super::resolver::ResolveError;
+use super::target::Target;
+use crate::address::Address;
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+/// Why an outgoing connection could not be made. Its text tells a person what was tried and what came of it.
+#[derive(Debug)]
+pub struct ConnectError {
+    pub(super) target: Target,
+    pub(super) cause: ConnectCause,
+    pub(super) attempts: Vec<FailedAttempt>,
+}
+
+/// How far an outgoing connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectPhase {
+    /// No address of the name was known yet.
+    Resolve,
+    /// Sockets were being connected.
+    Connect,
+}
+
+/// What ended the making of an outgoing connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectCause {
+    /// The name has no address, or none that could be found out.
+    Resolve(ResolveError),
+    /// Every address was tried, and each failed: see [`ConnectError::attempts`].
+    Failed,
+    /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout) has passed.
+    TimedOut {
+        /// How far it had come.
+        phase: ConnectPhase,
+    },
+    /// This side gave up: the connection was closed or aborted, or the service is ending.
+    GivenUp {
+        /// How far it had come.
+        phase: ConnectPhase,
+    },
+    /// The socket was connected, but this side could not go on: what the system said.
+    Local(io::Error),
+}
+
+/// One address that was tried in vain.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FailedAttempt {
+    /// The address.
+    pub address: Address,
+    /// What came of it. [`io::ErrorKind::TimedOut`] past a deadline, [`io::ErrorKind::ConnectionAborted`] if this side
+    /// gave up.
+    pub error: io::Error,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl ConnectError {
+    /// What was to be reached.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// How far it came.
+    #[must_use]
+    pub fn phase(&self) -> ConnectPhase {
+        match &self.cause {
+            ConnectCause::Resolve(_) => ConnectPhase::Resolve,
+            ConnectCause::Failed | ConnectCause::Local(_) => ConnectPhase::Connect,
+            ConnectCause::TimedOut { phase } | ConnectCause::GivenUp { phase } => *phase,
+        }
+    }
+
+    /// What ended it.
+    #[must_use]
+    pub fn cause(&self) -> &ConnectCause {
+        &self.cause
+    }
+
+    /// The addresses that were tried, in the order in which they failed.
+    #[must_use]
+    pub fn attempts(&self) -> &[FailedAttempt] {
+        &self.attempts
+    }
+
+    /// The same as a kind of the standard library: of several addresses, that of the last one.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        match &self.cause {
+            ConnectCause::Resolve(error) => error.kind(),
+            ConnectCause::Failed => {
+                self.attempts.last().map_or(io::ErrorKind::NotFound, |attempt| attempt.error.kind())
+            }
+            ConnectCause::TimedOut { .. } => io::ErrorKind::TimedOut,
+            ConnectCause::GivenUp { .. } => io::ErrorKind::ConnectionAborted,
+            ConnectCause::Local(error) => error.kind(),
+        }
+    }
+}
+
+impl ConnectPhase {
+    /// A short name, for logs and counters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = &self.target;
+        match &self.cause {
+            ConnectCause::Resolve(error) => write!(f, "{target} could not be resolved: {error}")?,
+            ConnectCause::Failed => write!(f, "no connection to {target}")?,
+            ConnectCause::TimedOut { phase: ConnectPhase::Resolve } => {
+                write!(f, "{target} was not resolved in time")?;
+            }
+            ConnectCause::TimedOut { .. } => write!(f, "no connection to {target} in time")?,
+            ConnectCause::GivenUp { .. } => write!(f, "gave up connecting to {target}")?,
+            ConnectCause::Local(error) => write!(f, "no connection to {target}: {error}")?,
+        }
+        for (n, attempt) in self.attempts.iter().enumerate() {
+            write!(f, "{}{attempt}", if n == 0 { ": " } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FailedAttempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} after {} ms: {}", self.address, self.took.as_millis(), self.error)
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            ConnectCause::Resolve(error) => Some(error),
+            ConnectCause::Local(error) => Some(error),
+            ConnectCause::Failed => self.attempts.last().map(|attempt| &attempt.error as _),
+            ConnectCause::TimedOut { .. } | ConnectCause::GivenUp { .. } => None,
+        }
+    }
+}
+
+impl From<ConnectError> for io::Error {
+    fn from(error: ConnectError) -> Self {
+        Self::new(error.kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_tells_what_was_tried() {
+        let attempt = |port, kind, millis| FailedAttempt {
+            address: Address::Tcp(([127, 0, 0, 1], port).into()),
+            error: io::Error::from(kind),
+            took: Duration::from_millis(millis),
+        };
+        let check = |cause, attempts, kind, phase, text: &str| {
+            let error = ConnectError { target: ("a.test", 80).into(), cause, attempts };
+            assert_eq!((error.kind(), error.phase(), error.to_string().as_str()), (kind, phase, text));
+        };
+        let refused = attempt(1, io::ErrorKind::ConnectionRefused, 0);
+        let silent = attempt(2, io::ErrorKind::TimedOut, 7);
+        check(
+            ConnectCause::Failed,
+            vec![refused, silent],
+            io::ErrorKind::TimedOut,
+            ConnectPhase::Connect,
+            "no connection to a.test:80: 127.0.0.1:1 after 0 ms: connection refused; \
+             127.0.0.1:2 after 7 ms: timed out",
+        );
+        check(
+            ConnectCause::Resolve(ResolveError::NoAddress),
+            vec![],
+            io::ErrorKind::NotFound,
+            ConnectPhase::Resolve,
+            "a.test:80 could not be resolved: the name has no address",
+        );
+        let phase = ConnectPhase::Resolve;
+        check(
+            ConnectCause::TimedOut { phase },
+            vec![],
+            io::ErrorKind::TimedOut,
+            phase,
+            "a.test:80 was not resolved in time",
+        );
+        let phase = ConnectPhase::Connect;
+        check(
+            ConnectCause::GivenUp { phase },
+            vec![attempt(1, io::ErrorKind::ConnectionAborted, 3)],
+            io::ErrorKind::ConnectionAborted,
+            phase,
+            "gave up connecting to a.test:80: 127.0.0.1:1 after 3 ms: connection aborted",
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Names of sockets that race for one connection. The winner keeps the name under which the host knows its descriptor:
+//! it becomes another name of the connection.
+
+use crate::service::Token;
+use crate::token::{ConnectionId, GENERATION_MASK};
+use std::collections::HashMap;
+
+/// Whose socket each name is.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    places: Vec<Lane>,
+    free: Vec<u32>,
+    /// Connections whose descriptor the host knows by another name than theirs.
+    aliases: HashMap<ConnectionId, Token>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    generation: u32,
+    owner: Option<ConnectionId>,
+}
+
+impl Lanes {
+    /// A name for one more socket of `owner`.
+    pub(super) fn allocate(&mut self, owner: ConnectionId) -> Token {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Lane { generation: 0, owner: None });
+            // There are fewer than descriptors.
+            (self.places.len() - 1) as u32
+        });
+        let lane = &mut self.places[index as usize];
+        lane.owner = Some(owner);
+        Token::lane(index, lane.generation)
+    }
+
+    /// Gives a name back.
+    pub(super) fn release(&mut self, token: Token) {
+        if self.owner(token).is_some() {
+            let lane = &mut self.places[token.index() as usize];
+            lane.owner = None;
+            lane.generation = lane.generation.wrapping_add(1) & GENERATION_MASK;
+            self.free.push(token.index());
+        }
+    }
+
+    /// Whose socket it is the name of.
+    pub(super) fn owner(&self, token: Token) -> Option<ConnectionId> {
+        let lane = self.places.get(token.index() as usize)?;
+        lane.owner.filter(|_| lane.generation == token.generation())
+    }
+
+    /// The race is over: `token` is a name of the connection.
+    pub(super) fn won(&mut self, id: ConnectionId, token: Token) {
+        self.aliases.insert(id, token);
+    }
+
+    /// The connection whose name `token` has become.
+    pub(super) fn connection(&self, token: Token) -> Option<ConnectionId> {
+        self.owner(token).filter(|owner| self.aliases.get(owner) == Some(&token))
+    }
+
+    /// The name by which the host knows the descriptor of a connection.
+    #[inline]
+    pub(super) fn outward(&self, id: ConnectionId) -> Token {
+        if self.aliases.is_empty() { id.token() } else { *self.aliases.get(&id).unwrap_or(&id.token()) }
+    }
+
+    /// The connection has gone.
+    pub(super) fn gone(&mut self, id: ConnectionId) {
+        if !self.aliases.is_empty()
+            && let Some(token) = self.aliases.remove(&id)
+        {
+            self.release(token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_winner_stays_until_its_connection_has_gone() {
+        let mut lanes = Lanes::default();
+        let (id, other) =
+            (ConnectionId { index: 7, generation: 1 }, ConnectionId { index: 8, generation: 1 });
+        let (first, second) = (lanes.allocate(id), lanes.allocate(id));
+        assert_ne!(first, second);
+        assert_eq!((lanes.owner(first), lanes.connection(first)), (Some(id), None));
+        lanes.won(id, second);
+        lanes.release(first);
+        assert_eq!((lanes.owner(first), lanes.connection(second)), (None, Some(id)));
+        assert_eq!((lanes.outward(id), lanes.outward(other)), (second, other.token()));
+        let third = lanes.allocate(other);
+        assert_eq!(third.index(), first.index());
+        assert_ne!(third, first);
+        lanes.gone(id);
+        lanes.gone(other);
+        assert_eq!((lanes.connection(second), lanes.outward(id)), (None, id.token()));
+        assert_eq!(lanes.owner(third), Some(other));
+    }
+}

@@ -1,0 +1,168 @@
+//! Outgoing connections until they are connected: names, races, deadlines.
+//!
+//! A connection has its [`ConnectionId`] from the beginning, and its place in the connection table only when one of its
+//! sockets is connected. Until then it is an [`Attempt`], and its sockets are kept here.
+
+mod attempt;
+mod driver;
+mod error;
+mod lanes;
+mod race;
+mod reconnect;
+mod resolver;
+mod retry;
+mod system;
+mod target;
+
+pub(crate) use attempt::Attempt;
+pub use error::{ConnectCause, ConnectError, ConnectPhase, FailedAttempt};
+pub use reconnect::{NextTry, Reconnect};
+pub use resolver::{Query, ResolveError, Resolver};
+pub use retry::{Backoff, RetryPolicy};
+pub use system::SystemResolver;
+pub use target::Target;
+
+use crate::registration::{Changes, Registration};
+use crate::service::{Interest, Token};
+use crate::token::{ConnectionId, Kind};
+use crate::waker::Ring;
+use attempt::Racer;
+use lanes::Lanes;
+use resolver::Inbox;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// The outgoing connections of a service that are being made, and the sockets of those that were.
+pub(crate) struct Connects<S> {
+    /// By the index of the connection that is to be.
+    attempts: BTreeMap<u32, Box<Attempt<S>>>,
+    lanes: Lanes,
+    /// Sockets of races that are over, until the host has let go of them.
+    leaving: BTreeMap<Token, Leaving>,
+    resolver: Box<dyn Resolver>,
+    inbox: Arc<Inbox>,
+    /// What answers ring. Queries that somebody else still holds do not keep it.
+    _bell: Arc<dyn Ring>,
+}
+
+struct Leaving {
+    socket: OwnedFd,
+    registration: Registration,
+}
+
+impl<S> Connects<S> {
+    pub(crate) fn new(bell: Arc<dyn Ring>) -> Self {
+        Self {
+            attempts: BTreeMap::new(),
+            lanes: Lanes::default(),
+            leaving: BTreeMap::new(),
+            resolver: Box::new(SystemResolver::new()),
+            inbox: Arc::new(Inbox::new(&bell)),
+            _bell: bell,
+        }
+    }
+
+    pub(crate) fn set_resolver(&mut self, resolver: Box<dyn Resolver>) {
+        self.resolver = resolver;
+    }
+
+    /// Whether nothing is being made and every socket has been closed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.attempts.is_empty() && self.leaving.is_empty()
+    }
+
+    fn attempt(&mut self, id: ConnectionId) -> Option<&mut Attempt<S>> {
+        let attempt = self.attempts.get_mut(&id.index)?;
+        (attempt.id == id).then_some(attempt)
+    }
+
+    /// The connections that are being made.
+    pub(crate) fn ids(&self) -> Vec<ConnectionId> {
+        self.attempts.values().map(|attempt| attempt.id).collect()
+    }
+
+    /// The connection that has, or is to have, the socket of this name.
+    fn owner(&self, token: Token) -> Option<ConnectionId> {
+        match token.kind() {
+            Kind::Connection => Some(ConnectionId::of(token)),
+            Kind::Lane => self.lanes.owner(token),
+            Kind::Listener | Kind::Waker => None,
+        }
+    }
+
+    /// The connection of the table that a token is the name of, if it is there.
+    #[inline]
+    pub(crate) fn connection(&self, token: Token) -> Option<ConnectionId> {
+        match token.kind() {
+            Kind::Connection => Some(ConnectionId::of(token)),
+            Kind::Lane => self.lanes.connection(token),
+            Kind::Listener | Kind::Waker => None,
+        }
+    }
+
+    /// What the host calls the descriptor that is called `token` in the list of changes.
+    #[inline]
+    pub(crate) fn outward(&self, token: Token) -> Token {
+        match token.kind() {
+            Kind::Connection => self.lanes.outward(ConnectionId::of(token)),
+            Kind::Lane | Kind::Listener | Kind::Waker => token,
+        }
+    }
+
+    /// The connection has left the table.
+    #[inline]
+    pub(crate) fn gone(&mut self, id: ConnectionId) {
+        self.lanes.gone(id);
+    }
+
+    /// A socket that is in no connection of the table: one that races, or has.
+    pub(crate) fn registration(&mut self, token: Token) -> Option<(&mut Registration, BorrowedFd<'_>)> {
+        if self.leaving.contains_key(&token) {
+            let leaving = self.leaving.get_mut(&token)?;
+            return Some((&mut leaving.registration, leaving.socket.as_fd()));
+        }
+        let racer = self.owner(token).and_then(|id| self.attempt(id))?.racer(token)?;
+        Some((&mut racer.registration, racer.socket.as_fd()))
+    }
+
+    /// Its descriptor.
+    pub(crate) fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
+        if let Some(leaving) = self.leaving.get(&token) {
+            return Some(leaving.socket.as_fd());
+        }
+        let attempt = self.attempts.get(&self.owner(token)?.index)?;
+        let attempt::Stage::Racing { racers, .. } = &attempt.stage else { return None };
+        racers.iter().find(|racer| racer.token == token).map(|racer| racer.socket.as_fd())
+    }
+
+    /// Another host has taken over: it is to be told everything again.
+    pub(crate) fn forget(&mut self, changes: &mut Changes) {
+        for (token, leaving) in &mut self.leaving {
+            leaving.registration.forget(*token, changes);
+        }
+        for racer in self.attempts.values_mut().flat_map(|attempt| attempt.racers()) {
+            racer.registration.forget(racer.token, changes);
+            racer.registration.want(Interest::BOTH, racer.token, changes);
+        }
+    }
+
+    /// A socket has lost: it is closed when the host has let go of it.
+    fn leave(&mut self, racer: Racer, changes: &mut Changes) {
+        let Racer { token, socket, mut registration, .. } = racer;
+        registration.remove(token, changes);
+        self.leaving.insert(token, Leaving { socket, registration });
+    }
+
+    /// The host has let go of a socket that has lost. It is closed here; whose name it had may be used again.
+    pub(crate) fn let_go(&mut self, token: Token) -> Option<ConnectionId> {
+        self.leaving.remove(&token)?;
+        match token.kind() {
+            Kind::Connection => Some(ConnectionId::of(token)),
+            _ => {
+                self.lanes.release(token);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A service in a task on the reactor of `async-io`: smol's, and that of every executor without one.
+
+use crate::clock::Clock;
+use crate::one_descriptor::OneDescriptor;
+use crate::service::Service;
+use async_io::{Async, Timer};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::{Pin, pin};
+
+/// A service that a task serves: [`run`](Self::run) to the end of the service, or [`turn`](Self::turn) by turn among what
+/// else the task waits for.
+///
+/// A task that serves moves between threads if the service can. Otherwise let it run where it was made, in `block_on` or
+/// a local executor.
+pub struct OnAsyncIo<S> {
+    /// The reactor wants to own what it watches, so it has a second descriptor of the same epoll.
+    watched: Async<OwnedFd>,
+    one: OneDescriptor<S>,
+    clock: Clock,
+}
+
+impl<S: Service> OnAsyncIo<S> {
+    /// Hosts a service.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn new(service: S) -> io::Result<Self> {
+        let one = OneDescriptor::new(service)?;
+        let watched = Async::new_nonblocking(one.as_fd().try_clone_to_owned()?)?;
+        Ok(Self { watched, one, clock: Clock::new() })
+    }
+
+    /// Waits until the service has something to do, and does it. Nothing is lost if the future is dropped before.
+    ///
+    /// # Errors
+    /// The reactor cannot watch the descriptor.
+    pub async fn turn(&mut self) -> io::Result<()> {
+        let deadline = self.one.wait().deadline();
+        let mut timer = deadline.map(|at| Timer::after(at - self.clock.now()));
+        let mut readable = pin!(self.watched.readable());
+        poll_fn(|cx| {
+            let due = timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(cx).is_ready());
+            if due { Ok(()).into() } else { readable.as_mut().poll(cx) }
+        })
+        .await?;
+        self.one.dispatch(self.clock.now());
+        Ok(())
+    }
+
+    /// Serves until nothing will ever happen again: see [`Service::is_done`]. Nothing is lost if the future is dropped
+    /// before.
+    ///
+    /// # Errors
+    /// The reactor cannot watch the descriptor.
+    pub async fn run(&mut self) -> io::Result<()> {
+        while !self.one.is_done() {
+            self.turn().await?;
+        }
+        Ok(())
+    }
+
+    /// Lends the service, between turns, and does what it was given to do.
+    pub fn with<R>(&mut self, call: impl FnOnce(&mut S) -> R) -> R {
+        self.one.with(self.clock.now(), call)
+    }
+
+    /// What the service is told the time by.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &S {
+        self.one.service()
+    }
+
+    /// Gives the service back, for another host.
+    #[must_use]
+    pub fn detach(self) -> S {
+        self.one.detach()
+    }
+}
+
+impl<S> fmt::Debug for OnAsyncIo<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnAsyncIo").field("one", &self.one).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,61 @@
+//! What every host does that watches each descriptor, whatever it watches them with.
+
+use crate::service::{Change, Service, Trigger, Wait};
+use lws_proto::Time;
+use std::io;
+use std::os::fd::RawFd;
+
+/// Lets a service do what is due, and hands each of its changes to `apply`. Answers how long the host may sleep.
+///
+/// For hosts that let go of a descriptor at once: after a [`Change::Remove`] was applied it is closed. An error says that
+/// a descriptor cannot be watched; of a `Remove` it counts for nothing.
+pub fn settle<S: Service>(
+    service: &mut S,
+    now: Time,
+    mut apply: impl FnMut(Change) -> io::Result<()>,
+) -> Wait {
+    let wait = service.settle(now);
+    if !flush(service, &mut apply) {
+        return wait;
+    }
+    // What has gone, or cannot be watched, may have given it more to do.
+    let wait = service.settle(now);
+    if flush(service, &mut apply) { Wait::Now } else { wait }
+}
+
+/// True if the service may have more to do because of the changes.
+fn flush<S: Service>(service: &mut S, apply: &mut impl FnMut(Change) -> io::Result<()>) -> bool {
+    let mut again = false;
+    while let Some(change) = service.poll_change() {
+        match (change, apply(change)) {
+            (Change::Remove { token, .. }, _) => {
+                service.removed(token);
+                again = true;
+            }
+            (Change::Add { token, .. } | Change::Modify { token, .. }, Err(error)) => {
+                service.refused(token, error);
+                again = true;
+            }
+            (_, Ok(())) => {}
+        }
+    }
+    again
+}
+
+/// Takes a service away from its host: `forget` is called with every descriptor that the host may have, and with some
+/// that it has not yet. Another host can have the service then.
+pub fn detach<S: Service>(service: &mut S, mut forget: impl FnMut(RawFd)) {
+    while let Some(change) = service.poll_change() {
+        if let Change::Remove { token, fd } = change {
+            forget(fd);
+            service.removed(token);
+        }
+    }
+    // What it announces to a new host is what this one has.
+    service.attach(Trigger::Level);
+    while let Some(change) = service.poll_change() {
+        match change {
+            Change::Add { fd, .. } | Change::Modify { fd, .. } | Change::Remove { fd, .. } => forget(fd),
+        }
+    }
+}

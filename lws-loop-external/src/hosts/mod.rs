@@ -1,0 +1,62 @@
+//! Ready hosts: a service in loops that somebody else has written.
+//!
+//! Some let the loop watch each descriptor, the others one for them all, that of a `OneDescriptor`. None of them waits: the
+//! loop does. `docs/embedding.md` tells which to take.
+//!
+//! | loop | host | feature | watches |
+//! |---|---|---|---|
+//! | poll(2) | [`OnPoll`] | none | each |
+//! | mio | `OnMio` | `mio` | each |
+//! | `polling` | `OnPolling` | `polling` | each |
+//! | `async-io`, smol | `OnAsyncIo` | `async-io` | one |
+//! | tokio | `OnTokio` | `tokio` | one |
+//! | `calloop` | `OnCalloop` | `calloop` | one |
+//! | GLib | `OnGlib` | `glib` | one |
+//! | libevent | `OnLibevent` | `libevent` | one |
+//! | libev | `OnLibev` | `libev` | one |
+//!
+//! [`settle`] and [`detach`] are what a host of one's own that watches each descriptor is made of, `OnCallbacks` is one for
+//! every loop that calls back.
+
+#[cfg(feature = "async-io")]
+mod async_io;
+#[cfg(feature = "mio")]
+mod callback;
+#[cfg(feature = "calloop")]
+mod calloop;
+mod each;
+#[cfg(feature = "glib")]
+pub mod glib;
+#[cfg(feature = "libev")]
+pub mod libev;
+#[cfg(feature = "libevent")]
+pub mod libevent;
+#[cfg(feature = "mio")]
+mod mio;
+mod poll;
+#[cfg(feature = "polling")]
+mod polling;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+#[cfg(feature = "async-io")]
+pub use self::async_io::OnAsyncIo;
+#[cfg(feature = "mio")]
+pub use self::callback::{OnCallbacks, Watch};
+#[cfg(feature = "calloop")]
+pub use self::calloop::OnCalloop;
+pub use self::each::{detach, settle};
+#[cfg(feature = "glib")]
+pub use self::glib::OnGlib;
+#[cfg(feature = "libev")]
+pub use self::libev::OnLibev;
+#[cfg(feature = "libevent")]
+pub use self::libevent::OnLibevent;
+#[cfg(feature = "mio")]
+pub use self::mio::OnMio;
+pub use self::poll::{OnPoll, PollFd};
+#[cfg(feature = "polling")]
+pub use self::polling::OnPolling;
+#[cfg(feature = "tokio")]
+pub use self::tokio::OnTokio;
+pub use crate::sys::poll;

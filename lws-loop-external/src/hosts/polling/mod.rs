@@ -1,0 +1,109 @@
+//! A service in a loop on the `polling` crate: each descriptor in its poller, in any of its modes.
+
+#[allow(unsafe_code)]
+mod sys;
+
+use super::each;
+use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+use lws_proto::Time;
+use polling::{Event, PollMode, Poller};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use sys::Watched;
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a key of polling holds a token of ours only where it has 64 bits");
+
+/// A service whose descriptors are in a [`Poller`].
+///
+/// In each turn: [`settle`](Self::settle), the wait, and [`handle`](Self::handle) for each event.
+pub struct OnPolling<S> {
+    // In this order: it is dropped before the service closes its descriptors.
+    watched: Watched,
+    service: S,
+    trigger: Trigger,
+    tag: usize,
+}
+
+/// Where the tag of a service stands in a key.
+const TAG_SHIFT: u32 = Token::BITS;
+
+impl<S: Service> OnPolling<S> {
+    /// Hosts a service under a number that no other service in the poller has, and that is less than 255: it is in the
+    /// eight highest bits of every key of the service, so the program's own keys must have another number there. The
+    /// cheapest trigger is [`Trigger::Edge`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if the poller has no such mode here.
+    pub fn new(mut service: S, poller: Arc<Poller>, trigger: Trigger, tag: u8) -> io::Result<Self> {
+        let (mode, supported) = match trigger {
+            Trigger::Level => (PollMode::Level, poller.supports_level()),
+            Trigger::Edge => (PollMode::Edge, poller.supports_edge()),
+            Trigger::OneShot => (PollMode::Oneshot, true),
+        };
+        if !supported {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        service.attach(trigger);
+        Ok(Self { watched: Watched::new(poller, mode), service, trigger, tag: usize::from(tag) })
+    }
+
+    /// Does what is due, and tells the poller what is to be watched. Answers how long the loop may sleep.
+    pub fn settle(&mut self, now: Time) -> Wait {
+        let Self { watched, service, tag, .. } = self;
+        let event = |token: Token, interest: Interest| {
+            let (read, write) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
+            Event::new(*tag << TAG_SHIFT | token.as_u64() as usize, read, write)
+        };
+        each::settle(service, now, |change| match change {
+            // A hang-up is reported of whatever is in the poller, so what has no interest is not.
+            Change::Add { interest: Interest::NONE, .. } => Ok(()),
+            Change::Modify { fd, interest: Interest::NONE, .. } | Change::Remove { fd, .. } => {
+                watched.delete(fd);
+                Ok(())
+            }
+            Change::Add { token, fd, interest } => watched.add(fd, event(token, interest)),
+            Change::Modify { token, fd, interest } => watched.set(fd, event(token, interest)),
+        })
+    }
+
+    /// Hands over an event of this service. False if it is of something else.
+    pub fn handle(&mut self, event: &Event, now: Time) -> bool {
+        let ours = event.key >> TAG_SHIFT == self.tag;
+        if ours {
+            // The peer's end comes as input, and a second edge does not follow the one that told of both.
+            let end = event.is_interrupt() || event.readable && self.trigger == Trigger::Edge;
+            let ready = Readiness::READABLE.when(event.readable)
+                | Readiness::WRITABLE.when(event.writable)
+                | Readiness::HANG_UP.when(end)
+                | Readiness::ERROR.when(event.is_err() == Some(true));
+            self.service.handle_ready(now, Token::from_u64(event.key as u64), ready);
+        }
+        ours
+    }
+
+    /// Leaves nothing of the service in the poller. Another loop can host it.
+    pub fn detach(mut self) -> S {
+        each::detach(&mut self.service, |fd| self.watched.delete(fd));
+        self.service
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &S {
+        &self.service
+    }
+
+    /// The service. What it is given to do is done by the next [`settle`](Self::settle).
+    #[must_use]
+    pub fn service_mut(&mut self) -> &mut S {
+        &mut self.service
+    }
+}
+
+impl<S> fmt::Debug for OnPolling<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnPolling").field("trigger", &self.trigger).finish_non_exhaustive()
+    }
+}

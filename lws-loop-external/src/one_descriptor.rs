@@ -1,0 +1,129 @@
+//! Everything that a service waits for behind one descriptor, for loops that can watch one and know a deadline.
+//!
+//! An epoll or kqueue of its own. It costs one system call more per wake-up than a loop that watches each descriptor.
+
+use crate::hosts::OnMio;
+use crate::service::{Service, Wait};
+use lws_proto::Time;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+/// A service that shows its host one descriptor to watch for reading, and one deadline.
+///
+/// The host calls [`dispatch`](Self::dispatch) when the descriptor is readable, and when the time that the call before
+/// answered is over. Whatever it does with the service in between, it does through [`with`](Self::with).
+///
+/// The descriptor is readable too when there is work that no socket announces ([`Wait::Now`]), a deadline that is earlier
+/// than the host was told, or a service that is done. So a host that heeds [`Wait::Until`] of the last dispatch misses
+/// nothing, whether it is level-triggered, edge-triggered or one-shot: a dispatch takes all that was ready, or makes the
+/// descriptor readable anew.
+pub struct OneDescriptor<S> {
+    poll: mio::Poll,
+    events: mio::Events,
+    bell: mio::Waker,
+    on_mio: OnMio<S>,
+    wait: Wait,
+}
+
+/// Descriptors that one dispatch hands out at most.
+const EVENTS: usize = 1_024;
+const TAG: u8 = 0;
+/// A token that no service has.
+const BELL: mio::Token = mio::Token(usize::MAX);
+
+impl<S: Service> OneDescriptor<S> {
+    /// Hosts a service. The descriptor is readable at once, for the first dispatch.
+    ///
+    /// # Errors
+    /// The system has no descriptor left: two are needed.
+    pub fn new(service: S) -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let bell = mio::Waker::new(poll.registry(), BELL)?;
+        bell.wake()?;
+        let events = mio::Events::with_capacity(EVENTS);
+        Ok(Self { poll, events, bell, on_mio: OnMio::new(service, TAG), wait: Wait::Now })
+    }
+
+    /// Does what can be done now, and never sleeps. Answers how long the host may sleep if the descriptor does not
+    /// become readable before.
+    pub fn dispatch(&mut self, now: Time) -> Wait {
+        // Only a signal lets a look at one's own epoll fail. What was ready is still there, and is looked at again.
+        let looked = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        let mut count = 0;
+        for event in &self.events {
+            self.on_mio.handle(event, now);
+            count += 1;
+        }
+        self.wait = self.on_mio.settle(self.poll.registry(), now);
+        if looked.is_err() || count >= EVENTS {
+            self.wait = Wait::Now;
+        }
+        if self.wait == Wait::Now {
+            self.ring();
+        }
+        self.wait
+    }
+
+    /// Lends the service, does what it was given to do, and answers what the call answers.
+    pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut S) -> R) -> R {
+        let result = call(self.on_mio.service_mut());
+        let wait = self.on_mio.settle(self.poll.registry(), now);
+        if wait.earliest(self.wait) != self.wait || self.is_done() {
+            self.ring();
+        }
+        self.wait = wait.earliest(self.wait);
+        result
+    }
+
+    /// How long the host may sleep if the descriptor does not become readable before.
+    #[must_use]
+    pub fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &S {
+        self.on_mio.service()
+    }
+
+    /// Whether nothing will ever happen again: see [`Service::is_done`].
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.service().is_done()
+    }
+
+    /// Gives the service back, for another host.
+    #[must_use]
+    pub fn detach(self) -> S {
+        self.on_mio.detach(self.poll.registry())
+    }
+
+    /// Makes the descriptor readable.
+    fn ring(&self) {
+        // A bell that was rung too often is emptied by mio, and nothing else can fail.
+        let _ = self.bell.wake();
+    }
+}
+
+impl<S> AsFd for OneDescriptor<S> {
+    /// To be watched for reading only.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poll.registry().as_fd()
+    }
+}
+
+impl<S> AsRawFd for OneDescriptor<S> {
+    /// As [`as_fd`](AsFd::as_fd).
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl<S> fmt::Debug for OneDescriptor<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneDescriptor").field("wait", &self.wait).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+//! The system call whose array a program keeps for itself.
+
+use crate::hosts::PollFd;
+use std::io;
+use std::time::Duration;
+
+/// Waits until an entry of a plain array is ready, and notes in each what it is ready for. Answers how many are. `None`
+/// waits for ever; other times are rounded up to milliseconds.
+///
+/// # Errors
+/// What poll(2) says; [`io::ErrorKind::Interrupted`] when a signal came.
+pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
+    let millis = timeout
+        .map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
+    // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than it is told.
+    let count = unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, millis) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// A closure that C calls with a pointer. It stays alive while it runs, whoever lets go of it in the meantime.
+#[cfg(any(feature = "glib", feature = "libevent", feature = "libev"))]
+pub(crate) struct Callback(std::rc::Rc<Box<dyn Fn()>>);
+
+#[cfg(any(feature = "glib", feature = "libevent", feature = "libev"))]
+impl Callback {
+    pub(crate) fn new(call: Box<dyn Fn()>) -> Self {
+        Self(std::rc::Rc::new(call))
+    }
+
+    /// What C is given.
+    pub(crate) fn as_ptr(&self) -> *mut std::ffi::c_void {
+        std::rc::Rc::as_ptr(&self.0).cast_mut().cast()
+    }
+
+    /// Calls the closure.
+    ///
+    /// # Safety
+    /// `data` is from [`as_ptr`](Self::as_ptr) of a callback that is still there, on the thread that made it.
+    pub(crate) unsafe fn call(data: *mut std::ffi::c_void) {
+        let data = data.cast::<Box<dyn Fn()>>();
+        // SAFETY: as the caller says, it is the content of an `Rc` that is there; it is counted once more for the call.
+        let call = unsafe {
+            std::rc::Rc::increment_strong_count(data);
+            std::rc::Rc::from_raw(data)
+        };
+        call();
+    }
+}

@@ -1,0 +1,67 @@
+//! Hosts services on libuv: on a loop of its own, or on one that the program owns.
+//!
+//! A [`Service`](lws_loop_external::Service) is [attached](LoopRef::attach) to a loop, and detached again, at any moment
+//! and from anywhere on the loop's thread. Nothing here runs a loop that somebody else owns, and nothing blocks it.
+//!
+//! * Each descriptor has a `uv_poll_t`, and is closed after that has been closed, which libuv does in a turn of its own.
+//! * Deadlines are one `uv_timer_t`; work that no descriptor announces keeps the loop from sleeping with a `uv_idle_t`.
+//! * A loop that nothing else keeps running ends when the service has nothing to wait for: see [`Liveness`].
+//! * After [`Attached::detach`] the loop is left with none of our handles.
+//!
+//! A handler that panics ends the process, as libuv has no way to pass a panic on.
+//!
+//! # On a loop of our own
+//!
+//! ```no_run
+//! use lws_loop_external::{Application, Driver};
+//! use lws_loop_uv::UvLoop;
+//!
+//! fn serve<A: Application + 'static>(service: Driver<A>) -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut uv_loop = UvLoop::new()?;
+//!     let attached = uv_loop.attach(service)?;
+//!     uv_loop.run()?;
+//!     drop(attached);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # On the loop of the program
+//!
+//! ```no_run
+//! use lws_loop_external::{Application, Driver};
+//! use lws_loop_uv::{Attached, LoopRef, RawLoop};
+//! use std::ptr::NonNull;
+//!
+//! /// Begins to serve. Whoever runs the loop serves.
+//! ///
+//! /// # Safety
+//! /// As of [`LoopRef::from_raw`].
+//! unsafe fn begin<A: Application + 'static>(
+//!     program_loop: NonNull<RawLoop>,
+//!     service: Driver<A>,
+//! ) -> Result<Attached<Driver<A>>, Box<dyn std::error::Error>> {
+//!     // SAFETY: the caller says so.
+//!     let program_loop = unsafe { LoopRef::from_raw(program_loop) };
+//!     Ok(program_loop.attach(service)?)
+//! }
+//!
+//! /// Ends it. `done` is called when the loop has let go of everything, and may be closed.
+//! fn end<A: Application + 'static>(attached: Attached<Driver<A>>, done: impl FnOnce() + 'static) {
+//!     attached.detach().then(move |service| {
+//!         drop(service);
+//!         done();
+//!     });
+//! }
+//! ```
+
+#[cfg(not(unix))]
+compile_error!("descriptors and their readiness are Unix's");
+
+mod attached;
+mod host;
+mod sys;
+mod uv_loop;
+
+pub use attached::{AttachError, Attached, Busy, Detaching, Liveness};
+pub use sys::{LoopRef, RawLoop};
+pub use uv_loop::{Outcome, UvLoop};

@@ -1,0 +1,594 @@
+//! The functions of libuv that this crate calls, and what makes them safe: a loop, and handles that own their memory.
+//!
+//! Every type of libuv is opaque here. How large one is libuv says itself, and the numbers below are of its stable
+//! interface. Knows no services.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::cell::{Cell, RefCell};
+use std::ffi::{c_int, c_uint, c_void};
+use std::fmt;
+use std::io;
+use std::marker::{PhantomData, PhantomPinned};
+use std::ptr::NonNull;
+use std::rc::{Rc, Weak};
+
+use lws_loop_external::Token;
+use lws_proto::Time;
+
+/// A loop as libuv's functions take it: `uv_loop_t`.
+#[doc(alias = "uv_loop_t")]
+#[repr(C)]
+pub struct RawLoop {
+    opaque: [u8; 0],
+    of_one_thread: PhantomData<(*mut u8, PhantomPinned)>,
+}
+
+impl fmt::Debug for RawLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawLoop").finish_non_exhaustive()
+    }
+}
+
+/// `uv_handle_t`, and what begins like it.
+#[repr(C)]
+struct RawHandle {
+    opaque: [u8; 0],
+    of_one_thread: PhantomData<(*mut u8, PhantomPinned)>,
+}
+
+type Call = unsafe extern "C" fn(*mut RawHandle);
+type PollCall = unsafe extern "C" fn(*mut RawHandle, c_int, c_int);
+
+// SAFETY: these are libuv's declarations, with each pointer to a kind of handle as one to `uv_handle_t`. The `safe` ones
+// take numbers only.
+unsafe extern "C" {
+    safe fn uv_hrtime() -> u64;
+    safe fn uv_loop_size() -> usize;
+    safe fn uv_handle_size(kind: c_int) -> usize;
+
+    fn uv_loop_init(uv_loop: *mut RawLoop) -> c_int;
+    fn uv_loop_close(uv_loop: *mut RawLoop) -> c_int;
+    fn uv_loop_alive(uv_loop: *const RawLoop) -> c_int;
+    fn uv_now(uv_loop: *const RawLoop) -> u64;
+    fn uv_run(uv_loop: *mut RawLoop, mode: c_uint) -> c_int;
+    fn uv_stop(uv_loop: *mut RawLoop);
+
+    fn uv_handle_get_data(handle: *const RawHandle) -> *mut c_void;
+    fn uv_handle_set_data(handle: *mut RawHandle, data: *mut c_void);
+    fn uv_ref(handle: *mut RawHandle);
+    fn uv_unref(handle: *mut RawHandle);
+    fn uv_close(handle: *mut RawHandle, closed: Option<Call>);
+
+    fn uv_poll_init(uv_loop: *mut RawLoop, poll: *mut RawHandle, fd: c_int) -> c_int;
+    fn uv_poll_start(poll: *mut RawHandle, events: c_int, call: Option<PollCall>) -> c_int;
+    fn uv_poll_stop(poll: *mut RawHandle) -> c_int;
+    fn uv_timer_init(uv_loop: *mut RawLoop, timer: *mut RawHandle) -> c_int;
+    fn uv_timer_start(timer: *mut RawHandle, call: Option<Call>, timeout: u64, repeat: u64) -> c_int;
+    fn uv_timer_stop(timer: *mut RawHandle) -> c_int;
+    fn uv_prepare_init(uv_loop: *mut RawLoop, prepare: *mut RawHandle) -> c_int;
+    fn uv_prepare_start(prepare: *mut RawHandle, call: Option<Call>) -> c_int;
+    fn uv_check_init(uv_loop: *mut RawLoop, check: *mut RawHandle) -> c_int;
+    fn uv_check_start(check: *mut RawHandle, call: Option<Call>) -> c_int;
+    fn uv_idle_init(uv_loop: *mut RawLoop, idle: *mut RawHandle) -> c_int;
+    fn uv_idle_start(idle: *mut RawHandle, call: Option<Call>) -> c_int;
+    fn uv_idle_stop(idle: *mut RawHandle) -> c_int;
+}
+
+// `uv_handle_type`.
+const UV_CHECK: c_int = 2;
+const UV_IDLE: c_int = 6;
+const UV_POLL: c_int = 8;
+const UV_PREPARE: c_int = 9;
+const UV_TIMER: c_int = 13;
+
+/// As strict as any type of C asks for.
+const ALIGN: usize = 16;
+
+/// What a descriptor is watched for, and ready for: `uv_poll_event`.
+pub(crate) mod events {
+    use std::ffi::c_int;
+
+    pub(crate) const READABLE: c_int = 1;
+    pub(crate) const WRITABLE: c_int = 2;
+    /// The peer has ended its direction.
+    pub(crate) const DISCONNECT: c_int = 4;
+}
+
+/// How long `uv_run` runs: `uv_run_mode`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    Default = 0,
+    Once = 1,
+    NoWait = 2,
+}
+
+fn check(code: c_int) -> io::Result<()> {
+    // On Unix libuv's codes are the system's, negative.
+    if code < 0 { Err(io::Error::from_raw_os_error(-code)) } else { Ok(()) }
+}
+
+/// Zeroed memory of a size that is known at run time only.
+fn allocate(bytes: usize) -> io::Result<(NonNull<u8>, Layout)> {
+    let layout = Layout::from_size_align(bytes.max(ALIGN), ALIGN).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // SAFETY: the layout is not of size zero.
+    let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(io::ErrorKind::OutOfMemory)?;
+    Ok((memory, layout))
+}
+
+/// The monotonic clock that libuv's timers go by.
+pub(crate) fn now() -> Time {
+    Time::from_micros(uv_hrtime() / 1_000)
+}
+
+// Loops.
+
+/// What is to let go of a loop before it closes.
+pub(crate) trait Guest {
+    fn leave(&self);
+}
+
+/// A reference to a loop, to attach services to it. Cheap to clone; belongs to the thread of the loop.
+///
+/// Comes from a [`UvLoop`](crate::UvLoop), or of a loop that somebody else has made and runs.
+#[derive(Clone)]
+pub struct LoopRef(Rc<Memory>);
+
+/// Where a loop is.
+struct Memory {
+    raw: NonNull<RawLoop>,
+    /// How to free it, if it is ours.
+    layout: Option<Layout>,
+    /// Nothing more is to come to it.
+    ends: Cell<bool>,
+    /// It is not to be used any more.
+    closed: Cell<bool>,
+    /// How many calls of services are under way.
+    entered: Cell<usize>,
+    guests: RefCell<Vec<Weak<dyn Guest>>>,
+}
+
+impl LoopRef {
+    /// A reference to a loop that the program owns, and runs itself.
+    ///
+    /// # Safety
+    /// * `raw` is a loop that `uv_loop_init` has initialised, or the one of `uv_default_loop`.
+    /// * It is used and run only on the thread of this call.
+    /// * It is not run from inside a call into this crate: neither in a handler of a service, nor in the closure of
+    ///   [`Attached::with`](crate::Attached::with).
+    /// * It is neither closed nor freed while something is attached to it, or still
+    ///   [detaching](crate::Detaching): `uv_loop_close` refuses it. When it has been closed, nothing is attached
+    ///   through this reference or a clone of it any more.
+    /// * Nobody closes, starts or stops a handle of this crate, though `uv_walk` finds them.
+    #[must_use]
+    pub unsafe fn from_raw(raw: NonNull<RawLoop>) -> Self {
+        Self::new(raw, None)
+    }
+
+    fn new(raw: NonNull<RawLoop>, layout: Option<Layout>) -> Self {
+        Self(Rc::new(Memory {
+            raw,
+            layout,
+            ends: Cell::new(false),
+            closed: Cell::new(false),
+            entered: Cell::new(0),
+            guests: RefCell::default(),
+        }))
+    }
+
+    /// A loop of our own. It is to be given to [`close`](Self::close) in the end.
+    pub(crate) fn create() -> io::Result<Self> {
+        let (memory, layout) = allocate(uv_loop_size())?;
+        let raw = memory.cast::<RawLoop>();
+        // SAFETY: the memory is as large as libuv says that a loop is.
+        if let Err(error) = check(unsafe { uv_loop_init(raw.as_ptr()) }) {
+            // SAFETY: `allocate` gave it with this layout, and a loop that is not initialised knows nothing of it.
+            unsafe { dealloc(memory.as_ptr(), layout) };
+            return Err(error);
+        }
+        Ok(Self::new(raw, Some(layout)))
+    }
+
+    /// The loop, for libuv's functions. Null when it was a [`UvLoop`](crate::UvLoop) that has been dropped.
+    #[must_use]
+    pub fn as_raw(&self) -> *mut RawLoop {
+        self.open().map_or(std::ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    fn open(&self) -> Option<NonNull<RawLoop>> {
+        (!self.0.closed.get()).then_some(self.0.raw)
+    }
+
+    /// Ends the run of the loop after its turn: `uv_stop`. For the thread of the loop; other threads send a message to a
+    /// service, whose handler may call this.
+    #[doc(alias = "uv_stop")]
+    pub fn stop(&self) {
+        if let Some(raw) = self.open() {
+            // SAFETY: the loop is open, and this is its thread, as the reference is not `Send`.
+            unsafe { uv_stop(raw.as_ptr()) };
+        }
+    }
+
+    /// Whether anything keeps it running.
+    pub(crate) fn is_alive(&self) -> bool {
+        // SAFETY: as in `stop`.
+        self.open().is_some_and(|raw| unsafe { uv_loop_alive(raw.as_ptr()) } != 0)
+    }
+
+    /// Runs a loop of our own. True if it was stopped before nothing was left.
+    pub(crate) fn run(&self, mode: Mode) -> bool {
+        // SAFETY: as in `stop`; and it does not run already, as only `UvLoop` calls this, through a mutable reference,
+        // and not while a service is in a call.
+        self.open().is_some_and(|raw| unsafe { uv_run(raw.as_ptr(), mode as c_uint) } != 0)
+    }
+
+    /// Whether a service of this reference is in a call.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.0.entered.get() > 0
+    }
+
+    /// Notes that a service is in a call, until the result is dropped.
+    #[inline]
+    pub(crate) fn enter(&self) -> Entered<'_> {
+        self.0.entered.set(self.0.entered.get() + 1);
+        Entered(&self.0.entered)
+    }
+
+    /// Whom to ask to leave when the loop ends.
+    pub(crate) fn welcome(&self, guest: Weak<dyn Guest>) {
+        let mut guests = self.0.guests.borrow_mut();
+        guests.retain(|guest| guest.strong_count() > 0);
+        guests.push(guest);
+    }
+
+    /// Ends a loop of our own: everybody leaves, and it closes. Handles of others keep it open, and then its memory is never
+    /// freed; so they do when this is called from inside a service, as the loop cannot run there.
+    pub(crate) fn close(&self) {
+        self.0.ends.set(true);
+        let guests = std::mem::take(&mut *self.0.guests.borrow_mut());
+        for guest in guests {
+            if let Some(guest) = guest.upgrade() {
+                guest.leave();
+            }
+        }
+        if self.is_entered() {
+            return;
+        }
+        // The first round may be spent by a stop that nobody has seen, and what closes in a round is gone after it.
+        for _ in 0..CLOSE_ROUNDS {
+            let Some(raw) = self.open() else { return };
+            // SAFETY: the loop is open, it does not run, and this is its thread. It fails while there are handles.
+            if check(unsafe { uv_loop_close(raw.as_ptr()) }).is_ok() {
+                self.0.closed.set(true);
+                return;
+            }
+            self.run(Mode::NoWait);
+        }
+    }
+}
+
+/// How often a loop that should close is run at most.
+const CLOSE_ROUNDS: usize = 8;
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(layout) = self.layout
+            && self.closed.get()
+        {
+            // SAFETY: `allocate` gave it with this layout, and libuv is done with it, as it was closed.
+            unsafe { dealloc(self.raw.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+impl fmt::Debug for LoopRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LoopRef").field(&self.as_raw()).finish()
+    }
+}
+
+/// A service is in a call.
+pub(crate) struct Entered<'l>(&'l Cell<usize>);
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+// Handles.
+
+/// Whom the calls of handles are for. Handles keep it until libuv has closed them.
+pub(crate) trait Owner: 'static {
+    /// A descriptor is ready for these events. `None`: there is an error to fetch, and it is watched no longer.
+    fn ready(self: &Rc<Self>, _token: Token, _events: Option<c_int>) {}
+
+    /// It is time for this.
+    fn tick(self: &Rc<Self>, _tick: Tick) {}
+
+    /// libuv has let go of a handle.
+    fn closed(self: &Rc<Self>, _name: Name) {}
+}
+
+/// What happens without a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tick {
+    Prepare,
+    Check,
+    Idle,
+    Timer,
+}
+
+/// Which handle it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// Watches this descriptor.
+    Watch(Token),
+    /// Watched it until the service asked to let go of it.
+    Removed(Token),
+    Tick(Tick),
+}
+
+/// What a handle's data points to.
+struct Data<O> {
+    owner: Rc<O>,
+    name: Cell<Name>,
+    layout: Layout,
+}
+
+/// A handle that libuv knows. Dropping it closes it; its memory goes when libuv is done with it.
+struct Handle<O: Owner> {
+    raw: NonNull<RawHandle>,
+    owner: PhantomData<Rc<O>>,
+}
+
+impl<O: Owner> Handle<O> {
+    /// `init` initialises a handle of this kind on the loop, or fails and leaves it alone.
+    fn new(
+        at: &LoopRef,
+        owner: &Rc<O>,
+        (kind, name): (c_int, Name),
+        init: impl FnOnce(*mut RawLoop, *mut RawHandle) -> c_int,
+    ) -> io::Result<Self> {
+        let uv_loop = at.open().filter(|_| !at.0.ends.get()).ok_or_else(closed)?;
+        let (memory, layout) = allocate(uv_handle_size(kind))?;
+        let raw = memory.cast::<RawHandle>();
+        if let Err(error) = check(init(uv_loop.as_ptr(), raw.as_ptr())) {
+            // SAFETY: `allocate` gave it with this layout, and a handle that was refused is not known to libuv.
+            unsafe { dealloc(memory.as_ptr(), layout) };
+            return Err(error);
+        }
+        let data = Box::new(Data { owner: Rc::clone(owner), name: Cell::new(name), layout });
+        // SAFETY: the handle is initialised. The data is taken back when it has closed.
+        unsafe { uv_handle_set_data(raw.as_ptr(), Box::into_raw(data).cast()) };
+        Ok(Self { raw, owner: PhantomData })
+    }
+
+    fn raw(&self) -> *mut RawHandle {
+        self.raw.as_ptr()
+    }
+
+    /// Whether it keeps the loop running while it is active.
+    fn set_counted(&self, counted: bool) {
+        // SAFETY: the handle is initialised, and nobody has closed it, as only dropping it does.
+        unsafe { if counted { uv_ref(self.raw()) } else { uv_unref(self.raw()) } }
+    }
+}
+
+impl<O: Owner> Drop for Handle<O> {
+    fn drop(&mut self) {
+        // SAFETY: the handle is initialised, this is the only place that closes it, and `on_close` frees its memory.
+        unsafe { uv_close(self.raw(), Some(on_close::<O>)) };
+    }
+}
+
+/// What there is to say of a loop that is not there any more.
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the loop has been closed")
+}
+
+/// The data of a handle.
+///
+/// # Safety
+/// `raw` is a handle of [`Handle::new`], and its owner is an `O`. The result is used only until the handle's close
+/// callback.
+unsafe fn data<'h, O>(raw: *mut RawHandle) -> &'h Data<O> {
+    // SAFETY: the caller says so.
+    unsafe { &*uv_handle_get_data(raw).cast::<Data<O>>() }
+}
+
+unsafe extern "C" fn on_poll<O: Owner>(raw: *mut RawHandle, status: c_int, ready: c_int) {
+    // SAFETY: libuv calls this for a handle that `Poll::start` of the same `O` has started. The owner may close it
+    // in this call, but libuv calls `on_close` from the loop only, which nobody runs in here.
+    let data = unsafe { data::<O>(raw) };
+    if let Name::Watch(token) = data.name.get() {
+        data.owner.ready(token, (status >= 0).then_some(ready));
+    }
+}
+
+unsafe extern "C" fn on_tick<O: Owner>(raw: *mut RawHandle) {
+    // SAFETY: as in `on_poll`, for a handle that a `Timer` or `Hook` has started.
+    let data = unsafe { data::<O>(raw) };
+    if let Name::Tick(tick) = data.name.get() {
+        data.owner.tick(tick);
+    }
+}
+
+unsafe extern "C" fn on_close<O: Owner>(raw: *mut RawHandle) {
+    // SAFETY: libuv calls this once for a handle of `Handle::new` of the same `O`, where the data comes from a box, and
+    // it touches the handle no more.
+    let data = unsafe { Box::from_raw(uv_handle_get_data(raw).cast::<Data<O>>()) };
+    // SAFETY: `allocate` gave it with this layout, and libuv is done with it.
+    unsafe { dealloc(raw.cast(), data.layout) };
+    data.owner.closed(data.name.get());
+}
+
+/// Watches one descriptor.
+pub(crate) struct Poll<O: Owner>(Handle<O>);
+
+impl<O: Owner> Poll<O> {
+    /// Nothing is watched for yet.
+    ///
+    /// # Errors
+    /// It is no descriptor, of a kind that cannot be watched, or watched by this loop already; or the system's limit.
+    pub(crate) fn new(at: &LoopRef, owner: &Rc<O>, token: Token, fd: c_int) -> io::Result<Self> {
+        let init = |uv_loop, raw| {
+            // SAFETY: the loop is open, and the memory is large enough for this kind. Any number may be tried.
+            unsafe { uv_poll_init(uv_loop, raw, fd) }
+        };
+        let handle = Handle::new(at, owner, (UV_POLL, Name::Watch(token)), init)?;
+        handle.set_counted(false);
+        Ok(Self(handle))
+    }
+
+    /// Watches for these events, in place of those before.
+    pub(crate) fn start(&self, events: c_int) -> io::Result<()> {
+        // SAFETY: it is a poll handle, and not closed.
+        check(unsafe { uv_poll_start(self.0.raw(), events, Some(on_poll::<O>)) })
+    }
+
+    /// Watches for nothing.
+    pub(crate) fn stop(&self) {
+        // SAFETY: it is a poll handle, and not closed. It does not fail.
+        unsafe { uv_poll_stop(self.0.raw()) };
+    }
+
+    /// Closes it, as the service has asked for: [`Owner::closed`] tells of a [`Name::Removed`].
+    pub(crate) fn remove(self, token: Token) {
+        // SAFETY: the handle is of this `O`, and not closed.
+        unsafe { data::<O>(self.0.raw()) }.name.set(Name::Removed(token));
+    }
+}
+
+/// Goes off once.
+pub(crate) struct Timer<O: Owner> {
+    handle: Handle<O>,
+    at: LoopRef,
+}
+
+impl<O: Owner> Timer<O> {
+    pub(crate) fn new(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        let init = |uv_loop, raw| {
+            // SAFETY: the loop is open, and the memory is large enough for this kind.
+            unsafe { uv_timer_init(uv_loop, raw) }
+        };
+        let handle = Handle::new(at, owner, (UV_TIMER, Name::Tick(Tick::Timer)), init)?;
+        Ok(Self { handle, at: at.clone() })
+    }
+
+    /// Goes off at `due`, and not before, in place of the moment before.
+    pub(crate) fn start(&self, due: Time) {
+        let Some(uv_loop) = self.at.open() else { return };
+        let due = due.as_micros().div_ceil(1_000);
+        // SAFETY: the loop is open.
+        let now = unsafe { uv_now(uv_loop.as_ptr()) };
+        // The loop's time is that of its turn. Both count whole milliseconds of one clock, so what is left is counted
+        // from there, however long the turn has taken.
+        // SAFETY: it is a timer, and not closed. It does not fail with a callback.
+        unsafe { uv_timer_start(self.handle.raw(), Some(on_tick::<O>), due.saturating_sub(now), 0) };
+    }
+
+    pub(crate) fn stop(&self) {
+        // SAFETY: it is a timer, and not closed. It does not fail.
+        unsafe { uv_timer_stop(self.handle.raw()) };
+    }
+
+    pub(crate) fn set_counted(&self, counted: bool) {
+        self.handle.set_counted(counted);
+    }
+}
+
+type Init = unsafe extern "C" fn(*mut RawLoop, *mut RawHandle) -> c_int;
+type Start = unsafe extern "C" fn(*mut RawHandle, Option<Call>) -> c_int;
+
+/// Comes in each turn of the loop while it is active.
+pub(crate) struct Hook<O: Owner> {
+    handle: Handle<O>,
+    start: Start,
+}
+
+impl<O: Owner> Hook<O> {
+    /// Before the loop looks at descriptors.
+    pub(crate) fn prepare(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        Self::new(at, owner, (UV_PREPARE, Tick::Prepare), uv_prepare_init, uv_prepare_start)
+    }
+
+    /// After it has.
+    pub(crate) fn check(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        Self::new(at, owner, (UV_CHECK, Tick::Check), uv_check_init, uv_check_start)
+    }
+
+    fn new(
+        at: &LoopRef,
+        owner: &Rc<O>,
+        (kind, tick): (c_int, Tick),
+        init: Init,
+        start: Start,
+    ) -> io::Result<Self> {
+        let init = |uv_loop, raw| {
+            // SAFETY: the loop is open, the memory is large enough for this kind, and `init` is of this kind.
+            unsafe { init(uv_loop, raw) }
+        };
+        let handle = Handle::new(at, owner, (kind, Name::Tick(tick)), init)?;
+        Ok(Self { handle, start })
+    }
+
+    pub(crate) fn start(&self) {
+        // SAFETY: it is a handle of the kind of `start`, and not closed. It does not fail with a callback.
+        unsafe { (self.start)(self.handle.raw(), Some(on_tick::<O>)) };
+    }
+
+    pub(crate) fn set_counted(&self, counted: bool) {
+        self.handle.set_counted(counted);
+    }
+}
+
+/// Keeps the loop from sleeping while it is active.
+pub(crate) struct Idle<O: Owner>(Hook<O>);
+
+impl<O: Owner> Idle<O> {
+    pub(crate) fn new(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        Ok(Self(Hook::new(at, owner, (UV_IDLE, Tick::Idle), uv_idle_init, uv_idle_start)?))
+    }
+
+    pub(crate) fn start(&self) {
+        self.0.start();
+    }
+
+    pub(crate) fn stop(&self) {
+        // SAFETY: it is an idle handle, and not closed. It does not fail.
+        unsafe { uv_idle_stop(self.0.handle.raw()) };
+    }
+
+    pub(crate) fn set_counted(&self, counted: bool) {
+        self.0.set_counted(counted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::{CStr, c_char};
+
+    // SAFETY: libuv's declaration. The result is null or a constant.
+    unsafe extern "C" {
+        safe fn uv_handle_type_name(kind: c_int) -> *const c_char;
+    }
+
+    #[test]
+    fn the_kinds_of_handles_have_the_numbers_that_libuv_gives_them() {
+        let kinds = [
+            (UV_CHECK, c"check"),
+            (UV_IDLE, c"idle"),
+            (UV_POLL, c"poll"),
+            (UV_PREPARE, c"prepare"),
+            (UV_TIMER, c"timer"),
+        ];
+        for (kind, name) in kinds {
+            let said = uv_handle_type_name(kind);
+            assert!(!said.is_null(), "{name:?}");
+            // SAFETY: it is not null, so it is a constant of libuv.
+            assert_eq!(unsafe { CStr::from_ptr(said) }, name);
+        }
+    }
+}

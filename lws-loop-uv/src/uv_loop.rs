@@ -1,0 +1,122 @@
+//! A loop of libuv that is ours, and how services come to any.
+
+use crate::attached::{AttachError, Attached, Busy};
+use crate::host::Host;
+use crate::sys::{LoopRef, Mode, Owner, Timer, now};
+use lws_loop_external::Service;
+use lws_proto::Time;
+use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::Duration;
+
+impl LoopRef {
+    /// Lets the loop serve a service, from now on: also when called in a handler of another service, or of libuv.
+    ///
+    /// # Errors
+    /// The loop cannot. The service comes back.
+    pub fn attach<S: Service + 'static>(&self, service: S) -> Result<Attached<S>, AttachError<S>> {
+        Attached::new(Host::attach(self, service))
+    }
+
+    /// The time that services are told: now. It is the same for all loops of libuv.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        now()
+    }
+}
+
+/// A loop of our own, on which anything else that knows libuv can be too: see [`LoopRef::as_raw`].
+///
+/// Dropping it detaches what is attached, and closes it. With handles of others on it, it stays open, and its memory is
+/// never freed.
+#[doc(alias = "uv_loop_t")]
+pub struct UvLoop {
+    /// Ends a wait early. It goes before the loop.
+    limit: Timer<Limit>,
+    own: Own,
+}
+
+/// Closes the loop.
+struct Own(LoopRef);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Why a loop has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// [`LoopRef::stop`] was called. The services are as they were; the loop can run again.
+    Stopped,
+    /// Nothing keeps it running. See [`Liveness`](crate::Liveness).
+    Done,
+}
+
+struct Limit;
+
+impl Owner for Limit {}
+
+impl UvLoop {
+    /// A loop with nothing on it.
+    ///
+    /// # Errors
+    /// The system has no descriptor or memory left.
+    pub fn new() -> io::Result<Self> {
+        let own = Own(LoopRef::create()?);
+        Ok(Self { limit: Timer::new(&own.0, &Rc::new(Limit))?, own })
+    }
+
+    /// Runs until there is a reason not to. Sleeps when there is nothing to do.
+    ///
+    /// # Errors
+    /// This is inside a call of a service of this loop, where it cannot run.
+    pub fn run(&mut self) -> Result<Outcome, Busy> {
+        let stopped = self.run_in(Mode::Default)?;
+        Ok(if stopped { Outcome::Stopped } else { Outcome::Done })
+    }
+
+    /// Runs one turn, which sleeps for `timeout` at most; `None` is as long as there is nothing to do. Answers
+    /// [`Outcome::Done`] when nothing keeps the loop running.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<Option<Outcome>, Busy> {
+        let mode = if timeout == Some(Duration::ZERO) { Mode::NoWait } else { Mode::Once };
+        if let Some(timeout) = timeout.filter(|timeout| !timeout.is_zero()) {
+            self.limit.start(now() + timeout);
+        }
+        let ran = self.run_in(mode);
+        self.limit.stop();
+        ran.map(|_| (!self.own.0.is_alive()).then_some(Outcome::Done))
+    }
+
+    /// Does what can be done now, and never sleeps.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub fn dispatch(&mut self) -> Result<Option<Outcome>, Busy> {
+        self.run_once(Some(Duration::ZERO))
+    }
+
+    fn run_in(&mut self, mode: Mode) -> Result<bool, Busy> {
+        if self.own.0.is_entered() { Err(Busy) } else { Ok(self.own.0.run(mode)) }
+    }
+}
+
+impl Deref for UvLoop {
+    type Target = LoopRef;
+
+    fn deref(&self) -> &LoopRef {
+        &self.own.0
+    }
+}
+
+impl fmt::Debug for UvLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UvLoop").field("at", &self.own.0).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! The example, as a process.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Where cargo puts the examples. It builds them before the tests run, but not when tests are chosen by name.
+fn example(name: &str) -> PathBuf {
+    let mut path = std::env::current_exe().expect("this program");
+    path.pop();
+    path.pop();
+    path.join("examples").join(name)
+}
+
+#[test]
+fn a_program_embeds_an_echo_service_beside_what_it_has() {
+    let mut program = Command::new(example("embed"))
+        .arg("127.0.0.1:0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example, which `cargo build -p lws-loop-uv --examples` builds");
+    let mut lines = BufReader::new(program.stdout.take().expect("its output")).lines();
+    let mut next = || lines.next().expect("a line").expect("a line");
+    let listening = next();
+    let address: SocketAddr =
+        listening.strip_prefix("listening on ").expect("an address").parse().expect("an address");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.write_all(b"hello").expect("it is taken");
+    let mut back = [0; 5];
+    stream.read_exact(&mut back).expect("it comes back");
+    assert_eq!(back, *b"hello");
+    let mut input = program.stdin.take().expect("its input");
+    writeln!(input, "how much?").expect("it is taken");
+    assert!(next().starts_with("5 bytes received, "));
+    // It ends in mid-flight.
+    drop(input);
+    assert_eq!((next(), next()), ("let go".to_owned(), "closed: 0".to_owned()));
+    assert!(program.wait().expect("an end").success());
+    assert_eq!(stream.read(&mut back).expect("an end"), 0);
+    drop(stream.shutdown(Shutdown::Both));
+}
