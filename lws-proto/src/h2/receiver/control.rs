@@ -90,6 +90,9 @@ impl Receiver {
         let Some(slot) = sender.streams.find(header.stream) else {
             return self.on_ended_stream(tx, header.stream);
         };
+        if sender.is_idle(header.stream) {
+            return Err(Fault::connection(Violation::StreamIdle));
+        }
         if sender.streams.peek(slot).place == Place::Closed {
             return Ok(());
         }
@@ -206,9 +209,13 @@ impl Receiver {
 }
 
 impl Sender {
-    /// Whether no stream `id` has begun.
+    /// Whether no stream `id` has begun. A client's request that waits for its turn has not.
     pub(super) fn is_idle(&self, id: u32) -> bool {
-        if self.client { id % 2 == 0 || id >= self.next_id } else { id % 2 == 0 || id > self.last_peer_id }
+        if !self.client {
+            return id % 2 == 0 || id > self.last_peer_id;
+        }
+        let next = self.queue.front().map_or(self.next_id, |slot| self.streams.peek(*slot).id);
+        id % 2 == 0 || id >= next
     }
 
     /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.
