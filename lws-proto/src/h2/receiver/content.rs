@@ -96,12 +96,10 @@ impl Receiver {
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
-        let stream = match sender_of(tx) {
-            Some(sender) if sender.streams.peek(content.slot).id == content.id => {
-                sender.streams.at(content.slot)
-            }
+        let stream = sender_of(tx).and_then(|sender| sender.streams.still(content.slot, content.id));
+        let Some(stream) = stream else {
             // It has ended in the middle of the frame.
-            _ => return self.skip_content(tx, content, n),
+            return self.skip_content(tx, content, n);
         };
         if stream.place == Line::Closed || stream.has(streams::GONE) {
             return self.skip_content(tx, content, n);
@@ -158,8 +156,8 @@ impl Receiver {
             return Ok(());
         }
         let Some(sender) = sender_of(tx) else { return Ok(()) };
-        let stream = sender.streams.at(content.slot);
-        if stream.id != content.id || stream.place == Line::Closed {
+        let Some(stream) = sender.streams.still(content.slot, content.id) else { return Ok(()) };
+        if stream.place == Line::Closed {
             return Ok(());
         }
         if self.inbound[content.slot as usize].left.is_some_and(|left| left > 0) && stream.tunnel.is_none() {
@@ -187,11 +185,10 @@ impl Receiver {
         self.place = Place::Content(content);
         if let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx {
             sender.drop_content(out, config, n as u32, *now);
-            if content.left == 0 && content.end && sender.streams.peek(content.slot).id == content.id {
-                let stream = sender.streams.peek(content.slot);
-                if stream.has(streams::GONE) {
-                    sender.peer_ended(content.slot);
-                }
+            let ends = content.left == 0 && content.end;
+            let stream = sender.streams.still(content.slot, content.id).filter(|_| ends);
+            if stream.is_some_and(|stream| stream.has(streams::GONE)) {
+                sender.peer_ended(content.slot);
             }
         }
         if content.left == 0 {
@@ -278,8 +275,8 @@ impl Receiver {
     fn take(&mut self, tx: &mut Tx, slot: u32, id: u32, n: u32) {
         let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return };
         sender.drop_content(out, config, n, *now);
-        let stream = sender.streams.at(slot);
-        if stream.id == id && stream.state.receives() {
+        let stream = sender.streams.still(slot, id);
+        if let Some(stream) = stream.filter(|stream| stream.state.receives()) {
             stream.receive.take(n);
             if let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now) {
                 super::super::frame::window_update(out.buffer(), id, increment);
