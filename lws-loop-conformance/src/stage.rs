@@ -73,8 +73,8 @@ pub(crate) trait Script: Sized + 'static {
     }
 
     fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Self::Data>, error: io::Error) {
-        let _ = side;
-        stage.fail(format!("a connection could not be made: {error}"));
+        let role = side.role;
+        stage.expect(stage.is_over(), || format!("the connection of {role:?} could not be made: {error}"));
     }
 
     fn woken(

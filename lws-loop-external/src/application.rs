@@ -1,6 +1,6 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
-use crate::{ConnectError, Context, ListenerId, Peer};
+use crate::{ConnectError, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
 use lws_proto::{Config, Connection, Event};
 use std::sync::Arc;
 
@@ -45,8 +45,26 @@ pub trait Application: Sized + 'static {
     /// One event of a connection: called in the turn that received the bytes.
     fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>);
 
-    /// The connection has ended: exactly once for each one that was accepted, adopted or connected, and nothing is
-    /// said about it afterwards. A driver that is dropped closes what it has and tells nothing.
+    /// One event of a descriptor that was adopted with [`Context::adopt_descriptor`]: the application itself reads and
+    /// writes it.
+    fn descriptor(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        event: DescriptorEvent,
+        descriptor: &mut Descriptor<'_>,
+    ) {
+        let _ = (cx, state, event, descriptor);
+    }
+
+    /// One event of a UDP socket.
+    fn udp(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: UdpEvent<'_>) {
+        let _ = (cx, state, event);
+    }
+
+    /// The connection, descriptor or UDP socket has ended: exactly once for each one that was accepted, adopted,
+    /// connected or bound, and nothing is said about it afterwards. A driver that is dropped closes what it has and tells nothing.
+    #[doc(alias = "LWS_CALLBACK_RAW_CLOSE_FILE")]
     fn closed(&mut self, cx: &mut Context<'_, Self>, state: Self::State) {
         let _ = (cx, state);
     }

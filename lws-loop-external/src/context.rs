@@ -11,11 +11,11 @@ use crate::service::{Interest, Token, Trigger};
 use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
-use crate::table::{Body, Flags, Ids, Open, Slot};
+use crate::table::{Body, Flags, Ids, Slot};
 use crate::timers::Timers;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Bell, Handle, Mailbox};
-use lws_proto::{Config, Connection, StreamKey, Time};
+use lws_proto::{Config, StreamKey, Time};
 use rustix::net;
 use std::collections::VecDeque;
 use std::fmt;
@@ -71,7 +71,8 @@ pub(crate) enum Drain {
 
 /// What a handler has asked for.
 pub(crate) enum Command<S, M> {
-    Insert(ConnectionId, Box<Slot<S>>),
+    /// A descriptor, and what somebody has received from it already.
+    Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
     Message(ConnectionId, M),
     Connect(Box<Attempt<S>>),
     Wake(ConnectionId),
@@ -211,16 +212,38 @@ impl<A: Application> Core<A> {
         Ok(())
     }
 
-    fn admit(&self) -> io::Result<()> {
+    pub(crate) fn admit(&self) -> io::Result<()> {
+        self.admit_several(1)
+    }
+
+    pub(crate) fn admit_several(&self, count: usize) -> io::Result<()> {
         self.serves()?;
-        if self.is_full() {
+        if self.stats.connections.saturating_add(count) > self.connections_max {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "as many connections as there may be"));
         }
         Ok(())
     }
 
-    fn insert(&mut self, socket: OwnedFd, flags: Flags, body: Body<A::State>) -> ConnectionId {
+    pub(crate) fn insert(
+        &mut self,
+        socket: OwnedFd,
+        flags: Flags,
+        body: Body<A::State>,
+        received: Box<[u8]>,
+    ) -> ConnectionId {
         let id = self.allocate();
+        self.insert_at(id, socket, flags, body, received);
+        id
+    }
+
+    pub(crate) fn insert_at(
+        &mut self,
+        id: ConnectionId,
+        socket: OwnedFd,
+        flags: Flags,
+        body: Body<A::State>,
+        received: Box<[u8]>,
+    ) {
         let slot = Slot {
             body,
             scheduled: NEVER,
@@ -229,8 +252,7 @@ impl<A: Application> Core<A> {
             flags,
             registration: Registration::default(),
         };
-        self.commands.push_back(Command::Insert(id, Box::new(slot)));
-        id
+        self.commands.push_back(Command::Insert(id, Box::new(slot), received));
     }
 }
 
@@ -308,12 +330,12 @@ impl<A: Application> Context<'_, A> {
         self.core.commands.push_back(Command::WantWrite(id, key));
     }
 
-    /// Ends a connection in an orderly way: see [`Connection::drain`].
+    /// Ends a connection in an orderly way: see [`Connection::drain`](lws_proto::Connection::drain).
     pub fn close(&mut self, id: ConnectionId) {
         self.core.commands.push_back(Command::Close(id));
     }
 
-    /// Ends a connection at once: see [`Connection::abort`].
+    /// Ends a connection at once: see [`Connection::abort`](lws_proto::Connection::abort).
     pub fn abort(&mut self, id: ConnectionId) {
         self.core.commands.push_back(Command::Abort(id));
     }
@@ -346,24 +368,6 @@ impl<A: Application> Context<'_, A> {
         let attempt = Attempt::new(self.core.now, id, target, config, options.clone(), state);
         self.core.commands.push_back(Command::Connect(Box::new(attempt)));
         Ok(id)
-    }
-
-    /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.
-    ///
-    /// # Errors
-    /// It cannot be made non-blocking, there are too many connections, or the service is ending.
-    #[doc(alias = "lws_adopt_socket")]
-    pub fn adopt(
-        &mut self,
-        socket: OwnedFd,
-        connection: Connection,
-        state: A::State,
-    ) -> io::Result<ConnectionId> {
-        self.core.admit()?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        let mut flags = Flags::default();
-        flags.insert(Flags::WRITABLE);
-        Ok(self.core.insert(socket, flags, Body::Open(Open { connection, state })))
     }
 
     /// Listens on an address.

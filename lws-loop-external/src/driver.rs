@@ -1,5 +1,7 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
+mod kinds;
+
 use crate::application::{Accepted, Application};
 use crate::connect::{Connects, Resolver};
 use crate::context::{Command, Context, Core, Drain, NEVER};
@@ -12,7 +14,9 @@ use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
+use crate::udp;
 use crate::waker::{Handle, Handover, Post};
+use crate::watch;
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
@@ -112,8 +116,14 @@ impl<A: Application> Driver<A> {
         let Some(slot) = table.get(id) else { return self.attempt_ready(token, ready) };
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
-        if turn::take(application, core, buffers, id, slot) {
-            self.end(id);
+        match &slot.body {
+            Body::Open(_) => {
+                if turn::take(application, core, buffers, id, slot) {
+                    self.end(id);
+                }
+            }
+            Body::Ended => {}
+            _ => self.ready_elsewhere(id, ready),
         }
     }
 
@@ -131,7 +141,18 @@ impl<A: Application> Driver<A> {
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
-        if turn::take(application, core, buffers, id, slot) {
+        let ended = match &slot.body {
+            Body::Open(_) | Body::Piped(_) => turn::take(application, core, buffers, id, slot),
+            Body::Watched(_) => watch::take(application, core, id, slot),
+            Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
+            Body::Output(_) | Body::Ended => false,
+        };
+        if let Body::Piped(piped) = &slot.body
+            && let Some((place, wanted)) = piped.output()
+        {
+            self.see_to_output(place, wanted.filter(|_| !ended));
+        }
+        if ended {
             self.end(id);
         }
     }
@@ -140,12 +161,26 @@ impl<A: Application> Driver<A> {
     #[cold]
     fn end(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
-        let Body::Open(open) = std::mem::replace(&mut slot.body, Body::Ended) else { return };
+        let body = std::mem::replace(&mut slot.body, Body::Ended);
         let mut cx =
             Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
-        self.application.closed(&mut cx, open.state);
+        let mut output = None;
+        match body {
+            Body::Open(open) => self.application.closed(&mut cx, open.state),
+            Body::Piped(piped) => {
+                output = piped.output();
+                self.application.closed(&mut cx, piped.into_state());
+            }
+            Body::Watched(watched) => self.application.closed(&mut cx, watched.state),
+            Body::Datagrams(datagrams) => self.application.closed(&mut cx, datagrams.state),
+            Body::Output(_) => {}
+            Body::Ended => return,
+        }
         self.core.timers.cancel(id.index);
         slot.registration.remove(id.token(), &mut self.core.changes);
+        if let Some((place, _)) = output {
+            self.see_to_output(place, None);
+        }
     }
 
     /// Closes the descriptor, and frees its place.
@@ -245,16 +280,28 @@ impl<A: Application> Driver<A> {
         let body = Body::Open(Open { connection, state });
         let registration = Registration::default();
         let generation = id.generation;
-        self.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
+        self.insert(
+            id,
+            Slot { body, scheduled: NEVER, generation, socket, flags, registration },
+            Box::default(),
+        );
     }
 
-    fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>) {
+    fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
         // An edge is never modified.
-        let wanted = if self.core.trigger == Trigger::Edge { Interest::BOTH } else { Interest::READ };
+        let wanted = match &slot.body {
+            _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
+            Body::Watched(watched) => watched.watch.interest(),
+            Body::Output(_) => Interest::NONE,
+            _ => Interest::READ,
+        };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
         // A raw connection has something to say before it receives.
         self.take_turn(id);
+        if !received.is_empty() {
+            self.receive_first(id, received);
+        }
         if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
             // It was asked for before the service was asked to end.
             self.do_command(Command::Close(id));
@@ -311,7 +358,7 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
-        if let Body::Open(open) = &mut slot.body {
+        if let Some(open) = slot.body.open_mut() {
             open.connection.handle_timeout(self.core.now);
             self.take_turn(id);
         }
@@ -345,7 +392,7 @@ impl<A: Application> Driver<A> {
 
     fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
-            Command::Insert(id, slot) => return self.insert(id, *slot),
+            Command::Insert(id, slot, received) => return self.insert(id, *slot, received),
             Command::Connect(attempt) => return self.begin_attempt(attempt),
             Command::Wake(id)
             | Command::Message(id, _)
@@ -362,7 +409,10 @@ impl<A: Application> Driver<A> {
             }
             return;
         };
-        let Slot { body: Body::Open(Open { connection, state }), socket, .. } = slot else { return };
+        let Slot { body, socket, .. } = slot;
+        let Some(Open { connection, state }) = body.open_mut() else {
+            return self.do_command_elsewhere(id, &command);
+        };
         match command {
             Command::Wake(_) => {
                 let mut cx =
@@ -565,7 +615,7 @@ impl<A: Application> Service for Driver<A> {
         registration.refused();
         match token.kind() {
             Kind::Connection | Kind::Lane => match self.in_table(token) {
-                Some(id) => self.do_command(Command::Abort(id)),
+                Some(id) => self.refused_in_table(id, error),
                 None => self.attempt_refused(token, error),
             },
             Kind::Listener => {

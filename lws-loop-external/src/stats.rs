@@ -5,7 +5,7 @@ use lws_proto::Cause;
 /// What a service has done so far.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Connections now, outgoing ones that are being made too.
+    /// Connections now, outgoing ones that are being made too, and other descriptors of peers: each of them counts as one.
     pub connections: usize,
     /// Connections that listeners have accepted, those that the application refused too.
     pub accepted_total: u64,
@@ -19,6 +19,12 @@ pub struct Stats {
     pub received_bytes_total: u64,
     /// Bytes sent to peers.
     pub sent_bytes_total: u64,
+    /// Datagrams received.
+    pub datagrams_received_total: u64,
+    /// Datagrams sent.
+    pub datagrams_sent_total: u64,
+    /// Datagrams that the system refused to send.
+    pub datagrams_unsent_total: u64,
     /// Those that are not `complete`.
     closed: Vec<(&'static str, u64)>,
     completed: u64,

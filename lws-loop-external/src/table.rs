@@ -3,7 +3,11 @@
 use crate::registration::Registration;
 use crate::service::Readiness;
 use crate::token::{ConnectionId, GENERATION_MASK};
+use crate::transport::Piped;
+use crate::udp::Datagrams;
+use crate::watch::Watched;
 use lws_proto::{Connection, Time};
+use std::ops::BitOr;
 use std::os::fd::OwnedFd;
 
 /// One descriptor of a peer.
@@ -25,8 +29,27 @@ pub(crate) struct Slot<S> {
 pub(crate) enum Body<S> {
     /// A connection.
     Open(Open<S>),
+    /// A connection over pipes or a terminal.
+    Piped(Box<Piped<S>>),
+    /// The output of one, where that is a descriptor of its own.
+    Output(ConnectionId),
+    /// A descriptor that the application reads and writes.
+    Watched(Box<Watched<S>>),
+    /// A UDP socket.
+    Datagrams(Box<Datagrams<S>>),
     /// It has ended: the descriptor waits until the host lets go of it.
     Ended,
+}
+
+impl<S> Body<S> {
+    /// The connection, if it is one.
+    pub(crate) fn open_mut(&mut self) -> Option<&mut Open<S>> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Piped(piped) => Some(piped.open_mut()),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) struct Open<S> {
@@ -90,6 +113,14 @@ impl Flags {
         } else {
             self.remove(flag);
         }
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 }
 

@@ -6,16 +6,17 @@ use crate::application::Application;
 use crate::context::{Context, Core};
 use crate::options::DriverOptions;
 use crate::service::{Interest, Trigger};
-use crate::socket::{self, Sent};
 use crate::table::{Body, Flags, Open, Slot};
 use crate::token::ConnectionId;
+use crate::transport::{self, Sent, Transport};
+use crate::udp::turn::Room;
 use lws_proto::Event;
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, Shutdown};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 /// The buffers that all connections of a service share: an idle one holds none.
 pub(crate) struct Buffers {
+    pub(crate) datagrams: Room,
     receive: Box<[u8]>,
     transmit: Vec<u8>,
 }
@@ -29,19 +30,19 @@ const RECEIVE_BYTES_MIN: usize = 1 << 10;
 impl Buffers {
     pub(crate) fn new(options: &DriverOptions) -> Self {
         let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
-        Self { receive, transmit: Vec::new() }
+        Self { datagrams: Room::default(), receive, transmit: Vec::new() }
     }
 }
 
 /// What a connection may still do in this turn.
-struct Budget {
-    read: usize,
-    write: usize,
-    events: usize,
+pub(crate) struct Budget {
+    pub(crate) read: usize,
+    pub(crate) write: usize,
+    pub(crate) events: usize,
 }
 
 impl Budget {
-    fn new(options: &DriverOptions) -> Self {
+    pub(crate) fn new(options: &DriverOptions) -> Self {
         Self {
             read: options.read_bytes_per_turn,
             write: options.write_bytes_per_turn,
@@ -50,7 +51,7 @@ impl Budget {
     }
 
     #[inline]
-    fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.read == 0 || self.write == 0 || self.events == 0
     }
 }
@@ -64,15 +65,22 @@ pub(crate) fn take<A: Application>(
     id: ConnectionId,
     slot: &mut Slot<A::State>,
 ) -> bool {
-    let Slot { body: Body::Open(open), socket, flags, .. } = slot else { return false };
-    let wants = Turn { application, core, buffers, id, socket: socket.as_fd(), open, flags }.run();
+    let Slot { body, socket, flags, .. } = slot;
+    let (open, transport) = match body {
+        Body::Open(open) => (open, Transport::Socket(socket.as_fd())),
+        Body::Piped(piped) => piped.lend(socket.as_fd()),
+        _ => return false,
+    };
+    let wants = Turn { application, core, buffers, id, transport, open, flags }.run();
     if wants.close {
         return true;
     }
     if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {
         slot.flags.insert(Flags::SHUT);
-        // It fails if the peer has gone, which reading tells.
-        let _ = net::shutdown(&slot.socket, Shutdown::Write);
+        match &mut slot.body {
+            Body::Piped(piped) => piped.finish(),
+            _ => transport::finish(slot.socket.as_fd()),
+        }
     }
     // A deadline that has moved back is seen to when the old one comes.
     if let Some(deadline) = wants.deadline
@@ -88,7 +96,10 @@ pub(crate) fn take<A: Application>(
         core.ready.push_back(id);
     }
     if core.trigger != Trigger::Edge {
-        let interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
+        let mut interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
+        if let Body::Piped(piped) = &mut slot.body {
+            interest = piped.divide(interest);
+        }
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
     false
@@ -100,7 +111,7 @@ struct Turn<'t, A: Application> {
     core: &'t mut Core<A>,
     buffers: &'t mut Buffers,
     id: ConnectionId,
-    socket: BorrowedFd<'t>,
+    transport: Transport<'t>,
     open: &'t mut Open<A::State>,
     flags: &'t mut Flags,
 }
@@ -141,12 +152,12 @@ impl<A: Application> Turn<'_, A> {
     fn receive(&mut self, budget: &mut Budget) {
         let now = self.core.now;
         let room = self.buffers.receive.len();
-        match net::recv(self.socket, &mut self.buffers.receive[..], RecvFlags::empty()) {
-            Ok((0, _)) => {
+        match self.transport.receive(&mut self.buffers.receive) {
+            Ok(0) => {
                 self.flags.remove(Flags::READABLE);
                 self.open.connection.received_eof(now);
             }
-            Ok((n, _)) => {
+            Ok(n) => {
                 self.core.stats.received_bytes_total += n as u64;
                 budget.read = budget.read.saturating_sub(n);
                 // A short read has emptied the socket, and what comes next is reported. The end of the peer may
@@ -168,7 +179,8 @@ impl<A: Application> Turn<'_, A> {
         let now = self.core.now;
         let Open { connection, state } = &mut *self.open;
         let mut feed = connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        let mut cx =
+            Context { core: self.core, connection: Some(self.id), socket: Some(self.transport.input()) };
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -184,7 +196,7 @@ impl<A: Application> Turn<'_, A> {
                 break;
             }
             let Some(transmit) = feed.transmit(now) else { break };
-            match socket::send(self.socket, transmit) {
+            match self.transport.send(transmit) {
                 Sent::All(n) => note_sent(cx.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(cx.core, budget, n);
@@ -205,7 +217,8 @@ impl<A: Application> Turn<'_, A> {
     /// Tells the application what it can be told without input.
     fn tell_forced(&mut self, budget: &mut Budget) {
         let Open { connection, state } = &mut *self.open;
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        let mut cx =
+            Context { core: self.core, connection: Some(self.id), socket: Some(self.transport.input()) };
         while budget.events > 0 {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             budget.events -= 1;
@@ -220,7 +233,7 @@ impl<A: Application> Turn<'_, A> {
     fn transmit(&mut self, budget: &mut Budget) {
         while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
             let Some(transmit) = self.open.connection.transmit(self.core.now) else { return };
-            match socket::send(self.socket, transmit) {
+            match self.transport.send(transmit) {
                 Sent::All(n) => note_sent(self.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(self.core, budget, n);

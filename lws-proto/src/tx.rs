@@ -169,7 +169,7 @@ impl Tx {
     pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
         let Self { out, config, now, .. } = self;
         let sender = Box::new(h2::Sender::upgraded(upgrade, method, out, config, *now));
-        let mut receiver = Box::new(h2::Receiver::new(false, config.limits.h2_table_bytes_max, *now));
+        let mut receiver = Box::new(h2::Receiver::new(false, *now));
         receiver.begin_upgraded(0);
         self.speak_http2(sender);
         self.switch = Some(Box::new(Switch { receiver: SwitchTo::Http2(receiver), announced: true }));
@@ -638,6 +638,9 @@ impl Tx {
         if self.stream.timeout.is_some_and(|at| at <= now) {
             self.stream.timeout = None;
             self.flags |= TIMEOUT;
+        }
+        if !matches!(self.sender, Sender::WebSocket(_)) {
+            return;
         }
         let heard = self.listening();
         if let Sender::WebSocket(sender) = &mut self.sender {

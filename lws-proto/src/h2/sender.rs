@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// Streams that this side has reset, for which frames of the peer may still be on their way.
 const RESET_REMEMBERED: usize = 128;
@@ -66,6 +67,8 @@ pub(crate) struct Sender {
     pub(super) next_id: u32,
     /// The highest stream of the peer.
     pub(super) last_peer_id: u32,
+    /// Identifiers that the peer left out when it last did: they will never be streams. RFC 9113 §5.1.1.
+    pub(super) skipped: Range<u32>,
     /// Streams that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS.
     pub(super) active: u32,
     /// A client's requests that wait for their turn, the first one first.
@@ -133,6 +136,7 @@ impl Sender {
             receive,
             next_id: 1,
             last_peer_id: 0,
+            skipped: 0..0,
             active: 0,
             queue: VecDeque::new(),
             reset: VecDeque::new(),
@@ -298,11 +302,8 @@ impl Sender {
         } else {
             stream.take(streams::TICKET);
             self.line_up(slot, now);
+            self.release_held(slot);
         }
-    }
-
-    pub(crate) fn has_ticket(&self) -> bool {
-        self.streams.peek(self.current).has(streams::TICKET)
     }
 
     /// How much content fits the windows and one frame now.
@@ -581,6 +582,7 @@ impl Sender {
             self.end_message(config, slot, now);
         } else {
             self.line_up(slot, now);
+            self.release_held(slot);
         }
     }
 
@@ -648,7 +650,7 @@ impl Sender {
     /// Resets a stream for a reason of this side or a fault of the peer.
     pub(super) fn reset(&mut self, out: &mut Output, slot: u32, code: ErrorCode, cause: Cause) {
         let stream = self.streams.at(slot);
-        if stream.state != State::Idle && stream.state != State::Closed {
+        if stream.state != State::Closed && stream.state.on(Step::Send(Frame::Reset)).is_ok() {
             let id = stream.id;
             self.send_reset(out, id, code);
         }
@@ -810,11 +812,6 @@ impl Sender {
             let reads = tunnel.is_open() && !tunnel.would_hold_input();
             tunnel.notice_is_due() || reads && (held || tunnel.has_more())
         })
-    }
-
-    /// Whether a stream has input to tell that was held.
-    pub(crate) fn has_held(&self) -> bool {
-        !self.streams.resumed.is_empty()
     }
 
     /// The next notice.

@@ -202,8 +202,14 @@ impl Stream {
     pub(crate) fn holds_input(&self) -> bool {
         match &self.tunnel {
             Some(tunnel) => tunnel.would_hold_input(),
-            None => self.has(PAUSED | THROTTLED),
+            None => self.has(PAUSED) || self.has(THROTTLED) && self.waits_to_write(),
         }
+    }
+
+    /// Whether a permit will be possible, and is not yet.
+    #[inline]
+    fn waits_to_write(&self) -> bool {
+        self.message != Message::Ended && !self.may_write()
     }
 
     /// When the next thing is due for it.

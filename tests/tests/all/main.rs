@@ -16,5 +16,6 @@ mod rfc7541;
 mod rfc7692;
 mod rfc9110;
 mod rfc9112;
+mod rfc9113;
 mod support;
 mod violations;

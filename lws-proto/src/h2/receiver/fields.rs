@@ -131,11 +131,15 @@ impl Receiver {
             }
             return self.on_trailers(tx, slot, end);
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::StreamId));
         }
         if id <= sender.last_peer_id {
             return self.on_late_fields(tx, id);
+        }
+        let next = (sender.last_peer_id + 1) | 1;
+        if id > next {
+            sender.skipped = next..id;
         }
         if matches!(sender.going, Going::Away { .. }) {
             // RFC 9113 §6.8: not processed, and the client knows.
@@ -226,6 +230,11 @@ impl Receiver {
         sender.count_glitch(config, *now)?;
         if sender.reset.contains(&id) {
             return Ok(None);
+        }
+        if sender.skipped.contains(&id) {
+            // "The identifier of a newly established stream MUST be numerically greater than all streams that the initiating
+            // endpoint has opened or reserved." RFC 9113 §5.1.1.
+            return Err(Fault::connection(Violation::StreamId));
         }
         Err(Fault::connection(Violation::StreamClosed))
     }
