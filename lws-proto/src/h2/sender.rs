@@ -260,6 +260,11 @@ impl Sender {
         self.lent().set(streams::PAUSED);
     }
 
+    /// Whether a permit for the stream that is lent will be possible, and is not yet.
+    pub(crate) fn waits_to_write(&self) -> bool {
+        self.streams.peek(self.current).waits_to_write()
+    }
+
     pub(crate) fn throttle(&mut self) {
         self.lent().set(streams::THROTTLED);
     }
@@ -489,6 +494,27 @@ impl Sender {
         let held = core::mem::take(&mut stream.held);
         self.receive.take(held);
         self.streams.unresume(slot);
+    }
+
+    /// The response is complete, and the server does not want the rest of the request: "Clients MUST NOT discard responses as a
+    /// result". RFC 9113 §8.1.
+    pub(super) fn stop_sending(&mut self, slot: u32) {
+        let stream = self.streams.at(slot);
+        stream.pending = None;
+        stream.stalled = None;
+        stream.message = Message::Ended;
+        stream.take(streams::WANTED);
+        if stream.state.sends() {
+            stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        }
+        if stream.place == Place::Closed {
+            return;
+        }
+        let (state, cause) = (stream.state, stream.cause);
+        self.streams.place(slot, Place::Nowhere);
+        if state == State::Closed {
+            self.close(slot, cause);
+        }
     }
 
     /// Whether content that was given before can go out now.

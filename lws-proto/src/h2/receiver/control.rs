@@ -118,10 +118,14 @@ impl Receiver {
         }
         if let Some(slot) = sender.streams.find(header.stream) {
             let stream = sender.streams.peek(slot);
+            let answered = stream.has(streams::PEER_ENDED) || !stream.state.receives();
+            if sender.client && code == ErrorCode::NO_ERROR && answered && stream.tunnel.is_none() {
+                sender.stop_sending(slot);
+                sender.start_requests(out, config, *now);
+                return Ok(());
+            }
             let cause = match code {
                 ErrorCode::REFUSED_STREAM if sender.client => Cause::Refused,
-                // RFC 9113 §8.1: the response is complete, and the rest of the request is not wanted.
-                ErrorCode::NO_ERROR if stream.state == State::Closed => Cause::Complete,
                 code => Cause::Reset(code),
             };
             sender.close(slot, cause);
