@@ -544,9 +544,9 @@ impl Tx {
         matches!(&self.sender, Sender::Http1(sender) if sender.has_answered())
     }
 
-    /// When the peer was last heard, unless the application does not listen.
+    /// When the peer of a WebSocket was last heard, unless the application does not listen.
     fn listening(&self) -> Option<Time> {
-        (!self.is_paused()).then_some(self.heard)
+        (self.flags & PAUSED == 0).then_some(self.heard)
     }
 
     pub(crate) fn set_timeout(&mut self, at: Option<Time>) {

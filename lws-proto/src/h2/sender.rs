@@ -825,6 +825,7 @@ impl Sender {
     pub(crate) fn has_notice(&self, room: bool) -> bool {
         !self.streams.closed.is_empty()
             || !self.streams.timeouts.is_empty()
+            || !self.asked.is_empty()
             || self.permit_is_due(room)
             || self.entered && self.has_unsettled()
     }
@@ -968,11 +969,12 @@ impl Sender {
             if cut {
                 stream.set(streams::CUT);
             }
+            self.streams.unresume(slot);
+            self.streams.untime(slot);
             return self.streams.place(slot, Place::Closed);
         }
         if tunnel.takes_timeout() {
-            stream.set(streams::TIMEOUT);
-            self.streams.timeouts.push_back(slot);
+            self.streams.time_out(slot);
         }
         let stream = self.streams.at(slot);
         let Some(tunnel) = &stream.tunnel else { return };

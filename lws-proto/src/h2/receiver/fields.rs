@@ -199,6 +199,7 @@ impl Receiver {
         if !end {
             if facts.expects_continue {
                 stream.set(streams::OWES_CONTINUE);
+                sender.asked.push(slot);
             }
             if stream.method != Method::Connect {
                 stream.due = *now + config.limits.content_period;
