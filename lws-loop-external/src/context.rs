@@ -369,7 +369,7 @@ impl<A: Application> Context<'_, A> {
         let target = target.into();
         target.check()?;
         socket::supports(options)?;
-        if options.speak == Speak::Http {
+        if options.speak != Speak::Raw {
             SystemEntropy::new()?;
         }
         let id = self.core.allocate();

@@ -182,6 +182,8 @@ pub enum Speak {
     /// HTTP, and WebSocket by its opening handshake.
     #[default]
     Http,
+    /// HTTP/2, of which the server is known to speak it: requests and WebSockets share the connection. RFC 9113 §3.3.
+    Http2,
     /// Bytes.
     Raw,
 }

@@ -89,7 +89,7 @@ fn begin(tx: &mut Tx, detected: Detected) -> Receiver {
 pub(crate) fn begin_http2(tx: &mut Tx) -> Receiver {
     let (client, now) = (tx.is_client(), tx.now);
     tx.begin_http2(Box::new(h2::Sender::new(client, &tx.config, now)));
-    Receiver::Http2(Box::new(h2::Receiver::new(client, tx.config.limits.h2_table_bytes_max, now)))
+    Receiver::Http2(Box::new(h2::Receiver::new(client, now)))
 }
 
 /// Opens a raw stream, which `Established` tells of.

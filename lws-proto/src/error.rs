@@ -214,7 +214,7 @@ faults! {
         FrameStream => "h2_frame_stream", 0, 0, "a frame on a stream where it has no meaning";
         /// A frame in the middle of a field block, or CONTINUATION of none. RFC 9113 §4.3 and §6.10.
         FieldBlock => "h2_field_block", 0, 0, "a field block is interrupted, or continued where none began";
-        /// A field block that HPACK cannot decode. RFC 7541, RFC 9113 §4.3.
+        /// A field block that HPACK (RFC 7541) cannot decode. RFC 9113 §4.3.
         Compression => "h2_compression", 0, 0, "a field block cannot be decoded";
         /// Padding as long as the frame, or longer. RFC 9113 §6.1 and §6.2.
         Padding => "h2_padding", 0, 0, "padding does not fit its frame";

@@ -171,7 +171,7 @@ impl Tx {
     pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
         let Self { out, config, now, .. } = self;
         let sender = Box::new(h2::Sender::upgraded(upgrade, method, out, config, *now));
-        let mut receiver = Box::new(h2::Receiver::new(false, config.limits.h2_table_bytes_max, *now));
+        let mut receiver = Box::new(h2::Receiver::new(false, *now));
         receiver.begin_upgraded(0);
         self.speak_http2(sender);
         self.switch = Some(Box::new(Switch { receiver: SwitchTo::Http2(receiver), announced: true }));
@@ -361,6 +361,13 @@ impl Tx {
             self.heard = self.now;
             self.resumed = self.now;
         }
+    }
+
+    /// Whether what was sent last has to go before more is sent: the queue is full, or a window is.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.out.len() >= self.config.limits.send_queue_bytes_max
+            || matches!(&self.sender, Sender::Http2(sender) if sender.waits_to_write())
     }
 
     /// Takes no input until the stream may write.
@@ -553,9 +560,9 @@ impl Tx {
         matches!(&self.sender, Sender::Http1(sender) if sender.has_answered())
     }
 
-    /// When the peer was last heard, unless the application does not listen.
+    /// When the peer of a WebSocket was last heard, unless the application does not listen.
     fn listening(&self) -> Option<Time> {
-        (!self.is_paused()).then_some(self.heard)
+        (self.flags & PAUSED == 0).then_some(self.heard)
     }
 
     pub(crate) fn set_timeout(&mut self, at: Option<Time>) {
@@ -654,6 +661,9 @@ impl Tx {
         if self.stream.timeout.is_some_and(|at| at <= now) {
             self.stream.timeout = None;
             self.flags |= TIMEOUT;
+        }
+        if !matches!(self.sender, Sender::WebSocket(_)) {
+            return;
         }
         let heard = self.listening();
         if let Sender::WebSocket(sender) = &mut self.sender {

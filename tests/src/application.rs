@@ -2,8 +2,9 @@
 
 use lws_proto::http::{Method, Status};
 use lws_proto::ws::{Accept, Deflate, is_opening};
-use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, Writable};
-use std::collections::VecDeque;
+use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, StreamKey, Writable};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 /// What an application does with an event.
 pub trait Application {
@@ -155,6 +156,47 @@ impl Application for Echo {
             }
             _ => {}
         }
+    }
+}
+
+/// An application of its own for each stream.
+pub struct Each<A> {
+    make: Box<dyn Fn() -> A>,
+    /// Those of the open streams.
+    pub streams: BTreeMap<StreamKey, A>,
+}
+
+impl<A> Each<A> {
+    /// One that makes them so.
+    pub fn of(make: impl Fn() -> A + 'static) -> Self {
+        Self { make: Box::new(make), streams: BTreeMap::new() }
+    }
+}
+
+impl Each<Echo> {
+    /// [`Echo`] for each stream.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self::of(Echo::default)
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for Each<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Each").field("streams", &self.streams).finish_non_exhaustive()
+    }
+}
+
+impl<A: Application> Application for Each<A> {
+    fn event(&mut self, event: Event<'_>) {
+        let key = event.key();
+        if matches!(event, Event::Closed { .. }) {
+            if let Some(mut app) = self.streams.remove(&key) {
+                app.event(event);
+            }
+            return;
+        }
+        self.streams.entry(key).or_insert_with(&self.make).event(event);
     }
 }
 

@@ -5,12 +5,15 @@ use crate::application::Application;
 use crate::endpoint::{Buffer, Endpoint};
 use crate::random::Random;
 use crate::transcript::{Octets, Transcript};
+use std::fmt;
 
 /// What came of delivering some bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivered {
     /// What the engine said.
     pub seen: Transcript,
+    /// What it said of each stream, in the order of their first events.
+    pub streams: Vec<Transcript>,
     /// What it sent.
     pub sent: Octets,
     /// Whether it wants more.
@@ -28,6 +31,7 @@ impl Delivered {
         let interest = endpoint.connection.interest();
         Self {
             seen: endpoint.seen.clone(),
+            streams: endpoint.streams.iter().map(|(_, transcript)| transcript.clone()).collect(),
             sent: Octets(endpoint.sent.clone()),
             reads: interest.read,
             fin: interest.shutdown,
@@ -50,6 +54,16 @@ pub fn deliver<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8]) -> 
 
 /// The same, and then the peer sends no more if `eof`.
 pub fn deliver_to_end<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8], eof: bool) -> Delivered {
+    deliver_seen(make, input, eof, Delivered::clone)
+}
+
+/// The same, where only what `view` shows of it has to be the same. Returns what came of the whole input.
+pub fn deliver_seen<A: Application, T: PartialEq + fmt::Debug>(
+    make: impl Fn() -> Endpoint<A>,
+    input: &[u8],
+    eof: bool,
+    view: impl Fn(&Delivered) -> T,
+) -> Delivered {
     let run =
         |name: &str, cuts: &mut dyn FnMut(usize) -> usize, buffer: &dyn Fn(usize) -> Buffer, step: usize| {
             let mut endpoint = make();
@@ -71,10 +85,11 @@ pub fn deliver_to_end<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u
     let own = |_: usize| Buffer::Own;
     let either = |part: usize| if part.is_multiple_of(2) { Buffer::Lent } else { Buffer::Own };
 
-    let (_, expected) = run("whole", &mut |_| usize::MAX, &lent, usize::MAX);
+    let (_, whole) = run("whole", &mut |_| usize::MAX, &lent, usize::MAX);
+    let expected = view(&whole);
     let check = |(name, found): (String, Delivered)| {
         let shown = Octets(input.to_vec());
-        assert_eq!(found, expected, "delivered {name}, not whole (right): {shown:?}");
+        assert_eq!(view(&found), expected, "delivered {name}, not whole (right): {shown:?}");
     };
     check(run("whole in the engine's buffer", &mut |_| usize::MAX, &own, usize::MAX));
     check(run("whole, with a transport that takes single bytes", &mut |_| usize::MAX, &lent, 1));
@@ -97,5 +112,5 @@ pub fn deliver_to_end<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u
         let mut cuts = |_: usize| 1 + random.below(longest);
         check(run(&format!("in random parts, seed {seed}"), &mut cuts, &either, 1 + seed as usize * 11));
     }
-    expected
+    whole
 }

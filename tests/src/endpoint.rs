@@ -3,9 +3,10 @@
 use crate::application::Application;
 use crate::random::SampleNonce;
 use crate::transcript::{Seen, Transcript};
+use lws_proto::http::Scheme;
 use lws_proto::ws::Connect;
 use lws_proto::{Config, Connection, Event, Limits, Stream, StreamKey, Time};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +48,10 @@ pub struct Endpoint<A> {
     pub app: A,
     /// The simulated time.
     pub now: Time,
-    /// What the engine said.
+    /// What the engine said, all streams together.
     pub seen: Transcript,
+    /// What it said of each stream, in the order of their first events.
+    pub streams: Vec<(StreamKey, Transcript)>,
     /// What it sent.
     pub sent: Vec<u8>,
     /// How many bytes the transport takes in one call.
@@ -63,10 +66,20 @@ pub struct Endpoint<A> {
 /// What must be true of the events of one connection.
 #[derive(Debug, Default)]
 struct Audit {
-    open: Option<StreamKey>,
+    /// Whether streams may overlap: HTTP/2.
+    multiplexed: bool,
+    open: BTreeMap<StreamKey, Progress>,
     ended: HashSet<StreamKey>,
-    in_message: bool,
+    last: Option<StreamKey>,
     turns: usize,
+}
+
+/// Where one stream stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    in_message: bool,
+    /// Whether the peer's message was told to its end.
+    ended: bool,
 }
 
 impl<A: Application> Endpoint<A> {
@@ -78,6 +91,24 @@ impl<A: Application> Endpoint<A> {
     /// A client whose nonce is [`SampleNonce`].
     pub fn client(config: Arc<Config>, app: A) -> Self {
         Self::new(Connection::client(Time::ZERO, config, Box::new(SampleNonce::new(1))), app)
+    }
+
+    /// A client that speaks HTTP/2 from the first byte. Its nonce is [`SampleNonce`].
+    pub fn http2_client(config: Arc<Config>, app: A) -> Self {
+        let entropy = Box::new(SampleNonce::new(1));
+        Self::new(Connection::client_http2(Time::ZERO, config, entropy, Scheme::Http), app).multiplexed()
+    }
+
+    /// A server of any version, whose streams may overlap.
+    pub fn http2_server(config: Arc<Config>, app: A) -> Self {
+        Self::server(config, app).multiplexed()
+    }
+
+    /// The same where streams may overlap.
+    #[must_use]
+    pub fn multiplexed(mut self) -> Self {
+        self.audit.multiplexed = true;
+        self
     }
 
     /// A server behind the opening handshake. What was said and sent so far is forgotten.
@@ -109,6 +140,7 @@ impl<A: Application> Endpoint<A> {
             app,
             now: Time::ZERO,
             seen: Transcript::default(),
+            streams: Vec::new(),
             sent: Vec::new(),
             step: usize::MAX,
             room: usize::MAX,
@@ -119,15 +151,17 @@ impl<A: Application> Endpoint<A> {
 
     /// The same with another application.
     pub fn with_app<B>(self, app: B) -> Endpoint<B> {
-        let Self { connection, app: _, now, seen, sent, step, room, writes, audit } = self;
-        Endpoint { connection, app, now, seen, sent, step, room, writes, audit }
+        let Self { connection, app: _, now, seen, streams, sent, step, room, writes, audit } = self;
+        Endpoint { connection, app, now, seen, streams, sent, step, room, writes, audit }
     }
 
     /// Forgets what was said and sent so far.
     pub fn forget(&mut self) {
         self.seen = Transcript::default();
+        self.streams.clear();
         self.sent = Vec::new();
         self.writes = 0;
+        self.audit.last = None;
     }
 
     /// What was sent since the last call.
@@ -135,9 +169,23 @@ impl<A: Application> Endpoint<A> {
         std::mem::take(&mut self.sent)
     }
 
-    /// The stream that is open.
+    /// The one stream that is open and was told of.
     pub fn key(&self) -> StreamKey {
-        self.audit.open.expect("no stream is open")
+        match self.keys()[..] {
+            [key] => key,
+            ref keys => panic!("not one stream is open: {keys:?}"),
+        }
+    }
+
+    /// The streams that are open and were told of.
+    pub fn keys(&self) -> Vec<StreamKey> {
+        self.audit.open.keys().copied().collect()
+    }
+
+    /// What was said of a stream.
+    pub fn of(&self, key: StreamKey) -> Transcript {
+        let told = self.streams.iter().find(|(other, _)| *other == key);
+        told.map(|(_, transcript)| transcript.clone()).unwrap_or_default()
     }
 
     /// The open stream's handle.
@@ -157,12 +205,11 @@ impl<A: Application> Endpoint<A> {
 
     fn receive_lent(&mut self, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
-        let Self { connection, app, now, seen, sent, audit, step, room, writes } = self;
+        let Self { connection, app, now, seen, streams, sent, audit, step, room, writes } = self;
         let mut feed = connection.receive(*now, &mut bytes);
         loop {
             while let Some(event) = feed.next_event() {
-                audit.note(&event);
-                seen.push(Seen::of(&event));
+                write_down(&event, audit, seen, streams);
                 app.event(event);
             }
             // The application holds the input, perhaps until its answers have gone.
@@ -217,8 +264,7 @@ impl<A: Application> Endpoint<A> {
             let service = self.connection.needs_service();
             let Some(event) = self.connection.next_event() else { break };
             assert!(service, "an event, although no service was asked for: {event:?}");
-            self.audit.note(&event);
-            self.seen.push(Seen::of(&event));
+            write_down(&event, &mut self.audit, &mut self.seen, &mut self.streams);
             self.app.event(event);
             self.audit.turn();
         }
@@ -251,7 +297,7 @@ impl<A: Application> Endpoint<A> {
         assert_eq!(interest.deadline, self.connection.next_timeout());
         assert_eq!(interest.write, self.connection.transmit(self.now).is_some());
         if interest.close {
-            assert!(self.audit.open.is_none(), "the transport may close, but the stream has not been closed");
+            assert!(self.audit.open.is_empty(), "the transport may close, but a stream has not been closed");
         }
     }
 
@@ -286,40 +332,55 @@ fn take(slices: &[&[u8]], max: usize, sent: &mut Vec<u8>) -> usize {
     sent.len() - before
 }
 
+/// Checks an event, and adds it to what was seen.
+fn write_down(
+    event: &Event<'_>,
+    audit: &mut Audit,
+    seen: &mut Transcript,
+    streams: &mut Vec<(StreamKey, Transcript)>,
+) {
+    audit.note(event);
+    let key = event.key();
+    let same = audit.last.replace(key) == Some(key);
+    seen.push_of(Seen::of(event), same);
+    match streams.iter_mut().find(|(other, _)| *other == key) {
+        Some((_, transcript)) => transcript.push(Seen::of(event)),
+        None => streams.push((key, Transcript(vec![Seen::of(event)]))),
+    }
+}
+
 impl Audit {
-    /// Checks one event against those before it: `Closed` comes once and last, and streams do not overlap.
+    /// Checks one event against those before it: `Closed` comes once and last, streams overlap only where they may, and
+    /// nothing of the peer comes behind the end of its message.
     fn note(&mut self, event: &Event<'_>) {
-        let key = match event {
-            Event::Request { stream, .. }
-            | Event::Response { stream, .. }
-            | Event::Body { stream, .. }
-            | Event::Trailers { stream, .. }
-            | Event::Established { stream, .. }
-            | Event::Message { stream, .. }
-            | Event::Control { stream, .. }
-            | Event::Raw { stream, .. }
-            | Event::Timeout { stream } => stream.key(),
-            Event::Writable(permit) => permit.key(),
-            Event::Closed { key, .. } => *key,
-            other => panic!("an event without a stream: {other:?}"),
-        };
+        let key = event.key();
         assert!(!self.ended.contains(&key), "an event of a stream that has been closed: {event:?}");
-        assert!(self.open.is_none_or(|open| open == key), "a stream begins before the last has been closed");
-        self.open = Some(key);
+        let overlaps = !self.open.is_empty() && !self.open.contains_key(&key);
+        assert!(self.multiplexed || !overlaps, "a stream begins before the last has been closed");
+        let progress = self.open.entry(key).or_default();
         match event {
             Event::Closed { .. } => {
                 self.ended.insert(key);
-                self.open = None;
-                self.in_message = false;
+                self.open.remove(&key);
             }
             Event::Message { first, chunk, end, .. } => {
-                assert_eq!(*first, !self.in_message, "`first` is told of the first part of a message");
+                assert_eq!(*first, !progress.in_message, "`first` is told of the first part of a message");
                 assert!(!chunk.is_empty() || *end, "a part without bytes that is not the last");
-                self.in_message = !end;
+                progress.in_message = !end;
+            }
+            Event::Request { end, .. } => progress.take(*end),
+            Event::Response { head, end, .. } => {
+                let interim = head.status().is_some_and(|status| status.is_interim());
+                assert!(!interim || !end, "an interim response ends nothing");
+                progress.take(*end);
             }
             Event::Body { chunk, end, .. } | Event::Raw { chunk, end, .. } => {
                 assert!(!chunk.is_empty() || *end, "a part without bytes that is not the last");
+                progress.take(*end);
             }
+            // What it has become has an end of its own.
+            Event::Established { .. } => progress.ended = false,
+            Event::Trailers { .. } => assert!(progress.ended, "trailers before the end of the content"),
             _ => {}
         }
     }
@@ -327,5 +388,13 @@ impl Audit {
     fn turn(&mut self) {
         self.turns += 1;
         assert!(self.turns < TURNS_MAX, "the engine does not come to rest");
+    }
+}
+
+impl Progress {
+    /// A part of the peer's message.
+    fn take(&mut self, end: bool) {
+        assert!(!self.ended, "a part of a message that has ended");
+        self.ended = end;
     }
 }

@@ -9,6 +9,7 @@ pub mod deflate;
 pub mod delivery;
 pub mod endpoint;
 pub mod fuzz;
+pub mod h2;
 pub mod hpack;
 pub mod pair;
 pub mod random;
@@ -18,7 +19,7 @@ pub mod transcript;
 pub mod wire;
 
 pub use application::Application;
-pub use delivery::{Delivered, deliver, deliver_to_end};
+pub use delivery::{Delivered, deliver, deliver_seen, deliver_to_end};
 pub use endpoint::Endpoint;
 pub use pair::Pair;
 pub use random::Random;

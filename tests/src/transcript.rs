@@ -179,7 +179,12 @@ pub struct Transcript(pub Vec<Seen>);
 impl Transcript {
     /// Adds what was seen; content is joined to the content before it.
     pub fn push(&mut self, seen: Seen) {
-        match (self.0.last_mut(), seen) {
+        self.push_of(seen, true);
+    }
+
+    /// Adds what was seen; content is joined to what was seen last if that was of the `same` stream.
+    pub fn push_of(&mut self, seen: Seen, same: bool) {
+        match (self.0.last_mut().filter(|_| same), seen) {
             (Some(Seen::Body { content, end: end @ false }), Seen::Body { content: more, end: now_end })
             | (Some(Seen::Raw { content, end: end @ false }), Seen::Raw { content: more, end: now_end })
             | (

@@ -417,14 +417,25 @@ impl Sender {
             head.push(b"content-length", &digits);
         }
         let slot = self.open_request(now, method, head);
-        self.start_requests(out, config, now);
-        self.current = slot;
         let mut outgoing = outgoing;
         if let Outgoing::Length(left) = &mut outgoing {
             *left -= content.len() as u64;
         }
+        let ends = end && content.is_empty() && method != Method::Connect;
+        // A request with content does not end with its head, and neither does one for a tunnel.
+        self.streams.at(slot).message = if ends { Message::Ended } else { Message::Content(outgoing) };
+        self.start_requests(out, config, now);
+        self.current = slot;
         let stream = self.lent();
-        stream.message = if end { Message::Ended } else { Message::Content(outgoing) };
+        if ends {
+            return Ok(());
+        }
+        if end {
+            stream.message = Message::Ended;
+        }
+        if method == Method::Connect {
+            return Ok(());
+        }
         if stream.queued.is_some() {
             let pending = stream.pending.get_or_insert_default();
             content.push(&mut pending.content);
@@ -508,8 +519,8 @@ impl Sender {
         let id = stream.id;
         // The windows that the server grants may have changed since the request was made.
         stream.send = super::window::SendWindow::new(self.peer.initial_window_size);
-        let empty = stream.pending.as_ref().is_some_and(|pending| pending.end && pending.content.is_empty());
-        let opening = stream.handshake.is_some();
+        let opening = stream.method == Method::Connect;
+        let empty = !opening && stream.message == Message::Ended && stream.pending.is_none();
         stream.state = stream.state.on(Step::Send(Frame::Headers { end: false })).unwrap_or(State::Open);
         self.active += 1;
         // Misuse is impossible: every field has been checked.
@@ -529,7 +540,6 @@ impl Sender {
             stream.due = now + config.limits.response_timeout;
             self.next_due = self.next_due.min(stream.due);
         } else if empty {
-            stream.pending = None;
             self.end_message(config, slot, now);
         } else if stream.pending.is_some() {
             self.wait_for_window(slot, now);
@@ -539,9 +549,12 @@ impl Sender {
     }
 }
 
+/// Name and value.
+type FieldLine<'f> = (&'f [u8], &'f [u8]);
+
 impl Said {
     /// Checks a field of the application and notes it. Fields that mean something to HTTP/1.1 connections only are left out.
-    fn check<'f>(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<Option<(&'f [u8], &'f [u8])>, Misuse> {
+    fn check<'f>(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<Option<FieldLine<'f>>, Misuse> {
         if !is_token(name) || !is_field_value(value) {
             return Err(Misuse::Field);
         }

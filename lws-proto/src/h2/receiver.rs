@@ -13,7 +13,7 @@ use super::frame::{self, FrameHeader, HEADER_BYTES, Kind, PREFACE};
 use super::section::Facts;
 use super::sender::Sender;
 use crate::buffer::Kept;
-use crate::hpack::{Decoder, Section};
+use crate::hpack::{Decoder, Section, TABLE_SIZE_DEFAULT};
 use crate::http::Head;
 use crate::item::{Item, Step};
 use crate::tx::{self, Tx};
@@ -132,14 +132,15 @@ enum Lent {
 
 impl Receiver {
     /// That of a connection that was opened at `now`. A server's peer begins with the preface.
-    pub(crate) fn new(client: bool, table_bytes_max: u32, now: Time) -> Self {
+    pub(crate) fn new(client: bool, now: Time) -> Self {
         Self {
             place: if client { Place::Header } else { Place::Preface(0) },
             header: [0; HEADER_BYTES],
             header_len: 0,
             pieces: Vec::new(),
             block: None,
-            decoder: Decoder::new(table_bytes_max as usize),
+            // Until our SETTINGS are acknowledged the peer uses a table of the initial size. RFC 9113 §6.5.3.
+            decoder: Decoder::new(TABLE_SIZE_DEFAULT),
             section: Section::default(),
             facts: Facts::NONE,
             inbound: Vec::new(),
@@ -313,6 +314,8 @@ impl Receiver {
                 sender.reset(out, slot, code_of(cause), cause);
             }
             Some(_) => {}
+            // RFC 9113 §6.4: "RST_STREAM frames MUST NOT be sent for a stream in the "idle" state."
+            None if sender.is_idle(id) => return Err(Fault { scope: Scope::Connection, ..fault }),
             None => sender.send_reset(out, id, code_of(cause)),
         }
         sender.count_reset(config, *now)
@@ -352,6 +355,7 @@ impl Receiver {
         super::deadlines::handle(tx, now);
         if let tx::Sender::Http2(sender) = &tx.sender
             && sender.relaxed
+            && sender.streams.is_empty()
         {
             self.relax();
         }
@@ -360,7 +364,7 @@ impl Receiver {
     /// Gives back memory that an idle connection does not need.
     fn relax(&mut self) {
         if self.lent == Lent::Nothing {
-            self.pieces = Vec::new();
+            self.pieces.shrink_to_fit();
             self.section.clear();
             self.section.shrink_to(0, 0);
             self.inbound = Vec::new();

@@ -261,15 +261,12 @@ fn join_cookies(section: &mut Section, fields_from: usize) {
     let is_cookie = |index: usize| marks.get(index).is_some_and(|mark| mark.id == NameId::COOKIE);
     let start = bytes.len();
     let mut first = None;
-    for index in fields_from..spans.len() {
-        if is_cookie(index) {
-            let span = spans[index];
-            if first.is_some() {
-                bytes.extend_from_slice(b"; ");
-            }
-            first.get_or_insert(index);
-            bytes.extend_from_within(span.value as usize..(span.value + span.value_len) as usize);
+    for (index, span) in spans.iter().enumerate().skip(fields_from).filter(|(index, _)| is_cookie(*index)) {
+        if first.is_some() {
+            bytes.extend_from_slice(b"; ");
         }
+        first.get_or_insert(index);
+        bytes.extend_from_within(span.value as usize..(span.value + span.value_len) as usize);
     }
     let joined = (start as u32, (bytes.len() - start) as u32);
     if let Some(span) = first.and_then(|first| spans.get_mut(first)) {

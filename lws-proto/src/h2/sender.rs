@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 /// Streams that this side has reset, for which frames of the peer may still be on their way.
 const RESET_REMEMBERED: usize = 128;
@@ -66,6 +67,8 @@ pub(crate) struct Sender {
     pub(super) next_id: u32,
     /// The highest stream of the peer.
     pub(super) last_peer_id: u32,
+    /// Identifiers that the peer left out when it last did: they will never be streams. RFC 9113 §5.1.1.
+    pub(super) skipped: Range<u32>,
     /// Streams that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS.
     pub(super) active: u32,
     /// A client's requests that wait for their turn, the first one first.
@@ -133,6 +136,7 @@ impl Sender {
             receive,
             next_id: 1,
             last_peer_id: 0,
+            skipped: 0..0,
             active: 0,
             queue: VecDeque::new(),
             reset: VecDeque::new(),
@@ -256,6 +260,11 @@ impl Sender {
         self.lent().set(streams::PAUSED);
     }
 
+    /// Whether a permit for the stream that is lent will be possible, and is not yet.
+    pub(crate) fn waits_to_write(&self) -> bool {
+        self.streams.peek(self.current).waits_to_write()
+    }
+
     pub(crate) fn throttle(&mut self) {
         self.lent().set(streams::THROTTLED);
     }
@@ -298,11 +307,8 @@ impl Sender {
         } else {
             stream.take(streams::TICKET);
             self.line_up(slot, now);
+            self.release_held(slot);
         }
-    }
-
-    pub(crate) fn has_ticket(&self) -> bool {
-        self.streams.peek(self.current).has(streams::TICKET)
     }
 
     /// How much content fits the windows and one frame now.
@@ -478,9 +484,12 @@ impl Sender {
             }
             return;
         }
+        let paused = stream.take(streams::PAUSED | streams::THROTTLED);
+        if stream.has(streams::PEER_ENDED) {
+            return self.end_with_peer(slot, paused);
+        }
         // Nobody wants the rest of the request. A little of it is dropped, so that small ones end in peace.
         stream.set(streams::UNWANTED);
-        stream.take(streams::PAUSED | streams::THROTTLED);
         stream.told_bytes = 0;
         stream.content_bytes_max = None;
         stream.due = now + config.limits.content_period;
@@ -488,6 +497,40 @@ impl Sender {
         let held = core::mem::take(&mut stream.held);
         self.receive.take(held);
         self.streams.unresume(slot);
+    }
+
+    /// The response is complete, and so is the request, of which not all has been told: trailers still are to who listens, and
+    /// content that was held for later is dropped.
+    #[cold]
+    fn end_with_peer(&mut self, slot: u32, paused: bool) {
+        let held = core::mem::take(&mut self.streams.at(slot).held);
+        self.receive.take(held);
+        if paused || held > 0 {
+            self.peer_ended(slot);
+        } else {
+            self.streams.resume(slot);
+        }
+    }
+
+    /// The response is complete, and the server does not want the rest of the request: "Clients MUST NOT discard responses as a
+    /// result". RFC 9113 §8.1.
+    pub(super) fn stop_sending(&mut self, slot: u32) {
+        let stream = self.streams.at(slot);
+        stream.pending = None;
+        stream.stalled = None;
+        stream.message = Message::Ended;
+        stream.take(streams::WANTED);
+        if stream.state.sends() {
+            stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        }
+        if stream.place == Place::Closed {
+            return;
+        }
+        let (state, cause) = (stream.state, stream.cause);
+        self.streams.place(slot, Place::Nowhere);
+        if state == State::Closed {
+            self.close(slot, cause);
+        }
     }
 
     /// Whether content that was given before can go out now.
@@ -581,6 +624,7 @@ impl Sender {
             self.end_message(config, slot, now);
         } else {
             self.line_up(slot, now);
+            self.release_held(slot);
         }
     }
 
@@ -648,7 +692,7 @@ impl Sender {
     /// Resets a stream for a reason of this side or a fault of the peer.
     pub(super) fn reset(&mut self, out: &mut Output, slot: u32, code: ErrorCode, cause: Cause) {
         let stream = self.streams.at(slot);
-        if stream.state != State::Idle && stream.state != State::Closed {
+        if stream.state != State::Closed && stream.state.on(Step::Send(Frame::Reset)).is_ok() {
             let id = stream.id;
             self.send_reset(out, id, code);
         }
@@ -797,6 +841,7 @@ impl Sender {
     pub(crate) fn has_notice(&self, room: bool) -> bool {
         !self.streams.closed.is_empty()
             || !self.streams.timeouts.is_empty()
+            || !self.asked.is_empty()
             || self.permit_is_due(room)
             || self.entered && self.has_unsettled()
     }
@@ -809,11 +854,6 @@ impl Sender {
             let reads = tunnel.is_open() && !tunnel.would_hold_input();
             tunnel.notice_is_due() || reads && (held || tunnel.has_more())
         })
-    }
-
-    /// Whether a stream has input to tell that was held.
-    pub(crate) fn has_held(&self) -> bool {
-        !self.streams.resumed.is_empty()
     }
 
     /// The next notice.
@@ -945,11 +985,12 @@ impl Sender {
             if cut {
                 stream.set(streams::CUT);
             }
+            self.streams.unresume(slot);
+            self.streams.untime(slot);
             return self.streams.place(slot, Place::Closed);
         }
         if tunnel.takes_timeout() {
-            stream.set(streams::TIMEOUT);
-            self.streams.timeouts.push_back(slot);
+            self.streams.time_out(slot);
         }
         let stream = self.streams.at(slot);
         let Some(tunnel) = &stream.tunnel else { return };

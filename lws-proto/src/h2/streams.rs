@@ -202,8 +202,14 @@ impl Stream {
     pub(crate) fn holds_input(&self) -> bool {
         match &self.tunnel {
             Some(tunnel) => tunnel.would_hold_input(),
-            None => self.has(PAUSED | THROTTLED),
+            None => self.has(PAUSED) || self.has(THROTTLED) && self.waits_to_write(),
         }
+    }
+
+    /// Whether a permit will be possible, and is not yet.
+    #[inline]
+    pub(crate) fn waits_to_write(&self) -> bool {
+        self.message != Message::Ended && !self.may_write()
     }
 
     /// When the next thing is due for it.
@@ -275,6 +281,12 @@ impl Streams {
         &self.slots[slot as usize]
     }
 
+    /// The stream in a place, if it is still the one that `id` names. Places go, too, when no stream is left.
+    #[inline]
+    pub(crate) fn still(&mut self, slot: u32, id: u32) -> Option<&mut Stream> {
+        self.slots.get_mut(slot as usize).filter(|stream| stream.id == id)
+    }
+
     /// The place of a stream that has not been freed.
     #[inline]
     pub(crate) fn find(&self, id: u32) -> Option<u32> {
@@ -284,8 +296,8 @@ impl Streams {
     /// The place that `key` names, unless the stream has ended.
     pub(crate) fn of_key(&self, key: StreamKey) -> Option<u32> {
         let stream = self.slots.get(key.index as usize)?;
-        (key.generation != 0 && stream.id == key.generation && stream.place != Place::Closed)
-            .then_some(key.index)
+        let open = stream.place != Place::Closed && !stream.has(GONE);
+        (key.generation != 0 && stream.id == key.generation && open).then_some(key.index)
     }
 
     pub(crate) fn key(&self, slot: u32) -> StreamKey {
@@ -358,6 +370,15 @@ impl Streams {
     pub(crate) fn unresume(&mut self, slot: u32) {
         if self.at(slot).take(RESUMED) {
             self.resumed.retain(|other| *other != slot);
+        }
+    }
+
+    /// The timeout of a stream is to be told.
+    pub(crate) fn time_out(&mut self, slot: u32) {
+        let stream = self.at(slot);
+        if !stream.has(TIMEOUT) {
+            stream.set(TIMEOUT);
+            self.timeouts.push_back(slot);
         }
     }
 

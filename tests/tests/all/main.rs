@@ -16,6 +16,7 @@ mod rfc7541;
 mod rfc7692;
 mod rfc9110;
 mod rfc9112;
+mod rfc9113;
 mod support;
 mod tls;
 mod violations;

@@ -2,11 +2,12 @@
 
 use crate::support::{NEXT, Role, answers, codes, content, sent, sent_close, served, taken, unmasked};
 use lws_proto::ws::CloseCode;
-use lws_proto::{Cause, Violation};
-use tests::Seen;
-use tests::application::Echo;
+use lws_proto::{Cause, Config, Versions, Violation};
+use std::sync::Arc;
+use tests::application::{Echo, Silent};
 use tests::endpoint::{Buffer, OPENING, limits};
 use tests::wire::{BINARY, CLOSE, PING, PONG, close_payload};
+use tests::{Endpoint, Seen, deliver};
 
 #[test]
 fn the_second_request_of_a_segment_is_answered_like_the_first() {
@@ -72,7 +73,9 @@ fn a_failed_upgrade_gets_a_status() {
 
 #[test]
 fn the_http_2_preface_is_answered_for_what_it_is() {
-    let delivered = served("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    let config = Arc::new(Config { versions: Versions::Http1, ..Config::default() });
+    let delivered =
+        deliver(|| Endpoint::server(Arc::clone(&config), Silent), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert_eq!(codes(&delivered), [505]);
     assert_eq!(delivered.seen.causes(), [Cause::Violation(Violation::Http2Preface)]);
 }

@@ -1,7 +1,7 @@
 //! Content: DATA frames, what is held of them, and tunnels. RFC 9113 §6.1 and §8.1, RFC 8441 §5.
 
 use super::super::error::{ErrorCode, Fault};
-use super::super::frame::{FrameHeader, flag};
+use super::super::frame::{self, FrameHeader, flag};
 use super::super::section::Facts;
 use super::super::sender::Sender;
 use super::super::state::{Frame, Refusal, State, Step as Transition};
@@ -28,10 +28,14 @@ impl Receiver {
         }
         self.place = Place::Skip(header.len);
         self.enter_skip();
+        if sender.is_idle(header.stream) {
+            return Err(Fault::connection(Violation::StreamIdle));
+        }
         let Some(slot) = sender.streams.find(header.stream) else {
             sender.drop_content(out, config, header.len, *now);
-            if sender.is_idle(header.stream) || sender.reset.contains(&header.stream) {
-                return self.on_ended_stream(tx, header.stream);
+            if sender.reset.contains(&header.stream) {
+                // It was on its way.
+                return sender.count_glitch(config, *now);
             }
             return Err(Fault::connection(Violation::StreamClosed));
         };
@@ -41,7 +45,8 @@ impl Receiver {
             return Ok(());
         }
         if sender.client && !stream.has(streams::ANSWERED) {
-            return Err(Fault::connection(Violation::FieldSection));
+            sender.drop_content(out, config, header.len, *now);
+            return self.fail_stream(tx, header.stream, Fault::stream(Violation::FieldSection));
         }
         let peer_ended = stream.has(streams::PEER_ENDED);
         match stream.state.on(Transition::Receive(Frame::Data { end })) {
@@ -67,7 +72,18 @@ impl Receiver {
         }
         let content = Content { slot, id: header.stream, left: header.len, padded, padding: 0, end };
         self.place = Place::Content(content);
-        if header.len == 0 {
+        if padded { Ok(()) } else { self.begin_content(tx, content) }
+    }
+
+    /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is told, so that
+    /// what is told does not depend on the parts that it comes in.
+    fn begin_content(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
+        if let Some(fault) = self.check_content(tx, content) {
+            take(tx, content.slot, content.id, content.left);
+            self.skip_rest(tx, content);
+            return self.refuse_content(tx, content.id, fault);
+        }
+        if content.left == 0 {
             // Nothing follows that would bring us back here.
             return self.end_frame(tx, content);
         }
@@ -89,19 +105,15 @@ impl Receiver {
             content.left =
                 content.left.checked_sub(content.padding).ok_or(Fault::connection(Violation::Padding))?;
             self.place = Place::Content(content);
-            self.take(tx, content.slot, content.id, 1 + content.padding);
-            if content.left == 0 {
-                self.end_frame(tx, content)?;
-            }
+            take(tx, content.slot, content.id, 1 + content.padding);
+            self.begin_content(tx, content)?;
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
-        let stream = match sender_of(tx) {
-            Some(sender) if sender.streams.peek(content.slot).id == content.id => {
-                sender.streams.at(content.slot)
-            }
+        let stream = sender_of(tx).and_then(|sender| sender.streams.still(content.slot, content.id));
+        let Some(stream) = stream else {
             // It has ended in the middle of the frame.
-            _ => return self.skip_content(tx, content, n),
+            return self.skip_content(tx, content, n);
         };
         if stream.place == Line::Closed || stream.has(streams::GONE) {
             return self.skip_content(tx, content, n);
@@ -122,25 +134,14 @@ impl Receiver {
         let len = n as u32;
         content.left -= len;
         self.place = Place::Content(content);
-        if let Some(fault) = self.count_content(tx, content.slot, n) {
-            self.skip_rest(content);
-            if let Some(sender) = sender_of(tx) {
-                sender.receive.take(len);
-            }
-            return self.refuse_content(tx, content.id, fault).map(|()| Step::taken(n));
+        take(tx, content.slot, content.id, len);
+        self.count_content(tx, content.slot, n);
+        if content.left == 0 {
+            self.skip_rest(tx, content);
         }
-        self.take(tx, content.slot, content.id, len);
         let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
         let unwanted = sender.streams.peek(content.slot).has(streams::UNWANTED);
         let end = content.left == 0 && content.end;
-        if end && self.inbound[content.slot as usize].left.is_some_and(|left| left > 0) {
-            self.skip_rest(content);
-            let fault = Fault::stream(Violation::ContentLengthMismatch);
-            return self.fail_stream(tx, content.id, fault).map(|()| Step::taken(n));
-        }
-        if content.left == 0 {
-            self.skip_rest(content);
-        }
         sender.current = content.slot;
         if end {
             sender.peer_ended(content.slot);
@@ -153,17 +154,14 @@ impl Receiver {
 
     /// A frame without content, or whose content has been looked at: what follows from its end.
     fn end_frame(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
-        self.skip_rest(content);
+        self.skip_rest(tx, content);
         if !content.end {
             return Ok(());
         }
         let Some(sender) = sender_of(tx) else { return Ok(()) };
-        let stream = sender.streams.at(content.slot);
-        if stream.id != content.id || stream.place == Line::Closed {
+        let Some(stream) = sender.streams.still(content.slot, content.id) else { return Ok(()) };
+        if stream.place == Line::Closed {
             return Ok(());
-        }
-        if self.inbound[content.slot as usize].left.is_some_and(|left| left > 0) && stream.tunnel.is_none() {
-            return self.fail_stream(tx, content.id, Fault::stream(Violation::ContentLengthMismatch));
         }
         if stream.has(streams::UNWANTED | streams::GONE) {
             sender.peer_ended(content.slot);
@@ -175,27 +173,26 @@ impl Receiver {
         Ok(())
     }
 
-    /// The rest of the frame is padding.
-    fn skip_rest(&mut self, content: Content) {
+    /// The rest of the frame is padding. The peer is given room for what has been taken: here and not before, so that what is
+    /// said does not depend on the parts that the frame came in.
+    fn skip_rest(&mut self, tx: &mut Tx, content: Content) {
         self.place = Place::Skip(content.left + content.padding);
         self.enter_skip();
+        give(tx, (!content.end).then_some(content));
     }
 
     /// Drops content of a stream that has ended.
     fn skip_content(&mut self, tx: &mut Tx, mut content: Content, n: usize) -> Result<Step, Fault> {
         content.left -= n as u32;
         self.place = Place::Content(content);
-        if let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx {
-            sender.drop_content(out, config, n as u32, *now);
-            if content.left == 0 && content.end && sender.streams.peek(content.slot).id == content.id {
-                let stream = sender.streams.peek(content.slot);
-                if stream.has(streams::GONE) {
-                    sender.peer_ended(content.slot);
-                }
-            }
-        }
+        let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
+        sender.receive.take(n as u32);
         if content.left == 0 {
-            self.skip_rest(content);
+            let stream = sender.streams.still(content.slot, content.id);
+            if content.end && stream.is_some_and(|stream| stream.has(streams::GONE)) {
+                sender.peer_ended(content.slot);
+            }
+            self.skip_rest(tx, content);
         }
         Ok(Step::taken(n))
     }
@@ -206,12 +203,8 @@ impl Receiver {
         content.left -= n as u32;
         self.place = Place::Content(content);
         let exchange = sender_of(tx).is_some_and(|sender| sender.streams.peek(content.slot).tunnel.is_none());
-        if exchange && let Some(fault) = self.count_content(tx, content.slot, n) {
-            self.skip_rest(content);
-            if let Some(sender) = sender_of(tx) {
-                sender.receive.take(n as u32);
-            }
-            return self.refuse_content(tx, content.id, fault).map(|()| Step::taken(n));
+        if exchange {
+            self.count_content(tx, content.slot, n);
         }
         match &mut self.inbound[content.slot as usize].held {
             Some(held) => held.append(bytes),
@@ -228,27 +221,35 @@ impl Receiver {
         Ok(Step::taken(n))
     }
 
-    /// Counts content against what was said of it and what there may be.
-    fn count_content(&mut self, tx: &mut Tx, slot: u32, n: usize) -> Option<Fault> {
+    /// What is wrong with the content of a frame by its length: it is not what was said of it, or more than there may be.
+    fn check_content(&self, tx: &mut Tx, content: Content) -> Option<Fault> {
         let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return None };
+        let stream = sender.streams.peek(content.slot);
+        if stream.id != content.id || stream.place == Line::Closed || stream.tunnel.is_some() {
+            return None;
+        }
+        let n = u64::from(content.left);
+        let left = self.inbound[content.slot as usize].left;
+        if left.is_some_and(|left| n > left || content.end && n < left) {
+            return Some(Fault::stream(Violation::ContentLengthMismatch));
+        }
+        let (limit, max) = if stream.has(streams::UNWANTED) {
+            (Limit::DiscardBytes, Some(config.limits.discard_bytes_max))
+        } else {
+            (Limit::ContentBytes, stream.content_bytes_max.or(config.limits.content_bytes_max))
+        };
+        max.is_some_and(|max| stream.told_bytes + n > max).then_some(Fault::stream_limit(limit))
+    }
+
+    /// Counts content of an exchange.
+    fn count_content(&mut self, tx: &mut Tx, slot: u32, n: usize) {
+        let Some(sender) = sender_of(tx) else { return };
         let stream = sender.streams.at(slot);
         stream.period_bytes = stream.period_bytes.saturating_add(n);
         stream.told_bytes += n as u64;
-        let inbound = &mut self.inbound[slot as usize];
-        if let Some(left) = &mut inbound.left {
-            match left.checked_sub(n as u64) {
-                Some(rest) => *left = rest,
-                None => return Some(Fault::stream(Violation::ContentLengthMismatch)),
-            }
+        if let Some(left) = &mut self.inbound[slot as usize].left {
+            *left = left.saturating_sub(n as u64);
         }
-        let unwanted = stream.has(streams::UNWANTED);
-        let max = if unwanted {
-            config.limits.discard_bytes_max
-        } else {
-            stream.content_bytes_max.or(config.limits.content_bytes_max).unwrap_or(u64::MAX)
-        };
-        let limit = if unwanted { Limit::DiscardBytes } else { Limit::ContentBytes };
-        (stream.told_bytes > max).then_some(Fault::stream_limit(limit))
     }
 
     /// Ends a stream whose content is not what it may be: with 413 if it is too much and nothing was answered.
@@ -274,19 +275,6 @@ impl Receiver {
         }
     }
 
-    /// The application, or nobody, has taken `n` bytes of a stream: gives the peer room for more. RFC 9113 §5.2.
-    fn take(&mut self, tx: &mut Tx, slot: u32, id: u32, n: u32) {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return };
-        sender.drop_content(out, config, n, *now);
-        let stream = sender.streams.at(slot);
-        if stream.id == id && stream.state.receives() {
-            stream.receive.take(n);
-            if let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now) {
-                super::super::frame::window_update(out.buffer(), id, increment);
-            }
-        }
-    }
-
     // What a stream has become.
 
     /// Bytes for a WebSocket or tunnel.
@@ -300,10 +288,10 @@ impl Receiver {
         let step = self.read_tunnel(tx, content.slot, input);
         content.left -= step.consumed as u32;
         self.place = Place::Content(content);
+        take(tx, content.slot, content.id, step.consumed as u32);
         if content.left == 0 {
             self.end_frame(tx, content)?;
         }
-        self.take(tx, content.slot, content.id, step.consumed as u32);
         Ok(step)
     }
 
@@ -397,7 +385,7 @@ impl Receiver {
             let end = inbound.end == MessageEnd::Content && inbound.trailers.is_none();
             sender.streams.at(slot).held = 0;
             self.lent = Lent::Held(slot);
-            self.take(tx, slot, id, held);
+            take_held(tx, slot, id, held);
             if end {
                 self.told_message(tx, slot);
             }
@@ -464,7 +452,7 @@ impl Receiver {
             let stream = sender.streams.at(slot);
             stream.held = stream.held.saturating_sub(step.consumed as u32);
         }
-        self.take(tx, slot, id, step.consumed as u32);
+        take_held(tx, slot, id, step.consumed as u32);
         if step.item.is_some() && self.lent == Lent::Nothing {
             self.lent = Lent::Held(slot);
         }
@@ -569,6 +557,37 @@ fn enter(tx: &mut Tx, slot: u32) {
     }
 }
 
+/// The application, or nobody, has taken `n` bytes of a stream. RFC 9113 §5.2.
+fn take(tx: &mut Tx, slot: u32, id: u32, n: u32) {
+    let Some(sender) = sender_of(tx) else { return };
+    sender.receive.take(n);
+    if let Some(stream) = sender.streams.still(slot, id) {
+        stream.receive.take(n);
+    }
+}
+
+/// Gives the peer room for what has been taken, on the connection and on the stream of `content` if more may come there.
+fn give(tx: &mut Tx, content: Option<Content>) {
+    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return };
+    sender.give(out, config, *now);
+    if let Some(Content { slot, id, .. }) = content
+        && let Some(stream) = sender.streams.still(slot, id)
+        && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
+        && let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now)
+    {
+        frame::window_update(out.buffer(), id, increment);
+    }
+}
+
+/// The same for content that was held.
+fn take_held(tx: &mut Tx, slot: u32, id: u32, n: u32) {
+    take(tx, slot, id, n);
+    let stream = sender_of(tx).and_then(|sender| sender.streams.still(slot, id));
+    let ended = stream.is_none_or(|stream| stream.has(streams::PEER_ENDED));
+    let held = Content { slot, id, left: 0, padded: false, padding: 0, end: ended };
+    give(tx, (!ended).then_some(held));
+}
+
 impl Sender {
     /// Content that has been taken, or that nobody wants, counts for the window of the connection.
     pub(super) fn drop_content(
@@ -579,9 +598,14 @@ impl Sender {
         now: crate::Time,
     ) {
         self.receive.take(n);
+        self.give(out, config, now);
+    }
+
+    /// Gives the peer room on the connection for what has been taken, if it is worth a frame.
+    fn give(&mut self, out: &mut crate::transmit::Output, config: &crate::Config, now: crate::Time) {
         let max = config.limits.h2_connection_window;
         if let Some(increment) = self.receive.give(max, now) {
-            super::super::frame::window_update(out.buffer(), 0, increment);
+            frame::window_update(out.buffer(), 0, increment);
         }
     }
 }

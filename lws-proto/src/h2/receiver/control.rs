@@ -5,7 +5,6 @@ use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
 use super::super::sender::{GOING, Sender};
 use super::super::settings::Settings;
-use super::super::state::State;
 use super::super::streams::{self, Place};
 use super::{Receiver, tx_glitch};
 use crate::tx::{self, Tx};
@@ -13,9 +12,6 @@ use crate::{Cause, Violation};
 
 /// A window update of less than this is small.
 const SMALL_INCREMENT: u32 = 1 << 10;
-
-/// Priorities that are kept for streams which have not begun.
-const EARLY_MAX: usize = 32;
 
 impl Receiver {
     /// RFC 9113 §6.5.
@@ -87,9 +83,10 @@ impl Receiver {
             }
             return sender.send.widen(increment).map_err(|_| Fault::connection(Violation::FlowControl));
         }
-        let Some(slot) = sender.streams.find(header.stream) else {
-            return self.on_ended_stream(tx, header.stream);
-        };
+        if sender.is_idle(header.stream) {
+            return Err(Fault::connection(Violation::StreamIdle));
+        }
+        let Some(slot) = sender.streams.find(header.stream) else { return sender.count_glitch(config, *now) };
         if sender.streams.peek(slot).place == Place::Closed {
             return Ok(());
         }
@@ -120,10 +117,14 @@ impl Receiver {
         }
         if let Some(slot) = sender.streams.find(header.stream) {
             let stream = sender.streams.peek(slot);
+            let answered = stream.has(streams::PEER_ENDED) || !stream.state.receives();
+            if sender.client && code == ErrorCode::NO_ERROR && answered && stream.tunnel.is_none() {
+                sender.stop_sending(slot);
+                sender.start_requests(out, config, *now);
+                return Ok(());
+            }
             let cause = match code {
                 ErrorCode::REFUSED_STREAM if sender.client => Cause::Refused,
-                // RFC 9113 §8.1: the response is complete, and the rest of the request is not wanted.
-                ErrorCode::NO_ERROR if stream.state == State::Closed => Cause::Complete,
                 code => Cause::Reset(code),
             };
             sender.close(slot, cause);
@@ -151,7 +152,8 @@ impl Receiver {
             }
             sender.queue.clear();
         }
-        if code != ErrorCode::NO_ERROR {
+        // "Unknown or unsupported error codes MUST NOT trigger any special behavior." RFC 9113 §7.
+        if code != ErrorCode::NO_ERROR && code.is_known() {
             tx.finish(Cause::Reset(code));
         }
         Ok(())
@@ -175,27 +177,25 @@ impl Receiver {
     pub(super) fn on_priority_update(&mut self, tx: &mut Tx, payload: &[u8]) -> Result<(), Fault> {
         tx_glitch(tx)?;
         let id = frame::first_word(payload) & frame::MAX_31_BITS;
-        let Tx { sender: tx::Sender::Http2(sender), .. } = tx else { return Ok(()) };
-        if sender.client || id == 0 {
+        let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return Ok(()) };
+        // Pushed streams have even identifiers, and there are none.
+        if sender.client || id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::FrameStream));
         }
         let priority = Priority::parse(payload.get(4..).unwrap_or_default());
         if let Some(slot) = sender.streams.find(id) {
             sender.streams.prioritise(slot, priority);
-        } else if sender.is_idle(id) && self.early.len() < EARLY_MAX {
-            self.early.retain(|(other, _)| *other != id);
+        } else if sender.is_idle(id) {
+            // Streams below the last one that began will never be.
+            self.early.retain(|(other, _)| *other != id && *other > sender.last_peer_id);
+            // "the number of streams that have been prioritized but remain in the "idle" state plus the number of active
+            // streams" is bounded as that of active streams is.
+            if self.early.len() + sender.streams.len() >= config.limits.h2_streams_max as usize {
+                return Err(Fault::connection(Violation::StreamId));
+            }
             self.early.push((id, priority));
         }
         Ok(())
-    }
-
-    /// A frame for a stream that has ended, which may have been on its way, or has not begun, which is an error.
-    pub(super) fn on_ended_stream(&mut self, tx: &mut Tx, id: u32) -> Result<(), Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(()) };
-        if sender.is_idle(id) {
-            return Err(Fault::connection(Violation::StreamIdle));
-        }
-        sender.count_glitch(config, *now)
     }
 
     /// The priority that was told of a stream before it began.
@@ -206,9 +206,15 @@ impl Receiver {
 }
 
 impl Sender {
-    /// Whether no stream `id` has begun.
+    /// Whether no stream `id` has begun. A client's request that waits for its turn has not.
+    #[inline]
     pub(super) fn is_idle(&self, id: u32) -> bool {
-        if self.client { id % 2 == 0 || id >= self.next_id } else { id % 2 == 0 || id > self.last_peer_id }
+        let first = match self.queue.front() {
+            _ if !self.client => self.last_peer_id.saturating_add(1),
+            Some(&slot) => self.streams.peek(slot).id,
+            None => self.next_id,
+        };
+        id.is_multiple_of(2) || id >= first
     }
 
     /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.
@@ -252,5 +258,6 @@ impl Sender {
             }
             self.line_up(slot, now);
         }
+        self.release_held(slot);
     }
 }

@@ -10,6 +10,7 @@ use super::{Block, Inbound, MessageEnd, Receiver, overflow};
 use crate::hpack::{DecodeError, SectionLimits};
 use crate::http::{Method, StartLine, Status};
 use crate::item::Item;
+use crate::stream::Payload;
 use crate::tx::{self, Tx};
 use crate::{Cause, HandshakeFailure, Limit, Limits, Protocol, Violation, ws};
 use alloc::boxed::Box;
@@ -131,11 +132,15 @@ impl Receiver {
             }
             return self.on_trailers(tx, slot, end);
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::StreamId));
         }
         if id <= sender.last_peer_id {
             return self.on_late_fields(tx, id);
+        }
+        let next = (sender.last_peer_id + 1) | 1;
+        if id > next {
+            sender.skipped = next..id;
         }
         if matches!(sender.going, Going::Away { .. }) {
             // RFC 9113 §6.8: not processed, and the client knows.
@@ -195,6 +200,7 @@ impl Receiver {
         if !end {
             if facts.expects_continue {
                 stream.set(streams::OWES_CONTINUE);
+                sender.asked.push(slot);
             }
             if stream.method != Method::Connect {
                 stream.due = *now + config.limits.content_period;
@@ -226,6 +232,11 @@ impl Receiver {
         if sender.reset.contains(&id) {
             return Ok(None);
         }
+        if sender.skipped.contains(&id) {
+            // "The identifier of a newly established stream MUST be numerically greater than all streams that the initiating
+            // endpoint has opened or reserved." RFC 9113 §5.1.1.
+            return Err(Fault::connection(Violation::StreamId));
+        }
         Err(Fault::connection(Violation::StreamClosed))
     }
 
@@ -238,7 +249,7 @@ impl Receiver {
         end: bool,
         fault: Option<Fault>,
     ) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), .. } = tx else { return Ok(None) };
+        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
         if sender.is_idle(id) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
@@ -277,6 +288,10 @@ impl Receiver {
         }
         if stream.handshake.take().is_some() {
             stream.cause = Cause::Handshake(HandshakeFailure::Status(status.code()));
+        }
+        if method == Method::Connect && stream.state.sends() {
+            // What was to be a tunnel is none: nothing comes from this side.
+            sender.write_content(out, config, *now, slot, Payload::Static(b""), true);
         }
         let empty = method == Method::Head || status.is_without_content();
         let left = self.facts.content_length.filter(|_| !empty);
@@ -371,7 +386,7 @@ fn section_limits(limits: &Limits) -> SectionLimits {
 
 impl super::super::sender::Sender {
     /// The peer's message has come to its end, and was told or is told now.
-    pub(super) fn peer_ended(&mut self, slot: u32) {
+    pub(crate) fn peer_ended(&mut self, slot: u32) {
         let stream = self.streams.at(slot);
         stream.take(streams::PEER_ENDED);
         stream.due = NEVER;

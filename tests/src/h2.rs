@@ -1,0 +1,460 @@
+//! HTTP/2 as it stands on the wire: frames, written and read without the engine, and what an engine has said in them.
+//!
+//! Frames are made of numbers, so that whatever is forbidden can be written down too. Field blocks are written here, plainly and
+//! without a table; those of the engine are read with its own decoder, which has tests of its own.
+
+use crate::hpack::{Field, fields};
+use crate::{Delivered, Octets, Transcript};
+use lws_proto::hpack::{Decoder, Section, SectionLimits, TABLE_SIZE_DEFAULT};
+use std::collections::BTreeMap;
+
+/// What a client says first. RFC 9113 §3.4.
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Types of frames. RFC 9113 §6, RFC 9218 §7.1.
+pub mod kind {
+    #![allow(missing_docs, reason = "the RFC's names")]
+    pub const DATA: u8 = 0;
+    pub const HEADERS: u8 = 1;
+    pub const PRIORITY: u8 = 2;
+    pub const RST_STREAM: u8 = 3;
+    pub const SETTINGS: u8 = 4;
+    pub const PUSH_PROMISE: u8 = 5;
+    pub const PING: u8 = 6;
+    pub const GOAWAY: u8 = 7;
+    pub const WINDOW_UPDATE: u8 = 8;
+    pub const CONTINUATION: u8 = 9;
+    pub const PRIORITY_UPDATE: u8 = 16;
+}
+
+/// Flags of frames. RFC 9113 §6.
+pub mod flag {
+    #![allow(missing_docs, reason = "the RFC's names")]
+    pub const END_STREAM: u8 = 1;
+    pub const ACK: u8 = 1;
+    pub const END_HEADERS: u8 = 4;
+    pub const PADDED: u8 = 8;
+    pub const PRIORITY: u8 = 0x20;
+}
+
+/// Names of settings. RFC 9113 §6.5.2, RFC 8441 §3, RFC 9218 §2.1.
+pub mod setting {
+    #![allow(missing_docs, reason = "the RFC's names")]
+    pub const HEADER_TABLE_SIZE: u16 = 1;
+    pub const ENABLE_PUSH: u16 = 2;
+    pub const MAX_CONCURRENT_STREAMS: u16 = 3;
+    pub const INITIAL_WINDOW_SIZE: u16 = 4;
+    pub const MAX_FRAME_SIZE: u16 = 5;
+    pub const MAX_HEADER_LIST_SIZE: u16 = 6;
+    pub const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+    pub const NO_RFC7540_PRIORITIES: u16 = 9;
+}
+
+/// A frame. RFC 9113 §4.1.
+#[must_use]
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    header(payload.len() as u32, kind, flags, stream).into_iter().chain(payload.iter().copied()).collect()
+}
+
+/// The head of a frame, whatever follows.
+#[must_use]
+pub fn header(len: u32, kind: u8, flags: u8, stream: u32) -> [u8; 9] {
+    let [_, a, b, c] = len.to_be_bytes();
+    let [d, e, f, g] = stream.to_be_bytes();
+    [a, b, c, kind, flags, d, e, f, g]
+}
+
+/// A DATA frame.
+#[must_use]
+pub fn data(stream: u32, content: impl AsRef<[u8]>, end: bool) -> Vec<u8> {
+    frame(kind::DATA, u8::from(end) * flag::END_STREAM, stream, content.as_ref())
+}
+
+/// A DATA frame with padding.
+#[must_use]
+pub fn padded(stream: u32, content: &[u8], padding: u8, end: bool) -> Vec<u8> {
+    let payload = [&[padding], content, &vec![0; usize::from(padding)]].concat();
+    frame(kind::DATA, flag::PADDED | u8::from(end) * flag::END_STREAM, stream, &payload)
+}
+
+/// A HEADERS frame that holds the whole field block.
+#[must_use]
+pub fn headers(stream: u32, fields: &[(&str, &str)], end: bool) -> Vec<u8> {
+    let flags = flag::END_HEADERS | u8::from(end) * flag::END_STREAM;
+    frame(kind::HEADERS, flags, stream, &block(fields))
+}
+
+/// The control data of a GET, to which fields are added.
+pub const GET: [(&str, &str); 4] =
+    [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+
+/// The same of a POST.
+pub const POST: [(&str, &str); 4] =
+    [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+
+/// What opens a WebSocket. RFC 8441 §5.1.
+pub const WEBSOCKET: [(&str, &str); 6] = [
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "http"),
+    (":path", "/chat"),
+    (":authority", "a"),
+    ("sec-websocket-version", "13"),
+];
+
+/// A GET without content.
+#[must_use]
+pub fn get(stream: u32) -> Vec<u8> {
+    headers(stream, &GET, true)
+}
+
+/// The head of a POST.
+#[must_use]
+pub fn post(stream: u32) -> Vec<u8> {
+    headers(stream, &POST, false)
+}
+
+/// A SETTINGS frame.
+#[must_use]
+pub fn settings(entries: &[(u16, u32)]) -> Vec<u8> {
+    let entry = |(name, value): &(u16, u32)| [&name.to_be_bytes()[..], &value.to_be_bytes()].concat();
+    frame(kind::SETTINGS, 0, 0, &entries.iter().flat_map(entry).collect::<Vec<_>>())
+}
+
+/// The acknowledgement of SETTINGS.
+#[must_use]
+pub fn settings_ack() -> Vec<u8> {
+    frame(kind::SETTINGS, flag::ACK, 0, &[])
+}
+
+/// A WINDOW_UPDATE frame.
+#[must_use]
+pub fn window_update(stream: u32, increment: u32) -> Vec<u8> {
+    frame(kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes())
+}
+
+/// A RST_STREAM frame.
+#[must_use]
+pub fn rst_stream(stream: u32, code: u32) -> Vec<u8> {
+    frame(kind::RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// A GOAWAY frame.
+#[must_use]
+pub fn go_away(last: u32, code: u32) -> Vec<u8> {
+    frame(kind::GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+/// A PING frame.
+#[must_use]
+pub fn ping(ack: bool, payload: [u8; 8]) -> Vec<u8> {
+    frame(kind::PING, u8::from(ack) * flag::ACK, 0, &payload)
+}
+
+/// A PRIORITY_UPDATE frame. RFC 9218 §7.1.
+#[must_use]
+pub fn priority_update(stream: u32, value: &str) -> Vec<u8> {
+    frame(kind::PRIORITY_UPDATE, 0, 0, &[&stream.to_be_bytes()[..], value.as_bytes()].concat())
+}
+
+/// A field block of literals that enter no table, whatever the names and values are. RFC 7541 §6.2.2.
+#[must_use]
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        block.push(0);
+        string(&mut block, name.as_bytes());
+        string(&mut block, value.as_bytes());
+    }
+    block
+}
+
+/// A string literal without Huffman coding. RFC 7541 §5.2.
+fn string(block: &mut Vec<u8>, octets: &[u8]) {
+    match octets.len() {
+        len @ ..127 => block.push(len as u8),
+        len => {
+            block.push(127);
+            let mut rest = len - 127;
+            while rest >= 128 {
+                block.push((rest % 128) as u8 | 128);
+                rest /= 128;
+            }
+            block.push(rest as u8);
+        }
+    }
+    block.extend_from_slice(octets);
+}
+
+/// What a client begins with, to which the server's SETTINGS are acknowledged.
+#[must_use]
+pub fn client_begins(entries: &[(u16, u32)]) -> Vec<u8> {
+    [&PREFACE[..], &settings(entries), &settings_ack()].concat()
+}
+
+/// What a server begins with, to which the client's SETTINGS are acknowledged.
+#[must_use]
+pub fn server_begins(entries: &[(u16, u32)]) -> Vec<u8> {
+    [settings(entries), settings_ack()].concat()
+}
+
+/// What an engine has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// The client's preface.
+    Preface,
+    /// SETTINGS.
+    Settings(Vec<(u16, u32)>),
+    /// SETTINGS acknowledged.
+    SettingsAck,
+    /// HEADERS with their CONTINUATION frames, and how many those were.
+    Headers {
+        /// Of the frame.
+        stream: u32,
+        /// In order.
+        fields: Vec<Field>,
+        /// END_STREAM.
+        end: bool,
+        /// CONTINUATION frames.
+        continuations: usize,
+    },
+    /// DATA.
+    Data {
+        /// Of the frame.
+        stream: u32,
+        /// Without padding, of which an engine has none.
+        content: Octets,
+        /// END_STREAM.
+        end: bool,
+    },
+    /// RST_STREAM.
+    Reset {
+        /// Of the frame.
+        stream: u32,
+        /// The error code.
+        code: u32,
+    },
+    /// PING.
+    Ping {
+        /// ACK.
+        ack: bool,
+        /// Opaque.
+        payload: [u8; 8],
+    },
+    /// GOAWAY.
+    GoAway {
+        /// The last stream that is processed.
+        last: u32,
+        /// The error code.
+        code: u32,
+        /// Additional debug data.
+        debug: String,
+    },
+    /// WINDOW_UPDATE.
+    WindowUpdate {
+        /// Zero is the connection.
+        stream: u32,
+        /// Window size increment.
+        increment: u32,
+    },
+}
+
+/// Reads what an engine has said; it remembers the table of its field blocks.
+#[derive(Debug)]
+pub struct Reader {
+    decoder: Decoder,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { decoder: Decoder::new(TABLE_SIZE_DEFAULT) }
+    }
+}
+
+impl Reader {
+    /// Frames to the end of `bytes`.
+    ///
+    /// # Panics
+    /// If they are incomplete, or something that an engine never sends.
+    pub fn read(&mut self, mut bytes: &[u8]) -> Vec<Said> {
+        let mut said = Vec::new();
+        if let Some(rest) = bytes.strip_prefix(PREFACE) {
+            bytes = rest;
+            said.push(Said::Preface);
+        }
+        let mut open: Option<(u32, bool, Vec<u8>, usize)> = None;
+        while !bytes.is_empty() {
+            let (head, rest) = bytes.split_first_chunk::<9>().expect("half a frame header");
+            let [a, b, c, kind, flags, stream @ ..] = *head;
+            let len = u32::from_be_bytes([0, a, b, c]) as usize;
+            let stream = u32::from_be_bytes(stream);
+            let (payload, rest) = rest.split_at_checked(len).expect("half a payload");
+            bytes = rest;
+            assert!(open.is_none() || kind == kind::CONTINUATION, "a field block is interrupted");
+            match kind {
+                kind::HEADERS => open = Some((stream, flags & flag::END_STREAM != 0, payload.to_vec(), 0)),
+                kind::CONTINUATION => {
+                    let (id, _, block, count) = open.as_mut().expect("CONTINUATION of nothing");
+                    assert_eq!(*id, stream);
+                    block.extend_from_slice(payload);
+                    *count += 1;
+                }
+                kind => said.push(read_frame(kind, flags, stream, payload)),
+            }
+            if matches!(kind, kind::HEADERS | kind::CONTINUATION) && flags & flag::END_HEADERS != 0 {
+                let (stream, end, block, continuations) = open.take().expect("a field block");
+                said.push(Said::Headers { stream, fields: self.fields(&block), end, continuations });
+            }
+        }
+        assert!(open.is_none(), "half a field block");
+        said
+    }
+
+    fn fields(&mut self, block: &[u8]) -> Vec<Field> {
+        let limits = SectionLimits { bytes_max: u32::MAX, fields_max: u32::MAX, hard_bytes_max: u32::MAX };
+        let mut section = Section::default();
+        self.decoder.decode(block, &mut section, limits).expect("a field block");
+        fields(&section)
+    }
+}
+
+fn word(payload: &[u8]) -> u32 {
+    u32::from_be_bytes(*payload.first_chunk().expect("four bytes"))
+}
+
+fn read_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Said {
+    let on_connection = || assert_eq!(stream, 0, "a frame about the connection");
+    match kind {
+        kind::DATA => {
+            assert_eq!(flags & !flag::END_STREAM, 0, "flags of DATA");
+            Said::Data { stream, content: payload.into(), end: flags != 0 }
+        }
+        kind::RST_STREAM => Said::Reset { stream, code: word(payload) },
+        kind::SETTINGS if flags & flag::ACK != 0 => {
+            on_connection();
+            assert!(payload.is_empty());
+            Said::SettingsAck
+        }
+        kind::SETTINGS => {
+            on_connection();
+            let entry = |entry: &[u8; 6]| (u16::from_be_bytes([entry[0], entry[1]]), word(&entry[2..]));
+            let (entries, rest) = payload.as_chunks::<6>();
+            assert!(rest.is_empty());
+            Said::Settings(entries.iter().map(entry).collect())
+        }
+        kind::PING => {
+            on_connection();
+            Said::Ping { ack: flags & flag::ACK != 0, payload: payload.try_into().expect("eight bytes") }
+        }
+        kind::GOAWAY => {
+            on_connection();
+            let debug = String::from_utf8_lossy(&payload[8..]).into_owned();
+            Said::GoAway { last: word(payload), code: word(&payload[4..]), debug }
+        }
+        kind::WINDOW_UPDATE => {
+            assert_ne!(word(payload), 0, "an increment of zero");
+            Said::WindowUpdate { stream, increment: word(payload) }
+        }
+        other => panic!("a frame of type {other} with {}", payload.escape_ascii()),
+    }
+}
+
+impl Said {
+    /// The stream that it is about; zero is the connection.
+    #[must_use]
+    pub fn stream(&self) -> u32 {
+        match self {
+            Self::Headers { stream, .. }
+            | Self::Data { stream, .. }
+            | Self::Reset { stream, .. }
+            | Self::WindowUpdate { stream, .. } => *stream,
+            _ => 0,
+        }
+    }
+}
+
+/// What was said of one stream, or of the connection if `wanted` is zero.
+#[must_use]
+pub fn on(said: &[Said], wanted: u32) -> Vec<Said> {
+    said.iter().filter(|said| said.stream() == wanted).cloned().collect()
+}
+
+/// What an engine has made of its input, stream by stream: in which order those take turns depends on when the transport takes
+/// what there is, and nothing else may.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ByStream {
+    seen: Vec<Transcript>,
+    said: BTreeMap<u32, Vec<Said>>,
+    reads: bool,
+    fin: bool,
+    over: bool,
+}
+
+impl ByStream {
+    /// Takes it apart. Content of adjacent DATA frames is joined.
+    #[must_use]
+    pub fn of(delivered: &Delivered) -> Self {
+        let mut said: BTreeMap<u32, Vec<Said>> = BTreeMap::new();
+        for one in Reader::default().read(&delivered.sent.0) {
+            let before = said.entry(one.stream()).or_default();
+            match (before.last_mut(), one) {
+                (
+                    Some(Said::Data { content, end: end @ false, .. }),
+                    Said::Data { content: more, end: now_end, .. },
+                ) => {
+                    content.0.extend_from_slice(&more.0);
+                    *end = now_end;
+                }
+                (_, one) => before.push(one),
+            }
+        }
+        let Delivered { streams, reads, fin, over, .. } = delivered;
+        Self { seen: streams.clone(), said, reads: *reads, fin: *fin, over: *over }
+    }
+}
+
+/// The status code of the final response on a stream, and its content.
+#[must_use]
+pub fn answer(said: &[Said], stream: u32) -> Option<(u16, Octets)> {
+    let mut status = None;
+    let mut content = Octets::default();
+    for said in on(said, stream) {
+        match said {
+            Said::Headers { fields, .. } => {
+                let code = fields.iter().find(|field| field.name == b":status");
+                let code = code.map(|code| String::from_utf8_lossy(&code.value).parse().expect("a status"));
+                status = code.or(status);
+            }
+            Said::Data { content: part, .. } => content.0.extend_from_slice(&part.0),
+            _ => {}
+        }
+    }
+    status.map(|status| (status, content))
+}
+
+/// Whether the message on a stream has been sent to its end.
+#[must_use]
+pub fn ended(said: &[Said], stream: u32) -> bool {
+    on(said, stream)
+        .iter()
+        .any(|said| matches!(said, Said::Headers { end: true, .. } | Said::Data { end: true, .. }))
+}
+
+/// The error code with which a stream was reset.
+#[must_use]
+pub fn reset(said: &[Said], wanted: u32) -> Option<u32> {
+    said.iter().find_map(|said| match said {
+        Said::Reset { stream, code } if *stream == wanted => Some(*code),
+        _ => None,
+    })
+}
+
+/// The codes of all GOAWAY frames, with their last streams.
+#[must_use]
+pub fn go_aways(said: &[Said]) -> Vec<(u32, u32)> {
+    let found = |said: &Said| match said {
+        Said::GoAway { last, code, .. } => Some((*last, *code)),
+        _ => None,
+    };
+    said.iter().filter_map(found).collect()
+}
