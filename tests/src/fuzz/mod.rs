@@ -7,12 +7,14 @@
 mod hpack;
 mod http1;
 mod operations;
+mod tls_records;
 mod ws_deflate;
 mod ws_frames;
 
 pub use hpack::hpack;
 pub use http1::{chunked, request, response};
 pub use operations::operations;
+pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
 pub use ws_frames::frames;
 
@@ -26,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "http1_request", body: request },
     Target { name: "http1_response", body: response },
     Target { name: "chunked", body: chunked },
@@ -35,6 +37,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "ws_extensions", body: extensions },
     Target { name: "hpack", body: hpack },
     Target { name: "operations", body: operations },
+    Target { name: "tls_records", body: records },
 ];
 
 /// How an input is cut: its last bytes say so, and are no content.
