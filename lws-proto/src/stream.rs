@@ -622,7 +622,7 @@ impl<'a> Sent<'a> {
     /// Does nothing if it may write now.
     #[inline]
     pub fn throttle(self) {
-        if self.tx.out.len() >= self.tx.config.limits.send_queue_bytes_max {
+        if self.tx.is_full() {
             self.tx.throttle();
         }
     }

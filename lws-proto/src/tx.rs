@@ -361,6 +361,13 @@ impl Tx {
         }
     }
 
+    /// Whether what was sent last has to go before more is sent: the queue is full, or a window is.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.out.len() >= self.config.limits.send_queue_bytes_max
+            || matches!(&self.sender, Sender::Http2(sender) if sender.waits_to_write())
+    }
+
     /// Takes no input until the stream may write.
     pub(crate) fn throttle(&mut self) {
         if let Sender::Http2(sender) = &mut self.sender {

@@ -208,7 +208,7 @@ impl Stream {
 
     /// Whether a permit will be possible, and is not yet.
     #[inline]
-    fn waits_to_write(&self) -> bool {
+    pub(crate) fn waits_to_write(&self) -> bool {
         self.message != Message::Ended && !self.may_write()
     }
 

@@ -118,10 +118,14 @@ impl Receiver {
         }
         if let Some(slot) = sender.streams.find(header.stream) {
             let stream = sender.streams.peek(slot);
+            let answered = stream.has(streams::PEER_ENDED) || !stream.state.receives();
+            if sender.client && code == ErrorCode::NO_ERROR && answered && stream.tunnel.is_none() {
+                sender.stop_sending(slot);
+                sender.start_requests(out, config, *now);
+                return Ok(());
+            }
             let cause = match code {
                 ErrorCode::REFUSED_STREAM if sender.client => Cause::Refused,
-                // RFC 9113 §8.1: the response is complete, and the rest of the request is not wanted.
-                ErrorCode::NO_ERROR if stream.state == State::Closed => Cause::Complete,
                 code => Cause::Reset(code),
             };
             sender.close(slot, cause);
@@ -149,7 +153,8 @@ impl Receiver {
             }
             sender.queue.clear();
         }
-        if code != ErrorCode::NO_ERROR {
+        // "Unknown or unsupported error codes MUST NOT trigger any special behavior." RFC 9113 §7.
+        if code != ErrorCode::NO_ERROR && code.is_known() {
             tx.finish(Cause::Reset(code));
         }
         Ok(())

@@ -20,7 +20,19 @@ mod s5_concurrency;
 mod s5_flow_control;
 mod s5_states;
 mod s6_data;
+mod s6_go_away;
+mod s6_ping;
+mod s6_priority;
+mod s6_push;
+mod s6_reset;
 mod s6_settings;
+mod s6_window_update;
+mod s8_client;
+mod s8_connect;
+mod s8_content;
+mod s8_control_data;
+mod s8_fields;
+mod s8_responses;
 
 pub(crate) use crate::support::{Role, defaults};
 
