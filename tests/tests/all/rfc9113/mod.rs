@@ -27,6 +27,7 @@ mod s6_push;
 mod s6_reset;
 mod s6_settings;
 mod s6_window_update;
+mod s8_expect;
 
 pub(crate) use crate::support::{Role, defaults};
 
