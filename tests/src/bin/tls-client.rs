@@ -120,7 +120,7 @@ impl App {
     fn send_next(&mut self, stream: Stream<'_>) {
         if self.index == self.count {
             // Misuse is impossible: the code is one for the wire and there is no reason.
-            drop(stream.close(CloseCode::NORMAL, ""));
+            let _ = stream.close(CloseCode::NORMAL, "");
         } else if let Ok(permit) = stream.permit() {
             let sent = permit.message(MessageKind::Binary, Payload::Own(content(self.index).into()), true);
             if let Err(misuse) = sent {
