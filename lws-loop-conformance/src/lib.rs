@@ -69,9 +69,10 @@
 //!     lws_loop_conformance::suite!(PollHost);
 //! }
 //!
-//! // Or one of the scenarios, or all of them without a test runner:
-//! lws_loop_conformance::run("what_is_sent_comes_back", || PollHost)?;
-//! # Ok::<(), lws_loop_conformance::Failure>(())
+//! // Or one of the scenarios, or with `run_all` all of them, without a test runner:
+//! fn main() -> Result<(), lws_loop_conformance::Failure> {
+//!     lws_loop_conformance::run("what_is_sent_comes_back", || PollHost)
+//! }
 //! ```
 //!
 //! # What the scenarios do

@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 
 /// While it lives, the process can open only a few more descriptors.
 pub(crate) struct Scarcity {
@@ -31,6 +32,19 @@ impl Drop for Scarcity {
     fn drop(&mut self) {
         // A soft limit that it had before is one that it may have again.
         let _ = setrlimit(Resource::Nofile, self.before);
+    }
+}
+
+/// Takes every number that is free below the highest one: to run out of descriptors often then costs little.
+pub(crate) fn fill_gaps() -> io::Result<Vec<File>> {
+    let highest = open_descriptors()?.into_iter().max().unwrap_or(0);
+    let mut fillers = Vec::new();
+    loop {
+        let filler = File::open("/dev/null")?;
+        if filler.as_raw_fd() as u32 > highest {
+            return Ok(fillers);
+        }
+        fillers.push(filler);
     }
 }
 

@@ -73,8 +73,8 @@ pub(crate) trait Script: Sized + 'static {
     }
 
     fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Self::Data>, error: io::Error) {
-        let _ = side;
-        stage.fail(format!("a connection could not be made: {error}"));
+        let role = side.role;
+        stage.expect(stage.is_over(), || format!("the connection of {role:?} could not be made: {error}"));
     }
 
     fn woken(
@@ -394,7 +394,13 @@ impl<S: Script> Application for Actor<S> {
             Event::Message { stream, chunk, .. } => script.content(stage, side, stream, chunk),
             Event::Writable(permit) => script.writable(stage, side, permit),
             Event::Timeout { stream } => script.timeout(stage, side, stream),
-            Event::Closed { cause, .. } => script.over(stage, side, cause),
+            Event::Closed { cause, .. } => {
+                // Nobody needs the connection for another one.
+                if stage.common.setup.shares() {
+                    stage.cx.close(side.id);
+                }
+                script.over(stage, side, cause);
+            }
             _ => {}
         });
     }

@@ -1,6 +1,7 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
-use crate::{ConnectError, Context, ListenerId, Peer};
+use crate::tls::{Failure, Info};
+use crate::{ConnectError, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
 use lws_proto::{Config, Connection, Event};
 use std::sync::Arc;
 
@@ -42,11 +43,49 @@ pub trait Application: Sized + 'static {
         let _ = (cx, state, error);
     }
 
+    /// The TLS handshake of a connection is done, and nothing above it has been said yet. `false` refuses the peer: an
+    /// accepted connection is then [`closed`](Self::closed), an outgoing one [`connect_failed`](Self::connect_failed).
+    #[doc(alias = "SSL_INFO")]
+    fn tls_established(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, info: &Info) -> bool {
+        let _ = (cx, state, info);
+        true
+    }
+
+    /// The TLS handshake of an accepted connection failed, or later a session of either kind: the alert that was sent or
+    /// received is in `failure`. [`closed`](Self::closed) follows. Of an outgoing connection in its handshake
+    /// [`connect_failed`](Self::connect_failed) tells the same.
+    fn tls_failed(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, failure: &Failure) {
+        let _ = (cx, state, failure);
+    }
+
+    /// The peer of a listener with TLS and [`Plain::Accept`](crate::tls::Plain::Accept) speaks none.
+    fn plain(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State) {
+        let _ = (cx, state);
+    }
+
     /// One event of a connection: called in the turn that received the bytes.
     fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>);
 
-    /// The connection has ended: exactly once for each one that was accepted, adopted or connected, and nothing is
-    /// said about it afterwards. A driver that is dropped closes what it has and tells nothing.
+    /// One event of a descriptor that was adopted with [`Context::adopt_descriptor`]: the application itself reads and
+    /// writes it.
+    fn descriptor(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        event: DescriptorEvent,
+        descriptor: &mut Descriptor<'_>,
+    ) {
+        let _ = (cx, state, event, descriptor);
+    }
+
+    /// One event of a UDP socket.
+    fn udp(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: UdpEvent<'_>) {
+        let _ = (cx, state, event);
+    }
+
+    /// The connection, descriptor or UDP socket has ended: exactly once for each one that was accepted, adopted,
+    /// connected or bound, and nothing is said about it afterwards. A driver that is dropped closes what it has and tells nothing.
+    #[doc(alias = "LWS_CALLBACK_RAW_CLOSE_FILE")]
     fn closed(&mut self, cx: &mut Context<'_, Self>, state: Self::State) {
         let _ = (cx, state);
     }

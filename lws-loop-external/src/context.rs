@@ -4,18 +4,19 @@ use crate::address::{Address, Peer};
 use crate::application::Application;
 use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
-use crate::listener::Listeners;
+use crate::listener::{Listeners, Paused};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
 use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
-use crate::table::{Body, Flags, Ids, Open, Slot};
+use crate::table::{Body, Flags, Ids, Slot};
 use crate::timers::Timers;
+use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Bell, Handle, Mailbox};
-use lws_proto::{Config, Connection, StreamKey, Time};
+use lws_proto::{Config, StreamKey, Time};
 use rustix::net;
 use std::collections::VecDeque;
 use std::fmt;
@@ -71,7 +72,8 @@ pub(crate) enum Drain {
 
 /// What a handler has asked for.
 pub(crate) enum Command<S, M> {
-    Insert(ConnectionId, Box<Slot<S>>),
+    /// A descriptor, and what somebody has received from it already.
+    Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
     Message(ConnectionId, M),
     Connect(Box<Attempt<S>>),
     Wake(ConnectionId),
@@ -194,7 +196,7 @@ impl<A: Application> Core<A> {
         if let Some(seat) = &self.seat {
             seat.give_back();
         } else if was_full {
-            self.listeners.room();
+            self.listeners.room(Paused::Full);
         }
     }
 
@@ -211,16 +213,38 @@ impl<A: Application> Core<A> {
         Ok(())
     }
 
-    fn admit(&self) -> io::Result<()> {
+    pub(crate) fn admit(&self) -> io::Result<()> {
+        self.admit_several(1)
+    }
+
+    pub(crate) fn admit_several(&self, count: usize) -> io::Result<()> {
         self.serves()?;
-        if self.is_full() {
+        if self.stats.connections.saturating_add(count) > self.connections_max {
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "as many connections as there may be"));
         }
         Ok(())
     }
 
-    fn insert(&mut self, socket: OwnedFd, flags: Flags, body: Body<A::State>) -> ConnectionId {
+    pub(crate) fn insert(
+        &mut self,
+        socket: OwnedFd,
+        flags: Flags,
+        body: Body<A::State>,
+        received: Box<[u8]>,
+    ) -> ConnectionId {
         let id = self.allocate();
+        self.insert_at(id, socket, flags, body, received);
+        id
+    }
+
+    pub(crate) fn insert_at(
+        &mut self,
+        id: ConnectionId,
+        socket: OwnedFd,
+        flags: Flags,
+        body: Body<A::State>,
+        received: Box<[u8]>,
+    ) {
         let slot = Slot {
             body,
             scheduled: NEVER,
@@ -229,8 +253,7 @@ impl<A: Application> Core<A> {
             flags,
             registration: Registration::default(),
         };
-        self.commands.push_back(Command::Insert(id, Box::new(slot)));
-        id
+        self.commands.push_back(Command::Insert(id, Box::new(slot), received));
     }
 }
 
@@ -251,6 +274,7 @@ pub struct Context<'a, A: Application> {
     pub(crate) core: &'a mut Core<A>,
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) socket: Option<BorrowedFd<'a>>,
+    pub(crate) tls: Option<&'a Info>,
 }
 
 impl<A: Application> Context<'_, A> {
@@ -281,6 +305,12 @@ impl<A: Application> Context<'_, A> {
         self.socket.and_then(|socket| net::getpeername(socket).ok()).map(Peer::new)
     }
 
+    /// What TLS has agreed on, if that connection has TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Info> {
+        self.tls
+    }
+
     /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
@@ -308,12 +338,12 @@ impl<A: Application> Context<'_, A> {
         self.core.commands.push_back(Command::WantWrite(id, key));
     }
 
-    /// Ends a connection in an orderly way: see [`Connection::drain`].
+    /// Ends a connection in an orderly way: see [`Connection::drain`](lws_proto::Connection::drain).
     pub fn close(&mut self, id: ConnectionId) {
         self.core.commands.push_back(Command::Close(id));
     }
 
-    /// Ends a connection at once: see [`Connection::abort`].
+    /// Ends a connection at once: see [`Connection::abort`](lws_proto::Connection::abort).
     pub fn abort(&mut self, id: ConnectionId) {
         self.core.commands.push_back(Command::Abort(id));
     }
@@ -339,31 +369,13 @@ impl<A: Application> Context<'_, A> {
         let target = target.into();
         target.check()?;
         socket::supports(options)?;
-        if options.speak == Speak::Http {
+        if options.speak != Speak::Raw {
             SystemEntropy::new()?;
         }
         let id = self.core.allocate();
         let attempt = Attempt::new(self.core.now, id, target, config, options.clone(), state);
         self.core.commands.push_back(Command::Connect(Box::new(attempt)));
         Ok(id)
-    }
-
-    /// Takes over a stream socket that was opened elsewhere, with the side of the connection that was made for it.
-    ///
-    /// # Errors
-    /// It cannot be made non-blocking, there are too many connections, or the service is ending.
-    #[doc(alias = "lws_adopt_socket")]
-    pub fn adopt(
-        &mut self,
-        socket: OwnedFd,
-        connection: Connection,
-        state: A::State,
-    ) -> io::Result<ConnectionId> {
-        self.core.admit()?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        let mut flags = Flags::default();
-        flags.insert(Flags::WRITABLE);
-        Ok(self.core.insert(socket, flags, Body::Open(Open { connection, state })))
     }
 
     /// Listens on an address.

@@ -4,6 +4,9 @@
 //! say. It never waits. Whoever does hosts it through [`Service`]: four calls, and the answer how long to sleep.
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
+//! Other descriptors live in the same table: pipes and terminals as streams, what the application reads and writes by
+//! itself ([`Descriptor`]), and UDP ([`Udp`]).
+//!
 //! * A ready-made loop is the crate `lws-loop-poll`.
 //! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to come back.
 //! * Several threads are several services: [`Shards`].
@@ -15,18 +18,21 @@
 compile_error!("descriptors and their readiness are Unix's");
 
 mod address;
+mod adopt;
 mod application;
 mod clock;
 mod connect;
 mod context;
 mod driver;
 mod entropy;
+mod handshake;
 pub mod hosts;
 mod listener;
 #[cfg(feature = "mio")]
 mod one_descriptor;
 mod options;
 mod registration;
+mod secure;
 mod service;
 mod shards;
 mod socket;
@@ -35,9 +41,13 @@ mod stats;
 mod sys;
 mod table;
 mod timers;
+pub mod tls;
 mod token;
+mod transport;
 mod turn;
+mod udp;
 mod waker;
+mod watch;
 
 pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
@@ -56,7 +66,10 @@ pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use shards::{GlobalId, Shard, Shards};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
+pub use transport::NotPollable;
+pub use udp::{DATAGRAM_BYTES_MAX, Datagram, DatagramPermit, Route, TooLong, Udp, UdpEvent, UdpOptions};
 pub use waker::{Handle, SendError};
+pub use watch::{Descriptor, DescriptorEvent};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/connecting.md")]

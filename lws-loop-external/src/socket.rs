@@ -1,60 +1,18 @@
-//! System calls on stream sockets.
+//! System calls that make stream sockets.
 
 use crate::address::Address;
 use crate::options::{ConnectOptions, KeepAlive, ListenOptions, TcpOptions};
-use lws_proto::{SLICES_MAX, Transmit};
 use rustix::io::Errno;
-use rustix::net::{self, SendAncillaryBuffer, SendFlags, SocketAddrAny};
+use rustix::net::{self, SocketAddrAny};
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, IoSlice};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-
-/// What came of an attempt to send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// The transport took all that it was offered.
-    All(usize),
-    /// It took this much, and has no room for more now.
-    Part(usize),
-    /// It will take nothing any more.
-    Failed,
-}
-
-/// Offers queued bytes to the transport, once.
-#[inline]
-pub(crate) fn send(socket: BorrowedFd<'_>, transmit: Transmit<'_>) -> Sent {
-    let (offered, taken) = if transmit.is_contiguous() {
-        let bytes = transmit.first();
-        (bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
-    } else {
-        send_several(socket, &transmit)
-    };
-    match taken {
-        Ok(taken) => {
-            transmit.commit(taken);
-            if taken == offered { Sent::All(taken) } else { Sent::Part(taken) }
-        }
-        Err(Errno::AGAIN) => Sent::Part(0),
-        // As if it had taken nothing yet: the caller offers again.
-        Err(Errno::INTR) => Sent::All(0),
-        Err(_) => Sent::Failed,
-    }
-}
-
-fn send_several(socket: BorrowedFd<'_>, transmit: &Transmit<'_>) -> (usize, rustix::io::Result<usize>) {
-    let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
-    let count = transmit.slices(&mut slices);
-    let vectors = slices.map(IoSlice::new);
-    let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-    let mut nothing = SendAncillaryBuffer::default();
-    (offered, net::sendmsg(socket, &vectors[..count], &mut nothing, SendFlags::NOSIGNAL))
-}
 
 /// A listening socket, and the file that it made.
 pub(crate) fn listen(

@@ -1,9 +1,16 @@
 //! The connection table: places with generations, in chunks that never move.
 
+use crate::handshake::Handshaking;
 use crate::registration::Registration;
+use crate::secure::{Secure, Stage};
 use crate::service::Readiness;
+use crate::tls::Info;
 use crate::token::{ConnectionId, GENERATION_MASK};
+use crate::transport::Piped;
+use crate::udp::Datagrams;
+use crate::watch::Watched;
 use lws_proto::{Connection, Time};
+use std::ops::BitOr;
 use std::os::fd::OwnedFd;
 
 /// One descriptor of a peer.
@@ -25,13 +32,48 @@ pub(crate) struct Slot<S> {
 pub(crate) enum Body<S> {
     /// A connection.
     Open(Open<S>),
+    /// A connection in its TLS handshake.
+    Handshaking(Box<Handshaking<S>>),
+    /// A connection over pipes or a terminal.
+    Piped(Box<Piped<S>>),
+    /// The output of one, where that is a descriptor of its own.
+    Output(ConnectionId),
+    /// A descriptor that the application reads and writes.
+    Watched(Box<Watched<S>>),
+    /// A UDP socket.
+    Datagrams(Box<Datagrams<S>>),
     /// It has ended: the descriptor waits until the host lets go of it.
     Ended,
+}
+
+impl<S> Body<S> {
+    /// The connection, if it is one.
+    pub(crate) fn open_mut(&mut self) -> Option<&mut Open<S>> {
+        match self {
+            Self::Open(open) => Some(open),
+            Self::Piped(piped) => Some(piped.open_mut()),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) struct Open<S> {
     pub(crate) connection: Connection,
     pub(crate) state: S,
+    /// The stage between socket and engine, if there is one.
+    pub(crate) secure: Option<Box<Secure>>,
+}
+
+impl<S> Open<S> {
+    /// Everything apart, as a handler that is lent the one may need the other.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>, Option<&mut Stage>) {
+        let Self { connection, state, secure } = self;
+        match secure {
+            None => (connection, state, None, None),
+            Some(secure) => (connection, state, Some(&secure.info), Some(&mut secure.stage)),
+        }
+    }
 }
 
 /// What is known of a descriptor, as bits.
@@ -90,6 +132,14 @@ impl Flags {
         } else {
             self.remove(flag);
         }
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 }
 

@@ -180,14 +180,17 @@ impl Handle {
     /// Ends the server in an orderly way: listeners close, WebSockets get close code 1001, exchanges that run are the last
     /// of their connections, and what is left after [`Builder::drain_timeout`](crate::Builder::drain_timeout) is cut off.
     pub fn drain(&self) -> bool {
+        // Asked before: a server with nothing to do can be gone at once.
+        let there = self.is_there();
         self.0.drain();
-        self.is_there()
+        there
     }
 
     /// Ends the server at once: connections are cut off.
     pub fn stop(&self) -> bool {
+        let there = self.is_there();
         self.0.shards.drain(Duration::ZERO);
-        self.is_there()
+        there
     }
 
     fn is_there(&self) -> bool {

@@ -210,7 +210,9 @@ impl Script for Unlisten {
 
     fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<()>, error: io::Error) {
         let kind = error.kind();
-        stage.expect(kind == io::ErrorKind::ConnectionRefused, || format!("refused with {kind:?}"));
+        // The file of a Unix socket has gone with its listener.
+        let expected = matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+        stage.expect(expected, || format!("refused with {kind:?}"));
         self.gone_for_good(stage);
     }
 

@@ -3,7 +3,7 @@
 
 use crate::Host;
 use crate::guest::Door;
-use crate::scarcity::{Scarcity, open_descriptors};
+use crate::scarcity::{Scarcity, fill_gaps, open_descriptors};
 use crate::setup::{SETUPS, Setup};
 use crate::stage::{Script, Side, Stage, driver, play, stay};
 use crate::watch::Watch;
@@ -23,13 +23,16 @@ pub(super) fn a_thousand_services_come_and_go_without_a_trace<H: Host>(
 ) -> Result<(), String> {
     let count = || open_descriptors().map(|open| open.len()).map_err(|error| format!("/dev/fd: {error}"));
     // What the loop and the process open once.
-    life(watch, host, SETUPS[0], usize::MAX)?;
+    life(watch, host, SETUPS[0], None)?;
     alone(watch, host)?;
+    let _fillers = fill_gaps().map_err(|error| format!("/dev/null: {error}"))?;
     let before = count()?;
     let mut served = 0;
     for number in 0..LIVES {
         let setup = SETUPS[number % SETUPS.len()];
-        served += usize::from(life(watch, host, setup, number % STEPS)?);
+        // Where a listener finds no descriptor it pauses, so not every one runs out of them.
+        let descriptors = number.is_multiple_of(4).then_some(number / 4 % STEPS);
+        served += usize::from(life(watch, host, setup, descriptors)?);
         let now = count()?;
         if now != before {
             return Err(format!("{now} descriptors are open after service {number}, and were {before}"));
@@ -68,42 +71,32 @@ impl Script for Alone {
     }
 }
 
-/// Whether it served: its start-up found enough descriptors.
-fn life<H: Host>(watch: &Watch, host: &mut H, setup: Setup, descriptors: usize) -> Result<bool, String> {
-    let scarcity = (descriptors != usize::MAX)
-        .then(|| Scarcity::leaving(descriptors))
-        .transpose()
-        .map_err(|error| format!("descriptors cannot be made scarce: {error}"))?;
+/// Whether it served: its start-up found enough descriptors. They are scarce until every step of it was tried.
+fn life<H: Host>(
+    watch: &Watch,
+    host: &mut H,
+    setup: Setup,
+    descriptors: Option<usize>,
+) -> Result<bool, String> {
+    let scarce =
+        |left| Scarcity::leaving(left).map_err(|error| format!("descriptors cannot be made scarce: {error}"));
     let door = Door::default();
-    let script = Life { door: door.clone(), ..Life::default() };
-    let Ok(mut driver) = driver(watch, setup, DriverOptions::default(), script) else {
-        return if descriptors == 0 {
-            Ok(false)
-        } else {
-            Err("no driver, and a descriptor was left".to_owned())
+    let script = Life { door: door.clone(), descriptors, ..Life::default() };
+    // Without any there is no driver. With some it is the loop's turn to open what it needs.
+    if descriptors == Some(0) {
+        let _scarcity = scarce(0)?;
+        return match driver(watch, setup, DriverOptions::default(), script) {
+            Ok(_) => Err("a driver was made without a descriptor".to_owned()),
+            Err(_) => Ok(false),
         };
-    };
-    let ready = driver.with(lws_proto::Time::ZERO, |actor, cx| {
-        let mut stage = Stage { cx, common: &mut actor.common };
-        let (listener, options) = (stage.try_listen(), setup.connect_options());
-        let address = listener.ok().and_then(|_| stage.common.address.clone());
-        address.is_some_and(|address| {
-            (0..CLIENTS).all(|number| stage.try_connect(number, &address, &options).is_ok())
-        })
-    });
-    drop(scarcity);
-    if ready && descriptors < 2 + CLIENTS {
-        return Err(format!(
-            "{descriptors} descriptors were enough for a listener and {CLIENTS} connections"
-        ));
     }
-    // A start-up that came half the way is hosted all the same: what there is serves, or goes at once.
-    driver.application_mut().script.expected = if ready { CLIENTS } else { 0 };
+    let driver = driver(watch, setup, DriverOptions::default(), script)?;
     let driver = stay(host, driver, &door)?;
     watch.forget();
-    match driver.application().common.failure() {
+    let actor = driver.application();
+    match actor.common.failure() {
         Some(failure) => Err(failure.to_owned()),
-        None => Ok(ready),
+        None => Ok(actor.script.answers > 0),
     }
 }
 
@@ -111,17 +104,54 @@ fn life<H: Host>(watch: &Watch, host: &mut H, setup: Setup, descriptors: usize) 
 #[derive(Default)]
 struct Life {
     door: Door,
-    expected: usize,
+    /// How many there are at the start.
+    descriptors: Option<usize>,
+    scarcity: Option<Scarcity>,
+    refused: usize,
     answers: usize,
+}
+
+impl Life {
+    fn leave_if_done(&self) {
+        if self.refused == CLIENTS || self.answers >= 3 * (CLIENTS - self.refused) {
+            self.door.leave();
+        }
+    }
 }
 
 impl Script for Life {
     type Data = ();
 
-    fn begin(&mut self, _: &mut Stage<'_, '_, Self>) {
-        if self.expected == 0 {
-            self.door.leave();
+    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+        if let Some(left) = self.descriptors {
+            match Scarcity::leaving(left - 1) {
+                Ok(scarcity) => self.scarcity = Some(scarcity),
+                Err(error) => return stage.fail(format!("descriptors cannot be made scarce: {error}")),
+            }
         }
+        let (listener, options) = (stage.try_listen(), stage.common.setup.connect_options());
+        let Some(address) = listener.ok().and_then(|_| stage.common.address.clone()) else {
+            self.scarcity = None;
+            return self.door.leave();
+        };
+        for number in 0..CLIENTS {
+            if stage.try_connect(number, &address, &options).is_err() {
+                self.refused += 1;
+            }
+        }
+        self.leave_if_done();
+        // By then each of them has its socket, or has none.
+        stage.cx.set_timer(Some(stage.now() + Duration::from_millis(2)));
+    }
+
+    fn timer(&mut self, _: &mut Stage<'_, '_, Self>) {
+        self.scarcity = None;
+    }
+
+    fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<()>, error: std::io::Error) {
+        stage.expect(self.scarcity.is_some(), || format!("a connection could not be made: {error}"));
+        self.refused += 1;
+        self.leave_if_done();
     }
 
     fn open(&mut self, _: &mut Stage<'_, '_, Self>, side: &mut Side<()>, mut stream: Stream<'_>) {
@@ -148,12 +178,10 @@ impl Script for Life {
             return;
         }
         self.answers += 1;
-        if self.answers >= 3 * CLIENTS {
-            self.door.leave();
-        }
+        self.leave_if_done();
     }
 
     fn progress(&self) -> String {
-        format!("{} answers for {} clients", self.answers, self.expected)
+        format!("{} answers and {} clients without a connection", self.answers, self.refused)
     }
 }

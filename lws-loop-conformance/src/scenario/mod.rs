@@ -5,6 +5,7 @@ mod churn;
 mod closing;
 mod connect;
 mod crowd;
+mod descriptors;
 mod draining;
 mod echo;
 mod faults;
@@ -104,6 +105,7 @@ scenarios! { $
     Any timers_come_in_time_and_in_order = timers::timers_come_in_time_and_in_order;
     Any other_threads_end_the_sleep = wake::other_threads_end_the_sleep;
     Any each_direction_of_a_raw_stream_ends_by_itself = half_close::each_direction_of_a_raw_stream_ends_by_itself;
+    Any every_kind_of_descriptor_is_served = descriptors::every_kind_of_descriptor_is_served;
     Any an_earlier_deadline_ends_a_longer_sleep = timers::an_earlier_deadline_ends_a_longer_sleep;
     Any a_transport_that_takes_little_loses_nothing = faults::a_transport_that_takes_little_loses_nothing;
     Any a_reset_ends_one_connection_and_no_other = faults::a_reset_ends_one_connection_and_no_other;

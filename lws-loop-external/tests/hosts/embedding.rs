@@ -20,7 +20,7 @@ fn every_block_stands_in_the_file_that_is_named_above_it() {
     let (mut file, mut blocks) = (None, 0);
     for (number, part) in page.split("```").enumerate() {
         if number % 2 == 0 {
-            file = part.lines().filter_map(origin).last().or(file);
+            file = part.lines().filter_map(origin).next_back().or(file);
             continue;
         }
         let name = file.expect("a file above the block");

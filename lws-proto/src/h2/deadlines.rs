@@ -131,8 +131,7 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
     let stream = sender.streams.at(slot);
     if stream.timeout <= now {
         stream.timeout = NEVER;
-        stream.set(streams::TIMEOUT);
-        sender.streams.timeouts.push_back(slot);
+        sender.streams.time_out(slot);
     }
     let stream = sender.streams.at(slot);
     if let Some(stalled) = &mut stream.stalled

@@ -549,9 +549,12 @@ impl Sender {
     }
 }
 
+/// Name and value.
+type FieldLine<'f> = (&'f [u8], &'f [u8]);
+
 impl Said {
     /// Checks a field of the application and notes it. Fields that mean something to HTTP/1.1 connections only are left out.
-    fn check<'f>(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<Option<(&'f [u8], &'f [u8])>, Misuse> {
+    fn check<'f>(&mut self, name: &'f [u8], value: &'f [u8]) -> Result<Option<FieldLine<'f>>, Misuse> {
         if !is_token(name) || !is_field_value(value) {
             return Err(Misuse::Field);
         }

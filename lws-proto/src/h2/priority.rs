@@ -9,9 +9,6 @@ pub(crate) struct Priority {
     pub(crate) incremental: bool,
 }
 
-/// Levels of urgency.
-pub(crate) const LEVELS: usize = 8;
-
 impl Default for Priority {
     fn default() -> Self {
         Self { urgency: 3, incremental: true }
@@ -33,10 +30,6 @@ impl Priority {
             }
         }
         priority
-    }
-
-    pub(crate) fn level(self) -> usize {
-        usize::from(self.urgency) % LEVELS
     }
 }
 

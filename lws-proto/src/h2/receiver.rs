@@ -355,6 +355,7 @@ impl Receiver {
         super::deadlines::handle(tx, now);
         if let tx::Sender::Http2(sender) = &tx.sender
             && sender.relaxed
+            && sender.streams.is_empty()
         {
             self.relax();
         }
@@ -363,7 +364,7 @@ impl Receiver {
     /// Gives back memory that an idle connection does not need.
     fn relax(&mut self) {
         if self.lent == Lent::Nothing {
-            self.pieces = Vec::new();
+            self.pieces.shrink_to_fit();
             self.section.clear();
             self.section.shrink_to(0, 0);
             self.inbound = Vec::new();

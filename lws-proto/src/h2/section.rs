@@ -7,7 +7,8 @@ use super::priority::Priority;
 use crate::Violation;
 use crate::hpack::{FieldFlags, NameId, Section};
 use crate::http::{
-    Authority, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal, is_forbidden_trailer,
+    Authority, Expectation, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal,
+    is_forbidden_trailer,
 };
 
 /// The control data of a section, and what else concerns HTTP/2 itself.
@@ -18,8 +19,7 @@ pub(crate) struct Facts {
     pub(crate) fields_from: usize,
     pub(crate) content_length: Option<u64>,
     pub(crate) priority: Option<Priority>,
-    /// `Expect: 100-continue`.
-    pub(crate) expects_continue: bool,
+    pub(crate) expect: Expectation,
 }
 
 impl Facts {
@@ -29,7 +29,7 @@ impl Facts {
         fields_from: 0,
         content_length: None,
         priority: None,
-        expects_continue: false,
+        expect: Expectation::Nothing,
     };
 
     /// Lends the section.
@@ -144,7 +144,7 @@ fn note_fields(section: &Section, facts: &mut Facts, kind: Kind) -> Result<Noted
                 }
                 facts.content_length = Some(length);
             }
-            NameId::EXPECT => facts.expects_continue = value().eq_ignore_ascii_case(b"100-continue"),
+            NameId::EXPECT => facts.expect.note(value()),
             NameId::PRIORITY => facts.priority = Some(Priority::parse(value())),
             _ => {}
         }
@@ -261,15 +261,12 @@ fn join_cookies(section: &mut Section, fields_from: usize) {
     let is_cookie = |index: usize| marks.get(index).is_some_and(|mark| mark.id == NameId::COOKIE);
     let start = bytes.len();
     let mut first = None;
-    for index in fields_from..spans.len() {
-        if is_cookie(index) {
-            let span = spans[index];
-            if first.is_some() {
-                bytes.extend_from_slice(b"; ");
-            }
-            first.get_or_insert(index);
-            bytes.extend_from_within(span.value as usize..(span.value + span.value_len) as usize);
+    for (index, span) in spans.iter().enumerate().skip(fields_from).filter(|(index, _)| is_cookie(*index)) {
+        if first.is_some() {
+            bytes.extend_from_slice(b"; ");
         }
+        first.get_or_insert(index);
+        bytes.extend_from_within(span.value as usize..(span.value + span.value_len) as usize);
     }
     let joined = (start as u32, (bytes.len() - start) as u32);
     if let Some(span) = first.and_then(|first| spans.get_mut(first)) {

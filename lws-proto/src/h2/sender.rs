@@ -311,10 +311,6 @@ impl Sender {
         }
     }
 
-    pub(crate) fn has_ticket(&self) -> bool {
-        self.streams.peek(self.current).has(streams::TICKET)
-    }
-
     /// How much content fits the windows and one frame now.
     pub(crate) fn budget(&self) -> usize {
         self.room(self.current)
@@ -712,7 +708,7 @@ impl Sender {
     /// Resets a stream for a reason of this side or a fault of the peer.
     pub(super) fn reset(&mut self, out: &mut Output, slot: u32, code: ErrorCode, cause: Cause) {
         let stream = self.streams.at(slot);
-        if stream.state != State::Idle && stream.state != State::Closed {
+        if stream.state != State::Closed && stream.state.on(Step::Send(Frame::Reset)).is_ok() {
             let id = stream.id;
             self.send_reset(out, id, code);
         }
@@ -861,6 +857,7 @@ impl Sender {
     pub(crate) fn has_notice(&self, room: bool) -> bool {
         !self.streams.closed.is_empty()
             || !self.streams.timeouts.is_empty()
+            || !self.asked.is_empty()
             || self.permit_is_due(room)
             || self.entered && self.has_unsettled()
     }
@@ -873,11 +870,6 @@ impl Sender {
             let reads = tunnel.is_open() && !tunnel.would_hold_input();
             tunnel.notice_is_due() || reads && (held || tunnel.has_more())
         })
-    }
-
-    /// Whether a stream has input to tell that was held.
-    pub(crate) fn has_held(&self) -> bool {
-        !self.streams.resumed.is_empty()
     }
 
     /// The next notice.
@@ -1009,11 +1001,12 @@ impl Sender {
             if cut {
                 stream.set(streams::CUT);
             }
+            self.streams.unresume(slot);
+            self.streams.untime(slot);
             return self.streams.place(slot, Place::Closed);
         }
         if tunnel.takes_timeout() {
-            stream.set(streams::TIMEOUT);
-            self.streams.timeouts.push_back(slot);
+            self.streams.time_out(slot);
         }
         let stream = self.streams.at(slot);
         let Some(tunnel) = &stream.tunnel else { return };

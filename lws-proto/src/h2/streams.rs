@@ -283,6 +283,12 @@ impl Streams {
         &self.slots[slot as usize]
     }
 
+    /// The stream in a place, if it is still the one that `id` names. Places go, too, when no stream is left.
+    #[inline]
+    pub(crate) fn still(&mut self, slot: u32, id: u32) -> Option<&mut Stream> {
+        self.slots.get_mut(slot as usize).filter(|stream| stream.id == id)
+    }
+
     /// The place of a stream that has not been freed.
     #[inline]
     pub(crate) fn find(&self, id: u32) -> Option<u32> {
@@ -293,7 +299,8 @@ impl Streams {
     pub(crate) fn of_key(&self, key: StreamKey) -> Option<u32> {
         let stream = self.slots.get(key.index as usize)?;
         let id = key.generation.wrapping_sub(self.generation_base);
-        (id != 0 && stream.id == id && stream.place != Place::Closed).then_some(key.index)
+        let open = stream.place != Place::Closed && !stream.has(GONE);
+        (id != 0 && stream.id == id && open).then_some(key.index)
     }
 
     pub(crate) fn key(&self, slot: u32) -> StreamKey {
@@ -366,6 +373,15 @@ impl Streams {
     pub(crate) fn unresume(&mut self, slot: u32) {
         if self.at(slot).take(RESUMED) {
             self.resumed.retain(|other| *other != slot);
+        }
+    }
+
+    /// The timeout of a stream is to be told.
+    pub(crate) fn time_out(&mut self, slot: u32) {
+        let stream = self.at(slot);
+        if !stream.has(TIMEOUT) {
+            stream.set(TIMEOUT);
+            self.timeouts.push_back(slot);
         }
     }
 

@@ -17,6 +17,8 @@ const PAYLOAD_BYTES_MAX: usize = 243;
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     settings: Settings,
+    /// The smallest table on the way to that of `settings`.
+    smallest_table: u32,
 }
 
 /// Whether a request of HTTP/1.1 asks for HTTP/2, and how. One that asks badly does not ask: it is answered in HTTP/1.1.
@@ -39,8 +41,8 @@ pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgra
     if !len.is_multiple_of(6) {
         return None;
     }
-    settings.apply(payload, config.limits.h2_settings_entries_max, false).ok()?;
-    Some(Upgrade { settings })
+    let smallest_table = settings.apply(payload, config.limits.h2_settings_entries_max, false).ok()?;
+    Some(Upgrade { settings, smallest_table })
 }
 
 impl Sender {
@@ -59,6 +61,7 @@ impl Sender {
         let mut sender = Self::new(false, config, now);
         sender.begin(out, config, now);
         sender.peer = upgrade.settings;
+        sender.encoder.set_table_size_max(upgrade.smallest_table as usize);
         sender.encoder.set_table_size_max(upgrade.settings.header_table_size as usize);
         let mut stream = sender.new_stream(1, now);
         stream.state = State::HalfClosedRemote;

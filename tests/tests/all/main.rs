@@ -22,4 +22,5 @@ mod rfc9112;
 mod rfc9113;
 mod rfc9218;
 mod support;
+mod tls;
 mod violations;

@@ -110,12 +110,10 @@ impl Receiver {
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
-        let stream = match sender_of(tx) {
-            Some(sender) if sender.streams.peek(content.slot).id == content.id => {
-                sender.streams.at(content.slot)
-            }
+        let stream = sender_of(tx).and_then(|sender| sender.streams.still(content.slot, content.id));
+        let Some(stream) = stream else {
             // It has ended in the middle of the frame.
-            _ => return self.skip_content(tx, content, n),
+            return self.skip_content(tx, content, n);
         };
         if stream.place == Line::Closed || stream.has(streams::GONE) {
             return self.skip_content(tx, content, n);
@@ -161,8 +159,8 @@ impl Receiver {
             return Ok(());
         }
         let Some(sender) = sender_of(tx) else { return Ok(()) };
-        let stream = sender.streams.at(content.slot);
-        if stream.id != content.id || stream.place == Line::Closed {
+        let Some(stream) = sender.streams.still(content.slot, content.id) else { return Ok(()) };
+        if stream.place == Line::Closed {
             return Ok(());
         }
         if stream.has(streams::UNWANTED | streams::GONE) {
@@ -190,8 +188,8 @@ impl Receiver {
         let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
         sender.receive.take(n as u32);
         if content.left == 0 {
-            let stream = sender.streams.peek(content.slot);
-            if content.end && stream.id == content.id && stream.has(streams::GONE) {
+            let stream = sender.streams.still(content.slot, content.id);
+            if content.end && stream.is_some_and(|stream| stream.has(streams::GONE)) {
                 sender.peer_ended(content.slot);
             }
             self.skip_rest(tx, content);
@@ -563,8 +561,7 @@ fn enter(tx: &mut Tx, slot: u32) {
 fn take(tx: &mut Tx, slot: u32, id: u32, n: u32) {
     let Some(sender) = sender_of(tx) else { return };
     sender.receive.take(n);
-    let stream = sender.streams.at(slot);
-    if stream.id == id {
+    if let Some(stream) = sender.streams.still(slot, id) {
         stream.receive.take(n);
     }
 }
@@ -573,21 +570,20 @@ fn take(tx: &mut Tx, slot: u32, id: u32, n: u32) {
 fn give(tx: &mut Tx, content: Option<Content>) {
     let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return };
     sender.give(out, config, *now);
-    if let Some(Content { slot, id, .. }) = content {
-        let stream = sender.streams.at(slot);
-        if stream.id == id
-            && stream.state.receives()
-            && let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now)
-        {
-            frame::window_update(out.buffer(), id, increment);
-        }
+    if let Some(Content { slot, id, .. }) = content
+        && let Some(stream) = sender.streams.still(slot, id)
+        && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
+        && let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now)
+    {
+        frame::window_update(out.buffer(), id, increment);
     }
 }
 
 /// The same for content that was held.
 fn take_held(tx: &mut Tx, slot: u32, id: u32, n: u32) {
     take(tx, slot, id, n);
-    let ended = sender_of(tx).is_none_or(|sender| sender.streams.peek(slot).has(streams::PEER_ENDED));
+    let stream = sender_of(tx).and_then(|sender| sender.streams.still(slot, id));
+    let ended = stream.is_none_or(|stream| stream.has(streams::PEER_ENDED));
     let held = Content { slot, id, left: 0, padded: false, padding: 0, end: ended };
     give(tx, (!ended).then_some(held));
 }

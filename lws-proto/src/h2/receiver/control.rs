@@ -5,7 +5,6 @@ use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
 use super::super::sender::{GOING, Sender};
 use super::super::settings::Settings;
-use super::super::state::State;
 use super::super::streams::{self, Place};
 use super::{Receiver, tx_glitch};
 use crate::tx::{self, Tx};
@@ -31,7 +30,8 @@ impl Receiver {
         let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
         let before = sender.peer;
         let mut peer = before;
-        peer.apply(payload, config.limits.h2_settings_entries_max, sender.client)?;
+        let smallest_table = peer.apply(payload, config.limits.h2_settings_entries_max, sender.client)?;
+        sender.encoder.set_table_size_max(smallest_table as usize);
         sender.apply_settings(before, peer, *now)?;
         frame::settings_ack(out.buffer());
         sender.control_frames += 1;
@@ -217,16 +217,14 @@ impl Sender {
             Some(&slot) => self.streams.peek(slot).id,
             None => self.next_id,
         };
-        id % 2 == 0 || id >= first
+        id.is_multiple_of(2) || id >= first
     }
 
     /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.
     fn apply_settings(&mut self, before: Settings, now_are: Settings, now: crate::Time) -> Result<(), Fault> {
         self.peer = now_are;
         self.settled = true;
-        if before.header_table_size != now_are.header_table_size {
-            self.encoder.set_table_size_max(now_are.header_table_size as usize);
-        }
+        self.encoder.set_table_size_max(now_are.header_table_size as usize);
         if before.initial_window_size != now_are.initial_window_size {
             for slot in self.streams.taken() {
                 let stream = self.streams.at(slot);

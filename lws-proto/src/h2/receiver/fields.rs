@@ -8,7 +8,7 @@ use super::super::state::{Frame, Refusal, State, Step};
 use super::super::streams::{self, NEVER, Place};
 use super::{Block, Inbound, MessageEnd, Receiver, overflow};
 use crate::hpack::{DecodeError, SectionLimits};
-use crate::http::{Method, StartLine, Status};
+use crate::http::{Expectation, Method, StartLine, Status};
 use crate::item::Item;
 use crate::stream::Payload;
 use crate::tx::{self, Tx};
@@ -132,7 +132,7 @@ impl Receiver {
             }
             return self.on_trailers(tx, slot, end);
         }
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::StreamId));
         }
         if id <= sender.last_peer_id {
@@ -187,6 +187,11 @@ impl Receiver {
         if end && announced > 0 {
             return Err(Fault::stream(Violation::ContentLengthMismatch));
         }
+        if facts.expect == Expectation::Unknown {
+            let why = (Cause::Violation(Violation::Expectation), Violation::Expectation.message());
+            sender.refuse(out, config, *now, slot, Status::EXPECTATION_FAILED, why);
+            return Ok(None);
+        }
         let early = self.early_priority(sender.streams.peek(slot).id);
         let stream = sender.streams.at(slot);
         if let StartLine::Request { method, .. } = facts.start {
@@ -197,7 +202,7 @@ impl Receiver {
         }
         stream.set(streams::TOLD);
         if !end {
-            if facts.expects_continue {
+            if facts.expect == Expectation::Continue {
                 stream.set(streams::OWES_CONTINUE);
                 sender.asked.push(slot);
             }

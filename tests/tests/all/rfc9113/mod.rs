@@ -32,6 +32,7 @@ mod s8_client;
 mod s8_connect;
 mod s8_content;
 mod s8_control_data;
+mod s8_expect;
 mod s8_fields;
 mod s8_responses;
 

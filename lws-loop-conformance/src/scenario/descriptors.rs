@@ -1,0 +1,257 @@
+//! Every kind of descriptor in one service: a stream over two pipes, pipes that the application reads and writes by
+//! itself, and UDP.
+
+use crate::Host;
+use crate::auditor::heard_another_thread;
+use crate::guest::Door;
+use crate::pattern;
+use crate::stage::stay;
+use crate::watch::Watch;
+use lws_loop_external::{
+    Accepted, Application, Context, Descriptor, DescriptorEvent, Driver, DriverOptions, Interest, ListenerId,
+    Peer, Route, Service, Udp, UdpEvent, UdpOptions,
+};
+use lws_proto::{Config, Connection, Event, Expect, Payload};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Several times what a pipe holds.
+const BYTES: usize = 1 << 20;
+const DATAGRAMS: usize = 500;
+/// Datagrams on their way at a time: few, as the system may throw away what it has no room for.
+const WINDOW: usize = 8;
+
+pub(super) fn every_kind_of_descriptor_is_served<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+    let made = |error: io::Error| format!("a driver could not be made: {error}");
+    let driver = Driver::new(Kinds::default(), DriverOptions::default()).map_err(made)?;
+    let handle = driver.handle();
+    handle.wake();
+    watch.on_give_up(move |after| {
+        // A service that has gone needs no end.
+        let _ = handle.send(after);
+    });
+    let driver = stay(host, driver, &Door::default())?;
+    let kinds = driver.application();
+    if let Some(failure) = &kinds.failure {
+        return Err(failure.clone());
+    }
+    if !kinds.is_over() || !driver.is_done() {
+        return Err(format!("the host gave the service back when it had come no further than {kinds:?}"));
+    }
+    Ok(())
+}
+
+/// How far each kind has come.
+#[derive(Debug, Default)]
+struct Kinds {
+    /// Bytes that came back over the stream, and its ends.
+    streamed: usize,
+    stream_ends: usize,
+    /// Bytes that went through a pipe by hand.
+    written: usize,
+    read: usize,
+    hang_ups: usize,
+    datagrams_sent: usize,
+    datagrams_back: usize,
+    failure: Option<String>,
+}
+
+/// What a descriptor is for.
+enum Role {
+    /// The end of a stream that sends first.
+    Client,
+    /// The one that gives it back.
+    Server,
+    Writer,
+    Reader,
+    /// The socket that sends first, to this one.
+    Asks(SocketAddr),
+    Answers,
+}
+
+impl Kinds {
+    fn is_over(&self) -> bool {
+        self.stream_ends == 2 && self.hang_ups == 1 && self.datagrams_back == DATAGRAMS
+    }
+
+    fn fail(&mut self, cx: &mut Context<'_, Self>, what: impl Into<String>) {
+        self.failure.get_or_insert_with(|| what.into());
+        cx.drain(Duration::ZERO);
+    }
+
+    fn expect(&mut self, cx: &mut Context<'_, Self>, so: bool, what: &str) {
+        if !so {
+            self.fail(cx, what);
+        } else if self.is_over() {
+            cx.drain(Duration::from_secs(30));
+        }
+    }
+
+    fn begin(&self, cx: &mut Context<'_, Self>) -> io::Result<()> {
+        let config = Arc::new(Config { expect: Expect::Raw, ..Config::default() });
+        let ((in_a, out_b), (in_b, out_a)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
+        cx.adopt_pair(in_a, out_a, Connection::client_raw(cx.now(), Arc::clone(&config)), Role::Client)?;
+        cx.adopt_pair(in_b, out_b, Connection::server(cx.now(), config), Role::Server)?;
+
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+        cx.adopt_descriptor(reader, Interest::READ, Role::Reader)?;
+        cx.adopt_descriptor(writer, Interest::WRITE, Role::Writer)?;
+
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let options = UdpOptions::default();
+        let (_, answers) = cx.bind_udp(anywhere, &options, Role::Answers)?;
+        cx.connect_udp(answers, &options, Role::Asks(answers))?;
+        Ok(())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_, Self>, reader: &Descriptor<'_>) {
+        let mut piece = [0; 5_000];
+        match reader.read(&mut piece) {
+            Ok(n) => {
+                let fits = n > 0 && pattern::fits(2, self.read as u64, &piece[..n]);
+                self.read += n;
+                self.expect(cx, fits, "a pipe gives other bytes than were written");
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.fail(cx, "a pipe was told as readable, and nothing is there");
+            }
+            Err(error) => self.fail(cx, format!("a pipe could not be read: {error}")),
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_, Self>, writer: &mut Descriptor<'_>) {
+        let piece = pattern::bytes(2, self.written as u64, (BYTES - self.written).min(100_000));
+        match writer.write(&piece) {
+            Ok(n) => {
+                self.written += n;
+                if self.written == BYTES { writer.close() } else { writer.want_write() }
+            }
+            Err(error) => self.fail(cx, format!("a pipe was told as writable: {error}")),
+        }
+    }
+
+    /// Sends the next datagrams that may be on their way.
+    fn ask(&mut self, cx: &mut Context<'_, Self>, mut socket: Udp<'_>, to: SocketAddr) {
+        while self.datagrams_sent < DATAGRAMS && self.datagrams_sent < self.datagrams_back + WINDOW {
+            let n = self.datagrams_sent as u64;
+            let datagram = pattern::bytes(n, 0, 1 + (self.datagrams_sent * 7) % 1_400);
+            self.datagrams_sent += 1;
+            let sent = match socket.permit() {
+                Ok(permit) => permit.send(Route::from(to), &datagram).map_err(|error| error.to_string()),
+                Err(_) => Err("a queue with little in it has no room".to_owned()),
+            };
+            socket = match sent {
+                Ok(socket) => socket,
+                Err(what) => return self.fail(cx, what),
+            };
+        }
+    }
+}
+
+impl Application for Kinds {
+    type State = Role;
+    type Message = Duration;
+
+    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        None
+    }
+
+    fn event(&mut self, cx: &mut Context<'_, Self>, role: &mut Role, event: Event<'_>) {
+        match (event, role) {
+            (Event::Established { stream, .. }, Role::Client) => {
+                let everything = pattern::bytes(1, 0, BYTES).into();
+                let sent = stream.permit().is_ok_and(|it| it.data(Payload::Own(everything), true).is_ok());
+                self.expect(cx, sent, "a stream over pipes takes nothing");
+            }
+            (Event::Raw { chunk, .. }, Role::Client) => {
+                let fits = pattern::fits(1, self.streamed as u64, chunk);
+                self.streamed += chunk.len();
+                self.expect(cx, fits, "a stream over pipes gives other bytes back");
+            }
+            (Event::Raw { stream, chunk, end }, _) => {
+                let sent = stream.permit().ok().and_then(|it| it.data(Payload::Copy(chunk), end).ok());
+                match sent {
+                    Some(sent) => sent.throttle(),
+                    None => self.fail(cx, "a stream over pipes takes no answer"),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn descriptor(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        _: &mut Role,
+        event: DescriptorEvent,
+        descriptor: &mut Descriptor<'_>,
+    ) {
+        match event {
+            DescriptorEvent::Readable => self.read(cx, descriptor),
+            DescriptorEvent::Writable => self.write(cx, descriptor),
+            DescriptorEvent::HangUp => {
+                self.hang_ups += 1;
+                let all = self.read == BYTES;
+                self.expect(cx, all, "a pipe hangs up before everything was read");
+            }
+            DescriptorEvent::Refused(error) => {
+                self.fail(cx, format!("the host cannot watch a pipe: {error}"))
+            }
+            _ => {}
+        }
+    }
+
+    fn udp(&mut self, cx: &mut Context<'_, Self>, role: &mut Role, event: UdpEvent<'_>) {
+        match (event, role) {
+            (UdpEvent::Opened(socket), Role::Asks(to)) => self.ask(cx, socket, *to),
+            (UdpEvent::Datagram { socket, datagram }, Role::Asks(to)) => {
+                let fits = pattern::fits(self.datagrams_back as u64, 0, datagram.bytes);
+                let length = 1 + (self.datagrams_back * 7) % 1_400;
+                self.datagrams_back += 1;
+                self.expect(cx, fits && datagram.length == length, "another datagram came back");
+                self.ask(cx, socket, *to);
+            }
+            (UdpEvent::Datagram { socket, datagram }, _) => {
+                let route = datagram.reply_to();
+                let sent = socket.permit().is_ok_and(|permit| permit.send(route, datagram.bytes).is_ok());
+                self.expect(cx, sent, "a queue with little in it has no room");
+            }
+            (UdpEvent::Unsent { error, .. } | UdpEvent::Failed { error, .. }, _) => {
+                self.fail(cx, format!("a datagram was not sent: {error}"));
+            }
+            (UdpEvent::Refused(error), _) => self.fail(cx, format!("the host cannot watch UDP: {error}")),
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Context<'_, Self>, role: Role) {
+        let all = match role {
+            Role::Client => self.streamed == BYTES,
+            // What it has sent may still be in the pipe.
+            Role::Server => true,
+            Role::Writer | Role::Reader | Role::Asks(_) | Role::Answers => return,
+        };
+        self.stream_ends += 1;
+        self.expect(
+            cx,
+            all || self.failure.is_some(),
+            "a stream over pipes ends before everything came back",
+        );
+    }
+
+    fn message(&mut self, cx: &mut Context<'_, Self>, after: Duration) {
+        heard_another_thread();
+        let what = format!("after {} s it had come no further than {self:?}", after.as_secs());
+        self.fail(cx, what);
+    }
+
+    fn notified(&mut self, cx: &mut Context<'_, Self>) {
+        heard_another_thread();
+        if let Err(error) = self.begin(cx) {
+            self.fail(cx, format!("a descriptor could not be opened: {error}"));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Reads lines from a terminal or a pipe, and says each one back.
+//!
+//! The application reads and writes the descriptors by itself; the service only says when. Standard input and output are
+//! adopted as duplicates, so that the program keeps its own. Ends with its input.
+
+mod polled;
+
+use lws_loop_external::{
+    Accepted, Application, ConnectionId, Context, Descriptor, DescriptorEvent, Driver, Interest, ListenerId,
+    Peer,
+};
+use lws_proto::{Event, Time};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// Bytes of a line at most: a longer one is said back in pieces.
+const LINE_BYTES_MAX: usize = 4_096;
+
+#[derive(Default)]
+struct Lines {
+    input: Option<ConnectionId>,
+    output: Option<ConnectionId>,
+    /// The line that has no end yet.
+    line: Vec<u8>,
+    to_say: Vec<u8>,
+    /// There is no input any more, or nobody to say it to.
+    over: bool,
+}
+
+impl Lines {
+    fn read(&mut self, cx: &mut Context<'_, Self>, input: &mut Descriptor<'_>) {
+        let mut piece = [0; 512];
+        match input.read(&mut piece) {
+            Ok(0) => return self.end(cx),
+            Ok(n) => self.line.extend_from_slice(&piece[..n]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(_) => return self.end(cx),
+        }
+        while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+            self.say(cx, end + 1);
+        }
+        if self.line.len() > LINE_BYTES_MAX {
+            self.say(cx, self.line.len());
+        }
+        if !self.to_say.is_empty() {
+            // Nothing more is read before this has been written.
+            input.pause();
+        }
+    }
+
+    fn say(&mut self, cx: &mut Context<'_, Self>, end: usize) {
+        self.to_say.extend_from_slice(b"> ");
+        self.to_say.extend(self.line.drain(..end));
+        if let Some(output) = self.output {
+            cx.wake(output);
+        }
+    }
+
+    /// The input has ended: what has no end of line is said, too.
+    fn end(&mut self, cx: &mut Context<'_, Self>) {
+        if !self.line.is_empty() {
+            self.say(cx, self.line.len());
+        }
+        self.over = true;
+    }
+
+    fn write(&mut self, cx: &mut Context<'_, Self>, output: &mut Descriptor<'_>) {
+        if let Ok(n) = output.write(&self.to_say) {
+            self.to_say.drain(..n);
+        }
+        if self.to_say.is_empty() {
+            if let Some(input) = self.input {
+                cx.wake(input);
+            }
+        } else {
+            output.want_write();
+        }
+    }
+}
+
+impl Application for Lines {
+    /// Whether it is the output.
+    type State = bool;
+    type Message = ();
+
+    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        None
+    }
+
+    fn event(&mut self, _: &mut Context<'_, Self>, _: &mut bool, _: Event<'_>) {}
+
+    fn descriptor(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        is_output: &mut bool,
+        event: DescriptorEvent,
+        descriptor: &mut Descriptor<'_>,
+    ) {
+        match (event, *is_output) {
+            (DescriptorEvent::Readable, _) => self.read(cx, descriptor),
+            (DescriptorEvent::Writable, _) => self.write(cx, descriptor),
+            (DescriptorEvent::Woken, true) => descriptor.want_write(),
+            (DescriptorEvent::Woken, false) if !self.over => descriptor.resume(),
+            (DescriptorEvent::HangUp, false) => self.end(cx),
+            (DescriptorEvent::HangUp | DescriptorEvent::Refused(_), _) => {
+                (self.over, self.to_say) = (true, Vec::new());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn main() -> io::Result<()> {
+    let mut service = Driver::new(Lines::default(), Default::default())?;
+    service.with(Time::ZERO, |lines, cx| -> io::Result<()> {
+        let input = io::stdin().as_fd().try_clone_to_owned()?;
+        lines.input = Some(cx.adopt_descriptor(input, Interest::READ, false)?);
+        let output = io::stdout().as_fd().try_clone_to_owned()?;
+        lines.output = Some(cx.adopt_descriptor(output, Interest::NONE, true)?);
+        Ok(())
+    })?;
+    polled::run(&mut service, |service| {
+        if service.application().over && service.application().to_say.is_empty() {
+            service.drain(Duration::ZERO);
+        }
+    })
+}

@@ -1,0 +1,85 @@
+//! What a driver does with descriptors that are no sockets of connections: pipes, watched descriptors, UDP.
+
+use super::Driver;
+use crate::application::Application;
+use crate::context::Command;
+use crate::service::{Interest, Readiness, Trigger};
+use crate::table::{Body, Flags};
+use crate::token::ConnectionId;
+use crate::udp::Notice;
+use crate::watch::DescriptorEvent;
+use std::io;
+
+impl<A: Application> Driver<A> {
+    /// The host has reported one, which the flags have noted.
+    pub(super) fn ready_elsewhere(&mut self, id: ConnectionId, ready: Readiness) {
+        let Some(slot) = self.table.get(id) else { return };
+        match &mut slot.body {
+            Body::Datagrams(datagrams) if ready.contains(Readiness::ERROR) => datagrams.io.note_error(),
+            Body::Output(of) => {
+                let of = *of;
+                if let Some(slot) = self.table.get(of) {
+                    // Whatever is said of an output, writing tells more.
+                    slot.flags.insert(Flags::WRITABLE);
+                    self.take_turn(of);
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.take_turn(id);
+    }
+
+    /// Tells what somebody else has received before the descriptor was adopted.
+    pub(super) fn receive_first(&mut self, id: ConnectionId, mut received: Box<[u8]>) {
+        let Some(open) = self.table.get(id).and_then(|slot| slot.body.open_mut()) else { return };
+        // The engine keeps what is not looked at, and a turn tells it before anything is read.
+        drop(open.connection.receive(self.core.now, &mut received));
+        self.take_turn(id);
+    }
+
+    /// Has the output of a connection watched for what is wanted of it, or let go.
+    pub(super) fn see_to_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
+        let Self { core, table, .. } = self;
+        let Some(slot) = table.get(place) else { return };
+        match wanted {
+            Some(_) if core.trigger == Trigger::Edge => {}
+            Some(wanted) => slot.registration.want(wanted, place.token(), &mut core.changes),
+            None if matches!(slot.body, Body::Ended) => {}
+            None => {
+                slot.body = Body::Ended;
+                slot.registration.remove(place.token(), &mut core.changes);
+            }
+        }
+    }
+
+    /// Does what a handler has asked for.
+    pub(super) fn do_command_elsewhere(&mut self, id: ConnectionId, command: &Command<A::State, A::Message>) {
+        let Some(slot) = self.table.get(id) else { return };
+        match (&mut slot.body, command) {
+            // It ends with the connection whose output it is.
+            (Body::Output(_), _) => return,
+            (Body::Watched(watched), Command::Wake(_)) => watched.watch.notify(DescriptorEvent::Woken),
+            (Body::Datagrams(datagrams), Command::Wake(_)) => datagrams.io.notify(Notice::Woken),
+            (Body::Datagrams(datagrams), Command::Close(_)) => datagrams.io.close(),
+            (_, Command::Close(_) | Command::Abort(_)) => return self.end(id),
+            _ => return,
+        }
+        self.take_turn(id);
+    }
+
+    /// The host cannot watch what has a place in the table.
+    pub(super) fn refused_in_table(&mut self, id: ConnectionId, error: io::Error) {
+        let Some(slot) = self.table.get(id) else { return };
+        match &mut slot.body {
+            Body::Output(of) => {
+                let of = *of;
+                return self.do_command(Command::Abort(of));
+            }
+            Body::Watched(watched) => watched.watch.notify(DescriptorEvent::Refused(error)),
+            Body::Datagrams(datagrams) => datagrams.io.notify(Notice::Refused(error)),
+            _ => return self.do_command(Command::Abort(id)),
+        }
+        self.take_turn(id);
+    }
+}

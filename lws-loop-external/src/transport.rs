@@ -1,0 +1,245 @@
+//! What carries the bytes of a stream: a socket, or files such as pipes and terminals. Knows no protocol.
+
+use crate::service::Interest;
+use crate::table::Open;
+use crate::token::ConnectionId;
+use lws_proto::{SLICES_MAX, Transmit};
+use rustix::fs::FileType;
+use rustix::io::{self, Errno};
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use std::fmt;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// What came of an attempt to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// The transport took all that it was offered.
+    All(usize),
+    /// It took this much, and has no room for more now.
+    Part(usize),
+    /// It will take nothing any more.
+    Failed,
+}
+
+/// System calls on a byte stream: here alone it counts which kind it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transport<'t> {
+    /// A stream socket.
+    Socket(BorrowedFd<'t>),
+    /// Descriptors that are no sockets: a pipe, a FIFO, a terminal, a serial line.
+    Files {
+        input: BorrowedFd<'t>,
+        /// `None` once this side has ended.
+        output: Option<BorrowedFd<'t>>,
+    },
+}
+
+impl<'t> Transport<'t> {
+    /// The descriptor that is read.
+    #[inline]
+    pub(crate) fn input(self) -> BorrowedFd<'t> {
+        match self {
+            Self::Socket(socket) => socket,
+            Self::Files { input, .. } => input,
+        }
+    }
+
+    /// Reads once. Zero bytes are the end.
+    #[inline]
+    pub(crate) fn receive(self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(socket) => net::recv(socket, buffer, RecvFlags::empty()).map(|(n, _)| n),
+            Self::Files { input, .. } => read(input, buffer),
+        }
+    }
+
+    /// Offers queued bytes, once.
+    #[inline]
+    pub(crate) fn send(self, transmit: Transmit<'_>) -> Sent {
+        let (offered, taken) = if transmit.is_contiguous() {
+            let bytes = transmit.first();
+            let taken = match self {
+                Self::Socket(socket) => net::send(socket, bytes, SendFlags::NOSIGNAL),
+                Self::Files { output, .. } => write(output, bytes),
+            };
+            (bytes.len(), taken)
+        } else {
+            self.send_several(&transmit)
+        };
+        if let Ok(taken) = taken {
+            transmit.commit(taken);
+        }
+        Sent::of(offered, taken)
+    }
+
+    fn send_several(self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
+        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+        let count = transmit.slices(&mut slices);
+        let vectors = slices.map(IoSlice::new);
+        let offered = slices[..count].iter().map(|slice| slice.len()).sum();
+        let taken = match self {
+            Self::Socket(socket) => {
+                let mut nothing = SendAncillaryBuffer::default();
+                net::sendmsg(socket, &vectors[..count], &mut nothing, SendFlags::NOSIGNAL)
+            }
+            Self::Files { output, .. } => {
+                output.ok_or(Errno::PIPE).and_then(|output| io::writev(output, &vectors[..count]))
+            }
+        };
+        (offered, taken)
+    }
+}
+
+/// Offers `bytes` to a socket, once.
+pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Sent {
+    if bytes.is_empty() {
+        return Sent::All(0);
+    }
+    Sent::of(bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
+}
+
+impl Sent {
+    #[inline]
+    fn of(offered: usize, taken: io::Result<usize>) -> Self {
+        match taken {
+            Ok(taken) if taken == offered => Self::All(taken),
+            Ok(taken) => Self::Part(taken),
+            Err(Errno::AGAIN) => Self::Part(0),
+            // As if it had taken nothing yet: the caller offers again.
+            Err(Errno::INTR) => Self::All(0),
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// Ends the sending direction of a socket. It fails if the peer has gone, which reading tells.
+pub(crate) fn finish(socket: BorrowedFd<'_>) {
+    let _ = net::shutdown(socket, Shutdown::Write);
+}
+
+#[cold]
+fn read(input: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    match io::read(input, buffer) {
+        // What a terminal says once the other side has hung up.
+        Err(Errno::IO) => Ok(0),
+        result => result,
+    }
+}
+
+#[cold]
+fn write(output: Option<BorrowedFd<'_>>, bytes: &[u8]) -> io::Result<usize> {
+    io::write(output.ok_or(Errno::PIPE)?, bytes)
+}
+
+/// A connection over files.
+pub(crate) struct Piped<S> {
+    open: Open<S>,
+    output: Output,
+}
+
+/// Where a connection over files writes to.
+enum Output {
+    /// Where it reads.
+    Same,
+    /// A descriptor of its own, and its place in the table, which has a duplicate for the host to watch.
+    Other { descriptor: OwnedFd, place: ConnectionId, interest: Interest },
+    /// Nowhere: this side has ended. The place may still be taken.
+    Ended { place: Option<ConnectionId> },
+}
+
+impl<S> Piped<S> {
+    pub(crate) fn new(open: Open<S>, output: Option<(OwnedFd, ConnectionId)>) -> Self {
+        let output = output.map_or(Output::Same, |(descriptor, place)| {
+            let interest = Interest::NONE;
+            Output::Other { descriptor, place, interest }
+        });
+        Self { open, output }
+    }
+
+    #[cold]
+    pub(crate) fn lend<'t>(&'t mut self, input: BorrowedFd<'t>) -> (&'t mut Open<S>, Transport<'t>) {
+        let output = match &self.output {
+            Output::Same => Some(input),
+            Output::Other { descriptor, .. } => Some(descriptor.as_fd()),
+            Output::Ended { .. } => None,
+        };
+        (&mut self.open, Transport::Files { input, output })
+    }
+
+    pub(crate) fn open_mut(&mut self) -> &mut Open<S> {
+        &mut self.open
+    }
+
+    pub(crate) fn into_state(self) -> S {
+        self.open.state
+    }
+
+    /// Ends the sending direction. One descriptor for both stays, as it is still read.
+    pub(crate) fn finish(&mut self) {
+        self.output = match self.output {
+            Output::Same => Output::Ended { place: None },
+            Output::Other { place, .. } => Output::Ended { place: Some(place) },
+            Output::Ended { place } => Output::Ended { place },
+        };
+    }
+
+    /// What the input should be watched for, of what the connection wants; the rest is kept for the output.
+    pub(crate) fn divide(&mut self, wanted: Interest) -> Interest {
+        match &mut self.output {
+            Output::Other { interest, .. } => {
+                *interest = Interest::WRITE.when(wanted.contains(Interest::WRITE));
+                Interest::READ.when(wanted.contains(Interest::READ))
+            }
+            Output::Same | Output::Ended { .. } => wanted,
+        }
+    }
+
+    /// The place of the output, and what it should be watched for: `None` is nothing ever again.
+    pub(crate) fn output(&self) -> Option<(ConnectionId, Option<Interest>)> {
+        match &self.output {
+            Output::Same => None,
+            Output::Other { place, interest, .. } => Some((*place, Some(*interest))),
+            Output::Ended { place } => place.map(|place| (place, None)),
+        }
+    }
+}
+
+/// What kind of descriptor it is, as far as it can be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Socket,
+    File,
+}
+
+impl Kind {
+    /// # Errors
+    /// [`NotPollable`], or what the system says.
+    pub(crate) fn of(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode);
+        match kind {
+            FileType::Socket => Ok(Self::Socket),
+            FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::Symlink => {
+                Err(std::io::Error::new(std::io::ErrorKind::Unsupported, NotPollable(())))
+            }
+            // Descriptors without a name in a file system, such as those of an eventfd, have no kind at all.
+            FileType::Fifo | FileType::CharacterDevice | FileType::Unknown => Ok(Self::File),
+        }
+    }
+}
+
+/// Why a regular file, a directory or a disk cannot be adopted: no system says when one is ready. A read may wait for the
+/// disk all the same, so it belongs on another thread, which sends what it has read through a
+/// [`Handle`](crate::Handle).
+///
+/// It is the source of an [`std::io::Error`] of kind [`Unsupported`](std::io::ErrorKind::Unsupported).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotPollable(());
+
+impl fmt::Display for NotPollable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no system says when a regular file, a directory or a disk is ready")
+    }
+}
+
+impl std::error::Error for NotPollable {}

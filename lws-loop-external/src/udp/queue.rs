@@ -1,0 +1,142 @@
+//! Datagrams that wait for the socket. Knows no socket.
+
+use super::Route;
+use std::collections::VecDeque;
+
+/// Datagrams in order. Their bytes stand one behind the other, so that a run of equal ones can leave in one call.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    bytes: Vec<u8>,
+    /// Where the first datagram begins.
+    start: usize,
+    entries: VecDeque<Entry>,
+}
+
+/// One datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) route: Route,
+    pub(crate) len: usize,
+}
+
+/// Datagrams that can leave in one call: all but the last as long as the first, to the same place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Run<'q> {
+    pub(crate) route: Route,
+    /// Of each, but the last may be shorter.
+    pub(crate) len: usize,
+    pub(crate) count: usize,
+    pub(crate) bytes: &'q [u8],
+}
+
+/// What an empty queue keeps at most.
+const SPARE_BYTES: usize = 64 << 10;
+/// The bytes of a run at most: what fits in one packet of the system, before it is cut into datagrams.
+const RUN_BYTES: usize = 65_000;
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    pub(crate) fn push(&mut self, route: Route, datagram: &[u8]) {
+        // What has left is given up before there is more of it than of what waits.
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.bytes.extend_from_slice(datagram);
+        self.entries.push_back(Entry { route, len: datagram.len() });
+    }
+
+    /// The datagrams at the front that can leave in one call, `count_max` at most.
+    pub(crate) fn run(&self, count_max: usize) -> Option<Run<'_>> {
+        let first = *self.entries.front()?;
+        let (mut count, mut total) = (1, first.len);
+        for entry in self.entries.iter().skip(1) {
+            let fits = count < count_max && total + entry.len <= RUN_BYTES;
+            // An empty datagram has no place in a run: nothing would say that it is there.
+            if !fits || entry.route != first.route || entry.len > first.len || entry.len == 0 {
+                break;
+            }
+            count += 1;
+            total += entry.len;
+            if entry.len < first.len {
+                break;
+            }
+        }
+        let bytes = &self.bytes[self.start..self.start + total];
+        Some(Run { route: first.route, len: first.len, count, bytes })
+    }
+
+    /// Takes the first datagram away.
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front()?;
+        self.start += entry.len;
+        if self.entries.is_empty() {
+            self.start = 0;
+            self.bytes.clear();
+            self.bytes.shrink_to(SPARE_BYTES);
+        }
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(port: u16) -> Route {
+        Route::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    fn queue(datagrams: &[(u16, usize)]) -> Queue {
+        let mut queue = Queue::default();
+        for (number, (port, len)) in datagrams.iter().enumerate() {
+            queue.push(route(*port), &vec![number as u8; *len]);
+        }
+        queue
+    }
+
+    #[test]
+    fn a_run_ends_where_one_call_could_not_tell_the_datagrams_apart() {
+        let check = |datagrams: &[(u16, usize)], count_max: usize, expected: usize| {
+            let queue = queue(datagrams);
+            let run = queue.run(count_max).expect("a datagram");
+            let bytes = datagrams[..expected].iter().map(|(_, len)| len).sum::<usize>();
+            assert_eq!((run.count, run.bytes.len()), (expected, bytes), "{datagrams:?}");
+            assert_eq!((run.route, run.len), (route(datagrams[0].0), datagrams[0].1));
+        };
+        check(&[(1, 5)], 64, 1);
+        check(&[(1, 5), (1, 5), (1, 5)], 64, 3);
+        check(&[(1, 5), (1, 5), (1, 5)], 2, 2);
+        check(&[(1, 5), (1, 3), (1, 5)], 64, 2);
+        check(&[(1, 3), (1, 5)], 64, 1);
+        check(&[(1, 5), (2, 5)], 64, 1);
+        check(&[(1, 5), (1, 0)], 64, 1);
+        check(&[(1, 0), (1, 0)], 64, 1);
+        check(&[(1, 40_000), (1, 40_000)], 64, 1);
+        assert_eq!(Queue::default().run(64), None);
+    }
+
+    #[test]
+    fn datagrams_leave_in_order_and_an_empty_queue_holds_little() {
+        let mut queue = queue(&[(1, 100_000), (2, 7), (3, 0)]);
+        assert_eq!((queue.len(), queue.bytes()), (3, 100_007));
+        assert_eq!(queue.pop().map(|entry| entry.len), Some(100_000));
+        queue.push(route(4), b"later");
+        assert_eq!(queue.run(64).expect("a datagram").bytes, [1; 7]);
+        let left: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|entry| (entry.route, entry.len)).collect();
+        assert_eq!(left, [(route(2), 7), (route(3), 0), (route(4), 5)]);
+        assert!(queue.is_empty() && queue.bytes() == 0 && queue.bytes.capacity() <= SPARE_BYTES);
+    }
+}
