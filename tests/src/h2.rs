@@ -95,13 +95,13 @@ pub fn data(stream: u32, content: impl AsRef<[u8]>, end: bool) -> Vec<u8> {
 #[must_use]
 pub fn padded(stream: u32, content: &[u8], padding: u8, end: bool) -> Vec<u8> {
     let payload = [&[padding], content, &vec![0; usize::from(padding)]].concat();
-    frame(kind::DATA, flag::PADDED | u8::from(end) * flag::END_STREAM, stream, &payload)
+    frame(kind::DATA, flag::PADDED | (u8::from(end) * flag::END_STREAM), stream, &payload)
 }
 
 /// A HEADERS frame that holds the whole field block.
 #[must_use]
 pub fn headers(stream: u32, fields: &[(&str, &str)], end: bool) -> Vec<u8> {
-    let flags = flag::END_HEADERS | u8::from(end) * flag::END_STREAM;
+    let flags = flag::END_HEADERS | (u8::from(end) * flag::END_STREAM);
     frame(kind::HEADERS, flags, stream, &block(fields))
 }
 
