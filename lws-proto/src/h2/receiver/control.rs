@@ -5,7 +5,6 @@ use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
 use super::super::sender::{GOING, Sender};
 use super::super::settings::Settings;
-use super::super::state::State;
 use super::super::streams::{self, Place};
 use super::{Receiver, tx_glitch};
 use crate::tx::{self, Tx};
