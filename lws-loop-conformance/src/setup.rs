@@ -1,16 +1,22 @@
 //! What the two ends of a scenario speak, and over what. Another row here runs every scenario on it.
 
 use crate::random::Random;
-use lws_loop_external::{Address, ConnectOptions, Speak};
-use lws_proto::{Config, Connection, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws};
+use lws_loop_external::tls::Provider;
+use lws_loop_external::{Address, ConnectOptions, ListenOptions, Speak};
+use lws_proto::http::Scheme;
+use lws_proto::{
+    Config, Connection, Entropy, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws,
+};
+use lws_tls::{Client, Host, Identity, Roots};
+use rcgen::{CertificateParams, KeyPair};
 use socket2::SockRef;
 use std::fmt;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One row: a dialect over a transport.
@@ -27,6 +33,8 @@ pub(crate) enum Dialect {
     Raw,
     /// Binary messages, after an opening handshake.
     WebSocket,
+    /// The same over HTTP/2, by extended CONNECT: one WebSocket on each connection.
+    WebSocketOverHttp2,
 }
 
 /// What it is spoken over.
@@ -34,19 +42,44 @@ pub(crate) enum Dialect {
 pub(crate) enum Transport {
     Tcp,
     Unix,
+    /// TLS over TCP. Sockets that are adopted come without.
+    Tls,
 }
 
 /// Every row.
-pub(crate) const SETUPS: [Setup; 3] = [
+pub(crate) const SETUPS: [Setup; 7] = [
     Setup { dialect: Dialect::Raw, transport: Transport::Tcp },
     Setup { dialect: Dialect::WebSocket, transport: Transport::Tcp },
+    Setup { dialect: Dialect::WebSocketOverHttp2, transport: Transport::Tcp },
     Setup { dialect: Dialect::Raw, transport: Transport::Unix },
+    Setup { dialect: Dialect::Raw, transport: Transport::Tls },
+    Setup { dialect: Dialect::WebSocket, transport: Transport::Tls },
+    Setup { dialect: Dialect::WebSocketOverHttp2, transport: Transport::Tls },
 ];
+
+/// Both sides of TLS, with a certificate that is made once.
+fn tls() -> Option<&'static (lws_tls::Server, Arc<dyn Provider>)> {
+    static TLS: OnceLock<Option<(lws_tls::Server, Arc<dyn Provider>)>> = OnceLock::new();
+    TLS.get_or_init(|| {
+        let key = KeyPair::generate().ok()?;
+        let certificate = CertificateParams::new(["localhost".to_owned()]).ok()?.self_signed(&key).ok()?;
+        let identity = Identity::pem(certificate.pem(), key.serialize_pem());
+        let server = lws_tls::Server::builder().default_host(Host::new(identity)).build().ok()?;
+        let client = Client::builder().roots(Roots::pem(certificate.pem())).build().ok()?;
+        Some((server, client.to("localhost").ok()?))
+    })
+    .as_ref()
+}
 
 impl Setup {
     /// Whether each direction of a stream has an end of its own.
     pub(crate) fn has_halves(self) -> bool {
         self.dialect == Dialect::Raw
+    }
+
+    /// Whether the connection is there for more than one stream.
+    pub(crate) fn shares(self) -> bool {
+        self.dialect == Dialect::WebSocketOverHttp2
     }
 
     /// The rules of both ends. Nothing that a slow machine does is a fault of the peer.
@@ -55,6 +88,8 @@ impl Setup {
         let limits = Limits {
             head_timeout: patient,
             stalled_timeout: patient,
+            h2_settings_timeout: patient,
+            keep_alive_timeout: patient,
             ping_interval: patient,
             dead_peer_timeout: patient * 2,
             response_timeout: patient,
@@ -64,7 +99,7 @@ impl Setup {
         };
         let expect = match self.dialect {
             Dialect::Raw => Expect::Raw,
-            Dialect::WebSocket => Expect::Http,
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => Expect::Http,
         };
         Arc::new(Config { limits, expect, ..Config::default() })
     }
@@ -73,15 +108,22 @@ impl Setup {
         let speak = match self.dialect {
             Dialect::Raw => Speak::Raw,
             Dialect::WebSocket => Speak::Http,
+            Dialect::WebSocketOverHttp2 => Speak::Http2,
         };
-        ConnectOptions { speak, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
+        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|(_, client)| Arc::clone(client));
+        ConnectOptions { speak, tls, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
+    }
+
+    pub(crate) fn listen_options(self) -> ListenOptions {
+        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|(server, _)| server.into());
+        ListenOptions { tls, ..ListenOptions::default() }
     }
 
     /// Somewhere to listen that nobody else uses.
     pub(crate) fn address(self) -> Address {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         match self.transport {
-            Transport::Tcp => Address::Tcp(([127, 0, 0, 1], 0).into()),
+            Transport::Tcp | Transport::Tls => Address::Tcp(([127, 0, 0, 1], 0).into()),
             Transport::Unix => {
                 let number = NUMBER.fetch_add(1, Ordering::Relaxed);
                 let name = format!("lws-conformance-{}-{number}.sock", std::process::id());
@@ -94,10 +136,9 @@ impl Setup {
     pub(crate) fn client(self, now: Time, config: &Arc<Config>) -> Result<Connection, Misuse> {
         let mut connection = match self.dialect {
             Dialect::Raw => Connection::client_raw(now, Arc::clone(config)),
-            Dialect::WebSocket => {
-                let mut random = Random::new(now.as_micros());
-                let entropy = move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8);
-                Connection::client(now, Arc::clone(config), Box::new(entropy))
+            Dialect::WebSocket => Connection::client(now, Arc::clone(config), entropy(now)),
+            Dialect::WebSocketOverHttp2 => {
+                Connection::client_http2(now, Arc::clone(config), entropy(now), Scheme::Http)
             }
         };
         self.open(&mut connection, now)?;
@@ -107,7 +148,7 @@ impl Setup {
     /// Two ends of a connection: sockets that take little at a time, so that most writes are short.
     pub(crate) fn squeezed_pair(self) -> io::Result<(OwnedFd, OwnedFd)> {
         let (client, server): (OwnedFd, OwnedFd) = match self.transport {
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let listener = TcpListener::bind("127.0.0.1:0")?;
                 let client = TcpStream::connect(listener.local_addr()?)?;
                 (client.into(), listener.accept()?.0.into())
@@ -128,7 +169,7 @@ impl Setup {
     pub(crate) fn open(self, connection: &mut Connection, now: Time) -> Result<(), Misuse> {
         match self.dialect {
             Dialect::Raw => Ok(()),
-            Dialect::WebSocket => {
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
                 connection.connect_websocket(now, &ws::Connect::new("localhost", "/")).map(drop)
             }
         }
@@ -138,7 +179,9 @@ impl Setup {
     pub(crate) fn send<'a>(self, permit: Writable<'a>, content: Payload<'_>) -> Result<Sent<'a>, Misuse> {
         match self.dialect {
             Dialect::Raw => permit.data(content, false),
-            Dialect::WebSocket => permit.message(MessageKind::Binary, content, true),
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
+                permit.message(MessageKind::Binary, content, true)
+            }
         }
     }
 
@@ -146,9 +189,17 @@ impl Setup {
     pub(crate) fn end(self, permit: Writable<'_>) -> Result<(), Misuse> {
         match self.dialect {
             Dialect::Raw => permit.data(Payload::Static(b""), true).map(drop),
-            Dialect::WebSocket => permit.into_stream().close(ws::CloseCode::NORMAL, ""),
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
+                permit.into_stream().close(ws::CloseCode::NORMAL, "")
+            }
         }
     }
+}
+
+/// Random bytes that are the same in every run.
+fn entropy(now: Time) -> Box<dyn Entropy> {
+    let mut random = Random::new(now.as_micros());
+    Box::new(move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8))
 }
 
 impl fmt::Display for Setup {
@@ -156,10 +207,12 @@ impl fmt::Display for Setup {
         let dialect = match self.dialect {
             Dialect::Raw => "raw streams",
             Dialect::WebSocket => "WebSockets",
+            Dialect::WebSocketOverHttp2 => "WebSockets on HTTP/2",
         };
         let transport = match self.transport {
             Transport::Tcp => "TCP",
             Transport::Unix => "Unix sockets",
+            Transport::Tls => "TLS",
         };
         write!(f, "{dialect} over {transport}")
     }

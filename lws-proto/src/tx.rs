@@ -112,6 +112,8 @@ const ENDING: u16 = 128;
 const MORE: u16 = 256;
 /// The protocol has streams, which keep what the other flags say of the one: it is always asked.
 const STREAMS: u16 = 512;
+/// The end of input may be a cut.
+const TRUNCATED: u16 = 1_024;
 
 impl Tx {
     pub(crate) fn new(
@@ -167,8 +169,9 @@ impl Tx {
     /// Goes from HTTP/1.1 to HTTP/2, with the running exchange as the first stream.
     #[cold]
     pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
+        let generation = self.stream.generation;
         let Self { out, config, now, .. } = self;
-        let sender = Box::new(h2::Sender::upgraded(upgrade, method, out, config, *now));
+        let sender = Box::new(h2::Sender::upgraded(upgrade, (method, generation), out, config, *now));
         let mut receiver = Box::new(h2::Receiver::new(false, *now));
         receiver.begin_upgraded(0);
         self.speak_http2(sender);
@@ -409,6 +412,20 @@ impl Tx {
 
     pub(crate) fn eof(&mut self) {
         self.flags |= EOF;
+    }
+
+    pub(crate) fn truncate(&mut self) {
+        self.flags |= TRUNCATED;
+    }
+
+    /// Whether the end of input may be a cut.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.flags & TRUNCATED != 0
+    }
+
+    /// Why a stream ends that needed more input.
+    pub(crate) fn loss(&self) -> Cause {
+        if self.is_truncated() { Cause::Truncated } else { Cause::Disconnected }
     }
 
     /// The receiver has more to tell without more input, or no longer.

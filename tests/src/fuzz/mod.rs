@@ -8,6 +8,7 @@ mod hpack;
 mod http1;
 mod http2;
 mod operations;
+mod tls_records;
 mod ws_deflate;
 mod ws_frames;
 
@@ -15,6 +16,7 @@ pub use hpack::hpack;
 pub use http1::{chunked, request, response};
 pub use http2::{http2_frames, http2_operations};
 pub use operations::operations;
+pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
 pub use ws_frames::frames;
 
@@ -28,7 +30,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "http1_request", body: request },
     Target { name: "http1_response", body: response },
     Target { name: "chunked", body: chunked },
@@ -39,6 +41,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "http2_operations", body: http2_operations },
     Target { name: "hpack", body: hpack },
     Target { name: "operations", body: operations },
+    Target { name: "tls_records", body: records },
 ];
 
 /// How an input is cut: its last bytes say so, and are no content.
