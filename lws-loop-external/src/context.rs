@@ -361,7 +361,7 @@ impl<A: Application> Context<'_, A> {
         let target = target.into();
         target.check()?;
         socket::supports(options)?;
-        if options.speak == Speak::Http {
+        if matches!(options.speak, Speak::Http | Speak::Http2) {
             SystemEntropy::new()?;
         }
         let id = self.core.allocate();

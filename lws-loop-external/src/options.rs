@@ -168,6 +168,9 @@ pub enum Speak {
     /// HTTP, and WebSocket by its opening handshake.
     #[default]
     Http,
+    /// HTTP/2 without TLS, of which this side knows beforehand that the peer speaks it: many requests and WebSockets on one
+    /// connection. A peer that speaks something else ends it with a violation. RFC 9113 §3.3, RFC 8441.
+    Http2,
     /// Bytes.
     Raw,
 }

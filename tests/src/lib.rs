@@ -15,6 +15,7 @@ pub mod pair;
 pub mod random;
 pub mod sys;
 pub mod transcript;
+pub mod transport;
 pub mod wire;
 
 pub use application::Application;

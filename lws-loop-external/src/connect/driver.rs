@@ -17,6 +17,7 @@ use crate::service::{Interest, Readiness, Token};
 use crate::socket;
 use crate::table::{Body, Flags, Open, Slot};
 use crate::token::ConnectionId;
+use lws_proto::http::Scheme;
 use lws_proto::{Config, Connection, Time};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -224,6 +225,7 @@ fn client(now: Time, speak: Speak, config: &Arc<Config>) -> io::Result<Connectio
     let config = Arc::clone(config);
     Ok(match speak {
         Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
+        Speak::Http2 => Connection::client_http2(now, config, Box::new(SystemEntropy::new()?), Scheme::Http),
         Speak::Raw => Connection::client_raw(now, config),
     })
 }
