@@ -25,6 +25,7 @@ pub mod report;
 pub mod rounds;
 pub mod syscalls;
 pub mod threads;
+pub mod tls;
 pub mod verdict;
 pub mod wake;
 

@@ -2,7 +2,10 @@
 
 use crate::random::Random;
 use lws_loop_external::{Address, ConnectOptions, Speak};
-use lws_proto::{Config, Connection, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws};
+use lws_proto::http::Scheme;
+use lws_proto::{
+    Config, Connection, Entropy, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws,
+};
 use socket2::SockRef;
 use std::fmt;
 use std::io;
@@ -27,6 +30,8 @@ pub(crate) enum Dialect {
     Raw,
     /// Binary messages, after an opening handshake.
     WebSocket,
+    /// The same over HTTP/2, by extended CONNECT: one WebSocket on each connection.
+    WebSocketOverHttp2,
 }
 
 /// What it is spoken over.
@@ -37,9 +42,10 @@ pub(crate) enum Transport {
 }
 
 /// Every row.
-pub(crate) const SETUPS: [Setup; 3] = [
+pub(crate) const SETUPS: [Setup; 4] = [
     Setup { dialect: Dialect::Raw, transport: Transport::Tcp },
     Setup { dialect: Dialect::WebSocket, transport: Transport::Tcp },
+    Setup { dialect: Dialect::WebSocketOverHttp2, transport: Transport::Tcp },
     Setup { dialect: Dialect::Raw, transport: Transport::Unix },
 ];
 
@@ -49,12 +55,19 @@ impl Setup {
         self.dialect == Dialect::Raw
     }
 
+    /// Whether the connection is there for more than one stream.
+    pub(crate) fn shares(self) -> bool {
+        self.dialect == Dialect::WebSocketOverHttp2
+    }
+
     /// The rules of both ends. Nothing that a slow machine does is a fault of the peer.
     pub(crate) fn config(self) -> Arc<Config> {
         let patient = Duration::from_secs(600);
         let limits = Limits {
             head_timeout: patient,
             stalled_timeout: patient,
+            h2_settings_timeout: patient,
+            keep_alive_timeout: patient,
             ping_interval: patient,
             dead_peer_timeout: patient * 2,
             response_timeout: patient,
@@ -64,7 +77,7 @@ impl Setup {
         };
         let expect = match self.dialect {
             Dialect::Raw => Expect::Raw,
-            Dialect::WebSocket => Expect::Http,
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => Expect::Http,
         };
         Arc::new(Config { limits, expect, ..Config::default() })
     }
@@ -73,6 +86,7 @@ impl Setup {
         let speak = match self.dialect {
             Dialect::Raw => Speak::Raw,
             Dialect::WebSocket => Speak::Http,
+            Dialect::WebSocketOverHttp2 => Speak::Http2,
         };
         ConnectOptions { speak, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
     }
@@ -94,10 +108,9 @@ impl Setup {
     pub(crate) fn client(self, now: Time, config: &Arc<Config>) -> Result<Connection, Misuse> {
         let mut connection = match self.dialect {
             Dialect::Raw => Connection::client_raw(now, Arc::clone(config)),
-            Dialect::WebSocket => {
-                let mut random = Random::new(now.as_micros());
-                let entropy = move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8);
-                Connection::client(now, Arc::clone(config), Box::new(entropy))
+            Dialect::WebSocket => Connection::client(now, Arc::clone(config), entropy(now)),
+            Dialect::WebSocketOverHttp2 => {
+                Connection::client_http2(now, Arc::clone(config), entropy(now), Scheme::Http)
             }
         };
         self.open(&mut connection, now)?;
@@ -128,7 +141,7 @@ impl Setup {
     pub(crate) fn open(self, connection: &mut Connection, now: Time) -> Result<(), Misuse> {
         match self.dialect {
             Dialect::Raw => Ok(()),
-            Dialect::WebSocket => {
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
                 connection.connect_websocket(now, &ws::Connect::new("localhost", "/")).map(drop)
             }
         }
@@ -138,7 +151,9 @@ impl Setup {
     pub(crate) fn send<'a>(self, permit: Writable<'a>, content: Payload<'_>) -> Result<Sent<'a>, Misuse> {
         match self.dialect {
             Dialect::Raw => permit.data(content, false),
-            Dialect::WebSocket => permit.message(MessageKind::Binary, content, true),
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
+                permit.message(MessageKind::Binary, content, true)
+            }
         }
     }
 
@@ -146,9 +161,17 @@ impl Setup {
     pub(crate) fn end(self, permit: Writable<'_>) -> Result<(), Misuse> {
         match self.dialect {
             Dialect::Raw => permit.data(Payload::Static(b""), true).map(drop),
-            Dialect::WebSocket => permit.into_stream().close(ws::CloseCode::NORMAL, ""),
+            Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
+                permit.into_stream().close(ws::CloseCode::NORMAL, "")
+            }
         }
     }
+}
+
+/// Random bytes that are the same in every run.
+fn entropy(now: Time) -> Box<dyn Entropy> {
+    let mut random = Random::new(now.as_micros());
+    Box::new(move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8))
 }
 
 impl fmt::Display for Setup {
@@ -156,6 +179,7 @@ impl fmt::Display for Setup {
         let dialect = match self.dialect {
             Dialect::Raw => "raw streams",
             Dialect::WebSocket => "WebSockets",
+            Dialect::WebSocketOverHttp2 => "WebSockets on HTTP/2",
         };
         let transport = match self.transport {
             Transport::Tcp => "TCP",

@@ -394,7 +394,13 @@ impl<S: Script> Application for Actor<S> {
             Event::Message { stream, chunk, .. } => script.content(stage, side, stream, chunk),
             Event::Writable(permit) => script.writable(stage, side, permit),
             Event::Timeout { stream } => script.timeout(stage, side, stream),
-            Event::Closed { cause, .. } => script.over(stage, side, cause),
+            Event::Closed { cause, .. } => {
+                // Nobody needs the connection for another one.
+                if stage.common.setup.shares() {
+                    stage.cx.close(side.id);
+                }
+                script.over(stage, side, cause);
+            }
             _ => {}
         });
     }

@@ -46,7 +46,7 @@ impl<A: Application> Context<'_, A> {
         self.core.admit()?;
         let kind = Kind::of(descriptor.as_fd())?;
         rustix::io::ioctl_fionbio(&descriptor, true)?;
-        let open = Open { connection, state };
+        let open = Open { connection, state, secure: None };
         let (flags, body) = match kind {
             Kind::Socket => (Flags::WRITABLE, Body::Open(open)),
             // A terminal gives a line at a time, so that a short read is not the last one.
@@ -77,7 +77,7 @@ impl<A: Application> Context<'_, A> {
         }
         let watched = output.try_clone()?;
         let (place, own) = (self.core.allocate(), self.core.allocate());
-        let piped = Piped::new(Open { connection, state }, Some((output, place)));
+        let piped = Piped::new(Open { connection, state, secure: None }, Some((output, place)));
         self.core.insert_at(place, watched, Flags::default(), Body::Output(own), Box::default());
         let flags = Flags::WRITABLE | Flags::HANG_UP;
         self.core.insert_at(own, input, flags, Body::Piped(Box::new(piped)), Box::default());

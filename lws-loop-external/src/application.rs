@@ -1,5 +1,6 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
+use crate::tls::{Failure, Info};
 use crate::{ConnectError, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
 use lws_proto::{Config, Connection, Event};
 use std::sync::Arc;
@@ -40,6 +41,26 @@ pub trait Application: Sized + 'static {
     #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
     fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: ConnectError) {
         let _ = (cx, state, error);
+    }
+
+    /// The TLS handshake of a connection is done, and nothing above it has been said yet. `false` refuses the peer: an
+    /// accepted connection is then [`closed`](Self::closed), an outgoing one [`connect_failed`](Self::connect_failed).
+    #[doc(alias = "SSL_INFO")]
+    fn tls_established(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, info: &Info) -> bool {
+        let _ = (cx, state, info);
+        true
+    }
+
+    /// The TLS handshake of an accepted connection failed, or later a session of either kind: the alert that was sent or
+    /// received is in `failure`. [`closed`](Self::closed) follows. Of an outgoing connection in its handshake
+    /// [`connect_failed`](Self::connect_failed) tells the same.
+    fn tls_failed(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, failure: &Failure) {
+        let _ = (cx, state, failure);
+    }
+
+    /// The peer of a listener with TLS and [`Plain::Accept`](crate::tls::Plain::Accept) speaks none.
+    fn plain(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State) {
+        let _ = (cx, state);
     }
 
     /// One event of a connection: called in the turn that received the bytes.

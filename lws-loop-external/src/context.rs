@@ -4,7 +4,7 @@ use crate::address::{Address, Peer};
 use crate::application::Application;
 use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
-use crate::listener::Listeners;
+use crate::listener::{Listeners, Paused};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
@@ -13,6 +13,7 @@ use crate::socket;
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Ids, Slot};
 use crate::timers::Timers;
+use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Bell, Handle, Mailbox};
 use lws_proto::{Config, StreamKey, Time};
@@ -195,7 +196,7 @@ impl<A: Application> Core<A> {
         if let Some(seat) = &self.seat {
             seat.give_back();
         } else if was_full {
-            self.listeners.room();
+            self.listeners.room(Paused::Full);
         }
     }
 
@@ -273,6 +274,7 @@ pub struct Context<'a, A: Application> {
     pub(crate) core: &'a mut Core<A>,
     pub(crate) connection: Option<ConnectionId>,
     pub(crate) socket: Option<BorrowedFd<'a>>,
+    pub(crate) tls: Option<&'a Info>,
 }
 
 impl<A: Application> Context<'_, A> {
@@ -301,6 +303,12 @@ impl<A: Application> Context<'_, A> {
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.socket.and_then(|socket| net::getpeername(socket).ok()).map(Peer::new)
+    }
+
+    /// What TLS has agreed on, if that connection has TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Info> {
+        self.tls
     }
 
     /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
@@ -361,7 +369,7 @@ impl<A: Application> Context<'_, A> {
         let target = target.into();
         target.check()?;
         socket::supports(options)?;
-        if matches!(options.speak, Speak::Http | Speak::Http2) {
+        if options.speak != Speak::Raw {
             SystemEntropy::new()?;
         }
         let id = self.core.allocate();

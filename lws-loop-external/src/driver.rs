@@ -1,10 +1,12 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
+pub(crate) mod handshakes;
 mod kinds;
 
 use crate::application::{Accepted, Application};
-use crate::connect::{Connects, Resolver};
+use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
 use crate::context::{Command, Context, Core, Drain, NEVER};
+use crate::handshake::{Handshaking, Side};
 use crate::listener::{Accept, Listener, Paused};
 use crate::options::DriverOptions;
 use crate::registration::{Next, Registration};
@@ -12,6 +14,7 @@ use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait}
 use crate::shards::{Place, Shard};
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
+use crate::tls::{Failure, ListenTls};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
 use crate::udp;
@@ -81,7 +84,10 @@ impl<A: Application> Driver<A> {
     /// `now` is the host's.
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
         self.tick(now);
-        call(&mut self.application, &mut Context { core: &mut self.core, connection: None, socket: None })
+        call(
+            &mut self.application,
+            &mut Context { core: &mut self.core, connection: None, socket: None, tls: None },
+        )
     }
 
     /// What other threads reach the service through.
@@ -98,7 +104,7 @@ impl<A: Application> Driver<A> {
 
     /// See [`Context::drain`]. The service ends by the time of the next turns.
     pub fn drain(&mut self, timeout: Duration) {
-        Context { core: &mut self.core, connection: None, socket: None }.drain(timeout);
+        Context { core: &mut self.core, connection: None, socket: None, tls: None }.drain(timeout);
     }
 
     fn tick(&mut self, now: Time) {
@@ -145,6 +151,7 @@ impl<A: Application> Driver<A> {
             Body::Open(_) | Body::Piped(_) => turn::take(application, core, buffers, id, slot),
             Body::Watched(_) => watch::take(application, core, id, slot),
             Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
+            Body::Handshaking(_) => return self.shake(id),
             Body::Output(_) | Body::Ended => false,
         };
         if let Body::Piped(piped) = &slot.body
@@ -160,13 +167,32 @@ impl<A: Application> Driver<A> {
     /// The end of a connection. The descriptor stays until the host lets go of it.
     #[cold]
     fn end(&mut self, id: ConnectionId) {
+        self.end_with(id, ConnectCause::GivenUp { phase: ConnectPhase::Tls });
+    }
+
+    /// The same. An outgoing connection that was still in its handshake has never been one: `cause` is why.
+    fn end_with(&mut self, id: ConnectionId, cause: ConnectCause) {
         let Some(slot) = self.table.get(id) else { return };
         let body = std::mem::replace(&mut slot.body, Body::Ended);
-        let mut cx =
-            Context { core: &mut self.core, connection: Some(id), socket: Some(slot.socket.as_fd()) };
+        let socket = Some(slot.socket.as_fd());
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
         let mut output = None;
+        let mut accepted_handshake = false;
         match body {
             Body::Open(open) => self.application.closed(&mut cx, open.state),
+            Body::Handshaking(shaking) => {
+                let Handshaking { side, state, .. } = *shaking;
+                match side {
+                    Side::Server { .. } => {
+                        accepted_handshake = true;
+                        self.application.closed(&mut cx, state);
+                    }
+                    Side::Client { origin, .. } => {
+                        cx.core.stats.connect_failed_total += 1;
+                        self.application.connect_failed(&mut cx, state, origin.into_error(cause));
+                    }
+                }
+            }
             Body::Piped(piped) => {
                 output = piped.output();
                 self.application.closed(&mut cx, piped.into_state());
@@ -180,6 +206,9 @@ impl<A: Application> Driver<A> {
         slot.registration.remove(id.token(), &mut self.core.changes);
         if let Some((place, _)) = output {
             self.see_to_output(place, None);
+        }
+        if accepted_handshake {
+            self.handshake_over();
         }
     }
 
@@ -201,6 +230,13 @@ impl<A: Application> Driver<A> {
             if !listener.is_waiting(now) {
                 break;
             }
+            if listener.tls.is_some()
+                && self.core.stats.tls_handshakes >= self.core.options.tls_handshakes_max
+            {
+                listener.pause(Paused::Handshakes);
+                self.core.stats.accept_pauses_total += 1;
+                break;
+            }
             if budget == 0 {
                 self.core.listeners.waiting = true;
                 break;
@@ -214,7 +250,8 @@ impl<A: Application> Driver<A> {
             let Some(listener) = self.core.listeners.get(id) else { return };
             match listener.accept() {
                 Accept::Connection(socket, peer) => {
-                    self.seat(place, Handover { listener: id, socket, peer });
+                    let tls = listener.tls.clone();
+                    self.seat(place, Handover { listener: id, socket, peer, tls });
                     continue;
                 }
                 Accept::Lost => self.core.unreserve(place),
@@ -243,41 +280,54 @@ impl<A: Application> Driver<A> {
         listener.pause(Paused::Full);
         stats.accept_pauses_total += 1;
         if seat.as_ref().is_some_and(|seat| !seat.wait_for_room(listener.stays())) {
-            listeners.room();
+            listeners.room(Paused::Full);
         }
     }
 
     /// Takes a connection for which a place is reserved, here or at another shard.
     fn seat(&mut self, place: Place, handover: Handover) {
-        let Handover { listener, socket, peer } = handover;
         match (place, &self.core.seat) {
-            (Place::At(shard), Some(seat)) => seat.hand_over(shard, listener, socket, peer),
-            _ => self.accepted(listener, socket, &peer),
+            (Place::At(shard), Some(seat)) => seat.hand_over(shard, handover),
+            _ => self.accepted(handover),
         }
     }
 
     /// A connection that another shard has accepted.
     fn handed_over(&mut self, handover: Handover) {
-        let Handover { listener, socket, peer } = handover;
         if self.core.is_draining() {
             self.core.unreserve(Place::Here);
         } else {
-            self.accepted(listener, socket, &peer);
+            self.accepted(handover);
         }
     }
 
     /// A place is reserved for it.
-    fn accepted(&mut self, listener: ListenerId, socket: OwnedFd, peer: &crate::Peer) {
+    fn accepted(&mut self, handover: Handover) {
+        let Handover { listener, socket, peer, tls } = handover;
         self.core.stats.accepted_total += 1;
         let id = self.core.allocate_reserved();
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
-        let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, peer) else {
+        let lent = Some(socket.as_fd());
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
+        let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, &peer) else {
             return self.core.release(id);
         };
-        let connection = Connection::server(self.core.now, config);
+        let body = match tls {
+            None => {
+                let connection = Connection::server(self.core.now, config);
+                Body::Open(Open { connection, state, secure: None })
+            }
+            Some(ListenTls { provider, plain, handshake_timeout }) => match provider.session() {
+                Ok(session) => {
+                    self.core.stats.tls_handshakes += 1;
+                    let deadline = self.core.now + handshake_timeout;
+                    let side = Side::Server { plain };
+                    Body::Handshaking(Box::new(Handshaking::new(session, config, side, deadline, state)))
+                }
+                Err(failure) => return self.not_accepted(id, &socket, state, &failure),
+            },
+        };
         let mut flags = Flags::default();
         flags.insert(Flags::WRITABLE);
-        let body = Body::Open(Open { connection, state });
         let registration = Registration::default();
         let generation = id.generation;
         self.insert(
@@ -287,7 +337,22 @@ impl<A: Application> Driver<A> {
         );
     }
 
+    /// Its listener cannot make a session.
+    #[cold]
+    fn not_accepted(&mut self, id: ConnectionId, socket: &OwnedFd, mut state: A::State, failure: &Failure) {
+        self.core.stats.count_tls_failure(failure);
+        let socket = Some(socket.as_fd());
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        self.application.tls_failed(&mut cx, &mut state, failure);
+        self.application.closed(&mut cx, state);
+        self.core.release(id);
+    }
+
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
+        if let Body::Handshaking(shaking) = &slot.body {
+            slot.scheduled = shaking.deadline;
+            self.core.timers.set(id.index, shaking.deadline);
+        }
         // An edge is never modified.
         let wanted = match &slot.body {
             _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
@@ -314,7 +379,12 @@ impl<A: Application> Driver<A> {
         let (woken, mut posts) = self.core.mailbox.take();
         self.core.look_at_shards();
         if woken {
-            self.application.notified(&mut Context { core: &mut self.core, connection: None, socket: None });
+            self.application.notified(&mut Context {
+                core: &mut self.core,
+                connection: None,
+                socket: None,
+                tls: None,
+            });
         }
         for post in posts.drain(..) {
             self.open(post);
@@ -326,7 +396,7 @@ impl<A: Application> Driver<A> {
     fn open(&mut self, post: Post<A::Message>) {
         match post {
             Post::Message(message) => {
-                let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+                let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
                 self.application.message(&mut cx, message);
             }
             Post::To(id, message) => {
@@ -349,7 +419,7 @@ impl<A: Application> Driver<A> {
         }
         if self.core.timer.is_some_and(|at| at <= self.core.now) {
             self.core.timer = None;
-            let mut cx = Context { core: &mut self.core, connection: None, socket: None };
+            let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
             self.application.timer(&mut cx);
         }
     }
@@ -358,6 +428,9 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
+        if let Body::Handshaking(_) = slot.body {
+            return self.handshake_timeout(id);
+        }
         if let Some(open) = slot.body.open_mut() {
             open.connection.handle_timeout(self.core.now);
             self.take_turn(id);
@@ -410,18 +483,18 @@ impl<A: Application> Driver<A> {
             return;
         };
         let Slot { body, socket, .. } = slot;
-        let Some(Open { connection, state }) = body.open_mut() else {
+        let Some(open) = body.open_mut() else {
             return self.do_command_elsewhere(id, &command);
         };
+        let socket = Some(socket.as_fd());
+        let (connection, state, tls, _) = open.parts();
         match command {
             Command::Wake(_) => {
-                let mut cx =
-                    Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+                let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
                 self.application.woken(&mut cx, state, connection);
             }
             Command::Message(_, message) => {
-                let mut cx =
-                    Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
+                let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
                 self.application.message_to(&mut cx, state, connection, message);
             }
             Command::WantWrite(_, key) => {

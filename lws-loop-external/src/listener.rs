@@ -5,6 +5,7 @@ use crate::options::{ListenOptions, TcpOptions};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Trigger};
 use crate::socket::{self, SocketFile};
+use crate::tls::ListenTls;
 use crate::token::{GENERATION_MASK, ListenerId};
 use lws_proto::Time;
 use rustix::io::Errno;
@@ -36,6 +37,7 @@ pub(crate) struct Listener {
     socket: OwnedFd,
     file: Option<SocketFile>,
     tcp: TcpOptions,
+    pub(crate) tls: Option<ListenTls>,
     pub(crate) registration: Registration,
     /// Accepting may give something.
     ready: bool,
@@ -51,6 +53,8 @@ pub(crate) enum Paused {
     Until(Time),
     /// There are as many connections as there may be.
     Full,
+    /// There are as many TLS handshakes as there may be.
+    Handshakes,
 }
 
 /// What came of a look at a listener.
@@ -81,8 +85,9 @@ impl Listeners {
         let id = ListenerId { index: index as u32, generation: place.generation };
         let registration = Registration::default();
         let tcp = options.tcp.clone();
+        let tls = options.tls.clone();
         let stays = options.reuse_port && matches!(address, Address::Tcp(_));
-        let listener = Listener { socket, file, tcp, registration, ready: false, paused: None, stays };
+        let listener = Listener { socket, file, tcp, tls, registration, ready: false, paused: None, stays };
         let listener = place.listener.insert(listener);
         listener.registration.want(Interest::READ, id.token(), changes);
         Ok(id)
@@ -121,10 +126,10 @@ impl Listeners {
         }
     }
 
-    /// Lets those go on that wait for a connection to end.
-    pub(crate) fn room(&mut self) {
+    /// Lets those go on that wait for a connection or a handshake to end.
+    pub(crate) fn room(&mut self, why: Paused) {
         for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
-            if listener.paused == Some(Paused::Full) {
+            if listener.paused == Some(why) {
                 listener.paused = None;
                 self.waiting = true;
             }
@@ -135,7 +140,7 @@ impl Listeners {
     pub(crate) fn next_resume(&self) -> Option<Time> {
         let paused = |place: &Place| match place.listener.as_ref()?.paused? {
             Paused::Until(at) => Some(at),
-            Paused::Full => None,
+            Paused::Full | Paused::Handshakes => None,
         };
         self.places.iter().filter_map(paused).min()
     }

@@ -1,6 +1,8 @@
 //! What a program decides about its service, its listeners and its connections.
 
+use crate::tls::{ListenTls, Provider};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Sizes and budgets of one service.
@@ -22,6 +24,10 @@ pub struct DriverOptions {
     pub events_per_turn: usize,
     /// Connections that one listener accepts in one turn. Default 64.
     pub accepts_per_turn: usize,
+    /// TLS handshakes of accepted connections at a time. Default 1,024, which bounds what they hold at about 20 MiB. At the
+    /// last one the listeners with TLS pause, and go on when one is done or given up.
+    #[doc(alias = "simultaneous_ssl_handshake_restriction")]
+    pub tls_handshakes_max: usize,
     /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
     /// message back.
     pub mailbox_messages_max: usize,
@@ -41,6 +47,7 @@ impl Default for DriverOptions {
             write_bytes_per_turn: 256 << 10,
             events_per_turn: 16 << 10,
             accepts_per_turn: 64,
+            tls_handshakes_max: 1_024,
             mailbox_messages_max: 64 << 10,
             resolver_queries_max: 1_024,
             resolver_addresses_max: 16,
@@ -102,6 +109,8 @@ pub struct ListenOptions {
     pub tcp: TcpOptions,
     /// Permission bits of a Unix socket. Default `None`, what the process's mask leaves.
     pub unix_mode: Option<u32>,
+    /// TLS for the accepted connections. Default `None`.
+    pub tls: Option<ListenTls>,
 }
 
 impl Default for ListenOptions {
@@ -112,6 +121,7 @@ impl Default for ListenOptions {
             reuse_port: false,
             tcp: TcpOptions::default(),
             unix_mode: None,
+            tls: None,
         }
     }
 }
@@ -121,7 +131,10 @@ impl Default for ListenOptions {
 pub struct ConnectOptions {
     /// What will be spoken. Default HTTP, which can become WebSocket.
     pub speak: Speak,
-    /// How long it may take in all, from the name to a connected socket. Default 20 s.
+    /// TLS on the connection. Default `None`.
+    pub tls: Option<Arc<dyn Provider>>,
+    /// How long it may take in all, from the name to a connected socket, and to the end of the TLS handshake if there is
+    /// one. Default 20 s.
     #[doc(alias = "connect_timeout_secs")]
     pub timeout: Duration,
     /// How long the resolver may take of it. Default 10 s.
@@ -150,6 +163,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             speak: Speak::Http,
+            tls: None,
             timeout: Duration::from_secs(20),
             resolve_timeout: Duration::from_secs(10),
             attempt_timeout: Duration::from_secs(15),
@@ -168,8 +182,8 @@ pub enum Speak {
     /// HTTP, and WebSocket by its opening handshake.
     #[default]
     Http,
-    /// HTTP/2 without TLS, of which this side knows beforehand that the peer speaks it: many requests and WebSockets on one
-    /// connection. A peer that speaks something else ends it with a violation. RFC 9113 §3.3, RFC 8441.
+    /// HTTP/2, of which the server is known to speak it: requests and WebSockets share the connection. A server that speaks something
+    /// else ends it with a violation. RFC 9113 §3.3, RFC 8441.
     Http2,
     /// Bytes.
     Raw,

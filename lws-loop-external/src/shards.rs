@@ -5,17 +5,16 @@
 
 mod seats;
 
-use crate::address::Peer;
 use crate::application::Application;
 use crate::context::{Context, Core, default_connections_max};
+use crate::listener::Paused;
 use crate::options::DriverOptions;
-use crate::token::{ConnectionId, ListenerId};
+use crate::token::ConnectionId;
 use crate::waker::{Bell, Handle, Handover, Mailbox, SendError};
 use seats::Seats;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU16;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -249,9 +248,9 @@ impl<M> Seated<M> {
     }
 
     /// Sends a connection, for which a place is reserved, to another shard. What cannot be sent is closed.
-    pub(crate) fn hand_over(&self, shard: u16, listener: ListenerId, socket: OwnedFd, peer: Peer) {
+    pub(crate) fn hand_over(&self, shard: u16, handover: Handover) {
         let handle = self.shards.handle(shard);
-        let sent = handle.is_some_and(|handle| handle.hand_over(Handover { listener, socket, peer }).is_ok());
+        let sent = handle.is_some_and(|handle| handle.hand_over(handover).is_ok());
         if !sent {
             self.give_back_of(shard);
         }
@@ -293,10 +292,10 @@ impl<A: Application> Core<A> {
     pub(crate) fn look_at_shards(&mut self) {
         let Some(seat) = &self.seat else { return };
         if seat.has_room_anywhere() {
-            self.listeners.room();
+            self.listeners.room(Paused::Full);
         }
         if let Some(timeout) = seat.shards.draining() {
-            Context { core: self, connection: None, socket: None }.drain(timeout);
+            Context { core: self, connection: None, socket: None, tls: None }.drain(timeout);
         }
     }
 }

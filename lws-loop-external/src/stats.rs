@@ -1,5 +1,6 @@
 //! Counters of one service.
 
+use crate::tls::Failure;
 use lws_proto::Cause;
 
 /// What a service has done so far.
@@ -19,6 +20,14 @@ pub struct Stats {
     pub received_bytes_total: u64,
     /// Bytes sent to peers.
     pub sent_bytes_total: u64,
+    /// TLS handshakes of accepted connections that are going on.
+    pub tls_handshakes: usize,
+    /// TLS handshakes that were done.
+    pub tls_established_total: u64,
+    /// Those of them that resumed an earlier session.
+    pub tls_resumed_total: u64,
+    /// TLS handshakes and sessions that failed, by [`Failure::name`].
+    tls_failed: Vec<(&'static str, u64)>,
     /// Datagrams received.
     pub datagrams_received_total: u64,
     /// Datagrams sent.
@@ -53,14 +62,28 @@ impl Stats {
         }
     }
 
-    /// There are as many entries as causes at most.
     #[cold]
     fn count_other(&mut self, cause: Cause) {
-        let reason = cause.name();
-        match self.closed.iter_mut().find(|(name, _)| *name == reason) {
-            Some((_, count)) => *count += 1,
-            None => self.closed.push((reason, 1)),
-        }
+        count(&mut self.closed, cause.name());
+    }
+
+    /// TLS sessions that failed, in their handshake or later, by [`Failure::name`]: the values of
+    /// `tls_failed_total{reason="…"}`.
+    pub fn tls_failed_total(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.tls_failed.iter().copied()
+    }
+
+    #[cold]
+    pub(crate) fn count_tls_failure(&mut self, failure: &Failure) {
+        count(&mut self.tls_failed, failure.name());
+    }
+}
+
+/// There are as many entries as names at most.
+fn count(counts: &mut Vec<(&'static str, u64)>, name: &'static str) {
+    match counts.iter_mut().find(|(other, _)| *other == name) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((name, 1)),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The connection table: places with generations, in chunks that never move.
 
+use crate::handshake::Handshaking;
 use crate::registration::Registration;
+use crate::secure::{Secure, Stage};
 use crate::service::Readiness;
+use crate::tls::Info;
 use crate::token::{ConnectionId, GENERATION_MASK};
 use crate::transport::Piped;
 use crate::udp::Datagrams;
@@ -29,6 +32,8 @@ pub(crate) struct Slot<S> {
 pub(crate) enum Body<S> {
     /// A connection.
     Open(Open<S>),
+    /// A connection in its TLS handshake.
+    Handshaking(Box<Handshaking<S>>),
     /// A connection over pipes or a terminal.
     Piped(Box<Piped<S>>),
     /// The output of one, where that is a descriptor of its own.
@@ -55,6 +60,20 @@ impl<S> Body<S> {
 pub(crate) struct Open<S> {
     pub(crate) connection: Connection,
     pub(crate) state: S,
+    /// The stage between socket and engine, if there is one.
+    pub(crate) secure: Option<Box<Secure>>,
+}
+
+impl<S> Open<S> {
+    /// Everything apart, as a handler that is lent the one may need the other.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>, Option<&mut Stage>) {
+        let Self { connection, state, secure } = self;
+        match secure {
+            None => (connection, state, None, None),
+            Some(secure) => (connection, state, Some(&secure.info), Some(&mut secure.stage)),
+        }
+    }
 }
 
 /// What is known of a descriptor, as bits.

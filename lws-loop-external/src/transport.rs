@@ -67,16 +67,10 @@ impl<'t> Transport<'t> {
         } else {
             self.send_several(&transmit)
         };
-        match taken {
-            Ok(taken) => {
-                transmit.commit(taken);
-                if taken == offered { Sent::All(taken) } else { Sent::Part(taken) }
-            }
-            Err(Errno::AGAIN) => Sent::Part(0),
-            // As if it had taken nothing yet: the caller offers again.
-            Err(Errno::INTR) => Sent::All(0),
-            Err(_) => Sent::Failed,
+        if let Ok(taken) = taken {
+            transmit.commit(taken);
         }
+        Sent::of(offered, taken)
     }
 
     fn send_several(self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
@@ -94,6 +88,28 @@ impl<'t> Transport<'t> {
             }
         };
         (offered, taken)
+    }
+}
+
+/// Offers `bytes` to a socket, once.
+pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Sent {
+    if bytes.is_empty() {
+        return Sent::All(0);
+    }
+    Sent::of(bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
+}
+
+impl Sent {
+    #[inline]
+    fn of(offered: usize, taken: io::Result<usize>) -> Self {
+        match taken {
+            Ok(taken) if taken == offered => Self::All(taken),
+            Ok(taken) => Self::Part(taken),
+            Err(Errno::AGAIN) => Self::Part(0),
+            // As if it had taken nothing yet: the caller offers again.
+            Err(Errno::INTR) => Self::All(0),
+            Err(_) => Self::Failed,
+        }
     }
 }
 

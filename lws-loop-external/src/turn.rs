@@ -2,23 +2,32 @@
 //!
 //! The hot path. With one message per turn it makes one read and one write system call, and allocates nothing.
 
+mod secured;
+
 use crate::application::Application;
 use crate::context::{Context, Core};
 use crate::options::DriverOptions;
+use crate::secure;
 use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open, Slot};
+use crate::tls::Opened;
 use crate::token::ConnectionId;
 use crate::transport::{self, Sent, Transport};
 use crate::udp::turn::Room;
 use lws_proto::Event;
 use rustix::io::Errno;
+use std::ops::Range;
 use std::os::fd::AsFd;
 
 /// The buffers that all connections of a service share: an idle one holds none.
 pub(crate) struct Buffers {
     pub(crate) datagrams: Room,
-    receive: Box<[u8]>,
+    pub(crate) receive: Box<[u8]>,
     transmit: Vec<u8>,
+    /// What TLS has to open. Empty until there is a first such connection.
+    pub(crate) ciphertext: Vec<u8>,
+    /// What TLS has sealed.
+    pub(crate) sealed: Vec<u8>,
 }
 
 /// What a fresh transmit buffer has room for. It grows to what one turn queues.
@@ -30,7 +39,26 @@ const RECEIVE_BYTES_MIN: usize = 1 << 10;
 impl Buffers {
     pub(crate) fn new(options: &DriverOptions) -> Self {
         let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
-        Self { datagrams: Room::default(), receive, transmit: Vec::new() }
+        let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed }
+    }
+
+    /// Makes the buffers that only TLS needs.
+    pub(crate) fn prepare_secure(&mut self) {
+        if self.ciphertext.is_empty() {
+            self.ciphertext = vec![0; self.receive.len()];
+        }
+        if self.sealed.capacity() == 0 {
+            self.sealed.reserve(TRANSMIT_BYTES);
+        }
+    }
+}
+
+/// Gives back what one large payload has made larger than is worth keeping.
+#[inline]
+fn trim(buffer: &mut Vec<u8>) {
+    if buffer.capacity() > TRANSMIT_BYTES_MAX {
+        *buffer = Vec::new();
     }
 }
 
@@ -65,13 +93,35 @@ pub(crate) fn take<A: Application>(
     id: ConnectionId,
     slot: &mut Slot<A::State>,
 ) -> bool {
+    take_with(application, core, buffers, id, slot, First::Nothing)
+}
+
+/// What a turn has in its buffers when it begins.
+pub(crate) enum First {
+    Nothing,
+    /// So many bytes of plaintext, and then this part of the ciphertext.
+    Opened(Opened, Range<usize>),
+    /// So many bytes in the ciphertext buffer, which are none.
+    Plain(usize),
+}
+
+/// The same, of a connection that has received something already.
+#[inline]
+pub(crate) fn take_with<A: Application>(
+    application: &mut A,
+    core: &mut Core<A>,
+    buffers: &mut Buffers,
+    id: ConnectionId,
+    slot: &mut Slot<A::State>,
+    first: First,
+) -> bool {
     let Slot { body, socket, flags, .. } = slot;
     let (open, transport) = match body {
         Body::Open(open) => (open, Transport::Socket(socket.as_fd())),
         Body::Piped(piped) => piped.lend(socket.as_fd()),
         _ => return false,
     };
-    let wants = Turn { application, core, buffers, id, transport, open, flags }.run();
+    let wants = Turn { application, core, buffers, id, transport, open, flags }.run(first);
     if wants.close {
         return true;
     }
@@ -119,13 +169,16 @@ struct Turn<'t, A: Application> {
 impl<A: Application> Turn<'_, A> {
     /// Does what there is to do, and says what remains.
     #[inline]
-    fn run(&mut self) -> lws_proto::Interest {
+    fn run(&mut self, first: First) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
         self.open.connection.lend(&mut self.buffers.transmit);
         let mut budget = Budget::new(&self.core.options);
-        let interest = loop {
+        if self.open.secure.is_some() || !matches!(first, First::Nothing) {
+            self.begin_secure(first, &mut budget);
+        }
+        let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {
                 self.receive(&mut budget);
             }
@@ -140,16 +193,20 @@ impl<A: Application> Turn<'_, A> {
                 break interest;
             }
         };
-        self.open.connection.reclaim(&mut self.buffers.transmit);
-        if self.buffers.transmit.capacity() > TRANSMIT_BYTES_MAX {
-            self.buffers.transmit = Vec::new();
+        if self.open.secure.is_some() {
+            self.end_secure(&mut interest, &mut budget);
         }
+        self.open.connection.reclaim(&mut self.buffers.transmit);
+        trim(&mut self.buffers.transmit);
         interest
     }
 
     /// Reads once, and tells what was read.
     #[inline]
     fn receive(&mut self, budget: &mut Budget) {
+        if self.open.secure.is_some() {
+            return self.receive_secure(budget);
+        }
         let now = self.core.now;
         let room = self.buffers.receive.len();
         match self.transport.receive(&mut self.buffers.receive) {
@@ -177,10 +234,10 @@ impl<A: Application> Turn<'_, A> {
     #[inline]
     fn tell(&mut self, n: usize, budget: &mut Budget) {
         let now = self.core.now;
-        let Open { connection, state } = &mut *self.open;
+        let (connection, state, tls, mut stage) = self.open.parts();
         let mut feed = connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx =
-            Context { core: self.core, connection: Some(self.id), socket: Some(self.transport.input()) };
+        let socket = Some(self.transport.input());
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -196,7 +253,7 @@ impl<A: Application> Turn<'_, A> {
                 break;
             }
             let Some(transmit) = feed.transmit(now) else { break };
-            match self.transport.send(transmit) {
+            match secure::send(self.transport, stage.as_deref_mut(), now, transmit) {
                 Sent::All(n) => note_sent(cx.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(cx.core, budget, n);
@@ -216,9 +273,9 @@ impl<A: Application> Turn<'_, A> {
 
     /// Tells the application what it can be told without input.
     fn tell_forced(&mut self, budget: &mut Budget) {
-        let Open { connection, state } = &mut *self.open;
-        let mut cx =
-            Context { core: self.core, connection: Some(self.id), socket: Some(self.transport.input()) };
+        let (connection, state, tls, _) = self.open.parts();
+        let socket = Some(self.transport.input());
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
         while budget.events > 0 {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             budget.events -= 1;
@@ -231,9 +288,11 @@ impl<A: Application> Turn<'_, A> {
     /// Writes what is queued, as far as the transport takes it.
     #[inline]
     fn transmit(&mut self, budget: &mut Budget) {
+        let now = self.core.now;
         while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
-            let Some(transmit) = self.open.connection.transmit(self.core.now) else { return };
-            match self.transport.send(transmit) {
+            let (connection, _, _, stage) = self.open.parts();
+            let Some(transmit) = connection.transmit(now) else { return };
+            match secure::send(self.transport, stage, now, transmit) {
                 Sent::All(n) => note_sent(self.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(self.core, budget, n);

@@ -6,6 +6,7 @@ mod mailbox;
 mod tests;
 
 use crate::address::Peer;
+use crate::tls::ListenTls;
 use crate::token::{ConnectionId, ListenerId};
 pub(crate) use bell::Bell;
 pub use mailbox::SendError;
@@ -34,6 +35,8 @@ pub(crate) struct Handover {
     pub(crate) listener: ListenerId,
     pub(crate) socket: OwnedFd,
     pub(crate) peer: Peer,
+    /// What its listener wants of it.
+    pub(crate) tls: Option<ListenTls>,
 }
 
 pub(crate) type Mailbox<M> = mailbox::Mailbox<Post<M>>;

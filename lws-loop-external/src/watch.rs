@@ -206,7 +206,8 @@ struct Turn<'t, A: Application> {
 
 impl<A: Application> Turn<'_, A> {
     fn tell(&mut self, event: DescriptorEvent) {
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        let mut cx =
+            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
         let mut descriptor = Descriptor { descriptor: self.socket, watch: self.watch };
         self.application.descriptor(&mut cx, self.state, event, &mut descriptor);
     }

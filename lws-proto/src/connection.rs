@@ -189,6 +189,14 @@ impl Connection {
         }
     }
 
+    /// The peer will send no more, but has not said so in the way that the transport foresees, as TLS without
+    /// `close_notify`: what came before may be cut. Content whose end is that of the connection ends with
+    /// [`Cause::Truncated`], as do WebSockets and raw streams.
+    pub fn received_truncation(&mut self, now: Time) {
+        self.tx.truncate();
+        self.received_eof(now);
+    }
+
     /// The transport has failed: nothing can be sent or received any more.
     pub fn transport_failed(&mut self, now: Time) {
         self.tx.now = now;

@@ -8,7 +8,7 @@ use crate::detect::{Detected, detect};
 use crate::item::{Content, ControlKind, Item, Step};
 use crate::stream::{Stream, Writable};
 use crate::tx::{Sender, SwitchTo, Tx};
-use crate::{Cause, Control, Event, Expect, h1, h2, http, raw, ws};
+use crate::{Control, Event, Expect, h1, h2, http, raw, ws};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -220,7 +220,7 @@ fn end_of_input(receiver: &mut Receiver, tx: &mut Tx) -> Option<Item> {
             None
         }
         Receiver::Detect(_) => {
-            tx.finish(Cause::Disconnected);
+            tx.finish(tx.loss());
             None
         }
     };

@@ -34,6 +34,9 @@ pub enum Cause {
     Refused,
     /// The transport ended in the middle of something: close code 1006 to a WebSocket.
     Disconnected,
+    /// The same without the end that TLS foresees, so that somebody on the way may have cut it: RFC 8446 §6.1. Close
+    /// code 1006 to a WebSocket.
+    Truncated,
     /// This side gave up: `abort`, or an end before the response was complete.
     Aborted,
 }
@@ -53,6 +56,7 @@ impl Cause {
             Self::Reset(_) => "reset",
             Self::Refused => "refused",
             Self::Disconnected => "disconnected",
+            Self::Truncated => "truncated",
             Self::Aborted => "aborted",
         }
     }
@@ -84,6 +88,7 @@ impl fmt::Display for Cause {
             Self::Reset(code) => write!(f, "reset by the peer: {code}"),
             Self::Refused => f.write_str("not processed by the peer: it may be sent again"),
             Self::Disconnected => f.write_str("the transport ended early"),
+            Self::Truncated => f.write_str("the transport ended without close_notify"),
             Self::Aborted => f.write_str("aborted by this side"),
         }
     }

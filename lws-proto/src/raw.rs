@@ -23,6 +23,10 @@ impl Receiver {
             return None;
         }
         self.ended = true;
+        if tx.is_truncated() {
+            tx.finish(Cause::Truncated);
+            return None;
+        }
         if let tx::Sender::Raw(sender) = &mut tx.sender {
             sender.peer_ended = true;
         }

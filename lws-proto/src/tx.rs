@@ -112,6 +112,8 @@ const ENDING: u16 = 128;
 const MORE: u16 = 256;
 /// The protocol has streams, which keep what the other flags say of the one: it is always asked.
 const STREAMS: u16 = 512;
+/// The end of input may be a cut.
+const TRUNCATED: u16 = 1_024;
 
 impl Tx {
     pub(crate) fn new(
@@ -409,6 +411,20 @@ impl Tx {
 
     pub(crate) fn eof(&mut self) {
         self.flags |= EOF;
+    }
+
+    pub(crate) fn truncate(&mut self) {
+        self.flags |= TRUNCATED;
+    }
+
+    /// Whether the end of input may be a cut.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.flags & TRUNCATED != 0
+    }
+
+    /// Why a stream ends that needed more input.
+    pub(crate) fn loss(&self) -> Cause {
+        if self.is_truncated() { Cause::Truncated } else { Cause::Disconnected }
     }
 
     /// The receiver has more to tell without more input, or no longer.

@@ -9,7 +9,8 @@ use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
 use crate::refusal::{self, status_of};
 use crate::route;
 use crate::shared::Shared;
-use crate::streams::Streams;
+use crate::streams::{Origin, Streams};
+use crate::tls::{self, Failure, Info, Listen, Plain};
 use crate::{Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{Accepted, Application, ConnectionId, ListenerId};
@@ -23,10 +24,14 @@ use std::sync::Arc;
 pub(crate) struct App {
     pub(crate) http: Arc<Config>,
     pub(crate) raw: Arc<Config>,
-    pub(crate) listeners: Vec<(ListenerId, Listener)>,
+    pub(crate) listeners: Vec<(ListenerId, Listener, Option<Listen>)>,
     pub(crate) fallback: Option<RawFactory>,
     pub(crate) shared: Shared,
+    pub(crate) on_tls: Option<OnTls>,
 }
+
+/// Who is told of TLS. `false` refuses the peer.
+pub(crate) type OnTls = Box<dyn Fn(&Peer, tls::Event<'_>) -> bool>;
 
 pub(crate) type RawFactory = Rc<dyn Fn() -> Box<dyn raw::Handler>>;
 
@@ -117,11 +122,13 @@ impl App {
     fn on_request(
         &mut self,
         cx: &mut Lent<'_>,
+        origin: Origin,
         state: &mut State,
         stream: Stream<'_>,
         head: Head<'_>,
         end: bool,
     ) {
+        let Origin { listener, plain } = origin;
         let key = stream.key();
         self.shared.counters.requests += 1;
         let entry = self.shared.log.as_ref().map(|_| {
@@ -130,18 +137,28 @@ impl App {
             Entry::new(peer, self.shared.unix_seconds, &head)
         });
         state.key = Some(key);
-        state.slot = Slot::Http(HttpSlot { handler: None, tally: Tally::default(), route: NO_ROUTE, entry });
+        let always = self.shared.always[usize::from(cx.tls().is_some())].clone();
+        let tally = Tally { always, ..Tally::default() };
+        state.slot = Slot::Http(HttpSlot { handler: None, tally, route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
 
         let routes = Rc::clone(&self.shared.routes);
         let target = head.target();
         let path = route::path_of(&head, target);
-        let here = self.shared.hosts.serve(&head, target);
+        let here = match cx.tls() {
+            None => self.shared.hosts.serve(&head, target, false),
+            Some(info) => {
+                self.shared.hosts.serve(&head, target, true) && self.is_of_host(listener, info, &head)
+            }
+        };
         let named = path.as_deref().filter(|path| here && !path.is_empty());
         let found = named.and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
         slot.route = found.and_then(|index| u32::try_from(index).ok()).unwrap_or(NO_ROUTE);
 
+        if plain && here {
+            return self.on_plain_request(cx, listener, state, stream, &head, end);
+        }
         if let Some(factory) = route.and_then(|route| route.websocket.as_ref())
             && is_opening(&head)
         {
@@ -163,6 +180,40 @@ impl App {
             }
         };
         Self::after_answer(&mut self.shared, cx, state);
+    }
+
+    /// A request without TLS where TLS is spoken.
+    #[cold]
+    fn on_plain_request(
+        &mut self,
+        cx: &mut Lent<'_>,
+        listener: u16,
+        state: &mut State,
+        mut stream: Stream<'_>,
+        head: &Head<'_>,
+        end: bool,
+    ) {
+        let policy = self.listen(listener).map_or_else(Plain::default, |listen| listen.plain);
+        stream.last_exchange();
+        let Slot::Http(slot) = &mut state.slot else { return };
+        let mut context = Self::context(&mut self.shared, cx, NO_ROUTE, Some(stream.key()));
+        let exchange = Exchange { stream, tally: &mut slot.tally };
+        slot.handler = http::Answer::answer(refusal::plain(head, policy), &mut context, exchange, end);
+        Self::after_answer(&mut self.shared, cx, state);
+    }
+
+    fn listen(&self, listener: u16) -> Option<&Listen> {
+        self.listeners.get(usize::from(listener)).and_then(|(.., listen)| listen.as_ref())
+    }
+
+    /// Whether a request is for the host that its connection was made for. RFC 9110 §7.4.
+    fn is_of_host(&self, listener: u16, info: &Info, head: &Head<'_>) -> bool {
+        let (Some(name), Some(authority)) = (info.server_name.as_deref(), head.authority()) else {
+            return true;
+        };
+        let host = authority.host();
+        host.eq_ignore_ascii_case(name)
+            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(name, host))
     }
 
     fn on_opening(
@@ -233,6 +284,11 @@ impl App {
             shared.wake(id, *key);
             cx.wake(id);
         }
+    }
+
+    fn tell_tls(&self, cx: &Lent<'_>, event: tls::Event<'_>) -> bool {
+        let peer = || cx.peer().unwrap_or(Peer::Local);
+        self.on_tls.as_ref().is_none_or(|on_tls| on_tls(&peer(), event))
     }
 
     // Established streams.
@@ -394,20 +450,36 @@ impl Application for App {
     type Message = Command;
 
     fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
-        let (_, listener) = self.listeners.iter().find(|(id, _)| *id == listener)?;
+        let index = self.listeners.iter().position(|(id, ..)| *id == listener)?;
+        let (_, listener, _) = self.listeners.get(index)?;
         let (config, slot) = match listener {
             Listener::Http => (&self.http, Slot::Idle),
             Listener::Raw(factory) => (&self.raw, Slot::Raw(factory())),
         };
-        let state = Streams::beginning_with(State { key: None, slot });
+        let origin = Origin { listener: u16::try_from(index).unwrap_or(u16::MAX), plain: false };
+        let state = Streams::beginning_with(origin, State { key: None, slot });
         let accepted = Accepted { config: Arc::clone(config), state };
         self.report(cx);
         Some(accepted)
     }
 
+    fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut Streams, info: &Info) -> bool {
+        self.tell_tls(cx, tls::Event::Established(info))
+    }
+
+    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Streams, failure: &Failure) {
+        self.tell_tls(cx, tls::Event::Failed(failure));
+    }
+
+    fn plain(&mut self, _: &mut Lent<'_>, streams: &mut Streams) {
+        let listen = self.listen(streams.origin.listener);
+        streams.origin.plain = listen.is_none_or(|listen| listen.plain != Plain::Serve);
+    }
+
     #[inline]
     fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
         let key = event.key();
+        let origin = streams.origin;
         let state = streams.at(key);
         match event {
             Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
@@ -423,7 +495,7 @@ impl Application for App {
                     Self::unblock(cx, slot, key);
                 }
             }
-            Event::Request { stream, head, end } => self.on_request(cx, state, stream, head, end),
+            Event::Request { stream, head, end } => self.on_request(cx, origin, state, stream, head, end),
             Event::Closed { key, cause } => {
                 self.on_closed(cx, state, Some(key), cause);
                 streams.shrink();
@@ -535,6 +607,10 @@ impl crate::context::Driver for Lent<'_> {
 
     fn peer(&self) -> Peer {
         external::Context::peer(self).unwrap_or(Peer::Local)
+    }
+
+    fn tls(&self) -> Option<&Info> {
+        external::Context::tls(self)
     }
 
     fn connection(&self) -> Option<ConnectionId> {

@@ -1,6 +1,7 @@
 //! What every call of a handler lends: the time, the other streams, the counters.
 
 use crate::shared::Shared;
+use crate::tls::Info;
 use crate::ws::Broadcast;
 use crate::{Handle, Peer, Stats};
 use lws_loop_external::ConnectionId;
@@ -61,6 +62,13 @@ impl Context<'_> {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.driver.peer()
+    }
+
+    /// What TLS has agreed on with the peer: version, name, protocol, certificate. `None` without TLS.
+    #[doc(alias = "lws_tls_peer_cert_info")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&Info> {
+        self.driver.tls()
     }
 
     /// The name of the stream that the call is about. `None` in a [`post`](crate::Handle::post).
@@ -213,6 +221,7 @@ impl fmt::Debug for Context<'_> {
 pub(crate) trait Driver {
     fn now(&self) -> Time;
     fn peer(&self) -> Peer;
+    fn tls(&self) -> Option<&Info>;
     fn connection(&self) -> Option<ConnectionId>;
     fn wake(&mut self, id: ConnectionId) -> bool;
     fn want_write(&mut self, id: ConnectionId, key: StreamKey);

@@ -17,15 +17,15 @@ impl Hosts {
 
     /// Whether a request has come to the right server: to one of the names, and by a scheme that is spoken here.
     ///
-    /// `target` is that of `head`.
+    /// `target` is that of `head`; `secure` says whether it came by TLS.
     #[inline]
-    pub(crate) fn serve(&self, head: &Head<'_>, target: &str) -> bool {
-        (self.0.is_empty() && target.starts_with('/')) || self.serve_target(head)
+    pub(crate) fn serve(&self, head: &Head<'_>, target: &str, secure: bool) -> bool {
+        (self.0.is_empty() && target.starts_with('/')) || self.serve_target(head, secure)
     }
 
-    fn serve_target(&self, head: &Head<'_>) -> bool {
+    fn serve_target(&self, head: &Head<'_>, secure: bool) -> bool {
         if let Some(Target::Absolute { scheme, .. }) = head.parsed_target()
-            && !scheme.eq_ignore_ascii_case("http")
+            && !scheme.eq_ignore_ascii_case(if secure { "https" } else { "http" })
         {
             return false;
         }

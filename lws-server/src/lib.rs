@@ -30,6 +30,7 @@ mod shared;
 mod stats;
 mod streams;
 mod threads;
+pub mod tls;
 pub mod ws;
 
 pub use access::AccessRecord;

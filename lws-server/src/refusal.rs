@@ -3,8 +3,9 @@
 use crate::http::{Response, Status};
 use crate::route;
 use crate::shared::Route;
+use crate::tls::Plain;
 use lws_proto::Cause;
-use lws_proto::http::{Head, Method};
+use lws_proto::http::{Head, Method, Target};
 use lws_proto::ws::is_opening;
 
 /// What the engine answered to a fault of the peer; zero if nothing.
@@ -21,6 +22,22 @@ pub(crate) fn status_of(cause: Cause) -> u16 {
 #[cold]
 pub(crate) fn misdirected() -> Response {
     Response::error(Status::MISDIRECTED_REQUEST)
+}
+
+/// The response to a request that came without TLS to where TLS is spoken.
+#[cold]
+pub(crate) fn plain(head: &Head<'_>, policy: Plain) -> Response {
+    let refusal = || Response::error(Status::BAD_REQUEST);
+    let (Plain::Redirect, Some(authority)) = (policy, head.authority()) else { return refusal() };
+    let target = match head.parsed_target() {
+        Some(Target::Origin { .. }) => head.target(),
+        Some(Target::Absolute { .. }) => head.target().splitn(4, '/').nth(3).unwrap_or_default(),
+        _ => return refusal(),
+    };
+    let port = authority.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = target.strip_prefix('/').unwrap_or(target);
+    let location = format!("https://{}{port}/{path}", authority.host());
+    Response::error(Status::PERMANENT_REDIRECT).field("Location", location)
 }
 
 /// The response to a request that no endpoint takes.

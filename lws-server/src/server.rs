@@ -3,21 +3,23 @@
 //! Knows no protocol and no event.
 
 use crate::access::{AccessLog, AccessRecord};
-use crate::app::{App, Listener, RawFactory};
+use crate::app::{App, Listener, OnTls, RawFactory};
 use crate::files::Files;
 use crate::group::{Command, Group, Handle};
 use crate::hosts::Hosts;
-use crate::http::{self, Answer, Method, Request};
+use crate::http::{self, Answer, FieldLine, Method, Request};
 use crate::route::{Methods, Table};
 use crate::shared::{Route, Shared};
 use crate::threads::{self, Blueprint, Description, Shard};
-use crate::{raw, ws};
+use crate::tls::{self, Listen, Plain};
+use crate::{Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
 use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -173,13 +175,14 @@ impl external::Service for Service {
 #[derive(Default)]
 #[must_use = "nothing is served before `build`"]
 pub struct Builder {
-    pub(crate) listeners: Vec<(Vec<Address>, Listener)>,
+    pub(crate) listeners: Vec<(Vec<Address>, Listener, Option<Listen>)>,
     routes: Table<Route>,
     hosts: Hosts,
     fallback: Option<RawFactory>,
     limits: Limits,
     options: BuilderOptions,
     log: Option<AccessLog>,
+    on_tls: Option<OnTls>,
     threads: Option<Description>,
     error: Option<io::Error>,
 }
@@ -191,13 +194,45 @@ pub(crate) struct BuilderOptions {
     content_bytes_max: usize,
     drain_timeout: Duration,
     deflate: Option<ws::Deflate>,
+    strict_transport_security: Option<Duration>,
+    security_best_practices: bool,
     backlog: ws::Backlog,
     versions: Versions,
 }
 
+/// What libwebsockets sends, without a field that browsers have dropped. RFC 9110 §5.
+const BEST_PRACTICES: [FieldLine; 4] = [
+    (
+        "Content-Security-Policy",
+        Cow::Borrowed(
+            "default-src 'none'; img-src 'self' data:; script-src 'self'; font-src 'self'; style-src 'self'; \
+             connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        ),
+    ),
+    ("X-Content-Type-Options", Cow::Borrowed("nosniff")),
+    ("X-Frame-Options", Cow::Borrowed("deny")),
+    ("Referrer-Policy", Cow::Borrowed("no-referrer")),
+];
+
+impl BuilderOptions {
+    /// The field lines of every response, by TLS or not.
+    fn always(&self, secure: bool) -> Option<Rc<[FieldLine]>> {
+        let mut fields = Vec::new();
+        if self.security_best_practices {
+            fields.extend(BEST_PRACTICES);
+        }
+        // RFC 6797 §7.2: "MUST NOT include the STS header field in HTTP responses conveyed over non-secure transport".
+        if let (true, Some(max_age)) = (secure, self.strict_transport_security) {
+            let value = format!("max-age={}; includeSubDomains", max_age.as_secs());
+            fields.push(("Strict-Transport-Security", value.into()));
+        }
+        (!fields.is_empty()).then(|| fields.into())
+    }
+}
+
 /// What all threads of a server have in common.
 pub(crate) struct Settings {
-    listeners: Vec<Vec<Address>>,
+    listeners: Vec<(Vec<Address>, Option<Listen>)>,
     hosts: Hosts,
     limits: Limits,
     options: BuilderOptions,
@@ -206,7 +241,9 @@ pub(crate) struct Settings {
 impl Settings {
     /// What one thread begins with.
     pub(crate) fn builder(&self) -> Builder {
-        let listener = |addresses: &Vec<Address>| (addresses.clone(), Listener::Http);
+        let listener = |(addresses, tls): &(Vec<Address>, Option<Listen>)| {
+            (addresses.clone(), Listener::Http, tls.clone())
+        };
         Builder {
             listeners: self.listeners.iter().map(listener).collect(),
             hosts: self.hosts.clone(),
@@ -225,6 +262,8 @@ impl Default for BuilderOptions {
             content_bytes_max: 1 << 20,
             drain_timeout: Duration::from_secs(10),
             deflate: None,
+            strict_transport_security: None,
+            security_best_practices: false,
             backlog: ws::Backlog::default(),
             versions: Versions::default(),
         }
@@ -237,18 +276,38 @@ impl Builder {
     /// Listens for HTTP and WebSocket on `address`: `127.0.0.1:7681`, `localhost:0` (on every address of the name; port 0
     /// lets the system choose), `unix:/run/server.sock`. May be called several times.
     pub fn listen(self, address: &str) -> Self {
-        self.listen_for(address, Listener::Http)
+        self.listen_for(address, Listener::Http, None)
+    }
+
+    /// Listens for HTTP and WebSocket over TLS on `address`: with a [`tls::Server`](crate::tls::Server), or a
+    /// [`tls::Listen`](Listen) that says more.
+    #[doc(alias = "LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT")]
+    pub fn listen_tls(self, address: &str, tls: impl Into<Listen>) -> Self {
+        self.listen_for(address, Listener::Http, Some(tls.into()))
+    }
+
+    /// Listens for raw streams over TLS on `address`.
+    pub fn listen_raw_tls<H: raw::Handler>(
+        self,
+        address: &str,
+        tls: impl Into<Listen>,
+        factory: impl Fn() -> H + 'static,
+    ) -> Self {
+        // Nobody could say to a plain stream what is wrong.
+        let tls = tls.into();
+        let plain = if tls.plain == Plain::Serve { Plain::Serve } else { Plain::Close };
+        self.listen_for(address, Listener::Raw(raw_factory(factory)), Some(tls.plain(plain)))
     }
 
     /// Listens for raw streams on `address`: each connection is one, from its first byte.
     #[doc(alias = "ADOPT_APPLY_LISTEN_ACCEPT_CONFIG")]
     pub fn listen_raw<H: raw::Handler>(self, address: &str, factory: impl Fn() -> H + 'static) -> Self {
-        self.listen_for(address, Listener::Raw(raw_factory(factory)))
+        self.listen_for(address, Listener::Raw(raw_factory(factory)), None)
     }
 
-    fn listen_for(mut self, address: &str, listener: Listener) -> Self {
+    fn listen_for(mut self, address: &str, listener: Listener, tls: Option<Listen>) -> Self {
         match resolve(address) {
-            Ok(addresses) => self.listeners.push((addresses, listener)),
+            Ok(addresses) => self.listeners.push((addresses, listener, tls)),
             Err(error) => self.fail(error),
         }
         self
@@ -433,6 +492,31 @@ impl Builder {
         self
     }
 
+    /// Has `on_tls` called for each handshake that is done and each that failed, on the server's thread. Its `false`
+    /// refuses a peer whose handshake is done; otherwise it counts for nothing.
+    #[doc(alias = "ssl_info_event_mask")]
+    pub fn on_tls(mut self, on_tls: impl Fn(&Peer, tls::Event<'_>) -> bool + 'static) -> Self {
+        self.on_tls = Some(Box::new(on_tls));
+        self
+    }
+
+    /// Sends `Strict-Transport-Security` with every response over TLS: for this long browsers will come by `https` only,
+    /// for the names below the host's, too. Off unless this is called, as it cannot be taken back. RFC 6797.
+    #[doc(alias = "LWS_SERVER_OPTION_STS")]
+    pub fn strict_transport_security(mut self, max_age: Duration) -> Self {
+        self.options.strict_transport_security = Some(max_age);
+        self
+    }
+
+    /// Sends with every response what browsers should be told by a server that embeds nothing of others and is embedded by
+    /// nobody: a strict `Content-Security-Policy`, `Referrer-Policy`, `X-Content-Type-Options`, `X-Frame-Options`. Off
+    /// unless this is called; pages with inline scripts or styles do not work with it.
+    #[doc(alias = "LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE")]
+    pub fn security_best_practices(mut self) -> Self {
+        self.options.security_best_practices = true;
+        self
+    }
+
     /// Binds the listeners.
     ///
     /// # Errors
@@ -442,7 +526,7 @@ impl Builder {
         let Some(Description { count, describe }) = self.threads.take() else {
             return self.build_threads(1, None);
         };
-        if !self.routes.is_empty() || self.fallback.is_some() || self.log.is_some() {
+        if !self.routes.is_empty() || self.fallback.is_some() || self.log.is_some() || self.on_tls.is_some() {
             self.fail(invalid("handlers of several threads are described in `threads`".into()));
         }
         let blueprint = Blueprint { builder: self.settings()?, describe };
@@ -455,8 +539,8 @@ impl Builder {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let http = |(addresses, listener)| match listener {
-            Listener::Http => Ok(addresses),
+        let http = |(addresses, listener, tls)| match listener {
+            Listener::Http => Ok((addresses, tls)),
             Listener::Raw(_) => {
                 Err(invalid("raw streams of several threads are described in `threads`".into()))
             }
@@ -478,8 +562,8 @@ impl Builder {
         let (options, listeners) = (self.options.listen.clone(), self.listeners.clone());
         let mut driver = self.seated(seat, &group)?;
         let mut bound = Vec::new();
-        for (index, (candidates, listener)) in listeners.iter().enumerate() {
-            let listening = bind(&mut driver, candidates, listener, &options)?;
+        for (index, (candidates, listener, tls)) in listeners.iter().enumerate() {
+            let listening = bind(&mut driver, candidates, listener, tls.as_ref(), &options)?;
             bound.extend(listening.into_iter().map(|(id, address)| (id, address, index)));
         }
         let addresses = bound.iter().map(|(_, address, _)| address.clone()).collect();
@@ -501,6 +585,7 @@ impl Builder {
         let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
+        shared.always = [self.options.always(false), self.options.always(true)];
         shared.deflate = self.options.deflate.map(|deflate| if apart { deflate.apart() } else { deflate });
         let app = App {
             http: config(expect),
@@ -508,6 +593,7 @@ impl Builder {
             listeners: Vec::new(),
             fallback: self.fallback,
             shared,
+            on_tls: self.on_tls,
         };
         Ok(Driver::sharded(app, seat))
     }
@@ -526,14 +612,14 @@ impl Builder {
         let mut driver = self.seated(seat, group)?;
         let mut addresses = Vec::new();
         for (id, address, index) in bound {
-            let Some((_, listener)) = listeners.get(*index) else {
+            let Some((_, listener, tls)) = listeners.get(*index) else {
                 return Err(invalid("the threads of a server have the same listeners".into()));
             };
             if options.reuse_port && matches!(address, Address::Tcp(_)) {
-                bind(&mut driver, std::slice::from_ref(address), listener, &options)?;
+                bind(&mut driver, std::slice::from_ref(address), listener, tls.as_ref(), &options)?;
             } else {
                 // The connections of the first thread's listener are handed over with its name.
-                driver.application_mut().listeners.push((*id, listener.clone()));
+                driver.application_mut().listeners.push((*id, listener.clone(), tls.clone()));
             }
             addresses.push(address.clone());
         }
@@ -612,14 +698,16 @@ fn bind(
     driver: &mut Driver<App>,
     candidates: &[Address],
     listener: &Listener,
+    tls: Option<&Listen>,
     options: &ListenOptions,
 ) -> io::Result<Vec<(ListenerId, Address)>> {
+    let options = &ListenOptions { tls: tls.map(|listen| listen.tls.clone()), ..options.clone() };
     let mut bound = Vec::new();
     let mut missing = None;
     for address in candidates {
         let listening: io::Result<_> = driver.with(Time::ZERO, |app, cx| {
             let id = cx.listen(address, options)?;
-            app.listeners.push((id, listener.clone()));
+            app.listeners.push((id, listener.clone(), tls.cloned()));
             Ok((id, cx.listening_on(id)?))
         });
         match listening {

@@ -6,7 +6,7 @@ use crate::access::AccessLog;
 use crate::context::StreamId;
 use crate::group::Group;
 use crate::hosts::Hosts;
-use crate::http;
+use crate::http::{self, FieldLine};
 use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     /// What every WebSocket may agree on.
     pub(crate) deflate: Option<crate::ws::Deflate>,
     pub(crate) hosts: Hosts,
+    /// Field lines of every response, without TLS and with it.
+    pub(crate) always: [Option<Rc<[FieldLine]>>; 2],
     /// Streams whose handlers are to be woken, by their connections.
     woken: HashMap<ConnectionId, Vec<StreamKey>>,
 }
@@ -67,6 +69,7 @@ impl Shared {
             log,
             deflate: None,
             hosts,
+            always: [None, None],
             woken: HashMap::new(),
         }
     }

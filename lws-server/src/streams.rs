@@ -6,15 +6,25 @@ use lws_proto::StreamKey;
 /// The states of the streams of a connection, by their places. Most connections have one.
 #[derive(Default)]
 pub(crate) struct Streams {
+    pub(crate) origin: Origin,
     one: State,
     #[expect(clippy::box_collection, reason = "a connection with one stream pays for one pointer")]
     others: Option<Box<Vec<State>>>,
 }
 
+/// How a connection came here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Origin {
+    /// Which of the listeners has accepted it.
+    pub(crate) listener: u16,
+    /// The listener has TLS, the peer speaks none, and that is not to be.
+    pub(crate) plain: bool,
+}
+
 impl Streams {
     /// Those of a connection whose first stream has a state already.
-    pub(crate) fn beginning_with(one: State) -> Self {
-        Self { one, others: None }
+    pub(crate) fn beginning_with(origin: Origin, one: State) -> Self {
+        Self { origin, one, others: None }
     }
 
     /// The state of a stream, or what is left of the one that had its place before.

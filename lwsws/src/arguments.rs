@@ -1,7 +1,10 @@
 //! The command line.
 
+use crate::certificate;
 use clap::Parser;
+use lws_server::tls::{self, Host, Identity, KeyLog};
 use lws_server::ws::Deflate;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,6 +37,18 @@ pub(crate) struct Arguments {
     /// Listen on a Unix socket instead
     #[arg(short, long, value_name = "PATH", conflicts_with_all = ["port", "address"])]
     unix: Option<PathBuf>,
+
+    /// Speak TLS with the certificates in this PEM file, the server's first; SIGHUP reads it again
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key in a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Speak TLS with a certificate that is made now and trusted by nobody: for trying out
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    tls_self_signed: bool,
 
     /// Write nothing but errors
     #[arg(short, long)]
@@ -78,6 +93,20 @@ impl Arguments {
             Some(path) => format!("unix:{}", path.display()),
             None => SocketAddr::new(self.address, self.port).to_string(),
         }
+    }
+
+    /// TLS, if it is wanted.
+    pub(crate) fn tls(&self) -> io::Result<Option<tls::Server>> {
+        let identity = match (&self.tls_cert, &self.tls_key) {
+            (Some(certificates), Some(key)) => Identity::files(certificates, key),
+            _ if self.tls_self_signed => certificate::self_signed(self.address)?,
+            _ => return Ok(None),
+        };
+        let mut server = tls::Server::builder().default_host(Host::new(identity));
+        if self.http1 {
+            server = server.alpn(&["http/1.1"]);
+        }
+        Ok(Some(server.key_log(KeyLog::environment()).build()?))
     }
 
     /// What is served, for a person.

@@ -1,6 +1,7 @@
 //! `lwsws`: serves a directory, or the demo, over HTTP and WebSocket.
 
 mod arguments;
+mod certificate;
 mod demo;
 mod echo;
 mod log;
@@ -10,7 +11,7 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Limits, ListenOptions, Server, Versions};
+use lws_server::{Address, Builder, Limits, ListenOptions, Server, Versions, tls};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::process::ExitCode;
@@ -33,8 +34,12 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> io::Result<()> {
     raise_open_files_limit();
     let log = if arguments.quiet { None } else { Some(Log::start()?) };
-    let server = describe(arguments, log.as_ref())?.build()?;
+    let tls = arguments.tls()?;
+    let server = describe(arguments, tls.as_ref(), log.as_ref())?.build()?;
     signals::drain_on_signal(server.handle())?;
+    if let Some(tls) = &tls {
+        signals::reload_on_signal(tls.clone(), log.clone())?;
+    }
     if let Some(log) = &log {
         for address in server.addresses() {
             log.line(format!(
@@ -42,7 +47,7 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
                 env!("CARGO_PKG_VERSION"),
                 arguments.what(),
                 by(server.threads()),
-                url(address)
+                url(address, tls.is_some())
             ));
         }
     }
@@ -54,18 +59,21 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
 }
 
 /// Everything that is served.
-fn describe(arguments: &Arguments, log: Option<&Log>) -> io::Result<Builder> {
+fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
     let threads = match arguments.threads {
         0 => thread::available_parallelism()?.get(),
         threads => threads,
     };
     let limits = Limits { keep_alive_requests_max: arguments.keep_alive_requests, ..Limits::default() };
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
-    let mut builder = Server::builder()
-        .listen_options(listen)
-        .listen(&arguments.listen())
-        .limits(limits)
-        .drain_timeout(arguments.drain_timeout());
+    let builder = Server::builder().listen_options(listen);
+    let builder = match tls {
+        None => builder.listen(&arguments.listen()),
+        Some(tls) => {
+            builder.listen_tls(&arguments.listen(), tls::Listen::from(tls).plain(tls::Plain::Redirect))
+        }
+    };
+    let mut builder = builder.limits(limits).drain_timeout(arguments.drain_timeout());
     if arguments.http1 {
         builder = builder.versions(Versions::Http1);
     }
@@ -92,9 +100,20 @@ fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log
         .post("/echo", echo::Content::new);
     let builder = demo.websockets(builder);
     match log.cloned() {
-        Some(log) => builder.access_log(move |record| log.line(record.to_string())),
+        Some(log) => logged(builder, log),
         None => builder,
     }
+}
+
+/// Requests, and handshakes that failed.
+fn logged(builder: Builder, log: Log) -> Builder {
+    let handshakes = log.clone();
+    builder.access_log(move |record| log.line(record.to_string())).on_tls(move |peer, event| {
+        if let tls::Event::Failed(failure) = event {
+            handshakes.line(format!("{peer} {failure}"));
+        }
+        true
+    })
 }
 
 /// Each connection needs a descriptor, and the soft limit is often 1,024 for the sake of select(2), which nothing here uses.
@@ -109,8 +128,9 @@ fn by(threads: usize) -> String {
     if threads == 1 { String::new() } else { format!(" with {threads} threads") }
 }
 
-fn url(address: &Address) -> String {
+fn url(address: &Address, secure: bool) -> String {
     match address {
+        Address::Tcp(address) if secure => format!("https://{address}"),
         Address::Tcp(address) => format!("http://{address}"),
         other => other.to_string(),
     }

@@ -1,7 +1,8 @@
-//! SIGTERM and SIGINT: the first drains the server, the second ends the program.
+//! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: certificates are read again.
 
-use lws_server::Handle;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use crate::log::Log;
+use lws_server::{Handle, tls};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -20,6 +21,24 @@ pub(crate) fn drain_on_signal(handle: Handle) -> io::Result<()> {
         }
         if signals.read_exact(&mut one).is_ok() {
             process::exit(1);
+        }
+    })?;
+    Ok(())
+}
+
+/// Begins to listen for the signal that certificates have changed. The files are read on that thread, so that the server
+/// does not wait for a disk.
+pub(crate) fn reload_on_signal(tls: tls::Server, log: Option<Log>) -> io::Result<()> {
+    let (mut signals, bell) = UnixStream::pair()?;
+    pipe::register(SIGHUP, bell)?;
+    thread::Builder::new().name("certificates".into()).spawn(move || {
+        let mut one = [0];
+        while signals.read_exact(&mut one).is_ok() {
+            match (tls.reload(), &log) {
+                (Ok(()), Some(log)) => log.line("certificates were read again".into()),
+                (Ok(()), None) => {}
+                (Err(error), _) => eprintln!("lwsws: the certificates stay as they are: {error}"),
+            }
         }
     })?;
     Ok(())

@@ -1,16 +1,18 @@
 // The demo page in a real browser: headless Chromium, driven by Playwright.
 //
-//   LWSWS=target/release/lwsws NODE_MODULES=/path/to/node_modules node tests/peers/browser.mjs
+//   LWSWS=target/release/lwsws NODE_MODULES=/path/to/node_modules node tests/peers/browser.mjs [--tls]
 //
 // Optional: PORT (9301), CHROMIUM (/usr/bin/chromium), LOGS (target/test-logs; screenshots and the server's
 // output). Prints `ok` and `FAIL` lines and the totals; exits with 1 when something failed.
 //
 // Waits for conditions, never for time.
 
-import { spawn } from "node:child_process";
-import { createWriteStream, mkdirSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { createHash, X509Certificate } from "node:crypto";
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout as pause } from "node:timers/promises";
@@ -22,7 +24,10 @@ const NODE_MODULES = resolve(required("NODE_MODULES"));
 const PORT = Number(process.env.PORT ?? 9301);
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const LOGS = resolve(process.env.LOGS ?? join(ROOT, "target/test-logs"));
-const ORIGIN = `http://127.0.0.1:${PORT}`;
+/** Over TLS, with a certificate that nobody trusts and the browser is told to take. */
+const SECURE = process.argv.includes("--tls");
+const ORIGIN = `${SECURE ? "https" : "http"}://127.0.0.1:${PORT}`;
+const SOCKETS = ORIGIN.replace("http", "ws");
 
 /** Everything is compressed, so that the page and the browser's own compressor are tested with it. */
 const DEFLATE = "--deflate=server_no_context_takeover=0,client_no_context_takeover=0,threshold=0";
@@ -49,6 +54,8 @@ const BLUE = "#3b7ddd";
 const RED = "#e0525c";
 const GREEN = "#2a9d7c";
 
+const identity = SECURE ? selfSigned() : null;
+
 const { chromium } = createRequire(join(NODE_MODULES, "browser.mjs"))("playwright-core");
 
 let passed = 0;
@@ -65,7 +72,7 @@ let browser = null;
 try {
   server = await start();
   // Playwright gives each launch a new, empty user data directory, and removes it.
-  browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: QUIET });
+  browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...QUIET, ...(identity?.accept ?? [])] });
   await run();
 } catch (error) {
   report(false, "the run came to its end", error);
@@ -196,7 +203,7 @@ async function run() {
 
   await test("the addresses to try are those of this server", async () => {
     expect((await one.textContent("#try-curl")) === `curl ${ORIGIN}/hello`, "curl");
-    expect((await one.textContent("#try-ws")) === `ws://127.0.0.1:${PORT}/echo`, "ws");
+    expect((await one.textContent("#try-ws")) === `${SOCKETS}/echo`, "ws");
     const hello = await one.evaluate(async () => (await fetch("/hello")).text());
     expect(hello === "Hello, world!", `hello says ${hello}`);
   });
@@ -301,9 +308,24 @@ async function until(what, condition, within = DEADLINE) {
   }
 }
 
+/** A certificate: how the server serves it, and how the browser is told to take it and no other. */
+function selfSigned() {
+  const folder = mkdtempSync(join(tmpdir(), "lws-browser-"));
+  const [certificate, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const openssl = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=127.0.0.1";
+  const names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate];
+  execFileSync("openssl", [...openssl.split(" "), ...names], { stdio: "pipe" });
+  const spki = new X509Certificate(readFileSync(certificate)).publicKey.export({ type: "spki", format: "der" });
+  const fingerprint = createHash("sha256").update(spki).digest("base64");
+  return {
+    serve: ["--tls-cert", certificate, "--tls-key", key],
+    accept: [`--ignore-certificate-errors-spki-list=${fingerprint}`],
+  };
+}
+
 async function start() {
   expect(!(await listening()), `somebody else listens on port ${PORT}`);
-  const child = spawn(SERVER, ["--port", String(PORT), "--quiet", DEFLATE], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(SERVER, ["--port", String(PORT), "--quiet", DEFLATE, ...(identity?.serve ?? [])], { stdio: ["ignore", "pipe", "pipe"] });
   child.stdout.pipe(log, { end: false });
   child.stderr.pipe(log, { end: false });
   const failure = new Promise((_, reject) => child.on("error", reject));

@@ -14,6 +14,7 @@ pub mod hpack;
 pub mod pair;
 pub mod random;
 pub mod sys;
+pub mod tls;
 pub mod transcript;
 pub mod transport;
 pub mod wire;

@@ -9,7 +9,7 @@ use benches::cells::{self, Cell};
 use benches::client::{Fleet, Plan, Span, Traffic};
 use benches::loops::{self, server};
 use benches::process::{OWN_SERVER, Server};
-use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads, wake};
+use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads, tls, wake};
 use clap::{Args, Parser, Subcommand};
 
 /// Measures a server over loopback: CPU time per message, latency, memory, system calls.
@@ -85,6 +85,8 @@ enum Command {
     },
     /// A table of loads beside bare epoll programs, in alternating rounds
     Compare(Compare),
+    /// Handshakes, bulk and idle WebSockets over TLS, beside other servers
+    Tls(Tls),
     /// The same echo on every loop, beside the built-in one, in alternating rounds. The feature `loops` brings them all
     Loops(Loops),
     /// From another thread to the handler of a service that sleeps
@@ -182,6 +184,48 @@ struct Compare {
     /// Exit with an error when a target is missed.
     #[arg(long)]
     gate: bool,
+}
+
+#[derive(Args)]
+struct Tls {
+    /// Leave nginx out.
+    #[arg(long)]
+    no_nginx: bool,
+    /// Leave OpenSSL's s_server out.
+    #[arg(long)]
+    no_openssl: bool,
+    /// The first of three ports to use.
+    #[arg(long, default_value_t = DEFAULT_PORT)]
+    port: u16,
+    /// Rounds, of which the best counts for each server.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Connections of one round.
+    #[arg(long, default_value_t = 300)]
+    handshakes: u32,
+    /// MiB of one round.
+    #[arg(long, default_value_t = 64)]
+    mib: usize,
+    /// How many WebSockets idle.
+    #[arg(long, default_value_t = 2_000, value_parser = connections())]
+    idle: u64,
+}
+
+impl Tls {
+    fn measurement(&self, core: usize) -> tls::Measurement {
+        let mut servers = vec![("lws".to_owned(), tls::OWN_SERVER.to_owned())];
+        servers.extend((!self.no_nginx).then(|| ("nginx".to_owned(), tls::NGINX.to_owned())));
+        servers.extend((!self.no_openssl).then(|| ("s_server".to_owned(), tls::OPENSSL.to_owned())));
+        tls::Measurement {
+            servers,
+            port: self.port,
+            core,
+            rounds: self.rounds,
+            handshakes: self.handshakes,
+            mib: self.mib,
+            idle: self.idle as usize,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -366,6 +410,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             let plan = shape.plan(server.port, traffic);
             syscalls::run(&plan, shape.messages.unwrap_or(100_000), server.known_id()?)?;
         }
+        Command::Tls(arguments) => tls::run(&arguments.measurement(core))?,
         Command::Loops(Loops { also, size, rounds, seconds, port }) => {
             let size = size as usize;
             loops::run(&loops::Loops { also, size, rounds, measure: seconds, port, core })?;

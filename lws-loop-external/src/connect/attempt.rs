@@ -1,6 +1,6 @@
 //! One outgoing connection that is being made: what it wants, how far it is, and the sockets that race for it.
 
-use super::error::{ConnectCause, ConnectError, ConnectPhase, FailedAttempt};
+use super::error::{ConnectCause, ConnectError, ConnectPhase, FailedAttempt, Origin};
 use super::race::{Pace, Race};
 use super::resolver::Lookup;
 use super::target::Target;
@@ -23,7 +23,7 @@ pub(crate) struct Attempt<S> {
     pub(super) options: ConnectOptions,
     pub(super) state: S,
     /// When it is given up, however far it is.
-    deadline: Time,
+    pub(super) deadline: Time,
     pub(super) stage: Stage,
     failed: Vec<FailedAttempt>,
 }
@@ -166,5 +166,10 @@ impl<S> Attempt<S> {
     /// What the application is told of its end.
     pub(super) fn into_error(self, cause: ConnectCause) -> (S, ConnectError) {
         (self.state, ConnectError { target: self.target, cause, attempts: self.failed })
+    }
+
+    /// What is left of it when a socket is connected.
+    pub(super) fn into_connected(self) -> (S, Origin) {
+        (self.state, Origin { target: self.target, attempts: self.failed })
     }
 }

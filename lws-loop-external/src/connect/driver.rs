@@ -10,15 +10,15 @@ use crate::address::Address;
 use crate::application::Application;
 use crate::context::{Context, Drain, NEVER};
 use crate::driver::Driver;
-use crate::entropy::SystemEntropy;
-use crate::options::Speak;
+use crate::driver::handshakes::client;
+use crate::handshake::{Handshaking, Side};
 use crate::registration::Registration;
 use crate::service::{Interest, Readiness, Token};
 use crate::socket;
 use crate::table::{Body, Flags, Open, Slot};
+use crate::tls::Session;
 use crate::token::ConnectionId;
-use lws_proto::http::Scheme;
-use lws_proto::{Config, Connection, Time};
+use lws_proto::Connection;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -184,7 +184,7 @@ impl<A: Application> Driver<A> {
         self.core.timers.cancel(id.index);
         self.core.stats.connect_failed_total += 1;
         let (state, error) = attempt.into_error(cause);
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: None };
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: None, tls: None };
         self.application.connect_failed(&mut cx, state, error);
         if !self.connects.leaving.contains_key(&id.token()) {
             self.core.release(id);
@@ -195,9 +195,14 @@ impl<A: Application> Driver<A> {
     fn won(&mut self, id: ConnectionId, token: Token) {
         let now = self.core.now;
         let Some(attempt) = self.connects.attempt(id) else { return };
-        let connection = match client(now, attempt.options.speak, &attempt.config) {
-            Ok(connection) => connection,
-            Err(error) => return self.end_attempt(id, ConnectCause::Local(error)),
+        let (config, speak) = (Arc::clone(&attempt.config), attempt.options.speak);
+        let engine = match &attempt.options.tls {
+            None => client(now, config, speak, None).map(Engine::Now).map_err(ConnectCause::Local),
+            Some(tls) => tls.session().map(Engine::AfterTls).map_err(ConnectCause::Tls),
+        };
+        let engine = match engine {
+            Ok(engine) => engine,
+            Err(cause) => return self.end_attempt(id, cause),
         };
         let Some(winner) = attempt.take(token) else { return };
         while let Some(loser) = self.connects.attempt(id).and_then(Attempt::take_any) {
@@ -208,24 +213,34 @@ impl<A: Application> Driver<A> {
             self.connects.lanes.won(id, token);
         }
         self.core.timers.cancel(id.index);
-        self.core.stats.connected_total += 1;
         let Racer { socket, registration, mut flags, .. } = winner;
         flags.insert(Flags::WRITABLE);
-        let mut open = Open { connection, state: attempt.state };
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: Some(socket.as_fd()) };
-        self.application.connected(&mut cx, &mut open.state, &mut open.connection);
-        let (body, generation) = (Body::Open(open), id.generation);
-        self.table.insert(id, Slot { body, scheduled: NEVER, generation, socket, flags, registration });
+        let (config, deadline) = (Arc::clone(&attempt.config), attempt.deadline);
+        let (state, origin) = attempt.into_connected();
+        let (body, scheduled) = match engine {
+            Engine::Now(connection) => {
+                self.core.stats.connected_total += 1;
+                let mut open = Open { connection, state, secure: None };
+                let lent = Some(socket.as_fd());
+                let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
+                self.application.connected(&mut cx, &mut open.state, &mut open.connection);
+                (Body::Open(open), NEVER)
+            }
+            Engine::AfterTls(session) => {
+                self.core.timers.set(id.index, deadline);
+                let side = Side::Client { speak, origin: Box::new(origin) };
+                let shaking = Handshaking::new(session, config, side, deadline, state);
+                (Body::Handshaking(Box::new(shaking)), deadline)
+            }
+        };
+        let generation = id.generation;
+        self.table.insert(id, Slot { body, scheduled, generation, socket, flags, registration });
         self.take_turn(id);
     }
 }
 
-/// The client's side of a connection.
-fn client(now: Time, speak: Speak, config: &Arc<Config>) -> io::Result<Connection> {
-    let config = Arc::clone(config);
-    Ok(match speak {
-        Speak::Http => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
-        Speak::Http2 => Connection::client_http2(now, config, Box::new(SystemEntropy::new()?), Scheme::Http),
-        Speak::Raw => Connection::client_raw(now, config),
-    })
+/// What a connected socket gets.
+enum Engine {
+    Now(Connection),
+    AfterTls(Box<dyn Session>),
 }

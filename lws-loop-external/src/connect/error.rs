@@ -3,6 +3,7 @@
 use super::resolver::ResolveError;
 use super::target::Target;
 use crate::address::Address;
+use crate::tls::Failure;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -16,6 +17,18 @@ pub struct ConnectError {
     pub(super) attempts: Vec<FailedAttempt>,
 }
 
+/// What an outgoing connection was to become, as long as it may still fail.
+pub(crate) struct Origin {
+    pub(super) target: Target,
+    pub(super) attempts: Vec<FailedAttempt>,
+}
+
+impl Origin {
+    pub(crate) fn into_error(self, cause: ConnectCause) -> ConnectError {
+        ConnectError { target: self.target, cause, attempts: self.attempts }
+    }
+}
+
 /// How far an outgoing connection came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -24,6 +37,8 @@ pub enum ConnectPhase {
     Resolve,
     /// Sockets were being connected.
     Connect,
+    /// A socket was connected, and its TLS handshake was going on.
+    Tls,
 }
 
 /// What ended the making of an outgoing connection.
@@ -44,6 +59,8 @@ pub enum ConnectCause {
         /// How far it had come.
         phase: ConnectPhase,
     },
+    /// The socket was connected, and TLS failed.
+    Tls(Failure),
     /// The socket was connected, but this side could not go on: what the system said.
     Local(io::Error),
 }
@@ -74,6 +91,7 @@ impl ConnectError {
         match &self.cause {
             ConnectCause::Resolve(_) => ConnectPhase::Resolve,
             ConnectCause::Failed | ConnectCause::Local(_) => ConnectPhase::Connect,
+            ConnectCause::Tls(_) => ConnectPhase::Tls,
             ConnectCause::TimedOut { phase } | ConnectCause::GivenUp { phase } => *phase,
         }
     }
@@ -100,6 +118,7 @@ impl ConnectError {
             }
             ConnectCause::TimedOut { .. } => io::ErrorKind::TimedOut,
             ConnectCause::GivenUp { .. } => io::ErrorKind::ConnectionAborted,
+            ConnectCause::Tls(failure) => failure.kind(),
             ConnectCause::Local(error) => error.kind(),
         }
     }
@@ -112,6 +131,7 @@ impl ConnectPhase {
         match self {
             Self::Resolve => "resolve",
             Self::Connect => "connect",
+            Self::Tls => "tls",
         }
     }
 }
@@ -125,8 +145,12 @@ impl fmt::Display for ConnectError {
             ConnectCause::TimedOut { phase: ConnectPhase::Resolve } => {
                 write!(f, "{target} was not resolved in time")?;
             }
+            ConnectCause::TimedOut { phase: ConnectPhase::Tls } => {
+                write!(f, "no TLS with {target} in time")?;
+            }
             ConnectCause::TimedOut { .. } => write!(f, "no connection to {target} in time")?,
             ConnectCause::GivenUp { .. } => write!(f, "gave up connecting to {target}")?,
+            ConnectCause::Tls(failure) => write!(f, "no connection to {target}: {failure}")?,
             ConnectCause::Local(error) => write!(f, "no connection to {target}: {error}")?,
         }
         for (n, attempt) in self.attempts.iter().enumerate() {
@@ -146,6 +170,7 @@ impl Error for ConnectError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             ConnectCause::Resolve(error) => Some(error),
+            ConnectCause::Tls(failure) => Some(failure),
             ConnectCause::Local(error) => Some(error),
             ConnectCause::Failed => self.attempts.last().map(|attempt| &attempt.error as _),
             ConnectCause::TimedOut { .. } | ConnectCause::GivenUp { .. } => None,

@@ -15,6 +15,7 @@ mod system;
 mod target;
 
 pub(crate) use attempt::Attempt;
+pub(crate) use error::Origin;
 pub use error::{ConnectCause, ConnectError, ConnectPhase, FailedAttempt};
 pub use reconnect::{NextTry, Reconnect};
 pub use resolver::{Query, ResolveError, Resolver};

@@ -107,7 +107,8 @@ impl<A: Application> Turn<'_, A> {
 
     fn tell<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
         self.budget.events = self.budget.events.saturating_sub(1);
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        let mut cx =
+            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
         let event = event(Udp { io: self.io, socket: self.socket });
         self.application.udp(&mut cx, self.state, event);
     }
@@ -168,7 +169,8 @@ impl<A: Application> Turn<'_, A> {
 
     fn tell_datagram(&mut self, datagram: Datagram<'_>) {
         self.budget.events = self.budget.events.saturating_sub(1);
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket: Some(self.socket) };
+        let mut cx =
+            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
         let socket = Udp { io: self.io, socket: self.socket };
         self.application.udp(&mut cx, self.state, UdpEvent::Datagram { socket, datagram });
     }

@@ -398,8 +398,13 @@ impl Receiver {
 
     /// The peer will send no more.
     pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
+        let truncated = tx.is_truncated();
         let tx::Sender::Http1(sender) = &mut tx.sender else { return None };
         match self.state {
+            State::UntilClose if truncated => {
+                tx.finish(Cause::Truncated);
+                None
+            }
             State::UntilClose => {
                 self.state = State::Done;
                 Some(Item::Body { content: Content::Input(0..0), end: true })
@@ -417,7 +422,7 @@ impl Receiver {
                 None
             }
             State::Head | State::Length(_) | State::Chunked | State::Trailers => {
-                tx.finish(Cause::Disconnected);
+                tx.finish(tx.loss());
                 None
             }
         }

@@ -59,6 +59,11 @@ impl ErrorCode {
         Self(code)
     }
 
+    /// Whether RFC 9113 has a name for it.
+    pub(crate) fn is_known(self) -> bool {
+        self.name() != "UNKNOWN"
+    }
+
     /// The number on the wire.
     #[must_use]
     pub const fn code(self) -> u32 {

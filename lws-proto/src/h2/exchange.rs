@@ -421,8 +421,8 @@ impl Sender {
         if let Outgoing::Length(left) = &mut outgoing {
             *left -= content.len() as u64;
         }
-        let ends = end && content.is_empty();
-        // A request that waits with content, or for it, does not end with its head.
+        let ends = end && content.is_empty() && method != Method::Connect;
+        // A request with content does not end with its head, and neither does one for a tunnel.
         self.streams.at(slot).message = if ends { Message::Ended } else { Message::Content(outgoing) };
         self.start_requests(out, config, now);
         self.current = slot;
@@ -432,6 +432,9 @@ impl Sender {
         }
         if end {
             stream.message = Message::Ended;
+        }
+        if method == Method::Connect {
+            return Ok(());
         }
         if stream.queued.is_some() {
             let pending = stream.pending.get_or_insert_default();
@@ -516,7 +519,7 @@ impl Sender {
         let id = stream.id;
         // The windows that the server grants may have changed since the request was made.
         stream.send = super::window::SendWindow::new(self.peer.initial_window_size);
-        let opening = stream.handshake.is_some();
+        let opening = stream.method == Method::Connect;
         let empty = !opening && stream.message == Message::Ended && stream.pending.is_none();
         stream.state = stream.state.on(Step::Send(Frame::Headers { end: false })).unwrap_or(State::Open);
         self.active += 1;

@@ -484,9 +484,12 @@ impl Sender {
             }
             return;
         }
+        let paused = stream.take(streams::PAUSED | streams::THROTTLED);
+        if stream.has(streams::PEER_ENDED) {
+            return self.end_with_peer(slot, paused);
+        }
         // Nobody wants the rest of the request. A little of it is dropped, so that small ones end in peace.
         stream.set(streams::UNWANTED);
-        stream.take(streams::PAUSED | streams::THROTTLED);
         stream.told_bytes = 0;
         stream.content_bytes_max = None;
         stream.due = now + config.limits.content_period;
@@ -494,6 +497,19 @@ impl Sender {
         let held = core::mem::take(&mut stream.held);
         self.receive.take(held);
         self.streams.unresume(slot);
+    }
+
+    /// The response is complete, and so is the request, of which not all has been told: trailers still are to who listens, and
+    /// content that was held for later is dropped.
+    #[cold]
+    fn end_with_peer(&mut self, slot: u32, paused: bool) {
+        let held = core::mem::take(&mut self.streams.at(slot).held);
+        self.receive.take(held);
+        if paused || held > 0 {
+            self.peer_ended(slot);
+        } else {
+            self.streams.resume(slot);
+        }
     }
 
     /// The response is complete, and the server does not want the rest of the request: "Clients MUST NOT discard responses as a

@@ -174,7 +174,7 @@ impl Receiver {
 
     /// The peer is gone without a closing handshake, unless it was done.
     pub(crate) fn receive_eof(&self, tx: &mut Tx) {
-        tx.finish(Cause::Disconnected);
+        tx.finish(tx.loss());
     }
 
     /// Reads a frame header and enters its payload. `None` asks for more bytes, having kept these.

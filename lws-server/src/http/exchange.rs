@@ -5,9 +5,11 @@
 use super::Response;
 use lws_proto::http::Status;
 use lws_proto::{Misuse, Payload, Sent, Stream, StreamKey, Time, Writable};
+use std::borrow::Cow;
+use std::rc::Rc;
 
 /// What has been answered so far, for the access log and for whoever must step in.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// Zero until a final response was sent.
     pub(crate) status: u16,
@@ -15,6 +17,35 @@ pub(crate) struct Tally {
     pub(crate) failed: bool,
     /// Content bytes that were handed to the engine.
     pub(crate) bytes: u64,
+    /// Field lines of every final response, if there are any.
+    pub(crate) always: Option<Rc<[FieldLine]>>,
+}
+
+/// A name and its value.
+pub(crate) type FieldLine = (&'static str, Cow<'static, str>);
+
+impl Tally {
+    #[inline]
+    fn always(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let always = self.always.as_deref().unwrap_or_default();
+        always.iter().map(|(name, value)| (*name, value.as_bytes()))
+    }
+}
+
+/// Octets of ours, or the application's.
+enum Either<'a, T> {
+    Ours(&'a [u8]),
+    Theirs(T),
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Either<'_, T> {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Ours(octets) => octets,
+            Self::Theirs(octets) => octets.as_ref(),
+        }
+    }
 }
 
 /// One exchange, request and response, for as long as a call lends it. RFC 9110 §3.4.
@@ -150,7 +181,10 @@ impl<'a> Permit<'a> {
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
         let bytes = content.len() as u64;
-        let sent = self.inner.respond(status, fields, content, end)?;
+        let theirs = fields.into_iter().map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
+        let ours =
+            self.tally.always().map(|(name, value)| (Either::Ours(name.as_bytes()), Either::Ours(value)));
+        let sent = self.inner.respond(status, theirs.chain(ours), content, end)?;
         self.tally.status = status.code();
         self.tally.bytes += bytes;
         Ok(Spent { sent, tally: self.tally })
@@ -162,7 +196,8 @@ impl<'a> Permit<'a> {
         let Self { inner, tally } = self;
         let bytes = response.content.len() as u64;
         let content = std::mem::take(&mut response.content).into_payload();
-        if inner.respond(response.status, response.field_lines(), content, true).is_ok() {
+        let fields = response.field_lines().chain(tally.always());
+        if inner.respond(response.status, fields, content, true).is_ok() {
             tally.status = response.status.code();
             tally.bytes += bytes;
         } else {
@@ -173,7 +208,8 @@ impl<'a> Permit<'a> {
     /// Sends the head of `response`, whose content follows. `None` if it cannot be written, and became a 500.
     pub(crate) fn reply_head(self, response: &Response) -> Option<Exchange<'a>> {
         let Self { inner, tally } = self;
-        match inner.respond(response.status, response.field_lines(), Payload::Static(b""), false) {
+        let fields = response.field_lines().chain(tally.always());
+        match inner.respond(response.status, fields, Payload::Static(b""), false) {
             Ok(sent) => {
                 tally.status = response.status.code();
                 Some(Exchange { stream: sent.into_stream(), tally })

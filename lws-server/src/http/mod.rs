@@ -7,8 +7,8 @@ mod response;
 
 use crate::Context;
 use collect::Collect;
-pub(crate) use exchange::Tally;
 pub use exchange::{Exchange, Permit, Spent};
+pub(crate) use exchange::{FieldLine, Tally};
 use lws_proto::Cause;
 pub(crate) use lws_proto::http::normalize_path;
 pub use lws_proto::http::{Head, HttpDate, Method, Status, Version};

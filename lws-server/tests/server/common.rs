@@ -1,6 +1,6 @@
 //! A server on a thread of its own, and a client that speaks octets.
 
-use lws_server::{Builder, Handle, Server};
+use lws_server::{Address, Builder, Handle, Server};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A server that is running. Dropping it stops it.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// All of them, this one first.
+    pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
@@ -22,12 +24,15 @@ pub(crate) fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) 
     let (started, has_started) = channel();
     let thread = std::thread::spawn(move || {
         let server = describe(Server::builder().listen("127.0.0.1:0")).build().expect("the server is built");
-        let address = server.local_addr().expect("a TCP address");
-        started.send((address, server.handle())).expect("the test waits");
+        let addresses = server.addresses().iter().filter_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            _ => None,
+        });
+        started.send((addresses.collect(), server.handle())).expect("the test waits");
         server.run().expect("the server runs");
     });
-    let (address, handle) = has_started.recv_timeout(PATIENCE).expect("the server starts");
-    Running { address, handle, thread: Some(thread) }
+    let (addresses, handle): (Vec<_>, _) = has_started.recv_timeout(PATIENCE).expect("the server starts");
+    Running { address: addresses[0], addresses, handle, thread: Some(thread) }
 }
 
 impl Running {
@@ -149,7 +154,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn parse(octets: &[u8]) -> Self {
+    pub(crate) fn parse(octets: &[u8]) -> Self {
         let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
         let end = end.unwrap_or_else(|| panic!("no head: {:?}", octets.escape_ascii().to_string())) + 4;
         let head = String::from_utf8(octets[..end].to_vec()).expect("a head is ASCII");

@@ -4,4 +4,6 @@ mod common;
 mod files;
 mod http;
 mod threads;
+#[cfg(feature = "tls")]
+mod tls;
 mod websocket;

@@ -6,13 +6,17 @@
 
 mod hpack;
 mod http1;
+mod http2;
 mod operations;
+mod tls_records;
 mod ws_deflate;
 mod ws_frames;
 
 pub use hpack::hpack;
 pub use http1::{chunked, request, response};
+pub use http2::{http2_frames, http2_operations};
 pub use operations::operations;
+pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
 pub use ws_frames::frames;
 
@@ -26,15 +30,18 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "http1_request", body: request },
     Target { name: "http1_response", body: response },
     Target { name: "chunked", body: chunked },
     Target { name: "ws_frames", body: frames },
     Target { name: "ws_deflate", body: deflate_frames },
     Target { name: "ws_extensions", body: extensions },
+    Target { name: "http2_frames", body: http2_frames },
+    Target { name: "http2_operations", body: http2_operations },
     Target { name: "hpack", body: hpack },
     Target { name: "operations", body: operations },
+    Target { name: "tls_records", body: records },
 ];
 
 /// How an input is cut: its last bytes say so, and are no content.

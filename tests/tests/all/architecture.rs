@@ -92,6 +92,14 @@ fn the_wire_floors_know_no_connection() {
 }
 
 #[test]
+fn tls_knows_no_socket() {
+    check(
+        "a socket in TLS",
+        mentions("lws-tls/src", &["std::net", "TcpStream", "std::os::fd", "rustix"], &[]),
+    );
+}
+
+#[test]
 fn unsafe_stands_in_sys_rs_only() {
     for folder in [
         "lws-loop-external",
@@ -99,6 +107,7 @@ fn unsafe_stands_in_sys_rs_only() {
         "lws-loop-uv",
         "lws-loop-conformance",
         "lws-server",
+        "lws-tls",
         "lwsws",
         "benches",
         "tests/src",
@@ -123,7 +132,9 @@ fn rfcs_are_cited_in_one_form() {
         "RFC 7541, ",
         "RFC 9112, ",
     ];
-    for folder in ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-server", "lwsws"] {
+    let folders =
+        ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-tls", "lws-server", "lwsws"];
+    for folder in folders {
         for (name, text) in sources(folder) {
             for (number, line) in text.lines().enumerate() {
                 let cites = forms.iter().any(|form| line.contains(form)) && line.contains("//");
@@ -143,7 +154,8 @@ fn arrows_point_down_only() {
         }
     };
     depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
-    depends("lws-loop-external", &["lws-loop-poll", "lws-server"]);
+    depends("lws-loop-external", &["lws-loop-poll", "lws-server", "lws-tls", "rustls"]);
+    depends("lws-tls", &["lws-loop-poll", "lws-server", "mio", "rustix"]);
     depends("lws-loop-poll", &["lws-server"]);
     depends("lws-loop-uv", &["lws-loop-poll", "lws-server", "mio"]);
     depends("lws-loop-conformance", &["lws-loop-poll", "lws-server", "mio"]);

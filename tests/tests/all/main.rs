@@ -18,4 +18,5 @@ mod rfc9110;
 mod rfc9112;
 mod rfc9113;
 mod support;
+mod tls;
 mod violations;

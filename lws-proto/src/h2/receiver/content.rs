@@ -72,7 +72,18 @@ impl Receiver {
         }
         let content = Content { slot, id: header.stream, left: header.len, padded, padding: 0, end };
         self.place = Place::Content(content);
-        if header.len == 0 {
+        if padded { Ok(()) } else { self.begin_content(tx, content) }
+    }
+
+    /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is told, so that
+    /// what is told does not depend on the parts that it comes in.
+    fn begin_content(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
+        if let Some(fault) = self.check_content(tx, content) {
+            take(tx, content.slot, content.id, content.left);
+            self.skip_rest(tx, content);
+            return self.refuse_content(tx, content.id, fault);
+        }
+        if content.left == 0 {
             // Nothing follows that would bring us back here.
             return self.end_frame(tx, content);
         }
@@ -95,9 +106,7 @@ impl Receiver {
                 content.left.checked_sub(content.padding).ok_or(Fault::connection(Violation::Padding))?;
             self.place = Place::Content(content);
             take(tx, content.slot, content.id, 1 + content.padding);
-            if content.left == 0 {
-                self.end_frame(tx, content)?;
-            }
+            self.begin_content(tx, content)?;
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
@@ -126,20 +135,13 @@ impl Receiver {
         content.left -= len;
         self.place = Place::Content(content);
         take(tx, content.slot, content.id, len);
-        if let Some(fault) = self.count_content(tx, content.slot, n) {
-            self.skip_rest(tx, content);
-            return self.refuse_content(tx, content.id, fault).map(|()| Step::taken(n));
-        }
+        self.count_content(tx, content.slot, n);
         if content.left == 0 {
             self.skip_rest(tx, content);
         }
         let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
         let unwanted = sender.streams.peek(content.slot).has(streams::UNWANTED);
         let end = content.left == 0 && content.end;
-        if end && self.inbound[content.slot as usize].left.is_some_and(|left| left > 0) {
-            let fault = Fault::stream(Violation::ContentLengthMismatch);
-            return self.fail_stream(tx, content.id, fault).map(|()| Step::taken(n));
-        }
         sender.current = content.slot;
         if end {
             sender.peer_ended(content.slot);
@@ -160,9 +162,6 @@ impl Receiver {
         let Some(stream) = sender.streams.still(content.slot, content.id) else { return Ok(()) };
         if stream.place == Line::Closed {
             return Ok(());
-        }
-        if self.inbound[content.slot as usize].left.is_some_and(|left| left > 0) && stream.tunnel.is_none() {
-            return self.fail_stream(tx, content.id, Fault::stream(Violation::ContentLengthMismatch));
         }
         if stream.has(streams::UNWANTED | streams::GONE) {
             sender.peer_ended(content.slot);
@@ -204,10 +203,8 @@ impl Receiver {
         content.left -= n as u32;
         self.place = Place::Content(content);
         let exchange = sender_of(tx).is_some_and(|sender| sender.streams.peek(content.slot).tunnel.is_none());
-        if exchange && let Some(fault) = self.count_content(tx, content.slot, n) {
-            take(tx, content.slot, content.id, n as u32);
-            self.skip_rest(tx, content);
-            return self.refuse_content(tx, content.id, fault).map(|()| Step::taken(n));
+        if exchange {
+            self.count_content(tx, content.slot, n);
         }
         match &mut self.inbound[content.slot as usize].held {
             Some(held) => held.append(bytes),
@@ -224,27 +221,35 @@ impl Receiver {
         Ok(Step::taken(n))
     }
 
-    /// Counts content against what was said of it and what there may be.
-    fn count_content(&mut self, tx: &mut Tx, slot: u32, n: usize) -> Option<Fault> {
+    /// What is wrong with the content of a frame by its length: it is not what was said of it, or more than there may be.
+    fn check_content(&self, tx: &mut Tx, content: Content) -> Option<Fault> {
         let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return None };
+        let stream = sender.streams.peek(content.slot);
+        if stream.id != content.id || stream.place == Line::Closed || stream.tunnel.is_some() {
+            return None;
+        }
+        let n = u64::from(content.left);
+        let left = self.inbound[content.slot as usize].left;
+        if left.is_some_and(|left| n > left || content.end && n < left) {
+            return Some(Fault::stream(Violation::ContentLengthMismatch));
+        }
+        let (limit, max) = if stream.has(streams::UNWANTED) {
+            (Limit::DiscardBytes, Some(config.limits.discard_bytes_max))
+        } else {
+            (Limit::ContentBytes, stream.content_bytes_max.or(config.limits.content_bytes_max))
+        };
+        max.is_some_and(|max| stream.told_bytes + n > max).then_some(Fault::stream_limit(limit))
+    }
+
+    /// Counts content of an exchange.
+    fn count_content(&mut self, tx: &mut Tx, slot: u32, n: usize) {
+        let Some(sender) = sender_of(tx) else { return };
         let stream = sender.streams.at(slot);
         stream.period_bytes = stream.period_bytes.saturating_add(n);
         stream.told_bytes += n as u64;
-        let inbound = &mut self.inbound[slot as usize];
-        if let Some(left) = &mut inbound.left {
-            match left.checked_sub(n as u64) {
-                Some(rest) => *left = rest,
-                None => return Some(Fault::stream(Violation::ContentLengthMismatch)),
-            }
+        if let Some(left) = &mut self.inbound[slot as usize].left {
+            *left = left.saturating_sub(n as u64);
         }
-        let unwanted = stream.has(streams::UNWANTED);
-        let max = if unwanted {
-            config.limits.discard_bytes_max
-        } else {
-            stream.content_bytes_max.or(config.limits.content_bytes_max).unwrap_or(u64::MAX)
-        };
-        let limit = if unwanted { Limit::DiscardBytes } else { Limit::ContentBytes };
-        (stream.told_bytes > max).then_some(Fault::stream_limit(limit))
     }
 
     /// Ends a stream whose content is not what it may be: with 413 if it is too much and nothing was answered.

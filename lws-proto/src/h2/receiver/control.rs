@@ -153,7 +153,8 @@ impl Receiver {
             }
             sender.queue.clear();
         }
-        if code != ErrorCode::NO_ERROR {
+        // "Unknown or unsupported error codes MUST NOT trigger any special behavior." RFC 9113 §7.
+        if code != ErrorCode::NO_ERROR && code.is_known() {
             tx.finish(Cause::Reset(code));
         }
         Ok(())

@@ -10,6 +10,7 @@ use super::{Block, Inbound, MessageEnd, Receiver, overflow};
 use crate::hpack::{DecodeError, SectionLimits};
 use crate::http::{Expectation, Method, StartLine, Status};
 use crate::item::Item;
+use crate::stream::Payload;
 use crate::tx::{self, Tx};
 use crate::{Cause, HandshakeFailure, Limit, Limits, Protocol, Violation, ws};
 use alloc::boxed::Box;
@@ -253,7 +254,7 @@ impl Receiver {
         end: bool,
         fault: Option<Fault>,
     ) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), .. } = tx else { return Ok(None) };
+        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
         if sender.is_idle(id) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
@@ -292,6 +293,10 @@ impl Receiver {
         }
         if stream.handshake.take().is_some() {
             stream.cause = Cause::Handshake(HandshakeFailure::Status(status.code()));
+        }
+        if method == Method::Connect && stream.state.sends() {
+            // What was to be a tunnel is none: nothing comes from this side.
+            sender.write_content(out, config, *now, slot, Payload::Static(b""), true);
         }
         let empty = method == Method::Head || status.is_without_content();
         let left = self.facts.content_length.filter(|_| !empty);
@@ -386,7 +391,7 @@ fn section_limits(limits: &Limits) -> SectionLimits {
 
 impl super::super::sender::Sender {
     /// The peer's message has come to its end, and was told or is told now.
-    pub(super) fn peer_ended(&mut self, slot: u32) {
+    pub(crate) fn peer_ended(&mut self, slot: u32) {
         let stream = self.streams.at(slot);
         stream.take(streams::PEER_ENDED);
         stream.due = NEVER;

@@ -27,7 +27,13 @@ mod s6_push;
 mod s6_reset;
 mod s6_settings;
 mod s6_window_update;
+mod s8_client;
+mod s8_connect;
+mod s8_content;
+mod s8_control_data;
 mod s8_expect;
+mod s8_fields;
+mod s8_responses;
 
 pub(crate) use crate::support::{Role, defaults};
 

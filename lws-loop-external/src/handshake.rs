@@ -1,0 +1,217 @@
+//! The TLS handshake of one connection, before it has an engine.
+//!
+//! Knows the session and the socket; what becomes of the outcome is the driver's affair.
+
+use crate::connect::Origin;
+use crate::options::Speak;
+use crate::secure::Outgoing;
+use crate::stats::Stats;
+use crate::table::Flags;
+use crate::tls::{Failure, Opened, Plain, Reason, Session};
+use crate::transport::Sent;
+use crate::turn::Buffers;
+use lws_proto::{Config, Time};
+use rustix::io::Errno;
+use rustix::net::{self, RecvFlags, Shutdown};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a peer whose handshake failed may read the alert before the socket is closed under it: what it had sent in the
+/// meantime would be answered with a reset, which destroys the alert on its way.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads in one turn. A handshake needs two or three.
+const READS_MAX: usize = 8;
+
+/// A connection in its handshake.
+pub(crate) struct Handshaking<S> {
+    pub(crate) session: Box<dyn Session>,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) config: Arc<Config>,
+    pub(crate) side: Side,
+    /// When it is given up.
+    pub(crate) deadline: Time,
+    pub(crate) state: S,
+    /// The first byte has come, and it begins TLS.
+    heard: bool,
+    /// It has failed: only the alert is left to deliver.
+    failed: bool,
+}
+
+/// Which side this is, and what comes after the handshake.
+pub(crate) enum Side {
+    Server { plain: Plain },
+    Client { speak: Speak, origin: Box<Origin> },
+}
+
+/// What came of a turn.
+pub(crate) enum Step {
+    /// It goes on when the transport is ready; `true` if it is ready already.
+    Waiting(bool),
+    /// The alert has been offered to the transport. The rest is [`Handshaking::linger`].
+    Failed(Failure),
+    /// The peer of a server speaks no TLS: so many bytes of the ciphertext buffer are what it said.
+    Plain(usize),
+    /// It is done. So many bytes of plaintext are in the receive buffer, and this part of the ciphertext buffer is left.
+    Done { opened: Opened, rest: Range<usize> },
+    /// Nothing is left to do after a failure.
+    Over,
+}
+
+/// The content type of a handshake record, which is the first byte of a ClientHello. RFC 8446 §5.1.
+const HANDSHAKE: u8 = 22;
+
+impl<S> Handshaking<S> {
+    pub(crate) fn new(
+        session: Box<dyn Session>,
+        config: Arc<Config>,
+        side: Side,
+        deadline: Time,
+        state: S,
+    ) -> Self {
+        let outgoing = Outgoing::default();
+        Self { session, outgoing, config, side, deadline, state, heard: false, failed: false }
+    }
+
+    /// Whether something waits for room in the transport.
+    pub(crate) fn wants_write(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn step(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        flags: &mut Flags,
+        buffers: &mut Buffers,
+        stats: &mut Stats,
+    ) -> Step {
+        buffers.prepare_secure();
+        self.outgoing.lend(&mut buffers.sealed);
+        let step = match self.failed {
+            false => self.go_on(socket, flags, buffers, stats),
+            true => Self::linger(socket, flags, buffers),
+        };
+        self.outgoing.reclaim(&mut buffers.sealed);
+        step
+    }
+
+    fn go_on(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        flags: &mut Flags,
+        buffers: &mut Buffers,
+        stats: &mut Stats,
+    ) -> Step {
+        if let (Side::Client { .. }, false) = (&self.side, self.heard) {
+            self.heard = true;
+            // A client speaks first.
+            if let Err(failure) = self.session.open(&mut [], &mut [], &mut self.outgoing.bytes) {
+                return self.fail(failure, socket);
+            }
+        }
+        for _ in 0..READS_MAX {
+            if !self.send(socket, flags, stats) {
+                return self.fail(Failure::silent(Reason::Disconnected), socket);
+            }
+            if !flags.has(Flags::READABLE) {
+                return Step::Waiting(false);
+            }
+            let n = match net::recv(socket, &mut buffers.ciphertext[..], RecvFlags::empty()) {
+                Ok((0, _)) => return self.fail(Failure::silent(Reason::Truncated), socket),
+                Ok((n, _)) => n,
+                Err(Errno::AGAIN) => {
+                    flags.remove(Flags::READABLE);
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(_) => return self.fail(Failure::silent(Reason::Disconnected), socket),
+            };
+            stats.received_bytes_total += n as u64;
+            if n < buffers.ciphertext.len() && !flags.has(Flags::HANG_UP) {
+                flags.remove(Flags::READABLE);
+            }
+            if !self.heard && buffers.ciphertext[0] != HANDSHAKE {
+                return match self.side {
+                    Side::Server { plain: Plain::Accept } => Step::Plain(n),
+                    _ => self.fail(Failure::silent(Reason::NotTls), socket),
+                };
+            }
+            self.heard = true;
+            if let Some(step) = self.open(n, socket, buffers) {
+                return step;
+            }
+        }
+        Step::Waiting(true)
+    }
+
+    /// Hands `n` bytes of the ciphertext buffer to the session.
+    fn open(&mut self, n: usize, socket: BorrowedFd<'_>, buffers: &mut Buffers) -> Option<Step> {
+        let mut at = 0;
+        while at < n {
+            let Buffers { ciphertext, receive, .. } = buffers;
+            let opened = match self.session.open(&mut ciphertext[at..n], receive, &mut self.outgoing.bytes) {
+                Ok(opened) => opened,
+                Err(failure) => return Some(self.fail(failure, socket)),
+            };
+            at += opened.taken;
+            if !self.session.is_handshaking() {
+                // Its last messages leave with the first bytes of the protocol above.
+                return Some(Step::Done { opened, rest: at..n });
+            }
+            if opened.closed || opened.taken == 0 {
+                return Some(self.fail(Failure::silent(Reason::Truncated), socket));
+            }
+        }
+        None
+    }
+
+    /// False if the transport takes nothing any more.
+    fn send(&mut self, socket: BorrowedFd<'_>, flags: &mut Flags, stats: &mut Stats) -> bool {
+        if self.outgoing.is_empty() || !flags.has(Flags::WRITABLE) {
+            return true;
+        }
+        match self.outgoing.flush(socket) {
+            Sent::All(n) => stats.sent_bytes_total += n as u64,
+            Sent::Part(n) => {
+                stats.sent_bytes_total += n as u64;
+                flags.remove(Flags::WRITABLE);
+            }
+            Sent::Failed => return false,
+        }
+        true
+    }
+
+    /// Delivers the alert as far as the transport takes it at once.
+    fn fail(&mut self, failure: Failure, socket: BorrowedFd<'_>) -> Step {
+        self.failed = true;
+        // Whoever does not hear it sees the end.
+        let _ = self.outgoing.flush(socket);
+        self.outgoing.bytes.clear();
+        self.outgoing = Outgoing::default();
+        let _ = net::shutdown(socket, Shutdown::Write);
+        Step::Failed(failure)
+    }
+
+    /// Reads and drops what the peer still sends.
+    fn linger(socket: BorrowedFd<'_>, flags: &mut Flags, buffers: &mut Buffers) -> Step {
+        for _ in 0..READS_MAX {
+            match net::recv(socket, &mut buffers.ciphertext[..], RecvFlags::empty()) {
+                Ok((0, _)) => return Step::Over,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    flags.remove(Flags::READABLE);
+                    return Step::Waiting(false);
+                }
+                Err(_) => return Step::Over,
+            }
+        }
+        Step::Waiting(true)
+    }
+}

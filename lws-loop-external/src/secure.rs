@@ -1,0 +1,135 @@
+//! The TLS stage of an established connection, between its socket and its engine.
+//!
+//! Plaintext counts as queued in the engine until the records that hold it have gone to the transport, so that a peer that
+//! does not read is seen as what it is. An idle connection holds no buffer here.
+
+use crate::tls::{Info, Session};
+use crate::transport::{self, Sent, Transport};
+use lws_proto::{SLICES_MAX, Time, Transmit};
+use std::os::fd::BorrowedFd;
+
+/// TLS of a connection.
+pub(crate) struct Secure {
+    pub(crate) info: Info,
+    pub(crate) stage: Stage,
+}
+
+/// A session in use.
+pub(crate) struct Stage {
+    pub(crate) session: Box<dyn Session>,
+    pub(crate) outgoing: Outgoing,
+    /// Bytes at the front of the engine's queue that are sealed in `outgoing`.
+    sealed: usize,
+    /// The peer has sent `close_notify`.
+    pub(crate) peer_closed: bool,
+    /// This side has sent it.
+    closed: bool,
+}
+
+impl Stage {
+    pub(crate) fn new(session: Box<dyn Session>, outgoing: Outgoing) -> Self {
+        Self { session, outgoing, sealed: 0, peer_closed: false, closed: false }
+    }
+
+    /// Offers queued bytes to the transport, once.
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>, now: Time, transmit: Transmit<'_>) -> Sent {
+        if self.sealed == 0 {
+            let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
+            let count = transmit.slices(&mut slices);
+            self.sealed = self.session.seal(now, &slices[..count], &mut self.outgoing.bytes);
+            if self.sealed == 0 {
+                return Sent::Failed;
+            }
+        }
+        let sent = self.outgoing.flush(socket);
+        // Records are longer than what they hold: so much of it has gone for certain.
+        let gone = self.sealed.saturating_sub(self.outgoing.len());
+        self.sealed -= gone;
+        transmit.commit(gone);
+        sent
+    }
+
+    /// The same where the engine has nothing queued: answers to the peer's handshake messages, and the end.
+    pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> Sent {
+        // What was sealed for a queue that is gone may still leave: it cannot be taken out of a cut record.
+        self.sealed = 0;
+        self.outgoing.flush(socket)
+    }
+
+    /// Says once that nothing more will come.
+    pub(crate) fn close(&mut self) {
+        if !self.closed {
+            self.closed = true;
+            self.session.close(&mut self.outgoing.bytes);
+        }
+    }
+}
+
+/// Ciphertext that waits for the transport.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) bytes: Vec<u8>,
+    /// How much of it has gone.
+    sent: usize,
+}
+
+impl Outgoing {
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Swaps `spare` in as the buffer, if there is none.
+    pub(crate) fn lend(&mut self, spare: &mut Vec<u8>) {
+        if self.bytes.capacity() == 0 {
+            std::mem::swap(&mut self.bytes, spare);
+        }
+    }
+
+    /// Swaps the buffer out into `spare`, if nothing waits in it; otherwise keeps what waits, and no more room than that.
+    pub(crate) fn reclaim(&mut self, spare: &mut Vec<u8>) {
+        if self.is_empty() {
+            self.bytes.clear();
+            self.sent = 0;
+            if spare.capacity() == 0 {
+                std::mem::swap(&mut self.bytes, spare);
+            } else {
+                self.bytes = Vec::new();
+            }
+        } else if self.bytes.capacity() > 2 * self.len() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    /// Offers everything to the transport, once.
+    pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> Sent {
+        let sent = transport::send_bytes(socket, &self.bytes[self.sent..]);
+        if let Sent::All(n) | Sent::Part(n) = sent {
+            self.sent += n;
+            if self.is_empty() {
+                self.bytes.clear();
+                self.sent = 0;
+            }
+        }
+        sent
+    }
+}
+
+/// Offers queued bytes to the transport, once, through TLS if there is any.
+#[inline]
+pub(crate) fn send(
+    transport: Transport<'_>,
+    stage: Option<&mut Stage>,
+    now: Time,
+    transmit: Transmit<'_>,
+) -> Sent {
+    match stage {
+        None => transport.send(transmit),
+        Some(stage) => stage.send(transport.input(), now, transmit),
+    }
+}

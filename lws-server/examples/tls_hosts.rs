@@ -1,0 +1,67 @@
+//! Virtual hosts by name, a host for members only, and peers that come without TLS.
+//!
+//! ```text
+//! cargo run -p lws-server --example tls_hosts -- ADDRESS FOLDER
+//! ```
+//!
+//! The folder holds `default`, `a.example` and `members.example`, each as `.pem` and `.key`, and `roots.pem`, which has
+//! issued the certificates of the members.
+
+use lws_server::http::Response;
+use lws_server::tls::{ClientCertificates, Host, Identity, Listen, Plain, Roots, Server as Tls};
+use lws_server::ws::{Handler, Message};
+use lws_server::{Context, Payload, Sent, Server, Stream};
+use std::path::Path;
+use std::time::Duration;
+
+struct Echo;
+
+impl Handler for Echo {
+    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+        if let Ok(permit) = stream.permit() {
+            let _ =
+                permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);
+        }
+    }
+}
+
+/// Says who the peer is.
+struct Whoami;
+
+impl lws_server::http::Handler for Whoami {
+    fn open(&mut self, cx: &mut Context<'_>, exchange: lws_server::http::Exchange<'_>, _: bool) {
+        let subject = cx.tls().and_then(|tls| tls.subject.as_deref()).unwrap_or("nobody").to_owned();
+        // It is the first thing on the exchange, and has room.
+        let _ = exchange.reply(Response::text(subject + "\n"));
+    }
+}
+
+fn main() -> std::io::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(address), Some(folder)) = (arguments.next(), arguments.next()) else {
+        return Err(std::io::Error::other("usage: tls_hosts ADDRESS FOLDER"));
+    };
+    let folder = Path::new(&folder);
+    let identity =
+        |name: &str| Identity::files(folder.join(format!("{name}.pem")), folder.join(format!("{name}.key")));
+    let members = ClientCertificates::Require(Roots::file(folder.join("roots.pem")));
+    let tls = Tls::builder()
+        .default_host(Host::new(identity("default")))
+        .host("*.a.example", Host::new(identity("a.example")))
+        .host("a.example", Host::new(identity("a.example")).versions(&["TLSv1.3"]))
+        .host("members.example", Host::new(identity("members.example")).client_certificates(members))
+        .build()?;
+    Server::builder()
+        .listen_tls(&address, Listen::from(tls).plain(Plain::Serve))
+        .strict_transport_security(Duration::from_secs(3_600))
+        .security_best_practices()
+        .get("/", |_| Response::text("hello\n"))
+        .get("/whoami", |_| Whoami)
+        .ws("/echo", |_| Echo)
+        .on_tls(|peer, event| {
+            eprintln!("{peer} {event:?}");
+            true
+        })
+        .build()?
+        .run()
+}

@@ -1,0 +1,223 @@
+//! The client's side: which certificates of servers are good, and what is shown of our own.
+
+use crate::names::Choice;
+use crate::server::octets;
+use crate::session::RustlsSession;
+use crate::verify::{Noting, Told};
+use crate::{ConfigError, Identity, KeyLog, Roots, failure};
+use lws_loop_external::tls::{Failure, Provider, Session};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection};
+use std::fmt;
+use std::sync::Arc;
+
+/// TLS of outgoing connections. Clones are the same client and share its sessions, also on other threads.
+#[derive(Clone)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+}
+
+/// A certificate of a server that is good whatever it says and whoever has issued it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// This one, as DER.
+    Certificate(Vec<u8>),
+    /// The one whose DER has this SHA-256 hash.
+    Sha256([u8; 32]),
+}
+
+/// Describes the TLS of outgoing connections.
+#[derive(Debug)]
+#[must_use = "nothing is read before `build`"]
+pub struct ClientBuilder {
+    trust: Trust,
+    identity: Option<Identity>,
+    choice: Choice,
+    alpn: Vec<Vec<u8>>,
+    sessions_max: usize,
+    key_log: KeyLog,
+}
+
+/// Whom a client believes.
+#[derive(Debug)]
+enum Trust {
+    Roots(Roots),
+    Pins(Vec<Pin>),
+    Anybody,
+}
+
+/// Servers whose sessions are kept. A session is about 1 KiB.
+const SESSIONS_MAX: usize = 256;
+
+impl ClientBuilder {
+    /// The roots that certificates of servers are traced back to. Default those of the system. RFC 5280 §6.
+    #[doc(alias = "client_ssl_ca_filepath")]
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.trust = Trust::Roots(roots);
+        self
+    }
+
+    /// Takes one of these certificates, and no other: its roots, names and times do not count.
+    pub fn pins(mut self, pins: impl IntoIterator<Item = Pin>) -> Self {
+        self.trust = Trust::Pins(pins.into_iter().collect());
+        self
+    }
+
+    /// Takes any certificate: whoever is on the way can read and change everything. For tests, and for nothing else.
+    #[doc(alias = "LCCSCF_ALLOW_SELFSIGNED")]
+    #[doc(alias = "LCCSCF_ALLOW_INSECURE")]
+    pub fn danger_accept_any_certificate(mut self) -> Self {
+        self.trust = Trust::Anybody;
+        self
+    }
+
+    /// The certificate that is shown to servers which ask for one. Default none.
+    #[doc(alias = "client_ssl_cert_filepath")]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The protocols that are offered, in order of preference. RFC 7301. Default `http/1.1`.
+    pub fn alpn(mut self, protocols: &[&str]) -> Self {
+        self.alpn = octets(protocols);
+        self
+    }
+
+    /// The versions that are offered: `TLSv1.3`, `TLSv1.2`. Default both.
+    pub fn versions(mut self, names: &[&str]) -> Self {
+        self.choice.versions = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// The cipher suites that are offered, by their registered names. Default what the provider has.
+    #[doc(alias = "client_ssl_cipher_list")]
+    pub fn cipher_suites(mut self, names: &[&str]) -> Self {
+        self.choice.cipher_suites = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// The groups of the key exchange that are offered, by their registered names. Default what the provider has.
+    pub fn groups(mut self, names: &[&str]) -> Self {
+        self.choice.groups = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Servers whose sessions are kept for resumption. Default 256, about 1 KiB each; 0 resumes nothing.
+    #[doc(alias = "tls_session_cache_max")]
+    pub fn sessions_max(mut self, servers: usize) -> Self {
+        self.sessions_max = servers;
+        self
+    }
+
+    /// Where the secrets of sessions go. Default nowhere.
+    pub fn key_log(mut self, key_log: KeyLog) -> Self {
+        self.key_log = key_log;
+        self
+    }
+
+    /// Reads roots and certificates.
+    ///
+    /// # Errors
+    /// The first thing that was wrong.
+    pub fn build(self) -> Result<Client, ConfigError> {
+        let provider = self.choice.provider()?;
+        let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
+            Trust::Roots(roots) => {
+                let builder =
+                    WebPkiServerVerifier::builder_with_provider(roots.load()?, Arc::clone(&provider));
+                let verifier =
+                    builder.build().map_err(|error| ConfigError::Inconsistent(error.to_string()))?;
+                Arc::new(Noting::<dyn ServerCertVerifier>(verifier))
+            }
+            Trust::Pins(pins) => Arc::new(Told { provider: Arc::clone(&provider), pins: Some(pins) }),
+            Trust::Anybody => Arc::new(Told { provider: Arc::clone(&provider), pins: None }),
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&self.choice.versions()?)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let certified = identity.load(&provider)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+            }
+        };
+        config.alpn_protocols = self.alpn;
+        config.key_log = self.key_log.0;
+        config.resumption = match self.sessions_max {
+            0 => Resumption::disabled(),
+            sessions => Resumption::in_memory_sessions(sessions),
+        };
+        Ok(Client { config: Arc::new(config) })
+    }
+}
+
+impl Client {
+    /// Begins to describe the TLS of outgoing connections.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder {
+            trust: Trust::Roots(Roots::system()),
+            identity: None,
+            choice: Choice::default(),
+            alpn: octets(&["http/1.1"]),
+            sessions_max: SESSIONS_MAX,
+            key_log: KeyLog::default(),
+        }
+    }
+
+    /// A configuration made elsewhere, taken as it is.
+    #[must_use]
+    pub fn ready(config: Arc<ClientConfig>) -> Self {
+        Self { config }
+    }
+
+    /// Sessions with a server that has to prove that it is `name`: a host name or an IP address, without a port. It need
+    /// not be the one that the connection is made to.
+    ///
+    /// # Errors
+    /// It is neither.
+    #[doc(alias = "ssl_hostname")]
+    pub fn to(&self, name: &str) -> Result<Arc<dyn Provider>, ConfigError> {
+        let unknown =
+            || ConfigError::Unknown { what: "such server name", name: name.to_owned(), known: Vec::new() };
+        let plain = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        let server = ServerName::try_from(plain.strip_suffix('.').unwrap_or(plain).to_owned());
+        let server = server.map_err(|_| unknown())?;
+        Ok(Arc::new(Connector { config: Arc::clone(&self.config), server }))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+/// A client and the server that it wants.
+struct Connector {
+    config: Arc<ClientConfig>,
+    server: ServerName<'static>,
+}
+
+impl Provider for Connector {
+    fn session(&self) -> Result<Box<dyn Session>, Failure> {
+        let name = match &self.server {
+            ServerName::DnsName(name) => Some(name.as_ref().to_ascii_lowercase().into()),
+            _ => None,
+        };
+        let connection = ClientConnection::new(Arc::clone(&self.config), self.server.clone())
+            .map_err(|error| failure::configuration(&error))?;
+        Ok(Box::new(RustlsSession::client(connection, name)))
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connector").field(&self.server).finish()
+    }
+}

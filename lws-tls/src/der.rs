@@ -1,0 +1,168 @@
+//! The little of DER that is needed to say whose a certificate is: its subject as RFC 4514 writes it.
+//!
+//! Checks nothing; a certificate that is trusted was checked by others. Whatever is malformed has no subject.
+
+/// The subject of an X.509 certificate, most specific part first: `CN=alice,O=Example`. RFC 5280 §4.1.2.6.
+pub(crate) fn subject(certificate: &[u8]) -> Option<Box<str>> {
+    let (mut tbs, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
+    if tbs.first() == Some(&VERSION) {
+        tbs = any(tbs)?.2;
+    }
+    // serialNumber, signature, issuer, validity.
+    for _ in 0..4 {
+        tbs = any(tbs)?.2;
+    }
+    let mut names = Vec::new();
+    let mut rest = element(tbs, SEQUENCE)?.0;
+    while !rest.is_empty() {
+        let (relative, after) = element(rest, SET)?;
+        names.push(relative_name(relative)?);
+        rest = after;
+    }
+    // RFC 4514 §2.1: "starting with the last element of the sequence".
+    names.reverse();
+    Some(names.join(",").into())
+}
+
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const BMP_STRING: u8 = 0x1e;
+const VERSION: u8 = 0xa0;
+
+/// The content of the first element, which must have this tag, and what is behind it.
+fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let (found, content, rest) = any(bytes)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// The tag and content of the first element, and what is behind it.
+fn any(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = bytes.split_first()?;
+    let (&first, rest) = rest.split_first()?;
+    let (len, rest) = match first {
+        0..=0x7f => (usize::from(first), rest),
+        0x81..=0x83 => {
+            let (digits, rest) = rest.split_at_checked(usize::from(first & 3))?;
+            (digits.iter().fold(0, |len, digit| len << 8 | usize::from(*digit)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(len)?;
+    Some((tag, content, rest))
+}
+
+/// `CN=alice`, several with `+`. RFC 4514 §2.2.
+fn relative_name(mut set: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    while !set.is_empty() {
+        let (pair, rest) = element(set, SEQUENCE)?;
+        let (oid, value) = element(pair, OBJECT_IDENTIFIER)?;
+        let (tag, value, _) = any(value)?;
+        parts.push(format!("{}={}", attribute(oid), escaped(tag, value)));
+        set = rest;
+    }
+    Some(parts.join("+"))
+}
+
+/// RFC 4514 §3, and the number of any other attribute.
+fn attribute(oid: &[u8]) -> String {
+    match oid {
+        [0x55, 4, 3] => "CN".into(),
+        [0x55, 4, 5] => "serialNumber".into(),
+        [0x55, 4, 6] => "C".into(),
+        [0x55, 4, 7] => "L".into(),
+        [0x55, 4, 8] => "ST".into(),
+        [0x55, 4, 9] => "STREET".into(),
+        [0x55, 4, 10] => "O".into(),
+        [0x55, 4, 11] => "OU".into(),
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC".into(),
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID".into(),
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress".into(),
+        oid => dotted(oid),
+    }
+}
+
+fn dotted(oid: &[u8]) -> String {
+    let mut arcs = Vec::new();
+    let mut arc = 0_u64;
+    for byte in oid {
+        arc = arc << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            if arcs.is_empty() {
+                arcs.push((arc / 40).min(2));
+                arc -= arcs[0] * 40;
+            }
+            arcs.push(std::mem::take(&mut arc));
+        }
+    }
+    arcs.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
+}
+
+/// RFC 4514 §2.4, with control characters escaped, too.
+fn escaped(tag: u8, value: &[u8]) -> String {
+    let text = match tag {
+        BMP_STRING => {
+            let units = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units).map(|it| it.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        }
+        _ => String::from_utf8_lossy(value).into_owned(),
+    };
+    let last = text.chars().count().saturating_sub(1);
+    let mut out = String::with_capacity(text.len());
+    for (at, character) in text.chars().enumerate() {
+        match character {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' | '=' => out.extend(['\\', character]),
+            '#' | ' ' if at == 0 => out.extend(['\\', character]),
+            ' ' if at == last => out.push_str("\\ "),
+            character if character.is_control() => {
+                let mut utf8 = [0; 4];
+                for byte in character.encode_utf8(&mut utf8).bytes() {
+                    out.push_str(&format!("\\{byte:02X}"));
+                }
+            }
+            character => out.push(character),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, DnType, KeyPair};
+
+    fn certificate(parts: &[(DnType, &str)]) -> Vec<u8> {
+        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (kind, value) in parts {
+            params.distinguished_name.push(kind.clone(), *value);
+        }
+        let key = KeyPair::generate().expect("a key");
+        params.self_signed(&key).expect("a certificate").der().to_vec()
+    }
+
+    #[test]
+    fn the_subject_is_read_from_its_last_part_and_escaped() {
+        let check = |parts: &[(DnType, &str)], expected: &str| {
+            assert_eq!(subject(&certificate(parts)).as_deref(), Some(expected));
+        };
+        check(&[], "");
+        check(&[(DnType::CommonName, "alice")], "CN=alice");
+        check(
+            &[(DnType::CountryName, "DE"), (DnType::OrganizationName, "A, B"), (DnType::CommonName, "#x ")],
+            "CN=\\#x\\ ,O=A\\, B,C=DE",
+        );
+        check(&[(DnType::CommonName, "a\nb=c")], "CN=a\\0Ab\\=c");
+        check(&[(DnType::CustomDnType(vec![1, 3, 6, 1, 4, 1, 311, 1]), "x")], "1.3.6.1.4.1.311.1=x");
+    }
+
+    #[test]
+    fn what_is_cut_or_no_certificate_has_no_subject() {
+        let whole = certificate(&[(DnType::CommonName, "alice")]);
+        for cut in 0..whole.len() {
+            assert_eq!(subject(&whole[..cut]), None, "{cut} bytes");
+        }
+        assert_eq!(subject(b"\x30\x84\xff\xff\xff\xff"), None);
+    }
+}

@@ -1,0 +1,114 @@
+//! rustls' errors in the words of the seam.
+
+use crate::names;
+use crate::verify::{self, Refused};
+use lws_loop_external::tls::{Alert, CertificateFault, Failure, Reason};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
+
+/// Why a session is over; of a refused certificate with what the verifier has noted on this thread.
+pub(crate) fn failure(error: &Error) -> Failure {
+    let refused = verify::take_refused();
+    Failure { reason: reason(error, refused), sent: sent(error) }
+}
+
+fn reason(error: &Error, refused: Option<Refused>) -> Reason {
+    match error {
+        Error::InvalidCertificate(error) => {
+            let (subject, pinned) = refused.map_or_else(Default::default, |it| (it.subject, it.not_pinned));
+            let fault = if pinned { CertificateFault::NotPinned } else { fault(error) };
+            Reason::Certificate { subject, fault }
+        }
+        Error::NoCertificatesPresented => Reason::NoCertificate,
+        Error::AlertReceived(alert) => Reason::AlertReceived(Alert(u8::from(*alert))),
+        Error::PeerIncompatible(what) => Reason::Incompatible(format!("{what:?}").into()),
+        Error::NoApplicationProtocol => Reason::NoProtocol,
+        // What is no record has no known type, version or length.
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
+        ) => Reason::NotTls,
+        Error::General(what) => Reason::Configuration(what.as_str().into()),
+        Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes => {
+            Reason::Configuration(error.to_string().into())
+        }
+        error => Reason::Violation(error.to_string().into()),
+    }
+}
+
+fn fault(error: &CertificateError) -> CertificateFault {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            CertificateFault::NotYetValid
+        }
+        CertificateError::UnknownIssuer => CertificateFault::UnknownIssuer,
+        CertificateError::NotValidForName => {
+            CertificateFault::WrongName { expected: "this name".into(), presented: Box::new([]) }
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => CertificateFault::WrongName {
+            expected: expected.to_str().into(),
+            presented: presented.clone().into(),
+        },
+        CertificateError::Revoked
+        | CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => CertificateFault::Revoked,
+        CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            CertificateFault::Signature
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            CertificateFault::Purpose
+        }
+        error => CertificateFault::Malformed(error.to_string().into()),
+    }
+}
+
+/// The alert that rustls has sent for an error, which it does not tell: as RFC 8446 §6.2 assigns it.
+fn sent(error: &Error) -> Option<Alert> {
+    let alert = match error {
+        Error::AlertReceived(_) => return None,
+        Error::InvalidCertificate(error) => error.clone().into(),
+        Error::InvalidMessage(error) => (*error).into(),
+        Error::NoCertificatesPresented => AlertDescription::CertificateRequired,
+        Error::NoApplicationProtocol => AlertDescription::NoApplicationProtocol,
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            AlertDescription::UnexpectedMessage
+        }
+        Error::DecryptError => AlertDescription::BadRecordMac,
+        Error::PeerSentOversizedRecord => AlertDescription::RecordOverflow,
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            | PeerIncompatible::Tls12NotOffered
+            | PeerIncompatible::Tls12NotOfferedOrEnabled,
+        ) => AlertDescription::ProtocolVersion,
+        Error::PeerIncompatible(_) => AlertDescription::HandshakeFailure,
+        Error::PeerMisbehaved(_) => AlertDescription::IllegalParameter,
+        _ => AlertDescription::InternalError,
+    };
+    Some(Alert(u8::from(alert)))
+}
+
+/// The alert record of a server that does not know the name, before any key is agreed on. RFC 6066 §3.
+pub(crate) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// That end.
+pub(crate) fn unknown_name(name: Option<&str>) -> Failure {
+    Failure { reason: Reason::UnknownName(name.map(Into::into)), sent: Some(Alert(112)) }
+}
+
+/// What a configuration cannot make a session of.
+pub(crate) fn configuration(error: &Error) -> Failure {
+    Failure::silent(Reason::Configuration(error.to_string().into()))
+}
+
+/// The names of what was agreed on.
+pub(crate) fn agreed(state: &rustls::CommonState) -> (&'static str, &'static str, &'static str) {
+    (
+        state.protocol_version().map_or("", names::version_name),
+        state.negotiated_cipher_suite().map_or("", |suite| names::suite_name(suite.suite())),
+        state.negotiated_key_exchange_group().map_or("", |group| names::group_name(group.name())),
+    )
+}

@@ -1,0 +1,164 @@
+//! A certificate chain and its private key, from wherever they are.
+
+use crate::ConfigError;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a certificate, key or staple file. A chain is a few KiB; what is larger was meant for something else.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A certificate chain, the end entity's first, and its private key: RSA, ECDSA or Ed25519.
+///
+/// Nothing is looked at before a server or client is built. What stands in files is read again by
+/// [`Server::reload`](crate::Server::reload).
+#[derive(Clone)]
+pub struct Identity {
+    source: Source,
+    staple: Option<Staple>,
+}
+
+#[derive(Clone)]
+enum Source {
+    Files { certificates: PathBuf, key: PathBuf },
+    Pem { certificates: Vec<u8>, key: Vec<u8> },
+    Der { certificates: Vec<Vec<u8>>, key: Vec<u8> },
+}
+
+#[derive(Clone)]
+enum Staple {
+    File(PathBuf),
+    Bytes(Vec<u8>),
+}
+
+impl Identity {
+    /// From PEM files. One file may hold both.
+    #[doc(alias = "ssl_cert_filepath")]
+    #[must_use]
+    pub fn files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        let (certificates, key) = (certificates.as_ref().into(), key.as_ref().into());
+        Self { source: Source::Files { certificates, key }, staple: None }
+    }
+
+    /// From PEM text.
+    #[doc(alias = "server_ssl_cert_mem")]
+    #[must_use]
+    pub fn pem(certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        let (certificates, key) = (certificates.into(), key.into());
+        Self { source: Source::Pem { certificates, key }, staple: None }
+    }
+
+    /// From DER: the certificates one by one, the key as PKCS #8, PKCS #1 or SEC 1.
+    #[must_use]
+    pub fn der(certificates: impl IntoIterator<Item = Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        let source = Source::Der { certificates: certificates.into_iter().collect(), key: key.into() };
+        Self { source, staple: None }
+    }
+
+    /// An OCSP response that goes to clients that ask for one, as it is. RFC 6066 §8.
+    #[must_use]
+    pub fn ocsp_staple(mut self, response: impl Into<Vec<u8>>) -> Self {
+        self.staple = Some(Staple::Bytes(response.into()));
+        self
+    }
+
+    /// The same from a file with DER, which is read again with the rest.
+    #[must_use]
+    pub fn ocsp_staple_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.staple = Some(Staple::File(path.as_ref().into()));
+        self
+    }
+
+    /// Reads and checks everything.
+    pub(crate) fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, ConfigError> {
+        let (source, chain, key) = match &self.source {
+            Source::Files { certificates, key } => {
+                let source = certificates.display().to_string();
+                let chain = not_empty(&source, chain(&source, &read(certificates)?)?)?;
+                (source, chain, private_key(&key.display().to_string(), &read(key)?)?)
+            }
+            Source::Pem { certificates, key } => {
+                let source = "the certificate in memory";
+                let chain = not_empty(source, chain(source, certificates)?)?;
+                (source.into(), chain, private_key("the key in memory", key)?)
+            }
+            Source::Der { certificates, key } => {
+                let source = "the certificate in memory".to_owned();
+                let chain = certificates.iter().cloned().map(CertificateDer::from).collect();
+                let chain = not_empty(&source, chain)?;
+                let malformed = |reason: &'static str| ConfigError::Malformed {
+                    source: "the key in memory".into(),
+                    reason: reason.into(),
+                };
+                (source, chain, PrivateKeyDer::try_from(key.clone()).map_err(malformed)?)
+            }
+        };
+        let malformed = |error: rustls::Error| ConfigError::Malformed {
+            source: source.clone(),
+            reason: error.to_string(),
+        };
+        let key = provider.key_provider.load_private_key(key).map_err(malformed)?;
+        let mut certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(rustls::Error::InconsistentKeys(_)) => return Err(ConfigError::KeyMismatch { source }),
+            Err(error) => return Err(malformed(error)),
+        }
+        certified.ocsp = match &self.staple {
+            None => None,
+            Some(Staple::Bytes(bytes)) => Some(bytes.clone()),
+            Some(Staple::File(path)) => Some(read(path)?),
+        };
+        Ok(certified)
+    }
+}
+
+impl fmt::Debug for Identity {
+    /// Leaves the key out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source: &dyn fmt::Debug = match &self.source {
+            Source::Files { certificates, .. } => certificates,
+            Source::Pem { .. } => &"PEM",
+            Source::Der { .. } => &"DER",
+        };
+        f.debug_struct("Identity").field("source", source).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let failed = |error| ConfigError::Read { path: path.into(), error };
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > FILE_BYTES_MAX {
+        let source = path.display().to_string();
+        return Err(ConfigError::Malformed { source, reason: format!("{length} bytes are too many") });
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// Every certificate in PEM text.
+pub(crate) fn chain(source: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let malformed =
+        |error: pem::Error| ConfigError::Malformed { source: source.into(), reason: error.to_string() };
+    CertificateDer::pem_slice_iter(pem).map(|certificate| certificate.map_err(malformed)).collect()
+}
+
+fn not_empty(
+    source: &str,
+    chain: Vec<CertificateDer<'static>>,
+) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    match chain.is_empty() {
+        true => Err(ConfigError::Missing { source: source.into(), what: "certificate" }),
+        false => Ok(chain),
+    }
+}
+
+fn private_key(source: &str, pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+        pem::Error::NoItemsFound => ConfigError::Missing { source: source.into(), what: "private key" },
+        error => ConfigError::Malformed { source: source.into(), reason: error.to_string() },
+    })
+}

@@ -1,0 +1,43 @@
+//! TLS as a stage of bytes to bytes, for servers and clients: rustls behind the session seam of `lws-loop-external`.
+//!
+//! Knows no socket and no protocol above. A [`Server`] is what a listener's
+//! [`ListenTls`](lws_loop_external::tls::ListenTls) is made with; a [`Client`] gives what
+//! [`ConnectOptions::tls`](lws_loop_external::ConnectOptions::tls) takes.
+//!
+//! ```no_run
+//! use lws_tls::{Client, Host, Identity, Server};
+//!
+//! let server = Server::builder()
+//!     .default_host(Host::new(Identity::files("cert.pem", "key.pem")))
+//!     .host("*.example.com", Host::new(Identity::files("example.pem", "example.key")).versions(&["TLSv1.3"]))
+//!     .build()?;
+//! let client = Client::builder().build()?.to("example.com")?;
+//! // Later, when the files have changed: connections go on, and a bad pair changes nothing.
+//! server.reload()?;
+//! # Ok::<(), lws_tls::ConfigError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+#[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+compile_error!("one of the features `ring` and `aws-lc-rs` is needed");
+
+mod client;
+mod der;
+mod error;
+mod failure;
+mod identity;
+mod keylog;
+mod names;
+mod records;
+mod roots;
+mod server;
+mod session;
+mod verify;
+
+pub use client::{Client, ClientBuilder, Pin};
+pub use error::ConfigError;
+pub use identity::Identity;
+pub use keylog::KeyLog;
+pub use roots::Roots;
+pub use rustls;
+pub use server::{ClientCertificates, Host, Resumption, Server, ServerBuilder, UnknownName};
