@@ -1,19 +1,22 @@
 //! What the two ends of a scenario speak, and over what. Another row here runs every scenario on it.
 
 use crate::random::Random;
-use lws_loop_external::{Address, ConnectOptions, Speak};
+use lws_loop_external::tls::Provider;
+use lws_loop_external::{Address, ConnectOptions, ListenOptions, Speak};
 use lws_proto::http::Scheme;
 use lws_proto::{
     Config, Connection, Entropy, Expect, Limits, MessageKind, Misuse, Payload, Sent, Time, Writable, ws,
 };
+use lws_tls::{Client, Host, Identity, Roots};
+use rcgen::{CertificateParams, KeyPair};
 use socket2::SockRef;
 use std::fmt;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// One row: a dialect over a transport.
@@ -39,15 +42,34 @@ pub(crate) enum Dialect {
 pub(crate) enum Transport {
     Tcp,
     Unix,
+    /// TLS over TCP. Sockets that are adopted come without.
+    Tls,
 }
 
 /// Every row.
-pub(crate) const SETUPS: [Setup; 4] = [
+pub(crate) const SETUPS: [Setup; 7] = [
     Setup { dialect: Dialect::Raw, transport: Transport::Tcp },
     Setup { dialect: Dialect::WebSocket, transport: Transport::Tcp },
     Setup { dialect: Dialect::WebSocketOverHttp2, transport: Transport::Tcp },
     Setup { dialect: Dialect::Raw, transport: Transport::Unix },
+    Setup { dialect: Dialect::Raw, transport: Transport::Tls },
+    Setup { dialect: Dialect::WebSocket, transport: Transport::Tls },
+    Setup { dialect: Dialect::WebSocketOverHttp2, transport: Transport::Tls },
 ];
+
+/// Both sides of TLS, with a certificate that is made once.
+fn tls() -> Option<&'static (lws_tls::Server, Arc<dyn Provider>)> {
+    static TLS: OnceLock<Option<(lws_tls::Server, Arc<dyn Provider>)>> = OnceLock::new();
+    TLS.get_or_init(|| {
+        let key = KeyPair::generate().ok()?;
+        let certificate = CertificateParams::new(["localhost".to_owned()]).ok()?.self_signed(&key).ok()?;
+        let identity = Identity::pem(certificate.pem(), key.serialize_pem());
+        let server = lws_tls::Server::builder().default_host(Host::new(identity)).build().ok()?;
+        let client = Client::builder().roots(Roots::pem(certificate.pem())).build().ok()?;
+        Some((server, client.to("localhost").ok()?))
+    })
+    .as_ref()
+}
 
 impl Setup {
     /// Whether each direction of a stream has an end of its own.
@@ -88,14 +110,20 @@ impl Setup {
             Dialect::WebSocket => Speak::Http,
             Dialect::WebSocketOverHttp2 => Speak::Http2,
         };
-        ConnectOptions { speak, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
+        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|(_, client)| Arc::clone(client));
+        ConnectOptions { speak, tls, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
+    }
+
+    pub(crate) fn listen_options(self) -> ListenOptions {
+        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|(server, _)| server.into());
+        ListenOptions { tls, ..ListenOptions::default() }
     }
 
     /// Somewhere to listen that nobody else uses.
     pub(crate) fn address(self) -> Address {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         match self.transport {
-            Transport::Tcp => Address::Tcp(([127, 0, 0, 1], 0).into()),
+            Transport::Tcp | Transport::Tls => Address::Tcp(([127, 0, 0, 1], 0).into()),
             Transport::Unix => {
                 let number = NUMBER.fetch_add(1, Ordering::Relaxed);
                 let name = format!("lws-conformance-{}-{number}.sock", std::process::id());
@@ -120,7 +148,7 @@ impl Setup {
     /// Two ends of a connection: sockets that take little at a time, so that most writes are short.
     pub(crate) fn squeezed_pair(self) -> io::Result<(OwnedFd, OwnedFd)> {
         let (client, server): (OwnedFd, OwnedFd) = match self.transport {
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let listener = TcpListener::bind("127.0.0.1:0")?;
                 let client = TcpStream::connect(listener.local_addr()?)?;
                 (client.into(), listener.accept()?.0.into())
@@ -184,6 +212,7 @@ impl fmt::Display for Setup {
         let transport = match self.transport {
             Transport::Tcp => "TCP",
             Transport::Unix => "Unix sockets",
+            Transport::Tls => "TLS",
         };
         write!(f, "{dialect} over {transport}")
     }

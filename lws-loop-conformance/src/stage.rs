@@ -9,7 +9,7 @@ use crate::watch::Watch;
 use crate::{Host, heard_another_thread};
 use lws_loop_external::{
     Accepted, Address, Application, ConnectError, ConnectOptions, ConnectionId, Context, Driver,
-    DriverOptions, ListenOptions, ListenerId, Peer, Service,
+    DriverOptions, ListenerId, Peer, Service,
 };
 use lws_proto::{Cause, Config, Connection, Event, Payload, Protocol, Stream, StreamKey, Time, Writable, ws};
 use std::io;
@@ -204,7 +204,8 @@ impl<S: Script> Stage<'_, '_, S> {
 
     /// Listens, which may fail.
     pub(crate) fn try_listen(&mut self) -> io::Result<ListenerId> {
-        let id = self.cx.listen(&self.common.setup.address(), &ListenOptions::default())?;
+        let setup = self.common.setup;
+        let id = self.cx.listen(&setup.address(), &setup.listen_options())?;
         self.common.address = Some(self.cx.listening_on(id)?);
         Ok(id)
     }

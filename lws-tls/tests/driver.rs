@@ -180,7 +180,7 @@ impl Host {
         let options = ConnectOptions { speak: Speak::Raw, tls: Some(tls), ..ConnectOptions::default() };
         self.with(|app, cx| {
             let config = Arc::clone(&app.config);
-            cx.connect(&address.into(), config, &options, State::Client(bytes)).expect("an attempt")
+            cx.connect(address, config, &options, State::Client(bytes)).expect("an attempt")
         });
     }
 

@@ -103,7 +103,7 @@ def with_curl(port: int, authority: Authority, folder: Path) -> None:
     checks.check("curl without the root refuses", "certificate" in curl(f"{base}/hello"))
     body, back = folder / "body", folder / "back"
     body.write_bytes(os.urandom(10_000_000))
-    curl(*roots, "--data-binary", f"@{body}", "-o", str(back), f"{base}/echo")
+    curl(*roots, "--http1.1", "--data-binary", f"@{body}", "-o", str(back), f"{base}/echo")
     checks.check("10 MB go there and back", back.exists() and back.read_bytes() == body.read_bytes())
     many = curl(*roots, f"{base}/hello?[1-200]")
     checks.equal("200 requests on one connection", many, "Hello, world!" * 200)

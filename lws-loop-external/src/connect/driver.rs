@@ -197,7 +197,9 @@ impl<A: Application> Driver<A> {
         let Some(attempt) = self.connects.attempt(id) else { return };
         let (config, speak) = (Arc::clone(&attempt.config), attempt.options.speak);
         let engine = match &attempt.options.tls {
-            None => client(now, config, speak, None).map(Engine::Now).map_err(ConnectCause::Local),
+            None => client(now, config, speak, None)
+                .map(|connection| Engine::Now(Box::new(connection)))
+                .map_err(ConnectCause::Local),
             Some(tls) => tls.session().map(Engine::AfterTls).map_err(ConnectCause::Tls),
         };
         let engine = match engine {
@@ -220,7 +222,7 @@ impl<A: Application> Driver<A> {
         let (body, scheduled) = match engine {
             Engine::Now(connection) => {
                 self.core.stats.connected_total += 1;
-                let mut open = Open { connection, state, secure: None };
+                let mut open = Open { connection: *connection, state, secure: None };
                 let lent = Some(socket.as_fd());
                 let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
                 self.application.connected(&mut cx, &mut open.state, &mut open.connection);
@@ -241,6 +243,6 @@ impl<A: Application> Driver<A> {
 
 /// What a connected socket gets.
 enum Engine {
-    Now(Connection),
+    Now(Box<Connection>),
     AfterTls(Box<dyn Session>),
 }

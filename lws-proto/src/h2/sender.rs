@@ -7,7 +7,7 @@
 use super::bucket::Bucket;
 use super::error::{ErrorCode, Fault, code_of};
 use super::frame::{self, Kind, flag};
-use super::settings::Settings;
+use super::settings::{INITIAL_WINDOW, Settings};
 use super::state::{Frame, State, Step};
 use super::streams::{self, Message, NEVER, Pending, Place, Stalled, Stream, Streams};
 use super::window::{ReceiveWindow, SendWindow};
@@ -132,7 +132,7 @@ impl Sender {
             local,
             peer: Settings::default(),
             settled: false,
-            send: SendWindow::new(super::settings::INITIAL_WINDOW),
+            send: SendWindow::new(INITIAL_WINDOW),
             receive,
             next_id: 1,
             last_peer_id: 0,
@@ -324,6 +324,22 @@ impl Sender {
 
     pub(crate) fn limit_content(&mut self, bytes: u64) {
         self.lent().content_bytes_max = Some(bytes);
+    }
+
+    /// What a peer that has not acknowledged our SETTINGS may send on a stream beyond our window: "the receiver MUST be prepared to
+    /// receive data that exceeds this window size, since the sender might send data that exceeds the lower limit prior to
+    /// processing the SETTINGS frame". RFC 9113 §6.9.3.
+    pub(super) fn unacknowledged_room(&self) -> i32 {
+        INITIAL_WINDOW.saturating_sub(self.local.initial_window_size) as i32
+    }
+
+    /// A stream with the windows that it begins with.
+    pub(super) fn new_stream(&self, id: u32, now: Time) -> Stream {
+        let mut stream = Stream::new(id, self.peer.initial_window_size, self.local.initial_window_size, now);
+        if self.settings_due.is_some() {
+            stream.receive.adjust(self.unacknowledged_room());
+        }
+        stream
     }
 
     // Field sections.

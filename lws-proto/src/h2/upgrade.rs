@@ -3,7 +3,7 @@
 use super::sender::Sender;
 use super::settings::Settings;
 use super::state::State;
-use super::streams::{self, Stream};
+use super::streams;
 use crate::http::{Head, Method};
 use crate::transmit::Output;
 use crate::{Config, Time};
@@ -46,10 +46,11 @@ pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgra
 }
 
 impl Sender {
-    /// The transmit half of a connection that was upgraded: its first stream is the request that asked, and is lent.
+    /// The transmit half of a connection that was upgraded: its first stream is the request that asked, and is lent. It keeps the
+    /// `generation` of its key.
     pub(crate) fn upgraded(
         upgrade: &Upgrade,
-        method: Method,
+        (method, generation): (Method, u32),
         out: &mut Output,
         config: &Config,
         now: Time,
@@ -62,12 +63,12 @@ impl Sender {
         sender.peer = upgrade.settings;
         sender.encoder.set_table_size_max(upgrade.smallest_table as usize);
         sender.encoder.set_table_size_max(upgrade.settings.header_table_size as usize);
-        let mut stream =
-            Stream::new(1, upgrade.settings.initial_window_size, sender.local.initial_window_size, now);
+        let mut stream = sender.new_stream(1, now);
         stream.state = State::HalfClosedRemote;
         stream.method = method;
         stream.set(streams::TOLD);
         sender.last_peer_id = 1;
+        sender.streams.generation_base = generation.wrapping_sub(1);
         sender.current = sender.streams.insert(stream);
         sender
     }

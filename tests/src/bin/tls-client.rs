@@ -90,8 +90,7 @@ fn once(authority: &str, path: &str, count: u32, tls: &Arc<dyn Provider>) -> Res
     let app = App { host: authority.into(), path: format!("/{path}"), count, ..App::default() };
     let mut driver = Driver::new(app, DriverOptions::default())?;
     let options = ConnectOptions { tls: Some(Arc::clone(tls)), ..ConnectOptions::default() };
-    driver
-        .with(Time::ZERO, |_, cx| cx.connect(&address.into(), Arc::new(Config::default()), &options, ()))?;
+    driver.with(Time::ZERO, |_, cx| cx.connect(address, Arc::new(Config::default()), &options, ()))?;
     let mut poll_loop = PollLoop::new()?;
     let id = poll_loop.add(driver)?;
     poll_loop.run()?;

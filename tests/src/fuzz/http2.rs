@@ -351,7 +351,7 @@ impl Actor {
         match self.random.below(3) {
             0 => sent.again(),
             1 => sent.throttle(),
-            _ => drop(sent),
+            _ => {}
         }
     }
 }

@@ -45,6 +45,8 @@ impl Receiver {
             return tx_glitch(tx);
         }
         self.decoder.set_table_size_max(sender.local.header_table_size as usize);
+        let room = sender.unacknowledged_room();
+        sender.streams.all().for_each(|stream| stream.receive.adjust(-room));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use super::super::frame::{self, FrameHeader, flag};
 use super::super::section::{self, Facts};
 use super::super::sender::Going;
 use super::super::state::{Frame, Refusal, State, Step};
-use super::super::streams::{self, NEVER, Place, Stream};
+use super::super::streams::{self, NEVER, Place};
 use super::{Block, Inbound, MessageEnd, Receiver, overflow};
 use crate::hpack::{DecodeError, SectionLimits};
 use crate::http::{Expectation, Method, StartLine, Status};
@@ -154,8 +154,7 @@ impl Receiver {
             sender.count_reset(config, *now)?;
             return Ok(None);
         }
-        let (send, receive) = (sender.peer.initial_window_size, sender.local.initial_window_size);
-        let mut stream = Stream::new(id, send, receive, *now);
+        let mut stream = sender.new_stream(id, *now);
         stream.state = State::Idle.on(Step::Receive(Frame::Headers { end })).unwrap_or(State::Open);
         let slot = sender.streams.insert(stream);
         sender.relaxed = false;

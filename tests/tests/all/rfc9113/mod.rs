@@ -13,6 +13,7 @@ use tests::h2::ByStream;
 use tests::h2::{self, Reader, Said};
 use tests::{Application, Delivered, Endpoint, deliver_seen};
 
+mod limits;
 mod s3_starting;
 mod s4_field_blocks;
 mod s4_frames;
