@@ -74,14 +74,6 @@ fn messages_are_compressed_where_both_agree() {
     let [(true, payload)] = &sent[..] else { panic!("{sent:?}") };
     let found = tests::deflate::Decompressor::new(15).message(payload);
     assert_eq!(found.as_deref(), Some(&message[..]));
-    // Of a client.
-    let connect = Connect::new("a", "/chat").deflate(&deflate);
-    let answer =
-        h2::headers(1, &[(":status", "200"), ("sec-websocket-extensions", "permessage-deflate")], false);
-    let frames =
-        [allows(), answer, h2::data(1, plain(TEXT | tests::deflate::RSV1, &compressed), false)].concat();
-    let delivered = deliver(|| asking(&defaults(), &connect, Silent), &frames);
-    assert_eq!(delivered.seen.contents(), [message[..].into()], "{:?}", delivered.seen);
 }
 
 /// RFC 8441 §5: "an orderly TCP-level closure is represented as an END_STREAM flag": the closing handshake, then the end of both directions.
