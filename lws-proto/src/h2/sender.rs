@@ -236,9 +236,11 @@ impl Sender {
             Message::Content(_) => Place::Content,
             Message::Ended => return,
         };
-        if stream.may_write() {
+        let (may_write, closed) = (stream.may_write(), !stream.send.is_open() || !self.send.is_open());
+        if may_write {
             self.streams.place(slot, place);
-        } else if place == Place::Content && !stream.send.is_open() {
+        }
+        if place == Place::Content && closed {
             self.stall(slot, now);
         }
     }
@@ -246,10 +248,26 @@ impl Sender {
     /// A stream has something to send and no window for it. The peer has to make progress from here on.
     fn stall(&mut self, slot: u32, now: Time) {
         let stream = self.streams.at(slot);
-        if stream.stalled.is_none() {
-            stream.stalled = Some(Stalled { since: now, left: 0 });
-            self.next_due = self.next_due.min(now);
+        if stream.stalled.is_some() {
+            return;
         }
+        let stalled = Some(Stalled { since: now, left: 0 });
+        stream.stalled = stalled;
+        self.next_due = self.next_due.min(now);
+        if !self.send.is_open() {
+            // Those that wait for a permit were in line before the window of the connection was used up.
+            let waiting = self.streams.all().filter(|stream| stream.place == Place::Content);
+            waiting.filter(|stream| stream.stalled.is_none()).for_each(|stream| stream.stalled = stalled);
+        }
+    }
+
+    /// Whether a stream has something to send, or an application that would, and the peer gives it no window.
+    pub(super) fn waits_for_window(&self, slot: u32) -> bool {
+        let stream = self.streams.peek(slot);
+        let queued = stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty());
+        let wants = stream.has(streams::WANTED) && matches!(stream.message, Message::Content(_));
+        let closed = !stream.send.is_open() || !self.send.is_open();
+        stream.pending.is_some() || queued || stream.has(streams::FIN) || wants && closed
     }
 
     pub(crate) fn is_paused(&self) -> bool {

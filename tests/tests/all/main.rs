@@ -1,6 +1,7 @@
 //! What the engine promises, each promise with its sentence: the RFCs by section, the contract, limits and deadlines,
 //! and comparisons with parsers that others wrote.
 
+mod abuse;
 mod architecture;
 mod contract;
 mod deadlines;

@@ -1,6 +1,6 @@
 //! WebSocket over HTTP/2, RFC 8441, in both roles.
 
-use crate::rfc9113::{Heard, Role, code, defaults, deliver, server};
+use crate::rfc9113::{Heard, code, defaults, deliver, server};
 use lws_proto::h2::ErrorCode;
 use lws_proto::ws::{CloseCode, Connect, Deflate};
 use lws_proto::{Cause, Config, Event, HandshakeFailure, MessageKind, Payload, Protocol, Violation};

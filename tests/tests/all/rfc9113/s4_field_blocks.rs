@@ -12,7 +12,7 @@ fn pieces(ends: &[usize], end_stream: bool) -> Vec<Vec<u8>> {
     let one = |(at, bounds): (usize, &[usize])| {
         let kind = if at == 0 { kind::HEADERS } else { kind::CONTINUATION };
         let end_stream = u8::from(at == 0 && end_stream) * flag::END_STREAM;
-        let flags = end_stream | u8::from(at + 1 == count) * flag::END_HEADERS;
+        let flags = end_stream | (u8::from(at + 1 == count) * flag::END_HEADERS);
         frame(kind, flags, 1, &block[bounds[0]..bounds[1]])
     };
     bounds.windows(2).enumerate().map(one).collect()
