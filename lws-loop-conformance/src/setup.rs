@@ -82,6 +82,11 @@ impl Setup {
         self.dialect == Dialect::WebSocketOverHttp2
     }
 
+    /// Whether a plain socket of the standard library can be the other end.
+    pub(crate) fn takes_plain_peers(self) -> bool {
+        self.has_halves() && self.transport != Transport::Tls
+    }
+
     /// The rules of both ends. Nothing that a slow machine does is a fault of the peer.
     pub(crate) fn config(self) -> Arc<Config> {
         let patient = Duration::from_secs(600);

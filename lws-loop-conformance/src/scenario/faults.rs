@@ -145,8 +145,9 @@ pub(super) fn without_descriptors_a_listener_waits_and_goes_on<H: Host>(
     watch: &Watch,
     host: &mut H,
 ) -> Result<(), String> {
-    on_each(host, |host, setup| {
-        if setup.has_halves() { play(watch, host, setup, Scarce::default()).map(drop) } else { Ok(()) }
+    on_each(host, |host, setup| match setup.takes_plain_peers() {
+        true => play(watch, host, setup, Scarce::default()).map(drop),
+        false => Ok(()),
     })
 }
 
