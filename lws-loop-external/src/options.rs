@@ -182,7 +182,8 @@ pub enum Speak {
     /// HTTP, and WebSocket by its opening handshake.
     #[default]
     Http,
-    /// HTTP/2, of which the server is known to speak it: requests and WebSockets share the connection. RFC 9113 §3.3.
+    /// HTTP/2, of which the server is known to speak it: requests and WebSockets share the connection. A server that speaks something
+    /// else ends it with a violation. RFC 9113 §3.3, RFC 8441.
     Http2,
     /// Bytes.
     Raw,

@@ -169,8 +169,9 @@ impl Tx {
     /// Goes from HTTP/1.1 to HTTP/2, with the running exchange as the first stream.
     #[cold]
     pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
+        let generation = self.stream.generation;
         let Self { out, config, now, .. } = self;
-        let sender = Box::new(h2::Sender::upgraded(upgrade, method, out, config, *now));
+        let sender = Box::new(h2::Sender::upgraded(upgrade, (method, generation), out, config, *now));
         let mut receiver = Box::new(h2::Receiver::new(false, *now));
         receiver.begin_upgraded(0);
         self.speak_http2(sender);

@@ -29,7 +29,7 @@ pub struct AccessRecord<'a> {
     pub status: u16,
     /// Content bytes of the response.
     pub bytes: u64,
-    /// From the request head to the end of the exchange, or to the 101.
+    /// From the request head to the end of the exchange, or to the answer that opened the WebSocket.
     pub duration: Duration,
     /// `Referer`. RFC 9110 §10.1.3.
     pub referer: Option<&'a [u8]>,
@@ -67,6 +67,14 @@ impl Entry {
             referer: head.get("referer").map(Into::into),
             user_agent: head.get("user-agent").map(Into::into),
         })
+    }
+
+    /// The status code with which a WebSocket is opened. RFC 6455 §4.2.2, RFC 8441 §5.1.
+    pub(crate) fn opened_status(&self) -> u16 {
+        match self.version {
+            Version::Http2 => 200,
+            Version::Http10 | Version::Http11 => 101,
+        }
     }
 }
 

@@ -257,7 +257,7 @@ impl App {
         }
         self.shared.counters.websockets += 1;
         if let Some(entry) = slot.entry.take() {
-            let tally = Tally { status: 101, ..Tally::default() };
+            let tally = Tally { status: entry.opened_status(), ..Tally::default() };
             self.log(cx, Some(&entry), &tally, "websocket");
         }
         let route = slot.route;

@@ -6,6 +6,7 @@ use crate::shared::Route;
 use crate::tls::Plain;
 use lws_proto::Cause;
 use lws_proto::http::{Head, Method, Target};
+use lws_proto::ws::is_opening;
 
 /// What the engine answered to a fault of the peer; zero if nothing.
 pub(crate) fn status_of(cause: Cause) -> u16 {
@@ -45,8 +46,8 @@ pub(crate) fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>
     let method = head.method();
     let Some(path) = path else { return Response::error(Status::BAD_REQUEST) };
     match route {
-        // RFC 9110 §9.3.6: this is no proxy.
-        _ if method == Method::Connect => Response::error(Status::NOT_IMPLEMENTED),
+        // RFC 9110 §9.3.6: this is no proxy. A WebSocket that is asked for over HTTP/2 is as good as a GET.
+        _ if method == Method::Connect && !is_opening(head) => Response::error(Status::NOT_IMPLEMENTED),
         _ if path.is_empty() => Response::new(Status::NO_CONTENT).field("Allow", route::allow([].iter())),
         None => Response::error(Status::NOT_FOUND),
         // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".

@@ -130,7 +130,7 @@ fn failure_of(error: &ConnectError) -> Failure {
 }
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 >> 3) as u8).collect()
+    (0..len).map(|at| ((at * 31) >> 3) as u8).collect()
 }
 
 struct Host {

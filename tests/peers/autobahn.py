@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("role", choices=["server", "client"], help="the role of the program under test")
     parser.add_argument("--url", help="server role: where the server under test echoes")
     parser.add_argument("--start", help="server role: the command that starts it")
+    parser.add_argument("--backend", nargs=2, metavar=("PORT", "COMMAND"), help="server role: what is started before, if --start is a proxy")
     parser.add_argument("--client", help="client role: the command, `{url}` stands for the suite's address")
     parser.add_argument("--cases", nargs="+", default=RFC6455_GROUPS, metavar="GLOB", help="default: all of RFC 6455")
     parser.add_argument("--title", default="", help="what is added to the title of the report")
@@ -80,10 +81,13 @@ def hand_text_to_cases_as_octets() -> None:
 
 
 async def test_server(options: argparse.Namespace) -> list[kosoku._kosoku.CaseResult]:
-    started = nullcontext()
+    started, backend = nullcontext(), nullcontext()
+    if options.backend:
+        port, command = options.backend
+        backend = running(shlex.split(command), int(port))
     if options.start:
         started = running(shlex.split(options.start), urlsplit(options.url).port)
-    with started:
+    with backend, started:
         try:
             return await kosoku.run_fuzzingclient(options.url, options.cases)
         except kosoku.FailureError as failure:

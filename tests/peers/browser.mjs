@@ -67,6 +67,8 @@ let outage = false;
 
 mkdirSync(LOGS, { recursive: true });
 const log = createWriteStream(join(LOGS, "demo-server.log"));
+/** What the server has logged. */
+let said = "";
 let server = null;
 let browser = null;
 try {
@@ -93,6 +95,15 @@ async function run() {
     await until("connected", () => hasClass(one, "connected"));
     expect(!(await hasClass(one, "disconnected")), "dimmed");
   });
+
+  if (SECURE) {
+    await test("the page comes over HTTP/2, and its WebSocket shares the connection", async () => {
+      const protocol = await one.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
+      expect(protocol === "h2", `the page came over ${protocol}`);
+      // RFC 8441: an extended CONNECT, which the access log tells with its version.
+      await until("a WebSocket over HTTP/2", () => /"CONNECT \/\S* HTTP\/2" 200 /.test(said));
+    });
+  }
 
   await test("messages are compressed both ways, and come back as they were", async () => {
     const { extensions, wrong } = await one.evaluate(async (origin) => {
@@ -325,8 +336,9 @@ function selfSigned() {
 
 async function start() {
   expect(!(await listening()), `somebody else listens on port ${PORT}`);
-  const child = spawn(SERVER, ["--port", String(PORT), "--quiet", DEFLATE, ...(identity?.serve ?? [])], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(SERVER, ["--port", String(PORT), DEFLATE, ...(identity?.serve ?? [])], { stdio: ["ignore", "pipe", "pipe"] });
   child.stdout.pipe(log, { end: false });
+  child.stdout.on("data", (piece) => (said += piece));
   child.stderr.pipe(log, { end: false });
   const failure = new Promise((_, reject) => child.on("error", reject));
   const up = until("the server listens", async () => {

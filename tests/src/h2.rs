@@ -13,40 +13,61 @@ pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames. RFC 9113 §6, RFC 9218 §7.1.
 pub mod kind {
-    #![allow(missing_docs, reason = "the RFC's names")]
+    /// `DATA`.
     pub const DATA: u8 = 0;
+    /// `HEADERS`.
     pub const HEADERS: u8 = 1;
+    /// `PRIORITY`.
     pub const PRIORITY: u8 = 2;
+    /// `RST_STREAM`.
     pub const RST_STREAM: u8 = 3;
+    /// `SETTINGS`.
     pub const SETTINGS: u8 = 4;
+    /// `PUSH_PROMISE`.
     pub const PUSH_PROMISE: u8 = 5;
+    /// `PING`.
     pub const PING: u8 = 6;
+    /// `GOAWAY`.
     pub const GOAWAY: u8 = 7;
+    /// `WINDOW_UPDATE`.
     pub const WINDOW_UPDATE: u8 = 8;
+    /// `CONTINUATION`.
     pub const CONTINUATION: u8 = 9;
+    /// `PRIORITY_UPDATE`.
     pub const PRIORITY_UPDATE: u8 = 16;
 }
 
 /// Flags of frames. RFC 9113 §6.
 pub mod flag {
-    #![allow(missing_docs, reason = "the RFC's names")]
+    /// `END_STREAM`, of DATA and HEADERS.
     pub const END_STREAM: u8 = 1;
+    /// `ACK`, of SETTINGS and PING.
     pub const ACK: u8 = 1;
+    /// `END_HEADERS`, of HEADERS and CONTINUATION.
     pub const END_HEADERS: u8 = 4;
+    /// `PADDED`, of DATA and HEADERS.
     pub const PADDED: u8 = 8;
+    /// `PRIORITY`.
     pub const PRIORITY: u8 = 0x20;
 }
 
 /// Names of settings. RFC 9113 §6.5.2, RFC 8441 §3, RFC 9218 §2.1.
 pub mod setting {
-    #![allow(missing_docs, reason = "the RFC's names")]
+    /// `SETTINGS_HEADER_TABLE_SIZE`.
     pub const HEADER_TABLE_SIZE: u16 = 1;
+    /// `SETTINGS_ENABLE_PUSH`.
     pub const ENABLE_PUSH: u16 = 2;
+    /// `SETTINGS_MAX_CONCURRENT_STREAMS`.
     pub const MAX_CONCURRENT_STREAMS: u16 = 3;
+    /// `SETTINGS_INITIAL_WINDOW_SIZE`.
     pub const INITIAL_WINDOW_SIZE: u16 = 4;
+    /// `SETTINGS_MAX_FRAME_SIZE`.
     pub const MAX_FRAME_SIZE: u16 = 5;
+    /// `SETTINGS_MAX_HEADER_LIST_SIZE`.
     pub const MAX_HEADER_LIST_SIZE: u16 = 6;
+    /// `SETTINGS_ENABLE_CONNECT_PROTOCOL`.
     pub const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+    /// `SETTINGS_NO_RFC7540_PRIORITIES`.
     pub const NO_RFC7540_PRIORITIES: u16 = 9;
 }
 
@@ -74,13 +95,13 @@ pub fn data(stream: u32, content: impl AsRef<[u8]>, end: bool) -> Vec<u8> {
 #[must_use]
 pub fn padded(stream: u32, content: &[u8], padding: u8, end: bool) -> Vec<u8> {
     let payload = [&[padding], content, &vec![0; usize::from(padding)]].concat();
-    frame(kind::DATA, flag::PADDED | u8::from(end) * flag::END_STREAM, stream, &payload)
+    frame(kind::DATA, flag::PADDED | (u8::from(end) * flag::END_STREAM), stream, &payload)
 }
 
 /// A HEADERS frame that holds the whole field block.
 #[must_use]
 pub fn headers(stream: u32, fields: &[(&str, &str)], end: bool) -> Vec<u8> {
-    let flags = flag::END_HEADERS | u8::from(end) * flag::END_STREAM;
+    let flags = flag::END_HEADERS | (u8::from(end) * flag::END_STREAM);
     frame(kind::HEADERS, flags, stream, &block(fields))
 }
 
@@ -369,6 +390,17 @@ impl Said {
             | Self::Reset { stream, .. }
             | Self::WindowUpdate { stream, .. } => *stream,
             _ => 0,
+        }
+    }
+}
+
+impl Said {
+    /// What a GOAWAY says for a person.
+    #[must_use]
+    pub fn debug(&self) -> Option<&str> {
+        match self {
+            Self::GoAway { debug, .. } => Some(debug),
+            _ => None,
         }
     }
 }

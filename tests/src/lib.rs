@@ -16,6 +16,7 @@ pub mod random;
 pub mod sys;
 pub mod tls;
 pub mod transcript;
+pub mod transport;
 pub mod wire;
 
 pub use application::Application;

@@ -29,13 +29,12 @@ pub(crate) fn client(
     speak: Speak,
     tls: Option<&Info>,
 ) -> io::Result<Connection> {
-    let chosen = tls.is_some_and(|info| info.alpn.as_deref() == Some(b"h2"));
+    let http2 = tls.is_some_and(|info| info.alpn.as_deref() == Some(b"h2"));
     let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let entropy = || SystemEntropy::new().map(Box::new);
     Ok(match speak {
-        Speak::Http if !chosen => Connection::client(now, config, Box::new(SystemEntropy::new()?)),
-        Speak::Http | Speak::Http2 => {
-            Connection::client_http2(now, config, Box::new(SystemEntropy::new()?), scheme)
-        }
+        Speak::Http if !http2 => Connection::client(now, config, entropy()?),
+        Speak::Http | Speak::Http2 => Connection::client_http2(now, config, entropy()?, scheme),
         Speak::Raw => Connection::client_raw(now, config),
     })
 }

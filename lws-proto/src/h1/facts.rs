@@ -2,7 +2,7 @@
 //!
 //! Notes what the lines say. What follows from it, `framing` and the connection decide.
 
-use crate::http::{Authority, decimal, is_called, trim_ows};
+use crate::http::{Authority, Expectation, decimal, is_called, trim_ows};
 
 /// What the field lines of one head say about the message and its connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Facts {
     pub(crate) keep_alive: bool,
     /// `Connection: upgrade`. RFC 9110 §7.8.
     pub(crate) upgrade: bool,
-    pub(crate) expect: Expect,
+    pub(crate) expect: Expectation,
 }
 
 /// RFC 9112 §3.2.
@@ -55,22 +55,13 @@ pub(crate) enum TransferEncoding {
     Misplaced,
 }
 
-/// RFC 9110 §10.1.1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Expect {
-    #[default]
-    Nothing,
-    Continue,
-    Unknown,
-}
-
 impl Facts {
     /// Notes one field line. Most are told by the length of their name.
     #[inline]
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
             4 if is_called(name, b"host") => self.note_host(value),
-            6 if is_called(name, b"expect") => self.note_expect(value),
+            6 if is_called(name, b"expect") => self.expect.note(value),
             10 if is_called(name, b"connection") => self.note_connection(value),
             14 if is_called(name, b"content-length") => self.note_content_length(value),
             17 if is_called(name, b"transfer-encoding") => self.note_transfer_encoding(value),
@@ -83,15 +74,6 @@ impl Facts {
         self.host = match self.host {
             Host::Absent if Authority::is_valid(value) => Host::Valid,
             _ => Host::Invalid,
-        };
-    }
-
-    fn note_expect(&mut self, value: &[u8]) {
-        self.expect = match self.expect {
-            Expect::Nothing | Expect::Continue if value.eq_ignore_ascii_case(b"100-continue") => {
-                Expect::Continue
-            }
-            _ => Expect::Unknown,
         };
     }
 
@@ -239,13 +221,13 @@ mod tests {
     #[test]
     fn the_only_known_expectation_is_100_continue() {
         for (values, expected) in [
-            (&[][..], Expect::Nothing),
-            (&["100-Continue"], Expect::Continue),
-            (&["100-continue", "100-continue"], Expect::Continue),
-            (&["100-continue, x"], Expect::Unknown),
-            (&["x"], Expect::Unknown),
-            (&["x", "100-continue"], Expect::Unknown),
-            (&[""], Expect::Unknown),
+            (&[][..], Expectation::Nothing),
+            (&["100-Continue"], Expectation::Continue),
+            (&["100-continue", "100-continue"], Expectation::Continue),
+            (&["100-continue, x"], Expectation::Unknown),
+            (&["x"], Expectation::Unknown),
+            (&["x", "100-continue"], Expectation::Unknown),
+            (&[""], Expectation::Unknown),
         ] {
             let lines: alloc::vec::Vec<_> = values.iter().map(|value| ("Expect", *value)).collect();
             assert_eq!(facts(&lines).expect, expected, "{values:?}");

@@ -4,11 +4,11 @@
 //! pipelined requests are answered in order. RFC 9112 §9.3.2.
 
 use super::chunked::{Dechunked, Dechunker};
-use super::facts::{Expect, Facts, Host};
+use super::facts::{Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadReader, Kind};
 use super::{Sender, refuse, status_of};
-use crate::http::{Head, Method, StartLine, Status, Version, is_forbidden_trailer};
+use crate::http::{Expectation, Head, Method, StartLine, Status, Version, is_forbidden_trailer};
 use crate::item::{Content, Item, Step};
 use crate::tx::{self, SwitchTo, Tx};
 use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
@@ -200,7 +200,7 @@ impl Receiver {
             }
             Ok(framing) => {
                 let length = if let Framing::Length(length) = framing { Some(length) } else { None };
-                let expects = facts.expect == Expect::Continue && version != Version::Http10;
+                let expects = facts.expect == Expectation::Continue && version != Version::Http10;
                 sender.begin_content(length, expects);
                 self.begin_content(framing, tx.now);
                 Step::found(consumed, Item::Request { end: false })
@@ -513,7 +513,7 @@ fn check_request(method: Method, version: Version, facts: &Facts) -> Result<Fram
     }
     let framing = framing::of_request(version, method, facts)?;
     // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation".
-    if facts.expect == Expect::Unknown && version != Version::Http10 {
+    if facts.expect == Expectation::Unknown && version != Version::Http10 {
         return Err(Violation::Expectation);
     }
     Ok(framing)

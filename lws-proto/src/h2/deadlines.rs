@@ -133,15 +133,16 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
         stream.timeout = NEVER;
         sender.streams.time_out(slot);
     }
+    let waits = sender.waits_for_window(slot);
     let stream = sender.streams.at(slot);
     if let Some(stalled) = &mut stream.stalled
         && stalled.since + limits.stalled_timeout <= now
     {
-        if stalled.left < limits.stalled_bytes_min {
+        if waits && stalled.left < limits.stalled_bytes_min {
             let cause = Cause::Timeout(Deadline::Stalled);
             return sender.reset(out, slot, code_of(cause), cause);
         }
-        *stalled = Stalled { since: now, left: 0 };
+        stream.stalled = waits.then_some(Stalled { since: now, left: 0 });
     }
     if stream.due <= now {
         return handle_due(tx, slot, now);

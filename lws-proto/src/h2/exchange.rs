@@ -486,7 +486,7 @@ impl Sender {
     fn open_request(&mut self, now: Time, method: Method, head: Trailers) -> u32 {
         let id = self.next_id;
         self.next_id += 2;
-        let mut stream = Stream::new(id, self.peer.initial_window_size, self.local.initial_window_size, now);
+        let mut stream = self.new_stream(id, now);
         stream.method = method;
         stream.set(streams::TOLD);
         stream.queued = Some(Box::new(head));

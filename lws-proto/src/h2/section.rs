@@ -7,7 +7,8 @@ use super::priority::Priority;
 use crate::Violation;
 use crate::hpack::{FieldFlags, NameId, Section};
 use crate::http::{
-    Authority, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal, is_forbidden_trailer,
+    Authority, Expectation, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal,
+    is_forbidden_trailer,
 };
 
 /// The control data of a section, and what else concerns HTTP/2 itself.
@@ -18,8 +19,7 @@ pub(crate) struct Facts {
     pub(crate) fields_from: usize,
     pub(crate) content_length: Option<u64>,
     pub(crate) priority: Option<Priority>,
-    /// `Expect: 100-continue`.
-    pub(crate) expects_continue: bool,
+    pub(crate) expect: Expectation,
 }
 
 impl Facts {
@@ -29,7 +29,7 @@ impl Facts {
         fields_from: 0,
         content_length: None,
         priority: None,
-        expects_continue: false,
+        expect: Expectation::Nothing,
     };
 
     /// Lends the section.
@@ -144,7 +144,7 @@ fn note_fields(section: &Section, facts: &mut Facts, kind: Kind) -> Result<Noted
                 }
                 facts.content_length = Some(length);
             }
-            NameId::EXPECT => facts.expects_continue = value().eq_ignore_ascii_case(b"100-continue"),
+            NameId::EXPECT => facts.expect.note(value()),
             NameId::PRIORITY => facts.priority = Some(Priority::parse(value())),
             _ => {}
         }

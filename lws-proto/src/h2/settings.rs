@@ -54,21 +54,24 @@ impl Default for Settings {
 impl Settings {
     /// Takes in a SETTINGS payload, whose values are "processed in the order in which they appear".
     ///
-    /// `from_server` is whether a server has sent it, which may not enable push.
+    /// `from_server` is whether a server has sent it, which may not enable push. Returns the smallest SETTINGS_HEADER_TABLE_SIZE on
+    /// the way, of which an encoder has to tell even if the last is larger. RFC 7541 §4.2.
     pub(crate) fn apply(
         &mut self,
         payload: &[u8],
         entries_max: usize,
         from_server: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<u32, Fault> {
         if payload.len() / 6 > entries_max {
             return Err(Fault::limit(Limit::SettingsEntries));
         }
+        let mut smallest_table = self.header_table_size;
         for entry in payload.as_chunks::<6>().0 {
             let [a, b, value @ ..] = *entry;
             self.set(u16::from_be_bytes([a, b]), u32::from_be_bytes(value), from_server)?;
+            smallest_table = smallest_table.min(self.header_table_size);
         }
-        Ok(())
+        Ok(smallest_table)
     }
 
     fn set(&mut self, name: u16, value: u32, from_server: bool) -> Result<(), Fault> {
@@ -158,7 +161,7 @@ mod tests {
         let mut out = Vec::new();
         ours.write(&mut out);
         let mut read = Settings::default();
-        assert_eq!(read.apply(&out[frame::HEADER_BYTES..], 32, false), Ok(()));
+        assert!(read.apply(&out[frame::HEADER_BYTES..], 32, false).is_ok());
         assert_eq!(read, ours);
         out.clear();
         Settings::default().write(&mut out);
@@ -169,7 +172,7 @@ mod tests {
     fn values_out_of_range_are_refused_with_their_own_code() {
         let check = |name, value, from_server, expected: Result<(), Violation>| {
             let mut settings = Settings::default();
-            let found = settings.apply(&entry(name, value), 32, from_server);
+            let found = settings.apply(&entry(name, value), 32, from_server).map(drop);
             assert_eq!(found, expected.map_err(Fault::connection), "{name} {value} {from_server}");
         };
         check(ENABLE_PUSH, 1, false, Ok(()));
@@ -190,17 +193,17 @@ mod tests {
     #[test]
     fn extended_connect_is_not_taken_back() {
         let mut settings = Settings::default();
-        assert_eq!(settings.apply(&entry(ENABLE_CONNECT_PROTOCOL, 1), 32, true), Ok(()));
-        let taken_back = settings.apply(&entry(ENABLE_CONNECT_PROTOCOL, 0), 32, true);
+        assert!(settings.apply(&entry(ENABLE_CONNECT_PROTOCOL, 1), 32, true).is_ok());
+        let taken_back = settings.apply(&entry(ENABLE_CONNECT_PROTOCOL, 0), 32, true).map(drop);
         assert_eq!(taken_back, Err(Fault::connection(Violation::Setting)));
     }
 
     #[test]
     fn a_frame_has_so_many_entries_and_no_more() {
         let entries = entry(0x7777, 0).repeat(32);
-        assert_eq!(Settings::default().apply(&entries, 32, false), Ok(()));
+        assert!(Settings::default().apply(&entries, 32, false).is_ok());
         let entries = entry(0x7777, 0).repeat(33);
         let expected = Err(Fault::limit(Limit::SettingsEntries));
-        assert_eq!(Settings::default().apply(&entries, 32, false), expected);
+        assert_eq!(Settings::default().apply(&entries, 32, false).map(drop), expected);
     }
 }

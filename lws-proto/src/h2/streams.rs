@@ -223,6 +223,8 @@ impl Stream {
 /// The table of streams, and the lines that they wait in.
 #[derive(Default)]
 pub(crate) struct Streams {
+    /// What the generations of keys are above identifiers, as there were exchanges of HTTP/1.1 before.
+    pub(crate) generation_base: u32,
     slots: Vec<Stream>,
     free: Vec<u32>,
     pub(crate) heads: Line,
@@ -296,12 +298,13 @@ impl Streams {
     /// The place that `key` names, unless the stream has ended.
     pub(crate) fn of_key(&self, key: StreamKey) -> Option<u32> {
         let stream = self.slots.get(key.index as usize)?;
+        let id = key.generation.wrapping_sub(self.generation_base);
         let open = stream.place != Place::Closed && !stream.has(GONE);
-        (key.generation != 0 && stream.id == key.generation && open).then_some(key.index)
+        (id != 0 && stream.id == id && open).then_some(key.index)
     }
 
     pub(crate) fn key(&self, slot: u32) -> StreamKey {
-        StreamKey { index: slot, generation: self.peek(slot).id }
+        StreamKey { index: slot, generation: self.peek(slot).id.wrapping_add(self.generation_base) }
     }
 
     /// The places that are taken.

@@ -149,6 +149,45 @@ fn a_websocket_shares_the_connection() {
     }
 }
 
+#[cfg(feature = "deflate")]
+#[test]
+fn messages_of_a_websocket_are_compressed_where_both_agree() {
+    let deflate = crate::ws::Deflate::default();
+    let (mut client, mut server) = pair();
+    let connect = crate::ws::Connect::new("example.com", "/chat").deflate(&deflate);
+    let key = client.connect_websocket(Time::ZERO, &connect).expect("a handshake");
+    let accept = crate::ws::Accept::new().deflate(&deflate);
+    let long = "hello ".repeat(200);
+    let (mut sent, mut told) = (0, String::new());
+    for _ in 0..4 {
+        let mut up = drain(&mut client);
+        sent = up.len();
+        let mut feed = server.receive(Time::ZERO, &mut up);
+        while let Some(event) = feed.next_event() {
+            match event {
+                Event::Request { stream, head, .. } => {
+                    assert!(head.get("sec-websocket-extensions").is_some());
+                    stream.accept_websocket(&head, &accept).expect("an opening");
+                }
+                Event::Message { chunk, .. } => told.push_str(core::str::from_utf8(chunk).expect("text")),
+                _ => {}
+            }
+        }
+        drop(feed);
+        let mut down = drain(&mut server);
+        let mut feed = client.receive(Time::ZERO, &mut down);
+        while let Some(event) = feed.next_event() {
+            if let Event::Established { stream, .. } = event {
+                let permit = stream.permit().expect("a permit");
+                permit.text(&long).expect("a message");
+            }
+        }
+    }
+    assert!(client.stream(key).is_some());
+    assert_eq!(told, long);
+    assert!(sent < 100, "{sent} bytes for {}", long.len());
+}
+
 #[test]
 fn a_large_response_waits_for_windows() {
     let (mut client, mut server) = pair();

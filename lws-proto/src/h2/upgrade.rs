@@ -3,7 +3,7 @@
 use super::sender::Sender;
 use super::settings::Settings;
 use super::state::State;
-use super::streams::{self, Stream};
+use super::streams;
 use crate::http::{Head, Method};
 use crate::transmit::Output;
 use crate::{Config, Time};
@@ -17,6 +17,8 @@ const PAYLOAD_BYTES_MAX: usize = 243;
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     settings: Settings,
+    /// The smallest table on the way to that of `settings`.
+    smallest_table: u32,
 }
 
 /// Whether a request of HTTP/1.1 asks for HTTP/2, and how. One that asks badly does not ask: it is answered in HTTP/1.1.
@@ -39,15 +41,16 @@ pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgra
     if !len.is_multiple_of(6) {
         return None;
     }
-    settings.apply(payload, config.limits.h2_settings_entries_max, false).ok()?;
-    Some(Upgrade { settings })
+    let smallest_table = settings.apply(payload, config.limits.h2_settings_entries_max, false).ok()?;
+    Some(Upgrade { settings, smallest_table })
 }
 
 impl Sender {
-    /// The transmit half of a connection that was upgraded: its first stream is the request that asked, and is lent.
+    /// The transmit half of a connection that was upgraded: its first stream is the request that asked, and is lent. It keeps the
+    /// `generation` of its key.
     pub(crate) fn upgraded(
         upgrade: &Upgrade,
-        method: Method,
+        (method, generation): (Method, u32),
         out: &mut Output,
         config: &Config,
         now: Time,
@@ -58,13 +61,14 @@ impl Sender {
         let mut sender = Self::new(false, config, now);
         sender.begin(out, config, now);
         sender.peer = upgrade.settings;
+        sender.encoder.set_table_size_max(upgrade.smallest_table as usize);
         sender.encoder.set_table_size_max(upgrade.settings.header_table_size as usize);
-        let mut stream =
-            Stream::new(1, upgrade.settings.initial_window_size, sender.local.initial_window_size, now);
+        let mut stream = sender.new_stream(1, now);
         stream.state = State::HalfClosedRemote;
         stream.method = method;
         stream.set(streams::TOLD);
         sender.last_peer_id = 1;
+        sender.streams.generation_base = generation.wrapping_sub(1);
         sender.current = sender.streams.insert(stream);
         sender
     }

@@ -77,6 +77,11 @@ impl ReceiveWindow {
         (Self::new(size, now), size - INITIAL_WINDOW)
     }
 
+    /// The peer may send so much more, or less, than it was told so far.
+    pub(crate) fn adjust(&mut self, difference: i32) {
+        self.left += difference;
+    }
+
     /// The peer has sent `n` bytes. Returns whether it might.
     #[inline]
     #[must_use]

@@ -56,6 +56,24 @@ impl Scheme {
     }
 }
 
+/// What a client expects of the server before it sends content. RFC 9110 §10.1.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    #[default]
+    Nothing,
+    Continue,
+    /// Of which nobody here knows; a server answers 417.
+    Unknown,
+}
+
+impl Expectation {
+    /// Notes one `Expect` field.
+    pub(crate) fn note(&mut self, value: &[u8]) {
+        let known = *self != Self::Unknown && value.eq_ignore_ascii_case(b"100-continue");
+        *self = if known { Self::Continue } else { Self::Unknown };
+    }
+}
+
 /// What the fields of the application have said.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Said {

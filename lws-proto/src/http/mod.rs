@@ -14,8 +14,8 @@ pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
 pub use head::{Head, Version};
 pub(crate) use message::{
-    Outgoing, Said, check_length, decimal, frame_request, frame_response, is_called, is_forbidden_trailer,
-    write_decimal,
+    Expectation, Outgoing, Said, check_length, decimal, frame_request, frame_response, is_called,
+    is_forbidden_trailer, write_decimal,
 };
 pub use message::{Request, Scheme};
 pub use method::Method;

@@ -3,6 +3,7 @@
 mod common;
 mod files;
 mod http;
+mod http2;
 mod threads;
 #[cfg(feature = "tls")]
 mod tls;

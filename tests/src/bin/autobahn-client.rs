@@ -5,30 +5,22 @@
 //! autobahn-client --echo URL COUNT     sends COUNT messages to an echo server, and checks what comes back
 //! ```
 //!
-//! `--deflate[=NAME=VALUE,...]` before all that offers permessage-deflate.
+//! `--deflate[=NAME=VALUE,...]` before all that offers permessage-deflate. `--http2` before that opens the WebSockets over HTTP/2,
+//! by prior knowledge.
 
+use lws_proto::http::Scheme;
 use lws_proto::ws::{CloseCode, Connect, Deflate};
-use lws_proto::{
-    Bytes, Cause, Config, Connection, Entropy, Event, MessageKind, Payload, Stream, Time, Writable,
-};
+use lws_proto::{Bytes, Cause, Config, Connection, Event, MessageKind, Payload, Stream, Time, Writable};
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-type Failure = Box<dyn std::error::Error>;
-
-/// How long the suite may keep silent before a case is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
-
-/// How long a write waits before it is time to read.
-const MOMENT: Duration = Duration::from_millis(1);
+use tests::transport::{Failure, SystemEntropy, Transport};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let http2 = arguments.first() == Some(&"--http2");
+    arguments.drain(..usize::from(http2));
     let deflate = match arguments.first().and_then(|first| first.strip_prefix("--deflate")) {
         Some(options) => {
             let deflate = offered(options);
@@ -37,11 +29,14 @@ fn main() -> ExitCode {
         }
         None => Ok(None),
     };
+    let peer = |url, deflate| Peer::parse(url, deflate, http2);
     let done = deflate.and_then(|deflate| match arguments[..] {
-        ["--echo", url, count] => echo(&Peer::parse(url, deflate)?, count),
-        [url] => autobahn(&Peer::parse(url, deflate)?, "lws-proto"),
-        [url, "--agent", agent] => autobahn(&Peer::parse(url, deflate)?, agent),
-        _ => Err("usage: autobahn-client [--deflate] URL [--agent NAME] | autobahn-client [--deflate] --echo URL COUNT".into()),
+        ["--echo", url, count] => echo(&peer(url, deflate)?, count),
+        [url] => autobahn(&peer(url, deflate)?, "lws-proto"),
+        [url, "--agent", agent] => autobahn(&peer(url, deflate)?, agent),
+        _ => {
+            Err("usage: autobahn-client [--http2] [--deflate] (URL [--agent NAME] | --echo URL COUNT)".into())
+        }
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -184,16 +179,17 @@ struct Peer {
     authority: String,
     target: String,
     deflate: Option<Deflate>,
+    http2: bool,
 }
 
 impl Peer {
-    fn parse(url: &str, deflate: Option<Deflate>) -> Result<Self, Failure> {
+    fn parse(url: &str, deflate: Option<Deflate>, http2: bool) -> Result<Self, Failure> {
         let rest =
             url.strip_prefix("ws://").ok_or_else(|| format!("a URL begins with ws://, unlike {url:?}"))?;
         let at = rest.find('/').unwrap_or(rest.len());
         let (authority, target) = rest.split_at(at);
         let target = if target.is_empty() { "/" } else { target };
-        Ok(Self { authority: authority.into(), target: target.into(), deflate })
+        Ok(Self { authority: authority.into(), target: target.into(), deflate, http2 })
     }
 
     /// Host and port, to connect to.
@@ -203,22 +199,16 @@ impl Peer {
     }
 }
 
-/// Random bytes of the operating system.
-struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    fn fill(&mut self, bytes: &mut [u8]) {
-        // Without random bytes there is no WebSocket: a mask that can be guessed is against RFC 6455 §5.3.
-        getrandom::fill(bytes).expect("the operating system has no random bytes");
-    }
-}
-
 /// One WebSocket to `target` at `url`: `answer` says what follows what the peer says. Returns why it ended.
 fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Result<Cause, Failure> {
-    let mut transport = Transport::open(url)?;
+    let mut transport = Transport::open(&url.address())?;
     let mut config = Config::default();
     config.limits.message_bytes_max = 64 << 20;
-    let mut connection = Connection::client(Time::ZERO, Arc::new(config), Box::new(SystemEntropy));
+    let (config, entropy) = (Arc::new(config), Box::new(SystemEntropy));
+    let mut connection = match url.http2 {
+        true => Connection::client_http2(Time::ZERO, config, entropy, Scheme::Http),
+        false => Connection::client(Time::ZERO, config, entropy),
+    };
     let mut connect = Connect::new(&url.authority, target).streamed();
     if let Some(deflate) = &url.deflate {
         connect = connect.deflate(deflate);
@@ -229,6 +219,10 @@ fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Re
     loop {
         while let Some(event) = connection.next_event() {
             conversation.event(event);
+        }
+        if url.http2 && conversation.cause.is_some() {
+            // No other stream will follow.
+            connection.drain(transport.time());
         }
         transport.write(&mut connection);
         let interest = connection.interest();
@@ -286,63 +280,4 @@ impl Conversation<'_> {
             sent.again();
         }
     }
-}
-
-/// A blocking TCP stream and a clock.
-struct Transport {
-    stream: TcpStream,
-    begin: Instant,
-    fin_sent: bool,
-}
-
-impl Transport {
-    fn open(url: &Peer) -> Result<Self, Failure> {
-        let address = url.address();
-        let stream = TcpStream::connect(&address).map_err(|error| format!("{address}: {error}"))?;
-        stream.set_nodelay(true)?;
-        // Two that only write would wait for each other for ever: a write that does not end soon lets a read pass.
-        stream.set_write_timeout(Some(MOMENT))?;
-        Ok(Self { stream, begin: Instant::now(), fin_sent: false })
-    }
-
-    fn time(&self) -> Time {
-        Time::ZERO + self.begin.elapsed()
-    }
-
-    /// Writes what the stream takes, and the end behind it if there is to be one.
-    fn write(&mut self, connection: &mut Connection) {
-        while let Some(transmit) = connection.transmit(self.time()) {
-            match self.stream.write(transmit.first()) {
-                Ok(written) if written > 0 => transmit.commit(written),
-                Err(error) if is_passing(&error) => return,
-                _ => connection.transport_failed(self.time()),
-            }
-        }
-        if connection.interest().shutdown && !self.fin_sent {
-            self.fin_sent = true;
-            // If the peer is gone already, the next read says so.
-            let _ = self.stream.shutdown(Shutdown::Write);
-        }
-    }
-
-    /// Waits for bytes of the peer, up to the next deadline; only a moment if there is something to write, too.
-    fn read<'b>(&mut self, connection: &mut Connection, buffer: &'b mut [u8]) -> io::Result<&'b mut [u8]> {
-        let deadline = connection.next_timeout().map_or(SILENCE_MAX, |due| due - self.time());
-        let until = if connection.interest().write { MOMENT } else { deadline };
-        self.stream.set_read_timeout(Some(until.clamp(MOMENT, SILENCE_MAX)))?;
-        let outcome = self.stream.read(buffer);
-        let now = self.time();
-        match outcome {
-            Ok(0) => connection.received_eof(now),
-            Ok(len) => return Ok(&mut buffer[..len]),
-            Err(error) if is_passing(&error) => connection.handle_timeout(now),
-            Err(_) => connection.transport_failed(now),
-        }
-        Ok(&mut [])
-    }
-}
-
-/// Whether it may be tried again: the time was over, or a signal came.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

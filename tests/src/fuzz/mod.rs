@@ -6,6 +6,7 @@
 
 mod hpack;
 mod http1;
+mod http2;
 mod operations;
 mod tls_records;
 mod ws_deflate;
@@ -13,6 +14,7 @@ mod ws_frames;
 
 pub use hpack::hpack;
 pub use http1::{chunked, request, response};
+pub use http2::{http2_frames, http2_operations};
 pub use operations::operations;
 pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
@@ -28,13 +30,15 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "http1_request", body: request },
     Target { name: "http1_response", body: response },
     Target { name: "chunked", body: chunked },
     Target { name: "ws_frames", body: frames },
     Target { name: "ws_deflate", body: deflate_frames },
     Target { name: "ws_extensions", body: extensions },
+    Target { name: "http2_frames", body: http2_frames },
+    Target { name: "http2_operations", body: http2_operations },
     Target { name: "hpack", body: hpack },
     Target { name: "operations", body: operations },
     Target { name: "tls_records", body: records },

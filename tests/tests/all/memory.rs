@@ -7,6 +7,7 @@ use lws_proto::{Config, Connection, Event, MessageKind, Payload, StreamKey, Time
 use std::sync::Arc;
 use tests::application::NO_FIELDS;
 use tests::endpoint::{OPENING, limits};
+use tests::h2;
 use tests::sys::Counting;
 use tests::wire::{BINARY, BINARY_BEGINS, PING, masked};
 
@@ -140,4 +141,37 @@ fn a_head_that_trickles_costs_what_came_of_it() {
         bare.receive(&[byte]);
     }
     assert!(bare.held() <= 40_000, "{} bytes", bare.held());
+}
+
+#[test]
+fn a_request_over_http_2_asks_for_no_memory_once_its_connection_is_warm() {
+    let mut connection = Connection::server(Time::ZERO, defaults());
+    let mut spare = Vec::with_capacity(64 << 10);
+    let mut turn = |bytes: &mut [u8]| {
+        let before = Counting::asked();
+        connection.lend(&mut spare);
+        let mut feed = connection.receive(Time::ZERO, bytes);
+        while let Some(event) = feed.next_event() {
+            if let Event::Request { stream, .. } = event {
+                let permit = stream.permit().expect("a permit");
+                let fields = [("content-type", "text/plain")];
+                permit.respond(Status::OK, fields, Payload::Static(b"ok"), true).expect("a response");
+            }
+        }
+        drop(feed);
+        while let Some(transmit) = connection.transmit(Time::ZERO) {
+            let len = transmit.first().len();
+            transmit.commit(len);
+        }
+        connection.reclaim(&mut spare);
+        Counting::asked() - before
+    };
+    turn(&mut [h2::client_begins(&[]), h2::settings_ack()].concat());
+    for id in (1..200).step_by(2) {
+        turn(&mut h2::get(id));
+    }
+    for id in (201..400).step_by(2) {
+        let mut request = h2::get(id);
+        assert_eq!(turn(&mut request), 0, "request {id}");
+    }
 }

@@ -73,12 +73,14 @@ const WORDS: &[&[u8]] = &[
 #[test]
 fn thousands_of_made_inputs_pass() {
     for Target { name, body } in TARGETS {
-        let rounds = if name == "operations" { 4_000 } else { 1_500 };
+        // What is decoded into operations is noise as a whole.
+        let decoded = name == "operations" || name.starts_with("http2");
+        let rounds = if decoded { 4_000 } else { 1_500 };
         for seed in 0..rounds {
             let mut random = Random::new(seed);
             let mut input = Vec::new();
-            for _ in 0..random.below(if name == "operations" { 100 } else { 20 }) {
-                if random.one_in(3) || name == "operations" {
+            for _ in 0..random.below(if decoded { 100 } else { 20 }) {
+                if random.one_in(3) || decoded {
                     let len = 1 + random.below(8);
                     input.extend(random.bytes(len));
                 } else {

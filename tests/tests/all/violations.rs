@@ -1,10 +1,13 @@
 //! Every way in which a peer can break a rule is reached by at least one input, and answered as its table says.
 
+use crate::rfc9113::Heard;
 use crate::support::{Role, defaults, fails, served};
-use lws_proto::{Cause, Payload, Request, Violation};
+use lws_proto::{Cause, Config, Payload, Request, Versions, Violation};
 use std::collections::HashSet;
+use std::sync::Arc;
 use tests::application::{NO_FIELDS, Silent};
 use tests::endpoint::OPENING;
+use tests::h2::{self, Said};
 use tests::wire::{BINARY, BINARY_BEGINS, CLOSE, ENDS, PING, TEXT};
 use tests::{Endpoint, Octets, deliver};
 
@@ -13,7 +16,6 @@ const REQUESTS: &[(Violation, &str)] = &[
     (Violation::RequestLine, "GET / HTTP/1.1 x\r\n"),
     (Violation::Target, "GET a HTTP/1.1\r\nHost: a\r\n\r\n"),
     (Violation::Version, "GET / HTTP/2.0\r\n\r\n"),
-    (Violation::Http2Preface, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     (Violation::FieldLine, "GET / HTTP/1.1\r\nHost : a\r\n\r\n"),
     (Violation::BareLineEnd, "GET / HTTP/1.1\nHost: a\n\n"),
     (Violation::Host, "GET / HTTP/1.1\r\n\r\n"),
@@ -65,6 +67,39 @@ const FRAMES: &[(Violation, &[Frame])] = &[
     (Violation::CloseFrame, &[(CLOSE, b"\x03")]),
 ];
 
+/// Frames that break one rule of HTTP/2 each.
+fn http2() -> Vec<(Violation, Role, Vec<u8>)> {
+    use h2::{
+        GET, data, flag, frame, get, go_away, headers, kind, post, rst_stream, settings, window_update,
+    };
+    let with = |name, value| headers(1, &[GET.as_slice(), &[(name, value)]].concat(), true);
+    let server = [
+        (Violation::FrameSize, frame(kind::PING, 0, 0, b"short")),
+        (Violation::FrameStream, frame(kind::PING, 0, 1, b"12345678")),
+        (Violation::FieldBlock, frame(kind::CONTINUATION, flag::END_HEADERS, 1, b"")),
+        (Violation::Compression, frame(kind::HEADERS, flag::END_HEADERS, 1, b"\x80")),
+        (Violation::Padding, [post(1), frame(kind::DATA, flag::PADDED, 1, b"\x01")].concat()),
+        (Violation::Setting, settings(&[(h2::setting::ENABLE_PUSH, 2)])),
+        (Violation::InitialWindow, settings(&[(h2::setting::INITIAL_WINDOW_SIZE, 1 << 31)])),
+        (Violation::FlowControl, window_update(0, (1 << 31) - 1)),
+        (Violation::WindowIncrement, window_update(0, 0)),
+        (Violation::StreamId, get(2)),
+        (Violation::StreamIdle, rst_stream(1, 0)),
+        (Violation::StreamClosed, [get(1), get(1)].concat()),
+        (Violation::StreamDependency, [post(1), frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 1, 0])].concat()),
+        (Violation::Push, frame(kind::PUSH_PROMISE, 0, 1, b"")),
+        (Violation::PseudoHeader, headers(1, &[], true)),
+        (Violation::Field, with("Upper", "x")),
+        (Violation::ContentLengthMismatch, with("content-length", "1")),
+        (Violation::FieldSection, [post(1), headers(1, &[("x", "y")], false)].concat()),
+    ];
+    let client = [(Violation::GoAway, [go_away(1, 0), go_away(3, 0)].concat())];
+    let client_data = (Violation::FieldSection, Role::Client, data(1, b"content!", false));
+    let server = server.into_iter().map(|(violation, frames)| (violation, Role::Server, frames));
+    let client = client.into_iter().map(|(violation, frames)| (violation, Role::Client, frames));
+    server.chain(client).chain([client_data]).collect()
+}
+
 #[test]
 fn a_broken_rule_is_answered_as_the_table_says() {
     let mut reached = HashSet::new();
@@ -91,6 +126,24 @@ fn a_broken_rule_is_answered_as_the_table_says() {
         assert_eq!(delivered.seen.causes(), [Cause::Violation(*violation)], "{input:?}");
         assert_eq!(delivered.sent, Octets::default());
         reached.insert(*violation);
+    }
+    let old = Arc::new(Config { versions: Versions::Http1, ..Config::default() });
+    let delivered = deliver(|| Endpoint::server(Arc::clone(&old), Silent), h2::PREFACE);
+    assert_eq!(delivered.seen.causes(), [Cause::Violation(Violation::Http2Preface)]);
+    let begun = crate::rfc9113::deliver(|| Endpoint::http2_client(defaults(), Silent), &h2::get(1));
+    assert_eq!(Heard::of(begun).said.last().and_then(Said::debug), Some(Violation::Preface.message()));
+    reached.extend([Violation::Http2Preface, Violation::Preface]);
+    for (violation, role, frames) in http2() {
+        let heard = role.hears(&frames);
+        let debug = heard.said.last().and_then(Said::debug);
+        let told = heard.causes().contains(&Cause::Violation(violation));
+        let reset = heard.said.iter().any(|said| matches!(said, Said::Reset { .. }));
+        assert!(
+            debug == Some(violation.message()) || told || reset && debug.is_none(),
+            "{violation:?}: {:?}",
+            heard.said
+        );
+        reached.insert(violation);
     }
     for role in Role::BOTH {
         for (violation, frames) in FRAMES {

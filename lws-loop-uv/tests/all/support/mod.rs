@@ -111,7 +111,7 @@ pub(crate) fn listen(driver: &mut Driver<Echo>, now: Time) -> SocketAddr {
 pub(crate) fn connect(driver: &mut Driver<Echo>, now: Time, to: SocketAddr) {
     let options = ConnectOptions { speak: Speak::Raw, timeout: PATIENCE, ..ConnectOptions::default() };
     let config = Arc::new(Config { expect: Expect::Raw, ..Config::default() });
-    driver.with(now, |_, cx| cx.connect(&Address::Tcp(to), config, &options, ()).expect("a socket"));
+    driver.with(now, |_, cx| cx.connect(Address::Tcp(to), config, &options, ()).expect("a socket"));
 }
 
 /// Runs turns of a loop until this is true.

@@ -30,7 +30,8 @@ impl Receiver {
         let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
         let before = sender.peer;
         let mut peer = before;
-        peer.apply(payload, config.limits.h2_settings_entries_max, sender.client)?;
+        let smallest_table = peer.apply(payload, config.limits.h2_settings_entries_max, sender.client)?;
+        sender.encoder.set_table_size_max(smallest_table as usize);
         sender.apply_settings(before, peer, *now)?;
         frame::settings_ack(out.buffer());
         sender.control_frames += 1;
@@ -44,6 +45,8 @@ impl Receiver {
             return tx_glitch(tx);
         }
         self.decoder.set_table_size_max(sender.local.header_table_size as usize);
+        let room = sender.unacknowledged_room();
+        sender.streams.all().for_each(|stream| stream.receive.adjust(-room));
         Ok(())
     }
 
@@ -221,9 +224,7 @@ impl Sender {
     fn apply_settings(&mut self, before: Settings, now_are: Settings, now: crate::Time) -> Result<(), Fault> {
         self.peer = now_are;
         self.settled = true;
-        if before.header_table_size != now_are.header_table_size {
-            self.encoder.set_table_size_max(now_are.header_table_size as usize);
-        }
+        self.encoder.set_table_size_max(now_are.header_table_size as usize);
         if before.initial_window_size != now_are.initial_window_size {
             for slot in self.streams.taken() {
                 let stream = self.streams.at(slot);

@@ -5,10 +5,10 @@ use super::super::frame::{self, FrameHeader, flag};
 use super::super::section::{self, Facts};
 use super::super::sender::Going;
 use super::super::state::{Frame, Refusal, State, Step};
-use super::super::streams::{self, NEVER, Place, Stream};
+use super::super::streams::{self, NEVER, Place};
 use super::{Block, Inbound, MessageEnd, Receiver, overflow};
 use crate::hpack::{DecodeError, SectionLimits};
-use crate::http::{Method, StartLine, Status};
+use crate::http::{Expectation, Method, StartLine, Status};
 use crate::item::Item;
 use crate::stream::Payload;
 use crate::tx::{self, Tx};
@@ -154,8 +154,7 @@ impl Receiver {
             sender.count_reset(config, *now)?;
             return Ok(None);
         }
-        let (send, receive) = (sender.peer.initial_window_size, sender.local.initial_window_size);
-        let mut stream = Stream::new(id, send, receive, *now);
+        let mut stream = sender.new_stream(id, *now);
         stream.state = State::Idle.on(Step::Receive(Frame::Headers { end })).unwrap_or(State::Open);
         let slot = sender.streams.insert(stream);
         sender.relaxed = false;
@@ -188,6 +187,11 @@ impl Receiver {
         if end && announced > 0 {
             return Err(Fault::stream(Violation::ContentLengthMismatch));
         }
+        if facts.expect == Expectation::Unknown {
+            let why = (Cause::Violation(Violation::Expectation), Violation::Expectation.message());
+            sender.refuse(out, config, *now, slot, Status::EXPECTATION_FAILED, why);
+            return Ok(None);
+        }
         let early = self.early_priority(sender.streams.peek(slot).id);
         let stream = sender.streams.at(slot);
         if let StartLine::Request { method, .. } = facts.start {
@@ -198,7 +202,7 @@ impl Receiver {
         }
         stream.set(streams::TOLD);
         if !end {
-            if facts.expects_continue {
+            if facts.expect == Expectation::Continue {
                 stream.set(streams::OWES_CONTINUE);
                 sender.asked.push(slot);
             }

@@ -13,6 +13,7 @@ use tests::h2::ByStream;
 use tests::h2::{self, Reader, Said};
 use tests::{Application, Delivered, Endpoint, deliver_seen};
 
+mod limits;
 mod s3_starting;
 mod s4_field_blocks;
 mod s4_frames;
@@ -31,6 +32,7 @@ mod s8_client;
 mod s8_connect;
 mod s8_content;
 mod s8_control_data;
+mod s8_expect;
 mod s8_fields;
 mod s8_responses;
 

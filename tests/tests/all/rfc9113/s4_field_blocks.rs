@@ -12,7 +12,7 @@ fn pieces(ends: &[usize], end_stream: bool) -> Vec<Vec<u8>> {
     let one = |(at, bounds): (usize, &[usize])| {
         let kind = if at == 0 { kind::HEADERS } else { kind::CONTINUATION };
         let end_stream = u8::from(at == 0 && end_stream) * flag::END_STREAM;
-        let flags = end_stream | u8::from(at + 1 == count) * flag::END_HEADERS;
+        let flags = end_stream | (u8::from(at + 1 == count) * flag::END_HEADERS);
         frame(kind, flags, 1, &block[bounds[0]..bounds[1]])
     };
     bounds.windows(2).enumerate().map(one).collect()
@@ -173,6 +173,20 @@ fn our_encoder_keeps_to_the_table_of_the_peer() {
         let bytes = [get(1), get(3), get(5)].concat();
         let heard = served_with(&defaults(), &[(setting::HEADER_TABLE_SIZE, size)], bytes);
         assert_eq!([1, 3, 5].map(|stream| heard.status(stream)), [Some(200); 3], "{size}");
+    }
+}
+
+/// RFC 7541 §4.2: "In case multiple changes ... occur in the interval between the transmission of two header blocks, the smallest maximum
+/// table size that occurs in that interval MUST be signaled".
+#[test]
+fn a_table_that_was_smaller_for_a_moment_is_told() {
+    for sizes in [&[0, 8_192][..], &[4_096, 0, 4_096]] {
+        let entries: Vec<_> = sizes.iter().map(|size| (setting::HEADER_TABLE_SIZE, *size)).collect();
+        let heard = served_with(&defaults(), &entries, h2::get(1));
+        let is_answer = |bytes: &&[u8]| bytes[3] == kind::HEADERS && bytes[5..9] == [0, 0, 0, 1];
+        let block = heard.delivered.sent.0.windows(13).find(is_answer);
+        // A size update to 0, and one to 4,096, which is as much as our encoder uses.
+        assert_eq!(block.map(|bytes| &bytes[9..]), Some(&[0x20, 0x3f, 0xe1, 0x1f][..]), "{sizes:?}");
     }
 }
 

@@ -341,3 +341,29 @@ fn windows_grow_for_bulk_and_no_further_than_the_limit() {
     }
     assert!((150_000..=200_000).contains(&widest), "{widest}");
 }
+
+/// RFC 9113 §6.9.3: "... the receiver MUST be prepared to receive data that exceeds this window size, since the sender might send data that exceeds the lower limit
+/// prior to processing the SETTINGS frame."
+#[test]
+fn a_smaller_window_counts_from_its_acknowledgement_on() {
+    let config = limits(|limits| (limits.h2_stream_window, limits.h2_stream_window_max) = (1_000, 1_000));
+    let paused = || {
+        |event: Event<'_>| {
+            if let Event::Request { mut stream, .. } = event {
+                stream.pause();
+            }
+        }
+    };
+    let begins =
+        [&h2::PREFACE[..], &h2::settings(&[]), &h2::post(1), &h2::data(1, vec![0; 900], false)].concat();
+    let make = || Endpoint::http2_server(Arc::clone(&config), paused());
+    let sent = |frames: &[Vec<u8>]| Heard::of(deliver(make, &[begins.clone(), frames.concat()].concat()));
+    let more = sent(&[h2::data(1, vec![0; 10_000], false)]);
+    assert_eq!(h2::reset(&more.said, 1), None);
+    let acknowledged = sent(&[h2::settings_ack(), h2::data(1, vec![0; 100], false)]);
+    assert_eq!(h2::reset(&acknowledged.said, 1), None);
+    let past = sent(&[h2::settings_ack(), h2::data(1, vec![0; 101], false)]);
+    assert_eq!(h2::reset(&past.said, 1), Some(code::FLOW_CONTROL_ERROR));
+    let owed = sent(&[h2::data(1, vec![0; 10_000], false), h2::settings_ack(), h2::data(1, b"x", false)]);
+    assert_eq!(h2::reset(&owed.said, 1), Some(code::FLOW_CONTROL_ERROR));
+}

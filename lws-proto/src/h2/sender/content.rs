@@ -1,0 +1,309 @@
+//! Content on its way out: into frames as far as the windows reach, and the rest in turn. RFC 9113 §5.2 and §6.1.
+
+use super::super::frame::{self, Kind, flag};
+use super::super::state::{Frame, State, Step};
+use super::super::streams::{self, Message, Pending, Place, Stream};
+use super::{Sender, UPDATES_PER_FRAME, UPDATES_SAVED_MAX};
+use crate::hpack::Indexing;
+use crate::stream::Payload;
+use crate::transmit::Output;
+use crate::{Config, Entropy, Time};
+use alloc::boxed::Box;
+
+impl Sender {
+    /// Sends content of the stream at `slot`: now as far as the windows reach, the rest when they do. A head that ended the
+    /// stream has been noted already.
+    pub(in crate::h2) fn write_content(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        now: Time,
+        slot: u32,
+        mut content: Payload<'_>,
+        end: bool,
+    ) {
+        let id = self.streams.peek(slot).id;
+        let mut sent_end = false;
+        while !content.is_empty() && out.len() < config.limits.send_queue_bytes_max {
+            let n = self.room(slot).min(content.len());
+            if n == 0 {
+                break;
+            }
+            sent_end = end && n == content.len();
+            self.data_header(out, slot, id, n, sent_end);
+            content.split_to(n).push(out);
+        }
+        if !content.is_empty() {
+            return self.hold_content(slot, content, end, now);
+        }
+        if end && !sent_end {
+            self.data_header(out, slot, id, 0, true);
+        }
+        if end {
+            self.end_message(config, slot, now);
+        }
+    }
+
+    #[inline]
+    pub(super) fn data_header(&mut self, out: &mut Output, slot: u32, id: u32, len: usize, end: bool) {
+        let flags = if end { flag::END_STREAM } else { 0 };
+        let header = frame::FrameHeader { len: len as u32, kind: Kind::Data, flags, stream: id };
+        out.buffer().extend_from_slice(&header.to_bytes());
+        self.send.spend(len);
+        let stream = self.streams.at(slot);
+        stream.send.spend(len);
+        if let Some(stalled) = &mut stream.stalled {
+            stalled.left += len;
+        }
+        self.updates = (self.updates + UPDATES_PER_FRAME).min(UPDATES_SAVED_MAX);
+    }
+
+    /// Keeps content that the windows do not let out.
+    #[cold]
+    pub(super) fn hold_content(&mut self, slot: u32, content: Payload<'_>, end: bool, now: Time) {
+        let stream = self.streams.at(slot);
+        let pending = stream.pending.get_or_insert_default();
+        content.push(&mut pending.content);
+        pending.end = end;
+        self.wait_for_window(slot, now);
+    }
+
+    /// Puts a stream with something to send where it waits for a window.
+    pub(in crate::h2) fn wait_for_window(&mut self, slot: u32, now: Time) {
+        let stream = self.streams.at(slot);
+        if stream.place == Place::Closed {
+            return;
+        }
+        if stream.send.is_open() || stream.has_only_an_end() {
+            self.streams.place(slot, Place::Flush);
+        } else {
+            self.streams.place(slot, Place::Nowhere);
+        }
+        self.stall(slot, now);
+    }
+
+    /// The message of this side has left whole, or is in frames.
+    pub(in crate::h2) fn end_message(&mut self, config: &Config, slot: u32, now: Time) {
+        let client = self.client;
+        let stream = self.streams.at(slot);
+        stream.stalled = None;
+        stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        if stream.state == State::Closed {
+            let cause = stream.cause;
+            return self.close(slot, cause);
+        }
+        if client {
+            if !stream.has(streams::ANSWERED) {
+                stream.due = now + config.limits.response_timeout;
+                self.next_due = self.next_due.min(stream.due);
+            }
+            return;
+        }
+        let paused = stream.take(streams::PAUSED | streams::THROTTLED);
+        if stream.has(streams::PEER_ENDED) {
+            return self.end_with_peer(slot, paused);
+        }
+        // Nobody wants the rest of the request. A little of it is dropped, so that small ones end in peace.
+        stream.set(streams::UNWANTED);
+        stream.told_bytes = 0;
+        stream.content_bytes_max = None;
+        stream.due = now + config.limits.content_period;
+        self.next_due = self.next_due.min(stream.due);
+        let held = core::mem::take(&mut stream.held);
+        self.receive.take(held);
+        self.streams.unresume(slot);
+    }
+
+    /// The response is complete, and so is the request, of which not all has been told: trailers still are to who listens, and
+    /// content that was held for later is dropped.
+    #[cold]
+    pub(super) fn end_with_peer(&mut self, slot: u32, paused: bool) {
+        let held = core::mem::take(&mut self.streams.at(slot).held);
+        self.receive.take(held);
+        if paused || held > 0 {
+            self.peer_ended(slot);
+        } else {
+            self.streams.resume(slot);
+        }
+    }
+
+    /// The response is complete, and the server does not want the rest of the request: "Clients MUST NOT discard responses as a
+    /// result". RFC 9113 §8.1.
+    pub(in crate::h2) fn stop_sending(&mut self, slot: u32) {
+        let stream = self.streams.at(slot);
+        stream.pending = None;
+        stream.stalled = None;
+        stream.message = Message::Ended;
+        stream.take(streams::WANTED);
+        if stream.state.sends() {
+            stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        }
+        if stream.place == Place::Closed {
+            return;
+        }
+        let (state, cause) = (stream.state, stream.cause);
+        self.streams.place(slot, Place::Nowhere);
+        if state == State::Closed {
+            self.close(slot, cause);
+        }
+    }
+
+    /// Whether content that was given before can go out now.
+    #[inline]
+    pub(crate) fn has_flush(&self) -> bool {
+        if self.finished {
+            return false;
+        }
+        let entered = self.entered && {
+            let stream = self.streams.peek(self.current);
+            stream.send.is_open() && stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty())
+        };
+        (self.send.is_open() && (entered || !self.streams.flushes.is_empty()))
+            || self.streams.flushes.first().is_some_and(|slot| self.streams.peek(slot).has_only_an_end())
+    }
+
+    /// Lets out what waits for a window, in turn, as far as the windows and the queue of the connection reach.
+    pub(crate) fn flush(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        keys: &mut Option<Box<dyn Entropy>>,
+        now: Time,
+    ) {
+        while out.len() < config.limits.send_queue_bytes_max && self.has_flush() {
+            let Some(slot) = self.streams.flushes.pop() else { return };
+            self.streams.at(slot).place = Place::Nowhere;
+            self.streams.at(slot).set(streams::SERVED);
+            self.flush_one(out, config, slot, now);
+            if self.streams.peek(slot).tunnel.is_some() {
+                self.enter(slot, keys, now);
+                self.settle(keys, now);
+            }
+        }
+    }
+
+    /// Lets out one frame of a stream.
+    pub(super) fn flush_one(&mut self, out: &mut Output, config: &Config, slot: u32, now: Time) {
+        let room = self.room(slot);
+        let stream = self.streams.at(slot);
+        let id = stream.id;
+        let (mut content, end) = stream.take_content();
+        let n = room.min(content.len());
+        let last = end && n == content.len();
+        let trailers = last && stream.pending.as_ref().is_some_and(|pending| pending.trailers.is_some());
+        let ends = last && !trailers;
+        if n > 0 || ends {
+            self.data_header(out, slot, id, n, ends);
+            content.copy_to(n, out);
+        }
+        let stream = self.streams.at(slot);
+        match &mut stream.tunnel {
+            Some(tunnel) => {
+                tunnel.out = content;
+                tunnel.transmitted(now, n);
+                if ends {
+                    stream.take(streams::FIN);
+                    self.end_tunnel(slot, now, config);
+                }
+            }
+            None => {
+                content.consume(n);
+                self.flushed(out, config, slot, now, content, end);
+            }
+        }
+    }
+
+    /// An exchange has sent a part of what waited.
+    pub(super) fn flushed(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        slot: u32,
+        now: Time,
+        content: Output,
+        end: bool,
+    ) {
+        let stream = self.streams.at(slot);
+        if !content.is_empty() {
+            if let Some(pending) = &mut stream.pending {
+                pending.content = content;
+            }
+            return self.wait_for_window(slot, now);
+        }
+        let trailers = stream.pending.take().and_then(|pending| pending.trailers);
+        stream.stalled = None;
+        if let Some(trailers) = trailers {
+            self.write_trailers(out, slot, &trailers);
+        }
+        if end {
+            self.end_message(config, slot, now);
+        } else {
+            self.line_up(slot, now);
+            self.release_held(slot);
+        }
+    }
+
+    /// Writes trailers that were checked before.
+    pub(in crate::h2) fn write_trailers(
+        &mut self,
+        out: &mut Output,
+        slot: u32,
+        trailers: &streams::Trailers,
+    ) {
+        let id = self.streams.peek(slot).id;
+        // Misuse is impossible: every field has been checked.
+        let _ = self.headers(out, id, |sender, buffer| {
+            for (name, value) in trailers.fields() {
+                sender.encoder.encode(buffer, name, value, Indexing::Auto);
+            }
+            Ok(((), true))
+        });
+    }
+}
+
+impl Stream {
+    /// Whether nothing but the end of the stream waits, for which no window is needed.
+    pub(super) fn has_only_an_end(&self) -> bool {
+        match (&self.tunnel, &self.pending) {
+            (Some(tunnel), _) => self.has(streams::FIN) && tunnel.out.is_empty(),
+            (None, Some(pending)) => pending.end && pending.content.is_empty(),
+            (None, None) => false,
+        }
+    }
+
+    /// Takes what waits out of the stream, and whether the stream ends with it.
+    pub(super) fn take_content(&mut self) -> (Output, bool) {
+        match (&mut self.tunnel, &mut self.pending) {
+            (Some(tunnel), _) => (core::mem::take(&mut tunnel.out), self.flags & streams::FIN != 0),
+            (None, Some(pending)) => (core::mem::take(&mut pending.content), pending.end),
+            (None, None) => (Output::default(), false),
+        }
+    }
+}
+
+impl streams::Trailers {
+    /// Adds a field that has been checked.
+    pub(in crate::h2) fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        self.fields.push((name.len(), value.len()));
+    }
+
+    pub(in crate::h2) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut at = 0;
+        self.fields.iter().map(move |(name, value)| {
+            let pair = (&self.bytes[at..at + name], &self.bytes[at + name..at + name + value]);
+            at += name + value;
+            pair
+        })
+    }
+}
+
+/// What cannot be had of [`Pending`] by itself.
+impl Pending {
+    /// Keeps trailers for when the content before them has gone.
+    pub(in crate::h2) fn set_trailers(&mut self, trailers: streams::Trailers) {
+        self.trailers = Some(trailers);
+        self.end = true;
+    }
+}

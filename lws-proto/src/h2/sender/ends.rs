@@ -1,0 +1,200 @@
+//! Ends: of streams, in order or by reset, and of the connection. RFC 9113 §5.4, §6.4 and §6.8.
+
+use super::super::error::{ErrorCode, Fault, code_of};
+use super::super::frame;
+use super::super::state::{Frame, State, Step};
+use super::super::streams::{self, NEVER, Place};
+use super::{GOING, Going, RESET_REMEMBERED, Sender};
+use crate::http::Scheme;
+use crate::transmit::Output;
+use crate::{Cause, Config, Entropy, Limit, Time};
+use alloc::boxed::Box;
+
+impl Sender {
+    /// Ends a stream: its end is told, and its place freed after that.
+    pub(in crate::h2) fn close(&mut self, slot: u32, cause: Cause) {
+        let stream = self.streams.at(slot);
+        if stream.place == Place::Closed && stream.state == State::Closed {
+            return;
+        }
+        let active = stream.queued.is_none();
+        stream.state = State::Closed;
+        let told = stream.place == Place::Closed;
+        let gone = stream.has(streams::GONE);
+        let held = core::mem::take(&mut stream.held);
+        stream.pending = None;
+        stream.stalled = None;
+        stream.due = NEVER;
+        stream.timeout = NEVER;
+        if !stream.has(streams::COUNTED_OUT) {
+            stream.set(streams::COUNTED_OUT);
+            if active {
+                self.active = self.active.saturating_sub(1);
+            }
+        }
+        self.receive.take(held);
+        self.streams.unresume(slot);
+        self.streams.untime(slot);
+        if gone {
+            self.streams.place(slot, Place::Nowhere);
+            return self.free(slot);
+        }
+        if !told {
+            self.streams.at(slot).cause = cause;
+            self.streams.place(slot, Place::Closed);
+        }
+    }
+
+    /// Forgets a stream whose end has been told.
+    pub(in crate::h2) fn free(&mut self, slot: u32) {
+        let stream = self.streams.at(slot);
+        if let (true, Some(tunnel)) = (self.entered && self.current == slot, &mut stream.tunnel) {
+            self.entered = false;
+            self.returned = tunnel.entropy.take();
+        }
+        stream.tunnel = None;
+        stream.handshake = None;
+        stream.queued = None;
+        self.streams.free(slot);
+    }
+
+    /// Resets a stream for a reason of this side or a fault of the peer.
+    pub(in crate::h2) fn reset(&mut self, out: &mut Output, slot: u32, code: ErrorCode, cause: Cause) {
+        let stream = self.streams.at(slot);
+        if stream.state != State::Closed && stream.state.on(Step::Send(Frame::Reset)).is_ok() {
+            let id = stream.id;
+            self.send_reset(out, id, code);
+        }
+        self.queue.retain(|queued| *queued != slot);
+        self.close(slot, cause);
+    }
+
+    pub(in crate::h2) fn send_reset(&mut self, out: &mut Output, id: u32, code: ErrorCode) {
+        frame::rst_stream(out.buffer(), id, code);
+        self.control_frames += 1;
+        if self.reset.len() == RESET_REMEMBERED {
+            self.reset.pop_front();
+        }
+        self.reset.push_back(id);
+    }
+
+    /// Counts a reset that the peer made or forced. RFC 9113 §10.5.
+    pub(in crate::h2) fn count_reset(&mut self, config: &Config, now: Time) -> Result<(), Fault> {
+        let allowed = self.resets.take(config.limits.h2_resets, now);
+        if allowed { Ok(()) } else { Err(Fault::limit(Limit::Resets)) }
+    }
+
+    /// Counts a frame that is of no use. RFC 9113 §10.5.
+    pub(in crate::h2) fn count_glitch(&mut self, config: &Config, now: Time) -> Result<(), Fault> {
+        let allowed = self.glitches.take(config.limits.h2_glitches, now);
+        if allowed { Ok(()) } else { Err(Fault::limit(Limit::Glitches)) }
+    }
+
+    /// The application gives the stream up.
+    pub(crate) fn abort_stream(&mut self, out: &mut Output) {
+        let slot = self.current;
+        self.reset(out, slot, ErrorCode::CANCEL, Cause::Aborted);
+    }
+
+    /// Ends every stream, and the protocol with them.
+    pub(crate) fn finish(&mut self, cause: Cause) {
+        if self.finished {
+            return;
+        }
+        self.finished = true;
+        for slot in self.streams.taken() {
+            self.close(slot, cause);
+        }
+        self.queue.clear();
+    }
+
+    /// Tells the peer why the connection ends. RFC 9113 §6.8.
+    pub(crate) fn say_go_away(&mut self, out: &mut Output, cause: Cause) {
+        let message = match cause {
+            Cause::Violation(violation) => violation.message(),
+            Cause::Limit(limit) => limit.message(),
+            Cause::Timeout(deadline) => deadline.message(),
+            _ => "",
+        };
+        let last = match self.going {
+            Going::Away { last } => last,
+            Going::No | Going::Announced { .. } => self.last_peer_id,
+        };
+        frame::go_away(out.buffer(), last, code_of(cause), message);
+        self.going = Going::Away { last };
+    }
+
+    /// Begins the orderly end: WebSockets are closed with 1001, what runs goes on, and a server takes what is on its way before it
+    /// says which stream was the last. Returns whether nothing runs, so that the end has come. RFC 9113 §6.8.
+    pub(crate) fn drain(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        keys: &mut Option<Box<dyn Entropy>>,
+        now: Time,
+    ) -> bool {
+        for slot in self.streams.taken() {
+            self.enter(slot, keys, now);
+            if let Some(tunnel) = self.tunnel() {
+                tunnel.drain(now);
+            }
+            self.settle(keys, now);
+        }
+        self.announce_end(out, config, now);
+        self.streams.is_empty()
+    }
+
+    /// Asks the peer to begin no more streams.
+    pub(crate) fn announce_end(&mut self, out: &mut Output, config: &Config, now: Time) {
+        if self.going != Going::No {
+            return;
+        }
+        if self.client || self.streams.is_empty() {
+            frame::go_away(out.buffer(), self.last_peer_id, ErrorCode::NO_ERROR, "");
+            self.going = Going::Away { last: self.last_peer_id };
+            return;
+        }
+        frame::go_away(out.buffer(), frame::MAX_31_BITS, ErrorCode::NO_ERROR, "");
+        frame::ping(out.buffer(), false, GOING);
+        self.going = Going::Announced { until: now + config.limits.close_timeout };
+    }
+
+    /// The peer has heard of the orderly end, or had the time for it.
+    pub(in crate::h2) fn go_away(&mut self, out: &mut Output) {
+        if let Going::Announced { .. } = self.going {
+            frame::go_away(out.buffer(), self.last_peer_id, ErrorCode::NO_ERROR, "");
+            self.going = Going::Away { last: self.last_peer_id };
+        }
+    }
+
+    /// Whether the orderly end has come: nothing is open, and nothing more will be.
+    pub(crate) fn is_over(&self) -> bool {
+        let going = matches!(self.going, Going::Away { .. }) || self.client && self.peer_last.is_some();
+        going && !self.finished && self.streams.is_empty()
+    }
+
+    pub(crate) fn set_scheme(&mut self, scheme: Scheme) {
+        self.scheme = scheme;
+    }
+
+    /// The transport has everything that was queued.
+    #[inline]
+    pub(crate) fn all_sent(&mut self) {
+        self.control_frames = 0;
+    }
+
+    /// Whether the peer has more answers to take before more is asked of us.
+    #[inline]
+    pub(crate) fn is_choked(&self, config: &Config) -> bool {
+        self.control_frames >= config.limits.h2_control_frames_max
+    }
+
+    /// Whether a client's request can be made on this connection.
+    pub(crate) fn takes_requests(&self) -> bool {
+        self.client
+            && !self.finished
+            && self.going == Going::No
+            && self.peer_last.is_none()
+            && self.next_id < frame::MAX_31_BITS
+    }
+}

@@ -1,0 +1,132 @@
+//! Streams that have become a WebSocket or a tunnel: what they borrow, and what becomes of them. RFC 8441 §5.
+
+use super::super::error::ErrorCode;
+use super::super::state::{Frame, State, Step};
+use super::super::streams::{self, NEVER, Place};
+use super::Sender;
+use crate::transmit::Output;
+use crate::tx::{Ending, Tx};
+use crate::{Cause, Config, Entropy, Time};
+use alloc::boxed::Box;
+
+impl Sender {
+    /// Gives a tunnel what it borrows from the connection: time, randomness, room. Handles and receivers work on it from here
+    /// on, until [`settle`](Self::settle).
+    pub(crate) fn enter(&mut self, slot: u32, keys: &mut Option<Box<dyn Entropy>>, now: Time) {
+        self.current = slot;
+        if let Some(tunnel) = &mut self.streams.at(slot).tunnel {
+            tunnel.now = now;
+            core::mem::swap(&mut tunnel.entropy, keys);
+            tunnel.out.lend(&mut self.spare);
+            self.entered = true;
+        }
+    }
+
+    /// The same for the stream that is lent.
+    pub(crate) fn enter_lent(&mut self, keys: &mut Option<Box<dyn Entropy>>, now: Time) {
+        self.enter(self.current, keys, now);
+    }
+
+    /// The tunnel that was entered.
+    pub(crate) fn tunnel(&mut self) -> Option<&mut Tx> {
+        self.streams.at(self.current).tunnel.as_deref_mut()
+    }
+
+    /// The same, where there is one as long as it is entered; otherwise one that does nothing.
+    pub(crate) fn lent_tunnel(&mut self, none: impl FnOnce() -> Tx) -> &mut Tx {
+        self.streams.at(self.current).tunnel.get_or_insert_with(|| Box::new(none()))
+    }
+
+    /// Takes back what a tunnel borrowed, and looks at what has become of it.
+    pub(crate) fn settle(&mut self, keys: &mut Option<Box<dyn Entropy>>, now: Time) {
+        if let Some(entropy) = self.returned.take() {
+            *keys = Some(entropy);
+        }
+        if !core::mem::take(&mut self.entered) {
+            return;
+        }
+        let slot = self.current;
+        let stream = self.streams.at(slot);
+        if let Some(tunnel) = &mut stream.tunnel {
+            core::mem::swap(&mut tunnel.entropy, keys);
+            tunnel.out.reclaim(&mut self.spare);
+        }
+        self.look_at_tunnel(slot, now);
+    }
+
+    pub(super) fn look_at_tunnel(&mut self, slot: u32, now: Time) {
+        let stream = self.streams.at(slot);
+        let Some(tunnel) = &mut stream.tunnel else { return };
+        self.next_due = self.next_due.min(tunnel.next_timeout().unwrap_or(NEVER));
+        if stream.place == Place::Closed {
+            return;
+        }
+        let cut = tunnel.ending == Ending::Done && tunnel.out.is_empty();
+        if tunnel.fin() && stream.state.sends() {
+            stream.flags |= streams::FIN;
+        }
+        if let Some(cause) = tunnel.take_closed() {
+            stream.cause = cause;
+            if cut {
+                stream.set(streams::CUT);
+            }
+            self.streams.unresume(slot);
+            self.streams.untime(slot);
+            return self.streams.place(slot, Place::Closed);
+        }
+        if tunnel.takes_timeout() {
+            self.streams.time_out(slot);
+        }
+        let stream = self.streams.at(slot);
+        let Some(tunnel) = &stream.tunnel else { return };
+        let (pending, wanted, more) =
+            (!tunnel.out.is_empty(), tunnel.wants_write(), tunnel.has_more() || tunnel.has_switch());
+        if pending || stream.has(streams::FIN) {
+            self.wait_for_window(slot, now);
+        } else {
+            stream.stalled = None;
+            let place = if wanted && stream.send.is_open() { Place::Content } else { Place::Nowhere };
+            self.streams.place(slot, place);
+        }
+        if more {
+            self.streams.resume(slot);
+        } else {
+            self.release_held(slot);
+        }
+    }
+
+    /// A tunnel has sent its last byte.
+    pub(super) fn end_tunnel(&mut self, slot: u32, now: Time, config: &Config) {
+        let stream = self.streams.at(slot);
+        stream.stalled = None;
+        stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        if stream.state == State::Closed && stream.has(streams::GONE) {
+            return self.close(slot, Cause::Complete);
+        }
+        if stream.has(streams::GONE) {
+            stream.due = now + config.limits.linger_timeout;
+            self.next_due = self.next_due.min(stream.due);
+        }
+    }
+
+    /// The end of a stream has been told. A tunnel that ended in order still sends what it has queued; one that was cut is
+    /// reset.
+    pub(in crate::h2) fn told_end(&mut self, out: &mut Output, slot: u32, now: Time, config: &Config) {
+        let stream = self.streams.at(slot);
+        stream.place = Place::Nowhere;
+        if stream.state == State::Closed || stream.tunnel.is_none() {
+            return self.free(slot);
+        }
+        stream.set(streams::GONE);
+        if stream.has(streams::CUT) {
+            return self.reset(out, slot, ErrorCode::CANCEL, Cause::Aborted);
+        }
+        if stream.state.sends() {
+            stream.set(streams::FIN);
+            self.wait_for_window(slot, now);
+        } else {
+            stream.due = now + config.limits.linger_timeout;
+            self.next_due = self.next_due.min(stream.due);
+        }
+    }
+}

@@ -1,0 +1,576 @@
+//! HTTP/2: frames as they come off the wire, to both roles; and a client and a server that do anything on several streams.
+
+use super::split_off_cuts;
+use crate::Delivered;
+use crate::application::{Application, Each, NO_FIELDS, Silent};
+use crate::endpoint::{Buffer, Endpoint, limits};
+use crate::h2::{self, Reader, flag, kind};
+use crate::random::Random;
+use arbitrary::{Arbitrary, Unstructured};
+use lws_proto::http::Status;
+use lws_proto::ws::{Accept, CloseCode, Connect, is_opening};
+use lws_proto::{
+    Config, Event, MessageKind, Payload, Request, Sent, Stream, StreamKey, Writable, WriteTicket,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes that may be queued.
+const SEND_QUEUE: usize = 4_000;
+/// What the engine queues past that: the answers to what came in one call, which `h2_control_frames_max` bounds.
+const OVERHEAD: usize = 4_000;
+
+/// Limits that short inputs can meet.
+fn small() -> Arc<Config> {
+    limits(|limits| {
+        limits.head_bytes_max = 1_000;
+        limits.target_bytes_max = 64;
+        limits.field_lines_max = 10;
+        limits.trailer_bytes_max = 100;
+        limits.discard_bytes_max = 100;
+        limits.content_bytes_max = Some(5_000);
+        limits.message_bytes_max = 2_000;
+        limits.look_ahead_bytes_max = 1_000;
+        limits.send_queue_bytes_max = SEND_QUEUE;
+        limits.h2_streams_max = 4;
+        limits.h2_stream_window = 500;
+        limits.h2_stream_window_max = 2_000;
+        limits.h2_continuations_max = 2;
+        limits.h2_resets.burst = 10;
+        limits.h2_glitches.burst = 30;
+        limits.h2_control_frames_max = 5;
+        limits.h2_requests_queued_max = 3;
+    })
+}
+
+/// What a peer sends: any bytes, or frames that lead deeper.
+#[derive(Arbitrary, Debug)]
+enum Piece {
+    Any(Vec<u8>),
+    Frame { kind: u8, flags: u8, stream: u8, payload: Vec<u8> },
+    Request { stream: u8, end: bool, fields: u8 },
+    Response { stream: u8, end: bool, status: u8 },
+    Opening { stream: u8 },
+    Trailers { stream: u8, end: bool },
+    Split { stream: u8, at: u8, continuations: u8 },
+    Data { stream: u8, len: u16, end: bool },
+    Padded { stream: u8, len: u8, padding: u8, end: bool },
+    WindowUpdate { stream: u8, increment: u32 },
+    Settings { name: u8, value: u32 },
+    SettingsAck,
+    Ping { ack: bool },
+    Reset { stream: u8, code: u8 },
+    GoAway { last: u8, code: u8 },
+    Priority { stream: u8 },
+    PriorityUpdate { stream: u8, urgency: u8 },
+    WebSocket { stream: u8, first: u8, len: u8, end: bool },
+}
+
+/// Which streams the numbers of an input are: mostly one that is next or was last, so that connections live.
+struct Ids {
+    next: u32,
+    opens: bool,
+}
+
+impl Ids {
+    fn any(&self, stream: u8) -> u32 {
+        match stream % 32 {
+            few @ 0..=27 => self.next.saturating_sub(2 * (1 + u32::from(few % 5))),
+            odd => u32::from(odd) - 28,
+        }
+    }
+
+    /// One that a request begins.
+    fn opened(&mut self, stream: u8) -> u32 {
+        if !self.opens || stream.is_multiple_of(8) {
+            return self.any(stream);
+        }
+        self.next += 2;
+        self.next - 2
+    }
+}
+
+impl Piece {
+    fn bytes(&self, masked: bool, ids: &mut Ids) -> Vec<u8> {
+        match self {
+            Self::Any(bytes) => bytes.clone(),
+            Self::Frame { kind, flags, stream, payload } => {
+                h2::frame(kind % 18, *flags, ids.any(*stream), payload)
+            }
+            Self::Request { stream, end, fields } => {
+                let more: &[&[(&str, &str)]] = &[
+                    &[],
+                    &[("content-length", "5")],
+                    &[("expect", "100-continue")],
+                    &[("connection", "x")],
+                    &[("cookie", "a"), ("cookie", "b")],
+                    &[("x", "0123456789012345678901234567890123456789")],
+                ];
+                let control = if *fields < 128 { h2::POST } else { h2::GET };
+                let more = more[usize::from(*fields) % more.len()];
+                h2::headers(ids.opened(*stream), &[&control[..], more].concat(), *end)
+            }
+            Self::Response { stream, end, status } => {
+                let status = ["200", "200", "100", "204", "304", "404", "101", "0"][usize::from(*status % 8)];
+                h2::headers(ids.any(*stream), &[(":status", status)], *end)
+            }
+            Self::Opening { stream } => h2::headers(ids.opened(*stream), &h2::WEBSOCKET, false),
+            Self::Trailers { stream, end } => h2::headers(ids.any(*stream), &[("x", "y")], *end),
+            Self::Split { stream, at, continuations } => {
+                let stream = ids.opened(*stream);
+                let block = h2::block(&h2::GET);
+                let (first, rest) = block.split_at(usize::from(*at).min(block.len()));
+                let mut bytes = h2::frame(kind::HEADERS, flag::END_STREAM, stream, first);
+                for _ in 0..continuations % 4 {
+                    bytes.extend(h2::frame(kind::CONTINUATION, 0, stream, &[]));
+                }
+                bytes.extend(h2::frame(kind::CONTINUATION, flag::END_HEADERS, stream, rest));
+                bytes
+            }
+            Self::Data { stream, len, end } => {
+                h2::data(ids.any(*stream), vec![b'x'; usize::from(len % 600)], *end)
+            }
+            Self::Padded { stream, len, padding, end } => {
+                h2::padded(ids.any(*stream), &vec![b'x'; usize::from(*len)], *padding, *end)
+            }
+            Self::WindowUpdate { stream, increment } => {
+                let stream = if *stream < 64 { 0 } else { ids.any(*stream) };
+                h2::window_update(stream, increment >> (increment % 32))
+            }
+            Self::Settings { name, value } => h2::settings(&[(u16::from(name % 10), value >> (value % 32))]),
+            Self::SettingsAck => h2::settings_ack(),
+            Self::Ping { ack } => h2::ping(*ack, *b"go away\0"),
+            Self::Reset { stream, code } => h2::rst_stream(ids.any(*stream), (code % 15).into()),
+            Self::GoAway { last, code } => h2::go_away(ids.any(*last), (code % 3).into()),
+            Self::Priority { stream } => h2::frame(kind::PRIORITY, 0, ids.any(*stream), &[0, 0, 0, 1, 5]),
+            Self::PriorityUpdate { stream, urgency } => {
+                h2::priority_update(ids.any(*stream), &format!("u={},i", urgency % 8))
+            }
+            Self::WebSocket { stream, first, len, end } => {
+                let payload = vec![b'x'; usize::from(*len)];
+                let frame = crate::wire::frame(*first, masked.then_some([1, 2, 3, 4]), &payload);
+                h2::data(ids.any(*stream), frame, *end)
+            }
+        }
+    }
+}
+
+/// Frames to both roles, whole and cut.
+pub fn http2_frames(input: &[u8]) {
+    let (input, cuts) = split_off_cuts(input);
+    for client in [false, true] {
+        let mut pieces = Unstructured::new(input);
+        let mut ids = Ids { next: if client { 11 } else { 1 }, opens: !client };
+        let mut bytes = if client { h2::server_begins(&[]) } else { h2::client_begins(&[]) };
+        while !pieces.is_empty() && bytes.len() < 20_000 {
+            let Ok(piece) = pieces.arbitrary::<Piece>() else { break };
+            bytes.extend(piece.bytes(!client, &mut ids));
+        }
+        if client {
+            run(requester, &bytes, cuts);
+        } else {
+            run(|| Endpoint::http2_server(small(), Each::echo()), &bytes, cuts);
+        }
+    }
+}
+
+fn run<A: Application>(make: impl Fn() -> Endpoint<A>, bytes: &[u8], cuts: &[u8]) {
+    same(&make, bytes, cuts);
+    // A peer that takes nothing makes this side keep no more than the limits say.
+    let mut stuck = make();
+    stuck.room = 0;
+    stuck.receive(bytes, Buffer::Lent);
+    stuck.room = usize::MAX;
+    stuck.drain();
+    assert!(stuck.sent.len() <= SEND_QUEUE + OVERHEAD, "{} bytes were queued", stuck.sent.len());
+    // Pauses and gaps between the parts change nothing about the contract.
+    let mut slow = make();
+    for part in bytes.chunks(1 + usize::from(cuts.first().copied().unwrap_or_default())) {
+        if !slow.connection.interest().read {
+            break;
+        }
+        slow.receive(part, Buffer::Own);
+        slow.wait(Duration::from_millis(900));
+    }
+    slow.wait(Duration::from_secs(300));
+    assert!(slow.is_over() || slow.connection.interest().deadline.is_some(), "it waits for nothing");
+}
+
+/// A client with a few requests on their way.
+fn requester() -> Endpoint<Silent> {
+    let mut client = Endpoint::http2_client(small(), Silent);
+    for (method, end) in [("GET", true), ("POST", false), ("HEAD", true), ("GET", true)] {
+        let request = Request { method, target: "/", host: "a" };
+        let sent = client.connection.request(client.now, &request, NO_FIELDS, Payload::Static(b""), end);
+        assert!(sent.is_ok(), "a request that can be written");
+    }
+    assert!(client.connection.connect_websocket(client.now, &Connect::new("a", "/")).is_ok());
+    client.settle();
+    client
+}
+
+/// Delivers `input` whole and cut; both must come to the same.
+fn same<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8], cuts: &[u8]) {
+    let mut whole = make();
+    whole.receive(input, Buffer::Lent);
+    let mut cut = make();
+    let mut rest = input;
+    for len in cuts.iter().cycle() {
+        if rest.is_empty() || cuts.is_empty() {
+            break;
+        }
+        let (part, after) = rest.split_at(rest.len().min(1 + usize::from(len % 64)));
+        cut.receive(part, if len % 2 == 0 { Buffer::Lent } else { Buffer::Own });
+        rest = after;
+    }
+    agree(&cut, &whole);
+    whole.receive_eof();
+    cut.receive_eof();
+    agree(&cut, &whole);
+}
+
+/// Both have come to the same, as far as that does not depend on when the transport took what there was.
+fn agree<A: Application>(cut: &Endpoint<A>, whole: &Endpoint<A>) {
+    let said = [cut, whole].map(|endpoint| Reader::default().read(&endpoint.sent));
+    let ends = said.each_ref().map(|said| h2::go_aways(said));
+    if ends.iter().flatten().any(|(_, code)| *code == STREAM_CLOSED) {
+        // Frames on a stream that has ended are an error of the connection if our own end had left, and of the stream if not.
+        return;
+    }
+    assert_eq!(ends[0], ends[1], "the ends, cut and whole");
+    let [cut, whole] = [cut, whole].map(Delivered::of);
+    assert_eq!(cut.streams, whole.streams, "cut, not whole (right)");
+    assert_eq!(
+        (cut.reads, cut.fin, cut.over),
+        (whole.reads, whole.fin, whole.over),
+        "cut, not whole (right)"
+    );
+    // What a stream had queued is lost with the connection, if its turn had not come.
+    if !whole.fin && !whole.over {
+        let answers = said.map(|said| {
+            // And with a stream that is reset.
+            let whole = |id| (h2::answer(&said, id), h2::ended(&said, id));
+            let answer = |id| h2::reset(&said, id).map_or_else(|| Ok(whole(id)), Err);
+            (0..64).map(answer).collect::<Vec<_>>()
+        });
+        assert_eq!(answers[0], answers[1], "cut, not whole (right)");
+    }
+}
+
+/// RFC 9113 §7.
+const STREAM_CLOSED: u32 = 5;
+
+/// What a driver or an application does, on one of two sides.
+#[derive(Arbitrary, Debug)]
+enum Operation {
+    /// Bytes reach the other side.
+    Move {
+        bytes: u16,
+        own: bool,
+    },
+    Wait {
+        millis: u16,
+    },
+    Timeout,
+    /// The transport takes so much more.
+    Room {
+        bytes: u16,
+    },
+    Request {
+        head: bool,
+        len: u16,
+        end: bool,
+    },
+    Tunnel,
+    Connect,
+    Respond {
+        status: u8,
+        len: u16,
+        end: bool,
+    },
+    Interim,
+    Data {
+        len: u16,
+        end: bool,
+    },
+    Fill {
+        len: u16,
+        end: bool,
+    },
+    Trailers,
+    Message {
+        len: u16,
+        end: bool,
+    },
+    Ping,
+    WantWrite,
+    Pause,
+    Resume,
+    DropPermit,
+    KeepTicket,
+    Redeem,
+    SetTimeout {
+        millis: u16,
+    },
+    Close,
+    Abort,
+    Drain,
+    Eof,
+    Stale,
+}
+
+/// Remembers the streams, and takes what opens a tunnel or not.
+#[derive(Debug)]
+struct Actor {
+    open: Vec<StreamKey>,
+    closed: Vec<StreamKey>,
+    random: Random,
+}
+
+impl Actor {
+    fn new(seed: u64) -> Self {
+        Self { open: Vec::new(), closed: Vec::new(), random: Random::new(seed) }
+    }
+
+    fn begin(&mut self, stream: Stream<'_>, head: Option<&lws_proto::http::Head<'_>>) {
+        match head {
+            Some(head) if is_opening(head) && !self.random.one_in(4) => {
+                drop(stream.accept_websocket(head, &Accept::new()));
+            }
+            Some(head) if head.target() == "a:80" && !self.random.one_in(4) => drop(stream.accept_tunnel()),
+            _ => self.act(stream),
+        }
+    }
+
+    fn act(&mut self, mut stream: Stream<'_>) {
+        match self.random.below(12) {
+            0 => stream.pause(),
+            1 => stream.want_write(),
+            2 => stream.abort(),
+            3 => stream.set_timeout(Some(stream.now() + Duration::from_millis(5))),
+            4..=6 => {
+                if let Ok(permit) = stream.permit() {
+                    self.write(permit);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, permit: Writable<'_>) {
+        let content = vec![b'x'; self.random.below(1_500)];
+        let (end, content) = (self.random.one_in(2), Payload::Copy(&content));
+        let sent = match self.random.below(4) {
+            0 => permit.data(content, end),
+            1 => permit.message(MessageKind::Binary, content, end),
+            2 => permit.respond(Status::OK, NO_FIELDS, content, end),
+            _ => permit.trailers([("x", "y")]),
+        };
+        if let Ok(sent) = sent {
+            self.sent(sent);
+        }
+    }
+
+    fn sent(&mut self, sent: Sent<'_>) {
+        match self.random.below(3) {
+            0 => sent.again(),
+            1 => sent.throttle(),
+            _ => {}
+        }
+    }
+}
+
+impl Application for Actor {
+    fn event(&mut self, event: Event<'_>) {
+        let key = event.key();
+        if !self.open.contains(&key) && !matches!(event, Event::Closed { .. }) {
+            self.open.push(key);
+        }
+        match event {
+            Event::Request { stream, head, .. } => self.begin(stream, Some(&head)),
+            Event::Writable(permit) => self.write(permit),
+            Event::Closed { key, .. } => {
+                self.open.retain(|open| *open != key);
+                self.closed.push(key);
+            }
+            Event::Response { stream, .. }
+            | Event::Body { stream, .. }
+            | Event::Trailers { stream, .. }
+            | Event::Established { stream, .. }
+            | Event::Message { stream, .. }
+            | Event::Control { stream, .. }
+            | Event::Raw { stream, .. }
+            | Event::Timeout { stream } => self.act(stream),
+            _ => {}
+        }
+    }
+}
+
+/// One side, and what is on its way to the other.
+struct Side {
+    endpoint: Endpoint<Actor>,
+    tickets: Vec<WriteTicket>,
+    moved: usize,
+}
+
+/// A list of operations on a client and a server of HTTP/2 with a link between them.
+pub fn http2_operations(input: &[u8]) {
+    let mut input = Unstructured::new(input);
+    let Ok(seed) = input.arbitrary::<u8>() else { return };
+    let side = |endpoint: Endpoint<Actor>| Side { endpoint, tickets: Vec::new(), moved: 0 };
+    let seed = u64::from(seed);
+    let mut sides = [
+        side(Endpoint::http2_client(small(), Actor::new(seed))),
+        side(Endpoint::http2_server(small(), Actor::new(seed + 1_000))),
+    ];
+    for _ in 0..300 {
+        let Ok((who, stream, operation)) = input.arbitrary::<(bool, u8, Operation)>() else { break };
+        let [client, server] = &mut sides;
+        let (one, other) = if who { (server, client) } else { (client, server) };
+        one.perform(other, usize::from(stream), &operation);
+        one.endpoint.settle();
+        if input.is_empty() {
+            break;
+        }
+    }
+    finish(sides);
+}
+
+impl Side {
+    fn perform(&mut self, other: &mut Self, stream: usize, operation: &Operation) {
+        let endpoint = &mut self.endpoint;
+        let now = endpoint.now;
+        let connection = &mut endpoint.connection;
+        match operation {
+            Operation::Move { bytes, own } => self.bring(other, usize::from(*bytes), *own),
+            Operation::Wait { millis } => endpoint.wait(Duration::from_millis((*millis).into())),
+            Operation::Timeout => {
+                if let Some(due) = connection.next_timeout() {
+                    endpoint.now = now.max(due);
+                }
+                endpoint.connection.handle_timeout(endpoint.now);
+            }
+            Operation::Room { bytes } => endpoint.room = usize::from(*bytes),
+            Operation::Request { head, len, end } => {
+                let method = if *head { "HEAD" } else { "POST" };
+                let request = Request { method, target: "/", host: "a" };
+                let content = vec![b'x'; usize::from(*len) % 3_000];
+                let sent = connection.request(now, &request, NO_FIELDS, Payload::Copy(&content), *end);
+                let key = sent.ok().map(|sent| sent.key());
+                endpoint.app.open.extend(key);
+            }
+            Operation::Tunnel => {
+                let request = Request { method: "CONNECT", target: "a:80", host: "a:80" };
+                let sent = connection.request(now, &request, NO_FIELDS, Payload::Static(b""), false);
+                let key = sent.ok().map(|sent| sent.key());
+                endpoint.app.open.extend(key);
+            }
+            Operation::Connect => {
+                let key = connection.connect_websocket(now, &Connect::new("a", "/"));
+                endpoint.app.open.extend(key.ok());
+            }
+            Operation::Redeem => {
+                if let Some(ticket) = self.tickets.pop() {
+                    match connection.redeem(ticket) {
+                        Ok(permit) => endpoint.app.write(permit),
+                        Err(ticket) => self.tickets.push(ticket),
+                    }
+                }
+            }
+            Operation::Drain => connection.drain(now),
+            Operation::Eof => connection.received_eof(now),
+            Operation::Stale => {
+                for key in &endpoint.app.closed {
+                    assert!(connection.stream(*key).is_none(), "a stale key finds a stream");
+                }
+            }
+            _ => self.on_stream(stream, operation),
+        }
+    }
+
+    /// Brings bytes to the other side, if it reads.
+    fn bring(&mut self, other: &mut Self, max: usize, own: bool) {
+        other.endpoint.now = other.endpoint.now.max(self.endpoint.now);
+        if !other.endpoint.connection.interest().read {
+            return;
+        }
+        let rest = &self.endpoint.sent[self.moved..];
+        let part = rest[..rest.len().min(max)].to_vec();
+        self.moved += part.len();
+        other.endpoint.receive(&part, if own { Buffer::Own } else { Buffer::Lent });
+    }
+
+    fn on_stream(&mut self, index: usize, operation: &Operation) {
+        let Endpoint { connection, app, now, .. } = &mut self.endpoint;
+        let Some(key) = app.open.get(index % app.open.len().max(1)).copied() else { return };
+        let Some(mut stream) = connection.stream(key) else { return };
+        assert_eq!(stream.key(), key);
+        match operation {
+            Operation::WantWrite => stream.want_write(),
+            Operation::Pause => stream.pause(),
+            Operation::Resume => stream.resume(),
+            Operation::SetTimeout { millis } => {
+                stream.set_timeout(Some(*now + Duration::from_millis((*millis).into())));
+            }
+            Operation::Interim => drop(stream.interim(Status::EARLY_HINTS, NO_FIELDS)),
+            Operation::Close => drop(stream.close(CloseCode::NORMAL, "why")),
+            Operation::Abort => stream.abort(),
+            _ => {
+                if let Ok(permit) = stream.permit() {
+                    self.tickets.extend(spend(permit, operation));
+                }
+            }
+        }
+    }
+}
+
+/// Does one thing with a permit. What is against the rules comes back as a misuse and has done nothing.
+fn spend(permit: Writable<'_>, operation: &Operation) -> Option<WriteTicket> {
+    assert!(permit.budget() > 0);
+    let content = |len: u16| vec![b'x'; usize::from(len) % 3_000];
+    match operation {
+        Operation::Respond { status, len, end } => {
+            let status = Status::new(200 + u16::from(*status))?;
+            drop(permit.respond(status, NO_FIELDS, Payload::Own(content(*len).into()), *end));
+        }
+        Operation::Data { len, end } => drop(permit.data(Payload::Own(content(*len).into()), *end)),
+        Operation::Message { len, end } => {
+            drop(permit.message(MessageKind::Binary, Payload::Copy(&content(*len)), *end));
+        }
+        Operation::Fill { len, end } => {
+            drop(permit.fill(usize::from(*len), |room| (room.len() / 2, *end)));
+        }
+        Operation::Ping => drop(permit.ping(b"x")),
+        Operation::Trailers => drop(permit.trailers([("x", "y")])),
+        Operation::KeepTicket => return Some(permit.into_ticket()),
+        _ => drop(permit),
+    }
+    None
+}
+
+/// Lets everything go on and then end: both sides come to rest, and every stream has been closed.
+fn finish(mut sides: [Side; 2]) {
+    for _ in 0..200 {
+        let [client, server] = &mut sides;
+        for side in [&mut *client, &mut *server] {
+            side.endpoint.room = usize::MAX;
+            for key in side.endpoint.app.open.clone() {
+                if let Some(mut stream) = side.endpoint.connection.stream(key) {
+                    stream.resume();
+                }
+            }
+            side.endpoint.settle();
+        }
+        client.bring(server, usize::MAX, false);
+        server.bring(client, usize::MAX, true);
+    }
+    for side in &mut sides {
+        side.endpoint.connection.abort();
+        side.endpoint.settle();
+        assert!(side.endpoint.is_over() && side.endpoint.app.open.is_empty(), "it did not end");
+        assert!(side.endpoint.connection.next_timeout().is_none());
+        for ticket in side.tickets.drain(..) {
+            assert!(side.endpoint.connection.redeem(ticket).is_err());
+        }
+    }
+}
