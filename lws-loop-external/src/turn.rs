@@ -28,6 +28,9 @@ pub(crate) struct Buffers {
     pub(crate) ciphertext: Vec<u8>,
     /// What TLS has sealed.
     pub(crate) sealed: Vec<u8>,
+    /// What a connection whose handshake is just done has received already: so much plaintext in `receive`, and then this
+    /// part of `ciphertext`. Its turn follows at once.
+    pub(crate) opened: Option<(Opened, Range<usize>)>,
 }
 
 /// What a fresh transmit buffer has room for. It grows to what one turn queues.
@@ -40,7 +43,7 @@ impl Buffers {
     pub(crate) fn new(options: &DriverOptions) -> Self {
         let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
         let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed }
+        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed, opened: None }
     }
 
     /// Makes the buffers that only TLS needs.
@@ -93,35 +96,13 @@ pub(crate) fn take<A: Application>(
     id: ConnectionId,
     slot: &mut Slot<A::State>,
 ) -> bool {
-    take_with(application, core, buffers, id, slot, First::Nothing)
-}
-
-/// What a turn has in its buffers when it begins.
-pub(crate) enum First {
-    Nothing,
-    /// So many bytes of plaintext, and then this part of the ciphertext.
-    Opened(Opened, Range<usize>),
-    /// So many bytes in the ciphertext buffer, which are none.
-    Plain(usize),
-}
-
-/// The same, of a connection that has received something already.
-#[inline]
-pub(crate) fn take_with<A: Application>(
-    application: &mut A,
-    core: &mut Core<A>,
-    buffers: &mut Buffers,
-    id: ConnectionId,
-    slot: &mut Slot<A::State>,
-    first: First,
-) -> bool {
     let Slot { body, socket, flags, .. } = slot;
     let (open, transport) = match body {
         Body::Open(open) => (open, Transport::Socket(socket.as_fd())),
         Body::Piped(piped) => piped.lend(socket.as_fd()),
         _ => return false,
     };
-    let wants = Turn { application, core, buffers, id, transport, open, flags }.run(first);
+    let wants = Turn { application, core, buffers, id, transport, open, flags }.run();
     if wants.close {
         return true;
     }
@@ -169,14 +150,14 @@ struct Turn<'t, A: Application> {
 impl<A: Application> Turn<'_, A> {
     /// Does what there is to do, and says what remains.
     #[inline]
-    fn run(&mut self, first: First) -> lws_proto::Interest {
+    fn run(&mut self) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
         self.open.connection.lend(&mut self.buffers.transmit);
         let mut budget = Budget::new(&self.core.options);
-        if self.open.secure.is_some() || !matches!(first, First::Nothing) {
-            self.begin_secure(first, &mut budget);
+        if self.open.secure.is_some() {
+            self.begin_secure(&mut budget);
         }
         let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {

@@ -279,8 +279,8 @@ impl Builder {
         self.listen_for(address, Listener::Http, None)
     }
 
-    /// Listens for HTTP and WebSocket over TLS on `address`: with a [`tls::Server`](crate::tls::Server), or a
-    /// [`tls::Listen`](Listen) that says more.
+    /// Listens for HTTP and WebSocket over TLS on `address`: with a `tls::Server`, or a
+    /// [`tls::Listen`] that says more.
     #[doc(alias = "LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT")]
     pub fn listen_tls(self, address: &str, tls: impl Into<Listen>) -> Self {
         self.listen_for(address, Listener::Http, Some(tls.into()))

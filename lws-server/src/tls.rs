@@ -11,7 +11,7 @@ pub use lws_tls::{
 };
 use std::time::Duration;
 
-/// TLS of a listener. A [`Server`](lws_tls::Server) becomes one by `into`, with everything else as it is by default.
+/// TLS of a listener. A `Server` becomes one by `into`, with everything else as it is by default.
 #[derive(Clone, Debug)]
 pub struct Listen {
     pub(crate) tls: ListenTls,

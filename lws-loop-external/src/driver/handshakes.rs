@@ -13,7 +13,6 @@ use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open};
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
-use crate::turn::{self, First};
 use lws_proto::http::Scheme;
 use lws_proto::{Config, Connection, Time};
 use std::io;
@@ -111,7 +110,10 @@ impl<A: Application> Driver<A> {
             let _ = crate::transport::send_bytes(slot.socket.as_fd(), &close);
             return self.handshake_failed(id, Failure::silent(Reason::Refused));
         }
-        self.begin(id, Some(info), First::Opened(opened, rest));
+        if self.begin(id, Some(info)) {
+            self.buffers.opened = Some((opened, rest));
+            self.take_turn(id);
+        }
     }
 
     fn go_on_plain(&mut self, id: ConnectionId, n: usize) {
@@ -120,14 +122,17 @@ impl<A: Application> Driver<A> {
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
         self.application.plain(&mut cx, &mut shaking.state);
-        self.begin(id, None, First::Plain(n));
+        if self.begin(id, None) {
+            let received = self.buffers.ciphertext[..n].into();
+            self.receive_first(id, received);
+        }
     }
 
-    /// Makes the engine, and gives the connection its first turn.
-    fn begin(&mut self, id: ConnectionId, info: Option<Info>, first: First) {
+    /// Makes the engine. True if the connection can take its first turn.
+    fn begin(&mut self, id: ConnectionId, info: Option<Info>) -> bool {
         let now = self.core.now;
-        let Some(slot) = self.table.get(id) else { return };
-        let Body::Handshaking(shaking) = &slot.body else { return };
+        let Some(slot) = self.table.get(id) else { return false };
+        let Body::Handshaking(shaking) = &slot.body else { return false };
         let config = Arc::clone(&shaking.config);
         let (connection, is_client) = match &shaking.side {
             Side::Server { .. } => (Ok(Connection::server(now, config)), false),
@@ -135,9 +140,12 @@ impl<A: Application> Driver<A> {
         };
         let connection = match connection {
             Ok(connection) => connection,
-            Err(error) => return self.end_with(id, ConnectCause::Local(error)),
+            Err(error) => {
+                self.end_with(id, ConnectCause::Local(error));
+                return false;
+            }
         };
-        let Body::Handshaking(shaking) = std::mem::replace(&mut slot.body, Body::Ended) else { return };
+        let Body::Handshaking(shaking) = std::mem::replace(&mut slot.body, Body::Ended) else { return false };
         let Handshaking { session, outgoing, state, .. } = *shaking;
         let secure = info.map(|info| Box::new(Secure { info, stage: Stage::new(session, outgoing) }));
         slot.body = Body::Open(Open { connection, state, secure });
@@ -149,11 +157,7 @@ impl<A: Application> Driver<A> {
         } else {
             self.handshake_over();
         }
-        let Self { application, core, table, buffers, .. } = self;
-        let Some(slot) = table.get(id) else { return };
-        if turn::take_with(application, core, buffers, id, slot, first) {
-            self.end(id);
-        }
+        true
     }
 
     fn tell_connected(&mut self, id: ConnectionId) {

@@ -1,6 +1,6 @@
 //! What a turn of a connection with TLS does differently: opens what it reads, and ends with `close_notify`.
 
-use super::{Budget, First, Turn};
+use super::{Budget, Turn};
 use crate::application::Application;
 use crate::table::{Flags, Open};
 use crate::tls::{Failure, Opened};
@@ -12,20 +12,16 @@ use std::ops::Range;
 impl<A: Application> Turn<'_, A> {
     /// Lends the buffers, and tells what has been received before the turn.
     #[cold]
-    pub(super) fn begin_secure(&mut self, first: First, budget: &mut Budget) {
+    pub(super) fn begin_secure(&mut self, budget: &mut Budget) {
         self.buffers.prepare_secure();
         if let Some(secure) = &mut self.open.secure {
             secure.stage.outgoing.lend(&mut self.buffers.sealed);
         }
-        match first {
-            First::Nothing => self.flush_secure(budget),
-            First::Opened(opened, rest) => {
+        match self.buffers.opened.take() {
+            None => self.flush_secure(budget),
+            Some((opened, rest)) => {
                 self.tell_opened(opened, budget);
                 self.open(rest, budget);
-            }
-            First::Plain(n) => {
-                self.buffers.receive[..n].copy_from_slice(&self.buffers.ciphertext[..n]);
-                self.tell(n, budget);
             }
         }
     }
