@@ -403,7 +403,7 @@ impl Sender {
     ) -> Result<(), Misuse> {
         let (request, fields) = request;
         let method = Method::from_token(request.method);
-        self.check_request(config)?;
+        self.check_request(out, config, now)?;
         request.check(method)?;
         let mut head = Trailers::default();
         head.push_request(request, method, self.scheme);
@@ -457,7 +457,7 @@ impl Sender {
         now: Time,
         connect: &ws::Connect<'_>,
     ) -> Result<StreamKey, Misuse> {
-        self.check_request(config)?;
+        self.check_request(out, config, now)?;
         let asked = ws::ask(connect)?;
         let mut head = Trailers::default();
         head.push(b":method", b"CONNECT");
@@ -476,13 +476,15 @@ impl Sender {
         Ok(self.streams.key(slot))
     }
 
-    fn check_request(&self, config: &Config) -> Result<(), Misuse> {
+    fn check_request(&mut self, out: &mut Output, config: &Config, now: Time) -> Result<(), Misuse> {
         if !self.client || self.finished {
             return Err(Misuse::WrongState);
         }
         if !self.takes_requests() {
             return Err(Misuse::NotOffered);
         }
+        // Streams may have ended of which that has not been told yet.
+        self.start_requests(out, config, now);
         if self.queue.len() >= config.limits.h2_requests_queued_max { Err(Misuse::QueueFull) } else { Ok(()) }
     }
 
