@@ -14,7 +14,7 @@ use crate::http::{
 use crate::stream::Payload;
 use crate::transmit::Output;
 use crate::tx::{self, SwitchTo, Tx};
-use crate::{Cause, Config, HandshakeFailure, Misuse, StreamKey, Time, raw, ws};
+use crate::{Cause, Config, HandshakeFailure, Limit, Misuse, StreamKey, Time, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -129,6 +129,9 @@ impl Sender {
         self.current = slot;
         let stream = self.lent();
         stream.cause = cause;
+        // Of content that is on its way a little is dropped first, as some clients take a reset for the loss of the response.
+        let too_much = matches!(cause, Cause::Timeout(_) | Cause::Limit(Limit::ContentBytes));
+        let waits = !too_much && stream.method != Method::Connect;
         stream.method = if stream.method == Method::Connect { Method::Other } else { stream.method };
         let version = [("sec-websocket-version", "13")];
         let version = if status == Status::UPGRADE_REQUIRED { &version[..] } else { &[] };
@@ -138,8 +141,8 @@ impl Sender {
         let stream = self.streams.at(slot);
         if answered.is_err() || stream.pending.is_some() {
             self.reset(out, slot, code_of(cause), cause);
-        } else if stream.state != State::Closed {
-            // RFC 9113 §8.1: the rest of the request is not wanted.
+        } else if stream.state != State::Closed && !waits {
+            // RFC 9113 §8.1: nobody waits for the rest of the request.
             self.reset(out, slot, ErrorCode::NO_ERROR, cause);
         }
     }
