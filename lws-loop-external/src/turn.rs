@@ -28,9 +28,8 @@ pub(crate) struct Buffers {
     pub(crate) ciphertext: Vec<u8>,
     /// What TLS has sealed.
     pub(crate) sealed: Vec<u8>,
-    /// What a connection whose handshake is just done has received already: so much plaintext in `receive`, and then this
-    /// part of `ciphertext`. Its turn follows at once.
-    pub(crate) opened: Option<(Opened, Range<usize>)>,
+    /// What is left of `ciphertext` to open, in the middle of a turn.
+    pub(crate) left: Left,
 }
 
 /// What a fresh transmit buffer has room for. It grows to what one turn queues.
@@ -43,7 +42,7 @@ impl Buffers {
     pub(crate) fn new(options: &DriverOptions) -> Self {
         let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
         let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed, opened: None }
+        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed, left: Left::default() }
     }
 
     /// Makes the buffers that only TLS needs.
@@ -55,6 +54,16 @@ impl Buffers {
             self.sealed.reserve(TRANSMIT_BYTES);
         }
     }
+}
+
+/// What a session has said of the ciphertext of one read, and what it has not seen.
+#[derive(Default)]
+pub(crate) struct Left {
+    pub(crate) part: Range<usize>,
+    /// What came last; its plaintext may still have to be told.
+    pub(crate) opened: Opened,
+    /// The handshake has just been done: `opened` was not told yet. If so, whether the socket is readable.
+    pub(crate) first: Option<bool>,
 }
 
 /// Gives back what one large payload has made larger than is worth keeping.
@@ -182,18 +191,24 @@ impl<A: Application> Turn<'_, A> {
         interest
     }
 
-    /// Reads once, and tells what was read.
-    #[inline]
+    /// Reads once, and tells what was read. The one place that tells, so that it stays in one piece with its caller.
+    #[inline(always)]
     fn receive(&mut self, budget: &mut Budget) {
-        if self.open.secure.is_some() {
-            return self.receive_secure(budget);
+        let mut n = if self.open.secure.is_some() { self.fill_secure(budget) } else { self.fill(budget) };
+        while n > 0 {
+            self.tell(n, budget);
+            n = if self.open.secure.is_some() { self.open_next() } else { 0 };
         }
-        let now = self.core.now;
+    }
+
+    /// Reads once. Answers how many bytes of the receive buffer are to be told.
+    #[inline(always)]
+    fn fill(&mut self, budget: &mut Budget) -> usize {
         let room = self.buffers.receive.len();
         match self.transport.receive(&mut self.buffers.receive) {
             Ok(0) => {
                 self.flags.remove(Flags::READABLE);
-                self.open.connection.received_eof(now);
+                self.open.connection.received_eof(self.core.now);
             }
             Ok(n) => {
                 self.core.stats.received_bytes_total += n as u64;
@@ -203,16 +218,17 @@ impl<A: Application> Turn<'_, A> {
                 if n < room && !self.flags.has(Flags::HANG_UP) {
                     self.flags.remove(Flags::READABLE);
                 }
-                self.tell(n, budget);
+                return n;
             }
             Err(Errno::AGAIN) => self.flags.remove(Flags::READABLE),
             Err(Errno::INTR) => {}
             Err(_) => self.fail(),
         }
+        0
     }
 
     /// Tells the application what the first `n` bytes of the receive buffer say.
-    #[inline]
+    #[inline(always)]
     fn tell(&mut self, n: usize, budget: &mut Budget) {
         let now = self.core.now;
         let (connection, state, tls, mut stage) = self.open.parts();

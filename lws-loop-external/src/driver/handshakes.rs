@@ -13,6 +13,7 @@ use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open};
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
+use crate::turn::Left;
 use lws_proto::http::Scheme;
 use lws_proto::{Config, Connection, Time};
 use std::io;
@@ -111,7 +112,11 @@ impl<A: Application> Driver<A> {
             return self.handshake_failed(id, Failure::silent(Reason::Refused));
         }
         if self.begin(id, Some(info)) {
-            self.buffers.opened = Some((opened, rest));
+            let Some(slot) = self.table.get(id) else { return };
+            // The turn finds in the buffers what came behind the handshake.
+            let first = Some(slot.flags.has(Flags::READABLE));
+            slot.flags.insert(Flags::READABLE | Flags::READING);
+            self.buffers.left = Left { part: rest, opened, first };
             self.take_turn(id);
         }
     }

@@ -1,29 +1,22 @@
 //! What a turn of a connection with TLS does differently: opens what it reads, and ends with `close_notify`.
 
-use super::{Budget, Turn};
+use super::{Budget, Buffers, Left, Turn};
 use crate::application::Application;
 use crate::table::{Flags, Open};
 use crate::tls::{Failure, Opened};
 use crate::transport::Sent;
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags};
-use std::ops::Range;
 
 impl<A: Application> Turn<'_, A> {
-    /// Lends the buffers, and tells what has been received before the turn.
+    /// Lends the buffers, and sends what the session had left to say.
     #[cold]
     pub(super) fn begin_secure(&mut self, budget: &mut Budget) {
         self.buffers.prepare_secure();
         if let Some(secure) = &mut self.open.secure {
             secure.stage.outgoing.lend(&mut self.buffers.sealed);
         }
-        match self.buffers.opened.take() {
-            None => self.flush_secure(budget),
-            Some((opened, rest)) => {
-                self.tell_opened(opened, budget);
-                self.open(rest, budget);
-            }
-        }
+        self.flush_secure(budget);
     }
 
     /// Takes the buffers back. Nothing more to send means `close_notify`, and then FIN.
@@ -35,9 +28,10 @@ impl<A: Application> Turn<'_, A> {
         {
             secure.stage.close();
         }
-        self.flush_secure(budget);
-        // The flush may have failed.
-        *interest = self.open.connection.interest();
+        if !self.flush_secure(budget) {
+            // Another turn tells its end.
+            interest.service = true;
+        }
         if let Some(secure) = &mut self.open.secure {
             interest.write |= !secure.stage.outgoing.is_empty();
             secure.stage.outgoing.reclaim(&mut self.buffers.sealed);
@@ -45,9 +39,17 @@ impl<A: Application> Turn<'_, A> {
         }
     }
 
-    /// Reads once, opens what was read, and tells it.
+    /// Reads once, and opens what was read. Answers how many bytes of the receive buffer are to be told; then comes
+    /// [`open_next`](Self::open_next).
     #[cold]
-    pub(super) fn receive_secure(&mut self, budget: &mut Budget) {
+    pub(super) fn fill_secure(&mut self, budget: &mut Budget) -> usize {
+        if let Some(readable) = self.buffers.left.first.take() {
+            self.flags.set(Flags::READABLE, readable);
+            return match self.buffers.left.opened.filled {
+                0 => self.open_next(),
+                filled => filled,
+            };
+        }
         let room = self.buffers.ciphertext.len();
         match net::recv(self.transport.input(), &mut self.buffers.ciphertext[..], RecvFlags::empty()) {
             Ok((0, _)) => {
@@ -61,47 +63,50 @@ impl<A: Application> Turn<'_, A> {
                 if n < room && !self.flags.has(Flags::HANG_UP) {
                     self.flags.remove(Flags::READABLE);
                 }
-                self.open(0..n, budget);
+                self.buffers.left = Left { part: 0..n, ..Left::default() };
+                return self.open_next();
             }
             Err(Errno::AGAIN) => self.flags.remove(Flags::READABLE),
             Err(Errno::INTR) => {}
             Err(_) => self.fail(),
         }
+        0
     }
 
-    /// Opens a part of the ciphertext buffer to its end, so that nothing but a cut record is left inside the session.
-    fn open(&mut self, part: Range<usize>, budget: &mut Budget) {
-        let Range { start: mut at, end } = part;
+    /// Opens more of the ciphertext, once what was opened before has been told: to its end, so that nothing but a cut record
+    /// is left inside the session. Answers as [`fill_secure`](Self::fill_secure).
+    #[cold]
+    pub(super) fn open_next(&mut self) -> usize {
         loop {
-            let Some(secure) = &mut self.open.secure else { return };
-            let ciphertext = &mut self.buffers.ciphertext[at..end];
-            let out = &mut secure.stage.outgoing.bytes;
-            match secure.stage.session.open(ciphertext, &mut self.buffers.receive, out) {
+            let Buffers { ciphertext, receive, left, .. } = &mut *self.buffers;
+            let Some(secure) = &mut self.open.secure else { return 0 };
+            if left.opened.closed && !left.opened.more {
+                left.part = 0..0;
+                if !secure.stage.peer_closed {
+                    secure.stage.peer_closed = true;
+                    self.open.connection.received_eof(self.core.now);
+                }
+                return 0;
+            }
+            if left.part.is_empty() && !left.opened.more {
+                return 0;
+            }
+            let part = &mut ciphertext[left.part.clone()];
+            match secure.stage.session.open(part, receive, &mut secure.stage.outgoing.bytes) {
                 Ok(opened) => {
-                    at += opened.taken;
-                    self.tell_opened(opened, budget);
-                    let stuck = opened.taken == 0 && opened.filled == 0;
-                    let over = (opened.closed || at == end) && !opened.more;
-                    if over || stuck {
-                        return;
+                    left.part.start += opened.taken;
+                    left.opened = opened;
+                    match opened {
+                        Opened { filled: 0, taken: 0, closed: false, .. } => return 0,
+                        Opened { filled: 0, .. } => {}
+                        Opened { filled, .. } => return filled,
                     }
                 }
-                Err(failure) => return self.fail_secure(&failure),
+                Err(failure) => {
+                    self.fail_secure(&failure);
+                    return 0;
+                }
             }
-        }
-    }
-
-    fn tell_opened(&mut self, opened: Opened, budget: &mut Budget) {
-        if opened.filled > 0 {
-            self.tell(opened.filled, budget);
-        }
-        if let Some(secure) = &mut self.open.secure
-            && opened.closed
-            && !opened.more
-            && !secure.stage.peer_closed
-        {
-            secure.stage.peer_closed = true;
-            self.open.connection.received_eof(self.core.now);
         }
     }
 
@@ -137,14 +142,15 @@ impl<A: Application> Turn<'_, A> {
     }
 
     /// Sends what the session has to say of its own, unless the engine's bytes carry it along.
-    fn flush_secure(&mut self, budget: &mut Budget) {
+    /// False if the transport has failed.
+    fn flush_secure(&mut self, budget: &mut Budget) -> bool {
         let Open { connection, secure, .. } = &mut *self.open;
-        let Some(secure) = secure else { return };
+        let Some(secure) = secure else { return true };
         if secure.stage.outgoing.is_empty()
             || !self.flags.has(Flags::WRITABLE)
             || connection.transmit(self.core.now).is_some()
         {
-            return;
+            return true;
         }
         match secure.stage.flush(self.transport.input()) {
             Sent::All(n) => super::note_sent(self.core, budget, n),
@@ -152,7 +158,11 @@ impl<A: Application> Turn<'_, A> {
                 super::note_sent(self.core, budget, n);
                 self.flags.remove(Flags::WRITABLE);
             }
-            Sent::Failed => self.fail(),
+            Sent::Failed => {
+                self.fail();
+                return false;
+            }
         }
+        true
     }
 }

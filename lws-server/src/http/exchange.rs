@@ -24,12 +24,36 @@ pub(crate) struct Tally {
 /// A name and its value.
 pub(crate) type FieldLine = (&'static str, Cow<'static, str>);
 
-impl Tally {
-    #[inline]
-    fn always(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let always = self.always.as_deref().unwrap_or_default();
-        always.iter().map(|(name, value)| (*name, value.as_bytes()))
+/// Sends the head of a response with what every response has.
+#[inline]
+fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    permit: Writable<'a>,
+    always: Option<&[FieldLine]>,
+    status: Status,
+    fields: impl IntoIterator<Item = (N, V)>,
+    content: Payload<'_>,
+    end: bool,
+) -> Result<Sent<'a>, Misuse> {
+    match always {
+        None => permit.respond(status, fields, content, end),
+        Some(always) => respond_with(permit, always, status, fields, content, end),
     }
+}
+
+/// Apart, so that whoever asks for no such fields does not pay for them.
+#[cold]
+fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    permit: Writable<'a>,
+    always: &[FieldLine],
+    status: Status,
+    fields: impl IntoIterator<Item = (N, V)>,
+    content: Payload<'_>,
+    end: bool,
+) -> Result<Sent<'a>, Misuse> {
+    let theirs = fields.into_iter().map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
+    let ours =
+        always.iter().map(|(name, value)| (Either::Ours(name.as_bytes()), Either::Ours(value.as_bytes())));
+    permit.respond(status, theirs.chain(ours), content, end)
 }
 
 /// Octets of ours, or the application's.
@@ -181,10 +205,7 @@ impl<'a> Permit<'a> {
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
         let bytes = content.len() as u64;
-        let theirs = fields.into_iter().map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
-        let ours =
-            self.tally.always().map(|(name, value)| (Either::Ours(name.as_bytes()), Either::Ours(value)));
-        let sent = self.inner.respond(status, theirs.chain(ours), content, end)?;
+        let sent = respond(self.inner, self.tally.always.as_deref(), status, fields, content, end)?;
         self.tally.status = status.code();
         self.tally.bytes += bytes;
         Ok(Spent { sent, tally: self.tally })
@@ -196,8 +217,8 @@ impl<'a> Permit<'a> {
         let Self { inner, tally } = self;
         let bytes = response.content.len() as u64;
         let content = std::mem::take(&mut response.content).into_payload();
-        let fields = response.field_lines().chain(tally.always());
-        if inner.respond(response.status, fields, content, true).is_ok() {
+        let always = tally.always.as_deref();
+        if respond(inner, always, response.status, response.field_lines(), content, true).is_ok() {
             tally.status = response.status.code();
             tally.bytes += bytes;
         } else {
@@ -208,8 +229,8 @@ impl<'a> Permit<'a> {
     /// Sends the head of `response`, whose content follows. `None` if it cannot be written, and became a 500.
     pub(crate) fn reply_head(self, response: &Response) -> Option<Exchange<'a>> {
         let Self { inner, tally } = self;
-        let fields = response.field_lines().chain(tally.always());
-        match inner.respond(response.status, fields, Payload::Static(b""), false) {
+        let (always, fields) = (tally.always.as_deref(), response.field_lines());
+        match respond(inner, always, response.status, fields, Payload::Static(b""), false) {
             Ok(sent) => {
                 tally.status = response.status.code();
                 Some(Exchange { stream: sent.into_stream(), tally })

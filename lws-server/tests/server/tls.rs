@@ -207,12 +207,15 @@ fn who_watches_tls_is_told_of_handshakes_and_failures_and_may_refuse() {
     );
     let other = Authority::new("other");
     assert_eq!(ask(&server, &other, "a.example", &get("a.example", "/")), b"");
-    assert_eq!(next(&told), "Some(true) tls_alert_received");
+    // Of a peer that has reset the connection nobody knows the address any more.
+    let failed = next(&told);
+    assert!(failed.ends_with(" tls_alert_received"), "{failed}");
     let client = lws_tls::Client::builder().roots(authority.roots()).alpn(&[]).build().expect("a client");
     let client = Side::new(&*client.to("a.example").expect("a name"));
     assert_eq!(converse(&server, client, &get("a.example", "/")), b"", "refused");
     assert!(next(&told).ends_with("name=a.example"));
-    assert_eq!(next(&told), "Some(true) tls_refused");
+    let refused = next(&told);
+    assert!(refused.ends_with(" tls_refused"), "{refused}");
 }
 
 #[test]
