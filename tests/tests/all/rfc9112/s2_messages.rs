@@ -131,12 +131,3 @@ fn the_name_of_the_protocol_is_in_capitals() {
         violates(format!("GET / {version}\r\nHost: a\r\n\r\n"), Violation::RequestLine);
     }
 }
-
-#[test]
-fn the_http_2_preface_is_recognised() {
-    // RFC 9113 §3.4: the connection preface of HTTP/2 is a request for another version to us; it is not taken for a request with
-    // the method PRI.
-    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    violates(preface, Violation::Http2Preface);
-    violates(format!("{preface}\0\0\0\x04\0\0\0\0\0"), Violation::Http2Preface);
-}
