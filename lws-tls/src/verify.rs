@@ -36,6 +36,33 @@ fn note<T>(result: Result<T, Error>, certificate: &CertificateDer<'_>) -> Result
     result
 }
 
+/// The part that both of rustls' traits ask for in the same words.
+macro_rules! noted_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            note(self.0.verify_tls12_signature(message, certificate, signature), certificate)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            note(self.0.verify_tls13_signature(message, certificate, signature), certificate)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.supported_verify_schemes()
+        }
+    };
+}
+
 /// Another verifier, whose refusals are noted.
 #[derive(Debug)]
 pub(crate) struct Noting<V: ?Sized>(pub(crate) Arc<V>);
@@ -53,27 +80,7 @@ impl ServerCertVerifier for Noting<dyn ServerCertVerifier> {
         note(result, end_entity)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        note(self.0.verify_tls12_signature(message, certificate, signature), certificate)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        note(self.0.verify_tls13_signature(message, certificate, signature), certificate)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+    noted_signatures!();
 }
 
 impl ClientCertVerifier for Noting<dyn ClientCertVerifier> {
@@ -98,27 +105,7 @@ impl ClientCertVerifier for Noting<dyn ClientCertVerifier> {
         note(self.0.verify_client_cert(end_entity, intermediates, now), end_entity)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        note(self.0.verify_tls12_signature(message, certificate, signature), certificate)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        note(self.0.verify_tls13_signature(message, certificate, signature), certificate)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+    noted_signatures!();
 }
 
 /// Accepts the certificates that it was told, or any: no root, name or time counts. That the peer has the key is checked
