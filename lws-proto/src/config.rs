@@ -105,7 +105,8 @@ pub struct Limits {
     /// Bytes of a request's content that are read and dropped after the response has ended, so that the connection
     /// can be used again. Default 64 KiB. Past it the connection closes.
     pub discard_bytes_max: u64,
-    /// How long an HTTP/1.1 connection may stand idle between two exchanges. Default 60 s. Past it: a silent close.
+    /// How long an HTTP/1.1 connection may stand idle between two exchanges, or an HTTP/2 one without a stream. Default 60 s. Past
+    /// it: a silent close, or GOAWAY with NO_ERROR.
     #[doc(alias = "keepalive_timeout")]
     pub keep_alive_timeout: Duration,
     /// Exchanges on one HTTP/1.1 connection. Default 1,000, as memory of long-lived peers is worth renewing. The
@@ -134,10 +135,10 @@ pub struct Limits {
     /// `None`, the default, as DEFLATE cannot exceed 1,032 and `message_bytes_max` or flow control bounds what is held.
     /// Past it: close code 1009.
     pub inflate_ratio_max: Option<u32>,
-    /// Silence from a WebSocket peer after which a Ping is sent. Default 30 s.
+    /// Silence from a WebSocket peer, or on an HTTP/2 connection with streams, after which a Ping is sent. Default 30 s.
     #[doc(alias = "secs_since_valid_ping")]
     pub ping_interval: Duration,
-    /// Silence from a WebSocket peer after which the connection is given up. Default 60 s.
+    /// Silence from such a peer after which the connection is given up. Default 60 s.
     #[doc(alias = "secs_since_valid_hangup")]
     pub dead_peer_timeout: Duration,
     /// Pongs sent in one second; of the Pings beyond it only the newest is answered, when its time comes.

@@ -447,7 +447,8 @@ impl Connection {
     }
 
     /// Ends the connection in an orderly way: a WebSocket gets close code 1001, a running exchange is the last one, and
-    /// an idle connection ends now.
+    /// an idle connection ends now. Over HTTP/2 the peer is asked to begin no more streams, and those that run come to their
+    /// end. RFC 9113 §6.8.
     pub fn drain(&mut self, now: Time) {
         self.tx.drain(now);
     }

@@ -244,7 +244,7 @@ faults! {
         ContentLengthMismatch => "h2_content_length", 0, 0, "the content does not have the length that was said";
         /// Trailers that do not end the stream, or a field section where none may come. RFC 9113 §8.1.
         FieldSection => "h2_field_section", 0, 0, "a field section where none may come";
-        /// SETTINGS or PING acknowledged that were not sent. RFC 9113 §6.5 and §6.8.
+        /// A second GOAWAY whose last stream is above that of the first. RFC 9113 §6.8.
         GoAway => "h2_goaway", 0, 0, "a GOAWAY that names more streams than the one before";
     }
 }
