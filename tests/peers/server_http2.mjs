@@ -6,42 +6,10 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import http2 from 'node:http2';
-import net from 'node:net';
 
-const START_MS = 15_000;
-const SCENARIO_MS = 60_000;
+import { checksOf, finish, freePort, inTime, waitForPort } from './checks.mjs';
 
-let passed = 0;
-let failed = 0;
-
-function check(name, good, seen = '') {
-  if (good) passed += 1;
-  else failed += 1;
-  console.log(good ? `ok   node http2: ${name}` : `FAIL node http2: ${name}: ${String(seen).slice(0, 400)}`);
-}
-
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-async function waitForPort(port) {
-  const giveUp = Date.now() + START_MS;
-  for (;;) {
-    const probe = net.connect(port, '127.0.0.1');
-    const open = await new Promise((resolve) => {
-      probe.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    });
-    probe.destroy();
-    if (open) return;
-    if (Date.now() > giveUp) throw new Error(`nobody listens on port ${port}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const check = checksOf('node http2');
 
 function connect(port) {
   // Node counts what it has not sent yet, of which there are 10 MB here.
@@ -228,36 +196,21 @@ async function drained(port, server) {
   session.destroy();
 }
 
-async function inTime(name, scenario) {
-  let timer;
-  const tooLong = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${SCENARIO_MS} ms`)), SCENARIO_MS);
-  });
-  try {
-    await Promise.race([scenario(), tooLong]);
-  } catch (error) {
-    check(name, false, error.stack);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 const port = await freePort();
 const server = spawn(process.env.LWSWS, ['--port', String(port), '--quiet'], { stdio: ['ignore', 'inherit', 'inherit'] });
 try {
   await waitForPort(port);
   for (const [name, scenario] of Object.entries(scenarios)) {
-    await inTime(name, async () => {
+    await inTime(check, name, async () => {
       const session = connect(port);
       await scenario(session);
       session.destroy();
     });
   }
-  await inTime('drained', () => drained(port, server));
+  await inTime(check, 'drained', () => drained(port, server));
 } catch (error) {
   check('the server starts', false, error.message);
 } finally {
   server.kill('SIGTERM');
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 && passed > 0 ? 0 : 1);
+finish();

@@ -6,43 +6,11 @@ import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
-import net from 'node:net';
+
+import { checksOf, finish, freePort, inTime, waitForPort } from './checks.mjs';
 
 const WebSocket = createRequire(`${process.env.NODE_MODULES}/`)('ws');
-const START_MS = 15_000;
-const SCENARIO_MS = 60_000;
-
-let passed = 0;
-let failed = 0;
-
-function check(name, good, seen = '') {
-  if (good) passed += 1;
-  else failed += 1;
-  console.log(good ? `ok   ws: ${name}` : `FAIL ws: ${name}: ${String(seen).slice(0, 400)}`);
-}
-
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
-
-async function waitForPort(port) {
-  const giveUp = Date.now() + START_MS;
-  for (;;) {
-    const probe = net.connect(port, '127.0.0.1');
-    const open = await new Promise((resolve) => {
-      probe.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    });
-    probe.destroy();
-    if (open) return;
-    if (Date.now() > giveUp) throw new Error(`nobody listens on port ${port}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const check = checksOf('ws');
 
 async function dial(port, protocols = [], options = {}) {
   const peer = new WebSocket(`ws://127.0.0.1:${port}/echo`, protocols, { maxPayload: 64 << 20, ...options });
@@ -193,17 +161,7 @@ async function serve(scenarios, options) {
   try {
     await waitForPort(port);
     for (const [name, scenario] of Object.entries(scenarios)) {
-      let timer;
-      const tooLong = new Promise((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`not done after ${SCENARIO_MS} ms`)), SCENARIO_MS);
-      });
-      try {
-        await Promise.race([scenario(port), tooLong]);
-      } catch (error) {
-        check(name, false, error.stack);
-      } finally {
-        clearTimeout(timer);
-      }
+      await inTime(check, name, () => scenario(port));
     }
   } catch (error) {
     check('the server starts', false, error.message);
@@ -215,5 +173,4 @@ async function serve(scenarios, options) {
 await serve(scenarios, []);
 await serve(compressed, ['--deflate=server_no_context_takeover=0,client_no_context_takeover=0,threshold=0']);
 await serve(compressed, ['--deflate']);
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 && passed > 0 ? 0 : 1);
+finish();
