@@ -51,6 +51,7 @@ def nghttpd() -> None:
         with running([*command, str(port)], port):
             requests("nghttpd", f"http://127.0.0.1:{port}/hello")
         port = free_port()
+        # Fewer streams than the client has requests waiting and under way, whenever it comes to know of that.
         with running([*command, "--echo-upload", "--max-concurrent-streams=10", str(port)], port):
             uploads("nghttpd", f"http://127.0.0.1:{port}/")
         port = free_port()

@@ -6,7 +6,7 @@
 //! ```
 
 use lws_proto::http::{Scheme, Status};
-use lws_proto::{Bytes, Cause, Config, Connection, Event, Payload, Request, StreamKey, Time};
+use lws_proto::{Bytes, Cause, Config, Connection, Event, Misuse, Payload, Request, StreamKey, Time};
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -107,7 +107,8 @@ impl Asking<'_> {
         self.left == 0 && self.under_way.is_empty()
     }
 
-    /// Makes as many requests as may be under way; half of the content goes with the head, the other half when there is a permit.
+    /// Makes as many requests as may be under way, or as the queue takes of those for which the server has no stream yet; half of
+    /// the content goes with the head, the other half when there is a permit.
     fn ask(&mut self, connection: &mut Connection, now: Time) -> Result<(), Failure> {
         while self.left > 0 && self.under_way.len() < PARALLEL {
             let method = if self.bytes.is_some() { "POST" } else { "GET" };
@@ -116,7 +117,11 @@ impl Asking<'_> {
             let content = content(self.left, self.bytes.unwrap_or(0));
             let half = content.slice(..content.len() / 2);
             let end = self.bytes.is_none();
-            let sent = connection.request(now, &request, fields, Payload::Own(half), end)?;
+            let sent = match connection.request(now, &request, fields, Payload::Own(half), end) {
+                // Those that wait are asked first: there is room again when one of them has been answered.
+                Err(Misuse::QueueFull) => break,
+                sent => sent?,
+            };
             let key = sent.key();
             if !end {
                 sent.again();
