@@ -588,7 +588,7 @@ impl Tx {
     }
 
     /// The transport has taken `n` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmitted(&mut self, now: Time, n: usize) {
         self.now = now;
         if self.out.consume(n) {
@@ -636,6 +636,7 @@ impl Tx {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         let lingering = match self.ending {
             Ending::Draining { give_up, .. } => give_up,
