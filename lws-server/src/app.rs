@@ -206,14 +206,13 @@ impl App {
         self.listeners.get(usize::from(listener)).and_then(|(.., listen)| listen.as_ref())
     }
 
-    /// Whether a request is for the host that its connection was made for. RFC 9110 §7.4.
+    /// Whether a request is for the host that its connection was made for: that of a client which asked for no name was made
+    /// for the default one. RFC 9110 §7.4.
     fn is_of_host(&self, listener: u16, info: &Info, head: &Head<'_>) -> bool {
-        let (Some(name), Some(authority)) = (info.server_name.as_deref(), head.authority()) else {
-            return true;
-        };
-        let host = authority.host();
-        host.eq_ignore_ascii_case(name)
-            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(name, host))
+        let Some(authority) = head.authority() else { return true };
+        let (asked, host) = (info.server_name.as_deref(), authority.host());
+        asked.is_some_and(|name| host.eq_ignore_ascii_case(name))
+            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(asked, host))
     }
 
     fn on_opening(

@@ -17,6 +17,7 @@ use rustls::server::{
 use rustls::sign::SingleCertAndKey;
 use std::collections::HashMap;
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// TLS of a server: its virtual hosts. Clones are the same server, also on other threads.
@@ -314,9 +315,10 @@ impl Provider for Server {
         Ok(Box::new(RustlsSession::server(self.table())))
     }
 
-    fn same_host(&self, one: &str, other: &str) -> bool {
+    fn same_host(&self, asked: Option<&str>, host: &str) -> bool {
         let table = self.table();
-        match (table.config(Some(one)), table.config(Some(other))) {
+        let named = DnsName::try_from(host).is_ok() && host.parse::<Ipv4Addr>().is_err();
+        match (table.config(asked), table.config(named.then_some(host))) {
             (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
             _ => false,
         }

@@ -117,6 +117,65 @@ fn a_request_for_another_host_than_the_connection_was_made_for_is_misdirected() 
 }
 
 #[test]
+fn a_client_that_asks_for_no_name_reaches_no_host_but_the_default_one() {
+    let authority = Authority::new("root");
+    let members = ClientCertificates::Require(authority.roots());
+    let default = authority.issue(&["default.example", "127.0.0.1"]);
+    let tls = Tls::builder()
+        .default_host(Host::new(default.identity()))
+        .host(
+            "members.example",
+            Host::new(authority.issue(&["members.example"]).identity()).client_certificates(members),
+        )
+        .build()
+        .expect("a server");
+    let server = serve(|builder| builder.listen_tls("127.0.0.1:0", tls).get("/", |_| Told));
+    for (host, status) in [
+        ("members.example", 421),
+        ("Members.Example.:443", 421),
+        ("default.example", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:443", 200),
+    ] {
+        // The name of a server that is an address is not asked for.
+        let answer = Answer::parse(&ask(&server, &authority, "127.0.0.1", &get(host, "/")));
+        assert_eq!(answer.status, status, "{host}");
+    }
+}
+
+#[test]
+fn what_alpn_has_chosen_is_spoken_and_nothing_else() {
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let authority = Authority::new("root");
+    let hosts = [("a.example", &["h2", "http/1.1"][..]), ("old.example", &["http/1.1"])];
+    let tls = hosts.iter().fold(Tls::builder(), |tls, (name, alpn)| {
+        tls.host(name, Host::new(authority.issue(&[name]).identity()).alpn(alpn))
+    });
+    let tls = tls.build().expect("a server");
+    let server = serve(|builder| builder.listen_tls("127.0.0.1:0", tls).get("/", |_| Told));
+    let said = |name: &str, alpn: &[&str], octets: &str| {
+        let client = lws_tls::Client::builder().roots(authority.roots()).alpn(alpn).build();
+        let provider = client.and_then(|client| client.to(name)).expect("a client");
+        let said = converse(&server, Side::new(&*provider), octets);
+        match &*said {
+            [b'H', b'T', b'T', b'P', ..] => Answer::parse(&said).status,
+            // A SETTINGS frame.
+            [0, 0, _, 4, ..] => 2,
+            other => panic!("{}", other.escape_ascii()),
+        }
+    };
+    let request = &get("a.example", "/");
+    let preface = &format!("{PREFACE}{}", "\0\0\x04\x07\0\0\0\0\0\0\0\0\0");
+    assert_eq!(said("a.example", &["h2"], preface), 2);
+    assert_eq!(said("a.example", &["h2"], request), 2, "a request of HTTP/1.1 is no preface");
+    assert_eq!(said("a.example", &["http/1.1"], request), 200);
+    assert_eq!(said("a.example", &["http/1.1"], preface), 505);
+    assert_eq!(said("a.example", &[], request), 200);
+    assert_eq!(said("a.example", &[], preface), 505);
+    assert_eq!(said("old.example", &["h2", "http/1.1"], preface), 505, "a host that speaks HTTP/1.1 only");
+}
+
+#[test]
 fn what_comes_without_tls_is_refused_redirected_served_or_closed() {
     let authority = Authority::new("root");
     let issued = authority.issue(&["a.example"]);

@@ -234,8 +234,20 @@ fn an_exact_name_comes_first_then_the_nearest_parent_then_the_default() {
             assert_eq!(served(&strict, name), "CN=default", "no name at all");
         }
     }
-    assert!(lenient.same_host("x.example", "y.example") && !lenient.same_host("a.example", "x.example"));
-    assert!(strict.same_host("a.example", "A.example.") && !strict.same_host("nowhere", "nowhere"));
+    for (asked, host, same) in [
+        (Some("x.example"), "y.example", [true, true]),
+        (Some("a.example"), "x.example", [false, false]),
+        (Some("a.example"), "A.example.", [true, true]),
+        (Some("nowhere"), "nowhere", [true, false]),
+        (Some("a.example"), "192.0.2.1", [false, false]),
+        (None, "a.example", [false, false]),
+        (None, "nowhere", [true, false]),
+        (None, "192.0.2.1", [true, true]),
+        (None, "[2001:db8::1]", [true, true]),
+    ] {
+        let found = [&lenient, &strict].map(|server| server.same_host(asked, host));
+        assert_eq!(found, same, "{host} on a connection for {asked:?}");
+    }
 }
 
 #[test]
