@@ -86,7 +86,7 @@ pub struct Info {
     pub server_name: Option<Box<str>>,
     /// The protocol that was chosen. RFC 7301.
     pub alpn: Option<Box<[u8]>>,
-    /// Whether an earlier session was resumed, without certificates.
+    /// Whether an earlier session was resumed: certificates are those of its first handshake.
     pub resumed: bool,
     /// The certificate that the peer has shown, as DER, if it has shown any.
     pub certificate: Option<Box<[u8]>>,

@@ -38,8 +38,24 @@ struct Described {
     /// `None` is the default one.
     name: Option<Box<str>>,
     host: Host,
+    memory: Memory,
+}
+
+/// What knows earlier sessions again.
+#[derive(Clone)]
+struct Memory {
     tickets: Option<Arc<dyn ProducesTickets>>,
     sessions: Arc<dyn StoresServerSessions>,
+}
+
+impl Memory {
+    fn new(resumption: Resumption) -> Result<Self, ConfigError> {
+        let sessions: Arc<dyn StoresServerSessions> = match resumption {
+            Resumption::Cache(sessions) => ServerSessionMemoryCache::new(sessions),
+            Resumption::Tickets | Resumption::Off => Arc::new(NoServerSessionStorage {}),
+        };
+        Ok(Self { tickets: (resumption == Resumption::Tickets).then(ticketer).transpose()?, sessions })
+    }
 }
 
 /// The configurations in use.
@@ -63,7 +79,8 @@ pub enum UnknownName {
     Refuse,
 }
 
-/// What a host wants of its clients.
+/// What a host wants of its clients. A resumed session has the certificate of its first handshake, which is not looked at
+/// again: see [`Resumption`].
 #[derive(Clone, Debug, Default)]
 pub enum ClientCertificates {
     /// No certificate.
@@ -79,8 +96,8 @@ pub enum ClientCertificates {
 /// How sessions are resumed. RFC 8446 §2.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
-    /// With tickets that the client keeps, sealed with a key that changes every six hours. The server keeps nothing. The
-    /// default.
+    /// With tickets that the client keeps, two for each handshake, sealed with a key that changes every six hours and is
+    /// good for six more. The server keeps nothing. The default.
     Tickets,
     /// With sessions that the server keeps: so many at most, and the oldest goes.
     Cache(usize),
@@ -255,12 +272,7 @@ impl ServerBuilder {
                 options.alpn.get_or_insert_with(|| self.alpn.clone());
                 resumption = options.resumption;
             }
-            let sessions: Arc<dyn StoresServerSessions> = match resumption {
-                Resumption::Cache(sessions) => ServerSessionMemoryCache::new(sessions),
-                Resumption::Tickets | Resumption::Off => Arc::new(NoServerSessionStorage {}),
-            };
-            let tickets = (resumption == Resumption::Tickets).then(ticketer).transpose()?;
-            Ok(Described { name, host, tickets, sessions })
+            Ok(Described { name, host, memory: Memory::new(resumption)? })
         };
         let described = self.hosts.into_iter().map(describe).collect::<Result<Vec<_>, ConfigError>>()?;
         let table = Table::new(&described, self.unknown, &self.key_log)?;
@@ -293,7 +305,8 @@ impl Server {
     }
 
     /// Reads every file again. Handshakes from now on use what was read; connections go on as they are, and sessions and
-    /// tickets stay good. Files are read on the calling thread.
+    /// tickets stay good, but for those of hosts that want client certificates: whom they trust may be another now. Files
+    /// are read on the calling thread.
     ///
     /// # Errors
     /// The first thing that was wrong: nothing has changed then.
@@ -404,9 +417,14 @@ impl Described {
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = options.alpn.clone().unwrap_or_default();
         config.key_log = Arc::clone(&key_log.0);
-        config.session_storage = Arc::clone(&self.sessions);
-        if let Some(tickets) = &self.tickets {
-            config.ticketer = Arc::clone(tickets);
+        // A resumption shows no certificate again, so that nobody would look at it with the roots of today.
+        let memory = match options.clients {
+            ClientCertificates::None => self.memory.clone(),
+            _ => Memory::new(options.resumption)?,
+        };
+        config.session_storage = memory.sessions;
+        if let Some(tickets) = memory.tickets {
+            config.ticketer = tickets;
         }
         if options.resumption == Resumption::Off {
             config.send_tls13_tickets = 0;

@@ -278,6 +278,54 @@ fn a_client_certificate_is_required_or_requested_and_its_subject_seen() {
 }
 
 #[test]
+fn a_resumed_client_is_known_by_its_certificate_until_the_trusted_roots_are_read_again() {
+    let (authority, issued) = issued();
+    let alice = authority.issue(&["alice"]);
+    let roots = std::env::temp_dir().join(format!("lws-tls-roots-{}.pem", std::process::id()));
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        for resumption in [Resumption::Tickets, Resumption::Cache(8)] {
+            std::fs::write(&roots, authority.pem()).expect("a file");
+            let required = ClientCertificates::Require(Roots::file(&roots));
+            let server =
+                host(Host::new(issued.identity()).client_certificates(required).resumption(resumption));
+            let client = to(client(&authority).identity(alice.identity()).versions(&[version]), "a.example");
+            agreed(&*client, &server);
+            let (_, again) = agreed(&*client, &server);
+            assert_eq!((again.resumed, again.subject.as_deref()), (true, Some("CN=alice")));
+            server.reload().expect("the same again");
+            assert!(!agreed(&*client, &server).1.resumed, "{version} {resumption:?}");
+            std::fs::write(&roots, Authority::new("another").pem()).expect("a file");
+            server.reload().expect("other roots");
+            let (_, theirs) = failed(&*client, &server);
+            assert!(
+                matches!(theirs, Some(Reason::Certificate { .. })),
+                "{version} {resumption:?}: {theirs:?}"
+            );
+        }
+    }
+    std::fs::remove_file(&roots).expect("a file");
+}
+
+#[test]
+fn a_client_keeps_sessions_of_as_many_servers_as_it_was_told() {
+    let (authority, issued) = issued();
+    let server = issued.server();
+    let names: Vec<_> = (0..10).map(|number| format!("{number}.example")).collect();
+    let client = Client::builder().pins([Pin::Certificate(issued.der.clone())]).sessions_max(names.len() - 1);
+    drop(authority);
+    let client = client.build().expect("a client");
+    let resumed = |name: &String| agreed(&*client.to(name).expect("a name"), &server).0.resumed;
+    for name in &names[1..] {
+        assert!(!resumed(name));
+    }
+    for name in &names[1..] {
+        assert!(resumed(name), "{name}");
+    }
+    assert!(!resumed(&names[0]));
+    assert!(!resumed(&names[1]), "the oldest went");
+}
+
+#[test]
 fn what_both_sides_do_not_have_in_common_is_told() {
     let (authority, issued) = issued();
     let check = |client: ClientBuilder, server: Host, expected: &str, alert: u8| {
