@@ -170,11 +170,26 @@ fn a_wrong_argument_is_named_in_one_line() {
         (&["/dev/null"], "/dev/null"),
         (&["one", "two"], "two"),
         (&["--unix", "x", "--port", "1"], "--unix"),
+        (&["--tls-cert", "x"], "required arguments were not provided: --tls-key <FILE>"),
+        (&["--tls-key", "x"], "required arguments were not provided: --tls-cert <FILE>"),
+        (&["--tls-self-signed", "--tls-cert", "x", "--tls-key", "x"], "--tls-self-signed"),
     ] {
         let output = run(arguments);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text.lines().count() == 1 && text.starts_with("lwsws: ") && text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named_in_one_line() {
+    for (file, part) in
+        [("/no/such/file", "/no/such/file: No such file"), ("/dev/null", "/dev/null: there is no")]
+    {
+        let output = run(&["--port", "0", "--tls-cert", file, "--tls-key", file]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text.lines().count() == 1 && text.contains(part), "{text}");
     }
 }
 

@@ -501,6 +501,22 @@ fn what_cannot_be_configured_is_told_before_anything_is_served() {
     );
     check(build(Host::new(Identity::files("/nowhere", "/nowhere"))), "/nowhere: No such file");
     check(build(Host::new(Identity::pem("", ""))), "there is no certificate");
+    check(build(Host::new(Identity::files("/dev/zero", "/dev/zero"))), "/dev/zero: more than 1048576 bytes");
+    check(build(Host::new(Identity::files("/", "/"))), "/: Is a directory");
+    let pem = |key: &str| build(Host::new(Identity::pem(&*issued.pem, key)));
+    for key in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\r\nAAAA\r\n-----END ENCRYPTED PRIVATE KEY-----\r\n",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+    ] {
+        check(pem(key), "the key in memory: the private key is encrypted; `openssl pkey -in");
+    }
+    check(pem("-----BEGIN PRIVATE KEY-----\nAAAA\n"), "there is no -----END PRIVATE KEY-----");
+    check(pem("-----BEGIN PRIVATE KEY\n"), "a section begins with -----BEGIN PRIVATE KEY");
+    check(pem(&authority.issue(&["b.example"]).key), "the private key belongs to another certificate");
+    check(build(Host::new(Identity::pem(&*issued.der, &*issued.key))), "this is DER and not PEM");
+    let key = rcgen::KeyPair::from_pem(&issued.key).expect("a key").serialize_der();
+    check(build(Host::new(Identity::der([b"no".to_vec()], key))), "the certificate in memory: ");
+    check(build(Host::new(Identity::der([issued.der.clone()], b"no"))), "the key in memory: ");
     let require = ClientCertificates::Require(Roots::default());
     check(build(Host::new(issued.identity()).client_certificates(require)), "there is no root");
     let host = || Host::new(issued.identity());
