@@ -176,7 +176,7 @@ impl Application for App {
         self.error = Some(format!("{}: {failure}", failure.name()));
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, _: &mut (), event: Event<'_>) {
+    fn event(&mut self, cx: &mut Context<'_, Self>, _: &mut (), event: Event<'_>) {
         match event {
             Event::Established { stream, .. } => self.send_next(stream),
             Event::Message { stream, chunk, end, .. } => {
@@ -191,7 +191,11 @@ impl Application for App {
                 self.index += 1;
                 self.send_next(stream);
             }
-            Event::Closed { cause, .. } => self.cause = Some(cause),
+            Event::Closed { cause, .. } => {
+                self.cause = Some(cause);
+                // A connection of HTTP/2 would wait for more.
+                cx.drain(Duration::from_secs(5));
+            }
             _ => {}
         }
     }
