@@ -5,10 +5,10 @@ use crate::identity::Identity;
 use crate::names::{Choice, ticketer};
 use crate::session::RustlsSession;
 use crate::verify::Noting;
-use crate::{ConfigError, KeyLog, Roots};
+use crate::{Certificate, ConfigError, KeyLog, Roots};
 use lws_loop_external::tls::{Failure, ListenTls, Provider, Session};
 use rustls::ServerConfig;
-use rustls::pki_types::DnsName;
+use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
@@ -17,7 +17,6 @@ use rustls::server::{
 use rustls::sign::SingleCertAndKey;
 use std::collections::HashMap;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// TLS of a server: its virtual hosts. Clones are the same server, also on other threads.
@@ -66,6 +65,7 @@ pub(crate) struct Table {
     /// By what is behind the `*.`.
     below: HashMap<Box<str>, Arc<ServerConfig>>,
     unknown: UnknownName,
+    certificates: Vec<Certificate>,
 }
 
 /// What becomes of a client that asks for a name which no host has.
@@ -317,6 +317,13 @@ impl Server {
         Ok(())
     }
 
+    /// The certificates that are shown now, in the order of the hosts: for whoever watches that they are renewed in time. One
+    /// that has expired is shown all the same. Those of [`Host::ready`] are not known here.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.table().certificates.clone()
+    }
+
     fn table(&self) -> Arc<Table> {
         // It is only ever replaced as a whole, so it is good whatever happened to whoever held the lock.
         Arc::clone(&self.shared.table.read().unwrap_or_else(PoisonError::into_inner))
@@ -330,7 +337,7 @@ impl Provider for Server {
 
     fn same_host(&self, asked: Option<&str>, host: &str) -> bool {
         let table = self.table();
-        let named = DnsName::try_from(host).is_ok() && host.parse::<Ipv4Addr>().is_err();
+        let named = matches!(ServerName::try_from(host), Ok(ServerName::DnsName(_)));
         match (table.config(asked), table.config(named.then_some(host))) {
             (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
             _ => false,
@@ -361,7 +368,7 @@ impl Table {
     fn new(described: &[Described], unknown: UnknownName, key_log: &KeyLog) -> Result<Self, ConfigError> {
         let mut table = Self { unknown, ..Self::default() };
         for host in described {
-            let config = host.config(key_log)?;
+            let config = host.config(key_log, &mut table.certificates)?;
             let doubled = match &host.name {
                 None => table.default.replace(config).is_some(),
                 Some(name) => match name.strip_prefix("*.") {
@@ -391,13 +398,19 @@ impl Table {
 }
 
 impl Described {
-    fn config(&self, key_log: &KeyLog) -> Result<Arc<ServerConfig>, ConfigError> {
+    fn config(
+        &self,
+        key_log: &KeyLog,
+        certificates: &mut Vec<Certificate>,
+    ) -> Result<Arc<ServerConfig>, ConfigError> {
         let options = match &self.host.source {
             Source::Ready(config) => return Ok(Arc::clone(config)),
             Source::Described(options) => options,
         };
         let provider = options.choice.provider()?;
         let certified = options.identity.load(&provider)?;
+        certificates
+            .extend(certified.cert.first().and_then(|shown| Certificate::of(self.name.as_deref(), shown)));
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&options.choice.versions()?)?;
         let verifier = |roots: &Roots| {

@@ -106,7 +106,9 @@ impl Arguments {
         if self.http1 {
             server = server.alpn(&["http/1.1"]);
         }
-        Ok(Some(server.key_log(KeyLog::environment()).build()?))
+        let server = server.key_log(KeyLog::environment()).build()?;
+        certificate::complain_of_times(&server);
+        Ok(Some(server))
     }
 
     /// What is served, for a person.

@@ -7,6 +7,7 @@ use lws_tls::{
     Server, UnknownName,
 };
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tests::tls::{Authority, Issued, Link};
 
 /// A root, and a certificate of it for `a.example`.
@@ -454,7 +455,12 @@ fn new_certificates_are_used_from_then_on_and_a_bad_pair_changes_nothing() {
     write(&old.pem, &old.key);
     let server = Server::from_files(&certificate, &key).expect("a server");
     let any = || to(Client::builder().danger_accept_any_certificate(), "a.example");
-    let served = || agreed(&*any(), &server).0.subject.expect("a subject").to_string();
+    let served = || {
+        let subject = agreed(&*any(), &server).0.subject.expect("a subject").to_string();
+        let told: Vec<_> = server.certificates().into_iter().map(|it| it.subject.to_string()).collect();
+        assert_eq!(told, [&*subject]);
+        subject
+    };
     assert_eq!(served(), "CN=old");
     let mut before = Link::established(&*any(), &server);
 
@@ -481,6 +487,26 @@ fn new_certificates_are_used_from_then_on_and_a_bad_pair_changes_nothing() {
     before.server.receive(&way);
     assert_eq!(before.server.plaintext, b"still there");
     std::fs::remove_dir_all(&folder).expect("a folder");
+}
+
+#[test]
+fn a_server_says_until_when_its_certificates_are_good() {
+    let authority = Authority::new("root");
+    let old = authority.issue_with(&rcgen::PKCS_ED25519, &["b.example"], |params| {
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2001, 1, 1), rcgen::date_time_ymd(2001, 9, 9));
+    });
+    let server = Server::builder()
+        .default_host(Host::new(authority.issue(&["a.example"]).identity()))
+        .host("*.B.example", Host::new(old.identity()))
+        .build()
+        .expect("an expired certificate is served all the same");
+    let [default, below] = &server.certificates()[..] else { panic!("two hosts") };
+    assert_eq!((default.host.as_deref(), &*default.subject), (None, "CN=a.example"));
+    assert!(default.not_before < SystemTime::now() && SystemTime::now() < default.not_after);
+    assert_eq!((below.host.as_deref(), &*below.subject), (Some("*.b.example"), "CN=b.example"));
+    let last = below.not_after.duration_since(SystemTime::UNIX_EPOCH).expect("behind 1970");
+    assert_eq!(last.as_secs(), 999_993_600);
 }
 
 #[test]
