@@ -74,7 +74,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's side of a connection that was opened at `now`.
+    /// The server's side of a connection that was opened at `now`, where nothing but the first bytes tells what is spoken.
+    /// Over TLS it is [`server_http2`](Self::server_http2) or [`server_http1`](Self::server_http1).
     #[must_use]
     pub fn server(now: Time, config: Arc<Config>) -> Self {
         match config.expect {
