@@ -137,7 +137,8 @@ impl App {
             Entry::new(peer, self.shared.unix_seconds, &head)
         });
         state.key = Some(key);
-        let always = self.shared.always[usize::from(cx.tls().is_some())].clone();
+        let tls = cx.tls();
+        let always = self.shared.always[usize::from(tls.is_some())].clone();
         let tally = Tally { always, ..Tally::default() };
         state.slot = Slot::Http(HttpSlot { handler: None, tally, route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
@@ -145,7 +146,7 @@ impl App {
         let routes = Rc::clone(&self.shared.routes);
         let target = head.target();
         let path = route::path_of(&head, target);
-        let here = match cx.tls() {
+        let here = match tls {
             None => self.shared.hosts.serve(&head, target, false),
             Some(info) => {
                 self.shared.hosts.serve(&head, target, true) && self.is_of_host(listener, info, &head)
@@ -170,7 +171,9 @@ impl App {
         let endpoint =
             route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
         slot.handler = match endpoint {
-            Some((_, endpoint)) => endpoint.request(&mut context, &Request::lent(head, !end), exchange, end),
+            Some((_, endpoint)) => {
+                endpoint.request(&mut context, &Request::lent(head, !end, tls), exchange, end)
+            }
             None => {
                 let refusal = match here {
                     true => refusal::refusal(&head, path.as_deref(), route),
@@ -229,7 +232,7 @@ impl App {
             let _ = stream.accept_websocket(&head, &Accept::new());
             return;
         }
-        let accepted = match factory(&Request::lent(head, false)) {
+        let accepted = match factory(&Request::lent(head, false, cx.tls())) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(stream.key()));

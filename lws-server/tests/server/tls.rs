@@ -1,14 +1,14 @@
 //! HTTP and WebSocket over TLS, and what becomes of peers that come without.
 
 use crate::common::{Answer, Running, serve};
-use lws_server::http::{Exchange, Handler, Response};
+use lws_server::http::{Exchange, Handler, Request, Response, Status};
 use lws_server::tls::{ClientCertificates, Event, Host, Identity, Listen, Plain, Server as Tls, UnknownName};
-use lws_server::{Context, raw};
+use lws_server::{Context, MessageKind, Payload, Stream, raw, ws};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
-use tests::tls::{Authority, Side};
+use tests::tls::{Authority, Issued, Side};
 
 /// Asks over TLS for `octets`, and reads to the end.
 fn ask(server: &Running, authority: &Authority, name: &str, octets: &str) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn lws_tls_client(authority: &Authority, name: &str, identity: Option<Identity>)
     Side::new(&*client.build().expect("a client").to(name).expect("a name"))
 }
 
-fn converse(server: &Running, mut client: Side, octets: &str) -> Vec<u8> {
+fn converse(server: &Running, mut client: Side, octets: impl AsRef<[u8]>) -> Vec<u8> {
     let address = server.addresses.last().expect("an address");
     let mut socket = TcpStream::connect(address).expect("the server listens");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout is set");
@@ -32,7 +32,7 @@ fn converse(server: &Running, mut client: Side, octets: &str) -> Vec<u8> {
     loop {
         if !client.session.is_handshaking() && client.failure.is_none() && !sent {
             sent = true;
-            client.seal(lws_server::Time::ZERO, &[octets.as_bytes()]);
+            client.seal(lws_server::Time::ZERO, &[octets.as_ref()]);
         }
         socket.write_all(&std::mem::take(&mut client.out)).expect("the server reads");
         match socket.read(&mut bytes) {
@@ -87,6 +87,57 @@ fn a_handler_is_told_what_tls_has_agreed_on() {
     assert_eq!(Answer::parse(&answer).text(), "TLSv1.3 a.example CN=alice");
     let answer = ask(&server, &authority, "a.example", &get("a.example", "http://a.example/"));
     assert_eq!(Answer::parse(&answer).status, 421, "a plain URI on a connection with TLS");
+}
+
+#[test]
+fn whoever_answers_sees_whose_certificate_it_was() {
+    struct Greeter;
+    impl ws::Handler for Greeter {
+        fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+            let subject = cx.tls().and_then(|tls| tls.subject.clone()).unwrap_or_default();
+            if let Ok(permit) = stream.permit() {
+                let _ = permit.message(MessageKind::Text, Payload::Copy(subject.as_bytes()), true);
+            }
+        }
+    }
+    fn subject(request: &Request<'_>) -> String {
+        request.tls().and_then(|tls| tls.subject.as_deref()).unwrap_or("nobody").to_owned()
+    }
+    let authority = Authority::new("root");
+    let (issued, alice) = (authority.issue(&["a.example"]), authority.issue(&["alice"]));
+    let host =
+        Host::new(issued.identity()).client_certificates(ClientCertificates::Request(authority.roots()));
+    let tls = Tls::builder().default_host(host).build().expect("a server");
+    let server = serve(|builder| {
+        builder
+            .listen_tls("127.0.0.1:0", tls)
+            .get("/", |request| Response::text(subject(request)))
+            .post("/", |request| Response::text(subject(request)))
+            .ws("/ws", |request| match &*subject(request) {
+                "nobody" => Err(Response::error(Status::FORBIDDEN)),
+                _ => Ok(Greeter),
+            })
+    });
+    assert_eq!(server.get("/").text(), "nobody");
+    let said = |identity: Option<&Issued>, octets: &[u8]| {
+        let identity = identity.map(Issued::identity);
+        converse(&server, lws_tls_client(&authority, "a.example", identity), octets)
+    };
+    let post =
+        get("a.example", "/").replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
+    for request in [&get("a.example", "/"), &post] {
+        assert_eq!(Answer::parse(&said(Some(&alice), request.as_bytes())).text(), "CN=alice");
+        assert_eq!(Answer::parse(&said(None, request.as_bytes())).text(), "nobody");
+    }
+    // An empty Close, masked with zeroes, ends the WebSocket.
+    let close = b"\x88\x80\0\0\0\0";
+    let opening = "GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let told = said(Some(&alice), &[opening.as_bytes(), close].concat());
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.starts_with("HTTP/1.1 101 ") && told.contains("CN=alice"), "{told}");
+    let refused = said(None, opening.replace(": Upgrade", ": Upgrade, close").as_bytes());
+    assert_eq!(Answer::parse(&refused).status, 403);
 }
 
 #[test]
