@@ -74,7 +74,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's side of a connection that was opened at `now`.
+    /// The server's side of a connection that was opened at `now`, where nothing but the first bytes tells what is spoken.
+    /// Over TLS it is [`server_http2`](Self::server_http2) or [`server_http1`](Self::server_http1).
     #[must_use]
     pub fn server(now: Time, config: Arc<Config>) -> Self {
         match config.expect {
@@ -84,6 +85,24 @@ impl Connection {
                 Self::new(Receiver::Detect(Vec::new()), tx)
             }
         }
+    }
+
+    /// The server's side of a connection for which ALPN has chosen `h2`: anything else than HTTP/2 is a violation.
+    /// [`Config::versions`] and [`Config::expect`] do not count. RFC 7301 §3.2, RFC 9113 §3.2.
+    #[must_use]
+    pub fn server_http2(now: Time, config: Arc<Config>) -> Self {
+        let mut tx = Tx::new(now, config, Sender::Silent, None);
+        let receiver = begin_http2(&mut tx);
+        Self::new(receiver, tx)
+    }
+
+    /// The server's side of a connection with TLS for which ALPN has not chosen `h2`: as [`server`](Self::server), but the
+    /// preface of HTTP/2 is answered 505, and `Upgrade: h2c` is ignored. RFC 7301 §3.2, RFC 9113 §3.2.
+    #[must_use]
+    pub fn server_http1(now: Time, config: Arc<Config>) -> Self {
+        let mut connection = Self::server(now, config);
+        connection.tx.agree_on_http1();
+        connection
     }
 
     /// The client's side of a connection that was opened at `now`, for HTTP and WebSocket.

@@ -3,7 +3,6 @@
 //! The next item is found as an owned, positional value; borrows are lent from it last.
 
 use crate::buffer::Kept;
-use crate::config::Versions;
 use crate::detect::{Detected, detect};
 use crate::item::{Content, ControlKind, Item, Step};
 use crate::stream::{Stream, Writable};
@@ -86,7 +85,7 @@ fn begin(tx: &mut Tx, detected: Detected) -> Receiver {
         begin_raw(tx);
         return Receiver::Raw(raw::Receiver::default());
     }
-    if detected == Detected::Http2 && tx.config.versions == Versions::Any {
+    if detected == Detected::Http2 && tx.may_speak_http2() {
         return begin_http2(tx);
     }
     // Where HTTP/2 is not spoken its preface goes the same way: the first line is a request for version 2, which is
@@ -166,7 +165,7 @@ pub(crate) fn advance(
 #[cold]
 fn upgrade(receiver: &h1::Receiver, tx: &mut Tx, input: &[u8]) {
     let head = receiver.head(input);
-    if tx.config.versions == Versions::Any
+    if tx.may_speak_http2()
         && let Some(upgrade) = h2::asks_for_upgrade(&head, &tx.config)
     {
         tx.upgrade_to_http2(&upgrade, head.method());

@@ -2,6 +2,7 @@
 //!
 //! Knows no input. Protocols meet here only as the variants of [`Sender`].
 
+use crate::config::Versions;
 use crate::item::Item;
 use crate::time::earliest;
 use crate::transmit::Output;
@@ -36,6 +37,8 @@ pub(crate) struct Tx {
     client: bool,
     /// Whether the transport is a stream of another connection.
     tunnel: bool,
+    /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
+    http1_agreed: bool,
 }
 
 /// What a send means.
@@ -141,6 +144,7 @@ impl Tx {
             entropy,
             client,
             tunnel: false,
+            http1_agreed: false,
         }
     }
 
@@ -152,6 +156,16 @@ impl Tx {
         tx.client = client;
         tx.tunnel = true;
         tx
+    }
+
+    /// HTTP/1.1 was agreed on before the first byte.
+    pub(crate) fn agree_on_http1(&mut self) {
+        self.http1_agreed = true;
+    }
+
+    /// Whether the peer may go to HTTP/2 by what it says.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        self.config.versions == Versions::Any && !self.http1_agreed
     }
 
     /// Speaks HTTP/2 from here on, of which this side says the beginning.

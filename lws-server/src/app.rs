@@ -137,7 +137,8 @@ impl App {
             Entry::new(peer, self.shared.unix_seconds, &head)
         });
         state.key = Some(key);
-        let always = self.shared.always[usize::from(cx.tls().is_some())].clone();
+        let tls = cx.tls();
+        let always = self.shared.always[usize::from(tls.is_some())].clone();
         let tally = Tally { always, ..Tally::default() };
         state.slot = Slot::Http(HttpSlot { handler: None, tally, route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
@@ -145,7 +146,6 @@ impl App {
         let routes = Rc::clone(&self.shared.routes);
         let target = head.target();
         let path = route::path_of(&head, target);
-        let tls = cx.tls();
         let here = self.shared.hosts.serve(&head, target, tls.is_some())
             && tls.is_none_or(|info| self.is_of_host(listener, info, &head));
         let named = path.as_deref().filter(|path| here && !path.is_empty());
@@ -167,7 +167,9 @@ impl App {
         let endpoint =
             route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
         slot.handler = match endpoint {
-            Some((_, endpoint)) => endpoint.request(&mut context, &Request::lent(head, !end), exchange, end),
+            Some((_, endpoint)) => {
+                endpoint.request(&mut context, &Request::lent(head, !end, tls), exchange, end)
+            }
             None => {
                 let refusal = match here {
                     true => refusal::refusal(&head, path.as_deref(), route),
@@ -203,14 +205,13 @@ impl App {
         self.listeners.get(usize::from(listener)).and_then(|(.., listen)| listen.as_ref())
     }
 
-    /// Whether a request is for the host that its connection was made for. RFC 9110 §7.4.
+    /// Whether a request is for the host that its connection was made for: that of a client which asked for no name was made
+    /// for the default one. RFC 9110 §7.4.
     fn is_of_host(&self, listener: u16, info: &Info, head: &Head<'_>) -> bool {
-        let (Some(name), Some(authority)) = (info.server_name.as_deref(), head.authority()) else {
-            return true;
-        };
-        let host = authority.host();
-        host.eq_ignore_ascii_case(name)
-            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(name, host))
+        let Some(authority) = head.authority() else { return true };
+        let (asked, host) = (info.server_name.as_deref(), authority.host());
+        asked.is_some_and(|name| host.eq_ignore_ascii_case(name))
+            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(asked, host))
     }
 
     fn on_opening(
@@ -227,7 +228,7 @@ impl App {
             let _ = stream.accept_websocket(&head, &Accept::new());
             return;
         }
-        let accepted = match factory(&Request::lent(head, false)) {
+        let accepted = match factory(&Request::lent(head, false, cx.tls())) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(stream.key()));
