@@ -76,6 +76,8 @@ pub(crate) struct Sender {
     /// A client's requests that wait for their turn, the first one first.
     pub(super) queue: VecDeque<u32>,
     pub(super) reset: VecDeque<u32>,
+    /// The highest stream that was reset and is no longer among those.
+    pub(super) reset_before: u32,
     pub(super) resets: Bucket,
     pub(super) glitches: Bucket,
     /// Window updates that are expected.
@@ -142,6 +144,7 @@ impl Sender {
             active: 0,
             queue: VecDeque::new(),
             reset: VecDeque::new(),
+            reset_before: 0,
             resets: Bucket::full(limits.h2_resets, now),
             glitches: Bucket::full(limits.h2_glitches, now),
             updates: UPDATES_SAVED_MAX / 10,

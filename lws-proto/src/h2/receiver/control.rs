@@ -3,7 +3,7 @@
 use super::super::error::{ErrorCode, Fault};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
-use super::super::sender::{GOING, Sender};
+use super::super::sender::{GOING, Going, Sender};
 use super::super::settings::Settings;
 use super::super::streams::{self, Place};
 use super::{Receiver, tx_glitch};
@@ -58,7 +58,7 @@ impl Receiver {
             sender.count_glitch(config, *now)?;
             frame::ping(out.buffer(), true, *opaque);
             sender.control_frames += 1;
-        } else if *opaque == GOING {
+        } else if *opaque == GOING && matches!(sender.going, Going::Announced { .. }) {
             sender.go_away(out);
         } else if sender.pinged.take().is_none() {
             sender.count_glitch(config, *now)?;
@@ -115,7 +115,7 @@ impl Receiver {
         if sender.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
-        if !sender.client || code != ErrorCode::REFUSED_STREAM {
+        if !sender.client {
             sender.count_reset(config, *now)?;
         }
         if let Some(slot) = sender.streams.find(header.stream) {
@@ -132,6 +132,9 @@ impl Receiver {
             };
             sender.close(slot, cause);
             sender.start_requests(out, config, *now);
+        } else if sender.client {
+            // Every other reset costs the server a request of ours, and is no attack.
+            sender.count_glitch(config, *now)?;
         }
         Ok(())
     }
@@ -217,7 +220,7 @@ impl Sender {
             Some(&slot) => self.streams.peek(slot).id,
             None => self.next_id,
         };
-        id.is_multiple_of(2) || id >= first
+        id.is_multiple_of(2) || id >= first && !self.is_past_the_end(id)
     }
 
     /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.

@@ -72,10 +72,23 @@ impl Sender {
     pub(in crate::h2) fn send_reset(&mut self, out: &mut Output, id: u32, code: ErrorCode) {
         frame::rst_stream(out.buffer(), id, code);
         self.control_frames += 1;
-        if self.reset.len() == RESET_REMEMBERED {
-            self.reset.pop_front();
+        if self.reset.len() == RESET_REMEMBERED
+            && let Some(oldest) = self.reset.pop_front()
+        {
+            self.reset_before = self.reset_before.max(oldest);
         }
         self.reset.push_back(id);
+    }
+
+    /// Whether frames for a stream that is not there are to be dropped, as the peer may have sent them before it heard: this side
+    /// has reset the stream, or will not process it. RFC 9113 §5.1 and §6.8.
+    pub(in crate::h2) fn drops(&self, id: u32) -> bool {
+        id <= self.reset_before || self.reset.contains(&id) || self.is_past_the_end(id)
+    }
+
+    /// Whether a stream of the peer would come behind the last one that is processed. RFC 9113 §6.8.
+    pub(in crate::h2) fn is_past_the_end(&self, id: u32) -> bool {
+        matches!(self.going, Going::Away { last } if !self.client && id > last && !id.is_multiple_of(2))
     }
 
     /// Counts a reset that the peer made or forced. RFC 9113 §10.5.

@@ -102,3 +102,37 @@ fn an_abort_is_a_reset() {
     assert_eq!(client.sent, h2::rst_stream(5, code::CANCEL));
     assert_eq!(client.of(key).causes(), [Cause::Aborted]);
 }
+
+/// RFC 9113 §5.4.2: "The peer that sends the RST_STREAM frame MUST be prepared to receive any frames that were sent or enqueued for sending by the remote peer." However many
+/// streams were reset at once.
+#[test]
+fn frames_on_their_way_for_many_streams_that_were_reset_are_dropped() {
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    client.receive(&h2::server_begins(&[]), Buffer::Lent);
+    let keys: Vec<_> = (0..300).map(|_| request(&mut client, "GET", "/", true)).collect();
+    for key in &keys {
+        client.connection.stream(*key).expect("a stream").abort();
+    }
+    client.settle();
+    client.forget();
+    let late = |stream: u32| [response(stream, false), h2::data(stream, b"late", true)].concat();
+    client.receive(&(0..300).flat_map(|at| late(1 + 2 * at)).collect::<Vec<_>>(), Buffer::Lent);
+    let said = Reader::default().read(&client.take_sent());
+    assert!(said.is_empty(), "{said:?}");
+    request(&mut client, "GET", "/", true);
+    client.receive(&response(601, true), Buffer::Lent);
+    assert_eq!(client.seen.causes(), [Cause::Complete]);
+}
+
+/// A server that fails many requests costs its client those, and not the connection: each was the client's own.
+#[test]
+fn requests_that_the_server_resets_are_no_attack() {
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    client.receive(&h2::server_begins(&[]), Buffer::Lent);
+    for at in 0..500 {
+        request(&mut client, "GET", "/", true);
+        client.receive(&h2::rst_stream(1 + 2 * at, code::CANCEL), Buffer::Lent);
+    }
+    assert_eq!(client.seen.causes(), [Cause::Reset(ErrorCode::CANCEL); 500]);
+    assert!(client.connection.interest().read && !client.connection.interest().shutdown);
+}
