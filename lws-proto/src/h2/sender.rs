@@ -212,13 +212,15 @@ impl Sender {
         self.entered
     }
 
+    /// Whether the stream that is lent has a permit at once. A head needs `room` in the queue of the connection; content that finds
+    /// no room there, or no window of the connection, waits in the stream, and no other permit is given until it has gone.
     #[inline]
-    pub(crate) fn may_write(&self) -> bool {
+    pub(crate) fn may_write(&self, room: bool) -> bool {
         if self.finished {
             return false;
         }
         let stream = self.streams.peek(self.current);
-        stream.may_write() && (stream.message == Message::Head || self.send.is_open())
+        stream.may_write() && (room || stream.message != Message::Head)
     }
 
     pub(crate) fn want_write(&mut self, now: Time) {
@@ -270,7 +272,10 @@ impl Sender {
     pub(super) fn waits_for_window(&self, slot: u32) -> bool {
         let stream = self.streams.peek(slot);
         let queued = stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty());
-        let wants = stream.has(streams::WANTED) && matches!(stream.message, Message::Content(_));
+        let wants = match &stream.tunnel {
+            Some(tunnel) => tunnel.wants_write(),
+            None => stream.has(streams::WANTED) && matches!(stream.message, Message::Content(_)),
+        };
         let closed = !stream.send.is_open() || !self.send.is_open();
         stream.pending.is_some() || queued || stream.has(streams::FIN) || wants && closed
     }

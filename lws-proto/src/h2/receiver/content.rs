@@ -581,10 +581,15 @@ fn give(tx: &mut Tx, content: Option<Content>) {
     if let Some(Content { slot, id, .. }) = content
         && let Some(stream) = sender.streams.still(slot, id)
         && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
-        && let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now)
+        && let Some(increment) = stream.receive.give(grown_max(config), *now)
     {
         frame::window_update(out.buffer(), id, increment);
     }
+}
+
+/// How far the window of one stream grows: not beyond half of that of the connection, so that others have room while it is paused.
+fn grown_max(config: &crate::Config) -> u32 {
+    config.limits.h2_stream_window_max.min(config.limits.h2_connection_window / 2)
 }
 
 /// The same for content that was held.

@@ -243,9 +243,12 @@ impl Sender {
 
     /// The window of a stream has changed.
     pub(super) fn window_opened(&mut self, slot: u32, now: crate::Time) {
-        let stream = self.streams.peek(slot);
+        let stream = self.streams.at(slot);
         if stream.place == Place::Closed || stream.queued.is_some() {
             return;
+        }
+        if let Some(tunnel) = &mut stream.tunnel {
+            tunnel.set_window(stream.send.room());
         }
         let waits = stream.pending.is_some()
             || stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty())
@@ -253,9 +256,9 @@ impl Sender {
         if waits {
             return self.wait_for_window(slot, now);
         }
-        let wants = stream.tunnel.as_ref().is_some_and(|tunnel| tunnel.wants_write());
-        if wants && stream.send.is_open() {
-            self.streams.place(slot, Place::Content);
+        if let Some(tunnel) = &stream.tunnel {
+            let wanted = tunnel.wants_write();
+            self.wait_for_permit(slot, wanted, now);
         } else {
             if !stream.send.is_open() && stream.place == Place::Content {
                 self.streams.place(slot, Place::Nowhere);

@@ -14,8 +14,12 @@ impl Sender {
     /// on, until [`settle`](Self::settle).
     pub(crate) fn enter(&mut self, slot: u32, keys: &mut Option<Box<dyn Entropy>>, now: Time) {
         self.current = slot;
-        if let Some(tunnel) = &mut self.streams.at(slot).tunnel {
+        let credit = self.room(slot);
+        let stream = self.streams.at(slot);
+        if let Some(tunnel) = &mut stream.tunnel {
             tunnel.now = now;
+            tunnel.set_window(stream.send.room());
+            tunnel.set_credit(credit);
             core::mem::swap(&mut tunnel.entropy, keys);
             tunnel.out.lend(&mut self.spare);
             self.entered = true;
@@ -84,14 +88,26 @@ impl Sender {
         if pending || stream.has(streams::FIN) {
             self.wait_for_window(slot, now);
         } else {
-            stream.stalled = None;
-            let place = if wanted && stream.send.is_open() { Place::Content } else { Place::Nowhere };
-            self.streams.place(slot, place);
+            self.wait_for_permit(slot, wanted, now);
         }
         if more {
             self.streams.resume(slot);
         } else {
             self.release_held(slot);
+        }
+    }
+
+    /// Puts a tunnel with an empty queue where it waits for a permit, if it wants one.
+    pub(in crate::h2) fn wait_for_permit(&mut self, slot: u32, wanted: bool, now: Time) {
+        let stream = self.streams.at(slot);
+        if !wanted {
+            stream.stalled = None;
+            return self.streams.place(slot, Place::Nowhere);
+        }
+        let open = stream.send.is_open();
+        self.streams.place(slot, if open { Place::Content } else { Place::Nowhere });
+        if !open || !self.send.is_open() {
+            self.stall(slot, now);
         }
     }
 
