@@ -136,3 +136,29 @@ fn requests_that_the_server_resets_are_no_attack() {
     assert_eq!(client.seen.causes(), [Cause::Reset(ErrorCode::CANCEL); 500]);
     assert!(client.connection.interest().read && !client.connection.interest().shutdown);
 }
+
+/// RFC 9113 §6.4: "After receiving a RST_STREAM on a stream, the receiver MUST NOT send additional frames for that stream": what waits for a window is dropped.
+#[test]
+fn nothing_more_is_sent_on_a_stream_that_was_reset() {
+    let answer = || tests::application::Answer { content: vec![b'x'; 100_000].into(), ..Default::default() };
+    let (mut server, mut reader) = server(&defaults(), &[], Each::of(answer));
+    server.receive(&[h2::get(1), h2::get(3)].concat(), Buffer::Lent);
+    assert!(!h2::on(&reader.read(&server.take_sent()), 1).is_empty());
+    let more =
+        [h2::rst_stream(1, code::CANCEL), h2::window_update(1, 500_000), h2::window_update(0, 500_000)];
+    server.receive(&more.concat(), Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert!(h2::on(&said, 1).is_empty(), "{said:?}");
+    assert!(!h2::on(&said, 3).is_empty(), "the other goes on: {said:?}");
+    // A request that was being sent.
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    client.receive(&h2::server_begins(&[]), Buffer::Lent);
+    let key = request(&mut client, "POST", "/", false);
+    let permit = client.connection.stream(key).expect("the POST").permit().expect("a permit");
+    permit.data(Payload::Static(&[0; 100_000]), true).expect("content").throttle();
+    client.settle();
+    client.forget();
+    client.receive(&[h2::rst_stream(1, code::CANCEL), h2::window_update(0, 500_000)].concat(), Buffer::Lent);
+    let said = Reader::default().read(&client.take_sent());
+    assert!(said.is_empty(), "{said:?}");
+}
