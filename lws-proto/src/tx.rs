@@ -483,6 +483,7 @@ impl Tx {
         if let Self { sender: Sender::Http2(sender), out, config, entropy, now, .. } = self {
             let item = sender.notice(out, config, entropy, *now);
             if item.is_none() && sender.is_over() {
+                sender.say_over(out);
                 self.finish(Cause::Complete);
             }
             return item;

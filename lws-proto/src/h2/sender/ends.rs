@@ -186,6 +186,14 @@ impl Sender {
         going && !self.finished && self.streams.is_empty()
     }
 
+    /// Says that nothing more will be, if that has not been said: "a receiver of a GOAWAY that has no more use for the connection SHOULD
+    /// still send a GOAWAY frame before terminating the connection". RFC 9113 §6.8.
+    pub(crate) fn say_over(&mut self, out: &mut Output) {
+        if self.going == Going::No {
+            self.say_go_away(out, Cause::Complete);
+        }
+    }
+
     pub(crate) fn set_scheme(&mut self, scheme: Scheme) {
         self.scheme = scheme;
     }

@@ -119,6 +119,18 @@ fn a_client_hears_both_steps() {
     assert_eq!(client.seen.causes().iter().filter(|cause| **cause == Cause::Complete).count(), 3);
 }
 
+/// RFC 9113 §6.8: "a receiver of a GOAWAY that has no more use for the connection SHOULD still send a GOAWAY frame before terminating the connection."
+#[test]
+fn a_client_answers_a_go_away_with_one_when_it_ends() {
+    let (mut client, _) = busy_client();
+    client.receive(&h2::go_away(1, code::NO_ERROR), Buffer::Lent);
+    assert!(client.take_sent().is_empty(), "one request is still to be answered");
+    client.receive(&response(1, true), Buffer::Lent);
+    let said = Reader::default().read(&client.take_sent());
+    assert_eq!(h2::go_aways(&said), [(0, code::NO_ERROR)]);
+    assert!(client.connection.interest().shutdown);
+}
+
 /// RFC 9113 §6.8: "Endpoints MUST NOT increase the value they send in the last stream identifier".
 #[test]
 fn the_last_stream_does_not_grow() {
