@@ -64,6 +64,8 @@ pub(crate) struct Sender {
     pub(super) settled: bool,
     /// The windows of the connection.
     pub(super) send: SendWindow,
+    /// What there is of the first one more, once the peer's SETTINGS have come.
+    pub(super) withheld: u32,
     pub(super) receive: ReceiveWindow,
     /// The identifier of a client's next request.
     pub(super) next_id: u32,
@@ -137,6 +139,7 @@ impl Sender {
             peer: Settings::default(),
             settled: false,
             send: SendWindow::new(INITIAL_WINDOW),
+            withheld: 0,
             receive,
             next_id: 1,
             last_peer_id: 0,

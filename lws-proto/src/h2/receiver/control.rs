@@ -33,6 +33,8 @@ impl Receiver {
         let smallest_table = peer.apply(payload, config.limits.h2_settings_entries_max, sender.client)?;
         sender.encoder.set_table_size_max(smallest_table as usize);
         sender.apply_settings(before, peer, *now)?;
+        let withheld = core::mem::take(&mut sender.withheld);
+        sender.send.widen(withheld).map_err(|_| Fault::connection(Violation::FlowControl))?;
         frame::settings_ack(out.buffer());
         sender.control_frames += 1;
         sender.start_requests(out, config, *now);
