@@ -14,7 +14,7 @@ use crate::http::{
 use crate::stream::Payload;
 use crate::transmit::Output;
 use crate::tx::{self, SwitchTo, Tx};
-use crate::{Cause, Config, HandshakeFailure, Limit, Misuse, StreamKey, Time, raw, ws};
+use crate::{Cause, Config, HandshakeFailure, Limit, Misuse, StreamKey, Time, Violation, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -295,11 +295,17 @@ impl Sender {
         head: &Head<'_>,
         accept: &ws::Accept<'_>,
     ) -> Result<(), Misuse> {
+        let client = self.client;
         let stream = self.open_exchange()?;
-        if stream.message != Message::Head || !stream.state.receives() || self.client {
+        if stream.message != Message::Head || client {
             return Err(Misuse::WrongState);
         }
-        match ws::agree(head, accept) {
+        let agreed = match stream.state.receives() {
+            true => ws::agree(head, accept),
+            // The client has ended what it asks to begin.
+            false => Err(ws::Refused::Peer(Violation::Opening)),
+        };
+        match agreed {
             Ok(agreement) => {
                 self.open_tunnel_head(out, config, agreement.fields())?;
                 self.make_tunnel(config, now, Some(agreement.opened), false);
@@ -323,10 +329,14 @@ impl Sender {
         config: &Arc<Config>,
         now: Time,
     ) -> Result<(), Misuse> {
+        let client = self.client;
         let stream = self.open_exchange()?;
         let is_tunnel = stream.method == Method::Connect && stream.message == Message::Head;
-        if !is_tunnel || !stream.state.receives() || self.client {
+        if !is_tunnel || client {
             return Err(Misuse::WrongState);
+        }
+        if !stream.state.receives() {
+            stream.set(streams::PEER_ENDED);
         }
         self.open_tunnel_head(out, config, core::iter::empty::<(&str, &str)>())?;
         self.make_tunnel(config, now, None, false);
