@@ -31,6 +31,9 @@ pub struct DriverOptions {
     /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
     /// message back.
     pub mailbox_messages_max: usize,
+    /// Messages that may wait for connections that are being made. Default 1,024; past it they come back as
+    /// [`Application::undelivered`](crate::Application::undelivered).
+    pub waiting_messages_max: usize,
     /// Names that the resolver may be looking for at a time, those included that nobody waits for any more. Default
     /// 1,024; past it a connection fails with [`ResolveError::TooMany`](crate::ResolveError::TooMany).
     pub resolver_queries_max: usize,
@@ -49,6 +52,7 @@ impl Default for DriverOptions {
             accepts_per_turn: 64,
             tls_handshakes_max: 1_024,
             mailbox_messages_max: 64 << 10,
+            waiting_messages_max: 1_024,
             resolver_queries_max: 1_024,
             resolver_addresses_max: 16,
         }

@@ -162,6 +162,7 @@ impl<A: Application> Driver<A> {
         } else {
             self.handshake_over();
         }
+        self.deliver_letters(id);
         true
     }
 
