@@ -11,6 +11,22 @@ use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
+/// creation on or from [`silence`].
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// Has a socket that was made elsewhere raise no SIGPIPE, where a flag of each call cannot.
+pub(crate) fn silence(socket: BorrowedFd<'_>) {
+    #[cfg(target_vendor = "apple")]
+    // A Unix socket of an accepted connection refuses it, and has it from its listener.
+    let _ = net::sockopt::set_socket_nosigpipe(socket, true);
+    #[cfg(not(target_vendor = "apple"))]
+    let _ = socket;
+}
+
 /// What came of an attempt to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -60,7 +76,7 @@ impl<'t> Transport<'t> {
         let (offered, taken) = if transmit.is_contiguous() {
             let bytes = transmit.first();
             let taken = match self {
-                Self::Socket(socket) => net::send(socket, bytes, SendFlags::NOSIGNAL),
+                Self::Socket(socket) => net::send(socket, bytes, NO_SIGNAL),
                 Self::Files { output, .. } => write(output, bytes),
             };
             (bytes.len(), taken)
@@ -81,7 +97,7 @@ impl<'t> Transport<'t> {
         let taken = match self {
             Self::Socket(socket) => {
                 let mut nothing = SendAncillaryBuffer::default();
-                net::sendmsg(socket, &vectors[..count], &mut nothing, SendFlags::NOSIGNAL)
+                net::sendmsg(socket, &vectors[..count], &mut nothing, NO_SIGNAL)
             }
             Self::Files { output, .. } => {
                 output.ok_or(Errno::PIPE).and_then(|output| io::writev(output, &vectors[..count]))
@@ -96,7 +112,7 @@ pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Sent {
     if bytes.is_empty() {
         return Sent::All(0);
     }
-    Sent::of(bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
+    Sent::of(bytes.len(), net::send(socket, bytes, NO_SIGNAL))
 }
 
 impl Sent {
