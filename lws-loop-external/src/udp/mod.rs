@@ -1,9 +1,12 @@
 //! UDP sockets: datagrams in with where they came from, datagrams out by permit. Knows no loop.
 //!
-//! Datagrams are received in batches, and equal ones to the same place leave in one call, where the system can.
+//! Datagrams are received and sent in batches, and equal ones to the same place leave as one, where the system can.
 
 pub(crate) mod open;
 mod queue;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code)]
+mod sys;
 pub(crate) mod turn;
 
 use queue::Queue;
