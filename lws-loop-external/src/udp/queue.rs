@@ -86,6 +86,7 @@ impl Queue {
     }
 
     /// The datagrams at the front that are in no run with the one behind them, as runs are `count_max` long at most.
+    #[cfg(any(target_os = "linux", target_os = "android", test))]
     pub(crate) fn singles(&self, count_max: usize) -> impl Iterator<Item = (Route, &[u8])> {
         let behind = self.entries.iter().skip(1).map(Some).chain([None]);
         let is_single = move |behind: Option<&Entry>, entry: &Entry| {
