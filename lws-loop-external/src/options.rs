@@ -109,6 +109,11 @@ pub struct ListenOptions {
     /// Several sockets may listen on one port, and the system spreads the connections: SO_REUSEPORT. Default off. What
     /// such a listener of a shard accepts stays with that shard.
     pub reuse_port: bool,
+    /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Nobody who comes by another one reaches the
+    /// listener, whatever its address. Default `None`. TCP only.
+    #[doc(alias = "iface")]
+    #[doc(alias = "LWS_SERVER_OPTION_BINDTODEVICE")]
+    pub bind_device: Option<String>,
     /// The options of the accepted connections.
     pub tcp: TcpOptions,
     /// Permission bits of a Unix socket. Default `None`, what the process's mask leaves.
@@ -123,6 +128,7 @@ impl Default for ListenOptions {
             backlog: 4_096,
             v6_only: false,
             reuse_port: false,
+            bind_device: None,
             tcp: TcpOptions::default(),
             unix_mode: None,
             tls: None,

@@ -272,6 +272,20 @@ fn a_connected_socket_hears_its_peer_only() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interface_is_used_if_there_is_one_of_the_name() {
+    on_each_host(|host| {
+        let on = |device: &str| UdpOptions { bind_device: Some(device.into()), ..UdpOptions::default() };
+        let (_, address) = bind_with(host, "127.0.0.1:0", &on("lo"), Role::Echo);
+        let peer = peer(Ipv4Addr::LOCALHOST);
+        peer.send_to(b"hello", address).expect("room");
+        assert_eq!(receive(host, &peer), (b"hello".to_vec(), address));
+        let nowhere = host.with(|_, cx| cx.bind_udp(ANY_PORT, &on("nosuch0"), Role::Keep));
+        assert_eq!(nowhere.expect_err("no such interface").raw_os_error(), Some(19));
+    });
+}
+
 #[test]
 fn nobody_listens_there_is_told_and_the_socket_goes_on() {
     on_each_host(|host| {
