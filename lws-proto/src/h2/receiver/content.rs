@@ -602,7 +602,12 @@ impl Sender {
     }
 
     /// Gives the peer room on the connection for what has been taken, if it is worth a frame.
-    fn give(&mut self, out: &mut crate::transmit::Output, config: &crate::Config, now: crate::Time) {
+    pub(in crate::h2) fn give(
+        &mut self,
+        out: &mut crate::transmit::Output,
+        config: &crate::Config,
+        now: crate::Time,
+    ) {
         let max = config.limits.h2_connection_window;
         if let Some(increment) = self.receive.give(max, now) {
             frame::window_update(out.buffer(), 0, increment);
