@@ -110,6 +110,10 @@ impl Receiver {
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
+        if n == 0 {
+            // Asked for what is kept, in the middle of a frame: there is no content without octets.
+            return Ok(Step::taken(0));
+        }
         let stream = sender_of(tx).and_then(|sender| sender.streams.still(content.slot, content.id));
         let Some(stream) = stream else {
             // It has ended in the middle of the frame.
