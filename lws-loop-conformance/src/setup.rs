@@ -57,16 +57,27 @@ pub(crate) const SETUPS: [Setup; 7] = [
     Setup { dialect: Dialect::WebSocketOverHttp2, transport: Transport::Tls },
 ];
 
-/// Both sides of TLS, with a certificate that is made once.
-fn tls() -> Option<&'static (lws_tls::Server, Arc<dyn Provider>)> {
-    static TLS: OnceLock<Option<(lws_tls::Server, Arc<dyn Provider>)>> = OnceLock::new();
+/// Both sides of TLS.
+struct Tls {
+    server: lws_tls::Server,
+    client: Arc<dyn Provider>,
+    /// One that offers `h2`.
+    http2_client: Arc<dyn Provider>,
+}
+
+/// With a certificate that is made once.
+fn tls() -> Option<&'static Tls> {
+    static TLS: OnceLock<Option<Tls>> = OnceLock::new();
     TLS.get_or_init(|| {
         let key = KeyPair::generate().ok()?;
         let certificate = CertificateParams::new(["localhost".to_owned()]).ok()?.self_signed(&key).ok()?;
         let identity = Identity::pem(certificate.pem(), key.serialize_pem());
         let server = lws_tls::Server::builder().default_host(Host::new(identity)).build().ok()?;
-        let client = Client::builder().roots(Roots::pem(certificate.pem())).build().ok()?;
-        Some((server, client.to("localhost").ok()?))
+        let client = |protocol: &str| {
+            let builder = Client::builder().roots(Roots::pem(certificate.pem())).alpn(&[protocol]);
+            builder.build().and_then(|client| client.to("localhost")).ok()
+        };
+        Some(Tls { server, client: client("http/1.1")?, http2_client: client("h2")? })
     })
     .as_ref()
 }
@@ -115,12 +126,15 @@ impl Setup {
             Dialect::WebSocket => Speak::Http,
             Dialect::WebSocketOverHttp2 => Speak::Http2,
         };
-        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|(_, client)| Arc::clone(client));
+        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|tls| match speak {
+            Speak::Http2 => Arc::clone(&tls.http2_client),
+            Speak::Http | Speak::Raw => Arc::clone(&tls.client),
+        });
         ConnectOptions { speak, tls, timeout: Duration::from_secs(60), ..ConnectOptions::default() }
     }
 
     pub(crate) fn listen_options(self) -> ListenOptions {
-        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|(server, _)| server.into());
+        let tls = tls().filter(|_| self.transport == Transport::Tls).map(|tls| (&tls.server).into());
         ListenOptions { tls, ..ListenOptions::default() }
     }
 

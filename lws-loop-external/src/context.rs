@@ -277,7 +277,7 @@ pub struct Context<'a, A: Application> {
     pub(crate) tls: Option<&'a Info>,
 }
 
-impl<A: Application> Context<'_, A> {
+impl<'a, A: Application> Context<'a, A> {
     /// What time it is: the moment that the host told last. It counts from when the first host took the service over, and
     /// stands still between one host and the next.
     #[must_use]
@@ -307,7 +307,7 @@ impl<A: Application> Context<'_, A> {
 
     /// What TLS has agreed on, if that connection has TLS.
     #[must_use]
-    pub fn tls(&self) -> Option<&Info> {
+    pub fn tls(&self) -> Option<&'a Info> {
         self.tls
     }
 

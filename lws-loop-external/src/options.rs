@@ -183,7 +183,8 @@ pub enum Speak {
     #[default]
     Http,
     /// HTTP/2, of which the server is known to speak it: requests and WebSockets share the connection. A server that speaks something
-    /// else ends it with a violation. RFC 9113 §3.3, RFC 8441.
+    /// else ends it with a violation. With TLS it is ALPN that chooses `h2`, or the handshake fails with
+    /// [`Reason::NoProtocol`](crate::tls::Reason::NoProtocol). RFC 9113 §3.2, §3.3, RFC 8441.
     Http2,
     /// Bytes.
     Raw,

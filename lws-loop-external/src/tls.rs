@@ -18,10 +18,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// The configuration makes none: the name of a server that no certificate can have, for instance.
     fn session(&self) -> Result<Box<dyn Session>, Failure>;
 
-    /// Whether what this makes for one server name is good for another, too: one certificate and one policy. A request
-    /// on a connection that was made for `one` may then be meant for `other`. RFC 9110 §7.4.
-    fn same_host(&self, one: &str, other: &str) -> bool {
-        one.eq_ignore_ascii_case(other)
+    /// Whether a session whose client asked for the name `asked`, or for none, is good for requests to `host`, too: one
+    /// certificate and one policy. `host` is without a port; an IP address, of version 6 in brackets, is a name that nobody
+    /// can ask for. RFC 9110 §7.4, RFC 6066 §3.
+    fn same_host(&self, asked: Option<&str>, host: &str) -> bool {
+        asked.is_none_or(|asked| asked.eq_ignore_ascii_case(host))
     }
 }
 
@@ -85,7 +86,7 @@ pub struct Info {
     pub server_name: Option<Box<str>>,
     /// The protocol that was chosen. RFC 7301.
     pub alpn: Option<Box<[u8]>>,
-    /// Whether an earlier session was resumed, without certificates.
+    /// Whether an earlier session was resumed: certificates are those of its first handshake.
     pub resumed: bool,
     /// The certificate that the peer has shown, as DER, if it has shown any.
     pub certificate: Option<Box<[u8]>>,

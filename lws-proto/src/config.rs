@@ -16,7 +16,8 @@ pub struct Config {
     pub versions: Versions,
 }
 
-/// Which versions of HTTP a server speaks where nothing but the first bytes tells what the client does.
+/// Which versions of HTTP a server speaks where nothing but the first bytes tells what the client does. With TLS it is what
+/// ALPN has chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Versions {

@@ -74,7 +74,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's side of a connection that was opened at `now`.
+    /// The server's side of a connection that was opened at `now`, where nothing but the first bytes tells what is spoken.
+    /// Over TLS it is [`server_http2`](Self::server_http2) or [`server_http1`](Self::server_http1).
     #[must_use]
     pub fn server(now: Time, config: Arc<Config>) -> Self {
         match config.expect {
@@ -84,6 +85,24 @@ impl Connection {
                 Self::new(Receiver::Detect(Vec::new()), tx)
             }
         }
+    }
+
+    /// The server's side of a connection for which ALPN has chosen `h2`: anything else than HTTP/2 is a violation.
+    /// [`Config::versions`] and [`Config::expect`] do not count. RFC 7301 §3.2, RFC 9113 §3.2.
+    #[must_use]
+    pub fn server_http2(now: Time, config: Arc<Config>) -> Self {
+        let mut tx = Tx::new(now, config, Sender::Silent, None);
+        let receiver = begin_http2(&mut tx);
+        Self::new(receiver, tx)
+    }
+
+    /// The server's side of a connection with TLS for which ALPN has not chosen `h2`: as [`server`](Self::server), but the
+    /// preface of HTTP/2 is answered 505, and `Upgrade: h2c` is ignored. RFC 7301 §3.2, RFC 9113 §3.2.
+    #[must_use]
+    pub fn server_http1(now: Time, config: Arc<Config>) -> Self {
+        let mut connection = Self::server(now, config);
+        connection.tx.agree_on_http1();
+        connection
     }
 
     /// The client's side of a connection that was opened at `now`, for HTTP and WebSocket.
@@ -311,6 +330,7 @@ impl Connection {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
+    #[inline(always)]
     pub fn next_timeout(&self) -> Option<Time> {
         if self.tx.ending == Ending::Done {
             return None;
@@ -345,7 +365,7 @@ impl Connection {
 
     /// What the driver has to see to before it sleeps.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn interest(&self) -> Interest {
         let deadline = self.next_timeout();
         let write = self.wants_output();
@@ -489,8 +509,24 @@ pub struct Feed<'c, 'b> {
 
 impl Feed<'_, '_> {
     /// The next thing that happened. `None` when everything has been looked at, or the application holds the input.
-    #[inline]
+    #[inline(always)]
     pub fn next_event(&mut self) -> Option<Event<'_>> {
+        let Connection { rx, tx } = &mut *self.connection;
+        if rx.is_bare() && tx.is_undisturbed() {
+            if self.at == self.bytes.len() && rx.receiver.is_settled(tx) {
+                return None;
+            }
+            if let Receiver::WebSocket(receiver) = &mut rx.receiver
+                && let Some(found) = message_in_one(receiver, tx, self.bytes, &mut self.at)
+            {
+                return Some(lend_in_one(found, &mut self.connection.tx, self.bytes));
+            }
+        }
+        self.next_item()
+    }
+
+    /// The same for everything but a whole message in the input of an undisturbed WebSocket, and the end of the input.
+    fn next_item(&mut self) -> Option<Event<'_>> {
         self.connection.rx.release();
         if self.connection.rx.kept.is_some() {
             if let Some(found) = self.connection.advance_kept() {
@@ -501,14 +537,6 @@ impl Feed<'_, '_> {
             }
         }
         let Connection { rx, tx } = &mut *self.connection;
-        if let (Receiver::WebSocket(receiver), true) = (&mut rx.receiver, tx.is_undisturbed()) {
-            if self.at == self.bytes.len() {
-                return None;
-            }
-            if let Some(found) = message_in_one(receiver, tx, self.bytes, &mut self.at) {
-                return Some(lend_in_one(found, &mut self.connection.tx, self.bytes));
-            }
-        }
         let found = advance(&mut rx.receiver, tx, self.bytes, &mut self.at);
         if found.is_none() && rx.replay(tx) {
             return self.connection.next_event();

@@ -2,6 +2,7 @@
 //!
 //! Knows no input. Protocols meet here only as the variants of [`Sender`].
 
+use crate::config::Versions;
 use crate::item::Item;
 use crate::time::earliest;
 use crate::transmit::Output;
@@ -41,6 +42,8 @@ pub(crate) struct Tx {
     credit: usize,
     /// Whether the transport is a stream of another connection.
     tunnel: bool,
+    /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
+    http1_agreed: bool,
 }
 
 /// What a send means.
@@ -149,6 +152,7 @@ impl Tx {
             room,
             credit: usize::MAX,
             tunnel: false,
+            http1_agreed: false,
         }
     }
 
@@ -160,6 +164,16 @@ impl Tx {
         tx.client = client;
         tx.tunnel = true;
         tx
+    }
+
+    /// HTTP/1.1 was agreed on before the first byte.
+    pub(crate) fn agree_on_http1(&mut self) {
+        self.http1_agreed = true;
+    }
+
+    /// Whether the peer may go to HTTP/2 by what it says.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        self.config.versions == Versions::Any && !self.http1_agreed
     }
 
     /// Speaks HTTP/2 from here on, of which this side says the beginning.
@@ -610,7 +624,7 @@ impl Tx {
     }
 
     /// The transport has taken `n` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmitted(&mut self, now: Time, n: usize) {
         self.now = now;
         if self.out.consume(n) {
@@ -658,6 +672,7 @@ impl Tx {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         let lingering = match self.ending {
             Ending::Draining { give_up, .. } => give_up,

@@ -7,7 +7,7 @@
 //! The folder holds `default`, `a.example` and `members.example`, each as `.pem` and `.key`, and `roots.pem`, which has
 //! issued the certificates of the members.
 
-use lws_server::http::Response;
+use lws_server::http::{Request, Response};
 use lws_server::tls::{ClientCertificates, Host, Identity, Listen, Plain, Roots, Server as Tls};
 use lws_server::ws::{Handler, Message};
 use lws_server::{Context, Payload, Sent, Server, Stream};
@@ -26,14 +26,9 @@ impl Handler for Echo {
 }
 
 /// Says who the peer is.
-struct Whoami;
-
-impl lws_server::http::Handler for Whoami {
-    fn open(&mut self, cx: &mut Context<'_>, exchange: lws_server::http::Exchange<'_>, _: bool) {
-        let subject = cx.tls().and_then(|tls| tls.subject.as_deref()).unwrap_or("nobody").to_owned();
-        // It is the first thing on the exchange, and has room.
-        let _ = exchange.reply(Response::text(subject + "\n"));
-    }
+fn whoami(request: &Request<'_>) -> Response {
+    let subject = request.tls().and_then(|tls| tls.subject.as_deref()).unwrap_or("nobody");
+    Response::text(format!("{subject}\n"))
 }
 
 fn main() -> std::io::Result<()> {
@@ -56,7 +51,7 @@ fn main() -> std::io::Result<()> {
         .strict_transport_security(Duration::from_secs(3_600))
         .security_best_practices()
         .get("/", |_| Response::text("hello\n"))
-        .get("/whoami", |_| Whoami)
+        .get("/whoami", whoami)
         .ws("/echo", |_| Echo)
         .on_tls(|peer, event| {
             eprintln!("{peer} {event:?}");

@@ -137,7 +137,8 @@ impl App {
             Entry::new(peer, self.shared.unix_seconds, &head)
         });
         state.key = Some(key);
-        let always = self.shared.always[usize::from(cx.tls().is_some())].clone();
+        let tls = cx.tls();
+        let always = self.shared.always[usize::from(tls.is_some())].clone();
         let tally = Tally { always, ..Tally::default() };
         state.slot = Slot::Http(HttpSlot { handler: None, tally, route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
@@ -145,12 +146,8 @@ impl App {
         let routes = Rc::clone(&self.shared.routes);
         let target = head.target();
         let path = route::path_of(&head, target);
-        let here = match cx.tls() {
-            None => self.shared.hosts.serve(&head, target, false),
-            Some(info) => {
-                self.shared.hosts.serve(&head, target, true) && self.is_of_host(listener, info, &head)
-            }
-        };
+        let here = self.shared.hosts.serve(&head, target, tls.is_some())
+            && tls.is_none_or(|info| self.is_of_host(listener, info, &head));
         let named = path.as_deref().filter(|path| here && !path.is_empty());
         let found = named.and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
@@ -170,7 +167,9 @@ impl App {
         let endpoint =
             route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
         slot.handler = match endpoint {
-            Some((_, endpoint)) => endpoint.request(&mut context, &Request::lent(head, !end), exchange, end),
+            Some((_, endpoint)) => {
+                endpoint.request(&mut context, &Request::lent(head, !end, tls), exchange, end)
+            }
             None => {
                 let refusal = match here {
                     true => refusal::refusal(&head, path.as_deref(), route),
@@ -206,14 +205,13 @@ impl App {
         self.listeners.get(usize::from(listener)).and_then(|(.., listen)| listen.as_ref())
     }
 
-    /// Whether a request is for the host that its connection was made for. RFC 9110 §7.4.
+    /// Whether a request is for the host that its connection was made for: that of a client which asked for no name was made
+    /// for the default one. RFC 9110 §7.4.
     fn is_of_host(&self, listener: u16, info: &Info, head: &Head<'_>) -> bool {
-        let (Some(name), Some(authority)) = (info.server_name.as_deref(), head.authority()) else {
-            return true;
-        };
-        let host = authority.host();
-        host.eq_ignore_ascii_case(name)
-            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(name, host))
+        let Some(authority) = head.authority() else { return true };
+        let (asked, host) = (info.server_name.as_deref(), authority.host());
+        asked.is_some_and(|name| host.eq_ignore_ascii_case(name))
+            || self.listen(listener).is_some_and(|listen| listen.tls.provider.same_host(asked, host))
     }
 
     fn on_opening(
@@ -230,7 +228,7 @@ impl App {
             let _ = stream.accept_websocket(&head, &Accept::new());
             return;
         }
-        let accepted = match factory(&Request::lent(head, false)) {
+        let accepted = match factory(&Request::lent(head, false, cx.tls())) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(stream.key()));
@@ -349,6 +347,27 @@ impl App {
             Event::Writable(permit) => handler.writable(&mut context, Permit::new(permit, tally)),
             Event::Timeout { stream } => handler.timer(&mut context, Exchange { stream, tally }),
             _ => {}
+        }
+    }
+
+    #[inline]
+    fn on_message(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        stream: Stream<'_>,
+        message: ws::Message<'_>,
+    ) {
+        let key = stream.key();
+        let Slot::WebSocket(slot) = &mut streams.at(key).slot else { return };
+        self.shared.counters.messages += u64::from(message.end);
+        slot.handler.message(
+            &mut Self::context(&mut self.shared, cx, slot.route, Some(key)),
+            stream,
+            message,
+        );
+        if slot.blocked {
+            Self::unblock(cx, slot, key);
         }
     }
 
@@ -478,23 +497,14 @@ impl Application for App {
 
     #[inline]
     fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
+            let message = ws::Message { kind, chunk, first, remaining, end };
+            return self.on_message(cx, streams, stream, message);
+        }
         let key = event.key();
         let origin = streams.origin;
         let state = streams.at(key);
         match event {
-            Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
-                let Slot::WebSocket(slot) = &mut state.slot else { return };
-                self.shared.counters.messages += u64::from(end);
-                let mut context = Self::context(&mut self.shared, cx, slot.route, state.key);
-                slot.handler.message(
-                    &mut context,
-                    stream,
-                    ws::Message { kind, chunk, first, remaining, end },
-                );
-                if slot.blocked {
-                    Self::unblock(cx, slot, key);
-                }
-            }
             Event::Request { stream, head, end } => self.on_request(cx, origin, state, stream, head, end),
             Event::Closed { key, cause } => {
                 self.on_closed(cx, state, Some(key), cause);

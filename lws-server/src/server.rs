@@ -417,7 +417,8 @@ impl Builder {
         self
     }
 
-    /// Which versions of HTTP are spoken. Both, unless this says otherwise.
+    /// Which versions of HTTP are spoken without TLS. Both, unless this says otherwise. With TLS it is what ALPN has chosen
+    /// of the protocols that `tls::ServerBuilder::alpn` names.
     #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
     pub fn versions(mut self, versions: Versions) -> Self {
         self.options.versions = versions;

@@ -7,7 +7,8 @@ use lws_loop_external::tls::{self, ListenTls};
 pub use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, Reason};
 #[cfg(feature = "tls")]
 pub use lws_tls::{
-    ClientCertificates, ConfigError, Host, Identity, KeyLog, Resumption, Roots, Server, UnknownName,
+    Certificate, ClientCertificates, ConfigError, Host, Identity, KeyLog, Resumption, Roots, Server,
+    UnknownName,
 };
 use std::time::Duration;
 

@@ -49,8 +49,10 @@ enum Trust {
     Anybody,
 }
 
-/// Servers whose sessions are kept. A session is about 1 KiB.
+/// Servers whose sessions are kept.
 const SESSIONS_MAX: usize = 256;
+/// What rustls keeps of one server, about 1 KiB each.
+const TICKETS_PER_SERVER: usize = 8;
 
 impl ClientBuilder {
     /// The roots that certificates of servers are traced back to. Default those of the system. RFC 5280 §6.
@@ -106,7 +108,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Servers whose sessions are kept for resumption. Default 256, about 1 KiB each; 0 resumes nothing.
+    /// Servers whose sessions are kept for resumption, of each at most eight of about 1 KiB. Default 256; 0 resumes nothing.
+    /// Past it the oldest server goes.
     #[doc(alias = "tls_session_cache_max")]
     pub fn sessions_max(mut self, servers: usize) -> Self {
         self.sessions_max = servers;
@@ -151,7 +154,7 @@ impl ClientBuilder {
         config.key_log = self.key_log.0;
         config.resumption = match self.sessions_max {
             0 => Resumption::disabled(),
-            sessions => Resumption::in_memory_sessions(sessions),
+            servers => Resumption::in_memory_sessions(servers.saturating_mul(TICKETS_PER_SERVER)),
         };
         Ok(Client { config: Arc::new(config) })
     }

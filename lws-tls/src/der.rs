@@ -1,19 +1,12 @@
-//! The little of DER that is needed to say whose a certificate is: its subject as RFC 4514 writes it.
+//! The little of DER that is needed to say whose a certificate is, its subject as RFC 4514 writes it, and how long it is good.
 //!
-//! Checks nothing; a certificate that is trusted was checked by others. Whatever is malformed has no subject.
+//! Checks nothing; a certificate that is trusted was checked by others. Whatever is malformed has no subject and no times.
 
 /// The subject of an X.509 certificate, most specific part first: `CN=alice,O=Example`. RFC 5280 §4.1.2.6.
 pub(crate) fn subject(certificate: &[u8]) -> Option<Box<str>> {
-    let (mut tbs, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
-    if tbs.first() == Some(&VERSION) {
-        tbs = any(tbs)?.2;
-    }
-    // serialNumber, signature, issuer, validity.
-    for _ in 0..4 {
-        tbs = any(tbs)?.2;
-    }
+    // Behind serialNumber, signature, issuer and validity.
+    let mut rest = field(certificate, 4)?;
     let mut names = Vec::new();
-    let mut rest = element(tbs, SEQUENCE)?.0;
     while !rest.is_empty() {
         let (relative, after) = element(rest, SET)?;
         names.push(relative_name(relative)?);
@@ -24,9 +17,63 @@ pub(crate) fn subject(certificate: &[u8]) -> Option<Box<str>> {
     Some(names.join(",").into())
 }
 
+/// The first and last second in which an X.509 certificate is good, counted from the first of January 1970, UTC.
+/// RFC 5280 §4.1.2.5.
+pub(crate) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
+    // Behind serialNumber, signature and issuer.
+    let (tag, begin, rest) = any(field(certificate, 3)?)?;
+    let (end_tag, end, _) = any(rest)?;
+    Some((unix_seconds(tag, begin)?, unix_seconds(end_tag, end)?))
+}
+
+/// The content of a field of the certificate that is a sequence, by how many are before it, of which the version is none.
+fn field(certificate: &[u8], before: usize) -> Option<&[u8]> {
+    let (mut tbs, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
+    if tbs.first() == Some(&VERSION) {
+        tbs = any(tbs)?.2;
+    }
+    for _ in 0..before {
+        tbs = any(tbs)?.2;
+    }
+    Some(element(tbs, SEQUENCE)?.0)
+}
+
+/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`. RFC 5280 §4.1.2.5.1, §4.1.2.5.2.
+fn unix_seconds(tag: u8, time: &[u8]) -> Option<i64> {
+    let century_digits = match tag {
+        UTC_TIME => 0,
+        GENERALIZED_TIME => 2,
+        _ => return None,
+    };
+    let digits = time.strip_suffix(b"Z").filter(|digits| digits.len() == 12 + century_digits)?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let mut pairs = digits.chunks_exact(2).map(|pair| i64::from((pair[0] - b'0') * 10 + (pair[1] - b'0')));
+    let century = if tag == GENERALIZED_TIME { pairs.next() } else { None };
+    let year = pairs.next()?;
+    // "Where YY is greater than or equal to 50, the year SHALL be interpreted as 19YY".
+    let year = century.unwrap_or(if year >= 50 { 19 } else { 20 }) * 100 + year;
+    let (month, day) = (pairs.next()?, pairs.next()?);
+    let seconds = pairs.fold(0, |seconds, pair| seconds * 60 + pair);
+    Some(days(year, month, day) * 86_400 + seconds)
+}
+
+/// Days from the first of January 1970 on, of the Gregorian calendar: years begin with March, so that a leap day is a last.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    year * 365 + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (153 * month + 2) / 5
+        + day
+        - 719_469
+}
+
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 const BMP_STRING: u8 = 0x1e;
 const VERSION: u8 = 0xa0;
 
@@ -158,10 +205,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_no_certificate_has_no_subject() {
+    fn times_are_read_in_both_forms() {
+        let check =
+            |tag, text: &str, expected| assert_eq!(unix_seconds(tag, text.as_bytes()), expected, "{text}");
+        check(UTC_TIME, "700101000000Z", Some(0));
+        check(UTC_TIME, "000229235959Z", Some(951_868_799));
+        check(UTC_TIME, "500101000000Z", Some(-631_152_000));
+        check(UTC_TIME, "491231235959Z", Some(2_524_607_999));
+        check(GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000));
+        check(GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799));
+        for text in ["", "Z", "700101000000", "7001010000Z", "70010100000xZ", "19700101000000Z"] {
+            check(UTC_TIME, text, None);
+        }
+        check(BMP_STRING, "700101000000Z", None);
+        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2024, 3, 1), rcgen::date_time_ymd(2100, 2, 28));
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        assert_eq!(validity(certificate.der()), Some((1_709_251_200, 4_107_456_000)));
+    }
+
+    #[test]
+    fn what_is_cut_or_no_certificate_has_no_subject_and_no_times() {
         let whole = certificate(&[(DnType::CommonName, "alice")]);
         for cut in 0..whole.len() {
             assert_eq!(subject(&whole[..cut]), None, "{cut} bytes");
+            assert_eq!(validity(&whole[..cut]), None, "{cut} bytes");
         }
         assert_eq!(subject(b"\x30\x84\xff\xff\xff\xff"), None);
     }

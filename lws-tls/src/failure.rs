@@ -34,7 +34,7 @@ fn reason(error: &Error, refused: Option<Refused>) -> Reason {
     }
 }
 
-fn fault(error: &CertificateError) -> CertificateFault {
+pub(crate) fn fault(error: &CertificateError) -> CertificateFault {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => CertificateFault::Expired,
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
@@ -60,6 +60,7 @@ fn fault(error: &CertificateError) -> CertificateFault {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             CertificateFault::Purpose
         }
+        CertificateError::Other(other) => CertificateFault::Malformed(other.0.to_string().into()),
         error => CertificateFault::Malformed(error.to_string().into()),
     }
 }

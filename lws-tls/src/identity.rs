@@ -1,12 +1,14 @@
 //! A certificate chain and its private key, from wherever they are.
 
-use crate::ConfigError;
+use crate::{ConfigError, failure};
+use lws_loop_external::tls::CertificateFault;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a certificate, key or staple file. A chain is a few KiB; what is larger was meant for something else.
@@ -99,7 +101,7 @@ impl Identity {
         };
         let malformed = |error: rustls::Error| ConfigError::Malformed {
             source: source.clone(),
-            reason: error.to_string(),
+            reason: unusable(&error),
         };
         let key = provider.key_provider.load_private_key(key).map_err(malformed)?;
         let mut certified = CertifiedKey::new(chain, key);
@@ -129,21 +131,35 @@ impl fmt::Debug for Identity {
     }
 }
 
+/// rustls says the same of a peer's certificate and of ours.
+fn unusable(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(error) => match failure::fault(error) {
+            CertificateFault::Malformed(why) => format!("the certificate cannot be used: {why}"),
+            fault => format!("the certificate {fault}"),
+        },
+        error => error.to_string(),
+    }
+}
+
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let failed = |error| ConfigError::Read { path: path.into(), error };
-    let length = fs::metadata(path).map_err(failed)?.len();
-    if length > FILE_BYTES_MAX {
-        let source = path.display().to_string();
-        return Err(ConfigError::Malformed { source, reason: format!("{length} bytes are too many") });
+    let mut bytes = Vec::new();
+    // A pipe or device has no length that could be asked for.
+    let file = File::open(path).map_err(failed)?;
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if read as u64 > FILE_BYTES_MAX {
+        let reason = format!("more than {FILE_BYTES_MAX} bytes are no certificate or key");
+        return Err(ConfigError::Malformed { source: path.display().to_string(), reason });
     }
-    fs::read(path).map_err(failed)
+    Ok(bytes)
 }
 
 /// Every certificate in PEM text.
 pub(crate) fn chain(source: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let malformed =
-        |error: pem::Error| ConfigError::Malformed { source: source.into(), reason: error.to_string() };
-    CertificateDer::pem_slice_iter(pem).map(|certificate| certificate.map_err(malformed)).collect()
+    not_der(source, pem)?;
+    let certificates = CertificateDer::pem_slice_iter(pem);
+    certificates.map(|certificate| certificate.map_err(|error| malformed_pem(source, &error))).collect()
 }
 
 fn not_empty(
@@ -157,8 +173,42 @@ fn not_empty(
 }
 
 fn private_key(source: &str, pem: &[u8]) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    not_der(source, pem)?;
+    if is_encrypted(pem) {
+        let reason = "the private key is encrypted; `openssl pkey -in FILE -out PLAIN` makes one that is not";
+        return Err(ConfigError::Malformed { source: source.into(), reason: reason.into() });
+    }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         pem::Error::NoItemsFound => ConfigError::Missing { source: source.into(), what: "private key" },
-        error => ConfigError::Malformed { source: source.into(), reason: error.to_string() },
+        error => malformed_pem(source, &error),
     })
+}
+
+/// RFC 7468 §11; and as it was before, RFC 1421 §4.6.
+fn is_encrypted(pem: &[u8]) -> bool {
+    const MARKS: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
+    pem.split(|byte| *byte == b'\n').any(|line| MARKS.contains(&line.trim_ascii_end()))
+}
+
+/// DER begins with a SEQUENCE, whose tag is the digit 0: no text that precedes PEM.
+fn not_der(source: &str, pem: &[u8]) -> Result<(), ConfigError> {
+    match pem {
+        [b'0', length, ..] if *length >= 0x80 => {
+            Err(ConfigError::Malformed { source: source.into(), reason: "this is DER and not PEM".into() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn malformed_pem(source: &str, error: &pem::Error) -> ConfigError {
+    let reason = match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("there is no -----END {}-----", end_marker.escape_ascii())
+        }
+        pem::Error::IllegalSectionStart { line } => {
+            format!("a section begins with {}", line.escape_ascii())
+        }
+        error => error.to_string(),
+    };
+    ConfigError::Malformed { source: source.into(), reason }
 }

@@ -21,6 +21,7 @@
 #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
 compile_error!("one of the features `ring` and `aws-lc-rs` is needed");
 
+mod certificate;
 mod client;
 mod der;
 mod error;
@@ -34,6 +35,7 @@ mod server;
 mod session;
 mod verify;
 
+pub use certificate::Certificate;
 pub use client::{Client, ClientBuilder, Pin};
 pub use error::ConfigError;
 pub use identity::Identity;

@@ -5,10 +5,10 @@ use crate::identity::Identity;
 use crate::names::{Choice, ticketer};
 use crate::session::RustlsSession;
 use crate::verify::Noting;
-use crate::{ConfigError, KeyLog, Roots};
+use crate::{Certificate, ConfigError, KeyLog, Roots};
 use lws_loop_external::tls::{Failure, ListenTls, Provider, Session};
 use rustls::ServerConfig;
-use rustls::pki_types::DnsName;
+use rustls::pki_types::{DnsName, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{
     NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
@@ -37,8 +37,24 @@ struct Described {
     /// `None` is the default one.
     name: Option<Box<str>>,
     host: Host,
+    memory: Memory,
+}
+
+/// What knows earlier sessions again.
+#[derive(Clone)]
+struct Memory {
     tickets: Option<Arc<dyn ProducesTickets>>,
     sessions: Arc<dyn StoresServerSessions>,
+}
+
+impl Memory {
+    fn new(resumption: Resumption) -> Result<Self, ConfigError> {
+        let sessions: Arc<dyn StoresServerSessions> = match resumption {
+            Resumption::Cache(sessions) => ServerSessionMemoryCache::new(sessions),
+            Resumption::Tickets | Resumption::Off => Arc::new(NoServerSessionStorage {}),
+        };
+        Ok(Self { tickets: (resumption == Resumption::Tickets).then(ticketer).transpose()?, sessions })
+    }
 }
 
 /// The configurations in use.
@@ -49,6 +65,7 @@ pub(crate) struct Table {
     /// By what is behind the `*.`.
     below: HashMap<Box<str>, Arc<ServerConfig>>,
     unknown: UnknownName,
+    certificates: Vec<Certificate>,
 }
 
 /// What becomes of a client that asks for a name which no host has.
@@ -62,7 +79,8 @@ pub enum UnknownName {
     Refuse,
 }
 
-/// What a host wants of its clients.
+/// What a host wants of its clients. A resumed session has the certificate of its first handshake, which is not looked at
+/// again: see [`Resumption`].
 #[derive(Clone, Debug, Default)]
 pub enum ClientCertificates {
     /// No certificate.
@@ -78,8 +96,8 @@ pub enum ClientCertificates {
 /// How sessions are resumed. RFC 8446 §2.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
-    /// With tickets that the client keeps, sealed with a key that changes every six hours. The server keeps nothing. The
-    /// default.
+    /// With tickets that the client keeps, two for each handshake, sealed with a key that changes every six hours and is
+    /// good for six more. The server keeps nothing. The default.
     Tickets,
     /// With sessions that the server keeps: so many at most, and the oldest goes.
     Cache(usize),
@@ -254,12 +272,7 @@ impl ServerBuilder {
                 options.alpn.get_or_insert_with(|| self.alpn.clone());
                 resumption = options.resumption;
             }
-            let sessions: Arc<dyn StoresServerSessions> = match resumption {
-                Resumption::Cache(sessions) => ServerSessionMemoryCache::new(sessions),
-                Resumption::Tickets | Resumption::Off => Arc::new(NoServerSessionStorage {}),
-            };
-            let tickets = (resumption == Resumption::Tickets).then(ticketer).transpose()?;
-            Ok(Described { name, host, tickets, sessions })
+            Ok(Described { name, host, memory: Memory::new(resumption)? })
         };
         let described = self.hosts.into_iter().map(describe).collect::<Result<Vec<_>, ConfigError>>()?;
         let table = Table::new(&described, self.unknown, &self.key_log)?;
@@ -292,7 +305,8 @@ impl Server {
     }
 
     /// Reads every file again. Handshakes from now on use what was read; connections go on as they are, and sessions and
-    /// tickets stay good. Files are read on the calling thread.
+    /// tickets stay good, but for those of hosts that want client certificates: whom they trust may be another now. Files
+    /// are read on the calling thread.
     ///
     /// # Errors
     /// The first thing that was wrong: nothing has changed then.
@@ -301,6 +315,13 @@ impl Server {
         let table = Table::new(&self.shared.described, self.shared.unknown, &self.shared.key_log)?;
         *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
         Ok(())
+    }
+
+    /// The certificates that are shown now, in the order of the hosts: for whoever watches that they are renewed in time. One
+    /// that has expired is shown all the same. Those of [`Host::ready`] are not known here.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.table().certificates.clone()
     }
 
     fn table(&self) -> Arc<Table> {
@@ -314,9 +335,10 @@ impl Provider for Server {
         Ok(Box::new(RustlsSession::server(self.table())))
     }
 
-    fn same_host(&self, one: &str, other: &str) -> bool {
+    fn same_host(&self, asked: Option<&str>, host: &str) -> bool {
         let table = self.table();
-        match (table.config(Some(one)), table.config(Some(other))) {
+        let named = matches!(ServerName::try_from(host), Ok(ServerName::DnsName(_)));
+        match (table.config(asked), table.config(named.then_some(host))) {
             (Some(one), Some(other)) => Arc::ptr_eq(&one, &other),
             _ => false,
         }
@@ -346,7 +368,7 @@ impl Table {
     fn new(described: &[Described], unknown: UnknownName, key_log: &KeyLog) -> Result<Self, ConfigError> {
         let mut table = Self { unknown, ..Self::default() };
         for host in described {
-            let config = host.config(key_log)?;
+            let config = host.config(key_log, &mut table.certificates)?;
             let doubled = match &host.name {
                 None => table.default.replace(config).is_some(),
                 Some(name) => match name.strip_prefix("*.") {
@@ -376,13 +398,19 @@ impl Table {
 }
 
 impl Described {
-    fn config(&self, key_log: &KeyLog) -> Result<Arc<ServerConfig>, ConfigError> {
+    fn config(
+        &self,
+        key_log: &KeyLog,
+        certificates: &mut Vec<Certificate>,
+    ) -> Result<Arc<ServerConfig>, ConfigError> {
         let options = match &self.host.source {
             Source::Ready(config) => return Ok(Arc::clone(config)),
             Source::Described(options) => options,
         };
         let provider = options.choice.provider()?;
         let certified = options.identity.load(&provider)?;
+        certificates
+            .extend(certified.cert.first().and_then(|shown| Certificate::of(self.name.as_deref(), shown)));
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&options.choice.versions()?)?;
         let verifier = |roots: &Roots| {
@@ -402,9 +430,14 @@ impl Described {
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = options.alpn.clone().unwrap_or_default();
         config.key_log = Arc::clone(&key_log.0);
-        config.session_storage = Arc::clone(&self.sessions);
-        if let Some(tickets) = &self.tickets {
-            config.ticketer = Arc::clone(tickets);
+        // A resumption shows no certificate again, so that nobody would look at it with the roots of today.
+        let memory = match options.clients {
+            ClientCertificates::None => self.memory.clone(),
+            _ => Memory::new(options.resumption)?,
+        };
+        config.session_storage = memory.sessions;
+        if let Some(tickets) = memory.tickets {
+            config.ticketer = tickets;
         }
         if options.resumption == Resumption::Off {
             config.send_tls13_tickets = 0;

@@ -177,7 +177,17 @@ impl Host {
     }
 
     fn connect(&mut self, address: SocketAddr, tls: Arc<dyn Provider>, bytes: Vec<u8>) {
-        let options = ConnectOptions { speak: Speak::Raw, tls: Some(tls), ..ConnectOptions::default() };
+        self.connect_to_speak(Speak::Raw, address, tls, bytes);
+    }
+
+    fn connect_to_speak(
+        &mut self,
+        speak: Speak,
+        address: SocketAddr,
+        tls: Arc<dyn Provider>,
+        bytes: Vec<u8>,
+    ) {
+        let options = ConnectOptions { speak, tls: Some(tls), ..ConnectOptions::default() };
         self.with(|app, cx| {
             let config = Arc::clone(&app.config);
             cx.connect(address, config, &options, State::Client(bytes)).expect("an attempt")
@@ -554,4 +564,23 @@ fn a_server_that_cannot_make_a_session_closes_what_it_accepts() {
     host.until(|host| host.app().log == ["closed"] && host.driver.stats().connections == 0);
     assert_eq!(socket.read(&mut [0]).ok(), Some(0));
     assert_eq!(host.app().failures[0].name(), "tls_configuration");
+}
+
+/// RFC 9113 §3.2: "Implementations that support HTTP/2 over TLS MUST use protocol negotiation in TLS".
+#[test]
+fn a_client_speaks_http2_only_where_alpn_has_chosen_it() {
+    let (authority, issued) = issued();
+    let mut host = Host::new(App::new());
+    let address = host.listen(issued.server());
+    for (alpn, spoken) in [(&["h2"][..], true), (&["http/1.1"], false), (&[], false)] {
+        let client = Client::builder().roots(authority.roots()).alpn(alpn).build().expect("a client");
+        let connected = host.driver.stats().connected_total;
+        host.connect_to_speak(Speak::Http2, address, client.to("a.example").expect("a name"), Vec::new());
+        host.until(|host| host.driver.stats().connected_total > connected || !host.app().errors.is_empty());
+        let failed = host.driver.application_mut().errors.pop();
+        assert_eq!(failed.is_none(), spoken, "{alpn:?}");
+        if let Some(error) = failed {
+            assert_eq!(failure_of(&error).reason, Reason::NoProtocol);
+        }
+    }
 }

@@ -106,7 +106,9 @@ impl Arguments {
         if self.http1 {
             server = server.alpn(&["http/1.1"]);
         }
-        Ok(Some(server.key_log(KeyLog::environment()).build()?))
+        let server = server.key_log(KeyLog::environment()).build()?;
+        certificate::complain_of_times(&server);
+        Ok(Some(server))
     }
 
     /// What is served, for a person.
@@ -149,9 +151,10 @@ fn deflate(options: &str) -> Result<Deflate, String> {
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
     let arguments = Arguments::try_parse().map_err(|error| {
         if error.use_stderr() {
+            // What is wrong, up to the empty line before hints: missing arguments stand on lines of their own.
             let text = error.to_string();
-            let first = text.lines().next().unwrap_or_default();
-            wrong(first.trim_start_matches("error: "))
+            let lines: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+            wrong(lines.join(" ").trim_start_matches("error: "))
         } else {
             // Help or version, which are what was asked for. If nobody reads them there is nobody to tell.
             let _ = error.print();

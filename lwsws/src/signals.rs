@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: certificates are read again.
 
+use crate::certificate;
 use crate::log::Log;
 use lws_server::{Handle, tls};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -34,10 +35,12 @@ pub(crate) fn reload_on_signal(tls: tls::Server, log: Option<Log>) -> io::Result
     thread::Builder::new().name("certificates".into()).spawn(move || {
         let mut one = [0];
         while signals.read_exact(&mut one).is_ok() {
-            match (tls.reload(), &log) {
-                (Ok(()), Some(log)) => log.line("certificates were read again".into()),
-                (Ok(()), None) => {}
-                (Err(error), _) => eprintln!("lwsws: the certificates stay as they are: {error}"),
+            match tls.reload() {
+                Ok(()) => {
+                    log.iter().for_each(|log| log.line("certificates were read again".into()));
+                    certificate::complain_of_times(&tls);
+                }
+                Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
             }
         }
     })?;

@@ -170,12 +170,55 @@ fn a_wrong_argument_is_named_in_one_line() {
         (&["/dev/null"], "/dev/null"),
         (&["one", "two"], "two"),
         (&["--unix", "x", "--port", "1"], "--unix"),
+        (&["--tls-cert", "x"], "required arguments were not provided: --tls-key <FILE>"),
+        (&["--tls-key", "x"], "required arguments were not provided: --tls-cert <FILE>"),
+        (&["--tls-self-signed", "--tls-cert", "x", "--tls-key", "x"], "--tls-self-signed"),
     ] {
         let output = run(arguments);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text.lines().count() == 1 && text.starts_with("lwsws: ") && text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named_in_one_line() {
+    for (file, part) in
+        [("/no/such/file", "/no/such/file: No such file"), ("/dev/null", "/dev/null: there is no")]
+    {
+        let output = run(&["--port", "0", "--tls-cert", file, "--tls-key", file]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text.lines().count() == 1 && text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_good_today_is_served_with_a_word_about_it() {
+    // A port that somebody else has ends the program right behind it.
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = holder.local_addr().expect("it has an address").port().to_string();
+    let file = std::env::temp_dir().join(format!("lwsws-times-{}.pem", std::process::id()));
+    let path = file.to_str().expect("UTF-8");
+    for (first, last, part) in [
+        (2001, 2002, Some("lwsws: the certificate of CN=times has expired ")),
+        (2001, 2999, None),
+        (2998, 2999, Some("lwsws: the certificate of CN=times is not valid yet, but in ")),
+    ] {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "times");
+        params.not_before = rcgen::date_time_ymd(first, 1, 1);
+        params.not_after = rcgen::date_time_ymd(last, 1, 1);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        std::fs::write(&file, certificate.pem() + &key.serialize_pem()).expect("a file");
+        let output = run(&["--port", &port, "--quiet", "--tls-cert", path, "--tls-key", path]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 1 + usize::from(part.is_some()), "{text}");
+        assert!(part.is_none_or(|part| lines[0].starts_with(part) && lines[0].contains(" days")), "{text}");
+    }
+    std::fs::remove_file(&file).expect("a file");
 }
 
 #[test]

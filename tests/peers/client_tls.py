@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""TLS of our client, against servers that we did not write: Python `websockets`, Node `ws`, `openssl s_server`."""
+"""TLS of our client, against servers that we did not write: Python `websockets` and `hypercorn`, Node `ws` and `http2`,
+`openssl s_server`."""
 
 from __future__ import annotations
 
@@ -39,6 +40,25 @@ def echoes(authority: Authority) -> None:
                     lines = done.stdout.splitlines()
                     checks.check(f"{peer}, {kind}: {version} is spoken", all(line.startswith(version) for line in lines), lines)
                     checks.check(f"{peer}, {kind}, {version}: the second is a resumption", lines[-1].endswith("resumed"), lines)
+
+
+def http2(authority: Authority) -> None:
+    """WebSockets over HTTP/2, which ALPN has to choose."""
+    pair = [str(path) for path in authority.issue("http2", "localhost")]
+    roots = ["--ca", str(authority.root), "--http2"]
+    for peer, command in [
+        ("Python hypercorn", [sys.executable, str(HERE / "http2_server.py")]),
+        ("Node http2", ["node", str(HERE / "http2_server.mjs")]),
+    ]:
+        port = free_port()
+        with checks.scenario(f"{peer} over HTTP/2"), running([*command, str(port), *pair], port):
+            done = client(port, *roots)
+            checks.equal(f"{peer} over HTTP/2: messages come back", (done.returncode, done.stderr), (0, ""))
+            checks.check(f"{peer} over HTTP/2: it was agreed on", "alpn=h2" in done.stdout, done.stdout)
+    port = free_port()
+    with checks.scenario("no HTTP/2"), running([sys.executable, str(HERE / "echo_server.py"), str(port), *pair], port):
+        done = client(port, *roots, count=1)
+        checks.check("a server that has not agreed on HTTP/2 is told", re.match("tls_(no_protocol|alert_received): ", done.stderr), done.stderr)
 
 
 def failures(folder: Path, authority: Authority) -> None:
@@ -88,6 +108,7 @@ def main() -> None:
         folder = Path(name)
         authority = Authority(folder)
         echoes(authority)
+        http2(authority)
         failures(folder, authority)
     checks.finish()
 

@@ -1,8 +1,14 @@
-// An HTTP/2 server without TLS on Node's own `http2`, for our client: content and WebSocket frames sent back, `node http2_server.mjs PORT`.
+// An HTTP/2 server on Node's own `http2`, for our client: content and WebSocket frames sent back. `node http2_server.mjs PORT
+// [CERTIFICATE KEY]`, with TLS if there is a certificate.
 
+import { readFileSync } from 'node:fs';
 import http2 from 'node:http2';
 
-const server = http2.createServer({ settings: { enableConnectProtocol: true } });
+const [port, certificate, key] = process.argv.slice(2);
+const settings = { enableConnectProtocol: true };
+const server = certificate
+  ? http2.createSecureServer({ settings, cert: readFileSync(certificate), key: readFileSync(key) })
+  : http2.createServer({ settings });
 
 server.on('stream', (stream, fields) => {
   stream.on('error', (error) => console.error(error.message));
@@ -51,4 +57,4 @@ function answer({ first, opcode, payload }) {
   return Buffer.concat([head, payload]);
 }
 
-server.listen(Number(process.argv[2]), '127.0.0.1');
+server.listen(Number(port), '127.0.0.1');

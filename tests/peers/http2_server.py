@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""An HTTP/2 server without TLS on the Python package `hypercorn`, for our client: content and WebSocket messages sent back,
-`http2_server.py PORT`."""
+"""An HTTP/2 server on the Python package `hypercorn`, for our client: content and WebSocket messages sent back,
+`http2_server.py PORT [CERTIFICATE KEY]`, with TLS if there is a certificate."""
 
 import asyncio
 import sys
@@ -30,7 +30,10 @@ async def application(scope: dict, receive, send) -> None:
 
 def main() -> None:
     config = Config()
-    config.bind = [f"127.0.0.1:{sys.argv[1]}"]
+    port, *pair = sys.argv[1:]
+    config.bind = [f"127.0.0.1:{port}"]
+    if pair:
+        config.certfile, config.keyfile = pair
     config.websocket_max_message_size = 64 << 20
     asyncio.run(serve(application, config))
 

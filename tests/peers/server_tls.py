@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""TLS of our server, asked by `openssl s_client`, curl, Python and Node.
+"""TLS of our server, asked by `openssl s_client`, curl, nghttp, h2load, Python and Node.
 
 LWSWS names the server, TLS_HOSTS the example with virtual hosts; NODE_MODULES the folder in which `ws` is installed.
 """
@@ -109,6 +109,23 @@ def with_curl(port: int, authority: Authority, folder: Path) -> None:
     checks.equal("200 requests on one connection", many, "Hello, world!" * 200)
     checks.check("plain HTTP is sent to https", "308 Permanent Redirect" in curl("-i", f"http://localhost:{port}/hello"))
     checks.equal("and curl follows", curl(*roots, "-L", f"http://localhost:{port}/hello"), "Hello, world!")
+
+
+def http2(port: int, authority: Authority) -> None:
+    """What ALPN chooses is spoken, and nothing else."""
+    base = f"https://localhost:{port}"
+    said = subprocess.run(["nghttp", "-v", f"{base}/hello"], capture_output=True, text=True, timeout=30, check=False).stdout
+    checks.check("nghttp agrees on h2", "The negotiated protocol: h2" in said and ":status: 200" in said and "Hello, world!" in said, said)
+    said = subprocess.run(["h2load", "-n", "500", "-c", "5", "-m", "10", f"{base}/hello"], capture_output=True, text=True, timeout=60, check=False).stdout
+    checks.check("h2load asks 500 times over h2", "Application protocol: h2" in said and "500 succeeded" in said, said)
+    roots = ["--cacert", str(authority.root), "-w", "%{http_version}"]
+    for option, version in [("--http2", "2"), ("--http1.1", "1.1"), ("--no-alpn", "1.1")]:
+        checks.equal(f"curl {option}", curl(*roots, option, f"{base}/hello"), f"Hello, world!{version}")
+    said = s_client(port, "-alpn", "h2", "-ign_eof", say=GET)
+    checks.check("HTTP/1.1 where h2 was agreed on is no preface", "200 OK" not in said and "ALPN protocol: h2" in said, said)
+    preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    said = s_client(port, "-alpn", "http/1.1", "-ign_eof", say=preface)
+    checks.check("the preface where HTTP/1.1 was agreed on is answered 505", "HTTP/1.1 505 " in said, said)
 
 
 def with_python(port: int, authority: Authority) -> None:
@@ -253,6 +270,8 @@ def virtual_hosts(folder: Path, authority: Authority) -> None:
 
         checks.equal("a host for everybody", fetch("a.example", "/"), "hello\n")
         checks.check("Host and SNI that disagree: 421", "421" in fetch("a.example", "/", "-i", "-H", "Host: members.example"))
+        unnamed = curl("-k", "-i", "-H", "Host: members.example", f"https://127.0.0.1:{port}/whoami")
+        checks.check("who asks for no name reaches nobody but the default: 421", "421" in unnamed.split("\n")[0], unnamed)
         checks.check("STS", "strict-transport-security: max-age=3600" in fetch("a.example", "/", "-i").lower())
         member = ["--cert", str(alice[0]), "--key", str(alice[1])]
         checks.equal("a member's name", fetch("members.example", "/whoami", *member), "CN=alice,O=Example\n")
@@ -279,6 +298,8 @@ def main() -> None:
                 key_update(port, authority)
             with checks.scenario("curl"):
                 with_curl(port, authority, folder)
+            with checks.scenario("http2"):
+                http2(port, authority)
             with checks.scenario("python"):
                 with_python(port, authority)
             with checks.scenario("websockets"):

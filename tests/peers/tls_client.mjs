@@ -1,10 +1,11 @@
-// Node's own https and the package `ws` over TLS, asking our server: `node tls_client.mjs PORT`.
+// Node's own https and http2 and the package `ws` over TLS, asking our server: `node tls_client.mjs PORT`.
 //
 // NODE_EXTRA_CA_CERTS names the root. Prints `done`, or ends with an error.
 
 import assert from 'node:assert';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import http2 from 'node:http2';
 import https from 'node:https';
 import { createRequire } from 'node:module';
 
@@ -25,6 +26,17 @@ async function post(octets) {
 const protocols = await Promise.all([0, 1, 1300, 16_384, 100_000, 3_000_000].map((size) => post(randomBytes(size))));
 assert(protocols.every((protocol) => protocol === 'TLSv1.3'));
 agent.destroy();
+
+// Over HTTP/2, too: Node's own `http2` offers nothing but `h2`.
+const session = http2.connect(`https://localhost:${port}`);
+const stream = session.request({ ':method': 'POST', ':path': '/echo' });
+const octets = randomBytes(1_000_000);
+stream.end(octets);
+const back = [];
+for await (const chunk of stream) back.push(chunk);
+assert(Buffer.concat(back).equals(octets));
+assert.equal(session.alpnProtocol, 'h2');
+session.close();
 
 const peer = new WebSocket(`wss://localhost:${port}/echo`, { maxPayload: 64 << 20 });
 await once(peer, 'open');

@@ -245,6 +245,12 @@ impl<A: Application> Endpoint<A> {
         self.settle();
     }
 
+    /// The transport ends without a word of the peer, as TLS without `close_notify`.
+    pub fn receive_truncation(&mut self) {
+        self.connection.received_truncation(self.now);
+        self.settle();
+    }
+
     /// Takes events and output until there are none, then checks the contract.
     pub fn settle(&mut self) {
         loop {

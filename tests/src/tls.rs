@@ -35,6 +35,12 @@ impl Authority {
         Roots::pem(self.pem.clone())
     }
 
+    /// The root's certificate.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
     /// A certificate for these names, of which the first is its common name.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Issued {

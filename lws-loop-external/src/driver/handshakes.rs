@@ -15,21 +15,35 @@ use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
 use crate::turn::Left;
 use lws_proto::http::Scheme;
-use lws_proto::{Config, Connection, Time};
+use lws_proto::{Config, Connection, Expect, Time};
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// The engine of a client for what ALPN has chosen. RFC 7301. That of a server sees by the first bytes what is spoken, as
-/// HTTP/2 begins with its preface over TLS, too: RFC 9113 §3.4.
+/// The engine of a server for what ALPN has chosen, which is binding: RFC 7301 §3.2. Without TLS it sees by the first bytes
+/// what is spoken.
+fn server(now: Time, config: Arc<Config>, tls: Option<&Info>) -> Connection {
+    match tls {
+        Some(_) if config.expect == Expect::Raw => Connection::server(now, config),
+        Some(info) if is_http2(info) => Connection::server_http2(now, config),
+        Some(_) => Connection::server_http1(now, config),
+        None => Connection::server(now, config),
+    }
+}
+
+fn is_http2(info: &Info) -> bool {
+    info.alpn.as_deref() == Some(b"h2")
+}
+
+/// The engine of a client for what ALPN has chosen.
 pub(crate) fn client(
     now: Time,
     config: Arc<Config>,
     speak: Speak,
     tls: Option<&Info>,
 ) -> io::Result<Connection> {
-    let http2 = tls.is_some_and(|info| info.alpn.as_deref() == Some(b"h2"));
+    let http2 = tls.is_some_and(is_http2);
     let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
     let entropy = || SystemEntropy::new().map(Box::new);
     Ok(match speak {
@@ -111,6 +125,12 @@ impl<A: Application> Driver<A> {
             let _ = crate::transport::send_bytes(slot.socket.as_fd(), &close);
             return self.handshake_failed(id, Failure::silent(Reason::Refused));
         }
+        if let Side::Client { speak: Speak::Http2, .. } = shaking.side
+            && !is_http2(&info)
+        {
+            // RFC 9113 §3.2: over TLS it is ALPN that chooses HTTP/2.
+            return self.handshake_failed(id, Failure::silent(Reason::NoProtocol));
+        }
         if self.begin(id, Some(info)) {
             let Some(slot) = self.table.get(id) else { return };
             // The turn finds in the buffers what came behind the handshake.
@@ -140,7 +160,7 @@ impl<A: Application> Driver<A> {
         let Body::Handshaking(shaking) = &slot.body else { return false };
         let config = Arc::clone(&shaking.config);
         let (connection, is_client) = match &shaking.side {
-            Side::Server { .. } => (Ok(Connection::server(now, config)), false),
+            Side::Server { .. } => (Ok(server(now, config, info.as_ref())), false),
             Side::Client { speak, .. } => (client(now, config, *speak, info.as_ref()), true),
         };
         let connection = match connection {
@@ -170,7 +190,7 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         let socket = Some(slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
-        let (connection, state, tls, _) = open.parts();
+        let (connection, state, tls) = open.parts();
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
         self.application.connected(&mut cx, state, connection);
     }

@@ -35,7 +35,7 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Handler for Collect<F> {
         let Self::Content { factory, head, content } = self else { return };
         content.extend_from_slice(chunk);
         if end {
-            let answer = factory(&Request::kept(head, content));
+            let answer = factory(&Request::kept(head, content, cx.tls()));
             *self = Self::Answered(answer.answer(cx, exchange, true));
         }
     }

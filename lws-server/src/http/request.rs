@@ -1,7 +1,8 @@
 //! A request as a factory or plain handler sees it: the head, lent or kept, and content that is there already.
 //!
-//! Knows no connection: what it says stays true when the request is answered later.
+//! Knows no connection, but for what TLS has agreed on: what it says stays true when the request is answered later.
 
+use crate::tls::Info;
 use lws_proto::http::{Head, Method, Target, Version};
 use lws_proto::ws;
 
@@ -11,6 +12,7 @@ pub struct Request<'a> {
     source: Source<'a>,
     content: &'a [u8],
     has_content: bool,
+    tls: Option<&'a Info>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +22,12 @@ enum Source<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn lent(head: Head<'a>, has_content: bool) -> Self {
-        Self { source: Source::Lent(head), content: &[], has_content }
+    pub(crate) fn lent(head: Head<'a>, has_content: bool, tls: Option<&'a Info>) -> Self {
+        Self { source: Source::Lent(head), content: &[], has_content, tls }
     }
 
-    pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8]) -> Self {
-        Self { source: Source::Kept(head), content, has_content: true }
+    pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8], tls: Option<&'a Info>) -> Self {
+        Self { source: Source::Kept(head), content, has_content: true, tls }
     }
 
     pub(crate) fn keep(&self) -> KeptHead {
@@ -138,6 +140,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn has_content(&self) -> bool {
         self.has_content
+    }
+
+    /// What TLS has agreed on with the peer: version, name, protocol, certificate. `None` without TLS.
+    #[doc(alias = "lws_tls_peer_cert_info")]
+    #[must_use]
+    pub fn tls(&self) -> Option<&'a Info> {
+        self.tls
     }
 
     /// The first subprotocol that a WebSocket client offers which is one of `known`. RFC 6455 §1.9.

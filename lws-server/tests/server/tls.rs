@@ -1,14 +1,14 @@
 //! HTTP and WebSocket over TLS, and what becomes of peers that come without.
 
 use crate::common::{Answer, Running, serve};
-use lws_server::http::{Exchange, Handler, Response};
+use lws_server::http::{Exchange, Handler, Request, Response, Status};
 use lws_server::tls::{ClientCertificates, Event, Host, Identity, Listen, Plain, Server as Tls, UnknownName};
-use lws_server::{Context, raw};
+use lws_server::{Context, MessageKind, Payload, Stream, raw, ws};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
-use tests::tls::{Authority, Side};
+use tests::tls::{Authority, Issued, Side};
 
 /// Asks over TLS for `octets`, and reads to the end.
 fn ask(server: &Running, authority: &Authority, name: &str, octets: &str) -> Vec<u8> {
@@ -22,7 +22,7 @@ fn lws_tls_client(authority: &Authority, name: &str, identity: Option<Identity>)
     Side::new(&*client.build().expect("a client").to(name).expect("a name"))
 }
 
-fn converse(server: &Running, mut client: Side, octets: &str) -> Vec<u8> {
+fn converse(server: &Running, mut client: Side, octets: impl AsRef<[u8]>) -> Vec<u8> {
     let address = server.addresses.last().expect("an address");
     let mut socket = TcpStream::connect(address).expect("the server listens");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout is set");
@@ -32,7 +32,7 @@ fn converse(server: &Running, mut client: Side, octets: &str) -> Vec<u8> {
     loop {
         if !client.session.is_handshaking() && client.failure.is_none() && !sent {
             sent = true;
-            client.seal(lws_server::Time::ZERO, &[octets.as_bytes()]);
+            client.seal(lws_server::Time::ZERO, &[octets.as_ref()]);
         }
         socket.write_all(&std::mem::take(&mut client.out)).expect("the server reads");
         match socket.read(&mut bytes) {
@@ -90,6 +90,57 @@ fn a_handler_is_told_what_tls_has_agreed_on() {
 }
 
 #[test]
+fn whoever_answers_sees_whose_certificate_it_was() {
+    struct Greeter;
+    impl ws::Handler for Greeter {
+        fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+            let subject = cx.tls().and_then(|tls| tls.subject.clone()).unwrap_or_default();
+            if let Ok(permit) = stream.permit() {
+                let _ = permit.message(MessageKind::Text, Payload::Copy(subject.as_bytes()), true);
+            }
+        }
+    }
+    fn subject(request: &Request<'_>) -> String {
+        request.tls().and_then(|tls| tls.subject.as_deref()).unwrap_or("nobody").to_owned()
+    }
+    let authority = Authority::new("root");
+    let (issued, alice) = (authority.issue(&["a.example"]), authority.issue(&["alice"]));
+    let host =
+        Host::new(issued.identity()).client_certificates(ClientCertificates::Request(authority.roots()));
+    let tls = Tls::builder().default_host(host).build().expect("a server");
+    let server = serve(|builder| {
+        builder
+            .listen_tls("127.0.0.1:0", tls)
+            .get("/", |request| Response::text(subject(request)))
+            .post("/", |request| Response::text(subject(request)))
+            .ws("/ws", |request| match &*subject(request) {
+                "nobody" => Err(Response::error(Status::FORBIDDEN)),
+                _ => Ok(Greeter),
+            })
+    });
+    assert_eq!(server.get("/").text(), "nobody");
+    let said = |identity: Option<&Issued>, octets: &[u8]| {
+        let identity = identity.map(Issued::identity);
+        converse(&server, lws_tls_client(&authority, "a.example", identity), octets)
+    };
+    let post =
+        get("a.example", "/").replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
+    for request in [&get("a.example", "/"), &post] {
+        assert_eq!(Answer::parse(&said(Some(&alice), request.as_bytes())).text(), "CN=alice");
+        assert_eq!(Answer::parse(&said(None, request.as_bytes())).text(), "nobody");
+    }
+    // An empty Close, masked with zeroes, ends the WebSocket.
+    let close = b"\x88\x80\0\0\0\0";
+    let opening = "GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let told = said(Some(&alice), &[opening.as_bytes(), close].concat());
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.starts_with("HTTP/1.1 101 ") && told.contains("CN=alice"), "{told}");
+    let refused = said(None, opening.replace(": Upgrade", ": Upgrade, close").as_bytes());
+    assert_eq!(Answer::parse(&refused).status, 403);
+}
+
+#[test]
 fn a_request_for_another_host_than_the_connection_was_made_for_is_misdirected() {
     let authority = Authority::new("root");
     let (one, other) = (authority.issue(&["a.example", "b.example"]), authority.issue(&["c.example"]));
@@ -114,6 +165,65 @@ fn a_request_for_another_host_than_the_connection_was_made_for_is_misdirected() 
         assert_eq!(answer.status, status, "{host} on a connection for {name}");
     }
     assert_eq!(ask(&server, &authority, "nowhere", &get("nowhere", "/")), b"", "unrecognized_name");
+}
+
+#[test]
+fn a_client_that_asks_for_no_name_reaches_no_host_but_the_default_one() {
+    let authority = Authority::new("root");
+    let members = ClientCertificates::Require(authority.roots());
+    let default = authority.issue(&["default.example", "127.0.0.1"]);
+    let tls = Tls::builder()
+        .default_host(Host::new(default.identity()))
+        .host(
+            "members.example",
+            Host::new(authority.issue(&["members.example"]).identity()).client_certificates(members),
+        )
+        .build()
+        .expect("a server");
+    let server = serve(|builder| builder.listen_tls("127.0.0.1:0", tls).get("/", |_| Told));
+    for (host, status) in [
+        ("members.example", 421),
+        ("Members.Example.:443", 421),
+        ("default.example", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:443", 200),
+    ] {
+        // The name of a server that is an address is not asked for.
+        let answer = Answer::parse(&ask(&server, &authority, "127.0.0.1", &get(host, "/")));
+        assert_eq!(answer.status, status, "{host}");
+    }
+}
+
+#[test]
+fn what_alpn_has_chosen_is_spoken_and_nothing_else() {
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let authority = Authority::new("root");
+    let hosts = [("a.example", &["h2", "http/1.1"][..]), ("old.example", &["http/1.1"])];
+    let tls = hosts.iter().fold(Tls::builder(), |tls, (name, alpn)| {
+        tls.host(name, Host::new(authority.issue(&[name]).identity()).alpn(alpn))
+    });
+    let tls = tls.build().expect("a server");
+    let server = serve(|builder| builder.listen_tls("127.0.0.1:0", tls).get("/", |_| Told));
+    let said = |name: &str, alpn: &[&str], octets: &str| {
+        let client = lws_tls::Client::builder().roots(authority.roots()).alpn(alpn).build();
+        let provider = client.and_then(|client| client.to(name)).expect("a client");
+        let said = converse(&server, Side::new(&*provider), octets);
+        match &*said {
+            [b'H', b'T', b'T', b'P', ..] => Answer::parse(&said).status,
+            // A SETTINGS frame.
+            [0, 0, _, 4, ..] => 2,
+            other => panic!("{}", other.escape_ascii()),
+        }
+    };
+    let request = &get("a.example", "/");
+    let preface = &format!("{PREFACE}{}", "\0\0\x04\x07\0\0\0\0\0\0\0\0\0");
+    assert_eq!(said("a.example", &["h2"], preface), 2);
+    assert_eq!(said("a.example", &["h2"], request), 2, "a request of HTTP/1.1 is no preface");
+    assert_eq!(said("a.example", &["http/1.1"], request), 200);
+    assert_eq!(said("a.example", &["http/1.1"], preface), 505);
+    assert_eq!(said("a.example", &[], request), 200);
+    assert_eq!(said("a.example", &[], preface), 505);
+    assert_eq!(said("old.example", &["h2", "http/1.1"], preface), 505, "a host that speaks HTTP/1.1 only");
 }
 
 #[test]

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //! tls-client HOST:PORT/PATH COUNT [--name NAME] [--ca FILE | --pin FILE | --insecure] [--cert FILE --key FILE]
-//!            [--version NAME] [--times N]
+//!            [--version NAME] [--times N] [--http2]
 //! ```
 //!
-//! Sends COUNT messages of growing size and compares what comes back. Prints what TLS has agreed on; a failure is one line
+//! Over HTTP/2 with `--http2`, which ALPN has to choose. Sends COUNT messages of growing size and compares what comes back. Prints what TLS has agreed on; a failure is one line
 //! on standard error that begins with its name.
 
 use lws_loop_external::tls::{Failure, Info, Provider};
 use lws_loop_external::{
     Accepted, Application, ConnectCause, ConnectError, ConnectOptions, Context, Driver, DriverOptions,
-    ListenerId, Peer,
+    ListenerId, Peer, Speak,
 };
 use lws_loop_poll::PollLoop;
 use lws_proto::ws::{CloseCode, Connect};
@@ -41,8 +41,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     let options = parse(options)?;
     let name = options.get("--name").copied().or(authority.rsplit_once(':').map(|(host, _)| host));
     let tls = client(&options)?.to(name.unwrap_or(authority))?;
+    let speak = if options.contains_key("--http2") { Speak::Http2 } else { Speak::Http };
     for _ in 0..options.get("--times").map_or(Ok(1), |times| times.parse())? {
-        once(authority, path, plain[1].parse()?, &tls)?;
+        once(authority, path, plain[1].parse()?, speak, &tls)?;
     }
     Ok(())
 }
@@ -53,7 +54,7 @@ fn parse(arguments: &[String]) -> Result<HashMap<&str, &str>, String> {
     let mut rest = arguments.iter().map(String::as_str);
     while let Some(name) = rest.next() {
         let value = match name {
-            "--insecure" => "",
+            "--insecure" | "--http2" => "",
             "--name" | "--ca" | "--pin" | "--cert" | "--key" | "--version" | "--times" => {
                 rest.next().ok_or_else(|| format!("{name} needs a value"))?
             }
@@ -78,6 +79,9 @@ fn client(options: &HashMap<&str, &str>) -> Result<Client, Box<dyn Error>> {
     if let (Some(certificate), Some(key)) = (options.get("--cert"), options.get("--key")) {
         client = client.identity(Identity::files(certificate, key));
     }
+    if options.contains_key("--http2") {
+        client = client.alpn(&["h2"]);
+    }
     if let Some(version) = options.get("--version") {
         client = client.versions(&[version]);
     }
@@ -85,11 +89,17 @@ fn client(options: &HashMap<&str, &str>) -> Result<Client, Box<dyn Error>> {
 }
 
 /// One connection, from its beginning to its end.
-fn once(authority: &str, path: &str, count: u32, tls: &Arc<dyn Provider>) -> Result<(), Box<dyn Error>> {
+fn once(
+    authority: &str,
+    path: &str,
+    count: u32,
+    speak: Speak,
+    tls: &Arc<dyn Provider>,
+) -> Result<(), Box<dyn Error>> {
     let address = authority.to_socket_addrs()?.next().ok_or("no address")?;
     let app = App { host: authority.into(), path: format!("/{path}"), count, ..App::default() };
     let mut driver = Driver::new(app, DriverOptions::default())?;
-    let options = ConnectOptions { tls: Some(Arc::clone(tls)), ..ConnectOptions::default() };
+    let options = ConnectOptions { speak, tls: Some(Arc::clone(tls)), ..ConnectOptions::default() };
     driver.with(Time::ZERO, |_, cx| cx.connect(address, Arc::new(Config::default()), &options, ()))?;
     let mut poll_loop = PollLoop::new()?;
     let id = poll_loop.add(driver)?;
@@ -166,7 +176,7 @@ impl Application for App {
         self.error = Some(format!("{}: {failure}", failure.name()));
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, _: &mut (), event: Event<'_>) {
+    fn event(&mut self, cx: &mut Context<'_, Self>, _: &mut (), event: Event<'_>) {
         match event {
             Event::Established { stream, .. } => self.send_next(stream),
             Event::Message { stream, chunk, end, .. } => {
@@ -181,7 +191,11 @@ impl Application for App {
                 self.index += 1;
                 self.send_next(stream);
             }
-            Event::Closed { cause, .. } => self.cause = Some(cause),
+            Event::Closed { cause, .. } => {
+                self.cause = Some(cause);
+                // A connection of HTTP/2 would wait for more.
+                cx.drain(Duration::from_secs(5));
+            }
             _ => {}
         }
     }

@@ -7,6 +7,7 @@ use lws_tls::{
     Server, UnknownName,
 };
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 use tests::tls::{Authority, Issued, Link};
 
 /// A root, and a certificate of it for `a.example`.
@@ -234,8 +235,20 @@ fn an_exact_name_comes_first_then_the_nearest_parent_then_the_default() {
             assert_eq!(served(&strict, name), "CN=default", "no name at all");
         }
     }
-    assert!(lenient.same_host("x.example", "y.example") && !lenient.same_host("a.example", "x.example"));
-    assert!(strict.same_host("a.example", "A.example.") && !strict.same_host("nowhere", "nowhere"));
+    for (asked, host, same) in [
+        (Some("x.example"), "y.example", [true, true]),
+        (Some("a.example"), "x.example", [false, false]),
+        (Some("a.example"), "A.example.", [true, true]),
+        (Some("nowhere"), "nowhere", [true, false]),
+        (Some("a.example"), "192.0.2.1", [false, false]),
+        (None, "a.example", [false, false]),
+        (None, "nowhere", [true, false]),
+        (None, "192.0.2.1", [true, true]),
+        (None, "[2001:db8::1]", [true, true]),
+    ] {
+        let found = [&lenient, &strict].map(|server| server.same_host(asked, host));
+        assert_eq!(found, same, "{host} on a connection for {asked:?}");
+    }
 }
 
 #[test]
@@ -263,6 +276,54 @@ fn a_client_certificate_is_required_or_requested_and_its_subject_seen() {
         let (_, theirs) = agreed(&*client(None), &requested);
         assert_eq!(theirs.subject, None);
     }
+}
+
+#[test]
+fn a_resumed_client_is_known_by_its_certificate_until_the_trusted_roots_are_read_again() {
+    let (authority, issued) = issued();
+    let alice = authority.issue(&["alice"]);
+    let roots = std::env::temp_dir().join(format!("lws-tls-roots-{}.pem", std::process::id()));
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        for resumption in [Resumption::Tickets, Resumption::Cache(8)] {
+            std::fs::write(&roots, authority.pem()).expect("a file");
+            let required = ClientCertificates::Require(Roots::file(&roots));
+            let server =
+                host(Host::new(issued.identity()).client_certificates(required).resumption(resumption));
+            let client = to(client(&authority).identity(alice.identity()).versions(&[version]), "a.example");
+            agreed(&*client, &server);
+            let (_, again) = agreed(&*client, &server);
+            assert_eq!((again.resumed, again.subject.as_deref()), (true, Some("CN=alice")));
+            server.reload().expect("the same again");
+            assert!(!agreed(&*client, &server).1.resumed, "{version} {resumption:?}");
+            std::fs::write(&roots, Authority::new("another").pem()).expect("a file");
+            server.reload().expect("other roots");
+            let (_, theirs) = failed(&*client, &server);
+            assert!(
+                matches!(theirs, Some(Reason::Certificate { .. })),
+                "{version} {resumption:?}: {theirs:?}"
+            );
+        }
+    }
+    std::fs::remove_file(&roots).expect("a file");
+}
+
+#[test]
+fn a_client_keeps_sessions_of_as_many_servers_as_it_was_told() {
+    let (authority, issued) = issued();
+    let server = issued.server();
+    let names: Vec<_> = (0..10).map(|number| format!("{number}.example")).collect();
+    let client = Client::builder().pins([Pin::Certificate(issued.der.clone())]).sessions_max(names.len() - 1);
+    drop(authority);
+    let client = client.build().expect("a client");
+    let resumed = |name: &String| agreed(&*client.to(name).expect("a name"), &server).0.resumed;
+    for name in &names[1..] {
+        assert!(!resumed(name));
+    }
+    for name in &names[1..] {
+        assert!(resumed(name), "{name}");
+    }
+    assert!(!resumed(&names[0]));
+    assert!(!resumed(&names[1]), "the oldest went");
 }
 
 #[test]
@@ -394,7 +455,12 @@ fn new_certificates_are_used_from_then_on_and_a_bad_pair_changes_nothing() {
     write(&old.pem, &old.key);
     let server = Server::from_files(&certificate, &key).expect("a server");
     let any = || to(Client::builder().danger_accept_any_certificate(), "a.example");
-    let served = || agreed(&*any(), &server).0.subject.expect("a subject").to_string();
+    let served = || {
+        let subject = agreed(&*any(), &server).0.subject.expect("a subject").to_string();
+        let told: Vec<_> = server.certificates().into_iter().map(|it| it.subject.to_string()).collect();
+        assert_eq!(told, [&*subject]);
+        subject
+    };
     assert_eq!(served(), "CN=old");
     let mut before = Link::established(&*any(), &server);
 
@@ -424,6 +490,26 @@ fn new_certificates_are_used_from_then_on_and_a_bad_pair_changes_nothing() {
 }
 
 #[test]
+fn a_server_says_until_when_its_certificates_are_good() {
+    let authority = Authority::new("root");
+    let old = authority.issue_with(&rcgen::PKCS_ED25519, &["b.example"], |params| {
+        (params.not_before, params.not_after) =
+            (rcgen::date_time_ymd(2001, 1, 1), rcgen::date_time_ymd(2001, 9, 9));
+    });
+    let server = Server::builder()
+        .default_host(Host::new(authority.issue(&["a.example"]).identity()))
+        .host("*.B.example", Host::new(old.identity()))
+        .build()
+        .expect("an expired certificate is served all the same");
+    let [default, below] = &server.certificates()[..] else { panic!("two hosts") };
+    assert_eq!((default.host.as_deref(), &*default.subject), (None, "CN=a.example"));
+    assert!(default.not_before < SystemTime::now() && SystemTime::now() < default.not_after);
+    assert_eq!((below.host.as_deref(), &*below.subject), (Some("*.b.example"), "CN=b.example"));
+    let last = below.not_after.duration_since(SystemTime::UNIX_EPOCH).expect("behind 1970");
+    assert_eq!(last.as_secs(), 999_993_600);
+}
+
+#[test]
 fn what_cannot_be_configured_is_told_before_anything_is_served() {
     let (authority, issued) = issued();
     let check = |error: Option<ConfigError>, expected: &str| {
@@ -441,6 +527,22 @@ fn what_cannot_be_configured_is_told_before_anything_is_served() {
     );
     check(build(Host::new(Identity::files("/nowhere", "/nowhere"))), "/nowhere: No such file");
     check(build(Host::new(Identity::pem("", ""))), "there is no certificate");
+    check(build(Host::new(Identity::files("/dev/zero", "/dev/zero"))), "/dev/zero: more than 1048576 bytes");
+    check(build(Host::new(Identity::files("/", "/"))), "/: Is a directory");
+    let pem = |key: &str| build(Host::new(Identity::pem(&*issued.pem, key)));
+    for key in [
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\r\nAAAA\r\n-----END ENCRYPTED PRIVATE KEY-----\r\n",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+    ] {
+        check(pem(key), "the key in memory: the private key is encrypted; `openssl pkey -in");
+    }
+    check(pem("-----BEGIN PRIVATE KEY-----\nAAAA\n"), "there is no -----END PRIVATE KEY-----");
+    check(pem("-----BEGIN PRIVATE KEY\n"), "a section begins with -----BEGIN PRIVATE KEY");
+    check(pem(&authority.issue(&["b.example"]).key), "the private key belongs to another certificate");
+    check(build(Host::new(Identity::pem(&*issued.der, &*issued.key))), "this is DER and not PEM");
+    let key = rcgen::KeyPair::from_pem(&issued.key).expect("a key").serialize_der();
+    check(build(Host::new(Identity::der([b"no".to_vec()], key))), "the certificate in memory: ");
+    check(build(Host::new(Identity::der([issued.der.clone()], b"no"))), "the key in memory: ");
     let require = ClientCertificates::Require(Roots::default());
     check(build(Host::new(issued.identity()).client_certificates(require)), "there is no root");
     let host = || Host::new(issued.identity());

@@ -3,6 +3,7 @@
 use crate::support::{codes, defaults, served_to_end};
 use lws_proto::{Cause, Payload, Request};
 use tests::application::{NO_FIELDS, Silent};
+use tests::endpoint::Buffer;
 use tests::{Endpoint, Seen, deliver_to_end};
 
 #[test]
@@ -57,6 +58,16 @@ fn a_connection_that_ends_between_requests_ends_without_a_word() {
     }
 }
 
+/// A client that waits for its response.
+fn asking() -> Endpoint<Silent> {
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request::get("a", "/");
+    let requested = client.connection.request(client.now, &request, NO_FIELDS, Payload::Static(b""), true);
+    requested.expect("a request");
+    client.settle();
+    client
+}
+
 #[test]
 fn half_a_response_is_none() {
     // RFC 9112 §8: "A client that receives an incomplete response message, which can occur when a connection is closed prematurely or when decoding a
@@ -72,17 +83,7 @@ fn half_a_response_is_none() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
         "HTTP/1.1 100 Continue\r\n\r\n",
     ] {
-        let make = || {
-            let mut client = Endpoint::client(defaults(), Silent);
-            let request = Request::get("a", "/");
-            client
-                .connection
-                .request(client.now, &request, NO_FIELDS, Payload::Static(b""), true)
-                .expect("a request");
-            client.settle();
-            client
-        };
-        let delivered = deliver_to_end(make, response.as_bytes(), true);
+        let delivered = deliver_to_end(asking, response.as_bytes(), true);
         assert_eq!(delivered.seen.causes(), [Cause::Disconnected], "{response:?}");
         assert_eq!(
             delivered.seen.count(|seen| matches!(seen, Seen::Body { end: true, .. })),
@@ -90,5 +91,46 @@ fn half_a_response_is_none() {
             "{response:?}"
         );
         assert!(delivered.over);
+    }
+}
+
+/// RFC 9112 §9.8: "When encountering an incomplete close, a client SHOULD treat as completed all requests for which it has received
+/// either 1. as much data as specified in the Content-Length header field, or 2. the terminal zero-length chunk ... A response that has
+/// neither chunked transfer coding nor Content-Length is complete only if a valid closure alert has been received."
+#[test]
+fn content_that_ends_with_the_connection_is_whole_only_if_the_end_was_said() {
+    for (response, at_an_end, at_a_cut) in [
+        ("HTTP/1.1 200 OK\r\n\r\nhello", Cause::Complete, Cause::Truncated),
+        ("HTTP/1.1 200 OK\r\n\r\n", Cause::Complete, Cause::Truncated),
+        ("HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhello", Cause::Complete, Cause::Truncated),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", Cause::Complete, Cause::Complete),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+            Cause::Complete,
+            Cause::Complete,
+        ),
+        ("HTTP/1.1 204 No Content\r\n\r\n", Cause::Complete, Cause::Complete),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell", Cause::Disconnected, Cause::Truncated),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n",
+            Cause::Disconnected,
+            Cause::Truncated,
+        ),
+        ("HTTP/1.1 200 OK\r\nX", Cause::Disconnected, Cause::Truncated),
+    ] {
+        for (cut, expected) in [(false, at_an_end), (true, at_a_cut)] {
+            let mut client = asking();
+            client.receive(response.as_bytes(), Buffer::Lent);
+            if cut {
+                client.receive_truncation()
+            } else {
+                client.receive_eof()
+            }
+            assert_eq!(client.seen.causes(), [expected], "{response:?}, cut: {cut}");
+            let ends = client.seen.count(|seen| {
+                matches!(seen, Seen::Body { end: true, .. } | Seen::Response { end: true, .. })
+            });
+            assert_eq!(ends == 1, expected == Cause::Complete, "{response:?}, cut: {cut}");
+        }
     }
 }

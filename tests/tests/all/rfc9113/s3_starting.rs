@@ -1,7 +1,7 @@
 //! Starting HTTP/2. RFC 9113 §3.
 
 use super::*;
-use lws_proto::Versions;
+use lws_proto::{Connection, Time, Versions};
 use tests::h2::{PREFACE, setting};
 use tests::{Octets, Seen, deliver_to_end};
 
@@ -95,4 +95,48 @@ fn a_connection_that_ends_in_its_preface_is_over() {
         let make = || Endpoint::http2_server(defaults(), Each::echo());
         assert!(deliver_to_end(make, &PREFACE[..len], true).over, "{len} bytes");
     }
+}
+
+/// RFC 7301 §3.2: "Unlike many other TLS extensions, this extension does not establish properties of the session, only of the
+/// connection." What was chosen is spoken, and nothing else.
+#[test]
+fn where_alpn_has_chosen_h2_nothing_else_is_spoken() {
+    let make = || {
+        let connection = Connection::server_http2(Time::ZERO, defaults());
+        Endpoint::new(connection, Each::echo()).multiplexed()
+    };
+    let heard = Heard::of(deliver(make, &[&PREFACE[..], &h2::settings(&[]), &h2::get(1)].concat()));
+    assert!(matches!(heard.said[0], Said::Settings(_)));
+    assert_eq!(heard.status(1), Some(200));
+    for other in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"\x16\x03\x01\x00\x05hello and more than that"]
+    {
+        let heard = Heard::of(deliver(make, other));
+        assert_eq!(h2::go_aways(&heard.said), [(0, code::PROTOCOL_ERROR)]);
+        assert!(heard.delivered.fin);
+        assert_eq!(heard.status(1), None);
+    }
+}
+
+#[test]
+fn a_client_that_agreed_on_h2_says_its_preface_in_time() {
+    let config = defaults();
+    let connection = Connection::server_http2(Time::ZERO, Arc::clone(&config));
+    let mut server = Endpoint::new(connection, Each::echo()).multiplexed();
+    server.settle();
+    let mut due = Time::ZERO;
+    while !server.connection.interest().shutdown {
+        due = server.connection.next_timeout().expect("a deadline");
+        server.connection.handle_timeout(due);
+    }
+    assert_eq!(due, Time::ZERO + config.limits.head_timeout);
+}
+
+#[test]
+fn where_alpn_has_not_chosen_h2_nothing_leads_there() {
+    let make = || Endpoint::new(Connection::server_http1(Time::ZERO, defaults()), Each::echo());
+    let delivered = deliver_to_end(make, PREFACE, false);
+    assert!(delivered.sent.0.starts_with(b"HTTP/1.1 505 "), "{:?}", delivered.sent);
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n";
+    let delivered = deliver_to_end(make, upgrade.as_bytes(), true);
+    assert!(delivered.sent.0.starts_with(b"HTTP/1.1 200 "), "{:?}", delivered.sent);
 }
