@@ -487,7 +487,7 @@ impl<A: Application> Driver<A> {
             return self.do_command_elsewhere(id, &command);
         };
         let socket = Some(socket.as_fd());
-        let (connection, state, tls, _) = open.parts();
+        let (connection, state, tls) = open.parts();
         match command {
             Command::Wake(_) => {
                 let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };

@@ -4,7 +4,7 @@
 //! does not read is seen as what it is. An idle connection holds no buffer here.
 
 use crate::tls::{Info, Session};
-use crate::transport::{self, Sent, Transport};
+use crate::transport::{self, Sent};
 use lws_proto::{SLICES_MAX, Time, Transmit};
 use std::os::fd::BorrowedFd;
 
@@ -117,19 +117,5 @@ impl Outgoing {
             }
         }
         sent
-    }
-}
-
-/// Offers queued bytes to the transport, once, through TLS if there is any.
-#[inline]
-pub(crate) fn send(
-    transport: Transport<'_>,
-    stage: Option<&mut Stage>,
-    now: Time,
-    transmit: Transmit<'_>,
-) -> Sent {
-    match stage {
-        None => transport.send(transmit),
-        Some(stage) => stage.send(transport.input(), now, transmit),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::handshake::Handshaking;
 use crate::registration::Registration;
-use crate::secure::{Secure, Stage};
+use crate::secure::Secure;
 use crate::service::Readiness;
 use crate::tls::Info;
 use crate::token::{ConnectionId, GENERATION_MASK};
@@ -67,12 +67,8 @@ pub(crate) struct Open<S> {
 impl<S> Open<S> {
     /// Everything apart, as a handler that is lent the one may need the other.
     #[inline]
-    pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>, Option<&mut Stage>) {
-        let Self { connection, state, secure } = self;
-        match secure {
-            None => (connection, state, None, None),
-            Some(secure) => (connection, state, Some(&secure.info), Some(&mut secure.stage)),
-        }
+    pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>) {
+        (&mut self.connection, &mut self.state, self.secure.as_deref().map(|secure| &secure.info))
     }
 }
 

@@ -22,48 +22,26 @@ pub(crate) enum Sent {
     Failed,
 }
 
-/// System calls on a byte stream: here alone it counts which kind it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Transport<'t> {
-    /// A stream socket.
-    Socket(BorrowedFd<'t>),
-    /// Descriptors that are no sockets: a pipe, a FIFO, a terminal, a serial line.
-    Files {
-        input: BorrowedFd<'t>,
-        /// `None` once this side has ended.
-        output: Option<BorrowedFd<'t>>,
-    },
-}
-
-impl<'t> Transport<'t> {
+/// A byte stream without TLS: which system calls read and write it.
+pub(crate) trait Transport<'t> {
     /// The descriptor that is read.
-    #[inline]
-    pub(crate) fn input(self) -> BorrowedFd<'t> {
-        match self {
-            Self::Socket(socket) => socket,
-            Self::Files { input, .. } => input,
-        }
-    }
+    fn input(&self) -> BorrowedFd<'t>;
 
     /// Reads once. Zero bytes are the end.
-    #[inline]
-    pub(crate) fn receive(self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Socket(socket) => net::recv(socket, buffer, RecvFlags::empty()).map(|(n, _)| n),
-            Self::Files { input, .. } => read(input, buffer),
-        }
-    }
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes once.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes once, of several buffers.
+    fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Offers queued bytes, once.
-    #[inline]
-    pub(crate) fn send(self, transmit: Transmit<'_>) -> Sent {
+    #[inline(always)]
+    fn send(&self, transmit: Transmit<'_>) -> Sent {
         let (offered, taken) = if transmit.is_contiguous() {
             let bytes = transmit.first();
-            let taken = match self {
-                Self::Socket(socket) => net::send(socket, bytes, SendFlags::NOSIGNAL),
-                Self::Files { output, .. } => write(output, bytes),
-            };
-            (bytes.len(), taken)
+            (bytes.len(), self.write(bytes))
         } else {
             self.send_several(&transmit)
         };
@@ -73,21 +51,69 @@ impl<'t> Transport<'t> {
         Sent::of(offered, taken)
     }
 
-    fn send_several(self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
+    /// How much is offered in several buffers, and what came of it.
+    fn send_several(&self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
         let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
         let count = transmit.slices(&mut slices);
         let vectors = slices.map(IoSlice::new);
         let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-        let taken = match self {
-            Self::Socket(socket) => {
-                let mut nothing = SendAncillaryBuffer::default();
-                net::sendmsg(socket, &vectors[..count], &mut nothing, SendFlags::NOSIGNAL)
-            }
-            Self::Files { output, .. } => {
-                output.ok_or(Errno::PIPE).and_then(|output| io::writev(output, &vectors[..count]))
-            }
-        };
-        (offered, taken)
+        (offered, self.write_several(&vectors[..count]))
+    }
+}
+
+/// A stream socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Socket<'t>(pub(crate) BorrowedFd<'t>);
+
+impl<'t> Transport<'t> for Socket<'t> {
+    #[inline]
+    fn input(&self) -> BorrowedFd<'t> {
+        self.0
+    }
+
+    #[inline]
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        net::recv(self.0, buffer, RecvFlags::empty()).map(|(n, _)| n)
+    }
+
+    #[inline]
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        net::send(self.0, bytes, SendFlags::NOSIGNAL)
+    }
+
+    fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut nothing = SendAncillaryBuffer::default();
+        net::sendmsg(self.0, vectors, &mut nothing, SendFlags::NOSIGNAL)
+    }
+}
+
+/// Descriptors that are no sockets: a pipe, a FIFO, a terminal, a serial line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Files<'t> {
+    input: BorrowedFd<'t>,
+    /// `None` once this side has ended.
+    output: Option<BorrowedFd<'t>>,
+}
+
+impl<'t> Transport<'t> for Files<'t> {
+    fn input(&self) -> BorrowedFd<'t> {
+        self.input
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match io::read(self.input, buffer) {
+            // What a terminal says once the other side has hung up.
+            Err(Errno::IO) => Ok(0),
+            result => result,
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        io::write(self.output.ok_or(Errno::PIPE)?, bytes)
+    }
+
+    fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize> {
+        io::writev(self.output.ok_or(Errno::PIPE)?, vectors)
     }
 }
 
@@ -118,20 +144,6 @@ pub(crate) fn finish(socket: BorrowedFd<'_>) {
     let _ = net::shutdown(socket, Shutdown::Write);
 }
 
-#[cold]
-fn read(input: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    match io::read(input, buffer) {
-        // What a terminal says once the other side has hung up.
-        Err(Errno::IO) => Ok(0),
-        result => result,
-    }
-}
-
-#[cold]
-fn write(output: Option<BorrowedFd<'_>>, bytes: &[u8]) -> io::Result<usize> {
-    io::write(output.ok_or(Errno::PIPE)?, bytes)
-}
-
 /// A connection over files.
 pub(crate) struct Piped<S> {
     open: Open<S>,
@@ -157,14 +169,13 @@ impl<S> Piped<S> {
         Self { open, output }
     }
 
-    #[cold]
-    pub(crate) fn lend<'t>(&'t mut self, input: BorrowedFd<'t>) -> (&'t mut Open<S>, Transport<'t>) {
+    pub(crate) fn lend<'t>(&'t mut self, input: BorrowedFd<'t>) -> (&'t mut Open<S>, Files<'t>) {
         let output = match &self.output {
             Output::Same => Some(input),
             Output::Other { descriptor, .. } => Some(descriptor.as_fd()),
             Output::Ended { .. } => None,
         };
-        (&mut self.open, Transport::Files { input, output })
+        (&mut self.open, Files { input, output })
     }
 
     pub(crate) fn open_mut(&mut self) -> &mut Open<S> {

@@ -4,20 +4,20 @@
 
 mod secured;
 
+use self::secured::Secured;
 use crate::application::Application;
 use crate::context::{Context, Core};
 use crate::options::DriverOptions;
-use crate::secure;
 use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open, Slot};
-use crate::tls::Opened;
+use crate::tls::{Info, Opened};
 use crate::token::ConnectionId;
-use crate::transport::{self, Sent, Transport};
+use crate::transport::{self, Sent, Socket, Transport};
 use crate::udp::turn::Room;
-use lws_proto::Event;
+use lws_proto::{Connection, Event, Time, Transmit};
 use rustix::io::Errno;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// The buffers that all connections of a service share: an idle one holds none.
 pub(crate) struct Buffers {
@@ -106,12 +106,22 @@ pub(crate) fn take<A: Application>(
     slot: &mut Slot<A::State>,
 ) -> bool {
     let Slot { body, socket, flags, .. } = slot;
-    let (open, transport) = match body {
-        Body::Open(open) => (open, Transport::Socket(socket.as_fd())),
-        Body::Piped(piped) => piped.lend(socket.as_fd()),
+    let socket = socket.as_fd();
+    let wants = match body {
+        Body::Open(Open { connection, state, secure: None }) => {
+            let carrier = Socket(socket);
+            Turn { application, core, buffers, id, connection, state, carrier, flags }.run()
+        }
+        Body::Open(Open { connection, state, secure: Some(secure) }) => {
+            let carrier = Secured::new(socket, secure);
+            Turn { application, core, buffers, id, connection, state, carrier, flags }.run_apart()
+        }
+        Body::Piped(piped) => {
+            let (Open { connection, state, .. }, carrier) = piped.lend(socket);
+            Turn { application, core, buffers, id, connection, state, carrier, flags }.run_apart()
+        }
         _ => return false,
     };
-    let wants = Turn { application, core, buffers, id, transport, open, flags }.run();
     if wants.close {
         return true;
     }
@@ -145,35 +155,106 @@ pub(crate) fn take<A: Application>(
     false
 }
 
+/// What carries a connection: a byte stream as it is, or TLS on one. What a turn does for one of them only is here.
+trait Carrier<'t>: Sized {
+    /// The descriptor that is read.
+    fn input(&self) -> BorrowedFd<'t>;
+
+    /// What TLS has agreed on.
+    fn info(&self) -> Option<&'t Info>;
+
+    /// Offers queued bytes to the transport, once.
+    fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent;
+
+    /// Before anything else of a turn.
+    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget);
+
+    /// Reads once. Answers how many bytes of the receive buffer are to be told.
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize;
+
+    /// How many bytes more there are of what was read, once those before have been told.
+    fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize;
+
+    /// After everything else of a turn, which may change what the connection wants.
+    fn end<A: Application>(
+        turn: &mut Turn<'t, A, Self>,
+        wants: &mut lws_proto::Interest,
+        budget: &mut Budget,
+    );
+}
+
+impl<'t, T: Transport<'t>> Carrier<'t> for T {
+    #[inline]
+    fn input(&self) -> BorrowedFd<'t> {
+        Transport::input(self)
+    }
+
+    #[inline]
+    fn info(&self) -> Option<&'t Info> {
+        None
+    }
+
+    #[inline(always)]
+    fn send(&mut self, _: Time, transmit: Transmit<'_>) -> Sent {
+        Transport::send(self, transmit)
+    }
+
+    #[inline]
+    fn begin<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut Budget) {}
+
+    #[inline(always)]
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize {
+        let received = turn.carrier.receive(&mut turn.buffers.receive);
+        let n = turn.received(received, turn.buffers.receive.len(), budget);
+        if n == Some(0) {
+            turn.connection.received_eof(turn.core.now);
+        }
+        n.unwrap_or(0)
+    }
+
+    #[inline]
+    fn refill<A: Application>(_: &mut Turn<'t, A, Self>) -> usize {
+        0
+    }
+
+    #[inline]
+    fn end<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut lws_proto::Interest, _: &mut Budget) {}
+}
+
 /// A connection whose turn it is.
-struct Turn<'t, A: Application> {
+struct Turn<'t, A: Application, C> {
     application: &'t mut A,
     core: &'t mut Core<A>,
     buffers: &'t mut Buffers,
     id: ConnectionId,
-    transport: Transport<'t>,
-    open: &'t mut Open<A::State>,
+    connection: &'t mut Connection,
+    state: &'t mut A::State,
+    carrier: C,
     flags: &'t mut Flags,
 }
 
-impl<A: Application> Turn<'_, A> {
-    /// Does what there is to do, and says what remains.
-    #[inline]
-    fn run(&mut self) -> lws_proto::Interest {
+impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
+    /// The same as [`run`](Self::run), for what is not the usual case.
+    #[inline(never)]
+    fn run_apart(self) -> lws_proto::Interest {
+        self.run()
+    }
+
+    /// Does what there is to do, and says what remains. In one piece with its caller, as it is called for every message.
+    #[inline(always)]
+    fn run(mut self) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
-        self.open.connection.lend(&mut self.buffers.transmit);
+        self.connection.lend(&mut self.buffers.transmit);
         let mut budget = Budget::new(&self.core.options);
-        if self.open.secure.is_some() {
-            self.begin_secure(&mut budget);
-        }
+        C::begin(&mut self, &mut budget);
         let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {
                 self.receive(&mut budget);
             }
             self.transmit(&mut budget);
-            let interest = self.open.connection.interest();
+            let interest = self.connection.interest();
             self.flags.set(Flags::READING, interest.read);
             if interest.service && !budget.is_spent() {
                 self.tell_forced(&mut budget);
@@ -183,10 +264,8 @@ impl<A: Application> Turn<'_, A> {
                 break interest;
             }
         };
-        if self.open.secure.is_some() {
-            self.end_secure(&mut interest, &mut budget);
-        }
-        self.open.connection.reclaim(&mut self.buffers.transmit);
+        C::end(&mut self, &mut interest, &mut budget);
+        self.connection.reclaim(&mut self.buffers.transmit);
         trim(&mut self.buffers.transmit);
         interest
     }
@@ -194,52 +273,51 @@ impl<A: Application> Turn<'_, A> {
     /// Reads once, and tells what was read. The one place that tells, so that it stays in one piece with its caller.
     #[inline(always)]
     fn receive(&mut self, budget: &mut Budget) {
-        let mut n = if self.open.secure.is_some() { self.fill_secure(budget) } else { self.fill(budget) };
+        let mut n = C::fill(self, budget);
         while n > 0 {
             self.tell(n, budget);
-            n = if self.open.secure.is_some() { self.open_next() } else { 0 };
+            n = C::refill(self);
         }
     }
 
-    /// Reads once. Answers how many bytes of the receive buffer are to be told.
+    /// Notes what came of a read into a buffer of `room` bytes. Some if it read something, or the end.
     #[inline(always)]
-    fn fill(&mut self, budget: &mut Budget) -> usize {
-        let room = self.buffers.receive.len();
-        match self.transport.receive(&mut self.buffers.receive) {
-            Ok(0) => {
-                self.flags.remove(Flags::READABLE);
-                self.open.connection.received_eof(self.core.now);
-            }
+    fn received(
+        &mut self,
+        received: Result<usize, Errno>,
+        room: usize,
+        budget: &mut Budget,
+    ) -> Option<usize> {
+        match received {
             Ok(n) => {
                 self.core.stats.received_bytes_total += n as u64;
                 budget.read = budget.read.saturating_sub(n);
                 // A short read has emptied the socket, and what comes next is reported. The end of the peer may
                 // have been reported already.
-                if n < room && !self.flags.has(Flags::HANG_UP) {
+                if n == 0 || n < room && !self.flags.has(Flags::HANG_UP) {
                     self.flags.remove(Flags::READABLE);
                 }
-                return n;
+                return Some(n);
             }
             Err(Errno::AGAIN) => self.flags.remove(Flags::READABLE),
             Err(Errno::INTR) => {}
             Err(_) => self.fail(),
         }
-        0
+        None
     }
 
     /// Tells the application what the first `n` bytes of the receive buffer say.
     #[inline(always)]
     fn tell(&mut self, n: usize, budget: &mut Budget) {
         let now = self.core.now;
-        let (connection, state, tls, mut stage) = self.open.parts();
-        let mut feed = connection.receive(now, &mut self.buffers.receive[..n]);
-        let socket = Some(self.transport.input());
+        let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
+        let mut feed = self.connection.receive(now, &mut self.buffers.receive[..n]);
         let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
                 count(&mut cx, &event);
-                self.application.event(&mut cx, state, event);
+                self.application.event(&mut cx, self.state, event);
                 budget.events = budget.events.saturating_sub(1);
                 if budget.events == 0 {
                     return;
@@ -250,7 +328,7 @@ impl<A: Application> Turn<'_, A> {
                 break;
             }
             let Some(transmit) = feed.transmit(now) else { break };
-            match secure::send(self.transport, stage.as_deref_mut(), now, transmit) {
+            match self.carrier.send(now, transmit) {
                 Sent::All(n) => note_sent(cx.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(cx.core, budget, n);
@@ -270,15 +348,14 @@ impl<A: Application> Turn<'_, A> {
 
     /// Tells the application what it can be told without input.
     fn tell_forced(&mut self, budget: &mut Budget) {
-        let (connection, state, tls, _) = self.open.parts();
-        let socket = Some(self.transport.input());
+        let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
         let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
         while budget.events > 0 {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             budget.events -= 1;
-            let Some(event) = connection.next_event() else { break };
+            let Some(event) = self.connection.next_event() else { break };
             count(&mut cx, &event);
-            self.application.event(&mut cx, state, event);
+            self.application.event(&mut cx, self.state, event);
         }
     }
 
@@ -287,9 +364,8 @@ impl<A: Application> Turn<'_, A> {
     fn transmit(&mut self, budget: &mut Budget) {
         let now = self.core.now;
         while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
-            let (connection, _, _, stage) = self.open.parts();
-            let Some(transmit) = connection.transmit(now) else { return };
-            match secure::send(self.transport, stage, now, transmit) {
+            let Some(transmit) = self.connection.transmit(now) else { return };
+            match self.carrier.send(now, transmit) {
                 Sent::All(n) => note_sent(self.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(self.core, budget, n);
@@ -304,7 +380,7 @@ impl<A: Application> Turn<'_, A> {
     fn fail(&mut self) {
         self.flags.remove(Flags::READABLE);
         self.flags.remove(Flags::WRITABLE);
-        self.open.connection.transport_failed(self.core.now);
+        self.connection.transport_failed(self.core.now);
     }
 }
 

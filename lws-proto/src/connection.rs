@@ -330,6 +330,7 @@ impl Connection {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
+    #[inline(always)]
     pub fn next_timeout(&self) -> Option<Time> {
         if self.tx.ending == Ending::Done {
             return None;
@@ -364,7 +365,7 @@ impl Connection {
 
     /// What the driver has to see to before it sleeps.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn interest(&self) -> Interest {
         let deadline = self.next_timeout();
         let write = self.wants_output();
@@ -508,8 +509,24 @@ pub struct Feed<'c, 'b> {
 
 impl Feed<'_, '_> {
     /// The next thing that happened. `None` when everything has been looked at, or the application holds the input.
-    #[inline]
+    #[inline(always)]
     pub fn next_event(&mut self) -> Option<Event<'_>> {
+        let Connection { rx, tx } = &mut *self.connection;
+        if rx.is_bare() && tx.is_undisturbed() {
+            if self.at == self.bytes.len() && rx.receiver.is_settled(tx) {
+                return None;
+            }
+            if let Receiver::WebSocket(receiver) = &mut rx.receiver
+                && let Some(found) = message_in_one(receiver, tx, self.bytes, &mut self.at)
+            {
+                return Some(lend_in_one(found, &mut self.connection.tx, self.bytes));
+            }
+        }
+        self.next_item()
+    }
+
+    /// The same for everything but a whole message in the input of an undisturbed WebSocket, and the end of the input.
+    fn next_item(&mut self) -> Option<Event<'_>> {
         self.connection.rx.release();
         if self.connection.rx.kept.is_some() {
             if let Some(found) = self.connection.advance_kept() {
@@ -520,14 +537,6 @@ impl Feed<'_, '_> {
             }
         }
         let Connection { rx, tx } = &mut *self.connection;
-        if let (Receiver::WebSocket(receiver), true) = (&mut rx.receiver, tx.is_undisturbed()) {
-            if self.at == self.bytes.len() {
-                return None;
-            }
-            if let Some(found) = message_in_one(receiver, tx, self.bytes, &mut self.at) {
-                return Some(lend_in_one(found, &mut self.connection.tx, self.bytes));
-            }
-        }
         let found = advance(&mut rx.receiver, tx, self.bytes, &mut self.at);
         if found.is_none() && rx.replay(tx) {
             return self.connection.next_event();

@@ -41,6 +41,12 @@ impl Rx {
         }
     }
 
+    /// Whether nothing stands before the input: neither kept bytes nor what was put together for the last event.
+    #[inline]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.kept.is_none() && !self.assembled
+    }
+
     /// Lets go of what was put together for the last event.
     #[inline]
     pub(crate) fn release(&mut self) {
@@ -57,6 +63,10 @@ impl Rx {
     /// whether it did.
     #[inline]
     pub(crate) fn replay(&mut self, tx: &mut Tx) -> bool {
+        matches!(self.receiver, Receiver::Detect(_)) && self.replay_detected(tx)
+    }
+
+    fn replay_detected(&mut self, tx: &mut Tx) -> bool {
         let Receiver::Detect(bytes) = &mut self.receiver else { return false };
         let Some(detected) = detect(bytes) else { return false };
         let mut bytes = core::mem::take(bytes);
@@ -101,7 +111,7 @@ pub(crate) fn begin_raw(tx: &mut Tx) {
 pub(crate) type Found = (Item, usize);
 
 /// Finds the next item in `input` from `at` on, and moves `at`.
-#[inline]
+#[inline(always)]
 pub(crate) fn advance(
     receiver: &mut Receiver,
     tx: &mut Tx,
@@ -232,6 +242,16 @@ impl Receiver {
         matches!(self, Self::Detect(bytes) if detect(bytes).is_some())
     }
 
+    /// Whether it is known to have nothing to tell without more input, as long as nothing disturbs the stream.
+    #[inline]
+    pub(crate) fn is_settled(&self, tx: &Tx) -> bool {
+        match self {
+            Self::WebSocket(_) | Self::Raw(_) => true,
+            Self::Http1(receiver) => !receiver.has_more(tx),
+            Self::Http2(_) | Self::Detect(_) => false,
+        }
+    }
+
     /// Whether the receiver has something to tell without more input.
     #[inline]
     pub(crate) fn has_more(&self, tx: &Tx) -> bool {
@@ -245,7 +265,7 @@ impl Receiver {
 }
 
 /// Lends what an item needs: content from the input or the receiver, and the transmit half to the handle.
-#[inline]
+#[inline(always)]
 pub(crate) fn lend<'a>(
     item: Item,
     base: usize,
@@ -290,7 +310,7 @@ pub(crate) fn lend<'a>(
 }
 
 /// The whole message in `input` at `at`: the way of most messages, once nothing else is to be told first.
-#[inline]
+#[inline(always)]
 pub(crate) fn message_in_one(
     receiver: &mut ws::Receiver,
     tx: &Tx,

@@ -602,7 +602,7 @@ impl Tx {
     }
 
     /// The transport has taken `n` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmitted(&mut self, now: Time, n: usize) {
         self.now = now;
         if self.out.consume(n) {
@@ -650,6 +650,7 @@ impl Tx {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         let lingering = match self.ending {
             Ending::Draining { give_up, .. } => give_up,

@@ -146,12 +146,8 @@ impl App {
         let routes = Rc::clone(&self.shared.routes);
         let target = head.target();
         let path = route::path_of(&head, target);
-        let here = match tls {
-            None => self.shared.hosts.serve(&head, target, false),
-            Some(info) => {
-                self.shared.hosts.serve(&head, target, true) && self.is_of_host(listener, info, &head)
-            }
-        };
+        let here = self.shared.hosts.serve(&head, target, tls.is_some())
+            && tls.is_none_or(|info| self.is_of_host(listener, info, &head));
         let named = path.as_deref().filter(|path| here && !path.is_empty());
         let found = named.and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
@@ -354,6 +350,27 @@ impl App {
         }
     }
 
+    #[inline]
+    fn on_message(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        stream: Stream<'_>,
+        message: ws::Message<'_>,
+    ) {
+        let key = stream.key();
+        let Slot::WebSocket(slot) = &mut streams.at(key).slot else { return };
+        self.shared.counters.messages += u64::from(message.end);
+        slot.handler.message(
+            &mut Self::context(&mut self.shared, cx, slot.route, Some(key)),
+            stream,
+            message,
+        );
+        if slot.blocked {
+            Self::unblock(cx, slot, key);
+        }
+    }
+
     fn on_websocket(
         shared: &mut Shared,
         cx: &mut Lent<'_>,
@@ -480,23 +497,14 @@ impl Application for App {
 
     #[inline]
     fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
+            let message = ws::Message { kind, chunk, first, remaining, end };
+            return self.on_message(cx, streams, stream, message);
+        }
         let key = event.key();
         let origin = streams.origin;
         let state = streams.at(key);
         match event {
-            Event::Message { stream, kind, chunk, first, remaining, end, .. } => {
-                let Slot::WebSocket(slot) = &mut state.slot else { return };
-                self.shared.counters.messages += u64::from(end);
-                let mut context = Self::context(&mut self.shared, cx, slot.route, state.key);
-                slot.handler.message(
-                    &mut context,
-                    stream,
-                    ws::Message { kind, chunk, first, remaining, end },
-                );
-                if slot.blocked {
-                    Self::unblock(cx, slot, key);
-                }
-            }
             Event::Request { stream, head, end } => self.on_request(cx, origin, state, stream, head, end),
             Event::Closed { key, cause } => {
                 self.on_closed(cx, state, Some(key), cause);

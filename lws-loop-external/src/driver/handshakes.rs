@@ -190,7 +190,7 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         let socket = Some(slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
-        let (connection, state, tls, _) = open.parts();
+        let (connection, state, tls) = open.parts();
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
         self.application.connected(&mut cx, state, connection);
     }

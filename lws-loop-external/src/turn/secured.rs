@@ -1,90 +1,110 @@
 //! What a turn of a connection with TLS does differently: opens what it reads, and ends with `close_notify`.
 
-use super::{Budget, Buffers, Left, Turn};
+use super::{Budget, Buffers, Carrier, Left, Turn};
+use crate::Context;
 use crate::application::Application;
-use crate::table::{Flags, Open};
-use crate::tls::{Failure, Opened};
+use crate::secure::{Secure, Stage};
+use crate::table::Flags;
+use crate::tls::{Failure, Info, Opened};
 use crate::transport::Sent;
-use rustix::io::Errno;
+use lws_proto::{Time, Transmit};
 use rustix::net::{self, RecvFlags};
+use std::os::fd::BorrowedFd;
 
-impl<A: Application> Turn<'_, A> {
+/// TLS on a socket.
+pub(super) struct Secured<'t> {
+    socket: BorrowedFd<'t>,
+    info: &'t Info,
+    stage: &'t mut Stage,
+}
+
+impl<'t> Secured<'t> {
+    pub(super) fn new(socket: BorrowedFd<'t>, secure: &'t mut Secure) -> Self {
+        let Secure { info, stage } = secure;
+        Self { socket, info, stage }
+    }
+}
+
+impl<'t> Carrier<'t> for Secured<'t> {
+    fn input(&self) -> BorrowedFd<'t> {
+        self.socket
+    }
+
+    fn info(&self) -> Option<&'t Info> {
+        Some(self.info)
+    }
+
+    fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent {
+        self.stage.send(self.socket, now, transmit)
+    }
+
     /// Lends the buffers, and sends what the session had left to say.
-    #[cold]
-    pub(super) fn begin_secure(&mut self, budget: &mut Budget) {
-        self.buffers.prepare_secure();
-        if let Some(secure) = &mut self.open.secure {
-            secure.stage.outgoing.lend(&mut self.buffers.sealed);
-        }
-        self.flush_secure(budget);
+    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) {
+        turn.buffers.prepare_secure();
+        turn.carrier.stage.outgoing.lend(&mut turn.buffers.sealed);
+        turn.flush_session(budget);
     }
 
-    /// Takes the buffers back. Nothing more to send means `close_notify`, and then FIN.
-    #[cold]
-    pub(super) fn end_secure(&mut self, interest: &mut lws_proto::Interest, budget: &mut Budget) {
-        if let Some(secure) = &mut self.open.secure
-            && interest.shutdown
-            && !interest.write
-        {
-            secure.stage.close();
-        }
-        if !self.flush_secure(budget) {
-            // Another turn tells its end.
-            interest.service = true;
-        }
-        if let Some(secure) = &mut self.open.secure {
-            interest.write |= !secure.stage.outgoing.is_empty();
-            secure.stage.outgoing.reclaim(&mut self.buffers.sealed);
-            super::trim(&mut self.buffers.sealed);
-        }
-    }
-
-    /// Reads once, and opens what was read. Answers how many bytes of the receive buffer are to be told; then comes
-    /// [`open_next`](Self::open_next).
-    #[cold]
-    pub(super) fn fill_secure(&mut self, budget: &mut Budget) -> usize {
-        if let Some(readable) = self.buffers.left.first.take() {
-            self.flags.set(Flags::READABLE, readable);
-            return match self.buffers.left.opened.filled {
-                0 => self.open_next(),
+    /// Opens what was read.
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize {
+        if let Some(readable) = turn.buffers.left.first.take() {
+            turn.flags.set(Flags::READABLE, readable);
+            return match turn.buffers.left.opened.filled {
+                0 => turn.open_next(),
                 filled => filled,
             };
         }
-        let room = self.buffers.ciphertext.len();
-        match net::recv(self.transport.input(), &mut self.buffers.ciphertext[..], RecvFlags::empty()) {
-            Ok((0, _)) => {
-                self.flags.remove(Flags::READABLE);
-                self.end_of_transport();
+        let room = turn.buffers.ciphertext.len();
+        let received = net::recv(turn.carrier.socket, &mut turn.buffers.ciphertext[..], RecvFlags::empty());
+        match turn.received(received.map(|(n, _)| n), room, budget) {
+            None => 0,
+            Some(0) => {
+                turn.end_of_transport();
+                0
             }
-            Ok((n, _)) => {
-                self.core.stats.received_bytes_total += n as u64;
-                budget.read = budget.read.saturating_sub(n);
-                // As without TLS.
-                if n < room && !self.flags.has(Flags::HANG_UP) {
-                    self.flags.remove(Flags::READABLE);
-                }
-                self.buffers.left = Left { part: 0..n, ..Left::default() };
-                return self.open_next();
+            Some(n) => {
+                turn.buffers.left = Left { part: 0..n, ..Left::default() };
+                turn.open_next()
             }
-            Err(Errno::AGAIN) => self.flags.remove(Flags::READABLE),
-            Err(Errno::INTR) => {}
-            Err(_) => self.fail(),
         }
-        0
     }
 
+    fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize {
+        turn.open_next()
+    }
+
+    /// Takes the buffers back. Nothing more to send means `close_notify`, and then FIN.
+    fn end<A: Application>(
+        turn: &mut Turn<'t, A, Self>,
+        wants: &mut lws_proto::Interest,
+        budget: &mut Budget,
+    ) {
+        if wants.shutdown && !wants.write {
+            turn.carrier.stage.close();
+        }
+        if !turn.flush_session(budget) {
+            // Another turn tells its end.
+            wants.service = true;
+        }
+        let outgoing = &mut turn.carrier.stage.outgoing;
+        wants.write |= !outgoing.is_empty();
+        outgoing.reclaim(&mut turn.buffers.sealed);
+        super::trim(&mut turn.buffers.sealed);
+    }
+}
+
+impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
     /// Opens more of the ciphertext, once what was opened before has been told: to its end, so that nothing but a cut record
-    /// is left inside the session. Answers as [`fill_secure`](Self::fill_secure).
-    #[cold]
-    pub(super) fn open_next(&mut self) -> usize {
+    /// is left inside the session. Answers how many bytes of the receive buffer are to be told.
+    fn open_next(&mut self) -> usize {
         loop {
             let Buffers { ciphertext, receive, left, .. } = &mut *self.buffers;
-            let Some(secure) = &mut self.open.secure else { return 0 };
+            let stage = &mut *self.carrier.stage;
             if left.opened.closed && !left.opened.more {
                 left.part = 0..0;
-                if !secure.stage.peer_closed {
-                    secure.stage.peer_closed = true;
-                    self.open.connection.received_eof(self.core.now);
+                if !stage.peer_closed {
+                    stage.peer_closed = true;
+                    self.connection.received_eof(self.core.now);
                 }
                 return 0;
             }
@@ -92,7 +112,7 @@ impl<A: Application> Turn<'_, A> {
                 return 0;
             }
             let part = &mut ciphertext[left.part.clone()];
-            match secure.stage.session.open(part, receive, &mut secure.stage.outgoing.bytes) {
+            match stage.session.open(part, receive, &mut stage.outgoing.bytes) {
                 Ok(opened) => {
                     left.part.start += opened.taken;
                     left.opened = opened;
@@ -103,7 +123,7 @@ impl<A: Application> Turn<'_, A> {
                     }
                 }
                 Err(failure) => {
-                    self.fail_secure(&failure);
+                    self.fail_session(&failure);
                     return 0;
                 }
             }
@@ -113,46 +133,34 @@ impl<A: Application> Turn<'_, A> {
     /// RFC 8446 §6.1: without `close_notify` what came before may be cut, by anybody on the way.
     fn end_of_transport(&mut self) {
         let now = self.core.now;
-        match &self.open.secure {
-            Some(secure) if !secure.stage.peer_closed => self.open.connection.received_truncation(now),
-            _ => self.open.connection.received_eof(now),
+        if self.carrier.stage.peer_closed {
+            self.connection.received_eof(now);
+        } else {
+            self.connection.received_truncation(now);
         }
     }
 
     /// The session is over. Its alert leaves if there is room for it.
-    fn fail_secure(&mut self, failure: &Failure) {
-        if let Some(secure) = &mut self.open.secure {
-            let _ = secure.stage.flush(self.transport.input());
-        }
-        self.tell_failure(failure);
-        self.fail();
-    }
-
-    fn tell_failure(&mut self, failure: &Failure) {
+    fn fail_session(&mut self, failure: &Failure) {
+        let _ = self.carrier.stage.flush(self.carrier.socket);
         self.core.stats.count_tls_failure(failure);
-        let Open { state, secure, .. } = &mut *self.open;
-        let tls = secure.as_deref().map(|secure| &secure.info);
-        let mut cx = crate::Context {
-            core: self.core,
-            connection: Some(self.id),
-            socket: Some(self.transport.input()),
-            tls,
-        };
-        self.application.tls_failed(&mut cx, state, failure);
+        let (socket, tls) = (Some(self.carrier.socket), Some(self.carrier.info));
+        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
+        self.application.tls_failed(&mut cx, self.state, failure);
+        self.fail();
     }
 
     /// Sends what the session has to say of its own, unless the engine's bytes carry it along.
     /// False if the transport has failed.
-    fn flush_secure(&mut self, budget: &mut Budget) -> bool {
-        let Open { connection, secure, .. } = &mut *self.open;
-        let Some(secure) = secure else { return true };
-        if secure.stage.outgoing.is_empty()
+    fn flush_session(&mut self, budget: &mut Budget) -> bool {
+        let Secured { socket, stage, .. } = &mut self.carrier;
+        if stage.outgoing.is_empty()
             || !self.flags.has(Flags::WRITABLE)
-            || connection.transmit(self.core.now).is_some()
+            || self.connection.transmit(self.core.now).is_some()
         {
             return true;
         }
-        match secure.stage.flush(self.transport.input()) {
+        match stage.flush(*socket) {
             Sent::All(n) => super::note_sent(self.core, budget, n),
             Sent::Part(n) => {
                 super::note_sent(self.core, budget, n);

@@ -138,7 +138,7 @@ impl Receiver {
     }
 
     /// Takes what it can from the front of `input`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
         match self.state {
             State::Head => self.on_head_bytes(tx, input),

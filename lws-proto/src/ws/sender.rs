@@ -313,6 +313,7 @@ impl Sender {
     }
 
     /// `heard` is when the peer was heard last, or `None` while nobody listens.
+    #[inline]
     pub(crate) fn next_timeout(&self, heard: Option<Time>, limits: &Limits) -> Option<Time> {
         let silence = heard.map(|heard| self.probe.next_timeout(self.validity(limits), heard));
         let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
