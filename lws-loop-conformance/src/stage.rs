@@ -90,6 +90,16 @@ pub(crate) trait Script: Sized + 'static {
         let _ = (stage, number);
     }
 
+    /// A number that was sent to the connection.
+    fn told(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, number: u64) {
+        let _ = (stage, side, number);
+    }
+
+    /// A number that could not be given to its connection.
+    fn undelivered(&mut self, stage: &mut Stage<'_, '_, Self>, id: ConnectionId, number: u64) {
+        stage.expect(stage.is_over(), || format!("number {number} did not reach {id:?}"));
+    }
+
     fn notified(&mut self, stage: &mut Stage<'_, '_, Self>) {
         let _ = stage;
     }
@@ -430,6 +440,25 @@ impl<S: Script> Application for Actor<S> {
                 ));
             }
             Message::Number(number) => script.number(&mut stage, number),
+        }
+    }
+
+    fn message_to(
+        &mut self,
+        cx: &mut Context<'_, Self>,
+        state: &mut Self::State,
+        _: &mut Connection,
+        message: Message,
+    ) {
+        if let Message::Number(number) = message {
+            self.with_side(cx, state, |script, stage, side| script.told(stage, side, number));
+        }
+    }
+
+    fn undelivered(&mut self, cx: &mut Context<'_, Self>, id: ConnectionId, message: Message) {
+        let (script, mut stage) = self.stage(cx);
+        if let Message::Number(number) = message {
+            script.undelivered(&mut stage, id, number);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::service::Interest;
 use crate::table::{Body, Flags, Open};
 use crate::token::ConnectionId;
-use crate::transport::{Kind, Piped};
+use crate::transport::{Kind, Piped, silence};
 use crate::udp::open::{open, unspecified_for};
 use crate::udp::{Datagrams, Io, UdpOptions};
 use crate::watch::{Watch, Watched};
@@ -48,7 +48,10 @@ impl<A: Application> Context<'_, A> {
         rustix::io::ioctl_fionbio(&descriptor, true)?;
         let open = Open { connection, state, secure: None };
         let (flags, body) = match kind {
-            Kind::Socket => (Flags::WRITABLE, Body::Open(open)),
+            Kind::Socket => {
+                silence(descriptor.as_fd());
+                (Flags::WRITABLE, Body::Open(open))
+            }
             // A terminal gives a line at a time, so that a short read is not the last one.
             Kind::File => (Flags::WRITABLE | Flags::HANG_UP, Body::Piped(Box::new(Piped::new(open, None)))),
         };

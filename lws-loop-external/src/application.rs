@@ -1,7 +1,7 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
 use crate::tls::{Failure, Info};
-use crate::{ConnectError, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
+use crate::{ConnectError, ConnectionId, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
 use lws_proto::{Config, Connection, Event};
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ pub trait Application: Sized + 'static {
     }
 
     /// A message about one connection, from [`Handle::send_to`](crate::Handle::send_to) or [`Context::send_to`]: the
-    /// connection is lent to look at.
+    /// connection is lent to look at. Messages that were sent while it was being made follow [`connected`](Self::connected).
     fn message_to(
         &mut self,
         cx: &mut Context<'_, Self>,
@@ -110,6 +110,13 @@ pub trait Application: Sized + 'static {
         message: Self::Message,
     ) {
         let _ = (cx, state, connection, message);
+    }
+
+    /// A message about a connection that cannot get it: it has gone or never came about, it is a descriptor or a UDP
+    /// socket, or as many as [`waiting_messages_max`](crate::DriverOptions::waiting_messages_max) wait for connections that
+    /// are being made. `id` is whom it was for.
+    fn undelivered(&mut self, cx: &mut Context<'_, Self>, id: ConnectionId, message: Self::Message) {
+        let _ = (cx, id, message);
     }
 
     /// Another thread has called [`Handle::wake`](crate::Handle::wake), once or several times.

@@ -4,6 +4,7 @@ use crate::address::{Address, Peer};
 use crate::application::Application;
 use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
+use crate::letters::Letters;
 use crate::listener::{Listeners, Paused};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
@@ -46,6 +47,8 @@ pub(crate) struct Core<A: Application> {
     pub(crate) changes: Changes,
     pub(crate) timers: Timers,
     pub(crate) commands: VecDeque<Command<A::State, A::Message>>,
+    /// Messages about connections that are being made.
+    pub(crate) letters: Letters<A::Message>,
     /// Connections that have more to do than their budget allowed.
     pub(crate) ready: VecDeque<ConnectionId>,
     pub(crate) listeners: Listeners,
@@ -111,6 +114,7 @@ impl<A: Application> Core<A> {
             changes: Changes::new(),
             timers: Timers::default(),
             commands: VecDeque::new(),
+            letters: Letters::new(options.waiting_messages_max),
             ready: VecDeque::new(),
             listeners: Listeners::default(),
             mailbox,
@@ -318,16 +322,17 @@ impl<'a, A: Application> Context<'a, A> {
     }
 
     /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once. Returns whether the
-    /// connection is there.
+    /// connection is there, or being made: then it is woken when it is there.
     pub fn wake(&mut self, id: ConnectionId) -> bool {
         if self.core.ids.wake(id) {
             self.core.commands.push_back(Command::Wake(id));
         }
-        self.core.ids.has(id)
+        self.core.ids.is_live(id)
     }
 
-    /// Sends a message to a connection: [`Application::message_to`] follows if it is there then, before the service
-    /// sleeps.
+    /// Sends a message to a connection: [`Application::message_to`] follows before the service sleeps. To one that is being
+    /// made it follows after [`Application::connected`]; what cannot be delivered comes back as
+    /// [`Application::undelivered`].
     pub fn send_to(&mut self, id: ConnectionId, message: A::Message) {
         self.core.commands.push_back(Command::Message(id, message));
     }
@@ -401,7 +406,10 @@ impl<'a, A: Application> Context<'a, A> {
         self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?.local_address()
     }
 
-    /// Asks for one [`Application::timer`] at `at`, in place of the one asked for before; `None` takes it back.
+    /// Asks for one [`Application::timer`] at `at`, in place of the one asked for before; `None` takes it back. A moment that
+    /// has passed is now.
+    ///
+    /// Time is that of [`now`](Self::now), which need not be the host's: `cx.set_timer(Some(cx.now() + delay))`.
     pub fn set_timer(&mut self, at: Option<Time>) {
         self.core.timer = at;
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod handshakes;
 mod kinds;
+mod letters;
 
 use crate::application::{Accepted, Application};
 use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
@@ -210,6 +211,7 @@ impl<A: Application> Driver<A> {
         if accepted_handshake {
             self.handshake_over();
         }
+        self.return_letters(id);
     }
 
     /// Closes the descriptor, and frees its place.
@@ -473,23 +475,19 @@ impl<A: Application> Driver<A> {
             | Command::Close(id)
             | Command::Abort(id) => id,
         };
-        if matches!(command, Command::Wake(_)) {
-            self.core.ids.awake(id);
-        }
-        let Some(slot) = self.table.get(id) else {
-            if matches!(command, Command::Close(_) | Command::Abort(_)) {
-                self.give_up(id);
-            }
-            return;
+        let Some(Slot { body, socket, .. }) = self.table.get(id) else {
+            return self.do_command_early(id, command);
         };
-        let Slot { body, socket, .. } = slot;
         let Some(open) = body.open_mut() else {
-            return self.do_command_elsewhere(id, &command);
+            return self.do_command_elsewhere(id, command);
         };
         let socket = Some(socket.as_fd());
         let (connection, state, tls) = open.parts();
         match command {
             Command::Wake(_) => {
+                if !self.core.ids.awake(id) {
+                    return;
+                }
                 let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
                 self.application.woken(&mut cx, state, connection);
             }

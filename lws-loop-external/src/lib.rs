@@ -27,6 +27,7 @@ mod driver;
 mod entropy;
 mod handshake;
 pub mod hosts;
+mod letters;
 mod listener;
 #[cfg(feature = "mio")]
 mod one_descriptor;

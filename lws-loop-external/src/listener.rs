@@ -9,7 +9,7 @@ use crate::tls::ListenTls;
 use crate::token::{GENERATION_MASK, ListenerId};
 use lws_proto::Time;
 use rustix::io::Errno;
-use rustix::net::{self, SocketFlags};
+use rustix::net::{self, SocketAddrAny};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -207,8 +207,7 @@ impl Listener {
 
     /// Looks for one connection.
     pub(crate) fn accept(&mut self) -> Accept {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        match net::acceptfrom_with(&self.socket, flags) {
+        match accept(&self.socket) {
             Ok((socket, address)) => {
                 // Linux hands them down from the listener.
                 if cfg!(not(target_os = "linux")) && self.file.is_none() {
@@ -238,4 +237,21 @@ impl Listener {
             Err(_) => Accept::Exhausted,
         }
     }
+}
+
+/// A connection that does not block, and that no other program inherits.
+#[cfg(not(target_vendor = "apple"))]
+fn accept(listener: &OwnedFd) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::net::SocketFlags;
+    net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+/// The same, where the system cannot do it in one call.
+#[cfg(target_vendor = "apple")]
+fn accept(listener: &OwnedFd) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
+    let (socket, address) = net::acceptfrom(listener)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    ioctl_fionbio(&socket, true)?;
+    Ok((socket, address))
 }

@@ -31,6 +31,9 @@ pub struct DriverOptions {
     /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
     /// message back.
     pub mailbox_messages_max: usize,
+    /// Messages that may wait for connections that are being made. Default 1,024; past it they come back as
+    /// [`Application::undelivered`](crate::Application::undelivered).
+    pub waiting_messages_max: usize,
     /// Names that the resolver may be looking for at a time, those included that nobody waits for any more. Default
     /// 1,024; past it a connection fails with [`ResolveError::TooMany`](crate::ResolveError::TooMany).
     pub resolver_queries_max: usize,
@@ -49,6 +52,7 @@ impl Default for DriverOptions {
             accepts_per_turn: 64,
             tls_handshakes_max: 1_024,
             mailbox_messages_max: 64 << 10,
+            waiting_messages_max: 1_024,
             resolver_queries_max: 1_024,
             resolver_addresses_max: 16,
         }
@@ -105,6 +109,11 @@ pub struct ListenOptions {
     /// Several sockets may listen on one port, and the system spreads the connections: SO_REUSEPORT. Default off. What
     /// such a listener of a shard accepts stays with that shard.
     pub reuse_port: bool,
+    /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Nobody who comes by another one reaches the
+    /// listener, whatever its address. Default `None`. TCP only.
+    #[doc(alias = "iface")]
+    #[doc(alias = "LWS_SERVER_OPTION_BINDTODEVICE")]
+    pub bind_device: Option<String>,
     /// The options of the accepted connections.
     pub tcp: TcpOptions,
     /// Permission bits of a Unix socket. Default `None`, what the process's mask leaves.
@@ -119,6 +128,7 @@ impl Default for ListenOptions {
             backlog: 4_096,
             v6_only: false,
             reuse_port: false,
+            bind_device: None,
             tcp: TcpOptions::default(),
             unix_mode: None,
             tls: None,

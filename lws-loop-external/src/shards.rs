@@ -124,7 +124,7 @@ impl<M> Shards<M> {
     }
 
     /// Sends a message about one connection of any shard: [`Application::message_to`]
-    /// follows there if the connection is there then, and nothing otherwise.
+    /// follows there if the connection is there then, or when it is, and [`Application::undelivered`] otherwise.
     ///
     /// # Errors
     /// The message, if too many are waiting or the shard has gone.

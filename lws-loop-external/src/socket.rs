@@ -33,6 +33,7 @@ pub(crate) fn listen(
             }
             // Before the first connection: those that are accepted inherit them.
             apply(&options.tcp, &SockRef::from(&socket))?;
+            bind_device(&socket, options.bind_device.as_deref())?;
             socket.bind(&(*address).into())?;
             socket.listen(backlog)?;
             Ok((socket.into(), None))
@@ -111,10 +112,25 @@ impl Drop for SocketFile {
 /// Whether this system knows what these options ask for.
 pub(crate) fn supports(options: &ConnectOptions) -> io::Result<()> {
     if options.bind_device.is_some() && cfg!(not(any(target_os = "linux", target_os = "android"))) {
-        let text = "this system cannot bind a socket to a network interface";
-        return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        return Err(no_devices());
     }
     Ok(())
+}
+
+fn no_devices() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this system cannot bind a socket to a network interface")
+}
+
+/// Binds a socket to a network interface, if one is named.
+pub(crate) fn bind_device(socket: &Socket, device: Option<&str>) -> io::Result<()> {
+    let Some(device) = device else { return Ok(()) };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return socket.bind_device(Some(device.as_bytes()));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (socket, device);
+        Err(no_devices())
+    }
 }
 
 /// A socket that is being connected to `address`, or is connected already.
@@ -148,10 +164,7 @@ fn tcp(peer: SocketAddr, options: &ConnectOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     apply(&options.tcp, &SockRef::from(&socket))?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Some(device) = &options.bind_device {
-        socket.bind_device(Some(device.as_bytes()))?;
-    }
+    bind_device(&socket, options.bind_device.as_deref())?;
     if let Some(address) = options.bind {
         if address.is_ipv6() != peer.is_ipv6() {
             let text = "the address to bind to is of the other family";

@@ -231,16 +231,14 @@ impl Ids {
         self.place(id).is_some_and(|place| !std::mem::replace(&mut place.woken, true))
     }
 
-    /// Whether there is a connection of this name.
-    pub(crate) fn has(&mut self, id: ConnectionId) -> bool {
-        self.place(id).is_some()
+    /// Whether a connection is to be woken.
+    pub(crate) fn is_woken(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some_and(|place| place.woken)
     }
 
-    /// Notes that a connection is being woken.
-    pub(crate) fn awake(&mut self, id: ConnectionId) {
-        if let Some(place) = self.place(id) {
-            place.woken = false;
-        }
+    /// Notes that a connection is being woken. False if it was not to be.
+    pub(crate) fn awake(&mut self, id: ConnectionId) -> bool {
+        self.place(id).is_some_and(|place| std::mem::take(&mut place.woken))
     }
 }
 
@@ -268,7 +266,7 @@ mod tests {
         assert_ne!(third, first);
         assert!(!ids.wake(first), "the old name finds nothing");
         assert!(ids.wake(third), "and left nothing behind");
-        ids.awake(third);
+        assert!(ids.is_woken(third) && ids.awake(third) && !ids.awake(third));
         assert!(ids.wake(third));
     }
 }

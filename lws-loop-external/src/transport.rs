@@ -11,6 +11,22 @@ use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
+/// creation on or from [`silence`].
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// Has a socket that was made elsewhere raise no SIGPIPE, where a flag of each call cannot.
+pub(crate) fn silence(socket: BorrowedFd<'_>) {
+    #[cfg(target_vendor = "apple")]
+    // A Unix socket of an accepted connection refuses it, and has it from its listener.
+    let _ = net::sockopt::set_socket_nosigpipe(socket, true);
+    #[cfg(not(target_vendor = "apple"))]
+    let _ = socket;
+}
+
 /// What came of an attempt to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
@@ -78,12 +94,12 @@ impl<'t> Transport<'t> for Socket<'t> {
 
     #[inline]
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        net::send(self.0, bytes, SendFlags::NOSIGNAL)
+        net::send(self.0, bytes, NO_SIGNAL)
     }
 
     fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut nothing = SendAncillaryBuffer::default();
-        net::sendmsg(self.0, vectors, &mut nothing, SendFlags::NOSIGNAL)
+        net::sendmsg(self.0, vectors, &mut nothing, NO_SIGNAL)
     }
 }
 
@@ -122,7 +138,7 @@ pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Sent {
     if bytes.is_empty() {
         return Sent::All(0);
     }
-    Sent::of(bytes.len(), net::send(socket, bytes, SendFlags::NOSIGNAL))
+    Sent::of(bytes.len(), net::send(socket, bytes, NO_SIGNAL))
 }
 
 impl Sent {

@@ -60,7 +60,7 @@ impl<M> Handle<M> {
     }
 
     /// Sends a message about one connection: [`Application::message_to`](crate::Application::message_to) follows if the
-    /// connection is there then, and nothing otherwise.
+    /// connection is there then, or when it is, and [`Application::undelivered`](crate::Application::undelivered) otherwise.
     ///
     /// # Errors
     /// The message, if too many are waiting or the service has gone.

@@ -539,6 +539,72 @@ impl Drop for Python {
     }
 }
 
+/// Sends three messages to a connection, by each of the ways there are.
+fn tell(host: &mut Host, id: ConnectionId) {
+    host.driver.handle().send_to(id, 1).expect("room");
+    host.turn(Duration::ZERO);
+    host.with(|_, cx| cx.send_to(id, 2));
+    host.turn(Duration::ZERO);
+    host.with(|_, cx| cx.send_to(id, 3));
+    host.turn(Duration::ZERO);
+}
+
+#[test]
+fn messages_to_a_connection_that_is_being_made_wait_for_it() {
+    on_each_host(|host| {
+        let kept = Kept::of(host);
+        let (listener, address) = listener(([127, 0, 0, 1], 0));
+        let id = connect(host, ("example.org", 80), &raw());
+        tell(host, id);
+        assert!(host.with(|_, cx| cx.wake(id)), "it will be there");
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().log, [""; 0]);
+        kept.take().answer(Ok(vec![address]));
+        host.until(|host| host.app().has("woken"));
+        assert_eq!(host.app().log, ["connected", "told 1", "told 2", "told 3", "woken"]);
+        assert!(host.app().undelivered.is_empty());
+        accept(host, &listener);
+    });
+}
+
+#[test]
+fn messages_to_a_connection_that_never_comes_about_come_back() {
+    on_each_host(|host| {
+        let _kept = Kept::of(host);
+        let id = connect(host, ("example.org", 80), &raw());
+        tell(host, id);
+        host.with(|_, cx| cx.abort(id));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().log, ["connect failed: ConnectionAborted"]);
+        assert_eq!(host.app().undelivered, [(id, 1), (id, 2), (id, 3)]);
+        // Whoever has the place next hears nothing of it.
+        let next = connect(host, ("example.org", 80), &raw());
+        assert_eq!(next.index(), id.index());
+        tell(host, id);
+        assert_eq!(host.app().undelivered[3..], [(id, 1), (id, 2), (id, 3)]);
+    });
+}
+
+#[test]
+fn no_more_messages_wait_for_connections_than_may() {
+    let options = DriverOptions { waiting_messages_max: 2, ..DriverOptions::default() };
+    on_each_host_with(&options, |host| {
+        let kept = Kept::of(host);
+        let (_listener, address) = listener(([127, 0, 0, 1], 0));
+        let ids = [(); 2].map(|()| connect(host, ("example.org", 80), &raw()));
+        host.with(|_, cx| (1..=3).for_each(|n| cx.send_to(ids[0], n)));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().undelivered, [(ids[0], 3)]);
+        host.with(|_, cx| cx.abort(ids[0]));
+        host.with(|_, cx| (4..=5).for_each(|n| cx.send_to(ids[1], n)));
+        host.turn(Duration::ZERO);
+        assert_eq!(host.app().undelivered[1..], [(ids[0], 1), (ids[0], 2)], "there is room again");
+        kept.take().answer(Ok(vec![address]));
+        host.until(|host| host.app().has("told 5"));
+        assert!(host.app().has("told 4"));
+    });
+}
+
 #[test]
 fn a_real_server_is_reached_by_the_name_localhost() {
     let python = Python::new();

@@ -599,6 +599,26 @@ fn an_address_in_use_is_an_error_at_once() {
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_listener_on_one_interface_is_reached_by_that_one_only() {
+    on_each_host(|mut host| {
+        let any = Address::Tcp(([127, 0, 0, 1], 0).into());
+        let on =
+            |device: &str| ListenOptions { bind_device: Some(device.into()), ..ListenOptions::default() };
+        let error = host.with(|_, cx| cx.listen(&any, &on("nosuch0"))).expect_err("no such interface");
+        assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::NODEV.raw_os_error()));
+        let address = host.with(|_, cx| {
+            let id = cx.listen(&any, &on("lo")).expect("a listener");
+            cx.listening_on(id).expect("an address")
+        });
+        let Address::Tcp(address) = address else { panic!("not of TCP: {address}") };
+        let mut client = client(address);
+        send(&mut client, b"hello");
+        assert_eq!(host.read(&mut client, 5), b"hello");
+    });
+}
+
 #[test]
 fn an_ipv6_listener_takes_ipv4_too_unless_told_otherwise() {
     let mut host = Host::new(Trigger::Level, DriverOptions::default());

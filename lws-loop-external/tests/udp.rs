@@ -272,6 +272,20 @@ fn a_connected_socket_hears_its_peer_only() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interface_is_used_if_there_is_one_of_the_name() {
+    on_each_host(|host| {
+        let on = |device: &str| UdpOptions { bind_device: Some(device.into()), ..UdpOptions::default() };
+        let (_, address) = bind_with(host, "127.0.0.1:0", &on("lo"), Role::Echo);
+        let peer = peer(Ipv4Addr::LOCALHOST);
+        peer.send_to(b"hello", address).expect("room");
+        assert_eq!(receive(host, &peer), (b"hello".to_vec(), address));
+        let nowhere = host.with(|_, cx| cx.bind_udp(ANY_PORT, &on("nosuch0"), Role::Keep));
+        assert_eq!(nowhere.expect_err("no such interface").raw_os_error(), Some(19));
+    });
+}
+
 #[test]
 fn nobody_listens_there_is_told_and_the_socket_goes_on() {
     on_each_host(|host| {
@@ -317,6 +331,54 @@ fn a_datagram_that_is_too_long_is_refused_and_the_next_one_is_sent() {
         let unsent: Vec<_> = host.app().log.iter().filter(|line| line.starts_with("unsent")).collect();
         assert_eq!(unsent, ["unsent 65508", "unsent 65527"]);
         assert_eq!(host.driver.stats().datagrams_unsent_total, 2);
+    });
+}
+
+#[test]
+fn datagrams_to_many_places_arrive_each_at_its_own() {
+    on_each_host(|host| {
+        for (any, local) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "::1"), ("[::]:0", "127.0.0.1")] {
+            let local: IpAddr = local.parse().expect("an address");
+            let peers: Vec<_> = (0..50).map(|_| peer(local)).collect();
+            let (id, address) = bind(host, any, Role::Keep);
+            // Some leave by themselves, and some as a run between those; an empty one is a datagram too.
+            let datagram = |n: usize, copy: u8| {
+                let to = peers[n].local_addr().expect("an address");
+                (Route { to, from: Some(local).filter(|_| n % 3 > 0) }, vec![copy; n])
+            };
+            let copies = |n: usize| if n % 10 == 5 { 3 } else { 1 };
+            send(host, id, (0..50).flat_map(|n| (0..copies(n)).map(move |copy| datagram(n, copy))));
+            for (n, peer) in peers.iter().enumerate() {
+                for copy in 0..copies(n) {
+                    let (bytes, source) = receive(host, peer);
+                    assert_eq!(bytes, vec![copy; n]);
+                    assert_eq!(source, SocketAddr::new(local, address.port()));
+                }
+            }
+        }
+        assert_eq!(host.driver.stats().datagrams_sent_total, 3 * 60);
+    });
+}
+
+#[test]
+fn of_many_datagrams_the_one_that_is_refused_is_told_and_the_others_are_sent() {
+    on_each_host(|host| {
+        let (id, _) = bind(host, "127.0.0.1:0", Role::Keep);
+        for refused in [0, 1, 7, 19] {
+            let peers: Vec<_> = (0..20).map(|_| peer(Ipv4Addr::LOCALHOST)).collect();
+            let datagrams = (0..20).map(|n| match peers[n].local_addr().expect("an address") {
+                // Broadcast is not allowed, and has no way from here.
+                _ if n == refused => (SocketAddr::from(([255, 255, 255, 255], 9)).into(), vec![1; 700]),
+                to => (to.into(), vec![n as u8]),
+            });
+            send(host, id, datagrams.collect::<Vec<_>>());
+            for (n, peer) in peers.iter().enumerate().filter(|(n, _)| *n != refused) {
+                assert_eq!(receive(host, peer).0, [n as u8]);
+            }
+            assert_eq!(host.app().count("unsent 700"), 1, "number {refused}");
+            host.with(|app, _| app.log.clear());
+        }
+        assert_eq!(host.driver.stats().datagrams_sent_total, 4 * 19);
     });
 }
 

@@ -158,8 +158,9 @@ pub struct Limits {
     /// Bytes of the window of one HTTP/2 stream: what a peer may send before it is taken. Default 65,535. At most 2^31-1.
     #[doc(alias = "SETTINGS_INITIAL_WINDOW_SIZE")]
     pub h2_stream_window: u32,
-    /// Bytes to which the window of a stream grows for a peer that uses it up quickly. Default 1 MiB. What is held for
-    /// paused streams together is bounded by `h2_connection_window`.
+    /// Bytes to which the window of a stream grows for a peer that uses it up quickly. Default 1 MiB. At most half of
+    /// `h2_connection_window`, so that one paused stream leaves room for others; what is held for paused streams together is
+    /// bounded by that window.
     pub h2_stream_window_max: u32,
     /// Bytes of the window of one HTTP/2 connection, all its streams together. Default 1 MiB. At least 65,535, at most
     /// 2^31-1.

@@ -138,7 +138,8 @@ impl<'a> Stream<'a> {
     /// The permit to write, if the stream may write now; otherwise the stream again, to [`want_write`](Self::want_write).
     ///
     /// A stream may write while fewer than `send_queue_bytes_max` bytes are queued and its protocol has a place for
-    /// more: after a request and until the response has ended, or until a WebSocket has sent its Close frame.
+    /// more: after a request and until the response has ended, or until a WebSocket has sent its Close frame. Over HTTP/2 the
+    /// window of the stream counts, too: what does not fit one is queued, and there is no other permit until it has gone.
     #[inline]
     pub fn permit(self) -> Result<Writable<'a>, Self> {
         if self.tx.may_write() { Ok(Writable { tx: self.tx }) } else { Err(self) }

@@ -35,6 +35,11 @@ pub(crate) struct Tx {
     /// A client's; a server masks nothing. A tunnel borrows it while it is looked at.
     pub(crate) entropy: Option<Box<dyn Entropy>>,
     client: bool,
+    /// Bytes from which on the queue is full: `send_queue_bytes_max`, and no more than the window of the stream that is the
+    /// transport.
+    room: usize,
+    /// What the stream that is the transport takes at once: its windows, and one frame.
+    credit: usize,
     /// Whether the transport is a stream of another connection.
     tunnel: bool,
     /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
@@ -126,6 +131,7 @@ impl Tx {
         entropy: Option<Box<dyn Entropy>>,
     ) -> Self {
         let client = entropy.is_some();
+        let room = config.limits.send_queue_bytes_max;
         Self {
             config,
             now,
@@ -143,6 +149,8 @@ impl Tx {
             stalled: None,
             entropy,
             client,
+            room,
+            credit: usize::MAX,
             tunnel: false,
             http1_agreed: false,
         }
@@ -233,6 +241,17 @@ impl Tx {
         if let Self { sender: Sender::Http2(sender), entropy, now, .. } = self {
             sender.settle(entropy, *now);
         }
+    }
+
+    /// What the windows of the stream take that is the transport. One message may always be queued, so that whoever answers each
+    /// message has a permit for the first.
+    pub(crate) fn set_window(&mut self, window: usize) {
+        self.room = window.clamp(1, self.config.limits.send_queue_bytes_max);
+    }
+
+    /// What the windows and one frame of the stream that is the transport take at once.
+    pub(crate) fn set_credit(&mut self, credit: usize) {
+        self.credit = credit;
     }
 
     /// Why the stream has ended, if that is to be told.
@@ -381,7 +400,7 @@ impl Tx {
     /// Whether what was sent last has to go before more is sent: the queue is full, or a window is.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
-        self.out.len() >= self.config.limits.send_queue_bytes_max
+        self.out.len() >= self.room
             || matches!(&self.sender, Sender::Http2(sender) if sender.waits_to_write())
     }
 
@@ -478,6 +497,7 @@ impl Tx {
         if let Self { sender: Sender::Http2(sender), out, config, entropy, now, .. } = self {
             let item = sender.notice(out, config, entropy, *now);
             if item.is_none() && sender.is_over() {
+                sender.say_over(out);
                 self.finish(Cause::Complete);
             }
             return item;
@@ -498,7 +518,7 @@ impl Tx {
     /// Whether something is to be told now, apart from input and its end.
     pub(crate) fn notice_is_due(&self) -> bool {
         if let Sender::Http2(sender) = &self.sender
-            && sender.has_notice(self.out.len() < self.config.limits.send_queue_bytes_max)
+            && sender.has_notice(self.out.len() < self.room)
         {
             return true;
         }
@@ -509,14 +529,14 @@ impl Tx {
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         let free = self.stream.open && !self.stream.ticket;
-        self.out.len() < self.config.limits.send_queue_bytes_max
-            && match &self.sender {
-                Sender::WebSocket(sender) => free && sender.may_write(),
-                Sender::Http1(sender) => free && sender.may_write(),
-                Sender::Raw(sender) => free && sender.may_write(),
-                Sender::Http2(sender) => sender.may_write(),
-                Sender::Silent => false,
-            }
+        let room = self.out.len() < self.room;
+        match &self.sender {
+            Sender::WebSocket(sender) => room && free && sender.may_write(),
+            Sender::Http1(sender) => room && free && sender.may_write(),
+            Sender::Raw(sender) => room && free && sender.may_write(),
+            Sender::Http2(sender) => sender.may_write(room),
+            Sender::Silent => false,
+        }
     }
 
     /// Whether the application does not want input now.
@@ -535,8 +555,10 @@ impl Tx {
     /// The same, without noting it.
     pub(crate) fn would_hold_input(&self) -> bool {
         if let Sender::Http2(sender) = &self.sender {
-            return sender.is_choked(&self.config)
-                || self.out.len() >= self.config.limits.send_queue_bytes_max;
+            // A full queue goes to the transport first. If that is full, too, it is no reason: "Failure to read promptly could
+            // lead to a deadlock when critical frames, such as WINDOW_UPDATE, are not read". RFC 9113 §5.2.2.
+            let waits = self.out.len() >= self.room && self.stalled.is_none();
+            return waits || sender.is_choked(&self.config);
         }
         (self.is_paused() || self.flags & THROTTLED != 0 && self.is_throttled()) && !self.is_answered()
     }
@@ -562,10 +584,10 @@ impl Tx {
 
     /// How much can be sent before the peer or the queue says stop.
     pub(crate) fn budget(&self) -> usize {
-        let queue = self.config.limits.send_queue_bytes_max.saturating_sub(self.out.len());
+        let queue = self.room.saturating_sub(self.out.len());
         let peer = match &self.sender {
             Sender::Http2(sender) => sender.budget(),
-            _ => usize::MAX,
+            _ => self.credit.saturating_sub(self.out.len()),
         };
         queue.min(peer).max(1)
     }

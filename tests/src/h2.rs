@@ -309,6 +309,9 @@ impl Reader {
             let [a, b, c, kind, flags, stream @ ..] = *head;
             let len = u32::from_be_bytes([0, a, b, c]) as usize;
             let stream = u32::from_be_bytes(stream);
+            // "Unused flags MUST be ... left unset (0x00) when sending", and so must the reserved bit. RFC 9113 §4.1.
+            assert_eq!(flags & !used(kind), 0, "flags of a frame of type {kind}");
+            assert!(stream < 1 << 31, "the reserved bit");
             let (payload, rest) = rest.split_at_checked(len).expect("half a payload");
             bytes = rest;
             assert!(open.is_none() || kind == kind::CONTINUATION, "a field block is interrupted");
@@ -339,6 +342,17 @@ impl Reader {
     }
 }
 
+/// The flags that an engine may set on a frame. It pads nothing, and says nothing of RFC 7540's priorities.
+fn used(kind: u8) -> u8 {
+    match kind {
+        kind::DATA => flag::END_STREAM,
+        kind::HEADERS => flag::END_STREAM | flag::END_HEADERS,
+        kind::CONTINUATION => flag::END_HEADERS,
+        kind::SETTINGS | kind::PING => flag::ACK,
+        _ => 0,
+    }
+}
+
 fn word(payload: &[u8]) -> u32 {
     u32::from_be_bytes(*payload.first_chunk().expect("four bytes"))
 }
@@ -346,10 +360,7 @@ fn word(payload: &[u8]) -> u32 {
 fn read_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Said {
     let on_connection = || assert_eq!(stream, 0, "a frame about the connection");
     match kind {
-        kind::DATA => {
-            assert_eq!(flags & !flag::END_STREAM, 0, "flags of DATA");
-            Said::Data { stream, content: payload.into(), end: flags != 0 }
-        }
+        kind::DATA => Said::Data { stream, content: payload.into(), end: flags != 0 },
         kind::RST_STREAM => Said::Reset { stream, code: word(payload) },
         kind::SETTINGS if flags & flag::ACK != 0 => {
             on_connection();

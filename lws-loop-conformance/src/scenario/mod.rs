@@ -11,6 +11,7 @@ mod echo;
 mod faults;
 mod half_close;
 mod leaving;
+mod letters;
 mod lifetime;
 mod pause;
 mod slow_reader;
@@ -104,6 +105,8 @@ scenarios! { $
         draining::a_drain_cuts_off_at_its_deadline_what_does_not_end;
     Any timers_come_in_time_and_in_order = timers::timers_come_in_time_and_in_order;
     Any other_threads_end_the_sleep = wake::other_threads_end_the_sleep;
+    Any messages_wait_for_the_connection_that_they_are_about =
+        letters::messages_wait_for_the_connection_that_they_are_about;
     Any each_direction_of_a_raw_stream_ends_by_itself = half_close::each_direction_of_a_raw_stream_ends_by_itself;
     Any every_kind_of_descriptor_is_served = descriptors::every_kind_of_descriptor_is_served;
     Any an_earlier_deadline_ends_a_longer_sleep = timers::an_earlier_deadline_ends_a_longer_sleep;

@@ -186,6 +186,7 @@ impl<A: Application> Driver<A> {
         let (state, error) = attempt.into_error(cause);
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket: None, tls: None };
         self.application.connect_failed(&mut cx, state, error);
+        self.return_letters(id);
         if !self.connects.leaving.contains_key(&id.token()) {
             self.core.release(id);
         }
@@ -226,6 +227,7 @@ impl<A: Application> Driver<A> {
                 let lent = Some(socket.as_fd());
                 let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
                 self.application.connected(&mut cx, &mut open.state, &mut open.connection);
+                self.deliver_letters(id);
                 (Body::Open(open), NEVER)
             }
             Engine::AfterTls(session) => {

@@ -78,6 +78,11 @@ impl<S> Connects<S> {
         (attempt.id == id).then_some(attempt)
     }
 
+    /// Whether a connection has no socket that is connected yet.
+    pub(crate) fn is_making(&self, id: ConnectionId) -> bool {
+        self.attempts.get(&id.index).is_some_and(|attempt| attempt.id == id)
+    }
+
     /// The connections that are being made.
     pub(crate) fn ids(&self) -> Vec<ConnectionId> {
         self.attempts.values().map(|attempt| attempt.id).collect()

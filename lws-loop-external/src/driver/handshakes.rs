@@ -182,6 +182,7 @@ impl<A: Application> Driver<A> {
         } else {
             self.handshake_over();
         }
+        self.deliver_letters(id);
         true
     }
 

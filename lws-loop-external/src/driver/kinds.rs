@@ -53,10 +53,15 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a handler has asked for.
-    pub(super) fn do_command_elsewhere(&mut self, id: ConnectionId, command: &Command<A::State, A::Message>) {
+    /// Does what a handler has asked for, of something without a connection to lend.
+    pub(super) fn do_command_elsewhere(&mut self, id: ConnectionId, command: Command<A::State, A::Message>) {
         let Some(slot) = self.table.get(id) else { return };
+        if matches!(command, Command::Wake(_)) && !matches!(slot.body, Body::Handshaking(_)) {
+            self.core.ids.awake(id);
+        }
         match (&mut slot.body, command) {
+            (Body::Handshaking(_), Command::Message(_, message)) => return self.keep_letter(id, message),
+            (_, Command::Message(_, message)) => return self.undelivered(id, message),
             // It ends with the connection whose output it is.
             (Body::Output(_), _) => return,
             (Body::Watched(watched), Command::Wake(_)) => watched.watch.notify(DescriptorEvent::Woken),

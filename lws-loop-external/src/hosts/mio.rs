@@ -9,6 +9,7 @@ use lws_proto::Time;
 use mio::Registry;
 use mio::event::Event;
 use mio::unix::SourceFd;
+use std::os::fd::AsRawFd;
 
 /// A service whose descriptors are in the registry of a [`mio::Poll`].
 ///
@@ -41,7 +42,7 @@ impl<S: Service> OnMio<S> {
     pub fn settle(&mut self, registry: &Registry, now: Time) -> Wait {
         let tag = self.tag << TAG_SHIFT;
         let number = |token: Token| mio::Token(tag | token.as_u64() as usize);
-        each::settle(&mut self.service, now, |change| match change {
+        each::settle(&mut self.service, now, |change, _| match change {
             Change::Add { token, fd, interest } => interests(interest)
                 .map_or(Ok(()), |interests| registry.register(&mut SourceFd(&fd), number(token), interests)),
             Change::Modify { token, fd, interest } => interests(interest).map_or(Ok(()), |interests| {
@@ -64,9 +65,9 @@ impl<S: Service> OnMio<S> {
 
     /// Leaves nothing of the service in the registry. Another loop can host it.
     pub fn detach(mut self, registry: &Registry) -> S {
-        each::detach(&mut self.service, |fd| {
+        each::detach(&mut self.service, |descriptor| {
             // It fails for what was never flushed to this registry.
-            let _ = registry.deregister(&mut SourceFd(&fd));
+            let _ = registry.deregister(&mut SourceFd(&descriptor.as_raw_fd()));
         });
         self.service
     }

@@ -5,7 +5,7 @@ use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait}
 use lws_proto::Time;
 use rustix::event::PollFlags;
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// An entry of a poll(2) array, laid out as the system's `pollfd`.
 #[repr(C)]
@@ -80,7 +80,7 @@ impl<S: Service> OnPoll<S> {
     /// there is work that no descriptor announces.
     #[doc(alias = "lws_service_adjust_timeout")]
     pub fn settle(&mut self, fds: &mut Vec<PollFd>, now: Time) -> Wait {
-        each::settle(&mut self.service, now, |change| {
+        each::settle(&mut self.service, now, |change, _| {
             self.ours.apply(change, fds);
             Ok(())
         })
@@ -99,7 +99,7 @@ impl<S: Service> OnPoll<S> {
 
     /// Leaves nothing of the service in the array but entries that poll(2) leaves out. Another loop can host it.
     pub fn detach(mut self, fds: &mut Vec<PollFd>) -> S {
-        each::detach(&mut self.service, |fd| self.ours.remove(fd, fds));
+        each::detach(&mut self.service, |descriptor| self.ours.remove(descriptor.as_raw_fd(), fds));
         self.service
     }
 

@@ -1,9 +1,12 @@
 //! UDP sockets: datagrams in with where they came from, datagrams out by permit. Knows no loop.
 //!
-//! Datagrams are received in batches, and equal ones to the same place leave in one call, where the system can.
+//! Datagrams are received and sent in batches, and equal ones to the same place leave as one, where the system can.
 
 pub(crate) mod open;
 mod queue;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(unsafe_code)]
+mod sys;
 pub(crate) mod turn;
 
 use queue::Queue;
@@ -37,6 +40,9 @@ pub struct UdpOptions {
     /// Datagrams may go to a broadcast address: SO_BROADCAST. Default off.
     #[doc(alias = "LWS_CAUDP_BROADCAST")]
     pub broadcast: bool,
+    /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Default `None`.
+    #[doc(alias = "iface")]
+    pub bind_device: Option<String>,
     /// An IPv6 socket takes IPv6 only. Default off: `[::]` takes both.
     pub v6_only: bool,
     /// Several sockets of one group of receivers may have the same port: SO_REUSEADDR. Default off.
@@ -61,6 +67,7 @@ impl Default for UdpOptions {
             queue_datagrams_max: 1_024,
             datagram_bytes_max: 65_535,
             broadcast: false,
+            bind_device: None,
             v6_only: false,
             reuse_address: false,
             reuse_port: false,

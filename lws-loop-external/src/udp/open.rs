@@ -1,6 +1,7 @@
 //! System calls that make and change UDP sockets.
 
 use super::UdpOptions;
+use crate::socket::bind_device;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,6 +21,7 @@ pub(crate) fn open(
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
+    bind_device(&socket, options.bind_device.as_deref())?;
     socket.bind(&local.into())?;
     if let Some(peer) = peer {
         socket.connect(&peer.into())?;

@@ -19,7 +19,16 @@ pub(crate) struct Entry {
     pub(crate) len: usize,
 }
 
-/// Datagrams that can leave in one call: all but the last as long as the first, to the same place.
+impl Entry {
+    /// Whether a run of `total` bytes that begins with this one can go on with another.
+    fn takes(&self, total: usize, next: &Self) -> bool {
+        let fits = total + next.len <= RUN_BYTES && next.len <= self.len;
+        // An empty datagram has no place in a run: nothing would say that it is there.
+        fits && next.len > 0 && next.route == self.route
+    }
+}
+
+/// Datagrams that can leave as one: all but the last as long as the first, to the same place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Run<'q> {
     pub(crate) route: Route,
@@ -63,9 +72,7 @@ impl Queue {
         let first = *self.entries.front()?;
         let (mut count, mut total) = (1, first.len);
         for entry in self.entries.iter().skip(1) {
-            let fits = count < count_max && total + entry.len <= RUN_BYTES;
-            // An empty datagram has no place in a run: nothing would say that it is there.
-            if !fits || entry.route != first.route || entry.len > first.len || entry.len == 0 {
+            if count >= count_max || !first.takes(total, entry) {
                 break;
             }
             count += 1;
@@ -76,6 +83,23 @@ impl Queue {
         }
         let bytes = &self.bytes[self.start..self.start + total];
         Some(Run { route: first.route, len: first.len, count, bytes })
+    }
+
+    /// The datagrams at the front that are in no run with the one behind them, as runs are `count_max` long at most.
+    #[cfg(any(target_os = "linux", target_os = "android", test))]
+    pub(crate) fn singles(&self, count_max: usize) -> impl Iterator<Item = (Route, &[u8])> {
+        let behind = self.entries.iter().skip(1).map(Some).chain([None]);
+        let is_single = move |behind: Option<&Entry>, entry: &Entry| {
+            count_max < 2 || behind.is_none_or(|behind| !entry.takes(entry.len, behind))
+        };
+        let mut start = self.start;
+        let singles =
+            self.entries.iter().zip(behind).take_while(move |(entry, behind)| is_single(*behind, entry));
+        singles.map(move |(entry, _)| {
+            let bytes = &self.bytes[start..start + entry.len];
+            start += entry.len;
+            (entry.route, bytes)
+        })
     }
 
     /// Takes the first datagram away.
@@ -126,6 +150,25 @@ mod tests {
         check(&[(1, 0), (1, 0)], 64, 1);
         check(&[(1, 40_000), (1, 40_000)], 64, 1);
         assert_eq!(Queue::default().run(64), None);
+    }
+
+    #[test]
+    fn what_is_in_no_run_goes_beside_others() {
+        let check = |datagrams: &[(u16, usize)], count_max: usize, expected: usize| {
+            let queue = queue(datagrams);
+            let singles: Vec<_> = queue.singles(count_max).collect();
+            assert_eq!(singles.len(), expected, "{datagrams:?}");
+            for (number, (single, (port, len))) in singles.iter().zip(datagrams).enumerate() {
+                assert_eq!(*single, (route(*port), &vec![number as u8; *len][..]));
+            }
+        };
+        check(&[], 64, 0);
+        check(&[(1, 5)], 64, 1);
+        check(&[(1, 5), (2, 5), (3, 5)], 64, 3);
+        check(&[(1, 5), (1, 6), (1, 0), (2, 0)], 64, 4);
+        check(&[(1, 5), (2, 5), (2, 5), (3, 5)], 64, 1);
+        check(&[(1, 5), (1, 5), (2, 5)], 64, 0);
+        check(&[(1, 5), (1, 5), (1, 5)], 1, 3);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! One turn of a UDP socket: receive, tell the application, send, within a budget.
 
+use super::queue::Entry;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use super::sys;
 use super::{Datagram, DatagramPermit, Datagrams, Io, Notice, Udp, UdpEvent, canonical};
 use crate::application::Application;
 use crate::context::{Context, Core};
@@ -54,6 +57,13 @@ pub(crate) fn take<A: Application>(
         registration.want(interest, id.token(), &mut core.changes);
     }
     false
+}
+
+/// The system did not take what it was handed.
+struct Refusal {
+    /// How many datagrams that was, of which one may be the cause.
+    count: usize,
+    error: io::Error,
 }
 
 struct Turn<'t, A: Application> {
@@ -178,35 +188,70 @@ impl<A: Application> Turn<'_, A> {
     /// Sends what waits, as far as the socket takes it.
     fn send(&mut self) {
         while self.budget.write > 0 && self.flags.has(Flags::WRITABLE) {
-            let count_max = if self.io.singly > 0 { 1 } else { self.io.system.max_gso_segments() };
-            let Some(run) = self.io.queue.run(count_max) else { return };
-            let (destination, src_ip) = self.io.own_form(run.route);
-            let (count, total) = (run.count, run.bytes.len());
-            let segment_size = (count > 1).then_some(run.len);
-            let transmit = Transmit { destination, ecn: None, contents: run.bytes, segment_size, src_ip };
-            let sent = if self.io.peer.is_some() && !cfg!(any(target_os = "linux", target_os = "android")) {
-                // Elsewhere a connected socket takes no destination, and nothing is sent in runs.
-                rustix::net::send(self.socket, run.bytes, SendFlags::empty())
-                    .map(drop)
-                    .map_err(io::Error::from)
-            } else {
-                self.io.system.try_send((&self.socket).into(), &transmit)
-            };
-            match sent {
-                Ok(()) => {
-                    self.core.stats.sent_bytes_total += total as u64;
-                    self.core.stats.datagrams_sent_total += count as u64;
-                    // Empty ones count too, so that nothing can stay here for ever.
-                    self.budget.write = self.budget.write.saturating_sub(total.max(1));
-                    (0..count).for_each(|_| self.pop());
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.flags.remove(Flags::WRITABLE);
-                }
-                // Which of them is refused, and what for, is found one by one.
-                Err(_) if count > 1 => self.io.singly = count,
-                Err(error) => self.refused(error),
+            match self.send_several().or_else(|| self.send_one()) {
+                None => return,
+                Some(Ok(count)) => (0..count).for_each(|_| self.sent()),
+                Some(Err(refusal)) => self.not_sent(refusal),
             }
+        }
+    }
+
+    /// Hands over datagrams that go to one place each, in one call. `None` if there are no two of them.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn send_several(&self) -> Option<Result<usize, Refusal>> {
+        let singles = || self.io.queue.singles(self.io.system.max_gso_segments());
+        if self.io.singly > 0 || singles().nth(1).is_none() {
+            return None;
+        }
+        let mut left = self.budget.write;
+        let parcels = singles().map_while(|(route, bytes)| {
+            let more = left > 0;
+            left = left.saturating_sub(bytes.len().max(1));
+            let (to, from) = self.io.own_form(route);
+            more.then(|| sys::Parcel::new(to, from, bytes))
+        });
+        // An error is of the first.
+        Some(sys::send(self.socket, parcels).map_err(|error| Refusal { count: 1, error }))
+    }
+
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    fn send_several(&self) -> Option<Result<usize, Refusal>> {
+        None
+    }
+
+    /// Hands over one datagram, or a run of them that goes to one place. `None` if there is none.
+    fn send_one(&self) -> Option<Result<usize, Refusal>> {
+        let count_max = if self.io.singly > 0 { 1 } else { self.io.system.max_gso_segments() };
+        let run = self.io.queue.run(count_max)?;
+        let (destination, src_ip) = self.io.own_form(run.route);
+        let count = run.count;
+        let segment_size = (count > 1).then_some(run.len);
+        let transmit = Transmit { destination, ecn: None, contents: run.bytes, segment_size, src_ip };
+        let sent = if self.io.peer.is_some() && !cfg!(any(target_os = "linux", target_os = "android")) {
+            // Elsewhere a connected socket takes no destination, and nothing is sent in runs.
+            rustix::net::send(self.socket, run.bytes, SendFlags::empty()).map(drop).map_err(io::Error::from)
+        } else {
+            self.io.system.try_send((&self.socket).into(), &transmit)
+        };
+        Some(sent.map(|()| count).map_err(|error| Refusal { count, error }))
+    }
+    /// The first datagram has left.
+    fn sent(&mut self) {
+        let Some(entry) = self.pop() else { return };
+        self.core.stats.sent_bytes_total += entry.len as u64;
+        self.core.stats.datagrams_sent_total += 1;
+        // Empty ones count too, so that nothing can stay here for ever.
+        self.budget.write = self.budget.write.saturating_sub(entry.len.max(1));
+    }
+
+    fn not_sent(&mut self, Refusal { count, error }: Refusal) {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            self.flags.remove(Flags::WRITABLE);
+        } else if count > 1 {
+            // Which of them is refused, and what for, is found one by one.
+            self.io.singly = count;
+        } else {
+            self.refused(error);
         }
     }
 
@@ -217,17 +262,15 @@ impl<A: Application> Turn<'_, A> {
             self.io.again = true;
             return;
         }
-        let Some(entry) = self.io.queue.run(1).map(|run| (run.route, run.len)) else { return };
-        self.pop();
+        let Some(Entry { route, len: length }) = self.pop() else { return };
         self.core.stats.datagrams_unsent_total += 1;
-        let (route, length) = entry;
         self.tell(|socket| UdpEvent::Unsent { socket, route, length, error });
     }
 
-    fn pop(&mut self) {
-        self.io.queue.pop();
+    fn pop(&mut self) -> Option<Entry> {
         self.io.singly = self.io.singly.saturating_sub(1);
         self.io.again = false;
+        self.io.queue.pop()
     }
 
     /// Tells what the network says of datagrams that were sent earlier. Answers how much that was.

@@ -1,4 +1,5 @@
-//! Every ready host passes the suite, in each way to report readiness that its loop has.
+//! Every ready host passes the suite, in each way to report readiness that its loop has. Where a scenario has several services
+//! they come to the same loop, one after the other.
 
 use lws_loop_conformance::Host;
 use lws_loop_external::hosts::{OnPoll, poll};
@@ -92,12 +93,12 @@ mod on_mio {
     use lws_loop_external::hosts::OnMio;
     use lws_loop_external::{Clock, Service};
 
-    struct Mio;
+    struct Mio(mio::Poll);
 
     impl Host for Mio {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
             let clock = Clock::new();
-            let mut poll = mio::Poll::new().expect("a descriptor");
+            let Self(poll) = self;
             let mut events = mio::Events::with_capacity(16);
             let mut on_mio = OnMio::new(service, 7);
             loop {
@@ -113,7 +114,7 @@ mod on_mio {
         }
     }
 
-    lws_loop_conformance::suite!(Mio);
+    lws_loop_conformance::suite!(Mio(mio::Poll::new().expect("a descriptor")));
 }
 
 #[cfg(feature = "polling")]
@@ -124,14 +125,20 @@ mod on_polling {
     use polling::{Events, Poller};
     use std::sync::Arc;
 
-    struct Polling(Trigger);
+    struct Polling(Trigger, Arc<Poller>);
+
+    impl Polling {
+        fn new(trigger: Trigger) -> Self {
+            Self(trigger, Arc::new(Poller::new().expect("descriptors")))
+        }
+    }
 
     impl Host for Polling {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
             let clock = Clock::new();
-            let poller = Arc::new(Poller::new().expect("descriptors"));
+            let Self(trigger, poller) = self;
             let mut events = Events::new();
-            let mut on_polling = OnPolling::new(service, Arc::clone(&poller), self.0, 7).expect("the mode");
+            let mut on_polling = OnPolling::new(service, Arc::clone(poller), *trigger, 7).expect("the mode");
             loop {
                 let wait = on_polling.settle(clock.now());
                 if on_polling.service().is_done() {
@@ -147,15 +154,15 @@ mod on_polling {
     }
 
     mod level {
-        lws_loop_conformance::suite!(super::Polling(super::Trigger::Level));
+        lws_loop_conformance::suite!(super::Polling::new(super::Trigger::Level));
     }
 
     mod edge {
-        lws_loop_conformance::suite!(super::Polling(super::Trigger::Edge));
+        lws_loop_conformance::suite!(super::Polling::new(super::Trigger::Edge));
     }
 
     mod one_shot {
-        lws_loop_conformance::suite!(super::Polling(super::Trigger::OneShot));
+        lws_loop_conformance::suite!(super::Polling::new(super::Trigger::OneShot));
     }
 }
 
@@ -164,14 +171,19 @@ mod on_tokio {
     use lws_loop_conformance::Host;
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnTokio;
-    use tokio::runtime::Builder;
+    use tokio::runtime::{Builder, Runtime};
 
-    struct Tokio(Builder);
+    struct Tokio(Runtime);
+
+    impl Tokio {
+        fn new(mut builder: Builder) -> Self {
+            Self(builder.enable_all().build().expect("a runtime"))
+        }
+    }
 
     impl Host for Tokio {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let runtime = self.0.enable_all().build().expect("a runtime");
-            runtime.block_on(async {
+            self.0.block_on(async {
                 let mut on_tokio = OnTokio::new(service).expect("descriptors");
                 on_tokio.run().await.expect("a reactor");
                 on_tokio.detach()
@@ -180,11 +192,11 @@ mod on_tokio {
     }
 
     mod current_thread {
-        lws_loop_conformance::suite!(super::Tokio(super::Builder::new_current_thread()));
+        lws_loop_conformance::suite!(super::Tokio::new(super::Builder::new_current_thread()));
     }
 
     mod multi_thread {
-        lws_loop_conformance::suite!(super::Tokio(super::Builder::new_multi_thread()));
+        lws_loop_conformance::suite!(super::Tokio::new(super::Builder::new_multi_thread()));
     }
 }
 
@@ -216,11 +228,11 @@ mod on_calloop {
     use lws_loop_external::Service;
     use lws_loop_external::hosts::OnCalloop;
 
-    struct Calloop;
+    struct Calloop(EventLoop<'static, bool>);
 
     impl Host for Calloop {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let mut event_loop = EventLoop::<bool>::try_new().expect("descriptors");
+            let Self(event_loop) = self;
             let source = OnCalloop::new(service).expect("descriptors");
             let source = Dispatcher::new(source, |(), _, done| *done = true);
             event_loop.handle().register_dispatcher(source.clone()).expect("room");
@@ -228,12 +240,11 @@ mod on_calloop {
             while !done {
                 event_loop.dispatch(None, &mut done).expect("a wait");
             }
-            drop(event_loop);
             Dispatcher::into_source_inner(source).detach()
         }
     }
 
-    lws_loop_conformance::suite!(Calloop);
+    lws_loop_conformance::suite!(Calloop(EventLoop::try_new().expect("descriptors")));
 }
 
 #[cfg(feature = "glib")]
@@ -243,12 +254,12 @@ mod on_glib {
     use lws_loop_external::hosts::OnGlib;
     use lws_loop_external::hosts::glib::MainContext;
 
-    struct Glib;
+    struct Glib(MainContext);
 
     impl Host for Glib {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let context = MainContext::new().expect("a context");
-            let on_glib = OnGlib::new(service, &context).expect("descriptors");
+            let Self(context) = self;
+            let on_glib = OnGlib::new(service, context).expect("descriptors");
             while !on_glib.is_done() {
                 context.iteration(true);
             }
@@ -256,7 +267,7 @@ mod on_glib {
         }
     }
 
-    lws_loop_conformance::suite!(Glib);
+    lws_loop_conformance::suite!(Glib(MainContext::new().expect("a context")));
 }
 
 #[cfg(feature = "libevent")]
@@ -266,19 +277,19 @@ mod on_libevent {
     use lws_loop_external::hosts::OnLibevent;
     use lws_loop_external::hosts::libevent::Base;
 
-    struct Libevent;
+    struct Libevent(Base);
 
     impl Host for Libevent {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let base = Base::new().expect("a base");
-            let on_libevent = OnLibevent::new(service, &base).expect("descriptors");
+            let Self(base) = self;
+            let on_libevent = OnLibevent::new(service, base).expect("descriptors");
             // To the end of the service: nothing else keeps the base waiting.
             base.run().expect("a wait");
             on_libevent.detach().expect("the service")
         }
     }
 
-    lws_loop_conformance::suite!(Libevent);
+    lws_loop_conformance::suite!(Libevent(Base::new().expect("a base")));
 }
 
 #[cfg(feature = "libev")]
@@ -288,17 +299,17 @@ mod on_libev {
     use lws_loop_external::hosts::OnLibev;
     use lws_loop_external::hosts::libev::Loop;
 
-    struct Libev;
+    struct Libev(Loop);
 
     impl Host for Libev {
         fn host<S: Service + 'static>(&mut self, service: S) -> S {
-            let ev_loop = Loop::new().expect("a loop");
-            let on_libev = OnLibev::new(service, &ev_loop).expect("descriptors");
+            let Self(ev_loop) = self;
+            let on_libev = OnLibev::new(service, ev_loop).expect("descriptors");
             // To the end of the service: nothing else keeps the loop waiting.
             ev_loop.run();
             on_libev.detach().expect("the service")
         }
     }
 
-    lws_loop_conformance::suite!(Libev);
+    lws_loop_conformance::suite!(Libev(Loop::new().expect("a loop")));
 }

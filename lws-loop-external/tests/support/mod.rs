@@ -272,6 +272,8 @@ pub(crate) struct Echo {
     pub(crate) errors: Vec<ConnectError>,
     /// Raw bytes that have come.
     pub(crate) received: Vec<u8>,
+    /// Messages that came back, and the connections that they were about.
+    pub(crate) undelivered: Vec<(ConnectionId, u32)>,
     /// What an accepted connection is greeted with.
     pub(crate) greeting: Option<Vec<u8>>,
     /// The greeting is all that this side says.
@@ -292,6 +294,7 @@ impl Default for Echo {
             seconds: 0,
             errors: Vec::new(),
             received: Vec::new(),
+            undelivered: Vec::new(),
             greeting: None,
             says_no_more: false,
         }
@@ -445,6 +448,21 @@ impl Application for Echo {
         for id in &self.open {
             cx.wake(*id);
         }
+    }
+
+    fn message_to(
+        &mut self,
+        _: &mut Context<'_, Self>,
+        _: &mut Self::State,
+        _: &mut Connection,
+        message: u32,
+    ) {
+        self.note(format!("told {message}"));
+    }
+
+    fn undelivered(&mut self, _: &mut Context<'_, Self>, id: ConnectionId, message: u32) {
+        self.undelivered.push((id, message));
+        self.calls += 1;
     }
 
     fn notified(&mut self, _: &mut Context<'_, Self>) {

@@ -7,12 +7,12 @@ use lws_loop_uv::{Attached, Liveness, Outcome, UvLoop};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// A loop of our own.
-struct Own;
+/// A loop of our own, to which one service comes after the other.
+struct Own(UvLoop);
 
 impl Host for Own {
     fn host<S: Service + 'static>(&mut self, service: S) -> S {
-        let mut uv_loop = UvLoop::new().expect("a loop");
+        let Self(uv_loop) = self;
         let attached = uv_loop.attach(service).expect("attached");
         attached.set_liveness(Liveness::UntilDone);
         assert_eq!(uv_loop.run(), Ok(Outcome::Done));
@@ -70,7 +70,7 @@ impl Host for Foreign {
 }
 
 mod own {
-    lws_loop_conformance::suite!(super::Own);
+    lws_loop_conformance::suite!(super::Own(super::UvLoop::new().expect("a loop")));
 }
 
 mod foreign {

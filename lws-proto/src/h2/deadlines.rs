@@ -79,7 +79,10 @@ pub(super) fn handle(tx: &mut Tx, now: Time) {
     if sender.next_due <= now {
         handle_streams(tx, now);
     }
-    if matches!(&tx.sender, tx::Sender::Http2(sender) if sender.is_over()) {
+    if let Tx { sender: tx::Sender::Http2(sender), out, .. } = tx
+        && sender.is_over()
+    {
+        sender.say_over(out);
         tx.finish(Cause::Complete);
     }
 }

@@ -5,18 +5,16 @@
 use super::error::{ErrorCode, code_of};
 use super::sender::{Sender, is_tunnel};
 use super::state::{Frame, State, Step};
-use super::streams::{self, Message, NEVER, Place, Stream, Trailers};
+use super::streams::{self, Message, Place, Stream, Trailers};
 use crate::hpack::{Indexing, NameId};
 use crate::http::{
-    Head, Method, Outgoing, Request, Said, Scheme, Status, Version, check_length, frame_request,
-    frame_response, is_field_value, is_forbidden_trailer, is_token, trim_ows,
+    Method, Outgoing, Request, Said, Scheme, Status, Version, check_length, frame_request, frame_response,
+    is_field_value, is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::stream::Payload;
 use crate::transmit::Output;
-use crate::tx::{self, SwitchTo, Tx};
-use crate::{Cause, Config, HandshakeFailure, Limit, Misuse, StreamKey, Time, raw, ws};
+use crate::{Cause, Config, HandshakeFailure, Limit, Misuse, StreamKey, Time, ws};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Streams that a client opens before the server has said how many it takes. RFC 9113 §6.5.2 recommends at least so many.
@@ -272,7 +270,7 @@ impl Sender {
     }
 
     /// The stream that is lent, if it is an exchange that has not ended.
-    fn open_exchange(&mut self) -> Result<&mut Stream, Misuse> {
+    pub(super) fn open_exchange(&mut self) -> Result<&mut Stream, Misuse> {
         let finished = self.finished;
         let stream = self.lent();
         if stream.tunnel.is_some() {
@@ -282,112 +280,6 @@ impl Sender {
             return Err(Misuse::WrongState);
         }
         Ok(stream)
-    }
-
-    // Tunnels.
-
-    /// Answers an extended CONNECT: the stream carries a WebSocket from here on. RFC 8441 §5.
-    pub(crate) fn accept_websocket(
-        &mut self,
-        out: &mut Output,
-        config: &Arc<Config>,
-        now: Time,
-        head: &Head<'_>,
-        accept: &ws::Accept<'_>,
-    ) -> Result<(), Misuse> {
-        let stream = self.open_exchange()?;
-        if stream.message != Message::Head || !stream.state.receives() || self.client {
-            return Err(Misuse::WrongState);
-        }
-        match ws::agree(head, accept) {
-            Ok(agreement) => {
-                self.open_tunnel_head(out, config, agreement.fields())?;
-                self.make_tunnel(config, now, Some(agreement.opened), false);
-                Ok(())
-            }
-            Err(ws::Refused::Peer(violation)) => {
-                let slot = self.current;
-                let status = Status::new(violation.status()).unwrap_or(Status::BAD_REQUEST);
-                let why = (Cause::Violation(violation), violation.message());
-                self.refuse(out, config, now, slot, status, why);
-                Err(Misuse::NotAnOpening)
-            }
-            Err(ws::Refused::Caller(misuse)) => Err(misuse),
-        }
-    }
-
-    /// Answers a CONNECT: what follows is no longer ours. RFC 9113 §8.5.
-    pub(crate) fn accept_tunnel(
-        &mut self,
-        out: &mut Output,
-        config: &Arc<Config>,
-        now: Time,
-    ) -> Result<(), Misuse> {
-        let stream = self.open_exchange()?;
-        let is_tunnel = stream.method == Method::Connect && stream.message == Message::Head;
-        if !is_tunnel || !stream.state.receives() || self.client {
-            return Err(Misuse::WrongState);
-        }
-        self.open_tunnel_head(out, config, core::iter::empty::<(&str, &str)>())?;
-        self.make_tunnel(config, now, None, false);
-        Ok(())
-    }
-
-    fn open_tunnel_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-        &mut self,
-        out: &mut Output,
-        config: &Config,
-        fields: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<(), Misuse> {
-        let id = self.lent().id;
-        self.headers(out, id, |sender, buffer| {
-            sender.encoder.encode_status(buffer, 200);
-            for (name, value) in fields {
-                sender.encoder.encode(buffer, name.as_ref(), value.as_ref(), Indexing::Auto);
-            }
-            if let Some(seconds) = config.wall_clock.get() {
-                sender.encode_date(buffer, seconds);
-            }
-            Ok(((), false))
-        })
-    }
-
-    /// Makes the stream that is lent the transport of a WebSocket, or of bytes.
-    pub(super) fn make_tunnel(
-        &mut self,
-        config: &Arc<Config>,
-        now: Time,
-        websocket: Option<ws::Opened>,
-        announced: bool,
-    ) {
-        let (key, client, slot) = (self.key(), self.client, self.current);
-        let mut tunnel = Tx::tunnel(now, config.clone(), key, client);
-        let (sender, receiver) = match websocket {
-            Some(ws::Opened { agreed, codec }) => {
-                let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
-                let receiver = ws::Receiver::new(agreed, decoder, client);
-                let sender = tx::Sender::WebSocket(ws::Sender::new(now, encoder));
-                (sender, SwitchTo::WebSocket(Box::new(receiver)))
-            }
-            None => (tx::Sender::Raw(raw::Sender::default()), SwitchTo::Raw(raw::Receiver::default())),
-        };
-        tunnel.switch_to(sender, receiver, announced);
-        let stream = self.lent();
-        stream.message = Message::Ended;
-        stream.due = NEVER;
-        stream.handshake = None;
-        // What was set for the exchange goes on for what it became.
-        tunnel.set_timeout((stream.timeout != NEVER).then_some(stream.timeout));
-        stream.timeout = NEVER;
-        if stream.take(streams::PAUSED) {
-            tunnel.pause();
-        }
-        if stream.take(streams::WANTED) {
-            tunnel.want_write();
-        }
-        stream.tunnel = Some(Box::new(tunnel));
-        self.streams.place(slot, Place::Nowhere);
-        self.streams.resume(slot);
     }
 
     // Requests.

@@ -316,6 +316,7 @@ impl Receiver {
             Some(_) => {}
             // RFC 9113 §6.4: "RST_STREAM frames MUST NOT be sent for a stream in the "idle" state."
             None if sender.is_idle(id) => return Err(Fault { scope: Scope::Connection, ..fault }),
+            None if sender.is_past_the_end(id) => return sender.count_glitch(config, *now),
             None => sender.send_reset(out, id, code_of(cause)),
         }
         sender.count_reset(config, *now)

@@ -64,6 +64,8 @@ pub(crate) struct Sender {
     pub(super) settled: bool,
     /// The windows of the connection.
     pub(super) send: SendWindow,
+    /// What there is of the first one more, once the peer's SETTINGS have come.
+    pub(super) withheld: u32,
     pub(super) receive: ReceiveWindow,
     /// The identifier of a client's next request.
     pub(super) next_id: u32,
@@ -76,6 +78,8 @@ pub(crate) struct Sender {
     /// A client's requests that wait for their turn, the first one first.
     pub(super) queue: VecDeque<u32>,
     pub(super) reset: VecDeque<u32>,
+    /// The highest stream that was reset and is no longer among those.
+    pub(super) reset_before: u32,
     pub(super) resets: Bucket,
     pub(super) glitches: Bucket,
     /// Window updates that are expected.
@@ -135,6 +139,7 @@ impl Sender {
             peer: Settings::default(),
             settled: false,
             send: SendWindow::new(INITIAL_WINDOW),
+            withheld: 0,
             receive,
             next_id: 1,
             last_peer_id: 0,
@@ -142,6 +147,7 @@ impl Sender {
             active: 0,
             queue: VecDeque::new(),
             reset: VecDeque::new(),
+            reset_before: 0,
             resets: Bucket::full(limits.h2_resets, now),
             glitches: Bucket::full(limits.h2_glitches, now),
             updates: UPDATES_SAVED_MAX / 10,
@@ -209,13 +215,15 @@ impl Sender {
         self.entered
     }
 
+    /// Whether the stream that is lent has a permit at once. A head needs `room` in the queue of the connection; content that finds
+    /// no room there, or no window of the connection, waits in the stream, and no other permit is given until it has gone.
     #[inline]
-    pub(crate) fn may_write(&self) -> bool {
+    pub(crate) fn may_write(&self, room: bool) -> bool {
         if self.finished {
             return false;
         }
         let stream = self.streams.peek(self.current);
-        stream.may_write() && (stream.message == Message::Head || self.send.is_open())
+        stream.may_write() && (room || stream.message != Message::Head)
     }
 
     pub(crate) fn want_write(&mut self, now: Time) {
@@ -267,7 +275,10 @@ impl Sender {
     pub(super) fn waits_for_window(&self, slot: u32) -> bool {
         let stream = self.streams.peek(slot);
         let queued = stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty());
-        let wants = stream.has(streams::WANTED) && matches!(stream.message, Message::Content(_));
+        let wants = match &stream.tunnel {
+            Some(tunnel) => tunnel.wants_write(),
+            None => stream.has(streams::WANTED) && matches!(stream.message, Message::Content(_)),
+        };
         let closed = !stream.send.is_open() || !self.send.is_open();
         stream.pending.is_some() || queued || stream.has(streams::FIN) || wants && closed
     }

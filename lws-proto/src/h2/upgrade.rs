@@ -1,14 +1,18 @@
 //! The way from HTTP/1.1 to HTTP/2 on one connection. RFC 7540 §3.2, which RFC 9113 deprecates and clients still use.
 
 use super::sender::Sender;
-use super::settings::Settings;
+use super::settings::{INITIAL_WINDOW, Settings};
 use super::state::State;
 use super::streams;
+use super::window::SendWindow;
 use crate::http::{Head, Method};
 use crate::transmit::Output;
 use crate::{Config, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Bytes of content that are sent before the client has said its preface. curl takes 32 KiB behind the head of the 101, heads and all.
+const UNHEARD_BYTES_MAX: u32 = 16 << 10;
 
 /// Bytes of the settings in a request: forty of them, with the slack that decoding wants.
 const PAYLOAD_BYTES_MAX: usize = 243;
@@ -63,6 +67,8 @@ impl Sender {
         sender.peer = upgrade.settings;
         sender.encoder.set_table_size_max(upgrade.smallest_table as usize);
         sender.encoder.set_table_size_max(upgrade.settings.header_table_size as usize);
+        sender.send = SendWindow::new(UNHEARD_BYTES_MAX);
+        sender.withheld = INITIAL_WINDOW - UNHEARD_BYTES_MAX;
         let mut stream = sender.new_stream(1, now);
         stream.state = State::HalfClosedRemote;
         stream.method = method;

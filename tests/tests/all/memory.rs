@@ -5,6 +5,7 @@ use lws_proto::http::Status;
 use lws_proto::ws::Accept;
 use lws_proto::{Config, Connection, Event, MessageKind, Payload, StreamKey, Time};
 use std::sync::Arc;
+use std::time::Duration;
 use tests::application::NO_FIELDS;
 use tests::endpoint::{OPENING, limits};
 use tests::h2;
@@ -173,5 +174,41 @@ fn a_request_over_http_2_asks_for_no_memory_once_its_connection_is_warm() {
     for id in (201..400).step_by(2) {
         let mut request = h2::get(id);
         assert_eq!(turn(&mut request), 0, "request {id}");
+    }
+}
+
+/// What an idle connection of HTTP/2 may cost, tables of both directions included.
+const IDLE_HTTP_2_BYTES_MAX: isize = 4 << 10;
+
+/// So long after the last request a connection is idle.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What a load generator says.
+const FIELDS: [(&str, &str); 5] = [
+    (":method", "GET"),
+    (":scheme", "http"),
+    (":authority", "127.0.0.1:7681"),
+    (":path", "/hello"),
+    ("user-agent", "h2load nghttp2/1.64.0"),
+];
+
+#[test]
+fn an_idle_http_2_connection_gives_back_what_a_burst_needed() {
+    for at_once in [1, 10, 100] {
+        let mut bare = Bare::new(&defaults());
+        bare.receive(&[h2::client_begins(&[]), h2::settings_ack()].concat());
+        bare.drain();
+        let ids = || (0..at_once).map(|at| 1 + 2 * at);
+        bare.receive(&ids().flat_map(|id| h2::headers(id, &FIELDS, false)).collect::<Vec<_>>());
+        bare.drain();
+        let busy = bare.held();
+        bare.receive(&ids().flat_map(|id| h2::data(id, "content", true)).collect::<Vec<_>>());
+        bare.drain();
+        while let Some(due) = bare.connection.next_timeout().filter(|due| *due <= Time::ZERO + QUIET) {
+            bare.connection.handle_timeout(due);
+        }
+        println!("{at_once}: {busy} then {}", bare.held());
+        assert!(bare.held() < busy, "{at_once} at once: {} of {busy} bytes", bare.held());
+        assert!(bare.held() <= IDLE_HTTP_2_BYTES_MAX, "{at_once} at once: {} bytes", bare.held());
     }
 }

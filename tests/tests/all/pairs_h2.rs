@@ -214,3 +214,30 @@ fn answers_come_in_whatever_order_they_are_made() {
         assert_eq!(pair.client.of(key).causes(), [Cause::Complete]);
     }
 }
+
+/// Both sides send more than their transports take. Neither waits for the other to read: "Endpoints MUST read and process HTTP/2 frames from the TCP
+/// receive buffer as soon as data is available. Failure to read promptly could lead to a deadlock". RFC 9113 §5.2.2.
+#[test]
+fn two_that_send_at_once_do_not_wait_for_each_other() {
+    let config = limits(|limits| limits.h2_stream_window = 1 << 20);
+    let content = Payload::Own(Bytes::from(vec![b'r'; 500_000]));
+    let app = move |event: Event<'_>| match event {
+        Event::Request { mut stream, .. } => stream.want_write(),
+        Event::Writable(permit) => {
+            permit.respond(Status::OK, NO_FIELDS, content.clone(), true).expect("a response").throttle();
+        }
+        _ => {}
+    };
+    let mut pair = pair(&config, Silent, app);
+    for link in [&mut pair.up, &mut pair.down] {
+        (link.delay, link.window) = (Duration::from_millis(5), 10_000);
+    }
+    let ping = ask(&mut pair, "GET", Vec::new());
+    pair.settle();
+    let keys: Vec<_> = (0..2).map(|_| ask(&mut pair, "POST", vec![b'q'; 500_000])).collect();
+    pair.settle();
+    for key in keys.into_iter().chain([ping]) {
+        assert_eq!(pair.client.of(key).contents()[0].0.len(), 500_000);
+        assert_eq!(pair.client.of(key).causes(), [Cause::Complete]);
+    }
+}

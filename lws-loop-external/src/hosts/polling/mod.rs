@@ -9,6 +9,7 @@ use lws_proto::Time;
 use polling::{Event, PollMode, Poller};
 use std::fmt;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use sys::Watched;
 
@@ -56,7 +57,7 @@ impl<S: Service> OnPolling<S> {
             let (read, write) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
             Event::new(*tag << TAG_SHIFT | token.as_u64() as usize, read, write)
         };
-        each::settle(service, now, |change| match change {
+        each::settle(service, now, |change, _| match change {
             // A hang-up is reported of whatever is in the poller, so what has no interest is not.
             Change::Add { interest: Interest::NONE, .. } => Ok(()),
             Change::Modify { fd, interest: Interest::NONE, .. } | Change::Remove { fd, .. } => {
@@ -85,7 +86,7 @@ impl<S: Service> OnPolling<S> {
 
     /// Leaves nothing of the service in the poller. Another loop can host it.
     pub fn detach(mut self) -> S {
-        each::detach(&mut self.service, |fd| self.watched.delete(fd));
+        each::detach(&mut self.service, |descriptor| self.watched.delete(descriptor.as_raw_fd()));
         self.service
     }
 

@@ -33,17 +33,16 @@ impl Receiver {
         }
         let Some(slot) = sender.streams.find(header.stream) else {
             sender.drop_content(out, config, header.len, *now);
-            if sender.reset.contains(&header.stream) {
-                // It was on its way.
+            if sender.drops(header.stream) {
                 return sender.count_glitch(config, *now);
             }
             return Err(Fault::connection(Violation::StreamClosed));
         };
-        let stream = sender.streams.at(slot);
-        if stream.place == Line::Closed && sender.reset.contains(&header.stream) {
+        if sender.streams.peek(slot).place == Line::Closed && sender.drops(header.stream) {
             sender.drop_content(out, config, header.len, *now);
             return Ok(());
         }
+        let stream = sender.streams.at(slot);
         if sender.client && !stream.has(streams::ANSWERED) {
             sender.drop_content(out, config, header.len, *now);
             return self.fail_stream(tx, header.stream, Fault::stream(Violation::FieldSection));
@@ -67,9 +66,6 @@ impl Receiver {
             sender.drop_content(out, config, header.len, *now);
             return self.fail_stream(tx, header.stream, Fault::stream(Violation::FlowControl));
         }
-        if !end && header.len < TINY && (header.len == 0 || stream.tunnel.is_none()) {
-            sender.count_glitch(config, *now)?;
-        }
         let content = Content { slot, id: header.stream, left: header.len, padded, padding: 0, end };
         self.place = Place::Content(content);
         if padded { Ok(()) } else { self.begin_content(tx, content) }
@@ -78,6 +74,9 @@ impl Receiver {
     /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is told, so that
     /// what is told does not depend on the parts that it comes in.
     fn begin_content(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
+        if content.left < TINY && !content.end {
+            count_tiny(tx, content)?;
+        }
         if let Some(fault) = self.check_content(tx, content) {
             take(tx, content.slot, content.id, content.left);
             self.skip_rest(tx, content);
@@ -549,6 +548,15 @@ fn sender_of(tx: &mut Tx) -> Option<&mut Sender> {
     super::sender(tx)
 }
 
+/// Counts a frame that carries next to nothing. A WebSocket may have short messages.
+fn count_tiny(tx: &mut Tx, content: Content) -> Result<(), Fault> {
+    let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(()) };
+    if content.left > 0 && sender.streams.peek(content.slot).tunnel.is_some() {
+        return Ok(());
+    }
+    sender.count_glitch(config, *now)
+}
+
 /// Lends a tunnel what it needs to read.
 fn enter(tx: &mut Tx, slot: u32) {
     if let Tx { sender: tx::Sender::Http2(sender), entropy, now, .. } = tx {
@@ -573,10 +581,15 @@ fn give(tx: &mut Tx, content: Option<Content>) {
     if let Some(Content { slot, id, .. }) = content
         && let Some(stream) = sender.streams.still(slot, id)
         && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
-        && let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, *now)
+        && let Some(increment) = stream.receive.give(grown_max(config), *now)
     {
         frame::window_update(out.buffer(), id, increment);
     }
+}
+
+/// How far the window of one stream grows: not beyond half of that of the connection, so that others have room while it is paused.
+fn grown_max(config: &crate::Config) -> u32 {
+    config.limits.h2_stream_window_max.min(config.limits.h2_connection_window / 2)
 }
 
 /// The same for content that was held.

@@ -3,7 +3,7 @@
 use super::super::error::{ErrorCode, Fault};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
-use super::super::sender::{GOING, Sender};
+use super::super::sender::{GOING, Going, Sender};
 use super::super::settings::Settings;
 use super::super::streams::{self, Place};
 use super::{Receiver, tx_glitch};
@@ -33,6 +33,8 @@ impl Receiver {
         let smallest_table = peer.apply(payload, config.limits.h2_settings_entries_max, sender.client)?;
         sender.encoder.set_table_size_max(smallest_table as usize);
         sender.apply_settings(before, peer, *now)?;
+        let withheld = core::mem::take(&mut sender.withheld);
+        sender.send.widen(withheld).map_err(|_| Fault::connection(Violation::FlowControl))?;
         frame::settings_ack(out.buffer());
         sender.control_frames += 1;
         sender.start_requests(out, config, *now);
@@ -58,7 +60,7 @@ impl Receiver {
             sender.count_glitch(config, *now)?;
             frame::ping(out.buffer(), true, *opaque);
             sender.control_frames += 1;
-        } else if *opaque == GOING {
+        } else if *opaque == GOING && matches!(sender.going, Going::Announced { .. }) {
             sender.go_away(out);
         } else if sender.pinged.take().is_none() {
             sender.count_glitch(config, *now)?;
@@ -115,7 +117,7 @@ impl Receiver {
         if sender.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
-        if !sender.client || code != ErrorCode::REFUSED_STREAM {
+        if !sender.client {
             sender.count_reset(config, *now)?;
         }
         if let Some(slot) = sender.streams.find(header.stream) {
@@ -132,6 +134,9 @@ impl Receiver {
             };
             sender.close(slot, cause);
             sender.start_requests(out, config, *now);
+        } else if sender.client {
+            // Every other reset costs the server a request of ours, and is no attack.
+            sender.count_glitch(config, *now)?;
         }
         Ok(())
     }
@@ -217,7 +222,7 @@ impl Sender {
             Some(&slot) => self.streams.peek(slot).id,
             None => self.next_id,
         };
-        id.is_multiple_of(2) || id >= first
+        id.is_multiple_of(2) || id >= first && !self.is_past_the_end(id)
     }
 
     /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.
@@ -240,9 +245,12 @@ impl Sender {
 
     /// The window of a stream has changed.
     pub(super) fn window_opened(&mut self, slot: u32, now: crate::Time) {
-        let stream = self.streams.peek(slot);
+        let stream = self.streams.at(slot);
         if stream.place == Place::Closed || stream.queued.is_some() {
             return;
+        }
+        if let Some(tunnel) = &mut stream.tunnel {
+            tunnel.set_window(stream.send.room());
         }
         let waits = stream.pending.is_some()
             || stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty())
@@ -250,9 +258,9 @@ impl Sender {
         if waits {
             return self.wait_for_window(slot, now);
         }
-        let wants = stream.tunnel.as_ref().is_some_and(|tunnel| tunnel.wants_write());
-        if wants && stream.send.is_open() {
-            self.streams.place(slot, Place::Content);
+        if let Some(tunnel) = &stream.tunnel {
+            let wanted = tunnel.wants_write();
+            self.wait_for_permit(slot, wanted, now);
         } else {
             if !stream.send.is_open() && stream.place == Place::Content {
                 self.streams.place(slot, Place::Nowhere);

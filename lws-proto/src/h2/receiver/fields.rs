@@ -233,7 +233,7 @@ impl Receiver {
     fn on_late_fields(&mut self, tx: &mut Tx, id: u32) -> Result<Option<Item>, Fault> {
         let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(None) };
         sender.count_glitch(config, *now)?;
-        if sender.reset.contains(&id) {
+        if sender.drops(id) {
             return Ok(None);
         }
         if sender.skipped.contains(&id) {
@@ -345,9 +345,12 @@ impl Receiver {
     /// RFC 9113 §8.1: a second section ends the stream.
     fn on_trailers(&mut self, tx: &mut Tx, slot: u32, end: bool) -> Result<Option<Item>, Fault> {
         let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return Ok(None) };
+        let stream = sender.streams.peek(slot);
+        if stream.place == Place::Closed && sender.drops(stream.id) {
+            return Ok(None);
+        }
         let stream = sender.streams.at(slot);
         match stream.state.on(Step::Receive(Frame::Headers { end })) {
-            _ if stream.place == Place::Closed && sender.reset.contains(&stream.id) => return Ok(None),
             Ok(_) if end && stream.tunnel.is_none() => {}
             Ok(_) => return Err(Fault::stream(Violation::FieldSection)),
             Err(Refusal::Closed) if stream.state == State::Closed => {

@@ -72,10 +72,23 @@ impl Sender {
     pub(in crate::h2) fn send_reset(&mut self, out: &mut Output, id: u32, code: ErrorCode) {
         frame::rst_stream(out.buffer(), id, code);
         self.control_frames += 1;
-        if self.reset.len() == RESET_REMEMBERED {
-            self.reset.pop_front();
+        if self.reset.len() == RESET_REMEMBERED
+            && let Some(oldest) = self.reset.pop_front()
+        {
+            self.reset_before = self.reset_before.max(oldest);
         }
         self.reset.push_back(id);
+    }
+
+    /// Whether frames for a stream that is not there are to be dropped, as the peer may have sent them before it heard: this side
+    /// has reset the stream, or will not process it. RFC 9113 §5.1 and §6.8.
+    pub(in crate::h2) fn drops(&self, id: u32) -> bool {
+        id <= self.reset_before || self.reset.contains(&id) || self.is_past_the_end(id)
+    }
+
+    /// Whether a stream of the peer would come behind the last one that is processed. RFC 9113 §6.8.
+    pub(in crate::h2) fn is_past_the_end(&self, id: u32) -> bool {
+        matches!(self.going, Going::Away { last } if !self.client && id > last && !id.is_multiple_of(2))
     }
 
     /// Counts a reset that the peer made or forced. RFC 9113 §10.5.
@@ -171,6 +184,14 @@ impl Sender {
     pub(crate) fn is_over(&self) -> bool {
         let going = matches!(self.going, Going::Away { .. }) || self.client && self.peer_last.is_some();
         going && !self.finished && self.streams.is_empty()
+    }
+
+    /// Says that nothing more will be, if that has not been said: "a receiver of a GOAWAY that has no more use for the connection SHOULD
+    /// still send a GOAWAY frame before terminating the connection". RFC 9113 §6.8.
+    pub(crate) fn say_over(&mut self, out: &mut Output) {
+        if self.going == Going::No {
+            self.say_go_away(out, Cause::Complete);
+        }
     }
 
     pub(crate) fn set_scheme(&mut self, scheme: Scheme) {

@@ -1,21 +1,142 @@
-//! Streams that have become a WebSocket or a tunnel: what they borrow, and what becomes of them. RFC 8441 §5.
+//! Streams that become a WebSocket or a tunnel: how they do, what they borrow, and what becomes of them. RFC 8441 §5.
 
 use super::super::error::ErrorCode;
 use super::super::state::{Frame, State, Step};
-use super::super::streams::{self, NEVER, Place};
+use super::super::streams::{self, Message, NEVER, Place};
 use super::Sender;
+use crate::hpack::Indexing;
+use crate::http::{Head, Method, Status};
 use crate::transmit::Output;
-use crate::tx::{Ending, Tx};
-use crate::{Cause, Config, Entropy, Time};
+use crate::tx::{self, Ending, SwitchTo, Tx};
+use crate::{Cause, Config, Entropy, Misuse, Time, Violation, raw, ws};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 impl Sender {
+    /// Answers an extended CONNECT: the stream carries a WebSocket from here on. RFC 8441 §5.
+    pub(crate) fn accept_websocket(
+        &mut self,
+        out: &mut Output,
+        config: &Arc<Config>,
+        now: Time,
+        head: &Head<'_>,
+        accept: &ws::Accept<'_>,
+    ) -> Result<(), Misuse> {
+        let client = self.client;
+        let stream = self.open_exchange()?;
+        if stream.message != Message::Head || client {
+            return Err(Misuse::WrongState);
+        }
+        let agreed = match stream.state.receives() {
+            true => ws::agree(head, accept),
+            // The client has ended what it asks to begin.
+            false => Err(ws::Refused::Peer(Violation::Opening)),
+        };
+        match agreed {
+            Ok(agreement) => {
+                self.open_tunnel_head(out, config, agreement.fields())?;
+                self.make_tunnel(config, now, Some(agreement.opened), false);
+                Ok(())
+            }
+            Err(ws::Refused::Peer(violation)) => {
+                let slot = self.current;
+                let status = Status::new(violation.status()).unwrap_or(Status::BAD_REQUEST);
+                let why = (Cause::Violation(violation), violation.message());
+                self.refuse(out, config, now, slot, status, why);
+                Err(Misuse::NotAnOpening)
+            }
+            Err(ws::Refused::Caller(misuse)) => Err(misuse),
+        }
+    }
+
+    /// Answers a CONNECT: what follows is no longer ours. RFC 9113 §8.5.
+    pub(crate) fn accept_tunnel(
+        &mut self,
+        out: &mut Output,
+        config: &Arc<Config>,
+        now: Time,
+    ) -> Result<(), Misuse> {
+        let client = self.client;
+        let stream = self.open_exchange()?;
+        let is_tunnel = stream.method == Method::Connect && stream.message == Message::Head;
+        if !is_tunnel || client {
+            return Err(Misuse::WrongState);
+        }
+        if !stream.state.receives() {
+            stream.set(streams::PEER_ENDED);
+        }
+        self.open_tunnel_head(out, config, core::iter::empty::<(&str, &str)>())?;
+        self.make_tunnel(config, now, None, false);
+        Ok(())
+    }
+
+    fn open_tunnel_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        let id = self.lent().id;
+        self.headers(out, id, |sender, buffer| {
+            sender.encoder.encode_status(buffer, 200);
+            for (name, value) in fields {
+                sender.encoder.encode(buffer, name.as_ref(), value.as_ref(), Indexing::Auto);
+            }
+            if let Some(seconds) = config.wall_clock.get() {
+                sender.encode_date(buffer, seconds);
+            }
+            Ok(((), false))
+        })
+    }
+
+    /// Makes the stream that is lent the transport of a WebSocket, or of bytes.
+    pub(in crate::h2) fn make_tunnel(
+        &mut self,
+        config: &Arc<Config>,
+        now: Time,
+        websocket: Option<ws::Opened>,
+        announced: bool,
+    ) {
+        let (key, client, slot) = (self.key(), self.client, self.current);
+        let mut tunnel = Tx::tunnel(now, config.clone(), key, client);
+        let (sender, receiver) = match websocket {
+            Some(ws::Opened { agreed, codec }) => {
+                let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
+                let receiver = ws::Receiver::new(agreed, decoder, client);
+                let sender = tx::Sender::WebSocket(ws::Sender::new(now, encoder));
+                (sender, SwitchTo::WebSocket(Box::new(receiver)))
+            }
+            None => (tx::Sender::Raw(raw::Sender::default()), SwitchTo::Raw(raw::Receiver::default())),
+        };
+        tunnel.switch_to(sender, receiver, announced);
+        let stream = self.lent();
+        stream.message = Message::Ended;
+        stream.due = NEVER;
+        stream.handshake = None;
+        // What was set for the exchange goes on for what it became.
+        tunnel.set_timeout((stream.timeout != NEVER).then_some(stream.timeout));
+        stream.timeout = NEVER;
+        if stream.take(streams::PAUSED) {
+            tunnel.pause();
+        }
+        if stream.take(streams::WANTED) {
+            tunnel.want_write();
+        }
+        stream.tunnel = Some(Box::new(tunnel));
+        self.streams.place(slot, Place::Nowhere);
+        self.streams.resume(slot);
+    }
+
     /// Gives a tunnel what it borrows from the connection: time, randomness, room. Handles and receivers work on it from here
     /// on, until [`settle`](Self::settle).
     pub(crate) fn enter(&mut self, slot: u32, keys: &mut Option<Box<dyn Entropy>>, now: Time) {
         self.current = slot;
-        if let Some(tunnel) = &mut self.streams.at(slot).tunnel {
+        let credit = self.room(slot);
+        let stream = self.streams.at(slot);
+        if let Some(tunnel) = &mut stream.tunnel {
             tunnel.now = now;
+            tunnel.set_window(stream.send.room());
+            tunnel.set_credit(credit);
             core::mem::swap(&mut tunnel.entropy, keys);
             tunnel.out.lend(&mut self.spare);
             self.entered = true;
@@ -84,14 +205,26 @@ impl Sender {
         if pending || stream.has(streams::FIN) {
             self.wait_for_window(slot, now);
         } else {
-            stream.stalled = None;
-            let place = if wanted && stream.send.is_open() { Place::Content } else { Place::Nowhere };
-            self.streams.place(slot, place);
+            self.wait_for_permit(slot, wanted, now);
         }
         if more {
             self.streams.resume(slot);
         } else {
             self.release_held(slot);
+        }
+    }
+
+    /// Puts a tunnel with an empty queue where it waits for a permit, if it wants one.
+    pub(in crate::h2) fn wait_for_permit(&mut self, slot: u32, wanted: bool, now: Time) {
+        let stream = self.streams.at(slot);
+        if !wanted {
+            stream.stalled = None;
+            return self.streams.place(slot, Place::Nowhere);
+        }
+        let open = stream.send.is_open();
+        self.streams.place(slot, if open { Place::Content } else { Place::Nowhere });
+        if !open || !self.send.is_open() {
+            self.stall(slot, now);
         }
     }
 

@@ -4,6 +4,7 @@ use crate::rfc9113::{Heard, code, defaults, deliver};
 use lws_proto::{Config, Versions};
 use std::sync::Arc;
 use tests::application::Each;
+use tests::endpoint::Buffer;
 use tests::h2::{self, PREFACE, Said, setting};
 use tests::{Delivered, Endpoint, Octets, Seen, deliver_to_end};
 
@@ -135,4 +136,28 @@ fn an_upgrade_behind_a_request_of_http_1_1() {
     let delivered = deliver_to_end(make, &input, false);
     assert_eq!(delivered.seen.causes().len(), 3, "{:?}", delivered.seen);
     let _ = deliver(|| Endpoint::http2_server(defaults(), Each::echo()), &h2::client_begins(&[]));
+}
+
+/// Our own: curl takes no more than 32 KiB behind the head of the 101, so most of a large response waits until the client has said that it speaks HTTP/2.
+#[test]
+fn most_of_a_response_waits_for_the_preface() {
+    let app = || tests::application::Answer { content: vec![b'x'; 200_000].into(), ..Default::default() };
+    let mut server = Endpoint::http2_server(defaults(), Each::of(app));
+    server.receive(upgrade("").as_bytes(), Buffer::Lent);
+    let sent = server.take_sent();
+    assert!(sent.len() < 17_000, "{} bytes", sent.len());
+    let mut reader = h2::Reader::default();
+    let said = reader.read(sent.strip_prefix(ANSWER.as_bytes()).expect("101"));
+    let content = |said: &[Said]| h2::answer(said, 1).map_or(0, |(_, content)| content.0.len());
+    assert_eq!(content(&said), 16_384);
+    server.receive(&h2::client_begins(&[]), Buffer::Lent);
+    let rest: usize = reader
+        .read(&server.take_sent())
+        .iter()
+        .map(|said| match said {
+            Said::Data { content, .. } => content.0.len(),
+            _ => 0,
+        })
+        .sum();
+    assert_eq!(rest, 65_535 - 16_384, "the window of the connection is what it always is");
 }

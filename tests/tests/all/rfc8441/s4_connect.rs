@@ -92,3 +92,12 @@ fn another_protocol_is_for_the_application_to_refuse() {
     assert_eq!(heard.status(1), Some(501), "{:?}", heard.said);
     assert!(heard.lives());
 }
+
+/// A client that has ended its direction cannot speak the protocol that it asks for: its fault, and no misuse of the application's.
+#[test]
+fn an_extended_connect_that_ends_the_stream_is_refused() {
+    let heard = served(&h2::headers(1, &WEBSOCKET, true));
+    assert_eq!(heard.status(1), Some(400), "{:?}", heard.said);
+    assert_eq!(heard.causes(), [Cause::Violation(Violation::Opening)]);
+    assert!(heard.lives());
+}

@@ -229,3 +229,98 @@ fn a_client_masks_its_frames() {
     client.receive(&h2::data(1, masked(TEXT, b"x"), false), Buffer::Lent);
     assert_eq!(client.seen.causes(), [Cause::Violation(Violation::Masking)]);
 }
+
+/// The permit carries what the windows take: the stream's and the connection's, one frame, and the queue.
+#[test]
+fn a_permit_knows_the_windows() {
+    let budget = |settings: &[(u16, u32)], frames: &[u8]| {
+        let (mut server, _) = server(&defaults(), settings, Each::echo());
+        server.receive(&[&opening(1, &[]), frames].concat(), Buffer::Lent);
+        let budget = server.stream().permit().map(|permit| permit.budget());
+        budget.ok()
+    };
+    let window = |size| [(setting::INITIAL_WINDOW_SIZE, size)];
+    assert_eq!(budget(&window(100), &[]), Some(100), "of the stream");
+    assert_eq!(budget(&window(100), &h2::window_update(1, 23)), Some(123));
+    assert_eq!(budget(&window(1 << 20), &[]), Some(16_384), "one frame");
+    // A message that the window has taken in part fills the queue.
+    assert_eq!(budget(&window(100), &h2::data(1, masked(BINARY, &[7; 100]), false)), None);
+    assert_eq!(budget(&window(100), &h2::data(1, masked(BINARY, &[7; 90]), false)), Some(8));
+    // Most of the window of the connection, used up on another stream.
+    let post =
+        [h2::post(3), h2::data(3, vec![0; 16_384], false).repeat(3), h2::data(3, vec![0; 16_000], true)];
+    assert_eq!(budget(&window(1 << 20), &post.concat()), Some(65_535 - 3 * 16_384 - 16_000));
+}
+
+/// Whoever answers each message and throttles needs no queue, however narrow the window is.
+#[test]
+fn a_throttled_echo_loses_nothing_to_narrow_windows() {
+    let app = |event: Event<'_>| match event {
+        Event::Request { stream, head, .. } => {
+            stream.accept_websocket(&head, &lws_proto::ws::Accept::new()).expect("an opening");
+        }
+        Event::Message { stream, kind, chunk, end, .. } => {
+            let permit = stream.permit().expect("a permit");
+            permit.message(kind, Payload::Copy(chunk), end).expect("a message").throttle();
+        }
+        _ => {}
+    };
+    let messages: Vec<u8> = (0..50).flat_map(|at| masked(BINARY, &[at; 60])).collect();
+    let echoes: Vec<u8> = (0..50).flat_map(|at| plain(BINARY, &[at; 60])).collect();
+    for initial in [0, 1, 61, 100] {
+        for (stream_by, connection_by) in [(7, 1_000), (100, 100), (1_000, 7), (63, 0)] {
+            let settings = [(setting::INITIAL_WINDOW_SIZE, initial)];
+            let (mut server, mut reader) = server(&defaults(), &settings, app);
+            server.receive(&opening(1, &[]), Buffer::Lent);
+            messages.chunks(100).for_each(|part| server.receive(&h2::data(1, part, false), Buffer::Lent));
+            let mut sent = bytes_on(&reader.read(&server.take_sent()), 1);
+            assert!(sent.len() <= initial as usize);
+            for _ in 0..1_000 {
+                let more = |stream, by| if by > 0 { h2::window_update(stream, by) } else { Vec::new() };
+                server.receive(&[more(1, stream_by), more(0, connection_by)].concat(), Buffer::Lent);
+                let said = reader.read(&server.take_sent());
+                said.into_iter().for_each(|said| match said {
+                    Said::Data { stream: 1, content, .. } => sent.extend_from_slice(&content.0),
+                    _ => {}
+                });
+            }
+            assert_eq!(sent, echoes, "{initial}, then {stream_by} and {connection_by} at a time");
+        }
+    }
+}
+
+/// A permit that is asked for comes when the window is open, and a peer that opens none ends the WebSocket in the end.
+#[test]
+fn a_permit_waits_for_the_window() {
+    let permits = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counted = std::rc::Rc::clone(&permits);
+    let app = move |event: Event<'_>| match event {
+        Event::Request { stream, head, .. } => {
+            stream.accept_websocket(&head, &lws_proto::ws::Accept::new()).expect("an opening").want_write();
+        }
+        Event::Writable(permit) => {
+            counted.set(counted.get() + 1);
+            let budget = permit.budget() - 2;
+            permit
+                .message(MessageKind::Binary, Payload::Copy(&vec![0; budget]), true)
+                .expect("a message")
+                .again();
+        }
+        _ => {}
+    };
+    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], app);
+    server.receive(&opening(1, &[]), Buffer::Lent);
+    assert_eq!(permits.get(), 0);
+    server.receive(&h2::window_update(1, 10), Buffer::Lent);
+    assert_eq!((permits.get(), bytes_on(&reader.read(&server.take_sent()), 1).len()), (1, 10));
+    // A few bytes are no progress.
+    for _ in 0..29 {
+        server.wait(std::time::Duration::from_secs(1));
+        server.receive(&h2::window_update(1, 10), Buffer::Lent);
+    }
+    assert_eq!((permits.get(), server.seen.causes()), (30, vec![]));
+    server.forget();
+    server.wait(std::time::Duration::from_secs(31));
+    assert_eq!(server.seen.causes(), [Cause::Timeout(lws_proto::Deadline::Stalled)]);
+    assert_eq!(h2::reset(&reader.read(&server.take_sent()), 1), Some(code::ENHANCE_YOUR_CALM));
+}

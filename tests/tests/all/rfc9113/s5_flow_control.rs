@@ -367,3 +367,92 @@ fn a_smaller_window_counts_from_its_acknowledgement_on() {
     let owed = sent(&[h2::data(1, vec![0; 10_000], false), h2::settings_ack(), h2::data(1, b"x", false)]);
     assert_eq!(h2::reset(&owed.said, 1), Some(code::FLOW_CONTROL_ERROR));
 }
+
+/// Our own: a window that has grown for one stream leaves room for others, should its application pause.
+#[test]
+fn a_paused_stream_whose_window_has_grown_holds_up_nobody_else() {
+    let config = limits(|limits| (limits.h2_stream_window, limits.h2_connection_window) = (20_000, 65_535));
+    let mut reader = Reader::default();
+    let mut granted = Granted { connection: 65_535, stream: 20_000 };
+    let app = |event: Event<'_>| {
+        if let Event::Body { stream, end: true, .. } = event {
+            let permit = stream.permit().expect("a permit");
+            permit
+                .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b"x"), true)
+                .expect("a response")
+                .throttle();
+        }
+    };
+    let mut server = Endpoint::http2_server(config, app);
+    server.receive(&[h2::client_begins(&[]), h2::post(1)].concat(), Buffer::Lent);
+    granted.hear(&reader.read(&server.take_sent()));
+    let key = server.key();
+    let mut send = |server: &mut Endpoint<_>, stream: u32, len: i64, end: bool| {
+        server.receive(&h2::data(stream, vec![0; len as usize], end), Buffer::Lent);
+        granted.connection -= len;
+        granted.stream -= if stream == 1 { len } else { 0 };
+        granted.hear(&reader.read(&server.take_sent()));
+        (granted.connection, granted.stream)
+    };
+    // Quickly, and for long enough.
+    let (mut connection, mut stream) = send(&mut server, 1, 0, false);
+    for _ in 0..100 {
+        (connection, stream) = send(&mut server, 1, stream.min(connection).min(16_384), false);
+    }
+    assert!(stream > 20_000, "the window has not grown");
+    server.connection.stream(key).expect("the stream").pause();
+    while stream.min(connection) > 0 {
+        (connection, stream) = send(&mut server, 1, stream.min(connection).min(16_384), false);
+    }
+    for other in (3..43).step_by(2) {
+        server.receive(&h2::post(other), Buffer::Lent);
+        let mut left = 40_000;
+        while left > 0 {
+            let len = connection.min(16_384).min(left);
+            assert!(len > 0, "stream {other} gets no room");
+            left -= len;
+            (connection, _) = send(&mut server, other, len, left == 0);
+        }
+    }
+}
+
+/// A stream that was throttled takes no more input than it can answer while the window of the connection is used up.
+#[test]
+fn a_throttled_stream_waits_for_the_window_of_the_connection() {
+    let app = |event: Event<'_>| match event {
+        Event::Request { stream, .. } => {
+            let permit = stream.permit().expect("a permit");
+            permit
+                .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), false)
+                .expect("a response")
+                .throttle();
+        }
+        Event::Body { stream, chunk, end } => {
+            let content = chunk.to_vec();
+            let permit = stream.permit().expect("a permit");
+            permit.data(Payload::Copy(&content), end).expect("content").throttle();
+        }
+        _ => {}
+    };
+    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)], app);
+    server.receive(&[h2::post(1), h2::post(3)].concat(), Buffer::Lent);
+    let keys = server.keys();
+    // Exactly the window of the connection.
+    for len in [16_384, 16_384, 16_384, 16_383] {
+        server.receive(&h2::data(1, vec![b'1'; len], false), Buffer::Lent);
+    }
+    assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 65_535);
+    let told = |server: &Endpoint<_>| server.of(keys[0]).contents()[0].0.len();
+    server.receive(&[h2::data(1, b"more", false), h2::data(1, b"and more", false)].concat(), Buffer::Lent);
+    assert_eq!(told(&server), 65_539, "one answer waits for the window, and the rest is held");
+    server.receive(&h2::window_update(0, 2), Buffer::Lent);
+    assert_eq!(told(&server), 65_539);
+    assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 2);
+    server.receive(&h2::window_update(0, 3), Buffer::Lent);
+    assert_eq!(told(&server), 65_547);
+    assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 3);
+    server.receive(&h2::window_update(0, 100), Buffer::Lent);
+    server.receive(&[h2::data(1, b"", true), h2::data(3, b"x", true)].concat(), Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert!(h2::ended(&said, 1) && h2::ended(&said, 3), "{said:?}");
+}

@@ -3,6 +3,7 @@
 use super::*;
 use lws_proto::{Event, Misuse, StreamKey};
 use std::time::Duration;
+use tests::endpoint::limits;
 use tests::h2::{frame, kind};
 
 /// RFC 9113 §6.8: "A server that is attempting to gracefully shut down a connection SHOULD send an initial GOAWAY frame with the last stream identifier
@@ -118,6 +119,18 @@ fn a_client_hears_both_steps() {
     assert_eq!(client.seen.causes().iter().filter(|cause| **cause == Cause::Complete).count(), 3);
 }
 
+/// RFC 9113 §6.8: "a receiver of a GOAWAY that has no more use for the connection SHOULD still send a GOAWAY frame before terminating the connection."
+#[test]
+fn a_client_answers_a_go_away_with_one_when_it_ends() {
+    let (mut client, _) = busy_client();
+    client.receive(&h2::go_away(1, code::NO_ERROR), Buffer::Lent);
+    assert!(client.take_sent().is_empty(), "one request is still to be answered");
+    client.receive(&response(1, true), Buffer::Lent);
+    let said = Reader::default().read(&client.take_sent());
+    assert_eq!(h2::go_aways(&said), [(0, code::NO_ERROR)]);
+    assert!(client.connection.interest().shutdown);
+}
+
 /// RFC 9113 §6.8: "Endpoints MUST NOT increase the value they send in the last stream identifier".
 #[test]
 fn the_last_stream_does_not_grow() {
@@ -185,4 +198,42 @@ fn an_end_can_be_asked_for_at_any_time() {
     let said = reader.read(&server.take_sent());
     assert!(h2::ended(&said, 1));
     assert!(!h2::go_aways(&said).is_empty(), "{said:?}");
+}
+
+/// RFC 9113 §6.8: "After sending a GOAWAY frame, the sender can discard frames for streams initiated by the receiver with identifiers higher than the
+/// identified last stream. However, any frames that alter connection state cannot be completely ignored. For instance, HEADERS ... MUST be minimally
+/// processed to ensure that the state maintained for field section compression is consistent; similarly, DATA frames MUST be counted toward
+/// the connection flow-control window."
+#[test]
+fn frames_for_streams_behind_the_last_are_dropped_and_counted() {
+    let config = limits(|limits| limits.h2_connection_window = 65_535);
+    let (mut server, mut reader) = server(&config, &[], Each::echo());
+    server.receive(&h2::post(1), Buffer::Lent);
+    server.connection.drain(server.now);
+    server.settle();
+    // The client does not answer the PING, and the time is over.
+    server.wait(Duration::from_secs(5));
+    assert_eq!(h2::go_aways(&reader.read(&server.take_sent())), [(0x7fff_ffff, 0), (1, 0)]);
+    // A field that enters the table of both sides, and is meant by a later request on a stream that counts.
+    let entry = [&[0x40, 1, b'x', 1][..], b"y"].concat();
+    let block = [h2::block(&h2::POST), entry].concat();
+    let frames = [
+        frame(kind::HEADERS, h2::flag::END_HEADERS, 5, &block),
+        h2::window_update(5, 1_000),
+        h2::data(5, vec![0; 16_384], false),
+        h2::data(5, vec![0; 16_384], false),
+        h2::headers(5, &[("a", "trailer")], true),
+        h2::rst_stream(5, code::CANCEL),
+        frame(kind::PRIORITY, 0, 7, b"bad"),
+        h2::rst_stream(7, code::CANCEL),
+    ];
+    server.receive(&frames.concat(), Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert_eq!(said, [Said::WindowUpdate { stream: 0, increment: 32_768 }]);
+    let trailers = frame(kind::HEADERS, h2::flag::END_HEADERS | h2::flag::END_STREAM, 1, &[0xbe]);
+    server.receive(&trailers, Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert_eq!(h2::answer(&said, 1), Some((200, "".into())), "{said:?}");
+    assert_eq!(server.seen.causes(), [Cause::Complete]);
+    assert!(server.connection.interest().shutdown);
 }

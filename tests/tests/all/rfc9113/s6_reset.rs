@@ -102,3 +102,63 @@ fn an_abort_is_a_reset() {
     assert_eq!(client.sent, h2::rst_stream(5, code::CANCEL));
     assert_eq!(client.of(key).causes(), [Cause::Aborted]);
 }
+
+/// RFC 9113 §5.4.2: "The peer that sends the RST_STREAM frame MUST be prepared to receive any frames that were sent or enqueued for sending by the remote peer." However many
+/// streams were reset at once.
+#[test]
+fn frames_on_their_way_for_many_streams_that_were_reset_are_dropped() {
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    client.receive(&h2::server_begins(&[]), Buffer::Lent);
+    let keys: Vec<_> = (0..300).map(|_| request(&mut client, "GET", "/", true)).collect();
+    for key in &keys {
+        client.connection.stream(*key).expect("a stream").abort();
+    }
+    client.settle();
+    client.forget();
+    let late = |stream: u32| [response(stream, false), h2::data(stream, b"late", true)].concat();
+    client.receive(&(0..300).flat_map(|at| late(1 + 2 * at)).collect::<Vec<_>>(), Buffer::Lent);
+    let said = Reader::default().read(&client.take_sent());
+    assert!(said.is_empty(), "{said:?}");
+    request(&mut client, "GET", "/", true);
+    client.receive(&response(601, true), Buffer::Lent);
+    assert_eq!(client.seen.causes(), [Cause::Complete]);
+}
+
+/// A server that fails many requests costs its client those, and not the connection: each was the client's own.
+#[test]
+fn requests_that_the_server_resets_are_no_attack() {
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    client.receive(&h2::server_begins(&[]), Buffer::Lent);
+    for at in 0..500 {
+        request(&mut client, "GET", "/", true);
+        client.receive(&h2::rst_stream(1 + 2 * at, code::CANCEL), Buffer::Lent);
+    }
+    assert_eq!(client.seen.causes(), [Cause::Reset(ErrorCode::CANCEL); 500]);
+    assert!(client.connection.interest().read && !client.connection.interest().shutdown);
+}
+
+/// RFC 9113 §6.4: "After receiving a RST_STREAM on a stream, the receiver MUST NOT send additional frames for that stream": what waits for a window is dropped.
+#[test]
+fn nothing_more_is_sent_on_a_stream_that_was_reset() {
+    let answer = || tests::application::Answer { content: vec![b'x'; 100_000].into(), ..Default::default() };
+    let (mut server, mut reader) = server(&defaults(), &[], Each::of(answer));
+    server.receive(&[h2::get(1), h2::get(3)].concat(), Buffer::Lent);
+    assert!(!h2::on(&reader.read(&server.take_sent()), 1).is_empty());
+    let more =
+        [h2::rst_stream(1, code::CANCEL), h2::window_update(1, 500_000), h2::window_update(0, 500_000)];
+    server.receive(&more.concat(), Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert!(h2::on(&said, 1).is_empty(), "{said:?}");
+    assert!(!h2::on(&said, 3).is_empty(), "the other goes on: {said:?}");
+    // A request that was being sent.
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    client.receive(&h2::server_begins(&[]), Buffer::Lent);
+    let key = request(&mut client, "POST", "/", false);
+    let permit = client.connection.stream(key).expect("the POST").permit().expect("a permit");
+    permit.data(Payload::Static(&[0; 100_000]), true).expect("content").throttle();
+    client.settle();
+    client.forget();
+    client.receive(&[h2::rst_stream(1, code::CANCEL), h2::window_update(0, 500_000)].concat(), Buffer::Lent);
+    let said = Reader::default().read(&client.take_sent());
+    assert!(said.is_empty(), "{said:?}");
+}

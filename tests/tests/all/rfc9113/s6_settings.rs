@@ -137,3 +137,19 @@ fn our_settings_say_our_limits() {
     }
     assert!(heard.said.contains(&Said::WindowUpdate { stream: 0, increment: (1 << 20) - 65_535 }));
 }
+
+/// RFC 9113 §6.5.3: "The values in the SETTINGS frame MUST be processed in the order they appear", so that the last of several counts; "the recipient MUST immediately emit
+/// a SETTINGS frame with the ACK flag set", before anything that depends on the values.
+#[test]
+fn values_count_in_their_order_and_from_the_acknowledgement_on() {
+    let app = || tests::application::Answer::with("0123456789");
+    let settings = [(setting::INITIAL_WINDOW_SIZE, 7), (setting::INITIAL_WINDOW_SIZE, 3)];
+    let frames =
+        [h2::get(1), h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 0), (setting::INITIAL_WINDOW_SIZE, 5)])];
+    let heard = served_by(&defaults(), &settings, app, frames.concat());
+    assert_eq!(h2::answer(&heard.said, 1), Some((200, "01234".into())));
+    let last = heard.said.iter().rposition(|said| *said == Said::SettingsAck);
+    let rest =
+        heard.said.iter().position(|said| matches!(said, Said::Data { content, .. } if content.0 == b"34"));
+    assert!(rest.is_some() && last < rest, "{:?}", heard.said);
+}

@@ -108,3 +108,14 @@ fn a_client_gets_a_tunnel_for_a_success_and_a_response_otherwise() {
         [Seen::Response { status: 403, .. }, Seen::Body { end: true, .. }]
     ));
 }
+
+/// A client that ends its direction at once may still hear what comes back: END_STREAM is a FIN.
+#[test]
+fn a_tunnel_may_be_half_closed_from_its_beginning() {
+    let heard = served([h2::headers(1, &CONNECT, true), h2::get(3)].concat());
+    assert_eq!((heard.status(1), heard.status(3)), (Some(200), Some(200)));
+    assert!(heard.lives() && h2::ended(&heard.said, 1), "{:?}", heard.said);
+    let told = &heard.delivered.streams[0].0;
+    assert!(told.contains(&Seen::Raw { content: "".into(), end: true }), "{told:?}");
+    assert!(heard.causes().iter().all(|cause| cause.is_clean()), "{:?}", heard.causes());
+}

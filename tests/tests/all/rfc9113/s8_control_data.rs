@@ -148,3 +148,27 @@ fn a_client_says_all_of_it() {
     let expected = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/path?query")];
     assert_eq!(fields, expected.map(Into::into));
 }
+
+/// RFC 9113 §8.3.1: "Clients MUST NOT generate a request with a Host header field that differs from the ":authority" pseudo-header field." §8.3: "Endpoints MUST NOT generate
+/// pseudo-header fields other than those defined in this document."
+#[test]
+fn a_client_says_no_other_host_and_no_other_pseudo_header_fields() {
+    let mut client = Endpoint::http2_client(defaults(), Silent);
+    for (name, misuse) in [
+        ("host", lws_proto::Misuse::ManagedField),
+        ("Host", lws_proto::Misuse::ManagedField),
+        (":authority", lws_proto::Misuse::Field),
+        (":unknown", lws_proto::Misuse::Field),
+    ] {
+        let asked = client.connection.request(
+            client.now,
+            &Request::get("a", "/"),
+            [(name, "b")],
+            Payload::Static(b""),
+            true,
+        );
+        assert_eq!(asked.map(|_| ()), Err(misuse), "{name}");
+    }
+    client.settle();
+    assert!(h2::on(&Reader::default().read(&client.sent), 1).is_empty());
+}
