@@ -183,11 +183,16 @@ pub fn priority_update(stream: u32, value: &str) -> Vec<u8> {
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
-        block.push(0);
-        string(&mut block, name.as_bytes());
-        string(&mut block, value.as_bytes());
+        literal(&mut block, name.as_bytes(), value.as_bytes());
     }
     block
+}
+
+/// Adds a literal that enters no table. RFC 7541 §6.2.2.
+pub fn literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    block.push(0);
+    string(block, name);
+    string(block, value);
 }
 
 /// A string literal without Huffman coding. RFC 7541 §5.2.
@@ -500,4 +505,17 @@ pub fn go_aways(said: &[Said]) -> Vec<(u32, u32)> {
         _ => None,
     };
     said.iter().filter_map(found).collect()
+}
+
+/// Field lines in the order of their names. Cookies may have been cut into lines, and joined again. RFC 9113 §8.2.3.
+#[must_use]
+pub fn by_name(fields: impl Iterator<Item = (String, Octets)>) -> crate::transcript::Fields {
+    let (cookies, mut fields): (crate::transcript::Fields, crate::transcript::Fields) =
+        fields.partition(|(name, _)| name == "cookie");
+    if !cookies.is_empty() {
+        let values: Vec<Vec<u8>> = cookies.into_iter().map(|(_, value)| value.0).collect();
+        fields.push(("cookie".into(), Octets(values.join(&b"; "[..]))));
+    }
+    fields.sort_by(|(name, _), (other, _)| name.cmp(other));
+    fields
 }

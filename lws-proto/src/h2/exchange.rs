@@ -194,7 +194,7 @@ impl Sender {
         }
         self.lent().message = if end { Message::Ended } else { Message::Content(outgoing) };
         if end && with_head && content.is_empty() {
-            self.end_message(config, slot, now);
+            self.end_message(out, config, slot, now);
         } else if end || !content.is_empty() {
             self.write_content(out, config, now, slot, content, end);
         }
@@ -232,7 +232,7 @@ impl Sender {
             }
             None => {
                 self.write_trailers(out, slot, &trailers);
-                self.end_message(config, slot, now);
+                self.end_message(out, config, slot, now);
             }
         }
         Ok(())
@@ -437,7 +437,7 @@ impl Sender {
             stream.due = now + config.limits.response_timeout;
             self.next_due = self.next_due.min(stream.due);
         } else if empty {
-            self.end_message(config, slot, now);
+            self.end_message(out, config, slot, now);
         } else if stream.pending.is_some() {
             self.wait_for_window(slot, now);
         } else {

@@ -8,7 +8,7 @@ use crate::Violation;
 use crate::hpack::{FieldFlags, NameId, Section};
 use crate::http::{
     Authority, Expectation, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal,
-    is_forbidden_trailer,
+    is_forbidden_trailer, is_scheme,
 };
 
 /// The control data of a section, and what else concerns HTTP/2 itself.
@@ -185,8 +185,7 @@ fn read_request(
         if pseudo.protocol.is_some() && (!connect || pseudo.authority.is_none()) {
             return Err(missing);
         }
-        let scheme = text(section, pseudo.scheme.ok_or(missing)?);
-        if scheme.is_empty() {
+        if !is_scheme(text(section, pseudo.scheme.ok_or(missing)?)) {
             return Err(missing);
         }
         pseudo.path.ok_or(missing)?
@@ -209,7 +208,8 @@ fn read_request(
     Ok(())
 }
 
-/// Makes `:authority` a `Host` field, as HTTP/1.1 has it; where both are there they must agree. RFC 9113 §8.3.1.
+/// Makes `:authority` a `Host` field, as HTTP/1.1 has it; where both are there they must agree. RFC 9113 §8.3.1. An empty one names no
+/// server. RFC 9110 §4.2.1.
 #[inline]
 fn read_authority(
     section: &mut Section,
@@ -218,11 +218,11 @@ fn read_authority(
 ) -> Result<(), Violation> {
     let Some(authority) = authority else {
         let host = host.ok_or(Violation::Host)?;
-        let valid = Authority::is_valid(part(section, host.value, host.value_len));
+        let valid = host.value_len > 0 && Authority::is_valid(part(section, host.value, host.value_len));
         return if valid { Ok(()) } else { Err(Violation::Host) };
     };
     let value = part(section, authority.value, authority.value_len);
-    if !Authority::is_valid(value) {
+    if value.is_empty() || !Authority::is_valid(value) {
         return Err(Violation::Host);
     }
     if let Some(host) = host {

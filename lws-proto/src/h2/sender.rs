@@ -101,6 +101,8 @@ pub(crate) struct Sender {
     pub(super) next_due: Time,
     /// Nothing is sent or understood any more; ends are still told.
     pub(super) finished: bool,
+    /// Content that was held has been dropped since the last flush.
+    dropped: bool,
     /// The value of the date field in the second that was last asked for.
     date: (u32, [u8; 29]),
     /// Room for a number.
@@ -160,6 +162,7 @@ impl Sender {
             relaxed: false,
             next_due: NEVER,
             finished: false,
+            dropped: false,
             date: (0, [0; 29]),
             digits: Vec::new(),
             spare: Vec::new(),

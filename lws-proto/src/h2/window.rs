@@ -101,11 +101,17 @@ impl ReceiveWindow {
         self.taken += n;
     }
 
+    /// Whether what has been taken is worth a frame.
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.taken >= self.size / 2
+    }
+
     /// The increment that the peer should be given now, if it is worth a frame. `size_max` bounds how far the window grows
     /// for a peer that uses it up quickly.
     #[inline]
     pub(crate) fn give(&mut self, size_max: u32, now: Time) -> Option<u32> {
-        if self.taken < self.size / 2 {
+        if !self.is_due() {
             return None;
         }
         Some(self.refill(size_max, now))

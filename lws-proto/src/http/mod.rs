@@ -22,4 +22,5 @@ pub use method::Method;
 pub use path::normalize_path;
 pub(crate) use status::with_registered_statuses;
 pub use status::{NotAStatus, Status};
+pub(crate) use target::is_scheme;
 pub use target::{Authority, Target};

@@ -62,9 +62,7 @@ impl<'a> Target<'a> {
         let (rest, query) = split_query(rest);
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let authority = Authority::parse(authority).filter(|authority| !authority.host.is_empty())?;
-        let begins = scheme.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
-        let continues = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-        (begins && continues).then_some(Self::Absolute { scheme, authority, path, query })
+        is_scheme(scheme).then_some(Self::Absolute { scheme, authority, path, query })
     }
 
     /// Whether `target` could be parsed for `method`: the same question, asked of every request.
@@ -158,6 +156,14 @@ impl<'a> Authority<'a> {
     pub fn port(&self) -> Option<u16> {
         self.port
     }
+}
+
+/// Whether it is a `scheme`. RFC 3986 §3.1.
+#[inline]
+pub(crate) fn is_scheme(scheme: &str) -> bool {
+    let continues = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    matches!(scheme, "http" | "https")
+        || scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(continues)
 }
 
 /// Visible ASCII, but not the beginning of a fragment.

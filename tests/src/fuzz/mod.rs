@@ -4,9 +4,13 @@
 //! Besides their own questions all that drive a connection ask those of [`Endpoint`](crate::Endpoint): no panic, no event when no service
 //! was asked for, `Closed` once and last.
 
+mod h2_pipe;
 mod hpack;
 mod http1;
 mod http2;
+mod http2_acceptance;
+mod http2_differential;
+mod http2_pieces;
 mod operations;
 mod tls_records;
 mod ws_deflate;
@@ -15,6 +19,8 @@ mod ws_frames;
 pub use hpack::hpack;
 pub use http1::{chunked, request, response};
 pub use http2::{http2_frames, http2_operations};
+pub use http2_acceptance::http2_acceptance;
+pub use http2_differential::http2_differential;
 pub use operations::operations;
 pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
@@ -27,21 +33,36 @@ pub struct Target {
     pub name: &'static str,
     /// What it does with an input. It panics if the engine is at fault.
     pub body: fn(&[u8]),
+    /// What its inputs are.
+    pub input: Input,
+    /// How many inputs the stable tests make: fewer where one costs more.
+    pub made: u64,
+}
+
+/// What the inputs of a target are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Octets of a protocol: what is only noise is refused at the first of them.
+    Octets,
+    /// Choices, one after the other: noise makes as good ones as anything.
+    Choices,
 }
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
-    Target { name: "http1_request", body: request },
-    Target { name: "http1_response", body: response },
-    Target { name: "chunked", body: chunked },
-    Target { name: "ws_frames", body: frames },
-    Target { name: "ws_deflate", body: deflate_frames },
-    Target { name: "ws_extensions", body: extensions },
-    Target { name: "http2_frames", body: http2_frames },
-    Target { name: "http2_operations", body: http2_operations },
-    Target { name: "hpack", body: hpack },
-    Target { name: "operations", body: operations },
-    Target { name: "tls_records", body: records },
+pub const TARGETS: [Target; 13] = [
+    Target { name: "http1_request", body: request, input: Input::Octets, made: 1_500 },
+    Target { name: "http1_response", body: response, input: Input::Octets, made: 1_500 },
+    Target { name: "chunked", body: chunked, input: Input::Octets, made: 1_500 },
+    Target { name: "ws_frames", body: frames, input: Input::Octets, made: 1_500 },
+    Target { name: "ws_deflate", body: deflate_frames, input: Input::Octets, made: 1_500 },
+    Target { name: "ws_extensions", body: extensions, input: Input::Octets, made: 1_500 },
+    Target { name: "http2_frames", body: http2_frames, input: Input::Choices, made: 4_000 },
+    Target { name: "http2_operations", body: http2_operations, input: Input::Choices, made: 4_000 },
+    Target { name: "http2_acceptance", body: http2_acceptance, input: Input::Choices, made: 4_000 },
+    Target { name: "http2_differential", body: http2_differential, input: Input::Choices, made: 1_500 },
+    Target { name: "hpack", body: hpack, input: Input::Octets, made: 1_500 },
+    Target { name: "operations", body: operations, input: Input::Choices, made: 4_000 },
+    Target { name: "tls_records", body: records, input: Input::Octets, made: 1_500 },
 ];
 
 /// How an input is cut: its last bytes say so, and are no content.

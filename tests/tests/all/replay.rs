@@ -2,11 +2,11 @@
 
 use std::path::Path;
 use tests::Random;
-use tests::fuzz::{TARGETS, Target};
+use tests::fuzz::{Input, TARGETS, Target};
 
 #[test]
 fn every_kept_input_passes() {
-    for Target { name, body } in TARGETS {
+    for Target { name, body, .. } in TARGETS {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
         let entries =
             std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
@@ -20,7 +20,7 @@ fn every_kept_input_passes() {
     }
 }
 
-/// Words of which inputs are made: what is only noise is refused at its first byte.
+/// Words of which octets are made.
 const WORDS: &[&[u8]] = &[
     b"GET ",
     b"POST ",
@@ -72,15 +72,13 @@ const WORDS: &[&[u8]] = &[
 
 #[test]
 fn thousands_of_made_inputs_pass() {
-    for Target { name, body } in TARGETS {
-        // What is decoded into operations is noise as a whole.
-        let decoded = name == "operations" || name.starts_with("http2");
-        let rounds = if decoded { 4_000 } else { 1_500 };
-        for seed in 0..rounds {
+    for Target { name, body, input: kind, made } in TARGETS {
+        let choices = kind == Input::Choices;
+        for seed in 0..made {
             let mut random = Random::new(seed);
             let mut input = Vec::new();
-            for _ in 0..random.below(if decoded { 100 } else { 20 }) {
-                if random.one_in(3) || decoded {
+            for _ in 0..random.below(if choices { 100 } else { 20 }) {
+                if random.one_in(3) || choices {
                     let len = 1 + random.below(8);
                     input.extend(random.bytes(len));
                 } else {

@@ -109,6 +109,10 @@ impl Receiver {
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
+        if n == 0 {
+            // Asked for what is kept, in the middle of a frame: there is no content without octets.
+            return Ok(Step::taken(0));
+        }
         let stream = sender_of(tx).and_then(|sender| sender.streams.still(content.slot, content.id));
         let Some(stream) = stream else {
             // It has ended in the middle of the frame.
@@ -615,7 +619,12 @@ impl Sender {
     }
 
     /// Gives the peer room on the connection for what has been taken, if it is worth a frame.
-    fn give(&mut self, out: &mut crate::transmit::Output, config: &crate::Config, now: crate::Time) {
+    pub(in crate::h2) fn give(
+        &mut self,
+        out: &mut crate::transmit::Output,
+        config: &crate::Config,
+        now: crate::Time,
+    ) {
         let max = config.limits.h2_connection_window;
         if let Some(increment) = self.receive.give(max, now) {
             frame::window_update(out.buffer(), 0, increment);

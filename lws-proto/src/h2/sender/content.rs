@@ -40,7 +40,7 @@ impl Sender {
             self.data_header(out, slot, id, 0, true);
         }
         if end {
-            self.end_message(config, slot, now);
+            self.end_message(out, config, slot, now);
         }
     }
 
@@ -83,7 +83,7 @@ impl Sender {
     }
 
     /// The message of this side has left whole, or is in frames.
-    pub(in crate::h2) fn end_message(&mut self, config: &Config, slot: u32, now: Time) {
+    pub(in crate::h2) fn end_message(&mut self, out: &mut Output, config: &Config, slot: u32, now: Time) {
         let client = self.client;
         let stream = self.streams.at(slot);
         stream.stalled = None;
@@ -110,8 +110,20 @@ impl Sender {
         stream.due = now + config.limits.content_period;
         self.next_due = self.next_due.min(stream.due);
         let held = core::mem::take(&mut stream.held);
-        self.receive.take(held);
+        // The rest may need the room that the peer filled while the stream was paused.
+        stream.receive.take(held);
+        if let Some(increment) = stream.receive.give(config.limits.h2_stream_window_max, now) {
+            frame::window_update(out.buffer(), stream.id, increment);
+        }
+        self.drop_held(held);
         self.streams.unresume(slot);
+    }
+
+    /// Content that was held for a stream counts no more. The peer gets its room back with the next flush: no more content may come on
+    /// the connection before.
+    pub(super) fn drop_held(&mut self, held: u32) {
+        self.receive.take(held);
+        self.dropped |= held > 0;
     }
 
     /// The response is complete, and so is the request, of which not all has been told: trailers still are to who listens, and
@@ -119,7 +131,7 @@ impl Sender {
     #[cold]
     pub(super) fn end_with_peer(&mut self, slot: u32, paused: bool) {
         let held = core::mem::take(&mut self.streams.at(slot).held);
-        self.receive.take(held);
+        self.drop_held(held);
         if paused || held > 0 {
             self.peer_ended(slot);
         } else {
@@ -154,6 +166,9 @@ impl Sender {
         if self.finished {
             return false;
         }
+        if self.dropped && self.receive.is_due() {
+            return true;
+        }
         let entered = self.entered && {
             let stream = self.streams.peek(self.current);
             stream.send.is_open() && stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty())
@@ -170,6 +185,9 @@ impl Sender {
         keys: &mut Option<Box<dyn Entropy>>,
         now: Time,
     ) {
+        if core::mem::take(&mut self.dropped) && !self.finished {
+            self.give(out, config, now);
+        }
         while out.len() < config.limits.send_queue_bytes_max && self.has_flush() {
             let Some(slot) = self.streams.flushes.pop() else { return };
             self.streams.at(slot).place = Place::Nowhere;
@@ -236,7 +254,7 @@ impl Sender {
             self.write_trailers(out, slot, &trailers);
         }
         if end {
-            self.end_message(config, slot, now);
+            self.end_message(out, config, slot, now);
         } else {
             self.line_up(slot, now);
             self.release_held(slot);

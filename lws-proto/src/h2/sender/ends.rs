@@ -32,7 +32,7 @@ impl Sender {
                 self.active = self.active.saturating_sub(1);
             }
         }
-        self.receive.take(held);
+        self.drop_held(held);
         self.streams.unresume(slot);
         self.streams.untime(slot);
         if gone {

@@ -279,10 +279,11 @@ fn a_throttled_echo_loses_nothing_to_narrow_windows() {
                 let more = |stream, by| if by > 0 { h2::window_update(stream, by) } else { Vec::new() };
                 server.receive(&[more(1, stream_by), more(0, connection_by)].concat(), Buffer::Lent);
                 let said = reader.read(&server.take_sent());
-                said.into_iter().for_each(|said| match said {
-                    Said::Data { stream: 1, content, .. } => sent.extend_from_slice(&content.0),
-                    _ => {}
-                });
+                for said in said {
+                    if let Said::Data { stream: 1, content, .. } = said {
+                        sent.extend_from_slice(&content.0);
+                    }
+                }
             }
             assert_eq!(sent, echoes, "{initial}, then {stream_by} and {connection_by} at a time");
         }

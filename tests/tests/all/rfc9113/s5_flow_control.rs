@@ -1,6 +1,7 @@
 //! Flow control. RFC 9113 §5.2 and §6.9.
 
 use super::*;
+use lws_proto::http::Status;
 use lws_proto::{Bytes, Event};
 use tests::application::Answer;
 use tests::endpoint::limits;
@@ -159,6 +160,39 @@ fn a_peer_that_sends_more_than_the_connection_takes_is_cut_off() {
     let heard = served_by(&config, &[], paused, [&at[..], &h2::data(3, b"x", false)].concat());
     assert_eq!(h2::go_aways(&heard.said), [(3, code::FLOW_CONTROL_ERROR)]);
     assert_eq!(heard.causes(), [Cause::Violation(Violation::FlowControl); 2]);
+}
+
+/// RFC 9113 §5.2.2: a receiver that does not give room back stops the peer for good. Nobody takes what was held for a stream that was paused
+/// when the interest in it ended, so it is given back then.
+#[test]
+fn what_was_held_for_a_stream_that_wants_no_more_gives_its_room_back() {
+    let config = limits(|limits| {
+        (limits.h2_stream_window, limits.h2_stream_window_max) = (40_000, 40_000);
+        limits.h2_connection_window = 65_535;
+    });
+    let paused = || {
+        |event: Event<'_>| {
+            if let Event::Request { mut stream, .. } = event {
+                stream.pause();
+            }
+        }
+    };
+    for answers in [true, false] {
+        let (mut server, mut reader) = server(&config, &[], paused());
+        let part = || h2::data(1, vec![0; 13_000], false);
+        server.receive(&[h2::post(1), part(), part(), part()].concat(), Buffer::Lent);
+        assert!(reader.read(&server.take_sent()).is_empty());
+        if answers {
+            let permit = server.stream().permit().expect("a permit");
+            permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
+        } else {
+            server.stream().abort();
+        }
+        server.settle();
+        let said = reader.read(&server.take_sent());
+        let given = |stream| said.contains(&Said::WindowUpdate { stream, increment: 39_000 });
+        assert!(given(0) && given(1) == answers, "{said:?}");
+    }
 }
 
 /// What a peer may still send, from what it was told and has sent.

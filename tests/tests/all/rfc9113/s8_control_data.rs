@@ -62,6 +62,9 @@ fn a_request_has_a_method_a_scheme_and_a_path() {
         (0, "", Violation::PseudoHeader),
         (0, "G T", Violation::PseudoHeader),
         (1, "", Violation::PseudoHeader),
+        // RFC 3986 §3.1.
+        (1, "h ttp", Violation::PseudoHeader),
+        (1, "1http", Violation::PseudoHeader),
         // "This pseudo-header field MUST NOT be empty for "http" or "https" URIs; ... ("/")."
         (2, "", Violation::Target),
         (2, "index.html", Violation::Target),
@@ -114,6 +117,9 @@ fn the_authority_is_the_host() {
         &[(":authority", "user:secret@a")],
         &[(":authority", "a/b")],
         &[(":authority", "a b")],
+        // "A recipient that processes such a URI reference MUST reject it as invalid." RFC 9110 §4.2.1.
+        &[(":authority", "")],
+        &[("host", "")],
         &[("host", "a"), ("host", "a")],
         &[("host", "a/b")],
         &[],

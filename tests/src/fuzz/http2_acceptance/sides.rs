@@ -1,0 +1,247 @@
+//! Our server and that of `h2`, which take frames one by one and answer nothing.
+
+use super::{Heard, Verdict};
+use crate::application::Silent;
+use crate::endpoint::{Buffer, Endpoint};
+use crate::fuzz::h2_pipe::Pipe;
+use crate::h2::{Reader, Said, by_name};
+use crate::transcript::{Fields, Octets, Seen, Transcript};
+use h2::RecvStream;
+use h2::server::{Connection, Handshake, SendResponse};
+use lws_proto::{Bytes, Config, StreamKey};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// The stream that a frame is about.
+pub(super) fn stream_of(frame: &[u8]) -> u32 {
+    match frame.get(5..9) {
+        Some(id) => u32::from_be_bytes(id.try_into().expect("four bytes")) & 0x7fff_ffff,
+        None => 0,
+    }
+}
+
+/// What was said about the stream of a frame, or about the connection.
+fn verdict(said: &[Said], stream: u32) -> Verdict {
+    let refuses_all = |said: &Said| match said {
+        Said::GoAway { code, .. } if *code != 0 => Some(Verdict::Connection(*code)),
+        _ => None,
+    };
+    let refuses = |said: &Said| match said {
+        Said::Reset { stream: of, code } if *of == stream => Some(Verdict::Stream(*code)),
+        _ => None,
+    };
+    let answer = crate::h2::answer(said, stream).map(|(status, _)| status).filter(|status| *status >= 400);
+    let verdict = said.iter().find_map(refuses_all).or_else(|| said.iter().find_map(refuses));
+    verdict.or(answer.map(Verdict::Answered)).unwrap_or(Verdict::Taken)
+}
+
+/// Acknowledgements among what was said.
+fn acks(said: &[Said]) -> Vec<Said> {
+    said.iter()
+        .filter(|said| matches!(said, Said::Ping { ack: true, .. } | Said::SettingsAck))
+        .cloned()
+        .collect()
+}
+
+/// Our server.
+pub(super) struct Ours {
+    endpoint: Endpoint<Silent>,
+    reader: Reader,
+    /// Which frames' streams they are.
+    streams: Vec<(u32, StreamKey)>,
+    /// All acknowledgements.
+    pub(super) acks: Vec<Said>,
+    /// What it said last about its reasons, for a person.
+    pub(super) reason: String,
+}
+
+impl Ours {
+    pub(super) fn new() -> Self {
+        let endpoint = Endpoint::http2_server(Config::default().into(), Silent);
+        Self {
+            endpoint,
+            reader: Reader::default(),
+            streams: Vec::new(),
+            acks: Vec::new(),
+            reason: String::new(),
+        }
+    }
+
+    pub(super) fn take(&mut self, frame: &[u8]) -> Verdict {
+        let stream = stream_of(frame);
+        let known = self.endpoint.streams.len();
+        self.endpoint.receive(frame, Buffer::Lent);
+        let begun = self.endpoint.streams[known..].iter().map(|(key, _)| (stream, *key));
+        self.streams.extend(begun);
+        let said = self.reader.read(&self.endpoint.take_sent());
+        self.acks.extend(acks(&said));
+        let verdict = verdict(&said, stream);
+        if let Some(debug) = said.iter().find_map(Said::debug) {
+            self.reason = debug.into();
+        } else if let Some(Seen::Closed(cause)) = self.of(stream).and_then(|of| of.0.last()) {
+            self.reason = cause.name().into();
+        }
+        let interest = self.endpoint.connection.interest();
+        let is_over = interest.shutdown || interest.close;
+        if verdict == Verdict::Taken && is_over { Verdict::Over } else { verdict }
+    }
+
+    fn of(&self, stream: u32) -> Option<&Transcript> {
+        let (_, key) = self.streams.iter().find(|(id, _)| *id == stream)?;
+        self.endpoint.streams.iter().find(|(other, _)| other == key).map(|(_, transcript)| transcript)
+    }
+
+    /// What was heard on a stream.
+    pub(super) fn heard(&self, stream: u32) -> Option<Heard> {
+        let mut heard = Heard::default();
+        for seen in &self.of(stream)?.0 {
+            match seen {
+                Seen::Request { method, target, fields, end, .. } => {
+                    let mut host = fields.iter().filter(|(name, _)| name == "host");
+                    let host = host.next().map_or("".into(), |(_, value)| String::from_utf8_lossy(&value.0));
+                    heard.method.clone_from(method);
+                    heard.target = (host.into_owned(), target.clone());
+                    heard.fields = without_host(fields.iter().cloned());
+                    heard.ended = *end;
+                }
+                Seen::Body { content, end } => {
+                    heard.content.0.extend_from_slice(&content.0);
+                    heard.ended = *end;
+                }
+                Seen::Trailers { fields } => heard.trailers = by_name(fields.iter().cloned()),
+                _ => {}
+            }
+        }
+        // A stream that is refused at its head has an end only.
+        (!heard.method.is_empty()).then_some(heard)
+    }
+}
+
+/// The authority is compared by itself.
+fn without_host(fields: impl Iterator<Item = (String, Octets)>) -> Fields {
+    by_name(fields.filter(|(name, _)| name != "host"))
+}
+
+fn fields(map: &http::HeaderMap) -> impl Iterator<Item = (String, Octets)> {
+    map.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().into()))
+}
+
+/// The server of `h2`.
+pub(super) struct Theirs {
+    pipe: Pipe,
+    state: State,
+    reader: Reader,
+    exchanges: Vec<Exchange>,
+    pub(super) acks: Vec<Said>,
+}
+
+enum State {
+    Begins(Handshake<Pipe, Bytes>),
+    Runs(Connection<Pipe, Bytes>),
+    Ended,
+}
+
+struct Exchange {
+    id: u32,
+    heard: Heard,
+    content: Option<RecvStream>,
+    /// It is not answered, and must not be dropped.
+    _respond: SendResponse<Bytes>,
+}
+
+impl Theirs {
+    pub(super) fn new() -> Self {
+        let pipe = Pipe::default();
+        let mut builder = h2::server::Builder::new();
+        builder.max_concurrent_streams(100).max_header_list_size(16 << 10).enable_connect_protocol();
+        let state = State::Begins(builder.handshake(pipe.clone()));
+        Self { pipe, state, reader: Reader::default(), exchanges: Vec::new(), acks: Vec::new() }
+    }
+
+    pub(super) fn take(&mut self, frame: &[u8]) -> Verdict {
+        self.pipe.push(frame);
+        let mut context = Context::from_waker(Waker::noop());
+        // What the content makes room for is said in the second round.
+        for _ in 0..2 {
+            self.poll(&mut context);
+            for exchange in &mut self.exchanges {
+                exchange.hear(&mut context);
+            }
+        }
+        let said = self.reader.read(&self.pipe.take());
+        self.acks.extend(acks(&said));
+        let verdict = verdict(&said, stream_of(frame));
+        let over = matches!(self.state, State::Ended);
+        if verdict == Verdict::Taken && over { Verdict::Over } else { verdict }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) {
+        if let State::Begins(handshake) = &mut self.state {
+            match Pin::new(handshake).poll(context) {
+                Poll::Ready(Ok(connection)) => self.state = State::Runs(connection),
+                Poll::Ready(Err(_)) => self.state = State::Ended,
+                Poll::Pending => return,
+            }
+        }
+        let State::Runs(connection) = &mut self.state else { return };
+        loop {
+            match connection.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    self.exchanges.push(Exchange::new(request, respond));
+                }
+                Poll::Ready(Some(Err(_)) | None) => {
+                    self.state = State::Ended;
+                    return;
+                }
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// What was heard on a stream.
+    pub(super) fn heard(&self, stream: u32) -> Option<Heard> {
+        self.exchanges.iter().find(|exchange| exchange.id == stream).map(|exchange| exchange.heard.clone())
+    }
+}
+
+impl Exchange {
+    fn new(request: http::Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+        let (head, content) = request.into_parts();
+        let host =
+            head.headers.get("host").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let authority = head.uri.authority().map(ToString::to_string).or(host).unwrap_or_default();
+        let target = head.uri.path_and_query().map_or_else(|| authority.clone(), ToString::to_string);
+        let heard = Heard {
+            method: head.method.to_string(),
+            target: (authority, target),
+            fields: without_host(fields(&head.headers)),
+            ..Heard::default()
+        };
+        Self { id: respond.stream_id().as_u32(), heard, content: Some(content), _respond: respond }
+    }
+
+    fn hear(&mut self, context: &mut Context<'_>) {
+        let Some(content) = &mut self.content else { return };
+        loop {
+            match content.poll_data(context) {
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.heard.content.0.extend_from_slice(&chunk);
+                    content.flow_control().release_capacity(chunk.len()).expect("bytes that were received");
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    self.content = None;
+                    return;
+                }
+                Poll::Ready(None) => break,
+                Poll::Pending => return,
+            }
+        }
+        if let Poll::Ready(trailers) = content.poll_trailers(context) {
+            let trailers = trailers.ok();
+            self.heard.ended = trailers.is_some();
+            self.heard.trailers = by_name(trailers.flatten().iter().flat_map(fields));
+            self.content = None;
+        }
+    }
+}
