@@ -344,7 +344,7 @@ fn datagrams_to_many_places_arrive_each_at_its_own() {
             // Some leave by themselves, and some as a run between those; an empty one is a datagram too.
             let datagram = |n: usize, copy: u8| {
                 let to = peers[n].local_addr().expect("an address");
-                (Route { to, from: Some(local).filter(|_| n % 3 > 0) }, vec![copy; n])
+                (Route { to, from: Some(local).filter(|_| !n.is_multiple_of(3)) }, vec![copy; n])
             };
             let copies = |n: usize| if n % 10 == 5 { 3 } else { 1 };
             send(host, id, (0..50).flat_map(|n| (0..copies(n)).map(move |copy| datagram(n, copy))));
