@@ -3,7 +3,7 @@
 use super::dynamic_table::DynamicTable;
 use super::section::{FieldFlags, FieldMark, Section, SectionLimits};
 use super::{NameId, huffman, integer, static_table, words};
-use crate::http::is_tchar;
+use crate::http::{is_field_byte, is_tchar};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -259,15 +259,16 @@ fn is_valid_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|&octet| is_tchar(octet) && !octet.is_ascii_uppercase())
 }
 
-/// No NUL, CR or LF, and no white space at either end. RFC 9113 §8.2.1.
+/// No control character but the tab, and no white space at either end. RFC 9113 §8.2.1 says so of NUL, CR and LF only; the others are
+/// as invalid by RFC 9110 §5.5, and HTTP/1.1 takes none of them here either.
 #[inline]
 fn is_valid_value(value: &[u8]) -> bool {
     match value {
         [] => true,
         [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => false,
         // So short that a word of them would have zeros of its own.
-        [_] | [_, _] | [_, _, _] => !value.iter().any(|octet| matches!(octet, b'\0' | b'\r' | b'\n')),
-        _ => !words::fold(value, false, |found, word| found | words::has_line_end(word)),
+        [_] | [_, _] | [_, _, _] => value.iter().all(|&octet| is_field_byte(octet)),
+        _ => !words::fold(value, false, |found, word| found | words::has_control(word)),
     }
 }
 
@@ -287,13 +288,13 @@ mod tests {
     }
 
     #[test]
-    fn a_valid_value_has_no_line_ends_wherever_they_could_stand() {
+    fn a_valid_value_has_no_controls_wherever_they_could_stand() {
         for octet in 0..=u8::MAX {
             for len in 1..20 {
                 for at in 0..len {
                     let mut value = [b'x'; 20];
                     value[at] = octet;
-                    let inner = !matches!(octet, 0 | b'\r' | b'\n');
+                    let inner = octet >= b' ' && octet != 0x7f || octet == b'\t';
                     let edge = matches!(octet, b' ' | b'\t') && (at == 0 || at + 1 == len);
                     assert_eq!(is_valid_value(&value[..len]), inner && !edge, "{octet:#x} at {at} of {len}");
                 }

@@ -1,5 +1,7 @@
 //! Octets looked at eight at a time: names and values are short, and their last few octets would cost more than the rest.
 
+use crate::http::{is_field_byte, may_have_control};
+
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
 
@@ -33,12 +35,10 @@ pub(super) fn has_upper_case(word: u64) -> bool {
     from_a & !beyond_z & !word & TOPS != 0
 }
 
-/// Whether one of eight octets is NUL, CR or LF.
+/// Whether one of eight octets may not stand in a field value: a control character that is no tab.
 #[inline]
-pub(super) fn has_line_end(word: u64) -> bool {
-    // Quick, and sometimes wrong where there is none: borrows run on.
-    let below_16 = word.wrapping_sub(ONES * 0x10) & !word & TOPS;
-    below_16 != 0 && word.to_ne_bytes().iter().any(|octet| matches!(octet, b'\0' | b'\r' | b'\n'))
+pub(super) fn has_control(word: u64) -> bool {
+    may_have_control(word) && !word.to_ne_bytes().iter().all(|&octet| is_field_byte(octet))
 }
 
 #[cfg(test)]

@@ -49,10 +49,9 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
 #[inline]
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
-    words
-        .iter()
-        .all(|word| !has_control(u64::from_ne_bytes(*word)) || word.iter().all(|&byte| is_field_byte(byte)))
-        && rest.iter().all(|&byte| is_field_byte(byte))
+    words.iter().all(|word| {
+        !may_have_control(u64::from_ne_bytes(*word)) || word.iter().all(|&byte| is_field_byte(byte))
+    }) && rest.iter().all(|&byte| is_field_byte(byte))
 }
 
 /// Whether `byte` may stand in a field value. RFC 9110 §5.5.
@@ -69,7 +68,7 @@ pub(crate) fn is_visible_ascii(bytes: &[u8]) -> bool {
 
 /// Whether one of eight bytes is below 0x20 or is 0x7f. It may also say so where there is none: borrows run on.
 #[inline]
-fn has_control(word: u64) -> bool {
+pub(crate) fn may_have_control(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
     const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     let below = word.wrapping_sub(ONES * 0x20) & !word;

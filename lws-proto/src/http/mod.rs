@@ -9,7 +9,9 @@ mod path;
 mod status;
 mod target;
 
-pub(crate) use chars::{is_field_byte, is_field_value, is_tchar, is_token, is_visible_ascii, trim_ows};
+pub(crate) use chars::{
+    is_field_byte, is_field_value, is_tchar, is_token, is_visible_ascii, may_have_control, trim_ows,
+};
 pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
 pub use head::{Head, Version};

@@ -83,7 +83,7 @@ fn a_handler_is_told_what_tls_has_agreed_on() {
     let answer = ask(&server, &authority, "a.example", &get("a.example", "/"));
     assert_eq!(Answer::parse(&answer).text(), "TLSv1.3 a.example -");
     let client = lws_tls_client(&authority, "a.example", Some(alice.identity()));
-    let answer = converse(&server, client, &get("a.example", "https://a.example/"));
+    let answer = converse(&server, client, get("a.example", "https://a.example/"));
     assert_eq!(Answer::parse(&answer).text(), "TLSv1.3 a.example CN=alice");
     let answer = ask(&server, &authority, "a.example", &get("a.example", "http://a.example/"));
     assert_eq!(Answer::parse(&answer).status, 421, "a plain URI on a connection with TLS");
@@ -322,7 +322,7 @@ fn who_watches_tls_is_told_of_handshakes_and_failures_and_may_refuse() {
     assert!(failed.ends_with(" tls_alert_received"), "{failed}");
     let client = lws_tls::Client::builder().roots(authority.roots()).alpn(&[]).build().expect("a client");
     let client = Side::new(&*client.to("a.example").expect("a name"));
-    assert_eq!(converse(&server, client, &get("a.example", "/")), b"", "refused");
+    assert_eq!(converse(&server, client, get("a.example", "/")), b"", "refused");
     assert!(next(&told).ends_with("name=a.example"));
     let refused = next(&told);
     assert!(refused.ends_with(" tls_refused"), "{refused}");
