@@ -197,7 +197,8 @@ pub fn http2_acceptance(input: &[u8]) {
     }
 }
 
-/// The client's preface, and then frame by frame. The last one may be cut.
+/// The client's preface, and then frame by frame. The last one may be cut, but not in its header: `h2` judges the length before the
+/// rest of it is there.
 fn frames(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     let mut begun = false;
@@ -205,8 +206,8 @@ fn frames(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         let len = match rest {
             [] => return None,
             _ if !begun => h2::PREFACE.len(),
-            [a, b, c, ..] => 9 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
-            _ => rest.len(),
+            [a, b, c, _, _, _, _, _, _, ..] => 9 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
+            _ => return None,
         };
         begun = true;
         let (frame, after) = rest.split_at(len.min(rest.len()));
