@@ -204,7 +204,6 @@ fn frames(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut begun = false;
     std::iter::from_fn(move || {
         let len = match rest {
-            [] => return None,
             _ if !begun => h2::PREFACE.len(),
             [a, b, c, _, _, _, _, _, _, ..] => 9 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
             _ => return None,
