@@ -4,11 +4,12 @@ use crate::clock::Clock;
 use crate::one_descriptor::OneDescriptor;
 use crate::service::Service;
 use async_io::{Async, Timer};
+use lws_proto::Time;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 
 /// A service that a task serves: [`run`](Self::run) to the end of the service, or [`turn`](Self::turn) by turn among what
 /// else the task waits for.
@@ -20,6 +21,10 @@ pub struct OnAsyncIo<S> {
     watched: Async<OwnedFd>,
     one: OneDescriptor<S>,
     clock: Clock,
+    timer: Timer,
+    /// When the timer goes off. It stays when the deadline moves back, which it mostly does: a turn too many now and then costs less
+    /// than to set it in each.
+    armed: Option<Time>,
 }
 
 impl<S: Service> OnAsyncIo<S> {
@@ -30,7 +35,7 @@ impl<S: Service> OnAsyncIo<S> {
     pub fn new(service: S) -> io::Result<Self> {
         let one = OneDescriptor::new(service)?;
         let watched = Async::new_nonblocking(one.as_fd().try_clone_to_owned()?)?;
-        Ok(Self { watched, one, clock: Clock::new() })
+        Ok(Self { watched, one, clock: Clock::new(), timer: Timer::never(), armed: None })
     }
 
     /// Waits until the service has something to do, and does it. Nothing is lost if the future is dropped before.
@@ -38,12 +43,18 @@ impl<S: Service> OnAsyncIo<S> {
     /// # Errors
     /// The reactor cannot watch the descriptor.
     pub async fn turn(&mut self) -> io::Result<()> {
-        let deadline = self.one.wait().deadline();
-        let mut timer = deadline.map(|at| Timer::after(at - self.clock.now()));
-        let mut readable = pin!(self.watched.readable());
+        if let Some(at) = self.one.wait().deadline()
+            && self.armed.is_none_or(|armed| at < armed)
+        {
+            self.timer.set_after(at - self.clock.now());
+            self.armed = Some(at);
+        }
         poll_fn(|cx| {
-            let due = timer.as_mut().is_some_and(|timer| Pin::new(timer).poll(cx).is_ready());
-            if due { Ok(()).into() } else { readable.as_mut().poll(cx) }
+            if self.armed.is_some() && Pin::new(&mut self.timer).poll(cx).is_ready() {
+                self.armed = None;
+                return Ok(()).into();
+            }
+            self.watched.poll_readable(cx)
         })
         .await?;
         self.one.dispatch(self.clock.now());

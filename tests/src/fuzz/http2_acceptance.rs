@@ -1,5 +1,5 @@
 //! The same frames to our server and to that of `h2`, frame by frame: both take a frame, and have heard the same then, or both refuse
-//! it. Where they may differ stands in [`DIFFERENCES`].
+//! it. Where they may differ stands in `differences.rs`.
 //!
 //! Neither answers, so that a stream ends where the client ends it. How messages are carried once they are taken is the other
 //! target's part.
