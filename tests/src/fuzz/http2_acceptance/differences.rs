@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 type Difference = (&'static str, fn(&Case, Verdict, Verdict) -> bool);
 
 /// All of them. Our verdict comes first, that of `h2` second.
-const DIFFERENCES: [Difference; 18] = [
+const DIFFERENCES: [Difference; 19] = [
     ("a stream error may be treated as a connection error: RFC 9113 §5.4", |_, ours, theirs| {
         matches!(
             (ours, theirs),
@@ -51,6 +51,11 @@ const DIFFERENCES: [Difference; 18] = [
             is_stricter(ours, theirs) && case.kind == kind::SETTINGS && entries.iter().any(is_wrong)
         },
     ),
+    ("`h2` decodes what there is of a field block before its end: RFC 9113 §4.3", |case, ours, theirs| {
+        is_stricter(theirs, ours)
+            && matches!(case.kind, kind::HEADERS | kind::CONTINUATION)
+            && case.flags & flag::END_HEADERS == 0
+    }),
     ("`h2` takes requests without a path: RFC 9113 §8.3.1", |case, ours, theirs| {
         is_stricter(ours, theirs) && case.section == Some(Part::Head) && case.value(":path").is_none()
     }),
