@@ -311,10 +311,9 @@ fn a_paused_stream_holds_up_nobody_else() {
     assert!(h2::ended(&reader.read(&server.take_sent()), 1));
 }
 
-/// The same of what was throttled: content waits until what is to be sent has found a window.
-#[test]
-fn a_throttled_stream_goes_on_when_it_may_write() {
-    let app = |event: Event<'_>| match event {
+/// Sends back what it gets, and is throttled by that.
+fn throttled_echo(event: Event<'_>) {
+    match event {
         Event::Request { stream, .. } => {
             let permit = stream.permit().expect("a permit");
             permit
@@ -328,8 +327,13 @@ fn a_throttled_stream_goes_on_when_it_may_write() {
             permit.data(Payload::Copy(&content), end).expect("content").throttle();
         }
         _ => {}
-    };
-    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 10)], app);
+    }
+}
+
+/// The same of what was throttled: content waits until what is to be sent has found a window.
+#[test]
+fn a_throttled_stream_goes_on_when_it_may_write() {
+    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 10)], throttled_echo);
     let key = {
         server.receive(&h2::post(1), Buffer::Lent);
         server.key()
@@ -453,22 +457,8 @@ fn a_paused_stream_whose_window_has_grown_holds_up_nobody_else() {
 /// A stream that was throttled takes no more input than it can answer while the window of the connection is used up.
 #[test]
 fn a_throttled_stream_waits_for_the_window_of_the_connection() {
-    let app = |event: Event<'_>| match event {
-        Event::Request { stream, .. } => {
-            let permit = stream.permit().expect("a permit");
-            permit
-                .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), false)
-                .expect("a response")
-                .throttle();
-        }
-        Event::Body { stream, chunk, end } => {
-            let content = chunk.to_vec();
-            let permit = stream.permit().expect("a permit");
-            permit.data(Payload::Copy(&content), end).expect("content").throttle();
-        }
-        _ => {}
-    };
-    let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)], app);
+    let (mut server, mut reader) =
+        server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)], throttled_echo);
     server.receive(&[h2::post(1), h2::post(3)].concat(), Buffer::Lent);
     let keys = server.keys();
     // Exactly the window of the connection.
