@@ -26,8 +26,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
     }
 }
 
-/// One side of a TLS connection, without its transport.
-pub trait Session {
+/// One side of a TLS connection, without its transport. It goes along when a service moves to another thread.
+pub trait Session: Send {
     /// Takes ciphertext of the peer, and opens what it seals into `plaintext`. What is to be sent in answer (handshake
     /// messages, alerts, key updates) is appended to `out`, of a failure too.
     ///
