@@ -197,19 +197,18 @@ pub fn http2_acceptance(input: &[u8]) {
     }
 }
 
-/// The client's preface, and then frame by frame. The last one may be cut, but not in its header: `h2` judges the length before the
-/// rest of it is there.
+/// The client's preface, and then frame by frame. One that is cut is left out: when its header is judged is each side's own choice.
 fn frames(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     let mut begun = false;
     std::iter::from_fn(move || {
         let len = match rest {
             _ if !begun => h2::PREFACE.len(),
-            [a, b, c, _, _, _, _, _, _, ..] => 9 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
+            [a, b, c, ..] => 9 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
             _ => return None,
         };
         begun = true;
-        let (frame, after) = rest.split_at(len.min(rest.len()));
+        let (frame, after) = rest.split_at_checked(len)?;
         rest = after;
         Some(frame)
     })
