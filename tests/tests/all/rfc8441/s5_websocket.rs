@@ -76,6 +76,44 @@ fn messages_are_compressed_where_both_agree() {
     assert_eq!(found.as_deref(), Some(&message[..]));
 }
 
+/// The same of a client, which offers it.
+#[test]
+fn a_client_compresses_where_the_server_agrees() {
+    let deflate = Deflate::default();
+    let connect = Connect::new("a", "/chat").deflate(&deflate);
+    let mut client = asking(&defaults(), &connect, Silent);
+    let agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+    let answer = [(":status", "200"), ("sec-websocket-extensions", agreed)];
+    client.receive(&[allows(), h2::headers(1, &answer, false)].concat(), Buffer::Lent);
+    let mut reader = Reader::default();
+    let asked = reader.read(&client.take_sent());
+    let offers = asked.iter().any(|said| {
+        let Said::Headers { fields, .. } = said else { return false };
+        fields.iter().any(|field| {
+            field.name == b"sec-websocket-extensions" && field.value.starts_with(b"permessage-deflate")
+        })
+    });
+    assert!(offers, "{asked:?}");
+
+    let message = b"again and again and again and again".repeat(20);
+    let frame = plain(TEXT | tests::deflate::RSV1, &tests::deflate::compressed(&message));
+    client.receive(&h2::data(1, frame, false), Buffer::Lent);
+    assert_eq!(client.seen.contents(), [message[..].into()], "{:?}", client.seen);
+    let permit = client.connection.stream(client.key()).expect("the stream").permit().expect("a permit");
+    permit.message(MessageKind::Text, Payload::Copy(&message), true).expect("a message").again();
+    client.settle();
+    let mut sent = Vec::new();
+    for said in reader.read(&client.take_sent()) {
+        if let Said::Data { stream: 1, content, .. } = said {
+            sent.extend_from_slice(&content.0);
+        }
+    }
+    let sent = tests::deflate::sent_messages(&sent).expect("messages");
+    let [(true, payload)] = &sent[..] else { panic!("{sent:?}") };
+    let found = tests::deflate::Decompressor::new(15).message(payload);
+    assert_eq!(found.as_deref(), Some(&message[..]));
+}
+
 /// RFC 8441 §5: "an orderly TCP-level closure is represented as an END_STREAM flag": the closing handshake, then the end of both directions.
 #[test]
 fn a_closing_handshake_ends_the_stream_in_order() {
