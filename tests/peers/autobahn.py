@@ -49,6 +49,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--title", default="", help="what is added to the title of the report")
     parser.add_argument("--expect", type=int, metavar="N", help="fail unless exactly N cases are selected")
     parser.add_argument("--report", type=Path, metavar="FILE.md", help="write the table of verdicts here")
+    parser.add_argument("--stored", type=Path, metavar="FILE.md", help="say so if the table differs from this one")
     parser.add_argument("--details", type=Path, metavar="DIR", help="write the suite's own pages and wire logs here")
     parser.add_argument("--seconds", type=float, default=900, help="give up after this time (%(default)s)")
     parser.set_defaults(client_failed=False)
@@ -134,7 +135,7 @@ def report(role: str, title: str, cases: list[str], results: dict[str, kosoku._k
     lines = [
         f"# Autobahn, our {role}{title}",
         "",
-        f"Written by `tests/peers/autobahn.py {role}` at its last run; kosoku 0.1.0 drives the cases.",
+        f"Written by `tests/peers/autobahn.py {role}`; kosoku 0.1.0 drives the cases.",
         "",
         f"- Cases: {len(cases)}, with a result: {len(results)}",
         f"- Behaviour: {total(verdicts)}",
@@ -185,9 +186,12 @@ def main() -> None:
                 f"FAIL autobahn {options.role} {case}: {result.behavior.value}, closing {result.behavior_close.value}:"
                 f" {result.result} {result.result_close}"[:300]
             )
+    table = report(options.role, options.title, cases, results)
     if options.report:
         options.report.parent.mkdir(parents=True, exist_ok=True)
-        options.report.write_text(report(options.role, options.title, cases, results))
+        options.report.write_text(table)
+    if options.stored and table != (options.stored.read_text() if options.stored.exists() else ""):
+        print(f"note: the verdicts differ from {options.stored}; the new table is {options.report}")
     if options.details:
         write_reports(found, str(options.details))
     slowest = sorted(results.values(), key=lambda result: -result.duration)[:3]

@@ -72,22 +72,30 @@ const WORDS: &[&[u8]] = &[
 
 #[test]
 fn thousands_of_made_inputs_pass() {
-    for Target { name, body, input: kind, made } in TARGETS {
-        let choices = kind == Input::Choices;
-        for seed in 0..made {
-            let mut random = Random::new(seed);
-            let mut input = Vec::new();
-            for _ in 0..random.below(if choices { 100 } else { 20 }) {
-                if random.one_in(3) || choices {
-                    let len = 1 + random.below(8);
-                    input.extend(random.bytes(len));
-                } else {
-                    input.extend_from_slice(WORDS[random.below(WORDS.len())]);
-                }
-            }
-            input.extend(random.bytes(4));
-            let outcome = std::panic::catch_unwind(|| body(&input));
-            assert!(outcome.is_ok(), "{name}, seed {seed}: {}", input.escape_ascii());
+    // Each target beside the others: alone, this would be the last test by a minute.
+    std::thread::scope(|scope| {
+        for target in TARGETS {
+            scope.spawn(move || made_inputs_pass(&target));
         }
+    });
+}
+
+fn made_inputs_pass(target: &Target) {
+    let Target { name, body, input: kind, made } = *target;
+    let choices = kind == Input::Choices;
+    for seed in 0..made {
+        let mut random = Random::new(seed);
+        let mut input = Vec::new();
+        for _ in 0..random.below(if choices { 100 } else { 20 }) {
+            if random.one_in(3) || choices {
+                let len = 1 + random.below(8);
+                input.extend(random.bytes(len));
+            } else {
+                input.extend_from_slice(WORDS[random.below(WORDS.len())]);
+            }
+        }
+        input.extend(random.bytes(4));
+        let outcome = std::panic::catch_unwind(|| body(&input));
+        assert!(outcome.is_ok(), "{name}, seed {seed}: {}", input.escape_ascii());
     }
 }
