@@ -55,7 +55,7 @@ impl<A: Application> Context<'_, A> {
             // A terminal gives a line at a time, so that a short read is not the last one.
             Kind::File => (Flags::WRITABLE | Flags::HANG_UP, Body::Piped(Box::new(Piped::new(open, None)))),
         };
-        Ok(self.core.insert(descriptor, flags, body, received.into()))
+        Ok(self.core.insert(descriptor.into(), flags, body, received.into()))
     }
 
     /// Takes over a descriptor to read and another one to write as one stream: the ends of a child's pipes, or standard
@@ -78,12 +78,12 @@ impl<A: Application> Context<'_, A> {
             Kind::of(descriptor.as_fd())?;
             rustix::io::ioctl_fionbio(descriptor, true)?;
         }
-        let watched = output.try_clone()?;
+        let watched = output.try_clone()?.into();
         let (place, own) = (self.core.allocate(), self.core.allocate());
-        let piped = Piped::new(Open { connection, state, secure: None }, Some((output, place)));
+        let piped = Piped::new(Open { connection, state, secure: None }, Some((output.into(), place)));
         self.core.insert_at(place, watched, Flags::default(), Body::Output(own), Box::default());
         let flags = Flags::WRITABLE | Flags::HANG_UP;
-        self.core.insert_at(own, input, flags, Body::Piped(Box::new(piped)), Box::default());
+        self.core.insert_at(own, input.into(), flags, Body::Piped(Box::new(piped)), Box::default());
         Ok(own)
     }
 
@@ -109,7 +109,7 @@ impl<A: Application> Context<'_, A> {
         Kind::of(descriptor.as_fd())?;
         rustix::io::ioctl_fionbio(&descriptor, true)?;
         let body = Body::Watched(Box::new(Watched { state, watch: Watch::new(interest) }));
-        Ok(self.core.insert(descriptor, Flags::READABLE | Flags::WRITABLE, body, Box::default()))
+        Ok(self.core.insert(descriptor.into(), Flags::READABLE | Flags::WRITABLE, body, Box::default()))
     }
 
     /// Opens a UDP socket at an address, and says where it is: port 0 lets the system choose one. It is told through
@@ -153,6 +153,6 @@ impl<A: Application> Context<'_, A> {
         let io = Io::new(socket.as_fd(), local, peer, options)?;
         let body = Body::Datagrams(Box::new(Datagrams { state, io }));
         let flags = Flags::READABLE | Flags::WRITABLE;
-        Ok((self.core.insert(socket, flags, body, Box::default()), local))
+        Ok((self.core.insert(socket.into(), flags, body, Box::default()), local))
     }
 }

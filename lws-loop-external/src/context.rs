@@ -6,6 +6,7 @@ use crate::connect::{Attempt, Target};
 use crate::entropy::SystemEntropy;
 use crate::letters::Letters;
 use crate::listener::{Listeners, Paused};
+use crate::net::{self, Owned};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
@@ -18,14 +19,13 @@ use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::{Bell, Handle, Mailbox};
 use lws_proto::{Config, StreamKey, Time};
-use rustix::net;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Everything of a driver that a handler may reach: all but the application and the connection table.
 pub(crate) struct Core<A: Application> {
@@ -154,7 +154,7 @@ impl<A: Application> Core<A> {
             self.ahead = self.now.as_micros().wrapping_sub(host.as_micros());
         }
         self.now = self.now.max(Time::from_micros(host.as_micros().wrapping_add(self.ahead)));
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = net::wall_clock();
         let left =
             Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
         self.next_second = self.now + left;
@@ -231,7 +231,7 @@ impl<A: Application> Core<A> {
 
     pub(crate) fn insert(
         &mut self,
-        socket: OwnedFd,
+        socket: Owned,
         flags: Flags,
         body: Body<A::State>,
         received: Box<[u8]>,
@@ -244,7 +244,7 @@ impl<A: Application> Core<A> {
     pub(crate) fn insert_at(
         &mut self,
         id: ConnectionId,
-        socket: OwnedFd,
+        socket: Owned,
         flags: Flags,
         body: Body<A::State>,
         received: Box<[u8]>,
@@ -306,7 +306,7 @@ impl<'a, A: Application> Context<'a, A> {
     /// Who is at the other end of that connection: asked of the system, as nothing is kept for it.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
-        self.socket.and_then(|socket| net::getpeername(socket).ok()).map(Peer::new)
+        self.socket.and_then(|socket| net::peer_address(socket).ok()).map(Peer::new)
     }
 
     /// What TLS has agreed on, if that connection has TLS.
@@ -318,7 +318,7 @@ impl<'a, A: Application> Context<'a, A> {
     /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.socket.and_then(|socket| SocketAddr::try_from(net::getsockname(socket).ok()?).ok())
+        self.socket.and_then(|socket| SocketAddr::try_from(net::own_address(socket).ok()?).ok())
     }
 
     /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once. Returns whether the

@@ -10,6 +10,7 @@ use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
 use crate::context::{Command, Context, Core, Drain, NEVER};
 use crate::handshake::{Handshaking, Side};
 use crate::listener::{Accept, Listener, Paused};
+use crate::net::Owned;
 use crate::options::DriverOptions;
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
@@ -25,7 +26,7 @@ use crate::watch;
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -339,7 +340,7 @@ impl<A: Application> Driver<A> {
 
     /// Its listener cannot make a session.
     #[cold]
-    fn not_accepted(&mut self, id: ConnectionId, socket: &OwnedFd, mut state: A::State, failure: &Failure) {
+    fn not_accepted(&mut self, id: ConnectionId, socket: &Owned, mut state: A::State, failure: &Failure) {
         self.core.stats.count_tls_failure(failure);
         let socket = Some(socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };

@@ -32,6 +32,10 @@ impl SystemEntropy {
 
 impl Entropy for SystemEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
+        #[cfg(feature = "simulation")]
+        if crate::simulation::ask(|network| network.random(bytes)).is_some() {
+            return;
+        }
         POOL.with_borrow_mut(|pool| {
             for piece in bytes.chunks_mut(POOL_BYTES) {
                 if POOL_BYTES - pool.used < piece.len() {

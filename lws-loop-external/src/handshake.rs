@@ -3,6 +3,7 @@
 //! Knows the session and the socket; what becomes of the outcome is the driver's affair.
 
 use crate::connect::Origin;
+use crate::net;
 use crate::options::Speak;
 use crate::secure::Outgoing;
 use crate::stats::Stats;
@@ -12,7 +13,6 @@ use crate::transport::Sent;
 use crate::turn::Buffers;
 use lws_proto::{Config, Time};
 use rustix::io::Errno;
-use rustix::net::{self, RecvFlags, Shutdown};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -123,9 +123,9 @@ impl<S> Handshaking<S> {
             if !flags.has(Flags::READABLE) {
                 return Step::Waiting(false);
             }
-            let n = match net::recv(socket, &mut buffers.ciphertext[..], RecvFlags::empty()) {
-                Ok((0, _)) => return self.fail(Failure::silent(Reason::Truncated), socket),
-                Ok((n, _)) => n,
+            let n = match net::receive(socket, &mut buffers.ciphertext) {
+                Ok(0) => return self.fail(Failure::silent(Reason::Truncated), socket),
+                Ok(n) => n,
                 Err(Errno::AGAIN) => {
                     flags.remove(Flags::READABLE);
                     continue;
@@ -195,15 +195,15 @@ impl<S> Handshaking<S> {
         let _ = self.outgoing.flush(socket);
         self.outgoing.bytes.clear();
         self.outgoing = Outgoing::default();
-        let _ = net::shutdown(socket, Shutdown::Write);
+        let _ = net::finish(socket);
         Step::Failed(failure)
     }
 
     /// Reads and drops what the peer still sends.
     fn linger(socket: BorrowedFd<'_>, flags: &mut Flags, buffers: &mut Buffers) -> Step {
         for _ in 0..READS_MAX {
-            match net::recv(socket, &mut buffers.ciphertext[..], RecvFlags::empty()) {
-                Ok((0, _)) => return Step::Over,
+            match net::receive(socket, &mut buffers.ciphertext) {
+                Ok(0) => return Step::Over,
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     flags.remove(Flags::READABLE);

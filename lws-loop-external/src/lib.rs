@@ -29,6 +29,7 @@ mod handshake;
 pub mod hosts;
 mod letters;
 mod listener;
+mod net;
 #[cfg(feature = "mio")]
 mod one_descriptor;
 mod options;
@@ -36,6 +37,8 @@ mod registration;
 mod secure;
 mod service;
 mod shards;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod socket;
 mod stats;
 #[allow(unsafe_code)]

@@ -1,6 +1,7 @@
 //! Listeners: accepting in a budget, and pausing instead of spinning.
 
 use crate::address::{Address, Peer};
+use crate::net::{self, Owned};
 use crate::options::{ListenOptions, TcpOptions};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Trigger};
@@ -9,10 +10,9 @@ use crate::tls::ListenTls;
 use crate::token::{GENERATION_MASK, ListenerId};
 use lws_proto::Time;
 use rustix::io::Errno;
-use rustix::net::{self, SocketAddrAny};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// How long a listener pauses when the process or the system has no descriptor or memory left.
@@ -34,7 +34,7 @@ struct Place {
 
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: OwnedFd,
+    socket: Owned,
     file: Option<SocketFile>,
     tcp: TcpOptions,
     pub(crate) tls: Option<ListenTls>,
@@ -60,7 +60,7 @@ pub(crate) enum Paused {
 /// What came of a look at a listener.
 #[derive(Debug)]
 pub(crate) enum Accept {
-    Connection(OwnedFd, Peer),
+    Connection(Owned, Peer),
     /// One connection failed before it was accepted.
     Lost,
     /// There is none.
@@ -160,7 +160,7 @@ impl Listener {
         match &self.file {
             Some(file) => Ok(Address::Unix(file.path().to_owned())),
             None => {
-                let address = net::getsockname(&self.socket)?;
+                let address = net::own_address(self.socket.as_fd())?;
                 match SocketAddr::try_from(address.clone()) {
                     Ok(address) => Ok(Address::Tcp(address)),
                     Err(_) => socket::abstract_address(address),
@@ -207,7 +207,7 @@ impl Listener {
 
     /// Looks for one connection.
     pub(crate) fn accept(&mut self) -> Accept {
-        match accept(&self.socket) {
+        match net::accept(self.socket.as_fd()) {
             Ok((socket, address)) => {
                 // Linux hands them down from the listener.
                 if cfg!(not(target_os = "linux")) && self.file.is_none() {
@@ -237,21 +237,4 @@ impl Listener {
             Err(_) => Accept::Exhausted,
         }
     }
-}
-
-/// A connection that does not block, and that no other program inherits.
-#[cfg(not(target_vendor = "apple"))]
-fn accept(listener: &OwnedFd) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-    use rustix::net::SocketFlags;
-    net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
-}
-
-/// The same, where the system cannot do it in one call.
-#[cfg(target_vendor = "apple")]
-fn accept(listener: &OwnedFd) -> rustix::io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-    use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
-    let (socket, address) = net::acceptfrom(listener)?;
-    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-    ioctl_fionbio(&socket, true)?;
-    Ok((socket, address))
 }

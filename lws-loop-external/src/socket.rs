@@ -1,9 +1,12 @@
 //! System calls that make stream sockets.
 
 use crate::address::Address;
+use crate::net::{self, Owned};
 use crate::options::{ConnectOptions, KeepAlive, ListenOptions, TcpOptions};
+#[cfg(feature = "simulation")]
+use crate::simulation;
 use rustix::io::Errno;
-use rustix::net::{self, SocketAddrAny};
+use rustix::net::SocketAddrAny;
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use std::ffi::OsStr;
 use std::fs;
@@ -15,10 +18,11 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A listening socket, and the file that it made.
-pub(crate) fn listen(
-    address: &Address,
-    options: &ListenOptions,
-) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(Owned, Option<SocketFile>)> {
+    #[cfg(feature = "simulation")]
+    if let Some(listener) = simulation::ask(|network| network.listen(address, options)) {
+        return Ok((listener?.into(), None));
+    }
     let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
     match address {
         Address::Tcp(address) => {
@@ -36,7 +40,7 @@ pub(crate) fn listen(
             bind_device(&socket, options.bind_device.as_deref())?;
             socket.bind(&(*address).into())?;
             socket.listen(backlog)?;
-            Ok((socket.into(), None))
+            Ok((OwnedFd::from(socket).into(), None))
         }
         Address::Unix(path) => {
             let socket = unix()?;
@@ -47,13 +51,13 @@ pub(crate) fn listen(
                 fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
             }
             socket.listen(backlog)?;
-            Ok((socket.into(), Some(file)))
+            Ok((OwnedFd::from(socket).into(), Some(file)))
         }
         Address::Abstract(name) => {
             let socket = unix()?;
             socket.bind(&abstract_name(name)?)?;
             socket.listen(backlog)?;
-            Ok((socket.into(), None))
+            Ok((OwnedFd::from(socket).into(), None))
         }
     }
 }
@@ -134,7 +138,11 @@ pub(crate) fn bind_device(socket: &Socket, device: Option<&str>) -> io::Result<(
 }
 
 /// A socket that is being connected to `address`, or is connected already.
-pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result<OwnedFd> {
+pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result<Owned> {
+    #[cfg(feature = "simulation")]
+    if let Some(socket) = simulation::ask(|network| network.connect(address, options)) {
+        return socket.map(Owned::from);
+    }
     let (socket, address) = match address {
         Address::Tcp(address) => (tcp(*address, options)?, SockAddr::from(*address)),
         Address::Unix(path) => (unix()?, SockAddr::unix(path)?),
@@ -150,7 +158,7 @@ pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result
         }
         result => result?,
     }
-    Ok(socket.into())
+    Ok(OwnedFd::from(socket).into())
 }
 
 fn unix() -> io::Result<Socket> {
@@ -189,7 +197,7 @@ fn abstract_name(name: &OsStr) -> io::Result<SockAddr> {
 /// The abstract name of a Unix socket.
 pub(crate) fn abstract_address(address: SocketAddrAny) -> io::Result<Address> {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Ok(address) = net::SocketAddrUnix::try_from(address)
+    if let Ok(address) = rustix::net::SocketAddrUnix::try_from(address)
         && let Some(name) = address.abstract_name()
     {
         return Ok(Address::Abstract(OsStr::from_bytes(name).to_owned()));
@@ -201,11 +209,10 @@ pub(crate) fn abstract_address(address: SocketAddrAny) -> io::Result<Address> {
 
 /// How an attempt to connect stands: `None` while it goes on.
 pub(crate) fn connected(socket: BorrowedFd<'_>) -> Option<io::Result<()>> {
-    match net::sockopt::socket_error(socket) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) | Err(error) => return Some(Err(error.into())),
+    if let Err(error) = net::take_error(socket) {
+        return Some(Err(error.into()));
     }
-    match net::getpeername(socket) {
+    match net::peer_address(socket) {
         Ok(Some(peer)) if is_itself(socket, &peer) => Some(Err(io::ErrorKind::ConnectionRefused.into())),
         Ok(_) => Some(Ok(())),
         Err(Errno::NOTCONN) => None,
@@ -217,7 +224,7 @@ pub(crate) fn connected(socket: BorrowedFd<'_>) -> Option<io::Result<()>> {
 /// and RFC 9293 §3.5 lets both ends open at the same time.
 fn is_itself(socket: BorrowedFd<'_>, peer: &SocketAddrAny) -> bool {
     let loopback = SocketAddr::try_from(peer.clone()).is_ok_and(|peer| peer.ip().is_loopback());
-    loopback && net::getsockname(socket).is_ok_and(|own| own == *peer)
+    loopback && net::own_address(socket).is_ok_and(|own| own == *peer)
 }
 
 /// Sets the options of a TCP socket.

@@ -1,6 +1,7 @@
 //! The connection table: places with generations, in chunks that never move.
 
 use crate::handshake::Handshaking;
+use crate::net::Owned;
 use crate::registration::Registration;
 use crate::secure::Secure;
 use crate::service::Readiness;
@@ -11,7 +12,6 @@ use crate::udp::Datagrams;
 use crate::watch::Watched;
 use lws_proto::{Connection, Time};
 use std::ops::BitOr;
-use std::os::fd::OwnedFd;
 
 /// One descriptor of a peer.
 pub(crate) struct Slot<S> {
@@ -19,7 +19,7 @@ pub(crate) struct Slot<S> {
     /// When the timer of this place goes off; the deadline itself may be later.
     pub(crate) scheduled: Time,
     pub(crate) generation: u32,
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: Owned,
     pub(crate) flags: Flags,
     pub(crate) registration: Registration,
 }

@@ -1,28 +1,21 @@
 //! What carries the bytes of a stream: a socket, or files such as pipes and terminals. Knows no protocol.
 
+use crate::net::{self, Owned};
 use crate::service::Interest;
 use crate::table::Open;
 use crate::token::ConnectionId;
 use lws_proto::{SLICES_MAX, Transmit};
 use rustix::fs::FileType;
 use rustix::io::{self, Errno};
-use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-/// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
-/// creation on or from [`silence`].
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-const NO_SIGNAL: SendFlags = SendFlags::empty();
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// Has a socket that was made elsewhere raise no SIGPIPE, where a flag of each call cannot.
 pub(crate) fn silence(socket: BorrowedFd<'_>) {
     #[cfg(target_vendor = "apple")]
     // A Unix socket of an accepted connection refuses it, and has it from its listener.
-    let _ = net::sockopt::set_socket_nosigpipe(socket, true);
+    let _ = rustix::net::sockopt::set_socket_nosigpipe(socket, true);
     #[cfg(not(target_vendor = "apple"))]
     let _ = socket;
 }
@@ -89,17 +82,16 @@ impl<'t> Transport<'t> for Socket<'t> {
 
     #[inline]
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        net::recv(self.0, buffer, RecvFlags::empty()).map(|(n, _)| n)
+        net::receive(self.0, buffer)
     }
 
     #[inline]
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        net::send(self.0, bytes, NO_SIGNAL)
+        net::send(self.0, bytes)
     }
 
     fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut nothing = SendAncillaryBuffer::default();
-        net::sendmsg(self.0, vectors, &mut nothing, NO_SIGNAL)
+        net::send_several(self.0, vectors)
     }
 }
 
@@ -138,7 +130,7 @@ pub(crate) fn send_bytes(socket: BorrowedFd<'_>, bytes: &[u8]) -> Sent {
     if bytes.is_empty() {
         return Sent::All(0);
     }
-    Sent::of(bytes.len(), net::send(socket, bytes, NO_SIGNAL))
+    Sent::of(bytes.len(), net::send(socket, bytes))
 }
 
 impl Sent {
@@ -157,7 +149,7 @@ impl Sent {
 
 /// Ends the sending direction of a socket. It fails if the peer has gone, which reading tells.
 pub(crate) fn finish(socket: BorrowedFd<'_>) {
-    let _ = net::shutdown(socket, Shutdown::Write);
+    let _ = net::finish(socket);
 }
 
 /// A connection over files.
@@ -171,13 +163,13 @@ enum Output {
     /// Where it reads.
     Same,
     /// A descriptor of its own, and its place in the table, which has a duplicate for the host to watch.
-    Other { descriptor: OwnedFd, place: ConnectionId, interest: Interest },
+    Other { descriptor: Owned, place: ConnectionId, interest: Interest },
     /// Nowhere: this side has ended. The place may still be taken.
     Ended { place: Option<ConnectionId> },
 }
 
 impl<S> Piped<S> {
-    pub(crate) fn new(open: Open<S>, output: Option<(OwnedFd, ConnectionId)>) -> Self {
+    pub(crate) fn new(open: Open<S>, output: Option<(Owned, ConnectionId)>) -> Self {
         let output = output.map_or(Output::Same, |(descriptor, place)| {
             let interest = Interest::NONE;
             Output::Other { descriptor, place, interest }
@@ -243,6 +235,9 @@ impl Kind {
     /// # Errors
     /// [`NotPollable`], or what the system says.
     pub(crate) fn of(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {
+        if net::is_simulated(descriptor) {
+            return Ok(Self::Socket);
+        }
         let kind = FileType::from_raw_mode(rustix::fs::fstat(descriptor)?.st_mode);
         match kind {
             FileType::Socket => Ok(Self::Socket),

@@ -6,12 +6,12 @@ mod mailbox;
 mod tests;
 
 use crate::address::Peer;
+use crate::net::Owned;
 use crate::tls::ListenTls;
 use crate::token::{ConnectionId, ListenerId};
 pub(crate) use bell::Bell;
 pub use mailbox::SendError;
 use std::fmt;
-use std::os::fd::OwnedFd;
 
 /// What the mailbox synchronises with.
 mod sync {
@@ -33,7 +33,7 @@ pub(crate) enum Post<M> {
 pub(crate) struct Handover {
     /// As the shard that accepted it calls it.
     pub(crate) listener: ListenerId,
-    pub(crate) socket: OwnedFd,
+    pub(crate) socket: Owned,
     pub(crate) peer: Peer,
     /// What its listener wants of it.
     pub(crate) tls: Option<ListenTls>,

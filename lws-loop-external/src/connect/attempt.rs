@@ -5,6 +5,7 @@ use super::race::{Pace, Race};
 use super::resolver::Lookup;
 use super::target::Target;
 use crate::address::Address;
+use crate::net::Owned;
 use crate::options::ConnectOptions;
 use crate::registration::Registration;
 use crate::service::Token;
@@ -12,7 +13,6 @@ use crate::table::Flags;
 use crate::token::ConnectionId;
 use lws_proto::{Config, Time};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// An outgoing connection that is being made.
@@ -39,7 +39,7 @@ pub(super) enum Stage {
 pub(super) struct Racer {
     pub(super) token: Token,
     pub(super) address: Address,
-    pub(super) socket: OwnedFd,
+    pub(super) socket: Owned,
     pub(super) registration: Registration,
     pub(super) flags: Flags,
     pub(super) began: Time,

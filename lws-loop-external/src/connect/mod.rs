@@ -23,6 +23,7 @@ pub use retry::{Backoff, RetryPolicy};
 pub use system::SystemResolver;
 pub use target::Target;
 
+use crate::net::Owned;
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token};
 use crate::token::{ConnectionId, Kind};
@@ -31,7 +32,7 @@ use attempt::Racer;
 use lanes::Lanes;
 use resolver::Inbox;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// The outgoing connections of a service that are being made, and the sockets of those that were.
@@ -48,7 +49,7 @@ pub(crate) struct Connects<S> {
 }
 
 struct Leaving {
-    socket: OwnedFd,
+    socket: Owned,
     registration: Registration,
 }
 

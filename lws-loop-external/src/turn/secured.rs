@@ -3,12 +3,12 @@
 use super::{Budget, Buffers, Carrier, Left, Turn};
 use crate::Context;
 use crate::application::Application;
+use crate::net;
 use crate::secure::{Secure, Stage};
 use crate::table::Flags;
 use crate::tls::{Failure, Info, Opened};
 use crate::transport::Sent;
 use lws_proto::{Time, Transmit};
-use rustix::net::{self, RecvFlags};
 use std::os::fd::BorrowedFd;
 
 /// TLS on a socket.
@@ -55,8 +55,8 @@ impl<'t> Carrier<'t> for Secured<'t> {
             };
         }
         let room = turn.buffers.ciphertext.len();
-        let received = net::recv(turn.carrier.socket, &mut turn.buffers.ciphertext[..], RecvFlags::empty());
-        match turn.received(received.map(|(n, _)| n), room, budget) {
+        let received = net::receive(turn.carrier.socket, &mut turn.buffers.ciphertext);
+        match turn.received(received, room, budget) {
             None => 0,
             Some(0) => {
                 turn.end_of_transport();

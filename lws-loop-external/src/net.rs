@@ -1,0 +1,158 @@
+//! The system calls on stream sockets, all in one place.
+//!
+//! Each is the bare call. With the feature `simulation` a [`Network`](crate::simulation::Network) that has entered this
+//! thread is asked first whether the socket is one of its own. Knows no protocol and no connection.
+
+#[cfg(feature = "simulation")]
+use crate::simulation;
+use rustix::io::Result;
+use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::{Duration, SystemTime};
+
+/// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
+/// creation on or from [`silence`](crate::transport::silence).
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// Answers from the simulated network, if the socket is one of its sockets.
+macro_rules! simulate {
+    ($socket:expr, |$network:ident, $number:ident| $call:expr) => {
+        #[cfg(feature = "simulation")]
+        if let Some(answer) = simulation::of($socket.as_raw_fd(), |$network, $number| $call) {
+            return answer
+                .map_err(|error| rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::IO));
+        }
+    };
+}
+
+/// A descriptor that this service closes. A simulated network is told of the moment.
+#[derive(Debug)]
+pub(crate) struct Owned(OwnedFd);
+
+impl From<OwnedFd> for Owned {
+    #[inline]
+    fn from(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+}
+
+impl AsFd for Owned {
+    #[inline]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Owned {
+    #[inline]
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl Drop for Owned {
+    fn drop(&mut self) {
+        simulation::of(self.0.as_raw_fd(), |network, number| network.close(number));
+    }
+}
+
+/// Reads once. Zero bytes are the end.
+#[inline]
+pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
+    simulate!(socket, |network, number| network.receive(number, buffer));
+    net::recv(socket, buffer, RecvFlags::empty()).map(|(n, _)| n)
+}
+
+/// Writes once.
+#[inline]
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    simulate!(socket, |network, number| network.send(number, &[IoSlice::new(bytes)]));
+    net::send(socket, bytes, NO_SIGNAL)
+}
+
+/// Writes once, of several buffers.
+#[inline]
+pub(crate) fn send_several(socket: BorrowedFd<'_>, vectors: &[IoSlice<'_>]) -> Result<usize> {
+    simulate!(socket, |network, number| network.send(number, vectors));
+    let mut nothing = SendAncillaryBuffer::default();
+    net::sendmsg(socket, vectors, &mut nothing, NO_SIGNAL)
+}
+
+/// Ends the sending direction.
+#[inline]
+pub(crate) fn finish(socket: BorrowedFd<'_>) -> Result<()> {
+    simulate!(socket, |network, number| network.finish(number));
+    net::shutdown(socket, Shutdown::Write)
+}
+
+/// The address of the peer; `None` of a Unix socket without a name.
+#[inline]
+pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> Result<Option<SocketAddrAny>> {
+    simulate!(socket, |network, number| network.peer_address(number).map(|it| it.map(Into::into)));
+    net::getpeername(socket)
+}
+
+/// The address of this side.
+#[inline]
+pub(crate) fn own_address(socket: BorrowedFd<'_>) -> Result<SocketAddrAny> {
+    simulate!(socket, |network, number| network.own_address(number).map(Into::into));
+    net::getsockname(socket)
+}
+
+/// Takes the error that the socket has for whoever asks.
+#[inline]
+pub(crate) fn take_error(socket: BorrowedFd<'_>) -> Result<()> {
+    simulate!(socket, |network, number| network.take_error(number));
+    net::sockopt::socket_error(socket)?
+}
+
+/// Accepts a connection that does not block, and that no other program inherits.
+pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(Owned, Option<SocketAddrAny>)> {
+    simulate!(listener, |network, number| {
+        network.accept(number).map(|(socket, peer)| (socket.into(), peer.map(Into::into)))
+    });
+    let (socket, peer) = accept_from_system(listener)?;
+    Ok((socket.into(), peer))
+}
+
+#[cfg(not(target_vendor = "apple"))]
+#[inline]
+fn accept_from_system(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::net::SocketFlags;
+    net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
+}
+
+/// This system needs three calls.
+#[cfg(target_vendor = "apple")]
+fn accept_from_system(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
+    use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
+    let (socket, address) = net::acceptfrom(listener)?;
+    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+    ioctl_fionbio(&socket, true)?;
+    Ok((socket, address))
+}
+
+/// Whether a descriptor is the socket of a simulated network.
+pub(crate) fn is_simulated(descriptor: BorrowedFd<'_>) -> bool {
+    #[cfg(feature = "simulation")]
+    return simulation::of(descriptor.as_raw_fd(), |_, _| ()).is_some();
+    #[cfg(not(feature = "simulation"))]
+    {
+        let _ = descriptor;
+        false
+    }
+}
+
+/// What the wall clock shows, from the first of January 1970 on, UTC.
+pub(crate) fn wall_clock() -> Duration {
+    #[cfg(feature = "simulation")]
+    if let Some(shown) = simulation::ask(|network| network.wall_clock()) {
+        return shown;
+    }
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! The hook for a simulated world: a network, a wall clock and random bytes that stand in for the system's on one thread.
+//!
+//! For the crate `lws-simulation`, which has such a world; this is the border between the two. Only the feature `simulation`
+//! compiles it.
+
+use crate::address::Address;
+use crate::options::{ConnectOptions, ListenOptions};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::os::fd::{OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// A world that a service can live in without noticing.
+///
+/// Each of its sockets has a real descriptor, on which no system call of a socket is ever made: it keeps the number, so that
+/// ownership and borrows mean what they always do. The methods are the system's calls, and fail with the system's errors
+/// ([`io::Error::from_raw_os_error`]). None of them may call back into a service.
+pub trait Network: 'static {
+    /// Whether the descriptor of this number is one of its sockets, and not closed.
+    fn owns(&self, socket: RawFd) -> bool;
+
+    /// socket(2), bind(2) and listen(2).
+    ///
+    /// # Errors
+    /// Those of the calls.
+    fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<OwnedFd>;
+
+    /// accept(2), which gives a socket that does not block and the address of its peer: `None` for a Unix socket.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn accept(&mut self, listener: RawFd) -> io::Result<(OwnedFd, Option<SocketAddr>)>;
+
+    /// socket(2) and connect(2), which goes on when this returns.
+    ///
+    /// # Errors
+    /// Those of the calls, without EINPROGRESS.
+    fn connect(&mut self, address: &Address, options: &ConnectOptions) -> io::Result<OwnedFd>;
+
+    /// SO_ERROR: takes the error that the socket has.
+    ///
+    /// # Errors
+    /// That one.
+    fn take_error(&mut self, socket: RawFd) -> io::Result<()>;
+
+    /// getpeername(2); `None` for a Unix socket.
+    ///
+    /// # Errors
+    /// Those of the call: ENOTCONN while a connection is being made, and when it has been reset.
+    fn peer_address(&mut self, socket: RawFd) -> io::Result<Option<SocketAddr>>;
+
+    /// getsockname(2).
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn own_address(&mut self, socket: RawFd) -> io::Result<SocketAddr>;
+
+    /// recv(2). Zero bytes are the end.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn receive(&mut self, socket: RawFd, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// sendmsg(2).
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn send(&mut self, socket: RawFd, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// shutdown(2) of the sending direction.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn finish(&mut self, socket: RawFd) -> io::Result<()>;
+
+    /// The descriptor is about to be closed.
+    fn close(&mut self, socket: RawFd);
+
+    /// Random bytes.
+    fn random(&mut self, bytes: &mut [u8]);
+
+    /// What the wall clock shows, from the first of January 1970 on, UTC.
+    fn wall_clock(&mut self) -> Duration;
+}
+
+thread_local! {
+    static ENTERED: RefCell<Option<Rc<RefCell<dyn Network>>>> = const { RefCell::new(None) };
+}
+
+/// Has every service of this thread live in `network`, until what this returns is dropped. Services end before it.
+#[must_use = "the network is left when this is dropped"]
+pub fn enter(network: Rc<RefCell<dyn Network>>) -> Entered {
+    Entered { before: ENTERED.replace(Some(network)), stays: PhantomData }
+}
+
+/// As long as it is there, the services of this thread live in a simulated network.
+pub struct Entered {
+    before: Option<Rc<RefCell<dyn Network>>>,
+    /// It belongs to its thread.
+    stays: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let before = self.before.take();
+        // A thread that ends has no such place any more, and nothing to leave.
+        let _ = ENTERED.try_with(|entered| entered.replace(before));
+    }
+}
+
+impl std::fmt::Debug for Entered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entered").finish_non_exhaustive()
+    }
+}
+
+/// Asks the network that this thread has entered, if it has.
+pub(crate) fn ask<R>(call: impl FnOnce(&mut dyn Network) -> R) -> Option<R> {
+    let network = ENTERED.try_with(|entered| entered.borrow().clone()).ok()??;
+    let mut network = network.borrow_mut();
+    Some(call(&mut *network))
+}
+
+/// Asks the network about a socket, if it is one of its own.
+pub(crate) fn of<R>(socket: RawFd, call: impl FnOnce(&mut dyn Network, RawFd) -> R) -> Option<R> {
+    ask(|network| network.owns(socket).then(|| call(network, socket)))?
+}
