@@ -10,6 +10,7 @@ mod limits;
 mod memory;
 mod pairs;
 mod pairs_h2;
+mod parsers;
 mod quirks;
 mod raw;
 mod replay;
