@@ -321,6 +321,8 @@ pub enum CertificateFault {
     Signature,
     /// It is for another purpose than this.
     Purpose,
+    /// It is that of a certificate authority, and none that it has issued.
+    Authority,
     /// It is not the one that was pinned.
     NotPinned,
     /// It is no certificate, or has parts that nobody here understands.
@@ -339,6 +341,7 @@ impl CertificateFault {
             Self::Revoked => "tls_certificate_revoked",
             Self::Signature => "tls_certificate_signature",
             Self::Purpose => "tls_certificate_purpose",
+            Self::Authority => "tls_certificate_authority",
             Self::NotPinned => "tls_certificate_not_pinned",
             Self::Malformed(_) => "tls_certificate_malformed",
         }
@@ -357,6 +360,10 @@ impl fmt::Display for CertificateFault {
             Self::Revoked => f.write_str("is revoked, or nobody knows"),
             Self::Signature => f.write_str("has a wrong signature"),
             Self::Purpose => f.write_str("is for another purpose"),
+            Self::Authority => f.write_str(
+                "is a certificate authority's own (CA:TRUE); one that the authority has issued is needed, or a self-signed one \
+                 with CA:FALSE",
+            ),
             Self::NotPinned => f.write_str("is not the one that was pinned"),
             Self::Malformed(what) => write!(f, "is malformed: {what}"),
         }

@@ -14,6 +14,10 @@ pub struct Config {
     pub wall_clock: WallClock,
     /// Which versions of HTTP a server speaks.
     pub versions: Versions,
+    /// Whether a server goes to HTTP/2 on an HTTP/1.1 connection whose client asks for it with `Upgrade: h2c`. RFC 7540 §3.2,
+    /// which RFC 9113 §3.1 deprecates. Default no: a front end that forwards the field and takes the connection for a tunnel after
+    /// the 101 does not see the requests behind it, and applies none of its rules to them. Without it the field is ignored.
+    pub upgrade_to_http2: bool,
 }
 
 /// Which versions of HTTP a server speaks where nothing but the first bytes tells what the client does. With TLS it is what
@@ -21,7 +25,8 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Versions {
-    /// HTTP/1.1 and HTTP/2, which a client begins with its preface or with `Upgrade: h2c`. RFC 9113 §3.
+    /// HTTP/1.1 and HTTP/2, which a client begins with its preface; and with `Upgrade: h2c` where
+    /// [`Config::upgrade_to_http2`] allows it. RFC 9113 §3.
     #[default]
     #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
     Any,

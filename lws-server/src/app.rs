@@ -5,10 +5,11 @@
 use crate::access::{self, Entry};
 use crate::context::{Context, Place, StreamId};
 use crate::group::Command;
+use crate::hosts::Arrival;
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
 use crate::refusal::{self, status_of};
 use crate::route;
-use crate::shared::Shared;
+use crate::shared::{Guarded, Shared};
 use crate::streams::{Origin, Streams};
 use crate::tls::{self, Failure, Info, Listen, Plain};
 use crate::{Peer, raw, ws};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 pub(crate) struct App {
     pub(crate) http: Arc<Config>,
     pub(crate) raw: Arc<Config>,
-    pub(crate) listeners: Vec<(ListenerId, Listener, Option<Listen>)>,
+    pub(crate) listeners: Vec<Listening>,
     pub(crate) fallback: Option<RawFactory>,
     pub(crate) shared: Shared,
     pub(crate) on_tls: Option<OnTls>,
@@ -34,6 +35,15 @@ pub(crate) struct App {
 pub(crate) type OnTls = Box<dyn Fn(&Peer, tls::Event<'_>) -> bool>;
 
 pub(crate) type RawFactory = Rc<dyn Fn() -> Box<dyn raw::Handler>>;
+
+/// A listener of the server.
+pub(crate) struct Listening {
+    pub(crate) id: ListenerId,
+    pub(crate) listener: Listener,
+    pub(crate) tls: Option<Listen>,
+    /// Only this machine reaches it.
+    pub(crate) local: bool,
+}
 
 /// What a listener's connections speak.
 #[derive(Clone)]
@@ -128,7 +138,7 @@ impl App {
         head: Head<'_>,
         end: bool,
     ) {
-        let Origin { listener, plain } = origin;
+        let Origin { listener, plain, local } = origin;
         let key = stream.key();
         self.shared.counters.requests += 1;
         let entry = self.shared.log.as_ref().map(|_| {
@@ -146,7 +156,8 @@ impl App {
         let routes = Rc::clone(&self.shared.routes);
         let target = head.target();
         let path = route::path_of(&head, target);
-        let here = self.shared.hosts.serve(&head, target, tls.is_some())
+        let arrival = Arrival { secure: tls.is_some(), local };
+        let here = self.shared.hosts.serve(&head, target, arrival)
             && tls.is_none_or(|info| self.is_of_host(listener, info, &head));
         let named = path.as_deref().filter(|path| here && !path.is_empty());
         let found = named.and_then(|path| routes.find(path));
@@ -156,19 +167,26 @@ impl App {
         if plain && here {
             return self.on_plain_request(cx, listener, state, stream, &head, end);
         }
-        if let Some(factory) = route.and_then(|route| route.websocket.as_ref())
-            && is_opening(&head)
-        {
-            self.on_opening(cx, state, stream, head, factory);
+        let endpoint =
+            route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
+        let opening = route.and_then(|route| route.websocket.as_ref()).filter(|_| is_opening(&head));
+        let secure = tls.is_some();
+        let foreign = match (opening, endpoint) {
+            (Some(opening), _) => !opening.permits(&head, secure),
+            (None, Some((_, endpoint))) => !endpoint.permits(&head, secure),
+            (None, None) => false,
+        };
+        if let Some(Guarded { inner: factory, .. }) = opening.filter(|_| !foreign) {
+            self.on_opening(cx, state, stream, (head, path.as_deref().unwrap_or_default()), factory);
             return Self::after_answer(&mut self.shared, cx, state);
         }
         let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
         let exchange = Exchange { stream, tally: &mut slot.tally };
-        let endpoint =
-            route.and_then(|route| route.endpoints.iter().find(|(allowed, _)| allowed.allow(head.method())));
         slot.handler = match endpoint {
-            Some((_, endpoint)) => {
-                endpoint.request(&mut context, &Request::lent(head, !end, tls), exchange, end)
+            _ if foreign => http::Answer::answer(refusal::foreign(), &mut context, exchange, end),
+            Some((_, Guarded { inner: endpoint, .. })) => {
+                let path = path.as_deref().unwrap_or_default();
+                endpoint.request(&mut context, &Request::lent(head, path, !end, tls), exchange, end)
             }
             None => {
                 let refusal = match here {
@@ -202,7 +220,7 @@ impl App {
     }
 
     fn listen(&self, listener: u16) -> Option<&Listen> {
-        self.listeners.get(usize::from(listener)).and_then(|(.., listen)| listen.as_ref())
+        self.listeners.get(usize::from(listener)).and_then(|listening| listening.tls.as_ref())
     }
 
     /// Whether a request is for the host that its connection was made for: that of a client which asked for no name was made
@@ -219,7 +237,7 @@ impl App {
         cx: &mut Lent<'_>,
         state: &mut State,
         stream: Stream<'_>,
-        head: Head<'_>,
+        (head, path): (Head<'_>, &str),
         factory: &ws::Factory,
     ) {
         let Slot::Http(slot) = &mut state.slot else { return };
@@ -228,7 +246,7 @@ impl App {
             let _ = stream.accept_websocket(&head, &Accept::new());
             return;
         }
-        let accepted = match factory(&Request::lent(head, false, cx.tls())) {
+        let accepted = match factory(&Request::lent(head, path, false, cx.tls())) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(stream.key()));
@@ -469,13 +487,14 @@ impl Application for App {
     type Message = Command;
 
     fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
-        let index = self.listeners.iter().position(|(id, ..)| *id == listener)?;
-        let (_, listener, _) = self.listeners.get(index)?;
+        let index = self.listeners.iter().position(|listening| listening.id == listener)?;
+        let Listening { listener, local, .. } = self.listeners.get(index)?;
         let (config, slot) = match listener {
             Listener::Http => (&self.http, Slot::Idle),
             Listener::Raw(factory) => (&self.raw, Slot::Raw(factory())),
         };
-        let origin = Origin { listener: u16::try_from(index).unwrap_or(u16::MAX), plain: false };
+        let origin =
+            Origin { listener: u16::try_from(index).unwrap_or(u16::MAX), local: *local, plain: false };
         let state = Streams::beginning_with(origin, State { key: None, slot });
         let accepted = Accepted { config: Arc::clone(config), state };
         self.report(cx);

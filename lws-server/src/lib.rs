@@ -21,6 +21,7 @@ mod group;
 mod hosts;
 pub mod http;
 mod news;
+mod origins;
 mod publish;
 pub mod raw;
 mod refusal;

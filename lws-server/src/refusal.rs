@@ -1,11 +1,11 @@
 //! What is answered when nothing on the routes answers.
 
 use crate::http::{Response, Status};
-use crate::route;
+use crate::route::{self, Methods};
 use crate::shared::Route;
 use crate::tls::Plain;
 use lws_proto::Cause;
-use lws_proto::http::{Head, Method, Target};
+use lws_proto::http::{Head, Method, Target, is_registered_method};
 use lws_proto::ws::is_opening;
 
 /// What the engine answered to a fault of the peer; zero if nothing.
@@ -22,6 +22,12 @@ pub(crate) fn status_of(cause: Cause) -> u16 {
 #[cold]
 pub(crate) fn misdirected() -> Response {
     Response::error(Status::MISDIRECTED_REQUEST)
+}
+
+/// The response to a request that a page of another origin has made. RFC 6455 §4.2.2.
+#[cold]
+pub(crate) fn foreign() -> Response {
+    Response::error(Status::FORBIDDEN)
 }
 
 /// The response to a request that came without TLS to where TLS is spoken.
@@ -43,26 +49,39 @@ pub(crate) fn plain(head: &Head<'_>, policy: Plain) -> Response {
 /// The response to a request that no endpoint takes.
 #[cold]
 pub(crate) fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>) -> Response {
-    let method = head.method();
     let Some(path) = path else { return Response::error(Status::BAD_REQUEST) };
+    let unknown = match head.method() {
+        // RFC 9110 §9.1: one that is not recognised.
+        Method::Other => !is_registered_method(head.method_name()),
+        // RFC 8441 §4: an extended CONNECT for a protocol that is not spoken here.
+        Method::Connect => head.connect_protocol().is_some() && !is_opening(head),
+        _ => false,
+    };
     match route {
-        // RFC 9110 §9.3.6: this is no proxy. A WebSocket that is asked for over HTTP/2 is as good as a GET.
-        _ if method == Method::Connect && !is_opening(head) => Response::error(Status::NOT_IMPLEMENTED),
-        _ if path.is_empty() => Response::new(Status::NO_CONTENT).field("Allow", route::allow([].iter())),
-        None => Response::error(Status::NOT_FOUND),
-        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
-        Some(route) if route.endpoints.is_empty() => Response::error(Status::UPGRADE_REQUIRED)
-            .field("Upgrade", "websocket")
-            .field("Sec-WebSocket-Version", "13"),
+        None if !path.is_empty() => Response::error(Status::NOT_FOUND),
+        _ if unknown => Response::error(Status::NOT_IMPLEMENTED),
+        // RFC 9110 §9.3.6: this is no proxy, so that CONNECT is for no resource that it has. `OPTIONS *` asks for the server.
+        None => not_allowed(head.method(), route::allow([].iter())),
         Some(route) => {
-            let allow = route::allow(route.endpoints.iter().map(|(methods, _)| methods));
-            match method {
-                // RFC 9110 §9.1: one that is not recognised, on no route at all.
-                Method::Other => return Response::error(Status::NOT_IMPLEMENTED),
-                Method::Options => Response::new(Status::NO_CONTENT),
-                _ => Response::error(Status::METHOD_NOT_ALLOWED),
+            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
+            if route.websocket.is_some() && head.method() == Method::Get {
+                return Response::error(Status::UPGRADE_REQUIRED)
+                    .field("Upgrade", "websocket")
+                    .field("Sec-WebSocket-Version", "13");
             }
-            .field("Allow", allow)
+            // A WebSocket is asked for with GET.
+            let opening = route.websocket.is_some().then_some(&Methods::These(&[Method::Get]));
+            let endpoints = route.endpoints.iter().map(|(methods, _)| methods);
+            not_allowed(head.method(), route::allow(opening.into_iter().chain(endpoints)))
         }
     }
+}
+
+/// The response to a method that a resource does not have; to OPTIONS it is what was asked for. RFC 9110 §9.3.7, §15.5.6.
+fn not_allowed(method: Method, allow: String) -> Response {
+    let response = match method {
+        Method::Options => Response::new(Status::NO_CONTENT),
+        _ => Response::error(Status::METHOD_NOT_ALLOWED),
+    };
+    response.field("Allow", allow)
 }

@@ -2,8 +2,33 @@
 //!
 //! Knows paths and methods; what stands behind a route is the caller's.
 
-use lws_proto::http::{Head, Method, normalize_path};
+use lws_proto::http::{Head, Method, normal_path};
 use std::borrow::Cow;
+use std::fmt;
+
+/// Why a path is none for a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotARoute {
+    /// It is not absolute, or another path is its normal form.
+    NotNormal,
+    /// It looks like the pattern of another library, and would match nothing but itself.
+    Pattern,
+}
+
+impl fmt::Display for NotARoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotNormal => "not a path for a route",
+            Self::Pattern => "a route is a path and everything below it, not a pattern",
+        })
+    }
+}
+
+/// Whether a path has what stands for other text in the routes of other libraries: `*`, `{name}`, `<name>`, `:name`, or a
+/// query. A name that begins with a colon or has one of these characters in it is rare, and can be served below its parent.
+fn looks_like_a_pattern(path: &str) -> bool {
+    path.contains(['*', '{', '}', '<', '>', '?', '#']) || path.split('/').any(|name| name.starts_with(':'))
+}
 
 /// Routes by path, the longest first.
 pub(crate) struct Table<T> {
@@ -18,14 +43,17 @@ impl<T> Default for Table<T> {
 }
 
 impl<T> Table<T> {
-    /// The route of `path`, made by `make` if there is none yet. `None` if `path` is no absolute path as
-    /// [`normalize_path`] would leave it.
-    pub(crate) fn entry(&mut self, path: &str, make: impl FnOnce() -> T) -> Option<&mut T> {
+    /// The route of `path`, made by `make` if there is none yet.
+    ///
+    /// # Errors
+    /// It is no absolute path in normal form, or looks like a pattern.
+    pub(crate) fn entry(&mut self, path: &str, make: impl FnOnce() -> T) -> Result<&mut T, NotARoute> {
         let path = path.strip_suffix('/').unwrap_or(path);
-        let normal = path.is_empty()
-            || path.strip_prefix('/').is_some_and(|names| normalize_path(path).as_deref() == Some(names));
-        if !normal {
-            return None;
+        if looks_like_a_pattern(path) {
+            return Err(NotARoute::Pattern);
+        }
+        if !path.is_empty() && normal_path(path).as_deref() != Some(path) {
+            return Err(NotARoute::NotNormal);
         }
         let at = match self.routes.iter().position(|(known, _)| **known == *path) {
             Some(at) => at,
@@ -35,7 +63,7 @@ impl<T> Table<T> {
                 at
             }
         };
-        Some(&mut self.routes[at].1)
+        Ok(&mut self.routes[at].1)
     }
 
     /// The longest route that `path`, which begins with `/`, is or lies below.
@@ -61,8 +89,8 @@ impl<T> Table<T> {
     }
 }
 
-/// The path of a request as routes see it: escapes decoded, dot segments and empty ones resolved. `target` is that of `head`. `None` if
-/// that leaves the root, or cannot be done; empty for a target that has no path. Almost every path is lent as it came.
+/// The path of a request in normal form, as routes and handlers see it. `target` is that of `head`. `None` if it has none; empty
+/// for a target that has no path. Almost every path is lent as it came.
 #[inline]
 pub(crate) fn path_of<'a>(head: &Head<'a>, target: &'a str) -> Option<Cow<'a, str>> {
     if !target.starts_with('/') {
@@ -72,7 +100,7 @@ pub(crate) fn path_of<'a>(head: &Head<'a>, target: &'a str) -> Option<Cow<'a, st
     for (at, byte) in target.bytes().enumerate() {
         match byte {
             b'?' => return Some(Cow::Borrowed(&target[..at])),
-            b'%' => return normal(head.path()),
+            b'%' | b'\\' => return normal(head.path()),
             b'/' | b'.' if last == b'/' => return normal(head.path()),
             _ => last = byte,
         }
@@ -91,9 +119,7 @@ fn path_of_other_form<'a>(head: &Head<'a>) -> Option<Cow<'a, str>> {
 
 #[cold]
 fn normal(path: &str) -> Option<Cow<'static, str>> {
-    let mut names = normalize_path(path)?;
-    names.insert(0, '/');
-    Some(Cow::Owned(names))
+    normal_path(path).map(Cow::Owned)
 }
 
 /// The methods that a route answers.
@@ -123,19 +149,21 @@ impl Methods {
     }
 }
 
-/// The value of `Allow` for a resource that answers `methods`, and OPTIONS. RFC 9110 §10.2.1.
+/// The value of `Allow` for a resource that answers `methods`, and OPTIONS: each once, in that order. RFC 9110 §10.2.1.
 pub(crate) fn allow<'a>(methods: impl Iterator<Item = &'a Methods>) -> String {
-    let mut value = String::new();
     let listed = methods.flat_map(|methods| match methods {
         Methods::These(methods) => methods,
         Methods::Any => [].as_slice(),
     });
-    for method in listed {
-        value.push_str(method.token());
-        value.push_str(", ");
+    let mut tokens: Vec<&str> = Vec::new();
+    for method in listed.chain([&Method::Options]) {
+        let token = method.token();
+        // A method without a name of its own cannot be listed.
+        if !token.is_empty() && !tokens.contains(&token) {
+            tokens.push(token);
+        }
     }
-    value.push_str(Method::Options.token());
-    value
+    tokens.join(", ")
 }
 
 #[cfg(test)]
@@ -145,7 +173,7 @@ mod tests {
     fn table(paths: &[&'static str]) -> Table<&'static str> {
         let mut table = Table::default();
         for path in paths {
-            assert!(table.entry(path, || *path).is_some(), "{path}");
+            assert!(table.entry(path, || *path).is_ok(), "{path}");
         }
         table
     }
@@ -179,15 +207,48 @@ mod tests {
 
     #[test]
     fn a_route_is_an_absolute_path_in_normal_form() {
-        for path in ["a", "/a//b", "/a/../b", "/./a", "/%41", "*"] {
-            assert!(Table::default().entry(path, || ()).is_none(), "{path}");
+        for path in ["a", "/a//b", "/a/../b", "/./a", "/%41", "/a%2fb", "/a\\b", "/a%", "/a\nb"] {
+            assert_eq!(Table::default().entry(path, || ()), Err(NotARoute::NotNormal), "{path:?}");
         }
+        for path in ["/a%2Fb", "/a b", "/\u{e9}", "/100%25", "/a:b", "/a;b=c", "/@a", "/(a)", "/~a", "/a+b"] {
+            assert!(Table::default().entry(path, || ()).is_ok(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_is_no_pattern() {
+        for path in [
+            "*",
+            "/*",
+            "/a/*",
+            "/a/*rest",
+            "/a*",
+            "/{id}",
+            "/a/{id:[0-9]+}/b",
+            "/:id",
+            "/a/:id",
+            "/<id>",
+            "/a?b",
+            "/a#b",
+        ] {
+            assert_eq!(Table::default().entry(path, || ()), Err(NotARoute::Pattern), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_is_allowed_once() {
+        let methods = [
+            Methods::These(&[Method::Get, Method::Head]),
+            Methods::These(&[Method::Query, Method::Get, Method::Options, Method::Other]),
+        ];
+        assert_eq!(allow(methods.iter()), "GET, HEAD, QUERY, OPTIONS");
+        assert_eq!(allow([].iter()), "OPTIONS");
     }
 
     #[test]
     fn a_route_is_made_once() {
         let mut table = table(&["/a"]);
-        assert_eq!(table.entry("/a/", || "again"), Some(&mut "/a"));
+        assert_eq!(table.entry("/a/", || "again"), Ok(&mut "/a"));
         assert!(table.iter().map(|(path, _)| path).eq(["/a"]));
     }
 }

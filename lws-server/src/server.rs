@@ -3,13 +3,14 @@
 //! Knows no protocol and no event.
 
 use crate::access::{AccessLog, AccessRecord};
-use crate::app::{App, Listener, OnTls, RawFactory};
+use crate::app::{App, Listener, Listening, OnTls, RawFactory};
 use crate::files::Files;
 use crate::group::{Command, Group, Handle};
-use crate::hosts::Hosts;
+use crate::hosts::{self, Hosts};
 use crate::http::{self, Answer, FieldLine, Method, Request};
+use crate::origins::Origins;
 use crate::route::{Methods, Table};
-use crate::shared::{Route, Shared};
+use crate::shared::{Guarded, Route, Shared};
 use crate::threads::{self, Blueprint, Description, Shard};
 use crate::tls::{self, Listen, Plain};
 use crate::{Peer, raw, ws};
@@ -168,8 +169,9 @@ impl external::Service for Service {
 /// Where a server listens and what it serves there.
 ///
 /// A route is a path, and everything below it: of several the longest that ends where a segment of the request's path
-/// ends. `/chat` is that of `/chat` and `/chat/1`, not of `/chats`. Its escapes are decoded and its dot segments resolved
-/// before. A path without a route is answered 404, and a method that the route does not have 405.
+/// ends. `/chat` is that of `/chat` and `/chat/1`, not of `/chats`. The request's path is brought into its normal form
+/// before ([`Request::path`]), in which routes are written, too; one that looks like a pattern is refused. A path without a
+/// route is answered 404, a method that the route does not have 405, and one that nobody has registered 501.
 ///
 /// Nothing fails before [`build`](Self::build), which tells the first thing that was wrong.
 #[derive(Default)]
@@ -198,6 +200,8 @@ pub(crate) struct BuilderOptions {
     security_best_practices: bool,
     backlog: ws::Backlog,
     versions: Versions,
+    upgrade_to_http2: bool,
+    origins: Option<Arc<Origins>>,
 }
 
 /// What libwebsockets sends, without a field that browsers have dropped. RFC 9110 §5.
@@ -266,6 +270,8 @@ impl Default for BuilderOptions {
             security_best_practices: false,
             backlog: ws::Backlog::default(),
             versions: Versions::default(),
+            upgrade_to_http2: false,
+            origins: None,
         }
     }
 }
@@ -329,10 +335,11 @@ impl Builder {
         path: &str,
         factory: impl Fn(&Request<'_>) -> A + 'static,
     ) -> Self {
-        let backlog = self.options.backlog;
+        let (backlog, origins) = (self.options.backlog, self.options.origins.clone());
         if let Some(route) = self.route(path) {
             route.backlog = backlog;
-            let doubled = route.websocket.replace(ws::factory(factory)).is_some();
+            let guarded = Guarded { inner: ws::factory(factory), origins };
+            let doubled = route.websocket.replace(guarded).is_some();
             self.refuse_double(doubled, path);
         }
         self
@@ -402,13 +409,60 @@ impl Builder {
     // How.
 
     /// A name that the server answers for: `example.com`, `[::1]`; without a port, which does not count. May be called
-    /// again for more. A request for another name is answered 421. Without a call every name is served.
+    /// again for more. A request for another name is answered 421. Without a call every name is served, but on listeners that
+    /// only this machine reaches.
+    ///
+    /// Those, on loopback addresses and Unix sockets, answer for `localhost`, for loopback addresses and for the names given
+    /// here, and for no other: a web page can have its own name mean a loopback address, and would reach the server from every
+    /// browser on the machine ("DNS rebinding"). A listener on all interfaces, `0.0.0.0` or `::`, is not one of them; and with TLS
+    /// it is the certificate that keeps such pages out.
     #[doc(alias = "vhost_name")]
     pub fn host(mut self, name: &str) -> Self {
         if self.hosts.add(name).is_none() {
             self.fail(invalid(format!("not a host name: {name}")));
         }
         self
+    }
+
+    /// Serves every name, on listeners that only this machine reaches, too: for a server behind a proxy that looks at names
+    /// itself, or whose handlers do.
+    pub fn any_host(mut self) -> Self {
+        self.hosts.add_any();
+        self
+    }
+
+    /// Lets pages of this server's own origin open WebSockets and ask with methods that are not safe, and refuses those of every
+    /// other with 403: a browser sends along what it knows of the user, whichever page asks. It holds for the routes that are
+    /// described after it, over HTTP/2, too (RFC 8441). [`origins`](Self::origins) adds others.
+    ///
+    /// The origin is that of `Host` by the scheme that is spoken here; behind a proxy that speaks TLS name it by `origins`.
+    /// Requests without `Origin`, which are no browser's, pass. RFC 6454, RFC 6455 §10.2.
+    pub fn same_origin(mut self) -> Self {
+        self.guard().add_same();
+        self
+    }
+
+    /// Lets pages of these origins, such as `https://example.com`, open WebSockets and ask with methods that are not safe, and
+    /// refuses those of every other with 403. `null` stands for pages without an origin. It holds for the routes that are
+    /// described after it, and adds to what was said before; see [`same_origin`](Self::same_origin).
+    pub fn origins<'o>(mut self, origins: impl IntoIterator<Item = &'o str>) -> Self {
+        for origin in origins {
+            if self.guard().add(origin).is_none() {
+                self.fail(invalid(format!("not an origin: {origin}")));
+            }
+        }
+        self
+    }
+
+    /// Lets pages of every origin ask: for the routes that are described after it, in spite of what was said before. The default.
+    pub fn any_origin(mut self) -> Self {
+        self.options.origins = None;
+        self
+    }
+
+    /// The origins of the routes that are described from now on. Those described before keep what they have.
+    fn guard(&mut self) -> &mut Origins {
+        Arc::make_mut(self.options.origins.get_or_insert_default())
     }
 
     /// What a peer can make the server hold or wait for.
@@ -422,6 +476,13 @@ impl Builder {
     #[doc(alias = "LWS_SERVER_OPTION_H2_PRIOR_KNOWLEDGE")]
     pub fn versions(mut self, versions: Versions) -> Self {
         self.options.versions = versions;
+        self
+    }
+
+    /// Goes to HTTP/2 where a client without TLS asks for it with `Upgrade: h2c`. Off unless this is called: see
+    /// [`Config::upgrade_to_http2`].
+    pub fn upgrade_to_http2(mut self) -> Self {
+        self.options.upgrade_to_http2 = true;
         self
     }
 
@@ -555,6 +616,9 @@ impl Builder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        if self.listeners.is_empty() {
+            return Err(invalid("a server listens nowhere: `listen` says where".into()));
+        }
         let count = NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
         let mut seats = Shards::create(count, &self.options.driver)?.into_iter();
         let Some(seat) = seats.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
@@ -581,7 +645,8 @@ impl Builder {
         let expect = if self.fallback.is_some() { Expect::HttpOrRaw } else { Expect::Http };
         let config = |expect| {
             let (limits, versions) = (self.limits.clone(), self.options.versions);
-            Arc::new(Config { limits, expect, versions, wall_clock: WallClock::default() })
+            let upgrade_to_http2 = self.options.upgrade_to_http2;
+            Arc::new(Config { limits, expect, versions, upgrade_to_http2, wall_clock: WallClock::default() })
         };
         let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.
@@ -620,7 +685,8 @@ impl Builder {
                 bind(&mut driver, std::slice::from_ref(address), listener, tls.as_ref(), &options)?;
             } else {
                 // The connections of the first thread's listener are handed over with its name.
-                driver.application_mut().listeners.push((*id, listener.clone(), tls.clone()));
+                let (listener, tls, local) = (listener.clone(), tls.clone(), hosts::is_local(address));
+                driver.application_mut().listeners.push(Listening { id: *id, listener, tls, local });
             }
             addresses.push(address.clone());
         }
@@ -639,19 +705,20 @@ impl Builder {
     }
 
     fn add(&mut self, path: &str, methods: Methods, endpoint: Box<dyn http::Endpoint>) {
+        let guarded = Guarded { inner: endpoint, origins: self.options.origins.clone() };
         if let Some(route) = self.route(path) {
             let doubled = route.endpoints.iter().any(|(known, _)| known.overlap(methods));
-            route.endpoints.push((methods, endpoint));
+            route.endpoints.push((methods, guarded));
             self.refuse_double(doubled, path);
         }
     }
 
     fn route(&mut self, path: &str) -> Option<&mut Route> {
-        if self.routes.entry(path, Route::default).is_none() {
-            self.fail(invalid(format!("not a path for a route: {path}")));
-            return None;
+        // Not one `match`, as the borrow of the entry would last through both of its arms.
+        if let Err(why) = self.routes.entry(path, Route::default).map(drop) {
+            self.fail(invalid(format!("{why}: {path}")));
         }
-        self.routes.entry(path, Route::default)
+        self.routes.entry(path, Route::default).ok()
     }
 
     /// Two handlers for one thing are a mistake: which one should answer?
@@ -708,8 +775,10 @@ fn bind(
     for address in candidates {
         let listening: io::Result<_> = driver.with(Time::ZERO, |app, cx| {
             let id = cx.listen(address, options)?;
-            app.listeners.push((id, listener.clone(), tls.cloned()));
-            Ok((id, cx.listening_on(id)?))
+            let bound = cx.listening_on(id)?;
+            let (listener, tls, local) = (listener.clone(), tls.cloned(), hosts::is_local(&bound));
+            app.listeners.push(Listening { id, listener, tls, local });
+            Ok((id, bound))
         });
         match listening {
             Ok(listening) => bound.push(listening),

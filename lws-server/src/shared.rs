@@ -7,12 +7,14 @@ use crate::context::StreamId;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::http::{self, FieldLine};
+use crate::origins::Origins;
 use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
 use crate::ws;
 use lws_loop_external::ConnectionId;
 use lws_proto::StreamKey;
+use lws_proto::http::Head;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,9 +44,24 @@ pub(crate) struct Shared {
 /// What is at one path.
 #[derive(Default)]
 pub(crate) struct Route {
-    pub(crate) websocket: Option<ws::Factory>,
-    pub(crate) endpoints: Vec<(Methods, Box<dyn http::Endpoint>)>,
+    pub(crate) websocket: Option<Guarded<ws::Factory>>,
+    pub(crate) endpoints: Vec<(Methods, Guarded<Box<dyn http::Endpoint>>)>,
     pub(crate) backlog: Backlog,
+}
+
+/// What answers, and from which pages a browser may ask it.
+pub(crate) struct Guarded<T> {
+    pub(crate) inner: T,
+    /// `None` lets every page ask.
+    pub(crate) origins: Option<Arc<Origins>>,
+}
+
+impl<T> Guarded<T> {
+    /// Whether a request may be answered. `secure` says whether it came by TLS.
+    #[inline]
+    pub(crate) fn permits(&self, head: &Head<'_>, secure: bool) -> bool {
+        self.origins.as_ref().is_none_or(|origins| origins.permit(head, secure))
+    }
 }
 
 impl Shared {

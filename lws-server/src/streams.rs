@@ -17,6 +17,8 @@ pub(crate) struct Streams {
 pub(crate) struct Origin {
     /// Which of the listeners has accepted it.
     pub(crate) listener: u16,
+    /// Only this machine reaches that listener.
+    pub(crate) local: bool,
     /// The listener has TLS, the peer speaks none, and that is not to be.
     pub(crate) plain: bool,
 }

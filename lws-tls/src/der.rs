@@ -26,6 +26,34 @@ pub(crate) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     Some((unix_seconds(tag, begin)?, unix_seconds(end_tag, end)?))
 }
 
+/// Whether an X.509 certificate is that of an authority: its basic constraints say so. RFC 5280 §4.2.1.9.
+pub(crate) fn is_authority(certificate: &[u8]) -> bool {
+    let Some(mut rest) = extensions(certificate) else { return false };
+    while let Some((extension, after)) = element(rest, SEQUENCE) {
+        if let Some((BASIC_CONSTRAINTS, value)) = element(extension, OBJECT_IDENTIFIER) {
+            // A flag may come first, whether the extension is critical.
+            let value = element(value, BOOLEAN).map_or(value, |(_, value)| value);
+            let constraints = element(value, OCTET_STRING).and_then(|(octets, _)| element(octets, SEQUENCE));
+            let authority = constraints.and_then(|(constraints, _)| element(constraints, BOOLEAN));
+            return authority.is_some_and(|(flag, _)| flag != [0]);
+        }
+        rest = after;
+    }
+    false
+}
+
+/// The extensions of a certificate, if it has any. RFC 5280 §4.1.2.9.
+fn extensions(certificate: &[u8]) -> Option<&[u8]> {
+    let (mut tbs, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
+    loop {
+        let (tag, content, rest) = any(tbs)?;
+        if tag == EXTENSIONS {
+            return Some(element(content, SEQUENCE)?.0);
+        }
+        tbs = rest;
+    }
+}
+
 /// The content of a field of the certificate that is a sequence, by how many are before it, of which the version is none.
 fn field(certificate: &[u8], before: usize) -> Option<&[u8]> {
     let (mut tbs, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
@@ -76,6 +104,10 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const BMP_STRING: u8 = 0x1e;
 const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+const BOOLEAN: u8 = 0x01;
+const OCTET_STRING: u8 = 0x04;
+const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 
 /// The content of the first element, which must have this tag, and what is behind it.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
@@ -202,6 +234,24 @@ mod tests {
         );
         check(&[(DnType::CommonName, "a\nb=c")], "CN=a\\0Ab\\=c");
         check(&[(DnType::CustomDnType(vec![1, 3, 6, 1, 4, 1, 311, 1]), "x")], "1.3.6.1.4.1.311.1=x");
+    }
+
+    #[test]
+    fn an_authority_is_told_by_its_basic_constraints() {
+        use rcgen::{BasicConstraints, IsCa};
+        for (is_ca, expected) in [
+            (IsCa::NoCa, false),
+            (IsCa::ExplicitNoCa, false),
+            (IsCa::Ca(BasicConstraints::Unconstrained), true),
+            (IsCa::Ca(BasicConstraints::Constrained(1)), true),
+        ] {
+            let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+            params.is_ca = is_ca.clone();
+            let key = KeyPair::generate().expect("a key");
+            let certificate = params.self_signed(&key).expect("a certificate").der().to_vec();
+            assert_eq!(is_authority(&certificate), expected, "{is_ca:?}");
+            assert!((0..certificate.len()).all(|cut| !is_authority(&certificate[..cut])), "{is_ca:?}");
+        }
     }
 
     #[test]

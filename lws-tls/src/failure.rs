@@ -60,7 +60,11 @@ pub(crate) fn fault(error: &CertificateError) -> CertificateFault {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             CertificateFault::Purpose
         }
-        CertificateError::Other(other) => CertificateFault::Malformed(other.0.to_string().into()),
+        // The error of `webpki`, which rustls does not name.
+        CertificateError::Other(other) => match other.0.to_string() {
+            error if error == "CaUsedAsEndEntity" => CertificateFault::Authority,
+            error => CertificateFault::Malformed(error.into()),
+        },
         error => CertificateFault::Malformed(error.to_string().into()),
     }
 }
@@ -112,4 +116,38 @@ pub(crate) fn agreed(state: &rustls::CommonState) -> (&'static str, &'static str
         state.negotiated_cipher_suite().map_or("", |suite| names::suite_name(suite.suite())),
         state.negotiated_key_exchange_group().map_or("", |group| names::group_name(group.name())),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::{ServerName, UnixTime};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_certificate_of_an_authority_is_told_as_that() {
+        let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).expect("a root");
+        let provider = Arc::new(names::provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+        let name = ServerName::try_from("a.example").expect("a name");
+        let verified = verifier.expect("a verifier").verify_server_cert(
+            certificate.der(),
+            &[],
+            &name,
+            &[],
+            UnixTime::now(),
+        );
+        match verified.expect_err("it is no server's") {
+            Error::InvalidCertificate(error) => assert_eq!(fault(&error), CertificateFault::Authority),
+            error => panic!("{error}"),
+        }
+    }
 }

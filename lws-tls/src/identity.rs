@@ -1,6 +1,6 @@
 //! A certificate chain and its private key, from wherever they are.
 
-use crate::{ConfigError, failure};
+use crate::{ConfigError, der, failure};
 use lws_loop_external::tls::CertificateFault;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -10,6 +10,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+/// What is wrong with a chain that begins with the certificate of an authority: clients of rustls and Go, for example, refuse it as
+/// that of a server. It is what `openssl req -x509` makes unless it is told otherwise.
+const CA_AS_OWN: &str = "the first certificate is that of a certificate authority (CA:TRUE), which clients do not take for a \
+    server's or client's own: put the one that the authority has issued first, or make one with `openssl req -x509 -addext \
+    basicConstraints=critical,CA:FALSE`";
 
 /// Bytes of a certificate, key or staple file. A chain is a few KiB; what is larger was meant for something else.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -99,6 +105,10 @@ impl Identity {
                 (source, chain, PrivateKeyDer::try_from(key.clone()).map_err(malformed)?)
             }
         };
+        if der::is_authority(&chain[0]) {
+            let reason = CA_AS_OWN.into();
+            return Err(ConfigError::Malformed { source, reason });
+        }
         let malformed = |error: rustls::Error| ConfigError::Malformed {
             source: source.clone(),
             reason: unusable(&error),

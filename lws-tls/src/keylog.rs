@@ -1,8 +1,13 @@
 //! Where the secrets of sessions go, for looking into captured traffic.
 
+use crate::ConfigError;
 use rustls::{KeyLogFile, NoKeyLog};
 use std::fmt;
-use std::sync::Arc;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the secrets of each session are written, in the format of NSS. Whoever has them reads everything: nothing is
 /// written unless this is asked for.
@@ -14,6 +19,22 @@ impl KeyLog {
     #[must_use]
     pub fn environment() -> Self {
         Self(Arc::new(KeyLogFile::new()))
+    }
+
+    /// To the end of a file, which only its owner may read if it is made now. The write blocks: for debugging. Lines that cannot be
+    /// written are lost.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`](crate::ConfigError::Read) if it cannot be opened.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let file = File::options().append(true).create(true).mode(0o600).open(path);
+        let file = Mutex::new(file.map_err(|error| ConfigError::Read { path: path.into(), error })?);
+        Ok(Self::sink(move |line| {
+            // One write, so that lines of several processes do not mix.
+            let line = format!("{line}\n");
+            let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+        }))
     }
 
     /// To `sink`, a line at a time and without its end. It is called in the middle of handshakes, and should not wait.

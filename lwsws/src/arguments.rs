@@ -16,7 +16,8 @@ Next to the files there are always
   /echo    WebSocket messages, and what is posted, sent back
   /demo/*  the WebSockets of the demo
 
-SIGTERM or SIGINT ends the server in an orderly way, a second one at once.";
+SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again; SIGUSR1,
+SIGUSR2 and SIGWINCH do nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
@@ -50,6 +51,10 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
     tls_self_signed: bool,
 
+    /// Write the secrets of all TLS sessions to this file, in the format of SSLKEYLOGFILE: who has it reads everything
+    #[arg(long, value_name = "FILE")]
+    tls_key_log: Option<PathBuf>,
+
     /// Write nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
@@ -81,6 +86,29 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) http1: bool,
 
+    /// Go to HTTP/2 where a client without TLS asks for it with Upgrade: h2c. A front end that forwards that field takes what
+    /// comes behind it for a tunnel, and applies none of its rules
+    #[arg(long, conflicts_with = "http1")]
+    pub(crate) upgrade_h2c: bool,
+
+    /// A name to answer for, again for more. Otherwise every name; but on loopback addresses and Unix sockets only localhost
+    /// and loopback addresses
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+
+    /// Answer for every name on loopback addresses and Unix sockets, too: behind a proxy that looks at names itself
+    #[arg(long, conflicts_with = "hosts")]
+    pub(crate) any_host: bool,
+
+    /// Let pages of this origin, such as https://example.com, open WebSockets and post, too; again for more. Those of this
+    /// server may always
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    pub(crate) origins: Vec<String>,
+
+    /// Let the pages of every origin open WebSockets and post
+    #[arg(long, conflicts_with = "origins")]
+    pub(crate) any_origin: bool,
+
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
@@ -106,7 +134,14 @@ impl Arguments {
         if self.http1 {
             server = server.alpn(&["http/1.1"]);
         }
-        let server = server.key_log(KeyLog::environment()).build()?;
+        if let Some(path) = &self.tls_key_log {
+            server = server.key_log(KeyLog::file(path)?);
+            eprintln!(
+                "lwsws: the secrets of all TLS sessions go to {}: who has it reads everything",
+                path.display()
+            );
+        }
+        let server = server.build()?;
         certificate::complain_of_times(&server);
         Ok(Some(server))
     }

@@ -4,17 +4,27 @@
 use lws_server::tls::{Identity, Server};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, SystemTime};
 
-/// A certificate for `localhost` and `address`, signed by itself.
+/// A certificate for this machine's own names and for `address`, signed by itself.
 pub(crate) fn self_signed(address: IpAddr) -> io::Result<Identity> {
-    let names = vec!["localhost".to_owned(), IpAddr::from([127, 0, 0, 1]).to_string(), address.to_string()];
-    let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
+    let mut params = CertificateParams::new(names(address)).map_err(io::Error::other)?;
     params.distinguished_name.push(DnType::CommonName, "lwsws self-signed");
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = params.self_signed(&key).map_err(io::Error::other)?;
     Ok(Identity::pem(certificate.pem(), key.serialize_pem()))
+}
+
+/// The names of a certificate for a server on `address`, each once. That of all interfaces is nobody's name.
+fn names(address: IpAddr) -> Vec<String> {
+    let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    let address = address.to_canonical();
+    if !addresses.contains(&address) && !address.is_unspecified() {
+        addresses.push(address);
+    }
+    let addresses = addresses.iter().map(IpAddr::to_string);
+    std::iter::once("localhost".to_owned()).chain(addresses).collect()
 }
 
 /// Says so if peers will refuse a certificate for its time. It is served all the same.
@@ -39,5 +49,20 @@ fn days(duration: Duration) -> String {
         0 => "less than a day".into(),
         1 => "1 day".into(),
         days => format!("{days} days"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_each_address_once() {
+        let local = ["localhost", "127.0.0.1", "::1"];
+        for address in ["127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"] {
+            assert_eq!(names(address.parse().expect("an address")), local, "{address}");
+        }
+        let named = names(IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(named, ["localhost", "127.0.0.1", "::1", "192.0.2.1"]);
     }
 }

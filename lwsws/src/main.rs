@@ -32,6 +32,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: &Arguments) -> io::Result<()> {
+    // Before anything that takes time: a signal that comes early must not end the program either.
+    signals::survive()?;
     raise_open_files_limit();
     let log = if arguments.quiet { None } else { Some(Log::start()?) };
     let tls = arguments.tls()?;
@@ -76,6 +78,18 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
     let mut builder = builder.limits(limits).drain_timeout(arguments.drain_timeout());
     if arguments.http1 {
         builder = builder.versions(Versions::Http1);
+    }
+    if arguments.upgrade_h2c {
+        builder = builder.upgrade_to_http2();
+    }
+    if arguments.any_host {
+        builder = builder.any_host();
+    }
+    for host in &arguments.hosts {
+        builder = builder.host(host);
+    }
+    if !arguments.any_origin {
+        builder = builder.same_origin().origins(arguments.origins.iter().map(String::as_str));
     }
     if let Some(deflate) = &arguments.deflate {
         builder = builder.deflate(deflate.clone());

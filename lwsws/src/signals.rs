@@ -1,14 +1,28 @@
-//! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: certificates are read again.
+//! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: certificates are read again, if there
+//! are any. SIGUSR1, SIGUSR2 and SIGWINCH do nothing yet.
 
 use crate::certificate;
 use crate::log::Log;
 use lws_server::{Handle, tls};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
+
+/// Keeps signals from ending the program that ask for something which a server may not have: SIGHUP without certificates, and
+/// those that other servers open their logs or change their programs with. What is set here is looked at by nobody.
+pub(crate) fn survive() -> io::Result<()> {
+    let unheard = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH] {
+        flag::register(signal, Arc::clone(&unheard))?;
+    }
+    Ok(())
+}
 
 /// Begins to listen for signals, on a thread of its own: a server that is busy hears them too.
 pub(crate) fn drain_on_signal(handle: Handle) -> io::Result<()> {

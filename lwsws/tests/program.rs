@@ -256,7 +256,7 @@ fn a_directory_is_served_beside_the_echoes() {
     assert!(server.get("/Cargo.toml").contains("\r\n\r\n[package]"));
     assert!(server.get("/").starts_with("HTTP/1.1 404 "));
     assert!(server.get("/hello").ends_with("Hello, world!"));
-    let post = "POST /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/x\r\n";
+    let post = "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: text/x\r\n";
     let answer = server.ask(&format!("{post}Content-Length: 5\r\n\r\nhello"));
     assert!(answer.contains("Content-Type: text/x\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
     let answer =
@@ -353,6 +353,110 @@ fn a_signal_drains_and_ends_well() {
         assert_eq!(frame(&mut echo), (8, "\u{3}\u{fffd}".into()), "1001");
         echo.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]).expect("it reads");
         assert_eq!(server.wait(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn signals_that_mean_nothing_do_nothing() {
+    let server = Serving::start(&[]);
+    for signal in ["HUP", "USR1", "USR2", "WINCH", "HUP"] {
+        server.signal(signal);
+        assert!(server.get("/hello").ends_with("Hello, world!"), "{signal}");
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+}
+
+#[test]
+fn pages_of_others_reach_neither_the_demo_nor_the_echoes() {
+    let server = Serving::start(&["--host", "lan.example", "--origin", "https://front.example"]);
+    let port = server.port;
+    let status = |request: &str| {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("it answers");
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    };
+    let opening = |target: &str, host: &str, origin: &str| {
+        status(&format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{origin}\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        ))
+    };
+    let host = format!("localhost:{port}");
+    for target in ["/echo", "/demo/mirror", "/demo/counter", "/demo/status"] {
+        assert_eq!(opening(target, &host, ""), "101", "{target}");
+        assert_eq!(opening(target, &host, &format!("Origin: http://{host}\r\n")), "101", "{target}");
+        assert_eq!(opening(target, &host, "Origin: https://front.example\r\n"), "101", "{target}");
+        assert_eq!(opening(target, &host, "Origin: http://evil.example\r\n"), "403", "{target}");
+        assert_eq!(opening(target, "evil.example", ""), "421", "{target}");
+        assert_eq!(opening(target, "lan.example", ""), "101", "{target}");
+    }
+    let post =
+        "POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nOrigin: http://evil.example\r\n\r\n";
+    assert_eq!(status(post), "403");
+    let open = Serving::start(&["--any-host", "--any-origin"]);
+    let post = post.replace("localhost", "evil.example").replace("Content", "Connection: close\r\nContent");
+    assert!(open.ask(&post).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn http_2_by_upgrade_is_off_unless_it_is_asked_for() {
+    let asks = "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n";
+    for (arguments, status) in [(&[][..], "200"), (&["--upgrade-h2c"], "101")] {
+        let server = Serving::start(arguments);
+        let mut stream = server.connect();
+        stream.write_all(asks.as_bytes()).expect("it reads");
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("it answers");
+        assert_eq!(String::from_utf8_lossy(&head[9..]), status, "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_secrets_of_tls_are_written_only_where_the_option_says() {
+    // A port that somebody else has ends the program right behind it.
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = holder.local_addr().expect("it has an address").port().to_string();
+    let named = std::env::temp_dir().join(format!("lwsws-secrets-{}", std::process::id()));
+    let path = named.to_str().expect("UTF-8");
+    let started = |more: &[&str]| {
+        let arguments = [&["--port", &port, "--tls-self-signed"][..], more].concat();
+        let output = command(&arguments).env("SSLKEYLOGFILE", path).output().expect("the program runs");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(started(&[]).lines().count(), 1);
+    assert!(!named.exists(), "the environment alone says nothing");
+    let told = started(&["--tls-key-log", path]);
+    assert!(
+        told.starts_with("lwsws: the secrets of all TLS sessions go to ") && told.contains(path),
+        "{told}"
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&named).expect("it is made").permissions(),
+    );
+    assert_eq!(mode & 0o077, 0, "{mode:o}");
+    std::fs::remove_file(&named).expect("it is there");
+    let told = started(&["--tls-key-log", "/no/such/directory/file"]);
+    assert!(told.contains("/no/such/directory/file: "), "{told}");
+}
+
+#[test]
+fn the_certificate_of_an_authority_is_refused_with_what_to_do() {
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("names");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let file = std::env::temp_dir().join(format!("lwsws-authority-{}.pem", std::process::id()));
+    std::fs::write(&file, certificate.pem() + &key.serialize_pem()).expect("a file");
+    let path = file.to_str().expect("UTF-8");
+    let output = run(&["--port", "0", "--tls-cert", path, "--tls-key", path]);
+    std::fs::remove_file(&file).expect("a file");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    for part in [path, "certificate authority (CA:TRUE)", "basicConstraints=critical,CA:FALSE"] {
+        assert!(text.lines().count() == 1 && text.contains(part), "{text}");
     }
 }
 

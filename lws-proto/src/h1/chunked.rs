@@ -3,6 +3,7 @@
 //! Finds the content in the octets of a message body and never holds any. The trailer section is a section of field
 //! lines, which `head` reads.
 
+use crate::http::{is_field_byte, is_tchar};
 use crate::{Cause, Limit, Limits, Violation};
 use core::ops::Range;
 
@@ -21,13 +22,10 @@ enum State {
         size: u64,
         digits: u8,
     },
-    /// White space that only a chunk extension may follow.
-    BadSpace {
-        size: u64,
-    },
-    /// Inside `chunk-ext`, behind its semicolon.
+    /// Behind `chunk-size`, inside `chunk-ext`.
     Extension {
         size: u64,
+        at: Extension,
     },
     /// Behind the CR that ends the size line.
     SizeLf {
@@ -42,6 +40,57 @@ enum State {
     DataLf,
     /// Behind the last chunk.
     Trailers,
+}
+
+/// Where in `chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )`. RFC 9112 §7.1.1.
+///
+/// Recipients "MUST ignore unrecognized chunk extensions", and none is recognised here. They are read by the grammar so that
+/// this side and one that knows them see the same end of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// In white space that only a semicolon may follow.
+    Space,
+    /// Behind the semicolon, where a name has to begin.
+    NameStart,
+    Name,
+    /// In white space behind a name: a value may follow, or the next extension.
+    NameEnd,
+    /// Behind the equals sign, where a value has to begin.
+    ValueStart,
+    Token,
+    Quoted,
+    /// Behind the backslash of a `quoted-pair`.
+    Escaped,
+    /// Behind the closing quote.
+    ValueEnd,
+}
+
+impl Extension {
+    /// The place behind one more byte; `None` if it may not stand there.
+    fn on(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::NameStart | Self::ValueStart, b' ' | b'\t') => self,
+            (Self::NameStart | Self::Name, _) if is_tchar(byte) => Self::Name,
+            (Self::ValueStart | Self::Token, _) if is_tchar(byte) => Self::Token,
+            (Self::ValueStart, b'"') => Self::Quoted,
+            (Self::Name | Self::NameEnd, b' ' | b'\t') => Self::NameEnd,
+            (Self::Name | Self::NameEnd, b'=') => Self::ValueStart,
+            (Self::Space | Self::Token | Self::ValueEnd, b' ' | b'\t') => Self::Space,
+            (Self::Space | Self::Name | Self::NameEnd | Self::Token | Self::ValueEnd, b';') => {
+                Self::NameStart
+            }
+            (Self::Quoted, b'"') => Self::ValueEnd,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            // `qdtext` and `quoted-pair`: no control but HTAB. RFC 9110 §5.6.4.
+            (Self::Quoted | Self::Escaped, _) if is_field_byte(byte) => Self::Quoted,
+            _ => return None,
+        })
+    }
+
+    /// Whether the line may end here.
+    fn may_end(self) -> bool {
+        matches!(self, Self::Name | Self::Token | Self::ValueEnd)
+    }
 }
 
 /// A look at the input.
@@ -74,7 +123,7 @@ impl Dechunker {
             at += 1;
             self.state = self.state.on(byte).ok_or(Cause::Violation(Violation::Chunk))?;
             match self.state {
-                State::BadSpace { .. } | State::Extension { .. } => {
+                State::Extension { .. } => {
                     self.extension_bytes += 1;
                     if self.extension_bytes > limits.chunk_extension_bytes_max {
                         return Err(Cause::Limit(Limit::ChunkExtensionBytes));
@@ -106,16 +155,11 @@ impl State {
                 Some(Self::Size { size: size << 4 | u64::from(digit), digits: digits + 1 })
             }
             (Self::Size { size, digits: 1.. }, b'\r') => Some(Self::SizeLf { size }),
-            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b';') => {
-                Some(Self::Extension { size })
+            (Self::Size { size, digits: 1.. }, _) => {
+                Some(Self::Extension { size, at: Extension::Space.on(byte)? })
             }
-            (Self::Size { size, digits: 1.. } | Self::BadSpace { size }, b' ' | b'\t') => {
-                Some(Self::BadSpace { size })
-            }
-            // Recipients "MUST ignore unrecognized chunk extensions", and we recognise none: what matters is that nobody
-            // sees another end of the line. So no control but HTAB passes, in quotes or not.
-            (Self::Extension { .. }, b'\t' | b' '..=b'~' | 0x80..) => Some(self),
-            (Self::Extension { size }, b'\r') => Some(Self::SizeLf { size }),
+            (Self::Extension { size, at }, b'\r') if at.may_end() => Some(Self::SizeLf { size }),
+            (Self::Extension { size, at }, _) => Some(Self::Extension { size, at: at.on(byte)? }),
             (Self::SizeLf { size: 0 }, b'\n') => Some(Self::Trailers),
             (Self::SizeLf { size }, b'\n') => Some(Self::Data { left: size }),
             (Self::DataCr, b'\r') => Some(Self::DataLf),
@@ -128,6 +172,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
     use alloc::vec::Vec;
 
     /// Decodes `body` in pieces of `step` bytes, up to the trailer section. Returns the content and what was taken.
@@ -177,9 +222,52 @@ mod tests {
 
     #[test]
     fn extensions_are_ignored() {
-        check("1;\r\nx\r\n0;a\r\n", Ok("x"));
+        check("1;b\r\nx\r\n0;a\r\n", Ok("x"));
         check("1;a=b;c=\"d;\\\"\"\r\nx\r\n0\r\n", Ok("x"));
-        check("1 \t;a\r\nx\r\n0\t;\u{e9}\r\n", Ok("x"));
+        check("1 \t;a\r\nx\r\n0\t;\ta\r\n", Ok("x"));
+        check("1;a = b ; c\t=\t\"\" ;d\r\nx\r\n0\r\n", Ok("x"));
+        check("1;a=\"\u{e9}\\\u{e9}\t\"\r\nx\r\n0\r\n", Ok("x"));
+        check("1;a;a;a=0x1\r\nx\r\n0\r\n", Ok("x"));
+    }
+
+    #[test]
+    fn an_extension_is_a_name_and_perhaps_a_value() {
+        for extension in [
+            ";",
+            ";;",
+            "; ",
+            ";a;",
+            ";a ",
+            ";a=",
+            ";a= ",
+            ";a=b ",
+            ";a==b",
+            ";=b",
+            ";a b",
+            ";a=b c",
+            ";a=b=c",
+            ";a,b",
+            ";a=b,c",
+            ";(a)",
+            ";\"a\"",
+            ";a=\"b",
+            ";a=\"b\"c",
+            ";a=\"b\" ",
+            ";a=b\"c\"",
+            ";a=\"b\\",
+            ";\u{e9}",
+            ";a=\u{e9}",
+            ";a=\"\x08\"",
+            ";a=\"\x7f\"",
+            ";a=\"\\\x01\"",
+            ";a:b",
+            ";a=b\\",
+        ] {
+            check(&format!("1{extension}\r\nx\r\n0\r\n"), Err(Violation::Chunk));
+        }
+        for extension in [";a=\"b\nc\"", ";a=\"b\r\nc\"", ";a\n", ";a=\"\\\r\n\""] {
+            check(&format!("1{extension}\r\nx\r\n0\r\n"), Err(Violation::Chunk));
+        }
     }
 
     #[test]
@@ -237,7 +325,7 @@ mod tests {
     fn extensions_are_limited_over_the_whole_message() {
         let limits = Limits { chunk_extension_bytes_max: 6, ..Limits::default() };
         let at = b"1;ab\r\nx\r\n1;ab\r\ny\r\n0\r\n";
-        let past = b"1;ab\r\nx\r\n1;ab\r\ny\r\n0;\r\n";
+        let past = b"1;ab\r\nx\r\n1;ab\r\ny\r\n0;a\r\n";
         for step in 1..at.len() {
             assert_eq!(decode(at, step, &limits), Ok(Some((b"xy".to_vec(), at.len()))));
             assert_eq!(decode(past, step, &limits), Err(Cause::Limit(Limit::ChunkExtensionBytes)));

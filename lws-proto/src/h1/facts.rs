@@ -2,7 +2,7 @@
 //!
 //! Notes what the lines say. What follows from it, `framing` and the connection decide.
 
-use crate::http::{Authority, Expectation, decimal, is_called, trim_ows};
+use crate::http::{Authority, ContentLength, Expectation, is_called, trim_ows};
 
 /// What the field lines of one head say about the message and its connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,18 +31,6 @@ pub(crate) enum Host {
     Invalid,
 }
 
-/// RFC 9110 §8.6.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum ContentLength {
-    #[default]
-    Absent,
-    Is(u64),
-    /// The same number more than once, in one line or several.
-    Repeated(u64),
-    /// Not a number, or two that differ.
-    Invalid,
-}
-
 /// RFC 9112 §6.1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TransferEncoding {
@@ -51,7 +39,9 @@ pub(crate) enum TransferEncoding {
     Chunked,
     /// Chunked comes last and once, behind codings that nobody here knows.
     Unknown,
-    /// Chunked is not the last coding, or is there twice, or the field is.
+    /// So far only codings that do not frame the message.
+    Unframed,
+    /// Chunked is there twice, or something stands behind it.
     Misplaced,
 }
 
@@ -63,7 +53,7 @@ impl Facts {
             4 if is_called(name, b"host") => self.note_host(value),
             6 if is_called(name, b"expect") => self.expect.note(value),
             10 if is_called(name, b"connection") => self.note_connection(value),
-            14 if is_called(name, b"content-length") => self.note_content_length(value),
+            14 if is_called(name, b"content-length") => self.content_length.note(value),
             17 if is_called(name, b"transfer-encoding") => self.note_transfer_encoding(value),
             _ => {}
         }
@@ -85,42 +75,26 @@ impl Facts {
         }
     }
 
-    fn note_content_length(&mut self, value: &[u8]) {
-        for member in value.split(|&byte| byte == b',') {
-            self.content_length = match (self.content_length, decimal(trim_ows(member))) {
-                (ContentLength::Absent, Some(length)) => ContentLength::Is(length),
-                (ContentLength::Is(before) | ContentLength::Repeated(before), Some(length))
-                    if before == length =>
-                {
-                    ContentLength::Repeated(length)
-                }
-                _ => ContentLength::Invalid,
-            };
-        }
-    }
-
     fn note_transfer_encoding(&mut self, value: &[u8]) {
-        // More than one line is one list by RFC 9110 §5.3, but nothing honest sends it, and those who read only the
-        // first or only the last line are how requests are smuggled.
-        self.transfer_encoding = match self.transfer_encoding {
-            TransferEncoding::Absent => transfer_encoding(value),
-            _ => TransferEncoding::Misplaced,
-        };
+        for coding in value.split(|&byte| byte == b',').map(trim_ows) {
+            self.transfer_encoding = self.transfer_encoding.followed_by(coding);
+        }
     }
 }
 
-/// `#transfer-coding`. Chunked has no parameters, so with one it is another coding.
-fn transfer_encoding(value: &[u8]) -> TransferEncoding {
-    let mut codings = value.rsplit(|&byte| byte == b',').map(trim_ows);
-    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-    if !codings.next().is_some_and(is_chunked) {
-        return TransferEncoding::Misplaced;
+impl TransferEncoding {
+    /// The list with one more member: several lines are one list. RFC 9110 §5.3.
+    ///
+    /// Chunked has no parameters, so with one it is another coding. A list with an empty member never frames a message, as
+    /// not every parser passes over it.
+    fn followed_by(self, coding: &[u8]) -> Self {
+        match (self, coding.eq_ignore_ascii_case(b"chunked")) {
+            (Self::Absent, true) => Self::Chunked,
+            (Self::Absent | Self::Unframed, false) => Self::Unframed,
+            (Self::Unframed, true) => Self::Unknown,
+            (Self::Chunked | Self::Unknown | Self::Misplaced, _) => Self::Misplaced,
+        }
     }
-    codings
-        .try_fold(TransferEncoding::Chunked, |_, coding| {
-            (!is_chunked(coding)).then_some(TransferEncoding::Unknown)
-        })
-        .unwrap_or(TransferEncoding::Misplaced)
 }
 
 #[cfg(test)]
@@ -165,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn chunked_frames_a_message_only_as_the_last_coding_of_one_line() {
+    fn chunked_frames_a_message_only_as_its_one_coding_in_one_line_or_several() {
         for (values, expected) in [
             (&["chunked"][..], TransferEncoding::Chunked),
             (&["CHUNKED"], TransferEncoding::Chunked),
@@ -176,20 +150,30 @@ mod tests {
             (&["chunked, gzip"], TransferEncoding::Misplaced),
             (&["chunked, chunked"], TransferEncoding::Misplaced),
             (&["chunked, gzip, chunked"], TransferEncoding::Misplaced),
-            (&["chunked", "chunked"], TransferEncoding::Misplaced),
-            (&["gzip", "chunked"], TransferEncoding::Misplaced),
-            (&["chunked;q=1"], TransferEncoding::Misplaced),
-            (&["xchunked"], TransferEncoding::Misplaced),
-            (&["\x0bchunked"], TransferEncoding::Misplaced),
-            (&["\"chunked\""], TransferEncoding::Misplaced),
-            (&["gzip"], TransferEncoding::Misplaced),
-            (&["identity"], TransferEncoding::Misplaced),
+            (&["chunked;q=1"], TransferEncoding::Unframed),
+            (&["xchunked"], TransferEncoding::Unframed),
+            (&["\x0bchunked"], TransferEncoding::Unframed),
+            (&["\"chunked\""], TransferEncoding::Unframed),
+            (&["gzip"], TransferEncoding::Unframed),
+            (&["identity"], TransferEncoding::Unframed),
             (&["chunked,"], TransferEncoding::Misplaced),
-            (&[""], TransferEncoding::Misplaced),
+            (&[""], TransferEncoding::Unframed),
         ] {
-            let lines: alloc::vec::Vec<_> =
-                values.iter().map(|value| ("transfer-Encoding", *value)).collect();
-            assert_eq!(facts(&lines).transfer_encoding, expected, "{values:?}");
+            let encoding = |values: &[&str]| {
+                let lines: alloc::vec::Vec<_> =
+                    values.iter().map(|value| ("transfer-Encoding", *value)).collect();
+                facts(&lines).transfer_encoding
+            };
+            assert_eq!(encoding(values), expected, "{values:?}");
+            // Wherever the list is broken into lines, it is the same list.
+            let apart: alloc::vec::Vec<_> = values[0].split(',').collect();
+            assert_eq!(encoding(&apart), expected, "{apart:?}");
+            if let [first, rest @ ..] = &apart[..]
+                && !rest.is_empty()
+            {
+                let rest = rest.join(",");
+                assert_eq!(encoding(&[first, &rest]), expected, "{first:?}, {rest:?}");
+            }
         }
     }
 

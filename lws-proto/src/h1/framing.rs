@@ -2,9 +2,9 @@
 //!
 //! Decides from what the head says; touches no content.
 
-use super::facts::{ContentLength, Facts, TransferEncoding};
+use super::facts::{Facts, TransferEncoding};
 use crate::Violation;
-use crate::http::{Method, Status, Version};
+use crate::http::{ContentLength, Method, Status, Version};
 
 /// How the content of a message ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,8 @@ pub(crate) fn of_request(version: Version, method: Method, facts: &Facts) -> Res
             let required = version == Version::Http10 && method == Method::Post;
             if required { Err(Violation::LengthRequired) } else { Ok(Framing::Empty) }
         }
-        (TransferEncoding::Absent, ContentLength::Is(length)) => Ok(Framing::of_length(length)),
-        // RFC 9110 §8.6 lets a recipient take a number that is repeated for one. Of a request we do not: who parsed it
-        // before us may have decided otherwise.
-        (TransferEncoding::Absent, ContentLength::Repeated(_) | ContentLength::Invalid) => {
-            Err(Violation::ContentLength)
+        (TransferEncoding::Absent, length) => {
+            length.of_request().map(|length| Framing::of_length(length.unwrap_or(0)))
         }
         (coding, ContentLength::Absent) => chunked(version, coding),
         // RFC 9112 §6.1: "A server MAY reject a request that contains both". Nothing honest sends it.
@@ -62,11 +59,9 @@ pub(crate) fn of_response(
         return Ok(Framing::Empty);
     }
     match (facts.transfer_encoding, facts.content_length) {
-        (TransferEncoding::Absent, ContentLength::Absent) => Ok(Framing::UntilClose),
-        (TransferEncoding::Absent, ContentLength::Is(length) | ContentLength::Repeated(length)) => {
-            Ok(Framing::of_length(length))
+        (TransferEncoding::Absent, length) => {
+            length.of_response().map(|length| length.map_or(Framing::UntilClose, Framing::of_length))
         }
-        (TransferEncoding::Absent, ContentLength::Invalid) => Err(Violation::ContentLength),
         (coding, ContentLength::Absent) => chunked(version, coding),
         // RFC 9112 §6.3: "ought to be handled as an error".
         _ => Err(Violation::TwoFramings),
@@ -80,7 +75,9 @@ fn chunked(version: Version, coding: TransferEncoding) -> Result<Framing, Violat
         TransferEncoding::Chunked => Ok(Framing::Chunked),
         TransferEncoding::Unknown => Err(Violation::TransferCoding),
         // For a response RFC 9112 §6.3 would read until the close; but the coding is unknown to us then, too.
-        TransferEncoding::Misplaced | TransferEncoding::Absent => Err(Violation::TransferEncoding),
+        TransferEncoding::Unframed | TransferEncoding::Misplaced | TransferEncoding::Absent => {
+            Err(Violation::TransferEncoding)
+        }
     }
 }
 
@@ -117,6 +114,8 @@ mod tests {
             (&[("Transfer-Encoding", "chunked, gzip")], Err(Violation::TransferEncoding)),
             (&[("Transfer-Encoding", "identity")], Err(Violation::TransferEncoding)),
             (&[("Transfer-Encoding", "gzip, chunked")], Err(Violation::TransferCoding)),
+            (&[("Transfer-Encoding", "gzip"), CHUNKED], Err(Violation::TransferCoding)),
+            (&[CHUNKED, ("Transfer-Encoding", "gzip")], Err(Violation::TransferEncoding)),
         ] {
             assert_eq!(of_request(Version::Http11, Method::Post, &facts(lines)), expected, "{lines:?}");
         }

@@ -165,6 +165,13 @@ impl HeadReader {
         Head { bytes, start: &self.start, fields: &self.fields }
     }
 
+    /// Drops the fields of the section that was read last, from `input`, whose names `keeps` does not want.
+    pub(crate) fn retain(&mut self, input: &[u8], keeps: impl Fn(&str) -> bool) {
+        let kept: Vec<bool> = self.head(input).fields().map(|(name, _)| keeps(name)).collect();
+        let mut kept = kept.into_iter();
+        self.fields.retain(|_| kept.next().unwrap_or(false));
+    }
+
     /// The first line of the section that was read last.
     #[inline]
     pub(crate) fn start(&self) -> &StartLine {

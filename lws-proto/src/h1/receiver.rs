@@ -8,7 +8,7 @@ use super::facts::{Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadReader, Kind};
 use super::{Sender, refuse, status_of};
-use crate::http::{Expectation, Head, Method, StartLine, Status, Version, is_forbidden_trailer};
+use crate::http::{Expectation, Head, Method, StartLine, Status, TrailerField, Version, received_trailer};
 use crate::item::{Content, Item, Step};
 use crate::tx::{self, SwitchTo, Tx};
 use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
@@ -344,11 +344,12 @@ impl Receiver {
         if !read.complete {
             return Step::taken(read.consumed);
         }
-        let trailers = self.head.head(input);
-        if trailers.fields().any(|(name, _)| is_forbidden_trailer(name.as_bytes())) {
+        let is = |field| move |name: &str| received_trailer(name.as_bytes()) == field;
+        if self.head.head(input).fields().any(|(name, _)| is(TrailerField::Refused)(name)) {
             return fail(tx, Cause::Violation(Violation::Trailer), read.consumed);
         }
-        let some = trailers.fields().len() > 0;
+        self.head.retain(input, is(TrailerField::Allowed));
+        let some = self.head.head(input).fields().len() > 0;
         self.end_content(tx);
         if sender(tx).is_some_and(Sender::has_answered) {
             return Step::taken(read.consumed);

@@ -7,8 +7,8 @@ use super::priority::Priority;
 use crate::Violation;
 use crate::hpack::{FieldFlags, NameId, Section};
 use crate::http::{
-    Authority, Expectation, FieldSpan, Head, Method, StartLine, Status, Target, Version, decimal,
-    is_forbidden_trailer, is_scheme,
+    Authority, ContentLength, Expectation, FieldSpan, Head, Method, StartLine, Status, Target, TrailerField,
+    Version, is_scheme, received_trailer,
 };
 
 /// The control data of a section, and what else concerns HTTP/2 itself.
@@ -62,17 +62,24 @@ pub(crate) enum Kind {
     Trailers,
 }
 
-/// Reads a section, and makes it what an HTTP/1.1 head would be: a `Host` field, one `Cookie` field.
+/// Reads a section, and makes it what an HTTP/1.1 head would be: a `Host` field, one `Cookie` field. Of trailers it drops
+/// those that mean nothing there.
 #[inline]
 pub(crate) fn read(section: &mut Section, kind: Kind) -> Result<Facts, Violation> {
     let mut facts = Facts::NONE;
     let pseudo = split_pseudo(section, &mut facts)?;
     let noted = note_fields(section, &mut facts, kind)?;
     match kind {
-        Kind::Request => read_request(section, &mut facts, &pseudo, &noted)?,
-        Kind::Response => read_response(section, &mut facts, &pseudo)?,
+        Kind::Request => {
+            read_request(section, &mut facts, &pseudo, &noted)?;
+            facts.content_length = noted.content_length.of_request()?;
+        }
+        Kind::Response => {
+            read_response(section, &mut facts, &pseudo)?;
+            facts.content_length = noted.content_length.of_response()?;
+        }
         Kind::Trailers if facts.fields_from > 0 => return Err(Violation::PseudoHeader),
-        Kind::Trailers => {}
+        Kind::Trailers => section.retain(|name| received_trailer(name) == TrailerField::Allowed),
     }
     if noted.cookies > 1 {
         join_cookies(section, facts.fields_from);
@@ -109,6 +116,7 @@ fn split_pseudo(section: &Section, facts: &mut Facts) -> Result<Pseudo, Violatio
 struct Noted {
     cookies: usize,
     host: Option<FieldSpan>,
+    content_length: ContentLength,
 }
 
 #[inline]
@@ -123,7 +131,9 @@ fn note_fields(section: &Section, facts: &mut Facts, kind: Kind) -> Result<Noted
         if mark.id.is_pseudo() {
             return Err(Violation::PseudoHeader);
         }
-        if kind == Kind::Trailers && is_forbidden_trailer(part(section, span.name, span.name_len)) {
+        if kind == Kind::Trailers
+            && received_trailer(part(section, span.name, span.name_len)) == TrailerField::Refused
+        {
             return Err(Violation::Trailer);
         }
         match mark.id {
@@ -137,13 +147,7 @@ fn note_fields(section: &Section, facts: &mut Facts, kind: Kind) -> Result<Noted
             NameId::COOKIE => noted.cookies += 1,
             NameId::HOST if noted.host.is_some() => return Err(Violation::Host),
             NameId::HOST => noted.host = Some(*span),
-            NameId::CONTENT_LENGTH => {
-                let length = decimal(value()).ok_or(Violation::ContentLength)?;
-                if facts.content_length.is_some_and(|before| before != length) {
-                    return Err(Violation::ContentLength);
-                }
-                facts.content_length = Some(length);
-            }
+            NameId::CONTENT_LENGTH => noted.content_length.note(value()),
             NameId::EXPECT => facts.expect.note(value()),
             NameId::PRIORITY => facts.priority = Some(Priority::parse(value())),
             _ => {}

@@ -25,12 +25,14 @@ pub(crate) struct Upgrade {
     smallest_table: u32,
 }
 
-/// Whether a request of HTTP/1.1 asks for HTTP/2, and how. One that asks badly does not ask: it is answered in HTTP/1.1.
+/// Whether a request of HTTP/1.1 asks for HTTP/2, and how. One that asks badly does not ask: it is answered in HTTP/1.1, and so
+/// is every one where [`Config::upgrade_to_http2`] is off.
 ///
 /// "A server MUST NOT upgrade the connection to HTTP/2 if this header field is not present or if more than one is
 /// present."
 pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgrade> {
-    let named = head.has_token("upgrade", "h2c")
+    let named = config.upgrade_to_http2
+        && head.has_token("upgrade", "h2c")
         && head.has_token("connection", "upgrade")
         && head.has_token("connection", "http2-settings");
     let mut values = head.get_all("http2-settings");

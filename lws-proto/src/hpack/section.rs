@@ -192,6 +192,20 @@ impl Section {
         self.overflow.is_none()
     }
 
+    /// Drops the field lines with names that `keeps` does not want. Their octets stay in the arena.
+    pub(crate) fn retain(&mut self, keeps: impl Fn(&[u8]) -> bool) {
+        let Self { bytes, spans, marks, .. } = self;
+        let kept = |span: &FieldSpan| {
+            let name = bytes.get(span.name as usize..span.name as usize + span.name_len as usize);
+            keeps(name.unwrap_or_default())
+        };
+        // The marks first, while the spans still stand beside them.
+        let mut each = spans.iter();
+        marks.retain(|_| each.next().is_some_and(kept));
+        spans.retain(kept);
+        debug_assert_eq!(spans.len(), marks.len());
+    }
+
     /// Appends a field line, whose octets are the last ones of the arena.
     #[inline]
     pub(super) fn push(&mut self, name_len: usize, value_len: usize, mark: FieldMark) {

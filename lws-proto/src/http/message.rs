@@ -3,8 +3,8 @@
 //!
 //! Small functions of what is said; how it is written, and the state of an exchange, are the versions' own.
 
-use super::{Authority, Method, Status, Target, Version, is_token};
-use crate::Misuse;
+use super::{Authority, Method, Status, Target, Version, is_token, trim_ows};
+use crate::{Misuse, Violation};
 use alloc::vec::Vec;
 
 /// The request line of a request that a client sends, and its `Host`. RFC 9112 §3.
@@ -151,7 +151,8 @@ pub(crate) fn frame_request(
         None => {
             // "A user agent SHOULD send Content-Length in a request when the method defines a meaning for enclosed
             // content", even if there is none.
-            let tells = len > 0 || matches!(method, Method::Post | Method::Put | Method::Patch);
+            let tells =
+                len > 0 || matches!(method, Method::Post | Method::Put | Method::Patch | Method::Query);
             Ok((Outgoing::Length(len), tells.then_some(len)))
         }
     }
@@ -209,7 +210,7 @@ pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
 
 /// `1*DIGIT` that fits a `u64`; nineteen digits always do. RFC 9110 §8.6.
 #[inline]
-pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
+fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 19 {
         return None;
     }
@@ -218,7 +219,79 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
-/// Whether a field called `name` may not be in a trailer section: what frames, routes, authenticates or explains the
+/// What the `Content-Length` lines of a head say together. RFC 9110 §8.6.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ContentLength {
+    #[default]
+    Absent,
+    Is(u64),
+    /// The same number more than once, in one line or several.
+    Repeated(u64),
+    /// Not a number, or two that differ.
+    Invalid,
+}
+
+impl ContentLength {
+    /// Notes one line.
+    pub(crate) fn note(&mut self, value: &[u8]) {
+        for member in value.split(|&byte| byte == b',') {
+            *self = match (*self, decimal(trim_ows(member))) {
+                (Self::Absent, Some(length)) => Self::Is(length),
+                (Self::Is(before) | Self::Repeated(before), Some(length)) if before == length => {
+                    Self::Repeated(length)
+                }
+                _ => Self::Invalid,
+            };
+        }
+    }
+
+    /// The length of a request's content, if one was said.
+    ///
+    /// RFC 9110 §8.6 lets a recipient take a number that is repeated for one. Of a request we do not: who parsed it before us
+    /// may have decided otherwise.
+    pub(crate) fn of_request(self) -> Result<Option<u64>, Violation> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Is(length) => Ok(Some(length)),
+            Self::Repeated(_) | Self::Invalid => Err(Violation::ContentLength),
+        }
+    }
+
+    /// The length of a response's content, if one was said. A number that is repeated is that number.
+    pub(crate) fn of_response(self) -> Result<Option<u64>, Violation> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Is(length) | Self::Repeated(length) => Ok(Some(length)),
+            Self::Invalid => Err(Violation::ContentLength),
+        }
+    }
+}
+
+/// What a field in a trailer section is to its recipient. RFC 9110 §6.5.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TrailerField {
+    /// May be there.
+    Allowed,
+    /// Means nothing behind the content, and is dropped: "A recipient ... MAY selectively retain or discard the received trailer
+    /// fields". RFC 9112 §7.1.2.
+    Discarded,
+    /// Frames or routes a message. Who read it as one of the head's saw another message, so it is refused.
+    Refused,
+}
+
+/// What a received field called `name` is in a trailer section.
+pub(crate) fn received_trailer(name: &[u8]) -> TrailerField {
+    const REFUSED: [&str; 3] = ["content-length", "host", "transfer-encoding"];
+    if !is_forbidden_trailer(name) {
+        TrailerField::Allowed
+    } else if REFUSED.iter().any(|refused| name.eq_ignore_ascii_case(refused.as_bytes())) {
+        TrailerField::Refused
+    } else {
+        TrailerField::Discarded
+    }
+}
+
+/// Whether a field called `name` may not be sent in a trailer section: what frames, routes, authenticates or explains the
 /// message must come before the content. RFC 9110 §6.5.1.
 pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     const FORBIDDEN: [&str; 32] = [
@@ -271,6 +344,22 @@ mod tests {
         }
         for name in ["ETag", "Server-Timing", "X-Checksum", "Digest"] {
             assert!(!is_forbidden_trailer(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_received_trailer_is_kept_dropped_or_refused() {
+        for (name, expected) in [
+            ("ETag", TrailerField::Allowed),
+            ("X-Checksum", TrailerField::Allowed),
+            ("Set-Cookie", TrailerField::Discarded),
+            ("authorization", TrailerField::Discarded),
+            ("Connection", TrailerField::Discarded),
+            ("Content-Length", TrailerField::Refused),
+            ("transfer-encoding", TrailerField::Refused),
+            ("HOST", TrailerField::Refused),
+        ] {
+            assert_eq!(received_trailer(name.as_bytes()), expected, "{name}");
         }
     }
 }

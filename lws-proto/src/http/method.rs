@@ -24,6 +24,8 @@ pub enum Method {
     Trace,
     /// Change the representation in part. RFC 5789 §2.
     Patch,
+    /// Process the content without asking for a change of state. RFC 10008.
+    Query,
     /// Any other token; [`Head::method_name`](super::Head::method_name) has it.
     Other,
 }
@@ -42,6 +44,7 @@ impl Method {
             b"OPTIONS" => Self::Options,
             b"TRACE" => Self::Trace,
             b"PATCH" => Self::Patch,
+            b"QUERY" => Self::Query,
             _ => Self::Other,
         }
     }
@@ -59,6 +62,7 @@ impl Method {
             Self::Options => "OPTIONS",
             Self::Trace => "TRACE",
             Self::Patch => "PATCH",
+            Self::Query => "QUERY",
             Self::Other => "",
         }
     }
@@ -66,7 +70,7 @@ impl Method {
     /// Whether a client does not ask for any change of state with it. RFC 9110 §9.2.1.
     #[must_use]
     pub fn is_safe(self) -> bool {
-        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace)
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace | Self::Query)
     }
 
     /// Whether asking twice means the same as asking once, so that a client may try again when the connection was
@@ -75,6 +79,46 @@ impl Method {
     pub fn is_idempotent(self) -> bool {
         self.is_safe() || matches!(self, Self::Put | Self::Delete)
     }
+}
+
+/// Whether `token` is a method that the registry of IANA has, one of [`Method`] or not. RFC 9110 §16.1.
+///
+/// A server answers one that it knows and does not have with 405, and 501 to one that it does not know. RFC 9110 §15.6.2.
+#[must_use]
+pub fn is_registered_method(token: &str) -> bool {
+    const OTHERS: [&str; 30] = [
+        "ACL",
+        "BASELINE-CONTROL",
+        "BIND",
+        "CHECKIN",
+        "CHECKOUT",
+        "COPY",
+        "LABEL",
+        "LINK",
+        "LOCK",
+        "MERGE",
+        "MKACTIVITY",
+        "MKCALENDAR",
+        "MKCOL",
+        "MKREDIRECTREF",
+        "MKWORKSPACE",
+        "MOVE",
+        "ORDERPATCH",
+        "PRI",
+        "PROPFIND",
+        "PROPPATCH",
+        "REBIND",
+        "REPORT",
+        "SEARCH",
+        "UNBIND",
+        "UNCHECKOUT",
+        "UNLINK",
+        "UNLOCK",
+        "UPDATE",
+        "UPDATEREDIRECTREF",
+        "VERSION-CONTROL",
+    ];
+    Method::from_token(token) != Method::Other || OTHERS.contains(&token)
 }
 
 impl fmt::Display for Method {
@@ -89,18 +133,28 @@ mod tests {
 
     #[test]
     fn a_method_is_its_token_in_that_case() {
-        let all = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH";
+        let all = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY";
         for token in all.split(' ') {
             assert_eq!(Method::from_token(token).token(), token);
         }
-        for token in ["get", "Get", "", "BREW", "GETT"] {
+        for token in ["get", "Get", "", "BREW", "GETT", "query", "QUER"] {
             assert_eq!(Method::from_token(token), Method::Other, "{token:?}");
         }
     }
 
     #[test]
+    fn a_registered_method_is_known_even_without_a_name_here() {
+        for token in ["GET", "QUERY", "PROPFIND", "LOCK", "VERSION-CONTROL"] {
+            assert!(is_registered_method(token), "{token}");
+        }
+        for token in ["", "BREW", "get", "propfind", "GETT"] {
+            assert!(!is_registered_method(token), "{token}");
+        }
+    }
+
+    #[test]
     fn safe_methods_are_idempotent_and_post_is_neither() {
-        let idempotent = "GET HEAD PUT DELETE OPTIONS TRACE";
+        let idempotent = "GET HEAD PUT DELETE OPTIONS TRACE QUERY";
         for token in idempotent.split(' ') {
             assert!(Method::from_token(token).is_idempotent(), "{token}");
         }

@@ -16,12 +16,12 @@ pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
 pub use head::{Head, Version};
 pub(crate) use message::{
-    Expectation, Outgoing, Said, check_length, decimal, frame_request, frame_response, is_called,
-    is_forbidden_trailer, write_decimal,
+    ContentLength, Expectation, Outgoing, Said, TrailerField, check_length, frame_request, frame_response,
+    is_called, is_forbidden_trailer, received_trailer, write_decimal,
 };
 pub use message::{Request, Scheme};
-pub use method::Method;
-pub use path::normalize_path;
+pub use method::{Method, is_registered_method};
+pub use path::{normal_path, normalize_path};
 pub(crate) use status::with_registered_statuses;
 pub use status::{NotAStatus, Status};
 pub(crate) use target::is_scheme;

@@ -139,14 +139,15 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-/// A list that may be spread over several field lines, as one text; empty if there is no such field.
+/// A list that may be spread over several field lines, as one text. Lines without a value say nothing, as if they were not there;
+/// the text is empty if there are no others.
 fn list<'a>(head: &Head<'a>, name: &str) -> Result<Cow<'a, str>, Violation> {
     let mut text = Cow::Borrowed("");
     for value in head.get_all(name) {
         let value = core::str::from_utf8(value).map_err(|_| Violation::Opening)?;
         match &mut text {
-            Cow::Borrowed("") if !value.is_empty() => text = Cow::Borrowed(value),
-            // The comma also keeps an empty value from passing for no field at all.
+            _ if value.is_empty() => {}
+            Cow::Borrowed("") => text = Cow::Borrowed(value),
             text => {
                 let text = text.to_mut();
                 text.push_str(", ");
@@ -203,7 +204,7 @@ impl Opening<'_> {
     }
 }
 
-/// RFC 6455 §4.1: subprotocols are tokens "and MUST all be unique strings". There must be one.
+/// RFC 6455 §4.1: subprotocols are tokens "and MUST all be unique strings". There has to be one.
 fn check_protocols<'a>(protocols: impl Iterator<Item = &'a str>) -> Result<(), Malformed> {
     let mut seen = Vec::new();
     for protocol in protocols {

@@ -259,10 +259,10 @@ fn is_hidden(names: &str) -> bool {
         .any(|(at, name)| name.len() > 1 && name.starts_with('.') && !(at == 0 && name == ".well-known"))
 }
 
-/// To the same name with `/` behind it. Relative, so that it holds behind a proxy too; and beginning with `./`, so that
-/// no name is taken for a scheme or a server. RFC 3986 §4.2.
+/// To the same name with `/` behind it, with the escapes that the peer has written. Relative, so that it holds behind a proxy too;
+/// and beginning with `./`, so that no name is taken for a scheme or a server. RFC 3986 §4.2.
 fn redirect(request: &Request<'_>) -> Response {
-    let path = request.path();
+    let path = request.raw_path();
     let name = path.rsplit('/').next().unwrap_or_default();
     let location = match request.query() {
         Some(query) => format!("./{name}/?{query}"),

@@ -3,13 +3,15 @@
 //! Knows no connection, but for what TLS has agreed on: what it says stays true when the request is answered later.
 
 use crate::tls::Info;
-use lws_proto::http::{Head, Method, Target, Version};
+use lws_proto::http::{Head, Method, Version};
 use lws_proto::ws;
 
 /// A request head, and for plain handlers its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     source: Source<'a>,
+    /// In normal form.
+    path: &'a str,
     content: &'a [u8],
     has_content: bool,
     tls: Option<&'a Info>,
@@ -22,12 +24,12 @@ enum Source<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn lent(head: Head<'a>, has_content: bool, tls: Option<&'a Info>) -> Self {
-        Self { source: Source::Lent(head), content: &[], has_content, tls }
+    pub(crate) fn lent(head: Head<'a>, path: &'a str, has_content: bool, tls: Option<&'a Info>) -> Self {
+        Self { source: Source::Lent(head), path, content: &[], has_content, tls }
     }
 
     pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8], tls: Option<&'a Info>) -> Self {
-        Self { source: Source::Kept(head), content, has_content: true, tls }
+        Self { source: Source::Kept(head), path: &head.path, content, has_content: true, tls }
     }
 
     pub(crate) fn keep(&self) -> KeptHead {
@@ -35,6 +37,9 @@ impl<'a> Request<'a> {
             method: self.method(),
             method_name: self.method_name().into(),
             target: self.target().into(),
+            raw_path: self.raw_path().into(),
+            query: self.query().map(Into::into),
+            path: self.path.into(),
             version: self.version(),
             fields: self.fields().map(|(name, value)| (name.into(), value.into())).collect(),
         }
@@ -66,7 +71,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The request target as the peer wrote it. RFC 9112 §3.2.
+    /// The request target as the peer wrote it, with the query: for logs, and for whoever sends it on. What a handler decides by is
+    /// [`path`](Self::path). RFC 9112 §3.2.
     #[doc(alias = "uri")]
     #[must_use]
     pub fn target(&self) -> &'a str {
@@ -76,16 +82,30 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The path of the target, with its escapes.
+    /// The path that was routed, in normal form: it begins with `/`, empty segments and those with dots are resolved, and escapes
+    /// are decoded but for those that would mean something else then, such as `%2F`. See
+    /// [`normal_path`](lws_proto::http::normal_path). Empty for a target without a path.
     #[must_use]
     pub fn path(&self) -> &'a str {
-        Target::parse(self.method(), self.target()).map_or("", |target| target.path())
+        self.path
+    }
+
+    /// The path of the target as the peer wrote it: with its escapes and its dot segments.
+    #[must_use]
+    pub fn raw_path(&self) -> &'a str {
+        match self.source {
+            Source::Lent(head) => head.path(),
+            Source::Kept(head) => &head.raw_path,
+        }
     }
 
     /// The query of the target, without `?` and with its escapes.
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
-        Target::parse(self.method(), self.target()).and_then(|target| target.query())
+        match self.source {
+            Source::Lent(head) => head.query(),
+            Source::Kept(head) => head.query.as_deref(),
+        }
     }
 
     /// The version that the request was sent with.
@@ -163,6 +183,9 @@ pub(crate) struct KeptHead {
     method: Method,
     method_name: Box<str>,
     target: Box<str>,
+    raw_path: Box<str>,
+    query: Option<Box<str>>,
+    path: Box<str>,
     version: Version,
     fields: Vec<(Box<str>, Box<[u8]>)>,
 }

@@ -1,6 +1,7 @@
 //! Routes and HTTP handlers, seen from the other end of a connection.
 
 use crate::common::serve;
+use lws_server::files::Files;
 use lws_server::http::{Exchange, Handler, Method, Permit, Request, Response, Status};
 use lws_server::{Context, Payload, Server};
 use std::sync::mpsc::channel;
@@ -67,9 +68,208 @@ fn what_no_route_answers_is_told_why() {
     check("OPTIONS", "*", 204, None);
     check("GET", "/chat", 426, Some(("upgrade", "websocket")));
     check("GET", "/../page", 400, None);
-    check("GET", "/a%2fb", 400, None);
+    check("GET", "/a%2fb", 404, None);
+    check("GET", "/page%2fb", 404, None);
+    check("GET", "/page/%2fb", 200, None);
     check("GET", "/a%zz", 400, None);
-    check("CONNECT", "localhost:80", 501, None);
+    check("CONNECT", "localhost:80", 405, Some(("allow", "OPTIONS")));
+    // RFC 9110 §15.6.2: 501 is for a method that nobody knows; RFC 10008 has made QUERY one that everybody does.
+    for known in ["QUERY", "PATCH", "TRACE", "PROPFIND", "VERSION-CONTROL"] {
+        check(known, "/page", 405, Some(("allow", "GET, HEAD, POST, OPTIONS")));
+    }
+    check("DELETE", "/chat", 405, Some(("allow", "GET, OPTIONS")));
+    check("OPTIONS", "/chat", 204, Some(("allow", "GET, OPTIONS")));
+    check("BREW", "/chat", 501, None);
+}
+
+#[test]
+fn a_method_is_allowed_once_however_often_it_was_said() {
+    let server = serve(|builder| {
+        builder
+            .ws("/", |_| Silent)
+            .methods(&[Method::Query, Method::Options, Method::Query], "/", |request| {
+                Response::text(format!("{} {}", request.method(), request.content().len()))
+            })
+            .post("/", |_| Response::text("posted"))
+    });
+    let refused = server.request("DELETE", "/", "");
+    assert_eq!((refused.status, refused.field("allow")), (405, Some("GET, QUERY, OPTIONS, POST")));
+    // Without an upgrade the WebSocket is what is missing. RFC 9110 §15.5.22.
+    assert_eq!(server.get("/").field("upgrade"), Some("websocket"));
+    let query = post("/", b"abc").iter().map(|byte| char::from(*byte)).collect::<String>();
+    assert_eq!(server.ask(query.replacen("POST", "QUERY", 1)).text(), "QUERY 3");
+}
+
+#[test]
+fn handlers_see_the_path_that_was_routed() {
+    fn told(request: &Request<'_>) -> Response {
+        let text = format!("{} {} {}", request.path(), request.raw_path(), request.target());
+        Response::text(text)
+    }
+    let server =
+        serve(|builder| builder.get("/", told).post("/", told).get("/a/b%2Fc", |_| Response::text("exact")));
+    for (target, path) in [
+        ("/", "/"),
+        ("/x", "/x"),
+        ("/%61pi/x", "/api/x"),
+        ("//a///b", "/a/b"),
+        ("/x/../admin?y", "/admin"),
+        ("/a%2fb", "/a%2Fb"),
+        ("/a%2e%2e%2fb", "/a..%2Fb"),
+        ("/a%252fb", "/a%252fb"),
+        ("/a%5cb\\c", "/a%5Cb%5Cc"),
+        ("/a%0d%0ab%00", "/a%0D%0Ab%00"),
+        ("/J%C3%BCrgen%20%ff", "/J\u{fc}rgen %FF"),
+        ("/.%2e", ""),
+    ] {
+        let raw = target.split('?').next().unwrap_or_default();
+        let answer = server.get(target);
+        if path.is_empty() {
+            assert_eq!(answer.status, 400, "{target}");
+            continue;
+        }
+        assert_eq!(answer.text(), format!("{path} {raw} {target}"), "{target}");
+        // The same where content had to be waited for.
+        assert_eq!(server.ask(post(target, b"hi")).text(), format!("{path} {raw} {target}"), "{target}");
+    }
+    assert_eq!(server.get("/a/b%2fc/d").text(), "exact");
+    assert_eq!(server.get("http://localhost?q").text(), "/ / http://localhost?q");
+}
+
+#[test]
+fn a_server_on_a_loopback_address_answers_for_local_names_only() {
+    let local = |name: &str| format!("GET / HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n");
+    let server = serve(|builder| builder.http("/", |_| Response::text("here")).ws("/chat", |_| Silent));
+    for name in ["localhost", "LOCALHOST.:1", "127.0.0.1", "127.0.0.1:80", "[::1]:7681", "127.1.2.3"] {
+        assert_eq!(server.ask(local(name)).text(), "here", "{name}");
+    }
+    let foreign =
+        ["evil.example", "0.0.0.0", "0.0.0.0:7681", "[::]", "localhost.evil.example", "127.0.0.1.nip.io", ""];
+    for name in foreign {
+        for request in [
+            local(name),
+            local(name).replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 0\r\n\r\n"),
+            local(name).replace("GET /", "OPTIONS *"),
+            local(name).replace("GET", "BREW"),
+            local(name).replace("GET /", "GET /chat").replace(
+                "Connection: close",
+                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            ),
+        ] {
+            let mut peer = server.connect();
+            peer.send(&request);
+            assert!(peer.head().starts_with(b"HTTP/1.1 421 "), "{request}");
+        }
+    }
+    for target in ["http://evil.example/", "http://evil.example/chat"] {
+        assert_eq!(server.request("GET", target, "").status, 421, "{target}");
+    }
+    assert_eq!(server.request("CONNECT", "evil.example:80", "").status, 421);
+    // No browser speaks HTTP/1.0 without a name.
+    assert_eq!(server.ask("GET / HTTP/1.0\r\n\r\n").text(), "here");
+
+    let named = serve(|builder| builder.host("a.example").get("/", |_| Response::text("here")));
+    for (name, status) in [("a.example", 200), ("localhost", 200), ("b.example", 421)] {
+        assert_eq!(named.ask(local(name)).status, status, "{name}");
+    }
+    let any = serve(|builder| builder.any_host().get("/", |_| Response::text("here")));
+    assert_eq!(any.ask(local("evil.example")).status, 200);
+    // An address that others reach, too, is no loopback address.
+    let open = serve(|builder| builder.listen("0.0.0.0:0").get("/", |_| Response::text("here")));
+    let mut peer = std::net::TcpStream::connect(("127.0.0.1", open.addresses[1].port())).expect("it listens");
+    std::io::Write::write_all(&mut peer, local("a.example").as_bytes()).expect("it reads");
+    let answer = std::io::read_to_string(&mut peer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(open.ask(local("a.example")).status, 421, "the listener beside it is one");
+}
+
+#[test]
+fn pages_of_other_origins_open_no_websocket_and_change_nothing() {
+    let server = serve(|builder| {
+        builder
+            .http("/open", |_| Response::text("open"))
+            .same_origin()
+            .http("/own", |_| Response::text("own"))
+            .ws("/own/chat", |_| Silent)
+            .origins(["https://a.example", "http://b.example:81", "null"])
+            .http("/listed", |_| Response::text("listed"))
+            .any_origin()
+            .ws("/open/chat", |_| Silent)
+    });
+    let port = server.address.port();
+    let own = format!("http://localhost:{port}");
+    let ask = |method: &str, target: &str, fields: &str| {
+        server.ask(format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\nContent-Length: 0\r\n{fields}\r\n"
+        ))
+    };
+    let open = |target: &str, fields: &str| {
+        let mut peer = server.connect();
+        peer.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
+        ));
+        let head = String::from_utf8(peer.head()).expect("ASCII");
+        head[9..12].parse::<u16>().expect("a status code")
+    };
+    let others = [
+        "Origin: http://evil.example\r\n".to_owned(),
+        "Origin: null\r\n".into(),
+        "Origin: \r\n".into(),
+        format!("Origin: https://localhost:{port}\r\n"),
+        "Origin: http://localhost\r\n".into(),
+        format!("Origin: {own}/\r\n"),
+        format!("Origin: {own}\r\nOrigin: {own}\r\n"),
+        "Sec-Fetch-Site: cross-site\r\n".into(),
+        "Sec-Fetch-Site: same-site\r\n".into(),
+    ];
+    for fields in &others {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "BREW"] {
+            assert_eq!(ask(method, "/own", fields).status, 403, "{method} {fields}");
+        }
+        assert_eq!(open("/own/chat", fields), 403, "{fields}");
+        for method in ["GET", "HEAD", "OPTIONS", "QUERY"] {
+            assert_eq!(ask(method, "/own", fields).status, 200, "{method} {fields} is safe");
+        }
+        assert_eq!(ask("POST", "/open", fields).status, 200, "{fields}");
+        assert_eq!(open("/open/chat", fields), 101, "{fields}");
+    }
+    for fields in [String::new(), format!("Origin: {own}\r\n"), format!("Origin: {}\r\n", own.to_uppercase())]
+    {
+        assert_eq!(ask("POST", "/own", &fields).text(), "own", "{fields}");
+        assert_eq!(open("/own/chat", &fields), 101, "{fields}");
+        assert_eq!(ask("POST", "/listed", &fields).text(), "listed", "{fields}");
+    }
+    for (origin, status) in [
+        ("https://a.example", 200),
+        ("https://a.example:443", 200),
+        ("http://b.example:81", 200),
+        ("null", 200),
+        ("http://a.example", 403),
+        ("https://a.example:8443", 403),
+        ("http://b.example", 403),
+    ] {
+        assert_eq!(ask("POST", "/listed", &format!("Origin: {origin}\r\n")).status, status, "{origin}");
+    }
+    for origin in ["a.example", "https://a.example/", "*", ""] {
+        assert!(Server::builder().listen("127.0.0.1:0").origins([origin]).build().is_err(), "{origin}");
+    }
+}
+
+#[test]
+fn an_upgrade_to_http_2_is_taken_where_it_was_asked_for() {
+    let asks = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: \r\n\r\n";
+    for (allowed, status) in [(false, "200"), (true, "101")] {
+        let server = serve(move |builder| {
+            let builder = if allowed { builder.upgrade_to_http2() } else { builder };
+            builder.get("/", |_| Response::text("here"))
+        });
+        let mut peer = server.connect();
+        peer.send(asks);
+        let head = String::from_utf8(peer.head()).expect("ASCII");
+        assert_eq!(&head[9..12], status);
+    }
 }
 
 #[test]
@@ -87,7 +287,7 @@ fn a_request_for_another_server_is_misdirected() {
     ] {
         assert_eq!(server.request("GET", target, "").status, status, "{target}");
     }
-    let everywhere = serve(|builder| builder.get("/", |_| Response::text("here")));
+    let everywhere = serve(|builder| builder.any_host().get("/", |_| Response::text("here")));
     assert_eq!(everywhere.request("GET", "http://example.com/", "").status, 200);
     assert_eq!(everywhere.request("GET", "https://example.com/", "").status, 421);
     assert!(Server::builder().host("a b").build().is_err());
@@ -99,7 +299,7 @@ fn a_target_without_a_path_has_no_route_at_all() {
     let server = serve(|builder| builder.http("/", |_| Response::text("any method")));
     assert_eq!(server.request("BREW", "/", "").status, 200);
     assert_eq!(server.request("OPTIONS", "*", "").status, 204);
-    assert_eq!(server.request("CONNECT", "localhost:80", "").status, 501);
+    assert_eq!(server.request("CONNECT", "localhost:80", "").status, 405);
 }
 
 struct Silent;
@@ -116,13 +316,13 @@ fn a_plain_handler_gets_head_and_content() {
         })
     });
     let answer = server.request("GET", "/a%20b?c=d", "X-FIELD: 1\r\n");
-    assert_eq!(answer.text(), "GET /a%20b Some(\"c=d\") Some(\"1\") ");
+    assert_eq!(answer.text(), "GET /a b Some(\"c=d\") Some(\"1\") ");
     assert_eq!(answer.field("x-answer"), Some("yes"));
     assert_eq!(answer.field("content-type"), Some("text/plain; charset=utf-8"));
     assert!(answer.field("date").is_some());
 
     assert_eq!(server.ask(post("/p", b"some content")).text(), "POST /p None None some content");
-    let chunked = "POST /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-Field: 2\r\nTransfer-Encoding: chunked\r\n\r\n\
+    let chunked = "POST /c HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Field: 2\r\nTransfer-Encoding: chunked\r\n\r\n\
                    3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
     assert_eq!(server.ask(chunked).text(), "POST /c None Some(\"2\") abcdef");
 }
@@ -134,7 +334,7 @@ fn content_is_gathered_up_to_its_limit_and_not_past_it() {
     });
     assert_eq!(server.ask(post("/", b"12345678")).text(), "8");
     assert_eq!(server.ask(post("/", b"123456789")).status, 413);
-    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n1\r\n9\r\n0\r\n\r\n";
+    let chunked = "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n12345678\r\n1\r\n9\r\n0\r\n\r\n";
     assert_eq!(server.ask(chunked).status, 413);
 }
 
@@ -144,9 +344,9 @@ fn pipelined_requests_are_answered_in_order() {
         serve(|builder| builder.get("/", |request| Response::text(request.query().unwrap_or("").to_owned())));
     let mut requests = String::new();
     for number in 0..50 {
-        requests += &format!("GET /?{number} HTTP/1.1\r\nHost: a\r\n\r\n");
+        requests += &format!("GET /?{number} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     }
-    requests += "GET /?last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    requests += "GET /?last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut peer = server.connect();
     peer.send(requests);
     let answers = String::from_utf8(peer.rest()).expect("ASCII");
@@ -248,7 +448,14 @@ fn a_description_that_makes_no_sense_is_refused_when_it_is_built() {
     check(Server::builder().ws("/a", |_| Silent).ws("/a", |_| Silent), "twice");
     check(Server::builder().files("/", "/no/such/directory"), "/no/such/directory");
     check(Server::builder().listen("127.0.0.1"), "127.0.0.1");
+    check(Server::builder().get("/", |_| Response::text("")), "listens nowhere");
+    for pattern in ["/users/:id", "/users/{id}", "/files/*", "/a?b"] {
+        check(Server::builder().listen("127.0.0.1:0").get(pattern, |_| Response::text("")), "not a pattern");
+        check(Server::builder().listen("127.0.0.1:0").ws(pattern, |_| Silent), pattern);
+        check(Server::builder().listen("127.0.0.1:0").mount(pattern, Files::assets(&[])), pattern);
+    }
     let methods = Server::builder()
+        .listen("127.0.0.1:0")
         .methods(&[Method::Put], "/a", |_| Response::text(""))
         .post("/a", |_| Response::text(""));
     assert!(methods.build().is_ok());
@@ -283,7 +490,7 @@ thread_local! {
 fn another_thread_can_wake_a_handler_and_run_something_on_the_servers() {
     let server = serve(|builder| builder.get("/", |_| Waits));
     let mut peer = server.connect();
-    peer.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    peer.send("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let (sender, found) = channel();
     let id = loop {
         let sender = sender.clone();
@@ -305,7 +512,7 @@ fn a_drain_lets_the_running_exchange_end_and_takes_no_other() {
     let server =
         serve(|builder| builder.post("/", |request| Response::text(request.content().len().to_string())));
     let mut peer = server.connect();
-    let request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let request = "POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     peer.send(request);
     assert!(peer.head().starts_with(b"HTTP/1.1 100"));
     assert!(server.handle.drain());

@@ -394,7 +394,8 @@ fn handlers_outside_of_the_description_of_the_threads_are_a_mistake() {
     for builder in wrong {
         assert_eq!(builder.build().expect_err("a mistake").kind(), io::ErrorKind::InvalidInput);
     }
-    let one_per_processor = Server::builder().threads(0, |builder| builder).build().expect("a server");
+    let one_per_processor = Server::builder().listen("127.0.0.1:0").threads(0, |builder| builder);
+    let one_per_processor = one_per_processor.build().expect("a server");
     let processors = std::thread::available_parallelism().expect("a number").get();
     assert_eq!(one_per_processor.threads(), processors);
 }

@@ -118,6 +118,9 @@ impl Ours {
     }
 }
 
+/// Names of this target's fields that the engine drops from trailers, as RFC 9112 §7.1.2 allows. `h2` keeps them.
+const DISCARDED_TRAILERS: [&str; 4] = ["te", "expect", "trailer", "cookie"];
+
 /// The authority is compared by itself.
 fn without_host(fields: impl Iterator<Item = (String, Octets)>) -> Fields {
     by_name(fields.filter(|(name, _)| name != "host"))
@@ -240,7 +243,8 @@ impl Exchange {
         if let Poll::Ready(trailers) = content.poll_trailers(context) {
             let trailers = trailers.ok();
             self.heard.ended = trailers.is_some();
-            self.heard.trailers = by_name(trailers.flatten().iter().flat_map(fields));
+            let kept = |(name, _): &(String, Octets)| !DISCARDED_TRAILERS.contains(&&name[..]);
+            self.heard.trailers = by_name(trailers.flatten().iter().flat_map(fields).filter(kept));
             self.content = None;
         }
     }

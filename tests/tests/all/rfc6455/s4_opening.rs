@@ -320,6 +320,11 @@ fn a_server_takes_no_opening_that_is_none() {
     // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
     let twice = format!("Sec-WebSocket-Key: {0}\r\nSec-WebSocket-Key: {0}", SampleNonce::KEY);
     is_refused(&opening(&twice), Violation::Opening);
+    // A field without a value offers nothing.
+    for name in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"] {
+        opens(&opening(&format!("{name}:")));
+        opens(&opening(&format!("{name}: \r\n{name}:")));
+    }
     for protocols in ["a, a", "a b", "a/b", ",", "\u{e9}"] {
         is_refused(&opening(&format!("Sec-WebSocket-Protocol: {protocols}")), Violation::Opening);
     }

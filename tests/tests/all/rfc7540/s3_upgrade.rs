@@ -1,6 +1,7 @@
 //! Starting HTTP/2 with Upgrade. RFC 7540 §3.2.
 
-use crate::rfc9113::{Heard, code, defaults, deliver};
+use crate::rfc9113::{Heard, code, deliver};
+use crate::support;
 use lws_proto::{Config, Versions};
 use std::sync::Arc;
 use tests::application::Each;
@@ -9,6 +10,11 @@ use tests::h2::{self, PREFACE, Said, setting};
 use tests::{Delivered, Endpoint, Octets, Seen, deliver_to_end};
 
 const ANSWER: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
+/// A configuration that allows the upgrade.
+fn allowed() -> Arc<Config> {
+    Arc::new(Config { upgrade_to_http2: true, ..Config::default() })
+}
 
 /// A request with these fields more.
 fn asks(fields: &str) -> String {
@@ -22,7 +28,7 @@ fn upgrade(settings: &str) -> String {
 
 /// What a server makes of it: what it has said in HTTP/2 behind its 101.
 fn upgraded(input: &[u8]) -> Heard {
-    let make = || Endpoint::http2_server(defaults(), Each::echo());
+    let make = || Endpoint::http2_server(allowed(), Each::echo());
     let whole = deliver_to_end(make, input, false);
     let rest = whole.sent.0.strip_prefix(ANSWER.as_bytes());
     let rest = rest.unwrap_or_else(|| panic!("not upgraded: {:?}", whole.sent)).to_vec();
@@ -69,7 +75,7 @@ fn the_settings_of_the_request_count() {
     // INITIAL_WINDOW_SIZE 0: the response has no window until a window update.
     let input = upgrade("AAQAAAAA").replace("GET /first", "GET /");
     let app = || tests::application::Answer::with("content");
-    let make = || Endpoint::http2_server(defaults(), app());
+    let make = || Endpoint::http2_server(allowed(), app());
     let sent = |more: &[u8]| {
         let whole =
             deliver_to_end(make, &[input.as_bytes(), PREFACE, &h2::settings(&[]), more].concat(), false);
@@ -106,25 +112,30 @@ fn a_request_that_asks_badly_is_answered_in_http_1_1() {
     ];
     for request in requests {
         let delivered =
-            deliver_to_end(|| Endpoint::server(defaults(), Each::echo()), request.as_bytes(), false);
+            deliver_to_end(|| Endpoint::server(allowed(), Each::echo()), request.as_bytes(), false);
         assert!(delivered.sent.0.starts_with(b"HTTP/1.1 200 "), "{request}: {:?}", delivered.sent);
         assert!(!delivered.over, "{request}");
     }
 }
 
 /// Ours: a request with content is answered in HTTP/1.1, as the RFC allows ("A server that does not support HTTP/2 can respond to the request as though the Upgrade
-/// header field were absent"), and so is every one where HTTP/2 is switched off.
+/// header field were absent"), and so is every one where HTTP/2 is switched off, or
+/// where nobody has asked for the upgrade.
 #[test]
 fn an_upgrade_is_an_offer_that_may_be_left() {
     let with_content =
         upgrade("").replace("GET", "POST").replace("\r\n\r\n", "\r\nContent-Length: 2\r\n\r\nhi");
     let delivered =
-        deliver_to_end(|| Endpoint::server(defaults(), Each::echo()), with_content.as_bytes(), false);
+        deliver_to_end(|| Endpoint::server(allowed(), Each::echo()), with_content.as_bytes(), false);
     assert!(delivered.sent.0.starts_with(b"HTTP/1.1 200 "), "{:?}", delivered.sent);
-    let config = Arc::new(Config { versions: Versions::Http1, ..Config::default() });
-    let make = || Endpoint::server(Arc::clone(&config), Each::echo());
-    let delivered = deliver_to_end(make, upgrade("").as_bytes(), false);
-    assert!(delivered.sent.0.starts_with(b"HTTP/1.1 200 "), "{:?}", delivered.sent);
+    let http1 = Config { versions: Versions::Http1, upgrade_to_http2: true, ..Config::default() };
+    for config in [Arc::new(http1), support::defaults()] {
+        let make = || Endpoint::server(Arc::clone(&config), Each::echo());
+        let behind = [upgrade("").as_bytes(), b"GET /second HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
+        let delivered = deliver_to_end(make, &behind, false);
+        let codes = support::codes(&delivered);
+        assert_eq!(codes, [200, 200], "{:?}", delivered.sent);
+    }
 }
 
 /// However the streams take turns, what is said of each is the same.
@@ -132,17 +143,17 @@ fn an_upgrade_is_an_offer_that_may_be_left() {
 fn an_upgrade_behind_a_request_of_http_1_1() {
     let first = "GET /zero HTTP/1.1\r\nHost: a\r\n\r\n";
     let input = [first.as_bytes(), upgrade("").as_bytes(), PREFACE, &h2::settings(&[]), &h2::get(3)].concat();
-    let make = || Endpoint::http2_server(defaults(), Each::echo());
+    let make = || Endpoint::http2_server(allowed(), Each::echo());
     let delivered = deliver_to_end(make, &input, false);
     assert_eq!(delivered.seen.causes().len(), 3, "{:?}", delivered.seen);
-    let _ = deliver(|| Endpoint::http2_server(defaults(), Each::echo()), &h2::client_begins(&[]));
+    let _ = deliver(|| Endpoint::http2_server(allowed(), Each::echo()), &h2::client_begins(&[]));
 }
 
 /// Our own: curl takes no more than 32 KiB behind the head of the 101, so most of a large response waits until the client has said that it speaks HTTP/2.
 #[test]
 fn most_of_a_response_waits_for_the_preface() {
     let app = || tests::application::Answer { content: vec![b'x'; 200_000].into(), ..Default::default() };
-    let mut server = Endpoint::http2_server(defaults(), Each::of(app));
+    let mut server = Endpoint::http2_server(allowed(), Each::of(app));
     server.receive(upgrade("").as_bytes(), Buffer::Lent);
     let sent = server.take_sent();
     assert!(sent.len() < 17_000, "{} bytes", sent.len());

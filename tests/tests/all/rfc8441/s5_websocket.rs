@@ -56,6 +56,15 @@ fn a_subprotocol_is_chosen() {
     assert!(fields.contains(&("sec-websocket-protocol", "chat").into()), "{fields:?}");
 }
 
+/// A field without a value is no offer.
+#[test]
+fn a_field_without_a_value_offers_nothing() {
+    for name in ["sec-websocket-protocol", "sec-websocket-extensions"] {
+        let heard = served(&opening(1, &[(name, "")]));
+        assert_eq!(heard.status(1), Some(200), "{name}: {:?}", heard.said);
+    }
+}
+
 #[test]
 fn messages_are_compressed_where_both_agree() {
     let deflate = Deflate::default();

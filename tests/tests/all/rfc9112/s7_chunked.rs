@@ -100,11 +100,20 @@ fn extensions_are_ignored() {
     is_taken("5;a\r\nhello\r\n0;b\r\n\r\n", "hello");
     is_taken("5;a=b;c=\"d;e\"\r\nhello\r\n0\r\n\r\n", "hello");
     is_taken("5 ; a = b\r\nhello\r\n0\r\n\r\n", "hello");
-    is_taken("5;\r\nhello\r\n0\r\n\r\n", "hello");
+    is_taken("5;a;b = \"c\\\"\";d\r\nhello\r\n0\r\n\r\n", "hello");
+    // RFC 9112 §7.1.1: "chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )", the name a token, the value a token or a
+    // quoted string.
+    for extension in
+        [";", "; ", ";;a", ";a=", ";a ", ";a b", ";a=b c", ";a=\"b", ";a=\"b\"c", ";(", ";\u{e9}"]
+    {
+        is_refused(format!("5{extension}\r\nhello\r\n0\r\n\r\n"), Violation::Chunk, "");
+        is_refused(format!("5\r\nhello\r\n0{extension}\r\n\r\n"), Violation::Chunk, "hello");
+    }
     // What others take for an end of the line is none in an extension.
     is_refused("5;a\nhello\r\n0\r\n\r\n", Violation::Chunk, "");
     is_refused("5;a\rb\r\nhello\r\n0\r\n\r\n", Violation::Chunk, "");
     is_refused("5;a\0\r\nhello\r\n0\r\n\r\n", Violation::Chunk, "");
+    is_refused("5;a=\"\nb\"\r\nhello\r\n0\r\n\r\n", Violation::Chunk, "");
 }
 
 #[test]
@@ -127,10 +136,20 @@ fn a_trailer_neither_frames_nor_routes() {
     // RFC 9110 §6.5.1: "Many fields cannot be processed outside the header section because their evaluation is necessary prior to receiving the
     // content, such as those that describe message framing, routing, authentication, request modifiers, response controls, or content
     // format."
+    for name in ["Content-Length", "Transfer-Encoding", "Host"] {
+        is_refused(format!("5\r\nhello\r\n0\r\n{name}: 5\r\n\r\n"), Violation::Trailer, "hello");
+        is_refused(
+            format!("5\r\nhello\r\n0\r\nX: y\r\n{}: 5\r\n\r\n", name.to_ascii_lowercase()),
+            Violation::Trailer,
+            "hello",
+        );
+    }
+}
+
+#[test]
+fn a_trailer_that_means_nothing_there_is_dropped() {
+    // RFC 9112 §7.1.2: "A recipient that removes the chunked coding from a message MAY selectively retain or discard the received trailer fields."
     for name in [
-        "Content-Length",
-        "Transfer-Encoding",
-        "Host",
         "Connection",
         "Trailer",
         "TE",
@@ -149,11 +168,16 @@ fn a_trailer_neither_frames_nor_routes() {
         "WWW-Authenticate",
         "If-Match",
     ] {
-        is_refused(format!("5\r\nhello\r\n0\r\n{name}: 5\r\n\r\n"), Violation::Trailer, "hello");
-        is_refused(
-            format!("5\r\nhello\r\n0\r\nX: y\r\n{}: 5\r\n\r\n", name.to_ascii_lowercase()),
-            Violation::Trailer,
-            "hello",
+        let alone = is_taken(format!("5\r\nhello\r\n0\r\n{name}: 5\r\n\r\n"), "hello");
+        assert_eq!(alone.seen.count(|seen| matches!(seen, Seen::Trailers { .. })), 0, "{name}");
+        let lower = name.to_ascii_lowercase();
+        let beside =
+            is_taken(format!("5\r\nhello\r\n0\r\n{lower}: 5\r\nX: y\r\n{name}: 6\r\nZ: a\r\n\r\n"), "hello");
+        let kept = [("x", "y"), ("z", "a")].map(|(name, value)| (name.to_owned(), Octets::from(value)));
+        assert!(
+            beside.seen.0.contains(&Seen::Trailers { fields: kept.to_vec() }),
+            "{name}: {:?}",
+            beside.seen
         );
     }
 }

@@ -33,8 +33,17 @@ fn codings_that_hide() {
     );
     violates(
         "Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        Violation::TransferCoding,
+    );
+    violates(
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         Violation::TransferEncoding,
     );
+    violates(
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n",
+        Violation::TransferEncoding,
+    );
+    violates("Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Violation::TransferCoding);
     violates("Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
     violates("Transfer-Encoding: identity, chunked, identity\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);
     violates("Transfer-Encoding: 'chunked'\r\n\r\n0\r\n\r\n", Violation::TransferEncoding);

@@ -55,7 +55,37 @@ fn the_length_is_a_number() {
         )
     };
     stream_error(Role::Server, two("1", "2"), 1, code::PROTOCOL_ERROR, Violation::ContentLength);
-    no_error(Role::Server, [two("1", "1"), h2::data(1, b"x", true)].concat());
+    // A number that is repeated is refused of a request and taken for one of a response, as in HTTP/1.1. RFC 9110 §8.6.
+    stream_error(Role::Server, two("1", "1"), 1, code::PROTOCOL_ERROR, Violation::ContentLength);
+    let response = |lengths: &[&str]| {
+        let lengths = lengths.iter().map(|length| ("content-length", *length));
+        let fields: Vec<_> = [(":status", "200")].into_iter().chain(lengths).collect();
+        [h2::headers(1, &fields, false), h2::data(1, b"x", true)].concat()
+    };
+    no_error(Role::Client, response(&["1", "1"]));
+    no_error(Role::Client, response(&["1, 1"]));
+    for lengths in [&["1", "2"][..], &["1, 2"], &["1", "x"], &["1,"]] {
+        stream_error(Role::Client, response(lengths), 1, code::PROTOCOL_ERROR, Violation::ContentLength);
+    }
+}
+
+/// RFC 9110 §6.5.1, RFC 9112 §7.1.2: a trailer field that frames or routes is refused, one that only comes too late is dropped.
+#[test]
+fn trailers_that_mean_nothing_are_dropped() {
+    for role in Role::BOTH {
+        for name in ["content-length", "host"] {
+            let frames = [role.opens(), h2::headers(1, &[("x", "y"), (name, "1")], true)];
+            stream_error(role, frames.concat(), 1, code::PROTOCOL_ERROR, Violation::Trailer);
+        }
+        for name in ["authorization", "cookie", "set-cookie", "content-type", "trailer", "cache-control"] {
+            let trailers = [(name, "1"), ("x", "y"), (name, "2"), ("z", "")];
+            let heard = no_error(role, [role.opens(), h2::headers(1, &trailers, true)].concat());
+            let kept = Seen::Trailers { fields: vec![("x".into(), "y".into()), ("z".into(), "".into())] };
+            assert!(heard.delivered.seen.0.contains(&kept), "{role:?} {name}: {:?}", heard.delivered.seen);
+            let heard = no_error(role, [role.opens(), h2::headers(1, &[(name, "1")], true)].concat());
+            assert_eq!(heard.delivered.seen.count(|seen| matches!(seen, Seen::Trailers { .. })), 0, "{name}");
+        }
+    }
 }
 
 /// RFC 9113 §8.1: "An HTTP message (request or response) consists of: 1. one HEADERS frame ..., 2. zero or more DATA frames containing the message content,
