@@ -402,6 +402,11 @@ def python_httpx(base: str) -> None:
         checks.equal("httpx asks on afterwards", client.get(f"{base}/hello").text, "Hello, world!")
 
 
+def no_upgrade(base: str) -> None:
+    version, status, _, content, _ = curl(f"{base}/hello", "--http2")
+    checks.equal("Upgrade: h2c is off unless it is asked for", (version, status, content), ("HTTP/1.1", 200, b"Hello, world!"))
+
+
 def http1_only(base: str) -> None:
     version, status, _, content, _ = curl(f"{base}/hello", "--http2")
     checks.equal("--http1 does not upgrade", (version, status, content), ("HTTP/1.1", 200, b"Hello, world!"))
@@ -410,7 +415,7 @@ def http1_only(base: str) -> None:
 
 
 def main() -> None:
-    with checks.scenario("the demo server"), server() as port:
+    with checks.scenario("the demo server"), server("--upgrade-h2c") as port:
         base = f"http://127.0.0.1:{port}"
         for name, scenario, where in [
             ("nghttp", nghttp, base),
@@ -426,8 +431,10 @@ def main() -> None:
         data = os.urandom(300_000)
         Path(folder, "data.bin").write_bytes(data)
         Path(folder, "empty.txt").write_bytes(b"")
-        with server(directory=Path(folder)) as port:
+        with server("--upgrade-h2c", directory=Path(folder)) as port:
             curl_files(f"http://127.0.0.1:{port}", data)
+    with checks.scenario("without options"), server() as port:
+        no_upgrade(f"http://127.0.0.1:{port}")
     with checks.scenario("--http1"), server("--http1") as port:
         http1_only(f"http://127.0.0.1:{port}")
     checks.finish()
