@@ -155,6 +155,10 @@ pub struct Limits {
     /// How long, after the last byte was sent, what the peer still sends is read and dropped so that a reset does
     /// not destroy our last bytes on their way. Default 2 s. RFC 9112 §9.6.
     pub linger_timeout: Duration,
+    /// How long an exchange whose peer has ended its direction may go on without sending it anything: such a peer has most
+    /// likely left, and nothing more of it will say so. Default 10 s. Past it the exchange is cut off. What is queued and not
+    /// taken is a matter of `stalled_timeout`. See [`Event::PeerEnded`](crate::Event::PeerEnded).
+    pub half_closed_timeout: Duration,
     /// Streams that a peer may have open at once on one HTTP/2 connection, which is our SETTINGS_MAX_CONCURRENT_STREAMS.
     /// Default 100, which RFC 9113 §6.5.2 asks for at least. One more is refused with REFUSED_STREAM. A stream counts until
     /// its [`Event::Closed`](crate::Event::Closed) has been told.
@@ -221,6 +225,7 @@ impl Default for Limits {
             pongs_per_second_max: 10,
             close_timeout: Duration::from_secs(5),
             linger_timeout: Duration::from_secs(2),
+            half_closed_timeout: Duration::from_secs(10),
             h2_streams_max: 100,
             h2_stream_window: 65_535,
             h2_stream_window_max: 1 << 20,

@@ -205,6 +205,9 @@ impl Connection {
         if !self.rx.eof {
             self.rx.eof = true;
             self.tx.eof();
+            if self.is_waiting() {
+                self.tx.tell_peer_end();
+            }
         }
     }
 

@@ -90,7 +90,11 @@ fn begin(tx: &mut Tx, detected: Detected) -> Receiver {
     }
     // Where HTTP/2 is not spoken its preface goes the same way: the first line is a request for version 2, which is
     // answered 505.
-    tx.sender = Sender::Http1(Box::new(h1::Sender::server(&tx.config)));
+    let mut sender = h1::Sender::server(&tx.config);
+    if tx.has_eof_notice() {
+        sender.note_peer_end(tx.now);
+    }
+    tx.sender = Sender::Http1(Box::new(sender));
     Receiver::Http1(Box::new(h1::Receiver::server(tx.opened())))
 }
 
@@ -305,6 +309,7 @@ pub(crate) fn lend<'a>(
         }
         Item::Writable => Event::Writable(Writable::new(tx)),
         Item::Timeout => Event::Timeout { stream: Stream { tx } },
+        Item::PeerEnded => Event::PeerEnded { stream: Stream { tx } },
         Item::Closed { key, cause } => Event::Closed { key, cause },
     }
 }

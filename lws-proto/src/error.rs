@@ -304,6 +304,8 @@ faults! {
         Close => "close_timeout", 0, 0, "the peer did not answer the Close frame";
         /// `keep_alive_timeout`, of an HTTP/2 connection.
         Idle => "keep_alive_timeout", 0, 0, "nothing was asked for";
+        /// `half_closed_timeout`.
+        HalfClosed => "half_closed_timeout", 0, 0, "the peer has ended its direction, and was sent nothing since";
         /// `h2_settings_timeout`.
         Settings => "h2_settings_timeout", 0, 0, "our SETTINGS were not acknowledged in time";
     }

@@ -113,6 +113,17 @@ pub enum Event<'a> {
         /// The stream.
         stream: Stream<'a>,
     },
+    /// The peer of an exchange that is still to be answered has ended its direction. To a server, once per exchange, and behind the
+    /// whole request: that of an incomplete one is over at once.
+    ///
+    /// Such a peer has left, or reads on and has nothing more to say; a transport does not tell which. An exchange that sends
+    /// it nothing for [`half_closed_timeout`](crate::Limits::half_closed_timeout) ends, unless
+    /// [`Stream::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream is told by
+    /// [`Raw`](Self::Raw).
+    PeerEnded {
+        /// The exchange.
+        stream: Stream<'a>,
+    },
     /// The stream is over. Exactly once per stream; nothing comes after it.
     #[doc(alias = "LWS_CALLBACK_CLOSED")]
     #[doc(alias = "LWS_CALLBACK_CLOSED_HTTP")]
@@ -138,7 +149,8 @@ impl Event<'_> {
             | Self::Message { stream, .. }
             | Self::Control { stream, .. }
             | Self::Raw { stream, .. }
-            | Self::Timeout { stream } => stream.key(),
+            | Self::Timeout { stream }
+            | Self::PeerEnded { stream } => stream.key(),
             Self::Writable(permit) => permit.key(),
             Self::Closed { key, .. } => *key,
         }

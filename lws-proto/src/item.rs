@@ -40,6 +40,7 @@ pub(crate) enum Item {
     Raw { content: Content, end: bool },
     Writable,
     Timeout,
+    PeerEnded,
     Closed { key: StreamKey, cause: Cause },
 }
 

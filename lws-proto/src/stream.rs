@@ -268,6 +268,17 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Lets an exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each
+    /// begins: see [`Limits::half_closed_timeout`](crate::Limits::half_closed_timeout). What is kept waits for the
+    /// application alone, which should have a deadline of its own.
+    pub fn keep_half_closed(&mut self, keep: bool) {
+        match &mut self.tx.sender {
+            Sender::Http1(sender) => sender.keep_half_closed(keep),
+            Sender::Http2(sender) => sender.keep_half_closed(keep, self.tx.now),
+            _ => {}
+        }
+    }
+
     /// Limits the content of the request or response that is being received, in place of
     /// [`Limits::content_bytes_max`](crate::Limits::content_bytes_max). Past it a request is answered 413.
     pub fn limit_content(&mut self, bytes: u64) {
@@ -291,9 +302,11 @@ impl<'a> Stream<'a> {
             return Ok(Stream { tx: self.tx.lent() });
         }
         let Sender::Http1(sender) = &mut self.tx.sender else { return Err(Misuse::WrongProtocol) };
-        if !self.tx.stream.open || !sender.may_upgrade() {
+        if !self.tx.stream.open || !sender.may_respond() {
             return Err(Misuse::WrongState);
         }
+        // A handshake with content is among the peer's faults that are judged here: if what has come of its content decided
+        // first, nothing would answer it.
         match ws::accept(self.tx.out.buffer(), head, accept) {
             Ok(ws::Opened { agreed, codec }) => {
                 let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();

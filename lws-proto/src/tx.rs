@@ -122,6 +122,10 @@ const MORE: u16 = 256;
 const STREAMS: u16 = 512;
 /// The end of input may be a cut.
 const TRUNCATED: u16 = 1_024;
+/// The exchange is to hear that its peer has ended its direction.
+const PEER_ENDED: u16 = 2_048;
+/// What ends with the stream that it is about.
+const OF_STREAM: u16 = PAUSED | THROTTLED | WANTED | TIMEOUT | MORE | PEER_ENDED;
 
 impl Tx {
     pub(crate) fn new(
@@ -301,7 +305,7 @@ impl Tx {
             ticket: false,
             timeout: None,
         };
-        self.flags &= !(PAUSED | THROTTLED | WANTED | TIMEOUT | MORE);
+        self.flags &= !OF_STREAM;
         self.key()
     }
 
@@ -310,7 +314,7 @@ impl Tx {
         if self.stream.open {
             self.stream.open = false;
             self.stream.timeout = None;
-            self.flags = self.flags & !(PAUSED | THROTTLED | WANTED | TIMEOUT | MORE) | CLOSED;
+            self.flags = self.flags & !OF_STREAM | CLOSED;
             self.closed = cause;
         }
     }
@@ -426,7 +430,7 @@ impl Tx {
 
     #[inline]
     pub(crate) fn has_notice(&self) -> bool {
-        self.flags & (CLOSED | SWITCH | WANTED | TIMEOUT | STREAMS) != 0
+        self.flags & (CLOSED | SWITCH | WANTED | TIMEOUT | STREAMS | PEER_ENDED) != 0
     }
 
     /// Whether there is nothing but input to look at, and it is wanted.
@@ -445,6 +449,25 @@ impl Tx {
 
     pub(crate) fn eof(&mut self) {
         self.flags |= EOF;
+        if let Sender::Http1(sender) = &mut self.sender {
+            sender.note_peer_end(self.now);
+        }
+    }
+
+    /// The request has come whole. Its exchange hears of the end of its peer if that has come, too: at once, whatever input
+    /// stands between.
+    pub(crate) fn tell_peer_end(&mut self) {
+        if let Sender::Http1(sender) = &self.sender
+            && sender.is_half_closed()
+        {
+            self.flags |= PEER_ENDED;
+        }
+    }
+
+    /// Whether the exchange is to hear of the end of its peer. It is not once it has been answered.
+    fn peer_end_is_due(&self) -> bool {
+        self.flags & PEER_ENDED != 0
+            && matches!(&self.sender, Sender::Http1(sender) if sender.is_half_closed())
     }
 
     pub(crate) fn truncate(&mut self) {
@@ -508,6 +531,11 @@ impl Tx {
         if self.take(TIMEOUT) {
             return Some(Item::Timeout);
         }
+        let peer_ended = self.peer_end_is_due();
+        self.take(PEER_ENDED);
+        if peer_ended {
+            return Some(Item::PeerEnded);
+        }
         if self.flags & WANTED != 0 && self.may_write() {
             self.flags &= !WANTED;
             return Some(Item::Writable);
@@ -522,7 +550,9 @@ impl Tx {
         {
             return true;
         }
-        self.flags & (CLOSED | SWITCH | TIMEOUT) != 0 || self.flags & WANTED != 0 && self.may_write()
+        self.flags & (CLOSED | SWITCH | TIMEOUT) != 0
+            || self.peer_end_is_due()
+            || self.flags & WANTED != 0 && self.may_write()
     }
 
     /// Whether a permit could be given.

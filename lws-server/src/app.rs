@@ -85,6 +85,15 @@ pub(crate) struct WebSocketSlot {
     pub(crate) blocked: bool,
 }
 
+impl HttpSlot {
+    /// Whether a 500 is owed: a response could not be written, or the request has neither been answered nor left a handler that
+    /// could.
+    #[inline]
+    fn owes_answer(&self) -> bool {
+        self.tally.status == 0 && (self.tally.failed || self.handler.is_none())
+    }
+}
+
 impl State {
     /// Whether nothing is kept for a stream here.
     pub(crate) fn is_idle(&self) -> bool {
@@ -289,13 +298,11 @@ impl App {
         }
     }
 
-    /// If a response could not be written: the stream is out of reach until the connection is lent again.
+    /// If a 500 is owed: the stream is out of reach until the connection is lent again.
     #[inline]
     fn after_answer(shared: &mut Shared, cx: &mut Lent<'_>, state: &State) {
-        if let (
-            State { key: Some(key), slot: Slot::Http(HttpSlot { tally: Tally { failed: true, .. }, .. }) },
-            Some(id),
-        ) = (state, cx.connection())
+        if let (State { key: Some(key), slot: Slot::Http(slot) }, Some(id)) = (state, cx.connection())
+            && slot.owes_answer()
         {
             shared.wake(id, *key);
             cx.wake(id);
@@ -364,6 +371,7 @@ impl App {
             }
             Event::Writable(permit) => handler.writable(&mut context, Permit::new(permit, tally)),
             Event::Timeout { stream } => handler.timer(&mut context, Exchange { stream, tally }),
+            Event::PeerEnded { stream } => handler.peer_ended(&mut context, Exchange { stream, tally }),
             _ => {}
         }
     }
@@ -429,9 +437,11 @@ impl App {
         match &mut state.slot {
             Slot::Idle => {}
             Slot::Http(slot) => {
+                let owes_answer = slot.owes_answer();
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
                 let exchange = Exchange { stream, tally: &mut slot.tally };
-                if std::mem::take(&mut exchange.tally.failed) && exchange.tally.status == 0 {
+                if owes_answer {
+                    exchange.tally.failed = false;
                     let response = Response::error(Status::INTERNAL_SERVER_ERROR);
                     slot.handler = http::Answer::answer(response, &mut context, exchange, true);
                 } else if let Some(handler) = &mut slot.handler {

@@ -193,7 +193,7 @@ pub struct Builder {
 pub(crate) struct BuilderOptions {
     driver: DriverOptions,
     listen: ListenOptions,
-    content_bytes_max: usize,
+    route: http::RouteOptions,
     drain_timeout: Duration,
     deflate: Option<ws::Deflate>,
     strict_transport_security: Option<Duration>,
@@ -263,7 +263,7 @@ impl Default for BuilderOptions {
         Self {
             driver: DriverOptions::default(),
             listen: ListenOptions::default(),
-            content_bytes_max: 1 << 20,
+            route: http::RouteOptions::default(),
             drain_timeout: Duration::from_secs(10),
             deflate: None,
             strict_transport_security: None,
@@ -516,7 +516,15 @@ impl Builder {
     /// Bytes of content that a request may have where its factory returns a [`http::Response`], and so needs it
     /// gathered. Default 1 MiB. Past it: 413. It holds for the routes that are described after it.
     pub fn content_bytes_max(mut self, bytes: usize) -> Self {
-        self.options.content_bytes_max = bytes;
+        self.options.route.content_bytes_max = bytes;
+        self
+    }
+
+    /// Lets exchanges go on whose peers have ended their direction, however long they are sent nothing: see
+    /// [`http::Handler::peer_ended`]. Default off, as most such peers have left. It holds for the routes that are described
+    /// after it.
+    pub fn keep_half_closed(mut self, keep: bool) -> Self {
+        self.options.route.keeps_half_closed = keep;
         self
     }
 
@@ -699,7 +707,7 @@ impl Builder {
         methods: Methods,
         factory: impl Fn(&Request<'_>) -> A + 'static,
     ) -> Self {
-        let factory = http::Factory::new(factory, self.options.content_bytes_max);
+        let factory = http::Factory::new(factory, self.options.route);
         self.add(path, methods, Box::new(factory));
         self
     }

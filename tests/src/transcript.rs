@@ -120,6 +120,8 @@ pub enum Seen {
     Writable,
     /// [`Event::Timeout`].
     Timeout,
+    /// [`Event::PeerEnded`].
+    PeerEnded,
     /// [`Event::Closed`].
     Closed(Cause),
     /// An event that this harness does not know.
@@ -166,6 +168,7 @@ impl Seen {
             Event::Raw { chunk, end, .. } => Self::Raw { content: (&**chunk).into(), end: *end },
             Event::Writable(_) => Self::Writable,
             Event::Timeout { .. } => Self::Timeout,
+            Event::PeerEnded { .. } => Self::PeerEnded,
             Event::Closed { cause, .. } => Self::Closed(*cause),
             other => Self::Other(format!("{other:?}")),
         }

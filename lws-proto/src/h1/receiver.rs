@@ -196,6 +196,7 @@ impl Receiver {
         match framing {
             Ok(Framing::Empty) => {
                 self.state = State::Done;
+                tx.tell_peer_end();
                 Step::found(consumed, Item::Request { end: true })
             }
             Ok(framing) => {
@@ -363,6 +364,7 @@ impl Receiver {
     fn end_content(&mut self, tx: &mut Tx) {
         self.state = State::Done;
         set_unread(tx, 0);
+        tx.tell_peer_end();
     }
 
     // Ends.
@@ -448,12 +450,17 @@ impl Receiver {
                 Some(self.since + limits.keep_alive_timeout)
             }
             State::Head => Some(self.since + limits.head_timeout),
+            // What is queued and not taken has a deadline of its own. Not even an application that holds input has use for
+            // a peer that has left.
+            State::TellTrailers | State::Done => {
+                let sender = sender(tx).filter(|_| tx.out.is_empty())?;
+                sender.half_closed_until(tx.sent, limits.half_closed_timeout)
+            }
             // A client asked for the content, and knows best how long it may take.
             _ if self.client || tx.would_hold_input() => None,
             State::Length(_) | State::Chunked | State::UntilClose | State::Trailers => {
                 Some(tx.resumed.max(self.since) + limits.content_period)
             }
-            State::TellTrailers | State::Done => None,
         }
     }
 
@@ -467,6 +474,7 @@ impl Receiver {
             // Nothing was asked, so nothing is answered.
             State::Head if idle => tx.finish(Cause::Timeout(Deadline::Head)),
             State::Head if self.client => tx.finish(Cause::Timeout(Deadline::Response)),
+            State::TellTrailers | State::Done => tx.abort(Cause::Timeout(Deadline::HalfClosed)),
             State::Head => {
                 tx.open_stream();
                 refuse(tx, Cause::Timeout(Deadline::Head), Deadline::Head.status());

@@ -13,6 +13,7 @@ use crate::{Config, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 /// The field line that tells the date, with room for it.
 const DATE: &[u8; 37] = b"Date: ___, __ ___ ____ __:__:__ GMT\r\n";
@@ -35,6 +36,10 @@ pub(crate) struct Sender {
     unread: u64,
     /// In place of the configured limit.
     content_bytes_max: Option<u64>,
+    /// When the peer of a server has ended its direction.
+    peer_ended: Option<Time>,
+    /// Whether the exchange goes on all the same, however little it sends.
+    keeps_half_closed: bool,
     /// Exchanges that may still begin on this connection.
     exchanges_left: u32,
     /// When the request of a client was begun.
@@ -78,6 +83,8 @@ impl Sender {
             broken: false,
             unread: 0,
             content_bytes_max: None,
+            peer_ended: None,
+            keeps_half_closed: false,
             exchanges_left: config.limits.keep_alive_requests_max,
             begun: Time::ZERO,
             handshake: None,
@@ -108,9 +115,14 @@ impl Sender {
         self.state != State::Idle
     }
 
-    /// Whether the request may be answered with a switch of protocols: it has no content that is still to come.
-    pub(crate) fn may_upgrade(&self) -> bool {
-        !self.client && self.state == State::Head && self.unread == 0
+    /// Whether the final response may begin.
+    pub(crate) fn may_respond(&self) -> bool {
+        !self.client && self.state == State::Head
+    }
+
+    /// Whether a CONNECT may be answered with a tunnel: it has no content that is still to come.
+    fn may_tunnel(&self) -> bool {
+        self.method == Method::Connect && self.may_respond() && self.unread == 0
     }
 
     #[inline]
@@ -181,6 +193,29 @@ impl Sender {
         self.content_bytes_max = Some(bytes);
     }
 
+    /// The peer will send no more.
+    pub(crate) fn note_peer_end(&mut self, now: Time) {
+        if !self.client {
+            self.peer_ended = Some(now);
+        }
+    }
+
+    /// Lets the exchange go on without its peer's direction, however little it sends, or not.
+    pub(crate) fn keep_half_closed(&mut self, keep: bool) {
+        self.keeps_half_closed = keep;
+    }
+
+    /// Whether an exchange is still to be answered, and its peer has ended its direction.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        self.peer_ended.is_some() && self.may_write()
+    }
+
+    /// When such an exchange has sent nothing for too long: `sent` is when the transport last had everything.
+    pub(crate) fn half_closed_until(&self, sent: Time, timeout: Duration) -> Option<Time> {
+        let ended = self.peer_ended.filter(|_| self.may_write() && !self.keeps_half_closed)?;
+        Some(ended.max(sent) + timeout)
+    }
+
     /// The exchange is over.
     #[inline]
     pub(crate) fn reset(&mut self) {
@@ -189,6 +224,7 @@ impl Sender {
         self.owes_continue = false;
         self.unread = 0;
         self.content_bytes_max = None;
+        self.keeps_half_closed = false;
         self.handshake = None;
     }
 
@@ -341,7 +377,7 @@ impl Sender {
 
     /// Answers a CONNECT: what follows is no longer ours. RFC 9110 §9.3.6.
     pub(crate) fn accept_tunnel(&mut self, out: &mut Output, config: &Config) -> Result<(), Misuse> {
-        if self.method != Method::Connect || !self.may_upgrade() {
+        if !self.may_tunnel() {
             return Err(Misuse::WrongState);
         }
         encode::status_line(out.buffer(), Status::OK);

@@ -34,11 +34,11 @@ impl Sender {
         let streams = (self.next_due != NEVER).then_some(self.next_due);
         let quiet = if self.streams.is_empty() {
             let after = if self.relaxed { limits.keep_alive_timeout } else { RELAX_AFTER };
-            self.idle_since + after.min(limits.keep_alive_timeout)
+            Some(self.idle_since + after.min(limits.keep_alive_timeout))
         } else {
-            self.silence(tx.heard, limits)
+            // A peer that has ended its direction cannot answer.
+            (!self.is_half_closed()).then(|| self.silence(tx.heard, limits))
         };
-        let quiet = Some(quiet);
         earliest(earliest(self.settings_due, going), earliest(earliest(streams, entered), quiet))
     }
 
@@ -100,7 +100,7 @@ fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
         let over = sender.idle_since + limits.keep_alive_timeout <= now;
         return over.then_some(Cause::Timeout(Deadline::Idle));
     }
-    if sender.silence(heard, limits) > now {
+    if sender.is_half_closed() || sender.silence(heard, limits) > now {
         return None;
     }
     if sender.pinged.is_some_and(|pinged| pinged > heard) {
@@ -163,9 +163,13 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
 fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
     let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
     let limits = &config.limits;
+    let half_closed = sender.is_half_closed();
     let stream = sender.streams.at(slot);
     if stream.has(streams::GONE) {
         return sender.reset(out, slot, ErrorCode::CANCEL, Cause::Aborted);
+    }
+    if half_closed {
+        return sender.end_half_closed(out, slot);
     }
     if sender.client {
         let cause = Cause::Timeout(Deadline::Response);

@@ -76,6 +76,8 @@ impl Sender {
             Ok((outgoing, end && (len == 0 || outgoing.drops())))
         })?;
         self.lent().take(streams::OWES_CONTINUE);
+        let slot = self.current;
+        self.note_progress(slot, now);
         self.write(out, config, now, outgoing, content, end, true);
         Ok(())
     }

@@ -326,16 +326,12 @@ impl Receiver {
 
     /// The peer will send no more. A server still answers what was asked whole.
     pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
-        let Tx { sender: tx::Sender::Http2(sender), .. } = tx else { return None };
+        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return None };
         if sender.client || self.block.is_some() || !matches!(self.place, Place::Header) {
             tx.finish(Cause::Disconnected);
             return None;
         }
-        for slot in sender.streams.taken() {
-            if sender.streams.peek(slot).state.receives() {
-                sender.close(slot, Cause::Disconnected);
-            }
-        }
+        sender.note_peer_end(&config.limits, *now);
         if sender.streams.is_empty() {
             tx.finish(Cause::Complete);
         }

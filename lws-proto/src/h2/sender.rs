@@ -6,6 +6,7 @@
 
 mod content;
 mod ends;
+mod half_closed;
 mod notices;
 mod tunnels;
 
@@ -24,6 +25,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
+use half_closed::HalfClosed;
 
 /// Streams that this side has reset, for which frames of the peer may still be on their way.
 const RESET_REMEMBERED: usize = 128;
@@ -99,6 +101,8 @@ pub(crate) struct Sender {
     pub(super) relaxed: bool,
     /// No stream has anything due before.
     pub(super) next_due: Time,
+    /// The peer of a server has ended its direction.
+    pub(super) half_closed: Option<Box<HalfClosed>>,
     /// Nothing is sent or understood any more; ends are still told.
     pub(super) finished: bool,
     /// Content that was held has been dropped since the last flush.
@@ -161,6 +165,7 @@ impl Sender {
             idle_since: now,
             relaxed: false,
             next_due: NEVER,
+            half_closed: None,
             finished: false,
             dropped: false,
             date: (0, [0; 29]),
@@ -267,6 +272,9 @@ impl Sender {
         let stalled = Some(Stalled { since: now, left: 0 });
         stream.stalled = stalled;
         self.next_due = self.next_due.min(now);
+        if let Some(half_closed) = &mut self.half_closed {
+            half_closed.starves = true;
+        }
         if !self.send.is_open() {
             // Those that wait for a permit were in line before the window of the connection was used up.
             let waiting = self.streams.all().filter(|stream| stream.place == Place::Content);

@@ -94,6 +94,8 @@ pub(crate) struct Stream {
     /// Content that has been told.
     pub(crate) told_bytes: u64,
     pub(crate) content_bytes_max: Option<u64>,
+    /// Whether the exchange goes on without its peer's direction, however little it sends.
+    pub(crate) keeps_half_closed: bool,
     pub(crate) stalled: Option<Stalled>,
     pub(crate) cause: Cause,
     pub(crate) pending: Option<Box<Pending>>,
@@ -156,6 +158,7 @@ impl Stream {
             period_bytes: 0,
             told_bytes: 0,
             content_bytes_max: None,
+            keeps_half_closed: false,
             stalled: None,
             cause: Cause::Complete,
             pending: None,

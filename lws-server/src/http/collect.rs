@@ -52,6 +52,12 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Handler for Collect<F> {
         }
     }
 
+    fn peer_ended(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
+        if let Self::Answered(Some(handler)) = self {
+            handler.peer_ended(cx, exchange);
+        }
+    }
+
     fn wake(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
         if let Self::Answered(Some(handler)) = self {
             handler.wake(cx, exchange);

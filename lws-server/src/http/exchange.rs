@@ -129,6 +129,13 @@ impl<'a> Exchange<'a> {
         self.stream.limit_content(bytes);
     }
 
+    /// Lets the exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each
+    /// begins: see [`Handler::peer_ended`](super::Handler::peer_ended). What is kept so ends when the handler ends it, or
+    /// when the connection fails.
+    pub fn keep_half_closed(&mut self, keep: bool) {
+        self.stream.keep_half_closed(keep);
+    }
+
     /// Lets the connection end with this exchange.
     pub fn last_exchange(&mut self) {
         self.stream.last_exchange();

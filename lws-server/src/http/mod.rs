@@ -51,6 +51,16 @@ pub trait Handler: 'static {
         let _ = (cx, exchange);
     }
 
+    /// The peer has ended its direction, and the response is still due: it has left, or reads on and has nothing more to say,
+    /// which nothing but its next reset would tell. At most once, and behind the whole request.
+    ///
+    /// An exchange that sends such a peer nothing for [`Limits::half_closed_timeout`](lws_proto::Limits::half_closed_timeout)
+    /// is over, unless it says [`Exchange::keep_half_closed`] or its route [`Builder::keep_half_closed`](crate::Builder::keep_half_closed).
+    /// Whoever does work for one peer alone stops here.
+    fn peer_ended(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
+        let _ = (cx, exchange);
+    }
+
     /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
     #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
     fn wake(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
@@ -148,13 +158,28 @@ pub(crate) trait Endpoint {
 /// A factory, or a plain function.
 pub(crate) struct Factory<F, A> {
     factory: Rc<F>,
-    content_bytes_max: usize,
+    options: RouteOptions,
     answer: PhantomData<fn() -> A>,
 }
 
+/// What is said of the exchanges of a route before they begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteOptions {
+    /// Bytes of content that are gathered for a plain handler.
+    pub(crate) content_bytes_max: usize,
+    /// See [`Exchange::keep_half_closed`].
+    pub(crate) keeps_half_closed: bool,
+}
+
+impl Default for RouteOptions {
+    fn default() -> Self {
+        Self { content_bytes_max: 1 << 20, keeps_half_closed: false }
+    }
+}
+
 impl<F, A> Factory<F, A> {
-    pub(crate) fn new(factory: F, content_bytes_max: usize) -> Self {
-        Self { factory: Rc::new(factory), content_bytes_max, answer: PhantomData }
+    pub(crate) fn new(factory: F, options: RouteOptions) -> Self {
+        Self { factory: Rc::new(factory), options, answer: PhantomData }
     }
 }
 
@@ -163,11 +188,15 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Factory<F, A> {
         &self,
         cx: &mut Context<'_>,
         request: &Request<'_>,
-        exchange: Exchange<'_>,
+        mut exchange: Exchange<'_>,
         end: bool,
     ) -> Option<Box<dyn Handler>> {
+        let RouteOptions { content_bytes_max, keeps_half_closed } = self.options;
+        if keeps_half_closed {
+            exchange.keep_half_closed(true);
+        }
         if A::COLLECTS && !end {
-            return Some(Collect::begin(&self.factory, self.content_bytes_max, request, exchange));
+            return Some(Collect::begin(&self.factory, content_bytes_max, request, exchange));
         }
         (self.factory)(request).answer(cx, exchange, end)
     }

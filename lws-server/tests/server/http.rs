@@ -3,8 +3,8 @@
 use crate::common::serve;
 use lws_server::files::Files;
 use lws_server::http::{Exchange, Handler, Method, Permit, Request, Response, Status};
-use lws_server::{Context, Payload, Server};
-use std::sync::mpsc::channel;
+use lws_server::{Cause, Context, Limits, Payload, Server};
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 fn post(target: &str, content: &[u8]) -> Vec<u8> {
@@ -270,6 +270,59 @@ fn an_upgrade_to_http_2_is_taken_where_it_was_asked_for() {
         let head = String::from_utf8(peer.head()).expect("ASCII");
         assert_eq!(&head[9..12], status);
     }
+}
+
+#[test]
+fn an_opening_with_content_is_answered_and_its_connection_ends() {
+    let server = serve(|builder| builder.ws("/chat", |_| Silent));
+    let opening = |framing: &str| {
+        format!(
+            "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{framing}\r\n\r\n"
+        )
+    };
+    for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        assert_eq!(server.ask(opening(framing)).status, 400, "{framing}");
+        assert_eq!(server.ask(opening(framing) + "hello").status, 400, "{framing}");
+    }
+}
+
+#[test]
+fn a_handler_hears_that_its_peer_has_ended_its_direction_and_the_exchange_ends() {
+    struct Waits(Sender<&'static str>);
+    impl Handler for Waits {
+        fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {
+            let _ = self.0.send("open");
+        }
+
+        fn peer_ended(&mut self, _: &mut Context<'_>, _: Exchange<'_>) {
+            let _ = self.0.send("peer ended");
+        }
+
+        fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+            let _ = self.0.send(cause.name());
+        }
+    }
+    let (says, hears) = channel();
+    let server = serve(move |builder| {
+        let limits = Limits { half_closed_timeout: Duration::from_millis(50), ..Limits::default() };
+        let waits = move |_: &Request<'_>| Waits(says.clone());
+        builder.limits(limits).get("/poll", waits.clone()).keep_half_closed(true).get("/kept", waits)
+    });
+    let next = || hears.recv_timeout(Duration::from_secs(10)).expect("the handler hears something");
+    let ask = |target: &str| {
+        let mut peer = server.connect();
+        peer.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert_eq!(next(), "open");
+        peer.0.shutdown(std::net::Shutdown::Write).expect("the direction ends");
+        assert_eq!(next(), "peer ended");
+        peer
+    };
+    let mut peer = ask("/poll");
+    assert_eq!(next(), "half_closed_timeout");
+    assert_eq!(peer.rest(), b"");
+    let _kept = ask("/kept");
+    assert!(hears.recv_timeout(Duration::from_millis(500)).is_err(), "it is kept");
 }
 
 #[test]

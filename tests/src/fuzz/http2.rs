@@ -293,7 +293,8 @@ impl Application for Actor {
             | Event::Message { stream, .. }
             | Event::Control { stream, .. }
             | Event::Raw { stream, .. }
-            | Event::Timeout { stream } => self.act(stream),
+            | Event::Timeout { stream }
+            | Event::PeerEnded { stream } => self.act(stream),
             _ => {}
         }
     }

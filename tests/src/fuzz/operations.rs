@@ -395,7 +395,8 @@ fn note(
         | Event::Message { stream, .. }
         | Event::Control { stream, .. }
         | Event::Raw { stream, .. }
-        | Event::Timeout { stream } => enter(&stream),
+        | Event::Timeout { stream }
+        | Event::PeerEnded { stream } => enter(&stream),
         Event::Writable(permit) => {
             assert!(core::mem::take(wanted), "a permit that nobody asked for");
             drop(permit);

@@ -1,6 +1,7 @@
 //! Every field of `Limits` that counts time: nothing happens just before it, and what is named happens when it has come. The clock is an argument.
 
 use crate::support::{NEXT, Role, codes, defaults, sent, sent_close, silent_server, unmasked};
+use lws_proto::http::Status;
 use lws_proto::ws::{CloseCode, Connect};
 use lws_proto::{Cause, Deadline, MessageKind, Misuse, Payload, Request, Time, Validity};
 use std::time::Duration;
@@ -344,6 +345,85 @@ fn linger_timeout() {
     server.receive(b"GET / HTTP/1.1\r\n\r\n", Buffer::Lent);
     server.receive_eof();
     assert!(server.is_over());
+}
+
+#[test]
+fn an_exchange_whose_peer_has_ended_its_direction_hears_so_and_ends_if_it_sends_nothing() {
+    let ended = |request: &str| {
+        let mut server = Endpoint::server(defaults(), Silent);
+        server.receive(request.as_bytes(), Buffer::Lent);
+        server.wait(seconds(100));
+        server.forget();
+        server.receive_eof();
+        server
+    };
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    // The second and third request of a pipeline stand between the first and the end.
+    for request in [NEXT, post, &NEXT.repeat(3)] {
+        let mut server = ended(request);
+        assert_eq!(server.seen.0, [Seen::PeerEnded], "{request:?}");
+        lasts(&mut server, seconds(10));
+        assert_eq!(server.seen.0, [Seen::Closed(Cause::Timeout(Deadline::HalfClosed))], "{request:?}");
+        assert!(server.is_over(), "{request:?}");
+    }
+    // Every exchange of a pipeline hears of it.
+    let mut server = ended(&NEXT.repeat(2));
+    server.forget();
+    let permit = server.stream().permit().expect("a permit");
+    permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hi"), true).expect("a response");
+    server.settle();
+    assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 1);
+    // Holding the input is no way around it: there is none.
+    let mut server = Endpoint::server(defaults(), Silent);
+    server.receive(NEXT.as_bytes(), Buffer::Lent);
+    server.stream().pause();
+    server.receive_eof();
+    assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 1);
+    lasts(&mut server, seconds(10));
+    assert!(server.is_over());
+}
+
+#[test]
+fn an_exchange_that_feeds_its_half_closed_peer_goes_on() {
+    let mut server = Endpoint::server(defaults(), Silent);
+    server.receive(NEXT.as_bytes(), Buffer::Lent);
+    server.receive_eof();
+    let permit = server.stream().permit().expect("a permit");
+    permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hi"), false).expect("a response");
+    server.settle();
+    for _ in 0..10 {
+        server.wait(seconds(10) - MICROSECOND);
+        let permit = server.stream().permit().expect("a permit");
+        permit.data(Payload::Static(b"more"), false).expect("content");
+        server.settle();
+    }
+    // One may be silent for as long as it likes.
+    server.stream().keep_half_closed(true);
+    assert_eq!(server.connection.next_timeout(), None);
+    server.wait(seconds(1_000));
+    assert_eq!(server.seen.causes(), []);
+    server.stream().keep_half_closed(false);
+    server.wait(seconds(0));
+    assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::HalfClosed)]);
+}
+
+#[test]
+fn an_exchange_that_is_answered_at_once_hears_nothing_of_its_peers_end() {
+    let mut server = server();
+    server.receive(NEXT.as_bytes(), Buffer::Lent);
+    server.receive_eof();
+    assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 0);
+    assert_eq!(server.seen.causes(), [Cause::Complete]);
+    // Nor does a client, whose exchange ends with the server's direction.
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request::get("a", "/");
+    client
+        .connection
+        .request(client.now, &request, NO_FIELDS, Payload::Static(b""), true)
+        .expect("a request");
+    client.settle();
+    client.receive_eof();
+    assert_eq!(client.seen.0, [Seen::Closed(Cause::Disconnected)]);
 }
 
 #[test]

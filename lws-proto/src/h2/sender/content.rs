@@ -22,6 +22,7 @@ impl Sender {
         mut content: Payload<'_>,
         end: bool,
     ) {
+        self.note_progress(slot, now);
         let id = self.streams.peek(slot).id;
         let mut sent_end = false;
         while !content.is_empty() && out.len() < config.limits.send_queue_bytes_max {
@@ -202,6 +203,7 @@ impl Sender {
 
     /// Lets out one frame of a stream.
     pub(super) fn flush_one(&mut self, out: &mut Output, config: &Config, slot: u32, now: Time) {
+        self.note_progress(slot, now);
         let room = self.room(slot);
         let stream = self.streams.at(slot);
         let id = stream.id;

@@ -19,6 +19,7 @@ impl Sender {
         !self.streams.closed.is_empty()
             || !self.streams.timeouts.is_empty()
             || !self.asked.is_empty()
+            || self.has_half_closed_notice()
             || self.permit_is_due(room)
             || self.entered && self.has_unsettled()
     }
@@ -43,6 +44,13 @@ impl Sender {
     ) -> Option<Item> {
         self.settle(keys, now);
         self.send_continues(out);
+        let half_closed = match self.has_half_closed_notice() {
+            true => self.half_closed_notice(out, keys, now),
+            false => None,
+        };
+        if half_closed.is_some() {
+            return half_closed;
+        }
         if let Some(&slot) = self.streams.closed.front() {
             self.streams.closed.pop_front();
             let (key, cause) = (self.streams.key(slot), self.streams.peek(slot).cause);

@@ -333,6 +333,18 @@ fn a_server_takes_no_opening_that_is_none() {
 }
 
 #[test]
+fn an_opening_with_content_is_refused_whether_or_not_the_content_has_come() {
+    // Ours: RFC 6455 §4.1 knows no content here, and its bytes are easily taken for frames.
+    for framing in ["Content-Length: 5", "Content-Length: 100000", "Transfer-Encoding: chunked"] {
+        let request = opening(framing);
+        is_refused(&request, Violation::Opening);
+        is_refused(&format!("{request}hello"), Violation::Opening);
+        assert!(served(&request).fin, "{framing}: the connection ends with the answer");
+    }
+    opens(&opening("Content-Length: 0"));
+}
+
+#[test]
 fn an_opening_in_http_1_0_is_an_ordinary_request() {
     // RFC 9110 §7.8: "A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request."
     let answers = answers(OPENING.replace("HTTP/1.1", "HTTP/1.0"));

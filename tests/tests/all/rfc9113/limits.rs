@@ -1,8 +1,10 @@
 //! Every HTTP/2 row of [`Limits`](lws_proto::Limits) that its section does not test: at the limit, and one past it, with its name.
 
 use super::*;
-use lws_proto::{Allowance, Limit};
+use lws_proto::http::Status;
+use lws_proto::{Allowance, Deadline, Limit};
 use std::time::Duration;
+use tests::Seen;
 use tests::endpoint::limits;
 use tests::h2::{flag, frame, kind};
 
@@ -221,4 +223,41 @@ fn an_idle_connection_is_closed() {
     server.wait(Duration::from_secs(60));
     assert_eq!(h2::go_aways(&reader.read(&server.take_sent())), [(3, code::NO_ERROR)]);
     assert!(server.connection.interest().shutdown);
+}
+
+/// Each exchange of a peer that has ended its direction has a deadline of its own, and begins it anew by sending something.
+#[test]
+fn half_closed_timeout() {
+    let second = Duration::from_secs(1);
+    let (mut server, mut reader) = server(&defaults(), &[], Silent);
+    server.receive(&[h2::get(1), h2::get(3), h2::get(5), h2::post(7)].concat(), Buffer::Lent);
+    let [silent, fed, kept, _] = server.keys()[..] else { panic!("four streams") };
+    server.receive_eof();
+    assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 3);
+    // RFC 9113 §8.1: a request that is not whole.
+    assert_eq!(server.seen.causes(), [Cause::Disconnected]);
+    server.forget();
+    server.connection.stream(kept).expect("a stream").keep_half_closed(true);
+    let permit = server.connection.stream(fed).expect("a stream").permit().expect("a permit");
+    permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"x"), false).expect("a response");
+    for turn in 0..20 {
+        server.wait(5 * second);
+        let gone = if turn == 0 { vec![] } else { vec![Cause::Timeout(Deadline::HalfClosed)] };
+        assert_eq!(server.seen.causes(), gone);
+        let permit = server.connection.stream(fed).expect("a stream").permit().expect("a permit");
+        permit.data(Payload::Static(b"x"), false).expect("content");
+        server.settle();
+    }
+    assert_eq!(server.of(silent).causes(), [Cause::Timeout(Deadline::HalfClosed)]);
+    assert_eq!(h2::reset(&reader.read(&server.take_sent()), 1), Some(code::INTERNAL_ERROR));
+    server.wait(10 * second);
+    assert_eq!(server.keys(), [kept]);
+    server.wait(1_000 * second);
+    assert!(
+        !server.is_over(),
+        "it waits for the application alone, and no PING asks a peer that cannot answer"
+    );
+    server.connection.stream(kept).expect("a stream").abort();
+    server.settle();
+    assert!(server.is_over());
 }

@@ -42,6 +42,7 @@ pub(crate) use crate::support::{Role, defaults};
 pub(crate) mod code {
     pub(crate) const NO_ERROR: u32 = 0;
     pub(crate) const PROTOCOL_ERROR: u32 = 1;
+    pub(crate) const INTERNAL_ERROR: u32 = 2;
     pub(crate) const FLOW_CONTROL_ERROR: u32 = 3;
     pub(crate) const SETTINGS_TIMEOUT: u32 = 4;
     pub(crate) const STREAM_CLOSED: u32 = 5;

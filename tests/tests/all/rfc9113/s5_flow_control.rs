@@ -3,6 +3,7 @@
 use super::*;
 use lws_proto::http::Status;
 use lws_proto::{Bytes, Event};
+use tests::Seen;
 use tests::application::Answer;
 use tests::endpoint::limits;
 use tests::h2::setting;
@@ -479,4 +480,36 @@ fn a_throttled_stream_waits_for_the_window_of_the_connection() {
     server.receive(&[h2::data(1, b"", true), h2::data(3, b"x", true)].concat(), Buffer::Lent);
     let said = reader.read(&server.take_sent());
     assert!(h2::ended(&said, 1) && h2::ended(&said, 3), "{said:?}");
+}
+
+/// A window that grows no more, as the peer has ended its direction: what waits for it ends at once, and is not to be taken for whole. What
+/// needs none goes on.
+#[test]
+fn what_waits_for_a_window_ends_with_the_direction_of_the_peer() {
+    let error = Some(code::INTERNAL_ERROR);
+    let (mut server, mut reader) = server(&defaults(), &[], answer_of(200_000));
+    server.receive(&h2::get(1), Buffer::Lent);
+    server.receive_eof();
+    let said = reader.read(&server.take_sent());
+    assert_eq!(h2::reset(&said, 1), error, "{said:?}");
+    assert_eq!(server.seen.causes(), [Cause::Disconnected]);
+    assert!(server.is_over());
+    // One that comes to wait later, because its own window is used up, or because that of the connection is.
+    for settings in [&[][..], &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)]] {
+        let (mut server, mut reader) = super::server(&defaults(), settings, Silent);
+        server.receive(&[h2::get(1), h2::get(3)].concat(), Buffer::Lent);
+        server.receive_eof();
+        assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 2);
+        let [first, second] = server.keys()[..] else { panic!("two streams") };
+        let permit = server.connection.stream(first).expect("a stream").permit().expect("a permit");
+        permit.respond(Status::OK, NO_FIELDS, Payload::Copy(&[b'x'; 70_000]), false).expect("a response");
+        server.settle();
+        assert_eq!(h2::reset(&reader.read(&server.take_sent()), 1), error);
+        assert_eq!(server.keys(), [second]);
+        let permit = server.connection.stream(second).expect("a stream").permit().expect("a permit");
+        permit.respond(Status::NO_CONTENT, NO_FIELDS, Payload::Static(b""), true).expect("a response");
+        server.settle();
+        assert_eq!(server.seen.causes(), [Cause::Disconnected, Cause::Complete]);
+        assert!(server.is_over());
+    }
 }
