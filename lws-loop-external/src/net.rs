@@ -5,6 +5,7 @@
 
 #[cfg(feature = "simulation")]
 use crate::simulation;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Result;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 use std::io::IoSlice;
@@ -109,6 +110,17 @@ pub(crate) fn own_address(socket: BorrowedFd<'_>) -> Result<SocketAddrAny> {
 pub(crate) fn take_error(socket: BorrowedFd<'_>) -> Result<()> {
     simulate!(socket, |network, number| network.take_error(number));
     net::sockopt::socket_error(socket)?
+}
+
+/// Whether both directions have ended.
+pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
+    #[cfg(feature = "simulation")]
+    if let Some(answer) = simulation::of(socket.as_raw_fd(), |network, number| network.has_hung_up(number)) {
+        return answer;
+    }
+    let mut asked = [PollFd::from_borrowed_fd(socket, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut asked, Some(&now)), Ok(1) if asked[0].revents().contains(PollFlags::HUP))
 }
 
 /// Accepts a connection that does not block, and that no other program inherits.

@@ -188,8 +188,10 @@ pub enum Trigger {
 
 /// What a descriptor is watched for.
 ///
-/// Nothing at all means that the host leaves the descriptor out until the next `Modify`: poll(2) and epoll report a
-/// hang-up even of a descriptor with no events, and again and again.
+/// Every watched descriptor is watched for what poll(2) and epoll report unasked, too: an error, and the end of both
+/// directions. [`FAILURE`](Self::FAILURE) alone is that and nothing else: a registration with no events. Nothing at all means
+/// that the host leaves the descriptor out until the next `Modify`, as what is reported unasked would be reported again and
+/// again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interest(u8);
 
@@ -251,6 +253,8 @@ set!(Interest {
     WRITE = 2;
     /// Both.
     BOTH = 3;
+    /// What is reported unasked, for a connection that takes no input: a peer that resets it has gone all the same.
+    FAILURE = 4;
 });
 
 set!(Readiness {

@@ -76,6 +76,12 @@ pub trait Network: 'static {
     /// Those of the call.
     fn finish(&mut self, socket: RawFd) -> io::Result<()>;
 
+    /// Whether poll(2) would report POLLHUP: both directions have ended.
+    fn has_hung_up(&mut self, socket: RawFd) -> bool {
+        let _ = socket;
+        false
+    }
+
     /// The descriptor is about to be closed.
     fn close(&mut self, socket: RawFd);
 

@@ -89,6 +89,10 @@ impl Flags {
     pub(crate) const LISTED: Self = Self(16);
     /// This side has sent FIN.
     pub(crate) const SHUT: Self = Self(32);
+    /// An error or an end was reported, and has not been met by reading, as nothing is read.
+    pub(crate) const FAILED: Self = Self(64);
+    /// Both directions have ended, which would be reported again and again.
+    pub(crate) const HUNG: Self = Self(128);
 
     /// Notes what a host has reported.
     #[inline]
@@ -103,6 +107,9 @@ impl Flags {
         }
         if hang_up {
             self.insert(Self::HANG_UP);
+        }
+        if hang_up || error {
+            self.insert(Self::FAILED);
         }
     }
 

@@ -147,6 +147,28 @@ impl Sent {
     }
 }
 
+/// What has become of a descriptor that is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failed {
+    /// It works, in one direction at least.
+    No,
+    /// Both directions have ended, in order.
+    HungUp,
+    /// The transport has failed: a reset, mostly.
+    Error,
+}
+
+/// Asks what has become of a descriptor, without reading it.
+pub(crate) fn failure(descriptor: BorrowedFd<'_>) -> Failed {
+    match net::take_error(descriptor) {
+        Ok(()) if net::has_hung_up(descriptor) => Failed::HungUp,
+        Ok(()) => Failed::No,
+        // A pipe, whose end is no failure.
+        Err(Errno::NOTSOCK) => Failed::No,
+        Err(_) => Failed::Error,
+    }
+}
+
 /// Ends the sending direction of a socket. It fails if the peer has gone, which reading tells.
 pub(crate) fn finish(socket: BorrowedFd<'_>) {
     let _ = net::finish(socket);

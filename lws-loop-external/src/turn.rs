@@ -12,7 +12,7 @@ use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open, Slot};
 use crate::tls::{Info, Opened};
 use crate::token::ConnectionId;
-use crate::transport::{self, Sent, Socket, Transport};
+use crate::transport::{self, Failed, Sent, Socket, Transport};
 use crate::udp::turn::Room;
 use lws_proto::{Connection, Event, Time, Transmit};
 use rustix::io::Errno;
@@ -149,6 +149,8 @@ pub(crate) fn take<A: Application>(
         let mut interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
         if let Body::Piped(piped) = &mut slot.body {
             interest = piped.divide(interest);
+        } else if interest.is_empty() && !slot.flags.has(Flags::HUNG) {
+            interest = Interest::FAILURE;
         }
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
@@ -264,6 +266,9 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
                 break interest;
             }
         };
+        if self.flags.has(Flags::FAILED) && !interest.read && !interest.close {
+            interest = self.look_into_failure();
+        }
         C::end(&mut self, &mut interest, &mut budget);
         self.connection.reclaim(&mut self.buffers.transmit);
         trim(&mut self.buffers.transmit);
@@ -374,6 +379,19 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
                 Sent::Failed => self.fail(),
             }
         }
+    }
+
+    /// An error or an end was reported that no read will meet, as no input is taken: a reset ends the connection at once, and
+    /// what came before it is lost, as a pause cannot keep it.
+    #[cold]
+    fn look_into_failure(&mut self) -> lws_proto::Interest {
+        self.flags.remove(Flags::FAILED);
+        match transport::failure(self.carrier.input()) {
+            Failed::Error => self.fail(),
+            Failed::HungUp => self.flags.insert(Flags::HUNG),
+            Failed::No => {}
+        }
+        self.connection.interest()
     }
 
     #[cold]

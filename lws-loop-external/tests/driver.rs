@@ -84,6 +84,59 @@ fn a_websocket_is_opened_echoes_and_is_closed() {
     });
 }
 
+/// Closes a connection in the way that resets it.
+fn reset(client: TcpStream) {
+    let linger = Some(Duration::ZERO);
+    socket2::SockRef::from(&client).set_linger(linger).expect("a socket");
+}
+
+#[test]
+fn a_reset_ends_a_connection_that_takes_no_input() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        // With input that nobody has read, without any, and behind the end of the peer's direction.
+        for (last, ends) in [(&b"more"[..], false), (b"", false), (b"", true)] {
+            let mut client = client(address);
+            send(&mut client, b"P");
+            host.until(|host| host.app().received.ends_with(b"P"));
+            send(&mut client, last);
+            if ends {
+                client.shutdown(Shutdown::Write).expect("an open connection");
+            }
+            (0..5).for_each(|_| host.turn(Duration::from_millis(1)));
+            assert_eq!(host.driver.stats().connections, 1);
+            reset(client);
+            host.until(|host| host.driver.stats().connections == 0);
+        }
+        assert_eq!(host.driver.stats().closed_for("disconnected"), 3);
+    });
+}
+
+#[test]
+fn a_connection_that_has_ended_in_both_directions_and_takes_no_input_is_not_reported_for_ever() {
+    on_each_host(|mut host| {
+        host.with(|app, _| {
+            app.greeting = Some(b"bye".to_vec());
+            app.says_no_more = true;
+        });
+        let address = host.listen();
+        let mut client = client(address);
+        assert_eq!(host.read(&mut client, 3), b"bye");
+        send(&mut client, b"Pmore");
+        host.until(|host| host.app().received.ends_with(b"more"));
+        client.shutdown(Shutdown::Write).expect("an open connection");
+        (0..10).for_each(|_| host.turn(Duration::from_millis(1)));
+        assert_eq!(host.wait(Duration::ZERO), [], "nothing is reported any more");
+        assert_eq!(
+            host.driver.stats().connections,
+            1,
+            "it waits for the application, which has not resumed it"
+        );
+        host.with(|app, cx| assert!(app.open.iter().all(|id| cx.wake(*id))));
+        host.until(|host| host.driver.stats().connections == 0);
+    });
+}
+
 #[test]
 fn many_connections_are_served_and_their_places_used_again() {
     on_each_host(|mut host| {

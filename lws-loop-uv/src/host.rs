@@ -256,7 +256,9 @@ impl<S: Service + 'static> Host<S> {
         // With the end of the peer told at once, no further look at the descriptor is needed to find it.
         let read = if interest.contains(Interest::READ) { events::READABLE | events::DISCONNECT } else { 0 };
         let write = if interest.contains(Interest::WRITE) { events::WRITABLE } else { 0 };
-        poll.start(read | write)
+        // Without any event libuv would not watch the descriptor at all.
+        let failure = if *interest == Interest::FAILURE { events::PRIORITIZED } else { 0 };
+        poll.start(read | write | failure)
     }
 
     /// Forgets a descriptor, whose handle is then to be closed.
@@ -416,5 +418,5 @@ fn readiness(ready: c_int) -> Readiness {
     let is = |event| ready & event != 0;
     Readiness::READABLE.when(is(events::READABLE) || is(events::DISCONNECT))
         | Readiness::WRITABLE.when(is(events::WRITABLE))
-        | Readiness::HANG_UP.when(is(events::DISCONNECT))
+        | Readiness::HANG_UP.when(is(events::DISCONNECT) || is(events::PRIORITIZED))
 }

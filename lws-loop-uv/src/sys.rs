@@ -92,6 +92,8 @@ pub(crate) mod events {
     pub(crate) const WRITABLE: c_int = 2;
     /// The peer has ended its direction.
     pub(crate) const DISCONNECT: c_int = 4;
+    /// Urgent data, which nobody sends: to watch for nothing but what is reported unasked, for which libuv has no name.
+    pub(crate) const PRIORITIZED: c_int = 8;
 }
 
 /// How long `uv_run` runs: `uv_run_mode`.

@@ -86,9 +86,11 @@ impl Script for Resets {
             Role::Server if chunk == b"reset" => {
                 side.data = true;
                 self.broken += 1;
-                if self.broken.is_multiple_of(2) {
-                    // With much to send at that moment, or with nothing at all to do.
-                    stream.want_write();
+                // With much to send at that moment, with no use for input, or with nothing at all to do.
+                match self.broken % 3 {
+                    0 => stream.want_write(),
+                    1 => stream.pause(),
+                    _ => {}
                 }
                 if self.broken == RESETS {
                     self.peers.clear();
