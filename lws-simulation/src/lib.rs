@@ -1,0 +1,164 @@
+//! A simulated world for services: the real driver, server, TLS and client on a network, a clock and chance that one seed
+//! decides, with oracles that say when something is wrong.
+//!
+//! A [`Plan`] is a run as plain data. [`Plan::draw`] makes one of a seed, [`Plan::run`] runs it, and a plan that fails is
+//! made smaller and printed as a test. See `docs/simulation.md` for a server of one's own.
+//!
+//! ```
+//! use lws_server::http::Response;
+//! use lws_simulation::plan::*;
+//!
+//! // Two clients on a network that is slow and loses its patience, and a server of one's own.
+//! let get = |path: &str| Exchange { begins: 0, asks: Ask::Get(octets(path)), reads: Reading::Steady, urgency: 3 };
+//! let mut plan = Plan::calm(7);
+//! plan.weather.short_writes = 500;
+//! plan.weather.latency = 40_000;
+//! plan.clients = list([
+//!     Client { begins: 0, speaks: Speaks::Http1, exchanges: list([get("/"), get("/")]), keeps: 0 },
+//!     Client { begins: 5, speaks: Speaks::Http2Tls, exchanges: list([get("/nowhere")]), keeps: 100 },
+//! ]);
+//! let outcome = plan.run_with(&|server| server.get("/", |_: &_| Response::text("Hello, world!")))?;
+//! assert_eq!(outcome.exchanges[0].octets, 13);
+//! # Ok::<(), Box<lws_simulation::Failure>>(())
+//! ```
+//!
+//! # What is real and what is not
+//!
+//! Everything above system calls is what runs in a program: driver, handshakes, engine, server, handlers. The network, the
+//! kernel's buffers, readiness, the clock and random bytes are the world's. Files are the machine's. Random bytes inside TLS are
+//! the cryptography's own, so that a trace knows the lengths of records and not their content.
+#![forbid(unsafe_code)]
+
+mod client;
+mod host;
+mod hostile;
+mod house;
+mod ledger;
+mod peer;
+pub mod plan;
+mod random;
+mod run;
+mod secrets;
+mod shrink;
+mod tap;
+mod weather;
+mod world;
+
+pub use plan::Plan;
+pub use random::Random;
+pub use run::{Describe, Finding, Oracle, Outcome, Told};
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+pub use weather::Weather;
+
+/// A plan that fails, made as small as it could be, and what is wrong with it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The plan as it was run.
+    pub plan: Plan,
+    /// The smallest one that was found to fail likewise.
+    pub smallest: Plan,
+    /// What is wrong with that one.
+    pub finding: Finding,
+}
+
+/// Runs that are spent on making a plan smaller.
+const SHRINKING_RUNS: u32 = 400;
+/// Lines of the log that are printed.
+const LINES: usize = 60;
+
+impl Plan {
+    /// Runs it with the built-in server.
+    ///
+    /// # Errors
+    /// What is wrong, with the smallest plan for it.
+    pub fn run(&self) -> Result<Outcome, Box<Failure>> {
+        self.check(None)
+    }
+
+    /// Runs it with a server of one's own, whose routes `describe` says. Of the things that clients may ask for,
+    /// [`Ask::Get`](plan::Ask::Get) is the one for it.
+    ///
+    /// # Errors
+    /// What is wrong, with the smallest plan for it.
+    pub fn run_with(&self, describe: &Describe<'_>) -> Result<Outcome, Box<Failure>> {
+        self.check(Some(describe))
+    }
+
+    /// As [`run`](Self::run), without making a plan that fails smaller.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn try_once(&self) -> Result<Outcome, Finding> {
+        once(self, None, false)
+    }
+
+    fn check(&self, describe: Option<&Describe<'_>>) -> Result<Outcome, Box<Failure>> {
+        let finding = match once(self, describe, false) {
+            Ok(outcome) => return Ok(outcome),
+            Err(finding) => finding,
+        };
+        let fails = |plan: &Plan| once(plan, describe, false).is_err_and(|it| it.kind() == finding.kind());
+        let smallest = shrink::shrink(self, SHRINKING_RUNS, &fails);
+        let finding = once(&smallest, describe, true).err().unwrap_or(finding);
+        Err(Box::new(Failure { plan: self.clone(), smallest, finding }))
+    }
+}
+
+/// Runs a plan; a panic is a finding.
+fn once(plan: &Plan, describe: Option<&Describe<'_>>, keeps_log: bool) -> Result<Outcome, Finding> {
+    match catch_unwind(AssertUnwindSafe(|| run::run(plan, describe, keeps_log))) {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+            Err(Finding { oracle: Oracle::Panic, text: text.to_owned(), log: Vec::new() })
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seed = self.plan.seed;
+        writeln!(f, "seed {seed}: {}", self.finding)?;
+        let from = self.finding.log.len().saturating_sub(LINES);
+        for line in &self.finding.log[from..] {
+            writeln!(f, "    {line}")?;
+        }
+        writeln!(f, "As a test, with `use lws_simulation::{{Weather, plan::*}};`:")?;
+        writeln!(f, "#[test]\nfn seed_{seed}() {{")?;
+        writeln!(f, "    let plan = {};", code(&self.smallest))?;
+        writeln!(f, "    plan.run().unwrap_or_else(|failure| panic!(\"{{failure}}\"));\n}}")
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// A plan as Rust: what `Debug` writes, with the names of the enumerations before their variants.
+fn code(plan: &Plan) -> String {
+    let mut text = format!("{plan:#?}");
+    let names: &[(&str, &[&str])] = &[
+        ("Delivery", &["Level", "Edge", "OneShot"]),
+        ("Speaks", &["Http1Tls", "Http2Tls", "Http1", "Http2"]),
+        ("Framing", &["Length", "Streamed"]),
+        ("Ends", &["Whole", "Aborts", "Stalls"]),
+        ("Reading", &["Steady", "Slow", "Stops", "Leaves"]),
+        (
+            "Ask",
+            &[
+                "Hello", "Get", "Head", "Bytes", "Wait", "Silence", "Echo", "Collect", "File", "Chat",
+                "Push", "Idle",
+            ],
+        ),
+        ("Step", &["Says", "Trickles", "Repeats", "Waits", "Reads", "Finishes", "Stays", "Resets"]),
+    ];
+    for (name, variants) in names {
+        for variant in *variants {
+            for end in [",", "("] {
+                let from = format!(" {variant}{end}");
+                text = text.replace(&from, &format!(" {name}::{variant}{end}"));
+            }
+        }
+    }
+    text
+}

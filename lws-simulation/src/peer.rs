@@ -1,0 +1,197 @@
+//! A peer that is no engine: it does one step of its script after the other, and reads meanwhile.
+
+use crate::plan::{Peer, Step};
+use crate::world::{SocketId, World};
+use lws_proto::Time;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// A peer in a world.
+pub(crate) struct Actor {
+    script: Peer,
+    address: SocketAddr,
+    socket: Option<SocketId>,
+    /// The step that it is at.
+    at: usize,
+    /// How much of that step is done: octets, or repetitions.
+    done: usize,
+    /// When it goes on.
+    wakes: Option<Time>,
+    /// Octets that it reads a second; `None` is all there are.
+    rate: Option<u32>,
+    reads: Time,
+    /// It may be slow.
+    slow: bool,
+    over: bool,
+    ended: bool,
+}
+
+/// How often somebody looks who waits for room or reads slowly.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Actor {
+    pub(crate) fn new(script: Peer, address: SocketAddr) -> Self {
+        let wakes = Some(Time::ZERO + Duration::from_millis(script.begins.into()));
+        let (at, done) = (0, 0);
+        Self {
+            script,
+            address,
+            socket: None,
+            at,
+            done,
+            wakes,
+            rate: None,
+            reads: Time::ZERO,
+            slow: true,
+            over: false,
+            ended: false,
+        }
+    }
+
+    /// When it does something by itself.
+    pub(crate) fn wakes(&self) -> Option<Time> {
+        self.wakes.filter(|_| !self.over)
+    }
+
+    /// Whether it does and hears nothing any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// It is slow no more. One that reads nothing at all stays as it is.
+    pub(crate) fn calm(&mut self) {
+        if self.rate.is_some_and(|rate| rate > 0) {
+            self.rate = None;
+        }
+        self.slow = false;
+    }
+
+    /// Does what it does now.
+    pub(crate) fn step(&mut self, world: &mut World) {
+        if self.over {
+            return;
+        }
+        let now = world.now;
+        let Some(socket) = self.socket else {
+            if self.wakes.is_some_and(|at| at <= now) {
+                self.socket = Some(world.open(self.address));
+                self.wakes = Some(now + LOOK);
+            }
+            return;
+        };
+        if world.is_connecting(socket) {
+            self.wakes = Some(now + LOOK);
+            return;
+        }
+        self.read(world, socket);
+        while !self.over && self.wakes.is_none_or(|at| at <= now) {
+            self.wakes = None;
+            let Some(step) = self.script.steps.get(self.at).cloned() else {
+                world.leave(socket, false);
+                self.over = true;
+                return;
+            };
+            if self.act(world, socket, &step) {
+                self.at += 1;
+                self.done = 0;
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Does a step. True if it is done.
+    fn act(&mut self, world: &mut World, socket: SocketId, step: &Step) -> bool {
+        let now = world.now;
+        match step {
+            Step::Says(octets) => self.say(world, socket, octets, octets.len()),
+            Step::Trickles(octets, piece, pause) => {
+                let done = self.say(world, socket, octets, (*piece).max(1) as usize);
+                if !done {
+                    self.wakes = Some(now + Duration::from_millis((*pause).max(1).into()));
+                }
+                done
+            }
+            Step::Repeats(octets, times) => {
+                while self.done < *times as usize {
+                    match world.write(socket, octets) {
+                        Some(n) if n == octets.len() => self.done += 1,
+                        // What was cut stays cut: it is a peer that nobody has to understand.
+                        Some(n) => {
+                            self.done += usize::from(n > 0);
+                            self.wakes = Some(now + LOOK);
+                            return false;
+                        }
+                        None => return true,
+                    }
+                }
+                true
+            }
+            Step::Waits(millis) => {
+                if self.done > 0 {
+                    return true;
+                }
+                self.done = 1;
+                self.wakes = Some(now + Duration::from_millis((*millis).max(1).into()));
+                false
+            }
+            Step::Reads(rate) => {
+                self.rate = Some(*rate).filter(|rate| self.slow || *rate == 0);
+                self.reads = now;
+                true
+            }
+            Step::Finishes => {
+                world.end(socket);
+                true
+            }
+            // Reading tells, and that is looked at whenever something has happened.
+            Step::Stays => self.ended,
+            Step::Resets => {
+                world.leave(socket, true);
+                self.over = true;
+                true
+            }
+            Step::Vanishes => {
+                world.vanish(socket);
+                self.over = true;
+                true
+            }
+        }
+    }
+
+    /// Says the next `piece` of `octets`. True if everything has been said, or nothing can be.
+    fn say(&mut self, world: &mut World, socket: SocketId, octets: &[u8], piece: usize) -> bool {
+        let rest = &octets[self.done.min(octets.len())..];
+        match world.write(socket, &rest[..piece.min(rest.len())]) {
+            None => true,
+            Some(n) => {
+                self.done += n;
+                if self.done < octets.len() {
+                    self.wakes = Some(world.now + LOOK);
+                }
+                self.done >= octets.len()
+            }
+        }
+    }
+
+    fn read(&mut self, world: &mut World, socket: SocketId) {
+        let max = match self.rate {
+            None => usize::MAX,
+            Some(rate) => {
+                let micros = (world.now - self.reads).as_micros() as u64;
+                (micros * u64::from(rate) / 1_000_000) as usize
+            }
+        };
+        if max == 0 {
+            if self.rate.is_some_and(|rate| rate > 0) {
+                let again = world.now + LOOK * 10;
+                self.wakes = Some(self.wakes.map_or(again, |at| at.min(again)));
+            }
+            return;
+        }
+        self.reads = world.now;
+        if world.read(socket, max).is_none() {
+            self.ended = true;
+        }
+    }
+}

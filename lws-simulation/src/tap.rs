@@ -1,0 +1,207 @@
+//! A passive observer of what both ends of a connection say: what a reader who is not of this workspace would take it for.
+//!
+//! Knows the outer form of HTTP/2 frames and no engine. What it does not know it does not judge, TLS above all.
+
+use std::collections::BTreeMap;
+
+/// Who says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The end that has connected.
+    Client,
+    /// The end that was connected to.
+    Server,
+}
+
+/// The observer of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Tap {
+    language: Language,
+    /// The client's first octets, until they say what is spoken.
+    first: Vec<u8>,
+    client: Frames,
+    server: Frames,
+    streams: BTreeMap<u32, Exchange>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Language {
+    #[default]
+    Unknown,
+    Http2,
+    Other,
+}
+
+/// What was seen of one stream of HTTP/2.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exchange {
+    /// The client has ended it with its head, so that it is no tunnel.
+    bodiless: bool,
+    reset_by_client: bool,
+    answered: bool,
+    complete: bool,
+}
+
+/// Cuts a stream of octets into frames. RFC 9113 §4.1.
+#[derive(Debug, Default)]
+struct Frames {
+    head: Vec<u8>,
+    payload: Vec<u8>,
+    skip: usize,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEAD_BYTES: usize = 9;
+/// As much of a payload as is looked at.
+const PAYLOAD_BYTES_MAX: usize = 8;
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const END_STREAM: u8 = 1;
+const NO_ERROR: u32 = 0;
+const CANCEL: u32 = 8;
+
+impl Tap {
+    /// One side has said this. Answers with what is wrong about it.
+    pub(crate) fn said(&mut self, side: Side, mut octets: &[u8]) -> Option<String> {
+        if self.language == Language::Unknown && side == Side::Client {
+            let missing = PREFACE.len() - self.first.len();
+            let (begin, rest) = octets.split_at(missing.min(octets.len()));
+            self.first.extend(begin);
+            if !PREFACE.starts_with(&self.first) {
+                self.language = Language::Other;
+            } else if self.first.len() == PREFACE.len() {
+                self.language = Language::Http2;
+            }
+            octets = rest;
+        }
+        if self.language != Language::Http2 {
+            return None;
+        }
+        let mut complaint = None;
+        while !octets.is_empty() {
+            let frames = if side == Side::Client { &mut self.client } else { &mut self.server };
+            let Some(frame) = frames.take(&mut octets) else { continue };
+            let said = match side {
+                Side::Client => self.client_frame(frame),
+                Side::Server => self.server_frame(frame),
+            };
+            complaint = complaint.or(said);
+        }
+        complaint
+    }
+
+    fn client_frame(&mut self, frame: Frame) -> Option<String> {
+        match frame.kind {
+            HEADERS => {
+                let exchange = self.streams.entry(frame.stream).or_default();
+                exchange.bodiless |= frame.flags & END_STREAM != 0;
+            }
+            RST_STREAM => self.streams.entry(frame.stream).or_default().reset_by_client = true,
+            _ => {}
+        }
+        None
+    }
+
+    /// RFC 9113 §8.1: a client takes RST_STREAM with NO_ERROR behind a complete response for the wish that it should send no
+    /// more; behind one that is not complete, several clients take it, and CANCEL, for the end of the response.
+    fn server_frame(&mut self, frame: Frame) -> Option<String> {
+        let exchange = self.streams.entry(frame.stream).or_default();
+        match frame.kind {
+            HEADERS => {
+                exchange.answered = true;
+                exchange.complete |= frame.flags & END_STREAM != 0;
+            }
+            0 => exchange.complete |= frame.flags & END_STREAM != 0,
+            RST_STREAM if exchange.answered && !exchange.complete && !exchange.reset_by_client => {
+                let code = frame.code?;
+                let lies = code == NO_ERROR || code == CANCEL && exchange.bodiless;
+                return lies.then(|| {
+                    format!("the response on stream {} is cut, and its RST_STREAM says {code}", frame.stream)
+                });
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    /// The first four octets of the payload, as a number.
+    code: Option<u32>,
+}
+
+impl Frames {
+    /// Takes octets, and answers with the frame that they complete.
+    fn take(&mut self, octets: &mut &[u8]) -> Option<Frame> {
+        if self.head.len() < HEAD_BYTES {
+            let (begin, rest) = octets.split_at((HEAD_BYTES - self.head.len()).min(octets.len()));
+            self.head.extend(begin);
+            *octets = rest;
+            if self.head.len() < HEAD_BYTES {
+                return None;
+            }
+            self.skip = self.head[..3].iter().fold(0, |length, octet| length << 8 | usize::from(*octet));
+        }
+        let (payload, rest) = octets.split_at(self.skip.min(octets.len()));
+        let seen = PAYLOAD_BYTES_MAX - self.payload.len();
+        self.payload.extend(&payload[..seen.min(payload.len())]);
+        self.skip -= payload.len();
+        *octets = rest;
+        if self.skip > 0 {
+            return None;
+        }
+        let number =
+            |octets: &[u8]| octets.iter().fold(0_u32, |number, octet| number << 8 | u32::from(*octet));
+        let frame = Frame {
+            kind: self.head[3],
+            flags: self.head[4],
+            stream: number(&self.head[5..9]) & 0x7fff_ffff,
+            code: self.payload.get(..4).map(number),
+        };
+        self.head.clear();
+        self.payload.clear();
+        Some(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+    }
+
+    fn check(request_flags: u8, answer: &[u8], complains: bool) {
+        for step in [1, 3, 1_000] {
+            let mut tap = Tap::default();
+            let request = [PREFACE, &frame(4, 0, 0, b""), &frame(HEADERS, request_flags, 1, b"abc")].concat();
+            let mut complaints = Vec::new();
+            for piece in request.chunks(step) {
+                complaints.extend(tap.said(Side::Client, piece));
+            }
+            for piece in answer.chunks(step) {
+                complaints.extend(tap.said(Side::Server, piece));
+            }
+            assert_eq!(!complaints.is_empty(), complains, "{answer:?}: {complaints:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_response_whose_reset_looks_like_success_is_complained_of() {
+        let head = frame(HEADERS, 4, 1, b"x");
+        let reset = |code: u8| frame(RST_STREAM, 0, 1, &[0, 0, 0, code]);
+        check(5, &[head.clone(), reset(0)].concat(), true);
+        check(5, &[head.clone(), frame(0, 0, 1, b"abcdefghijkl"), reset(8)].concat(), true);
+        check(5, &[head.clone(), reset(2)].concat(), false);
+        check(5, &[head.clone(), frame(0, END_STREAM, 1, b"all"), reset(0)].concat(), false);
+        check(5, &reset(7), false);
+        // A tunnel is closed by CANCEL: RFC 8441 §5.
+        check(4, &[head.clone(), reset(8)].concat(), false);
+        check(4, &[head, reset(0)].concat(), true);
+    }
+}
