@@ -8,7 +8,7 @@ use crate::group::Command;
 use crate::hosts::Arrival;
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
 use crate::refusal::{self, status_of};
-use crate::route;
+use crate::route::{self, Routed};
 use crate::shared::{Guarded, Shared};
 use crate::streams::{Origin, Streams};
 use crate::tls::{self, Failure, Info, Listen, Plain};
@@ -172,6 +172,8 @@ impl App {
         let found = named.and_then(|path| routes.find(path));
         let route = found.and_then(|index| routes.get(index));
         slot.route = found.and_then(|index| u32::try_from(index).ok()).unwrap_or(NO_ROUTE);
+        let pattern = found.and_then(|index| routes.pattern(index));
+        let routed = Routed { path: path.as_deref().unwrap_or_default(), pattern };
 
         if plain && here {
             return self.on_plain_request(cx, listener, state, stream, &head, end);
@@ -186,7 +188,7 @@ impl App {
             (None, None) => false,
         };
         if let Some(Guarded { inner: factory, .. }) = opening.filter(|_| !foreign) {
-            self.on_opening(cx, state, stream, (head, path.as_deref().unwrap_or_default()), factory);
+            self.on_opening(cx, state, stream, (head, routed), factory);
             return Self::after_answer(&mut self.shared, cx, state);
         }
         let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
@@ -194,8 +196,7 @@ impl App {
         slot.handler = match endpoint {
             _ if foreign => http::Answer::answer(refusal::foreign(), &mut context, exchange, end),
             Some((_, Guarded { inner: endpoint, .. })) => {
-                let path = path.as_deref().unwrap_or_default();
-                endpoint.request(&mut context, &Request::lent(head, path, !end, tls), exchange, end)
+                endpoint.request(&mut context, &Request::lent(head, routed, !end, tls), exchange, end)
             }
             None => {
                 let refusal = match here {
@@ -246,7 +247,7 @@ impl App {
         cx: &mut Lent<'_>,
         state: &mut State,
         stream: Stream<'_>,
-        (head, path): (Head<'_>, &str),
+        (head, routed): (Head<'_>, Routed<'_>),
         factory: &ws::Factory,
     ) {
         let Slot::Http(slot) = &mut state.slot else { return };
@@ -255,7 +256,7 @@ impl App {
             let _ = stream.accept_websocket(&head, &Accept::new());
             return;
         }
-        let accepted = match factory(&Request::lent(head, path, false, cx.tls())) {
+        let accepted = match factory(&Request::lent(head, routed, false, cx.tls())) {
             Ok(accepted) => accepted,
             Err(refusal) => {
                 let mut context = Self::context(&mut self.shared, cx, slot.route, Some(stream.key()));

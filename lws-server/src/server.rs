@@ -168,10 +168,14 @@ impl external::Service for Service {
 
 /// Where a server listens and what it serves there.
 ///
-/// A route is a path, and everything below it: of several the longest that ends where a segment of the request's path
-/// ends. `/chat` is that of `/chat` and `/chat/1`, not of `/chats`. The request's path is brought into its normal form
-/// before ([`Request::path`]), in which routes are written, too; one that looks like a pattern is refused. A path without a
-/// route is answered 404, a method that the route does not have 405, and one that nobody has registered 501.
+/// A route is a path, and everything below it: `/chat` is that of `/chat` and `/chat/1`, not of `/chats`. A route may have
+/// parameters instead: `/items/{id}` is that of `/items/7` and of nothing below it, and `/files/{*rest}` that of everything below
+/// `/files`; see [`Request::parameter`]. Where two routes match, the first segment in which they differ decides: what is written
+/// out comes before a parameter, and a parameter before what stands for everything below. Two routes that match the same
+/// paths by other names are refused.
+///
+/// The request's path is brought into its normal form before ([`Request::path`]), in which routes are written, too. A path without
+/// a route is answered 404, a method that the route does not have 405, and one that is not registered 501.
 ///
 /// Nothing fails before [`build`](Self::build), which tells the first thing that was wrong.
 #[derive(Default)]
@@ -724,7 +728,7 @@ impl Builder {
     fn route(&mut self, path: &str) -> Option<&mut Route> {
         // Not one `match`, as the borrow of the entry would last through both of its arms.
         if let Err(why) = self.routes.entry(path, Route::default).map(drop) {
-            self.fail(invalid(format!("{why}: {path}")));
+            self.fail(invalid(format!("not a route: {path}: {why}")));
         }
         self.routes.entry(path, Route::default).ok()
     }

@@ -2,16 +2,17 @@
 //!
 //! Knows no connection, but for what TLS has agreed on: what it says stays true when the request is answered later.
 
+use crate::route::{Pattern, Routed};
 use crate::tls::Info;
 use lws_proto::http::{Head, Method, Version};
 use lws_proto::ws;
+use std::str::FromStr;
 
 /// A request head, and for plain handlers its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     source: Source<'a>,
-    /// In normal form.
-    path: &'a str,
+    routed: Routed<'a>,
     content: &'a [u8],
     has_content: bool,
     tls: Option<&'a Info>,
@@ -24,12 +25,13 @@ enum Source<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(crate) fn lent(head: Head<'a>, path: &'a str, has_content: bool, tls: Option<&'a Info>) -> Self {
-        Self { source: Source::Lent(head), path, content: &[], has_content, tls }
+    pub(crate) fn lent(head: Head<'a>, routed: Routed<'a>, has_content: bool, tls: Option<&'a Info>) -> Self {
+        Self { source: Source::Lent(head), routed, content: &[], has_content, tls }
     }
 
     pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8], tls: Option<&'a Info>) -> Self {
-        Self { source: Source::Kept(head), path: &head.path, content, has_content: true, tls }
+        let routed = Routed { path: &head.path, pattern: head.pattern.as_ref() };
+        Self { source: Source::Kept(head), routed, content, has_content: true, tls }
     }
 
     pub(crate) fn keep(&self) -> KeptHead {
@@ -39,7 +41,8 @@ impl<'a> Request<'a> {
             target: self.target().into(),
             raw_path: self.raw_path().into(),
             query: self.query().map(Into::into),
-            path: self.path.into(),
+            path: self.routed.path.into(),
+            pattern: self.routed.pattern.cloned(),
             version: self.version(),
             fields: self.fields().map(|(name, value)| (name.into(), value.into())).collect(),
         }
@@ -87,7 +90,34 @@ impl<'a> Request<'a> {
     /// [`normal_path`](lws_proto::http::normal_path). Empty for a target without a path.
     #[must_use]
     pub fn path(&self) -> &'a str {
-        self.path
+        self.routed.path
+    }
+
+    /// What the parameter called `name` of the route stands for in [`path`](Self::path): `7` for `id` where `/items/{id}` is the route
+    /// and `/items/7` the path. What is still escaped there, such as `%2F`, is escaped here. `None` if the route has no such
+    /// parameter.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&'a str> {
+        self.routed.pattern?.parameter(name, self.routed.path)
+    }
+
+    /// What [`parameter`](Self::parameter) says, as a number or whatever can be read from text. `None` if it cannot.
+    ///
+    /// ```no_run
+    /// use lws_server::{Server, http::{Response, Status}};
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:7681").get("/items/{id}", |request| {
+    ///     match request.parse_parameter::<u32>("id") {
+    ///         Some(id) => Response::text(format!("item {id}")),
+    ///         None => Response::error(Status::NOT_FOUND),
+    ///     }
+    /// });
+    /// # server.build()?.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn parse_parameter<T: FromStr>(&self, name: &str) -> Option<T> {
+        self.parameter(name)?.parse().ok()
     }
 
     /// The path of the target as the peer wrote it: with its escapes and its dot segments.
@@ -186,6 +216,7 @@ pub(crate) struct KeptHead {
     raw_path: Box<str>,
     query: Option<Box<str>>,
     path: Box<str>,
+    pattern: Option<Pattern>,
     version: Version,
     fields: Vec<(Box<str>, Box<[u8]>)>,
 }

@@ -502,11 +502,13 @@ fn a_description_that_makes_no_sense_is_refused_when_it_is_built() {
     check(Server::builder().files("/", "/no/such/directory"), "/no/such/directory");
     check(Server::builder().listen("127.0.0.1"), "127.0.0.1");
     check(Server::builder().get("/", |_| Response::text("")), "listens nowhere");
-    for pattern in ["/users/:id", "/users/{id}", "/files/*", "/a?b"] {
-        check(Server::builder().listen("127.0.0.1:0").get(pattern, |_| Response::text("")), "not a pattern");
+    for pattern in ["/users/:id", "/users/{id}x", "/files/*", "/a?b"] {
+        check(Server::builder().listen("127.0.0.1:0").get(pattern, |_| Response::text("")), "a pattern has");
         check(Server::builder().listen("127.0.0.1:0").ws(pattern, |_| Silent), pattern);
         check(Server::builder().listen("127.0.0.1:0").mount(pattern, Files::assets(&[])), pattern);
     }
+    let conflict = Server::builder().get("/{a}/x", |_| Response::text(""));
+    check(conflict.post("/{b}/x", |_| Response::text("")), "the same paths as /{a}/x");
     let methods = Server::builder()
         .listen("127.0.0.1:0")
         .methods(&[Method::Put], "/a", |_| Response::text(""))
@@ -576,4 +578,46 @@ fn a_drain_lets_the_running_exchange_end_and_takes_no_other() {
     let answer = String::from_utf8(peer.rest()).expect("ASCII");
     assert!(answer.contains("Connection: close") && answer.ends_with("\r\n\r\n2"), "{answer}");
     server.join();
+}
+
+#[test]
+fn a_route_may_have_parameters() {
+    let server = serve(|builder| {
+        builder
+            .get("/items/{id}", |request| {
+                Response::text(format!(
+                    "{:?} {:?}",
+                    request.parameter("id"),
+                    request.parse_parameter::<u8>("id")
+                ))
+            })
+            .post("/items/{id}", |request| {
+                Response::text(format!("{:?} {:?}", request.parameter("id"), request.content()))
+            })
+            .get("/items/new", |request| Response::text(format!("new {:?}", request.parameter("id"))))
+            .get("/files/{user}/{*rest}", |request| {
+                Response::text(format!("{:?} {:?}", request.parameter("user"), request.parameter("rest")))
+            })
+            .ws("/rooms/{room}", |_| Silent)
+    });
+    for (target, status, text) in [
+        ("/items/7", 200, "Some(\"7\") Some(7)"),
+        ("/items/x%2Fy", 200, "Some(\"x%2Fy\") None"),
+        ("/items/%37/?id=8", 200, "Some(\"7\") Some(7)"),
+        ("/items/new", 200, "new None"),
+        ("/files/me/a/../b/c", 200, "Some(\"me\") Some(\"b/c\")"),
+        ("/files/me", 200, "Some(\"me\") Some(\"\")"),
+    ] {
+        let answer = server.get(target);
+        assert_eq!((answer.status, answer.text()), (status, text), "{target}");
+    }
+    for target in ["/items", "/items/", "/items/7/x", "/files", "/rooms/a/b"] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    assert_eq!(server.request("DELETE", "/items/7", "").field("allow"), Some("GET, HEAD, POST, OPTIONS"));
+    // The content is waited for, and the parameter is still there.
+    let answer = server
+        .ask("POST /items/7 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+    assert_eq!(answer.text(), "Some(\"7\") [111, 107]");
+    assert_eq!(server.open("/rooms/a", "").1.status, 101);
 }
