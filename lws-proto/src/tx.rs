@@ -572,7 +572,8 @@ impl Tx {
     /// Whether the application does not want input now.
     #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
-        if self.flags & STREAMS != 0 {
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.note_room(self.out.len() < self.room);
             return self.would_hold_input();
         }
         if self.flags & THROTTLED != 0 && !self.is_throttled() {

@@ -11,6 +11,7 @@ use crate::http::Status;
 use crate::time::earliest;
 use crate::tx::{self, Tx};
 use crate::{Cause, Deadline, Limits, Time};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// After so much quiet an idle connection gives back what it does not need.
@@ -118,14 +119,35 @@ fn handle_streams(tx: &mut Tx, now: Time) {
     }) else {
         return;
     };
+    handle_shared_window(tx, now);
     for slot in taken {
         handle_stream(tx, slot, now);
     }
     let stalled_timeout = tx.config.limits.stalled_timeout;
     if let tx::Sender::Http2(sender) = &mut tx.sender {
-        sender.next_due =
-            sender.streams.all().map(|stream| stream.next_due(stalled_timeout)).min().unwrap_or(NEVER);
+        let streams = sender.streams.all().map(|stream| stream.next_due(stalled_timeout)).min();
+        let shared = sender.stalled.map_or(NEVER, |stalled| stalled.since + stalled_timeout);
+        sender.next_due = streams.unwrap_or(NEVER).min(shared);
     }
+}
+
+/// The window of the connection is used up: ends those that wait for it if it has let too little out for too long, whosever
+/// turn it was. One that waits behind others which do go on is not stalled.
+fn handle_shared_window(tx: &mut Tx, now: Time) {
+    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
+    let limits = &config.limits;
+    let Some(stalled) = sender.stalled.filter(|stalled| stalled.since + limits.stalled_timeout <= now) else {
+        return;
+    };
+    let waits = !sender.send.is_open() && !sender.streams.contents.is_empty();
+    if waits && stalled.left < limits.stalled_bytes_min {
+        let cause = Cause::Timeout(Deadline::Stalled);
+        let waiting: Vec<u32> = sender.streams.contents.slots().collect();
+        waiting.into_iter().for_each(|slot| sender.reset(out, slot, code_of(cause), cause));
+        sender.stalled = None;
+        return;
+    }
+    sender.stalled = waits.then_some(Stalled { since: now, left: 0 });
 }
 
 fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
@@ -175,7 +197,9 @@ fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
         let cause = Cause::Timeout(Deadline::Response);
         return sender.reset(out, slot, code_of(cause), cause);
     }
-    if stream.period_bytes >= limits.content_bytes_min || stream.holds_input() {
+    let holds = sender.holds_input(slot);
+    let stream = sender.streams.at(slot);
+    if holds || stream.period_bytes >= limits.content_bytes_min {
         stream.period_bytes = 0;
         stream.due = now + limits.content_period;
         return;

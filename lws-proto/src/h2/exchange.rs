@@ -255,6 +255,8 @@ impl Sender {
             Outgoing::Forbidden => 0,
             _ => max,
         };
+        // A permit says that at least one byte can be written: an empty buffer would look like the end of what is read into it.
+        debug_assert!(self.budget() > 0);
         let max = max.min(self.budget());
         let mut content = alloc::vec![0; max];
         let (len, end) = fill(&mut content);

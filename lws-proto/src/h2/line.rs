@@ -1,13 +1,25 @@
-//! Streams that wait for something, the most urgent first and fairly among equals. RFC 9218 §10.
+//! Streams that wait for something: the most urgent first, and equals in turn. RFC 9218 §10.
 
 use super::priority::Priority;
 use alloc::collections::VecDeque;
 
 /// A queue of streams by their places in the table. Each is in it once at most, which is for the caller to see to.
+///
+/// "If there are several non-incremental responses of the same urgency" they are served one after the other, "in ascending order of
+/// the stream ID"; incremental ones share. Where both kinds wait they take turns, so that a large response of the one kind does
+/// not keep a small one of the other kind waiting to its end. RFC 9218 §10 leaves that to the server.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
-    /// In order of urgency.
-    waiting: VecDeque<(u8, u32)>,
+    /// In the order in which they are served.
+    waiting: VecDeque<Entry>,
+}
+
+/// One stream in a [`Line`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    priority: Priority,
+    id: u32,
+    slot: u32,
 }
 
 impl Line {
@@ -16,34 +28,43 @@ impl Line {
         self.waiting.is_empty()
     }
 
-    /// Who is next.
+    /// The place of the stream that is next.
     #[inline]
     pub(crate) fn first(&self) -> Option<u32> {
-        self.waiting.front().map(|(_, slot)| *slot)
+        self.waiting.front().map(|entry| entry.slot)
     }
 
-    /// Behind all that are as urgent, for whoever shares with them; otherwise before.
-    pub(crate) fn enter(&mut self, slot: u32, priority: Priority) {
+    /// The places of all that wait, in order.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
+        self.waiting.iter().map(|entry| entry.slot)
+    }
+
+    /// Puts a stream behind all that are as urgent. Those of them that do not share keep the order of their identifiers among each
+    /// other: they take over each other's places.
+    pub(crate) fn enter(&mut self, slot: u32, id: u32, priority: Priority) {
+        let mut entry = Entry { priority, id, slot };
         let urgency = priority.urgency;
-        let place = if priority.incremental {
-            self.waiting.partition_point(|(other, _)| *other <= urgency)
-        } else {
-            self.waiting.partition_point(|(other, _)| *other < urgency)
-        };
-        self.waiting.insert(place, (urgency, slot));
+        let start = self.waiting.partition_point(|other| other.priority.urgency < urgency);
+        let end = self.waiting.partition_point(|other| other.priority.urgency <= urgency);
+        if !priority.incremental {
+            for other in self.waiting.range_mut(start..end) {
+                if !other.priority.incremental && other.id > entry.id {
+                    core::mem::swap(other, &mut entry);
+                }
+            }
+        }
+        self.waiting.insert(end, entry);
+        debug_assert!(self.is_in_order());
     }
 
-    /// The same, but behind: for whoever has not been served yet.
-    pub(crate) fn queue(&mut self, slot: u32, priority: Priority) {
-        self.enter(slot, Priority { incremental: true, ..priority });
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<u32> {
-        self.waiting.pop_front().map(|(_, slot)| slot)
+    /// Whether somebody waits who comes before a stream that would enter now.
+    #[inline]
+    pub(crate) fn is_ahead_of(&self, id: u32, priority: Priority) -> bool {
+        self.waiting.front().is_some_and(|first| first.is_ahead_of(id, priority))
     }
 
     pub(crate) fn leave(&mut self, slot: u32) {
-        if let Some(place) = self.waiting.iter().position(|(_, other)| *other == slot) {
+        if let Some(place) = self.waiting.iter().position(|entry| entry.slot == slot) {
             self.waiting.remove(place);
         }
     }
@@ -52,6 +73,26 @@ impl Line {
     pub(crate) fn shrink(&mut self) {
         self.waiting.shrink_to_fit();
     }
+
+    /// What always holds: urgency never falls from one entry to the next, those that do not share stand in the order of their
+    /// identifiers, and none stands here twice.
+    fn is_in_order(&self) -> bool {
+        let pairs = || self.waiting.iter().zip(self.waiting.iter().skip(1));
+        let whole = |urgency: u8| {
+            let entries = self.waiting.iter().filter(move |entry| entry.priority.urgency == urgency);
+            entries.filter(|entry| !entry.priority.incremental)
+        };
+        pairs().all(|(one, next)| one.priority.urgency <= next.priority.urgency)
+            && (0..8).all(|urgency| whole(urgency).is_sorted_by_key(|entry| entry.id))
+            && self.waiting.iter().all(|entry| self.slots().filter(|slot| *slot == entry.slot).count() == 1)
+    }
+}
+
+impl Entry {
+    fn is_ahead_of(self, id: u32, priority: Priority) -> bool {
+        let first = !priority.incremental && !self.priority.incremental && id < self.id;
+        self.priority.urgency < priority.urgency || self.priority.urgency == priority.urgency && !first
+    }
 }
 
 #[cfg(test)]
@@ -59,41 +100,67 @@ mod tests {
     use super::*;
     use alloc::vec::Vec;
 
-    fn drain(mut line: Line) -> Vec<u32> {
-        core::iter::from_fn(|| line.pop()).collect()
+    const SHARED: Priority = Priority { urgency: 3, incremental: true };
+    const WHOLE: Priority = Priority { urgency: 3, incremental: false };
+
+    fn line(entries: &[(u32, Priority)]) -> Line {
+        let mut line = Line::default();
+        entries.iter().for_each(|(id, priority)| line.enter(*id, *id, *priority));
+        line
+    }
+
+    /// Whose turns the next ones are, if each of them wants another one.
+    fn turns(mut line: Line, count: usize) -> Vec<u32> {
+        let turn = |_| {
+            let entry = line.waiting.pop_front()?;
+            line.enter(entry.slot, entry.id, entry.priority);
+            Some(entry.id)
+        };
+        (0..count).filter_map(turn).collect()
     }
 
     #[test]
     fn the_urgent_come_first_and_equals_in_turn() {
-        let mut line = Line::default();
         let priority = |urgency, incremental| Priority { urgency, incremental };
-        line.queue(1, priority(3, true));
-        line.queue(2, priority(0, false));
-        line.queue(3, priority(3, false));
-        line.queue(4, priority(7, true));
-        line.queue(5, priority(3, true));
+        let entries = [
+            (1, priority(3, true)),
+            (2, priority(0, false)),
+            (3, priority(3, false)),
+            (4, priority(7, true)),
+            (5, priority(3, true)),
+        ];
+        let mut line = line(&entries);
         assert_eq!(line.first(), Some(2));
         line.leave(1);
         line.leave(99);
-        assert_eq!(drain(line), [2, 3, 5, 4]);
+        assert_eq!(line.slots().collect::<Vec<_>>(), [2, 3, 5, 4]);
     }
 
     #[test]
-    fn whoever_shares_goes_behind_and_whoever_does_not_stays_in_front() {
-        let mut line = Line::default();
-        let sharing = Priority { urgency: 3, incremental: true };
-        let alone = Priority { urgency: 3, incremental: false };
-        line.queue(1, sharing);
-        line.queue(2, sharing);
-        let first = line.pop();
-        assert_eq!(first, Some(1));
-        line.enter(1, sharing);
-        assert_eq!(drain(line), [2, 1]);
-        let mut line = Line::default();
-        line.queue(1, alone);
-        line.queue(2, alone);
-        assert_eq!(line.pop(), Some(1));
-        line.enter(1, alone);
-        assert_eq!(drain(line), [1, 2]);
+    fn those_that_share_take_turns_and_the_others_follow_each_other() {
+        assert_eq!(turns(line(&[(1, SHARED), (3, SHARED), (5, SHARED)]), 6), [1, 3, 5, 1, 3, 5]);
+        assert_eq!(turns(line(&[(5, WHOLE), (1, WHOLE), (3, WHOLE)]), 4), [1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn neither_kind_waits_for_the_end_of_the_other() {
+        assert_eq!(turns(line(&[(1, WHOLE), (3, SHARED)]), 4), [1, 3, 1, 3]);
+        // Those that follow each other have a place each, and the first of them takes them all.
+        assert_eq!(turns(line(&[(3, WHOLE), (5, SHARED), (1, WHOLE)]), 6), [1, 5, 1, 1, 5, 1]);
+    }
+
+    #[test]
+    fn a_newcomer_knows_whether_it_would_have_to_wait() {
+        let check = |entries: &[(u32, Priority)], id, priority, expected| {
+            assert_eq!(line(entries).is_ahead_of(id, priority), expected, "{entries:?} {id} {priority:?}");
+        };
+        let urgent = Priority { urgency: 0, ..SHARED };
+        check(&[], 1, SHARED, false);
+        check(&[(1, SHARED)], 3, SHARED, true);
+        check(&[(1, SHARED)], 3, WHOLE, true);
+        check(&[(1, SHARED)], 3, urgent, false);
+        check(&[(1, urgent)], 3, SHARED, true);
+        check(&[(1, WHOLE)], 3, WHOLE, true);
+        check(&[(3, WHOLE)], 1, WHOLE, false);
     }
 }

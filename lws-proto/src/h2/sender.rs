@@ -103,6 +103,12 @@ pub(crate) struct Sender {
     pub(super) next_due: Time,
     /// The peer of a server has ended its direction.
     pub(super) half_closed: Option<Box<HalfClosed>>,
+    /// Since when streams wait whose own windows are open and for which that of the connection is used up.
+    pub(super) stalled: Option<Stalled>,
+    /// The place of the stream whose turn it is with the window of the connection, from its permit to its first frame.
+    turn: Option<u32>,
+    /// Whether the queue of the connection took more when that was last noted.
+    room: bool,
     /// Nothing is sent or understood any more; ends are still told.
     pub(super) finished: bool,
     /// Content that was held has been dropped since the last flush.
@@ -166,6 +172,9 @@ impl Sender {
             relaxed: false,
             next_due: NEVER,
             half_closed: None,
+            stalled: None,
+            turn: None,
+            room: true,
             finished: false,
             dropped: false,
             date: (0, [0; 29]),
@@ -223,15 +232,25 @@ impl Sender {
         self.entered
     }
 
-    /// Whether the stream that is lent has a permit at once. A head needs `room` in the queue of the connection; content that finds
-    /// no room there, or no window of the connection, waits in the stream, and no other permit is given until it has gone.
+    /// Whether the stream that is lent has a permit at once. `room` is whether the queue of the connection takes more. What is then sent
+    /// may still have to wait in the stream for its turn, and no other permit is given until it has gone.
     #[inline]
     pub(crate) fn may_write(&self, room: bool) -> bool {
-        if self.finished {
-            return false;
-        }
-        let stream = self.streams.peek(self.current);
-        stream.may_write() && (room || stream.message != Message::Head)
+        !self.finished && self.may_write_at(self.current, room)
+    }
+
+    /// Whether the stream at `slot` may have a permit: a head needs `room` in the queue of the connection, content at least one byte of
+    /// both windows, too.
+    #[inline]
+    fn may_write_at(&self, slot: u32, room: bool) -> bool {
+        let stream = self.streams.peek(slot);
+        room && stream.may_write() && (stream.message == Message::Head || self.send.is_open())
+    }
+
+    /// Notes whether the queue of the connection takes more, for what is decided without a look at it.
+    #[inline]
+    pub(crate) fn note_room(&mut self, room: bool) {
+        self.room = room;
     }
 
     pub(crate) fn want_write(&mut self, now: Time) {
@@ -240,58 +259,74 @@ impl Sender {
         self.line_up(slot, now);
     }
 
-    /// Puts a stream that wants a permit where it waits for it.
+    /// Puts a stream where it waits for its turn, if it wants a permit, or was throttled and has input that it takes only when
+    /// there could be a permit.
     pub(super) fn line_up(&mut self, slot: u32, now: Time) {
         let stream = self.streams.at(slot);
-        if stream.place == Place::Closed || stream.place == Place::Flush {
+        if matches!(stream.place, Place::Closed | Place::Flush | Place::End) || stream.tunnel.is_some() {
             return;
         }
-        if !stream.has(streams::WANTED) || stream.tunnel.is_some() {
+        let content = matches!(stream.message, Message::Content(_));
+        let throttled = content && stream.is_throttled() && stream.has_held();
+        if stream.message == Message::Ended || !stream.has(streams::WANTED) && !throttled {
             return;
         }
-        let place = match stream.message {
-            Message::Head => Place::Head,
-            Message::Content(_) => Place::Content,
-            Message::Ended => return,
-        };
-        let (may_write, closed) = (stream.may_write(), !stream.send.is_open() || !self.send.is_open());
+        let (may_write, open) = (stream.may_write(), stream.send.is_open());
         if may_write {
-            self.streams.place(slot, place);
+            self.streams.place(slot, if content { Place::Content } else { Place::Head });
         }
-        if place == Place::Content && closed {
-            self.stall(slot, now);
+        if content && (may_write || !open) {
+            self.wait_for_peer(slot, open, now);
         }
     }
 
-    /// A stream has something to send and no window for it. The peer has to make progress from here on.
-    fn stall(&mut self, slot: u32, now: Time) {
-        let stream = self.streams.at(slot);
-        if stream.stalled.is_some() {
-            return;
+    /// Notes that a stream waits which could send, or whose application would: if no window is `open` to it, the peer has to make
+    /// progress from here on.
+    fn wait_for_peer(&mut self, slot: u32, open: bool, now: Time) {
+        if !open {
+            self.streams.at(slot).stalled.get_or_insert(Stalled { since: now, left: 0 });
+            self.starve(now);
+        } else if !self.send.is_open() {
+            self.wait_for_connection(now);
         }
-        let stalled = Some(Stalled { since: now, left: 0 });
-        stream.stalled = stalled;
+    }
+
+    /// Streams wait, and the window of the connection is used up.
+    #[cold]
+    fn wait_for_connection(&mut self, now: Time) {
+        debug_assert!(!self.send.is_open() && !self.streams.contents.is_empty());
+        self.stalled.get_or_insert(Stalled { since: now, left: 0 });
+        self.starve(now);
+    }
+
+    /// A window that somebody waits for is used up: the peer has to make progress from here on, if it still can.
+    fn starve(&mut self, now: Time) {
         self.next_due = self.next_due.min(now);
         if let Some(half_closed) = &mut self.half_closed {
             half_closed.starves = true;
         }
-        if !self.send.is_open() {
-            // Those that wait for a permit were in line before the window of the connection was used up.
-            let waiting = self.streams.all().filter(|stream| stream.place == Place::Content);
-            waiting.filter(|stream| stream.stalled.is_none()).for_each(|stream| stream.stalled = stalled);
-        }
     }
 
-    /// Whether a stream has something to send, or an application that would, and the peer gives it no window.
+    /// Whether a stream has something to send, or an application that would, and its own window is used up or that of the
+    /// connection.
+    pub(super) fn starves(&self, slot: u32) -> bool {
+        let stream = self.streams.peek(slot);
+        self.waits_for_window(slot)
+            || !self.send.is_open() && matches!(stream.place, Place::Content | Place::Flush)
+    }
+
+    /// Whether a stream has something to send, or an application that would, and its own window is used up.
     pub(super) fn waits_for_window(&self, slot: u32) -> bool {
         let stream = self.streams.peek(slot);
-        let queued = stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty());
-        let wants = match &stream.tunnel {
-            Some(tunnel) => tunnel.wants_write(),
-            None => stream.has(streams::WANTED) && matches!(stream.message, Message::Content(_)),
+        let waits = match &stream.tunnel {
+            Some(tunnel) => !tunnel.out.is_empty() || tunnel.wants_write(),
+            None => {
+                let content = matches!(stream.message, Message::Content(_));
+                let wants = stream.has(streams::WANTED) || stream.is_throttled() && stream.has_held();
+                stream.pending.is_some() || content && wants
+            }
         };
-        let closed = !stream.send.is_open() || !self.send.is_open();
-        stream.pending.is_some() || queued || stream.has(streams::FIN) || wants && closed
+        waits && !stream.send.is_open()
     }
 
     pub(crate) fn is_paused(&self) -> bool {
@@ -304,7 +339,25 @@ impl Sender {
 
     /// Whether a permit for the stream that is lent will be possible, and is not yet.
     pub(crate) fn waits_to_write(&self) -> bool {
-        self.streams.peek(self.current).waits_to_write()
+        self.waits_to_write_at(self.current, true)
+    }
+
+    #[inline]
+    fn waits_to_write_at(&self, slot: u32, room: bool) -> bool {
+        self.streams.peek(slot).message != Message::Ended && !self.may_write_at(slot, room)
+    }
+
+    /// Whether the peer's content on the stream at `slot` is to be kept for later.
+    #[inline]
+    pub(super) fn holds_input(&self, slot: u32) -> bool {
+        let stream = self.streams.peek(slot);
+        match &stream.tunnel {
+            Some(tunnel) => tunnel.would_hold_input(),
+            None => {
+                stream.has(streams::PAUSED)
+                    || stream.has(streams::THROTTLED) && self.waits_to_write_at(slot, self.room)
+            }
+        }
     }
 
     pub(crate) fn throttle(&mut self) {
@@ -321,15 +374,20 @@ impl Sender {
             if self.lent().has(streams::OWES_CONTINUE) {
                 self.asked.push(slot);
             }
-            self.release_held(slot);
+            self.release_held(slot, now);
         }
     }
 
-    /// Lets held input be told, if the application takes it now.
-    pub(super) fn release_held(&mut self, slot: u32) {
-        let stream = self.streams.at(slot);
+    /// Lets held input be told, if the application takes it now; otherwise it waits for what the stream waits for.
+    pub(super) fn release_held(&mut self, slot: u32, now: Time) {
+        let stream = self.streams.peek(slot);
         let open = stream.tunnel.as_ref().is_none_or(|tunnel| tunnel.is_open());
-        if open && (stream.held > 0 || stream.has(streams::PEER_ENDED)) && !stream.holds_input() {
+        if !open || !stream.has_held() {
+            return;
+        }
+        if self.holds_input(slot) {
+            self.line_up(slot, now);
+        } else {
             self.streams.resume(slot);
         }
     }
@@ -349,17 +407,18 @@ impl Sender {
         } else {
             stream.take(streams::TICKET);
             self.line_up(slot, now);
-            self.release_held(slot);
+            self.release_held(slot, now);
         }
     }
 
     /// How much content fits the windows and one frame now.
     pub(crate) fn budget(&self) -> usize {
-        self.room(self.current)
+        self.credit(self.current)
     }
 
+    /// What the windows and one frame of the stream at `slot` take now.
     #[inline]
-    fn room(&self, slot: u32) -> usize {
+    fn credit(&self, slot: u32) -> usize {
         let frame = (self.peer.max_frame_size as usize).min(CONTENT_FRAME_MAX);
         self.streams.peek(slot).send.room().min(self.send.room()).min(frame)
     }

@@ -36,12 +36,22 @@ pub(crate) enum Place {
     Nowhere,
     /// For the permit to send a head.
     Head,
-    /// For the permit to send content, or a message.
+    /// For its turn with the window of the connection, to get the permit to send content or a message.
     Content,
-    /// For a window, to send content that was given already.
+    /// For the same turn, to send content that was given already.
     Flush,
+    /// For room in the queue, to send END_STREAM, which needs no window.
+    End,
     /// For its end to be told.
     Closed,
+}
+
+impl Place {
+    /// Whether it is a place in the line for the window of the connection.
+    #[inline]
+    fn is_turn(self) -> bool {
+        matches!(self, Self::Content | Self::Flush)
+    }
 }
 
 /// What is given and does not fit the windows yet.
@@ -62,7 +72,7 @@ pub(crate) struct Trailers {
     pub(crate) fields: Vec<(usize, usize)>,
 }
 
-/// How long a stream may not send what it has.
+/// How long a stream, or all that wait for the window of the connection, may not send what there is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stalled {
     pub(crate) since: Time,
@@ -96,6 +106,7 @@ pub(crate) struct Stream {
     pub(crate) content_bytes_max: Option<u64>,
     /// Whether the exchange goes on without its peer's direction, however little it sends.
     pub(crate) keeps_half_closed: bool,
+    /// Since when its own window keeps it from sending what it has.
     pub(crate) stalled: Option<Stalled>,
     pub(crate) cause: Cause,
     pub(crate) pending: Option<Box<Pending>>,
@@ -123,8 +134,6 @@ pub(crate) const RESUMED: u16 = 32;
 pub(crate) const OWES_CONTINUE: u16 = 64;
 /// The peer's content has been told, or will never be.
 pub(crate) const UNWANTED: u16 = 128;
-/// Has been served at least once, so that who does not share goes on being served.
-pub(crate) const SERVED: u16 = 256;
 /// The application knows of the stream.
 pub(crate) const TOLD: u16 = 512;
 /// Our END_STREAM is to follow what the tunnel has queued.
@@ -186,7 +195,7 @@ impl Stream {
         was
     }
 
-    /// Whether a permit is possible, as far as the stream decides it.
+    /// Whether a permit is possible, as far as the stream by itself decides it.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         self.pending.is_none()
@@ -200,19 +209,16 @@ impl Stream {
             && self.place != Place::Closed
     }
 
-    /// Whether the peer's content is to be kept for later.
+    /// Whether nothing but the want of a permit keeps the application from its input.
     #[inline]
-    pub(crate) fn holds_input(&self) -> bool {
-        match &self.tunnel {
-            Some(tunnel) => tunnel.would_hold_input(),
-            None => self.has(PAUSED) || self.has(THROTTLED) && self.waits_to_write(),
-        }
+    pub(crate) fn is_throttled(&self) -> bool {
+        self.has(THROTTLED) && !self.has(PAUSED)
     }
 
-    /// Whether a permit will be possible, and is not yet.
+    /// Whether there is something of the peer to tell as soon as the application takes it.
     #[inline]
-    pub(crate) fn waits_to_write(&self) -> bool {
-        self.message != Message::Ended && !self.may_write()
+    pub(crate) fn has_held(&self) -> bool {
+        self.held > 0 || self.has(PEER_ENDED)
     }
 
     /// When the next thing is due for it.
@@ -231,8 +237,11 @@ pub(crate) struct Streams {
     slots: Vec<Stream>,
     free: Vec<u32>,
     pub(crate) heads: Line,
+    /// All that wait for a turn with the window of the connection, be it to send what they have given or to get a permit.
     pub(crate) contents: Line,
-    pub(crate) flushes: Line,
+    /// How many of those are at [`Place::Content`].
+    asking: usize,
+    pub(crate) ends: VecDeque<u32>,
     pub(crate) closed: VecDeque<u32>,
     /// Those that have held input to tell.
     pub(crate) resumed: VecDeque<u32>,
@@ -335,22 +344,33 @@ impl Streams {
             return;
         }
         let before = core::mem::replace(&mut stream.place, place);
-        let (priority, served) = (stream.priority, stream.has(SERVED));
+        let (id, priority) = (stream.id, stream.priority);
+        self.asking += usize::from(place == Place::Content);
+        self.asking -= usize::from(before == Place::Content);
+        // Whatever it waits for, its turn stays the same.
+        if before.is_turn() && place.is_turn() {
+            return;
+        }
         match before {
             Place::Nowhere => {}
             Place::Head => self.heads.leave(slot),
-            Place::Content => self.contents.leave(slot),
-            Place::Flush => self.flushes.leave(slot),
+            Place::Content | Place::Flush => self.contents.leave(slot),
+            Place::End => self.ends.retain(|other| *other != slot),
             Place::Closed => self.closed.retain(|other| *other != slot),
         }
-        let line = match place {
-            Place::Nowhere => return,
-            Place::Closed => return self.closed.push_back(slot),
-            Place::Head => &mut self.heads,
-            Place::Content => &mut self.contents,
-            Place::Flush => &mut self.flushes,
-        };
-        if served { line.enter(slot, priority) } else { line.queue(slot, priority) }
+        match place {
+            Place::Nowhere => {}
+            Place::Head => self.heads.enter(slot, id, priority),
+            Place::Content | Place::Flush => self.contents.enter(slot, id, priority),
+            Place::End => self.ends.push_back(slot),
+            Place::Closed => self.closed.push_back(slot),
+        }
+    }
+
+    /// Whether a stream waits for its turn to get a permit, and not only to send what it has given.
+    #[inline]
+    pub(crate) fn any_asks(&self) -> bool {
+        self.asking > 0
     }
 
     /// The priority of a stream has changed.
@@ -403,10 +423,10 @@ impl Streams {
             self.slots.shrink_to(SLOTS_KEPT);
             self.free.shrink_to(SLOTS_KEPT);
         }
-        for line in [&mut self.heads, &mut self.contents, &mut self.flushes] {
+        for line in [&mut self.heads, &mut self.contents] {
             line.shrink();
         }
-        for queue in [&mut self.closed, &mut self.resumed, &mut self.timeouts] {
+        for queue in [&mut self.ends, &mut self.closed, &mut self.resumed, &mut self.timeouts] {
             queue.shrink_to_fit();
         }
     }

@@ -4,6 +4,7 @@ use super::range::Part;
 use crate::Context;
 use crate::http::{Exchange, Handler, Permit, Response};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 /// Bytes that are read at a time: as many as are queued for a peer at most.
@@ -51,15 +52,17 @@ impl Transfer {
     fn send(&mut self, permit: Permit<'_>) {
         let Self { file, left, .. } = self;
         let max = usize::try_from(left.len.min(CHUNK_BYTES)).unwrap_or(usize::MAX);
-        let mut read = 0;
+        let mut read = Ok(0);
         let spent = permit.fill(max, |room| {
-            // A signal, a file that has become shorter, or a disk that fails: nothing is read, and nothing made up.
-            read = file.read_at(room, left.first).unwrap_or(0);
-            (read, read as u64 == left.len)
+            read = read_at(file, room, left.first);
+            let n = *read.as_ref().unwrap_or(&0);
+            (n, n as u64 == left.len)
         });
         let Ok(spent) = spent else { return };
+        let read = read.unwrap_or(0);
         if read == 0 {
-            // The length has been promised already. Only a connection that ends early tells the peer so.
+            // The file has become shorter, or the disk fails, and the length has been promised already. Only a stream that ends
+            // early tells the peer so.
             left.len = 0;
             return spent.into_exchange().abort();
         }
@@ -67,6 +70,19 @@ impl Transfer {
         left.len -= read as u64;
         if left.len > 0 {
             spent.again();
+        }
+    }
+}
+
+/// Reads once, from `offset` on. Zero bytes are the end of the file.
+fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
+    // A permit always lends room for a byte: reading into no room would look like the end.
+    debug_assert!(!room.is_empty());
+    loop {
+        match file.read_at(room, offset) {
+            // A signal came first. It says nothing about the file.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -23,6 +23,7 @@ mod rfc9110;
 mod rfc9112;
 mod rfc9113;
 mod rfc9218;
+mod sharing;
 mod support;
 mod tls;
 mod violations;

@@ -113,8 +113,8 @@ impl Receiver {
             // Asked for what is kept, in the middle of a frame: there is no content without octets.
             return Ok(Step::taken(0));
         }
-        let stream = sender_of(tx).and_then(|sender| sender.streams.still(content.slot, content.id));
-        let Some(stream) = stream else {
+        let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
+        let Some(stream) = sender.streams.still(content.slot, content.id) else {
             // It has ended in the middle of the frame.
             return self.skip_content(tx, content, n);
         };
@@ -122,8 +122,8 @@ impl Receiver {
             return self.skip_content(tx, content, n);
         }
         let tunnel = stream.tunnel.is_some();
-        let holds = stream.held > 0 || stream.holds_input() || stream.has(streams::RESUMED);
-        if holds {
+        let holds = stream.held > 0 || stream.has(streams::RESUMED);
+        if holds || sender.holds_input(content.slot) {
             return self.hold(tx, content, &input[..n]);
         }
         if tunnel {
@@ -157,6 +157,7 @@ impl Receiver {
 
     /// A frame without content, or whose content has been looked at: what follows from its end.
     fn end_frame(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
+        let now = tx.now;
         self.skip_rest(tx, content);
         if !content.end {
             return Ok(());
@@ -172,7 +173,7 @@ impl Receiver {
         }
         self.inbound[content.slot as usize].end = MessageEnd::Content;
         stream.set(streams::PEER_ENDED);
-        sender.release_held(content.slot);
+        sender.release_held(content.slot, now);
         Ok(())
     }
 
@@ -202,7 +203,7 @@ impl Receiver {
 
     /// Keeps content for a stream that does not want it now. The window that the peer has bounds it.
     fn hold(&mut self, tx: &mut Tx, mut content: Content, bytes: &[u8]) -> Result<Step, Fault> {
-        let n = bytes.len();
+        let (n, now) = (bytes.len(), tx.now);
         content.left -= n as u32;
         self.place = Place::Content(content);
         let exchange = sender_of(tx).is_some_and(|sender| sender.streams.peek(content.slot).tunnel.is_none());
@@ -216,7 +217,7 @@ impl Receiver {
         if let Some(sender) = sender_of(tx) {
             let stream = sender.streams.at(content.slot);
             stream.held += n as u32;
-            sender.release_held(content.slot);
+            sender.release_held(content.slot, now);
         }
         if content.left == 0 {
             self.end_frame(tx, content)?;
@@ -356,7 +357,13 @@ impl Receiver {
             match self.tell_held(tx, slot) {
                 Told::Item(item) => return Some(Step::found(0, item)),
                 Told::Progress => {}
-                Told::Nothing => sender_of(tx)?.streams.unresume(slot),
+                Told::Nothing => {
+                    let now = tx.now;
+                    let sender = sender_of(tx)?;
+                    sender.streams.unresume(slot);
+                    // The window may be used up again before its input was told.
+                    sender.line_up(slot, now);
+                }
             }
             let Tx { sender: tx::Sender::Http2(sender), entropy, now, .. } = tx else { return None };
             sender.settle(entropy, *now);
@@ -376,7 +383,7 @@ impl Receiver {
         if stream.tunnel.is_some() {
             return self.tell_held_tunnel(tx, slot);
         }
-        if stream.holds_input() {
+        if sender.holds_input(slot) {
             return Told::Nothing;
         }
         let (id, held) = (stream.id, stream.held);

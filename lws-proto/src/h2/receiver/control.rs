@@ -267,6 +267,6 @@ impl Sender {
             }
             self.line_up(slot, now);
         }
-        self.release_held(slot);
+        self.release_held(slot, now);
     }
 }

@@ -344,7 +344,7 @@ impl Receiver {
 
     /// RFC 9113 §8.1: a second section ends the stream.
     fn on_trailers(&mut self, tx: &mut Tx, slot: u32, end: bool) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return Ok(None) };
+        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(None) };
         let stream = sender.streams.peek(slot);
         if stream.place == Place::Closed && sender.drops(stream.id) {
             return Ok(None);
@@ -376,7 +376,7 @@ impl Receiver {
         if unwanted {
             sender.peer_ended(slot);
         } else {
-            sender.release_held(slot);
+            sender.release_held(slot, *now);
         }
         Ok(None)
     }

@@ -11,8 +11,9 @@ use crate::{Config, Entropy, Time};
 use alloc::boxed::Box;
 
 impl Sender {
-    /// Sends content of the stream at `slot`: now as far as the windows reach, the rest when they do. A head that ended the
-    /// stream has been noted already.
+    /// Sends content of the stream at `slot`: now as far as the windows and the queue reach, the rest in turn. So does all of it while
+    /// somebody waits who comes first, unless it is the turn of this stream. A head that ended the stream has been noted
+    /// already.
     pub(in crate::h2) fn write_content(
         &mut self,
         out: &mut Output,
@@ -23,22 +24,24 @@ impl Sender {
         end: bool,
     ) {
         self.note_progress(slot, now);
-        let id = self.streams.peek(slot).id;
+        let (id, priority) = (self.streams.peek(slot).id, self.streams.peek(slot).priority);
+        let mut turn = self.turn.take_if(|turn| *turn == slot).is_some();
         let mut sent_end = false;
         while !content.is_empty() && out.len() < config.limits.send_queue_bytes_max {
-            let n = self.room(slot).min(content.len());
-            if n == 0 {
+            let n = self.credit(slot).min(content.len());
+            if n == 0 || !turn && self.streams.contents.is_ahead_of(id, priority) {
                 break;
             }
+            turn = false;
             sent_end = end && n == content.len();
-            self.data_header(out, slot, id, n, sent_end);
+            self.data_header(out, (slot, id), n, sent_end, now);
             content.split_to(n).push(out);
         }
         if !content.is_empty() {
             return self.hold_content(slot, content, end, now);
         }
         if end && !sent_end {
-            self.data_header(out, slot, id, 0, true);
+            self.data_header(out, (slot, id), 0, true, now);
         }
         if end {
             self.end_message(out, config, slot, now);
@@ -46,7 +49,14 @@ impl Sender {
     }
 
     #[inline]
-    pub(super) fn data_header(&mut self, out: &mut Output, slot: u32, id: u32, len: usize, end: bool) {
+    pub(super) fn data_header(
+        &mut self,
+        out: &mut Output,
+        (slot, id): (u32, u32),
+        len: usize,
+        end: bool,
+        now: Time,
+    ) {
         let flags = if end { flag::END_STREAM } else { 0 };
         let header = frame::FrameHeader { len: len as u32, kind: Kind::Data, flags, stream: id };
         out.buffer().extend_from_slice(&header.to_bytes());
@@ -55,6 +65,13 @@ impl Sender {
         stream.send.spend(len);
         if let Some(stalled) = &mut stream.stalled {
             stalled.left += len;
+        }
+        if let Some(stalled) = &mut self.stalled {
+            stalled.left += len;
+        }
+        if !self.send.is_open() && !self.streams.contents.is_empty() {
+            // Those that wait their turn came while it was open.
+            self.wait_for_connection(now);
         }
         self.updates = (self.updates + UPDATES_PER_FRAME).min(UPDATES_SAVED_MAX);
     }
@@ -69,18 +86,18 @@ impl Sender {
         self.wait_for_window(slot, now);
     }
 
-    /// Puts a stream with something to send where it waits for a window.
+    /// Puts a stream with something to send where it waits for its turn, or for a window of its own.
     pub(in crate::h2) fn wait_for_window(&mut self, slot: u32, now: Time) {
-        let stream = self.streams.at(slot);
+        let stream = self.streams.peek(slot);
         if stream.place == Place::Closed {
             return;
         }
-        if stream.send.is_open() || stream.has_only_an_end() {
-            self.streams.place(slot, Place::Flush);
-        } else {
-            self.streams.place(slot, Place::Nowhere);
+        if stream.has_only_an_end() {
+            return self.streams.place(slot, Place::End);
         }
-        self.stall(slot, now);
+        let open = stream.send.is_open();
+        self.streams.place(slot, if open { Place::Flush } else { Place::Nowhere });
+        self.wait_for_peer(slot, open, now);
     }
 
     /// The message of this side has left whole, or is in frames.
@@ -170,12 +187,21 @@ impl Sender {
         if self.dropped && self.receive.is_due() {
             return true;
         }
-        let entered = self.entered && {
+        let entered = self.entered && self.send.is_open() && {
             let stream = self.streams.peek(self.current);
             stream.send.is_open() && stream.tunnel.as_ref().is_some_and(|tunnel| !tunnel.out.is_empty())
         };
-        (self.send.is_open() && (entered || !self.streams.flushes.is_empty()))
-            || self.streams.flushes.first().is_some_and(|slot| self.streams.peek(slot).has_only_an_end())
+        entered || self.next_flush().is_some()
+    }
+
+    /// Whose turn it is to send something that was given before. None if that is somebody who first gets a permit.
+    #[inline]
+    fn next_flush(&self) -> Option<u32> {
+        if let Some(&slot) = self.streams.ends.front() {
+            return Some(slot);
+        }
+        let first = self.streams.contents.first().filter(|_| self.send.is_open())?;
+        (self.streams.peek(first).place == Place::Flush).then_some(first)
     }
 
     /// Lets out what waits for a window, in turn, as far as the windows and the queue of the connection reach.
@@ -189,22 +215,35 @@ impl Sender {
         if core::mem::take(&mut self.dropped) && !self.finished {
             self.give(out, config, now);
         }
-        while out.len() < config.limits.send_queue_bytes_max && self.has_flush() {
-            let Some(slot) = self.streams.flushes.pop() else { return };
-            self.streams.at(slot).place = Place::Nowhere;
-            self.streams.at(slot).set(streams::SERVED);
-            self.flush_one(out, config, slot, now);
-            if self.streams.peek(slot).tunnel.is_some() {
-                self.enter(slot, keys, now);
-                self.settle(keys, now);
-            }
+        while self.flush_next(out, config, keys, now) {}
+    }
+
+    /// Lets out one frame of the stream whose turn it is, if it is to send something. Returns whether it did.
+    #[inline]
+    pub(super) fn flush_next(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        keys: &mut Option<Box<dyn Entropy>>,
+        now: Time,
+    ) -> bool {
+        if self.finished || out.len() >= config.limits.send_queue_bytes_max {
+            return false;
         }
+        let Some(slot) = self.next_flush() else { return false };
+        self.streams.place(slot, Place::Nowhere);
+        self.flush_one(out, config, slot, now);
+        if self.streams.peek(slot).tunnel.is_some() {
+            self.enter(slot, keys, now);
+            self.settle(keys, now);
+        }
+        true
     }
 
     /// Lets out one frame of a stream.
     pub(super) fn flush_one(&mut self, out: &mut Output, config: &Config, slot: u32, now: Time) {
         self.note_progress(slot, now);
-        let room = self.room(slot);
+        let room = self.credit(slot);
         let stream = self.streams.at(slot);
         let id = stream.id;
         let (mut content, end) = stream.take_content();
@@ -213,7 +252,7 @@ impl Sender {
         let trailers = last && stream.pending.as_ref().is_some_and(|pending| pending.trailers.is_some());
         let ends = last && !trailers;
         if n > 0 || ends {
-            self.data_header(out, slot, id, n, ends);
+            self.data_header(out, (slot, id), n, ends, now);
             content.copy_to(n, out);
         }
         let stream = self.streams.at(slot);
@@ -259,7 +298,7 @@ impl Sender {
             self.end_message(out, config, slot, now);
         } else {
             self.line_up(slot, now);
-            self.release_held(slot);
+            self.release_held(slot, now);
         }
     }
 
@@ -282,11 +321,11 @@ impl Sender {
 }
 
 impl Stream {
-    /// Whether nothing but the end of the stream waits, for which no window is needed.
+    /// Whether what waits needs no window: it is the end of the stream, or trailers.
     pub(super) fn has_only_an_end(&self) -> bool {
         match (&self.tunnel, &self.pending) {
             (Some(tunnel), _) => self.has(streams::FIN) && tunnel.out.is_empty(),
-            (None, Some(pending)) => pending.end && pending.content.is_empty(),
+            (None, Some(pending)) => pending.content.is_empty(),
             (None, None) => false,
         }
     }

@@ -91,8 +91,7 @@ impl Sender {
         if self.half_closed.as_mut().is_some_and(|half_closed| core::mem::take(&mut half_closed.starves)) {
             for slot in self.streams.taken() {
                 let stream = self.streams.peek(slot);
-                let closed = !stream.send.is_open() || !self.send.is_open();
-                if stream.place != Place::Closed && closed && self.waits_for_window(slot) {
+                if stream.place != Place::Closed && self.starves(slot) {
                     // It may still read what has been sent, and is not to take that for the whole.
                     self.reset(out, slot, ErrorCode::INTERNAL_ERROR, Cause::Disconnected);
                 }

@@ -8,10 +8,10 @@ use crate::{Config, Entropy, Time};
 use alloc::boxed::Box;
 
 impl Sender {
-    /// Whether a permit can be given now.
+    /// Whether a permit can be given now, once those before it have sent what they have.
     pub(super) fn permit_is_due(&self, room: bool) -> bool {
         room && !self.finished
-            && (!self.streams.heads.is_empty() || !self.streams.contents.is_empty() && self.send.is_open())
+            && (!self.streams.heads.is_empty() || self.streams.any_asks() && self.send.is_open())
     }
 
     /// Whether something is to be told, apart from input. `room` is whether the queue of the connection takes more.
@@ -51,37 +51,51 @@ impl Sender {
         if half_closed.is_some() {
             return half_closed;
         }
-        if let Some(&slot) = self.streams.closed.front() {
-            self.streams.closed.pop_front();
-            let (key, cause) = (self.streams.key(slot), self.streams.peek(slot).cause);
-            self.told_end(out, slot, now, config);
-            self.freed(out, config, now);
-            return Some(Item::Closed { key, cause });
+        // A turn that was not used is over.
+        self.turn = None;
+        loop {
+            if let Some(&slot) = self.streams.closed.front() {
+                self.streams.closed.pop_front();
+                let (key, cause) = (self.streams.key(slot), self.streams.peek(slot).cause);
+                self.told_end(out, slot, now, config);
+                self.freed(out, config, now);
+                return Some(Item::Closed { key, cause });
+            }
+            if let Some(slot) = self.streams.timeouts.pop_front() {
+                self.streams.at(slot).take(streams::TIMEOUT);
+                self.enter(slot, keys, now);
+                return Some(Item::Timeout);
+            }
+            let room = out.len() < config.limits.send_queue_bytes_max;
+            self.room = room;
+            if !self.permit_is_due(room) {
+                return None;
+            }
+            // Who comes before it sends first, so that a permit never overtakes what was given before.
+            if !self.streams.heads.is_empty() || !self.flush_next(out, config, keys, now) {
+                return self.give_turn(keys, now);
+            }
         }
-        if let Some(slot) = self.streams.timeouts.pop_front() {
-            self.streams.at(slot).take(streams::TIMEOUT);
-            self.enter(slot, keys, now);
-            return Some(Item::Timeout);
-        }
-        if self.permit_is_due(out.len() < config.limits.send_queue_bytes_max) {
-            return self.give_permit(keys, now);
-        }
-        None
     }
 
-    pub(super) fn give_permit(&mut self, keys: &mut Option<Box<dyn Entropy>>, now: Time) -> Option<Item> {
+    /// Gives a permit to the stream whose turn it is, or lets it take the input that it was to take with one.
+    fn give_turn(&mut self, keys: &mut Option<Box<dyn Entropy>>, now: Time) -> Option<Item> {
         let slot = match self.streams.heads.first() {
             Some(slot) => slot,
-            None => self.streams.contents.first()?,
+            None => {
+                let slot = self.streams.contents.first()?;
+                self.turn = Some(slot);
+                slot
+            }
         };
+        debug_assert!(matches!(self.streams.peek(slot).place, Place::Head | Place::Content));
         self.streams.place(slot, Place::Nowhere);
-        let stream = self.streams.at(slot);
-        stream.take(streams::WANTED);
-        stream.set(streams::SERVED);
+        let wanted = self.streams.at(slot).take(streams::WANTED);
+        self.release_held(slot, now);
         self.enter(slot, keys, now);
         match self.streams.at(slot).tunnel.as_deref_mut() {
             Some(tunnel) => tunnel.notice(),
-            None => Some(Item::Writable),
+            None => wanted.then_some(Item::Writable),
         }
     }
 
@@ -90,7 +104,7 @@ impl Sender {
         while let Some(slot) = self.asked.pop() {
             let stream = self.streams.peek(slot);
             let waits = stream.has(streams::OWES_CONTINUE) && stream.message == Message::Head;
-            if waits && stream.id != 0 && !stream.holds_input() {
+            if waits && stream.id != 0 && !self.holds_input(slot) {
                 self.send_continue(out, slot);
             }
         }

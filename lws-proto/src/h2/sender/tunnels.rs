@@ -131,7 +131,7 @@ impl Sender {
     /// on, until [`settle`](Self::settle).
     pub(crate) fn enter(&mut self, slot: u32, keys: &mut Option<Box<dyn Entropy>>, now: Time) {
         self.current = slot;
-        let credit = self.room(slot);
+        let credit = self.credit(slot);
         let stream = self.streams.at(slot);
         if let Some(tunnel) = &mut stream.tunnel {
             tunnel.now = now;
@@ -210,7 +210,7 @@ impl Sender {
         if more {
             self.streams.resume(slot);
         } else {
-            self.release_held(slot);
+            self.release_held(slot, now);
         }
     }
 
@@ -223,9 +223,7 @@ impl Sender {
         }
         let open = stream.send.is_open();
         self.streams.place(slot, if open { Place::Content } else { Place::Nowhere });
-        if !open || !self.send.is_open() {
-            self.stall(slot, now);
-        }
+        self.wait_for_peer(slot, open, now);
     }
 
     /// A tunnel has sent its last byte.

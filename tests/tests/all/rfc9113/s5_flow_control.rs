@@ -469,9 +469,9 @@ fn a_throttled_stream_waits_for_the_window_of_the_connection() {
     assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 65_535);
     let told = |server: &Endpoint<_>| server.of(keys[0]).contents()[0].0.len();
     server.receive(&[h2::data(1, b"more", false), h2::data(1, b"and more", false)].concat(), Buffer::Lent);
-    assert_eq!(told(&server), 65_539, "one answer waits for the window, and the rest is held");
+    assert_eq!(told(&server), 65_535, "there is no permit to answer more, and so it is held");
     server.receive(&h2::window_update(0, 2), Buffer::Lent);
-    assert_eq!(told(&server), 65_539);
+    assert_eq!(told(&server), 65_547, "all that was held, as there is a permit");
     assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 2);
     server.receive(&h2::window_update(0, 3), Buffer::Lent);
     assert_eq!(told(&server), 65_547);
