@@ -138,8 +138,9 @@ impl<'a> Stream<'a> {
     /// The permit to write, if the stream may write now; otherwise the stream again, to [`want_write`](Self::want_write).
     ///
     /// A stream may write while fewer than `send_queue_bytes_max` bytes are queued and its protocol has a place for
-    /// more: after a request and until the response has ended, or until a WebSocket has sent its Close frame. Over HTTP/2 the
-    /// window of the stream counts, too: what does not fit one is queued, and there is no other permit until it has gone.
+    /// more: after a request and until the response has ended, or until a WebSocket has sent its Close frame. Over HTTP/2 content
+    /// needs at least one byte of both windows, that of the stream and that of the connection, which streams share by urgency and
+    /// in turn (RFC 9218 §10): what does not fit one turn is queued, and there is no other permit until it has gone.
     #[inline]
     pub fn permit(self) -> Result<Writable<'a>, Self> {
         if self.tx.may_write() { Ok(Writable { tx: self.tx }) } else { Err(self) }

@@ -26,13 +26,17 @@ impl Sender {
         self.note_progress(slot, now);
         let (id, priority) = (self.streams.peek(slot).id, self.streams.peek(slot).priority);
         let mut turn = self.turn.take_if(|turn| *turn == slot).is_some();
+        let mut first = true;
         let mut sent_end = false;
         while !content.is_empty() && out.len() < config.limits.send_queue_bytes_max {
             let n = self.credit(slot).min(content.len());
-            if n == 0 || !turn && self.streams.contents.is_ahead_of(id, priority) {
+            // Those that wait for a head would have content next to it.
+            let waiting = if first { None } else { Some(&self.streams.heads) };
+            let mut lines = waiting.into_iter().chain((!turn).then_some(&self.streams.contents));
+            if n == 0 || lines.any(|line| line.is_ahead_of(id, priority)) {
                 break;
             }
-            turn = false;
+            (turn, first) = (false, false);
             sent_end = end && n == content.len();
             self.data_header(out, (slot, id), n, sent_end, now);
             content.split_to(n).push(out);
