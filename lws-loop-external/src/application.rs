@@ -26,6 +26,12 @@ pub trait Application: Sized + 'static {
         peer: &Peer,
     ) -> Option<Accepted<Self>>;
 
+    /// The engine of an accepted connection has been made, and nothing has happened to it yet: over TLS that is when the handshake is
+    /// done. The place where a record of it begins.
+    fn opened(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+        let _ = (cx, state, connection);
+    }
+
     /// An outgoing connection is there: a request can be made on `connection`.
     fn connected(
         &mut self,

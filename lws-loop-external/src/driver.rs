@@ -309,12 +309,13 @@ impl<A: Application> Driver<A> {
         let id = self.core.allocate_reserved();
         let lent = Some(socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
-        let Some(Accepted { config, state }) = self.application.accepted(&mut cx, listener, &peer) else {
+        let Some(Accepted { config, mut state }) = self.application.accepted(&mut cx, listener, &peer) else {
             return self.core.release(id);
         };
         let body = match tls {
             None => {
-                let connection = Connection::server(self.core.now, config);
+                let mut connection = Connection::server(cx.core.now, config);
+                self.application.opened(&mut cx, &mut state, &mut connection);
                 Body::Open(Open { connection, state, secure: None })
             }
             Some(ListenTls { provider, plain, handshake_timeout }) => match provider.session() {

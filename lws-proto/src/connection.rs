@@ -157,6 +157,18 @@ impl Connection {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'_>, Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::owned(fields);
+        note!(
+            self.tx,
+            Note::Request {
+                now,
+                line: [request.method.into(), request.target.into(), request.host.into()],
+                fields: (&fields[..]).into(),
+                content: content.as_ref().into(),
+                end,
+            }
+        );
         self.tx.now = now;
         self.tx.settle();
         match &mut self.tx {
@@ -174,6 +186,7 @@ impl Connection {
     /// # Errors
     /// [`Misuse`] if this is no client, or an exchange is running, or the handshake cannot be written.
     pub fn connect_websocket(&mut self, now: Time, connect: &ws::Connect<'_>) -> Result<StreamKey, Misuse> {
+        note!(self.tx, Note::Unsupported("a client's WebSocket".into()));
         self.tx.now = now;
         self.tx.settle();
         match &mut self.tx {
@@ -195,12 +208,21 @@ impl Connection {
     pub fn received(&mut self, now: Time, n: usize) {
         self.hear(now);
         if let Some(kept) = &mut self.rx.kept {
+            note!(self.tx, {
+                let room = kept.room();
+                Note::Received { now, own: true, bytes: room.get(..n).unwrap_or(room).into() }
+            });
             kept.fill(n);
         }
     }
 
     /// The peer will send no more.
     pub fn received_eof(&mut self, now: Time) {
+        note!(self.tx, Note::Eof(now));
+        self.end_input(now);
+    }
+
+    fn end_input(&mut self, now: Time) {
         self.tx.now = now;
         if !self.rx.eof {
             self.rx.eof = true;
@@ -215,12 +237,14 @@ impl Connection {
     /// `close_notify`: what came before may be cut. Content whose end is that of the connection ends with
     /// [`Cause::Truncated`], as do WebSockets and raw streams.
     pub fn received_truncation(&mut self, now: Time) {
+        note!(self.tx, Note::Truncation(now));
         self.tx.truncate();
-        self.received_eof(now);
+        self.end_input(now);
     }
 
     /// The transport has failed: nothing can be sent or received any more.
     pub fn transport_failed(&mut self, now: Time) {
+        note!(self.tx, Note::Failed(now));
         self.tx.now = now;
         self.tx.abort(Cause::Disconnected);
     }
@@ -229,6 +253,7 @@ impl Connection {
     /// at when the feed is dropped is copied and kept.
     #[inline]
     pub fn receive<'c, 'b>(&'c mut self, now: Time, bytes: &'b mut [u8]) -> Feed<'c, 'b> {
+        note!(self.tx, Note::Received { now, own: false, bytes: (&*bytes).into() });
         self.hear(now);
         Feed { connection: self, bytes, at: 0 }
     }
@@ -252,6 +277,12 @@ impl Connection {
     /// }
     /// ```
     pub fn next_event(&mut self) -> Option<Event<'_>> {
+        note!(self.tx, Note::Event);
+        self.next_kept()
+    }
+
+    /// The same, asked by a feed.
+    fn next_kept(&mut self) -> Option<Event<'_>> {
         self.rx.release();
         let item = self.advance_kept()?;
         Some(self.lend_kept(item))
@@ -298,6 +329,7 @@ impl Connection {
     /// What the transport should take now, if anything.
     #[inline]
     pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
+        note!(self.tx, Note::Transmit(now));
         if let Tx { sender: Sender::Http2(sender), out, config, entropy, .. } = &mut self.tx {
             sender.settle(entropy, now);
             sender.flush(out, config, entropy, now);
@@ -312,6 +344,8 @@ impl Connection {
     /// The transport has taken `n` of the queued bytes: for loops that complete later.
     #[inline]
     pub fn transmitted(&mut self, now: Time, n: usize) {
+        #[cfg(feature = "record")]
+        self.note_sent(now, n);
         self.tx.transmitted(now, n);
     }
 
@@ -350,6 +384,7 @@ impl Connection {
 
     /// Does what is due at `now`. A call before its time does nothing.
     pub fn handle_timeout(&mut self, now: Time) {
+        note!(self.tx, Note::Timeout(now));
         self.tx.handle_timeout(now);
         if !self.tx.is_open() {
             return;
@@ -452,6 +487,7 @@ impl Connection {
 
     /// The stream called `key`, unless it has ended.
     pub fn stream(&mut self, key: StreamKey) -> Option<Stream<'_>> {
+        note!(self.tx, Note::Select(key));
         self.tx.select(key).map(|tx| Stream { tx })
     }
 
@@ -460,6 +496,7 @@ impl Connection {
     /// # Errors
     /// The ticket, if the stream may not write now; it can be redeemed later. If the stream has ended it never can.
     pub fn redeem(&mut self, ticket: WriteTicket) -> Result<Writable<'_>, WriteTicket> {
+        note!(self.tx, Note::Redeem(ticket.key()));
         let Some(tx) = self.tx.select(ticket.key()) else { return Err(ticket) };
         tx.set_ticket(false);
         if tx.may_write() {
@@ -473,12 +510,54 @@ impl Connection {
     /// an idle connection ends now. Over HTTP/2 the peer is asked to begin no more streams, and those that run come to their
     /// end. RFC 9113 §6.8.
     pub fn drain(&mut self, now: Time) {
+        note!(self.tx, Note::Drain(now));
         self.tx.drain(now);
     }
 
     /// Ends the connection at once. What is queued is lost.
     pub fn abort(&mut self) {
+        note!(self.tx, Note::Abort);
         self.tx.abort(Cause::Aborted);
+    }
+
+    /// Lets `tape` run from here on, on a connection to which nothing has happened yet. What it is given can be done again.
+    #[cfg(feature = "record")]
+    pub fn record(&mut self, tape: Box<dyn crate::record::Tape>) {
+        use crate::record::{Note, Noted, Role, Running, describe};
+        let tape = Running::new(tape);
+        let role = match &self.rx.receiver {
+            Receiver::Http1(_) => Role::Client,
+            Receiver::Http2(_) => Role::ServerHttp2,
+            Receiver::Raw(_) => Role::Raw,
+            _ if self.tx.has_agreed_on_http1() => Role::ServerHttp1,
+            _ => Role::Server,
+        };
+        let config = describe(&self.tx.config).into();
+        tape.note(&self.tx.config, Note::Begin { role, now: self.tx.opened(), config });
+        if self.tx.is_client() && role == Role::ServerHttp2 {
+            tape.note(&self.tx.config, Note::Unsupported("a client of HTTP/2".into()));
+        }
+        if let Some(entropy) = self.tx.entropy.take() {
+            self.tx.entropy = Some(Box::new(Noted { entropy, tape: tape.clone() }));
+        }
+        self.tx.tape = Some(tape);
+    }
+
+    /// Notes what the transport has taken.
+    #[cfg(feature = "record")]
+    fn note_sent(&self, now: Time, n: usize) {
+        let Some(tape) = &self.tx.tape else { return };
+        let mut slices: [&[u8]; crate::SLICES_MAX] = [&[]; crate::SLICES_MAX];
+        let count = self.tx.out.slices(&mut slices);
+        let mut left = n;
+        for slice in &slices[..count] {
+            let part = &slice[..left.min(slice.len())];
+            left -= part.len();
+            if !part.is_empty() {
+                tape.note(&self.tx.config, crate::record::Note::Sent(part.into()));
+            }
+        }
+        tape.note(&self.tx.config, crate::record::Note::Took(now, n));
     }
 
     /// What is spoken now, if it is no longer HTTP.
@@ -514,6 +593,7 @@ impl Feed<'_, '_> {
     /// The next thing that happened. `None` when everything has been looked at, or the application holds the input.
     #[inline(always)]
     pub fn next_event(&mut self) -> Option<Event<'_>> {
+        note!(self.connection.tx, Note::Event);
         let Connection { rx, tx } = &mut *self.connection;
         if rx.is_bare() && tx.is_undisturbed() {
             if self.at == self.bytes.len() && rx.receiver.is_settled(tx) {
@@ -542,7 +622,7 @@ impl Feed<'_, '_> {
         let Connection { rx, tx } = &mut *self.connection;
         let found = advance(&mut rx.receiver, tx, self.bytes, &mut self.at);
         if found.is_none() && rx.replay(tx) {
-            return self.connection.next_event();
+            return self.connection.next_kept();
         }
         let (item, base) = found?;
         let Connection { rx, tx } = &mut *self.connection;
@@ -565,6 +645,7 @@ impl Feed<'_, '_> {
 impl Drop for Feed<'_, '_> {
     #[inline]
     fn drop(&mut self) {
+        note!(self.connection.tx, Note::FeedEnd);
         if self.at < self.bytes.len() {
             self.connection.rx.keep(&self.bytes[self.at..]);
         }

@@ -11,6 +11,27 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+/// Notes what happens to a connection, if a tape runs. Without the feature `record` it is nothing, arguments included.
+macro_rules! note {
+    ($tx:expr, $note:expr) => {
+        #[cfg(feature = "record")]
+        {
+            #[allow(unused_imports)]
+            use crate::record::{Command, Note};
+            if let Some(tape) = &$tx.tape {
+                tape.note(&$tx.config, $note);
+            }
+        }
+    };
+}
+
+/// Notes what an application does with a stream that it was lent.
+macro_rules! command {
+    ($tx:expr, $command:expr) => {
+        note!($tx, Note::Command($tx.key(), $command));
+    };
+}
+
 mod buffer;
 mod config;
 mod connection;
@@ -24,6 +45,8 @@ pub mod hpack;
 pub mod http;
 mod item;
 mod raw;
+#[cfg(feature = "record")]
+pub mod record;
 mod stream;
 mod time;
 mod transmit;

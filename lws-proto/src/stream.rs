@@ -155,6 +155,7 @@ impl<'a> Stream<'a> {
     /// Asks for one [`Event::Writable`](crate::Event::Writable), when the stream may write. Asking twice is asking once.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {
+        command!(self.tx, Command::WantWrite);
         self.tx.want_write();
     }
 
@@ -162,11 +163,13 @@ impl<'a> Stream<'a> {
     /// the peer. Bytes that were received already are kept.
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause(&mut self) {
+        command!(self.tx, Command::Pause);
         self.tx.pause();
     }
 
     /// Takes input again. What was kept makes [`needs_service`](crate::Connection::needs_service) true.
     pub fn resume(&mut self) {
+        command!(self.tx, Command::Resume);
         self.tx.resume();
     }
 
@@ -180,6 +183,7 @@ impl<'a> Stream<'a> {
     /// takes it back.
     #[doc(alias = "lws_set_timer_usecs")]
     pub fn set_timeout(&mut self, at: Option<Time>) {
+        command!(self.tx, Command::SetTimeout(at));
         self.tx.set_timeout(at);
     }
 
@@ -189,6 +193,12 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
     pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
+        command!(
+            self.tx,
+            Command::SetValidity(
+                validity.map(|Validity { ping_after, drop_after }| [ping_after, drop_after])
+            )
+        );
         match &mut self.tx.sender {
             Sender::WebSocket(sender) => {
                 sender.set_validity(validity);
@@ -202,6 +212,7 @@ impl<'a> Stream<'a> {
     /// `now`. Everything that is received says so by itself.
     #[doc(alias = "lws_validity_confirmed")]
     pub fn confirm_validity(&mut self, now: Time) {
+        command!(self.tx, Command::ConfirmValidity(now));
         self.tx.heard = self.tx.heard.max(now);
     }
 
@@ -210,6 +221,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// The message, when it does not fit, or the stream is no open WebSocket, or is in the middle of a message.
     pub fn try_queue(&mut self, kind: MessageKind, message: Bytes) -> Result<(), Bytes> {
+        command!(self.tx, Command::TryQueue(kind, message[..].into()));
         let queued = self.tx.out.len() + ws::HEADER_BYTES_MAX + message.len();
         if queued > self.tx.config.limits.send_queue_bytes_max {
             return Err(message);
@@ -237,6 +249,7 @@ impl<'a> Stream<'a> {
         name: &str,
         value: &str,
     ) -> Result<(), ws::OptionError> {
+        command!(self.tx, Command::SetExtensionOption([extension.into(), name.into(), value.into()]));
         match &mut self.tx.sender {
             Sender::WebSocket(sender) => sender.set_extension_option(extension, name, value),
             _ => Err(ws::OptionError::Inactive),
@@ -252,6 +265,9 @@ impl<'a> Stream<'a> {
         status: Status,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::owned(fields);
+        command!(self.tx, Command::Interim(status, (&fields[..]).into()));
         match &mut self.tx.sender {
             Sender::Http1(sender) if self.tx.stream.open => sender.interim(&mut self.tx.out, status, fields),
             Sender::Http2(sender) => sender.interim(&mut self.tx.out, status, fields),
@@ -262,6 +278,7 @@ impl<'a> Stream<'a> {
     /// Lets the connection end with this exchange: the response will say `Connection: close`. Over HTTP/2 the peer is asked
     /// to begin no more, and those that have begun are the last ones.
     pub fn last_exchange(&mut self) {
+        command!(self.tx, Command::LastExchange);
         match &mut self.tx.sender {
             Sender::Http1(sender) => sender.last_exchange(),
             Sender::Http2(sender) => sender.announce_end(&mut self.tx.out, &self.tx.config, self.tx.now),
@@ -273,6 +290,7 @@ impl<'a> Stream<'a> {
     /// begins: see [`Limits::half_closed_timeout`](crate::Limits::half_closed_timeout). What is kept waits for the
     /// application alone, which should have a deadline of its own.
     pub fn keep_half_closed(&mut self, keep: bool) {
+        command!(self.tx, Command::KeepHalfClosed(keep));
         match &mut self.tx.sender {
             Sender::Http1(sender) => sender.keep_half_closed(keep),
             Sender::Http2(sender) => sender.keep_half_closed(keep, self.tx.now),
@@ -283,6 +301,7 @@ impl<'a> Stream<'a> {
     /// Limits the content of the request or response that is being received, in place of
     /// [`Limits::content_bytes_max`](crate::Limits::content_bytes_max). Past it a request is answered 413.
     pub fn limit_content(&mut self, bytes: u64) {
+        command!(self.tx, Command::LimitContent(bytes));
         match &mut self.tx.sender {
             Sender::Http1(sender) => sender.limit_content(bytes),
             Sender::Http2(sender) => sender.limit_content(bytes),
@@ -297,6 +316,13 @@ impl<'a> Stream<'a> {
     /// [`Misuse::NotAnOpening`] if the request breaks a rule of RFC 6455 §4.2.1: it has then been answered with 400 or
     /// 426. Any other misuse changes nothing.
     pub fn accept_websocket(self, head: &Head<'_>, accept: &ws::Accept<'_>) -> Result<Stream<'a>, Misuse> {
+        note!(
+            self.tx,
+            match accept.command() {
+                Some(command) => Note::Command(self.tx.key(), command),
+                None => Note::Unsupported("an extension of the application".into()),
+            }
+        );
         if let Tx { sender: Sender::Http2(sender), out, config, entropy, now, .. } = &mut *self.tx {
             sender.accept_websocket(out, config, *now, head, accept)?;
             sender.enter_lent(entropy, *now);
@@ -331,6 +357,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Misuse`] if the request is another one or has been answered.
     pub fn accept_tunnel(self) -> Result<Stream<'a>, Misuse> {
+        command!(self.tx, Command::AcceptTunnel);
         if let Tx { sender: Sender::Http2(sender), out, config, entropy, now, .. } = &mut *self.tx {
             sender.accept_tunnel(out, config, *now)?;
             sender.enter_lent(entropy, *now);
@@ -354,6 +381,7 @@ impl<'a> Stream<'a> {
     /// A second close is no error and does nothing.
     #[doc(alias = "lws_close_reason")]
     pub fn close(self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
+        command!(self.tx, Command::Close(code, reason.into()));
         let Tx { sender: Sender::WebSocket(sender), out, entropy, config, now, .. } = self.tx else {
             return Err(Misuse::WrongProtocol);
         };
@@ -363,6 +391,7 @@ impl<'a> Stream<'a> {
     /// Ends the stream at once, and a connection that has no other with it. What is queued is lost, and
     /// [`Event::Closed`](crate::Event::Closed) says [`Cause::Aborted`]. Over HTTP/2 the peer gets CANCEL. RFC 9113 §6.4.
     pub fn abort(self) {
+        command!(self.tx, Command::AbortStream);
         match &mut self.tx.sender {
             Sender::Http2(sender) => sender.abort_stream(&mut self.tx.out),
             _ => self.tx.abort(Cause::Aborted),
@@ -445,6 +474,12 @@ impl<'a> Writable<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::owned(fields);
+        command!(
+            self.tx,
+            Command::Respond { status, fields: (&fields[..]).into(), content: content.as_ref().into(), end }
+        );
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.respond(out, config, status, fields, content, end)?,
@@ -461,6 +496,7 @@ impl<'a> Writable<'a> {
     #[doc(alias = "lws_write")]
     #[inline]
     pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
+        command!(self.tx, Command::Data(content.as_ref().into(), end));
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.data(out, content, end)?,
@@ -482,6 +518,9 @@ impl<'a> Writable<'a> {
         self,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Sent<'a>, Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::owned(fields);
+        command!(self.tx, Command::Trailers((&fields[..]).into()));
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.trailers(out, fields)?,
@@ -497,6 +536,8 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`]; `fill` has not been called then.
     pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
+        #[cfg(feature = "record")]
+        let fill = crate::record::filling(self.tx, max, fill);
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.fill(out, max, fill)?,
@@ -518,6 +559,7 @@ impl<'a> Writable<'a> {
     #[doc(alias = "lws_write")]
     #[inline]
     pub fn message(self, kind: MessageKind, payload: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
+        command!(self.tx, Command::Message { kind, payload: payload.as_ref().into(), end, compress: true });
         let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
             return Err(Misuse::WrongProtocol);
         };
@@ -537,6 +579,7 @@ impl<'a> Writable<'a> {
         payload: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
+        note!(self.tx, Note::Unsupported("a message of an extension".into()));
         let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
             return Err(Misuse::WrongProtocol);
         };
@@ -554,6 +597,7 @@ impl<'a> Writable<'a> {
         payload: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
+        command!(self.tx, Command::Message { kind, payload: payload.as_ref().into(), end, compress: false });
         let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
             return Err(Misuse::WrongProtocol);
         };
@@ -566,6 +610,7 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
     pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
+        command!(self.tx, Command::Prepared(message.kind(), message.bytes()[..].into()));
         let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
             return Err(Misuse::WrongProtocol);
         };
@@ -586,6 +631,7 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket.
     pub fn ping(self, payload: &[u8]) -> Result<Sent<'a>, Misuse> {
+        command!(self.tx, Command::Ping(payload.into()));
         let Tx { sender: Sender::WebSocket(sender), out, entropy, .. } = &mut *self.tx else {
             return Err(Misuse::WrongProtocol);
         };
@@ -596,6 +642,7 @@ impl<'a> Writable<'a> {
     /// Keeps the permit beyond the event. No other is given meanwhile; [`Connection::redeem`](crate::Connection::redeem)
     /// turns it back.
     pub fn into_ticket(self) -> WriteTicket {
+        command!(self.tx, Command::Ticket);
         self.tx.set_ticket(true);
         WriteTicket { key: self.tx.key() }
     }
@@ -630,6 +677,7 @@ impl<'a> Sent<'a> {
 
     /// Asks for the next permit.
     pub fn again(self) {
+        command!(self.tx, Command::Again);
         self.tx.want_write();
     }
 
@@ -637,6 +685,7 @@ impl<'a> Sent<'a> {
     /// Does nothing if it may write now.
     #[inline]
     pub fn throttle(self) {
+        command!(self.tx, Command::Throttle);
         if self.tx.is_full() {
             self.tx.throttle();
         }

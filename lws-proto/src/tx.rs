@@ -44,6 +44,8 @@ pub(crate) struct Tx {
     tunnel: bool,
     /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
     http1_agreed: bool,
+    #[cfg(feature = "record")]
+    pub(crate) tape: Option<crate::record::Running>,
 }
 
 /// What a send means.
@@ -157,6 +159,8 @@ impl Tx {
             credit: usize::MAX,
             tunnel: false,
             http1_agreed: false,
+            #[cfg(feature = "record")]
+            tape: None,
         }
     }
 
@@ -173,6 +177,11 @@ impl Tx {
     /// HTTP/1.1 was agreed on before the first byte.
     pub(crate) fn agree_on_http1(&mut self) {
         self.http1_agreed = true;
+    }
+
+    #[cfg(feature = "record")]
+    pub(crate) fn has_agreed_on_http1(&self) -> bool {
+        self.http1_agreed
     }
 
     /// Whether the peer may go to HTTP/2 by what it says.
@@ -220,7 +229,11 @@ impl Tx {
         match self.sender {
             Sender::Http2(ref mut sender) => {
                 let config = &self.config;
-                sender.lent_tunnel(|| Self::tunnel(now, config.clone(), key, client))
+                let tunnel = sender.lent_tunnel(|| Self::tunnel(now, config.clone(), key, client));
+                // What is done with the stream is noted on the tape of its connection.
+                #[cfg(feature = "record")]
+                tunnel.tape.clone_from(&self.tape);
+                tunnel
             }
             _ => self,
         }

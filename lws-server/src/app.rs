@@ -29,6 +29,8 @@ pub(crate) struct App {
     pub(crate) fallback: Option<RawFactory>,
     pub(crate) shared: Shared,
     pub(crate) on_tls: Option<OnTls>,
+    #[cfg(feature = "record")]
+    pub(crate) recorder: Option<Arc<lws_record::Folder>>,
 }
 
 /// Who is told of TLS. `false` refuses the peer.
@@ -510,6 +512,22 @@ impl Application for App {
         let accepted = Accepted { config: Arc::clone(config), state };
         self.report(cx);
         Some(accepted)
+    }
+
+    #[cfg(feature = "record")]
+    fn opened(&mut self, cx: &mut Lent<'_>, _: &mut Streams, connection: &mut Connection) {
+        let Some(recorder) = &self.recorder else { return };
+        let mut ends = lws_record::Ends::unknown();
+        if let Some(Peer::Tcp(peer)) = cx.peer() {
+            ends.peer = peer;
+        }
+        if let Some(local) = cx.local_address() {
+            ends.local = local;
+        }
+        // A connection that cannot be recorded is served all the same: most often descriptors are short.
+        if let Ok(Some(tape)) = recorder.tape(ends) {
+            connection.record(tape);
+        }
     }
 
     fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut Streams, info: &Info) -> bool {

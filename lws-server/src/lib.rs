@@ -42,6 +42,9 @@ pub use lws_proto::{
     Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
     Versions, Writable,
 };
+#[cfg(feature = "record")]
+#[doc(inline)]
+pub use lws_record as record;
 pub use server::{Builder, Server, Service};
 pub use stats::Stats;
 pub use threads::Shard;

@@ -206,6 +206,8 @@ pub(crate) struct BuilderOptions {
     versions: Versions,
     upgrade_to_http2: bool,
     origins: Option<Arc<Origins>>,
+    #[cfg(feature = "record")]
+    recorder: Option<Arc<lws_record::Folder>>,
 }
 
 /// What libwebsockets sends, without a field that browsers have dropped. RFC 9110 §5.
@@ -276,6 +278,8 @@ impl Default for BuilderOptions {
             versions: Versions::default(),
             upgrade_to_http2: false,
             origins: None,
+            #[cfg(feature = "record")]
+            recorder: None,
         }
     }
 }
@@ -566,6 +570,14 @@ impl Builder {
         self
     }
 
+    /// Writes a record of each accepted connection into `folder`, or of those of one peer, as it says. Each costs a descriptor or two,
+    /// and time: it is for finding out, and not for every day.
+    #[cfg(feature = "record")]
+    pub fn record(mut self, folder: lws_record::Folder) -> Self {
+        self.options.recorder = Some(Arc::new(folder));
+        self
+    }
+
     /// Has `on_tls` called for each handshake that is done and each that failed, on the server's thread. Its `false`
     /// refuses a peer whose handshake is done; otherwise it counts for nothing.
     #[doc(alias = "ssl_info_event_mask")]
@@ -672,6 +684,8 @@ impl Builder {
             fallback: self.fallback,
             shared,
             on_tls: self.on_tls,
+            #[cfg(feature = "record")]
+            recorder: self.options.recorder,
         };
         Ok(Driver::sharded(app, seat))
     }

@@ -108,6 +108,9 @@ pub(crate) struct Arguments {
     /// Let the pages of every origin open WebSockets and post
     #[arg(long, conflicts_with = "origins")]
     pub(crate) any_origin: bool,
+    #[cfg(feature = "record")]
+    #[command(flatten)]
+    pub(crate) record: crate::record::RecordArguments,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]

@@ -5,6 +5,8 @@ mod certificate;
 mod demo;
 mod echo;
 mod log;
+#[cfg(feature = "record")]
+mod record;
 mod signals;
 
 use arguments::Arguments;
@@ -90,6 +92,10 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
     }
     if !arguments.any_origin {
         builder = builder.same_origin().origins(arguments.origins.iter().map(String::as_str));
+    }
+    #[cfg(feature = "record")]
+    {
+        builder = arguments.record.begin(builder, arguments.max_connections.is_none(), log)?;
     }
     if let Some(deflate) = &arguments.deflate {
         builder = builder.deflate(deflate.clone());

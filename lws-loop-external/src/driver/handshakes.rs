@@ -180,10 +180,20 @@ impl<A: Application> Driver<A> {
         if is_client {
             self.tell_connected(id);
         } else {
+            self.tell_opened(id);
             self.handshake_over();
         }
         self.deliver_letters(id);
         true
+    }
+
+    fn tell_opened(&mut self, id: ConnectionId) {
+        let Some(slot) = self.table.get(id) else { return };
+        let socket = Some(slot.socket.as_fd());
+        let Body::Open(open) = &mut slot.body else { return };
+        let (connection, state, tls) = open.parts();
+        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        self.application.opened(&mut cx, state, connection);
     }
 
     fn tell_connected(&mut self, id: ConnectionId) {

@@ -322,6 +322,12 @@ pub(super) fn encoded_len(string: &[u8]) -> usize {
     bits.div_ceil(8)
 }
 
+/// How many bits the code of an octet has.
+#[cfg(feature = "record")]
+pub(super) fn code_length(octet: u8) -> u8 {
+    LENGTHS[usize::from(octet)]
+}
+
 /// Appends `string`, encoded.
 pub(super) fn encode(string: &[u8], out: &mut Vec<u8>) {
     // Fewer than 32 bits wait at the bottom, so the longest code fits.

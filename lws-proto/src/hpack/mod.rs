@@ -28,6 +28,8 @@ mod section;
 mod static_table;
 mod words;
 
+#[cfg(feature = "record")]
+pub(crate) mod strings;
 #[cfg(test)]
 mod tests;
 

@@ -277,6 +277,24 @@ impl<'a> Accept<'a> {
         Cow::Borrowed(self.extensions)
     }
 
+    /// What is accepted, to be written down. Extensions of others are code, which cannot be.
+    #[cfg(feature = "record")]
+    pub(crate) fn command(&self) -> Option<crate::record::Command<'a>> {
+        if !self.extensions.is_empty() {
+            return None;
+        }
+        #[cfg(feature = "deflate")]
+        let deflate = self.deflate.map(|deflate| deflate.options().into());
+        #[cfg(not(feature = "deflate"))]
+        let deflate = None;
+        Some(crate::record::Command::AcceptWebSocket {
+            protocol: self.protocol.map(Into::into),
+            fields: crate::record::owned(self.fields.iter().copied()).into(),
+            streamed: self.streamed,
+            deflate,
+        })
+    }
+
     /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
     /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
     /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).

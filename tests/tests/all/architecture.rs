@@ -108,6 +108,7 @@ fn unsafe_stands_in_sys_rs_only() {
         "lws-loop-conformance",
         "lws-server",
         "lws-tls",
+        "lws-record",
         "lwsws",
         "benches",
         "tests/src",
@@ -132,8 +133,16 @@ fn rfcs_are_cited_in_one_form() {
         "RFC 7541, ",
         "RFC 9112, ",
     ];
-    let folders =
-        ["lws-proto", "lws-loop-external", "lws-loop-poll", "lws-loop-uv", "lws-tls", "lws-server", "lwsws"];
+    let folders = [
+        "lws-proto",
+        "lws-loop-external",
+        "lws-loop-poll",
+        "lws-loop-uv",
+        "lws-tls",
+        "lws-record",
+        "lws-server",
+        "lwsws",
+    ];
     for folder in folders {
         for (name, text) in sources(folder) {
             for (number, line) in text.lines().enumerate() {
@@ -155,10 +164,37 @@ fn arrows_point_down_only() {
     };
     depends("lws-proto", &["lws-loop-external", "lws-loop-poll", "lws-server", "mio", "rustix", "socket2"]);
     depends("lws-loop-external", &["lws-loop-poll", "lws-server", "lws-tls", "rustls"]);
+    depends("lws-record", &["lws-loop-external", "lws-loop-poll", "lws-server", "lws-tls", "rustix"]);
     depends("lws-tls", &["lws-loop-poll", "lws-server", "mio", "rustix"]);
     depends("lws-loop-poll", &["lws-server"]);
     depends("lws-loop-uv", &["lws-loop-poll", "lws-server", "mio"]);
     depends("lws-loop-conformance", &["lws-loop-poll", "lws-server", "mio"]);
+}
+
+/// The feature `record` of the engine: a call that is not noted makes every record wrong that holds it.
+#[test]
+fn every_call_that_changes_a_connection_is_noted() {
+    // Those that change nothing by themselves, that end in another one, or that only lend memory.
+    let others =
+        ["index", "permit", "into_stream", "text", "recv_buf", "lend", "reclaim", "record", "commit"];
+    let mut found = Vec::new();
+    for file in ["stream.rs", "connection.rs"] {
+        let text = fs::read_to_string(root().join("lws-proto/src").join(file)).expect(file);
+        for function in text.split("\n    pub fn ").skip(1) {
+            let body = function.split("\n    }\n").next().unwrap_or_default();
+            let head = body.split('{').next().unwrap_or_default();
+            let name = head.split(['(', '<']).next().unwrap_or_default();
+            let parameters = head.split_once('(').map_or("", |(_, rest)| rest).trim_start();
+            let changes = ["self,", "self)", "mut self", "&mut self", "&'c mut self"];
+            let notes =
+                ["note!(", "command!(", "crate::record::", "self.note_sent(", "self.connection.transmit("];
+            let is_noted = notes.iter().any(|note| body.contains(note)) || others.contains(&name);
+            if changes.iter().any(|receiver| parameters.starts_with(receiver)) && !is_noted {
+                found.push(format!("{file}: {name}"));
+            }
+        }
+    }
+    check("a call that is not noted: `command!` in it, and a `Command` in lws-record", found);
 }
 
 #[test]

@@ -147,6 +147,21 @@ impl Deflate {
         self
     }
 
+    /// Every option as [`set_option`](Self::set_option) takes it: `name=value`, with a comma between two.
+    #[cfg(feature = "record")]
+    pub(crate) fn options(&self) -> alloc::string::String {
+        let Settings { takeover, window_bits, level, mem_level, threshold, rx_buf_bits, tx_buf_bits } =
+            self.settings;
+        let [server, client] = takeover.map(|takeover| u8::from(!takeover));
+        let [server_bits, client_bits] = window_bits;
+        alloc::format!(
+            "server_no_context_takeover={server},client_no_context_takeover={client},\
+             server_max_window_bits={server_bits},client_max_window_bits={client_bits},\
+             compression_level={level},mem_level={mem_level},rx_buf_size={rx_buf_bits},\
+             tx_buf_size={tx_buf_bits},threshold={threshold}"
+        )
+    }
+
     /// Sets an option by its name, as text: those of libwebsockets, which are the parameters of RFC 7692 §7.1 with
     /// `compression_level`, `mem_level`, `rx_buf_size` and `tx_buf_size`; and `threshold`. Takeovers are off with `1` and on
     /// with `0`, as their names say.

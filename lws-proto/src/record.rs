@@ -1,0 +1,262 @@
+//! Every call that changes a connection, in order, for whoever writes them down.
+//!
+//! An engine without clock, chance and transport does the same again if it is called the same again. So what a
+//! [`Tape`] is given is all that it takes to have a connection once more: the bytes of the peer and the time, what the transport took,
+//! and what the application did with its handles. Knows neither files nor formats; the crate `lws-record` has those.
+//!
+//! Only with the feature `record`: without it nothing of this is compiled.
+
+use crate::http::Status;
+use crate::tx::Tx;
+use crate::ws::CloseCode;
+use crate::{Config, Entropy, MessageKind, StreamKey, Time};
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use std::sync::{Mutex, PoisonError};
+
+/// Takes down what happens to one connection.
+pub trait Tape: Send {
+    /// The next thing that happens; it is called before that does.
+    fn note(&mut self, note: Note<'_>);
+}
+
+/// How a connection began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// [`Connection::server`](crate::Connection::server).
+    Server,
+    /// [`Connection::server_http1`](crate::Connection::server_http1).
+    ServerHttp1,
+    /// [`Connection::server_http2`](crate::Connection::server_http2).
+    ServerHttp2,
+    /// [`Connection::client`](crate::Connection::client).
+    Client,
+    /// [`Connection::client_raw`](crate::Connection::client_raw), or a server's that expects nothing else.
+    Raw,
+}
+
+/// Names and values, in order.
+pub type Fields<'a> = Cow<'a, [(Vec<u8>, Vec<u8>)]>;
+
+/// One thing that happens to a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Note<'a> {
+    /// The connection is in this state: nothing else has happened yet.
+    Begin {
+        /// How it began.
+        role: Role,
+        /// When.
+        now: Time,
+        /// The limits and everything else of its configuration, as text.
+        config: Cow<'a, str>,
+    },
+    /// The wall clock has changed to this many seconds; `None` is unknown.
+    Date(Option<u32>),
+    /// Bytes of the peer.
+    Received {
+        /// When.
+        now: Time,
+        /// Whether they came in the engine's own buffer.
+        own: bool,
+        /// Before the engine has unmasked them.
+        bytes: Cow<'a, [u8]>,
+    },
+    /// The next event was asked for, whether there was one or not.
+    Event,
+    /// Lent bytes were taken back, whether they had all been looked at or not.
+    FeedEnd,
+    /// Queued bytes were asked for.
+    Transmit(Time),
+    /// The transport takes these bytes. There may be several before one [`Took`](Self::Took).
+    Sent(Cow<'a, [u8]>),
+    /// So much it took in all.
+    Took(Time, usize),
+    /// The peer has ended.
+    Eof(Time),
+    /// The peer has ended, perhaps cut.
+    Truncation(Time),
+    /// The transport has failed.
+    Failed(Time),
+    /// Time has passed.
+    Timeout(Time),
+    /// A stream was looked up.
+    Select(StreamKey),
+    /// A ticket was redeemed.
+    Redeem(StreamKey),
+    /// The connection is to end in order.
+    Drain(Time),
+    /// The connection is to end at once.
+    Abort,
+    /// Random bytes that were drawn.
+    Chance(Cow<'a, [u8]>),
+    /// A client's request.
+    Request {
+        /// When.
+        now: Time,
+        /// Method, target and host.
+        line: [Cow<'a, str>; 3],
+        /// All of them.
+        fields: Fields<'a>,
+        /// What comes with the head.
+        content: Cow<'a, [u8]>,
+        /// Whether that is all.
+        end: bool,
+    },
+    /// What the application does with the stream that it was lent.
+    Command(StreamKey, Command<'a>),
+    /// Something that a record cannot hold, so that it can be read but not replayed beyond this point.
+    Unsupported(Cow<'a, str>),
+}
+
+/// A call on a [`Stream`](crate::Stream), a [`Writable`](crate::Writable) or what is left of one, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the methods of these names say it")]
+pub enum Command<'a> {
+    WantWrite,
+    Pause,
+    Resume,
+    SetTimeout(Option<Time>),
+    ConfirmValidity(Time),
+    SetValidity(Option<[core::time::Duration; 2]>),
+    TryQueue(MessageKind, Cow<'a, [u8]>),
+    SetExtensionOption([Cow<'a, str>; 3]),
+    Interim(Status, Fields<'a>),
+    LastExchange,
+    LimitContent(u64),
+    KeepHalfClosed(bool),
+    AcceptWebSocket {
+        protocol: Option<Cow<'a, str>>,
+        fields: Fields<'a>,
+        streamed: bool,
+        /// The options of permessage-deflate, as `Deflate::set_option` takes them, if it is allowed.
+        deflate: Option<Cow<'a, str>>,
+    },
+    AcceptTunnel,
+    Close(CloseCode, Cow<'a, str>),
+    AbortStream,
+    Respond {
+        status: Status,
+        fields: Fields<'a>,
+        content: Cow<'a, [u8]>,
+        end: bool,
+    },
+    Data(Cow<'a, [u8]>, bool),
+    Trailers(Fields<'a>),
+    /// The room that was lent, what was written there, and whether that was the last.
+    Fill {
+        room: usize,
+        content: Cow<'a, [u8]>,
+        end: bool,
+    },
+    Message {
+        kind: MessageKind,
+        payload: Cow<'a, [u8]>,
+        end: bool,
+        compress: bool,
+    },
+    Prepared(MessageKind, Cow<'a, [u8]>),
+    Ping(Cow<'a, [u8]>),
+    Ticket,
+    Again,
+    Throttle,
+}
+
+/// A tape, for all halves of a connection that note something: one calls at a time.
+#[derive(Clone)]
+pub(crate) struct Running(Arc<Mutex<Turning>>);
+
+struct Turning {
+    tape: Box<dyn Tape>,
+    date: Option<u32>,
+}
+
+impl Running {
+    pub(crate) fn new(tape: Box<dyn Tape>) -> Self {
+        Self(Arc::new(Mutex::new(Turning { tape, date: None })))
+    }
+
+    /// Notes the wall clock too, if it has changed: responses read it whenever they are written.
+    pub(crate) fn note(&self, config: &Config, note: Note<'_>) {
+        let mut turning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let date = config.wall_clock.get();
+        if date != turning.date {
+            turning.date = date;
+            turning.tape.note(Note::Date(date));
+        }
+        turning.tape.note(note);
+    }
+
+    fn chance(&self, bytes: &[u8]) {
+        let mut turning = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turning.tape.note(Note::Chance(bytes.into()));
+    }
+}
+
+/// Chance that is noted.
+pub(crate) struct Noted {
+    pub(crate) entropy: Box<dyn Entropy>,
+    pub(crate) tape: Running,
+}
+
+impl Entropy for Noted {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        self.entropy.fill(bytes);
+        self.tape.chance(bytes);
+    }
+}
+
+/// Fields, as they may be asked for only once.
+pub(crate) fn owned<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    fields: impl IntoIterator<Item = (N, V)>,
+) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fields.into_iter().map(|(name, value)| (name.as_ref().to_vec(), value.as_ref().to_vec())).collect()
+}
+
+/// What writes in place, and is noted with what it wrote.
+pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
+    tx: &Tx,
+    max: usize,
+    fill: F,
+) -> impl FnOnce(&mut [u8]) -> (usize, bool) + use<F> {
+    let running = tx.tape.clone().map(|tape| (tape, Arc::clone(&tx.config), tx.key()));
+    move |room: &mut [u8]| {
+        let (len, end) = fill(room);
+        if let Some((tape, config, key)) = running {
+            let content = room.get(..len).unwrap_or(room).into();
+            tape.note(&config, Note::Command(key, Command::Fill { room: max, content, end }));
+        }
+        (len, end)
+    }
+}
+
+/// A configuration as text, without the wall clock, which is noted as it goes.
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let Config { limits, expect, wall_clock: _, versions, upgrade_to_http2 } = config;
+    alloc::format!("{expect:?} {versions:?} {upgrade_to_http2} {limits:?}")
+}
+
+impl StreamKey {
+    /// Its place and its generation, to be written down.
+    #[must_use]
+    pub fn parts(self) -> (u32, u32) {
+        (self.index, self.generation)
+    }
+
+    /// The key that has these [`parts`](Self::parts). One that the engine has not made finds nothing.
+    #[must_use]
+    pub fn from_parts(index: u32, generation: u32) -> Self {
+        Self { index, generation }
+    }
+}
+
+/// Strings of HPACK, for whoever has to find one in a field block. RFC 7541 §5.2.
+pub mod strings {
+    pub use crate::hpack::strings::{code_length, decode, encode, static_name};
+}

@@ -1,0 +1,70 @@
+//! `lws-replay FILE...`: does recorded connections again and says whether they go as they went.
+//!
+//! `--corpus FOLDER` writes what was received, as inputs of the fuzz targets that take octets, and `--notes` what happened.
+
+use lws_proto::{Config, Expect, Versions};
+use lws_record::{Record, replay};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut corpus: Option<PathBuf> = None;
+    let (mut notes, mut files) = (false, Vec::new());
+    let mut words = std::env::args_os().skip(1);
+    while let Some(word) = words.next() {
+        match word.to_str() {
+            Some("--corpus") => corpus = words.next().map(Into::into),
+            Some("--notes") => notes = true,
+            Some("--help" | "-h") => files.clear(),
+            _ => files.push(PathBuf::from(word)),
+        }
+    }
+    if files.is_empty() {
+        eprintln!("usage: lws-replay [--corpus FOLDER] [--notes] FILE...");
+        return ExitCode::from(2);
+    }
+    let mut failed = 0;
+    for file in &files {
+        match one(file, corpus.as_deref(), notes) {
+            Ok(line) => println!("ok   {}: {line}", file.display()),
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {}: {error}", file.display());
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", files.len() - failed);
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn one(file: &Path, corpus: Option<&Path>, notes: bool) -> Result<String, Box<dyn std::error::Error>> {
+    let record = Record::read(&std::fs::read(file)?)?;
+    if notes {
+        record.notes().for_each(|note| println!("{note:?}"));
+    }
+    if let Some(corpus) = corpus {
+        std::fs::create_dir_all(corpus)?;
+        let name = file.file_stem().unwrap_or(file.as_os_str());
+        std::fs::write(corpus.join(name), record.corpus_entry())?;
+    }
+    let outcome = replay(&record, config(&record))?;
+    let complete = if outcome.complete { "" } else { ", and then it cannot be replayed" };
+    Ok(format!("{} octets sent, compared {} times{complete}", outcome.sent, outcome.compared))
+}
+
+/// The configuration of a record, as far as it is not one of `Limits`, which are the defaults here: those of another program replay
+/// in a test of its own.
+fn config(record: &Record) -> Config {
+    let recorded = record.config().unwrap_or_default();
+    let mut config = Config::default();
+    config.expect = match recorded.split(' ').next() {
+        Some("Raw") => Expect::Raw,
+        Some("HttpOrRaw") => Expect::HttpOrRaw,
+        _ => Expect::Http,
+    };
+    if recorded.split(' ').nth(1) == Some("Http1") {
+        config.versions = Versions::Http1;
+    }
+    config.upgrade_to_http2 = recorded.split(' ').nth(2) == Some("true");
+    config
+}

@@ -1,0 +1,498 @@
+//! A record, done again.
+
+use crate::format::{Entry, Record};
+use crate::hash::Hash;
+use lws_proto::http::Head;
+use lws_proto::record::{Command, Note, Role, describe};
+use lws_proto::ws::{Accept, Deflate, Prepared};
+use lws_proto::{
+    Bytes, Config, Connection, Entropy, Event, Feed, Payload, Request, Sent, Stream, StreamKey, Time,
+    Transmit, Validity, Writable, WriteTicket,
+};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a replay came to, if it went as the record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Octets that were sent.
+    pub sent: u64,
+    /// How often what was sent up to there was compared.
+    pub compared: usize,
+    /// Whether the record has its end, and nothing that cannot be replayed.
+    pub complete: bool,
+}
+
+/// A replay that went another way: the engine is another, or its configuration, or it does not depend on its inputs alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Divergence {
+    /// The record does not begin with a connection.
+    NoBeginning,
+    /// The configuration is not that of the record, which follows, and then ours.
+    Config(String, String),
+    /// At this entry what was recorded cannot be done.
+    Impossible(usize, &'static str),
+    /// Up to this entry something else was sent.
+    Sent(usize),
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBeginning => f.write_str("the record does not begin with a connection"),
+            Self::Config(recorded, ours) => write!(f, "recorded with {recorded}, and this is {ours}"),
+            Self::Impossible(at, what) => write!(f, "entry {at}: {what}"),
+            Self::Sent(at) => write!(f, "entry {at}: what was sent up to here differs"),
+        }
+    }
+}
+
+impl std::error::Error for Divergence {}
+
+/// Has a fresh connection do what a record says, with the configuration that it was recorded with, and compares what it sends.
+///
+/// # Errors
+/// The first [`Divergence`].
+pub fn replay(record: &Record, config: Config) -> Result<Outcome, Divergence> {
+    let config = Arc::new(config);
+    let mut notes = Notes {
+        entries: record.entries(),
+        at: 0,
+        config: Arc::clone(&config),
+        hash: Hash::default(),
+        compared: 0,
+    };
+    let Some(Note::Begin { role, now, config: recorded }) = notes.begin() else {
+        return Err(Divergence::NoBeginning);
+    };
+    let ours = describe(&config);
+    if *recorded != *ours {
+        return Err(Divergence::Config(recorded.clone().into_owned(), ours));
+    }
+    let chance = Chance::default();
+    let connection = match role {
+        Role::Server => Connection::server(*now, config),
+        Role::ServerHttp1 => Connection::server_http1(*now, config),
+        Role::ServerHttp2 => Connection::server_http2(*now, config),
+        Role::Client => Connection::client(*now, config, Box::new(chance.clone())),
+        Role::Raw => Connection::client_raw(*now, config),
+        _ => return Err(Divergence::NoBeginning),
+    };
+    let mut replay = Replay { connection, chance, tickets: Vec::new() };
+    let supported = replay.run(&mut notes)?;
+    let complete = supported && record.is_complete();
+    Ok(Outcome { sent: notes.hash.octets, compared: notes.compared, complete })
+}
+
+/// Chance as it was drawn.
+#[derive(Clone, Default)]
+struct Chance(Arc<Mutex<VecDeque<u8>>>);
+
+impl Chance {
+    fn add(&self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
+    }
+}
+
+impl Entropy for Chance {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        let mut drawn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.iter_mut().for_each(|byte| *byte = drawn.pop_front().unwrap_or(0));
+    }
+}
+
+/// The entries that are still to be done, and what has been sent.
+struct Notes<'r> {
+    entries: &'r [Entry],
+    at: usize,
+    config: Arc<Config>,
+    hash: Hash,
+    compared: usize,
+}
+
+impl<'r> Notes<'r> {
+    /// The first thing that happened, behind a date perhaps.
+    fn begin(&mut self) -> Option<&'r Note<'static>> {
+        let note = self.peek().ok()??;
+        self.at += 1;
+        Some(note)
+    }
+
+    /// The next thing that happens. What a connection need not be told is done on the way: the date, and comparisons.
+    fn peek(&mut self) -> Result<Option<&'r Note<'static>>, Divergence> {
+        while let Some(entry) = self.entries.get(self.at) {
+            match entry {
+                Entry::Hash(hash) if *hash != self.hash => return Err(Divergence::Sent(self.at)),
+                Entry::Hash(_) => self.compared += 1,
+                Entry::Note(Note::Date(seconds)) => self.config.wall_clock.set(seconds.unwrap_or(0)),
+                Entry::Note(note) => return Ok(Some(note)),
+            }
+            self.at += 1;
+        }
+        Ok(None)
+    }
+
+    fn impossible<T>(&self, what: &'static str) -> Result<T, Divergence> {
+        Err(Divergence::Impossible(self.at, what))
+    }
+
+    /// Takes as many bytes from a transmission as the record says that the transport took.
+    fn take(&mut self, transmit: Option<Transmit<'_>>) -> Result<(), Divergence> {
+        let Some(Note::Took(_, n)) = self.peek()? else { return Ok(()) };
+        let Some(transmit) = transmit else { return self.impossible("nothing is to be sent") };
+        let mut slices: [&[u8]; lws_proto::SLICES_MAX] = [&[]; lws_proto::SLICES_MAX];
+        let count = transmit.slices(&mut slices);
+        let mut left = *n;
+        for slice in &slices[..count] {
+            let part = &slice[..left.min(slice.len())];
+            self.hash.add(part);
+            left -= part.len();
+        }
+        if left > 0 {
+            return self.impossible("less is to be sent");
+        }
+        transmit.commit(*n);
+        self.at += 1;
+        Ok(())
+    }
+}
+
+struct Replay {
+    connection: Connection,
+    chance: Chance,
+    tickets: Vec<WriteTicket>,
+}
+
+impl Replay {
+    /// Does all there is. False if it ends at something that cannot be replayed.
+    fn run(&mut self, notes: &mut Notes<'_>) -> Result<bool, Divergence> {
+        while let Some(note) = notes.peek()? {
+            notes.at += 1;
+            match note {
+                Note::Received { now, own: false, bytes } => {
+                    if !self.feed(*now, bytes, notes)? {
+                        return Ok(false);
+                    }
+                }
+                Note::Received { now, own: true, bytes } => {
+                    let room = self.connection.recv_buf();
+                    let Some(room) = room.get_mut(..bytes.len()) else {
+                        return notes.impossible("the engine has less room");
+                    };
+                    room.copy_from_slice(bytes);
+                    self.connection.received(*now, bytes.len());
+                }
+                Note::Event => {
+                    let Self { connection, tickets, .. } = self;
+                    respond_to(connection.next_event(), tickets, notes)?;
+                }
+                Note::FeedEnd => return notes.impossible("no bytes are lent"),
+                Note::Transmit(now) => notes.take(self.connection.transmit(*now))?,
+                Note::Took(now, _) => self.took(*now, notes)?,
+                Note::Eof(now) => self.connection.received_eof(*now),
+                Note::Truncation(now) => self.connection.received_truncation(*now),
+                Note::Failed(now) => self.connection.transport_failed(*now),
+                Note::Timeout(now) => self.connection.handle_timeout(*now),
+                Note::Select(key) => {
+                    let Self { connection, tickets, .. } = self;
+                    if let Some(stream) = connection.stream(*key) {
+                        obey(Handle::Stream(stream), None, tickets, notes)?;
+                    }
+                }
+                Note::Redeem(key) => self.redeem(*key, notes)?,
+                Note::Drain(now) => self.connection.drain(*now),
+                Note::Abort => self.connection.abort(),
+                Note::Chance(bytes) => self.chance.add(bytes),
+                Note::Request { now, line: [method, target, host], fields, content, end } => {
+                    let Self { connection, tickets, chance } = self;
+                    // A nonce is drawn in the middle of it.
+                    while let Some(Note::Chance(bytes)) = notes.peek()? {
+                        chance.add(bytes);
+                        notes.at += 1;
+                    }
+                    let request = Request { method, target, host };
+                    let fields = fields.iter().map(|(name, value)| (name, value));
+                    if let Ok(sent) = connection.request(*now, &request, fields, Payload::Copy(content), *end)
+                    {
+                        obey(Handle::Sent(sent), None, tickets, notes)?;
+                    }
+                }
+                Note::Command(..) => return notes.impossible("no stream is lent"),
+                Note::Unsupported(_) => return Ok(false),
+                _ => return notes.impossible("this is not known"),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Lends bytes, until they are taken back.
+    fn feed(&mut self, now: Time, bytes: &[u8], notes: &mut Notes<'_>) -> Result<bool, Divergence> {
+        let Self { connection, tickets, .. } = self;
+        let mut bytes = bytes.to_vec();
+        let mut feed: Feed<'_, '_> = connection.receive(now, &mut bytes);
+        while let Some(note) = notes.peek()? {
+            notes.at += 1;
+            match note {
+                Note::Event => respond_to(feed.next_event(), tickets, notes)?,
+                Note::Transmit(now) => notes.take(feed.transmit(*now))?,
+                Note::FeedEnd => return Ok(true),
+                Note::Unsupported(_) => return Ok(false),
+                _ => return notes.impossible("bytes are still lent"),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The transport has taken something later than it was offered.
+    fn took(&mut self, now: Time, notes: &mut Notes<'_>) -> Result<(), Divergence> {
+        notes.at -= 1;
+        // Asking again changes nothing that has been asked for at this moment.
+        notes.take(self.connection.transmit(now))
+    }
+
+    fn redeem(&mut self, key: StreamKey, notes: &mut Notes<'_>) -> Result<(), Divergence> {
+        let Self { connection, tickets, .. } = self;
+        let Some(at) = tickets.iter().position(|ticket| ticket.key() == key) else {
+            return notes.impossible("there is no such ticket");
+        };
+        match connection.redeem(tickets.swap_remove(at)) {
+            Ok(permit) => obey(Handle::Writable(permit), None, tickets, notes),
+            Err(ticket) => {
+                tickets.push(ticket);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Does what the application did with an event.
+fn respond_to(
+    event: Option<Event<'_>>,
+    tickets: &mut Vec<WriteTicket>,
+    notes: &mut Notes<'_>,
+) -> Result<(), Divergence> {
+    let (handle, head) = match event {
+        None | Some(Event::Closed { .. }) => return Ok(()),
+        Some(Event::Writable(permit)) => (Handle::Writable(permit), None),
+        Some(Event::Request { stream, head, .. } | Event::Response { stream, head, .. }) => {
+            (Handle::Stream(stream), Some(head))
+        }
+        Some(
+            Event::Body { stream, .. }
+            | Event::Trailers { stream, .. }
+            | Event::Established { stream, .. }
+            | Event::Message { stream, .. }
+            | Event::Control { stream, .. }
+            | Event::Raw { stream, .. }
+            | Event::Timeout { stream }
+            | Event::PeerEnded { stream },
+        ) => (Handle::Stream(stream), None),
+        Some(_) => return notes.impossible("an event that this version does not know"),
+    };
+    obey(handle, head.as_ref(), tickets, notes)
+}
+
+/// What of a stream is in hand.
+enum Handle<'a> {
+    Stream(Stream<'a>),
+    Writable(Writable<'a>),
+    Sent(Sent<'a>),
+    /// It was given away.
+    Gone,
+}
+
+impl<'a> Handle<'a> {
+    fn key(&self) -> Option<StreamKey> {
+        match self {
+            Self::Stream(stream) => Some(stream.key()),
+            Self::Writable(permit) => Some(permit.key()),
+            Self::Sent(sent) => Some(sent.key()),
+            Self::Gone => None,
+        }
+    }
+
+    fn into_stream(self) -> Option<Stream<'a>> {
+        match self {
+            Self::Stream(stream) => Some(stream),
+            Self::Writable(permit) => Some(permit.into_stream()),
+            Self::Sent(sent) => Some(sent.into_stream()),
+            Self::Gone => None,
+        }
+    }
+
+    fn into_permit(self) -> Option<Writable<'a>> {
+        match self {
+            Self::Writable(permit) => Some(permit),
+            other => other.into_stream()?.permit().ok(),
+        }
+    }
+}
+
+const NO_STREAM: &str = "the stream was given away";
+const NO_PERMIT: &str = "the stream may not write";
+const NO_HEAD: &str = "the event has no head";
+
+/// Does what was done with a stream, up to something else.
+fn obey<'a>(
+    mut handle: Handle<'a>,
+    head: Option<&Head<'_>>,
+    tickets: &mut Vec<WriteTicket>,
+    notes: &mut Notes<'_>,
+) -> Result<(), Divergence> {
+    while let Some(Note::Command(key, command)) = notes.peek()? {
+        if handle.key() != Some(*key) {
+            return notes.impossible("another stream is lent");
+        }
+        handle = match command {
+            Command::Ticket => match handle.into_permit() {
+                Some(permit) => {
+                    tickets.push(permit.into_ticket());
+                    Handle::Gone
+                }
+                None => return notes.impossible(NO_PERMIT),
+            },
+            command if writes(command) => match handle.into_permit() {
+                Some(permit) => write(permit, command),
+                None => return notes.impossible(NO_PERMIT),
+            },
+            command => match perform(handle, head, command) {
+                Ok(handle) => handle,
+                Err(what) => return notes.impossible(what),
+            },
+        };
+        notes.at += 1;
+    }
+    Ok(())
+}
+
+/// Whether a command spends a permit.
+fn writes(command: &Command<'_>) -> bool {
+    matches!(
+        command,
+        Command::Respond { .. }
+            | Command::Data(..)
+            | Command::Trailers(_)
+            | Command::Fill { .. }
+            | Command::Message { .. }
+            | Command::Prepared(..)
+            | Command::Ping(_)
+    )
+}
+
+/// Spends a permit. A caller's fault changes nothing, neither then nor now, and so is no divergence.
+fn write<'a>(permit: Writable<'a>, command: &Command<'_>) -> Handle<'a> {
+    let pairs = |fields: &[(Vec<u8>, Vec<u8>)]| fields.to_vec();
+    let sent = match command {
+        Command::Respond { status, fields, content, end } => {
+            permit.respond(*status, pairs(fields), Payload::Copy(content), *end)
+        }
+        Command::Data(content, end) => permit.data(Payload::Copy(content), *end),
+        Command::Trailers(fields) => permit.trailers(pairs(fields)),
+        Command::Fill { room, content, end } => permit.fill(*room, |place| {
+            let len = content.len().min(place.len());
+            place[..len].copy_from_slice(&content[..len]);
+            (len, *end)
+        }),
+        Command::Message { kind, payload, end, compress: true } => {
+            permit.message(*kind, Payload::Copy(payload), *end)
+        }
+        Command::Message { kind, payload, end, compress: false } => {
+            permit.uncompressed_message(*kind, Payload::Copy(payload), *end)
+        }
+        Command::Prepared(kind, message) => {
+            permit.prepared(&Prepared::new(*kind, Bytes::copy_from_slice(message)))
+        }
+        Command::Ping(payload) => permit.ping(payload),
+        _ => return Handle::Writable(permit),
+    };
+    sent.map_or(Handle::Gone, Handle::Sent)
+}
+
+/// Does what needs no permit. A caller's fault is none here, either.
+fn perform<'a>(
+    handle: Handle<'a>,
+    head: Option<&Head<'_>>,
+    command: &Command<'_>,
+) -> Result<Handle<'a>, &'static str> {
+    if matches!(command, Command::Again | Command::Throttle) {
+        let Handle::Sent(sent) = handle else { return Err("nothing was sent") };
+        match command {
+            Command::Again => sent.again(),
+            _ => sent.throttle(),
+        }
+        return Ok(Handle::Gone);
+    }
+    let mut stream = handle.into_stream().ok_or(NO_STREAM)?;
+    match command {
+        Command::WantWrite => stream.want_write(),
+        Command::Pause => stream.pause(),
+        Command::Resume => stream.resume(),
+        Command::SetTimeout(at) => stream.set_timeout(*at),
+        Command::ConfirmValidity(now) => stream.confirm_validity(*now),
+        Command::SetValidity(validity) => {
+            let validity = validity.map(|[ping_after, drop_after]| Validity { ping_after, drop_after });
+            let _ = stream.set_validity(validity);
+        }
+        Command::TryQueue(kind, message) => {
+            let _ = stream.try_queue(*kind, Bytes::copy_from_slice(message));
+        }
+        Command::SetExtensionOption([extension, name, value]) => {
+            let _ = stream.set_extension_option(extension, name, value);
+        }
+        Command::Interim(status, fields) => {
+            let _ = stream.interim(*status, fields.to_vec());
+        }
+        Command::LastExchange => stream.last_exchange(),
+        Command::LimitContent(bytes) => stream.limit_content(*bytes),
+        Command::KeepHalfClosed(keep) => stream.keep_half_closed(*keep),
+        Command::AcceptWebSocket { protocol, fields, streamed, deflate } => {
+            let head = head.ok_or(NO_HEAD)?;
+            let accepted = accept(stream, head, (protocol.as_deref(), fields, *streamed, deflate.as_deref()));
+            return Ok(accepted.map_or(Handle::Gone, Handle::Stream));
+        }
+        Command::AcceptTunnel => return Ok(stream.accept_tunnel().map_or(Handle::Gone, Handle::Stream)),
+        Command::Close(code, reason) => {
+            let _ = stream.close(*code, reason);
+            return Ok(Handle::Gone);
+        }
+        Command::AbortStream => {
+            stream.abort();
+            return Ok(Handle::Gone);
+        }
+        _ => return Err("a command that this version does not know"),
+    }
+    Ok(Handle::Stream(stream))
+}
+
+/// Subprotocol, fields, whether messages are streamed, and the options of permessage-deflate.
+type Terms<'a> = (Option<&'a str>, &'a [(Vec<u8>, Vec<u8>)], bool, Option<&'a str>);
+
+fn accept<'a>(
+    stream: Stream<'a>,
+    head: &Head<'_>,
+    (protocol, fields, streamed, deflate): Terms<'_>,
+) -> Option<Stream<'a>> {
+    let text = |octets| std::str::from_utf8(octets).unwrap_or_default();
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+    let deflate = deflate.map(|options| {
+        let mut deflate = Deflate::default();
+        for (name, value) in options.split(',').filter_map(|option| option.split_once('=')) {
+            let _ = deflate.set_option(name, value);
+        }
+        deflate
+    });
+    let mut accept = Accept::new().fields(&fields);
+    if let Some(protocol) = protocol {
+        accept = accept.protocol(protocol);
+    }
+    if let Some(deflate) = &deflate {
+        accept = accept.deflate(deflate);
+    }
+    if streamed {
+        accept = accept.streamed();
+    }
+    stream.accept_websocket(head, &accept).ok()
+}
