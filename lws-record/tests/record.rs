@@ -479,7 +479,7 @@ fn a_client_goes_again_with_the_chance_that_it_had() {
     client.record(Box::new(Recorder::new(file.clone(), Redaction::Credentials)));
     let request = Request { method: "POST", target: "/", host: "a" };
     let fields = [("authorization", "Basic secret")];
-    drop(client.request(Time::ZERO, &request, fields, Payload::Copy(b"hello"), true).expect("a request"));
+    client.request(Time::ZERO, &request, fields, Payload::Copy(b"hello"), true).expect("a request");
     let n = client.transmit(Time::ZERO).expect("a request").first().len();
     client.transmitted(Time::ZERO, n);
     let mut response = *b"HTTP/1.1 200 OK\r\nSet-Cookie: secret\r\nContent-Length: 2\r\n\r\nhi";

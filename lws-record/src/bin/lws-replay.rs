@@ -55,16 +55,13 @@ fn one(file: &Path, corpus: Option<&Path>, notes: bool) -> Result<String, Box<dy
 /// The configuration of a record, as far as it is not one of `Limits`, which are the defaults here: those of another program replay
 /// in a test of its own.
 fn config(record: &Record) -> Config {
-    let recorded = record.config().unwrap_or_default();
-    let mut config = Config::default();
-    config.expect = match recorded.split(' ').next() {
+    let mut words = record.config().unwrap_or_default().split(' ');
+    let expect = match words.next() {
         Some("Raw") => Expect::Raw,
         Some("HttpOrRaw") => Expect::HttpOrRaw,
         _ => Expect::Http,
     };
-    if recorded.split(' ').nth(1) == Some("Http1") {
-        config.versions = Versions::Http1;
-    }
-    config.upgrade_to_http2 = recorded.split(' ').nth(2) == Some("true");
-    config
+    let versions = if words.next() == Some("Http1") { Versions::Http1 } else { Versions::Any };
+    let upgrade_to_http2 = words.next() == Some("true");
+    Config { expect, versions, upgrade_to_http2, ..Config::default() }
 }
