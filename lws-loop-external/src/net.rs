@@ -91,6 +91,13 @@ pub(crate) fn finish(socket: BorrowedFd<'_>) -> Result<()> {
     net::shutdown(socket, Shutdown::Write)
 }
 
+/// Has the close of the socket reset the connection, and drop what has not been sent.
+#[cold]
+pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> Result<()> {
+    simulate!(socket, |network, number| network.reset_on_close(number));
+    net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))
+}
+
 /// The address of the peer; `None` of a Unix socket without a name.
 #[inline]
 pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> Result<Option<SocketAddrAny>> {

@@ -82,6 +82,15 @@ pub trait Network: 'static {
         false
     }
 
+    /// SO_LINGER of no time: the close that follows resets the connection. A network that has no resets closes in order.
+    ///
+    /// # Errors
+    /// Those of the call.
+    fn reset_on_close(&mut self, socket: RawFd) -> io::Result<()> {
+        let _ = socket;
+        Ok(())
+    }
+
     /// The descriptor is about to be closed.
     fn close(&mut self, socket: RawFd);
 

@@ -174,6 +174,14 @@ pub(crate) fn finish(socket: BorrowedFd<'_>) {
     let _ = net::finish(socket);
 }
 
+/// Has a socket end by a reset when it is closed, so that the peer does not take what it has got for all: what the system still
+/// has to send is dropped. Unix sockets know no such end.
+#[cold]
+pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) {
+    // It fails where the peer has gone, and then there is nobody to tell.
+    let _ = net::reset_on_close(socket);
+}
+
 /// A connection over files.
 pub(crate) struct Piped<S> {
     open: Open<S>,

@@ -123,6 +123,9 @@ pub(crate) fn take<A: Application>(
         _ => return false,
     };
     if wants.close {
+        if wants.reset && !matches!(slot.body, Body::Piped(_)) {
+            transport::reset_on_close(slot.socket.as_fd());
+        }
         return true;
     }
     if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {

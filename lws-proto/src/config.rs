@@ -119,8 +119,11 @@ pub struct Limits {
     /// last response says `Connection: close`.
     pub keep_alive_requests_max: u32,
     /// How long a client waits for the head of a response, or for the answer to its opening handshake, after its
-    /// request has been sent. Default 60 s.
+    /// request has been sent. An answer that refuses a WebSocket has no more time for its content and trailers. Default 60 s.
     pub response_timeout: Duration,
+    /// How long a client waits for more of a response whose head has come, content or trailers, unless it is paused: a byte is
+    /// progress. Default 60 s, as other clients wait that long or for ever.
+    pub between_bytes_timeout: Duration,
     /// Received bytes that are kept while the application is not ready for them: pipelined requests, or input left
     /// after a pause. Default 16 KiB; reading stops there, so one lent buffer more can be held. Nothing is closed.
     pub look_ahead_bytes_max: usize,
@@ -213,6 +216,7 @@ impl Default for Limits {
             keep_alive_timeout: Duration::from_secs(60),
             keep_alive_requests_max: 1_000,
             response_timeout: Duration::from_secs(60),
+            between_bytes_timeout: Duration::from_secs(60),
             look_ahead_bytes_max: 16 << 10,
             send_queue_bytes_max: 64 << 10,
             stalled_timeout: Duration::from_secs(30),

@@ -35,6 +35,9 @@ pub struct Interest {
     pub deadline: Option<Time>,
     /// The transport may be closed: nothing is left to send or to say.
     pub close: bool,
+    /// With `close`: what was sent is incomplete, and the peer must not take it for all. The transport ends by a reset (RST) and not
+    /// by FIN, and TLS without `close_notify`: RFC 9112 §8, RFC 8446 §6.1.
+    pub reset: bool,
 }
 
 /// A connection, as client or server, without its transport.
@@ -410,7 +413,7 @@ impl Connection {
         if self.tx.is_undisturbed() && !self.rx.eof && self.rx.kept.is_none() {
             let shutdown = self.tx.fin();
             let service = self.rx.receiver.has_more(&self.tx);
-            return Interest { read: true, write, shutdown, service, deadline, close: false };
+            return Interest { read: true, write, shutdown, service, deadline, close: false, reset: false };
         }
         self.disturbed_interest(write, deadline)
     }
@@ -424,7 +427,8 @@ impl Connection {
             Ending::Done => true,
         };
         let close = over && !service && (!write || self.tx.ending == Ending::Done);
-        Interest { read: self.wants_input(), write, shutdown: self.tx.fin(), service, deadline, close }
+        let (read, shutdown, reset) = (self.wants_input(), self.tx.fin(), close && self.tx.is_cut());
+        Interest { read, write, shutdown, service, deadline, close, reset }
     }
 
     /// Whether the transport has something to take.

@@ -296,6 +296,8 @@ faults! {
         Content => "content_bytes_min", 408, 0, "the content came too slowly";
         /// `response_timeout`.
         Response => "response_timeout", 0, 0, "the response did not come in time";
+        /// `between_bytes_timeout`.
+        BetweenBytes => "between_bytes_timeout", 0, 0, "the rest of the response did not come in time";
         /// `stalled_timeout`.
         Stalled => "stalled_timeout", 0, 0, "the peer stopped reading";
         /// `dead_peer_timeout`.

@@ -40,8 +40,8 @@ pub(crate) struct Tx {
     room: usize,
     /// What the stream that is the transport takes at once: its windows, and one frame.
     credit: usize,
-    /// Whether the transport is a stream of another connection.
-    tunnel: bool,
+    /// What is carried, if the transport is a stream of another connection.
+    tunnel: Option<Carries>,
     /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
     http1_agreed: bool,
     #[cfg(feature = "record")]
@@ -80,6 +80,13 @@ pub(crate) enum SwitchTo {
     WebSocket(Box<ws::Receiver>),
     Raw(raw::Receiver),
     Http2(Box<h2::Receiver>),
+}
+
+/// What a stream of HTTP/2 carries once its exchange has become something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    WebSocket,
+    Bytes,
 }
 
 /// Where the end of the connection stands.
@@ -128,6 +135,8 @@ const TRUNCATED: u16 = 1_024;
 const PEER_ENDED: u16 = 2_048;
 /// What ends with the stream that it is about.
 const OF_STREAM: u16 = PAUSED | THROTTLED | WANTED | TIMEOUT | MORE | PEER_ENDED;
+/// What was sent is incomplete, and the transport is to end in a way that says so.
+const CUT: u16 = 4_096;
 
 impl Tx {
     pub(crate) fn new(
@@ -157,7 +166,7 @@ impl Tx {
             client,
             room,
             credit: usize::MAX,
-            tunnel: false,
+            tunnel: None,
             http1_agreed: false,
             #[cfg(feature = "record")]
             tape: None,
@@ -165,13 +174,24 @@ impl Tx {
     }
 
     /// That of a stream which has become a transport itself, and goes on under the same key.
-    pub(crate) fn tunnel(now: Time, config: Arc<Config>, key: StreamKey, client: bool) -> Self {
+    pub(crate) fn tunnel(
+        now: Time,
+        config: Arc<Config>,
+        key: StreamKey,
+        client: bool,
+        carries: Carries,
+    ) -> Self {
         let mut tx = Self::new(now, config, Sender::Silent, None);
         let StreamKey { index, generation } = key;
         tx.stream = StreamState { index, generation, open: true, ticket: false, timeout: None };
         tx.client = client;
-        tx.tunnel = true;
+        tx.tunnel = Some(carries);
         tx
+    }
+
+    /// Whether the transport is a stream that carries a WebSocket.
+    pub(crate) fn carries_websocket(&self) -> bool {
+        self.tunnel == Some(Carries::WebSocket)
     }
 
     /// HTTP/1.1 was agreed on before the first byte.
@@ -229,7 +249,8 @@ impl Tx {
         match self.sender {
             Sender::Http2(ref mut sender) => {
                 let config = &self.config;
-                let tunnel = sender.lent_tunnel(|| Self::tunnel(now, config.clone(), key, client));
+                let none = || Self::tunnel(now, config.clone(), key, client, Carries::Bytes);
+                let tunnel = sender.lent_tunnel(none);
                 // What is done with the stream is noted on the tape of its connection.
                 #[cfg(feature = "record")]
                 tunnel.tape.clone_from(&self.tape);
@@ -325,6 +346,10 @@ impl Tx {
     /// Ends the stream, if one is open: `Closed` is told next.
     pub(crate) fn close_stream(&mut self, cause: Cause) {
         if self.stream.open {
+            let cause = match &self.sender {
+                Sender::Http1(sender) if cause != Cause::Aborted => sender.refusal().unwrap_or(cause),
+                _ => cause,
+            };
             self.stream.open = false;
             self.stream.timeout = None;
             self.flags = self.flags & !OF_STREAM | CLOSED;
@@ -332,14 +357,18 @@ impl Tx {
         }
     }
 
-    /// Ends the stream and the protocol: what is queued still goes out.
+    /// Ends the stream and the protocol: what is queued still goes out. FIN follows, unless a peer could take that for the end of a
+    /// message which is none.
     pub(crate) fn finish(&mut self, cause: Cause) {
         self.close_stream(cause);
         if self.flags & ENDING == 0 {
             self.flags |= ENDING;
+            let cut = matches!(&self.sender, Sender::Http1(sender) if sender.is_incomplete());
+            self.flags |= if cut { CUT } else { 0 };
             // RFC 6455 §7.1.1: the server closes the TCP connection first.
-            let fin = self.tunnel || !self.is_client() || !matches!(self.sender, Sender::WebSocket(_));
-            self.ending = Ending::Draining { fin, give_up: None };
+            let first =
+                self.tunnel.is_some() || !self.is_client() || !matches!(self.sender, Sender::WebSocket(_));
+            self.ending = Ending::Draining { fin: first && !cut, give_up: None };
             self.arm_linger();
         }
         self.switch = None;
@@ -350,12 +379,45 @@ impl Tx {
         }
     }
 
-    /// Ends everything at once: what is queued is lost.
+    /// Ends everything at once: what is queued is lost, and the transport is reset if that or anything else is missing in what
+    /// was sent.
     pub(crate) fn abort(&mut self, cause: Cause) {
+        let lost = !self.out.is_empty();
+        let cut = lost || self.is_under_way();
+        if lost {
+            self.lose(cause);
+        }
         self.finish(cause);
+        self.flags |= if cut { CUT } else { 0 };
         self.out.clear();
         self.stalled = None;
         self.ending = Ending::Done;
+    }
+
+    /// Whether something is being sent whose end the peer would not miss, or is told by nothing but the end of the transport. The
+    /// frames of a WebSocket tell by themselves.
+    fn is_under_way(&self) -> bool {
+        match &self.sender {
+            Sender::Http1(sender) => sender.is_incomplete(),
+            Sender::Http2(sender) => sender.is_incomplete(),
+            Sender::Raw(_) => self.stream.open,
+            Sender::WebSocket(_) | Sender::Silent => false,
+        }
+    }
+
+    /// What is queued does not reach the peer: an end that has not been told yet is not complete.
+    fn lose(&mut self, cause: Cause) {
+        if self.flags & CLOSED != 0 && self.closed == Cause::Complete {
+            self.closed = cause;
+        }
+        if let Sender::Http2(sender) = &mut self.sender {
+            sender.lose(cause);
+        }
+    }
+
+    /// Whether the transport is to end in a way that no peer takes for an end in order.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.flags & CUT != 0
     }
 
     /// Ends the connection in an orderly way. See [`Connection::drain`](crate::Connection::drain).
@@ -407,7 +469,7 @@ impl Tx {
     /// Takes input again. Silence counts from here: nobody listened before.
     pub(crate) fn resume(&mut self) {
         if let Sender::Http2(sender) = &mut self.sender {
-            sender.resume(self.now);
+            sender.resume(&self.config, self.now);
         } else if self.take(PAUSED) {
             self.heard = self.now;
             self.resumed = self.now;
@@ -703,7 +765,12 @@ impl Tx {
         if let Ending::Draining { give_up: give_up @ None, .. } = &mut self.ending
             && self.out.is_empty()
         {
-            *give_up = Some(self.now + self.config.limits.linger_timeout);
+            if self.flags & CUT != 0 {
+                // There is no last byte that a reset could destroy on its way.
+                self.ending = Ending::Done;
+            } else {
+                *give_up = Some(self.now + self.config.limits.linger_timeout);
+            }
         }
     }
 

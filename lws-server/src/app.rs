@@ -160,7 +160,7 @@ impl App {
         state.key = Some(key);
         let tls = cx.tls();
         let always = self.shared.always[usize::from(tls.is_some())].clone();
-        let tally = Tally { always, ..Tally::default() };
+        let tally = Tally { always, head: head.method() == http::Method::Head, ..Tally::default() };
         state.slot = Slot::Http(HttpSlot { handler: None, tally, route: NO_ROUTE, entry });
         let Slot::Http(slot) = &mut state.slot else { return };
 

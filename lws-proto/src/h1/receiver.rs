@@ -11,7 +11,7 @@ use super::{Sender, refuse, status_of};
 use crate::http::{Expectation, Head, Method, StartLine, Status, TrailerField, Version, received_trailer};
 use crate::item::{Content, Item, Step};
 use crate::tx::{self, SwitchTo, Tx};
-use crate::{Cause, Deadline, HandshakeFailure, Limit, Protocol, Time, Violation, raw, ws};
+use crate::{Cause, Deadline, Limit, Protocol, Time, Violation, raw, ws};
 use alloc::boxed::Box;
 
 /// Reads the messages of one peer.
@@ -22,8 +22,6 @@ pub(crate) struct Receiver {
     head: HeadReader,
     /// What content is chunked with, apart from `state` so that asking for that is cheap.
     dechunker: Dechunker,
-    /// The status code of the response that is being received.
-    status: Status,
     /// Whether an exchange has been completed.
     reused: bool,
     /// When what is waited for began to be: a head, more content, or the next exchange.
@@ -70,7 +68,6 @@ impl Receiver {
             state: State::Head,
             head: HeadReader::new(),
             dechunker: Dechunker::new(),
-            status: Status::OK,
             reused: false,
             since,
             period_bytes: 0,
@@ -231,7 +228,7 @@ impl Receiver {
         if facts.close || version == Version::Http10 && !facts.keep_alive {
             sender.last_exchange();
         }
-        self.status = status;
+        sender.answered(status);
         match framing::of_response(version, status, method, &facts) {
             Ok(Framing::Empty) => {
                 self.state = State::Done;
@@ -283,8 +280,7 @@ impl Receiver {
     fn on_content_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
         let Some(sender) = sender(tx) else { return Step::taken(input.len()) };
         if self.gives_up_content(sender) {
-            let cause = self.cause(sender);
-            tx.finish(cause);
+            tx.finish(cause(sender));
             return Step::taken(input.len());
         }
         let discards = sender.has_answered();
@@ -373,7 +369,7 @@ impl Receiver {
     #[inline]
     fn end_exchange(&mut self, tx: &mut Tx) -> Step {
         let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(0) };
-        let cause = self.cause(sender);
+        let cause = sender.refusal().unwrap_or(cause(sender));
         if sender.persists() {
             sender.reset();
             self.state = State::Head;
@@ -385,18 +381,6 @@ impl Receiver {
             tx.finish(cause);
         }
         Step::taken(0)
-    }
-
-    /// How an exchange ended that this side has nothing more to send for.
-    #[inline]
-    fn cause(&self, sender: &Sender) -> Cause {
-        if sender.is_broken() {
-            Cause::Aborted
-        } else if sender.handshake().is_some() {
-            Cause::Handshake(HandshakeFailure::Status(self.status.code()))
-        } else {
-            Cause::Complete
-        }
     }
 
     /// The peer will send no more.
@@ -441,7 +425,7 @@ impl Receiver {
                 let sender = sender(tx)?;
                 if sender.is_running() {
                     let sent = sender.has_ended() && tx.out.is_empty();
-                    sent.then(|| tx.sent.max(sender.begun()) + limits.response_timeout)
+                    sent.then(|| asked(sender, tx) + limits.response_timeout)
                 } else {
                     self.reused.then(|| self.since + limits.keep_alive_timeout)
                 }
@@ -456,8 +440,15 @@ impl Receiver {
                 let sender = sender(tx).filter(|_| tx.out.is_empty())?;
                 sender.half_closed_until(tx.sent, limits.half_closed_timeout)
             }
-            // A client asked for the content, and knows best how long it may take.
-            _ if self.client || tx.would_hold_input() => None,
+            // The application takes none of it now.
+            _ if tx.would_hold_input() => None,
+            _ if self.client => {
+                let sender = sender(tx)?;
+                Some(match sender.refusal() {
+                    Some(_) => asked(sender, tx) + limits.response_timeout,
+                    None => tx.heard.max(tx.resumed).max(self.since) + limits.between_bytes_timeout,
+                })
+            }
             State::Length(_) | State::Chunked | State::UntilClose | State::Trailers => {
                 Some(tx.resumed.max(self.since) + limits.content_period)
             }
@@ -479,6 +470,7 @@ impl Receiver {
                 tx.open_stream();
                 refuse(tx, Cause::Timeout(Deadline::Head), Deadline::Head.status());
             }
+            _ if self.client => tx.finish(Cause::Timeout(Deadline::BetweenBytes)),
             _ if self.period_bytes >= tx.config.limits.content_bytes_min => {
                 self.since = now;
                 self.period_bytes = 0;
@@ -488,6 +480,12 @@ impl Receiver {
     }
 }
 
+/// How an exchange ended that this side has nothing more to send for.
+#[inline]
+fn cause(sender: &Sender) -> Cause {
+    if sender.is_broken() { Cause::Aborted } else { Cause::Complete }
+}
+
 /// The transmit half, as long as HTTP is spoken.
 #[inline]
 fn sender(tx: &Tx) -> Option<&Sender> {
@@ -495,6 +493,11 @@ fn sender(tx: &Tx) -> Option<&Sender> {
         tx::Sender::Http1(sender) => Some(sender),
         _ => None,
     }
+}
+
+/// When all of a client's request had gone to the transport.
+fn asked(sender: &Sender, tx: &Tx) -> Time {
+    tx.sent.max(sender.begun())
 }
 
 fn set_unread(tx: &mut Tx, unread: u64) {
@@ -521,6 +524,11 @@ fn check_request(method: Method, version: Version, facts: &Facts) -> Result<Fram
         return Err(Violation::Host);
     }
     let framing = framing::of_request(version, method, facts)?;
+    // RFC 9110 §9.3.6: "A CONNECT request message does not have content", and what follows would be the tunnel's.
+    if method == Method::Connect && framing != Framing::Empty {
+        let chunked = framing == Framing::Chunked;
+        return Err(if chunked { Violation::TransferEncoding } else { Violation::ContentLength });
+    }
     // "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation".
     if facts.expect == Expectation::Unknown && version != Version::Http10 {
         return Err(Violation::Expectation);

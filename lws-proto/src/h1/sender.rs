@@ -9,7 +9,7 @@ use crate::http::{
     is_forbidden_trailer,
 };
 use crate::transmit::Output;
-use crate::{Config, Misuse, Payload, Time};
+use crate::{Cause, Config, HandshakeFailure, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -46,6 +46,8 @@ pub(crate) struct Sender {
     begun: Time,
     /// What a client awaits in answer to its WebSocket opening handshake.
     handshake: Option<Box<Expected>>,
+    /// With which status code that was refused.
+    refused: Option<Status>,
     /// The date field of the second that was last asked for.
     date: (u32, [u8; DATE.len()]),
 }
@@ -88,6 +90,7 @@ impl Sender {
             exchanges_left: config.limits.keep_alive_requests_max,
             begun: Time::ZERO,
             handshake: None,
+            refused: None,
             date: (0, *DATE),
         }
     }
@@ -135,6 +138,16 @@ impl Sender {
         self.broken
     }
 
+    /// Whether a response has begun, or a message came out short, whose end the peer must not see in the end of the connection.
+    /// A request always says how long it is.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        match self.state {
+            State::Content(Outgoing::Length(0)) => false,
+            State::Content(_) => !self.client,
+            State::Idle | State::Head | State::Ended => self.broken,
+        }
+    }
+
     /// The method of the request.
     pub(crate) fn method(&self) -> Method {
         self.method
@@ -160,7 +173,18 @@ impl Sender {
         self.content_bytes_max.or(config.limits.content_bytes_max).unwrap_or(u64::MAX)
     }
 
+    /// Why an exchange ended whose opening handshake was refused: however the rest of the answer comes, or does not.
+    #[inline]
+    pub(crate) fn refusal(&self) -> Option<Cause> {
+        self.refused.map(|status| Cause::Handshake(HandshakeFailure::Status(status.code())))
+    }
+
     // What they tell.
+
+    /// The final response has this status code, and is no agreement if a WebSocket was asked for.
+    pub(crate) fn answered(&mut self, status: Status) {
+        self.refused = self.handshake.is_some().then_some(status);
+    }
 
     /// A request has come. The response is due.
     #[inline]
@@ -226,6 +250,7 @@ impl Sender {
         self.content_bytes_max = None;
         self.keeps_half_closed = false;
         self.handshake = None;
+        self.refused = None;
     }
 
     // Responses.
@@ -311,15 +336,16 @@ impl Sender {
             Outgoing::Length(length) if !framed => encode::content_length(buffer, length),
             Outgoing::Streamed => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
             Outgoing::Dropped if !framed => self.frame_nothing(buffer, len, end),
-            // RFC 9110 §15.3.6.
-            Outgoing::Forbidden if status == Status::RESET_CONTENT && !framed => {
+            // RFC 9110 §15.3.6, and a CONNECT that is refused.
+            Outgoing::Forbidden if !status.is_without_content() && !framed => {
                 encode::content_length(buffer, 0)
             }
             _ => {}
         }
         // A client that waited for 100 and did not get it may or may not send its content now, and nobody can tell what
         // comes next. Nor is it worth the wait where the content is long.
-        let unread = self.owes_continue || end && self.unread > config.limits.discard_bytes_max;
+        let ends = end || outgoing.ends_with_head();
+        let unread = self.owes_continue || ends && self.unread > config.limits.discard_bytes_max;
         self.owes_continue = false;
         self.persists &= !unread && outgoing != Outgoing::UntilClose;
         let connection: &[u8] = match (self.persists, said.upgrade, self.version) {
@@ -441,10 +467,8 @@ impl Sender {
     #[inline]
     pub(crate) fn data(&mut self, out: &mut Output, content: Payload<'_>, end: bool) -> Result<(), Misuse> {
         let State::Content(outgoing) = self.state else { return Err(Misuse::WrongState) };
-        match outgoing {
-            Outgoing::Length(left) => check_length(left, content.len() as u64, end)?,
-            Outgoing::Forbidden if !content.is_empty() => return Err(Misuse::ContentLength),
-            _ => {}
+        if let Outgoing::Length(left) = outgoing {
+            check_length(left, content.len() as u64, end)?;
         }
         self.write(out, outgoing, content, end);
         Ok(())
@@ -473,7 +497,14 @@ impl Sender {
             Outgoing::UntilClose => content.push(out),
             Outgoing::Dropped | Outgoing::Forbidden => {}
         }
+        let end = end || outgoing.ends_with_head();
         self.state = if end { State::Ended } else { State::Content(outgoing) };
+        debug_assert!(self.is_consistent());
+    }
+
+    /// Content that never comes is not waited for.
+    fn is_consistent(&self) -> bool {
+        !matches!(self.state, State::Content(outgoing) if outgoing.ends_with_head())
     }
 
     pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -493,7 +524,6 @@ impl Sender {
                 buffer.extend_from_slice(b"\r\n");
                 Ok(())
             })?,
-            State::Content(Outgoing::Dropped) => {}
             _ => return Err(Misuse::WrongState),
         }
         self.state = State::Ended;
@@ -510,7 +540,6 @@ impl Sender {
         let State::Content(mut outgoing) = self.state else { return Err(Misuse::WrongState) };
         let max = match outgoing {
             Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
-            Outgoing::Forbidden => 0,
             _ => max,
         };
         let buffer = out.buffer();

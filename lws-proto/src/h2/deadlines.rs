@@ -2,7 +2,7 @@
 //!
 //! Streams keep their own moments; the connection knows one before which nothing is due, so that asking is cheap.
 
-use super::error::{ErrorCode, code_of};
+use super::error::ErrorCode;
 use super::frame;
 use super::receiver::end_connection;
 use super::sender::{Going, Sender};
@@ -143,7 +143,7 @@ fn handle_shared_window(tx: &mut Tx, now: Time) {
     if waits && stalled.left < limits.stalled_bytes_min {
         let cause = Cause::Timeout(Deadline::Stalled);
         let waiting: Vec<u32> = sender.streams.contents.slots().collect();
-        waiting.into_iter().for_each(|slot| sender.reset(out, slot, code_of(cause), cause));
+        waiting.into_iter().for_each(|slot| sender.give_up(out, slot, cause));
         sender.stalled = None;
         return;
     }
@@ -165,7 +165,7 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
     {
         if waits && stalled.left < limits.stalled_bytes_min {
             let cause = Cause::Timeout(Deadline::Stalled);
-            return sender.reset(out, slot, code_of(cause), cause);
+            return sender.give_up(out, slot, cause);
         }
         stream.stalled = waits.then_some(Stalled { since: now, left: 0 });
     }
@@ -193,12 +193,17 @@ fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
     if half_closed {
         return sender.end_half_closed(out, slot);
     }
-    if sender.client {
-        let cause = Cause::Timeout(Deadline::Response);
-        return sender.reset(out, slot, code_of(cause), cause);
-    }
     let holds = sender.holds_input(slot);
     let stream = sender.streams.at(slot);
+    if sender.client {
+        let answered = stream.has(streams::ANSWERED);
+        if answered && holds {
+            stream.due = now + limits.between_bytes_timeout;
+            return;
+        }
+        let deadline = if answered { Deadline::BetweenBytes } else { Deadline::Response };
+        return sender.give_up(out, slot, Cause::Timeout(deadline));
+    }
     if holds || stream.period_bytes >= limits.content_bytes_min {
         stream.period_bytes = 0;
         stream.due = now + limits.content_period;
@@ -214,6 +219,6 @@ fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
         let status = Status::new(deadline.status()).unwrap_or(Status::BAD_REQUEST);
         sender.refuse(out, config, now, slot, status, (cause, deadline.message()));
     } else {
-        sender.reset(out, slot, code_of(cause), cause);
+        sender.give_up(out, slot, cause);
     }
 }

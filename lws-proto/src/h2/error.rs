@@ -136,9 +136,11 @@ impl Fault {
     }
 }
 
-/// The code that tells the peer of a cause.
+/// The code that tells the peer of a cause. NO_ERROR stands for ends that leave nothing incomplete, and for no other: clients take
+/// it for success.
 pub(crate) fn code_of(cause: crate::Cause) -> ErrorCode {
     match cause {
+        crate::Cause::Complete | crate::Cause::Closed { .. } => ErrorCode::NO_ERROR,
         crate::Cause::Violation(violation) => match violation {
             Violation::FrameSize => ErrorCode::FRAME_SIZE_ERROR,
             Violation::FlowControl => ErrorCode::FLOW_CONTROL_ERROR,
@@ -150,10 +152,42 @@ pub(crate) fn code_of(cause: crate::Cause) -> ErrorCode {
         crate::Cause::Limit(Limit::Streams) => ErrorCode::REFUSED_STREAM,
         crate::Cause::Limit(_) => ErrorCode::ENHANCE_YOUR_CALM,
         crate::Cause::Timeout(Deadline::Settings) => ErrorCode::SETTINGS_TIMEOUT,
-        crate::Cause::Timeout(Deadline::Response) => ErrorCode::CANCEL,
+        // The preface or a field block has not come whole: RFC 9113 has no code for that alone.
+        crate::Cause::Timeout(Deadline::Head) => ErrorCode::PROTOCOL_ERROR,
+        // It holds what it does not take.
         crate::Cause::Timeout(Deadline::Stalled) => ErrorCode::ENHANCE_YOUR_CALM,
-        crate::Cause::Timeout(_) => ErrorCode::NO_ERROR,
-        crate::Cause::Aborted => ErrorCode::CANCEL,
-        _ => ErrorCode::NO_ERROR,
+        // An idle connection has no stream that could be incomplete.
+        crate::Cause::Timeout(Deadline::Idle) => ErrorCode::NO_ERROR,
+        crate::Cause::Timeout(_) => ErrorCode::INTERNAL_ERROR,
+        crate::Cause::Aborted | crate::Cause::Handshake(_) => ErrorCode::CANCEL,
+        _ => ErrorCode::INTERNAL_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cause;
+
+    #[test]
+    fn no_cause_of_an_incomplete_end_is_called_no_error() {
+        let timeouts = Deadline::ALL.iter().filter(|deadline| **deadline != Deadline::Idle);
+        let incomplete = Violation::ALL
+            .iter()
+            .map(|violation| Cause::Violation(*violation))
+            .chain(Limit::ALL.iter().map(|limit| Cause::Limit(*limit)))
+            .chain(timeouts.map(|deadline| Cause::Timeout(*deadline)))
+            .chain([
+                Cause::Disconnected,
+                Cause::Truncated,
+                Cause::Aborted,
+                Cause::Reset(ErrorCode::NO_ERROR),
+            ]);
+        for cause in incomplete {
+            assert_ne!(code_of(cause), ErrorCode::NO_ERROR, "{cause:?}");
+        }
+        for cause in [Cause::Complete, Cause::Timeout(Deadline::Idle)] {
+            assert_eq!(code_of(cause), ErrorCode::NO_ERROR, "{cause:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The same calls as in HTTP/1.1, with the same answers. Fields that are about an HTTP/1.1 connection are left out.
 
-use super::error::{ErrorCode, code_of};
+use super::error::ErrorCode;
 use super::sender::{Sender, is_tunnel};
 use super::state::{Frame, State, Step};
 use super::streams::{self, Message, Place, Stream, Trailers};
@@ -73,7 +73,7 @@ impl Sender {
             if let (Some(length), None) = (length, said.content_length) {
                 sender.encode_length(buffer, length);
             }
-            Ok((outgoing, end && (len == 0 || outgoing.drops())))
+            Ok((outgoing, outgoing.ends_with_head() || end && len == 0))
         })?;
         self.lent().take(streams::OWES_CONTINUE);
         let slot = self.current;
@@ -140,7 +140,7 @@ impl Sender {
         let answered = self.respond(out, config, now, (status, fields), content, true);
         let stream = self.streams.at(slot);
         if answered.is_err() || stream.pending.is_some() {
-            self.reset(out, slot, code_of(cause), cause);
+            self.give_up(out, slot, cause);
         } else if stream.state != State::Closed && !waits {
             // RFC 9113 §8.1: nobody waits for the rest of the request.
             self.reset(out, slot, ErrorCode::NO_ERROR, cause);
@@ -158,10 +158,8 @@ impl Sender {
         end: bool,
     ) -> Result<(), Misuse> {
         let outgoing = self.outgoing()?;
-        match outgoing {
-            Outgoing::Length(left) => check_length(left, content.len() as u64, end)?,
-            Outgoing::Forbidden if !content.is_empty() => return Err(Misuse::ContentLength),
-            _ => {}
+        if let Outgoing::Length(left) = outgoing {
+            check_length(left, content.len() as u64, end)?;
         }
         self.write(out, config, now, outgoing, content, end, false);
         Ok(())
@@ -190,7 +188,8 @@ impl Sender {
         with_head: bool,
     ) {
         let slot = self.current;
-        let content = if outgoing.drops() { Payload::Static(b"") } else { content };
+        let content = if outgoing.ends_with_head() { Payload::Static(b"") } else { content };
+        let end = end || outgoing.ends_with_head();
         if let Outgoing::Length(left) = &mut outgoing {
             *left -= content.len() as u64;
         }
@@ -200,6 +199,8 @@ impl Sender {
         } else if end || !content.is_empty() {
             self.write_content(out, config, now, slot, content, end);
         }
+        let message = self.streams.peek(slot).message;
+        debug_assert!(!matches!(message, Message::Content(outgoing) if outgoing.ends_with_head()));
     }
 
     pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -210,7 +211,7 @@ impl Sender {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         match self.outgoing()? {
-            Outgoing::Streamed | Outgoing::Dropped | Outgoing::Length(0) => {}
+            Outgoing::Streamed | Outgoing::Length(0) => {}
             _ => return Err(Misuse::WrongState),
         }
         let mut trailers = Trailers::default();
@@ -252,7 +253,6 @@ impl Sender {
         let outgoing = self.outgoing()?;
         let max = match outgoing {
             Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
-            Outgoing::Forbidden => 0,
             _ => max,
         };
         // A permit says that at least one byte can be written: an empty buffer would look like the end of what is read into it.
@@ -492,12 +492,5 @@ impl Stream {
     /// Whether this side may still send something on it.
     fn may_send(&self) -> bool {
         self.state.sends() || self.state == State::Idle && self.queued.is_some()
-    }
-}
-
-impl Outgoing {
-    /// Whether content that is given is not sent.
-    fn drops(self) -> bool {
-        matches!(self, Self::Dropped | Self::Forbidden)
     }
 }

@@ -311,7 +311,7 @@ impl Receiver {
         let cause = fault.cause();
         match sender.streams.find(id) {
             Some(slot) if !matches!(sender.streams.peek(slot).place, super::streams::Place::Closed) => {
-                sender.reset(out, slot, code_of(cause), cause);
+                sender.give_up(out, slot, cause);
             }
             Some(_) => {}
             // RFC 9113 §6.4: "RST_STREAM frames MUST NOT be sent for a stream in the "idle" state."
@@ -326,12 +326,12 @@ impl Receiver {
 
     /// The peer will send no more. A server still answers what was asked whole.
     pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
-        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return None };
+        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return None };
         if sender.client || self.block.is_some() || !matches!(self.place, Place::Header) {
             tx.finish(Cause::Disconnected);
             return None;
         }
-        sender.note_peer_end(&config.limits, *now);
+        sender.note_peer_end(out, &config.limits, *now);
         if sender.streams.is_empty() {
             tx.finish(Cause::Complete);
         }
@@ -339,15 +339,23 @@ impl Receiver {
     }
 
     pub(crate) fn next_timeout(&self, tx: &Tx) -> Option<Time> {
-        let head =
-            (self.block.is_some() || !self.settled).then(|| self.since + tx.config.limits.head_timeout);
-        let tx::Sender::Http2(sender) = &tx.sender else { return head };
+        let tx::Sender::Http2(sender) = &tx.sender else { return None };
+        let head = self.head_due(sender, tx).map(|(due, _)| due);
         crate::time::earliest(head, sender.next_timeout(tx))
     }
 
+    /// When the field block that has begun must be whole, or a client's preface, and what a failure is called. A server that says
+    /// nothing owes the acknowledgement of our SETTINGS, which has a deadline of its own.
+    fn head_due(&self, sender: &Sender, tx: &Tx) -> Option<(Time, Deadline)> {
+        let begun = self.block.is_some() || !self.settled && !sender.client;
+        let deadline = if sender.client { Deadline::Response } else { Deadline::Head };
+        begun.then(|| (self.since + tx.config.limits.head_timeout, deadline))
+    }
+
     pub(crate) fn handle_timeout(&mut self, tx: &mut Tx, now: Time) {
-        if (self.block.is_some() || !self.settled) && self.since + tx.config.limits.head_timeout <= now {
-            return end_connection(tx, Cause::Timeout(Deadline::Head));
+        let tx::Sender::Http2(sender) = &tx.sender else { return };
+        if let Some((_, deadline)) = self.head_due(sender, tx).filter(|(due, _)| *due <= now) {
+            return end_connection(tx, Cause::Timeout(deadline));
         }
         super::deadlines::handle(tx, now);
         if let tx::Sender::Http2(sender) = &tx.sender

@@ -364,12 +364,15 @@ impl Sender {
         self.lent().set(streams::THROTTLED);
     }
 
-    pub(crate) fn resume(&mut self, now: Time) {
+    /// Takes input again. The peer's time counts from here: it may have had no window before.
+    pub(crate) fn resume(&mut self, config: &Config, now: Time) {
         let slot = self.current;
+        let limits = &config.limits;
+        let period = if self.client { limits.between_bytes_timeout } else { limits.content_period };
         if self.lent().take(streams::PAUSED) {
             let stream = self.lent();
             if stream.due != NEVER && stream.state.receives() {
-                stream.due = stream.due.max(now);
+                stream.due = stream.due.max(now + period);
             }
             if self.lent().has(streams::OWES_CONTINUE) {
                 self.asked.push(slot);

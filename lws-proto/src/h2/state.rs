@@ -80,6 +80,16 @@ impl State {
         }
     }
 
+    /// The state once the end of the peer's direction has been heard, which no frame need bring at that moment.
+    #[inline]
+    pub(crate) fn peer_ended(self) -> Self {
+        match self {
+            Self::Open | Self::HalfClosedRemote => Self::HalfClosedRemote,
+            Self::HalfClosedLocal | Self::Closed => Self::Closed,
+            Self::Idle => Self::Idle,
+        }
+    }
+
     /// Whether this side may still send content.
     #[inline]
     pub(crate) fn sends(self) -> bool {

@@ -209,6 +209,16 @@ impl Stream {
             && self.place != Place::Closed
     }
 
+    /// Whether a WebSocket was asked for and refused: that is why the stream ends, however the rest of the answer comes.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.cause, Cause::Handshake(_))
+    }
+
+    /// Whether the whole message of this side is in frames.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.message == Message::Ended && self.pending.is_none() && !self.state.sends()
+    }
+
     /// Whether nothing but the want of a permit keeps the application from its input.
     #[inline]
     pub(crate) fn is_throttled(&self) -> bool {
@@ -329,6 +339,11 @@ impl Streams {
             .map(|(slot, _)| slot as u32)
             .collect();
         taken.into_iter()
+    }
+
+    /// Every stream that is kept, to look at.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.slots.iter().filter(|stream| stream.id != 0)
     }
 
     /// Every stream that is kept.

@@ -97,6 +97,14 @@ pub(crate) enum Outgoing {
     Forbidden,
 }
 
+impl Outgoing {
+    /// Whether the message ends with its head, whatever the application would give.
+    #[inline]
+    pub(crate) fn ends_with_head(self) -> bool {
+        matches!(self, Self::Dropped | Self::Forbidden)
+    }
+}
+
 impl Said {
     #[inline]
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
@@ -178,6 +186,8 @@ pub(crate) fn frame_response(
         _ if method == Method::Head => Ok(Outgoing::Dropped),
         Some(length) => check_length(length, len, end).map(|_| Outgoing::Length(length)),
         None if end => Ok(Outgoing::Length(len)),
+        // Who asked for a tunnel and gets none has no use for content without an end.
+        None if method == Method::Connect && len == 0 => Ok(Outgoing::Forbidden),
         None if version == Version::Http10 => Ok(Outgoing::UntilClose),
         None => Ok(Outgoing::Streamed),
     }

@@ -15,10 +15,20 @@ pub(crate) struct Tally {
     pub(crate) status: u16,
     /// A response could not be written, and a 500 is owed in its place.
     pub(crate) failed: bool,
-    /// Content bytes that were handed to the engine.
+    /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
+    /// The request was HEAD: content is told for its length, and not sent. RFC 9110 §9.3.2.
+    pub(crate) head: bool,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
+}
+
+impl Tally {
+    /// Content was handed over with a head or behind it.
+    #[inline]
+    fn count(&mut self, bytes: u64) {
+        self.bytes += if self.head { 0 } else { bytes };
+    }
 }
 
 /// A name and its value.
@@ -214,7 +224,7 @@ impl<'a> Permit<'a> {
         let bytes = content.len() as u64;
         let sent = respond(self.inner, self.tally.always.as_deref(), status, fields, content, end)?;
         self.tally.status = status.code();
-        self.tally.bytes += bytes;
+        self.tally.count(bytes);
         Ok(Spent { sent, tally: self.tally })
     }
 
@@ -227,7 +237,7 @@ impl<'a> Permit<'a> {
         let always = tally.always.as_deref();
         if respond(inner, always, response.status, response.field_lines(), content, true).is_ok() {
             tally.status = response.status.code();
-            tally.bytes += bytes;
+            tally.count(bytes);
         } else {
             tally.failed = true;
         }
@@ -257,7 +267,7 @@ impl<'a> Permit<'a> {
     pub fn data(self, content: Payload<'_>, end: bool) -> Result<Spent<'a>, Misuse> {
         let bytes = content.len() as u64;
         let sent = self.inner.data(content, end)?;
-        self.tally.bytes += bytes;
+        self.tally.count(bytes);
         Ok(Spent { sent, tally: self.tally })
     }
 
@@ -278,7 +288,7 @@ impl<'a> Permit<'a> {
             written = len;
             (len, end)
         })?;
-        tally.bytes += written as u64;
+        tally.count(written as u64);
         Ok(Spent { sent, tally })
     }
 

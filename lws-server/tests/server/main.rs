@@ -1,6 +1,7 @@
 //! Servers on the built-in loop, asked by a client that speaks octets.
 
 mod common;
+mod ends;
 mod files;
 mod http;
 mod http2;

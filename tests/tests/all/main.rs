@@ -3,9 +3,11 @@
 
 mod abuse;
 mod architecture;
+mod client_ends;
 mod contract;
 mod deadlines;
 mod differential;
+mod ends;
 mod limits;
 mod memory;
 mod pairs;

@@ -247,10 +247,14 @@ impl Receiver {
 
     /// Counts content of an exchange.
     fn count_content(&mut self, tx: &mut Tx, slot: u32, n: usize) {
-        let Some(sender) = sender_of(tx) else { return };
+        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return };
+        let client = sender.client;
         let stream = sender.streams.at(slot);
         stream.period_bytes = stream.period_bytes.saturating_add(n);
         stream.told_bytes += n as u64;
+        if client && !stream.is_refused() {
+            stream.due = *now + config.limits.between_bytes_timeout;
+        }
         if let Some(left) = &mut self.inbound[slot as usize].left {
             *left = left.saturating_sub(n as u64);
         }
@@ -476,11 +480,7 @@ impl Receiver {
             return Told::Nothing;
         }
         let stream = sender.streams.at(slot);
-        stream.state = match stream.state {
-            State::Open => State::HalfClosedRemote,
-            State::HalfClosedLocal => State::Closed,
-            state => state,
-        };
+        stream.state = stream.state.peer_ended();
         let Some(tunnel) = sender.tunnel() else { return Told::Nothing };
         match &mut self.inbound[slot as usize].tunnel {
             Some(Tunnel::WebSocket(receiver)) => {

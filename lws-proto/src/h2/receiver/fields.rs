@@ -285,13 +285,16 @@ impl Receiver {
             Err(_) => return Err(Fault::stream(Violation::StreamClosed)),
         };
         stream.set(streams::ANSWERED);
-        stream.due = NEVER;
         let method = stream.method;
         if status.is_success() && !end && (method == Method::Connect) {
             return self.on_tunnel_answer(tx, slot);
         }
         if stream.handshake.take().is_some() {
+            // The deadline of the answer covers all of it.
             stream.cause = Cause::Handshake(HandshakeFailure::Status(status.code()));
+        } else {
+            stream.due = *now + config.limits.between_bytes_timeout;
+            sender.next_due = sender.next_due.min(stream.due);
         }
         if method == Method::Connect && stream.state.sends() {
             // What was to be a tunnel is none: nothing comes from this side.
@@ -397,12 +400,8 @@ impl super::super::sender::Sender {
         let stream = self.streams.at(slot);
         stream.take(streams::PEER_ENDED);
         stream.due = NEVER;
-        let state = match stream.state {
-            State::Open | State::HalfClosedRemote => State::HalfClosedRemote,
-            _ => State::Closed,
-        };
-        stream.state = state;
-        if state == State::Closed {
+        stream.state = stream.state.peer_ended();
+        if stream.state == State::Closed {
             let cause = stream.cause;
             self.close(slot, cause);
         }

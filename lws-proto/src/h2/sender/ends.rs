@@ -3,7 +3,7 @@
 use super::super::error::{ErrorCode, Fault, code_of};
 use super::super::frame;
 use super::super::state::{Frame, State, Step};
-use super::super::streams::{self, NEVER, Place};
+use super::super::streams::{self, Message, NEVER, Place};
 use super::{GOING, Going, RESET_REMEMBERED, Sender};
 use crate::http::Scheme;
 use crate::transmit::Output;
@@ -40,7 +40,8 @@ impl Sender {
             return self.free(slot);
         }
         if !told {
-            self.streams.at(slot).cause = cause;
+            let stream = self.streams.at(slot);
+            stream.cause = if stream.is_refused() && cause != Cause::Aborted { stream.cause } else { cause };
             self.streams.place(slot, Place::Closed);
         }
     }
@@ -69,6 +70,39 @@ impl Sender {
         self.close(slot, cause);
     }
 
+    /// Ends a stream that cannot come to its end, with the code that says so.
+    pub(in crate::h2) fn give_up(&mut self, out: &mut Output, slot: u32, cause: Cause) {
+        let code = self.code_of_end(slot, cause);
+        self.reset(out, slot, code, cause);
+    }
+
+    /// The code with which a stream ends over `cause`. Clients take NO_ERROR and CANCEL for an end that was meant, so that behind
+    /// a response which has begun they may stand only if it is complete.
+    fn code_of_end(&self, slot: u32, cause: Cause) -> ErrorCode {
+        let stream = self.streams.peek(slot);
+        let code = code_of(cause);
+        if let Some(tunnel) = &stream.tunnel {
+            // RFC 9113 §8.5: "A proxy treats any error in the TCP connection ... as a stream error of type CONNECT_ERROR." RFC 8441
+            // §5: "RST exceptions are represented with the RST_STREAM frame ... with the CANCEL error code".
+            let cut = cause == Cause::Aborted && !self.client && !tunnel.carries_websocket();
+            return if cut { ErrorCode::CONNECT_ERROR } else { code };
+        }
+        let ours = matches!(cause, Cause::Timeout(_) | Cause::Aborted | Cause::Disconnected);
+        match stream.message {
+            _ if self.client => {
+                if ours {
+                    ErrorCode::CANCEL
+                } else {
+                    code
+                }
+            }
+            Message::Head => code,
+            Message::Content(_) | Message::Ended if ours && stream.is_answered() => ErrorCode::NO_ERROR,
+            Message::Content(_) | Message::Ended if ours => ErrorCode::INTERNAL_ERROR,
+            Message::Content(_) | Message::Ended => code,
+        }
+    }
+
     pub(in crate::h2) fn send_reset(&mut self, out: &mut Output, id: u32, code: ErrorCode) {
         frame::rst_stream(out.buffer(), id, code);
         self.control_frames += 1;
@@ -81,9 +115,18 @@ impl Sender {
     }
 
     /// Whether frames for a stream that is not there are to be dropped, as the peer may have sent them before it heard: this side
-    /// has reset the stream, or will not process it. RFC 9113 §5.1 and §6.8.
+    /// has reset the stream, or one of the two does not process it. RFC 9113 §5.1 and §6.8.
     pub(in crate::h2) fn drops(&self, id: u32) -> bool {
-        id <= self.reset_before || self.reset.contains(&id) || self.is_past_the_end(id)
+        id <= self.reset_before
+            || self.reset.contains(&id)
+            || self.is_past_the_end(id)
+            || self.is_refused_by_peer(id)
+    }
+
+    /// Whether a request of this side is behind the last one that the peer processes. It has been told as refused, and what the peer
+    /// had said about it before counts no more.
+    fn is_refused_by_peer(&self, id: u32) -> bool {
+        self.client && self.peer_last.is_some_and(|last| id > last)
     }
 
     /// Whether a stream of the peer would come behind the last one that is processed. RFC 9113 §6.8.
@@ -106,7 +149,18 @@ impl Sender {
     /// The application gives the stream up.
     pub(crate) fn abort_stream(&mut self, out: &mut Output) {
         let slot = self.current;
-        self.reset(out, slot, ErrorCode::CANCEL, Cause::Aborted);
+        self.give_up(out, slot, Cause::Aborted);
+    }
+
+    /// Whether a response or a tunnel of a server has not come to its end.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        !self.client && self.streams.iter().any(|stream| stream.state.sends())
+    }
+
+    /// What is queued does not reach the peer: ends that have not been told yet are not complete.
+    pub(crate) fn lose(&mut self, cause: Cause) {
+        let untold = self.streams.all().filter(|stream| stream.place == Place::Closed);
+        untold.filter(|stream| stream.cause == Cause::Complete).for_each(|stream| stream.cause = cause);
     }
 
     /// Ends every stream, and the protocol with them.

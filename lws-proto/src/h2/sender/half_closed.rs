@@ -2,7 +2,7 @@
 //! more, so that what waits for one waits for ever, and nobody says any more whether it listens.
 
 use super::super::error::ErrorCode;
-use super::super::streams::{Message, NEVER, Place};
+use super::super::streams::{Message, NEVER, PEER_ENDED, Place};
 use super::Sender;
 use crate::item::Item;
 use crate::transmit::Output;
@@ -24,12 +24,14 @@ pub(in crate::h2) struct HalfClosed {
 impl Sender {
     /// The peer will send no more. What has not been asked whole ends, and what waits for a window; the exchanges that are
     /// still to be answered hear of it.
-    pub(in crate::h2) fn note_peer_end(&mut self, limits: &Limits, now: Time) {
+    pub(in crate::h2) fn note_peer_end(&mut self, out: &mut Output, limits: &Limits, now: Time) {
         let mut untold = Vec::new();
         for slot in self.streams.taken() {
             let stream = self.streams.at(slot);
-            if stream.state.receives() {
-                self.close(slot, Cause::Disconnected);
+            // One whose end waits until the application takes what came before it has been asked whole.
+            if stream.state.receives() && !stream.has(PEER_ENDED) {
+                // The peer may still read, and is not to take what it has got for the whole.
+                self.give_up(out, slot, Cause::Disconnected);
             } else if stream.tunnel.is_none() && stream.message != Message::Ended {
                 untold.push((slot, stream.id));
             }

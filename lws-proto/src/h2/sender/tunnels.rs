@@ -1,13 +1,12 @@
 //! Streams that become a WebSocket or a tunnel: how they do, what they borrow, and what becomes of them. RFC 8441 §5.
 
-use super::super::error::ErrorCode;
 use super::super::state::{Frame, State, Step};
 use super::super::streams::{self, Message, NEVER, Place};
 use super::Sender;
 use crate::hpack::Indexing;
 use crate::http::{Head, Method, Status};
 use crate::transmit::Output;
-use crate::tx::{self, Ending, SwitchTo, Tx};
+use crate::tx::{self, Carries, Ending, SwitchTo, Tx};
 use crate::{Cause, Config, Entropy, Misuse, Time, Violation, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -98,7 +97,8 @@ impl Sender {
         announced: bool,
     ) {
         let (key, client, slot) = (self.key(), self.client, self.current);
-        let mut tunnel = Tx::tunnel(now, config.clone(), key, client);
+        let carries = if websocket.is_some() { Carries::WebSocket } else { Carries::Bytes };
+        let mut tunnel = Tx::tunnel(now, config.clone(), key, client, carries);
         let (sender, receiver) = match websocket {
             Some(ws::Opened { agreed, codec }) => {
                 let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
@@ -250,9 +250,15 @@ impl Sender {
         }
         stream.set(streams::GONE);
         if stream.has(streams::CUT) {
-            return self.reset(out, slot, ErrorCode::CANCEL, Cause::Aborted);
+            return self.give_up(out, slot, Cause::Aborted);
         }
-        if stream.state.sends() {
+        // The peer's end came in the frame of its last words, or was held with them: nobody is left who would hear it.
+        if stream.take(streams::PEER_ENDED) {
+            stream.state = stream.state.peer_ended();
+        }
+        if stream.state == State::Closed {
+            self.close(slot, Cause::Complete);
+        } else if stream.state.sends() {
             stream.set(streams::FIN);
             self.wait_for_window(slot, now);
         } else {

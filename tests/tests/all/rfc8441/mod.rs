@@ -12,6 +12,7 @@ use tests::wire::{self, BINARY, CLOSE, PING, PONG, TEXT, close_payload, masked, 
 use tests::{Application, Endpoint, Seen};
 
 mod s4_connect;
+mod s5_ends;
 mod s5_websocket;
 
 /// What opens a WebSocket on a stream, with these fields more.

@@ -50,6 +50,7 @@ pub(crate) mod code {
     pub(crate) const REFUSED_STREAM: u32 = 7;
     pub(crate) const CANCEL: u32 = 8;
     pub(crate) const COMPRESSION_ERROR: u32 = 9;
+    pub(crate) const CONNECT_ERROR: u32 = 10;
     pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 }
 

@@ -64,7 +64,8 @@ fn a_tunnel_carries_nothing_but_data() {
     assert!(heard.lives());
 }
 
-/// RFC 9113 §8.5: "A TCP connection error is signaled with RST_STREAM", from either side.
+/// RFC 9113 §8.5: "A TCP connection error is signaled with RST_STREAM", from either side: "A proxy treats any error in the TCP connection ... as a stream error of
+/// type CONNECT_ERROR."
 #[test]
 fn a_tunnel_that_is_cut_is_reset() {
     let (mut server, mut reader) = echo_server();
@@ -74,7 +75,7 @@ fn a_tunnel_that_is_cut_is_reset() {
     server.connection.stream(key).expect("the tunnel").abort();
     server.settle();
     let said = reader.read(&server.take_sent());
-    assert_eq!(h2::reset(&said, 1), Some(code::CANCEL), "{said:?}");
+    assert_eq!(h2::reset(&said, 1), Some(code::CONNECT_ERROR), "{said:?}");
     let heard = served([h2::headers(1, &CONNECT, false), h2::rst_stream(1, 10)].concat());
     assert_eq!(heard.causes(), [Cause::Reset(ErrorCode::CONNECT_ERROR)]);
 }
