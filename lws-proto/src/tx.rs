@@ -663,8 +663,9 @@ impl Tx {
         if let Sender::Http2(sender) = &self.sender {
             // A full queue goes to the transport first. If that is full, too, it is no reason: "Failure to read promptly could
             // lead to a deadlock when critical frames, such as WINDOW_UPDATE, are not read". RFC 9113 §5.2.2.
-            let waits = self.out.len() >= self.room && self.stalled.is_none();
-            return waits || sender.is_choked(&self.config);
+            // The same for ends that have not gone: as long as they wait their streams have no place for others.
+            let sends = self.out.len() >= self.room || sender.frees_places(&self.config);
+            return sends && self.stalled.is_none() || sender.is_choked(&self.config);
         }
         (self.is_paused() || self.flags & THROTTLED != 0 && self.is_throttled()) && !self.is_answered()
     }

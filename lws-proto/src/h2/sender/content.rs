@@ -208,6 +208,13 @@ impl Sender {
         (self.streams.peek(first).place == Place::Flush).then_some(first)
     }
 
+    /// Whether there is no place for another stream, and letting out what can go may make one: whether the next is refused must not
+    /// depend on how much of the input comes at once.
+    #[inline]
+    pub(crate) fn frees_places(&self, config: &Config) -> bool {
+        !self.client && self.streams.len() >= config.limits.h2_streams_max as usize && self.has_flush()
+    }
+
     /// Lets out what waits for a window, in turn, as far as the windows and the queue of the connection reach.
     pub(crate) fn flush(
         &mut self,

@@ -40,6 +40,16 @@ const DIFFERENCES: [Difference; 20] = [
     ("`h2` refuses to hear that settings are acknowledged that it has not sent", |case, ours, theirs| {
         is_stricter(theirs, ours) && case.kind == kind::SETTINGS && case.flags & flag::ACK != 0
     }),
+    (
+        "`h2` judges a push when its field block has ended; a server \"MUST treat the receipt of a PUSH_PROMISE frame as a connection \
+         error\": RFC 9113 §8.4",
+        |case, ours, theirs| {
+            ours == Verdict::Connection(PROTOCOL_ERROR)
+                && theirs == Verdict::Taken
+                && case.kind == kind::PUSH_PROMISE
+                && case.flags & flag::END_HEADERS == 0
+        },
+    ),
     ("`h2` does not know PRIORITY_UPDATE: RFC 9218 §7.1", |case, ours, theirs| {
         is_stricter(ours, theirs) && case.kind == kind::PRIORITY_UPDATE
     }),
