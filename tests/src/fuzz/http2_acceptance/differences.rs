@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 type Difference = (&'static str, fn(&Case, Verdict, Verdict) -> bool);
 
 /// All of them. Our verdict comes first, that of `h2` second.
-const DIFFERENCES: [Difference; 20] = [
+const DIFFERENCES: [Difference; 21] = [
     ("a stream error may be treated as a connection error: RFC 9113 §5.4", |_, ours, theirs| {
         matches!(
             (ours, theirs),
