@@ -85,6 +85,7 @@
 //! * Slow readers, pauses and resumes from timers, from other connections and with input that was received already.
 //! * Timers in order, many at once, and an earlier one that comes up in a long sleep; messages of many threads, and about
 //!   connections that are still being made.
+//! * A host that was away for longer than a deadline, with what was to come in time in the socket.
 //! * Hundreds of connections; each direction's end; resets; refused, unanswered and aborted attempts to connect.
 //! * Closing from inside callbacks; descriptor numbers that are used again at once.
 //! * A service that leaves for another loop in mid-transfer, is dropped there, is drained with a deadline.

@@ -2,14 +2,16 @@
 
 use crate::address::{Address, Peer};
 use crate::application::Application;
+use crate::budget::TurnBudget;
 use crate::connect::{Attempt, Target};
+use crate::drain::Drain;
 use crate::entropy::SystemEntropy;
 use crate::letters::Letters;
 use crate::listener::{Listeners, Paused};
 use crate::net::{self, Owned};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
-use crate::service::{Interest, Token, Trigger};
+use crate::service::{Interest, Token, Trigger, Wait};
 use crate::shards::{GlobalId, Seated, Shard, Shards};
 use crate::socket;
 use crate::stats::Stats;
@@ -39,9 +41,15 @@ pub(crate) struct Core<A: Application> {
     ahead: u64,
     /// Another host has taken over, whose time is not known yet.
     handed_over: bool,
+    /// The process whose host has taken over.
+    pub(crate) process: Option<u32>,
+    /// This is found to be another one.
+    pub(crate) forked: bool,
     unix_seconds: u32,
     /// When the wall clock is read again.
     next_second: Time,
+    /// What this turn may still take.
+    pub(crate) turn: TurnBudget,
     pub(crate) stats: Stats,
     pub(crate) ids: Ids,
     pub(crate) changes: Changes,
@@ -53,6 +61,10 @@ pub(crate) struct Core<A: Application> {
     pub(crate) ready: VecDeque<ConnectionId>,
     pub(crate) listeners: Listeners,
     pub(crate) mailbox: Mailbox<A::Message>,
+    /// [`Command::Posts`] stands in the queue.
+    pub(crate) posts_queued: bool,
+    /// A handler wants what was asked for so far done before the next message of another thread.
+    pub(crate) posts_wait: bool,
     pub(crate) waker: Registration,
     pub(crate) timer: Option<Time>,
     pub(crate) drain: Drain,
@@ -60,21 +72,12 @@ pub(crate) struct Core<A: Application> {
     pub(crate) seat: Option<Seated<A::Message>>,
 }
 
-/// How far the service is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Drain {
-    /// It serves.
-    No,
-    /// It was asked to end within this time.
-    Asked(Duration),
-    /// It ends. What is left at this moment is cut off.
-    Until(Time),
-    /// Everything was cut off.
-    Over,
-}
-
-/// What a handler has asked for.
+/// What a handler has asked for, or the service itself will do in its turn.
 pub(crate) enum Command<S, M> {
+    /// Opens messages of other threads: they wait until what was asked for before has been done.
+    Posts,
+    /// Ends a connection in an orderly way once what lies in its socket was read: so many more looks at most.
+    Drain(ConnectionId, u8),
     /// A descriptor, and what somebody has received from it already.
     Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
     Message(ConnectionId, M),
@@ -107,8 +110,11 @@ impl<A: Application> Core<A> {
             now: Time::ZERO,
             ahead: 0,
             handed_over: false,
+            process: None,
+            forked: false,
             unix_seconds: 0,
             next_second: Time::ZERO,
+            turn: TurnBudget::new(options.turn),
             stats: Stats::default(),
             ids: Ids::default(),
             changes: Changes::new(),
@@ -118,6 +124,8 @@ impl<A: Application> Core<A> {
             ready: VecDeque::new(),
             listeners: Listeners::default(),
             mailbox,
+            posts_queued: false,
+            posts_wait: false,
             waker: Registration::default(),
             timer: None,
             drain: Drain::No,
@@ -132,6 +140,7 @@ impl<A: Application> Core<A> {
     pub(crate) fn hand_over(&mut self, trigger: Trigger) {
         self.trigger = trigger;
         self.handed_over = true;
+        (self.process, self.forked) = (Some(std::process::id()), false);
         // So that the next look at the time is a thorough one.
         self.next_second = Time::ZERO;
     }
@@ -148,8 +157,14 @@ impl<A: Application> Core<A> {
         self.look_at_clocks(host)
     }
 
+    /// Whether this process is a child of the one whose host has the service.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.is_some_and(|process| process != std::process::id())
+    }
+
     #[cold]
     fn look_at_clocks(&mut self, host: Time) -> Option<u32> {
+        self.forked = self.is_forked();
         if std::mem::take(&mut self.handed_over) {
             self.ahead = self.now.as_micros().wrapping_sub(host.as_micros());
         }
@@ -167,6 +182,34 @@ impl<A: Application> Core<A> {
         Time::from_micros(self.now.as_micros().wrapping_sub(self.ahead)) + (at - self.now)
     }
 
+    /// A turn begins.
+    #[inline]
+    pub(crate) fn work(&self) {
+        if let Some(seat) = &self.seat {
+            seat.work();
+        }
+    }
+
+    /// A turn ends.
+    #[inline]
+    pub(crate) fn end_turn(&mut self, wait: Wait) {
+        self.turn.end(self.now, wait == Wait::Now);
+        if let Some(seat) = &self.seat
+            && wait != Wait::Now
+        {
+            seat.rest();
+        }
+    }
+
+    /// Puts what has a place in the table on the ready list, unless it stands there.
+    #[inline]
+    pub(crate) fn list(&mut self, id: ConnectionId, flags: &mut Flags) {
+        if !flags.has(Flags::LISTED) {
+            flags.insert(Flags::LISTED);
+            self.ready.push_back(id);
+        }
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         match &self.seat {
             None => self.stats.connections >= self.connections_max,
@@ -175,7 +218,7 @@ impl<A: Application> Core<A> {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.drain != Drain::No
+        self.drain.has_begun()
     }
 
     /// Takes a place in the table.
@@ -258,6 +301,15 @@ impl<A: Application> Core<A> {
             registration: Registration::default(),
         };
         self.commands.push_back(Command::Insert(id, Box::new(slot), received));
+    }
+}
+
+impl<A: Application> Drop for Core<A> {
+    fn drop(&mut self) {
+        if self.is_forked() {
+            // Its files are the parent's.
+            self.listeners.forget_files();
+        }
     }
 }
 
@@ -420,6 +472,12 @@ impl<'a, A: Application> Context<'a, A> {
         Handle::of(&self.core.mailbox)
     }
 
+    /// Lets the next message of another thread wait until everything is done that handlers have asked for so far, and the
+    /// host has looked at the descriptors: for one that makes much to do of each message.
+    pub fn pace_messages(&mut self) {
+        self.core.posts_wait = true;
+    }
+
     /// All shards, if the service is one.
     #[must_use]
     pub fn shards(&self) -> Option<&Shards<A::Message>> {
@@ -438,15 +496,17 @@ impl<'a, A: Application> Context<'a, A> {
         &self.core.stats
     }
 
-    /// Ends the service in an orderly way: listeners close, connections end as [`close`](Self::close) ends them, and
-    /// what is left after `timeout` is cut off. Asking again can only shorten the time.
+    /// Ends the service in an orderly way: what waits in the accept queues is accepted and the listeners close, what lies in
+    /// the sockets of connections is read and answered, they end as [`close`](Self::close) ends them, and what is left
+    /// after `timeout` is cut off. Messages that were accepted are delivered before the service is done. Asking again can
+    /// only shorten the time.
+    ///
+    /// Nothing in a child of the process whose host has the service: the peers are the parent's.
     pub fn drain(&mut self, timeout: Duration) {
-        self.core.drain = match self.core.drain {
-            Drain::No => Drain::Asked(timeout),
-            Drain::Asked(before) => Drain::Asked(before.min(timeout)),
-            Drain::Until(at) => Drain::Until(at.min(self.core.now + timeout)),
-            Drain::Over => Drain::Over,
-        };
+        if self.core.is_forked() {
+            return;
+        }
+        self.core.drain = self.core.drain.asked(self.core.now, timeout);
     }
 
     /// Whether [`drain`](Self::drain) was called.

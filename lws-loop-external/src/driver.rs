@@ -1,5 +1,6 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
+mod drains;
 pub(crate) mod handshakes;
 mod kinds;
 mod letters;
@@ -7,7 +8,7 @@ mod work;
 
 use crate::application::{Accepted, Application};
 use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
-use crate::context::{Command, Context, Core, Drain, NEVER};
+use crate::context::{Command, Context, Core, NEVER};
 use crate::handshake::{Handshaking, Side};
 use crate::listener::{Accept, Listener, Paused};
 use crate::net::Owned;
@@ -38,6 +39,9 @@ pub struct Driver<A: Application> {
     pub(crate) connects: Connects<A::State>,
     buffers: Buffers,
 }
+
+/// What it costs to accept a connection, in steps of the service's turn.
+const ACCEPT_STEPS: usize = 8;
 
 impl<A: Application> Driver<A> {
     /// A service with nothing to do yet.
@@ -107,6 +111,17 @@ impl<A: Application> Driver<A> {
         Context { core: &mut self.core, connection: None, socket: None, tls: None }.drain(timeout);
     }
 
+    /// To be called in the child of a fork(2), with what the parent goes on to host: closes the child's copies of the descriptors,
+    /// and nothing else. Peers hear nothing, and files of Unix listeners stay. A host that holds the service is not dropped but
+    /// forgotten before, where dropping it would let go of descriptors.
+    ///
+    /// Without it a service that finds itself in a child, within a second, does nothing any more and is done; draining or
+    /// detaching it there does nothing either.
+    pub fn abandon_after_fork(mut self) {
+        // Whether or not a host has had it.
+        self.core.listeners.forget_files();
+    }
+
     fn tick(&mut self, now: Time) {
         if let Some(unix_seconds) = self.core.tick(now) {
             self.application.clock(unix_seconds);
@@ -123,6 +138,7 @@ impl<A: Application> Driver<A> {
         slot.registration.reported(core.trigger, token, &mut core.changes);
         slot.flags.note(ready);
         match &slot.body {
+            Body::Open(_) if core.turn.defers() => core.list(id, &mut slot.flags),
             Body::Open(_) => {
                 if turn::take(application, core, buffers, id, slot) {
                     self.end(id);
@@ -140,11 +156,31 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         slot.registration.reported(self.core.trigger, id.token(), &mut self.core.changes);
         slot.flags.note(ready);
-        self.take_turn(id);
+        self.turn_in_line(id);
+    }
+
+    /// Does what a connection has to do, now or, if others wait, behind them.
+    pub(crate) fn turn_in_line(&mut self, id: ConnectionId) {
+        let Some(slot) = self.table.get(id) else { return };
+        if self.core.turn.defers() {
+            self.core.list(id, &mut slot.flags);
+        } else {
+            self.turn_now(id);
+        }
+    }
+
+    /// Does what a connection has to do, now or, if nothing is left of the service's turn, in the next.
+    pub(crate) fn take_turn(&mut self, id: ConnectionId) {
+        let Some(slot) = self.table.get(id) else { return };
+        if self.core.turn.is_spent() && !matches!(slot.body, Body::Output(_) | Body::Ended) {
+            self.core.list(id, &mut slot.flags);
+        } else {
+            self.turn_now(id);
+        }
     }
 
     /// Does what a connection has to do now.
-    pub(crate) fn take_turn(&mut self, id: ConnectionId) {
+    pub(crate) fn turn_now(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
         let ended = match &slot.body {
@@ -238,12 +274,14 @@ impl<A: Application> Driver<A> {
                 self.core.stats.accept_pauses_total += 1;
                 break;
             }
-            if budget == 0 {
+            if budget == 0 || self.core.turn.is_half_spent() {
                 self.core.listeners.waiting = true;
                 break;
             }
             budget -= 1;
-            let stays = listener.stays();
+            self.core.turn.use_steps(ACCEPT_STEPS);
+            // A service that ends answers what it has accepted itself.
+            let stays = listener.stays() || self.core.is_draining();
             let Some(place) = self.core.reserve(stays) else {
                 self.pause_while_full(id);
                 break;
@@ -287,15 +325,20 @@ impl<A: Application> Driver<A> {
 
     /// Takes a connection for which a place is reserved, here or at another shard.
     fn seat(&mut self, place: Place, handover: Handover) {
-        match (place, &self.core.seat) {
-            (Place::At(shard), Some(seat)) => seat.hand_over(shard, handover),
-            _ => self.accepted(handover),
+        let (Place::At(shard), Some(seat)) = (place, &self.core.seat) else {
+            return self.accepted(handover);
+        };
+        // One that has ended meanwhile gives it back. What is then too much for this one is closed.
+        if let Err(handover) = seat.hand_over(shard, handover)
+            && seat.reserve_here()
+        {
+            self.accepted(handover);
         }
     }
 
     /// A connection that another shard has accepted.
     fn handed_over(&mut self, handover: Handover) {
-        if self.core.is_draining() {
+        if self.core.drain.cuts() {
             self.core.unreserve(Place::Here);
         } else {
             self.accepted(handover);
@@ -355,6 +398,9 @@ impl<A: Application> Driver<A> {
             slot.scheduled = shaking.deadline;
             self.core.timers.set(id.index, shaking.deadline);
         }
+        if let Some(open) = slot.body.open_mut() {
+            open.connection.set_spread(id.spread());
+        }
         // An edge is never modified.
         let wanted = match &slot.body {
             _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
@@ -369,9 +415,9 @@ impl<A: Application> Driver<A> {
         if !received.is_empty() {
             self.receive_first(id, received);
         }
-        if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
-            // It was asked for before the service was asked to end.
-            self.do_command(Command::Close(id));
+        if self.core.drain.closes() {
+            // It was on its way before the service was asked to end.
+            self.core.commands.push_back(Command::Drain(id, 0));
         }
     }
 
@@ -475,6 +521,9 @@ impl<A: Application> Service for Driver<A> {
     #[inline]
     fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {
         self.tick(now);
+        if self.core.turn.enter() {
+            self.core.work();
+        }
         match token.kind() {
             Kind::Connection => self.connection_ready(token, ready),
             Kind::Lane => self.lane_ready(token, ready),
@@ -483,12 +532,16 @@ impl<A: Application> Service for Driver<A> {
                 let Core { listeners, changes, trigger, .. } = &mut self.core;
                 if let Some(listener) = listeners.get(id) {
                     listener.reported(*trigger, id, changes);
-                    self.accept(id);
+                    if self.core.turn.defers() {
+                        self.core.listeners.waiting = true;
+                    } else {
+                        self.accept(id);
+                    }
                 }
             }
             Kind::Waker => {
                 self.core.waker.reported(self.core.trigger, token, &mut self.core.changes);
-                self.look_into_mailbox();
+                self.core.mailbox.hush();
             }
         }
     }
@@ -518,23 +571,36 @@ impl<A: Application> Service for Driver<A> {
 
     fn settle(&mut self, now: Time) -> Wait {
         self.tick(now);
-        if self.core.mailbox.has_rung() {
-            self.look_into_mailbox();
+        if self.core.forked {
+            return Wait::Forever;
         }
+        if self.core.turn.enter_to_settle(self.core.now) {
+            self.core.work();
+        }
+        self.look_into_mailbox();
+        // All this takes no more than half of the turn, so that it and what is ready get on beside each other.
         self.handle_timeouts();
-        self.take_turns();
         self.accept_waiting();
         self.see_to_drain();
         self.do_commands();
-        self.wait()
+        self.take_turns();
+        self.do_commands();
+        self.see_to_end();
+        let wait = self.wait();
+        self.core.end_turn(wait);
+        wait
+    }
+
+    fn limit_turn(&mut self, time: Option<Duration>) {
+        self.core.turn.set_time(time);
     }
 
     fn is_done(&self) -> bool {
-        let connections = self.core.stats.connections;
-        self.core.is_draining()
-            && connections == 0
-            && self.connects.is_empty()
-            && self.core.listeners.is_empty()
+        self.core.forked || self.is_over()
+    }
+
+    fn is_forked(&self) -> bool {
+        self.core.is_forked()
     }
 
     fn keeps_alive(&self, token: Token) -> bool {
@@ -545,5 +611,50 @@ impl<A: Application> Service for Driver<A> {
 impl<A: Application> fmt::Debug for Driver<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver").field("stats", &self.core.stats).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::{Address, Peer};
+    use crate::hosts;
+    use crate::options::ListenOptions;
+
+    struct Quiet;
+
+    impl Application for Quiet {
+        type State = ();
+        type Message = ();
+
+        fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+            None
+        }
+
+        fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: lws_proto::Event<'_>) {}
+    }
+
+    #[test]
+    fn a_service_that_finds_itself_in_a_child_touches_nothing_of_its_parent() {
+        let path = std::env::temp_dir().join(format!("lws-forked-{}", std::process::id()));
+        let mut driver = Driver::new(Quiet, DriverOptions::default()).expect("descriptors");
+        driver.attach(Trigger::Level);
+        let address = Address::Unix(path.clone());
+        let listened = driver.with(Time::ZERO, |_, cx| cx.listen(&address, &ListenOptions::default()));
+        listened.expect("a listener");
+        assert!(!driver.is_forked());
+        // As if the host had been that of another process.
+        driver.core.process = Some(0);
+        assert!(driver.is_forked());
+        driver.drain(Duration::ZERO);
+        assert!(!driver.core.is_draining());
+        let mut forgotten = 0;
+        hosts::detach(&mut driver, |_| forgotten += 1);
+        assert_eq!(forgotten, 0);
+        assert_eq!(driver.settle(Time::from_micros(2_000_000)), Wait::Forever);
+        assert!(driver.is_done());
+        drop(driver);
+        assert!(path.exists(), "the file is the parent's");
+        std::fs::remove_file(path).expect("it is there");
     }
 }

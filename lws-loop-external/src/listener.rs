@@ -126,6 +126,13 @@ impl Listeners {
         }
     }
 
+    /// Leaves the files of Unix listeners where they are.
+    pub(crate) fn forget_files(&mut self) {
+        for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
+            std::mem::forget(listener.file.take());
+        }
+    }
+
     /// Lets those go on that wait for a connection or a handshake to end.
     pub(crate) fn room(&mut self, why: Paused) {
         for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
@@ -173,6 +180,11 @@ impl Listener {
     pub(crate) fn reported(&mut self, trigger: Trigger, id: ListenerId, changes: &mut Changes) {
         self.ready = true;
         self.registration.reported(trigger, id.token(), changes);
+    }
+
+    /// There may be connections that no host has reported.
+    pub(crate) fn expect(&mut self) {
+        self.ready = true;
     }
 
     /// Whether to look for connections at `now`.

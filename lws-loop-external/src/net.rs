@@ -10,7 +10,8 @@ use rustix::io::Result;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::time::{Duration, SystemTime};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
 
 /// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
 /// creation on or from [`silence`](crate::transport::silence).
@@ -165,6 +166,16 @@ pub(crate) fn is_simulated(descriptor: BorrowedFd<'_>) -> bool {
         let _ = descriptor;
         false
     }
+}
+
+/// What a clock shows that never goes back. In a simulated world no time passes while a service works.
+pub(crate) fn monotonic() -> Duration {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    #[cfg(feature = "simulation")]
+    if let Some(still) = simulation::ask(|_| Duration::ZERO) {
+        return still;
+    }
+    EPOCH.get_or_init(Instant::now).elapsed()
 }
 
 /// What the wall clock shows, from the first of January 1970 on, UTC.

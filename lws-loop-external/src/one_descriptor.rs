@@ -22,12 +22,15 @@ use std::time::Duration;
 pub struct OneDescriptor<S> {
     poll: mio::Poll,
     events: mio::Events,
+    events_max: usize,
     bell: mio::Waker,
     on_mio: OnMio<S>,
     wait: Wait,
+    /// The descriptor is not there any more.
+    closed: bool,
 }
 
-/// Descriptors that one dispatch hands out at most.
+/// Descriptors that one dispatch hands out at most, unless the program says another number.
 const EVENTS: usize = 1_024;
 const TAG: u8 = 0;
 /// A token that no service has.
@@ -39,31 +42,66 @@ impl<S: Service> OneDescriptor<S> {
     /// # Errors
     /// The system has no descriptor left: two are needed.
     pub fn new(service: S) -> io::Result<Self> {
+        Self::with_events(service, EVENTS)
+    }
+
+    /// Hosts a service, and hands out as many descriptors as `events` says in one dispatch, one at least: the rest comes
+    /// with the next. By default 1,024.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_events(service: S, events: usize) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
         let bell = mio::Waker::new(poll.registry(), BELL)?;
         bell.wake()?;
-        let events = mio::Events::with_capacity(EVENTS);
-        Ok(Self { poll, events, bell, on_mio: OnMio::new(service, TAG), wait: Wait::Now })
+        let events_max = events.max(1);
+        let events = mio::Events::with_capacity(events_max);
+        Ok(Self {
+            poll,
+            events,
+            events_max,
+            bell,
+            on_mio: OnMio::new(service, TAG),
+            wait: Wait::Now,
+            closed: false,
+        })
     }
 
     /// Does what can be done now, and never sleeps. Answers how long the host may sleep if the descriptor does not
     /// become readable before.
     pub fn dispatch(&mut self, now: Time) -> Wait {
-        // Only a signal lets a look at one's own epoll fail. What was ready is still there, and is looked at again.
         let looked = self.poll.poll(&mut self.events, Some(Duration::ZERO));
+        if let Err(error) = &looked
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // Nothing else lets a look at one's own epoll fail.
+            self.closed = true;
+            self.wait = Wait::Forever;
+            return self.wait;
+        }
         let mut count = 0;
         for event in &self.events {
             self.on_mio.handle(event, now);
             count += 1;
         }
         self.wait = self.on_mio.settle(self.poll.registry(), now);
-        if looked.is_err() || count >= EVENTS {
+        // After a signal what was ready is still there.
+        if looked.is_err() || count >= self.events_max {
             self.wait = Wait::Now;
         }
         if self.wait == Wait::Now {
             self.ring();
         }
         self.wait
+    }
+
+    /// Dispatches for about so long and no longer, whatever the options of the service say: for what is left of a frame. The
+    /// descriptor stays readable if there is more to do.
+    pub fn dispatch_within(&mut self, now: Time, time: Duration) -> Wait {
+        self.on_mio.service_mut().limit_turn(Some(time));
+        let wait = self.dispatch(now);
+        self.on_mio.service_mut().limit_turn(None);
+        wait
     }
 
     /// Lends the service, does what it was given to do, and answers what the call answers.
@@ -87,6 +125,18 @@ impl<S: Service> OneDescriptor<S> {
     #[must_use]
     pub fn service(&self) -> &S {
         self.on_mio.service()
+    }
+
+    /// Fails if the program has closed the descriptor, which is the service's: no dispatch does anything then, and the service is to
+    /// be dropped. Known from the next dispatch on.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn check(&self) -> io::Result<()> {
+        if self.closed {
+            return Err(io::Error::other("the program has closed the descriptor of a service that it hosts"));
+        }
+        Ok(())
     }
 
     /// Whether nothing will ever happen again: see [`Service::is_done`].

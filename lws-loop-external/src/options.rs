@@ -1,5 +1,6 @@
 //! What a program decides about its service, its listeners and its connections.
 
+use crate::net;
 use crate::tls::{ListenTls, Provider};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ pub struct DriverOptions {
     /// system calls, and it stays in the second-level cache. At least 1 KiB.
     #[doc(alias = "pt_serv_buf_size")]
     pub receive_buffer_bytes: usize,
-    /// Bytes that one connection may receive in one turn before the others come. Default 256 KiB.
+    /// Bytes that one connection may receive in one turn before the others come. Default 256 KiB. A smaller number than
+    /// the receive buffer has is kept to; of TLS they are bytes of ciphertext.
     pub read_bytes_per_turn: usize,
     /// Bytes that one connection may send in one turn before the others come. Default 256 KiB.
     pub write_bytes_per_turn: usize,
@@ -24,6 +26,9 @@ pub struct DriverOptions {
     pub events_per_turn: usize,
     /// Connections that one listener accepts in one turn. Default 64.
     pub accepts_per_turn: usize,
+    /// What one turn of the whole service may take, over all its connections. What is then left to do is forced work: the
+    /// host hears [`Wait::Now`](crate::Wait::Now), and it goes on where it stopped.
+    pub turn: Turn,
     /// TLS handshakes of accepted connections at a time. Default 1,024, which bounds what they hold at about 20 MiB. At the
     /// last one the listeners with TLS pause, and go on when one is done or given up.
     #[doc(alias = "simultaneous_ssl_handshake_restriction")]
@@ -50,12 +55,35 @@ impl Default for DriverOptions {
             write_bytes_per_turn: 256 << 10,
             events_per_turn: 16 << 10,
             accepts_per_turn: 64,
+            turn: Turn::default(),
             tls_handshakes_max: 1_024,
             mailbox_messages_max: 64 << 10,
             waiting_messages_max: 1_024,
             resolver_queries_max: 1_024,
             resolver_addresses_max: 16,
         }
+    }
+}
+
+/// What one turn of a service may take: all that it does between two looks of its host at the descriptors.
+///
+/// A connection that is at work then gets to the end of what it has begun, so a turn can be longer by one handler call, one
+/// read or one write.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    /// Time. Default 1 ms: a host draws a frame or serves its own timers in between, and one more look at the descriptors
+    /// costs half a percent of it. [`Duration::MAX`] is no bound; the clock is not read then.
+    pub time: Duration,
+    /// Bytes, received and sent. Default 16 MiB: more than fits into the time, so that it bounds turns without a clock.
+    pub bytes: usize,
+    /// What time is measured by; its zero may be anywhere. Default: the system's monotonic clock. It is read about sixteen
+    /// times in a turn that takes its whole time, and not at all in short ones.
+    pub clock: fn() -> Duration,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self { time: Duration::from_millis(1), bytes: 16 << 20, clock: net::monotonic }
     }
 }
 

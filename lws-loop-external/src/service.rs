@@ -49,6 +49,18 @@ pub trait Service {
     /// sleep, provided that the changes are flushed first.
     fn settle(&mut self, now: Time) -> Wait;
 
+    /// What one turn, all that the service does between two looks of its host at the descriptors, may take from now on: in
+    /// place of what the service's own options say, which is `None`. Ignored by a service without such a bound.
+    fn limit_turn(&mut self, time: Option<Duration>) {
+        let _ = time;
+    }
+
+    /// Whether this process is a child, by fork(2), of the one whose host called [`attach`](Self::attach). The descriptors are
+    /// watched for the parent, and most systems keep one list for both: a host lets go of none of them here.
+    fn is_forked(&self) -> bool {
+        false
+    }
+
     /// Whether nothing will ever happen again: the service was drained and has no descriptor of a peer left. To be asked
     /// when the changes are flushed, before the sleep.
     fn is_done(&self) -> bool {
@@ -89,6 +101,14 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn settle(&mut self, now: Time) -> Wait {
         (**self).settle(now)
+    }
+
+    fn limit_turn(&mut self, time: Option<Duration>) {
+        (**self).limit_turn(time);
+    }
+
+    fn is_forked(&self) -> bool {
+        (**self).is_forked()
     }
 
     fn is_done(&self) -> bool {

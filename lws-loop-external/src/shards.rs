@@ -8,6 +8,7 @@ mod seats;
 use crate::application::Application;
 use crate::context::{Context, Core, default_connections_max};
 use crate::listener::Paused;
+use crate::net;
 use crate::options::DriverOptions;
 use crate::token::ConnectionId;
 use crate::waker::{Bell, Handle, Handover, Mailbox, SendError};
@@ -26,8 +27,8 @@ mod sync {
 
 /// Reaches all shards of a group, from any thread. Cheap to clone.
 ///
-/// A connection that a listener of one shard accepts goes to the shard that has the fewest; its socket is handed over
-/// by message. When all are full the listeners pause, and go on when a connection of any shard has ended.
+/// A connection that a listener of one shard accepts goes to the shard that has the fewest, but to none that has been at work
+/// for 100 ms without a rest while there is another; its socket is handed over by message. When all are full the listeners pause, and go on when a connection of any shard has ended.
 ///
 /// ```
 /// use lws_loop_external::{DriverOptions, Shards};
@@ -185,6 +186,11 @@ impl<M> fmt::Debug for Shard<M> {
     }
 }
 
+/// What all shards count by. Wraps around where that takes few bits.
+fn millis() -> usize {
+    net::monotonic().as_millis() as usize
+}
+
 /// The place of one driver in its group.
 pub(crate) struct Seated<M> {
     pub(crate) shards: Shards<M>,
@@ -208,10 +214,20 @@ impl<M> Seated<M> {
 
     /// Takes a place at the shard that should have the next connection, perhaps this one.
     pub(crate) fn reserve(&mut self) -> Option<u16> {
-        let shard = self.seats().reserve(self.next)?;
+        let shard = self.seats().reserve(self.next, millis())?;
         self.next = shard + 1;
         // There are no more than this type counts.
         Some(shard as u16)
+    }
+
+    /// This shard begins to work.
+    pub(crate) fn work(&self) {
+        self.seats().work(self.index.into(), millis());
+    }
+
+    /// This shard has nothing to do.
+    pub(crate) fn rest(&self) {
+        self.seats().rest(self.index.into());
     }
 
     /// Takes a place here, if there is one.
@@ -247,13 +263,14 @@ impl<M> Seated<M> {
         }
     }
 
-    /// Sends a connection, for which a place is reserved, to another shard. What cannot be sent is closed.
-    pub(crate) fn hand_over(&self, shard: u16, handover: Handover) {
-        let handle = self.shards.handle(shard);
-        let sent = handle.is_some_and(|handle| handle.hand_over(handover).is_ok());
-        if !sent {
+    /// Sends a connection, for which a place is reserved, to another shard. What cannot be sent comes back, without the
+    /// place.
+    pub(crate) fn hand_over(&self, shard: u16, handover: Handover) -> Result<(), Handover> {
+        let Some(handle) = self.shards.handle(shard) else { return Err(handover) };
+        handle.hand_over(handover).map_err(|(SendError::Full(handover) | SendError::Closed(handover))| {
             self.give_back_of(shard);
-        }
+            handover
+        })
     }
 }
 
@@ -303,5 +320,31 @@ impl<A: Application> Core<A> {
 impl<M> Drop for Seated<M> {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seats::{BUSY_AFTER, Seats};
+
+    #[test]
+    fn a_busy_shard_gets_no_connection_while_another_has_room() {
+        let seats = Seats::new(3, 2);
+        let began = 1_000;
+        seats.work(1, began);
+        // It is not begun anew while it goes on.
+        seats.work(1, began + BUSY_AFTER - 1);
+        assert_eq!(seats.reserve(1, began + BUSY_AFTER - 1), Some(1), "not for so long");
+        seats.give_back(1);
+        let busy = began + BUSY_AFTER;
+        let given = [0; 4].map(|first| seats.reserve(first, busy));
+        assert_eq!(given, [Some(0), Some(2), Some(0), Some(2)]);
+        assert_eq!(seats.reserve(0, busy), Some(1), "where no other has room it is still better than none");
+        assert_eq!(seats.reserve(0, busy), Some(1));
+        assert_eq!(seats.reserve(0, busy), None);
+        seats.give_back(1);
+        seats.give_back(0);
+        seats.rest(1);
+        assert_eq!(seats.reserve(1, busy), Some(1), "it has had a rest");
     }
 }

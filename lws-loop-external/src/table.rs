@@ -47,6 +47,17 @@ pub(crate) enum Body<S> {
 }
 
 impl<S> Body<S> {
+    /// Whether a deadline has come.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        let deadline = match self {
+            Self::Open(open) => open.connection.next_timeout(),
+            Self::Piped(piped) => piped.open().connection.next_timeout(),
+            Self::Handshaking(shaking) => Some(shaking.deadline),
+            Self::Output(_) | Self::Watched(_) | Self::Datagrams(_) | Self::Ended => None,
+        };
+        deadline.is_some_and(|at| at <= now)
+    }
+
     /// The connection, if it is one.
     pub(crate) fn open_mut(&mut self) -> Option<&mut Open<S>> {
         match self {

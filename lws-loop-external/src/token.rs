@@ -85,6 +85,12 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
+    /// Spreads what many connections would do at one moment: neighbours are far from each other. Never zero.
+    pub(crate) fn spread(self) -> u8 {
+        // 158 is about 255 divided by the golden ratio, and has no divisor in common with it.
+        (self.index.wrapping_add(self.generation) % 255 * 158 % 255) as u8 + 1
+    }
+
     /// A small number that no other connection has at the same time: good as an index.
     #[must_use]
     pub fn index(self) -> usize {

@@ -216,6 +216,10 @@ impl<S> Piped<S> {
         (&mut self.open, Files { input, output })
     }
 
+    pub(crate) fn open(&self) -> &Open<S> {
+        &self.open
+    }
+
     pub(crate) fn open_mut(&mut self) -> &mut Open<S> {
         &mut self.open
     }

@@ -6,6 +6,7 @@ mod secured;
 
 use self::secured::Secured;
 use crate::application::Application;
+use crate::budget::TurnBudget;
 use crate::context::{Context, Core};
 use crate::options::DriverOptions;
 use crate::service::{Interest, Trigger};
@@ -78,21 +79,62 @@ fn trim(buffer: &mut Vec<u8>) {
 pub(crate) struct Budget {
     pub(crate) read: usize,
     pub(crate) write: usize,
+    /// Events until the turn of the whole service is to be looked at, and those after them.
     pub(crate) events: usize,
+    later: usize,
+    /// Steps of the service's turn that the events before the next look are.
+    granted: usize,
 }
 
+/// What a turn of a connection costs beside its events, in steps: a read, a write, and what goes around them.
+const TURN_STEPS: usize = 4;
+
 impl Budget {
-    pub(crate) fn new(options: &DriverOptions) -> Self {
+    pub(crate) fn new(options: &DriverOptions, turn: &TurnBudget) -> Self {
+        let all = options.events_per_turn.max(1);
+        let granted = turn.steps().clamp(1, all);
         Self {
-            read: options.read_bytes_per_turn,
-            write: options.write_bytes_per_turn,
-            events: options.events_per_turn,
+            read: options.read_bytes_per_turn.max(1),
+            write: options.write_bytes_per_turn.max(1),
+            events: granted,
+            later: all - granted,
+            granted,
         }
     }
 
     #[inline]
     pub(crate) fn is_spent(&self) -> bool {
         self.read == 0 || self.write == 0 || self.events == 0
+    }
+
+    /// Counts an event. False if it was the last one.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, turn: &mut TurnBudget) -> bool {
+        self.events = self.events.saturating_sub(1);
+        self.events > 0 || self.extend(turn)
+    }
+
+    /// Goes on to the next look at the turn of the service, if both turns go on.
+    #[cold]
+    fn extend(&mut self, turn: &mut TurnBudget) -> bool {
+        turn.use_steps(std::mem::take(&mut self.granted));
+        if turn.is_spent() || self.later == 0 {
+            return false;
+        }
+        self.granted = turn.steps().clamp(1, self.later);
+        self.events = self.granted;
+        self.later -= self.granted;
+        true
+    }
+
+    /// Charges the turn of the service with that of the connection.
+    #[inline]
+    pub(crate) fn charge(&self, options: &DriverOptions, turn: &mut TurnBudget) {
+        turn.use_steps(self.granted - self.events + TURN_STEPS);
+        turn.use_bytes(
+            options.read_bytes_per_turn.saturating_sub(self.read)
+                + options.write_bytes_per_turn.saturating_sub(self.write),
+        );
     }
 }
 
@@ -144,9 +186,8 @@ pub(crate) fn take<A: Application>(
     }
     let readable = wants.read && slot.flags.has(Flags::READABLE);
     let writable = wants.write && slot.flags.has(Flags::WRITABLE);
-    if (readable || writable || wants.service) && !slot.flags.has(Flags::LISTED) {
-        slot.flags.insert(Flags::LISTED);
-        core.ready.push_back(id);
+    if readable || writable || wants.service {
+        core.list(id, &mut slot.flags);
     }
     if core.trigger != Trigger::Edge {
         let mut interest = Interest::READ.when(wants.read) | Interest::WRITE.when(wants.write && !writable);
@@ -209,8 +250,9 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
 
     #[inline(always)]
     fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize {
-        let received = turn.carrier.receive(&mut turn.buffers.receive);
-        let n = turn.received(received, turn.buffers.receive.len(), budget);
+        let room = turn.buffers.receive.len().min(budget.read);
+        let received = turn.carrier.receive(&mut turn.buffers.receive[..room]);
+        let n = turn.received(received, room, budget);
         if n == Some(0) {
             turn.connection.received_eof(turn.core.now);
         }
@@ -252,7 +294,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
         self.connection.lend(&mut self.buffers.transmit);
-        let mut budget = Budget::new(&self.core.options);
+        let mut budget = Budget::new(&self.core.options, &self.core.turn);
         C::begin(&mut self, &mut budget);
         let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {
@@ -273,6 +315,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             interest = self.look_into_failure();
         }
         C::end(&mut self, &mut interest, &mut budget);
+        budget.charge(&self.core.options, &mut self.core.turn);
         self.connection.reclaim(&mut self.buffers.transmit);
         trim(&mut self.buffers.transmit);
         interest
@@ -326,8 +369,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             while let Some(event) = feed.next_event() {
                 count(&mut cx, &event);
                 self.application.event(&mut cx, self.state, event);
-                budget.events = budget.events.saturating_sub(1);
-                if budget.events == 0 {
+                if !budget.count(&mut cx.core.turn) {
                     return;
                 }
             }
@@ -358,12 +400,15 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
     fn tell_forced(&mut self, budget: &mut Budget) {
         let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
         let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
-        while budget.events > 0 {
+        loop {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
-            budget.events -= 1;
+            let goes_on = budget.count(&mut cx.core.turn);
             let Some(event) = self.connection.next_event() else { break };
             count(&mut cx, &event);
             self.application.event(&mut cx, self.state, event);
+            if !goes_on {
+                break;
+            }
         }
     }
 

@@ -185,9 +185,8 @@ pub(crate) fn take<A: Application>(
         return true;
     }
     let possible = watch.reading && flags.has(Flags::READABLE) || watch.writing && flags.has(Flags::WRITABLE);
-    if possible && !flags.has(Flags::LISTED) {
-        flags.insert(Flags::LISTED);
-        core.ready.push_back(id);
+    if possible {
+        core.list(id, flags);
     }
     if core.trigger != Trigger::Edge {
         registration.want(watch.interest(), id.token(), &mut core.changes);

@@ -4,7 +4,7 @@ mod support;
 
 use lws_loop_external::{
     Address, ConnectOptions, ConnectionId, Driver, DriverOptions, ListenOptions, Readiness, SendError,
-    Service, Speak, Trigger, Wait,
+    Service, Speak, Trigger, Turn, Wait,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -692,4 +692,245 @@ fn an_ipv6_listener_takes_ipv4_too_unless_told_otherwise() {
 fn a_driver_is_debugged_without_its_application() {
     let driver = Driver::new(Echo::default(), DriverOptions::default()).expect("a driver");
     assert!(format!("{driver:?}").starts_with("Driver { stats: "));
+}
+
+#[test]
+fn messages_are_opened_some_at_a_time_and_descriptors_are_looked_at_in_between() {
+    on_each_host(|mut host| {
+        let mut client = client(host.listen());
+        send(&mut client, b"before");
+        assert_eq!(host.read(&mut client, 6), b"before");
+        host.freeze();
+        let handle = host.driver.handle();
+        (0..1_000).for_each(|number| handle.send(number).expect("room"));
+        send(&mut client, b"between");
+        let opened = |host: &Host| host.app().log.iter().filter(|line| line.starts_with("message")).count();
+        let mut most = 0;
+        let mut answered_after = None;
+        while opened(&host) < 1_000 {
+            let before = opened(&host);
+            host.turn(Duration::ZERO);
+            most = most.max(opened(&host) - before);
+            if answered_after.is_none() && host.driver.stats().sent_bytes_total == 13 {
+                answered_after = Some(opened(&host));
+            }
+        }
+        // The host of this test settles twice in a turn.
+        assert!(most <= 128, "{most} in one turn");
+        assert!(answered_after.is_some_and(|opened| opened < 500), "{answered_after:?}");
+        let order =
+            host.app().log.iter().filter_map(|line| line.strip_prefix("message ")?.parse::<u32>().ok());
+        assert!(order.eq(0..1_000));
+    });
+}
+
+#[test]
+fn what_was_accepted_is_delivered_before_the_service_is_done_and_nothing_after() {
+    on_each_host(|mut host| {
+        host.listen();
+        host.turn(Duration::ZERO);
+        let handle = host.driver.handle();
+        (0..300).for_each(|number| handle.send(number).expect("room"));
+        host.driver.drain(Duration::from_secs(10));
+        let mut accepted = 300;
+        while !host.driver.is_done() {
+            host.turn(Duration::ZERO);
+            accepted += u32::from(handle.send(accepted).is_ok());
+            assert!(accepted < 10_000, "it never closes");
+        }
+        assert_eq!(handle.send(7), Err(SendError::Closed(7)));
+        assert!(handle.is_closed());
+        assert_eq!(
+            host.app().log.iter().filter(|line| line.starts_with("message")).count(),
+            accepted as usize
+        );
+    });
+}
+
+#[test]
+fn what_came_while_the_host_was_away_counts_before_the_deadlines() {
+    on_each_host(|mut host| {
+        host.with(|app, _| app.speaks_http = true);
+        let address = host.listen();
+        let (early, late) = OPENING.split_at(30);
+        let mut in_time = client(address);
+        let mut silent = client(address);
+        send(&mut in_time, early);
+        send(&mut silent, early);
+        host.until(|host| host.driver.stats().received_bytes_total == 60);
+        send(&mut in_time, late);
+        host.freeze();
+        host.skip(Duration::from_secs(600));
+        // The first call after so long is not one that tells of readiness.
+        assert_ne!(host.driver.settle(host.now()), Wait::Forever);
+        assert_eq!(host.read(&mut in_time, 12), b"HTTP/1.1 101");
+        assert_eq!(host.read(&mut silent, 12), b"HTTP/1.1 408");
+    });
+}
+
+#[test]
+fn what_was_connected_while_the_host_was_away_is_connected() {
+    on_each_host(|mut host| {
+        let peer = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = Address::Tcp(peer.local_addr().expect("an address"));
+        host.freeze();
+        host.with(|app, cx| cx.connect(address, app.raw.clone(), &ConnectOptions::default(), None))
+            .expect("begun");
+        host.driver.settle(host.now());
+        host.skip(Duration::from_secs(600));
+        host.driver.settle(host.now());
+        assert!(host.app().has("connected"), "{:?}", host.app().log);
+    });
+}
+
+#[test]
+fn a_drain_answers_what_lies_in_sockets_and_in_the_accept_queue() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let mut clients: Vec<_> = (0..100).map(|_| client(address)).collect();
+        let (accepted, queued) = clients.split_at_mut(50);
+        for client in accepted {
+            send(client, b"hello");
+        }
+        host.until(|host| host.driver.stats().received_bytes_total >= 5);
+        host.until(|host| host.driver.stats().accepted_total == 100);
+        let mut later: Vec<_> = (0..50).map(|_| client(address)).collect();
+        let big = vec![b'z'; 100_000];
+        later.iter_mut().for_each(|client| send(client, b"hello"));
+        queued.iter_mut().for_each(|client| send(client, &big));
+        host.driver.drain(Duration::from_secs(10));
+        for client in &mut later {
+            assert_eq!(host.read_to_end(client), b"hello");
+        }
+        for client in &mut clients[..50] {
+            assert_eq!(host.read_to_end(client), b"hello");
+        }
+        for client in &mut clients[50..] {
+            assert_eq!(host.read_to_end(client).len(), big.len());
+        }
+        host.until(|host| host.driver.is_done());
+    });
+}
+
+/// Clients that have each sent `len` bytes, none of which was read.
+fn flooding(host: &mut Host, count: usize, len: usize) -> Vec<TcpStream> {
+    let address = host.listen();
+    let mut clients: Vec<_> = (0..count).map(|_| client(address)).collect();
+    host.until(|host| host.app().open.len() == count);
+    host.turn(Duration::ZERO);
+    host.freeze();
+    clients.iter_mut().for_each(|client| send(client, &vec![b'z'; len]));
+    clients
+}
+
+/// How much a client could read.
+fn waiting(client: &TcpStream) -> usize {
+    client.set_nonblocking(true).expect("a socket");
+    let mut room = vec![0; 1 << 20];
+    client.peek(&mut room).unwrap_or(0)
+}
+
+#[test]
+fn a_turn_of_the_whole_service_keeps_to_its_bytes_and_every_connection_gets_its_share() {
+    const CLIENTS: usize = 16;
+    const LEN: usize = 48 << 10;
+    let options = DriverOptions {
+        read_bytes_per_turn: 2 << 10,
+        turn: Turn { time: Duration::MAX, bytes: 10 << 10, ..Turn::default() },
+        ..DriverOptions::default()
+    };
+    on_each_host_with(&options, |mut host| {
+        let mut clients = flooding(&mut host, CLIENTS, LEN);
+        let moved =
+            |host: &Host| host.driver.stats().received_bytes_total + host.driver.stats().sent_bytes_total;
+        for _ in 0..40 {
+            let before = moved(&host);
+            let ready = host.wait(Duration::ZERO);
+            // One turn: what is ready, and what a host does that settles twice.
+            let now = host.now();
+            ready.into_iter().for_each(|(token, ready)| host.driver.handle_ready(now, token, ready));
+            assert_eq!(host.driver.settle(now), Wait::Now);
+            host.flush();
+            host.driver.settle(now);
+            host.flush();
+            let moved = moved(&host) - before;
+            assert!(moved <= (10 << 10) + (4 << 10), "{moved} bytes in one turn");
+            assert!(moved > 0, "nothing was done");
+        }
+        let answered: Vec<_> = clients.iter().map(waiting).collect();
+        let (least, most) = (answered.iter().min(), answered.iter().max());
+        assert!(least.zip(most).is_some_and(|(least, most)| most - least <= 4 << 10), "{answered:?}");
+        for client in &mut clients {
+            assert_eq!(host.read(client, LEN).len(), LEN);
+        }
+    });
+}
+
+#[test]
+fn a_turn_of_the_whole_service_ends_by_its_clock() {
+    /// Each look finds that a tenth of a millisecond has passed.
+    fn clock() -> Duration {
+        thread_local! {
+            static LOOKS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+        }
+        LOOKS.set(LOOKS.get() + 1);
+        Duration::from_micros(100) * LOOKS.get()
+    }
+    let options = DriverOptions {
+        turn: Turn { time: Duration::from_millis(1), bytes: usize::MAX, clock },
+        ..DriverOptions::default()
+    };
+    on_each_host_with(&options, |mut host| {
+        // Orders to do nothing much, which each are an event.
+        let mut clients = flooding(&mut host, 64, 100);
+        let (mut turns, mut most) = (0, 0);
+        while host.driver.stats().received_bytes_total < 6_400 {
+            let before = host.driver.stats().received_bytes_total;
+            host.turn(Duration::ZERO);
+            most = most.max(host.driver.stats().received_bytes_total - before);
+            turns += 1;
+            assert!(turns < 1_000);
+        }
+        assert!(most < 6_400, "all in one turn");
+        for client in &mut clients {
+            assert_eq!(host.read(client, 100).len(), 100);
+        }
+    });
+}
+
+#[test]
+fn fewer_bytes_than_the_receive_buffer_has_are_kept_to() {
+    let options = DriverOptions { read_bytes_per_turn: 1_000, ..DriverOptions::default() };
+    on_each_host_with(&options, |mut host| {
+        let mut clients = flooding(&mut host, 1, 10_000);
+        let now = host.now();
+        for (token, ready) in host.wait(Duration::from_secs(5)) {
+            host.driver.handle_ready(now, token, ready);
+        }
+        assert_eq!(host.driver.stats().received_bytes_total, 1_000);
+        assert_eq!(host.read(&mut clients[0], 10_000).len(), 10_000);
+    });
+}
+
+#[test]
+fn a_handler_that_always_has_more_to_do_stops_neither_timers_nor_messages_nor_peers() {
+    on_each_host(|mut host| {
+        let address = host.listen();
+        let (mut busy, mut other) = (client(address), client(address));
+        send(&mut busy, b"x");
+        assert_eq!(host.read(&mut busy, 1), b"x");
+        // It wakes itself each time that it is woken.
+        host.with(|app, cx| {
+            app.restless = true;
+            for id in &app.open {
+                cx.wake(*id);
+            }
+            cx.set_timer(Some(cx.now() + Duration::from_millis(5)));
+        });
+        host.driver.handle().send(7).expect("room");
+        send(&mut other, b"hello");
+        assert_eq!(host.read(&mut other, 5), b"hello");
+        host.until(|host| host.app().has("timer") && host.app().has("message 7"));
+        host.with(|app, _| app.restless = false);
+    });
 }

@@ -16,14 +16,19 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "signals")]
+mod signals;
+#[cfg(not(feature = "signals"))]
+#[path = "no_signals.rs"]
 mod signals;
 mod threads;
 
+#[cfg(feature = "signals")]
 pub use signals::Signals;
 pub use threads::{Threads, ThreadsStopper};
 
 use lws_loop_external::hosts::OnMio;
-use lws_loop_external::{Clock, Service, Token, Wait};
+use lws_loop_external::{Clock, Service, Wait};
 use lws_proto::Time;
 use mio::unix::SourceFd;
 use std::fmt;
@@ -41,12 +46,14 @@ pub struct PollLoop<S: Service = Box<dyn Service>> {
     events: mio::Events,
     services: Vec<Option<OnMio<S>>>,
     stop: Arc<Stop>,
-    signals: Option<Signals>,
+    signals: Option<signals::Signals>,
     /// A signal that came and was not reported yet.
     signalled: Option<i32>,
     clock: Clock,
     /// What the services are told in this turn.
     turn_begins: Time,
+    /// How long the loop may sleep, if its services were settled and nothing was touched since.
+    settled: Option<Wait>,
 }
 
 /// Names one service of a loop.
@@ -60,7 +67,7 @@ pub enum Outcome {
     Stopped,
     /// Every service was drained and is done, or there is none.
     Done,
-    /// This signal of [`PollLoop::watch_signals`] came. The services do not know of it; the loop can run again.
+    /// This signal of `PollLoop::watch_signals`, of the feature `signals`, came. The services do not know of it; the loop can run again.
     Signal(i32),
 }
 
@@ -88,7 +95,7 @@ const EVENTS: usize = 1_024;
 /// A sleep is no longer than a day, whatever the system makes of larger numbers.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The tag that no service has: tokens of the loop itself.
-const OWN: usize = 0xff << Token::BITS;
+const OWN: usize = 0xff << (usize::BITS - 8);
 
 impl<S: Service> PollLoop<S> {
     /// A loop with no services.
@@ -107,6 +114,7 @@ impl<S: Service> PollLoop<S> {
             signalled: None,
             clock: Clock::new(),
             turn_begins: Time::ZERO,
+            settled: None,
         })
     }
 
@@ -124,11 +132,13 @@ impl<S: Service> PollLoop<S> {
             self.services.push(None);
         }
         self.services[index] = Some(OnMio::new(service, id));
+        self.settled = None;
         Ok(ServiceId(id))
     }
 
     /// Hosts a service no longer, and leaves none of its descriptors behind. Another loop can host it.
     pub fn remove(&mut self, id: ServiceId) -> Option<S> {
+        self.settled = None;
         let service = self.services.get_mut(usize::from(id.0))?.take()?;
         Some(service.detach(self.poll.registry()))
     }
@@ -142,6 +152,7 @@ impl<S: Service> PollLoop<S> {
     /// A service of this loop. What it is given to do is done in the next turn.
     #[must_use]
     pub fn service_mut(&mut self, id: ServiceId) -> Option<&mut S> {
+        self.settled = None;
         self.services.get_mut(usize::from(id.0))?.as_mut().map(OnMio::service_mut)
     }
 
@@ -155,6 +166,7 @@ impl<S: Service> PollLoop<S> {
     ///
     /// # Errors
     /// The descriptors cannot be watched.
+    #[cfg(feature = "signals")]
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
         for (index, fd) in signals.descriptors().enumerate() {
             let token = mio::Token(OWN | (index + 1));
@@ -192,9 +204,28 @@ impl<S: Service> PollLoop<S> {
         let outcome = self.turn(timeout)?;
         if outcome.is_none() {
             // Whoever runs another loop around this one may sleep there for long.
-            self.settle_services();
+            self.settled = Some(self.settle_services());
         }
         Ok(outcome)
+    }
+
+    /// Dispatches for about so long and no longer, whatever the options of the services say, which share the time: for what
+    /// is left of a frame.
+    ///
+    /// # Errors
+    /// As [`dispatch`](Self::dispatch).
+    pub fn dispatch_within(&mut self, time: Duration) -> io::Result<Option<Outcome>> {
+        let count = u32::try_from(self.services.iter().flatten().count()).unwrap_or(u32::MAX).max(1);
+        self.limit_turns(Some(time / count));
+        let outcome = self.dispatch();
+        self.limit_turns(None);
+        outcome
+    }
+
+    fn limit_turns(&mut self, time: Option<Duration>) {
+        for service in self.services.iter_mut().flatten() {
+            service.service_mut().limit_turn(time);
+        }
     }
 
     /// Does what can be done now, and never sleeps.
@@ -208,7 +239,11 @@ impl<S: Service> PollLoop<S> {
     /// Settles, waits, and hands out what is ready. The clock is read once, after the wait: a deadline can be late by as
     /// long as the turn before it took.
     fn turn(&mut self, limit: Option<Duration>) -> io::Result<Option<Outcome>> {
-        let wait = self.settle_services();
+        // What was settled at the end of the turn before is not done twice.
+        let wait = match self.settled.take() {
+            Some(wait) => wait,
+            None => self.settle_services(),
+        };
         if self.stop.asked.swap(false, Ordering::AcqRel) {
             return Ok(Some(Outcome::Stopped));
         }

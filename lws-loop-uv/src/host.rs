@@ -183,7 +183,10 @@ impl<S: Service + 'static> Host<S> {
         if self.phase.get() != Phase::Attached {
             return;
         }
-        let Some((mut service, _entered)) = self.enter() else { return };
+        let Some((mut service, _entered)) = self.enter() else {
+            // A handler runs the loop. The turn that it is in says how long to sleep when it returns.
+            return self.ticks.borrow().iter().for_each(|ticks| ticks.set_forced(false));
+        };
         self.reported.set(false);
         let now = now();
         let mut wait = service.settle(now);
@@ -259,6 +262,18 @@ impl<S: Service + 'static> Host<S> {
         // Without any event libuv would not watch the descriptor at all.
         let failure = if *interest == Interest::FAILURE { events::PRIORITIZED } else { 0 };
         poll.start(read | write | failure)
+    }
+
+    /// Watches a descriptor no more until the next turn: a handler runs the loop, which would report it all the time for what
+    /// cannot be done now.
+    #[cold]
+    fn silence(&self, token: Token) {
+        if let Some(Watch { poll, .. }) = self.watches.borrow().get(&token) {
+            poll.stop();
+        }
+        self.faulty.borrow_mut().push(token);
+        // The call that the handler is in may be one that no turn follows.
+        self.reported.set(true);
     }
 
     /// Forgets a descriptor, whose handle is then to be closed.
@@ -368,7 +383,7 @@ impl<S: Service + 'static> Host<S> {
 impl<S: Service + 'static> Owner for Host<S> {
     #[inline]
     fn ready(self: &Rc<Self>, token: Token, ready: Option<c_int>) {
-        let Some((mut service, _entered)) = self.enter() else { return };
+        let Some((mut service, _entered)) = self.enter() else { return self.silence(token) };
         self.reported.set(true);
         let readiness = match ready {
             Some(ready) => readiness(ready),

@@ -42,6 +42,8 @@ pub(crate) struct Tx {
     credit: usize,
     /// What is carried, if the transport is a stream of another connection.
     tunnel: Option<Carries>,
+    /// Where between others it asks its peer; zero is at the very moment.
+    pub(crate) spread: u8,
     /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
     http1_agreed: bool,
     #[cfg(feature = "record")]
@@ -167,6 +169,7 @@ impl Tx {
             room,
             credit: usize::MAX,
             tunnel: None,
+            spread: 0,
             http1_agreed: false,
             #[cfg(feature = "record")]
             tape: None,
@@ -791,7 +794,9 @@ impl Tx {
             Ending::Open | Ending::Done => None,
         };
         let sender = match &self.sender {
-            Sender::WebSocket(sender) => sender.next_timeout(self.listening(), &self.config.limits),
+            Sender::WebSocket(sender) => {
+                sender.next_timeout(self.listening(), self.spread, &self.config.limits)
+            }
             _ => None,
         };
         let stream = earliest(self.stream.timeout, sender);
@@ -815,10 +820,16 @@ impl Tx {
         if !matches!(self.sender, Sender::WebSocket(_)) {
             return;
         }
+        if let Sender::WebSocket(sender) = &self.sender {
+            let limits = &self.config.limits;
+            let stalled = sender.heard_after_stall(self.heard, self.spread, limits, now);
+            self.heard = stalled.unwrap_or(self.heard);
+        }
         let heard = self.listening();
+        let spread = self.spread;
         if let Sender::WebSocket(sender) = &mut self.sender {
             let Self { out, entropy, config, .. } = self;
-            let outcome = sender.handle_timeout(out, entropy, &config.limits, heard, now);
+            let outcome = sender.handle_timeout(out, entropy, &config.limits, heard, spread, now);
             if let Some(deadline) = outcome {
                 self.abort(Cause::Timeout(deadline));
             }

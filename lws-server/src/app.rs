@@ -126,7 +126,7 @@ impl App {
     }
 
     /// The context of a call that is about no stream.
-    fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
+    pub(crate) fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
         Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE }
     }
 
@@ -696,5 +696,9 @@ impl crate::context::Driver for Lent<'_> {
 
     fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32) {
         self.send_to(id, Command::News { key, route, place });
+    }
+
+    fn pace_messages(&mut self) {
+        external::Context::pace_messages(self);
     }
 }

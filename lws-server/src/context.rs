@@ -3,7 +3,7 @@
 use crate::shared::Shared;
 use crate::tls::Info;
 use crate::ws::Broadcast;
-use crate::{Handle, Peer, Stats};
+use crate::{Handle, Peer, PublishError, Stats};
 use lws_loop_external::ConnectionId;
 use lws_proto::{StreamKey, Time};
 use std::fmt;
@@ -135,17 +135,24 @@ impl Context<'_> {
     /// Sends a message to every open WebSocket of the route that the call is about, the caller's own too, on all threads:
     /// see [`Handle::publish`].
     #[doc(alias = "lws_ring")]
-    pub fn publish(&mut self, message: &Broadcast) -> bool {
+    ///
+    /// # Errors
+    /// Those of [`Handle::publish`]. The WebSockets of this thread have got the message all the same.
+    pub fn publish(&mut self, message: &Broadcast) -> Result<(), PublishError> {
         self.publish_at(self.place.route, message)
     }
 
     /// Sends a message to every open WebSocket of the route called `path`: see [`Handle::publish`].
-    pub fn publish_to(&mut self, path: &str, message: &Broadcast) -> bool {
-        let route = self.shared.group.route_named(path);
-        route.is_some_and(|route| self.publish_at(route, message))
+    ///
+    /// # Errors
+    /// Those of [`Handle::publish`]. The WebSockets of this thread have got the message all the same, if there is such a
+    /// route.
+    pub fn publish_to(&mut self, path: &str, message: &Broadcast) -> Result<(), PublishError> {
+        let route = self.shared.group.route_named(path).ok_or(PublishError::NoRoute)?;
+        self.publish_at(route, message)
     }
 
-    fn publish_at(&mut self, route: u32, message: &Broadcast) -> bool {
+    fn publish_at(&mut self, route: u32, message: &Broadcast) -> Result<(), PublishError> {
         self.publish_here(route, message);
         self.shared.group.publish(route, message, Some(self.shared.shard))
     }
@@ -155,6 +162,9 @@ impl Context<'_> {
         let Some(audience) = self.shared.audience(route) else { return };
         for (id, place) in audience.publish(message.prepare()) {
             self.driver.tell(id.connection, id.key, route, place);
+        }
+        if self.shared.audience(route).is_some_and(|audience| audience.is_rushed()) {
+            self.driver.pace_messages();
         }
     }
 
@@ -227,4 +237,5 @@ pub(crate) trait Driver {
     fn want_write(&mut self, id: ConnectionId, key: StreamKey);
     fn stats(&self) -> Stats;
     fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32);
+    fn pace_messages(&mut self);
 }

@@ -5,7 +5,7 @@
 use crate::context::{Context, StreamId};
 use crate::stats::Stats;
 use crate::ws::Broadcast;
-use lws_loop_external::{GlobalId, Shards};
+use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::{Stream, StreamKey};
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +34,56 @@ struct Desk {
 
 /// Bytes that may be on their way to one thread of what is published.
 const PUBLISHING_BYTES_MAX: usize = 64 << 20;
+
+/// What became of a message on its way to one thread.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Published {
+    Sent,
+    /// Too much is on its way already.
+    Full,
+    /// The thread has ended.
+    Gone,
+}
+
+/// Why a message was not published everywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishError {
+    /// There is no route of that path.
+    NoRoute,
+    /// Some threads of the server have too much on its way already: their WebSockets do not get the message, and those of
+    /// all others do. [`Handle::publish_again`] tries the former only, so that no WebSocket gets it twice.
+    Missed(Missed),
+    /// The server has gone.
+    Gone,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRoute => f.write_str("there is no such route"),
+            Self::Missed(missed) => {
+                write!(f, "{} threads have too much on its way already", missed.threads.len())
+            }
+            Self::Gone => f.write_str("the server has gone"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// The threads that have not got a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    route: u32,
+    threads: Vec<u16>,
+}
+
+impl Missed {
+    /// Their numbers: see [`Context::thread`].
+    pub fn threads(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.threads.iter().map(|thread| usize::from(*thread))
+    }
+}
 
 /// What a thread is told.
 pub(crate) enum Command {
@@ -112,25 +162,58 @@ impl Group {
         wanted.iter().zip(0..).filter_map(taken)
     }
 
-    /// Publishes on all threads but `here`. False if one of them has too much on its way already, and has not got it.
-    pub(crate) fn publish(&self, route: u32, message: &Broadcast, here: Option<u16>) -> bool {
-        let mut all = true;
-        for shard in self.others(here) {
-            all &= self.publish_at(shard, route, message);
-        }
-        all
+    /// Publishes on all threads but `here`.
+    pub(crate) fn publish(
+        &self,
+        route: u32,
+        message: &Broadcast,
+        here: Option<u16>,
+    ) -> Result<(), PublishError> {
+        self.publish_on(route, message, self.others(here))
     }
 
-    fn publish_at(&self, shard: u16, route: u32, message: &Broadcast) -> bool {
-        let Some(desk) = self.desks.get(usize::from(shard)) else { return false };
+    fn publish_on(
+        &self,
+        route: u32,
+        message: &Broadcast,
+        threads: impl Iterator<Item = u16>,
+    ) -> Result<(), PublishError> {
+        let (mut asked, mut gone, mut missed) = (0, 0, Vec::new());
+        for shard in threads {
+            asked += 1;
+            match self.publish_at(shard, route, message) {
+                Published::Sent => {}
+                Published::Full => missed.push(shard),
+                Published::Gone => gone += 1,
+            }
+        }
+        if !missed.is_empty() {
+            return Err(PublishError::Missed(Missed { route, threads: missed }));
+        }
+        // What has gone has no WebSockets any more.
+        if asked > 0 && gone == asked { Err(PublishError::Gone) } else { Ok(()) }
+    }
+
+    fn publish_at(&self, shard: u16, route: u32, message: &Broadcast) -> Published {
+        let at = usize::from(shard);
+        let (Some(desk), Some(handle)) = (self.desks.get(at), self.shards.handle(shard)) else {
+            return Published::Gone;
+        };
         let bytes = message.bytes().len();
         let before = desk.publishing_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let sent =
-            before <= PUBLISHING_BYTES_MAX && self.send(shard, Command::Publish(route, message.clone()));
-        if !sent {
+        let published = if before > PUBLISHING_BYTES_MAX {
+            Published::Full
+        } else {
+            match handle.send(Command::Publish(route, message.clone())) {
+                Ok(()) => Published::Sent,
+                Err(SendError::Full(_)) => Published::Full,
+                Err(SendError::Closed(_)) => Published::Gone,
+            }
+        };
+        if published != Published::Sent {
             desk.publishing_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
-        sent
+        published
     }
 
     /// A thread has taken what was published.
@@ -225,12 +308,22 @@ impl Handle {
     /// once compressed for all that agreed on the same parameters. What waits for slow ones has the bounds of
     /// [`Builder::backlog`](crate::Builder::backlog).
     ///
-    /// False if there is no such route; or if a thread of the server has 64 MiB or
+    /// # Errors
+    /// There is no such route, the server has gone, or a thread of the server has 64 MiB or
     /// [`DriverOptions::mailbox_messages_max`](lws_loop_external::DriverOptions::mailbox_messages_max) messages on their
-    /// way already: its WebSockets do not get it then.
+    /// way already: the error says which.
     #[doc(alias = "lws_callback_on_writable_all_protocol")]
-    pub fn publish(&self, path: &str, message: &Broadcast) -> bool {
-        self.0.route_named(path).is_some_and(|route| self.0.publish(route, message, None))
+    pub fn publish(&self, path: &str, message: &Broadcast) -> Result<(), PublishError> {
+        let route = self.0.route_named(path).ok_or(PublishError::NoRoute)?;
+        self.0.publish(route, message, None)
+    }
+
+    /// Sends a message on the threads that have missed it when it was published.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish): some may have missed it again.
+    pub fn publish_again(&self, missed: &Missed, message: &Broadcast) -> Result<(), PublishError> {
+        self.0.publish_on(missed.route, message, missed.threads.iter().copied())
     }
 
     /// Calls `call` on the first thread of the server. Its context belongs to no stream.

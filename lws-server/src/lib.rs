@@ -36,7 +36,7 @@ pub mod ws;
 
 pub use access::AccessRecord;
 pub use context::{Context, StreamId};
-pub use group::Handle;
+pub use group::{Handle, Missed, PublishError};
 pub use lws_loop_external::{Address, ListenOptions, Peer};
 pub use lws_proto::{
     Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,

@@ -47,6 +47,15 @@ pub(crate) struct Audience<I = StreamId> {
     first: u64,
     waiting: VecDeque<Item>,
     bytes: usize,
+    /// What was published since a member looked.
+    unseen: Unseen,
+}
+
+/// Messages that no member has looked at yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unseen {
+    messages: usize,
+    bytes: usize,
 }
 
 struct Member<I> {
@@ -76,7 +85,7 @@ pub(crate) enum Next {
 impl<I: Copy> Audience<I> {
     pub(crate) fn new(backlog: Backlog) -> Self {
         let (places, free, waiting) = (Vec::new(), Vec::new(), VecDeque::new());
-        Self { places, free, backlog, first: 0, waiting, bytes: 0 }
+        Self { places, free, backlog, first: 0, waiting, bytes: 0, unseen: Unseen::default() }
     }
 
     pub(crate) fn behind(&self) -> Behind {
@@ -122,6 +131,8 @@ impl<I: Copy> Audience<I> {
             return Vec::new();
         }
         self.bytes += message.bytes().len();
+        self.unseen.messages += 1;
+        self.unseen.bytes += message.bytes().len();
         self.waiting.push_back(Item { message: Rc::new(message), unread });
         while self.waiting.len() > 1
             && (self.waiting.len() > self.backlog.messages_max || self.bytes > self.backlog.bytes_max)
@@ -136,8 +147,15 @@ impl<I: Copy> Audience<I> {
         telling.collect()
     }
 
+    /// Whether members should look before more is published, so that those who keep up lose nothing: a quarter of what may
+    /// wait was published at once.
+    pub(crate) fn is_rushed(&self) -> bool {
+        self.unseen.messages > self.backlog.messages_max / 4 || self.unseen.bytes > self.backlog.bytes_max / 4
+    }
+
     /// The member at `place` looks.
     pub(crate) fn look(&mut self, place: u32) {
+        self.unseen = Unseen::default();
         if let Some(member) = self.member(place) {
             member.told = false;
         }
@@ -279,6 +297,22 @@ mod tests {
             (0..messages).for_each(|_| drop(audience.publish(message(10))));
             assert_eq!(read_all(&mut audience, 0), (messages - lost, lost), "{backlog:?}");
             assert_eq!(audience.bytes, 0);
+        }
+    }
+
+    #[test]
+    fn a_rush_is_what_no_member_has_looked_at() {
+        let backlog = Backlog { messages_max: 8, bytes_max: 400, ..Backlog::default() };
+        for (len, calm) in [(10, 2), (50, 2), (100, 1), (101, 0)] {
+            let mut audience = audience(backlog, 1);
+            for _ in 0..calm {
+                audience.publish(message(len));
+                assert!(!audience.is_rushed(), "{len} bytes");
+            }
+            audience.publish(message(len));
+            assert!(audience.is_rushed(), "{len} bytes");
+            audience.look(0);
+            assert!(!audience.is_rushed(), "{len} bytes");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::route::{Methods, Table};
 use crate::shared::{Guarded, Route, Shared};
 use crate::threads::{self, Blueprint, Description, Shard};
 use crate::tls::{self, Listen, Plain};
-use crate::{Peer, raw, ws};
+use crate::{Context, Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
@@ -53,6 +53,7 @@ impl Server {
     ///
     /// # Errors
     /// Those of a loop: no descriptor left, mostly. If one of several threads fails the others end.
+    #[cfg(feature = "run")]
     pub fn run(self) -> io::Result<()> {
         threads::run(self.service, self.others)
     }
@@ -117,6 +118,25 @@ impl Service {
     pub fn handle(&self) -> Handle {
         Handle(Arc::clone(&self.driver.application().shared.group))
     }
+
+    /// Reaches the server on the thread of its loop, between the calls of its host: to publish, to wake, to ask for permits, to
+    /// look at the counters. The context belongs to no stream. `now` is the host's.
+    ///
+    /// What was asked for is done in the next [`settle`](external::Service::settle). Hosts with a `with` of their own see to that:
+    ///
+    /// ```
+    /// use lws_loop_external::hosts::OnPoll;
+    /// # use lws_loop_external::Clock;
+    /// # use lws_server::{MessageKind, Server, ws::Broadcast};
+    /// # let clock = Clock::new();
+    /// let mut hosted = OnPoll::new(Server::builder().listen("127.0.0.1:0").build()?.into_service());
+    /// let open = hosted.service_mut().with(clock.now(), |cx| cx.stats().connections);
+    /// assert_eq!(open, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        self.driver.with(now, |app, cx| call(&mut app.nowhere(cx)))
+    }
 }
 
 impl fmt::Debug for Service {
@@ -155,6 +175,14 @@ impl external::Service for Service {
     #[inline]
     fn settle(&mut self, now: Time) -> Wait {
         self.driver.settle(now)
+    }
+
+    fn limit_turn(&mut self, time: Option<Duration>) {
+        self.driver.limit_turn(time);
+    }
+
+    fn is_forked(&self) -> bool {
+        self.driver.is_forked()
     }
 
     fn is_done(&self) -> bool {

@@ -4,7 +4,6 @@ use crate::group::{Command, Group};
 use crate::server::{Builder, Service, Settings};
 use lws_loop_external as external;
 use lws_loop_external::{Address, ListenerId};
-use lws_loop_poll::{PollLoop, Threads};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -82,7 +81,9 @@ pub(crate) fn count(asked: usize) -> io::Result<u16> {
 const THREADS_MAX: u16 = 1_024;
 
 /// Runs the first part here, and each of the others on a thread of its own, until all have ended.
+#[cfg(feature = "run")]
 pub(crate) fn run(first: Service, others: Vec<Shard>) -> io::Result<()> {
+    use lws_loop_poll::{PollLoop, Threads};
     let group = Arc::clone(&first.driver.application().shared.group);
     let mut poll_loop = PollLoop::new()?;
     poll_loop.add(first)?;

@@ -1,5 +1,6 @@
 //! The scenarios, by name. One that is added here is in every suite.
 
+mod away;
 mod budget;
 mod churn;
 mod closing;
@@ -104,6 +105,8 @@ scenarios! { $
     Any a_drain_cuts_off_at_its_deadline_what_does_not_end =
         draining::a_drain_cuts_off_at_its_deadline_what_does_not_end;
     Any timers_come_in_time_and_in_order = timers::timers_come_in_time_and_in_order;
+    Any what_came_while_the_host_was_away_counts_before_the_deadlines =
+        away::what_came_while_the_host_was_away_counts_before_the_deadlines;
     Any other_threads_end_the_sleep = wake::other_threads_end_the_sleep;
     Any messages_wait_for_the_connection_that_they_are_about =
         letters::messages_wait_for_the_connection_that_they_are_about;

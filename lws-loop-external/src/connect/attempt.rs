@@ -9,10 +9,12 @@ use crate::net::Owned;
 use crate::options::ConnectOptions;
 use crate::registration::Registration;
 use crate::service::Token;
+use crate::socket;
 use crate::table::Flags;
 use crate::token::ConnectionId;
 use lws_proto::{Config, Time};
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 /// An outgoing connection that is being made.
@@ -124,6 +126,13 @@ impl<S> Attempt<S> {
     pub(super) fn overdue(&mut self, now: Time) -> Option<Token> {
         let timeout = self.options.attempt_timeout;
         self.racers().iter().find(|racer| racer.began + timeout <= now).map(|racer| racer.token)
+    }
+
+    /// A socket that is connected, whatever its host has reported.
+    pub(super) fn connected(&mut self) -> Option<Token> {
+        let is_connected =
+            |racer: &&mut Racer| matches!(socket::connected(racer.socket.as_fd()), Some(Ok(())));
+        self.racers().iter_mut().find(is_connected).map(|racer| racer.token)
     }
 
     /// Notes that an address was tried in vain.

@@ -8,7 +8,7 @@ use super::resolver::{Lookup, ResolveError};
 use super::target::Target;
 use crate::address::Address;
 use crate::application::Application;
-use crate::context::{Context, Drain, NEVER};
+use crate::context::{Context, NEVER};
 use crate::driver::Driver;
 use crate::driver::handshakes::client;
 use crate::handshake::{Handshaking, Side};
@@ -29,7 +29,7 @@ impl<A: Application> Driver<A> {
     pub(crate) fn begin_attempt(&mut self, attempt: Box<Attempt<A::State>>) {
         let id = attempt.id;
         self.connects.attempts.insert(id.index, attempt);
-        if matches!(self.core.drain, Drain::Until(_) | Drain::Over) {
+        if self.core.drain.closes() {
             // It was asked for before the service was asked to end.
             return self.give_up(id);
         }
@@ -139,7 +139,12 @@ impl<A: Application> Driver<A> {
     /// A moment has come that an outgoing connection waited for.
     pub(crate) fn attempt_timeout(&mut self, index: u32) {
         let now = self.core.now;
+        // The host may have been away for long: what has come meanwhile counts before the deadlines do.
+        self.take_answers();
         let Some(id) = self.connects.attempts.get(&index).map(|attempt| attempt.id) else { return };
+        if let Some(token) = self.connects.attempt(id).and_then(Attempt::connected) {
+            return self.won(id, token);
+        }
         while let Some(token) = self.connects.attempt(id).and_then(|attempt| attempt.overdue(now)) {
             self.leave(id, token, io::ErrorKind::TimedOut.into());
         }
@@ -224,6 +229,7 @@ impl<A: Application> Driver<A> {
             Engine::Now(connection) => {
                 self.core.stats.connected_total += 1;
                 let mut open = Open { connection: *connection, state, secure: None };
+                open.connection.set_spread(id.spread());
                 let lent = Some(socket.as_fd());
                 let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
                 self.application.connected(&mut cx, &mut open.state, &mut open.connection);

@@ -68,9 +68,8 @@ impl<A: Application> Driver<A> {
                     let interest = Interest::READ | Interest::WRITE.when(wants_write);
                     slot.registration.want(interest, id.token(), &mut core.changes);
                 }
-                if ready && !slot.flags.has(Flags::LISTED) {
-                    slot.flags.insert(Flags::LISTED);
-                    core.ready.push_back(id);
+                if ready {
+                    core.list(id, &mut slot.flags);
                 }
             }
             Step::Failed(failure) => self.handshake_failed(id, failure),
@@ -106,7 +105,8 @@ impl<A: Application> Driver<A> {
         if failure.sent.is_none() {
             return self.end(id);
         }
-        slot.scheduled = self.core.now + LINGER;
+        shaking.deadline = self.core.now + LINGER;
+        slot.scheduled = shaking.deadline;
         self.core.timers.set(id.index, slot.scheduled);
         self.shake(id);
     }
@@ -137,7 +137,8 @@ impl<A: Application> Driver<A> {
             let first = Some(slot.flags.has(Flags::READABLE));
             slot.flags.insert(Flags::READABLE | Flags::READING);
             self.buffers.left = Left { part: rest, opened, first };
-            self.take_turn(id);
+            // At once, whatever is left of the service's turn: the buffers are lent to all.
+            self.turn_now(id);
         }
     }
 
@@ -164,7 +165,10 @@ impl<A: Application> Driver<A> {
             Side::Client { speak, .. } => (client(now, config, *speak, info.as_ref()), true),
         };
         let connection = match connection {
-            Ok(connection) => connection,
+            Ok(mut connection) => {
+                connection.set_spread(id.spread());
+                connection
+            }
             Err(error) => {
                 self.end_with(id, ConnectCause::Local(error));
                 return false;

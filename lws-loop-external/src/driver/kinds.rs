@@ -21,13 +21,13 @@ impl<A: Application> Driver<A> {
                 if let Some(slot) = self.table.get(of) {
                     // Whatever is said of an output, writing tells more.
                     slot.flags.insert(Flags::WRITABLE);
-                    self.take_turn(of);
+                    self.turn_in_line(of);
                 }
                 return;
             }
             _ => {}
         }
-        self.take_turn(id);
+        self.turn_in_line(id);
     }
 
     /// Tells what somebody else has received before the descriptor was adopted.

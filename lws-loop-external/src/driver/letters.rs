@@ -15,7 +15,11 @@ impl<A: Application> Driver<A> {
             Command::Message(_, message) => self.undelivered(id, message),
             // Its mark stays until the connection is there, and goes with its name if it never is.
             Command::Wake(_) => {}
-            Command::WantWrite(..) | Command::Insert(..) | Command::Connect(_) => {}
+            Command::Posts
+            | Command::Drain(..)
+            | Command::WantWrite(..)
+            | Command::Insert(..)
+            | Command::Connect(_) => {}
         }
     }
 

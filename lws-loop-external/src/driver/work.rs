@@ -2,7 +2,7 @@
 
 use super::Driver;
 use crate::application::Application;
-use crate::context::{Command, Context, Drain, NEVER};
+use crate::context::{Command, Context, NEVER};
 use crate::service::Wait;
 use crate::table::{Body, Flags, Slot};
 use crate::token::ConnectionId;
@@ -12,11 +12,27 @@ use std::os::fd::AsFd;
 /// What one call of [`Service::settle`](crate::Service::settle) does at most of each kind of work, before descriptors are looked at again.
 const SETTLE_MAX: usize = 1_024;
 
+/// Messages of other threads that one call of `settle` opens: few enough that descriptors are looked at often in between, so
+/// that who reads what they make is not left behind.
+const POSTS_MAX: usize = 64;
+
 impl<A: Application> Driver<A> {
+    /// Queues the messages of other threads behind what handlers have asked for, if there may be some.
     pub(super) fn look_into_mailbox(&mut self) {
-        let (woken, mut posts) = self.core.mailbox.take();
+        if self.core.mailbox.has_rung() {
+            self.core.mailbox.hush();
+        }
+        if self.core.mailbox.has_more() && !self.core.posts_queued {
+            self.core.posts_queued = true;
+            self.core.commands.push_back(Command::Posts);
+        }
+    }
+
+    fn open_posts(&mut self) {
+        self.core.posts_queued = false;
+        self.core.posts_wait = false;
         self.core.look_at_shards();
-        if woken {
+        if self.core.mailbox.take_woken() {
             self.application.notified(&mut Context {
                 core: &mut self.core,
                 connection: None,
@@ -24,10 +40,14 @@ impl<A: Application> Driver<A> {
                 tls: None,
             });
         }
-        for post in posts.drain(..) {
+        for _ in 0..POSTS_MAX {
+            let Some(post) = self.core.mailbox.take() else { break };
             self.open(post);
+            self.core.turn.use_steps(1);
+            if self.core.posts_wait || self.core.turn.is_half_spent() {
+                break;
+            }
         }
-        self.core.mailbox.give_back(posts);
         self.take_answers();
     }
 
@@ -52,8 +72,12 @@ impl<A: Application> Driver<A> {
 
     pub(super) fn handle_timeouts(&mut self) {
         for _ in 0..SETTLE_MAX {
+            if self.core.turn.is_half_spent() {
+                break;
+            }
             let Some(index) = self.core.timers.pop_due(self.core.now) else { break };
             self.handle_timeout(index);
+            self.core.turn.use_steps(1);
         }
         if self.core.timer.is_some_and(|at| at <= self.core.now) {
             self.core.timer = None;
@@ -62,25 +86,48 @@ impl<A: Application> Driver<A> {
         }
     }
 
+    /// A deadline of something in the table may have come. The host may have been away for long, and what was to come in time
+    /// may lie in the socket: so that is looked at before.
     fn handle_timeout(&mut self, index: u32) {
+        let now = self.core.now;
         let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
+        if !slot.body.is_due(now) {
+            // It has moved back; the turn sets the new one.
+            return self.take_turn(id);
+        }
+        self.look(id);
+        let Some(slot) = self.table.get(id).filter(|slot| slot.body.is_due(now)) else { return };
+        slot.scheduled = NEVER;
+        self.core.timers.cancel(index);
         if let Body::Handshaking(_) = slot.body {
             return self.handshake_timeout(id);
         }
         if let Some(open) = slot.body.open_mut() {
-            open.connection.handle_timeout(self.core.now);
+            open.connection.handle_timeout(now);
+            self.take_turn(id);
+        }
+    }
+
+    /// Gives a connection a turn in which it looks at its descriptor itself, whatever its host has reported.
+    pub(super) fn look(&mut self, id: ConnectionId) {
+        let Some(slot) = self.table.get(id) else { return };
+        if let Body::Open(_) | Body::Piped(_) | Body::Handshaking(_) = slot.body {
+            slot.flags.insert(Flags::READABLE | Flags::WRITABLE);
             self.take_turn(id);
         }
     }
 
     pub(super) fn take_turns(&mut self) {
         for _ in 0..self.core.ready.len().min(SETTLE_MAX) {
+            if self.core.turn.is_spent() {
+                break;
+            }
             let Some(id) = self.core.ready.pop_front() else { break };
             if let Some(slot) = self.table.get(id) {
                 slot.flags.remove(Flags::LISTED);
-                self.take_turn(id);
+                self.turn_now(id);
             }
         }
     }
@@ -96,13 +143,19 @@ impl<A: Application> Driver<A> {
 
     pub(super) fn do_commands(&mut self) {
         for _ in 0..SETTLE_MAX {
+            if self.core.turn.is_half_spent() {
+                break;
+            }
             let Some(command) = self.core.commands.pop_front() else { break };
             self.do_command(command);
+            self.core.turn.use_steps(1);
         }
     }
 
     pub(super) fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
+            Command::Posts => return self.open_posts(),
+            Command::Drain(id, looks) => return self.drain_connection(id, looks),
             Command::Insert(id, slot, received) => return self.insert(id, *slot, received),
             Command::Connect(attempt) => return self.begin_attempt(attempt),
             Command::Wake(id)
@@ -138,55 +191,23 @@ impl<A: Application> Driver<A> {
             }
             Command::Close(_) => connection.drain(self.core.now),
             Command::Abort(_) => connection.abort(),
-            Command::Insert(..) | Command::Connect(_) => {}
+            Command::Posts | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
         }
         self.take_turn(id);
     }
 
-    pub(super) fn see_to_drain(&mut self) {
-        match self.core.drain {
-            Drain::No | Drain::Over => {}
-            Drain::Asked(timeout) => {
-                self.core.drain = Drain::Until(self.core.now + timeout);
-                if let Some(seat) = &self.core.seat {
-                    seat.close();
-                }
-                for id in self.core.listeners.ids() {
-                    self.core.unlisten(id);
-                }
-                self.for_each(Command::Close);
-            }
-            Drain::Until(at) if at <= self.core.now => {
-                self.core.drain = Drain::Over;
-                self.for_each(Command::Abort);
-            }
-            Drain::Until(_) => {}
-        }
-    }
-
-    fn for_each(&mut self, command: impl Fn(ConnectionId) -> Command<A::State, A::Message>) {
-        for index in 0..self.table.end() {
-            if let Some(slot) = self.table.at(index) {
-                let id = ConnectionId { index, generation: slot.generation };
-                self.do_command(command(id));
-            }
-        }
-        for id in self.connects.ids() {
-            self.do_command(command(id));
-        }
-    }
-
     pub(super) fn wait(&self) -> Wait {
         let core = &self.core;
-        let asked = matches!(core.drain, Drain::Asked(_));
-        if asked || !core.ready.is_empty() || !core.commands.is_empty() || core.listeners.waiting {
+        if core.drain.is_forced()
+            || !core.ready.is_empty()
+            || !core.commands.is_empty()
+            || core.listeners.waiting
+            || core.mailbox.has_more()
+        {
             return Wait::Now;
         }
-        let drain = match core.drain {
-            Drain::Until(at) => Some(at),
-            Drain::No | Drain::Asked(_) | Drain::Over => None,
-        };
-        let moments = [core.timers.next(), core.timer, core.listeners.next_resume(), drain];
+        let moments =
+            [core.timers.next(), core.timer, core.listeners.next_resume(), core.drain.next_timeout()];
         match moments.into_iter().flatten().min() {
             Some(at) if at <= core.now => Wait::Now,
             Some(at) => Wait::Until(core.host_time(at)),

@@ -58,7 +58,7 @@ impl<S: Service> OnAsyncIo<S> {
         })
         .await?;
         self.one.dispatch(self.clock.now());
-        Ok(())
+        self.one.check()
     }
 
     /// Serves until nothing will ever happen again: see [`Service::is_done`]. Nothing is lost if the future is dropped

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::one_descriptor::OneDescriptor;
 use crate::service::Service;
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,8 +12,14 @@ use std::time::Duration;
 
 /// Something in a loop that calls back when a descriptor is readable, and after a time.
 pub trait Watch: 'static {
-    /// Also calls back after `timeout`, if not before for the descriptor; in place of the time set before.
+    /// Calls back for the descriptor, and also after `timeout`, if not before; in place of the time set before. It goes on
+    /// after a [`pause`](Self::pause).
     fn arm(&self, timeout: Option<Duration>);
+
+    /// Calls back no more until it is armed again: the loop was run again inside the callback, by a dialog of the program
+    /// say, and would call back all the time for what cannot be done now. Nothing for a loop that never calls one callback
+    /// inside itself.
+    fn pause(&self) {}
 
     /// Calls back no more, and keeps the loop alive no longer.
     fn stop(&self);
@@ -33,6 +39,8 @@ struct Shared<S, W> {
     watch: OnceCell<W>,
     /// Borrowed while the service works. Empty after it was given back.
     one: RefCell<Option<OneDescriptor<S>>>,
+    /// The loop was run inside a call of the service, and its watch was paused.
+    paused: Cell<bool>,
     clock: Clock,
 }
 
@@ -46,7 +54,12 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
         watch: impl FnOnce(BorrowedFd<'_>, Box<dyn Fn()>) -> io::Result<W>,
     ) -> io::Result<Self> {
         let one = OneDescriptor::new(service)?;
-        let shared = Rc::new(Shared { watch: OnceCell::new(), one: RefCell::new(None), clock: Clock::new() });
+        let shared = Rc::new(Shared {
+            watch: OnceCell::new(),
+            one: RefCell::new(None),
+            paused: Cell::new(false),
+            clock: Clock::new(),
+        });
         let callback = {
             let shared = Rc::downgrade(&shared);
             Box::new(move || {
@@ -66,7 +79,12 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
     /// [`Context`](crate::Context) for that.
     pub fn with<R>(&self, call: impl FnOnce(&mut S) -> R) -> Option<R> {
         let mut one = self.shared.one.try_borrow_mut().ok()?;
-        Some(one.as_mut()?.with(self.shared.clock.now(), call))
+        let one = one.as_mut()?;
+        let result = one.with(self.shared.clock.now(), call);
+        if self.shared.paused.get() {
+            self.shared.arm(one);
+        }
+        Some(result)
     }
 
     /// Whether nothing will ever happen again: see [`Service::is_done`]. False from inside its own handlers.
@@ -95,15 +113,24 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
 
 impl<S: Service, W: Watch> Shared<S, W> {
     fn dispatch(&self) {
-        // It is borrowed if a handler of the service runs the loop: then there will be another call.
-        let Ok(mut one) = self.one.try_borrow_mut() else { return };
-        let (Some(one), Some(watch)) = (one.as_mut(), self.watch.get()) else { return };
-        let now = self.clock.now();
-        let wait = one.dispatch(now);
+        let Ok(mut one) = self.one.try_borrow_mut() else {
+            // A handler of the service runs the loop. The call that it is in arms the watch when it returns.
+            self.paused.set(true);
+            return self.watch.get().into_iter().for_each(Watch::pause);
+        };
+        let Some(one) = one.as_mut() else { return };
+        one.dispatch(self.clock.now());
+        self.arm(one);
+    }
+
+    /// Says when the loop is to call back.
+    fn arm(&self, one: &OneDescriptor<S>) {
+        let Some(watch) = self.watch.get() else { return };
+        self.paused.set(false);
         if one.is_done() {
             watch.stop();
         } else {
-            watch.arm(wait.deadline().map(|at| at - now));
+            watch.arm(one.wait().deadline().map(|at| at - self.clock.now()));
         }
     }
 }
@@ -111,5 +138,79 @@ impl<S: Service, W: Watch> Shared<S, W> {
 impl<S: Service, W: Watch> fmt::Debug for OnCallbacks<S, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnCallbacks").field("clock", &self.shared.clock).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{Change, Readiness, Token, Trigger, Wait};
+    use lws_proto::Time;
+
+    /// What a loop has been asked for.
+    #[derive(Default)]
+    struct Asked {
+        arms: Cell<usize>,
+        pauses: Cell<usize>,
+    }
+
+    impl Watch for Rc<Asked> {
+        fn arm(&self, _: Option<Duration>) {
+            self.arms.set(self.arms.get() + 1);
+        }
+
+        fn pause(&self) {
+            self.pauses.set(self.pauses.get() + 1);
+        }
+
+        fn stop(&self) {}
+    }
+
+    /// Runs its loop inside each of its turns.
+    #[derive(Default)]
+    struct Nesting {
+        callback: Rc<RefCell<Option<Rc<dyn Fn()>>>>,
+    }
+
+    impl Service for Nesting {
+        fn attach(&mut self, _: Trigger) {}
+
+        fn poll_change(&mut self) -> Option<Change> {
+            None
+        }
+
+        fn descriptor(&self, _: Token) -> Option<BorrowedFd<'_>> {
+            None
+        }
+
+        fn handle_ready(&mut self, _: Time, _: Token, _: Readiness) {}
+
+        fn removed(&mut self, _: Token) {}
+
+        fn refused(&mut self, _: Token, _: io::Error) {}
+
+        fn settle(&mut self, _: Time) -> Wait {
+            let callback = self.callback.borrow().clone();
+            callback.into_iter().for_each(|callback| callback());
+            Wait::Now
+        }
+    }
+
+    #[test]
+    fn a_loop_that_is_run_inside_a_dispatch_is_silent_until_that_returns() {
+        let asked = Rc::new(Asked::default());
+        let service = Nesting::default();
+        let inner = Rc::clone(&service.callback);
+        let hosted = OnCallbacks::watched_by(service, |_, call| {
+            inner.replace(Some(Rc::from(call)));
+            Ok(Rc::clone(&asked))
+        });
+        let hosted = hosted.expect("descriptors");
+        assert_eq!((asked.arms.get(), asked.pauses.get()), (1, 0));
+        let call = inner.borrow().clone().expect("a callback");
+        call();
+        assert_eq!((asked.arms.get(), asked.pauses.get()), (2, 1), "paused inside, and armed at the end");
+        assert!(hosted.with(|_| ()).is_some());
+        assert_eq!((asked.arms.get(), asked.pauses.get()), (3, 2), "and so with a call of the program");
     }
 }

@@ -51,8 +51,12 @@ fn flush<S: Service>(
 }
 
 /// Takes a service away from its host: `forget` is called with every descriptor that the host may have, and with some
-/// that it has not yet. Another host can have the service then.
+/// that it has not yet. Another host can have the service then. In the child of a fork(2) nothing is forgotten, as that would be
+/// the parent's ([`Service::is_forked`]).
 pub fn detach<S: Service>(service: &mut S, mut forget: impl FnMut(BorrowedFd<'_>)) {
+    if service.is_forked() {
+        return;
+    }
     while let Some(change) = service.poll_change() {
         if let Change::Remove { token, .. } = change {
             service.descriptor(token).into_iter().for_each(&mut forget);

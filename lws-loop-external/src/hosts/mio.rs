@@ -1,10 +1,8 @@
 //! A service in a loop on mio: each descriptor in its registry, edge-triggered, once.
 
-#[cfg(not(target_pointer_width = "64"))]
-compile_error!("a token of mio holds a token of ours only where it has 64 bits");
-
 use super::each;
-use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+use super::numbers::{Numbers, TAG_SHIFT};
+use crate::service::{Change, Interest, Readiness, Service, Trigger, Wait};
 use lws_proto::Time;
 use mio::Registry;
 use mio::event::Event;
@@ -17,18 +15,15 @@ use std::os::fd::AsRawFd;
 #[derive(Debug)]
 pub struct OnMio<S> {
     service: S,
-    tag: usize,
+    numbers: Numbers,
 }
-
-/// Where the tag of a service stands in a token.
-const TAG_SHIFT: u32 = Token::BITS;
 
 impl<S: Service> OnMio<S> {
     /// Hosts a service under a number that no other service in the loop has. `tag` is in the eight highest bits of
     /// every [`mio::Token`] of the service, so the program's own tokens must have another number there.
     pub fn new(mut service: S, tag: u8) -> Self {
         service.attach(Trigger::Edge);
-        Self { service, tag: usize::from(tag) }
+        Self { service, numbers: Numbers::new(tag) }
     }
 
     /// The number in the eight highest bits of a token.
@@ -40,27 +35,33 @@ impl<S: Service> OnMio<S> {
 
     /// Does what is due, and tells the registry what is to be watched. Answers how long the loop may sleep.
     pub fn settle(&mut self, registry: &Registry, now: Time) -> Wait {
-        let tag = self.tag << TAG_SHIFT;
-        let number = |token: Token| mio::Token(tag | token.as_u64() as usize);
+        let numbers = &mut self.numbers;
         each::settle(&mut self.service, now, |change, _| match change {
-            Change::Add { token, fd, interest } => interests(interest)
-                .map_or(Ok(()), |interests| registry.register(&mut SourceFd(&fd), number(token), interests)),
-            Change::Modify { token, fd, interest } => interests(interest).map_or(Ok(()), |interests| {
-                registry.reregister(&mut SourceFd(&fd), number(token), interests)
-            }),
-            Change::Remove { fd, .. } => registry.deregister(&mut SourceFd(&fd)),
+            Change::Add { token, fd, interest } => {
+                let number = mio::Token(numbers.of(token));
+                let add = |interests| registry.register(&mut SourceFd(&fd), number, interests);
+                interests(interest).map_or(Ok(()), add).inspect_err(|_| numbers.release(token))
+            }
+            Change::Modify { token, fd, interest } => {
+                let number = mio::Token(numbers.of(token));
+                let modify = |interests| registry.reregister(&mut SourceFd(&fd), number, interests);
+                interests(interest).map_or(Ok(()), modify)
+            }
+            Change::Remove { token, fd } => {
+                numbers.release(token);
+                registry.deregister(&mut SourceFd(&fd))
+            }
         })
     }
 
     /// Hands over an event of this service. False if it is of something else.
     #[inline]
     pub fn handle(&mut self, event: &Event, now: Time) -> bool {
-        let token = event.token();
-        let ours = token.0 >> TAG_SHIFT == self.tag;
-        if ours {
-            self.service.handle_ready(now, Token::from_u64(token.0 as u64), readiness(event));
+        let token = self.numbers.token(event.token().0);
+        if let Some(token) = token {
+            self.service.handle_ready(now, token, readiness(event));
         }
-        ours
+        token.is_some()
     }
 
     /// Leaves nothing of the service in the registry. Another loop can host it.

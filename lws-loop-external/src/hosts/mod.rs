@@ -33,6 +33,8 @@ pub mod libev;
 pub mod libevent;
 #[cfg(feature = "mio")]
 mod mio;
+#[cfg(any(feature = "mio", feature = "polling"))]
+mod numbers;
 mod poll;
 #[cfg(feature = "polling")]
 mod polling;

@@ -21,12 +21,24 @@ struct Seat {
     max: usize,
     /// The shard has gone.
     closed: AtomicBool,
+    /// Since when it has worked without a rest, in milliseconds of a clock that all shards share; zero while it rests. Wraps
+    /// around.
+    working_since: AtomicUsize,
 }
+
+/// A shard that has worked for so many milliseconds without a rest is busy: a handler of it does not return, or there is more
+/// to do than it can. Far more than a system takes to give a thread its processor back.
+pub(super) const BUSY_AFTER: usize = 100;
 
 impl Seats {
     /// So many places for each of `shards` shards.
     pub(crate) fn new(shards: usize, max: usize) -> Self {
-        let seat = |_| Seat { taken: AtomicUsize::new(0), max, closed: AtomicBool::new(false) };
+        let seat = |_| Seat {
+            taken: AtomicUsize::new(0),
+            max,
+            closed: AtomicBool::new(false),
+            working_since: AtomicUsize::new(0),
+        };
         Self { shards: (0..shards).map(seat).collect(), waiting: AtomicBool::new(false) }
     }
 
@@ -49,17 +61,40 @@ impl Seats {
         self.shards.iter().any(Seat::has_room)
     }
 
-    /// Takes a place at the shard that has the fewest taken, of several the first from `first` on. `None` if there is
-    /// no place anywhere.
-    pub(crate) fn reserve(&self, first: usize) -> Option<usize> {
+    /// Takes a place at the shard that has the fewest taken, of several the first from `first` on. One that is busy at
+    /// `now` gets none, unless all are that have room. `None` if there is no place anywhere.
+    pub(crate) fn reserve(&self, first: usize, now: usize) -> Option<usize> {
         loop {
             let count = self.shards.len();
             let order = (0..count).map(|step| (first + step) % count);
             let open = order.filter(|shard| self.shards[*shard].has_room());
-            let least = open.min_by_key(|shard| self.shards[*shard].taken.load(Ordering::Relaxed))?;
+            let taken = |shard: usize| self.shards[shard].taken.load(Ordering::Relaxed);
+            let least = open.min_by_key(|shard| (self.is_busy(*shard, now), taken(*shard)))?;
             if self.shards[least].reserve() {
                 return Some(least);
             }
+        }
+    }
+
+    /// Whether a shard is busy at `now`.
+    pub(crate) fn is_busy(&self, shard: usize, now: usize) -> bool {
+        let since = self.shards.get(shard).map_or(0, |seat| seat.working_since.load(Ordering::Relaxed));
+        since != 0 && now.wrapping_sub(since) >= BUSY_AFTER
+    }
+
+    /// A shard begins to work at `now`, unless it works already.
+    pub(crate) fn work(&self, shard: usize, now: usize) {
+        if let Some(seat) = self.shards.get(shard)
+            && seat.working_since.load(Ordering::Relaxed) == 0
+        {
+            seat.working_since.store(now.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// A shard has nothing to do.
+    pub(crate) fn rest(&self, shard: usize) {
+        if let Some(seat) = self.shards.get(shard) {
+            seat.working_since.store(0, Ordering::Relaxed);
         }
     }
 

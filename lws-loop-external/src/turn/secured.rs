@@ -54,8 +54,8 @@ impl<'t> Carrier<'t> for Secured<'t> {
                 filled => filled,
             };
         }
-        let room = turn.buffers.ciphertext.len();
-        let received = net::receive(turn.carrier.socket, &mut turn.buffers.ciphertext);
+        let room = turn.buffers.ciphertext.len().min(budget.read);
+        let received = net::receive(turn.carrier.socket, &mut turn.buffers.ciphertext[..room]);
         match turn.received(received, room, budget) {
             None => 0,
             Some(0) => {

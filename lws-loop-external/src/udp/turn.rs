@@ -40,16 +40,16 @@ pub(crate) fn take<A: Application>(
         return false;
     };
     let Datagrams { state, io } = &mut **datagrams;
-    let budget = Budget::new(&core.options);
+    let budget = Budget::new(&core.options, &core.turn);
     let socket = socket.as_fd();
     let mut turn = Turn { application, core, id, socket, state, io, flags, budget };
     turn.run(room);
+    turn.budget.charge(&turn.core.options, &mut turn.core.turn);
     if turn.io.closing && turn.io.queue.is_empty() {
         return true;
     }
-    if turn.has_more() && !flags.has(Flags::LISTED) {
-        flags.insert(Flags::LISTED);
-        core.ready.push_back(id);
+    if turn.has_more() {
+        core.list(id, flags);
     }
     if core.trigger != Trigger::Edge {
         let waiting = !io.queue.is_empty() && !flags.has(Flags::WRITABLE);
@@ -116,7 +116,7 @@ impl<A: Application> Turn<'_, A> {
     }
 
     fn tell<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
-        self.budget.events = self.budget.events.saturating_sub(1);
+        self.budget.count(&mut self.core.turn);
         let mut cx =
             Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
         let event = event(Udp { io: self.io, socket: self.socket });
@@ -178,7 +178,7 @@ impl<A: Application> Turn<'_, A> {
     }
 
     fn tell_datagram(&mut self, datagram: Datagram<'_>) {
-        self.budget.events = self.budget.events.saturating_sub(1);
+        self.budget.count(&mut self.core.turn);
         let mut cx =
             Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
         let socket = Udp { io: self.io, socket: self.socket };

@@ -36,8 +36,10 @@ pub(crate) struct Sender<T> {
 /// The service's end.
 pub(crate) struct Mailbox<T> {
     shared: Arc<Shared<T>>,
-    /// Swapped with the queue, so that both keep their room.
-    spare: VecDeque<T>,
+    /// Something may lie in the queue that was not taken yet.
+    more: bool,
+    /// Nothing is accepted any more.
+    closed: bool,
 }
 
 struct Shared<T> {
@@ -113,7 +115,7 @@ impl<T> Mailbox<T> {
             rung: AtomicBool::new(false),
             bell,
         };
-        Self { shared: Arc::new(shared), spare: VecDeque::new() }
+        Self { shared: Arc::new(shared), more: false, closed: false }
     }
 
     pub(crate) fn sender(&self) -> Sender<T> {
@@ -130,20 +132,47 @@ impl<T> Mailbox<T> {
         self.shared.rung.load(Ordering::Acquire)
     }
 
-    /// What has come since the last look: whether `wake` was called, and the messages. They are to be given back empty.
-    pub(crate) fn take(&mut self) -> (bool, VecDeque<T>) {
-        // In this order: whoever finds it rung has put something there already, which is taken below, and whoever
+    /// Hushes the bell: something may have come, which is then to be taken.
+    pub(crate) fn hush(&mut self) {
+        // In this order: whoever finds it rung has put something there already, which is taken later, and whoever
         // does not rings a bell that nobody hushes. A swap and no store: it reads what the last one to ring has
         // written, so that what that one did before is seen here.
         self.shared.bell.hush();
         self.shared.rung.swap(false, Ordering::AcqRel);
-        let mut queue = self.shared.lock();
-        let items = std::mem::replace(&mut queue.items, std::mem::take(&mut self.spare));
-        (std::mem::take(&mut queue.woken), items)
+        self.more = true;
     }
 
-    pub(crate) fn give_back(&mut self, items: VecDeque<T>) {
-        self.spare = items;
+    /// Whether something may lie there that was not taken.
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        self.more
+    }
+
+    /// Whether `wake` was called since this was asked last.
+    pub(crate) fn take_woken(&mut self) -> bool {
+        std::mem::take(&mut self.shared.lock().woken)
+    }
+
+    /// Takes the oldest message.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        let mut queue = self.shared.lock();
+        let item = queue.items.pop_front();
+        // What comes from now on rings the bell.
+        self.more = !queue.items.is_empty();
+        item
+    }
+
+    /// Accepts nothing any more. What was accepted before is still to be taken.
+    pub(crate) fn close(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.shared.lock().closed = true;
+            self.more = true;
+        }
+    }
+
+    /// Whether everything that was ever accepted has been taken, and nothing can follow.
+    pub(crate) fn is_over(&self) -> bool {
+        self.closed && !self.more
     }
 }
 

@@ -7,6 +7,12 @@ fn mailbox<T>(items_max: usize) -> Mailbox<T> {
     Mailbox::new(Bell::new().expect("a descriptor"), items_max)
 }
 
+/// Takes everything, as a service does that heard the bell.
+fn take<T>(mailbox: &mut Mailbox<T>) -> (bool, Vec<T>) {
+    mailbox.hush();
+    (mailbox.take_woken(), std::iter::from_fn(|| mailbox.take()).collect())
+}
+
 fn send<T>(sender: &Sender<T>, item: T) -> Result<(), SendError<T>> {
     sender.send(item, |item| item)
 }
@@ -34,12 +40,11 @@ fn messages_keep_their_order_and_many_calls_are_one_notice() {
     handle.wake();
     handle.wake();
     assert!(mailbox.has_rung());
-    let (woken, mut messages) = mailbox.take();
+    let (woken, messages) = take(&mut mailbox);
     assert!(woken);
-    assert!(messages.drain(..).eq(0..100));
-    mailbox.give_back(messages);
+    assert!(messages.into_iter().eq(0..100));
     assert!(!mailbox.has_rung());
-    assert!(!mailbox.take().0);
+    assert!(!take(&mut mailbox).0);
 }
 
 #[test]
@@ -57,9 +62,7 @@ fn whoever_sleeps_on_the_bell_misses_no_message() {
         let mut bell = [PollFd::from_borrowed_fd(mailbox.bell().descriptor(), PollFlags::IN)];
         let patience = std::time::Duration::from_secs(20).try_into().expect("a short time");
         assert_eq!(poll(&mut bell, Some(&patience)), Ok(1), "after {received} messages");
-        let (_, mut messages) = mailbox.take();
-        received += messages.drain(..).count();
-        mailbox.give_back(messages);
+        received += take(&mut mailbox).1.len();
     }
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
 }
@@ -72,4 +75,32 @@ fn a_message_that_holds_a_handle_ends_with_the_service() {
     assert!(send(&sender, Message(Some(sender.clone()))).is_ok());
     drop(mailbox);
     assert!(matches!(send(&sender, Message(None)), Err(SendError::Closed(_))));
+}
+
+#[test]
+fn what_was_not_taken_keeps_its_order_and_its_place_in_the_limit() {
+    let mut mailbox = mailbox(3);
+    let handle = mailbox.sender();
+    (0..3).for_each(|n| send(&handle, n).expect("room"));
+    mailbox.hush();
+    assert_eq!((mailbox.take(), mailbox.has_more()), (Some(0), true));
+    assert_eq!(send(&handle, 3), Ok(()));
+    assert_eq!(send(&handle, 4), Err(SendError::Full(4)), "what was not taken counts");
+    assert_eq!([mailbox.take(), mailbox.take()], [Some(1), Some(2)]);
+    assert_eq!((mailbox.take(), mailbox.has_more()), (Some(3), false));
+    assert_eq!(mailbox.take(), None);
+}
+
+#[test]
+fn a_closed_mailbox_accepts_nothing_and_gives_out_what_it_has_accepted() {
+    let mut mailbox = mailbox(5);
+    let handle = mailbox.sender();
+    send(&handle, 'a').expect("room");
+    mailbox.close();
+    assert_eq!(send(&handle, 'b'), Err(SendError::Closed('b')));
+    assert!(handle.is_closed());
+    assert!(!mailbox.is_over(), "something lies there");
+    assert_eq!(mailbox.take(), Some('a'));
+    mailbox.close();
+    assert!(mailbox.is_over());
 }

@@ -278,6 +278,8 @@ pub(crate) struct Echo {
     pub(crate) greeting: Option<Vec<u8>>,
     /// The greeting is all that this side says.
     pub(crate) says_no_more: bool,
+    /// What is woken wakes itself again.
+    pub(crate) restless: bool,
 }
 
 impl Default for Echo {
@@ -297,6 +299,7 @@ impl Default for Echo {
             undelivered: Vec::new(),
             greeting: None,
             says_no_more: false,
+            restless: false,
         }
     }
 }
@@ -436,6 +439,13 @@ impl Application for Echo {
     }
 
     fn woken(&mut self, cx: &mut Context<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
+        if self.restless {
+            self.calls += 1;
+            if let Some(id) = cx.connection() {
+                cx.wake(id);
+            }
+            return;
+        }
         self.note("woken");
         let key = cx.connection().and_then(|id| self.keys.get(&id));
         if let Some(mut stream) = key.and_then(|key| connection.stream(*key)) {

@@ -314,14 +314,26 @@ impl Sender {
 
     /// `heard` is when the peer was heard last, or `None` while nobody listens.
     #[inline]
-    pub(crate) fn next_timeout(&self, heard: Option<Time>, limits: &Limits) -> Option<Time> {
-        let silence = heard.map(|heard| self.probe.next_timeout(self.validity(limits), heard));
+    pub(crate) fn next_timeout(&self, heard: Option<Time>, spread: u8, limits: &Limits) -> Option<Time> {
+        let silence = heard.map(|heard| self.probe.next_timeout(self.validity(limits), heard, spread));
         let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
         let close = match self.closing {
             Closing::Sent { give_up } => Some(give_up),
             Closing::Open | Closing::Done => None,
         };
         earliest(silence, earliest(pong, close))
+    }
+
+    /// When the peer counts as heard, if the driver was away for long: see [`Validity`].
+    pub(crate) fn heard_after_stall(
+        &self,
+        heard: Time,
+        spread: u8,
+        limits: &Limits,
+        now: Time,
+    ) -> Option<Time> {
+        let stalled = self.validity(limits).heard_after_stall(heard, now, spread);
+        stalled.filter(|_| !self.probe.is_open(heard))
     }
 
     /// Does what is due, and tells the deadline that has passed, if one has.
@@ -331,6 +343,7 @@ impl Sender {
         keys: &mut Keys,
         limits: &Limits,
         heard: Option<Time>,
+        spread: u8,
         now: Time,
     ) -> Option<Deadline> {
         if let Closing::Sent { give_up } = self.closing
@@ -339,7 +352,7 @@ impl Sender {
             return Some(Deadline::Close);
         }
         let validity = self.validity(limits);
-        match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, now)) {
+        match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, spread, now)) {
             Some(Due::HangUp) => return Some(Deadline::DeadPeer),
             Some(Due::Ping) if self.closing == Closing::Open => {
                 frame(out, keys, Opcode::Ping, Payload::Copy(&[]), true);

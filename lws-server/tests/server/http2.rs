@@ -149,7 +149,7 @@ impl Handler for Member {
             "write" => stream.want_write(),
             "write all" => cx.want_write_all(),
             text if text.starts_with("all ") => {
-                assert!(cx.publish(&Broadcast::new(MessageKind::Text, text.to_owned())));
+                cx.publish(&Broadcast::new(MessageKind::Text, text.to_owned())).expect("room");
             }
             text => assert!(stream.permit().is_ok_and(|permit| permit.text(text).is_ok())),
         }

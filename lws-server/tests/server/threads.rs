@@ -1,10 +1,10 @@
 //! Servers on several threads: who gets a connection, who hears what is published, and how all end.
 
 use crate::common::{Peer, Running, serve};
-use lws_loop_external::ListenOptions;
+use lws_loop_external::{DriverOptions, ListenOptions};
 use lws_server::http::Response;
 use lws_server::ws::{Accepted, Backlog, Behind, Broadcast, Deflate, Handler, Message, Prepared};
-use lws_server::{Builder, Context, MessageKind, Payload, Server, Stream, StreamId};
+use lws_server::{Builder, Context, MessageKind, Payload, PublishError, Server, Stream, StreamId};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
@@ -34,7 +34,7 @@ impl Handler for Member {
 
     fn message(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
         if let Some(news) = message.text().and_then(|text| text.strip_prefix("all ")) {
-            assert!(cx.publish(&Broadcast::new(MessageKind::Text, news.to_owned())));
+            cx.publish(&Broadcast::new(MessageKind::Text, news.to_owned())).expect("room");
         } else if let Ok(permit) = stream.permit() {
             let _ = permit.message(message.kind, Payload::Copy(message.chunk), true);
         }
@@ -178,10 +178,10 @@ fn what_is_published_reaches_everybody_once_and_in_order() {
     let mut peers: Vec<_> = (0..7).map(|_| join(&server).0).collect();
     let news = |text: &str| Broadcast::new(MessageKind::Text, text.to_owned());
     for number in 0..100 {
-        assert!(server.handle.publish("/", &news(&number.to_string())));
+        server.handle.publish("/", &news(&number.to_string())).expect("room");
     }
-    assert!(server.handle.publish("/", &news("not for you")));
-    assert!(!server.handle.publish("/elsewhere", &news("lost")));
+    server.handle.publish("/", &news("not for you")).expect("room");
+    assert_eq!(server.handle.publish("/elsewhere", &news("lost")), Err(PublishError::NoRoute));
     for peer in &mut peers {
         for number in 0..100 {
             assert_eq!(peer.text(), number.to_string());
@@ -206,7 +206,7 @@ fn a_message_is_compressed_once_for_all_threads() {
     for peer in &mut peers {
         assert!(peer.text().starts_with("thread "));
     }
-    assert!(server.handle.publish("/", &news));
+    server.handle.publish("/", &news).expect("room");
     let mut frames = HashSet::new();
     for peer in &mut peers {
         let [first, len] = peer.exactly();
@@ -242,7 +242,7 @@ fn who_does_not_keep_up_loses_the_oldest_and_stops_nobody() {
         Broadcast::new(MessageKind::Binary, payload)
     };
     for number in 0..40 {
-        assert!(server.handle.publish("/", &large(number)));
+        server.handle.publish("/", &large(number)).expect("room");
         assert_eq!(long_frame(&mut quick), number, "who keeps up loses nothing");
     }
     eventually(|| lost(&server) > 0);
@@ -263,7 +263,8 @@ fn who_does_not_keep_up_is_closed_where_that_is_the_rule() {
     let (server, _named) = members(2, move |builder| builder.backlog(backlog));
     let (mut quick, mut slow) = (join(&server).0, slow_peer(&server));
     for number in 0..40 {
-        assert!(server.handle.publish("/", &Broadcast::new(MessageKind::Binary, vec![number; 1 << 20])));
+        let message = Broadcast::new(MessageKind::Binary, vec![number; 1 << 20]);
+        server.handle.publish("/", &message).expect("room");
         assert_eq!(long_frame(&mut quick), number);
     }
     let rest = slow.rest();
@@ -290,7 +291,7 @@ impl Handler for Halves {
             let _ = permit.message(MessageKind::Text, Payload::Copy(message.chunk), end);
         }
         if !end {
-            cx.publish(&Broadcast::new(MessageKind::Text, "news"));
+            cx.publish(&Broadcast::new(MessageKind::Text, "news")).expect("room");
         }
     }
 }
@@ -423,5 +424,78 @@ fn eventually(mut so: impl FnMut() -> bool) {
     while !so() {
         assert!(Instant::now() < give_up, "it does not come");
         std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_reads_fast_loses_nothing_of_what_is_published_in_a_row() {
+    const MESSAGES: usize = 5_000;
+    for (threads, messages_max) in [(1, 1_024), (2, 1_024), (1, 4)] {
+        let backlog = Backlog { messages_max, ..Backlog::default() };
+        let (server, _named) = members(threads, move |builder| builder.backlog(backlog));
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (mut peer, _) = join(&server);
+                std::thread::spawn(move || {
+                    let in_order = (0..MESSAGES).all(|number| peer.text() == number.to_string());
+                    assert!(in_order, "each message once, and in order");
+                })
+            })
+            .collect();
+        for number in 0..MESSAGES {
+            let message = Broadcast::new(MessageKind::Text, number.to_string());
+            server.handle.publish("/", &message).expect("room");
+        }
+        readers.into_iter().for_each(|reader| reader.join().expect("every message comes"));
+        assert_eq!(lost(&server), 0);
+    }
+}
+
+#[test]
+fn a_thread_that_misses_a_message_is_named_and_trying_again_makes_no_duplicates() {
+    let options = DriverOptions { mailbox_messages_max: 8, ..DriverOptions::default() };
+    let (server, named) = members(2, move |builder| builder.driver_options(options.clone()));
+    let (mut first, thread) = join(&server);
+    let (mut second, _) = join(&server);
+    let ids = [named.recv_timeout(PATIENCE).expect("a name"), named.recv_timeout(PATIENCE).expect("a name")];
+    let there = ids[usize::from(thread == "thread 0")];
+    // The second thread stands still until it is let go, and its mailbox fills.
+    let (release, wait) = channel::<()>();
+    let (stand, stands) = channel();
+    assert!(server.handle.post_to(there, move |_, _| {
+        stand.send(()).expect("the test waits");
+        let _ = wait.recv();
+    }));
+    stands.recv_timeout(PATIENCE).expect("it stands still");
+    let message = |number: usize| Broadcast::new(MessageKind::Text, number.to_string());
+    let mut missed = Vec::new();
+    for number in 0..20 {
+        match server.handle.publish("/", &message(number)) {
+            Ok(()) => {}
+            Err(PublishError::Missed(threads)) => {
+                assert_eq!(threads.threads().collect::<Vec<_>>(), [1], "message {number}");
+                missed.push((number, threads));
+            }
+            Err(error) => panic!("{error}"),
+        }
+        // The other thread keeps up.
+        let (tell, told) = channel();
+        while !server.handle.post({
+            let tell = tell.clone();
+            move |_| tell.send(()).expect("the test waits")
+        }) {}
+        told.recv_timeout(PATIENCE).expect("it goes on");
+    }
+    assert_eq!(missed.len(), 12, "the others fit into the mailbox");
+    release.send(()).expect("it waits");
+    for (number, threads) in missed {
+        eventually(|| server.handle.publish_again(&threads, &message(number)).is_ok());
+    }
+    for peer in [&mut first, &mut second] {
+        for number in 0..20 {
+            assert_eq!(peer.text(), number.to_string());
+        }
+        peer.send_text("nothing twice");
+        assert_eq!(peer.text(), "nothing twice");
     }
 }

@@ -38,10 +38,8 @@ fn wait_and_take(mailbox: &mut Mailbox<u32>) -> (bool, Vec<u32>) {
 }
 
 fn take(mailbox: &mut Mailbox<u32>) -> (bool, Vec<u32>) {
-    let (woken, mut items) = mailbox.take();
-    let taken = items.drain(..).collect();
-    mailbox.give_back(items);
-    (woken, taken)
+    mailbox.hush();
+    (mailbox.take_woken(), std::iter::from_fn(|| mailbox.take()).collect())
 }
 
 fn send(sender: &Sender<u32>, item: u32) {
@@ -135,10 +133,30 @@ fn what_was_sent_is_received_or_given_back_when_the_service_goes() {
 }
 
 #[test]
+fn what_was_accepted_before_the_mailbox_closed_is_taken() {
+    explore(|| {
+        let mut mailbox = Mailbox::new(Bell::new(), 8);
+        let senders: Vec<_> = (1..=2)
+            .map(|item| {
+                let sender = mailbox.sender();
+                thread::spawn(move || sender.send(item, |item: u32| item).is_ok())
+            })
+            .collect();
+        mailbox.close();
+        let mut taken = 0;
+        while !mailbox.is_over() {
+            taken += usize::from(mailbox.take().is_some());
+        }
+        let accepted = senders.into_iter().map(|sender| sender.join().expect("no panic"));
+        assert_eq!(accepted.filter(|accepted| *accepted).count(), taken);
+    });
+}
+
+#[test]
 fn an_acceptor_that_found_every_place_taken_is_told_of_the_next_one() {
     explore(|| {
         let (seats, bell) = (Arc::new(Seats::new(2, 1)), Arc::new(Bell::new()));
-        assert_eq!((seats.reserve(0), seats.reserve(0)), (Some(0), Some(1)));
+        assert_eq!((seats.reserve(0, 0), seats.reserve(0, 0)), (Some(0), Some(1)));
         let leavers: Vec<_> = (0..2)
             .map(|shard| {
                 let (seats, bell) = (Arc::clone(&seats), Arc::clone(&bell));
@@ -149,7 +167,7 @@ fn an_acceptor_that_found_every_place_taken_is_told_of_the_next_one() {
                 })
             })
             .collect();
-        while seats.reserve(0).is_none() {
+        while seats.reserve(0, 0).is_none() {
             if seats.wait(None) {
                 bell.sleep();
                 bell.hush();
@@ -168,7 +186,7 @@ fn two_acceptors_never_take_more_places_than_there_are() {
         let acceptors: Vec<_> = (0..2)
             .map(|first| {
                 let seats = Arc::clone(&seats);
-                thread::spawn(move || seats.reserve(first))
+                thread::spawn(move || seats.reserve(first, 0))
             })
             .collect();
         let mut places: Vec<_> =

@@ -41,6 +41,7 @@ unsafe extern "C" {
         data: *mut c_void,
         free: Option<unsafe extern "C" fn(*mut c_void)>,
     );
+    fn g_source_set_priority(source: *mut GSource, priority: c_int);
     fn g_source_set_ready_time(source: *mut GSource, at_micros: i64);
     fn g_source_attach(source: *mut GSource, context: *mut GMainContext) -> c_uint;
     fn g_source_destroy(source: *mut GSource);
@@ -95,11 +96,28 @@ impl MainContext {
     /// # Errors
     /// GLib has made no source.
     pub fn watch(&self, fd: BorrowedFd<'_>, call: impl Fn() + 'static) -> io::Result<Source> {
+        self.watch_with_priority(fd, 0, call)
+    }
+
+    /// As [`watch`](Self::watch), with a priority: what is ready and has a lower number comes first. Zero is
+    /// `G_PRIORITY_DEFAULT`.
+    ///
+    /// # Errors
+    /// GLib has made no source.
+    pub fn watch_with_priority(
+        &self,
+        fd: BorrowedFd<'_>,
+        priority: i32,
+        call: impl Fn() + 'static,
+    ) -> io::Result<Source> {
         // SAFETY: any number will do for a descriptor.
         let source = unsafe { g_unix_fd_source_new(fd.as_raw_fd(), READABLE) };
         // SAFETY: only the type differs: GLib wants this one, and calls it as what the source is made for.
         let called = unsafe { std::mem::transmute::<DescriptorFunc, SourceFunc>(descriptor_called) };
-        self.attach(source, called, Box::new(call))
+        let source = self.attach(source, called, Box::new(call))?;
+        // SAFETY: the source is there until the value is dropped.
+        unsafe { g_source_set_priority(source.source.as_ptr(), priority) };
+        Ok(source)
     }
 
     /// Calls back again and again after `interval`, in whole milliseconds, as long as what is returned is kept.

@@ -193,12 +193,20 @@ impl Watch for Watcher {
         // SAFETY: loop and watcher are there until this is dropped, and only this thread touches them. The loop's time may
         // be that of an iteration long ago, and is read anew.
         unsafe {
+            if (*self.io()).fd >= 0 {
+                // It may have been paused; a watcher that is active stays so.
+                ev_io_start(self.ev_loop.as_ptr(), self.io());
+            }
             (*self.timer()).repeat = repeat;
             if timeout.is_some() {
                 ev_now_update(self.ev_loop.as_ptr());
             }
             ev_timer_again(self.ev_loop.as_ptr(), self.timer());
         }
+    }
+
+    fn pause(&self) {
+        self.stop();
     }
 
     fn stop(&self) {

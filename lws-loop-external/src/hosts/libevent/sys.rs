@@ -179,6 +179,10 @@ impl Watch for Event {
         self.add(timeout.unwrap_or(TIMEOUT_MAX).min(TIMEOUT_MAX));
     }
 
+    fn pause(&self) {
+        self.stop();
+    }
+
     fn stop(&self) {
         // SAFETY: the event is there until this is dropped, and may be deleted more than once.
         unsafe { event_del(self.event.as_ptr()) };

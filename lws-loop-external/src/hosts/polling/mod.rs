@@ -4,7 +4,8 @@
 mod sys;
 
 use super::each;
-use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
+use super::numbers::Numbers;
+use crate::service::{Change, Interest, Readiness, Service, Trigger, Wait};
 use lws_proto::Time;
 use polling::{Event, PollMode, Poller};
 use std::fmt;
@@ -12,9 +13,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use sys::Watched;
-
-#[cfg(not(target_pointer_width = "64"))]
-compile_error!("a key of polling holds a token of ours only where it has 64 bits");
 
 /// A service whose descriptors are in a [`Poller`].
 ///
@@ -24,11 +22,8 @@ pub struct OnPolling<S> {
     watched: Watched,
     service: S,
     trigger: Trigger,
-    tag: usize,
+    numbers: Numbers,
 }
-
-/// Where the tag of a service stands in a key.
-const TAG_SHIFT: u32 = Token::BITS;
 
 impl<S: Service> OnPolling<S> {
     /// Hosts a service under a number that no other service in the poller has, and that is less than 255: it is in the
@@ -47,41 +42,49 @@ impl<S: Service> OnPolling<S> {
             return Err(io::ErrorKind::Unsupported.into());
         }
         service.attach(trigger);
-        Ok(Self { watched: Watched::new(poller, mode), service, trigger, tag: usize::from(tag) })
+        Ok(Self { watched: Watched::new(poller, mode), service, trigger, numbers: Numbers::new(tag) })
     }
 
     /// Does what is due, and tells the poller what is to be watched. Answers how long the loop may sleep.
     pub fn settle(&mut self, now: Time) -> Wait {
-        let Self { watched, service, tag, .. } = self;
-        let event = |token: Token, interest: Interest| {
+        let Self { watched, service, numbers, .. } = self;
+        let event = |number: usize, interest: Interest| {
             let (read, write) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
-            Event::new(*tag << TAG_SHIFT | token.as_u64() as usize, read, write)
+            Event::new(number, read, write)
         };
         each::settle(service, now, |change, _| match change {
             // A hang-up is reported of whatever is in the poller, so what has no interest is not.
             Change::Add { interest: Interest::NONE, .. } => Ok(()),
-            Change::Modify { fd, interest: Interest::NONE, .. } | Change::Remove { fd, .. } => {
+            Change::Modify { fd, interest: Interest::NONE, .. } => {
                 watched.delete(fd);
                 Ok(())
             }
-            Change::Add { token, fd, interest } => watched.add(fd, event(token, interest)),
-            Change::Modify { token, fd, interest } => watched.set(fd, event(token, interest)),
+            Change::Remove { token, fd } => {
+                numbers.release(token);
+                watched.delete(fd);
+                Ok(())
+            }
+            Change::Add { token, fd, interest } => {
+                let added = watched.add(fd, event(numbers.of(token), interest));
+                added.inspect_err(|_| numbers.release(token))
+            }
+            Change::Modify { token, fd, interest } => watched.set(fd, event(numbers.of(token), interest)),
         })
     }
 
     /// Hands over an event of this service. False if it is of something else.
     pub fn handle(&mut self, event: &Event, now: Time) -> bool {
-        let ours = event.key >> TAG_SHIFT == self.tag;
-        if ours {
+        let token = self.numbers.token(event.key);
+        if let Some(token) = token {
             // The peer's end comes as input, and a second edge does not follow the one that told of both.
             let end = event.is_interrupt() || event.readable && self.trigger == Trigger::Edge;
             let ready = Readiness::READABLE.when(event.readable)
                 | Readiness::WRITABLE.when(event.writable)
                 | Readiness::HANG_UP.when(end)
                 | Readiness::ERROR.when(event.is_err() == Some(true));
-            self.service.handle_ready(now, Token::from_u64(event.key as u64), ready);
+            self.service.handle_ready(now, token, ready);
         }
-        ours
+        token.is_some()
     }
 
     /// Leaves nothing of the service in the poller. Another loop can host it.

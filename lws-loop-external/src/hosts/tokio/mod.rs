@@ -44,7 +44,7 @@ impl<S: Service> OnTokio<S> {
     /// Waits until the service has something to do, and does it. Nothing is lost if the future is dropped before.
     ///
     /// # Errors
-    /// The runtime shuts down.
+    /// The runtime shuts down, or the program has closed the descriptor of the service.
     ///
     /// # Panics
     /// In a runtime without timers.
@@ -60,7 +60,7 @@ impl<S: Service> OnTokio<S> {
             guard?.clear_ready();
         }
         self.descriptor.get_mut().dispatch(self.clock.now());
-        Ok(())
+        self.descriptor.get_ref().check()
     }
 
     /// Serves until nothing will ever happen again: see [`Service::is_done`]. Nothing is lost if the future is dropped

@@ -1,0 +1,91 @@
+//! How far a service is on its way to its end. Moments and positions only.
+
+use lws_proto::Time;
+use std::time::Duration;
+
+/// The steps of an orderly end, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// It serves.
+    No,
+    /// It was asked to end within this time.
+    Asked(Duration),
+    /// What waits in the accept queues is accepted, so many connections at most.
+    Accepting { until: Time, left: u64 },
+    /// Connections are closed, from this index of the table on.
+    Closing { until: Time, from: u32 },
+    /// They end. What is left at this moment is cut off.
+    Until(Time),
+    /// What is left is cut off, from this index of the table on.
+    Cutting { from: u32 },
+    /// Everything was cut off.
+    Over,
+}
+
+impl Drain {
+    /// The service was asked to end within `timeout`, perhaps not for the first time.
+    pub(crate) fn asked(self, now: Time, timeout: Duration) -> Self {
+        let sooner = |until: Time| until.min(now + timeout);
+        match self {
+            Self::No => Self::Asked(timeout),
+            Self::Asked(before) => Self::Asked(before.min(timeout)),
+            Self::Accepting { until, left } => Self::Accepting { until: sooner(until), left },
+            Self::Closing { until, from } => Self::Closing { until: sooner(until), from },
+            Self::Until(until) => Self::Until(sooner(until)),
+            Self::Cutting { .. } | Self::Over => self,
+        }
+    }
+
+    /// Whether the service was asked to end.
+    pub(crate) fn has_begun(self) -> bool {
+        self != Self::No
+    }
+
+    /// Whether a connection that comes up now is closed at once: those there were are, or have been.
+    pub(crate) fn closes(self) -> bool {
+        matches!(self, Self::Closing { .. } | Self::Until(_)) || self.cuts()
+    }
+
+    /// Whether the time is over.
+    pub(crate) fn cuts(self) -> bool {
+        matches!(self, Self::Cutting { .. } | Self::Over)
+    }
+
+    /// Whether there is something to do at once.
+    pub(crate) fn is_forced(self) -> bool {
+        match self {
+            Self::Asked(_) | Self::Accepting { .. } | Self::Closing { .. } | Self::Cutting { .. } => true,
+            Self::No | Self::Until(_) | Self::Over => false,
+        }
+    }
+
+    /// When there is something to do.
+    pub(crate) fn next_timeout(self) -> Option<Time> {
+        match self {
+            Self::Until(at) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_again_only_shortens_the_time_whatever_the_step() {
+        let now = Time::from_micros(1_000_000);
+        let (soon, later) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
+        let check = |drain: Drain, sooner: Drain| {
+            assert_eq!(drain.asked(now, Duration::from_secs(1)), sooner, "{drain:?}");
+            assert_eq!(drain.asked(now, Duration::from_secs(99)), drain, "{drain:?}");
+        };
+        check(Drain::Asked(Duration::from_secs(9)), Drain::Asked(Duration::from_secs(1)));
+        check(Drain::Accepting { until: later, left: 3 }, Drain::Accepting { until: soon, left: 3 });
+        check(Drain::Closing { until: later, from: 7 }, Drain::Closing { until: soon, from: 7 });
+        check(Drain::Until(later), Drain::Until(soon));
+        check(Drain::Cutting { from: 7 }, Drain::Cutting { from: 7 });
+        check(Drain::Over, Drain::Over);
+        assert_eq!(Drain::No.asked(now, Duration::ZERO), Drain::Asked(Duration::ZERO));
+    }
+}

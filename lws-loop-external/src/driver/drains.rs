@@ -1,0 +1,128 @@
+//! The end of a service: what waits is accepted and answered, connections are closed, and what is left is cut off.
+
+use super::Driver;
+use crate::application::Application;
+use crate::context::Command;
+use crate::drain::Drain;
+use crate::table::Flags;
+use crate::token::ConnectionId;
+
+/// Connections that the accept queues of all listeners may hold when a drain begins: what Linux gives one listener by
+/// default. More than that have come since.
+const ACCEPT_QUEUE_MAX: u64 = 4_096;
+/// Connections that one call of `settle` closes or cuts off.
+const CLOSE_MAX: usize = 256;
+/// Turns that a connection which is to end gets for what lies in its socket: with the default budget of a turn more than
+/// the system's receive buffer holds.
+const LOOKS_MAX: u8 = 32;
+
+impl<A: Application> Driver<A> {
+    /// Does what the end of the service calls for now.
+    pub(super) fn see_to_drain(&mut self) {
+        if !self.core.is_draining() {
+            return;
+        }
+        if let Drain::Asked(timeout) = self.core.drain {
+            self.core.drain = Drain::Accepting { until: self.core.now + timeout, left: ACCEPT_QUEUE_MAX };
+            for id in self.core.listeners.ids() {
+                // Whatever was reported of it: what has come since the last look counts.
+                self.core.listeners.get(id).into_iter().for_each(|listener| listener.expect());
+            }
+        }
+        if matches!(self.core.drain, Drain::Accepting { .. }) {
+            self.empty_accept_queues();
+        }
+        if let Drain::Closing { until, from } = self.core.drain {
+            let close = |driver: &mut Self, id| driver.drain_connection(id, LOOKS_MAX);
+            self.core.drain = match self.walk(from, close) {
+                Some(from) => Drain::Closing { until, from },
+                None => Drain::Until(until),
+            };
+        }
+        if matches!(self.core.drain, Drain::Until(at) if at <= self.core.now) {
+            self.core.drain = Drain::Cutting { from: 0 };
+        }
+        if let Drain::Cutting { from } = self.core.drain {
+            let cut = |driver: &mut Self, id| {
+                driver.look(id);
+                driver.do_command(Command::Abort(id));
+            };
+            self.core.drain = self.walk(from, cut).map_or(Drain::Over, |from| Drain::Cutting { from });
+        }
+    }
+
+    /// Accepts what the peers believe to be connected, and then closes the listeners.
+    fn empty_accept_queues(&mut self) {
+        let accepted_before = self.core.stats.accepted_total;
+        let ids = self.core.listeners.ids();
+        ids.iter().for_each(|id| self.accept(*id));
+        let now = self.core.now;
+        let is_waiting = |id| self.core.listeners.get(id).is_some_and(|listener| listener.is_waiting(now));
+        let more = ids.iter().copied().any(is_waiting);
+        let accepted = self.core.stats.accepted_total - accepted_before;
+        let Drain::Accepting { until, left } = self.core.drain else { return };
+        let left = left.saturating_sub(accepted);
+        if more && left > 0 {
+            self.core.drain = Drain::Accepting { until, left };
+            return;
+        }
+        if let Some(seat) = &self.core.seat {
+            seat.close();
+        }
+        for id in ids {
+            self.core.unlisten(id);
+        }
+        self.core.drain = Drain::Closing { until, from: 0 };
+    }
+
+    /// Visits what has a place in the table, from an index on, and then what is being made. Some is where to go on.
+    fn walk(&mut self, from: u32, mut visit: impl FnMut(&mut Self, ConnectionId)) -> Option<u32> {
+        let mut left = CLOSE_MAX;
+        for index in from..self.table.end() {
+            let Some(slot) = self.table.at(index) else { continue };
+            if left == 0 || self.core.turn.is_half_spent() {
+                return Some(index);
+            }
+            left -= 1;
+            let id = ConnectionId { index, generation: slot.generation };
+            visit(self, id);
+        }
+        let making = self.connects.ids();
+        for id in making.iter().copied().take(left) {
+            self.give_up(id);
+        }
+        (making.len() > left).then(|| self.table.end())
+    }
+
+    /// Ends a connection in an orderly way, but not before what its peer has sent was read: `looks` more turns at most.
+    pub(super) fn drain_connection(&mut self, id: ConnectionId, looks: u8) {
+        self.look(id);
+        let has_more = self.table.get(id).is_some_and(|slot| slot.flags.has(Flags::LISTED));
+        match looks.checked_sub(1) {
+            Some(looks) if has_more => self.core.commands.push_back(Command::Drain(id, looks)),
+            _ => self.do_command(Command::Close(id)),
+        }
+    }
+
+    /// Whether nothing is left of the service but its messages.
+    fn has_ended(&self) -> bool {
+        self.core.is_draining()
+            && self.core.stats.connections == 0
+            && self.connects.is_empty()
+            && self.core.listeners.is_empty()
+    }
+
+    /// The last thing that a service does is to deliver the messages that it has accepted; it accepts no more then.
+    pub(super) fn see_to_end(&mut self) {
+        if self.has_ended() {
+            self.core.mailbox.close();
+            self.look_into_mailbox();
+            self.do_commands();
+        }
+    }
+
+    /// Whether nothing will happen any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.has_ended() && self.core.commands.is_empty() && self.core.mailbox.is_over()
+    }
+}
