@@ -95,7 +95,7 @@ impl<A: Application> Driver<A> {
         slot.scheduled = NEVER;
         if !slot.body.is_due(now) {
             // It has moved back; the turn sets the new one.
-            return self.take_turn(id);
+            return self.turn_now(id);
         }
         self.look(id);
         let Some(slot) = self.table.get(id).filter(|slot| slot.body.is_due(now)) else { return };
@@ -106,7 +106,8 @@ impl<A: Application> Driver<A> {
         }
         if let Some(open) = slot.body.open_mut() {
             open.connection.handle_timeout(now);
-            self.take_turn(id);
+            // Even if nothing is left of the service's turn: what is due later is not told before.
+            self.turn_now(id);
         }
     }
 

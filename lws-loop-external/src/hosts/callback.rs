@@ -166,10 +166,12 @@ mod tests {
         fn stop(&self) {}
     }
 
+    type Callback = Rc<dyn Fn()>;
+
     /// Runs its loop inside each of its turns.
     #[derive(Default)]
     struct Nesting {
-        callback: Rc<RefCell<Option<Rc<dyn Fn()>>>>,
+        callback: Rc<RefCell<Option<Callback>>>,
     }
 
     impl Service for Nesting {
