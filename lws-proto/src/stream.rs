@@ -146,6 +146,18 @@ impl<'a> Stream<'a> {
         if self.tx.may_write() { Ok(Writable { tx: self.tx }) } else { Err(self) }
     }
 
+    /// Whether this side has said its last: the whole response or request, a Close frame, the end of a raw stream.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match &self.tx.sender {
+            Sender::Http1(sender) => sender.has_ended(),
+            Sender::Http2(sender) => sender.has_ended(),
+            Sender::WebSocket(sender) => !sender.may_write(),
+            Sender::Raw(sender) => sender.has_ended(),
+            Sender::Silent => true,
+        }
+    }
+
     /// Whether a WebSocket message of this side has been begun and not ended.
     #[must_use]
     pub fn is_in_message(&self) -> bool {
@@ -305,6 +317,19 @@ impl<'a> Stream<'a> {
         match &mut self.tx.sender {
             Sender::Http1(sender) => sender.limit_content(bytes),
             Sender::Http2(sender) => sender.limit_content(bytes),
+            _ => {}
+        }
+    }
+
+    /// How many bytes of the content of this request its peer must deliver in each
+    /// [`Limits::content_period`](crate::Limits::content_period), in place of
+    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
+    /// the exchange then waits for the application, which should have a deadline of its own.
+    pub fn expect_content(&mut self, bytes: usize) {
+        command!(self.tx, Command::ExpectContent(bytes));
+        match &mut self.tx.sender {
+            Sender::Http1(sender) => sender.expect_content(bytes),
+            Sender::Http2(sender) => sender.expect_content(bytes),
             _ => {}
         }
     }

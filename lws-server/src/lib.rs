@@ -22,6 +22,7 @@ mod hosts;
 pub mod http;
 mod news;
 mod origins;
+mod panics;
 mod publish;
 pub mod raw;
 mod refusal;
@@ -45,6 +46,7 @@ pub use lws_proto::{
 #[cfg(feature = "record")]
 #[doc(inline)]
 pub use lws_record as record;
+pub use panics::PanicRecord;
 pub use server::{Builder, Server, Service};
 pub use stats::Stats;
 pub use threads::Shard;

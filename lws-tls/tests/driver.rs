@@ -543,8 +543,11 @@ fn a_peer_that_does_not_read_is_seen_through_tls_and_costs_little() {
         still
     });
     assert!(host.app().causes.is_empty());
-    host.skip(Duration::from_secs(31));
-    host.until(|host| !host.app().causes.is_empty());
+    // What has arrived counts, and in the first period the system may still pass something on.
+    for _ in 0..63 {
+        host.skip(Duration::from_secs(1));
+        host.turn();
+    }
     assert_eq!(host.app().causes[0].name(), "stalled_timeout");
     drop(peer);
 }

@@ -68,7 +68,12 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
         0 => thread::available_parallelism()?.get(),
         threads => threads,
     };
-    let limits = Limits { keep_alive_requests_max: arguments.keep_alive_requests, ..Limits::default() };
+    let limits = Limits {
+        keep_alive_requests_max: arguments.keep_alive_requests,
+        keep_alive_timeout: arguments.keep_alive_timeout(),
+        linger_timeout: arguments.linger_timeout(),
+        ..Limits::default()
+    };
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let builder = Server::builder().listen_options(listen);
     let builder = match tls {
@@ -125,9 +130,10 @@ fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log
     }
 }
 
-/// Requests, and handshakes that failed.
+/// Requests, handshakes that failed, and handlers that did.
 fn logged(builder: Builder, log: Log) -> Builder {
-    let handshakes = log.clone();
+    let (handshakes, panics) = (log.clone(), log.clone());
+    let builder = builder.on_panic(move |record| panics.line(record.to_string()));
     builder.access_log(move |record| log.line(record.to_string())).on_tls(move |peer, event| {
         if let tls::Event::Failed(failure) = event {
             handshakes.line(format!("{peer} {failure}"));

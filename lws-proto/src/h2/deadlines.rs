@@ -5,7 +5,7 @@
 use super::error::ErrorCode;
 use super::frame;
 use super::receiver::end_connection;
-use super::sender::{Going, Sender};
+use super::sender::{Going, Pace, Sender};
 use super::streams::{self, Message, NEVER, Stalled};
 use crate::http::Status;
 use crate::time::earliest;
@@ -55,9 +55,7 @@ impl Sender {
     /// When the silence of the peer calls for a PING, or for giving up if one was sent.
     fn silence(&self, heard: Time, spread: u8, limits: &Limits) -> Time {
         match self.pinged {
-            Some(pinged) if pinged > heard => {
-                pinged + limits.dead_peer_timeout.saturating_sub(limits.ping_interval)
-            }
+            Some(pinged) if pinged > heard => pinged + Validity::of(limits).patience(),
             _ => Validity::of(limits).asks_at(heard, spread),
         }
     }
@@ -96,7 +94,7 @@ pub(super) fn handle(tx: &mut Tx, now: Time) {
 /// The peer is silent: asks whether it is there, and tells when it has been so for too long.
 fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
     let (heard, spread) = (tx.heard, tx.spread);
-    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return None };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, delivery, .. } = tx else { return None };
     let limits = &config.limits;
     if sender.streams.is_empty() {
         if !sender.relaxed && sender.idle_since + RELAX_AFTER <= now {
@@ -109,15 +107,20 @@ fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
     if sender.is_half_closed() || sender.silence(heard, spread, limits) > now {
         return None;
     }
-    if sender.pinged.is_some_and(|pinged| pinged > heard) {
+    let asked = sender.pinged.is_some_and(|pinged| pinged > heard);
+    if asked && delivery.answer_is_overdue(now, Validity::of(limits).patience(), out.len()) {
         return Some(Cause::Timeout(Deadline::DeadPeer));
     }
-    if let Some(heard) = Validity::of(limits).heard_after_stall(heard, now, spread) {
+    if !asked && let Some(heard) = Validity::of(limits).heard_after_stall(heard, now, spread) {
         tx.heard = heard;
         return None;
     }
     sender.pinged = Some(now);
-    frame::ping(out.buffer(), false, ALIVE);
+    if !asked {
+        let before = out.len();
+        frame::ping(out.buffer(), false, ALIVE);
+        delivery.ask(now, out.len() - before, out.len());
+    }
     None
 }
 
@@ -132,26 +135,50 @@ fn handle_streams(tx: &mut Tx, now: Time) {
     for slot in taken {
         handle_stream(tx, slot, now);
     }
+    handle_slow_peer(tx, now);
     let stalled_timeout = tx.config.limits.stalled_timeout;
     if let tx::Sender::Http2(sender) = &mut tx.sender {
         let streams = sender.streams.all().map(|stream| stream.next_due(stalled_timeout)).min();
         let shared = sender.stalled.map_or(NEVER, |stalled| stalled.since + stalled_timeout);
+        let pace = sender.pace.map_or(NEVER, |pace| pace.since + stalled_timeout);
         // Not for each stream apart: those that are due soon after each other are looked at together.
         let look = now + LOOK_AFTER_PER_STREAM * u32::try_from(sender.streams.len()).unwrap_or(u32::MAX);
-        sender.next_due = streams.unwrap_or(NEVER).min(shared).max(look);
+        sender.next_due = streams.unwrap_or(NEVER).min(shared).min(pace).max(look);
     }
+}
+
+/// Several streams wait, each for its own window, and each is given so much that it has not stalled. Together they are one slow
+/// peer, which holds them all: ends the connection if they get too little for as many as they are.
+fn handle_slow_peer(tx: &mut Tx, now: Time) {
+    let Tx { sender: tx::Sender::Http2(sender), config, delivery, .. } = tx else { return };
+    let limits = &config.limits;
+    let waiting = sender.streams.taken().filter(|slot| sender.waits_for_window(*slot)).count();
+    let Some(others) = waiting.checked_sub(1).filter(|others| *others > 0) else {
+        sender.pace = None;
+        return;
+    };
+    let sent = sender.content_sent;
+    let pace = *sender.pace.get_or_insert(Pace { since: now, sent });
+    if now < pace.since + limits.stalled_timeout {
+        return;
+    }
+    let needed = (others as u64).saturating_mul(limits.h2_waiting_bytes_min as u64);
+    if sent - pace.sent < needed && !delivery.is_arriving(limits, now) {
+        return end_connection(tx, Cause::Timeout(Deadline::Stalled));
+    }
+    sender.pace = Some(Pace { since: now, sent });
 }
 
 /// The window of the connection is used up: ends those that wait for it if it has let too little out for too long, whosever
 /// turn it was. One that waits behind others which do go on is not stalled.
 fn handle_shared_window(tx: &mut Tx, now: Time) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, delivery, .. } = tx else { return };
     let limits = &config.limits;
     let Some(stalled) = sender.stalled.filter(|stalled| stalled.since + limits.stalled_timeout <= now) else {
         return;
     };
     let waits = !sender.send.is_open() && !sender.streams.contents.is_empty();
-    if waits && stalled.left < limits.stalled_bytes_min {
+    if waits && stalled.left < limits.stalled_bytes_min && !delivery.is_arriving(limits, now) {
         let cause = Cause::Timeout(Deadline::Stalled);
         let waiting: Vec<u32> = sender.streams.contents.slots().collect();
         waiting.into_iter().for_each(|slot| sender.give_up(out, slot, cause));
@@ -162,7 +189,7 @@ fn handle_shared_window(tx: &mut Tx, now: Time) {
 }
 
 fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, entropy, .. } = tx else { return };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, entropy, delivery, .. } = tx else { return };
     let limits = &config.limits;
     let stream = sender.streams.at(slot);
     if stream.timeout <= now {
@@ -174,7 +201,9 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
     if let Some(stalled) = &mut stream.stalled
         && stalled.since + limits.stalled_timeout <= now
     {
-        if waits && stalled.left < limits.stalled_bytes_min {
+        // A peer gives no window for what has not come to it.
+        let stalls = waits && stalled.left < limits.stalled_bytes_min && !delivery.is_arriving(limits, now);
+        if stalls {
             let cause = Cause::Timeout(Deadline::Stalled);
             return sender.give_up(out, slot, cause);
         }
@@ -185,7 +214,9 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
     }
     if stream.tunnel.as_ref().is_some_and(|tunnel| tunnel.next_timeout().is_some_and(|at| at <= now)) {
         sender.enter(slot, entropy, now);
+        let backlog = out.len() + delivery.under_way(now);
         if let Some(tunnel) = sender.tunnel() {
+            tunnel.delivery.report_carried(now, backlog, tunnel.out.len(), delivery.moved());
             tunnel.handle_timeout(now);
         }
         sender.settle(entropy, now);
@@ -194,7 +225,7 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
 
 /// What was waited for has not come in time.
 fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, delivery, .. } = tx else { return };
     let limits = &config.limits;
     let half_closed = sender.is_half_closed();
     let stream = sender.streams.at(slot);
@@ -212,10 +243,18 @@ fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
             stream.due = now + limits.between_bytes_timeout;
             return;
         }
+        // The server cannot answer what has not come to it.
+        if !answered && delivery.is_arriving(limits, now) {
+            stream.due = now + limits.response_timeout;
+            return;
+        }
         let deadline = if answered { Deadline::BetweenBytes } else { Deadline::Response };
         return sender.give_up(out, slot, Cause::Timeout(deadline));
     }
-    if holds || stream.period_bytes >= limits.content_bytes_min {
+    // The rest of a request that has been answered is nobody's to wait for.
+    let own = stream.content_bytes_min.filter(|_| !stream.has(streams::UNWANTED));
+    let bytes_min = own.map_or(limits.content_bytes_min, |bytes| bytes as usize);
+    if holds || stream.period_bytes >= bytes_min {
         stream.period_bytes = 0;
         stream.due = now + limits.content_period;
         return;

@@ -51,6 +51,14 @@ pub(crate) enum Going {
     },
 }
 
+/// The beginning of a period in which several streams wait for their windows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) since: Time,
+    /// What `content_sent` was then.
+    pub(super) sent: u64,
+}
+
 /// What a send means in HTTP/2, and the streams.
 pub(crate) struct Sender {
     pub(super) client: bool,
@@ -105,6 +113,10 @@ pub(crate) struct Sender {
     pub(super) half_closed: Option<Box<HalfClosed>>,
     /// Since when streams wait whose own windows are open and for which that of the connection is used up.
     pub(super) stalled: Option<Stalled>,
+    /// Bytes of content that have left.
+    pub(super) content_sent: u64,
+    /// As of when and how many several streams wait for their windows.
+    pub(super) pace: Option<Pace>,
     /// The place of the stream whose turn it is with the window of the connection, from its permit to its first frame.
     turn: Option<u32>,
     /// Whether the queue of the connection took more when that was last noted.
@@ -173,6 +185,8 @@ impl Sender {
             next_due: NEVER,
             half_closed: None,
             stalled: None,
+            content_sent: 0,
+            pace: None,
             turn: None,
             room: true,
             finished: false,
@@ -251,6 +265,11 @@ impl Sender {
     #[inline]
     pub(crate) fn note_room(&mut self, room: bool) {
         self.room = room;
+    }
+
+    /// Whether the stream that is lent has been given all that this side sends on it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.streams.peek(self.current).message == Message::Ended
     }
 
     pub(crate) fn want_write(&mut self, now: Time) {
@@ -426,6 +445,10 @@ impl Sender {
         self.streams.peek(slot).send.room().min(self.send.room()).min(frame)
     }
 
+    pub(crate) fn expect_content(&mut self, bytes: usize) {
+        self.lent().content_bytes_min = Some(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
     pub(crate) fn limit_content(&mut self, bytes: u64) {
         self.lent().content_bytes_max = Some(bytes);
     }
@@ -457,27 +480,20 @@ impl Sender {
         write: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<(T, bool), Misuse>,
     ) -> Result<T, Misuse> {
         let start = frame::begin(out.buffer(), Kind::Headers, flag::END_HEADERS, id);
-        match write(self, out.buffer()) {
-            Ok((value, end)) => {
-                let buffer = out.buffer();
-                if end && let Some(flags) = buffer.get_mut(start + 4) {
-                    *flags |= flag::END_STREAM;
-                }
-                if buffer.len() - start - frame::HEADER_BYTES <= self.peer.max_frame_size as usize {
-                    frame::end(buffer, start);
-                } else {
-                    self.split_headers(buffer, start, id);
-                }
-                Ok(value)
-            }
-            Err(misuse) => {
-                out.buffer().truncate(start);
-                // What was encoded has changed our table and is not sent: both tables begin again.
-                self.encoder.set_table_size_max(0);
-                self.encoder.set_table_size_max(self.peer.header_table_size as usize);
-                Err(misuse)
-            }
+        let mut section = Section { sender: self, out, start, kept: false };
+        let (value, end) = write(section.sender, section.out.buffer())?;
+        section.kept = true;
+        drop(section);
+        let buffer = out.buffer();
+        if end && let Some(flags) = buffer.get_mut(start + 4) {
+            *flags |= flag::END_STREAM;
         }
+        if buffer.len() - start - frame::HEADER_BYTES <= self.peer.max_frame_size as usize {
+            frame::end(buffer, start);
+        } else {
+            self.split_headers(buffer, start, id);
+        }
+        Ok(value)
     }
 
     #[cold]
@@ -512,6 +528,34 @@ impl Sender {
             self.date = (seconds, HttpDate::from_unix(seconds.into()).to_bytes());
         }
         self.encoder.encode_known(buffer, NameId::DATE, &self.date.1, Indexing::Auto);
+    }
+}
+
+/// A field section that is being encoded. It is gone again unless it is kept: also when the application, which is asked for its
+/// fields in the middle of it, panics.
+struct Section<'a> {
+    sender: &'a mut Sender,
+    out: &'a mut Output,
+    start: usize,
+    kept: bool,
+}
+
+impl Drop for Section<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.kept {
+            self.undo();
+        }
+    }
+}
+
+impl Section<'_> {
+    #[cold]
+    fn undo(&mut self) {
+        self.out.buffer().truncate(self.start);
+        // What was encoded has changed our table and is not sent: both tables begin again.
+        self.sender.encoder.set_table_size_max(0);
+        self.sender.encoder.set_table_size_max(self.sender.peer.header_table_size as usize);
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) status: u16,
     /// A response could not be written, and a 500 is owed in its place.
     pub(crate) failed: bool,
+    /// The handler has panicked, and was dropped.
+    pub(crate) panicked: bool,
     /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
     /// The request was HEAD: content is told for its length, and not sent. RFC 9110 §9.3.2.
@@ -137,6 +139,12 @@ impl<'a> Exchange<'a> {
     /// Limits the content of the request, in bytes. Past it the request is answered 413.
     pub fn limit_content(&mut self, bytes: u64) {
         self.stream.limit_content(bytes);
+    }
+
+    /// How many bytes of the content of the request must come in each [`Limits::content_period`](lws_proto::Limits::content_period), in
+    /// place of [`Limits::content_bytes_min`](lws_proto::Limits::content_bytes_min). 0 lets it take its time.
+    pub fn expect_content(&mut self, bytes: usize) {
+        self.stream.expect_content(bytes);
     }
 
     /// Lets the exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each

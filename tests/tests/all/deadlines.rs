@@ -129,6 +129,34 @@ fn content_that_trickles_is_given_up() {
 }
 
 #[test]
+fn an_exchange_says_how_fast_its_content_must_come() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    let expecting = |bytes: usize| {
+        let mut server = Endpoint::server(defaults(), Silent);
+        server.receive(post.as_bytes(), Buffer::Lent);
+        server.stream().expect_content(bytes);
+        server
+    };
+    let mut patient = expecting(0);
+    patient.wait(seconds(1_000));
+    assert_eq!(patient.seen.causes(), []);
+    // Once it has answered, the rest is dropped no longer than of any other.
+    let permit = patient.stream().permit().expect("a permit");
+    permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
+    patient.settle();
+    patient.wait(seconds(20));
+    assert!(patient.is_over());
+    for (bytes, lives) in [(2, true), (3, false)] {
+        let mut server = expecting(bytes);
+        for _ in 0..5 {
+            server.receive(b"xx", Buffer::Lent);
+            server.wait(seconds(10));
+        }
+        assert_eq!(server.seen.causes().is_empty(), lives, "{bytes}");
+    }
+}
+
+#[test]
 fn content_that_nobody_wants_to_read_is_not_late() {
     let mut server = Endpoint::server(defaults(), |event: lws_proto::Event<'_>| {
         if let lws_proto::Event::Request { mut stream, .. } = event {
@@ -199,9 +227,90 @@ fn a_peer_that_does_not_read_is_given_up() {
     crate::support::say(server.stream(), &"x".repeat(10_000));
     server.settle();
     assert!(server.connection.transmit(server.now).is_some(), "offered, and not taken");
-    lasts(&mut server, seconds(30));
+    server.wait(seconds(30) - MICROSECOND);
+    assert_eq!(server.seen.causes(), []);
+    server.wait(MICROSECOND);
     assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::Stalled)]);
     assert!(server.is_over());
+}
+
+/// Lets seconds pass in which the driver says before each deadline how much is under way; `passes` is what arrives in each of them.
+fn told<A: tests::Application>(endpoint: &mut Endpoint<A>, under_way: &mut usize, passes: usize, time: u64) {
+    for _ in 0..time {
+        *under_way = under_way.saturating_sub(passes);
+        endpoint.now = endpoint.now + seconds(1);
+        if endpoint.connection.next_timeout().is_some_and(|at| at <= endpoint.now) {
+            endpoint.connection.delivered(endpoint.now, *under_way);
+            endpoint.connection.handle_timeout(endpoint.now);
+        }
+        endpoint.settle();
+    }
+}
+
+#[test]
+fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
+    // In both roles: 4 MiB lie in the transport, which takes no more, and 40 kB arrive each second.
+    for role in Role::BOTH {
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        let mut under_way = 4 << 20;
+        endpoint.room = 0;
+        crate::support::say(endpoint.stream(), &"x".repeat(10_000));
+        endpoint.settle();
+        assert!(endpoint.connection.transmit(endpoint.now).is_some(), "offered, and not taken");
+        told(&mut endpoint, &mut under_way, 40_000, 100);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        // The rest goes out, with the Ping behind it, and the peer answers when that has come to it.
+        endpoint.room = usize::MAX;
+        endpoint.settle();
+        under_way += 10_000;
+        told(&mut endpoint, &mut under_way, 40_000, 20);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        endpoint.receive(&role.incoming(PONG, b""), Buffer::Lent);
+        // One that takes nothing is cut off all the same.
+        endpoint.room = 0;
+        crate::support::say(endpoint.stream(), &"x".repeat(10_000));
+        endpoint.settle();
+        assert!(endpoint.connection.transmit(endpoint.now).is_some(), "offered, and not taken");
+        told(&mut endpoint, &mut 1_000_000, 0, 31);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::Stalled)], "{role:?}");
+    }
+}
+
+#[test]
+fn a_question_has_its_time_from_when_it_has_come_to_the_peer() {
+    for role in Role::BOTH {
+        // Everything lies in the transport: nothing is queued, so that nothing can be stalled.
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        let mut under_way = 4_000_000;
+        told(&mut endpoint, &mut under_way, 40_000, 99);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        assert!(under_way > 0);
+        // From the look on at which it has come it has its 30 s.
+        told(&mut endpoint, &mut under_way, 40_000, 50);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        told(&mut endpoint, &mut under_way, 40_000, 30);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
+        // Where nothing arrives it does not begin.
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        told(&mut endpoint, &mut 4_000_000, 0, 30);
+        // With the Ping.
+        told(&mut endpoint, &mut 4_000_010, 0, 30);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
+    }
+}
+
+#[test]
+fn a_server_has_its_time_to_answer_from_when_the_request_has_come_to_it() {
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request::get("a", "/");
+    let content = Payload::Static(b"");
+    client.connection.request(client.now, &request, NO_FIELDS, content, true).expect("a request");
+    client.settle();
+    let mut under_way = 4_000_000;
+    told(&mut client, &mut under_way, 40_000, 110);
+    assert_eq!(client.seen.causes(), []);
+    told(&mut client, &mut under_way, 40_000, 70);
+    assert_eq!(client.seen.causes(), [Cause::Timeout(Deadline::Response)]);
 }
 
 #[test]
