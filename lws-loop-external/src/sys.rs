@@ -1,7 +1,8 @@
-//! The system call whose array a program keeps for itself.
+//! System calls that no crate offers in safe words.
 
 use crate::hosts::PollFd;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// Waits until an entry of a plain array is ready, and notes in each what it is ready for. Answers how many are. `None`
@@ -15,6 +16,33 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
     // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than it is told.
     let count = unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, millis) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Bounds what a TCP socket holds unsent: TCP_NOTSENT_LOWAT. Does nothing where there is no such option.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn set_unsent_bytes_max(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const NAME: libc::c_int = libc::TCP_NOTSENT_LOWAT;
+    // <netinet/tcp.h>
+    #[cfg(target_vendor = "apple")]
+    const NAME: libc::c_int = 0x201;
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        let len = size_of_val(&value) as libc::socklen_t;
+        let socket = socket.as_raw_fd();
+        // SAFETY: the option is an int, and the call reads one from `value`, which outlives it.
+        let result =
+            unsafe { libc::setsockopt(socket, libc::IPPROTO_TCP, NAME, (&raw const value).cast(), len) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    let _ = (socket, bytes);
+    Ok(())
 }
 
 /// A closure that C calls with a pointer. It stays alive while it runs, whoever lets go of it in the meantime.

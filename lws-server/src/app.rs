@@ -31,7 +31,11 @@ pub(crate) struct App {
     pub(crate) on_tls: Option<OnTls>,
     #[cfg(feature = "record")]
     pub(crate) recorder: Option<Arc<lws_record::Folder>>,
+    pub(crate) on_sent_away: Option<OnSentAway>,
 }
+
+/// Who is told of HTTP/2 peers that were told to go away.
+pub(crate) type OnSentAway = Box<dyn Fn(&Peer, Cause)>;
 
 /// Who is told of TLS. `false` refuses the peer.
 pub(crate) type OnTls = Box<dyn Fn(&Peer, tls::Event<'_>) -> bool>;
@@ -573,6 +577,12 @@ impl Application for App {
                 Slot::Raw(handler) => Self::on_raw(&mut self.shared, cx, &mut **handler, state.key, event),
                 Slot::Idle => {}
             },
+        }
+    }
+
+    fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Streams, cause: Cause) {
+        if let Some(on_sent_away) = &self.on_sent_away {
+            on_sent_away(&cx.peer().unwrap_or(Peer::Local), cause);
         }
     }
 
