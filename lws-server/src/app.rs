@@ -220,11 +220,8 @@ impl App {
         let Origin { listener, plain, local } = origin;
         let key = stream.key();
         self.shared.counters.requests += 1;
-        let entry = self.shared.log.as_ref().map(|_| {
-            // Asked now: of a connection that was reset nobody knows it any more.
-            let peer = cx.peer().unwrap_or(Peer::Local);
-            Entry::new(peer, self.shared.unix_seconds, &head)
-        });
+        let entry =
+            self.shared.log.as_ref().map(|_| Entry::new(self.peer(cx), self.shared.unix_seconds, &head));
         state.key = Some(key);
         let tls = cx.tls();
         let always = self.shared.always[usize::from(tls.is_some())].clone();
@@ -362,11 +359,15 @@ impl App {
             Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None, blocked: false });
     }
 
+    /// Who is at the other end of the connection that is looked at.
+    fn peer(&self, cx: &Lent<'_>) -> Peer {
+        self.shared.peer(cx.connection(), || cx.peer())
+    }
+
     #[inline]
     fn log(&self, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
         if let Some(log) = &self.shared.log {
-            let peer = || cx.peer().unwrap_or(Peer::Local);
-            log(&access::record(entry, peer, self.shared.unix_seconds, tally, cause));
+            log(&access::record(entry, || self.peer(cx), self.shared.unix_seconds, tally, cause));
         }
     }
 
@@ -382,8 +383,7 @@ impl App {
     }
 
     fn tell_tls(&self, cx: &Lent<'_>, event: tls::Event<'_>) -> bool {
-        let peer = || cx.peer().unwrap_or(Peer::Local);
-        self.on_tls.as_ref().is_none_or(|on_tls| on_tls(&peer(), event))
+        self.on_tls.as_ref().is_none_or(|on_tls| on_tls(&self.peer(cx), event))
     }
 
     // Established streams.
@@ -584,7 +584,12 @@ impl App {
         }
     }
 
-    fn on_accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId) -> Option<Accepted<Self>> {
+    fn on_accepted(
+        &mut self,
+        cx: &mut Lent<'_>,
+        listener: ListenerId,
+        peer: &Peer,
+    ) -> Option<Accepted<Self>> {
         self.shared.calling = NO_ROUTE;
         let index = self.listeners.iter().position(|listening| listening.id == listener)?;
         let Listening { listener, local, .. } = self.listeners.get(index)?;
@@ -596,6 +601,9 @@ impl App {
             Origin { listener: u16::try_from(index).unwrap_or(u16::MAX), local: *local, plain: false };
         let state = Streams::beginning_with(origin, State { key: None, slot });
         let accepted = Accepted { config: Arc::clone(config), state };
+        if let Some(id) = cx.connection() {
+            self.shared.connected(id, *peer);
+        }
         self.report(cx);
         Some(accepted)
     }
@@ -681,8 +689,8 @@ impl Application for App {
     type State = Streams;
     type Message = Command;
 
-    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
-        self.guard(cx, |app, cx| app.on_accepted(cx, listener)).flatten()
+    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, peer: &Peer) -> Option<Accepted<Self>> {
+        self.guard(cx, |app, cx| app.on_accepted(cx, listener, peer)).flatten()
     }
 
     #[cfg(feature = "record")]
@@ -745,6 +753,7 @@ impl Application for App {
         }
         if let Some(id) = cx.connection() {
             self.shared.woken(id);
+            self.shared.disconnected(id);
         }
         self.report(cx);
     }
@@ -801,8 +810,8 @@ impl crate::context::Driver for Lent<'_> {
         external::Context::now(self)
     }
 
-    fn peer(&self) -> Peer {
-        external::Context::peer(self).unwrap_or(Peer::Local)
+    fn peer(&self) -> Option<Peer> {
+        external::Context::peer(self)
     }
 
     fn tls(&self) -> Option<&Info> {
