@@ -740,7 +740,7 @@ impl Application for App {
         self.shared.calling = NO_ROUTE;
         self.guard(cx, |app, cx| {
             if let Some(on_sent_away) = &app.on_sent_away {
-                on_sent_away(&cx.peer().unwrap_or(Peer::Local), cause);
+                on_sent_away(&app.peer(cx), cause);
             }
         });
     }

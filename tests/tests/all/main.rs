@@ -9,6 +9,7 @@ mod contract;
 mod deadlines;
 mod differential;
 mod ends;
+mod held;
 mod limits;
 mod memory;
 mod pairs;
