@@ -138,13 +138,14 @@ impl Transfer {
         if let Some(file) = self.ticket.take().and_then(|ticket| shelf.take(ticket)) {
             return Ok(file);
         }
-        let (file, metadata) = match self.files.open(&self.name) {
+        let (metadata, file) = match self.files.open(&self.name) {
             Err(error) if is_shortage(&error) => {
                 shelf.clear();
                 self.files.open(&self.name)?
             }
             opened => opened?,
         };
+        let file = file.ok_or(ErrorKind::NotFound)?;
         if Identity::of(&metadata) == self.identity {
             return Ok(file);
         }
