@@ -20,9 +20,7 @@ pub mod files;
 mod group;
 mod hosts;
 pub mod http;
-mod news;
 mod origins;
-mod publish;
 pub mod raw;
 mod refusal;
 mod route;
@@ -32,6 +30,7 @@ mod stats;
 mod streams;
 mod threads;
 pub mod tls;
+mod topics;
 pub mod ws;
 
 pub use access::AccessRecord;
@@ -48,6 +47,7 @@ pub use lws_record as record;
 pub use server::{Builder, Server, Service};
 pub use stats::Stats;
 pub use threads::Shard;
+pub use topics::SubscribeError;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -13,6 +13,7 @@ use crate::route::{Methods, Table};
 use crate::shared::{Guarded, Route, Shared};
 use crate::threads::{self, Blueprint, Description, Shard};
 use crate::tls::{self, Listen, Plain};
+use crate::topics::{BacklogOf, Topics};
 use crate::{Context, Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
@@ -217,6 +218,7 @@ pub struct Builder {
     options: BuilderOptions,
     log: Option<AccessLog>,
     on_tls: Option<OnTls>,
+    topic_backlog: Option<BacklogOf>,
     threads: Option<Description>,
     error: Option<io::Error>,
 }
@@ -231,6 +233,7 @@ pub(crate) struct BuilderOptions {
     strict_transport_security: Option<Duration>,
     security_best_practices: bool,
     backlog: ws::Backlog,
+    subscriptions_max: usize,
     versions: Versions,
     upgrade_to_http2: bool,
     origins: Option<Arc<Origins>>,
@@ -303,6 +306,7 @@ impl Default for BuilderOptions {
             strict_transport_security: None,
             security_best_practices: false,
             backlog: ws::Backlog::default(),
+            subscriptions_max: 256,
             versions: Versions::default(),
             upgrade_to_http2: false,
             origins: None,
@@ -591,6 +595,20 @@ impl Builder {
         self
     }
 
+    /// How much of what is published to a topic waits for slow subscribers, by the name of the topic; asked when somebody subscribes
+    /// to one that nobody has subscribed to. Default: [`ws::Backlog::default`] for every topic.
+    pub fn topic_backlog(mut self, backlog: impl Fn(&str) -> ws::Backlog + 'static) -> Self {
+        self.topic_backlog = Some(Rc::new(backlog));
+        self
+    }
+
+    /// Topics that one WebSocket may subscribe to. Default 256: peers choose them in many applications. Past it:
+    /// [`SubscribeError::TooMany`](crate::SubscribeError::TooMany).
+    pub fn subscriptions_max(mut self, subscriptions: usize) -> Self {
+        self.options.subscriptions_max = subscriptions;
+        self
+    }
+
     /// Has `log` called once per request, on the thread that answered: it should not wait.
     #[doc(alias = "lws_access_log")]
     pub fn access_log(mut self, log: impl Fn(&AccessRecord<'_>) + 'static) -> Self {
@@ -640,7 +658,12 @@ impl Builder {
         let Some(Description { count, describe }) = self.threads.take() else {
             return self.build_threads(1, None);
         };
-        if !self.routes.is_empty() || self.fallback.is_some() || self.log.is_some() || self.on_tls.is_some() {
+        if !self.routes.is_empty()
+            || self.fallback.is_some()
+            || self.log.is_some()
+            || self.on_tls.is_some()
+            || self.topic_backlog.is_some()
+        {
             self.fail(invalid("handlers of several threads are described in `threads`".into()));
         }
         let blueprint = Blueprint { builder: self.settings()?, describe };
@@ -700,7 +723,10 @@ impl Builder {
             let upgrade_to_http2 = self.options.upgrade_to_http2;
             Arc::new(Config { limits, expect, versions, upgrade_to_http2, wall_clock: WallClock::default() })
         };
-        let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
+        let backlogs = self.routes.iter().map(|(_, route)| route.backlog);
+        let topics = Topics::new(backlogs, self.topic_backlog, self.options.subscriptions_max);
+        let mut shared =
+            Shared::new(self.routes, topics, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
         shared.always = [self.options.always(false), self.options.always(true)];

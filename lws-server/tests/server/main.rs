@@ -8,4 +8,5 @@ mod http2;
 mod threads;
 #[cfg(feature = "tls")]
 mod tls;
+mod topics;
 mod websocket;
