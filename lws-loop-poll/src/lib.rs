@@ -30,7 +30,6 @@ pub use threads::{Threads, ThreadsStopper};
 use lws_loop_external::hosts::OnMio;
 use lws_loop_external::{Clock, Service, Wait};
 use lws_proto::Time;
-use mio::unix::SourceFd;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -170,7 +169,7 @@ impl<S: Service> PollLoop<S> {
     pub fn watch_signals(&mut self, signals: Signals) -> io::Result<()> {
         for (index, fd) in signals.descriptors().enumerate() {
             let token = mio::Token(OWN | (index + 1));
-            self.poll.registry().register(&mut SourceFd(&fd), token, mio::Interest::READABLE)?;
+            self.poll.registry().register(&mut mio::unix::SourceFd(&fd), token, mio::Interest::READABLE)?;
         }
         self.signals = Some(signals);
         Ok(())

@@ -13,6 +13,7 @@ use crate::route::{self, Routed};
 use crate::shared::{Guarded, Shared};
 use crate::streams::{Origin, Streams};
 use crate::tls::{self, Failure, Info, Listen, Plain};
+use crate::topics::{Subscription, Subscriptions};
 use crate::{Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{Accepted, Application, ConnectionId, ListenerId};
@@ -90,10 +91,19 @@ pub(crate) struct HttpSlot {
 pub(crate) struct WebSocketSlot {
     pub(crate) handler: Box<dyn ws::Handler>,
     pub(crate) route: u32,
-    /// Its place in the audience of the route, once it is established.
-    pub(crate) member: Option<u32>,
+    /// That to its route is among them once it is established.
+    pub(crate) subscriptions: Subscriptions,
     /// Something was published, and is to be sent when a message of the handler has come to its end.
     pub(crate) blocked: bool,
+    /// The last permit was spent on what was published: the next one is the handler's.
+    pub(crate) delivered: bool,
+}
+
+impl WebSocketSlot {
+    /// Whether its opening handshake is done.
+    pub(crate) fn is_established(&self) -> bool {
+        !self.subscriptions.as_slice().is_empty()
+    }
 }
 
 impl HttpSlot {
@@ -132,13 +142,13 @@ impl App {
         key: Option<StreamKey>,
     ) -> Context<'a> {
         shared.calling = route;
-        Context { driver: cx, shared, place: Place { route, key } }
+        Context { driver: cx, shared, place: Place { route, key }, subscriptions: None }
     }
 
     /// The context of a call that is about no stream.
     pub(crate) fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
         self.shared.calling = NO_ROUTE;
-        Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE }
+        Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE, subscriptions: None }
     }
 
     /// Lets the other threads know what this one has counted.
@@ -355,8 +365,13 @@ impl App {
         }
         self.shared.counters.websockets += 1;
         let route = slot.route;
-        state.slot =
-            Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None, blocked: false });
+        state.slot = Slot::WebSocket(WebSocketSlot {
+            handler: accepted.handler,
+            route,
+            subscriptions: Subscriptions::default(),
+            blocked: false,
+            delivered: false,
+        });
     }
 
     /// Who is at the other end of the connection that is looked at.
@@ -401,10 +416,11 @@ impl App {
             (Slot::WebSocket(slot), Protocol::WebSocket) => {
                 if let Some(connection) = cx.connection() {
                     let id = StreamId { shard: self.shared.shard, connection, key };
-                    slot.member = self.shared.audience(slot.route).map(|audience| audience.join(id));
+                    self.shared.topics.join(slot.route, id, &mut slot.subscriptions);
                 }
-                let mut context = Self::context(&mut self.shared, cx, slot.route, Some(key));
-                slot.handler.open(&mut context, stream);
+                let WebSocketSlot { handler, route, subscriptions, .. } = slot;
+                let context = Self::context(&mut self.shared, cx, *route, Some(key));
+                handler.open(&mut context.of_subscriber(subscriptions), stream);
             }
             (slot, Protocol::Raw) => {
                 if let (Slot::Idle, Some(factory)) = (&*slot, &self.fallback) {
@@ -459,11 +475,9 @@ impl App {
         let key = stream.key();
         let Slot::WebSocket(slot) = &mut streams.at(key).slot else { return };
         self.shared.counters.messages += u64::from(message.end);
-        slot.handler.message(
-            &mut Self::context(&mut self.shared, cx, slot.route, Some(key)),
-            stream,
-            message,
-        );
+        let WebSocketSlot { handler, route, subscriptions, .. } = &mut *slot;
+        let context = Self::context(&mut self.shared, cx, *route, Some(key));
+        handler.message(&mut context.of_subscriber(subscriptions), stream, message);
         if slot.blocked {
             Self::unblock(cx, slot, key);
         }
@@ -479,10 +493,11 @@ impl App {
         if let Event::Writable(permit) = event {
             return Self::on_permit(shared, cx, slot, permit);
         }
-        let mut context = Self::context(shared, cx, slot.route, key);
+        let WebSocketSlot { handler, route, subscriptions, .. } = slot;
+        let mut context = Self::context(shared, cx, *route, key).of_subscriber(subscriptions);
         match event {
-            Event::Control { stream, control } => slot.handler.control(&mut context, stream, control),
-            Event::Timeout { stream } => slot.handler.timer(&mut context, stream),
+            Event::Control { stream, control } => handler.control(&mut context, stream, control),
+            Event::Timeout { stream } => handler.timer(&mut context, stream),
             _ => {}
         }
     }
@@ -523,8 +538,10 @@ impl App {
                     exchange.abort();
                 }
             }
-            Slot::WebSocket(slot) if slot.member.is_some() => {
-                slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
+            Slot::WebSocket(slot) if slot.is_established() => {
+                let WebSocketSlot { handler, route, subscriptions, .. } = slot;
+                let context = Self::context(&mut self.shared, cx, *route, Some(key));
+                handler.wake(&mut context.of_subscriber(subscriptions), stream);
             }
             Slot::WebSocket(_) => {}
             Slot::Panicked { websocket: true } => {
@@ -579,9 +596,7 @@ impl App {
     /// A WebSocket is open no more.
     fn leave(&mut self, slot: &WebSocketSlot) {
         self.shared.counters.websockets = self.shared.counters.websockets.saturating_sub(1);
-        if let (Some(place), Some(audience)) = (slot.member, self.shared.audience(slot.route)) {
-            audience.leave(place);
-        }
+        self.shared.topics.leave_all(&slot.subscriptions);
     }
 
     fn on_accepted(
@@ -643,18 +658,18 @@ impl App {
             Command::Wake(id) => self.nowhere(cx).wake(id),
             Command::WantWrite(id) => cx.want_write(id.connection, id.key),
             Command::WakeAll(route) => {
-                let members: Vec<_> = self.shared.members(route).collect();
+                let members: Vec<_> = self.shared.topics.subscribers(route).collect();
                 for id in members {
                     self.nowhere(cx).wake(id);
                 }
             }
-            Command::Publish(route, message) => {
-                self.shared.group.published(self.shared.shard, &message);
-                self.nowhere(cx).publish_here(route, &message);
+            Command::Publish(publication) => {
+                self.shared.group.published(self.shared.shard, &publication.message);
+                self.nowhere(cx).publish_here(&publication);
             }
             Command::Post(call) => call(&mut self.nowhere(cx)),
             // They belong to a connection.
-            Command::News { .. } | Command::PostTo(..) => {}
+            Command::Published { .. } | Command::PostTo(..) => {}
         }
     }
 
@@ -666,15 +681,15 @@ impl App {
         command: Command,
     ) {
         match command {
-            Command::News { key, route, place } => {
+            Command::Published { key, subscription } => {
                 if let Some(state) = streams.find(key) {
-                    self.on_news(cx, state, connection, key, route, place);
+                    self.on_published(cx, state, connection, key, subscription);
                 }
             }
             Command::PostTo(key, call) => {
                 let Some(stream) = connection.stream(key) else { return };
                 let route = match streams.find(key).map(|state| &state.slot) {
-                    Some(Slot::WebSocket(slot)) if slot.member.is_some() => slot.route,
+                    Some(Slot::WebSocket(slot)) if slot.is_established() => slot.route,
                     Some(Slot::Raw(_)) => NO_ROUTE,
                     _ => return,
                 };
@@ -841,8 +856,8 @@ impl crate::context::Driver for Lent<'_> {
         }
     }
 
-    fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32) {
-        self.send_to(id, Command::News { key, route, place });
+    fn notify(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription) {
+        self.send_to(id, Command::Published { key, subscription });
     }
 
     fn pace_messages(&mut self) {

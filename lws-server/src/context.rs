@@ -2,8 +2,9 @@
 
 use crate::shared::Shared;
 use crate::tls::Info;
+use crate::topics::{self, Destination, Publication, Subscription, Subscriptions};
 use crate::ws::Broadcast;
-use crate::{Handle, Peer, PublishError, Stats};
+use crate::{Handle, Peer, PublishError, Stats, SubscribeError};
 use lws_loop_external::ConnectionId;
 use lws_proto::{StreamKey, Time};
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct Context<'a> {
     pub(crate) driver: &'a mut (dyn Driver + 'a),
     pub(crate) shared: &'a mut Shared,
     pub(crate) place: Place,
+    /// Those of the WebSocket that the call is about.
+    pub(crate) subscriptions: Option<&'a mut Subscriptions>,
 }
 
 /// What the call is about.
@@ -36,6 +39,13 @@ pub(crate) struct Place {
 impl Place {
     /// No stream in particular.
     pub(crate) const NOWHERE: Self = Self { route: u32::MAX, key: None };
+}
+
+impl<'a> Context<'a> {
+    /// The same call, about a stream that can subscribe to topics.
+    pub(crate) fn of_subscriber(self, subscriptions: &'a mut Subscriptions) -> Self {
+        Self { subscriptions: Some(subscriptions), ..self }
+    }
 }
 
 impl Context<'_> {
@@ -120,7 +130,7 @@ impl Context<'_> {
     }
 
     fn want_write_route(&mut self, route: u32) {
-        for id in self.shared.members(route) {
+        for id in self.shared.topics.subscribers(route) {
             self.driver.want_write(id.connection, id.key);
         }
         self.shared.group.want_write_all(route, Some(self.shared.shard));
@@ -128,7 +138,7 @@ impl Context<'_> {
 
     /// The same for the WebSockets of this thread.
     pub(crate) fn want_write_here(&mut self, route: u32) {
-        for id in self.shared.members(route) {
+        for id in self.shared.topics.subscribers(route) {
             self.driver.want_write(id.connection, id.key);
         }
     }
@@ -154,19 +164,103 @@ impl Context<'_> {
     }
 
     fn publish_at(&mut self, route: u32, message: &Broadcast) -> Result<(), PublishError> {
-        self.publish_here(route, message);
-        self.shared.group.publish(route, message, Some(self.shared.shard))
+        self.publish_everywhere(Publication {
+            to: Destination::Route(route),
+            message: message.clone(),
+            except: None,
+            key: None,
+        })
     }
 
-    /// Puts a message where the WebSockets of this thread find it, and tells those that do not know yet.
-    pub(crate) fn publish_here(&mut self, route: u32, message: &Broadcast) {
-        let Some(audience) = self.shared.audience(route) else { return };
-        for (id, place) in audience.publish(message.prepare()) {
-            self.driver.tell(id.connection, id.key, route, place);
+    fn publish_everywhere(&mut self, publication: Publication) -> Result<(), PublishError> {
+        self.publish_here(&publication);
+        self.shared.group.publish(publication, Some(self.shared.shard))
+    }
+
+    /// Puts a message where the WebSockets of this thread find it, and notifies those that do not know yet.
+    pub(crate) fn publish_here(&mut self, publication: &Publication) {
+        let notified = self.shared.topics.publish(publication);
+        for (id, subscription) in notified.subscribers {
+            self.driver.notify(id.connection, id.key, subscription);
         }
-        if self.shared.audience(route).is_some_and(|audience| audience.is_rushed()) {
+        if notified.rushed {
             self.driver.pace_messages();
         }
+    }
+
+    // Topics.
+
+    /// Subscribes the WebSocket that the call is about to a topic: from now on it gets what is published there, on whichever
+    /// thread. Subscribing again changes nothing. The subscription ends with [`unsubscribe`](Self::unsubscribe) or the WebSocket.
+    ///
+    /// A name has up to 256 bytes; `/` divides it into segments. A segment `+` stands for any one segment, and `#` as the last one for
+    /// all that follow: `room/+` gets what is published to `room/a`. A WebSocket that has subscribed to both gets it twice.
+    ///
+    /// # Errors
+    /// No topic can have this name, the WebSocket has too many subscriptions, or the call is not about a WebSocket.
+    pub fn subscribe(&mut self, topic: &str) -> Result<(), SubscribeError> {
+        let id = self.id().ok_or(SubscribeError::NoWebSocket)?;
+        let subscriptions = self.subscriptions.as_deref_mut().ok_or(SubscribeError::NoWebSocket)?;
+        self.shared.topics.subscribe(topic, id, subscriptions)
+    }
+
+    /// Ends the subscription of the WebSocket that the call is about to the topic of this name. Answers whether there was one.
+    /// What was published before and has not been sent is not sent any more.
+    pub fn unsubscribe(&mut self, topic: &str) -> bool {
+        let subscriptions = self.subscriptions.as_deref_mut();
+        subscriptions.is_some_and(|subscriptions| self.shared.topics.unsubscribe(topic, subscriptions))
+    }
+
+    /// Sends a message to all subscribers of a topic, on all threads. To none if nobody has subscribed. Messages of one thread
+    /// to one topic arrive in their order.
+    ///
+    /// # Errors
+    /// Those of [`Handle::publish_topic`](crate::Handle::publish_topic). The subscribers of this thread have got the message all
+    /// the same, if there can be such a topic.
+    pub fn publish_topic(&mut self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
+        self.publish_to_topic(topic, message, None, None)
+    }
+
+    /// Sends a message to all subscribers of a topic but the WebSocket that the call is about.
+    ///
+    /// # Errors
+    /// As [`publish_topic`](Self::publish_topic).
+    pub fn publish_others(&mut self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
+        self.publish_to_topic(topic, message, self.id(), None)
+    }
+
+    /// Sends a message to all subscribers of a topic, in place of an earlier one with the same `key`: a subscriber that has not
+    /// been sent that one yet gets the newest only. For values of which the last counts, such as positions and prices.
+    ///
+    /// # Errors
+    /// As [`publish_topic`](Self::publish_topic).
+    pub fn publish_latest(
+        &mut self,
+        topic: &str,
+        key: &str,
+        message: &Broadcast,
+    ) -> Result<(), PublishError> {
+        self.publish_to_topic(topic, message, None, Some(key.into()))
+    }
+
+    fn publish_to_topic(
+        &mut self,
+        topic: &str,
+        message: &Broadcast,
+        except: Option<StreamId>,
+        key: Option<Arc<str>>,
+    ) -> Result<(), PublishError> {
+        if !topics::is_destination(topic) {
+            return Err(PublishError::TopicName);
+        }
+        let to = Destination::Topic(topic.into());
+        self.publish_everywhere(Publication { to, message: message.clone(), except, key })
+    }
+
+    /// How many WebSockets have subscribed to the topic of this name, on this thread.
+    #[must_use]
+    pub fn subscribers(&self, topic: &str) -> usize {
+        self.shared.topics.count(topic)
     }
 
     /// What other threads may hold.
@@ -185,7 +279,7 @@ impl Context<'_> {
     /// How many WebSockets are open on the route that the call is about, on this thread.
     #[must_use]
     pub fn route_websockets(&self) -> usize {
-        self.shared.members(self.place.route).count()
+        self.shared.topics.subscribers(self.place.route).count()
     }
 
     /// What is counted, on all threads: of the others as they said last, which is when a connection began or ended there or
@@ -238,6 +332,6 @@ pub(crate) trait Driver {
     fn wake(&mut self, id: ConnectionId) -> bool;
     fn want_write(&mut self, id: ConnectionId, key: StreamKey);
     fn stats(&self) -> Stats;
-    fn tell(&mut self, id: ConnectionId, key: StreamKey, route: u32, place: u32);
+    fn notify(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription);
     fn pace_messages(&mut self);
 }

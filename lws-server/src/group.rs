@@ -4,6 +4,7 @@
 
 use crate::context::{Context, StreamId};
 use crate::stats::Stats;
+use crate::topics::{self, Destination, Publication, Subscription};
 use crate::ws::Broadcast;
 use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::{HeldBytes, Stream, StreamKey};
@@ -48,10 +49,13 @@ enum Published {
 }
 
 /// Why a message was not published everywhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum PublishError {
     /// There is no route of that path.
     NoRoute,
+    /// No message can be published to a topic of this name: it is empty, longer than 256 bytes, or has a wildcard.
+    TopicName,
     /// Some threads of the server have too much on its way already: their WebSockets do not get the message, and those of
     /// all others do. [`Handle::publish_again`] tries the former only, so that no WebSocket gets it twice.
     Missed(Missed),
@@ -63,6 +67,7 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRoute => f.write_str("there is no such route"),
+            Self::TopicName => f.write_str("nothing can be published to a topic of this name"),
             Self::Missed(missed) => {
                 write!(f, "{} threads have too much on its way already", missed.threads.len())
             }
@@ -74,9 +79,9 @@ impl fmt::Display for PublishError {
 impl std::error::Error for PublishError {}
 
 /// The threads that have not got a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Missed {
-    route: u32,
+    publication: Arc<Publication>,
     threads: Vec<u16>,
 }
 
@@ -92,12 +97,11 @@ pub(crate) enum Command {
     Wake(StreamId),
     WantWrite(StreamId),
     WakeAll(u32),
-    Publish(u32, Broadcast),
-    /// To the WebSocket at this place of a route: there is something to read.
-    News {
+    Publish(Arc<Publication>),
+    /// To a subscriber: there is something to read.
+    Published {
         key: StreamKey,
-        route: u32,
-        place: u32,
+        subscription: Subscription,
     },
     Post(Box<dyn FnOnce(&mut Context<'_>) + Send>),
     PostTo(StreamKey, PostTo),
@@ -175,48 +179,48 @@ impl Group {
     }
 
     /// Publishes on all threads but `here`.
-    pub(crate) fn publish(
-        &self,
-        route: u32,
-        message: &Broadcast,
-        here: Option<u16>,
-    ) -> Result<(), PublishError> {
-        self.publish_on(route, message, self.others(here))
+    pub(crate) fn publish(&self, publication: Publication, here: Option<u16>) -> Result<(), PublishError> {
+        if self.shards.count() == 1 && here.is_some() {
+            return Ok(());
+        }
+        self.publish_on(&Arc::new(publication), self.others(here))
     }
 
     fn publish_on(
         &self,
-        route: u32,
-        message: &Broadcast,
+        publication: &Arc<Publication>,
         threads: impl Iterator<Item = u16>,
     ) -> Result<(), PublishError> {
         let (mut asked, mut gone, mut missed) = (0, 0, Vec::new());
         for shard in threads {
             asked += 1;
-            match self.publish_at(shard, route, message) {
+            match self.publish_at(shard, publication) {
                 Published::Sent => {}
                 Published::Full => missed.push(shard),
                 Published::Gone => gone += 1,
             }
         }
         if !missed.is_empty() {
-            return Err(PublishError::Missed(Missed { route, threads: missed }));
+            return Err(PublishError::Missed(Missed {
+                publication: Arc::clone(publication),
+                threads: missed,
+            }));
         }
         // What has gone has no WebSockets any more.
         if asked > 0 && gone == asked { Err(PublishError::Gone) } else { Ok(()) }
     }
 
-    fn publish_at(&self, shard: u16, route: u32, message: &Broadcast) -> Published {
+    fn publish_at(&self, shard: u16, publication: &Arc<Publication>) -> Published {
         let at = usize::from(shard);
         let (Some(desk), Some(handle)) = (self.desks.get(at), self.shards.handle(shard)) else {
             return Published::Gone;
         };
-        let bytes = message.bytes().len();
+        let bytes = publication.message.bytes().len();
         let before = desk.publishing_bytes.fetch_add(bytes, Ordering::Relaxed);
         let published = if before > PUBLISHING_BYTES_MAX {
             Published::Full
         } else {
-            match handle.send(Command::Publish(route, message.clone())) {
+            match handle.send(Command::Publish(Arc::clone(publication))) {
                 Ok(()) => Published::Sent,
                 Err(SendError::Full(_)) => Published::Full,
                 Err(SendError::Closed(_)) => Published::Gone,
@@ -327,15 +331,49 @@ impl Handle {
     #[doc(alias = "lws_callback_on_writable_all_protocol")]
     pub fn publish(&self, path: &str, message: &Broadcast) -> Result<(), PublishError> {
         let route = self.0.route_named(path).ok_or(PublishError::NoRoute)?;
-        self.0.publish(route, message, None)
+        self.0.publish(
+            Publication { to: Destination::Route(route), message: message.clone(), except: None, key: None },
+            None,
+        )
+    }
+
+    /// Sends a message to every subscriber of the topic of this name, on all threads: see
+    /// [`Context::subscribe`]. It is encoded once for all, and compressed once for all that agreed on the same parameters.
+    ///
+    /// # Errors
+    /// No message can be published to a topic of this name; otherwise as [`publish`](Self::publish).
+    pub fn publish_topic(&self, topic: &str, message: &Broadcast) -> Result<(), PublishError> {
+        self.publish_to_topic(topic, message, None)
+    }
+
+    /// Sends a message to every subscriber of a topic, in place of an earlier one with the same `key`: see
+    /// [`Context::publish_latest`].
+    ///
+    /// # Errors
+    /// As [`publish_topic`](Self::publish_topic).
+    pub fn publish_latest(&self, topic: &str, key: &str, message: &Broadcast) -> Result<(), PublishError> {
+        self.publish_to_topic(topic, message, Some(key.into()))
+    }
+
+    fn publish_to_topic(
+        &self,
+        topic: &str,
+        message: &Broadcast,
+        key: Option<Arc<str>>,
+    ) -> Result<(), PublishError> {
+        if !topics::is_destination(topic) {
+            return Err(PublishError::TopicName);
+        }
+        let to = Destination::Topic(topic.into());
+        self.0.publish(Publication { to, message: message.clone(), except: None, key }, None)
     }
 
     /// Sends a message on the threads that have missed it when it was published.
     ///
     /// # Errors
     /// As [`publish`](Self::publish): some may have missed it again.
-    pub fn publish_again(&self, missed: &Missed, message: &Broadcast) -> Result<(), PublishError> {
-        self.0.publish_on(missed.route, message, missed.threads.iter().copied())
+    pub fn publish_again(&self, missed: &Missed) -> Result<(), PublishError> {
+        self.0.publish_on(&missed.publication, missed.threads.iter().copied())
     }
 
     /// Calls `call` on the first thread of the server. Its context belongs to no stream.

@@ -20,10 +20,8 @@ pub mod files;
 mod group;
 mod hosts;
 pub mod http;
-mod news;
 mod origins;
 mod panics;
-mod publish;
 pub mod raw;
 mod refusal;
 mod route;
@@ -33,6 +31,7 @@ mod stats;
 mod streams;
 mod threads;
 pub mod tls;
+mod topics;
 pub mod ws;
 
 pub use access::AccessRecord;
@@ -50,6 +49,7 @@ pub use panics::PanicRecord;
 pub use server::{Builder, Server, Service};
 pub use stats::Stats;
 pub use threads::Shard;
+pub use topics::SubscribeError;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -14,6 +14,7 @@ use crate::route::{Methods, Table};
 use crate::shared::{Guarded, Route, Shared};
 use crate::threads::{self, Blueprint, Description, Shard};
 use crate::tls::{self, Listen, Plain};
+use crate::topics::{BacklogOf, Topics};
 use crate::{Context, Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
@@ -220,6 +221,7 @@ pub struct Builder {
     on_panic: Option<OnPanic>,
     on_tls: Option<OnTls>,
     on_sent_away: Option<OnSentAway>,
+    topic_backlog: Option<BacklogOf>,
     threads: Option<Description>,
     error: Option<io::Error>,
 }
@@ -236,6 +238,7 @@ pub(crate) struct BuilderOptions {
     strict_transport_security: Option<Duration>,
     security_best_practices: bool,
     backlog: ws::Backlog,
+    subscriptions_max: usize,
     versions: Versions,
     upgrade_to_http2: bool,
     origins: Option<Arc<Origins>>,
@@ -326,6 +329,7 @@ impl Default for BuilderOptions {
             strict_transport_security: None,
             security_best_practices: false,
             backlog: ws::Backlog::default(),
+            subscriptions_max: 256,
             versions: Versions::default(),
             upgrade_to_http2: false,
             origins: None,
@@ -639,6 +643,20 @@ impl Builder {
         self
     }
 
+    /// How much of what is published to a topic waits for slow subscribers, by the name of the topic; asked when somebody subscribes
+    /// to one that nobody has subscribed to. Default: [`ws::Backlog::default`] for every topic.
+    pub fn topic_backlog(mut self, backlog: impl Fn(&str) -> ws::Backlog + 'static) -> Self {
+        self.topic_backlog = Some(Rc::new(backlog));
+        self
+    }
+
+    /// Topics that one WebSocket may subscribe to. Default 256: peers choose them in many applications. Past it:
+    /// [`SubscribeError::TooMany`](crate::SubscribeError::TooMany).
+    pub fn subscriptions_max(mut self, subscriptions: usize) -> Self {
+        self.options.subscriptions_max = subscriptions;
+        self
+    }
+
     /// Has `log` called once per request, on the thread that answered: it should not wait.
     #[doc(alias = "lws_access_log")]
     pub fn access_log(mut self, log: impl Fn(&AccessRecord<'_>) + 'static) -> Self {
@@ -707,8 +725,11 @@ impl Builder {
         let Some(Description { count, describe }) = self.threads.take() else {
             return self.build_threads(1, None);
         };
-        let callbacks = self.log.is_some() || self.on_tls.is_some() || self.on_panic.is_some()
-            || self.on_sent_away.is_some();
+        let callbacks = self.log.is_some()
+            || self.on_tls.is_some()
+            || self.on_panic.is_some()
+            || self.on_sent_away.is_some()
+            || self.topic_backlog.is_some();
         if !self.routes.is_empty() || self.fallback.is_some() || callbacks {
             self.fail(invalid("handlers of several threads are described in `threads`".into()));
         }
@@ -778,8 +799,11 @@ impl Builder {
         };
         let keeps_peers = self.log.is_some() || self.on_tls.is_some() || self.on_sent_away.is_some();
         let files_max = self.options.files_max(group.shards.count());
+        let backlogs = self.routes.iter().map(|(_, route)| route.backlog);
+        let topics = Topics::new(backlogs, self.topic_backlog, self.options.subscriptions_max);
+        let group_of_all = Arc::clone(group);
         let mut shared =
-            Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index(), files_max);
+            Shared::new(self.routes, topics, self.hosts, self.log, group_of_all, seat.index(), files_max);
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
         shared.on_panic = self.on_panic;

@@ -3,16 +3,15 @@
 //! Knows no event and no connection, only their names.
 
 use crate::access::AccessLog;
-use crate::context::StreamId;
 use crate::files::shelf::Shelf;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::http::{self, FieldLine};
 use crate::origins::Origins;
 use crate::panics::OnPanic;
-use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
+use crate::topics::{Backlog, Topics};
 use crate::{Peer, ws};
 use lws_loop_external::ConnectionId;
 use lws_proto::StreamKey;
@@ -25,8 +24,7 @@ use std::time::Instant;
 /// What handlers reach through their context, and the routes that they hang on.
 pub(crate) struct Shared {
     pub(crate) routes: Rc<Table<Route>>,
-    /// The open WebSockets of each route.
-    audiences: Vec<Audience>,
+    pub(crate) topics: Topics,
     /// The threads of the server, and which of them this is.
     pub(crate) group: Arc<Group>,
     pub(crate) shard: u16,
@@ -77,18 +75,18 @@ impl<T> Guarded<T> {
 impl Shared {
     pub(crate) fn new(
         routes: Table<Route>,
+        topics: Topics,
         hosts: Hosts,
         log: Option<AccessLog>,
         group: Arc<Group>,
         shard: u16,
         files_max: usize,
     ) -> Self {
-        let audiences = routes.iter().map(|(_, route)| Audience::new(route.backlog)).collect();
         let routes = Rc::new(routes);
         let counters = Counters::default();
         Self {
             routes,
-            audiences,
+            topics,
             group,
             shard,
             counters,
@@ -146,15 +144,5 @@ impl Shared {
     /// The streams of a connection whose handlers are to be woken. They are not any more.
     pub(crate) fn woken(&mut self, connection: ConnectionId) -> Vec<StreamKey> {
         self.woken.remove(&connection).unwrap_or_default()
-    }
-
-    /// Those at a route.
-    pub(crate) fn audience(&mut self, route: u32) -> Option<&mut Audience> {
-        self.audiences.get_mut(route as usize)
-    }
-
-    /// The open WebSockets of `route`.
-    pub(crate) fn members(&self, route: u32) -> impl Iterator<Item = StreamId> {
-        self.audiences.get(route as usize).into_iter().flat_map(Audience::ids)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Context;
 use crate::http::{Request, Response};
-pub use crate::publish::{Backlog, Behind};
+pub use crate::topics::{Backlog, Behind};
 pub use lws_proto::ws::{Broadcast, CloseCode, Deflate, Negotiate, OptionError, Prepared};
 use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
 use std::sync::Arc;

@@ -109,11 +109,16 @@ impl Peer {
         bytes
     }
 
-    /// The next frame, with less than 126 bytes: opcode and payload.
+    /// The next frame, which is a final one: opcode and payload.
     pub(crate) fn frame(&mut self) -> (u8, Vec<u8>) {
         let [first, len] = self.exactly();
-        assert!(first & 0x80 != 0 && len < 126, "a short final frame");
-        let mut payload = vec![0; len.into()];
+        assert!(first & 0x80 != 0 && len < 128, "a final frame without a mask");
+        let len = match len {
+            126 => u16::from_be_bytes(self.exactly()).into(),
+            127 => usize::try_from(u64::from_be_bytes(self.exactly())).expect("a length"),
+            len => usize::from(len),
+        };
+        let mut payload = vec![0; len];
         self.0.read_exact(&mut payload).expect("the payload comes");
         (first & 0xf, payload)
     }

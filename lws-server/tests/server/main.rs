@@ -9,4 +9,5 @@ mod panics;
 mod threads;
 #[cfg(feature = "tls")]
 mod tls;
+mod topics;
 mod websocket;

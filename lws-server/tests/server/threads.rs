@@ -181,7 +181,7 @@ fn what_is_published_reaches_everybody_once_and_in_order() {
         server.handle.publish("/", &news(&number.to_string())).expect("room");
     }
     server.handle.publish("/", &news("not for you")).expect("room");
-    assert_eq!(server.handle.publish("/elsewhere", &news("lost")), Err(PublishError::NoRoute));
+    assert!(matches!(server.handle.publish("/elsewhere", &news("lost")), Err(PublishError::NoRoute)));
     for peer in &mut peers {
         for number in 0..100 {
             assert_eq!(peer.text(), number.to_string());
@@ -419,7 +419,7 @@ fn counters_are_those_of_all_threads() {
 }
 
 /// Asks until it is so: what another thread counts is not there at once.
-fn eventually(mut so: impl FnMut() -> bool) {
+pub(crate) fn eventually(mut so: impl FnMut() -> bool) {
     let give_up = Instant::now() + PATIENCE;
     while !so() {
         assert!(Instant::now() < give_up, "it does not come");
@@ -474,7 +474,7 @@ fn a_thread_that_misses_a_message_is_named_and_trying_again_makes_no_duplicates(
             Ok(()) => {}
             Err(PublishError::Missed(threads)) => {
                 assert_eq!(threads.threads().collect::<Vec<_>>(), [1], "message {number}");
-                missed.push((number, threads));
+                missed.push(threads);
             }
             Err(error) => panic!("{error}"),
         }
@@ -488,8 +488,8 @@ fn a_thread_that_misses_a_message_is_named_and_trying_again_makes_no_duplicates(
     }
     assert_eq!(missed.len(), 12, "the others fit into the mailbox");
     release.send(()).expect("it waits");
-    for (number, threads) in missed {
-        eventually(|| server.handle.publish_again(&threads, &message(number)).is_ok());
+    for threads in missed {
+        eventually(|| server.handle.publish_again(&threads).is_ok());
     }
     for peer in [&mut first, &mut second] {
         for number in 0..20 {
