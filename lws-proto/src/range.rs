@@ -150,6 +150,7 @@ impl Limits {
             keep_alive_timeout: SOME,
             keep_alive_requests_max: SOME,
             response_timeout: SOME,
+            held_bytes_max: SOME,
             look_ahead_bytes_max: 0..=BYTES,
             send_queue_bytes_max: 1..=BYTES,
             stalled_timeout: SOME,
@@ -178,6 +179,7 @@ impl Limits {
             h2_settings_entries_max: SOME,
             h2_control_frames_max: SOME,
             h2_settings_timeout: SOME,
+            h2_waiting_bytes_min: ANY,
             h2_requests_queued_max: ANY,
         );
         Ok(())

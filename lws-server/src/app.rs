@@ -798,7 +798,7 @@ impl Application for App {
         connection: &mut Connection,
         command: Command,
     ) {
-        let (Command::News { key, .. } | Command::PostTo(key, _)) = command else { return };
+        let (Command::Published { key, .. } | Command::PostTo(key, _)) = command else { return };
         let called = self.guard(cx, |app, cx| app.on_command_to(cx, &mut *streams, connection, command));
         if called.is_none() && streams.find(key).is_some() {
             self.end_panicked(cx, streams, key);

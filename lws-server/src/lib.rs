@@ -39,8 +39,8 @@ pub use context::{Context, StreamId};
 pub use group::{Handle, Missed, PublishError};
 pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer};
 pub use lws_proto::{
-    Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange, Payload,
-    SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, Writable,
+    Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
+    Payload, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, Writable,
 };
 #[cfg(feature = "record")]
 #[doc(inline)]

@@ -21,7 +21,9 @@ use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
-use lws_proto::{Cause, Config, Expect, HeldBytes, Limits, OutOfRange, SERVICE_BYTES_MAX, Time, Versions, WallClock};
+use lws_proto::{
+    Cause, Config, Expect, HeldBytes, Limits, OutOfRange, SERVICE_BYTES_MAX, Time, Versions, WallClock,
+};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -801,9 +803,15 @@ impl Builder {
         let files_max = self.options.files_max(group.shards.count());
         let backlogs = self.routes.iter().map(|(_, route)| route.backlog);
         let topics = Topics::new(backlogs, self.topic_backlog, self.options.subscriptions_max);
-        let group_of_all = Arc::clone(group);
-        let mut shared =
-            Shared::new(self.routes, topics, self.hosts, self.log, group_of_all, seat.index(), files_max);
+        let mut shared = Shared::new(
+            self.routes,
+            topics,
+            self.hosts,
+            self.log,
+            Arc::clone(group),
+            seat.index(),
+            files_max,
+        );
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
         shared.on_panic = self.on_panic;
