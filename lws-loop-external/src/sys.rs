@@ -1,7 +1,8 @@
-//! The system call whose array a program keeps for itself.
+//! The system call whose array a program keeps for itself, and what a socket knows of the bytes that it has taken.
 
 use crate::hosts::PollFd;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 /// Waits until an entry of a plain array is ready, and notes in each what it is ready for. Answers how many are. `None`
@@ -15,6 +16,39 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
     // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than it is told.
     let count = unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, millis) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where nobody can tell.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ, which is the same number, writes one `int` to where it is told, and fails for what is no socket.
+    let code = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    usize::try_from(bytes).ok().filter(|_| code == 0)
+}
+
+/// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where nobody can tell.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: SO_NWRITE writes one `int`, whose size it is told, and fails for what is no socket.
+    let code = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NWRITE,
+            (&raw mut bytes).cast(),
+            &raw mut len,
+        )
+    };
+    usize::try_from(bytes).ok().filter(|_| code == 0)
+}
+
+/// Nobody can tell.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn under_way(_: BorrowedFd<'_>) -> Option<usize> {
+    None
 }
 
 /// A closure that C calls with a pointer. It stays alive while it runs, whoever lets go of it in the meantime.

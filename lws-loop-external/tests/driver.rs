@@ -84,6 +84,52 @@ fn a_websocket_is_opened_echoes_and_is_closed() {
     });
 }
 
+/// A client with little room for what it does not read.
+fn narrow_client(address: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(8 << 10).expect("a small buffer");
+    socket.connect(&address.into()).expect("a connection");
+    socket.into()
+}
+
+/// A second passes in which a client reads up to so many bytes. False once there is nothing more to read.
+fn reads_for_a_second(host: &mut Host, client: &mut TcpStream, bytes: usize) -> bool {
+    client.set_nonblocking(true).expect("a socket");
+    let read = client.read(&mut vec![0; bytes]);
+    host.skip(Duration::from_secs(1));
+    (0..3).for_each(|_| host.turn(Duration::from_millis(1)));
+    !matches!(read, Ok(0))
+}
+
+#[test]
+fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
+    // The system takes megabytes at once: for minutes nothing is taken from the engine, and a good deal arrives.
+    let content = vec![b'x'; 16 << 20];
+    on_each_host(|mut host| {
+        host.with(|app, _| app.greeting = Some(content.clone()));
+        let address = host.listen();
+        let mut slow = narrow_client(address);
+        let dead = narrow_client(address);
+        host.until(|host| host.driver.stats().accepted_total == 2);
+        host.freeze();
+        // As much as is just enough for the system to say so: 4 KiB/s.
+        for second in 0..200 {
+            assert!(reads_for_a_second(&mut host, &mut slow, 4 << 10), "it ends after {second} s");
+            if second == 40 {
+                assert_eq!(host.driver.stats().closed_for("stalled_timeout"), 1, "the one that takes nothing");
+            }
+        }
+        assert_eq!(host.driver.stats().connections, 1);
+        // From here on it takes nothing, too.
+        for _ in 0..65 {
+            host.skip(Duration::from_secs(1));
+            host.turn(Duration::from_millis(1));
+        }
+        assert_eq!(host.driver.stats().closed_for("stalled_timeout"), 2);
+        drop(dead);
+    });
+}
+
 /// Closes a connection in the way that resets it.
 fn reset(client: TcpStream) {
     let linger = Some(Duration::ZERO);

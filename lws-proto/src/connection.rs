@@ -392,6 +392,17 @@ impl Connection {
         earliest(receiver, self.tx.next_timeout())
     }
 
+    /// So many of the bytes that the transport has taken have not arrived yet: not acknowledged, and not sent. For drivers that can
+    /// ask, before [`handle_timeout`](Self::handle_timeout) and with the same `now`, if [`next_timeout`](Self::next_timeout)
+    /// has come.
+    ///
+    /// The verdicts about a peer that is slow or dead then count what has arrived, and a question to it waits until it has come to it. Of a
+    /// driver that says nothing they count what the transport has taken, which may be megabytes that nobody has seen. An error of a
+    /// few bytes, as of what encryption adds, does no harm.
+    pub fn delivered(&mut self, now: Time, under_way: usize) {
+        self.tx.delivery.report(now, under_way, self.tx.out.len());
+    }
+
     /// Does what is due at `now`. A call before its time does nothing.
     pub fn handle_timeout(&mut self, now: Time) {
         note!(self.tx, Note::Timeout(now));

@@ -35,6 +35,7 @@ macro_rules! command {
 mod buffer;
 mod config;
 mod connection;
+mod delivery;
 mod detect;
 mod dispatch;
 mod error;

@@ -3,6 +3,7 @@
 //! Knows no input. Protocols meet here only as the variants of [`Sender`].
 
 use crate::config::Versions;
+use crate::delivery::Delivery;
 use crate::item::Item;
 use crate::time::earliest;
 use crate::transmit::Output;
@@ -31,7 +32,8 @@ pub(crate) struct Tx {
     flags: u16,
     closed: Cause,
     switch: Option<Box<Switch>>,
-    stalled: Option<Stalled>,
+    /// How far what was sent has come.
+    pub(crate) delivery: Delivery,
     /// A client's; a server masks nothing. A tunnel borrows it while it is looked at.
     pub(crate) entropy: Option<Box<dyn Entropy>>,
     client: bool,
@@ -103,14 +105,6 @@ pub(crate) enum Ending {
     Done,
 }
 
-/// How long queued bytes have made too little progress.
-#[derive(Clone, Copy, Debug)]
-struct Stalled {
-    since: Time,
-    /// Bytes that have left since then.
-    left: usize,
-}
-
 /// The stream has ended, which is to be told.
 const CLOSED: u16 = 1;
 /// Another protocol takes over.
@@ -163,7 +157,7 @@ impl Tx {
             flags: 0,
             closed: Cause::Complete,
             switch: None,
-            stalled: None,
+            delivery: Delivery::new(),
             entropy,
             client,
             room,
@@ -393,7 +387,7 @@ impl Tx {
         self.finish(cause);
         self.flags |= if cut { CUT } else { 0 };
         self.out.clear();
-        self.stalled = None;
+        self.delivery.forget();
         self.ending = Ending::Done;
     }
 
@@ -668,7 +662,7 @@ impl Tx {
             // lead to a deadlock when critical frames, such as WINDOW_UPDATE, are not read". RFC 9113 §5.2.2.
             // The same for ends that have not gone: as long as they wait their streams have no place for others.
             let sends = self.out.len() >= self.room || sender.frees_places(&self.config);
-            return sends && self.stalled.is_none() || sender.is_choked(&self.config);
+            return sends && !self.delivery.waits() || sender.is_choked(&self.config);
         }
         (self.is_paused() || self.flags & THROTTLED != 0 && self.is_throttled()) && !self.is_answered()
     }
@@ -723,14 +717,7 @@ impl Tx {
     /// The transport is about to be offered what is queued.
     #[inline]
     pub(crate) fn offer(&mut self, now: Time) {
-        if self.stalled.is_none() {
-            self.stalled = Some(Stalled { since: now, left: 0 });
-        }
-    }
-
-    /// When the peer has taken too little for too long.
-    fn stalled_until(&self) -> Option<Time> {
-        self.stalled.map(|stalled| stalled.since + self.config.limits.stalled_timeout)
+        self.delivery.offer(now);
     }
 
     /// The transport has taken `n` bytes.
@@ -738,7 +725,7 @@ impl Tx {
     pub(crate) fn transmitted(&mut self, now: Time, n: usize) {
         self.now = now;
         if self.out.consume(n) {
-            self.stalled = None;
+            self.delivery.took_all(n);
             self.sent = now;
             self.arm_linger();
             if let Sender::Http2(sender) = &mut self.sender {
@@ -757,12 +744,7 @@ impl Tx {
     #[cold]
     fn progressed(&mut self, now: Time, n: usize) {
         self.out.compact();
-        if let Some(stalled) = &mut self.stalled {
-            stalled.left += n;
-            if stalled.left >= self.config.limits.stalled_bytes_min {
-                *stalled = Stalled { since: now, left: 0 };
-            }
-        }
+        self.delivery.took_some(n, &self.config.limits, now);
     }
 
     fn arm_linger(&mut self) {
@@ -800,18 +782,23 @@ impl Tx {
             _ => None,
         };
         let stream = earliest(self.stream.timeout, sender);
-        earliest(earliest(self.stalled_until(), lingering), stream)
+        earliest(earliest(self.delivery.next_timeout(&self.config.limits), lingering), stream)
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         self.now = now;
-        if self.stalled_until().is_some_and(|give_up| give_up <= now) {
+        if self.delivery.has_stalled(&self.config.limits, now, self.out.len()) {
             return self.abort(Cause::Timeout(Deadline::Stalled));
         }
-        if let Ending::Draining { give_up: Some(give_up), .. } = self.ending
-            && give_up <= now
+        if let Ending::Draining { give_up: Some(give_up), .. } = &mut self.ending
+            && *give_up <= now
         {
-            self.ending = Ending::Done;
+            // Our last bytes may still be on their way, which is what this waits for.
+            if self.delivery.is_arriving(&self.config.limits, now) {
+                *give_up = now + self.config.limits.linger_timeout;
+            } else {
+                self.ending = Ending::Done;
+            }
         }
         if self.stream.timeout.is_some_and(|at| at <= now) {
             self.stream.timeout = None;
@@ -828,8 +815,9 @@ impl Tx {
         let heard = self.listening();
         let spread = self.spread;
         if let Sender::WebSocket(sender) = &mut self.sender {
-            let Self { out, entropy, config, .. } = self;
-            let outcome = sender.handle_timeout(out, entropy, &config.limits, heard, spread, now);
+            let Self { out, entropy, config, delivery, .. } = self;
+            let outcome =
+                sender.handle_timeout(out, entropy, delivery, &config.limits, (heard, spread), now);
             if let Some(deadline) = outcome {
                 self.abort(Cause::Timeout(deadline));
             }

@@ -41,6 +41,11 @@ impl Validity {
         is_late.then(|| Time::from_micros(now.as_micros().saturating_sub(after - after / 8)))
     }
 
+    /// How long a peer has to answer.
+    pub(crate) fn patience(self) -> Duration {
+        self.drop_after.saturating_sub(self.ping_after)
+    }
+
     pub(crate) fn of(limits: &Limits) -> Self {
         Self { ping_after: limits.ping_interval, drop_after: limits.dead_peer_timeout }
     }
@@ -71,7 +76,7 @@ impl Probe {
     /// When the silence of a peer that was heard at `heard` calls for something.
     pub(crate) fn next_timeout(self, policy: Validity, heard: Time, spread: u8) -> Time {
         if self.is_open(heard) {
-            self.asked + policy.drop_after.saturating_sub(policy.ping_after)
+            self.asked + policy.patience()
         } else {
             policy.asks_at(heard, spread)
         }
@@ -80,6 +85,11 @@ impl Probe {
     /// Whether the peer was asked and has not answered.
     pub(crate) fn is_open(self, heard: Time) -> bool {
         self.asked > heard
+    }
+
+    /// The time to answer begins anew: what was asked has come to the peer only now, or is still on its way.
+    pub(crate) fn begin_anew(&mut self, now: Time) {
+        self.asked = now;
     }
 
     /// What is due at `now`.

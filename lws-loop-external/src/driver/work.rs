@@ -4,6 +4,7 @@ use super::Driver;
 use crate::application::Application;
 use crate::context::{Command, Context, NEVER};
 use crate::service::Wait;
+use crate::sys;
 use crate::table::{Body, Flags, Slot};
 use crate::token::ConnectionId;
 use crate::waker::Post;
@@ -104,7 +105,12 @@ impl<A: Application> Driver<A> {
         if let Body::Handshaking(_) = slot.body {
             return self.handshake_timeout(id);
         }
-        if let Some(open) = slot.body.open_mut() {
+        let Slot { body, socket, .. } = slot;
+        if let Some(open) = body.open_mut() {
+            // The transport is asked here, where something is due, and nowhere else.
+            if let Some(under_way) = sys::under_way(socket.as_fd()) {
+                open.connection.delivered(now, under_way);
+            }
             open.connection.handle_timeout(now);
             // Even if nothing is left of the service's turn: what is due later is not told before.
             self.turn_now(id);

@@ -464,6 +464,8 @@ impl Receiver {
         match self.state {
             // Nothing was asked, so nothing is answered.
             State::Head if idle => tx.finish(Cause::Timeout(Deadline::Head)),
+            // The server cannot answer what has not come to it.
+            State::Head if self.client && tx.delivery.is_arriving(&tx.config.limits, now) => tx.sent = now,
             State::Head if self.client => tx.finish(Cause::Timeout(Deadline::Response)),
             State::TellTrailers | State::Done => tx.abort(Cause::Timeout(Deadline::HalfClosed)),
             State::Head => {

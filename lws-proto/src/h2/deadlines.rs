@@ -56,7 +56,7 @@ impl Sender {
     fn silence(&self, heard: Time, spread: u8, limits: &Limits) -> Time {
         match self.pinged {
             Some(pinged) if pinged > heard => {
-                pinged + limits.dead_peer_timeout.saturating_sub(limits.ping_interval)
+                pinged + Validity::of(limits).patience()
             }
             _ => Validity::of(limits).asks_at(heard, spread),
         }
@@ -96,7 +96,7 @@ pub(super) fn handle(tx: &mut Tx, now: Time) {
 /// The peer is silent: asks whether it is there, and tells when it has been so for too long.
 fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
     let (heard, spread) = (tx.heard, tx.spread);
-    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return None };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, delivery, .. } = tx else { return None };
     let limits = &config.limits;
     if sender.streams.is_empty() {
         if !sender.relaxed && sender.idle_since + RELAX_AFTER <= now {
@@ -109,15 +109,20 @@ fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
     if sender.is_half_closed() || sender.silence(heard, spread, limits) > now {
         return None;
     }
-    if sender.pinged.is_some_and(|pinged| pinged > heard) {
+    let asked = sender.pinged.is_some_and(|pinged| pinged > heard);
+    if asked && delivery.answer_is_overdue(now, Validity::of(limits).patience(), out.len()) {
         return Some(Cause::Timeout(Deadline::DeadPeer));
     }
-    if let Some(heard) = Validity::of(limits).heard_after_stall(heard, now, spread) {
+    if !asked && let Some(heard) = Validity::of(limits).heard_after_stall(heard, now, spread) {
         tx.heard = heard;
         return None;
     }
     sender.pinged = Some(now);
-    frame::ping(out.buffer(), false, ALIVE);
+    if !asked {
+        let before = out.len();
+        frame::ping(out.buffer(), false, ALIVE);
+        delivery.ask(now, out.len() - before, out.len());
+    }
     None
 }
 
@@ -162,7 +167,7 @@ fn handle_shared_window(tx: &mut Tx, now: Time) {
 }
 
 fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, entropy, .. } = tx else { return };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, entropy, delivery, .. } = tx else { return };
     let limits = &config.limits;
     let stream = sender.streams.at(slot);
     if stream.timeout <= now {
@@ -174,7 +179,9 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
     if let Some(stalled) = &mut stream.stalled
         && stalled.since + limits.stalled_timeout <= now
     {
-        if waits && stalled.left < limits.stalled_bytes_min {
+        // A peer gives no window for what has not come to it.
+        let stalls = waits && stalled.left < limits.stalled_bytes_min && !delivery.is_arriving(limits, now);
+        if stalls {
             let cause = Cause::Timeout(Deadline::Stalled);
             return sender.give_up(out, slot, cause);
         }
@@ -185,7 +192,9 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
     }
     if stream.tunnel.as_ref().is_some_and(|tunnel| tunnel.next_timeout().is_some_and(|at| at <= now)) {
         sender.enter(slot, entropy, now);
+        let backlog = out.len() + delivery.under_way(now);
         if let Some(tunnel) = sender.tunnel() {
+            tunnel.delivery.report_carried(now, backlog, tunnel.out.len(), delivery.moved());
             tunnel.handle_timeout(now);
         }
         sender.settle(entropy, now);
@@ -194,7 +203,7 @@ fn handle_stream(tx: &mut Tx, slot: u32, now: Time) {
 
 /// What was waited for has not come in time.
 fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, delivery, .. } = tx else { return };
     let limits = &config.limits;
     let half_closed = sender.is_half_closed();
     let stream = sender.streams.at(slot);
@@ -210,6 +219,11 @@ fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
         let answered = stream.has(streams::ANSWERED);
         if answered && holds {
             stream.due = now + limits.between_bytes_timeout;
+            return;
+        }
+        // The server cannot answer what has not come to it.
+        if !answered && delivery.is_arriving(limits, now) {
+            stream.due = now + limits.response_timeout;
             return;
         }
         let deadline = if answered { Deadline::BetweenBytes } else { Deadline::Response };

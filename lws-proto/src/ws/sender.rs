@@ -6,6 +6,7 @@ use super::closing::{self, Closing};
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, Opcode};
 use super::mask::MaskingKey;
 use super::{Encoder, OptionError, Prepared};
+use crate::delivery::Delivery;
 use crate::time::earliest;
 use crate::transmit::Output;
 use crate::validity::{Due, Probe, Validity};
@@ -341,21 +342,30 @@ impl Sender {
         &mut self,
         out: &mut Output,
         keys: &mut Keys,
+        delivery: &mut Delivery,
         limits: &Limits,
-        heard: Option<Time>,
-        spread: u8,
+        (heard, spread): (Option<Time>, u8),
         now: Time,
     ) -> Option<Deadline> {
-        if let Closing::Sent { give_up } = self.closing
-            && give_up <= now
+        if let Closing::Sent { give_up } = &mut self.closing
+            && *give_up <= now
         {
-            return Some(Deadline::Close);
+            // The peer cannot answer what has not come to it.
+            if !delivery.is_arriving(limits, now) {
+                return Some(Deadline::Close);
+            }
+            *give_up = now + limits.close_timeout;
         }
         let validity = self.validity(limits);
         match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, spread, now)) {
-            Some(Due::HangUp) => return Some(Deadline::DeadPeer),
+            Some(Due::HangUp) if delivery.answer_is_overdue(now, validity.patience(), out.len()) => {
+                return Some(Deadline::DeadPeer);
+            }
+            Some(Due::HangUp) => self.probe.begin_anew(now),
             Some(Due::Ping) if self.closing == Closing::Open => {
+                let before = out.len();
                 frame(out, keys, Opcode::Ping, Payload::Copy(&[]), true);
+                delivery.ask(now, out.len() - before, out.len());
             }
             Some(Due::Ping) | None => {}
         }

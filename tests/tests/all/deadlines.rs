@@ -199,9 +199,88 @@ fn a_peer_that_does_not_read_is_given_up() {
     crate::support::say(server.stream(), &"x".repeat(10_000));
     server.settle();
     assert!(server.connection.transmit(server.now).is_some(), "offered, and not taken");
-    lasts(&mut server, seconds(30));
+    server.wait(seconds(30) - MICROSECOND);
+    assert_eq!(server.seen.causes(), []);
+    server.wait(MICROSECOND);
     assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::Stalled)]);
     assert!(server.is_over());
+}
+
+/// Lets seconds pass in which the driver says before each deadline how much is under way; `passes` is what arrives in each of them.
+fn told<A: tests::Application>(endpoint: &mut Endpoint<A>, under_way: &mut usize, passes: usize, time: u64) {
+    for _ in 0..time {
+        *under_way = under_way.saturating_sub(passes);
+        endpoint.now = endpoint.now + seconds(1);
+        if endpoint.connection.next_timeout().is_some_and(|at| at <= endpoint.now) {
+            endpoint.connection.delivered(endpoint.now, *under_way);
+            endpoint.connection.handle_timeout(endpoint.now);
+        }
+        endpoint.settle();
+    }
+}
+
+#[test]
+fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
+    // In both roles: 4 MiB lie in the transport, which takes no more, and 40 kB arrive each second.
+    for role in Role::BOTH {
+        let mut endpoint = role.websocket(&defaults(), false, Silent);
+        let mut under_way = 4 << 20;
+        endpoint.room = 0;
+        crate::support::say(endpoint.stream(), &"x".repeat(10_000));
+        endpoint.settle();
+        assert!(endpoint.connection.transmit(endpoint.now).is_some(), "offered, and not taken");
+        told(&mut endpoint, &mut under_way, 40_000, 100);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        // The rest goes out, with the Ping behind it, and the peer answers when that has come to it.
+        endpoint.room = usize::MAX;
+        endpoint.settle();
+        under_way += 10_000;
+        told(&mut endpoint, &mut under_way, 40_000, 20);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        endpoint.receive(&role.incoming(PONG, b""), Buffer::Lent);
+        // One that takes nothing is cut off all the same.
+        endpoint.room = 0;
+        crate::support::say(endpoint.stream(), &"x".repeat(10_000));
+        endpoint.settle();
+        assert!(endpoint.connection.transmit(endpoint.now).is_some(), "offered, and not taken");
+        told(&mut endpoint, &mut 1_000_000, 0, 31);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::Stalled)], "{role:?}");
+    }
+}
+
+#[test]
+fn a_question_has_its_time_from_when_it_has_come_to_the_peer() {
+    for role in Role::BOTH {
+        // Everything lies in the transport: nothing is queued, so that nothing can be stalled.
+        let mut endpoint = role.websocket(&defaults(), false, Silent);
+        let mut under_way = 4_000_000;
+        told(&mut endpoint, &mut under_way, 40_000, 99);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        assert!(under_way > 0);
+        // From the look on at which it has come it has its 30 s.
+        told(&mut endpoint, &mut under_way, 40_000, 50);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        told(&mut endpoint, &mut under_way, 40_000, 30);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
+        // Where nothing arrives it does not begin.
+        let mut endpoint = role.websocket(&defaults(), false, Silent);
+        told(&mut endpoint, &mut 4_000_000, 0, 61);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
+    }
+}
+
+#[test]
+fn a_server_has_its_time_to_answer_from_when_the_request_has_come_to_it() {
+    let mut client = Endpoint::client(defaults(), Silent);
+    let request = Request::get("a", "/");
+    let content = Payload::Static(b"");
+    client.connection.request(client.now, &request, NO_FIELDS, content, true).expect("a request");
+    client.settle();
+    let mut under_way = 4_000_000;
+    told(&mut client, &mut under_way, 40_000, 110);
+    assert_eq!(client.seen.causes(), []);
+    told(&mut client, &mut under_way, 40_000, 70);
+    assert_eq!(client.seen.causes(), [Cause::Timeout(Deadline::Response)]);
 }
 
 #[test]
