@@ -2,7 +2,7 @@
 
 use crate::item::{Content, Item, Step};
 use crate::stream::Payload;
-use crate::transmit::Output;
+use crate::transmit::{Draft, Output};
 use crate::tx::{self, Tx};
 use crate::ws::CloseCode;
 use crate::{Cause, Misuse};
@@ -82,8 +82,10 @@ impl Sender {
     ) {
         let buffer = out.buffer();
         let start = buffer.len();
-        buffer.resize(start + max, 0);
-        let (len, end) = fill(&mut buffer[start..]);
+        let mut draft = Draft::new(buffer);
+        draft.buffer().resize(start + max, 0);
+        let (len, end) = fill(&mut draft.buffer()[start..]);
+        draft.keep();
         buffer.truncate(start + len.min(max));
         self.ended = end;
     }

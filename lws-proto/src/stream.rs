@@ -146,6 +146,18 @@ impl<'a> Stream<'a> {
         if self.tx.may_write() { Ok(Writable { tx: self.tx }) } else { Err(self) }
     }
 
+    /// Whether this side has said its last: the whole response or request, a Close frame, the end of a raw stream.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        match &self.tx.sender {
+            Sender::Http1(sender) => sender.has_ended(),
+            Sender::Http2(sender) => sender.has_ended(),
+            Sender::WebSocket(sender) => !sender.may_write(),
+            Sender::Raw(sender) => sender.has_ended(),
+            Sender::Silent => true,
+        }
+    }
+
     /// Whether a WebSocket message of this side has been begun and not ended.
     #[must_use]
     pub fn is_in_message(&self) -> bool {

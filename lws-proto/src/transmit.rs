@@ -34,6 +34,42 @@ pub(crate) struct Output {
     lent: bool,
 }
 
+/// What is being written behind the end of a buffer. It is gone again unless it is kept: also when the application, which is asked
+/// for fields and content in the middle of it, panics.
+pub(crate) struct Draft<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Draft<'a> {
+    /// Begins at the end of `buffer`.
+    #[inline]
+    pub(crate) fn new(buffer: &'a mut Vec<u8>) -> Self {
+        let start = buffer.len();
+        Self { buffer, start }
+    }
+
+    /// The buffer, to append to.
+    #[inline]
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.buffer
+    }
+
+    /// Keeps what has been written so far.
+    #[inline]
+    pub(crate) fn keep(mut self) {
+        self.start = self.buffer.len();
+    }
+}
+
+impl Drop for Draft<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert!(self.start <= self.buffer.len(), "a draft is behind what was there");
+        self.buffer.truncate(self.start);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Owned {
     /// Each payload comes before the byte of the buffer at its position.

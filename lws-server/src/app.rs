@@ -7,6 +7,7 @@ use crate::context::{Context, Place, StreamId};
 use crate::group::Command;
 use crate::hosts::Arrival;
 use crate::http::{self, Exchange, Permit, Request, Response, Status, Tally};
+use crate::panics::{self, PanicRecord, Panicked};
 use crate::refusal::{self, status_of};
 use crate::route::{self, Routed};
 use crate::shared::{Guarded, Shared};
@@ -16,7 +17,7 @@ use crate::{Peer, raw, ws};
 use lws_loop_external as external;
 use lws_loop_external::{Accepted, Application, ConnectionId, ListenerId};
 use lws_proto::http::Head;
-use lws_proto::ws::{Accept, check_request, is_opening};
+use lws_proto::ws::{Accept, CloseCode, check_request, is_opening};
 use lws_proto::{Cause, Config, Connection, Event, Protocol, Stream, StreamKey, Time};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -68,6 +69,10 @@ pub(crate) enum Slot {
     Http(HttpSlot),
     WebSocket(WebSocketSlot),
     Raw(Box<dyn raw::Handler>),
+    /// Its handler has panicked, and was dropped: the stream is to be ended, or is on its way to its end.
+    Panicked {
+        websocket: bool,
+    },
 }
 
 pub(crate) struct HttpSlot {
@@ -122,11 +127,13 @@ impl App {
         route: u32,
         key: Option<StreamKey>,
     ) -> Context<'a> {
+        shared.calling = route;
         Context { driver: cx, shared, place: Place { route, key } }
     }
 
     /// The context of a call that is about no stream.
     pub(crate) fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
+        self.shared.calling = NO_ROUTE;
         Context { driver: cx, shared: &mut self.shared, place: Place::NOWHERE }
     }
 
@@ -135,6 +142,67 @@ impl App {
         let group = Arc::clone(&self.shared.group);
         if group.shards.count() > 1 {
             group.report(self.shared.shard, self.nowhere(cx).thread_stats());
+        }
+    }
+
+    // Panics.
+
+    /// Does what may call a handler or a factory. `None` if one has panicked, which has been counted and told then.
+    #[inline(always)]
+    fn guard<R>(
+        &mut self,
+        cx: &mut Lent<'_>,
+        call: impl FnOnce(&mut Self, &mut Lent<'_>) -> R,
+    ) -> Option<R> {
+        match panics::catch(|| call(&mut *self, &mut *cx)) {
+            Ok(result) => Some(result),
+            Err(panicked) => {
+                self.tell_panic(cx, &panicked);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn tell_panic(&mut self, cx: &Lent<'_>, panicked: &Panicked) {
+        self.shared.counters.panics += 1;
+        let Shared { on_panic: Some(on_panic), group, shard, calling, .. } = &self.shared else { return };
+        let record = PanicRecord {
+            route: group.path(*calling),
+            peer: cx.peer(),
+            thread: usize::from(*shard),
+            message: panicked.message(),
+        };
+        // Nobody is left to hear that this one has panicked, too.
+        let _ = panics::catch(|| on_panic(&record));
+    }
+
+    /// The handler of a stream has panicked: it is called no more, and the stream ends as soon as its connection is lent again.
+    #[cold]
+    fn end_panicked(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, key: StreamKey) {
+        let state = streams.at(key);
+        state.key = Some(key);
+        state.slot = match std::mem::take(&mut state.slot) {
+            Slot::Http(mut slot) => {
+                panics::discard(slot.handler.take());
+                slot.tally.panicked = true;
+                Slot::Http(slot)
+            }
+            Slot::WebSocket(slot) => {
+                self.leave(&slot);
+                panics::discard(slot.handler);
+                Slot::Panicked { websocket: true }
+            }
+            Slot::Raw(handler) => {
+                panics::discard(handler);
+                Slot::Panicked { websocket: false }
+            }
+            Slot::Idle => Slot::Panicked { websocket: false },
+            ended @ Slot::Panicked { .. } => ended,
+        };
+        if let Some(id) = cx.connection() {
+            self.shared.wake(id, key);
+            cx.wake(id);
         }
     }
 
@@ -258,6 +326,7 @@ impl App {
             let _ = stream.accept_websocket(&head, &Accept::new());
             return;
         }
+        self.shared.calling = slot.route;
         let accepted = match factory(&Request::lent(head, routed, false, cx.tls())) {
             Ok(accepted) => accepted,
             Err(refusal) => {
@@ -283,11 +352,11 @@ impl App {
             slot.tally.failed = true;
             return;
         }
-        self.shared.counters.websockets += 1;
         if let Some(entry) = slot.entry.take() {
             let tally = Tally { status: entry.opened_status(), ..Tally::default() };
             self.log(cx, Some(&entry), &tally, "websocket");
         }
+        self.shared.counters.websockets += 1;
         let route = slot.route;
         state.slot =
             Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None, blocked: false });
@@ -449,12 +518,23 @@ impl App {
                     slot.handler = http::Answer::answer(response, &mut context, exchange, true);
                 } else if let Some(handler) = &mut slot.handler {
                     handler.wake(&mut context, exchange);
+                } else if exchange.tally.panicked && !exchange.stream.has_ended() {
+                    // The response has begun, and nobody will end it.
+                    exchange.abort();
                 }
             }
             Slot::WebSocket(slot) if slot.member.is_some() => {
                 slot.handler.wake(&mut Self::context(&mut self.shared, cx, slot.route, Some(key)), stream);
             }
             Slot::WebSocket(_) => {}
+            Slot::Panicked { websocket: true } => {
+                let mut stream = stream;
+                // The peer's Close frame is to be heard, whatever the handler wanted to hear.
+                stream.resume();
+                // If it is closing already there is nothing left to do.
+                let _ = stream.close(CloseCode::INTERNAL_ERROR, "");
+            }
+            Slot::Panicked { websocket: false } => stream.abort(),
             Slot::Raw(handler) => {
                 handler.wake(&mut Self::context(&mut self.shared, cx, NO_ROUTE, Some(key)), stream);
             }
@@ -465,6 +545,7 @@ impl App {
 
     fn on_closed(&mut self, cx: &mut Lent<'_>, state: &mut State, key: Option<StreamKey>, cause: Cause) {
         match std::mem::take(&mut state.slot) {
+            Slot::Panicked { .. } => {}
             // A request that was refused before it could be understood.
             Slot::Idle => {
                 let tally = Tally { status: status_of(cause), ..Tally::default() };
@@ -478,14 +559,12 @@ impl App {
                     slot.tally.status = status_of(cause);
                 }
                 if let Some(entry) = slot.entry {
-                    self.log(cx, Some(&entry), &slot.tally, cause.name());
+                    let cause = if slot.tally.panicked { "panic" } else { cause.name() };
+                    self.log(cx, Some(&entry), &slot.tally, cause);
                 }
             }
             Slot::WebSocket(mut slot) => {
-                self.shared.counters.websockets = self.shared.counters.websockets.saturating_sub(1);
-                if let (Some(place), Some(audience)) = (slot.member, self.shared.audience(slot.route)) {
-                    audience.leave(place);
-                }
+                self.leave(&slot);
                 slot.handler.close(&mut Self::context(&mut self.shared, cx, slot.route, key), cause);
             }
             Slot::Raw(mut handler) => {
@@ -495,11 +574,18 @@ impl App {
     }
 }
 
-impl Application for App {
-    type State = Streams;
-    type Message = Command;
+/// What may call a handler, a factory or a callback. [`App::guard`] stands between these and the driver.
+impl App {
+    /// A WebSocket is open no more.
+    fn leave(&mut self, slot: &WebSocketSlot) {
+        self.shared.counters.websockets = self.shared.counters.websockets.saturating_sub(1);
+        if let (Some(place), Some(audience)) = (slot.member, self.shared.audience(slot.route)) {
+            audience.leave(place);
+        }
+    }
 
-    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn on_accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId) -> Option<Accepted<Self>> {
+        self.shared.calling = NO_ROUTE;
         let index = self.listeners.iter().position(|listening| listening.id == listener)?;
         let Listening { listener, local, .. } = self.listeners.get(index)?;
         let (config, slot) = match listener {
@@ -514,37 +600,8 @@ impl Application for App {
         Some(accepted)
     }
 
-    #[cfg(feature = "record")]
-    fn opened(&mut self, cx: &mut Lent<'_>, _: &mut Streams, connection: &mut Connection) {
-        let Some(recorder) = &self.recorder else { return };
-        let mut ends = lws_record::Ends::unknown();
-        if let Some(Peer::Tcp(peer)) = cx.peer() {
-            ends.peer = peer;
-        }
-        if let Some(local) = cx.local_address() {
-            ends.local = local;
-        }
-        // A connection that cannot be recorded is served all the same: most often descriptors are short.
-        if let Ok(Some(tape)) = recorder.tape(ends) {
-            connection.record(tape);
-        }
-    }
-
-    fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut Streams, info: &Info) -> bool {
-        self.tell_tls(cx, tls::Event::Established(info))
-    }
-
-    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Streams, failure: &Failure) {
-        self.tell_tls(cx, tls::Event::Failed(failure));
-    }
-
-    fn plain(&mut self, _: &mut Lent<'_>, streams: &mut Streams) {
-        let listen = self.listen(streams.origin.listener);
-        streams.origin.plain = listen.is_none_or(|listen| listen.plain != Plain::Serve);
-    }
-
-    #[inline]
-    fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+    #[inline(always)]
+    fn on_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
         if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
             let message = ws::Message { kind, chunk, first, remaining, end };
             return self.on_message(cx, streams, stream, message);
@@ -554,10 +611,7 @@ impl Application for App {
         let state = streams.at(key);
         match event {
             Event::Request { stream, head, end } => self.on_request(cx, origin, state, stream, head, end),
-            Event::Closed { key, cause } => {
-                self.on_closed(cx, state, Some(key), cause);
-                streams.shrink();
-            }
+            Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
             Event::Established { stream, protocol, .. } => self.on_established(cx, state, stream, protocol),
             event => match &mut state.slot {
                 Slot::Http(slot) => {
@@ -571,33 +625,12 @@ impl Application for App {
                     }
                 }
                 Slot::Raw(handler) => Self::on_raw(&mut self.shared, cx, &mut **handler, state.key, event),
-                Slot::Idle => {}
+                Slot::Idle | Slot::Panicked { .. } => {}
             },
         }
     }
 
-    fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {
-        // Every stream has been told its end by now, except where the driver had no connection to ask.
-        for mut state in streams.into_open() {
-            let key = state.key;
-            self.on_closed(cx, &mut state, key, Cause::Disconnected);
-        }
-        if let Some(id) = cx.connection() {
-            self.shared.woken(id);
-        }
-        self.report(cx);
-    }
-
-    fn woken(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, connection: &mut Connection) {
-        let woken = cx.connection().map(|id| self.shared.woken(id));
-        for key in woken.into_iter().flatten() {
-            if let (Some(state), Some(stream)) = (streams.find(key), connection.stream(key)) {
-                self.on_woken(cx, state, stream);
-            }
-        }
-    }
-
-    fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
+    fn on_command(&mut self, cx: &mut Lent<'_>, command: Command) {
         match command {
             Command::Wake(id) => self.nowhere(cx).wake(id),
             Command::WantWrite(id) => cx.want_write(id.connection, id.key),
@@ -617,7 +650,7 @@ impl Application for App {
         }
     }
 
-    fn message_to(
+    fn on_command_to(
         &mut self,
         cx: &mut Lent<'_>,
         streams: &mut Streams,
@@ -640,6 +673,102 @@ impl Application for App {
                 call(&mut Self::context(&mut self.shared, cx, route, Some(key)), stream);
             }
             _ => {}
+        }
+    }
+}
+
+impl Application for App {
+    type State = Streams;
+    type Message = Command;
+
+    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        self.guard(cx, |app, cx| app.on_accepted(cx, listener)).flatten()
+    }
+
+    #[cfg(feature = "record")]
+    fn opened(&mut self, cx: &mut Lent<'_>, _: &mut Streams, connection: &mut Connection) {
+        let Some(recorder) = &self.recorder else { return };
+        let mut ends = lws_record::Ends::unknown();
+        if let Some(Peer::Tcp(peer)) = cx.peer() {
+            ends.peer = peer;
+        }
+        if let Some(local) = cx.local_address() {
+            ends.local = local;
+        }
+        // A connection that cannot be recorded is served all the same: most often descriptors are short.
+        if let Ok(Some(tape)) = recorder.tape(ends) {
+            connection.record(tape);
+        }
+    }
+
+    fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut Streams, info: &Info) -> bool {
+        self.shared.calling = NO_ROUTE;
+        // Who was to say whether the peer is welcome has not.
+        self.guard(cx, |app, cx| app.tell_tls(cx, tls::Event::Established(info))).unwrap_or(false)
+    }
+
+    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Streams, failure: &Failure) {
+        self.shared.calling = NO_ROUTE;
+        self.guard(cx, |app, cx| app.tell_tls(cx, tls::Event::Failed(failure)));
+    }
+
+    fn plain(&mut self, _: &mut Lent<'_>, streams: &mut Streams) {
+        let listen = self.listen(streams.origin.listener);
+        streams.origin.plain = listen.is_none_or(|listen| listen.plain != Plain::Serve);
+    }
+
+    #[inline]
+    fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        let (key, ended) = (event.key(), matches!(event, Event::Closed { .. }));
+        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, event));
+        if ended {
+            streams.shrink();
+        } else if called.is_none() {
+            self.end_panicked(cx, streams, key);
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {
+        // Every stream has been told its end by now, except where the driver had no connection to ask.
+        for mut state in streams.into_open() {
+            let key = state.key;
+            self.guard(cx, |app, cx| app.on_closed(cx, &mut state, key, Cause::Disconnected));
+        }
+        if let Some(id) = cx.connection() {
+            self.shared.woken(id);
+        }
+        self.report(cx);
+    }
+
+    fn woken(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, connection: &mut Connection) {
+        let woken = cx.connection().map(|id| self.shared.woken(id));
+        for key in woken.into_iter().flatten() {
+            let called = self.guard(cx, |app, cx| {
+                if let (Some(state), Some(stream)) = (streams.find(key), connection.stream(key)) {
+                    app.on_woken(cx, state, stream);
+                }
+            });
+            if called.is_none() {
+                self.end_panicked(cx, streams, key);
+            }
+        }
+    }
+
+    fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
+        self.guard(cx, |app, cx| app.on_command(cx, command));
+    }
+
+    fn message_to(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        connection: &mut Connection,
+        command: Command,
+    ) {
+        let (Command::News { key, .. } | Command::PostTo(key, _)) = command else { return };
+        let called = self.guard(cx, |app, cx| app.on_command_to(cx, &mut *streams, connection, command));
+        if called.is_none() && streams.find(key).is_some() {
+            self.end_panicked(cx, streams, key);
         }
     }
 

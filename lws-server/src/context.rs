@@ -206,6 +206,7 @@ impl Context<'_> {
             requests: counters.requests,
             messages: counters.messages,
             lost: counters.lost,
+            panics: counters.panics,
             ..driver
         }
     }

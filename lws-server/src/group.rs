@@ -121,6 +121,11 @@ impl Group {
         u32::try_from(index).ok()
     }
 
+    /// The path of a route, as it was described but for a `/` at its end.
+    pub(crate) fn path(&self, route: u32) -> Option<&str> {
+        self.paths.get(route as usize).map(|path| &**path)
+    }
+
     /// Whether the routes of a thread are those of the others.
     pub(crate) fn has_routes<'a>(&self, paths: impl Iterator<Item = &'a str>) -> bool {
         self.paths.iter().map(|path| &**path).eq(paths)

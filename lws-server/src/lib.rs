@@ -22,6 +22,7 @@ mod hosts;
 pub mod http;
 mod news;
 mod origins;
+mod panics;
 mod publish;
 pub mod raw;
 mod refusal;
@@ -37,6 +38,7 @@ pub mod ws;
 pub use access::AccessRecord;
 pub use context::{Context, StreamId};
 pub use group::{Handle, Missed, PublishError};
+pub use panics::PanicRecord;
 pub use lws_loop_external::{Address, ListenOptions, Peer};
 pub use lws_proto::{
     Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,

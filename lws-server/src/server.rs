@@ -9,6 +9,7 @@ use crate::group::{Command, Group, Handle};
 use crate::hosts::{self, Hosts};
 use crate::http::{self, Answer, FieldLine, Method, Request};
 use crate::origins::Origins;
+use crate::panics::{OnPanic, PanicRecord};
 use crate::route::{Methods, Table};
 use crate::shared::{Guarded, Route, Shared};
 use crate::threads::{self, Blueprint, Description, Shard};
@@ -216,6 +217,7 @@ pub struct Builder {
     limits: Limits,
     options: BuilderOptions,
     log: Option<AccessLog>,
+    on_panic: Option<OnPanic>,
     on_tls: Option<OnTls>,
     threads: Option<Description>,
     error: Option<io::Error>,
@@ -606,6 +608,18 @@ impl Builder {
         self
     }
 
+    /// Has `on_panic` called for each panic of a handler, a factory or another callback, on the thread where it was. The panic hook of
+    /// the process has been called before; by default that writes to standard error.
+    ///
+    /// Where panics unwind, one ends the stream that it is about and nothing else: a request that has not been answered gets a
+    /// 500, a WebSocket close code 1011, and everything else is cut off. The handler is dropped, and not called again, not even to
+    /// [`close`](http::Handler::close). One in what was posted to the server ends nothing. Where panics abort, as a program
+    /// may say in its profile, one ends the process.
+    pub fn on_panic(mut self, on_panic: impl Fn(&PanicRecord<'_>) + 'static) -> Self {
+        self.on_panic = Some(Box::new(on_panic));
+        self
+    }
+
     /// Has `on_tls` called for each handshake that is done and each that failed, on the server's thread. Its `false`
     /// refuses a peer whose handshake is done; otherwise it counts for nothing.
     #[doc(alias = "ssl_info_event_mask")]
@@ -640,7 +654,8 @@ impl Builder {
         let Some(Description { count, describe }) = self.threads.take() else {
             return self.build_threads(1, None);
         };
-        if !self.routes.is_empty() || self.fallback.is_some() || self.log.is_some() || self.on_tls.is_some() {
+        let callbacks = self.log.is_some() || self.on_tls.is_some() || self.on_panic.is_some();
+        if !self.routes.is_empty() || self.fallback.is_some() || callbacks {
             self.fail(invalid("handlers of several threads are described in `threads`".into()));
         }
         let blueprint = Blueprint { builder: self.settings()?, describe };
@@ -703,6 +718,7 @@ impl Builder {
         let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
+        shared.on_panic = self.on_panic;
         shared.always = [self.options.always(false), self.options.always(true)];
         shared.deflate = self.options.deflate.map(|deflate| if apart { deflate.apart() } else { deflate });
         let app = App {

@@ -8,6 +8,7 @@ use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::http::{self, FieldLine};
 use crate::origins::Origins;
+use crate::panics::OnPanic;
 use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
@@ -32,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     pub(crate) unix_seconds: u32,
     pub(crate) log: Option<AccessLog>,
+    pub(crate) on_panic: Option<OnPanic>,
+    /// The route whose handler or factory was called last.
+    pub(crate) calling: u32,
     /// What every WebSocket may agree on.
     pub(crate) deflate: Option<crate::ws::Deflate>,
     pub(crate) hosts: Hosts,
@@ -84,6 +88,8 @@ impl Shared {
             started: Instant::now(),
             unix_seconds: 0,
             log,
+            on_panic: None,
+            calling: u32::MAX,
             deflate: None,
             hosts,
             always: [None, None],

@@ -20,19 +20,23 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Published messages that a WebSocket was too slow for, counted for each since the start.
     pub lost: u64,
+    /// Panics of handlers and factories that were caught since the start.
+    pub panics: u64,
 }
 
 impl Stats {
-    pub(crate) const FIELDS: usize = 8;
+    pub(crate) const FIELDS: usize = 9;
 
     pub(crate) fn to_array(self) -> [u64; Self::FIELDS] {
-        let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost } = self;
-        [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost]
+        let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics } =
+            self;
+        [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics]
     }
 
     pub(crate) fn add(&mut self, counted: [u64; Self::FIELDS]) {
-        let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost } = self;
-        let fields = [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost];
+        let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics } =
+            self;
+        let fields = [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics];
         for (field, counted) in fields.into_iter().zip(counted) {
             *field += counted;
         }
@@ -46,4 +50,5 @@ pub(crate) struct Counters {
     pub(crate) requests: u64,
     pub(crate) messages: u64,
     pub(crate) lost: u64,
+    pub(crate) panics: u64,
 }

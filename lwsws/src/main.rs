@@ -125,9 +125,10 @@ fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log
     }
 }
 
-/// Requests, and handshakes that failed.
+/// Requests, handshakes that failed, and handlers that did.
 fn logged(builder: Builder, log: Log) -> Builder {
-    let handshakes = log.clone();
+    let (handshakes, panics) = (log.clone(), log.clone());
+    let builder = builder.on_panic(move |record| panics.line(record.to_string()));
     builder.access_log(move |record| log.line(record.to_string())).on_tls(move |peer, event| {
         if let tls::Event::Failed(failure) = event {
             handshakes.line(format!("{peer} {failure}"));

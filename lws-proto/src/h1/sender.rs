@@ -8,7 +8,7 @@ use crate::http::{
     HttpDate, Method, Outgoing, Request, Said, Status, Version, check_length, frame_response,
     is_forbidden_trailer,
 };
-use crate::transmit::Output;
+use crate::transmit::{Draft, Output};
 use crate::{Cause, Config, HandshakeFailure, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -547,8 +547,10 @@ impl Sender {
         // The size of a chunk stands before it, so its digits are written last, with zeros in front if need be.
         let digits = if outgoing == Outgoing::Streamed { encode::hex_len(max) } else { 0 };
         let content = if digits > 0 { start + digits + 2 } else { start };
-        buffer.resize(content + max, 0);
-        let (len, end) = fill(&mut buffer[content..]);
+        let mut draft = Draft::new(buffer);
+        draft.buffer().resize(content + max, 0);
+        let (len, end) = fill(&mut draft.buffer()[content..]);
+        draft.keep();
         let len = len.min(max);
         buffer.truncate(content + len);
         match &mut outgoing {
@@ -589,11 +591,8 @@ fn appending<T>(
     out: &mut Output,
     write: impl FnOnce(&mut Vec<u8>) -> Result<T, Misuse>,
 ) -> Result<T, Misuse> {
-    let buffer = out.buffer();
-    let start = buffer.len();
-    let written = write(buffer);
-    if written.is_err() {
-        buffer.truncate(start);
-    }
-    written
+    let mut draft = Draft::new(out.buffer());
+    let written = write(draft.buffer())?;
+    draft.keep();
+    Ok(written)
 }

@@ -253,6 +253,11 @@ impl Sender {
         self.room = room;
     }
 
+    /// Whether the stream that is lent has been given all that this side sends on it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.streams.peek(self.current).message == Message::Ended
+    }
+
     pub(crate) fn want_write(&mut self, now: Time) {
         let slot = self.current;
         self.lent().set(streams::WANTED);
@@ -457,27 +462,20 @@ impl Sender {
         write: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<(T, bool), Misuse>,
     ) -> Result<T, Misuse> {
         let start = frame::begin(out.buffer(), Kind::Headers, flag::END_HEADERS, id);
-        match write(self, out.buffer()) {
-            Ok((value, end)) => {
-                let buffer = out.buffer();
-                if end && let Some(flags) = buffer.get_mut(start + 4) {
-                    *flags |= flag::END_STREAM;
-                }
-                if buffer.len() - start - frame::HEADER_BYTES <= self.peer.max_frame_size as usize {
-                    frame::end(buffer, start);
-                } else {
-                    self.split_headers(buffer, start, id);
-                }
-                Ok(value)
-            }
-            Err(misuse) => {
-                out.buffer().truncate(start);
-                // What was encoded has changed our table and is not sent: both tables begin again.
-                self.encoder.set_table_size_max(0);
-                self.encoder.set_table_size_max(self.peer.header_table_size as usize);
-                Err(misuse)
-            }
+        let mut section = Section { sender: self, out, start, kept: false };
+        let (value, end) = write(section.sender, section.out.buffer())?;
+        section.kept = true;
+        drop(section);
+        let buffer = out.buffer();
+        if end && let Some(flags) = buffer.get_mut(start + 4) {
+            *flags |= flag::END_STREAM;
         }
+        if buffer.len() - start - frame::HEADER_BYTES <= self.peer.max_frame_size as usize {
+            frame::end(buffer, start);
+        } else {
+            self.split_headers(buffer, start, id);
+        }
+        Ok(value)
     }
 
     #[cold]
@@ -512,6 +510,34 @@ impl Sender {
             self.date = (seconds, HttpDate::from_unix(seconds.into()).to_bytes());
         }
         self.encoder.encode_known(buffer, NameId::DATE, &self.date.1, Indexing::Auto);
+    }
+}
+
+/// A field section that is being encoded. It is gone again unless it is kept: also when the application, which is asked for its
+/// fields in the middle of it, panics.
+struct Section<'a> {
+    sender: &'a mut Sender,
+    out: &'a mut Output,
+    start: usize,
+    kept: bool,
+}
+
+impl Drop for Section<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.kept {
+            self.undo();
+        }
+    }
+}
+
+impl Section<'_> {
+    #[cold]
+    fn undo(&mut self) {
+        self.out.buffer().truncate(self.start);
+        // What was encoded has changed our table and is not sent: both tables begin again.
+        self.sender.encoder.set_table_size_max(0);
+        self.sender.encoder.set_table_size_max(self.sender.peer.header_table_size as usize);
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) status: u16,
     /// A response could not be written, and a 500 is owed in its place.
     pub(crate) failed: bool,
+    /// The handler has panicked, and was dropped.
+    pub(crate) panicked: bool,
     /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
     /// The request was HEAD: content is told for its length, and not sent. RFC 9110 §9.3.2.

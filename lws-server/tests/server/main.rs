@@ -5,6 +5,7 @@ mod ends;
 mod files;
 mod http;
 mod http2;
+mod panics;
 mod threads;
 #[cfg(feature = "tls")]
 mod tls;
