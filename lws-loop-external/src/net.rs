@@ -131,6 +131,15 @@ pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     matches!(poll(&mut asked, Some(&now)), Ok(1) if asked[0].revents().contains(PollFlags::HUP))
 }
 
+/// Bytes that the socket has taken and its peer has not acknowledged, sent or not. `None` where nobody can tell.
+pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
+    #[cfg(feature = "simulation")]
+    if let Some(answer) = simulation::of(socket.as_raw_fd(), |network, number| network.under_way(number)) {
+        return answer;
+    }
+    crate::sys::under_way(socket)
+}
+
 /// Accepts a connection that does not block, and that no other program inherits.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(Owned, Option<SocketAddrAny>)> {
     simulate!(listener, |network, number| {

@@ -91,6 +91,12 @@ pub trait Network: 'static {
         Ok(())
     }
 
+    /// SIOCOUTQ: bytes that were taken and have not been acknowledged. `None` where the system does not say.
+    fn under_way(&mut self, socket: RawFd) -> Option<usize> {
+        let _ = socket;
+        None
+    }
+
     /// The descriptor is about to be closed.
     fn close(&mut self, socket: RawFd);
 

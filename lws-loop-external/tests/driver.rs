@@ -115,13 +115,18 @@ fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
         // As much as is just enough for the system to say so: 4 KiB/s.
         for second in 0..200 {
             assert!(reads_for_a_second(&mut host, &mut slow, 4 << 10), "it ends after {second} s");
-            if second == 40 {
-                assert_eq!(host.driver.stats().closed_for("stalled_timeout"), 1, "the one that takes nothing");
+            // The system may still pass something on in the first period, which hardly takes real time.
+            if second == 65 {
+                assert_eq!(
+                    host.driver.stats().closed_for("stalled_timeout"),
+                    1,
+                    "the one that takes nothing"
+                );
             }
         }
         assert_eq!(host.driver.stats().connections, 1);
         // From here on it takes nothing, too.
-        for _ in 0..65 {
+        for _ in 0..100 {
             host.skip(Duration::from_secs(1));
             host.turn(Duration::from_millis(1));
         }

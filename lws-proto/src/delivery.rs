@@ -355,6 +355,9 @@ mod tests {
         delivery.report(at(2), 20, 0);
         assert_eq!(delivery.moved(), Some(at(2)));
         delivery.report(at(3), 20, 0);
-        assert_eq!((delivery.moved(), delivery.under_way(at(3)), delivery.under_way(at(4))), (Some(at(2)), 20, 0));
+        assert_eq!(
+            (delivery.moved(), delivery.under_way(at(3)), delivery.under_way(at(4))),
+            (Some(at(2)), 20, 0)
+        );
     }
 }

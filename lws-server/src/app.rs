@@ -149,11 +149,7 @@ impl App {
 
     /// Does what may call a handler or a factory. `None` if one has panicked, which has been counted and told then.
     #[inline(always)]
-    fn guard<R>(
-        &mut self,
-        cx: &mut Lent<'_>,
-        call: impl FnOnce(&mut Self, &mut Lent<'_>) -> R,
-    ) -> Option<R> {
+    fn guard<R>(&mut self, cx: &mut Lent<'_>, call: impl FnOnce(&mut Self, &mut Lent<'_>) -> R) -> Option<R> {
         match panics::catch(|| call(&mut *self, &mut *cx)) {
             Ok(result) => Some(result),
             Err(panicked) => {

@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn a_record_is_one_line() {
         let record = |route, message| {
-            PanicRecord { route, peer: Some(Peer::Tcp(([127, 0, 0, 1], 80).into())), thread: 0, message }.to_string()
+            PanicRecord { route, peer: Some(Peer::Tcp(([127, 0, 0, 1], 80).into())), thread: 0, message }
+                .to_string()
         };
         assert_eq!(record(Some("/chat"), "a\nb"), "panic at /chat for 127.0.0.1: a\\nb");
         assert_eq!(record(Some(""), "x"), "panic at / for 127.0.0.1: x");

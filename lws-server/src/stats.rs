@@ -36,7 +36,8 @@ impl Stats {
     pub(crate) fn add(&mut self, counted: [u64; Self::FIELDS]) {
         let Self { connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics } =
             self;
-        let fields = [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics];
+        let fields =
+            [connections, accepted, websockets, requests, messages, bytes_in, bytes_out, lost, panics];
         for (field, counted) in fields.into_iter().zip(counted) {
             *field += counted;
         }

@@ -3,8 +3,8 @@
 use super::Driver;
 use crate::application::Application;
 use crate::context::{Command, Context, NEVER};
+use crate::net;
 use crate::service::Wait;
-use crate::sys;
 use crate::table::{Body, Flags, Slot};
 use crate::token::ConnectionId;
 use crate::waker::Post;
@@ -108,7 +108,7 @@ impl<A: Application> Driver<A> {
         let Slot { body, socket, .. } = slot;
         if let Some(open) = body.open_mut() {
             // The transport is asked here, where something is due, and nowhere else.
-            if let Some(under_way) = sys::under_way(socket.as_fd()) {
+            if let Some(under_way) = net::under_way(socket.as_fd()) {
                 open.connection.delivered(now, under_way);
             }
             open.connection.handle_timeout(now);

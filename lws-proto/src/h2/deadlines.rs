@@ -55,9 +55,7 @@ impl Sender {
     /// When the silence of the peer calls for a PING, or for giving up if one was sent.
     fn silence(&self, heard: Time, spread: u8, limits: &Limits) -> Time {
         match self.pinged {
-            Some(pinged) if pinged > heard => {
-                pinged + Validity::of(limits).patience()
-            }
+            Some(pinged) if pinged > heard => pinged + Validity::of(limits).patience(),
             _ => Validity::of(limits).asks_at(heard, spread),
         }
     }

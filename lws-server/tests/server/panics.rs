@@ -119,7 +119,9 @@ fn server(threads: usize) -> (Running, Told) {
 fn stats(server: &Running) -> Stats {
     let (tell, told) = channel();
     // What the other threads have counted they say when they are asked.
-    assert!(server.handle.post(move |cx| drop(cx.stats())));
+    assert!(server.handle.post(|cx| {
+        cx.stats();
+    }));
     std::thread::sleep(Duration::from_millis(50));
     assert!(server.handle.post(move |cx| tell.send(cx.stats()).expect("the test waits")));
     told.recv_timeout(PATIENCE).expect("the server answers")

@@ -223,7 +223,7 @@ fn told<A: tests::Application>(endpoint: &mut Endpoint<A>, under_way: &mut usize
 fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
     // In both roles: 4 MiB lie in the transport, which takes no more, and 40 kB arrive each second.
     for role in Role::BOTH {
-        let mut endpoint = role.websocket(&defaults(), false, Silent);
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
         let mut under_way = 4 << 20;
         endpoint.room = 0;
         crate::support::say(endpoint.stream(), &"x".repeat(10_000));
@@ -252,7 +252,7 @@ fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
 fn a_question_has_its_time_from_when_it_has_come_to_the_peer() {
     for role in Role::BOTH {
         // Everything lies in the transport: nothing is queued, so that nothing can be stalled.
-        let mut endpoint = role.websocket(&defaults(), false, Silent);
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
         let mut under_way = 4_000_000;
         told(&mut endpoint, &mut under_way, 40_000, 99);
         assert_eq!(endpoint.seen.causes(), [], "{role:?}");
@@ -263,8 +263,10 @@ fn a_question_has_its_time_from_when_it_has_come_to_the_peer() {
         told(&mut endpoint, &mut under_way, 40_000, 30);
         assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
         // Where nothing arrives it does not begin.
-        let mut endpoint = role.websocket(&defaults(), false, Silent);
-        told(&mut endpoint, &mut 4_000_000, 0, 61);
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        told(&mut endpoint, &mut 4_000_000, 0, 30);
+        // With the Ping.
+        told(&mut endpoint, &mut 4_000_010, 0, 30);
         assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
     }
 }
