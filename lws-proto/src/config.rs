@@ -195,6 +195,10 @@ pub struct Limits {
     pub h2_control_frames_max: u32,
     /// How long a peer may take to acknowledge our SETTINGS. Default 10 s. Past it: SETTINGS_TIMEOUT.
     pub h2_settings_timeout: Duration,
+    /// Bytes of content that must leave in each `stalled_timeout` for each stream but one of those that wait for their own windows: a peer
+    /// that opens the windows of many by a little, so that none has stalled, holds them all. Default 4 KiB, which is 136 B/s for
+    /// each. Below it the connection ends with the cause of `stalled_timeout`, unless what was sent before is still arriving.
+    pub h2_waiting_bytes_min: usize,
     /// Requests of a client that wait until the server takes more streams. Default 100. One more is a
     /// [`Misuse::QueueFull`](crate::Misuse::QueueFull).
     pub h2_requests_queued_max: usize,
@@ -241,6 +245,7 @@ impl Default for Limits {
             h2_settings_entries_max: 32,
             h2_control_frames_max: 64,
             h2_settings_timeout: Duration::from_secs(10),
+            h2_waiting_bytes_min: 4 << 10,
             h2_requests_queued_max: 100,
         }
     }

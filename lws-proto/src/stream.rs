@@ -321,6 +321,18 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// How many bytes of the content of this request its peer must deliver in each
+    /// [`Limits::content_period`](crate::Limits::content_period), in place of
+    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
+    /// the exchange then waits for the application, which should have a deadline of its own.
+    pub fn expect_content(&mut self, bytes: usize) {
+        match &mut self.tx.sender {
+            Sender::Http1(sender) => sender.expect_content(bytes),
+            Sender::Http2(sender) => sender.expect_content(bytes),
+            _ => {}
+        }
+    }
+
     /// Accepts the WebSocket opening handshake that `head` asks for: 101 is queued, and the stream speaks WebSocket
     /// from here on. RFC 6455 §4.2.2. [`Event::Established`](crate::Event::Established) follows.
     ///

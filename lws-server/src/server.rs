@@ -558,6 +558,14 @@ impl Builder {
         self
     }
 
+    /// Bytes of content that a request must bring in each [`Limits::content_period`], in place of [`Limits::content_bytes_min`]: 0 for
+    /// uploads that somebody types, which may take their time. `None`, the default, is what the limits say. It holds for the
+    /// routes that are described after it.
+    pub fn content_bytes_min(mut self, bytes: Option<usize>) -> Self {
+        self.options.route.content_bytes_min = bytes;
+        self
+    }
+
     /// Lets exchanges go on whose peers have ended their direction, however long they are sent nothing: see
     /// [`http::Handler::peer_ended`]. Default off, as most such peers have left. It holds for the routes that are described
     /// after it.

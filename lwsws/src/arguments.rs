@@ -82,6 +82,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = lws_server::Limits::default().keep_alive_requests_max)]
     pub(crate) keep_alive_requests: u32,
 
+    /// Seconds that a connection may stand idle between two requests
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    keep_alive_timeout: u32,
+
+    /// Seconds in which what a peer still sends is read and dropped after the last answer, so that no reset destroys that on
+    /// its way
+    #[arg(long, value_name = "SECS", default_value_t = 2)]
+    linger_timeout: u32,
+
     /// Speak HTTP/1.1 only
     #[arg(long)]
     pub(crate) http1: bool,
@@ -155,6 +164,14 @@ impl Arguments {
             Some(directory) => directory.display().to_string(),
             None => "the demo".into(),
         }
+    }
+
+    pub(crate) fn keep_alive_timeout(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_timeout.into())
+    }
+
+    pub(crate) fn linger_timeout(&self) -> Duration {
+        Duration::from_secs(self.linger_timeout.into())
     }
 
     pub(crate) fn drain_timeout(&self) -> Duration {

@@ -68,7 +68,12 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
         0 => thread::available_parallelism()?.get(),
         threads => threads,
     };
-    let limits = Limits { keep_alive_requests_max: arguments.keep_alive_requests, ..Limits::default() };
+    let limits = Limits {
+        keep_alive_requests_max: arguments.keep_alive_requests,
+        keep_alive_timeout: arguments.keep_alive_timeout(),
+        linger_timeout: arguments.linger_timeout(),
+        ..Limits::default()
+    };
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let builder = Server::builder().listen_options(listen);
     let builder = match tls {

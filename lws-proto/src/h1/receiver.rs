@@ -461,6 +461,7 @@ impl Receiver {
             return;
         }
         let idle = !self.head.has_begun() && !sender(tx).is_some_and(Sender::is_running);
+        let bytes_min = sender(tx).map_or(0, |sender| sender.content_bytes_min(&tx.config));
         match self.state {
             // Nothing was asked, so nothing is answered.
             State::Head if idle => tx.finish(Cause::Timeout(Deadline::Head)),
@@ -473,7 +474,7 @@ impl Receiver {
                 refuse(tx, Cause::Timeout(Deadline::Head), Deadline::Head.status());
             }
             _ if self.client => tx.finish(Cause::Timeout(Deadline::BetweenBytes)),
-            _ if self.period_bytes >= tx.config.limits.content_bytes_min => {
+            _ if self.period_bytes >= bytes_min => {
                 self.since = now;
                 self.period_bytes = 0;
             }

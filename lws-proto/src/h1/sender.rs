@@ -36,6 +36,8 @@ pub(crate) struct Sender {
     unread: u64,
     /// In place of the configured limit.
     content_bytes_max: Option<u64>,
+    /// In place of the configured rate.
+    content_bytes_min: Option<usize>,
     /// When the peer of a server has ended its direction.
     peer_ended: Option<Time>,
     /// Whether the exchange goes on all the same, however little it sends.
@@ -85,6 +87,7 @@ impl Sender {
             broken: false,
             unread: 0,
             content_bytes_max: None,
+            content_bytes_min: None,
             peer_ended: None,
             keeps_half_closed: false,
             exchanges_left: config.limits.keep_alive_requests_max,
@@ -217,6 +220,16 @@ impl Sender {
         self.content_bytes_max = Some(bytes);
     }
 
+    pub(crate) fn expect_content(&mut self, bytes: usize) {
+        self.content_bytes_min = Some(bytes);
+    }
+
+    /// What of the request must come in each period. The rest of one that has been answered is nobody's to wait for.
+    pub(crate) fn content_bytes_min(&self, config: &Config) -> usize {
+        let own = self.content_bytes_min.filter(|_| !self.has_answered());
+        own.unwrap_or(config.limits.content_bytes_min)
+    }
+
     /// The peer will send no more.
     pub(crate) fn note_peer_end(&mut self, now: Time) {
         if !self.client {
@@ -248,6 +261,7 @@ impl Sender {
         self.owes_continue = false;
         self.unread = 0;
         self.content_bytes_max = None;
+        self.content_bytes_min = None;
         self.keeps_half_closed = false;
         self.handshake = None;
         self.refused = None;

@@ -5,7 +5,7 @@
 use super::error::ErrorCode;
 use super::frame;
 use super::receiver::end_connection;
-use super::sender::{Going, Sender};
+use super::sender::{Going, Pace, Sender};
 use super::streams::{self, Message, NEVER, Stalled};
 use crate::http::Status;
 use crate::time::earliest;
@@ -135,26 +135,50 @@ fn handle_streams(tx: &mut Tx, now: Time) {
     for slot in taken {
         handle_stream(tx, slot, now);
     }
+    handle_slow_peer(tx, now);
     let stalled_timeout = tx.config.limits.stalled_timeout;
     if let tx::Sender::Http2(sender) = &mut tx.sender {
         let streams = sender.streams.all().map(|stream| stream.next_due(stalled_timeout)).min();
         let shared = sender.stalled.map_or(NEVER, |stalled| stalled.since + stalled_timeout);
+        let pace = sender.pace.map_or(NEVER, |pace| pace.since + stalled_timeout);
         // Not for each stream apart: those that are due soon after each other are looked at together.
         let look = now + LOOK_AFTER_PER_STREAM * u32::try_from(sender.streams.len()).unwrap_or(u32::MAX);
-        sender.next_due = streams.unwrap_or(NEVER).min(shared).max(look);
+        sender.next_due = streams.unwrap_or(NEVER).min(shared).min(pace).max(look);
     }
+}
+
+/// Several streams wait, each for its own window, and each is given so much that it has not stalled. Together they are one slow
+/// peer, which holds them all: ends the connection if they get too little for as many as they are.
+fn handle_slow_peer(tx: &mut Tx, now: Time) {
+    let Tx { sender: tx::Sender::Http2(sender), config, delivery, .. } = tx else { return };
+    let limits = &config.limits;
+    let waiting = sender.streams.taken().filter(|slot| sender.waits_for_window(*slot)).count();
+    let Some(others) = waiting.checked_sub(1).filter(|others| *others > 0) else {
+        sender.pace = None;
+        return;
+    };
+    let sent = sender.content_sent;
+    let pace = *sender.pace.get_or_insert(Pace { since: now, sent });
+    if now < pace.since + limits.stalled_timeout {
+        return;
+    }
+    let needed = (others as u64).saturating_mul(limits.h2_waiting_bytes_min as u64);
+    if sent - pace.sent < needed && !delivery.is_arriving(limits, now) {
+        return end_connection(tx, Cause::Timeout(Deadline::Stalled));
+    }
+    sender.pace = Some(Pace { since: now, sent });
 }
 
 /// The window of the connection is used up: ends those that wait for it if it has let too little out for too long, whosever
 /// turn it was. One that waits behind others which do go on is not stalled.
 fn handle_shared_window(tx: &mut Tx, now: Time) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, .. } = tx else { return };
+    let Tx { sender: tx::Sender::Http2(sender), out, config, delivery, .. } = tx else { return };
     let limits = &config.limits;
     let Some(stalled) = sender.stalled.filter(|stalled| stalled.since + limits.stalled_timeout <= now) else {
         return;
     };
     let waits = !sender.send.is_open() && !sender.streams.contents.is_empty();
-    if waits && stalled.left < limits.stalled_bytes_min {
+    if waits && stalled.left < limits.stalled_bytes_min && !delivery.is_arriving(limits, now) {
         let cause = Cause::Timeout(Deadline::Stalled);
         let waiting: Vec<u32> = sender.streams.contents.slots().collect();
         waiting.into_iter().for_each(|slot| sender.give_up(out, slot, cause));
@@ -227,7 +251,10 @@ fn handle_due(tx: &mut Tx, slot: u32, now: Time) {
         let deadline = if answered { Deadline::BetweenBytes } else { Deadline::Response };
         return sender.give_up(out, slot, Cause::Timeout(deadline));
     }
-    if holds || stream.period_bytes >= limits.content_bytes_min {
+    // The rest of a request that has been answered is nobody's to wait for.
+    let own = stream.content_bytes_min.filter(|_| !stream.has(streams::UNWANTED));
+    let bytes_min = own.map_or(limits.content_bytes_min, |bytes| bytes as usize);
+    if holds || stream.period_bytes >= bytes_min {
         stream.period_bytes = 0;
         stream.due = now + limits.content_period;
         return;

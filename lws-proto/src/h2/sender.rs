@@ -51,6 +51,14 @@ pub(crate) enum Going {
     },
 }
 
+/// The beginning of a period in which several streams wait for their windows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    pub(super) since: Time,
+    /// What `content_sent` was then.
+    pub(super) sent: u64,
+}
+
 /// What a send means in HTTP/2, and the streams.
 pub(crate) struct Sender {
     pub(super) client: bool,
@@ -105,6 +113,10 @@ pub(crate) struct Sender {
     pub(super) half_closed: Option<Box<HalfClosed>>,
     /// Since when streams wait whose own windows are open and for which that of the connection is used up.
     pub(super) stalled: Option<Stalled>,
+    /// Bytes of content that have left.
+    pub(super) content_sent: u64,
+    /// As of when and how many several streams wait for their windows.
+    pub(super) pace: Option<Pace>,
     /// The place of the stream whose turn it is with the window of the connection, from its permit to its first frame.
     turn: Option<u32>,
     /// Whether the queue of the connection took more when that was last noted.
@@ -173,6 +185,8 @@ impl Sender {
             next_due: NEVER,
             half_closed: None,
             stalled: None,
+            content_sent: 0,
+            pace: None,
             turn: None,
             room: true,
             finished: false,
@@ -429,6 +443,10 @@ impl Sender {
     fn credit(&self, slot: u32) -> usize {
         let frame = (self.peer.max_frame_size as usize).min(CONTENT_FRAME_MAX);
         self.streams.peek(slot).send.room().min(self.send.room()).min(frame)
+    }
+
+    pub(crate) fn expect_content(&mut self, bytes: usize) {
+        self.lent().content_bytes_min = Some(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     pub(crate) fn limit_content(&mut self, bytes: u64) {

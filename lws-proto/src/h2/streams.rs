@@ -104,6 +104,8 @@ pub(crate) struct Stream {
     /// Content that has been told.
     pub(crate) told_bytes: u64,
     pub(crate) content_bytes_max: Option<u64>,
+    /// What must come in each period, if it is not what the limits say.
+    pub(crate) content_bytes_min: Option<u32>,
     /// Whether the exchange goes on without its peer's direction, however little it sends.
     pub(crate) keeps_half_closed: bool,
     /// Since when its own window keeps it from sending what it has.
@@ -167,6 +169,7 @@ impl Stream {
             period_bytes: 0,
             told_bytes: 0,
             content_bytes_max: None,
+            content_bytes_min: None,
             keeps_half_closed: false,
             stalled: None,
             cause: Cause::Complete,

@@ -141,6 +141,12 @@ impl<'a> Exchange<'a> {
         self.stream.limit_content(bytes);
     }
 
+    /// How many bytes of the content of the request must come in each [`Limits::content_period`](lws_proto::Limits::content_period), in
+    /// place of [`Limits::content_bytes_min`](lws_proto::Limits::content_bytes_min). 0 lets it take its time.
+    pub fn expect_content(&mut self, bytes: usize) {
+        self.stream.expect_content(bytes);
+    }
+
     /// Lets the exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each
     /// begins: see [`Handler::peer_ended`](super::Handler::peer_ended). What is kept so ends when the handler ends it, or
     /// when the connection fails.

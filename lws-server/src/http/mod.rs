@@ -167,13 +167,15 @@ pub(crate) struct Factory<F, A> {
 pub(crate) struct RouteOptions {
     /// Bytes of content that are gathered for a plain handler.
     pub(crate) content_bytes_max: usize,
+    /// See [`Exchange::expect_content`].
+    pub(crate) content_bytes_min: Option<usize>,
     /// See [`Exchange::keep_half_closed`].
     pub(crate) keeps_half_closed: bool,
 }
 
 impl Default for RouteOptions {
     fn default() -> Self {
-        Self { content_bytes_max: 1 << 20, keeps_half_closed: false }
+        Self { content_bytes_max: 1 << 20, content_bytes_min: None, keeps_half_closed: false }
     }
 }
 
@@ -191,7 +193,10 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Factory<F, A> {
         mut exchange: Exchange<'_>,
         end: bool,
     ) -> Option<Box<dyn Handler>> {
-        let RouteOptions { content_bytes_max, keeps_half_closed } = self.options;
+        let RouteOptions { content_bytes_max, content_bytes_min, keeps_half_closed } = self.options;
+        if let Some(bytes) = content_bytes_min {
+            exchange.expect_content(bytes);
+        }
         if keeps_half_closed {
             exchange.keep_half_closed(true);
         }

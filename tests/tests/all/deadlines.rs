@@ -129,6 +129,34 @@ fn content_that_trickles_is_given_up() {
 }
 
 #[test]
+fn an_exchange_says_how_fast_its_content_must_come() {
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    let expecting = |bytes: usize| {
+        let mut server = Endpoint::server(defaults(), Silent);
+        server.receive(post.as_bytes(), Buffer::Lent);
+        server.stream().expect_content(bytes);
+        server
+    };
+    let mut patient = expecting(0);
+    patient.wait(seconds(1_000));
+    assert_eq!(patient.seen.causes(), []);
+    // Once it has answered, the rest is dropped no longer than of any other.
+    let permit = patient.stream().permit().expect("a permit");
+    permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
+    patient.settle();
+    patient.wait(seconds(20));
+    assert!(patient.is_over());
+    for (bytes, lives) in [(2, true), (3, false)] {
+        let mut server = expecting(bytes);
+        for _ in 0..5 {
+            server.receive(b"xx", Buffer::Lent);
+            server.wait(seconds(10));
+        }
+        assert_eq!(server.seen.causes().is_empty(), lives, "{bytes}");
+    }
+}
+
+#[test]
 fn content_that_nobody_wants_to_read_is_not_late() {
     let mut server = Endpoint::server(defaults(), |event: lws_proto::Event<'_>| {
         if let lws_proto::Event::Request { mut stream, .. } = event {

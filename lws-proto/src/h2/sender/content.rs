@@ -65,6 +65,7 @@ impl Sender {
         let header = frame::FrameHeader { len: len as u32, kind: Kind::Data, flags, stream: id };
         out.buffer().extend_from_slice(&header.to_bytes());
         self.send.spend(len);
+        self.content_sent += len as u64;
         let stream = self.streams.at(slot);
         stream.send.spend(len);
         if let Some(stalled) = &mut stream.stalled {

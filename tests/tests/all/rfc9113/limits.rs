@@ -261,3 +261,47 @@ fn half_closed_timeout() {
     server.settle();
     assert!(server.is_over());
 }
+
+/// The rate of a request's content is its exchange's to say.
+#[test]
+fn an_exchange_says_how_fast_its_content_must_come() {
+    let (mut server, _) = server(&defaults(), &[], Silent);
+    server.receive(&[h2::post(1), h2::post(3)].concat(), Buffer::Lent);
+    let [patient, other] = server.keys()[..] else { panic!("two streams") };
+    server.connection.stream(patient).expect("a stream").expect_content(0);
+    for _ in 0..20 {
+        server.wait(Duration::from_secs(5));
+        server.receive(&h2::ping(false, [0; 8]), Buffer::Lent);
+    }
+    assert_eq!(server.of(other).causes(), [Cause::Timeout(Deadline::Content)]);
+    assert_eq!(server.of(patient).causes(), []);
+}
+
+/// Many windows that open by a little, of which none has stalled, are one slow peer.
+#[test]
+fn streams_that_crawl_together() {
+    let run = |streams: u32, bytes_per_second: u32| {
+        let app = tests::application::Answer { content: vec![0; 1 << 20].into(), ..Default::default() };
+        let (mut server, _) = server(&defaults(), &[(h2::setting::INITIAL_WINDOW_SIZE, 0)], app);
+        let ids: Vec<u32> = (0..streams).map(|n| 2 * n + 1).collect();
+        ids.iter().for_each(|id| server.receive(&h2::get(*id), Buffer::Lent));
+        for _ in 0..100 {
+            server.wait(Duration::from_secs(1));
+            if server.seen.causes().is_empty() {
+                ids.iter().for_each(|id| {
+                    server.receive(&h2::window_update(*id, bytes_per_second), Buffer::Lent);
+                });
+            }
+        }
+        let causes = server.seen.causes();
+        (causes, server.connection.interest().shutdown || server.is_over())
+    };
+    assert_eq!(run(1, 55), (vec![], false), "one is above `stalled_bytes_min`");
+    for streams in [2, 10, 50] {
+        let (causes, over) = run(streams, 55);
+        assert_eq!(causes, vec![Cause::Timeout(Deadline::Stalled); streams as usize]);
+        assert!(over, "the connection ends");
+    }
+    assert_eq!(run(10, 140), (vec![], false));
+    assert_eq!(run(2, 1 << 10), (vec![], false), "2 KiB/s");
+}
