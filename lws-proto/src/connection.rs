@@ -400,6 +400,7 @@ impl Connection {
     /// driver that says nothing they count what the transport has taken, which may be megabytes that nobody has seen. An error of a
     /// few bytes, as of what encryption adds, does no harm.
     pub fn delivered(&mut self, now: Time, under_way: usize) {
+        note!(self.tx, Note::Delivered(now, under_way));
         self.tx.delivery.report(now, under_way, self.tx.out.len());
     }
 

@@ -84,6 +84,8 @@ pub enum Note<'a> {
     Failed(Time),
     /// Time has passed.
     Timeout(Time),
+    /// So many bytes that the transport took are still under way.
+    Delivered(Time, usize),
     /// A stream was looked up.
     Select(StreamKey),
     /// A ticket was redeemed.
@@ -130,6 +132,7 @@ pub enum Command<'a> {
     LastExchange,
     LimitContent(u64),
     KeepHalfClosed(bool),
+    ExpectContent(usize),
     AcceptWebSocket {
         protocol: Option<Cow<'a, str>>,
         fields: Fields<'a>,

@@ -326,6 +326,7 @@ impl<'a> Stream<'a> {
     /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
     /// the exchange then waits for the application, which should have a deadline of its own.
     pub fn expect_content(&mut self, bytes: usize) {
+        command!(self.tx, Command::ExpectContent(bytes));
         match &mut self.tx.sender {
             Sender::Http1(sender) => sender.expect_content(bytes),
             Sender::Http2(sender) => sender.expect_content(bytes),

@@ -816,8 +816,7 @@ impl Tx {
         let spread = self.spread;
         if let Sender::WebSocket(sender) = &mut self.sender {
             let Self { out, entropy, config, delivery, .. } = self;
-            let outcome =
-                sender.handle_timeout(out, entropy, delivery, &config.limits, (heard, spread), now);
+            let outcome = sender.handle_timeout(out, entropy, delivery, &config.limits, (heard, spread), now);
             if let Some(deadline) = outcome {
                 self.abort(Cause::Timeout(deadline));
             }

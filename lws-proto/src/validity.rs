@@ -75,11 +75,7 @@ pub(crate) enum Due {
 impl Probe {
     /// When the silence of a peer that was heard at `heard` calls for something.
     pub(crate) fn next_timeout(self, policy: Validity, heard: Time, spread: u8) -> Time {
-        if self.is_open(heard) {
-            self.asked + policy.patience()
-        } else {
-            policy.asks_at(heard, spread)
-        }
+        if self.is_open(heard) { self.asked + policy.patience() } else { policy.asks_at(heard, spread) }
     }
 
     /// Whether the peer was asked and has not answered.

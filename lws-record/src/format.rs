@@ -170,6 +170,7 @@ mod kind {
     pub(super) const COMMAND: u8 = 17;
     pub(super) const UNSUPPORTED: u8 = 18;
     pub(super) const HASH: u8 = 19;
+    pub(super) const DELIVERED: u8 = 20;
 }
 
 /// The second octets, of commands.
@@ -200,6 +201,7 @@ mod command {
     pub(super) const AGAIN: u8 = 23;
     pub(super) const THROTTLE: u8 = 24;
     pub(super) const KEEP_HALF_CLOSED: u8 = 25;
+    pub(super) const EXPECT_CONTENT: u8 = 26;
 }
 
 const ROLES: [Role; 5] = [Role::Server, Role::ServerHttp1, Role::ServerHttp2, Role::Client, Role::Raw];
@@ -293,6 +295,10 @@ impl Writer {
             Note::Truncation(now) => self.timed(kind::TRUNCATION, *now),
             Note::Failed(now) => self.timed(kind::FAILED, *now),
             Note::Timeout(now) => self.timed(kind::TIMEOUT, *now),
+            Note::Delivered(now, under_way) => {
+                self.timed(kind::DELIVERED, *now);
+                self.number(*under_way as u64);
+            }
             Note::Select(key) => {
                 self.octet(kind::SELECT);
                 self.key(*key);
@@ -368,6 +374,10 @@ impl Writer {
             Command::LimitContent(bytes) => {
                 self.octet(command::LIMIT_CONTENT);
                 self.number(*bytes);
+            }
+            Command::ExpectContent(bytes) => {
+                self.octet(command::EXPECT_CONTENT);
+                self.number(*bytes as u64);
             }
             Command::KeepHalfClosed(keep) => {
                 self.octet(command::KEEP_HALF_CLOSED);
@@ -544,6 +554,7 @@ impl<'a> Reader<'a> {
             kind::TRUNCATION => Note::Truncation(self.time()?),
             kind::FAILED => Note::Failed(self.time()?),
             kind::TIMEOUT => Note::Timeout(self.time()?),
+            kind::DELIVERED => Note::Delivered(self.time()?, usize::try_from(self.number()?).ok()?),
             kind::SELECT => Note::Select(self.key()?),
             kind::REDEEM => Note::Redeem(self.key()?),
             kind::DRAIN => Note::Drain(self.time()?),
@@ -581,6 +592,7 @@ impl<'a> Reader<'a> {
             }
             command::INTERIM => Command::Interim(self.status()?, self.fields()?),
             command::LAST_EXCHANGE => Command::LastExchange,
+            command::EXPECT_CONTENT => Command::ExpectContent(usize::try_from(self.number()?).ok()?),
             command::KEEP_HALF_CLOSED => Command::KeepHalfClosed(self.flag()?),
             command::LIMIT_CONTENT => Command::LimitContent(self.number()?),
             command::ACCEPT_WEB_SOCKET => Command::AcceptWebSocket {

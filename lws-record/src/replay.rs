@@ -196,6 +196,7 @@ impl Replay {
                 Note::Truncation(now) => self.connection.received_truncation(*now),
                 Note::Failed(now) => self.connection.transport_failed(*now),
                 Note::Timeout(now) => self.connection.handle_timeout(*now),
+                Note::Delivered(now, under_way) => self.connection.delivered(*now, *under_way),
                 Note::Select(key) => {
                     let Self { connection, tickets, .. } = self;
                     if let Some(stream) = connection.stream(*key) {
@@ -447,6 +448,7 @@ fn perform<'a>(
         }
         Command::LastExchange => stream.last_exchange(),
         Command::LimitContent(bytes) => stream.limit_content(*bytes),
+        Command::ExpectContent(bytes) => stream.expect_content(*bytes),
         Command::KeepHalfClosed(keep) => stream.keep_half_closed(*keep),
         Command::AcceptWebSocket { protocol, fields, streamed, deflate } => {
             let head = head.ok_or(NO_HEAD)?;

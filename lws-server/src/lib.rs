@@ -38,7 +38,6 @@ pub mod ws;
 pub use access::AccessRecord;
 pub use context::{Context, StreamId};
 pub use group::{Handle, Missed, PublishError};
-pub use panics::PanicRecord;
 pub use lws_loop_external::{Address, ListenOptions, Peer};
 pub use lws_proto::{
     Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
@@ -47,6 +46,7 @@ pub use lws_proto::{
 #[cfg(feature = "record")]
 #[doc(inline)]
 pub use lws_record as record;
+pub use panics::PanicRecord;
 pub use server::{Builder, Server, Service};
 pub use stats::Stats;
 pub use threads::Shard;

@@ -23,6 +23,7 @@ fn all() -> Vec<Note<'static>> {
         Note::Truncation(now),
         Note::Failed(now),
         Note::Timeout(now),
+        Note::Delivered(now, 4 << 20),
         Note::Select(key),
         Note::Redeem(key),
         Note::Drain(now),
@@ -55,6 +56,7 @@ fn all() -> Vec<Note<'static>> {
             Command::LastExchange,
             Command::LimitContent(u64::MAX),
             Command::KeepHalfClosed(true),
+            Command::ExpectContent(0),
             Command::AcceptWebSocket {
                 protocol: Some("chat".into()),
                 fields: fields(),

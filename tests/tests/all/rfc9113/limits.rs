@@ -284,6 +284,8 @@ fn streams_that_crawl_together() {
         let app = tests::application::Answer { content: vec![0; 1 << 20].into(), ..Default::default() };
         let (mut server, _) = server(&defaults(), &[(h2::setting::INITIAL_WINDOW_SIZE, 0)], app);
         let ids: Vec<u32> = (0..streams).map(|n| 2 * n + 1).collect();
+        // That of the connection is none of it.
+        server.receive(&h2::window_update(0, 1 << 24), Buffer::Lent);
         ids.iter().for_each(|id| server.receive(&h2::get(*id), Buffer::Lent));
         for _ in 0..100 {
             server.wait(Duration::from_secs(1));
