@@ -372,6 +372,7 @@ impl Connection {
     /// [`Validity`](crate::Validity) says, and after a stall of the driver that much later. For a driver of many connections: with
     /// another number for each they do not all ask at one moment. Zero, the default, is the very moment.
     pub fn set_spread(&mut self, spread: u8) {
+        note!(self.tx, Note::Spread(spread));
         self.tx.spread = spread;
     }
 
@@ -557,6 +558,7 @@ impl Connection {
         };
         let config = describe(&self.tx.config).into();
         tape.note(&self.tx.config, Note::Begin { role, now: self.tx.opened(), config });
+        tape.note(&self.tx.config, Note::Spread(self.tx.spread));
         if self.tx.is_client() && role == Role::ServerHttp2 {
             tape.note(&self.tx.config, Note::Unsupported("a client of HTTP/2".into()));
         }

@@ -55,6 +55,8 @@ pub enum Note<'a> {
         /// The limits and everything else of its configuration, as text.
         config: Cow<'a, str>,
     },
+    /// Whose turn it is to be asked for a sign of life: [`Connection::set_spread`](crate::Connection::set_spread).
+    Spread(u8),
     /// The wall clock has changed to this many seconds; `None` is unknown.
     Date(Option<u32>),
     /// Bytes of the peer.

@@ -171,6 +171,7 @@ mod kind {
     pub(super) const UNSUPPORTED: u8 = 18;
     pub(super) const HASH: u8 = 19;
     pub(super) const DELIVERED: u8 = 20;
+    pub(super) const SPREAD: u8 = 21;
 }
 
 /// The second octets, of commands.
@@ -274,6 +275,10 @@ impl Writer {
                 self.timed(kind::BEGIN, *now);
                 self.octet(ROLES.iter().position(|known| known == role).map_or(u8::MAX, |at| at as u8));
                 self.octets(config.as_bytes());
+            }
+            Note::Spread(spread) => {
+                self.octet(kind::SPREAD);
+                self.octet(*spread);
             }
             Note::Date(seconds) => {
                 self.octet(kind::DATE);
@@ -542,6 +547,7 @@ impl<'a> Reader<'a> {
                 let now = self.time()?;
                 Note::Begin { now, role: *ROLES.get(usize::from(self.octet()?))?, config: self.text()? }
             }
+            kind::SPREAD => Note::Spread(self.octet()?),
             kind::DATE => {
                 Note::Date(Some(u32::try_from(self.number()?).ok()?).filter(|seconds| *seconds != 0))
             }

@@ -167,6 +167,7 @@ fn owned(note: Note<'_>) -> Note<'static> {
     }
     match note {
         Note::Begin { role, now, config } => Note::Begin { role, now, config: text(config) },
+        Note::Spread(spread) => Note::Spread(spread),
         Note::Date(seconds) => Note::Date(seconds),
         Note::Received { now, own, bytes } => Note::Received { now, own, bytes: octets(bytes) },
         Note::Event => Note::Event,

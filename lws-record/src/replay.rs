@@ -192,6 +192,7 @@ impl Replay {
                 Note::FeedEnd => return notes.impossible("no bytes are lent"),
                 Note::Transmit(now) => notes.take(self.connection.transmit(*now))?,
                 Note::Took(now, _) => self.took(*now, notes)?,
+                Note::Spread(spread) => self.connection.set_spread(*spread),
                 Note::Eof(now) => self.connection.received_eof(*now),
                 Note::Truncation(now) => self.connection.received_truncation(*now),
                 Note::Failed(now) => self.connection.transport_failed(*now),

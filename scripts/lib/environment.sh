@@ -44,7 +44,8 @@ rust_tests() {
   shift
   if ! cargo nextest --version >/dev/null 2>&1; then
     echo "cargo-nextest is not installed: one test program after the other"
-    cargo test --no-fail-fast --lib --bins --examples --tests "$@"
+    [[ " $* " == *" --test "* ]] || set -- --lib --bins --examples --tests "$@"
+    cargo test --no-fail-fast "$@"
     return
   fi
   mkdir -p "$REPORTS"

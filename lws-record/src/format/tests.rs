@@ -11,6 +11,7 @@ fn all() -> Vec<Note<'static>> {
     let mut notes: Vec<Note<'static>> =
         ROLES.map(|role| Note::Begin { role, now, config: "limits".into() }).into_iter().collect();
     notes.extend([
+        Note::Spread(255),
         Note::Date(None),
         Note::Date(Some(u32::MAX)),
         Note::Received { now, own: true, bytes: octets() },
