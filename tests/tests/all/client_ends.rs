@@ -24,7 +24,7 @@ fn asking(websocket: bool) -> Endpoint<Silent> {
     } else {
         let get = Request::get("a", "/");
         let sent = client.connection.request(client.now, &get, NO_FIELDS, Payload::Static(b""), true);
-        drop(sent.expect("a request"));
+        sent.expect("a request");
     }
     client.settle();
     client

@@ -38,7 +38,7 @@ enum Cut {
     /// The peer takes nothing any more.
     Stalled,
     /// The connection is given up, as at the end of a drain.
-    CutOff,
+    DrainOver,
     /// The peer ends in the middle of its request.
     PeerEnds,
 }
@@ -57,7 +57,7 @@ impl Application for Answering {
         let permit = stream.permit().expect("a permit");
         let fields = length.iter().copied();
         let end = self.0 == Phase::Ended;
-        drop(permit.respond(Status::OK, fields, Payload::Static(b"hello"), end).expect("a response"));
+        permit.respond(Status::OK, fields, Payload::Static(b"hello"), end).expect("a response");
     }
 }
 
@@ -68,16 +68,16 @@ fn cut(server: &mut Endpoint<Answering>, cut: Cut) {
         Cut::Deadline => server.wait(Duration::from_secs(10)),
         Cut::Short => {
             let permit = server.stream().permit().expect("a permit");
-            drop(permit.fill(3, |_| (0, true)).expect("content"));
+            permit.fill(3, |_| (0, true)).expect("content");
         }
         Cut::Stalled => {
             server.room = 0;
             let permit = server.stream().permit().expect("a permit");
-            drop(permit.data(Payload::Static(b"more"), false).expect("content"));
+            permit.data(Payload::Static(b"more"), false).expect("content");
             server.settle();
             server.wait(Duration::from_secs(30));
         }
-        Cut::CutOff => server.connection.abort(),
+        Cut::DrainOver => server.connection.abort(),
         Cut::PeerEnds => server.receive_eof(),
     }
     server.settle();
@@ -106,7 +106,7 @@ fn end<A: Application>(server: &mut Endpoint<A>) -> End {
 /// not been received", and one that ends with the connection cannot be told from a whole one unless the connection ends otherwise.
 #[test]
 fn an_incomplete_response_of_http_1_ends_with_a_reset() {
-    use Cut::{Abort, CutOff, Deadline, PeerEnds, Short, Stalled};
+    use Cut::{Abort, Deadline, DrainOver, PeerEnds, Short, Stalled};
     let check = |phase: Phase, cuts: &[Cut], expected: End| {
         for &one in cuts {
             let version = if phase == Phase::UntilClose { "1.0" } else { "1.1" };
@@ -123,12 +123,12 @@ fn an_incomplete_response_of_http_1_ends_with_a_reset() {
             assert!(!complete || phase == Phase::Ended, "{shown}");
         }
     };
-    check(Phase::Head, &[Abort, CutOff, PeerEnds], End::InOrder);
+    check(Phase::Head, &[Abort, DrainOver, PeerEnds], End::InOrder);
     for phase in [Phase::Length, Phase::Streamed, Phase::UntilClose] {
-        check(phase, &[Abort, Deadline, Stalled, CutOff, PeerEnds], End::Reset);
+        check(phase, &[Abort, Deadline, Stalled, DrainOver, PeerEnds], End::Reset);
     }
     check(Phase::Length, &[Short], End::Reset);
-    check(Phase::Ended, &[Abort, Deadline, CutOff, PeerEnds], End::InOrder);
+    check(Phase::Ended, &[Abort, Deadline, DrainOver, PeerEnds], End::InOrder);
 }
 
 /// What waits when everything ends is lost, and a response in it is not complete.
@@ -144,7 +144,7 @@ fn a_response_that_has_not_left_is_cut_with_the_rest() {
         let mut feed = server.receive(Time::ZERO, &mut input);
         let Some(Event::Request { stream, .. }) = feed.next_event() else { panic!("a request") };
         let permit = stream.permit().expect("a permit");
-        drop(permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hello"), true).expect("a response"));
+        permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hello"), true).expect("a response");
         drop(feed);
         server.abort();
         let Some(Event::Closed { cause, .. }) = server.next_event() else { panic!("an end") };
@@ -198,7 +198,7 @@ fn a_connection_of_http_2_that_is_cut_is_reset_if_a_response_is_missing() {
     ] {
         let (mut server, _) = rfc9113::server(&defaults(), &[], Answering(phase));
         server.receive(&h2::post(1), Buffer::Lent);
-        cut(&mut server, Cut::CutOff);
+        cut(&mut server, Cut::DrainOver);
         assert_eq!(end(&mut server), expected, "{phase:?}");
     }
     let (mut server, _) = rfc9113::server(&defaults(), &[], Answering(Phase::Streamed));
