@@ -7,7 +7,7 @@ use crate::connect::{Attempt, Target};
 use crate::drain::Drain;
 use crate::entropy::SystemEntropy;
 use crate::letters::Letters;
-use crate::listener::{Listeners, Paused};
+use crate::listener::Listeners;
 use crate::net::{self, Owned};
 use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
@@ -103,7 +103,8 @@ impl<A: Application> Core<A> {
         mailbox: Mailbox<A::Message>,
         seat: Option<Seated<A::Message>>,
     ) -> Self {
-        let connections_max = options.connections_max.unwrap_or_else(default_connections_max);
+        let connections_max =
+            options.connections_max.unwrap_or_else(|| default_connections_max(options.descriptors_kept));
         let mut core = Self {
             connections_max,
             trigger: Trigger::default(),
@@ -243,7 +244,7 @@ impl<A: Application> Core<A> {
         if let Some(seat) = &self.seat {
             seat.give_back();
         } else if was_full {
-            self.listeners.room(Paused::Full);
+            self.listeners.room();
         }
     }
 
@@ -316,10 +317,16 @@ impl<A: Application> Drop for Core<A> {
 /// A moment that does not come.
 pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
 
-/// The limit of open files, less some for listeners, files and the rest of the program.
-pub(crate) fn default_connections_max() -> usize {
+/// The limit of open files, less `kept` for listeners, files and the rest of the program.
+pub(crate) fn default_connections_max(kept: usize) -> usize {
+    descriptors_max().saturating_sub(kept).max(1)
+}
+
+/// The limit of open files of this process: RLIMIT_NOFILE.
+#[must_use]
+pub fn descriptors_max() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX).saturating_sub(32).max(1)
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 /// Lent to a handler with every call.

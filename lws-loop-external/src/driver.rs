@@ -4,26 +4,26 @@ mod drains;
 pub(crate) mod handshakes;
 mod kinds;
 mod letters;
+mod room;
 mod work;
 
 use crate::application::{Accepted, Application};
 use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
 use crate::context::{Command, Context, Core, NEVER};
 use crate::handshake::{Handshaking, Side};
-use crate::listener::{Accept, Listener, Paused};
-use crate::net::Owned;
+use crate::listener::{Accept, Listener};
 use crate::options::DriverOptions;
 use crate::registration::{Next, Registration};
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use crate::shards::{Place, Shard};
 use crate::stats::Stats;
 use crate::table::{Body, Flags, Open, Slot, Table};
-use crate::tls::{Failure, ListenTls};
 use crate::token::{ConnectionId, Kind, ListenerId};
 use crate::turn::{self, Buffers};
 use crate::udp;
 use crate::waker::{Handle, Handover};
 use crate::watch;
+use handshakes::Handshakes;
 use lws_proto::{Connection, Time};
 use std::fmt;
 use std::io;
@@ -37,6 +37,9 @@ pub struct Driver<A: Application> {
     pub(crate) core: Core<A>,
     pub(crate) table: Table<A::State>,
     pub(crate) connects: Connects<A::State>,
+    handshakes: Handshakes,
+    /// Where the search for an idle connection goes on.
+    sweep: u32,
     buffers: Buffers,
 }
 
@@ -69,7 +72,8 @@ impl<A: Application> Driver<A> {
 
     fn of(application: A, core: Core<A>, buffers: Buffers) -> Self {
         let connects = Connects::new(Arc::new(Handle::of(&core.mailbox)));
-        Self { application, core, table: Table::new(), connects, buffers }
+        let handshakes = Handshakes::new(&core.options);
+        Self { application, core, table: Table::new(), connects, handshakes, sweep: 0, buffers }
     }
 
     /// The application.
@@ -187,7 +191,7 @@ impl<A: Application> Driver<A> {
             Body::Open(_) | Body::Piped(_) => turn::take(application, core, buffers, id, slot),
             Body::Watched(_) => watch::take(application, core, id, slot),
             Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
-            Body::Handshaking(_) => return self.shake(id),
+            Body::Handshaking(_) => return self.handshake_ready(id),
             Body::Output(_) | Body::Ended => false,
         };
         if let Body::Piped(piped) = &slot.body
@@ -213,14 +217,14 @@ impl<A: Application> Driver<A> {
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
         let mut output = None;
-        let mut accepted_handshake = false;
+        let mut standing = None;
         match body {
             Body::Open(open) => self.application.closed(&mut cx, open.state),
             Body::Handshaking(shaking) => {
                 let Handshaking { side, state, .. } = *shaking;
                 match side {
-                    Side::Server { .. } => {
-                        accepted_handshake = true;
+                    Side::Server { standing: place, .. } => {
+                        standing = place;
                         self.application.closed(&mut cx, state);
                     }
                     Side::Client { origin, .. } => {
@@ -243,8 +247,8 @@ impl<A: Application> Driver<A> {
         if let Some((place, _)) = output {
             self.see_to_output(place, None);
         }
-        if accepted_handshake {
-            self.handshake_over();
+        if let Some(standing) = standing {
+            self.leave_handshakes(standing);
         }
         self.return_letters(id);
     }
@@ -267,13 +271,6 @@ impl<A: Application> Driver<A> {
             if !listener.is_waiting(now) {
                 break;
             }
-            if listener.tls.is_some()
-                && self.core.stats.tls_handshakes >= self.core.options.tls_handshakes_max
-            {
-                listener.pause(Paused::Handshakes);
-                self.core.stats.accept_pauses_total += 1;
-                break;
-            }
             if budget == 0 || self.core.turn.is_half_spent() {
                 self.core.listeners.waiting = true;
                 break;
@@ -283,6 +280,9 @@ impl<A: Application> Driver<A> {
             // A service that ends answers what it has accepted itself.
             let stays = listener.stays() || self.core.is_draining();
             let Some(place) = self.core.reserve(stays) else {
+                if self.accept_for_another(id) {
+                    continue;
+                }
                 self.pause_while_full(id);
                 break;
             };
@@ -314,12 +314,12 @@ impl<A: Application> Driver<A> {
 
     /// There are as many connections as there may be, here and at all other shards.
     fn pause_while_full(&mut self, id: ListenerId) {
-        let Core { listeners, seat, stats, .. } = &mut self.core;
+        let Core { listeners, seat, stats, now, .. } = &mut self.core;
         let Some(listener) = listeners.get(id) else { return };
-        listener.pause(Paused::Full);
+        listener.pause_while_full(*now);
         stats.accept_pauses_total += 1;
         if seat.as_ref().is_some_and(|seat| !seat.wait_for_room(listener.stays())) {
-            listeners.room(Paused::Full);
+            listeners.room();
         }
     }
 
@@ -361,15 +361,12 @@ impl<A: Application> Driver<A> {
                 self.application.opened(&mut cx, &mut state, &mut connection);
                 Body::Open(Open { connection, state, secure: None })
             }
-            Some(ListenTls { provider, plain, handshake_timeout }) => match provider.session() {
-                Ok(session) => {
-                    self.core.stats.tls_handshakes += 1;
-                    let deadline = self.core.now + handshake_timeout;
-                    let side = Side::Server { plain };
-                    Body::Handshaking(Box::new(Handshaking::new(session, config, side, deadline, state)))
-                }
-                Err(failure) => return self.not_accepted(id, &socket, state, &failure),
-            },
+            Some(tls) => {
+                let standing = self.admit_silent(id, &peer);
+                let deadline = self.core.now + tls.handshake_timeout;
+                let shaking = Handshaking::accepted(tls, standing, config, deadline, state);
+                Body::Handshaking(Box::new(shaking))
+            }
         };
         let mut flags = Flags::default();
         flags.insert(Flags::WRITABLE);
@@ -382,21 +379,10 @@ impl<A: Application> Driver<A> {
         );
     }
 
-    /// Its listener cannot make a session.
-    #[cold]
-    fn not_accepted(&mut self, id: ConnectionId, socket: &Owned, mut state: A::State, failure: &Failure) {
-        self.core.stats.count_tls_failure(failure);
-        let socket = Some(socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
-        self.application.tls_failed(&mut cx, &mut state, failure);
-        self.application.closed(&mut cx, state);
-        self.core.release(id);
-    }
-
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
         if let Body::Handshaking(shaking) = &slot.body {
             slot.scheduled = shaking.deadline;
-            self.core.timers.set(id.index, shaking.deadline);
+            self.core.timers.set(id.index, slot.scheduled);
         }
         if let Some(open) = slot.body.open_mut() {
             open.connection.set_spread(id.spread());
@@ -584,6 +570,8 @@ impl<A: Application> Service for Driver<A> {
         self.see_to_drain();
         self.do_commands();
         self.take_turns();
+        // Behind the established connections.
+        self.shake_hands();
         self.do_commands();
         self.see_to_end();
         let wait = self.wait();

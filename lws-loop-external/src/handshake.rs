@@ -2,13 +2,14 @@
 //!
 //! Knows the session and the socket; what becomes of the outcome is the driver's affair.
 
+use crate::admission::{Phase, Standing};
 use crate::connect::Origin;
 use crate::net;
 use crate::options::Speak;
 use crate::secure::Outgoing;
 use crate::stats::Stats;
 use crate::table::Flags;
-use crate::tls::{Failure, Opened, Plain, Reason, Session};
+use crate::tls::{Failure, Info, ListenTls, Opened, Plain, Provider, Reason, Session};
 use crate::transport::Sent;
 use crate::turn::Buffers;
 use lws_proto::{Config, Time};
@@ -22,18 +23,27 @@ use std::time::Duration;
 /// meantime would be answered with a reset, which destroys the alert on its way.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a handshake may be at work while others wait for its place: longer than two round trips around the world.
+/// Without anybody waiting it is given up at its deadline only.
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
+
 /// Reads in one turn. A handshake needs two or three.
 const READS_MAX: usize = 8;
 
 /// A connection in its handshake.
 pub(crate) struct Handshaking<S> {
-    pub(crate) session: Box<dyn Session>,
-    pub(crate) outgoing: Outgoing,
+    /// That of a server is made when the first octet has come, so that a silent connection costs none.
+    session: Option<Box<dyn Session>>,
+    outgoing: Outgoing,
     pub(crate) config: Arc<Config>,
     pub(crate) side: Side,
     /// When it is given up.
     pub(crate) deadline: Time,
+    /// When it is looked at next: at its deadline, or before as others may wait for its place.
+    pub(crate) due: Time,
     pub(crate) state: S,
+    /// Bytes that the peer may still send before the handshake is done.
+    allowance: usize,
     /// The first byte has come, and it begins TLS.
     heard: bool,
     /// It has failed: only the alert is left to deliver.
@@ -42,8 +52,16 @@ pub(crate) struct Handshaking<S> {
 
 /// Which side this is, and what comes after the handshake.
 pub(crate) enum Side {
-    Server { plain: Plain },
-    Client { speak: Speak, origin: Box<Origin> },
+    /// An accepted connection. It has a standing until its handshake is over.
+    Server {
+        provider: Arc<dyn Provider>,
+        plain: Plain,
+        standing: Option<Standing>,
+    },
+    Client {
+        speak: Speak,
+        origin: Box<Origin>,
+    },
 }
 
 /// What came of a turn.
@@ -64,15 +82,90 @@ pub(crate) enum Step {
 const HANDSHAKE: u8 = 22;
 
 impl<S> Handshaking<S> {
-    pub(crate) fn new(
+    /// That of an accepted connection.
+    pub(crate) fn accepted(
+        tls: ListenTls,
+        standing: Standing,
+        config: Arc<Config>,
+        deadline: Time,
+        state: S,
+    ) -> Self {
+        let ListenTls { provider, plain, handshake_bytes_max, .. } = tls;
+        let side = Side::Server { provider, plain, standing: Some(standing) };
+        Self::new(None, handshake_bytes_max, config, side, deadline, state)
+    }
+
+    /// That of an outgoing connection. What its server may send is bounded by TLS itself, by 64 KiB for each message.
+    pub(crate) fn outgoing(
         session: Box<dyn Session>,
         config: Arc<Config>,
         side: Side,
         deadline: Time,
         state: S,
     ) -> Self {
+        Self::new(Some(session), usize::MAX, config, side, deadline, state)
+    }
+
+    fn new(
+        session: Option<Box<dyn Session>>,
+        allowance: usize,
+        config: Arc<Config>,
+        side: Side,
+        deadline: Time,
+        state: S,
+    ) -> Self {
         let outgoing = Outgoing::default();
-        Self { session, outgoing, config, side, deadline, state, heard: false, failed: false }
+        Self {
+            session,
+            outgoing,
+            config,
+            side,
+            deadline,
+            due: deadline,
+            state,
+            allowance,
+            heard: false,
+            failed: false,
+        }
+    }
+
+    /// The standing of an accepted connection whose handshake is not over.
+    pub(crate) fn standing(&mut self) -> Option<&mut Standing> {
+        match &mut self.side {
+            Side::Server { standing, .. } => standing.as_mut(),
+            Side::Client { .. } => None,
+        }
+    }
+
+    /// Takes the standing, as the handshake is over.
+    pub(crate) fn take_standing(&mut self) -> Option<Standing> {
+        match &mut self.side {
+            Side::Server { standing, .. } => standing.take(),
+            Side::Client { .. } => None,
+        }
+    }
+
+    /// Whether it may go on now: it waits for no place.
+    pub(crate) fn has_place(&self) -> bool {
+        match &self.side {
+            Side::Server { standing: Some(standing), .. } => standing.phase == Phase::Begun,
+            Side::Server { standing: None, .. } | Side::Client { .. } => true,
+        }
+    }
+
+    /// What has been agreed on, once the handshake is done.
+    pub(crate) fn info(&self) -> Info {
+        self.session.as_ref().map(|session| session.info()).unwrap_or_default()
+    }
+
+    /// The session, of which a peer is told that nothing more will come.
+    pub(crate) fn session(&mut self) -> Option<&mut Box<dyn Session>> {
+        self.session.as_mut()
+    }
+
+    /// What goes on behind a handshake that is done.
+    pub(crate) fn into_parts(self) -> (Option<Box<dyn Session>>, Outgoing, S) {
+        (self.session, self.outgoing, self.state)
     }
 
     /// Whether something waits for room in the transport.
@@ -112,7 +205,9 @@ impl<S> Handshaking<S> {
         if let (Side::Client { .. }, false) = (&self.side, self.heard) {
             self.heard = true;
             // A client speaks first.
-            if let Err(failure) = self.session.open(&mut [], &mut [], &mut self.outgoing.bytes) {
+            if let Some(session) = &mut self.session
+                && let Err(failure) = session.open(&mut [], &mut [], &mut self.outgoing.bytes)
+            {
                 return self.fail(failure, socket);
             }
         }
@@ -123,7 +218,11 @@ impl<S> Handshaking<S> {
             if !flags.has(Flags::READABLE) {
                 return Step::Waiting(false);
             }
-            let n = match net::receive(socket, &mut buffers.ciphertext) {
+            let room = buffers.ciphertext.len().min(self.allowance);
+            if room == 0 {
+                return self.fail(Failure::silent(Reason::TooLong), socket);
+            }
+            let n = match net::receive(socket, &mut buffers.ciphertext[..room]) {
                 Ok(0) => return self.fail(Failure::silent(Reason::Truncated), socket),
                 Ok(n) => n,
                 Err(Errno::AGAIN) => {
@@ -134,14 +233,18 @@ impl<S> Handshaking<S> {
                 Err(_) => return self.fail(Failure::silent(Reason::Disconnected), socket),
             };
             stats.received_bytes_total += n as u64;
-            if n < buffers.ciphertext.len() && !flags.has(Flags::HANG_UP) {
+            self.allowance -= n;
+            if n < room && !flags.has(Flags::HANG_UP) {
                 flags.remove(Flags::READABLE);
             }
             if !self.heard && buffers.ciphertext[0] != HANDSHAKE {
                 return match self.side {
-                    Side::Server { plain: Plain::Accept } => Step::Plain(n),
+                    Side::Server { plain: Plain::Accept, .. } => Step::Plain(n),
                     _ => self.fail(Failure::silent(Reason::NotTls), socket),
                 };
+            }
+            if let Err(failure) = self.prepare() {
+                return self.fail(failure, socket);
             }
             self.heard = true;
             if let Some(step) = self.open(n, socket, buffers) {
@@ -151,17 +254,26 @@ impl<S> Handshaking<S> {
         Step::Waiting(true)
     }
 
+    /// Makes the session of an accepted connection, if there is none.
+    fn prepare(&mut self) -> Result<(), Failure> {
+        if let (Side::Server { provider, .. }, None) = (&self.side, &self.session) {
+            self.session = Some(provider.session()?);
+        }
+        Ok(())
+    }
+
     /// Hands `n` bytes of the ciphertext buffer to the session.
     fn open(&mut self, n: usize, socket: BorrowedFd<'_>, buffers: &mut Buffers) -> Option<Step> {
         let mut at = 0;
         while at < n {
             let Buffers { ciphertext, receive, .. } = buffers;
-            let opened = match self.session.open(&mut ciphertext[at..n], receive, &mut self.outgoing.bytes) {
+            let session = self.session.as_mut()?;
+            let opened = match session.open(&mut ciphertext[at..n], receive, &mut self.outgoing.bytes) {
                 Ok(opened) => opened,
                 Err(failure) => return Some(self.fail(failure, socket)),
             };
             at += opened.taken;
-            if !self.session.is_handshaking() {
+            if !session.is_handshaking() {
                 // Its last messages leave with the first bytes of the protocol above.
                 return Some(Step::Done { opened, rest: at..n });
             }
@@ -191,6 +303,8 @@ impl<S> Handshaking<S> {
     /// Delivers the alert as far as the transport takes it at once.
     fn fail(&mut self, failure: Failure, socket: BorrowedFd<'_>) -> Step {
         self.failed = true;
+        // What it holds is not needed for the alert.
+        self.session = None;
         // Whoever does not hear it sees the end.
         let _ = self.outgoing.flush(socket);
         self.outgoing.bytes.clear();

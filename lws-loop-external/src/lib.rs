@@ -18,6 +18,7 @@
 compile_error!("descriptors and their readiness are Unix's");
 
 mod address;
+mod admission;
 mod adopt;
 mod application;
 mod budget;
@@ -62,7 +63,7 @@ pub use connect::{
     Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
     ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
 };
-pub use context::Context;
+pub use context::{Context, descriptors_max};
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
 #[cfg(feature = "mio")]

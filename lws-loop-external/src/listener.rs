@@ -51,10 +51,9 @@ pub(crate) struct Listener {
 pub(crate) enum Paused {
     /// Until then: no descriptor or memory was left.
     Until(Time),
-    /// There are as many connections as there may be.
-    Full,
-    /// There are as many TLS handshakes as there may be.
-    Handshakes,
+    /// There are as many connections as there may be: until one has ended, or until then at the latest, when some may be
+    /// found that give way.
+    Full(Time),
 }
 
 /// What came of a look at a listener.
@@ -133,10 +132,10 @@ impl Listeners {
         }
     }
 
-    /// Lets those go on that wait for a connection or a handshake to end.
-    pub(crate) fn room(&mut self, why: Paused) {
+    /// Lets those go on that wait for a connection to end.
+    pub(crate) fn room(&mut self) {
         for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
-            if listener.paused == Some(why) {
+            if let Some(Paused::Full(_)) = listener.paused {
                 listener.paused = None;
                 self.waiting = true;
             }
@@ -145,9 +144,10 @@ impl Listeners {
 
     /// When the next pause ends.
     pub(crate) fn next_resume(&self) -> Option<Time> {
-        let paused = |place: &Place| match place.listener.as_ref()?.paused? {
-            Paused::Until(at) => Some(at),
-            Paused::Full | Paused::Handshakes => None,
+        let paused = |place: &Place| {
+            let listener = place.listener.as_ref().filter(|listener| !listener.registration.is_removing())?;
+            let (Paused::Until(at) | Paused::Full(at)) = listener.paused?;
+            Some(at)
         };
         self.places.iter().filter_map(paused).min()
     }
@@ -189,7 +189,7 @@ impl Listener {
 
     /// Whether to look for connections at `now`.
     pub(crate) fn is_waiting(&mut self, now: Time) -> bool {
-        if matches!(self.paused, Some(Paused::Until(at)) if at <= now) {
+        if matches!(self.paused, Some(Paused::Until(at) | Paused::Full(at)) if at <= now) {
             self.paused = None;
         }
         self.ready && self.paused.is_none() && !self.registration.is_removing()
@@ -200,13 +200,14 @@ impl Listener {
         self.stays
     }
 
-    pub(crate) fn pause(&mut self, why: Paused) {
-        self.paused = Some(why);
+    /// There are as many connections as there may be.
+    pub(crate) fn pause_while_full(&mut self, now: Time) {
+        self.paused = Some(Paused::Full(now + PAUSE));
     }
 
     /// The pause that comes of an exhausted system.
     pub(crate) fn pause_from(&mut self, now: Time) {
-        self.pause(Paused::Until(now + PAUSE));
+        self.paused = Some(Paused::Until(now + PAUSE));
     }
 
     /// A paused listener is not watched by a host that would report it again and again.

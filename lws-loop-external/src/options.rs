@@ -10,8 +10,13 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct DriverOptions {
     /// The most connections at a time, outgoing ones too. At the last one the listeners pause, and go on when one has
-    /// ended. Default `None`: the limit of open files, less 32 for everything else.
+    /// ended. An accepted one that has been idle for a second is closed for those that wait: one with TLS that has sent
+    /// nothing first, then one between two requests or before its first. Default `None`: the limit of open files,
+    /// less `descriptors_kept`.
     pub connections_max: Option<usize>,
+    /// Descriptors that are left to everything else where `connections_max` is `None`: listeners, files, the rest of the
+    /// program. Default 32.
+    pub descriptors_kept: usize,
     /// Bytes of the one receive buffer that all connections share. Default 64 KiB: large messages arrive in few
     /// system calls, and it stays in the second-level cache. At least 1 KiB.
     #[doc(alias = "pt_serv_buf_size")]
@@ -29,10 +34,20 @@ pub struct DriverOptions {
     /// What one turn of the whole service may take, over all its connections. What is then left to do is forced work: the
     /// host hears [`Wait::Now`](crate::Wait::Now), and it goes on where it stopped.
     pub turn: Turn,
-    /// TLS handshakes of accepted connections at a time. Default 1,024, which bounds what they hold at about 20 MiB. At the
-    /// last one the listeners with TLS pause, and go on when one is done or given up.
+    /// TLS handshakes of accepted connections at a time, counted from the first octet of the peer. Default 1,024, which
+    /// bounds what they hold: see [`ListenTls::handshake_bytes_max`](crate::tls::ListenTls::handshake_bytes_max). More of
+    /// them wait for a place, and networks take turns; one that has been at work for a second gives way to them.
     #[doc(alias = "simultaneous_ssl_handshake_restriction")]
     pub tls_handshakes_max: usize,
+    /// Handshakes, and as many silent connections, that one network may have while others wait: an IPv4 address or the
+    /// /64 of an IPv6 one. Default 128. A peer of the same machine that has no address is not counted.
+    pub tls_handshakes_per_network_max: usize,
+    /// Accepted connections with TLS whose peer has sent nothing yet. Default 1,024, of which each holds its socket and
+    /// less than 1 KiB. One more makes the one give way that has been silent for the longest time.
+    pub tls_silent_max: usize,
+    /// Steps of TLS handshakes in one turn, after the established connections have had theirs. Default 4, which is about
+    /// 2 ms with an ECDSA P-256 key.
+    pub tls_steps_per_turn: usize,
     /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
     /// message back.
     pub mailbox_messages_max: usize,
@@ -50,6 +65,7 @@ impl Default for DriverOptions {
     fn default() -> Self {
         Self {
             connections_max: None,
+            descriptors_kept: 32,
             receive_buffer_bytes: 64 << 10,
             read_bytes_per_turn: 256 << 10,
             write_bytes_per_turn: 256 << 10,
@@ -57,6 +73,9 @@ impl Default for DriverOptions {
             accepts_per_turn: 64,
             turn: Turn::default(),
             tls_handshakes_max: 1_024,
+            tls_handshakes_per_network_max: 128,
+            tls_silent_max: 1_024,
+            tls_steps_per_turn: 4,
             mailbox_messages_max: 64 << 10,
             waiting_messages_max: 1_024,
             resolver_queries_max: 1_024,

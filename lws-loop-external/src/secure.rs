@@ -78,6 +78,11 @@ impl Outgoing {
         self.bytes.len() - self.sent
     }
 
+    /// Bytes that it costs.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }

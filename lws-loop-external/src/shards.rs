@@ -7,7 +7,6 @@ mod seats;
 
 use crate::application::Application;
 use crate::context::{Context, Core, default_connections_max};
-use crate::listener::Paused;
 use crate::net;
 use crate::options::DriverOptions;
 use crate::token::ConnectionId;
@@ -81,9 +80,9 @@ impl<M> Shards<M> {
     #[doc(alias = "fd_limit_per_thread")]
     pub fn create(count: NonZeroU16, options: &DriverOptions) -> io::Result<Vec<Shard<M>>> {
         let count = count.get();
-        let connections_max = options
-            .connections_max
-            .unwrap_or_else(|| (default_connections_max() / usize::from(count)).max(1));
+        let connections_max = options.connections_max.unwrap_or_else(|| {
+            (default_connections_max(options.descriptors_kept) / usize::from(count)).max(1)
+        });
         let mailbox = |_| Ok(Mailbox::new(Bell::new()?, options.mailbox_messages_max));
         let mailboxes = (0..count).map(mailbox).collect::<io::Result<Vec<_>>>()?;
         let group = Arc::new(Group {
@@ -309,7 +308,7 @@ impl<A: Application> Core<A> {
     pub(crate) fn look_at_shards(&mut self) {
         let Some(seat) = &self.seat else { return };
         if seat.has_room_anywhere() {
-            self.listeners.room(Paused::Full);
+            self.listeners.room();
         }
         if let Some(timeout) = seat.shards.draining() {
             Context { core: self, connection: None, socket: None, tls: None }.drain(timeout);

@@ -16,12 +16,18 @@ pub struct Stats {
     pub connect_failed_total: u64,
     /// How often a listener had to pause: the limit of open files, of the system's memory, or of connections.
     pub accept_pauses_total: u64,
+    /// Idle connections that were closed as others waited for a place: see [`DriverOptions::connections_max`](crate::DriverOptions::connections_max).
+    pub idle_gave_way_total: u64,
     /// Bytes received from peers.
     pub received_bytes_total: u64,
     /// Bytes sent to peers.
     pub sent_bytes_total: u64,
     /// TLS handshakes of accepted connections that are going on.
     pub tls_handshakes: usize,
+    /// Accepted connections with TLS whose peer has sent nothing yet.
+    pub tls_silent: usize,
+    /// Accepted connections with TLS that wait for a place for their handshake.
+    pub tls_queued: usize,
     /// TLS handshakes that were done.
     pub tls_established_total: u64,
     /// Those of them that resumed an earlier session.

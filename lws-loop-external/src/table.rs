@@ -52,7 +52,7 @@ impl<S> Body<S> {
         let deadline = match self {
             Self::Open(open) => open.connection.next_timeout(),
             Self::Piped(piped) => piped.open().connection.next_timeout(),
-            Self::Handshaking(shaking) => Some(shaking.deadline),
+            Self::Handshaking(shaking) => Some(shaking.due),
             Self::Output(_) | Self::Watched(_) | Self::Datagrams(_) | Self::Ended => None,
         };
         deadline.is_some_and(|at| at <= now)

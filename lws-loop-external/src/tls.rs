@@ -186,7 +186,7 @@ impl Failure {
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         match self.reason {
-            Reason::Timeout => io::ErrorKind::TimedOut,
+            Reason::Timeout | Reason::GaveWay => io::ErrorKind::TimedOut,
             Reason::Truncated => io::ErrorKind::UnexpectedEof,
             Reason::Disconnected => io::ErrorKind::ConnectionReset,
             Reason::Refused => io::ErrorKind::ConnectionAborted,
@@ -246,6 +246,11 @@ pub enum Reason {
     Disconnected,
     /// The handshake was not done in time.
     Timeout,
+    /// The peer has sent more than [`ListenTls::handshake_bytes_max`] before its handshake was done.
+    TooLong,
+    /// The peer was silent, or slow, while others waited for its place: see
+    /// [`DriverOptions::tls_handshakes_max`](crate::DriverOptions::tls_handshakes_max).
+    GaveWay,
     /// The application refused the peer.
     Refused,
     /// This side cannot make a session.
@@ -268,6 +273,8 @@ impl Reason {
             Self::Truncated => "tls_truncated",
             Self::Disconnected => "tls_disconnected",
             Self::Timeout => "tls_handshake_timeout",
+            Self::TooLong => "tls_handshake_bytes",
+            Self::GaveWay => "tls_gave_way",
             Self::Refused => "tls_refused",
             Self::Configuration(_) => "tls_configuration",
         }
@@ -292,6 +299,8 @@ impl fmt::Display for Reason {
             Self::Truncated => f.write_str("the transport ended without close_notify"),
             Self::Disconnected => f.write_str("the transport failed"),
             Self::Timeout => f.write_str("the handshake was not done in time"),
+            Self::TooLong => f.write_str("the peer sent too much before its handshake was done"),
+            Self::GaveWay => f.write_str("the peer sent too little while others waited for its place"),
             Self::Refused => f.write_str("this side refused the peer"),
             Self::Configuration(what) => write!(f, "no session can be made: {what}"),
         }
@@ -381,13 +390,18 @@ pub struct ListenTls {
     /// [`Reason::Timeout`].
     #[doc(alias = "PENDING_TIMEOUT_SSL_ACCEPT")]
     pub handshake_timeout: Duration,
+    /// Bytes that a client may send before its handshake is done, which bounds what an unfinished one makes the session
+    /// hold. Default 16 KiB: a ClientHello with a post-quantum key share has 2 KiB, and a chain of client certificates
+    /// 4 to 10. Past it: a silent close, and [`Reason::TooLong`].
+    pub handshake_bytes_max: usize,
 }
 
 impl ListenTls {
     /// TLS with the sessions of `provider`.
     #[must_use]
     pub fn new(provider: Arc<dyn Provider>) -> Self {
-        Self { provider, plain: Plain::Close, handshake_timeout: Duration::from_secs(10) }
+        let handshake_timeout = Duration::from_secs(10);
+        Self { provider, plain: Plain::Close, handshake_timeout, handshake_bytes_max: 16 << 10 }
     }
 }
 

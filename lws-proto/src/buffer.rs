@@ -28,6 +28,11 @@ impl Kept {
         self.filled.len()
     }
 
+    /// Bytes that it costs.
+    pub(crate) fn held(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.filled.is_empty()
     }

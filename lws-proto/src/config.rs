@@ -1,5 +1,6 @@
 //! What the owner of a connection decides: limits, and what the first bytes may be.
 
+use crate::budget::HeldBytes;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Config {
     /// which RFC 9113 §3.1 deprecates. Default no: a front end that forwards the field and takes the connection for a tunnel after
     /// the 101 does not see the requests behind it, and applies none of its rules to them. Without it the field is ignored.
     pub upgrade_to_http2: bool,
+    /// What the connections together may hold for their peers. Default 256 MiB, for those of this value.
+    pub held: HeldBytes,
 }
 
 /// Which versions of HTTP a server speaks where nothing but the first bytes tells what the client does. With TLS it is what
@@ -124,6 +127,10 @@ pub struct Limits {
     /// How long a client waits for more of a response whose head has come, content or trailers, unless it is paused: a byte is
     /// progress. Default 60 s, as other clients wait that long or for ever.
     pub between_bytes_timeout: Duration,
+    /// Bytes that one connection may hold for its peer, all its streams together: content that is gathered, messages that are put
+    /// together, look-ahead, queued output, compression contexts. Default 4 MiB, four times what one message or gathered
+    /// request may have. Past it: 413, close code 1009, REFUSED_STREAM. See also [`HeldBytes`](crate::HeldBytes).
+    pub held_bytes_max: usize,
     /// Received bytes that are kept while the application is not ready for them: pipelined requests, or input left
     /// after a pause. Default 16 KiB; reading stops there, so one lent buffer more can be held. Nothing is closed.
     pub look_ahead_bytes_max: usize,
@@ -221,6 +228,7 @@ impl Default for Limits {
             keep_alive_requests_max: 1_000,
             response_timeout: Duration::from_secs(60),
             between_bytes_timeout: Duration::from_secs(60),
+            held_bytes_max: 4 << 20,
             look_ahead_bytes_max: 16 << 10,
             send_queue_bytes_max: 64 << 10,
             stalled_timeout: Duration::from_secs(30),

@@ -85,7 +85,7 @@ impl Connection {
             Expect::Raw => Self::raw(now, config),
             Expect::Http | Expect::HttpOrRaw => {
                 let tx = Tx::new(now, config, Sender::Silent, None);
-                Self::new(Receiver::Detect(Vec::new()), tx)
+                Self::new(Receiver::Detect(None), tx)
             }
         }
     }
@@ -210,6 +210,7 @@ impl Connection {
     /// The first `n` bytes of [`recv_buf`](Self::recv_buf) have been filled.
     pub fn received(&mut self, now: Time, n: usize) {
         self.hear(now);
+        self.count_held();
         if let Some(kept) = &mut self.rx.kept {
             note!(self.tx, {
                 let room = kept.room();
@@ -286,7 +287,7 @@ impl Connection {
 
     /// The same, asked by a feed.
     fn next_kept(&mut self) -> Option<Event<'_>> {
-        self.rx.release();
+        self.rx.release(&mut self.tx);
         let item = self.advance_kept()?;
         Some(self.lend_kept(item))
     }
@@ -363,7 +364,53 @@ impl Connection {
     /// queued, without the room that it does not need, until it has been sent.
     #[inline]
     pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
-        self.tx.out.reclaim(buffer);
+        if !self.tx.out.reclaim(buffer) {
+            self.tx.account().charge(1);
+        }
+        self.count_held();
+    }
+
+    // What is held.
+
+    /// Bytes that are held for the peer now: by the engine, by the application as far as it has said so with
+    /// [`Stream::hold`], and by the driver. An idle connection holds none, but for the tables of HTTP/2.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.rx.held() + self.tx.held()
+    }
+
+    /// Says how many bytes the driver holds for this connection, outside the engine: ciphertext that waits for the transport,
+    /// for instance.
+    pub fn set_held_outside(&mut self, bytes: usize) {
+        self.tx.settle();
+        let outside = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if self.tx.account().outside != outside {
+            self.tx.account().outside = outside;
+            self.count_all();
+        }
+    }
+
+    /// Counts what is held, if that may be something.
+    #[inline]
+    fn count_held(&mut self) {
+        if self.tx.is_charged() {
+            self.count_charged();
+        }
+    }
+
+    #[cold]
+    fn count_charged(&mut self) {
+        self.tx.settle();
+        if self.tx.account().is_touched() {
+            self.count_all();
+        }
+    }
+
+    fn count_all(&mut self) {
+        let held = self.held_bytes();
+        let service = Arc::clone(&self.tx.config);
+        let account = self.tx.account();
+        account.count(held.saturating_add(account.outside as usize), &service.held);
     }
 
     // Time and the loop.
@@ -413,9 +460,9 @@ impl Connection {
             return;
         }
         match &mut self.rx.receiver {
-            Receiver::Detect(taken) => {
+            Receiver::Detect(first) => {
                 if self.tx.opened() + self.tx.config.limits.head_timeout <= now {
-                    h1::refuse_undetected(&mut self.tx, !taken.is_empty());
+                    h1::refuse_undetected(&mut self.tx, first.is_some());
                 }
             }
             Receiver::Http1(receiver) => receiver.handle_timeout(&mut self.tx, now),
@@ -500,6 +547,26 @@ impl Connection {
             return self.tx.has_eof_notice() && !keeps;
         }
         self.tx.has_eof_notice() || keeps || self.rx.receiver.has_more(&self.tx)
+    }
+
+    /// Since when a server has nothing to do for this connection: its peer has asked nothing yet, or everything it asked
+    /// was answered. `None` of a client, of a WebSocket or a raw stream, and while anything is read, answered or queued. A
+    /// driver that is short of room may end such a connection: HTTP foresees it, RFC 9112 §9.5.
+    #[must_use]
+    pub fn idle_since(&self) -> Option<Time> {
+        let Self { rx, tx } = self;
+        if tx.is_client() || !tx.is_open() || tx.stream.open || self.wants_output() || rx.kept.is_some() {
+            return None;
+        }
+        let idle = match &rx.receiver {
+            Receiver::Detect(first) => first.is_none(),
+            Receiver::Http1(receiver) => receiver.is_between_requests(),
+            Receiver::Http2(_) => {
+                matches!(&tx.sender, Sender::Http2(sender) if sender.streams.is_empty())
+            }
+            Receiver::WebSocket(_) | Receiver::Raw(_) => false,
+        };
+        idle.then(|| tx.heard.max(tx.sent))
     }
 
     /// Whether input has to wait for the response to the request before it.
@@ -596,6 +663,14 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.tx.settle();
+        let service = Arc::clone(&self.tx.config);
+        self.tx.account().count(0, &service.held);
+    }
+}
+
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -635,7 +710,8 @@ impl Feed<'_, '_> {
 
     /// The same for everything but a whole message in the input of an undisturbed WebSocket, and the end of the input.
     fn next_item(&mut self) -> Option<Event<'_>> {
-        self.connection.rx.release();
+        let Connection { rx, tx } = &mut *self.connection;
+        rx.release(tx);
         if self.connection.rx.kept.is_some() {
             if let Some(found) = self.connection.advance_kept() {
                 return Some(self.connection.lend_kept(found));
@@ -672,9 +748,14 @@ impl Drop for Feed<'_, '_> {
     fn drop(&mut self) {
         note!(self.connection.tx, Note::FeedEnd);
         if self.at < self.bytes.len() {
+            self.connection.tx.account().charge(self.bytes.len() - self.at);
             self.connection.rx.keep(&self.bytes[self.at..]);
         }
-        self.connection.rx.release();
+        let Connection { rx, tx } = &mut *self.connection;
+        rx.release(tx);
+        if tx.has_streams() {
+            self.connection.count_held();
+        }
     }
 }
 

@@ -3,13 +3,12 @@
 //! The next item is found as an owned, positional value; borrows are lent from it last.
 
 use crate::buffer::Kept;
-use crate::detect::{Detected, detect};
+use crate::detect::{Detected, FirstBytes, detect_at_once};
 use crate::item::{Content, ControlKind, Item, Step};
 use crate::stream::{Stream, Writable};
 use crate::tx::{Sender, SwitchTo, Tx};
 use crate::{Control, Event, Expect, h1, h2, http, raw, ws};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
 /// The receive half.
 pub(crate) struct Rx {
@@ -25,7 +24,7 @@ pub(crate) struct Rx {
 /// What understands the input.
 pub(crate) enum Receiver {
     /// The first bytes, until they say what they are.
-    Detect(Vec<u8>),
+    Detect(Option<Box<FirstBytes>>),
     Http1(Box<h1::Receiver>),
     WebSocket(Box<ws::Receiver>),
     Raw(raw::Receiver),
@@ -49,14 +48,27 @@ impl Rx {
 
     /// Lets go of what was put together for the last event.
     #[inline]
-    pub(crate) fn release(&mut self) {
+    pub(crate) fn release(&mut self, tx: &mut Tx) {
         if core::mem::take(&mut self.assembled) {
-            match &mut self.receiver {
+            let released = match &mut self.receiver {
                 Receiver::WebSocket(receiver) => receiver.release(),
                 Receiver::Http2(receiver) => receiver.release(),
-                _ => {}
-            }
+                _ => 0,
+            };
+            tx.account().shrink(released);
         }
+    }
+
+    /// Bytes that are held of what the peer has sent.
+    pub(crate) fn held(&self) -> usize {
+        let receiver = match &self.receiver {
+            Receiver::Detect(first) => first.as_ref().map_or(0, |first| first.held()),
+            Receiver::Http1(receiver) => receiver.held(),
+            Receiver::WebSocket(receiver) => receiver.held(),
+            Receiver::Http2(receiver) => receiver.held_bytes(),
+            Receiver::Raw(_) => 0,
+        };
+        receiver + self.kept.as_ref().map_or(0, |kept| kept.held())
     }
 
     /// Puts the first bytes back before what is kept, in the hands of the protocol that they turned out to be. Returns
@@ -67,9 +79,9 @@ impl Rx {
     }
 
     fn replay_detected(&mut self, tx: &mut Tx) -> bool {
-        let Receiver::Detect(bytes) = &mut self.receiver else { return false };
-        let Some(detected) = detect(bytes) else { return false };
-        let mut bytes = core::mem::take(bytes);
+        let Receiver::Detect(Some(first)) = &mut self.receiver else { return false };
+        let Some(detected) = first.decided() else { return false };
+        let mut bytes = first.take();
         if let Some(kept) = &mut self.kept {
             bytes.extend_from_slice(kept.filled());
         }
@@ -179,12 +191,13 @@ fn upgrade(receiver: &h1::Receiver, tx: &mut Tx, input: &[u8]) {
 /// Looks at the first bytes. Those that were taken before they could decide are put back by [`Rx::replay`].
 #[cold]
 fn detect_step(receiver: &mut Receiver, tx: &mut Tx, input: &[u8]) -> Step {
-    let Receiver::Detect(taken) = receiver else { return Step::taken(0) };
+    let Receiver::Detect(first) = receiver else { return Step::taken(0) };
+    let bytes_max = tx.config.limits.head_bytes_max;
     // Only the HTTP/2 preface needs a second look where anything else is an error of HTTP/1.1.
-    let detected = match (taken.is_empty(), tx.config.expect, input.first()) {
-        (true, Expect::Http, Some(first)) if *first != b'P' => Some(Detected::Http1),
-        (true, ..) => detect(input),
-        (false, ..) => None,
+    let detected = match (&*first, tx.config.expect, input.first()) {
+        (None, Expect::Http, Some(first)) if *first != b'P' => Some(Detected::Http1),
+        (None, ..) => detect_at_once(input, bytes_max),
+        (Some(_), ..) => None,
     };
     match detected {
         Some(detected) => {
@@ -192,7 +205,7 @@ fn detect_step(receiver: &mut Receiver, tx: &mut Tx, input: &[u8]) -> Step {
             Step::taken(0)
         }
         None => {
-            taken.extend_from_slice(input);
+            first.get_or_insert_default().take_in(input, bytes_max);
             Step::taken(input.len())
         }
     }
@@ -243,7 +256,7 @@ fn end_of_input(receiver: &mut Receiver, tx: &mut Tx) -> Option<Item> {
 impl Receiver {
     /// Whether the first bytes have decided what they are, and wait to be put back.
     fn is_decided(&self) -> bool {
-        matches!(self, Self::Detect(bytes) if detect(bytes).is_some())
+        matches!(self, Self::Detect(Some(first)) if first.decided().is_some())
     }
 
     /// Whether it is known to have nothing to tell without more input, as long as nothing disturbs the stream.

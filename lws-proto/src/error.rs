@@ -266,6 +266,10 @@ faults! {
         TrailerBytes => "trailer_bytes_max", 431, 0, "the trailer section is too large";
         /// `discard_bytes_max`.
         DiscardBytes => "discard_bytes_max", 0, 0, "too much content was left unread";
+        /// `held_bytes_max`.
+        HeldBytes => "held_bytes_max", 413, 1009, "too much is held for this connection";
+        /// The budget of the service, [`HeldBytes`](crate::HeldBytes).
+        ServiceBytes => "service_bytes_max", 503, 1013, "too much is held by this server: try again later";
         /// `message_bytes_max`.
         MessageBytes => "message_bytes_max", 0, 1009, "the message is too large";
         /// `message_fragments_max`.

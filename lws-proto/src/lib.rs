@@ -32,6 +32,7 @@ macro_rules! command {
     };
 }
 
+mod budget;
 mod buffer;
 mod config;
 mod connection;
@@ -53,8 +54,10 @@ mod time;
 mod transmit;
 mod tx;
 mod validity;
+mod worst_case;
 pub mod ws;
 
+pub use budget::{HeldBytes, SERVICE_BYTES_MAX};
 pub use bytes::Bytes;
 pub use config::{Allowance, Config, Expect, Limits, Versions, WallClock};
 pub use connection::{Connection, Feed, Interest};
@@ -65,6 +68,7 @@ pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
 pub use time::Time;
 pub use transmit::{SLICES_MAX, Transmit};
 pub use validity::Validity;
+pub use worst_case::ConnectionKind;
 
 /// A source of random bytes, for the masks and the nonce of a client. RFC 6455 §10.3 wants them unpredictable.
 pub trait Entropy: Send {

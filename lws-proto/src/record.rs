@@ -133,6 +133,8 @@ pub enum Command<'a> {
     Interim(Status, Fields<'a>),
     LastExchange,
     LimitContent(u64),
+    Hold(usize),
+    LetGo(usize),
     KeepHalfClosed(bool),
     ExpectContent(usize),
     AcceptWebSocket {
@@ -240,10 +242,10 @@ pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
     }
 }
 
-/// A configuration as text, without the wall clock, which is noted as it goes.
+/// A configuration as text, without the wall clock, which is noted as it goes, and what others of the service hold.
 #[must_use]
 pub fn describe(config: &Config) -> String {
-    let Config { limits, expect, wall_clock: _, versions, upgrade_to_http2 } = config;
+    let Config { limits, expect, wall_clock: _, versions, upgrade_to_http2, held: _ } = config;
     alloc::format!("{expect:?} {versions:?} {upgrade_to_http2} {limits:?}")
 }
 

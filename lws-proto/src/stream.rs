@@ -4,7 +4,7 @@ use crate::http::{Head, Status};
 use crate::transmit::Output;
 use crate::tx::{Sender, SwitchTo, Tx};
 use crate::ws::{self, CloseCode};
-use crate::{Cause, MessageKind, Misuse, Time, Validity, raw};
+use crate::{Cause, Limit, MessageKind, Misuse, Time, Validity, raw};
 use alloc::boxed::Box;
 use bytes::Bytes;
 use core::fmt;
@@ -334,6 +334,24 @@ impl<'a> Stream<'a> {
         }
     }
 
+    /// Says that the application is about to hold `bytes` more for this stream: content that it gathers, for instance. They count with
+    /// what the engine holds for the connection, until [`let_go`](Self::let_go) or the end of the stream.
+    ///
+    /// # Errors
+    /// [`Limit::HeldBytes`] if the connection would hold more than
+    /// [`Limits::held_bytes_max`](crate::Limits::held_bytes_max), and [`Limit::ServiceBytes`] if nothing is left of the budget of
+    /// the service, [`HeldBytes`](crate::HeldBytes). Nothing has been counted then, and [`Limit::status`] is what to answer.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Limit> {
+        command!(self.tx, Command::Hold(bytes));
+        self.tx.hold(bytes)
+    }
+
+    /// Says that the application holds `bytes` less than it said.
+    pub fn let_go(&mut self, bytes: usize) {
+        command!(self.tx, Command::LetGo(bytes));
+        self.tx.let_go(bytes);
+    }
+
     /// Accepts the WebSocket opening handshake that `head` asks for: 101 is queued, and the stream speaks WebSocket
     /// from here on. RFC 6455 §4.2.2. [`Event::Established`](crate::Event::Established) follows.
     ///
@@ -365,6 +383,7 @@ impl<'a> Stream<'a> {
                 let sender = ws::Sender::new(self.tx.now, encoder);
                 let receiver = ws::Receiver::new(agreed, decoder, self.tx.is_client());
                 self.tx.heard = self.tx.now;
+                self.tx.account.charge(sender.held());
                 let receiver = SwitchTo::WebSocket(Box::new(receiver));
                 self.tx.switch_to(Sender::WebSocket(sender), receiver, false);
                 Ok(self)

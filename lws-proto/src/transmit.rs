@@ -85,6 +85,12 @@ impl Output {
         self.buffer.len() - self.sent + self.owned.as_ref().map_or(0, |owned| owned.len)
     }
 
+    /// Bytes that it costs. A buffer that was lent costs its owner.
+    pub(crate) fn held(&self) -> usize {
+        let buffer = if self.lent { self.buffer.len() - self.sent } else { self.buffer.capacity() };
+        buffer + self.owned.as_ref().map_or(0, |owned| owned.len)
+    }
+
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.len() == self.sent && self.owned.is_none()
@@ -150,9 +156,9 @@ impl Output {
         }
     }
 
-    /// Swaps the buffer out into `spare`, if nothing waits in it.
+    /// Swaps the buffer out into `spare`, if nothing waits in it. Whether nothing stays.
     #[inline]
-    pub(crate) fn reclaim(&mut self, spare: &mut Vec<u8>) {
+    pub(crate) fn reclaim(&mut self, spare: &mut Vec<u8>) -> bool {
         if self.lent && self.is_empty() {
             self.buffer.clear();
             self.sent = 0;
@@ -162,9 +168,12 @@ impl Output {
             } else {
                 self.buffer = Vec::new();
             }
-        } else if self.lent {
+            return true;
+        }
+        if self.lent {
             self.keep();
         }
+        self.is_empty()
     }
 
     /// Keeps what a slow peer did not take, and not the room that was lent with it.

@@ -2,13 +2,14 @@
 //!
 //! Knows no input. Protocols meet here only as the variants of [`Sender`].
 
+use crate::budget::Account;
 use crate::config::Versions;
 use crate::delivery::Delivery;
 use crate::item::Item;
 use crate::time::earliest;
 use crate::transmit::Output;
 use crate::ws::CloseCode;
-use crate::{Cause, Config, Deadline, Entropy, Protocol, StreamKey, Time, h1, h2, raw, ws};
+use crate::{Cause, Config, Deadline, Entropy, Limit, Protocol, StreamKey, Time, h1, h2, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
@@ -50,6 +51,8 @@ pub(crate) struct Tx {
     http1_agreed: bool,
     #[cfg(feature = "record")]
     pub(crate) tape: Option<crate::record::Running>,
+    /// What is held for the peer. That of a connection of HTTP/2 is its sender's, and a tunnel borrows it while it is looked at.
+    pub(crate) account: Account,
 }
 
 /// What a send means.
@@ -70,6 +73,8 @@ pub(crate) struct StreamState {
     pub(crate) open: bool,
     /// A permit is out as a ticket.
     pub(crate) ticket: bool,
+    /// Bytes that the application holds for it.
+    pub(crate) held: u32,
     timeout: Option<Time>,
 }
 
@@ -152,7 +157,14 @@ impl Tx {
             opened: now,
             out: Output::default(),
             sender,
-            stream: StreamState { index: 0, generation: 0, open: false, ticket: false, timeout: None },
+            stream: StreamState {
+                index: 0,
+                generation: 0,
+                open: false,
+                ticket: false,
+                held: 0,
+                timeout: None,
+            },
             ending: Ending::Open,
             flags: 0,
             closed: Cause::Complete,
@@ -167,6 +179,7 @@ impl Tx {
             http1_agreed: false,
             #[cfg(feature = "record")]
             tape: None,
+            account: Account::default(),
         }
     }
 
@@ -180,7 +193,7 @@ impl Tx {
     ) -> Self {
         let mut tx = Self::new(now, config, Sender::Silent, None);
         let StreamKey { index, generation } = key;
-        tx.stream = StreamState { index, generation, open: true, ticket: false, timeout: None };
+        tx.stream = StreamState { index, generation, open: true, ticket: false, held: 0, timeout: None };
         tx.client = client;
         tx.tunnel = Some(carries);
         tx
@@ -212,8 +225,9 @@ impl Tx {
         self.speak_http2(sender);
     }
 
-    fn speak_http2(&mut self, sender: Box<h2::Sender>) {
+    fn speak_http2(&mut self, mut sender: Box<h2::Sender>) {
         self.stream.open = false;
+        core::mem::swap(&mut sender.account, &mut self.account);
         self.sender = Sender::Http2(sender);
         self.flags |= STREAMS;
     }
@@ -289,6 +303,67 @@ impl Tx {
         self.credit = credit;
     }
 
+    // What is held.
+
+    /// What the connection holds, unless this is a tunnel that is not looked at.
+    pub(crate) fn account(&mut self) -> &mut Account {
+        match &mut self.sender {
+            Sender::Http2(sender) => &mut sender.account,
+            _ => &mut self.account,
+        }
+    }
+
+    /// Whether something may be held that has not been counted. With streams that has to be looked at.
+    #[inline]
+    pub(crate) fn is_charged(&self) -> bool {
+        self.account.is_touched() || self.has_streams()
+    }
+
+    /// Whether it is HTTP/2 that is spoken.
+    #[inline]
+    pub(crate) fn has_streams(&self) -> bool {
+        self.flags & STREAMS != 0
+    }
+
+    /// Bytes that are held to be sent, or by the application for the streams.
+    pub(crate) fn held(&self) -> usize {
+        let sender = match &self.sender {
+            Sender::Http2(sender) => sender.held(),
+            Sender::WebSocket(sender) => sender.held(),
+            Sender::Http1(_) | Sender::Raw(_) | Sender::Silent => 0,
+        };
+        self.out.held() + self.stream.held as usize + sender
+    }
+
+    /// The application is about to hold so many bytes more for the stream that is lent.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Limit> {
+        let max = self.config.limits.held_bytes_max;
+        if self.config.held.is_full() {
+            return Err(Limit::ServiceBytes);
+        }
+        if !self.account().grow(bytes, max) {
+            return Err(Limit::HeldBytes);
+        }
+        let held = self.stream_held();
+        *held = held.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        Ok(())
+    }
+
+    /// The application holds so many bytes less.
+    pub(crate) fn let_go(&mut self, bytes: usize) {
+        let held = self.stream_held();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(*held);
+        *held -= bytes;
+        self.account().shrink(bytes as usize);
+    }
+
+    fn stream_held(&mut self) -> &mut u32 {
+        match &mut self.sender {
+            Sender::Http2(sender) => sender.lent_held(),
+            _ => &mut self.stream.held,
+        }
+    }
+
     /// Why the stream has ended, if that is to be told.
     pub(crate) fn take_closed(&mut self) -> Option<Cause> {
         self.take(CLOSED).then_some(self.closed)
@@ -334,6 +409,7 @@ impl Tx {
             generation: self.stream.generation.wrapping_add(1),
             open: true,
             ticket: false,
+            held: 0,
             timeout: None,
         };
         self.flags &= !OF_STREAM;
@@ -349,6 +425,7 @@ impl Tx {
             };
             self.stream.open = false;
             self.stream.timeout = None;
+            self.account.shrink(core::mem::take(&mut self.stream.held) as usize);
             self.flags = self.flags & !OF_STREAM | CLOSED;
             self.closed = cause;
         }

@@ -6,7 +6,7 @@ use crate::context::{Context, StreamId};
 use crate::stats::Stats;
 use crate::ws::Broadcast;
 use lws_loop_external::{GlobalId, SendError, Shards};
-use lws_proto::{Stream, StreamKey};
+use lws_proto::{HeldBytes, Stream, StreamKey};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(crate) struct Group {
     pub(crate) shards: Shards<Command>,
     drain_timeout: Duration,
+    /// What all threads together may hold for their peers.
+    pub(crate) held: HeldBytes,
     /// The routes by their numbers, which are the same everywhere.
     paths: Box<[Box<str>]>,
     desks: Box<[Desk]>,
@@ -104,14 +106,19 @@ pub(crate) enum Command {
 pub(crate) type PostTo = Box<dyn FnOnce(&mut Context<'_>, Stream<'_>) + Send>;
 
 impl Group {
-    pub(crate) fn new(shards: Shards<Command>, drain_timeout: Duration, paths: Box<[Box<str>]>) -> Self {
+    pub(crate) fn new(
+        shards: Shards<Command>,
+        drain_timeout: Duration,
+        held: HeldBytes,
+        paths: Box<[Box<str>]>,
+    ) -> Self {
         let desk = |_| Desk {
             wanted: paths.iter().map(|_| AtomicBool::new(false)).collect(),
             publishing_bytes: AtomicUsize::new(0),
             counted: std::array::from_fn(|_| AtomicU64::new(0)),
         };
         let desks = (0..shards.count()).map(desk).collect();
-        Self { shards, drain_timeout, paths, desks }
+        Self { shards, drain_timeout, held, paths, desks }
     }
 
     /// The number of the route called `path`.

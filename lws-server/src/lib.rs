@@ -38,10 +38,10 @@ pub mod ws;
 pub use access::AccessRecord;
 pub use context::{Context, StreamId};
 pub use group::{Handle, Missed, PublishError};
-pub use lws_loop_external::{Address, ListenOptions, Peer};
+pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer};
 pub use lws_proto::{
-    Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
-    Versions, Writable,
+    Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, Payload,
+    SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, Writable,
 };
 #[cfg(feature = "record")]
 #[doc(inline)]

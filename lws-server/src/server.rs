@@ -20,7 +20,7 @@ use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
-use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
+use lws_proto::{Config, Expect, HeldBytes, Limits, SERVICE_BYTES_MAX, Time, Versions, WallClock};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -228,6 +228,8 @@ pub(crate) struct BuilderOptions {
     driver: DriverOptions,
     listen: ListenOptions,
     route: http::RouteOptions,
+    open_files_max: Option<usize>,
+    held_bytes_max: usize,
     drain_timeout: Duration,
     deflate: Option<ws::Deflate>,
     strict_transport_security: Option<Duration>,
@@ -254,7 +256,23 @@ const BEST_PRACTICES: [FieldLine; 4] = [
     ("Referrer-Policy", Cow::Borrowed("no-referrer")),
 ];
 
+/// Files that a thread has open to send them, unless the limit of open files is low.
+const OPEN_FILES_MAX: usize = 64;
+
 impl BuilderOptions {
+    /// Files that each of `threads` threads may have open to send them.
+    fn files_max(&self, threads: u16) -> usize {
+        let few = external::descriptors_max() / 8 / usize::from(threads.max(1));
+        self.open_files_max.unwrap_or(few.clamp(1, OPEN_FILES_MAX))
+    }
+
+    /// Those of the driver: what files need is no connection's.
+    fn driver_of(&self, threads: u16) -> DriverOptions {
+        let files = self.files_max(threads).saturating_mul(threads.into());
+        let descriptors_kept = self.driver.descriptors_kept.saturating_add(files);
+        DriverOptions { descriptors_kept, ..self.driver.clone() }
+    }
+
     /// The field lines of every response, by TLS or not.
     fn always(&self, secure: bool) -> Option<Rc<[FieldLine]>> {
         let mut fields = Vec::new();
@@ -300,6 +318,8 @@ impl Default for BuilderOptions {
             driver: DriverOptions::default(),
             listen: ListenOptions::default(),
             route: http::RouteOptions::default(),
+            open_files_max: None,
+            held_bytes_max: SERVICE_BYTES_MAX,
             drain_timeout: Duration::from_secs(10),
             deflate: None,
             strict_transport_security: None,
@@ -582,6 +602,23 @@ impl Builder {
         self
     }
 
+    /// Bytes that the server holds for its peers, on all threads together: content that is gathered, messages that are put together, output
+    /// that is queued, compression contexts, and so on. Default 256 MiB. Past it new work is refused: requests with 503,
+    /// streams of HTTP/2 with REFUSED_STREAM, messages with close code 1013; what is there goes on. What one connection may
+    /// hold is [`Limits::held_bytes_max`].
+    pub fn held_bytes_max(mut self, bytes: usize) -> Self {
+        self.options.held_bytes_max = bytes;
+        self
+    }
+
+    /// Files that each thread has open to send them, which count against the limit of open files with the connections. Default
+    /// 64, or an eighth of that limit if this is less; one connection has an eighth of them. Files of 16 KiB or less are
+    /// never held open. A transfer past it has its file closed while its peer takes nothing, and opens it again.
+    pub fn open_files_max(mut self, files: usize) -> Self {
+        self.options.open_files_max = Some(files.max(1));
+        self
+    }
+
     /// Sizes and budgets of the service.
     pub fn driver_options(mut self, options: DriverOptions) -> Self {
         self.options.driver = options;
@@ -695,10 +732,15 @@ impl Builder {
             return Err(invalid("a server listens nowhere: `listen` says where".into()));
         }
         let count = NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
-        let mut seats = Shards::create(count, &self.options.driver)?.into_iter();
+        let mut seats = Shards::create(count, &self.options.driver_of(count.get()))?.into_iter();
         let Some(seat) = seats.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
         let paths = self.routes.iter().map(|(path, _)| path.into()).collect();
-        let group = Arc::new(Group::new(seat.shards().clone(), self.options.drain_timeout, paths));
+        let group = Arc::new(Group::new(
+            seat.shards().clone(),
+            self.options.drain_timeout,
+            HeldBytes::new(self.options.held_bytes_max),
+            paths,
+        ));
         let (options, listeners) = (self.options.listen.clone(), self.listeners.clone());
         let mut driver = self.seated(seat, &group)?;
         let mut bound = Vec::new();
@@ -721,9 +763,12 @@ impl Builder {
         let config = |expect| {
             let (limits, versions) = (self.limits.clone(), self.options.versions);
             let upgrade_to_http2 = self.options.upgrade_to_http2;
-            Arc::new(Config { limits, expect, versions, upgrade_to_http2, wall_clock: WallClock::default() })
+            let (wall_clock, held) = (WallClock::default(), group.held.share());
+            Arc::new(Config { limits, expect, versions, upgrade_to_http2, wall_clock, held })
         };
-        let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
+        let files_max = self.options.files_max(group.shards.count());
+        let mut shared =
+            Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index(), files_max);
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
         shared.on_panic = self.on_panic;

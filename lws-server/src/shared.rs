@@ -4,6 +4,7 @@
 
 use crate::access::AccessLog;
 use crate::context::StreamId;
+use crate::files::shelf::Shelf;
 use crate::group::Group;
 use crate::hosts::Hosts;
 use crate::http::{self, FieldLine};
@@ -39,6 +40,8 @@ pub(crate) struct Shared {
     /// What every WebSocket may agree on.
     pub(crate) deflate: Option<crate::ws::Deflate>,
     pub(crate) hosts: Hosts,
+    /// Files that are being sent.
+    pub(crate) shelf: Shelf,
     /// Field lines of every response, without TLS and with it.
     pub(crate) always: [Option<Rc<[FieldLine]>>; 2],
     /// Streams whose handlers are to be woken, by their connections.
@@ -75,6 +78,7 @@ impl Shared {
         log: Option<AccessLog>,
         group: Arc<Group>,
         shard: u16,
+        files_max: usize,
     ) -> Self {
         let audiences = routes.iter().map(|(_, route)| Audience::new(route.backlog)).collect();
         let routes = Rc::new(routes);
@@ -92,6 +96,7 @@ impl Shared {
             calling: u32::MAX,
             deflate: None,
             hosts,
+            shelf: Shelf::new(files_max),
             always: [None, None],
             woken: HashMap::new(),
         }

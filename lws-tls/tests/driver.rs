@@ -349,10 +349,12 @@ fn a_handshake_that_takes_too_long_is_given_up_and_the_client_is_told_nothing() 
     for first in [&b""[..], b"\x16\x03\x01"] {
         let mut silent = TcpStream::connect(address).expect("a connection");
         silent.write_all(first).expect("room");
-        host.until(|host| host.driver.stats().tls_handshakes == 1);
+        let waiting = if first.is_empty() { (1, 0) } else { (0, 1) };
+        let standing = |host: &Host| (host.driver.stats().tls_silent, host.driver.stats().tls_handshakes);
+        host.until(|host| standing(host) == waiting);
         host.skip(Duration::from_millis(9_900));
         host.turn();
-        assert_eq!(host.driver.stats().tls_handshakes, 1);
+        assert_eq!(standing(&host), waiting, "a silent one counts as no handshake");
         host.skip(Duration::from_millis(200));
         host.until(|host| host.driver.stats().connections == 0);
         assert_eq!(host.app().failures.last(), Some(&Failure::silent(Reason::Timeout)));
@@ -368,22 +370,152 @@ impl Host {
     }
 }
 
+/// Connections that send `first` and nothing more.
+fn stuck(host: &mut Host, address: SocketAddr, count: usize, first: &[u8]) -> Vec<TcpStream> {
+    let connections = (0..count).map(|_| {
+        let mut socket = TcpStream::connect(address).expect("a connection");
+        socket.write_all(first).expect("room");
+        socket
+    });
+    let connections = connections.collect();
+    let accepted = host.driver.stats().accepted_total + count as u64;
+    host.until(|host| host.driver.stats().accepted_total == accepted);
+    connections
+}
+
+fn gave_way(host: &Host) -> u64 {
+    let failed = host.driver.stats().tls_failed_total();
+    failed.filter(|(name, _)| *name == "tls_gave_way").map(|(_, count)| count).sum()
+}
+
 #[test]
-fn at_the_limit_of_handshakes_the_listener_pauses_until_one_is_over() {
+fn silent_connections_lock_no_listener_and_the_oldest_gives_way() {
+    let (authority, issued) = issued();
+    let options = DriverOptions { tls_handshakes_max: 1, tls_silent_max: 3, ..DriverOptions::default() };
+    let mut host = Host::with_options(App::new(), options);
+    let address = host.listen(issued.server());
+    let mut silent = stuck(&mut host, address, 3, b"");
+    assert_eq!((host.driver.stats().tls_silent, gave_way(&host)), (3, 0), "at the limit");
+    silent.extend(stuck(&mut host, address, 1, b""));
+    assert_eq!((host.driver.stats().tls_silent, gave_way(&host)), (3, 1), "one past it");
+    let mut oldest = silent.remove(0);
+    oldest.set_nonblocking(true).expect("a socket");
+    host.until(|_| oldest.read(&mut [0]).ok() == Some(0));
+    host.connect(address, to(&authority, "a.example"), pattern(10));
+    host.until(|host| host.app().received.len() == 10);
+    assert_eq!(host.driver.stats().accept_pauses_total, 0);
+}
+
+#[test]
+fn handshakes_that_stop_in_the_middle_give_way_after_a_second_while_others_wait() {
     let (authority, issued) = issued();
     let options = DriverOptions { tls_handshakes_max: 2, ..DriverOptions::default() };
     let mut host = Host::with_options(App::new(), options);
     let address = host.listen(issued.server());
-    let silent: Vec<_> = (0..2).map(|_| TcpStream::connect(address).expect("a connection")).collect();
+    let _stuck = stuck(&mut host, address, 2, b"\x16\x03\x01");
     host.until(|host| host.driver.stats().tls_handshakes == 2);
+    host.skip(Duration::from_millis(3_000));
+    host.turn();
+    assert_eq!(gave_way(&host), 0, "nobody waits");
     host.connect(address, to(&authority, "a.example"), pattern(10));
-    host.until(|host| host.driver.stats().accept_pauses_total == 1);
-    assert_eq!((host.driver.stats().accepted_total, host.app().infos.len()), (2, 0));
-    drop(silent);
+    host.until(|host| host.driver.stats().tls_queued == 1);
+    assert_eq!((host.driver.stats().tls_handshakes, host.app().infos.len()), (2, 0));
+    host.skip(Duration::from_millis(1_000));
+    host.until(|host| host.app().received.len() == 10);
+    assert_eq!(host.app().failures[0], Failure::silent(Reason::GaveWay));
+    assert_eq!(host.driver.stats().accept_pauses_total, 0);
+}
+
+#[test]
+fn one_network_has_no_more_than_its_share_of_the_handshakes() {
+    let (_, issued) = issued();
+    let options = DriverOptions {
+        tls_handshakes_max: 8,
+        tls_handshakes_per_network_max: 2,
+        ..DriverOptions::default()
+    };
+    let mut host = Host::with_options(App::new(), options);
+    let address = host.listen(issued.server());
+    let stuck = stuck(&mut host, address, 3, b"\x16");
+    host.until(|host| host.driver.stats().tls_queued == 1);
+    assert_eq!(host.driver.stats().tls_handshakes, 2);
+    drop(stuck);
     host.until(|host| host.driver.stats().connections == 0);
-    assert_eq!(host.app().received, pattern(10));
-    assert_eq!(host.driver.stats().accepted_total, 3);
-    assert_eq!(host.driver.stats().tls_failed_total().collect::<Vec<_>>(), [("tls_truncated", 2)]);
+    let stats = host.driver.stats();
+    assert_eq!((stats.tls_handshakes, stats.tls_queued, stats.tls_silent), (0, 0, 0));
+}
+
+#[test]
+fn at_the_limit_of_connections_the_oldest_silent_one_gives_way() {
+    let (authority, issued) = issued();
+    let options = DriverOptions { connections_max: Some(4), ..DriverOptions::default() };
+    let mut host = Host::with_options(App::new(), options);
+    let address = host.listen(issued.server());
+    let _silent = stuck(&mut host, address, 3, b"");
+    let mut peer = Peered::new(&mut host, address, &authority);
+    peer.side.seal(Time::ZERO, &[b"hello"]);
+    host.until(|_| {
+        peer.go_on();
+        peer.side.plaintext == b"hello"
+    });
+    assert_eq!(gave_way(&host), 0, "four have room");
+    let _other = Peered::new(&mut host, address, &authority);
+    assert_eq!(gave_way(&host), 1);
+}
+
+#[test]
+fn established_connections_come_before_handshakes() {
+    let (authority, issued) = issued();
+    let options = DriverOptions { tls_steps_per_turn: 1, ..DriverOptions::default() };
+    let mut host = Host::with_options(App::new(), options);
+    let address = host.listen(issued.server());
+    let mut peer = Peered::new(&mut host, address, &authority);
+    let mut burst: Vec<_> = (0..20)
+        .map(|_| {
+            let mut side = Side::new(&*to(&authority, "a.example"));
+            side.receive(&[]);
+            let mut socket = TcpStream::connect(address).expect("a connection");
+            socket.write_all(&side.out).expect("room");
+            socket.set_nonblocking(true).expect("a socket");
+            socket
+        })
+        .collect();
+    host.until(|host| host.driver.stats().accepted_total == 21);
+    peer.side.seal(Time::ZERO, &[b"hello"]);
+    let answered = |burst: &mut Vec<TcpStream>| {
+        burst.iter().filter(|socket| socket.peek(&mut [0]).is_ok_and(|n| n > 0)).count()
+    };
+    let before = answered(&mut burst);
+    peer.go_on();
+    host.until(|_| {
+        peer.go_on();
+        peer.side.plaintext == b"hello"
+    });
+    let after = answered(&mut burst);
+    assert!(before < 10 && after - before <= 3, "{before}, then {after} of 20 hellos were answered first");
+    host.until(|_| answered(&mut burst) == 20);
+}
+
+#[test]
+fn a_handshake_is_as_long_as_it_may_be_and_no_longer() {
+    let (authority, issued) = issued();
+    let mut side = Side::new(&*to(&authority, "a.example"));
+    side.receive(&[]);
+    let hello = side.out.len();
+    for (handshake_bytes_max, accepted) in [(hello, true), (hello - 1, false)] {
+        let mut host = Host::new(App::new());
+        let address = host.listen(ListenTls { handshake_bytes_max, ..issued.server().into() });
+        let mut socket = TcpStream::connect(address).expect("a connection");
+        socket.write_all(&side.out).expect("room");
+        let mut answer = [0; 5];
+        socket.set_nonblocking(true).expect("a socket");
+        host.until(|host| socket.read(&mut answer).is_ok() || !host.app().failures.is_empty());
+        assert_eq!(answer[0] == 22, accepted, "{handshake_bytes_max} bytes");
+        if !accepted {
+            assert_eq!(host.app().failures, [Failure::silent(Reason::TooLong)]);
+            assert_eq!(host.driver.stats().tls_failed_total().next(), Some(("tls_handshake_bytes", 1)));
+        }
+    }
 }
 
 #[test]
@@ -564,6 +696,7 @@ fn a_server_that_cannot_make_a_session_closes_what_it_accepts() {
     let mut host = Host::new(App::new());
     let address = host.listen(ListenTls::new(Arc::new(Broken)));
     let mut socket = TcpStream::connect(address).expect("a connection");
+    socket.write_all(b"\x16").expect("room");
     host.until(|host| host.app().log == ["closed"] && host.driver.stats().connections == 0);
     assert_eq!(socket.read(&mut [0]).ok(), Some(0));
     assert_eq!(host.app().failures[0].name(), "tls_configuration");

@@ -72,6 +72,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N")]
     pub(crate) max_connections: Option<usize>,
 
+    /// Bytes that may be held for all peers together: gathered content, messages in pieces, queued output; new work is refused past it
+    #[arg(long, value_name = "BYTES", default_value_t = lws_server::SERVICE_BYTES_MAX)]
+    pub(crate) held_bytes_max: usize,
+
+    /// Print what one connection of each kind may cost at most, and end
+    #[arg(long)]
+    pub(crate) limits: bool,
+
     /// Compress WebSocket messages, where the peer offers it; perhaps with options such as
     /// compression_level=6,server_no_context_takeover=0
     #[arg(long, value_name = "NAME=VALUE,...", num_args = 0..=1, require_equals = true, default_missing_value = "",

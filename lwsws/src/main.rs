@@ -13,9 +13,11 @@ use arguments::Arguments;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
-use lws_server::{Address, Builder, Limits, ListenOptions, Server, Versions, tls};
+use lws_server::{
+    Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, Versions, tls,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::thread;
 
@@ -24,6 +26,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
+    if arguments.limits {
+        return print_limits(&limits(&arguments));
+    }
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -62,17 +67,34 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
     served
 }
 
+fn limits(arguments: &Arguments) -> Limits {
+    Limits {
+        keep_alive_requests_max: arguments.keep_alive_requests,
+        keep_alive_timeout: arguments.keep_alive_timeout(),
+        linger_timeout: arguments.linger_timeout(),
+        ..Limits::default()
+    }
+}
+
+/// Tells what one connection may cost.
+fn print_limits(limits: &Limits) -> ExitCode {
+    let receive_buffer_bytes = DriverOptions::default().receive_buffer_bytes;
+    let mut text = String::new();
+    for kind in ConnectionKind::ALL {
+        let kibibytes = limits.worst_case(*kind, receive_buffer_bytes).div_ceil(1 << 10);
+        text.push_str(&format!("{:<10} {kibibytes:>6} KiB\n", kind.name()));
+    }
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
 /// Everything that is served.
 fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
     let threads = match arguments.threads {
         0 => thread::available_parallelism()?.get(),
         threads => threads,
-    };
-    let limits = Limits {
-        keep_alive_requests_max: arguments.keep_alive_requests,
-        keep_alive_timeout: arguments.keep_alive_timeout(),
-        linger_timeout: arguments.linger_timeout(),
-        ..Limits::default()
     };
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let builder = Server::builder().listen_options(listen);
@@ -82,7 +104,8 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
             builder.listen_tls(&arguments.listen(), tls::Listen::from(tls).plain(tls::Plain::Redirect))
         }
     };
-    let mut builder = builder.limits(limits).drain_timeout(arguments.drain_timeout());
+    let mut builder = builder.limits(limits(arguments)).drain_timeout(arguments.drain_timeout());
+    builder = builder.held_bytes_max(arguments.held_bytes_max);
     if arguments.http1 {
         builder = builder.versions(Versions::Http1);
     }

@@ -239,7 +239,7 @@ impl<A: Application> Driver<A> {
             Engine::AfterTls(session) => {
                 self.core.timers.set(id.index, deadline);
                 let side = Side::Client { speak, origin: Box::new(origin) };
-                let shaking = Handshaking::new(session, config, side, deadline, state);
+                let shaking = Handshaking::outgoing(session, config, side, deadline, state);
                 (Body::Handshaking(Box::new(shaking)), deadline)
             }
         };

@@ -1,13 +1,14 @@
 //! Connections in their TLS handshake: what becomes of each outcome.
 
 use super::Driver;
+use crate::address::Peer;
+use crate::admission::{Admission, Network, Phase, Standing};
 use crate::application::Application;
 use crate::connect::{ConnectCause, ConnectPhase};
 use crate::context::{Context, NEVER};
 use crate::entropy::SystemEntropy;
-use crate::handshake::{Handshaking, LINGER, Side, Step};
-use crate::listener::Paused;
-use crate::options::Speak;
+use crate::handshake::{GRACE, LINGER, Side, Step};
+use crate::options::{DriverOptions, Speak};
 use crate::secure::{Secure, Stage};
 use crate::service::{Interest, Trigger};
 use crate::table::{Body, Flags, Open};
@@ -16,6 +17,7 @@ use crate::token::ConnectionId;
 use crate::turn::Left;
 use lws_proto::http::Scheme;
 use lws_proto::{Config, Connection, Expect, Time};
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
@@ -53,11 +55,106 @@ pub(crate) fn client(
     })
 }
 
+/// The handshakes of a service: who may be at it, and whose turn it is.
+pub(super) struct Handshakes {
+    admission: Admission,
+    /// Those that can go on. Each is in it once, which `Flags::LISTED` says.
+    ready: VecDeque<ConnectionId>,
+}
+
+impl Handshakes {
+    pub(super) fn new(options: &DriverOptions) -> Self {
+        let DriverOptions { tls_handshakes_max, tls_silent_max, tls_handshakes_per_network_max, .. } =
+            options;
+        let admission = Admission::new(*tls_handshakes_max, *tls_silent_max, *tls_handshakes_per_network_max);
+        Self { admission, ready: VecDeque::new() }
+    }
+
+    pub(super) fn have_work(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The accepted connection that has been silent for the longest time.
+    pub(super) fn oldest_silent(&self) -> Option<ConnectionId> {
+        self.admission.oldest_silent()
+    }
+}
+
 impl<A: Application> Driver<A> {
-    /// Does what a handshake has to do now.
+    /// The standing of a connection that was just accepted. One that has been silent for long may have to go for it.
+    pub(super) fn admit_silent(&mut self, id: ConnectionId, peer: &Peer) -> Standing {
+        let (standing, victim) = self.handshakes.admission.arrive(id, Network::of(peer));
+        if let Some(victim) = victim {
+            self.handshake_failed(victim, Failure::silent(Reason::GaveWay));
+        }
+        self.count_handshakes();
+        standing
+    }
+
+    /// Notes that a handshake can go on. It does in its turn, behind the established connections.
     #[cold]
-    pub(super) fn shake(&mut self, id: ConnectionId) {
-        let Self { core, table, buffers, .. } = self;
+    pub(super) fn handshake_ready(&mut self, id: ConnectionId) {
+        let Self { core, table, handshakes, .. } = self;
+        let Some(slot) = table.get(id) else { return };
+        let Body::Handshaking(shaking) = &mut slot.body else { return };
+        let goes_on = match shaking.standing() {
+            Some(standing) if standing.phase == Phase::Silent => {
+                if !slot.flags.has(Flags::READABLE) {
+                    if core.trigger != Trigger::Edge {
+                        slot.registration.want(Interest::READ, id.token(), &mut core.changes);
+                    }
+                    return;
+                }
+                handshakes.admission.hear(id, standing);
+                if standing.phase == Phase::Begun {
+                    shaking.due = shaking.deadline.min(core.now + GRACE);
+                    slot.scheduled = shaking.due;
+                    core.timers.set(id.index, slot.scheduled);
+                }
+                shaking.has_place()
+            }
+            _ => shaking.has_place(),
+        };
+        if core.trigger != Trigger::Edge {
+            // Nothing is read before its turn, so nothing is to be reported again and again.
+            slot.registration.want(Interest::NONE, id.token(), &mut core.changes);
+        }
+        if goes_on && !slot.flags.has(Flags::LISTED) {
+            slot.flags.insert(Flags::LISTED);
+            handshakes.ready.push_back(id);
+        }
+        self.count_handshakes();
+    }
+
+    /// Gives handshakes their turns, within the budget: one at least.
+    pub(super) fn shake_hands(&mut self) {
+        for _ in 0..self.core.options.tls_steps_per_turn.max(1) {
+            let Some(id) = self.handshakes.ready.pop_front() else { break };
+            if let Some(slot) = self.table.get(id) {
+                slot.flags.remove(Flags::LISTED);
+                self.shake(id);
+            }
+            if self.core.turn.is_spent() {
+                break;
+            }
+        }
+    }
+
+    /// A handshake is about to be judged: what its peer has sent in time is looked at before, if it has a place.
+    pub(super) fn look_at_handshake(&mut self, id: ConnectionId) {
+        self.handshake_ready(id);
+        let has_place = self.table.get(id).is_some_and(|slot| match &slot.body {
+            Body::Handshaking(shaking) => shaking.has_place(),
+            _ => false,
+        });
+        if has_place {
+            self.shake(id);
+        }
+    }
+
+    /// Does what a handshake has to do now.
+    fn shake(&mut self, id: ConnectionId) {
+        let Self { core, table, buffers, handshakes, .. } = self;
         let Some(slot) = table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
         let step = shaking.step(slot.socket.as_fd(), &mut slot.flags, buffers, &mut core.stats);
@@ -65,11 +162,12 @@ impl<A: Application> Driver<A> {
             Step::Waiting(ready) => {
                 let wants_write = shaking.wants_write();
                 if core.trigger != Trigger::Edge {
-                    let interest = Interest::READ | Interest::WRITE.when(wants_write);
+                    let interest = Interest::READ.when(!ready) | Interest::WRITE.when(wants_write);
                     slot.registration.want(interest, id.token(), &mut core.changes);
                 }
-                if ready {
-                    core.list(id, &mut slot.flags);
+                if ready && !slot.flags.has(Flags::LISTED) {
+                    slot.flags.insert(Flags::LISTED);
+                    handshakes.ready.push_back(id);
                 }
             }
             Step::Failed(failure) => self.handshake_failed(id, failure),
@@ -79,19 +177,30 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A handshake was not done in time, or its peer has had the time to read why not.
+    /// A handshake was not done in time, or has been at it while others wait, or its peer has had the time to read why it
+    /// failed.
     pub(super) fn handshake_timeout(&mut self, id: ConnectionId) {
-        match self.table.get(id).map(|slot| &slot.body) {
-            Some(Body::Handshaking(shaking)) if shaking.has_failed() => self.end(id),
-            _ => self.handshake_failed(id, Failure::silent(Reason::Timeout)),
+        let Self { core, table, handshakes, .. } = self;
+        let Some(slot) = table.get(id) else { return };
+        let Body::Handshaking(shaking) = &mut slot.body else { return };
+        if shaking.has_failed() {
+            return self.end(id);
         }
+        if shaking.deadline <= core.now {
+            return self.handshake_failed(id, Failure::silent(Reason::Timeout));
+        }
+        if shaking.standing().is_some_and(|standing| handshakes.admission.is_wanted(standing)) {
+            return self.handshake_failed(id, Failure::silent(Reason::GaveWay));
+        }
+        self.handshake_began(id);
     }
 
     /// Tells the failure. One that the peer was sent an alert of leaves it the time to read that.
-    fn handshake_failed(&mut self, id: ConnectionId, failure: Failure) {
+    pub(super) fn handshake_failed(&mut self, id: ConnectionId, failure: Failure) {
         self.core.stats.count_tls_failure(&failure);
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
+        let standing = shaking.take_standing();
         if let Side::Client { .. } = shaking.side {
             let cause = match failure.reason {
                 Reason::Timeout => ConnectCause::TimedOut { phase: ConnectPhase::Tls },
@@ -102,26 +211,32 @@ impl<A: Application> Driver<A> {
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
         self.application.tls_failed(&mut cx, &mut shaking.state, &failure);
-        if failure.sent.is_none() {
-            return self.end(id);
-        }
         shaking.deadline = self.core.now + LINGER;
+        shaking.due = shaking.deadline;
         slot.scheduled = shaking.deadline;
         self.core.timers.set(id.index, slot.scheduled);
-        self.shake(id);
+        if let Some(standing) = standing {
+            self.leave_handshakes(standing);
+        }
+        match failure.sent {
+            None => self.end(id),
+            Some(_) => self.shake(id),
+        }
     }
 
     fn handshake_done(&mut self, id: ConnectionId, opened: Opened, rest: Range<usize>) {
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
-        let info = shaking.session.info();
+        let info = shaking.info();
         self.core.stats.tls_established_total += 1;
         self.core.stats.tls_resumed_total += u64::from(info.resumed);
         let socket = Some(slot.socket.as_fd());
         let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: Some(&info) };
         if !self.application.tls_established(&mut cx, &mut shaking.state, &info) {
             let mut close = Vec::new();
-            shaking.session.close(&mut close);
+            if let Some(session) = shaking.session() {
+                session.close(&mut close);
+            }
             let _ = crate::transport::send_bytes(slot.socket.as_fd(), &close);
             return self.handshake_failed(id, Failure::silent(Reason::Refused));
         }
@@ -174,9 +289,14 @@ impl<A: Application> Driver<A> {
                 return false;
             }
         };
-        let Body::Handshaking(shaking) = std::mem::replace(&mut slot.body, Body::Ended) else { return false };
-        let Handshaking { session, outgoing, state, .. } = *shaking;
-        let secure = info.map(|info| Box::new(Secure { info, stage: Stage::new(session, outgoing) }));
+        let Body::Handshaking(mut shaking) = std::mem::replace(&mut slot.body, Body::Ended) else {
+            return false;
+        };
+        let standing = shaking.take_standing();
+        let (session, outgoing, state) = shaking.into_parts();
+        let secure = info.zip(session);
+        let secure =
+            secure.map(|(info, session)| Box::new(Secure { info, stage: Stage::new(session, outgoing) }));
         slot.body = Body::Open(Open { connection, state, secure });
         slot.scheduled = NEVER;
         slot.flags.insert(Flags::WRITABLE);
@@ -185,7 +305,9 @@ impl<A: Application> Driver<A> {
             self.tell_connected(id);
         } else {
             self.tell_opened(id);
-            self.handshake_over();
+        }
+        if let Some(standing) = standing {
+            self.leave_handshakes(standing);
         }
         self.deliver_letters(id);
         true
@@ -210,11 +332,38 @@ impl<A: Application> Driver<A> {
         self.application.connected(&mut cx, state, connection);
     }
 
-    /// There is room for one more handshake.
-    pub(super) fn handshake_over(&mut self) {
-        self.core.stats.tls_handshakes -= 1;
-        if self.core.stats.tls_handshakes + 1 == self.core.options.tls_handshakes_max {
-            self.core.listeners.room(Paused::Handshakes);
+    /// A handshake is over: others may begin in its place.
+    pub(super) fn leave_handshakes(&mut self, standing: Standing) {
+        self.handshakes.admission.leave(standing);
+        while let Some(id) = self.handshakes.admission.promote() {
+            let standing = self.table.get(id).and_then(|slot| match &mut slot.body {
+                Body::Handshaking(shaking) => shaking.standing(),
+                _ => None,
+            });
+            debug_assert!(standing.is_some(), "who has left does not stand in a queue");
+            if let Some(standing) = standing {
+                standing.phase = Phase::Begun;
+                self.handshake_began(id);
+                self.handshake_ready(id);
+            }
         }
+        self.count_handshakes();
+    }
+
+    /// A handshake is given time as long as nobody waits for its place, and for a while at least.
+    fn handshake_began(&mut self, id: ConnectionId) {
+        let Self { core, table, .. } = self;
+        let Some(slot) = table.get(id) else { return };
+        let Body::Handshaking(shaking) = &mut slot.body else { return };
+        shaking.due = shaking.deadline.min(core.now + GRACE);
+        slot.scheduled = shaking.due;
+        core.timers.set(id.index, slot.scheduled);
+    }
+
+    fn count_handshakes(&mut self) {
+        let admission = &self.handshakes.admission;
+        self.core.stats.tls_handshakes = admission.begun();
+        self.core.stats.tls_silent = admission.silent();
+        self.core.stats.tls_queued = admission.queued();
     }
 }

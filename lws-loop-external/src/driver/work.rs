@@ -122,6 +122,9 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         if let Body::Open(_) | Body::Piped(_) | Body::Handshaking(_) = slot.body {
             slot.flags.insert(Flags::READABLE | Flags::WRITABLE);
+            if let Body::Handshaking(_) = slot.body {
+                return self.look_at_handshake(id);
+            }
             self.take_turn(id);
         }
     }
@@ -206,6 +209,7 @@ impl<A: Application> Driver<A> {
     pub(super) fn wait(&self) -> Wait {
         let core = &self.core;
         if core.drain.is_forced()
+            || self.handshakes.have_work()
             || !core.ready.is_empty()
             || !core.commands.is_empty()
             || core.listeners.waiting

@@ -90,6 +90,7 @@ impl<'t> Carrier<'t> for Secured<'t> {
         wants.write |= !outgoing.is_empty();
         outgoing.reclaim(&mut turn.buffers.sealed);
         super::trim(&mut turn.buffers.sealed);
+        turn.connection.set_held_outside(outgoing.held());
     }
 }
 

@@ -65,6 +65,11 @@ impl HeadReader {
         }
     }
 
+    /// Bytes that a section in pieces costs.
+    pub(crate) fn held(&self) -> usize {
+        self.collected.capacity()
+    }
+
     /// Takes a section, or a part of one, from the front of `input`.
     #[inline]
     pub(crate) fn read(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {

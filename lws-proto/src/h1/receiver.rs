@@ -94,6 +94,16 @@ impl Receiver {
         matches!(self.state, State::Done) && sender(tx).is_some_and(|sender| !self.is_over(sender))
     }
 
+    /// Bytes that it holds of its peer.
+    pub(crate) fn held(&self) -> usize {
+        self.head.held()
+    }
+
+    /// Whether no byte of a head has come since the exchange before.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Head) && !self.head.has_begun()
+    }
+
     /// Whether there is something to do without more input.
     #[inline]
     pub(crate) fn has_more(&self, tx: &Tx) -> bool {
@@ -186,6 +196,9 @@ impl Receiver {
         let facts = *self.head.facts();
         let framing = check_request(method, version, &facts);
         tx.open_stream();
+        if tx.config.held.is_full() {
+            return fail(tx, Cause::Limit(Limit::ServiceBytes), consumed);
+        }
         let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
         // RFC 9112 §9.3.
         let persists = !facts.close && (version != Version::Http10 || facts.keep_alive);
@@ -254,7 +267,9 @@ impl Receiver {
             Ok(ws::Opened { agreed, codec }) => {
                 let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
                 let receiver = SwitchTo::WebSocket(Box::new(ws::Receiver::new(agreed, decoder, true)));
-                tx.switch_to(tx::Sender::WebSocket(ws::Sender::new(tx.now, encoder)), receiver, true);
+                let sender = ws::Sender::new(tx.now, encoder);
+                tx.account.charge(sender.held());
+                tx.switch_to(tx::Sender::WebSocket(sender), receiver, true);
                 Step::found(consumed, Item::Established { protocol: Protocol::WebSocket, head: true })
             }
             Err(failure) => fail(tx, Cause::Handshake(failure), consumed),

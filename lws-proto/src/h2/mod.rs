@@ -25,5 +25,12 @@ pub(crate) use receiver::Receiver;
 pub(crate) use sender::Sender;
 pub(crate) use upgrade::{Upgrade, asks_for_upgrade};
 
+/// Bytes of a stream, as a WebSocket at most: its entries in two lists that grow by doubling, a transmit half, a receiver, and its
+/// places in queues.
+pub(crate) const STREAM_BYTES: usize = 2 * (size_of::<streams::Stream>() + receiver::INBOUND_BYTES)
+    + size_of::<crate::tx::Tx>()
+    + size_of::<crate::ws::Receiver>()
+    + 128;
+
 #[cfg(test)]
 mod tests;

@@ -103,6 +103,9 @@ struct Inbound {
     tunnel: Option<Tunnel>,
 }
 
+/// Bytes of an entry.
+pub(super) const INBOUND_BYTES: usize = size_of::<Inbound>();
+
 /// Where the end of what the peer says stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum MessageEnd {
@@ -364,6 +367,24 @@ impl Receiver {
         {
             self.relax();
         }
+    }
+
+    /// Bytes that it holds of its peer, and to understand it.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let inbound = self.inbound.iter().map(|inbound| {
+            let tunnel = match &inbound.tunnel {
+                Some(Tunnel::WebSocket(receiver)) => size_of::<ws::Receiver>() + receiver.held(),
+                Some(Tunnel::Raw(_)) | None => 0,
+            };
+            let trailers = inbound.trailers.as_ref().map_or(0, |trailers| trailers.held());
+            tunnel + trailers + inbound.held.as_ref().map_or(0, |held| held.held())
+        });
+        self.inbound.capacity() * size_of::<Inbound>()
+            + inbound.sum::<usize>()
+            + self.pieces.capacity()
+            + self.block.as_ref().map_or(0, |block| block.bytes.capacity())
+            + self.section.held()
+            + self.decoder.held()
     }
 
     /// Gives back memory that an idle connection does not need.

@@ -15,6 +15,7 @@ use super::frame::{self, Kind, flag};
 use super::settings::{INITIAL_WINDOW, Settings};
 use super::streams::{self, Message, NEVER, Place, Stalled, Stream, Streams};
 use super::window::{ReceiveWindow, SendWindow};
+use crate::budget::Account;
 use crate::hpack::{Encoder, Indexing, NameId};
 use crate::http::{HttpDate, Method, Scheme, Status};
 use crate::stream::StreamKey;
@@ -137,6 +138,8 @@ pub(crate) struct Sender {
     pub(super) asked: Vec<u32>,
     /// The scheme of a client's requests.
     pub(super) scheme: Scheme,
+    /// What the connection holds for its peer. A tunnel borrows it while it is looked at.
+    pub(crate) account: Account,
 }
 
 impl Sender {
@@ -197,6 +200,7 @@ impl Sender {
             returned: None,
             asked: Vec::new(),
             scheme: Scheme::Http,
+            account: Account::default(),
         }
     }
 
@@ -467,6 +471,18 @@ impl Sender {
             stream.receive.adjust(self.unacknowledged_room());
         }
         stream
+    }
+
+    // What is held.
+
+    /// Bytes that are held to be sent, or by the application for the streams.
+    pub(crate) fn held(&self) -> usize {
+        self.encoder.held() + self.spare.capacity() + self.streams.held()
+    }
+
+    /// What the application holds for the stream that is lent.
+    pub(crate) fn lent_held(&mut self) -> &mut u32 {
+        &mut self.lent().application
     }
 
     // Field sections.

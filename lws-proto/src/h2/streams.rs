@@ -114,6 +114,8 @@ pub(crate) struct Stream {
     pub(crate) pending: Option<Box<Pending>>,
     /// What it became: a WebSocket or a tunnel, for which the stream is the transport.
     pub(crate) tunnel: Option<Box<Tx>>,
+    /// Bytes that the application holds for it.
+    pub(crate) application: u32,
     /// What a client awaits in answer to an opening handshake.
     pub(crate) handshake: Option<Box<Expected>>,
     /// A client's request that waits for its turn.
@@ -175,6 +177,7 @@ impl Stream {
             cause: Cause::Complete,
             pending: None,
             tunnel: None,
+            application: 0,
             handshake: None,
             queued: None,
         }
@@ -220,6 +223,17 @@ impl Stream {
     /// Whether the whole message of this side is in frames.
     pub(crate) fn is_answered(&self) -> bool {
         self.message == Message::Ended && self.pending.is_none() && !self.state.sends()
+    }
+
+    fn held_to_send(&self) -> usize {
+        let trailers = |trailers: &Trailers| trailers.bytes.capacity();
+        let pending = self
+            .pending
+            .as_ref()
+            .map_or(0, |pending| pending.content.held() + pending.trailers.as_ref().map_or(0, trailers));
+        let tunnel = self.tunnel.as_ref().map_or(0, |tunnel| size_of::<Tx>() + tunnel.held());
+        let queued = self.queued.as_deref().map_or(0, trailers);
+        pending + tunnel + queued + self.application as usize
     }
 
     /// Whether nothing but the want of a permit keeps the application from its input.
@@ -312,6 +326,12 @@ impl Streams {
     #[inline]
     pub(crate) fn still(&mut self, slot: u32, id: u32) -> Option<&mut Stream> {
         self.slots.get_mut(slot as usize).filter(|stream| stream.id == id)
+    }
+
+    /// Bytes that the streams cost, with what is to be sent on them and what the application holds for them.
+    pub(crate) fn held(&self) -> usize {
+        let taken = self.slots.iter().filter(|stream| stream.id != 0);
+        self.slots.capacity() * size_of::<Stream>() + taken.map(Stream::held_to_send).sum::<usize>()
     }
 
     /// The place of a stream that has not been freed.

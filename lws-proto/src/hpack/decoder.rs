@@ -62,6 +62,11 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Bytes that its table costs.
+    pub(crate) fn held(&self) -> usize {
+        self.table.held()
+    }
+
     /// A decoder whose table may have `table_size_max` octets: 4,096 for HTTP/2, until other settings of ours are
     /// acknowledged. RFC 9113 §6.5.2.
     #[must_use]

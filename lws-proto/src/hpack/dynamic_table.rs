@@ -42,6 +42,11 @@ impl<T> DynamicTable<T> {
         Self { octets: Vec::new(), base: 0, entries: VecDeque::new(), size: 0, size_max }
     }
 
+    /// Bytes that it costs.
+    pub(super) fn held(&self) -> usize {
+        self.octets.capacity() + self.entries.capacity() * size_of::<Entry<T>>()
+    }
+
     pub(super) fn size(&self) -> usize {
         self.size
     }

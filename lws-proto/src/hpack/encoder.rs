@@ -73,6 +73,11 @@ impl Default for Encoder {
 }
 
 impl Encoder {
+    /// Bytes that its table costs.
+    pub(crate) fn held(&self) -> usize {
+        self.table.held()
+    }
+
     /// An encoder that uses at most 4,096 octets of table. RFC 9113 §6.5.2.
     #[must_use]
     pub fn new() -> Self {

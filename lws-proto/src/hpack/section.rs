@@ -126,6 +126,13 @@ pub struct Section {
 }
 
 impl Section {
+    /// Bytes that it costs.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+            + self.spans.capacity() * size_of::<FieldSpan>()
+            + self.marks.capacity() * size_of::<FieldMark>()
+    }
+
     /// Makes it empty; the memory stays.
     #[inline]
     pub fn clear(&mut self) {

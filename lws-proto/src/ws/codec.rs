@@ -41,6 +41,12 @@ pub trait Encoder: fmt::Debug + Send {
     /// # Errors
     /// This is another extension, or it has no such option, or not that value, or it was settled with the peer.
     fn set_option(&mut self, extension: &str, name: &str, value: &str) -> Result<(), OptionError>;
+
+    /// Bytes that it holds now for this WebSocket alone, as far as they are worth counting: see
+    /// [`Limits::held_bytes_max`](crate::Limits::held_bytes_max).
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Turns what was received into messages, through a buffer of bounded size.
@@ -63,6 +69,12 @@ pub trait Decoder: fmt::Debug + Send {
 
     /// The output has been looked at. Nothing that only it needs is held from here on.
     fn release(&mut self);
+
+    /// Bytes that it holds now for this WebSocket alone, as far as they are worth counting: see
+    /// [`Limits::held_bytes_max`](crate::Limits::held_bytes_max).
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 /// How far a decoder came.
@@ -177,6 +189,10 @@ impl Encoder for ThenEncoder {
             set => set,
         }
     }
+
+    fn held_bytes(&self) -> usize {
+        self.first.held_bytes() + self.second.held_bytes() + self.between.capacity()
+    }
 }
 
 #[derive(Debug)]
@@ -246,5 +262,9 @@ impl Decoder for ThenDecoder {
         } else {
             self.outer.release();
         }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.outer.held_bytes() + self.inner.held_bytes()
     }
 }

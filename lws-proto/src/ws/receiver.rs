@@ -126,7 +126,7 @@ impl Receiver {
         self.remaining -= len as u64;
         let item = match self.place {
             Place::Control(opcode) => self.control(tx, opcode, payload, range.clone()),
-            _ => self.data(payload, &mut range),
+            _ => self.data(tx, payload, &mut range),
         };
         match item {
             Ok(item) => Step { consumed: range.end, item },
@@ -285,7 +285,7 @@ impl Receiver {
 
     /// The next bytes of a message, of which `range` may turn out to be less than it was.
     #[inline]
-    fn data(&mut self, payload: &[u8], range: &mut Range<usize>) -> Result<Option<Item>, Cause> {
+    fn data(&mut self, tx: &mut Tx, payload: &[u8], range: &mut Range<usize>) -> Result<Option<Item>, Cause> {
         let kind = self.message.unwrap_or(MessageKind::Binary);
         let frame_end = self.remaining == 0;
         let end = self.fin && frame_end;
@@ -304,7 +304,7 @@ impl Receiver {
             self.message = None;
         }
         if self.whole && !(self.first && end) {
-            return Ok(self.assemble(payload, kind, end));
+            return self.assemble(tx, payload, kind, end);
         }
         if payload.is_empty() && !end {
             return Ok(None);
@@ -337,7 +337,14 @@ impl Receiver {
     }
 
     /// Adds a piece to a whole message.
-    fn assemble(&mut self, payload: &[u8], kind: MessageKind, end: bool) -> Option<Item> {
+    fn assemble(
+        &mut self,
+        tx: &mut Tx,
+        payload: &[u8],
+        kind: MessageKind,
+        end: bool,
+    ) -> Result<Option<Item>, Cause> {
+        charge(tx, payload.len())?;
         let assembly = self.assembly.get_or_insert_default();
         if core::mem::take(&mut self.first) {
             assembly.message.clear();
@@ -345,12 +352,12 @@ impl Receiver {
         }
         assembly.message.extend_from_slice(payload);
         if !end {
-            return None;
+            return Ok(None);
         }
         assembly.told = true;
         let reserved = self.message_reserved;
         let content = Content::Assembled;
-        Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true })
+        Ok(Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true }))
     }
 
     /// A control frame, as soon as it is complete.
@@ -377,18 +384,26 @@ impl Receiver {
         Ok(Some(Item::Control { content: Content::Assembled, control }))
     }
 
-    /// Forgets what was put together, once it has been lent.
+    /// Forgets what was put together, once it has been lent. Answers how many bytes of messages that were.
     #[cold]
-    pub(crate) fn release(&mut self) {
+    pub(crate) fn release(&mut self) -> usize {
         if let Some(decoder) = &mut self.decoder {
             decoder.release();
         }
         if let Some(assembly) = &mut self.assembly {
             assembly.control.clear();
             if assembly.told || self.message.is_none() {
-                self.assembly = None;
+                return self.assembly.take().map_or(0, |assembly| assembly.message.len());
             }
         }
+        0
+    }
+
+    /// Bytes that it holds of its peer, and to understand it.
+    pub(crate) fn held(&self) -> usize {
+        let assembly = self.assembly.as_ref();
+        assembly.map_or(0, |assembly| assembly.message.capacity() + assembly.control.capacity())
+            + self.decoder.as_ref().map_or(0, |decoder| size_of::<Self>() + decoder.held_bytes())
     }
 
     /// Fails the WebSocket connection. RFC 6455 §7.1.7.
@@ -397,6 +412,17 @@ impl Receiver {
         super::fail(tx, cause);
         Step::taken(consumed)
     }
+}
+
+/// Charges what is about to be held of a message.
+pub(super) fn charge(tx: &mut Tx, bytes: usize) -> Result<(), Cause> {
+    if tx.config.held.is_full() {
+        return Err(Cause::Limit(Limit::ServiceBytes));
+    }
+    if !tx.account.grow(bytes, tx.config.limits.held_bytes_max) {
+        return Err(Cause::Limit(Limit::HeldBytes));
+    }
+    Ok(())
 }
 
 fn is_utf8(payload: &[u8]) -> bool {

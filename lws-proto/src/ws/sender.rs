@@ -73,6 +73,11 @@ impl Sender {
         self.state & IN_MESSAGE != 0
     }
 
+    /// Bytes that an extension holds to encode what is sent.
+    pub(crate) fn held(&self) -> usize {
+        self.encoder.as_ref().map_or(0, |encoder| size_of::<Self>() + encoder.held_bytes())
+    }
+
     #[inline]
     pub(crate) fn owes_pong(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.owed_pong.is_some())

@@ -16,6 +16,22 @@ pub(super) struct Entity {
     pub(super) last_modified: Option<HttpDate>,
 }
 
+/// Which file it is, and in which state: two that are equal have the same bytes, as far as the file system tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    len: u64,
+    modified: (i64, i64),
+}
+
+impl Identity {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        Self { device: metadata.dev(), inode: metadata.ino(), len: metadata.len(), modified }
+    }
+}
+
 impl Entity {
     /// The entity that a regular file is; `None` if this is none.
     pub(super) fn of_file(name: &str, metadata: &Metadata, now: Option<HttpDate>) -> Option<Self> {

@@ -8,6 +8,7 @@ mod conditions;
 mod entity;
 mod open;
 mod range;
+pub(crate) mod shelf;
 mod transfer;
 mod types;
 
@@ -16,14 +17,15 @@ use crate::http::{self, Answer, Endpoint, Exchange, Handler, HttpDate, Method, R
 pub use assets::Asset;
 use assets::Assets;
 use conditions::Outcome;
-use entity::Entity;
+use entity::{Entity, Identity};
 pub use open::Links;
 use open::Root;
 use range::Part;
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use transfer::Transfer;
 
 /// Files to serve: GET and HEAD, with conditional requests and single ranges. RFC 9110 §13 and §14.
@@ -101,11 +103,11 @@ impl Files {
     }
 
     pub(crate) fn mounted_at(self, path: &str) -> Mount {
-        Mount { prefix: path.trim_matches('/').into(), files: self }
+        Mount { prefix: path.trim_matches('/').into(), files: Rc::new(self) }
     }
 
     /// What `names` below the root stand for.
-    fn find(&self, names: &str, now: Option<HttpDate>) -> Result<Found, Status> {
+    fn find(self: &Rc<Self>, names: &str, now: Option<HttpDate>) -> Result<Found, Status> {
         if !self.dot_files && is_hidden(names) {
             return Err(Status::NOT_FOUND);
         }
@@ -118,14 +120,15 @@ impl Files {
             names
         };
         match &self.source {
-            Source::Directory(root) => {
-                let file = root.open_file(name).map_err(|error| status_of(&error))?;
-                let metadata = file.metadata().map_err(|error| status_of(&error))?;
+            Source::Directory(_) => {
+                let (file, metadata) = self.open(name).map_err(|error| status_of(&error))?;
                 if metadata.is_dir() && !directory {
                     return Ok(Found::Directory);
                 }
                 let entity = Entity::of_file(name, &metadata, now).ok_or(Status::NOT_FOUND)?;
-                Ok(Found::File(entity, Content::File(file)))
+                let (name, identity) = (name.into(), Identity::of(&metadata));
+                let opened = Opened { files: Rc::clone(self), name, file, identity };
+                Ok(Found::File(entity, Content::File(opened)))
             }
             Source::Assets(assets) => match assets.find(name) {
                 Some((entity, content)) => Ok(Found::File(entity, Content::Static(content))),
@@ -133,6 +136,19 @@ impl Files {
                 None => Err(Status::NOT_FOUND),
             },
         }
+    }
+
+    /// Opens the file of a name below the root.
+    fn open(&self, name: &str) -> io::Result<(File, Metadata)> {
+        let Source::Directory(root) = &self.source else { return Err(io::ErrorKind::NotFound.into()) };
+        let file = root.open_file(name)?;
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    }
+
+    /// The head of a response with all of `entity`, but for its length.
+    fn whole(&self, entity: &Entity) -> Response {
+        self.head(Status::OK, entity).content_type(entity.content_type).field("Accept-Ranges", "bytes")
     }
 
     /// The head of a response about `entity`.
@@ -156,15 +172,23 @@ enum Found {
 }
 
 enum Content {
-    File(File),
+    File(Opened),
     Static(&'static [u8]),
+}
+
+/// A file that was opened, and how it is found again.
+struct Opened {
+    files: Rc<Files>,
+    name: Box<str>,
+    file: File,
+    identity: Identity,
 }
 
 /// Files at a path.
 pub(crate) struct Mount {
     /// Invariant: without a `/` at either end.
     prefix: Box<str>,
-    files: Files,
+    files: Rc<Files>,
 }
 
 impl Endpoint for Mount {
@@ -179,7 +203,7 @@ impl Endpoint for Mount {
         let now = now.map(|seconds| HttpDate::from_unix(seconds.into()));
         match self.reply(request, now) {
             Reply::Whole(response) => response.answer(cx, exchange, end),
-            Reply::Streamed(head, file, part) => Transfer::begin(head, file, part, exchange),
+            Reply::Streamed(head, file, part) => Transfer::begin(cx, file, head, part, exchange),
         }
     }
 }
@@ -188,7 +212,7 @@ impl Endpoint for Mount {
 enum Reply {
     Whole(Response),
     /// The head, and then this part of the file.
-    Streamed(Response, File, Part),
+    Streamed(Response, Opened, Part),
 }
 
 impl Mount {
@@ -241,12 +265,13 @@ impl Files {
             }
         };
         let head = head.content_type(entity.content_type).field("Accept-Ranges", "bytes");
-        let length = part.len.to_string();
         match content {
-            _ if request.method() == Method::Head => Reply::Whole(head.field("Content-Length", length)),
+            _ if request.method() == Method::Head => {
+                Reply::Whole(head.field("Content-Length", part.len.to_string()))
+            }
             Content::Static(bytes) => Reply::Whole(head.content(part.of(bytes))),
             Content::File(_) if part.len == 0 => Reply::Whole(head),
-            Content::File(file) => Reply::Streamed(head.field("Content-Length", length), file, part),
+            Content::File(file) => Reply::Streamed(head, file, part),
         }
     }
 }

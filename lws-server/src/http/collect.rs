@@ -2,7 +2,8 @@
 
 use super::{Answer, Exchange, Handler, KeptHead, Permit, Request};
 use crate::Context;
-use lws_proto::Cause;
+use crate::http::{Response, Status};
+use lws_proto::{Cause, Limit};
 use std::rc::Rc;
 
 /// Holds the head and what has come of the content, then calls the factory and becomes what that returns.
@@ -12,29 +13,45 @@ pub(super) enum Collect<F> {
 }
 
 impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Collect<F> {
-    /// The engine answers 413 past `bytes_max`, so that nothing more than that ever comes to be held here.
+    /// The engine answers 413 past `bytes_max`, so that nothing more than that ever comes to be held here. What is held counts
+    /// with what the connection and the service hold.
     pub(super) fn begin(
+        cx: &mut Context<'_>,
         factory: &Rc<F>,
         bytes_max: usize,
         request: &Request<'_>,
         mut exchange: Exchange<'_>,
-    ) -> Box<dyn Handler> {
+    ) -> Option<Box<dyn Handler>> {
         exchange.limit_content(bytes_max as u64);
-        Box::new(Self::Content {
-            factory: Rc::clone(factory),
-            head: Box::new(request.keep()),
-            content: Vec::new(),
-        })
+        let head = Box::new(request.keep());
+        if let Err(limit) = exchange.hold(head.held()) {
+            return refuse(limit, cx, exchange);
+        }
+        Some(Box::new(Self::Content { factory: Rc::clone(factory), head, content: Vec::new() }))
     }
+}
+
+/// Answers that no more can be held. What still comes of the request is dropped.
+#[cold]
+fn refuse(limit: Limit, cx: &mut Context<'_>, mut exchange: Exchange<'_>) -> Option<Box<dyn Handler>> {
+    let status = Status::new(limit.status()).unwrap_or(Status::SERVICE_UNAVAILABLE);
+    exchange.last_exchange();
+    Response::error(status).answer(cx, exchange, false)
 }
 
 impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Handler for Collect<F> {
     fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
 
-    fn content(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
+    fn content(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
         let Self::Content { factory, head, content } = self else { return };
+        if let Err(limit) = exchange.hold(chunk.len()) {
+            exchange.let_go(head.held() + content.len());
+            *self = Self::Answered(refuse(limit, cx, exchange));
+            return;
+        }
         content.extend_from_slice(chunk);
         if end {
+            exchange.let_go(head.held() + content.len());
             let answer = factory(&Request::kept(head, content, cx.tls()));
             *self = Self::Answered(answer.answer(cx, exchange, true));
         }

@@ -4,7 +4,7 @@
 
 use super::Response;
 use lws_proto::http::Status;
-use lws_proto::{Misuse, Payload, Sent, Stream, StreamKey, Time, Writable};
+use lws_proto::{Limit, Misuse, Payload, Sent, Stream, StreamKey, Time, Writable};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -152,6 +152,21 @@ impl<'a> Exchange<'a> {
     /// when the connection fails.
     pub fn keep_half_closed(&mut self, keep: bool) {
         self.stream.keep_half_closed(keep);
+    }
+
+    /// Says that the handler is about to hold `bytes` more for this exchange, which count against
+    /// [`Limits::held_bytes_max`](lws_proto::Limits::held_bytes_max) and
+    /// [`Builder::held_bytes_max`](crate::Builder::held_bytes_max) until [`let_go`](Self::let_go) or the end of the exchange.
+    ///
+    /// # Errors
+    /// The limit that there would be more than, with the status code to answer: 413 or 503. Nothing was counted then.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Limit> {
+        self.stream.hold(bytes)
+    }
+
+    /// Says that the handler holds `bytes` less than it said.
+    pub fn let_go(&mut self, bytes: usize) {
+        self.stream.let_go(bytes);
     }
 
     /// Lets the connection end with this exchange.

@@ -201,7 +201,7 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Factory<F, A> {
             exchange.keep_half_closed(true);
         }
         if A::COLLECTS && !end {
-            return Some(Collect::begin(&self.factory, content_bytes_max, request, exchange));
+            return Collect::begin(cx, &self.factory, content_bytes_max, request, exchange);
         }
         (self.factory)(request).answer(cx, exchange, end)
     }

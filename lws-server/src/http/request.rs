@@ -24,6 +24,14 @@ enum Source<'a> {
     Kept(&'a KeptHead),
 }
 
+impl KeptHead {
+    /// Bytes that it costs.
+    pub(crate) fn held(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
+        size_of::<Self>() + size_of_val(&*self.fields) + fields.sum::<usize>() + self.target.len()
+    }
+}
+
 impl<'a> Request<'a> {
     pub(crate) fn lent(head: Head<'a>, routed: Routed<'a>, has_content: bool, tls: Option<&'a Info>) -> Self {
         Self { source: Source::Lent(head), routed, content: &[], has_content, tls }

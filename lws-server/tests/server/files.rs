@@ -3,6 +3,7 @@
 use crate::common::{Answer, Running, serve};
 use lws_server::files::{Asset, Files, Links};
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -329,4 +330,107 @@ fn embedded_files_are_served_by_the_same_rules() {
     for target in ["/sub/", "/none", "/sub/data.txt/x", "/index.html/"] {
         assert_eq!(server.get(target).status, 404, "{target}");
     }
+}
+
+/// More than a socket takes from a server whose peer reads nothing.
+const LARGE: usize = 16 << 20;
+
+impl Directory {
+    fn large(&self) -> Vec<u8> {
+        let content: Vec<u8> = (0..LARGE).map(|at| (at >> 4) as u8).collect();
+        fs::write(self.path("served/large.bin"), &content).expect("it can be written");
+        content
+    }
+
+    /// Descriptors of this process that are files in the directory.
+    fn open_files(&self) -> usize {
+        let served = self.path("served");
+        let is_below = |path: PathBuf| path.starts_with(&served) && path != served;
+        let descriptors = fs::read_dir("/proc/self/fd").expect("a list of descriptors");
+        let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|path| is_below(path.clone())).count()
+    }
+
+    #[track_caller]
+    fn until_open(&self, wanted: impl Fn(usize) -> bool) {
+        let start = std::time::Instant::now();
+        while !wanted(self.open_files()) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{} files are open", self.open_files());
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// Asks for `/large.bin` on a connection that reads nothing of it, and waits for the head.
+fn stuck(server: &Running) -> crate::common::Peer {
+    let mut peer = server.connect();
+    peer.send("GET /large.bin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    assert!(peer.head().starts_with(b"HTTP/1.1 200"));
+    peer
+}
+
+#[test]
+fn files_that_wait_for_their_peers_are_open_up_to_a_limit_and_come_whole() {
+    let directory = Directory::new();
+    let content = directory.large();
+    let served = directory.path("served");
+    let server = serve(move |builder| {
+        builder.mount("/", Files::directory(served).expect("it is there")).open_files_max(8)
+    });
+    let mut peers: Vec<_> = (0..8).map(|_| stuck(&server)).collect();
+    directory.until_open(|open| open == 8);
+    peers.extend((0..4).map(|_| stuck(&server)));
+    assert_eq!(server.get("/data.bin").text(), "0123456789");
+    assert!(directory.open_files() <= 8, "{} of 12", directory.open_files());
+    // The first lost its descriptor to the last, and is sent to its end all the same.
+    let rest = peers.remove(0).rest();
+    assert!(rest == content, "{} bytes", rest.len());
+    drop(peers);
+    directory.until_open(|open| open == 0);
+}
+
+#[test]
+fn a_file_that_was_replaced_under_a_transfer_is_not_mixed_with_the_other() {
+    let directory = Directory::new();
+    let content = directory.large();
+    let served = directory.path("served");
+    let server = serve(move |builder| {
+        builder.mount("/", Files::directory(served).expect("it is there")).open_files_max(1)
+    });
+    let mut first = stuck(&server);
+    directory.until_open(|open| open == 1);
+    let mut second = stuck(&server);
+    // The first has none, and the second keeps what it has.
+    fs::write(directory.path("served/other"), vec![b'x'; LARGE]).expect("it can be written");
+    fs::rename(directory.path("served/other"), directory.path("served/large.bin")).expect("it is replaced");
+    let rest = first.rest();
+    assert!(rest.len() < LARGE && content.starts_with(&rest), "{} bytes", rest.len());
+    let rest = second.rest();
+    assert!(rest.len() == LARGE && rest == content || rest.len() < LARGE && content.starts_with(&rest));
+}
+
+#[test]
+fn streams_that_cannot_send_have_no_file() {
+    let directory = Directory::new();
+    directory.large();
+    fs::write(directory.path("served/small.bin"), vec![b's'; 16 << 10]).expect("it can be written");
+    let server = directory.serve(|files| files);
+    let mut peer = server.connect();
+    let get = |id: u32, path: &str| {
+        let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "localhost"), (":path", path)];
+        tests::h2::headers(id, &fields, true)
+    };
+    // The window of the connection is used up by the first, or by the first few.
+    let requests =
+        (0..50).flat_map(|at| [get(4 * at + 1, "/large.bin"), get(4 * at + 3, "/small.bin")].concat());
+    peer.send([tests::h2::client_begins(&[]), requests.collect()].concat());
+    let mut heard = 0;
+    while heard < 65_535 {
+        heard += peer.0.read(&mut [0; 4_096]).expect("content");
+    }
+    assert_eq!(server.get("/data.bin").text(), "0123456789");
+    assert!(directory.open_files() <= 8, "{} of 100", directory.open_files());
+    peer.send(tests::h2::rst_stream(1, 8));
+    drop(peer);
+    directory.until_open(|open| open == 0);
 }

@@ -8,6 +8,7 @@ mod contract;
 mod deadlines;
 mod differential;
 mod ends;
+mod held;
 mod limits;
 mod memory;
 mod pairs;

@@ -217,6 +217,7 @@ impl Receiver {
         if let Some(sender) = sender_of(tx) {
             let stream = sender.streams.at(content.slot);
             stream.held += n as u32;
+            sender.account.charge(n);
             sender.release_held(content.slot, now);
         }
         if content.left == 0 {
@@ -512,15 +513,13 @@ impl Receiver {
         }
     }
 
-    /// Lets go of what was lent for the last event.
+    /// Lets go of what was lent for the last event. Answers how many bytes of messages that were.
     #[inline]
-    pub(crate) fn release(&mut self) {
-        if self.lent != Lent::Nothing {
-            self.release_lent();
-        }
+    pub(crate) fn release(&mut self) -> usize {
+        if self.lent == Lent::Nothing { 0 } else { self.release_lent() }
     }
 
-    fn release_lent(&mut self) {
+    fn release_lent(&mut self) -> usize {
         match core::mem::replace(&mut self.lent, Lent::Nothing) {
             Lent::Held(slot) => {
                 if let Some(inbound) = self.inbound.get_mut(slot as usize)
@@ -528,15 +527,13 @@ impl Receiver {
                 {
                     inbound.held = None;
                 }
+                0
             }
-            Lent::Tunnel(slot) => {
-                if let Some(Inbound { tunnel: Some(Tunnel::WebSocket(receiver)), .. }) =
-                    self.inbound.get_mut(slot as usize)
-                {
-                    receiver.release();
-                }
-            }
-            Lent::Nothing => {}
+            Lent::Tunnel(slot) => match self.inbound.get_mut(slot as usize) {
+                Some(Inbound { tunnel: Some(Tunnel::WebSocket(receiver)), .. }) => receiver.release(),
+                _ => 0,
+            },
+            Lent::Nothing => 0,
         }
     }
 }

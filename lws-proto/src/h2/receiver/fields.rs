@@ -148,8 +148,9 @@ impl Receiver {
             return Ok(None);
         }
         sender.last_peer_id = id;
-        if sender.streams.len() >= config.limits.h2_streams_max as usize {
-            // RFC 9113 §5.1.2.
+        let full = sender.account.is_full(config.limits.held_bytes_max) || config.held.is_full();
+        if sender.streams.len() >= config.limits.h2_streams_max as usize || full {
+            // RFC 9113 §5.1.2. It has not been processed, and may be tried again: RFC 9113 §8.7.
             sender.send_reset(out, id, ErrorCode::REFUSED_STREAM);
             sender.count_reset(config, *now)?;
             return Ok(None);
@@ -372,6 +373,7 @@ impl Receiver {
         }
         inbound.end = MessageEnd::Content;
         if !self.section.is_empty() && !unwanted {
+            sender.account.charge(self.section.held());
             inbound.trailers = Some(Box::new(core::mem::take(&mut self.section)));
         }
         self.facts = facts;

@@ -86,8 +86,10 @@ impl Sender {
     pub(super) fn hold_content(&mut self, slot: u32, content: Payload<'_>, end: bool, now: Time) {
         let stream = self.streams.at(slot);
         let pending = stream.pending.get_or_insert_default();
+        let bytes = content.len();
         content.push(&mut pending.content);
         pending.end = end;
+        self.account.charge(bytes);
         self.wait_for_window(slot, now);
     }
 

@@ -52,6 +52,7 @@ impl Sender {
         if let (true, Some(tunnel)) = (self.entered && self.current == slot, &mut stream.tunnel) {
             self.entered = false;
             self.returned = tunnel.entropy.take();
+            core::mem::swap(&mut tunnel.account, &mut self.account);
         }
         stream.tunnel = None;
         stream.handshake = None;

@@ -103,7 +103,9 @@ impl Sender {
             Some(ws::Opened { agreed, codec }) => {
                 let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
                 let receiver = ws::Receiver::new(agreed, decoder, client);
-                let sender = tx::Sender::WebSocket(ws::Sender::new(now, encoder));
+                let sender = ws::Sender::new(now, encoder);
+                self.account.charge(sender.held());
+                let sender = tx::Sender::WebSocket(sender);
                 (sender, SwitchTo::WebSocket(Box::new(receiver)))
             }
             None => (tx::Sender::Raw(raw::Sender::default()), SwitchTo::Raw(raw::Receiver::default())),
@@ -138,6 +140,7 @@ impl Sender {
             tunnel.set_window(stream.send.room());
             tunnel.set_credit(credit);
             core::mem::swap(&mut tunnel.entropy, keys);
+            core::mem::swap(&mut tunnel.account, &mut self.account);
             tunnel.out.lend(&mut self.spare);
             self.entered = true;
         }
@@ -170,7 +173,11 @@ impl Sender {
         let stream = self.streams.at(slot);
         if let Some(tunnel) = &mut stream.tunnel {
             core::mem::swap(&mut tunnel.entropy, keys);
+            core::mem::swap(&mut tunnel.account, &mut self.account);
             tunnel.out.reclaim(&mut self.spare);
+            if !tunnel.out.is_empty() {
+                self.account.charge(tunnel.out.len());
+            }
         }
         self.look_at_tunnel(slot, now);
     }

@@ -1,6 +1,6 @@
 //! DEFLATE to messages. RFC 7692 §7.2.2.
 
-use super::pool::{Inflating, Pool};
+use super::pool::{INFLATING_BYTES, Inflating, Pool};
 use super::{Settings, encoder};
 use crate::ws::{self, Decoded, ReservedBits};
 use crate::{Cause, Violation};
@@ -88,6 +88,10 @@ impl ws::Decoder for Decoder {
                 self.pool.give_back_scratch(scratch);
             }
         }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| INFLATING_BYTES + held.scratch.capacity())
     }
 }
 

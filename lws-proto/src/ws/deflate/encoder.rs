@@ -116,6 +116,10 @@ impl ws::Encoder for Encoder {
         }
         Ok(())
     }
+
+    fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.shape.bytes())
+    }
 }
 
 impl Drop for Encoder {

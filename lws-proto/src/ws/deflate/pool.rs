@@ -27,6 +27,16 @@ pub(super) struct Deflating {
     pub(super) deflate: zlib_rs::Deflate,
 }
 
+impl Shape {
+    /// Bytes of a compressor: twice the window, a position for each byte of it, a hash table of 128 KiB, and symbols that wait.
+    pub(super) fn bytes(self) -> usize {
+        (4 << self.window_bits) + (128 << 10) + (4 << (self.mem_level + 6))
+    }
+}
+
+/// Bytes of a decompressor, with any window.
+pub(super) const INFLATING_BYTES: usize = 48 << 10;
+
 /// A decompressor.
 pub(super) struct Inflating {
     pub(super) inflate: Inflate,

@@ -2,7 +2,7 @@
 //!
 //! Knows no extension: a decoder takes octets and makes others.
 
-use super::{Place, Receiver};
+use super::{Place, Receiver, charge};
 use crate::item::{Content, Item, Step};
 use crate::tx::Tx;
 use crate::ws::utf8::Invalid;
@@ -154,6 +154,7 @@ impl Receiver {
                 // The only frame, which nobody counts, and more than the buffer holds.
                 assembly.decoded = len as u64;
             }
+            charge(tx, len)?;
             assembly.message.extend_from_slice(&decoder.output()[..len]);
             decoder.release();
             if !end {
