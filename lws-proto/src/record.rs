@@ -133,6 +133,8 @@ pub enum Command<'a> {
     Interim(Status, Fields<'a>),
     LastExchange,
     LimitContent(u64),
+    Hold(usize),
+    LetGo(usize),
     KeepHalfClosed(bool),
     ExpectContent(usize),
     AcceptWebSocket {

@@ -203,6 +203,8 @@ mod command {
     pub(super) const THROTTLE: u8 = 24;
     pub(super) const KEEP_HALF_CLOSED: u8 = 25;
     pub(super) const EXPECT_CONTENT: u8 = 26;
+    pub(super) const HOLD: u8 = 27;
+    pub(super) const LET_GO: u8 = 28;
 }
 
 const ROLES: [Role; 5] = [Role::Server, Role::ServerHttp1, Role::ServerHttp2, Role::Client, Role::Raw];
@@ -382,6 +384,14 @@ impl Writer {
             }
             Command::ExpectContent(bytes) => {
                 self.octet(command::EXPECT_CONTENT);
+                self.number(*bytes as u64);
+            }
+            Command::Hold(bytes) => {
+                self.octet(command::HOLD);
+                self.number(*bytes as u64);
+            }
+            Command::LetGo(bytes) => {
+                self.octet(command::LET_GO);
                 self.number(*bytes as u64);
             }
             Command::KeepHalfClosed(keep) => {
@@ -601,6 +611,8 @@ impl<'a> Reader<'a> {
             command::EXPECT_CONTENT => Command::ExpectContent(usize::try_from(self.number()?).ok()?),
             command::KEEP_HALF_CLOSED => Command::KeepHalfClosed(self.flag()?),
             command::LIMIT_CONTENT => Command::LimitContent(self.number()?),
+            command::HOLD => Command::Hold(usize::try_from(self.number()?).unwrap_or(usize::MAX)),
+            command::LET_GO => Command::LetGo(usize::try_from(self.number()?).unwrap_or(usize::MAX)),
             command::ACCEPT_WEB_SOCKET => Command::AcceptWebSocket {
                 protocol: self.option(Self::text)?,
                 fields: self.fields()?,

@@ -229,6 +229,8 @@ fn owned(note: Note<'_>) -> Note<'static> {
                 Command::SetValidity(validity) => Command::SetValidity(validity),
                 Command::LastExchange => Command::LastExchange,
                 Command::LimitContent(bytes) => Command::LimitContent(bytes),
+                Command::Hold(bytes) => Command::Hold(bytes),
+                Command::LetGo(bytes) => Command::LetGo(bytes),
                 Command::KeepHalfClosed(keep) => Command::KeepHalfClosed(keep),
                 Command::ExpectContent(bytes) => Command::ExpectContent(bytes),
                 Command::AcceptTunnel => Command::AcceptTunnel,

@@ -450,6 +450,10 @@ fn perform<'a>(
         Command::LastExchange => stream.last_exchange(),
         Command::LimitContent(bytes) => stream.limit_content(*bytes),
         Command::ExpectContent(bytes) => stream.expect_content(*bytes),
+        Command::Hold(bytes) => {
+            let _ = stream.hold(*bytes);
+        }
+        Command::LetGo(bytes) => stream.let_go(*bytes),
         Command::KeepHalfClosed(keep) => stream.keep_half_closed(*keep),
         Command::AcceptWebSocket { protocol, fields, streamed, deflate } => {
             let head = head.ok_or(NO_HEAD)?;

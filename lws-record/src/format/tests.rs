@@ -56,6 +56,8 @@ fn all() -> Vec<Note<'static>> {
             Command::Interim(status, fields()),
             Command::LastExchange,
             Command::LimitContent(u64::MAX),
+            Command::Hold(usize::MAX),
+            Command::LetGo(0),
             Command::KeepHalfClosed(true),
             Command::ExpectContent(0),
             Command::AcceptWebSocket {
