@@ -2,7 +2,7 @@
 
 use crate::tls::{Failure, Info};
 use crate::{ConnectError, ConnectionId, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
-use lws_proto::{Config, Connection, Event};
+use lws_proto::{Cause, Config, Connection, Event};
 use std::sync::Arc;
 
 /// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
@@ -87,6 +87,13 @@ pub trait Application: Sized + 'static {
     /// One event of a UDP socket.
     fn udp(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: UdpEvent<'_>) {
         let _ = (cx, state, event);
+    }
+
+    /// An HTTP/2 peer was told to go away for something that it did, or did not do in time: once at most, when the connection
+    /// has ended. [`closed`](Self::closed) follows. Streams may have run to their end in spite of it. See
+    /// [`Connection::sent_away`].
+    fn sent_away(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, cause: Cause) {
+        let _ = (cx, state, cause);
     }
 
     /// The connection, descriptor or UDP socket has ended: exactly once for each one that was accepted, adopted,

@@ -215,7 +215,13 @@ impl<A: Application> Driver<A> {
         let mut output = None;
         let mut accepted_handshake = false;
         match body {
-            Body::Open(open) => self.application.closed(&mut cx, open.state),
+            Body::Open(mut open) => {
+                if let Some(cause) = open.connection.sent_away() {
+                    cx.core.stats.count_sent_away(cause);
+                    self.application.sent_away(&mut cx, &mut open.state, cause);
+                }
+                self.application.closed(&mut cx, open.state);
+            }
             Body::Handshaking(shaking) => {
                 let Handshaking { side, state, .. } = *shaking;
                 match side {

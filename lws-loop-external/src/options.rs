@@ -102,6 +102,12 @@ pub struct TcpOptions {
     pub send_buffer_bytes: Option<usize>,
     /// Bytes of the system's receive buffer: SO_RCVBUF. As above.
     pub receive_buffer_bytes: Option<usize>,
+    /// Bytes that may lie in the system's send buffer unsent: TCP_NOTSENT_LOWAT, on Linux and Apple's systems. What lies there can no
+    /// longer give way to something more urgent, and it is memory that a peer who does not read holds; what is sent and not
+    /// acknowledged does not count. Linux takes no more than this, and one segment of up to 64 KiB; Apple's systems say that
+    /// they take more only below it, and [`DriverOptions::write_bytes_per_turn`] bounds what is written at a time.
+    /// Default 128 KiB, which at 10 Gbit/s is a tenth of a millisecond. `None` is the system's own, on Linux none.
+    pub unsent_bytes_max: Option<usize>,
 }
 
 impl Default for TcpOptions {
@@ -112,6 +118,7 @@ impl Default for TcpOptions {
             user_timeout: None,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
+            unsent_bytes_max: Some(128 << 10),
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::net::{self, Owned};
 use crate::options::{ConnectOptions, KeepAlive, ListenOptions, TcpOptions};
 #[cfg(feature = "simulation")]
 use crate::simulation;
+use crate::sys;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
@@ -12,7 +13,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -240,9 +241,52 @@ pub(crate) fn apply(options: &TcpOptions, socket: &SockRef<'_>) -> io::Result<()
         let keep_alive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(count);
         socket.set_tcp_keepalive(&keep_alive)?;
     }
+    if let Some(bytes) = options.unsent_bytes_max {
+        // A kernel that does not know it serves all the same.
+        let _ = sys::set_unsent_bytes_max(socket.as_fd(), bytes);
+    }
     #[cfg(target_os = "linux")]
     if options.user_timeout.is_some() {
         socket.set_tcp_user_timeout(options.user_timeout)?;
     }
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// How much a peer that does not read is sent, before the system takes no more.
+    fn taken(unsent_bytes_max: Option<usize>) -> io::Result<usize> {
+        let tcp = TcpOptions { unsent_bytes_max, ..TcpOptions::default() };
+        let options = ListenOptions { tcp, ..ListenOptions::default() };
+        let (listener, _) = listen(&Address::Tcp(([127, 0, 0, 1], 0).into()), &options)?;
+        let listener = SockRef::from(&listener);
+        listener.set_nonblocking(false)?;
+        let peer = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        // So that the system does not let it grow.
+        peer.set_recv_buffer_size(64 << 10)?;
+        peer.connect(&listener.local_addr()?)?;
+        let (mut accepted, _) = listener.accept()?;
+        accepted.set_nonblocking(true)?;
+        let mut taken = 0;
+        loop {
+            match accepted.write(&[0; 1 << 10]) {
+                Ok(n) => taken += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(taken),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What is sent and not read yet is the same each time; the rest lies in the system, and is bounded but for one segment.
+    #[test]
+    fn an_accepted_socket_holds_no_more_unsent_than_its_option_says() -> io::Result<()> {
+        let (little, default) = (taken(Some(1))?, taken(TcpOptions::default().unsent_bytes_max)?);
+        assert!(default > little, "{little} {default}");
+        assert!(default - little <= (128 << 10) + (64 << 10), "{little} {default}");
+        assert!(taken(None)? > default + (256 << 10), "{default}: the option does nothing");
+        Ok(())
+    }
 }

@@ -1,4 +1,4 @@
-//! The system call whose array a program keeps for itself, and what a socket knows of the bytes that it has taken.
+//! System calls that no crate offers in safe words.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -49,6 +49,33 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn under_way(_: BorrowedFd<'_>) -> Option<usize> {
     None
+}
+
+/// Bounds what a TCP socket holds unsent: TCP_NOTSENT_LOWAT. Does nothing where there is no such option.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub(crate) fn set_unsent_bytes_max(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const NAME: libc::c_int = libc::TCP_NOTSENT_LOWAT;
+    // <netinet/tcp.h>
+    #[cfg(target_vendor = "apple")]
+    const NAME: libc::c_int = 0x201;
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+        let len = size_of_val(&value) as libc::socklen_t;
+        let socket = socket.as_raw_fd();
+        // SAFETY: the option is an int, and the call reads one from `value`, which outlives it.
+        let result =
+            unsafe { libc::setsockopt(socket, libc::IPPROTO_TCP, NAME, (&raw const value).cast(), len) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+    let _ = (socket, bytes);
+    Ok(())
 }
 
 /// A closure that C calls with a pointer. It stays alive while it runs, whoever lets go of it in the meantime.

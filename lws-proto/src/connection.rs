@@ -583,6 +583,18 @@ impl Connection {
         tape.note(&self.tx.config, crate::record::Note::Took(now, n));
     }
 
+    /// Why an HTTP/2 peer was told to go away, unless the connection is to end in order: the rule that it broke, or the limit or deadline
+    /// that it met. The connection has ended or is going to, though streams may still run to their end: over
+    /// [`Limits::h2_glitches`](crate::Limits::h2_glitches) and [`h2_resets`](crate::Limits::h2_resets) no stream ends with
+    /// this cause. RFC 9113 §6.8.
+    #[must_use]
+    pub fn sent_away(&self) -> Option<Cause> {
+        match &self.tx.sender {
+            Sender::Http2(sender) => sender.sent_away(),
+            _ => None,
+        }
+    }
+
     /// What is spoken now, if it is no longer HTTP.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {

@@ -32,7 +32,11 @@ pub(crate) struct App {
     pub(crate) on_tls: Option<OnTls>,
     #[cfg(feature = "record")]
     pub(crate) recorder: Option<Arc<lws_record::Folder>>,
+    pub(crate) on_sent_away: Option<OnSentAway>,
 }
+
+/// Who is told of HTTP/2 peers that were told to go away.
+pub(crate) type OnSentAway = Box<dyn Fn(&Peer, Cause)>;
 
 /// Who is told of TLS. `false` refuses the peer.
 pub(crate) type OnTls = Box<dyn Fn(&Peer, tls::Event<'_>) -> bool>;
@@ -722,6 +726,14 @@ impl Application for App {
         } else if called.is_none() {
             self.end_panicked(cx, streams, key);
         }
+    }
+
+    fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Streams, cause: Cause) {
+        self.guard(cx, |app, cx| {
+            if let Some(on_sent_away) = &app.on_sent_away {
+                on_sent_away(&cx.peer().unwrap_or(Peer::Local), cause);
+            }
+        });
     }
 
     fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {

@@ -3,7 +3,7 @@
 //! Knows no protocol and no event.
 
 use crate::access::{AccessLog, AccessRecord};
-use crate::app::{App, Listener, Listening, OnTls, RawFactory};
+use crate::app::{App, Listener, Listening, OnSentAway, OnTls, RawFactory};
 use crate::files::Files;
 use crate::group::{Command, Group, Handle};
 use crate::hosts::{self, Hosts};
@@ -20,7 +20,7 @@ use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
-use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
+use lws_proto::{Cause, Config, Expect, Limits, Time, Versions, WallClock};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -219,6 +219,7 @@ pub struct Builder {
     log: Option<AccessLog>,
     on_panic: Option<OnPanic>,
     on_tls: Option<OnTls>,
+    on_sent_away: Option<OnSentAway>,
     threads: Option<Description>,
     error: Option<io::Error>,
 }
@@ -628,6 +629,13 @@ impl Builder {
         self
     }
 
+    /// Has `on_sent_away` called once for each connection whose HTTP/2 peer was told to go away for what it did, when it has ended,
+    /// on the server's thread: the rule that the peer broke, or the limit or deadline that it met.
+    pub fn on_sent_away(mut self, on_sent_away: impl Fn(&Peer, Cause) + 'static) -> Self {
+        self.on_sent_away = Some(Box::new(on_sent_away));
+        self
+    }
+
     /// Has `on_tls` called for each handshake that is done and each that failed, on the server's thread. Its `false`
     /// refuses a peer whose handshake is done; otherwise it counts for nothing.
     #[doc(alias = "ssl_info_event_mask")]
@@ -662,7 +670,10 @@ impl Builder {
         let Some(Description { count, describe }) = self.threads.take() else {
             return self.build_threads(1, None);
         };
-        let callbacks = self.log.is_some() || self.on_tls.is_some() || self.on_panic.is_some();
+        let callbacks = self.log.is_some()
+            || self.on_tls.is_some()
+            || self.on_panic.is_some()
+            || self.on_sent_away.is_some();
         if !self.routes.is_empty() || self.fallback.is_some() || callbacks {
             self.fail(invalid("handlers of several threads are described in `threads`".into()));
         }
@@ -738,6 +749,7 @@ impl Builder {
             on_tls: self.on_tls,
             #[cfg(feature = "record")]
             recorder: self.options.recorder,
+            on_sent_away: self.on_sent_away,
         };
         Ok(Driver::sharded(app, seat))
     }

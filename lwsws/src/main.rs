@@ -130,10 +130,13 @@ fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log
     }
 }
 
-/// Requests, handshakes that failed, and handlers that did.
+/// Requests, handshakes and handlers that failed, and peers that were told to go away.
 fn logged(builder: Builder, log: Log) -> Builder {
-    let (handshakes, panics) = (log.clone(), log.clone());
+    let (handshakes, panics, sent_away) = (log.clone(), log.clone(), log.clone());
     let builder = builder.on_panic(move |record| panics.line(record.to_string()));
+    let builder = builder.on_sent_away(move |peer, cause| {
+        sent_away.line(format!("{peer} HTTP/2 peer was told to go away: {cause}"));
+    });
     builder.access_log(move |record| log.line(record.to_string())).on_tls(move |peer, event| {
         if let tls::Event::Failed(failure) = event {
             handshakes.line(format!("{peer} {failure}"));

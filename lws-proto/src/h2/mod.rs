@@ -1,10 +1,11 @@
 //! HTTP/2, as server and client. RFC 9113, with extended CONNECT (RFC 8441) and priorities (RFC 9218).
 //!
-//! The wire is in `frame` and `settings`; what moves by rules alone in `state`, `window`, `bucket`, `priority` and `line`; what
+//! The wire is in `frame` and `settings`; what moves by rules alone in `state`, `window`, `bucket`, `conduct`, `priority` and `line`; what
 //! a field section means in `section`. The two halves are `receiver` and `sender`, with the exchanges in `exchange`. Field
 //! compression is next door, in [`hpack`](crate::hpack).
 
 mod bucket;
+mod conduct;
 mod deadlines;
 mod error;
 mod exchange;

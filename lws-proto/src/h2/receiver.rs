@@ -204,7 +204,7 @@ impl Receiver {
         match header.kind {
             Kind::Data => self.on_data(tx, header).map(|()| Step::taken(len)),
             Kind::Unknown(_) => {
-                tx_glitch(tx)?;
+                tx_frame(tx)?;
                 self.place = Place::Skip(header.len);
                 self.enter_skip();
                 Ok(Step::taken(len))
@@ -316,10 +316,10 @@ impl Receiver {
             Some(_) => {}
             // RFC 9113 §6.4: "RST_STREAM frames MUST NOT be sent for a stream in the "idle" state."
             None if sender.is_idle(id) => return Err(Fault { scope: Scope::Connection, ..fault }),
-            None if sender.is_past_the_end(id) => return sender.count_glitch(config, *now),
+            None if sender.is_past_the_end(id) => return sender.count_frame(out, config, *now),
             None => sender.send_reset(out, id, code_of(cause)),
         }
-        sender.count_reset(config, *now)
+        sender.count_reset(out, config, *now)
     }
 
     // Ends and deadlines.
@@ -383,8 +383,14 @@ const MAX_FRAME_SIZE: u32 = super::settings::MIN_MAX_FRAME_SIZE;
 
 /// Counts a frame of no use.
 fn tx_glitch(tx: &mut Tx) -> Result<(), Fault> {
-    let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(()) };
-    sender.count_glitch(config, *now)
+    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+    sender.count_glitch(out, config, *now)
+}
+
+/// Counts a frame that is of no use unless the traffic explains it.
+fn tx_frame(tx: &mut Tx) -> Result<(), Fault> {
+    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+    sender.count_frame(out, config, *now)
 }
 
 /// The transmit half, which speaks HTTP/2 as long as this receiver is asked.

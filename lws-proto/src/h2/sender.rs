@@ -10,7 +10,7 @@ mod half_closed;
 mod notices;
 mod tunnels;
 
-use super::bucket::Bucket;
+use super::conduct::Conduct;
 use super::frame::{self, Kind, flag};
 use super::settings::{INITIAL_WINDOW, Settings};
 use super::streams::{self, Message, NEVER, Place, Stalled, Stream, Streams};
@@ -19,7 +19,7 @@ use crate::hpack::{Encoder, Indexing, NameId};
 use crate::http::{HttpDate, Method, Scheme, Status};
 use crate::stream::StreamKey;
 use crate::transmit::Output;
-use crate::{Config, Entropy, Misuse, Time};
+use crate::{Cause, Config, Entropy, Misuse, Time};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -32,10 +32,6 @@ const RESET_REMEMBERED: usize = 128;
 
 /// Bytes of content in one frame at most, whatever the peer would take: others want their turn.
 const CONTENT_FRAME_MAX: usize = 16 << 10;
-
-/// Window updates that a sent DATA frame justifies, and how many are saved up.
-const UPDATES_PER_FRAME: u32 = 2;
-const UPDATES_SAVED_MAX: u32 = 1_000;
 
 /// How far the connection is on its way to its end. RFC 9113 §6.8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,10 +86,9 @@ pub(crate) struct Sender {
     pub(super) reset: VecDeque<u32>,
     /// The highest stream that was reset and is no longer among those.
     pub(super) reset_before: u32,
-    pub(super) resets: Bucket,
-    pub(super) glitches: Bucket,
-    /// Window updates that are expected.
-    pub(super) updates: u32,
+    pub(super) conduct: Conduct,
+    /// Why the peer was told to go away, unless the connection is to end in order.
+    pub(super) sent_away: Option<Cause>,
     /// Answers to control frames that have not gone.
     pub(super) control_frames: u32,
     pub(super) going: Going,
@@ -172,9 +167,8 @@ impl Sender {
             queue: VecDeque::new(),
             reset: VecDeque::new(),
             reset_before: 0,
-            resets: Bucket::full(limits.h2_resets, now),
-            glitches: Bucket::full(limits.h2_glitches, now),
-            updates: UPDATES_SAVED_MAX / 10,
+            conduct: Conduct::new(limits, now),
+            sent_away: None,
             control_frames: 0,
             going: Going::No,
             peer_last: None,

@@ -185,25 +185,30 @@ fn ends(limit: Limit, rounds_max: u32, frames: impl Fn(u32) -> Vec<u8>) {
     let expected = Cause::Limit(limit);
     assert!(victim.causes.contains(&expected), "{}: {:?}", limit.name(), victim.causes);
     assert!(victim.open.is_empty(), "{}: {} streams are open", limit.name(), victim.open.len());
-    assert!(victim.peak <= HELD_MAX, "{}: {} bytes were held", limit.name(), victim.peak);
+    // The causes are kept here, and not by the engine.
+    let held = victim.peak.saturating_sub(victim.causes.capacity() * size_of::<Cause>());
+    assert!(held <= HELD_MAX, "{}: {held} bytes were held", limit.name());
     assert!(victim.events <= 3 * rounds as usize + 10, "{}: {} events", limit.name(), victim.events);
     assert!(victim.sent <= 40 * rounds as usize + 1_000, "{}: {} bytes", limit.name(), victim.sent);
 }
 
+/// Rounds of a reset each until the peer is told to calm down, and then until the end: what it begins then counts as of no use.
+const RESETS: u32 = 1_001 + 1_101;
+
 #[test]
 fn rapid_reset_is_counted() {
     // CVE-2023-44487: a request and its reset, for ever.
-    ends(Limit::Resets, 101, |n| [h2::get(id(n + 1)), h2::rst_stream(id(n + 1), 8)].concat());
-    ends(Limit::Resets, 101, |n| [h2::post(id(n + 1)), h2::rst_stream(id(n + 1), 8)].concat());
+    ends(Limit::Resets, RESETS, |n| [h2::get(id(n + 1)), h2::rst_stream(id(n + 1), 8)].concat());
+    ends(Limit::Resets, RESETS, |n| [h2::post(id(n + 1)), h2::rst_stream(id(n + 1), 8)].concat());
 }
 
 #[test]
 fn resets_that_the_peer_makes_us_send_are_counted() {
     // CVE-2025-8671: the peer resets nothing itself.
-    ends(Limit::Resets, 101, |n| [h2::post(id(n + 1)), h2::window_update(id(n + 1), 0)].concat());
-    ends(Limit::Resets, 101, |n| [h2::get(id(n + 1)), h2::data(id(n + 1), "more", false)].concat());
+    ends(Limit::Resets, RESETS, |n| [h2::post(id(n + 1)), h2::window_update(id(n + 1), 0)].concat());
+    ends(Limit::Resets, RESETS, |n| [h2::get(id(n + 1)), h2::data(id(n + 1), "more", false)].concat());
     let dependent = |n: u32| h2::frame(kind::PRIORITY, 0, id(n), &[&id(n).to_be_bytes()[..], &[1]].concat());
-    ends(Limit::Resets, 101, |n| [h2::post(id(n + 1)), dependent(n + 1)].concat());
+    ends(Limit::Resets, RESETS, |n| [h2::post(id(n + 1)), dependent(n + 1)].concat());
 }
 
 #[test]
@@ -211,7 +216,7 @@ fn streams_past_the_limit_are_refused_and_counted() {
     // 99 more fit beside the first; each one after that costs a reset.
     let mut victim = Victim::new(Handler::Wait, &[]);
     let rounds = victim.flood(10_000, |n| h2::post(id(n)));
-    assert!((200..=202).contains(&rounds), "{rounds} rounds");
+    assert!((1_100..=100 + RESETS).contains(&rounds), "{rounds} rounds");
     assert_eq!(victim.causes, [Cause::Limit(Limit::Resets); 100]);
     assert!(victim.peak <= 128 << 10, "{} bytes for 100 streams", victim.peak);
 }
@@ -246,7 +251,8 @@ fn a_field_block_that_trickles_has_a_deadline() {
 
 #[test]
 fn frames_of_no_use_are_counted() {
-    let burst = 1_003;
+    // Twice, as the streams that run go on the first time; and what any traffic explains.
+    let burst = 2 * (1_001 + 104);
     let floods: [(&str, Vec<u8>); 12] = [
         ("empty DATA", h2::data(id(0), "", false)),
         ("one byte of DATA", h2::data(id(0), "x", false)),
@@ -265,9 +271,8 @@ fn frames_of_no_use_are_counted() {
         println!("{name}");
         ends(Limit::Glitches, burst, |_| frame.clone());
     }
-    // Those that what we sent may justify are free, and not many.
-    ends(Limit::Glitches, burst + 1_000, |_| h2::window_update(id(0), 1));
-    ends(Limit::Glitches, burst + 1_000, |_| h2::window_update(0, 1));
+    ends(Limit::Glitches, burst, |_| h2::window_update(id(0), 1));
+    ends(Limit::Glitches, burst, |_| h2::window_update(0, 1));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod abuse;
 mod architecture;
 mod client_ends;
+mod conduct;
 mod contract;
 mod deadlines;
 mod differential;

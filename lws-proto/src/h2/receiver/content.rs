@@ -34,7 +34,7 @@ impl Receiver {
         let Some(slot) = sender.streams.find(header.stream) else {
             sender.drop_content(out, config, header.len, *now);
             if sender.drops(header.stream) {
-                return sender.count_glitch(config, *now);
+                return sender.count_frame(out, config, *now);
             }
             return Err(Fault::connection(Violation::StreamClosed));
         };
@@ -561,11 +561,12 @@ fn sender_of(tx: &mut Tx) -> Option<&mut Sender> {
 
 /// Counts a frame that carries next to nothing. A WebSocket may have short messages.
 fn count_tiny(tx: &mut Tx, content: Content) -> Result<(), Fault> {
-    let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(()) };
-    if content.left > 0 && sender.streams.peek(content.slot).tunnel.is_some() {
-        return Ok(());
+    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+    match content.left {
+        0 => sender.count_glitch(out, config, *now),
+        _ if sender.streams.peek(content.slot).tunnel.is_some() => Ok(()),
+        _ => sender.count_frame(out, config, *now),
     }
-    sender.count_glitch(config, *now)
 }
 
 /// Lends a tunnel what it needs to read.

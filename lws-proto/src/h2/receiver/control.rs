@@ -6,7 +6,7 @@ use super::super::priority::Priority;
 use super::super::sender::{GOING, Going, Sender};
 use super::super::settings::Settings;
 use super::super::streams::{self, Place};
-use super::{Receiver, tx_glitch};
+use super::{Receiver, tx_frame, tx_glitch};
 use crate::tx::{self, Tx};
 use crate::{Cause, Violation};
 
@@ -57,13 +57,13 @@ impl Receiver {
         let Some(opaque) = payload.first_chunk::<8>() else { return Ok(()) };
         let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
         if !header.has(flag::ACK) {
-            sender.count_glitch(config, *now)?;
+            sender.count_frame(out, config, *now)?;
             frame::ping(out.buffer(), true, *opaque);
             sender.control_frames += 1;
         } else if *opaque == GOING && matches!(sender.going, Going::Announced { .. }) {
             sender.go_away(out);
         } else if sender.pinged.take().is_none() {
-            sender.count_glitch(config, *now)?;
+            sender.count_glitch(out, config, *now)?;
         }
         Ok(())
     }
@@ -76,11 +76,10 @@ impl Receiver {
         payload: &[u8],
     ) -> Result<(), Fault> {
         let increment = frame::first_word(payload) & frame::MAX_31_BITS;
-        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(()) };
-        match sender.updates.checked_sub(1) {
-            Some(left) => sender.updates = left,
-            None if increment < SMALL_INCREMENT => sender.count_glitch(config, *now)?,
-            None => {}
+        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+        // One that opens a window widely is of use, and there cannot be many before it overflows.
+        if increment < SMALL_INCREMENT {
+            sender.count_frame(out, config, *now)?;
         }
         if header.stream == 0 {
             if increment == 0 {
@@ -91,7 +90,11 @@ impl Receiver {
         if sender.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
-        let Some(slot) = sender.streams.find(header.stream) else { return sender.count_glitch(config, *now) };
+        let Some(slot) = sender.streams.find(header.stream) else {
+            // What was sent is given back after the stream has ended: "a WINDOW_UPDATE frame can be received for a short period".
+            let counted = increment < SMALL_INCREMENT;
+            return if counted { Ok(()) } else { sender.count_frame(out, config, *now) };
+        };
         if sender.streams.peek(slot).place == Place::Closed {
             return Ok(());
         }
@@ -117,10 +120,16 @@ impl Receiver {
         if sender.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
+        let found = sender.streams.find(header.stream);
         if !sender.client {
-            sender.count_reset(config, *now)?;
+            // What has been answered whole, or reset, has cost what it costs. RFC 9113 §8.1 asks for some of these.
+            let answered = found.is_none_or(|slot| !sender.streams.peek(slot).state.sends());
+            match answered {
+                true => sender.count_frame(out, config, *now)?,
+                false => sender.count_reset(out, config, *now)?,
+            }
         }
-        if let Some(slot) = sender.streams.find(header.stream) {
+        if let Some(slot) = found {
             let stream = sender.streams.peek(slot);
             let answered = stream.has(streams::PEER_ENDED) || !stream.state.receives();
             if sender.client && code == ErrorCode::NO_ERROR && answered && stream.tunnel.is_none() {
@@ -136,7 +145,7 @@ impl Receiver {
             sender.start_requests(out, config, *now);
         } else if sender.client {
             // Every other reset costs the server a request of ours, and is no attack.
-            sender.count_glitch(config, *now)?;
+            sender.count_frame(out, config, *now)?;
         }
         Ok(())
     }
@@ -174,7 +183,7 @@ impl Receiver {
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<(), Fault> {
-        tx_glitch(tx)?;
+        tx_frame(tx)?;
         if payload.len() == 5 && frame::first_word(payload) & frame::MAX_31_BITS == header.stream {
             return self.fail_stream(tx, header.stream, Fault::stream(Violation::StreamDependency));
         }
@@ -183,7 +192,7 @@ impl Receiver {
 
     /// RFC 9218 §7.1.
     pub(super) fn on_priority_update(&mut self, tx: &mut Tx, payload: &[u8]) -> Result<(), Fault> {
-        tx_glitch(tx)?;
+        tx_frame(tx)?;
         let id = frame::first_word(payload) & frame::MAX_31_BITS;
         let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return Ok(()) };
         // Pushed streams have even identifiers, and there are none.

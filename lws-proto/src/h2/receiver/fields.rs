@@ -144,14 +144,15 @@ impl Receiver {
         }
         if matches!(sender.going, Going::Away { .. }) {
             // RFC 9113 §6.8: not processed, and the client knows.
-            sender.count_glitch(config, *now)?;
+            sender.count_frame(out, config, *now)?;
             return Ok(None);
         }
         sender.last_peer_id = id;
+        sender.conduct.began();
         if sender.streams.len() >= config.limits.h2_streams_max as usize {
             // RFC 9113 §5.1.2.
             sender.send_reset(out, id, ErrorCode::REFUSED_STREAM);
-            sender.count_reset(config, *now)?;
+            sender.count_reset(out, config, *now)?;
             return Ok(None);
         }
         let mut stream = sender.new_stream(id, *now);
@@ -231,8 +232,8 @@ impl Receiver {
 
     /// Fields for a stream that has ended: they were on their way when this side reset it, or are an error.
     fn on_late_fields(&mut self, tx: &mut Tx, id: u32) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(None) };
-        sender.count_glitch(config, *now)?;
+        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
+        sender.count_frame(out, config, *now)?;
         if sender.drops(id) {
             return Ok(None);
         }

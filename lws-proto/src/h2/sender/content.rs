@@ -3,7 +3,7 @@
 use super::super::frame::{self, Kind, flag};
 use super::super::state::{Frame, State, Step};
 use super::super::streams::{self, Message, Pending, Place, Stream};
-use super::{Sender, UPDATES_PER_FRAME, UPDATES_SAVED_MAX};
+use super::Sender;
 use crate::hpack::Indexing;
 use crate::stream::Payload;
 use crate::transmit::Output;
@@ -68,6 +68,7 @@ impl Sender {
         self.content_sent += len as u64;
         let stream = self.streams.at(slot);
         stream.send.spend(len);
+        let used_up = !stream.send.is_open() || !self.send.is_open();
         if let Some(stalled) = &mut stream.stalled {
             stalled.left += len;
         }
@@ -78,7 +79,7 @@ impl Sender {
             // Those that wait their turn came while it was open.
             self.wait_for_connection(now);
         }
-        self.updates = (self.updates + UPDATES_PER_FRAME).min(UPDATES_SAVED_MAX);
+        self.conduct.sent_data(len, used_up);
     }
 
     /// Keeps content that the windows do not let out.

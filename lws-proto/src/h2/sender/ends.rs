@@ -1,5 +1,6 @@
 //! Ends: of streams, in order or by reset, and of the connection. RFC 9113 §5.4, §6.4 and §6.8.
 
+use super::super::conduct::Conduct;
 use super::super::error::{ErrorCode, Fault, code_of};
 use super::super::frame;
 use super::super::state::{Frame, State, Step};
@@ -7,7 +8,7 @@ use super::super::streams::{self, Message, NEVER, Place};
 use super::{GOING, Going, RESET_REMEMBERED, Sender};
 use crate::http::Scheme;
 use crate::transmit::Output;
-use crate::{Cause, Config, Entropy, Limit, Time};
+use crate::{Cause, Config, Deadline, Entropy, Limit, Time};
 use alloc::boxed::Box;
 
 impl Sender {
@@ -26,6 +27,9 @@ impl Sender {
         stream.stalled = None;
         stream.due = NEVER;
         stream.timeout = NEVER;
+        if cause == Cause::Complete {
+            self.conduct.completed();
+        }
         if !stream.has(streams::COUNTED_OUT) {
             stream.set(streams::COUNTED_OUT);
             if active {
@@ -106,6 +110,7 @@ impl Sender {
     pub(in crate::h2) fn send_reset(&mut self, out: &mut Output, id: u32, code: ErrorCode) {
         frame::rst_stream(out.buffer(), id, code);
         self.control_frames += 1;
+        self.conduct.sent_reset();
         if self.reset.len() == RESET_REMEMBERED
             && let Some(oldest) = self.reset.pop_front()
         {
@@ -134,16 +139,49 @@ impl Sender {
         matches!(self.going, Going::Away { last } if !self.client && id > last && !id.is_multiple_of(2))
     }
 
-    /// Counts a reset that the peer made or forced. RFC 9113 §10.5.
-    pub(in crate::h2) fn count_reset(&mut self, config: &Config, now: Time) -> Result<(), Fault> {
-        let allowed = self.resets.take(config.limits.h2_resets, now);
-        if allowed { Ok(()) } else { Err(Fault::limit(Limit::Resets)) }
+    /// Counts a stream that the peer has given up before its end, or made this side reset. RFC 9113 §10.5.
+    pub(in crate::h2) fn count_reset(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        now: Time,
+    ) -> Result<(), Fault> {
+        let counted = self.conduct.reset(&config.limits, now);
+        counted.or_else(|limit| self.calm(out, config, now, limit))
     }
 
-    /// Counts a frame that is of no use. RFC 9113 §10.5.
-    pub(in crate::h2) fn count_glitch(&mut self, config: &Config, now: Time) -> Result<(), Fault> {
-        let allowed = self.glitches.take(config.limits.h2_glitches, now);
-        if allowed { Ok(()) } else { Err(Fault::limit(Limit::Glitches)) }
+    /// Counts a frame that is of no use, unless the traffic explains it. RFC 9113 §10.5.
+    pub(in crate::h2) fn count_frame(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        now: Time,
+    ) -> Result<(), Fault> {
+        let counted = self.conduct.frame(&config.limits, now);
+        counted.or_else(|limit| self.calm(out, config, now, limit))
+    }
+
+    /// Counts a frame that is of no use, whatever the traffic. RFC 9113 §10.5.
+    pub(in crate::h2) fn count_glitch(
+        &mut self,
+        out: &mut Output,
+        config: &Config,
+        now: Time,
+    ) -> Result<(), Fault> {
+        let counted = self.conduct.glitch(&config.limits, now);
+        counted.or_else(|limit| self.calm(out, config, now, limit))
+    }
+
+    /// The peer has used up an allowance. The first time it is told which streams are the last, and those go on: the requests of
+    /// many clients may share a connection with one that misbehaves. The second time is the end.
+    #[cold]
+    fn calm(&mut self, out: &mut Output, config: &Config, now: Time, limit: Limit) -> Result<(), Fault> {
+        if let Some(Cause::Limit(before)) = self.sent_away {
+            return Err(Fault::limit(before));
+        }
+        self.say_go_away(out, Cause::Limit(limit));
+        self.conduct = Conduct::new(&config.limits, now);
+        Ok(())
     }
 
     /// The application gives the stream up.
@@ -189,6 +227,9 @@ impl Sender {
         };
         frame::go_away(out.buffer(), last, code_of(cause), message);
         self.going = Going::Away { last };
+        if cause != Cause::Complete && cause != Cause::Timeout(Deadline::Idle) {
+            self.sent_away.get_or_insert(cause);
+        }
     }
 
     /// Begins the orderly end: WebSockets are closed with 1001, what runs goes on, and a server takes what is on its way before it
@@ -246,6 +287,11 @@ impl Sender {
         if self.going == Going::No {
             self.say_go_away(out, Cause::Complete);
         }
+    }
+
+    /// Why the peer was told to go away, unless the connection is to end in order.
+    pub(crate) fn sent_away(&self) -> Option<Cause> {
+        self.sent_away
     }
 
     pub(crate) fn set_scheme(&mut self, scheme: Scheme) {

@@ -17,6 +17,13 @@ fn calmed(heard: &Heard, limit: Limit) {
     assert!(heard.delivered.fin && !heard.lives());
 }
 
+/// The peer is told with ENHANCE_YOUR_CALM which streams are the last, over this limit, and no stream ends for it.
+fn told_to_calm(heard: &Heard, limit: Limit) {
+    let calm = |said: &&Said| matches!(said, Said::GoAway { code: code::ENHANCE_YOUR_CALM, debug, .. } if debug == limit.message());
+    assert_eq!(heard.said.iter().filter(calm).count(), 1, "{limit:?}: {:?}", heard.said);
+    assert!(!heard.causes().contains(&Cause::Limit(limit)), "{:?}", heard.causes());
+}
+
 /// An allowance of so many at once.
 fn burst(burst: u32) -> Allowance {
     Allowance { burst, per_second: 1 }
@@ -47,40 +54,54 @@ fn resets_by_the_peer_and_by_its_fault() {
         let frames = |count: u32| -> Vec<u8> { (0..count).flat_map(|at| each(1 + at * 2)).collect() };
         let heard = served_with(&config, &[], frames(3));
         assert!(heard.lives(), "{:?}", heard.said);
-        calmed(&served_with(&config, &[], frames(4)), Limit::Resets);
+        told_to_calm(&served_with(&config, &[], frames(4)), Limit::Resets);
+        let running = [h2::post(1), (1..5).flat_map(|at| each(1 + at * 2)).collect()].concat();
+        let heard = served_with(&config, &[], running);
+        told_to_calm(&heard, Limit::Resets);
+        assert!(heard.lives(), "{:?}", heard.said);
     }
 }
 
 #[test]
 fn frames_of_no_use() {
-    // The PING behind the frames is one of them.
     let config = limits(|limits| limits.h2_glitches = burst(11));
     let empty = h2::data(1, b"", false);
-    let ended = [h2::get(1), h2::window_update(1, 1)].concat();
-    for (before, each) in [
-        (h2::post(1), empty.clone()),
-        (h2::post(1), h2::data(1, b"x", false)),
-        (vec![], h2::settings(&[])),
-        (vec![], h2::ping(false, [0; 8])),
-        (vec![], h2::ping(true, [0; 8])),
-        (vec![], frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 3, 1])),
-        (vec![], frame(99, 0, 1, b"x")),
-        (vec![], h2::priority_update(1, "u=1")),
-        (vec![], h2::settings_ack()),
-    ] {
-        let frames = |count: usize| [before.clone(), each.repeat(count)].concat();
-        let heard = served_with(&config, &[], frames(10));
-        assert!(heard.lives(), "{}: {:?}", each.escape_ascii(), heard.said);
-        let heard = served_with(&config, &[], frames(12));
-        calmed(&heard, Limit::Glitches);
+    let check = |before: &[u8], each: &[u8], free: usize| {
+        let frames = |count: usize| [before, &each.repeat(count)].concat();
+        let heard = served_with(&config, &[], frames(free + 11));
+        assert!(
+            heard.lives() && h2::go_aways(&heard.said).is_empty(),
+            "{}: {:?}",
+            each.escape_ascii(),
+            heard.said
+        );
+        told_to_calm(&served_with(&config, &[], frames(free + 12)), Limit::Glitches);
+        // Once more, and the streams that run end, too.
+        let again = [&h2::post(1), &frames(free + 12)[before.len()..], &each.repeat(100 + 11 + 1)].concat();
+        calmed(&served_with(&config, &[], [again, h2::settings_ack().repeat(20)].concat()), Limit::Glitches);
+    };
+    for each in [h2::settings(&[]), h2::ping(true, [0; 8]), h2::settings_ack()] {
+        check(&[], &each, 0);
     }
-    // Small window updates count once there are more than our DATA justify.
-    let updates = [h2::window_update(0, 1).repeat(100), ended].concat();
-    assert!(served_with(&config, &[], &updates).lives());
-    calmed(
-        &served_with(&config, &[], [updates, h2::window_update(0, 1).repeat(15)].concat()),
-        Limit::Glitches,
-    );
+    check(&h2::post(1), &empty, 0);
+    // Those of which some come with any traffic: a hundred at first, less the PING behind them, and four with a request.
+    check(&h2::post(1), &h2::data(1, b"x", false), 103);
+    for each in [
+        h2::ping(false, [0; 8]),
+        frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 3, 1]),
+        frame(99, 0, 1, b"x"),
+        h2::priority_update(1, "u=1"),
+        h2::window_update(0, 1),
+    ] {
+        check(&h2::post(1), &each, 103);
+    }
+    // Those for a stream that has ended count likewise, whatever they give.
+    for increment in [1, 1 << 20] {
+        let late = h2::window_update(1, increment);
+        let updates = |count: usize| [h2::get(1), h2::post(3), late.repeat(count)].concat();
+        assert!(h2::go_aways(&served_with(&config, &[], updates(107 + 11)).said).is_empty());
+        told_to_calm(&served_with(&config, &[], updates(107 + 13)), Limit::Glitches);
+    }
 }
 
 /// What was used up comes back with time.
@@ -88,13 +109,20 @@ fn frames_of_no_use() {
 fn an_allowance_fills_up_again() {
     let config = limits(|limits| limits.h2_glitches = Allowance { burst: 5, per_second: 2 });
     let (mut server, mut reader) = server(&config, &[], Each::echo());
-    server.receive(&[h2::post(1), h2::ping(false, [0; 8]).repeat(5)].concat(), Buffer::Lent);
+    // What a new connection and its request explain is free.
+    server.receive(&[h2::post(1), h2::ping(false, [0; 8]).repeat(104 + 5)].concat(), Buffer::Lent);
     server.wait(Duration::from_secs(1));
     server.receive(&h2::ping(false, [0; 8]).repeat(2), Buffer::Lent);
     assert!(h2::go_aways(&reader.read(&server.take_sent())).is_empty());
     server.receive(&h2::ping(false, [0; 8]), Buffer::Lent);
     assert_eq!(h2::go_aways(&reader.read(&server.take_sent())), [(1, code::ENHANCE_YOUR_CALM)]);
-    assert_eq!(server.seen.causes(), [Cause::Limit(Limit::Glitches)]);
+    assert_eq!(server.connection.sent_away(), Some(Cause::Limit(Limit::Glitches)));
+    // What runs comes to its end, and then the connection does.
+    server.receive(&[h2::get(3), h2::data(1, b"x", true)].concat(), Buffer::Lent);
+    let said = reader.read(&server.take_sent());
+    assert!(h2::ended(&said, 1) && h2::answer(&said, 3).is_none(), "{said:?}");
+    assert_eq!(server.seen.causes(), [Cause::Complete]);
+    assert!(server.connection.interest().shutdown);
 }
 
 #[test]
