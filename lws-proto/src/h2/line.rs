@@ -28,6 +28,11 @@ impl Line {
         self.waiting.is_empty()
     }
 
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The place of the stream that is next.
     #[inline]
     pub(crate) fn first(&self) -> Option<u32> {

@@ -293,6 +293,7 @@ impl Streams {
 
     /// Gives the place back.
     pub(crate) fn free(&mut self, slot: u32) {
+        debug_assert!(self.peek(slot).place == Place::Nowhere && !self.free.contains(&slot));
         self.slots[slot as usize].id = 0;
         self.free.push(slot);
     }
@@ -383,6 +384,22 @@ impl Streams {
             Place::End => self.ends.push_back(slot),
             Place::Closed => self.closed.push_back(slot),
         }
+    }
+
+    /// What always holds between a stream and what it waits in: as many say that they wait in a line as stand there, and each flag that
+    /// stands for a place in a queue has that place.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let open = || self.slots.iter().filter(|stream| stream.id != 0);
+        let at = |place: Place| open().filter(move |stream| stream.place == place).count();
+        let having = |flag: u16| open().filter(move |stream| stream.has(flag)).count();
+        at(Place::Head) == self.heads.len()
+            && at(Place::Content) == self.asking
+            && at(Place::Content) + at(Place::Flush) == self.contents.len()
+            && at(Place::End) == self.ends.len()
+            && at(Place::Closed) == self.closed.len()
+            && having(RESUMED) == self.resumed.len()
+            && having(TIMEOUT) == self.timeouts.len()
+            && open().count() == self.len()
     }
 
     /// Whether a stream waits for its turn to get a permit, and not only to send what it has given.

@@ -32,6 +32,7 @@ impl SendWindow {
     /// `n` bytes have been sent, which there was room for.
     #[inline]
     pub(crate) fn spend(&mut self, n: usize) {
+        debug_assert!(n <= self.room(), "{n} bytes in a window of {}", self.0);
         self.0 -= i32::try_from(n).unwrap_or(i32::MAX).min(self.0.max(0));
     }
 

@@ -50,11 +50,14 @@ fn ping() -> Vec<u8> {
     h2::ping(false, *b"bandwidt")
 }
 
+/// Frames by the stream, or by when they come.
+type Frames = fn(u32) -> Vec<u8>;
+
 /// What a peer sends around a request, by the stream: before it is answered, and after.
 struct Peer {
     name: &'static str,
-    asks: fn(u32) -> Vec<u8>,
-    then: fn(u32) -> Vec<u8>,
+    asks: Frames,
+    then: Frames,
     /// Whether the answer is to come.
     answered: bool,
 }
@@ -189,7 +192,7 @@ fn what_is_owed_may_come_all_at_once() {
 /// who types on a stream.
 #[test]
 fn what_comes_by_the_clock_goes_on_for_hours() {
-    let frames: [(&str, fn(u32) -> Vec<u8>); 3] = [
+    let frames: [(&str, Frames); 3] = [
         ("PING", |_| ping()),
         ("one byte of content", |_| h2::data(1, "x", false)),
         ("SETTINGS", |at| h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 65_535 + at % 2)])),

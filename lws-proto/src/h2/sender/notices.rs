@@ -43,6 +43,7 @@ impl Sender {
         now: Time,
     ) -> Option<Item> {
         self.settle(keys, now);
+        debug_assert!(self.streams.is_consistent());
         self.send_continues(out);
         let half_closed = match self.has_half_closed_notice() {
             true => self.half_closed_notice(out, keys, now),
