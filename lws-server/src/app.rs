@@ -857,6 +857,14 @@ impl Application for App {
         }
     }
 
+    fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Streams, cause: Cause) {
+        self.guard(cx, |app, cx| {
+            if let Some(on_sent_away) = &app.on_sent_away {
+                on_sent_away(&cx.peer().unwrap_or(Peer::Local), cause);
+            }
+        });
+    }
+
     fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {
         // Every stream has been told its end by now, except where the driver had no connection to ask.
         for mut state in streams.into_open() {
