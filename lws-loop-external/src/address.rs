@@ -78,6 +78,9 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A process of the same machine, or something whose address is of no other known kind.
     Local,
+    /// Nobody knows any more: the system forgets the address of a peer that has reset its connection. It may have come from
+    /// anywhere.
+    Unknown,
 }
 
 impl Peer {
@@ -86,7 +89,7 @@ impl Peer {
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Tcp(address) => Some(address.ip()),
-            Self::Local => None,
+            Self::Local | Self::Unknown => None,
         }
     }
 
@@ -103,6 +106,7 @@ impl fmt::Display for Peer {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Local => f.write_str("local"),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::entropy::SystemEntropy;
 use crate::letters::Letters;
 use crate::listener::{Listeners, Paused};
 use crate::net::{self, Owned};
-use crate::options::{ConnectOptions, DriverOptions, ListenOptions, Speak};
+use crate::options::{self, ConnectOptions, DriverOptions, ListenOptions, Speak};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger, Wait};
 use crate::shards::{GlobalId, Seated, Shard, Shards};
@@ -90,6 +90,7 @@ pub(crate) enum Command<S, M> {
 
 impl<A: Application> Core<A> {
     pub(crate) fn new(options: DriverOptions) -> io::Result<Self> {
+        options.validate().map_err(options::invalid)?;
         let mailbox = Mailbox::new(Bell::new()?, options.mailbox_messages_max);
         Ok(Self::with_mailbox(options, mailbox, None))
     }
@@ -355,7 +356,8 @@ impl<'a, A: Application> Context<'a, A> {
         self.connection
     }
 
-    /// Who is at the other end of that connection: asked of the system, as nothing is kept for it.
+    /// Who is at the other end of that connection: asked of the system, as nothing is kept for it. `None` if there is no connection,
+    /// or if the system has forgotten, as it does when a peer resets.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.socket.and_then(|socket| net::peer_address(socket).ok()).map(Peer::new)

@@ -1,5 +1,9 @@
 //! Random bytes of the system, for the masks and the nonce of clients.
+//!
+//! A process that forks leaves its child the bytes that it has in store. Neither may use what the other does, so that a child begins
+//! with bytes of its own.
 
+use crate::sys;
 use lws_proto::Entropy;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
@@ -15,10 +19,13 @@ const POOL_BYTES: usize = 1 << 10;
 struct Pool {
     bytes: [u8; POOL_BYTES],
     used: usize,
+    /// The process that the bytes are for.
+    process: sys::Process,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES }) };
+    static POOL: RefCell<Pool> =
+        const { RefCell::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES, process: sys::Process::NONE }) };
 }
 
 impl SystemEntropy {
@@ -37,6 +44,11 @@ impl Entropy for SystemEntropy {
             return;
         }
         POOL.with_borrow_mut(|pool| {
+            let process = sys::Process::current();
+            if pool.process != process {
+                pool.used = POOL_BYTES;
+                pool.process = process;
+            }
             for piece in bytes.chunks_mut(POOL_BYTES) {
                 if POOL_BYTES - pool.used < piece.len() {
                     pool.refill();
@@ -46,6 +58,7 @@ impl Entropy for SystemEntropy {
                 // What was given out is not kept.
                 from.fill(0);
                 pool.used += piece.len();
+                debug_assert!(pool.used <= POOL_BYTES);
             }
         });
     }

@@ -2,6 +2,8 @@
 
 use crate::net;
 use crate::tls::{ListenTls, Provider};
+use lws_proto::OutOfRange;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,6 +87,53 @@ impl Default for Turn {
     fn default() -> Self {
         Self { time: Duration::from_millis(1), bytes: 16 << 20, clock: net::monotonic }
     }
+}
+
+impl DriverOptions {
+    /// Checks every option against its range: what is zero would stop the service. Whatever makes a service calls it.
+    ///
+    /// # Errors
+    /// The first option that is outside of its range.
+    pub fn validate(&self) -> Result<(), OutOfRange> {
+        let Self {
+            connections_max,
+            receive_buffer_bytes,
+            read_bytes_per_turn,
+            write_bytes_per_turn,
+            events_per_turn,
+            accepts_per_turn,
+            turn,
+            tls_handshakes_max,
+            mailbox_messages_max,
+            waiting_messages_max: _,
+            resolver_queries_max,
+            resolver_addresses_max,
+        } = *self;
+        let check = |field, value: usize, range| {
+            OutOfRange::check(field, u64::try_from(value).unwrap_or(u64::MAX), range)
+        };
+        check("connections_max", connections_max.unwrap_or(1), 1..=u64::from(u32::MAX))?;
+        check("receive_buffer_bytes", receive_buffer_bytes, 1 << 10..=1 << 30)?;
+        for (field, value) in [
+            ("read_bytes_per_turn", read_bytes_per_turn),
+            ("write_bytes_per_turn", write_bytes_per_turn),
+            ("events_per_turn", events_per_turn),
+            ("accepts_per_turn", accepts_per_turn),
+            ("turn.bytes", turn.bytes),
+            ("tls_handshakes_max", tls_handshakes_max),
+            ("mailbox_messages_max", mailbox_messages_max),
+            ("resolver_queries_max", resolver_queries_max),
+            ("resolver_addresses_max", resolver_addresses_max),
+        ] {
+            check(field, value, 1..=u64::MAX)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with a description, as the system would say it.
+pub(crate) fn invalid(error: OutOfRange) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 /// Options of a TCP socket. Of a listener they hold for each connection that it accepts.
@@ -226,4 +275,26 @@ pub enum Speak {
     Http2,
     /// Bytes.
     Raw,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_out_of_range_is_named() {
+        assert_eq!(DriverOptions::default().validate(), Ok(()));
+        let rows: [(&str, fn(&mut DriverOptions)); 5] = [
+            ("connections_max", |options| options.connections_max = Some(0)),
+            ("receive_buffer_bytes", |options| options.receive_buffer_bytes = 1_023),
+            ("read_bytes_per_turn", |options| options.read_bytes_per_turn = 0),
+            ("accepts_per_turn", |options| options.accepts_per_turn = 0),
+            ("resolver_addresses_max", |options| options.resolver_addresses_max = 0),
+        ];
+        for (field, change) in rows {
+            let mut options = DriverOptions::default();
+            change(&mut options);
+            assert_eq!(options.validate().map_err(|error| error.field()), Err(field));
+        }
+    }
 }

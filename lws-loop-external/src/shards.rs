@@ -9,7 +9,7 @@ use crate::application::Application;
 use crate::context::{Context, Core, default_connections_max};
 use crate::listener::Paused;
 use crate::net;
-use crate::options::DriverOptions;
+use crate::options::{self, DriverOptions};
 use crate::token::ConnectionId;
 use crate::waker::{Bell, Handle, Handover, Mailbox, SendError};
 use seats::Seats;
@@ -80,6 +80,7 @@ impl<M> Shards<M> {
     #[doc(alias = "count_threads")]
     #[doc(alias = "fd_limit_per_thread")]
     pub fn create(count: NonZeroU16, options: &DriverOptions) -> io::Result<Vec<Shard<M>>> {
+        options.validate().map_err(options::invalid)?;
         let count = count.get();
         let connections_max = options
             .connections_max

@@ -1,9 +1,47 @@
-//! The system call whose array a program keeps for itself, and what a socket knows of the bytes that it has taken.
+//! The system call whose array a program keeps for itself, what a socket knows of the bytes that it has taken, and the notice of a
+//! fork.
 
 use crate::hosts::PollFd;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+/// A process, told from the one that it was forked from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// Forks on the way from the first process that was asked for to this one.
+    forks: u32,
+    /// Its number, where forks cannot be counted.
+    number: u32,
+}
+
+/// The forks that this process is the last child of.
+static FORKS: AtomicU32 = AtomicU32::new(1);
+
+impl Process {
+    /// No process at all.
+    pub(crate) const NONE: Self = Self { forks: 0, number: 0 };
+
+    /// The one that runs. After the first time it costs no system call.
+    #[inline]
+    pub(crate) fn current() -> Self {
+        static COUNTED: OnceLock<bool> = OnceLock::new();
+        let counted = *COUNTED.get_or_init(|| {
+            // SAFETY: the handler touches nothing but an atomic number, which a child may do whatever other threads of its parent
+            // were at; it is a function of the program, and there as long as that runs.
+            unsafe { libc::pthread_atfork(None, None, Some(forked)) == 0 }
+        });
+        let number = if counted { 0 } else { std::process::id() };
+        Self { forks: FORKS.load(Ordering::Relaxed), number }
+    }
+}
+
+/// Runs in the child, before `fork` returns there.
+extern "C" fn forked() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// Waits until an entry of a plain array is ready, and notes in each what it is ready for. Answers how many are. `None`
 /// waits for ever; other times are rounded up to milliseconds.
@@ -78,5 +116,41 @@ impl Callback {
             std::rc::Rc::from_raw(data)
         };
         call();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SystemEntropy;
+    use lws_proto::Entropy;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_child_does_not_repeat_what_its_parent_has_in_store() {
+        let mut entropy = SystemEntropy::new().expect("random bytes");
+        entropy.fill(&mut [0; 16]);
+        let (mut reader, mut writer) = io::pipe().expect("a pipe");
+        let before = Process::current();
+        // SAFETY: the child asks for memory and locks nowhere: it fills an array, writes to a pipe and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut bytes = [0; 32];
+            entropy.fill(&mut bytes);
+            let told = Process::current() != before && writer.write_all(&bytes).is_ok();
+            // SAFETY: it has no conditions.
+            unsafe { libc::_exit(i32::from(!told)) };
+        }
+        assert!(child > 0, "a child is made");
+        drop(writer);
+        let (mut theirs, mut ours) = (Vec::new(), [0; 32]);
+        reader.read_to_end(&mut theirs).expect("the child tells");
+        entropy.fill(&mut ours);
+        let mut status = 0;
+        // SAFETY: the status is written to a number that lives.
+        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        assert_eq!((status, theirs.len()), (0, 32));
+        assert_ne!(theirs, ours);
+        assert_eq!(Process::current(), before, "the parent is what it was");
     }
 }

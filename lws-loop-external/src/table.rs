@@ -11,6 +11,7 @@ use crate::transport::Piped;
 use crate::udp::Datagrams;
 use crate::watch::Watched;
 use lws_proto::{Connection, Time};
+use std::collections::VecDeque;
 use std::ops::BitOr;
 
 /// One descriptor of a peer.
@@ -209,7 +210,9 @@ impl<S> Table<S> {
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     places: Vec<Place>,
-    free: Vec<u32>,
+    /// In the order in which they became free: the place that has been free for longest is taken first, so that a name which
+    /// somebody still holds is that of something else as late as can be.
+    free: VecDeque<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -220,7 +223,7 @@ struct Place {
 
 impl Ids {
     pub(crate) fn allocate(&mut self) -> ConnectionId {
-        let index = self.free.pop().unwrap_or_else(|| {
+        let index = self.free.pop_front().unwrap_or_else(|| {
             self.places.push(Place { generation: 0, woken: false });
             // The limit of open files is below that of an index.
             (self.places.len() - 1) as u32
@@ -232,7 +235,8 @@ impl Ids {
         let place = &mut self.places[id.index as usize];
         place.generation = place.generation.wrapping_add(1) & GENERATION_MASK;
         place.woken = false;
-        self.free.push(id.index);
+        self.free.push_back(id.index);
+        debug_assert!(self.free.len() <= self.places.len());
     }
 
     fn place(&mut self, id: ConnectionId) -> Option<&mut Place> {
@@ -268,6 +272,20 @@ mod tests {
     fn a_slot_costs_little_more_than_its_connection() {
         let (slot, connection) = (size_of::<Option<Slot<()>>>(), size_of::<Connection>());
         assert!(slot <= connection + 40, "{slot} bytes for a connection of {connection}");
+    }
+
+    #[test]
+    fn the_place_that_has_been_free_for_longest_is_used_first() {
+        let mut ids = Ids::default();
+        let taken: Vec<_> = (0..4).map(|_| ids.allocate()).collect();
+        for free in [2, 0, 3] {
+            ids.release(taken[free]);
+        }
+        let again = [ids.allocate(), ids.allocate()].map(|id| id.index());
+        assert_eq!(again, [2, 0]);
+        ids.release(taken[1]);
+        let again = [ids.allocate(), ids.allocate(), ids.allocate()].map(|id| id.index());
+        assert_eq!(again, [3, 1, 4]);
     }
 
     #[test]

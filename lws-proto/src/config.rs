@@ -81,7 +81,8 @@ pub struct Allowance {
     pub per_second: u32,
 }
 
-/// What one peer can make us hold, count or wait for. Every field has a name in [`Cause`](crate::Cause).
+/// What one peer can make us hold, count or wait for. Every field has a name in [`Cause`](crate::Cause), and a range that
+/// [`validate`](Self::validate) checks.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of a request or response head: the first line, the field lines and the empty line. Default 16 KiB,

@@ -45,6 +45,7 @@ pub mod h2;
 pub mod hpack;
 pub mod http;
 mod item;
+mod range;
 mod raw;
 #[cfg(feature = "record")]
 pub mod record;
@@ -61,6 +62,7 @@ pub use connection::{Connection, Feed, Interest};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
 pub use event::{Control, Event, MessageKind, Protocol};
 pub use http::Request;
+pub use range::OutOfRange;
 pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
 pub use time::Time;
 pub use transmit::{SLICES_MAX, Transmit};

@@ -104,9 +104,10 @@ pub(crate) fn record<'a>(
 
 impl fmt::Display for AccessRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.peer.ip() {
-            Some(ip) => write!(f, "{ip} - - ")?,
-            None => f.write_str("local - - ")?,
+        match (self.peer, self.peer.ip()) {
+            (_, Some(ip)) => write!(f, "{ip} - - ")?,
+            (Peer::Local, None) => f.write_str("local - - ")?,
+            (_, None) => f.write_str("- - - ")?,
         }
         write_date(f, self.unix_seconds)?;
         if self.method.is_empty() {

@@ -218,7 +218,7 @@ impl App {
         self.shared.counters.requests += 1;
         let entry = self.shared.log.as_ref().map(|_| {
             // Asked now: of a connection that was reset nobody knows it any more.
-            let peer = cx.peer().unwrap_or(Peer::Local);
+            let peer = self.peer(cx);
             Entry::new(peer, self.shared.unix_seconds, &head)
         });
         state.key = Some(key);
@@ -358,10 +358,15 @@ impl App {
             Slot::WebSocket(WebSocketSlot { handler: accepted.handler, route, member: None, blocked: false });
     }
 
+    /// Who is at the other end of the connection that is looked at.
+    fn peer(&self, cx: &Lent<'_>) -> Peer {
+        self.shared.peer(cx.connection(), || cx.peer())
+    }
+
     #[inline]
     fn log(&self, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
         if let Some(log) = &self.shared.log {
-            let peer = || cx.peer().unwrap_or(Peer::Local);
+            let peer = || self.peer(cx);
             log(&access::record(entry, peer, self.shared.unix_seconds, tally, cause));
         }
     }
@@ -378,7 +383,7 @@ impl App {
     }
 
     fn tell_tls(&self, cx: &Lent<'_>, event: tls::Event<'_>) -> bool {
-        let peer = || cx.peer().unwrap_or(Peer::Local);
+        let peer = || self.peer(cx);
         self.on_tls.as_ref().is_none_or(|on_tls| on_tls(&peer(), event))
     }
 
@@ -677,8 +682,15 @@ impl Application for App {
     type State = Streams;
     type Message = Command;
 
-    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
-        self.guard(cx, |app, cx| app.on_accepted(cx, listener)).flatten()
+    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, peer: &Peer) -> Option<Accepted<Self>> {
+        if let Some(id) = cx.connection() {
+            self.shared.connected(id, *peer);
+        }
+        let accepted = self.guard(cx, |app, cx| app.on_accepted(cx, listener)).flatten();
+        if let (None, Some(id)) = (&accepted, cx.connection()) {
+            self.shared.disconnected(id);
+        }
+        accepted
     }
 
     #[cfg(feature = "record")]
@@ -732,6 +744,7 @@ impl Application for App {
         }
         if let Some(id) = cx.connection() {
             self.shared.woken(id);
+            self.shared.disconnected(id);
         }
         self.report(cx);
     }
@@ -788,8 +801,8 @@ impl crate::context::Driver for Lent<'_> {
         external::Context::now(self)
     }
 
-    fn peer(&self) -> Peer {
-        external::Context::peer(self).unwrap_or(Peer::Local)
+    fn peer(&self) -> Option<Peer> {
+        external::Context::peer(self)
     }
 
     fn tls(&self) -> Option<&Info> {

@@ -57,11 +57,12 @@ impl Context<'_> {
         self.shared.started.elapsed()
     }
 
-    /// Who is at the other end. Asks the operating system.
+    /// Who is at the other end. Asks the operating system, which forgets a peer that resets: that is [`Peer::Unknown`] then, unless the
+    /// server keeps addresses, as it does for an access log and for who watches TLS.
     #[doc(alias = "lws_get_peer_simple")]
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.driver.peer()
+        self.shared.peer(self.driver.connection(), || self.driver.peer())
     }
 
     /// What TLS has agreed on with the peer: version, name, protocol, certificate. `None` without TLS.
@@ -231,7 +232,7 @@ impl fmt::Debug for Context<'_> {
 /// What handlers may ask of the driver, without its type.
 pub(crate) trait Driver {
     fn now(&self) -> Time;
-    fn peer(&self) -> Peer;
+    fn peer(&self) -> Option<Peer>;
     fn tls(&self) -> Option<&Info>;
     fn connection(&self) -> Option<ConnectionId>;
     fn wake(&mut self, id: ConnectionId) -> bool;

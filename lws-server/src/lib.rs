@@ -40,8 +40,8 @@ pub use context::{Context, StreamId};
 pub use group::{Handle, Missed, PublishError};
 pub use lws_loop_external::{Address, ListenOptions, Peer};
 pub use lws_proto::{
-    Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, Payload, Sent, Stream, StreamKey, Time,
-    Versions, Writable,
+    Bytes, Cause, Config, Control, Limits, MessageKind, Misuse, OutOfRange, Payload, Sent, Stream, StreamKey,
+    Time, Versions, Writable,
 };
 #[cfg(feature = "record")]
 #[doc(inline)]

@@ -20,7 +20,7 @@ use lws_loop_external::{
     Address, Change, Driver, DriverOptions, ListenOptions, ListenerId, Readiness, Shards, Token, Trigger,
     Wait,
 };
-use lws_proto::{Config, Expect, Limits, Time, Versions, WallClock};
+use lws_proto::{Config, Expect, Limits, OutOfRange, Time, Versions, WallClock};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -503,7 +503,7 @@ impl Builder {
         Arc::make_mut(self.options.origins.get_or_insert_default())
     }
 
-    /// What a peer can make the server hold or wait for.
+    /// What a peer can make the server hold or wait for. [`build`](Self::build) refuses those that are out of their range.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -691,6 +691,7 @@ impl Builder {
         if let Some(error) = self.error {
             return Err(error);
         }
+        self.limits.validate().map_err(out_of_range)?;
         if self.listeners.is_empty() {
             return Err(invalid("a server listens nowhere: `listen` says where".into()));
         }
@@ -723,10 +724,14 @@ impl Builder {
             let upgrade_to_http2 = self.options.upgrade_to_http2;
             Arc::new(Config { limits, expect, versions, upgrade_to_http2, wall_clock: WallClock::default() })
         };
+        let keeps_peers = self.log.is_some() || self.on_tls.is_some();
         let mut shared = Shared::new(self.routes, self.hosts, self.log, Arc::clone(group), seat.index());
         // Threads do not share what they compress with.
         let apart = group.shards.count() > 1;
         shared.on_panic = self.on_panic;
+        if keeps_peers {
+            shared.keep_peers();
+        }
         shared.always = [self.options.always(false), self.options.always(true)];
         shared.deflate = self.options.deflate.map(|deflate| if apart { deflate.apart() } else { deflate });
         let app = App {
@@ -824,6 +829,10 @@ impl fmt::Debug for Builder {
 
 fn raw_factory<H: raw::Handler>(factory: impl Fn() -> H + 'static) -> RawFactory {
     Rc::new(move || Box::new(factory()))
+}
+
+fn out_of_range(error: OutOfRange) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
 }
 
 fn invalid(message: String) -> io::Error {

@@ -12,7 +12,7 @@ use crate::panics::OnPanic;
 use crate::publish::{Audience, Backlog};
 use crate::route::{Methods, Table};
 use crate::stats::Counters;
-use crate::ws;
+use crate::{Peer, ws};
 use lws_loop_external::ConnectionId;
 use lws_proto::StreamKey;
 use lws_proto::http::Head;
@@ -43,6 +43,9 @@ pub(crate) struct Shared {
     pub(crate) always: [Option<Rc<[FieldLine]>>; 2],
     /// Streams whose handlers are to be woken, by their connections.
     woken: HashMap<ConnectionId, Vec<StreamKey>>,
+    /// Who has connected, where somebody is told of it afterwards: the system forgets a peer that resets. Kept beside the
+    /// connections, so that without a log they cost nothing.
+    peers: Option<HashMap<ConnectionId, Peer>>,
 }
 
 /// What is at one path.
@@ -94,7 +97,37 @@ impl Shared {
             hosts,
             always: [None, None],
             woken: HashMap::new(),
+            peers: None,
         }
+    }
+
+    /// Keeps the addresses of all peers from now on.
+    pub(crate) fn keep_peers(&mut self) {
+        self.peers.get_or_insert_default();
+    }
+
+    /// A peer has connected.
+    pub(crate) fn connected(&mut self, connection: ConnectionId, peer: Peer) {
+        if let Some(peers) = &mut self.peers {
+            peers.insert(connection, peer);
+        }
+    }
+
+    /// A connection is over.
+    pub(crate) fn disconnected(&mut self, connection: ConnectionId) {
+        if let Some(peers) = &mut self.peers {
+            peers.remove(&connection);
+        }
+    }
+
+    /// Who is at the other end of a connection: as it was when it came, or else as the system says now.
+    pub(crate) fn peer(
+        &self,
+        connection: Option<ConnectionId>,
+        system: impl FnOnce() -> Option<Peer>,
+    ) -> Peer {
+        let kept = || self.peers.as_ref()?.get(&connection?).copied();
+        kept().or_else(system).unwrap_or(Peer::Unknown)
     }
 
     /// The handler of a stream is to be woken, with its connection.

@@ -3,13 +3,14 @@
 
 use crate::service::Token;
 use crate::token::{ConnectionId, GENERATION_MASK};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Whose socket each name is.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     places: Vec<Lane>,
-    free: Vec<u32>,
+    /// In the order in which they became free, and are used again.
+    free: VecDeque<u32>,
     /// Connections whose descriptor the host knows by another name than theirs.
     aliases: HashMap<ConnectionId, Token>,
 }
@@ -23,7 +24,7 @@ struct Lane {
 impl Lanes {
     /// A name for one more socket of `owner`.
     pub(super) fn allocate(&mut self, owner: ConnectionId) -> Token {
-        let index = self.free.pop().unwrap_or_else(|| {
+        let index = self.free.pop_front().unwrap_or_else(|| {
             self.places.push(Lane { generation: 0, owner: None });
             // There are fewer than descriptors.
             (self.places.len() - 1) as u32
@@ -39,7 +40,7 @@ impl Lanes {
             let lane = &mut self.places[token.index() as usize];
             lane.owner = None;
             lane.generation = lane.generation.wrapping_add(1) & GENERATION_MASK;
-            self.free.push(token.index());
+            self.free.push_back(token.index());
         }
     }
 

@@ -73,7 +73,8 @@ impl ReceiveWindow {
 
     /// That of a connection, which begins small whatever it will be. The increment is to be told at once.
     pub(crate) fn of_connection(size: u32, now: Time) -> (Self, u32) {
-        let size = size.max(INITIAL_WINDOW);
+        // What was built with a check is in range; what was not must not make a negative window.
+        let size = size.clamp(INITIAL_WINDOW, i32::MAX as u32);
         (Self::new(size, now), size - INITIAL_WINDOW)
     }
 

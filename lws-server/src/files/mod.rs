@@ -119,13 +119,12 @@ impl Files {
         };
         match &self.source {
             Source::Directory(root) => {
-                let file = root.open_file(name).map_err(|error| status_of(&error))?;
-                let metadata = file.metadata().map_err(|error| status_of(&error))?;
+                let (metadata, file) = root.open_file(name).map_err(|error| status_of(&error))?;
                 if metadata.is_dir() && !directory {
                     return Ok(Found::Directory);
                 }
                 let entity = Entity::of_file(name, &metadata, now).ok_or(Status::NOT_FOUND)?;
-                Ok(Found::File(entity, Content::File(file)))
+                Ok(Found::File(entity, Content::File(file.ok_or(Status::NOT_FOUND)?)))
             }
             Source::Assets(assets) => match assets.find(name) {
                 Some((entity, content)) => Ok(Found::File(entity, Content::Static(content))),

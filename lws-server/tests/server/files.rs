@@ -281,6 +281,62 @@ fn only_regular_files_are_served() {
 }
 
 #[test]
+fn a_fifo_is_not_opened_to_find_out_that_it_is_one() {
+    let directory = Directory::new();
+    let path = directory.path("served/fifo");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).expect("a FIFO can be made");
+    symlink("fifo", directory.path("served/link")).expect("a link can be made");
+    // Waits until the other end is opened, and then says whether there is still somebody.
+    let writer = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let mut fifo = fs::File::options().write(true).open(path).expect("somebody opens it");
+            std::io::Write::write_all(&mut fifo, b"x")
+        })
+    };
+    for links in [Links::Inside, Links::Followed, Links::Refused] {
+        let server = directory.serve(move |files| files.links(links));
+        for target in ["/fifo", "/link", "/fifo/", "/sub/../fifo"] {
+            for method in ["GET", "HEAD"] {
+                assert_eq!(server.request(method, target, "").status, 404, "{links:?} {method} {target}");
+            }
+        }
+    }
+    let mut reader = fs::File::open(&path).expect("it can be opened");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut text).expect("the writer ends");
+    writer.join().expect("it writes").expect("this is the first reader that it has had");
+    assert_eq!(text, "x");
+}
+
+#[test]
+fn a_tag_tells_versions_apart_and_not_where_they_lie() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = Directory::new();
+    let path = directory.path("served/data.bin");
+    let tag = || directory.serve(|files| files).get("/data.bin").field("etag").expect("a tag").to_owned();
+    let first = tag();
+    assert_eq!(first, tag(), "the same after a restart");
+    let hash =
+        first.strip_prefix("\"a-").and_then(|rest| rest.strip_suffix('"')).expect("a length and a hash");
+    assert!(hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+    // Another file in its place, with the same length and modification time.
+    let before = fs::metadata(&path).expect("it is there");
+    fs::write(directory.path("served/new"), "9876543210").expect("it can be written");
+    let times = fs::FileTimes::new().set_modified(before.modified().expect("a time"));
+    fs::File::options()
+        .write(true)
+        .open(directory.path("served/new"))
+        .and_then(|file| file.set_times(times))
+        .expect("it can be aged");
+    fs::rename(directory.path("served/new"), &path).expect("it can be replaced");
+    let after = fs::metadata(&path).expect("it is there");
+    assert_eq!((before.mtime_nsec(), before.len()), (after.mtime_nsec(), after.len()));
+    assert_ne!(first, tag());
+}
+
+#[test]
 fn a_large_file_streams_whole_and_in_parts() {
     let directory = Directory::new();
     let content: Vec<u8> = (0..3_000_000_u32).flat_map(|number| number.to_le_bytes()).collect();

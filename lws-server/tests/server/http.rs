@@ -517,6 +517,65 @@ fn a_description_that_makes_no_sense_is_refused_when_it_is_built() {
 }
 
 #[test]
+fn limits_out_of_range_are_refused_when_the_server_is_built() {
+    use lws_server::{Limits, OutOfRange};
+    let rows: [(&str, fn(&mut Limits)); 4] = [
+        ("h2_connection_window", |limits| limits.h2_connection_window = 1),
+        ("h2_connection_window", |limits| limits.h2_connection_window = u32::MAX),
+        ("field_lines_max", |limits| limits.field_lines_max = 1_000),
+        ("ping_interval", |limits| limits.ping_interval = Duration::ZERO),
+    ];
+    for (field, change) in rows {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let built = Server::builder().listen("127.0.0.1:0").limits(limits).build();
+        let error = built.expect_err(field);
+        assert!(error.to_string().starts_with(&format!("{field} is ")), "{error}");
+        let inner = error.get_ref().and_then(|error| error.downcast_ref::<OutOfRange>());
+        assert_eq!(inner.map(OutOfRange::field), Some(field));
+    }
+    let driver = lws_loop_external::DriverOptions { read_bytes_per_turn: 0, ..Default::default() };
+    let error = Server::builder().listen("127.0.0.1:0").driver_options(driver).build().expect_err("no turn");
+    assert!(error.to_string().starts_with("read_bytes_per_turn is 0"), "{error}");
+}
+
+/// Ends a connection with a reset.
+pub(crate) fn reset(peer: std::net::TcpStream) {
+    let linger = Some(Duration::ZERO);
+    rustix::net::sockopt::set_socket_linger(&peer, linger).expect("it can be set");
+}
+
+#[test]
+fn a_peer_that_has_reset_keeps_its_address() {
+    use lws_server::Peer;
+    struct Tells(std::sync::mpsc::Sender<Peer>);
+    impl lws_server::ws::Handler for Tells {
+        fn close(&mut self, cx: &mut Context<'_>, _: lws_server::Cause) {
+            self.0.send(cx.peer()).expect("the test listens");
+        }
+    }
+    let wait = Duration::from_secs(10);
+    let (sender, records) = channel();
+    let (tell, told) = channel();
+    let server = serve(move |builder| {
+        builder
+            .access_log(move |record| sender.send((record.peer, record.status)).expect("the test listens"))
+            .ws("/", move |_| Tells(tell.clone()))
+    });
+    let (peer, _) = server.open("/", "");
+    let address = Peer::Tcp(peer.0.local_addr().expect("an address"));
+    reset(peer.0);
+    assert_eq!(records.recv_timeout(wait).expect("a record"), (address, 101));
+    assert_eq!(told.recv_timeout(wait).expect("an end"), address);
+    // Where nothing is kept nobody knows; but it is no process of this machine.
+    let (tell, told) = channel();
+    let server = serve(move |builder| builder.ws("/", move |_| Tells(tell.clone())));
+    let (peer, _) = server.open("/", "");
+    reset(peer.0);
+    assert_eq!(told.recv_timeout(wait).expect("an end"), Peer::Unknown);
+}
+
+#[test]
 fn a_busy_port_is_named() {
     let server = serve(|builder| builder);
     let error = Server::builder().listen(&server.address.to_string()).build().expect_err("it is taken");

@@ -293,6 +293,24 @@ fn browsers_are_told_to_come_by_tls_only_where_they_came_by_it() {
 }
 
 #[test]
+fn a_peer_that_resets_in_its_handshake_keeps_its_address() {
+    let tls = Authority::new("root").issue(&["a.example"]).server();
+    let (tell, told) = channel();
+    let server = serve(move |builder| {
+        builder.listen_tls("127.0.0.1:0", tls).on_tls(move |peer, event| {
+            tell.send((*peer, matches!(event, Event::Failed(_)))).expect("the test listens");
+            true
+        })
+    });
+    let mut socket = TcpStream::connect(server.addresses[1]).expect("it listens");
+    let address = lws_server::Peer::Tcp(socket.local_addr().expect("an address"));
+    // A ClientHello that is cut.
+    socket.write_all(b"\x16\x03\x01\x02\x00\x01").expect("it reads");
+    crate::http::reset(socket);
+    assert_eq!(told.recv_timeout(Duration::from_secs(10)).expect("a failure"), (address, true));
+}
+
+#[test]
 fn who_watches_tls_is_told_of_handshakes_and_failures_and_may_refuse() {
     let authority = Authority::new("root");
     let tls = authority.issue(&["a.example"]).server();

@@ -3,7 +3,6 @@
 
 use crate::hosts::Watch;
 use crate::sys::Callback;
-use std::cell::UnsafeCell;
 use std::ffi::{c_int, c_uint, c_void};
 use std::fmt;
 use std::io;
@@ -116,7 +115,7 @@ impl Loop {
     #[must_use]
     pub fn watch(&self, fd: BorrowedFd<'_>, call: impl Fn() + 'static) -> Watcher {
         let watcher = Watcher::new(self, Some(fd), Box::new(call));
-        // SAFETY: the watcher is in a box, which is not moved or freed before it was stopped.
+        // SAFETY: the watcher is on the heap, where it is not moved, and not freed before it was stopped.
         unsafe { ev_io_start(self.as_ptr(), watcher.io()) };
         watcher
     }
@@ -158,8 +157,9 @@ impl fmt::Debug for Loop {
 
 /// A descriptor, a time or both in a loop. It ends when this is dropped.
 pub struct Watcher {
-    /// libev writes to it, so it is only ever reached through pointers.
-    watchers: Box<UnsafeCell<(Io, Timer)>>,
+    /// Both watchers, on the heap. libev keeps pointers to them, and writes through those: so this is a pointer, too, and no box,
+    /// which would claim that it alone leads there each time that it is moved.
+    watchers: NonNull<(Io, Timer)>,
     _callback: Callback,
     ev_loop: Loop,
 }
@@ -171,18 +171,18 @@ impl Watcher {
         let fd = fd.map_or(-1, |fd| fd.as_raw_fd());
         let io = Io { common: common(), next: ptr::null_mut(), fd, events: EV_READ | EV_IOFDSET };
         let timer = Timer { common: common(), at: 0.0, repeat: 0.0 };
-        let watchers = Box::new(UnsafeCell::new((io, timer)));
+        let watchers = NonNull::from(Box::leak(Box::new((io, timer))));
         Self { watchers, _callback: callback, ev_loop: ev_loop.clone() }
     }
 
     fn io(&self) -> *mut Io {
-        // SAFETY: the pointer is to the content of the box, and makes no reference of it.
-        unsafe { &raw mut (*self.watchers.get()).0 }
+        // SAFETY: the pointer is to what `new` has allocated and `drop` frees; no reference is made of it.
+        unsafe { &raw mut (*self.watchers.as_ptr()).0 }
     }
 
     fn timer(&self) -> *mut Timer {
         // SAFETY: as in `io`.
-        unsafe { &raw mut (*self.watchers.get()).1 }
+        unsafe { &raw mut (*self.watchers.as_ptr()).1 }
     }
 }
 
@@ -221,6 +221,8 @@ impl Watch for Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.stop();
+        // SAFETY: it comes from a box that `new` has leaked, once; libev has let go of it, so that nothing else leads there.
+        drop(unsafe { Box::from_raw(self.watchers.as_ptr()) });
     }
 }
 

@@ -10,17 +10,14 @@ use lws_proto::Time;
 use polling::{Event, PollMode, Poller};
 use std::fmt;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use sys::Watched;
+use sys::{Hosted, Watched};
 
 /// A service whose descriptors are in a [`Poller`].
 ///
 /// In each turn: [`settle`](Self::settle), the wait, and [`handle`](Self::handle) for each event.
-pub struct OnPolling<S> {
-    // In this order: it is dropped before the service closes its descriptors.
-    watched: Watched,
-    service: S,
+pub struct OnPolling<S: Service> {
+    hosted: Hosted<S>,
     trigger: Trigger,
     numbers: Numbers,
 }
@@ -42,33 +39,37 @@ impl<S: Service> OnPolling<S> {
             return Err(io::ErrorKind::Unsupported.into());
         }
         service.attach(trigger);
-        Ok(Self { watched: Watched::new(poller, mode), service, trigger, numbers: Numbers::new(tag) })
+        let hosted = Hosted::new(service, Watched::new(poller, mode));
+        Ok(Self { hosted, trigger, numbers: Numbers::new(tag) })
     }
 
     /// Does what is due, and tells the poller what is to be watched. Answers how long the loop may sleep.
     pub fn settle(&mut self, now: Time) -> Wait {
-        let Self { watched, service, numbers, .. } = self;
+        let Self { hosted, numbers, .. } = self;
+        let (service, watched) = hosted.parts();
         let event = |number: usize, interest: Interest| {
             let (read, write) = (interest.contains(Interest::READ), interest.contains(Interest::WRITE));
             Event::new(number, read, write)
         };
-        each::settle(service, now, |change, _| match change {
+        each::settle(service, now, |change, fd| match change {
             // A hang-up is reported of whatever is in the poller, so what has no interest is not.
             Change::Add { interest: Interest::NONE, .. } => Ok(()),
-            Change::Modify { fd, interest: Interest::NONE, .. } => {
-                watched.delete(fd);
+            Change::Modify { token, interest: Interest::NONE, .. } => {
+                watched.delete(token, fd);
                 Ok(())
             }
-            Change::Remove { token, fd } => {
+            Change::Remove { token, .. } => {
                 numbers.release(token);
-                watched.delete(fd);
+                watched.delete(token, fd);
                 Ok(())
             }
-            Change::Add { token, fd, interest } => {
-                let added = watched.add(fd, event(numbers.of(token), interest));
+            Change::Add { token, interest, .. } => {
+                let added = watched.add(token, fd, event(numbers.of(token), interest));
                 added.inspect_err(|_| numbers.release(token))
             }
-            Change::Modify { token, fd, interest } => watched.set(fd, event(numbers.of(token), interest)),
+            Change::Modify { token, interest, .. } => {
+                watched.set(token, fd, event(numbers.of(token), interest))
+            }
         })
     }
 
@@ -82,31 +83,33 @@ impl<S: Service> OnPolling<S> {
                 | Readiness::WRITABLE.when(event.writable)
                 | Readiness::HANG_UP.when(end)
                 | Readiness::ERROR.when(event.is_err() == Some(true));
-            self.service.handle_ready(now, token, ready);
+            self.hosted.service_mut().handle_ready(now, token, ready);
         }
         token.is_some()
     }
 
     /// Leaves nothing of the service in the poller. Another loop can host it.
-    pub fn detach(mut self) -> S {
-        each::detach(&mut self.service, |descriptor| self.watched.delete(descriptor.as_raw_fd()));
-        self.service
+    pub fn detach(self) -> S {
+        let mut service = self.hosted.into_service();
+        // The poller has none of the descriptors any more, also of those that are still to be removed.
+        each::detach(&mut service, |_| ());
+        service
     }
 
     /// The service.
     #[must_use]
     pub fn service(&self) -> &S {
-        &self.service
+        self.hosted.service()
     }
 
     /// The service. What it is given to do is done by the next [`settle`](Self::settle).
     #[must_use]
     pub fn service_mut(&mut self) -> &mut S {
-        &mut self.service
+        self.hosted.service_mut()
     }
 }
 
-impl<S> fmt::Debug for OnPolling<S> {
+impl<S: Service> fmt::Debug for OnPolling<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnPolling").field("trigger", &self.trigger).finish_non_exhaustive()
     }

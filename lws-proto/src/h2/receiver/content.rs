@@ -632,7 +632,7 @@ impl Sender {
         config: &crate::Config,
         now: crate::Time,
     ) {
-        let max = config.limits.h2_connection_window;
+        let max = config.limits.h2_connection_window.min(frame::MAX_31_BITS);
         if let Some(increment) = self.receive.give(max, now) {
             frame::window_update(out.buffer(), 0, increment);
         }
