@@ -164,6 +164,7 @@ impl Limits {
             pongs_per_second_max: SOME,
             close_timeout: SOME,
             linger_timeout: ANY,
+            half_closed_timeout: SOME,
             h2_streams_max: 1..=WINDOW_MAX,
             h2_stream_window: 1..=WINDOW_MAX,
             h2_stream_window_max: 1..=WINDOW_MAX,
