@@ -165,6 +165,7 @@ impl Limits {
             close_timeout: SOME,
             linger_timeout: ANY,
             half_closed_timeout: SOME,
+            between_bytes_timeout: SOME,
             h2_streams_max: 1..=WINDOW_MAX,
             h2_stream_window: 1..=WINDOW_MAX,
             h2_stream_window_max: 1..=WINDOW_MAX,
