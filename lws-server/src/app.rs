@@ -379,6 +379,11 @@ impl App {
         self.shared.peer(cx.connection(), || cx.peer())
     }
 
+    /// Who is at the other end of the connection that is looked at.
+    fn peer(&self, cx: &Lent<'_>) -> Peer {
+        self.shared.peer(cx.connection(), || cx.peer())
+    }
+
     #[inline]
     fn log(&self, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
         if let Some(log) = &self.shared.log {
@@ -873,6 +878,7 @@ impl Application for App {
         }
         if let Some(id) = cx.connection() {
             self.shared.woken(id);
+            self.shared.disconnected(id);
         }
         self.report(cx);
     }
