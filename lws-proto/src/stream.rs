@@ -342,11 +342,13 @@ impl<'a> Stream<'a> {
     /// [`Limits::held_bytes_max`](crate::Limits::held_bytes_max), and [`Limit::ServiceBytes`] if nothing is left of the budget of
     /// the service, [`HeldBytes`](crate::HeldBytes). Nothing has been counted then, and [`Limit::status`] is what to answer.
     pub fn hold(&mut self, bytes: usize) -> Result<(), Limit> {
+        command!(self.tx, Command::Hold(bytes));
         self.tx.hold(bytes)
     }
 
     /// Says that the application holds `bytes` less than it said.
     pub fn let_go(&mut self, bytes: usize) {
+        command!(self.tx, Command::LetGo(bytes));
         self.tx.let_go(bytes);
     }
 
