@@ -379,11 +379,6 @@ impl App {
         self.shared.peer(cx.connection(), || cx.peer())
     }
 
-    /// Who is at the other end of the connection that is looked at.
-    fn peer(&self, cx: &Lent<'_>) -> Peer {
-        self.shared.peer(cx.connection(), || cx.peer())
-    }
-
     #[inline]
     fn log(&self, cx: &Lent<'_>, entry: Option<&Entry>, tally: &Tally, cause: &'static str) {
         if let Some(log) = &self.shared.log {
@@ -796,111 +791,6 @@ impl Application for App {
         self.guard(cx, |app, cx| app.on_command(cx, command));
     }
 
-    fn on_command_to(
-        &mut self,
-        cx: &mut Lent<'_>,
-        streams: &mut Streams,
-        connection: &mut Connection,
-        command: Command,
-    ) {
-        let (Command::Published { key, .. } | Command::PostTo(key, _)) = command else { return };
-        let called = self.guard(cx, |app, cx| app.on_command_to(cx, &mut *streams, connection, command));
-        if called.is_none() && streams.find(key).is_some() {
-            self.end_panicked(cx, streams, key);
-        }
-    }
-}
-
-impl Application for App {
-    type State = Streams;
-    type Message = Command;
-
-    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
-        self.guard(cx, |app, cx| app.on_accepted(cx, listener)).flatten()
-    }
-
-    #[cfg(feature = "record")]
-    fn opened(&mut self, cx: &mut Lent<'_>, _: &mut Streams, connection: &mut Connection) {
-        let Some(recorder) = &self.recorder else { return };
-        let mut ends = lws_record::Ends::unknown();
-        if let Some(Peer::Tcp(peer)) = cx.peer() {
-            ends.peer = peer;
-        }
-        if let Some(local) = cx.local_address() {
-            ends.local = local;
-        }
-        // A connection that cannot be recorded is served all the same: most often descriptors are short.
-        if let Ok(Some(tape)) = recorder.tape(ends) {
-            connection.record(tape);
-        }
-    }
-
-    fn tls_established(&mut self, cx: &mut Lent<'_>, _: &mut Streams, info: &Info) -> bool {
-        self.shared.calling = NO_ROUTE;
-        // Who was to say whether the peer is welcome has not.
-        self.guard(cx, |app, cx| app.tell_tls(cx, tls::Event::Established(info))).unwrap_or(false)
-    }
-
-    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Streams, failure: &Failure) {
-        self.shared.calling = NO_ROUTE;
-        self.guard(cx, |app, cx| app.tell_tls(cx, tls::Event::Failed(failure)));
-    }
-
-    fn plain(&mut self, _: &mut Lent<'_>, streams: &mut Streams) {
-        let listen = self.listen(streams.origin.listener);
-        streams.origin.plain = listen.is_none_or(|listen| listen.plain != Plain::Serve);
-    }
-
-    #[inline]
-    fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
-        let (key, ended) = (event.key(), matches!(event, Event::Closed { .. }));
-        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, event));
-        if ended {
-            streams.shrink();
-        } else if called.is_none() {
-            self.end_panicked(cx, streams, key);
-        }
-    }
-
-    fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Streams, cause: Cause) {
-        self.guard(cx, |app, cx| {
-            if let Some(on_sent_away) = &app.on_sent_away {
-                on_sent_away(&cx.peer().unwrap_or(Peer::Local), cause);
-            }
-        });
-    }
-
-    fn closed(&mut self, cx: &mut Lent<'_>, streams: Streams) {
-        // Every stream has been told its end by now, except where the driver had no connection to ask.
-        for mut state in streams.into_open() {
-            let key = state.key;
-            self.guard(cx, |app, cx| app.on_closed(cx, &mut state, key, Cause::Disconnected));
-        }
-        if let Some(id) = cx.connection() {
-            self.shared.woken(id);
-            self.shared.disconnected(id);
-        }
-        self.report(cx);
-    }
-
-    fn woken(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, connection: &mut Connection) {
-        let woken = cx.connection().map(|id| self.shared.woken(id));
-        for key in woken.into_iter().flatten() {
-            let called = self.guard(cx, |app, cx| {
-                if let (Some(state), Some(stream)) = (streams.find(key), connection.stream(key)) {
-                    app.on_woken(cx, state, stream);
-                }
-            });
-            if called.is_none() {
-                self.end_panicked(cx, streams, key);
-            }
-        }
-    }
-
-    fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
-        self.guard(cx, |app, cx| app.on_command(cx, command));
-    }
-
     fn message_to(
         &mut self,
         cx: &mut Lent<'_>,
@@ -908,7 +798,7 @@ impl Application for App {
         connection: &mut Connection,
         command: Command,
     ) {
-        let (Command::News { key, .. } | Command::PostTo(key, _)) = command else { return };
+        let (Command::Published { key, .. } | Command::PostTo(key, _)) = command else { return };
         let called = self.guard(cx, |app, cx| app.on_command_to(cx, &mut *streams, connection, command));
         if called.is_none() && streams.find(key).is_some() {
             self.end_panicked(cx, streams, key);
