@@ -159,11 +159,9 @@ fn a_connection_that_holds_too_much_takes_no_more_streams() {
         assert!((16_000..40_000).contains(&counted), "{counted} bytes");
         // Held content is exact; it fills what is left to the limit.
         let left = 60_000 - 1 - counted + more;
-        let frames: Vec<u8> = [vec![7; left.min(16_000)], vec![7; left.saturating_sub(16_000)]]
-            .into_iter()
-            .flat_map(|content| h2::data(1, content, false))
-            .collect();
-        let mut input = frames;
+        let content = vec![7; left];
+        let mut input: Vec<u8> =
+            content.chunks(16_000).flat_map(|content| h2::data(1, content, false)).collect();
         input.extend(h2::get(3));
         bare.pauses = false;
         let before = bare.connection.held_bytes();
@@ -181,7 +179,8 @@ fn a_connection_that_holds_too_much_takes_no_more_streams() {
 
 #[test]
 fn a_service_that_holds_too_much_refuses_new_work_and_what_is_there_goes_on() {
-    for (left, refused) in [(1, false), (0, true)] {
+    // The budget is taken in chunks, of a sixteenth here.
+    for (left, refused) in [(64 << 10, false), (0, true)] {
         let (config, other) = service(1 << 20, left);
         let request = deliver(|| Endpoint::server(Arc::clone(&config), Echo::default()), NEXT.as_bytes());
         assert_eq!(codes(&request), if refused { [503] } else { [200] }, "{left} bytes are left");
