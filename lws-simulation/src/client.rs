@@ -145,7 +145,10 @@ impl Clients {
             let number = self.first[visit.plan] + visit.next as u32;
             visit.next += 1;
             if let Ok((key, running)) = Running::begin(connection, now, number, exchange) {
-                self.ledger.borrow_mut().account(number).client.begun = true;
+                self.note(number, |client| {
+                    client.begun = true;
+                    client.asked = now;
+                });
                 visit.running.insert(key, running);
             }
         }
@@ -292,6 +295,12 @@ impl Running {
                 (running.answers, running.websocket) = (*messages, true);
                 format!("/push?id={id}&n={messages}&size={size}")
             }
+            Ask::Refused(n, ends) => {
+                running.websocket = true;
+                let stalls =
+                    if let Ends::Stalls(at) = ends { format!("&stalls={at}") } else { String::new() };
+                format!("/bytes?id={id}&n={n}{stalls}")
+            }
             Ask::Idle => {
                 running.websocket = true;
                 format!("/idle?id={id}")
@@ -388,6 +397,7 @@ impl Application for Clients {
                     let mut ledger = self.ledger.borrow_mut();
                     let id = running.id;
                     let client = &mut ledger.account(id).client;
+                    client.took = now - client.asked;
                     if let Some(before) = client.cause.replace(cause) {
                         ledger.complain(format!("exchange {id} has ended twice: {before:?}, {cause:?}"));
                     }

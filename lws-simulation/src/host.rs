@@ -14,6 +14,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a service did wrong.
@@ -32,8 +34,12 @@ pub(crate) struct Host {
     random: Random,
     /// What the service has answered last.
     pub(crate) wait: Wait,
-    /// Calls of the application in one call of the service, at most.
+    /// Calls of the application in one call of the service that was about readiness, at most.
     pub(crate) busiest: u64,
+    /// Likewise in one that was about everything else.
+    pub(crate) busiest_settle: u64,
+    /// Messages that were delivered, by whatever thread.
+    posts: Arc<AtomicU64>,
 }
 
 struct Watched {
@@ -56,6 +62,7 @@ impl Host {
         delivery: Delivery,
         lets_go_late: bool,
         random: Random,
+        posts: Arc<AtomicU64>,
         service: &mut dyn Service,
     ) -> Self {
         let trigger = match delivery {
@@ -74,6 +81,8 @@ impl Host {
             random,
             wait: Wait::Now,
             busiest: 0,
+            busiest_settle: 0,
+            posts,
         }
     }
 
@@ -86,7 +95,9 @@ impl Host {
     ) -> Result<(), Fault> {
         let now = world.borrow().now;
         self.let_go(service, now);
-        self.wait = self.timed(ledger, || service.settle(now));
+        let before = self.callbacks(ledger);
+        self.wait = service.settle(now);
+        self.busiest_settle = self.busiest_settle.max(self.callbacks(ledger) - before);
         let let_go = self.flush(service, now)?;
         if let_go {
             self.wait = Wait::Now;
@@ -105,12 +116,12 @@ impl Host {
         ledger: &Shared,
     ) -> Result<(), Fault> {
         let (now, calls) = (world.borrow().now, world.borrow().calls);
-        let callbacks = ledger.borrow().callbacks;
+        let callbacks = self.callbacks(ledger);
         let again = service.settle(now);
         let change = service.poll_change();
         let idle = change.is_none()
             && world.borrow().calls == calls
-            && ledger.borrow().callbacks == callbacks
+            && self.callbacks(ledger) == callbacks
             && again == self.wait;
         if idle {
             return Ok(());
@@ -126,10 +137,14 @@ impl Host {
 
     /// Counts what one call of the service has the application do.
     fn timed<R>(&mut self, ledger: &Shared, call: impl FnOnce() -> R) -> R {
-        let before = ledger.borrow().callbacks;
+        let before = self.callbacks(ledger);
         let result = call();
-        self.busiest = self.busiest.max(ledger.borrow().callbacks - before);
+        self.busiest = self.busiest.max(self.callbacks(ledger) - before);
         result
+    }
+
+    fn callbacks(&self, ledger: &Shared) -> u64 {
+        ledger.borrow().callbacks + self.posts.load(Ordering::Relaxed)
     }
 
     fn let_go(&mut self, service: &mut dyn Service, now: Time) {

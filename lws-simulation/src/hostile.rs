@@ -31,7 +31,12 @@ impl Peer {
             3 => steps.extend([Step::Finishes, Step::Stays]),
             _ => steps.push(Step::Stays),
         }
-        Self { begins: random.magnitude(1, 3_000) as u32, tls, steps: steps.into_iter().collect::<List<_>>() }
+        Self {
+            begins: random.magnitude(1, 3_000) as u32,
+            tls,
+            honest: false,
+            steps: steps.into_iter().collect::<List<_>>(),
+        }
     }
 }
 
@@ -126,17 +131,26 @@ fn websocket(random: &mut Random, steps: &mut Vec<Step>) {
     }
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = (payload.len() as u32).to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-fn request(stream: u32, target: &str, method: u8, flags: u8) -> Vec<u8> {
+pub(crate) fn request(stream: u32, target: &str, method: u8, flags: u8) -> Vec<u8> {
     // RFC 7541 Appendix A: 2 and 3 are methods, 6 is the scheme; §6.2.2 says a name by its index and a value.
     let mut block = vec![0x80 | method, 0x86, 0x04, target.len() as u8];
     block.extend(target.as_bytes());
     block.extend(b"\x01\x01a");
     frame(1, 4 | flags, stream, &block)
+}
+
+/// The opening of a WebSocket. RFC 8441 §4.
+fn opening(stream: u32, target: &str) -> Vec<u8> {
+    let mut block = vec![0x86, 0x04, target.len() as u8];
+    block.extend(target.as_bytes());
+    block.extend(b"\x01\x01a\x02\x07CONNECT\x00\x09:protocol\x09websocket");
+    block.extend(b"\x00\x15sec-websocket-version\x0213");
+    frame(1, 4, stream, &block)
 }
 
 fn http2(random: &mut Random, steps: &mut Vec<Step>) {
@@ -153,7 +167,7 @@ fn http2(random: &mut Random, steps: &mut Vec<Step>) {
     for _ in 0..random.magnitude(1, 12) {
         let any = random.below(u64::from(stream) + 4) as u32;
         let grant = (random.magnitude(1, 1 << 20) as u32).to_be_bytes();
-        let said = match random.below(14) {
+        let said = match random.below(16) {
             0..=4 => {
                 let said = request(stream, &target(random), 2, 1);
                 stream += 2;
@@ -163,6 +177,18 @@ fn http2(random: &mut Random, steps: &mut Vec<Step>) {
                 let size = random.below(2_000) as usize;
                 let mut said = request(stream, "/echo", 3, 0);
                 said.extend(frame(0, random.below(2) as u8, stream, &vec![b'x'; size]));
+                stream += 2;
+                said
+            }
+            14 | 15 => {
+                let mut said = opening(
+                    stream,
+                    random.pick(&["/chat", "/idle", "/push?n=20&size=9000"]).unwrap_or(&"/chat"),
+                );
+                // A Close frame, which may end the stream too.
+                if random.chance(700) {
+                    said.extend(frame(0, random.below(2) as u8, stream, b"\x88\x82\x01\x02\x03\x04\x02\xea"));
+                }
                 stream += 2;
                 said
             }

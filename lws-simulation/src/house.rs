@@ -5,7 +5,7 @@ use lws_proto::http::Status;
 use lws_proto::{Cause, MessageKind, Payload, Stream, Writable};
 use lws_server::files::Files;
 use lws_server::http::{self, Exchange, Permit, Request, Response};
-use lws_server::{Builder, Context, ws};
+use lws_server::{Builder, Context, Peer, ws};
 use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The sizes of the files that there are.
-pub(crate) const FILES: [u32; 4] = [0, 1_000, 70_000, 300_000];
+pub(crate) const FILES: [u32; 5] = [0, 1_000, 70_000, 300_000, 3_000_000];
 
 /// Describes the routes.
 pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
@@ -24,7 +24,13 @@ pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
     };
     let (bytes, wait, silence, echo) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
     let (chat, push, idle) = (ledger.clone(), ledger.clone(), ledger.clone());
+    let log = ledger.clone();
     builder
+        .access_log(move |record| {
+            if record.peer == Peer::Local {
+                log.borrow_mut().complain("a peer of the network is told as one of this machine".into());
+            }
+        })
         .http("/hello", |_: &Request<'_>| Response::text("Hello, world!\n"))
         .http("/bytes", move |request: &Request<'_>| Bytes::new(request, &bytes))
         .http("/wait", move |request: &Request<'_>| Wait::new(request, &wait))
@@ -134,6 +140,8 @@ struct Bytes {
     aborts: Option<u64>,
     stalls: Option<u64>,
     begun: bool,
+    /// Only the head is wanted.
+    head: bool,
 }
 
 impl Bytes {
@@ -144,7 +152,16 @@ impl Bytes {
         let limit = |name| text(request, name).and_then(|text| text.parse().ok());
         let streamed = text(request, "framing") == Some("streamed");
         let (aborts, stalls) = (limit("aborts"), limit("stalls"));
-        Self { guest, all, at: 0, streamed, aborts, stalls, begun: false }
+        Self {
+            guest,
+            all,
+            at: 0,
+            streamed,
+            aborts,
+            stalls,
+            begun: false,
+            head: request.method() == http::Method::Head,
+        }
     }
 
     fn go_on(&mut self, permit: Permit<'_>) {
@@ -168,6 +185,13 @@ impl Bytes {
                 Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("respond: {misuse:?}")),
             }
             return;
+        }
+        if self.head && self.at > 0 {
+            // One piece may have been asked for before anybody knew.
+            self.guest
+                .ledger
+                .borrow_mut()
+                .complain("a handler is asked for content of a response to HEAD".into());
         }
         let stop = [self.aborts, self.stalls].into_iter().flatten().min().unwrap_or(self.all);
         let budget = permit.budget().min(16 << 10) as u64;

@@ -2,10 +2,11 @@
 //!
 //! The two are written down apart, and compared at the end of a run: an oracle of truth.
 
-use lws_proto::Cause;
+use lws_proto::{Cause, Time};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What was written down, by the numbers of exchanges.
 #[derive(Debug, Default)]
@@ -47,6 +48,8 @@ pub(crate) struct ClientSide {
     pub(crate) stopped: bool,
     /// The client itself gave it up, or its machine is gone.
     pub(crate) left: bool,
+    pub(crate) asked: Time,
+    pub(crate) took: Duration,
 }
 
 /// The ledger, as all who write it hold it.

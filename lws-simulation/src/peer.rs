@@ -1,5 +1,6 @@
 //! A peer that is no engine: it does one step of its script after the other, and reads meanwhile.
 
+use crate::hostile::{frame, request};
 use crate::plan::{Peer, Step};
 use crate::world::{SocketId, World};
 use lws_proto::Time;
@@ -22,6 +23,11 @@ pub(crate) struct Actor {
     reads: Time,
     /// It may be slow.
     slow: bool,
+    grants: bool,
+    /// The next stream that it asks on.
+    stream: u32,
+    /// What it has no room to say yet.
+    unsaid: Vec<u8>,
     over: bool,
     ended: bool,
 }
@@ -43,6 +49,9 @@ impl Actor {
             rate: None,
             reads: Time::ZERO,
             slow: true,
+            grants: false,
+            stream: 1,
+            unsaid: Vec::new(),
             over: false,
             ended: false,
         }
@@ -51,6 +60,11 @@ impl Actor {
     /// When it does something by itself.
     pub(crate) fn wakes(&self) -> Option<Time> {
         self.wakes.filter(|_| !self.over)
+    }
+
+    /// Its socket, if it keeps every rule.
+    pub(crate) fn honest(&self) -> Option<SocketId> {
+        self.socket.filter(|_| self.script.honest)
     }
 
     /// Whether it does and hears nothing any more.
@@ -84,6 +98,9 @@ impl Actor {
             return;
         }
         self.read(world, socket);
+        if !self.flush(world, socket) {
+            return;
+        }
         while !self.over && self.wakes.is_none_or(|at| at <= now) {
             self.wakes = None;
             let Some(step) = self.script.steps.get(self.at).cloned() else {
@@ -125,6 +142,30 @@ impl Actor {
                         None => return true,
                     }
                 }
+                true
+            }
+            Step::Requests(target, count, at_once, pause, grant) => {
+                let target = String::from_utf8_lossy(target).into_owned();
+                for _ in 0..(*at_once).max(1) {
+                    if self.done == *count as usize {
+                        break;
+                    }
+                    self.done += 1;
+                    self.unsaid.extend(request(self.stream, &target, 2, 1));
+                    self.stream += 2;
+                    if *grant > 0 {
+                        self.unsaid.extend(frame(8, 0, 0, &grant.to_be_bytes()));
+                    }
+                }
+                self.flush(world, socket);
+                let done = self.done == *count as usize;
+                if !done {
+                    self.wakes = Some(now + Duration::from_millis((*pause).max(1).into()));
+                }
+                done
+            }
+            Step::Grants => {
+                self.grants = true;
                 true
             }
             Step::Waits(millis) => {
@@ -174,6 +215,18 @@ impl Actor {
         }
     }
 
+    /// Says what waited for room. False if some still does.
+    fn flush(&mut self, world: &mut World, socket: SocketId) -> bool {
+        if self.unsaid.is_empty() {
+            return true;
+        }
+        match world.write(socket, &self.unsaid) {
+            Some(n) => drop(self.unsaid.drain(..n)),
+            None => self.unsaid.clear(),
+        }
+        self.unsaid.is_empty()
+    }
+
     fn read(&mut self, world: &mut World, socket: SocketId) {
         let max = match self.rate {
             None => usize::MAX,
@@ -190,8 +243,12 @@ impl Actor {
             return;
         }
         self.reads = world.now;
-        if world.read(socket, max).is_none() {
-            self.ended = true;
+        match world.read(socket, max) {
+            None => self.ended = true,
+            Some(octets) if self.grants && !octets.is_empty() => {
+                self.unsaid.extend(frame(8, 0, 0, &(octets.len() as u32).to_be_bytes()));
+            }
+            Some(_) => {}
         }
     }
 }

@@ -94,6 +94,8 @@ pub struct Plan {
     pub peers: List<Peer>,
     /// Milliseconds after which the server is asked to end, while all this goes on.
     pub drains: Option<u32>,
+    /// Messages that another thread sends to the server, all at once.
+    pub posts: u32,
 }
 
 /// How a host reports readiness.
@@ -272,6 +274,8 @@ pub enum Ask {
     Push(u32, u32),
     /// A WebSocket that says nothing.
     Idle,
+    /// A WebSocket where there is none: so many octets come instead, which end as the handler means.
+    Refused(u32, Ends),
 }
 
 /// How the length of a response is said.
@@ -316,6 +320,8 @@ pub struct Peer {
     pub begins: u32,
     /// To the listener with TLS.
     pub tls: bool,
+    /// It keeps every rule, so that all that it asks for is answered in whole.
+    pub honest: bool,
     /// What it does, in order. It closes its socket afterwards.
     pub steps: List<Step>,
 }
@@ -329,6 +335,11 @@ pub enum Step {
     Trickles(Octets, u32, u32),
     /// Says it so many times.
     Repeats(Octets, u32),
+    /// Asks over HTTP/2 for a target so many times: so many at once, with so many milliseconds between, and each with a
+    /// WINDOW_UPDATE of so many octets for the connection behind it.
+    Requests(Octets, u32, u32, u32, u32),
+    /// Gives back what it reads, from now on, by WINDOW_UPDATE for the connection.
+    Grants,
     /// Does nothing for so many milliseconds but reading.
     Waits(u32),
     /// Reads no more than so many octets a second from now on; 0 is nothing at all.
@@ -356,6 +367,7 @@ impl Plan {
             clients: List::default(),
             peers: List::default(),
             drains: None,
+            posts: 0,
         }
     }
 
@@ -363,6 +375,15 @@ impl Plan {
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x6c77_7369);
+        match random.below(12) {
+            0 => crate::scenes::share(seed, &mut random),
+            1 => crate::scenes::patience(seed, &mut random),
+            2 => crate::scenes::proxy(seed, &mut random),
+            _ => Self::draw_swarm(seed, random),
+        }
+    }
+
+    fn draw_swarm(seed: u64, mut random: Random) -> Self {
         let weather = if random.chance(150) { Weather::CALM } else { Weather::draw(&mut random) };
         let deliveries = [Delivery::Level, Delivery::Edge, Delivery::OneShot];
         let delivery = *random.pick(&deliveries).unwrap_or(&Delivery::Level);
@@ -382,6 +403,7 @@ impl Plan {
             clients: (0..clients).map(|_| Client::draw(&mut random, tls)).collect(),
             peers: (0..peers).map(|_| Peer::draw(&mut random, tls)).collect(),
             drains: random.chance(150).then(|| random.magnitude(1, 10_000) as u32),
+            posts: if random.chance(100) { random.magnitude(1, 20_000) as u32 } else { 0 },
         }
     }
 
@@ -440,6 +462,9 @@ impl Exchange {
             12 => Ask::File(size),
             13 => Ask::Chat(few, random.magnitude(1, 40_000) as u32),
             14 => Ask::Push(few, random.magnitude(1, 40_000) as u32),
+            15 if random.chance(300) => {
+                Ask::Refused(size, if random.chance(500) { Ends::Whole } else { Ends::Stalls(some) })
+            }
             _ => Ask::Idle,
         };
         let reads = match random.below(12) {

@@ -8,7 +8,8 @@ use crate::peer::Actor;
 use crate::plan::{Ask, Ends, Plan, Reading};
 use crate::random::Random;
 use crate::secrets::Secrets;
-use crate::world::World;
+use crate::weather::Weather;
+use crate::world::{SocketId, World};
 use lws_loop_external::{Driver, DriverOptions, Service as _, Wait, simulation};
 use lws_proto::{Cause, Config, Limits, Time};
 use lws_server::{Builder, Server, Service};
@@ -17,6 +18,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What an oracle watches over.
@@ -96,7 +98,10 @@ pub type Describe<'a> = dyn Fn(Builder) -> Builder + 'a;
 const IDLE_TURNS_MAX: u32 = 20_000;
 /// Turns of one run.
 const TURNS_MAX: u64 = 3_000_000;
-/// Calls of handlers in one call of a service. What one read brings is the most of it: a receive buffer of the shortest messages.
+/// Calls of handlers in one call of `settle`: a thousand of each kind of work.
+const SETTLE_CALLBACKS_MAX: u64 = 10_000;
+/// Calls of handlers when one descriptor is reported. What one read brings is the most of it: a receive buffer of the shortest
+/// messages.
 const CALLBACKS_MAX: u64 = 40_000;
 /// How long the server may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -135,6 +140,11 @@ struct Run<'p> {
     turns: u64,
     idle_turns: u32,
     built_in: bool,
+    /// Messages that were delivered, and those that were accepted.
+    posts: Arc<AtomicU64>,
+    accepted: u64,
+    /// What lay unread when the server was asked to end.
+    unanswered: Vec<SocketId>,
 }
 
 fn broken(what: &str) -> impl FnOnce(std::io::Error) -> Fault {
@@ -170,8 +180,9 @@ impl<'p> Run<'p> {
         let destination = Destination { plain, tls, http1, http2 };
         let application = Clients::new(&plan.clients, destination, config, &ledger, world);
         let mut clients = Driver::new(application, DriverOptions::default()).map_err(broken("no client"))?;
+        let posts = Arc::new(AtomicU64::new(0));
         let mut host = |name, service: &mut dyn lws_loop_external::Service| {
-            Host::new(name, plan.delivery, plan.lets_go_late, random.fork(), service)
+            Host::new(name, plan.delivery, plan.lets_go_late, random.fork(), Arc::clone(&posts), service)
         };
         let server_host = host("server", &mut server);
         let client_host = host("client", &mut clients);
@@ -192,6 +203,9 @@ impl<'p> Run<'p> {
             turns: 0,
             idle_turns: 0,
             built_in: describe.is_none(),
+            posts,
+            accepted: 0,
+            unanswered: Vec::new(),
         })
     }
 
@@ -206,7 +220,12 @@ impl<'p> Run<'p> {
         if let Some(millis) = self.plan.drains {
             let drains = Time::ZERO + Duration::from_millis(millis.into());
             self.go_on_until(drains.min(calm))?;
-            self.server.handle().drain();
+            self.drain();
+        }
+        if self.plan.posts > 0 {
+            let at = self.now() + Duration::from_micros(self.random.below(2_000_000));
+            self.go_on_until(at.min(calm))?;
+            self.post(self.plan.posts);
         }
         self.go_on_until(calm)?;
         // The liveness phase: everything ends by itself.
@@ -221,14 +240,48 @@ impl<'p> Run<'p> {
         }
         self.check_life()?;
         // The end.
-        self.server.handle().drain();
+        self.drain();
+        self.post(self.plan.posts.min(3));
         self.clients.application_mut().over = true;
         self.clients.drain(DRAIN);
         let bound = self.now() + DRAIN + Duration::from_secs(1);
         while self.now() < bound && !(self.server.is_done() && self.clients.is_done()) {
             self.turn(bound)?;
         }
+        self.post(self.plan.posts.min(1));
         self.check_end()
+    }
+
+    /// Asks the server to end.
+    fn drain(&mut self) {
+        if self.unanswered.is_empty() {
+            self.unanswered = self.world.borrow().unanswered();
+        }
+        self.server.handle().drain();
+    }
+
+    /// Sends messages as another thread would.
+    fn post(&mut self, count: u32) {
+        for _ in 0..count {
+            let posts = Arc::clone(&self.posts);
+            let post = move |_: &mut lws_server::Context<'_>| {
+                posts.fetch_add(1, Ordering::Relaxed);
+            };
+            self.accepted += u64::from(self.server.handle().post(post));
+        }
+    }
+
+    /// Whether nothing but latency is to be expected of the network, so that what must come of it can be said.
+    fn is_fair(&self) -> bool {
+        let weather = self.plan.weather;
+        let calm = Weather::CALM;
+        let as_calm = Weather {
+            latency: calm.latency,
+            send_bytes: calm.send_bytes,
+            receive_bytes: calm.receive_bytes,
+            ..weather
+        };
+        as_calm == calm && self.plan.drains.is_none() && self.plan.limits.is_empty() && self.plan.posts == 0
     }
 
     fn go_on_until(&mut self, until: Time) -> Result<(), Fault> {
@@ -283,6 +336,10 @@ impl<'p> Run<'p> {
         client_host.settle(clients, world, ledger)?;
         server_host.settle(server, world, ledger)?;
         let reported = client_host.report(clients, world, ledger) | server_host.report(server, world, ledger);
+        if server_host.busiest_settle.max(client_host.busiest_settle) > SETTLE_CALLBACKS_MAX {
+            let text = format!("one call of `settle` makes more than {SETTLE_CALLBACKS_MAX} of handlers");
+            return Err((Oracle::Share, text));
+        }
         if server_host.busiest.max(client_host.busiest) > CALLBACKS_MAX {
             return Err((
                 Oracle::Share,
@@ -349,6 +406,10 @@ impl<'p> Run<'p> {
                 return Err((Oracle::Life, text));
             }
         }
+        let orphans = self.world.borrow().orphans();
+        if orphans > 0 {
+            return Err((Oracle::Life, format!("{orphans} connections are there whose peers have gone")));
+        }
         let (left, waiting) = (self.connections(), ledger.waiting as usize);
         if left > waiting {
             let text = format!(
@@ -385,12 +446,112 @@ impl<'p> Run<'p> {
                 self.check_belief(number, &planned.reads, account)?;
             }
         }
+        self.check_share(&ledger)?;
+        self.check_honest()?;
+        if let Some(socket) =
+            self.unanswered.iter().find(|socket| !self.world.borrow().was_answered(**socket))
+            && self.plan.weather.resets == 0
+        {
+            return Err((
+                Oracle::Truth,
+                format!("a request lay in its socket at the drain, and was not answered: {socket:?}"),
+            ));
+        }
         let exchanges = told(&ledger, self.plan.clients.iter().map(|client| client.exchanges.len()).sum());
         drop(ledger);
         let hash = self.world.borrow().hash;
         let took = self.now() - Time::ZERO;
         self.peers.clear();
+        let (posts, accepted) = (Arc::clone(&self.posts), self.accepted);
+        drop(self);
+        let delivered = posts.load(Ordering::Relaxed);
+        if delivered != accepted {
+            let text = format!("of {accepted} messages that were accepted {delivered} were delivered");
+            return Err((Oracle::Truth, text));
+        }
         Ok(Outcome { hash, took, exchanges })
+    }
+
+    /// Where the network is fair, small things are not behind large ones, and whoever goes on is served to the end.
+    fn check_share(&self, ledger: &Ledger) -> Result<(), Fault> {
+        if !self.is_fair() || !self.built_in {
+            return Ok(());
+        }
+        let due = self.due();
+        for (number, account) in ledger.accounts() {
+            let client = account.client;
+            let Some(planned) = self.planned(number).filter(|_| client.begun) else { continue };
+            let small = match planned.asks {
+                Ask::Hello => true,
+                Ask::File(n) => n < 70_000,
+                Ask::Echo(n, _, pause) => n <= 1_000 && pause == 0,
+                Ask::Collect(n) => n <= 1_000,
+                _ => false,
+            };
+            let slow = matches!(planned.reads, Reading::Slow(every, pause) if every >= 4 * pause);
+            let steady = planned.reads == Reading::Steady;
+            let alone = self.is_alone(number);
+            if steady && small && !alone && client.took > due {
+                let text = format!(
+                    "exchange {number} took longer than its due turn: {} ms, and {} ms are due: {:?}",
+                    client.took.as_millis(),
+                    due.as_millis(),
+                    planned.asks,
+                );
+                return Err((Oracle::Share, text));
+            }
+            let whole = matches!(planned.asks, Ask::Bytes(_, _, Ends::Whole) | Ask::File(_) | Ask::Hello);
+            if (steady || slow) && whole && client.cause != Some(Cause::Complete) {
+                let text =
+                    format!("exchange {number} of a client that goes on reading is cut: {:?}", account);
+                return Err((Oracle::Share, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// How long something small may take.
+    fn due(&self) -> Duration {
+        Duration::from_micros(self.plan.weather.latency.into()) * 20 + Duration::from_millis(300)
+    }
+
+    /// Whether the client of an exchange does something in which its connection can be lost.
+    fn is_alone(&self, number: u32) -> bool {
+        let mut first = 1;
+        for client in self.plan.clients.iter() {
+            let count = client.exchanges.len() as u32;
+            if (first..first + count).contains(&number) {
+                let leaves = |it: &crate::plan::Exchange| {
+                    matches!(it.reads, Reading::Leaves(_) | Reading::Vanishes(_))
+                };
+                return !client.speaks.is_http2() || client.exchanges.iter().any(leaves);
+            }
+            first += count;
+        }
+        true
+    }
+
+    /// A peer that keeps every rule is answered in whole.
+    fn check_honest(&self) -> Result<(), Fault> {
+        if !self.is_fair() {
+            return Ok(());
+        }
+        for socket in self.peers.iter().filter_map(Actor::honest) {
+            let Some(given) = self.world.borrow().given(socket) else { continue };
+            if given.goaway.is_some_and(|code| code != 0) || given.complete < given.asked {
+                return Err((
+                    Oracle::Truth,
+                    format!("a peer that keeps every rule is not served: {given:?}"),
+                ));
+            }
+            if given.slowest_small > self.due() {
+                return Err((
+                    Oracle::Share,
+                    format!("a small response took longer than its due turn: {given:?}"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A server that believes an exchange to be complete is right, where nothing but itself could have cut it.

@@ -59,6 +59,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
     with(&|plan| plan.delivery = Delivery::Level);
     with(&|plan| plan.lets_go_late = false);
     with(&|plan| plan.drains = None);
+    with(&|plan| plan.posts = 0);
     let calm = Weather::CALM;
     with(&|plan| plan.weather.short_reads = 0);
     with(&|plan| plan.weather.short_writes = 0);

@@ -2,7 +2,9 @@
 //!
 //! Knows the outer form of HTTP/2 frames and no engine. What it does not know it does not judge, TLS above all.
 
+use lws_proto::Time;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Who says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) struct Tap {
     client: Frames,
     server: Frames,
     streams: BTreeMap<u32, Exchange>,
+    /// The code of the last GOAWAY of the server.
+    goaway: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,23 @@ struct Exchange {
     reset_by_client: bool,
     answered: bool,
     complete: bool,
+    /// Both sides have ended it, the client by DATA or HEADERS.
+    ended_by_client: bool,
+    reset_by_server: bool,
+    /// Octets of DATA of the server.
+    octets: u64,
+    asked: Time,
+    took: Duration,
+}
+
+/// What an honest client has been given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Given {
+    pub(crate) asked: usize,
+    pub(crate) complete: usize,
+    pub(crate) goaway: Option<u32>,
+    /// The longest that a response of up to a thousand octets took.
+    pub(crate) slowest_small: Duration,
 }
 
 /// Cuts a stream of octets into frames. RFC 9113 §4.1.
@@ -55,15 +76,17 @@ const HEAD_BYTES: usize = 9;
 /// As much of a payload as is looked at.
 const PAYLOAD_BYTES_MAX: usize = 8;
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
+const GOAWAY: u8 = 7;
 const END_STREAM: u8 = 1;
 const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
 
 impl Tap {
     /// One side has said this. Answers with what is wrong about it.
-    pub(crate) fn said(&mut self, side: Side, mut octets: &[u8]) -> Option<String> {
+    pub(crate) fn said(&mut self, now: Time, side: Side, mut octets: &[u8]) -> Option<String> {
         if self.language == Language::Unknown && side == Side::Client {
             let missing = PREFACE.len() - self.first.len();
             let (begin, rest) = octets.split_at(missing.min(octets.len()));
@@ -83,19 +106,37 @@ impl Tap {
             let frames = if side == Side::Client { &mut self.client } else { &mut self.server };
             let Some(frame) = frames.take(&mut octets) else { continue };
             let said = match side {
-                Side::Client => self.client_frame(frame),
-                Side::Server => self.server_frame(frame),
+                Side::Client => self.client_frame(now, &frame),
+                Side::Server => self.server_frame(now, &frame),
             };
             complaint = complaint.or(said);
         }
         complaint
     }
 
-    fn client_frame(&mut self, frame: Frame) -> Option<String> {
+    /// What the client has been given, if it spoke HTTP/2.
+    pub(crate) fn given(&self) -> Given {
+        let all = self.streams.values().filter(|exchange| exchange.asked > Time::ZERO);
+        let complete = all.clone().filter(|exchange| exchange.complete);
+        let small = complete.clone().filter(|exchange| exchange.octets <= 1_000);
+        Given {
+            asked: all.count(),
+            complete: complete.count(),
+            goaway: self.goaway,
+            slowest_small: small.map(|exchange| exchange.took).max().unwrap_or_default(),
+        }
+    }
+
+    fn client_frame(&mut self, now: Time, frame: &Frame) -> Option<String> {
         match frame.kind {
             HEADERS => {
                 let exchange = self.streams.entry(frame.stream).or_default();
                 exchange.bodiless |= frame.flags & END_STREAM != 0;
+                exchange.ended_by_client |= frame.flags & END_STREAM != 0;
+                exchange.asked = now;
+            }
+            DATA if frame.flags & END_STREAM != 0 => {
+                self.streams.entry(frame.stream).or_default().ended_by_client = true;
             }
             RST_STREAM => self.streams.entry(frame.stream).or_default().reset_by_client = true,
             _ => {}
@@ -105,14 +146,21 @@ impl Tap {
 
     /// RFC 9113 §8.1: a client takes RST_STREAM with NO_ERROR behind a complete response for the wish that it should send no
     /// more; behind one that is not complete, several clients take it, and CANCEL, for the end of the response.
-    fn server_frame(&mut self, frame: Frame) -> Option<String> {
+    fn server_frame(&mut self, now: Time, frame: &Frame) -> Option<String> {
+        if frame.kind == GOAWAY {
+            self.goaway = frame.second;
+            return None;
+        }
         let exchange = self.streams.entry(frame.stream).or_default();
         match frame.kind {
             HEADERS => {
                 exchange.answered = true;
                 exchange.complete |= frame.flags & END_STREAM != 0;
             }
-            0 => exchange.complete |= frame.flags & END_STREAM != 0,
+            DATA => {
+                exchange.octets += frame.octets;
+                exchange.complete |= frame.flags & END_STREAM != 0;
+            }
             RST_STREAM if exchange.answered && !exchange.complete && !exchange.reset_by_client => {
                 let code = frame.code?;
                 let lies = code == NO_ERROR || code == CANCEL && exchange.bodiless;
@@ -120,7 +168,15 @@ impl Tap {
                     format!("the response on stream {} is cut, and its RST_STREAM says {code}", frame.stream)
                 });
             }
+            RST_STREAM if exchange.complete && exchange.ended_by_client && !exchange.reset_by_client => {
+                if !std::mem::replace(&mut exchange.reset_by_server, true) {
+                    return Some(format!("stream {} has ended on both sides, and is reset", frame.stream));
+                }
+            }
             _ => {}
+        }
+        if exchange.complete && exchange.took == Duration::ZERO {
+            exchange.took = now - exchange.asked;
         }
         None
     }
@@ -132,6 +188,10 @@ struct Frame {
     stream: u32,
     /// The first four octets of the payload, as a number.
     code: Option<u32>,
+    /// The four octets after it.
+    second: Option<u32>,
+    /// Octets of the payload.
+    octets: u64,
 }
 
 impl Frames {
@@ -161,6 +221,8 @@ impl Frames {
             flags: self.head[4],
             stream: number(&self.head[5..9]) & 0x7fff_ffff,
             code: self.payload.get(..4).map(number),
+            second: self.payload.get(4..8).map(number),
+            octets: number(&self.head[..3]).into(),
         };
         self.head.clear();
         self.payload.clear();
@@ -182,10 +244,10 @@ mod tests {
             let request = [PREFACE, &frame(4, 0, 0, b""), &frame(HEADERS, request_flags, 1, b"abc")].concat();
             let mut complaints = Vec::new();
             for piece in request.chunks(step) {
-                complaints.extend(tap.said(Side::Client, piece));
+                complaints.extend(tap.said(Time::ZERO, Side::Client, piece));
             }
             for piece in answer.chunks(step) {
-                complaints.extend(tap.said(Side::Server, piece));
+                complaints.extend(tap.said(Time::ZERO, Side::Server, piece));
             }
             assert_eq!(!complaints.is_empty(), complains, "{answer:?}: {complaints:?}");
         }

@@ -4,7 +4,7 @@
 //! is sent stays in the send buffer until it lies in the receive buffer of the peer, as TCP keeps what is not acknowledged.
 
 use crate::random::Random;
-use crate::tap::{Side, Tap};
+use crate::tap::{Given, Side, Tap};
 use crate::weather::Weather;
 use lws_loop_external::simulation::Network;
 use lws_loop_external::{Address, ConnectOptions, ListenOptions, Readiness};
@@ -94,6 +94,10 @@ struct Stream {
     fin_received: bool,
     error: Option<Errno>,
     closed: bool,
+    /// It was accepted by a service.
+    accepted: bool,
+    /// Octets that it has ever taken of its owner.
+    sent: u64,
     /// Its machine is gone: nothing leaves it and nothing reaches it.
     vanished: bool,
     read_held: Time,
@@ -223,6 +227,8 @@ impl World {
             fin_received: false,
             error: None,
             closed: false,
+            accepted: false,
+            sent: 0,
             vanished: false,
             read_held: Time::ZERO,
             write_held: Time::ZERO,
@@ -262,6 +268,7 @@ impl World {
         };
         let accepted = self.new_stream(remote, own, Phase::Open);
         if let Some(stream) = self.stream(accepted) {
+            stream.accepted = true;
             stream.peer = Some(id);
         }
         if let Some(stream) = self.stream(id) {
@@ -378,7 +385,7 @@ impl World {
         let now = self.now;
         let Some(stream) = self.stream(at) else { return };
         if let Some(tap) = &mut stream.tap
-            && let Some(complaint) = tap.said(side, octets)
+            && let Some(complaint) = tap.said(now, side, octets)
         {
             self.complaints.push(format!("{complaint}: at {} µs, socket {}", now.as_micros(), at.0));
         }
@@ -519,6 +526,40 @@ impl World {
     pub(crate) fn is_gone(&self, number: RawFd) -> bool {
         let stream = self.numbers.get(&number).and_then(|id| self.peek(*id));
         stream.is_some_and(|stream| stream.phase == Phase::Gone || stream.fin_received && stream.fin_sent)
+    }
+
+    /// Open sockets of services whose connection is over: reset, or for an accepted one ended by its peer.
+    pub(crate) fn orphans(&self) -> usize {
+        let ids = self.numbers.values().filter_map(|id| self.peek(*id));
+        ids.filter(|stream| !stream.vanished)
+            .filter(|stream| stream.phase == Phase::Gone || stream.accepted && stream.fin_received)
+            .count()
+    }
+
+    /// Accepted sockets where something of a peer that is there lies unread, and nothing was ever sent.
+    pub(crate) fn unanswered(&self) -> Vec<SocketId> {
+        let fresh = |id: &SocketId| {
+            self.peek(*id).is_some_and(|stream| {
+                let asks = stream.inbox.iter().copied().take(4).eq(*b"GET ");
+                asks && stream.accepted
+                    && stream.sent == 0
+                    && !stream.fin_received
+                    && stream.phase == Phase::Open
+            })
+        };
+        self.numbers.values().copied().filter(fresh).collect()
+    }
+
+    /// Whether something was sent on a socket, or its peer has gone.
+    pub(crate) fn was_answered(&self, id: SocketId) -> bool {
+        let gone =
+            |id: SocketId| self.peek(id).is_none_or(|it| it.closed || it.vanished || it.phase == Phase::Gone);
+        self.peek(id).is_none_or(|stream| stream.sent > 0 || stream.peer.is_none_or(gone))
+    }
+
+    /// What the client of a connection has been given.
+    pub(crate) fn given(&self, id: SocketId) -> Option<Given> {
+        self.peek(id)?.tap.as_ref().map(|tap| tap.given())
     }
 
     /// The machine of the end that has this address is gone.
@@ -783,6 +824,7 @@ impl Network for World {
         let Some(stream) = self.stream(id) else { return Err(error(Errno::NOTCONN)) };
         stream.wants_room |= n < offered;
         stream.queue.extend(&octets);
+        stream.sent += octets.len() as u64;
         let unsent = stream.queue.len();
         self.peak.unsent = self.peak.unsent.max(unsent);
         self.note("send", id, n as u64);
