@@ -142,6 +142,7 @@ struct Bytes {
     begun: bool,
     /// Only the head is wanted.
     head: bool,
+    status: Status,
 }
 
 impl Bytes {
@@ -152,6 +153,8 @@ impl Bytes {
         let limit = |name| text(request, name).and_then(|text| text.parse().ok());
         let streamed = text(request, "framing") == Some("streamed");
         let (aborts, stalls) = (limit("aborts"), limit("stalls"));
+        // A success would be a tunnel. RFC 9110 §9.3.6.
+        let status = if request.method() == http::Method::Connect { Status::FORBIDDEN } else { Status::OK };
         Self {
             guest,
             all,
@@ -161,6 +164,7 @@ impl Bytes {
             stalls,
             begun: false,
             head: request.method() == http::Method::Head,
+            status,
         }
     }
 
@@ -179,7 +183,7 @@ impl Bytes {
             if end {
                 self.guest.finished();
             }
-            match permit.respond(Status::OK, fields, Payload::Static(b""), end) {
+            match permit.respond(self.status, fields, Payload::Static(b""), end) {
                 Ok(spent) if !end => spent.again(),
                 Ok(_) => {}
                 Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("respond: {misuse:?}")),
@@ -274,8 +278,9 @@ impl Silence {
 }
 
 impl http::Handler for Silence {
-    fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {
+    fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
         self.0.called();
+        exchange.pause();
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {

@@ -2,6 +2,7 @@
 
 use crate::hostile::{frame, request};
 use crate::plan::{Peer, Step};
+use crate::tap::{DATA, Frames};
 use crate::world::{SocketId, World};
 use lws_proto::Time;
 use std::net::SocketAddr;
@@ -23,7 +24,9 @@ pub(crate) struct Actor {
     reads: Time,
     /// It may be slow.
     slow: bool,
-    grants: bool,
+    /// It gives back what it reads, of streams too if true.
+    grants: Option<bool>,
+    frames: Frames,
     /// The next stream that it asks on.
     stream: u32,
     /// What it has no room to say yet.
@@ -49,7 +52,8 @@ impl Actor {
             rate: None,
             reads: Time::ZERO,
             slow: true,
-            grants: false,
+            grants: None,
+            frames: Frames::default(),
             stream: 1,
             unsaid: Vec::new(),
             over: false,
@@ -144,7 +148,7 @@ impl Actor {
                 }
                 true
             }
-            Step::Requests(target, count, at_once, pause, grant) => {
+            Step::Requests(target, count, at_once, pause) => {
                 let target = String::from_utf8_lossy(target).into_owned();
                 for _ in 0..(*at_once).max(1) {
                     if self.done == *count as usize {
@@ -153,9 +157,6 @@ impl Actor {
                     self.done += 1;
                     self.unsaid.extend(request(self.stream, &target, 2, 1));
                     self.stream += 2;
-                    if *grant > 0 {
-                        self.unsaid.extend(frame(8, 0, 0, &grant.to_be_bytes()));
-                    }
                 }
                 self.flush(world, socket);
                 let done = self.done == *count as usize;
@@ -164,8 +165,8 @@ impl Actor {
                 }
                 done
             }
-            Step::Grants => {
-                self.grants = true;
+            Step::Grants(streams) => {
+                self.grants = Some(*streams);
                 true
             }
             Step::Waits(millis) => {
@@ -215,6 +216,20 @@ impl Actor {
         }
     }
 
+    fn give_back(&mut self, mut octets: &[u8]) {
+        let Some(streams) = self.grants else { return };
+        while !octets.is_empty() {
+            let Some(taken) = self.frames.take(&mut octets) else { continue };
+            if taken.kind == DATA && taken.octets > 0 {
+                let increment = (taken.octets as u32).to_be_bytes();
+                self.unsaid.extend(frame(8, 0, 0, &increment));
+                if streams {
+                    self.unsaid.extend(frame(8, 0, taken.stream, &increment));
+                }
+            }
+        }
+    }
+
     /// Says what waited for room. False if some still does.
     fn flush(&mut self, world: &mut World, socket: SocketId) -> bool {
         if self.unsaid.is_empty() {
@@ -245,10 +260,7 @@ impl Actor {
         self.reads = world.now;
         match world.read(socket, max) {
             None => self.ended = true,
-            Some(octets) if self.grants && !octets.is_empty() => {
-                self.unsaid.extend(frame(8, 0, 0, &(octets.len() as u32).to_be_bytes()));
-            }
-            Some(_) => {}
+            Some(octets) => self.give_back(&octets),
         }
     }
 }

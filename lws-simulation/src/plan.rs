@@ -335,11 +335,10 @@ pub enum Step {
     Trickles(Octets, u32, u32),
     /// Says it so many times.
     Repeats(Octets, u32),
-    /// Asks over HTTP/2 for a target so many times: so many at once, with so many milliseconds between, and each with a
-    /// WINDOW_UPDATE of so many octets for the connection behind it.
-    Requests(Octets, u32, u32, u32, u32),
-    /// Gives back what it reads, from now on, by WINDOW_UPDATE for the connection.
-    Grants,
+    /// Asks over HTTP/2 for a target so many times: so many at once, with so many milliseconds between.
+    Requests(Octets, u32, u32, u32),
+    /// Gives back each DATA frame from now on, by WINDOW_UPDATE for the connection, and if true for its stream too.
+    Grants(bool),
     /// Does nothing for so many milliseconds but reading.
     Waits(u32),
     /// Reads no more than so many octets a second from now on; 0 is nothing at all.

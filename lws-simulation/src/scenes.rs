@@ -37,9 +37,9 @@ pub(crate) fn share(seed: u64, random: &mut Random) -> Plan {
         // A peer whose streams have all the window there is, and its connection little.
         let small = if random.chance(500) { "/hello" } else { "/files/1000" };
         let large = if random.chance(500) { "/files/3000000" } else { "/bytes?n=3000000" };
-        let mut steps = vec![preface(0x7fff_ffff), Step::Grants];
+        let mut steps = vec![preface(0x7fff_ffff), Step::Grants(false)];
         for target in [large, small, large, small, small] {
-            steps.push(Step::Requests(octets(target), 1, 1, 1, 0));
+            steps.push(Step::Requests(octets(target), 1, 1, 1));
             steps.push(Step::Waits(random.between(1, 200) as u32));
         }
         steps.push(Step::Stays);
@@ -109,14 +109,10 @@ pub(crate) fn proxy(seed: u64, random: &mut Random) -> Plan {
     let mut plan = fair(seed, random);
     plan.weather.latency = random.magnitude(20, 1_000) as u32;
     let count = random.magnitude(100, 3_000) as u32;
-    let requests = Step::Requests(
-        octets("/hello"),
-        count,
-        random.between(1, 20) as u32,
-        random.between(1, 5) as u32,
-        14,
-    );
-    let steps = list([preface(65_535), requests, Step::Waits(2_000), Step::Finishes, Step::Stays]);
+    let requests =
+        Step::Requests(octets("/hello"), count, random.between(1, 20) as u32, random.between(1, 5) as u32);
+    let grants = Step::Grants(random.chance(700));
+    let steps = list([preface(65_535), grants, requests, Step::Waits(2_000), Step::Finishes, Step::Stays]);
     plan.peers = list([Peer { begins: 1, tls: false, honest: true, steps }]);
     plan
 }

@@ -65,7 +65,7 @@ pub(crate) struct Given {
 
 /// Cuts a stream of octets into frames. RFC 9113 §4.1.
 #[derive(Debug, Default)]
-struct Frames {
+pub(crate) struct Frames {
     head: Vec<u8>,
     payload: Vec<u8>,
     skip: usize,
@@ -76,7 +76,7 @@ const HEAD_BYTES: usize = 9;
 /// As much of a payload as is looked at.
 const PAYLOAD_BYTES_MAX: usize = 8;
 
-const DATA: u8 = 0;
+pub(crate) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
@@ -182,21 +182,21 @@ impl Tap {
     }
 }
 
-struct Frame {
-    kind: u8,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
     flags: u8,
-    stream: u32,
+    pub(crate) stream: u32,
     /// The first four octets of the payload, as a number.
     code: Option<u32>,
     /// The four octets after it.
     second: Option<u32>,
     /// Octets of the payload.
-    octets: u64,
+    pub(crate) octets: u64,
 }
 
 impl Frames {
     /// Takes octets, and answers with the frame that they complete.
-    fn take(&mut self, octets: &mut &[u8]) -> Option<Frame> {
+    pub(crate) fn take(&mut self, octets: &mut &[u8]) -> Option<Frame> {
         if self.head.len() < HEAD_BYTES {
             let (begin, rest) = octets.split_at((HEAD_BYTES - self.head.len()).min(octets.len()));
             self.head.extend(begin);
