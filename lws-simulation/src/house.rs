@@ -278,9 +278,12 @@ impl Silence {
 }
 
 impl http::Handler for Silence {
-    fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
+    fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, end: bool) {
         self.0.called();
-        exchange.pause();
+        // A request with content is not taken.
+        if !end {
+            exchange.pause();
+        }
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {

@@ -94,6 +94,8 @@ struct Stream {
     fin_received: bool,
     error: Option<Errno>,
     closed: bool,
+    /// Its close resets the connection.
+    resets: bool,
     /// It was accepted by a service.
     accepted: bool,
     /// Octets that it has ever taken of its owner.
@@ -227,6 +229,7 @@ impl World {
             fin_received: false,
             error: None,
             closed: false,
+            resets: false,
             accepted: false,
             sent: 0,
             vanished: false,
@@ -469,7 +472,7 @@ impl World {
         if std::mem::replace(&mut stream.closed, true) {
             return;
         }
-        let unread = !stream.inbox.is_empty();
+        let unread = !stream.inbox.is_empty() || stream.resets;
         stream.inbox.clear();
         if stream.phase == Phase::Open && unread {
             // tcp(7): what nobody has read is answered by a reset.
@@ -842,6 +845,18 @@ impl Network for World {
         stream.finished = true;
         self.note("finish", id, 0);
         self.go_on(id, 0);
+        Ok(())
+    }
+
+    fn has_hung_up(&mut self, socket: RawFd) -> bool {
+        self.is_gone(socket)
+    }
+
+    fn reset_on_close(&mut self, socket: RawFd) -> io::Result<()> {
+        let id = self.id(socket)?;
+        if let Some(stream) = self.stream(id) {
+            stream.resets = true;
+        }
         Ok(())
     }
 
