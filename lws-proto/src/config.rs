@@ -143,6 +143,10 @@ pub struct Limits {
     /// Bytes that must leave in each `stalled_timeout` to count as progress, so that a peer that takes one byte at a
     /// time holds nothing for ever. Default 1 KiB, or all that is queued if that is less.
     pub stalled_bytes_min: usize,
+    /// How long a peer that takes nothing may be paid for by what it has taken before, at 2 KiB a second: its system acknowledges megabytes
+    /// at once, and its program reads them slowly. Default 10 min. Meanwhile the connection holds what is queued for it, and what its
+    /// socket holds unsent. Zero leaves `stalled_timeout` alone to decide. It counts where the driver can tell what has arrived.
+    pub stalled_grace_max: Duration,
     /// Bytes of an assembled WebSocket message, after extensions. Default 1 MiB. Past it: close code 1009. It binds
     /// where messages are assembled; streamed ones are bounded by flow control.
     pub message_bytes_max: usize,
@@ -238,6 +242,7 @@ impl Default for Limits {
             send_queue_bytes_max: 64 << 10,
             stalled_timeout: Duration::from_secs(30),
             stalled_bytes_min: 1 << 10,
+            stalled_grace_max: Duration::from_secs(600),
             message_bytes_max: 1 << 20,
             message_fragments_max: 1_024,
             inflate_ratio_max: None,

@@ -15,6 +15,11 @@ const NEVER: Time = Time::from_micros(u64::MAX);
 /// verdict counts.
 const FIRST_LOOK: u32 = 16;
 
+/// What a second costs in which nothing arrives. The system of a peer acknowledges megabytes at once and then nothing until its program
+/// has read a good part of them, so that a peer which reads slowly looks like one that does not read at all. What arrived in the last
+/// burst is taken to be read at this pace, for up to [`Limits::stalled_grace_max`].
+const GRACE_BYTES_PER_SECOND: u32 = 2 << 10;
+
 /// How far the bytes of one connection have come.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -42,8 +47,10 @@ struct Report {
     /// The beginning of the period over which the pace is measured, and `arrived` then.
     since: Time,
     arrived_before: u32,
-    /// Whether enough arrived in the period before.
+    /// Whether enough arrived in the period before, or was paid for.
     flows: bool,
+    /// Bytes whose arrival still pays for time in which none arrive: see [`GRACE_BYTES_PER_SECOND`].
+    pays: u32,
     /// Where a question ends that waits behind other bytes.
     question: Option<u32>,
 }
@@ -140,6 +147,8 @@ impl Delivery {
                     since: now,
                     arrived_before: arrived,
                     flows: true,
+                    // Whatever came before may be what the peer is still reading.
+                    pays: arrived,
                     question: None,
                 }));
             }
@@ -179,8 +188,11 @@ impl Delivery {
         }
         let told = self.report.as_ref().is_some_and(|report| report.at == now);
         if !told {
-            // The driver knows no better: all that was taken has arrived.
+            // The driver knows no better: all that was taken has arrived, and whether it is being read cannot be told.
             self.report(now, 0, queued);
+            if let Some(report) = &mut self.report {
+                report.pays = 0;
+            }
         }
         let over = self.waiting + limits.stalled_timeout <= now;
         let waiting = self.waiting;
@@ -227,7 +239,13 @@ impl Delivery {
 
     /// Whether the peer has had its time to answer: `patience` since the question has arrived, or, as long as it has not, since
     /// the last byte before it did. Otherwise its time begins anew.
-    pub(crate) fn answer_is_overdue(&mut self, now: Time, patience: Duration, queued: usize) -> bool {
+    pub(crate) fn answer_is_overdue(
+        &mut self,
+        limits: &Limits,
+        now: Time,
+        patience: Duration,
+        queued: usize,
+    ) -> bool {
         if self.report.as_ref().is_some_and(|report| report.question.is_some() && report.at != now) {
             self.report(now, 0, queued);
         }
@@ -237,11 +255,17 @@ impl Delivery {
             report.question = None;
             return false;
         }
-        report.moved + patience <= now
+        report.moved + patience <= now && report.since + report.grace(limits) <= now
     }
 }
 
 impl Report {
+    /// For how long what has arrived pays, from the beginning of the period on.
+    fn grace(&self, limits: &Limits) -> Duration {
+        let paid = Duration::from_secs((self.pays / GRACE_BYTES_PER_SECOND).into());
+        paid.min(limits.stalled_grace_max)
+    }
+
     fn begin_period(&mut self, now: Time) {
         self.since = now;
         self.arrived_before = self.arrived;
@@ -255,7 +279,13 @@ impl Report {
         }
         let arrived = u128::from(self.arrived.wrapping_sub(self.arrived_before));
         let needed = limits.stalled_bytes_min as u128 * elapsed.as_micros();
-        self.flows = arrived * timeout.as_micros() >= needed;
+        let enough = arrived * timeout.as_micros() >= needed;
+        self.flows = enough || elapsed <= self.grace(limits);
+        // The newest burst counts alone: what was read long ago pays for nothing.
+        let spent = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX).saturating_mul(GRACE_BYTES_PER_SECOND);
+        let burst = self.arrived.wrapping_sub(self.arrived_before);
+        let most = limits.stalled_grace_max.as_secs().saturating_mul(GRACE_BYTES_PER_SECOND.into());
+        self.pays = self.pays.min(u32::try_from(most).unwrap_or(u32::MAX)).saturating_sub(spent).max(burst);
         self.begin_period(now);
         self.flows
     }
@@ -303,7 +333,20 @@ mod tests {
         assert_eq!(verdict(4 << 20, true, |_| 0), Some(30));
         // One that stops later is found out within two periods.
         let stops = verdict(4 << 20, true, |second| if second < 100 { 2 << 10 } else { 0 });
-        assert!(stops.is_some_and(|second| (120..=160).contains(&second)), "{stops:?}");
+        assert!(stops.is_some_and(|second| (120..=190).contains(&second)), "{stops:?}");
+    }
+
+    #[test]
+    fn a_burst_pays_for_the_time_in_which_it_is_read() {
+        let burst = |bytes: usize, every: u64| move |second: u64| if second % every == 1 { bytes } else { 0 };
+        // The peer's system takes four megabytes, and then 300 kB each time that its program has read as much.
+        assert_eq!(verdict(4 << 20, true, burst(300 << 10, 140)), None, "2 KiB/s");
+        // Less than that is too slow, and one that goes on is found out when the last burst is paid for.
+        let stops = verdict(4 << 20, true, |second| if second == 1 { 200 << 10 } else { 0 });
+        assert!(stops.is_some_and(|second| (100..=160).contains(&second)), "{stops:?}");
+        // Whatever has arrived, no more than ten minutes are paid for.
+        let most = verdict(64 << 20, true, |second| if second == 1 { 32 << 20 } else { 0 });
+        assert!(most.is_some_and(|second| (600..=661).contains(&second)), "{most:?}");
     }
 
     #[test]
@@ -314,7 +357,7 @@ mod tests {
 
     #[test]
     fn the_time_of_a_question_counts_from_its_arrival() {
-        let patience = Duration::from_secs(30);
+        let (limits, patience) = (Limits::default(), Duration::from_secs(30));
         let mut delivery = Delivery::new();
         delivery.took_all(1_000_000);
         delivery.report(at(30), 900_000, 0);
@@ -322,14 +365,14 @@ mod tests {
         delivery.took_all(2);
         // It goes on arriving.
         delivery.report(at(60), 500_000, 0);
-        assert!(!delivery.answer_is_overdue(at(60), patience, 0));
+        assert!(!delivery.answer_is_overdue(&limits, at(60), patience, 0));
         delivery.report(at(90), 1, 0);
-        assert!(!delivery.answer_is_overdue(at(90), patience, 0));
+        assert!(!delivery.answer_is_overdue(&limits, at(90), patience, 0));
         // Now it has arrived, and the peer has its time.
         delivery.report(at(120), 0, 0);
-        assert!(!delivery.answer_is_overdue(at(120), patience, 0));
+        assert!(!delivery.answer_is_overdue(&limits, at(120), patience, 0));
         delivery.report(at(150), 0, 0);
-        assert!(delivery.answer_is_overdue(at(150), patience, 0));
+        assert!(delivery.answer_is_overdue(&limits, at(150), patience, 0));
         assert!(delivery.report.is_none(), "nothing is kept of what is over");
         // Behind bytes that do not arrive it is overdue when nothing has arrived for so long.
         delivery.took_all(1_000);
@@ -337,13 +380,13 @@ mod tests {
         delivery.ask(at(200), 2, 2);
         delivery.took_all(2);
         delivery.report(at(230), 1_002, 0);
-        assert!(delivery.answer_is_overdue(at(230), patience, 0));
+        assert!(delivery.answer_is_overdue(&limits, at(230), patience, 0));
         // Alone it goes at once, and its time with it.
         let mut delivery = Delivery::new();
         delivery.ask(at(0), 2, 2);
         delivery.took_all(2);
         delivery.report(at(30), 0, 0);
-        assert!(delivery.answer_is_overdue(at(30), patience, 0));
+        assert!(delivery.answer_is_overdue(&limits, at(30), patience, 0));
     }
 
     #[test]

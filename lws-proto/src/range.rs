@@ -155,6 +155,7 @@ impl Limits {
             send_queue_bytes_max: 1..=BYTES,
             stalled_timeout: SOME,
             stalled_bytes_min: ANY,
+            stalled_grace_max: ANY,
             message_bytes_max: ANY,
             message_fragments_max: SOME,
             inflate_ratio_max: SOME,

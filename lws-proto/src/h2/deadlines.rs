@@ -108,7 +108,7 @@ fn handle_quiet(tx: &mut Tx, now: Time) -> Option<Cause> {
         return None;
     }
     let asked = sender.pinged.is_some_and(|pinged| pinged > heard);
-    if asked && delivery.answer_is_overdue(now, Validity::of(limits).patience(), out.len()) {
+    if asked && delivery.answer_is_overdue(limits, now, Validity::of(limits).patience(), out.len()) {
         return Some(Cause::Timeout(Deadline::DeadPeer));
     }
     if !asked && let Some(heard) = Validity::of(limits).heard_after_stall(heard, now, spread) {

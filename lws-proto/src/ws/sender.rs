@@ -363,7 +363,7 @@ impl Sender {
         }
         let validity = self.validity(limits);
         match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, spread, now)) {
-            Some(Due::HangUp) if delivery.answer_is_overdue(now, validity.patience(), out.len()) => {
+            Some(Due::HangUp) if delivery.answer_is_overdue(limits, now, validity.patience(), out.len()) => {
                 return Some(Deadline::DeadPeer);
             }
             Some(Due::HangUp) => self.probe.begin_anew(now),
