@@ -28,6 +28,10 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+fn window_update(stream: u32, increment: u32) -> Step {
+    Step::Says(octets(frame(8, 0, stream, &increment.to_be_bytes())))
+}
+
 /// The preface, SETTINGS with a window for each stream, and an acknowledgement.
 fn preface(window: u32) -> Step {
     let settings = [&[0, 4], &window.to_be_bytes()[..]].concat();
@@ -43,6 +47,25 @@ const ALL: [Speaks; 4] = [Speaks::Http1, Speaks::Http2, Speaks::Http1Tls, Speaks
 const DELIVERIES: [Delivery; 3] = [Delivery::Level, Delivery::Edge, Delivery::OneShot];
 
 // Windows and turns.
+
+#[test]
+fn a_file_waits_for_the_window_of_the_connection() {
+    check(&of_peer(
+        false,
+        [
+            preface(65_535),
+            asks("/files/3000000"),
+            Step::Waits(200),
+            asks("/files/1000"),
+            Step::Waits(1_000),
+            window_update(0, 4_000_000),
+            window_update(1, 3_000_000),
+            Step::Waits(1_000),
+            Step::Finishes,
+            Step::Stays,
+        ],
+    ));
+}
 
 #[test]
 fn small_responses_come_beside_a_download_that_takes_the_whole_window() {
@@ -121,6 +144,26 @@ fn a_websocket_opening_with_content_is_answered_and_ends() {
 }
 
 #[test]
+fn a_peer_that_leaves_a_silent_exchange_is_noticed() {
+    let request = || Step::Says(octets("GET /silence HTTP/1.1\r\nHost: a\r\n\r\n"));
+    for delivery in DELIVERIES {
+        for plan in [
+            of_peer(false, [request(), Step::Waits(100)]),
+            of_peer(false, [request(), Step::Waits(100), Step::Resets]),
+            of_peer(false, [request(), Step::Finishes, Step::Stays]),
+            of_peer(false, [preface(65_535), asks("/silence"), Step::Waits(100)]),
+            of_peer(false, [preface(65_535), asks("/silence"), Step::Finishes, Step::Stays]),
+            of_peer(
+                false,
+                [preface(65_535), asks("/files/3000000"), Step::Waits(100), Step::Finishes, Step::Stays],
+            ),
+        ] {
+            check(&Plan { delivery, ..plan });
+        }
+    }
+}
+
+#[test]
 fn a_reset_ends_a_connection_that_takes_no_input() {
     for delivery in DELIVERIES {
         let head = Step::Says(octets("POST /silence HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n"));
@@ -154,6 +197,24 @@ fn whoever_goes_on_reading_is_served_to_the_end() {
             plan.weather.receive_bytes = 64 << 10;
             check(&plan);
         }
+    }
+}
+
+// Clients.
+
+#[test]
+fn a_client_waits_for_no_server_without_an_end() {
+    for speaks in ALL {
+        for framing in [Framing::Length, Framing::Streamed] {
+            check(&of_clients([client(
+                speaks,
+                [exchange(0, Ask::Bytes(50_000, framing, Ends::Stalls(20_000)))],
+            )]));
+        }
+        check(&of_clients([client(speaks, [exchange(0, Ask::Refused(50_000, Ends::Stalls(20_000)))])]));
+        check(&of_clients([client(speaks, [exchange(0, Ask::Silence)])]));
+        let vanishes = Exchange { reads: Reading::Vanishes(1_000), ..exchange(0, Ask::File(70_000)) };
+        check(&of_clients([client(speaks, [vanishes])]));
     }
 }
 
