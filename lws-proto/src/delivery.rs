@@ -282,7 +282,8 @@ impl Report {
         let enough = arrived * timeout.as_micros() >= needed;
         self.flows = enough || elapsed <= self.grace(limits);
         // The newest burst counts alone: what was read long ago pays for nothing.
-        let spent = u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX).saturating_mul(GRACE_BYTES_PER_SECOND);
+        let spent =
+            u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX).saturating_mul(GRACE_BYTES_PER_SECOND);
         let burst = self.arrived.wrapping_sub(self.arrived_before);
         let most = limits.stalled_grace_max.as_secs().saturating_mul(GRACE_BYTES_PER_SECOND.into());
         self.pays = self.pays.min(u32::try_from(most).unwrap_or(u32::MAX)).saturating_sub(spent).max(burst);

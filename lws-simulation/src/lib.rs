@@ -29,6 +29,10 @@
 //! the cryptography's own, so that a trace knows the lengths of records and not their content.
 #![forbid(unsafe_code)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/simulation.md")]
+mod howto {}
+
 mod client;
 mod host;
 mod hostile;

@@ -501,7 +501,9 @@ impl<'p> Run<'p> {
                 return Err((Oracle::Share, text));
             }
             let whole = matches!(planned.asks, Ask::Bytes(_, _, Ends::Whole) | Ask::File(_) | Ask::Hello);
-            if (steady || slow) && whole && client.cause != Some(Cause::Complete) {
+            let shares =
+                self.planned_client(number).is_some_and(|client| client.exchanges.iter().any(leaves));
+            if (steady || slow) && whole && !shares && client.cause != Some(Cause::Complete) {
                 let text =
                     format!("exchange {number} of a client that goes on reading is cut: {:?}", account);
                 return Err((Oracle::Share, text));
@@ -515,20 +517,19 @@ impl<'p> Run<'p> {
         Duration::from_micros(self.plan.weather.latency.into()) * 20 + Duration::from_millis(300)
     }
 
-    /// Whether the client of an exchange does something in which its connection can be lost.
+    /// Whether an exchange has its connection for itself, or one that is going to be lost.
     fn is_alone(&self, number: u32) -> bool {
-        let mut first = 1;
-        for client in self.plan.clients.iter() {
-            let count = client.exchanges.len() as u32;
-            if (first..first + count).contains(&number) {
-                let leaves = |it: &crate::plan::Exchange| {
-                    matches!(it.reads, Reading::Leaves(_) | Reading::Vanishes(_))
-                };
-                return !client.speaks.is_http2() || client.exchanges.iter().any(leaves);
-            }
-            first += count;
-        }
-        true
+        self.planned_client(number)
+            .is_none_or(|client| !client.speaks.is_http2() || client.exchanges.iter().any(leaves))
+    }
+
+    /// The client in the plan that makes an exchange.
+    fn planned_client(&self, number: u32) -> Option<&'p crate::plan::Client> {
+        let mut last = 0;
+        self.plan.clients.iter().find(|client| {
+            last += client.exchanges.len() as u32;
+            number <= last
+        })
     }
 
     /// A peer that keeps every rule is answered in whole.
@@ -573,6 +574,11 @@ impl<'p> Run<'p> {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether the connection of an exchange is lost by what its client does.
+fn leaves(exchange: &crate::plan::Exchange) -> bool {
+    matches!(exchange.reads, Reading::Leaves(_) | Reading::Vanishes(_))
 }
 
 fn told(ledger: &Ledger, count: usize) -> Vec<Told> {

@@ -260,7 +260,9 @@ mod tests {
         check(5, &[head.clone(), reset(0)].concat(), true);
         check(5, &[head.clone(), frame(0, 0, 1, b"abcdefghijkl"), reset(8)].concat(), true);
         check(5, &[head.clone(), reset(2)].concat(), false);
-        check(5, &[head.clone(), frame(0, END_STREAM, 1, b"all"), reset(0)].concat(), false);
+        check(4, &[head.clone(), frame(0, END_STREAM, 1, b"all"), reset(0)].concat(), false);
+        // Of a stream that has ended on both sides there is nothing to reset.
+        check(5, &[head.clone(), frame(0, END_STREAM, 1, b"all"), reset(0)].concat(), true);
         check(5, &reset(7), false);
         // A tunnel is closed by CANCEL: RFC 8441 §5.
         check(4, &[head.clone(), reset(8)].concat(), false);

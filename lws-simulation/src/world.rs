@@ -387,6 +387,10 @@ impl World {
         };
         let now = self.now;
         let Some(stream) = self.stream(at) else { return };
+        if stream.vanished {
+            // What it has said last may never have arrived.
+            return;
+        }
         if let Some(tap) = &mut stream.tap
             && let Some(complaint) = tap.said(now, side, octets)
         {

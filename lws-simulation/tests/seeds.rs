@@ -5,18 +5,11 @@ use lws_simulation::{Plan, Random};
 /// Seeds of a test run.
 const SEEDS: u64 = 600;
 
-/// Kinds of findings that are being mended.
-const KNOWN: [&str; 3] = [
-    "Truth: a peer that keeps every rule is not served",
-    "Order: a peer of the network is told as one of this machine",
-    "Truth: a request lay in its socket at the drain, and was not answered",
-];
-
 #[test]
-fn seeds_find_nothing_that_is_not_known() {
+fn seeds_find_nothing() {
     for seed in 0..SEEDS {
         let plan = Plan::draw(seed);
-        if plan.try_once().is_err_and(|finding| !KNOWN.contains(&&*finding.kind())) {
+        if plan.try_once().is_err() {
             plan.run().unwrap_or_else(|failure| panic!("{failure}"));
         }
     }
