@@ -51,7 +51,7 @@ const DELIVERIES: [Delivery; 3] = [Delivery::Level, Delivery::Edge, Delivery::On
 #[test]
 fn a_file_waits_for_the_window_of_the_connection() {
     check(&of_peer(
-        true,
+        false,
         [
             preface(65_535),
             asks("/files/3000000"),
