@@ -432,6 +432,10 @@ impl<A: Application> Driver<A> {
             }
             Kind::Waker => {}
         }
+        // The host may ask whether the service is done before it settles again, or sleep if it is not.
+        if self.has_ended() {
+            self.core.mailbox.close_if_empty();
+        }
     }
 
     /// The connection in the table that a token is a name of.

@@ -27,7 +27,7 @@ mod sync {
 /// Reaches all shards of a group, from any thread. Cheap to clone.
 ///
 /// A connection that a listener of one shard accepts goes to the shard that has the fewest, but to none that has been at work
-/// for 100 ms without a rest while there is another; its socket is handed over by message. When all are full the listeners pause, and go on when a connection of any shard has ended.
+/// for a second without a rest while there is another; its socket is handed over by message. When all are full the listeners pause, and go on when a connection of any shard has ended.
 ///
 /// ```
 /// use lws_loop_external::{DriverOptions, Shards};

@@ -165,7 +165,8 @@ pub(crate) fn take<A: Application>(
         _ => return false,
     };
     if wants.close {
-        if wants.reset && !matches!(slot.body, Body::Piped(_)) {
+        // Over TLS what is cut shows by the want of `close_notify`, and a reset could overtake an alert.
+        if wants.reset && matches!(slot.body, Body::Open(Open { secure: None, .. })) {
             transport::reset_on_close(slot.socket.as_fd());
         }
         return true;

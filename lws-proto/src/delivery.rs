@@ -29,6 +29,8 @@ pub(crate) struct Delivery {
     taken_before: u32,
     /// Since when something that was offered waits, or when enough of it had been taken last. `NEVER` while nothing does.
     waiting: Time,
+    /// What `taken` was when the transport had taken everything last: what it took since then is of one burst.
+    taken_at_rest: u32,
     /// What is known of bytes under way. Absent almost always.
     report: Option<Box<Report>>,
 }
@@ -62,7 +64,7 @@ fn is_past(a: u32, b: u32) -> bool {
 
 impl Delivery {
     pub(crate) fn new() -> Self {
-        Self { taken: 0, taken_before: 0, waiting: NEVER, report: None }
+        Self { taken: 0, taken_before: 0, waiting: NEVER, taken_at_rest: 0, report: None }
     }
 
     // What happens for every write.
@@ -73,6 +75,7 @@ impl Delivery {
         if self.waiting == NEVER {
             self.waiting = now;
             self.taken_before = self.taken;
+            self.taken_at_rest = self.taken;
         }
     }
 
@@ -147,8 +150,12 @@ impl Delivery {
                     since: now,
                     arrived_before: arrived,
                     flows: true,
-                    // Whatever came before may be what the peer is still reading.
-                    pays: arrived,
+                    // What came in one go may be what the peer is still reading.
+                    pays: if is_past(arrived, self.taken_at_rest) {
+                        arrived.wrapping_sub(self.taken_at_rest)
+                    } else {
+                        0
+                    },
                     question: None,
                 }));
             }
@@ -376,6 +383,7 @@ mod tests {
         assert!(delivery.answer_is_overdue(&limits, at(150), patience, 0));
         assert!(delivery.report.is_none(), "nothing is kept of what is over");
         // Behind bytes that do not arrive it is overdue when nothing has arrived for so long.
+        delivery.offer(at(200));
         delivery.took_all(1_000);
         delivery.report(at(200), 1_000, 0);
         delivery.ask(at(200), 2, 2);

@@ -85,10 +85,9 @@ impl Output {
         self.buffer.len() - self.sent + self.owned.as_ref().map_or(0, |owned| owned.len)
     }
 
-    /// Bytes that it costs. A buffer that was lent costs its owner.
+    /// Bytes that it costs. A buffer that was lent costs its owner, and a payload that was not copied is the application's.
     pub(crate) fn held(&self) -> usize {
-        let buffer = if self.lent { self.buffer.len() - self.sent } else { self.buffer.capacity() };
-        buffer + self.owned.as_ref().map_or(0, |owned| owned.len)
+        if self.lent { self.buffer.len() - self.sent } else { self.buffer.capacity() }
     }
 
     #[inline]

@@ -34,7 +34,7 @@ fn main() -> std::io::Result<()> {
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7681".to_owned());
     let threads = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(1);
     let describe = |server: lws_server::Builder| {
-        // A member who is 64 messages behind is closed with 1013, and comes back when it can.
+        // A member who is 1,024 messages behind is closed with 1013, and comes back when it can.
         let server = server.topic_backlog(|_| Backlog {
             messages_max: 64,
             behind: Behind::Close,

@@ -105,7 +105,7 @@ impl<A: Application> Driver<A> {
     }
 
     /// Whether nothing is left of the service but its messages.
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.core.is_draining()
             && self.core.stats.connections == 0
             && self.connects.is_empty()

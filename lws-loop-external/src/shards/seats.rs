@@ -28,7 +28,7 @@ struct Seat {
 
 /// A shard that has worked for so many milliseconds without a rest is busy: a handler of it does not return, or there is more
 /// to do than it can. Far more than a system takes to give a thread its processor back.
-pub(super) const BUSY_AFTER: usize = 100;
+pub(super) const BUSY_AFTER: usize = 1_000;
 
 impl Seats {
     /// So many places for each of `shards` shards.

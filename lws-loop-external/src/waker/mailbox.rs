@@ -170,6 +170,19 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Accepts nothing any more if nothing is there. Otherwise rings, so that what is there is taken.
+    pub(crate) fn close_if_empty(&mut self) {
+        let mut queue = self.shared.lock();
+        if !queue.items.is_empty() || queue.woken {
+            drop(queue);
+            return self.sender().ring();
+        }
+        queue.closed = true;
+        drop(queue);
+        self.closed = true;
+        self.more = false;
+    }
+
     /// Whether everything that was ever accepted has been taken, and nothing can follow.
     pub(crate) fn is_over(&self) -> bool {
         self.closed && !self.more

@@ -56,7 +56,7 @@ fn a_server_serves_on_a_loop_of_its_own() {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream
         .write_all(
-            b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\
             \x82\x85\0\0\0\0hello",
         )

@@ -24,8 +24,11 @@ const EXPLAINED_MAX: u32 = 1 << 16;
 /// What a new connection has: windows and priorities are set up before there is any traffic.
 const EXPLAINED_AT_FIRST: u32 = 100;
 
-/// A DATA frame of fewer bytes that uses up a window explains nothing: such frames are made by a peer that gives room in such pieces.
+/// A DATA frame of fewer bytes that uses up a window is made by a peer that gives room in such pieces.
 const DRIBBLE_BYTES: usize = 256;
+
+/// Frames that it explains: the WINDOW_UPDATE that gives back its bytes.
+const PER_DRIBBLE: u32 = 1;
 
 /// Streams that have come to their end, as many as are remembered: a peer may give up as many as it lets complete.
 const COMPLETED_MAX: u32 = 1_000;
@@ -54,9 +57,8 @@ impl Conduct {
     /// A DATA frame of `len` bytes was sent. `used_up` is whether a window has no room left behind it.
     #[inline]
     pub(crate) fn sent_data(&mut self, len: usize, used_up: bool) {
-        if !used_up || len >= DRIBBLE_BYTES {
-            self.explain(PER_DATA);
-        }
+        let dribbles = used_up && len < DRIBBLE_BYTES;
+        self.explain(if dribbles { PER_DRIBBLE } else { PER_DATA });
     }
 
     /// A request has begun.
@@ -145,8 +147,8 @@ mod tests {
         };
         check(|_| {}, 0);
         check(|conduct| conduct.sent_data(13, false), PER_DATA);
-        check(|conduct| conduct.sent_data(1, true), 0);
-        check(|conduct| conduct.sent_data(DRIBBLE_BYTES - 1, true), 0);
+        check(|conduct| conduct.sent_data(1, true), PER_DRIBBLE);
+        check(|conduct| conduct.sent_data(DRIBBLE_BYTES - 1, true), PER_DRIBBLE);
         check(|conduct| conduct.sent_data(DRIBBLE_BYTES, true), PER_DATA);
         check(Conduct::began, PER_REQUEST);
         check(Conduct::sent_reset, PER_RESET);
