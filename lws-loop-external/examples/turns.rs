@@ -48,7 +48,7 @@ impl Application for Echo {
 const OPENING: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 /// A binary message of 16 octets, masked with zeros.
-const MESSAGE: [u8; 22] = *b"\x82\x90\0\0\0\00123456789abcdef";
+const MESSAGE: [u8; 22] = *b"\x82\x90\0\0\0\x000123456789abcdef";
 /// As it comes back.
 const ECHO: usize = 18;
 

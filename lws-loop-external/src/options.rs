@@ -317,7 +317,8 @@ mod tests {
     #[test]
     fn an_option_out_of_range_is_named() {
         assert_eq!(DriverOptions::default().validate(), Ok(()));
-        let rows: [(&str, fn(&mut DriverOptions)); 5] = [
+        type Change = fn(&mut DriverOptions);
+        let rows: [(&str, Change); 5] = [
             ("connections_max", |options| options.connections_max = Some(0)),
             ("receive_buffer_bytes", |options| options.receive_buffer_bytes = 1_023),
             ("read_bytes_per_turn", |options| options.read_bytes_per_turn = 0),

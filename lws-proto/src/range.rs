@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_limit_out_of_range_is_named_with_its_range() {
-        let rows: [(&str, &str, fn(&mut Limits), fn(&mut Limits)); 10] = [
+        type Change = fn(&mut Limits);
+        let rows: [(&str, &str, Change, Change); 10] = [
             (
                 "h2_connection_window",
                 "h2_connection_window is 65534, but has to be at least 65535 and at most 2147483647",

@@ -34,9 +34,8 @@ impl fmt::Display for PanicRecord<'_> {
             Some(route) => write!(f, "at {}", route.escape_debug())?,
             None => f.write_str("at no route")?,
         }
-        match self.peer.and_then(|peer| peer.ip()) {
-            Some(ip) => write!(f, " for {ip}")?,
-            None => {}
+        if let Some(ip) = self.peer.and_then(|peer| peer.ip()) {
+            write!(f, " for {ip}")?;
         }
         write!(f, ": {}", self.message.escape_debug())
     }

@@ -168,10 +168,13 @@ impl Tap {
                     format!("the response on stream {} is cut, and its RST_STREAM says {code}", frame.stream)
                 });
             }
-            RST_STREAM if exchange.complete && exchange.ended_by_client && !exchange.reset_by_client => {
-                if !std::mem::replace(&mut exchange.reset_by_server, true) {
-                    return Some(format!("stream {} has ended on both sides, and is reset", frame.stream));
-                }
+            RST_STREAM
+                if exchange.complete
+                    && exchange.ended_by_client
+                    && !exchange.reset_by_client
+                    && !std::mem::replace(&mut exchange.reset_by_server, true) =>
+            {
+                return Some(format!("stream {} has ended on both sides, and is reset", frame.stream));
             }
             _ => {}
         }

@@ -208,7 +208,7 @@ fn every_state_of_a_client_has_a_deadline_while_it_waits_for_an_answer() {
                     let request = Request::get("a", "/");
                     let fields: [(&str, &str); 0] = [];
                     let sent = connection.request(Time::ZERO, &request, fields, Payload::Static(b""), true);
-                    drop(sent.expect("a request"));
+                    let _ = sent.expect("a request");
                 }
                 let mut walk = Walk { connection, app: App::Silent, takes: true, streams: BTreeMap::new() };
                 walk.settle();

@@ -246,7 +246,7 @@ mod tests {
             (IsCa::Ca(BasicConstraints::Constrained(1)), true),
         ] {
             let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
-            params.is_ca = is_ca.clone();
+            params.is_ca = is_ca;
             let key = KeyPair::generate().expect("a key");
             let certificate = params.self_signed(&key).expect("a certificate").der().to_vec();
             assert_eq!(is_authority(&certificate), expected, "{is_ca:?}");

@@ -519,7 +519,8 @@ fn a_description_that_makes_no_sense_is_refused_when_it_is_built() {
 #[test]
 fn limits_out_of_range_are_refused_when_the_server_is_built() {
     use lws_server::{Limits, OutOfRange};
-    let rows: [(&str, fn(&mut Limits)); 4] = [
+    type Change = fn(&mut Limits);
+    let rows: [(&str, Change); 4] = [
         ("h2_connection_window", |limits| limits.h2_connection_window = 1),
         ("h2_connection_window", |limits| limits.h2_connection_window = u32::MAX),
         ("field_lines_max", |limits| limits.field_lines_max = 1_000),
