@@ -1,7 +1,7 @@
 //! Records of connections.
 //!
 //! The engine has no clock, no chance and no transport, so a connection happens again, octet for octet, if it is told the same again.
-//! A [`Recorder`] writes down what it is told, and a hash of what it sends; [`Record`] reads that, and [`replay`] has a fresh
+//! A [`Recorder`] writes down what it is told, and a hash of what it sends; [`Record`] reads that, and [`replay()`] has a fresh
 //! connection do it once more. So a connection that failed in production becomes a test, or an input of a fuzzer.
 //! A [`Tap`] writes down what was said instead, as a pcapng file that Wireshark opens.
 //!

@@ -117,7 +117,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "hosts")]
     pub(crate) any_host: bool,
 
-    /// Let pages of this origin, such as https://example.com, open WebSockets and post, too; again for more. Those of this
+    /// Let pages of this origin, such as `https://example.com`, open WebSockets and post, too; again for more. Those of this
     /// server may always
     #[arg(long = "origin", value_name = "ORIGIN")]
     pub(crate) origins: Vec<String>,
