@@ -130,7 +130,7 @@ pub struct Limits {
     pub between_bytes_timeout: Duration,
     /// Bytes that one connection may hold for its peer, all its streams together: content that is gathered, messages that are put
     /// together, look-ahead, queued output, compression contexts. Default 4 MiB, four times what one message or gathered
-    /// request may have. Past it: 413, close code 1009, REFUSED_STREAM. See also [`HeldBytes`](crate::HeldBytes).
+    /// request may have. Past it: 413, close code 1009, REFUSED_STREAM. See also [`HeldBytes`].
     pub held_bytes_max: usize,
     /// Received bytes that are kept while the application is not ready for them: pipelined requests, or input left
     /// after a pause. Default 16 KiB; reading stops there, so one lent buffer more can be held. Nothing is closed.

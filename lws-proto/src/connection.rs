@@ -415,7 +415,7 @@ impl Connection {
 
     // Time and the loop.
 
-    /// Asks a silent peer up to an eighth of its time earlier than [`Limits::ping_interval`] or its
+    /// Asks a silent peer up to an eighth of its time earlier than [`Limits::ping_interval`](crate::Limits::ping_interval) or its
     /// [`Validity`](crate::Validity) says, and after a stall of the driver that much later. For a driver of many connections: with
     /// another number for each they do not all ask at one moment. Zero, the default, is the very moment.
     pub fn set_spread(&mut self, spread: u8) {

@@ -25,7 +25,7 @@ impl KeyLog {
     /// written are lost.
     ///
     /// # Errors
-    /// [`ConfigError::Read`](crate::ConfigError::Read) if it cannot be opened.
+    /// [`ConfigError::Read`] if it cannot be opened.
     pub fn file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let file = File::options().append(true).create(true).mode(0o600).open(path);
