@@ -36,7 +36,7 @@ fn main() -> std::io::Result<()> {
     let describe = |server: lws_server::Builder| {
         // A member who is 1,024 messages behind is closed with 1013, and comes back when it can.
         let server = server.topic_backlog(|_| Backlog {
-            messages_max: 64,
+            messages_max: 1_024,
             behind: Behind::Close,
             ..Backlog::default()
         });

@@ -324,7 +324,7 @@ function selfSigned() {
   const folder = mkdtempSync(join(tmpdir(), "lws-browser-"));
   const [certificate, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
   const openssl = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=127.0.0.1";
-  const names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate];
+  const names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate];
   execFileSync("openssl", [...openssl.split(" "), ...names], { stdio: "pipe" });
   const spki = new X509Certificate(readFileSync(certificate)).publicKey.export({ type: "spki", format: "der" });
   const fingerprint = createHash("sha256").update(spki).digest("base64");

@@ -79,7 +79,8 @@ impl Seats {
     /// Whether a shard is busy at `now`.
     pub(crate) fn is_busy(&self, shard: usize, now: usize) -> bool {
         let since = self.shards.get(shard).map_or(0, |seat| seat.working_since.load(Ordering::Relaxed));
-        since != 0 && now.wrapping_sub(since) >= BUSY_AFTER
+        // The shard may have looked at the clock after the one that asks: then it has worked for no time at all.
+        since != 0 && now.wrapping_sub(since) as isize >= BUSY_AFTER as isize
     }
 
     /// A shard begins to work at `now`, unless it works already.
