@@ -161,13 +161,13 @@ impl Connection {
         end: bool,
     ) -> Result<Sent<'_>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::owned(fields);
+        let fields = crate::record::SentFields::new(&self.tx, fields);
         note!(
             self.tx,
             Note::Request {
                 now,
                 line: [request.method.into(), request.target.into(), request.host.into()],
-                fields: (&fields[..]).into(),
+                fields: fields.kept().into(),
                 content: content.as_ref().into(),
                 end,
             }

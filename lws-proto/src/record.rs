@@ -218,11 +218,83 @@ impl Entropy for Noted {
     }
 }
 
-/// Fields, as they may be asked for only once.
+/// Fields that are kept.
 pub(crate) fn owned<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (N, V)>,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
     fields.into_iter().map(|(name, value)| (name.as_ref().to_vec(), value.as_ref().to_vec())).collect()
+}
+
+/// Fields on their way to the peer: kept where a tape runs, as they may be asked for only once, and otherwise passed on.
+pub(crate) enum SentFields<I> {
+    Passed(I),
+    Kept(Vec<(Vec<u8>, Vec<u8>)>),
+}
+
+/// A name or value of [`SentFields`].
+pub(crate) enum Octets<T> {
+    Passed(T),
+    Kept(Vec<u8>),
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Octets<T> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Passed(octets) => octets.as_ref(),
+            Self::Kept(octets) => octets,
+        }
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>, I: Iterator<Item = (N, V)>> SentFields<I> {
+    pub(crate) fn new(tx: &Tx, fields: impl IntoIterator<IntoIter = I>) -> Self {
+        let fields = fields.into_iter();
+        if tx.tape.is_none() {
+            return Self::Passed(fields);
+        }
+        Self::Kept(owned(fields))
+    }
+
+    /// Those that a tape notes.
+    pub(crate) fn kept(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        match self {
+            Self::Passed(_) => &[],
+            Self::Kept(fields) => fields,
+        }
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>, I: Iterator<Item = (N, V)>> IntoIterator for SentFields<I> {
+    type Item = (Octets<N>, Octets<V>);
+    type IntoIter = SentFieldsIter<I>;
+
+    fn into_iter(self) -> SentFieldsIter<I> {
+        match self {
+            Self::Passed(fields) => SentFieldsIter::Passed(fields),
+            Self::Kept(fields) => SentFieldsIter::Kept(fields.into_iter()),
+        }
+    }
+}
+
+/// The fields of [`SentFields`], in their order.
+pub(crate) enum SentFieldsIter<I> {
+    Passed(I),
+    Kept(alloc::vec::IntoIter<(Vec<u8>, Vec<u8>)>),
+}
+
+impl<N, V, I: Iterator<Item = (N, V)>> Iterator for SentFieldsIter<I> {
+    type Item = (Octets<N>, Octets<V>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Passed(fields) => {
+                fields.next().map(|(name, value)| (Octets::Passed(name), Octets::Passed(value)))
+            }
+            Self::Kept(fields) => {
+                fields.next().map(|(name, value)| (Octets::Kept(name), Octets::Kept(value)))
+            }
+        }
+    }
 }
 
 /// What writes in place, and is noted with what it wrote.

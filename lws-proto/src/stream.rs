@@ -278,8 +278,8 @@ impl<'a> Stream<'a> {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::owned(fields);
-        command!(self.tx, Command::Interim(status, (&fields[..]).into()));
+        let fields = crate::record::SentFields::new(self.tx, fields);
+        command!(self.tx, Command::Interim(status, fields.kept().into()));
         match &mut self.tx.sender {
             Sender::Http1(sender) if self.tx.stream.open => sender.interim(&mut self.tx.out, status, fields),
             Sender::Http2(sender) => sender.interim(&mut self.tx.out, status, fields),
@@ -519,10 +519,10 @@ impl<'a> Writable<'a> {
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::owned(fields);
+        let fields = crate::record::SentFields::new(self.tx, fields);
         command!(
             self.tx,
-            Command::Respond { status, fields: (&fields[..]).into(), content: content.as_ref().into(), end }
+            Command::Respond { status, fields: fields.kept().into(), content: content.as_ref().into(), end }
         );
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
@@ -563,8 +563,8 @@ impl<'a> Writable<'a> {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Sent<'a>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::owned(fields);
-        command!(self.tx, Command::Trailers((&fields[..]).into()));
+        let fields = crate::record::SentFields::new(self.tx, fields);
+        command!(self.tx, Command::Trailers(fields.kept().into()));
         let Tx { sender, out, config, now, .. } = &mut *self.tx;
         match sender {
             Sender::Http1(sender) => sender.trailers(out, fields)?,

@@ -662,7 +662,7 @@ fn a_client_is_told_what_failed_by_type() {
 #[test]
 fn a_peer_that_does_not_read_is_seen_through_tls_and_costs_little() {
     let (authority, issued) = issued();
-    let limits = Limits { stalled_timeout: Duration::from_secs(30), ..Limits::default() };
+    let limits = Limits { stalled_grace_max: Duration::ZERO, ..Limits::default() };
     let config = Arc::new(Config { expect: Expect::Raw, limits, ..Config::default() });
     let mut host = Host::new(App { sends: 64 << 20, config, ..App::new() });
     let address = host.listen(issued.server());

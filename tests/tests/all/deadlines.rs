@@ -250,8 +250,9 @@ fn told<A: tests::Application>(endpoint: &mut Endpoint<A>, under_way: &mut usize
 #[test]
 fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
     // In both roles: 4 MiB lie in the transport, which takes no more, and 40 kB arrive each second.
+    let ungraced = limits(|limits| limits.stalled_grace_max = Duration::ZERO);
     for role in Role::BOTH {
-        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        let mut endpoint = role.websocket(&ungraced, false, Echo::default());
         let mut under_way = 4 << 20;
         endpoint.room = 0;
         crate::support::say(endpoint.stream(), &"x".repeat(10_000));
