@@ -3,7 +3,7 @@
 
 use crate::hosts::PollFd;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
 pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: SIOCOUTQ, which is the same number, writes one `int` to where it is told, and fails for what is no socket.
-    let code = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    let code = unsafe { libc::ioctl(raw(socket), libc::TIOCOUTQ, &raw mut bytes) };
     usize::try_from(bytes).ok().filter(|_| code == 0)
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     // SAFETY: SO_NWRITE writes one `int`, whose size it is told, and fails for what is no socket.
     let code = unsafe {
         libc::getsockopt(
-            socket.as_raw_fd(),
+            raw(socket),
             libc::SOL_SOCKET,
             libc::SO_NWRITE,
             (&raw mut bytes).cast(),
@@ -87,6 +87,12 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn under_way(_: BorrowedFd<'_>) -> Option<usize> {
     None
+}
+
+/// The number of a descriptor, for a call that outlives no borrow.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn raw(socket: BorrowedFd<'_>) -> libc::c_int {
+    std::os::fd::AsRawFd::as_raw_fd(&socket)
 }
 
 /// Bounds what a TCP socket holds unsent: TCP_NOTSENT_LOWAT. Does nothing where there is no such option.
@@ -103,10 +109,9 @@ pub(crate) fn set_unsent_bytes_max(socket: BorrowedFd<'_>, bytes: usize) -> io::
     {
         let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
         let len = size_of_val(&value) as libc::socklen_t;
-        let socket = socket.as_raw_fd();
         // SAFETY: the option is an int, and the call reads one from `value`, which outlives it.
         let result =
-            unsafe { libc::setsockopt(socket, libc::IPPROTO_TCP, NAME, (&raw const value).cast(), len) };
+            unsafe { libc::setsockopt(raw(socket), libc::IPPROTO_TCP, NAME, (&raw const value).cast(), len) };
         if result != 0 {
             return Err(io::Error::last_os_error());
         }
