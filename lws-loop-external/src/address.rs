@@ -78,7 +78,7 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A process of the same machine, or something whose address is of no other known kind.
     Local,
-    /// Nobody knows any more: the system forgets the address of a peer that has reset its connection. It may have come from
+    /// Unknown: the system forgets the address of a peer that has reset its connection. It may have come from
     /// anywhere.
     Unknown,
 }

@@ -350,7 +350,7 @@ impl<A: Application> Driver<A> {
         self.count_handshakes();
     }
 
-    /// A handshake is given time as long as nobody waits for its place, and for a while at least.
+    /// A handshake keeps its place while no other waits for it, and for a minimum time in any case.
     fn handshake_began(&mut self, id: ConnectionId) {
         let Self { core, table, .. } = self;
         let Some(slot) = table.get(id) else { return };

@@ -18,7 +18,7 @@ const LOOKED_AT_MAX: u32 = 1_024;
 impl<A: Application> Driver<A> {
     /// Accepts a connection although there are as many as there may be, and ends an idle one for it: one with TLS that has sent
     /// nothing for the longest time, or one that has neither a request nor a stream. There is one too many until the host has
-    /// let go of that, and no second one. False if nobody gives way.
+    /// let go of that, and no second one. False if none gives way.
     pub(super) fn accept_for_another(&mut self, listener: ListenerId) -> bool {
         if self.core.stats.connections > self.core.connections_max {
             return false;

@@ -112,7 +112,7 @@ impl<A: Application> Driver<A> {
                 open.connection.delivered(now, under_way);
             }
             open.connection.handle_timeout(now);
-            // Even if nothing is left of the service's turn: what is due later is not told before.
+            // Even with the service's turn used up, so that deadlines are delivered in their order.
             self.turn_now(id);
         }
     }
