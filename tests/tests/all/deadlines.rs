@@ -279,9 +279,10 @@ fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
 
 #[test]
 fn a_question_has_its_time_from_when_it_has_come_to_the_peer() {
+    let ungraced = limits(|limits| limits.stalled_grace_max = Duration::ZERO);
     for role in Role::BOTH {
         // Everything lies in the transport: nothing is queued, so that nothing can be stalled.
-        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        let mut endpoint = role.websocket(&ungraced, false, Echo::default());
         let mut under_way = 4_000_000;
         told(&mut endpoint, &mut under_way, 40_000, 99);
         assert_eq!(endpoint.seen.causes(), [], "{role:?}");
@@ -290,6 +291,13 @@ fn a_question_has_its_time_from_when_it_has_come_to_the_peer() {
         told(&mut endpoint, &mut under_way, 40_000, 50);
         assert_eq!(endpoint.seen.causes(), [], "{role:?}");
         told(&mut endpoint, &mut under_way, 40_000, 30);
+        assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
+        // A peer that reads 2 KiB a second comes to it when it has read what stands before it, for which it has ten minutes at the most.
+        let mut endpoint = role.websocket(&defaults(), false, Echo::default());
+        let mut under_way = 4_000_000;
+        told(&mut endpoint, &mut under_way, 40_000, 99 + 600);
+        assert_eq!(endpoint.seen.causes(), [], "{role:?}");
+        told(&mut endpoint, &mut under_way, 0, 120);
         assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)], "{role:?}");
         // Where nothing arrives it does not begin.
         let mut endpoint = role.websocket(&defaults(), false, Echo::default());
