@@ -792,10 +792,6 @@ fn a_server_that_has_said_everything_hears_the_rest() {
 
 // What is left.
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn no_outcome_leaves_a_descriptor() {
@@ -815,11 +811,11 @@ fn no_outcome_leaves_a_descriptor() {
     let (listener, address) = listener(([127, 0, 0, 2], 0));
     let refused = refusing(1, address.port());
     for trigger in TRIGGERS {
-        let before = descriptors();
+        let before = test_kit::open_descriptors();
         let mut host = Host::new(trigger, DriverOptions::default());
         host.freeze();
         let resolver = Kept::of(&mut host);
-        let with_host = descriptors();
+        let with_host = test_kit::open_descriptors();
         for round in 0..20 {
             // Won by the last of three; all lost; out of time; given up; not resolved.
             connect(&mut host, vec![refused, silent, address], &raw());
@@ -834,13 +830,13 @@ fn no_outcome_leaves_a_descriptor() {
             drop(resolver.take());
             drop(peer);
             host.until(|host| host.driver.stats().connections == 0 && host.watched() == 0);
-            assert_eq!(descriptors(), with_host, "round {round}");
+            assert_eq!(test_kit::open_descriptors(), with_host, "round {round}");
             assert_eq!(host.app().errors.len(), (round + 1) * 4);
         }
         // Not even by a query that nobody has answered yet.
         connect(&mut host, ("name.test", 1), &raw());
         drop(host);
-        assert_eq!(descriptors(), before);
+        assert_eq!(test_kit::open_descriptors(), before);
         assert!(resolver.take().is_cancelled());
     }
 }

@@ -43,3 +43,7 @@ pub use keylog::KeyLog;
 pub use roots::Roots;
 pub use rustls;
 pub use server::{ClientCertificates, Host, Resumption, Server, ServerBuilder, UnknownName};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

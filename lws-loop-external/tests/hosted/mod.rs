@@ -12,9 +12,6 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// Nothing on one machine takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 /// How a host learns what is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
@@ -82,12 +79,9 @@ impl<A: Counted> Host<A> {
 
     /// Turns until `done`, and fails if that does not come.
     #[track_caller]
-    pub(crate) fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let start = Instant::now();
-        while !done(self) {
-            assert!(start.elapsed() < PATIENCE, "it does not come");
-            self.turn(Duration::from_millis(20));
-        }
+    pub(crate) fn until(&mut self, done: impl FnMut(&mut Self) -> bool) {
+        let turn = |host: &mut Self| _ = host.turn(Duration::from_millis(20));
+        test_kit::turn_until(self, done, turn, |_| String::new());
     }
 
     /// Turns until the service sleeps and nothing is ready. Answers how many turns that took.
@@ -228,9 +222,4 @@ impl<A: Counted> Host<A> {
         };
         events.iter().map(told).collect()
     }
-}
-
-/// Descriptors of this process now.
-pub(crate) fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").expect("a list of descriptors").count()
 }

@@ -19,9 +19,6 @@ use std::time::{Duration, Instant};
 /// Every way to report readiness.
 pub(crate) const TRIGGERS: [Trigger; 3] = [Trigger::Level, Trigger::Edge, Trigger::OneShot];
 
-/// Nothing on the loopback takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
-
 pub(crate) struct Host {
     pub(crate) driver: Driver<Echo>,
     trigger: Trigger,
@@ -108,12 +105,9 @@ impl Host {
 
     /// Turns until `done`, and fails if that does not come.
     #[track_caller]
-    pub(crate) fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let start = Instant::now();
-        while !done(self) {
-            assert!(start.elapsed() < PATIENCE, "it does not come: {:?}", self.app().log);
-            self.turn(Duration::from_millis(20));
-        }
+    pub(crate) fn until(&mut self, done: impl FnMut(&mut Self) -> bool) {
+        let turn = |host: &mut Self| host.turn(Duration::from_millis(20));
+        test_kit::turn_until(self, done, turn, |host| format!("{:?}", host.app().log));
     }
 
     /// One turn: settle, flush, audit, wait, hand out.
