@@ -28,7 +28,7 @@ pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
     builder
         .access_log(move |record| {
             if record.peer == Peer::Local {
-                log.borrow_mut().complain("a peer of the network is told as one of this machine".into());
+                log.borrow_mut().complain("a peer of the network is reported as one of this machine".into());
             }
         })
         .http("/hello", |_: &Request<'_>| Response::text("Hello, world!\n"))
@@ -191,7 +191,7 @@ impl Bytes {
             return;
         }
         if self.head && self.at > 0 {
-            // One piece may have been asked for before anybody knew.
+            // One piece may have been asked for before the end was known.
             self.guest
                 .ledger
                 .borrow_mut()
