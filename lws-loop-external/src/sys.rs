@@ -65,7 +65,7 @@ pub(crate) fn monotonic() -> Duration {
     // system has this one.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut shown) };
     // Neither is negative, and nanoseconds are less than a second.
-    Duration::new(shown.tv_sec.unsigned_abs().into(), shown.tv_nsec.unsigned_abs() as u32)
+    Duration::new(u64::try_from(shown.tv_sec).unwrap_or_default(), shown.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where nobody can tell.
