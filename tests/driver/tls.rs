@@ -1,19 +1,17 @@
 //! Drivers with TLS, as server and client in one process, under a host whose clock the test can move forward.
 
+use crate::host::{Counted, Delivery};
 use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, ListenTls, Plain, Provider, Reason};
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectCause, ConnectError, ConnectOptions, ConnectPhase,
-    ConnectionId, Context, Driver, DriverOptions, Interest, ListenOptions, ListenerId, Peer, Readiness,
-    Service, Speak, Token, Wait,
+    Accepted, Address, Application, ConnectCause, ConnectError, ConnectOptions, ConnectPhase, ConnectionId,
+    Context, DriverOptions, ListenOptions, ListenerId, Peer, Speak,
 };
 use lws_proto::{Cause, Config, Connection, Event, Expect, Limits, Payload, StreamKey, Time};
 use lws_tls::Client;
-use rustix::event::{PollFd, PollFlags, poll};
-use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tests::tls::{Authority, Issued, Side};
 
 /// Echoes raw bytes as server, keeps them as client, and notes everything.
@@ -130,36 +128,31 @@ fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| ((at * 31) >> 3) as u8).collect()
 }
 
-struct Host {
-    driver: Driver<App>,
-    watched: HashMap<Token, Interest>,
-    epoch: Instant,
-    skipped: Duration,
+impl Counted for App {
+    fn calls(&self) -> u64 {
+        let noted =
+            [self.log.len(), self.infos.len(), self.failures.len(), self.causes.len(), self.received.len()];
+        noted.iter().sum::<usize>() as u64
+    }
+
+    fn describe(&self) -> String {
+        format!("{:?} {:?}", self.log, self.causes)
+    }
+}
+
+/// A host of the application.
+type Host = crate::host::Host<App>;
+
+/// A host that polls.
+fn host(app: App) -> Host {
+    host_with(app, DriverOptions::default())
+}
+
+fn host_with(app: App, options: DriverOptions) -> Host {
+    Host::new(Delivery::Poll, app, options)
 }
 
 impl Host {
-    fn new(app: App) -> Self {
-        Self::with_options(app, DriverOptions::default())
-    }
-
-    fn with_options(app: App, options: DriverOptions) -> Self {
-        let driver = Driver::new(app, options).expect("a driver");
-        Self { driver, watched: HashMap::new(), epoch: Instant::now(), skipped: Duration::ZERO }
-    }
-
-    fn app(&self) -> &App {
-        self.driver.application()
-    }
-
-    fn now(&self) -> Time {
-        Time::ZERO + self.epoch.elapsed() + self.skipped
-    }
-
-    fn with<R>(&mut self, call: impl FnOnce(&mut App, &mut Context<'_, App>) -> R) -> R {
-        let now = self.now();
-        self.driver.with(now, call)
-    }
-
     fn listen(&mut self, tls: impl Into<ListenTls>) -> SocketAddr {
         let options = ListenOptions { tls: Some(tls.into()), ..ListenOptions::default() };
         let address = Address::Tcp(([127, 0, 0, 1], 0).into());
@@ -189,62 +182,6 @@ impl Host {
             let config = Arc::clone(&app.config);
             cx.connect(address, config, &options, State::Client(bytes)).expect("an attempt")
         });
-    }
-
-    #[track_caller]
-    fn until(&mut self, done: impl FnMut(&mut Self) -> bool) {
-        let seen = |host: &Self| format!("{:?} {:?}", host.app().log, host.app().causes);
-        test_kit::turn_until(self, done, Self::turn, seen);
-    }
-
-    fn turn(&mut self) {
-        let now = self.now();
-        let mut wait = self.driver.settle(now);
-        if self.flush() {
-            wait = self.driver.settle(now);
-            self.flush();
-        }
-        let mut descriptors = Vec::new();
-        let watched: Vec<_> =
-            self.watched.iter().filter(|(_, interest)| !interest.is_empty()).map(|(t, i)| (*t, *i)).collect();
-        for (token, interest) in &watched {
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, interest.contains(Interest::READ));
-            flags.set(PollFlags::OUT, interest.contains(Interest::WRITE));
-            let socket = self.driver.descriptor(*token).expect("a descriptor");
-            descriptors.push(PollFd::from_borrowed_fd(socket, flags));
-        }
-        let longest = if wait == Wait::Now { Duration::ZERO } else { Duration::from_millis(10) };
-        poll(&mut descriptors, longest.try_into().ok().as_ref()).expect("a poll");
-        let ready: Vec<_> = descriptors.iter().map(PollFd::revents).collect();
-        drop(descriptors);
-        for ((token, _), flags) in watched.into_iter().zip(ready) {
-            let ready = Readiness::READABLE.when(flags.contains(PollFlags::IN))
-                | Readiness::WRITABLE.when(flags.contains(PollFlags::OUT))
-                | Readiness::HANG_UP.when(flags.contains(PollFlags::HUP))
-                | Readiness::ERROR.when(flags.contains(PollFlags::ERR));
-            if !ready.is_empty() {
-                let now = self.now();
-                self.driver.handle_ready(now, token, ready);
-            }
-        }
-    }
-
-    fn flush(&mut self) -> bool {
-        let mut any = false;
-        while let Some(change) = self.driver.poll_change() {
-            any = true;
-            match change {
-                Change::Add { token, interest, .. } | Change::Modify { token, interest, .. } => {
-                    self.watched.insert(token, interest);
-                }
-                Change::Remove { token, .. } => {
-                    self.watched.remove(&token);
-                    self.driver.removed(token);
-                }
-            }
-        }
-        any
     }
 }
 
@@ -296,7 +233,7 @@ impl Peered {
 fn what_a_client_sends_comes_back_whole_and_both_end_in_order() {
     let (authority, issued) = issued();
     for len in [0, 1, 1_300, 16_384, 70_000, 3_000_000] {
-        let mut host = Host::new(App::new());
+        let mut host = host(App::new());
         let address = host.listen(issued.server());
         host.connect(address, to(&authority, "a.example"), pattern(len));
         host.until(|host| host.driver.stats().connections == 0);
@@ -322,7 +259,7 @@ fn small_budgets_and_buffers_change_nothing() {
         events_per_turn: 1,
         ..DriverOptions::default()
     };
-    let mut host = Host::with_options(App::new(), options);
+    let mut host = host_with(App::new(), options);
     let address = host.listen(issued.server());
     host.connect(address, to(&authority, "a.example"), pattern(200_000));
     host.until(|host| host.driver.stats().connections == 0);
@@ -333,7 +270,7 @@ fn small_budgets_and_buffers_change_nothing() {
 #[test]
 fn a_handshake_that_takes_too_long_is_given_up_and_the_client_is_told_nothing() {
     let (_, issued) = issued();
-    let mut host = Host::new(App::new());
+    let mut host = host(App::new());
     let address = host.listen(issued.server());
     for first in [&b""[..], b"\x16\x03\x01"] {
         let mut silent = TcpStream::connect(address).expect("a connection");
@@ -342,7 +279,7 @@ fn a_handshake_that_takes_too_long_is_given_up_and_the_client_is_told_nothing() 
         let standing = |host: &Host| (host.driver.stats().tls_silent, host.driver.stats().tls_handshakes);
         host.until(|host| standing(host) == waiting);
         host.skip(Duration::from_millis(9_900));
-        host.turn();
+        host.turn(Duration::from_millis(10));
         assert_eq!(standing(&host), waiting, "a silent one counts as no handshake");
         host.skip(Duration::from_millis(200));
         host.until(|host| host.driver.stats().connections == 0);
@@ -351,12 +288,6 @@ fn a_handshake_that_takes_too_long_is_given_up_and_the_client_is_told_nothing() 
     }
     assert_eq!(host.driver.stats().tls_handshakes, 0);
     assert_eq!(host.driver.stats().tls_failed_total().collect::<Vec<_>>(), [("tls_handshake_timeout", 2)]);
-}
-
-impl Host {
-    fn skip(&mut self, duration: Duration) {
-        self.skipped += duration;
-    }
 }
 
 /// Connections that send `first` and nothing more.
@@ -381,7 +312,7 @@ fn gave_way(host: &Host) -> u64 {
 fn silent_connections_lock_no_listener_and_the_oldest_gives_way() {
     let (authority, issued) = issued();
     let options = DriverOptions { tls_handshakes_max: 1, tls_silent_max: 3, ..DriverOptions::default() };
-    let mut host = Host::with_options(App::new(), options);
+    let mut host = host_with(App::new(), options);
     let address = host.listen(issued.server());
     let mut silent = stuck(&mut host, address, 3, b"");
     assert_eq!((host.driver.stats().tls_silent, gave_way(&host)), (3, 0), "at the limit");
@@ -399,12 +330,12 @@ fn silent_connections_lock_no_listener_and_the_oldest_gives_way() {
 fn handshakes_that_stop_in_the_middle_give_way_after_a_second_while_others_wait() {
     let (authority, issued) = issued();
     let options = DriverOptions { tls_handshakes_max: 2, ..DriverOptions::default() };
-    let mut host = Host::with_options(App::new(), options);
+    let mut host = host_with(App::new(), options);
     let address = host.listen(issued.server());
     let _stuck = stuck(&mut host, address, 2, b"\x16\x03\x01");
     host.until(|host| host.driver.stats().tls_handshakes == 2);
     host.skip(Duration::from_millis(3_000));
-    host.turn();
+    host.turn(Duration::from_millis(10));
     assert_eq!(gave_way(&host), 0, "nothing waits");
     host.connect(address, to(&authority, "a.example"), pattern(10));
     host.until(|host| host.driver.stats().tls_queued == 1);
@@ -423,7 +354,7 @@ fn one_network_has_no_more_than_its_share_of_the_handshakes() {
         tls_handshakes_per_network_max: 2,
         ..DriverOptions::default()
     };
-    let mut host = Host::with_options(App::new(), options);
+    let mut host = host_with(App::new(), options);
     let address = host.listen(issued.server());
     let stuck = stuck(&mut host, address, 3, b"\x16");
     host.until(|host| host.driver.stats().tls_queued == 1);
@@ -438,7 +369,7 @@ fn one_network_has_no_more_than_its_share_of_the_handshakes() {
 fn at_the_limit_of_connections_the_oldest_silent_one_gives_way() {
     let (authority, issued) = issued();
     let options = DriverOptions { connections_max: Some(4), ..DriverOptions::default() };
-    let mut host = Host::with_options(App::new(), options);
+    let mut host = host_with(App::new(), options);
     let address = host.listen(issued.server());
     let _silent = stuck(&mut host, address, 3, b"");
     let mut peer = Peered::new(&mut host, address, &authority);
@@ -456,7 +387,7 @@ fn at_the_limit_of_connections_the_oldest_silent_one_gives_way() {
 fn established_connections_come_before_handshakes() {
     let (authority, issued) = issued();
     let options = DriverOptions { tls_steps_per_turn: 1, ..DriverOptions::default() };
-    let mut host = Host::with_options(App::new(), options);
+    let mut host = host_with(App::new(), options);
     let address = host.listen(issued.server());
     let mut peer = Peered::new(&mut host, address, &authority);
     let mut burst: Vec<_> = (0..20)
@@ -492,7 +423,7 @@ fn a_handshake_is_as_long_as_it_may_be_and_no_longer() {
     side.receive(&[]);
     let hello = side.out.len();
     for (handshake_bytes_max, accepted) in [(hello, true), (hello - 1, false)] {
-        let mut host = Host::new(App::new());
+        let mut host = host(App::new());
         let address = host.listen(ListenTls { handshake_bytes_max, ..issued.server().into() });
         let mut socket = TcpStream::connect(address).expect("a connection");
         socket.write_all(&side.out).expect("room");
@@ -511,7 +442,7 @@ fn a_handshake_is_as_long_as_it_may_be_and_no_longer() {
 fn an_end_without_close_notify_is_told_from_one_with_it() {
     let (authority, issued) = issued();
     for orderly in [true, false] {
-        let mut host = Host::new(App::new());
+        let mut host = host(App::new());
         let address = host.listen(issued.server());
         let mut peer = Peered::new(&mut host, address, &authority);
         peer.side.seal(Time::ZERO, &[b"hello"]);
@@ -535,7 +466,7 @@ fn an_end_without_close_notify_is_told_from_one_with_it() {
 #[test]
 fn a_record_that_was_changed_on_its_way_ends_the_connection_with_an_alert() {
     let (authority, issued) = issued();
-    let mut host = Host::new(App::new());
+    let mut host = host(App::new());
     let address = host.listen(issued.server());
     let mut peer = Peered::new(&mut host, address, &authority);
     peer.side.seal(Time::ZERO, &[b"hello"]);
@@ -552,7 +483,7 @@ fn a_record_that_was_changed_on_its_way_ends_the_connection_with_an_alert() {
 fn a_peer_without_tls_is_closed_or_goes_on_without() {
     let (_, issued) = issued();
     for plain in [Plain::Close, Plain::Accept] {
-        let mut host = Host::new(App::new());
+        let mut host = host(App::new());
         let address = host.listen(ListenTls { plain, ..issued.server().into() });
         let mut socket = TcpStream::connect(address).expect("a connection");
         socket.write_all(b"GET /").expect("room");
@@ -577,7 +508,7 @@ fn a_peer_without_tls_is_closed_or_goes_on_without() {
 #[test]
 fn a_handler_refuses_a_peer_after_its_handshake() {
     let (authority, issued) = issued();
-    let mut host = Host::new(App { refuses: true, ..App::new() });
+    let mut host = host(App { refuses: true, ..App::new() });
     let address = host.listen(issued.server());
     host.connect(address, to(&authority, "a.example"), pattern(10));
     host.until(|host| host.driver.stats().connections == 0);
@@ -599,7 +530,7 @@ fn a_client_is_told_what_failed_by_type() {
         let app = host.driver.application_mut();
         failure_of(&app.errors.pop().expect("one"))
     };
-    let mut host = Host::new(App::new());
+    let mut host = host(App::new());
     let address = host.listen(server);
     let failure = check(to(&authority, "b.example"), address, &mut host);
     let Reason::Certificate { subject, fault: CertificateFault::WrongName { expected, .. } } = failure.reason
@@ -653,7 +584,7 @@ fn a_peer_that_does_not_read_is_seen_through_tls_and_costs_little() {
     let (authority, issued) = issued();
     let limits = Limits { stalled_grace_max: Duration::ZERO, ..Limits::default() };
     let config = Arc::new(Config { expect: Expect::Raw, limits, ..Config::default() });
-    let mut host = Host::new(App { sends: 64 << 20, config, ..App::new() });
+    let mut host = host(App { sends: 64 << 20, config, ..App::new() });
     let address = host.listen(issued.server());
     let peer = Peered::new(&mut host, address, &authority);
     let mut before = 0;
@@ -667,7 +598,7 @@ fn a_peer_that_does_not_read_is_seen_through_tls_and_costs_little() {
     // What has arrived counts, and in the first period the system may still pass something on.
     for _ in 0..63 {
         host.skip(Duration::from_secs(1));
-        host.turn();
+        host.turn(Duration::from_millis(10));
     }
     assert_eq!(host.app().causes[0].name(), "stalled_timeout");
     drop(peer);
@@ -682,7 +613,7 @@ fn a_server_that_cannot_make_a_session_closes_what_it_accepts() {
             Err(Failure::silent(Reason::Configuration("broken".into())))
         }
     }
-    let mut host = Host::new(App::new());
+    let mut host = host(App::new());
     let address = host.listen(ListenTls::new(Arc::new(Broken)));
     let mut socket = TcpStream::connect(address).expect("a connection");
     socket.write_all(b"\x16").expect("room");
@@ -695,7 +626,7 @@ fn a_server_that_cannot_make_a_session_closes_what_it_accepts() {
 #[test]
 fn a_client_speaks_http2_only_where_alpn_has_chosen_it() {
     let (authority, issued) = issued();
-    let mut host = Host::new(App::new());
+    let mut host = host(App::new());
     let address = host.listen(issued.server());
     for (alpn, spoken) in [(&["h2"][..], true), (&["http/1.1"], false), (&[], false)] {
         let client = Client::builder().roots(authority.roots()).alpn(alpn).build().expect("a client");
