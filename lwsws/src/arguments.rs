@@ -224,7 +224,7 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
             let lines: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
             wrong(lines.join(" ").trim_start_matches("error: "))
         } else {
-            // Help or version, which are what was asked for. If nobody reads them there is nobody to tell.
+            // Help or version, as asked for. If standard output is closed they are lost, which is no error.
             let _ = error.print();
             ExitCode::SUCCESS
         }

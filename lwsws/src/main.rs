@@ -76,7 +76,7 @@ fn limits(arguments: &Arguments) -> Limits {
     }
 }
 
-/// Tells what one connection may cost.
+/// Prints what one connection of each kind may cost.
 fn print_limits(limits: &Limits) -> ExitCode {
     let receive_buffer_bytes = DriverOptions::default().receive_buffer_bytes;
     let mut text = String::new();
@@ -153,7 +153,7 @@ fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log
     }
 }
 
-/// Requests, handshakes that failed, handlers that did, and peers that were told to go away.
+/// Logs requests, failed handshakes, panics of handlers, and peers that got a GOAWAY.
 fn logged(builder: Builder, log: Log) -> Builder {
     let (handshakes, panics, sent_away) = (log.clone(), log.clone(), log.clone());
     let builder = builder.on_panic(move |record| panics.line(record.to_string()));

@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 /// Keeps signals from ending the program that ask for something which a server may not have: SIGHUP without certificates, and
-/// those that other servers open their logs or change their programs with. What is set here is looked at by nobody.
+/// those that other servers open their logs or change their programs with. The flags that are set here are never read.
 pub(crate) fn survive() -> io::Result<()> {
     let unheard = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH] {

@@ -1,4 +1,4 @@
-//! The demo: its pages, and the WebSockets behind them. What travels on each is told in `pages/README.md`.
+//! The demo: its pages, and the WebSockets behind them. The messages of each are described in `pages/README.md`.
 
 mod board;
 mod counter;
