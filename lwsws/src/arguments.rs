@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::certificate;
+use crate::configuration::ConfigurationArguments;
 use crate::log::Target;
 use clap::Parser;
 use lws_server::tls::{self, Host, Identity, KeyLog};
@@ -133,6 +134,9 @@ pub(crate) struct Arguments {
     #[cfg(feature = "record")]
     #[command(flatten)]
     pub(crate) record: crate::record::RecordArguments,
+
+    #[command(flatten, next_help_heading = "Configuration files")]
+    pub(crate) configuration: ConfigurationArguments,
 
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod certificate;
+mod configuration;
 mod demo;
 mod echo;
 mod log;
@@ -26,6 +27,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
+    if let Some(status) = arguments.configuration.run() {
+        return status;
+    }
     if arguments.limits {
         return print_limits(&limits(&arguments));
     }
