@@ -135,6 +135,15 @@ impl<H> Accepted<H> {
         self.extension(Arc::new(deflate.clone()))
     }
 
+    /// The same for a handler whose type nobody needs to know, as [`Endpoint::upgrade`] returns it.
+    pub fn boxed(self) -> Accepted<Box<dyn Handler>>
+    where
+        H: Handler,
+    {
+        let Self { handler, protocol, fields, extensions, streamed } = self;
+        Accepted { handler: Box::new(handler), protocol, fields, extensions, streamed }
+    }
+
     /// Messages come in parts, as they arrive: they may be of any size, and nothing of them is held. Otherwise each comes
     /// whole, within [`Limits::message_bytes_max`](lws_proto::Limits::message_bytes_max).
     pub fn streamed(mut self) -> Self {

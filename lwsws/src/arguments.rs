@@ -18,8 +18,8 @@ Next to the files there are always
   /echo    WebSocket messages, and what is posted, sent back
   /demo/*  the WebSockets of the demo
 
-SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again; SIGUSR1
-opens the access log again; SIGUSR2 and SIGWINCH do nothing.";
+SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again, SIGUSR1 opens
+the access log again; SIGUSR2 and SIGWINCH do nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
@@ -135,12 +135,12 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) record: crate::record::RecordArguments,
 
-    #[command(flatten, next_help_heading = "Configuration files")]
-    pub(crate) configuration: ConfigurationArguments,
-
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
+
+    #[command(flatten, next_help_heading = "Configuration files")]
+    pub(crate) configuration: ConfigurationArguments,
 }
 
 impl Arguments {

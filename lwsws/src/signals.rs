@@ -46,20 +46,24 @@ pub(crate) fn listen(handle: Handle, log: Option<Log>) -> io::Result<()> {
 
 /// Begins to listen for the signal that certificates have changed. The files are read on that thread, so that the server
 /// does not wait for a disk.
-pub(crate) fn reload_on_signal(tls: tls::Server, log: Option<Log>) -> io::Result<()> {
+pub(crate) fn reload_on_signal(servers: Vec<tls::Server>, log: Option<Log>) -> io::Result<()> {
     let (mut signals, bell) = UnixStream::pair()?;
     pipe::register(SIGHUP, bell)?;
     thread::Builder::new().name("certificates".into()).spawn(move || {
         let mut one = [0];
         while signals.read_exact(&mut one).is_ok() {
-            match tls.reload() {
-                Ok(()) => {
-                    log.iter().for_each(|log| log.line("certificates were read again".into()));
-                    certificate::complain_of_times(&tls);
-                }
-                Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
-            }
+            servers.iter().for_each(|tls| reload(tls, log.as_ref()));
         }
     })?;
     Ok(())
+}
+
+fn reload(tls: &tls::Server, log: Option<&Log>) {
+    match tls.reload() {
+        Ok(()) => {
+            log.iter().for_each(|log| log.line("certificates were read again".into()));
+            certificate::complain_of_times(tls);
+        }
+        Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
+    }
 }

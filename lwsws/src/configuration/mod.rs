@@ -1,16 +1,23 @@
-//! Configurations in files: what is done with one besides serving it.
+//! Configurations in files: reading one, what is done with it besides serving, and serving.
+
+mod protocols;
+mod sites;
 
 use clap::Args;
 use lws_config::{Config, Options, Plan, Report};
+use lws_server::{Builder, Limits};
+use sites::Prepared;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What is to be done with a configuration.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigurationArguments {
     /// Folder of a configuration as libwebsockets' lwsws has it: a file conf, and perhaps files in conf.d
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR",
+        conflicts_with_all = ["directory", "port", "address", "unix", "tls_cert", "tls_self_signed", "hosts", "any_host", "deflate"])]
     config: Option<PathBuf>,
 
     /// Folder that _lws_ddir_ in a configuration stands for
@@ -56,6 +63,21 @@ impl ConfigurationArguments {
         })
     }
 
+    /// The configuration that is to be served, if one is, with everything opened that it needs.
+    ///
+    /// # Errors
+    /// It cannot be used; what is wrong with it has been told but for the last thing.
+    pub(crate) fn prepare(&self) -> io::Result<Option<Served>> {
+        let Some(folder) = &self.config else { return Ok(None) };
+        let config = read(folder, &self.options());
+        let config = config
+            .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
+        for remark in sites::remarks(&config) {
+            let _ = writeln!(io::stderr(), "{remark}");
+        }
+        Ok(Some(Served(Arc::new(Prepared::new(config)?))))
+    }
+
     fn options(&self) -> Options {
         let mut options = Options::default();
         options.data_directory.clone_from(&self.data_directory);
@@ -95,5 +117,36 @@ fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// A configuration that is served.
+#[derive(Clone)]
+pub(crate) struct Served(Arc<Prepared>);
+
+impl Served {
+    /// Threads, if the configuration says how many.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.0.config().global.threads.map(|threads| usize::from(threads.max(1)))
+    }
+
+    /// Hosts, for a person.
+    pub(crate) fn what(&self) -> String {
+        count(self.0.config().vhosts.len(), "virtual host")
+    }
+
+    /// TLS of all listeners, whose certificates may be read again.
+    pub(crate) fn tls(&self) -> Vec<lws_server::tls::Server> {
+        self.0.tls().cloned().collect()
+    }
+
+    /// Descriptors that the process may have, if the configuration says how many.
+    pub(crate) fn descriptors(&self) -> Option<u64> {
+        self.0.config().global.descriptors
+    }
+
+    /// What one thread serves.
+    pub(crate) fn describe(&self, builder: Builder, limits: &Limits) -> Builder {
+        self.0.sites(limits).into_iter().fold(builder, Builder::site)
     }
 }
