@@ -124,7 +124,8 @@ impl Said {
     fn note(&mut self, member: &[u8]) {
         // A member that breaks the grammar says nothing.
         let Some((token, weight)) = list::weighted(member) else { return };
-        let heard = |slot: &mut Option<Weight>| *slot = Some(slot.map_or(weight, |before| before.max(weight)));
+        let heard =
+            |slot: &mut Option<Weight>| *slot = Some(slot.map_or(weight, |before| before.max(weight)));
         if token == b"*" {
             return heard(&mut self.others);
         }
@@ -193,7 +194,16 @@ mod tests {
 
     #[test]
     fn a_member_that_breaks_the_grammar_says_nothing() {
-        for value in ["gzip;q=2", "gzip;q=1.001", "gzip;q=.5", "gzip;q=", "gzip;q=-1", "gzip;q=0.0001", "gzip;x", "xgzip"] {
+        for value in [
+            "gzip;q=2",
+            "gzip;q=1.001",
+            "gzip;q=.5",
+            "gzip;q=",
+            "gzip;q=-1",
+            "gzip;q=0.0001",
+            "gzip;x",
+            "xgzip",
+        ] {
             check(value, &[Coding::Identity]);
         }
     }

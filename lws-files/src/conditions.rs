@@ -152,7 +152,8 @@ impl Conditions {
             // The same version in another coding, made on the way, is not what If-Match protects from. RFC 9110 §13.1.1: "prevent
             // accidental overwrites".
             (Some(list), _) => !list.has(|listed| {
-                listed == Listed::Any || representation.tag.as_ref().is_some_and(|tag| listed.is_version_of(tag))
+                listed == Listed::Any
+                    || representation.tag.as_ref().is_some_and(|tag| listed.is_version_of(tag))
             }),
             (None, Some(date)) => representation.modified.is_some_and(|modified| modified > date),
             (None, None) => false,
@@ -162,7 +163,8 @@ impl Conditions {
     fn is_not_modified(&self, representation: &Representation) -> bool {
         match (&self.if_none_match, self.if_modified_since) {
             (Some(list), _) => list.has(|listed| {
-                listed == Listed::Any || representation.tag.as_ref().is_some_and(|tag| listed.matches_weakly(tag))
+                listed == Listed::Any
+                    || representation.tag.as_ref().is_some_and(|tag| listed.matches_weakly(tag))
             }),
             (None, Some(date)) => representation.modified.is_some_and(|modified| modified <= date),
             (None, None) => false,
@@ -226,8 +228,7 @@ mod tests {
 
     fn decide(method: Method, representation: &Representation, fields: &[(&str, &str)]) -> Decision {
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let accepted =
-            fields.iter().filter(|(name, _)| *name == "Accept-Encoding").map(|(_, value)| *value);
+        let accepted = fields.iter().filter(|(name, _)| *name == "Accept-Encoding").map(|(_, value)| *value);
         let accepted = Accepted::parse(accepted);
         Conditions::parse(fields.iter().copied(), now()).decide(method, &accepted, representation, now())
     }
@@ -296,7 +297,10 @@ mod tests {
             ],
         );
         let weak = Representation { tag: identity().tag.map(EntityTag::weakened), ..identity() };
-        check(&weak, &[(&[range, ("If-Range", "W/\"v1\"")], Whole), (&[range, ("If-Range", "\"v1\"")], Whole)]);
+        check(
+            &weak,
+            &[(&[range, ("If-Range", "W/\"v1\"")], Whole), (&[range, ("If-Range", "\"v1\"")], Whole)],
+        );
         // Written in the last second: it may be written again in the same one.
         let fresh = Representation { modified: Some(now()), ..identity() };
         let date = now().to_string();

@@ -46,7 +46,9 @@ mod tests {
 
     #[test]
     fn a_weight_has_three_digits_at_most_and_ends_at_one() {
-        for (value, weight) in [("0", 0), ("0.", 0), ("0.5", 500), ("0.123", 123), ("1", 1000), ("1.000", 1000)] {
+        for (value, weight) in
+            [("0", 0), ("0.", 0), ("0.5", 500), ("0.123", 123), ("1", 1000), ("1.000", 1000)]
+        {
             assert_eq!(thousandths(value.as_bytes()), Some(weight), "{value}");
         }
         for value in ["", "2", "1.1", "0.1234", "00", ".5", "0,5", "0.a", "+1"] {

@@ -102,7 +102,8 @@ impl RangeSet {
             1 => Satisfied::Parts(parts),
             _ => {
                 // What frames a part counts as well: 300 bytes cover a boundary and two field lines.
-                let sum = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.len).saturating_add(300));
+                let sum =
+                    parts.iter().fold(0_u64, |sum, part| sum.saturating_add(part.len).saturating_add(300));
                 if sum > len { Satisfied::Whole } else { Satisfied::Parts(parts) }
             }
         }
