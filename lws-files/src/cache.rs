@@ -43,7 +43,7 @@ pub(crate) struct Cost {
 }
 
 /// An entry without its value: the key twice, the two maps, the fields.
-const ENTRY_BYTES: usize = 256;
+pub(crate) const ENTRY_BYTES: usize = 256;
 
 pub(crate) struct Cache<K, V> {
     limits: CacheLimits,
