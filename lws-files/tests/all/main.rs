@@ -3,7 +3,10 @@
 #![cfg(unix)]
 
 mod directory;
+#[cfg(feature = "fuzz")]
+mod fuzz;
 mod hang;
+#[cfg(all(feature = "gzip", feature = "zip"))]
 mod matrix;
 mod rules;
 mod support;

@@ -1,8 +1,13 @@
 //! The matrix: each kind of resource, asked in each way that RFC 9110 has an answer for.
 
 use crate::support::{Scratch, ask, read_all};
-use lws_files::{Coding, Compression, Directory, Files, Memory, Options, Response};
+use lws_files::{Coding, Compression, Directory, Files, Memory, Options, Response, Zip, ZipLimits};
 use lws_proto::http::Method;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 /// A resource in one coding, and what is asked so that it is given.
 struct Row {
@@ -47,6 +52,22 @@ fn script() -> String {
     (0..5000).map(|n| format!("console.log({});\n", n % 50)).collect()
 }
 
+fn write_archive(scratch: &Scratch, large: &str) -> PathBuf {
+    let path = scratch.path().join("archive.zip");
+    let mut writer = ZipWriter::new(File::create(&path).expect("a file"));
+    let (stored, deflated) = (CompressionMethod::Stored, CompressionMethod::Deflated);
+    for (name, text, method) in [
+        ("stored.js", large, stored),
+        ("deflated.js", large, deflated),
+        ("small.js", &large[..4000], deflated),
+    ] {
+        writer.start_file(name, SimpleFileOptions::default().compression_method(method)).expect("a member");
+        writer.write_all(text.as_bytes()).expect("there is room");
+    }
+    writer.finish().expect("there is room");
+    path
+}
+
 fn rows(scratch: &Scratch) -> Vec<Row> {
     let large = script();
     let small = &large[..4000];
@@ -66,7 +87,9 @@ fn rows(scratch: &Scratch) -> Vec<Row> {
     let on_the_fly = Files::new(open(), compressing);
     let memory =
         Memory::new().file("memory.js", small.to_owned()).coded("memory.js", Coding::Brotli, "br".repeat(60));
-    let memory = Files::new(memory, plain);
+    let memory = Files::new(memory, plain.clone());
+    let zip = Zip::open(write_archive(scratch, &large), ZipLimits::default()).expect("honest");
+    let archive = Files::new(zip, plain);
     let row = |kind, files: &Files, path, accept_encoding, coding, ranges, sized, varies| Row {
         kind,
         files: files.clone(),
@@ -87,6 +110,10 @@ fn rows(scratch: &Scratch) -> Vec<Row> {
         row("on the fly, refused", &on_the_fly, "/large.js", "gzip;q=0", None, true, true, true),
         row("memory", &memory, "/memory.js", "gzip", None, true, true, true),
         row("memory, coded", &memory, "/memory.js", "br", Some("br"), true, true, true),
+        row("archive, stored", &archive, "/stored.js", "gzip", None, true, true, false),
+        row("archive, as it lies", &archive, "/deflated.js", "gzip", Some("gzip"), true, true, true),
+        row("archive, inflated", &archive, "/deflated.js", "br", None, false, true, true),
+        row("archive, inflated and kept", &archive, "/small.js", "", None, true, true, true),
     ]
 }
 
@@ -145,7 +172,6 @@ fn failed(row: &Row, etag: &str) {
     assert_eq!(response.status.code(), 412, "{}", row.kind);
     row.check_vary(&response);
     assert_eq!(row.ask(Method::Get, &[("If-Match", etag)]).status.code(), 200, "{}", row.kind);
-    // A second field line takes the first one's place in no list: nothing that is acceptable is left.
     let refused =
         ask(&row.files, Method::Get, row.path, &[("Accept-Encoding", "*;q=0"), ("If-None-Match", "*")]);
     assert_eq!(refused.status.code(), 406, "{}", row.kind);
