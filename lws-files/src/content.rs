@@ -496,6 +496,7 @@ pub(crate) fn read_exact_at(
     wait: Wait,
 ) -> io::Result<Progress> {
     let len = out.len();
+    // Nothing is read of what is empty.
     while !out.is_empty() {
         match read_at(file, out, at, wait)? {
             Progress::Bytes(n) => {

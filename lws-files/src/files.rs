@@ -15,7 +15,6 @@ use crate::vfs::{Entry, Fault, Listing, Lookup, Opened, Vfs};
 use crate::{Accepted, CacheControl, CacheLimits, CachePolicy, Coding, Compression, Request, Ticket};
 use lws_proto::Time;
 use lws_proto::http::{HttpDate, Method, Status};
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -203,7 +202,11 @@ impl Files {
             Kind::File(served) => self.0.admitted(served, request).respond(request, date, chance),
             Kind::Redirect => Response::redirect(request),
             Kind::Missing(Some(page)) => page.whole(request, Status::NOT_FOUND),
-            Kind::Missing(None) => Response::error(request, Status::NOT_FOUND),
+            Kind::Missing(None) => {
+                // Who goes there is sent the fallback.
+                let vary = self.0.options.fallback.as_ref().map_or("Accept", |_| "Accept, Sec-Fetch-Mode");
+                Response::error_varying(request, Status::NOT_FOUND, vary)
+            }
             Kind::Fault(fault) => Response::of_fault(request, *fault),
         }
     }
@@ -324,7 +327,7 @@ impl Shared {
                     vary: Some("Accept"),
                     content_security_policy: Some(listing::CONTENT_SECURITY_POLICY),
                     fields: &self.options.fields,
-                    without_ranges: false,
+                    ..Saying::default()
                 };
                 Ok(Kind::File(Arc::new(Served::new(Entry::of_bytes(page.bytes), saying))))
             }
@@ -336,16 +339,25 @@ impl Shared {
         if let Some(fallback) = self.options.fallback.as_deref().filter(|_| key.navigates)
             && let Opened::File(entry) = self.open(fallback, key, clock)?
         {
-            let no_cache = CacheControl::NoCache.value();
-            return Ok(Kind::File(self.serve_as(fallback, entry, key, clock, no_cache)?));
+            let saying = Saying {
+                cache_control: CacheControl::NoCache.value(),
+                by_navigation: true,
+                ..Saying::default()
+            };
+            return Ok(Kind::File(self.serve_as(fallback, entry, key, clock, saying)?));
         }
         let Some(page) = &self.options.not_found else { return Ok(Kind::Missing(None)) };
         let Opened::File(entry) = self.open(page, key, clock)? else { return Ok(Kind::Missing(None)) };
         // It is no representation of what was asked for: it has no validators, no parts, and no conditions.
         let entry = Entry { tag: None, modified: None, ..entry };
         let content_type = self.options.types.of(page);
-        let vary = entry.varies.then_some("Accept-Encoding");
-        let saying = Saying { content_type, vary, without_ranges: true, ..Saying::default() };
+        let by_navigation = self.options.fallback.is_some();
+        let saying = Saying {
+            content_type,
+            vary: vary(entry.varies, by_navigation),
+            without_ranges: true,
+            ..Saying::default()
+        };
         Ok(Kind::Missing(Some(Arc::new(Served::new(entry, saying)))))
     }
 
@@ -358,29 +370,28 @@ impl Shared {
 
     fn serve(&self, names: &str, entry: Entry, key: &Key, clock: Clock) -> Result<Arc<Served>, Stop> {
         let control = self.options.cache_control.of(names, self.options.types.of(names));
-        self.serve_as(names, entry, key, clock, control.value())
+        self.serve_as(
+            names,
+            entry,
+            key,
+            clock,
+            Saying { cache_control: control.value(), ..Saying::default() },
+        )
     }
 
-    /// Puts together what is said of a file, and compresses it if that is to be.
-    fn serve_as(
-        &self,
+    /// Puts together what is said of a file, of which `saying` has the beginning, and compresses it if that is to be.
+    fn serve_as<'a>(
+        &'a self,
         names: &str,
         entry: Entry,
         key: &Key,
         clock: Clock,
-        cache_control: Option<Cow<'static, str>>,
+        saying: Saying<'a>,
     ) -> Result<Arc<Served>, Stop> {
         let content_type = self.options.types.of(names);
         let compression = self.options.compression.filter(|_| content_type.is_some_and(is_compressible));
-        let varies = entry.varies || compression.is_some();
-        let saying = |without_ranges| Saying {
-            content_type,
-            cache_control: cache_control.clone(),
-            vary: varies.then_some("Accept-Encoding"),
-            fields: &self.options.fields,
-            without_ranges,
-            ..Saying::default()
-        };
+        let vary = vary(entry.varies || compression.is_some(), saying.by_navigation);
+        let saying = Saying { content_type, vary, fields: &self.options.fields, ..saying };
         let coding = compression
             .filter(|_| entry.coding == Coding::Identity)
             .and_then(|compression| compression.coding(entry.content.len(), &key.accepted));
@@ -388,9 +399,10 @@ impl Shared {
             Some(coding) => self.compressed(&entry, coding, clock)?,
             None => None,
         };
-        let Some(coded) = coded else { return Ok(Arc::new(Served::new(entry, saying(false)))) };
-        let mut served = Served::new(coded, saying(true));
-        served.plain = Some(Arc::new(Served::new(entry, saying(false))));
+        let Some(coded) = coded else { return Ok(Arc::new(Served::new(entry, saying))) };
+        let plain = Arc::new(Served::new(entry, saying.clone()));
+        let mut served = Served::new(coded, Saying { without_ranges: true, ..saying });
+        served.plain = Some(plain);
         Ok(Arc::new(served))
     }
 
@@ -434,6 +446,16 @@ const FIELDS_BYTES: usize = 768;
 
 fn lookup<'a>(names: &'a str, key: &Key, clock: Clock) -> Lookup<'a> {
     Lookup { names, accepted: key.accepted, wait: clock.wait, now: clock.now, date: clock.date }
+}
+
+/// What another client might be answered otherwise for.
+fn vary(by_coding: bool, by_navigation: bool) -> Option<&'static str> {
+    match (by_coding, by_navigation) {
+        (false, false) => None,
+        (true, false) => Some("Accept-Encoding"),
+        (false, true) => Some("Accept, Sec-Fetch-Mode"),
+        (true, true) => Some("Accept, Accept-Encoding, Sec-Fetch-Mode"),
+    }
 }
 
 fn is_directory(names: &str) -> bool {

@@ -68,8 +68,13 @@ impl Response {
 
     /// An error, told in the form that the client likes better.
     pub(crate) fn error(request: &Request, status: Status) -> Self {
+        Self::error_varying(request, status, "Accept")
+    }
+
+    /// An error that another client would not get, or in another form: by the fields that `vary` names.
+    pub(crate) fn error_varying(request: &Request, status: Status, vary: &'static str) -> Self {
         let page = page::of_error(status, request.wants);
-        Self::new(status).field("Content-Type", page.content_type).content(
+        Self::new(status).field("Content-Type", page.content_type).field("Vary", vary).content(
             request,
             Some(page.bytes.len() as u64),
             || Content::from(page.bytes).body(),
@@ -118,7 +123,7 @@ pub(crate) struct Served {
 }
 
 /// What is said of a file apart from what it is.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Saying<'a> {
     pub(crate) content_type: Option<&'a str>,
     pub(crate) cache_control: Option<Cow<'static, str>>,
@@ -128,6 +133,8 @@ pub(crate) struct Saying<'a> {
     pub(crate) fields: &'a [Field],
     /// Whether parts are refused though the content could be read from any position.
     pub(crate) without_ranges: bool,
+    /// Whether it is sent only to who goes there.
+    pub(crate) by_navigation: bool,
 }
 
 impl Served {
@@ -217,12 +224,13 @@ impl Served {
         self.representation.len.unwrap_or_default()
     }
 
-    /// An error that another client, with another `Accept-Encoding`, might not get.
+    /// An error about this file.
     fn error(&self, request: &Request, status: Status) -> Response {
-        let response = Response::error(request, status);
-        match self.vary {
-            Some(vary) => response.field("Vary", vary),
-            None => response,
-        }
+        let vary = match self.vary {
+            Some("Accept-Encoding") => "Accept, Accept-Encoding",
+            Some(vary) => vary,
+            None => "Accept",
+        };
+        Response::error_varying(request, status, vary)
     }
 }

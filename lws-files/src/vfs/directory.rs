@@ -102,14 +102,13 @@ impl Directory {
         };
         let sibling = if self.siblings { self.sibling(lookup)? } else { None };
         let (coding, metadata, file) = sibling.unwrap_or((Coding::Identity, metadata, file));
-        let Some(content) = content(file, metadata.len(), lookup.wait)? else {
-            return Ok(Opened::WouldBlock);
-        };
+        let Some(read) = Read::of(file, metadata, lookup.wait)? else { return Ok(Opened::WouldBlock) };
+        let tag = tag(&read.metadata, lookup.date);
         Ok(Opened::File(Entry {
-            content,
+            content: read.content,
             coding,
-            tag: Some(tag(&metadata, lookup.date)),
-            modified: modified(&metadata, lookup.date),
+            tag: Some(if read.settled { tag } else { tag.weakened() }),
+            modified: modified(&read.metadata, lookup.date),
             // Another client may accept what this one does not, whether or not it is there today.
             varies: self.siblings,
         }))
@@ -352,20 +351,51 @@ fn is_local(_: &OwnedFd) -> bool {
     false
 }
 
-/// The content of an opened file of `len` bytes. `None` if it would have to be waited for.
-fn content(file: File, len: u64, wait: Wait) -> Result<Option<Content>, Errno> {
-    if len > SMALL_BYTES_MAX {
-        let region = Region { file: Arc::new(file), offset: 0, len };
-        return Ok(Some(Content::One(crate::Piece::Region(region))));
+/// What an opened file consists of.
+struct Read {
+    content: Content,
+    metadata: Metadata,
+    /// Whether the content is that of the metadata: nobody has written meanwhile.
+    settled: bool,
+}
+
+/// How often a file is read that is being written.
+const READS_MAX: usize = 3;
+
+impl Read {
+    /// Reads a file that is small, and keeps one open that is not. `None` if it would have to be waited for.
+    fn of(file: File, mut metadata: Metadata, wait: Wait) -> Result<Option<Self>, Errno> {
+        let mut bytes = Vec::new();
+        for _ in 0..READS_MAX {
+            let len = metadata.len();
+            if len > SMALL_BYTES_MAX {
+                let region = Region { file: Arc::new(file), offset: 0, len };
+                let content = Content::One(crate::Piece::Region(region));
+                return Ok(Some(Self { content, metadata, settled: true }));
+            }
+            bytes.resize(usize::try_from(len).unwrap_or(0), 0);
+            let progress = read_exact_at(&file, &mut bytes, 0, wait);
+            if matches!(progress, Ok(Progress::WouldBlock)) {
+                return Ok(None);
+            }
+            // The tag is of the bytes only if the file is the same as before they were read.
+            let now = file.metadata().map_err(of_io)?;
+            if is_same(&metadata, &now) {
+                progress.map_err(of_io)?;
+                return Ok(Some(Self { content: Content::from(bytes), metadata, settled: true }));
+            }
+            metadata = now;
+        }
+        // Somebody writes all the time. What was read last is given, and its tag promises nothing.
+        Ok(Some(Self { content: Content::from(bytes), metadata, settled: false }))
     }
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-    if bytes.is_empty() {
-        return Ok(Some(Content::from(bytes)));
-    }
-    match read_exact_at(&file, &mut bytes, 0, wait).map_err(of_io)? {
-        Progress::Bytes(_) => Ok(Some(Content::from(bytes))),
-        Progress::WouldBlock | Progress::End => Ok(None),
-    }
+}
+
+fn is_same(a: &Metadata, b: &Metadata) -> bool {
+    let of = |metadata: &Metadata| {
+        (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
+    };
+    of(a) == of(b)
 }
 
 /// The validator of a file: when it was written and when anything about it changed. Another file in its place has another change

@@ -89,11 +89,12 @@ impl fmt::Debug for Zip {
 
 impl Archive {
     fn open(path: &Path, limits: &ZipLimits) -> Result<Self, ZipError> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        // To open a FIFO would wait for somebody who writes to it.
+        if !path.metadata()?.is_file() {
             return Err(ZipError::NotAnArchive);
         }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
         let index = Index::read(&file, metadata.len(), limits)?;
         Ok(Self { file: Arc::new(file), identity: Identity::of(&metadata), index })
     }

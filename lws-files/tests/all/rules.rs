@@ -56,6 +56,10 @@ fn the_fallback_is_for_who_goes_somewhere_and_never_for_a_missing_script() {
     let response = ask(&files, Method::Get, "/some/where", &[NAVIGATION]);
     assert_eq!((response.status.code(), response.get("Cache-Control")), (200, Some("no-cache")));
     assert_eq!(get(&files, "/some/where", &[NAVIGATION]).1, "root");
+    // A cache between must not give the one to who wants the other.
+    let missing = ask(&files, Method::Get, "/some/where", &[]);
+    let vary = Some("Accept, Sec-Fetch-Mode");
+    assert_eq!((response.get("Vary"), missing.get("Vary")), (vary, vary));
     for (path, fields) in [
         ("/some/app.js", &[NAVIGATION][..]),
         ("/some/where", &[("Accept", "*/*")]),
