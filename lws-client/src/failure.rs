@@ -123,6 +123,11 @@ impl Failure {
         failure
     }
 
+    /// From what a driver says of a connection that it does not begin.
+    pub(crate) fn not_begun(error: &io::Error) -> Self {
+        Self::new(Phase::Tcp, Cause::Connect(error.kind(), error.to_string().into()))
+    }
+
     /// The same as a kind of the standard library.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {

@@ -3,7 +3,7 @@
 mod socks5;
 
 pub use socks5::SocksError;
-pub(crate) use socks5::{Progress, Socks5};
+pub(crate) use socks5::Socks5;
 
 use crate::tls::Tls;
 use crate::url::Url;
