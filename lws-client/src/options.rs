@@ -188,4 +188,7 @@ pub struct RequestOptions {
     pub isolation: Option<Arc<str>>,
     /// Whether compressed content is asked for and decompressed, where the feature `decompress` is on. Default no.
     pub decompress: bool,
+    /// User and password for a server that asks for Digest.
+    #[cfg(feature = "digest")]
+    pub digest: Option<crate::digest::Credentials>,
 }

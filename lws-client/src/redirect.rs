@@ -5,7 +5,7 @@ use crate::url::{Url, UrlError};
 use std::fmt;
 
 /// Which redirects are followed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedirectRules {
     /// How many are followed. Default 0: a redirect is an answer. [`follow`](Self::follow) follows 10.
@@ -14,12 +14,6 @@ pub struct RedirectRules {
     pub to_plain: bool,
     /// Fields that are not sent on to another origin, beside those of credentials.
     pub private_fields: Vec<String>,
-}
-
-impl Default for RedirectRules {
-    fn default() -> Self {
-        Self { hops_max: 0, to_plain: false, private_fields: Vec::new() }
-    }
 }
 
 impl RedirectRules {

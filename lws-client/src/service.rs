@@ -186,7 +186,8 @@ mod runtime {
         /// # Errors
         /// A [`Failure`], or the URL is none, or the wait fails.
         pub fn fetch(&mut self, url: &str) -> io::Result<Response> {
-            let request = self.with(|client| client.get(url).map(|request| request.follow_redirects().build()));
+            let request =
+                self.with(|client| client.get(url).map(|request| request.follow_redirects().build()));
             let request = request.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
             self.send(request, FETCH_BYTES_MAX)?.map_err(io::Error::from)
         }

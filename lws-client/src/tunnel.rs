@@ -63,7 +63,8 @@ impl Tunnel {
     ) -> Result<Self, Cause> {
         let Some(proxy) = &key.proxy else { return Err(Cause::ProxyStatus(0)) };
         let provider = key.tls.as_ref().map(|tls| tls.provider(host, key.alpn())).transpose();
-        let provider = provider.map_err(|text| Cause::Connect(std::io::ErrorKind::InvalidInput, text.into()))?;
+        let provider =
+            provider.map_err(|text| Cause::Connect(std::io::ErrorKind::InvalidInput, text.into()))?;
         let secure = provider.map(|provider| provider.session()).transpose().map_err(Cause::Tls)?;
         let mut tunnel = Self {
             state: State::Connect,
@@ -85,8 +86,8 @@ impl Tunnel {
                 tunnel.key = Some(sent.key());
             }
             ProxyKind::Socks5 => {
-                let (socks, greeting) = Socks5::new(host, key.origin.port, proxy.credentials.as_ref())
-                    .map_err(Cause::Socks)?;
+                let (socks, greeting) =
+                    Socks5::new(host, key.origin.port, proxy.credentials.as_ref()).map_err(Cause::Socks)?;
                 tunnel.state = State::Socks(socks);
                 tunnel.out = greeting;
             }

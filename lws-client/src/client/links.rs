@@ -57,7 +57,9 @@ pub(crate) enum StreamUse {
     Handshake(RequestId, SocketId),
     Socket(SocketId),
     /// So much content is read that nobody wants, for the sake of the connection.
-    Discard { left: u64 },
+    Discard {
+        left: u64,
+    },
     /// It is to end.
     Abandoned,
 }
@@ -410,7 +412,8 @@ impl Client {
         self.due.cancel(Due::Discard(link));
         let socket = matches!(ended.used, StreamUse::Socket(_) | StreamUse::Handshake(..));
         // A stream of HTTP/2 that fails says nothing about the others, unless the connection is going.
-        let going = matches!(cause, EngineCause::Refused | EngineCause::Disconnected | EngineCause::Truncated);
+        let going =
+            matches!(cause, EngineCause::Refused | EngineCause::Disconnected | EngineCause::Truncated);
         let good = if shared { !going } else { cause == EngineCause::Complete && !ended.closes && !socket };
         self.pool.release(now, link, if good { After::Keep { hint: ended.hint } } else { After::Retire });
         self.end_use(ended.used, cause);
@@ -438,13 +441,16 @@ impl LinkStream {
         self.closes |= head.has_token("connection", "close");
         self.closes |= old && !head.has_token("connection", "keep-alive");
         for member in head.list("keep-alive") {
-            let Some((name, value)) = std::str::from_utf8(member).ok().and_then(|it| it.split_once('=')) else {
+            let Some((name, value)) = std::str::from_utf8(member).ok().and_then(|it| it.split_once('='))
+            else {
                 continue;
             };
             let number = value.trim().trim_matches('"').parse::<u64>().ok();
             match (name.trim().to_ascii_lowercase().as_str(), number) {
                 // What the server counts began before this was read.
-                ("timeout", Some(seconds)) => self.hint = Some(Duration::from_secs(seconds.saturating_sub(1))),
+                ("timeout", Some(seconds)) => {
+                    self.hint = Some(Duration::from_secs(seconds.saturating_sub(1)))
+                }
                 ("max", Some(0)) => self.closes = true,
                 _ => {}
             }

@@ -100,7 +100,7 @@ pub struct Stats {
     pub reused_total: u64,
 }
 
-/// A client. It belongs to one service, and to the application there that hosts it.
+/// A client. It belongs to one service, and to the application there that hosts it. One that is dropped tells nothing.
 ///
 /// ```
 /// use lws_client::{Client, Options};
@@ -130,6 +130,8 @@ pub struct Client {
     pub(crate) hosted: BTreeMap<Link, ConnectionId>,
     /// What is decompressed into: lent to one call at a time.
     pub(crate) scratch: Vec<u8>,
+    /// A reply or handler is being called.
+    calling: bool,
 }
 
 impl Client {
@@ -154,6 +156,7 @@ impl Client {
             actions: VecDeque::new(),
             hosted: BTreeMap::new(),
             scratch: Vec::new(),
+            calling: false,
         }
     }
 
@@ -273,7 +276,7 @@ impl Client {
         self.links.len()
     }
 
-    /// Requests that wait for a connection, and idle connections of HTTP/1.1.
+    /// Requests that wait for a connection, and idle connections.
     #[must_use]
     pub fn waiting_and_idle(&self) -> (usize, usize) {
         (self.pool.waiting_len(), self.pool.idle_len())
@@ -317,6 +320,10 @@ impl Client {
     /// Does what is due at `now`. To be called before the host sleeps, whenever [`needs_service`](Self::needs_service), and at
     /// [`next_timeout`](Self::next_timeout). Then [`poll_action`](Self::poll_action) says what the host is to do.
     pub fn settle(&mut self, now: Time, unix_seconds: Option<u32>) {
+        if self.calling {
+            // What is called now is out of its place: it is not called again inside of itself.
+            return;
+        }
         self.tell_time(now, unix_seconds);
         loop {
             if let Some(id) = self.pending.pop_front() {
@@ -336,13 +343,22 @@ impl Client {
     /// Says what time it is. Where the wall clock has gone on without the other the machine has slept, and peers may have gone.
     pub(crate) fn tell_time(&mut self, now: Time, unix_seconds: Option<u32>) {
         if let (Some(before), Some(after)) = (self.unix_seconds, unix_seconds) {
-            let slept = Duration::from_secs(u64::from(after.saturating_sub(before))).saturating_sub(now - self.now);
+            let slept =
+                Duration::from_secs(u64::from(after.saturating_sub(before))).saturating_sub(now - self.now);
             if slept >= SLEPT {
                 self.sockets.probe_all();
             }
         }
         self.now = self.now.max(now);
         self.unix_seconds = unix_seconds;
+    }
+
+    /// Does what calls the application.
+    pub(crate) fn calling<R>(&mut self, call: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.calling, true);
+        let result = call(self);
+        self.calling = before;
+        result
     }
 
     /// The next thing that the host is to do.

@@ -43,7 +43,7 @@ impl Client {
         }
         let Job::Reply(reply) = &mut exchange.job else { return None };
         let mut reply = reply.take()?;
-        let result = call(&mut *reply, &mut Context { client: self, id });
+        let result = self.calling(|client| call(&mut *reply, &mut Context { client, id }));
         if let Some(exchange) = self.exchanges.get_mut(id.0) {
             exchange.job = Job::Reply(Some(reply));
         }
@@ -141,12 +141,8 @@ impl Client {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return Meaning::Answer };
         let replayable = exchange.is_replayable();
         let request = &mut exchange.request;
-        let hop = Hop {
-            url: &request.url,
-            method: &request.method,
-            hops: exchange.timings.redirects,
-            replayable,
-        };
+        let hop =
+            Hop { url: &request.url, method: &request.method, hops: exchange.timings.redirects, replayable };
         let rules = request.options.redirects.clone();
         let next = match hop.next(head.status.code(), &head.fields, &rules) {
             None => return Meaning::Answer,
@@ -163,6 +159,7 @@ impl Client {
             request.options.connect_to = None;
             #[cfg(feature = "digest")]
             {
+                request.options.digest = None;
                 exchange.digest = crate::digest::DigestState::default();
             }
         }
@@ -199,8 +196,7 @@ impl Client {
     fn decode(&mut self, id: RequestId, mut input: &[u8]) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.resize(SCRATCH_BYTES, 0);
-        loop {
-            let Some(exchange) = self.exchanges.get_mut(id.0) else { break };
+        while let Some(exchange) = self.exchanges.get_mut(id.0) {
             if exchange.wishes.cancel.is_some() {
                 break;
             }
@@ -408,7 +404,7 @@ impl Client {
             Err(_) => self.stats.failed_total += 1,
         }
         match exchange.job {
-            Job::Reply(Some(reply)) => reply.end(&mut Context { client: self, id }, outcome),
+            Job::Reply(Some(reply)) => self.calling(|client| reply.end(&mut Context { client, id }, outcome)),
             // A reply that is being called ends its request only by a wish.
             Job::Reply(None) => debug_assert!(false, "the reply is in its place"),
             Job::Socket(socket) => {

@@ -86,10 +86,11 @@ enum MemberState {
         since: Time,
         hint: Option<Duration>,
     },
-    /// HTTP/2.
+    /// HTTP/2; `since` when it has been without streams, if it is.
     Shared {
         streams: u32,
         max: u32,
+        since: Time,
     },
 }
 
@@ -124,7 +125,7 @@ pub(crate) struct Pool {
     waiters: HashMap<Waiter, PlaceId>,
     /// What places have chosen to speak, and until when that is believed.
     learnt: HashMap<Arc<Key>, (Spoken, Time)>,
-    /// Idle connections of HTTP/1.1, the oldest first.
+    /// Idle connections, the oldest first.
     idle: BTreeSet<(Time, Link)>,
     due: Deadlines<Due>,
     /// Places to be looked at.
@@ -210,15 +211,13 @@ impl Pool {
         let Some(member) = self.members.get_mut(link.0) else { return };
         member.state = match spoken {
             Spoken::Http1 => MemberState::Idle { since: now, hint: None },
-            Spoken::Http2 => MemberState::Shared { streams: 0, max: self.limits.streams_max },
+            Spoken::Http2 => MemberState::Shared { streams: 0, max: self.limits.streams_max, since: now },
         };
         let id = member.place;
         if member.retired {
             return self.steps.push_back(Step::Close(link));
         }
-        if spoken == Spoken::Http1 {
-            self.idle.insert((now, link));
-        }
+        self.idle.insert((now, link));
         self.due.set(Due::Idle(link), now + self.limits.idle_timeout);
         self.due.set(Due::Life(link), now + self.limits.life_max);
         if let Some(place) = self.places.get_mut(id) {
@@ -266,8 +265,9 @@ impl Pool {
         self.changed.push_back(member.place);
         member.retired |= after == After::Retire || member.served >= most;
         let unused = match &mut member.state {
-            MemberState::Shared { streams, .. } => {
+            MemberState::Shared { streams, since, .. } => {
                 *streams = streams.saturating_sub(1);
+                *since = now;
                 *streams == 0
             }
             MemberState::Busy => true,
@@ -283,9 +283,11 @@ impl Pool {
         let place = member.place;
         if matches!(member.state, MemberState::Busy) {
             member.state = MemberState::Idle { since: now, hint };
-            self.idle.insert((now, link));
         }
+        self.idle.insert((now, link));
         self.note_use(place, link);
+        // It may give way to a place that lacks room.
+        self.changed.extend(self.crowded.drain(..));
         let idle_timeout = self.limits.idle_timeout;
         self.due.set(Due::Idle(link), now + idle_timeout.min(hint.unwrap_or(idle_timeout)));
     }
@@ -305,7 +307,8 @@ impl Pool {
 
     /// An HTTP/2 server takes no more requests at a time than it has now.
     pub(crate) fn is_full(&mut self, link: Link) {
-        if let Some(Member { state: MemberState::Shared { streams, max }, .. }) = self.members.get_mut(link.0)
+        if let Some(MemberState::Shared { streams, max, .. }) =
+            self.members.get_mut(link.0).map(|member| &mut member.state)
         {
             *max = (*streams).max(1);
         }
@@ -335,7 +338,8 @@ impl Pool {
     /// It is idle no more.
     fn leave_idle(&mut self, link: Link) {
         self.due.cancel(Due::Idle(link));
-        if let Some(Member { state: MemberState::Idle { since, .. }, .. }) = self.members.get(link.0) {
+        let state = self.members.get(link.0).map(|member| &member.state);
+        if let Some(MemberState::Idle { since, .. } | MemberState::Shared { since, .. }) = state {
             self.idle.remove(&(*since, link));
         }
     }
@@ -356,12 +360,7 @@ impl Pool {
         self.members.keys().map(Link).collect()
     }
 
-    /// Connections, those being made too.
-    pub(crate) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Connections of HTTP/1.1 between two requests.
+    /// Connections that no request uses.
     pub(crate) fn idle_len(&self) -> usize {
         self.idle.len()
     }
@@ -457,7 +456,7 @@ impl Pool {
                 return false;
             }
             match member.state {
-                MemberState::Shared { streams, max } => streams < max,
+                MemberState::Shared { streams, max, .. } => streams < max,
                 MemberState::Idle { since, hint } => {
                     let unknown = hint.is_none() && member.served > 0;
                     let Limits { idle_timeout, careful_idle_timeout, .. } = self.limits;
@@ -571,7 +570,10 @@ impl Pool {
 
     fn is_idle(&self, link: Link) -> bool {
         let member = self.members.get(link.0);
-        member.is_some_and(|it| matches!(it.state, MemberState::Idle { .. }) && !it.retired)
+        let unused = |state: &MemberState| {
+            matches!(state, MemberState::Idle { .. } | MemberState::Shared { streams: 0, .. })
+        };
+        member.is_some_and(|it| unused(&it.state) && !it.retired)
     }
 }
 

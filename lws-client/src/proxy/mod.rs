@@ -2,8 +2,8 @@
 
 mod socks5;
 
-pub use socks5::SocksError;
 pub(crate) use socks5::Socks5;
+pub use socks5::SocksError;
 
 use crate::tls::Tls;
 use crate::url::Url;

@@ -134,11 +134,7 @@ impl Loss {
 
 /// Whether a status code says that the request is wrong and stays wrong. RFC 9110 §15.5.
 fn is_final_status(status: u16) -> bool {
-    match status {
-        408 | 425 | 429 => false,
-        500.. => false,
-        _ => true,
-    }
+    !matches!(status, 408 | 425 | 429 | 500..)
 }
 
 #[cfg(test)]
@@ -186,10 +182,7 @@ mod tests {
             let next = Life::default().lost(loss, None, &rules, 0);
             assert_eq!(next == Next::GiveUp, is_final, "{loss:?}");
         }
-        assert_eq!(
-            Life::default().lost(Loss::Transport, None, &ReconnectRules::never(), 0),
-            Next::GiveUp
-        );
+        assert_eq!(Life::default().lost(Loss::Transport, None, &ReconnectRules::never(), 0), Next::GiveUp);
     }
 
     #[test]

@@ -97,7 +97,7 @@ pub struct Lost {
     /// What ended it, or kept it from being opened.
     pub failure: Failure,
     /// The server's answer, if it refused the opening handshake with one.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
     /// When it is tried again.
     pub retry_at: Time,
     /// Tries in a row that have failed.
@@ -135,7 +135,7 @@ pub enum GaveUp {
         /// What ended it.
         failure: Failure,
         /// The server's answer, if it refused the opening handshake with one.
-        refusal: Option<Refusal>,
+        refusal: Option<Box<Refusal>>,
     },
 }
 
@@ -211,13 +211,24 @@ pub(crate) struct Socket {
     retry_at: Option<Time>,
     was_open: bool,
     /// What refuses the opening handshake that runs.
-    refusal: Option<Refusal>,
+    refusal: Option<Box<Refusal>>,
     /// This side wants it closed.
     closing: Option<(CloseCode, String)>,
     /// Messages that may still be sent in this turn.
     burst: usize,
-    /// The machine has slept: the server is to be asked.
-    probe: bool,
+    probe: Probe,
+}
+
+/// Whether the server is asked if it is still there, because the machine has slept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Probe {
+    /// It is not.
+    #[default]
+    No,
+    /// It is to be asked.
+    Wanted,
+    /// It was asked, and has to say something soon.
+    Asked,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,7 +307,7 @@ impl Sockets {
             if let Some(socket) = self.get_mut(id)
                 && matches!(socket.state, SocketState::Open { .. })
             {
-                socket.probe = true;
+                socket.probe = Probe::Wanted;
                 self.ask(id);
             }
         }
@@ -318,7 +329,7 @@ impl Socket {
             was_open: false,
             refusal: None,
             closing: None,
-            probe: false,
+            probe: Probe::default(),
         }
     }
 
@@ -331,7 +342,7 @@ impl Socket {
 pub(crate) const SLEPT: Duration = Duration::from_secs(60);
 
 /// What is told of one that failed for good.
-fn given_up(failure: Failure, refusal: Option<Refusal>) -> GaveUp {
+fn given_up(failure: Failure, refusal: Option<Box<Refusal>>) -> GaveUp {
     match failure.cause {
         Cause::Cancelled => GaveUp::Cancelled,
         _ => GaveUp::Failed { failure, refusal },

@@ -207,6 +207,9 @@ impl Calls {
     }
 }
 
+/// When a server is asked with a Ping after this machine has slept: not at once, as the engine takes what is late by an
+/// eighth of it for a stall of the driver.
+pub(crate) const PROBE_AFTER: Duration = Duration::from_secs(1);
 /// How long a peer may take to answer a Ping after this machine has slept.
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -242,12 +245,19 @@ mod tests {
         let limits = OutboxLimits { messages_max: 2, bytes_max: 4, ..OutboxLimits::default() };
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(message("12345", WhenLost::Keep), false, &limits), Err(SendError::Full));
-        assert_eq!(outbox.push(message("12345", WhenLost::Keep), true, &limits), Ok(()), "it is the only one");
+        assert_eq!(
+            outbox.push(message("12345", WhenLost::Keep), true, &limits),
+            Ok(()),
+            "it is the only one"
+        );
         outbox.pop();
         assert_eq!(outbox.push(message("12", WhenLost::Keep), false, &limits), Ok(()));
         assert_eq!(outbox.push(message("123", WhenLost::Keep), false, &limits), Err(SendError::Full));
         assert_eq!(outbox.push(message("3", WhenLost::KeepLatest(1)), false, &limits), Ok(()));
-        assert_eq!(outbox.push(message("345", WhenLost::KeepLatest(1)), false, &limits), Err(SendError::Full));
+        assert_eq!(
+            outbox.push(message("345", WhenLost::KeepLatest(1)), false, &limits),
+            Err(SendError::Full)
+        );
         assert_eq!(outbox.push(message("", WhenLost::Keep), false, &limits), Err(SendError::Full));
     }
 
@@ -266,7 +276,10 @@ mod tests {
         assert!(calls.answered(3) && !calls.answered(3));
         assert_eq!(calls.lose(), [1]);
         assert_eq!(calls.again().len(), 1);
-        assert_eq!((calls.pop_overdue(at(4)), calls.pop_overdue(at(5)), calls.pop_overdue(at(9))), (None, Some(2), None));
+        assert_eq!(
+            (calls.pop_overdue(at(4)), calls.pop_overdue(at(5)), calls.pop_overdue(at(9))),
+            (None, Some(2), None)
+        );
         assert_eq!(calls.next_timeout(), None);
     }
 }

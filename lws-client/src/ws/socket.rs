@@ -1,10 +1,10 @@
 //! What a client does for its WebSockets: opening handshakes, messages both ways, losses.
 
 use super::life::{Loss, Next};
-use super::outbox::{PROBE_TIMEOUT, Queued};
+use super::outbox::{PROBE_AFTER, PROBE_TIMEOUT, Queued};
 use super::{
-    CallError, Context, GaveUp, Handler, Lost, Message, Opened, REFUSAL_BYTES_MAX, Refusal, SendError, Socket,
-    SocketId, SocketState, WhenLost, given_up,
+    CallError, Context, GaveUp, Handler, Lost, Message, Opened, Probe, REFUSAL_BYTES_MAX, Refusal, SendError,
+    Socket, SocketId, SocketState, WhenLost, given_up,
 };
 use crate::client::{Client, Due, Exchange, Job, StreamUse};
 use crate::failure::{Cause, Failure, Phase};
@@ -16,8 +16,8 @@ use lws_loop_external::SystemEntropy;
 use lws_proto::http::Head;
 use lws_proto::ws::{CloseCode, Connect};
 use lws_proto::{
-    Bytes, Cause as EngineCause, Connection, Entropy, Event, MessageKind, Misuse, Payload, Stream, StreamKey, Validity,
-    Writable,
+    Bytes, Cause as EngineCause, Connection, Entropy, Event, MessageKind, Misuse, Payload, Stream, StreamKey,
+    Validity, Writable,
 };
 use std::time::Duration;
 
@@ -106,8 +106,10 @@ impl Client {
 
     fn call_handler(&mut self, id: SocketId, call: impl FnOnce(&mut dyn Handler, &mut Context<'_>)) {
         // The handler is out of its place while it is called, so that it can be lent the client as well.
-        let Some(mut handler) = self.sockets.get_mut(id).and_then(|socket| socket.handler.take()) else { return };
-        call(&mut *handler, &mut Context { client: self, id });
+        let Some(mut handler) = self.sockets.get_mut(id).and_then(|socket| socket.handler.take()) else {
+            return;
+        };
+        self.calling(|client| call(&mut *handler, &mut Context { client, id }));
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.handler = Some(handler);
         }
@@ -187,11 +189,13 @@ impl Client {
     pub(crate) fn on_refusal(&mut self, id: SocketId, head: &Head<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let head = ResponseHead::of(head, &socket.terms.url);
-        socket.refusal = Some(Refusal { head, body: Vec::new() });
+        socket.refusal = Some(Box::new(Refusal { head, body: Vec::new() }));
     }
 
     pub(crate) fn on_refusal_content(&mut self, id: SocketId, chunk: &[u8]) {
-        let Some(refusal) = self.sockets.get_mut(id).and_then(|socket| socket.refusal.as_mut()) else { return };
+        let Some(refusal) = self.sockets.get_mut(id).and_then(|socket| socket.refusal.as_mut()) else {
+            return;
+        };
         let room = REFUSAL_BYTES_MAX.saturating_sub(refusal.body.len());
         refusal.body.extend_from_slice(&chunk[..room.min(chunk.len())]);
     }
@@ -222,12 +226,14 @@ impl Client {
                 self.established(link, key, (request, id), head);
                 self.apply_to_socket(id, stream);
             }
-            (Event::Message { stream, kind, chunk, first, end, .. }, StreamUse::Socket(id)) => {
+            (Event::Message { mut stream, kind, chunk, first, end, .. }, StreamUse::Socket(id)) => {
+                self.heard_from(id, &mut stream);
                 let message = Message { kind, bytes: chunk, first, last: end };
                 self.call_handler(id, |handler, cx| handler.message(cx, message));
                 self.apply_to_socket(id, stream);
             }
-            (Event::Control { stream, control }, StreamUse::Socket(id)) => {
+            (Event::Control { mut stream, control }, StreamUse::Socket(id)) => {
+                self.heard_from(id, &mut stream);
                 self.on_control(id, control);
                 self.apply_to_socket(id, stream);
             }
@@ -252,6 +258,7 @@ impl Client {
         }
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.state = SocketState::Open { link, stream: key, since: now, closed: None };
+        socket.probe = Probe::No;
         socket.burst = socket.terms.limits.burst;
         let resumed = std::mem::replace(&mut socket.was_open, true);
         for (kind, payload) in socket.calls.again() {
@@ -264,6 +271,15 @@ impl Client {
         let protocol = head.fields.text("sec-websocket-protocol").map(str::to_owned);
         let opened = Opened { resumed, protocol, head };
         self.call_handler(id, |handler, cx| handler.open(cx, &opened));
+    }
+
+    /// The server is there: it has its usual time again.
+    fn heard_from(&mut self, id: SocketId, stream: &mut Stream<'_>) {
+        let Some(socket) = self.sockets.get_mut(id) else { return };
+        if socket.probe == Probe::Asked {
+            socket.probe = Probe::No;
+            let _ = stream.set_validity(None);
+        }
     }
 
     fn on_control(&mut self, id: SocketId, control: lws_proto::Control<'_>) {
@@ -279,9 +295,11 @@ impl Client {
     /// Sends what waits, on the stream that is lent.
     pub(crate) fn apply_to_socket(&mut self, id: SocketId, mut stream: Stream<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return stream.abort() };
-        if std::mem::take(&mut socket.probe) {
-            // It is asked at once, and given up if it says nothing.
-            let probe = Validity { ping_after: Duration::ZERO, drop_after: PROBE_TIMEOUT };
+        if socket.probe == Probe::Wanted {
+            socket.probe = Probe::Asked;
+            // It is asked soon, and given up if it says nothing. What is lent here is a WebSocket, so that it is no misuse.
+            let probe = Validity { ping_after: PROBE_AFTER, drop_after: PROBE_AFTER + PROBE_TIMEOUT };
+            stream.confirm_validity(self.now);
             let _ = stream.set_validity(Some(probe));
         }
         while !socket.outbox.is_empty() {
@@ -318,7 +336,8 @@ impl Client {
     }
 
     fn touch_socket(&mut self, id: SocketId) {
-        if let Some(SocketState::Open { link, stream, .. }) = self.sockets.get(id).map(|socket| socket.state) {
+        if let Some(SocketState::Open { link, stream, .. }) = self.sockets.get(id).map(|socket| socket.state)
+        {
             self.touch(link, stream);
         }
     }
@@ -349,7 +368,7 @@ impl Client {
         loss: Loss,
         open_for: Option<Duration>,
         failure: Failure,
-        refusal: Option<Refusal>,
+        refusal: Option<Box<Refusal>>,
     ) {
         let now = self.now;
         let Some(socket) = self.sockets.get_mut(id) else { return };
@@ -383,7 +402,7 @@ impl Client {
         self.due.cancel(Due::Socket(id));
         let Some(socket) = self.sockets.remove(id) else { return };
         if let Some(handler) = socket.handler {
-            handler.gave_up(&mut Context { client: self, id }, why);
+            self.calling(|client| handler.gave_up(&mut Context { client, id }, why));
         }
     }
 

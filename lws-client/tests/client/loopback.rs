@@ -13,6 +13,8 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -153,6 +155,62 @@ fn tls_proves_the_name_chooses_the_version_and_is_part_of_the_pools_key() {
     let failure = runtime.send(request, 100).expect("it runs").expect_err("nobody trusts it");
     assert_eq!(failure.phase, Phase::Tls);
     assert!(matches!(failure.cause, Cause::Tls(_)), "{failure}");
+}
+
+/// A server that answers every request with the same octets, and counts its connections.
+fn canned(answer: &'static str) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::thread::spawn(move || {
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while socket.read_exact(&mut byte).is_ok() {
+                    head.push(byte[0]);
+                    if head.ends_with(b"\r\n\r\n") {
+                        head.clear();
+                        let _ = socket.write_all(answer.as_bytes());
+                    }
+                }
+            });
+        }
+    });
+    (address, connections)
+}
+
+#[test]
+fn what_the_server_says_of_its_connection_is_kept_to() {
+    for (fields, connections) in [
+        ("", 1),
+        ("Keep-Alive: timeout=5, max=100\r\n", 1),
+        ("Keep-Alive: timeout=1\r\n", 2),
+        ("Keep-Alive: max=0\r\n", 2),
+        ("Connection: close\r\n", 2),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nok").leak();
+        let (address, counted) = canned(answer);
+        let mut runtime = Runtime::new(Options::default()).expect("a runtime");
+        for _ in 0..2 {
+            assert_eq!(runtime.fetch(&format!("http://{address}/")).expect("a response").text(), "ok");
+        }
+        assert_eq!(counted.load(Ordering::SeqCst), connections, "{fields}");
+    }
+}
+
+#[test]
+fn a_unix_socket_takes_the_place_of_the_host() {
+    let path = std::env::temp_dir().join(format!("lws-client-{}.sock", std::process::id()));
+    let listen = format!("unix:{}", path.display());
+    let _server = serve(move |builder| builder.listen(&listen));
+    let mut runtime = Runtime::new(Options::default()).expect("a runtime");
+    let mut request = get("http://localhost/hello");
+    request.options.connect_to = Some(Address::Unix(path));
+    let response = runtime.send(request, 100).expect("it runs").expect("a response");
+    assert_eq!(response.text(), "hello by Http11");
 }
 
 #[test]

@@ -46,6 +46,8 @@ struct Pair {
     target: Target,
     stalled: bool,
     dead: bool,
+    /// The client has ended its direction.
+    ended: bool,
 }
 
 /// What servers have done.
@@ -63,6 +65,8 @@ pub(crate) type Serve = Box<dyn FnMut(&mut Acts, &str, Event<'_>)>;
 pub(crate) struct World {
     pub(crate) client: Client,
     pub(crate) now: Time,
+    /// The wall clock.
+    pub(crate) unix_seconds: Option<u32>,
     pairs: BTreeMap<Link, Pair>,
     pub(crate) acts: Acts,
     serve: Serve,
@@ -73,7 +77,6 @@ pub(crate) struct World {
     /// Octets that went to the server and to the client.
     pub(crate) moved: (usize, usize),
     pub(crate) server_config: Arc<Config>,
-    server_closes: bool,
 }
 
 /// Turns without an end are a fault of the client.
@@ -84,6 +87,7 @@ impl World {
         Self {
             client: Client::new(options),
             now: Time::from_micros(1_000_000),
+            unix_seconds: None,
             pairs: BTreeMap::new(),
             acts: Acts::default(),
             serve: Box::new(serve),
@@ -92,7 +96,6 @@ impl World {
             connects: 0,
             moved: (0, 0),
             server_config: Arc::new(Config::default()),
-            server_closes: false,
         }
     }
 
@@ -183,7 +186,7 @@ impl World {
     fn act(&mut self) -> bool {
         let mut acted = false;
         loop {
-            self.client.settle(self.now, None);
+            self.client.settle(self.now, self.unix_seconds);
             let Some(action) = self.client.poll_action() else { return acted };
             acted = true;
             match action {
@@ -214,7 +217,7 @@ impl World {
             Connection::client(self.now, config, entropy)
         };
         let server = Connection::server(self.now, Arc::clone(&self.server_config));
-        self.pairs.insert(link, Pair { client, server, target, stalled: false, dead: false });
+        self.pairs.insert(link, Pair { client, server, target, stalled: false, dead: false, ended: false });
         self.lend(link, |client, pair| {
             client.connected(link, &mut pair.client, http2, Some("memory".into()))
         });
@@ -238,6 +241,12 @@ impl World {
             moved = true;
         }
         self.tell(link, &mut pair);
+        let over = pair.client.interest().shutdown && !pair.client.interest().write;
+        if over && !pair.ended && !pair.stalled && !pair.dead {
+            pair.ended = true;
+            pair.server.received_eof(self.now);
+            moved = true;
+        }
         if pair.client.interest().close {
             self.client.closed(link);
             return true;
@@ -252,7 +261,8 @@ impl World {
             Some(plan) if plan.direction == direction && plan.after <= len => {
                 let (after, fault) = (plan.after, plan.fault);
                 self.plan = None;
-                (after, Some(fault))
+                // Nothing is lost where an end is in order.
+                (if fault == Fault::Close { len } else { after }, Some(fault))
             }
             Some(plan) if plan.direction == direction => {
                 plan.after -= len;

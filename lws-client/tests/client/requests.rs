@@ -229,6 +229,54 @@ fn an_override_goes_elsewhere_and_the_host_stays() {
     assert_eq!(world.acts.heads, ["GET /x | host: a:81 | user-agent: tests"]);
 }
 
+#[test]
+fn a_plain_proxy_is_asked_for_the_whole_url() {
+    let mut options = Options::default();
+    options.proxies = lws_client::ProxyRules::all("http://u:p@proxy:3128".parse().expect("a proxy"));
+    options.proxies.except = lws_client::Exceptions::parse("direct");
+    let mut world = World::new(options, echo());
+    world.get("http://a/x").expect("a response");
+    world.get("http://direct/x").expect("a response");
+    assert_eq!(world.acts.done, ["proxy:3128 GET http://a/x", "direct:80 GET /x"]);
+    let heads = &world.acts.heads;
+    assert!(heads[0].contains("host: a | proxy-authorization: Basic dTpw"), "{heads:?}");
+    assert!(!heads[1].contains("proxy-authorization"), "{heads:?}");
+}
+
+#[test]
+fn a_reply_asks_for_more_and_is_never_called_inside_of_itself() {
+    let mut world = World::new(Options::default(), echo());
+    let outcomes = Outcomes::default();
+    let sink = outcomes.sink();
+    world.client.get("http://a/first").expect("a URL").collect(1 << 20, move |cx, outcome| {
+        assert_eq!(outcome.expect("a response").text(), "GET /first done");
+        let now = cx.now();
+        cx.client().get("http://a/second").expect("a URL").collect(1 << 20, sink);
+        cx.client().settle(now, None);
+    });
+    let told = outcomes.clone();
+    world.run_until(move || told.len() > 0);
+    assert_eq!(outcomes.only().expect("a response").text(), "GET /second done");
+    assert_eq!(world.connects, 1);
+}
+
+#[test]
+fn what_is_shut_down_ends_once_and_leaves_nothing() {
+    let mut world = World::new(Options::default(), echo());
+    world.get("http://a/").expect("a response");
+    world.plan(Plan { fault: Fault::Stall, direction: Direction::ToServer, after: 5 });
+    let outcomes = Outcomes::default();
+    for url in ["http://a/1", "http://a/2", "http://b/3"] {
+        world.client.get(url).expect("a URL").collect(1 << 20, outcomes.sink());
+    }
+    world.turn();
+    world.client.shut_down();
+    world.run_for(SECOND);
+    assert_eq!(outcomes.all().len(), 3);
+    assert_eq!((world.client.requests(), world.client.connections(), world.connections()), (0, 0, 0));
+    assert_eq!(world.client.next_timeout(), None);
+}
+
 /// What a reply was told.
 #[derive(Default)]
 struct Seen {

@@ -1,6 +1,6 @@
 //! WebSockets in memory: open, lost, back again, given up.
 
-use crate::memory::{Acts, World};
+use crate::memory::{Acts, Direction, Fault, Plan, World};
 use lws_client::ws::{
     CallError, Context, GaveUp, Handler, Lost, Message, Opened, ReconnectRules, SendError, SocketId, WhenLost,
 };
@@ -205,4 +205,78 @@ fn a_call_is_answered_or_fails_once() {
     assert_eq!(it.notes(SECOND / 2), ["call 3 Lost", "lost, again in 1, 0 gone"]);
     call(&mut it, 4, "call 4", true);
     assert_eq!(it.notes(2 * SECOND), ["connecting 2", "open true Some(\"v1\")", "answered true"]);
+}
+
+#[test]
+fn a_machine_that_has_slept_asks_at_once_whether_the_server_is_there() {
+    for there in [true, false] {
+        let mut it = Bench::new(None, Versions::Any);
+        it.world.unix_seconds = Some(1_000);
+        assert_eq!(it.notes(SECOND), OPEN);
+        it.world.unix_seconds = Some(1_000 + 3_600);
+        if !there {
+            it.world.plan(Plan { fault: Fault::Stall, direction: Direction::ToServer, after: 0 });
+        }
+        let notes = it.notes(5 * SECOND);
+        if there {
+            assert!(notes.is_empty(), "{notes:?}");
+            it.world.plan(Plan { fault: Fault::Stall, direction: Direction::ToServer, after: 0 });
+            let notes = it.notes(25 * SECOND);
+            assert!(notes.is_empty(), "it has its usual time again: {notes:?}");
+        } else {
+            assert!(notes[0].starts_with("lost"), "{notes:?}");
+        }
+    }
+}
+
+/// Counts its end, and sends one message when it is open.
+struct Once(Rc<RefCell<(usize, usize)>>);
+
+impl Handler for Once {
+    fn open(&mut self, cx: &mut Context<'_>, _: &Opened) {
+        cx.send(MessageKind::Text, "act").expect("it is taken");
+    }
+
+    fn message(&mut self, cx: &mut Context<'_>, message: Message<'_>) {
+        assert_eq!(message.bytes, b"act");
+        self.0.borrow_mut().1 += 1;
+        cx.close(CloseCode::NORMAL, "");
+    }
+
+    fn gave_up(self: Box<Self>, _: &mut Context<'_>, _: GaveUp) {
+        self.0.borrow_mut().0 += 1;
+    }
+}
+
+#[test]
+fn whatever_goes_wrong_a_websocket_ends_once_and_says_nothing_twice() {
+    let run = |versions, plan: Option<Plan>| {
+        let mut world = World::new(Options::default(), echo(None));
+        let told = Rc::new(RefCell::new((0, 0)));
+        let builder =
+            world.client.websocket("ws://a/chat").expect("a URL").reconnect(ReconnectRules::never());
+        let builder = builder.protocol("v1").options(|options| options.versions = versions);
+        builder.start(Once(Rc::clone(&told)));
+        if let Some(plan) = plan {
+            world.plan(plan);
+        }
+        world.run_for(200 * SECOND);
+        let (ends, messages) = *told.borrow();
+        assert_eq!(ends, 1, "{versions:?} {plan:?}");
+        assert!(messages <= 1 && world.acts.done.len() <= 1, "{versions:?} {plan:?}");
+        assert_eq!((world.client.requests(), world.client.connections()), (0, 0), "{versions:?} {plan:?}");
+        (world.moved, messages)
+    };
+    for versions in [Versions::Any, Versions::Http2] {
+        let ((to_server, to_client), messages) = run(versions, None);
+        assert_eq!(messages, 1, "{versions:?}");
+        for fault in [Fault::Cut, Fault::Reset, Fault::Stall, Fault::Close] {
+            for after in 0..=to_server {
+                run(versions, Some(Plan { fault, direction: Direction::ToServer, after }));
+            }
+            for after in 0..=to_client {
+                run(versions, Some(Plan { fault, direction: Direction::ToClient, after }));
+            }
+        }
+    }
 }
