@@ -24,8 +24,19 @@ pub(crate) struct Tunnel {
     versions: Versions,
     /// The end of the inner transport has been told.
     ended: bool,
+    /// Where the end of our own direction stands.
+    ending: Ending,
     /// The rules for the inner connection.
     config: Arc<Config>,
+}
+
+/// Where the end of our direction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Open,
+    /// What TLS says at the end is among what is to be sent.
+    Due,
+    Sent,
 }
 
 enum State {
@@ -73,6 +84,7 @@ impl Tunnel {
             secure,
             versions: key.versions,
             ended: false,
+            ending: Ending::Open,
             config,
         };
         match proxy.kind {
@@ -224,7 +236,11 @@ impl Tunnel {
             let Some(session) = &mut self.secure else { return outcome };
             let opened = match session.open(chunk, &mut plaintext, &mut self.out) {
                 Ok(opened) => opened,
-                Err(failure) => return self.tls_failed(now, failure),
+                Err(failure) => {
+                    let next = self.tls_failed(now, failure);
+                    // A connection that was made in the same breath tells its end itself.
+                    return if matches!(outcome, Outcome::Nothing) { next } else { outcome };
+                }
             };
             chunk = &mut chunk[opened.taken..];
             if matches!(self.state, State::Handshaking) && !session.is_handshaking() {
@@ -279,21 +295,26 @@ impl Tunnel {
 
     /// Whether something is to be sent, or the outer stream is to be told something.
     pub(crate) fn has_output(&self) -> bool {
-        !self.out.is_empty() || matches!(&self.state, State::Open(inner) if inner.interest().write)
+        let State::Open(inner) = &self.state else { return !self.out.is_empty() };
+        let interest = inner.interest();
+        !self.out.is_empty() || interest.write || interest.shutdown && self.ending != Ending::Sent
     }
 
     /// Moves what is to be sent to the outer stream, and sets its timeout to that of the inner connection.
     pub(crate) fn flush(&mut self, now: Time, mut stream: Stream<'_>) {
-        loop {
+        while self.ending != Ending::Sent {
             self.seal(now);
-            if self.out.is_empty() {
+            self.end_when_due();
+            let end = self.ending == Ending::Due;
+            if self.out.is_empty() && !end {
                 break;
             }
             match stream.permit() {
                 Ok(permit) => {
                     let key = permit.key();
                     let out = std::mem::take(&mut self.out);
-                    match permit.data(Payload::Own(out.into()), false) {
+                    self.ending = if end { Ending::Sent } else { Ending::Open };
+                    match permit.data(Payload::Own(out.into()), end) {
                         Ok(sent) => stream = sent.into_stream(),
                         Err(_) => return debug_assert!(false, "a raw stream takes what it permits: {key:?}"),
                     }
@@ -315,6 +336,18 @@ impl Tunnel {
                 stream.resume();
             } else {
                 stream.pause();
+            }
+        }
+    }
+
+    /// Says the last when the inner connection has nothing more to say. RFC 8446 §6.1.
+    fn end_when_due(&mut self) {
+        let State::Open(inner) = &self.state else { return };
+        let interest = inner.interest();
+        if self.ending == Ending::Open && interest.shutdown && !interest.write {
+            self.ending = Ending::Due;
+            if let Some(session) = &mut self.secure {
+                session.close(&mut self.out);
             }
         }
     }

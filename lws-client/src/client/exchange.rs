@@ -27,6 +27,8 @@ pub(crate) struct Exchange {
     pub(crate) status_tries: u32,
     /// Only a connection will do that has served nobody.
     pub(crate) fresh: bool,
+    /// A server may have acted on it, in a try before or at the place before a redirect.
+    pub(crate) acted: bool,
     /// It was sent to a server that is not responsible, once.
     pub(crate) misdirected: bool,
     /// The server wants to hear nothing of expectations.
@@ -94,6 +96,7 @@ impl Exchange {
             tries: 0,
             status_tries: 0,
             fresh: false,
+            acted: false,
             misdirected: false,
             without_expect: false,
             #[cfg(feature = "digest")]

@@ -27,6 +27,8 @@ pub(crate) struct LinkRecord {
     pub(crate) touched: Vec<StreamKey>,
     /// It will be lent.
     pub(crate) waking: bool,
+    /// What is inside of its tunnel is to end.
+    closing: bool,
 }
 
 /// How far a connection has come.
@@ -56,9 +58,10 @@ pub(crate) enum StreamUse {
     Exchange(RequestId),
     Handshake(RequestId, SocketId),
     Socket(SocketId),
-    /// So much content is read that nobody wants, for the sake of the connection.
+    /// So much content is read that nobody wants, for the sake of the connection, which a request may be waiting for.
     Discard {
         left: u64,
+        then: Option<RequestId>,
     },
     /// It is to end.
     Abandoned,
@@ -75,6 +78,7 @@ impl LinkRecord {
             streams: BTreeMap::new(),
             touched: Vec::new(),
             waking: false,
+            closing: false,
         }
     }
 
@@ -101,6 +105,18 @@ impl Client {
         let Some(record) = self.links.get_mut(&link) else { return };
         if !std::mem::replace(&mut record.waking, true) {
             self.act(Action::Wake(link));
+        }
+    }
+
+    /// Ends a connection in an orderly way.
+    pub(super) fn close_link(&mut self, link: Link) {
+        match self.links.get_mut(&link) {
+            // The end is said inside of the tunnel, and the outer connection follows.
+            Some(record) if matches!(record.life, Life::Through(..)) => {
+                record.closing = true;
+                self.wake(link);
+            }
+            _ => self.act(Action::Close(link)),
         }
     }
 
@@ -215,8 +231,12 @@ impl Client {
         record.waking = false;
         let Some(place) = record.tunnel() else { return self.use_lent(link, connection) };
         let Some(mut tunnel) = place.take() else { return };
+        let closing = record.closing;
         if let Some(inner) = tunnel.inner() {
             self.use_lent(link, inner);
+            if closing {
+                inner.drain(self.now);
+            }
         }
         self.run_tunnel(link, &mut tunnel);
         if let Some(stream) = tunnel.key().and_then(|key| connection.stream(key)) {
@@ -340,9 +360,13 @@ impl Client {
                         let socket = *socket;
                         self.on_refusal_content(socket, chunk);
                     }
-                    StreamUse::Discard { left } => match left.checked_sub(chunk.len() as u64) {
+                    StreamUse::Discard { left, then } => match left.checked_sub(chunk.len() as u64) {
                         Some(rest) => *left = rest,
-                        None => known.used = StreamUse::Abandoned,
+                        None => {
+                            let then = *then;
+                            known.used = StreamUse::Abandoned;
+                            self.wait_no_longer(then);
+                        }
                     },
                     StreamUse::Socket(_) | StreamUse::Abandoned => {}
                 }
@@ -429,7 +453,8 @@ impl Client {
                 }
             }
             StreamUse::Socket(socket) => self.socket_lost(socket, cause),
-            StreamUse::Discard { .. } | StreamUse::Abandoned => {}
+            StreamUse::Discard { then, .. } => self.wait_no_longer(then),
+            StreamUse::Abandoned => {}
         }
     }
 }

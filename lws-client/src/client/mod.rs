@@ -415,7 +415,7 @@ impl Client {
         match step {
             Step::Open(link) => self.open(link),
             Step::Assign(link, waiter) => self.assign(link, RequestId(waiter)),
-            Step::Close(link) => self.act(Action::Close(link)),
+            Step::Close(link) => self.close_link(link),
             Step::Expired(waiter) => {
                 let failure = Failure::new(Phase::Pool, Cause::TimedOut(Deadline::Wait));
                 self.finish(RequestId(waiter), Err(failure));

@@ -167,6 +167,7 @@ impl Client {
         exchange.timings.redirects += 1;
         exchange.timings.redirect = now - exchange.begun;
         (exchange.fresh, exchange.misdirected) = (false, false);
+        exchange.acted = true;
         exchange.tries = 0;
         self.stats.redirects_total += 1;
         Meaning::Again { fresh: false, after: None }
@@ -303,6 +304,7 @@ impl Client {
         match verdict {
             Verdict::Again { fresh } if self.budget.spend() => {
                 exchange.timings.retries += 1;
+                exchange.acted |= !failure.retryable;
                 self.stats.retries_total += 1;
                 self.ask_again(id, fresh, None);
             }
@@ -326,8 +328,11 @@ impl Client {
 
     /// Lets a request leave its stream and be sent again.
     fn ask_again(&mut self, id: RequestId, fresh: bool, after: Option<Duration>) {
+        let Some(exchange) = self.exchanges.get(id.0) else { return };
+        let before = exchange.stage;
         self.detach(id);
         let now = self.now;
+        let after = after.or_else(|| self.wait_for_same(id, before).filter(|_| !fresh));
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         exchange.begin_again();
         exchange.fresh = fresh;
@@ -338,6 +343,31 @@ impl Client {
                 self.due.set(Due::Again(id), now + delay);
             }
             None => self.enqueue(id),
+        }
+    }
+
+    /// Lets a request that goes to the same place again wait a little for the connection that it had, whose content is being read
+    /// to its end. For how long, if it waits.
+    fn wait_for_same(&mut self, id: RequestId, before: Stage) -> Option<Duration> {
+        let Stage::Running { link, stream, .. } = before else { return None };
+        let key = self.exchanges.get(id.0)?.key_for(&self.options);
+        let record = self.links.get_mut(&link).filter(|record| record.key == key)?;
+        match &mut record.streams.get_mut(&stream)?.used {
+            StreamUse::Discard { then, .. } => {
+                *then = Some(id);
+                Some(DISCARD_WAIT)
+            }
+            _ => None,
+        }
+    }
+
+    /// The connection that a request waited for is free, or never will be.
+    pub(super) fn wait_no_longer(&mut self, waits: Option<RequestId>) {
+        if let Some(id) = waits
+            && self.exchanges.get(id.0).is_some_and(|exchange| exchange.stage == Stage::Delayed)
+        {
+            self.due.cancel(Due::Again(id));
+            self.enqueue(id);
         }
     }
 
@@ -367,7 +397,7 @@ impl Client {
         let Some(used) = record.streams.get_mut(&stream) else { return };
         if whole && !shared {
             // A little content is read, so that the connection can be used again.
-            used.used = StreamUse::Discard { left };
+            used.used = StreamUse::Discard { left, then: None };
             self.due.set(Due::Discard(link), until);
             self.touch(link, stream);
         } else {
@@ -386,14 +416,14 @@ impl Client {
     }
 
     /// The one end of every request.
-    pub(super) fn finish(&mut self, id: RequestId, outcome: Result<Timings, Failure>) {
+    pub(super) fn finish(&mut self, id: RequestId, mut outcome: Result<Timings, Failure>) {
         let now = self.now;
-        if let Err(failure) = &outcome
-            && !matches!(failure.cause, Cause::Stream(_))
-            && let Some(exchange) = self.exchanges.get_mut(id.0)
-        {
-            // What still comes of a response that failed here is of no use to anybody.
-            exchange.upload.ended = false;
+        if let (Err(failure), Some(exchange)) = (&mut outcome, self.exchanges.get_mut(id.0)) {
+            failure.retryable &= !exchange.acted;
+            if !matches!(failure.cause, Cause::Stream(_)) {
+                // What still comes of a response that failed here is of no use to anybody.
+                exchange.upload.ended = false;
+            }
         }
         self.detach(id);
         self.due.cancel(Due::Total(id));
@@ -416,6 +446,8 @@ impl Client {
     }
 }
 
+/// How long a request that goes to the same place again waits for the connection that it had.
+const DISCARD_WAIT: Duration = Duration::from_millis(50);
 /// Tries of a request that its connections did not take.
 const UNSENT_TRIES_MIN: u32 = 3;
 

@@ -232,8 +232,8 @@ impl World {
 
     fn move_bytes(&mut self, link: Link) -> bool {
         let Some(mut pair) = self.pairs.remove(&link) else { return false };
-        let mut moved = self.to_server(&mut pair);
-        moved |= self.to_client(link, &mut pair);
+        let mut moved = self.feed_server(&mut pair);
+        moved |= self.feed_client(link, &mut pair);
         let server_over = pair.server.interest().close || pair.server.interest().shutdown;
         if server_over && !pair.stalled && !pair.dead && !pair.server.interest().write {
             pair.dead = true;
@@ -272,11 +272,19 @@ impl World {
         }
     }
 
-    fn to_server(&mut self, pair: &mut Pair) -> bool {
-        if pair.stalled || pair.dead {
-            return false;
-        }
+    fn feed_server(&mut self, pair: &mut Pair) -> bool {
         let mut bytes = take(&mut pair.client, self.now);
+        if pair.stalled {
+            // The system takes what fits its buffer, and nobody hears of it.
+            return !bytes.is_empty();
+        }
+        if pair.dead {
+            // Nobody is there: the system answers with a reset.
+            if !bytes.is_empty() {
+                pair.client.transport_failed(self.now);
+            }
+            return !bytes.is_empty();
+        }
         if bytes.is_empty() {
             return false;
         }
@@ -296,7 +304,7 @@ impl World {
         true
     }
 
-    fn to_client(&mut self, link: Link, pair: &mut Pair) -> bool {
+    fn feed_client(&mut self, link: Link, pair: &mut Pair) -> bool {
         if pair.stalled || pair.dead {
             return false;
         }

@@ -99,6 +99,24 @@ fn a_redirect_in_a_circle_ends_and_none_is_followed_unasked() {
 }
 
 #[test]
+fn a_little_content_that_nobody_wants_is_read_for_the_sake_of_the_connection() {
+    for (length, connects) in [(10_000, 1), (200_000, 2)] {
+        let serve = respond_with(move |line| match line {
+            "GET /a" => (302, vec![("location", "/b".into())], "x".repeat(length)),
+            _ => (200, vec![], "there".into()),
+        });
+        let mut world = World::new(Options::default(), serve);
+        let response = world.outcome(|client, outcomes| {
+            client.get("http://a/a").expect("a URL").follow_redirects().collect(1 << 20, outcomes.sink());
+        });
+        assert_eq!(response.expect("a response").text(), "there");
+        assert_eq!(world.connects, connects, "{length}");
+        world.run_for(SECOND);
+        assert_eq!(world.connections(), 1, "{length}");
+    }
+}
+
+#[test]
 fn a_misdirected_request_is_sent_once_more_on_a_connection_of_its_own() {
     for always in [false, true] {
         let mut asked = 0;

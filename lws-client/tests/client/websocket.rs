@@ -28,7 +28,7 @@ fn echo(refusal: Option<(u16, &'static str)>) -> impl FnMut(&mut Acts, &str, Eve
                     permit.respond(status, [("retry-after", after)], content, true).expect("an answer");
                 }
                 None => {
-                    drop(stream.accept_websocket(&head, &Accept::new().protocol("v1")).expect("accepted"))
+                    stream.accept_websocket(&head, &Accept::new().protocol("v1")).expect("accepted");
                 }
             }
         }
