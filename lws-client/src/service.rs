@@ -7,7 +7,6 @@ use lws_loop_external::{
     Accepted, Application, ConnectError, Context, Driver, DriverOptions, ListenerId, Peer,
 };
 use lws_proto::{Connection, Event};
-use std::fmt;
 use std::io;
 
 /// What other threads have done on the thread of a client.
@@ -112,12 +111,13 @@ pub use runtime::Runtime;
 
 #[cfg(feature = "run")]
 mod runtime {
-    use super::{Client, ClientApp, Options, fmt, io};
+    use super::{Client, ClientApp, Options, io};
     use crate::failure::Failure;
     use crate::request::Request;
     use crate::response::Response;
     use lws_loop_poll::{PollLoop, ServiceId};
     use std::cell::RefCell;
+    use std::fmt;
     use std::rc::Rc;
     use std::time::Duration;
 

@@ -1,16 +1,19 @@
 //! Requests in memory: the pool, redirects, retries, content both ways.
 
-use crate::memory::{Direction, Fault, Outcomes, Plan, World, echo, respond_with};
+use crate::memory::{Acts, Direction, Fault, Outcomes, Plan, World, echo, respond_with};
 use lws_client::{
     Cause, Client, Context, Deadline, Expect, Failure, Fields, Options, Override, Phase, Reply, RequestId,
     ResponseHead, RetryRules, Timings, Upload, Versions,
 };
 use lws_loop_external::Address;
-use lws_proto::Payload;
+use lws_proto::http::Status;
+use lws_proto::{Config, Event, Payload};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// No fields.
+const NONE: [(&str, &str); 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -383,6 +386,81 @@ fn content_is_sent_as_it_can_be_and_waits_for_100_if_it_is_long() {
 }
 
 #[test]
+fn a_server_that_wants_no_expectation_is_asked_without() {
+    let mut asked = 0;
+    let mut world = World::new(Options::default(), move |acts: &mut Acts, _: &str, event: Event<'_>| {
+        let (stream, first) = match event {
+            Event::Request { stream, head, .. } => {
+                acts.heads.push(format!("{}", head.get("expect").is_some()));
+                asked += 1;
+                (stream, asked == 1)
+            }
+            Event::Body { stream, end: true, .. } => (stream, true),
+            _ => return,
+        };
+        if first && let Ok(permit) = stream.permit() {
+            let status = if asked == 1 { Status::EXPECTATION_FAILED } else { Status::OK };
+            permit.respond(status, NONE, Payload::Static(b""), true).expect("an answer");
+        }
+    });
+    let (_, seen) = stream(&mut world.client, "http://a/up", 1, Some(4), false, Expect::Always);
+    world.run_until(|| seen.borrow().outcome.is_some());
+    let seen = seen.take();
+    assert_eq!(
+        (seen.events, world.acts.heads),
+        (vec!["head 200".to_owned()], vec!["true".to_owned(), "false".to_owned()])
+    );
+    assert_eq!(seen.outcome.expect("an outcome").expect("a response").bytes_sent, 4);
+}
+
+#[test]
+fn an_answer_before_the_end_of_the_request_is_the_answer() {
+    for versions in [Versions::Http1, Versions::Http2] {
+        let mut options = Options::default();
+        options.request.versions = versions;
+        let mut world = World::new(options, |_: &mut Acts, _: &str, event: Event<'_>| {
+            if let Event::Request { stream, .. } = event
+                && let Ok(permit) = stream.permit()
+            {
+                permit
+                    .respond(Status::CONTENT_TOO_LARGE, NONE, Payload::Static(b"no"), true)
+                    .expect("an answer");
+            }
+        });
+        let (_, seen) = stream(&mut world.client, "http://a/up", 1_000, Some(4_000), false, Expect::Never);
+        world.run_until(|| seen.borrow().outcome.is_some());
+        let seen = seen.take();
+        assert_eq!(
+            (seen.events, seen.content),
+            (vec!["head 413".to_owned()], b"no".to_vec()),
+            "{versions:?}"
+        );
+        assert!(seen.outcome.is_some_and(|outcome| outcome.is_ok()), "{versions:?}");
+        world.run_for(70 * SECOND);
+        assert_eq!((world.connections(), world.client.connections()), (0, 0), "{versions:?}");
+    }
+}
+
+#[test]
+fn a_server_that_takes_few_streams_is_sent_the_others_when_it_can() {
+    let mut options = Options::default();
+    options.request.versions = Versions::Http2;
+    let mut world = World::new(options, echo());
+    let mut config = Config::default();
+    config.limits.h2_streams_max = 3;
+    world.server_config = config.into();
+    world.get("http://a/first").expect("a response");
+    let outcomes = Outcomes::default();
+    for n in 0..250 {
+        world.client.get(&format!("http://a/{n}")).expect("a URL").collect(1 << 20, outcomes.sink());
+    }
+    let told = outcomes.clone();
+    world.run_until(move || told.len() == 250);
+    assert!(outcomes.all().iter().all(Result::is_ok));
+    assert!(world.connects <= 3, "{}", world.connects);
+}
+
+#[test]
 fn paused_content_waits_for_the_application() {
     let mut world = World::new(Options::default(), respond_with(|_| (200, vec![], "x".repeat(300_000))));
     let (id, seen) = stream(&mut world.client, "http://a/", 0, None, true, Expect::Auto);
@@ -398,8 +476,6 @@ fn paused_content_waits_for_the_application() {
 #[cfg(feature = "decompress")]
 #[test]
 fn compressed_content_is_asked_for_and_taken_apart_even_where_it_pauses() {
-    use lws_proto::Event;
-    use lws_proto::http::Status;
     let content = "many words, many words, many words. ".repeat(5_000);
     let mut deflate = zlib_rs::Deflate::new(6, true, 15);
     let mut compressed = vec![0; 64 << 10];
