@@ -51,10 +51,7 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Accepting + 'static> Endpoint for We
         _: &mut Context<'_>,
         request: &Request<'_>,
     ) -> Result<Accepted<Box<dyn ws::Handler>>, Response> {
-        let Accepted { handler, protocol, fields, extensions, streamed } =
-            (self.factory)(request).accepting()?;
-        let handler: Box<dyn ws::Handler> = Box::new(handler);
-        Ok(Accepted { handler, protocol, fields, extensions, streamed })
+        Ok((self.factory)(request).accepting()?.boxed())
     }
 }
 

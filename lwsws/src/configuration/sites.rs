@@ -238,7 +238,7 @@ fn identity(vhost: &Vhost) -> Option<Host> {
     Some(host.client_certificates(ClientCertificates::Require(roots)))
 }
 
-fn listen(vhost: &Vhost, tls: Option<&tls::Server>) -> lws_server::Listen {
+fn listen(vhost: &Vhost, tls: Option<&tls::Server>) -> lws_server::Bind {
     let mut options = ListenOptions::default();
     let address = match &vhost.listen {
         Listen::Tcp { port, interface } => {
@@ -256,7 +256,7 @@ fn listen(vhost: &Vhost, tls: Option<&tls::Server>) -> lws_server::Listen {
         Listen::Unix { path, .. } => format!("unix:{}", path.display()),
         other => format!("{other:?}"),
     };
-    let mut listen = lws_server::Listen::new(address);
+    let mut listen = lws_server::Bind::new(address);
     listen.options = Some(options);
     listen.tls = tls.map(|tls| tls::Listen::from(tls).plain(plain(vhost)));
     listen
