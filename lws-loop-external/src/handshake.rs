@@ -3,15 +3,15 @@
 //! Knows the session and the socket; what becomes of the outcome is the driver's affair.
 
 use crate::admission::{Phase, Standing};
+use crate::buffers::Buffers;
 use crate::connect::Origin;
+use crate::flags::Flags;
 use crate::net;
 use crate::options::Speak;
 use crate::secure::Outgoing;
 use crate::stats::Stats;
-use crate::table::Flags;
 use crate::tls::{Failure, Info, ListenTls, Opened, Plain, Provider, Reason, Session};
 use crate::transport::Sent;
-use crate::turn::Buffers;
 use lws_proto::{Config, Time};
 use rustix::io::Errno;
 use std::ops::Range;

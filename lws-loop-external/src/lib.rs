@@ -22,26 +22,37 @@ mod admission;
 mod adopt;
 mod application;
 mod budget;
+mod buffers;
 mod clock;
+mod command;
 mod connect;
+mod connection_budget;
 mod context;
+mod core;
+mod descriptor_limit;
 mod drain;
 mod driver;
 mod entropy;
+mod flags;
 mod handshake;
 pub mod hosts;
-mod letters;
 mod listener;
+mod messages;
 mod net;
 #[cfg(feature = "mio")]
 mod one_descriptor;
+mod open;
 mod options;
+mod pending;
+mod process;
 mod registration;
 mod secure;
 mod service;
+mod service_clock;
 mod shards;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod slot;
 mod socket;
 mod stats;
 #[allow(unsafe_code)]
@@ -63,7 +74,8 @@ pub use connect::{
     Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
     ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
 };
-pub use context::{Context, descriptors_max};
+pub use context::Context;
+pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
 #[cfg(feature = "mio")]

@@ -2,122 +2,25 @@
 //!
 //! The hot path. With one message per turn it makes one read and one write system call, and allocates nothing.
 
+pub(crate) mod descriptor;
 mod secured;
 
 use self::secured::Secured;
 use crate::application::Application;
-use crate::budget::TurnBudget;
-use crate::context::{Context, Core};
-use crate::options::DriverOptions;
+use crate::buffers::{Buffers, TRANSMIT_BYTES, trim};
+use crate::connection_budget::ConnectionBudget;
+use crate::context::{Context, Subject};
+use crate::core::Core;
+use crate::flags::Flags;
+use crate::open::Open;
 use crate::service::{Interest, Trigger};
-use crate::table::{Body, Flags, Open, Slot};
-use crate::tls::{Info, Opened};
+use crate::slot::{Body, Slot};
+use crate::tls::Info;
 use crate::token::ConnectionId;
 use crate::transport::{self, Failed, Sent, Socket, Transport};
-use crate::udp::turn::Room;
 use lws_proto::{Connection, Event, Time, Transmit};
 use rustix::io::Errno;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-
-/// The buffers that all connections of a service share: an idle one holds none.
-pub(crate) struct Buffers {
-    pub(crate) datagrams: Room,
-    pub(crate) receive: Box<[u8]>,
-    transmit: Vec<u8>,
-    /// What TLS has to open. Empty until there is a first such connection.
-    pub(crate) ciphertext: Vec<u8>,
-    /// What TLS has sealed.
-    pub(crate) sealed: Vec<u8>,
-    /// What is left of `ciphertext` to open, in the middle of a turn.
-    pub(crate) left: Left,
-}
-
-/// What a fresh transmit buffer has room for. It grows to what one turn queues.
-const TRANSMIT_BYTES: usize = 16 << 10;
-/// A transmit buffer that one large payload has made larger than this is not kept.
-const TRANSMIT_BYTES_MAX: usize = 1 << 20;
-const RECEIVE_BYTES_MIN: usize = 1 << 10;
-
-impl Buffers {
-    pub(crate) fn new(options: &DriverOptions) -> Self {
-        let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
-        let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed, left: Left::default() }
-    }
-
-    /// Makes the buffers that only TLS needs.
-    pub(crate) fn prepare_secure(&mut self) {
-        if self.ciphertext.is_empty() {
-            self.ciphertext = vec![0; self.receive.len()];
-        }
-        if self.sealed.capacity() == 0 {
-            self.sealed.reserve(TRANSMIT_BYTES);
-        }
-    }
-}
-
-/// What a session has said of the ciphertext of one read, and what it has not seen.
-#[derive(Default)]
-pub(crate) struct Left {
-    pub(crate) part: Range<usize>,
-    /// What came last; its plaintext may still have to be told.
-    pub(crate) opened: Opened,
-    /// The handshake has just been done: `opened` was not told yet. If so, whether the socket is readable.
-    pub(crate) first: Option<bool>,
-}
-
-/// Gives back what one large payload has made larger than is worth keeping.
-#[inline]
-fn trim(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > TRANSMIT_BYTES_MAX {
-        *buffer = Vec::new();
-    }
-}
-
-/// What a connection may still do in this turn.
-pub(crate) struct Budget {
-    pub(crate) read: usize,
-    pub(crate) write: usize,
-    pub(crate) events: usize,
-}
-
-/// What a turn of a connection costs beside its events, in steps: a read, a write, and what goes around them.
-const TURN_STEPS: usize = 4;
-
-impl Budget {
-    /// None of the options is zero: they were validated.
-    #[inline]
-    pub(crate) fn new(options: &DriverOptions) -> Self {
-        Self {
-            read: options.read_bytes_per_turn,
-            write: options.write_bytes_per_turn,
-            events: options.events_per_turn,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_spent(&self) -> bool {
-        self.read == 0 || self.write == 0 || self.events == 0
-    }
-
-    /// Counts an event, also as a step of the service's turn. False if it was the last one of either.
-    #[inline(always)]
-    pub(crate) fn count(&mut self, turn: &mut TurnBudget) -> bool {
-        self.events = self.events.saturating_sub(1);
-        if turn.use_step() {
-            self.events = 0;
-        }
-        self.events > 0
-    }
-
-    /// Charges the turn of the service with that of the connection.
-    #[inline]
-    pub(crate) fn charge(&self, options: &DriverOptions, turn: &mut TurnBudget) {
-        turn.use_steps(TURN_STEPS);
-        turn.use_bytes(options.read_bytes_per_turn - self.read + options.write_bytes_per_turn - self.write);
-    }
-}
 
 /// Gives a connection its turn, and sees to what it wants next. True if it has ended.
 #[inline]
@@ -195,10 +98,10 @@ trait Carrier<'t>: Sized {
     fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent;
 
     /// Before anything else of a turn.
-    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget);
+    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget);
 
     /// Reads once. Answers how many bytes of the receive buffer are to be told.
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize;
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize;
 
     /// How many bytes more there are of what was read, once those before have been told.
     fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize;
@@ -207,7 +110,7 @@ trait Carrier<'t>: Sized {
     fn end<A: Application>(
         turn: &mut Turn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
-        budget: &mut Budget,
+        budget: &mut ConnectionBudget,
     );
 }
 
@@ -228,15 +131,15 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 
     #[inline]
-    fn begin<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut Budget) {}
+    fn begin<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut ConnectionBudget) {}
 
     #[inline(always)]
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize {
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
         let room = turn.buffers.receive.len().min(budget.read);
         let received = turn.carrier.receive(&mut turn.buffers.receive[..room]);
         let n = turn.received(received, room, budget);
         if n == Some(0) {
-            turn.connection.received_eof(turn.core.now);
+            turn.connection.received_eof(turn.core.now());
         }
         n.unwrap_or(0)
     }
@@ -247,7 +150,8 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 
     #[inline]
-    fn end<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut lws_proto::Interest, _: &mut Budget) {}
+    fn end<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut lws_proto::Interest, _: &mut ConnectionBudget) {
+    }
 }
 
 /// A connection whose turn it is.
@@ -276,7 +180,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
         self.connection.lend(&mut self.buffers.transmit);
-        let mut budget = Budget::new(&self.core.options);
+        let mut budget = ConnectionBudget::new(&self.core.options);
         C::begin(&mut self, &mut budget);
         let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {
@@ -305,7 +209,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
 
     /// Reads once, and tells what was read. The one place that tells, so that it stays in one piece with its caller.
     #[inline(always)]
-    fn receive(&mut self, budget: &mut Budget) {
+    fn receive(&mut self, budget: &mut ConnectionBudget) {
         let mut n = C::fill(self, budget);
         while n > 0 {
             self.tell(n, budget);
@@ -319,7 +223,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         &mut self,
         received: Result<usize, Errno>,
         room: usize,
-        budget: &mut Budget,
+        budget: &mut ConnectionBudget,
     ) -> Option<usize> {
         match received {
             Ok(n) => {
@@ -341,11 +245,11 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
 
     /// Tells the application what the first `n` bytes of the receive buffer say.
     #[inline(always)]
-    fn tell(&mut self, n: usize, budget: &mut Budget) {
-        let now = self.core.now;
-        let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
+    fn tell(&mut self, n: usize, budget: &mut ConnectionBudget) {
+        let now = self.core.now();
+        let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut feed = self.connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
+        let mut cx = Context::new(self.core, subject);
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -379,9 +283,9 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
     }
 
     /// Tells the application what it can be told without input.
-    fn tell_forced(&mut self, budget: &mut Budget) {
-        let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
+    fn tell_forced(&mut self, budget: &mut ConnectionBudget) {
+        let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
+        let mut cx = Context::new(self.core, subject);
         loop {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             let goes_on = budget.count(&mut cx.core.turn);
@@ -396,8 +300,8 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
 
     /// Writes what is queued, as far as the transport takes it.
     #[inline]
-    fn transmit(&mut self, budget: &mut Budget) {
-        let now = self.core.now;
+    fn transmit(&mut self, budget: &mut ConnectionBudget) {
+        let now = self.core.now();
         while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
             let Some(transmit) = self.connection.transmit(now) else { return };
             match self.carrier.send(now, transmit) {
@@ -428,12 +332,12 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
     fn fail(&mut self) {
         self.flags.remove(Flags::READABLE);
         self.flags.remove(Flags::WRITABLE);
-        self.connection.transport_failed(self.core.now);
+        self.connection.transport_failed(self.core.now());
     }
 }
 
 #[inline]
-fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut Budget, n: usize) {
+fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, n: usize) {
     core.stats.sent_bytes_total += n as u64;
     budget.write = budget.write.saturating_sub(n);
 }

@@ -1,7 +1,7 @@
 //! Names to addresses: the seam to whoever knows them, on whatever thread. Knows no sockets.
 
 use crate::token::ConnectionId;
-use crate::waker::Ring;
+use crate::waker::Notify;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -97,8 +97,8 @@ impl Query {
             self.inbox.queries.fetch_sub(1, Ordering::AcqRel);
             if !self.is_cancelled() {
                 self.inbox.lock().push((self.id, result));
-                if let Some(bell) = self.inbox.bell.upgrade() {
-                    bell.ring();
+                if let Some(notifier) = self.inbox.notifier.upgrade() {
+                    notifier.notify();
                 }
             }
         }
@@ -159,12 +159,12 @@ pub(super) struct Inbox {
     /// Queries that a resolver holds, cancelled ones too.
     queries: AtomicUsize,
     /// A query that somebody still holds keeps no service's descriptor open.
-    bell: Weak<dyn Ring>,
+    notifier: Weak<dyn Notify>,
 }
 
 impl Inbox {
-    pub(super) fn new(bell: &Arc<dyn Ring>) -> Self {
-        Self { answers: Mutex::default(), queries: AtomicUsize::new(0), bell: Arc::downgrade(bell) }
+    pub(super) fn new(notifier: &Arc<dyn Notify>) -> Self {
+        Self { answers: Mutex::default(), queries: AtomicUsize::new(0), notifier: Arc::downgrade(notifier) }
     }
 
     pub(super) fn queries(&self) -> usize {

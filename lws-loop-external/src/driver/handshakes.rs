@@ -4,17 +4,19 @@ use super::Driver;
 use crate::address::Peer;
 use crate::admission::{Admission, Network, Phase, Standing};
 use crate::application::Application;
+use crate::buffers::Unopened;
 use crate::connect::{ConnectCause, ConnectPhase};
-use crate::context::{Context, NEVER};
+use crate::context::{Context, Subject};
 use crate::entropy::SystemEntropy;
+use crate::flags::Flags;
 use crate::handshake::{GRACE, LINGER, Side, Step};
+use crate::open::Open;
 use crate::options::{DriverOptions, Speak};
-use crate::secure::{Secure, Stage};
+use crate::secure::{Secure, TlsStream};
 use crate::service::{Interest, Trigger};
-use crate::table::{Body, Flags, Open};
+use crate::slot::{Body, NEVER};
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
-use crate::turn::Left;
 use lws_proto::http::Scheme;
 use lws_proto::{Config, Connection, Expect, Time};
 use std::collections::VecDeque;
@@ -107,7 +109,7 @@ impl<A: Application> Driver<A> {
                 }
                 handshakes.admission.hear(id, standing);
                 if standing.phase == Phase::Begun {
-                    shaking.due = shaking.deadline.min(core.now + GRACE);
+                    shaking.due = shaking.deadline.min(core.now() + GRACE);
                     slot.scheduled = shaking.due;
                     core.timers.set(id.index, slot.scheduled);
                 }
@@ -186,7 +188,7 @@ impl<A: Application> Driver<A> {
         if shaking.has_failed() {
             return self.end(id);
         }
-        if shaking.deadline <= core.now {
+        if shaking.deadline <= core.now() {
             return self.handshake_failed(id, Failure::silent(Reason::Timeout));
         }
         if shaking.standing().is_some_and(|standing| handshakes.admission.is_wanted(standing)) {
@@ -208,10 +210,10 @@ impl<A: Application> Driver<A> {
             };
             return self.end_with(id, cause);
         }
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        let subject = Subject::new(id, slot.socket.as_fd());
+        let mut cx = Context::new(&mut self.core, subject);
         self.application.tls_failed(&mut cx, &mut shaking.state, &failure);
-        shaking.deadline = self.core.now + LINGER;
+        shaking.deadline = self.core.now() + LINGER;
         shaking.due = shaking.deadline;
         slot.scheduled = shaking.deadline;
         self.core.timers.set(id.index, slot.scheduled);
@@ -230,8 +232,8 @@ impl<A: Application> Driver<A> {
         let info = shaking.info();
         self.core.stats.tls_established_total += 1;
         self.core.stats.tls_resumed_total += u64::from(info.resumed);
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: Some(&info) };
+        let subject = Subject::new(id, slot.socket.as_fd());
+        let mut cx = Context::new(&mut self.core, subject.with_tls(Some(&info)));
         if !self.application.tls_established(&mut cx, &mut shaking.state, &info) {
             let mut close = Vec::new();
             if let Some(session) = shaking.session() {
@@ -251,7 +253,7 @@ impl<A: Application> Driver<A> {
             // The turn finds in the buffers what came behind the handshake.
             let first = Some(slot.flags.has(Flags::READABLE));
             slot.flags.insert(Flags::READABLE | Flags::READING);
-            self.buffers.left = Left { part: rest, opened, first };
+            self.buffers.left = Unopened { part: rest, opened, first };
             // At once, whatever is left of the service's turn: the buffers are lent to all.
             self.turn_now(id);
         }
@@ -260,8 +262,8 @@ impl<A: Application> Driver<A> {
     fn go_on_plain(&mut self, id: ConnectionId, n: usize) {
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        let subject = Subject::new(id, slot.socket.as_fd());
+        let mut cx = Context::new(&mut self.core, subject);
         self.application.plain(&mut cx, &mut shaking.state);
         if self.begin(id, None) {
             let received = self.buffers.ciphertext[..n].into();
@@ -271,7 +273,7 @@ impl<A: Application> Driver<A> {
 
     /// Makes the engine. True if the connection can take its first turn.
     fn begin(&mut self, id: ConnectionId, info: Option<Info>) -> bool {
-        let now = self.core.now;
+        let now = self.core.now();
         let Some(slot) = self.table.get(id) else { return false };
         let Body::Handshaking(shaking) = &slot.body else { return false };
         let config = Arc::clone(&shaking.config);
@@ -295,8 +297,8 @@ impl<A: Application> Driver<A> {
         let standing = shaking.take_standing();
         let (session, outgoing, state) = shaking.into_parts();
         let secure = info.zip(session);
-        let secure =
-            secure.map(|(info, session)| Box::new(Secure { info, stage: Stage::new(session, outgoing) }));
+        let secure = secure
+            .map(|(info, session)| Box::new(Secure { info, stream: TlsStream::new(session, outgoing) }));
         slot.body = Body::Open(Open { connection, state, secure });
         slot.scheduled = NEVER;
         slot.flags.insert(Flags::WRITABLE);
@@ -309,26 +311,26 @@ impl<A: Application> Driver<A> {
         if let Some(standing) = standing {
             self.leave_handshakes(standing);
         }
-        self.deliver_letters(id);
+        self.deliver_messages(id);
         true
     }
 
     fn tell_opened(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
-        let socket = Some(slot.socket.as_fd());
+        let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
         let (connection, state, tls) = open.parts();
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
         self.application.opened(&mut cx, state, connection);
     }
 
     fn tell_connected(&mut self, id: ConnectionId) {
         self.core.stats.connected_total += 1;
         let Some(slot) = self.table.get(id) else { return };
-        let socket = Some(slot.socket.as_fd());
+        let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
         let (connection, state, tls) = open.parts();
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
         self.application.connected(&mut cx, state, connection);
     }
 
@@ -355,7 +357,7 @@ impl<A: Application> Driver<A> {
         let Self { core, table, .. } = self;
         let Some(slot) = table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
-        shaking.due = shaking.deadline.min(core.now + GRACE);
+        shaking.due = shaking.deadline.min(core.now() + GRACE);
         slot.scheduled = shaking.due;
         core.timers.set(id.index, slot.scheduled);
     }

@@ -5,48 +5,50 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// An eventfd, or a socket pair where that is not to be had.
-pub(crate) struct Bell {
-    listen: OwnedFd,
+pub(crate) struct Notifier {
+    reader: OwnedFd,
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-    pull: OwnedFd,
+    writer: OwnedFd,
 }
 
-impl Bell {
+impl Notifier {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     pub(crate) fn new() -> io::Result<Self> {
         use rustix::event::{EventfdFlags, eventfd};
-        Ok(Self { listen: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+        Ok(Self { reader: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
     pub(crate) fn new() -> io::Result<Self> {
-        let (listen, pull) = std::os::unix::net::UnixStream::pair()?;
-        listen.set_nonblocking(true)?;
-        pull.set_nonblocking(true)?;
-        Ok(Self { listen: listen.into(), pull: pull.into() })
+        let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+        reader.set_nonblocking(true)?;
+        writer.set_nonblocking(true)?;
+        Ok(Self { reader: reader.into(), writer: writer.into() })
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-    fn pull(&self) -> impl AsFd + '_ {
-        &self.listen
+    fn writer(&self) -> impl AsFd + '_ {
+        &self.reader
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-    fn pull(&self) -> impl AsFd + '_ {
-        &self.pull
+    fn writer(&self) -> impl AsFd + '_ {
+        &self.writer
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.listen.as_fd()
+        self.reader.as_fd()
     }
 
-    pub(crate) fn ring(&self) {
+    /// Makes the descriptor readable.
+    pub(crate) fn notify(&self) {
         // A full counter or pipe is readable already, and nothing else can fail.
-        while rustix::io::write(self.pull(), &1_u64.to_ne_bytes()) == Err(Errno::INTR) {}
+        while rustix::io::write(self.writer(), &1_u64.to_ne_bytes()) == Err(Errno::INTR) {}
     }
 
-    pub(crate) fn hush(&self) {
+    /// Makes it readable no longer.
+    pub(crate) fn acknowledge(&self) {
         let mut count = [0; 8];
-        while rustix::io::read(&self.listen, &mut count) == Err(Errno::INTR) {}
+        while rustix::io::read(&self.reader, &mut count) == Err(Errno::INTR) {}
     }
 }

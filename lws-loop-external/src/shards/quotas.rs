@@ -6,16 +6,16 @@
 
 use super::sync::{AtomicBool, AtomicUsize, Ordering, fence};
 
-/// The places of all shards.
-pub(crate) struct Seats {
-    shards: Box<[Seat]>,
+/// How many connections each shard has and may have.
+pub(crate) struct Quotas {
+    shards: Box<[Quota]>,
     /// Some acceptor waits for a place.
     waiting: AtomicBool,
 }
 
-/// The places of one shard, on cache lines of their own: two, as processors fetch them in pairs.
+/// The connections of one shard, on cache lines of their own: two, as processors fetch them in pairs.
 #[repr(align(128))]
-struct Seat {
+struct Quota {
     /// Connections, and those on their way to it.
     taken: AtomicUsize,
     max: usize,
@@ -30,16 +30,16 @@ struct Seat {
 /// to do than it can. Far more than a system takes to give a thread its processor back.
 pub(super) const BUSY_AFTER: usize = 1_000;
 
-impl Seats {
+impl Quotas {
     /// So many places for each of `shards` shards.
     pub(crate) fn new(shards: usize, max: usize) -> Self {
-        let seat = |_| Seat {
+        let quota = |_| Quota {
             taken: AtomicUsize::new(0),
             max,
             closed: AtomicBool::new(false),
             working_since: AtomicUsize::new(0),
         };
-        Self { shards: (0..shards).map(seat).collect(), waiting: AtomicBool::new(false) }
+        Self { shards: (0..shards).map(quota).collect(), waiting: AtomicBool::new(false) }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -48,17 +48,17 @@ impl Seats {
 
     /// Places that are taken at a shard.
     pub(crate) fn taken(&self, shard: usize) -> usize {
-        self.shards.get(shard).map_or(0, |seat| seat.taken.load(Ordering::Relaxed))
+        self.shards.get(shard).map_or(0, |quota| quota.taken.load(Ordering::Relaxed))
     }
 
     /// Whether a shard has no place left.
     pub(crate) fn is_full(&self, shard: usize) -> bool {
-        self.shards.get(shard).is_none_or(|seat| !seat.has_room())
+        self.shards.get(shard).is_none_or(|quota| !quota.has_room())
     }
 
     /// Whether any shard has a place left.
     pub(crate) fn has_room(&self) -> bool {
-        self.shards.iter().any(Seat::has_room)
+        self.shards.iter().any(Quota::has_room)
     }
 
     /// Takes a place at the shard that has the fewest taken, of several the first from `first` on. One that is busy at
@@ -78,43 +78,43 @@ impl Seats {
 
     /// Whether a shard is busy at `now`.
     pub(crate) fn is_busy(&self, shard: usize, now: usize) -> bool {
-        let since = self.shards.get(shard).map_or(0, |seat| seat.working_since.load(Ordering::Relaxed));
+        let since = self.shards.get(shard).map_or(0, |quota| quota.working_since.load(Ordering::Relaxed));
         // The shard may have looked at the clock after the one that asks: then it has worked for no time at all.
         since != 0 && now.wrapping_sub(since) as isize >= BUSY_AFTER as isize
     }
 
     /// A shard begins to work at `now`, unless it works already.
     pub(crate) fn work(&self, shard: usize, now: usize) {
-        if let Some(seat) = self.shards.get(shard)
-            && seat.working_since.load(Ordering::Relaxed) == 0
+        if let Some(quota) = self.shards.get(shard)
+            && quota.working_since.load(Ordering::Relaxed) == 0
         {
-            seat.working_since.store(now.max(1), Ordering::Relaxed);
+            quota.working_since.store(now.max(1), Ordering::Relaxed);
         }
     }
 
     /// A shard has nothing to do.
     pub(crate) fn rest(&self, shard: usize) {
-        if let Some(seat) = self.shards.get(shard) {
-            seat.working_since.store(0, Ordering::Relaxed);
+        if let Some(quota) = self.shards.get(shard) {
+            quota.working_since.store(0, Ordering::Relaxed);
         }
     }
 
     /// Takes a place at `shard`, if there is one.
     pub(crate) fn reserve_at(&self, shard: usize) -> bool {
-        self.shards.get(shard).is_some_and(|seat| seat.has_room() && seat.reserve())
+        self.shards.get(shard).is_some_and(|quota| quota.has_room() && quota.reserve())
     }
 
     /// Takes a place at `shard`, whether or not there is one.
     pub(crate) fn take(&self, shard: usize) {
-        if let Some(seat) = self.shards.get(shard) {
-            seat.taken.fetch_add(1, Ordering::Relaxed);
+        if let Some(quota) = self.shards.get(shard) {
+            quota.taken.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Gives a place back. True if an acceptor waits for it, which is to be told: this is asked of one only.
     pub(crate) fn give_back(&self, shard: usize) -> bool {
-        if let Some(seat) = self.shards.get(shard) {
-            seat.taken.fetch_sub(1, Ordering::Relaxed);
+        if let Some(quota) = self.shards.get(shard) {
+            quota.taken.fetch_sub(1, Ordering::Relaxed);
         }
         // Against the fence in `wait`: either the place is seen there, or the wish is seen here.
         fence(Ordering::SeqCst);
@@ -131,13 +131,13 @@ impl Seats {
 
     /// The shard has gone: it gets no more connections.
     pub(crate) fn close(&self, shard: usize) {
-        if let Some(seat) = self.shards.get(shard) {
-            seat.closed.store(true, Ordering::Release);
+        if let Some(quota) = self.shards.get(shard) {
+            quota.closed.store(true, Ordering::Release);
         }
     }
 }
 
-impl Seat {
+impl Quota {
     fn has_room(&self) -> bool {
         self.taken.load(Ordering::Relaxed) < self.max && !self.closed.load(Ordering::Relaxed)
     }

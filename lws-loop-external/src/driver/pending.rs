@@ -2,7 +2,8 @@
 
 use super::Driver;
 use crate::application::Application;
-use crate::context::{Command, Context};
+use crate::command::Command;
+use crate::context::{Context, Subject};
 use crate::token::ConnectionId;
 
 impl<A: Application> Driver<A> {
@@ -11,11 +12,11 @@ impl<A: Application> Driver<A> {
     pub(super) fn do_command_early(&mut self, id: ConnectionId, command: Command<A::State, A::Message>) {
         match command {
             Command::Close(_) | Command::Abort(_) => self.give_up(id),
-            Command::Message(_, message) if self.connects.is_making(id) => self.keep_letter(id, message),
+            Command::Message(_, message) if self.connects.is_making(id) => self.keep_message(id, message),
             Command::Message(_, message) => self.undelivered(id, message),
             // Its mark stays until the connection is there, and goes with its name if it never is.
             Command::Wake(_) => {}
-            Command::Posts
+            Command::OpenMessages
             | Command::Drain(..)
             | Command::WantWrite(..)
             | Command::Insert(..)
@@ -24,31 +25,31 @@ impl<A: Application> Driver<A> {
     }
 
     /// Keeps a message until the connection is there.
-    pub(super) fn keep_letter(&mut self, id: ConnectionId, message: A::Message) {
-        if let Some(message) = self.core.letters.keep(id, message) {
+    pub(super) fn keep_message(&mut self, id: ConnectionId, message: A::Message) {
+        if let Some(message) = self.core.pending.keep(id, message) {
             self.undelivered(id, message);
         }
     }
 
     /// The connection is there. What was kept for it comes before whatever else it was sent.
-    pub(crate) fn deliver_letters(&mut self, id: ConnectionId) {
+    pub(crate) fn deliver_messages(&mut self, id: ConnectionId) {
         if self.core.ids.is_woken(id) {
             self.core.commands.push_front(Command::Wake(id));
         }
-        for message in self.core.letters.take(id).into_iter().rev() {
+        for message in self.core.pending.take(id).into_iter().rev() {
             self.core.commands.push_front(Command::Message(id, message));
         }
     }
 
     /// The connection will never be there.
-    pub(crate) fn return_letters(&mut self, id: ConnectionId) {
-        for message in self.core.letters.take(id) {
+    pub(crate) fn return_messages(&mut self, id: ConnectionId) {
+        for message in self.core.pending.take(id) {
             self.undelivered(id, message);
         }
     }
 
     pub(super) fn undelivered(&mut self, id: ConnectionId, message: A::Message) {
-        let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
+        let mut cx = Context::new(&mut self.core, Subject::SERVICE);
         self.application.undelivered(&mut cx, id, message);
     }
 }

@@ -7,8 +7,8 @@ use std::collections::{HashMap, VecDeque};
 
 /// Whose socket each name is.
 #[derive(Debug, Default)]
-pub(super) struct Lanes {
-    places: Vec<Lane>,
+pub(super) struct CandidateNames {
+    names: Vec<CandidateName>,
     /// In the order in which they became free, and are used again.
     free: VecDeque<u32>,
     /// Connections whose descriptor the host knows by another name than theirs.
@@ -16,38 +16,38 @@ pub(super) struct Lanes {
 }
 
 #[derive(Debug)]
-struct Lane {
+struct CandidateName {
     generation: u32,
     owner: Option<ConnectionId>,
 }
 
-impl Lanes {
+impl CandidateNames {
     /// A name for one more socket of `owner`.
     pub(super) fn allocate(&mut self, owner: ConnectionId) -> Token {
         let index = self.free.pop_front().unwrap_or_else(|| {
-            self.places.push(Lane { generation: 0, owner: None });
+            self.names.push(CandidateName { generation: 0, owner: None });
             // There are fewer than descriptors.
-            (self.places.len() - 1) as u32
+            (self.names.len() - 1) as u32
         });
-        let lane = &mut self.places[index as usize];
-        lane.owner = Some(owner);
-        Token::lane(index, lane.generation)
+        let name = &mut self.names[index as usize];
+        name.owner = Some(owner);
+        Token::candidate(index, name.generation)
     }
 
     /// Gives a name back.
     pub(super) fn release(&mut self, token: Token) {
         if self.owner(token).is_some() {
-            let lane = &mut self.places[token.index() as usize];
-            lane.owner = None;
-            lane.generation = lane.generation.wrapping_add(1) & GENERATION_MASK;
+            let name = &mut self.names[token.index() as usize];
+            name.owner = None;
+            name.generation = name.generation.wrapping_add(1) & GENERATION_MASK;
             self.free.push_back(token.index());
         }
     }
 
     /// Whose socket it is the name of.
     pub(super) fn owner(&self, token: Token) -> Option<ConnectionId> {
-        let lane = self.places.get(token.index() as usize)?;
-        lane.owner.filter(|_| lane.generation == token.generation())
+        let name = self.names.get(token.index() as usize)?;
+        name.owner.filter(|_| name.generation == token.generation())
     }
 
     /// The race is over: `token` is a name of the connection.
@@ -82,22 +82,22 @@ mod tests {
 
     #[test]
     fn the_name_of_a_winner_stays_until_its_connection_has_gone() {
-        let mut lanes = Lanes::default();
+        let mut names = CandidateNames::default();
         let (id, other) =
             (ConnectionId { index: 7, generation: 1 }, ConnectionId { index: 8, generation: 1 });
-        let (first, second) = (lanes.allocate(id), lanes.allocate(id));
+        let (first, second) = (names.allocate(id), names.allocate(id));
         assert_ne!(first, second);
-        assert_eq!((lanes.owner(first), lanes.connection(first)), (Some(id), None));
-        lanes.won(id, second);
-        lanes.release(first);
-        assert_eq!((lanes.owner(first), lanes.connection(second)), (None, Some(id)));
-        assert_eq!((lanes.outward(id), lanes.outward(other)), (second, other.token()));
-        let third = lanes.allocate(other);
+        assert_eq!((names.owner(first), names.connection(first)), (Some(id), None));
+        names.won(id, second);
+        names.release(first);
+        assert_eq!((names.owner(first), names.connection(second)), (None, Some(id)));
+        assert_eq!((names.outward(id), names.outward(other)), (second, other.token()));
+        let third = names.allocate(other);
         assert_eq!(third.index(), first.index());
         assert_ne!(third, first);
-        lanes.gone(id);
-        lanes.gone(other);
-        assert_eq!((lanes.connection(second), lanes.outward(id)), (None, id.token()));
-        assert_eq!(lanes.owner(third), Some(other));
+        names.gone(id);
+        names.gone(other);
+        assert_eq!((names.connection(second), names.outward(id)), (None, id.token()));
+        assert_eq!(names.owner(third), Some(other));
     }
 }

@@ -4,17 +4,17 @@ use loom::sync::Mutex;
 use loom::thread;
 use std::sync::PoisonError;
 
-pub(crate) struct Bell {
+pub(crate) struct Notifier {
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     count: u64,
-    rings: u64,
+    notices: u64,
 }
 
-impl Bell {
+impl Notifier {
     pub(crate) fn new() -> Self {
         Self { state: Mutex::new(State::default()) }
     }
@@ -23,25 +23,29 @@ impl Bell {
         look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn ring(&self) {
+    pub(crate) fn notify(&self) {
         self.with(|state| {
             state.count += 1;
-            state.rings += 1;
+            state.notices += 1;
         });
     }
 
-    pub(crate) fn hush(&self) {
+    pub(crate) fn acknowledge(&self) {
         self.with(|state| state.count = 0);
     }
 
+<<<<<<<< HEAD:tests/interleavings/bell.rs
     /// What a host does: it waits until the descriptor is readable. If no thread rings any more, loom reports a deadlock.
+========
+    /// What a host does: it waits until the descriptor is readable. If nobody notifies any more, loom finds that nothing goes on.
+>>>>>>>> 774e9fd (Driver: what listeners accept and how things end are types of their own, and the core stands by itself):tests/interleavings/notifier.rs
     pub(crate) fn sleep(&self) {
         while self.with(|state| state.count == 0) {
             thread::yield_now();
         }
     }
 
-    pub(crate) fn rings(&self) -> u64 {
-        self.with(|state| state.rings)
+    pub(crate) fn notices(&self) -> u64 {
+        self.with(|state| state.notices)
     }
 }

@@ -4,13 +4,13 @@ use crate::token::ConnectionId;
 use std::collections::BTreeMap;
 
 /// Messages in order, by whom they are for. There are few: a message usually finds its connection.
-pub(crate) struct Letters<M> {
+pub(crate) struct PendingMessages<M> {
     kept: BTreeMap<ConnectionId, Vec<M>>,
     count: usize,
     count_max: usize,
 }
 
-impl<M> Letters<M> {
+impl<M> PendingMessages<M> {
     pub(crate) fn new(count_max: usize) -> Self {
         Self { kept: BTreeMap::new(), count: 0, count_max }
     }
@@ -27,9 +27,9 @@ impl<M> Letters<M> {
 
     /// What was kept for a connection.
     pub(crate) fn take(&mut self, id: ConnectionId) -> Vec<M> {
-        let letters = self.kept.remove(&id).unwrap_or_default();
-        self.count -= letters.len();
-        letters
+        let messages = self.kept.remove(&id).unwrap_or_default();
+        self.count -= messages.len();
+        messages
     }
 }
 
@@ -43,21 +43,21 @@ mod tests {
 
     #[test]
     fn each_connection_gets_its_own_in_order_and_once() {
-        let mut letters = Letters::new(4);
+        let mut pending = PendingMessages::new(4);
         for (to, message) in [(id(1, 0), "a"), (id(2, 0), "b"), (id(1, 0), "c"), (id(1, 1), "d")] {
-            assert_eq!(letters.keep(to, message), None);
+            assert_eq!(pending.keep(to, message), None);
         }
-        assert_eq!(letters.take(id(1, 0)), ["a", "c"]);
-        assert_eq!(letters.take(id(1, 0)), [""; 0]);
-        assert_eq!(letters.take(id(1, 1)), ["d"], "another of the same place");
+        assert_eq!(pending.take(id(1, 0)), ["a", "c"]);
+        assert_eq!(pending.take(id(1, 0)), [""; 0]);
+        assert_eq!(pending.take(id(1, 1)), ["d"], "another of the same place");
     }
 
     #[test]
     fn no_more_are_kept_than_may_be() {
-        let mut letters = Letters::new(2);
-        assert_eq!([1, 2, 3].map(|n| letters.keep(id(n, 0), n)), [None, None, Some(3)]);
-        letters.take(id(1, 0));
-        assert_eq!(letters.keep(id(3, 0), 3), None);
-        assert_eq!(Letters::new(0).keep(id(0, 0), 7), Some(7));
+        let mut pending = PendingMessages::new(2);
+        assert_eq!([1, 2, 3].map(|n| pending.keep(id(n, 0), n)), [None, None, Some(3)]);
+        pending.take(id(1, 0));
+        assert_eq!(pending.keep(id(3, 0), 3), None);
+        assert_eq!(PendingMessages::new(0).keep(id(0, 0), 7), Some(7));
     }
 }
