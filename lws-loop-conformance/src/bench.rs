@@ -3,9 +3,9 @@
 //! Nothing here panics inside a callback, as a loop may not be able to unwind: what goes wrong is noted, the service
 //! ends, and the host gives it back.
 
-use crate::guest::{Door, Guest};
+use crate::checked_service::{CheckedService, Exit};
 use crate::setup::Setup;
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use crate::{Host, heard_another_thread};
 use lws_loop_external::{
     Accepted, Address, Application, ConnectError, ConnectOptions, ConnectionId, Context, Driver,
@@ -22,90 +22,90 @@ pub(crate) trait Script: Sized + 'static {
     type Data: Default + 'static;
 
     /// The loop runs.
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>);
 
     /// A stream is there to be written on.
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
-        let _ = (stage, side, stream);
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
+        let _ = (bench, side, stream);
     }
 
     /// Content of the peer.
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Self::Data>,
         stream: Stream<'_>,
         chunk: &[u8],
     ) {
-        let _ = (stage, side, stream, chunk);
+        let _ = (bench, side, stream, chunk);
     }
 
     /// The peer has ended its direction of a raw stream.
-    fn end(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
+    fn end(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
         let _ = side;
         if let Ok(permit) = stream.permit() {
-            stage.end(permit);
+            bench.end(permit);
         }
     }
 
     fn writable(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Self::Data>,
         permit: Writable<'_>,
     ) {
-        let _ = (stage, side, permit);
+        let _ = (bench, side, permit);
     }
 
-    fn timeout(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
-        let _ = (stage, side, stream);
+    fn timeout(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
+        let _ = (bench, side, stream);
     }
 
     /// The stream is over. A script that leaves this out expects it at its own end only.
-    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, cause: Cause) {
+    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, cause: Cause) {
         let role = side.role;
-        stage.expect(stage.is_over(), || format!("the stream of {role:?} ended: {}", cause.name()));
+        bench.expect(bench.is_over(), || format!("the stream of {role:?} ended: {}", cause.name()));
     }
 
     /// The connection is over.
-    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Self::Data>) {
-        let _ = (stage, side);
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Self::Data>) {
+        let _ = (bench, side);
     }
 
-    fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Self::Data>, error: io::Error) {
+    fn refused(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Self::Data>, error: io::Error) {
         let role = side.role;
-        stage.expect(stage.is_over(), || format!("the connection of {role:?} could not be made: {error}"));
+        bench.expect(bench.is_over(), || format!("the connection of {role:?} could not be made: {error}"));
     }
 
     fn woken(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Self::Data>,
         connection: &mut Connection,
     ) {
-        let _ = (stage, side, connection);
+        let _ = (bench, side, connection);
     }
 
-    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, number: u64) {
-        let _ = (stage, number);
+    fn number(&mut self, bench: &mut Bench<'_, '_, Self>, number: u64) {
+        let _ = (bench, number);
     }
 
     /// A number that was sent to the connection.
-    fn told(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Self::Data>, number: u64) {
-        let _ = (stage, side, number);
+    fn delivered(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, number: u64) {
+        let _ = (bench, side, number);
     }
 
     /// A number that could not be given to its connection.
-    fn undelivered(&mut self, stage: &mut Stage<'_, '_, Self>, id: ConnectionId, number: u64) {
-        stage.expect(stage.is_over(), || format!("number {number} did not reach {id:?}"));
+    fn undelivered(&mut self, bench: &mut Bench<'_, '_, Self>, id: ConnectionId, number: u64) {
+        bench.expect(bench.is_over(), || format!("number {number} did not reach {id:?}"));
     }
 
-    fn notified(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        let _ = stage;
+    fn notified(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        let _ = bench;
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        let _ = stage;
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        let _ = bench;
     }
 
     /// How far it has come, for the sentence of a failure.
@@ -173,13 +173,13 @@ impl Common {
     }
 }
 
-/// Lent to a script with every call.
-pub(crate) struct Stage<'a, 'c, S: Script> {
-    pub(crate) cx: &'a mut Context<'c, Actor<S>>,
+/// What a script does and finds: lent to it with every call.
+pub(crate) struct Bench<'a, 'c, S: Script> {
+    pub(crate) cx: &'a mut Context<'c, ScriptedApplication<S>>,
     pub(crate) common: &'a mut Common,
 }
 
-impl<S: Script> Stage<'_, '_, S> {
+impl<S: Script> Bench<'_, '_, S> {
     pub(crate) fn now(&self) -> Time {
         self.cx.now()
     }
@@ -325,8 +325,8 @@ impl<S: Script> Stage<'_, '_, S> {
     }
 }
 
-/// The application of every scenario.
-pub(crate) struct Actor<S: Script> {
+/// The application of every scenario: it lends its script a bench with each event.
+pub(crate) struct ScriptedApplication<S: Script> {
     pub(crate) script: S,
     pub(crate) common: Common,
 }
@@ -338,32 +338,32 @@ pub(crate) struct State<D> {
     data: Option<D>,
 }
 
-impl<S: Script> Actor<S> {
-    /// Lends the script, the stage and one side.
+impl<S: Script> ScriptedApplication<S> {
+    /// Lends the script, the bench and one side.
     fn with_side<R>(
         &mut self,
         cx: &mut Context<'_, Self>,
         state: &mut State<S::Data>,
-        call: impl FnOnce(&mut S, &mut Stage<'_, '_, S>, &mut Side<S::Data>) -> R,
+        call: impl FnOnce(&mut S, &mut Bench<'_, '_, S>, &mut Side<S::Data>) -> R,
     ) -> Option<R> {
         let Some(id) = cx.connection() else {
-            self.stage(cx).1.fail("a call about a connection does not say about which one");
+            self.bench(cx).1.fail("a call about a connection does not say about which one");
             return None;
         };
         let data = state.data.take().unwrap_or_default();
         let mut side = Side { id, role: state.role, key: state.key, data };
-        let (script, mut stage) = self.stage(cx);
-        let result = call(script, &mut stage, &mut side);
+        let (script, mut bench) = self.bench(cx);
+        let result = call(script, &mut bench, &mut side);
         (state.key, state.data) = (side.key, Some(side.data));
         Some(result)
     }
 
-    fn stage<'a, 'c>(&'a mut self, cx: &'a mut Context<'c, Self>) -> (&'a mut S, Stage<'a, 'c, S>) {
-        (&mut self.script, Stage { cx, common: &mut self.common })
+    fn bench<'a, 'c>(&'a mut self, cx: &'a mut Context<'c, Self>) -> (&'a mut S, Bench<'a, 'c, S>) {
+        (&mut self.script, Bench { cx, common: &mut self.common })
     }
 }
 
-impl<S: Script> Application for Actor<S> {
+impl<S: Script> Application for ScriptedApplication<S> {
     type State = State<S::Data>;
     type Message = Message;
 
@@ -374,7 +374,7 @@ impl<S: Script> Application for Actor<S> {
 
     fn connected(&mut self, cx: &mut Context<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
         if let Err(misuse) = self.common.setup.open(connection, cx.now()) {
-            self.stage(cx).1.fail(format!("a connection could not be opened: {misuse:?}"));
+            self.bench(cx).1.fail(format!("a connection could not be opened: {misuse:?}"));
         }
     }
 
@@ -382,35 +382,35 @@ impl<S: Script> Application for Actor<S> {
         let Some(id) = cx.connection() else { return };
         let data = state.data.unwrap_or_default();
         let side = Side { id, role: state.role, key: state.key, data };
-        let (script, mut stage) = self.stage(cx);
-        script.refused(&mut stage, side, error.into());
+        let (script, mut bench) = self.bench(cx);
+        script.refused(&mut bench, side, error.into());
     }
 
     fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>) {
-        self.with_side(cx, state, |script, stage, side| match event {
+        self.with_side(cx, state, |script, bench, side| match event {
             Event::Request { stream, head, .. } => {
                 if let Err(misuse) = stream.accept_websocket(&head, &ws::Accept::new()) {
-                    stage.fail(format!("an opening handshake was not accepted: {misuse:?}"));
+                    bench.fail(format!("an opening handshake was not accepted: {misuse:?}"));
                 }
             }
             Event::Established { stream, protocol, .. } => {
                 side.key = Some(stream.key());
                 let expected =
-                    if stage.common.setup.has_halves() { Protocol::Raw } else { Protocol::WebSocket };
-                stage.expect(protocol == expected, || format!("a stream speaks {protocol:?}"));
-                script.open(stage, side, stream);
+                    if bench.common.setup.has_halves() { Protocol::Raw } else { Protocol::WebSocket };
+                bench.expect(protocol == expected, || format!("a stream speaks {protocol:?}"));
+                script.open(bench, side, stream);
             }
-            Event::Raw { stream, chunk, end: false } => script.content(stage, side, stream, chunk),
-            Event::Raw { stream, end: true, .. } => script.end(stage, side, stream),
-            Event::Message { stream, chunk, .. } => script.content(stage, side, stream, chunk),
-            Event::Writable(permit) => script.writable(stage, side, permit),
-            Event::Timeout { stream } => script.timeout(stage, side, stream),
+            Event::Raw { stream, chunk, end: false } => script.content(bench, side, stream, chunk),
+            Event::Raw { stream, end: true, .. } => script.end(bench, side, stream),
+            Event::Message { stream, chunk, .. } => script.content(bench, side, stream, chunk),
+            Event::Writable(permit) => script.writable(bench, side, permit),
+            Event::Timeout { stream } => script.timeout(bench, side, stream),
             Event::Closed { cause, .. } => {
                 // Nobody needs the connection for another one.
-                if stage.common.setup.shares() {
-                    stage.cx.close(side.id);
+                if bench.common.setup.shares() {
+                    bench.cx.close(side.id);
                 }
-                script.over(stage, side, cause);
+                script.over(bench, side, cause);
             }
             _ => {}
         });
@@ -420,26 +420,26 @@ impl<S: Script> Application for Actor<S> {
         let Some(id) = cx.connection() else { return };
         let data = state.data.unwrap_or_default();
         let side = Side { id, role: state.role, key: state.key, data };
-        let (script, mut stage) = self.stage(cx);
-        script.gone(&mut stage, side);
+        let (script, mut bench) = self.bench(cx);
+        script.gone(&mut bench, side);
     }
 
     fn woken(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
-        self.with_side(cx, state, |script, stage, side| script.woken(stage, side, connection));
+        self.with_side(cx, state, |script, bench, side| script.woken(bench, side, connection));
     }
 
     fn message(&mut self, cx: &mut Context<'_, Self>, message: Message) {
         heard_another_thread();
-        let (script, mut stage) = self.stage(cx);
+        let (script, mut bench) = self.bench(cx);
         match message {
             Message::GiveUp(after) => {
-                stage.fail(format!(
+                bench.fail(format!(
                     "after {} s it had come no further than {}",
                     after.as_secs(),
                     script.progress()
                 ));
             }
-            Message::Number(number) => script.number(&mut stage, number),
+            Message::Number(number) => script.number(&mut bench, number),
         }
     }
 
@@ -451,40 +451,40 @@ impl<S: Script> Application for Actor<S> {
         message: Message,
     ) {
         if let Message::Number(number) = message {
-            self.with_side(cx, state, |script, stage, side| script.told(stage, side, number));
+            self.with_side(cx, state, |script, bench, side| script.delivered(bench, side, number));
         }
     }
 
     fn undelivered(&mut self, cx: &mut Context<'_, Self>, id: ConnectionId, message: Message) {
-        let (script, mut stage) = self.stage(cx);
+        let (script, mut bench) = self.bench(cx);
         if let Message::Number(number) = message {
-            script.undelivered(&mut stage, id, number);
+            script.undelivered(&mut bench, id, number);
         }
     }
 
     fn notified(&mut self, cx: &mut Context<'_, Self>) {
         heard_another_thread();
-        let (script, mut stage) = self.stage(cx);
-        if std::mem::replace(&mut stage.common.begun, true) {
-            script.notified(&mut stage);
+        let (script, mut bench) = self.bench(cx);
+        if std::mem::replace(&mut bench.common.begun, true) {
+            script.notified(&mut bench);
         } else {
-            script.begin(&mut stage);
+            script.begin(&mut bench);
         }
     }
 
     fn timer(&mut self, cx: &mut Context<'_, Self>) {
-        let (script, mut stage) = self.stage(cx);
-        script.timer(&mut stage);
+        let (script, mut bench) = self.bench(cx);
+        script.timer(&mut bench);
     }
 }
 
 /// A driver that plays a script, not hosted yet. It begins in the first turn, as no time counts before.
 pub(crate) fn driver<S: Script>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     setup: Setup,
     options: DriverOptions,
     script: S,
-) -> Result<Driver<Actor<S>>, String> {
+) -> Result<Driver<ScriptedApplication<S>>, String> {
     let common = Common {
         setup,
         config: setup.config(),
@@ -494,46 +494,48 @@ pub(crate) fn driver<S: Script>(
         finished: false,
         failure: None,
     };
-    let driver = Driver::new(Actor { script, common }, options)
+    let driver = Driver::new(ScriptedApplication { script, common }, options)
         .map_err(|error| format!("a driver could not be made: {error}"))?;
     let handle = driver.handle();
     handle.wake();
-    watch.on_give_up(move |after| drop(handle.send(Message::GiveUp(after))));
+    watchdog.on_give_up(move |after| drop(handle.send(Message::GiveUp(after))));
     Ok(driver)
 }
 
 /// Hosts a script until it has finished, and gives back what has become of it.
-pub(crate) fn play<H: Host, S: Script>(
-    watch: &Watch,
+pub(crate) fn run_script<H: Host, S: Script>(
+    watchdog: &Watchdog,
     host: &mut H,
     setup: Setup,
     script: S,
-) -> Result<Driver<Actor<S>>, String> {
-    play_with(watch, host, setup, DriverOptions::default(), script)
+) -> Result<Driver<ScriptedApplication<S>>, String> {
+    run_script_with(watchdog, host, setup, DriverOptions::default(), script)
 }
 
-/// As [`play`], with options.
-pub(crate) fn play_with<H: Host, S: Script>(
-    watch: &Watch,
+/// As [`run_script`], with options.
+pub(crate) fn run_script_with<H: Host, S: Script>(
+    watchdog: &Watchdog,
     host: &mut H,
     setup: Setup,
     options: DriverOptions,
     script: S,
-) -> Result<Driver<Actor<S>>, String> {
-    outcome(stay(host, driver(watch, setup, options, script)?, &Door::default())?)
+) -> Result<Driver<ScriptedApplication<S>>, String> {
+    outcome(host_until_done(host, driver(watchdog, setup, options, script)?, &Exit::default())?)
 }
 
-/// Lets a service stay with a host until it is done, or leaves by the door.
-pub(crate) fn stay<H: Host, S: Service + 'static>(
+/// Has a host run a service until that is done, or until the exit is taken.
+pub(crate) fn host_until_done<H: Host, S: Service + 'static>(
     host: &mut H,
     service: S,
-    door: &Door,
+    exit: &Exit,
 ) -> Result<S, String> {
-    host.host(Guest::new(service, door)).leave()
+    host.host(CheckedService::new(service, exit)).leave()
 }
 
 /// What has become of a script whose host has given it back.
-pub(crate) fn outcome<S: Script>(driver: Driver<Actor<S>>) -> Result<Driver<Actor<S>>, String> {
+pub(crate) fn outcome<S: Script>(
+    driver: Driver<ScriptedApplication<S>>,
+) -> Result<Driver<ScriptedApplication<S>>, String> {
     let common = &driver.application().common;
     if let Some(failure) = &common.failure {
         return Err(failure.clone());

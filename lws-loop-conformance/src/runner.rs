@@ -2,42 +2,18 @@
 
 use crate::Host;
 use crate::scenario::{Process, scenarios};
+use crate::watchdog::Watchdog;
 use std::env;
 use std::fmt;
 use std::process::Command;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// Many times what the slowest scenario takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a loop may take to hear that it is over.
-const LAST_WORD: Duration = Duration::from_secs(15);
-
-type GiveUp = Box<dyn Fn(Duration) + Send>;
-
-/// What a scenario leaves with its watch: how to end it from another thread.
-#[derive(Clone, Default)]
-pub(crate) struct Watch(Arc<Mutex<Option<GiveUp>>>);
-
-impl Watch {
-    /// Says how the service that runs now is ended.
-    pub(crate) fn on_give_up(&self, give_up: impl Fn(Duration) + Send + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(give_up));
-    }
-
-    /// Forgets the service, of which a handle was kept, and with it a descriptor.
-    pub(crate) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn give_up(&self) {
-        if let Some(give_up) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            give_up(PATIENCE);
-        }
-    }
-}
+/// How long a loop may take to return once its scenario was ended.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// A scenario that a loop has not passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,20 +51,20 @@ pub fn run<H: Host + 'static>(
 ) -> Result<(), Failure> {
     let failure = |what: String| Failure { scenario: name, what };
     let scenario = scenarios::<H>().into_iter().find(|scenario| scenario.name == name);
-    let play = scenario.ok_or_else(|| failure("there is no such scenario".to_owned()))?.play;
-    let watch = Watch::default();
-    let watched = watch.clone();
-    let (tell, told) = mpsc::channel();
+    let run = scenario.ok_or_else(|| failure("there is no such scenario".to_owned()))?.run;
+    let watchdog = Watchdog::default();
+    let watched = watchdog.clone();
+    let (sender, results) = mpsc::channel();
     let thread = thread::spawn(move || {
         let mut host = make();
-        let result = play(&watched, &mut host).map_err(|what| format!("{}: {what}", host.name()));
-        // Nobody listens any more if it took too long.
-        let _ = tell.send(result);
+        let result = run(&watched, &mut host).map_err(|what| format!("{}: {what}", host.name()));
+        // The receiver is gone if the scenario took too long.
+        let _ = sender.send(result);
     });
-    let result = told.recv_timeout(PATIENCE).or_else(|error| match error {
+    let result = results.recv_timeout(PATIENCE).or_else(|error| match error {
         RecvTimeoutError::Timeout => {
-            watch.give_up();
-            told.recv_timeout(LAST_WORD)
+            watchdog.give_up(PATIENCE);
+            results.recv_timeout(GRACE)
         }
         RecvTimeoutError::Disconnected => Err(error),
     });
@@ -101,11 +77,12 @@ pub fn run<H: Host + 'static>(
     }
 }
 
-/// What a thread has said that ended without a result.
+/// The panic of a thread that ended without a result.
 fn panic_of(thread: thread::JoinHandle<()>) -> String {
     let Err(panic) = thread.join() else { return "it ended without a result".to_owned() };
-    let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    format!("a panic: {}", said.unwrap_or("of another kind"))
+    let message =
+        panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", message.unwrap_or("of another kind"))
 }
 
 /// Set in the processes that the kit starts: they are alone.
@@ -133,10 +110,10 @@ fn in_own_process(module: &str, name: &'static str) -> Result<(), Failure> {
     let program = env::current_exe().map_err(|error| failure(format!("this program: {error}")))?;
     let output = Command::new(program).args([&test, "--exact"]).env(ALONE, "1").output();
     let output = output.map_err(|error| failure(format!("a process of its own: {error}")))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() && said.contains(" 1 passed") {
+    let output_text = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && output_text.contains(" 1 passed") {
         return Ok(());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    Err(failure(format!("in a process of its own, {}: {said}{errors}", output.status)))
+    Err(failure(format!("in a process of its own, {}: {output_text}{errors}", output.status)))
 }

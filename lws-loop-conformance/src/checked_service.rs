@@ -1,5 +1,5 @@
-//! A service as every host of the kit gets it: it notes what the host does wrong, and has a door, so that it can leave its
-//! host before it is done.
+//! The service that every host of the kit gets: it notes what its host does wrong, and it has an exit, by which it leaves the host
+//! before it is done.
 //!
 //! Nothing here panics, as a loop may not be able to unwind.
 
@@ -13,9 +13,9 @@ use std::rc::Rc;
 
 /// Says when to leave.
 #[derive(Clone, Default)]
-pub(crate) struct Door(Rc<Cell<bool>>);
+pub(crate) struct Exit(Rc<Cell<bool>>);
 
-impl Door {
+impl Exit {
     /// The host gives the service back after this turn.
     pub(crate) fn leave(&self) {
         self.0.set(true);
@@ -31,10 +31,10 @@ enum Known {
     Gone,
 }
 
-/// A service that stays with one host.
-pub(crate) struct Guest<S> {
+/// A service that checks what its host does.
+pub(crate) struct CheckedService<S> {
     service: S,
-    door: Door,
+    exit: Exit,
     attached: bool,
     known: HashMap<Token, Known>,
     now: Time,
@@ -43,12 +43,12 @@ pub(crate) struct Guest<S> {
     complaint: Option<String>,
 }
 
-impl<S: Service> Guest<S> {
-    pub(crate) fn new(service: S, door: &Door) -> Self {
-        door.0.set(false);
+impl<S: Service> CheckedService<S> {
+    pub(crate) fn new(service: S, exit: &Exit) -> Self {
+        exit.0.set(false);
         Self {
             service,
-            door: door.clone(),
+            exit: exit.clone(),
             attached: false,
             known: HashMap::new(),
             now: Time::ZERO,
@@ -88,7 +88,7 @@ impl<S: Service> Guest<S> {
     }
 }
 
-impl<S: Service> Service for Guest<S> {
+impl<S: Service> Service for CheckedService<S> {
     fn attach(&mut self, trigger: Trigger) {
         // Once when it comes; some hosts do so when it goes too, to learn of every descriptor that they have.
         self.attached = true;
@@ -149,10 +149,10 @@ impl<S: Service> Service for Guest<S> {
         self.tick(now);
         self.unflushed = true;
         let wait = self.service.settle(now);
-        if self.door.0.get() { Wait::Now } else { wait }
+        if self.exit.0.get() { Wait::Now } else { wait }
     }
 
     fn is_done(&self) -> bool {
-        self.door.0.get() || self.service.is_done()
+        self.exit.0.get() || self.service.is_done()
     }
 }
