@@ -33,7 +33,7 @@ impl<A: Application> Context<'_, A> {
         self.adopt_with_input(descriptor, &[], connection, state)
     }
 
-    /// As [`adopt`](Self::adopt), where somebody has read already: `received` is told before anything else that comes.
+    /// As [`adopt`](Self::adopt), where something was read before: `received` is delivered before anything else that comes.
     ///
     /// # Errors
     /// As for [`adopt`](Self::adopt).

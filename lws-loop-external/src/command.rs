@@ -11,7 +11,7 @@ pub(crate) enum Command<S, M> {
     OpenMessages,
     /// Ends a connection in an orderly way once what lies in its socket was read: so many more looks at most.
     Drain(ConnectionId, u8),
-    /// Puts a descriptor into the table, with what somebody has received from it already.
+    /// Puts a descriptor into the table, with what was received from it before.
     Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
     /// Gives a message to a connection.
     Message(ConnectionId, M),

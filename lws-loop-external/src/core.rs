@@ -179,7 +179,9 @@ impl<A: Application> Core<A> {
     /// Takes a place in the table for which a connection was reserved: the other shards count it already.
     pub(crate) fn allocate_reserved(&mut self) -> ConnectionId {
         self.stats.connections += 1;
-        self.ids.allocate()
+        let id = self.ids.allocate();
+        debug_assert!(self.ids.is_live(id));
+        id
     }
 
     /// Gives a place in the table back.

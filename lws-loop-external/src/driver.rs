@@ -163,7 +163,7 @@ impl<A: Application> Driver<A> {
         self.turn_in_line(id);
     }
 
-    /// Does what a connection has to do, now or, if others wait, behind them.
+    /// Gives a connection its turn now or, if others wait, behind them.
     pub(crate) fn turn_in_line(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if self.core.turn.defers() {
@@ -173,7 +173,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a connection has to do, now or, if nothing is left of the service's turn, in the next.
+    /// Gives a connection its turn now or, if nothing is left of the service's turn, in the next one.
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if self.core.turn.is_spent() && !matches!(slot.body, Body::Output(_) | Body::Ended) {
@@ -183,7 +183,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a connection has to do now.
+    /// Gives a connection its turn now.
     pub(crate) fn turn_now(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
@@ -256,7 +256,7 @@ impl<A: Application> Service for Driver<A> {
             let Some((registration, fd)) = self.registration(token) else { continue };
             match registration.next(name, fd) {
                 Next::Same => {}
-                Next::Tell(change) => return Some(change),
+                Next::Change(change) => return Some(change),
                 Next::Free => self.let_go(token),
             }
         }
@@ -380,7 +380,7 @@ mod tests {
     use crate::address::{Address, Peer};
     use crate::application::Accepted;
     use crate::hosts;
-    use crate::options::ListenOptions;
+    use crate::socket_options::ListenOptions;
 
     struct Quiet;
 

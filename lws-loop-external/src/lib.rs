@@ -1,7 +1,7 @@
 //! The seam: sockets, connections and timers as a service that any event loop can host. For Unix.
 //!
 //! A [`Driver`] owns the sockets of an [`Application`] and feeds the engine, [`lws_proto::Connection`], with what they
-//! say. It never waits. Whoever does hosts it through [`Service`]: four calls, and the answer how long to sleep.
+//! say. It never waits. The loop that does hosts it through [`Service`]: four calls, and the answer how long to sleep.
 //! Level-triggered, edge-triggered and one-shot loops all can.
 //!
 //! Other descriptors live in the same table: pipes and terminals as streams, what the application reads and writes by
@@ -10,7 +10,7 @@
 //! * A ready-made loop is the crate `lws-loop-poll`.
 //! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to come back.
 //! * Several threads are several services: [`Shards`].
-//! * Ready hosts for loops that somebody else runs are in [`hosts`].
+//! * Ready hosts for the loops of other libraries are in [`hosts`].
 //! * For every other loop that can watch a descriptor there is `OneDescriptor` of the feature `mio`.
 #![deny(unsafe_code)]
 
@@ -54,6 +54,7 @@ mod shards;
 pub mod simulation;
 mod slot;
 mod socket;
+mod socket_options;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;
@@ -80,9 +81,10 @@ pub use driver::Driver;
 pub use entropy::SystemEntropy;
 #[cfg(feature = "mio")]
 pub use one_descriptor::OneDescriptor;
-pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak, TcpOptions, Turn};
+pub use options::{DriverOptions, Turn};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use shards::{GlobalId, Shard, Shards};
+pub use socket_options::{ConnectOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use transport::NotPollable;

@@ -2,10 +2,10 @@
 
 use crate::address::{Address, Peer};
 use crate::net::{self, Owned};
-use crate::options::{ListenOptions, TcpOptions};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Trigger};
 use crate::socket::{self, SocketFile};
+use crate::socket_options::{ListenOptions, TcpOptions};
 use crate::tls::ListenTls;
 use crate::token::{GENERATION_MASK, ListenerId};
 use lws_proto::Time;
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     entries: Vec<Entry>,
-    /// Whether some listener may have connections that nobody has asked for yet.
+    /// Whether a listener may have connections that were not accepted yet.
     pub(crate) waiting: bool,
 }
 

@@ -22,6 +22,7 @@ impl<M> PendingMessages<M> {
         }
         self.count += 1;
         self.kept.entry(id).or_default().push(message);
+        self.check();
         None
     }
 
@@ -29,7 +30,13 @@ impl<M> PendingMessages<M> {
     pub(crate) fn take(&mut self, id: ConnectionId) -> Vec<M> {
         let messages = self.kept.remove(&id).unwrap_or_default();
         self.count -= messages.len();
+        self.check();
         messages
+    }
+
+    fn check(&self) {
+        debug_assert_eq!(self.count, self.kept.values().map(Vec::len).sum::<usize>());
+        debug_assert!(self.count <= self.count_max);
     }
 }
 

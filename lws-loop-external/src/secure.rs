@@ -45,6 +45,7 @@ impl TlsStream {
         // Records are longer than what they hold: so much of it has gone for certain.
         let gone = self.sealed.saturating_sub(self.outgoing.len());
         self.sealed -= gone;
+        debug_assert!(self.sealed <= self.outgoing.len(), "what is not gone is still to be sent");
         transmit.commit(gone);
         sent
     }
@@ -110,6 +111,7 @@ impl Outgoing {
             self.sent = 0;
             self.bytes.shrink_to_fit();
         }
+        debug_assert!(self.sent <= self.bytes.len());
     }
 
     /// Offers everything to the transport, once.

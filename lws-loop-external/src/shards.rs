@@ -1,7 +1,7 @@
 //! Shards: several services that work as one, each on its own thread and with its own connections.
 //!
 //! Nothing is shared but what stands here: how many connections each has, their mailboxes, and when they end. Knows no
-//! threads: whoever hosts the shards starts those.
+//! threads: the program that hosts the shards starts those.
 
 mod quotas;
 
@@ -261,7 +261,7 @@ impl<M> ShardMember<M> {
     /// Gives a place of any shard back.
     pub(crate) fn give_back_of(&self, shard: u16) {
         if self.quotas().give_back(shard.into()) {
-            // Whoever waits sees to it, and nobody else is disturbed for long.
+            // The acceptor that waits takes it, and the others find nothing to do.
             self.shards.handles().for_each(Handle::notify);
         }
     }

@@ -56,8 +56,8 @@ impl<S> Table<S> {
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     states: Vec<IdState>,
-    /// In the order in which they became free: the place that has been free for longest is taken first, so that a name which
-    /// somebody still holds is that of something else as late as can be.
+    /// In the order in which they became free: the place that has been free for longest is taken first, so that a name
+    /// which is still held somewhere becomes that of something else as late as possible.
     free: VecDeque<u32>,
 }
 
@@ -69,6 +69,7 @@ struct IdState {
 }
 
 impl Ids {
+    /// Takes an index, and names what it is for.
     pub(crate) fn allocate(&mut self) -> ConnectionId {
         let index = self.free.pop_front().unwrap_or_else(|| {
             self.states.push(IdState { generation: 0, woken: false });
@@ -78,7 +79,9 @@ impl Ids {
         ConnectionId { index, generation: self.states[index as usize].generation }
     }
 
+    /// Gives an index back. Its next name is another one.
     pub(crate) fn release(&mut self, id: ConnectionId) {
+        debug_assert!(self.is_live(id), "a name is given back once");
         let state = &mut self.states[id.index as usize];
         state.generation = state.generation.wrapping_add(1) & GENERATION_MASK;
         state.woken = false;

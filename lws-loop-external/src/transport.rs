@@ -178,7 +178,7 @@ pub(crate) fn finish(socket: BorrowedFd<'_>) {
 /// has to send is dropped. Unix sockets know no such end.
 #[cold]
 pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) {
-    // It fails where the peer has gone, and then there is nobody to tell.
+    // It fails where the peer has gone, which then does not matter any more.
     let _ = net::reset_on_close(socket);
 }
 

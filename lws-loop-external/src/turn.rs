@@ -1,4 +1,4 @@
-//! One turn of one connection: read, tell the application, write, within a budget.
+//! One turn of one connection: reads, delivers events to the application, writes, within a budget.
 //!
 //! The hot path. With one message per turn it makes one read and one write system call, and allocates nothing.
 
@@ -55,6 +55,18 @@ pub(crate) fn take<A: Application>(
         }
         return true;
     }
+    provide(core, id, slot, &wants);
+    false
+}
+
+/// Sees to what a connection wants after its turn: the end of its direction, its deadline, another turn, readiness.
+#[inline(always)]
+fn provide<A: Application>(
+    core: &mut Core<A>,
+    id: ConnectionId,
+    slot: &mut Slot<A::State>,
+    wants: &lws_proto::Interest,
+) {
     if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {
         slot.flags.insert(Flags::SHUT);
         match &mut slot.body {
@@ -83,7 +95,6 @@ pub(crate) fn take<A: Application>(
         }
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
-    false
 }
 
 /// What carries a connection: a byte stream as it is, or TLS on one. What a turn does for one of them only is here.
@@ -100,10 +111,10 @@ trait Carrier<'t>: Sized {
     /// Before anything else of a turn.
     fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget);
 
-    /// Reads once. Answers how many bytes of the receive buffer are to be told.
+    /// Reads once. Answers how many bytes of the receive buffer are to be delivered.
     fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize;
 
-    /// How many bytes more there are of what was read, once those before have been told.
+    /// How many bytes more there are of what was read, once those before have been delivered.
     fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize;
 
     /// After everything else of a turn, which may change what the connection wants.
@@ -173,7 +184,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         self.run()
     }
 
-    /// Does what there is to do, and says what remains. In one piece with its caller, as it is called for every message.
+    /// Does what there is to do, and answers what remains. Inlined into its caller, as it is called for every message.
     #[inline(always)]
     fn run(mut self) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
@@ -190,16 +201,15 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             let interest = self.connection.interest();
             self.flags.set(Flags::READING, interest.read);
             if interest.service && !budget.is_spent() {
-                self.tell_forced(&mut budget);
-                continue;
-            }
-            if budget.is_spent() || !(interest.read && self.flags.has(Flags::READABLE)) {
+                self.deliver_forced(&mut budget);
+            } else if self.flags.has(Flags::FAILED) && !interest.read && !interest.close {
+                // Nothing is read, so that the loop does not read on a budget that is spent.
+                let (socket, now) = (self.carrier.input(), self.core.now());
+                look_into_failure(socket, self.flags, self.connection, now);
+            } else if budget.is_spent() || !(interest.read && self.flags.has(Flags::READABLE)) {
                 break interest;
             }
         };
-        if self.flags.has(Flags::FAILED) && !interest.read && !interest.close {
-            interest = self.look_into_failure();
-        }
         C::end(&mut self, &mut interest, &mut budget);
         budget.charge(&self.core.options, &mut self.core.turn);
         self.connection.reclaim(&mut self.buffers.transmit);
@@ -207,12 +217,12 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         interest
     }
 
-    /// Reads once, and tells what was read. The one place that tells, so that it stays in one piece with its caller.
+    /// Reads once, and delivers what was read. The only caller of `deliver`, so that the compiler can inline that.
     #[inline(always)]
     fn receive(&mut self, budget: &mut ConnectionBudget) {
         let mut n = C::fill(self, budget);
         while n > 0 {
-            self.tell(n, budget);
+            self.deliver(n, budget);
             n = C::refill(self);
         }
     }
@@ -243,9 +253,9 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         None
     }
 
-    /// Tells the application what the first `n` bytes of the receive buffer say.
+    /// Delivers the events of the first `n` bytes of the receive buffer.
     #[inline(always)]
-    fn tell(&mut self, n: usize, budget: &mut ConnectionBudget) {
+    fn deliver(&mut self, n: usize, budget: &mut ConnectionBudget) {
         let now = self.core.now();
         let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut feed = self.connection.receive(now, &mut self.buffers.receive[..n]);
@@ -282,8 +292,8 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         }
     }
 
-    /// Tells the application what it can be told without input.
-    fn tell_forced(&mut self, budget: &mut ConnectionBudget) {
+    /// Delivers events that need no input: forced service.
+    fn deliver_forced(&mut self, budget: &mut ConnectionBudget) {
         let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut cx = Context::new(self.core, subject);
         loop {
@@ -315,24 +325,32 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         }
     }
 
-    /// An error or an end was reported that no read will meet, as no input is taken: a reset ends the connection at once, and
-    /// what came before it is lost, as a pause cannot keep it.
-    #[cold]
-    fn look_into_failure(&mut self) -> lws_proto::Interest {
-        self.flags.remove(Flags::FAILED);
-        match transport::failure(self.carrier.input()) {
-            Failed::Error => self.fail(),
-            Failed::HungUp => self.flags.insert(Flags::HUNG),
-            Failed::No => {}
-        }
-        self.connection.interest()
-    }
-
-    #[cold]
+    /// The transport has failed: nothing is read and written any more.
+    #[inline(always)]
     fn fail(&mut self) {
-        self.flags.remove(Flags::READABLE);
-        self.flags.remove(Flags::WRITABLE);
-        self.connection.transport_failed(self.core.now());
+        fail(self.flags, self.connection, self.core.now());
+    }
+}
+
+// These are handed what they change, and not the turn as a whole: a turn that is lent to a call which is not part of it has to be
+// put together in memory, for every message.
+
+#[cold]
+fn fail(flags: &mut Flags, connection: &mut Connection, now: Time) {
+    flags.remove(Flags::READABLE);
+    flags.remove(Flags::WRITABLE);
+    connection.transport_failed(now);
+}
+
+/// An error or an end was reported that no read will meet, as no input is taken: a reset ends the connection at once, and
+/// what came before it is lost, as a pause cannot keep it.
+#[cold]
+fn look_into_failure(socket: BorrowedFd<'_>, flags: &mut Flags, connection: &mut Connection, now: Time) {
+    flags.remove(Flags::FAILED);
+    match transport::failure(socket) {
+        Failed::Error => fail(flags, connection, now),
+        Failed::HungUp => flags.insert(Flags::HUNG),
+        Failed::No => {}
     }
 }
 

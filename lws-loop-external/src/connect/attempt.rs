@@ -7,10 +7,10 @@ use super::target::Target;
 use crate::address::Address;
 use crate::flags::Flags;
 use crate::net::Owned;
-use crate::options::ConnectOptions;
 use crate::registration::Registration;
 use crate::service::Token;
 use crate::socket;
+use crate::socket_options::ConnectOptions;
 use crate::token::ConnectionId;
 use lws_proto::{Config, Time};
 use std::io;
@@ -31,7 +31,7 @@ pub(crate) struct Attempt<S> {
 }
 
 pub(super) enum Progress {
-    /// The name's addresses are not known yet. `lookup` is empty until somebody was asked.
+    /// The name's addresses are not known yet. `lookup` is empty until the resolver was asked.
     Resolving { lookup: Option<Lookup>, give_up: Time },
     /// Sockets are being connected.
     Racing { race: Race, candidates: Vec<Candidate> },

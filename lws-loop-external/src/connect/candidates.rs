@@ -42,6 +42,7 @@ impl CandidateNames {
             name.generation = name.generation.wrapping_add(1) & GENERATION_MASK;
             self.free.push_back(token.index());
         }
+        debug_assert!(self.free.len() <= self.names.len());
     }
 
     /// Whose socket it is the name of.

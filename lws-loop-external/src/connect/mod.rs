@@ -44,7 +44,7 @@ pub(crate) struct Connects<S> {
     leaving: BTreeMap<Token, Leaving>,
     resolver: Box<dyn Resolver>,
     inbox: Arc<Inbox>,
-    /// What answers notify. Queries that somebody else still holds do not keep it.
+    /// What answers of the resolver notify. Queries that outlive the service do not keep it alive.
     _notifier: Arc<dyn Notify>,
 }
 

@@ -1,4 +1,4 @@
-//! Names to addresses: the seam to whoever knows them, on whatever thread. Knows no sockets.
+//! Names to addresses: the seam to resolvers, which may answer on any thread. Knows no sockets.
 
 use crate::token::ConnectionId;
 use crate::waker::Notify;
@@ -38,7 +38,7 @@ pub trait Resolver: Send + 'static {
     fn resolve(&mut self, query: Query);
 }
 
-/// A name that somebody wants to know the addresses of. Dropping it unanswered answers [`ResolveError::Dropped`].
+/// A request for the addresses of a name. Dropping it unanswered answers [`ResolveError::Dropped`].
 pub struct Query {
     name: Box<str>,
     port: u16,
@@ -78,7 +78,7 @@ impl Query {
         self.port
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether no connection waits for the answer any more.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
@@ -158,7 +158,7 @@ pub(super) struct Inbox {
     answers: Mutex<Vec<Answer>>,
     /// Queries that a resolver holds, cancelled ones too.
     queries: AtomicUsize,
-    /// A query that somebody still holds keeps no service's descriptor open.
+    /// Weak, so that a query which outlives its service does not keep the service's descriptor open.
     notifier: Weak<dyn Notify>,
 }
 

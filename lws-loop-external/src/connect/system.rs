@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Asks the system, getaddrinfo(3), on threads of its own.
 ///
 /// A thread is started when a name comes and none is free, up to the most there may be; one that has had nothing to do
-/// for ten seconds ends. Dropping the resolver waits for nobody: a thread in mid-call ends after it.
+/// for ten seconds ends. Dropping the resolver does not wait: a thread in the middle of a call ends after it.
 pub struct SystemResolver {
     pool: Arc<Pool>,
     threads_max: usize,

@@ -90,7 +90,7 @@ impl<A: Application> Driver<A> {
                 listener.pause_while_full(now);
                 stats.accept_pauses_total += 1;
                 let stays = listener.stays();
-                // A connection of another shard may have ended since the look: then nobody would tell of it.
+                // A connection of another shard may have ended since the look, and no notice would come of it.
                 if self.core.member.as_ref().is_some_and(|member| !member.wait_for_room(stays)) {
                     listeners.resume_full();
                 }

@@ -1,4 +1,4 @@
-//! Connections in their TLS handshake: what becomes of each outcome.
+//! Connections in their TLS handshake: whose turn it is, and what follows from each outcome.
 
 use super::Driver;
 use crate::address::Peer;
@@ -11,10 +11,11 @@ use crate::entropy::SystemEntropy;
 use crate::flags::Flags;
 use crate::handshake::{GRACE, LINGER, Side, Step};
 use crate::open::Open;
-use crate::options::{DriverOptions, Speak};
+use crate::options::DriverOptions;
 use crate::secure::{Secure, TlsStream};
 use crate::service::{Interest, Trigger};
 use crate::slot::{Body, NEVER};
+use crate::socket_options::Speak;
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
 use lws_proto::http::Scheme;
@@ -57,7 +58,7 @@ pub(crate) fn client(
     })
 }
 
-/// The handshakes of a service: who may be at it, and whose turn it is.
+/// The handshakes of a service: which may go on at a time, and whose turn it is.
 pub(super) struct Handshakes {
     admission: Admission,
     /// Those that can go on. Each is in it once, which `Flags::LISTED` says.
@@ -107,7 +108,7 @@ impl<A: Application> Driver<A> {
                     }
                     return;
                 }
-                handshakes.admission.hear(id, standing);
+                handshakes.admission.first_octet(id, standing);
                 if standing.phase == Phase::Begun {
                     shaking.due = shaking.deadline.min(core.now() + GRACE);
                     slot.scheduled = shaking.due;
@@ -197,7 +198,7 @@ impl<A: Application> Driver<A> {
         self.handshake_began(id);
     }
 
-    /// Tells the failure. One that the peer was sent an alert of leaves it the time to read that.
+    /// Reports the failure of a handshake. A peer that was sent an alert has the time to read it.
     pub(super) fn handshake_failed(&mut self, id: ConnectionId, failure: Failure) {
         self.core.stats.count_tls_failure(&failure);
         let Some(slot) = self.table.get(id) else { return };
@@ -304,9 +305,9 @@ impl<A: Application> Driver<A> {
         slot.flags.insert(Flags::WRITABLE);
         self.core.timers.cancel(id.index);
         if is_client {
-            self.tell_connected(id);
+            self.report_connected(id);
         } else {
-            self.tell_opened(id);
+            self.report_opened(id);
         }
         if let Some(standing) = standing {
             self.leave_handshakes(standing);
@@ -315,7 +316,7 @@ impl<A: Application> Driver<A> {
         true
     }
 
-    fn tell_opened(&mut self, id: ConnectionId) {
+    fn report_opened(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
@@ -324,7 +325,7 @@ impl<A: Application> Driver<A> {
         self.application.opened(&mut cx, state, connection);
     }
 
-    fn tell_connected(&mut self, id: ConnectionId) {
+    fn report_connected(&mut self, id: ConnectionId) {
         self.core.stats.connected_total += 1;
         let Some(slot) = self.table.get(id) else { return };
         let subject = Subject::new(id, slot.socket.as_fd());
@@ -342,7 +343,7 @@ impl<A: Application> Driver<A> {
                 Body::Handshaking(shaking) => shaking.standing(),
                 _ => None,
             });
-            debug_assert!(standing.is_some(), "who has left does not stand in a queue");
+            debug_assert!(standing.is_some(), "a connection that has left stands in no queue");
             if let Some(standing) = standing {
                 standing.phase = Phase::Begun;
                 self.handshake_began(id);

@@ -31,7 +31,7 @@ impl<A: Application> Driver<A> {
         self.turn_in_line(id);
     }
 
-    /// Tells what somebody else has received before the descriptor was adopted.
+    /// Hands the engine what was received before the descriptor was adopted.
     pub(super) fn receive_first(&mut self, id: ConnectionId, mut received: Box<[u8]>) {
         let Some(open) = self.table.get(id).and_then(|slot| slot.body.open_mut()) else { return };
         // The engine keeps what is not looked at, and a turn tells it before anything is read.

@@ -24,7 +24,7 @@ pub(crate) fn take<A: Application>(
     let Watched { state, watch } = &mut **watched;
     let mut turn = DescriptorTurn { application, core, id, socket: socket.as_fd(), state, watch };
     if let Some(notice) = turn.watch.notice.take() {
-        turn.tell(notice);
+        turn.deliver(notice);
     }
     let asked = Interest::READ.when(turn.watch.reading && flags.has(Flags::READABLE))
         | Interest::WRITE.when(turn.watch.writing && flags.has(Flags::WRITABLE));
@@ -58,7 +58,7 @@ struct DescriptorTurn<'t, A: Application> {
 }
 
 impl<A: Application> DescriptorTurn<'_, A> {
-    fn tell(&mut self, event: DescriptorEvent) {
+    fn deliver(&mut self, event: DescriptorEvent) {
         let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
         let mut descriptor = Descriptor::new(self.socket, self.watch);
         self.application.descriptor(&mut cx, self.state, event, &mut descriptor);
@@ -77,15 +77,15 @@ impl<A: Application> DescriptorTurn<'_, A> {
         let ready = asked[0].revents();
         let gone = ready.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
         if ready.contains(PollFlags::IN) {
-            self.tell(DescriptorEvent::Readable);
+            self.deliver(DescriptorEvent::Readable);
         } else if gone {
             (self.watch.reading, self.watch.writing) = (false, false);
-            self.tell(DescriptorEvent::HangUp);
+            self.deliver(DescriptorEvent::HangUp);
             return Interest::BOTH;
         }
         if ready.contains(PollFlags::OUT) && !gone && !self.watch.closing {
             self.watch.writing = false;
-            self.tell(DescriptorEvent::Writable);
+            self.deliver(DescriptorEvent::Writable);
         }
         Interest::READ.when(ready.contains(PollFlags::IN) || gone)
             | Interest::WRITE.when(ready.contains(PollFlags::OUT) || gone)

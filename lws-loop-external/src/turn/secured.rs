@@ -1,4 +1,4 @@
-//! What a turn of a connection with TLS does differently: opens what it reads, and ends with `close_notify`.
+//! What a turn of a connection with TLS does besides: opens what it reads, seals what it writes, and ends with `close_notify`.
 
 use super::{Carrier, Turn};
 use crate::application::Application;
@@ -85,7 +85,7 @@ impl<'t> Carrier<'t> for Secured<'t> {
             turn.carrier.stream.close();
         }
         if !turn.flush_session(budget) {
-            // Another turn tells its end.
+            // Its end is delivered in another turn.
             wants.service = true;
         }
         let outgoing = &mut turn.carrier.stream.outgoing;
@@ -97,8 +97,8 @@ impl<'t> Carrier<'t> for Secured<'t> {
 }
 
 impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
-    /// Opens more of the ciphertext, once what was opened before has been told: to its end, so that nothing but a cut record
-    /// is left inside the session. Answers how many bytes of the receive buffer are to be told.
+    /// Opens more of the ciphertext, once what was opened before has been delivered: to its end, so that nothing but a cut record
+    /// is left inside the session. Answers how many bytes of the receive buffer are to be delivered.
     fn open_next(&mut self) -> usize {
         loop {
             let Buffers { ciphertext, receive, left, .. } = &mut *self.buffers;

@@ -78,9 +78,9 @@ struct UdpTurn<'t, A: Application> {
 impl<A: Application> UdpTurn<'_, A> {
     fn run(&mut self, room: &mut Box<[u8]>) {
         match self.io.notice.take() {
-            Some(Notice::Opened) => self.tell(UdpEvent::Opened),
-            Some(Notice::Woken) => self.tell(UdpEvent::Woken),
-            Some(Notice::Refused(error)) => return self.tell(|_| UdpEvent::Refused(error)),
+            Some(Notice::Opened) => self.deliver(UdpEvent::Opened),
+            Some(Notice::Woken) => self.deliver(UdpEvent::Woken),
+            Some(Notice::Refused(error)) => return self.deliver(|_| UdpEvent::Refused(error)),
             None => {}
         }
         loop {
@@ -92,7 +92,7 @@ impl<A: Application> UdpTurn<'_, A> {
             }
             if self.io.writing && self.io.has_room() {
                 self.io.writing = false;
-                self.tell(|socket| UdpEvent::Writable(DatagramPermit { socket }));
+                self.deliver(|socket| UdpEvent::Writable(DatagramPermit { socket }));
             }
             self.send();
             if self.budget.is_spent() || !self.has_more() {
@@ -113,7 +113,7 @@ impl<A: Application> UdpTurn<'_, A> {
             || !self.io.queue.is_empty() && self.flags.has(Flags::WRITABLE)
     }
 
-    fn tell<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
+    fn deliver<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
         self.budget.count(&mut self.core.turn);
         let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
         let event = event(Udp { io: self.io, socket: self.socket });
@@ -135,20 +135,20 @@ impl<A: Application> UdpTurn<'_, A> {
                     self.flags.remove(Flags::READABLE);
                 }
                 for (piece, found) in room.chunks_exact_mut(PIECE).zip(&found[..count]) {
-                    self.tell_received(&mut piece[..found.len.min(PIECE)], found);
+                    self.deliver_received(&mut piece[..found.len.min(PIECE)], found);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags.remove(Flags::READABLE),
             Err(error) => {
                 if self.fetch_errors() == 0 {
-                    self.tell(|socket| UdpEvent::Failed { socket, reporter: None, error });
+                    self.deliver(|socket| UdpEvent::Failed { socket, reporter: None, error });
                 }
             }
         }
     }
 
     /// Tells one datagram, or a row that the system has joined.
-    fn tell_received(&mut self, bytes: &mut [u8], found: &RecvMeta) {
+    fn deliver_received(&mut self, bytes: &mut [u8], found: &RecvMeta) {
         let total = bytes.len();
         self.core.stats.received_bytes_total += total as u64;
         self.budget.read = self.budget.read.saturating_sub(total);
@@ -170,11 +170,11 @@ impl<A: Application> UdpTurn<'_, A> {
                 bytes: &mut bytes[..shown],
                 length,
             };
-            self.tell_datagram(datagram);
+            self.deliver_datagram(datagram);
         }
     }
 
-    fn tell_datagram(&mut self, datagram: Datagram<'_>) {
+    fn deliver_datagram(&mut self, datagram: Datagram<'_>) {
         self.budget.count(&mut self.core.turn);
         let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
         let socket = Udp { io: self.io, socket: self.socket };
@@ -261,7 +261,7 @@ impl<A: Application> UdpTurn<'_, A> {
         }
         let Some(Entry { route, len: length }) = self.pop() else { return };
         self.core.stats.datagrams_unsent_total += 1;
-        self.tell(|socket| UdpEvent::Unsent { socket, route, length, error });
+        self.deliver(|socket| UdpEvent::Unsent { socket, route, length, error });
     }
 
     fn pop(&mut self) -> Option<Entry> {
@@ -281,7 +281,7 @@ impl<A: Application> UdpTurn<'_, A> {
             // This machine's own refusal is told with the datagram.
             if by_network || !is_msg_size_err(&error) {
                 let reporter = found.addr.map(|address: SocketAddr| canonical(address));
-                self.tell(|socket| UdpEvent::Failed { socket, reporter, error });
+                self.deliver(|socket| UdpEvent::Failed { socket, reporter, error });
             }
         }
         self.io.error = true;

@@ -52,9 +52,9 @@ struct Shared<T> {
 
 struct Queue<T> {
     items: VecDeque<T>,
-    /// Somebody has called `wake`.
+    /// `wake` was called since the service has looked.
     woken: bool,
-    /// The service has gone. Known under the lock, so that nothing is put where nobody will ever look.
+    /// The service has gone. Known under the lock, so that no message is put where it would stay for ever.
     closed: bool,
 }
 
@@ -86,7 +86,7 @@ impl<T> Sender<T> {
         self.shared.lock().closed
     }
 
-    /// Notifies once until somebody looks.
+    /// Notifies the service, once until it looks.
     pub(crate) fn notify(&self) {
         if !self.shared.notified.swap(true, Ordering::AcqRel) {
             self.shared.notifier.notify();
