@@ -138,6 +138,13 @@ impl Delivery {
     /// The transport has taken `n` bytes, and more wait.
     #[cold]
     pub(crate) fn took_some(&mut self, n: usize, limits: &Limits, now: Time) {
+        if self.waiting < now {
+            // There was no room before, so that about as much has been read as has found room now.
+            if now >= self.read_by {
+                self.count(now);
+            }
+            self.counted = self.counted.wrapping_add(n as u32);
+        }
         self.taken = self.taken.wrapping_add(n as u32);
         let taken = self.taken.wrapping_sub(self.taken_before) as usize;
         if self.waiting != NEVER && taken >= limits.stalled_bytes_min {
@@ -254,6 +261,8 @@ impl Delivery {
         }
         let over = self.waiting + limits.stalled_timeout <= now;
         let waiting = self.waiting;
+        let unread =
+            if told { self.unread(now, u32::try_from(self.under_way(now)).unwrap_or(u32::MAX)) } else { 0 };
         let Some(report) = &mut self.report else { return false };
         let looked = report.since >= waiting && report.since < now;
         match (looked, over) {
@@ -262,10 +271,10 @@ impl Delivery {
             (true, false) => return false,
             // Nobody looked in time, so that what has arrived meanwhile is not known. Where only what is taken counts, it is.
             (false, true) if !told => return true,
-            (false, true) => report.begin_period(limits, now),
+            (false, true) => report.begin_wait(limits, now, unread),
             // The first look. The time counts from the offer all the same.
             (false, false) => {
-                report.begin_period(limits, now);
+                report.begin_wait(limits, now, unread);
                 return false;
             }
         }
@@ -330,6 +339,14 @@ impl Report {
     /// For how long the peer may be reading what has arrived, from the beginning of the period on.
     fn grace(&self, limits: &Limits) -> Duration {
         reading_time(self.unread).min(limits.stalled_grace_max)
+    }
+
+    /// The queue waits anew, and so many of the bytes that it had passed on before may be unread.
+    fn begin_wait(&mut self, limits: &Limits, now: Time, unread: u32) {
+        self.arrived_before = self.arrived;
+        self.count(now);
+        self.unread = self.unread.max(unread).min(read_within(limits.stalled_grace_max));
+        self.unread_most = self.unread_most.max(self.unread);
     }
 
     fn begin_period(&mut self, limits: &Limits, now: Time) {
@@ -455,6 +472,28 @@ mod tests {
         // 374 KiB take 187 s, and 155 KiB more 77 s.
         assert!((180..=240).contains(&verdict(None)), "{}", verdict(None));
         assert!((260..=340).contains(&verdict(Some(187))), "{}", verdict(Some(187)));
+    }
+
+    #[test]
+    fn what_finds_room_is_what_was_read() {
+        let limits = Limits::default();
+        let mut delivery = Delivery::new();
+        // The transport holds 128 KiB, and the peer reads 4 KiB a second for 200 s, then nothing.
+        delivery.offer(at(0));
+        delivery.took_some(128 << 10, &limits, at(0));
+        let stalls = (1..1_000).find(|second| {
+            let now = at(*second);
+            delivery.offer(now);
+            if *second <= 200 {
+                delivery.took_some(4 << 10, &limits, now);
+            }
+            let due = delivery.next_timeout(&limits).is_some_and(|due| due <= now);
+            due && {
+                delivery.report(now, 128 << 10, 1_000_000);
+                delivery.has_stalled(&limits, now, 1_000_000)
+            }
+        });
+        assert_eq!(stalls, Some(230));
     }
 
     #[test]
