@@ -1,6 +1,6 @@
 //! A WebSocket echo on the bare loop: the least there can be above the engine.
 //!
-//! `cargo run --release -p lws-loop-poll --example echo -- 127.0.0.1:7681`
+//! `cargo run --release -p lws-loop-poll --example echo_poll -- 127.0.0.1:7681`
 
 use lws_loop_external::{
     Accepted, Address, Application, Context, Driver, DriverOptions, ListenOptions, ListenerId, Peer,

@@ -21,7 +21,7 @@ const FIRST_LOOK: u32 = 16;
 /// [`Limits::stalled_grace_max`].
 const GRACE_BYTES_PER_SECOND: u32 = 2 << 10;
 
-/// Bytes that were taken are counted no more often than this.
+/// Bytes that were taken are counted no more often than this, and a queue that waits no longer has not found the transport full.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// More bytes than this no peer has unread: the system of a peer takes 6 MiB at the most where nobody has changed that.
@@ -73,7 +73,7 @@ struct Report {
     /// Bytes that had arrived at the beginning of the period and that a slow peer had not read then: see
     /// [`GRACE_BYTES_PER_SECOND`].
     unread: u32,
-    /// The most that `unread` has been: so much the system of the peer can hold.
+    /// The most that has arrived at once: so much the system of the peer can hold.
     unread_most: u32,
     /// The question that waits behind other bytes.
     question: Option<Question>,
@@ -138,8 +138,9 @@ impl Delivery {
     /// The transport has taken `n` bytes, and more wait.
     #[cold]
     pub(crate) fn took_some(&mut self, n: usize, limits: &Limits, now: Time) {
-        if self.waiting < now {
-            // There was no room before, so that about as much has been read as has found room now.
+        if self.waiting + COUNT_EVERY <= now {
+            // There was no room before, so that about as much has been read as has found room now. What finds room at once may do so
+            // because the system of the peer gives the connection more of it.
             if now >= self.read_by {
                 self.count(now);
             }
@@ -183,11 +184,10 @@ impl Delivery {
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX).min(i32::MAX as u32);
         let arrived = self.taken.wrapping_sub(under_way);
         if idle && self.report.as_ref().is_none_or(|report| report.question.is_none()) {
-            if let Some(mut report) = self.report.take() {
-                report.arrived = arrived;
-                report.count(now);
+            if let Some(report) = self.report.take() {
+                let left = reading_time(report.unread).saturating_sub(now - report.since);
                 self.counted = self.taken;
-                self.read_by = now + reading_time(report.unread);
+                self.read_by = now + left;
             }
             return;
         }
@@ -341,27 +341,28 @@ impl Report {
         reading_time(self.unread).min(limits.stalled_grace_max)
     }
 
-    /// The queue waits anew, and so many of the bytes that it had passed on before may be unread.
+    /// The queue waits anew. What has arrived since the last look may have taken any time, so that it does not show how much the peer can
+    /// hold; `unread` of the bytes that were passed on without waiting does.
     fn begin_wait(&mut self, limits: &Limits, now: Time, unread: u32) {
-        self.arrived_before = self.arrived;
-        self.count(now);
+        self.count(limits, now);
         self.unread = self.unread.max(unread).min(read_within(limits.stalled_grace_max));
         self.unread_most = self.unread_most.max(self.unread);
     }
 
     fn begin_period(&mut self, limits: &Limits, now: Time) {
-        self.count(now);
-        // So that the grace for what arrived long ago ends, however many periods go by.
-        self.unread = self.unread.min(read_within(limits.stalled_grace_max));
+        let arrived = self.arrived.wrapping_sub(self.arrived_before);
+        self.unread_most = self.unread_most.max(arrived.min(UNREAD_BYTES_MAX));
+        self.count(limits, now);
     }
 
-    /// Counts what has arrived in the period, as if that had been at its end. A queue that does not empty has found no room: the peer has
-    /// read about as much as has arrived, and will have to read as much again before more arrives.
-    fn count(&mut self, now: Time) {
+    /// Counts what has arrived as if that had been just now. The peer has no more unread than its system can hold: what has arrived
+    /// beyond that has been read.
+    fn count(&mut self, limits: &Limits, now: Time) {
         let arrived = self.arrived.wrapping_sub(self.arrived_before);
-        self.unread = self.unread.saturating_sub(read_within(now - self.since)).max(arrived);
-        self.unread = self.unread.min(UNREAD_BYTES_MAX);
-        self.unread_most = self.unread_most.max(self.unread);
+        let left = self.unread.saturating_sub(read_within(now - self.since));
+        // The grace for what arrived long ago ends, however many periods go by.
+        let most = self.unread_most.min(read_within(limits.stalled_grace_max));
+        self.unread = left.saturating_add(arrived).min(most);
         self.since = now;
         self.arrived_before = self.arrived;
     }
@@ -472,6 +473,32 @@ mod tests {
         // 374 KiB take 187 s, and 155 KiB more 77 s.
         assert!((180..=240).contains(&verdict(None)), "{}", verdict(None));
         assert!((260..=340).contains(&verdict(Some(187))), "{}", verdict(Some(187)));
+    }
+
+    #[test]
+    fn a_reader_that_takes_large_pieces_is_served() {
+        // As seen of curl at 2,048 bytes a second: second, and what finds room and arrives then.
+        let arrivals = [(101, 95_232), (201, 345_547)];
+        let limits = Limits::default();
+        let mut delivery = Delivery::new();
+        for _ in 0..28 {
+            delivery.offer(at(0));
+            delivery.took_all(16_384);
+        }
+        delivery.offer(at(0));
+        delivery.took_some(7_904, &limits, at(0));
+        let stalls = (1..260).find(|second| {
+            let now = at(*second);
+            delivery.offer(now);
+            if let Some((_, bytes)) = arrivals.iter().find(|(arrives, _)| arrives == second) {
+                delivery.took_some(*bytes, &limits, now);
+            }
+            delivery.next_timeout(&limits).is_some_and(|due| due <= now) && {
+                delivery.report(now, 142_848, 1_000_000);
+                delivery.has_stalled(&limits, now, 1_000_000)
+            }
+        });
+        assert_eq!(stalls, None);
     }
 
     #[test]
