@@ -282,10 +282,16 @@ impl<T> PathTree<T> {
     /// The number of the route that `path`, which begins with `/`, belongs to.
     #[inline]
     pub(crate) fn find(&self, path: &str) -> Option<usize> {
-        match self.whole.iter().find(|(known, _)| **known == *path) {
-            Some((_, number)) => Some(*number),
+        match self.find_whole(path) {
+            Some(number) => Some(number),
             None => self.find_below(0, path.strip_prefix('/')?),
         }
+    }
+
+    /// The number of the route that is written out as `path`, of the few that are compared so. Such a path is in normal form.
+    #[inline]
+    pub(crate) fn find_whole(&self, path: &str) -> Option<usize> {
+        self.whole.iter().find(|(known, _)| **known == *path).map(|(_, number)| *number)
     }
 
     /// The route that `path` leads to from a node. Each node is visited once at the most, as only one path leads to it.

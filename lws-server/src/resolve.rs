@@ -61,6 +61,11 @@ pub(crate) fn resolve<'s, 'h>(
     arrival: Arrival,
     plain: bool,
 ) -> Resolved<'s, 'h> {
+    // Most targets are written as their route is, and need not be brought into normal form.
+    if let Some((route, pattern, served)) = site.filter(|_| !plain).and_then(|site| site.find_whole(target)) {
+        let step = step_at(served, head, arrival.secure);
+        return Resolved { route, pattern: Some(pattern), path: Cow::Borrowed(target), step };
+    }
     let path = path_of(head, target);
     let Some(site) = site else { return refused(path, Refusal::Misdirected) };
     if plain {

@@ -151,7 +151,17 @@ impl ServedSite {
     /// The route of a path in normal form.
     #[inline]
     pub(crate) fn find(&self, path: &str) -> Option<(RouteId, &Pattern, &ServedPath)> {
-        let index = self.paths.find(path)?;
+        self.at(self.paths.find(path)?)
+    }
+
+    /// The route that is written out as a target, of the few that are compared so. The target is a path in normal form then.
+    #[inline]
+    pub(crate) fn find_whole(&self, target: &str) -> Option<(RouteId, &Pattern, &ServedPath)> {
+        self.at(self.paths.find_whole(target)?)
+    }
+
+    #[inline]
+    fn at(&self, index: usize) -> Option<(RouteId, &Pattern, &ServedPath)> {
         let (pattern, served) = self.paths.get(index)?;
         // There are fewer routes than numbers: `add` has seen to it.
         Some((RouteId(self.first_route.0 + index as u32), pattern, served))

@@ -34,7 +34,7 @@ impl App {
     #[inline(never)]
     pub(super) fn other_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
         let (key, ended) = (event.key(), matches!(event, Event::Closed { .. }));
-        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, event));
+        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, key, event));
         if ended {
             streams.shrink();
         } else if called.is_none() {
@@ -42,13 +42,12 @@ impl App {
         }
     }
 
-    fn on_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
-        let key = event.key();
+    fn on_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, key: StreamKey, event: Event<'_>) {
         let ingress = streams.ingress;
         let state = streams.at(key);
         match event {
             Event::Request { stream, head, end } => self.on_request(cx, ingress, state, stream, head, end),
-            Event::Closed { key, cause } => self.on_closed(cx, state, Some(key), cause),
+            Event::Closed { cause, .. } => self.on_closed(cx, state, Some(key), cause),
             Event::Established { stream, protocol, .. } => {
                 self.on_established(cx, ingress.listener, state, stream, protocol);
             }
