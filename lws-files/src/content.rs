@@ -307,7 +307,13 @@ impl Pieces {
             && read < out.len()
         {
             match piece.read(&mut out[read..], wait) {
-                Ok(Progress::Bytes(n)) => {
+                // A reader of the application that gives nothing would be asked for ever.
+                Ok(Progress::Bytes(0)) if read == 0 => return Ok(Progress::End),
+                Ok(Progress::Bytes(n @ 1..)) => {
+                    debug_assert!(
+                        n as u64 <= piece.len() && n <= out.len() - read,
+                        "more than there was room for"
+                    );
                     read += n;
                     self.pop(n as u64);
                 }
@@ -441,6 +447,8 @@ impl Body {
             Source::Pieces(pieces) => pieces.read(&mut out[..max], wait)?,
             Source::Stream(stream) => stream.read(&mut out[..max], wait)?,
         };
+        // A stream of the application that gives nothing has ended.
+        let progress = if progress == Progress::Bytes(0) { Progress::End } else { progress };
         match (progress, &mut self.left) {
             (Progress::Bytes(n), Some(left)) => *left = left.saturating_sub(n as u64),
             // Fewer than announced. Only an end that is no success tells the peer so.
@@ -584,6 +592,22 @@ mod tests {
         assert_eq!(read(7, Some(7)).expect("as announced"), b"bbbbbbb");
         assert_eq!(read(7, Some(5)).expect("cut"), b"bbbbb");
         assert_eq!(read(7, Some(8)).map_err(|error| error.kind()), Err(ErrorKind::UnexpectedEof));
+    }
+
+    /// Gives nothing, and does not say that it has ended.
+    struct Nothing;
+
+    impl ReadAt for Nothing {
+        fn read_at(&self, _: &mut [u8], _: u64, _: Wait) -> io::Result<Progress> {
+            Ok(Progress::Bytes(0))
+        }
+    }
+
+    #[test]
+    fn a_reader_that_gives_nothing_is_not_asked_for_ever() {
+        let reader = Piece::Reader { reader: Arc::new(Nothing), offset: 0, len: 9 };
+        let body = Body::of_pieces([Piece::Bytes(Bytes::from_static(b"before")), reader]);
+        assert_eq!(read_all(body, 100).map_err(|error| error.kind()), Err(ErrorKind::UnexpectedEof));
     }
 
     #[test]

@@ -314,6 +314,10 @@ impl Shared {
         if !self.options.listing {
             return self.missing(key, clock);
         }
+        // To sort and to write thousands of names takes longer than a turn of a loop should, wherever they come from.
+        if clock.wait == Wait::Never {
+            return Err(Stop::WouldBlock);
+        }
         match self.vfs.list(&lookup(directory, key, clock), LISTED_MAX)? {
             Listing::WouldBlock => Err(Stop::WouldBlock),
             Listing::NotHere => self.missing(key, clock),

@@ -1,7 +1,7 @@
 //! What a name leads to: one test for each rule.
 
 use crate::support::{Scratch, ask, date, find, get, request};
-use lws_files::{CachePolicy, Compression, Directory, Files, Memory, Options};
+use lws_files::{CachePolicy, Directory, Files, Memory, Options};
 use lws_proto::Time;
 use lws_proto::http::Method;
 
@@ -118,6 +118,8 @@ fn a_listing_is_a_page_or_json_and_has_nothing_hidden() {
     let (_, html) = get(&files, "/empty/x/", &[]);
     assert!(html.contains("href=\"../\"") && html.contains("Index of /empty/x/"));
     assert_eq!(get(&files, "/none/", &[]).0, 404);
+    let never = memory(Options { listing: true, index: Vec::new(), ..Options::default() });
+    assert!(never.find(&request(Method::Get, "/", &[]), Time::ZERO, date()).is_none(), "never on a loop");
 }
 
 #[test]
@@ -153,11 +155,12 @@ fn what_nobody_knows_the_type_of_is_not_guessed() {
     assert_eq!(response.get("X-Content-Type-Options"), Some("nosniff"));
 }
 
+#[cfg(feature = "gzip")]
 #[test]
 fn past_the_limit_of_streams_a_file_is_sent_as_it_is() {
     let scratch = Scratch::new("streams");
     scratch.write("a.txt", "text ".repeat(20_000));
-    let compression = Some(Compression { streams_max: 2, ..Compression::default() });
+    let compression = Some(lws_files::Compression { streams_max: 2, ..Default::default() });
     let directory = Directory::open(scratch.path()).expect("it is there");
     let files = Files::new(directory, Options { compression, ..Options::default() });
     let gzip = [("Accept-Encoding", "gzip")];
