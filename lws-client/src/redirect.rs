@@ -100,11 +100,14 @@ impl Hop<'_> {
             return Err(RedirectError::TooMany);
         }
         let url = self.url.join(location).map_err(RedirectError::Url)?;
+        let url = match (self.url.is_websocket(), url.is_websocket()) {
+            // An opening handshake is a request of HTTP, and servers redirect it as one.
+            (true, _) => url.into_websocket(),
+            (false, true) => return Err(RedirectError::Url(UrlError::Scheme)),
+            (false, false) => url,
+        };
         if self.url.is_secure() && !url.is_secure() && !rules.to_plain {
             return Err(RedirectError::ToPlain);
-        }
-        if self.url.is_websocket() != url.is_websocket() && self.url.is_websocket() {
-            return Err(RedirectError::Url(UrlError::Scheme));
         }
         // RFC 9110 §10.2.2: "the redirection inherits the fragment of the URI reference used to generate the target URI".
         let url = match (url.fragment(), self.url.fragment()) {
@@ -237,7 +240,9 @@ mod tests {
     fn what_is_not_followed_says_why() {
         assert_eq!(next("https://a/", "GET", 302, "http://a/"), Err(RedirectError::ToPlain));
         assert_eq!(next("http://a/", "GET", 302, "file:///x"), Err(RedirectError::Url(UrlError::Scheme)));
-        assert_eq!(next("ws://a/", "GET", 302, "http://a/"), Err(RedirectError::Url(UrlError::Scheme)));
+        assert_eq!(next("http://a/", "GET", 302, "ws://a/"), Err(RedirectError::Url(UrlError::Scheme)));
+        assert_eq!(next("wss://a/", "GET", 302, "http://a/"), Err(RedirectError::ToPlain));
+        assert_eq!(next("ws://a/", "GET", 302, "https://a/b").expect("a hop").url.as_str(), "wss://a/b");
         let url: Url = "http://a/".parse().expect("a URL");
         let mut fields = Fields::new();
         let hop = Hop { url: &url, method: "POST", hops: 10, replayable: false };

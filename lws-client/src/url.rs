@@ -161,6 +161,16 @@ impl Url {
         self
     }
 
+    /// The same URL as that of a WebSocket: `ws` for `http`, `wss` for `https`. RFC 6455 §3.
+    #[must_use]
+    pub(crate) fn into_websocket(mut self) -> Self {
+        let scheme = if self.is_secure() { "wss" } else { "ws" };
+        // From one of the four schemes to another is always possible.
+        let changed = self.0.set_scheme(scheme);
+        debug_assert!(changed.is_ok());
+        self
+    }
+
     /// The user and password that the URL carries, with their escapes undone. They are sent only where that is asked for.
     #[must_use]
     pub fn user_information(&self) -> Option<(String, String)> {

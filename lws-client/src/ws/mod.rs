@@ -210,6 +210,10 @@ pub(crate) struct Socket {
     /// When it is tried again.
     retry_at: Option<Time>,
     was_open: bool,
+    /// Where redirects have led the opening handshake, since it was lost.
+    redirected: Option<Redirected>,
+    /// It is among those that something is to be done for.
+    queued: bool,
     /// What refuses the opening handshake that runs.
     refusal: Option<Box<Refusal>>,
     /// This side wants it closed.
@@ -217,6 +221,15 @@ pub(crate) struct Socket {
     /// Messages that may still be sent in this turn.
     burst: usize,
     probe: Probe,
+}
+
+/// Where redirects have led an opening handshake.
+#[derive(Debug)]
+struct Redirected {
+    url: Url,
+    /// Those that have come along.
+    fields: Fields,
+    hops: u32,
 }
 
 /// Whether the server is asked if it is still there, because the machine has slept.
@@ -276,7 +289,9 @@ impl Sockets {
     }
 
     pub(crate) fn ask(&mut self, id: SocketId) {
-        if !self.work.contains(&id) {
+        if let Some(socket) = self.get_mut(id)
+            && !std::mem::replace(&mut socket.queued, true)
+        {
             self.work.push_back(id);
         }
     }
@@ -286,7 +301,11 @@ impl Sockets {
     }
 
     pub(crate) fn pop_work(&mut self) -> Option<SocketId> {
-        self.work.pop_front()
+        let id = self.work.pop_front()?;
+        if let Some(socket) = self.get_mut(id) {
+            socket.queued = false;
+        }
+        Some(id)
     }
 
     /// Closes all of them.
@@ -327,6 +346,8 @@ impl Socket {
             attempts: 0,
             retry_at: None,
             was_open: false,
+            redirected: None,
+            queued: true,
             refusal: None,
             closing: None,
             probe: Probe::default(),

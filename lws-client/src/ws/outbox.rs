@@ -1,5 +1,6 @@
 //! Messages that wait to be sent, and calls that wait for their answers. Pure, and bounded.
 
+use crate::deadlines::Deadlines;
 use lws_proto::{Bytes, MessageKind, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -149,14 +150,9 @@ pub enum CallError {
 /// Calls that wait for answers.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
-    waiting: BTreeMap<u64, Call>,
-}
-
-#[derive(Debug)]
-struct Call {
-    until: Time,
-    /// What is sent again when the WebSocket has come back.
-    again: Option<(MessageKind, Bytes)>,
+    /// By number: what is sent again when the WebSocket has come back.
+    waiting: BTreeMap<u64, Option<(MessageKind, Bytes)>>,
+    due: Deadlines<u64>,
 }
 
 impl Calls {
@@ -173,37 +169,41 @@ impl Calls {
         if self.waiting.len() >= limits.calls_max {
             return Err(SendError::Full);
         }
-        self.waiting.insert(id, Call { until, again });
+        self.waiting.insert(id, again);
+        self.due.set(id, until);
         Ok(())
     }
 
     /// An answer has come. Whether somebody waits for it.
     pub(crate) fn answered(&mut self, id: u64) -> bool {
+        self.due.cancel(id);
         self.waiting.remove(&id).is_some()
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Time> {
-        self.waiting.values().map(|call| call.until).min()
+        self.due.next()
     }
 
     /// Takes out one that has waited for too long.
     pub(crate) fn pop_overdue(&mut self, now: Time) -> Option<u64> {
-        let id = *self.waiting.iter().find(|(_, call)| call.until <= now)?.0;
+        let id = self.due.pop_due(now)?;
         self.waiting.remove(&id);
         Some(id)
     }
 
     /// The WebSocket is lost: the calls that are over with it.
     pub(crate) fn lose(&mut self) -> Vec<u64> {
-        let lost = self.waiting.iter().filter(|(_, call)| call.again.is_none()).map(|(id, _)| *id);
-        let lost: Vec<_> = lost.collect();
-        self.waiting.retain(|_, call| call.again.is_some());
+        let lost: Vec<_> =
+            self.waiting.iter().filter(|(_, again)| again.is_none()).map(|(id, _)| *id).collect();
+        for id in &lost {
+            self.answered(*id);
+        }
         lost
     }
 
     /// The WebSocket has come back: what is sent again.
     pub(crate) fn again(&self) -> Vec<(MessageKind, Bytes)> {
-        self.waiting.values().filter_map(|call| call.again.clone()).collect()
+        self.waiting.values().flatten().cloned().collect()
     }
 }
 

@@ -3,14 +3,16 @@
 use super::life::{Loss, Next};
 use super::outbox::{PROBE_AFTER, PROBE_TIMEOUT, Queued};
 use super::{
-    CallError, Context, GaveUp, Handler, Lost, Message, Opened, Probe, REFUSAL_BYTES_MAX, Refusal, SendError,
-    Socket, SocketId, SocketState, WhenLost, given_up,
+    CallError, Context, GaveUp, Handler, Lost, Message, Opened, Probe, REFUSAL_BYTES_MAX, Redirected,
+    Refusal, SendError, Socket, SocketId, SocketState, WhenLost, given_up,
 };
 use crate::client::{Client, Due, Exchange, Job, StreamUse};
 use crate::failure::{Cause, Failure, Phase};
+use crate::redirect::{Hop, RedirectError};
 use crate::request::Request;
 use crate::response::ResponseHead;
 use crate::retry::{RetryRules, retry_after};
+use crate::url::Url;
 use crate::{Link, RequestId};
 use lws_loop_external::SystemEntropy;
 use lws_proto::http::Head;
@@ -135,7 +137,7 @@ impl Client {
         socket.attempts = socket.attempts.saturating_add(1);
         socket.refusal = None;
         let attempt = socket.attempts;
-        let mut request = Request::new("GET", socket.terms.url.clone());
+        let mut request = Request::new("GET", socket.url().clone());
         request.options = socket.terms.options.clone();
         request.options.retry = RetryRules::never();
         let request = self.begin_exchange(Exchange::new(request, Job::Socket(id)));
@@ -155,9 +157,9 @@ impl Client {
         let now = self.now;
         let Some(socket) = self.sockets.get(id) else { return Err(Misuse::UnknownStream) };
         let terms = &socket.terms;
-        let mut fields = terms.fields.clone();
+        let mut fields = socket.redirected.as_ref().map_or(&terms.fields, |it| &it.fields).clone();
         if let Some(jar) = &self.jar
-            && let Some(cookies) = jar.cookies(&terms.url, self.unix_seconds)
+            && let Some(cookies) = jar.cookies(socket.url(), self.unix_seconds)
         {
             fields.add("cookie", cookies);
         }
@@ -170,7 +172,7 @@ impl Client {
             .collect::<Result<_, _>>()
             .map_err(|_| Misuse::Field)?;
         let protocols: Vec<&str> = terms.protocols.iter().map(String::as_str).collect();
-        let (host, target) = (terms.url.authority(), terms.url.target());
+        let (host, target) = (socket.url().authority(), socket.url().target());
         let mut connect = Connect::new(&host, &target).protocols(&protocols).fields(&lines);
         if let Some(deflate) = &terms.deflate {
             connect = connect.deflate(deflate);
@@ -188,7 +190,7 @@ impl Client {
     /// The server's answer is no agreement: it is kept for whoever is told.
     pub(crate) fn on_refusal(&mut self, id: SocketId, head: &Head<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
-        let head = ResponseHead::of(head, &socket.terms.url);
+        let head = ResponseHead::of(head, socket.url());
         socket.refusal = Some(Box::new(Refusal { head, body: Vec::new() }));
     }
 
@@ -201,9 +203,18 @@ impl Client {
     }
 
     /// The opening handshake came to nothing.
-    pub(crate) fn handshake_failed(&mut self, id: SocketId, failure: Failure) {
+    pub(crate) fn handshake_failed(&mut self, id: SocketId, mut failure: Failure) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let refusal = socket.refusal.take();
+        match refusal.as_ref().and_then(|refusal| socket.follow(refusal)) {
+            Some(Ok(())) if socket.closing.is_none() => {
+                socket.state = SocketState::Due;
+                self.stats.redirects_total += 1;
+                return self.sockets.ask(id);
+            }
+            Some(Err(error)) => failure.cause = Cause::Redirect(error),
+            _ => {}
+        }
         let unix_seconds = self.unix_seconds;
         let loss = match (&failure.cause, &refusal) {
             (_, Some(refusal)) => {
@@ -267,7 +278,7 @@ impl Client {
             let _ = socket.outbox.push(Queued { kind, payload, when_lost: WhenLost::Drop }, true, &limits);
         }
         let Some(head) = head else { return };
-        let head = ResponseHead::of(&head, &socket.terms.url);
+        let head = ResponseHead::of(&head, socket.url());
         let protocol = head.fields.text("sec-websocket-protocol").map(str::to_owned);
         let opened = Opened { resumed, protocol, head };
         self.call_handler(id, |handler, cx| handler.open(cx, &opened));
@@ -381,6 +392,7 @@ impl Client {
         };
         let failures = socket.life.failures();
         socket.state = SocketState::Waiting;
+        socket.redirected = None;
         for call in calls {
             self.call_handler(id, |handler, cx| handler.call_failed(cx, call, CallError::Lost));
         }
@@ -432,6 +444,26 @@ impl Client {
 }
 
 impl Socket {
+    /// Where the opening handshake goes to.
+    fn url(&self) -> &Url {
+        self.redirected.as_ref().map_or(&self.terms.url, |redirected| &redirected.url)
+    }
+
+    /// Follows a redirect, if it is one that is to be followed.
+    fn follow(&mut self, refusal: &Refusal) -> Option<Result<(), RedirectError>> {
+        let rules = &self.terms.options.redirects;
+        let hops = self.redirected.as_ref().map_or(0, |redirected| redirected.hops);
+        let hop = Hop { url: self.url(), method: "GET", hops, replayable: true };
+        let next = match hop.next(refusal.head.status.code(), &refusal.head.fields, rules)? {
+            Ok(next) => next,
+            Err(error) => return Some(Err(error)),
+        };
+        let mut fields = self.redirected.as_ref().map_or(&self.terms.fields, |it| &it.fields).clone();
+        next.strip(&mut fields, rules);
+        self.redirected = Some(Redirected { url: next.url, fields, hops: hops + 1 });
+        Some(Ok(()))
+    }
+
     /// Sends the message that has waited longest.
     fn send_one<'a>(&mut self, permit: Writable<'a>) -> Option<Stream<'a>> {
         let message = self.outbox.pop()?;

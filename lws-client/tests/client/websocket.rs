@@ -191,6 +191,41 @@ fn a_refusal_is_final_or_says_when_to_come_again() {
 }
 
 #[test]
+fn a_redirect_of_an_opening_handshake_is_followed_only_when_asked() {
+    for follow in [false, true] {
+        let mut echo = echo(None);
+        let mut world = World::new(
+            Options::default(),
+            move |acts: &mut Acts, place: &str, event: Event<'_>| match event {
+                Event::Request { stream, head, .. } if head.target() == "/chat" => {
+                    let fields = [("location", "http://b/there")];
+                    let permit = stream.permit().expect("a permit");
+                    permit.respond(Status::FOUND, fields, Payload::Static(b""), true).expect("an answer");
+                }
+                Event::Request { ref head, .. } => {
+                    acts.done.push(format!("{place} {:?}", head.get("authorization").is_some()));
+                    echo(acts, place, event);
+                }
+                event => echo(acts, place, event),
+            },
+        );
+        let notes = Rc::new(RefCell::new(Vec::new()));
+        let builder = world.client.websocket("ws://a/chat").expect("a URL").protocol("v1");
+        let builder = builder.field("authorization", "secret").options(|options| {
+            options.redirects.hops_max = u32::from(follow);
+        });
+        builder.start(Notes(Rc::clone(&notes)));
+        world.run_for(SECOND);
+        if follow {
+            assert_eq!(notes.borrow()[1..], ["connecting 2", "open false Some(\"v1\")"]);
+            assert_eq!(world.acts.done, ["b:80 false"], "credentials stay behind");
+        } else {
+            assert_eq!(notes.borrow()[1..], ["refused 302 "]);
+        }
+    }
+}
+
+#[test]
 fn a_call_is_answered_or_fails_once() {
     let mut it = Bench::new(None, Versions::Any);
     assert_eq!(it.notes(SECOND), OPEN);
