@@ -20,27 +20,39 @@ mod admission;
 mod adopt;
 mod application;
 mod budget;
+mod buffers;
 mod clock;
+mod command;
 mod connect;
+mod connection_budget;
 mod context;
+mod core;
+mod descriptor_limit;
 mod drain;
 mod driver;
 mod entropy;
+mod flags;
 mod handshake;
 pub mod hosts;
-mod letters;
 mod listener;
+mod messages;
 mod net;
 #[cfg(feature = "mio")]
 mod one_descriptor;
+mod open;
 mod options;
+mod pending;
+mod process;
 mod registration;
 mod secure;
 mod service;
+mod service_clock;
 mod shards;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod slot;
 mod socket;
+mod socket_options;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;
@@ -61,14 +73,16 @@ pub use connect::{
     Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
     ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
 };
-pub use context::{Context, descriptors_max};
+pub use context::Context;
+pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
 #[cfg(feature = "mio")]
 pub use one_descriptor::OneDescriptor;
-pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak, TcpOptions, Turn};
+pub use options::{DriverOptions, Turn};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use shards::{GlobalId, Shard, Shards};
+pub use socket_options::{ConnectOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use transport::NotPollable;

@@ -34,11 +34,7 @@ impl Notifier {
         self.with(|state| state.count = 0);
     }
 
-<<<<<<<< HEAD:tests/interleavings/bell.rs
     /// What a host does: it waits until the descriptor is readable. If no thread rings any more, loom reports a deadlock.
-========
-    /// What a host does: it waits until the descriptor is readable. If nobody notifies any more, loom finds that nothing goes on.
->>>>>>>> 774e9fd (Driver: what listeners accept and how things end are types of their own, and the core stands by itself):tests/interleavings/notifier.rs
     pub(crate) fn sleep(&self) {
         while self.with(|state| state.count == 0) {
             thread::yield_now();
