@@ -87,12 +87,8 @@ impl Accepted {
     #[must_use]
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut said = Said::default();
-        let mut any = false;
-        for value in values {
-            any = true;
-            list::members(value).for_each(|member| said.note(member));
-        }
-        if any { said.order() } else { Self::IDENTITY }
+        values.into_iter().for_each(|value| said.line(value));
+        said.accepted()
     }
 
     /// The accepted codings, the most welcome first.
@@ -115,12 +111,24 @@ impl Accepted {
 
 /// What the members of the field said, by the position in [`Coding::ALL`].
 #[derive(Default)]
-struct Said {
+pub(crate) struct Said {
     weights: [Option<Weight>; 4],
     others: Option<Weight>,
+    /// Whether there was a field line at all.
+    any: bool,
 }
 
 impl Said {
+    /// Reads one field line.
+    pub(crate) fn line(&mut self, value: &[u8]) {
+        self.any = true;
+        list::members(value).for_each(|member| self.note(member));
+    }
+
+    pub(crate) fn accepted(&self) -> Accepted {
+        if self.any { self.order() } else { Accepted::IDENTITY }
+    }
+
     fn note(&mut self, member: &[u8]) {
         // A member that breaks the grammar says nothing.
         let Some((token, weight)) = list::weighted(member) else { return };

@@ -74,36 +74,9 @@ impl Conditions {
     /// Reads the fields of a request. `now` says which century a year of two digits belongs to.
     #[must_use]
     pub fn parse<'a>(fields: impl IntoIterator<Item = (&'a str, &'a [u8])>, now: HttpDate) -> Self {
-        let mut conditions = Self::default();
-        let mut ranges = Vec::new();
-        for (name, value) in fields {
-            conditions.note(name, value, now);
-            if name.eq_ignore_ascii_case("range") {
-                ranges.push(value);
-            }
-        }
-        // A field that is no list stands in one line. In several it says nothing that could be relied on.
-        if let [value] = ranges[..] {
-            conditions.range = RangeSet::parse(value);
-        }
-        conditions
-    }
-
-    fn note(&mut self, name: &str, value: &[u8], now: HttpDate) {
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let push = |list: &mut Option<TagList>| list.get_or_insert_default().0.push(value.into());
-        let date = |slot: &mut Option<HttpDate>| *slot = slot.or_else(|| HttpDate::parse(value, now));
-        if is("if-match") {
-            push(&mut self.if_match);
-        } else if is("if-none-match") {
-            push(&mut self.if_none_match);
-        } else if is("if-unmodified-since") {
-            date(&mut self.if_unmodified_since);
-        } else if is("if-modified-since") {
-            date(&mut self.if_modified_since);
-        } else if is("if-range") && self.if_range.is_none() {
-            self.if_range = Some(IfRange::parse(value, now));
-        }
+        let mut reading = Reading::default();
+        fields.into_iter().for_each(|(name, value)| reading.note(name, value, now));
+        reading.conditions
     }
 
     /// What is to be answered to a GET or HEAD for `representation`. RFC 9110 §13.2.2 fixes the order.
@@ -184,6 +157,38 @@ impl Conditions {
                 representation.modified == Some(*date) && now.unix_seconds() - date.unix_seconds() > 1
             }
             Some(IfRange::Unreadable) => false,
+        }
+    }
+}
+
+/// Conditions while the fields of a request are read.
+#[derive(Default)]
+pub(crate) struct Reading {
+    pub(crate) conditions: Conditions,
+    has_range: bool,
+}
+
+impl Reading {
+    /// Reads one field line, whatever it is called.
+    pub(crate) fn note(&mut self, name: &str, value: &[u8], now: HttpDate) {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let push = |list: &mut Option<TagList>| list.get_or_insert_default().0.push(value.into());
+        let date = |slot: &mut Option<HttpDate>| *slot = slot.or_else(|| HttpDate::parse(value, now));
+        let conditions = &mut self.conditions;
+        if is("if-match") {
+            push(&mut conditions.if_match);
+        } else if is("if-none-match") {
+            push(&mut conditions.if_none_match);
+        } else if is("if-unmodified-since") {
+            date(&mut conditions.if_unmodified_since);
+        } else if is("if-modified-since") {
+            date(&mut conditions.if_modified_since);
+        } else if is("if-range") && conditions.if_range.is_none() {
+            conditions.if_range = Some(IfRange::parse(value, now));
+        } else if is("range") {
+            // A field that is no list stands in one line. In several it says nothing that could be relied on.
+            conditions.range = if self.has_range { None } else { RangeSet::parse(value) };
+            self.has_range = true;
         }
     }
 }

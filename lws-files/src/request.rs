@@ -2,6 +2,8 @@
 //!
 //! Read once, into values of its own, so that it can wait while the request's bytes are gone.
 
+use crate::coding::Said;
+use crate::conditions::Reading;
 use crate::{Accepted, Conditions, list};
 use lws_proto::http::{HttpDate, Method};
 use std::sync::Arc;
@@ -52,27 +54,31 @@ impl Request {
         names: &str,
         path: &str,
         query: Option<&str>,
-        fields: impl IntoIterator<Item = (&'a str, &'a [u8]), IntoIter: Clone>,
+        fields: impl IntoIterator<Item = (&'a str, &'a [u8])>,
         now: HttpDate,
     ) -> Self {
-        let fields = fields.into_iter();
-        let all = |called: &'static str| {
-            let called =
-                move |(name, value): (&'a str, &'a [u8])| name.eq_ignore_ascii_case(called).then_some(value);
-            fields.clone().filter_map(called)
-        };
-        let html = weight(all("accept"), b"text/html");
-        let json = weight(all("accept"), b"application/json")
-            .max(weight(all("accept"), b"application/problem+json"));
+        let (mut said, mut reading, mut likes, mut mode) =
+            (Said::default(), Reading::default(), Likes::default(), None);
+        for (name, value) in fields {
+            if name.eq_ignore_ascii_case("accept") {
+                list::members(value).filter_map(list::weighted).for_each(|range| likes.note(range));
+            } else if name.eq_ignore_ascii_case("accept-encoding") {
+                said.line(value);
+            } else if name.eq_ignore_ascii_case("sec-fetch-mode") {
+                mode = mode.or(Some(value));
+            } else {
+                reading.note(name, value, now);
+            }
+        }
         Self {
             method,
             names: names.into(),
             segment: path.rsplit('/').next().unwrap_or_default().into(),
             query: query.map(Into::into),
-            accepted: Accepted::parse(all("accept-encoding")),
-            conditions: Conditions::parse(fields.clone(), now),
-            wants: if json > html { Wants::Json } else { Wants::Html },
-            navigates: navigates(method, all("sec-fetch-mode").next(), names_html(all("accept"))),
+            accepted: said.accepted(),
+            conditions: reading.conditions,
+            wants: likes.wants(),
+            navigates: navigates(method, mode, likes.names_html),
         }
     }
 
@@ -93,30 +99,42 @@ fn navigates(method: Method, mode: Option<&[u8]>, names_html: bool) -> bool {
     matches!(method, Method::Get | Method::Head) && mode.unwrap_or(names_html)
 }
 
-fn names_html<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> bool {
-    values.any(|value| {
-        list::members(value).any(|member| {
-            list::weighted(member)
-                .is_some_and(|(range, weight)| range.eq_ignore_ascii_case(b"text/html") && weight > 0)
-        })
-    })
+/// What the ranges of `Accept` say of the types that are made here: for each the most specific range that has it, and its weight.
+/// RFC 9110 §12.5.1.
+#[derive(Default)]
+struct Likes {
+    html: (u8, u16),
+    json: (u8, u16),
+    problem: (u8, u16),
+    /// Whether HTML is named, and not refused.
+    names_html: bool,
 }
 
-/// The weight of a media type: that of the most specific range which has it. RFC 9110 §12.5.1.
-fn weight<'a>(values: impl Iterator<Item = &'a [u8]>, media_type: &[u8]) -> u16 {
-    let kind = media_type.split(|&byte| byte == b'/').next().unwrap_or_default();
-    let members = values.flat_map(list::members).filter_map(list::weighted);
-    let ranked = members.filter_map(|(range, weight)| {
-        let is_kind = || range.strip_suffix(b"/*").is_some_and(|range| range.eq_ignore_ascii_case(kind));
-        let rank = match range {
-            range if range.eq_ignore_ascii_case(media_type) => 2,
-            b"*/*" => 0,
-            _ if is_kind() => 1,
-            _ => return None,
-        };
-        Some((rank, weight))
-    });
-    ranked.max().map_or(0, |(_, weight)| weight)
+impl Likes {
+    fn note(&mut self, (range, weight): (&[u8], u16)) {
+        let is = |other: &[u8]| range.eq_ignore_ascii_case(other);
+        let more = |slot: &mut (u8, u16), rank| *slot = (*slot).max((rank, weight));
+        if is(b"*/*") {
+            [&mut self.html, &mut self.json, &mut self.problem].into_iter().for_each(|slot| more(slot, 1));
+        } else if is(b"text/*") {
+            more(&mut self.html, 2);
+        } else if is(b"application/*") {
+            more(&mut self.json, 2);
+            more(&mut self.problem, 2);
+        } else if is(b"text/html") {
+            more(&mut self.html, 3);
+            self.names_html |= weight > 0;
+        } else if is(b"application/json") {
+            more(&mut self.json, 3);
+        } else if is(b"application/problem+json") {
+            more(&mut self.problem, 3);
+        }
+    }
+
+    fn wants(&self) -> Wants {
+        let json = self.json.1.max(self.problem.1);
+        if json > self.html.1 { Wants::Json } else { Wants::Html }
+    }
 }
 
 #[cfg(test)]
