@@ -6,6 +6,7 @@ mod configuration;
 mod demo;
 mod echo;
 mod log;
+mod privileges;
 #[cfg(feature = "record")]
 mod record;
 mod signals;
@@ -57,6 +58,9 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
             (server, arguments.what(), tls.into_iter().collect())
         }
     };
+    if let Some(served) = &configured {
+        served.become_user()?;
+    }
     signals::listen(server.handle(), log.clone())?;
     if let Some(log) = &log {
         // Hosts of a configuration may differ in that.

@@ -209,3 +209,36 @@ fn a_folder_that_is_not_there_stops_the_start_with_its_place() {
         "{err}"
     );
 }
+
+/// As root it becomes the user; as anybody else it says that it may not.
+#[test]
+fn it_becomes_the_user_that_the_configuration_names() {
+    let port = free_port();
+    let host = format!("\"vhosts\": [ {{ \"name\": \"a\", \"port\": {port} }} ]");
+    let folder = Folder::new(
+        "user",
+        &[("conf", &format!("{{ \"global\": {{ \"uid\": 65534, \"gid\": 65534 }}, {host} }}"))],
+    );
+    let own = fs::read_to_string("/proc/self/status").expect("this is Linux");
+    if own.lines().any(|line| line.starts_with("Uid:\t0\t0\t0\t")) {
+        let serving = Serving::start(&folder);
+        let tasks = fs::read_dir(format!("/proc/{}/task", serving.0.id())).expect("it runs");
+        for task in tasks.flatten() {
+            let status = fs::read_to_string(task.path().join("status")).expect("it runs");
+            for wanted in [
+                "Uid:\t65534\t65534\t65534\t65534\n",
+                "Gid:\t65534\t65534\t65534\t65534\n",
+                "Groups:\t65534 \n",
+            ] {
+                assert!(status.contains(wanted), "{status}");
+            }
+        }
+        assert!(ask(port, "a", "/", "Connection: close\r\n").starts_with("HTTP/1.1 404 "));
+    } else {
+        let (success, _, err) = said(&run(&folder.0, &[]));
+        assert!(!success && err.contains("cannot become "), "{err}");
+    }
+    folder.write("conf", &format!("{{ \"global\": {{ \"username\": \"nobody of this name\" }}, {host} }}"));
+    let (success, _, err) = said(&run(&folder.0, &[]));
+    assert!(!success && err == "lwsws: there is no user \"nobody of this name\"\n", "{err}");
+}

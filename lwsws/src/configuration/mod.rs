@@ -3,6 +3,7 @@
 mod protocols;
 mod sites;
 
+use crate::privileges;
 use clap::Args;
 use lws_config::{Config, Options, Plan, Report};
 use lws_server::{Builder, Limits};
@@ -143,6 +144,18 @@ impl Served {
     /// Descriptors that the process may have, if the configuration says how many.
     pub(crate) fn descriptors(&self) -> Option<u64> {
         self.0.config().global.descriptors
+    }
+
+    /// Becomes the user that the configuration names, if it does.
+    ///
+    /// # Errors
+    /// The process may not, or there is none of that name.
+    pub(crate) fn become_user(&self) -> io::Result<()> {
+        let global = &self.0.config().global;
+        if global.user.is_none() && global.group.is_none() {
+            return Ok(());
+        }
+        privileges::become_user(global.user.as_ref(), global.group.as_ref())
     }
 
     /// What one thread serves.
