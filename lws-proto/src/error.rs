@@ -42,6 +42,35 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The status code that answers a request over it; 0 if it gets no response.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Violation(violation) => violation.status(),
+            Self::Limit(limit) => limit.status(),
+            Self::Timeout(deadline) => deadline.status(),
+            _ => 0,
+        }
+    }
+
+    /// The code of the Close frame that ends a WebSocket over it; 0 if there is none.
+    pub(crate) fn close_code(self) -> u16 {
+        match self {
+            Self::Violation(violation) => violation.close_code(),
+            Self::Limit(limit) => limit.close_code(),
+            _ => 0,
+        }
+    }
+
+    /// What is wrong, for a person.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::Violation(violation) => violation.message(),
+            Self::Limit(limit) => limit.message(),
+            Self::Timeout(deadline) => deadline.message(),
+            _ => "",
+        }
+    }
+
     /// A short, stable name: the label of `closed_total{reason="…"}`.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! What the engine says to the application.
 
+use crate::handle::{Stream, Writable};
 use crate::http::Head;
-use crate::stream::{Stream, Writable};
 use crate::ws::{CloseCode, ReservedBits};
 use crate::{Cause, StreamKey};
 

@@ -6,8 +6,8 @@
 //!
 //! Only with the feature `record`: without it nothing of this is compiled.
 
+use crate::connection::outbound::Outbound;
 use crate::http::Status;
-use crate::tx::Tx;
 use crate::ws::CloseCode;
 use crate::{Config, Entropy, MessageKind, StreamKey, Time};
 use alloc::borrow::Cow;
@@ -247,9 +247,9 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Octets<T> {
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>, I: Iterator<Item = (N, V)>> SentFields<I> {
-    pub(crate) fn new(tx: &Tx, fields: impl IntoIterator<IntoIter = I>) -> Self {
+    pub(crate) fn new(outbound: &Outbound, fields: impl IntoIterator<IntoIter = I>) -> Self {
         let fields = fields.into_iter();
-        if tx.tape.is_none() {
+        if outbound.shared.tape.is_none() {
             return Self::Passed(fields);
         }
         Self::Kept(owned(fields))
@@ -299,11 +299,12 @@ impl<N, V, I: Iterator<Item = (N, V)>> Iterator for SentFieldsIter<I> {
 
 /// What writes in place, and is noted with what it wrote.
 pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
-    tx: &Tx,
+    outbound: &Outbound,
     max: usize,
     fill: F,
 ) -> impl FnOnce(&mut [u8]) -> (usize, bool) + use<F> {
-    let running = tx.tape.clone().map(|tape| (tape, Arc::clone(&tx.config), tx.key()));
+    let running =
+        outbound.shared.tape.clone().map(|tape| (tape, Arc::clone(&outbound.link().config), outbound.key()));
     move |room: &mut [u8]| {
         let (len, end) = fill(room);
         if let Some((tape, config, key)) = running {

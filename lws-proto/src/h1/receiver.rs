@@ -7,12 +7,11 @@ use super::chunked::{Dechunked, Dechunker};
 use super::facts::{Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadReader, Kind};
-use super::{Sender, refuse, status_of};
+use super::{Sender, abort, finish, refuse};
+use crate::connection::channel::Channel;
+use crate::connection::item::{Content, Item, Step};
 use crate::http::{Expectation, Head, Method, StartLine, Status, TrailerField, Version, received_trailer};
-use crate::item::{Content, Item, Step};
-use crate::tx::{self, SwitchTo, Tx};
-use crate::{Cause, Deadline, Limit, Protocol, Time, Violation, raw, ws};
-use alloc::boxed::Box;
+use crate::{Cause, Deadline, Limit, Limits, Protocol, Time, Violation, ws};
 
 /// Reads the messages of one peer.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct Receiver {
     /// Content that has come since then.
     period_bytes: usize,
     /// Content of the message that has been told.
-    told_bytes: u64,
+    delivered_bytes: u64,
     /// Content of the message that has been dropped.
     discarded_bytes: u64,
 }
@@ -46,7 +45,7 @@ enum State {
     /// In the trailer section.
     Trailers,
     /// Behind a trailer section that has not been told.
-    TellTrailers,
+    TrailersReady,
     /// Behind the message.
     Done,
 }
@@ -71,7 +70,7 @@ impl Receiver {
             reused: false,
             since,
             period_bytes: 0,
-            told_bytes: 0,
+            delivered_bytes: 0,
             discarded_bytes: 0,
         }
     }
@@ -90,8 +89,8 @@ impl Receiver {
 
     /// Whether input has to wait until this side has sent its message.
     #[inline]
-    pub(crate) fn is_waiting(&self, tx: &Tx) -> bool {
-        matches!(self.state, State::Done) && sender(tx).is_some_and(|sender| !self.is_over(sender))
+    pub(crate) fn is_waiting(&self, sender: &Sender) -> bool {
+        matches!(self.state, State::Done) && !self.is_over(sender)
     }
 
     /// Bytes that it holds of its peer.
@@ -106,13 +105,12 @@ impl Receiver {
 
     /// Whether there is something to do without more input.
     #[inline]
-    pub(crate) fn has_more(&self, tx: &Tx) -> bool {
-        let Some(sender) = sender(tx) else { return false };
+    pub(crate) fn has_more(&self, sender: &Sender, limits: &Limits) -> bool {
         match self.state {
             State::Head => false,
-            State::TellTrailers => true,
+            State::TrailersReady => true,
             State::Done => self.is_over(sender),
-            _ => sender.owes_continue() || self.gives_up_content(sender) || self.is_too_long(sender, tx),
+            _ => sender.owes_continue() || self.gives_up_content(sender) || self.is_too_long(sender, limits),
         }
     }
 
@@ -130,112 +128,116 @@ impl Receiver {
 
     /// How much more content may come.
     #[inline]
-    fn room(&self, sender: &Sender, tx: &Tx) -> u64 {
+    fn room(&self, sender: &Sender, limits: &Limits) -> u64 {
         if sender.has_answered() {
-            tx.config.limits.discard_bytes_max.saturating_sub(self.discarded_bytes)
+            limits.discard_bytes_max.saturating_sub(self.discarded_bytes)
         } else {
-            sender.content_bytes_max(&tx.config).saturating_sub(self.told_bytes)
+            sender.content_bytes_max(limits).saturating_sub(self.delivered_bytes)
         }
     }
 
     /// Whether the rest of the content is announced to be more than that.
     #[inline]
-    fn is_too_long(&self, sender: &Sender, tx: &Tx) -> bool {
-        matches!(self.state, State::Length(left) if left > self.room(sender, tx))
+    fn is_too_long(&self, sender: &Sender, limits: &Limits) -> bool {
+        matches!(self.state, State::Length(left) if left > self.room(sender, limits))
     }
 
     /// Takes what it can from the front of `input`.
     #[inline(always)]
-    pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
+    pub(crate) fn receive(&mut self, sender: &mut Sender, channel: &mut Channel, input: &mut [u8]) -> Step {
         match self.state {
-            State::Head => self.on_head_bytes(tx, input),
-            State::Length(_) | State::Chunked | State::UntilClose => self.on_content_bytes(tx, input),
-            State::Trailers => self.on_trailer_bytes(tx, input),
-            State::TellTrailers => {
+            State::Head => self.on_head_bytes(sender, channel, input),
+            State::Length(_) | State::Chunked | State::UntilClose => {
+                self.on_content_bytes(sender, channel, input)
+            }
+            State::Trailers => self.on_trailer_bytes(sender, channel, input),
+            State::TrailersReady => {
                 self.state = State::Done;
                 Step::found(0, Item::Trailers)
             }
-            State::Done => self.end_exchange(tx),
+            State::Done => self.end_exchange(sender, channel),
         }
     }
 
     // Heads.
 
     #[inline]
-    fn on_head_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
+    fn on_head_bytes(&mut self, sender: &mut Sender, channel: &mut Channel, input: &[u8]) -> Step {
         let kind = if self.client { Kind::Response } else { Kind::Request };
-        if self.client && !sender(tx).is_some_and(Sender::is_running) {
-            tx.finish(Cause::Violation(Violation::UnexpectedResponse));
+        if self.client && !sender.is_running() {
+            finish(sender, channel, Cause::Violation(Violation::UnexpectedResponse));
             return Step::taken(input.len());
         }
         let begun = self.head.has_begun();
-        match self.head.read(kind, input, &tx.config.limits) {
+        match self.head.read(kind, input, &channel.link.config.limits) {
             Ok(read) if !read.complete => {
                 // The time for the first head counts from the opening of the connection.
                 if self.reused && !begun && self.head.has_begun() {
-                    self.since = tx.now;
+                    self.since = channel.link.now;
                 }
                 Step::taken(read.consumed)
             }
-            Ok(read) if self.client => self.on_response(tx, read.consumed, input),
-            Ok(read) => self.on_request(tx, read.consumed),
+            Ok(read) if self.client => self.on_response(sender, channel, read.consumed, input),
+            Ok(read) => self.on_request(sender, channel, read.consumed),
             Err(cause) => {
                 if !self.client {
-                    tx.open_stream();
+                    channel.open_stream();
                 }
-                fail(tx, cause, input.len())
+                fail(sender, channel, cause, input.len())
             }
         }
     }
 
     #[inline]
-    fn on_request(&mut self, tx: &mut Tx, consumed: usize) -> Step {
+    fn on_request(&mut self, sender: &mut Sender, channel: &mut Channel, consumed: usize) -> Step {
         let &StartLine::Request { method, version, .. } = self.head.start() else {
             return Step::taken(consumed);
         };
         let facts = *self.head.facts();
         let framing = check_request(method, version, &facts);
-        tx.open_stream();
-        if tx.config.held.is_full() {
-            return fail(tx, Cause::Limit(Limit::ServiceBytes), consumed);
+        channel.open_stream();
+        if channel.link.config.held.is_full() {
+            return fail(sender, channel, Cause::Limit(Limit::ServiceBytes), consumed);
         }
-        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
         // RFC 9112 §9.3.
         let persists = !facts.close && (version != Version::Http10 || facts.keep_alive);
         sender.begin(method, version, persists);
         match framing {
             Ok(Framing::Empty) => {
                 self.state = State::Done;
-                tx.tell_peer_end();
+                sender.notify_peer_end(channel);
                 Step::found(consumed, Item::Request { end: true })
             }
             Ok(framing) => {
                 let length = if let Framing::Length(length) = framing { Some(length) } else { None };
                 let expects = facts.expect == Expectation::Continue && version != Version::Http10;
                 sender.begin_content(length, expects);
-                self.begin_content(framing, tx.now);
+                self.begin_content(framing, channel.link.now);
                 Step::found(consumed, Item::Request { end: false })
             }
-            Err(violation) => fail(tx, Cause::Violation(violation), consumed),
+            Err(violation) => fail(sender, channel, Cause::Violation(violation), consumed),
         }
     }
 
-    fn on_response(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
+    fn on_response(
+        &mut self,
+        sender: &mut Sender,
+        channel: &mut Channel,
+        consumed: usize,
+        input: &[u8],
+    ) -> Step {
         let &StartLine::Response { status, version, .. } = self.head.start() else {
             return Step::taken(consumed);
         };
         let facts = *self.head.facts();
-        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(consumed) };
         let method = sender.method();
         if status == Status::SWITCHING_PROTOCOLS {
-            return self.on_switching_protocols(tx, consumed, input);
+            return self.on_switching_protocols(sender, channel, consumed, input);
         }
         if status.is_interim() {
             return Step::found(consumed, Item::Response { end: false });
         }
         if method == Method::Connect && status.is_success() {
-            let receiver = SwitchTo::Raw(raw::Receiver::default());
-            tx.switch_to(tx::Sender::Raw(raw::Sender::default()), receiver, true);
             return Step::found(consumed, Item::Established { protocol: Protocol::Raw, head: true });
         }
         if facts.close || version == Version::Http10 && !facts.keep_alive {
@@ -251,28 +253,30 @@ impl Receiver {
                 if framing == Framing::UntilClose {
                     sender.last_exchange();
                 }
-                self.begin_content(framing, tx.now);
+                self.begin_content(framing, channel.link.now);
                 Step::found(consumed, Item::Response { end: false })
             }
-            Err(violation) => fail(tx, Cause::Violation(violation), consumed),
+            Err(violation) => fail(sender, channel, Cause::Violation(violation), consumed),
         }
     }
 
     /// RFC 6455 §4.1: the answer to an opening handshake. Nothing else that is sent from here asks for a switch.
-    fn on_switching_protocols(&mut self, tx: &mut Tx, consumed: usize, input: &[u8]) -> Step {
-        let Some(expected) = sender(tx).and_then(Sender::handshake) else {
-            return fail(tx, Cause::Violation(Violation::UnexpectedResponse), consumed);
+    fn on_switching_protocols(
+        &mut self,
+        sender: &mut Sender,
+        channel: &mut Channel,
+        consumed: usize,
+        input: &[u8],
+    ) -> Step {
+        let Some(expected) = sender.expected_answer() else {
+            return fail(sender, channel, Cause::Violation(Violation::UnexpectedResponse), consumed);
         };
         match ws::check_response(&self.head.head(input), expected) {
-            Ok(ws::Opened { agreed, codec }) => {
-                let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
-                let receiver = SwitchTo::WebSocket(Box::new(ws::Receiver::new(agreed, decoder, true)));
-                let sender = ws::Sender::new(tx.now, encoder);
-                tx.account.charge(sender.held());
-                tx.switch_to(tx::Sender::WebSocket(sender), receiver, true);
+            Ok(opened) => {
+                sender.agree(opened);
                 Step::found(consumed, Item::Established { protocol: Protocol::WebSocket, head: true })
             }
-            Err(failure) => fail(tx, Cause::Handshake(failure), consumed),
+            Err(failure) => fail(sender, channel, Cause::Handshake(failure), consumed),
         }
     }
 
@@ -288,46 +292,52 @@ impl Receiver {
         self.dechunker = Dechunker::new();
         self.since = now;
         self.period_bytes = 0;
-        self.told_bytes = 0;
+        self.delivered_bytes = 0;
         self.discarded_bytes = 0;
     }
 
-    fn on_content_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
-        let Some(sender) = sender(tx) else { return Step::taken(input.len()) };
+    fn on_content_bytes(&mut self, sender: &mut Sender, channel: &mut Channel, input: &[u8]) -> Step {
         if self.gives_up_content(sender) {
-            tx.finish(cause(sender));
+            finish(sender, channel, cause(sender));
             return Step::taken(input.len());
         }
+        let limits = &channel.link.config.limits;
         let discards = sender.has_answered();
-        let room = self.room(sender, tx);
-        let owes_continue = sender.owes_continue() && !self.is_too_long(sender, tx);
-        if let (true, tx::Sender::Http1(sender)) = (owes_continue, &mut tx.sender) {
-            sender.send_continue(&mut tx.out);
-            self.since = tx.now;
+        let room = self.room(sender, limits);
+        if sender.owes_continue() && !self.is_too_long(sender, limits) {
+            sender.send_continue(&mut channel.link.out);
+            self.since = channel.link.now;
         }
         let found = match &mut self.state {
             State::Length(left) => of_length(left, input, room),
-            State::Chunked => self.dechunker.decode(input, &tx.config.limits, room),
+            State::Chunked => self.dechunker.decode(input, &channel.link.config.limits, room),
             _ => until_close(input, room),
         };
         match found {
-            Ok(found) => self.on_content(tx, input, found, discards),
+            Ok(found) => self.on_content(sender, channel, input, found, discards),
             Err(Cause::Limit(Limit::ContentBytes)) if discards => {
-                fail(tx, Cause::Limit(Limit::DiscardBytes), input.len())
+                fail(sender, channel, Cause::Limit(Limit::DiscardBytes), input.len())
             }
-            Err(cause) => fail(tx, cause, input.len()),
+            Err(cause) => fail(sender, channel, cause, input.len()),
         }
     }
 
     /// Counts what was found, and tells it if anybody wants it.
-    fn on_content(&mut self, tx: &mut Tx, input: &[u8], found: Dechunked, discards: bool) -> Step {
+    fn on_content(
+        &mut self,
+        sender: &mut Sender,
+        channel: &mut Channel,
+        input: &[u8],
+        found: Dechunked,
+        discards: bool,
+    ) -> Step {
         /// What follows the last content of most chunked messages: seen together, it needs no event of its own.
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let Dechunked { mut consumed, content, last } = found;
         let mut end = false;
         match self.state {
             State::Length(left) => {
-                set_unread(tx, left);
+                sender.set_unread(left);
                 end = left == 0;
             }
             State::Chunked if last => self.state = State::Trailers,
@@ -338,9 +348,10 @@ impl Receiver {
             _ => {}
         }
         self.period_bytes = self.period_bytes.saturating_add(content.len());
-        *(if discards { &mut self.discarded_bytes } else { &mut self.told_bytes }) += content.len() as u64;
+        *(if discards { &mut self.discarded_bytes } else { &mut self.delivered_bytes }) +=
+            content.len() as u64;
         if end {
-            self.end_content(tx);
+            self.end_content(sender, channel);
         }
         if discards || content.is_empty() && !end {
             return Step::taken(consumed);
@@ -348,83 +359,81 @@ impl Receiver {
         Step::found(consumed, Item::Body { content: Content::Input(content), end })
     }
 
-    fn on_trailer_bytes(&mut self, tx: &mut Tx, input: &[u8]) -> Step {
-        let read = match self.head.read(Kind::Trailers, input, &tx.config.limits) {
+    fn on_trailer_bytes(&mut self, sender: &mut Sender, channel: &mut Channel, input: &[u8]) -> Step {
+        let read = match self.head.read(Kind::Trailers, input, &channel.link.config.limits) {
             Ok(read) => read,
-            Err(cause) => return fail(tx, cause, input.len()),
+            Err(cause) => return fail(sender, channel, cause, input.len()),
         };
         if !read.complete {
             return Step::taken(read.consumed);
         }
         let is = |field| move |name: &str| received_trailer(name.as_bytes()) == field;
         if self.head.head(input).fields().any(|(name, _)| is(TrailerField::Refused)(name)) {
-            return fail(tx, Cause::Violation(Violation::Trailer), read.consumed);
+            return fail(sender, channel, Cause::Violation(Violation::Trailer), read.consumed);
         }
         self.head.retain(input, is(TrailerField::Allowed));
         let some = self.head.head(input).fields().len() > 0;
-        self.end_content(tx);
-        if sender(tx).is_some_and(Sender::has_answered) {
+        self.end_content(sender, channel);
+        if sender.has_answered() {
             return Step::taken(read.consumed);
         }
         if some {
-            self.state = State::TellTrailers;
+            self.state = State::TrailersReady;
         }
         Step::found(read.consumed, Item::Body { content: Content::Input(0..0), end: true })
     }
 
-    fn end_content(&mut self, tx: &mut Tx) {
+    fn end_content(&mut self, sender: &mut Sender, channel: &mut Channel) {
         self.state = State::Done;
-        set_unread(tx, 0);
-        tx.tell_peer_end();
+        sender.set_unread(0);
+        sender.notify_peer_end(channel);
     }
 
     // Ends.
 
     /// Both messages are complete, or nothing more will come of them.
     #[inline]
-    fn end_exchange(&mut self, tx: &mut Tx) -> Step {
-        let tx::Sender::Http1(sender) = &mut tx.sender else { return Step::taken(0) };
+    fn end_exchange(&mut self, sender: &mut Sender, channel: &mut Channel) -> Step {
         let cause = sender.refusal().unwrap_or(cause(sender));
         if sender.persists() {
             sender.reset();
             self.state = State::Head;
             self.head.release();
             self.reused = true;
-            self.since = tx.now;
-            tx.close_stream(cause);
+            self.since = channel.link.now;
+            channel.close_stream(cause);
         } else {
-            tx.finish(cause);
+            finish(sender, channel, cause);
         }
         Step::taken(0)
     }
 
     /// The peer will send no more.
-    pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
-        let truncated = tx.is_truncated();
-        let tx::Sender::Http1(sender) = &mut tx.sender else { return None };
+    pub(crate) fn receive_eof(&mut self, sender: &mut Sender, channel: &mut Channel) -> Option<Item> {
+        let truncated = channel.link.is_truncated();
         match self.state {
             State::UntilClose if truncated => {
-                tx.finish(Cause::Truncated);
+                finish(sender, channel, Cause::Truncated);
                 None
             }
             State::UntilClose => {
                 self.state = State::Done;
                 Some(Item::Body { content: Content::Input(0..0), end: true })
             }
-            State::TellTrailers | State::Done => {
+            State::TrailersReady | State::Done => {
                 // A client that has sent all its requests may close its half and still wants the responses.
                 sender.last_exchange();
-                if self.has_more(tx) {
-                    self.end_exchange(tx);
+                if self.has_more(sender, &channel.link.config.limits) {
+                    self.end_exchange(sender, channel);
                 }
                 None
             }
             State::Head if !sender.is_running() && !self.head.has_begun() => {
-                tx.finish(Cause::Complete);
+                finish(sender, channel, Cause::Complete);
                 None
             }
             State::Head | State::Length(_) | State::Chunked | State::Trailers => {
-                tx.finish(tx.loss());
+                finish(sender, channel, channel.link.loss());
                 None
             }
         }
@@ -433,14 +442,14 @@ impl Receiver {
     // Deadlines.
 
     /// When something has to have come.
-    pub(crate) fn next_timeout(&self, tx: &Tx) -> Option<Time> {
-        let limits = &tx.config.limits;
+    pub(crate) fn next_timeout(&self, sender: &Sender, channel: &Channel) -> Option<Time> {
+        let link = &channel.link;
+        let limits = &link.config.limits;
         match self.state {
             State::Head if self.client => {
-                let sender = sender(tx)?;
                 if sender.is_running() {
-                    let sent = sender.has_ended() && tx.out.is_empty();
-                    sent.then(|| asked(sender, tx) + limits.response_timeout)
+                    let sent = sender.has_ended() && link.out.is_empty();
+                    sent.then(|| request_sent(sender, channel) + limits.response_timeout)
                 } else {
                     self.reused.then(|| self.since + limits.keep_alive_timeout)
                 }
@@ -451,49 +460,55 @@ impl Receiver {
             State::Head => Some(self.since + limits.head_timeout),
             // What is queued and not taken has a deadline of its own. Not even an application that holds input has use for
             // a peer that has left.
-            State::TellTrailers | State::Done => {
-                let sender = sender(tx).filter(|_| tx.out.is_empty())?;
-                sender.half_closed_until(tx.sent, limits.half_closed_timeout)
+            State::TrailersReady | State::Done => {
+                if !link.out.is_empty() {
+                    return None;
+                }
+                sender.half_closed_until(link.last_sent, limits.half_closed_timeout)
             }
             // The application takes none of it now.
-            _ if tx.would_hold_input() => None,
-            _ if self.client => {
-                let sender = sender(tx)?;
-                Some(match sender.refusal() {
-                    Some(_) => asked(sender, tx) + limits.response_timeout,
-                    None => tx.heard.max(tx.resumed).max(self.since) + limits.between_bytes_timeout,
-                })
-            }
+            _ if sender.would_hold_input(channel) => None,
+            _ if self.client => Some(match sender.refusal() {
+                Some(_) => request_sent(sender, channel) + limits.response_timeout,
+                None => {
+                    let last = link.last_received.max(channel.last_resumed).max(self.since);
+                    last + limits.between_bytes_timeout
+                }
+            }),
             State::Length(_) | State::Chunked | State::UntilClose | State::Trailers => {
-                Some(tx.resumed.max(self.since) + limits.content_period)
+                Some(channel.last_resumed.max(self.since) + limits.content_period)
             }
         }
     }
 
     /// Does what is due at `now`.
-    pub(crate) fn handle_timeout(&mut self, tx: &mut Tx, now: Time) {
-        if self.next_timeout(tx).is_none_or(|at| now < at) {
+    pub(crate) fn handle_timeout(&mut self, sender: &mut Sender, channel: &mut Channel, now: Time) {
+        if self.next_timeout(sender, channel).is_none_or(|at| now < at) {
             return;
         }
-        let idle = !self.head.has_begun() && !sender(tx).is_some_and(Sender::is_running);
-        let bytes_min = sender(tx).map_or(0, |sender| sender.content_bytes_min(&tx.config));
+        let idle = !self.head.has_begun() && !sender.is_running();
+        let link = &mut channel.link;
         match self.state {
             // Nothing was asked, so nothing is answered.
-            State::Head if idle => tx.finish(Cause::Timeout(Deadline::Head)),
+            State::Head if idle => finish(sender, channel, Cause::Timeout(Deadline::Head)),
             // The server cannot answer what has not come to it.
-            State::Head if self.client && tx.delivery.is_arriving(&tx.config.limits, now) => tx.sent = now,
-            State::Head if self.client => tx.finish(Cause::Timeout(Deadline::Response)),
-            State::TellTrailers | State::Done => tx.abort(Cause::Timeout(Deadline::HalfClosed)),
-            State::Head => {
-                tx.open_stream();
-                refuse(tx, Cause::Timeout(Deadline::Head), Deadline::Head.status());
+            State::Head if self.client && link.delivery.is_arriving(&link.config.limits, now) => {
+                link.last_sent = now;
             }
-            _ if self.client => tx.finish(Cause::Timeout(Deadline::BetweenBytes)),
-            _ if self.period_bytes >= bytes_min => {
+            State::Head if self.client => finish(sender, channel, Cause::Timeout(Deadline::Response)),
+            State::TrailersReady | State::Done => {
+                abort(sender, channel, Cause::Timeout(Deadline::HalfClosed))
+            }
+            State::Head => {
+                channel.open_stream();
+                refuse(sender, channel, Cause::Timeout(Deadline::Head));
+            }
+            _ if self.client => finish(sender, channel, Cause::Timeout(Deadline::BetweenBytes)),
+            _ if self.period_bytes >= sender.content_bytes_min(&channel.link.config.limits) => {
                 self.since = now;
                 self.period_bytes = 0;
             }
-            _ => refuse(tx, Cause::Timeout(Deadline::Content), Deadline::Content.status()),
+            _ => refuse(sender, channel, Cause::Timeout(Deadline::Content)),
         }
     }
 }
@@ -504,30 +519,15 @@ fn cause(sender: &Sender) -> Cause {
     if sender.is_broken() { Cause::Aborted } else { Cause::Complete }
 }
 
-/// The transmit half, as long as HTTP is spoken.
-#[inline]
-fn sender(tx: &Tx) -> Option<&Sender> {
-    match &tx.sender {
-        tx::Sender::Http1(sender) => Some(sender),
-        _ => None,
-    }
-}
-
 /// When all of a client's request had gone to the transport.
-fn asked(sender: &Sender, tx: &Tx) -> Time {
-    tx.sent.max(sender.begun())
-}
-
-fn set_unread(tx: &mut Tx, unread: u64) {
-    if let tx::Sender::Http1(sender) = &mut tx.sender {
-        sender.set_unread(unread);
-    }
+fn request_sent(sender: &Sender, channel: &Channel) -> Time {
+    channel.link.last_sent.max(sender.begun())
 }
 
 /// Ends the connection over something that the peer did.
 #[cold]
-fn fail(tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
-    refuse(tx, cause, status_of(cause));
+fn fail(sender: &mut Sender, channel: &mut Channel, cause: Cause, consumed: usize) -> Step {
+    refuse(sender, channel, cause);
     Step::taken(consumed)
 }
 

@@ -3,13 +3,17 @@
 //! Also what both halves have to know of the exchange that is running. Knows no input.
 
 use super::compose::{write_fields, write_framing, write_request_line};
-use super::{Expected, encode};
+use super::encode;
+use crate::connection::channel::Channel;
+use crate::connection::item::Item;
+use crate::connection::stream::Notices;
+use crate::connection::transmit::{Draft, Output};
 use crate::http::{
     HttpDate, Method, Outgoing, Request, Said, Status, Version, check_length, frame_response,
     is_forbidden_trailer,
 };
-use crate::transmit::{Draft, Output};
-use crate::{Cause, Config, HandshakeFailure, Misuse, Payload, Time};
+use crate::ws::{self, Expected};
+use crate::{Cause, Config, HandshakeFailure, Limits, Misuse, Payload, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -46,12 +50,20 @@ pub(crate) struct Sender {
     exchanges_left: u32,
     /// When the request of a client was begun.
     begun: Time,
-    /// What a client awaits in answer to its WebSocket opening handshake.
-    handshake: Option<Box<Expected>>,
+    /// A client's WebSocket opening handshake.
+    handshake: Option<Box<Handshake>>,
     /// With which status code that was refused.
     refused: Option<Status>,
     /// The date field of the second that was last asked for.
     date: (u32, [u8; DATE.len()]),
+}
+
+/// How far a client's opening handshake is.
+enum Handshake {
+    /// The request has been sent, and this is what its answer must say.
+    Sent(Expected),
+    /// The server has agreed to this.
+    Agreed(ws::Opened),
 }
 
 /// Where the message stands that this side sends.
@@ -161,9 +173,25 @@ impl Sender {
         self.begun
     }
 
-    /// The opening handshake that a client awaits the answer to.
-    pub(crate) fn handshake(&self) -> Option<&Expected> {
-        self.handshake.as_deref()
+    /// What the answer to a client's opening handshake must say.
+    pub(crate) fn expected_answer(&self) -> Option<&Expected> {
+        match self.handshake.as_deref()? {
+            Handshake::Sent(expected) => Some(expected),
+            Handshake::Agreed(_) => None,
+        }
+    }
+
+    /// The server has agreed to a WebSocket.
+    pub(crate) fn agree(&mut self, opened: ws::Opened) {
+        self.handshake = Some(Box::new(Handshake::Agreed(opened)));
+    }
+
+    /// What a server has agreed to, which is spoken from here on.
+    pub(crate) fn take_agreed(&mut self) -> Option<ws::Opened> {
+        match *self.handshake.take()? {
+            Handshake::Agreed(opened) => Some(opened),
+            Handshake::Sent(_) => None,
+        }
     }
 
     #[inline]
@@ -172,8 +200,8 @@ impl Sender {
     }
 
     #[inline]
-    pub(crate) fn content_bytes_max(&self, config: &Config) -> u64 {
-        self.content_bytes_max.or(config.limits.content_bytes_max).unwrap_or(u64::MAX)
+    pub(crate) fn content_bytes_max(&self, limits: &Limits) -> u64 {
+        self.content_bytes_max.or(limits.content_bytes_max).unwrap_or(u64::MAX)
     }
 
     /// Why an exchange ended whose opening handshake was refused: however the rest of the answer comes, or does not.
@@ -225,9 +253,9 @@ impl Sender {
     }
 
     /// What of the request must come in each period. The rest of one that has been answered is nobody's to wait for.
-    pub(crate) fn content_bytes_min(&self, config: &Config) -> usize {
+    pub(crate) fn content_bytes_min(&self, limits: &Limits) -> usize {
         let own = self.content_bytes_min.filter(|_| !self.has_answered());
-        own.unwrap_or(config.limits.content_bytes_min)
+        own.unwrap_or(limits.content_bytes_min)
     }
 
     /// The peer will send no more.
@@ -245,6 +273,48 @@ impl Sender {
     /// Whether an exchange is still to be answered, and its peer has ended its direction.
     pub(crate) fn is_half_closed(&self) -> bool {
         self.peer_ended.is_some() && self.may_write()
+    }
+
+    /// The request has come whole. Its exchange is notified of the end of its peer if that has come, too: at once, whatever input
+    /// stands between.
+    pub(crate) fn notify_peer_end(&self, channel: &mut Channel) {
+        if self.is_half_closed() {
+            channel.stream.notices.set(Notices::PEER_ENDED);
+        }
+    }
+
+    // What the connection asks of both messages together.
+
+    /// Whether a permit could be given.
+    #[inline]
+    pub(crate) fn can_write(&self, channel: &Channel) -> bool {
+        channel.may_write() && self.may_write()
+    }
+
+    /// Whether the application does not want input now. Nobody wants the rest of a request that has been answered, so nobody can hold
+    /// it.
+    pub(crate) fn holds_input(&self, channel: &mut Channel) -> bool {
+        let waits = !self.can_write(channel);
+        channel.holds_input(waits) && !self.has_answered()
+    }
+
+    /// As [`holds_input`](Self::holds_input), without noting when that ends.
+    pub(crate) fn would_hold_input(&self, channel: &Channel) -> bool {
+        channel.may_hold_input() && channel.would_hold_input(!self.can_write(channel)) && !self.has_answered()
+    }
+
+    /// The next notice of the exchange. It is not notified of the end of its peer once it has been answered.
+    pub(crate) fn notice(&self, channel: &mut Channel) -> Option<Item> {
+        if !self.is_half_closed() {
+            channel.stream.notices.take(Notices::PEER_ENDED);
+        }
+        channel.notice(|channel| self.can_write(channel))
+    }
+
+    /// Whether the exchange has a notice now.
+    pub(crate) fn notice_is_due(&self, channel: &Channel) -> bool {
+        channel.notice_is_due(|channel| self.can_write(channel))
+            || self.is_half_closed() && channel.stream.notices.has(Notices::PEER_ENDED)
     }
 
     /// When such an exchange has sent nothing for too long: `sent` is when the transport last had everything.
@@ -465,7 +535,7 @@ impl Sender {
     /// An opening handshake has been written.
     pub(crate) fn begin_handshake(&mut self, now: Time, expected: Expected) {
         self.begin_request(now, Method::Get);
-        self.handshake = Some(Box::new(expected));
+        self.handshake = Some(Box::new(Handshake::Sent(expected)));
         self.state = State::Ended;
     }
 

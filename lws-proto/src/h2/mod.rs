@@ -6,16 +6,16 @@
 
 mod bucket;
 mod conduct;
-mod deadlines;
 mod error;
-mod exchange;
+mod fields;
 mod frame;
 mod line;
 mod priority;
 mod receiver;
 mod section;
-mod sender;
+mod session;
 mod settings;
+mod slot;
 mod state;
 mod streams;
 mod upgrade;
@@ -23,13 +23,13 @@ mod window;
 
 pub use error::ErrorCode;
 pub(crate) use receiver::Receiver;
-pub(crate) use sender::Sender;
+pub(crate) use session::{Session, Tunnel};
 pub(crate) use upgrade::{Upgrade, asks_for_upgrade};
 
 /// Bytes of a stream, as a WebSocket at most: its entries in two lists that grow by doubling, a transmit half, a receiver, and its
 /// places in queues.
-pub(crate) const STREAM_BYTES: usize = 2 * (size_of::<streams::Stream>() + receiver::INBOUND_BYTES)
-    + size_of::<crate::tx::Tx>()
+pub(crate) const STREAM_BYTES: usize = 2 * (size_of::<streams::Stream>() + receiver::STREAM_INPUT_BYTES)
+    + size_of::<Tunnel>()
     + size_of::<crate::ws::Receiver>()
     + 128;
 

@@ -11,13 +11,16 @@ mod fields;
 use super::error::{Fault, Scope, code_of};
 use super::frame::{self, FrameHeader, HEADER_BYTES, Kind, PREFACE};
 use super::section::Facts;
-use super::sender::Sender;
-use crate::buffer::Kept;
+use super::session::Session;
+use super::slot::Slot;
+use crate::connection::Kept;
+use crate::connection::carried::CarriedReceiver;
+use crate::connection::item::{Item, Step};
+use crate::connection::link::Link;
+use crate::connection::shared::Shared;
 use crate::hpack::{Decoder, Section, TABLE_SIZE_DEFAULT};
 use crate::http::Head;
-use crate::item::{Item, Step};
-use crate::tx::{self, Tx};
-use crate::{Cause, Deadline, Limit, Time, Violation, raw, ws};
+use crate::{Cause, Deadline, Limit, Time, Violation, ws};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -36,7 +39,7 @@ pub(crate) struct Receiver {
     section: Section,
     facts: Facts,
     /// What streams receive, by their places.
-    inbound: Vec<Inbound>,
+    inputs: Vec<StreamInput>,
     /// When what is waited for began to be: the preface, or the rest of a field block.
     since: Time,
     /// Whether the first SETTINGS have come.
@@ -65,7 +68,7 @@ enum Place {
 /// Where a DATA frame stands.
 #[derive(Clone, Copy, Debug)]
 struct Content {
-    slot: u32,
+    slot: Slot,
     id: u32,
     /// Bytes of the frame without padding that are still to come.
     left: u32,
@@ -88,7 +91,7 @@ struct Block {
 
 /// What is kept of what a stream receives.
 #[derive(Default)]
-struct Inbound {
+struct StreamInput {
     /// The stream that it is about.
     id: u32,
     /// Content that is still to come, if its length was said.
@@ -100,11 +103,11 @@ struct Inbound {
     /// The trailers behind it.
     trailers: Option<Box<Section>>,
     /// What reads what the stream has become.
-    tunnel: Option<Tunnel>,
+    tunnel: Option<CarriedReceiver>,
 }
 
 /// Bytes of an entry.
-pub(super) const INBOUND_BYTES: usize = size_of::<Inbound>();
+pub(super) const STREAM_INPUT_BYTES: usize = size_of::<StreamInput>();
 
 /// Where the end of what the peer says stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,19 +121,14 @@ enum MessageEnd {
     Trailers,
 }
 
-enum Tunnel {
-    WebSocket(Box<ws::Receiver>),
-    Raw(raw::Receiver),
-}
-
 /// What the last event lends that is not in the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lent {
     Nothing,
     /// From the held input of a stream.
-    Held(u32),
+    Held(Slot),
     /// By the receiver of a tunnel.
-    Tunnel(u32),
+    Tunnel(Slot),
 }
 
 impl Receiver {
@@ -146,7 +144,7 @@ impl Receiver {
             decoder: Decoder::new(TABLE_SIZE_DEFAULT),
             section: Section::default(),
             facts: Facts::NONE,
-            inbound: Vec::new(),
+            inputs: Vec::new(),
             since: now,
             settled: false,
             lent: Lent::Nothing,
@@ -160,28 +158,34 @@ impl Receiver {
     }
 
     /// Takes what it can from the front of `input`.
-    pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
-        if let Some(step) = self.receive_held(tx) {
+    pub(crate) fn receive(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        input: &mut [u8],
+    ) -> Step {
+        if let Some(step) = self.receive_held(session, link, shared) {
             return step;
         }
         let result = match self.place {
-            Place::Header => self.on_header_bytes(tx, input),
-            Place::Content(content) => self.on_content_bytes(tx, content, input),
-            Place::Payload(header) => self.on_payload_bytes(tx, header, input),
+            Place::Header => self.on_header_bytes(session, link, shared, input),
+            Place::Content(content) => self.on_content_bytes(session, link, shared, content, input),
+            Place::Payload(header) => self.on_payload_bytes(session, link, shared, header, input),
             Place::Skip(left) => Ok(self.on_skipped_bytes(left, input)),
-            Place::Preface(matched) => self.on_preface_bytes(tx, matched, input),
+            Place::Preface(matched) => self.on_preface_bytes(matched, input),
         };
         match result {
             Ok(step) => step,
             Err(fault) => {
-                fail(tx, fault);
+                session.fail(link, fault.cause());
                 Step::taken(input.len())
             }
         }
     }
 
     /// RFC 9113 §3.4.
-    fn on_preface_bytes(&mut self, _tx: &mut Tx, matched: u8, input: &[u8]) -> Result<Step, Fault> {
+    fn on_preface_bytes(&mut self, matched: u8, input: &[u8]) -> Result<Step, Fault> {
         let expected = &PREFACE[usize::from(matched)..];
         let n = expected.len().min(input.len());
         if input[..n] != expected[..n] {
@@ -194,7 +198,13 @@ impl Receiver {
     }
 
     #[inline]
-    fn on_header_bytes(&mut self, tx: &mut Tx, input: &mut [u8]) -> Result<Step, Fault> {
+    fn on_header_bytes(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        input: &mut [u8],
+    ) -> Result<Step, Fault> {
         let (header, len) = match input.first_chunk::<HEADER_BYTES>() {
             Some(bytes) if self.header_len == 0 => (FrameHeader::parse(bytes), HEADER_BYTES),
             _ => match self.complete_header(input) {
@@ -203,11 +213,11 @@ impl Receiver {
             },
         };
         self.check_order(header)?;
-        header.check(MAX_FRAME_SIZE).or_else(|fault| self.on_bad_frame(tx, header, fault))?;
+        header.check(MAX_FRAME_SIZE).or_else(|fault| self.on_bad_frame(session, link, header, fault))?;
         match header.kind {
-            Kind::Data => self.on_data(tx, header).map(|()| Step::taken(len)),
+            Kind::Data => self.on_data(session, link, shared, header).map(|()| Step::taken(len)),
             Kind::Unknown(_) => {
-                tx_frame(tx)?;
+                session.count_frame(link)?;
                 self.place = Place::Skip(header.len);
                 self.enter_skip();
                 Ok(Step::taken(len))
@@ -215,7 +225,10 @@ impl Receiver {
             _ => {
                 let whole = len + header.len as usize;
                 match input.get(len..whole) {
-                    Some(payload) => Ok(Step { consumed: whole, item: self.on_frame(tx, header, payload)? }),
+                    Some(payload) => Ok(Step {
+                        consumed: whole,
+                        item: self.on_frame(session, link, shared, header, payload)?,
+                    }),
                     None => {
                         self.place = Place::Payload(header);
                         Ok(Step::taken(len))
@@ -253,15 +266,28 @@ impl Receiver {
 
     /// A frame that is wrong by itself, where only its stream suffers: its payload is skipped.
     #[cold]
-    fn on_bad_frame(&mut self, tx: &mut Tx, header: FrameHeader, fault: Fault) -> Result<(), Fault> {
+    fn on_bad_frame(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        header: FrameHeader,
+        fault: Fault,
+    ) -> Result<(), Fault> {
         if fault.scope == Scope::Connection {
             return Err(fault);
         }
-        self.fail_stream(tx, header.stream, fault)?;
+        self.fail_stream(session, link, header.stream, fault)?;
         Ok(())
     }
 
-    fn on_payload_bytes(&mut self, tx: &mut Tx, header: FrameHeader, input: &[u8]) -> Result<Step, Fault> {
+    fn on_payload_bytes(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        header: FrameHeader,
+        input: &[u8],
+    ) -> Result<Step, Fault> {
         let n = (header.len as usize - self.pieces.len()).min(input.len());
         self.pieces.extend_from_slice(&input[..n]);
         if self.pieces.len() < header.len as usize {
@@ -269,7 +295,7 @@ impl Receiver {
         }
         self.place = Place::Header;
         let mut pieces = core::mem::take(&mut self.pieces);
-        let item = self.on_frame(tx, header, &pieces);
+        let item = self.on_frame(session, link, shared, header, &pieces);
         pieces.clear();
         self.pieces = pieces;
         Ok(Step { consumed: n, item: item? })
@@ -290,17 +316,24 @@ impl Receiver {
     }
 
     /// A whole frame other than DATA.
-    fn on_frame(&mut self, tx: &mut Tx, header: FrameHeader, payload: &[u8]) -> Result<Option<Item>, Fault> {
+    fn on_frame(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        header: FrameHeader,
+        payload: &[u8],
+    ) -> Result<Option<Item>, Fault> {
         match header.kind {
-            Kind::Headers => return self.on_headers(tx, header, payload),
-            Kind::Continuation => return self.on_continuation(tx, header, payload),
-            Kind::Settings => self.on_settings(tx, header, payload)?,
-            Kind::WindowUpdate => self.on_window_update(tx, header, payload)?,
-            Kind::Ping => self.on_ping(tx, header, payload)?,
-            Kind::RstStream => self.on_rst_stream(tx, header, payload)?,
-            Kind::GoAway => self.on_go_away(tx, payload)?,
-            Kind::Priority => self.on_priority(tx, header, payload)?,
-            Kind::PriorityUpdate => self.on_priority_update(tx, payload)?,
+            Kind::Headers => return self.on_headers(session, link, shared, header, payload),
+            Kind::Continuation => return self.on_continuation(session, link, shared, header, payload),
+            Kind::Settings => self.on_settings(session, link, header, payload)?,
+            Kind::WindowUpdate => self.on_window_update(session, link, header, payload)?,
+            Kind::Ping => self.on_ping(session, link, header, payload)?,
+            Kind::RstStream => self.on_rst_stream(session, link, header, payload)?,
+            Kind::GoAway => self.on_go_away(session, link, payload)?,
+            Kind::Priority => self.on_priority(session, link, header, payload)?,
+            Kind::PriorityUpdate => self.on_priority_update(session, link, payload)?,
             Kind::PushPromise => return Err(Fault::connection(Violation::Push)),
             Kind::Data | Kind::Unknown(_) => {}
         }
@@ -309,78 +342,84 @@ impl Receiver {
 
     /// Ends a stream over something that the peer did on it.
     #[cold]
-    fn fail_stream(&mut self, tx: &mut Tx, id: u32, fault: Fault) -> Result<(), Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+    fn fail_stream(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        id: u32,
+        fault: Fault,
+    ) -> Result<(), Fault> {
         let cause = fault.cause();
-        match sender.streams.find(id) {
-            Some(slot) if !matches!(sender.streams.peek(slot).place, super::streams::Place::Closed) => {
-                sender.give_up(out, slot, cause);
+        match session.streams.find(id) {
+            Some(slot) if !matches!(session.streams.peek(slot).place, super::streams::Place::Closed) => {
+                session.give_up(link, slot, cause);
             }
             Some(_) => {}
             // RFC 9113 §6.4: "RST_STREAM frames MUST NOT be sent for a stream in the "idle" state."
-            None if sender.is_idle(id) => return Err(Fault { scope: Scope::Connection, ..fault }),
-            None if sender.is_past_the_end(id) => return sender.count_frame(out, config, *now),
-            None => sender.send_reset(out, id, code_of(cause)),
+            None if session.is_idle(id) => return Err(Fault { scope: Scope::Connection, ..fault }),
+            None if session.is_past_the_end(id) => return session.count_frame(link),
+            None => session.send_reset(link, id, code_of(cause)),
         }
-        sender.count_reset(out, config, *now)
+        session.count_reset(link)
     }
 
     // Ends and deadlines.
 
     /// The peer will send no more. A server still answers what was asked whole.
-    pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return None };
-        if sender.client || self.block.is_some() || !matches!(self.place, Place::Header) {
-            tx.finish(Cause::Disconnected);
+    pub(crate) fn receive_eof(&mut self, session: &mut Session, link: &mut Link) -> Option<Item> {
+        if session.client || self.block.is_some() || !matches!(self.place, Place::Header) {
+            session.end_all(link, Cause::Disconnected);
             return None;
         }
-        sender.note_peer_end(out, &config.limits, *now);
-        if sender.streams.is_empty() {
-            tx.finish(Cause::Complete);
+        session.note_peer_end(link);
+        if session.streams.is_empty() {
+            session.end_all(link, Cause::Complete);
         }
         None
     }
 
-    pub(crate) fn next_timeout(&self, tx: &Tx) -> Option<Time> {
-        let tx::Sender::Http2(sender) = &tx.sender else { return None };
-        let head = self.head_due(sender, tx).map(|(due, _)| due);
-        crate::time::earliest(head, sender.next_timeout(tx))
+    pub(crate) fn next_timeout(&self, session: &Session, link: &Link) -> Option<Time> {
+        let head = self.head_due(session, link).map(|(due, _)| due);
+        crate::time::earliest(head, session.next_timeout(link))
     }
 
     /// When the field block that has begun must be whole, or a client's preface, and what a failure is called. A server that says
     /// nothing owes the acknowledgement of our SETTINGS, which has a deadline of its own.
-    fn head_due(&self, sender: &Sender, tx: &Tx) -> Option<(Time, Deadline)> {
-        let begun = self.block.is_some() || !self.settled && !sender.client;
-        let deadline = if sender.client { Deadline::Response } else { Deadline::Head };
-        begun.then(|| (self.since + tx.config.limits.head_timeout, deadline))
+    fn head_due(&self, session: &Session, link: &Link) -> Option<(Time, Deadline)> {
+        let begun = self.block.is_some() || !self.settled && !session.client;
+        let deadline = if session.client { Deadline::Response } else { Deadline::Head };
+        begun.then(|| (self.since + link.config.limits.head_timeout, deadline))
     }
 
-    pub(crate) fn handle_timeout(&mut self, tx: &mut Tx, now: Time) {
-        let tx::Sender::Http2(sender) = &tx.sender else { return };
-        if let Some((_, deadline)) = self.head_due(sender, tx).filter(|(due, _)| *due <= now) {
-            return end_connection(tx, Cause::Timeout(deadline));
+    pub(crate) fn handle_timeout(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        now: Time,
+    ) {
+        link.now = now;
+        if let Some((_, deadline)) = self.head_due(session, link).filter(|(due, _)| *due <= now) {
+            return session.fail(link, Cause::Timeout(deadline));
         }
-        super::deadlines::handle(tx, now);
-        if let tx::Sender::Http2(sender) = &tx.sender
-            && sender.relaxed
-            && sender.streams.is_empty()
-        {
-            self.relax();
+        session.handle_timeout(link, shared);
+        if session.is_trimmed() {
+            self.trim();
         }
     }
 
     /// Bytes that it holds of its peer, and to understand it.
     pub(crate) fn held_bytes(&self) -> usize {
-        let inbound = self.inbound.iter().map(|inbound| {
-            let tunnel = match &inbound.tunnel {
-                Some(Tunnel::WebSocket(receiver)) => size_of::<ws::Receiver>() + receiver.held(),
-                Some(Tunnel::Raw(_)) | None => 0,
+        let stream_input = self.inputs.iter().map(|stream_input| {
+            let tunnel = match &stream_input.tunnel {
+                Some(CarriedReceiver::WebSocket(receiver)) => size_of::<ws::Receiver>() + receiver.held(),
+                Some(CarriedReceiver::Raw(_)) | None => 0,
             };
-            let trailers = inbound.trailers.as_ref().map_or(0, |trailers| trailers.held());
-            tunnel + trailers + inbound.held.as_ref().map_or(0, |held| held.held())
+            let trailers = stream_input.trailers.as_ref().map_or(0, |trailers| trailers.held());
+            tunnel + trailers + stream_input.held.as_ref().map_or(0, |held| held.held())
         });
-        self.inbound.capacity() * size_of::<Inbound>()
-            + inbound.sum::<usize>()
+        self.inputs.capacity() * size_of::<StreamInput>()
+            + stream_input.sum::<usize>()
             + self.pieces.capacity()
             + self.block.as_ref().map_or(0, |block| block.bytes.capacity())
             + self.section.held()
@@ -388,12 +427,12 @@ impl Receiver {
     }
 
     /// Gives back memory that an idle connection does not need.
-    fn relax(&mut self) {
+    fn trim(&mut self) {
         if self.lent == Lent::Nothing {
             self.pieces.shrink_to_fit();
             self.section.clear();
             self.section.shrink_to(0, 0);
-            self.inbound = Vec::new();
+            self.inputs = Vec::new();
             self.early = Vec::new();
         }
     }
@@ -401,41 +440,6 @@ impl Receiver {
 
 /// The largest frame that we take, which is what nobody has to be asked for. RFC 9113 §4.2.
 const MAX_FRAME_SIZE: u32 = super::settings::MIN_MAX_FRAME_SIZE;
-
-/// Counts a frame of no use.
-fn tx_glitch(tx: &mut Tx) -> Result<(), Fault> {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
-    sender.count_glitch(out, config, *now)
-}
-
-/// Counts a frame that is of no use unless the traffic explains it.
-fn tx_frame(tx: &mut Tx) -> Result<(), Fault> {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
-    sender.count_frame(out, config, *now)
-}
-
-/// The transmit half, which speaks HTTP/2 as long as this receiver is asked.
-fn sender(tx: &mut Tx) -> Option<&mut Sender> {
-    match &mut tx.sender {
-        tx::Sender::Http2(sender) => Some(sender),
-        _ => None,
-    }
-}
-
-/// Ends the connection over something that the peer did.
-#[cold]
-fn fail(tx: &mut Tx, fault: Fault) {
-    end_connection(tx, fault.cause());
-}
-
-/// Ends the connection, and tells the peer why. RFC 9113 §5.4.1.
-#[cold]
-pub(super) fn end_connection(tx: &mut Tx, cause: Cause) {
-    if let Tx { sender: tx::Sender::Http2(sender), out, .. } = tx {
-        sender.say_go_away(out, cause);
-    }
-    tx.finish(cause);
-}
 
 /// Which limit a section went past.
 fn overflow(overflow: crate::hpack::Overflow) -> Limit {

@@ -6,9 +6,11 @@ use super::close;
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;
 use super::utf8::{Invalid, Utf8};
-use super::{Agreed, Decoder};
-use crate::item::{Content, ControlKind, Item, Step};
-use crate::tx::{Sender, Tx};
+use super::{Agreed, Decoder, Sender};
+use crate::connection::channel::Channel;
+use crate::connection::item::{Content, ControlKind, Item, Step};
+use crate::connection::link::Link;
+use crate::connection::shared::Shared;
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -104,20 +106,42 @@ impl Receiver {
 
     /// Takes bytes from the front of the input.
     #[inline]
-    pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
+    pub(crate) fn receive(
+        &mut self,
+        sender: &mut Sender,
+        channel: &mut Channel,
+        shared: &mut Shared,
+        input: &mut [u8],
+    ) -> Step {
+        match self.receive_frame(sender, channel, shared, input) {
+            Ok(step) => step,
+            Err(cause) => {
+                fail(sender, channel, shared, cause);
+                Step::taken(input.len())
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn receive_frame(
+        &mut self,
+        sender: &mut Sender,
+        channel: &mut Channel,
+        shared: &mut Shared,
+        input: &mut [u8],
+    ) -> Result<Step, Cause> {
         let mut at = 0;
         if let Place::Failed(cause) = self.place {
-            return self.fail(tx, cause, input.len());
+            return Err(cause);
         }
         if self.place == Place::Header {
-            match self.begin(tx, input) {
-                Ok(Some(len)) => at = len,
-                Ok(None) => return Step::taken(input.len()),
-                Err(cause) => return self.fail(tx, cause, input.len()),
+            match self.begin(&channel.link.config.limits, input)? {
+                Some(len) => at = len,
+                None => return Ok(Step::taken(input.len())),
             }
         }
         if self.place == Place::Encoded {
-            return self.receive_encoded(tx, input, at);
+            return self.receive_encoded(channel, shared, input, at);
         }
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len() - at);
         let mut range = at..at + len;
@@ -125,13 +149,12 @@ impl Receiver {
         self.mask.apply(payload);
         self.remaining -= len as u64;
         let item = match self.place {
-            Place::Control(opcode) => self.control(tx, opcode, payload, range.clone()),
-            _ => self.data(tx, payload, &mut range),
+            Place::Control(opcode) => {
+                self.control(sender, channel, shared, opcode, payload, range.clone())?
+            }
+            _ => self.data(&channel.link, shared, payload, &mut range)?,
         };
-        match item {
-            Ok(item) => Step { consumed: range.end, item },
-            Err(cause) => self.fail(tx, cause, input.len()),
-        }
+        Ok(Step { consumed: range.end, item })
     }
 
     /// A message that stands in the input in one whole frame, as most do: it needs none of the state that messages in
@@ -172,14 +195,9 @@ impl Receiver {
         }
     }
 
-    /// The peer is gone without a closing handshake, unless it was done.
-    pub(crate) fn receive_eof(&self, tx: &mut Tx) {
-        tx.finish(tx.loss());
-    }
-
     /// Reads a frame header and enters its payload. `None` asks for more bytes, having kept these.
     #[inline]
-    fn begin(&mut self, tx: &Tx, input: &[u8]) -> Result<Option<usize>, Cause> {
+    fn begin(&mut self, limits: &Limits, input: &[u8]) -> Result<Option<usize>, Cause> {
         let (header, len) = if self.header_len == 0 {
             match FrameHeader::parse(input).map_err(Cause::Violation)? {
                 Some(found) => found,
@@ -191,7 +209,7 @@ impl Receiver {
                 None => return Ok(None),
             }
         };
-        self.enter(tx, header)?;
+        self.enter(limits, header)?;
         Ok(Some(len))
     }
 
@@ -222,7 +240,7 @@ impl Receiver {
 
     /// Checks a header against the role and the message it comes in.
     #[inline]
-    fn enter(&mut self, tx: &Tx, header: FrameHeader) -> Result<(), Cause> {
+    fn enter(&mut self, limits: &Limits, header: FrameHeader) -> Result<(), Cause> {
         // An extension gives a bit its meaning on the first frame of a message; nowhere else is our choice, which RFC 7692
         // §6 shares.
         let claimed = if header.opcode.begins_message() { self.reserved } else { 0 };
@@ -258,15 +276,14 @@ impl Receiver {
         }
         self.fin = header.fin;
         if self.message_reserved != 0 && self.is_encoded() {
-            return self.enter_encoded(tx, begins);
+            return self.enter_encoded(limits, begins);
         }
         self.place = Place::Data;
-        if self.whole { self.check_whole(tx, header.payload_len) } else { Ok(()) }
+        if self.whole { self.check_whole(limits, header.payload_len) } else { Ok(()) }
     }
 
     /// Counts a frame of a message that is put together, before any of its payload is taken.
-    fn check_whole(&mut self, tx: &Tx, payload_len: u64) -> Result<(), Cause> {
-        let limits = &tx.config.limits;
+    fn check_whole(&mut self, limits: &Limits, payload_len: u64) -> Result<(), Cause> {
         let (len, fragments) = match &mut self.assembly {
             Some(assembly) if !self.first => {
                 assembly.fragments += 1;
@@ -285,7 +302,13 @@ impl Receiver {
 
     /// The next bytes of a message, of which `range` may turn out to be less than it was.
     #[inline]
-    fn data(&mut self, tx: &mut Tx, payload: &[u8], range: &mut Range<usize>) -> Result<Option<Item>, Cause> {
+    fn data(
+        &mut self,
+        link: &Link,
+        shared: &mut Shared,
+        payload: &[u8],
+        range: &mut Range<usize>,
+    ) -> Result<Option<Item>, Cause> {
         let kind = self.message.unwrap_or(MessageKind::Binary);
         let frame_end = self.remaining == 0;
         let end = self.fin && frame_end;
@@ -304,7 +327,7 @@ impl Receiver {
             self.message = None;
         }
         if self.whole && !(self.first && end) {
-            return self.assemble(tx, payload, kind, end);
+            return self.assemble(link, shared, payload, kind, end);
         }
         if payload.is_empty() && !end {
             return Ok(None);
@@ -339,12 +362,13 @@ impl Receiver {
     /// Adds a piece to a whole message.
     fn assemble(
         &mut self,
-        tx: &mut Tx,
+        link: &Link,
+        shared: &mut Shared,
         payload: &[u8],
         kind: MessageKind,
         end: bool,
     ) -> Result<Option<Item>, Cause> {
-        charge(tx, payload.len())?;
+        charge(link, shared, payload.len())?;
         let assembly = self.assembly.get_or_insert_default();
         if core::mem::take(&mut self.first) {
             assembly.message.clear();
@@ -363,7 +387,9 @@ impl Receiver {
     /// A control frame, as soon as it is complete.
     fn control(
         &mut self,
-        tx: &mut Tx,
+        sender: &mut Sender,
+        channel: &mut Channel,
+        shared: &mut Shared,
         opcode: Opcode,
         payload: &[u8],
         range: Range<usize>,
@@ -371,7 +397,7 @@ impl Receiver {
         let in_pieces = self.assembly.as_ref().is_some_and(|assembly| !assembly.control.is_empty());
         if !in_pieces && self.remaining == 0 {
             self.place = Place::Header;
-            let control = answer(tx, opcode, payload)?;
+            let control = answer(sender, channel, shared, opcode, payload)?;
             return Ok(Some(Item::Control { content: Content::Input(range), control }));
         }
         let assembly = self.assembly.get_or_insert_default();
@@ -380,7 +406,7 @@ impl Receiver {
             return Ok(None);
         }
         self.place = Place::Header;
-        let control = answer(tx, opcode, &assembly.control)?;
+        let control = answer(sender, channel, shared, opcode, &assembly.control)?;
         Ok(Some(Item::Control { content: Content::Assembled, control }))
     }
 
@@ -405,21 +431,20 @@ impl Receiver {
         assembly.map_or(0, |assembly| assembly.message.capacity() + assembly.control.capacity())
             + self.decoder.as_ref().map_or(0, |decoder| size_of::<Self>() + decoder.held_bytes())
     }
+}
 
-    /// Fails the WebSocket connection. RFC 6455 §7.1.7.
-    #[cold]
-    fn fail(&mut self, tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
-        super::fail(tx, cause);
-        Step::taken(consumed)
-    }
+/// Fails the WebSocket. RFC 6455 §7.1.7.
+#[cold]
+fn fail(sender: &mut Sender, channel: &mut Channel, shared: &mut Shared, cause: Cause) {
+    super::fail(sender, channel, shared, cause);
 }
 
 /// Charges what is about to be held of a message.
-pub(super) fn charge(tx: &mut Tx, bytes: usize) -> Result<(), Cause> {
-    if tx.config.held.is_full() {
+pub(super) fn charge(link: &Link, shared: &mut Shared, bytes: usize) -> Result<(), Cause> {
+    if link.config.held.is_full() {
         return Err(Cause::Limit(Limit::ServiceBytes));
     }
-    if !tx.account.grow(bytes, tx.config.limits.held_bytes_max) {
+    if !shared.account.grow(bytes, link.config.limits.held_bytes_max) {
         return Err(Cause::Limit(Limit::HeldBytes));
     }
     Ok(())
@@ -431,19 +456,23 @@ fn is_utf8(payload: &[u8]) -> bool {
 }
 
 /// Does what a control frame asks for.
-fn answer(tx: &mut Tx, opcode: Opcode, payload: &[u8]) -> Result<ControlKind, Cause> {
-    let Tx { sender: Sender::WebSocket(sender), out, entropy, config, now, .. } = tx else {
-        return Ok(ControlKind::Pong);
-    };
+fn answer(
+    sender: &mut Sender,
+    channel: &mut Channel,
+    shared: &mut Shared,
+    opcode: Opcode,
+    payload: &[u8],
+) -> Result<ControlKind, Cause> {
+    let Link { out, config, now, .. } = &mut channel.link;
     match opcode {
         Opcode::Ping => {
-            sender.owe_pong(out, entropy, &config.limits, *now, payload);
+            sender.owe_pong(out, &mut shared.entropy, &config.limits, *now, payload);
             Ok(ControlKind::Ping)
         }
         Opcode::Close => {
             let (code, _) = close::parse(payload).map_err(Cause::Violation)?;
-            let by_peer = sender.answer_close(out, entropy, code);
-            tx.finish(Cause::Closed { code, by_peer });
+            let by_peer = sender.answer_close(out, &mut shared.entropy, code);
+            super::finish(channel, Cause::Closed { code, by_peer });
             Ok(ControlKind::Close(code))
         }
         _ => Ok(ControlKind::Pong),

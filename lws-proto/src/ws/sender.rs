@@ -3,15 +3,17 @@
 use super::CloseCode;
 use super::close;
 use super::closing::{self, Closing};
-use super::frame::{CONTROL_BYTES_MAX, FrameHeader, Opcode};
+use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;
 use super::{Encoder, OptionError, Prepared};
-use crate::delivery::Delivery;
+use crate::connection::delivery::Delivery;
+use crate::connection::link::Link;
+use crate::connection::transmit::Output;
+use crate::liveness::{Due, Probe, Validity};
 use crate::time::earliest;
-use crate::transmit::Output;
-use crate::validity::{Due, Probe, Validity};
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
 use alloc::boxed::Box;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// Where a client's masking keys come from.
@@ -236,6 +238,38 @@ impl Sender {
     pub(crate) fn ping(&mut self, out: &mut Output, keys: &mut Keys, payload: &[u8]) {
         let payload = &payload[..payload.len().min(CONTROL_BYTES_MAX)];
         frame(out, keys, Opcode::Ping, Payload::Copy(payload), true);
+    }
+
+    /// Queues a whole message, if it fits below the limit of the queue with its header.
+    ///
+    /// # Errors
+    /// The message, if it does not fit or nothing can be sent in its place.
+    pub(crate) fn try_queue(
+        &mut self,
+        link: &mut Link,
+        keys: &mut Keys,
+        kind: MessageKind,
+        message: Bytes,
+    ) -> Result<(), Bytes> {
+        let queued = link.out.len() + HEADER_BYTES_MAX + message.len();
+        let fits = queued <= link.config.limits.send_queue_bytes_max;
+        if !fits || !self.may_write() || self.is_in_message() {
+            return Err(message);
+        }
+        self.message(&mut link.out, keys, kind, 0, Payload::Own(message), true);
+        Ok(())
+    }
+
+    /// Begins the closing handshake for the application.
+    pub(crate) fn close_handshake(
+        &mut self,
+        link: &mut Link,
+        keys: &mut Keys,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), Misuse> {
+        let give_up = link.now + link.config.limits.close_timeout;
+        self.close(&mut link.out, keys, code, reason, give_up)
     }
 
     /// Begins the closing handshake.

@@ -1,16 +1,19 @@
 //! Content: DATA frames, what is held of them, and tunnels. RFC 9113 §6.1 and §8.1, RFC 8441 §5.
 
 use super::super::error::{ErrorCode, Fault};
-use super::super::frame::{self, FrameHeader, flag};
+use super::super::frame::{FrameHeader, flag};
 use super::super::section::Facts;
-use super::super::sender::Sender;
+use super::super::session::Session;
+use super::super::slot::Slot;
 use super::super::state::{Frame, Refusal, State, Step as Transition};
 use super::super::streams::{self, Place as Line};
-use super::{Content, Inbound, Lent, MessageEnd, Place, Receiver, Tunnel};
-use crate::buffer::Kept;
-use crate::http::Status;
-use crate::item::{Content as Where, Item, Step};
-use crate::tx::{self, SwitchTo, Tx};
+use super::{Content, Lent, MessageEnd, Place, Receiver, StreamInput};
+use crate::connection::Kept;
+use crate::connection::carried::CarriedReceiver;
+use crate::connection::item::{Content as Where, Item, Step};
+use crate::connection::link::Link;
+use crate::connection::shared::Shared;
+use crate::connection::stream::Notices;
 use crate::{Cause, Limit, Protocol, Violation};
 use alloc::boxed::Box;
 
@@ -19,72 +22,88 @@ const TINY: u32 = 8;
 
 impl Receiver {
     /// The head of a DATA frame. RFC 9113 §6.1.
-    pub(super) fn on_data(&mut self, tx: &mut Tx, header: FrameHeader) -> Result<(), Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+    pub(super) fn on_data(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        header: FrameHeader,
+    ) -> Result<(), Fault> {
         let end = header.has(flag::END_STREAM);
         let padded = header.has(flag::PADDED);
-        if !sender.receive.receive(header.len) {
+        if !session.flow.receive.receive(header.len) {
             return Err(Fault::connection(Violation::FlowControl));
         }
         self.place = Place::Skip(header.len);
         self.enter_skip();
-        if sender.is_idle(header.stream) {
+        if session.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
-        let Some(slot) = sender.streams.find(header.stream) else {
-            sender.drop_content(out, config, header.len, *now);
-            if sender.drops(header.stream) {
-                return sender.count_frame(out, config, *now);
+        let Some(slot) = session.streams.find(header.stream) else {
+            session.flow.drop_content(link, header.len);
+            if session.drops(header.stream) {
+                return session.count_frame(link);
             }
             return Err(Fault::connection(Violation::StreamClosed));
         };
-        if sender.streams.peek(slot).place == Line::Closed && sender.drops(header.stream) {
-            sender.drop_content(out, config, header.len, *now);
+        if session.streams.peek(slot).place == Line::Closed && session.drops(header.stream) {
+            session.flow.drop_content(link, header.len);
             return Ok(());
         }
-        let stream = sender.streams.at(slot);
-        if sender.client && !stream.has(streams::ANSWERED) {
-            sender.drop_content(out, config, header.len, *now);
-            return self.fail_stream(tx, header.stream, Fault::stream(Violation::FieldSection));
+        let stream = session.streams.at(slot);
+        if session.client && !stream.has(streams::ANSWERED) {
+            session.flow.drop_content(link, header.len);
+            return self.fail_stream(session, link, header.stream, Fault::stream(Violation::FieldSection));
         }
-        let peer_ended = stream.has(streams::PEER_ENDED);
+        let peer_ended = stream.core.notices.has(Notices::PEER_ENDED);
         match stream.state.on(Transition::Receive(Frame::Data { end })) {
             Ok(_) if !peer_ended => {}
             Err(Refusal::Closed) if stream.state == State::Closed => {
-                sender.drop_content(out, config, header.len, *now);
+                session.flow.drop_content(link, header.len);
                 return Err(Fault::connection(Violation::StreamClosed));
             }
             _ => {
-                sender.drop_content(out, config, header.len, *now);
-                return self.fail_stream(tx, header.stream, Fault::stream(Violation::StreamClosed));
+                session.flow.drop_content(link, header.len);
+                return self.fail_stream(
+                    session,
+                    link,
+                    header.stream,
+                    Fault::stream(Violation::StreamClosed),
+                );
             }
         }
         if padded && header.len == 0 {
             return Err(Fault::connection(Violation::FrameSize));
         }
         if !stream.receive.receive(header.len) {
-            sender.drop_content(out, config, header.len, *now);
-            return self.fail_stream(tx, header.stream, Fault::stream(Violation::FlowControl));
+            session.flow.drop_content(link, header.len);
+            return self.fail_stream(session, link, header.stream, Fault::stream(Violation::FlowControl));
         }
         let content = Content { slot, id: header.stream, left: header.len, padded, padding: 0, end };
         self.place = Place::Content(content);
-        if padded { Ok(()) } else { self.begin_content(tx, content) }
+        if padded { Ok(()) } else { self.begin_content(session, link, shared, content) }
     }
 
     /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is told, so that
     /// what is told does not depend on the parts that it comes in.
-    fn begin_content(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
+    fn begin_content(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        content: Content,
+    ) -> Result<(), Fault> {
         if content.left < TINY && !content.end {
-            count_tiny(tx, content)?;
+            count_tiny(session, link, content)?;
         }
-        if let Some(fault) = self.check_content(tx, content) {
-            take(tx, content.slot, content.id, content.left);
-            self.skip_rest(tx, content);
-            return self.refuse_content(tx, content.id, fault);
+        if let Some(fault) = self.check_content(session, link, content) {
+            session.take_content(content.slot, content.id, content.left);
+            self.skip_rest(session, link, content);
+            return self.refuse_content(session, link, shared, content.id, fault);
         }
         if content.left == 0 {
             // Nothing follows that would bring us back here.
-            return self.end_frame(tx, content);
+            return self.end_frame(session, link, content);
         }
         Ok(())
     }
@@ -92,7 +111,9 @@ impl Receiver {
     /// Bytes of a DATA frame.
     pub(super) fn on_content_bytes(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         mut content: Content,
         input: &mut [u8],
     ) -> Result<Step, Fault> {
@@ -104,8 +125,8 @@ impl Receiver {
             content.left =
                 content.left.checked_sub(content.padding).ok_or(Fault::connection(Violation::Padding))?;
             self.place = Place::Content(content);
-            take(tx, content.slot, content.id, 1 + content.padding);
-            self.begin_content(tx, content)?;
+            session.take_content(content.slot, content.id, 1 + content.padding);
+            self.begin_content(session, link, shared, content)?;
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
@@ -113,41 +134,45 @@ impl Receiver {
             // Asked for what is kept, in the middle of a frame: there is no content without octets.
             return Ok(Step::taken(0));
         }
-        let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
-        let Some(stream) = sender.streams.still(content.slot, content.id) else {
+        let Some(stream) = session.streams.still(content.slot, content.id) else {
             // It has ended in the middle of the frame.
-            return self.skip_content(tx, content, n);
+            return self.skip_content(session, link, content, n);
         };
-        if stream.place == Line::Closed || stream.has(streams::GONE) {
-            return self.skip_content(tx, content, n);
+        if stream.place == Line::Closed || stream.has(streams::LINGERS) {
+            return self.skip_content(session, link, content, n);
         }
-        let tunnel = stream.tunnel.is_some();
-        let holds = stream.held > 0 || stream.has(streams::RESUMED);
-        if holds || sender.holds_input(content.slot) {
-            return self.hold(tx, content, &input[..n]);
+        let tunnel = stream.tunnel().is_some();
+        let holds = stream.held_input > 0 || stream.has(streams::RESUMED);
+        if holds || session.holds_input(content.slot) {
+            return self.hold(session, link, shared, content, &input[..n]);
         }
         if tunnel {
-            return self.on_tunnel_bytes(tx, content, &mut input[..n]);
+            return self.on_tunnel_bytes(session, link, shared, content, &mut input[..n]);
         }
-        self.on_exchange_bytes(tx, content, n)
+        self.on_exchange_bytes(session, link, content, n)
     }
 
     /// Content of a request or response.
-    fn on_exchange_bytes(&mut self, tx: &mut Tx, mut content: Content, n: usize) -> Result<Step, Fault> {
+    fn on_exchange_bytes(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        mut content: Content,
+        n: usize,
+    ) -> Result<Step, Fault> {
         let len = n as u32;
         content.left -= len;
         self.place = Place::Content(content);
-        take(tx, content.slot, content.id, len);
-        self.count_content(tx, content.slot, n);
+        session.take_content(content.slot, content.id, len);
+        self.count_content(session, link, content.slot, n);
         if content.left == 0 {
-            self.skip_rest(tx, content);
+            self.skip_rest(session, link, content);
         }
-        let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
-        let unwanted = sender.streams.peek(content.slot).has(streams::UNWANTED);
+        let unwanted = session.streams.peek(content.slot).has(streams::UNWANTED);
         let end = content.left == 0 && content.end;
-        sender.current = content.slot;
+        session.lend(content.slot);
         if end {
-            sender.peer_ended(content.slot);
+            session.peer_ended(content.slot);
         }
         if unwanted {
             return Ok(Step::taken(n));
@@ -156,131 +181,144 @@ impl Receiver {
     }
 
     /// A frame without content, or whose content has been looked at: what follows from its end.
-    fn end_frame(&mut self, tx: &mut Tx, content: Content) -> Result<(), Fault> {
-        let now = tx.now;
-        self.skip_rest(tx, content);
+    fn end_frame(&mut self, session: &mut Session, link: &mut Link, content: Content) -> Result<(), Fault> {
+        let now = link.now;
+        self.skip_rest(session, link, content);
         if !content.end {
             return Ok(());
         }
-        let Some(sender) = sender_of(tx) else { return Ok(()) };
-        let Some(stream) = sender.streams.still(content.slot, content.id) else { return Ok(()) };
+        let Some(stream) = session.streams.still(content.slot, content.id) else { return Ok(()) };
         if stream.place == Line::Closed {
             return Ok(());
         }
-        if stream.has(streams::UNWANTED | streams::GONE) {
-            sender.peer_ended(content.slot);
+        if stream.has(streams::UNWANTED | streams::LINGERS) {
+            session.peer_ended(content.slot);
             return Ok(());
         }
-        self.inbound[content.slot as usize].end = MessageEnd::Content;
-        stream.set(streams::PEER_ENDED);
-        sender.release_held(content.slot, now);
+        self.inputs[content.slot.index()].end = MessageEnd::Content;
+        stream.core.notices.set(Notices::PEER_ENDED);
+        session.release_held(content.slot, now);
         Ok(())
     }
 
     /// The rest of the frame is padding. The peer is given room for what has been taken: here and not before, so that what is
     /// said does not depend on the parts that the frame came in.
-    fn skip_rest(&mut self, tx: &mut Tx, content: Content) {
+    fn skip_rest(&mut self, session: &mut Session, link: &mut Link, content: Content) {
         self.place = Place::Skip(content.left + content.padding);
         self.enter_skip();
-        give(tx, (!content.end).then_some(content));
+        session.flow.give(link);
+        if !content.end {
+            session.give_stream(link, content.slot, content.id);
+        }
     }
 
     /// Drops content of a stream that has ended.
-    fn skip_content(&mut self, tx: &mut Tx, mut content: Content, n: usize) -> Result<Step, Fault> {
+    fn skip_content(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        mut content: Content,
+        n: usize,
+    ) -> Result<Step, Fault> {
         content.left -= n as u32;
         self.place = Place::Content(content);
-        let Some(sender) = sender_of(tx) else { return Ok(Step::taken(n)) };
-        sender.receive.take(n as u32);
+        session.flow.receive.take(n as u32);
         if content.left == 0 {
-            let stream = sender.streams.still(content.slot, content.id);
-            if content.end && stream.is_some_and(|stream| stream.has(streams::GONE)) {
-                sender.peer_ended(content.slot);
+            let stream = session.streams.still(content.slot, content.id);
+            if content.end && stream.is_some_and(|stream| stream.has(streams::LINGERS)) {
+                session.peer_ended(content.slot);
             }
-            self.skip_rest(tx, content);
+            self.skip_rest(session, link, content);
         }
         Ok(Step::taken(n))
     }
 
     /// Keeps content for a stream that does not want it now. The window that the peer has bounds it.
-    fn hold(&mut self, tx: &mut Tx, mut content: Content, bytes: &[u8]) -> Result<Step, Fault> {
-        let (n, now) = (bytes.len(), tx.now);
+    fn hold(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        mut content: Content,
+        bytes: &[u8],
+    ) -> Result<Step, Fault> {
+        let n = bytes.len();
         content.left -= n as u32;
         self.place = Place::Content(content);
-        let exchange = sender_of(tx).is_some_and(|sender| sender.streams.peek(content.slot).tunnel.is_none());
-        if exchange {
-            self.count_content(tx, content.slot, n);
+        if session.streams.peek(content.slot).tunnel().is_none() {
+            self.count_content(session, link, content.slot, n);
         }
-        match &mut self.inbound[content.slot as usize].held {
+        match &mut self.inputs[content.slot.index()].held {
             Some(held) => held.append(bytes),
             place @ None => *place = Some(Box::new(Kept::copy_of(bytes))),
         }
-        if let Some(sender) = sender_of(tx) {
-            let stream = sender.streams.at(content.slot);
-            stream.held += n as u32;
-            sender.account.charge(n);
-            sender.release_held(content.slot, now);
-        }
+        session.streams.at(content.slot).held_input += n as u32;
+        shared.account.charge(n);
+        session.release_held(content.slot, link.now);
         if content.left == 0 {
-            self.end_frame(tx, content)?;
+            self.end_frame(session, link, content)?;
         }
         Ok(Step::taken(n))
     }
 
     /// What is wrong with the content of a frame by its length: it is not what was said of it, or more than there may be.
-    fn check_content(&self, tx: &mut Tx, content: Content) -> Option<Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), config, .. } = tx else { return None };
-        let stream = sender.streams.peek(content.slot);
-        if stream.id != content.id || stream.place == Line::Closed || stream.tunnel.is_some() {
+    fn check_content(&self, session: &mut Session, link: &mut Link, content: Content) -> Option<Fault> {
+        let stream = session.streams.peek(content.slot);
+        if stream.id != content.id || stream.place == Line::Closed || stream.tunnel().is_some() {
             return None;
         }
         let n = u64::from(content.left);
-        let left = self.inbound[content.slot as usize].left;
+        let left = self.inputs[content.slot.index()].left;
         if left.is_some_and(|left| n > left || content.end && n < left) {
             return Some(Fault::stream(Violation::ContentLengthMismatch));
         }
         let (limit, max) = if stream.has(streams::UNWANTED) {
-            (Limit::DiscardBytes, Some(config.limits.discard_bytes_max))
+            (Limit::DiscardBytes, Some(link.config.limits.discard_bytes_max))
         } else {
-            (Limit::ContentBytes, stream.content_bytes_max.or(config.limits.content_bytes_max))
+            (Limit::ContentBytes, stream.content_bytes_max.or(link.config.limits.content_bytes_max))
         };
-        max.is_some_and(|max| stream.told_bytes + n > max).then_some(Fault::stream_limit(limit))
+        max.is_some_and(|max| stream.delivered_bytes + n > max).then_some(Fault::stream_limit(limit))
     }
 
     /// Counts content of an exchange.
-    fn count_content(&mut self, tx: &mut Tx, slot: u32, n: usize) {
-        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return };
-        let client = sender.client;
-        let stream = sender.streams.at(slot);
+    fn count_content(&mut self, session: &mut Session, link: &mut Link, slot: Slot, n: usize) {
+        let client = session.client;
+        let stream = session.streams.at(slot);
         stream.period_bytes = stream.period_bytes.saturating_add(n);
-        stream.told_bytes += n as u64;
+        stream.delivered_bytes += n as u64;
         if client && !stream.is_refused() {
-            stream.due = *now + config.limits.between_bytes_timeout;
+            stream.due = link.now + link.config.limits.between_bytes_timeout;
         }
-        if let Some(left) = &mut self.inbound[slot as usize].left {
+        if let Some(left) = &mut self.inputs[slot.index()].left {
             *left = left.saturating_sub(n as u64);
         }
     }
 
     /// Ends a stream whose content is not what it may be: with 413 if it is too much and nothing was answered.
     #[cold]
-    fn refuse_content(&mut self, tx: &mut Tx, id: u32, fault: Fault) -> Result<(), Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
-        let Some(slot) = sender.streams.find(id) else { return Ok(()) };
+    fn refuse_content(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        id: u32,
+        fault: Fault,
+    ) -> Result<(), Fault> {
+        let Some(slot) = session.streams.find(id) else { return Ok(()) };
         let cause = fault.cause();
-        let answerable = !sender.client && sender.streams.peek(slot).message == streams::Message::Head;
+        let answerable = !session.client && session.streams.peek(slot).message() == streams::Message::Head;
         match cause {
             Cause::Limit(Limit::DiscardBytes) => {
                 // The response is complete; the request is not wanted. RFC 9113 §8.1.
-                let cause = sender.streams.peek(slot).cause;
-                sender.reset(out, slot, ErrorCode::NO_ERROR, cause);
+                let cause = session.streams.peek(slot).core.cause;
+                session.reset(link, slot, ErrorCode::NO_ERROR, cause);
                 Ok(())
             }
-            Cause::Limit(limit) if answerable => {
-                let status = Status::new(limit.status()).unwrap_or(Status::BAD_REQUEST);
-                sender.refuse(out, config, *now, slot, status, (cause, limit.message()));
+            Cause::Limit(_) if answerable => {
+                session.refuse(link, shared, slot, cause);
                 Ok(())
             }
-            _ => self.fail_stream(tx, id, fault),
+            _ => self.fail_stream(session, link, id, fault),
         }
     }
 
@@ -289,32 +327,39 @@ impl Receiver {
     /// Bytes for a WebSocket or tunnel.
     fn on_tunnel_bytes(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         mut content: Content,
         input: &mut [u8],
     ) -> Result<Step, Fault> {
-        enter(tx, content.slot);
-        let step = self.read_tunnel(tx, content.slot, input);
+        session.detach(link, shared);
+        session.attach(content.slot, link);
+        let step = self.read_tunnel(session, link, shared, content.slot, input);
         content.left -= step.consumed as u32;
         self.place = Place::Content(content);
-        take(tx, content.slot, content.id, step.consumed as u32);
+        session.take_content(content.slot, content.id, step.consumed as u32);
         if content.left == 0 {
-            self.end_frame(tx, content)?;
+            self.end_frame(session, link, content)?;
         }
         Ok(step)
     }
 
     /// Lets the receiver of a tunnel look at bytes.
-    fn read_tunnel(&mut self, tx: &mut Tx, slot: u32, input: &mut [u8]) -> Step {
-        let Some(tunnel) = sender_of(tx).and_then(Sender::tunnel) else { return Step::taken(input.len()) };
-        tunnel.heard = tunnel.now;
-        if !tunnel.is_open() {
-            return Step::taken(input.len());
-        }
-        let step = match &mut self.inbound[slot as usize].tunnel {
-            Some(Tunnel::WebSocket(receiver)) => receiver.receive(tunnel, input),
-            Some(Tunnel::Raw(receiver)) => receiver.receive(input),
-            None => Step::taken(input.len()),
+    fn read_tunnel(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        slot: Slot,
+        input: &mut [u8],
+    ) -> Step {
+        let Some(tunnel) = session.attached_tunnel() else { return Step::taken(input.len()) };
+        let (carried, channel) = tunnel.halves();
+        channel.link.last_received = link.now;
+        let step = match &mut self.inputs[slot.index()].tunnel {
+            Some(receiver) if channel.link.is_open() => receiver.receive(carried, channel, shared, input),
+            _ => Step::taken(input.len()),
         };
         if step.item.as_ref().is_some_and(Item::is_assembled) {
             self.lent = Lent::Tunnel(slot);
@@ -323,151 +368,138 @@ impl Receiver {
     }
 
     /// Takes the receiver of what a stream has become, as soon as it is asked for.
-    pub(super) fn take_tunnel(&mut self, tx: &mut Tx, slot: u32) -> Option<(Protocol, bool)> {
-        let Tx { sender: tx::Sender::Http2(sender), entropy, now, .. } = tx else { return None };
-        sender.enter(slot, entropy, *now);
-        let tunnel = sender.tunnel()?;
-        if !tunnel.take_switch_notice() {
-            return None;
+    pub(super) fn take_tunnel(
+        &mut self,
+        session: &mut Session,
+        link: &Link,
+        shared: &mut Shared,
+        slot: Slot,
+    ) -> Option<(Protocol, bool)> {
+        session.detach(link, shared);
+        session.attach(slot, link);
+        let (receiver, protocol, announced) = session.attached_tunnel()?.take_receiver()?;
+        let index = slot.index();
+        if self.inputs.len() <= index {
+            self.inputs.resize_with(index + 1, StreamInput::default);
         }
-        let switch = tunnel.take_switch()?;
-        let announced = switch.announced;
-        let protocol = switch.protocol();
-        let slot = slot as usize;
-        if self.inbound.len() <= slot {
-            self.inbound.resize_with(slot + 1, Inbound::default);
-        }
-        self.inbound[slot].tunnel = match switch.receiver {
-            SwitchTo::WebSocket(receiver) => Some(Tunnel::WebSocket(receiver)),
-            SwitchTo::Raw(receiver) => Some(Tunnel::Raw(receiver)),
-            SwitchTo::Http2(_) => None,
-        };
+        self.inputs[index].tunnel = Some(receiver);
         Some((protocol, announced))
     }
 
     // What was held.
 
-    /// Whether something is to be told without more input.
-    pub(crate) fn has_more(&self, tx: &Tx) -> bool {
-        match &tx.sender {
-            tx::Sender::Http2(sender) => !sender.streams.resumed.is_empty(),
-            _ => false,
-        }
-    }
-
     /// What streams have to tell that were paused, or have become something else.
-    pub(super) fn receive_held(&mut self, tx: &mut Tx) -> Option<Step> {
+    pub(super) fn receive_held(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+    ) -> Option<Step> {
         loop {
-            let slot = *sender_of(tx)?.streams.resumed.front()?;
-            match self.tell_held(tx, slot) {
+            let slot = *session.streams.resumed.front()?;
+            match self.tell_held(session, link, shared, slot) {
                 Told::Item(item) => return Some(Step::found(0, item)),
                 Told::Progress => {}
                 Told::Nothing => {
-                    let now = tx.now;
-                    let sender = sender_of(tx)?;
-                    sender.streams.unresume(slot);
+                    session.streams.unresume(slot);
                     // The window may be used up again before its input was told.
-                    sender.line_up(slot, now);
+                    session.line_up(slot, link.now);
                 }
             }
-            let Tx { sender: tx::Sender::Http2(sender), entropy, now, .. } = tx else { return None };
-            sender.settle(entropy, *now);
-            if !sender.streams.closed.is_empty() {
+            session.detach(link, shared);
+            if !session.streams.closed.is_empty() {
                 return Some(Step::taken(0));
             }
         }
     }
 
     /// The next thing that a stream has to tell out of what is held.
-    fn tell_held(&mut self, tx: &mut Tx, slot: u32) -> Told {
-        let Some(sender) = sender_of(tx) else { return Told::Nothing };
-        let stream = sender.streams.peek(slot);
+    fn tell_held(&mut self, session: &mut Session, link: &mut Link, shared: &mut Shared, slot: Slot) -> Told {
+        let stream = session.streams.peek(slot);
         if stream.id == 0 || stream.place == Line::Closed {
             return Told::Nothing;
         }
-        if stream.tunnel.is_some() {
-            return self.tell_held_tunnel(tx, slot);
+        if stream.tunnel().is_some() {
+            return self.tell_held_tunnel(session, link, shared, slot);
         }
-        if sender.holds_input(slot) {
+        if session.holds_input(slot) {
             return Told::Nothing;
         }
-        let (id, held) = (stream.id, stream.held);
-        sender.current = slot;
-        let inbound = &mut self.inbound[slot as usize];
-        if let (1.., Some(kept)) = (held, &mut inbound.held) {
+        let (id, held) = (stream.id, stream.held_input);
+        session.lend(slot);
+        let stream_input = &mut self.inputs[slot.index()];
+        if let (1.., Some(kept)) = (held, &mut stream_input.held) {
             let range = kept.start()..kept.start() + kept.len();
             kept.consume(range.len());
-            let end = inbound.end == MessageEnd::Content && inbound.trailers.is_none();
-            sender.streams.at(slot).held = 0;
+            let end = stream_input.end == MessageEnd::Content && stream_input.trailers.is_none();
+            session.streams.at(slot).held_input = 0;
             self.lent = Lent::Held(slot);
-            take_held(tx, slot, id, held);
+            session.take_held_content(link, slot, id, held);
             if end {
-                self.told_message(tx, slot);
+                self.told_message(session, slot);
             }
             return Told::Item(Item::Body { content: Where::Held(range), end });
         }
-        match (inbound.end, inbound.trailers.take()) {
+        match (stream_input.end, stream_input.trailers.take()) {
             (MessageEnd::Nothing, _) => Told::Nothing,
             (MessageEnd::Content, None) => {
-                self.told_message(tx, slot);
+                self.told_message(session, slot);
                 Told::Item(Item::Body { content: Where::Input(0..0), end: true })
             }
             (MessageEnd::Content, trailers @ Some(_)) => {
-                inbound.trailers = trailers;
-                inbound.end = MessageEnd::Trailers;
+                stream_input.trailers = trailers;
+                stream_input.end = MessageEnd::Trailers;
                 Told::Item(Item::Body { content: Where::Input(0..0), end: true })
             }
             (MessageEnd::Trailers, trailers) => {
                 self.section = trailers.map(|trailers| *trailers).unwrap_or_default();
                 self.facts = Facts::NONE;
-                self.told_message(tx, slot);
+                self.told_message(session, slot);
                 Told::Item(Item::Trailers)
             }
         }
     }
 
     /// The whole message of the peer has been told.
-    fn told_message(&mut self, tx: &mut Tx, slot: u32) {
-        self.inbound[slot as usize].end = MessageEnd::Nothing;
-        if let Some(sender) = sender_of(tx) {
-            sender.streams.unresume(slot);
-            sender.peer_ended(slot);
-        }
+    fn told_message(&mut self, session: &mut Session, slot: Slot) {
+        self.inputs[slot.index()].end = MessageEnd::Nothing;
+        session.streams.unresume(slot);
+        session.peer_ended(slot);
     }
 
-    fn tell_held_tunnel(&mut self, tx: &mut Tx, slot: u32) -> Told {
-        if let Some((protocol, announced)) = self.take_tunnel(tx, slot) {
-            return if announced {
-                Told::Progress
-            } else {
-                Told::Item(Item::Established { protocol, head: false })
+    fn tell_held_tunnel(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        slot: Slot,
+    ) -> Told {
+        if let Some((protocol, announced)) = self.take_tunnel(session, link, shared, slot) {
+            return match announced {
+                true => Told::Progress,
+                false => Told::Item(Item::Established { protocol, head: false }),
             };
         }
-        enter(tx, slot);
-        let Some(sender) = sender_of(tx) else { return Told::Nothing };
-        let id = sender.streams.peek(slot).id;
-        let Some(tunnel) = sender.tunnel() else { return Told::Nothing };
-        if tunnel.holds_input() || !tunnel.is_open() {
+        let id = session.streams.peek(slot).id;
+        let Some(tunnel) = session.attached_tunnel() else { return Told::Nothing };
+        if tunnel.holds_input() || !tunnel.channel.link.is_open() {
             return Told::Nothing;
         }
-        let more = tunnel.has_more();
-        let kept = self.inbound[slot as usize].held.take().filter(|kept| !kept.is_empty());
+        let more = tunnel.channel.has_more();
+        let kept = self.inputs[slot.index()].held.take().filter(|kept| !kept.is_empty());
         let Some(mut kept) = kept else {
-            return if more {
-                Told::of(self.read_tunnel(tx, slot, &mut []).item)
-            } else {
-                self.end_of_tunnel(tx, slot)
+            return match more {
+                true => Told::of(self.read_tunnel(session, link, shared, slot, &mut []).item),
+                false => self.end_of_tunnel(session, slot),
             };
         };
         let start = kept.start();
-        let step = self.read_tunnel(tx, slot, kept.filled());
+        let step = self.read_tunnel(session, link, shared, slot, kept.filled());
         kept.consume(step.consumed);
-        self.inbound[slot as usize].held = Some(kept);
-        if let Some(sender) = sender_of(tx) {
-            let stream = sender.streams.at(slot);
-            stream.held = stream.held.saturating_sub(step.consumed as u32);
-        }
-        take_held(tx, slot, id, step.consumed as u32);
+        self.inputs[slot.index()].held = Some(kept);
+        let stream = session.streams.at(slot);
+        stream.held_input = stream.held_input.saturating_sub(step.consumed as u32);
+        session.take_held_content(link, slot, id, step.consumed as u32);
         if step.item.is_some() && self.lent == Lent::Nothing {
             self.lent = Lent::Held(slot);
         }
@@ -475,20 +507,16 @@ impl Receiver {
     }
 
     /// The peer has ended its direction of a tunnel.
-    fn end_of_tunnel(&mut self, tx: &mut Tx, slot: u32) -> Told {
-        let Some(sender) = sender_of(tx) else { return Told::Nothing };
-        if !sender.streams.at(slot).take(streams::PEER_ENDED) {
+    fn end_of_tunnel(&mut self, session: &mut Session, slot: Slot) -> Told {
+        let stream = session.streams.at(slot);
+        if !stream.core.notices.take(Notices::PEER_ENDED) {
             return Told::Nothing;
         }
-        let stream = sender.streams.at(slot);
         stream.state = stream.state.peer_ended();
-        let Some(tunnel) = sender.tunnel() else { return Told::Nothing };
-        match &mut self.inbound[slot as usize].tunnel {
-            Some(Tunnel::WebSocket(receiver)) => {
-                receiver.receive_eof(tunnel);
-                Told::Progress
-            }
-            Some(Tunnel::Raw(receiver)) => Told::of(receiver.receive_eof(tunnel)),
+        let Some(tunnel) = session.attached_tunnel() else { return Told::Nothing };
+        let (carried, channel) = tunnel.halves();
+        match &mut self.inputs[slot.index()].tunnel {
+            Some(receiver) => Told::of(receiver.receive_eof(carried, channel)),
             None => Told::Progress,
         }
     }
@@ -498,7 +526,7 @@ impl Receiver {
     /// Held input of the stream that the last event is about.
     pub(crate) fn held(&mut self) -> &mut [u8] {
         let Lent::Held(slot) = self.lent else { return &mut [] };
-        match self.inbound.get_mut(slot as usize).and_then(|inbound| inbound.held.as_mut()) {
+        match self.inputs.get_mut(slot.index()).and_then(|stream_input| stream_input.held.as_mut()) {
             Some(kept) => kept.lent(),
             None => &mut [],
         }
@@ -507,8 +535,8 @@ impl Receiver {
     /// The receiver of the WebSocket that the last event is about.
     pub(crate) fn websocket(&mut self) -> Option<&mut crate::ws::Receiver> {
         let Lent::Tunnel(slot) = self.lent else { return None };
-        match &mut self.inbound.get_mut(slot as usize)?.tunnel {
-            Some(Tunnel::WebSocket(receiver)) => Some(receiver),
+        match &mut self.inputs.get_mut(slot.index())?.tunnel {
+            Some(CarriedReceiver::WebSocket(receiver)) => Some(receiver),
             _ => None,
         }
     }
@@ -522,17 +550,17 @@ impl Receiver {
     fn release_lent(&mut self) -> usize {
         match core::mem::replace(&mut self.lent, Lent::Nothing) {
             Lent::Held(slot) => {
-                if let Some(inbound) = self.inbound.get_mut(slot as usize)
-                    && inbound.held.as_ref().is_some_and(|kept| kept.is_empty())
+                if let Some(stream_input) = self.inputs.get_mut(slot.index())
+                    && stream_input.held.as_ref().is_some_and(|kept| kept.is_empty())
                 {
-                    inbound.held = None;
+                    stream_input.held = None;
                 }
                 0
             }
-            Lent::Tunnel(slot) => match self.inbound.get_mut(slot as usize) {
-                Some(Inbound { tunnel: Some(Tunnel::WebSocket(receiver)), .. }) => receiver.release(),
-                _ => 0,
-            },
+            Lent::Tunnel(slot) => {
+                let tunnel = self.inputs.get_mut(slot.index()).and_then(|input| input.tunnel.as_mut());
+                tunnel.map_or(0, CarriedReceiver::release)
+            }
             Lent::Nothing => 0,
         }
     }
@@ -552,87 +580,11 @@ impl Told {
     }
 }
 
-fn sender_of(tx: &mut Tx) -> Option<&mut Sender> {
-    super::sender(tx)
-}
-
 /// Counts a frame that carries next to nothing. A WebSocket may have short messages.
-fn count_tiny(tx: &mut Tx, content: Content) -> Result<(), Fault> {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(()) };
+fn count_tiny(session: &mut Session, link: &mut Link, content: Content) -> Result<(), Fault> {
     match content.left {
-        0 => sender.count_glitch(out, config, *now),
-        _ if sender.streams.peek(content.slot).tunnel.is_some() => Ok(()),
-        _ => sender.count_frame(out, config, *now),
-    }
-}
-
-/// Lends a tunnel what it needs to read.
-fn enter(tx: &mut Tx, slot: u32) {
-    if let Tx { sender: tx::Sender::Http2(sender), entropy, now, .. } = tx {
-        sender.settle(entropy, *now);
-        sender.enter(slot, entropy, *now);
-    }
-}
-
-/// The application, or nobody, has taken `n` bytes of a stream. RFC 9113 §5.2.
-fn take(tx: &mut Tx, slot: u32, id: u32, n: u32) {
-    let Some(sender) = sender_of(tx) else { return };
-    sender.receive.take(n);
-    if let Some(stream) = sender.streams.still(slot, id) {
-        stream.receive.take(n);
-    }
-}
-
-/// Gives the peer room for what has been taken, on the connection and on the stream of `content` if more may come there.
-fn give(tx: &mut Tx, content: Option<Content>) {
-    let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return };
-    sender.give(out, config, *now);
-    if let Some(Content { slot, id, .. }) = content
-        && let Some(stream) = sender.streams.still(slot, id)
-        && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
-        && let Some(increment) = stream.receive.give(grown_max(config), *now)
-    {
-        frame::window_update(out.buffer(), id, increment);
-    }
-}
-
-/// How far the window of one stream grows: not beyond half of that of the connection, so that others have room while it is paused.
-fn grown_max(config: &crate::Config) -> u32 {
-    config.limits.h2_stream_window_max.min(config.limits.h2_connection_window / 2)
-}
-
-/// The same for content that was held.
-fn take_held(tx: &mut Tx, slot: u32, id: u32, n: u32) {
-    take(tx, slot, id, n);
-    let stream = sender_of(tx).and_then(|sender| sender.streams.still(slot, id));
-    let ended = stream.is_none_or(|stream| stream.has(streams::PEER_ENDED));
-    let held = Content { slot, id, left: 0, padded: false, padding: 0, end: ended };
-    give(tx, (!ended).then_some(held));
-}
-
-impl Sender {
-    /// Content that has been taken, or that nobody wants, counts for the window of the connection.
-    pub(super) fn drop_content(
-        &mut self,
-        out: &mut crate::transmit::Output,
-        config: &crate::Config,
-        n: u32,
-        now: crate::Time,
-    ) {
-        self.receive.take(n);
-        self.give(out, config, now);
-    }
-
-    /// Gives the peer room on the connection for what has been taken, if it is worth a frame.
-    pub(in crate::h2) fn give(
-        &mut self,
-        out: &mut crate::transmit::Output,
-        config: &crate::Config,
-        now: crate::Time,
-    ) {
-        let max = config.limits.h2_connection_window.min(frame::MAX_31_BITS);
-        if let Some(increment) = self.receive.give(max, now) {
-            frame::window_update(out.buffer(), 0, increment);
-        }
+        0 => session.count_glitch(link),
+        _ if session.streams.peek(content.slot).tunnel().is_some() => Ok(()),
+        _ => session.count_frame(link),
     }
 }

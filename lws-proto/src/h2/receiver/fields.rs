@@ -3,15 +3,18 @@
 use super::super::error::{ErrorCode, Fault, Scope};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::section::{self, Facts};
-use super::super::sender::Going;
+use super::super::session::{Phase, Session};
+use super::super::slot::Slot;
 use super::super::state::{Frame, Refusal, State, Step};
-use super::super::streams::{self, NEVER, Place};
-use super::{Block, Inbound, MessageEnd, Receiver, overflow};
+use super::super::streams::{self, Place};
+use super::{Block, MessageEnd, Receiver, StreamInput, overflow};
+use crate::connection::item::Item;
+use crate::connection::link::Link;
+use crate::connection::shared::Shared;
+use crate::connection::stream::Notices;
+use crate::handle::Payload;
 use crate::hpack::{DecodeError, SectionLimits};
 use crate::http::{Expectation, Method, StartLine, Status};
-use crate::item::Item;
-use crate::stream::Payload;
-use crate::tx::{self, Tx};
 use crate::{Cause, HandshakeFailure, Limit, Limits, Protocol, Violation, ws};
 use alloc::boxed::Box;
 
@@ -22,7 +25,9 @@ impl Receiver {
     /// RFC 9113 §6.2.
     pub(super) fn on_headers(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<Option<Item>, Fault> {
@@ -39,9 +44,9 @@ impl Receiver {
         };
         let fragment = payload.get(range).unwrap_or_default();
         if header.has(flag::END_HEADERS) {
-            return self.on_block(tx, header.stream, end_stream, fragment, fault);
+            return self.on_block(session, link, shared, header.stream, end_stream, fragment, fault);
         }
-        self.since = tx.now;
+        self.since = link.now;
         self.block = Some(Box::new(Block {
             stream: header.stream,
             end_stream,
@@ -49,14 +54,16 @@ impl Receiver {
             continuations: 0,
             fault,
         }));
-        self.check_block(tx)?;
+        self.check_block(link)?;
         Ok(None)
     }
 
     /// RFC 9113 §6.10.
     pub(super) fn on_continuation(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<Option<Item>, Fault> {
@@ -64,18 +71,18 @@ impl Receiver {
             block.continuations += 1;
             block.bytes.extend_from_slice(payload);
         }
-        self.check_block(tx)?;
+        self.check_block(link)?;
         if !header.has(flag::END_HEADERS) {
             return Ok(None);
         }
         let Some(block) = self.block.take() else { return Ok(None) };
-        self.on_block(tx, block.stream, block.end_stream, &block.bytes, block.fault)
+        self.on_block(session, link, shared, block.stream, block.end_stream, &block.bytes, block.fault)
     }
 
     /// A field block in pieces has limits of its own: no honest encoder makes one longer than what it stands for.
-    fn check_block(&self, tx: &Tx) -> Result<(), Fault> {
+    fn check_block(&self, link: &Link) -> Result<(), Fault> {
         let Some(block) = &self.block else { return Ok(()) };
-        let limits = &tx.config.limits;
+        let limits = &link.config.limits;
         if block.continuations > limits.h2_continuations_max {
             return Err(Fault::limit(Limit::Continuations));
         }
@@ -88,28 +95,29 @@ impl Receiver {
     /// A whole field block.
     fn on_block(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         id: u32,
         end_stream: bool,
         block: &[u8],
         fault: Option<Fault>,
     ) -> Result<Option<Item>, Fault> {
         self.section.clear();
-        let limits = section_limits(&tx.config.limits);
+        let limits = section_limits(&link.config.limits);
         self.decoder.decode(block, &mut self.section, limits).map_err(|error| match error {
             DecodeError::TooLarge => Fault::limit(Limit::FieldSection),
             _ => Fault::connection(Violation::Compression),
         })?;
-        let client = matches!(&tx.sender, tx::Sender::Http2(sender) if sender.client);
-        let item = if client {
-            self.on_response(tx, id, end_stream, fault)
+        let item = if session.client {
+            self.on_response(session, link, shared, id, end_stream, fault)
         } else {
-            self.on_request(tx, id, end_stream, fault)
+            self.on_request(session, link, shared, id, end_stream, fault)
         };
         match item {
             Ok(item) => Ok(item),
             Err(fault) if fault.scope == Scope::Stream => {
-                self.fail_stream(tx, id, fault)?;
+                self.fail_stream(session, link, id, fault)?;
                 Ok(None)
             }
             Err(fault) => Err(fault),
@@ -120,56 +128,63 @@ impl Receiver {
 
     fn on_request(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         id: u32,
         end: bool,
         fault: Option<Fault>,
     ) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
-        if let Some(slot) = sender.streams.find(id) {
+        if let Some(slot) = session.streams.find(id) {
             if let Some(fault) = fault {
                 return Err(fault);
             }
-            return self.on_trailers(tx, slot, end);
+            return self.on_trailers(session, link, shared, slot, end);
         }
         if id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::StreamId));
         }
-        if id <= sender.last_peer_id {
-            return self.on_late_fields(tx, id);
+        if id <= session.incoming.last_id {
+            return self.on_late_fields(session, link, id);
         }
-        let next = (sender.last_peer_id + 1) | 1;
+        let next = (session.incoming.last_id + 1) | 1;
         if id > next {
-            sender.skipped = next..id;
+            session.incoming.skipped = next..id;
         }
-        if matches!(sender.going, Going::Away { .. }) {
+        if matches!(session.shutdown.phase, Phase::Away { .. }) {
             // RFC 9113 §6.8: not processed, and the client knows.
-            sender.count_frame(out, config, *now)?;
+            session.count_frame(link)?;
             return Ok(None);
         }
-        sender.last_peer_id = id;
-        sender.conduct.began();
-        let full = sender.account.is_full(config.limits.held_bytes_max) || config.held.is_full();
-        if sender.streams.len() >= config.limits.h2_streams_max as usize || full {
+        session.incoming.last_id = id;
+        session.abuse.began();
+        let full = shared.account.is_full(link.config.limits.held_bytes_max) || link.config.held.is_full();
+        if session.streams.len() >= link.config.limits.h2_streams_max as usize || full {
             // RFC 9113 §5.1.2. It has not been processed, and may be tried again: RFC 9113 §8.7.
-            sender.send_reset(out, id, ErrorCode::REFUSED_STREAM);
-            sender.count_reset(out, config, *now)?;
+            session.send_reset(link, id, ErrorCode::REFUSED_STREAM);
+            session.count_reset(link)?;
             return Ok(None);
         }
-        let mut stream = sender.new_stream(id, *now);
+        let mut stream = session.new_stream(id, link.now);
         stream.state = State::Idle.on(Step::Receive(Frame::Headers { end })).unwrap_or(State::Open);
-        let slot = sender.streams.insert(stream);
-        sender.relaxed = false;
-        self.begin_inbound(slot, id);
+        let slot = session.streams.insert(stream);
+        session.idle.trimmed = false;
+        self.begin_input(slot, id);
         if let Some(fault) = fault {
             return Err(fault);
         }
-        self.tell_request(tx, slot, end)
+        self.tell_request(session, link, shared, slot, end)
     }
 
     /// Reads a request on a stream that has begun, and tells it or answers what is wrong with it.
-    fn tell_request(&mut self, tx: &mut Tx, slot: u32, end: bool) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
+    fn tell_request(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        slot: Slot,
+        end: bool,
+    ) -> Result<Option<Item>, Fault> {
         let past = self.section.overflow().map(overflow);
         let facts = match past {
             Some(_) => Facts::NONE,
@@ -177,68 +192,71 @@ impl Receiver {
         };
         self.facts = facts;
         let long = matches!(facts.start, StartLine::Request { target: (_, len), .. }
-            if len as usize > config.limits.target_bytes_max);
+            if len as usize > link.config.limits.target_bytes_max);
         let announced = facts.content_length.unwrap_or(0);
-        let large = config.limits.content_bytes_max.is_some_and(|max| announced > max);
+        let large = link.config.limits.content_bytes_max.is_some_and(|max| announced > max);
         let past = past.or(long.then_some(Limit::TargetBytes)).or(large.then_some(Limit::ContentBytes));
         if let Some(limit) = past {
-            let status = Status::new(limit.status()).unwrap_or(Status::BAD_REQUEST);
-            sender.refuse(out, config, *now, slot, status, (Cause::Limit(limit), limit.message()));
+            session.refuse(link, shared, slot, Cause::Limit(limit));
             return Ok(None);
         }
         if end && announced > 0 {
             return Err(Fault::stream(Violation::ContentLengthMismatch));
         }
         if facts.expect == Expectation::Unknown {
-            let why = (Cause::Violation(Violation::Expectation), Violation::Expectation.message());
-            sender.refuse(out, config, *now, slot, Status::EXPECTATION_FAILED, why);
+            session.refuse(link, shared, slot, Cause::Violation(Violation::Expectation));
             return Ok(None);
         }
-        let early = self.early_priority(sender.streams.peek(slot).id);
-        let stream = sender.streams.at(slot);
+        let early = self.early_priority(session.streams.peek(slot).id);
+        let stream = session.streams.at(slot);
         if let StartLine::Request { method, .. } = facts.start {
             stream.method = method;
         }
         if let Some(priority) = early.or(facts.priority) {
             stream.priority = priority;
         }
-        stream.set(streams::TOLD);
+        stream.set(streams::DELIVERED);
         if !end {
             if facts.expect == Expectation::Continue {
                 stream.set(streams::OWES_CONTINUE);
-                sender.asked.push(slot);
+                session.incoming.continues.push(slot);
             }
             if stream.method != Method::Connect {
-                stream.due = *now + config.limits.content_period;
-                sender.next_due = sender.next_due.min(stream.due);
+                let due = link.now + link.config.limits.content_period;
+                stream.due = due;
+                session.wake_at(due);
             }
-            self.inbound[slot as usize].left = facts.content_length;
+            self.inputs[slot.index()].left = facts.content_length;
         }
-        sender.current = slot;
+        session.lend(slot);
         Ok(Some(Item::Request { end }))
     }
 
     /// The request of an upgrade from HTTP/1.1 is stream 1, and has been told. RFC 7540 §3.2.
-    pub(crate) fn begin_upgraded(&mut self, slot: u32) {
-        self.begin_inbound(slot, 1);
+    pub(crate) fn begin_upgraded(&mut self, slot: Slot) {
+        self.begin_input(slot, 1);
     }
 
-    fn begin_inbound(&mut self, slot: u32, id: u32) {
-        let slot = slot as usize;
-        if self.inbound.len() <= slot {
-            self.inbound.resize_with(slot + 1, Inbound::default);
+    fn begin_input(&mut self, slot: Slot, id: u32) {
+        let slot = slot.index();
+        if self.inputs.len() <= slot {
+            self.inputs.resize_with(slot + 1, StreamInput::default);
         }
-        self.inbound[slot] = Inbound { id, ..Inbound::default() };
+        self.inputs[slot] = StreamInput { id, ..StreamInput::default() };
     }
 
     /// Fields for a stream that has ended: they were on their way when this side reset it, or are an error.
-    fn on_late_fields(&mut self, tx: &mut Tx, id: u32) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
-        sender.count_frame(out, config, *now)?;
-        if sender.drops(id) {
+    fn on_late_fields(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        id: u32,
+    ) -> Result<Option<Item>, Fault> {
+        session.count_frame(link)?;
+        if session.drops(id) {
             return Ok(None);
         }
-        if sender.skipped.contains(&id) {
+        if session.incoming.skipped.contains(&id) {
             // "The identifier of a newly established stream MUST be numerically greater than all streams that the initiating
             // endpoint has opened or reserved." RFC 9113 §5.1.1.
             return Err(Fault::connection(Violation::StreamId));
@@ -250,25 +268,26 @@ impl Receiver {
 
     fn on_response(
         &mut self,
-        tx: &mut Tx,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
         id: u32,
         end: bool,
         fault: Option<Fault>,
     ) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
-        if sender.is_idle(id) {
+        if session.is_idle(id) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
-        let Some(slot) = sender.streams.find(id) else { return self.on_late_fields(tx, id) };
+        let Some(slot) = session.streams.find(id) else { return self.on_late_fields(session, link, id) };
         if let Some(fault) = fault {
             return Err(fault);
         }
-        let stream = sender.streams.at(slot);
+        let stream = session.streams.at(slot);
         if stream.place == Place::Closed {
             return Ok(None);
         }
         if stream.has(streams::ANSWERED) {
-            return self.on_trailers(tx, slot, end);
+            return self.on_trailers(session, link, shared, slot, end);
         }
         if let Some(limit) = self.section.overflow().map(overflow) {
             return Err(Fault::stream_limit(limit));
@@ -279,7 +298,7 @@ impl Receiver {
             if end || status == Status::SWITCHING_PROTOCOLS {
                 return Err(Fault::stream(Violation::FieldSection));
             }
-            sender.current = slot;
+            session.lend(slot);
             return Ok(Some(Item::Response { end: false }));
         }
         stream.state = match stream.state.on(Step::Receive(Frame::Headers { end })) {
@@ -289,100 +308,111 @@ impl Receiver {
         stream.set(streams::ANSWERED);
         let method = stream.method;
         if status.is_success() && !end && (method == Method::Connect) {
-            return self.on_tunnel_answer(tx, slot);
+            return self.on_tunnel_answer(session, link, shared, slot);
         }
-        if stream.handshake.take().is_some() {
+        if stream.take_expected().is_some() {
             // The deadline of the answer covers all of it.
-            stream.cause = Cause::Handshake(HandshakeFailure::Status(status.code()));
+            stream.core.cause = Cause::Handshake(HandshakeFailure::Status(status.code()));
         } else {
-            stream.due = *now + config.limits.between_bytes_timeout;
-            sender.next_due = sender.next_due.min(stream.due);
+            let due = link.now + link.config.limits.between_bytes_timeout;
+            stream.due = due;
+            session.wake_at(due);
         }
-        if method == Method::Connect && stream.state.sends() {
+        if method == Method::Connect && session.streams.peek(slot).state.sends() {
             // What was to be a tunnel is none: nothing comes from this side.
-            sender.write_content(out, config, *now, slot, Payload::Static(b""), true);
+            session.write_content(link, shared, slot, Payload::Static(b""), true);
         }
         let empty = method == Method::Head || status.is_without_content();
         let left = self.facts.content_length.filter(|_| !empty);
         if end && left.is_some_and(|left| left > 0) {
             return Err(Fault::stream(Violation::ContentLengthMismatch));
         }
-        self.begin_client_inbound(slot, id);
-        self.inbound[slot as usize].left = if empty { Some(0) } else { left };
-        let Tx { sender: tx::Sender::Http2(sender), .. } = tx else { return Ok(None) };
-        sender.current = slot;
+        self.begin_client_input(slot, id);
+        self.inputs[slot.index()].left = if empty { Some(0) } else { left };
+        session.lend(slot);
         if end {
-            sender.peer_ended(slot);
+            session.peer_ended(slot);
         }
         Ok(Some(Item::Response { end }))
     }
 
-    fn begin_client_inbound(&mut self, slot: u32, id: u32) {
-        if self.inbound.get(slot as usize).is_none_or(|inbound| inbound.id != id) {
-            self.begin_inbound(slot, id);
+    fn begin_client_input(&mut self, slot: Slot, id: u32) {
+        if self.inputs.get(slot.index()).is_none_or(|stream_input| stream_input.id != id) {
+            self.begin_input(slot, id);
         }
     }
 
     /// The server agrees to a CONNECT, or to an extended one. RFC 8441 §5.
-    fn on_tunnel_answer(&mut self, tx: &mut Tx, slot: u32) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), out, config, now, .. } = tx else { return Ok(None) };
-        sender.current = slot;
-        let stream = sender.streams.at(slot);
+    fn on_tunnel_answer(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        slot: Slot,
+    ) -> Result<Option<Item>, Fault> {
+        session.lend(slot);
+        let stream = session.streams.at(slot);
         let id = stream.id;
-        let (opened, protocol) = match stream.handshake.take() {
+        let (opened, protocol) = match stream.take_expected() {
             None => (None, Protocol::Raw),
             Some(expected) => match ws::check_answer(&self.facts.head(&self.section), &expected) {
                 Ok(opened) => (Some(opened), Protocol::WebSocket),
                 Err(failure) => {
-                    sender.reset(out, slot, ErrorCode::CANCEL, Cause::Handshake(failure));
+                    session.reset(link, slot, ErrorCode::CANCEL, Cause::Handshake(failure));
                     return Ok(None);
                 }
             },
         };
-        sender.make_tunnel(config, *now, opened, true);
-        self.begin_client_inbound(slot, id);
-        self.take_tunnel(tx, slot);
+        session.make_tunnel(link, shared, opened, true);
+        self.begin_client_input(slot, id);
+        self.take_tunnel(session, link, shared, slot);
         Ok(Some(Item::Established { protocol, head: true }))
     }
 
     // Trailers.
 
     /// RFC 9113 §8.1: a second section ends the stream.
-    fn on_trailers(&mut self, tx: &mut Tx, slot: u32, end: bool) -> Result<Option<Item>, Fault> {
-        let Tx { sender: tx::Sender::Http2(sender), config, now, .. } = tx else { return Ok(None) };
-        let stream = sender.streams.peek(slot);
-        if stream.place == Place::Closed && sender.drops(stream.id) {
+    fn on_trailers(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        shared: &mut Shared,
+        slot: Slot,
+        end: bool,
+    ) -> Result<Option<Item>, Fault> {
+        let stream = session.streams.peek(slot);
+        if stream.place == Place::Closed && session.drops(stream.id) {
             return Ok(None);
         }
-        let stream = sender.streams.at(slot);
+        let stream = session.streams.at(slot);
         match stream.state.on(Step::Receive(Frame::Headers { end })) {
-            Ok(_) if end && stream.tunnel.is_none() => {}
+            Ok(_) if end && stream.tunnel().is_none() => {}
             Ok(_) => return Err(Fault::stream(Violation::FieldSection)),
             Err(Refusal::Closed) if stream.state == State::Closed => {
                 return Err(Fault::connection(Violation::StreamClosed));
             }
             Err(_) => return Err(Fault::stream(Violation::StreamClosed)),
         }
-        if self.section.overflow().is_some() || self.section.size() > config.limits.trailer_bytes_max {
+        if self.section.overflow().is_some() || self.section.size() > link.config.limits.trailer_bytes_max {
             return Err(Fault::stream_limit(Limit::TrailerBytes));
         }
         let facts = section::read(&mut self.section, section::Kind::Trailers).map_err(Fault::stream)?;
         let unwanted = stream.has(streams::UNWANTED);
-        let inbound = &mut self.inbound[slot as usize];
-        if inbound.left.is_some_and(|left| left > 0) {
+        let stream_input = &mut self.inputs[slot.index()];
+        if stream_input.left.is_some_and(|left| left > 0) {
             return Err(Fault::stream(Violation::ContentLengthMismatch));
         }
-        inbound.end = MessageEnd::Content;
+        stream_input.end = MessageEnd::Content;
         if !self.section.is_empty() && !unwanted {
-            sender.account.charge(self.section.held());
-            inbound.trailers = Some(Box::new(core::mem::take(&mut self.section)));
+            shared.account.charge(self.section.held());
+            stream_input.trailers = Some(Box::new(core::mem::take(&mut self.section)));
         }
         self.facts = facts;
-        stream.set(streams::PEER_ENDED);
+        stream.core.notices.set(Notices::PEER_ENDED);
         if unwanted {
-            sender.peer_ended(slot);
+            session.peer_ended(slot);
         } else {
-            sender.release_held(slot, *now);
+            session.release_held(slot, link.now);
         }
         Ok(None)
     }
@@ -394,19 +424,5 @@ fn section_limits(limits: &Limits) -> SectionLimits {
         bytes_max,
         fields_max: u32::try_from(limits.field_lines_max).unwrap_or(u32::MAX),
         hard_bytes_max: bytes_max.saturating_mul(HARD_FACTOR),
-    }
-}
-
-impl super::super::sender::Sender {
-    /// The peer's message has come to its end, and was told or is told now.
-    pub(crate) fn peer_ended(&mut self, slot: u32) {
-        let stream = self.streams.at(slot);
-        stream.take(streams::PEER_ENDED);
-        stream.due = NEVER;
-        stream.state = stream.state.peer_ended();
-        if stream.state == State::Closed {
-            let cause = stream.cause;
-            self.close(slot, cause);
-        }
     }
 }

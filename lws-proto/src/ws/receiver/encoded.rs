@@ -3,11 +3,13 @@
 //! Knows no extension: a decoder takes octets and makes others.
 
 use super::{Place, Receiver, charge};
-use crate::item::{Content, Item, Step};
-use crate::tx::Tx;
+use crate::connection::channel::Channel;
+use crate::connection::item::{Content, Item, Step};
+use crate::connection::shared::Shared;
+use crate::connection::stream::Notices;
 use crate::ws::utf8::Invalid;
 use crate::ws::{Decoded, ReservedBits};
-use crate::{Cause, Limit, MessageKind, Violation};
+use crate::{Cause, Limit, Limits, MessageKind, Violation};
 
 /// What a decoder is shown at a time. What it leaves is masked again, so that this bounds how much that can be.
 const PART_BYTES_MAX: usize = 4 << 10;
@@ -37,8 +39,7 @@ impl Receiver {
     }
 
     /// Enters a frame. One that is a whole message is not counted, unless there is a ratio to keep.
-    pub(super) fn enter_encoded(&mut self, tx: &Tx, begins: bool) -> Result<(), Cause> {
-        let limits = &tx.config.limits;
+    pub(super) fn enter_encoded(&mut self, limits: &Limits, begins: bool) -> Result<(), Cause> {
         self.place = Place::Encoded;
         if begins {
             if let Some(decoder) = &mut self.decoder {
@@ -60,14 +61,20 @@ impl Receiver {
 
     /// The next octets. Those that the decoder has no room for stay in the input, masked as they were: nothing else has to
     /// be kept when the application takes no more.
-    pub(super) fn receive_encoded(&mut self, tx: &mut Tx, input: &mut [u8], at: usize) -> Step {
+    pub(super) fn receive_encoded(
+        &mut self,
+        channel: &mut Channel,
+        shared: &mut Shared,
+        input: &mut [u8],
+        at: usize,
+    ) -> Result<Step, Cause> {
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         let len = len.min(input.len() - at).min(PART_BYTES_MAX);
         let part = &mut input[at..at + len];
         let mut mask = self.mask;
         self.mask.apply(part);
         let end = self.fin && self.remaining == len as u64;
-        let made = self.decode(tx, part, end);
+        let made = self.decode(&channel.link.config.limits, part, end);
         let consumed = made.decoded.consumed;
         if consumed < len {
             mask.turn(consumed);
@@ -75,15 +82,12 @@ impl Receiver {
             mask.apply(&mut part[consumed..]);
         }
         self.remaining -= consumed as u64;
-        match self.tell(tx, &made) {
-            Ok(item) => Step { consumed: at + consumed, item },
-            Err(cause) => self.fail(tx, cause, input.len()),
-        }
+        let item = self.deliver(channel, shared, &made)?;
+        Ok(Step { consumed: at + consumed, item })
     }
 
     /// Decodes what the limits leave room for, and one byte past it to see whether they are kept.
-    fn decode(&mut self, tx: &Tx, part: &[u8], end: bool) -> Made {
-        let limits = &tx.config.limits;
+    fn decode(&mut self, limits: &Limits, part: &[u8], end: bool) -> Made {
         let Some(decoder) = &mut self.decoder else {
             return Made { decoded: Decoded { consumed: part.len(), more: false }, len: 0, fault: None };
         };
@@ -115,7 +119,12 @@ impl Receiver {
     }
 
     /// Makes an item of what was decoded, unless more is needed.
-    fn tell(&mut self, tx: &mut Tx, made: &Made) -> Result<Option<Item>, Cause> {
+    fn deliver(
+        &mut self,
+        channel: &mut Channel,
+        shared: &mut Shared,
+        made: &Made,
+    ) -> Result<Option<Item>, Cause> {
         let Made { decoded, mut len, mut fault } = *made;
         let Some(decoder) = &mut self.decoder else { return Ok(None) };
         let frame_end = self.remaining == 0 && !decoded.more;
@@ -138,10 +147,14 @@ impl Receiver {
                 return Err(cause);
             }
             self.place = Place::Failed(cause);
-            tx.set_more(true);
+            channel.stream.notices.set(Notices::MORE);
             return Ok(Some(self.decoded_item(kind, reserved, len, false)));
         }
-        tx.set_more(decoded.more);
+        if decoded.more {
+            channel.stream.notices.set(Notices::MORE);
+        } else {
+            channel.stream.notices.take(Notices::MORE);
+        }
         if frame_end {
             self.place = Place::Header;
         }
@@ -154,7 +167,7 @@ impl Receiver {
                 // The only frame, which nobody counts, and more than the buffer holds.
                 assembly.decoded = len as u64;
             }
-            charge(tx, len)?;
+            charge(&channel.link, shared, len)?;
             assembly.message.extend_from_slice(&decoder.output()[..len]);
             decoder.release();
             if !end {

@@ -320,29 +320,33 @@ impl Output {
 /// What the transport should take now. Made by [`Connection::transmit`](crate::Connection::transmit).
 #[derive(Debug)]
 pub struct Transmit<'a> {
-    pub(crate) connection: &'a mut crate::Connection,
-    pub(crate) now: crate::Time,
+    connection: &'a mut crate::Connection,
+    now: crate::Time,
 }
 
-impl Transmit<'_> {
+impl<'a> Transmit<'a> {
+    pub(super) fn new(connection: &'a mut crate::Connection, now: crate::Time) -> Self {
+        Self { connection, now }
+    }
+
     /// The queued bytes in order, for one gathering write: up to `slices.len()` parts of them, of which
     /// [`SLICES_MAX`] are enough. Returns how many were set; at least one.
     pub fn slices<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
-        self.connection.tx.out.slices(slices)
+        self.connection.outbound.link().out.slices(slices)
     }
 
     /// The queued bytes up to the first boundary between two buffers. Never empty.
     #[must_use]
     #[inline]
     pub fn first(&self) -> &[u8] {
-        self.connection.tx.out.first()
+        self.connection.outbound.link().out.first()
     }
 
     /// Whether [`first`](Self::first) is everything.
     #[must_use]
     #[inline]
     pub fn is_contiguous(&self) -> bool {
-        self.connection.tx.out.is_contiguous()
+        self.connection.outbound.link().out.is_contiguous()
     }
 
     /// The transport has taken the first `n` bytes. Dropping a `Transmit` without it takes none.

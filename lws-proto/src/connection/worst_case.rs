@@ -74,7 +74,7 @@ impl Limits {
                 let sections = 2 * GROWN * (4 * self.head_bytes_max + self.field_lines_max * FIELD_BYTES);
                 let window = GROWN * self.h2_connection_window as usize;
                 base + size_of::<h2::Receiver>()
-                    + size_of::<h2::Sender>()
+                    + size_of::<h2::Session>()
                     + left
                     + streams
                     + tables

@@ -1,0 +1,327 @@
+//! The permit to write on a stream, and what is left of one once it is spent or kept.
+
+use super::{Payload, Stream, StreamKey};
+use crate::connection::link::Link;
+use crate::connection::outbound::{LentExchange, Outbound};
+use crate::http::Status;
+use crate::{MessageKind, Misuse, ws};
+use core::fmt;
+
+/// The permit to write once. Every send takes it by value, so that a second send does not compile:
+///
+/// ```compile_fail,E0382
+/// # use lws_proto::{MessageKind, Payload, Writable};
+/// fn twice(permit: Writable<'_>) {
+///     let _ = permit.message(MessageKind::Text, Payload::Static(b"one"), true);
+///     let _ = permit.message(MessageKind::Text, Payload::Static(b"two"), true);
+/// }
+/// ```
+///
+/// Nor does a permit that outlives its event:
+///
+/// ```compile_fail,E0499
+/// # use lws_proto::{Connection, Event};
+/// fn keep(connection: &mut Connection) {
+///     let Some(Event::Writable(permit)) = connection.next_event() else { return };
+///     connection.next_event();
+///     drop(permit);
+/// }
+/// ```
+///
+/// For late producers there is [`into_ticket`](Self::into_ticket). Dropping a permit writes nothing.
+#[must_use = "a permit that is dropped writes nothing"]
+pub struct Writable<'a> {
+    outbound: &'a mut Outbound,
+}
+
+impl<'a> Writable<'a> {
+    #[inline]
+    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// The stream that it is for.
+    #[must_use]
+    pub fn key(&self) -> StreamKey {
+        self.outbound.key()
+    }
+
+    /// How many bytes can be sent before the peer or the queue says stop. A larger payload is taken all the same, and
+    /// the next permit waits until it has gone. At least 1.
+    #[doc(alias = "lws_get_peer_write_allowance")]
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        self.outbound.budget()
+    }
+
+    /// The stream, with the permit given back.
+    #[must_use]
+    pub fn into_stream(self) -> Stream<'a> {
+        Stream::new(self.outbound)
+    }
+
+    /// Sends the head of the final response, and content with it. RFC 9112 §4.
+    ///
+    /// The framing is chosen here: `Content-Length` if `end`, or as the fields say; otherwise chunked, or up to the
+    /// close of the connection for HTTP/1.0.
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then.
+    #[doc(alias = "lws_add_http_common_headers")]
+    #[doc(alias = "lws_finalize_http_header")]
+    #[inline]
+    pub fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a>, Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::SentFields::new(self.outbound, fields);
+        command!(
+            self.outbound,
+            Command::Respond { status, fields: fields.kept().into(), content: content.as_ref().into(), end }
+        );
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                let Link { out, config, .. } = &mut channel.link;
+                sender.respond(out, config, status, fields, content, end)?;
+            }
+            Some(LentExchange::Http2(session, link, shared)) => {
+                session.respond(link, shared, (status, fields), content, end)?;
+            }
+            None => return Err(Misuse::WrongProtocol),
+        }
+        Ok(self.sent())
+    }
+
+    /// Sends content of a response, request or raw stream.
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then.
+    #[doc(alias = "lws_write")]
+    #[inline]
+    pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
+        command!(self.outbound, Command::Data(content.as_ref().into(), end));
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                sender.data(&mut channel.link.out, content, end)?;
+            }
+            Some(LentExchange::Http2(session, link, shared)) => session.data(link, shared, content, end)?,
+            None => {
+                let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
+                sender.data(&mut channel.link.out, content, end)?;
+                sender.finish_if_over(channel);
+            }
+        }
+        Ok(self.sent())
+    }
+
+    /// Ends a chunked message with a trailer section. RFC 9112 §7.1.2.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the message is not chunked; nothing has been sent then.
+    pub fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Sent<'a>, Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::SentFields::new(self.outbound, fields);
+        command!(self.outbound, Command::Trailers(fields.kept().into()));
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                sender.trailers(&mut channel.link.out, fields)?;
+            }
+            Some(LentExchange::Http2(session, link, shared)) => session.trailers(link, shared, fields)?,
+            None => return Err(Misuse::WrongProtocol),
+        }
+        Ok(self.sent())
+    }
+
+    /// Sends content that `fill` writes in place: up to `max` bytes, of which it returns how many it wrote and whether
+    /// they are the last.
+    ///
+    /// # Errors
+    /// [`Misuse`]; `fill` has not been called then.
+    pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
+        #[cfg(feature = "record")]
+        let fill = crate::record::filling(self.outbound, max, fill);
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                sender.fill(&mut channel.link.out, max, fill)?;
+            }
+            Some(LentExchange::Http2(session, link, shared)) => session.fill(link, shared, max, fill)?,
+            None => {
+                let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
+                sender.fill(&mut channel.link.out, max, fill);
+                sender.finish_if_over(channel);
+            }
+        }
+        Ok(self.sent())
+    }
+
+    /// Sends a WebSocket message, or the next part of one as a frame. In mid-message `kind` does not count. Text must be
+    /// UTF-8. RFC 6455 §6.1.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket.
+    #[doc(alias = "lws_write")]
+    #[inline]
+    pub fn message(self, kind: MessageKind, payload: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
+        command!(
+            self.outbound,
+            Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
+        );
+        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.message(&mut channel.link.out, &mut shared.entropy, kind, 0, payload, end);
+        Ok(self.sent())
+    }
+
+    /// As [`message`](Self::message), with the reserved bits of an extension that was agreed on. In mid-message they do
+    /// not count, as they stand on the first frame.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket.
+    pub fn extended_message(
+        self,
+        kind: MessageKind,
+        reserved: ws::ReservedBits,
+        payload: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a>, Misuse> {
+        note!(self.outbound, Note::Unsupported("a message of an extension".into()));
+        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.message(&mut channel.link.out, &mut shared.entropy, kind, reserved.bits(), payload, end);
+        Ok(self.sent())
+    }
+
+    /// As [`message`](Self::message), for content that is compressed already: no extension tries to make it smaller.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket.
+    pub fn uncompressed_message(
+        self,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a>, Misuse> {
+        command!(
+            self.outbound,
+            Command::Message { kind, payload: payload.as_ref().into(), end, compress: false }
+        );
+        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.uncompressed_message(&mut channel.link.out, &mut shared.entropy, kind, payload, end);
+        Ok(self.sent())
+    }
+
+    /// Sends a whole WebSocket message that goes to many peers, and is compressed once for all with the same parameters.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
+    pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
+        command!(self.outbound, Command::Prepared(message.kind(), message.bytes()[..].into()));
+        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.prepared(&mut channel.link.out, &mut shared.entropy, message)?;
+        Ok(self.sent())
+    }
+
+    /// Sends a whole WebSocket text message.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket.
+    pub fn text(self, text: &str) -> Result<Sent<'a>, Misuse> {
+        self.message(MessageKind::Text, Payload::Copy(text.as_bytes()), true)
+    }
+
+    /// Sends a Ping with up to 125 bytes of payload; more are left out. RFC 6455 §5.5.2.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket.
+    pub fn ping(self, payload: &[u8]) -> Result<Sent<'a>, Misuse> {
+        command!(self.outbound, Command::Ping(payload.into()));
+        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.ping(&mut channel.link.out, &mut shared.entropy, payload);
+        Ok(self.sent())
+    }
+
+    /// Keeps the permit beyond the event. No other is given meanwhile; [`Connection::redeem`](crate::Connection::redeem)
+    /// turns it back.
+    pub fn into_ticket(self) -> WriteTicket {
+        command!(self.outbound, Command::Ticket);
+        self.outbound.set_ticket(true);
+        WriteTicket { key: self.outbound.key() }
+    }
+
+    #[inline]
+    fn sent(self) -> Sent<'a> {
+        Sent { outbound: self.outbound }
+    }
+}
+
+impl fmt::Debug for Writable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Writable").field(&self.key()).finish()
+    }
+}
+
+/// A permit that was spent.
+pub struct Sent<'a> {
+    outbound: &'a mut Outbound,
+}
+
+impl<'a> Sent<'a> {
+    #[inline]
+    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// The stream that it was for.
+    #[must_use]
+    pub fn key(&self) -> StreamKey {
+        self.outbound.key()
+    }
+
+    /// Asks for the next permit.
+    pub fn again(self) {
+        command!(self.outbound, Command::Again);
+        self.outbound.want_write();
+    }
+
+    /// Takes no input for this stream until it may write again, so that whoever answers each message needs no queue.
+    /// Does nothing if it may write now.
+    #[inline]
+    pub fn throttle(self) {
+        command!(self.outbound, Command::Throttle);
+        if self.outbound.is_full() {
+            self.outbound.throttle();
+        }
+    }
+
+    /// The stream.
+    #[must_use]
+    pub fn into_stream(self) -> Stream<'a> {
+        Stream::new(self.outbound)
+    }
+}
+
+impl fmt::Debug for Sent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sent").field(&self.key()).finish()
+    }
+}
+
+/// A permit that outlives its event. It is checked again when it is redeemed.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "no other permit is given while a ticket is out"]
+pub struct WriteTicket {
+    key: StreamKey,
+}
+
+impl WriteTicket {
+    /// The stream that it is for.
+    #[must_use]
+    pub fn key(&self) -> StreamKey {
+        self.key
+    }
+}

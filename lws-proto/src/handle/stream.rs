@@ -1,0 +1,332 @@
+//! A stream: what can be done with it whenever it is lent.
+
+use super::Writable;
+use crate::connection::outbound::{LentExchange, Outbound};
+use crate::http::{Head, Status};
+use crate::ws::{self, CloseCode};
+use crate::{Limit, MessageKind, Misuse, Time, Validity};
+use bytes::Bytes;
+use core::fmt;
+
+/// Names one stream: an HTTP exchange, the WebSocket or tunnel that it became, or a raw stream.
+///
+/// The key carries a generation: that of a stream which has ended finds nothing, even when its place is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamKey {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl StreamKey {
+    /// Its place among the streams of its connection, which is small, and zero where there is only one: for whoever keeps
+    /// something for each stream. Places are used again.
+    #[must_use]
+    #[inline]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// A stream, for as long as an event or a look-up lends it.
+#[doc(alias = "lws")]
+#[doc(alias = "wsi")]
+pub struct Stream<'a> {
+    outbound: &'a mut Outbound,
+}
+
+impl<'a> Stream<'a> {
+    #[inline]
+    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
+        Self { outbound }
+    }
+
+    /// The permit to write, which is due.
+    #[inline]
+    pub(crate) fn into_permit(self) -> Writable<'a> {
+        Writable::new(self.outbound)
+    }
+
+    /// Its name, to find it again with [`Connection::stream`](crate::Connection::stream).
+    #[must_use]
+    pub fn key(&self) -> StreamKey {
+        self.outbound.key()
+    }
+
+    /// The time that the driver told last.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.outbound.link().now
+    }
+
+    /// The permit to write, if the stream may write now; otherwise the stream again, to [`want_write`](Self::want_write).
+    ///
+    /// A stream may write while fewer than `send_queue_bytes_max` bytes are queued and its protocol has a place for
+    /// more: after a request and until the response has ended, or until a WebSocket has sent its Close frame. Over HTTP/2 content
+    /// needs at least one byte of both windows, that of the stream and that of the connection, which streams share by urgency and
+    /// in turn (RFC 9218 §10): what does not fit one turn is queued, and there is no other permit until it has gone.
+    #[inline]
+    pub fn permit(self) -> Result<Writable<'a>, Self> {
+        if self.outbound.may_write() { Ok(Writable::new(self.outbound)) } else { Err(self) }
+    }
+
+    /// Whether this side has said its last: the whole response or request, a Close frame, the end of a raw stream.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.outbound.has_ended()
+    }
+
+    /// Whether a WebSocket message of this side has been begun and not ended.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        self.outbound.is_in_message()
+    }
+
+    /// Asks for one [`Event::Writable`](crate::Event::Writable), when the stream may write. Asking twice is asking once.
+    #[doc(alias = "lws_callback_on_writable")]
+    pub fn want_write(&mut self) {
+        command!(self.outbound, Command::WantWrite);
+        self.outbound.want_write();
+    }
+
+    /// No input is taken for this stream until [`resume`](Self::resume); the transport's own flow control then stops
+    /// the peer. Bytes that were received already are kept.
+    #[doc(alias = "lws_rx_flow_control")]
+    pub fn pause(&mut self) {
+        command!(self.outbound, Command::Pause);
+        self.outbound.pause();
+    }
+
+    /// Takes input again. What was kept makes [`needs_service`](crate::Connection::needs_service) true.
+    pub fn resume(&mut self) {
+        command!(self.outbound, Command::Resume);
+        self.outbound.resume();
+    }
+
+    /// Whether [`pause`](Self::pause) is in force.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.outbound.is_paused()
+    }
+
+    /// Asks for one [`Event::Timeout`](crate::Event::Timeout) at `at`, in place of the one asked for before; `None`
+    /// takes it back.
+    #[doc(alias = "lws_set_timer_usecs")]
+    pub fn set_timeout(&mut self, at: Option<Time>) {
+        command!(self.outbound, Command::SetTimeout(at));
+        self.outbound.set_timeout(at);
+    }
+
+    /// How long the peer of a WebSocket may be silent, from now on; `None` goes back to what
+    /// [`Limits`](crate::Limits) say for all.
+    ///
+    /// # Errors
+    /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
+    pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
+        command!(
+            self.outbound,
+            Command::SetValidity(
+                validity.map(|Validity { ping_after, drop_after }| [ping_after, drop_after])
+            )
+        );
+        let (sender, ..) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.set_validity(validity);
+        Ok(())
+    }
+
+    /// Says that the peer is known to be there, by something that the engine does not see: its silence counts from
+    /// `now`. Everything that is received says so by itself.
+    #[doc(alias = "lws_validity_confirmed")]
+    pub fn confirm_validity(&mut self, now: Time) {
+        command!(self.outbound, Command::ConfirmValidity(now));
+        self.outbound.confirm_peer(now);
+    }
+
+    /// Queues a whole WebSocket message without a permit, if it fits below `send_queue_bytes_max` with its header.
+    ///
+    /// # Errors
+    /// The message, when it does not fit, or the stream is no open WebSocket, or is in the middle of a message.
+    pub fn try_queue(&mut self, kind: MessageKind, message: Bytes) -> Result<(), Bytes> {
+        command!(self.outbound, Command::TryQueue(kind, message[..].into()));
+        match self.outbound.websocket() {
+            Some((sender, channel, shared)) => {
+                sender.try_queue(&mut channel.link, &mut shared.entropy, kind, message)
+            }
+            None => Err(message),
+        }
+    }
+
+    /// Changes an option of an extension that is in use, by the names of libwebsockets: `compression_level`, `mem_level` and
+    /// `tx_buf_size` of `permessage-deflate`. It counts from the next message on.
+    ///
+    /// # Errors
+    /// [`OptionError`](ws::OptionError): the extension is not in use, or has no such option, or not that value, or the
+    /// option was settled in the opening handshake.
+    #[doc(alias = "lws_set_extension_option")]
+    pub fn set_extension_option(
+        &mut self,
+        extension: &str,
+        name: &str,
+        value: &str,
+    ) -> Result<(), ws::OptionError> {
+        command!(self.outbound, Command::SetExtensionOption([extension.into(), name.into(), value.into()]));
+        let (sender, ..) = self.outbound.websocket().ok_or(ws::OptionError::Inactive)?;
+        sender.set_extension_option(extension, name, value)
+    }
+
+    /// Sends an interim response, such as 103 Early Hints, before the final one. RFC 9110 §15.2.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no server's exchange, its response has begun, or `status` is not 1xx (or is 101).
+    pub fn interim<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        #[cfg(feature = "record")]
+        let fields = crate::record::SentFields::new(self.outbound, fields);
+        command!(self.outbound, Command::Interim(status, fields.kept().into()));
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) if channel.has_stream() => {
+                sender.interim(&mut channel.link.out, status, fields)
+            }
+            Some(LentExchange::Http2(session, link, _)) => session.interim(link, status, fields),
+            _ => Err(Misuse::WrongProtocol),
+        }
+    }
+
+    /// Lets the connection end with this exchange: the response will say `Connection: close`. Over HTTP/2 the peer is asked
+    /// to begin no more, and those that have begun are the last ones.
+    pub fn last_exchange(&mut self) {
+        command!(self.outbound, Command::LastExchange);
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, ..)) => sender.last_exchange(),
+            Some(LentExchange::Http2(session, link, _)) => session.announce_end(link),
+            None => {}
+        }
+    }
+
+    /// Lets an exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each
+    /// begins: see [`Limits::half_closed_timeout`](crate::Limits::half_closed_timeout). What is kept waits for the
+    /// application alone, which should have a deadline of its own.
+    pub fn keep_half_closed(&mut self, keep: bool) {
+        command!(self.outbound, Command::KeepHalfClosed(keep));
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, ..)) => sender.keep_half_closed(keep),
+            Some(LentExchange::Http2(session, link, _)) => session.keep_half_closed(keep, link.now),
+            None => {}
+        }
+    }
+
+    /// Limits the content of the request or response that is being received, in place of
+    /// [`Limits::content_bytes_max`](crate::Limits::content_bytes_max). Past it a request is answered 413.
+    pub fn limit_content(&mut self, bytes: u64) {
+        command!(self.outbound, Command::LimitContent(bytes));
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, ..)) => sender.limit_content(bytes),
+            Some(LentExchange::Http2(session, _, _)) => session.limit_content(bytes),
+            None => {}
+        }
+    }
+
+    /// How many bytes of the content of this request its peer must deliver in each
+    /// [`Limits::content_period`](crate::Limits::content_period), in place of
+    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
+    /// the exchange then waits for the application, which should have a deadline of its own.
+    pub fn expect_content(&mut self, bytes: usize) {
+        command!(self.outbound, Command::ExpectContent(bytes));
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, ..)) => sender.expect_content(bytes),
+            Some(LentExchange::Http2(session, _, _)) => session.expect_content(bytes),
+            None => {}
+        }
+    }
+
+    /// Says that the application is about to hold `bytes` more for this stream: content that it gathers, for instance. They count with
+    /// what the engine holds for the connection, until [`let_go`](Self::let_go) or the end of the stream.
+    ///
+    /// # Errors
+    /// [`Limit::HeldBytes`] if the connection would hold more than
+    /// [`Limits::held_bytes_max`](crate::Limits::held_bytes_max), and [`Limit::ServiceBytes`] if nothing is left of the budget of
+    /// the service, [`HeldBytes`](crate::HeldBytes). Nothing has been counted then, and [`Limit::status`] is what to answer.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Limit> {
+        command!(self.outbound, Command::Hold(bytes));
+        self.outbound.hold(bytes)
+    }
+
+    /// Says that the application holds `bytes` less than it said.
+    pub fn let_go(&mut self, bytes: usize) {
+        command!(self.outbound, Command::LetGo(bytes));
+        self.outbound.let_go(bytes);
+    }
+
+    /// Accepts the WebSocket opening handshake that `head` asks for: 101 is queued, and the stream speaks WebSocket
+    /// from here on. RFC 6455 §4.2.2. [`Event::Established`](crate::Event::Established) follows.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAnOpening`] if the request breaks a rule of RFC 6455 §4.2.1: it has then been answered with 400 or
+    /// 426. Any other misuse changes nothing.
+    pub fn accept_websocket(self, head: &Head<'_>, accept: &ws::Accept<'_>) -> Result<Stream<'a>, Misuse> {
+        note!(
+            self.outbound,
+            match accept.command() {
+                Some(command) => Note::Command(self.outbound.key(), command),
+                None => Note::Unsupported("an extension of the application".into()),
+            }
+        );
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                let opened = crate::h1::accept_websocket(sender, channel, head, accept)?;
+                channel.link.last_received = channel.link.now;
+                self.outbound.begin_websocket(opened, false);
+            }
+            Some(LentExchange::Http2(session, link, shared)) => {
+                session.accept_websocket(link, shared, head, accept)?;
+            }
+            None => return Err(Misuse::WrongProtocol),
+        }
+        Ok(self)
+    }
+
+    /// Accepts a CONNECT request: 200 is queued, and the stream is raw from here on. RFC 9110 §9.3.6.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the request is another one or has been answered.
+    pub fn accept_tunnel(self) -> Result<Stream<'a>, Misuse> {
+        command!(self.outbound, Command::AcceptTunnel);
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                crate::h1::accept_tunnel(sender, channel)?;
+                self.outbound.begin_raw(false);
+            }
+            Some(LentExchange::Http2(session, link, shared)) => session.accept_tunnel(link, shared)?,
+            None => return Err(Misuse::WrongProtocol),
+        }
+        Ok(self)
+    }
+
+    /// Begins the WebSocket closing handshake. Messages that the peer sent before its own Close frame still come.
+    /// RFC 6455 §7.1.2.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the stream is no WebSocket, or `code` may not be on the wire, or `reason` has over 123 bytes.
+    /// A second close is no error and does nothing.
+    #[doc(alias = "lws_close_reason")]
+    pub fn close(self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
+        command!(self.outbound, Command::Close(code, reason.into()));
+        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.close_handshake(&mut channel.link, &mut shared.entropy, code, reason)
+    }
+
+    /// Ends the stream at once, and a connection that has no other with it. What is queued is lost, and
+    /// [`Event::Closed`](crate::Event::Closed) says [`Cause::Aborted`]. Over HTTP/2 the peer gets CANCEL. RFC 9113 §6.4.
+    pub fn abort(self) {
+        command!(self.outbound, Command::AbortStream);
+        self.outbound.abort_stream();
+    }
+}
+
+impl fmt::Debug for Stream<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stream").field(&self.key()).finish()
+    }
+}

@@ -1,0 +1,62 @@
+//! One WebSocket: its two directions and what concerns both. The same on a connection of its own and in a stream of HTTP/2.
+
+use super::{CloseCode, Opened, Receiver, Sender};
+use crate::connection::channel::Channel;
+use crate::connection::link::{LastWord, Link};
+use crate::connection::shared::Shared;
+use crate::{Cause, Time};
+use alloc::boxed::Box;
+
+/// Both directions, as they begin.
+pub(crate) struct Half {
+    pub(crate) sender: Sender,
+    pub(crate) receiver: Box<Receiver>,
+}
+
+impl Half {
+    /// What both sides have agreed on in the opening handshake.
+    pub(crate) fn open(opened: Opened, is_client: bool, now: Time) -> Self {
+        let Opened { agreed, codec } = opened;
+        let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
+        Self {
+            sender: Sender::new(now, encoder),
+            receiver: Box::new(Receiver::new(agreed, decoder, is_client)),
+        }
+    }
+}
+
+/// Fails the WebSocket: a Close frame with the code of `cause`, then the end. RFC 6455 §7.1.7.
+pub(crate) fn fail(sender: &mut Sender, channel: &mut Channel, shared: &mut Shared, cause: Cause) {
+    if let Some(code) = CloseCode::new(cause.close_code()) {
+        sender.fail(&mut channel.link.out, &mut shared.entropy, code);
+    }
+    finish(channel, cause);
+}
+
+/// Ends the WebSocket and its channel. RFC 6455 §7.1.1: the server closes the TCP connection first.
+pub(crate) fn finish(channel: &mut Channel, cause: Cause) {
+    let last_word = if channel.link.is_client() { LastWord::PeerFirst } else { LastWord::Fin };
+    channel.finish(cause, last_word);
+}
+
+/// When the peer was last heard, unless the application does not listen.
+#[inline]
+pub(crate) fn listens_since(channel: &Channel) -> Option<Time> {
+    (!channel.is_paused()).then_some(channel.link.last_received)
+}
+
+/// Does what is due at the time of the link.
+pub(crate) fn handle_timeout(sender: &mut Sender, channel: &mut Channel, shared: &mut Shared) {
+    let Link { config, last_received, spread, now, .. } = &mut channel.link;
+    if let Some(stalled) = sender.heard_after_stall(*last_received, *spread, &config.limits, *now) {
+        // The driver was away, and not the peer.
+        *last_received = stalled;
+    }
+    let heard = listens_since(channel);
+    let Link { config, out, delivery, spread, now, .. } = &mut channel.link;
+    let missed =
+        sender.handle_timeout(out, &mut shared.entropy, delivery, &config.limits, (heard, *spread), *now);
+    if let Some(deadline) = missed {
+        channel.abort(Cause::Timeout(deadline), false);
+    }
+}
