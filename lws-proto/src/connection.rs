@@ -13,7 +13,7 @@ mod feed;
 pub(crate) mod item;
 pub(crate) mod link;
 pub(crate) mod outbound;
-pub(crate) mod shared;
+pub(crate) mod resources;
 pub(crate) mod stream;
 pub(crate) mod transmit;
 mod worst_case;
@@ -32,9 +32,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use carried::{Carried, CarriedReceiver};
 use core::fmt;
-use dispatch::{Found, Inbound, Receiver, advance, has_more, is_waiting, lend};
+use dispatch::{Found, Inbound, Receiving, advance, has_more, is_waiting, lend};
 use link::LinkEnd;
-use outbound::{LentExchange, Outbound, Sender};
+use outbound::{LentExchange, Outbound, Sending};
 
 /// What the driver of a connection has to see to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Connection {
         match config.expect {
             Expect::Raw => Self::raw(now, config),
             Expect::Http | Expect::HttpOrRaw => {
-                Self::new(Receiver::Detect(None), Outbound::new(now, config, Sender::Silent, None))
+                Self::new(Receiving::Detect(None), Outbound::new(now, config, Sending::Silent, None))
             }
         }
     }
@@ -109,9 +109,9 @@ impl Connection {
     /// [`Config::versions`] and [`Config::expect`] do not count. RFC 7301 §3.2, RFC 9113 §3.2.
     #[must_use]
     pub fn server_http2(now: Time, config: Arc<Config>) -> Self {
-        let mut outbound = Outbound::new(now, config, Sender::Silent, None);
+        let mut outbound = Outbound::new(now, config, Sending::Silent, None);
         let receiver = outbound.begin_http2();
-        Self::new(Receiver::Http2(receiver), outbound)
+        Self::new(Receiving::Http2(receiver), outbound)
     }
 
     /// The server's side of a connection with TLS for which ALPN has not chosen `h2`: as [`server`](Self::server), but the
@@ -126,8 +126,8 @@ impl Connection {
     /// The client's side of a connection that was opened at `now`, for HTTP and WebSocket.
     #[must_use]
     pub fn client(now: Time, config: Arc<Config>, entropy: Box<dyn Entropy>) -> Self {
-        let receiver = Receiver::Http1(Box::new(h1::Receiver::client(now)));
-        let sender = Sender::Http1(Box::new(h1::Sender::client(&config)));
+        let receiver = Receiving::Http1(Box::new(h1::MessageReader::client(now)));
+        let sender = Sending::Http1(Box::new(h1::MessageWriter::client(&config)));
         Self::new(receiver, Outbound::new(now, config, sender, Some(entropy)))
     }
 
@@ -135,12 +135,12 @@ impl Connection {
     /// Requests and WebSockets share it. `scheme` is that of the requests. RFC 9113 §3.3.
     #[must_use]
     pub fn client_http2(now: Time, config: Arc<Config>, entropy: Box<dyn Entropy>, scheme: Scheme) -> Self {
-        let mut outbound = Outbound::new(now, config, Sender::Silent, Some(entropy));
+        let mut outbound = Outbound::new(now, config, Sending::Silent, Some(entropy));
         let receiver = outbound.begin_http2();
-        if let Sender::Http2(session) = &mut outbound.sender {
+        if let Sending::Http2(session) = &mut outbound.sender {
             session.set_scheme(scheme);
         }
-        Self::new(Receiver::Http2(receiver), outbound)
+        Self::new(Receiving::Http2(receiver), outbound)
     }
 
     /// The client's side of a connection that was opened at `now`, for bytes.
@@ -149,15 +149,15 @@ impl Connection {
         Self::raw(now, config)
     }
 
-    fn new(receiver: Receiver, outbound: Outbound) -> Self {
+    fn new(receiver: Receiving, outbound: Outbound) -> Self {
         Self { inbound: Inbound::new(receiver), outbound }
     }
 
     fn raw(now: Time, config: Arc<Config>) -> Self {
-        let mut outbound = Outbound::new(now, config, Sender::Silent, None);
+        let mut outbound = Outbound::new(now, config, Sending::Silent, None);
         outbound.channel.open_stream();
         outbound.begin_raw(false);
-        Self::new(Receiver::Carried(CarriedReceiver::Raw(raw::Receiver::default())), outbound)
+        Self::new(Receiving::Carried(CarriedReceiver::Raw(raw::ByteReceiver::default())), outbound)
     }
 
     /// What a client's request begins on, with the time of the driver.
@@ -199,8 +199,8 @@ impl Connection {
             LentExchange::Http1(sender, channel, _) => {
                 h1::request(sender, channel, request, fields, content, end)?;
             }
-            LentExchange::Http2(session, link, shared) => {
-                session.request(link, shared, (request, fields), content, end)?;
+            LentExchange::Http2(session, link, resources) => {
+                session.request(link, resources, (request, fields), content, end)?;
             }
         }
         Ok(Sent::new(&mut self.outbound))
@@ -214,8 +214,8 @@ impl Connection {
     pub fn connect_websocket(&mut self, now: Time, connect: &ws::Connect<'_>) -> Result<StreamKey, Misuse> {
         note!(self.outbound, Note::Unsupported("a client's WebSocket".into()));
         match self.client_exchange(now)? {
-            LentExchange::Http1(sender, channel, shared) => {
-                h1::connect_websocket(sender, channel, shared, connect)
+            LentExchange::Http1(sender, channel, resources) => {
+                h1::connect_websocket(sender, channel, resources, connect)
             }
             LentExchange::Http2(session, link, _) => session.connect_websocket(link, connect),
         }
@@ -377,7 +377,7 @@ impl Connection {
     #[inline]
     pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
         if !self.outbound.channel.link.out.reclaim(buffer) {
-            self.outbound.shared.account.charge(1);
+            self.outbound.resources.account.charge(1);
         }
         self.count_held();
     }
@@ -396,7 +396,7 @@ impl Connection {
     pub fn set_held_outside(&mut self, bytes: usize) {
         self.outbound.detach();
         let outside = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if core::mem::replace(&mut self.outbound.shared.account.outside, outside) != outside {
+        if core::mem::replace(&mut self.outbound.resources.account.outside, outside) != outside {
             self.count_all();
         }
     }
@@ -412,14 +412,14 @@ impl Connection {
     #[cold]
     fn count_charged(&mut self) {
         self.outbound.detach();
-        if self.outbound.shared.account.is_touched() {
+        if self.outbound.resources.account.is_touched() {
             self.count_all();
         }
     }
 
     fn count_all(&mut self) {
         let held = self.held_bytes();
-        let account = &mut self.outbound.shared.account;
+        let account = &mut self.outbound.resources.account;
         let held = held.saturating_add(account.outside as usize);
         account.count(held, &self.outbound.channel.link.config.held);
     }
@@ -512,10 +512,12 @@ impl Connection {
     /// Whether nothing is left to do for a peer that will send no more.
     fn is_over_at_eof(&self) -> bool {
         match &self.outbound.sender {
-            Sender::Carried(Carried::Raw(sender)) => sender.is_over(),
-            Sender::Silent => true,
-            Sender::Http2(session) => session.streams.is_empty(),
-            Sender::Http1(_) | Sender::Carried(Carried::WebSocket(_)) => !self.outbound.channel.has_stream(),
+            Sending::Carried(Carried::Raw(sender)) => sender.is_over(),
+            Sending::Silent => true,
+            Sending::Http2(session) => session.streams.is_empty(),
+            Sending::Http1(_) | Sending::Carried(Carried::WebSocket(_)) => {
+                !self.outbound.channel.has_stream()
+            }
         }
     }
 
@@ -551,10 +553,10 @@ impl Connection {
             return None;
         }
         let idle = match (&inbound.receiver, &outbound.sender) {
-            (Receiver::Detect(first), _) => first.is_none(),
-            (Receiver::Http1(receiver), _) => receiver.is_between_requests(),
-            (Receiver::Http2(_), Sender::Http2(session)) => session.streams.is_empty(),
-            (Receiver::Http2(_) | Receiver::Carried(_), _) => false,
+            (Receiving::Detect(first), _) => first.is_none(),
+            (Receiving::Http1(receiver), _) => receiver.is_between_requests(),
+            (Receiving::Http2(_), Sending::Http2(session)) => session.streams.is_empty(),
+            (Receiving::Http2(_) | Receiving::Carried(_), _) => false,
         };
         idle.then(|| link.last_received.max(link.last_sent))
     }
@@ -605,15 +607,15 @@ impl Connection {
     /// Lets `tape` run from here on, on a connection to which nothing has happened yet. What it is given can be done again.
     #[cfg(feature = "record")]
     pub fn record(&mut self, tape: Box<dyn crate::record::Tape>) {
-        use crate::record::{Note, Noted, Role, Running, describe};
+        use crate::record::{Note, NotedEntropy, Role, Running, describe};
         let Self { inbound, outbound } = self;
         let tape = Running::new(tape);
         let role = match &inbound.receiver {
-            Receiver::Http1(_) => Role::Client,
-            Receiver::Http2(_) => Role::ServerHttp2,
-            Receiver::Carried(_) => Role::Raw,
-            Receiver::Detect(_) if outbound.has_agreed_on_http1() => Role::ServerHttp1,
-            Receiver::Detect(_) => Role::Server,
+            Receiving::Http1(_) => Role::Client,
+            Receiving::Http2(_) => Role::ServerHttp2,
+            Receiving::Carried(_) => Role::Raw,
+            Receiving::Detect(_) if outbound.has_agreed_on_http1() => Role::ServerHttp1,
+            Receiving::Detect(_) => Role::Server,
         };
         let link = outbound.link();
         let config = describe(&link.config).into();
@@ -622,16 +624,16 @@ impl Connection {
         if link.is_client() && role == Role::ServerHttp2 {
             tape.note(&link.config, Note::Unsupported("a client of HTTP/2".into()));
         }
-        if let Some(entropy) = outbound.shared.entropy.take() {
-            outbound.shared.entropy = Some(Box::new(Noted { entropy, tape: tape.clone() }));
+        if let Some(entropy) = outbound.resources.entropy.take() {
+            outbound.resources.entropy = Some(Box::new(NotedEntropy { entropy, tape: tape.clone() }));
         }
-        outbound.shared.tape = Some(tape);
+        outbound.resources.tape = Some(tape);
     }
 
     /// Notes what the transport has taken.
     #[cfg(feature = "record")]
     fn note_sent(&self, now: Time, n: usize) {
-        let Some(tape) = &self.outbound.shared.tape else { return };
+        let Some(tape) = &self.outbound.resources.tape else { return };
         let link = self.outbound.link();
         let mut slices: [&[u8]; crate::SLICES_MAX] = [&[]; crate::SLICES_MAX];
         let count = link.out.slices(&mut slices);
@@ -653,7 +655,7 @@ impl Connection {
     #[must_use]
     pub fn sent_away(&self) -> Option<Cause> {
         match &self.outbound.sender {
-            Sender::Http2(session) => session.sent_away(),
+            Sending::Http2(session) => session.sent_away(),
             _ => None,
         }
     }
@@ -662,7 +664,7 @@ impl Connection {
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {
         match &self.outbound.sender {
-            Sender::Carried(carried) if self.outbound.link().is_open() => Some(carried.protocol()),
+            Sending::Carried(carried) if self.outbound.link().is_open() => Some(carried.protocol()),
             _ => None,
         }
     }
@@ -670,7 +672,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.outbound.shared.account.count(0, &self.outbound.channel.link.config.held);
+        self.outbound.resources.account.count(0, &self.outbound.channel.link.config.held);
     }
 }
 

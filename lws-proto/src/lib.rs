@@ -18,7 +18,7 @@ macro_rules! note {
         {
             #[allow(unused_imports)]
             use crate::record::{Command, Note};
-            if let Some(tape) = &$outbound.shared.tape {
+            if let Some(tape) = &$outbound.resources.tape {
                 tape.note(&$outbound.channel.link.config, $note);
             }
         }

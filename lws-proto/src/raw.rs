@@ -14,23 +14,23 @@ pub(crate) const ENDED: Cause = Cause::Closed { code: CloseCode::NO_STATUS, by_p
 /// Both directions, before either has begun.
 #[derive(Debug, Default)]
 pub(crate) struct Half {
-    pub(crate) sender: Sender,
-    pub(crate) receiver: Receiver,
+    pub(crate) sender: ByteSender,
+    pub(crate) receiver: ByteReceiver,
 }
 
 /// The peer's direction.
 #[derive(Debug, Default)]
-pub(crate) struct Receiver {
+pub(crate) struct ByteReceiver {
     ended: bool,
 }
 
-impl Receiver {
+impl ByteReceiver {
     pub(crate) fn receive(&mut self, input: &[u8]) -> Step {
         Step::found(input.len(), Item::Raw { content: Content::Input(0..input.len()), end: false })
     }
 
     /// The peer's direction has ended, which is delivered once.
-    pub(crate) fn receive_eof(&mut self, sender: &mut Sender, channel: &mut Channel) -> Option<Item> {
+    pub(crate) fn receive_eof(&mut self, sender: &mut ByteSender, channel: &mut Channel) -> Option<Item> {
         if core::mem::replace(&mut self.ended, true) {
             return None;
         }
@@ -46,12 +46,12 @@ impl Receiver {
 
 /// This side's direction.
 #[derive(Debug, Default)]
-pub(crate) struct Sender {
+pub(crate) struct ByteSender {
     ended: bool,
     peer_ended: bool,
 }
 
-impl Sender {
+impl ByteSender {
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         !self.ended

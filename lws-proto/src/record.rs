@@ -206,12 +206,12 @@ impl Running {
 }
 
 /// Chance that is noted.
-pub(crate) struct Noted {
+pub(crate) struct NotedEntropy {
     pub(crate) entropy: Box<dyn Entropy>,
     pub(crate) tape: Running,
 }
 
-impl Entropy for Noted {
+impl Entropy for NotedEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
         self.entropy.fill(bytes);
         self.tape.chance(bytes);
@@ -249,7 +249,7 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Octets<T> {
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>, I: Iterator<Item = (N, V)>> SentFields<I> {
     pub(crate) fn new(outbound: &Outbound, fields: impl IntoIterator<IntoIter = I>) -> Self {
         let fields = fields.into_iter();
-        if outbound.shared.tape.is_none() {
+        if outbound.resources.tape.is_none() {
             return Self::Passed(fields);
         }
         Self::Kept(owned(fields))
@@ -303,8 +303,11 @@ pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
     max: usize,
     fill: F,
 ) -> impl FnOnce(&mut [u8]) -> (usize, bool) + use<F> {
-    let running =
-        outbound.shared.tape.clone().map(|tape| (tape, Arc::clone(&outbound.link().config), outbound.key()));
+    let running = outbound
+        .resources
+        .tape
+        .clone()
+        .map(|tape| (tape, Arc::clone(&outbound.link().config), outbound.key()));
     move |room: &mut [u8]| {
         let (len, end) = fill(room);
         if let Some((tape, config, key)) = running {

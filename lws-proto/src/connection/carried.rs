@@ -3,21 +3,21 @@
 use crate::connection::channel::Channel;
 use crate::connection::item::{Item, Step};
 use crate::connection::link::LastWord;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::ws::CloseCode;
 use crate::{Cause, Protocol, Time, raw, ws};
 use alloc::boxed::Box;
 
 /// The sending half.
 pub(crate) enum Carried {
-    WebSocket(ws::Sender),
-    Raw(raw::Sender),
+    WebSocket(ws::FrameSender),
+    Raw(raw::ByteSender),
 }
 
 /// The receiving half, which content is lent from while a handle borrows the other one.
 pub(crate) enum CarriedReceiver {
-    WebSocket(Box<ws::Receiver>),
-    Raw(raw::Receiver),
+    WebSocket(Box<ws::FrameReceiver>),
+    Raw(raw::ByteReceiver),
 }
 
 /// Both halves, as they are made.
@@ -95,7 +95,7 @@ impl Carried {
     }
 
     /// Ends it in order: a WebSocket by the closing handshake.
-    pub(crate) fn drain(&mut self, channel: &mut Channel, shared: &mut Shared) {
+    pub(crate) fn drain(&mut self, channel: &mut Channel, resources: &mut Resources) {
         if !channel.link.is_open() {
             return;
         }
@@ -104,7 +104,7 @@ impl Carried {
                 let give_up = channel.link.now + channel.link.config.limits.close_timeout;
                 let out = &mut channel.link.out;
                 // Misuse is impossible: the code is one for the wire and the reason is short.
-                let _ = sender.close(out, &mut shared.entropy, CloseCode::GOING_AWAY, "", give_up);
+                let _ = sender.close(out, &mut resources.entropy, CloseCode::GOING_AWAY, "", give_up);
             }
             Self::Raw(_) => channel.finish(raw::ENDED, LastWord::Fin),
         }
@@ -112,13 +112,13 @@ impl Carried {
 
     /// The transport has taken something: what had to wait for that.
     #[inline(always)]
-    pub(crate) fn transmitted(&mut self, channel: &mut Channel, shared: &mut Shared) {
+    pub(crate) fn transmitted(&mut self, channel: &mut Channel, resources: &mut Resources) {
         if let Self::WebSocket(sender) = self
             && sender.owes_pong()
             && channel.link.is_open()
         {
             let link = &mut channel.link;
-            sender.send_owed_pong(&mut link.out, &mut shared.entropy, &link.config.limits, link.now);
+            sender.send_owed_pong(&mut link.out, &mut resources.entropy, &link.config.limits, link.now);
         }
     }
 
@@ -133,11 +133,11 @@ impl Carried {
         }
     }
 
-    pub(crate) fn handle_timeout(&mut self, channel: &mut Channel, shared: &mut Shared) {
+    pub(crate) fn handle_timeout(&mut self, channel: &mut Channel, resources: &mut Resources) {
         if let Self::WebSocket(sender) = self
             && channel.link.is_open()
         {
-            ws::handle_timeout(sender, channel, shared);
+            ws::handle_timeout(sender, channel, resources);
         }
     }
 }
@@ -149,12 +149,12 @@ impl CarriedReceiver {
         &mut self,
         carried: &mut Carried,
         channel: &mut Channel,
-        shared: &mut Shared,
+        resources: &mut Resources,
         input: &mut [u8],
     ) -> Step {
         match (self, carried) {
             (Self::WebSocket(receiver), Carried::WebSocket(sender)) => {
-                receiver.receive(sender, channel, shared, input)
+                receiver.receive(sender, channel, resources, input)
             }
             (Self::Raw(receiver), Carried::Raw(_)) => receiver.receive(input),
             _ => mismatch(input.len()),

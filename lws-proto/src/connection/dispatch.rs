@@ -8,15 +8,15 @@ use crate::connection::carried::{Carried, CarriedReceiver};
 use crate::connection::channel::Channel;
 use crate::connection::detect::{Detected, FirstBytes, detect_at_once};
 use crate::connection::item::{Content, ControlKind, Item, Step};
-use crate::connection::outbound::{NextReceiver, Outbound, Sender};
-use crate::connection::shared::Shared;
+use crate::connection::outbound::{NextReceiver, Outbound, Sending};
+use crate::connection::resources::Resources;
 use crate::handle::Stream;
 use crate::{Control, Event, Expect, Time, h1, h2, http, ws};
 use alloc::boxed::Box;
 
 /// The receiving side of a connection: what events lend content from.
 pub(crate) struct Inbound {
-    pub(crate) receiver: Receiver,
+    pub(crate) receiver: Receiving,
     /// Input that is kept. What is lent comes behind it.
     pub(crate) kept: Option<Box<Kept>>,
     /// Whether what a receiver put together has been lent, and may go.
@@ -26,51 +26,51 @@ pub(crate) struct Inbound {
 }
 
 /// The receiving half of what is spoken.
-pub(crate) enum Receiver {
+pub(crate) enum Receiving {
     /// The first bytes, until they say what they are.
     Detect(Option<Box<FirstBytes>>),
-    Http1(Box<h1::Receiver>),
+    Http1(Box<h1::MessageReader>),
     Carried(CarriedReceiver),
-    Http2(Box<h2::Receiver>),
+    Http2(Box<h2::FrameReader>),
 }
 
 /// Both halves of what is spoken, with what they write to.
-pub(crate) enum Protocol<'p> {
+pub(crate) enum Spoken<'p> {
     /// Nothing is known yet.
     Detect(&'p mut Option<Box<FirstBytes>>, &'p mut Channel),
-    Http1(&'p mut h1::Receiver, &'p mut h1::Sender, &'p mut Channel),
-    Carried(&'p mut CarriedReceiver, &'p mut Carried, &'p mut Channel, &'p mut Shared),
-    Http2(&'p mut h2::Receiver, &'p mut h2::Session, &'p mut Channel, &'p mut Shared),
+    Http1(&'p mut h1::MessageReader, &'p mut h1::MessageWriter, &'p mut Channel),
+    Carried(&'p mut CarriedReceiver, &'p mut Carried, &'p mut Channel, &'p mut Resources),
+    Http2(&'p mut h2::FrameReader, &'p mut h2::Session, &'p mut Channel, &'p mut Resources),
     /// The sending half has been replaced and the receiving half will be; or nothing is spoken any more.
     Between,
 }
 
 /// Matches the halves, which are made and replaced together.
 #[inline(always)]
-pub(crate) fn pair<'p>(receiver: &'p mut Receiver, outbound: &'p mut Outbound) -> Protocol<'p> {
+pub(crate) fn pair<'p>(receiver: &'p mut Receiving, outbound: &'p mut Outbound) -> Spoken<'p> {
     let is_open = outbound.link().is_open();
-    let Outbound { channel, shared, sender, .. } = outbound;
+    let Outbound { channel, resources, sender, .. } = outbound;
     match (receiver, sender) {
-        (Receiver::Carried(receiver), Sender::Carried(carried)) => {
-            Protocol::Carried(receiver, carried, channel, shared)
+        (Receiving::Carried(receiver), Sending::Carried(carried)) => {
+            Spoken::Carried(receiver, carried, channel, resources)
         }
-        (Receiver::Http1(receiver), Sender::Http1(sender)) => Protocol::Http1(receiver, sender, channel),
-        (Receiver::Http2(receiver), Sender::Http2(session)) => {
-            Protocol::Http2(receiver, session, channel, shared)
+        (Receiving::Http1(receiver), Sending::Http1(sender)) => Spoken::Http1(receiver, sender, channel),
+        (Receiving::Http2(receiver), Sending::Http2(session)) => {
+            Spoken::Http2(receiver, session, channel, resources)
         }
-        (Receiver::Detect(first), Sender::Silent) => Protocol::Detect(first, channel),
-        (Receiver::Http1(_), Sender::Carried(_) | Sender::Http2(_)) | (_, Sender::Silent) => {
-            Protocol::Between
+        (Receiving::Detect(first), Sending::Silent) => Spoken::Detect(first, channel),
+        (Receiving::Http1(_), Sending::Carried(_) | Sending::Http2(_)) | (_, Sending::Silent) => {
+            Spoken::Between
         }
         _ => {
             debug_assert!(!is_open, "the halves of two protocols");
-            Protocol::Between
+            Spoken::Between
         }
     }
 }
 
 impl Inbound {
-    pub(crate) fn new(receiver: Receiver) -> Self {
+    pub(crate) fn new(receiver: Receiving) -> Self {
         Self { receiver, kept: None, assembled: false, eof: false }
     }
 
@@ -93,21 +93,21 @@ impl Inbound {
     pub(crate) fn release(&mut self, outbound: &mut Outbound) {
         if core::mem::take(&mut self.assembled) {
             let released = match &mut self.receiver {
-                Receiver::Carried(receiver) => receiver.release(),
-                Receiver::Http2(receiver) => receiver.release(),
-                Receiver::Detect(_) | Receiver::Http1(_) => 0,
+                Receiving::Carried(receiver) => receiver.release(),
+                Receiving::Http2(receiver) => receiver.release(),
+                Receiving::Detect(_) | Receiving::Http1(_) => 0,
             };
-            outbound.shared.account.shrink(released);
+            outbound.resources.account.shrink(released);
         }
     }
 
     /// Bytes that are held of what the peer has sent.
     pub(crate) fn held(&self) -> usize {
         let receiver = match &self.receiver {
-            Receiver::Detect(first) => first.as_ref().map_or(0, |first| first.held()),
-            Receiver::Http1(receiver) => receiver.held(),
-            Receiver::Carried(receiver) => receiver.held(),
-            Receiver::Http2(receiver) => receiver.held_bytes(),
+            Receiving::Detect(first) => first.as_ref().map_or(0, |first| first.held()),
+            Receiving::Http1(receiver) => receiver.held(),
+            Receiving::Carried(receiver) => receiver.held(),
+            Receiving::Http2(receiver) => receiver.held_bytes(),
         };
         receiver + self.kept.as_ref().map_or(0, |kept| kept.held())
     }
@@ -116,11 +116,11 @@ impl Inbound {
     /// whether it did.
     #[inline]
     pub(crate) fn replay(&mut self, outbound: &mut Outbound) -> bool {
-        matches!(self.receiver, Receiver::Detect(_)) && self.replay_detected(outbound)
+        matches!(self.receiver, Receiving::Detect(_)) && self.replay_detected(outbound)
     }
 
     fn replay_detected(&mut self, outbound: &mut Outbound) -> bool {
-        let Receiver::Detect(Some(first)) = &mut self.receiver else { return false };
+        let Receiving::Detect(Some(first)) = &mut self.receiver else { return false };
         let Some(detected) = first.decided() else { return false };
         let mut bytes = first.take();
         if let Some(kept) = &mut self.kept {
@@ -133,12 +133,12 @@ impl Inbound {
 }
 
 /// Begins what the first bytes are.
-fn begin(receiver: &mut Receiver, outbound: &mut Outbound, detected: Detected) {
+fn begin(receiver: &mut Receiving, outbound: &mut Outbound, detected: Detected) {
     if detected == Detected::Raw && outbound.link().config.expect == Expect::HttpOrRaw {
         outbound.channel.open_stream();
         outbound.begin_raw(false);
     } else if detected == Detected::Http2 && outbound.may_speak_http2() {
-        *receiver = Receiver::Http2(outbound.begin_http2());
+        *receiver = Receiving::Http2(outbound.begin_http2());
     } else {
         // Where HTTP/2 is not spoken its preface goes the same way: the first line is a request for version 2, which is
         // answered 505.
@@ -146,14 +146,14 @@ fn begin(receiver: &mut Receiver, outbound: &mut Outbound, detected: Detected) {
     }
 }
 
-fn begin_http1(outbound: &mut Outbound) -> Receiver {
+fn begin_http1(outbound: &mut Outbound) -> Receiving {
     let link = outbound.link();
-    let mut sender = h1::Sender::server(&link.config);
+    let mut sender = h1::MessageWriter::server(&link.config);
     if link.has_eof() {
         sender.note_peer_end(link.now);
     }
-    let receiver = Receiver::Http1(Box::new(h1::Receiver::server(link.opened())));
-    outbound.sender = Sender::Http1(Box::new(sender));
+    let receiver = Receiving::Http1(Box::new(h1::MessageReader::server(link.opened())));
+    outbound.sender = Sending::Http1(Box::new(sender));
     receiver
 }
 
@@ -163,7 +163,7 @@ pub(crate) type Found = (Item, usize);
 /// Finds the next item in `input` from `at` on, and moves `at`.
 #[inline(always)]
 pub(crate) fn advance(
-    receiver: &mut Receiver,
+    receiver: &mut Receiving,
     outbound: &mut Outbound,
     input: &mut [u8],
     at: &mut usize,
@@ -188,20 +188,20 @@ pub(crate) fn advance(
         }
         let base = *at;
         let step = match pair(receiver, outbound) {
-            Protocol::Carried(receiver, carried, channel, shared) => {
-                receiver.receive(carried, channel, shared, &mut input[base..])
+            Spoken::Carried(receiver, carried, channel, resources) => {
+                receiver.receive(carried, channel, resources, &mut input[base..])
             }
-            Protocol::Http1(receiver, sender, channel) => {
+            Spoken::Http1(receiver, sender, channel) => {
                 if receiver.is_waiting(sender) {
                     return None;
                 }
                 receiver.receive(sender, channel, &mut input[base..])
             }
-            Protocol::Http2(receiver, session, channel, shared) => {
-                receiver.receive(session, &mut channel.link, shared, &mut input[base..])
+            Spoken::Http2(receiver, session, channel, resources) => {
+                receiver.receive(session, &mut channel.link, resources, &mut input[base..])
             }
-            Protocol::Detect(..) => detect_step(receiver, outbound, &input[base..]),
-            Protocol::Between => return None,
+            Spoken::Detect(..) => detect_step(receiver, outbound, &input[base..]),
+            Spoken::Between => return None,
         };
         *at = base + step.consumed;
         if let Some(item) = step.item {
@@ -213,8 +213,8 @@ pub(crate) fn advance(
 
 /// A request or an answer of HTTP/1.1 may lead to another protocol.
 #[inline(always)]
-fn after_http1(receiver: &Receiver, outbound: &mut Outbound, item: &Item, input: &[u8]) {
-    let Receiver::Http1(receiver) = receiver else { return };
+fn after_http1(receiver: &Receiving, outbound: &mut Outbound, item: &Item, input: &[u8]) {
+    let Receiving::Http1(receiver) = receiver else { return };
     match item {
         Item::Request { end: true } if receiver.asks_for_upgrade() => upgrade(receiver, outbound, input),
         Item::Established { protocol, .. } => outbound.begin_established(*protocol),
@@ -224,7 +224,7 @@ fn after_http1(receiver: &Receiver, outbound: &mut Outbound, item: &Item, input:
 
 /// Goes to HTTP/2 with a request that asks for it. The request itself is delivered as any other.
 #[cold]
-fn upgrade(receiver: &h1::Receiver, outbound: &mut Outbound, input: &[u8]) {
+fn upgrade(receiver: &h1::MessageReader, outbound: &mut Outbound, input: &[u8]) {
     let head = receiver.head(input);
     if outbound.may_speak_http2()
         && let Some(upgrade) = h2::asks_for_upgrade(&head, &outbound.link().config)
@@ -235,8 +235,8 @@ fn upgrade(receiver: &h1::Receiver, outbound: &mut Outbound, input: &[u8]) {
 
 /// Looks at the first bytes. Those that were taken before they could decide are put back by [`Inbound::replay`].
 #[cold]
-fn detect_step(receiver: &mut Receiver, outbound: &mut Outbound, input: &[u8]) -> Step {
-    let Receiver::Detect(first) = receiver else { return Step::taken(0) };
+fn detect_step(receiver: &mut Receiving, outbound: &mut Outbound, input: &[u8]) -> Step {
+    let Receiving::Detect(first) = receiver else { return Step::taken(0) };
     let config = &outbound.link().config;
     let bytes_max = config.limits.head_bytes_max;
     // Only the HTTP/2 preface needs a second look where anything else is an error of HTTP/1.1.
@@ -259,12 +259,12 @@ fn detect_step(receiver: &mut Receiver, outbound: &mut Outbound, input: &[u8]) -
 
 /// A protocol switch that is due, or something to deliver that is not input.
 #[cold]
-fn notice(receiver: &mut Receiver, outbound: &mut Outbound) -> Option<Item> {
+fn notice(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
     if let Some(switch) = outbound.take_switch() {
         let (protocol, announced) = (switch.protocol(), switch.announced);
         *receiver = match switch.receiver {
-            NextReceiver::Carried(next) => Receiver::Carried(next),
-            NextReceiver::Http2(next) => Receiver::Http2(next),
+            NextReceiver::Carried(next) => Receiving::Carried(next),
+            NextReceiver::Http2(next) => Receiving::Http2(next),
         };
         if !announced {
             return Some(Item::Established { protocol, head: false });
@@ -275,15 +275,15 @@ fn notice(receiver: &mut Receiver, outbound: &mut Outbound) -> Option<Item> {
 
 /// The input has been looked at to its end. Delivers that the peer will send no more, once.
 #[inline]
-fn end_of_input(receiver: &mut Receiver, outbound: &mut Outbound) -> Option<Item> {
+fn end_of_input(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
     if !outbound.link().has_eof() || receiver.is_decided() || !outbound.channel.link.take_eof() {
         return None;
     }
     let item = match pair(receiver, outbound) {
-        Protocol::Http1(receiver, sender, channel) => receiver.receive_eof(sender, channel),
-        Protocol::Carried(receiver, carried, channel, _) => receiver.receive_eof(carried, channel),
-        Protocol::Http2(receiver, session, channel, _) => receiver.receive_eof(session, &mut channel.link),
-        Protocol::Detect(..) | Protocol::Between => {
+        Spoken::Http1(receiver, sender, channel) => receiver.receive_eof(sender, channel),
+        Spoken::Carried(receiver, carried, channel, _) => receiver.receive_eof(carried, channel),
+        Spoken::Http2(receiver, session, channel, _) => receiver.receive_eof(session, &mut channel.link),
+        Spoken::Detect(..) | Spoken::Between => {
             outbound.finish(outbound.link().loss());
             None
         }
@@ -292,60 +292,62 @@ fn end_of_input(receiver: &mut Receiver, outbound: &mut Outbound) -> Option<Item
 }
 
 /// Does what is due for the receiving side at `now`, after the sending side has.
-pub(crate) fn handle_timeout(receiver: &mut Receiver, outbound: &mut Outbound, now: Time) {
+pub(crate) fn handle_timeout(receiver: &mut Receiving, outbound: &mut Outbound, now: Time) {
     match pair(receiver, outbound) {
-        Protocol::Detect(first, channel) => {
+        Spoken::Detect(first, channel) => {
             if channel.link.opened() + channel.link.config.limits.head_timeout <= now
                 && let Some(sender) = h1::refuse_undetected(channel, first.is_some())
             {
-                outbound.sender = Sender::Http1(Box::new(sender));
+                outbound.sender = Sending::Http1(Box::new(sender));
             }
         }
-        Protocol::Http1(receiver, sender, channel) => receiver.handle_timeout(sender, channel, now),
-        Protocol::Http2(receiver, session, channel, shared) => {
-            receiver.handle_timeout(session, &mut channel.link, shared, now);
+        Spoken::Http1(receiver, sender, channel) => receiver.handle_timeout(sender, channel, now),
+        Spoken::Http2(receiver, session, channel, resources) => {
+            receiver.handle_timeout(session, &mut channel.link, resources, now);
         }
-        Protocol::Carried(..) | Protocol::Between => {}
+        Spoken::Carried(..) | Spoken::Between => {}
     }
 }
 
 /// When something is due for the receiving side.
 #[inline(always)]
-pub(crate) fn next_timeout(receiver: &Receiver, outbound: &Outbound) -> Option<Time> {
+pub(crate) fn next_timeout(receiver: &Receiving, outbound: &Outbound) -> Option<Time> {
     let channel = &outbound.channel;
     match (receiver, &outbound.sender) {
-        (Receiver::Carried(_), _) => None,
-        (Receiver::Http1(receiver), Sender::Http1(sender)) => receiver.next_timeout(sender, channel),
-        (Receiver::Http2(receiver), Sender::Http2(session)) => receiver.next_timeout(session, &channel.link),
-        (Receiver::Detect(_), _) => Some(channel.link.opened() + channel.link.config.limits.head_timeout),
-        (Receiver::Http1(_) | Receiver::Http2(_), _) => None,
+        (Receiving::Carried(_), _) => None,
+        (Receiving::Http1(receiver), Sending::Http1(sender)) => receiver.next_timeout(sender, channel),
+        (Receiving::Http2(receiver), Sending::Http2(session)) => {
+            receiver.next_timeout(session, &channel.link)
+        }
+        (Receiving::Detect(_), _) => Some(channel.link.opened() + channel.link.config.limits.head_timeout),
+        (Receiving::Http1(_) | Receiving::Http2(_), _) => None,
     }
 }
 
 /// Whether the receiver has something to deliver without more input.
 #[inline]
-pub(crate) fn has_more(receiver: &Receiver, outbound: &Outbound) -> bool {
+pub(crate) fn has_more(receiver: &Receiving, outbound: &Outbound) -> bool {
     match (receiver, &outbound.sender) {
-        (Receiver::Carried(_), _) => outbound.channel.has_more(),
-        (Receiver::Http1(receiver), Sender::Http1(sender)) => {
+        (Receiving::Carried(_), _) => outbound.channel.has_more(),
+        (Receiving::Http1(receiver), Sending::Http1(sender)) => {
             receiver.has_more(sender, &outbound.link().config.limits)
         }
-        (Receiver::Http2(_), Sender::Http2(session)) => session.has_resumed(),
+        (Receiving::Http2(_), Sending::Http2(session)) => session.has_resumed(),
         _ => false,
     }
 }
 
 /// Whether input has to wait for the response to the request before it.
-pub(crate) fn is_waiting(receiver: &Receiver, outbound: &Outbound) -> bool {
+pub(crate) fn is_waiting(receiver: &Receiving, outbound: &Outbound) -> bool {
     match (receiver, &outbound.sender) {
-        (Receiver::Http1(receiver), Sender::Http1(sender)) => {
+        (Receiving::Http1(receiver), Sending::Http1(sender)) => {
             outbound.link().is_open() && receiver.is_waiting(sender)
         }
         _ => false,
     }
 }
 
-impl Receiver {
+impl Receiving {
     /// Whether the first bytes have decided what they are, and wait to be put back.
     fn is_decided(&self) -> bool {
         matches!(self, Self::Detect(Some(first)) if first.decided().is_some())
@@ -362,11 +364,11 @@ impl Receiver {
 
 /// Whether it is known to have nothing to deliver without more input, as long as nothing disturbs the stream.
 #[inline]
-pub(crate) fn is_settled(receiver: &Receiver, outbound: &Outbound) -> bool {
+pub(crate) fn is_settled(receiver: &Receiving, outbound: &Outbound) -> bool {
     match receiver {
-        Receiver::Carried(_) => true,
-        Receiver::Http1(_) => !has_more(receiver, outbound),
-        Receiver::Http2(_) | Receiver::Detect(_) => false,
+        Receiving::Carried(_) => true,
+        Receiving::Http1(_) => !has_more(receiver, outbound),
+        Receiving::Http2(_) | Receiving::Detect(_) => false,
     }
 }
 
@@ -376,7 +378,7 @@ pub(crate) fn lend<'a>(
     item: Item,
     base: usize,
     input: &'a mut [u8],
-    receiver: &'a mut Receiver,
+    receiver: &'a mut Receiving,
     outbound: &'a mut Outbound,
 ) -> Event<'a> {
     let stream = Stream::new(outbound);
@@ -413,7 +415,7 @@ pub(crate) fn lend<'a>(
 /// The whole message in `input` at `at`: the way of most messages, once nothing else is to be delivered first.
 #[inline(always)]
 pub(crate) fn message_in_one(
-    receiver: &mut ws::Receiver,
+    receiver: &mut ws::FrameReceiver,
     outbound: &Outbound,
     input: &mut [u8],
     at: &mut usize,
@@ -451,25 +453,25 @@ impl Content {
         self,
         base: usize,
         input: &'a mut [u8],
-        receiver: &'a mut Receiver,
+        receiver: &'a mut Receiving,
         control: bool,
     ) -> &'a mut [u8] {
         match (self, receiver) {
             (Self::Input(range), _) => &mut input[base + range.start..base + range.end],
-            (Self::Assembled, Receiver::Carried(CarriedReceiver::WebSocket(receiver))) => {
+            (Self::Assembled, Receiving::Carried(CarriedReceiver::WebSocket(receiver))) => {
                 receiver.assembled(control)
             }
-            (Self::Decoded(len), Receiver::Carried(CarriedReceiver::WebSocket(receiver))) => {
+            (Self::Decoded(len), Receiving::Carried(CarriedReceiver::WebSocket(receiver))) => {
                 receiver.decoded(len)
             }
-            (content, Receiver::Http2(receiver)) => content.lend_of_stream(receiver, control),
+            (content, Receiving::Http2(receiver)) => content.lend_of_stream(receiver, control),
             (Self::Assembled | Self::Decoded(_) | Self::Held(_), _) => &mut [],
         }
     }
 
     /// What a stream of HTTP/2 holds, or what it has become has put together.
     #[cold]
-    fn lend_of_stream(self, receiver: &mut h2::Receiver, control: bool) -> &mut [u8] {
+    fn lend_of_stream(self, receiver: &mut h2::FrameReader, control: bool) -> &mut [u8] {
         match self {
             Self::Held(range) => receiver.held().get_mut(range).unwrap_or_default(),
             Self::Assembled => receiver.websocket().map_or(&mut [], |receiver| receiver.assembled(control)),

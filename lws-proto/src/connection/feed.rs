@@ -1,7 +1,7 @@
 //! Bytes of the peer that are lent to a connection for a while.
 
 use crate::connection::carried::CarriedReceiver;
-use crate::connection::dispatch::{Receiver, advance, is_settled, lend, lend_in_one, message_in_one};
+use crate::connection::dispatch::{Receiving, advance, is_settled, lend, lend_in_one, message_in_one};
 use crate::{Connection, Event, Time, Transmit};
 use core::fmt;
 
@@ -27,7 +27,7 @@ impl<'c, 'b> Feed<'c, 'b> {
             if self.at == self.bytes.len() && is_settled(&inbound.receiver, outbound) {
                 return None;
             }
-            if let Receiver::Carried(CarriedReceiver::WebSocket(receiver)) = &mut inbound.receiver
+            if let Receiving::Carried(CarriedReceiver::WebSocket(receiver)) = &mut inbound.receiver
                 && let Some(found) = message_in_one(receiver, outbound, self.bytes, &mut self.at)
             {
                 return Some(lend_in_one(found, &mut self.connection.outbound, self.bytes));
@@ -78,7 +78,7 @@ impl Drop for Feed<'_, '_> {
         note!(self.connection.outbound, Note::FeedEnd);
         let Connection { inbound, outbound } = &mut *self.connection;
         if self.at < self.bytes.len() {
-            outbound.shared.account.charge(self.bytes.len() - self.at);
+            outbound.resources.account.charge(self.bytes.len() - self.at);
             inbound.keep(&self.bytes[self.at..]);
         }
         inbound.release(outbound);

@@ -1,6 +1,6 @@
 //! The sending side of a connection: what a handle borrows while an event lends content from the other side.
 //!
-//! Protocols meet here only as the variants of [`Sender`]. What a call means is decided by one match; the protocol then gets its own half
+//! Protocols meet here only as the variants of [`Sending`]. What a call means is decided by one match; the protocol then gets its own half
 //! and the channel or link.
 
 use crate::config::Versions;
@@ -8,7 +8,7 @@ use crate::connection::carried::{self, Carried, CarriedReceiver, Halves};
 use crate::connection::channel::Channel;
 use crate::connection::item::Item;
 use crate::connection::link::{LastWord, Link, LinkEnd};
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::handle::StreamKey;
 use crate::time::earliest;
@@ -18,8 +18,8 @@ use alloc::sync::Arc;
 
 pub(crate) struct Outbound {
     pub(crate) channel: Channel,
-    pub(crate) sender: Sender,
-    pub(crate) shared: Shared,
+    pub(crate) sender: Sending,
+    pub(crate) resources: Resources,
     /// The receiver that takes over as soon as nothing is lent from the one before.
     switch: Option<Box<Switch>>,
     /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
@@ -27,10 +27,10 @@ pub(crate) struct Outbound {
 }
 
 /// The sending half of what is spoken.
-pub(crate) enum Sender {
+pub(crate) enum Sending {
     /// Nothing is spoken yet, or any more.
     Silent,
-    Http1(Box<h1::Sender>),
+    Http1(Box<h1::MessageWriter>),
     Carried(Carried),
     Http2(Box<h2::Session>),
 }
@@ -44,27 +44,27 @@ pub(crate) struct Switch {
 
 pub(crate) enum NextReceiver {
     Carried(CarriedReceiver),
-    Http2(Box<h2::Receiver>),
+    Http2(Box<h2::FrameReader>),
 }
 
 /// An exchange, by the version of HTTP.
 pub(crate) enum LentExchange<'a> {
-    Http1(&'a mut h1::Sender, &'a mut Channel, &'a mut Shared),
-    Http2(&'a mut h2::Session, &'a mut Link, &'a mut Shared),
+    Http1(&'a mut h1::MessageWriter, &'a mut Channel, &'a mut Resources),
+    Http2(&'a mut h2::Session, &'a mut Link, &'a mut Resources),
 }
 
 impl Outbound {
     pub(crate) fn new(
         now: Time,
         config: Arc<Config>,
-        sender: Sender,
+        sender: Sending,
         entropy: Option<Box<dyn Entropy>>,
     ) -> Self {
         let link = Link::new(now, config, entropy.is_some());
         Self {
             channel: Channel::new(link),
             sender,
-            shared: Shared { entropy, ..Shared::default() },
+            resources: Resources { entropy, ..Resources::default() },
             switch: None,
             http1_agreed: false,
         }
@@ -93,19 +93,19 @@ impl Outbound {
     }
 
     /// Speaks HTTP/2 from here on, which this side begins.
-    pub(crate) fn begin_http2(&mut self) -> Box<h2::Receiver> {
+    pub(crate) fn begin_http2(&mut self) -> Box<h2::FrameReader> {
         let link = &mut self.channel.link;
         let (client, now) = (link.is_client(), link.now);
         let mut session = Box::new(h2::Session::new(client, &link.config, now));
         session.begin(link);
         self.speak_http2(session);
-        Box::new(h2::Receiver::new(client, now))
+        Box::new(h2::FrameReader::new(client, now))
     }
 
     fn speak_http2(&mut self, session: Box<h2::Session>) {
         self.channel.hand_stream_on();
         self.channel.link.multiplex();
-        self.sender = Sender::Http2(session);
+        self.sender = Sending::Http2(session);
     }
 
     /// Goes from HTTP/1.1 to HTTP/2, with the running exchange as the first stream.
@@ -114,7 +114,7 @@ impl Outbound {
         let generation = self.channel.stream.key.generation;
         let link = &mut self.channel.link;
         let session = Box::new(h2::Session::upgraded(upgrade, (method, generation), link));
-        let mut receiver = Box::new(h2::Receiver::new(false, link.now));
+        let mut receiver = Box::new(h2::FrameReader::new(false, link.now));
         receiver.begin_upgraded(session.lent_slot());
         self.speak_http2(session);
         self.switch_receiver(NextReceiver::Http2(receiver), true);
@@ -122,8 +122,8 @@ impl Outbound {
 
     /// The channel carries something else than HTTP from here on.
     fn carry(&mut self, (sender, receiver): Halves, announced: bool) {
-        self.shared.account.charge(sender.held());
-        self.sender = Sender::Carried(sender);
+        self.resources.account.charge(sender.held());
+        self.sender = Sending::Carried(sender);
         self.switch_receiver(NextReceiver::Carried(receiver), announced);
     }
 
@@ -143,7 +143,7 @@ impl Outbound {
     #[cold]
     pub(crate) fn begin_established(&mut self, protocol: Protocol) {
         let agreed = match &mut self.sender {
-            Sender::Http1(sender) => sender.take_agreed(),
+            Sending::Http1(sender) => sender.take_agreed(),
             _ => None,
         };
         match agreed {
@@ -172,25 +172,27 @@ impl Outbound {
 
     /// The WebSocket that is lent, if it is one.
     #[inline]
-    pub(crate) fn websocket(&mut self) -> Option<(&mut ws::Sender, &mut Channel, &mut Shared)> {
+    pub(crate) fn websocket(&mut self) -> Option<(&mut ws::FrameSender, &mut Channel, &mut Resources)> {
         let (carried, channel) = match &mut self.sender {
-            Sender::Carried(carried) => (carried, &mut self.channel),
-            Sender::Http2(session) => session.attached_tunnel()?.halves(),
-            Sender::Http1(_) | Sender::Silent => return None,
+            Sending::Carried(carried) => (carried, &mut self.channel),
+            Sending::Http2(session) => session.attached_tunnel()?.halves(),
+            Sending::Http1(_) | Sending::Silent => return None,
         };
         match carried {
-            Carried::WebSocket(sender) if channel.link.is_open() => Some((sender, channel, &mut self.shared)),
+            Carried::WebSocket(sender) if channel.link.is_open() => {
+                Some((sender, channel, &mut self.resources))
+            }
             _ => None,
         }
     }
 
     /// The raw stream that is lent, if it is one.
     #[inline]
-    pub(crate) fn raw(&mut self) -> Option<(&mut raw::Sender, &mut Channel)> {
+    pub(crate) fn raw(&mut self) -> Option<(&mut raw::ByteSender, &mut Channel)> {
         let (carried, channel) = match &mut self.sender {
-            Sender::Carried(carried) => (carried, &mut self.channel),
-            Sender::Http2(session) => session.attached_tunnel()?.halves(),
-            Sender::Http1(_) | Sender::Silent => return None,
+            Sending::Carried(carried) => (carried, &mut self.channel),
+            Sending::Http2(session) => session.attached_tunnel()?.halves(),
+            Sending::Http1(_) | Sending::Silent => return None,
         };
         match carried {
             Carried::Raw(sender) if channel.link.is_open() => Some((sender, channel)),
@@ -201,13 +203,13 @@ impl Outbound {
     /// The exchange that is lent, if it is one.
     #[inline]
     pub(crate) fn exchange(&mut self) -> Option<LentExchange<'_>> {
-        let Self { channel, shared, .. } = self;
+        let Self { channel, resources, .. } = self;
         match &mut self.sender {
-            Sender::Http1(sender) if channel.link.is_open() => {
-                Some(LentExchange::Http1(sender, channel, shared))
+            Sending::Http1(sender) if channel.link.is_open() => {
+                Some(LentExchange::Http1(sender, channel, resources))
             }
-            Sender::Http2(session) if !session.lends_tunnel() => {
-                Some(LentExchange::Http2(session, &mut channel.link, shared))
+            Sending::Http2(session) if !session.lends_tunnel() => {
+                Some(LentExchange::Http2(session, &mut channel.link, resources))
             }
             _ => None,
         }
@@ -215,18 +217,18 @@ impl Outbound {
 
     /// Lends the stream that `key` names, if it has not ended.
     pub(crate) fn select(&mut self, key: StreamKey) -> bool {
-        let Self { sender: Sender::Http2(session), channel, shared, .. } = self else {
+        let Self { sender: Sending::Http2(session), channel, resources, .. } = self else {
             return self.channel.has_stream() && self.channel.stream.key == key;
         };
-        session.detach(&channel.link, shared);
+        session.detach(&channel.link, resources);
         session.select(key, &channel.link)
     }
 
     /// Looks at what handles have done with a tunnel.
     #[inline]
     pub(crate) fn detach(&mut self) {
-        if let Sender::Http2(session) = &mut self.sender {
-            session.detach(&self.channel.link, &mut self.shared);
+        if let Sending::Http2(session) = &mut self.sender {
+            session.detach(&self.channel.link, &mut self.resources);
         }
     }
 
@@ -234,7 +236,7 @@ impl Outbound {
     #[inline]
     pub(crate) fn key(&self) -> StreamKey {
         match &self.sender {
-            Sender::Http2(session) => session.key(),
+            Sending::Http2(session) => session.key(),
             _ => self.channel.stream.key,
         }
     }
@@ -244,15 +246,15 @@ impl Outbound {
     /// Whether something may be held that has not been counted. With many streams that has to be looked at.
     #[inline]
     pub(crate) fn is_charged(&self) -> bool {
-        self.shared.account.is_touched() || self.link().is_multiplexed()
+        self.resources.account.is_touched() || self.link().is_multiplexed()
     }
 
     /// Bytes that are held to be sent, or by the application for the streams.
     pub(crate) fn held(&self) -> usize {
         let sender = match &self.sender {
-            Sender::Http2(session) => session.held(),
-            Sender::Carried(carried) => carried.held(),
-            Sender::Http1(_) | Sender::Silent => 0,
+            Sending::Http2(session) => session.held(),
+            Sending::Carried(carried) => carried.held(),
+            Sending::Http1(_) | Sending::Silent => 0,
         };
         self.link().out.held() + self.channel.stream.held as usize + sender
     }
@@ -263,11 +265,11 @@ impl Outbound {
         if config.held.is_full() {
             return Err(Limit::ServiceBytes);
         }
-        if !self.shared.account.grow(bytes, config.limits.held_bytes_max) {
+        if !self.resources.account.grow(bytes, config.limits.held_bytes_max) {
             return Err(Limit::HeldBytes);
         }
         match &mut self.sender {
-            Sender::Http2(session) => session.lent_core().hold(bytes),
+            Sending::Http2(session) => session.lent_core().hold(bytes),
             _ => self.channel.stream.hold(bytes),
         }
         Ok(())
@@ -276,10 +278,10 @@ impl Outbound {
     /// The application holds so many bytes less.
     pub(crate) fn let_go(&mut self, bytes: usize) {
         let released = match &mut self.sender {
-            Sender::Http2(session) => session.lent_core().release(bytes),
+            Sending::Http2(session) => session.lent_core().release(bytes),
             _ => self.channel.stream.release(bytes),
         };
-        self.shared.account.shrink(released);
+        self.resources.account.shrink(released);
     }
 
     // Permits.
@@ -288,37 +290,37 @@ impl Outbound {
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         match &self.sender {
-            Sender::Carried(carried) => carried.may_write(&self.channel),
-            Sender::Http1(sender) => sender.can_write(&self.channel),
-            Sender::Http2(session) => session.may_write(&self.channel.link),
-            Sender::Silent => false,
+            Sending::Carried(carried) => carried.may_write(&self.channel),
+            Sending::Http1(sender) => sender.can_write(&self.channel),
+            Sending::Http2(session) => session.may_write(&self.channel.link),
+            Sending::Silent => false,
         }
     }
 
     /// Whether this side has said its last on the stream that is lent.
     pub(crate) fn has_ended(&self) -> bool {
         match &self.sender {
-            Sender::Http2(session) => session.has_ended(),
+            Sending::Http2(session) => session.has_ended(),
             _ if !self.link().is_open() => true,
-            Sender::Http1(sender) => sender.has_ended(),
-            Sender::Carried(carried) => !carried.is_sending(),
-            Sender::Silent => true,
+            Sending::Http1(sender) => sender.has_ended(),
+            Sending::Carried(carried) => !carried.is_sending(),
+            Sending::Silent => true,
         }
     }
 
     /// Whether a WebSocket message of this side has been begun and not ended.
     pub(crate) fn is_in_message(&self) -> bool {
         let carried = match &self.sender {
-            Sender::Carried(carried) => Some(carried),
-            Sender::Http2(session) => session.attached().map(h2::Tunnel::carried),
-            Sender::Http1(_) | Sender::Silent => None,
+            Sending::Carried(carried) => Some(carried),
+            Sending::Http2(session) => session.attached().map(h2::Tunnel::carried),
+            Sending::Http1(_) | Sending::Silent => None,
         };
         matches!(carried, Some(Carried::WebSocket(sender)) if sender.is_in_message())
     }
 
     pub(crate) fn is_paused(&self) -> bool {
         match &self.sender {
-            Sender::Http2(session) => session.is_paused(),
+            Sending::Http2(session) => session.is_paused(),
             _ => self.channel.is_paused(),
         }
     }
@@ -327,7 +329,7 @@ impl Outbound {
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         match &self.sender {
-            Sender::Http2(session) => session.is_full(&self.channel.link),
+            Sending::Http2(session) => session.is_full(&self.channel.link),
             _ => !self.link().has_room(),
         }
     }
@@ -335,42 +337,42 @@ impl Outbound {
     /// How much can be sent before the peer or the queue says stop.
     pub(crate) fn budget(&self) -> usize {
         match &self.sender {
-            Sender::Http2(session) => session.permit_budget(&self.channel.link),
+            Sending::Http2(session) => session.permit_budget(&self.channel.link),
             _ => self.link().budget(),
         }
     }
 
     pub(crate) fn want_write(&mut self) {
         match &mut self.sender {
-            Sender::Http2(session) => session.want_write(self.channel.link.now),
+            Sending::Http2(session) => session.want_write(self.channel.link.now),
             _ => self.channel.want_write(),
         }
     }
 
     pub(crate) fn throttle(&mut self) {
         match &mut self.sender {
-            Sender::Http2(session) => session.throttle(),
+            Sending::Http2(session) => session.throttle(),
             _ => self.channel.throttle(),
         }
     }
 
     pub(crate) fn pause(&mut self) {
         match &mut self.sender {
-            Sender::Http2(session) => session.pause(),
+            Sending::Http2(session) => session.pause(),
             _ => self.channel.pause(),
         }
     }
 
     pub(crate) fn resume(&mut self) {
         match &mut self.sender {
-            Sender::Http2(session) => session.resume(&self.channel.link),
+            Sending::Http2(session) => session.resume(&self.channel.link),
             _ => self.channel.resume(),
         }
     }
 
     pub(crate) fn set_timeout(&mut self, at: Option<Time>) {
         match &mut self.sender {
-            Sender::Http2(session) => session.set_timeout(at),
+            Sending::Http2(session) => session.set_timeout(at),
             _ => self.channel.set_timeout(at),
         }
     }
@@ -378,7 +380,7 @@ impl Outbound {
     /// Keeps the permit of the stream that is lent as a ticket, or takes it back.
     pub(crate) fn set_ticket(&mut self, out: bool) {
         match &mut self.sender {
-            Sender::Http2(session) => session.set_ticket(out, self.channel.link.now),
+            Sending::Http2(session) => session.set_ticket(out, self.channel.link.now),
             _ => self.channel.set_ticket(out),
         }
     }
@@ -386,7 +388,7 @@ impl Outbound {
     /// The peer is known to be there at `now`, by something that the engine does not see.
     pub(crate) fn confirm_peer(&mut self, now: Time) {
         let tunnel = match &mut self.sender {
-            Sender::Http2(session) => session.attached_channel(),
+            Sending::Http2(session) => session.attached_channel(),
             _ => None,
         };
         let link = &mut tunnel.unwrap_or(&mut self.channel).link;
@@ -405,14 +407,14 @@ impl Outbound {
     pub(crate) fn received_eof(&mut self) {
         let link = &mut self.channel.link;
         link.received_eof();
-        if let Sender::Http1(sender) = &mut self.sender {
+        if let Sending::Http1(sender) = &mut self.sender {
             sender.note_peer_end(link.now);
         }
     }
 
     /// Notifies an exchange that waits for its answer of the end of its peer's direction.
     pub(crate) fn notify_peer_end(&mut self) {
-        if let Sender::Http1(sender) = &self.sender {
+        if let Sending::Http1(sender) = &self.sender {
             sender.notify_peer_end(&mut self.channel);
         }
     }
@@ -422,57 +424,57 @@ impl Outbound {
     /// # Errors
     /// HTTP is not spoken, or no more.
     pub(crate) fn for_request(&mut self) -> Result<LentExchange<'_>, Misuse> {
-        let Self { channel, shared, .. } = self;
+        let Self { channel, resources, .. } = self;
         match &mut self.sender {
-            Sender::Http1(sender) => Ok(LentExchange::Http1(sender, channel, shared)),
-            Sender::Http2(session) => Ok(LentExchange::Http2(session, &mut channel.link, shared)),
+            Sending::Http1(sender) => Ok(LentExchange::Http1(sender, channel, resources)),
+            Sending::Http2(session) => Ok(LentExchange::Http2(session, &mut channel.link, resources)),
             // A connection that has become something else, or has ended, is in the wrong state for a request.
-            Sender::Carried(_) | Sender::Silent => Err(Misuse::WrongState),
+            Sending::Carried(_) | Sending::Silent => Err(Misuse::WrongState),
         }
     }
 
     /// Whether the application does not want input now.
     #[inline]
     pub(crate) fn holds_input(&mut self) -> bool {
-        if let Sender::Http2(session) = &mut self.sender {
+        if let Sending::Http2(session) = &mut self.sender {
             return session.holds_all_input(&self.channel.link);
         }
         if !self.channel.may_hold_input() {
             return false;
         }
         match &self.sender {
-            Sender::Http1(sender) => sender.holds_input(&mut self.channel),
-            Sender::Carried(carried) => {
+            Sending::Http1(sender) => sender.holds_input(&mut self.channel),
+            Sending::Carried(carried) => {
                 let waits = carried.waits_for_permit(&self.channel);
                 self.channel.holds_input(waits)
             }
-            Sender::Http2(_) | Sender::Silent => false,
+            Sending::Http2(_) | Sending::Silent => false,
         }
     }
 
     /// As [`holds_input`](Self::holds_input), without noting when that ends.
     pub(crate) fn would_hold_input(&self) -> bool {
         match &self.sender {
-            Sender::Http1(sender) => sender.would_hold_input(&self.channel),
-            Sender::Carried(carried) => {
+            Sending::Http1(sender) => sender.would_hold_input(&self.channel),
+            Sending::Carried(carried) => {
                 self.channel.would_hold_input(carried.waits_for_permit(&self.channel))
             }
-            Sender::Http2(session) => session.would_hold_all_input(&self.channel.link),
-            Sender::Silent => false,
+            Sending::Http2(session) => session.would_hold_all_input(&self.channel.link),
+            Sending::Silent => false,
         }
     }
 
     /// What is to be delivered of the streams, apart from input.
     pub(crate) fn notice(&mut self) -> Option<Item> {
-        let Self { channel, shared, .. } = self;
+        let Self { channel, resources, .. } = self;
         let item = match &mut self.sender {
-            Sender::Http2(session) => return session.notice_or_end(&mut channel.link, shared),
-            Sender::Http1(sender) => sender.notice(channel),
-            Sender::Carried(carried) => channel.notice(|channel| carried.may_write(channel)),
-            Sender::Silent => channel.notice(|_| false),
+            Sending::Http2(session) => return session.notice_or_end(&mut channel.link, resources),
+            Sending::Http1(sender) => sender.notice(channel),
+            Sending::Carried(carried) => channel.notice(|channel| carried.may_write(channel)),
+            Sending::Silent => channel.notice(|_| false),
         };
         if matches!(item, Some(Item::Closed { .. })) {
-            shared.account.shrink(core::mem::take(&mut channel.stream.held) as usize);
+            resources.account.shrink(core::mem::take(&mut channel.stream.held) as usize);
         }
         item
     }
@@ -481,12 +483,12 @@ impl Outbound {
     pub(crate) fn notice_is_due(&self) -> bool {
         let channel = &self.channel;
         match &self.sender {
-            Sender::Http2(session) => {
+            Sending::Http2(session) => {
                 session.has_notice(channel.link.has_room()) || channel.stream.notices.has(Notices::SWITCH)
             }
-            Sender::Http1(sender) => sender.notice_is_due(channel),
-            Sender::Carried(carried) => channel.notice_is_due(|channel| carried.may_write(channel)),
-            Sender::Silent => channel.notice_is_due(|_| false),
+            Sending::Http1(sender) => sender.notice_is_due(channel),
+            Sending::Carried(carried) => channel.notice_is_due(|channel| carried.may_write(channel)),
+            Sending::Silent => channel.notice_is_due(|_| false),
         }
     }
 
@@ -495,18 +497,18 @@ impl Outbound {
     /// Lets out what waits in streams, as far as windows and the queue reach.
     #[inline]
     pub(crate) fn flush(&mut self, now: Time) {
-        if let Sender::Http2(session) = &mut self.sender {
+        if let Sending::Http2(session) = &mut self.sender {
             let link = &mut self.channel.link;
             link.now = now;
-            session.detach(link, &mut self.shared);
-            session.flush(link, &mut self.shared);
+            session.detach(link, &mut self.resources);
+            session.flush(link, &mut self.resources);
         }
     }
 
     /// Whether the transport has something to take.
     #[inline]
     pub(crate) fn wants_output(&self) -> bool {
-        !self.link().out.is_empty() || matches!(&self.sender, Sender::Http2(session) if session.has_flush())
+        !self.link().out.is_empty() || matches!(&self.sender, Sending::Http2(session) if session.has_flush())
     }
 
     /// The transport has taken `n` bytes.
@@ -514,8 +516,8 @@ impl Outbound {
     pub(crate) fn transmitted(&mut self, now: Time, n: usize) {
         let empty = self.channel.link.transmitted(now, n);
         match &mut self.sender {
-            Sender::Carried(carried) => carried.transmitted(&mut self.channel, &mut self.shared),
-            Sender::Http2(session) if empty => session.all_sent(),
+            Sending::Carried(carried) => carried.transmitted(&mut self.channel, &mut self.resources),
+            Sending::Http2(session) if empty => session.all_sent(),
             _ => {}
         }
     }
@@ -523,7 +525,7 @@ impl Outbound {
     /// Whether FIN is to follow what is queued.
     pub(crate) fn has_fin(&self) -> bool {
         match &self.sender {
-            Sender::Carried(carried) => carried.has_fin(&self.channel),
+            Sending::Carried(carried) => carried.has_fin(&self.channel),
             _ => self.link().has_fin(),
         }
     }
@@ -534,10 +536,10 @@ impl Outbound {
     pub(crate) fn finish(&mut self, cause: Cause) {
         let Self { channel, .. } = self;
         match &mut self.sender {
-            Sender::Http1(sender) => h1::finish(sender, channel, cause),
-            Sender::Carried(carried) => carried.finish(channel, cause),
-            Sender::Http2(session) => session.end_all(&mut channel.link, cause),
-            Sender::Silent => channel.finish(cause, LastWord::Fin),
+            Sending::Http1(sender) => h1::finish(sender, channel, cause),
+            Sending::Carried(carried) => carried.finish(channel, cause),
+            Sending::Http2(session) => session.end_all(&mut channel.link, cause),
+            Sending::Silent => channel.finish(cause, LastWord::Fin),
         }
     }
 
@@ -546,10 +548,10 @@ impl Outbound {
     pub(crate) fn abort(&mut self, cause: Cause) {
         let Self { channel, .. } = self;
         match &mut self.sender {
-            Sender::Http1(sender) => h1::abort(sender, channel, cause),
-            Sender::Carried(carried) => carried.abort(channel, cause),
-            Sender::Http2(session) => session.abort_all(&mut channel.link, cause),
-            Sender::Silent => channel.abort(cause, false),
+            Sending::Http1(sender) => h1::abort(sender, channel, cause),
+            Sending::Carried(carried) => carried.abort(channel, cause),
+            Sending::Http2(session) => session.abort_all(&mut channel.link, cause),
+            Sending::Silent => channel.abort(cause, false),
         }
         self.switch = None;
     }
@@ -557,20 +559,20 @@ impl Outbound {
     /// The application gives the stream up that is lent, and the connection with it if it has no other.
     pub(crate) fn abort_stream(&mut self) {
         match &mut self.sender {
-            Sender::Http2(session) => session.abort_stream(&mut self.channel.link),
+            Sending::Http2(session) => session.abort_stream(&mut self.channel.link),
             _ => self.abort(Cause::Aborted),
         }
     }
 
     /// Ends the connection in an orderly way. See [`Connection::drain`](crate::Connection::drain).
     pub(crate) fn drain(&mut self, now: Time) {
-        let Self { channel, shared, .. } = self;
+        let Self { channel, resources, .. } = self;
         channel.link.now = now;
         match &mut self.sender {
-            Sender::Http2(session) => session.drain(&mut channel.link, shared),
-            Sender::Carried(carried) => carried.drain(channel, shared),
-            Sender::Http1(sender) if channel.has_stream() => sender.last_exchange(),
-            Sender::Http1(_) | Sender::Silent => self.finish(Cause::Aborted),
+            Sending::Http2(session) => session.drain(&mut channel.link, resources),
+            Sending::Carried(carried) => carried.drain(channel, resources),
+            Sending::Http1(sender) if channel.has_stream() => sender.last_exchange(),
+            Sending::Http1(_) | Sending::Silent => self.finish(Cause::Aborted),
         }
     }
 
@@ -578,8 +580,8 @@ impl Outbound {
     #[cold]
     pub(crate) fn forget_protocol(&mut self) {
         self.switch = None;
-        if !matches!(self.sender, Sender::Http2(_)) {
-            self.sender = Sender::Silent;
+        if !matches!(self.sender, Sending::Http2(_)) {
+            self.sender = Sending::Silent;
         }
     }
 
@@ -588,7 +590,7 @@ impl Outbound {
     #[inline(always)]
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         let carried = match &self.sender {
-            Sender::Carried(carried) => carried.next_timeout(&self.channel),
+            Sending::Carried(carried) => carried.next_timeout(&self.channel),
             _ => None,
         };
         earliest(self.channel.next_timeout(), carried)
@@ -599,8 +601,8 @@ impl Outbound {
             return self.abort(Cause::Timeout(deadline));
         }
         self.channel.handle_timeout(now);
-        if let Sender::Carried(carried) = &mut self.sender {
-            carried.handle_timeout(&mut self.channel, &mut self.shared);
+        if let Sending::Carried(carried) = &mut self.sender {
+            carried.handle_timeout(&mut self.channel, &mut self.resources);
         }
     }
 

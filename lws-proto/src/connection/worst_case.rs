@@ -64,8 +64,10 @@ impl Limits {
         let message = GROWN * self.message_bytes_max.min(self.held_bytes_max);
         match kind {
             ConnectionKind::Opened => base + GROWN * self.head_bytes_max + receive_buffer_bytes,
-            ConnectionKind::Http1 => base + size_of::<h1::Receiver>() + left + head + self.held_bytes_max,
-            ConnectionKind::WebSocket => base + size_of::<ws::Receiver>() + left + message,
+            ConnectionKind::Http1 => {
+                base + size_of::<h1::MessageReader>() + left + head + self.held_bytes_max
+            }
+            ConnectionKind::WebSocket => base + size_of::<ws::FrameReceiver>() + left + message,
             ConnectionKind::Raw => base + left,
             ConnectionKind::Http2 => {
                 let streams = self.h2_streams_max as usize * h2::STREAM_BYTES;
@@ -73,7 +75,7 @@ impl Limits {
                 // A section is decoded up to four times what may be told, and a block may be as long.
                 let sections = 2 * GROWN * (4 * self.head_bytes_max + self.field_lines_max * FIELD_BYTES);
                 let window = GROWN * self.h2_connection_window as usize;
-                base + size_of::<h2::Receiver>()
+                base + size_of::<h2::FrameReader>()
                     + size_of::<h2::Session>()
                     + left
                     + streams

@@ -13,19 +13,19 @@ mod head;
 mod receiver;
 mod sender;
 
-pub(crate) use receiver::Receiver;
-pub(crate) use sender::Sender;
+pub(crate) use receiver::MessageReader;
+pub(crate) use sender::MessageWriter;
 
 use crate::connection::channel::Channel;
 use crate::connection::link::{LastWord, Link};
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::http::{Head, Request, Status};
 use crate::ws;
 use crate::{Cause, Deadline, Expect, Misuse, Payload, StreamKey};
 
 /// Sends a client's request.
 pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-    sender: &mut Sender,
+    sender: &mut MessageWriter,
     channel: &mut Channel,
     request: &Request<'_>,
     fields: impl IntoIterator<Item = (N, V)>,
@@ -40,13 +40,13 @@ pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 
 /// Sends a client's opening handshake. RFC 6455 §4.1.
 pub(crate) fn connect_websocket(
-    sender: &mut Sender,
+    sender: &mut MessageWriter,
     channel: &mut Channel,
-    shared: &mut Shared,
+    resources: &mut Resources,
     connect: &ws::Connect<'_>,
 ) -> Result<StreamKey, Misuse> {
     check_idle(sender, channel)?;
-    let entropy = shared.entropy.as_mut().ok_or(Misuse::WrongProtocol)?;
+    let entropy = resources.entropy.as_mut().ok_or(Misuse::WrongProtocol)?;
     let mut nonce = [0; 16];
     entropy.fill(&mut nonce);
     let expected = ws::write_request(channel.link.out.buffer(), connect, nonce)?;
@@ -56,7 +56,7 @@ pub(crate) fn connect_websocket(
 
 /// Whether the stream before has ended, and the application knows: the key of a notice is that of the stream which is
 /// open or was last.
-fn check_idle(sender: &Sender, channel: &Channel) -> Result<(), Misuse> {
+fn check_idle(sender: &MessageWriter, channel: &Channel) -> Result<(), Misuse> {
     let Channel { link, .. } = channel;
     let idle = link.is_client() && link.is_open() && !channel.has_stream() && !sender.notice_is_due(channel);
     if idle { Ok(()) } else { Err(Misuse::WrongState) }
@@ -64,7 +64,7 @@ fn check_idle(sender: &Sender, channel: &Channel) -> Result<(), Misuse> {
 
 /// Answers an opening handshake with 101. Returns what was agreed on, which is spoken from here on. RFC 6455 §4.2.2.
 pub(crate) fn accept_websocket(
-    sender: &mut Sender,
+    sender: &mut MessageWriter,
     channel: &mut Channel,
     head: &Head<'_>,
     accept: &ws::Accept<'_>,
@@ -84,7 +84,7 @@ pub(crate) fn accept_websocket(
 }
 
 /// Answers a CONNECT: what follows is no longer HTTP. RFC 9110 §9.3.6.
-pub(crate) fn accept_tunnel(sender: &mut Sender, channel: &mut Channel) -> Result<(), Misuse> {
+pub(crate) fn accept_tunnel(sender: &mut MessageWriter, channel: &mut Channel) -> Result<(), Misuse> {
     if !channel.has_stream() {
         return Err(Misuse::WrongState);
     }
@@ -96,24 +96,24 @@ pub(crate) fn accept_tunnel(sender: &mut Sender, channel: &mut Channel) -> Resul
 
 /// Ends the exchange and the connection; what is queued still goes out. A peer that could take FIN for the end of a message which is
 /// none gets a reset instead.
-pub(crate) fn finish(sender: &Sender, channel: &mut Channel, cause: Cause) {
+pub(crate) fn finish(sender: &MessageWriter, channel: &mut Channel, cause: Cause) {
     let last_word = if sender.is_incomplete() { LastWord::Reset } else { LastWord::Fin };
     channel.finish(cause_of_end(sender, cause), last_word);
 }
 
 /// Ends the exchange and the connection at once.
-pub(crate) fn abort(sender: &Sender, channel: &mut Channel, cause: Cause) {
+pub(crate) fn abort(sender: &MessageWriter, channel: &mut Channel, cause: Cause) {
     channel.abort(cause_of_end(sender, cause), sender.is_incomplete());
 }
 
 /// Why an exchange ends: one whose opening handshake was refused ends with that, however the rest of the answer comes.
-fn cause_of_end(sender: &Sender, cause: Cause) -> Cause {
+fn cause_of_end(sender: &MessageWriter, cause: Cause) -> Cause {
     if cause == Cause::Aborted { cause } else { sender.refusal().unwrap_or(cause) }
 }
 
 /// Ends the connection over something that the peer did. A server that has not begun its response answers first.
 #[cold]
-pub(crate) fn refuse(sender: &mut Sender, channel: &mut Channel, cause: Cause) {
+pub(crate) fn refuse(sender: &mut MessageWriter, channel: &mut Channel, cause: Cause) {
     if let Some(status) = Status::new(cause.status()) {
         let Link { out, config, .. } = &mut channel.link;
         sender.refuse(out, config, status, cause.message());
@@ -124,13 +124,13 @@ pub(crate) fn refuse(sender: &mut Sender, channel: &mut Channel, cause: Cause) {
 /// Ends a connection whose first bytes did not say what they are before the deadline. Where only HTTP is expected they
 /// were the beginning of a request, and the answer is written by the returned half.
 #[cold]
-pub(crate) fn refuse_undetected(channel: &mut Channel, begun: bool) -> Option<Sender> {
+pub(crate) fn refuse_undetected(channel: &mut Channel, begun: bool) -> Option<MessageWriter> {
     let cause = Cause::Timeout(Deadline::Head);
     if !begun || channel.link.config.expect != Expect::Http {
         channel.abort(cause, false);
         return None;
     }
-    let mut sender = Sender::server(&channel.link.config);
+    let mut sender = MessageWriter::server(&channel.link.config);
     channel.open_stream();
     refuse(&mut sender, channel, cause);
     Some(sender)

@@ -6,8 +6,8 @@
 use super::chunked::{Dechunked, Dechunker};
 use super::facts::{Facts, Host};
 use super::framing::{self, Framing};
-use super::head::{HeadReader, Kind};
-use super::{Sender, abort, finish, refuse};
+use super::head::{HeadKind, HeadReader};
+use super::{MessageWriter, abort, finish, refuse};
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, Item, Step};
 use crate::http::{Expectation, Head, Method, StartLine, Status, TrailerField, Version, received_trailer};
@@ -15,9 +15,9 @@ use crate::{Cause, Deadline, Limit, Limits, Protocol, Time, Violation, ws};
 
 /// Reads the messages of one peer.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub(crate) struct MessageReader {
     client: bool,
-    state: State,
+    state: Reading,
     head: HeadReader,
     /// What content is chunked with, apart from `state` so that asking for that is cheap.
     dechunker: Dechunker,
@@ -35,7 +35,7 @@ pub(crate) struct Receiver {
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum Reading {
     /// The first of a head, or one in the middle of it.
     Head,
     /// Content, of which so much is left: at least one byte.
@@ -50,7 +50,7 @@ enum State {
     Done,
 }
 
-impl Receiver {
+impl MessageReader {
     /// That of a server, whose connection was opened at `opened`.
     pub(crate) fn server(opened: Time) -> Self {
         Self::new(false, opened)
@@ -64,7 +64,7 @@ impl Receiver {
     fn new(client: bool, since: Time) -> Self {
         Self {
             client,
-            state: State::Head,
+            state: Reading::Head,
             head: HeadReader::new(),
             dechunker: Dechunker::new(),
             reused: false,
@@ -89,8 +89,8 @@ impl Receiver {
 
     /// Whether input has to wait until this side has sent its message.
     #[inline]
-    pub(crate) fn is_waiting(&self, sender: &Sender) -> bool {
-        matches!(self.state, State::Done) && !self.is_over(sender)
+    pub(crate) fn is_waiting(&self, sender: &MessageWriter) -> bool {
+        matches!(self.state, Reading::Done) && !self.is_over(sender)
     }
 
     /// Bytes that it holds of its peer.
@@ -100,35 +100,35 @@ impl Receiver {
 
     /// Whether no byte of a head has come since the exchange before.
     pub(crate) fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Head) && !self.head.has_begun()
+        matches!(self.state, Reading::Head) && !self.head.has_begun()
     }
 
     /// Whether there is something to do without more input.
     #[inline]
-    pub(crate) fn has_more(&self, sender: &Sender, limits: &Limits) -> bool {
+    pub(crate) fn has_more(&self, sender: &MessageWriter, limits: &Limits) -> bool {
         match self.state {
-            State::Head => false,
-            State::TrailersReady => true,
-            State::Done => self.is_over(sender),
+            Reading::Head => false,
+            Reading::TrailersReady => true,
+            Reading::Done => self.is_over(sender),
             _ => sender.owes_continue() || self.gives_up_content(sender) || self.is_too_long(sender, limits),
         }
     }
 
     /// Whether the messages of both sides are complete, or a client has no use for the rest of its own.
     #[inline]
-    fn is_over(&self, sender: &Sender) -> bool {
+    fn is_over(&self, sender: &MessageWriter) -> bool {
         sender.has_ended() || self.client && !sender.persists()
     }
 
     /// Whether a server has said all it wants to say, and does not wait for the rest of the request.
     #[inline]
-    fn gives_up_content(&self, sender: &Sender) -> bool {
+    fn gives_up_content(&self, sender: &MessageWriter) -> bool {
         sender.has_answered() && !sender.persists()
     }
 
     /// How much more content may come.
     #[inline]
-    fn room(&self, sender: &Sender, limits: &Limits) -> u64 {
+    fn room(&self, sender: &MessageWriter, limits: &Limits) -> u64 {
         if sender.has_answered() {
             limits.discard_bytes_max.saturating_sub(self.discarded_bytes)
         } else {
@@ -138,32 +138,37 @@ impl Receiver {
 
     /// Whether the rest of the content is announced to be more than that.
     #[inline]
-    fn is_too_long(&self, sender: &Sender, limits: &Limits) -> bool {
-        matches!(self.state, State::Length(left) if left > self.room(sender, limits))
+    fn is_too_long(&self, sender: &MessageWriter, limits: &Limits) -> bool {
+        matches!(self.state, Reading::Length(left) if left > self.room(sender, limits))
     }
 
     /// Takes what it can from the front of `input`.
     #[inline(always)]
-    pub(crate) fn receive(&mut self, sender: &mut Sender, channel: &mut Channel, input: &mut [u8]) -> Step {
+    pub(crate) fn receive(
+        &mut self,
+        sender: &mut MessageWriter,
+        channel: &mut Channel,
+        input: &mut [u8],
+    ) -> Step {
         match self.state {
-            State::Head => self.on_head_bytes(sender, channel, input),
-            State::Length(_) | State::Chunked | State::UntilClose => {
+            Reading::Head => self.on_head_bytes(sender, channel, input),
+            Reading::Length(_) | Reading::Chunked | Reading::UntilClose => {
                 self.on_content_bytes(sender, channel, input)
             }
-            State::Trailers => self.on_trailer_bytes(sender, channel, input),
-            State::TrailersReady => {
-                self.state = State::Done;
+            Reading::Trailers => self.on_trailer_bytes(sender, channel, input),
+            Reading::TrailersReady => {
+                self.state = Reading::Done;
                 Step::found(0, Item::Trailers)
             }
-            State::Done => self.end_exchange(sender, channel),
+            Reading::Done => self.end_exchange(sender, channel),
         }
     }
 
     // Heads.
 
     #[inline]
-    fn on_head_bytes(&mut self, sender: &mut Sender, channel: &mut Channel, input: &[u8]) -> Step {
-        let kind = if self.client { Kind::Response } else { Kind::Request };
+    fn on_head_bytes(&mut self, sender: &mut MessageWriter, channel: &mut Channel, input: &[u8]) -> Step {
+        let kind = if self.client { HeadKind::Response } else { HeadKind::Request };
         if self.client && !sender.is_running() {
             finish(sender, channel, Cause::Violation(Violation::UnexpectedResponse));
             return Step::taken(input.len());
@@ -189,7 +194,7 @@ impl Receiver {
     }
 
     #[inline]
-    fn on_request(&mut self, sender: &mut Sender, channel: &mut Channel, consumed: usize) -> Step {
+    fn on_request(&mut self, sender: &mut MessageWriter, channel: &mut Channel, consumed: usize) -> Step {
         let &StartLine::Request { method, version, .. } = self.head.start() else {
             return Step::taken(consumed);
         };
@@ -204,7 +209,7 @@ impl Receiver {
         sender.begin(method, version, persists);
         match framing {
             Ok(Framing::Empty) => {
-                self.state = State::Done;
+                self.state = Reading::Done;
                 sender.notify_peer_end(channel);
                 Step::found(consumed, Item::Request { end: true })
             }
@@ -221,7 +226,7 @@ impl Receiver {
 
     fn on_response(
         &mut self,
-        sender: &mut Sender,
+        sender: &mut MessageWriter,
         channel: &mut Channel,
         consumed: usize,
         input: &[u8],
@@ -246,7 +251,7 @@ impl Receiver {
         sender.answered(status);
         match framing::of_response(version, status, method, &facts) {
             Ok(Framing::Empty) => {
-                self.state = State::Done;
+                self.state = Reading::Done;
                 Step::found(consumed, Item::Response { end: true })
             }
             Ok(framing) => {
@@ -263,7 +268,7 @@ impl Receiver {
     /// RFC 6455 §4.1: the answer to an opening handshake. Nothing else that is sent from here asks for a switch.
     fn on_switching_protocols(
         &mut self,
-        sender: &mut Sender,
+        sender: &mut MessageWriter,
         channel: &mut Channel,
         consumed: usize,
         input: &[u8],
@@ -284,10 +289,10 @@ impl Receiver {
 
     fn begin_content(&mut self, framing: Framing, now: Time) {
         self.state = match framing {
-            Framing::Empty => State::Done,
-            Framing::Length(length) => State::Length(length),
-            Framing::Chunked => State::Chunked,
-            Framing::UntilClose => State::UntilClose,
+            Framing::Empty => Reading::Done,
+            Framing::Length(length) => Reading::Length(length),
+            Framing::Chunked => Reading::Chunked,
+            Framing::UntilClose => Reading::UntilClose,
         };
         self.dechunker = Dechunker::new();
         self.since = now;
@@ -296,7 +301,7 @@ impl Receiver {
         self.discarded_bytes = 0;
     }
 
-    fn on_content_bytes(&mut self, sender: &mut Sender, channel: &mut Channel, input: &[u8]) -> Step {
+    fn on_content_bytes(&mut self, sender: &mut MessageWriter, channel: &mut Channel, input: &[u8]) -> Step {
         if self.gives_up_content(sender) {
             finish(sender, channel, cause(sender));
             return Step::taken(input.len());
@@ -309,8 +314,8 @@ impl Receiver {
             self.since = channel.link.now;
         }
         let found = match &mut self.state {
-            State::Length(left) => of_length(left, input, room),
-            State::Chunked => self.dechunker.decode(input, &channel.link.config.limits, room),
+            Reading::Length(left) => of_length(left, input, room),
+            Reading::Chunked => self.dechunker.decode(input, &channel.link.config.limits, room),
             _ => until_close(input, room),
         };
         match found {
@@ -325,7 +330,7 @@ impl Receiver {
     /// Counts what was found, and tells it if anybody wants it.
     fn on_content(
         &mut self,
-        sender: &mut Sender,
+        sender: &mut MessageWriter,
         channel: &mut Channel,
         input: &[u8],
         found: Dechunked,
@@ -336,12 +341,12 @@ impl Receiver {
         let Dechunked { mut consumed, content, last } = found;
         let mut end = false;
         match self.state {
-            State::Length(left) => {
+            Reading::Length(left) => {
                 sender.set_unread(left);
                 end = left == 0;
             }
-            State::Chunked if last => self.state = State::Trailers,
-            State::Chunked if self.dechunker.is_behind_data() && input[consumed..].starts_with(END) => {
+            Reading::Chunked if last => self.state = Reading::Trailers,
+            Reading::Chunked if self.dechunker.is_behind_data() && input[consumed..].starts_with(END) => {
                 consumed += END.len();
                 end = true;
             }
@@ -359,8 +364,8 @@ impl Receiver {
         Step::found(consumed, Item::Body { content: Content::Input(content), end })
     }
 
-    fn on_trailer_bytes(&mut self, sender: &mut Sender, channel: &mut Channel, input: &[u8]) -> Step {
-        let read = match self.head.read(Kind::Trailers, input, &channel.link.config.limits) {
+    fn on_trailer_bytes(&mut self, sender: &mut MessageWriter, channel: &mut Channel, input: &[u8]) -> Step {
+        let read = match self.head.read(HeadKind::Trailers, input, &channel.link.config.limits) {
             Ok(read) => read,
             Err(cause) => return fail(sender, channel, cause, input.len()),
         };
@@ -378,13 +383,13 @@ impl Receiver {
             return Step::taken(read.consumed);
         }
         if some {
-            self.state = State::TrailersReady;
+            self.state = Reading::TrailersReady;
         }
         Step::found(read.consumed, Item::Body { content: Content::Input(0..0), end: true })
     }
 
-    fn end_content(&mut self, sender: &mut Sender, channel: &mut Channel) {
-        self.state = State::Done;
+    fn end_content(&mut self, sender: &mut MessageWriter, channel: &mut Channel) {
+        self.state = Reading::Done;
         sender.set_unread(0);
         sender.notify_peer_end(channel);
     }
@@ -393,11 +398,11 @@ impl Receiver {
 
     /// Both messages are complete, or nothing more will come of them.
     #[inline]
-    fn end_exchange(&mut self, sender: &mut Sender, channel: &mut Channel) -> Step {
+    fn end_exchange(&mut self, sender: &mut MessageWriter, channel: &mut Channel) -> Step {
         let cause = sender.refusal().unwrap_or(cause(sender));
         if sender.persists() {
             sender.reset();
-            self.state = State::Head;
+            self.state = Reading::Head;
             self.head.release();
             self.reused = true;
             self.since = channel.link.now;
@@ -409,18 +414,18 @@ impl Receiver {
     }
 
     /// The peer will send no more.
-    pub(crate) fn receive_eof(&mut self, sender: &mut Sender, channel: &mut Channel) -> Option<Item> {
+    pub(crate) fn receive_eof(&mut self, sender: &mut MessageWriter, channel: &mut Channel) -> Option<Item> {
         let truncated = channel.link.is_truncated();
         match self.state {
-            State::UntilClose if truncated => {
+            Reading::UntilClose if truncated => {
                 finish(sender, channel, Cause::Truncated);
                 None
             }
-            State::UntilClose => {
-                self.state = State::Done;
+            Reading::UntilClose => {
+                self.state = Reading::Done;
                 Some(Item::Body { content: Content::Input(0..0), end: true })
             }
-            State::TrailersReady | State::Done => {
+            Reading::TrailersReady | Reading::Done => {
                 // A client that has sent all its requests may close its half and still wants the responses.
                 sender.last_exchange();
                 if self.has_more(sender, &channel.link.config.limits) {
@@ -428,11 +433,11 @@ impl Receiver {
                 }
                 None
             }
-            State::Head if !sender.is_running() && !self.head.has_begun() => {
+            Reading::Head if !sender.is_running() && !self.head.has_begun() => {
                 finish(sender, channel, Cause::Complete);
                 None
             }
-            State::Head | State::Length(_) | State::Chunked | State::Trailers => {
+            Reading::Head | Reading::Length(_) | Reading::Chunked | Reading::Trailers => {
                 finish(sender, channel, channel.link.loss());
                 None
             }
@@ -442,11 +447,11 @@ impl Receiver {
     // Deadlines.
 
     /// When something has to have come.
-    pub(crate) fn next_timeout(&self, sender: &Sender, channel: &Channel) -> Option<Time> {
+    pub(crate) fn next_timeout(&self, sender: &MessageWriter, channel: &Channel) -> Option<Time> {
         let link = &channel.link;
         let limits = &link.config.limits;
         match self.state {
-            State::Head if self.client => {
+            Reading::Head if self.client => {
                 if sender.is_running() {
                     let sent = sender.has_ended() && link.out.is_empty();
                     sent.then(|| request_sent(sender, channel) + limits.response_timeout)
@@ -454,13 +459,13 @@ impl Receiver {
                     self.reused.then(|| self.since + limits.keep_alive_timeout)
                 }
             }
-            State::Head if self.reused && !self.head.has_begun() => {
+            Reading::Head if self.reused && !self.head.has_begun() => {
                 Some(self.since + limits.keep_alive_timeout)
             }
-            State::Head => Some(self.since + limits.head_timeout),
+            Reading::Head => Some(self.since + limits.head_timeout),
             // What is queued and not taken has a deadline of its own. Not even an application that holds input has use for
             // a peer that has left.
-            State::TrailersReady | State::Done => {
+            Reading::TrailersReady | Reading::Done => {
                 if !link.out.is_empty() {
                     return None;
                 }
@@ -475,14 +480,14 @@ impl Receiver {
                     last + limits.between_bytes_timeout
                 }
             }),
-            State::Length(_) | State::Chunked | State::UntilClose | State::Trailers => {
+            Reading::Length(_) | Reading::Chunked | Reading::UntilClose | Reading::Trailers => {
                 Some(channel.last_resumed.max(self.since) + limits.content_period)
             }
         }
     }
 
     /// Does what is due at `now`.
-    pub(crate) fn handle_timeout(&mut self, sender: &mut Sender, channel: &mut Channel, now: Time) {
+    pub(crate) fn handle_timeout(&mut self, sender: &mut MessageWriter, channel: &mut Channel, now: Time) {
         if self.next_timeout(sender, channel).is_none_or(|at| now < at) {
             return;
         }
@@ -490,16 +495,16 @@ impl Receiver {
         let link = &mut channel.link;
         match self.state {
             // Nothing was asked, so nothing is answered.
-            State::Head if idle => finish(sender, channel, Cause::Timeout(Deadline::Head)),
+            Reading::Head if idle => finish(sender, channel, Cause::Timeout(Deadline::Head)),
             // The server cannot answer what has not come to it.
-            State::Head if self.client && link.delivery.is_arriving(&link.config.limits, now) => {
+            Reading::Head if self.client && link.delivery.is_arriving(&link.config.limits, now) => {
                 link.last_sent = now;
             }
-            State::Head if self.client => finish(sender, channel, Cause::Timeout(Deadline::Response)),
-            State::TrailersReady | State::Done => {
+            Reading::Head if self.client => finish(sender, channel, Cause::Timeout(Deadline::Response)),
+            Reading::TrailersReady | Reading::Done => {
                 abort(sender, channel, Cause::Timeout(Deadline::HalfClosed))
             }
-            State::Head => {
+            Reading::Head => {
                 channel.open_stream();
                 refuse(sender, channel, Cause::Timeout(Deadline::Head));
             }
@@ -515,18 +520,18 @@ impl Receiver {
 
 /// How an exchange ended that this side has nothing more to send for.
 #[inline]
-fn cause(sender: &Sender) -> Cause {
+fn cause(sender: &MessageWriter) -> Cause {
     if sender.is_broken() { Cause::Aborted } else { Cause::Complete }
 }
 
 /// When all of a client's request had gone to the transport.
-fn request_sent(sender: &Sender, channel: &Channel) -> Time {
+fn request_sent(sender: &MessageWriter, channel: &Channel) -> Time {
     channel.link.last_sent.max(sender.begun())
 }
 
 /// Ends the connection over something that the peer did.
 #[cold]
-fn fail(sender: &mut Sender, channel: &mut Channel, cause: Cause, consumed: usize) -> Step {
+fn fail(sender: &mut MessageWriter, channel: &mut Channel, cause: Cause, consumed: usize) -> Step {
     refuse(sender, channel, cause);
     Step::taken(consumed)
 }

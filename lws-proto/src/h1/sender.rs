@@ -23,9 +23,9 @@ use core::time::Duration;
 const DATE: &[u8; 37] = b"Date: ___, __ ___ ____ __:__:__ GMT\r\n";
 
 /// What a send means in HTTP/1.1, and where the exchange stands.
-pub(crate) struct Sender {
+pub(crate) struct MessageWriter {
     client: bool,
-    state: State,
+    state: Writing,
     /// Of the request.
     method: Method,
     /// Of the peer's message.
@@ -68,7 +68,7 @@ enum Handshake {
 
 /// Where the message stands that this side sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Writing {
     /// No exchange is running.
     Idle,
     /// The final response may begin.
@@ -79,7 +79,7 @@ enum State {
     Ended,
 }
 
-impl Sender {
+impl MessageWriter {
     pub(crate) fn server(config: &Config) -> Self {
         Self::new(false, config)
     }
@@ -91,7 +91,7 @@ impl Sender {
     fn new(client: bool, config: &Config) -> Self {
         Self {
             client,
-            state: State::Idle,
+            state: Writing::Idle,
             method: Method::Other,
             version: Version::Http11,
             persists: true,
@@ -114,13 +114,13 @@ impl Sender {
 
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
-        matches!(self.state, State::Head | State::Content(_))
+        matches!(self.state, Writing::Head | Writing::Content(_))
     }
 
     /// Whether our message has been sent.
     #[inline]
     pub(crate) fn has_ended(&self) -> bool {
-        self.state == State::Ended
+        self.state == Writing::Ended
     }
 
     /// Whether a response of ours has been sent.
@@ -130,12 +130,12 @@ impl Sender {
 
     /// Whether an exchange is running.
     pub(crate) fn is_running(&self) -> bool {
-        self.state != State::Idle
+        self.state != Writing::Idle
     }
 
     /// Whether the final response may begin.
     pub(crate) fn may_respond(&self) -> bool {
-        !self.client && self.state == State::Head
+        !self.client && self.state == Writing::Head
     }
 
     /// Whether a CONNECT may be answered with a tunnel: it has no content that is still to come.
@@ -157,9 +157,9 @@ impl Sender {
     /// A request always says how long it is.
     pub(crate) fn is_incomplete(&self) -> bool {
         match self.state {
-            State::Content(Outgoing::Length(0)) => false,
-            State::Content(_) => !self.client,
-            State::Idle | State::Head | State::Ended => self.broken,
+            Writing::Content(Outgoing::Length(0)) => false,
+            Writing::Content(_) => !self.client,
+            Writing::Idle | Writing::Head | Writing::Ended => self.broken,
         }
     }
 
@@ -196,7 +196,7 @@ impl Sender {
 
     #[inline]
     pub(crate) fn owes_continue(&self) -> bool {
-        self.owes_continue && self.state == State::Head
+        self.owes_continue && self.state == Writing::Head
     }
 
     #[inline]
@@ -221,7 +221,7 @@ impl Sender {
     #[inline]
     pub(crate) fn begin(&mut self, method: Method, version: Version, persists: bool) {
         self.exchanges_left = self.exchanges_left.saturating_sub(1);
-        self.state = State::Head;
+        self.state = Writing::Head;
         self.method = method;
         self.version = version;
         self.persists = persists && self.persists && self.exchanges_left > 0;
@@ -326,7 +326,7 @@ impl Sender {
     /// The exchange is over.
     #[inline]
     pub(crate) fn reset(&mut self) {
-        self.state = State::Idle;
+        self.state = Writing::Idle;
         self.method = Method::Other;
         self.owes_continue = false;
         self.unread = 0;
@@ -351,7 +351,7 @@ impl Sender {
         status: Status,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
-        if self.client || self.state != State::Head {
+        if self.client || self.state != Writing::Head {
             return Err(Misuse::WrongState);
         }
         if !status.is_interim() || status == Status::SWITCHING_PROTOCOLS {
@@ -385,7 +385,7 @@ impl Sender {
         content: Payload<'_>,
         end: bool,
     ) -> Result<(), Misuse> {
-        if self.client || self.state != State::Head {
+        if self.client || self.state != Writing::Head {
             return Err(Misuse::WrongState);
         }
         // Those are sent by `interim` and `accept_tunnel`, as what they begin is not content.
@@ -461,10 +461,10 @@ impl Sender {
         status: Status,
         message: &'static str,
     ) {
-        if self.client || !matches!(self.state, State::Idle | State::Head) {
+        if self.client || !matches!(self.state, Writing::Idle | Writing::Head) {
             return;
         }
-        self.state = State::Head;
+        self.state = Writing::Head;
         self.persists = false;
         let fields = [("Content-Type", "text/plain")];
         // RFC 6455 §4.4: the answer to another version says which one is spoken.
@@ -495,7 +495,7 @@ impl Sender {
             out.buffer().extend_from_slice(self.date(seconds));
         }
         out.buffer().extend_from_slice(b"\r\n");
-        self.state = State::Ended;
+        self.state = Writing::Ended;
         Ok(())
     }
 
@@ -511,7 +511,7 @@ impl Sender {
         end: bool,
     ) -> Result<(), Misuse> {
         let method = Method::from_token(request.method);
-        if !self.client || self.state != State::Idle {
+        if !self.client || self.state != Writing::Idle {
             return Err(Misuse::WrongState);
         }
         request.check(method)?;
@@ -536,7 +536,7 @@ impl Sender {
     pub(crate) fn begin_handshake(&mut self, now: Time, expected: Expected) {
         self.begin_request(now, Method::Get);
         self.handshake = Some(Box::new(Handshake::Sent(expected)));
-        self.state = State::Ended;
+        self.state = Writing::Ended;
     }
 
     fn begin_request(&mut self, now: Time, method: Method) {
@@ -550,7 +550,7 @@ impl Sender {
 
     #[inline]
     pub(crate) fn data(&mut self, out: &mut Output, content: Payload<'_>, end: bool) -> Result<(), Misuse> {
-        let State::Content(outgoing) = self.state else { return Err(Misuse::WrongState) };
+        let Writing::Content(outgoing) = self.state else { return Err(Misuse::WrongState) };
         if let Outgoing::Length(left) = outgoing {
             check_length(left, content.len() as u64, end)?;
         }
@@ -582,13 +582,13 @@ impl Sender {
             Outgoing::Dropped | Outgoing::Forbidden => {}
         }
         let end = end || outgoing.ends_with_head();
-        self.state = if end { State::Ended } else { State::Content(outgoing) };
+        self.state = if end { Writing::Ended } else { Writing::Content(outgoing) };
         debug_assert!(self.is_consistent());
     }
 
     /// Content that never comes is not waited for.
     fn is_consistent(&self) -> bool {
-        !matches!(self.state, State::Content(outgoing) if outgoing.ends_with_head())
+        !matches!(self.state, Writing::Content(outgoing) if outgoing.ends_with_head())
     }
 
     pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -597,7 +597,7 @@ impl Sender {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         match self.state {
-            State::Content(Outgoing::Streamed) => appending(out, |buffer| {
+            Writing::Content(Outgoing::Streamed) => appending(out, |buffer| {
                 buffer.extend_from_slice(b"0\r\n");
                 for (name, value) in fields {
                     if is_forbidden_trailer(name.as_ref()) {
@@ -610,7 +610,7 @@ impl Sender {
             })?,
             _ => return Err(Misuse::WrongState),
         }
-        self.state = State::Ended;
+        self.state = Writing::Ended;
         Ok(())
     }
 
@@ -621,7 +621,7 @@ impl Sender {
         max: usize,
         fill: impl FnOnce(&mut [u8]) -> (usize, bool),
     ) -> Result<(), Misuse> {
-        let State::Content(mut outgoing) = self.state else { return Err(Misuse::WrongState) };
+        let Writing::Content(mut outgoing) = self.state else { return Err(Misuse::WrongState) };
         let max = match outgoing {
             Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
             _ => max,
@@ -655,14 +655,14 @@ impl Sender {
         if end && outgoing == Outgoing::Streamed {
             buffer.extend_from_slice(b"0\r\n\r\n");
         }
-        self.state = if end { State::Ended } else { State::Content(outgoing) };
+        self.state = if end { Writing::Ended } else { Writing::Content(outgoing) };
         Ok(())
     }
 }
 
-impl fmt::Debug for Sender {
+impl fmt::Debug for MessageWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender")
+        f.debug_struct("MessageWriter")
             .field("state", &self.state)
             .field("persists", &self.persists)
             .finish_non_exhaustive()

@@ -1,6 +1,6 @@
 //! Field sections on their way out: the encoder with its table, and the frames that a block needs. RFC 9113 §4.3.
 
-use super::frame::{self, Kind, flag};
+use super::frame::{self, FrameKind, flag};
 use crate::Misuse;
 use crate::connection::transmit::Output;
 use crate::hpack::{Encoder, Indexing, NameId};
@@ -51,7 +51,7 @@ impl FieldWriter {
         id: u32,
         write: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<(T, bool), Misuse>,
     ) -> Result<T, Misuse> {
-        let start = frame::begin(out.buffer(), Kind::Headers, flag::END_HEADERS, id);
+        let start = frame::begin(out.buffer(), FrameKind::Headers, flag::END_HEADERS, id);
         let mut section = SectionDraft { fields: self, out, start, kept: false };
         let (value, end) = write(section.fields, section.out.buffer())?;
         section.kept = true;
@@ -81,7 +81,7 @@ impl FieldWriter {
         frame::end(buffer, start);
         while let Some(part) = parts.next() {
             let flags = if parts.peek().is_some() { 0 } else { flag::END_HEADERS };
-            let start = frame::begin(buffer, Kind::Continuation, flags, id);
+            let start = frame::begin(buffer, FrameKind::Continuation, flags, id);
             buffer.extend_from_slice(part);
             frame::end(buffer, start);
         }

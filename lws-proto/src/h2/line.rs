@@ -12,12 +12,12 @@ use alloc::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     /// In the order in which they are served.
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<Waiting>,
 }
 
 /// One stream in a [`Line`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct Waiting {
     priority: Priority,
     id: u32,
     slot: Slot,
@@ -48,7 +48,7 @@ impl Line {
     /// Puts a stream behind all that are as urgent. Those of them that do not share keep the order of their identifiers among each
     /// other: they take over each other's places.
     pub(crate) fn enter(&mut self, slot: Slot, id: u32, priority: Priority) {
-        let mut entry = Entry { priority, id, slot };
+        let mut entry = Waiting { priority, id, slot };
         let urgency = priority.urgency;
         let start = self.waiting.partition_point(|other| other.priority.urgency < urgency);
         let end = self.waiting.partition_point(|other| other.priority.urgency <= urgency);
@@ -94,7 +94,7 @@ impl Line {
     }
 }
 
-impl Entry {
+impl Waiting {
     fn is_ahead_of(self, id: u32, priority: Priority) -> bool {
         let first = !priority.incremental && !self.priority.incremental && id < self.id;
         self.priority.urgency < priority.urgency || self.priority.urgency == priority.urgency && !first

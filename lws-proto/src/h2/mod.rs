@@ -22,15 +22,15 @@ mod upgrade;
 mod window;
 
 pub use error::ErrorCode;
-pub(crate) use receiver::Receiver;
+pub(crate) use receiver::FrameReader;
 pub(crate) use session::{Session, Tunnel};
 pub(crate) use upgrade::{Upgrade, asks_for_upgrade};
 
 /// Bytes of a stream, as a WebSocket at most: its entries in two lists that grow by doubling, a transmit half, a receiver, and its
 /// places in queues.
-pub(crate) const STREAM_BYTES: usize = 2 * (size_of::<streams::Stream>() + receiver::STREAM_INPUT_BYTES)
+pub(crate) const STREAM_BYTES: usize = 2 * (size_of::<streams::StreamState>() + receiver::STREAM_INPUT_BYTES)
     + size_of::<Tunnel>()
-    + size_of::<crate::ws::Receiver>()
+    + size_of::<crate::ws::FrameReceiver>()
     + 128;
 
 #[cfg(test)]

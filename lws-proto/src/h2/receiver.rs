@@ -9,15 +9,15 @@ mod control;
 mod fields;
 
 use super::error::{Fault, Scope, code_of};
-use super::frame::{self, FrameHeader, HEADER_BYTES, Kind, PREFACE};
-use super::section::Facts;
+use super::frame::{self, FrameHeader, FrameKind, HEADER_BYTES, PREFACE};
+use super::section::SectionFacts;
 use super::session::Session;
 use super::slot::Slot;
 use crate::connection::Kept;
 use crate::connection::carried::CarriedReceiver;
 use crate::connection::item::{Item, Step};
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::hpack::{Decoder, Section, TABLE_SIZE_DEFAULT};
 use crate::http::Head;
 use crate::{Cause, Deadline, Limit, Time, Violation, ws};
@@ -25,8 +25,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// Reads the frames of one peer.
-pub(crate) struct Receiver {
-    place: Place,
+pub(crate) struct FrameReader {
+    place: FramePosition,
     /// A frame header or preface that is not complete, and how much of it there is.
     header: [u8; HEADER_BYTES],
     header_len: u8,
@@ -37,7 +37,7 @@ pub(crate) struct Receiver {
     decoder: Decoder,
     /// The section that was decoded last, and what it means.
     section: Section,
-    facts: Facts,
+    facts: SectionFacts,
     /// What streams receive, by their places.
     inputs: Vec<StreamInput>,
     /// When what is waited for began to be: the preface, or the rest of a field block.
@@ -52,7 +52,7 @@ pub(crate) struct Receiver {
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum FramePosition {
     /// Of the client's preface, of which so much has come.
     Preface(u8),
     /// Of a frame header.
@@ -60,14 +60,14 @@ enum Place {
     /// Of the payload of a frame that is looked at whole.
     Payload(FrameHeader),
     /// Of a DATA frame.
-    Content(Content),
+    Data(DataFrame),
     /// Of something that nobody looks at, so many bytes long.
     Skip(u32),
 }
 
 /// Where a DATA frame stands.
 #[derive(Clone, Copy, Debug)]
-struct Content {
+struct DataFrame {
     slot: Slot,
     id: u32,
     /// Bytes of the frame without padding that are still to come.
@@ -131,11 +131,11 @@ enum Lent {
     Tunnel(Slot),
 }
 
-impl Receiver {
+impl FrameReader {
     /// That of a connection that was opened at `now`. A server's peer begins with the preface.
     pub(crate) fn new(client: bool, now: Time) -> Self {
         Self {
-            place: if client { Place::Header } else { Place::Preface(0) },
+            place: if client { FramePosition::Header } else { FramePosition::Preface(0) },
             header: [0; HEADER_BYTES],
             header_len: 0,
             pieces: Vec::new(),
@@ -143,7 +143,7 @@ impl Receiver {
             // Until our SETTINGS are acknowledged the peer uses a table of the initial size. RFC 9113 §6.5.3.
             decoder: Decoder::new(TABLE_SIZE_DEFAULT),
             section: Section::default(),
-            facts: Facts::NONE,
+            facts: SectionFacts::NONE,
             inputs: Vec::new(),
             since: now,
             settled: false,
@@ -162,18 +162,18 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         input: &mut [u8],
     ) -> Step {
-        if let Some(step) = self.receive_held(session, link, shared) {
+        if let Some(step) = self.receive_held(session, link, resources) {
             return step;
         }
         let result = match self.place {
-            Place::Header => self.on_header_bytes(session, link, shared, input),
-            Place::Content(content) => self.on_content_bytes(session, link, shared, content, input),
-            Place::Payload(header) => self.on_payload_bytes(session, link, shared, header, input),
-            Place::Skip(left) => Ok(self.on_skipped_bytes(left, input)),
-            Place::Preface(matched) => self.on_preface_bytes(matched, input),
+            FramePosition::Header => self.on_header_bytes(session, link, resources, input),
+            FramePosition::Data(content) => self.on_content_bytes(session, link, resources, content, input),
+            FramePosition::Payload(header) => self.on_payload_bytes(session, link, resources, header, input),
+            FramePosition::Skip(left) => Ok(self.on_skipped_bytes(left, input)),
+            FramePosition::Preface(matched) => self.on_preface_bytes(matched, input),
         };
         match result {
             Ok(step) => step,
@@ -192,8 +192,11 @@ impl Receiver {
             return Err(Fault::connection(Violation::Preface));
         }
         let matched = matched + n as u8;
-        self.place =
-            if usize::from(matched) == PREFACE.len() { Place::Header } else { Place::Preface(matched) };
+        self.place = if usize::from(matched) == PREFACE.len() {
+            FramePosition::Header
+        } else {
+            FramePosition::Preface(matched)
+        };
         Ok(Step::taken(n))
     }
 
@@ -202,7 +205,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         input: &mut [u8],
     ) -> Result<Step, Fault> {
         let (header, len) = match input.first_chunk::<HEADER_BYTES>() {
@@ -215,10 +218,10 @@ impl Receiver {
         self.check_order(header)?;
         header.check(MAX_FRAME_SIZE).or_else(|fault| self.on_bad_frame(session, link, header, fault))?;
         match header.kind {
-            Kind::Data => self.on_data(session, link, shared, header).map(|()| Step::taken(len)),
-            Kind::Unknown(_) => {
+            FrameKind::Data => self.on_data(session, link, resources, header).map(|()| Step::taken(len)),
+            FrameKind::Unknown(_) => {
                 session.count_frame(link)?;
-                self.place = Place::Skip(header.len);
+                self.place = FramePosition::Skip(header.len);
                 self.enter_skip();
                 Ok(Step::taken(len))
             }
@@ -227,10 +230,10 @@ impl Receiver {
                 match input.get(len..whole) {
                     Some(payload) => Ok(Step {
                         consumed: whole,
-                        item: self.on_frame(session, link, shared, header, payload)?,
+                        item: self.on_frame(session, link, resources, header, payload)?,
                     }),
                     None => {
-                        self.place = Place::Payload(header);
+                        self.place = FramePosition::Payload(header);
                         Ok(Step::taken(len))
                     }
                 }
@@ -254,12 +257,12 @@ impl Receiver {
     /// What may come now: SETTINGS first, and nothing between the frames of a field block. RFC 9113 §3.4 and §4.3.
     #[inline]
     fn check_order(&mut self, header: FrameHeader) -> Result<(), Fault> {
-        if !self.settled && (header.kind != Kind::Settings || header.has(frame::flag::ACK)) {
+        if !self.settled && (header.kind != FrameKind::Settings || header.has(frame::flag::ACK)) {
             return Err(Fault::connection(Violation::Preface));
         }
         let continues = match &self.block {
-            Some(block) => header.kind == Kind::Continuation && header.stream == block.stream,
-            None => header.kind != Kind::Continuation,
+            Some(block) => header.kind == FrameKind::Continuation && header.stream == block.stream,
+            None => header.kind != FrameKind::Continuation,
         };
         if continues { Ok(()) } else { Err(Fault::connection(Violation::FieldBlock)) }
     }
@@ -284,7 +287,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         header: FrameHeader,
         input: &[u8],
     ) -> Result<Step, Fault> {
@@ -293,9 +296,9 @@ impl Receiver {
         if self.pieces.len() < header.len as usize {
             return Ok(Step::taken(n));
         }
-        self.place = Place::Header;
+        self.place = FramePosition::Header;
         let mut pieces = core::mem::take(&mut self.pieces);
-        let item = self.on_frame(session, link, shared, header, &pieces);
+        let item = self.on_frame(session, link, resources, header, &pieces);
         pieces.clear();
         self.pieces = pieces;
         Ok(Step { consumed: n, item: item? })
@@ -303,15 +306,15 @@ impl Receiver {
 
     fn on_skipped_bytes(&mut self, left: u32, input: &[u8]) -> Step {
         let n = (left as usize).min(input.len());
-        self.place = Place::Skip(left - n as u32);
+        self.place = FramePosition::Skip(left - n as u32);
         self.enter_skip();
         Step::taken(n)
     }
 
     /// Nothing of nothing is waited for.
     fn enter_skip(&mut self) {
-        if let Place::Skip(0) = self.place {
-            self.place = Place::Header;
+        if let FramePosition::Skip(0) = self.place {
+            self.place = FramePosition::Header;
         }
     }
 
@@ -320,22 +323,24 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<Option<Item>, Fault> {
         match header.kind {
-            Kind::Headers => return self.on_headers(session, link, shared, header, payload),
-            Kind::Continuation => return self.on_continuation(session, link, shared, header, payload),
-            Kind::Settings => self.on_settings(session, link, header, payload)?,
-            Kind::WindowUpdate => self.on_window_update(session, link, header, payload)?,
-            Kind::Ping => self.on_ping(session, link, header, payload)?,
-            Kind::RstStream => self.on_rst_stream(session, link, header, payload)?,
-            Kind::GoAway => self.on_go_away(session, link, payload)?,
-            Kind::Priority => self.on_priority(session, link, header, payload)?,
-            Kind::PriorityUpdate => self.on_priority_update(session, link, payload)?,
-            Kind::PushPromise => return Err(Fault::connection(Violation::Push)),
-            Kind::Data | Kind::Unknown(_) => {}
+            FrameKind::Headers => return self.on_headers(session, link, resources, header, payload),
+            FrameKind::Continuation => {
+                return self.on_continuation(session, link, resources, header, payload);
+            }
+            FrameKind::Settings => self.on_settings(session, link, header, payload)?,
+            FrameKind::WindowUpdate => self.on_window_update(session, link, header, payload)?,
+            FrameKind::Ping => self.on_ping(session, link, header, payload)?,
+            FrameKind::RstStream => self.on_rst_stream(session, link, header, payload)?,
+            FrameKind::GoAway => self.on_go_away(session, link, payload)?,
+            FrameKind::Priority => self.on_priority(session, link, header, payload)?,
+            FrameKind::PriorityUpdate => self.on_priority_update(session, link, payload)?,
+            FrameKind::PushPromise => return Err(Fault::connection(Violation::Push)),
+            FrameKind::Data | FrameKind::Unknown(_) => {}
         }
         Ok(None)
     }
@@ -351,7 +356,9 @@ impl Receiver {
     ) -> Result<(), Fault> {
         let cause = fault.cause();
         match session.streams.find(id) {
-            Some(slot) if !matches!(session.streams.peek(slot).place, super::streams::Place::Closed) => {
+            Some(slot)
+                if !matches!(session.streams.peek(slot).waits_for, super::streams::WaitsFor::Closed) =>
+            {
                 session.give_up(link, slot, cause);
             }
             Some(_) => {}
@@ -367,7 +374,7 @@ impl Receiver {
 
     /// The peer will send no more. A server still answers what was asked whole.
     pub(crate) fn receive_eof(&mut self, session: &mut Session, link: &mut Link) -> Option<Item> {
-        if session.client || self.block.is_some() || !matches!(self.place, Place::Header) {
+        if session.client || self.block.is_some() || !matches!(self.place, FramePosition::Header) {
             session.end_all(link, Cause::Disconnected);
             return None;
         }
@@ -395,14 +402,14 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         now: Time,
     ) {
         link.now = now;
         if let Some((_, deadline)) = self.head_due(session, link).filter(|(due, _)| *due <= now) {
             return session.fail(link, Cause::Timeout(deadline));
         }
-        session.handle_timeout(link, shared);
+        session.handle_timeout(link, resources);
         if session.is_trimmed() {
             self.trim();
         }
@@ -412,7 +419,9 @@ impl Receiver {
     pub(crate) fn held_bytes(&self) -> usize {
         let stream_input = self.inputs.iter().map(|stream_input| {
             let tunnel = match &stream_input.tunnel {
-                Some(CarriedReceiver::WebSocket(receiver)) => size_of::<ws::Receiver>() + receiver.held(),
+                Some(CarriedReceiver::WebSocket(receiver)) => {
+                    size_of::<ws::FrameReceiver>() + receiver.held()
+                }
                 Some(CarriedReceiver::Raw(_)) | None => 0,
             };
             let trailers = stream_input.trailers.as_ref().map_or(0, |trailers| trailers.held());

@@ -21,7 +21,7 @@ use super::fields::FieldWriter;
 use super::frame;
 use super::settings::{INITIAL_WINDOW, Settings};
 use super::slot::Slot;
-use super::streams::{self, Message, Place, Stream, Streams};
+use super::streams::{self, Message, StreamState, Streams, WaitsFor};
 use super::window::ReceiveWindow;
 use crate::connection::channel::Channel;
 use crate::connection::link::Link;
@@ -44,7 +44,7 @@ pub(crate) struct Session {
     pub(crate) streams: Streams,
     pub(super) lent: LentStream,
     pub(super) fields: FieldWriter,
-    pub(super) settings: Agreement,
+    pub(super) settings: SettingsState,
     pub(super) flow: Flow,
     pub(super) incoming: Incoming,
     pub(super) requests: Requests,
@@ -65,7 +65,7 @@ pub(super) struct LentStream {
 }
 
 /// What the two sides have said of themselves. RFC 9113 §6.5.
-pub(super) struct Agreement {
+pub(super) struct SettingsState {
     pub(super) local: Settings,
     pub(super) peer: Settings,
     /// Whether the peer's SETTINGS have come.
@@ -103,7 +103,7 @@ impl Session {
             streams: Streams::default(),
             lent: LentStream { slot: Slot::FIRST, attached: false },
             fields: FieldWriter::new(peer.header_table_size, peer.max_frame_size),
-            settings: Agreement {
+            settings: SettingsState {
                 local,
                 peer,
                 received: false,
@@ -163,7 +163,7 @@ impl Session {
     }
 
     #[inline]
-    pub(super) fn lent_stream(&mut self) -> &mut Stream {
+    pub(super) fn lent_stream(&mut self) -> &mut StreamState {
         self.streams.at(self.lent.slot)
     }
 
@@ -288,7 +288,7 @@ impl Session {
         let slot = self.lent.slot;
         if out {
             self.lent_core().notices.set(Notices::TICKET);
-            self.streams.place(slot, Place::Nowhere);
+            self.streams.move_to(slot, WaitsFor::Nothing);
         } else {
             self.lent_core().notices.take(Notices::TICKET);
             self.line_up(slot, now);
@@ -429,9 +429,9 @@ impl Session {
     }
 
     /// A stream with the windows that it begins with.
-    pub(super) fn new_stream(&self, id: u32, now: Time) -> Stream {
-        let Agreement { local, peer, ack_due, .. } = &self.settings;
-        let mut stream = Stream::new(id, peer.initial_window_size, local.initial_window_size, now);
+    pub(super) fn new_stream(&self, id: u32, now: Time) -> StreamState {
+        let SettingsState { local, peer, ack_due, .. } = &self.settings;
+        let mut stream = StreamState::new(id, peer.initial_window_size, local.initial_window_size, now);
         if ack_due.is_some() {
             stream.receive.adjust(self.unacknowledged_room());
         }

@@ -1,7 +1,7 @@
 //! SETTINGS: what each side says of itself. RFC 9113 §6.5, RFC 8441 §3, RFC 9218 §2.1.
 
 use super::error::Fault;
-use super::frame::{self, Kind, MAX_31_BITS};
+use super::frame::{self, FrameKind, MAX_31_BITS};
 use crate::{Limit, Violation};
 use alloc::vec::Vec;
 
@@ -105,7 +105,7 @@ impl Settings {
     /// Writes a SETTINGS frame with what differs from the initial values.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let initial = Self::default();
-        let start = frame::begin(out, Kind::Settings, 0, 0);
+        let start = frame::begin(out, FrameKind::Settings, 0, 0);
         let mut entry = |name: u16, value: u32| {
             out.extend_from_slice(&name.to_be_bytes());
             out.extend_from_slice(&value.to_be_bytes());

@@ -33,8 +33,8 @@ pub(crate) enum Message {
 
 /// What a stream waits for in a [`Line`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Nowhere,
+pub(crate) enum WaitsFor {
+    Nothing,
     /// For the permit to send a head.
     Head,
     /// For its turn with the window of the connection, to get the permit to send content or a message.
@@ -47,7 +47,7 @@ pub(crate) enum Place {
     Closed,
 }
 
-impl Place {
+impl WaitsFor {
     /// Whether it is a place in the line for the window of the connection.
     #[inline]
     fn is_turn(self) -> bool {
@@ -74,14 +74,14 @@ pub(crate) struct Stalled {
 }
 
 /// What is kept of a stream, apart from what it receives.
-pub(crate) struct Stream {
+pub(crate) struct StreamState {
     pub(crate) core: StreamCore,
     /// Its identifier; 0 if the slot is free.
     pub(crate) id: u32,
     pub(crate) state: State,
     pub(crate) flags: u16,
     pub(crate) priority: Priority,
-    pub(crate) place: Place,
+    pub(crate) waits_for: WaitsFor,
     /// Of the request.
     pub(crate) method: Method,
     pub(crate) phase: StreamPhase,
@@ -163,7 +163,7 @@ impl Pending {
     }
 }
 
-impl Stream {
+impl StreamState {
     pub(crate) fn new(id: u32, send: u32, receive: u32, now: Time) -> Self {
         Self {
             core: StreamCore::new(StreamKey { index: 0, generation: 0 }),
@@ -171,7 +171,7 @@ impl Stream {
             state: State::Idle,
             flags: 0,
             priority: Priority::default(),
-            place: Place::Nowhere,
+            waits_for: WaitsFor::Nothing,
             method: Method::Other,
             phase: StreamPhase::default(),
             send: SendWindow::new(send),
@@ -332,7 +332,7 @@ impl Stream {
                 Message::Content(_) => self.send.is_open(),
                 Message::Ended => false,
             }
-            && self.place != Place::Closed
+            && self.waits_for != WaitsFor::Closed
     }
 
     /// Whether a WebSocket was asked for and refused: that is why the stream ends, however the rest of the answer comes.
@@ -379,12 +379,12 @@ impl Stream {
 pub(crate) struct Streams {
     /// What the generations of keys are above identifiers, as there were exchanges of HTTP/1.1 before.
     pub(crate) generation_base: u32,
-    slots: Vec<Stream>,
+    slots: Vec<StreamState>,
     free: Vec<Slot>,
     pub(crate) heads: Line,
     /// All that wait for a turn with the window of the connection, be it to send what they have given or to get a permit.
     pub(crate) contents: Line,
-    /// How many of those are at [`Place::Content`].
+    /// How many of those are at [`WaitsFor::Content`].
     asking: usize,
     pub(crate) ends: VecDeque<Slot>,
     pub(crate) closed: VecDeque<Slot>,
@@ -410,7 +410,7 @@ impl Streams {
     }
 
     /// Takes a place for a stream.
-    pub(crate) fn insert(&mut self, mut stream: Stream) -> Slot {
+    pub(crate) fn insert(&mut self, mut stream: StreamState) -> Slot {
         let slot = self.free.last().copied().unwrap_or(Slot::at(self.slots.len()));
         let generation = stream.id.wrapping_add(self.generation_base);
         stream.core.key = StreamKey { index: slot.number(), generation };
@@ -428,32 +428,32 @@ impl Streams {
 
     /// Gives the place back.
     pub(crate) fn free(&mut self, slot: Slot) {
-        debug_assert!(self.peek(slot).place == Place::Nowhere && !self.free.contains(&slot));
+        debug_assert!(self.peek(slot).waits_for == WaitsFor::Nothing && !self.free.contains(&slot));
         self.slots[slot.index()].id = 0;
         self.free.push(slot);
     }
 
     /// The stream in a place that was given.
     #[inline]
-    pub(crate) fn at(&mut self, slot: Slot) -> &mut Stream {
+    pub(crate) fn at(&mut self, slot: Slot) -> &mut StreamState {
         &mut self.slots[slot.index()]
     }
 
     #[inline]
-    pub(crate) fn peek(&self, slot: Slot) -> &Stream {
+    pub(crate) fn peek(&self, slot: Slot) -> &StreamState {
         &self.slots[slot.index()]
     }
 
     /// The stream in a place, if it is still the one that `id` names. Places go, too, when no stream is left.
     #[inline]
-    pub(crate) fn still(&mut self, slot: Slot, id: u32) -> Option<&mut Stream> {
+    pub(crate) fn still(&mut self, slot: Slot, id: u32) -> Option<&mut StreamState> {
         self.slots.get_mut(slot.index()).filter(|stream| stream.id == id)
     }
 
     /// Bytes that the streams cost, with what is to be sent on them and what the application holds for them.
     pub(crate) fn held(&self) -> usize {
         let taken = self.slots.iter().filter(|stream| stream.id != 0);
-        self.slots.capacity() * size_of::<Stream>() + taken.map(Stream::held_to_send).sum::<usize>()
+        self.slots.capacity() * size_of::<StreamState>() + taken.map(StreamState::held_to_send).sum::<usize>()
     }
 
     /// The place of a stream that has not been freed.
@@ -466,7 +466,7 @@ impl Streams {
     pub(crate) fn of_key(&self, key: StreamKey) -> Option<Slot> {
         let slot = Slot::of_number(key.index);
         let stream = self.slots.get(slot.index())?;
-        let open = stream.id != 0 && stream.place != Place::Closed && !stream.has(LINGERS);
+        let open = stream.id != 0 && stream.waits_for != WaitsFor::Closed && !stream.has(LINGERS);
         (open && stream.core.key == key).then_some(slot)
     }
 
@@ -487,43 +487,43 @@ impl Streams {
     }
 
     /// Every stream that is kept, to look at.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stream> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &StreamState> {
         self.slots.iter().filter(|stream| stream.id != 0)
     }
 
     /// Every stream that is kept.
-    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut Stream> {
+    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut StreamState> {
         self.slots.iter_mut().filter(|stream| stream.id != 0)
     }
 
     /// Moves a stream to another line.
     #[inline]
-    pub(crate) fn place(&mut self, slot: Slot, place: Place) {
+    pub(crate) fn move_to(&mut self, slot: Slot, place: WaitsFor) {
         let stream = &mut self.slots[slot.index()];
-        if stream.place == place {
+        if stream.waits_for == place {
             return;
         }
-        let before = core::mem::replace(&mut stream.place, place);
+        let before = core::mem::replace(&mut stream.waits_for, place);
         let (id, priority) = (stream.id, stream.priority);
-        self.asking += usize::from(place == Place::Content);
-        self.asking -= usize::from(before == Place::Content);
+        self.asking += usize::from(place == WaitsFor::Content);
+        self.asking -= usize::from(before == WaitsFor::Content);
         // Whatever it waits for, its turn stays the same.
         if before.is_turn() && place.is_turn() {
             return;
         }
         match before {
-            Place::Nowhere => {}
-            Place::Head => self.heads.leave(slot),
-            Place::Content | Place::Flush => self.contents.leave(slot),
-            Place::End => self.ends.retain(|other| *other != slot),
-            Place::Closed => self.closed.retain(|other| *other != slot),
+            WaitsFor::Nothing => {}
+            WaitsFor::Head => self.heads.leave(slot),
+            WaitsFor::Content | WaitsFor::Flush => self.contents.leave(slot),
+            WaitsFor::End => self.ends.retain(|other| *other != slot),
+            WaitsFor::Closed => self.closed.retain(|other| *other != slot),
         }
         match place {
-            Place::Nowhere => {}
-            Place::Head => self.heads.enter(slot, id, priority),
-            Place::Content | Place::Flush => self.contents.enter(slot, id, priority),
-            Place::End => self.ends.push_back(slot),
-            Place::Closed => self.closed.push_back(slot),
+            WaitsFor::Nothing => {}
+            WaitsFor::Head => self.heads.enter(slot, id, priority),
+            WaitsFor::Content | WaitsFor::Flush => self.contents.enter(slot, id, priority),
+            WaitsFor::End => self.ends.push_back(slot),
+            WaitsFor::Closed => self.closed.push_back(slot),
         }
     }
 
@@ -531,13 +531,13 @@ impl Streams {
     /// stands for a place in a queue has that place.
     pub(crate) fn is_consistent(&self) -> bool {
         let open = || self.slots.iter().filter(|stream| stream.id != 0);
-        let at = |place: Place| open().filter(move |stream| stream.place == place).count();
+        let at = |place: WaitsFor| open().filter(move |stream| stream.waits_for == place).count();
         let having = |flag: u16| open().filter(move |stream| stream.has(flag)).count();
-        at(Place::Head) == self.heads.len()
-            && at(Place::Content) == self.asking
-            && at(Place::Content) + at(Place::Flush) == self.contents.len()
-            && at(Place::End) == self.ends.len()
-            && at(Place::Closed) == self.closed.len()
+        at(WaitsFor::Head) == self.heads.len()
+            && at(WaitsFor::Content) == self.asking
+            && at(WaitsFor::Content) + at(WaitsFor::Flush) == self.contents.len()
+            && at(WaitsFor::End) == self.ends.len()
+            && at(WaitsFor::Closed) == self.closed.len()
             && having(RESUMED) == self.resumed.len()
             && open().filter(|stream| stream.core.notices.has(Notices::TIMEOUT)).count()
                 == self.timeouts.len()
@@ -552,13 +552,13 @@ impl Streams {
 
     /// The priority of a stream has changed.
     pub(crate) fn prioritise(&mut self, slot: Slot, priority: Priority) {
-        let place = self.peek(slot).place;
-        if place == Place::Closed {
+        let place = self.peek(slot).waits_for;
+        if place == WaitsFor::Closed {
             return;
         }
-        self.place(slot, Place::Nowhere);
+        self.move_to(slot, WaitsFor::Nothing);
         self.at(slot).priority = priority;
-        self.place(slot, place);
+        self.move_to(slot, place);
     }
 
     /// Puts a stream among those whose held input is to be told.

@@ -11,7 +11,7 @@ pub(crate) struct SendWindow(i32);
 
 /// The window would exceed 2^31-1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Overflow;
+pub(crate) struct WindowOverflow;
 
 impl SendWindow {
     pub(crate) fn new(initial: u32) -> Self {
@@ -37,16 +37,16 @@ impl SendWindow {
     }
 
     /// A WINDOW_UPDATE.
-    pub(crate) fn widen(&mut self, increment: u32) -> Result<(), Overflow> {
+    pub(crate) fn widen(&mut self, increment: u32) -> Result<(), WindowOverflow> {
         let widened = i64::from(self.0) + i64::from(increment);
-        self.0 = i32::try_from(widened).map_err(|_| Overflow)?;
+        self.0 = i32::try_from(widened).map_err(|_| WindowOverflow)?;
         Ok(())
     }
 
     /// SETTINGS_INITIAL_WINDOW_SIZE went from `before` to `now`.
-    pub(crate) fn adjust(&mut self, before: u32, now: u32) -> Result<(), Overflow> {
+    pub(crate) fn adjust(&mut self, before: u32, now: u32) -> Result<(), WindowOverflow> {
         let adjusted = i64::from(self.0) + i64::from(now) - i64::from(before);
-        self.0 = i32::try_from(adjusted).map_err(|_| Overflow)?;
+        self.0 = i32::try_from(adjusted).map_err(|_| WindowOverflow)?;
         Ok(())
     }
 }
@@ -142,7 +142,7 @@ mod tests {
     fn a_send_window_has_an_end_on_both_sides() {
         let mut window = SendWindow::new(INITIAL_WINDOW);
         assert_eq!(window.widen(MAX_31_BITS - INITIAL_WINDOW), Ok(()));
-        assert_eq!(window.widen(1), Err(Overflow));
+        assert_eq!(window.widen(1), Err(WindowOverflow));
         assert_eq!(window.room(), MAX_31_BITS as usize);
         let mut window = SendWindow::new(10);
         window.spend(8);

@@ -88,8 +88,8 @@ impl<'a> Writable<'a> {
                 let Link { out, config, .. } = &mut channel.link;
                 sender.respond(out, config, status, fields, content, end)?;
             }
-            Some(LentExchange::Http2(session, link, shared)) => {
-                session.respond(link, shared, (status, fields), content, end)?;
+            Some(LentExchange::Http2(session, link, resources)) => {
+                session.respond(link, resources, (status, fields), content, end)?;
             }
             None => return Err(Misuse::WrongProtocol),
         }
@@ -108,7 +108,9 @@ impl<'a> Writable<'a> {
             Some(LentExchange::Http1(sender, channel, _)) => {
                 sender.data(&mut channel.link.out, content, end)?;
             }
-            Some(LentExchange::Http2(session, link, shared)) => session.data(link, shared, content, end)?,
+            Some(LentExchange::Http2(session, link, resources)) => {
+                session.data(link, resources, content, end)?
+            }
             None => {
                 let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
                 sender.data(&mut channel.link.out, content, end)?;
@@ -133,7 +135,9 @@ impl<'a> Writable<'a> {
             Some(LentExchange::Http1(sender, channel, _)) => {
                 sender.trailers(&mut channel.link.out, fields)?;
             }
-            Some(LentExchange::Http2(session, link, shared)) => session.trailers(link, shared, fields)?,
+            Some(LentExchange::Http2(session, link, resources)) => {
+                session.trailers(link, resources, fields)?
+            }
             None => return Err(Misuse::WrongProtocol),
         }
         Ok(self.sent())
@@ -151,7 +155,9 @@ impl<'a> Writable<'a> {
             Some(LentExchange::Http1(sender, channel, _)) => {
                 sender.fill(&mut channel.link.out, max, fill)?;
             }
-            Some(LentExchange::Http2(session, link, shared)) => session.fill(link, shared, max, fill)?,
+            Some(LentExchange::Http2(session, link, resources)) => {
+                session.fill(link, resources, max, fill)?
+            }
             None => {
                 let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
                 sender.fill(&mut channel.link.out, max, fill);
@@ -173,8 +179,8 @@ impl<'a> Writable<'a> {
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
         );
-        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.message(&mut channel.link.out, &mut shared.entropy, kind, 0, payload, end);
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.message(&mut channel.link.out, &mut resources.entropy, kind, 0, payload, end);
         Ok(self.sent())
     }
 
@@ -191,8 +197,8 @@ impl<'a> Writable<'a> {
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
         note!(self.outbound, Note::Unsupported("a message of an extension".into()));
-        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.message(&mut channel.link.out, &mut shared.entropy, kind, reserved.bits(), payload, end);
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.message(&mut channel.link.out, &mut resources.entropy, kind, reserved.bits(), payload, end);
         Ok(self.sent())
     }
 
@@ -210,8 +216,8 @@ impl<'a> Writable<'a> {
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: false }
         );
-        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.uncompressed_message(&mut channel.link.out, &mut shared.entropy, kind, payload, end);
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.uncompressed_message(&mut channel.link.out, &mut resources.entropy, kind, payload, end);
         Ok(self.sent())
     }
 
@@ -221,8 +227,8 @@ impl<'a> Writable<'a> {
     /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
     pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
         command!(self.outbound, Command::Prepared(message.kind(), message.bytes()[..].into()));
-        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.prepared(&mut channel.link.out, &mut shared.entropy, message)?;
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.prepared(&mut channel.link.out, &mut resources.entropy, message)?;
         Ok(self.sent())
     }
 
@@ -240,8 +246,8 @@ impl<'a> Writable<'a> {
     /// [`Misuse`] if the stream is no WebSocket.
     pub fn ping(self, payload: &[u8]) -> Result<Sent<'a>, Misuse> {
         command!(self.outbound, Command::Ping(payload.into()));
-        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.ping(&mut channel.link.out, &mut shared.entropy, payload);
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.ping(&mut channel.link.out, &mut resources.entropy, payload);
         Ok(self.sent())
     }
 

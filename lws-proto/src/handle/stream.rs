@@ -148,8 +148,8 @@ impl<'a> Stream<'a> {
     pub fn try_queue(&mut self, kind: MessageKind, message: Bytes) -> Result<(), Bytes> {
         command!(self.outbound, Command::TryQueue(kind, message[..].into()));
         match self.outbound.websocket() {
-            Some((sender, channel, shared)) => {
-                sender.try_queue(&mut channel.link, &mut shared.entropy, kind, message)
+            Some((sender, channel, resources)) => {
+                sender.try_queue(&mut channel.link, &mut resources.entropy, kind, message)
             }
             None => Err(message),
         }
@@ -279,8 +279,8 @@ impl<'a> Stream<'a> {
                 channel.link.last_received = channel.link.now;
                 self.outbound.begin_websocket(opened, false);
             }
-            Some(LentExchange::Http2(session, link, shared)) => {
-                session.accept_websocket(link, shared, head, accept)?;
+            Some(LentExchange::Http2(session, link, resources)) => {
+                session.accept_websocket(link, resources, head, accept)?;
             }
             None => return Err(Misuse::WrongProtocol),
         }
@@ -298,7 +298,7 @@ impl<'a> Stream<'a> {
                 crate::h1::accept_tunnel(sender, channel)?;
                 self.outbound.begin_raw(false);
             }
-            Some(LentExchange::Http2(session, link, shared)) => session.accept_tunnel(link, shared)?,
+            Some(LentExchange::Http2(session, link, resources)) => session.accept_tunnel(link, resources)?,
             None => return Err(Misuse::WrongProtocol),
         }
         Ok(self)
@@ -313,8 +313,8 @@ impl<'a> Stream<'a> {
     #[doc(alias = "lws_close_reason")]
     pub fn close(self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
         command!(self.outbound, Command::Close(code, reason.into()));
-        let (sender, channel, shared) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.close_handshake(&mut channel.link, &mut shared.entropy, code, reason)
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        sender.close_handshake(&mut channel.link, &mut resources.entropy, code, reason)
     }
 
     /// Ends the stream at once, and a connection that has no other with it. What is queued is lost, and

@@ -1,16 +1,16 @@
 //! One WebSocket: its two directions and what concerns both. The same on a connection of its own and in a stream of HTTP/2.
 
-use super::{CloseCode, Opened, Receiver, Sender};
+use super::{CloseCode, FrameReceiver, FrameSender, Opened};
 use crate::connection::channel::Channel;
 use crate::connection::link::{LastWord, Link};
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::{Cause, Time};
 use alloc::boxed::Box;
 
 /// Both directions, as they begin.
 pub(crate) struct Half {
-    pub(crate) sender: Sender,
-    pub(crate) receiver: Box<Receiver>,
+    pub(crate) sender: FrameSender,
+    pub(crate) receiver: Box<FrameReceiver>,
 }
 
 impl Half {
@@ -19,16 +19,16 @@ impl Half {
         let Opened { agreed, codec } = opened;
         let (encoder, decoder) = codec.map(|codec| (codec.encoder, codec.decoder)).unzip();
         Self {
-            sender: Sender::new(now, encoder),
-            receiver: Box::new(Receiver::new(agreed, decoder, is_client)),
+            sender: FrameSender::new(now, encoder),
+            receiver: Box::new(FrameReceiver::new(agreed, decoder, is_client)),
         }
     }
 }
 
 /// Fails the WebSocket: a Close frame with the code of `cause`, then the end. RFC 6455 §7.1.7.
-pub(crate) fn fail(sender: &mut Sender, channel: &mut Channel, shared: &mut Shared, cause: Cause) {
+pub(crate) fn fail(sender: &mut FrameSender, channel: &mut Channel, resources: &mut Resources, cause: Cause) {
     if let Some(code) = CloseCode::new(cause.close_code()) {
-        sender.fail(&mut channel.link.out, &mut shared.entropy, code);
+        sender.fail(&mut channel.link.out, &mut resources.entropy, code);
     }
     finish(channel, cause);
 }
@@ -46,7 +46,7 @@ pub(crate) fn listens_since(channel: &Channel) -> Option<Time> {
 }
 
 /// Does what is due at the time of the link.
-pub(crate) fn handle_timeout(sender: &mut Sender, channel: &mut Channel, shared: &mut Shared) {
+pub(crate) fn handle_timeout(sender: &mut FrameSender, channel: &mut Channel, resources: &mut Resources) {
     let Link { config, last_received, spread, now, .. } = &mut channel.link;
     if let Some(stalled) = sender.heard_after_stall(*last_received, *spread, &config.limits, *now) {
         // The driver was away, and not the peer.
@@ -55,7 +55,7 @@ pub(crate) fn handle_timeout(sender: &mut Sender, channel: &mut Channel, shared:
     let heard = listens_since(channel);
     let Link { config, out, delivery, spread, now, .. } = &mut channel.link;
     let missed =
-        sender.handle_timeout(out, &mut shared.entropy, delivery, &config.limits, (heard, *spread), *now);
+        sender.handle_timeout(out, &mut resources.entropy, delivery, &config.limits, (heard, *spread), *now);
     if let Some(deadline) = missed {
         channel.abort(Cause::Timeout(deadline), false);
     }

@@ -28,5 +28,5 @@ pub(crate) use handshake::{
 #[cfg(feature = "std")]
 pub use prepared::Broadcast;
 pub use prepared::Prepared;
-pub(crate) use receiver::{InOne, Receiver};
-pub(crate) use sender::Sender;
+pub(crate) use receiver::{FrameReceiver, InOne};
+pub(crate) use sender::FrameSender;

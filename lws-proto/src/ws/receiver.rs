@@ -6,11 +6,11 @@ use super::close;
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;
 use super::utf8::{Invalid, Utf8};
-use super::{Agreed, Decoder, Sender};
+use super::{Agreed, Decoder, FrameSender};
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, ControlKind, Item, Step};
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -18,8 +18,8 @@ use core::ops::Range;
 
 /// Reads the frames of one peer.
 #[derive(Debug)]
-pub(crate) struct Receiver {
-    place: Place,
+pub(crate) struct FrameReceiver {
+    place: FramePart,
     /// The key of the frame, for its next byte.
     mask: MaskingKey,
     /// Bytes of the frame's payload that are still to come.
@@ -50,7 +50,7 @@ pub(crate) struct Receiver {
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum FramePart {
     Header,
     Data,
     /// Data of a message that an extension has to decode. It stays until the decoder has told everything.
@@ -83,10 +83,10 @@ struct Assembly {
     told: bool,
 }
 
-impl Receiver {
+impl FrameReceiver {
     pub(crate) fn new(agreed: Agreed, decoder: Option<Box<dyn Decoder>>, is_client: bool) -> Self {
         Self {
-            place: Place::Header,
+            place: FramePart::Header,
             mask: MaskingKey::default(),
             remaining: 0,
             fin: false,
@@ -108,15 +108,15 @@ impl Receiver {
     #[inline]
     pub(crate) fn receive(
         &mut self,
-        sender: &mut Sender,
+        sender: &mut FrameSender,
         channel: &mut Channel,
-        shared: &mut Shared,
+        resources: &mut Resources,
         input: &mut [u8],
     ) -> Step {
-        match self.receive_frame(sender, channel, shared, input) {
+        match self.receive_frame(sender, channel, resources, input) {
             Ok(step) => step,
             Err(cause) => {
-                fail(sender, channel, shared, cause);
+                fail(sender, channel, resources, cause);
                 Step::taken(input.len())
             }
         }
@@ -125,23 +125,23 @@ impl Receiver {
     #[inline(always)]
     fn receive_frame(
         &mut self,
-        sender: &mut Sender,
+        sender: &mut FrameSender,
         channel: &mut Channel,
-        shared: &mut Shared,
+        resources: &mut Resources,
         input: &mut [u8],
     ) -> Result<Step, Cause> {
         let mut at = 0;
-        if let Place::Failed(cause) = self.place {
+        if let FramePart::Failed(cause) = self.place {
             return Err(cause);
         }
-        if self.place == Place::Header {
+        if self.place == FramePart::Header {
             match self.begin(&channel.link.config.limits, input)? {
                 Some(len) => at = len,
                 None => return Ok(Step::taken(input.len())),
             }
         }
-        if self.place == Place::Encoded {
-            return self.receive_encoded(channel, shared, input, at);
+        if self.place == FramePart::Encoded {
+            return self.receive_encoded(channel, resources, input, at);
         }
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len() - at);
         let mut range = at..at + len;
@@ -149,10 +149,10 @@ impl Receiver {
         self.mask.apply(payload);
         self.remaining -= len as u64;
         let item = match self.place {
-            Place::Control(opcode) => {
-                self.control(sender, channel, shared, opcode, payload, range.clone())?
+            FramePart::Control(opcode) => {
+                self.control(sender, channel, resources, opcode, payload, range.clone())?
             }
-            _ => self.data(&channel.link, shared, payload, &mut range)?,
+            _ => self.data(&channel.link, resources, payload, &mut range)?,
         };
         Ok(Step { consumed: range.end, item })
     }
@@ -161,7 +161,7 @@ impl Receiver {
     /// pieces need. Anything else, and anything wrong, is left to [`receive`](Self::receive).
     #[inline]
     pub(crate) fn message_in_one(&self, limits: &Limits, input: &mut [u8]) -> Option<InOne> {
-        if self.place != Place::Header || self.message.is_some() || self.header_len != 0 {
+        if self.place != FramePart::Header || self.message.is_some() || self.header_len != 0 {
             return None;
         }
         let (header, start) = FrameHeader::parse(input).ok().flatten()?;
@@ -258,7 +258,7 @@ impl Receiver {
             if !header.fin || header.payload_len > CONTROL_BYTES_MAX as u64 {
                 return Err(Cause::Violation(Violation::ControlFrame));
             }
-            self.place = Place::Control(header.opcode);
+            self.place = FramePart::Control(header.opcode);
             return Ok(());
         }
         let begins = self.message.is_none();
@@ -278,7 +278,7 @@ impl Receiver {
         if self.message_reserved != 0 && self.is_encoded() {
             return self.enter_encoded(limits, begins);
         }
-        self.place = Place::Data;
+        self.place = FramePart::Data;
         if self.whole { self.check_whole(limits, header.payload_len) } else { Ok(()) }
     }
 
@@ -305,7 +305,7 @@ impl Receiver {
     fn data(
         &mut self,
         link: &Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         payload: &[u8],
         range: &mut Range<usize>,
     ) -> Result<Option<Item>, Cause> {
@@ -313,7 +313,7 @@ impl Receiver {
         let frame_end = self.remaining == 0;
         let end = self.fin && frame_end;
         if frame_end {
-            self.place = Place::Header;
+            self.place = FramePart::Header;
         }
         // What an extension has made of a text is not for us to judge.
         if kind == MessageKind::Text
@@ -327,7 +327,7 @@ impl Receiver {
             self.message = None;
         }
         if self.whole && !(self.first && end) {
-            return self.assemble(link, shared, payload, kind, end);
+            return self.assemble(link, resources, payload, kind, end);
         }
         if payload.is_empty() && !end {
             return Ok(None);
@@ -353,7 +353,7 @@ impl Receiver {
         if self.whole || valid.is_empty() {
             return Err(Cause::Violation(Violation::Utf8));
         }
-        self.place = Place::Failed(Cause::Violation(Violation::Utf8));
+        self.place = FramePart::Failed(Cause::Violation(Violation::Utf8));
         let first = core::mem::take(&mut self.first);
         let (content, kind, reserved) = (Content::Input(valid), MessageKind::Text, self.message_reserved);
         Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end: false }))
@@ -363,12 +363,12 @@ impl Receiver {
     fn assemble(
         &mut self,
         link: &Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         payload: &[u8],
         kind: MessageKind,
         end: bool,
     ) -> Result<Option<Item>, Cause> {
-        charge(link, shared, payload.len())?;
+        charge(link, resources, payload.len())?;
         let assembly = self.assembly.get_or_insert_default();
         if core::mem::take(&mut self.first) {
             assembly.message.clear();
@@ -387,17 +387,17 @@ impl Receiver {
     /// A control frame, as soon as it is complete.
     fn control(
         &mut self,
-        sender: &mut Sender,
+        sender: &mut FrameSender,
         channel: &mut Channel,
-        shared: &mut Shared,
+        resources: &mut Resources,
         opcode: Opcode,
         payload: &[u8],
         range: Range<usize>,
     ) -> Result<Option<Item>, Cause> {
         let in_pieces = self.assembly.as_ref().is_some_and(|assembly| !assembly.control.is_empty());
         if !in_pieces && self.remaining == 0 {
-            self.place = Place::Header;
-            let control = answer(sender, channel, shared, opcode, payload)?;
+            self.place = FramePart::Header;
+            let control = answer(sender, channel, resources, opcode, payload)?;
             return Ok(Some(Item::Control { content: Content::Input(range), control }));
         }
         let assembly = self.assembly.get_or_insert_default();
@@ -405,8 +405,8 @@ impl Receiver {
         if self.remaining > 0 {
             return Ok(None);
         }
-        self.place = Place::Header;
-        let control = answer(sender, channel, shared, opcode, &assembly.control)?;
+        self.place = FramePart::Header;
+        let control = answer(sender, channel, resources, opcode, &assembly.control)?;
         Ok(Some(Item::Control { content: Content::Assembled, control }))
     }
 
@@ -435,16 +435,16 @@ impl Receiver {
 
 /// Fails the WebSocket. RFC 6455 §7.1.7.
 #[cold]
-fn fail(sender: &mut Sender, channel: &mut Channel, shared: &mut Shared, cause: Cause) {
-    super::fail(sender, channel, shared, cause);
+fn fail(sender: &mut FrameSender, channel: &mut Channel, resources: &mut Resources, cause: Cause) {
+    super::fail(sender, channel, resources, cause);
 }
 
 /// Charges what is about to be held of a message.
-pub(super) fn charge(link: &Link, shared: &mut Shared, bytes: usize) -> Result<(), Cause> {
+pub(super) fn charge(link: &Link, resources: &mut Resources, bytes: usize) -> Result<(), Cause> {
     if link.config.held.is_full() {
         return Err(Cause::Limit(Limit::ServiceBytes));
     }
-    if !shared.account.grow(bytes, link.config.limits.held_bytes_max) {
+    if !resources.account.grow(bytes, link.config.limits.held_bytes_max) {
         return Err(Cause::Limit(Limit::HeldBytes));
     }
     Ok(())
@@ -457,21 +457,21 @@ fn is_utf8(payload: &[u8]) -> bool {
 
 /// Does what a control frame asks for.
 fn answer(
-    sender: &mut Sender,
+    sender: &mut FrameSender,
     channel: &mut Channel,
-    shared: &mut Shared,
+    resources: &mut Resources,
     opcode: Opcode,
     payload: &[u8],
 ) -> Result<ControlKind, Cause> {
     let Link { out, config, now, .. } = &mut channel.link;
     match opcode {
         Opcode::Ping => {
-            sender.owe_pong(out, &mut shared.entropy, &config.limits, *now, payload);
+            sender.owe_pong(out, &mut resources.entropy, &config.limits, *now, payload);
             Ok(ControlKind::Ping)
         }
         Opcode::Close => {
             let (code, _) = close::parse(payload).map_err(Cause::Violation)?;
-            let by_peer = sender.answer_close(out, &mut shared.entropy, code);
+            let by_peer = sender.answer_close(out, &mut resources.entropy, code);
             super::finish(channel, Cause::Closed { code, by_peer });
             Ok(ControlKind::Close(code))
         }

@@ -21,7 +21,7 @@ type Keys = Option<Box<dyn Entropy>>;
 
 /// Writes the frames of this side.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct FrameSender {
     closing: Closing,
     /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`. Zero for most.
     state: u8,
@@ -53,7 +53,7 @@ const ENCODES: u8 = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-impl Sender {
+impl FrameSender {
     pub(crate) fn new(now: Time, encoder: Option<Box<dyn Encoder>>) -> Self {
         Self {
             closing: Closing::Open,
@@ -281,10 +281,10 @@ impl Sender {
         reason: &str,
         give_up: Time,
     ) -> Result<(), Misuse> {
-        let payload = close::Payload::new(code, reason).ok_or(Misuse::CloseCode)?;
+        let payload = close::ClosePayload::new(code, reason).ok_or(Misuse::CloseCode)?;
         let (next, output) = self.closing.on(closing::Input::Close { give_up });
         self.closing = next;
-        if output == closing::Output::Close {
+        if output == closing::Reply::Close {
             frame(out, keys, Opcode::Close, Payload::Copy(&payload), true);
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Sender {
     pub(crate) fn answer_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) -> bool {
         let (next, output) = self.closing.on(closing::Input::Received);
         self.closing = next;
-        if output == closing::Output::Nothing {
+        if output == closing::Reply::Nothing {
             return false;
         }
         self.send_close(out, keys, code);
@@ -310,7 +310,7 @@ impl Sender {
     }
 
     fn send_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) {
-        match close::Payload::new(code, "") {
+        match close::ClosePayload::new(code, "") {
             Some(payload) => frame(out, keys, Opcode::Close, Payload::Copy(&payload), true),
             None => frame(out, keys, Opcode::Close, Payload::Copy(&[]), true),
         }

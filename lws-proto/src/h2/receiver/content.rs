@@ -2,17 +2,17 @@
 
 use super::super::error::{ErrorCode, Fault};
 use super::super::frame::{FrameHeader, flag};
-use super::super::section::Facts;
+use super::super::section::SectionFacts;
 use super::super::session::Session;
 use super::super::slot::Slot;
-use super::super::state::{Frame, Refusal, State, Step as Transition};
-use super::super::streams::{self, Place as Line};
-use super::{Content, Lent, MessageEnd, Place, Receiver, StreamInput};
+use super::super::state::{Frame, Refusal, State, Transition};
+use super::super::streams::{self, WaitsFor};
+use super::{DataFrame, FramePosition, FrameReader, Lent, MessageEnd, StreamInput};
 use crate::connection::Kept;
 use crate::connection::carried::CarriedReceiver;
-use crate::connection::item::{Content as Where, Item, Step};
+use crate::connection::item::{Content, Item, Step};
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::{Cause, Limit, Protocol, Violation};
 use alloc::boxed::Box;
@@ -20,13 +20,13 @@ use alloc::boxed::Box;
 /// Content of fewer bytes in a frame that does not end its message is hardly worth the frame.
 const TINY: u32 = 8;
 
-impl Receiver {
+impl FrameReader {
     /// The head of a DATA frame. RFC 9113 §6.1.
     pub(super) fn on_data(
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         header: FrameHeader,
     ) -> Result<(), Fault> {
         let end = header.has(flag::END_STREAM);
@@ -34,7 +34,7 @@ impl Receiver {
         if !session.flow.receive.receive(header.len) {
             return Err(Fault::connection(Violation::FlowControl));
         }
-        self.place = Place::Skip(header.len);
+        self.place = FramePosition::Skip(header.len);
         self.enter_skip();
         if session.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
@@ -46,7 +46,7 @@ impl Receiver {
             }
             return Err(Fault::connection(Violation::StreamClosed));
         };
-        if session.streams.peek(slot).place == Line::Closed && session.drops(header.stream) {
+        if session.streams.peek(slot).waits_for == WaitsFor::Closed && session.drops(header.stream) {
             session.flow.drop_content(link, header.len);
             return Ok(());
         }
@@ -79,9 +79,9 @@ impl Receiver {
             session.flow.drop_content(link, header.len);
             return self.fail_stream(session, link, header.stream, Fault::stream(Violation::FlowControl));
         }
-        let content = Content { slot, id: header.stream, left: header.len, padded, padding: 0, end };
-        self.place = Place::Content(content);
-        if padded { Ok(()) } else { self.begin_content(session, link, shared, content) }
+        let content = DataFrame { slot, id: header.stream, left: header.len, padded, padding: 0, end };
+        self.place = FramePosition::Data(content);
+        if padded { Ok(()) } else { self.begin_content(session, link, resources, content) }
     }
 
     /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is told, so that
@@ -90,8 +90,8 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
-        content: Content,
+        resources: &mut Resources,
+        content: DataFrame,
     ) -> Result<(), Fault> {
         if content.left < TINY && !content.end {
             count_tiny(session, link, content)?;
@@ -99,7 +99,7 @@ impl Receiver {
         if let Some(fault) = self.check_content(session, link, content) {
             session.take_content(content.slot, content.id, content.left);
             self.skip_rest(session, link, content);
-            return self.refuse_content(session, link, shared, content.id, fault);
+            return self.refuse_content(session, link, resources, content.id, fault);
         }
         if content.left == 0 {
             // Nothing follows that would bring us back here.
@@ -113,8 +113,8 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
-        mut content: Content,
+        resources: &mut Resources,
+        mut content: DataFrame,
         input: &mut [u8],
     ) -> Result<Step, Fault> {
         if content.padded {
@@ -124,9 +124,9 @@ impl Receiver {
             content.padding = u32::from(padding);
             content.left =
                 content.left.checked_sub(content.padding).ok_or(Fault::connection(Violation::Padding))?;
-            self.place = Place::Content(content);
+            self.place = FramePosition::Data(content);
             session.take_content(content.slot, content.id, 1 + content.padding);
-            self.begin_content(session, link, shared, content)?;
+            self.begin_content(session, link, resources, content)?;
             return Ok(Step::taken(1));
         }
         let n = (content.left as usize).min(input.len());
@@ -138,16 +138,16 @@ impl Receiver {
             // It has ended in the middle of the frame.
             return self.skip_content(session, link, content, n);
         };
-        if stream.place == Line::Closed || stream.has(streams::LINGERS) {
+        if stream.waits_for == WaitsFor::Closed || stream.has(streams::LINGERS) {
             return self.skip_content(session, link, content, n);
         }
         let tunnel = stream.tunnel().is_some();
         let holds = stream.held_input > 0 || stream.has(streams::RESUMED);
         if holds || session.holds_input(content.slot) {
-            return self.hold(session, link, shared, content, &input[..n]);
+            return self.hold(session, link, resources, content, &input[..n]);
         }
         if tunnel {
-            return self.on_tunnel_bytes(session, link, shared, content, &mut input[..n]);
+            return self.on_tunnel_bytes(session, link, resources, content, &mut input[..n]);
         }
         self.on_exchange_bytes(session, link, content, n)
     }
@@ -157,12 +157,12 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        mut content: Content,
+        mut content: DataFrame,
         n: usize,
     ) -> Result<Step, Fault> {
         let len = n as u32;
         content.left -= len;
-        self.place = Place::Content(content);
+        self.place = FramePosition::Data(content);
         session.take_content(content.slot, content.id, len);
         self.count_content(session, link, content.slot, n);
         if content.left == 0 {
@@ -177,18 +177,18 @@ impl Receiver {
         if unwanted {
             return Ok(Step::taken(n));
         }
-        Ok(Step::found(n, Item::Body { content: Where::Input(0..n), end }))
+        Ok(Step::found(n, Item::Body { content: Content::Input(0..n), end }))
     }
 
     /// A frame without content, or whose content has been looked at: what follows from its end.
-    fn end_frame(&mut self, session: &mut Session, link: &mut Link, content: Content) -> Result<(), Fault> {
+    fn end_frame(&mut self, session: &mut Session, link: &mut Link, content: DataFrame) -> Result<(), Fault> {
         let now = link.now;
         self.skip_rest(session, link, content);
         if !content.end {
             return Ok(());
         }
         let Some(stream) = session.streams.still(content.slot, content.id) else { return Ok(()) };
-        if stream.place == Line::Closed {
+        if stream.waits_for == WaitsFor::Closed {
             return Ok(());
         }
         if stream.has(streams::UNWANTED | streams::LINGERS) {
@@ -203,8 +203,8 @@ impl Receiver {
 
     /// The rest of the frame is padding. The peer is given room for what has been taken: here and not before, so that what is
     /// said does not depend on the parts that the frame came in.
-    fn skip_rest(&mut self, session: &mut Session, link: &mut Link, content: Content) {
-        self.place = Place::Skip(content.left + content.padding);
+    fn skip_rest(&mut self, session: &mut Session, link: &mut Link, content: DataFrame) {
+        self.place = FramePosition::Skip(content.left + content.padding);
         self.enter_skip();
         session.flow.give(link);
         if !content.end {
@@ -217,11 +217,11 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        mut content: Content,
+        mut content: DataFrame,
         n: usize,
     ) -> Result<Step, Fault> {
         content.left -= n as u32;
-        self.place = Place::Content(content);
+        self.place = FramePosition::Data(content);
         session.flow.receive.take(n as u32);
         if content.left == 0 {
             let stream = session.streams.still(content.slot, content.id);
@@ -238,13 +238,13 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
-        mut content: Content,
+        resources: &mut Resources,
+        mut content: DataFrame,
         bytes: &[u8],
     ) -> Result<Step, Fault> {
         let n = bytes.len();
         content.left -= n as u32;
-        self.place = Place::Content(content);
+        self.place = FramePosition::Data(content);
         if session.streams.peek(content.slot).tunnel().is_none() {
             self.count_content(session, link, content.slot, n);
         }
@@ -253,7 +253,7 @@ impl Receiver {
             place @ None => *place = Some(Box::new(Kept::copy_of(bytes))),
         }
         session.streams.at(content.slot).held_input += n as u32;
-        shared.account.charge(n);
+        resources.account.charge(n);
         session.release_held(content.slot, link.now);
         if content.left == 0 {
             self.end_frame(session, link, content)?;
@@ -262,9 +262,9 @@ impl Receiver {
     }
 
     /// What is wrong with the content of a frame by its length: it is not what was said of it, or more than there may be.
-    fn check_content(&self, session: &mut Session, link: &mut Link, content: Content) -> Option<Fault> {
+    fn check_content(&self, session: &mut Session, link: &mut Link, content: DataFrame) -> Option<Fault> {
         let stream = session.streams.peek(content.slot);
-        if stream.id != content.id || stream.place == Line::Closed || stream.tunnel().is_some() {
+        if stream.id != content.id || stream.waits_for == WaitsFor::Closed || stream.tunnel().is_some() {
             return None;
         }
         let n = u64::from(content.left);
@@ -300,7 +300,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         id: u32,
         fault: Fault,
     ) -> Result<(), Fault> {
@@ -315,7 +315,7 @@ impl Receiver {
                 Ok(())
             }
             Cause::Limit(_) if answerable => {
-                session.refuse(link, shared, slot, cause);
+                session.refuse(link, resources, slot, cause);
                 Ok(())
             }
             _ => self.fail_stream(session, link, id, fault),
@@ -329,15 +329,15 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
-        mut content: Content,
+        resources: &mut Resources,
+        mut content: DataFrame,
         input: &mut [u8],
     ) -> Result<Step, Fault> {
-        session.detach(link, shared);
+        session.detach(link, resources);
         session.attach(content.slot, link);
-        let step = self.read_tunnel(session, link, shared, content.slot, input);
+        let step = self.read_tunnel(session, link, resources, content.slot, input);
         content.left -= step.consumed as u32;
-        self.place = Place::Content(content);
+        self.place = FramePosition::Data(content);
         session.take_content(content.slot, content.id, step.consumed as u32);
         if content.left == 0 {
             self.end_frame(session, link, content)?;
@@ -350,7 +350,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
         input: &mut [u8],
     ) -> Step {
@@ -358,7 +358,7 @@ impl Receiver {
         let (carried, channel) = tunnel.halves();
         channel.link.last_received = link.now;
         let step = match &mut self.inputs[slot.index()].tunnel {
-            Some(receiver) if channel.link.is_open() => receiver.receive(carried, channel, shared, input),
+            Some(receiver) if channel.link.is_open() => receiver.receive(carried, channel, resources, input),
             _ => Step::taken(input.len()),
         };
         if step.item.as_ref().is_some_and(Item::is_assembled) {
@@ -372,10 +372,10 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
     ) -> Option<(Protocol, bool)> {
-        session.detach(link, shared);
+        session.detach(link, resources);
         session.attach(slot, link);
         let (receiver, protocol, announced) = session.attached_tunnel()?.take_receiver()?;
         let index = slot.index();
@@ -393,11 +393,11 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
     ) -> Option<Step> {
         loop {
             let slot = *session.streams.resumed.front()?;
-            match self.tell_held(session, link, shared, slot) {
+            match self.tell_held(session, link, resources, slot) {
                 Told::Item(item) => return Some(Step::found(0, item)),
                 Told::Progress => {}
                 Told::Nothing => {
@@ -406,7 +406,7 @@ impl Receiver {
                     session.line_up(slot, link.now);
                 }
             }
-            session.detach(link, shared);
+            session.detach(link, resources);
             if !session.streams.closed.is_empty() {
                 return Some(Step::taken(0));
             }
@@ -414,13 +414,19 @@ impl Receiver {
     }
 
     /// The next thing that a stream has to tell out of what is held.
-    fn tell_held(&mut self, session: &mut Session, link: &mut Link, shared: &mut Shared, slot: Slot) -> Told {
+    fn tell_held(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        resources: &mut Resources,
+        slot: Slot,
+    ) -> Told {
         let stream = session.streams.peek(slot);
-        if stream.id == 0 || stream.place == Line::Closed {
+        if stream.id == 0 || stream.waits_for == WaitsFor::Closed {
             return Told::Nothing;
         }
         if stream.tunnel().is_some() {
-            return self.tell_held_tunnel(session, link, shared, slot);
+            return self.tell_held_tunnel(session, link, resources, slot);
         }
         if session.holds_input(slot) {
             return Told::Nothing;
@@ -438,22 +444,22 @@ impl Receiver {
             if end {
                 self.told_message(session, slot);
             }
-            return Told::Item(Item::Body { content: Where::Held(range), end });
+            return Told::Item(Item::Body { content: Content::Held(range), end });
         }
         match (stream_input.end, stream_input.trailers.take()) {
             (MessageEnd::Nothing, _) => Told::Nothing,
             (MessageEnd::Content, None) => {
                 self.told_message(session, slot);
-                Told::Item(Item::Body { content: Where::Input(0..0), end: true })
+                Told::Item(Item::Body { content: Content::Input(0..0), end: true })
             }
             (MessageEnd::Content, trailers @ Some(_)) => {
                 stream_input.trailers = trailers;
                 stream_input.end = MessageEnd::Trailers;
-                Told::Item(Item::Body { content: Where::Input(0..0), end: true })
+                Told::Item(Item::Body { content: Content::Input(0..0), end: true })
             }
             (MessageEnd::Trailers, trailers) => {
                 self.section = trailers.map(|trailers| *trailers).unwrap_or_default();
-                self.facts = Facts::NONE;
+                self.facts = SectionFacts::NONE;
                 self.told_message(session, slot);
                 Told::Item(Item::Trailers)
             }
@@ -471,10 +477,10 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
     ) -> Told {
-        if let Some((protocol, announced)) = self.take_tunnel(session, link, shared, slot) {
+        if let Some((protocol, announced)) = self.take_tunnel(session, link, resources, slot) {
             return match announced {
                 true => Told::Progress,
                 false => Told::Item(Item::Established { protocol, head: false }),
@@ -489,12 +495,12 @@ impl Receiver {
         let kept = self.inputs[slot.index()].held.take().filter(|kept| !kept.is_empty());
         let Some(mut kept) = kept else {
             return match more {
-                true => Told::of(self.read_tunnel(session, link, shared, slot, &mut []).item),
+                true => Told::of(self.read_tunnel(session, link, resources, slot, &mut []).item),
                 false => self.end_of_tunnel(session, slot),
             };
         };
         let start = kept.start();
-        let step = self.read_tunnel(session, link, shared, slot, kept.filled());
+        let step = self.read_tunnel(session, link, resources, slot, kept.filled());
         kept.consume(step.consumed);
         self.inputs[slot.index()].held = Some(kept);
         let stream = session.streams.at(slot);
@@ -533,7 +539,7 @@ impl Receiver {
     }
 
     /// The receiver of the WebSocket that the last event is about.
-    pub(crate) fn websocket(&mut self) -> Option<&mut crate::ws::Receiver> {
+    pub(crate) fn websocket(&mut self) -> Option<&mut crate::ws::FrameReceiver> {
         let Lent::Tunnel(slot) = self.lent else { return None };
         match &mut self.inputs.get_mut(slot.index())?.tunnel {
             Some(CarriedReceiver::WebSocket(receiver)) => Some(receiver),
@@ -581,7 +587,7 @@ impl Told {
 }
 
 /// Counts a frame that carries next to nothing. A WebSocket may have short messages.
-fn count_tiny(session: &mut Session, link: &mut Link, content: Content) -> Result<(), Fault> {
+fn count_tiny(session: &mut Session, link: &mut Link, content: DataFrame) -> Result<(), Fault> {
     match content.left {
         0 => session.count_glitch(link),
         _ if session.streams.peek(content.slot).tunnel().is_some() => Ok(()),

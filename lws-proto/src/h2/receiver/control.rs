@@ -4,8 +4,8 @@ use super::super::error::{ErrorCode, Fault};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
 use super::super::session::{GOING_AWAY, Phase, Session};
-use super::super::streams::Place;
-use super::Receiver;
+use super::super::streams::WaitsFor;
+use super::FrameReader;
 use crate::connection::link::Link;
 use crate::connection::stream::Notices;
 use crate::{Cause, Violation};
@@ -13,7 +13,7 @@ use crate::{Cause, Violation};
 /// A window update of less than this is small.
 const SMALL_INCREMENT: u32 = 1 << 10;
 
-impl Receiver {
+impl FrameReader {
     /// RFC 9113 §6.5.
     pub(super) fn on_settings(
         &mut self,
@@ -98,7 +98,7 @@ impl Receiver {
             let counted = increment < SMALL_INCREMENT;
             return if counted { Ok(()) } else { session.count_frame(link) };
         };
-        if session.streams.peek(slot).place == Place::Closed {
+        if session.streams.peek(slot).waits_for == WaitsFor::Closed {
             return Ok(());
         }
         if increment == 0 {
@@ -170,7 +170,7 @@ impl Receiver {
         if session.client {
             for slot in session.streams.taken() {
                 let stream = session.streams.peek(slot);
-                if stream.place != Place::Closed && (stream.id > last || stream.is_queued()) {
+                if stream.waits_for != WaitsFor::Closed && (stream.id > last || stream.is_queued()) {
                     session.close(slot, Cause::Refused);
                 }
             }

@@ -2,15 +2,15 @@
 
 use super::super::error::{ErrorCode, Fault, Scope};
 use super::super::frame::{self, FrameHeader, flag};
-use super::super::section::{self, Facts};
+use super::super::section::{self, SectionFacts};
 use super::super::session::{Phase, Session};
 use super::super::slot::Slot;
-use super::super::state::{Frame, Refusal, State, Step};
-use super::super::streams::{self, Place};
-use super::{Block, MessageEnd, Receiver, StreamInput, overflow};
+use super::super::state::{Frame, Refusal, State, Transition};
+use super::super::streams::{self, WaitsFor};
+use super::{Block, FrameReader, MessageEnd, StreamInput, overflow};
 use crate::connection::item::Item;
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::handle::Payload;
 use crate::hpack::{DecodeError, SectionLimits};
@@ -21,13 +21,13 @@ use alloc::boxed::Box;
 /// How much larger than `head_bytes_max` a section may get while it is decoded for the table's sake.
 const HARD_FACTOR: u32 = 4;
 
-impl Receiver {
+impl FrameReader {
     /// RFC 9113 §6.2.
     pub(super) fn on_headers(
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<Option<Item>, Fault> {
@@ -44,7 +44,7 @@ impl Receiver {
         };
         let fragment = payload.get(range).unwrap_or_default();
         if header.has(flag::END_HEADERS) {
-            return self.on_block(session, link, shared, header.stream, end_stream, fragment, fault);
+            return self.on_block(session, link, resources, header.stream, end_stream, fragment, fault);
         }
         self.since = link.now;
         self.block = Some(Box::new(Block {
@@ -63,7 +63,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<Option<Item>, Fault> {
@@ -76,7 +76,7 @@ impl Receiver {
             return Ok(None);
         }
         let Some(block) = self.block.take() else { return Ok(None) };
-        self.on_block(session, link, shared, block.stream, block.end_stream, &block.bytes, block.fault)
+        self.on_block(session, link, resources, block.stream, block.end_stream, &block.bytes, block.fault)
     }
 
     /// A field block in pieces has limits of its own: no honest encoder makes one longer than what it stands for.
@@ -97,7 +97,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         id: u32,
         end_stream: bool,
         block: &[u8],
@@ -110,9 +110,9 @@ impl Receiver {
             _ => Fault::connection(Violation::Compression),
         })?;
         let item = if session.client {
-            self.on_response(session, link, shared, id, end_stream, fault)
+            self.on_response(session, link, resources, id, end_stream, fault)
         } else {
-            self.on_request(session, link, shared, id, end_stream, fault)
+            self.on_request(session, link, resources, id, end_stream, fault)
         };
         match item {
             Ok(item) => Ok(item),
@@ -130,7 +130,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         id: u32,
         end: bool,
         fault: Option<Fault>,
@@ -139,7 +139,7 @@ impl Receiver {
             if let Some(fault) = fault {
                 return Err(fault);
             }
-            return self.on_trailers(session, link, shared, slot, end);
+            return self.on_trailers(session, link, resources, slot, end);
         }
         if id.is_multiple_of(2) {
             return Err(Fault::connection(Violation::StreamId));
@@ -158,7 +158,7 @@ impl Receiver {
         }
         session.incoming.last_id = id;
         session.abuse.began();
-        let full = shared.account.is_full(link.config.limits.held_bytes_max) || link.config.held.is_full();
+        let full = resources.account.is_full(link.config.limits.held_bytes_max) || link.config.held.is_full();
         if session.streams.len() >= link.config.limits.h2_streams_max as usize || full {
             // RFC 9113 §5.1.2. It has not been processed, and may be tried again: RFC 9113 §8.7.
             session.send_reset(link, id, ErrorCode::REFUSED_STREAM);
@@ -166,14 +166,14 @@ impl Receiver {
             return Ok(None);
         }
         let mut stream = session.new_stream(id, link.now);
-        stream.state = State::Idle.on(Step::Receive(Frame::Headers { end })).unwrap_or(State::Open);
+        stream.state = State::Idle.on(Transition::Receive(Frame::Headers { end })).unwrap_or(State::Open);
         let slot = session.streams.insert(stream);
         session.idle.trimmed = false;
         self.begin_input(slot, id);
         if let Some(fault) = fault {
             return Err(fault);
         }
-        self.tell_request(session, link, shared, slot, end)
+        self.tell_request(session, link, resources, slot, end)
     }
 
     /// Reads a request on a stream that has begun, and tells it or answers what is wrong with it.
@@ -181,14 +181,14 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
         end: bool,
     ) -> Result<Option<Item>, Fault> {
         let past = self.section.overflow().map(overflow);
         let facts = match past {
-            Some(_) => Facts::NONE,
-            None => section::read(&mut self.section, section::Kind::Request).map_err(Fault::stream)?,
+            Some(_) => SectionFacts::NONE,
+            None => section::read(&mut self.section, section::SectionKind::Request).map_err(Fault::stream)?,
         };
         self.facts = facts;
         let long = matches!(facts.start, StartLine::Request { target: (_, len), .. }
@@ -197,14 +197,14 @@ impl Receiver {
         let large = link.config.limits.content_bytes_max.is_some_and(|max| announced > max);
         let past = past.or(long.then_some(Limit::TargetBytes)).or(large.then_some(Limit::ContentBytes));
         if let Some(limit) = past {
-            session.refuse(link, shared, slot, Cause::Limit(limit));
+            session.refuse(link, resources, slot, Cause::Limit(limit));
             return Ok(None);
         }
         if end && announced > 0 {
             return Err(Fault::stream(Violation::ContentLengthMismatch));
         }
         if facts.expect == Expectation::Unknown {
-            session.refuse(link, shared, slot, Cause::Violation(Violation::Expectation));
+            session.refuse(link, resources, slot, Cause::Violation(Violation::Expectation));
             return Ok(None);
         }
         let early = self.early_priority(session.streams.peek(slot).id);
@@ -270,7 +270,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         id: u32,
         end: bool,
         fault: Option<Fault>,
@@ -283,16 +283,17 @@ impl Receiver {
             return Err(fault);
         }
         let stream = session.streams.at(slot);
-        if stream.place == Place::Closed {
+        if stream.waits_for == WaitsFor::Closed {
             return Ok(None);
         }
         if stream.has(streams::ANSWERED) {
-            return self.on_trailers(session, link, shared, slot, end);
+            return self.on_trailers(session, link, resources, slot, end);
         }
         if let Some(limit) = self.section.overflow().map(overflow) {
             return Err(Fault::stream_limit(limit));
         }
-        self.facts = section::read(&mut self.section, section::Kind::Response).map_err(Fault::stream)?;
+        self.facts =
+            section::read(&mut self.section, section::SectionKind::Response).map_err(Fault::stream)?;
         let StartLine::Response { status, .. } = self.facts.start else { return Ok(None) };
         if status.is_interim() {
             if end || status == Status::SWITCHING_PROTOCOLS {
@@ -301,14 +302,14 @@ impl Receiver {
             session.lend(slot);
             return Ok(Some(Item::Response { end: false }));
         }
-        stream.state = match stream.state.on(Step::Receive(Frame::Headers { end })) {
+        stream.state = match stream.state.on(Transition::Receive(Frame::Headers { end })) {
             Ok(state) => state,
             Err(_) => return Err(Fault::stream(Violation::StreamClosed)),
         };
         stream.set(streams::ANSWERED);
         let method = stream.method;
         if status.is_success() && !end && (method == Method::Connect) {
-            return self.on_tunnel_answer(session, link, shared, slot);
+            return self.on_tunnel_answer(session, link, resources, slot);
         }
         if stream.take_expected().is_some() {
             // The deadline of the answer covers all of it.
@@ -320,7 +321,7 @@ impl Receiver {
         }
         if method == Method::Connect && session.streams.peek(slot).state.sends() {
             // What was to be a tunnel is none: nothing comes from this side.
-            session.write_content(link, shared, slot, Payload::Static(b""), true);
+            session.write_content(link, resources, slot, Payload::Static(b""), true);
         }
         let empty = method == Method::Head || status.is_without_content();
         let left = self.facts.content_length.filter(|_| !empty);
@@ -347,7 +348,7 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
     ) -> Result<Option<Item>, Fault> {
         session.lend(slot);
@@ -363,9 +364,9 @@ impl Receiver {
                 }
             },
         };
-        session.make_tunnel(link, shared, opened, true);
+        session.make_tunnel(link, resources, opened, true);
         self.begin_client_input(slot, id);
-        self.take_tunnel(session, link, shared, slot);
+        self.take_tunnel(session, link, resources, slot);
         Ok(Some(Item::Established { protocol, head: true }))
     }
 
@@ -376,16 +377,16 @@ impl Receiver {
         &mut self,
         session: &mut Session,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
         end: bool,
     ) -> Result<Option<Item>, Fault> {
         let stream = session.streams.peek(slot);
-        if stream.place == Place::Closed && session.drops(stream.id) {
+        if stream.waits_for == WaitsFor::Closed && session.drops(stream.id) {
             return Ok(None);
         }
         let stream = session.streams.at(slot);
-        match stream.state.on(Step::Receive(Frame::Headers { end })) {
+        match stream.state.on(Transition::Receive(Frame::Headers { end })) {
             Ok(_) if end && stream.tunnel().is_none() => {}
             Ok(_) => return Err(Fault::stream(Violation::FieldSection)),
             Err(Refusal::Closed) if stream.state == State::Closed => {
@@ -396,7 +397,8 @@ impl Receiver {
         if self.section.overflow().is_some() || self.section.size() > link.config.limits.trailer_bytes_max {
             return Err(Fault::stream_limit(Limit::TrailerBytes));
         }
-        let facts = section::read(&mut self.section, section::Kind::Trailers).map_err(Fault::stream)?;
+        let facts =
+            section::read(&mut self.section, section::SectionKind::Trailers).map_err(Fault::stream)?;
         let unwanted = stream.has(streams::UNWANTED);
         let stream_input = &mut self.inputs[slot.index()];
         if stream_input.left.is_some_and(|left| left > 0) {
@@ -404,7 +406,7 @@ impl Receiver {
         }
         stream_input.end = MessageEnd::Content;
         if !self.section.is_empty() && !unwanted {
-            shared.account.charge(self.section.held());
+            resources.account.charge(self.section.held());
             stream_input.trailers = Some(Box::new(core::mem::take(&mut self.section)));
         }
         self.facts = facts;

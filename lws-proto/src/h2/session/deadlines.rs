@@ -10,7 +10,7 @@ use super::Session;
 use super::flow::Pace;
 use super::shutdown::Phase;
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::liveness::Validity;
 use crate::time::{earliest, unless_never};
 use crate::{Cause, Deadline, Limits, Time};
@@ -61,12 +61,12 @@ impl Session {
     }
 
     /// Does what is due at the time of the link.
-    pub(in crate::h2) fn handle_timeout(&mut self, link: &mut Link, shared: &mut Shared) {
+    pub(in crate::h2) fn handle_timeout(&mut self, link: &mut Link, resources: &mut Resources) {
         if self.shutdown.finished {
             return;
         }
         let now = link.now;
-        self.detach(link, shared);
+        self.detach(link, resources);
         if self.settings.ack_due.is_some_and(|due| due <= now) {
             return self.fail(link, Cause::Timeout(Deadline::Settings));
         }
@@ -79,7 +79,7 @@ impl Session {
             self.go_away(link);
         }
         if self.next_due <= now {
-            self.handle_streams(link, shared);
+            self.handle_streams(link, resources);
         }
         self.end_if_over(link);
     }
@@ -124,21 +124,21 @@ impl Session {
         None
     }
 
-    fn handle_streams(&mut self, link: &mut Link, shared: &mut Shared) {
+    fn handle_streams(&mut self, link: &mut Link, resources: &mut Resources) {
         let taken = self.streams.taken();
         self.handle_shared_window(link);
         for slot in taken {
-            self.handle_stream(link, shared, slot);
+            self.handle_stream(link, resources, slot);
         }
         self.handle_slow_peer(link);
         let stalled_timeout = link.config.limits.stalled_timeout;
         let streams = self.streams.all().map(|stream| stream.next_due(stalled_timeout)).min();
-        let shared = self.flow.stalled.map_or(Time::NEVER, |stalled| stalled.since + stalled_timeout);
+        let common = self.flow.stalled.map_or(Time::NEVER, |stalled| stalled.since + stalled_timeout);
         let pace = self.flow.pace.map_or(Time::NEVER, |pace| pace.since + stalled_timeout);
         // Not for each stream apart: those that are due soon after each other are looked at together.
         let streams_open = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
         let look = link.now + LOOK_AFTER_PER_STREAM * streams_open;
-        self.next_due = streams.unwrap_or(Time::NEVER).min(shared).min(pace).max(look);
+        self.next_due = streams.unwrap_or(Time::NEVER).min(common).min(pace).max(look);
     }
 
     /// Several streams wait, each for its own window, and each is given so much that it has not stalled. Together they are one slow
@@ -181,7 +181,7 @@ impl Session {
         self.flow.stalled = waits.then_some(Stalled { since: now, left: 0 });
     }
 
-    fn handle_stream(&mut self, link: &mut Link, shared: &mut Shared, slot: Slot) {
+    fn handle_stream(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot) {
         let now = link.now;
         let stream = self.streams.at(slot);
         if stream.core.timeout <= now {
@@ -193,7 +193,7 @@ impl Session {
         }
         let stream = self.streams.peek(slot);
         if stream.due <= now {
-            return self.handle_due(link, shared, slot);
+            return self.handle_due(link, resources, slot);
         }
         let tunnel = stream.tunnel().and_then(super::Tunnel::next_timeout);
         if tunnel.is_some_and(|at| at <= now) {
@@ -202,9 +202,9 @@ impl Session {
             if let Some(tunnel) = self.attached_tunnel() {
                 let carrier = &mut tunnel.channel.link;
                 carrier.delivery.report_carried(now, backlog, carrier.out.len(), link.delivery.moved());
-                tunnel.handle_timeout(shared, now);
+                tunnel.handle_timeout(resources, now);
             }
-            self.detach(link, shared);
+            self.detach(link, resources);
         }
     }
 
@@ -226,7 +226,7 @@ impl Session {
     }
 
     /// What was waited for has not come in time.
-    fn handle_due(&mut self, link: &mut Link, shared: &mut Shared, slot: Slot) {
+    fn handle_due(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot) {
         if self.streams.peek(slot).has(streams::LINGERS) {
             return self.reset(link, slot, ErrorCode::CANCEL, Cause::Aborted);
         }
@@ -237,7 +237,7 @@ impl Session {
         if self.client {
             self.handle_response_due(link, slot, holds);
         } else {
-            self.handle_content_due(link, shared, slot, holds);
+            self.handle_content_due(link, resources, slot, holds);
         }
     }
 
@@ -260,7 +260,7 @@ impl Session {
     }
 
     /// A client sends the content of its request too slowly, unless this side `holds` it.
-    fn handle_content_due(&mut self, link: &mut Link, shared: &mut Shared, slot: Slot, holds: bool) {
+    fn handle_content_due(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot, holds: bool) {
         let limits: &Limits = &link.config.limits;
         let stream = self.streams.at(slot);
         // The rest of a request that has been answered is nobody's to wait for.
@@ -277,7 +277,7 @@ impl Session {
         }
         let cause = Cause::Timeout(Deadline::Content);
         if stream.message() == Message::Head {
-            self.refuse(link, shared, slot, cause);
+            self.refuse(link, resources, slot, cause);
         } else {
             self.give_up(link, slot, cause);
         }

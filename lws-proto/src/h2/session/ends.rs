@@ -2,8 +2,8 @@
 
 use super::super::error::{ErrorCode, code_of};
 use super::super::slot::Slot;
-use super::super::state::{Frame, State, Step};
-use super::super::streams::{self, Message, Place};
+use super::super::state::{Frame, State, Transition};
+use super::super::streams::{self, Message, WaitsFor};
 use super::Session;
 use crate::connection::link::Link;
 use crate::connection::stream::Notices;
@@ -13,12 +13,12 @@ impl Session {
     /// Ends a stream: its end is told, and its place freed after that.
     pub(in crate::h2) fn close(&mut self, slot: Slot, cause: Cause) {
         let stream = self.streams.at(slot);
-        if stream.place == Place::Closed && stream.state == State::Closed {
+        if stream.waits_for == WaitsFor::Closed && stream.state == State::Closed {
             return;
         }
         let active = !stream.is_queued();
         stream.state = State::Closed;
-        let told = stream.place == Place::Closed;
+        let told = stream.waits_for == WaitsFor::Closed;
         let gone = stream.has(streams::LINGERS);
         let held = core::mem::take(&mut stream.held_input);
         stream.take_pending();
@@ -38,14 +38,14 @@ impl Session {
         self.streams.unresume(slot);
         self.streams.untime(slot);
         if gone {
-            self.streams.place(slot, Place::Nowhere);
+            self.streams.move_to(slot, WaitsFor::Nothing);
             return self.free(slot);
         }
         if !told {
             let stream = self.streams.at(slot);
             stream.core.cause =
                 if stream.is_refused() && cause != Cause::Aborted { stream.core.cause } else { cause };
-            self.streams.place(slot, Place::Closed);
+            self.streams.move_to(slot, WaitsFor::Closed);
         }
     }
 
@@ -62,7 +62,7 @@ impl Session {
     /// Resets a stream for a reason of this side or a fault of the peer.
     pub(in crate::h2) fn reset(&mut self, link: &mut Link, slot: Slot, code: ErrorCode, cause: Cause) {
         let stream = self.streams.at(slot);
-        if stream.state != State::Closed && stream.state.on(Step::Send(Frame::Reset)).is_ok() {
+        if stream.state != State::Closed && stream.state.on(Transition::Send(Frame::Reset)).is_ok() {
             let id = stream.id;
             self.send_reset(link, id, code);
         }

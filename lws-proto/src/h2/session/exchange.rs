@@ -6,10 +6,10 @@ use super::super::error::ErrorCode;
 use super::super::fields::{FieldBuffer, FieldWriter};
 use super::super::slot::Slot;
 use super::super::state::State;
-use super::super::streams::{self, Message, Place, Stream};
+use super::super::streams::{self, Message, StreamState, WaitsFor};
 use super::{Session, is_tunnel};
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::handle::Payload;
 use crate::http::{
     Method, Outgoing, Said, Status, Version, check_length, frame_response, is_field_value,
@@ -24,7 +24,7 @@ impl Session {
     pub(crate) fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         response: (Status, impl IntoIterator<Item = (N, V)>),
         content: Payload<'_>,
         end: bool,
@@ -65,7 +65,7 @@ impl Session {
             self.lent_stream().set_message(Message::Ended);
             self.end_message(link, slot);
         } else {
-            self.write(link, shared, outgoing, content, end);
+            self.write(link, resources, outgoing, content, end);
         }
         Ok(())
     }
@@ -105,7 +105,13 @@ impl Session {
 
     /// Answers what the peer did wrong on a stream that has not been answered, and ends the stream.
     #[cold]
-    pub(in crate::h2) fn refuse(&mut self, link: &mut Link, shared: &mut Shared, slot: Slot, cause: Cause) {
+    pub(in crate::h2) fn refuse(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        slot: Slot,
+        cause: Cause,
+    ) {
         self.lend(slot);
         let status = Status::new(cause.status()).unwrap_or(Status::BAD_REQUEST);
         let stream = self.lent_stream();
@@ -118,7 +124,7 @@ impl Session {
         let version = if status == Status::UPGRADE_REQUIRED { &version[..] } else { &[] };
         let fields = [("content-type", "text/plain")].into_iter().chain(version.iter().copied());
         let content = Payload::Static(cause.message().as_bytes());
-        let answered = self.respond(link, shared, (status, fields), content, true);
+        let answered = self.respond(link, resources, (status, fields), content, true);
         let stream = self.streams.at(slot);
         if answered.is_err() || stream.pending().is_some() {
             self.give_up(link, slot, cause);
@@ -133,7 +139,7 @@ impl Session {
     pub(crate) fn data(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         content: Payload<'_>,
         end: bool,
     ) -> Result<(), Misuse> {
@@ -141,7 +147,7 @@ impl Session {
         if let Outgoing::Length(left) = outgoing {
             check_length(left, content.len() as u64, end)?;
         }
-        self.write(link, shared, outgoing, content, end);
+        self.write(link, resources, outgoing, content, end);
         Ok(())
     }
 
@@ -156,7 +162,7 @@ impl Session {
     fn write(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         mut outgoing: Outgoing,
         content: Payload<'_>,
         end: bool,
@@ -168,14 +174,14 @@ impl Session {
         }
         self.lent_stream().set_message(if end { Message::Ended } else { Message::Content(outgoing) });
         if end || !content.is_empty() {
-            self.write_content(link, shared, slot, content, end);
+            self.write_content(link, resources, slot, content, end);
         }
     }
 
     pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         match self.outgoing()? {
@@ -199,7 +205,7 @@ impl Session {
         match stream.pending_mut() {
             Some(pending) => pending.set_trailers(trailers),
             None if trailers.is_empty() => {
-                self.write_content(link, shared, slot, Payload::Static(b""), true);
+                self.write_content(link, resources, slot, Payload::Static(b""), true);
             }
             None => {
                 self.write_trailers(link, slot, &trailers);
@@ -213,7 +219,7 @@ impl Session {
     pub(crate) fn fill(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         max: usize,
         fill: impl FnOnce(&mut [u8]) -> (usize, bool),
     ) -> Result<(), Misuse> {
@@ -235,18 +241,18 @@ impl Session {
             self.reset(link, self.lent.slot, ErrorCode::INTERNAL_ERROR, Cause::Aborted);
             return Ok(());
         }
-        self.write(link, shared, outgoing, Payload::Own(content.into()), end);
+        self.write(link, resources, outgoing, Payload::Own(content.into()), end);
         Ok(())
     }
 
     /// The stream that is lent, if it is an exchange that has not ended.
-    pub(super) fn open_exchange(&mut self) -> Result<&mut Stream, Misuse> {
+    pub(super) fn open_exchange(&mut self) -> Result<&mut StreamState, Misuse> {
         let finished = self.shutdown.finished;
         let stream = self.lent_stream();
         if stream.tunnel().is_some() {
             return Err(Misuse::WrongProtocol);
         }
-        if finished || stream.id == 0 || stream.place == Place::Closed || !stream.may_send() {
+        if finished || stream.id == 0 || stream.waits_for == WaitsFor::Closed || !stream.may_send() {
             return Err(Misuse::WrongState);
         }
         Ok(stream)
@@ -297,7 +303,7 @@ fn is_of_connection(name: &[u8]) -> bool {
     }
 }
 
-impl Stream {
+impl StreamState {
     /// Whether this side may still send something on it.
     fn may_send(&self) -> bool {
         self.state.sends() || self.state == State::Idle && self.is_queued()

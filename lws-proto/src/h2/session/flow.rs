@@ -2,15 +2,15 @@
 
 use super::super::error::Fault;
 use super::super::fields::FieldBuffer;
-use super::super::frame::{self, Kind, flag};
+use super::super::frame::{self, FrameKind, flag};
 use super::super::settings::{INITIAL_WINDOW, Settings};
 use super::super::slot::Slot;
-use super::super::state::{Frame, State, Step};
-use super::super::streams::{self, Message, Place, Stalled, Stream};
+use super::super::state::{Frame, State, Transition};
+use super::super::streams::{self, Message, Stalled, StreamState, WaitsFor};
 use super::super::window::{ReceiveWindow, SendWindow};
 use super::Session;
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::connection::transmit::Output;
 use crate::handle::Payload;
@@ -65,7 +65,7 @@ impl Flow {
 
     /// What the windows and one frame of `stream` take now.
     #[inline]
-    pub(super) fn credit(&self, stream: &Stream, frame_size_max: u32) -> usize {
+    pub(super) fn credit(&self, stream: &StreamState, frame_size_max: u32) -> usize {
         let frame = (frame_size_max as usize).min(CONTENT_FRAME_MAX);
         stream.send.room().min(self.send.room()).min(frame)
     }
@@ -111,7 +111,7 @@ impl Session {
     /// Gives the peer room for what has been taken of a stream.
     pub(in crate::h2) fn give_stream(&mut self, link: &mut Link, slot: Slot, id: u32) {
         if let Some(stream) = self.streams.still(slot, id)
-            && stream.state.on(Step::Send(Frame::WindowUpdate)).is_ok()
+            && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
             && let Some(increment) = stream.receive.give(stream_window_max(&link.config), link.now)
         {
             frame::window_update(link.out.buffer(), id, increment);
@@ -159,7 +159,7 @@ impl Session {
     /// The window of a stream has changed.
     pub(in crate::h2) fn window_opened(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
-        if stream.place == Place::Closed || stream.is_queued() {
+        if stream.waits_for == WaitsFor::Closed || stream.is_queued() {
             return;
         }
         let window = stream.send.room();
@@ -176,8 +176,8 @@ impl Session {
             let wanted = tunnel.wants_write();
             self.wait_for_permit(slot, wanted, now);
         } else {
-            if !stream.send.is_open() && stream.place == Place::Content {
-                self.streams.place(slot, Place::Nowhere);
+            if !stream.send.is_open() && stream.waits_for == WaitsFor::Content {
+                self.streams.move_to(slot, WaitsFor::Nothing);
             }
             self.line_up(slot, now);
         }
@@ -188,7 +188,9 @@ impl Session {
     /// there could be a permit.
     pub(in crate::h2) fn line_up(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
-        if matches!(stream.place, Place::Closed | Place::Flush | Place::End) || stream.tunnel().is_some() {
+        if matches!(stream.waits_for, WaitsFor::Closed | WaitsFor::Flush | WaitsFor::End)
+            || stream.tunnel().is_some()
+        {
             return;
         }
         let content = matches!(stream.message(), Message::Content(_));
@@ -198,7 +200,7 @@ impl Session {
         }
         let (may_write, open) = (stream.may_write(), stream.send.is_open());
         if may_write {
-            self.streams.place(slot, if content { Place::Content } else { Place::Head });
+            self.streams.move_to(slot, if content { WaitsFor::Content } else { WaitsFor::Head });
         }
         if content && (may_write || !open) {
             self.wait_for_peer(slot, open, now);
@@ -208,14 +210,14 @@ impl Session {
     /// Puts a stream with something to send where it waits for its turn, or for a window of its own.
     pub(in crate::h2) fn wait_for_window(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.peek(slot);
-        if stream.place == Place::Closed {
+        if stream.waits_for == WaitsFor::Closed {
             return;
         }
         if stream.has_only_an_end() {
-            return self.streams.place(slot, Place::End);
+            return self.streams.move_to(slot, WaitsFor::End);
         }
         let open = stream.send.is_open();
-        self.streams.place(slot, if open { Place::Flush } else { Place::Nowhere });
+        self.streams.move_to(slot, if open { WaitsFor::Flush } else { WaitsFor::Nothing });
         self.wait_for_peer(slot, open, now);
     }
 
@@ -251,7 +253,7 @@ impl Session {
     pub(super) fn starves(&self, slot: Slot) -> bool {
         let stream = self.streams.peek(slot);
         self.waits_for_window(slot)
-            || !self.flow.send.is_open() && matches!(stream.place, Place::Content | Place::Flush)
+            || !self.flow.send.is_open() && matches!(stream.waits_for, WaitsFor::Content | WaitsFor::Flush)
     }
 
     /// Whether a stream has something to send, or an application that would, and its own window is used up.
@@ -279,7 +281,7 @@ impl Session {
     pub(in crate::h2) fn write_content(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
         mut content: Payload<'_>,
         end: bool,
@@ -304,7 +306,7 @@ impl Session {
             content.split_to(n).push(&mut link.out);
         }
         if !content.is_empty() {
-            return self.hold_content(link, shared, slot, content, end);
+            return self.hold_content(link, resources, slot, content, end);
         }
         if end && !sent_end {
             self.write_data_header(link, slot, 0, true);
@@ -319,7 +321,7 @@ impl Session {
     fn write_data_header(&mut self, link: &mut Link, slot: Slot, len: usize, end: bool) {
         let stream = self.streams.at(slot);
         let flags = if end { flag::END_STREAM } else { 0 };
-        let header = frame::FrameHeader { len: len as u32, kind: Kind::Data, flags, stream: stream.id };
+        let header = frame::FrameHeader { len: len as u32, kind: FrameKind::Data, flags, stream: stream.id };
         link.out.buffer().extend_from_slice(&header.to_bytes());
         self.flow.send.spend(len);
         self.flow.content_sent += len as u64;
@@ -343,13 +345,13 @@ impl Session {
     fn hold_content(
         &mut self,
         link: &Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         slot: Slot,
         content: Payload<'_>,
         end: bool,
     ) {
         let stream = self.streams.at(slot);
-        shared.account.charge(content.len());
+        resources.account.charge(content.len());
         stream.push_pending(content, end);
         self.wait_for_window(slot, link.now);
     }
@@ -359,7 +361,7 @@ impl Session {
         let client = self.client;
         let stream = self.streams.at(slot);
         stream.stalled = None;
-        stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        stream.state = stream.state.on(Transition::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
         if stream.state == State::Closed {
             let cause = stream.core.cause;
             return self.close(slot, cause);
@@ -421,13 +423,14 @@ impl Session {
         stream.set_message(Message::Ended);
         stream.core.notices.take(Notices::WANTED);
         if stream.state.sends() {
-            stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+            stream.state =
+                stream.state.on(Transition::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
         }
-        if stream.place == Place::Closed {
+        if stream.waits_for == WaitsFor::Closed {
             return;
         }
         let (state, cause) = (stream.state, stream.core.cause);
-        self.streams.place(slot, Place::Nowhere);
+        self.streams.move_to(slot, WaitsFor::Nothing);
         if state == State::Closed {
             self.close(slot, cause);
         }
@@ -460,7 +463,7 @@ impl Session {
             return Some(slot);
         }
         let first = self.streams.contents.first().filter(|_| self.flow.send.is_open())?;
-        (self.streams.peek(first).place == Place::Flush).then_some(first)
+        (self.streams.peek(first).waits_for == WaitsFor::Flush).then_some(first)
     }
 
     /// Whether there is no place for another stream, and letting out what can go may make one: whether the next is refused must not
@@ -471,31 +474,31 @@ impl Session {
     }
 
     /// Lets out what waits for a window, in turn, as far as the windows and the queue of the connection reach.
-    pub(crate) fn flush(&mut self, link: &mut Link, shared: &mut Shared) {
+    pub(crate) fn flush(&mut self, link: &mut Link, resources: &mut Resources) {
         if core::mem::take(&mut self.flow.returns) && !self.shutdown.finished {
             self.flow.give(link);
         }
-        while self.flush_next(link, shared) {}
+        while self.flush_next(link, resources) {}
     }
 
     /// Lets out one frame of the stream whose turn it is, if it is to send something. Returns whether it did.
     #[inline]
-    pub(super) fn flush_next(&mut self, link: &mut Link, shared: &mut Shared) -> bool {
+    pub(super) fn flush_next(&mut self, link: &mut Link, resources: &mut Resources) -> bool {
         if self.shutdown.finished || !link.has_room() {
             return false;
         }
         let Some(slot) = self.next_flush() else { return false };
-        self.streams.place(slot, Place::Nowhere);
-        self.flush_one(link, shared, slot);
+        self.streams.move_to(slot, WaitsFor::Nothing);
+        self.flush_one(link, resources, slot);
         if self.streams.peek(slot).tunnel().is_some() {
             self.attach(slot, link);
-            self.detach(link, shared);
+            self.detach(link, resources);
         }
         true
     }
 
     /// Lets out one frame of a stream.
-    fn flush_one(&mut self, link: &mut Link, shared: &mut Shared, slot: Slot) {
+    fn flush_one(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot) {
         self.note_progress(slot, link.now);
         let room = self.credit(slot);
         let stream = self.streams.at(slot);
@@ -514,7 +517,7 @@ impl Session {
             return self.flushed(link, slot, content, end);
         };
         tunnel.channel.link.out = content;
-        tunnel.transmitted(shared, link.now, n);
+        tunnel.transmitted(resources, link.now, n);
         if ends {
             stream.take(streams::FIN);
             self.end_tunnel(link, slot);
@@ -556,7 +559,7 @@ impl Session {
     }
 }
 
-impl Stream {
+impl StreamState {
     /// Whether what waits needs no window: it is the end of the stream, or trailers.
     fn has_only_an_end(&self) -> bool {
         match (self.tunnel(), self.pending()) {

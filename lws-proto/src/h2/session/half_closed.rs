@@ -3,7 +3,7 @@
 
 use super::super::error::ErrorCode;
 use super::super::slot::Slot;
-use super::super::streams::{Message, Place};
+use super::super::streams::{Message, WaitsFor};
 use super::Session;
 use crate::connection::item::Item;
 use crate::connection::link::Link;
@@ -64,7 +64,7 @@ impl Session {
     fn arm_half_closed(&mut self, slot: Slot, due: Time) {
         let stream = self.streams.at(slot);
         let waits = stream.tunnel().is_none() && stream.message() != Message::Ended;
-        if stream.place == Place::Closed || !waits {
+        if stream.waits_for == WaitsFor::Closed || !waits {
             return;
         }
         let due = if stream.keeps_half_closed { Time::NEVER } else { due };
@@ -97,7 +97,7 @@ impl Session {
         }
         while let Some((slot, id)) = self.shutdown.half_closed.as_mut()?.unnotified.pop() {
             let Some(stream) = self.streams.still(slot, id) else { continue };
-            if stream.place != Place::Closed && stream.message() != Message::Ended {
+            if stream.waits_for != WaitsFor::Closed && stream.message() != Message::Ended {
                 self.attach(slot, link);
                 return Some(Item::PeerEnded);
             }
@@ -107,7 +107,7 @@ impl Session {
 
     fn end_starving(&mut self, link: &mut Link) {
         for slot in self.streams.taken() {
-            if self.streams.peek(slot).place != Place::Closed && self.starves(slot) {
+            if self.streams.peek(slot).waits_for != WaitsFor::Closed && self.starves(slot) {
                 // It may still read what has been sent, and is not to take that for the whole.
                 self.reset(link, slot, ErrorCode::INTERNAL_ERROR, Cause::Disconnected);
             }

@@ -1,11 +1,11 @@
 //! What is delivered apart from input: ends, timeouts, permits. RFC 9218 §10 says which permit comes first.
 
-use super::super::streams::{self, Message, Place};
+use super::super::streams::{self, Message, WaitsFor};
 use super::Session;
 use crate::Time;
 use crate::connection::item::Item;
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 
 impl Session {
@@ -33,16 +33,16 @@ impl Session {
     }
 
     /// The next notice. Where there is none and the orderly end has come, the connection ends.
-    pub(crate) fn notice_or_end(&mut self, link: &mut Link, shared: &mut Shared) -> Option<Item> {
-        let item = self.notice(link, shared);
+    pub(crate) fn notice_or_end(&mut self, link: &mut Link, resources: &mut Resources) -> Option<Item> {
+        let item = self.notice(link, resources);
         if item.is_none() {
             self.end_if_over(link);
         }
         item
     }
 
-    fn notice(&mut self, link: &mut Link, shared: &mut Shared) -> Option<Item> {
-        self.detach(link, shared);
+    fn notice(&mut self, link: &mut Link, resources: &mut Resources) -> Option<Item> {
+        self.detach(link, resources);
         debug_assert!(self.streams.is_consistent());
         self.send_continues(link);
         if self.has_half_closed_notice()
@@ -71,7 +71,7 @@ impl Session {
                 return None;
             }
             // Who comes before it sends first, so that a permit never overtakes what was given before.
-            if !self.streams.heads.is_empty() || !self.flush_next(link, shared) {
+            if !self.streams.heads.is_empty() || !self.flush_next(link, resources) {
                 return self.give_turn(link);
             }
         }
@@ -87,8 +87,8 @@ impl Session {
                 slot
             }
         };
-        debug_assert!(matches!(self.streams.peek(slot).place, Place::Head | Place::Content));
-        self.streams.place(slot, Place::Nowhere);
+        debug_assert!(matches!(self.streams.peek(slot).waits_for, WaitsFor::Head | WaitsFor::Content));
+        self.streams.move_to(slot, WaitsFor::Nothing);
         let wanted = self.streams.at(slot).core.notices.take(Notices::WANTED);
         self.release_held(slot, link.now);
         self.attach(slot, link);

@@ -3,13 +3,13 @@
 use super::super::fields::FieldBuffer;
 use super::super::frame;
 use super::super::slot::Slot;
-use super::super::state::{Frame, State, Step};
+use super::super::state::{Frame, State, Transition};
 use super::super::streams::{self, Message};
 use super::super::window::SendWindow;
 use super::Session;
 use super::shutdown::Phase;
 use crate::connection::link::Link;
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::handle::{Payload, StreamKey};
 use crate::hpack::NameId;
 use crate::http::{Method, Outgoing, Request, Said, Scheme, frame_request};
@@ -41,7 +41,7 @@ impl Session {
     pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         request: (&Request<'_>, impl IntoIterator<Item = (N, V)>),
         content: Payload<'_>,
         end: bool,
@@ -75,7 +75,7 @@ impl Session {
         if stream.is_queued() {
             stream.push_pending(content, end);
         } else {
-            self.write_content(link, shared, slot, content, end);
+            self.write_content(link, resources, slot, content, end);
         }
         Ok(())
     }
@@ -164,7 +164,8 @@ impl Session {
         stream.send = SendWindow::new(self.settings.peer.initial_window_size);
         let opening = stream.method == Method::Connect;
         let empty = !opening && stream.message() == Message::Ended && stream.pending().is_none();
-        stream.state = stream.state.on(Step::Send(Frame::Headers { end: false })).unwrap_or(State::Open);
+        stream.state =
+            stream.state.on(Transition::Send(Frame::Headers { end: false })).unwrap_or(State::Open);
         self.requests.active += 1;
         // Misuse is impossible: every field has been checked.
         let _ = self.fields.headers(&mut link.out, id, |writer, buffer| {

@@ -2,11 +2,11 @@
 
 use super::super::error::{ErrorCode, code_of};
 use super::super::frame;
-use super::super::streams::Place;
+use super::super::streams::WaitsFor;
 use super::Session;
 use super::half_closed::HalfClosed;
 use crate::connection::link::{LastWord, Link};
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::{Cause, Deadline, Time};
 use alloc::boxed::Box;
 
@@ -63,7 +63,7 @@ impl Session {
 
     /// What is queued does not reach the peer: ends that have not been delivered yet are not complete.
     fn lose(&mut self, cause: Cause) {
-        let pending = self.streams.all().filter(|stream| stream.place == Place::Closed);
+        let pending = self.streams.all().filter(|stream| stream.waits_for == WaitsFor::Closed);
         pending
             .filter(|stream| stream.core.cause == Cause::Complete)
             .for_each(|stream| stream.core.cause = cause);
@@ -119,14 +119,14 @@ impl Session {
 
     /// Begins the orderly end: WebSockets are closed with 1001, what runs goes on, and a server takes what is on its way before it
     /// says which stream was the last.
-    pub(crate) fn drain(&mut self, link: &mut Link, shared: &mut Shared) {
-        self.detach(link, shared);
+    pub(crate) fn drain(&mut self, link: &mut Link, resources: &mut Resources) {
+        self.detach(link, resources);
         for slot in self.streams.taken() {
             self.attach(slot, link);
             if let Some(tunnel) = self.attached_tunnel() {
-                tunnel.drain(shared);
+                tunnel.drain(resources);
             }
-            self.detach(link, shared);
+            self.detach(link, resources);
         }
         self.announce_end(link);
         if self.streams.is_empty() {

@@ -1,14 +1,14 @@
 //! Streams that become a WebSocket or a tunnel: how they do, what they lend handles, and what becomes of them. RFC 8441 §5.
 
 use super::super::slot::Slot;
-use super::super::state::{Frame, State, Step};
-use super::super::streams::{self, Message, Place, StreamPhase};
+use super::super::state::{Frame, State, Transition};
+use super::super::streams::{self, Message, StreamPhase, WaitsFor};
 use super::Session;
 use crate::connection::carried::{self, Carried, CarriedReceiver, Halves};
 use crate::connection::channel::Channel;
 use crate::connection::item::Item;
 use crate::connection::link::{Link, LinkEnd};
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::http::{Head, Method};
 use crate::time::unless_never;
@@ -92,26 +92,26 @@ impl Tunnel {
         self.channel.notice_is_due(|channel| self.carried.may_write(channel))
     }
 
-    pub(super) fn drain(&mut self, shared: &mut Shared) {
-        self.carried.drain(&mut self.channel, shared);
+    pub(super) fn drain(&mut self, resources: &mut Resources) {
+        self.carried.drain(&mut self.channel, resources);
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         crate::time::earliest(self.channel.next_timeout(), self.carried.next_timeout(&self.channel))
     }
 
-    pub(super) fn handle_timeout(&mut self, shared: &mut Shared, now: Time) {
+    pub(super) fn handle_timeout(&mut self, resources: &mut Resources, now: Time) {
         if let Some(deadline) = self.channel.link.handle_timeout(now) {
             return self.carried.abort(&mut self.channel, Cause::Timeout(deadline));
         }
         self.channel.handle_timeout(now);
-        self.carried.handle_timeout(&mut self.channel, shared);
+        self.carried.handle_timeout(&mut self.channel, resources);
     }
 
     /// The stream has taken `n` bytes into a frame.
-    pub(super) fn transmitted(&mut self, shared: &mut Shared, now: Time, n: usize) {
+    pub(super) fn transmitted(&mut self, resources: &mut Resources, now: Time, n: usize) {
         self.channel.link.transmitted(now, n);
-        self.carried.transmitted(&mut self.channel, shared);
+        self.carried.transmitted(&mut self.channel, resources);
     }
 
     /// Bytes that are held to be sent.
@@ -125,7 +125,7 @@ impl Session {
     pub(crate) fn accept_websocket(
         &mut self,
         link: &mut Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         head: &Head<'_>,
         accept: &ws::Accept<'_>,
     ) -> Result<(), Misuse> {
@@ -142,12 +142,12 @@ impl Session {
         match agreed {
             Ok(agreement) => {
                 self.write_tunnel_head(link, agreement.fields())?;
-                self.make_tunnel(link, shared, Some(agreement.opened), false);
+                self.make_tunnel(link, resources, Some(agreement.opened), false);
                 self.attach(self.lent.slot, link);
                 Ok(())
             }
             Err(ws::Refused::Peer(violation)) => {
-                self.refuse(link, shared, self.lent.slot, Cause::Violation(violation));
+                self.refuse(link, resources, self.lent.slot, Cause::Violation(violation));
                 Err(Misuse::NotAnOpening)
             }
             Err(ws::Refused::Caller(misuse)) => Err(misuse),
@@ -155,7 +155,7 @@ impl Session {
     }
 
     /// Answers a CONNECT: what follows is no longer HTTP. RFC 9113 §8.5.
-    pub(crate) fn accept_tunnel(&mut self, link: &mut Link, shared: &mut Shared) -> Result<(), Misuse> {
+    pub(crate) fn accept_tunnel(&mut self, link: &mut Link, resources: &mut Resources) -> Result<(), Misuse> {
         let client = self.client;
         let stream = self.open_exchange()?;
         let is_tunnel = stream.method == Method::Connect && stream.message() == Message::Head;
@@ -166,7 +166,7 @@ impl Session {
             stream.core.notices.set(Notices::PEER_ENDED);
         }
         self.write_tunnel_head(link, core::iter::empty::<(&str, &str)>())?;
-        self.make_tunnel(link, shared, None, false);
+        self.make_tunnel(link, resources, None, false);
         self.attach(self.lent.slot, link);
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Session {
     pub(in crate::h2) fn make_tunnel(
         &mut self,
         link: &Link,
-        shared: &mut Shared,
+        resources: &mut Resources,
         websocket: Option<ws::Opened>,
         announced: bool,
     ) {
@@ -203,7 +203,7 @@ impl Session {
             Some(opened) => carried::websocket(opened, client, now),
             None => carried::raw(),
         };
-        shared.account.charge(halves.0.held());
+        resources.account.charge(halves.0.held());
         let stream = self.streams.at(slot);
         let mut channel = Channel::tunnel(Link::tunnel(now, link.config.clone(), client), stream.core.key);
         stream.due = Time::NEVER;
@@ -216,7 +216,7 @@ impl Session {
             channel.want_write();
         }
         stream.phase = StreamPhase::Tunnel(Box::new(Tunnel::new(channel, halves, announced)));
-        self.streams.place(slot, Place::Nowhere);
+        self.streams.move_to(slot, WaitsFor::Nothing);
         self.streams.resume(slot);
     }
 
@@ -238,7 +238,7 @@ impl Session {
     }
 
     /// Looks at what has become of the tunnel that was lent.
-    pub(crate) fn detach(&mut self, link: &Link, shared: &mut Shared) {
+    pub(crate) fn detach(&mut self, link: &Link, resources: &mut Resources) {
         if !core::mem::take(&mut self.lent.attached) {
             return;
         }
@@ -247,7 +247,7 @@ impl Session {
             let out = &mut tunnel.channel.link.out;
             out.reclaim(&mut self.spare);
             if !out.is_empty() {
-                shared.account.charge(out.len());
+                resources.account.charge(out.len());
             }
         }
         self.look_at_tunnel(slot, link.now);
@@ -256,15 +256,15 @@ impl Session {
     /// Puts a tunnel where it waits for what it wants.
     pub(super) fn look_at_tunnel(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
-        let (place, sends) = (stream.place, stream.state.sends());
+        let (place, sends) = (stream.waits_for, stream.state.sends());
         let Some(tunnel) = stream.tunnel_mut() else { return };
         let due = tunnel.next_timeout().unwrap_or(Time::NEVER);
         let fin = sends && tunnel.carried.has_fin(&tunnel.channel);
         let cut = tunnel.channel.link.end() == LinkEnd::Done && !tunnel.has_output();
-        let closed = place != Place::Closed && tunnel.channel.stream.notices.take(Notices::CLOSED);
+        let closed = place != WaitsFor::Closed && tunnel.channel.stream.notices.take(Notices::CLOSED);
         let cause = tunnel.channel.stream.cause;
         self.wake_at(due);
-        if place == Place::Closed {
+        if place == WaitsFor::Closed {
             return;
         }
         let stream = self.streams.at(slot);
@@ -278,7 +278,7 @@ impl Session {
             }
             self.streams.unresume(slot);
             self.streams.untime(slot);
-            return self.streams.place(slot, Place::Closed);
+            return self.streams.move_to(slot, WaitsFor::Closed);
         }
         self.line_up_tunnel(slot, now);
     }
@@ -311,10 +311,10 @@ impl Session {
         let stream = self.streams.at(slot);
         if !wanted {
             stream.stalled = None;
-            return self.streams.place(slot, Place::Nowhere);
+            return self.streams.move_to(slot, WaitsFor::Nothing);
         }
         let open = stream.send.is_open();
-        self.streams.place(slot, if open { Place::Content } else { Place::Nowhere });
+        self.streams.move_to(slot, if open { WaitsFor::Content } else { WaitsFor::Nothing });
         self.wait_for_peer(slot, open, now);
     }
 
@@ -322,7 +322,7 @@ impl Session {
     pub(super) fn end_tunnel(&mut self, link: &Link, slot: Slot) {
         let stream = self.streams.at(slot);
         stream.stalled = None;
-        stream.state = stream.state.on(Step::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
+        stream.state = stream.state.on(Transition::Send(Frame::Data { end: true })).unwrap_or(State::Closed);
         if !stream.has(streams::LINGERS) {
             return;
         }
@@ -343,7 +343,7 @@ impl Session {
     /// reset.
     pub(in crate::h2) fn delivered_end(&mut self, link: &mut Link, slot: Slot) {
         let stream = self.streams.at(slot);
-        stream.place = Place::Nowhere;
+        stream.waits_for = WaitsFor::Nothing;
         if stream.state == State::Closed || stream.tunnel().is_none() {
             return self.free(slot);
         }

@@ -39,13 +39,13 @@ const BUFFER_BITS: RangeInclusive<u8> = 10..=20;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Deflate {
-    settings: Settings,
+    settings: DeflateSettings,
     pool: Arc<Pool>,
 }
 
 /// What is wanted, and what compression costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Settings {
+struct DeflateSettings {
     /// Server first, then client: whether that side's messages may refer to earlier ones.
     takeover: [bool; 2],
     /// Server first, then client: the largest window of that side's compressor.
@@ -60,7 +60,7 @@ struct Settings {
 
 impl Default for Deflate {
     fn default() -> Self {
-        let settings = Settings {
+        let settings = DeflateSettings {
             takeover: [false; 2],
             window_bits: [15; 2],
             level: 1,
@@ -150,7 +150,7 @@ impl Deflate {
     /// Every option as [`set_option`](Self::set_option) takes it: `name=value`, with a comma between two.
     #[cfg(feature = "record")]
     pub(crate) fn options(&self) -> alloc::string::String {
-        let Settings { takeover, window_bits, level, mem_level, threshold, rx_buf_bits, tx_buf_bits } =
+        let DeflateSettings { takeover, window_bits, level, mem_level, threshold, rx_buf_bits, tx_buf_bits } =
             self.settings;
         let [server, client] = takeover.map(|takeover| u8::from(!takeover));
         let [server_bits, client_bits] = window_bits;

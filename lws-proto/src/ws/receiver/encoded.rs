@@ -2,10 +2,10 @@
 //!
 //! Knows no extension: a decoder takes octets and makes others.
 
-use super::{Place, Receiver, charge};
+use super::{FramePart, FrameReceiver, charge};
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, Item, Step};
-use crate::connection::shared::Shared;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::ws::utf8::Invalid;
 use crate::ws::{Decoded, ReservedBits};
@@ -26,7 +26,7 @@ struct Made {
     fault: Option<Cause>,
 }
 
-impl Receiver {
+impl FrameReceiver {
     /// Whether the message that has begun is for the decoder.
     pub(super) fn is_encoded(&self) -> bool {
         let bits = ReservedBits::of_frame(self.message_reserved);
@@ -40,7 +40,7 @@ impl Receiver {
 
     /// Enters a frame. One that is a whole message is not counted, unless there is a ratio to keep.
     pub(super) fn enter_encoded(&mut self, limits: &Limits, begins: bool) -> Result<(), Cause> {
-        self.place = Place::Encoded;
+        self.place = FramePart::Encoded;
         if begins {
             if let Some(decoder) = &mut self.decoder {
                 decoder.begin(ReservedBits::of_frame(self.message_reserved));
@@ -64,7 +64,7 @@ impl Receiver {
     pub(super) fn receive_encoded(
         &mut self,
         channel: &mut Channel,
-        shared: &mut Shared,
+        resources: &mut Resources,
         input: &mut [u8],
         at: usize,
     ) -> Result<Step, Cause> {
@@ -82,7 +82,7 @@ impl Receiver {
             mask.apply(&mut part[consumed..]);
         }
         self.remaining -= consumed as u64;
-        let item = self.deliver(channel, shared, &made)?;
+        let item = self.deliver(channel, resources, &made)?;
         Ok(Step { consumed: at + consumed, item })
     }
 
@@ -122,7 +122,7 @@ impl Receiver {
     fn deliver(
         &mut self,
         channel: &mut Channel,
-        shared: &mut Shared,
+        resources: &mut Resources,
         made: &Made,
     ) -> Result<Option<Item>, Cause> {
         let Made { decoded, mut len, mut fault } = *made;
@@ -146,7 +146,7 @@ impl Receiver {
             if self.whole || len == 0 {
                 return Err(cause);
             }
-            self.place = Place::Failed(cause);
+            self.place = FramePart::Failed(cause);
             channel.stream.notices.set(Notices::MORE);
             return Ok(Some(self.decoded_item(kind, reserved, len, false)));
         }
@@ -156,7 +156,7 @@ impl Receiver {
             channel.stream.notices.take(Notices::MORE);
         }
         if frame_end {
-            self.place = Place::Header;
+            self.place = FramePart::Header;
         }
         if end {
             self.message = None;
@@ -167,7 +167,7 @@ impl Receiver {
                 // The only frame, which nobody counts, and more than the buffer holds.
                 assembly.decoded = len as u64;
             }
-            charge(&channel.link, shared, len)?;
+            charge(&channel.link, resources, len)?;
             assembly.message.extend_from_slice(&decoder.output()[..len]);
             decoder.release();
             if !end {

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 
 /// Randomness, the count of what is held, and what a record is written to.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub(crate) struct Resources {
     /// A client's; a server masks nothing.
     pub(crate) entropy: Option<Box<dyn Entropy>>,
     /// What is held for the peer.
