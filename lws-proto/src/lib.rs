@@ -56,7 +56,10 @@ pub use config::{Allowance, Config, Expect, Limits, Versions, WallClock};
 pub use connection::{Connection, ConnectionKind, Feed, Interest, SLICES_MAX, Transmit};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
 pub use event::{Control, Event, MessageKind, Protocol};
-pub use handle::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
+pub use handle::{
+    Exchange, ExchangePermit, Payload, RawPermit, RawStream, Sent, Stream, StreamKey, WebSocket,
+    WebSocketPermit, Writable, WriteTicket,
+};
 pub use http::Request;
 pub use liveness::Validity;
 pub use range::OutOfRange;

@@ -1,8 +1,7 @@
 //! The permit to write on a stream, and what is left of one once it is spent or kept.
 
-use super::{Payload, Stream, StreamKey};
-use crate::connection::link::Link;
-use crate::connection::outbound::{LentExchange, Outbound};
+use super::{ExchangePermit, Payload, RawPermit, Stream, StreamKey, WebSocketPermit};
+use crate::connection::outbound::Outbound;
 use crate::http::Status;
 use crate::{MessageKind, Misuse, ws};
 use core::fmt;
@@ -60,6 +59,21 @@ impl<'a> Writable<'a> {
         Stream::new(self.outbound)
     }
 
+    /// The permit of an exchange, if it is for one that has not ended; otherwise the permit again.
+    pub fn into_exchange(self) -> Result<ExchangePermit<'a>, Self> {
+        if self.outbound.exchange().is_some() { Ok(ExchangePermit::new(self.outbound)) } else { Err(self) }
+    }
+
+    /// The permit of a WebSocket, if it is for one that has not ended; otherwise the permit again.
+    pub fn into_websocket(self) -> Result<WebSocketPermit<'a>, Self> {
+        if self.outbound.websocket().is_some() { Ok(WebSocketPermit::new(self.outbound)) } else { Err(self) }
+    }
+
+    /// The permit of a raw stream, if it is for one that has not ended; otherwise the permit again.
+    pub fn into_raw(self) -> Result<RawPermit<'a>, Self> {
+        if self.outbound.raw().is_some() { Ok(RawPermit::new(self.outbound)) } else { Err(self) }
+    }
+
     /// Sends the head of the final response, and content with it. RFC 9112 §4.
     ///
     /// The framing is chosen here: `Content-Length` if `end`, or as the fields say; otherwise chunked, or up to the
@@ -77,23 +91,7 @@ impl<'a> Writable<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
-        #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(self.outbound, fields);
-        command!(
-            self.outbound,
-            Command::Respond { status, fields: fields.kept().into(), content: content.as_ref().into(), end }
-        );
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) => {
-                let Link { out, config, .. } = &mut channel.link;
-                sender.respond(out, config, status, fields, content, end)?;
-            }
-            Some(LentExchange::Http2(session, link, resources)) => {
-                session.respond(link, resources, (status, fields), content, end)?;
-            }
-            None => return Err(Misuse::WrongProtocol),
-        }
-        Ok(self.sent())
+        ExchangePermit::new(self.outbound).respond(status, fields, content, end)
     }
 
     /// Sends content of a response, request or raw stream.
@@ -103,21 +101,11 @@ impl<'a> Writable<'a> {
     #[doc(alias = "lws_write")]
     #[inline]
     pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
-        command!(self.outbound, Command::Data(content.as_ref().into(), end));
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) => {
-                sender.data(&mut channel.link.out, content, end)?;
-            }
-            Some(LentExchange::Http2(session, link, resources)) => {
-                session.data(link, resources, content, end)?
-            }
-            None => {
-                let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
-                sender.data(&mut channel.link.out, content, end)?;
-                sender.finish_if_over(channel);
-            }
+        if self.outbound.lends_exchange() {
+            ExchangePermit::new(self.outbound).data(content, end)
+        } else {
+            RawPermit::new(self.outbound).data(content, end)
         }
-        Ok(self.sent())
     }
 
     /// Ends a chunked message with a trailer section. RFC 9112 §7.1.2.
@@ -128,19 +116,7 @@ impl<'a> Writable<'a> {
         self,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Sent<'a>, Misuse> {
-        #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(self.outbound, fields);
-        command!(self.outbound, Command::Trailers(fields.kept().into()));
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) => {
-                sender.trailers(&mut channel.link.out, fields)?;
-            }
-            Some(LentExchange::Http2(session, link, resources)) => {
-                session.trailers(link, resources, fields)?
-            }
-            None => return Err(Misuse::WrongProtocol),
-        }
-        Ok(self.sent())
+        ExchangePermit::new(self.outbound).trailers(fields)
     }
 
     /// Sends content that `fill` writes in place: up to `max` bytes, of which it returns how many it wrote and whether
@@ -149,22 +125,11 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`]; `fill` has not been called then.
     pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
-        #[cfg(feature = "record")]
-        let fill = crate::record::filling(self.outbound, max, fill);
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) => {
-                sender.fill(&mut channel.link.out, max, fill)?;
-            }
-            Some(LentExchange::Http2(session, link, resources)) => {
-                session.fill(link, resources, max, fill)?
-            }
-            None => {
-                let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
-                sender.fill(&mut channel.link.out, max, fill);
-                sender.finish_if_over(channel);
-            }
+        if self.outbound.lends_exchange() {
+            ExchangePermit::new(self.outbound).fill(max, fill)
+        } else {
+            RawPermit::new(self.outbound).fill(max, fill)
         }
-        Ok(self.sent())
     }
 
     /// Sends a WebSocket message, or the next part of one as a frame. In mid-message `kind` does not count. Text must be
@@ -175,13 +140,7 @@ impl<'a> Writable<'a> {
     #[doc(alias = "lws_write")]
     #[inline]
     pub fn message(self, kind: MessageKind, payload: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
-        command!(
-            self.outbound,
-            Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
-        );
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.message(&mut channel.link.out, &mut resources.entropy, kind, 0, payload, end);
-        Ok(self.sent())
+        WebSocketPermit::new(self.outbound).message(kind, payload, end)
     }
 
     /// As [`message`](Self::message), with the reserved bits of an extension that was agreed on. In mid-message they do
@@ -196,10 +155,7 @@ impl<'a> Writable<'a> {
         payload: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
-        note!(self.outbound, Note::Unsupported("a message of an extension".into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.message(&mut channel.link.out, &mut resources.entropy, kind, reserved.bits(), payload, end);
-        Ok(self.sent())
+        WebSocketPermit::new(self.outbound).extended_message(kind, reserved, payload, end)
     }
 
     /// As [`message`](Self::message), for content that is compressed already: no extension tries to make it smaller.
@@ -212,13 +168,7 @@ impl<'a> Writable<'a> {
         payload: Payload<'_>,
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
-        command!(
-            self.outbound,
-            Command::Message { kind, payload: payload.as_ref().into(), end, compress: false }
-        );
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.uncompressed_message(&mut channel.link.out, &mut resources.entropy, kind, payload, end);
-        Ok(self.sent())
+        WebSocketPermit::new(self.outbound).uncompressed_message(kind, payload, end)
     }
 
     /// Sends a whole WebSocket message that goes to many peers, and is compressed once for all with the same parameters.
@@ -226,10 +176,7 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
     pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
-        command!(self.outbound, Command::Prepared(message.kind(), message.bytes()[..].into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.prepared(&mut channel.link.out, &mut resources.entropy, message)?;
-        Ok(self.sent())
+        WebSocketPermit::new(self.outbound).prepared(message)
     }
 
     /// Sends a whole WebSocket text message.
@@ -245,10 +192,7 @@ impl<'a> Writable<'a> {
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket.
     pub fn ping(self, payload: &[u8]) -> Result<Sent<'a>, Misuse> {
-        command!(self.outbound, Command::Ping(payload.into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.ping(&mut channel.link.out, &mut resources.entropy, payload);
-        Ok(self.sent())
+        WebSocketPermit::new(self.outbound).ping(payload)
     }
 
     /// Keeps the permit beyond the event. No other is given meanwhile; [`Connection::redeem`](crate::Connection::redeem)
@@ -257,11 +201,6 @@ impl<'a> Writable<'a> {
         command!(self.outbound, Command::Ticket);
         self.outbound.set_ticket(true);
         WriteTicket { key: self.outbound.key() }
-    }
-
-    #[inline]
-    fn sent(self) -> Sent<'a> {
-        Sent { outbound: self.outbound }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A stream: what can be done with it whenever it is lent.
 
-use super::Writable;
-use crate::connection::outbound::{LentExchange, Outbound};
+use super::{Exchange, RawStream, WebSocket, Writable};
+use crate::connection::outbound::Outbound;
 use crate::http::{Head, Status};
 use crate::ws::{self, CloseCode};
 use crate::{Limit, MessageKind, Misuse, Time, Validity};
@@ -50,6 +50,23 @@ impl<'a> Stream<'a> {
     #[must_use]
     pub fn key(&self) -> StreamKey {
         self.outbound.key()
+    }
+
+    // What it speaks.
+
+    /// The exchange, if it is one that has not ended; otherwise the stream again.
+    pub fn into_exchange(self) -> Result<Exchange<'a>, Self> {
+        if self.outbound.exchange().is_some() { Ok(Exchange::new(self.outbound)) } else { Err(self) }
+    }
+
+    /// The WebSocket, if it is one that has not ended; otherwise the stream again.
+    pub fn into_websocket(self) -> Result<WebSocket<'a>, Self> {
+        if self.outbound.websocket().is_some() { Ok(WebSocket::new(self.outbound)) } else { Err(self) }
+    }
+
+    /// The raw stream, if it is one that has not ended; otherwise the stream again.
+    pub fn into_raw(self) -> Result<RawStream<'a>, Self> {
+        if self.outbound.raw().is_some() { Ok(RawStream::new(self.outbound)) } else { Err(self) }
     }
 
     /// The time that the driver told last.
@@ -122,15 +139,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
     pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
-        command!(
-            self.outbound,
-            Command::SetValidity(
-                validity.map(|Validity { ping_after, drop_after }| [ping_after, drop_after])
-            )
-        );
-        let (sender, ..) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.set_validity(validity);
-        Ok(())
+        WebSocket::new(self.outbound).set_validity(validity)
     }
 
     /// Says that the peer is known to be there, by something that the engine does not see: its silence counts from
@@ -146,13 +155,7 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// The message, when it does not fit, or the stream is no open WebSocket, or is in the middle of a message.
     pub fn try_queue(&mut self, kind: MessageKind, message: Bytes) -> Result<(), Bytes> {
-        command!(self.outbound, Command::TryQueue(kind, message[..].into()));
-        match self.outbound.websocket() {
-            Some((sender, channel, resources)) => {
-                sender.try_queue(&mut channel.link, &mut resources.entropy, kind, message)
-            }
-            None => Err(message),
-        }
+        WebSocket::new(self.outbound).try_queue(kind, message)
     }
 
     /// Changes an option of an extension that is in use, by the names of libwebsockets: `compression_level`, `mem_level` and
@@ -168,9 +171,7 @@ impl<'a> Stream<'a> {
         name: &str,
         value: &str,
     ) -> Result<(), ws::OptionError> {
-        command!(self.outbound, Command::SetExtensionOption([extension.into(), name.into(), value.into()]));
-        let (sender, ..) = self.outbound.websocket().ok_or(ws::OptionError::Inactive)?;
-        sender.set_extension_option(extension, name, value)
+        WebSocket::new(self.outbound).set_extension_option(extension, name, value)
     }
 
     /// Sends an interim response, such as 103 Early Hints, before the final one. RFC 9110 §15.2.
@@ -182,50 +183,26 @@ impl<'a> Stream<'a> {
         status: Status,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
-        #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(self.outbound, fields);
-        command!(self.outbound, Command::Interim(status, fields.kept().into()));
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) if channel.has_stream() => {
-                sender.interim(&mut channel.link.out, status, fields)
-            }
-            Some(LentExchange::Http2(session, link, _)) => session.interim(link, status, fields),
-            _ => Err(Misuse::WrongProtocol),
-        }
+        Exchange::new(self.outbound).interim(status, fields)
     }
 
     /// Lets the connection end with this exchange: the response will say `Connection: close`. Over HTTP/2 the peer is asked
     /// to begin no more, and those that have begun are the last ones.
     pub fn last_exchange(&mut self) {
-        command!(self.outbound, Command::LastExchange);
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, ..)) => sender.last_exchange(),
-            Some(LentExchange::Http2(session, link, _)) => session.announce_end(link),
-            None => {}
-        }
+        Exchange::new(self.outbound).last_exchange()
     }
 
     /// Lets an exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each
     /// begins: see [`Limits::half_closed_timeout`](crate::Limits::half_closed_timeout). What is kept waits for the
     /// application alone, which should have a deadline of its own.
     pub fn keep_half_closed(&mut self, keep: bool) {
-        command!(self.outbound, Command::KeepHalfClosed(keep));
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, ..)) => sender.keep_half_closed(keep),
-            Some(LentExchange::Http2(session, link, _)) => session.keep_half_closed(keep, link.now),
-            None => {}
-        }
+        Exchange::new(self.outbound).keep_half_closed(keep)
     }
 
     /// Limits the content of the request or response that is being received, in place of
     /// [`Limits::content_bytes_max`](crate::Limits::content_bytes_max). Past it a request is answered 413.
     pub fn limit_content(&mut self, bytes: u64) {
-        command!(self.outbound, Command::LimitContent(bytes));
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, ..)) => sender.limit_content(bytes),
-            Some(LentExchange::Http2(session, _, _)) => session.limit_content(bytes),
-            None => {}
-        }
+        Exchange::new(self.outbound).limit_content(bytes)
     }
 
     /// How many bytes of the content of this request its peer must deliver in each
@@ -233,12 +210,7 @@ impl<'a> Stream<'a> {
     /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
     /// the exchange then waits for the application, which should have a deadline of its own.
     pub fn expect_content(&mut self, bytes: usize) {
-        command!(self.outbound, Command::ExpectContent(bytes));
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, ..)) => sender.expect_content(bytes),
-            Some(LentExchange::Http2(session, _, _)) => session.expect_content(bytes),
-            None => {}
-        }
+        Exchange::new(self.outbound).expect_content(bytes)
     }
 
     /// Says that the application is about to hold `bytes` more for this stream: content that it gathers, for instance. They count with
@@ -266,25 +238,8 @@ impl<'a> Stream<'a> {
     /// [`Misuse::NotAnOpening`] if the request breaks a rule of RFC 6455 §4.2.1: it has then been answered with 400 or
     /// 426. Any other misuse changes nothing.
     pub fn accept_websocket(self, head: &Head<'_>, accept: &ws::Accept<'_>) -> Result<Stream<'a>, Misuse> {
-        note!(
-            self.outbound,
-            match accept.command() {
-                Some(command) => Note::Command(self.outbound.key(), command),
-                None => Note::Unsupported("an extension of the application".into()),
-            }
-        );
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) => {
-                let opened = crate::h1::accept_websocket(sender, channel, head, accept)?;
-                channel.link.last_received = channel.link.now;
-                self.outbound.begin_websocket(opened, false);
-            }
-            Some(LentExchange::Http2(session, link, resources)) => {
-                session.accept_websocket(link, resources, head, accept)?;
-            }
-            None => return Err(Misuse::WrongProtocol),
-        }
-        Ok(self)
+        let accepted = Exchange::new(self.outbound).accept_websocket(head, accept)?;
+        Ok(accepted.into_stream())
     }
 
     /// Accepts a CONNECT request: 200 is queued, and the stream is raw from here on. RFC 9110 §9.3.6.
@@ -292,16 +247,8 @@ impl<'a> Stream<'a> {
     /// # Errors
     /// [`Misuse`] if the request is another one or has been answered.
     pub fn accept_tunnel(self) -> Result<Stream<'a>, Misuse> {
-        command!(self.outbound, Command::AcceptTunnel);
-        match self.outbound.exchange() {
-            Some(LentExchange::Http1(sender, channel, _)) => {
-                crate::h1::accept_tunnel(sender, channel)?;
-                self.outbound.begin_raw(false);
-            }
-            Some(LentExchange::Http2(session, link, resources)) => session.accept_tunnel(link, resources)?,
-            None => return Err(Misuse::WrongProtocol),
-        }
-        Ok(self)
+        let accepted = Exchange::new(self.outbound).accept_tunnel()?;
+        Ok(accepted.into_stream())
     }
 
     /// Begins the WebSocket closing handshake. Messages that the peer sent before its own Close frame still come.
@@ -312,9 +259,7 @@ impl<'a> Stream<'a> {
     /// A second close is no error and does nothing.
     #[doc(alias = "lws_close_reason")]
     pub fn close(self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
-        command!(self.outbound, Command::Close(code, reason.into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.close_handshake(&mut channel.link, &mut resources.entropy, code, reason)
+        WebSocket::new(self.outbound).close(code, reason)
     }
 
     /// Ends the stream at once, and a connection that has no other with it. What is queued is lost, and

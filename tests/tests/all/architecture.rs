@@ -96,7 +96,7 @@ fn a_protocol_names_another_one_only_where_one_leads_to_the_other() {
 #[test]
 fn protocols_are_switched_in_named_places() {
     let places = ["connection.rs", "connection/outbound.rs", "connection/dispatch.rs"];
-    let switches = ["Sender::Http1(", "Sender::Http2(", "Sender::Carried("];
+    let switches = ["Sending::Http1(", "Sending::Http2(", "Sending::Carried("];
     check("a switch of protocols", mentions("lws-proto/src", &switches, &places));
     let makers = ["carried::websocket(", "carried::raw("];
     let places = ["connection/outbound.rs", "h2/session/tunnels.rs"];
@@ -116,7 +116,8 @@ fn protocols_are_switched_in_named_places() {
 /// What every protocol writes through knows none of them.
 #[test]
 fn links_and_streams_know_no_protocol() {
-    for file in ["link.rs", "channel.rs", "stream.rs", "delivery.rs", "transmit.rs", "buffer.rs", "shared.rs"]
+    for file in
+        ["link.rs", "channel.rs", "stream.rs", "delivery.rs", "transmit.rs", "buffer.rs", "resources.rs"]
     {
         let path = root().join("lws-proto/src/connection").join(file);
         let text = fs::read_to_string(path).expect(file);
@@ -241,6 +242,11 @@ fn every_call_that_changes_a_connection_is_noted() {
         "index",
         "permit",
         "into_stream",
+        "into_writable",
+        "into_exchange",
+        "into_websocket",
+        "into_raw",
+        "stream",
         "text",
         "recv_buf",
         "lend",
@@ -250,7 +256,15 @@ fn every_call_that_changes_a_connection_is_noted() {
         "set_held_outside",
     ];
     let mut found = Vec::new();
-    let files = ["handle/stream.rs", "handle/permit.rs", "connection.rs", "connection/feed.rs"];
+    let files = [
+        "handle/stream.rs",
+        "handle/permit.rs",
+        "handle/exchange.rs",
+        "handle/websocket.rs",
+        "handle/raw_stream.rs",
+        "connection.rs",
+        "connection/feed.rs",
+    ];
     let mut calls = 0;
     for file in files {
         let text = fs::read_to_string(root().join("lws-proto/src").join(file)).expect(file);
@@ -260,8 +274,14 @@ fn every_call_that_changes_a_connection_is_noted() {
             let name = head.split(['(', '<']).next().unwrap_or_default();
             let parameters = head.split_once('(').map_or("", |(_, rest)| rest).trim_start();
             let changes = ["self,", "self)", "mut self", "&mut self", "&'c mut self"];
-            let notes =
-                ["note!(", "command!(", "crate::record::", "self.note_sent(", "self.connection.transmit("];
+            let notes = [
+                "::new(self.outbound).",
+                "note!(",
+                "command!(",
+                "crate::record::",
+                "self.note_sent(",
+                "self.connection.transmit(",
+            ];
             let is_noted = notes.iter().any(|note| body.contains(note)) || others.contains(&name);
             let does_change = changes.iter().any(|receiver| parameters.starts_with(receiver));
             calls += usize::from(does_change);
