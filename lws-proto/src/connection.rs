@@ -3,7 +3,7 @@
 //! `Detect -> Http1 -> WebSocket | Raw | Http2`, `Detect -> Http2 | Raw`. Bytes that have been received already go on in the protocol that takes
 //! over, and the driver of the connection never learns of it.
 
-mod buffer;
+pub(crate) mod buffer;
 pub(crate) mod carried;
 pub(crate) mod channel;
 pub(crate) mod delivery;
@@ -16,15 +16,13 @@ pub(crate) mod outbound;
 pub(crate) mod resources;
 pub(crate) mod stream;
 pub(crate) mod transmit;
-mod worst_case;
 
-pub(crate) use buffer::Kept;
 pub use feed::Feed;
 pub use transmit::{SLICES_MAX, Transmit};
-pub use worst_case::ConnectionKind;
 
-use crate::handle::{Sent, Stream, StreamKey, Writable, WriteTicket};
+use crate::handle::{Sent, Stream, Writable, WriteTicket};
 use crate::http::{Request, Scheme};
+use crate::key::StreamKey;
 use crate::time::earliest;
 use crate::{Cause, Config, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, h1, raw, ws};
 use alloc::boxed::Box;
@@ -184,7 +182,7 @@ impl Connection {
         end: bool,
     ) -> Result<Sent<'_>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(&self.outbound, fields);
+        let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         note!(
             self.outbound,
             Note::Request {
@@ -225,7 +223,7 @@ impl Connection {
 
     /// Room for bytes of the peer: the engine's own buffer, which exists only while it holds something.
     pub fn recv_buf(&mut self) -> &mut [u8] {
-        self.inbound.kept.get_or_insert_with(|| Box::new(Kept::with_room())).room()
+        self.inbound.kept.get_or_insert_with(|| Box::new(buffer::Kept::with_room())).room()
     }
 
     /// The first `n` bytes of [`recv_buf`](Self::recv_buf) have been filled.

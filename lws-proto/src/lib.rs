@@ -42,28 +42,36 @@ pub mod h2;
 mod handle;
 pub mod hpack;
 pub mod http;
+mod key;
 mod liveness;
+mod payload;
+mod protocol;
 mod range;
 mod raw;
 #[cfg(feature = "record")]
 pub mod record;
 mod time;
+mod worst_case;
 pub mod ws;
 
 pub use budget::{HeldBytes, SERVICE_BYTES_MAX};
 pub use bytes::Bytes;
 pub use config::{Allowance, Config, Expect, Limits, Versions, WallClock};
-pub use connection::{Connection, ConnectionKind, Feed, Interest, SLICES_MAX, Transmit};
+pub use connection::{Connection, Feed, Interest, SLICES_MAX, Transmit};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
-pub use event::{Control, Event, MessageKind, Protocol};
+pub use event::{Control, Event};
 pub use handle::{
-    Exchange, ExchangePermit, Payload, RawPermit, RawStream, Sent, Stream, StreamKey, WebSocket,
-    WebSocketPermit, Writable, WriteTicket,
+    Exchange, ExchangePermit, RawPermit, RawStream, Sent, Stream, WebSocket, WebSocketPermit, Writable,
+    WriteTicket,
 };
 pub use http::Request;
+pub use key::StreamKey;
 pub use liveness::Validity;
+pub use payload::Payload;
+pub use protocol::{MessageKind, Protocol};
 pub use range::OutOfRange;
 pub use time::Time;
+pub use worst_case::ConnectionKind;
 
 /// A source of random bytes, for the masks and the nonce of a client. RFC 6455 §10.3 wants them unpredictable.
 pub trait Entropy: Send {

@@ -4,7 +4,7 @@ use crate::connection::channel::Channel;
 use crate::connection::item::{Content, Item, Step};
 use crate::connection::link::LastWord;
 use crate::connection::transmit::{Draft, Output};
-use crate::handle::Payload;
+use crate::payload::Payload;
 use crate::ws::CloseCode;
 use crate::{Cause, Misuse};
 

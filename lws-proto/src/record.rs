@@ -6,7 +6,6 @@
 //!
 //! Only with the feature `record`: without it nothing of this is compiled.
 
-use crate::connection::outbound::Outbound;
 use crate::http::Status;
 use crate::ws::CloseCode;
 use crate::{Config, Entropy, MessageKind, StreamKey, Time};
@@ -247,9 +246,9 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Octets<T> {
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>, I: Iterator<Item = (N, V)>> SentFields<I> {
-    pub(crate) fn new(outbound: &Outbound, fields: impl IntoIterator<IntoIter = I>) -> Self {
+    pub(crate) fn new(running: Option<&Running>, fields: impl IntoIterator<IntoIter = I>) -> Self {
         let fields = fields.into_iter();
-        if outbound.resources.tape.is_none() {
+        if running.is_none() {
             return Self::Passed(fields);
         }
         Self::Kept(owned(fields))
@@ -299,15 +298,10 @@ impl<N, V, I: Iterator<Item = (N, V)>> Iterator for SentFieldsIter<I> {
 
 /// What writes in place, and is noted with what it wrote.
 pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
-    outbound: &Outbound,
+    running: Option<(Running, Arc<Config>, StreamKey)>,
     max: usize,
     fill: F,
 ) -> impl FnOnce(&mut [u8]) -> (usize, bool) + use<F> {
-    let running = outbound
-        .resources
-        .tape
-        .clone()
-        .map(|tape| (tape, Arc::clone(&outbound.link().config), outbound.key()));
     move |room: &mut [u8]| {
         let (len, end) = fill(room);
         if let Some((tape, config, key)) = running {

@@ -5,7 +5,7 @@
 use crate::connection::item::Item;
 use crate::connection::link::{LastWord, Link};
 use crate::connection::stream::{Notices, StreamCore};
-use crate::handle::StreamKey;
+use crate::key::StreamKey;
 use crate::time::{earliest, unless_never};
 use crate::{Cause, Time};
 

@@ -1,7 +1,9 @@
 //! What a receiver found, by position. Borrows are lent from it last, by [`Connection`](crate::Connection).
 
+use crate::error::Cause;
+use crate::key::StreamKey;
+use crate::protocol::{MessageKind, Protocol};
 use crate::ws::CloseCode;
-use crate::{Cause, MessageKind, Protocol, StreamKey};
 use core::ops::Range;
 
 /// What came of a look at the input.

@@ -10,7 +10,7 @@ use crate::connection::item::Item;
 use crate::connection::link::{LastWord, Link, LinkEnd};
 use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
-use crate::handle::StreamKey;
+use crate::key::StreamKey;
 use crate::time::earliest;
 use crate::{Cause, Config, Entropy, Limit, Misuse, Protocol, Time, h1, h2, raw, ws};
 use alloc::boxed::Box;
@@ -68,6 +68,18 @@ impl Outbound {
             switch: None,
             http1_agreed: false,
         }
+    }
+
+    /// What a record is written to.
+    #[cfg(feature = "record")]
+    pub(crate) fn tape(&self) -> Option<&crate::record::Running> {
+        self.resources.tape.as_ref()
+    }
+
+    /// What a record is written to, for a note of the stream that is lent.
+    #[cfg(feature = "record")]
+    pub(crate) fn noted(&self) -> Option<(crate::record::Running, Arc<Config>, StreamKey)> {
+        self.tape().map(|tape| (tape.clone(), Arc::clone(&self.link().config), self.key()))
     }
 
     #[inline]

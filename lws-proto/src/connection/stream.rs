@@ -2,7 +2,7 @@
 //!
 //! Knows no protocol.
 
-use crate::handle::StreamKey;
+use crate::key::StreamKey;
 use crate::{Cause, Time};
 
 /// What a stream has to say, or keeps it from taking input. Nothing of it is true of most streams at most times, so that one test finds

@@ -4,10 +4,11 @@
 //! pipelined requests are answered in order. RFC 9112 §9.3.2.
 
 use super::chunked::{Dechunked, Dechunker};
+use super::exchange::{abort, finish, refuse};
 use super::facts::{Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadKind, HeadReader};
-use super::{MessageWriter, abort, finish, refuse};
+use super::sender::MessageWriter;
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, Item, Step};
 use crate::http::{Expectation, Head, Method, StartLine, Status, TrailerField, Version, received_trailer};

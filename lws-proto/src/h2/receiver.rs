@@ -13,7 +13,7 @@ use super::frame::{self, FrameHeader, FrameKind, HEADER_BYTES, PREFACE};
 use super::section::SectionFacts;
 use super::session::Session;
 use super::slot::Slot;
-use crate::connection::Kept;
+use crate::connection::buffer::Kept;
 use crate::connection::carried::CarriedReceiver;
 use crate::connection::item::{Item, Step};
 use crate::connection::link::Link;

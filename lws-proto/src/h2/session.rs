@@ -2,41 +2,38 @@
 //!
 //! Here are the parts that it owns, and the stream that is lent. Each part and what is done with it has a file of its own.
 
-mod abuse;
+mod content;
+mod counting;
 mod deadlines;
 mod ends;
 mod exchange;
-mod flow;
+mod going_away;
 mod half_closed;
-mod idle;
 mod notices;
 mod requests;
-mod shutdown;
 mod tunnels;
 
-pub(super) use shutdown::{GOING_AWAY, Phase};
-pub(crate) use tunnels::Tunnel;
-
+use super::abuse::Abuse;
 use super::fields::FieldWriter;
+use super::flow::Flow;
 use super::frame;
+use super::idle::Idle;
+use super::requests::Requests;
 use super::settings::{INITIAL_WINDOW, Settings};
+use super::shutdown::Shutdown;
 use super::slot::Slot;
 use super::streams::{self, Message, StreamState, Streams, WaitsFor};
+use super::tunnel::Tunnel;
 use super::window::ReceiveWindow;
 use crate::connection::channel::Channel;
 use crate::connection::link::Link;
 use crate::connection::stream::{Notices, StreamCore};
-use crate::handle::StreamKey;
 use crate::http::{Method, Scheme, Status};
+use crate::key::StreamKey;
 use crate::{Config, Time};
-use abuse::Abuse;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use flow::Flow;
-use idle::Idle;
-use requests::Requests;
-use shutdown::Shutdown;
 
 /// The streams of a connection, and what they share.
 pub(crate) struct Session {

@@ -5,14 +5,15 @@
 use super::fields::FieldBuffer;
 use super::line::Line;
 use super::priority::Priority;
-use super::session::Tunnel;
 use super::slot::Slot;
 use super::state::State;
+use super::tunnel::Tunnel;
 use super::window::{ReceiveWindow, SendWindow};
 use crate::connection::stream::{Notices, StreamCore};
 use crate::connection::transmit::Output;
-use crate::handle::{Payload, StreamKey};
 use crate::http::{Method, Outgoing};
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use crate::ws::Expected;
 use crate::{Cause, Time};
 use alloc::boxed::Box;

@@ -1,9 +1,11 @@
 //! An exchange of HTTP, whatever the version: a request and its response.
 
-use super::{Payload, RawStream, Sent, Stream, StreamKey, WebSocket, Writable};
+use super::{RawStream, Sent, Stream, WebSocket, Writable};
 use crate::connection::link::Link;
 use crate::connection::outbound::{LentExchange, Outbound};
 use crate::http::{Head, Status};
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use crate::{Misuse, ws};
 use core::fmt;
 
@@ -60,7 +62,7 @@ impl<'a> Exchange<'a> {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(self.outbound, fields);
+        let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         command!(self.outbound, Command::Interim(status, fields.kept().into()));
         match self.outbound.exchange() {
             Some(LentExchange::Http1(sender, channel, _)) if channel.has_stream() => {
@@ -217,7 +219,7 @@ impl<'a> ExchangePermit<'a> {
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(self.outbound, fields);
+        let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         command!(
             self.outbound,
             Command::Respond { status, fields: fields.kept().into(), content: content.as_ref().into(), end }
@@ -244,7 +246,7 @@ impl<'a> ExchangePermit<'a> {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Sent<'a>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(self.outbound, fields);
+        let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         command!(self.outbound, Command::Trailers(fields.kept().into()));
         match self.outbound.exchange() {
             Some(LentExchange::Http1(sender, channel, _)) => {
@@ -285,7 +287,7 @@ impl<'a> ExchangePermit<'a> {
     /// [`Misuse`]; `fill` has not been called then.
     pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
         #[cfg(feature = "record")]
-        let fill = crate::record::filling(self.outbound, max, fill);
+        let fill = crate::record::filling(self.outbound.noted(), max, fill);
         match self.outbound.exchange() {
             Some(LentExchange::Http1(sender, channel, _)) => {
                 sender.fill(&mut channel.link.out, max, fill)?;

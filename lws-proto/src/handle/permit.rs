@@ -1,8 +1,10 @@
 //! The permit to write on a stream, and what is left of one once it is spent or kept.
 
-use super::{ExchangePermit, Payload, RawPermit, Stream, StreamKey, WebSocketPermit};
+use super::{ExchangePermit, RawPermit, Stream, WebSocketPermit};
 use crate::connection::outbound::Outbound;
 use crate::http::Status;
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use crate::{MessageKind, Misuse, ws};
 use core::fmt;
 

@@ -1,8 +1,10 @@
 //! A raw stream: bytes in both directions.
 
-use super::{Payload, Sent, Stream, StreamKey, Writable};
+use super::{Sent, Stream, Writable};
 use crate::Misuse;
 use crate::connection::outbound::Outbound;
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use core::fmt;
 
 /// A raw stream, for as long as an event or a look-up lends it. What only other protocols can do does not compile:
@@ -101,7 +103,7 @@ impl<'a> RawPermit<'a> {
     /// [`Misuse`]; `fill` has not been called then.
     pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
         #[cfg(feature = "record")]
-        let fill = crate::record::filling(self.outbound, max, fill);
+        let fill = crate::record::filling(self.outbound.noted(), max, fill);
         let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
         sender.fill(&mut channel.link.out, max, fill);
         sender.finish_if_over(channel);

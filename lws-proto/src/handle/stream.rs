@@ -3,29 +3,11 @@
 use super::{Exchange, RawStream, WebSocket, Writable};
 use crate::connection::outbound::Outbound;
 use crate::http::{Head, Status};
+use crate::key::StreamKey;
 use crate::ws::{self, CloseCode};
 use crate::{Limit, MessageKind, Misuse, Time, Validity};
 use bytes::Bytes;
 use core::fmt;
-
-/// Names one stream: an HTTP exchange, the WebSocket or tunnel that it became, or a raw stream.
-///
-/// The key carries a generation: that of a stream which has ended finds nothing, even when its place is used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamKey {
-    pub(crate) index: u32,
-    pub(crate) generation: u32,
-}
-
-impl StreamKey {
-    /// Its place among the streams of its connection, which is small, and zero where there is only one: for whoever keeps
-    /// something for each stream. Places are used again.
-    #[must_use]
-    #[inline]
-    pub fn index(self) -> usize {
-        self.index as usize
-    }
-}
 
 /// A stream, for as long as an event or a look-up lends it.
 #[doc(alias = "lws")]

@@ -1,7 +1,9 @@
 //! A WebSocket, whichever version of HTTP it was opened with.
 
-use super::{Payload, Sent, Stream, StreamKey, Writable};
+use super::{Sent, Stream, Writable};
 use crate::connection::outbound::Outbound;
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use crate::ws::{self, CloseCode};
 use crate::{MessageKind, Misuse, Validity};
 use bytes::Bytes;

@@ -5,6 +5,7 @@ mod closing;
 mod codec;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod ends;
 mod extension;
 mod frame;
 mod half;
@@ -19,11 +20,12 @@ pub use close::CloseCode;
 pub use codec::{Codec, Decoded, Decoder, Encoder, OptionError};
 #[cfg(feature = "deflate")]
 pub use deflate::Deflate;
+pub(crate) use ends::{finish, handle_timeout, listens_since};
 pub use extension::{Agreement, ExtensionOffer, Extensions, Negotiate, Parameter, Parameters, ReservedBits};
-pub(crate) use half::{Half, fail, finish, handle_timeout, listens_since};
+pub(crate) use half::Half;
 pub use handshake::{Accept, Connect, Opening, check_request, is_opening};
 pub(crate) use handshake::{
-    Agreed, Expected, Opened, Refused, accept, agree, ask, check_answer, check_response, write_request,
+    Expected, Opened, Refused, accept, agree, ask, check_answer, check_response, write_request,
 };
 #[cfg(feature = "std")]
 pub use prepared::Broadcast;

@@ -3,10 +3,13 @@
 mod encoded;
 
 use super::close;
+use super::codec::Decoder;
+use super::ends;
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
+use super::handshake::Agreed;
 use super::mask::MaskingKey;
+use super::sender::FrameSender;
 use super::utf8::{Invalid, Utf8};
-use super::{Agreed, Decoder, FrameSender};
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, ControlKind, Item, Step};
 use crate::connection::link::Link;
@@ -116,7 +119,7 @@ impl FrameReceiver {
         match self.receive_frame(sender, channel, resources, input) {
             Ok(step) => step,
             Err(cause) => {
-                fail(sender, channel, resources, cause);
+                ends::fail(sender, channel, resources, cause);
                 Step::taken(input.len())
             }
         }
@@ -433,12 +436,6 @@ impl FrameReceiver {
     }
 }
 
-/// Fails the WebSocket. RFC 6455 §7.1.7.
-#[cold]
-fn fail(sender: &mut FrameSender, channel: &mut Channel, resources: &mut Resources, cause: Cause) {
-    super::fail(sender, channel, resources, cause);
-}
-
 /// Charges what is about to be held of a message.
 pub(super) fn charge(link: &Link, resources: &mut Resources, bytes: usize) -> Result<(), Cause> {
     if link.config.held.is_full() {
@@ -472,7 +469,7 @@ fn answer(
         Opcode::Close => {
             let (code, _) = close::parse(payload).map_err(Cause::Violation)?;
             let by_peer = sender.answer_close(out, &mut resources.entropy, code);
-            super::finish(channel, Cause::Closed { code, by_peer });
+            ends::finish(channel, Cause::Closed { code, by_peer });
             Ok(ControlKind::Close(code))
         }
         _ => Ok(ControlKind::Pong),

@@ -1,7 +1,6 @@
 //! The transmit half of a WebSocket: messages to frames. RFC 6455 §5.4, §6.1.
 
-use super::CloseCode;
-use super::close;
+use super::close::{self, CloseCode};
 use super::closing::{self, Closing};
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;

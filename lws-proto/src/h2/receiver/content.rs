@@ -8,7 +8,7 @@ use super::super::slot::Slot;
 use super::super::state::{Frame, Refusal, State, Transition};
 use super::super::streams::{self, WaitsFor};
 use super::{DataFrame, FramePosition, FrameReader, Lent, MessageEnd, StreamInput};
-use crate::connection::Kept;
+use crate::connection::buffer::Kept;
 use crate::connection::carried::CarriedReceiver;
 use crate::connection::item::{Content, Item, Step};
 use crate::connection::link::Link;

@@ -3,7 +3,8 @@
 use super::super::error::{ErrorCode, Fault};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
-use super::super::session::{GOING_AWAY, Phase, Session};
+use super::super::session::Session;
+use super::super::shutdown::{GOING_AWAY, ShutdownPhase};
 use super::super::streams::WaitsFor;
 use super::FrameReader;
 use crate::connection::link::Link;
@@ -63,7 +64,7 @@ impl FrameReader {
             session.count_frame(link)?;
             frame::ping(link.out.buffer(), true, *opaque);
             session.abuse.answered();
-        } else if *opaque == GOING_AWAY && matches!(session.shutdown.phase, Phase::Announced { .. }) {
+        } else if *opaque == GOING_AWAY && matches!(session.shutdown.phase, ShutdownPhase::Announced { .. }) {
             session.go_away(link);
         } else if session.idle.pinged.take().is_none() {
             session.count_glitch(link)?;

@@ -3,7 +3,8 @@
 use super::super::error::{ErrorCode, Fault, Scope};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::section::{self, SectionFacts};
-use super::super::session::{Phase, Session};
+use super::super::session::Session;
+use super::super::shutdown::ShutdownPhase;
 use super::super::slot::Slot;
 use super::super::state::{Frame, Refusal, State, Transition};
 use super::super::streams::{self, WaitsFor};
@@ -12,9 +13,9 @@ use crate::connection::item::Item;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
-use crate::handle::Payload;
 use crate::hpack::{DecodeError, SectionLimits};
 use crate::http::{Expectation, Method, StartLine, Status};
+use crate::payload::Payload;
 use crate::{Cause, HandshakeFailure, Limit, Limits, Protocol, Violation, ws};
 use alloc::boxed::Box;
 
@@ -151,7 +152,7 @@ impl FrameReader {
         if id > next {
             session.incoming.skipped = next..id;
         }
-        if matches!(session.shutdown.phase, Phase::Away { .. }) {
+        if matches!(session.shutdown.phase, ShutdownPhase::Away { .. }) {
             // RFC 9113 §6.8: not processed, and the client knows.
             session.count_frame(link)?;
             return Ok(None);

@@ -3,12 +3,13 @@
 //! Streams keep their own moments; the connection knows one before which nothing is due, so that asking is cheap.
 
 use super::super::error::ErrorCode;
+use super::super::flow::Pace;
 use super::super::frame;
+use super::super::shutdown::ShutdownPhase;
 use super::super::slot::Slot;
 use super::super::streams::{self, Message, Stalled};
+use super::super::tunnel::Tunnel;
 use super::Session;
-use super::flow::Pace;
-use super::shutdown::Phase;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::liveness::Validity;
@@ -35,10 +36,10 @@ impl Session {
         }
         let limits = &link.config.limits;
         let announced = match self.shutdown.phase {
-            Phase::Announced { until } => Some(until),
-            Phase::Running | Phase::Away { .. } => None,
+            ShutdownPhase::Announced { until } => Some(until),
+            ShutdownPhase::Running | ShutdownPhase::Away { .. } => None,
         };
-        let attached = self.attached().and_then(super::Tunnel::next_timeout);
+        let attached = self.attached().and_then(Tunnel::next_timeout);
         let streams = unless_never(self.next_due);
         let quiet = if self.streams.is_empty() {
             let after = if self.idle.trimmed { limits.keep_alive_timeout } else { TRIM_AFTER };
@@ -73,7 +74,7 @@ impl Session {
         if let Some(cause) = self.handle_quiet(link) {
             return self.fail(link, cause);
         }
-        if let Phase::Announced { until } = self.shutdown.phase
+        if let ShutdownPhase::Announced { until } = self.shutdown.phase
             && until <= now
         {
             self.go_away(link);
@@ -195,7 +196,7 @@ impl Session {
         if stream.due <= now {
             return self.handle_due(link, resources, slot);
         }
-        let tunnel = stream.tunnel().and_then(super::Tunnel::next_timeout);
+        let tunnel = stream.tunnel().and_then(Tunnel::next_timeout);
         if tunnel.is_some_and(|at| at <= now) {
             self.attach(slot, link);
             let backlog = link.out.len() + link.delivery.under_way(now);

@@ -10,11 +10,11 @@ use super::super::streams::{self, Message, StreamState, WaitsFor};
 use super::{Session, is_tunnel};
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
-use crate::handle::Payload;
 use crate::http::{
     Method, Outgoing, Said, Status, Version, check_length, frame_response, is_field_value,
     is_forbidden_trailer, is_token, trim_ows,
 };
+use crate::payload::Payload;
 use crate::{Cause, Limit, Misuse};
 use alloc::vec::Vec;
 

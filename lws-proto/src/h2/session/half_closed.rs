@@ -2,6 +2,7 @@
 //! more, so that what waits for one waits for ever, and nobody says any more whether it listens.
 
 use super::super::error::ErrorCode;
+use super::super::shutdown::HalfClosed;
 use super::super::slot::Slot;
 use super::super::streams::{Message, WaitsFor};
 use super::Session;
@@ -11,23 +12,6 @@ use crate::connection::stream::Notices;
 use crate::{Cause, Deadline, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::time::Duration;
-
-/// What is kept once the peer has ended its direction.
-pub(in crate::h2) struct HalfClosed {
-    /// How long an exchange may send nothing.
-    timeout: Duration,
-    /// Exchanges that are still to be notified of it, with their identifiers.
-    unnotified: Vec<(Slot, u32)>,
-    /// Whether a stream may have come to wait for a window.
-    pub(super) starves: bool,
-}
-
-impl HalfClosed {
-    fn is_due(&self) -> bool {
-        self.starves || !self.unnotified.is_empty()
-    }
-}
 
 impl Session {
     /// The peer will send no more. What has not been asked whole ends, and what waits for a window; the exchanges that are

@@ -1,6 +1,7 @@
 //! What is delivered apart from input: ends, timeouts, permits. RFC 9218 §10 says which permit comes first.
 
 use super::super::streams::{self, Message, WaitsFor};
+use super::super::tunnel::Tunnel;
 use super::Session;
 use crate::Time;
 use crate::connection::item::Item;
@@ -26,7 +27,7 @@ impl Session {
     }
 
     /// Whether a look at the tunnel that is lent would find something to deliver.
-    fn is_unsettled(&self, tunnel: &super::Tunnel) -> bool {
+    fn is_unsettled(&self, tunnel: &Tunnel) -> bool {
         let held = self.streams.peek(self.lent.slot).has_held();
         let reads = tunnel.channel.link.is_open() && !tunnel.would_hold_input();
         tunnel.notice_is_due() || reads && (held || tunnel.channel.has_more())

@@ -2,40 +2,23 @@
 
 use super::super::fields::FieldBuffer;
 use super::super::frame;
+use super::super::shutdown::ShutdownPhase;
 use super::super::slot::Slot;
 use super::super::state::{Frame, State, Transition};
 use super::super::streams::{self, Message};
 use super::super::window::SendWindow;
 use super::Session;
-use super::shutdown::Phase;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
-use crate::handle::{Payload, StreamKey};
 use crate::hpack::NameId;
 use crate::http::{Method, Outgoing, Request, Said, Scheme, frame_request};
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use crate::{Cause, HandshakeFailure, Misuse, Time, ws};
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 /// Streams that a client opens before the server has said how many it takes. RFC 9113 §6.5.2 recommends at least so many.
 const STREAMS_BEFORE_SETTINGS: u32 = 100;
-
-/// What a client keeps of its requests.
-pub(in crate::h2) struct Requests {
-    /// The identifier of the next one.
-    pub(super) next_id: u32,
-    /// Streams that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS.
-    pub(super) active: u32,
-    /// Those that wait for their turn, the first one first.
-    pub(in crate::h2) queue: VecDeque<Slot>,
-    pub(super) scheme: Scheme,
-}
-
-impl Requests {
-    pub(super) fn new() -> Self {
-        Self { next_id: 1, active: 0, queue: VecDeque::new(), scheme: Scheme::Http }
-    }
-}
 
 impl Session {
     pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -121,7 +104,7 @@ impl Session {
 
     /// Whether a request can be made on this connection.
     fn takes_requests(&self) -> bool {
-        self.shutdown.phase == Phase::Running
+        self.shutdown.phase == ShutdownPhase::Running
             && self.shutdown.peer_last.is_none()
             && self.requests.next_id < frame::MAX_31_BITS
     }

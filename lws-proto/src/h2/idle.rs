@@ -14,7 +14,7 @@ pub(in crate::h2) struct Idle {
 }
 
 impl Idle {
-    pub(super) fn new(now: Time) -> Self {
+    pub(in crate::h2) fn new(now: Time) -> Self {
         Self { since: now, trimmed: false, pinged: None }
     }
 }

@@ -2,46 +2,12 @@
 
 use super::super::error::{ErrorCode, code_of};
 use super::super::frame;
+use super::super::shutdown::{GOING_AWAY, ShutdownPhase};
 use super::super::streams::WaitsFor;
 use super::Session;
-use super::half_closed::HalfClosed;
 use crate::connection::link::{LastWord, Link};
 use crate::connection::resources::Resources;
-use crate::{Cause, Deadline, Time};
-use alloc::boxed::Box;
-
-/// The payload of the PING that finds out when the peer has received the announcement of the orderly end.
-pub(in crate::h2) const GOING_AWAY: [u8; 8] = *b"go away\0";
-
-/// How far the connection is on its way to its end.
-pub(in crate::h2) struct Shutdown {
-    pub(in crate::h2) phase: Phase,
-    /// The last stream that the peer processes, if it has sent GOAWAY.
-    pub(in crate::h2) peer_last: Option<u32>,
-    /// Why the peer was told to go away, unless the connection is to end in order.
-    pub(super) reason: Option<Cause>,
-    /// The peer of a server has ended its direction.
-    pub(super) half_closed: Option<Box<HalfClosed>>,
-    /// Nothing is sent or understood any more; ends are still delivered.
-    pub(super) finished: bool,
-}
-
-/// What this side has said of the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::h2) enum Phase {
-    /// Nothing.
-    Running,
-    /// The peer has been asked to send no more requests; those on their way are still taken, until it has received that.
-    Announced { until: Time },
-    /// Streams above this one are not processed.
-    Away { last: u32 },
-}
-
-impl Shutdown {
-    pub(super) fn new() -> Self {
-        Self { phase: Phase::Running, peer_last: None, reason: None, half_closed: None, finished: false }
-    }
-}
+use crate::{Cause, Deadline};
 
 impl Session {
     /// Whether a request of this side is behind the last one that the peer processes. It has ended as refused, and what the peer
@@ -52,7 +18,7 @@ impl Session {
 
     /// Whether a stream of the peer would come behind the last one that is processed.
     pub(in crate::h2) fn is_past_the_end(&self, id: u32) -> bool {
-        let past = matches!(self.shutdown.phase, Phase::Away { last } if id > last);
+        let past = matches!(self.shutdown.phase, ShutdownPhase::Away { last } if id > last);
         past && !self.client && !id.is_multiple_of(2)
     }
 
@@ -107,11 +73,11 @@ impl Session {
     /// Tells the peer why the connection ends.
     pub(super) fn say_go_away(&mut self, link: &mut Link, cause: Cause) {
         let last = match self.shutdown.phase {
-            Phase::Away { last } => last,
-            Phase::Running | Phase::Announced { .. } => self.incoming.last_id,
+            ShutdownPhase::Away { last } => last,
+            ShutdownPhase::Running | ShutdownPhase::Announced { .. } => self.incoming.last_id,
         };
         frame::go_away(link.out.buffer(), last, code_of(cause), cause.message());
-        self.shutdown.phase = Phase::Away { last };
+        self.shutdown.phase = ShutdownPhase::Away { last };
         if cause != Cause::Complete && cause != Cause::Timeout(Deadline::Idle) {
             self.shutdown.reason.get_or_insert(cause);
         }
@@ -136,7 +102,7 @@ impl Session {
 
     /// Asks the peer to begin no more streams.
     pub(crate) fn announce_end(&mut self, link: &mut Link) {
-        if self.shutdown.phase != Phase::Running {
+        if self.shutdown.phase != ShutdownPhase::Running {
             return;
         }
         if self.client || self.streams.is_empty() {
@@ -144,12 +110,12 @@ impl Session {
         }
         frame::go_away(link.out.buffer(), frame::MAX_31_BITS, ErrorCode::NO_ERROR, "");
         frame::ping(link.out.buffer(), false, GOING_AWAY);
-        self.shutdown.phase = Phase::Announced { until: link.now + link.config.limits.close_timeout };
+        self.shutdown.phase = ShutdownPhase::Announced { until: link.now + link.config.limits.close_timeout };
     }
 
     /// The peer has received the announcement of the orderly end, or had the time for it.
     pub(in crate::h2) fn go_away(&mut self, link: &mut Link) {
-        if let Phase::Announced { .. } = self.shutdown.phase {
+        if let ShutdownPhase::Announced { .. } = self.shutdown.phase {
             self.send_last(link);
         }
     }
@@ -157,12 +123,12 @@ impl Session {
     fn send_last(&mut self, link: &mut Link) {
         let last = self.incoming.last_id;
         frame::go_away(link.out.buffer(), last, ErrorCode::NO_ERROR, "");
-        self.shutdown.phase = Phase::Away { last };
+        self.shutdown.phase = ShutdownPhase::Away { last };
     }
 
     /// Whether the orderly end has come: nothing is open, and nothing more will be.
     fn is_over(&self) -> bool {
-        let ending = matches!(self.shutdown.phase, Phase::Away { .. })
+        let ending = matches!(self.shutdown.phase, ShutdownPhase::Away { .. })
             || self.client && self.shutdown.peer_last.is_some();
         ending && !self.shutdown.finished && self.streams.is_empty()
     }
@@ -173,7 +139,7 @@ impl Session {
         if !self.is_over() {
             return;
         }
-        if self.shutdown.phase == Phase::Running {
+        if self.shutdown.phase == ShutdownPhase::Running {
             self.say_go_away(link, Cause::Complete);
         }
         self.end_all(link, Cause::Complete);

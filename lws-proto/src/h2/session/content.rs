@@ -1,96 +1,20 @@
-//! Flow control and content on its way out: into frames as far as the windows reach, and the rest in turn. RFC 9113 §5.2 and §6.1.
+//! Content on its way out, and windows that streams wait for: into frames as far as the windows reach, and the rest in turn. RFC 9113 §5.2 and §6.1.
 
 use super::super::error::Fault;
 use super::super::fields::FieldBuffer;
 use super::super::frame::{self, FrameKind, flag};
-use super::super::settings::{INITIAL_WINDOW, Settings};
+use super::super::settings::Settings;
 use super::super::slot::Slot;
 use super::super::state::{Frame, State, Transition};
 use super::super::streams::{self, Message, Stalled, StreamState, WaitsFor};
-use super::super::window::{ReceiveWindow, SendWindow};
+use super::super::tunnel::Tunnel;
 use super::Session;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::connection::transmit::Output;
-use crate::handle::Payload;
+use crate::payload::Payload;
 use crate::{Config, Limits, Time, Violation};
-
-/// Bytes of content in one frame at most, whatever the peer would take: others want their turn.
-const CONTENT_FRAME_MAX: usize = 16 << 10;
-
-/// The windows of the connection, and whose turn it is with them.
-pub(in crate::h2) struct Flow {
-    pub(in crate::h2) send: SendWindow,
-    /// What the window for sending is opened by when the peer's SETTINGS come.
-    pub(in crate::h2) deferred: u32,
-    pub(in crate::h2) receive: ReceiveWindow,
-    /// Since when streams wait whose own windows are open and for which that of the connection is used up.
-    pub(super) stalled: Option<Stalled>,
-    /// Bytes of content that have left.
-    pub(super) content_sent: u64,
-    /// As of when and how many several streams wait for their windows.
-    pub(super) pace: Option<Pace>,
-    /// The stream whose turn it is with the window of the connection, from its permit to its first frame.
-    pub(super) turn: Option<Slot>,
-    /// Whether the queue of the connection took more when that was last noted.
-    pub(super) has_room: bool,
-    /// Content that was held has been dropped since the last flush, so that the peer gets room back.
-    pub(super) returns: bool,
-}
-
-/// The beginning of a period in which several streams wait for their windows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    pub(super) since: Time,
-    /// What `content_sent` was then.
-    pub(super) sent: u64,
-}
-
-impl Flow {
-    pub(super) fn new(limits: &Limits, now: Time) -> Self {
-        let (receive, _) = ReceiveWindow::of_connection(limits.h2_connection_window, now);
-        Self {
-            send: SendWindow::new(INITIAL_WINDOW),
-            deferred: 0,
-            receive,
-            stalled: None,
-            content_sent: 0,
-            pace: None,
-            turn: None,
-            has_room: true,
-            returns: false,
-        }
-    }
-
-    /// What the windows and one frame of `stream` take now.
-    #[inline]
-    pub(super) fn credit(&self, stream: &StreamState, frame_size_max: u32) -> usize {
-        let frame = (frame_size_max as usize).min(CONTENT_FRAME_MAX);
-        stream.send.room().min(self.send.room()).min(frame)
-    }
-
-    /// Content that was held for a stream counts no more. The peer gets its room back with the next flush: no more content may come on
-    /// the connection before.
-    pub(super) fn drop_held(&mut self, held: u32) {
-        self.receive.take(held);
-        self.returns |= held > 0;
-    }
-
-    /// Content that has been taken, or that nobody wants, counts for the window of the connection.
-    pub(in crate::h2) fn drop_content(&mut self, link: &mut Link, n: u32) {
-        self.receive.take(n);
-        self.give(link);
-    }
-
-    /// Gives the peer room on the connection for what has been taken, if it is worth a frame.
-    pub(in crate::h2) fn give(&mut self, link: &mut Link) {
-        let max = link.config.limits.h2_connection_window.min(frame::MAX_31_BITS);
-        if let Some(increment) = self.receive.give(max, link.now) {
-            frame::window_update(link.out.buffer(), 0, increment);
-        }
-    }
-}
 
 /// How far the window of one stream grows: not beyond half of that of the connection, so that others have room while it is paused.
 fn stream_window_max(config: &Config) -> u32 {
@@ -167,7 +91,7 @@ impl Session {
             tunnel.channel.link.set_window(window);
         }
         let waits = stream.pending().is_some()
-            || stream.tunnel().is_some_and(super::Tunnel::has_output)
+            || stream.tunnel().is_some_and(Tunnel::has_output)
             || stream.has(streams::FIN);
         if waits {
             return self.wait_for_window(slot, now);
@@ -452,7 +376,7 @@ impl Session {
         let attached = self.lent.attached
             && self.flow.send.is_open()
             && self.streams.peek(self.lent.slot).send.is_open()
-            && self.attached().is_some_and(super::Tunnel::has_output);
+            && self.attached().is_some_and(Tunnel::has_output);
         attached || self.next_flush().is_some()
     }
 
