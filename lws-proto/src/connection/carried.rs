@@ -9,12 +9,14 @@ use crate::{Cause, Protocol, Time, raw, ws};
 use alloc::boxed::Box;
 
 /// The sending half.
+#[repr(u8)]
 pub(crate) enum Carried {
     WebSocket(ws::FrameSender),
     Raw(raw::ByteSender),
 }
 
 /// The receiving half, which content is lent from while a handle borrows the other one.
+#[repr(u8)]
 pub(crate) enum CarriedReceiver {
     WebSocket(Box<ws::FrameReceiver>),
     Raw(raw::ByteReceiver),

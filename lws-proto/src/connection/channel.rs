@@ -13,8 +13,6 @@ use crate::{Cause, Time};
 pub(crate) struct Channel {
     pub(crate) link: Link,
     pub(crate) stream: StreamCore,
-    /// Whether the stream has begun and not ended.
-    open: bool,
     /// When the application last took input again that it had held.
     pub(crate) last_resumed: Time,
 }
@@ -22,38 +20,39 @@ pub(crate) struct Channel {
 impl Channel {
     /// A connection on which no stream has begun.
     pub(crate) fn new(link: Link) -> Self {
-        let key = StreamKey { index: 0, generation: 0 };
-        Self { last_resumed: link.now, link, stream: StreamCore::new(key), open: false }
+        let mut stream = StreamCore::new(StreamKey { index: 0, generation: 0 });
+        stream.notices.set(Notices::ABSENT);
+        Self { last_resumed: link.now, link, stream }
     }
 
     /// A stream that goes on under its key, as what is carried by `link`.
     pub(crate) fn tunnel(link: Link, key: StreamKey) -> Self {
-        Self { last_resumed: link.now, link, stream: StreamCore::new(key), open: true }
+        Self { last_resumed: link.now, link, stream: StreamCore::new(key) }
     }
 
     // The stream.
 
     #[inline]
     pub(crate) fn has_stream(&self) -> bool {
-        self.open
+        !self.stream.notices.has(Notices::ABSENT)
     }
 
     /// Opens the next stream.
     pub(crate) fn open_stream(&mut self) -> StreamKey {
         self.stream.renew();
-        self.open = true;
         self.stream.key
     }
 
     /// The stream goes on elsewhere: nothing is delivered of it here.
     pub(crate) fn hand_stream_on(&mut self) {
-        self.open = false;
+        self.stream.notices.set(Notices::ABSENT);
     }
 
     /// Ends the stream, if one is open: `Closed` is delivered next.
     pub(crate) fn close_stream(&mut self, cause: Cause) {
-        if core::mem::take(&mut self.open) {
+        if self.has_stream() {
             self.stream.close(cause);
+            self.stream.notices.set(Notices::ABSENT);
         }
         debug_assert!(self.stream.timeout == Time::NEVER && !self.stream.notices.has(Notices::PAUSED));
     }
@@ -79,7 +78,7 @@ impl Channel {
     // What the application asks of it.
 
     pub(crate) fn pause(&mut self) {
-        if self.open {
+        if self.has_stream() {
             self.stream.notices.set(Notices::PAUSED);
         }
     }
@@ -98,19 +97,19 @@ impl Channel {
 
     /// Takes no input until the stream may write.
     pub(crate) fn throttle(&mut self) {
-        if self.open {
+        if self.has_stream() {
             self.stream.notices.set(Notices::THROTTLED);
         }
     }
 
     pub(crate) fn want_write(&mut self) {
-        if self.open {
+        if self.has_stream() {
             self.stream.notices.set(Notices::WANTED);
         }
     }
 
     pub(crate) fn set_timeout(&mut self, at: Option<Time>) {
-        if self.open {
+        if self.has_stream() {
             self.stream.set_timeout(at);
         }
     }
@@ -129,13 +128,19 @@ impl Channel {
     /// Whether a permit could be given, as far as the protocol agrees.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
-        self.link.has_room() && self.open && !self.stream.notices.has(Notices::TICKET)
+        !self.stream.notices.has(Notices::ABSENT.or(Notices::TICKET)) && self.link.has_room()
     }
 
-    /// Whether there is nothing but input to look at, and it is wanted.
+    /// Whether there is a stream, and nothing but input to look at for it, which is wanted. A stream that is there has an open link.
+    #[inline]
+    pub(crate) fn only_reads(&self) -> bool {
+        !self.stream.notices.has(Notices::DISTURBING)
+    }
+
+    /// As [`only_reads`](Self::only_reads), of a link whose peer has not ended.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
-        !self.stream.notices.has(Notices::DISTURBING) && self.link.is_undisturbed()
+        self.only_reads() && self.link.is_undisturbed()
     }
 
     /// Whether the application may hold the input.

@@ -26,6 +26,7 @@ pub(crate) struct Inbound {
 }
 
 /// The receiving half of what is spoken.
+#[repr(u8)]
 pub(crate) enum Receiving {
     /// The first bytes, until they say what they are.
     Detect(Option<Box<FirstBytes>>),
@@ -365,11 +366,10 @@ impl Receiving {
 /// Whether it is known to have nothing to deliver without more input, as long as nothing disturbs the stream.
 #[inline]
 pub(crate) fn is_settled(receiver: &Receiving, outbound: &Outbound) -> bool {
-    match receiver {
-        Receiving::Carried(_) => true,
-        Receiving::Http1(_) => !has_more(receiver, outbound),
-        Receiving::Http2(_) | Receiving::Detect(_) => false,
+    if let Receiving::Carried(_) = receiver {
+        return true;
     }
+    matches!(receiver, Receiving::Http1(_)) && !has_more(receiver, outbound)
 }
 
 /// Lends what an item needs: content from the input or the receiver, and the sending side to the handle.

@@ -23,11 +23,13 @@ impl<'c, 'b> Feed<'c, 'b> {
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         note!(self.connection.outbound, Note::Event);
         let Connection { inbound, outbound } = &mut *self.connection;
-        if inbound.is_bare() && outbound.channel.is_undisturbed() {
-            if self.at == self.bytes.len() && is_settled(&inbound.receiver, outbound) {
-                return None;
-            }
-            if let Receiving::Carried(CarriedReceiver::WebSocket(receiver)) = &mut inbound.receiver
+        if inbound.is_bare() && outbound.channel.only_reads() {
+            if self.at == self.bytes.len() {
+                // The end of the peer is behind its last bytes.
+                if is_settled(&inbound.receiver, outbound) && !outbound.link().has_eof() {
+                    return None;
+                }
+            } else if let Receiving::Carried(CarriedReceiver::WebSocket(receiver)) = &mut inbound.receiver
                 && let Some(found) = message_in_one(receiver, outbound, self.bytes, &mut self.at)
             {
                 return Some(lend_in_one(found, &mut self.connection.outbound, self.bytes));

@@ -29,6 +29,8 @@ impl Notices {
     pub(crate) const PEER_ENDED: Self = Self(128);
     /// A permit is out as a ticket.
     pub(crate) const TICKET: Self = Self(256);
+    /// No stream is open where there is one at a time.
+    pub(crate) const ABSENT: Self = Self(512);
 
     /// What ends with the stream.
     const OF_STREAM: Self = Self(
@@ -89,11 +91,11 @@ impl StreamCore {
 
     /// The next stream in the place of this one.
     pub(crate) fn renew(&mut self) {
-        let notices = self.notices;
+        let mut notices = self.notices;
+        notices.take(Notices::OF_STREAM.or(Notices::ABSENT));
         let StreamKey { index, generation } = self.key;
-        *self = Self::new(StreamKey { index, generation: generation.wrapping_add(1) });
-        self.notices = notices;
-        self.notices.take(Notices::OF_STREAM);
+        let key = StreamKey { index, generation: generation.wrapping_add(1) };
+        *self = Self { notices, ..Self::new(key) };
     }
 
     /// It has ended: nothing else is to be delivered of it.

@@ -244,7 +244,7 @@ impl HeadReader {
             version: version(minor),
         };
         self.set_fields(bytes, request.headers, len)?;
-        self.facts.target_is_valid = Target::is_valid(known, target);
+        self.facts.target_is_valid = Target::is_valid(known, target.as_bytes());
         Ok(Some(len))
     }
 

@@ -164,8 +164,8 @@ fn part(section: &Section, at: u32, len: u32) -> &[u8] {
     section.bytes.get(at as usize..at as usize + len as usize).unwrap_or_default()
 }
 
-fn text(section: &Section, span: FieldSpan) -> &str {
-    core::str::from_utf8(part(section, span.value, span.value_len)).unwrap_or_default()
+fn value(section: &Section, span: FieldSpan) -> &[u8] {
+    part(section, span.value, span.value_len)
 }
 
 /// RFC 9113 §8.3.1 and §8.5, RFC 8441 §4.
@@ -178,11 +178,11 @@ fn read_request(
 ) -> Result<(), Violation> {
     let missing = Violation::PseudoHeader;
     let method_span = pseudo.method.ok_or(missing)?;
-    let name = text(section, method_span);
-    if pseudo.status.is_some() || !crate::http::is_token(name.as_bytes()) {
+    let name = value(section, method_span);
+    if pseudo.status.is_some() || !crate::http::is_token(name) {
         return Err(missing);
     }
-    let method = Method::from_token(name);
+    let method = Method::from_bytes(name);
     let connect = method == Method::Connect;
     let target = if connect && pseudo.protocol.is_none() {
         if pseudo.scheme.is_some() || pseudo.path.is_some() {
@@ -193,15 +193,15 @@ fn read_request(
         if pseudo.protocol.is_some() && (!connect || pseudo.authority.is_none()) {
             return Err(missing);
         }
-        if !is_scheme(text(section, pseudo.scheme.ok_or(missing)?)) {
+        if !is_scheme(value(section, pseudo.scheme.ok_or(missing)?)) {
             return Err(missing);
         }
         pseudo.path.ok_or(missing)?
     };
     let form = if pseudo.protocol.is_some() { Method::Get } else { method };
-    let path = text(section, target);
+    let path = value(section, target);
     // An absolute form is for HTTP/1.1 proxies.
-    let origin = connect && pseudo.protocol.is_none() || path.starts_with('/') || path == "*";
+    let origin = connect && pseudo.protocol.is_none() || path.starts_with(b"/") || path == b"*";
     if !origin || !Target::is_valid(form, path) {
         return Err(Violation::Target);
     }

@@ -175,7 +175,8 @@ impl<'a> WebSocketPermit<'a> {
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
         );
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel, resources) =
+            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
         sender.message(&mut channel.link.out, &mut resources.entropy, kind, 0, payload, end);
         Ok(Sent::new(self.outbound))
     }
@@ -193,7 +194,8 @@ impl<'a> WebSocketPermit<'a> {
         end: bool,
     ) -> Result<Sent<'a>, Misuse> {
         note!(self.outbound, Note::Unsupported("a message of an extension".into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel, resources) =
+            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
         sender.message(&mut channel.link.out, &mut resources.entropy, kind, reserved.bits(), payload, end);
         Ok(Sent::new(self.outbound))
     }
@@ -212,7 +214,8 @@ impl<'a> WebSocketPermit<'a> {
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: false }
         );
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel, resources) =
+            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
         sender.uncompressed_message(&mut channel.link.out, &mut resources.entropy, kind, payload, end);
         Ok(Sent::new(self.outbound))
     }
@@ -223,7 +226,8 @@ impl<'a> WebSocketPermit<'a> {
     /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
     pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
         command!(self.outbound, Command::Prepared(message.kind(), message.bytes()[..].into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel, resources) =
+            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
         sender.prepared(&mut channel.link.out, &mut resources.entropy, message)?;
         Ok(Sent::new(self.outbound))
     }
@@ -242,7 +246,8 @@ impl<'a> WebSocketPermit<'a> {
     /// [`Misuse`] if the stream is no WebSocket.
     pub fn ping(self, payload: &[u8]) -> Result<Sent<'a>, Misuse> {
         command!(self.outbound, Command::Ping(payload.into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel, resources) =
+            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
         sender.ping(&mut channel.link.out, &mut resources.entropy, payload);
         Ok(Sent::new(self.outbound))
     }

@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
 impl Request<'_> {
     /// Whether it can be written.
     pub(crate) fn check(&self, method: Method) -> Result<(), Misuse> {
-        if !is_token(self.method.as_bytes()) || !Target::is_valid(method, self.target) {
+        if !is_token(self.method.as_bytes()) || !Target::is_valid(method, self.target.as_bytes()) {
             return Err(Misuse::StartLine);
         }
         if Authority::is_valid(self.host.as_bytes()) { Ok(()) } else { Err(Misuse::Field) }

@@ -34,6 +34,7 @@ impl Session {
     }
 
     /// The next notice. Where there is none and the orderly end has come, the connection ends.
+    #[inline(never)]
     pub(crate) fn notice_or_end(&mut self, link: &mut Link, resources: &mut Resources) -> Option<Item> {
         let item = self.notice(link, resources);
         if item.is_none() {
