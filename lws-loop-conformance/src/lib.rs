@@ -136,3 +136,7 @@ pub trait Host {
         std::any::type_name::<Self>().to_owned()
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

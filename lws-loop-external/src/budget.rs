@@ -12,20 +12,23 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct TurnBudget {
     options: Turn,
-    /// In place of the time in the options, as a host says so.
-    time: Option<Duration>,
+    /// What the turn may take, in nanoseconds: the time of the options, or what a host says in place of it.
+    time: u64,
+    /// Bytes until the next mark: half of the turn, and then its end.
     bytes: usize,
     /// Steps until the clock is read again.
     steps: usize,
     /// Steps between two looks at the clock. Follows what steps have taken lately.
     stride: usize,
-    /// What the clock showed when the turn began, as far as that is known.
-    began: Option<Duration>,
+    /// What the clock showed when the turn began, in nanoseconds, as far as that is known.
+    began: Option<u64>,
     /// The clock was read in this turn, beside its beginning.
     is_long: bool,
-    /// What it showed last.
-    looked: Duration,
+    /// What the clock showed last, in nanoseconds.
+    looked: u64,
     half: bool,
+    /// Half of the bytes were received and sent, so that the next mark is the end.
+    half_of_bytes: bool,
     spent: bool,
     /// Work was left over: what is ready has to wait in its line.
     owing: bool,
@@ -37,22 +40,30 @@ pub(crate) struct TurnBudget {
 }
 
 /// The clock is read about this often in a turn that takes its whole time.
-const LOOKS: u32 = 16;
+const LOOKS: u64 = 16;
 /// A step takes a tenth of a microsecond at least.
 const STRIDE_MAX: usize = 1_024;
+/// The time of a turn that has no bound in time: its clock is never read.
+const UNBOUNDED: u64 = u64::MAX;
+
+/// Nanoseconds, as arithmetic with them costs a fraction of that with [`Duration`]. Five hundred years are unbounded.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
+}
 
 impl TurnBudget {
     pub(crate) fn new(options: Turn) -> Self {
         Self {
             options,
-            time: None,
-            bytes: options.bytes,
+            time: nanos(options.time),
+            bytes: until_half(options.bytes),
             steps: LOOKS as usize,
             stride: LOOKS as usize,
             began: None,
             is_long: false,
-            looked: Duration::ZERO,
+            looked: 0,
             half: false,
+            half_of_bytes: false,
             spent: false,
             owing: false,
             ended: false,
@@ -63,11 +74,11 @@ impl TurnBudget {
 
     /// What a turn may take from now on; `None` is what the options say.
     pub(crate) fn set_time(&mut self, time: Option<Duration>) {
-        self.time = time;
+        self.time = nanos(time.unwrap_or(self.options.time));
     }
 
-    fn time(&self) -> Duration {
-        self.time.unwrap_or(self.options.time)
+    fn now(&self) -> u64 {
+        nanos((self.options.clock)())
     }
 
     /// The host reports something. True if a turn begins.
@@ -100,11 +111,12 @@ impl TurnBudget {
 
     fn begin(&mut self) {
         // After a turn that was short the next is not worth a look at the clock.
-        self.began = std::mem::take(&mut self.is_long).then(|| (self.options.clock)());
+        self.began = std::mem::take(&mut self.is_long).then(|| self.now());
         self.looked = self.began.unwrap_or_default();
-        self.bytes = self.options.bytes;
+        self.bytes = until_half(self.options.bytes);
         self.steps = self.stride;
-        (self.half, self.spent, self.ended, self.again) = (false, false, false, false);
+        (self.half, self.half_of_bytes, self.spent) = (false, false, false);
+        (self.ended, self.again) = (false, false);
     }
 
     /// Whether what is ready has to wait in its line: something else was left over, or nothing is left of the turn.
@@ -125,10 +137,11 @@ impl TurnBudget {
         self.half
     }
 
-    /// Steps that can be taken before the clock is to be read.
-    #[inline]
-    pub(crate) fn steps(&self) -> usize {
-        self.steps
+    /// A step has been taken. True if the look at the clock that came of it has found the turn to be over.
+    #[inline(always)]
+    pub(crate) fn use_step(&mut self) -> bool {
+        self.steps = self.steps.saturating_sub(1);
+        self.steps == 0 && self.look()
     }
 
     /// So many steps have been taken.
@@ -143,40 +156,62 @@ impl TurnBudget {
     /// So many bytes were received and sent.
     #[inline]
     pub(crate) fn use_bytes(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.half |= self.bytes < self.options.bytes / 2;
-        self.spent |= self.bytes == 0;
+        if bytes < self.bytes {
+            self.bytes -= bytes;
+        } else {
+            self.pass_marks(bytes);
+        }
     }
 
-    /// Reads the clock.
+    /// More bytes were received and sent than there were until the next mark.
     #[cold]
-    fn look(&mut self) {
-        let time = self.time();
-        if time == Duration::MAX {
+    fn pass_marks(&mut self, bytes: usize) {
+        let beyond = bytes - self.bytes;
+        let until_end = self.options.bytes - until_half(self.options.bytes);
+        let was_half = std::mem::replace(&mut self.half_of_bytes, true);
+        self.half = true;
+        if was_half || beyond >= until_end {
+            self.spent = true;
+            // Past the end there are no more marks.
+            self.bytes = usize::MAX;
+        } else {
+            self.bytes = until_end - beyond;
+        }
+    }
+
+    /// Reads the clock. Answers whether nothing is left of the turn.
+    #[cold]
+    fn look(&mut self) -> bool {
+        if self.time == UNBOUNDED {
             self.steps = usize::MAX;
-            return;
+            return self.spent;
         }
         self.is_long = true;
-        let now = (self.options.clock)();
+        let now = self.now();
         let Some(began) = self.began else {
             (self.began, self.looked, self.steps) = (Some(now), now, self.stride);
-            return;
+            return self.spent;
         };
         let took = now.saturating_sub(self.looked);
         self.looked = now;
-        self.stride = stride(self.stride, took, time / LOOKS);
+        self.stride = stride(self.stride, took, self.time / LOOKS);
         self.steps = self.stride;
         let elapsed = now.saturating_sub(began);
-        self.half |= elapsed >= time / 2;
-        self.spent |= elapsed >= time;
+        self.half |= elapsed >= self.time / 2;
+        self.spent |= elapsed >= self.time;
+        self.spent
     }
+}
+
+/// Bytes that have gone when half of a turn of `bytes` is over.
+fn until_half(bytes: usize) -> usize {
+    (bytes - bytes / 2).saturating_add(1).min(bytes)
 }
 
 /// How many steps take about `goal`, as `before` of them took `took`. It grows slowly, as what comes next may be slow, and shrinks at
 /// once.
-fn stride(before: usize, took: Duration, goal: Duration) -> usize {
-    let (took, goal) = (took.as_nanos().max(1), goal.as_nanos());
-    let fitting = (before as u128).saturating_mul(goal) / took;
+fn stride(before: usize, took: u64, goal: u64) -> usize {
+    let fitting = (before as u64).saturating_mul(goal) / took.max(1);
     usize::try_from(fitting).unwrap_or(usize::MAX).min(before.saturating_mul(2)).clamp(1, STRIDE_MAX)
 }
 

@@ -81,3 +81,7 @@ pub use watch::{Descriptor, DescriptorEvent};
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/connecting.md")]
 mod connecting {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

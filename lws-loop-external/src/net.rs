@@ -10,8 +10,7 @@ use rustix::io::Result;
 use rustix::net::{self, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 /// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
 /// creation on or from [`silence`](crate::transport::silence).
@@ -177,14 +176,14 @@ pub(crate) fn is_simulated(descriptor: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// What a clock shows that never goes back. In a simulated world no time passes while a service works.
+/// What a clock shows that never goes back, from a moment that is the same for all threads. In a simulated world no time
+/// passes while a service works.
 pub(crate) fn monotonic() -> Duration {
-    static EPOCH: OnceLock<Instant> = OnceLock::new();
     #[cfg(feature = "simulation")]
     if let Some(still) = simulation::ask(|_| Duration::ZERO) {
         return still;
     }
-    EPOCH.get_or_init(Instant::now).elapsed()
+    crate::sys::monotonic()
 }
 
 /// What the wall clock shows, from the first of January 1970 on, UTC.

@@ -222,7 +222,10 @@ impl<M> Seated<M> {
 
     /// This shard begins to work.
     pub(crate) fn work(&self) {
-        self.seats().work(self.index.into(), millis());
+        // A shard that is alone gets every connection, busy or not.
+        if self.seats().len() > 1 {
+            self.seats().work(self.index.into(), millis());
+        }
     }
 
     /// This shard has nothing to do.

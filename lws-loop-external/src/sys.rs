@@ -1,5 +1,5 @@
-//! System calls that no crate offers in safe words: `poll` on an array that a program keeps for itself, what a socket knows and is told
-//! of the bytes that it has taken, and the notice of a fork.
+//! System calls that no crate offers in safe words, or not as cheaply: `poll` on an array that a program keeps for itself, what a socket
+//! knows and is told of the bytes that it has taken, the notice of a fork, and the clock.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -54,6 +54,18 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
     // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than it is told.
     let count = unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, millis) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// What the system's clock shows that never goes back. [`std::time::Instant`] shows the same, but no number: the difference of two
+/// costs more than the look at the clock.
+#[inline]
+pub(crate) fn monotonic() -> Duration {
+    let mut shown = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one `timespec` to where it is told. It fails for a clock that the system does not have, and every
+    // system has this one.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut shown) };
+    // Neither is negative, and nanoseconds are less than a second.
+    Duration::new(u64::try_from(shown.tv_sec).unwrap_or_default(), shown.tv_nsec.unsigned_abs() as u32)
 }
 
 /// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where nobody can tell.

@@ -79,26 +79,20 @@ fn trim(buffer: &mut Vec<u8>) {
 pub(crate) struct Budget {
     pub(crate) read: usize,
     pub(crate) write: usize,
-    /// Events until the turn of the whole service is to be looked at, and those after them.
     pub(crate) events: usize,
-    later: usize,
-    /// Steps of the service's turn that the events before the next look are.
-    granted: usize,
 }
 
 /// What a turn of a connection costs beside its events, in steps: a read, a write, and what goes around them.
 const TURN_STEPS: usize = 4;
 
 impl Budget {
-    pub(crate) fn new(options: &DriverOptions, turn: &TurnBudget) -> Self {
-        let all = options.events_per_turn.max(1);
-        let granted = turn.steps().clamp(1, all);
+    /// None of the options is zero: they were validated.
+    #[inline]
+    pub(crate) fn new(options: &DriverOptions) -> Self {
         Self {
-            read: options.read_bytes_per_turn.max(1),
-            write: options.write_bytes_per_turn.max(1),
-            events: granted,
-            later: all - granted,
-            granted,
+            read: options.read_bytes_per_turn,
+            write: options.write_bytes_per_turn,
+            events: options.events_per_turn,
         }
     }
 
@@ -107,34 +101,21 @@ impl Budget {
         self.read == 0 || self.write == 0 || self.events == 0
     }
 
-    /// Counts an event. False if it was the last one.
+    /// Counts an event, also as a step of the service's turn. False if it was the last one of either.
     #[inline(always)]
     pub(crate) fn count(&mut self, turn: &mut TurnBudget) -> bool {
         self.events = self.events.saturating_sub(1);
-        self.events > 0 || self.extend(turn)
-    }
-
-    /// Goes on to the next look at the turn of the service, if both turns go on.
-    #[cold]
-    fn extend(&mut self, turn: &mut TurnBudget) -> bool {
-        turn.use_steps(std::mem::take(&mut self.granted));
-        if turn.is_spent() || self.later == 0 {
-            return false;
+        if turn.use_step() {
+            self.events = 0;
         }
-        self.granted = turn.steps().clamp(1, self.later);
-        self.events = self.granted;
-        self.later -= self.granted;
-        true
+        self.events > 0
     }
 
     /// Charges the turn of the service with that of the connection.
     #[inline]
     pub(crate) fn charge(&self, options: &DriverOptions, turn: &mut TurnBudget) {
-        turn.use_steps(self.granted - self.events + TURN_STEPS);
-        turn.use_bytes(
-            options.read_bytes_per_turn.saturating_sub(self.read)
-                + options.write_bytes_per_turn.saturating_sub(self.write),
-        );
+        turn.use_steps(TURN_STEPS);
+        turn.use_bytes(options.read_bytes_per_turn - self.read + options.write_bytes_per_turn - self.write);
     }
 }
 
@@ -295,7 +276,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
         self.connection.lend(&mut self.buffers.transmit);
-        let mut budget = Budget::new(&self.core.options, &self.core.turn);
+        let mut budget = Budget::new(&self.core.options);
         C::begin(&mut self, &mut budget);
         let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {

@@ -1,5 +1,7 @@
 //! Outgoing connections: names, races, deadlines and what is told of their end, on a clock that the test moves.
 
+#[expect(dead_code, reason = "other programs need the rest")]
+mod host;
 mod support;
 
 use lws_loop_external::{
@@ -13,7 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
-use support::{Host, TRIGGERS};
+use support::{Echo, Host, TRIGGERS};
 
 fn on_each_host(scenario: impl Fn(&mut Host)) {
     on_each_host_with(&DriverOptions::default(), scenario);
@@ -23,7 +25,7 @@ fn on_each_host(scenario: impl Fn(&mut Host)) {
 fn on_each_host_with(options: &DriverOptions, scenario: impl Fn(&mut Host)) {
     for trigger in TRIGGERS {
         eprintln!("{trigger:?}");
-        let mut host = Host::new(trigger, options.clone());
+        let mut host = Host::new(trigger, Echo::default(), options.clone());
         host.freeze();
         scenario(&mut host);
         host.driver.drain(Duration::from_secs(1));
@@ -268,7 +270,7 @@ fn an_attempt_moves_with_its_service_to_another_host() {
     let (_sockets, silent) = deaf(1);
     let (listener, address) = listener(([127, 0, 0, 2], 0));
     for (from, to) in TRIGGERS.into_iter().zip(TRIGGERS.into_iter().cycle().skip(1)) {
-        let mut host = Host::new(from, DriverOptions::default());
+        let mut host = Host::new(from, Echo::default(), DriverOptions::default());
         connect(&mut host, vec![silent, address], &raw());
         let mut host = Host::of(host.driver, to);
         host.skip(millis(250));
@@ -344,7 +346,7 @@ fn the_loop_goes_on_while_a_thread_looks_a_name_up_and_its_answer_ends_the_wait(
         }
     }
     for trigger in TRIGGERS {
-        let mut host = Host::new(trigger, DriverOptions::default());
+        let mut host = Host::new(trigger, Echo::default(), DriverOptions::default());
         let (listener, address) = listener(([127, 0, 0, 1], 0));
         let (open, gate) = mpsc::channel();
         host.driver.set_resolver(Slow(Some(gate)));
@@ -495,7 +497,7 @@ fn a_numeric_address_needs_no_resolver() {
 
 #[test]
 fn what_can_be_no_name_is_an_error_at_once() {
-    let mut host = Host::new(TRIGGERS[0], DriverOptions::default());
+    let mut host = Host::new(TRIGGERS[0], Echo::default(), DriverOptions::default());
     let long = "a".repeat(300);
     for name in ["", "a b", "a\0b", &long] {
         let began = host.with(|app, cx| cx.connect((name, 1), app.raw.clone(), &raw(), None));
@@ -609,7 +611,7 @@ fn no_more_messages_wait_for_connections_than_may() {
 fn a_real_server_is_reached_by_the_name_localhost() {
     let python = Python::new();
     for trigger in TRIGGERS {
-        let mut host = Host::new(trigger, DriverOptions::default());
+        let mut host = Host::new(trigger, Echo::default(), DriverOptions::default());
         host.unaudited = true;
         host.with(|app, cx| {
             let request = b"HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n".to_vec();
@@ -625,7 +627,7 @@ fn a_real_server_is_reached_by_the_name_localhost() {
 
 #[test]
 fn a_name_that_cannot_be_is_told_by_the_system() {
-    let mut host = Host::new(TRIGGERS[0], DriverOptions::default());
+    let mut host = Host::new(TRIGGERS[0], Echo::default(), DriverOptions::default());
     host.unaudited = true;
     connect(&mut host, ("no-such-name.invalid", 1), &raw());
     host.until(|host| !host.app().errors.is_empty());
@@ -792,10 +794,6 @@ fn a_server_that_has_said_everything_hears_the_rest() {
 
 // What is left.
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn no_outcome_leaves_a_descriptor() {
@@ -815,11 +813,11 @@ fn no_outcome_leaves_a_descriptor() {
     let (listener, address) = listener(([127, 0, 0, 2], 0));
     let refused = refusing(1, address.port());
     for trigger in TRIGGERS {
-        let before = descriptors();
-        let mut host = Host::new(trigger, DriverOptions::default());
+        let before = test_kit::open_descriptors();
+        let mut host = Host::new(trigger, Echo::default(), DriverOptions::default());
         host.freeze();
         let resolver = Kept::of(&mut host);
-        let with_host = descriptors();
+        let with_host = test_kit::open_descriptors();
         for round in 0..20 {
             // Won by the last of three; all lost; out of time; given up; not resolved.
             connect(&mut host, vec![refused, silent, address], &raw());
@@ -834,13 +832,13 @@ fn no_outcome_leaves_a_descriptor() {
             drop(resolver.take());
             drop(peer);
             host.until(|host| host.driver.stats().connections == 0 && host.watched() == 0);
-            assert_eq!(descriptors(), with_host, "round {round}");
+            assert_eq!(test_kit::open_descriptors(), with_host, "round {round}");
             assert_eq!(host.app().errors.len(), (round + 1) * 4);
         }
         // Not even by a query that nobody has answered yet.
         connect(&mut host, ("name.test", 1), &raw());
         drop(host);
-        assert_eq!(descriptors(), before);
+        assert_eq!(test_kit::open_descriptors(), before);
         assert!(resolver.take().is_cancelled());
     }
 }

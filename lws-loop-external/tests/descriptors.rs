@@ -1,9 +1,10 @@
 //! Descriptors that are no sockets, each under every way to report readiness: read and written by the application, and
 //! as streams of the engine.
 
-mod hosted;
+#[expect(dead_code, reason = "other programs need the rest")]
+mod host;
 
-use hosted::{Counted, Delivery, Host, open_descriptors};
+use host::{Counted, Delivery, Host};
 use lws_loop_external::{
     Accepted, Application, ConnectionId, Context, Descriptor, DescriptorEvent, DriverOptions, Interest,
     ListenerId, NotPollable, Peer, Service, Token,
@@ -165,15 +166,15 @@ fn on_each_host(scenario: impl Fn(&mut Host<Board>)) {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for delivery in Delivery::ALL {
         eprintln!("{delivery:?}");
-        let before = open_descriptors();
+        let before = test_kit::open_descriptors();
         let mut host = Board::host(delivery);
-        let ours = open_descriptors();
+        let ours = test_kit::open_descriptors();
         scenario(&mut host);
         host.with(|_, cx| cx.drain(Duration::ZERO));
         host.until(|host| host.driver.is_done());
-        assert_eq!(open_descriptors(), ours, "a descriptor is left while the service lives");
+        assert_eq!(test_kit::open_descriptors(), ours, "a descriptor is left while the service lives");
         drop(host);
-        assert_eq!(open_descriptors(), before, "a descriptor is left");
+        assert_eq!(test_kit::open_descriptors(), before, "a descriptor is left");
     }
 }
 

@@ -1,5 +1,7 @@
 //! A driver under an auditing host, in each way to report readiness.
 
+#[expect(dead_code, reason = "other programs need the rest")]
+mod host;
 mod support;
 
 use lws_loop_external::{
@@ -22,7 +24,7 @@ fn on_each_host(scenario: impl Fn(Host)) {
 fn on_each_host_with(options: &DriverOptions, scenario: impl Fn(Host)) {
     for trigger in TRIGGERS {
         eprintln!("{trigger:?}");
-        scenario(Host::new(trigger, options.clone()));
+        scenario(Host::new(trigger, Echo::default(), options.clone()));
     }
 }
 
@@ -624,12 +626,12 @@ fn a_driver_moves_from_one_host_to_another_with_its_connections() {
         (Trigger::Edge, Trigger::OneShot),
         (Trigger::OneShot, Trigger::Level),
     ] {
-        let mut host = Host::new(from, DriverOptions::default());
+        let mut host = Host::new(from, Echo::default(), DriverOptions::default());
         let address = host.listen();
         let mut before = client(address);
         send(&mut before, b"before");
         assert_eq!(host.read(&mut before, 6), b"before");
-        let Host { driver, .. } = host;
+        let driver = host.driver;
         send(&mut before, b"between");
         let mut host = Host::of(driver, to);
         assert_eq!(host.read(&mut before, 7), b"between");
@@ -648,7 +650,7 @@ fn socket_path(name: &str) -> PathBuf {
 fn a_unix_listener_replaces_a_stale_socket_and_takes_its_own_away() {
     let path = socket_path("stale");
     drop(UnixListener::bind(&path).expect("a socket that is left behind"));
-    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let mut host = Host::new(Trigger::Level, Echo::default(), DriverOptions::default());
     let options = ListenOptions { unix_mode: Some(0o600), ..ListenOptions::default() };
     let address = Address::Unix(path.clone());
     let id = host.with(|_, cx| cx.listen(&address, &options).expect("the stale one gives way"));
@@ -672,7 +674,7 @@ fn a_unix_listener_replaces_a_stale_socket_and_takes_its_own_away() {
 fn what_is_no_socket_is_never_taken_away() {
     let path = socket_path("file");
     std::fs::write(&path, "precious").expect("a file");
-    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let mut host = Host::new(Trigger::Level, Echo::default(), DriverOptions::default());
     let address = Address::Unix(path.clone());
     let error = host.with(|_, cx| cx.listen(&address, &ListenOptions::default()).expect_err("in use"));
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
@@ -698,7 +700,7 @@ fn an_adopted_socket_is_served_like_any_other() {
 
 #[test]
 fn an_address_in_use_is_an_error_at_once() {
-    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let mut host = Host::new(Trigger::Level, Echo::default(), DriverOptions::default());
     let address = Address::Tcp(host.listen());
     let error = host.with(|_, cx| cx.listen(&address, &ListenOptions::default()).expect_err("in use"));
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
@@ -726,7 +728,7 @@ fn a_listener_on_one_interface_is_reached_by_that_one_only() {
 
 #[test]
 fn an_ipv6_listener_takes_ipv4_too_unless_told_otherwise() {
-    let mut host = Host::new(Trigger::Level, DriverOptions::default());
+    let mut host = Host::new(Trigger::Level, Echo::default(), DriverOptions::default());
     for (v6_only, expected) in [(false, true), (true, false)] {
         let address: Address = "[::]:0".parse().expect("an address");
         let options = ListenOptions { v6_only, ..ListenOptions::default() };

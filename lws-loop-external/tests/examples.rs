@@ -6,11 +6,7 @@ use std::process::{Command, Stdio};
 
 /// An example, which is built with the tests.
 fn example(name: &str) -> Command {
-    let program = std::env::current_exe().expect("this program");
-    let target = program.parent().and_then(|deps| deps.parent()).expect("the folder of the profile");
-    let program = target.join("examples").join(name);
-    assert!(program.exists(), "{}: `cargo build --examples` makes it", program.display());
-    Command::new(program)
+    Command::new(test_kit::example(name))
 }
 
 #[test]

@@ -320,3 +320,7 @@ impl<S: Service> fmt::Debug for PollLoop<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

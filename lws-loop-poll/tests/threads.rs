@@ -14,8 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use test_kit::{PATIENCE, eventually, open_descriptors};
 
 /// Gives raw bytes back, and lets the test know which connection it has on which thread.
 struct Echo {
@@ -126,17 +125,6 @@ impl Drop for End {
     }
 }
 
-fn eventually(mut so: impl FnMut() -> bool) -> bool {
-    let give_up = std::time::Instant::now() + PATIENCE;
-    while !so() {
-        if std::time::Instant::now() > give_up {
-            return false;
-        }
-        thread::yield_now();
-    }
-    true
-}
-
 fn echo(stream: &mut TcpStream, bytes: &[u8]) {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     stream.write_all(bytes).expect("room");
@@ -203,7 +191,7 @@ fn a_message_to_a_connection_that_has_gone_finds_nothing() {
                 other => panic!("not the end: {other:?}"),
             }
         }
-        assert!(eventually(|| shards.connections(0) + shards.connections(1) == 0));
+        eventually(|| shards.connections(0) + shards.connections(1) == 0);
         // Their places are used again, their names are not.
         let mut others = [connect(address), connect(address)];
         let new: [(GlobalId, ThreadId); 2] = [opened(), opened()];
@@ -224,7 +212,6 @@ fn a_message_to_a_connection_that_has_gone_finds_nothing() {
 
 #[test]
 fn no_descriptor_is_left_behind() {
-    let descriptors = || std::fs::read_dir("/proc/self/fd").expect("this is Linux").count();
     // In a process of its own, as other tests open and close what they like.
     if std::env::var_os("ALONE").is_none() {
         let program = std::env::current_exe().expect("this program");
@@ -233,14 +220,14 @@ fn no_descriptor_is_left_behind() {
         assert!(status.expect("it runs").success());
         return;
     }
-    let before = descriptors();
+    let before = open_descriptors();
     for _ in 0..10 {
         on_shards(3, &DriverOptions::default(), |address, _, opened| {
             let mut peers: Vec<_> = (0..9).map(|_| connect(address)).collect();
             peers.iter_mut().for_each(|peer| echo(peer, b"hello"));
             (0..9).for_each(|_| assert!(opened().0.shard < 3));
         });
-        assert_eq!(descriptors(), before);
+        assert_eq!(open_descriptors(), before);
     }
 }
 

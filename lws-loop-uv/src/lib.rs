@@ -65,3 +65,7 @@ mod uv_loop;
 pub use attached::{AttachError, Attached, Busy, Detaching, Liveness};
 pub use sys::{LoopRef, RawLoop};
 pub use uv_loop::{Outcome, UvLoop};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

@@ -88,3 +88,7 @@ impl<F: FnMut(&mut [u8]) + Send> Entropy for F {
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/driver-howto.md")]
 mod driver_howto {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

@@ -22,7 +22,7 @@ pub enum Output {
     Both,
 }
 
-/// Makes the files of connections. Clone-free: whoever shares it does so in an `Arc`.
+/// Makes the files of connections. It is shared in an `Arc`.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -108,7 +108,7 @@ impl Folder {
 
     fn file(&self, name: &str, extension: &str) -> io::Result<BufWriter<Limited>> {
         let path = self.path.join(name).with_extension(extension);
-        // Never one that is there already: somebody else may have opened it.
+        // Never one that is there already: another process may have opened it.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(BufWriter::new(Limited { file, left: self.file_bytes_max }))
     }

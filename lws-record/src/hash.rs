@@ -1,4 +1,4 @@
-//! A hash of octets that come in parts: FNV-1a, 64 bits. It finds differences, and keeps nobody from making some.
+//! A hash of octets that come in parts: FNV-1a, 64 bits. It finds differences, but not those that are made on purpose.
 
 /// How octets hash that have come so far, and how many they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

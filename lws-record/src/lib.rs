@@ -1,9 +1,9 @@
 //! Records of connections.
 //!
-//! The engine has no clock, no chance and no transport, so a connection happens again, octet for octet, if it is told the same again.
-//! A [`Recorder`] writes down what it is told, and a hash of what it sends; [`Record`] reads that, and [`replay()`] has a fresh
-//! connection do it once more. So a connection that failed in production becomes a test, or an input of a fuzzer.
-//! A [`Tap`] writes down what was said instead, as a pcapng file that Wireshark opens.
+//! The engine has no clock, no randomness and no transport, so a connection that gets the same calls again does the same again, octet for
+//! octet. A [`Recorder`] writes down the calls, and a hash of what the connection sends; [`Record`] reads that, and [`replay()`] makes
+//! the same calls to a fresh connection. So a connection that failed in production becomes a test, or an input of a fuzzer.
+//! A [`Tap`] writes down what was exchanged instead, as a pcapng file that Wireshark opens.
 //!
 //! Credentials are masked before anything is written, unless that is asked for: [`Redaction`] says which and how. Nothing here opens a
 //! socket; [`Folder`] makes the files, which only their owner can read.
@@ -53,3 +53,7 @@ pub use recorder::Recorder;
 pub use redact::Redaction;
 pub use replay::{Divergence, Outcome, replay};
 pub use shared::Shared;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

@@ -121,7 +121,7 @@ impl<'r> Notes<'r> {
         Some(note)
     }
 
-    /// The next thing that happens. What a connection need not be told is done on the way: the date, and comparisons.
+    /// The next call to the connection. Entries that are none are handled on the way: the date, and comparisons.
     fn peek(&mut self) -> Result<Option<&'r Note<'static>>, Divergence> {
         while let Some(entry) = self.entries.get(self.at) {
             match entry {

@@ -1,4 +1,4 @@
-//! A file in memory that a recorder writes and somebody else reads.
+//! A file in memory that a recorder writes and a test reads.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -260,7 +260,7 @@ impl App {
         let opening = route.and_then(|route| route.websocket.as_ref()).filter(|_| is_opening(&head));
         let secure = tls.is_some();
         let foreign = match (opening, endpoint) {
-            (Some(opening), _) => !opening.permits(&head, secure),
+            (Some(opening), _) => !opening.permits_opening(&head, secure),
             (None, Some((_, endpoint))) => !endpoint.permits(&head, secure),
             (None, None) => false,
         };
@@ -464,7 +464,7 @@ impl App {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn on_message(
         &mut self,
         cx: &mut Lent<'_>,
@@ -623,12 +623,7 @@ impl App {
         Some(accepted)
     }
 
-    #[inline(always)]
     fn on_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
-        if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
-            let message = ws::Message { kind, chunk, first, remaining, end };
-            return self.on_message(cx, streams, stream, message);
-        }
         let key = event.key();
         let origin = streams.origin;
         let state = streams.at(key);
@@ -700,6 +695,19 @@ impl App {
     }
 }
 
+impl App {
+    /// Any event but a message.
+    fn other_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        let (key, ended) = (event.key(), matches!(event, Event::Closed { .. }));
+        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, event));
+        if ended {
+            streams.shrink();
+        } else if called.is_none() {
+            self.end_panicked(cx, streams, key);
+        }
+    }
+}
+
 impl Application for App {
     type State = Streams;
     type Message = Command;
@@ -742,13 +750,16 @@ impl Application for App {
 
     #[inline]
     fn event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
-        let (key, ended) = (event.key(), matches!(event, Event::Closed { .. }));
-        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, event));
-        if ended {
-            streams.shrink();
-        } else if called.is_none() {
-            self.end_panicked(cx, streams, key);
+        // Messages are most of what there is, so that they pay for nothing else.
+        if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
+            let key = stream.key();
+            let message = ws::Message { kind, chunk, first, remaining, end };
+            if self.guard(cx, |app, cx| app.on_message(cx, streams, stream, message)).is_none() {
+                self.end_panicked(cx, streams, key);
+            }
+            return;
         }
+        self.other_event(cx, streams, event);
     }
 
     fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Streams, cause: Cause) {

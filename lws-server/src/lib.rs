@@ -58,3 +58,7 @@ mod readme {}
 #[cfg(all(doctest, feature = "tls"))]
 #[doc = include_str!("../../docs/tls.md")]
 mod tls_howto {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

@@ -3,7 +3,6 @@
 //! Knows no route. Whether a request has come to the right server is `hosts.rs`.
 
 use lws_proto::http::{Authority, Head};
-use lws_proto::ws::is_opening;
 
 /// The origins from which a route may be asked for what a page of another must not do: WebSockets, and methods that are not safe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,11 +34,12 @@ impl Origins {
     /// believe that this is its own server.
     #[inline]
     pub(crate) fn permit(&self, head: &Head<'_>, secure: bool) -> bool {
-        (head.method().is_safe() && !is_opening(head)) || self.permit_origin(head, secure)
+        head.method().is_safe() || self.permit_origin(head, secure)
     }
 
+    /// Whether an opening handshake may be accepted: a page can make one although its method is safe.
     #[cold]
-    fn permit_origin(&self, head: &Head<'_>, secure: bool) -> bool {
+    pub(crate) fn permit_origin(&self, head: &Head<'_>, secure: bool) -> bool {
         let mut values = head.get_all("origin");
         match (values.next(), values.next()) {
             (None, _) => !matches!(head.get("sec-fetch-site"), Some(b"cross-site" | b"same-site")),

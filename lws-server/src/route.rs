@@ -279,7 +279,9 @@ impl<T> Table<T> {
         if path.is_empty() {
             return node.route.or(node.rest);
         }
-        let (segment, left) = path.split_once('/').unwrap_or((path, ""));
+        // By hand: segments are too short for the search of the standard library to pay.
+        let end = path.bytes().position(|byte| byte == b'/');
+        let (segment, left) = end.map_or((path, ""), |end| (&path[..end], &path[end + 1..]));
         let literal = node.literals.find(segment).and_then(|next| self.find_below(next, left));
         literal.or_else(|| self.find_elsewhere(node, segment, left))
     }

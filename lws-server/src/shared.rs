@@ -65,7 +65,13 @@ pub(crate) struct Guarded<T> {
 }
 
 impl<T> Guarded<T> {
-    /// Whether a request may be answered. `secure` says whether it came by TLS.
+    /// Whether an opening handshake may be accepted. `secure` says whether it came by TLS.
+    #[inline]
+    pub(crate) fn permits_opening(&self, head: &Head<'_>, secure: bool) -> bool {
+        self.origins.as_ref().is_none_or(|origins| origins.permit_origin(head, secure))
+    }
+
+    /// Whether a request that opens nothing may be answered.
     #[inline]
     pub(crate) fn permits(&self, head: &Head<'_>, secure: bool) -> bool {
         self.origins.as_ref().is_none_or(|origins| origins.permit(head, secure))

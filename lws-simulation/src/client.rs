@@ -1,8 +1,8 @@
-//! Our own client, as an application on a driver: it makes the exchanges of a plan and writes down what it is told.
+//! Our own client, as an application on a driver: it makes the exchanges of a plan and writes down which events it gets.
 
-use crate::house::FILES;
 use crate::ledger::{ClientSide, Shared, content, octet};
 use crate::plan::{Ask, Client, Ends, Exchange, Framing, Reading};
+use crate::server::FILES;
 use crate::world::World;
 use lws_loop_external::tls::Provider;
 use lws_loop_external::{
@@ -405,7 +405,7 @@ impl Application for Clients {
                 None => self
                     .ledger
                     .borrow_mut()
-                    .complain(format!("a stream that nobody began has ended: {cause:?}")),
+                    .complain(format!("a stream that was never begun has ended: {cause:?}")),
             }
             if let Some(id) = cx.connection() {
                 // The next exchange needs the connection, which an event does not lend.
@@ -470,7 +470,7 @@ impl Application for Clients {
         ledger.callbacks += 1;
         for running in visit.running.values() {
             let id = running.id;
-            ledger.complain(format!("exchange {id} was never told its end, and its connection has gone"));
+            ledger.complain(format!("exchange {id} never got its end, and its connection has gone"));
         }
         drop(ledger);
         if let Some(id) = cx.connection() {

@@ -1,4 +1,4 @@
-//! What each exchange was meant to be by the server's handler, and what its client was told of it.
+//! What the server's handler meant each exchange to be, and what its client got of it.
 //!
 //! The two are written down apart, and compared at the end of a run: an oracle of truth.
 
@@ -34,17 +34,17 @@ pub(crate) struct Account {
     pub(crate) client: ClientSide,
 }
 
-/// What the client was told.
+/// What the client got.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClientSide {
     pub(crate) begun: bool,
     /// Zero before the head of a final response.
     pub(crate) status: u16,
     pub(crate) octets: u64,
-    /// The end of the content was told.
+    /// The client got the end of the content.
     pub(crate) ended: bool,
     pub(crate) cause: Option<Cause>,
-    /// The client has paused it for good, so that it is told of no end.
+    /// The client has paused it for good, so that it gets no end.
     pub(crate) stopped: bool,
     /// The client itself gave it up, or its machine is gone.
     pub(crate) left: bool,

@@ -36,7 +36,6 @@ mod howto {}
 mod client;
 mod host;
 mod hostile;
-mod house;
 mod ledger;
 mod peer;
 pub mod plan;
@@ -44,6 +43,7 @@ mod random;
 mod run;
 mod scenes;
 mod secrets;
+mod server;
 mod shrink;
 mod tap;
 mod weather;
@@ -51,7 +51,7 @@ mod world;
 
 pub use plan::Plan;
 pub use random::Random;
-pub use run::{Describe, Finding, Oracle, Outcome, Told};
+pub use run::{Describe, ExchangeResult, Finding, Oracle, Outcome};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use weather::Weather;
@@ -163,3 +163,7 @@ fn code(plan: &Plan) -> String {
     }
     text
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

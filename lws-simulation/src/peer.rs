@@ -35,7 +35,7 @@ pub(crate) struct Actor {
     ended: bool,
 }
 
-/// How often somebody looks who waits for room or reads slowly.
+/// How often a peer looks that waits for room or reads slowly.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Actor {
@@ -137,7 +137,7 @@ impl Actor {
                 while self.done < *times as usize {
                     match world.write(socket, octets) {
                         Some(n) if n == octets.len() => self.done += 1,
-                        // What was cut stays cut: it is a peer that nobody has to understand.
+                        // What was cut stays cut: this peer need not be understood.
                         Some(n) => {
                             self.done += usize::from(n > 0);
                             self.wakes = Some(now + LOOK);

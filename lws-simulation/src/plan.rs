@@ -252,7 +252,7 @@ pub struct Exchange {
 pub enum Ask {
     /// A short text.
     Hello,
-    /// A path of a server that somebody else describes, whole.
+    /// A whole path, of a server that the caller of `run_with` describes.
     Get(Octets),
     /// The head of what would be so many octets.
     Head(u32),
@@ -354,7 +354,7 @@ pub enum Step {
 }
 
 impl Plan {
-    /// A run in which nothing goes wrong and nobody comes.
+    /// A run in which nothing goes wrong, without clients and peers.
     #[must_use]
     pub fn calm(seed: u64) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! Chance by a seed.
 
-/// Numbers that are the same for the same seed: SplitMix64, which is enough where nobody is to be kept from guessing.
+/// Numbers that are the same for the same seed: SplitMix64, which is enough where they may be guessed.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 

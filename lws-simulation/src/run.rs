@@ -2,12 +2,12 @@
 
 use crate::client::{Clients, Destination, is_success};
 use crate::host::{Fault, Host};
-use crate::house;
 use crate::ledger::{Account, Ledger, Shared};
 use crate::peer::Actor;
 use crate::plan::{Ask, Ends, Plan, Reading};
 use crate::random::Random;
 use crate::secrets::Secrets;
+use crate::server;
 use crate::weather::Weather;
 use crate::world::{SocketId, World};
 use lws_loop_external::{Driver, DriverOptions, Service as _, Wait, simulation};
@@ -30,7 +30,7 @@ pub enum Oracle {
     Share,
     /// What is held stays within the limits.
     Cost,
-    /// What is not a success is not told as one.
+    /// A failure is never reported as a success.
     Truth,
     /// What the seam and the engine promise of order: one end of each stream, no sleep while work is pending, nothing left.
     Order,
@@ -77,12 +77,12 @@ pub struct Outcome {
     /// How long it took in the world.
     pub took: Duration,
     /// The clients' exchanges, in the order of the plan.
-    pub exchanges: Vec<Told>,
+    pub exchanges: Vec<ExchangeResult>,
 }
 
-/// What a client was told of one exchange.
+/// How one exchange ended, as its client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ExchangeResult {
     /// The status code; zero if no response began.
     pub status: u16,
     /// Octets of content.
@@ -172,7 +172,7 @@ impl<'p> Run<'p> {
         }
         builder = match describe {
             Some(describe) => describe(builder),
-            None => house::describe(builder, &ledger),
+            None => server::describe(builder, &ledger),
         };
         let mut server = builder.build().map_err(broken("the server cannot be built"))?.into_service();
         let config = Arc::new(Config { limits: limits.clone(), ..Config::default() });
@@ -308,7 +308,7 @@ impl<'p> Run<'p> {
         limits.iter().sum::<Duration>() * 2 + Duration::from_secs(300)
     }
 
-    /// Whether nobody is there any more.
+    /// Whether all clients and peers have gone.
     fn is_quiet(&self) -> bool {
         self.connections() == 0
             && self.clients.stats().connections == 0
@@ -421,7 +421,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Nothing is left, and nobody was told what is not true.
+    /// Nothing is left, and no event was wrong.
     fn check_end(mut self) -> Result<Outcome, Fault> {
         if !self.server.is_done() || !self.clients.is_done() {
             let text = format!(
@@ -457,7 +457,7 @@ impl<'p> Run<'p> {
                 format!("a request lay in its socket at the drain, and was not answered: {socket:?}"),
             ));
         }
-        let exchanges = told(&ledger, self.plan.clients.iter().map(|client| client.exchanges.len()).sum());
+        let exchanges = results(&ledger, self.plan.clients.iter().map(|client| client.exchanges.len()).sum());
         drop(ledger);
         let hash = self.world.borrow().hash;
         let took = self.now() - Time::ZERO;
@@ -472,7 +472,7 @@ impl<'p> Run<'p> {
         Ok(Outcome { hash, took, exchanges })
     }
 
-    /// Where the network is fair, small things are not behind large ones, and whoever goes on is served to the end.
+    /// Where the network is fair, small things are not behind large ones, and a client that goes on reading is served to the end.
     fn check_share(&self, ledger: &Ledger) -> Result<(), Fault> {
         if !self.is_fair() || !self.built_in {
             return Ok(());
@@ -581,15 +581,15 @@ fn leaves(exchange: &crate::plan::Exchange) -> bool {
     matches!(exchange.reads, Reading::Leaves(_) | Reading::Vanishes(_))
 }
 
-fn told(ledger: &Ledger, count: usize) -> Vec<Told> {
-    let mut told = vec![Told { status: 0, octets: 0, cause: None }; count];
+fn results(ledger: &Ledger, count: usize) -> Vec<ExchangeResult> {
+    let mut results = vec![ExchangeResult { status: 0, octets: 0, cause: None }; count];
     for (number, account) in ledger.accounts() {
         let client = account.client;
-        if let Some(place) = (number as usize).checked_sub(1).and_then(|at| told.get_mut(at)) {
-            *place = Told { status: client.status, octets: client.octets, cause: client.cause };
+        if let Some(place) = (number as usize).checked_sub(1).and_then(|at| results.get_mut(at)) {
+            *place = ExchangeResult { status: client.status, octets: client.octets, cause: client.cause };
         }
     }
-    told
+    results
 }
 
 /// What a client takes for a success was one.

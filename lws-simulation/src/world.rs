@@ -35,7 +35,7 @@ pub(crate) struct World {
     ports: u16,
     /// What happened, folded into a number.
     pub(crate) hash: u64,
-    /// What happened, in words, if somebody wants to read it.
+    /// What happened, in words, if a trace is wanted.
     pub(crate) log: Option<VecDeque<String>>,
     /// System calls that services have made.
     pub(crate) calls: u64,
@@ -60,7 +60,7 @@ enum Due {
     Arrive(SocketId),
     /// The asking side learns that it is connected.
     Establish(SocketId),
-    /// The asking side learns that nobody listens.
+    /// The connecting side learns that there is no listener.
     Refuse(SocketId),
     /// What this socket has sent goes on.
     Transfer(SocketId),
@@ -479,7 +479,7 @@ impl World {
         let unread = !stream.inbox.is_empty() || stream.resets;
         stream.inbox.clear();
         if stream.phase == Phase::Open && unread {
-            // tcp(7): what nobody has read is answered by a reset.
+            // tcp(7): unread data is answered by a reset.
             stream.phase = Phase::Gone;
             stream.queue.clear();
             self.reset_peer_of(id);

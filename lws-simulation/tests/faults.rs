@@ -109,7 +109,7 @@ fn a_front_end_that_gives_back_little_by_little_is_served() {
 // Ends.
 
 #[test]
-fn a_response_that_is_cut_is_no_success_for_anybody() {
+fn a_response_that_is_cut_is_no_success_for_any_client() {
     for speaks in ALL {
         for framing in [Framing::Length, Framing::Streamed] {
             check(&of_clients([client(
@@ -192,7 +192,7 @@ fn a_reset_ends_a_connection_that_takes_no_input() {
 // Peers that are slow.
 
 #[test]
-fn whoever_goes_on_reading_is_served_to_the_end() {
+fn a_client_that_goes_on_reading_is_served_to_the_end() {
     for speaks in ALL {
         for asks in [Ask::Bytes(7_000_000, Framing::Length, Ends::Whole), Ask::Push(350, 20_000)] {
             let mut plan = of_clients([client(speaks, [exchange(0, asks)])]);

@@ -44,7 +44,7 @@ impl Walk {
         let Self { connection, app, streams, .. } = self;
         let mut feed = connection.receive(Time::ZERO, &mut octets);
         while let Some(event) = feed.next_event() {
-            told(*app, streams, event);
+            handle(*app, streams, event);
         }
         drop(feed);
         self.settle();
@@ -61,7 +61,7 @@ impl Walk {
                 }
             }
             let Some(event) = self.connection.next_event() else { return };
-            told(self.app, &mut self.streams, event);
+            handle(self.app, &mut self.streams, event);
         }
         panic!("the engine comes to no rest");
     }
@@ -82,7 +82,7 @@ impl Walk {
     }
 }
 
-fn told(app: App, streams: &mut BTreeMap<StreamKey, Open>, event: Event<'_>) {
+fn handle(app: App, streams: &mut BTreeMap<StreamKey, Open>, event: Event<'_>) {
     let key = event.key();
     match event {
         Event::Request { mut stream, head, end } => {

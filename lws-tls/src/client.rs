@@ -1,10 +1,9 @@
 //! The client's side: which certificates of servers are good, and what is shown of our own.
 
-use crate::names::Choice;
-use crate::server::octets;
+use crate::names::{Choice, octets};
 use crate::session::RustlsSession;
-use crate::verify::{Noting, Told};
-use crate::{ConfigError, Identity, KeyLog, Roots, failure};
+use crate::verify::{Noting, Pinned};
+use crate::{ConfigError, Identity, KeyLog, Pin, Roots, failure};
 use lws_loop_external::tls::{Failure, Provider, Session};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -18,15 +17,6 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
-}
-
-/// A certificate of a server that is good whatever it says and whoever has issued it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// This one, as DER.
-    Certificate(Vec<u8>),
-    /// The one whose DER has this SHA-256 hash.
-    Sha256([u8; 32]),
 }
 
 /// Describes the TLS of outgoing connections.
@@ -136,8 +126,8 @@ impl ClientBuilder {
                     builder.build().map_err(|error| ConfigError::Inconsistent(error.to_string()))?;
                 Arc::new(Noting::<dyn ServerCertVerifier>(verifier))
             }
-            Trust::Pins(pins) => Arc::new(Told { provider: Arc::clone(&provider), pins: Some(pins) }),
-            Trust::Anybody => Arc::new(Told { provider: Arc::clone(&provider), pins: None }),
+            Trust::Pins(pins) => Arc::new(Pinned { provider: Arc::clone(&provider), pins: Some(pins) }),
+            Trust::Anybody => Arc::new(Pinned { provider: Arc::clone(&provider), pins: None }),
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.choice.versions()?)?

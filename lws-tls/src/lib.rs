@@ -26,9 +26,11 @@ mod client;
 mod der;
 mod error;
 mod failure;
+mod hosts;
 mod identity;
 mod keylog;
 mod names;
+mod pin;
 mod records;
 mod roots;
 mod server;
@@ -36,10 +38,16 @@ mod session;
 mod verify;
 
 pub use certificate::Certificate;
-pub use client::{Client, ClientBuilder, Pin};
+pub use client::{Client, ClientBuilder};
 pub use error::ConfigError;
+pub use hosts::{ClientCertificates, Host, Resumption, UnknownName};
 pub use identity::Identity;
 pub use keylog::KeyLog;
+pub use pin::Pin;
 pub use roots::Roots;
 pub use rustls;
-pub use server::{ClientCertificates, Host, Resumption, Server, ServerBuilder, UnknownName};
+pub use server::{Server, ServerBuilder};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}

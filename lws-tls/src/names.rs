@@ -1,4 +1,4 @@
-//! Versions, cipher suites and groups by their registered names.
+//! Versions, cipher suites, groups and protocols by their registered names.
 
 use crate::ConfigError;
 use rustls::crypto::CryptoProvider;
@@ -45,6 +45,11 @@ impl Choice {
         let name = |version: &&'static SupportedProtocolVersion| version_name(version.version);
         choose("version", rustls::ALL_VERSIONS.to_vec(), name, &self.versions)
     }
+}
+
+/// Names of protocols as ALPN sends them. RFC 7301 §3.1.
+pub(crate) fn octets(protocols: &[&str]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
 }
 
 fn choose<T: Copy>(

@@ -6,8 +6,8 @@
 
 use crate::der;
 use crate::failure;
+use crate::hosts::HostTable;
 use crate::records::{Pieces, Records};
-use crate::server::Table;
 use lws_loop_external::tls::{Failure, Info, Opened, Reason, Session};
 use lws_proto::Time;
 use rustls::server::Acceptor;
@@ -28,13 +28,13 @@ pub(crate) struct RustlsSession {
 
 enum State {
     /// A server that has not seen the whole ClientHello, which chooses the configuration.
-    Accepting(Acceptor, Arc<Table>),
+    Accepting(Acceptor, Arc<HostTable>),
     Running(Connection),
     Over,
 }
 
 impl RustlsSession {
-    pub(crate) fn server(table: Arc<Table>) -> Self {
+    pub(crate) fn server(table: Arc<HostTable>) -> Self {
         let state = State::Accepting(Acceptor::default(), table);
         Self { state, records: Records::default(), name: None }
     }

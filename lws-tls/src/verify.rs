@@ -1,7 +1,7 @@
 //! Verifiers of certificates: those of WebPKI, noting whose certificate they refuse; a pinned one; and none at all.
 
-use crate::client::Pin;
 use crate::der;
+use crate::pin::Pin;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, hash};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -108,16 +108,16 @@ impl ClientCertVerifier for Noting<dyn ClientCertVerifier> {
     noted_signatures!();
 }
 
-/// Accepts the certificates that it was told, or any: no root, name or time counts. That the peer has the key is checked
-/// all the same.
+/// A verifier that accepts pinned certificates, or any certificate: roots, names and times do not count. That the peer has the
+/// key of its certificate is checked all the same.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Pinned {
     pub(crate) provider: Arc<CryptoProvider>,
     /// `None` accepts any certificate.
     pub(crate) pins: Option<Vec<Pin>>,
 }
 
-impl Told {
+impl Pinned {
     fn accepts(&self, certificate: &CertificateDer<'_>) -> bool {
         let Some(pins) = &self.pins else { return true };
         let fingerprint = sha256(&self.provider, certificate);
@@ -138,7 +138,7 @@ fn sha256(provider: &CryptoProvider, bytes: &[u8]) -> Option<hash::Output> {
     hashes.next().map(|hash| hash.hash(bytes))
 }
 
-impl ServerCertVerifier for Told {
+impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

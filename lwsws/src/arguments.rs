@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::certificate;
+use crate::log::Target;
 use clap::Parser;
 use lws_server::tls::{self, Host, Identity, KeyLog};
 use lws_server::ws::Deflate;
@@ -16,8 +17,8 @@ Next to the files there are always
   /echo    WebSocket messages, and what is posted, sent back
   /demo/*  the WebSockets of the demo
 
-SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again; SIGUSR1,
-SIGUSR2 and SIGWINCH do nothing.";
+SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again; SIGUSR1
+opens the access log again; SIGUSR2 and SIGWINCH do nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
@@ -58,6 +59,10 @@ pub(crate) struct Arguments {
     /// Write nothing but errors
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    /// Where a line for each request goes: - for standard output, syslog, journal, or a file, which SIGUSR1 opens again
+    #[arg(long, value_name = "TARGET", default_value = "-", conflicts_with = "quiet")]
+    pub(crate) access_log: Target,
 
     /// Threads, each with connections of its own; 0 for one per processor
     #[arg(short, long, value_name = "N", default_value_t = 1)]

@@ -42,10 +42,10 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
     // Before anything that takes time: a signal that comes early must not end the program either.
     signals::survive()?;
     raise_open_files_limit();
-    let log = if arguments.quiet { None } else { Some(Log::start()?) };
+    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log)?) };
     let tls = arguments.tls()?;
     let server = describe(arguments, tls.as_ref(), log.as_ref())?.build()?;
-    signals::drain_on_signal(server.handle())?;
+    signals::listen(server.handle(), log.clone())?;
     if let Some(tls) = &tls {
         signals::reload_on_signal(tls.clone(), log.clone())?;
     }

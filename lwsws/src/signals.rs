@@ -1,11 +1,12 @@
 //! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: certificates are read again, if there
-//! are any. SIGUSR1, SIGUSR2 and SIGWINCH do nothing yet.
+//! are any. SIGUSR1: the file of the log is opened again. SIGUSR2 and SIGWINCH do nothing yet.
 
 use crate::certificate;
 use crate::log::Log;
 use lws_server::{Handle, tls};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::flag;
+use signal_hook::iterator::Signals;
 use signal_hook::low_level::pipe;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -25,17 +26,19 @@ pub(crate) fn survive() -> io::Result<()> {
 }
 
 /// Begins to listen for signals, on a thread of its own: a server that is busy hears them too.
-pub(crate) fn drain_on_signal(handle: Handle) -> io::Result<()> {
-    let (mut signals, bell) = UnixStream::pair()?;
-    pipe::register(SIGTERM, bell.try_clone()?)?;
-    pipe::register(SIGINT, bell)?;
+pub(crate) fn listen(handle: Handle, log: Option<Log>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut one = [0];
-        if signals.read_exact(&mut one).is_ok() {
-            handle.drain();
-        }
-        if signals.read_exact(&mut one).is_ok() {
-            process::exit(1);
+        let mut drains = false;
+        for signal in signals.forever() {
+            match signal {
+                SIGUSR1 => log.iter().for_each(Log::reopen),
+                _ if drains => process::exit(1),
+                _ => {
+                    drains = true;
+                    handle.drain();
+                }
+            }
         }
     })?;
     Ok(())

@@ -487,3 +487,58 @@ fn a_second_signal_ends_it_at_once() {
     server.signal("TERM");
     assert_eq!(server.wait(), Some(1));
 }
+
+#[test]
+fn the_access_log_is_a_file_that_is_opened_again_when_it_was_moved_away() {
+    let folder = std::env::temp_dir().join(format!("lwsws-access-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (log, moved) = (folder.join("log"), folder.join("log.1"));
+    let port = free_port();
+    let mut child = command(&["--port", &port.to_string(), "--access-log", &log.display().to_string()])
+        .spawn()
+        .expect("the program starts");
+    let within = |path: &std::path::Path, wanted: &str| {
+        wait_until(|| std::fs::read_to_string(path).is_ok_and(|text| text.contains(wanted)));
+    };
+    within(&log, " serving ");
+    get_from(port, "/one");
+    within(&log, "GET /one ");
+    std::fs::rename(&log, &moved).expect("it is there");
+    let sent = Command::new("kill").args(["-s", "USR1", &child.id().to_string()]).status();
+    assert!(sent.expect("kill is there").success());
+    wait_until(|| log.exists());
+    get_from(port, "/two");
+    within(&log, "GET /two ");
+    assert!(!std::fs::read_to_string(&moved).expect("text").contains("/two"));
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    std::fs::remove_dir_all(folder).expect("it was there");
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_stops_the_start_with_its_name() {
+    let output = run(&["--port", "0", "--access-log", "/nowhere/log"]);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(said, "lwsws: the log /nowhere/log: No such file or directory (os error 2)\n");
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
+fn get_from(port: u16, target: &str) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    stream.read_to_end(&mut Vec::new()).expect("it answers and ends");
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + PATIENCE;
+    while !done() {
+        assert!(std::time::Instant::now() < end, "it does not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

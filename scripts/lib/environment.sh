@@ -23,7 +23,7 @@ export CARGO_PROFILE_DEV_DEBUG=0
 export STEP_SECONDS=3000
 
 # The ready hosts for other people's loops, all of which are off by default.
-LOOPS=$(printf 'lws-loop-external/%s,' async-io calloop glib libev libevent mio polling tokio)benches/loops
+LOOPS=$(printf 'lws-loop-external/%s,' async-io calloop glib libev libevent mio polling tokio)benches/loops,tests/loops
 export LOOPS
 
 # The triple of this machine.

@@ -24,7 +24,7 @@ const NODE_MODULES = resolve(required("NODE_MODULES"));
 const PORT = Number(process.env.PORT ?? 9301);
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const LOGS = resolve(process.env.LOGS ?? join(ROOT, "target/test-logs"));
-/** Over TLS, with a certificate that nobody trusts and the browser is told to take. */
+/** Over TLS, with a certificate that is not trusted and that the browser is made to accept. */
 const SECURE = process.argv.includes("--tls");
 const ORIGIN = `${SECURE ? "https" : "http"}://127.0.0.1:${PORT}`;
 const SOCKETS = ORIGIN.replace("http", "ws");
@@ -149,7 +149,7 @@ async function run() {
     await stroke(one, BLUE, [0.1, 0.2], [0.9, 0.2]);
     await until("blue in the first tab", () => inked(one, BLUE, 0.5, 0.2));
     await until("blue in the second tab", () => inked(two, BLUE, 0.5, 0.2));
-    expect(!(await inked(two, BLUE, 0.5, 0.8)), "ink where nobody drew");
+    expect(!(await inked(two, BLUE, 0.5, 0.8)), "ink where nothing was drawn");
   });
 
   await test("and the other way round, in another colour", async () => {
@@ -284,7 +284,7 @@ async function run() {
     await until("dimmed", () => hasClass(one, "disconnected"));
   });
 
-  await test("nobody complained in the console, and nothing came from another host", () => {
+  await test("nothing was reported in the console, and nothing came from another host", () => {
     expect(complaints.length === 0, complaints.join("\n"));
   });
 }
@@ -335,7 +335,7 @@ function selfSigned() {
 }
 
 async function start() {
-  expect(!(await listening()), `somebody else listens on port ${PORT}`);
+  expect(!(await listening()), `another process listens on port ${PORT}`);
   const child = spawn(SERVER, ["--port", String(PORT), DEFLATE, ...(identity?.serve ?? [])], { stdio: ["ignore", "pipe", "pipe"] });
   child.stdout.pipe(log, { end: false });
   child.stdout.on("data", (piece) => (said += piece));

@@ -39,7 +39,7 @@ export function finish() {
   process.exit(failed === 0 && passed > 0 ? 0 : 1);
 }
 
-/** A port of the loopback address that nobody listens on at this moment. */
+/** A port of the loopback address without a listener at this moment. */
 export async function freePort() {
   const probe = net.createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
@@ -49,7 +49,7 @@ export async function freePort() {
   return port;
 }
 
-/** Returns once somebody accepts on `port`; throws when time is up. */
+/** Returns once connections to `port` are accepted; throws when time is up. */
 export async function waitForPort(port) {
   const giveUp = Date.now() + START_MS;
   for (;;) {
@@ -59,7 +59,7 @@ export async function waitForPort(port) {
     });
     probe.destroy();
     if (open) return;
-    if (Date.now() > giveUp) throw new Error(`nobody listens on port ${port}`);
+    if (Date.now() > giveUp) throw new Error(`there is no listener on port ${port}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -72,14 +72,14 @@ def client_binary() -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on at this moment."""
+    """A port of the loopback address without a listener at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def wait_for_port(port: int, process: subprocess.Popen | None = None) -> None:
-    """Returns once somebody accepts on `port`; raises when `process` ends first or time is up."""
+    """Returns once connections to `port` are accepted; raises when `process` ends first or time is up."""
     give_up = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -89,7 +89,7 @@ def wait_for_port(port: int, process: subprocess.Popen | None = None) -> None:
             if process is not None and process.poll() is not None:
                 raise RuntimeError(f"ended with {process.returncode} before it listened") from None
             if time.monotonic() > give_up:
-                raise TimeoutError(f"nobody listens on port {port}") from None
+                raise TimeoutError(f"there is no listener on port {port}") from None
             time.sleep(0.02)
 
 

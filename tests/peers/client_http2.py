@@ -57,7 +57,7 @@ def nghttpd() -> None:
         port = free_port()
         with running([*command, str(port)], port):
             done = run(client_binary(), "--http2", "--echo", f"ws://127.0.0.1:{port}/", "1")
-            checks.check("a server without RFC 8441 is told as such", done.returncode == 1 and "handshake" in done.stderr, done.stderr)
+            checks.check("a server without RFC 8441 is reported as such", done.returncode == 1 and "handshake" in done.stderr, done.stderr)
 
 
 def main() -> None:

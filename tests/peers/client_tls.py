@@ -58,11 +58,11 @@ def http2(authority: Authority) -> None:
     port = free_port()
     with checks.scenario("no HTTP/2"), running([sys.executable, str(HERE / "echo_server.py"), str(port), *pair], port):
         done = client(port, *roots, count=1)
-        checks.check("a server that has not agreed on HTTP/2 is told", re.match("tls_(no_protocol|alert_received): ", done.stderr), done.stderr)
+        checks.check("a server that has not agreed on HTTP/2 is reported", re.match("tls_(no_protocol|alert_received): ", done.stderr), done.stderr)
 
 
 def failures(folder: Path, authority: Authority) -> None:
-    """What is wrong with a server is told by name."""
+    """What is wrong with a server is reported by name."""
     good = authority.issue("good", "localhost")
     elsewhere = authority.issue("elsewhere", "elsewhere.example")
     other = Authority(_fresh(folder / "other"), "other root")
@@ -83,7 +83,7 @@ def failures(folder: Path, authority: Authority) -> None:
         command = ["openssl", "s_server", "-accept", str(port), "-cert", str(pair[0]), "-key", str(pair[1]), "-quiet", "-www", *more]
         with checks.scenario(name), running(command, port, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             done = client(port, *options, count=1)
-            checks.check(f"{name} is told", re.match(expected, done.stderr) and done.returncode == 1, done.stderr)
+            checks.check(f"{name} is reported", re.match(expected, done.stderr) and done.returncode == 1, done.stderr)
     for name, options in [("pinned", ["--pin", str(der)]), ("insecure", ["--insecure"]), ("with a certificate", [*ours, "--cert", str(alice[0]), "--key", str(alice[1])])]:
         port = free_port()
         command = ["openssl", "s_server", "-accept", str(port), "-cert", str(good[0]), "-key", str(good[1]), "-quiet", "-www", "-Verify", "1", "-CAfile", str(authority.root)]

@@ -84,7 +84,7 @@ def by_h2(name: str, path: Path, port: int) -> None:
             peer.sendall(connection.data_to_send())
     checks.check(f"{name}: the response was cut", 0 < seen < FILE, seen)
     checks.check(f"{name}: it ends with an error code", isinstance(end, int), end)
-    checks.check(f"{name}: which nobody takes for success", end not in LOOKS_COMPLETE, LOOKS_COMPLETE.get(end))
+    checks.check(f"{name}: which no client takes for success", end not in LOOKS_COMPLETE, LOOKS_COMPLETE.get(end))
 
 
 def by_node(path: Path, port: int) -> None:

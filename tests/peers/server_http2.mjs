@@ -184,7 +184,7 @@ async function drained(port, server) {
   const gone = once(server, 'exit');
   server.kill('SIGTERM');
   const [opcode, payload] = await peer.next();
-  check('SIGTERM: a WebSocket is told 1001', opcode === 8 && payload.readUInt16BE() === 1001, opcode);
+  check('SIGTERM: a WebSocket is closed with 1001', opcode === 8 && payload.readUInt16BE() === 1001, opcode);
   check('SIGTERM: GOAWAY without an error', (await goaway)[0] === 0);
   upload.end('after');
   await once(upload, 'close');

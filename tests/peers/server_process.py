@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our server as a program: its arguments, a port that is taken, and how it goes when told to."""
+"""Our server as a program: its arguments, a port that is taken, and how it ends on a signal."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def busy_port() -> None:
         done = run("--port", str(port))
     checks.check("a busy port ends with an error", done.returncode not in (0, 101), done.returncode)
     lines = done.stderr.strip().split("\n")
-    checks.check("a busy port is told in one line that names it", len(lines) == 1 and str(port) in lines[0], done.stderr)
+    checks.check("a busy port is reported in one line that names it", len(lines) == 1 and str(port) in lines[0], done.stderr)
 
 
 async def drain(number: signal.Signals) -> None:
@@ -67,14 +67,14 @@ async def drain(number: signal.Signals) -> None:
             process.send_signal(number)
             try:
                 await asyncio.wait_for(peer.recv(), DRAIN_SECONDS)
-                checks.check(f"{number.name}: a WebSocket is told 1001", False, "it got a message")
+                checks.check(f"{number.name}: a WebSocket is closed with 1001", False, "it got a message")
             except websockets.ConnectionClosed as closed:
-                checks.equal(f"{number.name}: a WebSocket is told 1001", closed.rcvd and closed.rcvd.code, 1001)
+                checks.equal(f"{number.name}: a WebSocket is closed with 1001", closed.rcvd and closed.rcvd.code, 1001)
         status = await asyncio.to_thread(process.wait, DRAIN_SECONDS)
         took = time.monotonic() - begin
     checks.equal(f"{number.name}: ends with 0", status, 0)
     checks.check(f"{number.name}: ends within {DRAIN_SECONDS} s", took < DRAIN_SECONDS, took)
-    checks.check(f"{number.name}: nobody listens afterwards", not accepts(port))
+    checks.check(f"{number.name}: there is no listener afterwards", not accepts(port))
 
 
 def drain_in_the_middle() -> None:

@@ -113,7 +113,7 @@ def refusals(port: int) -> None:
             answer = ask(port, octets)
             status = int(answer[9:12]) if answer.startswith(b"HTTP/1.1 ") else 0
             checks.check(f"{name} is refused by {' or '.join(map(str, statuses))}", status in statuses, answer[:200])
-            # Whoever can be made to answer twice can be made to answer for somebody else.
+            # A server that answers one request twice can be made to answer the request of another client.
             checks.equal(f"{name} gets one answer and the connection ends", answer.count(b"HTTP/1.1 "), 1)
 
     head = b"POST /echo HTTP/1.1\r\n" + host + chunked + b"\r\n"

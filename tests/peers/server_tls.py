@@ -228,7 +228,7 @@ def reload(folder: Path) -> None:
         served = ssl.get_server_certificate(("127.0.0.1", port))
         key.write_bytes(second[1].read_bytes())
         process.send_signal(signal.SIGHUP)
-        until("a bad pair is told", lambda: "the private key belongs to another certificate" in errors.read_text())
+        until("a bad pair is reported", lambda: "the private key belongs to another certificate" in errors.read_text())
         checks.check("and the old one stays", ssl.get_server_certificate(("127.0.0.1", port)) == served)
         put(second)
         process.send_signal(signal.SIGHUP)
@@ -239,7 +239,7 @@ def reload(folder: Path) -> None:
         for thread in threads:
             thread.join()
         # A connection may end after 1,000 requests; the client opens it again by itself.
-        checks.equal("nobody was disturbed", failures, [])
+        checks.equal("no connection was disturbed", failures, [])
         checks.check("many came", min(done) > 10, done)
 
 
@@ -271,11 +271,11 @@ def virtual_hosts(folder: Path, authority: Authority) -> None:
         checks.equal("a host for everybody", fetch("a.example", "/"), "hello\n")
         checks.check("Host and SNI that disagree: 421", "421" in fetch("a.example", "/", "-i", "-H", "Host: members.example"))
         unnamed = curl("-k", "-i", "-H", "Host: members.example", f"https://127.0.0.1:{port}/whoami")
-        checks.check("who asks for no name reaches nobody but the default: 421", "421" in unnamed.split("\n")[0], unnamed)
+        checks.check("a client that asks for no name reaches the default host only: 421", "421" in unnamed.split("\n")[0], unnamed)
         checks.check("STS", "strict-transport-security: max-age=3600" in fetch("a.example", "/", "-i").lower())
         member = ["--cert", str(alice[0]), "--key", str(alice[1])]
         checks.equal("a member's name", fetch("members.example", "/whoami", *member), "CN=alice,O=Example\n")
-        checks.check("nobody else", "certificate required" in fetch("members.example", "/whoami").replace("_", " ").lower())
+        checks.check("no other client does", "certificate required" in fetch("members.example", "/whoami").replace("_", " ").lower())
         other = ["--cert", str(stranger[0]), "--key", str(stranger[1])]
         refused = fetch("members.example", "/whoami", *other)
         checks.check("and no stranger", "alert" in refused, refused)

@@ -71,7 +71,7 @@ async def pings(port: int) -> None:
             checks.check(f"a ping of {len(payload)} octets is answered with them", True)
         await peer.pong(b"unasked for")
         await peer.send("still here")
-        checks.equal("a pong that nobody asked for does no harm", await peer.recv(), "still here")
+        checks.equal("a pong without a ping does no harm", await peer.recv(), "still here")
 
 
 async def closes(port: int) -> None:

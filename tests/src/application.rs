@@ -209,7 +209,7 @@ pub struct Answer {
     pub fields: Vec<(&'static str, &'static str)>,
     /// The content.
     pub content: Bytes,
-    /// Whether the content is told to be all of it; otherwise its end is told with a second send.
+    /// Whether the first send says that the content ends there; otherwise a second one does.
     pub at_once: bool,
 }
 

@@ -78,7 +78,7 @@ struct Audit {
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     in_message: bool,
-    /// Whether the peer's message was told to its end.
+    /// Whether the end of the peer's message was delivered.
     ended: bool,
 }
 
@@ -169,7 +169,7 @@ impl<A: Application> Endpoint<A> {
         std::mem::take(&mut self.sent)
     }
 
-    /// The one stream that is open and was told of.
+    /// The one open stream that an event has lent.
     pub fn key(&self) -> StreamKey {
         match self.keys()[..] {
             [key] => key,
@@ -177,15 +177,15 @@ impl<A: Application> Endpoint<A> {
         }
     }
 
-    /// The streams that are open and were told of.
+    /// The open streams that events have lent.
     pub fn keys(&self) -> Vec<StreamKey> {
         self.audit.open.keys().copied().collect()
     }
 
     /// What was said of a stream.
     pub fn of(&self, key: StreamKey) -> Transcript {
-        let told = self.streams.iter().find(|(other, _)| *other == key);
-        told.map(|(_, transcript)| transcript.clone()).unwrap_or_default()
+        let found = self.streams.iter().find(|(other, _)| *other == key);
+        found.map(|(_, transcript)| transcript.clone()).unwrap_or_default()
     }
 
     /// The open stream's handle.
@@ -370,7 +370,7 @@ impl Audit {
                 self.open.remove(&key);
             }
             Event::Message { first, chunk, end, .. } => {
-                assert_eq!(*first, !progress.in_message, "`first` is told of the first part of a message");
+                assert_eq!(*first, !progress.in_message, "`first` marks the first part of a message");
                 assert!(!chunk.is_empty() || *end, "a part without bytes that is not the last");
                 progress.in_message = !end;
             }

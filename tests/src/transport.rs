@@ -37,7 +37,7 @@ impl Transport {
     /// Connects to a host and port.
     ///
     /// # Errors
-    /// Nobody listens there.
+    /// There is no listener.
     pub fn open(address: &str) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address).map_err(|error| format!("{address}: {error}"))?;
         stream.set_nodelay(true)?;

@@ -7,6 +7,7 @@ use crate::net;
 use crate::service::Wait;
 use crate::table::{Body, Flags, Slot};
 use crate::token::ConnectionId;
+use crate::turn;
 use crate::waker::Post;
 use std::os::fd::AsFd;
 
@@ -134,10 +135,15 @@ impl<A: Application> Driver<A> {
             if self.core.turn.is_spent() {
                 break;
             }
-            let Some(id) = self.core.ready.pop_front() else { break };
-            if let Some(slot) = self.table.get(id) {
-                slot.flags.remove(Flags::LISTED);
+            let Self { application, core, table, buffers, .. } = self;
+            let Some(id) = core.ready.pop_front() else { break };
+            let Some(slot) = table.get(id) else { continue };
+            slot.flags.remove(Flags::LISTED);
+            // Almost all are connections: they take the shortest way, as those that a host reports.
+            if !matches!(slot.body, Body::Open(_)) {
                 self.turn_now(id);
+            } else if turn::take(application, core, buffers, id, slot) {
+                self.end(id);
             }
         }
     }

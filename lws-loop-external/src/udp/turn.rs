@@ -40,7 +40,7 @@ pub(crate) fn take<A: Application>(
         return false;
     };
     let Datagrams { state, io } = &mut **datagrams;
-    let budget = Budget::new(&core.options, &core.turn);
+    let budget = Budget::new(&core.options);
     let socket = socket.as_fd();
     let mut turn = Turn { application, core, id, socket, state, io, flags, budget };
     turn.run(room);

@@ -1,15 +1,12 @@
 //! The examples as programs: a client talks to them while their own timer ticks and their own input is read.
 
-use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use test_kit::PATIENCE;
 
-/// Nothing here takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
 const BYTES: usize = 1 << 20;
 
 /// An example that runs.
@@ -21,17 +18,13 @@ struct Example {
 
 impl Example {
     fn start(name: &str, arguments: &[&str]) -> Self {
-        let tests = env::current_exe().expect("the path of this program");
-        let program = tests.ancestors().nth(2).expect("two folders").join("examples").join(name);
-        let mut child = Command::new(&program)
+        let mut child = Command::new(test_kit::example(name))
             .arg("127.0.0.1:0")
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!("{}: {error}; `cargo build --examples` makes it", program.display())
-            });
+            .expect("a process");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
         let (sender, lines) = channel();
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));

@@ -1,88 +1,25 @@
-//! A host that audits its service, and an application that echoes.
-//!
-//! The host waits with epoll in each of the three ways that there are, on a clock that the test can move forward.
+//! An application that echoes, and what its tests do with its host.
 
+use crate::host::Counted;
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectError, ConnectionId, Context, Driver, DriverOptions,
-    Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Token, Trigger, Wait,
+    Accepted, Address, Application, ConnectError, ConnectionId, Context, ListenOptions, ListenerId, Peer,
+    Trigger,
 };
 use lws_proto::http::Status;
-use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, Time, ws};
-use rustix::event::epoll::{self, EventData, EventFlags};
+use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, ws};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Every way to report readiness.
 pub(crate) const TRIGGERS: [Trigger; 3] = [Trigger::Level, Trigger::Edge, Trigger::OneShot];
 
-/// Nothing on the loopback takes this long.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-pub(crate) struct Host {
-    pub(crate) driver: Driver<Echo>,
-    trigger: Trigger,
-    epoll: OwnedFd,
-    watched: HashMap<Token, RawFd>,
-    epoch: Instant,
-    skipped: Duration,
-    /// Time passes only when it is skipped.
-    frozen: bool,
-    /// Answers of a resolver's thread may come at any moment: an audit could not tell them from what was left.
-    pub(crate) unaudited: bool,
-    /// Every change that was flushed.
-    pub(crate) changes: Vec<Change>,
-}
+/// A host of the application that echoes.
+pub(crate) type Host = crate::host::Host<Echo>;
 
 impl Host {
-    pub(crate) fn new(trigger: Trigger, options: DriverOptions) -> Self {
-        let mut driver = Driver::new(Echo::default(), options).expect("a driver");
-        driver.attach(trigger);
-        Self::of(driver, trigger)
-    }
-
-    /// Takes over a driver from another host.
-    pub(crate) fn of(mut driver: Driver<Echo>, trigger: Trigger) -> Self {
-        driver.attach(trigger);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll descriptor");
-        let (watched, changes, skipped) = (HashMap::new(), Vec::new(), Duration::ZERO);
-        Self {
-            driver,
-            trigger,
-            epoll,
-            watched,
-            epoch: Instant::now(),
-            skipped,
-            frozen: false,
-            unaudited: false,
-            changes,
-        }
-    }
-
-    pub(crate) fn now(&self) -> Time {
-        let elapsed = if self.frozen { Duration::ZERO } else { self.epoch.elapsed() };
-        Time::ZERO + elapsed + self.skipped
-    }
-
-    /// Time passes only by [`skip`](Self::skip) from now on.
-    pub(crate) fn freeze(&mut self) {
-        self.skipped += self.epoch.elapsed();
-        self.frozen = true;
-    }
-
-    /// Descriptors that are watched, without the waker's.
-    pub(crate) fn watched(&self) -> usize {
-        self.watched.len() - 1
-    }
-
-    /// Lets time pass.
-    pub(crate) fn skip(&mut self, duration: Duration) {
-        self.skipped += duration;
-    }
-
     pub(crate) fn listen(&mut self) -> SocketAddr {
         self.listen_on(&Address::Tcp(([127, 0, 0, 1], 0).into())).1
     }
@@ -95,126 +32,6 @@ impl Host {
                 _ => (id, ([0, 0, 0, 0], 0).into()),
             }
         })
-    }
-
-    pub(crate) fn with<R>(&mut self, call: impl FnOnce(&mut Echo, &mut Context<'_, Echo>) -> R) -> R {
-        let now = self.now();
-        self.driver.with(now, call)
-    }
-
-    pub(crate) fn app(&self) -> &Echo {
-        self.driver.application()
-    }
-
-    /// Turns until `done`, and fails if that does not come.
-    #[track_caller]
-    pub(crate) fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
-        let start = Instant::now();
-        while !done(self) {
-            assert!(start.elapsed() < PATIENCE, "it does not come: {:?}", self.app().log);
-            self.turn(Duration::from_millis(20));
-        }
-    }
-
-    /// One turn: settle, flush, audit, wait, hand out.
-    pub(crate) fn turn(&mut self, longest: Duration) {
-        let now = self.now();
-        let wait = self.driver.settle(now);
-        let changed = self.flush();
-        let wait = if changed { self.driver.settle(now) } else { wait };
-        self.flush();
-        if wait != Wait::Now && !self.unaudited {
-            self.audit(now, wait);
-        }
-        let timeout = wait.timeout(self.now()).map_or(longest, |timeout| timeout.min(longest));
-        for (token, ready) in self.wait(timeout) {
-            self.driver.handle_ready(self.now(), token, ready);
-        }
-    }
-
-    /// A service that lets its host sleep has nothing more to do at that moment.
-    fn audit(&mut self, now: Time, wait: Wait) {
-        let calls = self.app().calls;
-        let rung = self.driver.settle(now);
-        assert!(!self.flush(), "a change was left when the host went to sleep");
-        // A message of another thread may have come in between.
-        if self.app().calls == calls {
-            assert_eq!(rung, wait, "the service was not done when the host went to sleep");
-        }
-        if let Wait::Until(at) = wait {
-            assert!(at > now, "a due timer was left when the host went to sleep");
-        }
-    }
-
-    pub(crate) fn flush(&mut self) -> bool {
-        let mut any = false;
-        while let Some(change) = self.driver.poll_change() {
-            any = true;
-            self.apply(change);
-        }
-        any
-    }
-
-    fn apply(&mut self, change: Change) {
-        self.changes.push(change);
-        match change {
-            Change::Add { token, fd, interest } => {
-                assert!(self.watched.values().all(|other| *other != fd), "{fd} was watched already");
-                assert_eq!(self.watched.insert(token, fd), None, "added twice");
-                if !interest.is_empty() {
-                    let socket = self.driver.descriptor(token).expect("a descriptor");
-                    let data = EventData::new_u64(token.as_u64());
-                    epoll::add(&self.epoll, socket, data, self.flags(interest)).expect("an added descriptor");
-                }
-            }
-            Change::Modify { token, fd, interest } => {
-                assert_eq!(self.watched.get(&token), Some(&fd), "modified before it was added");
-                assert_ne!(self.trigger, Trigger::Edge, "an edge is registered once");
-                let socket = self.driver.descriptor(token).expect("a descriptor");
-                let data = EventData::new_u64(token.as_u64());
-                let _ = epoll::delete(&self.epoll, socket);
-                if !interest.is_empty() {
-                    epoll::add(&self.epoll, socket, data, self.flags(interest))
-                        .expect("a modified descriptor");
-                }
-            }
-            Change::Remove { token, fd } => {
-                assert_eq!(self.watched.remove(&token), Some(fd), "removed before it was added");
-                let socket = self.driver.descriptor(token).expect("open until the host has let go");
-                let _ = epoll::delete(&self.epoll, socket);
-                self.driver.removed(token);
-                assert!(self.driver.descriptor(token).is_none(), "closed once the host has let go");
-            }
-        }
-    }
-
-    fn flags(&self, interest: Interest) -> EventFlags {
-        let mut flags = match self.trigger {
-            Trigger::Level => EventFlags::empty(),
-            Trigger::Edge => EventFlags::ET,
-            Trigger::OneShot => EventFlags::ONESHOT,
-        };
-        flags.set(EventFlags::IN | EventFlags::RDHUP, interest.contains(Interest::READ));
-        flags.set(EventFlags::OUT, interest.contains(Interest::WRITE));
-        flags
-    }
-
-    pub(crate) fn wait(&self, timeout: Duration) -> Vec<(Token, Readiness)> {
-        let mut events = Vec::with_capacity(256);
-        let timeout = timeout.try_into().expect("a short time");
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&timeout)) {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error, rustix::io::Errno::INTR),
-        }
-        let told = |event: &epoll::Event| {
-            let flags = event.flags;
-            let ready = Readiness::READABLE.when(flags.contains(EventFlags::IN))
-                | Readiness::WRITABLE.when(flags.contains(EventFlags::OUT))
-                | Readiness::HANG_UP.when(flags.intersects(EventFlags::RDHUP | EventFlags::HUP))
-                | Readiness::ERROR.when(flags.contains(EventFlags::ERR));
-            (Token::from_u64(event.data.u64()), ready)
-        };
-        events.iter().map(told).collect()
     }
 
     /// Reads exactly `len` bytes from a client while the host turns.
@@ -301,6 +118,20 @@ impl Default for Echo {
             says_no_more: false,
             restless: false,
         }
+    }
+}
+
+impl Counted for Echo {
+    fn calls(&self) -> u64 {
+        self.calls
+    }
+
+    fn hears_threads(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> String {
+        format!("{:?}", self.log)
     }
 }
 

@@ -8,17 +8,31 @@ use crate::{Limits, Time};
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// A moment that does not come.
-const NEVER: Time = Time::from_micros(u64::MAX);
-
 /// The first look at a queue that does not empty comes after this part of `stalled_timeout`: what has arrived since then is what the
 /// verdict counts.
 const FIRST_LOOK: u32 = 16;
 
-/// What a second costs in which nothing arrives. The system of a peer acknowledges megabytes at once and then nothing until its program
-/// has read a good part of them, so that a peer which reads slowly looks like one that does not read at all. What arrived in the last
-/// burst is taken to be read at this pace, for up to [`Limits::stalled_grace_max`].
+/// The slowest pace at which a peer may read and is still served to the end. The system of a peer acknowledges megabytes at once and
+/// then nothing until its program has read a good part of them, so that a peer which reads slowly looks like one that does not read
+/// at all. So whatever has arrived counts as unread until a reader of this pace has come to its end, for up to
+/// [`Limits::stalled_grace_max`].
 const GRACE_BYTES_PER_SECOND: u32 = 2 << 10;
+
+/// Bytes that were taken are counted no more often than this.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+/// More bytes than this no peer has unread: the system of a peer takes 6 MiB at the most where nobody has changed that.
+const UNREAD_BYTES_MAX: u32 = 8 << 20;
+
+/// How long a reader of the slowest pace takes for so many bytes.
+fn reading_time(bytes: u32) -> Duration {
+    Duration::from_micros(u64::from(bytes) * 1_000_000 / u64::from(GRACE_BYTES_PER_SECOND))
+}
+
+/// How many bytes a reader of the slowest pace reads in this time.
+fn read_within(time: Duration) -> u32 {
+    u32::try_from(time.as_micros() * u128::from(GRACE_BYTES_PER_SECOND) / 1_000_000).unwrap_or(u32::MAX)
+}
 
 /// How far the bytes of one connection have come.
 #[derive(Debug)]
@@ -29,8 +43,10 @@ pub(crate) struct Delivery {
     taken_before: u32,
     /// Since when something that was offered waits, or when enough of it had been taken last. `NEVER` while nothing does.
     waiting: Time,
-    /// What `taken` was when the transport had taken everything last: what it took since then is of one burst.
-    taken_at_rest: u32,
+    /// What `taken` was when the bytes were counted last that a slow peer may not have read.
+    counted: u32,
+    /// When a reader of the slowest pace has read all that had been taken then. The next count comes not before.
+    read_by: Time,
     /// What is known of bytes under way. Absent almost always.
     report: Option<Box<Report>>,
 }
@@ -51,10 +67,22 @@ struct Report {
     arrived_before: u32,
     /// Whether enough arrived in the period before, or was paid for.
     flows: bool,
-    /// Bytes whose arrival still pays for time in which none arrive: see [`GRACE_BYTES_PER_SECOND`].
-    pays: u32,
-    /// Where a question ends that waits behind other bytes.
-    question: Option<u32>,
+    /// Bytes that had arrived at the beginning of the period and that a slow peer had not read then: see
+    /// [`GRACE_BYTES_PER_SECOND`].
+    unread: u32,
+    /// The most that `unread` has been: so much the system of the peer can hold.
+    unread_most: u32,
+    /// The question that waits behind other bytes.
+    question: Option<Question>,
+}
+
+/// How far a question to the peer has come that was not the only thing on its way.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    /// It has not arrived. It ends where `taken` says so.
+    Sent(u32),
+    /// It has arrived behind bytes that a slow peer has read at this moment.
+    Arrived(Time),
 }
 
 /// Whether `a` comes behind `b`, counted modulo 2^32.
@@ -64,7 +92,14 @@ fn is_past(a: u32, b: u32) -> bool {
 
 impl Delivery {
     pub(crate) fn new() -> Self {
-        Self { taken: 0, taken_before: 0, waiting: NEVER, taken_at_rest: 0, report: None }
+        Self {
+            taken: 0,
+            taken_before: 0,
+            waiting: Time::NEVER,
+            counted: 0,
+            read_by: Time::ZERO,
+            report: None,
+        }
     }
 
     // What happens for every write.
@@ -72,18 +107,36 @@ impl Delivery {
     /// Something is offered to the transport.
     #[inline]
     pub(crate) fn offer(&mut self, now: Time) {
-        if self.waiting == NEVER {
+        if self.waiting == Time::NEVER {
             self.waiting = now;
             self.taken_before = self.taken;
-            self.taken_at_rest = self.taken;
+            if now >= self.read_by {
+                self.count(now);
+            }
         }
+    }
+
+    /// All that had been counted has been read by now, even by a slow peer. What was taken since then has not: when it was taken is
+    /// not known, so that it counts as if that had been just now.
+    #[cold]
+    fn count(&mut self, now: Time) {
+        let bytes = self.taken.wrapping_sub(self.counted).min(UNREAD_BYTES_MAX);
+        self.counted = self.taken;
+        self.read_by = now + reading_time(bytes).max(COUNT_EVERY);
+    }
+
+    /// Bytes that a peer which reads slowly has not read at `now`, if so many of those that were taken are still under way.
+    fn unread(&self, now: Time, under_way: u32) -> u32 {
+        let counted = read_within(self.read_by.max(now) - now);
+        let since = self.taken.wrapping_sub(self.counted);
+        counted.saturating_add(since).saturating_sub(under_way).min(UNREAD_BYTES_MAX)
     }
 
     /// The transport has taken `n` bytes, which is all that there was.
     #[inline(always)]
     pub(crate) fn took_all(&mut self, n: usize) {
         self.taken = self.taken.wrapping_add(n as u32);
-        self.waiting = NEVER;
+        self.waiting = Time::NEVER;
     }
 
     /// The transport has taken `n` bytes, and more wait.
@@ -91,7 +144,7 @@ impl Delivery {
     pub(crate) fn took_some(&mut self, n: usize, limits: &Limits, now: Time) {
         self.taken = self.taken.wrapping_add(n as u32);
         let taken = self.taken.wrapping_sub(self.taken_before) as usize;
-        if self.waiting != NEVER && taken >= limits.stalled_bytes_min {
+        if self.waiting != Time::NEVER && taken >= limits.stalled_bytes_min {
             self.waiting = now;
             self.taken_before = self.taken;
         }
@@ -99,14 +152,14 @@ impl Delivery {
 
     /// What was offered is lost.
     pub(crate) fn forget(&mut self) {
-        self.waiting = NEVER;
+        self.waiting = Time::NEVER;
         self.report = None;
     }
 
     /// Whether something that was offered waits for the transport.
     #[inline]
     pub(crate) fn waits(&self) -> bool {
-        self.waiting != NEVER
+        self.waiting != Time::NEVER
     }
 
     // What the driver tells.
@@ -123,13 +176,18 @@ impl Delivery {
 
     fn note(&mut self, now: Time, under_way: usize, queued: usize, moved: Option<Time>) {
         let idle = under_way == 0 && queued == 0;
-        if idle && self.report.as_ref().is_none_or(|report| report.question.is_none()) {
-            self.report = None;
-            return;
-        }
         // No more is under way than was taken, and more than 2 GiB cannot be told from nothing.
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX).min(i32::MAX as u32);
         let arrived = self.taken.wrapping_sub(under_way);
+        if idle && self.report.as_ref().is_none_or(|report| report.question.is_none()) {
+            if let Some(mut report) = self.report.take() {
+                report.arrived = arrived;
+                report.count(now);
+                self.counted = self.taken;
+                self.read_by = now + reading_time(report.unread);
+            }
+            return;
+        }
         match &mut self.report {
             Some(report) => {
                 report.at = now;
@@ -142,6 +200,7 @@ impl Delivery {
                 debug_assert!(report.moved <= now && report.since <= now, "time never goes backwards");
             }
             None => {
+                let unread = self.unread(now, under_way);
                 self.report = Some(Box::new(Report {
                     at: now,
                     under_way,
@@ -150,12 +209,8 @@ impl Delivery {
                     since: now,
                     arrived_before: arrived,
                     flows: true,
-                    // What came in one go may be what the peer is still reading.
-                    pays: if is_past(arrived, self.taken_at_rest) {
-                        arrived.wrapping_sub(self.taken_at_rest)
-                    } else {
-                        0
-                    },
+                    unread,
+                    unread_most: unread,
                     question: None,
                 }));
             }
@@ -177,7 +232,7 @@ impl Delivery {
     /// When the next look at a queue that does not empty is due.
     #[inline]
     pub(crate) fn next_timeout(&self, limits: &Limits) -> Option<Time> {
-        if self.waiting == NEVER { None } else { Some(self.next_look(limits)) }
+        if self.waiting == Time::NEVER { None } else { Some(self.next_look(limits)) }
     }
 
     #[cold]
@@ -198,7 +253,7 @@ impl Delivery {
             // The driver knows no better: all that was taken has arrived, and whether it is being read cannot be told.
             self.report(now, 0, queued);
             if let Some(report) = &mut self.report {
-                report.pays = 0;
+                (report.unread, report.unread_most) = (0, 0);
             }
         }
         let over = self.waiting + limits.stalled_timeout <= now;
@@ -211,10 +266,10 @@ impl Delivery {
             (true, false) => return false,
             // Nobody looked in time, so that what has arrived meanwhile is not known. Where only what is taken counts, it is.
             (false, true) if !told => return true,
-            (false, true) => report.begin_period(now),
+            (false, true) => report.begin_period(limits, now),
             // The first look. The time counts from the offer all the same.
             (false, false) => {
-                report.begin_period(now);
+                report.begin_period(limits, now);
                 return false;
             }
         }
@@ -240,12 +295,12 @@ impl Delivery {
         }
         if let Some(report) = &mut self.report {
             let waits = queued > len || report.at == now && report.under_way > 0;
-            report.question = waits.then(|| self.taken.wrapping_add(queued as u32));
+            report.question = waits.then(|| Question::Sent(self.taken.wrapping_add(queued as u32)));
         }
     }
 
-    /// Whether the peer has had its time to answer: `patience` since the question has arrived, or, as long as it has not, since
-    /// the last byte before it did. Otherwise its time begins anew.
+    /// Whether the peer has had its time to answer: `patience` since the question has arrived and what stands before it may have been
+    /// read, or, as long as it has not arrived, since the last byte before it did. Otherwise its time begins anew.
     pub(crate) fn answer_is_overdue(
         &mut self,
         limits: &Limits,
@@ -257,23 +312,43 @@ impl Delivery {
             self.report(now, 0, queued);
         }
         let Some(report) = &mut self.report else { return true };
-        let Some(question) = report.question else { return true };
-        if !is_past(question, report.arrived) {
-            report.question = None;
-            return false;
+        match report.question {
+            None => true,
+            Some(Question::Sent(end)) if is_past(end, report.arrived) => {
+                report.moved + patience <= now && report.since + report.grace(limits) <= now
+            }
+            Some(Question::Sent(_)) => {
+                report.begin_period(limits, now);
+                // It may be the last of all that the peer can have unread.
+                let grace = reading_time(report.unread_most).min(limits.stalled_grace_max);
+                // Without bytes before it, the question needs nothing more of what is kept here.
+                report.question = (!grace.is_zero()).then(|| Question::Arrived(now + grace));
+                false
+            }
+            Some(Question::Arrived(read_by)) => read_by + patience <= now,
         }
-        report.moved + patience <= now && report.since + report.grace(limits) <= now
     }
 }
 
 impl Report {
-    /// For how long what has arrived pays, from the beginning of the period on.
+    /// For how long the peer may be reading what has arrived, from the beginning of the period on.
     fn grace(&self, limits: &Limits) -> Duration {
-        let paid = Duration::from_secs((self.pays / GRACE_BYTES_PER_SECOND).into());
-        paid.min(limits.stalled_grace_max)
+        reading_time(self.unread).min(limits.stalled_grace_max)
     }
 
-    fn begin_period(&mut self, now: Time) {
+    fn begin_period(&mut self, limits: &Limits, now: Time) {
+        self.count(now);
+        // So that the grace for what arrived long ago ends, however many periods go by.
+        self.unread = self.unread.min(read_within(limits.stalled_grace_max));
+    }
+
+    /// Counts what has arrived in the period, as if that had been at its end. A queue that does not empty has found no room: the peer has
+    /// read about as much as has arrived, and will have to read as much again before more arrives.
+    fn count(&mut self, now: Time) {
+        let arrived = self.arrived.wrapping_sub(self.arrived_before);
+        self.unread = self.unread.saturating_sub(read_within(now - self.since)).max(arrived);
+        self.unread = self.unread.min(UNREAD_BYTES_MAX);
+        self.unread_most = self.unread_most.max(self.unread);
         self.since = now;
         self.arrived_before = self.arrived;
     }
@@ -288,13 +363,7 @@ impl Report {
         let needed = limits.stalled_bytes_min as u128 * elapsed.as_micros();
         let enough = arrived * timeout.as_micros() >= needed;
         self.flows = enough || elapsed <= self.grace(limits);
-        // The newest burst counts alone: what was read long ago pays for nothing.
-        let spent =
-            u32::try_from(elapsed.as_secs()).unwrap_or(u32::MAX).saturating_mul(GRACE_BYTES_PER_SECOND);
-        let burst = self.arrived.wrapping_sub(self.arrived_before);
-        let most = limits.stalled_grace_max.as_secs().saturating_mul(GRACE_BYTES_PER_SECOND.into());
-        self.pays = self.pays.min(u32::try_from(most).unwrap_or(u32::MAX)).saturating_sub(spent).max(burst);
-        self.begin_period(now);
+        self.begin_period(limits, now);
         self.flows
     }
 }
@@ -358,6 +427,79 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_in_many_writes_counts_as_one_burst() {
+        let limits = Limits::default();
+        // Writes that the transport takes whole, until it is full: most of them have arrived at once, and the peer reads.
+        let full = |delivery: &mut Delivery| {
+            for write in 0..33 {
+                delivery.offer(at(0) + Duration::from_millis(write));
+                delivery.took_all(16 << 10);
+            }
+            delivery.offer(at(0) + Duration::from_millis(40));
+            delivery.took_some(1 << 10, &limits, at(0) + Duration::from_millis(40));
+        };
+        let verdict = |arrived_again: Option<u64>| {
+            let mut delivery = Delivery::new();
+            full(&mut delivery);
+            let mut under_way = 155 << 10;
+            for second in 1..1_000 {
+                let now = at(second);
+                if arrived_again == Some(second) {
+                    under_way = 0;
+                }
+                if delivery.next_timeout(&limits).is_some_and(|due| due <= now) {
+                    delivery.report(now, under_way, 1_000_000);
+                    if delivery.has_stalled(&limits, now, 1_000_000) {
+                        return second;
+                    }
+                }
+            }
+            1_000
+        };
+        // 374 KiB take 187 s, and 155 KiB more 77 s.
+        assert!((180..=240).contains(&verdict(None)), "{}", verdict(None));
+        assert!((260..=340).contains(&verdict(Some(187))), "{}", verdict(Some(187)));
+    }
+
+    #[test]
+    fn what_arrived_long_ago_has_been_read() {
+        let limits = Limits::default();
+        let mut delivery = Delivery::new();
+        // One message of 1 kB a second, each of which arrives, for an hour; then nothing more arrives.
+        for second in 0..3_600 {
+            delivery.offer(at(second));
+            delivery.took_all(1_000);
+        }
+        delivery.offer(at(3_600));
+        delivery.took_some(1_000, &limits, at(3_600));
+        let stalls = (3_600..5_000).find(|second| {
+            let due = delivery.next_timeout(&limits).is_some_and(|due| due <= at(*second));
+            due && {
+                delivery.report(at(*second), 1_000, 1_000);
+                delivery.has_stalled(&limits, at(*second), 1_000)
+            }
+        });
+        assert_eq!(stalls, Some(3_630));
+    }
+
+    #[test]
+    fn a_question_is_read_after_what_stands_before_it() {
+        let (limits, patience) = (Limits::default(), Duration::from_secs(30));
+        let mut delivery = Delivery::new();
+        delivery.offer(at(0));
+        delivery.took_some(500_000, &limits, at(0));
+        delivery.report(at(30), 400_000, 100_000);
+        delivery.ask(at(30), 2, 100_002);
+        // Everything arrives at once, and the system of the peer has it all. Read at 2 KiB/s it lasts until 293 s.
+        delivery.took_all(100_002);
+        let overdue = (2..20).map(|step| 30 * step).find(|second| {
+            delivery.report(at(*second), 0, 0);
+            delivery.answer_is_overdue(&limits, at(*second), patience, 0)
+        });
+        assert!(overdue.is_some_and(|second| (323..=390).contains(&second)), "{overdue:?}");
+    }
+
+    #[test]
     fn where_the_driver_knows_no_better_what_was_taken_counts() {
         assert_eq!(verdict(4 << 20, false, |_| 2 << 10), Some(30));
         assert_eq!(verdict(4 << 10, false, |_| 2 << 10), None);
@@ -365,7 +507,9 @@ mod tests {
 
     #[test]
     fn the_time_of_a_question_counts_from_its_arrival() {
-        let (limits, patience) = (Limits::default(), Duration::from_secs(30));
+        // Without grace for a peer that reads slowly, what has arrived has been read.
+        let limits = Limits { stalled_grace_max: Duration::ZERO, ..Limits::default() };
+        let patience = Duration::from_secs(30);
         let mut delivery = Delivery::new();
         delivery.took_all(1_000_000);
         delivery.report(at(30), 900_000, 0);

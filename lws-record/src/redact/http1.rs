@@ -106,7 +106,7 @@ impl Lines {
     }
 
     fn take(&mut self, octet: u8, out: &mut Vec<u8>) -> Result<(), Unredactable> {
-        // Either is the end of a line to somebody.
+        // Either ends a line for some parser.
         let ends = matches!(octet, b'\r' | b'\n');
         match &mut self.line {
             Line::Passes => {

@@ -44,7 +44,7 @@ impl fmt::Display for Unredactable {
             Self::FieldBlock => "a field block that cannot be looked into for credentials",
             Self::FieldLine => "a field line that is too long to be looked into for credentials",
             Self::Unfinished => {
-                "a field line or block that has not ended, so that nobody knows what it holds"
+                "a field line or block that has not ended, so that what it holds is not known"
             }
         })
     }

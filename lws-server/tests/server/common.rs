@@ -5,10 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// Longer than anything here takes, so that what does not come is a failure and not a hang.
-const PATIENCE: Duration = Duration::from_secs(20);
+use test_kit::PATIENCE;
 
 /// A server that is running. Dropping it stops it.
 pub(crate) struct Running {

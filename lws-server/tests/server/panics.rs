@@ -6,8 +6,7 @@ use lws_server::{Builder, Cause, Context, Payload, Stats, Stream, Writable, raw,
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use test_kit::PATIENCE;
 
 /// Where an exchange panics.
 #[derive(Clone, Copy, PartialEq)]

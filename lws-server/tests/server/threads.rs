@@ -11,9 +11,8 @@ use std::io::{self, Read};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use std::time::Duration;
+use test_kit::{PATIENCE, eventually};
 
 /// Says on which thread it is, echoes, publishes what begins with `all `, and tells its name to the test.
 struct Member {
@@ -416,15 +415,6 @@ fn counters_are_those_of_all_threads() {
     assert_eq!(websockets().1.websockets, 2);
     drop(peers);
     eventually(|| websockets().0.connections == 0);
-}
-
-/// Asks until it is so: what another thread counts is not there at once.
-pub(crate) fn eventually(mut so: impl FnMut() -> bool) {
-    let give_up = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < give_up, "it does not come");
-        std::thread::yield_now();
-    }
 }
 
 #[test]

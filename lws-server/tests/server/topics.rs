@@ -65,7 +65,7 @@ fn a_message_to_a_topic_reaches_its_subscribers_and_no_other() {
     assert_eq!(ask(&mut two, "? room/a"), "1");
     drop(one);
     drop(two);
-    crate::threads::eventually(|| ask(&mut three, "? room/b") == "0");
+    test_kit::eventually(|| ask(&mut three, "? room/b") == "0");
     server.handle.publish_topic("room/b", &text("to nobody but one")).expect("room");
     assert_eq!(three.text(), "to nobody but one");
 }

@@ -1,6 +1,6 @@
 //! Runs seeds until one fails, or with `--survey` all of them: `simulate [--survey] [SEEDS] [FIRST]`.
 
-use lws_simulation::{Outcome, Plan, Told};
+use lws_simulation::{ExchangeResult, Outcome, Plan};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,7 +14,7 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, outcome: &Outcome) {
-        let is_clean = |told: &&Told| told.cause.is_some_and(|cause| cause.is_clean());
+        let is_clean = |exchange: &&ExchangeResult| exchange.cause.is_some_and(|cause| cause.is_clean());
         self.exchanges += outcome.exchanges.len();
         self.clean += outcome.exchanges.iter().filter(is_clean).count();
     }
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let mut sum = Sum::default();
     let mut findings: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     if surveys {
-        // What panics is counted, and need not be told each time.
+        // A panic is counted, and need not be printed each time.
         std::panic::set_hook(Box::new(|_| {}));
     }
     for seed in first..first.saturating_add(seeds) {

@@ -49,15 +49,15 @@ fn main() -> ExitCode {
 
 /// Runs all cases that the server at `url` offers, and lets it write its report.
 fn autobahn(url: &Peer, agent: &str) -> Result<(), Failure> {
-    let mut told = String::new();
+    let mut reported = String::new();
     run(url, "/getCaseCount", &mut |said| {
         if let Said::Message(_, chunk, _) = said {
-            told.push_str(&String::from_utf8_lossy(chunk));
+            reported.push_str(&String::from_utf8_lossy(chunk));
         }
         Next::NOTHING
     })?;
     let count: u32 =
-        told.trim().parse().map_err(|_| format!("a count of cases was expected, not {told:?}"))?;
+        reported.trim().parse().map_err(|_| format!("a count of cases was expected, not {reported:?}"))?;
     for case in 1..=count {
         let cause = run(url, &format!("/runCase?case={case}&agent={agent}"), &mut send_back)?;
         println!("case {case} of {count}: {cause}");

@@ -24,8 +24,8 @@ fn main() -> ExitCode {
         _ => Err("usage: http2-client URL COUNT [BYTES]".into()),
     };
     match done {
-        Ok(told) => {
-            println!("{told}");
+        Ok(reported) => {
+            println!("{reported}");
             ExitCode::SUCCESS
         }
         Err(failure) => {

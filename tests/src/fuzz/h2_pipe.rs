@@ -1,4 +1,4 @@
-//! The transport of `h2`: bytes in memory, which whoever drives the fuzz target carries.
+//! The transport of `h2`: bytes in memory, which the fuzz target carries.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ impl AsyncRead for Pipe {
     ) -> Poll<std::io::Result<()>> {
         let mut ends = self.0.borrow_mut();
         let Some(part) = ends.incoming.front_mut() else {
-            // Whoever drives asks again.
+            // The fuzz target asks again.
             return if ends.incoming_ended { Poll::Ready(Ok(())) } else { Poll::Pending };
         };
         let len = part.len().min(buffer.remaining());

@@ -53,7 +53,7 @@ pub fn request(input: &[u8]) {
     let delivered = same(|| Endpoint::server(small(), Echo::default()), input, cuts);
     let requests = delivered.seen.count(|seen| matches!(seen, Seen::Request { .. }));
     let closed = delivered.seen.causes().len();
-    // A request that is refused is none, but its end is told.
+    // A refused request is not delivered, but its end is.
     assert!(closed <= requests + 1, "{closed} ends of {requests} requests");
     // And one that never answers: what is kept stays within the limits.
     let mut silent = Endpoint::server(small(), Silent);

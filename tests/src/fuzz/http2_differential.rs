@@ -96,7 +96,7 @@ fn h2_answers(plan: &Plan) -> Exchanges {
     keys.into_iter().zip(&slots).map(heard).collect()
 }
 
-/// What was heard is what was said, or the part of it that was said before somebody gave up.
+/// What one side received is what the other sent, or the part of it before either gave up.
 fn check(exchange: &Exchange, request: Option<Heard>, response: Option<Heard>) {
     let asked = said(exchange.method.into(), 0, &exchange.request);
     let answered = said(exchange.status.to_string(), exchange.interim, &exchange.response);
@@ -125,7 +125,7 @@ fn check(exchange: &Exchange, request: Option<Heard>, response: Option<Heard>) {
     } else if exchange.reset == Reset::Nobody {
         assert_eq!(request, asked);
     } else {
-        // Whoever gives up when the content has ended gets no trailers.
+        // A side that gives up when the content has ended gets no trailers.
         assert_eq!(request.content, asked.content);
         assert_part(&request, &asked);
     }

@@ -121,7 +121,7 @@ const PAYLOAD_MAX: usize = 2_000;
 const OVERHEAD: usize = 2_000;
 const LOOK_AHEAD: usize = 1_000;
 
-/// In small parts, so that much is left to be told without input.
+/// In small parts, so that many events come up without input.
 fn deflate() -> Deflate {
     Deflate::default().context_takeover(true).threshold(100).rx_buf_size(10)
 }
@@ -398,7 +398,7 @@ fn note(
         | Event::Timeout { stream }
         | Event::PeerEnded { stream } => enter(&stream),
         Event::Writable(permit) => {
-            assert!(core::mem::take(wanted), "a permit that nobody asked for");
+            assert!(core::mem::take(wanted), "a permit that was not asked for");
             drop(permit);
         }
         Event::Closed { key, .. } => {

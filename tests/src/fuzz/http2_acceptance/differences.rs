@@ -29,7 +29,7 @@ const DIFFERENCES: [Difference; 21] = [
     ("what comes for a stream that was refused may be ignored or not: RFC 9113 §5.1", |case, _, _| {
         case.refused.contains(&case.stream)
     }),
-    ("whoever has heard GOAWAY may close: RFC 9113 §6.8", |case, ours, theirs| {
+    ("a side that has received GOAWAY may close: RFC 9113 §6.8", |case, ours, theirs| {
         case.going && [ours, theirs].contains(&Verdict::Over)
     }),
     ("an expectation that is not known may be answered: RFC 9110 §10.1.1", |case, ours, theirs| {

@@ -117,7 +117,7 @@ impl<'a> Ours<'a> {
     fn hear(&mut self, mut stream: Stream<'_>, end: bool) {
         let key = stream.key();
         let Some(exchange) = self.exchange(key) else { return };
-        // Whoever answers while paused does not listen any more, not even to trailers.
+        // One that answers while paused does not listen any more, not even to trailers.
         if exchange.pauses && !end {
             stream.pause();
             self.paused.push(key);

@@ -1,0 +1,124 @@
+//! The object `global`.
+
+use super::{Key, Shape};
+use crate::model::{Account, Global, RejectedUserAgent};
+use crate::report::Report;
+use crate::scalar::Reader;
+use crate::tree::{Cursor, Value};
+use std::time::Duration;
+
+/// Folders of plugins.
+const PLUGIN_DIRECTORIES_MAX: usize = 9;
+/// A day is more than any of these times needs.
+pub(super) const SECONDS_MAX: i64 = 86_400;
+
+const QUIC: &str = "QUIC is not spoken";
+
+pub(crate) static KEYS: &[Key<Global>] = &[
+    Key::read("uid", Shape::Number, "number of the user to become", |global, at, reader| {
+        global.user = reader.count(at, u32::MAX.into()).map(Account::Id).or(global.user.take());
+    }),
+    Key::read("gid", Shape::Number, "number of the group to become", |global, at, reader| {
+        global.group = reader.count(at, u32::MAX.into()).map(Account::Id).or(global.group.take());
+    }),
+    Key::read("username", Shape::Text, "name of the user to become", |global, at, reader| {
+        global.user = reader.name(at).map(Account::Name).or(global.user.take());
+    }),
+    Key::read("groupname", Shape::Text, "name of the group to become", |global, at, reader| {
+        global.group = reader.name(at).map(Account::Name).or(global.group.take());
+    }),
+    Key::read("count-threads", Shape::Number, "threads that serve", |global, at, reader| {
+        global.threads = reader.count(at, 1_024);
+    }),
+    Key::read(
+        "count-async-threads",
+        Shape::Number,
+        "threads for work that would make a loop wait",
+        |global, at, reader| {
+            global.blocking_threads = reader.count(at, 1_024);
+        },
+    ),
+    Key::read("init-ssl", Shape::Switch, "whether TLS is wanted at all", |global, at, reader| {
+        global.tls = reader.switch(at).unwrap_or_default();
+    }),
+    Key::read("server-string", Shape::Text, "the Server field of responses", |global, at, reader| {
+        global.server = reader.text(at);
+    }),
+    Key::read("plugin-dir", Shape::Text, "where plugins are looked for", plugin_directory).repeatable(),
+    Key::ignored("ws-pingpong-secs", "libwebsockets takes it and does nothing with it, either"),
+    Key::read("timeout-secs", Shape::Number, "seconds that a peer may take", |global, at, reader| {
+        global.timeout = reader.count(at, SECONDS_MAX).map(Duration::from_secs);
+    }),
+    Key::read(
+        "reject-service-keywords",
+        Shape::Pairs,
+        "answers by a part of the User-Agent, such as {\"bot\": \"403 Forbidden\"}",
+        rejected_user_agents,
+    ),
+    Key::read(
+        "default-alpn",
+        Shape::Text,
+        "what TLS offers by default, such as h2,http/1.1",
+        |global, at, reader| {
+            global.alpn = reader.text(at).map(|text| protocol_names(&text));
+        },
+    ),
+    Key::read(
+        "ip-limit-ah",
+        Shape::Number,
+        "requests of one address that are served at a time",
+        |global, at, reader| {
+            global.requests_per_address = reader.count(at, u32::MAX.into()).filter(|limit| *limit > 0);
+        },
+    ),
+    Key::read("ip-limit-wsi", Shape::Number, "connections of one address", |global, at, reader| {
+        global.connections_per_address = reader.count(at, u32::MAX.into()).filter(|limit| *limit > 0);
+    }),
+    Key::read("rlimit-nofile", Shape::Number, "descriptors of the process", |global, at, reader| {
+        global.descriptors = reader.count(at, i64::MAX);
+    }),
+    Key::ignored("interface", "it belongs to a virtual host; libwebsockets knows it in no version here"),
+    Key::ignored("cpd-bypass", "there is no detection of captive portals to pass by"),
+    Key::refused("allow-early-data", "early data of TLS can be replayed, and is never taken"),
+    Key::ignored("quic-pad-crypto", QUIC),
+    Key::ignored("quic-only-latest", QUIC),
+    Key::ignored("quic-early-key-update", QUIC),
+];
+
+fn plugin_directory(global: &mut Global, at: &Cursor<'_>, reader: &mut Reader<'_>) {
+    let Some(path) = reader.path(at) else { return };
+    if global.plugin_directories.len() == PLUGIN_DIRECTORIES_MAX {
+        reader.report.error(at, format!("more than {PLUGIN_DIRECTORIES_MAX} folders of plugins"));
+    } else {
+        global.plugin_directories.push(path);
+    }
+}
+
+/// The names of a list such as `h2,http/1.1`.
+pub(super) fn protocol_names(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn rejected_user_agents(global: &mut Global, at: &Cursor<'_>, reader: &mut Reader<'_>) {
+    let options = reader.options;
+    let mut rule = |member: &Cursor<'_>, report: &mut Report| {
+        let Some(answer) = Reader { options, report }.text(member) else { return };
+        let (status, text) = answer.split_once(' ').unwrap_or((&answer, ""));
+        match status.parse() {
+            Ok(status @ 400..600) => global.rejected_user_agents.push(RejectedUserAgent {
+                contains: member.name().to_owned(),
+                status,
+                text: text.trim().to_owned(),
+            }),
+            _ => {
+                report.error(member, format!("\"{answer}\" does not begin with a status code of 400 to 599"))
+            }
+        }
+    };
+    match at.value() {
+        Value::Array(_) => {
+            at.each_element(reader.report, |object, report| object.each_member(report, &mut rule))
+        }
+        _ => at.each_member(reader.report, rule),
+    }
+}

@@ -1,0 +1,348 @@
+//! A configuration as data, in the words of its files.
+
+use crate::report::Location;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All that the files of a configuration say.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Config {
+    /// What holds for the whole process.
+    pub global: Global,
+    /// The virtual hosts, in the order of the files.
+    pub vhosts: Vec<Vhost>,
+}
+
+/// What holds for the whole process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Global {
+    /// The user to become once everything is bound; `uid` or `username`.
+    pub user: Option<Account>,
+    /// The group to become; `gid` or `groupname`.
+    pub group: Option<Account>,
+    /// Threads that serve; `count-threads`.
+    pub threads: Option<u16>,
+    /// Threads for what would make a loop wait: files and TLS handshakes; `count-async-threads`.
+    pub blocking_threads: Option<u16>,
+    /// Whether TLS is wanted at all; `init-ssl`. Without it, a virtual host with certificates cannot be served.
+    pub tls: bool,
+    /// The `Server` field of responses; `server-string`.
+    pub server: Option<String>,
+    /// Where plugins are looked for; `plugin-dir`, which may be repeated.
+    pub plugin_directories: Vec<PathBuf>,
+    /// How long a peer may take for what it has to do; `timeout-secs`.
+    #[serde(serialize_with = "seconds")]
+    pub timeout: Option<Duration>,
+    /// Requests to answer with an error, by a part of their `User-Agent`; `reject-service-keywords`.
+    pub rejected_user_agents: Vec<RejectedUserAgent>,
+    /// The protocols that TLS offers by default, preferred ones first; `default-alpn`.
+    pub alpn: Option<Vec<String>>,
+    /// Requests of one address that are served at a time; others wait. `ip-limit-ah`; none for no limit.
+    pub requests_per_address: Option<u32>,
+    /// Connections of one address; further ones are closed. `ip-limit-wsi`; none for no limit.
+    pub connections_per_address: Option<u32>,
+    /// Descriptors that the process may have; `rlimit-nofile`.
+    pub descriptors: Option<u64>,
+}
+
+/// A user or a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Account {
+    /// By its number.
+    Id(u32),
+    /// By its name.
+    Name(String),
+}
+
+/// A kind of client that gets an error for an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RejectedUserAgent {
+    /// What its `User-Agent` contains.
+    pub contains: String,
+    /// The status code of the answer, 400 to 599.
+    pub status: u16,
+    /// The text that comes with it.
+    pub text: String,
+}
+
+/// Where a virtual host listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[non_exhaustive]
+pub enum Listen {
+    /// On a TCP port; `port`, and `interface` for the name or the address of an interface.
+    Tcp {
+        /// The port, 1 to 65,535; zero lets the system choose.
+        port: u16,
+        /// The interface; every one without it.
+        interface: Option<String>,
+    },
+    /// On a Unix socket; `unix-socket`, with its path in `interface`.
+    Unix {
+        /// The path of the socket.
+        path: PathBuf,
+        /// Its owner and group, `user:group`; `unix-socket-perms`.
+        owner: Option<String>,
+    },
+}
+
+/// A virtual host.
+#[doc(alias = "lws_vhost")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Vhost {
+    /// Where it stands.
+    #[serde(skip)]
+    pub location: Location,
+    /// The name that requests call it by; `name`.
+    pub name: String,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Its certificates; none for plain text.
+    pub tls: Option<Tls>,
+    /// `Strict-Transport-Security` on all responses; `sts`.
+    pub strict_transport_security: bool,
+    /// The file of the access log; `access-log`.
+    pub access_log: Option<PathBuf>,
+    /// How long a connection may be idle between requests; `keepalive_timeout`.
+    #[serde(serialize_with = "seconds")]
+    pub keep_alive_timeout: Option<Duration>,
+    /// TLS as a client, for what mounts lead elsewhere; `enable-client-ssl` and the keys that begin with `client-`.
+    pub client_tls: Option<ClientTls>,
+    /// Whether only IPv4 is listened on; `noipv6`.
+    pub ipv4_only: bool,
+    /// Whether an IPv6 socket takes IPv4, too; `ipv6only` turns it off. The system's default without it.
+    pub ipv6_only: Option<bool>,
+    /// Fields of every response; `headers`.
+    pub headers: Vec<(String, String)>,
+    /// Whether connections carry bytes for a protocol and no HTTP; `onlyraw`.
+    pub raw_only: bool,
+    /// The page for what is not found; `error-document-404`.
+    pub not_found_page: Option<String>,
+    /// The protocols that TLS offers, preferred ones first; `alpn`.
+    pub alpn: Option<Vec<String>>,
+    /// Connections that wait to be accepted, and TCP Fast Open; `fo-listen-queue`.
+    pub fast_open_queue: Option<u32>,
+    /// Whether requests with the name of no host are refused; `strict-host-check`.
+    pub strict_host: bool,
+    /// What is spoken by connections that are not HTTP; `listen-accept-role`, `listen-accept-protocol`.
+    pub accept_as: AcceptAs,
+    /// What plain text gets on a TLS port.
+    pub plain_text: PlainText,
+    /// Whether upgrades to WebSocket need a protocol; `disable-no-protocol-ws-upgrades`.
+    pub websockets_need_protocol: bool,
+    /// Whether a stream whose client has ended its side may still be answered; `h2-half-closed-long-poll`.
+    pub half_closed_long_poll: bool,
+    /// What lies below which path, in the order of the file.
+    pub mounts: Vec<Mount>,
+    /// The protocols of WebSockets and raw streams, in the order of the file.
+    pub protocols: Vec<Protocol>,
+}
+
+/// The certificates of a virtual host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificates in a PEM file, the server's first; `host-ssl-cert`.
+    pub certificates: PathBuf,
+    /// The private key in a PEM file; `host-ssl-key`.
+    pub key: PathBuf,
+    /// The authorities behind the certificates, or those that client certificates are checked by; `host-ssl-ca`.
+    pub authorities: Option<PathBuf>,
+    /// Whether clients must show a certificate; `client-cert-required`.
+    pub client_certificate: bool,
+    /// Whether the host waits for certificates that are not there yet; `ignore-missing-cert`.
+    pub may_be_missing: bool,
+    /// Cipher suites of TLS 1.2 as OpenSSL names them; `ciphers`.
+    pub ciphers: Option<String>,
+    /// Cipher suites of TLS 1.3; `tls13-ciphers`.
+    pub tls13_ciphers: Option<String>,
+    /// The curve for the key exchange; `ecdh-curve`.
+    pub curve: Option<String>,
+}
+
+/// TLS of a virtual host as a client.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClientTls {
+    /// Its private key; `client-ssl-key`.
+    pub key: Option<PathBuf>,
+    /// Its certificates; `client-ssl-cert`.
+    pub certificates: Option<PathBuf>,
+    /// The authorities that it trusts; `client-ssl-ca`.
+    pub authorities: Option<PathBuf>,
+}
+
+/// What connections are that do not begin with HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AcceptAs {
+    /// The role, such as `raw-skt` or `raw-proxy`; `listen-accept-role`.
+    pub role: Option<String>,
+    /// The protocol; `listen-accept-protocol`.
+    pub protocol: Option<String>,
+    /// Whether every connection is such a one; `apply-listen-accept`.
+    pub always: bool,
+    /// Whether one becomes such that turns out to be no HTTP; `fallback-listen-accept`.
+    pub as_fallback: bool,
+}
+
+/// What plain text gets on a port that is meant for TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PlainText {
+    /// It is served; `allow-non-tls`.
+    pub allowed: bool,
+    /// It is sent to `https`; `redirect-http`.
+    pub redirected: bool,
+    /// It is served as HTTP; `allow-http-on-https`.
+    pub http_allowed: bool,
+}
+
+/// What lies below a path of a virtual host.
+#[doc(alias = "lws_http_mount")]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Mount {
+    /// Where it stands.
+    #[serde(skip)]
+    pub location: Location,
+    /// The path, with a slash in front; `mountpoint`.
+    pub path: String,
+    /// Where requests lead; `origin`.
+    pub origin: Origin,
+    /// The protocol that hears of requests for files, too: of a second `origin` with `callback://`.
+    pub fallback_protocol: Option<String>,
+    /// The file of a folder; `default`.
+    pub index: Option<String>,
+    /// What caches may do with the responses.
+    pub cache: Cache,
+    /// Whether only the path itself is meant, and none below it; `exact-match`.
+    pub exact: bool,
+    /// Whether a redirect goes on with the rest of the path; `append-path`.
+    pub append_path: bool,
+    /// Whether WebSockets are refused here; `no-ws-upgrades`.
+    pub no_websockets: bool,
+    /// Bits of what a session must be allowed; `auth-mask`.
+    pub session_bits: u32,
+    /// The file of users and passwords; `basic-auth`.
+    pub basic_auth: Option<PathBuf>,
+    /// The path of the mount that is asked first; `interceptor-path`.
+    pub interceptor: Option<String>,
+    /// Media types by the ends of names, such as `.zip`; `*` for all others. `extra-mimetypes`.
+    pub media_types: Vec<(String, String)>,
+    /// Protocols that files go through, by the ends of their names; `interpret`.
+    pub interpreters: Vec<(String, String)>,
+    /// Fields of every response; `headers`.
+    pub headers: Vec<(String, String)>,
+    /// How long a connection may be idle behind a response of this mount; `keepalive-timeout`.
+    #[serde(serialize_with = "seconds")]
+    pub keep_alive_timeout: Option<Duration>,
+    /// Options of the mount's protocol; `pmo`, and `cgi-env`, which fills the same list.
+    pub options: Vec<(String, String)>,
+    /// Where and how long the program of a CGI mount runs.
+    pub cgi: Cgi,
+}
+
+/// Where requests lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum Origin {
+    /// To the files below a folder; `file://`.
+    Files(PathBuf),
+    /// To another server; `http://` and `https://`.
+    Proxy {
+        /// Whether with TLS.
+        tls: bool,
+        /// The server.
+        upstream: Upstream,
+        /// The path there, in place of the mount's.
+        path: String,
+    },
+    /// To another address, which the client is told of; `>http://` and `>https://`.
+    Redirect {
+        /// The address.
+        location: String,
+    },
+    /// To a program by the Common Gateway Interface (RFC 3875); `cgi://`.
+    Cgi(PathBuf),
+    /// To a protocol; `callback://`.
+    Protocol(String),
+}
+
+/// Another server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub enum Upstream {
+    /// By its name or address, perhaps with a port.
+    Authority(String),
+    /// By a Unix socket.
+    Unix(PathBuf),
+}
+
+/// What caches may do; the four switches of libwebsockets and a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Cache {
+    /// How long a response may be used; `cache-max-age`.
+    #[serde(serialize_with = "seconds")]
+    pub max_age: Option<Duration>,
+    /// Whether a response may be used again; `cache-reuse`.
+    pub reuse: bool,
+    /// Whether it must be asked for again before it is used; `cache-revalidate`.
+    pub revalidate: bool,
+    /// Whether nothing may be kept; `cache-no`.
+    pub no_store: bool,
+    /// Whether caches that many share may keep it; `cache-intermediaries`.
+    pub shared: bool,
+}
+
+/// Where and how long the program of a CGI mount runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Cgi {
+    /// How long it may take; `cgi-timeout`.
+    #[serde(serialize_with = "seconds")]
+    pub timeout: Option<Duration>,
+    /// What it sees as the root of the file system; `cgi-chroot`.
+    pub root: Option<PathBuf>,
+    /// Where it runs; `cgi-chdir`.
+    pub directory: Option<PathBuf>,
+}
+
+/// A protocol of WebSockets or raw streams, with its options for a virtual host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Protocol {
+    /// Its name.
+    pub name: String,
+    /// Whether it is that of WebSockets that ask for none; the option `default`.
+    pub is_default: bool,
+    /// Whether it is that of connections that carry bytes and no HTTP; the option `raw`.
+    pub is_raw: bool,
+    /// The file of users and passwords; the option `basic-auth`.
+    pub basic_auth: Option<PathBuf>,
+    /// All its options, those three as well.
+    pub options: Vec<(String, OptionValue)>,
+}
+
+/// The value of an option of a protocol.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum OptionValue {
+    /// A text, or the text of a number, `1` for `true`, `0` for `false`.
+    Text(String),
+    /// Values in their order.
+    List(Vec<OptionValue>),
+    /// Named values in their order; a name may stand more than once.
+    Object(Vec<(String, OptionValue)>),
+}
+
+/// Writes a duration as whole seconds, as the files do.
+fn seconds<S: serde::Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs()).serialize(serializer)
+}

@@ -1,0 +1,430 @@
+//! The server of the built-in runs: handlers that do what the query of their request says, and write down what they meant.
+
+use crate::ledger::{Shared, content};
+use lws_proto::http::Status;
+use lws_proto::{Cause, MessageKind, Payload, Stream, Writable};
+use lws_server::files::Files;
+use lws_server::http::{self, Exchange, Permit, Request, Response};
+use lws_server::{Builder, Context, Peer, ws};
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// The sizes of the files that there are.
+pub(crate) const FILES: [u32; 5] = [0, 1_000, 70_000, 300_000, 3_000_000];
+
+/// Describes the routes.
+pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
+    let builder = match directory().and_then(Files::directory) {
+        Ok(files) => builder.mount("/files", files),
+        // Without files the rest goes on.
+        Err(_) => builder,
+    };
+    let (bytes, wait, silence, echo) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
+    let (chat, push, idle) = (ledger.clone(), ledger.clone(), ledger.clone());
+    let log = ledger.clone();
+    builder
+        .access_log(move |record| {
+            if record.peer == Peer::Local {
+                log.borrow_mut().complain("a peer of the network is reported as one of this machine".into());
+            }
+        })
+        .http("/hello", |_: &Request<'_>| Response::text("Hello, world!\n"))
+        .http("/bytes", move |request: &Request<'_>| Bytes::new(request, &bytes))
+        .http("/wait", move |request: &Request<'_>| Wait::new(request, &wait))
+        .http("/silence", move |request: &Request<'_>| Silence::new(request, &silence))
+        .post("/echo", move |request: &Request<'_>| Echo::new(request, &echo))
+        .post("/collect", |request: &Request<'_>| Response::text(request.content().len().to_string()))
+        .ws("/chat", move |request: &Request<'_>| Chat {
+            guest: Guest::new(request, &chat),
+            waiting: VecDeque::new(),
+        })
+        .ws("/push", move |request: &Request<'_>| Push::new(request, &push))
+        .ws("/idle", move |request: &Request<'_>| Idle(Guest::new(request, &idle)))
+}
+
+/// A directory with [`FILES`], made once.
+fn directory() -> io::Result<&'static Path> {
+    static MADE: OnceLock<io::Result<PathBuf>> = OnceLock::new();
+    let make = || {
+        let path = std::env::temp_dir().join(format!("lws-simulation-{}", std::process::id()));
+        std::fs::create_dir_all(&path)?;
+        for size in FILES {
+            std::fs::write(path.join(size.to_string()), content(0, size as usize))?;
+        }
+        Ok(path)
+    };
+    match MADE.get_or_init(make) {
+        Ok(path) => Ok(path),
+        Err(error) => Err(error.kind().into()),
+    }
+}
+
+/// A number of the query; 0 if it is not there.
+fn number(request: &Request<'_>, name: &str) -> u64 {
+    text(request, name).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+fn text<'a>(request: &Request<'a>, name: &str) -> Option<&'a str> {
+    let pairs = request.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(known, _)| *known == name).map(|(_, value)| value).next()
+}
+
+/// What every handler has: its number in the ledger, and an end that comes once.
+struct Guest {
+    ledger: Shared,
+    id: u32,
+    open: bool,
+    waits: bool,
+}
+
+impl Guest {
+    fn new(request: &Request<'_>, ledger: &Shared) -> Self {
+        ledger.borrow_mut().handlers += 1;
+        Self { ledger: ledger.clone(), id: number(request, "id") as u32, open: true, waits: false }
+    }
+
+    fn called(&self) {
+        self.ledger.borrow_mut().callbacks += 1;
+    }
+
+    fn meant(&self, octets: u64) {
+        self.ledger.borrow_mut().account(self.id).meant = Some(octets);
+    }
+
+    fn finished(&self) {
+        self.ledger.borrow_mut().account(self.id).finished = true;
+    }
+
+    /// It waits from now on until its peer goes, or does no more.
+    fn waits(&mut self, waits: bool) {
+        if self.waits != waits {
+            self.waits = waits;
+            let mut ledger = self.ledger.borrow_mut();
+            ledger.waiting = if waits { ledger.waiting + 1 } else { ledger.waiting - 1 };
+        }
+    }
+
+    fn close(&mut self, cause: Cause) {
+        self.waits(false);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.callbacks += 1;
+        if !std::mem::replace(&mut self.open, false) {
+            let id = self.id;
+            ledger.complain(format!("handler {id} is closed twice, the second time as {cause:?}"));
+        }
+        ledger.account(self.id).server = Some(cause);
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.waits(false);
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.handlers -= 1;
+        if self.open && !std::thread::panicking() {
+            let id = self.id;
+            ledger.complain(format!("handler {id} is dropped and was not closed"));
+        }
+    }
+}
+
+/// Sends so many octets.
+struct Bytes {
+    guest: Guest,
+    all: u64,
+    at: u64,
+    streamed: bool,
+    aborts: Option<u64>,
+    stalls: Option<u64>,
+    begun: bool,
+    /// Only the head is wanted.
+    head: bool,
+    status: Status,
+}
+
+impl Bytes {
+    fn new(request: &Request<'_>, ledger: &Shared) -> Self {
+        let guest = Guest::new(request, ledger);
+        let all = number(request, "n");
+        guest.meant(all);
+        let limit = |name| text(request, name).and_then(|text| text.parse().ok());
+        let streamed = text(request, "framing") == Some("streamed");
+        let (aborts, stalls) = (limit("aborts"), limit("stalls"));
+        // A success would be a tunnel. RFC 9110 §9.3.6.
+        let status = if request.method() == http::Method::Connect { Status::FORBIDDEN } else { Status::OK };
+        Self {
+            guest,
+            all,
+            at: 0,
+            streamed,
+            aborts,
+            stalls,
+            begun: false,
+            head: request.method() == http::Method::Head,
+            status,
+        }
+    }
+
+    fn go_on(&mut self, permit: Permit<'_>) {
+        if self.aborts.is_some_and(|at| at <= self.at) && self.begun {
+            return permit.into_exchange().abort();
+        }
+        if self.stalls.is_some_and(|at| at <= self.at) && self.begun {
+            return self.guest.waits(true);
+        }
+        if !self.begun {
+            self.begun = true;
+            let length = self.all.to_string();
+            let fields = (!self.streamed).then_some(("Content-Length", length));
+            let end = self.all == 0;
+            if end {
+                self.guest.finished();
+            }
+            match permit.respond(self.status, fields, Payload::Static(b""), end) {
+                Ok(spent) if !end => spent.again(),
+                Ok(_) => {}
+                Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("respond: {misuse:?}")),
+            }
+            return;
+        }
+        if self.head && self.at > 0 {
+            // One piece may have been asked for before the end was known.
+            self.guest
+                .ledger
+                .borrow_mut()
+                .complain("a handler is asked for content of a response to HEAD".into());
+        }
+        let stop = [self.aborts, self.stalls].into_iter().flatten().min().unwrap_or(self.all);
+        let budget = permit.budget().min(16 << 10) as u64;
+        if budget == 0 {
+            self.guest.ledger.borrow_mut().complain("a permit for nothing".into());
+        }
+        let piece = content(self.at, (stop.min(self.all) - self.at).min(budget) as usize);
+        self.at += piece.len() as u64;
+        let end = self.at == self.all;
+        if end {
+            self.guest.finished();
+        }
+        match permit.data(Payload::Own(piece.into()), end) {
+            Ok(spent) if !end => spent.again(),
+            Ok(_) => {}
+            Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("data: {misuse:?}")),
+        }
+    }
+}
+
+impl http::Handler for Bytes {
+    fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
+        self.guest.called();
+        exchange.want_write();
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+        self.guest.called();
+        self.go_on(permit);
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.guest.close(cause);
+    }
+}
+
+/// Answers after a while.
+struct Wait {
+    guest: Guest,
+    millis: u64,
+}
+
+impl Wait {
+    fn new(request: &Request<'_>, ledger: &Shared) -> Self {
+        Self { guest: Guest::new(request, ledger), millis: number(request, "ms") }
+    }
+}
+
+impl http::Handler for Wait {
+    fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
+        self.guest.called();
+        exchange.set_timeout(Some(cx.now() + Duration::from_millis(self.millis)));
+    }
+
+    fn timer(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>) {
+        self.guest.called();
+        exchange.want_write();
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+        self.guest.called();
+        self.guest.finished();
+        permit.reply(Response::text("It has taken a while.\n"));
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.guest.close(cause);
+    }
+}
+
+/// Never answers.
+struct Silence(Guest);
+
+impl Silence {
+    fn new(request: &Request<'_>, ledger: &Shared) -> Self {
+        let mut guest = Guest::new(request, ledger);
+        guest.waits(true);
+        Self(guest)
+    }
+}
+
+impl http::Handler for Silence {
+    fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, end: bool) {
+        self.0.called();
+        // A request with content is not taken.
+        if !end {
+            exchange.pause();
+        }
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.0.close(cause);
+    }
+}
+
+/// Sends the content of the request back as it comes, and takes no more of it than it can send.
+struct Echo {
+    guest: Guest,
+    waiting: VecDeque<u8>,
+    begun: bool,
+    complete: bool,
+    done: bool,
+}
+
+impl Echo {
+    fn new(request: &Request<'_>, ledger: &Shared) -> Self {
+        let guest = Guest::new(request, ledger);
+        Self { guest, waiting: VecDeque::new(), begun: false, complete: false, done: false }
+    }
+
+    fn take(&mut self, mut exchange: Exchange<'_>, chunk: &[u8], end: bool) {
+        self.waiting.extend(chunk);
+        self.complete |= end;
+        exchange.pause();
+        exchange.want_write();
+    }
+}
+
+impl http::Handler for Echo {
+    fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, end: bool) {
+        self.guest.called();
+        self.take(exchange, b"", end);
+    }
+
+    fn content(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
+        self.guest.called();
+        self.take(exchange, chunk, end);
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+        self.guest.called();
+        if self.done {
+            return;
+        }
+        let piece: Vec<u8> = self.waiting.drain(..self.waiting.len().min(permit.budget())).collect();
+        let end = self.complete && self.waiting.is_empty();
+        self.done = end;
+        if end {
+            self.guest.finished();
+        }
+        let payload = Payload::Own(piece.into());
+        let spent = match std::mem::replace(&mut self.begun, true) {
+            false => permit.respond(Status::OK, [("Content-Type", "application/octet-stream")], payload, end),
+            true => permit.data(payload, end),
+        };
+        match spent {
+            Ok(_) if end => {}
+            Ok(spent) if !self.waiting.is_empty() => spent.again(),
+            Ok(spent) => spent.into_exchange().resume(),
+            Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("echo: {misuse:?}")),
+        }
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.guest.close(cause);
+    }
+}
+
+/// Sends each message back.
+struct Chat {
+    guest: Guest,
+    waiting: VecDeque<Vec<u8>>,
+}
+
+impl ws::Handler for Chat {
+    fn message(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>, message: ws::Message<'_>) {
+        self.guest.called();
+        self.waiting.push_back(message.chunk.to_vec());
+        stream.pause();
+        stream.want_write();
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+        self.guest.called();
+        match self.waiting.pop_front() {
+            Some(message) => match permit.message(MessageKind::Binary, Payload::Own(message.into()), true) {
+                Ok(sent) => sent.into_stream().resume(),
+                Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("chat: {misuse:?}")),
+            },
+            None => permit.into_stream().resume(),
+        }
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.guest.close(cause);
+    }
+}
+
+/// Sends so many messages of a size, as fast as the peer takes them.
+struct Push {
+    guest: Guest,
+    left: u64,
+    size: usize,
+}
+
+impl Push {
+    fn new(request: &Request<'_>, ledger: &Shared) -> Self {
+        let guest = Guest::new(request, ledger);
+        Self { guest, left: number(request, "n"), size: number(request, "size") as usize }
+    }
+}
+
+impl ws::Handler for Push {
+    fn open(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>) {
+        self.guest.called();
+        stream.want_write();
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+        self.guest.called();
+        if self.left > 0 {
+            self.left -= 1;
+            match permit.message(MessageKind::Binary, Payload::Own(content(0, self.size).into()), true) {
+                Ok(sent) => sent.again(),
+                Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("push: {misuse:?}")),
+            }
+        }
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.guest.close(cause);
+    }
+}
+
+/// A WebSocket on which the server says nothing.
+struct Idle(Guest);
+
+impl ws::Handler for Idle {
+    fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+        self.0.close(cause);
+    }
+}

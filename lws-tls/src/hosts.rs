@@ -1,0 +1,317 @@
+//! Virtual hosts: what a server shows to clients and asks of them, by the name that a client asks for.
+
+use crate::identity::Identity;
+use crate::names::{Choice, octets, ticketer};
+use crate::verify::Noting;
+use crate::{Certificate, ConfigError, KeyLog, Roots};
+use rustls::ServerConfig;
+use rustls::pki_types::DnsName;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, ServerSessionMemoryCache, StoresServerSessions,
+    WebPkiClientVerifier,
+};
+use rustls::sign::SingleCertAndKey;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// A virtual host as it was described, with what outlives its certificates.
+pub(crate) struct VirtualHost {
+    /// The names that it answers to. `None` is the default host.
+    name: Option<Box<str>>,
+    host: Host,
+    resumption: SessionStore,
+}
+
+/// What recognises the sessions of earlier connections.
+#[derive(Clone)]
+struct SessionStore {
+    tickets: Option<Arc<dyn ProducesTickets>>,
+    sessions: Arc<dyn StoresServerSessions>,
+}
+
+impl SessionStore {
+    fn new(resumption: Resumption) -> Result<Self, ConfigError> {
+        let sessions: Arc<dyn StoresServerSessions> = match resumption {
+            Resumption::Cache(sessions) => ServerSessionMemoryCache::new(sessions),
+            Resumption::Tickets | Resumption::Off => Arc::new(NoServerSessionStorage {}),
+        };
+        Ok(Self { tickets: (resumption == Resumption::Tickets).then(ticketer).transpose()?, sessions })
+    }
+}
+
+/// The configurations that new handshakes use, by name.
+#[derive(Default)]
+pub(crate) struct HostTable {
+    default: Option<Arc<ServerConfig>>,
+    exact: HashMap<Box<str>, Arc<ServerConfig>>,
+    /// Hosts of patterns such as `*.example.com`, by the part behind the `*.`.
+    below: HashMap<Box<str>, Arc<ServerConfig>>,
+    unknown: UnknownName,
+    certificates: Vec<Certificate>,
+}
+
+/// What becomes of a client that asks for a name which no host has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UnknownName {
+    /// The default host answers it, and its certificate will not fit. The default.
+    #[default]
+    Default,
+    /// It is refused with the alert `unrecognized_name`. RFC 6066 §3. A client that asks for no name gets the default
+    /// host all the same.
+    Refuse,
+}
+
+/// What a host wants of its clients. A resumed session has the certificate of its first handshake, which is not looked at
+/// again: see [`Resumption`].
+#[derive(Clone, Debug, Default)]
+pub enum ClientCertificates {
+    /// No certificate.
+    #[default]
+    None,
+    /// A certificate, if they have one that these roots have issued. One that is shown has to be good.
+    Request(Roots),
+    /// A certificate that these roots have issued.
+    #[doc(alias = "LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT")]
+    Require(Roots),
+}
+
+/// How sessions are resumed. RFC 8446 §2.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumption {
+    /// With tickets that the client keeps, two for each handshake, sealed with a key that changes every six hours and is
+    /// good for six more. The server keeps nothing. The default.
+    Tickets,
+    /// With sessions that the server keeps: so many at most, and the oldest goes.
+    Cache(usize),
+    /// Not at all.
+    Off,
+}
+
+/// One virtual host: a certificate, and what is spoken with it.
+#[doc(alias = "lws_vhost")]
+#[derive(Clone, Debug)]
+pub struct Host {
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    Described(Box<Options>),
+    Ready(Arc<ServerConfig>),
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    identity: Identity,
+    choice: Choice,
+    alpn: Option<Vec<Vec<u8>>>,
+    clients: ClientCertificates,
+    resumption: Resumption,
+}
+
+impl Host {
+    /// A host with a certificate.
+    #[must_use]
+    pub fn new(identity: Identity) -> Self {
+        let options = Options {
+            identity,
+            choice: Choice::default(),
+            alpn: None,
+            clients: ClientCertificates::None,
+            resumption: Resumption::Tickets,
+        };
+        Self { source: Source::Described(Box::new(options)) }
+    }
+
+    /// A configuration made elsewhere, taken as it is: nothing that is said about the host changes it.
+    #[doc(alias = "provided_client_ssl_ctx")]
+    #[must_use]
+    pub fn ready(config: Arc<ServerConfig>) -> Self {
+        Self { source: Source::Ready(config) }
+    }
+
+    /// The versions that are spoken: `TLSv1.3`, `TLSv1.2`. Default both.
+    #[must_use]
+    pub fn versions(self, names: &[&str]) -> Self {
+        self.with(|options| options.choice.versions = strings(names))
+    }
+
+    /// The cipher suites in order of preference, by their registered names: `TLS_AES_128_GCM_SHA256`. Default what the
+    /// provider has.
+    #[doc(alias = "ssl_cipher_list")]
+    #[must_use]
+    pub fn cipher_suites(self, names: &[&str]) -> Self {
+        self.with(|options| options.choice.cipher_suites = strings(names))
+    }
+
+    /// The groups of the key exchange in order of preference, by their registered names: `x25519`, `secp256r1`. Default
+    /// what the provider has.
+    #[doc(alias = "ecdh_curve")]
+    #[must_use]
+    pub fn groups(self, names: &[&str]) -> Self {
+        self.with(|options| options.choice.groups = strings(names))
+    }
+
+    /// The protocols in order of preference. RFC 7301. Default those of [`ServerBuilder::alpn`].
+    #[must_use]
+    pub fn alpn(self, protocols: &[&str]) -> Self {
+        self.with(|options| options.alpn = Some(octets(protocols)))
+    }
+
+    /// What is wanted of clients. Default no certificate.
+    #[must_use]
+    pub fn client_certificates(self, clients: ClientCertificates) -> Self {
+        self.with(|options| options.clients = clients)
+    }
+
+    /// How sessions are resumed. Default with tickets.
+    #[must_use]
+    pub fn resumption(self, resumption: Resumption) -> Self {
+        self.with(|options| options.resumption = resumption)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        if let Source::Described(options) = &mut self.source {
+            change(options);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Described(options) => options.fmt(f),
+            Self::Ready(_) => f.write_str("Ready"),
+        }
+    }
+}
+
+fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+impl HostTable {
+    /// Reads the certificates of all hosts.
+    pub(crate) fn new(
+        hosts: &[VirtualHost],
+        unknown: UnknownName,
+        key_log: &KeyLog,
+    ) -> Result<Self, ConfigError> {
+        let mut table = Self { unknown, ..Self::default() };
+        for host in hosts {
+            let config = host.config(key_log, &mut table.certificates)?;
+            let doubled = match &host.name {
+                None => table.default.replace(config).is_some(),
+                Some(name) => match name.strip_prefix("*.") {
+                    Some(parent) => table.below.insert(parent.into(), config).is_some(),
+                    None => table.exact.insert(name.clone(), config).is_some(),
+                },
+            };
+            if doubled {
+                let name = host.name.as_deref().unwrap_or("the default one");
+                return Err(ConfigError::Inconsistent(format!("two hosts with one name: {name}")));
+            }
+        }
+        Ok(table)
+    }
+
+    /// What is known of the certificates that are shown, in the order of the hosts.
+    pub(crate) fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// The configuration for the name that a client asked for.
+    pub(crate) fn config(&self, name: Option<&str>) -> Option<Arc<ServerConfig>> {
+        let Some(name) = name else { return self.default.clone() };
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let mut parents = name.match_indices('.').map(|(dot, _)| &name[dot + 1..]);
+        let named = self.exact.get(&*name).or_else(|| parents.find_map(|parent| self.below.get(parent)));
+        match self.unknown {
+            UnknownName::Default => named.or(self.default.as_ref()).cloned(),
+            UnknownName::Refuse => named.cloned(),
+        }
+    }
+}
+
+impl VirtualHost {
+    /// A host under a name or a pattern of names. `alpn` is offered by a host that does not say which protocols it speaks.
+    pub(crate) fn new(name: Option<&str>, mut host: Host, alpn: &[Vec<u8>]) -> Result<Self, ConfigError> {
+        let name = name.map(normal_pattern).transpose()?;
+        let mut resumption = Resumption::Off;
+        if let Source::Described(options) = &mut host.source {
+            options.alpn.get_or_insert_with(|| alpn.to_vec());
+            resumption = options.resumption;
+        }
+        Ok(Self { name, host, resumption: SessionStore::new(resumption)? })
+    }
+
+    /// Its name, or `*` if it is the default host.
+    pub(crate) fn label(&self) -> &str {
+        self.name.as_deref().unwrap_or("*")
+    }
+
+    /// Reads its certificates, and adds what is known of them to `certificates`.
+    fn config(
+        &self,
+        key_log: &KeyLog,
+        certificates: &mut Vec<Certificate>,
+    ) -> Result<Arc<ServerConfig>, ConfigError> {
+        let options = match &self.host.source {
+            Source::Ready(config) => return Ok(Arc::clone(config)),
+            Source::Described(options) => options,
+        };
+        let provider = options.choice.provider()?;
+        let certified = options.identity.load(&provider)?;
+        certificates
+            .extend(certified.cert.first().and_then(|shown| Certificate::of(self.name.as_deref(), shown)));
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&options.choice.versions()?)?;
+        let verifier = |roots: &Roots| {
+            Ok::<_, ConfigError>(WebPkiClientVerifier::builder_with_provider(roots.load()?, provider))
+        };
+        let verifier: Option<Arc<dyn ClientCertVerifier>> = match &options.clients {
+            ClientCertificates::None => None,
+            ClientCertificates::Request(roots) => {
+                Some(verifier(roots)?.allow_unauthenticated().build().map_err(inconsistent)?)
+            }
+            ClientCertificates::Require(roots) => Some(verifier(roots)?.build().map_err(inconsistent)?),
+        };
+        let builder = match verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(Noting(verifier))),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        config.alpn_protocols = options.alpn.clone().unwrap_or_default();
+        config.key_log = Arc::clone(&key_log.0);
+        // A resumed session shows no certificate, so it would escape the roots of today: what was stored is not kept.
+        let store = match options.clients {
+            ClientCertificates::None => self.resumption.clone(),
+            _ => SessionStore::new(options.resumption)?,
+        };
+        config.session_storage = store.sessions;
+        if let Some(tickets) = store.tickets {
+            config.ticketer = tickets;
+        }
+        if options.resumption == Resumption::Off {
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Arc::new(config))
+    }
+}
+
+fn inconsistent(error: rustls::client::VerifierBuilderError) -> ConfigError {
+    ConfigError::Inconsistent(error.to_string())
+}
+
+/// A name or pattern in lower case, without the dot of the root.
+fn normal_pattern(name: &str) -> Result<Box<str>, ConfigError> {
+    let unknown =
+        || ConfigError::Unknown { what: "such server name", name: name.to_owned(), known: Vec::new() };
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    DnsName::try_from(host).map_err(|_| unknown())?;
+    let name = name.to_ascii_lowercase();
+    Ok(name.strip_suffix('.').unwrap_or(&name).into())
+}

@@ -1,0 +1,56 @@
+//! What the tests of several crates share. Depends on none of them, so that any may use it for its tests.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Nothing on one machine takes this long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Calls `turn` until `done` says so of `world`.
+///
+/// # Panics
+/// It takes longer than [`PATIENCE`]. `seen` tells what there is instead.
+#[track_caller]
+pub fn turn_until<W>(
+    world: &mut W,
+    mut done: impl FnMut(&mut W) -> bool,
+    mut turn: impl FnMut(&mut W),
+    seen: impl FnOnce(&W) -> String,
+) {
+    let give_up = Instant::now() + PATIENCE;
+    while !done(world) {
+        assert!(Instant::now() < give_up, "it does not come: {}", seen(world));
+        turn(world);
+    }
+}
+
+/// Asks until it is so: what another thread does cannot be seen at once.
+///
+/// # Panics
+/// It takes longer than [`PATIENCE`].
+#[track_caller]
+pub fn eventually(mut is_so: impl FnMut() -> bool) {
+    turn_until(&mut (), |()| is_so(), |()| std::thread::yield_now(), |()| String::new());
+}
+
+/// How many descriptors this process has open.
+///
+/// # Panics
+/// The system has no `/proc`.
+#[must_use]
+pub fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("a list of descriptors").count()
+}
+
+/// The program of an example of the crate whose test asks for it: cargo builds both together.
+///
+/// # Panics
+/// It has not been built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("this program");
+    let target = this.parent().and_then(|deps| deps.parent()).expect("the folder of the profile");
+    let program = target.join("examples").join(name);
+    assert!(program.exists(), "{}: `cargo build --examples` makes it", program.display());
+    program
+}
