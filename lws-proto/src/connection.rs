@@ -56,7 +56,7 @@ pub struct Interest {
 
 /// A connection, as client or server, without its transport.
 ///
-/// Whoever drives it calls, in any order that suits:
+/// Its driver calls, in any order that suits:
 /// * [`receive`](Self::receive) (or [`recv_buf`](Self::recv_buf) and [`received`](Self::received)) with bytes of the peer, and
 ///   [`received_eof`](Self::received_eof) when there will be no more; then `next_event` until `None`;
 /// * [`transmit`](Self::transmit) when the transport can take bytes;
@@ -297,7 +297,7 @@ impl Connection {
         self.next_kept()
     }
 
-    /// The same, asked by a feed.
+    /// The next event out of what is kept, without a note of the call: a feed has noted its own.
     fn next_kept(&mut self) -> Option<Event<'_>> {
         self.inbound.release(&mut self.outbound);
         let item = self.advance_kept()?;
@@ -425,7 +425,7 @@ impl Connection {
     // Time and the loop.
 
     /// Asks a silent peer up to an eighth of its time earlier than [`Limits::ping_interval`](crate::Limits::ping_interval) or its
-    /// [`Validity`](crate::Validity) says, and after a stall of the driver that much later. For a driver of many connections: with
+    /// [`Liveness`](crate::Liveness) says, and after a stall of the driver that much later. For a driver of many connections: with
     /// another number for each they do not all ask at one moment. Zero, the default, is the very moment.
     pub fn set_spread(&mut self, spread: u8) {
         note!(self.outbound, Note::Spread(spread));
@@ -449,7 +449,7 @@ impl Connection {
     /// has come.
     ///
     /// The verdicts about a peer that is slow or dead then count what has arrived, and a question to it waits until it has come to it. Of a
-    /// driver that says nothing they count what the transport has taken, which may be megabytes that nobody has seen. An error of a
+    /// driver that says nothing they count what the transport has taken, which may be megabytes that the peer has not seen. An error of a
     /// few bytes, as of what encryption adds, does no harm.
     pub fn delivered(&mut self, now: Time, under_way: usize) {
         note!(self.outbound, Note::Delivered(now, under_way));
@@ -533,7 +533,7 @@ impl Connection {
         }
         let keeps = inbound.kept.as_ref().is_some_and(|kept| !kept.is_empty());
         if self.is_waiting() {
-            // The end of the peer is heard even so, once there is no input before it.
+            // The end of the peer is delivered even so, once there is no input before it.
             return outbound.link().has_eof() && !keeps;
         }
         outbound.link().has_eof() || keeps || has_more(&inbound.receiver, outbound)
@@ -646,7 +646,7 @@ impl Connection {
         tape.note(&link.config, crate::record::Note::Took(now, n));
     }
 
-    /// Why an HTTP/2 peer was told to go away, unless the connection is to end in order: the rule that it broke, or the limit or deadline
+    /// Why an HTTP/2 peer was sent GOAWAY, unless the connection is to end in order: the rule that it broke, or the limit or deadline
     /// that it met. The connection has ended or is going to, though streams may still run to their end: over
     /// [`Limits::h2_glitches`](crate::Limits::h2_glitches) and [`h2_resets`](crate::Limits::h2_resets) no stream ends with
     /// this cause. RFC 9113 §6.8.

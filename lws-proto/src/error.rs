@@ -34,7 +34,7 @@ pub enum Cause {
     Refused,
     /// The transport ended in the middle of something: close code 1006 to a WebSocket.
     Disconnected,
-    /// The same without the end that TLS foresees, so that somebody on the way may have cut it: RFC 8446 §6.1. Close
+    /// The transport ended without the end that TLS foresees, so that an attacker on the way may have cut it: RFC 8446 §6.1. Close
     /// code 1006 to a WebSocket.
     Truncated,
     /// This side gave up: `abort`, or an end before the response was complete.
@@ -263,7 +263,7 @@ faults! {
         StreamClosed => "h2_stream_closed", 0, 0, "a frame for a stream that has ended";
         /// A stream that depends on itself. RFC 7540 §5.3.1.
         StreamDependency => "h2_stream_dependency", 0, 0, "a stream depends on itself";
-        /// A push, which nobody allowed. RFC 9113 §8.4.
+        /// A push, which was not allowed. RFC 9113 §8.4.
         Push => "h2_push", 0, 0, "a push, which nobody allowed";
         /// A pseudo-header field that is unknown, missing, repeated, out of place or malformed. RFC 9113 §8.3.
         PseudoHeader => "h2_pseudo_header", 0, 0, "a pseudo-header field is missing, repeated or out of place";

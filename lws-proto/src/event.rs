@@ -40,7 +40,7 @@ pub enum Event<'a> {
     Body {
         /// The exchange.
         stream: Stream<'a>,
-        /// The next bytes; empty only if `end` is told late.
+        /// The next bytes; empty only if `end` is delivered late.
         chunk: &'a mut [u8],
         /// Whether these are the last.
         end: bool,
@@ -120,7 +120,7 @@ pub enum Event<'a> {
     ///
     /// Such a peer has left, or reads on and has nothing more to say; a transport does not tell which. An exchange that sends
     /// it nothing for [`half_closed_timeout`](crate::Limits::half_closed_timeout) ends, unless
-    /// [`Stream::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream is told by
+    /// [`Stream::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream by
     /// [`Raw`](Self::Raw).
     PeerEnded {
         /// The exchange.

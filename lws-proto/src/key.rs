@@ -10,7 +10,7 @@ pub struct StreamKey {
 }
 
 impl StreamKey {
-    /// Its place among the streams of its connection, which is small, and zero where there is only one: for whoever keeps
+    /// Its place among the streams of its connection, which is small, and zero where there is only one: for an application that keeps
     /// something for each stream. Places are used again.
     #[must_use]
     #[inline]

@@ -66,7 +66,7 @@ pub use handle::{
 };
 pub use http::Request;
 pub use key::StreamKey;
-pub use liveness::Validity;
+pub use liveness::Liveness;
 pub use payload::Payload;
 pub use protocol::{MessageKind, Protocol};
 pub use range::OutOfRange;

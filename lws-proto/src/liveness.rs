@@ -1,15 +1,16 @@
 //! Whether a peer is still there: asking after a silence, giving up after a longer one.
 //!
-//! Knows no protocol: whoever has a way to ask (a Ping) keeps a [`Probe`].
+//! Knows no protocol: a protocol that has a way to ask (a Ping) keeps a [`Probe`].
 
 use crate::{Limits, Time};
 use core::time::Duration;
 
 /// How long a peer may be silent. [`Limits`] has one for all connections of a
-/// [`Config`](crate::Config); [`Stream::set_validity`](crate::Stream::set_validity) gives one to a single connection.
+/// [`Config`](crate::Config); [`Stream::set_liveness`](crate::Stream::set_liveness) gives one to a single connection.
 #[doc(alias = "lws_retry_bo_t")]
+#[doc(alias = "Validity")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
+pub struct Liveness {
     /// Silence after which the peer is asked. Default 30 s.
     /// It may come an eighth of it earlier: see [`Connection::set_spread`](crate::Connection::set_spread).
     #[doc(alias = "secs_since_valid_ping")]
@@ -20,11 +21,11 @@ pub struct Validity {
     pub drop_after: Duration,
 }
 
-impl Validity {
+impl Liveness {
     /// The peer may be silent for ever.
     pub const UNCHECKED: Self = Self { ping_after: Duration::MAX, drop_after: Duration::MAX };
 
-    /// When a peer that was heard at `heard` is asked. Of many connections that were heard at one moment each is asked at
+    /// When a peer that was last received at `heard` is asked. Of many connections that were heard at one moment each is asked at
     /// its own, up to an eighth of the time earlier: `spread` says where between.
     pub(crate) fn asks_at(self, heard: Time, spread: u8) -> Time {
         let after = (Time::ZERO + self.ping_after).as_micros();
@@ -51,7 +52,7 @@ impl Validity {
     }
 }
 
-impl Default for Validity {
+impl Default for Liveness {
     fn default() -> Self {
         Self::of(&Limits::default())
     }
@@ -73,8 +74,8 @@ pub(crate) enum Due {
 }
 
 impl Probe {
-    /// When the silence of a peer that was heard at `heard` calls for something.
-    pub(crate) fn next_timeout(self, policy: Validity, heard: Time, spread: u8) -> Time {
+    /// When the silence of a peer that was last received at `heard` calls for something.
+    pub(crate) fn next_timeout(self, policy: Liveness, heard: Time, spread: u8) -> Time {
         if self.is_open(heard) { self.asked + policy.patience() } else { policy.asks_at(heard, spread) }
     }
 
@@ -91,7 +92,7 @@ impl Probe {
     /// What is due at `now`.
     pub(crate) fn handle_timeout(
         &mut self,
-        policy: Validity,
+        policy: Liveness,
         heard: Time,
         spread: u8,
         now: Time,
@@ -116,8 +117,8 @@ mod tests {
         Time::ZERO + Duration::from_secs(seconds)
     }
 
-    fn policy(ping: u64, drop: u64) -> Validity {
-        Validity { ping_after: Duration::from_secs(ping), drop_after: Duration::from_secs(drop) }
+    fn policy(ping: u64, drop: u64) -> Liveness {
+        Liveness { ping_after: Duration::from_secs(ping), drop_after: Duration::from_secs(drop) }
     }
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(probe.handle_timeout(policy(10, 3), at(0), 0, at(10)), Some(Due::Ping));
         assert_eq!(probe.handle_timeout(policy(10, 3), at(0), 0, at(10)), Some(Due::HangUp));
         let mut probe = Probe::default();
-        assert_eq!(probe.handle_timeout(Validity::UNCHECKED, at(0), 255, at(1 << 40)), None);
+        assert_eq!(probe.handle_timeout(Liveness::UNCHECKED, at(0), 255, at(1 << 40)), None);
     }
 
     #[test]
@@ -165,6 +166,6 @@ mod tests {
             assert_eq!(policy.heard_after_stall(heard, asked, spread), None, "and then it is asked");
         }
         assert_eq!(policy.heard_after_stall(at(0), at(1_000), 0), None, "at once, where nothing is spread");
-        assert_eq!(Validity::UNCHECKED.heard_after_stall(at(0), at(1 << 40), 7), None);
+        assert_eq!(Liveness::UNCHECKED.heard_after_stall(at(0), at(1 << 40), 7), None);
     }
 }

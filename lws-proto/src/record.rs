@@ -1,4 +1,4 @@
-//! Every call that changes a connection, in order, for whoever writes them down.
+//! Every call that changes a connection, in order, for a recorder.
 //!
 //! An engine without clock, chance and transport does the same again if it is called the same again. So what a
 //! [`Tape`] is given is all that it takes to have a connection once more: the bytes of the peer and the time, what the transport took,
@@ -125,8 +125,8 @@ pub enum Command<'a> {
     Pause,
     Resume,
     SetTimeout(Option<Time>),
-    ConfirmValidity(Time),
-    SetValidity(Option<[core::time::Duration; 2]>),
+    ConfirmLiveness(Time),
+    SetLiveness(Option<[core::time::Duration; 2]>),
     TryQueue(MessageKind, Cow<'a, [u8]>),
     SetExtensionOption([Cow<'a, str>; 3]),
     Interim(Status, Fields<'a>),
@@ -333,7 +333,7 @@ impl StreamKey {
     }
 }
 
-/// Strings of HPACK, for whoever has to find one in a field block. RFC 7541 §5.2.
+/// Strings of HPACK, for a program that has to find one in a field block. RFC 7541 §5.2.
 pub mod strings {
     pub use crate::hpack::strings::{code_length, decode, encode, static_name};
 }

@@ -1,6 +1,6 @@
 //! Time as an argument.
 //!
-//! The engine owns no clock. Whoever drives it says what time it is, and may jump ahead.
+//! The engine owns no clock. Its driver says what time it is, and may jump ahead.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;

@@ -173,7 +173,7 @@ const BANS: [Ban; 17] = [
                 && !begins.iter().any(|file| source.path == format!("lws-proto/src/{file}"))
         },
         words: &["carried::websocket(", "carried::raw(", "ws::Half::open(", "raw::Half::default("],
-        sample: ("lws-proto/src/h1/receiver.rs", "let halves = carried::websocket(opened, true, now);"),
+        sample: ("lws-proto/src/h1/reader.rs", "let halves = carried::websocket(opened, true, now);"),
     },
     Ban {
         rule: "links, channels and stream cores know no protocol",

@@ -7,7 +7,7 @@ use core::ops::Range;
 /// How much room [`Connection::recv_buf`](crate::Connection::recv_buf) offers.
 const ROOM: usize = 16 << 10;
 
-/// Received bytes that nobody has looked at yet. Absent while there are none.
+/// Received bytes that have not been looked at yet. Absent while there are none.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// Initialised in whole, so that room is offered without being written first.

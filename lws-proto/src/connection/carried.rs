@@ -61,7 +61,7 @@ impl Carried {
     }
 
     /// Whether a permit will be possible and is not yet. There is none after a Close frame or the end of a raw stream, and the peer's
-    /// end is still to be heard.
+    /// end is still to be received.
     pub(crate) fn waits_for_permit(&self, channel: &Channel) -> bool {
         self.is_sending() && !channel.may_write()
     }

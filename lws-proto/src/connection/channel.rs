@@ -40,6 +40,7 @@ impl Channel {
     /// Opens the next stream.
     pub(crate) fn open_stream(&mut self) -> StreamKey {
         self.stream.renew();
+        debug_assert!(self.is_consistent());
         self.stream.key
     }
 
@@ -54,13 +55,22 @@ impl Channel {
             self.stream.close(cause);
             self.stream.notices.set(Notices::ABSENT);
         }
-        debug_assert!(self.stream.timeout == Time::NEVER && !self.stream.notices.has(Notices::PAUSED));
+        debug_assert!(self.is_consistent());
+    }
+
+    /// What always holds: a stream that is not there waits for nothing, has nothing due, and nothing but its end to deliver; and one that
+    /// is there has a link that is open, unless the end of that is being made.
+    fn is_consistent(&self) -> bool {
+        let notices = self.stream.notices;
+        self.has_stream() && !notices.has(Notices::CLOSED)
+            || !self.has_stream() && !notices.has(Notices::OF_STREAM) && self.stream.timeout == Time::NEVER
     }
 
     /// Ends the stream and its link, on which what is queued still goes out.
     pub(crate) fn finish(&mut self, cause: Cause, last_word: LastWord) {
         self.close_stream(cause);
         self.link.finish(last_word);
+        debug_assert!(!self.has_stream() && !self.link.is_open());
     }
 
     /// Ends everything at once: what is queued is lost. `incomplete` is whether something is being sent whose end the peer would not
@@ -73,6 +83,7 @@ impl Channel {
         }
         self.close_stream(cause);
         self.link.abort(lost || incomplete);
+        debug_assert!(!self.has_stream() && self.link.out.is_empty());
     }
 
     // What the application asks of it.
@@ -83,7 +94,7 @@ impl Channel {
         }
     }
 
-    /// Takes input again. The silence of the peer counts from here: nobody listened before.
+    /// Takes input again. The silence of the peer counts from here: the application did not listen before.
     pub(crate) fn resume(&mut self) {
         if self.stream.notices.take(Notices::PAUSED) {
             self.link.last_received = self.link.now;
@@ -134,13 +145,13 @@ impl Channel {
     /// Whether there is a stream, and nothing but input to look at for it, which is wanted. A stream that is there has an open link.
     #[inline]
     pub(crate) fn only_reads(&self) -> bool {
-        !self.stream.notices.has(Notices::DISTURBING)
+        self.stream.notices.is_empty()
     }
 
-    /// As [`only_reads`](Self::only_reads), of a link whose peer has not ended.
+    /// Whether there is nothing to look at but input, if any comes, and it is wanted.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
-        self.only_reads() && self.link.is_undisturbed()
+        !self.stream.notices.has(Notices::DISTURBING) && self.link.is_undisturbed()
     }
 
     /// Whether the application may hold the input.
@@ -166,6 +177,15 @@ impl Channel {
     #[inline]
     pub(crate) fn has_more(&self) -> bool {
         self.stream.notices.has(Notices::MORE)
+    }
+
+    /// Notes whether the receiver has more to deliver, without more input.
+    pub(crate) fn set_more(&mut self, more: bool) {
+        if more {
+            self.stream.notices.set(Notices::MORE);
+        } else {
+            self.stream.notices.take(Notices::MORE);
+        }
     }
 
     // What is delivered apart from input.

@@ -51,10 +51,10 @@ pub(crate) struct Delivery {
     report: Option<Box<Report>>,
 }
 
-/// What the driver has told.
+/// What the driver has reported.
 #[derive(Clone, Copy, Debug)]
 struct Report {
-    /// When it was told last.
+    /// When it was delivered last.
     at: Time,
     /// Bytes under way then.
     under_way: u32,
@@ -162,14 +162,14 @@ impl Delivery {
         self.waiting != Time::NEVER
     }
 
-    // What the driver tells.
+    // What the driver reports.
 
     /// So many of the bytes that the transport took have not arrived at `now`, and `queued` have not been taken.
     pub(crate) fn report(&mut self, now: Time, under_way: usize, queued: usize) {
         self.note(now, under_way, queued, None);
     }
 
-    /// The same of bytes that another connection carries, whose own were found to have arrived at `moved`.
+    /// So many bytes have not arrived that another connection carries, whose own were found to have arrived at `moved`.
     pub(crate) fn report_carried(&mut self, now: Time, backlog: usize, queued: usize, moved: Option<Time>) {
         self.note(now, backlog, queued, moved);
     }
@@ -222,7 +222,7 @@ impl Delivery {
         self.report.as_ref().map(|report| report.moved)
     }
 
-    /// Bytes under way, as the driver told at `now`; none if it has not.
+    /// Bytes under way, as the driver reported at `now`; none if it has not.
     pub(crate) fn under_way(&self, now: Time) -> usize {
         self.report.as_ref().filter(|report| report.at == now).map_or(0, |report| report.under_way as usize)
     }
@@ -264,7 +264,7 @@ impl Delivery {
             (true, true) if report.pace(limits, now) => {}
             (true, true) => return true,
             (true, false) => return false,
-            // Nobody looked in time, so that what has arrived meanwhile is not known. Where only what is taken counts, it is.
+            // The driver did not look in time, so that what has arrived meanwhile is not known. Where only what is taken counts, it is.
             (false, true) if !told => return true,
             (false, true) => report.begin_period(limits, now),
             // The first look. The time counts from the offer all the same.

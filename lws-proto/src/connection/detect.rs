@@ -1,9 +1,7 @@
 //! What the first bytes of a connection are. Decides with as few as it can.
 
+use crate::h2::PREFACE;
 use alloc::vec::Vec;
-
-/// The HTTP/2 connection preface. RFC 9113 §3.4.
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The longest method that is waited for before the first space: more than any registered one.
 const METHOD_BYTES_MAX: usize = 32;
@@ -33,7 +31,7 @@ pub(crate) fn detect_at_once(bytes: &[u8], bytes_max: usize) -> Option<Detected>
 /// The decision, and how many bytes of empty lines come before what decides. `empty` of them are known.
 fn decide(bytes: &[u8], empty: usize, bytes_max: usize) -> (Option<Detected>, usize) {
     // The preface of HTTP/2 is no head.
-    let bytes_max = bytes_max.max(HTTP2_PREFACE.len());
+    let bytes_max = bytes_max.max(PREFACE.len());
     let bytes = &bytes[..bytes.len().min(bytes_max)];
     let rest = skip_empty_lines(&bytes[empty..]);
     let decided = detect(rest).or((bytes.len() == bytes_max).then_some(Detected::Raw));
@@ -61,7 +59,7 @@ impl FirstBytes {
         self.taken.capacity()
     }
 
-    /// The bytes, for whoever understands them.
+    /// The bytes, for the protocol that they turned out to be.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.taken)
     }
@@ -72,10 +70,10 @@ fn detect(bytes: &[u8]) -> Option<Detected> {
     if bytes.is_empty() || bytes == b"\r" {
         return None;
     }
-    if bytes.starts_with(HTTP2_PREFACE) {
+    if bytes.starts_with(PREFACE) {
         return Some(Detected::Http2);
     }
-    if HTTP2_PREFACE.starts_with(bytes) {
+    if PREFACE.starts_with(bytes) {
         return None;
     }
     // "method SP request-target", where a target begins with "/", "*", a letter, a digit or "[". RFC 9112 §3.
@@ -134,7 +132,7 @@ mod tests {
         check(b"CONNECT [", Some(Detected::Http1));
         check(b"VERSION-CONTROL h", Some(Detected::Http1));
         check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n", None);
-        check(HTTP2_PREFACE, Some(Detected::Http2));
+        check(PREFACE, Some(Detected::Http2));
         check(b"PRI * HTTP/1.1", Some(Detected::Http1));
         check(b"\x16\x03\x01", Some(Detected::Raw));
         check(b"SSH-2.0-x", Some(Detected::Raw));

@@ -10,6 +10,7 @@ use crate::connection::detect::{Detected, FirstBytes, detect_at_once};
 use crate::connection::item::{Content, ControlKind, Item, Step};
 use crate::connection::outbound::{NextReceiver, Outbound, Sending};
 use crate::connection::resources::Resources;
+use crate::connection::stream::Notices;
 use crate::handle::Stream;
 use crate::{Control, Event, Expect, Time, h1, h2, http, ws};
 use alloc::boxed::Box;
@@ -261,17 +262,24 @@ fn detect_step(receiver: &mut Receiving, outbound: &mut Outbound, input: &[u8]) 
 /// A protocol switch that is due, or something to deliver that is not input.
 #[cold]
 fn notice(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
-    if let Some(switch) = outbound.take_switch() {
-        let (protocol, announced) = (switch.protocol(), switch.announced);
-        *receiver = match switch.receiver {
-            NextReceiver::Carried(next) => Receiving::Carried(next),
-            NextReceiver::Http2(next) => Receiving::Http2(next),
-        };
-        if !announced {
-            return Some(Item::Established { protocol, head: false });
-        }
+    if outbound.channel.stream.notices.has(Notices::SWITCH)
+        && let Some(item) = take_over(receiver, outbound)
+    {
+        return Some(item);
     }
     outbound.notice()
+}
+
+/// The receiving half of the protocol whose sending half has taken over already.
+#[inline(never)]
+fn take_over(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
+    let switch = outbound.take_switch()?;
+    let (protocol, announced) = (switch.protocol(), switch.announced);
+    *receiver = match switch.receiver {
+        NextReceiver::Carried(next) => Receiving::Carried(next),
+        NextReceiver::Http2(next) => Receiving::Http2(next),
+    };
+    (!announced).then_some(Item::Established { protocol, head: false })
 }
 
 /// The input has been looked at to its end. Delivers that the peer will send no more, once.

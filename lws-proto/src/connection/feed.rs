@@ -23,13 +23,13 @@ impl<'c, 'b> Feed<'c, 'b> {
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         note!(self.connection.outbound, Note::Event);
         let Connection { inbound, outbound } = &mut *self.connection;
-        if inbound.is_bare() && outbound.channel.only_reads() {
+        if inbound.is_bare() {
             if self.at == self.bytes.len() {
-                // The end of the peer is behind its last bytes.
-                if is_settled(&inbound.receiver, outbound) && !outbound.link().has_eof() {
+                if outbound.channel.is_undisturbed() && is_settled(&inbound.receiver, outbound) {
                     return None;
                 }
-            } else if let Receiving::Carried(CarriedReceiver::WebSocket(receiver)) = &mut inbound.receiver
+            } else if outbound.channel.only_reads()
+                && let Receiving::Carried(CarriedReceiver::WebSocket(receiver)) = &mut inbound.receiver
                 && let Some(found) = message_in_one(receiver, outbound, self.bytes, &mut self.at)
             {
                 return Some(lend_in_one(found, &mut self.connection.outbound, self.bytes));
@@ -74,10 +74,10 @@ impl<'c, 'b> Feed<'c, 'b> {
     }
 }
 
-impl Drop for Feed<'_, '_> {
-    #[inline]
-    fn drop(&mut self) {
-        note!(self.connection.outbound, Note::FeedEnd);
+impl Feed<'_, '_> {
+    /// Keeps what has not been looked at, and counts what is held.
+    #[cold]
+    fn take_back(&mut self) {
         let Connection { inbound, outbound } = &mut *self.connection;
         if self.at < self.bytes.len() {
             outbound.resources.account.charge(self.bytes.len() - self.at);
@@ -86,6 +86,19 @@ impl Drop for Feed<'_, '_> {
         inbound.release(outbound);
         if outbound.link().is_multiplexed() {
             self.connection.count_held();
+        }
+    }
+}
+
+impl Drop for Feed<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        note!(self.connection.outbound, Note::FeedEnd);
+        // Almost always everything has been looked at, and nothing was put together for the last event.
+        let connection = &*self.connection;
+        let rest = self.at < self.bytes.len();
+        if rest || connection.inbound.assembled || connection.outbound.link().is_multiplexed() {
+            self.take_back();
         }
     }
 }

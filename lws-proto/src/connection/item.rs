@@ -47,7 +47,7 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// The same, of input that a stream holds from `start` on.
+    /// This item, found in input that a stream holds from `start` on.
     pub(crate) fn in_held(mut self, start: usize) -> Self {
         if let Self::Message { content, .. }
         | Self::Control { content, .. }

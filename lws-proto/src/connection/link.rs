@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 /// One transport: what is queued for it, what is known of it, and where its end stands.
 pub(crate) struct Link {
     pub(crate) config: Arc<Config>,
-    /// The last moment that the driver has told.
+    /// The last time that the driver has passed.
     pub(crate) now: Time,
     /// When bytes of the peer last came.
     pub(crate) last_received: Time,

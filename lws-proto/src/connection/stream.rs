@@ -33,7 +33,7 @@ impl Notices {
     pub(crate) const ABSENT: Self = Self(512);
 
     /// What ends with the stream.
-    const OF_STREAM: Self = Self(
+    pub(crate) const OF_STREAM: Self = Self(
         Self::PAUSED.0
             | Self::THROTTLED.0
             | Self::WANTED.0
@@ -45,11 +45,16 @@ impl Notices {
     /// What is to be delivered before any input.
     pub(crate) const BEFORE_INPUT: Self =
         Self(Self::CLOSED.0 | Self::SWITCH.0 | Self::WANTED.0 | Self::TIMEOUT.0 | Self::PEER_ENDED.0);
-    /// What keeps input from the shortest way.
-    pub(crate) const DISTURBING: Self = Self(!Self::TICKET.0);
+    /// What has to be looked at apart from input.
+    pub(crate) const DISTURBING: Self = Self(!Self::ABSENT.0);
 
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     #[inline]

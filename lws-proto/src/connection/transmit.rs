@@ -16,7 +16,7 @@ const OWNED_BYTES_MIN: usize = 512;
 
 /// What is copied at a time. From about 2 KiB on C libraries use the processor's own copy instruction, which on some
 /// processors is many times slower where source and target stand a few bytes apart in their pages, as here by a header.
-const COPIED_BYTES_MAX: usize = 1 << 10;
+const COPIED_BYTES_MAX: usize = 1_920;
 
 /// From so many sent bytes on the rest is worth moving.
 const COMPACTED_BYTES_MIN: usize = 16 << 10;
@@ -129,7 +129,7 @@ impl Output {
         owned.payloads.push_back((self.buffer.len(), payload));
     }
 
-    /// The same, of bytes that live for ever.
+    /// Appends a payload that lives for ever without copying it, unless that is cheaper.
     #[inline]
     pub(crate) fn push_static(&mut self, payload: &'static [u8]) {
         if payload.len() < OWNED_BYTES_MIN {
@@ -304,7 +304,7 @@ impl Output {
         self.compact_from(COMPACTED_BYTES_MIN);
     }
 
-    /// The same, unless fewer than `min` bytes would be gained, or fewer than are moved.
+    /// Moves what waits to the front, unless fewer than `min` bytes would be gained, or fewer than are moved.
     fn compact_from(&mut self, min: usize) {
         if self.sent < min || self.sent < self.buffer.len() / 2 {
             return;

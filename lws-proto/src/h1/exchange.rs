@@ -1,6 +1,6 @@
 //! What concerns both directions of an exchange: requests, refusals, ends, and the switch to WebSocket. RFC 9112 §9.
 
-use super::sender::MessageWriter;
+use super::writer::MessageWriter;
 use crate::connection::channel::Channel;
 use crate::connection::link::{LastWord, Link};
 use crate::connection::resources::Resources;

@@ -85,7 +85,7 @@ impl HeadReader {
     #[inline]
     fn read_whole(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Option<usize> {
         if kind == HeadKind::Trailers {
-            // Trailers are told after the end of the content, when the input is another: so only their absence is
+            // Trailers are delivered after the end of the content, when the input is another: so only their absence is
             // seen here.
             self.start = StartLine::Trailers;
             self.fields.clear();
@@ -101,7 +101,7 @@ impl HeadReader {
         (skipped + len <= bytes_max(kind, limits)).then_some(skipped + len)
     }
 
-    /// The same for a section that is cut, or that something is wrong with.
+    /// Reads a section that is cut, or that something is wrong with.
     #[cold]
     fn collect(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
         let mut consumed = 0;
@@ -189,7 +189,7 @@ impl HeadReader {
         &self.facts
     }
 
-    /// Lets go of the bytes of a section that was cut: nobody looks at it any more.
+    /// Lets go of the bytes of a section that was cut: it is not looked at any more.
     #[inline]
     pub(crate) fn release(&mut self) {
         if self.collected.capacity() > 0 {

@@ -1,7 +1,7 @@
 //! HTTP/1.1, as server and client. RFC 9112.
 //!
 //! The wire is in `head`, `chunked` and `encode`, what follows from a head in `facts`, `framing` and `compose`, and the
-//! two directions of an exchange in `receiver` and `sender`, and what concerns both in `exchange`.
+//! two directions of an exchange in `reader` and `writer`, and what concerns both in `exchange`.
 
 mod chunked;
 mod compose;
@@ -10,14 +10,14 @@ mod exchange;
 mod facts;
 mod framing;
 mod head;
-mod receiver;
-mod sender;
+mod reader;
+mod writer;
 
 pub(crate) use exchange::{
     abort, accept_tunnel, accept_websocket, connect_websocket, finish, refuse_undetected, request,
 };
-pub(crate) use receiver::MessageReader;
-pub(crate) use sender::MessageWriter;
+pub(crate) use reader::MessageReader;
+pub(crate) use writer::MessageWriter;
 
 #[cfg(test)]
 mod tests;

@@ -45,7 +45,7 @@ impl Abuse {
         self.control_frames >= limits.h2_control_frames_max
     }
 
-    /// Whether this side has reset a stream, so that the peer may have sent more before it heard.
+    /// Whether this side has reset a stream, so that the peer may have sent more before it knew.
     pub(in crate::h2) fn has_reset(&self, id: u32) -> bool {
         id <= self.reset_before || self.reset.contains(&id)
     }

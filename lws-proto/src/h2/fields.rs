@@ -160,6 +160,10 @@ impl FieldBuffer {
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
         self.lengths.push((name.len(), value.len()));
+        debug_assert_eq!(
+            self.lengths.iter().map(|(name, value)| name + value).sum::<usize>(),
+            self.bytes.len()
+        );
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -69,7 +69,7 @@ impl Flow {
         self.returns |= held > 0;
     }
 
-    /// Content that has been taken, or that nobody wants, counts for the window of the connection.
+    /// Content that has been taken, or is not wanted, counts for the window of the connection.
     pub(in crate::h2) fn drop_content(&mut self, link: &mut Link, n: u32) {
         self.receive.take(n);
         self.give(link);

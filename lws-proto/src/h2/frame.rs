@@ -2,7 +2,8 @@
 //!
 //! Bytes to typed values and back. Knows no stream, no window and no setting but the size of a frame.
 
-use super::error::{ErrorCode, Fault};
+use super::code::ErrorCode;
+use super::error::Fault;
 use crate::Violation;
 use alloc::vec::Vec;
 
@@ -81,7 +82,7 @@ pub(crate) mod flag {
     pub(crate) const END_HEADERS: u8 = 4;
     /// Of DATA and HEADERS: a pad length comes first, and padding last.
     pub(crate) const PADDED: u8 = 8;
-    /// Of HEADERS: five bytes of a priority that nobody uses any more.
+    /// Of HEADERS: five bytes of a priority that is no longer used.
     pub(crate) const PRIORITY: u8 = 0x20;
 }
 

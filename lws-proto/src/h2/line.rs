@@ -63,7 +63,7 @@ impl Line {
         debug_assert!(self.is_in_order());
     }
 
-    /// Whether somebody waits who comes before a stream that would enter now.
+    /// Whether a stream waits that comes before a stream that would enter now.
     #[inline]
     pub(crate) fn is_ahead_of(&self, id: u32, priority: Priority) -> bool {
         self.waiting.front().is_some_and(|first| first.is_ahead_of(id, priority))

@@ -362,7 +362,7 @@ impl Session {
     pub(crate) fn would_hold_all_input(&self, link: &Link) -> bool {
         // A full queue goes to the transport first. If that is full, too, it is no reason: "Failure to read promptly could
         // lead to a deadlock when critical frames, such as WINDOW_UPDATE, are not read". RFC 9113 §5.2.2.
-        // The same for ends that have not gone: as long as they wait their streams have no place for others.
+        // Ends that have not gone are no reason either: as long as they wait, their streams have no place for others.
         let sends = !link.has_room() || self.frees_places(&link.config.limits);
         sends && !link.delivery.waits() || self.abuse.is_choked(&link.config.limits)
     }

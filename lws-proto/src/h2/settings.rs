@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 /// The window of a stream, and of the connection, until SETTINGS or WINDOW_UPDATE say otherwise. RFC 9113 §6.9.2.
 pub(crate) const INITIAL_WINDOW: u32 = 65_535;
 
-/// The largest frame that nobody has to be asked for. RFC 9113 §4.2.
+/// The largest frame that needs no SETTINGS. RFC 9113 §4.2.
 pub(crate) const MIN_MAX_FRAME_SIZE: u32 = 16_384;
 
 const HEADER_TABLE_SIZE: u16 = 1;

@@ -14,7 +14,7 @@ pub(in crate::h2) struct Shutdown {
     pub(in crate::h2) phase: ShutdownPhase,
     /// The last stream that the peer processes, if it has sent GOAWAY.
     pub(in crate::h2) peer_last: Option<u32>,
-    /// Why the peer was told to go away, unless the connection is to end in order.
+    /// Why the peer was sent GOAWAY, unless the connection is to end in order.
     pub(in crate::h2) reason: Option<Cause>,
     /// The peer of a server has ended its direction.
     pub(in crate::h2) half_closed: Option<Box<HalfClosed>>,

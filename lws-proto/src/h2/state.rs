@@ -2,7 +2,7 @@
 //!
 //! One total table: what each frame does in each state. Knows no bytes and no windows.
 
-/// Where a stream stands. Reserved states do not occur: nobody here pushes, and pushes are refused.
+/// Where a stream stands. Reserved states do not occur: this side never pushes, and pushes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Idle,

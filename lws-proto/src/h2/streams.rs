@@ -44,7 +44,7 @@ pub(crate) enum WaitsFor {
     Flush,
     /// For room in the queue, to send END_STREAM, which needs no window.
     End,
-    /// For its end to be told.
+    /// For its end to be delivered.
     Closed,
 }
 
@@ -105,11 +105,11 @@ pub(crate) struct StreamState {
     pub(crate) stalled: Option<Stalled>,
 }
 
-/// It is among those whose held input is to be told.
+/// It is among those whose held input is to be delivered.
 pub(crate) const RESUMED: u16 = 32;
 /// The client waits for 100 before it sends content.
 pub(crate) const OWES_CONTINUE: u16 = 64;
-/// The peer's content has been told, or will never be.
+/// The peer's content has been delivered, or will never be.
 pub(crate) const UNWANTED: u16 = 128;
 /// The application knows of the stream.
 pub(crate) const DELIVERED: u16 = 512;
@@ -361,7 +361,7 @@ impl StreamState {
         self.core.notices.has(Notices::THROTTLED) && !self.core.notices.has(Notices::PAUSED)
     }
 
-    /// Whether there is something of the peer to tell as soon as the application takes it.
+    /// Whether there is something of the peer to deliver as soon as the application takes it.
     #[inline]
     pub(crate) fn has_held(&self) -> bool {
         self.held_input > 0 || self.core.notices.has(Notices::PEER_ENDED)
@@ -389,9 +389,9 @@ pub(crate) struct Streams {
     asking: usize,
     pub(crate) ends: VecDeque<Slot>,
     pub(crate) closed: VecDeque<Slot>,
-    /// Those that have held input to tell.
+    /// Those that have held input to deliver.
     pub(crate) resumed: VecDeque<Slot>,
-    /// Those whose timeout is to be told.
+    /// Those whose timeout is to be delivered.
     pub(crate) timeouts: VecDeque<Slot>,
 }
 
@@ -399,7 +399,7 @@ pub(crate) struct Streams {
 const SLOTS_KEPT: usize = 2;
 
 impl Streams {
-    /// Streams that are open, or whose end has not been told.
+    /// Streams that are open, or whose end has not been delivered.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -526,6 +526,7 @@ impl Streams {
             WaitsFor::End => self.ends.push_back(slot),
             WaitsFor::Closed => self.closed.push_back(slot),
         }
+        debug_assert!(self.asking <= self.contents.len(), "those that ask stand among those that wait");
     }
 
     /// What always holds between a stream and what it waits in: as many say that they wait in a line as stand there, and each flag that
@@ -562,7 +563,7 @@ impl Streams {
         self.move_to(slot, place);
     }
 
-    /// Puts a stream among those whose held input is to be told.
+    /// Puts a stream among those whose held input is to be delivered.
     pub(crate) fn resume(&mut self, slot: Slot) {
         let stream = self.at(slot);
         if !stream.has(RESUMED) {
@@ -577,7 +578,7 @@ impl Streams {
         }
     }
 
-    /// The timeout of a stream is to be told.
+    /// The timeout of a stream is to be delivered.
     pub(crate) fn time_out(&mut self, slot: Slot) {
         let stream = self.at(slot);
         if !stream.core.notices.has(Notices::TIMEOUT) {
@@ -586,14 +587,14 @@ impl Streams {
         }
     }
 
-    /// Forgets that a timeout is to be told.
+    /// Forgets that a timeout is to be delivered.
     pub(crate) fn untime(&mut self, slot: Slot) {
         if self.at(slot).core.notices.take(Notices::TIMEOUT) {
             self.timeouts.retain(|other| *other != slot);
         }
     }
 
-    /// Gives back memory that nobody has needed for a while.
+    /// Gives back memory that has not been needed for a while.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             self.slots.clear();

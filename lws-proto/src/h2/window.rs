@@ -54,7 +54,7 @@ impl SendWindow {
 /// How fast a whole window has to be used up for the next one to be twice as large.
 const BULK: Duration = Duration::from_secs(1);
 
-/// How much the peer may send, and how much of it has been taken since the peer was told.
+/// How much the peer may send, and how much of it has been taken since the peer was last given room.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
     /// What the peer may still send, as it knows.
@@ -72,14 +72,14 @@ impl ReceiveWindow {
         Self { left: size as i32, taken: 0, size, since: now }
     }
 
-    /// That of a connection, which begins small whatever it will be. The increment is to be told at once.
+    /// That of a connection, which begins small whatever it will be. The increment is to be sent at once.
     pub(crate) fn of_connection(size: u32, now: Time) -> (Self, u32) {
         // What was built with a check is in range; what was not must not make a negative window.
         let size = size.clamp(INITIAL_WINDOW, i32::MAX as u32);
         (Self::new(size, now), size - INITIAL_WINDOW)
     }
 
-    /// The peer may send so much more, or less, than it was told so far.
+    /// The peer may send so much more, or less, than it knows so far.
     pub(crate) fn adjust(&mut self, difference: i32) {
         self.left += difference;
     }
@@ -97,7 +97,7 @@ impl ReceiveWindow {
         }
     }
 
-    /// `n` of those bytes have been taken: told, or dropped.
+    /// `n` of those bytes have been taken: delivered, or dropped.
     #[inline]
     pub(crate) fn take(&mut self, n: u32) {
         self.taken += n;

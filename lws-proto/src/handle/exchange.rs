@@ -109,7 +109,7 @@ impl<'a> Exchange<'a> {
 
     /// How many bytes of the content of this request its peer must deliver in each
     /// [`Limits::content_period`](crate::Limits::content_period), in place of
-    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
+    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that a person types:
     /// the exchange then waits for the application, which should have a deadline of its own.
     pub fn expect_content(&mut self, bytes: usize) {
         command!(self.outbound, Command::ExpectContent(bytes));

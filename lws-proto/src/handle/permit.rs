@@ -235,7 +235,7 @@ impl<'a> Sent<'a> {
         self.outbound.want_write();
     }
 
-    /// Takes no input for this stream until it may write again, so that whoever answers each message needs no queue.
+    /// Takes no input for this stream until it may write again, so that an application that answers each message needs no queue.
     /// Does nothing if it may write now.
     #[inline]
     pub fn throttle(self) {

@@ -5,7 +5,7 @@ use crate::connection::outbound::Outbound;
 use crate::http::{Head, Status};
 use crate::key::StreamKey;
 use crate::ws::{self, CloseCode};
-use crate::{Limit, MessageKind, Misuse, Time, Validity};
+use crate::{Limit, Liveness, MessageKind, Misuse, Time};
 use bytes::Bytes;
 use core::fmt;
 
@@ -51,7 +51,7 @@ impl<'a> Stream<'a> {
         if self.outbound.raw().is_some() { Ok(RawStream::new(self.outbound)) } else { Err(self) }
     }
 
-    /// The time that the driver told last.
+    /// The time that the driver passed last.
     #[must_use]
     pub fn now(&self) -> Time {
         self.outbound.link().now
@@ -120,15 +120,15 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
-    pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
-        WebSocket::new(self.outbound).set_validity(validity)
+    pub fn set_liveness(&mut self, liveness: Option<Liveness>) -> Result<(), Misuse> {
+        WebSocket::new(self.outbound).set_liveness(liveness)
     }
 
     /// Says that the peer is known to be there, by something that the engine does not see: its silence counts from
     /// `now`. Everything that is received says so by itself.
     #[doc(alias = "lws_validity_confirmed")]
-    pub fn confirm_validity(&mut self, now: Time) {
-        command!(self.outbound, Command::ConfirmValidity(now));
+    pub fn confirm_liveness(&mut self, now: Time) {
+        command!(self.outbound, Command::ConfirmLiveness(now));
         self.outbound.confirm_peer(now);
     }
 
@@ -189,7 +189,7 @@ impl<'a> Stream<'a> {
 
     /// How many bytes of the content of this request its peer must deliver in each
     /// [`Limits::content_period`](crate::Limits::content_period), in place of
-    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that somebody types:
+    /// [`Limits::content_bytes_min`](crate::Limits::content_bytes_min). 0 lets it take its time, as for an upload that a person types:
     /// the exchange then waits for the application, which should have a deadline of its own.
     pub fn expect_content(&mut self, bytes: usize) {
         Exchange::new(self.outbound).expect_content(bytes)
@@ -245,7 +245,7 @@ impl<'a> Stream<'a> {
     }
 
     /// Ends the stream at once, and a connection that has no other with it. What is queued is lost, and
-    /// [`Event::Closed`](crate::Event::Closed) says [`Cause::Aborted`]. Over HTTP/2 the peer gets CANCEL. RFC 9113 §6.4.
+    /// [`Event::Closed`](crate::Event::Closed) says [`Cause::Aborted`](crate::Cause::Aborted). Over HTTP/2 the peer gets CANCEL. RFC 9113 §6.4.
     pub fn abort(self) {
         command!(self.outbound, Command::AbortStream);
         self.outbound.abort_stream();

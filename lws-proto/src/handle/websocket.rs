@@ -5,7 +5,7 @@ use crate::connection::outbound::Outbound;
 use crate::key::StreamKey;
 use crate::payload::Payload;
 use crate::ws::{self, CloseCode};
-use crate::{MessageKind, Misuse, Validity};
+use crate::{Liveness, MessageKind, Misuse};
 use bytes::Bytes;
 use core::fmt;
 
@@ -63,15 +63,15 @@ impl<'a> WebSocket<'a> {
     ///
     /// # Errors
     /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
-    pub fn set_validity(&mut self, validity: Option<Validity>) -> Result<(), Misuse> {
+    pub fn set_liveness(&mut self, liveness: Option<Liveness>) -> Result<(), Misuse> {
         command!(
             self.outbound,
-            Command::SetValidity(
-                validity.map(|Validity { ping_after, drop_after }| [ping_after, drop_after])
+            Command::SetLiveness(
+                liveness.map(|Liveness { ping_after, drop_after }| [ping_after, drop_after])
             )
         );
         let (sender, ..) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
-        sender.set_validity(validity);
+        sender.set_liveness(liveness);
         Ok(())
     }
 

@@ -146,7 +146,7 @@ impl Decoder {
             if size_max > self.settings_size_max {
                 return Err(DecodeError::SizeUpdateTooLarge);
             }
-            // Of several changes between two blocks the smallest is told first.
+            // Of several changes between two blocks the smallest is written first.
             if self.must_update.take().is_some_and(|required| size_max > required) {
                 return Err(DecodeError::SizeUpdateMissing);
             }

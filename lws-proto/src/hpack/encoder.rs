@@ -330,7 +330,7 @@ fn string(string: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A quick hash. Whoever makes many values fall together gains nothing but literals: chains are followed for
+/// A quick hash. A peer that makes many values fall together gains nothing but literals: chains are followed for
 /// [`PROBES_MAX`] steps.
 #[inline]
 fn hash(seed: u32, octets: &[u8]) -> u32 {

@@ -62,7 +62,7 @@ pub(crate) enum Expectation {
     #[default]
     Nothing,
     Continue,
-    /// Of which nobody here knows; a server answers 417.
+    /// One that is not known here; a server answers 417.
     Unknown,
 }
 

@@ -233,7 +233,7 @@ fn escaped_len(bytes: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// The same for `"[" ( IPv6address / IPvFuture ) "]"`.
+/// How many of `bytes` are the host, where it is `"[" ( IPv6address / IPvFuture ) "]"`.
 #[cold]
 fn literal_len(bytes: &[u8]) -> Option<usize> {
     let end = bytes.iter().position(|&byte| byte == b']')?;

@@ -22,7 +22,7 @@ pub(crate) fn finish(channel: &mut Channel, cause: Cause) {
     channel.finish(cause, last_word);
 }
 
-/// When the peer was last heard, unless the application does not listen.
+/// When bytes of the peer last came, unless the application does not listen.
 #[inline]
 pub(crate) fn listens_since(channel: &Channel) -> Option<Time> {
     (!channel.is_paused()).then_some(channel.link.last_received)

@@ -39,7 +39,7 @@ pub(crate) struct FrameReceiver {
     message: Option<MessageKind>,
     /// The reserved bits that it came with.
     message_reserved: u8,
-    /// Whether nothing of the message has been told yet.
+    /// Whether nothing of the message has been delivered yet.
     first: bool,
     utf8: Utf8,
     /// A frame header that is not complete.
@@ -56,10 +56,10 @@ pub(crate) struct FrameReceiver {
 enum FramePart {
     Header,
     Data,
-    /// Data of a message that an extension has to decode. It stays until the decoder has told everything.
+    /// Data of a message that an extension has to decode. It stays until the decoder has delivered everything.
     Encoded,
     Control(Opcode),
-    /// What cannot go on: what came before it has been told.
+    /// What cannot go on: what came before it has been delivered.
     Failed(Cause),
 }
 
@@ -82,8 +82,8 @@ struct Assembly {
     decoded: u64,
     /// A control frame's payload that came in pieces.
     control: Vec<u8>,
-    /// Whether what was put together has been told and may go.
-    told: bool,
+    /// Whether what was put together has been delivered and may go.
+    delivered: bool,
 }
 
 impl FrameReceiver {
@@ -179,11 +179,12 @@ impl FrameReceiver {
         }
         let len = usize::try_from(header.payload_len).ok()?;
         let payload = input[start..].get_mut(..len)?;
-        let mut mask = header.mask.unwrap_or_default();
-        mask.apply(payload);
+        if let Some(mask) = header.mask {
+            mask.apply_whole(payload);
+        }
         if kind == MessageKind::Text && !is_utf8(payload) {
             // The other path finds where it fails, from the masked bytes.
-            header.mask.unwrap_or_default().apply(payload);
+            header.mask.unwrap_or_default().apply_whole(payload);
             return None;
         }
         Some(InOne { kind, start, end: start + len })
@@ -350,7 +351,7 @@ impl FrameReceiver {
         Ok(())
     }
 
-    /// Fails, once the part of a text that could have been one has been told.
+    /// Fails, once the part of a text that could have been one has been delivered.
     #[cold]
     fn not_text(&mut self, valid: Range<usize>) -> Result<Option<Item>, Cause> {
         if self.whole || valid.is_empty() {
@@ -381,7 +382,7 @@ impl FrameReceiver {
         if !end {
             return Ok(None);
         }
-        assembly.told = true;
+        assembly.delivered = true;
         let reserved = self.message_reserved;
         let content = Content::Assembled;
         Ok(Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true }))
@@ -421,7 +422,7 @@ impl FrameReceiver {
         }
         if let Some(assembly) = &mut self.assembly {
             assembly.control.clear();
-            if assembly.told || self.message.is_none() {
+            if assembly.delivered || self.message.is_none() {
                 return self.assembly.take().map_or(0, |assembly| assembly.message.len());
             }
         }

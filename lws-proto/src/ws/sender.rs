@@ -8,7 +8,7 @@ use super::{Encoder, OptionError, Prepared};
 use crate::connection::delivery::Delivery;
 use crate::connection::link::Link;
 use crate::connection::transmit::Output;
-use crate::liveness::{Due, Probe, Validity};
+use crate::liveness::{Due, Liveness, Probe};
 use crate::time::earliest;
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
 use alloc::boxed::Box;
@@ -40,7 +40,7 @@ struct Rare {
     /// The newest Ping that has not been answered yet.
     owed_pong: Option<Box<[u8]>>,
     /// How long the peer may be silent, if it is not what the limits say.
-    validity: Option<Validity>,
+    liveness: Option<Liveness>,
 }
 
 /// A message has been begun and not ended.
@@ -85,21 +85,21 @@ impl FrameSender {
     }
 
     /// How long the peer may be silent; `None` is what the limits say.
-    pub(crate) fn set_validity(&mut self, validity: Option<Validity>) {
-        if validity.is_some() || self.rare.is_some() {
-            self.rare.get_or_insert_default().validity = validity;
+    pub(crate) fn set_liveness(&mut self, liveness: Option<Liveness>) {
+        if liveness.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().liveness = liveness;
         }
     }
 
-    fn validity(&self, limits: &Limits) -> Validity {
-        let own = self.rare.as_ref().and_then(|rare| rare.validity);
-        own.unwrap_or_else(|| Validity::of(limits))
+    fn liveness(&self, limits: &Limits) -> Liveness {
+        let own = self.rare.as_ref().and_then(|rare| rare.liveness);
+        own.unwrap_or_else(|| Liveness::of(limits))
     }
 
     fn take_owed_pong(&mut self) -> Option<Box<[u8]>> {
         let rare = self.rare.as_mut()?;
         let owed = rare.owed_pong.take();
-        if rare.validity.is_none() {
+        if rare.liveness.is_none() {
             self.rare = None;
         }
         owed
@@ -126,7 +126,7 @@ impl FrameSender {
         }
     }
 
-    /// The same, of content that no extension shall try to make smaller.
+    /// Writes a message or a part of one that no extension shall try to make smaller.
     pub(crate) fn uncompressed_message(
         &mut self,
         out: &mut Output,
@@ -351,10 +351,10 @@ impl FrameSender {
         self.pongs < limits.pongs_per_second_max && out.len() < limits.send_queue_bytes_max
     }
 
-    /// `heard` is when the peer was heard last, or `None` while nobody listens.
+    /// `heard` is when bytes of the peer came last, or `None` while the application does not listen.
     #[inline]
     pub(crate) fn next_timeout(&self, heard: Option<Time>, spread: u8, limits: &Limits) -> Option<Time> {
-        let silence = heard.map(|heard| self.probe.next_timeout(self.validity(limits), heard, spread));
+        let silence = heard.map(|heard| self.probe.next_timeout(self.liveness(limits), heard, spread));
         let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
         let close = match self.closing {
             Closing::Sent { give_up } => Some(give_up),
@@ -363,7 +363,7 @@ impl FrameSender {
         earliest(silence, earliest(pong, close))
     }
 
-    /// When the peer counts as heard, if the driver was away for long: see [`Validity`].
+    /// When the peer counts as heard, if the driver was away for long: see [`Liveness`].
     pub(crate) fn heard_after_stall(
         &self,
         heard: Time,
@@ -371,11 +371,11 @@ impl FrameSender {
         limits: &Limits,
         now: Time,
     ) -> Option<Time> {
-        let stalled = self.validity(limits).heard_after_stall(heard, now, spread);
+        let stalled = self.liveness(limits).heard_after_stall(heard, now, spread);
         stalled.filter(|_| !self.probe.is_open(heard))
     }
 
-    /// Does what is due, and tells the deadline that has passed, if one has.
+    /// Does what is due. Returns the deadline that the peer has missed, if it has.
     pub(crate) fn handle_timeout(
         &mut self,
         out: &mut Output,
@@ -394,9 +394,9 @@ impl FrameSender {
             }
             *give_up = now + limits.close_timeout;
         }
-        let validity = self.validity(limits);
-        match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, spread, now)) {
-            Some(Due::HangUp) if delivery.answer_is_overdue(limits, now, validity.patience(), out.len()) => {
+        let liveness = self.liveness(limits);
+        match heard.and_then(|heard| self.probe.handle_timeout(liveness, heard, spread, now)) {
+            Some(Due::HangUp) if delivery.answer_is_overdue(limits, now, liveness.patience(), out.len()) => {
                 return Some(Deadline::DeadPeer);
             }
             Some(Due::HangUp) => self.probe.begin_anew(now),

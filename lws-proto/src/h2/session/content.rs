@@ -24,7 +24,7 @@ fn stream_window_max(config: &Config) -> u32 {
 // Room for the peer.
 
 impl Session {
-    /// The application, or nobody, has taken `n` bytes of a stream.
+    /// `n` bytes of a stream have been taken: by the application, or dropped.
     pub(in crate::h2) fn take_content(&mut self, slot: Slot, id: u32, n: u32) {
         self.flow.receive.take(n);
         if let Some(stream) = self.streams.still(slot, id) {
@@ -164,7 +164,7 @@ impl Session {
         self.starve(now);
     }
 
-    /// A window that somebody waits for is used up: the peer has to make progress from here on, if it still can.
+    /// A window that a stream waits for is used up: the peer has to make progress from here on, if it still can.
     fn starve(&mut self, now: Time) {
         self.wake_at(now);
         if let Some(half_closed) = &mut self.shutdown.half_closed {
@@ -200,7 +200,7 @@ impl Session {
 
 impl Session {
     /// Sends content of the stream at `slot`: now as far as the windows and the queue reach, the rest in turn. So does all of it while
-    /// somebody waits who comes first, unless it is the turn of this stream. A head that ended the stream has been noted
+    /// a stream waits that comes first, unless it is the turn of this stream. A head that ended the stream has been noted
     /// already.
     pub(in crate::h2) fn write_content(
         &mut self,
@@ -305,7 +305,7 @@ impl Session {
         self.discard_rest(link, slot);
     }
 
-    /// Nobody wants the rest of the request. A little of it is dropped, so that small ones end in peace.
+    /// No one wants the rest of the request. A little of it is dropped, so that small ones end in peace.
     fn discard_rest(&mut self, link: &mut Link, slot: Slot) {
         let limits = &link.config.limits;
         let stream = self.streams.at(slot);
@@ -380,7 +380,7 @@ impl Session {
         attached || self.next_flush().is_some()
     }
 
-    /// Whose turn it is to send something that was given before. None if that is somebody who first gets a permit.
+    /// Whose turn it is to send something that was given before. None if that stream first gets a permit.
     #[inline]
     fn next_flush(&self) -> Option<Slot> {
         if let Some(&slot) = self.streams.ends.front() {

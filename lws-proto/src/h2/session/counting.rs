@@ -1,7 +1,8 @@
 //! Counting what a peer does that costs this side more than it costs the peer. RFC 9113 §10.5.
 
+use super::super::code::ErrorCode;
 use super::super::conduct::Conduct;
-use super::super::error::{ErrorCode, Fault};
+use super::super::error::Fault;
 use super::super::frame;
 use super::Session;
 use crate::connection::link::Link;
@@ -15,7 +16,7 @@ impl Session {
         self.abuse.remember_reset(id);
     }
 
-    /// Whether frames for a stream that is not there are to be dropped, as the peer may have sent them before it heard: this side
+    /// Whether frames for a stream that is not there are to be dropped, as the peer may have sent them before it knew: this side
     /// has reset the stream, or one of the two does not process it. RFC 9113 §5.1 and §6.8.
     pub(in crate::h2) fn drops(&self, id: u32) -> bool {
         self.abuse.has_reset(id) || self.is_past_the_end(id) || self.is_refused_by_peer(id)

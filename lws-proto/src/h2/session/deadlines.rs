@@ -2,7 +2,7 @@
 //!
 //! Streams keep their own moments; the connection knows one before which nothing is due, so that asking is cheap.
 
-use super::super::error::ErrorCode;
+use super::super::code::ErrorCode;
 use super::super::flow::Pace;
 use super::super::frame;
 use super::super::shutdown::ShutdownPhase;
@@ -12,7 +12,7 @@ use super::super::tunnel::Tunnel;
 use super::Session;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
-use crate::liveness::Validity;
+use crate::liveness::Liveness;
 use crate::time::{earliest, unless_never};
 use crate::{Cause, Deadline, Limits, Time};
 use alloc::vec::Vec;
@@ -22,7 +22,7 @@ use core::time::Duration;
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
 /// A look at all streams because some are due comes so long after the one before, for each that there is: it then takes less than a
-/// hundredth of the time, and a stream is told late by no more than 0.1 ms where there are a hundred.
+/// hundredth of the time, and a stream is delivered late by no more than 0.1 ms where there are a hundred.
 const LOOK_AFTER_PER_STREAM: Duration = Duration::from_micros(1);
 
 /// What the PING carries that asks whether the peer is there.
@@ -54,7 +54,7 @@ impl Session {
 
     /// When the silence of the peer calls for a PING, or for giving up if one was sent.
     fn silence_ends(&self, link: &Link) -> Time {
-        let policy = Validity::of(&link.config.limits);
+        let policy = Liveness::of(&link.config.limits);
         match self.idle.pinged {
             Some(pinged) if pinged > link.last_received => pinged + policy.patience(),
             _ => policy.asks_at(link.last_received, link.spread),
@@ -106,7 +106,7 @@ impl Session {
         }
         let Link { config, delivery, out, last_received, spread, .. } = link;
         let limits = &config.limits;
-        let policy = Validity::of(limits);
+        let policy = Liveness::of(limits);
         let asked = self.idle.pinged.is_some_and(|pinged| pinged > *last_received);
         if asked && delivery.answer_is_overdue(limits, now, policy.patience(), out.len()) {
             return Some(Cause::Timeout(Deadline::DeadPeer));
@@ -264,7 +264,7 @@ impl Session {
     fn handle_content_due(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot, holds: bool) {
         let limits: &Limits = &link.config.limits;
         let stream = self.streams.at(slot);
-        // The rest of a request that has been answered is nobody's to wait for.
+        // The rest of a request that has been answered is not waited for.
         let own = stream.content_bytes_min.filter(|_| !stream.has(streams::UNWANTED));
         let bytes_min = own.map_or(limits.content_bytes_min, |bytes| bytes as usize);
         if holds || stream.period_bytes >= bytes_min {

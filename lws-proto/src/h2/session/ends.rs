@@ -1,6 +1,7 @@
 //! The ends of streams, in order or by reset. RFC 9113 §5.4 and §6.4.
 
-use super::super::error::{ErrorCode, code_of};
+use super::super::code::ErrorCode;
+use super::super::error::code_of;
 use super::super::slot::Slot;
 use super::super::state::{Frame, State, Transition};
 use super::super::streams::{self, Message, WaitsFor};
@@ -10,7 +11,7 @@ use crate::connection::stream::Notices;
 use crate::{Cause, Time};
 
 impl Session {
-    /// Ends a stream: its end is told, and its place freed after that.
+    /// Ends a stream: its end is delivered, and its slot is freed after that.
     pub(in crate::h2) fn close(&mut self, slot: Slot, cause: Cause) {
         let stream = self.streams.at(slot);
         if stream.waits_for == WaitsFor::Closed && stream.state == State::Closed {
@@ -18,7 +19,7 @@ impl Session {
         }
         let active = !stream.is_queued();
         stream.state = State::Closed;
-        let told = stream.waits_for == WaitsFor::Closed;
+        let closed = stream.waits_for == WaitsFor::Closed;
         let gone = stream.has(streams::LINGERS);
         let held = core::mem::take(&mut stream.held_input);
         stream.take_pending();
@@ -41,15 +42,16 @@ impl Session {
             self.streams.move_to(slot, WaitsFor::Nothing);
             return self.free(slot);
         }
-        if !told {
+        if !closed {
             let stream = self.streams.at(slot);
             stream.core.cause =
                 if stream.is_refused() && cause != Cause::Aborted { stream.core.cause } else { cause };
             self.streams.move_to(slot, WaitsFor::Closed);
         }
+        debug_assert!(self.requests.active as usize <= self.streams.len(), "each counts once");
     }
 
-    /// Forgets a stream whose end has been told.
+    /// Forgets a stream whose end has been delivered.
     pub(in crate::h2) fn free(&mut self, slot: Slot) {
         if self.lent.slot == slot {
             self.lent.attached = false;
@@ -109,7 +111,7 @@ impl Session {
         self.give_up(link, slot, Cause::Aborted);
     }
 
-    /// The peer's message has come to its end, and was told or is told now.
+    /// The peer's message has come to its end, and was delivered or is delivered now.
     pub(crate) fn peer_ended(&mut self, slot: Slot) {
         let stream = self.streams.at(slot);
         stream.core.notices.take(Notices::PEER_ENDED);

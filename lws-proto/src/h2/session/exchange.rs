@@ -2,7 +2,7 @@
 //!
 //! The same calls as in HTTP/1.1, with the same answers. Fields that are about an HTTP/1.1 connection are left out.
 
-use super::super::error::ErrorCode;
+use super::super::code::ErrorCode;
 use super::super::fields::{FieldBuffer, FieldWriter};
 use super::super::slot::Slot;
 use super::super::state::State;
@@ -129,7 +129,7 @@ impl Session {
         if answered.is_err() || stream.pending().is_some() {
             self.give_up(link, slot, cause);
         } else if stream.state != State::Closed && !waits {
-            // RFC 9113 §8.1: nobody waits for the rest of the request.
+            // RFC 9113 §8.1: the rest of the request is not waited for.
             self.reset(link, slot, ErrorCode::NO_ERROR, cause);
         }
     }

@@ -1,6 +1,7 @@
 //! The end of a connection: GOAWAY from either side, in order or not. RFC 9113 §6.8.
 
-use super::super::error::{ErrorCode, code_of};
+use super::super::code::ErrorCode;
+use super::super::error::code_of;
 use super::super::frame;
 use super::super::shutdown::{GOING_AWAY, ShutdownPhase};
 use super::super::streams::WaitsFor;
@@ -145,7 +146,7 @@ impl Session {
         self.end_all(link, Cause::Complete);
     }
 
-    /// Why the peer was told to go away, unless the connection is to end in order.
+    /// Why the peer was sent GOAWAY, unless the connection is to end in order.
     pub(crate) fn sent_away(&self) -> Option<Cause> {
         self.shutdown.reason
     }

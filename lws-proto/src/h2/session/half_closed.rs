@@ -1,7 +1,7 @@
 //! What a server still does for a peer that has ended its direction. RFC 9113 knows no half-closed connection: windows grow no
-//! more, so that what waits for one waits for ever, and nobody says any more whether it listens.
+//! more, so that what waits for one waits for ever, and no frame says any more whether it listens.
 
-use super::super::error::ErrorCode;
+use super::super::code::ErrorCode;
 use super::super::shutdown::HalfClosed;
 use super::super::slot::Slot;
 use super::super::streams::{Message, WaitsFor};
@@ -73,7 +73,7 @@ impl Session {
         !self.shutdown.finished && self.shutdown.half_closed.as_deref().is_some_and(HalfClosed::is_due)
     }
 
-    /// Ends what waits for a window that nobody will give, and notifies an exchange that its peer has ended its direction.
+    /// Ends what waits for a window that will not come, and notifies an exchange that its peer has ended its direction.
     #[cold]
     pub(super) fn half_closed_notice(&mut self, link: &mut Link) -> Option<Item> {
         if core::mem::take(&mut self.shutdown.half_closed.as_mut()?.starves) {

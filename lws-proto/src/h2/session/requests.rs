@@ -150,6 +150,7 @@ impl Session {
         stream.state =
             stream.state.on(Transition::Send(Frame::Headers { end: false })).unwrap_or(State::Open);
         self.requests.active += 1;
+        debug_assert!(self.requests.active as usize <= self.streams.len(), "each counts once");
         // Misuse is impossible: every field has been checked.
         let _ = self.fields.headers(&mut link.out, id, |writer, buffer| {
             for (name, value) in head.fields() {

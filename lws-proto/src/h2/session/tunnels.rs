@@ -246,7 +246,7 @@ impl Session {
         if stream.has(streams::CUT) {
             return self.give_up(link, slot, Cause::Aborted);
         }
-        // The peer's end came in the frame of its last words, or was held with them: nobody is left who would hear it.
+        // The peer's end came in the frame of its last words, or was held with them: no one is left to whom it could be delivered.
         if stream.core.notices.take(Notices::PEER_ENDED) {
             stream.state = stream.state.peer_ended();
         }

@@ -74,7 +74,7 @@ impl Default for Deflate {
 }
 
 impl Deflate {
-    /// The same settings with contexts of their own: for another thread.
+    /// These settings with contexts of their own: for another thread.
     pub fn apart(&self) -> Self {
         Self { settings: self.settings, pool: Arc::new(Pool::default()) }
     }
@@ -85,14 +85,14 @@ impl Deflate {
         self.server_context_takeover(takeover).client_context_takeover(takeover)
     }
 
-    /// The same for what the server sends. RFC 7692 §7.1.1.1.
+    /// Whether what the server sends may refer to its earlier messages. RFC 7692 §7.1.1.1.
     #[doc(alias = "server_no_context_takeover")]
     pub fn server_context_takeover(mut self, takeover: bool) -> Self {
         self.settings.takeover[0] = takeover;
         self
     }
 
-    /// The same for what the client sends. RFC 7692 §7.1.1.2.
+    /// Whether what the client sends may refer to its earlier messages. RFC 7692 §7.1.1.2.
     #[doc(alias = "client_no_context_takeover")]
     pub fn client_context_takeover(mut self, takeover: bool) -> Self {
         self.settings.takeover[1] = takeover;
@@ -106,7 +106,8 @@ impl Deflate {
         self
     }
 
-    /// The same of the client's. It binds only a client that offers the parameter, as all browsers do. RFC 7692 §7.1.2.2.
+    /// The largest window of the client's compressor, in base-two logarithms of bytes. It binds only a client that offers the
+    /// parameter, as all browsers do. RFC 7692 §7.1.2.2.
     pub fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.settings.window_bits[1] = clamp(bits, WINDOW_BITS);
         self

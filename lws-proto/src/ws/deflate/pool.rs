@@ -94,7 +94,7 @@ impl Pool {
     pub(super) fn give_back_deflating(&self, deflating: Box<Deflating>) {
         let kept = &mut self.kept().deflating;
         if kept.len() == KEPT_MAX {
-            // The oldest: perhaps nobody needs its shape any more.
+            // The oldest: perhaps its shape is no longer needed.
             kept.remove(0);
         }
         kept.push(deflating);

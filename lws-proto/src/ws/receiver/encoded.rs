@@ -6,7 +6,6 @@ use super::{FramePart, FrameReceiver, charge};
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, Item, Step};
 use crate::connection::resources::Resources;
-use crate::connection::stream::Notices;
 use crate::ws::utf8::Invalid;
 use crate::ws::{Decoded, ReservedBits};
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
@@ -20,7 +19,7 @@ const RATIO_BYTES_MIN: u64 = 64 << 10;
 /// What a look at the input has made.
 struct Made {
     decoded: Decoded,
-    /// Bytes of the decoder's output that may be told.
+    /// Bytes of the decoder's output that may be delivered.
     len: usize,
     /// What is wrong with what comes behind them.
     fault: Option<Cause>,
@@ -134,7 +133,7 @@ impl FrameReceiver {
         if kind == MessageKind::Text {
             let mut valid = self.utf8.check(output);
             if valid.is_ok() && end && !self.utf8.is_complete() {
-                // Its last bytes may have been told before the end was seen, so they always are.
+                // Its last bytes may have been delivered before the end was seen, so they always are.
                 valid = Err(Invalid(len));
             }
             if let Err(Invalid(valid)) = valid {
@@ -147,44 +146,53 @@ impl FrameReceiver {
                 return Err(cause);
             }
             self.place = FramePart::Failed(cause);
-            channel.stream.notices.set(Notices::MORE);
+            channel.set_more(true);
             return Ok(Some(self.decoded_item(kind, reserved, len, false)));
         }
-        if decoded.more {
-            channel.stream.notices.set(Notices::MORE);
-        } else {
-            channel.stream.notices.take(Notices::MORE);
-        }
+        channel.set_more(decoded.more);
         if frame_end {
             self.place = FramePart::Header;
         }
         if end {
             self.message = None;
         }
+        // A whole message that fits the buffer of the decoder is lent from there.
         if self.whole && !(end && self.assembly.as_ref().is_none_or(|assembly| assembly.message.is_empty())) {
-            let assembly = self.assembly.get_or_insert_default();
-            if assembly.decoded == 0 {
-                // The only frame, which nobody counts, and more than the buffer holds.
-                assembly.decoded = len as u64;
-            }
-            charge(&channel.link, resources, len)?;
-            assembly.message.extend_from_slice(&decoder.output()[..len]);
-            decoder.release();
-            if !end {
-                return Ok(None);
-            }
-            assembly.told = true;
+            let assembled = self.assemble_decoded(channel, resources, len, end)?;
             let content = Content::Assembled;
-            return Ok(Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true }));
+            let item = Item::Message { content, kind, reserved, first: true, remaining: 0, end: true };
+            return Ok(assembled.then_some(item));
         }
         if len == 0 && !end {
             decoder.release();
             return Ok(None);
         }
         if end && let Some(assembly) = &mut self.assembly {
-            assembly.told = true;
+            assembly.delivered = true;
         }
         Ok(Some(self.decoded_item(kind, reserved, len, end)))
+    }
+
+    /// Adds what was decoded to a whole message. Returns whether that is complete.
+    fn assemble_decoded(
+        &mut self,
+        channel: &Channel,
+        resources: &mut Resources,
+        len: usize,
+        end: bool,
+    ) -> Result<bool, Cause> {
+        let Some(decoder) = &mut self.decoder else { return Ok(false) };
+        let assembly = self.assembly.get_or_insert_default();
+        if assembly.decoded == 0 {
+            // The only frame, which has not been counted, and more than the buffer holds.
+            assembly.decoded = len as u64;
+        }
+        charge(&channel.link, resources, len)?;
+        assembly.message.extend_from_slice(&decoder.output()[..len]);
+        decoder.release();
+        assembly.delivered = end;
+        debug_assert!(assembly.decoded >= assembly.message.len() as u64, "what is assembled was counted");
+        Ok(end)
     }
 
     fn decoded_item(&mut self, kind: MessageKind, reserved: u8, len: usize, end: bool) -> Item {

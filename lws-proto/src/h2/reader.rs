@@ -61,7 +61,7 @@ enum FramePosition {
     Payload(FrameHeader),
     /// Of a DATA frame.
     Data(DataFrame),
-    /// Of something that nobody looks at, so many bytes long.
+    /// Of something that is not looked at, so many bytes long.
     Skip(u32),
 }
 
@@ -81,11 +81,17 @@ struct DataFrame {
 
 /// A field block in pieces. RFC 9113 §4.3.
 struct Block {
-    stream: u32,
-    end_stream: bool,
+    head: BlockHead,
     bytes: Vec<u8>,
     continuations: u32,
-    /// What is wrong with the frame that began it.
+}
+
+/// What the HEADERS frame says that begins a field block.
+#[derive(Clone, Copy)]
+struct BlockHead {
+    stream: u32,
+    end_stream: bool,
+    /// What is wrong with the frame. The block must be decoded all the same.
     fault: Option<Fault>,
 }
 
@@ -112,12 +118,12 @@ pub(super) const STREAM_INPUT_BYTES: usize = size_of::<StreamInput>();
 /// Where the end of what the peer says stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum MessageEnd {
-    /// It has not come, or has been told.
+    /// It has not come, or has been delivered.
     #[default]
     Nothing,
-    /// It is to be told.
+    /// It is to be delivered.
     Content,
-    /// It has been told; the trailers have not.
+    /// It has been delivered; the trailers have not.
     Trailers,
 }
 
@@ -152,7 +158,7 @@ impl FrameReader {
         }
     }
 
-    /// The section that was told last.
+    /// The section that was delivered last.
     pub(crate) fn head(&self) -> Head<'_> {
         self.facts.head(&self.section)
     }
@@ -261,7 +267,7 @@ impl FrameReader {
             return Err(Fault::connection(Violation::Preface));
         }
         let continues = match &self.block {
-            Some(block) => header.kind == FrameKind::Continuation && header.stream == block.stream,
+            Some(block) => header.kind == FrameKind::Continuation && header.stream == block.head.stream,
             None => header.kind != FrameKind::Continuation,
         };
         if continues { Ok(()) } else { Err(Fault::connection(Violation::FieldBlock)) }
@@ -447,7 +453,7 @@ impl FrameReader {
     }
 }
 
-/// The largest frame that we take, which is what nobody has to be asked for. RFC 9113 §4.2.
+/// The largest frame that we take, which needs no SETTINGS. RFC 9113 §4.2.
 const MAX_FRAME_SIZE: u32 = super::settings::MIN_MAX_FRAME_SIZE;
 
 /// Which limit a section went past.

@@ -8,7 +8,7 @@ use super::exchange::{abort, finish, refuse};
 use super::facts::{Facts, Host};
 use super::framing::{self, Framing};
 use super::head::{HeadKind, HeadReader};
-use super::sender::MessageWriter;
+use super::writer::MessageWriter;
 use crate::connection::channel::Channel;
 use crate::connection::item::{Content, Item, Step};
 use crate::http::{Expectation, Head, Method, StartLine, Status, TrailerField, Version, received_trailer};
@@ -28,7 +28,7 @@ pub(crate) struct MessageReader {
     since: Time,
     /// Content that has come since then.
     period_bytes: usize,
-    /// Content of the message that has been told.
+    /// Content of the message that has been delivered.
     delivered_bytes: u64,
     /// Content of the message that has been dropped.
     discarded_bytes: u64,
@@ -45,7 +45,7 @@ enum Reading {
     UntilClose,
     /// In the trailer section.
     Trailers,
-    /// Behind a trailer section that has not been told.
+    /// Behind a trailer section that has not been delivered.
     TrailersReady,
     /// Behind the message.
     Done,
@@ -76,13 +76,13 @@ impl MessageReader {
         }
     }
 
-    /// The head or trailer section that was told last, if `input` is what it was found in.
+    /// The head or trailer section that was delivered last, if `input` is what it was found in.
     #[inline]
     pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
         self.head.head(input)
     }
 
-    /// Whether the request that was told last asks for another protocol. RFC 9110 §7.8.
+    /// Whether the request that was delivered last asks for another protocol. RFC 9110 §7.8.
     #[inline]
     pub(crate) fn asks_for_upgrade(&self) -> bool {
         self.head.facts().upgrade
@@ -328,7 +328,7 @@ impl MessageReader {
         }
     }
 
-    /// Counts what was found, and tells it if anybody wants it.
+    /// Counts what was found, and delivers it if it is wanted.
     fn on_content(
         &mut self,
         sender: &mut MessageWriter,

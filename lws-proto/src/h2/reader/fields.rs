@@ -1,6 +1,7 @@
 //! Field blocks: requests, responses and trailers. RFC 9113 §4.3, §6.2, §6.10 and §8.
 
-use super::super::error::{ErrorCode, Fault, Scope};
+use super::super::code::ErrorCode;
+use super::super::error::{Fault, Scope};
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::section::{self, SectionFacts};
 use super::super::session::Session;
@@ -8,7 +9,7 @@ use super::super::shutdown::ShutdownPhase;
 use super::super::slot::Slot;
 use super::super::state::{Frame, Refusal, State, Transition};
 use super::super::streams::{self, WaitsFor};
-use super::{Block, FrameReader, MessageEnd, StreamInput, overflow};
+use super::{Block, BlockHead, FrameReader, MessageEnd, StreamInput, overflow};
 use crate::connection::item::Item;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
@@ -32,10 +33,8 @@ impl FrameReader {
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<Option<Item>, Fault> {
-        let end_stream = header.has(flag::END_STREAM);
         let (range, fault) = match frame::field_block(header, payload) {
             Ok(range) => (range, None),
-            // The block must be decoded all the same.
             Err(fault) if fault.scope == Scope::Stream => {
                 let unpadded = FrameHeader { flags: header.flags & !flag::PRIORITY, ..header };
                 let range = frame::field_block(unpadded, payload)?;
@@ -44,17 +43,13 @@ impl FrameReader {
             Err(fault) => return Err(fault),
         };
         let fragment = payload.get(range).unwrap_or_default();
+        let end_stream = header.has(flag::END_STREAM);
+        let head = BlockHead { stream: header.stream, end_stream, fault };
         if header.has(flag::END_HEADERS) {
-            return self.on_block(session, link, resources, header.stream, end_stream, fragment, fault);
+            return self.on_block(session, link, resources, head, fragment);
         }
         self.since = link.now;
-        self.block = Some(Box::new(Block {
-            stream: header.stream,
-            end_stream,
-            bytes: fragment.to_vec(),
-            continuations: 0,
-            fault,
-        }));
+        self.block = Some(Box::new(Block { head, bytes: fragment.to_vec(), continuations: 0 }));
         self.check_block(link)?;
         Ok(None)
     }
@@ -77,7 +72,7 @@ impl FrameReader {
             return Ok(None);
         }
         let Some(block) = self.block.take() else { return Ok(None) };
-        self.on_block(session, link, resources, block.stream, block.end_stream, &block.bytes, block.fault)
+        self.on_block(session, link, resources, block.head, &block.bytes)
     }
 
     /// A field block in pieces has limits of its own: no honest encoder makes one longer than what it stands for.
@@ -99,10 +94,8 @@ impl FrameReader {
         session: &mut Session,
         link: &mut Link,
         resources: &mut Resources,
-        id: u32,
-        end_stream: bool,
+        head: BlockHead,
         block: &[u8],
-        fault: Option<Fault>,
     ) -> Result<Option<Item>, Fault> {
         self.section.clear();
         let limits = section_limits(&link.config.limits);
@@ -111,14 +104,14 @@ impl FrameReader {
             _ => Fault::connection(Violation::Compression),
         })?;
         let item = if session.client {
-            self.on_response(session, link, resources, id, end_stream, fault)
+            self.on_response(session, link, resources, head)
         } else {
-            self.on_request(session, link, resources, id, end_stream, fault)
+            self.on_request(session, link, resources, head)
         };
         match item {
             Ok(item) => Ok(item),
             Err(fault) if fault.scope == Scope::Stream => {
-                self.fail_stream(session, link, id, fault)?;
+                self.fail_stream(session, link, head.stream, fault)?;
                 Ok(None)
             }
             Err(fault) => Err(fault),
@@ -132,10 +125,9 @@ impl FrameReader {
         session: &mut Session,
         link: &mut Link,
         resources: &mut Resources,
-        id: u32,
-        end: bool,
-        fault: Option<Fault>,
+        head: BlockHead,
     ) -> Result<Option<Item>, Fault> {
+        let BlockHead { stream: id, end_stream: end, fault } = head;
         if let Some(slot) = session.streams.find(id) {
             if let Some(fault) = fault {
                 return Err(fault);
@@ -174,11 +166,11 @@ impl FrameReader {
         if let Some(fault) = fault {
             return Err(fault);
         }
-        self.tell_request(session, link, resources, slot, end)
+        self.deliver_request(session, link, resources, slot, end)
     }
 
-    /// Reads a request on a stream that has begun, and tells it or answers what is wrong with it.
-    fn tell_request(
+    /// Reads a request on a stream that has begun, and delivers it or answers what is wrong with it.
+    fn deliver_request(
         &mut self,
         session: &mut Session,
         link: &mut Link,
@@ -233,7 +225,7 @@ impl FrameReader {
         Ok(Some(Item::Request { end }))
     }
 
-    /// The request of an upgrade from HTTP/1.1 is stream 1, and has been told. RFC 7540 §3.2.
+    /// The request of an upgrade from HTTP/1.1 is stream 1, and has been delivered. RFC 7540 §3.2.
     pub(crate) fn begin_upgraded(&mut self, slot: Slot) {
         self.begin_input(slot, 1);
     }
@@ -272,10 +264,9 @@ impl FrameReader {
         session: &mut Session,
         link: &mut Link,
         resources: &mut Resources,
-        id: u32,
-        end: bool,
-        fault: Option<Fault>,
+        head: BlockHead,
     ) -> Result<Option<Item>, Fault> {
+        let BlockHead { stream: id, end_stream: end, fault } = head;
         if session.is_idle(id) {
             return Err(Fault::connection(Violation::StreamIdle));
         }
@@ -303,12 +294,26 @@ impl FrameReader {
             session.lend(slot);
             return Ok(Some(Item::Response { end: false }));
         }
+        self.on_final_response(session, link, resources, slot, status, end)
+    }
+
+    /// The head of a final response, which content may follow.
+    fn on_final_response(
+        &mut self,
+        session: &mut Session,
+        link: &mut Link,
+        resources: &mut Resources,
+        slot: Slot,
+        status: Status,
+        end: bool,
+    ) -> Result<Option<Item>, Fault> {
+        let stream = session.streams.at(slot);
+        let (id, method) = (stream.id, stream.method);
         stream.state = match stream.state.on(Transition::Receive(Frame::Headers { end })) {
             Ok(state) => state,
             Err(_) => return Err(Fault::stream(Violation::StreamClosed)),
         };
         stream.set(streams::ANSWERED);
-        let method = stream.method;
         if status.is_success() && !end && (method == Method::Connect) {
             return self.on_tunnel_answer(session, link, resources, slot);
         }

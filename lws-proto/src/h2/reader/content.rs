@@ -1,6 +1,7 @@
 //! Content: DATA frames, what is held of them, and tunnels. RFC 9113 §6.1 and §8.1, RFC 8441 §5.
 
-use super::super::error::{ErrorCode, Fault};
+use super::super::code::ErrorCode;
+use super::super::error::Fault;
 use super::super::frame::{FrameHeader, flag};
 use super::super::section::SectionFacts;
 use super::super::session::Session;
@@ -84,8 +85,8 @@ impl FrameReader {
         if padded { Ok(()) } else { self.begin_content(session, link, resources, content) }
     }
 
-    /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is told, so that
-    /// what is told does not depend on the parts that it comes in.
+    /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is delivered, so that
+    /// what is delivered does not depend on the parts that it comes in.
     fn begin_content(
         &mut self,
         session: &mut Session,
@@ -388,7 +389,7 @@ impl FrameReader {
 
     // What was held.
 
-    /// What streams have to tell that were paused, or have become something else.
+    /// What streams have to deliver that were paused, or have become something else.
     pub(super) fn receive_held(
         &mut self,
         session: &mut Session,
@@ -397,12 +398,12 @@ impl FrameReader {
     ) -> Option<Step> {
         loop {
             let slot = *session.streams.resumed.front()?;
-            match self.tell_held(session, link, resources, slot) {
-                Told::Item(item) => return Some(Step::found(0, item)),
-                Told::Progress => {}
-                Told::Nothing => {
+            match self.deliver_held(session, link, resources, slot) {
+                HeldInput::Item(item) => return Some(Step::found(0, item)),
+                HeldInput::Progress => {}
+                HeldInput::Nothing => {
                     session.streams.unresume(slot);
-                    // The window may be used up again before its input was told.
+                    // The window may be used up again before its input was delivered.
                     session.line_up(slot, link.now);
                 }
             }
@@ -413,23 +414,23 @@ impl FrameReader {
         }
     }
 
-    /// The next thing that a stream has to tell out of what is held.
-    fn tell_held(
+    /// The next thing that a stream has to deliver out of what is held.
+    fn deliver_held(
         &mut self,
         session: &mut Session,
         link: &mut Link,
         resources: &mut Resources,
         slot: Slot,
-    ) -> Told {
+    ) -> HeldInput {
         let stream = session.streams.peek(slot);
         if stream.id == 0 || stream.waits_for == WaitsFor::Closed {
-            return Told::Nothing;
+            return HeldInput::Nothing;
         }
         if stream.tunnel().is_some() {
-            return self.tell_held_tunnel(session, link, resources, slot);
+            return self.deliver_held_tunnel(session, link, resources, slot);
         }
         if session.holds_input(slot) {
-            return Told::Nothing;
+            return HeldInput::Nothing;
         }
         let (id, held) = (stream.id, stream.held_input);
         session.lend(slot);
@@ -444,58 +445,58 @@ impl FrameReader {
             if end {
                 self.told_message(session, slot);
             }
-            return Told::Item(Item::Body { content: Content::Held(range), end });
+            return HeldInput::Item(Item::Body { content: Content::Held(range), end });
         }
         match (stream_input.end, stream_input.trailers.take()) {
-            (MessageEnd::Nothing, _) => Told::Nothing,
+            (MessageEnd::Nothing, _) => HeldInput::Nothing,
             (MessageEnd::Content, None) => {
                 self.told_message(session, slot);
-                Told::Item(Item::Body { content: Content::Input(0..0), end: true })
+                HeldInput::Item(Item::Body { content: Content::Input(0..0), end: true })
             }
             (MessageEnd::Content, trailers @ Some(_)) => {
                 stream_input.trailers = trailers;
                 stream_input.end = MessageEnd::Trailers;
-                Told::Item(Item::Body { content: Content::Input(0..0), end: true })
+                HeldInput::Item(Item::Body { content: Content::Input(0..0), end: true })
             }
             (MessageEnd::Trailers, trailers) => {
                 self.section = trailers.map(|trailers| *trailers).unwrap_or_default();
                 self.facts = SectionFacts::NONE;
                 self.told_message(session, slot);
-                Told::Item(Item::Trailers)
+                HeldInput::Item(Item::Trailers)
             }
         }
     }
 
-    /// The whole message of the peer has been told.
+    /// The whole message of the peer has been delivered.
     fn told_message(&mut self, session: &mut Session, slot: Slot) {
         self.inputs[slot.index()].end = MessageEnd::Nothing;
         session.streams.unresume(slot);
         session.peer_ended(slot);
     }
 
-    fn tell_held_tunnel(
+    fn deliver_held_tunnel(
         &mut self,
         session: &mut Session,
         link: &mut Link,
         resources: &mut Resources,
         slot: Slot,
-    ) -> Told {
+    ) -> HeldInput {
         if let Some((protocol, announced)) = self.take_tunnel(session, link, resources, slot) {
             return match announced {
-                true => Told::Progress,
-                false => Told::Item(Item::Established { protocol, head: false }),
+                true => HeldInput::Progress,
+                false => HeldInput::Item(Item::Established { protocol, head: false }),
             };
         }
         let id = session.streams.peek(slot).id;
-        let Some(tunnel) = session.attached_tunnel() else { return Told::Nothing };
+        let Some(tunnel) = session.attached_tunnel() else { return HeldInput::Nothing };
         if tunnel.holds_input() || !tunnel.channel.link.is_open() {
-            return Told::Nothing;
+            return HeldInput::Nothing;
         }
         let more = tunnel.channel.has_more();
         let kept = self.inputs[slot.index()].held.take().filter(|kept| !kept.is_empty());
         let Some(mut kept) = kept else {
             return match more {
-                true => Told::of(self.read_tunnel(session, link, resources, slot, &mut []).item),
+                true => HeldInput::of(self.read_tunnel(session, link, resources, slot, &mut []).item),
                 false => self.end_of_tunnel(session, slot),
             };
         };
@@ -509,21 +510,21 @@ impl FrameReader {
         if step.item.is_some() && self.lent == Lent::Nothing {
             self.lent = Lent::Held(slot);
         }
-        Told::of(step.item.map(|item| item.in_held(start)))
+        HeldInput::of(step.item.map(|item| item.in_held(start)))
     }
 
     /// The peer has ended its direction of a tunnel.
-    fn end_of_tunnel(&mut self, session: &mut Session, slot: Slot) -> Told {
+    fn end_of_tunnel(&mut self, session: &mut Session, slot: Slot) -> HeldInput {
         let stream = session.streams.at(slot);
         if !stream.core.notices.take(Notices::PEER_ENDED) {
-            return Told::Nothing;
+            return HeldInput::Nothing;
         }
         stream.state = stream.state.peer_ended();
-        let Some(tunnel) = session.attached_tunnel() else { return Told::Nothing };
+        let Some(tunnel) = session.attached_tunnel() else { return HeldInput::Nothing };
         let (carried, channel) = tunnel.halves();
         match &mut self.inputs[slot.index()].tunnel {
-            Some(receiver) => Told::of(receiver.receive_eof(carried, channel)),
-            None => Told::Progress,
+            Some(receiver) => HeldInput::of(receiver.receive_eof(carried, channel)),
+            None => HeldInput::Progress,
         }
     }
 
@@ -573,14 +574,14 @@ impl FrameReader {
 }
 
 /// What came of a look at what is held.
-enum Told {
+enum HeldInput {
     Item(Item),
-    /// Nothing to tell, but there may be more to look at.
+    /// Nothing to deliver, but there may be more to look at.
     Progress,
     Nothing,
 }
 
-impl Told {
+impl HeldInput {
     fn of(item: Option<Item>) -> Self {
         item.map_or(Self::Progress, Self::Item)
     }

@@ -1,6 +1,7 @@
 //! Frames about the connection and about streams, without content. RFC 9113 §6.
 
-use super::super::error::{ErrorCode, Fault};
+use super::super::code::ErrorCode;
+use super::super::error::Fault;
 use super::super::frame::{self, FrameHeader, flag};
 use super::super::priority::Priority;
 use super::super::session::Session;
@@ -233,7 +234,7 @@ impl FrameReader {
         Ok(())
     }
 
-    /// The priority that was told of a stream before it began.
+    /// The priority that the peer gave a stream before it began.
     pub(super) fn early_priority(&mut self, id: u32) -> Option<Priority> {
         let at = self.early.iter().position(|(other, _)| *other == id)?;
         Some(self.early.swap_remove(at).1)

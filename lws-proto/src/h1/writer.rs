@@ -227,7 +227,7 @@ impl MessageWriter {
         self.persists = persists && self.persists && self.exchanges_left > 0;
     }
 
-    /// The request has content, of this length if it is known, which the client may hold back until it is told to go on.
+    /// The request has content, of this length if it is known, which the client may hold back until it gets 100.
     pub(crate) fn begin_content(&mut self, length: Option<u64>, owes_continue: bool) {
         self.unread = length.unwrap_or(1);
         self.owes_continue = owes_continue;
@@ -252,7 +252,7 @@ impl MessageWriter {
         self.content_bytes_min = Some(bytes);
     }
 
-    /// What of the request must come in each period. The rest of one that has been answered is nobody's to wait for.
+    /// What of the request must come in each period. The rest of one that has been answered is not waited for.
     pub(crate) fn content_bytes_min(&self, limits: &Limits) -> usize {
         let own = self.content_bytes_min.filter(|_| !self.has_answered());
         own.unwrap_or(limits.content_bytes_min)
@@ -291,7 +291,7 @@ impl MessageWriter {
         channel.may_write() && self.may_write()
     }
 
-    /// Whether the application does not want input now. Nobody wants the rest of a request that has been answered, so nobody can hold
+    /// Whether the application does not want input now. No one wants the rest of a request that has been answered, so it cannot be held
     /// it.
     pub(crate) fn holds_input(&self, channel: &mut Channel) -> bool {
         let waits = !self.can_write(channel);
@@ -426,7 +426,7 @@ impl MessageWriter {
             }
             _ => {}
         }
-        // A client that waited for 100 and did not get it may or may not send its content now, and nobody can tell what
+        // A client that waited for 100 and did not get it may or may not send its content now, and it cannot be known what
         // comes next. Nor is it worth the wait where the content is long.
         let ends = end || outgoing.ends_with_head();
         let unread = self.owes_continue || ends && self.unread > config.limits.discard_bytes_max;
