@@ -101,26 +101,27 @@
 #![forbid(unsafe_code)]
 
 mod auditor;
-mod guest;
+mod bench;
+mod checked_service;
 mod pattern;
 mod random;
+mod runner;
 mod scarcity;
 mod scenario;
 mod setup;
-mod stage;
-mod watch;
+mod watchdog;
 
 pub use auditor::{Auditor, heard_another_thread};
 #[doc(hidden)]
-pub use watch::test;
-pub use watch::{Failure, run, run_all};
+pub use runner::test;
+pub use runner::{Failure, run, run_all};
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the edges that the auditor reports are those of epoll(7)");
 
 use lws_loop_external::Service;
 
-/// A loop under test.
+/// A loop under test: how it runs a service.
 ///
 /// A loop that can report readiness in several ways is several hosts, one for each [`Trigger`](lws_loop_external::Trigger).
 pub trait Host {

@@ -59,7 +59,7 @@ pub(crate) struct Admission {
     begun: usize,
     queued: usize,
     networks: HashMap<Network, Share>,
-    /// Networks with somebody in their queue, in the order of their turns.
+    /// Networks whose queues are not empty, in the order of their turns.
     turns: VecDeque<Network>,
 }
 
@@ -124,7 +124,7 @@ impl Admission {
     }
 
     /// The first octet of a silent connection has come: it begins, or joins the queue of its network.
-    pub(crate) fn hear(&mut self, id: ConnectionId, standing: &mut Standing) {
+    pub(crate) fn first_octet(&mut self, id: ConnectionId, standing: &mut Standing) {
         debug_assert_eq!(standing.phase, Phase::Silent);
         self.silent.remove(&standing.number);
         standing.number = self.number();
@@ -146,7 +146,7 @@ impl Admission {
         self.check();
     }
 
-    /// Who leaves the queue for a place that is free. Networks take turns.
+    /// Takes the connection that is next out of the queues, if a place is free. Networks take turns.
     pub(crate) fn promote(&mut self) -> Option<ConnectionId> {
         if self.begun >= self.begun_max {
             return None;
@@ -171,7 +171,7 @@ impl Admission {
         None
     }
 
-    /// Whether somebody waits for the place of a handshake that has begun.
+    /// Whether another connection waits for the place of a handshake that has begun.
     pub(crate) fn is_wanted(&self, standing: &Standing) -> bool {
         let of_its_own = || self.networks.get(&standing.network).is_some_and(|share| !share.queue.is_empty());
         standing.phase == Phase::Begun && (self.begun >= self.begun_max && self.queued > 0 || of_its_own())
@@ -270,7 +270,7 @@ mod tests {
         let mut admission = Admission::new(3, 100, 2);
         let begin = |admission: &mut Admission, index, network| {
             let (mut standing, _) = admission.arrive(id(index), network);
-            admission.hear(id(index), &mut standing);
+            admission.first_octet(id(index), &mut standing);
             standing
         };
         let crowd = Network::V4(1);
@@ -303,7 +303,7 @@ mod tests {
         let mut standings: Vec<_> = (0..3)
             .map(|index| {
                 let (mut standing, _) = admission.arrive(id(index), Network::Local);
-                admission.hear(id(index), &mut standing);
+                admission.first_octet(id(index), &mut standing);
                 standing
             })
             .collect();

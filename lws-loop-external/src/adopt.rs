@@ -2,10 +2,12 @@
 
 use crate::application::Application;
 use crate::context::Context;
+use crate::flags::Flags;
+use crate::open::Open;
 use crate::service::Interest;
-use crate::table::{Body, Flags, Open};
+use crate::slot::Body;
 use crate::token::ConnectionId;
-use crate::transport::{Kind, Piped, silence};
+use crate::transport::{DescriptorKind, Piped, silence};
 use crate::udp::open::{open, unspecified_for};
 use crate::udp::{Datagrams, Io, UdpOptions};
 use crate::watch::{Watch, Watched};
@@ -31,7 +33,7 @@ impl<A: Application> Context<'_, A> {
         self.adopt_with_input(descriptor, &[], connection, state)
     }
 
-    /// As [`adopt`](Self::adopt), where somebody has read already: `received` is told before anything else that comes.
+    /// As [`adopt`](Self::adopt), where something was read before: `received` is delivered before anything else that comes.
     ///
     /// # Errors
     /// As for [`adopt`](Self::adopt).
@@ -43,17 +45,19 @@ impl<A: Application> Context<'_, A> {
         connection: Connection,
         state: A::State,
     ) -> io::Result<ConnectionId> {
-        self.core.admit()?;
-        let kind = Kind::of(descriptor.as_fd())?;
+        self.core.admit(1)?;
+        let kind = DescriptorKind::of(descriptor.as_fd())?;
         rustix::io::ioctl_fionbio(&descriptor, true)?;
         let open = Open { connection, state, secure: None };
         let (flags, body) = match kind {
-            Kind::Socket => {
+            DescriptorKind::Socket => {
                 silence(descriptor.as_fd());
                 (Flags::WRITABLE, Body::Open(open))
             }
             // A terminal gives a line at a time, so that a short read is not the last one.
-            Kind::File => (Flags::WRITABLE | Flags::HANG_UP, Body::Piped(Box::new(Piped::new(open, None)))),
+            DescriptorKind::File => {
+                (Flags::WRITABLE | Flags::HANG_UP, Body::Piped(Box::new(Piped::new(open, None))))
+            }
         };
         Ok(self.core.insert(descriptor.into(), flags, body, received.into()))
     }
@@ -73,9 +77,9 @@ impl<A: Application> Context<'_, A> {
         connection: Connection,
         state: A::State,
     ) -> io::Result<ConnectionId> {
-        self.core.admit_several(2)?;
+        self.core.admit(2)?;
         for descriptor in [&input, &output] {
-            Kind::of(descriptor.as_fd())?;
+            DescriptorKind::of(descriptor.as_fd())?;
             rustix::io::ioctl_fionbio(descriptor, true)?;
         }
         let watched = output.try_clone()?.into();
@@ -105,8 +109,8 @@ impl<A: Application> Context<'_, A> {
         interest: Interest,
         state: A::State,
     ) -> io::Result<ConnectionId> {
-        self.core.admit()?;
-        Kind::of(descriptor.as_fd())?;
+        self.core.admit(1)?;
+        DescriptorKind::of(descriptor.as_fd())?;
         rustix::io::ioctl_fionbio(&descriptor, true)?;
         let body = Body::Watched(Box::new(Watched { state, watch: Watch::new(interest) }));
         Ok(self.core.insert(descriptor.into(), Flags::READABLE | Flags::WRITABLE, body, Box::default()))
@@ -148,7 +152,7 @@ impl<A: Application> Context<'_, A> {
         options: &UdpOptions,
         state: A::State,
     ) -> io::Result<(ConnectionId, SocketAddr)> {
-        self.core.admit()?;
+        self.core.admit(1)?;
         let (socket, local) = open(local, peer, options)?;
         let io = Io::new(socket.as_fd(), local, peer, options)?;
         let body = Body::Datagrams(Box::new(Datagrams { state, io }));

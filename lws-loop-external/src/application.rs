@@ -143,7 +143,7 @@ pub trait Application: Sized + 'static {
     }
 
     /// A new second of the wall clock has begun: whole seconds since the first of January 1970, UTC. Told before
-    /// anything else that happens in it, and not at all while nothing happens. The place to set the
+    /// anything else that happens in it, and not at all while nothing happens. This is the place to set the
     /// [`WallClock`](lws_proto::WallClock) of every [`Config`] in use.
     fn clock(&mut self, unix_seconds: u32) {
         let _ = unix_seconds;

@@ -177,6 +177,7 @@ impl TurnBudget {
         } else {
             self.bytes = until_end - beyond;
         }
+        debug_assert!(self.bytes > 0, "a mark that has been passed is not passed again");
     }
 
     /// Reads the clock. Answers whether nothing is left of the turn.
@@ -199,6 +200,8 @@ impl TurnBudget {
         let elapsed = now.saturating_sub(began);
         self.half |= elapsed >= self.time / 2;
         self.spent |= elapsed >= self.time;
+        debug_assert!(self.half || !self.spent, "half of a turn is over before all of it is");
+        debug_assert!(self.steps > 0);
         self.spent
     }
 }

@@ -1,27 +1,20 @@
-//! What a handler is lent, and what the driver shares with it.
+//! What a handler is lent with every call.
 
 use crate::address::{Address, Peer};
 use crate::application::Application;
-use crate::budget::TurnBudget;
+use crate::command::Command;
 use crate::connect::{Attempt, Target};
-use crate::drain::Drain;
+use crate::core::Core;
 use crate::entropy::SystemEntropy;
-use crate::letters::Letters;
-use crate::listener::Listeners;
-use crate::net::{self, Owned};
-use crate::options::{self, ConnectOptions, DriverOptions, ListenOptions, Speak};
-use crate::registration::{Changes, Registration};
-use crate::service::{Interest, Token, Trigger, Wait};
-use crate::shards::{GlobalId, Seated, Shard, Shards};
+use crate::net;
+use crate::shards::{GlobalId, Shards};
 use crate::socket;
+use crate::socket_options::{ConnectOptions, ListenOptions, Speak};
 use crate::stats::Stats;
-use crate::table::{Body, Flags, Ids, Slot};
-use crate::timers::Timers;
 use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
-use crate::waker::{Bell, Handle, Mailbox};
+use crate::waker::Handle;
 use lws_proto::{Config, StreamKey, Time};
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -29,357 +22,89 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything of a driver that a handler may reach: all but the application and the connection table.
-pub(crate) struct Core<A: Application> {
-    pub(crate) options: DriverOptions,
-    pub(crate) connections_max: usize,
-    pub(crate) trigger: Trigger,
-    /// The time of this service. It goes on from where it stood when another host takes over, as each host counts from
-    /// a moment of its own.
-    pub(crate) now: Time,
-    /// What the host's time lacks of it, in microseconds; wraps around.
-    ahead: u64,
-    /// Another host has taken over, whose time is not known yet.
-    handed_over: bool,
-    /// The process whose host has taken over.
-    pub(crate) process: Option<u32>,
-    /// This is found to be another one.
-    pub(crate) forked: bool,
-    unix_seconds: u32,
-    /// When the wall clock is read again.
-    next_second: Time,
-    /// What this turn may still take.
-    pub(crate) turn: TurnBudget,
-    pub(crate) stats: Stats,
-    pub(crate) ids: Ids,
-    pub(crate) changes: Changes,
-    pub(crate) timers: Timers,
-    pub(crate) commands: VecDeque<Command<A::State, A::Message>>,
-    /// Messages about connections that are being made.
-    pub(crate) letters: Letters<A::Message>,
-    /// Connections that have more to do than their budget allowed.
-    pub(crate) ready: VecDeque<ConnectionId>,
-    pub(crate) listeners: Listeners,
-    pub(crate) mailbox: Mailbox<A::Message>,
-    /// [`Command::Posts`] stands in the queue.
-    pub(crate) posts_queued: bool,
-    /// A handler wants what was asked for so far done before the next message of another thread.
-    pub(crate) posts_wait: bool,
-    pub(crate) waker: Registration,
-    pub(crate) timer: Option<Time>,
-    pub(crate) drain: Drain,
-    /// Its place among the shards, if it is one.
-    pub(crate) seat: Option<Seated<A::Message>>,
-}
-
-/// What a handler has asked for, or the service itself will do in its turn.
-pub(crate) enum Command<S, M> {
-    /// Opens messages of other threads: they wait until what was asked for before has been done.
-    Posts,
-    /// Ends a connection in an orderly way once what lies in its socket was read: so many more looks at most.
-    Drain(ConnectionId, u8),
-    /// A descriptor, and what somebody has received from it already.
-    Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
-    Message(ConnectionId, M),
-    Connect(Box<Attempt<S>>),
-    Wake(ConnectionId),
-    WantWrite(ConnectionId, StreamKey),
-    Close(ConnectionId),
-    Abort(ConnectionId),
-}
-
-impl<A: Application> Core<A> {
-    pub(crate) fn new(options: DriverOptions) -> io::Result<Self> {
-        options.validate().map_err(options::invalid)?;
-        let mailbox = Mailbox::new(Bell::new()?, options.mailbox_messages_max);
-        Ok(Self::with_mailbox(options, mailbox, None))
-    }
-
-    pub(crate) fn sharded(shard: Shard<A::Message>) -> Self {
-        Self::with_mailbox(shard.options, shard.mailbox, Some(shard.seat))
-    }
-
-    fn with_mailbox(
-        options: DriverOptions,
-        mailbox: Mailbox<A::Message>,
-        seat: Option<Seated<A::Message>>,
-    ) -> Self {
-        let connections_max =
-            options.connections_max.unwrap_or_else(|| default_connections_max(options.descriptors_kept));
-        let mut core = Self {
-            connections_max,
-            trigger: Trigger::default(),
-            now: Time::ZERO,
-            ahead: 0,
-            handed_over: false,
-            process: None,
-            forked: false,
-            unix_seconds: 0,
-            next_second: Time::ZERO,
-            turn: TurnBudget::new(options.turn),
-            stats: Stats::default(),
-            ids: Ids::default(),
-            changes: Changes::new(),
-            timers: Timers::default(),
-            commands: VecDeque::new(),
-            letters: Letters::new(options.waiting_messages_max),
-            ready: VecDeque::new(),
-            listeners: Listeners::default(),
-            mailbox,
-            posts_queued: false,
-            posts_wait: false,
-            waker: Registration::default(),
-            timer: None,
-            drain: Drain::No,
-            seat,
-            options,
-        };
-        core.waker.want(Interest::READ, Token::WAKER, &mut core.changes);
-        core
-    }
-
-    /// Another host takes over.
-    pub(crate) fn hand_over(&mut self, trigger: Trigger) {
-        self.trigger = trigger;
-        self.handed_over = true;
-        (self.process, self.forked) = (Some(std::process::id()), false);
-        // So that the next look at the time is a thorough one.
-        self.next_second = Time::ZERO;
-    }
-
-    /// The host says what time it is. Some if a new second of the wall clock has begun.
-    #[inline]
-    pub(crate) fn tick(&mut self, host: Time) -> Option<u32> {
-        let now = Time::from_micros(host.as_micros().wrapping_add(self.ahead));
-        if now < self.next_second {
-            // No host may turn time back.
-            self.now = self.now.max(now);
-            return None;
-        }
-        self.look_at_clocks(host)
-    }
-
-    /// Whether this process is a child of the one whose host has the service.
-    pub(crate) fn is_forked(&self) -> bool {
-        self.process.is_some_and(|process| process != std::process::id())
-    }
-
-    #[cold]
-    fn look_at_clocks(&mut self, host: Time) -> Option<u32> {
-        self.forked = self.is_forked();
-        if std::mem::take(&mut self.handed_over) {
-            self.ahead = self.now.as_micros().wrapping_sub(host.as_micros());
-        }
-        self.now = self.now.max(Time::from_micros(host.as_micros().wrapping_add(self.ahead)));
-        let since_1970 = net::wall_clock();
-        let left =
-            Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
-        self.next_second = self.now + left;
-        let seconds = u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX);
-        (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
-    }
-
-    /// A moment as the host counts it.
-    pub(crate) fn host_time(&self, at: Time) -> Time {
-        Time::from_micros(self.now.as_micros().wrapping_sub(self.ahead)) + (at - self.now)
-    }
-
-    /// A turn begins.
-    #[inline]
-    pub(crate) fn work(&self) {
-        if let Some(seat) = &self.seat {
-            seat.work();
-        }
-    }
-
-    /// A turn ends.
-    #[inline]
-    pub(crate) fn end_turn(&mut self, wait: Wait) {
-        self.turn.end(self.now, wait == Wait::Now);
-        if let Some(seat) = &self.seat
-            && wait != Wait::Now
-        {
-            seat.rest();
-        }
-    }
-
-    /// Puts what has a place in the table on the ready list, unless it stands there.
-    #[inline]
-    pub(crate) fn list(&mut self, id: ConnectionId, flags: &mut Flags) {
-        if !flags.has(Flags::LISTED) {
-            flags.insert(Flags::LISTED);
-            self.ready.push_back(id);
-        }
-    }
-
-    pub(crate) fn is_full(&self) -> bool {
-        match &self.seat {
-            None => self.stats.connections >= self.connections_max,
-            Some(seat) => seat.is_full(),
-        }
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.drain.has_begun()
-    }
-
-    /// Takes a place in the table.
-    pub(crate) fn allocate(&mut self) -> ConnectionId {
-        if let Some(seat) = &self.seat {
-            seat.take();
-        }
-        self.allocate_reserved()
-    }
-
-    /// The same, of which the other shards know already.
-    pub(crate) fn allocate_reserved(&mut self) -> ConnectionId {
-        self.stats.connections += 1;
-        self.ids.allocate()
-    }
-
-    /// Gives it back.
-    pub(crate) fn release(&mut self, id: ConnectionId) {
-        let was_full = self.is_full();
-        self.stats.connections -= 1;
-        self.ids.release(id);
-        if let Some(seat) = &self.seat {
-            seat.give_back();
-        } else if was_full {
-            self.listeners.room();
-        }
-    }
-
-    pub(crate) fn unlisten(&mut self, id: ListenerId) {
-        if let Some(listener) = self.listeners.get(id) {
-            listener.registration.remove(id.token(), &mut self.changes);
-        }
-    }
-
-    fn serves(&self) -> io::Result<()> {
-        if self.is_draining() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the service is ending"));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn admit(&self) -> io::Result<()> {
-        self.admit_several(1)
-    }
-
-    pub(crate) fn admit_several(&self, count: usize) -> io::Result<()> {
-        self.serves()?;
-        if self.stats.connections.saturating_add(count) > self.connections_max {
-            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, "as many connections as there may be"));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn insert(
-        &mut self,
-        socket: Owned,
-        flags: Flags,
-        body: Body<A::State>,
-        received: Box<[u8]>,
-    ) -> ConnectionId {
-        let id = self.allocate();
-        self.insert_at(id, socket, flags, body, received);
-        id
-    }
-
-    pub(crate) fn insert_at(
-        &mut self,
-        id: ConnectionId,
-        socket: Owned,
-        flags: Flags,
-        body: Body<A::State>,
-        received: Box<[u8]>,
-    ) {
-        let slot = Slot {
-            body,
-            scheduled: NEVER,
-            generation: id.generation,
-            socket,
-            flags,
-            registration: Registration::default(),
-        };
-        self.commands.push_back(Command::Insert(id, Box::new(slot), received));
-    }
-}
-
-impl<A: Application> Drop for Core<A> {
-    fn drop(&mut self) {
-        if self.is_forked() {
-            // Its files are the parent's.
-            self.listeners.forget_files();
-        }
-    }
-}
-
-/// A moment that does not come.
-pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
-
-/// The limit of open files, less `kept` for listeners, files and the rest of the program.
-pub(crate) fn default_connections_max(kept: usize) -> usize {
-    descriptors_max().saturating_sub(kept).max(1)
-}
-
-/// The limit of open files of this process: RLIMIT_NOFILE.
-#[must_use]
-pub fn descriptors_max() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
-}
-
 /// Lent to a handler with every call.
 ///
 /// What is asked for is done after the call, and before the service sleeps. Names of connections that have gone are
 /// ignored.
 pub struct Context<'a, A: Application> {
     pub(crate) core: &'a mut Core<A>,
-    pub(crate) connection: Option<ConnectionId>,
-    pub(crate) socket: Option<BorrowedFd<'a>>,
-    pub(crate) tls: Option<&'a Info>,
+    subject: Subject<'a>,
+}
+
+/// What the call of a handler is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    connection: Option<ConnectionId>,
+    socket: Option<BorrowedFd<'a>>,
+    tls: Option<&'a Info>,
+}
+
+impl<'a> Subject<'a> {
+    /// The service as a whole.
+    pub(crate) const SERVICE: Self = Self { connection: None, socket: None, tls: None };
+
+    /// A connection that has no descriptor yet.
+    pub(crate) fn name(id: ConnectionId) -> Self {
+        Self { connection: Some(id), socket: None, tls: None }
+    }
+
+    /// A connection, a descriptor or a UDP socket.
+    #[inline]
+    pub(crate) fn new(id: ConnectionId, socket: BorrowedFd<'a>) -> Self {
+        Self { connection: Some(id), socket: Some(socket), tls: None }
+    }
+
+    /// What TLS has agreed on for that connection.
+    #[inline]
+    pub(crate) fn with_tls(self, tls: Option<&'a Info>) -> Self {
+        Self { tls, ..self }
+    }
 }
 
 impl<'a, A: Application> Context<'a, A> {
+    #[inline]
+    pub(crate) fn new(core: &'a mut Core<A>, subject: Subject<'a>) -> Self {
+        Self { core, subject }
+    }
+
     /// What time it is: the moment that the host told last. It counts from when the first host took the service over, and
     /// stands still between one host and the next.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Time {
-        self.core.now
+        self.core.now()
     }
 
     /// Whole seconds since the first of January 1970, UTC.
     #[must_use]
     pub fn unix_seconds(&self) -> u32 {
-        self.core.unix_seconds
+        self.core.clock.unix_seconds()
     }
 
     /// The connection that the call is about, if it is about one.
     #[must_use]
     #[inline]
     pub fn connection(&self) -> Option<ConnectionId> {
-        self.connection
+        self.subject.connection
     }
 
     /// Who is at the other end of that connection: asked of the system, as nothing is kept for it. `None` if there is no connection,
     /// or if the system has forgotten, as it does when a peer resets.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
-        self.socket.and_then(|socket| net::peer_address(socket).ok()).map(Peer::new)
+        self.subject.socket.and_then(|socket| net::peer_address(socket).ok()).map(Peer::new)
     }
 
     /// What TLS has agreed on, if that connection has TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&'a Info> {
-        self.tls
+        self.subject.tls
     }
 
     /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
-        self.socket.and_then(|socket| SocketAddr::try_from(net::own_address(socket).ok()?).ok())
+        self.subject.socket.and_then(|socket| SocketAddr::try_from(net::own_address(socket).ok()?).ok())
     }
 
     /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once. Returns whether the
@@ -431,7 +156,7 @@ impl<'a, A: Application> Context<'a, A> {
         options: &ConnectOptions,
         state: A::State,
     ) -> io::Result<ConnectionId> {
-        self.core.admit()?;
+        self.core.admit(1)?;
         let target = target.into();
         target.check()?;
         socket::supports(options)?;
@@ -439,7 +164,7 @@ impl<'a, A: Application> Context<'a, A> {
             SystemEntropy::new()?;
         }
         let id = self.core.allocate();
-        let attempt = Attempt::new(self.core.now, id, target, config, options.clone(), state);
+        let attempt = Attempt::new(self.core.now(), id, target, config, options.clone(), state);
         self.core.commands.push_back(Command::Connect(Box::new(attempt)));
         Ok(id)
     }
@@ -478,25 +203,25 @@ impl<'a, A: Application> Context<'a, A> {
     /// What other threads reach this service through.
     #[must_use]
     pub fn handle(&self) -> Handle<A::Message> {
-        Handle::of(&self.core.mailbox)
+        Handle::of(self.core.messages.mailbox())
     }
 
     /// Lets the next message of another thread wait until everything is done that handlers have asked for so far, and the
     /// host has looked at the descriptors: for one that makes much to do of each message.
     pub fn pace_messages(&mut self) {
-        self.core.posts_wait = true;
+        self.core.messages.pace();
     }
 
     /// All shards, if the service is one.
     #[must_use]
     pub fn shards(&self) -> Option<&Shards<A::Message>> {
-        self.core.seat.as_ref().map(|seat| &seat.shards)
+        self.core.member.as_ref().map(|member| &member.shards)
     }
 
     /// What a connection of this service is called in all shards. That of a service alone is shard 0.
     #[must_use]
     pub fn global(&self, connection: ConnectionId) -> GlobalId {
-        GlobalId { shard: self.core.seat.as_ref().map_or(0, |seat| seat.index), connection }
+        GlobalId { shard: self.core.member.as_ref().map_or(0, |member| member.index), connection }
     }
 
     /// What the service has done so far.
@@ -512,10 +237,7 @@ impl<'a, A: Application> Context<'a, A> {
     ///
     /// Nothing in a child of the process whose host has the service: the peers are the parent's.
     pub fn drain(&mut self, timeout: Duration) {
-        if self.core.is_forked() {
-            return;
-        }
-        self.core.drain = self.core.drain.asked(self.core.now, timeout);
+        self.core.drain(timeout);
     }
 
     /// Whether [`drain`](Self::drain) was called.
@@ -529,7 +251,7 @@ impl<A: Application> fmt::Debug for Context<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
             .field("now", &self.now())
-            .field("connection", &self.connection)
+            .field("connection", &self.connection())
             .finish_non_exhaustive()
     }
 }

@@ -1,33 +1,38 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
+mod accept;
 mod drains;
+mod ending;
 pub(crate) mod handshakes;
 mod kinds;
-mod letters;
+mod pending;
+mod registrations;
 mod room;
 mod work;
 
-use crate::application::{Accepted, Application};
-use crate::connect::{ConnectCause, ConnectPhase, Connects, Resolver};
-use crate::context::{Command, Context, Core, NEVER};
-use crate::handshake::{Handshaking, Side};
-use crate::listener::{Accept, Listener};
+use crate::application::Application;
+use crate::buffers::Buffers;
+use crate::command::Command;
+use crate::connect::{Connects, Resolver};
+use crate::context::{Context, Subject};
+use crate::core::Core;
+use crate::listener::Listener;
 use crate::options::DriverOptions;
-use crate::registration::{Next, Registration};
+use crate::registration::Next;
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
-use crate::shards::{Place, Shard};
+use crate::shards::Shard;
+use crate::slot::{Body, Slot};
 use crate::stats::Stats;
-use crate::table::{Body, Flags, Open, Slot, Table};
-use crate::token::{ConnectionId, Kind, ListenerId};
-use crate::turn::{self, Buffers};
+use crate::table::Table;
+use crate::token::{ConnectionId, ListenerId, TokenKind};
+use crate::turn;
 use crate::udp;
-use crate::waker::{Handle, Handover};
-use crate::watch;
+use crate::waker::Handle;
 use handshakes::Handshakes;
-use lws_proto::{Connection, Time};
+use lws_proto::Time;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,9 +47,6 @@ pub struct Driver<A: Application> {
     sweep: u32,
     buffers: Buffers,
 }
-
-/// What it costs to accept a connection, in steps of the service's turn.
-const ACCEPT_STEPS: usize = 8;
 
 impl<A: Application> Driver<A> {
     /// A service with nothing to do yet.
@@ -71,7 +73,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn of(application: A, core: Core<A>, buffers: Buffers) -> Self {
-        let connects = Connects::new(Arc::new(Handle::of(&core.mailbox)));
+        let connects = Connects::new(Arc::new(Handle::of(core.messages.mailbox())));
         let handshakes = Handshakes::new(&core.options);
         Self { application, core, table: Table::new(), connects, handshakes, sweep: 0, buffers }
     }
@@ -92,16 +94,13 @@ impl<A: Application> Driver<A> {
     /// `now` is the host's.
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
         self.tick(now);
-        call(
-            &mut self.application,
-            &mut Context { core: &mut self.core, connection: None, socket: None, tls: None },
-        )
+        call(&mut self.application, &mut Context::new(&mut self.core, Subject::SERVICE))
     }
 
     /// What other threads reach the service through.
     #[must_use]
     pub fn handle(&self) -> Handle<A::Message> {
-        Handle::of(&self.core.mailbox)
+        Handle::of(self.core.messages.mailbox())
     }
 
     /// What the service has done so far.
@@ -112,7 +111,7 @@ impl<A: Application> Driver<A> {
 
     /// See [`Context::drain`]. The service ends by the time of the next turns.
     pub fn drain(&mut self, timeout: Duration) {
-        Context { core: &mut self.core, connection: None, socket: None, tls: None }.drain(timeout);
+        self.core.drain(timeout);
     }
 
     /// To be called in the child of a fork(2), with what the parent goes on to host: closes the child's copies of the descriptors,
@@ -153,9 +152,10 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A socket that races, or has won its race. Apart, so that the way of all the others stays in one piece.
+    /// The host has reported a socket that races, or has won its race. Apart, so that the way of all the others stays in one
+    /// piece.
     #[cold]
-    fn lane_ready(&mut self, token: Token, ready: Readiness) {
+    fn candidate_ready(&mut self, token: Token, ready: Readiness) {
         let Some(id) = self.connects.connection(token) else { return self.attempt_ready(token, ready) };
         let Some(slot) = self.table.get(id) else { return };
         slot.registration.reported(self.core.trigger, id.token(), &mut self.core.changes);
@@ -163,7 +163,7 @@ impl<A: Application> Driver<A> {
         self.turn_in_line(id);
     }
 
-    /// Does what a connection has to do, now or, if others wait, behind them.
+    /// Gives a connection its turn now or, if others wait, behind them.
     pub(crate) fn turn_in_line(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if self.core.turn.defers() {
@@ -173,7 +173,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a connection has to do, now or, if nothing is left of the service's turn, in the next.
+    /// Gives a connection its turn now or, if nothing is left of the service's turn, in the next one.
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if self.core.turn.is_spent() && !matches!(slot.body, Body::Output(_) | Body::Ended) {
@@ -183,13 +183,13 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a connection has to do now.
+    /// Gives a connection its turn now.
     pub(crate) fn turn_now(&mut self, id: ConnectionId) {
         let Self { application, core, table, buffers, .. } = self;
         let Some(slot) = table.get(id) else { return };
         let ended = match &slot.body {
             Body::Open(_) | Body::Piped(_) => turn::take(application, core, buffers, id, slot),
-            Body::Watched(_) => watch::take(application, core, id, slot),
+            Body::Watched(_) => turn::descriptor::take(application, core, id, slot),
             Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
             Body::Handshaking(_) => return self.handshake_ready(id),
             Body::Output(_) | Body::Ended => false,
@@ -197,66 +197,11 @@ impl<A: Application> Driver<A> {
         if let Body::Piped(piped) = &slot.body
             && let Some((place, wanted)) = piped.output()
         {
-            self.see_to_output(place, wanted.filter(|_| !ended));
+            self.update_output(place, wanted.filter(|_| !ended));
         }
         if ended {
             self.end(id);
         }
-    }
-
-    /// The end of a connection. The descriptor stays until the host lets go of it.
-    #[cold]
-    fn end(&mut self, id: ConnectionId) {
-        self.end_with(id, ConnectCause::GivenUp { phase: ConnectPhase::Tls });
-    }
-
-    /// The same. An outgoing connection that was still in its handshake has never been one: `cause` is why.
-    fn end_with(&mut self, id: ConnectionId, cause: ConnectCause) {
-        let Some(slot) = self.table.get(id) else { return };
-        let body = std::mem::replace(&mut slot.body, Body::Ended);
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
-        let mut output = None;
-        let mut standing = None;
-        match body {
-            Body::Open(mut open) => {
-                if let Some(cause) = open.connection.sent_away() {
-                    cx.core.stats.count_sent_away(cause);
-                    self.application.sent_away(&mut cx, &mut open.state, cause);
-                }
-                self.application.closed(&mut cx, open.state);
-            }
-            Body::Handshaking(shaking) => {
-                let Handshaking { side, state, .. } = *shaking;
-                match side {
-                    Side::Server { standing: place, .. } => {
-                        standing = place;
-                        self.application.closed(&mut cx, state);
-                    }
-                    Side::Client { origin, .. } => {
-                        cx.core.stats.connect_failed_total += 1;
-                        self.application.connect_failed(&mut cx, state, origin.into_error(cause));
-                    }
-                }
-            }
-            Body::Piped(piped) => {
-                output = piped.output();
-                self.application.closed(&mut cx, piped.into_state());
-            }
-            Body::Watched(watched) => self.application.closed(&mut cx, watched.state),
-            Body::Datagrams(datagrams) => self.application.closed(&mut cx, datagrams.state),
-            Body::Output(_) => {}
-            Body::Ended => return,
-        }
-        self.core.timers.cancel(id.index);
-        slot.registration.remove(id.token(), &mut self.core.changes);
-        if let Some((place, _)) = output {
-            self.see_to_output(place, None);
-        }
-        if let Some(standing) = standing {
-            self.leave_handshakes(standing);
-        }
-        self.return_letters(id);
     }
 
     /// Closes the descriptor, and frees its place.
@@ -268,122 +213,6 @@ impl<A: Application> Driver<A> {
     }
 
     // Connections that begin.
-
-    fn accept(&mut self, id: ListenerId) {
-        let mut budget = self.core.options.accepts_per_turn.max(1);
-        loop {
-            let now = self.core.now;
-            let Some(listener) = self.core.listeners.get(id) else { return };
-            if !listener.is_waiting(now) {
-                break;
-            }
-            if budget == 0 || self.core.turn.is_half_spent() {
-                self.core.listeners.waiting = true;
-                break;
-            }
-            budget -= 1;
-            self.core.turn.use_steps(ACCEPT_STEPS);
-            // A service that ends answers what it has accepted itself.
-            let stays = listener.stays() || self.core.is_draining();
-            let Some(place) = self.core.reserve(stays) else {
-                if self.accept_for_another(id) {
-                    continue;
-                }
-                self.pause_while_full(id);
-                break;
-            };
-            let Some(listener) = self.core.listeners.get(id) else { return };
-            match listener.accept() {
-                Accept::Connection(socket, peer) => {
-                    let tls = listener.tls.clone();
-                    self.seat(place, Handover { listener: id, socket, peer, tls });
-                    continue;
-                }
-                Accept::Lost => self.core.unreserve(place),
-                Accept::None => {
-                    self.core.unreserve(place);
-                    break;
-                }
-                Accept::Exhausted => {
-                    listener.pause_from(now);
-                    self.core.stats.accept_pauses_total += 1;
-                    self.core.unreserve(place);
-                    break;
-                }
-            }
-        }
-        let Core { listeners, changes, trigger, .. } = &mut self.core;
-        if let Some(listener) = listeners.get(id) {
-            listener.update(*trigger, id, changes);
-        }
-    }
-
-    /// There are as many connections as there may be, here and at all other shards.
-    fn pause_while_full(&mut self, id: ListenerId) {
-        let Core { listeners, seat, stats, now, .. } = &mut self.core;
-        let Some(listener) = listeners.get(id) else { return };
-        listener.pause_while_full(*now);
-        stats.accept_pauses_total += 1;
-        if seat.as_ref().is_some_and(|seat| !seat.wait_for_room(listener.stays())) {
-            listeners.room();
-        }
-    }
-
-    /// Takes a connection for which a place is reserved, here or at another shard.
-    fn seat(&mut self, place: Place, handover: Handover) {
-        let (Place::At(shard), Some(seat)) = (place, &self.core.seat) else {
-            return self.accepted(handover);
-        };
-        // One that has ended meanwhile gives it back. What is then too much for this one is closed.
-        if let Err(handover) = seat.hand_over(shard, handover)
-            && seat.reserve_here()
-        {
-            self.accepted(handover);
-        }
-    }
-
-    /// A connection that another shard has accepted.
-    fn handed_over(&mut self, handover: Handover) {
-        if self.core.drain.cuts() {
-            self.core.unreserve(Place::Here);
-        } else {
-            self.accepted(handover);
-        }
-    }
-
-    /// A place is reserved for it.
-    fn accepted(&mut self, handover: Handover) {
-        let Handover { listener, socket, peer, tls } = handover;
-        self.core.stats.accepted_total += 1;
-        let id = self.core.allocate_reserved();
-        let lent = Some(socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
-        let Some(Accepted { config, mut state }) = self.application.accepted(&mut cx, listener, &peer) else {
-            return self.core.release(id);
-        };
-        let body = match tls {
-            None => {
-                let mut connection = Connection::server(cx.core.now, config);
-                self.application.opened(&mut cx, &mut state, &mut connection);
-                Body::Open(Open { connection, state, secure: None })
-            }
-            Some(tls) => {
-                let standing = self.admit_silent(id, &peer);
-                let deadline = self.core.now + tls.handshake_timeout;
-                let shaking = Handshaking::accepted(tls, standing, config, deadline, state);
-                Body::Handshaking(Box::new(shaking))
-            }
-        };
-        let mut flags = Flags::default();
-        flags.insert(Flags::WRITABLE);
-        let registration = Registration::default();
-        let generation = id.generation;
-        self.insert(
-            id,
-            Slot { body, scheduled: NEVER, generation, socket, flags, registration },
-            Box::default(),
-        );
-    }
 
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
         if let Body::Handshaking(shaking) = &slot.body {
@@ -412,79 +241,12 @@ impl<A: Application> Driver<A> {
             self.core.commands.push_back(Command::Drain(id, 0));
         }
     }
-
-    // Registrations.
-
-    /// Notes the end of a registration that the host does not have, or has no more.
-    fn let_go(&mut self, token: Token) {
-        match token.kind() {
-            Kind::Connection | Kind::Lane => match self.in_table(token) {
-                Some(id) => self.free(id),
-                None => {
-                    if let Some(id) = self.connects.let_go(token) {
-                        self.core.release(id);
-                    }
-                }
-            },
-            Kind::Listener => {
-                let id = ListenerId::of(token);
-                self.core.listeners.free(id);
-            }
-            Kind::Waker => {}
-        }
-        // The host may ask whether the service is done before it settles again, or sleep if it is not.
-        if self.has_ended() {
-            self.core.mailbox.close_if_empty();
-        }
-    }
-
-    /// The connection in the table that a token is a name of.
-    fn in_table(&self, token: Token) -> Option<ConnectionId> {
-        self.connects.connection(token).filter(|id| self.table.peek(*id).is_some())
-    }
-
-    /// The registration behind a token, and its descriptor.
-    fn registration(&mut self, token: Token) -> Option<(&mut Registration, i32)> {
-        match token.kind() {
-            Kind::Connection | Kind::Lane => {
-                if let Some(id) = self.in_table(token) {
-                    let slot = self.table.get(id)?;
-                    return Some((&mut slot.registration, slot.socket.as_raw_fd()));
-                }
-                let (registration, socket) = self.connects.registration(token)?;
-                Some((registration, socket.as_raw_fd()))
-            }
-            Kind::Listener => {
-                let id = ListenerId::of(token);
-                let listener = self.core.listeners.get(id)?;
-                let fd = listener.fd();
-                Some((&mut listener.registration, fd))
-            }
-            Kind::Waker => Some((&mut self.core.waker, self.core.mailbox.bell().descriptor().as_raw_fd())),
-        }
-    }
 }
 
 impl<A: Application> Service for Driver<A> {
     fn attach(&mut self, trigger: Trigger) {
-        self.core.hand_over(trigger);
-        let changes = &mut self.core.changes;
-        self.core.waker.forget(Token::WAKER, changes);
-        for id in self.core.listeners.ids() {
-            if let Some(listener) = self.core.listeners.get(id) {
-                listener.registration.forget(id.token(), changes);
-                listener.update(trigger, id, changes);
-            }
-        }
-        for index in 0..self.table.end() {
-            let Some(slot) = self.table.at(index) else { continue };
-            let id = ConnectionId { index, generation: slot.generation };
-            slot.registration.forget(id.token(), changes);
-            if !matches!(slot.body, Body::Ended) {
-                slot.registration.want(Interest::BOTH, id.token(), changes);
-            }
-        }
-        self.connects.forget(changes);
+        self.core.attach(trigger);
+        self.announce();
     }
 
     fn poll_change(&mut self) -> Option<Change> {
@@ -494,7 +256,7 @@ impl<A: Application> Service for Driver<A> {
             let Some((registration, fd)) = self.registration(token) else { continue };
             match registration.next(name, fd) {
                 Next::Same => {}
-                Next::Tell(change) => return Some(change),
+                Next::Change(change) => return Some(change),
                 Next::Free => self.let_go(token),
             }
         }
@@ -502,15 +264,15 @@ impl<A: Application> Service for Driver<A> {
 
     fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
         match token.kind() {
-            Kind::Connection | Kind::Lane => match self.in_table(token) {
+            TokenKind::Connection | TokenKind::Candidate => match self.in_table(token) {
                 Some(id) => self.table.peek(id).map(|slot| slot.socket.as_fd()),
                 None => self.connects.descriptor(token),
             },
-            Kind::Listener => {
+            TokenKind::Listener => {
                 let id = ListenerId::of(token);
                 self.core.listeners.peek(id).map(Listener::socket)
             }
-            Kind::Waker => Some(self.core.mailbox.bell().descriptor()),
+            TokenKind::Waker => Some(self.core.messages.descriptor()),
         }
     }
 
@@ -518,12 +280,12 @@ impl<A: Application> Service for Driver<A> {
     fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness) {
         self.tick(now);
         if self.core.turn.enter() {
-            self.core.work();
+            self.core.begin_turn();
         }
         match token.kind() {
-            Kind::Connection => self.connection_ready(token, ready),
-            Kind::Lane => self.lane_ready(token, ready),
-            Kind::Listener => {
+            TokenKind::Connection => self.connection_ready(token, ready),
+            TokenKind::Candidate => self.candidate_ready(token, ready),
+            TokenKind::Listener => {
                 let id = ListenerId::of(token);
                 let Core { listeners, changes, trigger, .. } = &mut self.core;
                 if let Some(listener) = listeners.get(id) {
@@ -535,9 +297,9 @@ impl<A: Application> Service for Driver<A> {
                     }
                 }
             }
-            Kind::Waker => {
-                self.core.waker.reported(self.core.trigger, token, &mut self.core.changes);
-                self.core.mailbox.hush();
+            TokenKind::Waker => {
+                let Core { messages, changes, trigger, .. } = &mut self.core;
+                messages.reported(*trigger, changes);
             }
         }
     }
@@ -553,25 +315,25 @@ impl<A: Application> Service for Driver<A> {
         let Some((registration, _)) = self.registration(token) else { return };
         registration.refused();
         match token.kind() {
-            Kind::Connection | Kind::Lane => match self.in_table(token) {
+            TokenKind::Connection | TokenKind::Candidate => match self.in_table(token) {
                 Some(id) => self.refused_in_table(id, error),
                 None => self.attempt_refused(token, error),
             },
-            Kind::Listener => {
+            TokenKind::Listener => {
                 self.core.unlisten(ListenerId::of(token));
             }
             // It is looked at in each turn all the same.
-            Kind::Waker => {}
+            TokenKind::Waker => {}
         }
     }
 
     fn settle(&mut self, now: Time) -> Wait {
         self.tick(now);
-        if self.core.forked {
+        if self.core.process.was_forked() {
             return Wait::Forever;
         }
-        if self.core.turn.enter_to_settle(self.core.now) {
-            self.core.work();
+        if self.core.turn.enter_to_settle(self.core.now()) {
+            self.core.begin_turn();
         }
         self.look_into_mailbox();
         // All this takes no more than half of the turn, so that it and what is ready get on beside each other.
@@ -594,15 +356,15 @@ impl<A: Application> Service for Driver<A> {
     }
 
     fn is_done(&self) -> bool {
-        self.core.forked || self.is_over()
+        self.core.process.was_forked() || self.is_over()
     }
 
     fn is_forked(&self) -> bool {
-        self.core.is_forked()
+        self.core.process.is_forked()
     }
 
     fn keeps_alive(&self, token: Token) -> bool {
-        token.kind() != Kind::Waker
+        token.kind() != TokenKind::Waker
     }
 }
 
@@ -616,8 +378,9 @@ impl<A: Application> fmt::Debug for Driver<A> {
 mod tests {
     use super::*;
     use crate::address::{Address, Peer};
+    use crate::application::Accepted;
     use crate::hosts;
-    use crate::options::ListenOptions;
+    use crate::socket_options::ListenOptions;
 
     struct Quiet;
 
@@ -642,7 +405,7 @@ mod tests {
         listened.expect("a listener");
         assert!(!driver.is_forked());
         // As if the host had been that of another process.
-        driver.core.process = Some(0);
+        driver.core.process.id = Some(0);
         assert!(driver.is_forked());
         driver.drain(Duration::ZERO);
         assert!(!driver.core.is_draining());

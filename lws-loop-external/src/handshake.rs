@@ -3,15 +3,15 @@
 //! Knows the session and the socket; what becomes of the outcome is the driver's affair.
 
 use crate::admission::{Phase, Standing};
+use crate::buffers::Buffers;
 use crate::connect::Origin;
+use crate::flags::Flags;
 use crate::net;
-use crate::options::Speak;
 use crate::secure::Outgoing;
+use crate::socket_options::Speak;
 use crate::stats::Stats;
-use crate::table::Flags;
 use crate::tls::{Failure, Info, ListenTls, Opened, Plain, Provider, Reason, Session};
 use crate::transport::Sent;
-use crate::turn::Buffers;
 use lws_proto::{Config, Time};
 use rustix::io::Errno;
 use std::ops::Range;
@@ -45,7 +45,7 @@ pub(crate) struct Handshaking<S> {
     /// Bytes that the peer may still send before the handshake is done.
     allowance: usize,
     /// The first byte has come, and it begins TLS.
-    heard: bool,
+    has_begun: bool,
     /// It has failed: only the alert is left to deliver.
     failed: bool,
 }
@@ -124,7 +124,7 @@ impl<S> Handshaking<S> {
             due: deadline,
             state,
             allowance,
-            heard: false,
+            has_begun: false,
             failed: false,
         }
     }
@@ -202,8 +202,8 @@ impl<S> Handshaking<S> {
         buffers: &mut Buffers,
         stats: &mut Stats,
     ) -> Step {
-        if let (Side::Client { .. }, false) = (&self.side, self.heard) {
-            self.heard = true;
+        if let (Side::Client { .. }, false) = (&self.side, self.has_begun) {
+            self.has_begun = true;
             // A client speaks first.
             if let Some(session) = &mut self.session
                 && let Err(failure) = session.open(&mut [], &mut [], &mut self.outgoing.bytes)
@@ -237,7 +237,7 @@ impl<S> Handshaking<S> {
             if n < room && !flags.has(Flags::HANG_UP) {
                 flags.remove(Flags::READABLE);
             }
-            if !self.heard && buffers.ciphertext[0] != HANDSHAKE {
+            if !self.has_begun && buffers.ciphertext[0] != HANDSHAKE {
                 return match self.side {
                     Side::Server { plain: Plain::Accept, .. } => Step::Plain(n),
                     _ => self.fail(Failure::silent(Reason::NotTls), socket),
@@ -246,7 +246,7 @@ impl<S> Handshaking<S> {
             if let Err(failure) = self.prepare() {
                 return self.fail(failure, socket);
             }
-            self.heard = true;
+            self.has_begun = true;
             if let Some(step) = self.open(n, socket, buffers) {
                 return step;
             }
@@ -305,7 +305,7 @@ impl<S> Handshaking<S> {
         self.failed = true;
         // What it holds is not needed for the alert.
         self.session = None;
-        // Whoever does not hear it sees the end.
+        // A peer that does not get the alert sees the end of the connection.
         let _ = self.outgoing.flush(socket);
         self.outgoing.bytes.clear();
         self.outgoing = Outgoing::default();

@@ -1,17 +1,15 @@
-//! The seam: sockets, connections and timers as a service that any event loop can host. For Unix.
+#![doc = include_str!("../README.md")]
 //!
-//! A [`Driver`] owns the sockets of an [`Application`] and feeds the engine, [`lws_proto::Connection`], with what they
-//! say. It never waits. Whoever does hosts it through [`Service`]: four calls, and the answer how long to sleep.
-//! Level-triggered, edge-triggered and one-shot loops all can.
+//! # Where to look
 //!
-//! Other descriptors live in the same table: pipes and terminals as streams, what the application reads and writes by
-//! itself ([`Descriptor`]), and UDP ([`Udp`]).
-//!
-//! * A ready-made loop is the crate `lws-loop-poll`.
-//! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to come back.
+//! * [`Driver`], [`Application`] and [`Context`] are what a program writes its side with; [`Service`] is what a loop sees of it.
+//! * Ready hosts for loops that a program already runs are in [`hosts`]. For every other loop that can watch a descriptor there is
+//!   `OneDescriptor` of the feature `mio`.
+//! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to try again.
+//! * Other descriptors live in the same table: pipes and terminals as streams, those that the application reads and writes by itself
+//!   ([`Descriptor`]), and UDP ([`Udp`]).
 //! * Several threads are several services: [`Shards`].
-//! * Ready hosts for loops that somebody else runs are in [`hosts`].
-//! * For every other loop that can watch a descriptor there is `OneDescriptor` of the feature `mio`.
+//! * [`tls`] is the seam for TLS, which the crate `lws-tls` fills.
 #![deny(unsafe_code)]
 
 #[cfg(not(unix))]
@@ -22,27 +20,39 @@ mod admission;
 mod adopt;
 mod application;
 mod budget;
+mod buffers;
 mod clock;
+mod command;
 mod connect;
+mod connection_budget;
 mod context;
+mod core;
+mod descriptor_limit;
 mod drain;
 mod driver;
 mod entropy;
+mod flags;
 mod handshake;
 pub mod hosts;
-mod letters;
 mod listener;
+mod messages;
 mod net;
 #[cfg(feature = "mio")]
 mod one_descriptor;
+mod open;
 mod options;
+mod pending;
+mod process;
 mod registration;
 mod secure;
 mod service;
+mod service_clock;
 mod shards;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod slot;
 mod socket;
+mod socket_options;
 mod stats;
 #[allow(unsafe_code)]
 mod sys;
@@ -63,14 +73,16 @@ pub use connect::{
     Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
     ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
 };
-pub use context::{Context, descriptors_max};
+pub use context::Context;
+pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
 #[cfg(feature = "mio")]
 pub use one_descriptor::OneDescriptor;
-pub use options::{ConnectOptions, DriverOptions, KeepAlive, ListenOptions, Speak, TcpOptions, Turn};
+pub use options::{DriverOptions, Turn};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 pub use shards::{GlobalId, Shard, Shards};
+pub use socket_options::{ConnectOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use stats::Stats;
 pub use token::{ConnectionId, ListenerId};
 pub use transport::NotPollable;
@@ -81,7 +93,3 @@ pub use watch::{Descriptor, DescriptorEvent};
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/connecting.md")]
 mod connecting {}
-
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-mod package_readme {}

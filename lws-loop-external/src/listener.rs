@@ -2,10 +2,10 @@
 
 use crate::address::{Address, Peer};
 use crate::net::{self, Owned};
-use crate::options::{ListenOptions, TcpOptions};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Trigger};
 use crate::socket::{self, SocketFile};
+use crate::socket_options::{ListenOptions, TcpOptions};
 use crate::tls::ListenTls;
 use crate::token::{GENERATION_MASK, ListenerId};
 use lws_proto::Time;
@@ -21,13 +21,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The listeners of a service. There are few.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    places: Vec<Place>,
-    /// Whether some listener may have connections that nobody has asked for yet.
+    entries: Vec<Entry>,
+    /// Whether a listener may have connections that were not accepted yet.
     pub(crate) waiting: bool,
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct Entry {
     generation: u32,
     listener: Option<Listener>,
 }
@@ -76,65 +76,65 @@ impl Listeners {
         changes: &mut Changes,
     ) -> io::Result<ListenerId> {
         let (socket, file) = socket::listen(address, options)?;
-        let index = self.places.iter().position(|place| place.listener.is_none()).unwrap_or_else(|| {
-            self.places.push(Place::default());
-            self.places.len() - 1
+        let index = self.entries.iter().position(|entry| entry.listener.is_none()).unwrap_or_else(|| {
+            self.entries.push(Entry::default());
+            self.entries.len() - 1
         });
-        let place = &mut self.places[index];
-        let id = ListenerId { index: index as u32, generation: place.generation };
+        let entry = &mut self.entries[index];
+        let id = ListenerId { index: index as u32, generation: entry.generation };
         let registration = Registration::default();
         let tcp = options.tcp.clone();
         let tls = options.tls.clone();
         let stays = options.reuse_port && matches!(address, Address::Tcp(_));
         let listener = Listener { socket, file, tcp, tls, registration, ready: false, paused: None, stays };
-        let listener = place.listener.insert(listener);
+        let listener = entry.listener.insert(listener);
         listener.registration.want(Interest::READ, id.token(), changes);
         Ok(id)
     }
 
     pub(crate) fn peek(&self, id: ListenerId) -> Option<&Listener> {
-        let place = self.places.get(id.index as usize)?;
-        place.listener.as_ref().filter(|_| place.generation == id.generation)
+        let entry = self.entries.get(id.index as usize)?;
+        entry.listener.as_ref().filter(|_| entry.generation == id.generation)
     }
 
     pub(crate) fn get(&mut self, id: ListenerId) -> Option<&mut Listener> {
-        let place = self.places.get_mut(id.index as usize)?;
-        place.listener.as_mut().filter(|_| place.generation == id.generation)
+        let entry = self.entries.get_mut(id.index as usize)?;
+        entry.listener.as_mut().filter(|_| entry.generation == id.generation)
     }
 
     /// The names of all that accept connections.
     pub(crate) fn ids(&self) -> Vec<ListenerId> {
-        let open = |place: &&Place| place.listener.as_ref().is_some_and(|it| !it.registration.is_removing());
-        let id = |(index, place): (usize, &Place)| {
-            let id = ListenerId { index: index as u32, generation: place.generation };
-            Some(place).filter(open).map(|_| id)
+        let open = |entry: &&Entry| entry.listener.as_ref().is_some_and(|it| !it.registration.is_removing());
+        let id = |(index, entry): (usize, &Entry)| {
+            let id = ListenerId { index: index as u32, generation: entry.generation };
+            Some(entry).filter(open).map(|_| id)
         };
-        self.places.iter().enumerate().filter_map(id).collect()
+        self.entries.iter().enumerate().filter_map(id).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.iter().all(|place| place.listener.is_none())
+        self.entries.iter().all(|entry| entry.listener.is_none())
     }
 
     /// Closes the descriptor: the host has let go of it.
     pub(crate) fn free(&mut self, id: ListenerId) {
         if self.get(id).is_some() {
-            let place = &mut self.places[id.index as usize];
-            place.listener = None;
-            place.generation = place.generation.wrapping_add(1) & GENERATION_MASK;
+            let entry = &mut self.entries[id.index as usize];
+            entry.listener = None;
+            entry.generation = entry.generation.wrapping_add(1) & GENERATION_MASK;
         }
     }
 
     /// Leaves the files of Unix listeners where they are.
     pub(crate) fn forget_files(&mut self) {
-        for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
+        for listener in self.entries.iter_mut().filter_map(|entry| entry.listener.as_mut()) {
             std::mem::forget(listener.file.take());
         }
     }
 
-    /// Lets those go on that wait for a connection to end.
-    pub(crate) fn room(&mut self) {
-        for listener in self.places.iter_mut().filter_map(|place| place.listener.as_mut()) {
+    /// Has those accept again that pause until a connection has ended.
+    pub(crate) fn resume_full(&mut self) {
+        for listener in self.entries.iter_mut().filter_map(|entry| entry.listener.as_mut()) {
             if let Some(Paused::Full(_)) = listener.paused {
                 listener.paused = None;
                 self.waiting = true;
@@ -144,12 +144,12 @@ impl Listeners {
 
     /// When the next pause ends.
     pub(crate) fn next_resume(&self) -> Option<Time> {
-        let paused = |place: &Place| {
-            let listener = place.listener.as_ref().filter(|listener| !listener.registration.is_removing())?;
+        let paused = |entry: &Entry| {
+            let listener = entry.listener.as_ref().filter(|listener| !listener.registration.is_removing())?;
             let (Paused::Until(at) | Paused::Full(at)) = listener.paused?;
             Some(at)
         };
-        self.places.iter().filter_map(paused).min()
+        self.entries.iter().filter_map(paused).min()
     }
 }
 

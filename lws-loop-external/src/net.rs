@@ -112,7 +112,7 @@ pub(crate) fn own_address(socket: BorrowedFd<'_>) -> Result<SocketAddrAny> {
     net::getsockname(socket)
 }
 
-/// Takes the error that the socket has for whoever asks.
+/// Takes the pending error of a socket: SO_ERROR.
 #[inline]
 pub(crate) fn take_error(socket: BorrowedFd<'_>) -> Result<()> {
     simulate!(socket, |network, number| network.take_error(number));
@@ -130,7 +130,7 @@ pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
     matches!(poll(&mut asked, Some(&now)), Ok(1) if asked[0].revents().contains(PollFlags::HUP))
 }
 
-/// Bytes that the socket has taken and its peer has not acknowledged, sent or not. `None` where nobody can tell.
+/// Bytes that the socket has taken and its peer has not acknowledged, sent or not. `None` where the system does not say.
 pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     #[cfg(feature = "simulation")]
     if let Some(answer) = simulation::of(socket.as_raw_fd(), |network, number| network.under_way(number)) {

@@ -23,7 +23,7 @@ pub struct OneDescriptor<S> {
     poll: mio::Poll,
     events: mio::Events,
     events_max: usize,
-    bell: mio::Waker,
+    waker: mio::Waker,
     on_mio: OnMio<S>,
     wait: Wait,
     /// The descriptor is not there any more.
@@ -34,7 +34,7 @@ pub struct OneDescriptor<S> {
 const EVENTS: usize = 1_024;
 const TAG: u8 = 0;
 /// A token that no service has.
-const BELL: mio::Token = mio::Token(usize::MAX);
+const WAKER: mio::Token = mio::Token(usize::MAX);
 
 impl<S: Service> OneDescriptor<S> {
     /// Hosts a service. The descriptor is readable at once, for the first dispatch.
@@ -52,15 +52,15 @@ impl<S: Service> OneDescriptor<S> {
     /// As [`new`](Self::new).
     pub fn with_events(service: S, events: usize) -> io::Result<Self> {
         let poll = mio::Poll::new()?;
-        let bell = mio::Waker::new(poll.registry(), BELL)?;
-        bell.wake()?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
+        waker.wake()?;
         let events_max = events.max(1);
         let events = mio::Events::with_capacity(events_max);
         Ok(Self {
             poll,
             events,
             events_max,
-            bell,
+            waker,
             on_mio: OnMio::new(service, TAG),
             wait: Wait::Now,
             closed: false,
@@ -90,7 +90,7 @@ impl<S: Service> OneDescriptor<S> {
             self.wait = Wait::Now;
         }
         if self.wait == Wait::Now {
-            self.ring();
+            self.wake();
         }
         self.wait
     }
@@ -109,7 +109,7 @@ impl<S: Service> OneDescriptor<S> {
         let result = call(self.on_mio.service_mut());
         let wait = self.on_mio.settle(self.poll.registry(), now);
         if wait.earliest(self.wait) != self.wait || self.is_done() {
-            self.ring();
+            self.wake();
         }
         self.wait = wait.earliest(self.wait);
         result
@@ -152,9 +152,9 @@ impl<S: Service> OneDescriptor<S> {
     }
 
     /// Makes the descriptor readable.
-    fn ring(&self) {
-        // A bell that was rung too often is emptied by mio, and nothing else can fail.
-        let _ = self.bell.wake();
+    fn wake(&self) {
+        // A waker that was used too often is emptied by mio, and nothing else can fail.
+        let _ = self.waker.wake();
     }
 }
 

@@ -26,10 +26,10 @@ pub(crate) struct Registration {
 enum Removal {
     #[default]
     No,
-    /// It should, and is to be told.
+    /// It should, and does not know yet.
     Wanted,
-    /// It was told. It may take a while, in which readiness can still be reported.
-    Told,
+    /// It was asked to. It may take a while, in which readiness can still be reported.
+    Requested,
 }
 
 /// What comes next for a registration.
@@ -37,8 +37,8 @@ enum Removal {
 pub(crate) enum Next {
     /// Nothing.
     Same,
-    /// The host should do this.
-    Tell(Change),
+    /// The host should make this change.
+    Change(Change),
     /// The host does not have it, and will not: it is free.
     Free,
 }
@@ -99,22 +99,23 @@ impl Registration {
         self.listed = false;
         let interest = self.wanted;
         match (self.announced, self.removal) {
-            (false, Removal::Wanted | Removal::Told) => return Next::Free,
+            (false, Removal::Wanted | Removal::Requested) => return Next::Free,
             (true, Removal::Wanted) => {
-                self.removal = Removal::Told;
-                return Next::Tell(Change::Remove { token, fd });
+                self.removal = Removal::Requested;
+                return Next::Change(Change::Remove { token, fd });
             }
-            (true, Removal::Told) => return Next::Same,
+            (true, Removal::Requested) => return Next::Same,
             (true, Removal::No) if self.watched == interest => return Next::Same,
             (true, Removal::No) => {}
             (false, Removal::No) => {
                 self.announced = true;
                 self.watched = interest;
-                return Next::Tell(Change::Add { token, fd, interest });
+                return Next::Change(Change::Add { token, fd, interest });
             }
         }
         self.watched = interest;
-        Next::Tell(Change::Modify { token, fd, interest })
+        debug_assert!(self.announced && self.removal == Removal::No);
+        Next::Change(Change::Modify { token, fd, interest })
     }
 }
 
@@ -131,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn changes_of_one_turn_are_told_as_one() {
+    fn changes_of_one_turn_are_one_change() {
         let (mut registration, mut changes) = (Registration::default(), Changes::new());
         let (token, fd) = (TOKEN, 7);
         registration.want(Interest::READ, token, &mut changes);
         registration.want(Interest::BOTH, token, &mut changes);
         let add = Change::Add { token, fd, interest: Interest::BOTH };
-        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(add)));
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Change(add)));
         registration.want(Interest::READ, token, &mut changes);
         registration.want(Interest::BOTH, token, &mut changes);
         assert_eq!(next(&mut registration, &mut changes), Some(Next::Same));
@@ -145,11 +146,11 @@ mod tests {
         assert_eq!(next(&mut registration, &mut changes), None);
         registration.want(Interest::WRITE, token, &mut changes);
         let modify = Change::Modify { token, fd, interest: Interest::WRITE };
-        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(modify)));
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Change(modify)));
         registration.want(Interest::READ, token, &mut changes);
         registration.remove(token, &mut changes);
         let remove = Change::Remove { token, fd };
-        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(remove)));
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Change(remove)));
     }
 
     #[test]
@@ -161,26 +162,26 @@ mod tests {
     }
 
     #[test]
-    fn a_one_shot_host_is_told_again_after_each_report() {
+    fn a_one_shot_host_gets_a_change_after_each_report() {
         let (mut registration, mut changes) = (Registration::default(), Changes::new());
         let (token, fd, interest) = (TOKEN, 7, Interest::READ);
         registration.want(interest, token, &mut changes);
         let add = Change::Add { token, fd, interest };
-        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(add)));
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Change(add)));
         registration.reported(Trigger::Level, token, &mut changes);
         assert_eq!(next(&mut registration, &mut changes), None);
         registration.reported(Trigger::OneShot, token, &mut changes);
         let modify = Change::Modify { token, fd, interest };
-        assert_eq!(next(&mut registration, &mut changes), Some(Next::Tell(modify)));
+        assert_eq!(next(&mut registration, &mut changes), Some(Next::Change(modify)));
     }
 
     #[test]
-    fn a_host_is_told_once_to_let_go_however_long_it_takes() {
+    fn a_host_is_asked_once_to_let_go_however_long_it_takes() {
         let (mut registration, mut changes) = (Registration::default(), Changes::new());
         registration.want(Interest::READ, TOKEN, &mut changes);
-        assert!(matches!(next(&mut registration, &mut changes), Some(Next::Tell(Change::Add { .. }))));
+        assert!(matches!(next(&mut registration, &mut changes), Some(Next::Change(Change::Add { .. }))));
         registration.remove(TOKEN, &mut changes);
-        assert!(matches!(next(&mut registration, &mut changes), Some(Next::Tell(Change::Remove { .. }))));
+        assert!(matches!(next(&mut registration, &mut changes), Some(Next::Change(Change::Remove { .. }))));
         registration.remove(TOKEN, &mut changes);
         registration.reported(Trigger::OneShot, TOKEN, &mut changes);
         assert_eq!(next(&mut registration, &mut changes), None);

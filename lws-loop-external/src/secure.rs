@@ -1,4 +1,4 @@
-//! The TLS stage of an established connection, between its socket and its engine.
+//! TLS of an established connection, between its socket and its engine.
 //!
 //! Plaintext counts as queued in the engine until the records that hold it have gone to the transport, so that a peer that
 //! does not read is seen as what it is. An idle connection holds no buffer here.
@@ -11,11 +11,11 @@ use std::os::fd::BorrowedFd;
 /// TLS of a connection.
 pub(crate) struct Secure {
     pub(crate) info: Info,
-    pub(crate) stage: Stage,
+    pub(crate) stream: TlsStream,
 }
 
-/// A session in use.
-pub(crate) struct Stage {
+/// A session in use: seals what the engine has queued, and keeps ciphertext that the socket has not taken.
+pub(crate) struct TlsStream {
     pub(crate) session: Box<dyn Session>,
     pub(crate) outgoing: Outgoing,
     /// Bytes at the front of the engine's queue that are sealed in `outgoing`.
@@ -26,7 +26,7 @@ pub(crate) struct Stage {
     closed: bool,
 }
 
-impl Stage {
+impl TlsStream {
     pub(crate) fn new(session: Box<dyn Session>, outgoing: Outgoing) -> Self {
         Self { session, outgoing, sealed: 0, peer_closed: false, closed: false }
     }
@@ -45,11 +45,13 @@ impl Stage {
         // Records are longer than what they hold: so much of it has gone for certain.
         let gone = self.sealed.saturating_sub(self.outgoing.len());
         self.sealed -= gone;
+        debug_assert!(self.sealed <= self.outgoing.len(), "what is not gone is still to be sent");
         transmit.commit(gone);
         sent
     }
 
-    /// The same where the engine has nothing queued: answers to the peer's handshake messages, and the end.
+    /// Offers what the session says by itself, where the engine has nothing queued: answers to the peer's handshake messages, and
+    /// `close_notify`.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> Sent {
         // What was sealed for a queue that is gone may still leave: it cannot be taken out of a cut record.
         self.sealed = 0;
@@ -109,6 +111,7 @@ impl Outgoing {
             self.sent = 0;
             self.bytes.shrink_to_fit();
         }
+        debug_assert!(self.sent <= self.bytes.len());
     }
 
     /// Offers everything to the transport, once.

@@ -1,17 +1,16 @@
 //! Shards: several services that work as one, each on its own thread and with its own connections.
 //!
 //! Nothing is shared but what stands here: how many connections each has, their mailboxes, and when they end. Knows no
-//! threads: whoever hosts the shards starts those.
+//! threads: the program that hosts the shards starts those.
 
-mod seats;
+mod quotas;
 
-use crate::application::Application;
-use crate::context::{Context, Core, default_connections_max};
+use crate::descriptor_limit::default_connections_max;
 use crate::net;
 use crate::options::{self, DriverOptions};
 use crate::token::ConnectionId;
-use crate::waker::{Bell, Handle, Handover, Mailbox, SendError};
-use seats::Seats;
+use crate::waker::{Handle, Handover, Mailbox, Notifier, SendError};
+use quotas::Quotas;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU16;
@@ -46,7 +45,7 @@ pub struct Shards<M> {
 }
 
 struct Group<M> {
-    seats: Seats,
+    quotas: Quotas,
     handles: Box<[Handle<M>]>,
     /// In how many microseconds the shards are to end; `NEVER` while they serve.
     drain: AtomicU64,
@@ -56,7 +55,7 @@ const NEVER: u64 = u64::MAX;
 
 /// What becomes one service of a group: made where the group is, and sent to the thread of the service.
 pub struct Shard<M> {
-    pub(crate) seat: Seated<M>,
+    pub(crate) member: ShardMember<M>,
     pub(crate) mailbox: Mailbox<M>,
     pub(crate) options: DriverOptions,
 }
@@ -84,17 +83,17 @@ impl<M> Shards<M> {
         let connections_max = options.connections_max.unwrap_or_else(|| {
             (default_connections_max(options.descriptors_kept) / usize::from(count)).max(1)
         });
-        let mailbox = |_| Ok(Mailbox::new(Bell::new()?, options.mailbox_messages_max));
+        let mailbox = |_| Ok(Mailbox::new(Notifier::new()?, options.mailbox_messages_max));
         let mailboxes = (0..count).map(mailbox).collect::<io::Result<Vec<_>>>()?;
         let group = Arc::new(Group {
-            seats: Seats::new(count.into(), connections_max),
+            quotas: Quotas::new(count.into(), connections_max),
             handles: mailboxes.iter().map(Handle::of).collect(),
             drain: AtomicU64::new(NEVER),
         });
         let options = DriverOptions { connections_max: Some(connections_max), ..options.clone() };
         let shard = |(index, mailbox)| {
-            let seat = Seated { shards: Self { group: Arc::clone(&group) }, index, next: 0 };
-            Shard { seat, mailbox, options: options.clone() }
+            let member = ShardMember { shards: Self { group: Arc::clone(&group) }, index, next: 0 };
+            Shard { member, mailbox, options: options.clone() }
         };
         Ok((0..count).zip(mailboxes).map(shard).collect())
     }
@@ -104,13 +103,13 @@ impl<M> Shards<M> {
     #[doc(alias = "lws_get_count_threads")]
     pub fn count(&self) -> u16 {
         // As many as were asked for by a number of this type.
-        self.group.seats.len() as u16
+        self.group.quotas.len() as u16
     }
 
     /// How many connections a shard has, with those that are on their way to it. Zero of one that does not exist.
     #[must_use]
     pub fn connections(&self, shard: u16) -> usize {
-        self.group.seats.taken(shard.into())
+        self.group.quotas.taken(shard.into())
     }
 
     /// The handle of one shard.
@@ -124,8 +123,8 @@ impl<M> Shards<M> {
         self.group.handles.iter()
     }
 
-    /// Sends a message about one connection of any shard: [`Application::message_to`]
-    /// follows there if the connection is there then, or when it is, and [`Application::undelivered`] otherwise.
+    /// Sends a message about one connection of any shard: [`Application::message_to`](crate::Application::message_to)
+    /// follows there if the connection is there then, or when it is, and [`Application::undelivered`](crate::Application::undelivered) otherwise.
     ///
     /// # Errors
     /// The message, if too many are waiting or the shard has gone.
@@ -142,7 +141,7 @@ impl<M> Shards<M> {
         // More than half a million years are cut short.
         let micros = u64::try_from(timeout.as_micros()).unwrap_or(NEVER - 1);
         self.group.drain.fetch_min(micros.min(NEVER - 1), Ordering::Release);
-        self.handles().for_each(Handle::ring);
+        self.handles().for_each(Handle::notify);
     }
 
     /// How long the shards were given to end, if they are to end.
@@ -170,13 +169,13 @@ impl<M> Shard<M> {
     /// Its number, from zero on.
     #[must_use]
     pub fn index(&self) -> u16 {
-        self.seat.index
+        self.member.index
     }
 
     /// The group that it belongs to.
     #[must_use]
     pub fn shards(&self) -> &Shards<M> {
-        &self.seat.shards
+        &self.member.shards
     }
 }
 
@@ -192,65 +191,66 @@ fn millis() -> usize {
 }
 
 /// The place of one driver in its group.
-pub(crate) struct Seated<M> {
+pub(crate) struct ShardMember<M> {
     pub(crate) shards: Shards<M>,
     pub(crate) index: u16,
     /// The shard that comes first if several have the fewest connections.
     next: usize,
 }
 
-impl<M> Seated<M> {
-    fn seats(&self) -> &Seats {
-        &self.shards.group.seats
+impl<M> ShardMember<M> {
+    fn quotas(&self) -> &Quotas {
+        &self.shards.group.quotas
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.seats().is_full(self.index.into())
+        self.quotas().is_full(self.index.into())
     }
 
     pub(crate) fn has_room_anywhere(&self) -> bool {
-        self.seats().has_room()
+        self.quotas().has_room()
     }
 
-    /// Takes a place at the shard that should have the next connection, perhaps this one.
-    pub(crate) fn reserve(&mut self) -> Option<u16> {
-        let shard = self.seats().reserve(self.next, millis())?;
+    /// Reserves the next connection at the shard that should have it, perhaps this one.
+    pub(crate) fn reserve(&mut self) -> Option<Reservation> {
+        let shard = self.quotas().reserve(self.next, millis())?;
         self.next = shard + 1;
         // There are no more than this type counts.
-        Some(shard as u16)
+        let shard = shard as u16;
+        Some(if shard == self.index { Reservation::Here } else { Reservation::At(shard) })
     }
 
     /// This shard begins to work.
     pub(crate) fn work(&self) {
         // A shard that is alone gets every connection, busy or not.
-        if self.seats().len() > 1 {
-            self.seats().work(self.index.into(), millis());
+        if self.quotas().len() > 1 {
+            self.quotas().work(self.index.into(), millis());
         }
     }
 
     /// This shard has nothing to do.
     pub(crate) fn rest(&self) {
-        self.seats().rest(self.index.into());
+        self.quotas().rest(self.index.into());
     }
 
     /// Takes a place here, if there is one.
     pub(crate) fn reserve_here(&self) -> bool {
-        self.seats().reserve_at(self.index.into())
+        self.quotas().reserve_at(self.index.into())
     }
 
     /// No place was found, here or anywhere: this shard is told of the next one. False if there is one by now.
     pub(crate) fn wait_for_room(&self, here: bool) -> bool {
-        self.seats().wait(here.then_some(self.index.into()))
+        self.quotas().wait(here.then_some(self.index.into()))
     }
 
     /// Takes a place here.
     pub(crate) fn take(&self) {
-        self.seats().take(self.index.into());
+        self.quotas().take(self.index.into());
     }
 
     /// No connections come here any more.
     pub(crate) fn close(&self) {
-        self.seats().close(self.index.into());
+        self.quotas().close(self.index.into());
     }
 
     /// Gives a place of this shard back.
@@ -260,9 +260,9 @@ impl<M> Seated<M> {
 
     /// Gives a place of any shard back.
     pub(crate) fn give_back_of(&self, shard: u16) {
-        if self.seats().give_back(shard.into()) {
-            // Whoever waits sees to it, and nobody else is disturbed for long.
-            self.shards.handles().for_each(Handle::ring);
+        if self.quotas().give_back(shard.into()) {
+            // The acceptor that waits takes it, and the others find nothing to do.
+            self.shards.handles().for_each(Handle::notify);
         }
     }
 
@@ -277,50 +277,15 @@ impl<M> Seated<M> {
     }
 }
 
-/// A place that is reserved for a connection.
+/// Where a connection that is about to be accepted has room.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
+pub(crate) enum Reservation {
     Here,
     /// At another shard.
     At(u16),
 }
 
-impl<A: Application> Core<A> {
-    /// A place for the next connection that is accepted. A service alone needs no mark for it.
-    /// `here` if it must not go to another shard.
-    pub(crate) fn reserve(&mut self, here: bool) -> Option<Place> {
-        match &mut self.seat {
-            None => (!self.is_full()).then_some(Place::Here),
-            Some(seat) if here => seat.reserve_here().then_some(Place::Here),
-            Some(seat) => {
-                let shard = seat.reserve()?;
-                Some(if shard == seat.index { Place::Here } else { Place::At(shard) })
-            }
-        }
-    }
-
-    pub(crate) fn unreserve(&mut self, place: Place) {
-        if let Some(seat) = &self.seat {
-            match place {
-                Place::Here => seat.give_back(),
-                Place::At(shard) => seat.give_back_of(shard),
-            }
-        }
-    }
-
-    /// Another shard may have rung: a place is free somewhere, or all are to end.
-    pub(crate) fn look_at_shards(&mut self) {
-        let Some(seat) = &self.seat else { return };
-        if seat.has_room_anywhere() {
-            self.listeners.room();
-        }
-        if let Some(timeout) = seat.shards.draining() {
-            Context { core: self, connection: None, socket: None, tls: None }.drain(timeout);
-        }
-    }
-}
-
-impl<M> Drop for Seated<M> {
+impl<M> Drop for ShardMember<M> {
     fn drop(&mut self) {
         self.close();
     }
@@ -328,26 +293,26 @@ impl<M> Drop for Seated<M> {
 
 #[cfg(test)]
 mod tests {
-    use super::seats::{BUSY_AFTER, Seats};
+    use super::quotas::{BUSY_AFTER, Quotas};
 
     #[test]
     fn a_busy_shard_gets_no_connection_while_another_has_room() {
-        let seats = Seats::new(3, 2);
+        let quotas = Quotas::new(3, 2);
         let began = 1_000;
-        seats.work(1, began);
+        quotas.work(1, began);
         // It is not begun anew while it goes on.
-        seats.work(1, began + BUSY_AFTER - 1);
-        assert_eq!(seats.reserve(1, began + BUSY_AFTER - 1), Some(1), "not for so long");
-        seats.give_back(1);
+        quotas.work(1, began + BUSY_AFTER - 1);
+        assert_eq!(quotas.reserve(1, began + BUSY_AFTER - 1), Some(1), "not for so long");
+        quotas.give_back(1);
         let busy = began + BUSY_AFTER;
-        let given = [0; 4].map(|first| seats.reserve(first, busy));
+        let given = [0; 4].map(|first| quotas.reserve(first, busy));
         assert_eq!(given, [Some(0), Some(2), Some(0), Some(2)]);
-        assert_eq!(seats.reserve(0, busy), Some(1), "where no other has room it is still better than none");
-        assert_eq!(seats.reserve(0, busy), Some(1));
-        assert_eq!(seats.reserve(0, busy), None);
-        seats.give_back(1);
-        seats.give_back(0);
-        seats.rest(1);
-        assert_eq!(seats.reserve(1, busy), Some(1), "it has had a rest");
+        assert_eq!(quotas.reserve(0, busy), Some(1), "where no other has room it is still better than none");
+        assert_eq!(quotas.reserve(0, busy), Some(1));
+        assert_eq!(quotas.reserve(0, busy), None);
+        quotas.give_back(1);
+        quotas.give_back(0);
+        quotas.rest(1);
+        assert_eq!(quotas.reserve(1, busy), Some(1), "it has had a rest");
     }
 }

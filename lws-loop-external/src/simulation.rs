@@ -4,7 +4,7 @@
 //! compiles it.
 
 use crate::address::Address;
-use crate::options::{ConnectOptions, ListenOptions};
+use crate::socket_options::{ConnectOptions, ListenOptions};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;

@@ -2,9 +2,9 @@
 
 use crate::address::Address;
 use crate::net::{self, Owned};
-use crate::options::{ConnectOptions, KeepAlive, ListenOptions, TcpOptions};
 #[cfg(feature = "simulation")]
 use crate::simulation;
+use crate::socket_options::{ConnectOptions, KeepAlive, ListenOptions, TcpOptions};
 use crate::sys;
 use rustix::io::Errno;
 use rustix::net::SocketAddrAny;
@@ -63,7 +63,7 @@ pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(
     }
 }
 
-/// Binds to `path`. A socket that somebody left there, and that nobody answers, gives way.
+/// Binds to `path`. A socket that an earlier process has left there gives way if no process answers it.
 fn bind_unix(socket: &Socket, path: &Path) -> io::Result<()> {
     let address = SockAddr::unix(path)?;
     match socket.bind(&address) {

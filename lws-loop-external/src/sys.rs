@@ -68,7 +68,7 @@ pub(crate) fn monotonic() -> Duration {
     Duration::new(u64::try_from(shown.tv_sec).unwrap_or_default(), shown.tv_nsec.unsigned_abs() as u32)
 }
 
-/// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where nobody can tell.
+/// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where the system does not say.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
@@ -77,7 +77,7 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     usize::try_from(bytes).ok().filter(|_| code == 0)
 }
 
-/// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where nobody can tell.
+/// Bytes that a socket has taken and that its peer has not acknowledged, sent or not. `None` where the system does not say.
 #[cfg(target_vendor = "apple")]
 pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
@@ -133,7 +133,7 @@ pub(crate) fn set_unsent_bytes_max(socket: BorrowedFd<'_>, bytes: usize) -> io::
     Ok(())
 }
 
-/// A closure that C calls with a pointer. It stays alive while it runs, whoever lets go of it in the meantime.
+/// A closure that C calls with a pointer. It stays alive while it runs, even if its owner is dropped in the meantime.
 #[cfg(any(feature = "glib", feature = "libevent", feature = "libev"))]
 pub(crate) struct Callback(std::rc::Rc<Box<dyn Fn()>>);
 

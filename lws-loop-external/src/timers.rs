@@ -44,6 +44,7 @@ impl Timers {
         } else {
             self.sink(position);
         }
+        debug_assert_eq!(self.heap[self.positions[place] as usize].index, index);
     }
 
     /// Forgets the deadline of `index`.
@@ -75,6 +76,8 @@ impl Timers {
             self.sink(position);
             self.rise(position);
         }
+        debug_assert_eq!(self.positions[removed.index as usize], ABSENT);
+        debug_assert!(self.heap.len() <= self.positions.len(), "an index is in the heap twice");
     }
 
     /// Moves the entry at `position` towards the front until it is not earlier than its parent.

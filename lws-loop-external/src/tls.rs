@@ -334,7 +334,7 @@ pub enum CertificateFault {
     Authority,
     /// It is not the one that was pinned.
     NotPinned,
-    /// It is no certificate, or has parts that nobody here understands.
+    /// It is no certificate, or has parts that are not understood here.
     Malformed(Box<str>),
 }
 

@@ -18,12 +18,12 @@ pub(crate) const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 
 /// What a token is the name of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     Connection,
     Listener,
     Waker,
-    /// A socket that races, or has raced, for a connection.
-    Lane,
+    /// One of several sockets that race, or have raced, for a connection.
+    Candidate,
 }
 
 impl Token {
@@ -52,17 +52,17 @@ impl Token {
     pub(crate) const WAKER: Self = Self::new(2, 0, 0);
 
     /// The name of one of several sockets that race for a connection.
-    pub(crate) const fn lane(index: u32, generation: u32) -> Self {
+    pub(crate) const fn candidate(index: u32, generation: u32) -> Self {
         Self::new(3, index, generation)
     }
 
     #[inline]
-    pub(crate) fn kind(self) -> Kind {
+    pub(crate) fn kind(self) -> TokenKind {
         match self.0 >> (INDEX_BITS + GENERATION_BITS) & 3 {
-            0 => Kind::Connection,
-            1 => Kind::Listener,
-            2 => Kind::Waker,
-            _ => Kind::Lane,
+            0 => TokenKind::Connection,
+            1 => TokenKind::Listener,
+            2 => TokenKind::Waker,
+            _ => TokenKind::Candidate,
         }
     }
 
@@ -153,17 +153,17 @@ mod tests {
 
     #[test]
     fn a_token_keeps_kind_index_and_generation_and_leaves_eight_bits_free() {
-        let check = |token: Token, kind: Kind, index: u32, generation: u32| {
+        let check = |token: Token, kind: TokenKind, index: u32, generation: u32| {
             let token = Token::from_u64(token.as_u64() | 0xff << Token::BITS);
             assert_eq!(token.as_u64() >> Token::BITS, 0);
             assert_eq!((token.kind(), token.index(), token.generation()), (kind, index, generation));
         };
         let index = (1 << INDEX_BITS) - 1;
         for (index, generation) in [(0, 0), (1, 2), (index, GENERATION_MASK)] {
-            check(ConnectionId { index, generation }.token(), Kind::Connection, index, generation);
-            check(ListenerId { index, generation }.token(), Kind::Listener, index, generation);
-            check(Token::lane(index, generation), Kind::Lane, index, generation);
+            check(ConnectionId { index, generation }.token(), TokenKind::Connection, index, generation);
+            check(ListenerId { index, generation }.token(), TokenKind::Listener, index, generation);
+            check(Token::candidate(index, generation), TokenKind::Candidate, index, generation);
         }
-        check(Token::WAKER, Kind::Waker, 0, 0);
+        check(Token::WAKER, TokenKind::Waker, 0, 0);
     }
 }

@@ -1,8 +1,8 @@
 //! What carries the bytes of a stream: a socket, or files such as pipes and terminals. Knows no protocol.
 
 use crate::net::{self, Owned};
+use crate::open::Open;
 use crate::service::Interest;
-use crate::table::Open;
 use crate::token::ConnectionId;
 use lws_proto::{SLICES_MAX, Transmit};
 use rustix::fs::FileType;
@@ -178,7 +178,7 @@ pub(crate) fn finish(socket: BorrowedFd<'_>) {
 /// has to send is dropped. Unix sockets know no such end.
 #[cold]
 pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) {
-    // It fails where the peer has gone, and then there is nobody to tell.
+    // It fails where the peer has gone, which then does not matter any more.
     let _ = net::reset_on_close(socket);
 }
 
@@ -260,12 +260,12 @@ impl<S> Piped<S> {
 
 /// What kind of descriptor it is, as far as it can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DescriptorKind {
     Socket,
     File,
 }
 
-impl Kind {
+impl DescriptorKind {
     /// # Errors
     /// [`NotPollable`], or what the system says.
     pub(crate) fn of(descriptor: BorrowedFd<'_>) -> std::io::Result<Self> {

@@ -1,123 +1,26 @@
-//! One turn of one connection: read, tell the application, write, within a budget.
+//! One turn of one connection: reads, delivers events to the application, writes, within a budget.
 //!
 //! The hot path. With one message per turn it makes one read and one write system call, and allocates nothing.
 
+pub(crate) mod descriptor;
 mod secured;
 
 use self::secured::Secured;
 use crate::application::Application;
-use crate::budget::TurnBudget;
-use crate::context::{Context, Core};
-use crate::options::DriverOptions;
+use crate::buffers::{Buffers, TRANSMIT_BYTES, trim};
+use crate::connection_budget::ConnectionBudget;
+use crate::context::{Context, Subject};
+use crate::core::Core;
+use crate::flags::Flags;
+use crate::open::Open;
 use crate::service::{Interest, Trigger};
-use crate::table::{Body, Flags, Open, Slot};
-use crate::tls::{Info, Opened};
+use crate::slot::{Body, Slot};
+use crate::tls::Info;
 use crate::token::ConnectionId;
 use crate::transport::{self, Failed, Sent, Socket, Transport};
-use crate::udp::turn::Room;
 use lws_proto::{Connection, Event, Time, Transmit};
 use rustix::io::Errno;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-
-/// The buffers that all connections of a service share: an idle one holds none.
-pub(crate) struct Buffers {
-    pub(crate) datagrams: Room,
-    pub(crate) receive: Box<[u8]>,
-    transmit: Vec<u8>,
-    /// What TLS has to open. Empty until there is a first such connection.
-    pub(crate) ciphertext: Vec<u8>,
-    /// What TLS has sealed.
-    pub(crate) sealed: Vec<u8>,
-    /// What is left of `ciphertext` to open, in the middle of a turn.
-    pub(crate) left: Left,
-}
-
-/// What a fresh transmit buffer has room for. It grows to what one turn queues.
-const TRANSMIT_BYTES: usize = 16 << 10;
-/// A transmit buffer that one large payload has made larger than this is not kept.
-const TRANSMIT_BYTES_MAX: usize = 1 << 20;
-const RECEIVE_BYTES_MIN: usize = 1 << 10;
-
-impl Buffers {
-    pub(crate) fn new(options: &DriverOptions) -> Self {
-        let receive = vec![0; options.receive_buffer_bytes.max(RECEIVE_BYTES_MIN)].into_boxed_slice();
-        let (transmit, ciphertext, sealed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { datagrams: Room::default(), receive, transmit, ciphertext, sealed, left: Left::default() }
-    }
-
-    /// Makes the buffers that only TLS needs.
-    pub(crate) fn prepare_secure(&mut self) {
-        if self.ciphertext.is_empty() {
-            self.ciphertext = vec![0; self.receive.len()];
-        }
-        if self.sealed.capacity() == 0 {
-            self.sealed.reserve(TRANSMIT_BYTES);
-        }
-    }
-}
-
-/// What a session has said of the ciphertext of one read, and what it has not seen.
-#[derive(Default)]
-pub(crate) struct Left {
-    pub(crate) part: Range<usize>,
-    /// What came last; its plaintext may still have to be told.
-    pub(crate) opened: Opened,
-    /// The handshake has just been done: `opened` was not told yet. If so, whether the socket is readable.
-    pub(crate) first: Option<bool>,
-}
-
-/// Gives back what one large payload has made larger than is worth keeping.
-#[inline]
-fn trim(buffer: &mut Vec<u8>) {
-    if buffer.capacity() > TRANSMIT_BYTES_MAX {
-        *buffer = Vec::new();
-    }
-}
-
-/// What a connection may still do in this turn.
-pub(crate) struct Budget {
-    pub(crate) read: usize,
-    pub(crate) write: usize,
-    pub(crate) events: usize,
-}
-
-/// What a turn of a connection costs beside its events, in steps: a read, a write, and what goes around them.
-const TURN_STEPS: usize = 4;
-
-impl Budget {
-    /// None of the options is zero: they were validated.
-    #[inline]
-    pub(crate) fn new(options: &DriverOptions) -> Self {
-        Self {
-            read: options.read_bytes_per_turn,
-            write: options.write_bytes_per_turn,
-            events: options.events_per_turn,
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is_spent(&self) -> bool {
-        self.read == 0 || self.write == 0 || self.events == 0
-    }
-
-    /// Counts an event, also as a step of the service's turn. False if it was the last one of either.
-    #[inline(always)]
-    pub(crate) fn count(&mut self, turn: &mut TurnBudget) -> bool {
-        self.events = self.events.saturating_sub(1);
-        if turn.use_step() {
-            self.events = 0;
-        }
-        self.events > 0
-    }
-
-    /// Charges the turn of the service with that of the connection.
-    #[inline]
-    pub(crate) fn charge(&self, options: &DriverOptions, turn: &mut TurnBudget) {
-        turn.use_steps(TURN_STEPS);
-        turn.use_bytes(options.read_bytes_per_turn - self.read + options.write_bytes_per_turn - self.write);
-    }
-}
 
 /// Gives a connection its turn, and sees to what it wants next. True if it has ended.
 #[inline]
@@ -152,6 +55,18 @@ pub(crate) fn take<A: Application>(
         }
         return true;
     }
+    provide(core, id, slot, &wants);
+    false
+}
+
+/// Sees to what a connection wants after its turn: the end of its direction, its deadline, another turn, readiness.
+#[inline(always)]
+fn provide<A: Application>(
+    core: &mut Core<A>,
+    id: ConnectionId,
+    slot: &mut Slot<A::State>,
+    wants: &lws_proto::Interest,
+) {
     if wants.shutdown && !wants.write && !slot.flags.has(Flags::SHUT) {
         slot.flags.insert(Flags::SHUT);
         match &mut slot.body {
@@ -180,7 +95,6 @@ pub(crate) fn take<A: Application>(
         }
         slot.registration.want(interest, id.token(), &mut core.changes);
     }
-    false
 }
 
 /// What carries a connection: a byte stream as it is, or TLS on one. What a turn does for one of them only is here.
@@ -195,19 +109,19 @@ trait Carrier<'t>: Sized {
     fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent;
 
     /// Before anything else of a turn.
-    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget);
+    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget);
 
-    /// Reads once. Answers how many bytes of the receive buffer are to be told.
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize;
+    /// Reads once. Answers how many bytes of the receive buffer are to be delivered.
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize;
 
-    /// How many bytes more there are of what was read, once those before have been told.
+    /// How many bytes more there are of what was read, once those before have been delivered.
     fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize;
 
     /// After everything else of a turn, which may change what the connection wants.
     fn end<A: Application>(
         turn: &mut Turn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
-        budget: &mut Budget,
+        budget: &mut ConnectionBudget,
     );
 }
 
@@ -228,15 +142,15 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 
     #[inline]
-    fn begin<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut Budget) {}
+    fn begin<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut ConnectionBudget) {}
 
     #[inline(always)]
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize {
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
         let room = turn.buffers.receive.len().min(budget.read);
         let received = turn.carrier.receive(&mut turn.buffers.receive[..room]);
         let n = turn.received(received, room, budget);
         if n == Some(0) {
-            turn.connection.received_eof(turn.core.now);
+            turn.connection.received_eof(turn.core.now());
         }
         n.unwrap_or(0)
     }
@@ -247,7 +161,8 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 
     #[inline]
-    fn end<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut lws_proto::Interest, _: &mut Budget) {}
+    fn end<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut lws_proto::Interest, _: &mut ConnectionBudget) {
+    }
 }
 
 /// A connection whose turn it is.
@@ -269,14 +184,14 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         self.run()
     }
 
-    /// Does what there is to do, and says what remains. In one piece with its caller, as it is called for every message.
+    /// Does what there is to do, and answers what remains. Inlined into its caller, as it is called for every message.
     #[inline(always)]
     fn run(mut self) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
             self.buffers.transmit.reserve(TRANSMIT_BYTES);
         }
         self.connection.lend(&mut self.buffers.transmit);
-        let mut budget = Budget::new(&self.core.options);
+        let mut budget = ConnectionBudget::new(&self.core.options);
         C::begin(&mut self, &mut budget);
         let mut interest = loop {
             if self.flags.has(Flags::READABLE) && self.flags.has(Flags::READING) {
@@ -286,16 +201,15 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
             let interest = self.connection.interest();
             self.flags.set(Flags::READING, interest.read);
             if interest.service && !budget.is_spent() {
-                self.tell_forced(&mut budget);
-                continue;
-            }
-            if budget.is_spent() || !(interest.read && self.flags.has(Flags::READABLE)) {
+                self.deliver_forced(&mut budget);
+            } else if self.flags.has(Flags::FAILED) && !interest.read && !interest.close {
+                // Nothing is read, so that the loop does not read on a budget that is spent.
+                let (socket, now) = (self.carrier.input(), self.core.now());
+                look_into_failure(socket, self.flags, self.connection, now);
+            } else if budget.is_spent() || !(interest.read && self.flags.has(Flags::READABLE)) {
                 break interest;
             }
         };
-        if self.flags.has(Flags::FAILED) && !interest.read && !interest.close {
-            interest = self.look_into_failure();
-        }
         C::end(&mut self, &mut interest, &mut budget);
         budget.charge(&self.core.options, &mut self.core.turn);
         self.connection.reclaim(&mut self.buffers.transmit);
@@ -303,12 +217,12 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         interest
     }
 
-    /// Reads once, and tells what was read. The one place that tells, so that it stays in one piece with its caller.
+    /// Reads once, and delivers what was read. The only caller of `deliver`, so that the compiler can inline that.
     #[inline(always)]
-    fn receive(&mut self, budget: &mut Budget) {
+    fn receive(&mut self, budget: &mut ConnectionBudget) {
         let mut n = C::fill(self, budget);
         while n > 0 {
-            self.tell(n, budget);
+            self.deliver(n, budget);
             n = C::refill(self);
         }
     }
@@ -319,7 +233,7 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         &mut self,
         received: Result<usize, Errno>,
         room: usize,
-        budget: &mut Budget,
+        budget: &mut ConnectionBudget,
     ) -> Option<usize> {
         match received {
             Ok(n) => {
@@ -339,13 +253,13 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         None
     }
 
-    /// Tells the application what the first `n` bytes of the receive buffer say.
+    /// Delivers the events of the first `n` bytes of the receive buffer.
     #[inline(always)]
-    fn tell(&mut self, n: usize, budget: &mut Budget) {
-        let now = self.core.now;
-        let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
+    fn deliver(&mut self, n: usize, budget: &mut ConnectionBudget) {
+        let now = self.core.now();
+        let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut feed = self.connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
+        let mut cx = Context::new(self.core, subject);
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -378,10 +292,10 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         }
     }
 
-    /// Tells the application what it can be told without input.
-    fn tell_forced(&mut self, budget: &mut Budget) {
-        let (socket, tls) = (Some(self.carrier.input()), self.carrier.info());
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
+    /// Delivers events that need no input: forced service.
+    fn deliver_forced(&mut self, budget: &mut ConnectionBudget) {
+        let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
+        let mut cx = Context::new(self.core, subject);
         loop {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             let goes_on = budget.count(&mut cx.core.turn);
@@ -396,8 +310,8 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
 
     /// Writes what is queued, as far as the transport takes it.
     #[inline]
-    fn transmit(&mut self, budget: &mut Budget) {
-        let now = self.core.now;
+    fn transmit(&mut self, budget: &mut ConnectionBudget) {
+        let now = self.core.now();
         while budget.write > 0 && self.flags.has(Flags::WRITABLE) {
             let Some(transmit) = self.connection.transmit(now) else { return };
             match self.carrier.send(now, transmit) {
@@ -411,29 +325,37 @@ impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
         }
     }
 
-    /// An error or an end was reported that no read will meet, as no input is taken: a reset ends the connection at once, and
-    /// what came before it is lost, as a pause cannot keep it.
-    #[cold]
-    fn look_into_failure(&mut self) -> lws_proto::Interest {
-        self.flags.remove(Flags::FAILED);
-        match transport::failure(self.carrier.input()) {
-            Failed::Error => self.fail(),
-            Failed::HungUp => self.flags.insert(Flags::HUNG),
-            Failed::No => {}
-        }
-        self.connection.interest()
-    }
-
-    #[cold]
+    /// The transport has failed: nothing is read and written any more.
+    #[inline(always)]
     fn fail(&mut self) {
-        self.flags.remove(Flags::READABLE);
-        self.flags.remove(Flags::WRITABLE);
-        self.connection.transport_failed(self.core.now);
+        fail(self.flags, self.connection, self.core.now());
+    }
+}
+
+// These are handed what they change, and not the turn as a whole: a turn that is lent to a call which is not part of it has to be
+// put together in memory, for every message.
+
+#[cold]
+fn fail(flags: &mut Flags, connection: &mut Connection, now: Time) {
+    flags.remove(Flags::READABLE);
+    flags.remove(Flags::WRITABLE);
+    connection.transport_failed(now);
+}
+
+/// An error or an end was reported that no read will meet, as no input is taken: a reset ends the connection at once, and
+/// what came before it is lost, as a pause cannot keep it.
+#[cold]
+fn look_into_failure(socket: BorrowedFd<'_>, flags: &mut Flags, connection: &mut Connection, now: Time) {
+    flags.remove(Flags::FAILED);
+    match transport::failure(socket) {
+        Failed::Error => fail(flags, connection, now),
+        Failed::HungUp => flags.insert(Flags::HUNG),
+        Failed::No => {}
     }
 }
 
 #[inline]
-fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut Budget, n: usize) {
+fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, n: usize) {
     core.stats.sent_bytes_total += n as u64;
     budget.write = budget.write.saturating_sub(n);
 }

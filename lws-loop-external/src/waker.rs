@@ -1,7 +1,7 @@
 //! The one thing that other threads may touch: a mailbox, and a descriptor that says there is something in it.
 
-mod bell;
 mod mailbox;
+mod notifier;
 #[cfg(test)]
 mod tests;
 
@@ -9,8 +9,8 @@ use crate::address::Peer;
 use crate::net::Owned;
 use crate::tls::ListenTls;
 use crate::token::{ConnectionId, ListenerId};
-pub(crate) use bell::Bell;
 pub use mailbox::SendError;
+pub(crate) use notifier::Notifier;
 use std::fmt;
 
 /// What the mailbox synchronises with.
@@ -82,8 +82,8 @@ impl<M> Handle<M> {
     }
 
     /// Ends the wait of the host, and says nothing to the application.
-    pub(crate) fn ring(&self) {
-        self.sender.ring();
+    pub(crate) fn notify(&self) {
+        self.sender.notify();
     }
 
     pub(crate) fn hand_over(&self, handover: Handover) -> Result<(), SendError<Handover>> {
@@ -103,14 +103,14 @@ impl<M> fmt::Debug for Handle<M> {
     }
 }
 
-/// Whatever can end the wait of a host.
-pub(crate) trait Ring: Send + Sync {
+/// What can end the wait of a host.
+pub(crate) trait Notify: Send + Sync {
     /// Ends it, from any thread.
-    fn ring(&self);
+    fn notify(&self);
 }
 
-impl<M: Send> Ring for Handle<M> {
-    fn ring(&self) {
-        Handle::ring(self);
+impl<M: Send> Notify for Handle<M> {
+    fn notify(&self) {
+        Handle::notify(self);
     }
 }

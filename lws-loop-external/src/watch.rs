@@ -1,16 +1,11 @@
 //! Descriptors that an application reads and writes by itself: the service only says when. Knows no bytes.
 
-use crate::application::Application;
-use crate::context::{Context, Core};
-use crate::service::{Interest, Trigger};
-use crate::table::{Body, Flags, Slot};
-use crate::token::ConnectionId;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::service::Interest;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What is told of a descriptor that was adopted with [`Context::adopt_descriptor`].
+/// What is told of a descriptor that was adopted with [`Context::adopt_descriptor`](crate::Context::adopt_descriptor).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DescriptorEvent {
@@ -28,9 +23,9 @@ pub enum DescriptorEvent {
     ///
     /// The reader of a FIFO that wants to wait for the next writer opens it for reading and writing: it sees no hang-up.
     HangUp,
-    /// [`Context::wake`] was called for it.
+    /// [`Context::wake`](crate::Context::wake) was called for it.
     Woken,
-    /// The host cannot watch it. [`Application::closed`] follows.
+    /// The host cannot watch it. [`Application::closed`](crate::Application::closed) follows.
     Refused(io::Error),
 }
 
@@ -66,7 +61,11 @@ pub struct Descriptor<'a> {
     watch: &'a mut Watch,
 }
 
-impl Descriptor<'_> {
+impl<'a> Descriptor<'a> {
+    pub(crate) fn new(descriptor: BorrowedFd<'a>, watch: &'a mut Watch) -> Self {
+        Self { descriptor, watch }
+    }
+
     /// Reads once. Zero bytes are the end.
     ///
     /// # Errors
@@ -101,7 +100,7 @@ impl Descriptor<'_> {
         self.watch.reading = true;
     }
 
-    /// Ends it: nothing is told of it any more but [`Application::closed`], and the host lets go of it before it is
+    /// Ends it: nothing is told of it any more but [`Application::closed`](crate::Application::closed), and the host lets go of it before it is
     /// closed.
     pub fn close(&mut self) {
         self.watch.closing = true;
@@ -129,11 +128,11 @@ pub(crate) struct Watched<S> {
 /// What the application wants of it.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    reading: bool,
-    writing: bool,
-    closing: bool,
+    pub(crate) reading: bool,
+    pub(crate) writing: bool,
+    pub(crate) closing: bool,
     /// To be told in the next turn.
-    notice: Option<DescriptorEvent>,
+    pub(crate) notice: Option<DescriptorEvent>,
 }
 
 impl Watch {
@@ -154,87 +153,5 @@ impl Watch {
 
     pub(crate) fn interest(&self) -> Interest {
         Interest::READ.when(self.reading) | Interest::WRITE.when(self.writing)
-    }
-}
-
-/// Gives a descriptor its turn, and sees to what is wanted of it next. True if it has ended.
-///
-/// A host's word is a hint, and an edge is told once: so the system is asked, which answers at once.
-pub(crate) fn take<A: Application>(
-    application: &mut A,
-    core: &mut Core<A>,
-    id: ConnectionId,
-    slot: &mut Slot<A::State>,
-) -> bool {
-    let Slot { body: Body::Watched(watched), socket, flags, registration, .. } = slot else { return false };
-    let Watched { state, watch } = &mut **watched;
-    let mut turn = Turn { application, core, id, socket: socket.as_fd(), state, watch };
-    if let Some(notice) = turn.watch.notice.take() {
-        turn.tell(notice);
-    }
-    let asked = Interest::READ.when(turn.watch.reading && flags.has(Flags::READABLE))
-        | Interest::WRITE.when(turn.watch.writing && flags.has(Flags::WRITABLE));
-    if !turn.watch.closing && !asked.is_empty() {
-        let found = turn.look(asked);
-        // A host that reports as long as it lasts says so again.
-        let told_again = turn.core.trigger != Trigger::Edge;
-        flags.set(Flags::READABLE, found.contains(Interest::READ) && !told_again);
-        flags.set(Flags::WRITABLE, found.contains(Interest::WRITE) && !told_again);
-    }
-    if watch.closing {
-        return true;
-    }
-    let possible = watch.reading && flags.has(Flags::READABLE) || watch.writing && flags.has(Flags::WRITABLE);
-    if possible {
-        core.list(id, flags);
-    }
-    if core.trigger != Trigger::Edge {
-        registration.want(watch.interest(), id.token(), &mut core.changes);
-    }
-    false
-}
-
-struct Turn<'t, A: Application> {
-    application: &'t mut A,
-    core: &'t mut Core<A>,
-    id: ConnectionId,
-    socket: BorrowedFd<'t>,
-    state: &'t mut A::State,
-    watch: &'t mut Watch,
-}
-
-impl<A: Application> Turn<'_, A> {
-    fn tell(&mut self, event: DescriptorEvent) {
-        let mut cx =
-            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
-        let mut descriptor = Descriptor { descriptor: self.socket, watch: self.watch };
-        self.application.descriptor(&mut cx, self.state, event, &mut descriptor);
-    }
-
-    /// Asks the system, and tells what is so. Answers what may still be so.
-    fn look(&mut self, asked: Interest) -> Interest {
-        let mut flags = PollFlags::empty();
-        flags.set(PollFlags::IN, asked.contains(Interest::READ));
-        flags.set(PollFlags::OUT, asked.contains(Interest::WRITE));
-        let mut asked = [PollFd::from_borrowed_fd(self.socket, flags)];
-        if poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
-            // Interrupted: it is asked again.
-            return Interest::BOTH;
-        }
-        let ready = asked[0].revents();
-        let gone = ready.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-        if ready.contains(PollFlags::IN) {
-            self.tell(DescriptorEvent::Readable);
-        } else if gone {
-            (self.watch.reading, self.watch.writing) = (false, false);
-            self.tell(DescriptorEvent::HangUp);
-            return Interest::BOTH;
-        }
-        if ready.contains(PollFlags::OUT) && !gone && !self.watch.closing {
-            self.watch.writing = false;
-            self.tell(DescriptorEvent::Writable);
-        }
-        Interest::READ.when(ready.contains(PollFlags::IN) || gone)
-            | Interest::WRITE.when(ready.contains(PollFlags::OUT) || gone)
     }
 }

@@ -127,9 +127,13 @@ fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
             }
         }
         assert_eq!(host.driver.stats().connections, 1);
-        // From here on it takes nothing, too.
-        // What it took in the last period pays for a while.
-        for _ in 0..200 {
+        // From here on it takes nothing, too. What has arrived may be what it is still reading, but not for longer than this.
+        let limits = lws_proto::Limits::default();
+        let patience = limits.stalled_grace_max + 2 * limits.stalled_timeout;
+        for _ in 0..patience.as_secs() {
+            if host.driver.stats().closed_for("stalled_timeout") == 2 {
+                break;
+            }
             host.skip(Duration::from_secs(1));
             host.turn(Duration::from_millis(1));
         }

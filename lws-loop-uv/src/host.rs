@@ -3,7 +3,7 @@
 //! Knows the [`Service`] seam and the handles of `sys`, and no sockets and no protocols.
 
 use crate::Liveness;
-use crate::sys::{Entered, Guest, Hook, Idle, LoopRef, Name, Owner, Poll, Tick, Timer, events, now};
+use crate::sys::{Entered, Hook, Hosted, Idle, LoopRef, Name, Owner, Poll, Tick, Timer, events, now};
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;
 use std::cell::{Cell, RefCell, RefMut};
@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 use std::io;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 /// A service and its handles. The handles keep it until libuv has closed the last of them.
 pub(crate) struct Host<S: Service + 'static> {
@@ -32,7 +33,7 @@ pub(crate) struct Host<S: Service + 'static> {
     faulty: RefCell<Vec<Token>>,
     /// Why the loop cannot host the service.
     failure: RefCell<Option<io::Error>>,
-    /// Who wants the service in the end.
+    /// What is called with the service in the end.
     then: RefCell<Option<Then<S>>>,
 }
 
@@ -142,8 +143,8 @@ impl<S: Service + 'static> Host<S> {
         match Ticks::new(&host) {
             Ok(ticks) => {
                 host.ticks.replace(Some(ticks));
-                let guest: Weak<dyn Guest> = Rc::downgrade(&host) as Weak<dyn Guest>;
-                at.welcome(guest);
+                let hosted: Weak<dyn Hosted> = Rc::downgrade(&host) as Weak<dyn Hosted>;
+                at.register(hosted);
                 host.turn();
             }
             Err(error) => {
@@ -300,7 +301,7 @@ impl<S: Service + 'static> Host<S> {
     /// Tells the service that a descriptor cannot be watched.
     fn refuse(&self, service: &mut S, token: Token, error: io::Error) {
         drop(self.forget(token));
-        let told = match error.raw_os_error() {
+        let reported = match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),
             None => error.kind().into(),
         };
@@ -308,7 +309,7 @@ impl<S: Service + 'static> Host<S> {
             // Other threads could never reach the service.
             self.failure.borrow_mut().get_or_insert(error);
         }
-        service.refused(token, told);
+        service.refused(token, reported);
     }
 
     /// How long the loop may sleep, and whether it should go on. `None` is the wait of a service that is done.
@@ -398,7 +399,7 @@ impl<S: Service + 'static> Owner for Host<S> {
     fn tick(self: &Rc<Self>, tick: Tick) {
         match tick {
             Tick::Prepare => self.turn(),
-            // Whoever runs another loop around this one may sleep there for long.
+            // A program that runs another loop around this one may sleep there for long.
             Tick::Check if self.reported.get() => self.turn(),
             Tick::Timer => {
                 if let Some(ticks) = self.ticks.borrow().as_ref() {
@@ -422,9 +423,15 @@ impl<S: Service + 'static> Owner for Host<S> {
     }
 }
 
-impl<S: Service + 'static> Guest for Host<S> {
+impl<S: Service + 'static> Hosted for Host<S> {
     fn leave(&self) {
         Host::leave(self);
+    }
+
+    fn limit_turn(&self, time: Option<Duration>) {
+        if let Some((mut service, _entered)) = self.enter() {
+            service.limit_turn(time);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::io;
 use std::marker::{PhantomData, PhantomPinned};
 use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
 use lws_loop_external::Token;
 use lws_proto::Time;
@@ -124,9 +125,13 @@ pub(crate) fn now() -> Time {
 
 // Loops.
 
-/// What is to let go of a loop before it closes.
-pub(crate) trait Guest {
+/// A service on a loop, as the loop knows it.
+pub(crate) trait Hosted {
+    /// Lets go of the loop, before that closes.
     fn leave(&self);
+
+    /// See [`limit_turn`](lws_loop_external::Service::limit_turn). Nothing for a service that is in a call.
+    fn limit_turn(&self, time: Option<Duration>);
 }
 
 /// A reference to a loop, to attach services to it. Cheap to clone; belongs to the thread of the loop.
@@ -146,7 +151,7 @@ struct Memory {
     closed: Cell<bool>,
     /// How many calls of services are under way.
     entered: Cell<usize>,
-    guests: RefCell<Vec<Weak<dyn Guest>>>,
+    hosted: RefCell<Vec<Weak<dyn Hosted>>>,
 }
 
 impl LoopRef {
@@ -173,7 +178,7 @@ impl LoopRef {
             ends: Cell::new(false),
             closed: Cell::new(false),
             entered: Cell::new(0),
-            guests: RefCell::default(),
+            hosted: RefCell::default(),
         }))
     }
 
@@ -235,21 +240,28 @@ impl LoopRef {
         Entered(&self.0.entered)
     }
 
-    /// Whom to ask to leave when the loop ends.
-    pub(crate) fn welcome(&self, guest: Weak<dyn Guest>) {
-        let mut guests = self.0.guests.borrow_mut();
-        guests.retain(|guest| guest.strong_count() > 0);
-        guests.push(guest);
+    /// Notes a service that is attached from now on.
+    pub(crate) fn register(&self, service: Weak<dyn Hosted>) {
+        let mut hosted = self.0.hosted.borrow_mut();
+        hosted.retain(|other| other.strong_count() > 0);
+        hosted.push(service);
+    }
+
+    /// What the turns of all attached services together may take from now on; `None` is what their own options say.
+    pub(crate) fn limit_turns(&self, time: Option<Duration>) {
+        let hosted: Vec<_> = self.0.hosted.borrow().iter().filter_map(Weak::upgrade).collect();
+        let count = u32::try_from(hosted.len()).unwrap_or(u32::MAX).max(1);
+        hosted.iter().for_each(|service| service.limit_turn(time.map(|time| time / count)));
     }
 
     /// Ends a loop of our own: everybody leaves, and it closes. Handles of others keep it open, and then its memory is never
     /// freed; so they do when this is called from inside a service, as the loop cannot run there.
     pub(crate) fn close(&self) {
         self.0.ends.set(true);
-        let guests = std::mem::take(&mut *self.0.guests.borrow_mut());
-        for guest in guests {
-            if let Some(guest) = guest.upgrade() {
-                guest.leave();
+        let hosted = std::mem::take(&mut *self.0.hosted.borrow_mut());
+        for service in hosted {
+            if let Some(service) = service.upgrade() {
+                service.leave();
             }
         }
         if self.is_entered() {

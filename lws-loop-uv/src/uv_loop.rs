@@ -102,6 +102,18 @@ impl UvLoop {
         self.run_once(Some(Duration::ZERO))
     }
 
+    /// Dispatches for about so long and no longer, whatever the options of the services say, which share the time: for what
+    /// is left of a frame.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub fn dispatch_within(&mut self, time: Duration) -> Result<Option<Outcome>, Busy> {
+        self.own.0.limit_turns(Some(time));
+        let outcome = self.dispatch();
+        self.own.0.limit_turns(None);
+        outcome
+    }
+
     fn run_in(&mut self, mode: Mode) -> Result<bool, Busy> {
         if self.own.0.is_entered() { Err(Busy) } else { Ok(self.own.0.run(mode)) }
     }

@@ -2,7 +2,7 @@
 //!
 //! What somebody says at `/rooms/NAME` everybody else in that room gets.
 
-use lws_server::ws::{Backlog, Behind, Broadcast, Handler, Message};
+use lws_server::ws::{Backlog, Broadcast, Handler, LagPolicy, Message};
 use lws_server::{Context, MessageKind, Server, Stream};
 
 struct Member {
@@ -37,7 +37,7 @@ fn main() -> std::io::Result<()> {
         // A member who is 1,024 messages behind is closed with 1013, and comes back when it can.
         let server = server.topic_backlog(|_| Backlog {
             messages_max: 1_024,
-            behind: Behind::Close,
+            lag: LagPolicy::Close,
             ..Backlog::default()
         });
         server.ws("/rooms/{room}", |request| Member {

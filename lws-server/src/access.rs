@@ -39,11 +39,8 @@ pub struct AccessRecord<'a> {
     pub cause: &'static str,
 }
 
-/// Who is told of every record.
-pub(crate) type AccessLog = Box<dyn Fn(&AccessRecord<'_>)>;
-
 /// What the access log wants to know of a request after its head has gone.
-pub(crate) struct Entry {
+pub(crate) struct LoggedRequest {
     peer: Peer,
     begun: Instant,
     unix_seconds: u32,
@@ -54,7 +51,7 @@ pub(crate) struct Entry {
     user_agent: Option<Box<[u8]>>,
 }
 
-impl Entry {
+impl LoggedRequest {
     #[cold]
     pub(crate) fn new(peer: Peer, unix_seconds: u32, head: &Head<'_>) -> Box<Self> {
         Box::new(Self {
@@ -78,10 +75,10 @@ impl Entry {
     }
 }
 
-/// What is told of a request: of one that was refused before it could be understood there is no entry.
+/// The record of a request. One that was refused before it could be understood has no entry.
 #[cold]
 pub(crate) fn record<'a>(
-    entry: Option<&'a Entry>,
+    entry: Option<&'a LoggedRequest>,
     peer: impl FnOnce() -> Peer,
     unix_seconds: u32,
     tally: &Tally,

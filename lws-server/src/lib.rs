@@ -1,42 +1,108 @@
-//! What a server says to its peers: handlers, routes and files, on the sans-I/O engine and any loop.
+//! HTTP and WebSocket servers: sites, routes, handlers, files and topics, on a protocol engine that does no I/O, hosted by any event
+//! loop.
 //!
-//! ```no_run
+//! ```
 //! use lws_server::{Server, http::Response};
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
 //!
-//! Server::builder().listen("127.0.0.1:7681").get("/", |_| Response::text("Hello, world!")).build()?.run()?;
+//! let server = Server::builder()
+//!     .listen("127.0.0.1:0")
+//!     .get("/hello/{name}", |request| {
+//!         Response::text(format!("Hello, {}!", request.parameter("name").unwrap_or("world")))
+//!     })
+//!     .build()?;
+//!
+//! // A client that asks once, and then ends the server.
+//! let (address, handle) = (server.addresses()[0].to_string(), server.handle());
+//! let client = std::thread::spawn(move || -> std::io::Result<String> {
+//!     let mut stream = TcpStream::connect(address)?;
+//!     stream.write_all(b"GET /hello/you HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+//!     let mut answer = String::new();
+//!     stream.read_to_string(&mut answer)?;
+//!     handle.drain();
+//!     Ok(answer)
+//! });
+//!
+//! server.run()?;
+//! let answer = client.join().expect("it does not panic")?;
+//! assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("Hello, you!"));
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! Handlers are plain structs, one per connection ([`ws::Handler`], [`raw::Handler`]) or one per exchange
-//! ([`http::Handler`]), called on one thread and not shared with any other; a server with several
-//! [`threads`](Builder::threads) has handlers for each. They send by spending a
-//! permit, which the server gives when the peer can take it: nothing queues up without bound. Other threads have a
-//! [`Handle`].
+//! * A [`Site`] is data: names, listeners, TLS, limits and [`Route`]s. A [`Builder`] fills one, and so can a file or a test; sites are added
+//!   and removed while a server runs ([`Handle::add_site`]).
+//! * A route leads to an [`Endpoint`]. Plain functions, handlers and [`files`] are endpoints, and so is whatever implements the trait.
+//! * Handlers are plain structs, one per exchange ([`http::Handler`]), WebSocket ([`ws::Handler`]) or raw stream ([`raw::Handler`]),
+//!   called on one thread and shared with no other; a server with several [`threads`](Builder::threads) has handlers for each. They
+//!   send by spending a permit, which comes when the peer can take it: nothing queues up without bound.
+//! * Each call lends a [`Context`]: to publish, to wake others, to set timers, to begin outgoing connections ([`upstream`]), to talk with
+//!   processes and watch descriptors ([`descriptor`]), to open UDP sockets ([`datagrams`]).
+//! * Other threads hold a [`Handle`].
+//! * [`Server::run`] is the built-in loop; [`Server::into_service`] is for a loop that already runs.
 
 mod access;
+mod addition;
 mod app;
+mod builder;
+mod child;
+mod command;
+mod connections;
 mod context;
+pub mod datagrams;
+mod description;
+pub mod descriptor;
+mod endpoint;
+mod factory;
 pub mod files;
 mod group;
+mod handle;
+#[cfg(test)]
+mod heads;
 mod hosts;
 pub mod http;
+mod id;
+mod install;
+mod link;
+mod methods;
+mod observers;
+mod open;
+mod options;
 mod origins;
 mod panics;
+mod path_tree;
+mod publish;
 pub mod raw;
+mod redirect;
 mod refusal;
+mod resolve;
 mod route;
+#[cfg(feature = "run")]
+mod run;
+mod served;
 mod server;
-mod shared;
+mod shard;
+mod site;
+mod sites;
+mod start;
 mod stats;
+mod stream;
 mod streams;
+mod thread_state;
 mod threads;
+mod timers;
 pub mod tls;
 mod topics;
+pub mod upstream;
+mod wakes;
 pub mod ws;
 
 pub use access::AccessRecord;
-pub use context::{Context, StreamId};
-pub use group::{Handle, Missed, PublishError};
+pub use builder::Builder;
+pub use context::Context;
+pub use endpoint::Endpoint;
+pub use handle::Handle;
+pub use id::{LinkId, SiteId, StreamId, TimerId};
 pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer};
 pub use lws_proto::{
     Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
@@ -45,10 +111,17 @@ pub use lws_proto::{
 #[cfg(feature = "record")]
 #[doc(inline)]
 pub use lws_record as record;
+pub use methods::Methods;
+pub use options::ServerOptions;
+pub use origins::Origins;
 pub use panics::PanicRecord;
-pub use server::{Builder, Server, Service};
+pub use publish::{Missed, PublishError};
+pub use redirect::Redirect;
+pub use route::{Route, RouteOptions, Takes};
+pub use server::{Server, Service};
+pub use shard::Shard;
+pub use site::{Bind, Names, Site, SiteSettings, Speaks};
 pub use stats::Stats;
-pub use threads::Shard;
 pub use topics::SubscribeError;
 
 #[cfg(doctest)]

@@ -4,27 +4,80 @@
 
 use lws_proto::http::{Authority, Head};
 
-/// The origins from which a route may be asked for what a page of another must not do: WebSockets, and methods that are not safe.
+/// Pages of which origins may ask for what a page of another must not do: open WebSockets, and use methods that are not safe.
+///
+/// A browser sends along what it knows of the user, whichever page asks. Requests of others are answered 403, over HTTP/2, too
+/// (RFC 8441). Those without `Origin`, which are no browser's, pass. RFC 6454, RFC 6455 §10.2.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origins {
+#[non_exhaustive]
+pub enum Origins {
+    /// Pages of every origin.
+    #[default]
+    Any,
+    /// Pages of the server's own origin: that of `Host` by the scheme that is spoken here. Behind a proxy that speaks TLS name it
+    /// by `SameAnd`.
+    Same,
+    /// Pages of the server's own origin and of these, such as `https://example.com`. `null` stands for pages without an origin.
+    SameAnd(Vec<String>),
+    /// Pages of these.
+    Only(Vec<String>),
+}
+
+impl Origins {
+    /// These and the server's own.
+    pub(crate) fn and_same(self) -> Self {
+        match self {
+            Self::Any | Self::Same => Self::Same,
+            Self::SameAnd(listed) | Self::Only(listed) => Self::SameAnd(listed),
+        }
+    }
+
+    /// These and one more.
+    pub(crate) fn and(self, origin: &str) -> Self {
+        let with = |mut listed: Vec<String>| {
+            listed.push(origin.into());
+            listed
+        };
+        match self {
+            Self::Any => Self::Only(with(Vec::new())),
+            Self::Same => Self::SameAnd(with(Vec::new())),
+            Self::SameAnd(listed) => Self::SameAnd(with(listed)),
+            Self::Only(listed) => Self::Only(with(listed)),
+        }
+    }
+}
+
+/// The check that [`Origins`] ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OriginGuard {
     /// That of the server itself passes: the scheme, host and port by which the request came.
     same: bool,
     /// These pass, too. Invariant: in normal form.
     listed: Vec<Box<str>>,
 }
 
-impl Origins {
-    /// Lets the server's own pass.
-    pub(crate) fn add_same(&mut self) {
-        self.same = true;
-    }
-
-    /// Lets `origin` pass; `None` if it is no serialised origin. RFC 6454 §6.2.
-    #[must_use]
-    pub(crate) fn add(&mut self, origin: &str) -> Option<()> {
-        let origin = if origin == "null" { origin.into() } else { Origin::parse(origin)?.normal().into() };
-        self.listed.push(origin);
-        Some(())
+impl OriginGuard {
+    /// The guard for what was stated; `None` where every origin passes.
+    ///
+    /// # Errors
+    /// The first text that is no serialised origin. RFC 6454 §6.2.
+    pub(crate) fn new(origins: Option<&Origins>) -> Result<Option<Self>, &str> {
+        let (same, listed) = match origins {
+            None | Some(Origins::Any) => return Ok(None),
+            Some(Origins::Same) => (true, &[][..]),
+            Some(Origins::SameAnd(listed)) => (true, &listed[..]),
+            Some(Origins::Only(listed)) => (false, &listed[..]),
+        };
+        let normal = |origin: &'_ String| match Origin::parse(origin) {
+            _ if origin == "null" => Some(origin.as_str().into()),
+            Some(parsed) => Some(parsed.normal().into()),
+            None => None,
+        };
+        let mut guard = Self { same, listed: Vec::new() };
+        for origin in listed {
+            guard.listed.push(normal(origin).ok_or(origin.as_str())?);
+        }
+        Ok(Some(guard))
     }
 
     /// Whether a request may be answered. `secure` says whether it came by TLS.
@@ -33,13 +86,13 @@ impl Origins {
     /// browser's, unless `Sec-Fetch-Site` tells otherwise; the names that the server answers for keep out whom a page can make
     /// believe that this is its own server.
     #[inline]
-    pub(crate) fn permit(&self, head: &Head<'_>, secure: bool) -> bool {
-        head.method().is_safe() || self.permit_origin(head, secure)
+    pub(crate) fn permits_request(&self, head: &Head<'_>, secure: bool) -> bool {
+        head.method().is_safe() || self.permits_opening(head, secure)
     }
 
     /// Whether an opening handshake may be accepted: a page can make one although its method is safe.
     #[cold]
-    pub(crate) fn permit_origin(&self, head: &Head<'_>, secure: bool) -> bool {
+    pub(crate) fn permits_opening(&self, head: &Head<'_>, secure: bool) -> bool {
         let mut values = head.get_all("origin");
         match (values.next(), values.next()) {
             (None, _) => !matches!(head.get("sec-fetch-site"), Some(b"cross-site" | b"same-site")),

@@ -1,6 +1,6 @@
 //! Panics of handlers and factories: each ends the stream that it is about, and nothing else.
 //!
-//! Here is the one place that catches them. What becomes of the stream is the application's: `app.rs`.
+//! Here is the one place that catches them. What becomes of the stream is the application's: `app/ends.rs`.
 
 use crate::Peer;
 use std::any::Any;
@@ -22,9 +22,6 @@ pub struct PanicRecord<'a> {
     /// What the panic said, if that was text.
     pub message: &'a str,
 }
-
-/// Who is told of every panic.
-pub(crate) type OnPanic = Box<dyn Fn(&PanicRecord<'_>)>;
 
 impl fmt::Display for PanicRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -28,7 +28,7 @@ pub trait Handler: 'static {
         let _ = (cx, stream);
     }
 
-    /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
+    /// [`Handle::wake`](crate::Handle::wake) or [`Context::wake`] was called for the stream.
     fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
         let _ = (cx, stream);
     }

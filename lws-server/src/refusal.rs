@@ -1,12 +1,12 @@
-//! What is answered when nothing on the routes answers.
+//! What is answered when no endpoint answers.
 
 use crate::http::{Response, Status};
-use crate::route::{self, Methods};
-use crate::shared::Route;
+use crate::methods::{Methods, allow};
+use crate::resolve::Refusal;
+use crate::served::ServedPath;
 use crate::tls::Plain;
 use lws_proto::Cause;
-use lws_proto::http::{Head, Method, Target, is_registered_method};
-use lws_proto::ws::is_opening;
+use lws_proto::http::{Head, Method, Target};
 
 /// What the engine answered to a fault of the peer; zero if nothing.
 pub(crate) fn status_of(cause: Cause) -> u16 {
@@ -18,21 +18,26 @@ pub(crate) fn status_of(cause: Cause) -> u16 {
     }
 }
 
-/// The response to a request that was meant for another server. RFC 9110 §7.4.
+/// The response to a request that no endpoint gets. `policy` is that of its listener for peers without TLS.
 #[cold]
-pub(crate) fn misdirected() -> Response {
-    Response::error(Status::MISDIRECTED_REQUEST)
-}
-
-/// The response to a request that a page of another origin has made. RFC 6455 §4.2.2.
-#[cold]
-pub(crate) fn foreign() -> Response {
-    Response::error(Status::FORBIDDEN)
+pub(crate) fn response(refusal: Refusal<'_>, head: &Head<'_>, policy: Plain) -> Response {
+    match refusal {
+        Refusal::Misdirected => Response::error(Status::MISDIRECTED_REQUEST),
+        Refusal::Plain => plain(head, policy),
+        Refusal::Foreign => Response::error(Status::FORBIDDEN),
+        Refusal::Path => Response::error(Status::BAD_REQUEST),
+        Refusal::NotFound => Response::error(Status::NOT_FOUND),
+        Refusal::NotImplemented => Response::error(Status::NOT_IMPLEMENTED),
+        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
+        Refusal::UpgradeRequired => Response::error(Status::UPGRADE_REQUIRED)
+            .field("Upgrade", "websocket")
+            .field("Sec-WebSocket-Version", "13"),
+        Refusal::NotAllowed(path) => not_allowed(head.method(), path),
+    }
 }
 
 /// The response to a request that came without TLS to where TLS is spoken.
-#[cold]
-pub(crate) fn plain(head: &Head<'_>, policy: Plain) -> Response {
+fn plain(head: &Head<'_>, policy: Plain) -> Response {
     let refusal = || Response::error(Status::BAD_REQUEST);
     let (Plain::Redirect, Some(authority)) = (policy, head.authority()) else { return refusal() };
     let target = match head.parsed_target() {
@@ -46,42 +51,15 @@ pub(crate) fn plain(head: &Head<'_>, policy: Plain) -> Response {
     Response::error(Status::PERMANENT_REDIRECT).field("Location", location)
 }
 
-/// The response to a request that no endpoint takes.
-#[cold]
-pub(crate) fn refusal(head: &Head<'_>, path: Option<&str>, route: Option<&Route>) -> Response {
-    let Some(path) = path else { return Response::error(Status::BAD_REQUEST) };
-    let unknown = match head.method() {
-        // RFC 9110 §9.1: one that is not recognised.
-        Method::Other => !is_registered_method(head.method_name()),
-        // RFC 8441 §4: an extended CONNECT for a protocol that is not spoken here.
-        Method::Connect => head.connect_protocol().is_some() && !is_opening(head),
-        _ => false,
-    };
-    match route {
-        None if !path.is_empty() => Response::error(Status::NOT_FOUND),
-        _ if unknown => Response::error(Status::NOT_IMPLEMENTED),
-        // RFC 9110 §9.3.6: this is no proxy, so that CONNECT is for no resource that it has. `OPTIONS *` asks for the server.
-        None => not_allowed(head.method(), route::allow([].iter())),
-        Some(route) => {
-            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
-            if route.websocket.is_some() && head.method() == Method::Get {
-                return Response::error(Status::UPGRADE_REQUIRED)
-                    .field("Upgrade", "websocket")
-                    .field("Sec-WebSocket-Version", "13");
-            }
-            // A WebSocket is asked for with GET.
-            let opening = route.websocket.is_some().then_some(&Methods::These(&[Method::Get]));
-            let endpoints = route.endpoints.iter().map(|(methods, _)| methods);
-            not_allowed(head.method(), route::allow(opening.into_iter().chain(endpoints)))
-        }
-    }
-}
-
 /// The response to a method that a resource does not have; to OPTIONS it is what was asked for. RFC 9110 §9.3.7, §15.5.6.
-fn not_allowed(method: Method, allow: String) -> Response {
+fn not_allowed(method: Method, path: Option<&ServedPath>) -> Response {
     let response = match method {
         Method::Options => Response::new(Status::NO_CONTENT),
         _ => Response::error(Status::METHOD_NOT_ALLOWED),
     };
-    response.field("Allow", allow)
+    // A WebSocket is asked for with GET.
+    let get = Methods::from(&[Method::Get]);
+    let opening = path.and_then(|path| path.upgrade.as_ref()).map(|_| &get);
+    let requests = path.into_iter().flat_map(|path| &path.requests).map(|(methods, _)| methods);
+    response.field("Allow", allow(opening.into_iter().chain(requests)))
 }

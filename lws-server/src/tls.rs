@@ -1,7 +1,7 @@
-//! TLS of a server's listeners: what they listen with, and what is told of it.
+//! TLS of a server's listeners: their options, and the events that observers get.
 //!
-//! Knows the seam; that it is rustls behind it is the affair of `lws-tls`, whose types are here for whoever describes a
-//! server.
+//! Knows the seam. That it is rustls behind it is the affair of `lws-tls`, whose types are exported here for descriptions of
+//! servers.
 
 use lws_loop_external::tls::{self, ListenTls};
 pub use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, Reason};
@@ -35,7 +35,7 @@ pub enum Plain {
     Close,
 }
 
-/// What is told of TLS.
+/// What has happened to the TLS of a connection.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {

@@ -1,8 +1,8 @@
 //! WebSocket handlers: one per connection.
 
 use crate::Context;
-use crate::http::{Request, Response};
-pub use crate::topics::{Backlog, Behind};
+use crate::http::Response;
+pub use crate::topics::{Backlog, LagPolicy};
 pub use lws_proto::ws::{Broadcast, CloseCode, Deflate, Negotiate, OptionError, Prepared};
 use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
 use std::sync::Arc;
@@ -46,13 +46,13 @@ pub trait Handler: 'static {
         let _ = (cx, stream);
     }
 
-    /// Somebody has published a message to the route. Whether the peer gets it: by default it does.
+    /// A message was published to the route or to a topic of this WebSocket. Answers whether the peer gets it: by default it does.
     fn published(&mut self, cx: &mut Context<'_>, message: &Prepared) -> bool {
         let _ = (cx, message);
         true
     }
 
-    /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
+    /// [`Handle::wake`](crate::Handle::wake) or [`Context::wake`] was called for the WebSocket.
     #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
     fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
         let _ = (cx, stream);
@@ -109,7 +109,7 @@ impl<H> Accepted<H> {
         Self { handler, protocol: None, fields: Vec::new(), extensions: Vec::new(), streamed: false }
     }
 
-    /// The subprotocol that is spoken: one of those offered, as [`Request::select_protocol`] finds it.
+    /// The subprotocol that is spoken: one of those offered, as [`Request::select_protocol`](crate::http::Request::select_protocol) finds it.
     pub fn protocol(mut self, protocol: impl Into<Option<&'static str>>) -> Self {
         self.protocol = protocol.into();
         self
@@ -133,6 +133,15 @@ impl<H> Accepted<H> {
     /// their contexts.
     pub fn deflate(self, deflate: &Deflate) -> Self {
         self.extension(Arc::new(deflate.clone()))
+    }
+
+    /// The same for a handler whose type nobody needs to know, as [`Endpoint::upgrade`] returns it.
+    pub fn boxed(self) -> Accepted<Box<dyn Handler>>
+    where
+        H: Handler,
+    {
+        let Self { handler, protocol, fields, extensions, streamed } = self;
+        Accepted { handler: Box::new(handler), protocol, fields, extensions, streamed }
     }
 
     /// Messages come in parts, as they arrive: they may be of any size, and nothing of them is held. Otherwise each comes
@@ -177,19 +186,4 @@ impl<A: Accepting, R: Into<Response>> Accepting for Result<A, R> {
     fn accepting(self) -> Result<Accepted<A::Handler>, Response> {
         self.map_err(Into::into)?.accepting()
     }
-}
-
-/// The factory of a route, whatever it makes.
-pub(crate) type Factory = Box<dyn Fn(&Request<'_>) -> Result<Accepted<Box<dyn Handler>>, Response>>;
-
-pub(crate) fn factory<F, A>(make: F) -> Factory
-where
-    F: Fn(&Request<'_>) -> A + 'static,
-    A: Accepting,
-{
-    Box::new(move |request| {
-        let Accepted { handler, protocol, fields, extensions, streamed } = make(request).accepting()?;
-        let handler: Box<dyn Handler> = Box::new(handler);
-        Ok(Accepted { handler, protocol, fields, extensions, streamed })
-    })
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::certificate;
+use crate::configuration::ConfigurationArguments;
 use crate::log::Target;
 use clap::Parser;
 use lws_server::tls::{self, Host, Identity, KeyLog};
@@ -17,8 +18,8 @@ Next to the files there are always
   /echo    WebSocket messages, and what is posted, sent back
   /demo/*  the WebSockets of the demo
 
-SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again; SIGUSR1
-opens the access log again; SIGUSR2 and SIGWINCH do nothing.";
+SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again, SIGUSR1 opens
+the access log again; SIGUSR2 and SIGWINCH do nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
@@ -137,6 +138,9 @@ pub(crate) struct Arguments {
     /// Seconds that connections get to end in
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
+
+    #[command(flatten, next_help_heading = "Configuration files")]
+    pub(crate) configuration: ConfigurationArguments,
 }
 
 impl Arguments {
@@ -224,7 +228,7 @@ pub(crate) fn parse() -> Result<Arguments, ExitCode> {
             let lines: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
             wrong(lines.join(" ").trim_start_matches("error: "))
         } else {
-            // Help or version, which are what was asked for. If nobody reads them there is nobody to tell.
+            // Help or version, as asked for. If standard output is closed they are lost, which is no error.
             let _ = error.print();
             ExitCode::SUCCESS
         }

@@ -1,4 +1,4 @@
-//! A certificate for trying out, made anew with each start and trusted by nobody; and what is said of one that is not good
+//! A self-signed certificate for trying out, made anew with each start; and what is said of one that is not good
 //! today.
 
 use lws_server::tls::{Identity, Server};
@@ -16,7 +16,7 @@ pub(crate) fn self_signed(address: IpAddr) -> io::Result<Identity> {
     Ok(Identity::pem(certificate.pem(), key.serialize_pem()))
 }
 
-/// The names of a certificate for a server on `address`, each once. That of all interfaces is nobody's name.
+/// The names of a certificate for a server on `address`, each once. The address of all interfaces is no name.
 fn names(address: IpAddr) -> Vec<String> {
     let mut addresses = vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
     let address = address.to_canonical();

@@ -118,8 +118,8 @@ impl Content {
         }
     }
 
-    /// Sends a chunk; the first one behind the head. That comes no sooner, so that a client which waits to be told to go on
-    /// is told.
+    /// Sends a chunk; the first one behind the head. The head waits for it, so that the engine can still send 100 (Continue) to a
+    /// client that expects it.
     fn send<'a>(&mut self, permit: Permit<'a>, chunk: &[u8], end: bool) -> Result<Spent<'a>, Misuse> {
         if std::mem::replace(&mut self.begun, true) {
             return permit.data(Payload::Copy(chunk), end);

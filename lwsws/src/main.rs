@@ -2,6 +2,7 @@
 
 mod arguments;
 mod certificate;
+mod configuration;
 mod demo;
 mod echo;
 mod log;
@@ -10,6 +11,7 @@ mod record;
 mod signals;
 
 use arguments::Arguments;
+use configuration::Served;
 use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
@@ -26,6 +28,9 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };
+    if let Some(status) = arguments.configuration.run() {
+        return status;
+    }
     if arguments.limits {
         return print_limits(&limits(&arguments));
     }
@@ -41,30 +46,63 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> io::Result<()> {
     // Before anything that takes time: a signal that comes early must not end the program either.
     signals::survive()?;
-    raise_open_files_limit();
+    let configured = arguments.configuration.prepare()?;
+    set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
     let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log)?) };
-    let tls = arguments.tls()?;
-    let server = describe(arguments, tls.as_ref(), log.as_ref())?.build()?;
+    let (server, what, tls) = match &configured {
+        Some(served) => (configured_server(arguments, served, log.as_ref())?, served.what(), served.tls()),
+        None => {
+            let tls = arguments.tls()?;
+            let server = describe(arguments, tls.as_ref(), log.as_ref())?.build()?;
+            (server, arguments.what(), tls.into_iter().collect())
+        }
+    };
     signals::listen(server.handle(), log.clone())?;
-    if let Some(tls) = &tls {
-        signals::reload_on_signal(tls.clone(), log.clone())?;
-    }
     if let Some(log) = &log {
+        // Hosts of a configuration may differ in that.
+        let secure = configured.is_none().then_some(!tls.is_empty());
+        // Hosts share listeners.
+        let mut told = Vec::new();
         for address in server.addresses() {
+            if told.contains(&address) {
+                continue;
+            }
+            told.push(address);
             log.line(format!(
-                "lwsws {} serving {}{} on {}",
+                "lwsws {} serving {what}{} on {}",
                 env!("CARGO_PKG_VERSION"),
-                arguments.what(),
                 by(server.threads()),
-                url(address, tls.is_some())
+                url(address, secure)
             ));
         }
+    }
+    if !tls.is_empty() {
+        signals::reload_on_signal(tls, log.clone())?;
     }
     let served = server.run();
     if let Some(log) = log {
         log.finish();
     }
     served
+}
+
+/// What a configuration describes, on as many threads as it or the command line says.
+fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) -> io::Result<Server> {
+    let threads = served.threads().map_or_else(|| threads(arguments), Ok)?;
+    let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
+    let mut builder = Server::builder().drain_timeout(arguments.drain_timeout());
+    builder = builder.held_bytes_max(arguments.held_bytes_max);
+    if let Some(connections) = arguments.max_connections {
+        builder = builder.connections_max(connections.div_ceil(threads));
+    }
+    let described = builder.threads(threads, move |builder| {
+        let builder = served.describe(builder, &limits);
+        match log.clone() {
+            Some(log) => logged(builder, log),
+            None => builder,
+        }
+    });
+    described.build()
 }
 
 fn limits(arguments: &Arguments) -> Limits {
@@ -76,7 +114,7 @@ fn limits(arguments: &Arguments) -> Limits {
     }
 }
 
-/// Tells what one connection may cost.
+/// Prints what one connection of each kind may cost.
 fn print_limits(limits: &Limits) -> ExitCode {
     let receive_buffer_bytes = DriverOptions::default().receive_buffer_bytes;
     let mut text = String::new();
@@ -90,12 +128,16 @@ fn print_limits(limits: &Limits) -> ExitCode {
     }
 }
 
-/// Everything that is served.
-fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
-    let threads = match arguments.threads {
+fn threads(arguments: &Arguments) -> io::Result<usize> {
+    Ok(match arguments.threads {
         0 => thread::available_parallelism()?.get(),
         threads => threads,
-    };
+    })
+}
+
+/// Everything that is served.
+fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
+    let threads = threads(arguments)?;
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let builder = Server::builder().listen_options(listen);
     let builder = match tls {
@@ -153,7 +195,7 @@ fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log
     }
 }
 
-/// Requests, handshakes that failed, handlers that did, and peers that were told to go away.
+/// Logs requests, failed handshakes, panics of handlers, and peers that got a GOAWAY.
 fn logged(builder: Builder, log: Log) -> Builder {
     let (handshakes, panics, sent_away) = (log.clone(), log.clone(), log.clone());
     let builder = builder.on_panic(move |record| panics.line(record.to_string()));
@@ -169,10 +211,19 @@ fn logged(builder: Builder, log: Log) -> Builder {
 }
 
 /// Each connection needs a descriptor, and the soft limit is often 1,024 for the sake of select(2), which nothing here uses.
-/// Where it cannot be raised there are fewer connections: no reason not to serve.
-fn raise_open_files_limit() {
+///
+/// # Errors
+/// A configuration wants a number of them that it cannot have. Without one there are fewer connections: no reason not to serve.
+fn set_open_files_limit(wanted: Option<u64>) -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let Some(wanted) = wanted else {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        return Ok(());
+    };
+    // Only who may raise the hard limit can have more.
+    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+        .map_err(|error| io::Error::other(format!("rlimit-nofile: {wanted} descriptors: {error}")))
 }
 
 /// How many serve, for a person, if it is not one.
@@ -180,10 +231,11 @@ fn by(threads: usize) -> String {
     if threads == 1 { String::new() } else { format!(" with {threads} threads") }
 }
 
-fn url(address: &Address, secure: bool) -> String {
-    match address {
-        Address::Tcp(address) if secure => format!("https://{address}"),
-        Address::Tcp(address) => format!("http://{address}"),
-        other => other.to_string(),
+/// An address as one types it, if it is known whether TLS is spoken there.
+fn url(address: &Address, secure: Option<bool>) -> String {
+    match (address, secure) {
+        (Address::Tcp(address), Some(true)) => format!("https://{address}"),
+        (Address::Tcp(address), Some(false)) => format!("http://{address}"),
+        (other, _) => other.to_string(),
     }
 }

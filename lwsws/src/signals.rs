@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 /// Keeps signals from ending the program that ask for something which a server may not have: SIGHUP without certificates, and
-/// those that other servers open their logs or change their programs with. What is set here is looked at by nobody.
+/// those that other servers open their logs or change their programs with. The flags that are set here are never read.
 pub(crate) fn survive() -> io::Result<()> {
     let unheard = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH] {
@@ -46,20 +46,24 @@ pub(crate) fn listen(handle: Handle, log: Option<Log>) -> io::Result<()> {
 
 /// Begins to listen for the signal that certificates have changed. The files are read on that thread, so that the server
 /// does not wait for a disk.
-pub(crate) fn reload_on_signal(tls: tls::Server, log: Option<Log>) -> io::Result<()> {
+pub(crate) fn reload_on_signal(servers: Vec<tls::Server>, log: Option<Log>) -> io::Result<()> {
     let (mut signals, bell) = UnixStream::pair()?;
     pipe::register(SIGHUP, bell)?;
     thread::Builder::new().name("certificates".into()).spawn(move || {
         let mut one = [0];
         while signals.read_exact(&mut one).is_ok() {
-            match tls.reload() {
-                Ok(()) => {
-                    log.iter().for_each(|log| log.line("certificates were read again".into()));
-                    certificate::complain_of_times(&tls);
-                }
-                Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
-            }
+            servers.iter().for_each(|tls| reload(tls, log.as_ref()));
         }
     })?;
     Ok(())
+}
+
+fn reload(tls: &tls::Server, log: Option<&Log>) {
+    match tls.reload() {
+        Ok(()) => {
+            log.iter().for_each(|log| log.line("certificates were read again".into()));
+            certificate::complain_of_times(tls);
+        }
+        Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
+    }
 }

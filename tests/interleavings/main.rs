@@ -1,15 +1,15 @@
-//! Every interleaving of what the threads of a program share: the mailbox with its bell, and the places of the shards.
+//! Every interleaving of what the threads of a program share: the mailbox with its notifier, and the quotas of the shards.
 //!
 //! The files under test are those of `lws-loop-external`, on the primitives of `loom`. A wake-up that can be lost shows
 //! as a thread that sleeps for ever, which loom reports as a deadlock with the steps that led to it.
 
-mod bell;
 #[expect(dead_code, unreachable_pub, reason = "a model does not need everything, and has no users")]
 #[path = "../../lws-loop-external/src/waker/mailbox.rs"]
 mod mailbox;
+mod notifier;
 #[expect(dead_code, reason = "a model does not need everything")]
-#[path = "../../lws-loop-external/src/shards/seats.rs"]
-mod seats;
+#[path = "../../lws-loop-external/src/shards/quotas.rs"]
+mod quotas;
 
 mod sync {
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
@@ -17,10 +17,10 @@ mod sync {
     pub(crate) use std::sync::PoisonError;
 }
 
-use bell::Bell;
 use loom::thread;
 use mailbox::{Mailbox, SendError, Sender};
-use seats::Seats;
+use notifier::Notifier;
+use quotas::Quotas;
 use sync::Arc;
 
 /// Every interleaving in which a thread is taken off its processor, where it could go on, three times at most: what more of
@@ -31,14 +31,14 @@ fn explore(model: impl Fn() + Sync + Send + 'static) {
     builder.check(model);
 }
 
-/// Sleeps until the bell is heard, as a host does between its turns, and then looks.
+/// Sleeps until the service is notified, as a host does between its turns, and then looks.
 fn wait_and_take(mailbox: &mut Mailbox<u32>) -> (bool, Vec<u32>) {
-    mailbox.bell().sleep();
+    mailbox.notifier().sleep();
     take(mailbox)
 }
 
 fn take(mailbox: &mut Mailbox<u32>) -> (bool, Vec<u32>) {
-    mailbox.hush();
+    mailbox.acknowledge();
     (mailbox.take_woken(), std::iter::from_fn(|| mailbox.take()).collect())
 }
 
@@ -47,9 +47,9 @@ fn send(sender: &Sender<u32>, item: u32) {
 }
 
 #[test]
-fn whoever_sleeps_on_the_bell_gets_every_message_of_two_senders() {
+fn whoever_sleeps_on_the_notifier_gets_every_message_of_two_senders() {
     explore(|| {
-        let mut mailbox = Mailbox::new(Bell::new(), 8);
+        let mut mailbox = Mailbox::new(Notifier::new(), 8);
         let senders: Vec<_> = (1..=2)
             .map(|item| {
                 let sender = mailbox.sender();
@@ -63,14 +63,14 @@ fn whoever_sleeps_on_the_bell_gets_every_message_of_two_senders() {
         senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
         received.sort_unstable();
         assert_eq!(received, [1, 2], "each once");
-        assert!(mailbox.bell().rings() <= 2, "no more often than there was a reason to");
+        assert!(mailbox.notifier().notices() <= 2, "no more often than there was a reason to");
     });
 }
 
 #[test]
 fn messages_of_one_sender_come_in_their_order_with_another_beside_it() {
     explore(|| {
-        let mut mailbox = Mailbox::new(Bell::new(), 8);
+        let mut mailbox = Mailbox::new(Notifier::new(), 8);
         let (first, second) = (mailbox.sender(), mailbox.sender());
         let first = thread::spawn(move || (1..=2).for_each(|item| send(&first, item)));
         let second = thread::spawn(move || second.wake());
@@ -90,7 +90,7 @@ fn messages_of_one_sender_come_in_their_order_with_another_beside_it() {
 #[test]
 fn a_host_that_looks_before_it_sleeps_misses_nothing_either() {
     explore(|| {
-        let mut mailbox = Mailbox::new(Bell::new(), 8);
+        let mut mailbox = Mailbox::new(Notifier::new(), 8);
         let (sender, waker) = (mailbox.sender(), mailbox.sender());
         let sender = thread::spawn(move || send(&sender, 7));
         let waker = thread::spawn(move || waker.wake());
@@ -98,7 +98,7 @@ fn a_host_that_looks_before_it_sleeps_misses_nothing_either() {
         while received.is_empty() || !woken {
             // A turn begins with a look without a system call. Only one without success leads to sleep.
             let (now_woken, now_received) =
-                if mailbox.has_rung() { take(&mut mailbox) } else { wait_and_take(&mut mailbox) };
+                if mailbox.is_notified() { take(&mut mailbox) } else { wait_and_take(&mut mailbox) };
             woken |= now_woken;
             received.extend(now_received);
         }
@@ -111,7 +111,7 @@ fn a_host_that_looks_before_it_sleeps_misses_nothing_either() {
 #[test]
 fn what_was_sent_is_received_or_given_back_when_the_service_goes() {
     explore(|| {
-        let mailbox = Mailbox::new(Bell::new(), 8);
+        let mailbox = Mailbox::new(Notifier::new(), 8);
         let token = Arc::new(());
         let senders: Vec<_> = (0..2)
             .map(|_| {
@@ -135,7 +135,7 @@ fn what_was_sent_is_received_or_given_back_when_the_service_goes() {
 #[test]
 fn what_was_accepted_before_the_mailbox_closed_is_taken() {
     explore(|| {
-        let mut mailbox = Mailbox::new(Bell::new(), 8);
+        let mut mailbox = Mailbox::new(Notifier::new(), 8);
         let senders: Vec<_> = (1..=2)
             .map(|item| {
                 let sender = mailbox.sender();
@@ -155,38 +155,38 @@ fn what_was_accepted_before_the_mailbox_closed_is_taken() {
 #[test]
 fn an_acceptor_that_found_every_place_taken_is_told_of_the_next_one() {
     explore(|| {
-        let (seats, bell) = (Arc::new(Seats::new(2, 1)), Arc::new(Bell::new()));
-        assert_eq!((seats.reserve(0, 0), seats.reserve(0, 0)), (Some(0), Some(1)));
+        let (quotas, notifier) = (Arc::new(Quotas::new(2, 1)), Arc::new(Notifier::new()));
+        assert_eq!((quotas.reserve(0, 0), quotas.reserve(0, 0)), (Some(0), Some(1)));
         let leavers: Vec<_> = (0..2)
             .map(|shard| {
-                let (seats, bell) = (Arc::clone(&seats), Arc::clone(&bell));
+                let (quotas, notifier) = (Arc::clone(&quotas), Arc::clone(&notifier));
                 thread::spawn(move || {
-                    if seats.give_back(shard) {
-                        bell.ring();
+                    if quotas.give_back(shard) {
+                        notifier.notify();
                     }
                 })
             })
             .collect();
-        while seats.reserve(0, 0).is_none() {
-            if seats.wait(None) {
-                bell.sleep();
-                bell.hush();
+        while quotas.reserve(0, 0).is_none() {
+            if quotas.wait(None) {
+                notifier.sleep();
+                notifier.acknowledge();
             }
         }
         leavers.into_iter().for_each(|leaver| leaver.join().expect("no panic"));
-        assert_eq!(seats.taken(0) + seats.taken(1), 1);
+        assert_eq!(quotas.taken(0) + quotas.taken(1), 1);
     });
 }
 
 #[test]
 fn two_acceptors_never_take_more_places_than_there_are() {
     explore(|| {
-        let seats = Arc::new(Seats::new(2, 1));
-        seats.take(0);
+        let quotas = Arc::new(Quotas::new(2, 1));
+        quotas.take(0);
         let acceptors: Vec<_> = (0..2)
             .map(|first| {
-                let seats = Arc::clone(&seats);
-                thread::spawn(move || seats.reserve(first, 0))
+                let quotas = Arc::clone(&quotas);
+                thread::spawn(move || quotas.reserve(first, 0))
             })
             .collect();
         let mut places: Vec<_> =

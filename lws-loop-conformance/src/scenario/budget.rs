@@ -3,15 +3,15 @@
 use super::on_each;
 use super::transfer::Transfer;
 use crate::Host;
-use crate::stage::play_with;
-use crate::watch::Watch;
+use crate::bench::run_script_with;
+use crate::watchdog::Watchdog;
 use lws_loop_external::DriverOptions;
 
 /// In each direction of each connection.
 const TOTAL: u64 = 1 << 20;
 
 pub(super) fn work_beyond_the_budget_of_a_turn_is_done<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     let options = DriverOptions {
@@ -23,6 +23,6 @@ pub(super) fn work_beyond_the_budget_of_a_turn_is_done<H: Host>(
         ..DriverOptions::default()
     };
     on_each(host, |host, setup| {
-        play_with(watch, host, setup, options.clone(), Transfer::of(TOTAL, 6)).map(drop)
+        run_script_with(watchdog, host, setup, options.clone(), Transfer::of(TOTAL, 6)).map(drop)
     })
 }

@@ -3,9 +3,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_proto::{Cause, Payload, Stream, Writable};
 use std::collections::HashSet;
 
@@ -16,10 +16,10 @@ const LIVES: usize = 400;
 const PIECE: usize = 3_000;
 
 pub(super) fn numbers_that_are_used_again_carry_nothing_over<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Churn::default()).map(drop))
+    on_each(host, |host, setup| run_script(watchdog, host, setup, Churn::default()).map(drop))
 }
 
 #[derive(Default)]
@@ -42,14 +42,14 @@ struct Life {
 }
 
 impl Churn {
-    fn begin_another(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn begin_another(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if self.begun < LIVES {
-            stage.connect(self.begun);
+            bench.connect(self.begun);
             self.begun += 1;
         }
     }
 
-    fn send(stage: &mut Stage<'_, '_, Self>, life: &mut Life, permit: Writable<'_>) {
+    fn send(bench: &mut Bench<'_, '_, Self>, life: &mut Life, permit: Writable<'_>) {
         let mut piece = Vec::new();
         let seed = life.seed.unwrap_or_default();
         if life.sent == 0 {
@@ -57,21 +57,21 @@ impl Churn {
         }
         piece.extend_from_slice(&pattern::bytes(seed, life.sent, PIECE));
         life.sent += PIECE as u64;
-        stage.send_again(permit, Payload::Own(piece.into()));
+        bench.send_again(permit, Payload::Own(piece.into()));
     }
 }
 
 impl Script for Churn {
     type Data = Life;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            (0..CLIENTS).for_each(|_| self.begin_another(stage));
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            (0..CLIENTS).for_each(|_| self.begin_another(bench));
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Life>, mut stream: Stream<'_>) {
-        stage.expect(side.data.received == 0 && side.data.sent == 0, || {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Life>, mut stream: Stream<'_>) {
+        bench.expect(side.data.received == 0 && side.data.sent == 0, || {
             "a new connection begins with what was another's".to_owned()
         });
         self.used_again |= !self.places.insert(side.id.index());
@@ -83,7 +83,7 @@ impl Script for Churn {
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Life>,
         mut stream: Stream<'_>,
         mut chunk: &[u8],
@@ -91,7 +91,7 @@ impl Script for Churn {
         let life = &mut side.data;
         if side.role == Role::Server && life.seed.is_none() {
             let Some((seed, rest)) = chunk.split_first_chunk() else {
-                return stage.fail("the first piece came in parts of less than eight bytes");
+                return bench.fail("the first piece came in parts of less than eight bytes");
             };
             life.seed = Some(u64::from_be_bytes(*seed));
             chunk = rest;
@@ -99,14 +99,14 @@ impl Script for Churn {
         } else if side.role != Role::Server && life.received == 0 {
             // The server repeats the number.
             let seed = life.seed.unwrap_or_default().to_be_bytes();
-            stage.expect(chunk.starts_with(&seed), || "a connection has another's content".to_owned());
+            bench.expect(chunk.starts_with(&seed), || "a connection has another's content".to_owned());
             chunk = chunk.get(seed.len()..).unwrap_or_default();
         }
         let seed = life.seed.unwrap_or_default();
-        stage.expect(pattern::fits(seed, life.received, chunk), || {
+        bench.expect(pattern::fits(seed, life.received, chunk), || {
             format!("connection {seed} has another's content")
         });
-        stage.expect(!life.over, || "content came after the end".to_owned());
+        bench.expect(!life.over, || "content came after the end".to_owned());
         life.received += chunk.len() as u64;
         if side.role == Role::Server || life.received < 2 * PIECE as u64 {
             return;
@@ -114,40 +114,40 @@ impl Script for Churn {
         // In the middle of both directions: every way to go.
         match seed % 4 {
             0 => stream.abort(),
-            1 => stage.cx.abort(side.id),
-            2 => stage.cx.close(side.id),
+            1 => bench.cx.abort(side.id),
+            2 => bench.cx.close(side.id),
             _ => {
                 if let Some(other) = self.victim.replace(side.id) {
-                    stage.cx.abort(other);
+                    bench.cx.abort(other);
                 }
-                stage.cx.abort(side.id);
+                bench.cx.abort(side.id);
             }
         }
     }
 
-    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Life>, permit: Writable<'_>) {
-        stage.expect(!side.data.over, || "a permit came after the end".to_owned());
+    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Life>, permit: Writable<'_>) {
+        bench.expect(!side.data.over, || "a permit came after the end".to_owned());
         // Each end keeps a little on its way.
         if side.data.sent < 40 * PIECE as u64 {
-            Self::send(stage, &mut side.data, permit);
+            Self::send(bench, &mut side.data, permit);
         }
     }
 
-    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Life>, _: Cause) {
-        stage.expect(!side.data.over, || "the end came twice".to_owned());
+    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Life>, _: Cause) {
+        bench.expect(!side.data.over, || "the end came twice".to_owned());
         side.data.over = true;
     }
 
-    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Life>) {
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Life>) {
         if side.role == Role::Server {
             return;
         }
-        stage.expect(side.data.over, || "a connection went without its end".to_owned());
+        bench.expect(side.data.over, || "a connection went without its end".to_owned());
         self.gone += 1;
-        self.begin_another(stage);
+        self.begin_another(bench);
         if self.gone == LIVES {
-            stage.expect(self.used_again, || "no place was used again".to_owned());
-            stage.finish();
+            bench.expect(self.used_again, || "no place was used again".to_owned());
+            bench.finish();
         }
     }
 

@@ -2,26 +2,26 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::setup::Setup;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::{ConnectionId, ListenerId};
 use lws_proto::{Cause, Stream};
 use std::io;
 use std::time::Duration;
 
 pub(super) fn a_callback_closes_its_own_connection_another_or_the_listener<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         for way in [Way::AbortStream, Way::AbortOwn, Way::CloseOwn, Way::AbortOther, Way::CloseOther] {
             for from in [From::Content, From::Open] {
-                play(watch, host, setup, Closing::new(way, from))
+                run_script(watchdog, host, setup, Closing::new(way, from))
                     .map_err(|what| format!("{way:?} from {from:?}: {what}"))?;
             }
         }
-        play(watch, host, setup, Unlisten::new(setup)).map(drop)
+        run_script(watchdog, host, setup, Unlisten::new(setup)).map(drop)
     })
 }
 
@@ -55,19 +55,19 @@ impl Closing {
         Self { way, from, first: None, over: 0, gone: 0, answers: 0 }
     }
 
-    fn close(&mut self, stage: &mut Stage<'_, '_, Self>, id: ConnectionId, stream: Stream<'_>) {
-        let Some(first) = self.first else { return stage.fail("the first client is not there") };
+    fn close(&mut self, bench: &mut Bench<'_, '_, Self>, id: ConnectionId, stream: Stream<'_>) {
+        let Some(first) = self.first else { return bench.fail("the first client is not there") };
         match self.way {
             Way::AbortStream => stream.abort(),
-            Way::AbortOwn | Way::AbortOther => stage.cx.abort(first),
-            Way::CloseOwn | Way::CloseOther => stage.cx.close(first),
+            Way::AbortOwn | Way::AbortOther => bench.cx.abort(first),
+            Way::CloseOwn | Way::CloseOther => bench.cx.close(first),
         }
         let own = !matches!(self.way, Way::AbortOther | Way::CloseOther);
-        stage.expect(own == (id == first), || "a connection has another's name".to_owned());
+        bench.expect(own == (id == first), || "a connection has another's name".to_owned());
         // Again, of what is going: nothing comes of it.
-        stage.cx.close(first);
-        stage.cx.abort(first);
-        stage.cx.wake(first);
+        bench.cx.close(first);
+        bench.cx.abort(first);
+        bench.cx.wake(first);
     }
 
     /// The client that closes.
@@ -81,63 +81,63 @@ impl Script for Closing {
     /// How often the end was told.
     type Data = usize;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            stage.connect(0);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            bench.connect(0);
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<usize>, stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<usize>, stream: Stream<'_>) {
         if side.role == Role::Client(0) {
             self.first = Some(side.id);
-            stage.connect(1);
+            bench.connect(1);
         }
         if self.from == From::Open && self.acts(side.role) {
-            return self.close(stage, side.id, stream);
+            return self.close(bench, side.id, stream);
         }
         if !side.is_server() {
-            stage.say(stream, b"hello");
+            bench.say(stream, b"hello");
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<usize>,
         stream: Stream<'_>,
         chunk: &[u8],
     ) {
         if side.is_server() {
-            return stage.say(stream, chunk);
+            return bench.say(stream, chunk);
         }
         self.answers += 1;
         if self.from == From::Content && self.acts(side.role) {
-            self.close(stage, side.id, stream);
+            self.close(bench, side.id, stream);
         } else if side.role == Role::Client(1) && self.gone >= 2 {
-            stage.finish();
+            bench.finish();
         }
     }
 
-    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<usize>, _: Cause) {
+    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<usize>, _: Cause) {
         side.data += 1;
         let times = side.data;
-        stage.expect(times == 1, || format!("the end was told {times} times"));
+        bench.expect(times == 1, || format!("the end was told {times} times"));
         self.over += 1;
     }
 
-    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<usize>) {
-        stage.expect(side.role != Role::Client(1) || stage.is_over(), || {
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<usize>) {
+        bench.expect(side.role != Role::Client(1) || bench.is_over(), || {
             "a connection ended that nobody had closed".to_owned()
         });
         self.gone += 1;
         // Both ends of the first connection have gone, and the second one still works.
         if self.gone == 2 {
-            stage.cx.set_timer(Some(stage.now()));
+            bench.cx.set_timer(Some(bench.now()));
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        stage.finish();
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        bench.finish();
     }
 
     fn progress(&self) -> String {
@@ -162,69 +162,69 @@ impl Unlisten {
 impl Script for Unlisten {
     type Data = ();
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        self.listener = stage.listen();
-        stage.connect(0);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        self.listener = bench.listen();
+        bench.connect(0);
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<()>, stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<()>, stream: Stream<'_>) {
         if side.is_server() {
             if let Some(listener) = self.listener.take() {
-                stage.cx.unlisten(listener);
-                stage.cx.unlisten(listener);
+                bench.cx.unlisten(listener);
+                bench.cx.unlisten(listener);
             }
         } else {
-            stage.say(stream, b"hello");
+            bench.say(stream, b"hello");
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<()>,
         stream: Stream<'_>,
         chunk: &[u8],
     ) {
         if side.is_server() {
-            return stage.say(stream, chunk);
+            return bench.say(stream, chunk);
         }
         self.answers += 1;
         if self.answers == 1 {
             // The host may take a moment to let go of the listener.
-            stage.cx.set_timer(Some(stage.now() + Duration::from_millis(20)));
+            bench.cx.set_timer(Some(bench.now() + Duration::from_millis(20)));
         } else {
-            stage.expect(self.refused, || "the listener still accepts".to_owned());
-            stage.finish();
+            bench.expect(self.refused, || "the listener still accepts".to_owned());
+            bench.finish();
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        let Some(address) = stage.common.address.clone() else { return };
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        let Some(address) = bench.common.address.clone() else { return };
         let options = self.setup.connect_options();
         // A Unix socket says so at once, as its file has gone.
-        match stage.try_connect(1, &address, &options) {
+        match bench.try_connect(1, &address, &options) {
             Ok(_) => {}
-            Err(_) => self.gone_for_good(stage),
+            Err(_) => self.gone_for_good(bench),
         }
     }
 
-    fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<()>, error: io::Error) {
+    fn refused(&mut self, bench: &mut Bench<'_, '_, Self>, _: Side<()>, error: io::Error) {
         let kind = error.kind();
         // The file of a Unix socket has gone with its listener.
         let expected = matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
-        stage.expect(expected, || format!("refused with {kind:?}"));
-        self.gone_for_good(stage);
+        bench.expect(expected, || format!("refused with {kind:?}"));
+        self.gone_for_good(bench);
     }
 
     fn woken(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<()>,
         connection: &mut lws_proto::Connection,
     ) {
         match side.key.and_then(|key| connection.stream(key)) {
-            Some(stream) => stage.say(stream, b"again"),
-            None => stage.fail("the connection has gone with its listener"),
+            Some(stream) => bench.say(stream, b"again"),
+            None => bench.fail("the connection has gone with its listener"),
         }
     }
 
@@ -234,10 +234,10 @@ impl Script for Unlisten {
 }
 
 impl Unlisten {
-    fn gone_for_good(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn gone_for_good(&mut self, bench: &mut Bench<'_, '_, Self>) {
         self.refused = true;
-        for id in stage.common.clients() {
-            stage.cx.wake(id);
+        for id in bench.common.clients() {
+            bench.cx.wake(id);
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::setup::Transport;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::{Address, ConnectionId};
 use lws_proto::Time;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -12,25 +12,29 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-pub(super) fn a_refused_connection_is_told_once<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+pub(super) fn a_refused_connection_is_told_once<H: Host>(
+    watchdog: &Watchdog,
+    host: &mut H,
+) -> Result<(), String> {
     on_each(host, |host, setup| {
         if setup.transport == Transport::Tcp {
             let kind = ErrorKind::ConnectionRefused;
-            play(watch, host, setup, Attempts::new(closed_port()?, kind)).map(drop)?;
+            run_script(watchdog, host, setup, Attempts::new(closed_port()?, kind)).map(drop)?;
         }
         Ok(())
     })
 }
 
 pub(super) fn a_connection_that_nobody_answers_times_out<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         if setup.transport == Transport::Tcp {
             let deaf = DeafListener::new().map_err(|error| format!("no deaf listener: {error}"))?;
-            play(watch, host, setup, Attempts::new(deaf.address, ErrorKind::TimedOut)).map(drop)?;
-            play(watch, host, setup, Attempts::new(deaf.address, ErrorKind::ConnectionAborted)).map(drop)?;
+            run_script(watchdog, host, setup, Attempts::new(deaf.address, ErrorKind::TimedOut)).map(drop)?;
+            run_script(watchdog, host, setup, Attempts::new(deaf.address, ErrorKind::ConnectionAborted))
+                .map(drop)?;
         }
         Ok(())
     })
@@ -95,9 +99,9 @@ impl Attempts {
         }
     }
 
-    fn finish_if_done(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn finish_if_done(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if self.back && self.told.len() == ATTEMPTS {
-            stage.finish();
+            bench.finish();
         }
     }
 }
@@ -105,61 +109,61 @@ impl Attempts {
 impl Script for Attempts {
     type Data = ();
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_none() {
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_none() {
             return;
         }
-        self.begun = stage.now();
-        stage.connect(ATTEMPTS);
-        let mut options = stage.common.setup.connect_options();
+        self.begun = bench.now();
+        bench.connect(ATTEMPTS);
+        let mut options = bench.common.setup.connect_options();
         if self.kind == ErrorKind::TimedOut {
             options.timeout = PATIENCE;
         }
         for number in 0..ATTEMPTS {
-            self.ids.extend(stage.connect_to(number, &self.address.clone(), &options));
+            self.ids.extend(bench.connect_to(number, &self.address.clone(), &options));
         }
         if self.kind == ErrorKind::ConnectionAborted {
-            stage.cx.set_timer(Some(stage.now() + Duration::from_millis(5)));
+            bench.cx.set_timer(Some(bench.now() + Duration::from_millis(5)));
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        self.ids.iter().for_each(|id| stage.cx.abort(*id));
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        self.ids.iter().for_each(|id| bench.cx.abort(*id));
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<()>, stream: lws_proto::Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<()>, stream: lws_proto::Stream<'_>) {
         match side.role {
             Role::Client(number) if number < ATTEMPTS => {
-                stage.fail("a connection was made that cannot be made");
+                bench.fail("a connection was made that cannot be made");
             }
-            Role::Client(_) => stage.say(stream, b"hello"),
+            Role::Client(_) => bench.say(stream, b"hello"),
             Role::Server => {}
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<()>,
         stream: lws_proto::Stream<'_>,
         chunk: &[u8],
     ) {
         if side.is_server() {
-            return stage.say(stream, chunk);
+            return bench.say(stream, chunk);
         }
         self.back = true;
-        self.finish_if_done(stage);
+        self.finish_if_done(bench);
     }
 
-    fn refused(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<()>, error: io::Error) {
-        let (kind, took) = (self.kind, stage.now() - self.begun);
-        stage.expect(error.kind() == kind, || format!("{kind:?} was expected, and it was {error:?}"));
+    fn refused(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<()>, error: io::Error) {
+        let (kind, took) = (self.kind, bench.now() - self.begun);
+        bench.expect(error.kind() == kind, || format!("{kind:?} was expected, and it was {error:?}"));
         let early = kind == ErrorKind::TimedOut && took < PATIENCE;
-        stage.expect(!early, || format!("an attempt was given up after {took:?} of {PATIENCE:?}"));
-        let Role::Client(number) = side.role else { return stage.fail("an accepted connection was refused") };
-        stage.expect(!self.told.contains(&number), || format!("attempt {number} failed twice"));
+        bench.expect(!early, || format!("an attempt was given up after {took:?} of {PATIENCE:?}"));
+        let Role::Client(number) = side.role else { return bench.fail("an accepted connection was refused") };
+        bench.expect(!self.told.contains(&number), || format!("attempt {number} failed twice"));
         self.told.push(number);
-        self.finish_if_done(stage);
+        self.finish_if_done(bench);
     }
 
     fn progress(&self) -> String {

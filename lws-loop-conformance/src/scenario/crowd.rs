@@ -2,9 +2,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_proto::{Cause, Payload, Stream};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,12 +16,12 @@ const BYTES: usize = 600;
 static CROWD: Mutex<()> = Mutex::new(());
 
 pub(super) fn hundreds_of_connections_are_served_at_once<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         let _alone = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
-        play(watch, host, setup, Crowd::default()).map(drop)
+        run_script(watchdog, host, setup, Crowd::default()).map(drop)
     })
 }
 
@@ -34,8 +34,8 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn gather(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        (0..CLIENTS).for_each(|number| stage.connect(number));
+    fn gather(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        (0..CLIENTS).for_each(|number| bench.connect(number));
     }
 }
 
@@ -43,42 +43,42 @@ impl Script for Crowd {
     /// What has come back.
     type Data = usize;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            self.gather(stage);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            self.gather(bench);
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<usize>, mut stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<usize>, mut stream: Stream<'_>) {
         self.open += 1;
         if !side.is_server() {
             stream.want_write();
         }
         if self.open == 2 * CLIENTS * (self.round + 1) {
-            let now = stage.cx.stats().connections;
-            stage.expect(now >= 2 * CLIENTS, || format!("only {now} connections are counted"));
+            let now = bench.cx.stats().connections;
+            bench.expect(now >= 2 * CLIENTS, || format!("only {now} connections are counted"));
         }
     }
 
     fn writable(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<usize>,
         permit: lws_proto::Writable<'_>,
     ) {
         let number = side.number().unwrap_or_default();
-        stage.send(permit, Payload::Own(pattern::bytes(number, 0, BYTES).into()));
+        bench.send(permit, Payload::Own(pattern::bytes(number, 0, BYTES).into()));
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<usize>,
         stream: Stream<'_>,
         chunk: &[u8],
     ) {
-        let Some(number) = side.number() else { return stage.say(stream, chunk) };
-        stage.expect(pattern::fits(number, side.data as u64, chunk), || {
+        let Some(number) = side.number() else { return bench.say(stream, chunk) };
+        bench.expect(pattern::fits(number, side.data as u64, chunk), || {
             format!("client {number} was given what is not its own")
         });
         side.data += chunk.len();
@@ -86,24 +86,24 @@ impl Script for Crowd {
             self.back += 1;
             // All of them stay until the last one has its own.
             if self.back == CLIENTS * (self.round + 1) {
-                stage.cx.set_timer(Some(stage.now()));
+                bench.cx.set_timer(Some(bench.now()));
             }
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        for id in stage.common.clients() {
-            stage.cx.close(id);
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        for id in bench.common.clients() {
+            bench.cx.close(id);
         }
     }
 
-    fn over(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<usize>, _: Cause) {}
+    fn over(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<usize>, _: Cause) {}
 
-    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, _: Side<usize>) {
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, _: Side<usize>) {
         self.gone += 1;
         if self.gone == 2 * CLIENTS * (self.round + 1) {
             self.round += 1;
-            if self.round == ROUNDS { stage.finish() } else { self.gather(stage) }
+            if self.round == ROUNDS { bench.finish() } else { self.gather(bench) }
         }
     }
 

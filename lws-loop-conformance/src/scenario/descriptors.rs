@@ -3,10 +3,10 @@
 
 use crate::Host;
 use crate::auditor::heard_another_thread;
-use crate::guest::Door;
+use crate::bench::host_until_done;
+use crate::checked_service::Exit;
 use crate::pattern;
-use crate::stage::stay;
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::{
     Accepted, Application, Context, Descriptor, DescriptorEvent, Driver, DriverOptions, Interest, ListenerId,
     Peer, Route, Service, Udp, UdpEvent, UdpOptions,
@@ -24,16 +24,19 @@ const DATAGRAMS: usize = 500;
 /// Datagrams on their way at a time: few, as the system may throw away what it has no room for.
 const WINDOW: usize = 8;
 
-pub(super) fn every_kind_of_descriptor_is_served<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+pub(super) fn every_kind_of_descriptor_is_served<H: Host>(
+    watchdog: &Watchdog,
+    host: &mut H,
+) -> Result<(), String> {
     let made = |error: io::Error| format!("a driver could not be made: {error}");
     let driver = Driver::new(Kinds::default(), DriverOptions::default()).map_err(made)?;
     let handle = driver.handle();
     handle.wake();
-    watch.on_give_up(move |after| {
+    watchdog.on_give_up(move |after| {
         // A service that has gone needs no end.
         let _ = handle.send(after);
     });
-    let driver = stay(host, driver, &Door::default())?;
+    let driver = host_until_done(host, driver, &Exit::default())?;
     let kinds = driver.application();
     if let Some(failure) = &kinds.failure {
         return Err(failure.clone());

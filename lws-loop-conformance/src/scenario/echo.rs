@@ -2,17 +2,17 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_proto::{Payload, Stream};
 
 const CLIENTS: usize = 4;
 /// One after the other, each when the one before has come back.
 const SIZES: [usize; 6] = [1, 2, 125, 126, 5_000, 70_000];
 
-pub(super) fn what_is_sent_comes_back<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Echo::default()).map(drop))
+pub(super) fn what_is_sent_comes_back<H: Host>(watchdog: &Watchdog, host: &mut H) -> Result<(), String> {
+    on_each(host, |host, setup| run_script(watchdog, host, setup, Echo::default()).map(drop))
 }
 
 #[derive(Default)]
@@ -28,12 +28,12 @@ struct Client {
 }
 
 impl Echo {
-    fn send(stage: &mut Stage<'_, '_, Self>, number: u64, round: usize, stream: Stream<'_>) {
+    fn send(bench: &mut Bench<'_, '_, Self>, number: u64, round: usize, stream: Stream<'_>) {
         match stream.permit() {
             Ok(permit) => {
-                stage.send(permit, Payload::Copy(&pattern::bytes(number, round as u64, SIZES[round])));
+                bench.send(permit, Payload::Copy(&pattern::bytes(number, round as u64, SIZES[round])));
             }
-            Err(_) => stage.fail("a stream that was answered gives no permit"),
+            Err(_) => bench.fail("a stream that was answered gives no permit"),
         }
     }
 }
@@ -41,33 +41,33 @@ impl Echo {
 impl Script for Echo {
     type Data = Client;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            (0..CLIENTS).for_each(|number| stage.connect(number));
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            (0..CLIENTS).for_each(|number| bench.connect(number));
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Client>, stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Client>, stream: Stream<'_>) {
         if let Some(number) = side.number() {
-            Self::send(stage, number, 0, stream);
+            Self::send(bench, number, 0, stream);
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Client>,
         stream: Stream<'_>,
         chunk: &[u8],
     ) {
         let Some(number) = side.number() else {
             return match stream.permit() {
-                Ok(permit) => stage.answer(permit, Payload::Copy(chunk)),
-                Err(_) => stage.fail("a stream that is throttled was given content"),
+                Ok(permit) => bench.answer(permit, Payload::Copy(chunk)),
+                Err(_) => bench.fail("a stream that is throttled was given content"),
             };
         };
         let Client { round, received } = &mut side.data;
-        stage.expect(pattern::fits(number, (*round + *received) as u64, chunk), || {
+        bench.expect(pattern::fits(number, (*round + *received) as u64, chunk), || {
             format!("round {round} came back to client {number} changed")
         });
         *received += chunk.len();
@@ -76,11 +76,11 @@ impl Script for Echo {
         }
         (*round, *received) = (*round + 1, 0);
         if *round < SIZES.len() {
-            return Self::send(stage, number, *round, stream);
+            return Self::send(bench, number, *round, stream);
         }
         self.done += 1;
         if self.done == CLIENTS {
-            stage.finish();
+            bench.finish();
         }
     }
 

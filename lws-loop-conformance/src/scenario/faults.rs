@@ -3,10 +3,10 @@
 use super::on_each;
 use super::transfer::Transfer;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::scarcity::Scarcity;
 use crate::setup::SETUPS;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::Address;
 use lws_proto::{Cause, Payload, Stream};
 use socket2::SockRef;
@@ -17,17 +17,19 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 pub(super) fn a_transport_that_takes_little_loses_nothing<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Transfer::of(2 << 20, 3).squeezed()).map(drop))
+    on_each(host, |host, setup| {
+        run_script(watchdog, host, setup, Transfer::of(2 << 20, 3).squeezed()).map(drop)
+    })
 }
 
 pub(super) fn a_reset_ends_one_connection_and_no_other<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
-    play(watch, host, SETUPS[0], Resets::default()).map(drop)
+    run_script(watchdog, host, SETUPS[0], Resets::default()).map(drop)
 }
 
 const RESETS: usize = 6;
@@ -43,8 +45,8 @@ struct Resets {
 }
 
 impl Resets {
-    fn begin_peer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        let Some(Address::Tcp(address)) = stage.common.address else { return };
+    fn begin_peer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        let Some(Address::Tcp(address)) = bench.common.address else { return };
         let peer = TcpStream::connect(address).and_then(|mut peer| {
             // Closing it resets the connection.
             SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
@@ -53,7 +55,7 @@ impl Resets {
         });
         match peer {
             Ok(peer) => self.peers.push(peer),
-            Err(error) => stage.fail(format!("a plain peer: {error}")),
+            Err(error) => bench.fail(format!("a plain peer: {error}")),
         }
     }
 }
@@ -62,22 +64,22 @@ impl Script for Resets {
     /// Whether the peer of this end resets.
     type Data = bool;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            stage.connect(0);
-            (0..RESETS).for_each(|_| self.begin_peer(stage));
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            bench.connect(0);
+            (0..RESETS).for_each(|_| self.begin_peer(bench));
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<bool>, stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<bool>, stream: Stream<'_>) {
         if side.role == Role::Client(0) {
-            stage.say(stream, b"round");
+            bench.say(stream, b"round");
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<bool>,
         mut stream: Stream<'_>,
         chunk: &[u8],
@@ -96,40 +98,40 @@ impl Script for Resets {
                     self.peers.clear();
                 }
             }
-            Role::Server => stage.say(stream, chunk),
+            Role::Server => bench.say(stream, chunk),
             Role::Client(_) => {
                 self.rounds += 1;
                 if self.gone == RESETS {
-                    return stage.finish();
+                    return bench.finish();
                 }
-                stage.say(stream, b"round");
+                bench.say(stream, b"round");
             }
         }
     }
 
     fn writable(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         _: &mut Side<bool>,
         permit: lws_proto::Writable<'_>,
     ) {
-        stage.send_again(permit, Payload::Static(&[7; 30_000]));
+        bench.send_again(permit, Payload::Static(&[7; 30_000]));
     }
 
-    fn over(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<bool>, cause: Cause) {
+    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<bool>, cause: Cause) {
         if side.data {
             self.over += 1;
-            stage.expect(cause == Cause::Disconnected || stage.is_over(), || {
+            bench.expect(cause == Cause::Disconnected || bench.is_over(), || {
                 format!("a reset was told as {}", cause.name())
             });
         }
     }
 
-    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<bool>) {
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<bool>) {
         if side.data {
             self.gone += 1;
         } else {
-            stage.expect(stage.is_over(), || "a connection ended that nobody had reset".to_owned());
+            bench.expect(bench.is_over(), || "a connection ended that nobody had reset".to_owned());
         }
     }
 
@@ -144,11 +146,11 @@ impl Script for Resets {
 /// The limit of open files is the whole process's, so this one needs a process of its own. The peers are plain sockets of
 /// the standard library, which are there before descriptors run out.
 pub(super) fn without_descriptors_a_listener_waits_and_goes_on<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| match setup.takes_plain_peers() {
-        true => play(watch, host, setup, Scarce::default()).map(drop),
+        true => run_script(watchdog, host, setup, Scarce::default()).map(drop),
         false => Ok(()),
     })
 }
@@ -182,33 +184,33 @@ fn peer(address: &Address) -> io::Result<OwnedFd> {
 impl Script for Scarce {
     type Data = ();
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        stage.listen();
-        let Some(address) = stage.common.address.clone() else { return };
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        bench.listen();
+        let Some(address) = bench.common.address.clone() else { return };
         let scarcity = (0..CLIENTS).try_for_each(|_| peer(&address).map(|peer| self.peers.push(peer)));
         match scarcity.and_then(|()| Scarcity::leaving(0)) {
             Ok(scarcity) => self.scarcity = Some(scarcity),
-            Err(error) => stage.fail(format!("descriptors cannot be made scarce: {error}")),
+            Err(error) => bench.fail(format!("descriptors cannot be made scarce: {error}")),
         }
-        stage.cx.set_timer(Some(stage.now() + Duration::from_millis(250)));
+        bench.cx.set_timer(Some(bench.now() + Duration::from_millis(250)));
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        let pauses = stage.cx.stats().accept_pauses_total;
-        stage.expect((1..=10).contains(&pauses), || {
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        let pauses = bench.cx.stats().accept_pauses_total;
+        bench.expect((1..=10).contains(&pauses), || {
             format!("a listener without descriptors paused {pauses} times in a quarter of a second")
         });
-        let accepted = stage.cx.stats().accepted_total;
-        stage.expect(accepted == 0, || "a connection was accepted without a descriptor".to_owned());
+        let accepted = bench.cx.stats().accepted_total;
+        bench.expect(accepted == 0, || "a connection was accepted without a descriptor".to_owned());
         self.scarcity = None;
     }
 
-    fn content(&mut self, stage: &mut Stage<'_, '_, Self>, _: &mut Side<()>, _: Stream<'_>, chunk: &[u8]) {
-        stage.expect(chunk == b"hello", || "a peer said something else".to_owned());
+    fn content(&mut self, bench: &mut Bench<'_, '_, Self>, _: &mut Side<()>, _: Stream<'_>, chunk: &[u8]) {
+        bench.expect(chunk == b"hello", || "a peer said something else".to_owned());
         self.heard += 1;
         if self.heard == CLIENTS {
             self.peers.clear();
-            stage.finish();
+            bench.finish();
         }
     }
 

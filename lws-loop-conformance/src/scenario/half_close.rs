@@ -2,9 +2,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_proto::{Cause, Payload, Stream, Writable};
 
 /// What the other side still sends after the end of the first: more than the system takes at once.
@@ -12,11 +12,15 @@ const REST: u64 = 4 << 20;
 const PIECE: usize = 32 << 10;
 
 pub(super) fn each_direction_of_a_raw_stream_ends_by_itself<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
-        if setup.has_halves() { play(watch, host, setup, Halves::default()).map(drop) } else { Ok(()) }
+        if setup.has_halves() {
+            run_script(watchdog, host, setup, Halves::default()).map(drop)
+        } else {
+            Ok(())
+        }
     })
 }
 
@@ -38,13 +42,13 @@ struct Half {
 impl Script for Halves {
     type Data = Half;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            stage.connect(0);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            bench.connect(0);
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, stream: Stream<'_>) {
         side.data.ends_first = match side.role {
             Role::Client(number) => number == 0,
             Role::Server => {
@@ -54,52 +58,52 @@ impl Script for Halves {
         };
         if side.data.ends_first {
             match stream.permit() {
-                Ok(permit) => stage.end(permit),
-                Err(_) => stage.fail("a new stream gives no permit"),
+                Ok(permit) => bench.end(permit),
+                Err(_) => bench.fail("a new stream gives no permit"),
             }
         }
     }
 
-    fn end(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, mut stream: Stream<'_>) {
-        stage.expect(!side.data.heard_end, || "the end of a direction came twice".to_owned());
+    fn end(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, mut stream: Stream<'_>) {
+        bench.expect(!side.data.heard_end, || "the end of a direction came twice".to_owned());
         side.data.heard_end = true;
         if side.data.ends_first {
             let received = side.data.received;
-            stage.expect(received == REST, || format!("only {received} of {REST} bytes came before the end"));
+            bench.expect(received == REST, || format!("only {received} of {REST} bytes came before the end"));
         } else {
             stream.want_write();
         }
     }
 
-    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
+    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
         if side.data.sent == REST {
-            return stage.end(permit);
+            return bench.end(permit);
         }
         let piece = pattern::bytes(3, side.data.sent, PIECE);
         side.data.sent += PIECE as u64;
-        stage.send_again(permit, Payload::Own(piece.into()));
+        bench.send_again(permit, Payload::Own(piece.into()));
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Half>,
         _: Stream<'_>,
         chunk: &[u8],
     ) {
-        stage
+        bench
             .expect(pattern::fits(3, side.data.received, chunk), || "content was lost or changed".to_owned());
         side.data.received += chunk.len() as u64;
     }
 
-    fn over(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<Half>, _: Cause) {}
+    fn over(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<Half>, _: Cause) {}
 
-    fn gone(&mut self, stage: &mut Stage<'_, '_, Self>, side: Side<Half>) {
-        stage.expect(side.data.heard_end, || "a connection went before the end of its peer".to_owned());
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Half>) {
+        bench.expect(side.data.heard_end, || "a connection went before the end of its peer".to_owned());
         self.done += 1;
         match self.done {
-            2 => stage.connect(1),
-            4 => stage.finish(),
+            2 => bench.connect(1),
+            4 => bench.finish(),
             _ => {}
         }
     }

@@ -3,11 +3,13 @@
 use super::on_each;
 use crate::Host;
 use crate::auditor::Auditor;
-use crate::guest::Door;
+use crate::bench::{
+    Bench, Message, Script, ScriptedApplication, Side, driver, host_until_done, outcome, run_script,
+};
+use crate::checked_service::Exit;
 use crate::pattern;
 use crate::setup::{Dialect, Transport};
-use crate::stage::{Actor, Message, Script, Side, Stage, driver, outcome, play, stay};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::{Driver, DriverOptions, SendError, Service, Trigger};
 use lws_proto::{Payload, Stream, Time, Writable};
 use std::io::{ErrorKind, Read};
@@ -21,13 +23,13 @@ const PIECE: usize = 16 << 10;
 const LEG: u64 = 500_000;
 
 pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         let script = Journey::default();
-        let door = script.door.clone();
-        let mut driver = driver(watch, setup, DriverOptions::default(), script)?;
+        let exit = script.exit.clone();
+        let mut driver = driver(watchdog, setup, DriverOptions::default(), script)?;
         let mut others = [Trigger::Level, Trigger::Edge, Trigger::OneShot]
             .into_iter()
             .map(|trigger| Auditor::new(trigger, 4))
@@ -37,9 +39,9 @@ pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
                 break;
             }
             driver = if leg % 2 == 0 {
-                stay(host, driver, &door)?
+                host_until_done(host, driver, &exit)?
             } else if let Some(mut other) = others.next() {
-                stay(&mut other, driver, &door)?
+                host_until_done(&mut other, driver, &exit)?
             } else {
                 driver
             };
@@ -48,21 +50,21 @@ pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
                 return Err("a message between two loops was refused".to_owned());
             }
         }
-        outcome(stay(host, driver, &door)?).map(drop)
+        outcome(host_until_done(host, driver, &exit)?).map(drop)
     })
 }
 
 pub(super) fn a_service_is_dropped_in_mid_flight_and_the_loop_goes_on<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         let raw_tcp = setup.dialect == Dialect::Raw && setup.transport == Transport::Tcp;
         let script = Journey::default();
-        let door = script.door.clone();
-        let driver = driver(watch, setup, DriverOptions::default(), script)?;
+        let exit = script.exit.clone();
+        let driver = driver(watchdog, setup, DriverOptions::default(), script)?;
         let handle = driver.handle();
-        let driver = stay(host, driver, &door)?;
+        let driver = host_until_done(host, driver, &exit)?;
         let failure = failed(&driver);
         // A plain peer of this thread, which the service has not even accepted.
         let peer = if raw_tcp { driver.application().peer()? } else { None };
@@ -82,15 +84,15 @@ pub(super) fn a_service_is_dropped_in_mid_flight_and_the_loop_goes_on<H: Host>(
             }
         }
         // The loop serves the next one.
-        play(watch, host, setup, Journey { stays: true, ..Journey::default() }).map(drop)
+        run_script(watchdog, host, setup, Journey { stays: true, ..Journey::default() }).map(drop)
     })
 }
 
-fn failed<S: Script>(driver: &Driver<Actor<S>>) -> Option<String> {
+fn failed<S: Script>(driver: &Driver<ScriptedApplication<S>>) -> Option<String> {
     driver.application().common.failure().map(str::to_owned)
 }
 
-impl Actor<Journey> {
+impl ScriptedApplication<Journey> {
     fn peer(&self) -> Result<Option<TcpStream>, String> {
         let Some(lws_loop_external::Address::Tcp(address)) = self.common.address else { return Ok(None) };
         let peer = TcpStream::connect(address).map_err(|error| format!("a plain peer: {error}"))?;
@@ -103,7 +105,7 @@ impl Actor<Journey> {
 /// A transfer both ways that leaves its loop again and again, with a timer and messages on the way.
 #[derive(Default)]
 struct Journey {
-    door: Door,
+    exit: Exit,
     stays: bool,
     received: u64,
     leave_at: u64,
@@ -124,10 +126,10 @@ impl Journey {
         self.done == 2 && self.timers > 0
     }
 
-    fn finish_if_done(&self, stage: &mut Stage<'_, '_, Self>) {
+    fn finish_if_done(&self, bench: &mut Bench<'_, '_, Self>) {
         if self.is_done() {
-            stage.finish();
-            self.door.leave();
+            bench.finish();
+            self.exit.leave();
         }
     }
 }
@@ -135,65 +137,65 @@ impl Journey {
 impl Script for Journey {
     type Data = Half;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            stage.connect(0);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            bench.connect(0);
         }
-        let due = stage.now() + Duration::from_millis(60);
+        let due = bench.now() + Duration::from_millis(60);
         self.timer = Some(due);
-        stage.cx.set_timer(Some(due));
+        bench.cx.set_timer(Some(due));
         self.leave_at = LEG;
     }
 
-    fn open(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<Half>, mut stream: Stream<'_>) {
+    fn open(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<Half>, mut stream: Stream<'_>) {
         stream.want_write();
     }
 
-    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
+    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
         let seed = u64::from(side.is_server());
         let piece = pattern::bytes(seed, side.data.sent, PIECE);
         side.data.sent += PIECE as u64;
         if side.data.sent < TOTAL {
-            stage.send_again(permit, Payload::Own(piece.into()));
+            bench.send_again(permit, Payload::Own(piece.into()));
         } else {
-            stage.send(permit, Payload::Own(piece.into()));
+            bench.send(permit, Payload::Own(piece.into()));
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Half>,
         _: Stream<'_>,
         chunk: &[u8],
     ) {
         let seed = u64::from(!side.is_server());
-        stage.expect(pattern::fits(seed, side.data.received, chunk), || {
+        bench.expect(pattern::fits(seed, side.data.received, chunk), || {
             "content was lost or changed".to_owned()
         });
         side.data.received += chunk.len() as u64;
         self.received += chunk.len() as u64;
         if side.data.received == TOTAL {
             self.done += 1;
-            self.finish_if_done(stage);
+            self.finish_if_done(bench);
         }
         if self.received >= self.leave_at && !self.stays {
             self.leave_at += LEG;
-            self.door.leave();
+            self.exit.leave();
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        let (due, now) = (self.timer.unwrap_or_default(), stage.now());
-        stage.expect(now >= due, || format!("a timer came {:?} too early", due - now));
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        let (due, now) = (self.timer.unwrap_or_default(), bench.now());
+        bench.expect(now >= due, || format!("a timer came {:?} too early", due - now));
         self.timers += 1;
-        self.finish_if_done(stage);
+        self.finish_if_done(bench);
     }
 
-    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, number: u64) {
+    fn number(&mut self, bench: &mut Bench<'_, '_, Self>, number: u64) {
         let expected = self.numbers;
         self.numbers += 1;
-        stage.expect(number == expected, || format!("message {number} came in place of {expected}"));
+        bench.expect(number == expected, || format!("message {number} came in place of {expected}"));
     }
 
     fn progress(&self) -> String {

@@ -12,9 +12,9 @@ mod echo;
 mod faults;
 mod half_close;
 mod leaving;
-mod letters;
 mod lifetime;
 mod pause;
+mod pending_messages;
 mod slow_reader;
 mod timers;
 mod transfer;
@@ -22,16 +22,16 @@ mod wake;
 
 use crate::Host;
 use crate::setup::{SETUPS, Setup};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 
 /// Everything that a scenario tries, on every setup that it fits.
-pub(crate) type Play<H> = fn(&Watch, &mut H) -> Result<(), String>;
+pub(crate) type Run<H> = fn(&Watchdog, &mut H) -> Result<(), String>;
 
 /// A scenario.
 pub(crate) struct Scenario<H> {
     pub(crate) name: &'static str,
     pub(crate) process: Process,
-    pub(crate) play: Play<H>,
+    pub(crate) run: Run<H>,
 }
 
 /// Which process a scenario runs in.
@@ -55,7 +55,7 @@ macro_rules! scenarios {
     ($dollar:tt $($process:ident $name:ident = $path:path;)*) => {
         /// Every scenario.
         pub(crate) fn scenarios<H: Host>() -> Vec<Scenario<H>> {
-            vec![$(Scenario { name: stringify!($name), process: Process::$process, play: $path }),*]
+            vec![$(Scenario { name: stringify!($name), process: Process::$process, run: $path }),*]
         }
 
         /// Makes one test of each scenario, on the host that the expression makes.
@@ -109,7 +109,7 @@ scenarios! { $
         away::what_came_while_the_host_was_away_counts_before_the_deadlines;
     Any other_threads_end_the_sleep = wake::other_threads_end_the_sleep;
     Any messages_wait_for_the_connection_that_they_are_about =
-        letters::messages_wait_for_the_connection_that_they_are_about;
+        pending_messages::messages_wait_for_the_connection_that_they_are_about;
     Any each_direction_of_a_raw_stream_ends_by_itself = half_close::each_direction_of_a_raw_stream_ends_by_itself;
     Any every_kind_of_descriptor_is_served = descriptors::every_kind_of_descriptor_is_served;
     Any an_earlier_deadline_ends_a_longer_sleep = timers::an_earlier_deadline_ends_a_longer_sleep;

@@ -2,9 +2,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::ConnectionId;
 use lws_proto::{Connection, Payload, Stream, StreamKey, Writable};
 use std::time::Duration;
@@ -14,12 +14,13 @@ const PIECE: usize = 1_000;
 const PIECES: u64 = 400;
 
 pub(super) fn a_pause_keeps_what_was_received_until_the_resume<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         for resume in [Resume::Timer, Resume::Another, Resume::Itself] {
-            play(watch, host, setup, Pauses::new(resume)).map_err(|what| format!("{resume:?}: {what}"))?;
+            run_script(watchdog, host, setup, Pauses::new(resume))
+                .map_err(|what| format!("{resume:?}: {what}"))?;
         }
         Ok(())
     })
@@ -63,8 +64,8 @@ impl Pauses {
         Self { resume, paused: None, received: 0, pauses: 0 }
     }
 
-    fn resumed(&mut self, stage: &mut Stage<'_, '_, Self>, mut stream: Stream<'_>) {
-        stage.expect(stream.is_paused(), || "a stream is not paused any more".to_owned());
+    fn resumed(&mut self, bench: &mut Bench<'_, '_, Self>, mut stream: Stream<'_>) {
+        bench.expect(stream.is_paused(), || "a stream is not paused any more".to_owned());
         self.paused = None;
         stream.resume();
     }
@@ -73,87 +74,87 @@ impl Pauses {
 impl Script for Pauses {
     type Data = End;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            stage.connect(0);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            bench.connect(0);
             if self.resume == Resume::Another {
-                stage.connect(1);
+                bench.connect(1);
             }
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<End>, mut stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<End>, mut stream: Stream<'_>) {
         match side.role {
             Role::Client(0) => stream.want_write(),
             // It beats: each beat lets the paused one go on.
-            Role::Client(_) => stream.set_timeout(Some(stage.now() + Duration::from_millis(1))),
+            Role::Client(_) => stream.set_timeout(Some(bench.now() + Duration::from_millis(1))),
             Role::Server => {}
         }
     }
 
-    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<End>, permit: Writable<'_>) {
+    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<End>, permit: Writable<'_>) {
         let piece = pattern::bytes(7, side.data.sent, PIECE);
         side.data.sent += PIECE as u64;
         if side.data.sent < PIECE as u64 * PIECES {
-            stage.send_again(permit, Payload::Own(piece.into()));
+            bench.send_again(permit, Payload::Own(piece.into()));
         } else {
-            stage.send(permit, Payload::Own(piece.into()));
+            bench.send(permit, Payload::Own(piece.into()));
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<End>,
         mut stream: Stream<'_>,
         chunk: &[u8],
     ) {
         if *side.data.beats.get_or_insert_with(|| chunk.first() == BEAT.first()) {
             if let Some((id, _)) = self.paused {
-                stage.cx.wake(id);
+                bench.cx.wake(id);
             }
             return;
         }
-        stage.expect(self.paused.is_none(), || "content came to a stream that is paused".to_owned());
-        stage.expect(pattern::fits(7, self.received, chunk), || "content was lost or changed".to_owned());
+        bench.expect(self.paused.is_none(), || "content came to a stream that is paused".to_owned());
+        bench.expect(pattern::fits(7, self.received, chunk), || "content was lost or changed".to_owned());
         self.received += chunk.len() as u64;
         if self.received == PIECE as u64 * PIECES {
-            return stage.finish();
+            return bench.finish();
         }
         stream.pause();
         self.pauses += 1;
         self.paused = Some((side.id, stream.key()));
-        let soon = stage.now() + Duration::from_millis(1);
+        let soon = bench.now() + Duration::from_millis(1);
         match self.resume {
-            Resume::Timer => stage.cx.set_timer(Some(soon)),
+            Resume::Timer => bench.cx.set_timer(Some(soon)),
             Resume::Another => {}
             Resume::Itself => stream.set_timeout(Some(soon)),
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
         match self.paused {
             Some((id, _)) => {
-                stage.cx.wake(id);
+                bench.cx.wake(id);
             }
-            None => stage.fail("a timer came that nobody had set"),
+            None => bench.fail("a timer came that nobody had set"),
         }
     }
 
-    fn timeout(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<End>, mut stream: Stream<'_>) {
+    fn timeout(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<End>, mut stream: Stream<'_>) {
         if side.is_server() {
-            return self.resumed(stage, stream);
+            return self.resumed(bench, stream);
         }
-        stream.set_timeout(Some(stage.now() + Duration::from_millis(1)));
-        stage.say(stream, BEAT);
+        stream.set_timeout(Some(bench.now() + Duration::from_millis(1)));
+        bench.say(stream, BEAT);
     }
 
-    fn woken(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<End>, connection: &mut Connection) {
+    fn woken(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<End>, connection: &mut Connection) {
         // Another beat may have come first.
         let Some((_, key)) = self.paused.filter(|(id, _)| *id == side.id) else { return };
         match connection.stream(key) {
-            Some(stream) => self.resumed(stage, stream),
-            None => stage.fail("a paused stream has gone"),
+            Some(stream) => self.resumed(bench, stream),
+            None => bench.fail("a paused stream has gone"),
         }
     }
 

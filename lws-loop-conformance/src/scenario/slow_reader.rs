@@ -2,9 +2,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Role, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Role, Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_proto::{Connection, Payload, Stream, Writable};
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ const PIECE: usize = 32 << 10;
 const ROUNDS: u32 = 50;
 
 pub(super) fn a_slow_reader_holds_up_its_writer_and_nobody_else<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Slow::default()).map(drop))
+    on_each(host, |host, setup| run_script(watchdog, host, setup, Slow::default()).map(drop))
 }
 
 /// Client 0 reads nothing at first; client 1 exchanges short messages meanwhile.
@@ -31,8 +31,8 @@ struct Slow {
 }
 
 impl Slow {
-    fn round(&mut self, stage: &mut Stage<'_, '_, Self>, stream: Stream<'_>) {
-        stage.say(stream, b"ping");
+    fn round(&mut self, bench: &mut Bench<'_, '_, Self>, stream: Stream<'_>) {
+        bench.say(stream, b"ping");
     }
 }
 
@@ -40,20 +40,20 @@ impl Script for Slow {
     /// Whether this end has a lot to send.
     type Data = bool;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            stage.connect(0);
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            bench.connect(0);
         }
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<bool>, mut stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<bool>, mut stream: Stream<'_>) {
         match side.role {
             Role::Client(0) => {
                 stream.pause();
                 self.reader = Some((side.id, stream.key()));
-                stage.connect(1);
+                bench.connect(1);
             }
-            Role::Client(_) => self.round(stage, stream),
+            Role::Client(_) => self.round(bench, stream),
             // The first one that is accepted.
             Role::Server if self.sent == 0 => {
                 side.data = true;
@@ -63,61 +63,61 @@ impl Script for Slow {
         }
     }
 
-    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, _: &mut Side<bool>, permit: Writable<'_>) {
+    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, _: &mut Side<bool>, permit: Writable<'_>) {
         let piece = pattern::bytes(5, self.sent, PIECE);
         self.sent += PIECE as u64;
         if self.sent < TOTAL {
-            stage.send_again(permit, Payload::Own(piece.into()));
+            bench.send_again(permit, Payload::Own(piece.into()));
         } else {
-            stage.send(permit, Payload::Own(piece.into()));
+            bench.send(permit, Payload::Own(piece.into()));
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<bool>,
         stream: Stream<'_>,
         chunk: &[u8],
     ) {
         match side.role {
-            Role::Server => stage.say(stream, chunk),
+            Role::Server => bench.say(stream, chunk),
             Role::Client(0) => {
-                stage.expect(self.rounds >= ROUNDS, || "a paused stream was given content".to_owned());
-                stage.expect(pattern::fits(5, self.received, chunk), || {
+                bench.expect(self.rounds >= ROUNDS, || "a paused stream was given content".to_owned());
+                bench.expect(pattern::fits(5, self.received, chunk), || {
                     "content was lost or changed".to_owned()
                 });
                 self.received += chunk.len() as u64;
                 if self.received == TOTAL {
-                    stage.finish();
+                    bench.finish();
                 }
             }
             Role::Client(_) => {
                 self.rounds += 1;
                 if self.rounds < ROUNDS {
-                    return self.round(stage, stream);
+                    return self.round(bench, stream);
                 }
                 // Long enough for the writer to come to rest, if it does.
-                stage.cx.set_timer(Some(stage.now() + Duration::from_millis(50)));
+                bench.cx.set_timer(Some(bench.now() + Duration::from_millis(50)));
             }
         }
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
         let sent = self.sent;
-        stage.expect(sent < TOTAL, || format!("{sent} bytes were taken for a peer that reads nothing"));
+        bench.expect(sent < TOTAL, || format!("{sent} bytes were taken for a peer that reads nothing"));
         match self.reader {
             Some((id, _)) => {
-                stage.cx.wake(id);
+                bench.cx.wake(id);
             }
-            None => stage.fail("there is no reader"),
+            None => bench.fail("there is no reader"),
         }
     }
 
-    fn woken(&mut self, stage: &mut Stage<'_, '_, Self>, _: &mut Side<bool>, connection: &mut Connection) {
+    fn woken(&mut self, bench: &mut Bench<'_, '_, Self>, _: &mut Side<bool>, connection: &mut Connection) {
         match self.reader.and_then(|(_, key)| connection.stream(key)) {
             Some(mut stream) => stream.resume(),
-            None => stage.fail("the reader has gone"),
+            None => bench.fail("the reader has gone"),
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::on_each;
 use crate::Host;
-use crate::guest::Door;
+use crate::bench::{Bench, Message, Script, Side, driver, host_until_done, outcome, run_script};
+use crate::checked_service::Exit;
 use crate::setup::SETUPS;
-use crate::stage::{Message, Script, Side, Stage, driver, outcome, play, stay};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::DriverOptions;
 use lws_proto::{Stream, Time};
 use std::thread;
@@ -13,23 +13,26 @@ use std::time::Duration;
 
 const CLIENTS: usize = 40;
 
-pub(super) fn timers_come_in_time_and_in_order<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Timers::default()).map(drop))
+pub(super) fn timers_come_in_time_and_in_order<H: Host>(
+    watchdog: &Watchdog,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup| run_script(watchdog, host, setup, Timers::default()).map(drop))
 }
 
 /// The other thread is a plain one of the kit.
 pub(super) fn an_earlier_deadline_ends_a_longer_sleep<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
-    let driver = driver(watch, SETUPS[0], DriverOptions::default(), Earlier::default())?;
+    let driver = driver(watchdog, SETUPS[0], DriverOptions::default(), Earlier::default())?;
     let handle = driver.handle();
     let thread = thread::spawn(move || {
         thread::sleep(Duration::from_millis(30));
         // It fails if the service has gone already, which is told below.
         let _ = handle.send(Message::Number(0));
     });
-    let stayed = stay(host, driver, &Door::default());
+    let stayed = host_until_done(host, driver, &Exit::default());
     let driver = outcome(stayed?)?;
     thread.join().map_err(|_| "a thread of the kit panicked".to_owned())?;
     drop(driver);
@@ -45,25 +48,25 @@ struct Earlier {
 impl Script for Earlier {
     type Data = ();
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        stage.cx.set_timer(Some(stage.now() + Duration::from_secs(3_600)));
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        bench.cx.set_timer(Some(bench.now() + Duration::from_secs(3_600)));
     }
 
-    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, _: u64) {
-        let near = stage.now() + Duration::from_millis(10);
+    fn number(&mut self, bench: &mut Bench<'_, '_, Self>, _: u64) {
+        let near = bench.now() + Duration::from_millis(10);
         self.near = Some(near);
-        stage.cx.set_timer(Some(near));
+        bench.cx.set_timer(Some(near));
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
         match self.near {
             Some(near) => {
-                let now = stage.now();
-                stage.expect(now >= near, || format!("a timer came {:?} too early", near - now));
-                stage.finish();
+                let now = bench.now();
+                bench.expect(now >= near, || format!("a timer came {:?} too early", near - now));
+                bench.finish();
             }
             // On a clock that runs ahead an hour may be over before the message comes.
-            None => self.begin(stage),
+            None => self.begin(bench),
         }
     }
 
@@ -88,10 +91,10 @@ struct Timers {
 struct Due(Option<Time>);
 
 impl Timers {
-    fn came(&mut self, stage: &mut Stage<'_, '_, Self>, due: Time) {
-        let now = stage.now();
-        stage.expect(now >= due, || format!("a timer came {:?} too early", due - now));
-        stage.expect(due >= self.last, || {
+    fn came(&mut self, bench: &mut Bench<'_, '_, Self>, due: Time) {
+        let now = bench.now();
+        bench.expect(now >= due, || format!("a timer came {:?} too early", due - now));
+        bench.expect(due >= self.last, || {
             format!("a timer that was due {:?} before another came after it", self.last - due)
         });
         if due > self.last {
@@ -99,9 +102,9 @@ impl Timers {
         }
     }
 
-    fn finish_if_done(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn finish_if_done(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if self.came == 2 * CLIENTS && self.services == 1 {
-            stage.finish();
+            bench.finish();
         }
     }
 }
@@ -109,46 +112,46 @@ impl Timers {
 impl Script for Timers {
     type Data = Due;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
-        if stage.listen().is_some() {
-            (0..CLIENTS).for_each(|number| stage.connect(number));
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_some() {
+            (0..CLIENTS).for_each(|number| bench.connect(number));
         }
         // Whoever sleeps until this one fails.
-        stage.cx.set_timer(Some(stage.now() + Duration::from_secs(3_600)));
+        bench.cx.set_timer(Some(bench.now() + Duration::from_secs(3_600)));
     }
 
-    fn open(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Due>, mut stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Due>, mut stream: Stream<'_>) {
         // Every other one is earlier than the one before it, and several are due at the same moment.
         let millis = if self.open.is_multiple_of(2) { 40 + self.open / 4 } else { 140 - self.open / 4 };
-        let due = stage.now() + Duration::from_millis(millis as u64);
-        stream.set_timeout(Some(stage.now() + Duration::from_secs(1_800)));
+        let due = bench.now() + Duration::from_millis(millis as u64);
+        stream.set_timeout(Some(bench.now() + Duration::from_secs(1_800)));
         stream.set_timeout(Some(due));
         side.data = Due(Some(due));
         self.open += 1;
         if self.open == 2 * CLIENTS {
-            let far = stage.now() + Duration::from_millis(30);
-            stage.cx.set_timer(Some(far));
+            let far = bench.now() + Duration::from_millis(30);
+            bench.cx.set_timer(Some(far));
             self.far = Some(far);
         }
     }
 
-    fn timeout(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Due>, _: Stream<'_>) {
-        let Some(due) = side.data.0.take() else { return stage.fail("a timer came twice") };
-        self.came(stage, due);
+    fn timeout(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Due>, _: Stream<'_>) {
+        let Some(due) = side.data.0.take() else { return bench.fail("a timer came twice") };
+        self.came(bench, due);
         self.came += 1;
-        self.finish_if_done(stage);
+        self.finish_if_done(bench);
     }
 
-    fn timer(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
         self.services += 1;
         match self.far {
             Some(due) => {
-                let now = stage.now();
-                stage.expect(now >= due, || format!("a timer came {:?} too early", due - now));
+                let now = bench.now();
+                bench.expect(now >= due, || format!("a timer came {:?} too early", due - now));
             }
-            None => stage.fail("a timer came that was set for an hour later"),
+            None => bench.fail("a timer came that was set for an hour later"),
         }
-        self.finish_if_done(stage);
+        self.finish_if_done(bench);
     }
 
     fn progress(&self) -> String {

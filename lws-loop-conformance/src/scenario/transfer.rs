@@ -2,9 +2,9 @@
 
 use super::on_each;
 use crate::Host;
+use crate::bench::{Bench, Script, Side, run_script};
 use crate::pattern;
-use crate::stage::{Script, Side, Stage, play};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_proto::{Payload, Stream, Writable};
 
 /// In each direction of each connection.
@@ -13,10 +13,10 @@ const PIECE: usize = 48 << 10;
 const CLIENTS: usize = 2;
 
 pub(super) fn large_transfers_go_both_ways_at_once<H: Host>(
-    watch: &Watch,
+    watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
-    on_each(host, |host, setup| play(watch, host, setup, Transfer::of(TOTAL, CLIENTS)).map(drop))
+    on_each(host, |host, setup| run_script(watchdog, host, setup, Transfer::of(TOTAL, CLIENTS)).map(drop))
 }
 
 /// Both ends of each connection send at once.
@@ -49,42 +49,42 @@ pub(super) struct Half {
 impl Script for Transfer {
     type Data = Half;
 
-    fn begin(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if self.squeezed {
-            return (0..self.clients).for_each(|number| stage.adopt_squeezed_pair(number));
+            return (0..self.clients).for_each(|number| bench.adopt_squeezed_pair(number));
         }
-        if stage.listen().is_some() {
-            (0..self.clients).for_each(|number| stage.connect(number));
+        if bench.listen().is_some() {
+            (0..self.clients).for_each(|number| bench.connect(number));
         }
     }
 
-    fn open(&mut self, _: &mut Stage<'_, '_, Self>, _: &mut Side<Half>, mut stream: Stream<'_>) {
+    fn open(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<Half>, mut stream: Stream<'_>) {
         stream.want_write();
     }
 
-    fn writable(&mut self, stage: &mut Stage<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
+    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
         let seed = u64::from(side.is_server());
         let left = self.total - side.data.sent;
         let len = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
         let piece = pattern::bytes(seed, side.data.sent, len);
         side.data.sent += len as u64;
         if side.data.sent < self.total {
-            stage.send_again(permit, Payload::Own(piece.into()));
+            bench.send_again(permit, Payload::Own(piece.into()));
         } else {
-            stage.send(permit, Payload::Own(piece.into()));
+            bench.send(permit, Payload::Own(piece.into()));
         }
     }
 
     fn content(
         &mut self,
-        stage: &mut Stage<'_, '_, Self>,
+        bench: &mut Bench<'_, '_, Self>,
         side: &mut Side<Half>,
         _: Stream<'_>,
         chunk: &[u8],
     ) {
         let seed = u64::from(!side.is_server());
         let received = side.data.received;
-        stage.expect(pattern::fits(seed, received, chunk), || {
+        bench.expect(pattern::fits(seed, received, chunk), || {
             format!("content was lost or changed after {received} bytes")
         });
         side.data.received += chunk.len() as u64;
@@ -92,7 +92,7 @@ impl Script for Transfer {
         if side.data.received == self.total {
             self.done += 1;
             if self.done == 2 * self.clients {
-                stage.finish();
+                bench.finish();
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Messages and wakes of other threads: before the first turn, while the loop sleeps, and while it works.
 
 use crate::Host;
-use crate::guest::Door;
+use crate::bench::{Bench, Message, Script, driver, host_until_done, outcome};
+use crate::checked_service::Exit;
 use crate::setup::SETUPS;
-use crate::stage::{Message, Script, Stage, driver, outcome, stay};
-use crate::watch::Watch;
+use crate::watchdog::Watchdog;
 use lws_loop_external::{DriverOptions, SendError};
 use std::thread;
 use std::time::Duration;
@@ -14,9 +14,9 @@ const THREADS: u64 = 4;
 const MESSAGES: u64 = 2_000;
 
 /// The senders are plain threads of the kit.
-pub(super) fn other_threads_end_the_sleep<H: Host>(watch: &Watch, host: &mut H) -> Result<(), String> {
+pub(super) fn other_threads_end_the_sleep<H: Host>(watchdog: &Watchdog, host: &mut H) -> Result<(), String> {
     let script = Wake { next: [0; THREADS as usize], notices: 0 };
-    let driver = driver(watch, SETUPS[0], DriverOptions::default(), script)?;
+    let driver = driver(watchdog, SETUPS[0], DriverOptions::default(), script)?;
     let send = |thread: u64| {
         let handle = driver.handle();
         move || {
@@ -37,7 +37,7 @@ pub(super) fn other_threads_end_the_sleep<H: Host>(watch: &Watch, host: &mut H) 
     // The first is done before the loop begins: nobody sleeps on what is there.
     send(0)();
     let threads: Vec<_> = (1..THREADS).map(|thread| thread::spawn(send(thread))).collect();
-    let stayed = stay(host, driver, &Door::default());
+    let stayed = host_until_done(host, driver, &Exit::default());
     let panicked = threads.into_iter().filter_map(|thread| thread.join().err()).count();
     if panicked > 0 {
         return Err(format!("{panicked} threads of the kit panicked"));
@@ -52,9 +52,9 @@ struct Wake {
 }
 
 impl Wake {
-    fn finish_if_done(&mut self, stage: &mut Stage<'_, '_, Self>) {
+    fn finish_if_done(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if self.next.iter().all(|next| *next == MESSAGES) {
-            stage.finish();
+            bench.finish();
         }
     }
 }
@@ -62,21 +62,21 @@ impl Wake {
 impl Script for Wake {
     type Data = ();
 
-    fn begin(&mut self, _: &mut Stage<'_, '_, Self>) {}
+    fn begin(&mut self, _: &mut Bench<'_, '_, Self>) {}
 
-    fn notified(&mut self, _: &mut Stage<'_, '_, Self>) {
+    fn notified(&mut self, _: &mut Bench<'_, '_, Self>) {
         self.notices += 1;
     }
 
-    fn number(&mut self, stage: &mut Stage<'_, '_, Self>, number: u64) {
+    fn number(&mut self, bench: &mut Bench<'_, '_, Self>, number: u64) {
         let (thread, number) = ((number >> 32) as usize, number & 0xffff_ffff);
         let next = &mut self.next[thread];
         let expected = *next;
         *next += 1;
-        stage.expect(number == expected, || {
+        bench.expect(number == expected, || {
             format!("message {number} of thread {thread} came in place of {expected}")
         });
-        self.finish_if_done(stage);
+        self.finish_if_done(bench);
     }
 
     fn progress(&self) -> String {

@@ -5,12 +5,12 @@ use super::race::{Pace, Race};
 use super::resolver::Lookup;
 use super::target::Target;
 use crate::address::Address;
+use crate::flags::Flags;
 use crate::net::Owned;
-use crate::options::ConnectOptions;
 use crate::registration::Registration;
 use crate::service::Token;
 use crate::socket;
-use crate::table::Flags;
+use crate::socket_options::ConnectOptions;
 use crate::token::ConnectionId;
 use lws_proto::{Config, Time};
 use std::io;
@@ -26,19 +26,19 @@ pub(crate) struct Attempt<S> {
     pub(super) state: S,
     /// When it is given up, however far it is.
     pub(super) deadline: Time,
-    pub(super) stage: Stage,
+    pub(super) progress: Progress,
     failed: Vec<FailedAttempt>,
 }
 
-pub(super) enum Stage {
-    /// The name's addresses are not known yet. `lookup` is empty until somebody was asked.
+pub(super) enum Progress {
+    /// The name's addresses are not known yet. `lookup` is empty until the resolver was asked.
     Resolving { lookup: Option<Lookup>, give_up: Time },
     /// Sockets are being connected.
-    Racing { race: Race, racers: Vec<Racer> },
+    Racing { race: Race, candidates: Vec<Candidate> },
 }
 
 /// One socket of a race.
-pub(super) struct Racer {
+pub(super) struct Candidate {
     pub(super) token: Token,
     pub(super) address: Address,
     pub(super) socket: Owned,
@@ -57,88 +57,91 @@ impl<S> Attempt<S> {
         state: S,
     ) -> Self {
         let deadline = now + options.timeout;
-        let stage = Stage::Resolving { lookup: None, give_up: now + options.resolve_timeout };
-        Self { id, target, config, options, state, deadline, stage, failed: Vec::new() }
+        let progress = Progress::Resolving { lookup: None, give_up: now + options.resolve_timeout };
+        Self { id, target, config, options, state, deadline, progress, failed: Vec::new() }
     }
 
     /// Lets the sockets of these addresses race.
     pub(super) fn race(&mut self, now: Time, addresses: Vec<Address>) {
         let pace = Pace { stagger: self.options.stagger, racing_max: self.options.racing_max };
-        self.stage = Stage::Racing { race: Race::new(now, addresses, pace), racers: Vec::new() };
+        self.progress = Progress::Racing { race: Race::new(now, addresses, pace), candidates: Vec::new() };
     }
 
     /// Whether the next address is the only one there is: its socket can have the name of the connection.
     pub(super) fn is_sole_start(&self) -> bool {
-        match &self.stage {
-            Stage::Racing { race, racers } => {
-                race.waiting() == 1 && racers.is_empty() && self.failed.is_empty()
+        match &self.progress {
+            Progress::Racing { race, candidates } => {
+                race.waiting() == 1 && candidates.is_empty() && self.failed.is_empty()
             }
-            Stage::Resolving { .. } => false,
+            Progress::Resolving { .. } => false,
         }
     }
 
     pub(super) fn phase(&self) -> ConnectPhase {
-        match self.stage {
-            Stage::Resolving { .. } => ConnectPhase::Resolve,
-            Stage::Racing { .. } => ConnectPhase::Connect,
+        match self.progress {
+            Progress::Resolving { .. } => ConnectPhase::Resolve,
+            Progress::Racing { .. } => ConnectPhase::Connect,
         }
     }
 
-    pub(super) fn racers(&mut self) -> &mut [Racer] {
-        match &mut self.stage {
-            Stage::Racing { racers, .. } => racers,
-            Stage::Resolving { .. } => &mut [],
+    pub(super) fn candidates(&mut self) -> &mut [Candidate] {
+        match &mut self.progress {
+            Progress::Racing { candidates, .. } => candidates,
+            Progress::Resolving { .. } => &mut [],
         }
     }
 
-    pub(super) fn racer(&mut self, token: Token) -> Option<&mut Racer> {
-        self.racers().iter_mut().find(|racer| racer.token == token)
+    pub(super) fn candidate(&mut self, token: Token) -> Option<&mut Candidate> {
+        self.candidates().iter_mut().find(|candidate| candidate.token == token)
     }
 
     /// The address to try now.
     pub(super) fn start(&mut self, now: Time) -> Option<Address> {
-        match &mut self.stage {
-            Stage::Racing { race, racers } => race.start(now, racers.len()),
-            Stage::Resolving { .. } => None,
+        match &mut self.progress {
+            Progress::Racing { race, candidates } => race.start(now, candidates.len()),
+            Progress::Resolving { .. } => None,
         }
     }
 
-    pub(super) fn started(&mut self, racer: Racer) {
-        if let Stage::Racing { racers, .. } = &mut self.stage {
-            racers.push(racer);
+    pub(super) fn started(&mut self, candidate: Candidate) {
+        if let Progress::Racing { candidates, .. } = &mut self.progress {
+            candidates.push(candidate);
         }
     }
 
     /// Takes a socket out of the race.
-    pub(super) fn take(&mut self, token: Token) -> Option<Racer> {
-        let Stage::Racing { racers, .. } = &mut self.stage else { return None };
-        let place = racers.iter().position(|racer| racer.token == token)?;
-        Some(racers.remove(place))
+    pub(super) fn take(&mut self, token: Token) -> Option<Candidate> {
+        let Progress::Racing { candidates, .. } = &mut self.progress else { return None };
+        let place = candidates.iter().position(|candidate| candidate.token == token)?;
+        Some(candidates.remove(place))
     }
 
     /// Takes any socket out of the race.
-    pub(super) fn take_any(&mut self) -> Option<Racer> {
-        let token = self.racers().first()?.token;
+    pub(super) fn take_any(&mut self) -> Option<Candidate> {
+        let token = self.candidates().first()?.token;
         self.take(token)
     }
 
     /// The name of a socket whose time is over.
     pub(super) fn overdue(&mut self, now: Time) -> Option<Token> {
         let timeout = self.options.attempt_timeout;
-        self.racers().iter().find(|racer| racer.began + timeout <= now).map(|racer| racer.token)
+        self.candidates()
+            .iter()
+            .find(|candidate| candidate.began + timeout <= now)
+            .map(|candidate| candidate.token)
     }
 
     /// A socket that is connected, whatever its host has reported.
     pub(super) fn connected(&mut self) -> Option<Token> {
         let is_connected =
-            |racer: &&mut Racer| matches!(socket::connected(racer.socket.as_fd()), Some(Ok(())));
-        self.racers().iter_mut().find(is_connected).map(|racer| racer.token)
+            |candidate: &&mut Candidate| matches!(socket::connected(candidate.socket.as_fd()), Some(Ok(())));
+        self.candidates().iter_mut().find(is_connected).map(|candidate| candidate.token)
     }
 
     /// Notes that an address was tried in vain.
     pub(super) fn note(&mut self, now: Time, address: Address, began: Time, error: io::Error) {
         self.failed.push(FailedAttempt { address, error, took: now - began });
-        if let Stage::Racing { race, .. } = &mut self.stage {
+        if let Progress::Racing { race, .. } = &mut self.progress {
             race.failed(now);
         }
     }
@@ -148,25 +151,25 @@ impl<S> Attempt<S> {
         if self.deadline <= now {
             return Some(ConnectCause::TimedOut { phase: self.phase() });
         }
-        match &self.stage {
-            Stage::Resolving { give_up, .. } if *give_up <= now => {
+        match &self.progress {
+            Progress::Resolving { give_up, .. } if *give_up <= now => {
                 Some(ConnectCause::Resolve(super::resolver::ResolveError::TimedOut))
             }
-            Stage::Racing { race, racers } if race.waiting() == 0 && racers.is_empty() => {
+            Progress::Racing { race, candidates } if race.waiting() == 0 && candidates.is_empty() => {
                 Some(ConnectCause::Failed)
             }
-            Stage::Resolving { .. } | Stage::Racing { .. } => None,
+            Progress::Resolving { .. } | Progress::Racing { .. } => None,
         }
     }
 
     /// When it is to be looked at again.
     pub(super) fn next_timeout(&self) -> Time {
-        let next = match &self.stage {
-            Stage::Resolving { give_up, .. } => Some(*give_up),
-            Stage::Racing { race, racers } => {
+        let next = match &self.progress {
+            Progress::Resolving { give_up, .. } => Some(*give_up),
+            Progress::Racing { race, candidates } => {
                 let timeout = self.options.attempt_timeout;
-                let overdue = racers.iter().map(|racer| racer.began + timeout).min();
-                [race.next_start(racers.len()), overdue].into_iter().flatten().min()
+                let overdue = candidates.iter().map(|candidate| candidate.began + timeout).min();
+                [race.next_start(candidates.len()), overdue].into_iter().flatten().min()
             }
         };
         next.map_or(self.deadline, |next| next.min(self.deadline))

@@ -1,21 +1,23 @@
 //! The glue between a driver and its outgoing connections: when something happens, what follows.
 
 use super::Attempt;
-use super::attempt::{Racer, Stage};
+use super::attempt::{Candidate, Progress};
 use super::error::ConnectCause;
 use super::race::interleave;
 use super::resolver::{Lookup, ResolveError};
 use super::target::Target;
 use crate::address::Address;
 use crate::application::Application;
-use crate::context::{Context, NEVER};
+use crate::context::{Context, Subject};
 use crate::driver::Driver;
 use crate::driver::handshakes::client;
+use crate::flags::Flags;
 use crate::handshake::{Handshaking, Side};
+use crate::open::Open;
 use crate::registration::Registration;
 use crate::service::{Interest, Readiness, Token};
+use crate::slot::{Body, NEVER, Slot};
 use crate::socket;
-use crate::table::{Body, Flags, Open, Slot};
 use crate::tls::Session;
 use crate::token::ConnectionId;
 use lws_proto::Connection;
@@ -49,7 +51,7 @@ impl<A: Application> Driver<A> {
         }
         let (ours, query) = Lookup::new(&self.connects.inbox, id, name, port);
         if let Some(attempt) = self.connects.attempt(id)
-            && let Stage::Resolving { lookup, .. } = &mut attempt.stage
+            && let Progress::Resolving { lookup, .. } = &mut attempt.progress
         {
             *lookup = Some(ours);
         }
@@ -63,7 +65,7 @@ impl<A: Application> Driver<A> {
     pub(crate) fn take_answers(&mut self) {
         for (id, result) in self.connects.inbox.take() {
             let Some(attempt) = self.connects.attempt(id) else { continue };
-            if !matches!(attempt.stage, Stage::Resolving { .. }) {
+            if !matches!(attempt.progress, Progress::Resolving { .. }) {
                 continue;
             }
             match result {
@@ -80,7 +82,7 @@ impl<A: Application> Driver<A> {
     }
 
     fn race(&mut self, id: ConnectionId, addresses: Vec<Address>, max: usize) {
-        let now = self.core.now;
+        let now = self.core.now();
         if let Some(attempt) = self.connects.attempt(id) {
             attempt.race(now, interleave(addresses, max));
         }
@@ -89,7 +91,7 @@ impl<A: Application> Driver<A> {
 
     /// Starts what may start now, and sees to what is due next.
     fn advance(&mut self, id: ConnectionId) {
-        let now = self.core.now;
+        let now = self.core.now();
         while let Some(attempt) = self.connects.attempt(id) {
             if let Some(cause) = attempt.verdict(now) {
                 return self.end_attempt(id, cause);
@@ -102,13 +104,13 @@ impl<A: Application> Driver<A> {
             match socket::connect(&address, &attempt.options) {
                 Err(error) => attempt.note(now, address, now, error),
                 Ok(socket) => {
-                    let token = if sole { id.token() } else { self.connects.lanes.allocate(id) };
+                    let token = if sole { id.token() } else { self.connects.names.allocate(id) };
                     let mut registration = Registration::default();
                     registration.want(Interest::BOTH, token, &mut self.core.changes);
                     let flags = Flags::default();
-                    let racer = Racer { token, address, socket, registration, flags, began: now };
+                    let candidate = Candidate { token, address, socket, registration, flags, began: now };
                     if let Some(attempt) = self.connects.attempt(id) {
-                        attempt.started(racer);
+                        attempt.started(candidate);
                     }
                 }
             }
@@ -119,10 +121,12 @@ impl<A: Application> Driver<A> {
     #[cold]
     pub(crate) fn attempt_ready(&mut self, token: Token, ready: Readiness) {
         let Some(id) = self.connects.owner(token) else { return };
-        let Some(racer) = self.connects.attempt(id).and_then(|attempt| attempt.racer(token)) else { return };
-        racer.registration.reported(self.core.trigger, token, &mut self.core.changes);
-        racer.flags.note(ready);
-        match socket::connected(racer.socket.as_fd()) {
+        let Some(candidate) = self.connects.attempt(id).and_then(|attempt| attempt.candidate(token)) else {
+            return;
+        };
+        candidate.registration.reported(self.core.trigger, token, &mut self.core.changes);
+        candidate.flags.note(ready);
+        match socket::connected(candidate.socket.as_fd()) {
             None => {}
             Some(Ok(())) => self.won(id, token),
             Some(Err(error)) => self.lost(id, token, error),
@@ -138,7 +142,7 @@ impl<A: Application> Driver<A> {
 
     /// A moment has come that an outgoing connection waited for.
     pub(crate) fn attempt_timeout(&mut self, index: u32) {
-        let now = self.core.now;
+        let now = self.core.now();
         // The host may have been away for long: what has come meanwhile counts before the deadlines do.
         self.take_answers();
         let Some(id) = self.connects.attempts.get(&index).map(|attempt| attempt.id) else { return };
@@ -166,11 +170,11 @@ impl<A: Application> Driver<A> {
 
     /// Takes a socket out of its race.
     fn leave(&mut self, id: ConnectionId, token: Token, error: io::Error) {
-        let now = self.core.now;
+        let now = self.core.now();
         let Some(attempt) = self.connects.attempt(id) else { return };
-        if let Some(racer) = attempt.take(token) {
-            attempt.note(now, racer.address.clone(), racer.began, error);
-            self.connects.leave(racer, &mut self.core.changes);
+        if let Some(candidate) = attempt.take(token) {
+            attempt.note(now, candidate.address.clone(), candidate.began, error);
+            self.connects.leave(candidate, &mut self.core.changes);
         }
     }
 
@@ -181,7 +185,7 @@ impl<A: Application> Driver<A> {
             _ => io::ErrorKind::ConnectionAborted,
         };
         while let Some(token) =
-            self.connects.attempt(id).and_then(|it| it.racers().first().map(|it| it.token))
+            self.connects.attempt(id).and_then(|it| it.candidates().first().map(|it| it.token))
         {
             self.leave(id, token, kind.into());
         }
@@ -189,9 +193,9 @@ impl<A: Application> Driver<A> {
         self.core.timers.cancel(id.index);
         self.core.stats.connect_failed_total += 1;
         let (state, error) = attempt.into_error(cause);
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket: None, tls: None };
+        let mut cx = Context::new(&mut self.core, Subject::name(id));
         self.application.connect_failed(&mut cx, state, error);
-        self.return_letters(id);
+        self.return_messages(id);
         if !self.connects.leaving.contains_key(&id.token()) {
             self.core.release(id);
         }
@@ -199,7 +203,7 @@ impl<A: Application> Driver<A> {
 
     /// A socket is connected: it is the connection's from now on, under the name that the host knows.
     fn won(&mut self, id: ConnectionId, token: Token) {
-        let now = self.core.now;
+        let now = self.core.now();
         let Some(attempt) = self.connects.attempt(id) else { return };
         let (config, speak) = (Arc::clone(&attempt.config), attempt.options.speak);
         let engine = match &attempt.options.tls {
@@ -218,10 +222,10 @@ impl<A: Application> Driver<A> {
         }
         let Some(attempt) = self.connects.attempts.remove(&id.index) else { return };
         if token != id.token() {
-            self.connects.lanes.won(id, token);
+            self.connects.names.won(id, token);
         }
         self.core.timers.cancel(id.index);
-        let Racer { socket, registration, mut flags, .. } = winner;
+        let Candidate { socket, registration, mut flags, .. } = winner;
         flags.insert(Flags::WRITABLE);
         let (config, deadline) = (Arc::clone(&attempt.config), attempt.deadline);
         let (state, origin) = attempt.into_connected();
@@ -230,10 +234,9 @@ impl<A: Application> Driver<A> {
                 self.core.stats.connected_total += 1;
                 let mut open = Open { connection: *connection, state, secure: None };
                 open.connection.set_spread(id.spread());
-                let lent = Some(socket.as_fd());
-                let mut cx = Context { core: &mut self.core, connection: Some(id), socket: lent, tls: None };
+                let mut cx = Context::new(&mut self.core, Subject::new(id, socket.as_fd()));
                 self.application.connected(&mut cx, &mut open.state, &mut open.connection);
-                self.deliver_letters(id);
+                self.deliver_messages(id);
                 (Body::Open(open), NEVER)
             }
             Engine::AfterTls(session) => {
@@ -243,8 +246,8 @@ impl<A: Application> Driver<A> {
                 (Body::Handshaking(Box::new(shaking)), deadline)
             }
         };
-        let generation = id.generation;
-        self.table.insert(id, Slot { body, scheduled, generation, socket, flags, registration });
+        let slot = Slot::new(id, socket, flags, registration, body);
+        self.table.insert(id, Slot { scheduled, ..slot });
         self.take_turn(id);
     }
 }

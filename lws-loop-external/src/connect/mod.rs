@@ -4,9 +4,9 @@
 //! sockets is connected. Until then it is an [`Attempt`], and its sockets are kept here.
 
 mod attempt;
+mod candidates;
 mod driver;
 mod error;
-mod lanes;
 mod race;
 mod reconnect;
 mod resolver;
@@ -26,10 +26,10 @@ pub use target::Target;
 use crate::net::Owned;
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token};
-use crate::token::{ConnectionId, Kind};
-use crate::waker::Ring;
-use attempt::Racer;
-use lanes::Lanes;
+use crate::token::{ConnectionId, TokenKind};
+use crate::waker::Notify;
+use attempt::Candidate;
+use candidates::CandidateNames;
 use resolver::Inbox;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -39,13 +39,13 @@ use std::sync::Arc;
 pub(crate) struct Connects<S> {
     /// By the index of the connection that is to be.
     attempts: BTreeMap<u32, Box<Attempt<S>>>,
-    lanes: Lanes,
+    names: CandidateNames,
     /// Sockets of races that are over, until the host has let go of them.
     leaving: BTreeMap<Token, Leaving>,
     resolver: Box<dyn Resolver>,
     inbox: Arc<Inbox>,
-    /// What answers ring. Queries that somebody else still holds do not keep it.
-    _bell: Arc<dyn Ring>,
+    /// What answers of the resolver notify. Queries that outlive the service do not keep it alive.
+    _notifier: Arc<dyn Notify>,
 }
 
 struct Leaving {
@@ -54,14 +54,14 @@ struct Leaving {
 }
 
 impl<S> Connects<S> {
-    pub(crate) fn new(bell: Arc<dyn Ring>) -> Self {
+    pub(crate) fn new(notifier: Arc<dyn Notify>) -> Self {
         Self {
             attempts: BTreeMap::new(),
-            lanes: Lanes::default(),
+            names: CandidateNames::default(),
             leaving: BTreeMap::new(),
             resolver: Box::new(SystemResolver::new()),
-            inbox: Arc::new(Inbox::new(&bell)),
-            _bell: bell,
+            inbox: Arc::new(Inbox::new(&notifier)),
+            _notifier: notifier,
         }
     }
 
@@ -92,9 +92,9 @@ impl<S> Connects<S> {
     /// The connection that has, or is to have, the socket of this name.
     fn owner(&self, token: Token) -> Option<ConnectionId> {
         match token.kind() {
-            Kind::Connection => Some(ConnectionId::of(token)),
-            Kind::Lane => self.lanes.owner(token),
-            Kind::Listener | Kind::Waker => None,
+            TokenKind::Connection => Some(ConnectionId::of(token)),
+            TokenKind::Candidate => self.names.owner(token),
+            TokenKind::Listener | TokenKind::Waker => None,
         }
     }
 
@@ -102,9 +102,9 @@ impl<S> Connects<S> {
     #[inline]
     pub(crate) fn connection(&self, token: Token) -> Option<ConnectionId> {
         match token.kind() {
-            Kind::Connection => Some(ConnectionId::of(token)),
-            Kind::Lane => self.lanes.connection(token),
-            Kind::Listener | Kind::Waker => None,
+            TokenKind::Connection => Some(ConnectionId::of(token)),
+            TokenKind::Candidate => self.names.connection(token),
+            TokenKind::Listener | TokenKind::Waker => None,
         }
     }
 
@@ -112,15 +112,15 @@ impl<S> Connects<S> {
     #[inline]
     pub(crate) fn outward(&self, token: Token) -> Token {
         match token.kind() {
-            Kind::Connection => self.lanes.outward(ConnectionId::of(token)),
-            Kind::Lane | Kind::Listener | Kind::Waker => token,
+            TokenKind::Connection => self.names.outward(ConnectionId::of(token)),
+            TokenKind::Candidate | TokenKind::Listener | TokenKind::Waker => token,
         }
     }
 
     /// The connection has left the table.
     #[inline]
     pub(crate) fn gone(&mut self, id: ConnectionId) {
-        self.lanes.gone(id);
+        self.names.gone(id);
     }
 
     /// A socket that is in no connection of the table: one that races, or has.
@@ -129,8 +129,8 @@ impl<S> Connects<S> {
             let leaving = self.leaving.get_mut(&token)?;
             return Some((&mut leaving.registration, leaving.socket.as_fd()));
         }
-        let racer = self.owner(token).and_then(|id| self.attempt(id))?.racer(token)?;
-        Some((&mut racer.registration, racer.socket.as_fd()))
+        let candidate = self.owner(token).and_then(|id| self.attempt(id))?.candidate(token)?;
+        Some((&mut candidate.registration, candidate.socket.as_fd()))
     }
 
     /// Its descriptor.
@@ -139,8 +139,8 @@ impl<S> Connects<S> {
             return Some(leaving.socket.as_fd());
         }
         let attempt = self.attempts.get(&self.owner(token)?.index)?;
-        let attempt::Stage::Racing { racers, .. } = &attempt.stage else { return None };
-        racers.iter().find(|racer| racer.token == token).map(|racer| racer.socket.as_fd())
+        let attempt::Progress::Racing { candidates, .. } = &attempt.progress else { return None };
+        candidates.iter().find(|candidate| candidate.token == token).map(|candidate| candidate.socket.as_fd())
     }
 
     /// Another host has taken over: it is to be told everything again.
@@ -148,15 +148,15 @@ impl<S> Connects<S> {
         for (token, leaving) in &mut self.leaving {
             leaving.registration.forget(*token, changes);
         }
-        for racer in self.attempts.values_mut().flat_map(|attempt| attempt.racers()) {
-            racer.registration.forget(racer.token, changes);
-            racer.registration.want(Interest::BOTH, racer.token, changes);
+        for candidate in self.attempts.values_mut().flat_map(|attempt| attempt.candidates()) {
+            candidate.registration.forget(candidate.token, changes);
+            candidate.registration.want(Interest::BOTH, candidate.token, changes);
         }
     }
 
     /// A socket has lost: it is closed when the host has let go of it.
-    fn leave(&mut self, racer: Racer, changes: &mut Changes) {
-        let Racer { token, socket, mut registration, .. } = racer;
+    fn leave(&mut self, candidate: Candidate, changes: &mut Changes) {
+        let Candidate { token, socket, mut registration, .. } = candidate;
         registration.remove(token, changes);
         self.leaving.insert(token, Leaving { socket, registration });
     }
@@ -165,9 +165,9 @@ impl<S> Connects<S> {
     pub(crate) fn let_go(&mut self, token: Token) -> Option<ConnectionId> {
         self.leaving.remove(&token)?;
         match token.kind() {
-            Kind::Connection => Some(ConnectionId::of(token)),
+            TokenKind::Connection => Some(ConnectionId::of(token)),
             _ => {
-                self.lanes.release(token);
+                self.names.release(token);
                 None
             }
         }

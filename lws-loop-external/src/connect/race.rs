@@ -22,7 +22,7 @@ pub(super) struct Pace {
     pub(super) racing_max: usize,
 }
 
-/// RFC 8305 §5 wants no attempt within 10 ms of the one before. One that has failed holds up nobody, which is ours.
+/// RFC 8305 §5 wants no attempt within 10 ms of the one before. One that has failed delays no other, which is our choice.
 const STAGGER_MIN: Duration = Duration::from_millis(10);
 
 impl Race {

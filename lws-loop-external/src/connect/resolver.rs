@@ -1,7 +1,7 @@
-//! Names to addresses: the seam to whoever knows them, on whatever thread. Knows no sockets.
+//! Names to addresses: the seam to resolvers, which may answer on any thread. Knows no sockets.
 
 use crate::token::ConnectionId;
-use crate::waker::Ring;
+use crate::waker::Notify;
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -38,7 +38,7 @@ pub trait Resolver: Send + 'static {
     fn resolve(&mut self, query: Query);
 }
 
-/// A name that somebody wants to know the addresses of. Dropping it unanswered answers [`ResolveError::Dropped`].
+/// A request for the addresses of a name. Dropping it unanswered answers [`ResolveError::Dropped`].
 pub struct Query {
     name: Box<str>,
     port: u16,
@@ -78,7 +78,7 @@ impl Query {
         self.port
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether no connection waits for the answer any more.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Acquire)
@@ -97,8 +97,8 @@ impl Query {
             self.inbox.queries.fetch_sub(1, Ordering::AcqRel);
             if !self.is_cancelled() {
                 self.inbox.lock().push((self.id, result));
-                if let Some(bell) = self.inbox.bell.upgrade() {
-                    bell.ring();
+                if let Some(notifier) = self.inbox.notifier.upgrade() {
+                    notifier.notify();
                 }
             }
         }
@@ -158,13 +158,13 @@ pub(super) struct Inbox {
     answers: Mutex<Vec<Answer>>,
     /// Queries that a resolver holds, cancelled ones too.
     queries: AtomicUsize,
-    /// A query that somebody still holds keeps no service's descriptor open.
-    bell: Weak<dyn Ring>,
+    /// Weak, so that a query which outlives its service does not keep the service's descriptor open.
+    notifier: Weak<dyn Notify>,
 }
 
 impl Inbox {
-    pub(super) fn new(bell: &Arc<dyn Ring>) -> Self {
-        Self { answers: Mutex::default(), queries: AtomicUsize::new(0), bell: Arc::downgrade(bell) }
+    pub(super) fn new(notifier: &Arc<dyn Notify>) -> Self {
+        Self { answers: Mutex::default(), queries: AtomicUsize::new(0), notifier: Arc::downgrade(notifier) }
     }
 
     pub(super) fn queries(&self) -> usize {

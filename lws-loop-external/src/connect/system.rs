@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Asks the system, getaddrinfo(3), on threads of its own.
 ///
 /// A thread is started when a name comes and none is free, up to the most there may be; one that has had nothing to do
-/// for ten seconds ends. Dropping the resolver waits for nobody: a thread in mid-call ends after it.
+/// for ten seconds ends. Dropping the resolver does not wait: a thread in the middle of a call ends after it.
 pub struct SystemResolver {
     pool: Arc<Pool>,
     threads_max: usize,
@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 struct Pool {
     work: Mutex<Work>,
-    bell: Condvar,
+    changed: Condvar,
     lookup: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
 }
 
@@ -53,7 +53,7 @@ impl SystemResolver {
     }
 
     fn with_lookup(threads_max: usize, lookup: fn(&str, u16) -> io::Result<Vec<SocketAddr>>) -> Self {
-        let pool = Pool { work: Mutex::default(), bell: Condvar::new(), lookup };
+        let pool = Pool { work: Mutex::default(), changed: Condvar::new(), lookup };
         Self { pool: Arc::new(pool), threads_max: threads_max.max(1) }
     }
 
@@ -76,7 +76,7 @@ impl Resolver for SystemResolver {
         work.queries.push_back(query);
         if work.queries.len() <= work.idle || work.threads >= self.threads_max {
             drop(work);
-            return self.pool.bell.notify_one();
+            return self.pool.changed.notify_one();
         }
         let pool = Arc::clone(&self.pool);
         match thread::Builder::new().name("lws-resolver".into()).spawn(move || pool.run()) {
@@ -100,7 +100,7 @@ impl Drop for SystemResolver {
         work.closed = true;
         let queries = std::mem::take(&mut work.queries);
         drop(work);
-        self.pool.bell.notify_all();
+        self.pool.changed.notify_all();
         drop(queries);
     }
 }
@@ -140,7 +140,7 @@ impl Pool {
                 break;
             }
             work.idle += 1;
-            let waited = self.bell.wait_timeout(work, IDLE);
+            let waited = self.changed.wait_timeout(work, IDLE);
             let (again, result) = waited.unwrap_or_else(PoisonError::into_inner);
             work = again;
             work.idle -= 1;
@@ -158,22 +158,22 @@ mod tests {
     use super::super::resolver::{Inbox, Lookup};
     use super::*;
     use crate::token::ConnectionId;
-    use crate::waker::Ring;
+    use crate::waker::Notify;
     use std::sync::mpsc;
 
-    struct Bell(Mutex<mpsc::Sender<()>>);
+    struct Channel(Mutex<mpsc::Sender<()>>);
 
-    impl Ring for Bell {
-        fn ring(&self) {
+    impl Notify for Channel {
+        fn notify(&self) {
             let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).send(());
         }
     }
 
     /// An inbox, what rings when an answer comes, and what hears it.
-    fn inbox() -> (Arc<Inbox>, Arc<dyn Ring>, mpsc::Receiver<()>) {
-        let (sender, rung) = mpsc::channel();
-        let bell: Arc<dyn Ring> = Arc::new(Bell(Mutex::new(sender)));
-        (Arc::new(Inbox::new(&bell)), bell, rung)
+    fn inbox() -> (Arc<Inbox>, Arc<dyn Notify>, mpsc::Receiver<()>) {
+        let (sender, notices) = mpsc::channel();
+        let notifier: Arc<dyn Notify> = Arc::new(Channel(Mutex::new(sender)));
+        (Arc::new(Inbox::new(&notifier)), notifier, notices)
     }
 
     fn query(inbox: &Arc<Inbox>, index: u32, name: &str) -> (Lookup, Query) {
@@ -187,7 +187,7 @@ mod tests {
     fn threads_come_with_work_and_there_are_never_more_than_may_be() {
         static GATE: Mutex<()> = Mutex::new(());
         let gate = GATE.lock().expect("no panic");
-        let (inbox, _bell, rung) = inbox();
+        let (inbox, _notifier, notices) = inbox();
         let mut resolver = SystemResolver::with_lookup(2, |_, port| {
             drop(GATE.lock());
             Ok(vec![([127, 0, 0, 1], port).into()])
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(inbox.queries(), 10);
         drop(gate);
         for _ in 0..10 {
-            rung.recv_timeout(PATIENCE).expect("an answer");
+            notices.recv_timeout(PATIENCE).expect("an answer");
         }
         let mut answered: Vec<_> = inbox.take().into_iter().map(|(id, _)| id.index).collect();
         answered.sort_unstable();
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn what_nobody_waits_for_is_not_looked_up() {
-        let (inbox, _bell, rung) = inbox();
+        let (inbox, _notifier, notices) = inbox();
         let mut resolver = SystemResolver::with_lookup(1, |name, _| {
             assert_eq!(name, "wanted.test");
             Ok(vec![])
@@ -225,7 +225,7 @@ mod tests {
         resolver.resolve(unwanted);
         let (_lookup, wanted) = query(&inbox, 1, "wanted.test");
         resolver.resolve(wanted);
-        rung.recv_timeout(PATIENCE).expect("an answer");
+        notices.recv_timeout(PATIENCE).expect("an answer");
         assert_eq!(inbox.take().len(), 1);
         assert_eq!(inbox.queries(), 0);
     }
@@ -234,7 +234,7 @@ mod tests {
     fn a_resolver_that_goes_answers_what_waits_and_waits_for_nobody() {
         static GATE: Mutex<()> = Mutex::new(());
         let gate = GATE.lock().expect("no panic");
-        let (inbox, _bell, rung) = inbox();
+        let (inbox, _notifier, notices) = inbox();
         let mut resolver = SystemResolver::with_lookup(1, |_, _| {
             drop(GATE.lock());
             Ok(vec![])
@@ -253,7 +253,7 @@ mod tests {
         assert!(dropped.iter().all(|(_, result)| matches!(result, Err(ResolveError::Dropped))));
         drop(gate);
         for _ in 0..5 {
-            rung.recv_timeout(PATIENCE).expect("an answer");
+            notices.recv_timeout(PATIENCE).expect("an answer");
         }
         assert_eq!(inbox.queries(), 0);
         drop(lookups);

@@ -2,9 +2,9 @@
 
 use super::Driver;
 use crate::application::Application;
-use crate::context::Command;
+use crate::command::Command;
 use crate::drain::Drain;
-use crate::table::Flags;
+use crate::flags::Flags;
 use crate::token::ConnectionId;
 
 /// Connections that the accept queues of all listeners may hold when a drain begins: what Linux gives one listener by
@@ -23,7 +23,7 @@ impl<A: Application> Driver<A> {
             return;
         }
         if let Drain::Asked(timeout) = self.core.drain {
-            self.core.drain = Drain::Accepting { until: self.core.now + timeout, left: ACCEPT_QUEUE_MAX };
+            self.core.drain = Drain::Accepting { until: self.core.now() + timeout, left: ACCEPT_QUEUE_MAX };
             for id in self.core.listeners.ids() {
                 // Whatever was reported of it: what has come since the last look counts.
                 self.core.listeners.get(id).into_iter().for_each(|listener| listener.expect());
@@ -39,7 +39,7 @@ impl<A: Application> Driver<A> {
                 None => Drain::Until(until),
             };
         }
-        if matches!(self.core.drain, Drain::Until(at) if at <= self.core.now) {
+        if matches!(self.core.drain, Drain::Until(at) if at <= self.core.now()) {
             self.core.drain = Drain::Cutting { from: 0 };
         }
         if let Drain::Cutting { from } = self.core.drain {
@@ -56,7 +56,7 @@ impl<A: Application> Driver<A> {
         let accepted_before = self.core.stats.accepted_total;
         let ids = self.core.listeners.ids();
         ids.iter().for_each(|id| self.accept(*id));
-        let now = self.core.now;
+        let now = self.core.now();
         let is_waiting = |id| self.core.listeners.get(id).is_some_and(|listener| listener.is_waiting(now));
         let more = ids.iter().copied().any(is_waiting);
         let accepted = self.core.stats.accepted_total - accepted_before;
@@ -66,8 +66,8 @@ impl<A: Application> Driver<A> {
             self.core.drain = Drain::Accepting { until, left };
             return;
         }
-        if let Some(seat) = &self.core.seat {
-            seat.close();
+        if let Some(member) = &self.core.member {
+            member.close();
         }
         for id in ids {
             self.core.unlisten(id);
@@ -115,7 +115,7 @@ impl<A: Application> Driver<A> {
     /// The last thing that a service does is to deliver the messages that it has accepted; it accepts no more then.
     pub(super) fn see_to_end(&mut self) {
         if self.has_ended() {
-            self.core.mailbox.close();
+            self.core.messages.close();
             self.look_into_mailbox();
             self.do_commands();
         }
@@ -123,6 +123,6 @@ impl<A: Application> Driver<A> {
 
     /// Whether nothing will happen any more.
     pub(super) fn is_over(&self) -> bool {
-        self.has_ended() && self.core.commands.is_empty() && self.core.mailbox.is_over()
+        self.has_ended() && self.core.commands.is_empty() && self.core.messages.is_over()
     }
 }

@@ -1,20 +1,23 @@
-//! Connections in their TLS handshake: what becomes of each outcome.
+//! Connections in their TLS handshake: whose turn it is, and what follows from each outcome.
 
 use super::Driver;
 use crate::address::Peer;
 use crate::admission::{Admission, Network, Phase, Standing};
 use crate::application::Application;
+use crate::buffers::Unopened;
 use crate::connect::{ConnectCause, ConnectPhase};
-use crate::context::{Context, NEVER};
+use crate::context::{Context, Subject};
 use crate::entropy::SystemEntropy;
+use crate::flags::Flags;
 use crate::handshake::{GRACE, LINGER, Side, Step};
-use crate::options::{DriverOptions, Speak};
-use crate::secure::{Secure, Stage};
+use crate::open::Open;
+use crate::options::DriverOptions;
+use crate::secure::{Secure, TlsStream};
 use crate::service::{Interest, Trigger};
-use crate::table::{Body, Flags, Open};
+use crate::slot::{Body, NEVER};
+use crate::socket_options::Speak;
 use crate::tls::{Failure, Info, Opened, Reason};
 use crate::token::ConnectionId;
-use crate::turn::Left;
 use lws_proto::http::Scheme;
 use lws_proto::{Config, Connection, Expect, Time};
 use std::collections::VecDeque;
@@ -55,7 +58,7 @@ pub(crate) fn client(
     })
 }
 
-/// The handshakes of a service: who may be at it, and whose turn it is.
+/// The handshakes of a service: which may go on at a time, and whose turn it is.
 pub(super) struct Handshakes {
     admission: Admission,
     /// Those that can go on. Each is in it once, which `Flags::LISTED` says.
@@ -105,9 +108,9 @@ impl<A: Application> Driver<A> {
                     }
                     return;
                 }
-                handshakes.admission.hear(id, standing);
+                handshakes.admission.first_octet(id, standing);
                 if standing.phase == Phase::Begun {
-                    shaking.due = shaking.deadline.min(core.now + GRACE);
+                    shaking.due = shaking.deadline.min(core.now() + GRACE);
                     slot.scheduled = shaking.due;
                     core.timers.set(id.index, slot.scheduled);
                 }
@@ -186,7 +189,7 @@ impl<A: Application> Driver<A> {
         if shaking.has_failed() {
             return self.end(id);
         }
-        if shaking.deadline <= core.now {
+        if shaking.deadline <= core.now() {
             return self.handshake_failed(id, Failure::silent(Reason::Timeout));
         }
         if shaking.standing().is_some_and(|standing| handshakes.admission.is_wanted(standing)) {
@@ -195,7 +198,7 @@ impl<A: Application> Driver<A> {
         self.handshake_began(id);
     }
 
-    /// Tells the failure. One that the peer was sent an alert of leaves it the time to read that.
+    /// Reports the failure of a handshake. A peer that was sent an alert has the time to read it.
     pub(super) fn handshake_failed(&mut self, id: ConnectionId, failure: Failure) {
         self.core.stats.count_tls_failure(&failure);
         let Some(slot) = self.table.get(id) else { return };
@@ -208,10 +211,10 @@ impl<A: Application> Driver<A> {
             };
             return self.end_with(id, cause);
         }
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        let subject = Subject::new(id, slot.socket.as_fd());
+        let mut cx = Context::new(&mut self.core, subject);
         self.application.tls_failed(&mut cx, &mut shaking.state, &failure);
-        shaking.deadline = self.core.now + LINGER;
+        shaking.deadline = self.core.now() + LINGER;
         shaking.due = shaking.deadline;
         slot.scheduled = shaking.deadline;
         self.core.timers.set(id.index, slot.scheduled);
@@ -230,8 +233,8 @@ impl<A: Application> Driver<A> {
         let info = shaking.info();
         self.core.stats.tls_established_total += 1;
         self.core.stats.tls_resumed_total += u64::from(info.resumed);
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: Some(&info) };
+        let subject = Subject::new(id, slot.socket.as_fd());
+        let mut cx = Context::new(&mut self.core, subject.with_tls(Some(&info)));
         if !self.application.tls_established(&mut cx, &mut shaking.state, &info) {
             let mut close = Vec::new();
             if let Some(session) = shaking.session() {
@@ -251,7 +254,7 @@ impl<A: Application> Driver<A> {
             // The turn finds in the buffers what came behind the handshake.
             let first = Some(slot.flags.has(Flags::READABLE));
             slot.flags.insert(Flags::READABLE | Flags::READING);
-            self.buffers.left = Left { part: rest, opened, first };
+            self.buffers.left = Unopened { part: rest, opened, first };
             // At once, whatever is left of the service's turn: the buffers are lent to all.
             self.turn_now(id);
         }
@@ -260,8 +263,8 @@ impl<A: Application> Driver<A> {
     fn go_on_plain(&mut self, id: ConnectionId, n: usize) {
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
-        let socket = Some(slot.socket.as_fd());
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls: None };
+        let subject = Subject::new(id, slot.socket.as_fd());
+        let mut cx = Context::new(&mut self.core, subject);
         self.application.plain(&mut cx, &mut shaking.state);
         if self.begin(id, None) {
             let received = self.buffers.ciphertext[..n].into();
@@ -271,7 +274,7 @@ impl<A: Application> Driver<A> {
 
     /// Makes the engine. True if the connection can take its first turn.
     fn begin(&mut self, id: ConnectionId, info: Option<Info>) -> bool {
-        let now = self.core.now;
+        let now = self.core.now();
         let Some(slot) = self.table.get(id) else { return false };
         let Body::Handshaking(shaking) = &slot.body else { return false };
         let config = Arc::clone(&shaking.config);
@@ -295,40 +298,40 @@ impl<A: Application> Driver<A> {
         let standing = shaking.take_standing();
         let (session, outgoing, state) = shaking.into_parts();
         let secure = info.zip(session);
-        let secure =
-            secure.map(|(info, session)| Box::new(Secure { info, stage: Stage::new(session, outgoing) }));
+        let secure = secure
+            .map(|(info, session)| Box::new(Secure { info, stream: TlsStream::new(session, outgoing) }));
         slot.body = Body::Open(Open { connection, state, secure });
         slot.scheduled = NEVER;
         slot.flags.insert(Flags::WRITABLE);
         self.core.timers.cancel(id.index);
         if is_client {
-            self.tell_connected(id);
+            self.report_connected(id);
         } else {
-            self.tell_opened(id);
+            self.report_opened(id);
         }
         if let Some(standing) = standing {
             self.leave_handshakes(standing);
         }
-        self.deliver_letters(id);
+        self.deliver_messages(id);
         true
     }
 
-    fn tell_opened(&mut self, id: ConnectionId) {
+    fn report_opened(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
-        let socket = Some(slot.socket.as_fd());
+        let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
         let (connection, state, tls) = open.parts();
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
         self.application.opened(&mut cx, state, connection);
     }
 
-    fn tell_connected(&mut self, id: ConnectionId) {
+    fn report_connected(&mut self, id: ConnectionId) {
         self.core.stats.connected_total += 1;
         let Some(slot) = self.table.get(id) else { return };
-        let socket = Some(slot.socket.as_fd());
+        let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
         let (connection, state, tls) = open.parts();
-        let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+        let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
         self.application.connected(&mut cx, state, connection);
     }
 
@@ -340,7 +343,7 @@ impl<A: Application> Driver<A> {
                 Body::Handshaking(shaking) => shaking.standing(),
                 _ => None,
             });
-            debug_assert!(standing.is_some(), "who has left does not stand in a queue");
+            debug_assert!(standing.is_some(), "a connection that has left stands in no queue");
             if let Some(standing) = standing {
                 standing.phase = Phase::Begun;
                 self.handshake_began(id);
@@ -355,7 +358,7 @@ impl<A: Application> Driver<A> {
         let Self { core, table, .. } = self;
         let Some(slot) = table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
-        shaking.due = shaking.deadline.min(core.now + GRACE);
+        shaking.due = shaking.deadline.min(core.now() + GRACE);
         slot.scheduled = shaking.due;
         core.timers.set(id.index, slot.scheduled);
     }

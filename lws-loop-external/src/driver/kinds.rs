@@ -2,9 +2,10 @@
 
 use super::Driver;
 use crate::application::Application;
-use crate::context::Command;
+use crate::command::Command;
+use crate::flags::Flags;
 use crate::service::{Interest, Readiness, Trigger};
-use crate::table::{Body, Flags};
+use crate::slot::Body;
 use crate::token::ConnectionId;
 use crate::udp::Notice;
 use crate::watch::DescriptorEvent;
@@ -30,16 +31,16 @@ impl<A: Application> Driver<A> {
         self.turn_in_line(id);
     }
 
-    /// Tells what somebody else has received before the descriptor was adopted.
+    /// Hands the engine what was received before the descriptor was adopted.
     pub(super) fn receive_first(&mut self, id: ConnectionId, mut received: Box<[u8]>) {
         let Some(open) = self.table.get(id).and_then(|slot| slot.body.open_mut()) else { return };
         // The engine keeps what is not looked at, and a turn tells it before anything is read.
-        drop(open.connection.receive(self.core.now, &mut received));
+        drop(open.connection.receive(self.core.now(), &mut received));
         self.take_turn(id);
     }
 
     /// Has the output of a connection watched for what is wanted of it, or let go.
-    pub(super) fn see_to_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
+    pub(super) fn update_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
         let Self { core, table, .. } = self;
         let Some(slot) = table.get(place) else { return };
         match wanted {
@@ -60,7 +61,7 @@ impl<A: Application> Driver<A> {
             self.core.ids.awake(id);
         }
         match (&mut slot.body, command) {
-            (Body::Handshaking(_), Command::Message(_, message)) => return self.keep_letter(id, message),
+            (Body::Handshaking(_), Command::Message(_, message)) => return self.keep_message(id, message),
             (_, Command::Message(_, message)) => return self.undelivered(id, message),
             // It ends with the connection whose output it is.
             (Body::Output(_), _) => return,

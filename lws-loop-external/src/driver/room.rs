@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::application::Application;
 use crate::listener::Accept;
-use crate::table::Body;
+use crate::slot::Body;
 use crate::tls::{Failure, Reason};
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::Handover;
@@ -34,8 +34,8 @@ impl<A: Application> Driver<A> {
                 } else {
                     self.end_idle(victim);
                 }
-                if let Some(seat) = &self.core.seat {
-                    seat.take();
+                if let Some(member) = &self.core.member {
+                    member.take();
                 }
                 self.accepted(Handover { listener, socket, peer, tls });
                 true
@@ -49,7 +49,7 @@ impl<A: Application> Driver<A> {
     /// The next connection that is idle. The search goes on where the one before it ended.
     fn find_idle(&mut self) -> Option<ConnectionId> {
         let end = self.table.end();
-        let now = self.core.now;
+        let now = self.core.now();
         for _ in 0..end.min(LOOKED_AT_MAX) {
             let index = self.sweep;
             self.sweep = if index + 1 < end { index + 1 } else { 0 };

@@ -2,10 +2,12 @@
 
 use super::Driver;
 use crate::application::Application;
-use crate::context::{Command, Context, NEVER};
+use crate::command::Command;
+use crate::context::{Context, Subject};
+use crate::flags::Flags;
 use crate::net;
 use crate::service::Wait;
-use crate::table::{Body, Flags, Slot};
+use crate::slot::{Body, NEVER, Slot};
 use crate::token::ConnectionId;
 use crate::turn;
 use crate::waker::Post;
@@ -16,37 +18,27 @@ const SETTLE_MAX: usize = 1_024;
 
 /// Messages of other threads that one call of `settle` opens: few enough that descriptors are looked at often in between, so
 /// that who reads what they make is not left behind.
-const POSTS_MAX: usize = 64;
+const MESSAGES_MAX: usize = 64;
 
 impl<A: Application> Driver<A> {
     /// Queues the messages of other threads behind what handlers have asked for, if there may be some.
     pub(super) fn look_into_mailbox(&mut self) {
-        if self.core.mailbox.has_rung() {
-            self.core.mailbox.hush();
-        }
-        if self.core.mailbox.has_more() && !self.core.posts_queued {
-            self.core.posts_queued = true;
-            self.core.commands.push_back(Command::Posts);
+        if self.core.messages.look() {
+            self.core.commands.push_back(Command::OpenMessages);
         }
     }
 
-    fn open_posts(&mut self) {
-        self.core.posts_queued = false;
-        self.core.posts_wait = false;
+    fn open_messages(&mut self) {
+        let was_woken = self.core.messages.begin();
         self.core.look_at_shards();
-        if self.core.mailbox.take_woken() {
-            self.application.notified(&mut Context {
-                core: &mut self.core,
-                connection: None,
-                socket: None,
-                tls: None,
-            });
+        if was_woken {
+            self.application.notified(&mut Context::new(&mut self.core, Subject::SERVICE));
         }
-        for _ in 0..POSTS_MAX {
-            let Some(post) = self.core.mailbox.take() else { break };
+        for _ in 0..MESSAGES_MAX {
+            let Some(post) = self.core.messages.take() else { break };
             self.open(post);
             self.core.turn.use_steps(1);
-            if self.core.posts_wait || self.core.turn.is_half_spent() {
+            if self.core.messages.is_paced() || self.core.turn.is_half_spent() {
                 break;
             }
         }
@@ -56,7 +48,7 @@ impl<A: Application> Driver<A> {
     fn open(&mut self, post: Post<A::Message>) {
         match post {
             Post::Message(message) => {
-                let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
+                let mut cx = Context::new(&mut self.core, Subject::SERVICE);
                 self.application.message(&mut cx, message);
             }
             Post::To(id, message) => {
@@ -77,13 +69,13 @@ impl<A: Application> Driver<A> {
             if self.core.turn.is_half_spent() {
                 break;
             }
-            let Some(index) = self.core.timers.pop_due(self.core.now) else { break };
+            let Some(index) = self.core.timers.pop_due(self.core.now()) else { break };
             self.handle_timeout(index);
             self.core.turn.use_steps(1);
         }
-        if self.core.timer.is_some_and(|at| at <= self.core.now) {
+        if self.core.timer.is_some_and(|at| at <= self.core.now()) {
             self.core.timer = None;
-            let mut cx = Context { core: &mut self.core, connection: None, socket: None, tls: None };
+            let mut cx = Context::new(&mut self.core, Subject::SERVICE);
             self.application.timer(&mut cx);
         }
     }
@@ -91,7 +83,7 @@ impl<A: Application> Driver<A> {
     /// A deadline of something in the table may have come. The host may have been away for long, and what was to come in time
     /// may lie in the socket: so that is looked at before.
     fn handle_timeout(&mut self, index: u32) {
-        let now = self.core.now;
+        let now = self.core.now();
         let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
@@ -149,7 +141,7 @@ impl<A: Application> Driver<A> {
     }
 
     pub(super) fn accept_waiting(&mut self) {
-        let resume = self.core.listeners.next_resume().is_some_and(|at| at <= self.core.now);
+        let resume = self.core.listeners.next_resume().is_some_and(|at| at <= self.core.now());
         if std::mem::take(&mut self.core.listeners.waiting) || resume {
             for id in self.core.listeners.ids() {
                 self.accept(id);
@@ -170,7 +162,7 @@ impl<A: Application> Driver<A> {
 
     pub(super) fn do_command(&mut self, command: Command<A::State, A::Message>) {
         let id = match command {
-            Command::Posts => return self.open_posts(),
+            Command::OpenMessages => return self.open_messages(),
             Command::Drain(id, looks) => return self.drain_connection(id, looks),
             Command::Insert(id, slot, received) => return self.insert(id, *slot, received),
             Command::Connect(attempt) => return self.begin_attempt(attempt),
@@ -186,18 +178,18 @@ impl<A: Application> Driver<A> {
         let Some(open) = body.open_mut() else {
             return self.do_command_elsewhere(id, command);
         };
-        let socket = Some(socket.as_fd());
+        let subject = Subject::new(id, socket.as_fd());
         let (connection, state, tls) = open.parts();
         match command {
             Command::Wake(_) => {
                 if !self.core.ids.awake(id) {
                     return;
                 }
-                let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+                let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
                 self.application.woken(&mut cx, state, connection);
             }
             Command::Message(_, message) => {
-                let mut cx = Context { core: &mut self.core, connection: Some(id), socket, tls };
+                let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
                 self.application.message_to(&mut cx, state, connection, message);
             }
             Command::WantWrite(_, key) => {
@@ -205,9 +197,9 @@ impl<A: Application> Driver<A> {
                     stream.want_write();
                 }
             }
-            Command::Close(_) => connection.drain(self.core.now),
+            Command::Close(_) => connection.drain(self.core.now()),
             Command::Abort(_) => connection.abort(),
-            Command::Posts | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
+            Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
         }
         self.take_turn(id);
     }
@@ -219,15 +211,15 @@ impl<A: Application> Driver<A> {
             || !core.ready.is_empty()
             || !core.commands.is_empty()
             || core.listeners.waiting
-            || core.mailbox.has_more()
+            || core.messages.has_more()
         {
             return Wait::Now;
         }
         let moments =
             [core.timers.next(), core.timer, core.listeners.next_resume(), core.drain.next_timeout()];
         match moments.into_iter().flatten().min() {
-            Some(at) if at <= core.now => Wait::Now,
-            Some(at) => Wait::Until(core.host_time(at)),
+            Some(at) if at <= core.now() => Wait::Now,
+            Some(at) => Wait::Until(core.clock.host_time(at)),
             None => Wait::Forever,
         }
     }

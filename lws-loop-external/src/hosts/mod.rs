@@ -1,4 +1,4 @@
-//! Ready hosts: a service in loops that somebody else has written.
+//! Ready hosts: a service in the loops of other libraries.
 //!
 //! Some let the loop watch each descriptor, the others one for them all, that of a `OneDescriptor`. None of them waits: the
 //! loop does. `docs/embedding.md` tells which to take.

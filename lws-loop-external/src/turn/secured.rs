@@ -1,11 +1,13 @@
-//! What a turn of a connection with TLS does differently: opens what it reads, and ends with `close_notify`.
+//! What a turn of a connection with TLS does besides: opens what it reads, seals what it writes, and ends with `close_notify`.
 
-use super::{Budget, Buffers, Carrier, Left, Turn};
-use crate::Context;
+use super::{Carrier, Turn};
 use crate::application::Application;
+use crate::buffers::{Buffers, Unopened, trim};
+use crate::connection_budget::ConnectionBudget;
+use crate::context::{Context, Subject};
+use crate::flags::Flags;
 use crate::net;
-use crate::secure::{Secure, Stage};
-use crate::table::Flags;
+use crate::secure::{Secure, TlsStream};
 use crate::tls::{Failure, Info, Opened};
 use crate::transport::Sent;
 use lws_proto::{Time, Transmit};
@@ -15,13 +17,13 @@ use std::os::fd::BorrowedFd;
 pub(super) struct Secured<'t> {
     socket: BorrowedFd<'t>,
     info: &'t Info,
-    stage: &'t mut Stage,
+    stream: &'t mut TlsStream,
 }
 
 impl<'t> Secured<'t> {
     pub(super) fn new(socket: BorrowedFd<'t>, secure: &'t mut Secure) -> Self {
-        let Secure { info, stage } = secure;
-        Self { socket, info, stage }
+        let Secure { info, stream } = secure;
+        Self { socket, info, stream }
     }
 }
 
@@ -35,18 +37,18 @@ impl<'t> Carrier<'t> for Secured<'t> {
     }
 
     fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent {
-        self.stage.send(self.socket, now, transmit)
+        self.stream.send(self.socket, now, transmit)
     }
 
     /// Lends the buffers, and sends what the session had left to say.
-    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) {
+    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) {
         turn.buffers.prepare_secure();
-        turn.carrier.stage.outgoing.lend(&mut turn.buffers.sealed);
+        turn.carrier.stream.outgoing.lend(&mut turn.buffers.sealed);
         turn.flush_session(budget);
     }
 
     /// Opens what was read.
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut Budget) -> usize {
+    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
         if let Some(readable) = turn.buffers.left.first.take() {
             turn.flags.set(Flags::READABLE, readable);
             return match turn.buffers.left.opened.filled {
@@ -63,7 +65,7 @@ impl<'t> Carrier<'t> for Secured<'t> {
                 0
             }
             Some(n) => {
-                turn.buffers.left = Left { part: 0..n, ..Left::default() };
+                turn.buffers.left = Unopened { part: 0..n, ..Unopened::default() };
                 turn.open_next()
             }
         }
@@ -77,35 +79,35 @@ impl<'t> Carrier<'t> for Secured<'t> {
     fn end<A: Application>(
         turn: &mut Turn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
-        budget: &mut Budget,
+        budget: &mut ConnectionBudget,
     ) {
         if wants.shutdown && !wants.write {
-            turn.carrier.stage.close();
+            turn.carrier.stream.close();
         }
         if !turn.flush_session(budget) {
-            // Another turn tells its end.
+            // Its end is delivered in another turn.
             wants.service = true;
         }
-        let outgoing = &mut turn.carrier.stage.outgoing;
+        let outgoing = &mut turn.carrier.stream.outgoing;
         wants.write |= !outgoing.is_empty();
         outgoing.reclaim(&mut turn.buffers.sealed);
-        super::trim(&mut turn.buffers.sealed);
+        trim(&mut turn.buffers.sealed);
         turn.connection.set_held_outside(outgoing.held());
     }
 }
 
 impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
-    /// Opens more of the ciphertext, once what was opened before has been told: to its end, so that nothing but a cut record
-    /// is left inside the session. Answers how many bytes of the receive buffer are to be told.
+    /// Opens more of the ciphertext, once what was opened before has been delivered: to its end, so that nothing but a cut record
+    /// is left inside the session. Answers how many bytes of the receive buffer are to be delivered.
     fn open_next(&mut self) -> usize {
         loop {
             let Buffers { ciphertext, receive, left, .. } = &mut *self.buffers;
-            let stage = &mut *self.carrier.stage;
+            let stream = &mut *self.carrier.stream;
             if left.opened.closed && !left.opened.more {
                 left.part = 0..0;
-                if !stage.peer_closed {
-                    stage.peer_closed = true;
-                    self.connection.received_eof(self.core.now);
+                if !stream.peer_closed {
+                    stream.peer_closed = true;
+                    self.connection.received_eof(self.core.now());
                 }
                 return 0;
             }
@@ -113,7 +115,7 @@ impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
                 return 0;
             }
             let part = &mut ciphertext[left.part.clone()];
-            match stage.session.open(part, receive, &mut stage.outgoing.bytes) {
+            match stream.session.open(part, receive, &mut stream.outgoing.bytes) {
                 Ok(opened) => {
                     left.part.start += opened.taken;
                     left.opened = opened;
@@ -133,8 +135,8 @@ impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
 
     /// RFC 8446 §6.1: without `close_notify` what came before may be cut, by anybody on the way.
     fn end_of_transport(&mut self) {
-        let now = self.core.now;
-        if self.carrier.stage.peer_closed {
+        let now = self.core.now();
+        if self.carrier.stream.peer_closed {
             self.connection.received_eof(now);
         } else {
             self.connection.received_truncation(now);
@@ -143,25 +145,25 @@ impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
 
     /// The session is over. Its alert leaves if there is room for it.
     fn fail_session(&mut self, failure: &Failure) {
-        let _ = self.carrier.stage.flush(self.carrier.socket);
+        let _ = self.carrier.stream.flush(self.carrier.socket);
         self.core.stats.count_tls_failure(failure);
-        let (socket, tls) = (Some(self.carrier.socket), Some(self.carrier.info));
-        let mut cx = Context { core: self.core, connection: Some(self.id), socket, tls };
+        let subject = Subject::new(self.id, self.carrier.socket).with_tls(Some(self.carrier.info));
+        let mut cx = Context::new(self.core, subject);
         self.application.tls_failed(&mut cx, self.state, failure);
         self.fail();
     }
 
     /// Sends what the session has to say of its own, unless the engine's bytes carry it along.
     /// False if the transport has failed.
-    fn flush_session(&mut self, budget: &mut Budget) -> bool {
-        let Secured { socket, stage, .. } = &mut self.carrier;
-        if stage.outgoing.is_empty()
+    fn flush_session(&mut self, budget: &mut ConnectionBudget) -> bool {
+        let Secured { socket, stream, .. } = &mut self.carrier;
+        if stream.outgoing.is_empty()
             || !self.flags.has(Flags::WRITABLE)
-            || self.connection.transmit(self.core.now).is_some()
+            || self.connection.transmit(self.core.now()).is_some()
         {
             return true;
         }
-        match stage.flush(*socket) {
+        match stream.flush(*socket) {
             Sent::All(n) => super::note_sent(self.core, budget, n),
             Sent::Part(n) => {
                 super::note_sent(self.core, budget, n);

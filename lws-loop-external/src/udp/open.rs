@@ -31,7 +31,7 @@ pub(crate) fn open(
     Ok((socket.into(), local))
 }
 
-/// Where a socket that talks with `peer` is bound to, unless somebody says.
+/// Where a socket that talks with `peer` is bound to by default.
 pub(crate) fn unspecified_for(peer: SocketAddr) -> SocketAddr {
     match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),

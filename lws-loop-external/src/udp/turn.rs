@@ -5,21 +5,19 @@ use super::queue::Entry;
 use super::sys;
 use super::{Datagram, DatagramPermit, Datagrams, Io, Notice, Udp, UdpEvent, canonical};
 use crate::application::Application;
-use crate::context::{Context, Core};
+use crate::connection_budget::ConnectionBudget;
+use crate::context::{Context, Subject};
+use crate::core::Core;
+use crate::flags::Flags;
 use crate::service::{Interest, Trigger};
-use crate::table::{Body, Flags, Slot};
+use crate::slot::{Body, Slot};
 use crate::token::ConnectionId;
-use crate::turn::Budget;
 use quinn_udp::{RecvMeta, Transmit, TransportErrorPayload, is_msg_size_err};
 use rustix::net::SendFlags;
 use std::array;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
-
-/// Where datagrams are received: shared by all sockets of a service, and made with the first of them.
-#[derive(Default)]
-pub(crate) struct Room(Box<[u8]>);
 
 /// Datagrams, or rows of datagrams that the system has joined, that one call receives.
 const BATCH: usize = 8;
@@ -32,7 +30,7 @@ const ERRORS_MAX: usize = 64;
 pub(crate) fn take<A: Application>(
     application: &mut A,
     core: &mut Core<A>,
-    room: &mut Room,
+    room: &mut Box<[u8]>,
     id: ConnectionId,
     slot: &mut Slot<A::State>,
 ) -> bool {
@@ -40,9 +38,9 @@ pub(crate) fn take<A: Application>(
         return false;
     };
     let Datagrams { state, io } = &mut **datagrams;
-    let budget = Budget::new(&core.options);
+    let budget = ConnectionBudget::new(&core.options);
     let socket = socket.as_fd();
-    let mut turn = Turn { application, core, id, socket, state, io, flags, budget };
+    let mut turn = UdpTurn { application, core, id, socket, state, io, flags, budget };
     turn.run(room);
     turn.budget.charge(&turn.core.options, &mut turn.core.turn);
     if turn.io.closing && turn.io.queue.is_empty() {
@@ -66,7 +64,7 @@ struct Refusal {
     error: io::Error,
 }
 
-struct Turn<'t, A: Application> {
+struct UdpTurn<'t, A: Application> {
     application: &'t mut A,
     core: &'t mut Core<A>,
     id: ConnectionId,
@@ -74,15 +72,15 @@ struct Turn<'t, A: Application> {
     state: &'t mut A::State,
     io: &'t mut Io,
     flags: &'t mut Flags,
-    budget: Budget,
+    budget: ConnectionBudget,
 }
 
-impl<A: Application> Turn<'_, A> {
-    fn run(&mut self, room: &mut Room) {
+impl<A: Application> UdpTurn<'_, A> {
+    fn run(&mut self, room: &mut Box<[u8]>) {
         match self.io.notice.take() {
-            Some(Notice::Opened) => self.tell(UdpEvent::Opened),
-            Some(Notice::Woken) => self.tell(UdpEvent::Woken),
-            Some(Notice::Refused(error)) => return self.tell(|_| UdpEvent::Refused(error)),
+            Some(Notice::Opened) => self.deliver(UdpEvent::Opened),
+            Some(Notice::Woken) => self.deliver(UdpEvent::Woken),
+            Some(Notice::Refused(error)) => return self.deliver(|_| UdpEvent::Refused(error)),
             None => {}
         }
         loop {
@@ -94,7 +92,7 @@ impl<A: Application> Turn<'_, A> {
             }
             if self.io.writing && self.io.has_room() {
                 self.io.writing = false;
-                self.tell(|socket| UdpEvent::Writable(DatagramPermit { socket }));
+                self.deliver(|socket| UdpEvent::Writable(DatagramPermit { socket }));
             }
             self.send();
             if self.budget.is_spent() || !self.has_more() {
@@ -115,21 +113,20 @@ impl<A: Application> Turn<'_, A> {
             || !self.io.queue.is_empty() && self.flags.has(Flags::WRITABLE)
     }
 
-    fn tell<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
+    fn deliver<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
         self.budget.count(&mut self.core.turn);
-        let mut cx =
-            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
+        let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
         let event = event(Udp { io: self.io, socket: self.socket });
         self.application.udp(&mut cx, self.state, event);
     }
 
     /// Receives once, and tells everything that was received.
-    fn receive(&mut self, room: &mut Room) {
-        if room.0.is_empty() {
-            room.0 = vec![0; BATCH * PIECE].into_boxed_slice();
+    fn receive(&mut self, room: &mut Box<[u8]>) {
+        if room.is_empty() {
+            *room = vec![0; BATCH * PIECE].into_boxed_slice();
         }
         let mut found = [RecvMeta::default(); BATCH];
-        let mut pieces = room.0.chunks_exact_mut(PIECE);
+        let mut pieces = room.chunks_exact_mut(PIECE);
         let mut pieces: [_; BATCH] = array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
         match self.io.system.recv((&self.socket).into(), &mut pieces, &mut found) {
             Ok(count) => {
@@ -137,21 +134,21 @@ impl<A: Application> Turn<'_, A> {
                 if count < BATCH && self.core.trigger != Trigger::Edge {
                     self.flags.remove(Flags::READABLE);
                 }
-                for (piece, found) in room.0.chunks_exact_mut(PIECE).zip(&found[..count]) {
-                    self.tell_received(&mut piece[..found.len.min(PIECE)], found);
+                for (piece, found) in room.chunks_exact_mut(PIECE).zip(&found[..count]) {
+                    self.deliver_received(&mut piece[..found.len.min(PIECE)], found);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.flags.remove(Flags::READABLE),
             Err(error) => {
                 if self.fetch_errors() == 0 {
-                    self.tell(|socket| UdpEvent::Failed { socket, reporter: None, error });
+                    self.deliver(|socket| UdpEvent::Failed { socket, reporter: None, error });
                 }
             }
         }
     }
 
     /// Tells one datagram, or a row that the system has joined.
-    fn tell_received(&mut self, bytes: &mut [u8], found: &RecvMeta) {
+    fn deliver_received(&mut self, bytes: &mut [u8], found: &RecvMeta) {
         let total = bytes.len();
         self.core.stats.received_bytes_total += total as u64;
         self.budget.read = self.budget.read.saturating_sub(total);
@@ -173,14 +170,13 @@ impl<A: Application> Turn<'_, A> {
                 bytes: &mut bytes[..shown],
                 length,
             };
-            self.tell_datagram(datagram);
+            self.deliver_datagram(datagram);
         }
     }
 
-    fn tell_datagram(&mut self, datagram: Datagram<'_>) {
+    fn deliver_datagram(&mut self, datagram: Datagram<'_>) {
         self.budget.count(&mut self.core.turn);
-        let mut cx =
-            Context { core: self.core, connection: Some(self.id), socket: Some(self.socket), tls: None };
+        let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
         let socket = Udp { io: self.io, socket: self.socket };
         self.application.udp(&mut cx, self.state, UdpEvent::Datagram { socket, datagram });
     }
@@ -235,6 +231,7 @@ impl<A: Application> Turn<'_, A> {
         };
         Some(sent.map(|()| count).map_err(|error| Refusal { count, error }))
     }
+
     /// The first datagram has left.
     fn sent(&mut self) {
         let Some(entry) = self.pop() else { return };
@@ -264,7 +261,7 @@ impl<A: Application> Turn<'_, A> {
         }
         let Some(Entry { route, len: length }) = self.pop() else { return };
         self.core.stats.datagrams_unsent_total += 1;
-        self.tell(|socket| UdpEvent::Unsent { socket, route, length, error });
+        self.deliver(|socket| UdpEvent::Unsent { socket, route, length, error });
     }
 
     fn pop(&mut self) -> Option<Entry> {
@@ -284,7 +281,7 @@ impl<A: Application> Turn<'_, A> {
             // This machine's own refusal is told with the datagram.
             if by_network || !is_msg_size_err(&error) {
                 let reporter = found.addr.map(|address: SocketAddr| canonical(address));
-                self.tell(|socket| UdpEvent::Failed { socket, reporter, error });
+                self.deliver(|socket| UdpEvent::Failed { socket, reporter, error });
             }
         }
         self.io.error = true;

@@ -1,9 +1,9 @@
-//! A queue that other threads fill, and the protocol by which a bell rings neither too rarely nor too often.
+//! A queue that other threads fill, and the protocol by which its service is notified neither too rarely nor too often.
 //!
-//! Knows no descriptor and no service: the bell and the primitives of synchronisation are those of the module around
+//! Knows no descriptor and no service: the notifier and the primitives of synchronisation are those of the module around
 //! it. The test `interleavings` puts others there, and walks through every order of events.
 
-use super::bell::Bell;
+use super::notifier::Notifier;
 use super::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
 use std::collections::VecDeque;
 use std::fmt;
@@ -45,21 +45,21 @@ pub(crate) struct Mailbox<T> {
 struct Shared<T> {
     queue: Mutex<Queue<T>>,
     items_max: usize,
-    /// The bell has rung and nobody has looked yet.
-    rung: AtomicBool,
-    bell: Bell,
+    /// The service was notified, and has not looked yet.
+    notified: AtomicBool,
+    notifier: Notifier,
 }
 
 struct Queue<T> {
     items: VecDeque<T>,
-    /// Somebody has called `wake`.
+    /// `wake` was called since the service has looked.
     woken: bool,
-    /// The service has gone. Known under the lock, so that nothing is put where nobody will ever look.
+    /// The service has gone. Known under the lock, so that no message is put where it would stay for ever.
     closed: bool,
 }
 
 impl<T> Sender<T> {
-    /// Puts what `item` makes of `message` into the queue, and rings.
+    /// Puts what `item` makes of `message` into the queue, and notifies the service.
     #[inline]
     pub(crate) fn send<M>(&self, message: M, item: impl FnOnce(M) -> T) -> Result<(), SendError<M>> {
         let mut queue = self.shared.lock();
@@ -71,14 +71,14 @@ impl<T> Sender<T> {
         }
         queue.items.push_back(item(message));
         drop(queue);
-        self.ring();
+        self.notify();
         Ok(())
     }
 
-    /// Rings, and leaves word that it was not for a message.
+    /// Notifies the service, and leaves word that it was not for a message.
     pub(crate) fn wake(&self) {
         self.shared.lock().woken = true;
-        self.ring();
+        self.notify();
     }
 
     /// Whether the service has gone.
@@ -86,10 +86,10 @@ impl<T> Sender<T> {
         self.shared.lock().closed
     }
 
-    /// Rings once until somebody looks.
-    pub(crate) fn ring(&self) {
-        if !self.shared.rung.swap(true, Ordering::AcqRel) {
-            self.shared.bell.ring();
+    /// Notifies the service, once until it looks.
+    pub(crate) fn notify(&self) {
+        if !self.shared.notified.swap(true, Ordering::AcqRel) {
+            self.shared.notifier.notify();
         }
     }
 }
@@ -108,12 +108,12 @@ impl<T> Shared<T> {
 }
 
 impl<T> Mailbox<T> {
-    pub(crate) fn new(bell: Bell, items_max: usize) -> Self {
+    pub(crate) fn new(notifier: Notifier, items_max: usize) -> Self {
         let shared = Shared {
             queue: Mutex::new(Queue { items: VecDeque::new(), woken: false, closed: false }),
             items_max,
-            rung: AtomicBool::new(false),
-            bell,
+            notified: AtomicBool::new(false),
+            notifier,
         };
         Self { shared: Arc::new(shared), more: false, closed: false }
     }
@@ -122,23 +122,23 @@ impl<T> Mailbox<T> {
         Sender { shared: Arc::clone(&self.shared) }
     }
 
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.shared.bell
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.shared.notifier
     }
 
-    /// Whether the bell has rung.
+    /// Whether the service was notified and has not looked yet.
     #[inline]
-    pub(crate) fn has_rung(&self) -> bool {
-        self.shared.rung.load(Ordering::Acquire)
+    pub(crate) fn is_notified(&self) -> bool {
+        self.shared.notified.load(Ordering::Acquire)
     }
 
-    /// Hushes the bell: something may have come, which is then to be taken.
-    pub(crate) fn hush(&mut self) {
-        // In this order: whoever finds it rung has put something there already, which is taken later, and whoever
-        // does not rings a bell that nobody hushes. A swap and no store: it reads what the last one to ring has
-        // written, so that what that one did before is seen here.
-        self.shared.bell.hush();
-        self.shared.rung.swap(false, Ordering::AcqRel);
+    /// The service looks: something may have come, which is then to be taken.
+    pub(crate) fn acknowledge(&mut self) {
+        // In this order: a sender that finds the service notified has put its message there already, and the service takes it
+        // later; one that does not notifies by a new signal, which is not acknowledged here. A swap and no store: it reads what
+        // the last sender has written, so that what that one did before is seen here.
+        self.shared.notifier.acknowledge();
+        self.shared.notified.swap(false, Ordering::AcqRel);
         self.more = true;
     }
 
@@ -157,7 +157,7 @@ impl<T> Mailbox<T> {
     pub(crate) fn take(&mut self) -> Option<T> {
         let mut queue = self.shared.lock();
         let item = queue.items.pop_front();
-        // What comes from now on rings the bell.
+        // What comes from now on notifies again.
         self.more = !queue.items.is_empty();
         item
     }
@@ -170,12 +170,12 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Accepts nothing any more if nothing is there. Otherwise rings, so that what is there is taken.
+    /// Accepts nothing any more if nothing is there. Otherwise notifies, so that what is there is taken.
     pub(crate) fn close_if_empty(&mut self) {
         let mut queue = self.shared.lock();
         if !queue.items.is_empty() || queue.woken {
             drop(queue);
-            return self.sender().ring();
+            return self.sender().notify();
         }
         queue.closed = true;
         drop(queue);

@@ -1,15 +1,15 @@
-//! The waker with its real bell, and threads of the system.
+//! The mailbox with its real descriptor, and threads of the system.
 
-use super::bell::Bell;
 use super::mailbox::{Mailbox, SendError, Sender};
+use super::notifier::Notifier;
 
 fn mailbox<T>(items_max: usize) -> Mailbox<T> {
-    Mailbox::new(Bell::new().expect("a descriptor"), items_max)
+    Mailbox::new(Notifier::new().expect("a descriptor"), items_max)
 }
 
-/// Takes everything, as a service does that heard the bell.
+/// Takes everything, as a service does that was notified.
 fn take<T>(mailbox: &mut Mailbox<T>) -> (bool, Vec<T>) {
-    mailbox.hush();
+    mailbox.acknowledge();
     (mailbox.take_woken(), std::iter::from_fn(|| mailbox.take()).collect())
 }
 
@@ -32,23 +32,23 @@ fn a_full_mailbox_and_a_gone_service_give_the_message_back() {
 fn messages_keep_their_order_and_many_calls_are_one_notice() {
     let mut mailbox = mailbox(100);
     let handle = mailbox.sender();
-    assert!(!mailbox.has_rung());
+    assert!(!mailbox.is_notified());
     let other = handle.clone();
     std::thread::spawn(move || (0..100).for_each(|n| send(&other, n).expect("room")))
         .join()
         .expect("no panic");
     handle.wake();
     handle.wake();
-    assert!(mailbox.has_rung());
+    assert!(mailbox.is_notified());
     let (woken, messages) = take(&mut mailbox);
     assert!(woken);
     assert!(messages.into_iter().eq(0..100));
-    assert!(!mailbox.has_rung());
+    assert!(!mailbox.is_notified());
     assert!(!take(&mut mailbox).0);
 }
 
 #[test]
-fn whoever_sleeps_on_the_bell_misses_no_message() {
+fn whoever_sleeps_on_the_descriptor_misses_no_message() {
     use rustix::event::{PollFd, PollFlags, poll};
     const THREADS: usize = 4;
     const MESSAGES: usize = 20_000;
@@ -59,9 +59,9 @@ fn whoever_sleeps_on_the_bell_misses_no_message() {
     let threads: Vec<_> = (0..THREADS).map(|_| begin(mailbox.sender())).collect();
     let mut received = 0;
     while received < THREADS * MESSAGES {
-        let mut bell = [PollFd::from_borrowed_fd(mailbox.bell().descriptor(), PollFlags::IN)];
+        let mut watched = [PollFd::from_borrowed_fd(mailbox.notifier().descriptor(), PollFlags::IN)];
         let patience = std::time::Duration::from_secs(20).try_into().expect("a short time");
-        assert_eq!(poll(&mut bell, Some(&patience)), Ok(1), "after {received} messages");
+        assert_eq!(poll(&mut watched, Some(&patience)), Ok(1), "after {received} messages");
         received += take(&mut mailbox).1.len();
     }
     threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
@@ -82,7 +82,7 @@ fn what_was_not_taken_keeps_its_order_and_its_place_in_the_limit() {
     let mut mailbox = mailbox(3);
     let handle = mailbox.sender();
     (0..3).for_each(|n| send(&handle, n).expect("room"));
-    mailbox.hush();
+    mailbox.acknowledge();
     assert_eq!((mailbox.take(), mailbox.has_more()), (Some(0), true));
     assert_eq!(send(&handle, 3), Ok(()));
     assert_eq!(send(&handle, 4), Err(SendError::Full(4)), "what was not taken counts");

@@ -186,6 +186,18 @@ fn work_that_no_descriptor_announces_keeps_the_loop_from_sleeping() {
 }
 
 #[test]
+fn services_of_one_loop_share_the_time_of_a_dispatch() {
+    let mut uv_loop = UvLoop::new().expect("a loop");
+    let services = [0; 2].map(|_| uv_loop.attach(Probe::default()).expect("attached"));
+    uv_loop.dispatch_within(Duration::from_millis(4)).expect("no service is in a call");
+    uv_loop.dispatch().expect("no service is in a call");
+    for service in &services {
+        let limits = service.with(|probe| probe.limits.clone()).expect("not in a call");
+        assert_eq!(limits, [Some(Duration::from_millis(2)), None], "and not after it");
+    }
+}
+
+#[test]
 fn a_timer_set_from_outside_is_noticed_and_never_early() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let fired: Rc<Cell<Option<Time>>> = Rc::default();

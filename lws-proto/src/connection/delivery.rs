@@ -18,7 +18,7 @@ const FIRST_LOOK: u32 = 16;
 /// [`Limits::stalled_grace_max`].
 const GRACE_BYTES_PER_SECOND: u32 = 2 << 10;
 
-/// Bytes that were taken are counted no more often than this.
+/// Bytes that were taken are counted no more often than this, and a queue that waits no longer has not found the transport full.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 /// More bytes than this no peer has unread: the system of a peer takes 6 MiB at the most where nobody has changed that.
@@ -70,7 +70,7 @@ struct Report {
     /// Bytes that had arrived at the beginning of the period and that a slow peer had not read then: see
     /// [`GRACE_BYTES_PER_SECOND`].
     unread: u32,
-    /// The most that `unread` has been: so much the system of the peer can hold.
+    /// The most that has arrived at once: so much the system of the peer can hold.
     unread_most: u32,
     /// The question that waits behind other bytes.
     question: Option<Question>,
@@ -142,6 +142,14 @@ impl Delivery {
     /// The transport has taken `n` bytes, and more wait.
     #[cold]
     pub(crate) fn took_some(&mut self, n: usize, limits: &Limits, now: Time) {
+        if self.waiting + COUNT_EVERY <= now {
+            // There was no room before, so that about as much has been read as has found room now. What finds room at once may do so
+            // because the system of the peer gives the connection more of it.
+            if now >= self.read_by {
+                self.count(now);
+            }
+            self.counted = self.counted.wrapping_add(n as u32);
+        }
         self.taken = self.taken.wrapping_add(n as u32);
         let taken = self.taken.wrapping_sub(self.taken_before) as usize;
         if self.waiting != Time::NEVER && taken >= limits.stalled_bytes_min {
@@ -180,11 +188,10 @@ impl Delivery {
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX).min(i32::MAX as u32);
         let arrived = self.taken.wrapping_sub(under_way);
         if idle && self.report.as_ref().is_none_or(|report| report.question.is_none()) {
-            if let Some(mut report) = self.report.take() {
-                report.arrived = arrived;
-                report.count(now);
+            if let Some(report) = self.report.take() {
+                let left = reading_time(report.unread).saturating_sub(now - report.since);
                 self.counted = self.taken;
-                self.read_by = now + reading_time(report.unread);
+                self.read_by = now + left;
             }
             return;
         }
@@ -258,6 +265,8 @@ impl Delivery {
         }
         let over = self.waiting + limits.stalled_timeout <= now;
         let waiting = self.waiting;
+        let unread =
+            if told { self.unread(now, u32::try_from(self.under_way(now)).unwrap_or(u32::MAX)) } else { 0 };
         let Some(report) = &mut self.report else { return false };
         let looked = report.since >= waiting && report.since < now;
         match (looked, over) {
@@ -266,10 +275,10 @@ impl Delivery {
             (true, false) => return false,
             // The driver did not look in time, so that what has arrived meanwhile is not known. Where only what is taken counts, it is.
             (false, true) if !told => return true,
-            (false, true) => report.begin_period(limits, now),
+            (false, true) => report.begin_wait(limits, now, unread),
             // The first look. The time counts from the offer all the same.
             (false, false) => {
-                report.begin_period(limits, now);
+                report.begin_wait(limits, now, unread);
                 return false;
             }
         }
@@ -336,19 +345,28 @@ impl Report {
         reading_time(self.unread).min(limits.stalled_grace_max)
     }
 
-    fn begin_period(&mut self, limits: &Limits, now: Time) {
-        self.count(now);
-        // So that the grace for what arrived long ago ends, however many periods go by.
-        self.unread = self.unread.min(read_within(limits.stalled_grace_max));
+    /// The queue waits anew. What has arrived since the last look may have taken any time, so that it does not show how much the peer can
+    /// hold; `unread` of the bytes that were passed on without waiting does.
+    fn begin_wait(&mut self, limits: &Limits, now: Time, unread: u32) {
+        self.count(limits, now);
+        self.unread = self.unread.max(unread).min(read_within(limits.stalled_grace_max));
+        self.unread_most = self.unread_most.max(self.unread);
     }
 
-    /// Counts what has arrived in the period, as if that had been at its end. A queue that does not empty has found no room: the peer has
-    /// read about as much as has arrived, and will have to read as much again before more arrives.
-    fn count(&mut self, now: Time) {
+    fn begin_period(&mut self, limits: &Limits, now: Time) {
         let arrived = self.arrived.wrapping_sub(self.arrived_before);
-        self.unread = self.unread.saturating_sub(read_within(now - self.since)).max(arrived);
-        self.unread = self.unread.min(UNREAD_BYTES_MAX);
-        self.unread_most = self.unread_most.max(self.unread);
+        self.unread_most = self.unread_most.max(arrived.min(UNREAD_BYTES_MAX));
+        self.count(limits, now);
+    }
+
+    /// Counts what has arrived as if that had been just now. The peer has no more unread than its system can hold: what has arrived
+    /// beyond that has been read.
+    fn count(&mut self, limits: &Limits, now: Time) {
+        let arrived = self.arrived.wrapping_sub(self.arrived_before);
+        let left = self.unread.saturating_sub(read_within(now - self.since));
+        // The grace for what arrived long ago ends, however many periods go by.
+        let most = self.unread_most.min(read_within(limits.stalled_grace_max));
+        self.unread = left.saturating_add(arrived).min(most);
         self.since = now;
         self.arrived_before = self.arrived;
     }
@@ -459,6 +477,54 @@ mod tests {
         // 374 KiB take 187 s, and 155 KiB more 77 s.
         assert!((180..=240).contains(&verdict(None)), "{}", verdict(None));
         assert!((260..=340).contains(&verdict(Some(187))), "{}", verdict(Some(187)));
+    }
+
+    #[test]
+    fn a_reader_that_takes_large_pieces_is_served() {
+        // As seen of curl at 2,048 bytes a second: second, and what finds room and arrives then.
+        let arrivals = [(101, 95_232), (201, 345_547)];
+        let limits = Limits::default();
+        let mut delivery = Delivery::new();
+        for _ in 0..28 {
+            delivery.offer(at(0));
+            delivery.took_all(16_384);
+        }
+        delivery.offer(at(0));
+        delivery.took_some(7_904, &limits, at(0));
+        let stalls = (1..260).find(|second| {
+            let now = at(*second);
+            delivery.offer(now);
+            if let Some((_, bytes)) = arrivals.iter().find(|(arrives, _)| arrives == second) {
+                delivery.took_some(*bytes, &limits, now);
+            }
+            delivery.next_timeout(&limits).is_some_and(|due| due <= now) && {
+                delivery.report(now, 142_848, 1_000_000);
+                delivery.has_stalled(&limits, now, 1_000_000)
+            }
+        });
+        assert_eq!(stalls, None);
+    }
+
+    #[test]
+    fn what_finds_room_is_what_was_read() {
+        let limits = Limits::default();
+        let mut delivery = Delivery::new();
+        // The transport holds 128 KiB, and the peer reads 4 KiB a second for 200 s, then nothing.
+        delivery.offer(at(0));
+        delivery.took_some(128 << 10, &limits, at(0));
+        let stalls = (1..1_000).find(|second| {
+            let now = at(*second);
+            delivery.offer(now);
+            if *second <= 200 {
+                delivery.took_some(4 << 10, &limits, now);
+            }
+            let due = delivery.next_timeout(&limits).is_some_and(|due| due <= now);
+            due && {
+                delivery.report(now, 128 << 10, 1_000_000);
+                delivery.has_stalled(&limits, now, 1_000_000)
+            }
+        });
+        assert_eq!(stalls, Some(230));
     }
 
     #[test]

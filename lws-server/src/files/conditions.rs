@@ -8,7 +8,7 @@ use crate::http::{HttpDate, Method, Request};
 
 /// What is to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Evaluation {
     /// 200.
     Whole,
     /// 206.
@@ -22,26 +22,26 @@ pub(super) enum Outcome {
 }
 
 /// Evaluates the preconditions in the order of RFC 9110 §13.2.2. The method is GET or HEAD.
-pub(super) fn evaluate(request: &Request<'_>, entity: &Entity, now: Option<HttpDate>) -> Outcome {
+pub(super) fn evaluate(request: &Request<'_>, entity: &Entity, now: Option<HttpDate>) -> Evaluation {
     let date = |name| request.get(name).and_then(|value| parse_date(value, now));
     let modified_after = |date| entity.last_modified.is_some_and(|modified| modified > date);
 
     if request.get("if-match").is_some() {
         if !any_tag(request, "if-match", |tag| tag.matches_strongly(&entity.etag)) {
-            return Outcome::Failed;
+            return Evaluation::Failed;
         }
     } else if date("if-unmodified-since").is_some_and(modified_after) {
-        return Outcome::Failed;
+        return Evaluation::Failed;
     }
 
     if request.get("if-none-match").is_some() {
         if any_tag(request, "if-none-match", |tag| tag.matches_weakly(&entity.etag)) {
-            return Outcome::NotModified;
+            return Evaluation::NotModified;
         }
     } else if entity.last_modified.is_some()
         && date("if-modified-since").is_some_and(|date| !modified_after(date))
     {
-        return Outcome::NotModified;
+        return Evaluation::NotModified;
     }
 
     // RFC 9110 §14.2: "A server MUST ignore a Range header field received with a request method that is unrecognized or for
@@ -50,12 +50,12 @@ pub(super) fn evaluate(request: &Request<'_>, entity: &Entity, now: Option<HttpD
     match (ranges.next(), ranges.next()) {
         (Some(value), None) if request.method() == Method::Get && if_range_holds(request, entity, now) => {
             match range::parse(value, entity.len) {
-                Asked::Ignored => Outcome::Whole,
-                Asked::Part(part) => Outcome::Part(part),
-                Asked::Unsatisfiable => Outcome::Unsatisfiable,
+                Asked::Ignored => Evaluation::Whole,
+                Asked::Part(part) => Evaluation::Part(part),
+                Asked::Unsatisfiable => Evaluation::Unsatisfiable,
             }
         }
-        _ => Outcome::Whole,
+        _ => Evaluation::Whole,
     }
 }
 

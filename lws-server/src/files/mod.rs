@@ -13,10 +13,11 @@ mod transfer;
 mod types;
 
 use crate::Context;
-use crate::http::{self, Answer, Endpoint, Exchange, Handler, HttpDate, Method, Request, Response, Status};
+use crate::endpoint::Endpoint;
+use crate::http::{self, Answer, Exchange, Handler, HttpDate, Method, Request, Response, Status};
 pub use assets::Asset;
 use assets::Assets;
-use conditions::Outcome;
+use conditions::Evaluation;
 use entity::{Entity, Identity};
 pub use open::Links;
 use open::Root;
@@ -44,14 +45,14 @@ use transfer::Transfer;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Files {
-    source: Source,
+    source: FileSource,
     index: Cow<'static, str>,
     dot_files: bool,
     fields: Vec<(&'static str, Cow<'static, str>)>,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum FileSource {
     Directory(Root),
     Assets(Assets),
 }
@@ -62,21 +63,21 @@ impl Files {
     /// # Errors
     /// If it cannot be opened, with its name in the message.
     pub fn directory(directory: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self::new(Source::Directory(Root::open(directory.as_ref())?)))
+        Ok(Self::new(FileSource::Directory(Root::open(directory.as_ref())?)))
     }
 
     /// Embedded ones.
     pub fn assets(assets: &'static [Asset]) -> Self {
-        Self::new(Source::Assets(Assets::new(assets)))
+        Self::new(FileSource::Assets(Assets::new(assets)))
     }
 
-    fn new(source: Source) -> Self {
+    fn new(source: FileSource) -> Self {
         Self { source, index: "index.html".into(), dot_files: false, fields: Vec::new() }
     }
 
     /// Which symbolic links are followed. Default [`Links::Inside`].
     pub fn links(mut self, links: Links) -> Self {
-        if let Source::Directory(root) = &mut self.source {
+        if let FileSource::Directory(root) = &mut self.source {
             root.links = links;
         }
         self
@@ -120,7 +121,7 @@ impl Files {
             names
         };
         match &self.source {
-            Source::Directory(_) => {
+            FileSource::Directory(_) => {
                 let (metadata, file) = self.open(name).map_err(|error| status_of(&error))?;
                 if metadata.is_dir() && !directory {
                     return Ok(Found::Directory);
@@ -129,10 +130,10 @@ impl Files {
                 let file = file.ok_or(Status::NOT_FOUND)?;
                 let (name, identity) = (name.into(), Identity::of(&metadata));
                 let opened = Opened { files: Rc::clone(self), name, file, identity };
-                Ok(Found::File(entity, Content::File(opened)))
+                Ok(Found::File(entity, EntityContent::File(opened)))
             }
-            Source::Assets(assets) => match assets.find(name) {
-                Some((entity, content)) => Ok(Found::File(entity, Content::Static(content))),
+            FileSource::Assets(assets) => match assets.find(name) {
+                Some((entity, content)) => Ok(Found::File(entity, EntityContent::Static(content))),
                 None if assets.is_directory(name) => Ok(Found::Directory),
                 None => Err(Status::NOT_FOUND),
             },
@@ -141,7 +142,7 @@ impl Files {
 
     /// Opens what a name below the root leads to, if that is a regular file.
     fn open(&self, name: &str) -> io::Result<(Metadata, Option<File>)> {
-        let Source::Directory(root) = &self.source else { return Err(io::ErrorKind::NotFound.into()) };
+        let FileSource::Directory(root) = &self.source else { return Err(io::ErrorKind::NotFound.into()) };
         root.open_file(name)
     }
 
@@ -165,12 +166,12 @@ impl Files {
 
 /// What a path stands for.
 enum Found {
-    File(Entity, Content),
+    File(Entity, EntityContent),
     /// A directory, without the `/` that its files are relative to.
     Directory,
 }
 
-enum Content {
+enum EntityContent {
     File(Opened),
     Static(&'static [u8]),
 }
@@ -246,19 +247,19 @@ impl Files {
         &self,
         request: &Request<'_>,
         entity: &Entity,
-        content: Content,
+        content: EntityContent,
         now: Option<HttpDate>,
     ) -> Reply {
         let (part, head) = match conditions::evaluate(request, entity, now) {
-            Outcome::NotModified => return Reply::Whole(self.head(Status::NOT_MODIFIED, entity)),
-            Outcome::Failed => return Reply::Whole(Response::error(Status::PRECONDITION_FAILED)),
-            Outcome::Unsatisfiable => {
+            Evaluation::NotModified => return Reply::Whole(self.head(Status::NOT_MODIFIED, entity)),
+            Evaluation::Failed => return Reply::Whole(Response::error(Status::PRECONDITION_FAILED)),
+            Evaluation::Unsatisfiable => {
                 let range = format!("bytes */{}", entity.len);
                 let response = Response::error(Status::RANGE_NOT_SATISFIABLE);
                 return Reply::Whole(response.field("Content-Range", range));
             }
-            Outcome::Whole => (Part { first: 0, len: entity.len }, self.head(Status::OK, entity)),
-            Outcome::Part(part) => {
+            Evaluation::Whole => (Part { first: 0, len: entity.len }, self.head(Status::OK, entity)),
+            Evaluation::Part(part) => {
                 let range = format!("bytes {}-{}/{}", part.first, part.last(), entity.len);
                 (part, self.head(Status::PARTIAL_CONTENT, entity).field("Content-Range", range))
             }
@@ -268,9 +269,9 @@ impl Files {
             _ if request.method() == Method::Head => {
                 Reply::Whole(head.field("Content-Length", part.len.to_string()))
             }
-            Content::Static(bytes) => Reply::Whole(head.content(part.of(bytes))),
-            Content::File(_) if part.len == 0 => Reply::Whole(head),
-            Content::File(file) => Reply::Streamed(head, file, part),
+            EntityContent::Static(bytes) => Reply::Whole(head.content(part.of(bytes))),
+            EntityContent::File(_) if part.len == 0 => Reply::Whole(head),
+            EntityContent::File(file) => Reply::Streamed(head, file, part),
         }
     }
 }

@@ -25,7 +25,7 @@ pub enum Links {
     Inside,
     /// None.
     Refused,
-    /// All, wherever they lead. Whoever can make a link in the directory decides then what is served.
+    /// All, wherever they lead. Every user who can make a link in the directory then decides what is served.
     Followed,
 }
 

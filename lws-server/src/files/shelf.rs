@@ -12,12 +12,12 @@ pub(crate) struct Shelf {
     /// Of one connection, so that one with a hundred streams leaves room for others.
     share_max: usize,
     /// The one that was used least recently comes first. There are few.
-    entries: Vec<Entry>,
+    entries: Vec<OpenFile>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct OpenFile {
     ticket: Ticket,
     connection: Option<ConnectionId>,
     file: File,
@@ -36,7 +36,7 @@ impl Shelf {
 
     /// Keeps a file. Past the share of its connection, or past the limit, the one that was used least recently is closed.
     pub(crate) fn put(&mut self, connection: Option<ConnectionId>, file: File) -> Ticket {
-        let of_its_own = |entry: &&Entry| entry.connection == connection;
+        let of_its_own = |entry: &&OpenFile| entry.connection == connection;
         if self.entries.iter().filter(of_its_own).count() >= self.share_max {
             let oldest = self.entries.iter().position(|entry| entry.connection == connection);
             oldest.map(|at| self.entries.remove(at));
@@ -45,7 +45,7 @@ impl Shelf {
         }
         self.next += 1;
         let ticket = Ticket(self.next);
-        self.entries.push(Entry { ticket, connection, file });
+        self.entries.push(OpenFile { ticket, connection, file });
         debug_assert!(self.entries.len() <= self.files_max);
         ticket
     }

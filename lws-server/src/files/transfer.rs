@@ -40,7 +40,7 @@ pub(super) struct Transfer {
 }
 
 /// What came of a permit.
-enum Outcome {
+enum Progress {
     /// It was spent, and the next one has been asked for.
     Again,
     /// Nothing is left to send.
@@ -66,14 +66,14 @@ impl Transfer {
                 drop(file);
                 exchange = waiting;
                 exchange.want_write();
-                Outcome::Again
+                Progress::Again
             }
         };
-        matches!(outcome, Outcome::Again).then(|| -> Box<dyn Handler> { Box::new(transfer) })
+        matches!(outcome, Progress::Again).then(|| -> Box<dyn Handler> { Box::new(transfer) })
     }
 
     /// Spends the permit, and the next one if the head took this.
-    fn go_on(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, file: File) -> Outcome {
+    fn go_on(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, file: File) -> Progress {
         let Some(head) = self.head.take() else { return self.send(cx, permit, file) };
         if self.left.len <= WHOLE_BYTES_MAX {
             return self.send_whole(permit, head, &file);
@@ -83,14 +83,14 @@ impl Transfer {
             Some(Ok(permit)) => self.send(cx, permit, file),
             Some(Err(mut exchange)) => {
                 exchange.want_write();
-                Outcome::Again
+                Progress::Again
             }
-            None => Outcome::Done,
+            None => Progress::Done,
         }
     }
 
     /// Sends head and content as one.
-    fn send_whole(&mut self, permit: Permit<'_>, head: Response, file: &File) -> Outcome {
+    fn send_whole(&mut self, permit: Permit<'_>, head: Response, file: &File) -> Progress {
         // It is small: see above.
         let mut content = vec![0; usize::try_from(self.left.len).unwrap_or(0)];
         permit.reply(match read_exact_at(file, &mut content, self.left.first) {
@@ -98,11 +98,11 @@ impl Transfer {
             // It has become shorter since, or cannot be read.
             Err(_) => Response::error(Status::INTERNAL_SERVER_ERROR),
         });
-        Outcome::Done
+        Progress::Done
     }
 
     /// Sends the next chunk.
-    fn send(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, file: File) -> Outcome {
+    fn send(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, file: File) -> Progress {
         let left = &mut self.left;
         let max = usize::try_from(left.len.min(CHUNK_BYTES)).unwrap_or(usize::MAX);
         let mut read = Ok(0);
@@ -111,30 +111,30 @@ impl Transfer {
             let len = *read.as_ref().unwrap_or(&0);
             (len, len as u64 == left.len)
         });
-        let Ok(spent) = spent else { return Outcome::Done };
+        let Ok(spent) = spent else { return Progress::Done };
         let read = match read {
             Ok(read) if read > 0 => read as u64,
             // The length has been promised already, and the file has become shorter or cannot be read. Only an end that is
             // no success tells the peer so.
             _ => {
                 spent.into_exchange().abort();
-                return Outcome::Done;
+                return Progress::Done;
             }
         };
         left.first += read;
         left.len -= read;
         if left.len == 0 {
-            return Outcome::Done;
+            return Progress::Done;
         }
         let connection = cx.id().map(|id| id.connection);
-        self.ticket = Some(cx.shared.shelf.put(connection, file));
+        self.ticket = Some(cx.state.shelf.put(connection, file));
         spent.again();
-        Outcome::Again
+        Progress::Again
     }
 
     /// The file again, if it is still the same.
     fn open(&mut self, cx: &mut Context<'_>) -> io::Result<File> {
-        let shelf = &mut cx.shared.shelf;
+        let shelf = &mut cx.state.shelf;
         if let Some(file) = self.ticket.take().and_then(|ticket| shelf.take(ticket)) {
             return Ok(file);
         }
@@ -212,7 +212,7 @@ impl Handler for Transfer {
 
     fn close(&mut self, cx: &mut Context<'_>, _: Cause) {
         if let Some(ticket) = self.ticket.take() {
-            cx.shared.shelf.close(ticket);
+            cx.state.shelf.close(ticket);
         }
     }
 }

@@ -76,7 +76,7 @@ const TYPES: &[(&str, &str)] = &[
     ("zst", "application/zstd"),
 ];
 
-/// What nobody can say more about.
+/// The type of files about which nothing is known.
 const UNKNOWN: &str = "application/octet-stream";
 
 /// The content type of a file called `name`, by what follows the last dot of its last segment.

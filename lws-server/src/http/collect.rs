@@ -7,22 +7,21 @@ use lws_proto::{Cause, Limit};
 use std::rc::Rc;
 
 /// Holds the head and what has come of the content, then calls the factory and becomes what that returns.
-pub(super) enum Collect<F> {
+pub(crate) enum Collect<F> {
     Content { factory: Rc<F>, head: Box<KeptHead>, content: Vec<u8> },
     Answered(Option<Box<dyn Handler>>),
 }
 
 impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Collect<F> {
-    /// The engine answers 413 past `bytes_max`, so that nothing more than that ever comes to be held here. What is held counts
+    /// The engine answers 413 past the limit of the route, so that nothing more than that ever comes to be held here. What is held counts
     /// with what the connection and the service hold.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         cx: &mut Context<'_>,
         factory: &Rc<F>,
-        bytes_max: usize,
         request: &Request<'_>,
         mut exchange: Exchange<'_>,
     ) -> Option<Box<dyn Handler>> {
-        exchange.limit_content(bytes_max as u64);
+        exchange.limit_content(request.content_bytes_max() as u64);
         let head = Box::new(request.keep());
         if let Err(limit) = exchange.hold(head.held()) {
             return refuse(limit, cx, exchange);

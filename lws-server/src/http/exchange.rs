@@ -8,7 +8,7 @@ use lws_proto::{Limit, Misuse, Payload, Sent, Stream, StreamKey, Time, Writable}
 use std::borrow::Cow;
 use std::rc::Rc;
 
-/// What has been answered so far, for the access log and for whoever must step in.
+/// What has been answered so far: for the access log, and to decide whether a 500 is owed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// Zero until a final response was sent.
@@ -19,7 +19,7 @@ pub(crate) struct Tally {
     pub(crate) panicked: bool,
     /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
-    /// The request was HEAD: content is told for its length, and not sent. RFC 9110 §9.3.2.
+    /// The request was HEAD: content counts for its length, and is not sent. RFC 9110 §9.3.2.
     pub(crate) head: bool,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
@@ -52,7 +52,7 @@ fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     }
 }
 
-/// Apart, so that whoever asks for no such fields does not pay for them.
+/// Apart from `respond`, so that a server without such fields does not pay for them.
 #[cold]
 fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: Writable<'a>,
@@ -341,7 +341,7 @@ impl<'a> Spent<'a> {
         self.sent.again();
     }
 
-    /// Takes no content of the request until the exchange may write again, so that whoever answers each chunk needs no
+    /// Takes no content of the request until the exchange may write again, so that a handler that answers each chunk needs no
     /// queue.
     pub fn throttle(self) {
         self.sent.throttle();

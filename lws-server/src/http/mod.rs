@@ -6,17 +6,15 @@ mod request;
 mod response;
 
 use crate::Context;
-use collect::Collect;
+pub(crate) use collect::Collect;
 pub use exchange::{Exchange, Permit, Spent};
 pub(crate) use exchange::{FieldLine, Tally};
 use lws_proto::Cause;
 pub(crate) use lws_proto::http::normalize_path;
 pub use lws_proto::http::{Head, HttpDate, Method, Status, Version};
-pub(crate) use request::KeptHead;
 pub use request::Request;
+pub(crate) use request::{KeptHead, Routed};
 pub use response::{Content, Response};
-use std::marker::PhantomData;
-use std::rc::Rc;
 
 /// One exchange. Made by the factory of its route when the request head is there, dropped after
 /// [`close`](Self::close).
@@ -28,7 +26,7 @@ pub trait Handler: 'static {
     #[doc(alias = "LWS_CALLBACK_HTTP")]
     fn open(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, end: bool);
 
-    /// Content of the request; empty only if `end` is told late. What is not wanted now can be held off by
+    /// Content of the request; empty only if `end` comes late. What is not wanted now can be held off by
     /// [`Exchange::pause`].
     #[doc(alias = "LWS_CALLBACK_HTTP_BODY")]
     fn content(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
@@ -56,12 +54,12 @@ pub trait Handler: 'static {
     ///
     /// An exchange that sends such a peer nothing for [`Limits::half_closed_timeout`](lws_proto::Limits::half_closed_timeout)
     /// is over, unless it says [`Exchange::keep_half_closed`] or its route [`Builder::keep_half_closed`](crate::Builder::keep_half_closed).
-    /// Whoever does work for one peer alone stops here.
+    /// A handler that does work for this peer alone stops here.
     fn peer_ended(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
         let _ = (cx, exchange);
     }
 
-    /// Somebody called [`Handle::wake`](crate::Handle::wake) or [`Context::wake`].
+    /// [`Handle::wake`](crate::Handle::wake) or [`Context::wake`] was called for the exchange.
     #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
     fn wake(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
         let _ = (cx, exchange);
@@ -140,69 +138,5 @@ impl Handler for Waiting {
         if let Some(response) = self.0.take() {
             permit.reply(response);
         }
-    }
-}
-
-/// What stands behind a route: answers a request at once, or leaves a handler.
-pub(crate) trait Endpoint {
-    /// `end` if the request has no content.
-    fn request(
-        &self,
-        cx: &mut Context<'_>,
-        request: &Request<'_>,
-        exchange: Exchange<'_>,
-        end: bool,
-    ) -> Option<Box<dyn Handler>>;
-}
-
-/// A factory, or a plain function.
-pub(crate) struct Factory<F, A> {
-    factory: Rc<F>,
-    options: RouteOptions,
-    answer: PhantomData<fn() -> A>,
-}
-
-/// What is said of the exchanges of a route before they begin.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RouteOptions {
-    /// Bytes of content that are gathered for a plain handler.
-    pub(crate) content_bytes_max: usize,
-    /// See [`Exchange::expect_content`].
-    pub(crate) content_bytes_min: Option<usize>,
-    /// See [`Exchange::keep_half_closed`].
-    pub(crate) keeps_half_closed: bool,
-}
-
-impl Default for RouteOptions {
-    fn default() -> Self {
-        Self { content_bytes_max: 1 << 20, content_bytes_min: None, keeps_half_closed: false }
-    }
-}
-
-impl<F, A> Factory<F, A> {
-    pub(crate) fn new(factory: F, options: RouteOptions) -> Self {
-        Self { factory: Rc::new(factory), options, answer: PhantomData }
-    }
-}
-
-impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Factory<F, A> {
-    fn request(
-        &self,
-        cx: &mut Context<'_>,
-        request: &Request<'_>,
-        mut exchange: Exchange<'_>,
-        end: bool,
-    ) -> Option<Box<dyn Handler>> {
-        let RouteOptions { content_bytes_max, content_bytes_min, keeps_half_closed } = self.options;
-        if let Some(bytes) = content_bytes_min {
-            exchange.expect_content(bytes);
-        }
-        if keeps_half_closed {
-            exchange.keep_half_closed(true);
-        }
-        if A::COLLECTS && !end {
-            return Collect::begin(cx, &self.factory, content_bytes_max, request, exchange);
-        }
-        (self.factory)(request).answer(cx, exchange, end)
     }
 }

@@ -2,16 +2,25 @@
 //!
 //! Knows no connection, but for what TLS has agreed on: what it says stays true when the request is answered later.
 
-use crate::route::{Pattern, Routed};
+use crate::path_tree::Pattern;
 use crate::tls::Info;
 use lws_proto::http::{Head, Method, Version};
 use lws_proto::ws;
 use std::str::FromStr;
 
+/// What the server knows of the route of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routed<'a> {
+    /// The path in normal form.
+    pub(crate) path: &'a str,
+    pub(crate) pattern: Option<&'a Pattern>,
+    pub(crate) content_bytes_max: usize,
+}
+
 /// A request head, and for plain handlers its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    source: Source<'a>,
+    source: HeadSource<'a>,
     routed: Routed<'a>,
     content: &'a [u8],
     has_content: bool,
@@ -19,7 +28,7 @@ pub struct Request<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Source<'a> {
+enum HeadSource<'a> {
     Lent(Head<'a>),
     Kept(&'a KeptHead),
 }
@@ -34,12 +43,16 @@ impl KeptHead {
 
 impl<'a> Request<'a> {
     pub(crate) fn lent(head: Head<'a>, routed: Routed<'a>, has_content: bool, tls: Option<&'a Info>) -> Self {
-        Self { source: Source::Lent(head), routed, content: &[], has_content, tls }
+        Self { source: HeadSource::Lent(head), routed, content: &[], has_content, tls }
     }
 
     pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8], tls: Option<&'a Info>) -> Self {
-        let routed = Routed { path: &head.path, pattern: head.pattern.as_ref() };
-        Self { source: Source::Kept(head), routed, content, has_content: true, tls }
+        let routed = Routed {
+            path: &head.path,
+            pattern: head.pattern.as_ref(),
+            content_bytes_max: head.content_bytes_max,
+        };
+        Self { source: HeadSource::Kept(head), routed, content, has_content: true, tls }
     }
 
     pub(crate) fn keep(&self) -> KeptHead {
@@ -51,6 +64,7 @@ impl<'a> Request<'a> {
             query: self.query().map(Into::into),
             path: self.routed.path.into(),
             pattern: self.routed.pattern.cloned(),
+            content_bytes_max: self.routed.content_bytes_max,
             version: self.version(),
             fields: self.fields().map(|(name, value)| (name.into(), value.into())).collect(),
         }
@@ -59,8 +73,8 @@ impl<'a> Request<'a> {
     /// The head as the engine lends it; `None` when content had to be waited for.
     pub(crate) fn head(&self) -> Option<Head<'a>> {
         match self.source {
-            Source::Lent(head) => Some(head),
-            Source::Kept(_) => None,
+            HeadSource::Lent(head) => Some(head),
+            HeadSource::Kept(_) => None,
         }
     }
 
@@ -68,8 +82,8 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn method(&self) -> Method {
         match self.source {
-            Source::Lent(head) => head.method(),
-            Source::Kept(head) => head.method,
+            HeadSource::Lent(head) => head.method(),
+            HeadSource::Kept(head) => head.method,
         }
     }
 
@@ -77,19 +91,19 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn method_name(&self) -> &'a str {
         match self.source {
-            Source::Lent(head) => head.method_name(),
-            Source::Kept(head) => &head.method_name,
+            HeadSource::Lent(head) => head.method_name(),
+            HeadSource::Kept(head) => &head.method_name,
         }
     }
 
-    /// The request target as the peer wrote it, with the query: for logs, and for whoever sends it on. What a handler decides by is
+    /// The request target as the peer wrote it, with the query: for logs and proxies. What a handler decides by is
     /// [`path`](Self::path). RFC 9112 §3.2.
     #[doc(alias = "uri")]
     #[must_use]
     pub fn target(&self) -> &'a str {
         match self.source {
-            Source::Lent(head) => head.target(),
-            Source::Kept(head) => &head.target,
+            HeadSource::Lent(head) => head.target(),
+            HeadSource::Kept(head) => &head.target,
         }
     }
 
@@ -132,8 +146,8 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn raw_path(&self) -> &'a str {
         match self.source {
-            Source::Lent(head) => head.path(),
-            Source::Kept(head) => &head.raw_path,
+            HeadSource::Lent(head) => head.path(),
+            HeadSource::Kept(head) => &head.raw_path,
         }
     }
 
@@ -141,8 +155,8 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn query(&self) -> Option<&'a str> {
         match self.source {
-            Source::Lent(head) => head.query(),
-            Source::Kept(head) => head.query.as_deref(),
+            HeadSource::Lent(head) => head.query(),
+            HeadSource::Kept(head) => head.query.as_deref(),
         }
     }
 
@@ -150,8 +164,8 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn version(&self) -> Version {
         match self.source {
-            Source::Lent(head) => head.version(),
-            Source::Kept(head) => head.version,
+            HeadSource::Lent(head) => head.version(),
+            HeadSource::Kept(head) => head.version,
         }
     }
 
@@ -159,8 +173,8 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         match self.source {
-            Source::Lent(head) => head.get(name),
-            Source::Kept(head) => head
+            HeadSource::Lent(head) => head.get(name),
+            HeadSource::Kept(head) => head
                 .fields
                 .iter()
                 .find(|(known, _)| known.eq_ignore_ascii_case(name))
@@ -182,8 +196,10 @@ impl<'a> Request<'a> {
     /// The field lines, in order.
     pub fn fields(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         let (lent, kept) = match self.source {
-            Source::Lent(head) => (Some(head.fields()), None),
-            Source::Kept(head) => (None, Some(head.fields.iter().map(|(name, value)| (&**name, &**value)))),
+            HeadSource::Lent(head) => (Some(head.fields()), None),
+            HeadSource::Kept(head) => {
+                (None, Some(head.fields.iter().map(|(name, value)| (&**name, &**value))))
+            }
         };
         lent.into_iter().flatten().chain(kept.into_iter().flatten())
     }
@@ -198,6 +214,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn has_content(&self) -> bool {
         self.has_content
+    }
+
+    /// How many bytes of content the route lets an endpoint gather:
+    /// [`RouteOptions::content_bytes_max`](crate::RouteOptions::content_bytes_max).
+    #[must_use]
+    pub fn content_bytes_max(&self) -> usize {
+        self.routed.content_bytes_max
     }
 
     /// What TLS has agreed on with the peer: version, name, protocol, certificate. `None` without TLS.
@@ -225,6 +248,7 @@ pub(crate) struct KeptHead {
     query: Option<Box<str>>,
     path: Box<str>,
     pattern: Option<Pattern>,
+    content_bytes_max: usize,
     version: Version,
     fields: Vec<(Box<str>, Box<[u8]>)>,
 }

@@ -89,10 +89,10 @@ impl Response {
 
 /// Content that is there in whole.
 #[derive(Clone, Debug)]
-pub struct Content(Kind);
+pub struct Content(Octets);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum Octets {
     Static(&'static [u8]),
     Own(Bytes),
 }
@@ -102,8 +102,8 @@ impl Content {
     #[must_use]
     pub fn len(&self) -> usize {
         match &self.0 {
-            Kind::Static(bytes) => bytes.len(),
-            Kind::Own(bytes) => bytes.len(),
+            Octets::Static(bytes) => bytes.len(),
+            Octets::Own(bytes) => bytes.len(),
         }
     }
 
@@ -115,44 +115,44 @@ impl Content {
 
     pub(super) fn into_payload(self) -> Payload<'static> {
         match self.0 {
-            Kind::Static(bytes) => Payload::Static(bytes),
-            Kind::Own(bytes) => Payload::Own(bytes),
+            Octets::Static(bytes) => Payload::Static(bytes),
+            Octets::Own(bytes) => Payload::Own(bytes),
         }
     }
 }
 
 impl Default for Content {
     fn default() -> Self {
-        Self(Kind::Static(b""))
+        Self(Octets::Static(b""))
     }
 }
 
 impl From<&'static str> for Content {
     fn from(text: &'static str) -> Self {
-        Self(Kind::Static(text.as_bytes()))
+        Self(Octets::Static(text.as_bytes()))
     }
 }
 
 impl From<&'static [u8]> for Content {
     fn from(bytes: &'static [u8]) -> Self {
-        Self(Kind::Static(bytes))
+        Self(Octets::Static(bytes))
     }
 }
 
 impl From<String> for Content {
     fn from(text: String) -> Self {
-        Self(Kind::Own(text.into_bytes().into()))
+        Self(Octets::Own(text.into_bytes().into()))
     }
 }
 
 impl From<Vec<u8>> for Content {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Kind::Own(bytes.into()))
+        Self(Octets::Own(bytes.into()))
     }
 }
 
 impl From<Bytes> for Content {
     fn from(bytes: Bytes) -> Self {
-        Self(Kind::Own(bytes))
+        Self(Octets::Own(bytes))
     }
 }

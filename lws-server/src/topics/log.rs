@@ -3,7 +3,7 @@
 //! One log for all and a number for each subscriber, so that a slow one costs nothing but its entry. Knows no connection and no
 //! other thread.
 
-use crate::context::StreamId;
+use crate::id::StreamId;
 use lws_proto::ws::Prepared;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
@@ -19,22 +19,22 @@ pub struct Backlog {
     pub messages_max: usize,
     /// Bytes of them at most. Default 4 MiB; the newest message waits whatever its size.
     pub bytes_max: usize,
-    /// What becomes of a WebSocket that has not read what has to make room. Default [`Behind::Lose`].
-    pub behind: Behind,
+    /// What becomes of a WebSocket that has not read what has to make room. Default [`LagPolicy::DropOldest`].
+    pub lag: LagPolicy,
 }
 
 impl Default for Backlog {
     fn default() -> Self {
-        Self { messages_max: 1_024, bytes_max: 4 << 20, behind: Behind::Lose }
+        Self { messages_max: 1_024, bytes_max: 4 << 20, lag: LagPolicy::DropOldest }
     }
 }
 
-/// What becomes of a WebSocket that is too far behind what is published.
+/// What becomes of a subscriber that lags too far behind what is published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Behind {
+pub enum LagPolicy {
     /// It loses the oldest messages, and goes on with those that still wait.
     #[default]
-    Lose,
+    DropOldest,
     /// It is closed with code 1013, "try again later".
     Close,
 }
@@ -80,7 +80,7 @@ struct Item<I> {
 }
 
 /// A message on its way into a log.
-pub(crate) struct Entry<I> {
+pub(crate) struct NewMessage<I> {
     pub(crate) message: Rc<Prepared>,
     /// The subscriber that does not get it: its sender.
     pub(crate) except: Option<I>,
@@ -114,8 +114,8 @@ impl<I: Copy + PartialEq> TopicLog<I> {
         }
     }
 
-    pub(crate) fn behind(&self) -> Behind {
-        self.backlog.behind
+    pub(crate) fn lag(&self) -> LagPolicy {
+        self.backlog.lag
     }
 
     /// The streams of its subscribers.
@@ -158,12 +158,12 @@ impl<I: Copy + PartialEq> TopicLog<I> {
     }
 
     /// Keeps a message until all have read it, and answers whom to notify: each once until it looks.
-    pub(crate) fn publish(&mut self, entry: Entry<I>) -> Vec<(I, u32)> {
+    pub(crate) fn publish(&mut self, entry: NewMessage<I>) -> Vec<(I, u32)> {
         let unread = self.len();
         if unread == 0 {
             return Vec::new();
         }
-        let Entry { message, except, key } = entry;
+        let NewMessage { message, except, key } = entry;
         let bytes = message.bytes().len();
         if let Some(key) = &key
             && let Some(older) = self.newest.insert(Arc::clone(key), self.end())
@@ -288,8 +288,8 @@ mod tests {
         Prepared::new(MessageKind::Binary, vec![0; len])
     }
 
-    fn entry(len: usize) -> Entry<u32> {
-        Entry { message: Rc::new(message(len)), except: None, key: None }
+    fn entry(len: usize) -> NewMessage<u32> {
+        NewMessage { message: Rc::new(message(len)), except: None, key: None }
     }
 
     /// A log with subscribers, whose streams are called by their indices.
@@ -396,14 +396,14 @@ mod tests {
     fn the_sender_does_not_get_its_own_message() {
         let mut log = log(Backlog::default(), 3);
         log.publish(entry(1));
-        log.publish(Entry { except: Some(1), ..entry(2) });
+        log.publish(NewMessage { except: Some(1), ..entry(2) });
         log.publish(entry(3));
         for (index, read) in [(0, vec![1, 2, 3]), (1, vec![1, 3]), (2, vec![1, 2, 3])] {
             assert_eq!(lengths(&mut log, index), read, "{index}");
         }
         assert_eq!((log.waiting.len(), log.bytes), (0, 0));
         // It is the only one that could have kept the message waiting.
-        log.publish(Entry { except: Some(1), ..entry(2) });
+        log.publish(NewMessage { except: Some(1), ..entry(2) });
         assert_eq!((lengths(&mut log, 0), lengths(&mut log, 2)), (vec![2], vec![2]));
         assert_eq!(lengths(&mut log, 1), []);
         assert_eq!((log.waiting.len(), log.bytes), (0, 0));
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn of_messages_with_one_key_a_slow_subscriber_gets_the_newest() {
-        let keyed = |len, key: &str| Entry { key: Some(key.into()), ..entry(len) };
+        let keyed = |len, key: &str| NewMessage { key: Some(key.into()), ..entry(len) };
         let mut log = log(Backlog::default(), 2);
         for (len, key) in [(1, "a"), (2, "b"), (3, "a"), (4, "a")] {
             log.publish(keyed(len, key));
@@ -429,7 +429,7 @@ mod tests {
     fn keys_are_forgotten_with_their_messages() {
         let mut log = log(Backlog { messages_max: 3, ..Backlog::default() }, 1);
         for number in 0..100 {
-            log.publish(Entry { key: Some(number.to_string().into()), ..entry(1) });
+            log.publish(NewMessage { key: Some(number.to_string().into()), ..entry(1) });
         }
         assert_eq!((log.waiting.len(), log.newest.len()), (3, 3));
     }

@@ -1,24 +1,23 @@
 //! Topics: names that streams subscribe to, and messages that are published to them.
 //!
 //! Each thread has its own logs ([`TopicLog`]); a publication is sent to every thread once. A route is a topic without a name, to
-//! which all of its WebSockets belong. Knows no event and no connection.
+//! which all of its WebSockets belong. Knows no event and no connection: what is published is delivered by `app/delivery.rs`.
 
-mod delivery;
-mod log;
+pub(crate) mod log;
 
-use crate::context::StreamId;
+use crate::id::{RouteId, StreamId};
 use crate::ws::{Broadcast, Prepared};
-pub use log::{Backlog, Behind};
-pub(crate) use log::{Entry, TopicLog};
+pub use log::{Backlog, LagPolicy};
+pub(crate) use log::{NewMessage, TopicLog};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Bytes of the name of a topic. Names come from peers in many applications, and are kept as long as somebody subscribes.
+/// Bytes of the name of a topic. Names come from peers in many applications, and are kept as long as the topic has a subscriber.
 pub(crate) const NAME_BYTES_MAX: usize = 256;
 
-/// Which topic of a thread. Routes come first, by their numbers.
+/// Which topic of a thread.
 pub(crate) type TopicIndex = u32;
 
 /// One stream in the log of one topic.
@@ -88,7 +87,7 @@ impl Subscriptions {
     }
 
     /// Puts the first one last, so that all of them have their turn.
-    fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self) {
         match self {
             Self::None | Self::One(_) => {}
             Self::Two(two) => two.swap(0, 1),
@@ -136,7 +135,7 @@ pub(crate) struct Publication<I = StreamId> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// The WebSockets of a route.
-    Route(TopicIndex),
+    Route(RouteId),
     /// The subscribers of a topic, by its name.
     Topic(Arc<str>),
 }
@@ -146,6 +145,7 @@ pub(crate) struct Topics<I = StreamId> {
     topics: Vec<Option<Topic<I>>>,
     free: Vec<TopicIndex>,
     names: HashMap<Rc<str>, TopicIndex>,
+    routes: HashMap<RouteId, TopicIndex>,
     /// Those whose names have wildcards: each publication is compared with them.
     patterns: Vec<TopicIndex>,
     backlog: BacklogOf,
@@ -156,9 +156,18 @@ pub(crate) struct Topics<I = StreamId> {
 pub(crate) type BacklogOf = Rc<dyn Fn(&str) -> Backlog>;
 
 struct Topic<I> {
-    /// `None` of a route.
-    name: Option<Rc<str>>,
+    name: TopicName,
     log: TopicLog<I>,
+}
+
+/// What keeps a topic.
+enum TopicName {
+    /// Its subscribers alone.
+    Named(Rc<str>),
+    /// The route that it belongs to.
+    Route,
+    /// Its subscribers alone, as its route has been removed.
+    RemovedRoute,
 }
 
 /// Whom to notify of a publication.
@@ -170,30 +179,41 @@ pub(crate) struct Notified<I = StreamId> {
 }
 
 impl<I: Copy + PartialEq> Topics<I> {
-    /// The routes, by their numbers, with their backlogs.
-    pub(crate) fn new(
-        routes: impl Iterator<Item = Backlog>,
-        backlog: Option<BacklogOf>,
-        subscriptions_max: usize,
-    ) -> Self {
-        let route = |backlog| Some(Topic { name: None, log: TopicLog::new(backlog) });
+    /// No topics. `backlog` says what waits for the subscribers of one, by its name.
+    pub(crate) fn new(backlog: Option<BacklogOf>, subscriptions_max: usize) -> Self {
         Self {
-            topics: routes.map(route).collect(),
+            topics: Vec::new(),
             free: Vec::new(),
             names: HashMap::new(),
+            routes: HashMap::new(),
             patterns: Vec::new(),
             backlog: backlog.unwrap_or_else(|| Rc::new(|_| Backlog::default())),
             subscriptions_max,
         }
     }
 
+    /// Adds a route, to whose topic its WebSockets will belong.
+    pub(crate) fn add_route(&mut self, route: RouteId, backlog: Backlog) {
+        let topic = self.insert(Topic { name: TopicName::Route, log: TopicLog::new(backlog) });
+        self.routes.insert(route, topic);
+    }
+
+    /// Removes a route. Its topic stays until its last WebSocket has gone, but nothing is published there any more.
+    pub(crate) fn remove_route(&mut self, route: RouteId) {
+        let Some(index) = self.routes.remove(&route) else { return };
+        if let Some(Some(topic)) = self.topics.get_mut(index as usize) {
+            topic.name = TopicName::RemovedRoute;
+        }
+        self.free_unused(index);
+    }
+
     pub(crate) fn log(&mut self, topic: TopicIndex) -> Option<&mut TopicLog<I>> {
         self.topics.get_mut(topic as usize)?.as_mut().map(|topic| &mut topic.log)
     }
 
-    /// The streams that have subscribed to a topic or belong to a route.
-    pub(crate) fn subscribers(&self, topic: TopicIndex) -> impl Iterator<Item = I> {
-        let topic = self.topics.get(topic as usize).and_then(Option::as_ref);
+    /// The WebSockets of a route.
+    pub(crate) fn members(&self, route: RouteId) -> impl Iterator<Item = I> {
+        let topic = self.routes.get(&route).and_then(|topic| self.topics.get(*topic as usize)?.as_ref());
         topic.into_iter().flat_map(|topic| topic.log.ids())
     }
 
@@ -203,12 +223,15 @@ impl<I: Copy + PartialEq> Topics<I> {
         topic.map_or(0, |topic| topic.log.len())
     }
 
-    /// The WebSocket of a route is established.
-    pub(crate) fn join(&mut self, route: TopicIndex, id: I, subscriptions: &mut Subscriptions) {
-        if let Some(log) = self.log(route) {
+    /// The WebSocket of a route is established. Answers whether the route is still there.
+    #[must_use]
+    pub(crate) fn join(&mut self, route: RouteId, id: I, subscriptions: &mut Subscriptions) -> bool {
+        let Some(topic) = self.routes.get(&route).copied() else { return false };
+        if let Some(log) = self.log(topic) {
             let subscriber = log.join(id);
-            subscriptions.push(Subscription { topic: route, subscriber });
+            subscriptions.push(Subscription { topic, subscriber });
         }
+        true
     }
 
     /// # Errors
@@ -240,23 +263,27 @@ impl<I: Copy + PartialEq> Topics<I> {
 
     fn create(&mut self, name: &str, kind: NameKind) -> TopicIndex {
         let name: Rc<str> = name.into();
-        let topic = Some(Topic { name: Some(Rc::clone(&name)), log: TopicLog::new((self.backlog)(&name)) });
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.topics[index as usize] = topic;
-                index
-            }
-            None => {
-                self.topics.push(topic);
-                // There are no more than subscriptions.
-                (self.topics.len() - 1) as TopicIndex
-            }
-        };
+        let log = TopicLog::new((self.backlog)(&name));
+        let index = self.insert(Topic { name: TopicName::Named(Rc::clone(&name)), log });
         self.names.insert(name, index);
         if kind == NameKind::Pattern {
             self.patterns.push(index);
         }
         index
+    }
+
+    fn insert(&mut self, topic: Topic<I>) -> TopicIndex {
+        match self.free.pop() {
+            Some(index) => {
+                self.topics[index as usize] = Some(topic);
+                index
+            }
+            None => {
+                self.topics.push(Some(topic));
+                // There are no more than routes and subscriptions.
+                (self.topics.len() - 1) as TopicIndex
+            }
+        }
     }
 
     /// Ends a subscription. Answers whether there was one.
@@ -277,14 +304,28 @@ impl<I: Copy + PartialEq> Topics<I> {
     }
 
     fn leave(&mut self, Subscription { topic: index, subscriber }: Subscription) {
-        let Some(Some(topic)) = self.topics.get_mut(index as usize) else { return };
-        topic.log.leave(subscriber);
-        if let (Some(name), 0) = (&topic.name, topic.log.len()) {
-            self.names.remove(name);
-            self.patterns.retain(|pattern| *pattern != index);
-            self.topics[index as usize] = None;
-            self.free.push(index);
+        if let Some(log) = self.log(index) {
+            log.leave(subscriber);
+            self.free_unused(index);
         }
+    }
+
+    /// Removes a topic that nothing keeps any more.
+    fn free_unused(&mut self, index: TopicIndex) {
+        let Some(Some(topic)) = self.topics.get(index as usize) else { return };
+        if topic.log.len() > 0 {
+            return;
+        }
+        match &topic.name {
+            TopicName::Route => return,
+            TopicName::RemovedRoute => {}
+            TopicName::Named(name) => {
+                self.names.remove(name);
+                self.patterns.retain(|pattern| *pattern != index);
+            }
+        }
+        self.topics[index as usize] = None;
+        self.free.push(index);
     }
 
     /// Puts a message where its subscribers on this thread find it.
@@ -292,10 +333,12 @@ impl<I: Copy + PartialEq> Topics<I> {
         let mut notified = Notified { subscribers: Vec::new(), rushed: false };
         match &publication.to {
             Destination::Route(route) => {
-                self.publish_at(*route, publication, &mut None, &mut notified);
+                if let Some(topic) = self.routes.get(route).copied() {
+                    self.publish_at(topic, publication, &mut None, &mut notified);
+                }
             }
             Destination::Topic(name) => {
-                // Made for the first log that has somebody to read it, and shared by the others.
+                // Encoded for the first log that has a subscriber, and shared by the others.
                 let mut prepared = None;
                 if let Some(topic) = self.names.get(&**name).copied() {
                     self.publish_at(topic, publication, &mut prepared, &mut notified);
@@ -313,7 +356,7 @@ impl<I: Copy + PartialEq> Topics<I> {
 
     fn matches(&self, pattern: TopicIndex, name: &str) -> bool {
         let topic = self.topics.get(pattern as usize).and_then(Option::as_ref);
-        topic.and_then(|topic| topic.name.as_deref()).is_some_and(|pattern| matches(pattern, name))
+        topic.is_some_and(|topic| matches!(&topic.name, TopicName::Named(pattern) if matches(pattern, name)))
     }
 
     fn publish_at(
@@ -325,7 +368,7 @@ impl<I: Copy + PartialEq> Topics<I> {
     ) {
         let Some(log) = self.log(index).filter(|log| log.len() > 0) else { return };
         let message = Rc::clone(prepared.get_or_insert_with(|| Rc::new(publication.message.prepare())));
-        let entry = Entry { message, except: publication.except, key: publication.key.clone() };
+        let entry = NewMessage { message, except: publication.except, key: publication.key.clone() };
         let subscription = |(id, subscriber)| (id, Subscription { topic: index, subscriber });
         notified.subscribers.extend(log.publish(entry).into_iter().map(subscription));
         notified.rushed |= log.is_rushed();
@@ -428,7 +471,9 @@ mod tests {
     }
 
     fn topics(subscriptions_max: usize) -> Topics<u32> {
-        Topics::new([Backlog::default()].into_iter(), None, subscriptions_max)
+        let mut topics = Topics::new(None, subscriptions_max);
+        topics.add_route(RouteId(7), Backlog::default());
+        topics
     }
 
     /// Whom a message to the topic of this name notifies.
@@ -475,7 +520,7 @@ mod tests {
     fn at_the_limit_a_stream_subscribes_and_one_past_it_not() {
         let mut topics = topics(2);
         let mut subscriptions = Subscriptions::default();
-        topics.join(0, 1, &mut subscriptions);
+        assert!(topics.join(RouteId(7), 1, &mut subscriptions));
         for (name, expected) in
             [("a", Ok(())), ("b", Ok(())), ("c", Err(SubscribeError::TooMany)), ("a", Ok(()))]
         {
@@ -484,6 +529,21 @@ mod tests {
         assert!(topics.unsubscribe("a", &mut subscriptions));
         assert_eq!(topics.subscribe("c", 1, &mut subscriptions), Ok(()));
         assert_eq!(topics.subscribe("", 1, &mut subscriptions), Err(SubscribeError::Name));
+    }
+
+    #[test]
+    fn the_topic_of_a_route_that_was_removed_stays_for_its_last_websocket() {
+        let mut topics = topics(8);
+        let mut subscriptions = Subscriptions::default();
+        assert!(topics.join(RouteId(7), 1, &mut subscriptions));
+        assert_eq!(topics.members(RouteId(7)).collect::<Vec<_>>(), [1]);
+        topics.remove_route(RouteId(7));
+        assert_eq!(topics.members(RouteId(7)).count(), 0);
+        assert_eq!(topics.topics.iter().flatten().count(), 1);
+        topics.leave_all(&subscriptions);
+        assert_eq!(topics.topics.iter().flatten().count(), 0);
+        let mut late = Subscriptions::default();
+        assert!(!topics.join(RouteId(7), 2, &mut late));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::common::serve;
 use lws_server::files::Files;
 use lws_server::http::{Exchange, Handler, Method, Permit, Request, Response, Status};
-use lws_server::{Cause, Context, Limits, Payload, Server};
+use lws_server::{Cause, Context, Limits, Origins, Payload, Route, Server};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
@@ -187,15 +187,14 @@ fn a_server_on_a_loopback_address_answers_for_local_names_only() {
 #[test]
 fn pages_of_other_origins_open_no_websocket_and_change_nothing() {
     let server = serve(|builder| {
+        let listed = ["https://a.example", "http://b.example:81", "null"].map(String::from).to_vec();
         builder
-            .http("/open", |_| Response::text("open"))
-            .same_origin()
             .http("/own", |_| Response::text("own"))
             .ws("/own/chat", |_| Silent)
-            .origins(["https://a.example", "http://b.example:81", "null"])
-            .http("/listed", |_| Response::text("listed"))
-            .any_origin()
-            .ws("/open/chat", |_| Silent)
+            .route(Route::http("/open", |_| Response::text("open")).origins(Origins::Any))
+            .route(Route::http("/listed", |_| Response::text("listed")).origins(Origins::SameAnd(listed)))
+            .route(Route::ws("/open/chat", |_| Silent).origins(Origins::Any))
+            .same_origin()
     });
     let port = server.address.port();
     let own = format!("http://localhost:{port}");
@@ -307,7 +306,10 @@ fn a_handler_hears_that_its_peer_has_ended_its_direction_and_the_exchange_ends()
     let server = serve(move |builder| {
         let limits = Limits { half_closed_timeout: Duration::from_millis(50), ..Limits::default() };
         let waits = move |_: &Request<'_>| Waits(says.clone());
-        builder.limits(limits).get("/poll", waits.clone()).keep_half_closed(true).get("/kept", waits)
+        builder
+            .limits(limits)
+            .get("/poll", waits.clone())
+            .route(Route::get("/kept", waits).keep_half_closed(true))
     });
     let next = || hears.recv_timeout(Duration::from_secs(10)).expect("the handler hears something");
     let ask = |target: &str| {

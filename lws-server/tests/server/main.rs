@@ -5,7 +5,9 @@ mod ends;
 mod files;
 mod http;
 mod http2;
+mod links;
 mod panics;
+mod sites;
 mod threads;
 #[cfg(feature = "tls")]
 mod tls;

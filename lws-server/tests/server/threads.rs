@@ -3,7 +3,7 @@
 use crate::common::{Peer, Running, serve};
 use lws_loop_external::{DriverOptions, ListenOptions};
 use lws_server::http::Response;
-use lws_server::ws::{Accepted, Backlog, Behind, Broadcast, Deflate, Handler, Message, Prepared};
+use lws_server::ws::{Accepted, Backlog, Broadcast, Deflate, Handler, LagPolicy, Message, Prepared};
 use lws_server::{Builder, Context, MessageKind, Payload, PublishError, Server, Stream, StreamId};
 use std::collections::HashSet;
 use std::fs;
@@ -232,7 +232,7 @@ fn lost(server: &Running) -> u64 {
 
 #[test]
 fn who_does_not_keep_up_loses_the_oldest_and_stops_nobody() {
-    let backlog = Backlog { messages_max: 4, bytes_max: 1 << 20, behind: Behind::Lose };
+    let backlog = Backlog { messages_max: 4, bytes_max: 1 << 20, lag: LagPolicy::DropOldest };
     let (server, _named) = members(2, move |builder| builder.backlog(backlog));
     let (mut quick, mut slow) = (join(&server).0, slow_peer(&server));
     let large = |first: u8| {
@@ -258,7 +258,7 @@ fn who_does_not_keep_up_loses_the_oldest_and_stops_nobody() {
 
 #[test]
 fn who_does_not_keep_up_is_closed_where_that_is_the_rule() {
-    let backlog = Backlog { messages_max: 2, bytes_max: 1 << 20, behind: Behind::Close };
+    let backlog = Backlog { messages_max: 2, bytes_max: 1 << 20, lag: LagPolicy::Close };
     let (server, _named) = members(2, move |builder| builder.backlog(backlog));
     let (mut quick, mut slow) = (join(&server).0, slow_peer(&server));
     for number in 0..40 {

@@ -1,7 +1,7 @@
 //! Topics: who subscribes gets what is published, on whichever thread.
 
 use crate::common::{Peer, serve};
-use lws_server::ws::{Backlog, Behind, Broadcast, Handler, Message};
+use lws_server::ws::{Backlog, Broadcast, Handler, LagPolicy, Message};
 use lws_server::{Builder, Context, MessageKind, PublishError, Stream, SubscribeError};
 
 /// Does what a text says: `+ NAME` subscribes, `- NAME` unsubscribes, `! NAME TEXT` publishes, `% NAME TEXT` publishes to all others,
@@ -137,7 +137,7 @@ impl Handler for Two {
 #[test]
 fn a_topic_has_its_own_backlog_and_policy() {
     let backlog = |name: &str| match name {
-        "slow" => Backlog { messages_max: 2, behind: Behind::Close, ..Backlog::default() },
+        "slow" => Backlog { messages_max: 2, lag: LagPolicy::Close, ..Backlog::default() },
         _ => Backlog::default(),
     };
     let server = serve(move |builder| builder.topic_backlog(backlog).ws("/", |_| Two));

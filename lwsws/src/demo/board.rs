@@ -64,12 +64,12 @@ pub(super) struct Board {
     commands: VecDeque<Command>,
 }
 
-/// What has been forgotten was not read by somebody who needs it.
+/// The reader has missed commands that were dropped from the board, and needs them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooSlow;
 
 impl Board {
-    /// Where somebody begins who comes now.
+    /// The number from which a new reader begins.
     pub(super) fn beginning(&self) -> u64 {
         self.first
     }

@@ -1,4 +1,4 @@
-//! The demo: its pages, and the WebSockets behind them. What travels on each is told in `pages/README.md`.
+//! The demo: its pages, and the WebSockets behind them. The messages of each are described in `pages/README.md`.
 
 mod board;
 mod counter;
@@ -9,7 +9,7 @@ use board::Board;
 use counter::Counter;
 use lws_server::Builder;
 use lws_server::files::{Asset, Files};
-use lws_server::ws::Accepted;
+use lws_server::ws::{Accepted, Handler};
 use mirror::Mirror;
 use status::Status;
 use std::sync::{Arc, Mutex};
@@ -30,24 +30,39 @@ pub(crate) fn pages() -> Files {
 }
 
 /// What the WebSockets of all threads have in common.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Demo {
     board: Arc<Mutex<Board>>,
 }
 
 impl Demo {
+    /// The demo's own paths.
     pub(crate) fn websockets(&self, builder: Builder) -> Builder {
-        let board = Arc::clone(&self.board);
+        let demo = self.clone();
         builder
             .ws("/demo/counter", |request| {
-                Accepted::new(Counter::default()).protocol(request.select_protocol(&["lws-counter"]))
+                Accepted::new(Self::counter()).protocol(request.select_protocol(&["lws-counter"]))
             })
             .ws("/demo/mirror", move |request| {
-                Accepted::new(Mirror::new(Arc::clone(&board)))
-                    .protocol(request.select_protocol(&["lws-mirror"]))
+                Accepted::new(demo.mirror()).protocol(request.select_protocol(&["lws-mirror"]))
             })
             .ws("/demo/status", |request| {
-                Accepted::new(Status::default()).protocol(request.select_protocol(&["lws-status"]))
+                Accepted::new(Self::status()).protocol(request.select_protocol(&["lws-status"]))
             })
+    }
+
+    /// Counts, and tells the count.
+    pub(crate) fn counter() -> impl Handler {
+        Counter::default()
+    }
+
+    /// One who draws on the board.
+    pub(crate) fn mirror(&self) -> impl Handler + use<> {
+        Mirror::new(Arc::clone(&self.board))
+    }
+
+    /// Tells what goes on in the server.
+    pub(crate) fn status() -> impl Handler {
+        Status::default()
     }
 }

@@ -148,6 +148,8 @@ pub(crate) struct Probe {
     pub(crate) wait: Option<Wait>,
     /// It has nothing that is worth waiting for.
     pub(crate) is_internal: bool,
+    /// What a turn was to take, each time that was said.
+    pub(crate) limits: Vec<Option<Duration>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +215,10 @@ impl Service for Probe {
     fn refused(&mut self, token: Token, error: io::Error) {
         self.log.push(Told::Refused(token, error.kind()));
         self.descriptors.retain(|(other, _)| *other != token);
+    }
+
+    fn limit_turn(&mut self, time: Option<Duration>) {
+        self.limits.push(time);
     }
 
     fn settle(&mut self, _: Time) -> Wait {

@@ -1,0 +1,98 @@
+//! How an application says what it asks for.
+
+use super::{Client, RequestId};
+use crate::failure::Failure;
+use crate::options::RequestOptions;
+use crate::proxy::basic;
+use crate::redirect::RedirectRules;
+use crate::reply::{Collect, Context, Reply};
+use crate::request::{Body, Request};
+use crate::response::Response;
+use bytes::Bytes;
+use std::time::Duration;
+
+/// A request that is being described. Nothing is sent before [`start`](Self::start) or [`collect`](Self::collect).
+#[must_use = "nothing is asked for before `start` or `collect`"]
+pub struct RequestBuilder<'c> {
+    client: &'c mut Client,
+    request: Request,
+}
+
+impl<'c> RequestBuilder<'c> {
+    pub(super) fn new(client: &'c mut Client, request: Request) -> Self {
+        Self { client, request }
+    }
+
+    /// Adds a field line.
+    pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.request.fields.add(name, value);
+        self
+    }
+
+    /// Gives content that is all there.
+    pub fn body(mut self, content: impl Into<Bytes>) -> Self {
+        self.request.body = Body::Bytes(content.into());
+        self
+    }
+
+    /// Gives content as it can be sent: [`Reply::writable`] is asked for it.
+    pub fn stream(mut self, length: Option<u64>) -> Self {
+        self.request.body = Body::Stream { length };
+        self
+    }
+
+    /// Changes how it is done.
+    pub fn options(mut self, change: impl FnOnce(&mut RequestOptions)) -> Self {
+        change(&mut self.request.options);
+        self
+    }
+
+    /// How long it may take in all.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.options(|options| options.timeout = Some(timeout))
+    }
+
+    /// Follows up to ten redirects.
+    pub fn follow_redirects(self) -> Self {
+        self.options(|options| options.redirects = RedirectRules::follow())
+    }
+
+    /// Credentials of Basic. They are dropped where a redirect leaves the origin. RFC 7617.
+    pub fn basic(mut self, user: &str, password: &str) -> Self {
+        self.request.fields.set("authorization", basic(user, password));
+        self
+    }
+
+    /// A bearer token. It is dropped where a redirect leaves the origin. RFC 6750.
+    pub fn bearer(mut self, token: &str) -> Self {
+        self.request.fields.set("authorization", format!("Bearer {token}"));
+        self
+    }
+
+    /// Sends the user and password that the URL carries, as Basic.
+    pub fn with_user_information(self) -> Self {
+        match self.request.url.user_information() {
+            Some((user, password)) => self.basic(&user, &password),
+            None => self,
+        }
+    }
+
+    /// What was described, for [`Client::start`].
+    pub fn build(self) -> Request {
+        self.request
+    }
+
+    /// Begins it. The outcome is told once, later.
+    pub fn start(self, reply: impl Reply + 'static) -> RequestId {
+        self.client.start(self.request, reply)
+    }
+
+    /// Begins it, and gathers a response of up to `max` bytes of content. `done` is called once, later.
+    pub fn collect(
+        self,
+        max: usize,
+        done: impl FnOnce(&mut Context<'_>, Result<Response, Failure>) + 'static,
+    ) -> RequestId {
+        self.start(Collect::new(max, done))
+    }
+}

@@ -1,0 +1,174 @@
+//! One request until it has ended: what is asked for, how often it was tried, where it is now.
+
+use crate::decode::Decoder;
+use crate::failure::{Cause, Failure, Phase, Timings};
+use crate::options::Options;
+use crate::pool::{Key, Link};
+use crate::reply::{Reply, UploadState};
+use crate::request::{Body, Request};
+use crate::retry::{Try, is_repeatable};
+use crate::ws::SocketId;
+use lws_proto::{StreamKey, Time};
+use std::sync::Arc;
+
+/// A request that has not ended.
+pub(crate) struct Exchange {
+    pub(crate) request: Request,
+    pub(crate) job: Job,
+    pub(crate) stage: Stage,
+    pub(crate) wishes: Wishes,
+    pub(crate) begun: Time,
+    pub(crate) timings: Timings,
+    /// Since the last redirect.
+    pub(crate) hop_begun: Time,
+    /// Tries that ended because of a connection, the one that runs included.
+    pub(crate) tries: u32,
+    /// The same because of a status code.
+    pub(crate) status_tries: u32,
+    /// Only a connection will do that has served nobody.
+    pub(crate) fresh: bool,
+    /// A server may have acted on it, in a try before or at the place before a redirect.
+    pub(crate) acted: bool,
+    /// It was sent to a server that is not responsible, once.
+    pub(crate) misdirected: bool,
+    /// The server wants to hear nothing of expectations.
+    pub(crate) without_expect: bool,
+    /// What a server wants to know with Digest.
+    #[cfg(feature = "digest")]
+    pub(crate) digest: crate::digest::DigestState,
+    /// The application was given a head.
+    pub(crate) answered: bool,
+    /// All of the response has come.
+    pub(crate) received: bool,
+    pub(crate) upload: UploadState,
+    pub(crate) decoder: Option<Decoder>,
+    /// Content that was not decompressed yet, because the application has paused: what one turn received at most.
+    pub(crate) held: Vec<u8>,
+    pub(crate) address: Option<Arc<str>>,
+    pub(crate) reused: bool,
+}
+
+/// What a request is for.
+pub(crate) enum Job {
+    /// A reply; it is taken out while it is called.
+    Reply(Option<Box<dyn Reply>>),
+    /// The opening handshake of a WebSocket.
+    Socket(SocketId),
+}
+
+/// Where a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It was begun, and nothing has been done for it.
+    New,
+    /// It is sent again later.
+    Delayed,
+    /// It waits for a connection.
+    Waiting,
+    /// It has a connection, which is to be lent.
+    Assigned(Link),
+    /// It is a stream of a connection.
+    Running { link: Link, stream: StreamKey, phase: Phase },
+    /// Its stream has ended, and some of its content is still to be told.
+    Held,
+}
+
+/// What the application wants of a stream when it is lent.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes {
+    pub(crate) paused: bool,
+    /// What the engine was told last.
+    pub(crate) is_paused: bool,
+    pub(crate) want_write: bool,
+    pub(crate) cancel: Option<Cause>,
+}
+
+impl Exchange {
+    pub(crate) fn new(request: Request, job: Job) -> Self {
+        Self {
+            request,
+            job,
+            stage: Stage::New,
+            wishes: Wishes::default(),
+            begun: Time::ZERO,
+            timings: Timings::default(),
+            hop_begun: Time::ZERO,
+            tries: 0,
+            status_tries: 0,
+            fresh: false,
+            acted: false,
+            misdirected: false,
+            without_expect: false,
+            #[cfg(feature = "digest")]
+            digest: crate::digest::DigestState::default(),
+            answered: false,
+            received: false,
+            upload: UploadState::default(),
+            decoder: None,
+            held: Vec::new(),
+            address: None,
+            reused: false,
+        }
+    }
+
+    pub(crate) fn key_for(&self, options: &Options) -> Arc<Key> {
+        Arc::new(Key::new(&self.request.url, &self.request.options, options))
+    }
+
+    /// Whether sending it twice means the same as once.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.request.options.repeatable || is_repeatable(&self.request.method, &self.request.fields)
+    }
+
+    /// Whether its content can be sent again.
+    pub(crate) fn is_replayable(&self) -> bool {
+        match self.request.body {
+            Body::Empty | Body::Bytes(_) => true,
+            Body::Stream { .. } => !self.upload.begun,
+        }
+    }
+
+    /// How far it has come.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::New | Stage::Delayed | Stage::Waiting | Stage::Assigned(_) => Phase::Pool,
+            Stage::Running { phase: Phase::Head, .. } if !self.upload.ended => Phase::Send,
+            Stage::Running { phase, .. } => phase,
+            Stage::Held => Phase::Body,
+        }
+    }
+
+    /// A failure of what it is doing now.
+    pub(crate) fn failure(&self, cause: Cause) -> Failure {
+        let mut failure = Failure::new(self.phase(), cause);
+        failure.address = self.address.clone();
+        failure.bytes_sent = self.upload.bytes;
+        failure
+    }
+
+    /// What decides whether it is tried again.
+    pub(crate) fn try_now(&self) -> Try {
+        Try {
+            tries: self.tries,
+            reused: self.reused,
+            repeatable: self.is_repeatable(),
+            replayable: self.is_replayable(),
+            answered: self.answered,
+        }
+    }
+
+    pub(crate) fn timings_at(&self, now: Time) -> Timings {
+        Timings { total: now - self.begun, bytes_sent: self.upload.bytes, ..self.timings }
+    }
+
+    /// Forgets what belongs to one try.
+    pub(crate) fn begin_again(&mut self) {
+        self.upload = UploadState::default();
+        self.decoder = None;
+        self.held = Vec::new();
+        self.received = false;
+        self.wishes.is_paused = false;
+        self.wishes.want_write = false;
+        self.address = None;
+    }
+}

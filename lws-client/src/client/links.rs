@@ -1,0 +1,484 @@
+//! The connections of a client: what their engines say, and what is done when they are lent.
+
+use super::begin::plain_host;
+use super::exchange::Stage;
+use super::{Action, Client, Due, RequestId};
+use crate::failure::{Cause, Failure, Phase};
+use crate::options::Versions;
+use crate::pool::{After, Key, Link, Spoken};
+use crate::tunnel::{Outcome, Tunnel};
+use crate::ws::SocketId;
+use lws_proto::{Cause as EngineCause, Connection, Event, Stream, StreamKey, Time, Writable};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A connection, from when it is being made.
+pub(crate) struct LinkRecord {
+    pub(crate) key: Arc<Key>,
+    pub(crate) life: Life,
+    /// When it was begun.
+    pub(crate) begun: Time,
+    pub(crate) address: Option<Arc<str>>,
+    /// Requests that are begun when it is lent.
+    pub(crate) assigned: Vec<RequestId>,
+    pub(crate) streams: BTreeMap<StreamKey, LinkStream>,
+    /// Streams that something is wanted of when it is lent.
+    pub(crate) touched: Vec<StreamKey>,
+    /// It will be lent.
+    pub(crate) waking: bool,
+    /// What is inside of its tunnel is to end.
+    closing: bool,
+}
+
+/// How far a connection has come.
+pub(crate) enum Life {
+    /// It is being made.
+    Connecting,
+    /// A proxy is asked for a tunnel. It is taken out while it is looked at.
+    Tunnelling(Option<Box<Tunnel>>),
+    /// Requests can be sent on it.
+    Open(Spoken),
+    /// The same, inside a tunnel.
+    Through(Spoken, Option<Box<Tunnel>>),
+}
+
+/// One stream of a connection.
+pub(crate) struct LinkStream {
+    pub(crate) used: StreamUse,
+    /// The server will not go on after it.
+    closes: bool,
+    /// For how long the server will wait for another request.
+    hint: Option<Duration>,
+}
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamUse {
+    Exchange(RequestId),
+    Handshake(RequestId, SocketId),
+    Socket(SocketId),
+    /// So much content is read that nobody wants, for the sake of the connection, which a request may be waiting for.
+    Discard {
+        left: u64,
+        then: Option<RequestId>,
+    },
+    /// It is to end.
+    Abandoned,
+}
+
+impl LinkRecord {
+    pub(super) fn new(key: Arc<Key>, now: Time) -> Self {
+        Self {
+            key,
+            life: Life::Connecting,
+            begun: now,
+            address: None,
+            assigned: Vec::new(),
+            streams: BTreeMap::new(),
+            touched: Vec::new(),
+            waking: false,
+            closing: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, stream: StreamKey, used: StreamUse) {
+        self.streams.insert(stream, LinkStream { used, closes: false, hint: None });
+    }
+
+    /// Whether others share it.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self.life, Life::Open(Spoken::Http2) | Life::Through(Spoken::Http2, _))
+    }
+
+    fn tunnel(&mut self) -> Option<&mut Option<Box<Tunnel>>> {
+        match &mut self.life {
+            Life::Tunnelling(tunnel) | Life::Through(_, tunnel) => Some(tunnel),
+            Life::Connecting | Life::Open(_) => None,
+        }
+    }
+}
+
+impl Client {
+    /// Lets a connection be lent, once.
+    pub(super) fn wake(&mut self, link: Link) {
+        let Some(record) = self.links.get_mut(&link) else { return };
+        if !std::mem::replace(&mut record.waking, true) {
+            self.act(Action::Wake(link));
+        }
+    }
+
+    /// Ends a connection in an orderly way.
+    pub(super) fn close_link(&mut self, link: Link) {
+        match self.links.get_mut(&link) {
+            // The end is said inside of the tunnel, and the outer connection follows.
+            Some(record) if matches!(record.life, Life::Through(..)) => {
+                record.closing = true;
+                self.wake(link);
+            }
+            _ => self.act(Action::Close(link)),
+        }
+    }
+
+    /// Something is wanted of a stream.
+    pub(crate) fn touch(&mut self, link: Link, stream: StreamKey) {
+        let Some(record) = self.links.get_mut(&link) else { return };
+        if !record.touched.contains(&stream) {
+            record.touched.push(stream);
+        }
+        self.wake(link);
+    }
+
+    /// A stream is to end, and what it was for is told as usual.
+    pub(super) fn abandon(&mut self, link: Link, stream: StreamKey) {
+        let Some(record) = self.links.get_mut(&link) else { return };
+        if let Some(used) = record.streams.get_mut(&stream) {
+            used.closes = true;
+        }
+        self.touch(link, stream);
+    }
+
+    // What a host tells.
+
+    /// A connection is there, and speaks HTTP/2 or not. `address` is that of the peer, for a person.
+    pub fn connected(
+        &mut self,
+        link: Link,
+        connection: &mut Connection,
+        http2: bool,
+        address: Option<Arc<str>>,
+    ) {
+        let now = self.now;
+        let Some(record) = self.links.get_mut(&link) else { return connection.abort() };
+        record.address = address;
+        if record.key.tunnels() {
+            let timeout = self.options.limits.proxy_timeout;
+            let host = plain_host(&record.key.origin.host);
+            match Tunnel::ask(now, &record.key, host, Arc::clone(&self.config), connection) {
+                Ok(tunnel) => {
+                    record.life = Life::Tunnelling(Some(Box::new(tunnel)));
+                    self.due.set(Due::Tunnel(link), now + timeout);
+                }
+                Err(cause) => self.tunnel_failed(link, cause),
+            }
+            return;
+        }
+        let spoken = if http2 { Spoken::Http2 } else { Spoken::Http1 };
+        record.life = Life::Open(spoken);
+        self.pool.opened(now, link, spoken);
+    }
+
+    /// Whether HTTP/2 is spoken on a connection without TLS. RFC 9113 §3.3.
+    pub(crate) fn speaks_http2_in_plain(&self, link: Link) -> bool {
+        self.links.get(&link).is_some_and(|record| record.key.versions == Versions::Http2)
+    }
+
+    /// A connection could not be made.
+    pub fn connect_failed(&mut self, link: Link, failure: &Failure) {
+        self.not_connected(link, failure);
+    }
+
+    pub(super) fn not_connected(&mut self, link: Link, failure: &Failure) {
+        self.links.remove(&link);
+        self.due.cancel(Due::Tunnel(link));
+        for waiter in self.pool.failed(self.now, link) {
+            let id = RequestId(waiter);
+            if let Some(exchange) = self.exchanges.get_mut(id.0) {
+                exchange.stage = Stage::New;
+                self.finish(id, Err(failure.clone()));
+            }
+        }
+    }
+
+    /// A connection could not be used for what it was made for: no tunnel.
+    pub(super) fn tunnel_failed(&mut self, link: Link, cause: Cause) {
+        let mut failure = Failure::new(Phase::Proxy, cause);
+        failure.address = self.links.get(&link).and_then(|record| record.address.clone());
+        self.not_connected(link, &failure);
+        self.act(Action::Abort(link));
+    }
+
+    /// A connection has ended.
+    pub fn closed(&mut self, link: Link) {
+        let Some(record) = self.links.get_mut(&link) else { return };
+        if matches!(record.life, Life::Connecting | Life::Tunnelling(_)) {
+            let cause = Cause::Stream(EngineCause::Disconnected);
+            let mut failure = Failure::new(Phase::Proxy, cause);
+            failure.address.clone_from(&record.address);
+            return self.not_connected(link, &failure);
+        }
+        // The engine has told the end of every stream; what is left was inside of a tunnel.
+        let (assigned, streams) = (std::mem::take(&mut record.assigned), std::mem::take(&mut record.streams));
+        self.links.remove(&link);
+        self.due.cancel(Due::Discard(link));
+        self.pool.gone(link);
+        for id in assigned {
+            if let Some(exchange) = self.exchanges.get_mut(id.0)
+                && exchange.stage == Stage::Assigned(link)
+            {
+                exchange.tries += 1;
+                self.unsent(id);
+            }
+        }
+        for (_, stream) in streams {
+            self.end_use(stream.used, EngineCause::Disconnected);
+        }
+    }
+
+    /// A connection is lent, because [`Action::Wake`] asked for it.
+    pub fn woken(&mut self, link: Link, connection: &mut Connection) {
+        let Some(record) = self.links.get_mut(&link) else { return connection.abort() };
+        record.waking = false;
+        let Some(place) = record.tunnel() else { return self.use_lent(link, connection) };
+        let Some(mut tunnel) = place.take() else { return };
+        let closing = record.closing;
+        if let Some(inner) = tunnel.inner() {
+            self.use_lent(link, inner);
+            if closing {
+                inner.drain(self.now);
+            }
+        }
+        self.run_tunnel(link, &mut tunnel);
+        if let Some(stream) = tunnel.key().and_then(|key| connection.stream(key)) {
+            tunnel.flush(self.now, stream);
+        }
+        self.put_back(link, tunnel);
+    }
+
+    /// Does what was wanted of a connection.
+    fn use_lent(&mut self, link: Link, connection: &mut Connection) {
+        let Some(record) = self.links.get_mut(&link) else { return };
+        let assigned = std::mem::take(&mut record.assigned);
+        let touched = std::mem::take(&mut record.touched);
+        for id in assigned {
+            self.begin_on(link, id, connection);
+        }
+        for key in touched {
+            if let Some(stream) = connection.stream(key) {
+                self.apply(link, stream);
+            }
+        }
+    }
+
+    /// Does what is wanted of a stream.
+    fn apply(&mut self, link: Link, mut stream: Stream<'_>) {
+        let key = stream.key();
+        let Some(used) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
+        match used.used {
+            StreamUse::Abandoned => stream.abort(),
+            StreamUse::Discard { .. } => stream.resume(),
+            StreamUse::Exchange(id) => {
+                let closes = used.closes;
+                let Some(exchange) = self.exchanges.get_mut(id.0) else { return stream.abort() };
+                if exchange.received && !exchange.upload.ended && closes {
+                    return stream.abort();
+                }
+                let pause = exchange.wishes.paused || !exchange.held.is_empty();
+                if pause != exchange.wishes.is_paused {
+                    exchange.wishes.is_paused = pause;
+                    if pause {
+                        stream.pause();
+                    } else {
+                        stream.resume();
+                    }
+                }
+                if std::mem::take(&mut exchange.wishes.want_write) {
+                    stream.want_write();
+                }
+            }
+            StreamUse::Handshake(..) => {}
+            StreamUse::Socket(socket) => self.apply_to_socket(socket, stream),
+        }
+    }
+
+    // What an engine says.
+
+    /// One event of a connection.
+    pub fn event(&mut self, link: Link, event: Event<'_>) {
+        let Some(record) = self.links.get_mut(&link) else {
+            // A connection that nobody knows is of no use to anybody.
+            return;
+        };
+        let Some(place) = record.tunnel() else { return self.stream_event(link, event) };
+        let Some(mut tunnel) = place.take() else { return };
+        let (now, outcome) = (self.now, tunnel.event(self.now, event));
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Made(spoken) => {
+                self.due.cancel(Due::Tunnel(link));
+                if let Some(record) = self.links.get_mut(&link) {
+                    record.life = Life::Through(spoken, None);
+                }
+                self.pool.opened(now, link, spoken);
+            }
+            Outcome::Failed(cause) => return self.tunnel_failed(link, cause),
+        }
+        self.run_tunnel(link, &mut tunnel);
+        if tunnel.has_output() {
+            self.wake(link);
+        }
+        self.put_back(link, tunnel);
+    }
+
+    /// Tells what the connection inside of a tunnel has to say.
+    fn run_tunnel(&mut self, link: Link, tunnel: &mut Tunnel) {
+        tunnel.pump(|event| self.stream_event(link, event));
+    }
+
+    fn put_back(&mut self, link: Link, tunnel: Box<Tunnel>) {
+        if let Some(place) = self.links.get_mut(&link).and_then(LinkRecord::tunnel) {
+            *place = Some(tunnel);
+        }
+    }
+
+    /// One event of a connection that requests are sent on.
+    fn stream_event(&mut self, link: Link, event: Event<'_>) {
+        let key = event.key();
+        let Some(record) = self.links.get_mut(&link) else { return };
+        let Some(known) = record.streams.get_mut(&key) else { return };
+        match event {
+            Event::Response { stream, head, end } => {
+                let interim = head.status().is_some_and(|status| status.is_interim());
+                if !interim {
+                    known.note_head(&head);
+                }
+                match known.used {
+                    StreamUse::Exchange(id) if interim => self.on_interim(id, &head),
+                    StreamUse::Exchange(id) => self.on_head(id, &head, end),
+                    StreamUse::Handshake(_, socket) if !interim => self.on_refusal(socket, &head),
+                    _ => {}
+                }
+                self.apply(link, stream);
+            }
+            Event::Body { stream, chunk, end } => {
+                match &mut known.used {
+                    StreamUse::Exchange(id) => {
+                        let id = *id;
+                        self.on_content(id, chunk, end);
+                    }
+                    StreamUse::Handshake(_, socket) => {
+                        let socket = *socket;
+                        self.on_refusal_content(socket, chunk);
+                    }
+                    StreamUse::Discard { left, then } => match left.checked_sub(chunk.len() as u64) {
+                        Some(rest) => *left = rest,
+                        None => {
+                            let then = *then;
+                            known.used = StreamUse::Abandoned;
+                            self.wait_no_longer(then);
+                        }
+                    },
+                    StreamUse::Socket(_) | StreamUse::Abandoned => {}
+                }
+                self.apply(link, stream);
+            }
+            Event::Trailers { stream, head } => {
+                if let StreamUse::Exchange(id) = known.used {
+                    self.on_trailers(id, &head);
+                }
+                self.apply(link, stream);
+            }
+            Event::Writable(permit) => self.on_writable(link, permit),
+            Event::Closed { cause, .. } => self.stream_closed(link, key, cause),
+            event => self.socket_event(link, event),
+        }
+    }
+
+    fn on_writable(&mut self, link: Link, permit: Writable<'_>) {
+        let key = permit.key();
+        let Some(known) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
+        match known.used {
+            StreamUse::Exchange(id) => {
+                self.give_content(id, permit);
+                self.touch_if_wanted(link, key, id);
+            }
+            StreamUse::Socket(socket) => self.socket_writable(socket, permit),
+            StreamUse::Handshake(..) | StreamUse::Discard { .. } | StreamUse::Abandoned => {}
+        }
+    }
+
+    /// What a call has changed is done when the stream is lent again.
+    fn touch_if_wanted(&mut self, link: Link, stream: StreamKey, id: RequestId) {
+        let Some(exchange) = self.exchanges.get(id.0) else { return };
+        if exchange.wishes.want_write || exchange.wishes.paused != exchange.wishes.is_paused {
+            self.touch(link, stream);
+        }
+    }
+
+    /// Sends content of a request.
+    fn give_content(&mut self, id: RequestId, permit: Writable<'_>) {
+        let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
+        if exchange.upload.ended {
+            return;
+        }
+        let mut upload = exchange.upload;
+        if let crate::Body::Bytes(bytes) = &exchange.request.body {
+            let bytes = bytes.clone();
+            let len = bytes.len() as u64;
+            if permit.data(lws_proto::Payload::Own(bytes), true).is_ok() {
+                (upload.bytes, upload.begun, upload.ended) = (len, true, true);
+            }
+        } else {
+            let sent = &mut upload;
+            self.call_reply(id, |reply, cx| reply.writable(cx, crate::reply::Upload { permit, sent }));
+        }
+        if let Some(exchange) = self.exchanges.get_mut(id.0) {
+            exchange.upload = upload;
+        }
+    }
+
+    /// A stream has ended.
+    fn stream_closed(&mut self, link: Link, key: StreamKey, cause: EngineCause) {
+        let now = self.now;
+        let Some(record) = self.links.get_mut(&link) else { return };
+        let shared = record.is_shared();
+        let Some(ended) = record.streams.remove(&key) else { return };
+        self.due.cancel(Due::Discard(link));
+        let socket = matches!(ended.used, StreamUse::Socket(_) | StreamUse::Handshake(..));
+        // A stream of HTTP/2 that fails says nothing about the others, unless the connection is going.
+        let going =
+            matches!(cause, EngineCause::Refused | EngineCause::Disconnected | EngineCause::Truncated);
+        let good = if shared { !going } else { cause == EngineCause::Complete && !ended.closes && !socket };
+        self.pool.release(now, link, if good { After::Keep { hint: ended.hint } } else { After::Retire });
+        self.end_use(ended.used, cause);
+    }
+
+    fn end_use(&mut self, used: StreamUse, cause: EngineCause) {
+        match used {
+            StreamUse::Exchange(id) => self.on_stream_end(id, cause),
+            StreamUse::Handshake(id, _) => {
+                let failure = self.exchanges.get(id.0).map(|it| it.failure(Cause::Stream(cause)));
+                if let Some(failure) = failure {
+                    self.finish(id, Err(failure));
+                }
+            }
+            StreamUse::Socket(socket) => self.socket_lost(socket, cause),
+            StreamUse::Discard { then, .. } => self.wait_no_longer(then),
+            StreamUse::Abandoned => {}
+        }
+    }
+}
+
+impl LinkStream {
+    /// What a response says about the connection after it.
+    fn note_head(&mut self, head: &lws_proto::http::Head<'_>) {
+        let old = head.version() == lws_proto::http::Version::Http10;
+        self.closes |= head.has_token("connection", "close");
+        self.closes |= old && !head.has_token("connection", "keep-alive");
+        for member in head.list("keep-alive") {
+            let Some((name, value)) = std::str::from_utf8(member).ok().and_then(|it| it.split_once('='))
+            else {
+                continue;
+            };
+            let number = value.trim().trim_matches('"').parse::<u64>().ok();
+            match (name.trim().to_ascii_lowercase().as_str(), number) {
+                // What the server counts began before this was read.
+                ("timeout", Some(seconds)) => {
+                    self.hint = Some(Duration::from_secs(seconds.saturating_sub(1)))
+                }
+                ("max", Some(0)) => self.closes = true,
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,581 @@
+//! Which request gets which connection, when one is made, and when one is given up. Pure: knows no socket, no request and no
+//! clock, only names of connections and of those who wait.
+//!
+//! The last used connection is taken first, so that the others grow old and go. Those who wait are served in order.
+
+mod key;
+
+pub(crate) use key::Key;
+
+use crate::deadlines::Deadlines;
+use crate::options::{Limits, Versions};
+use crate::slab::{Slab, SlabKey};
+use lws_proto::Time;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Names a connection of a client, from when it is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link(SlabKey);
+
+/// Who waits for a connection.
+pub(crate) type Waiter = SlabKey;
+
+/// What the pool wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A connection is to be made.
+    Open(Link),
+    /// A request has its connection.
+    Assign(Link, Waiter),
+    /// A connection is not used any more: its end, in order.
+    Close(Link),
+    /// A request has waited for too long.
+    Expired(Waiter),
+}
+
+/// What a connection turned out to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spoken {
+    Http1,
+    Http2,
+}
+
+/// What becomes of a connection when a request on it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// It can be used again, and the server has said for how long it will wait.
+    Keep { hint: Option<Duration> },
+    /// It cannot.
+    Retire,
+}
+
+/// A request that waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) waiter: Waiter,
+    /// Only a connection will do that has served nobody.
+    pub(crate) fresh: bool,
+    /// It may not be sent twice: a connection that may have ended unseen is not for it.
+    pub(crate) careful: bool,
+}
+
+/// Names a place: all connections of one key.
+type PlaceId = SlabKey;
+
+#[derive(Debug)]
+struct Member {
+    place: PlaceId,
+    state: MemberState,
+    /// Requests that it was given.
+    served: u32,
+    /// The one request that it was made for.
+    reserved: Option<Waiter>,
+    /// It gets no more requests.
+    retired: bool,
+}
+
+#[derive(Debug)]
+enum MemberState {
+    Connecting,
+    /// HTTP/1.1 in use.
+    Busy,
+    /// HTTP/1.1 between two requests.
+    Idle {
+        since: Time,
+        hint: Option<Duration>,
+    },
+    /// HTTP/2; `since` when it has been without streams, if it is.
+    Shared {
+        streams: u32,
+        max: u32,
+        since: Time,
+    },
+}
+
+/// Connections to one place, and who waits for them.
+#[derive(Debug)]
+struct Place {
+    key: Arc<Key>,
+    /// In the order of their last use, the last one at the end.
+    members: Vec<Link>,
+    waiting: VecDeque<Wanted>,
+    /// No connection is begun before, because one has failed.
+    pause_until: Option<Time>,
+    /// When the newest connection was begun of which it is not known what it will speak.
+    probing_since: Option<Time>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Idle(Link),
+    Life(Link),
+    Wait(Waiter),
+    Look(PlaceId),
+}
+
+/// All connections of a client.
+pub(crate) struct Pool {
+    limits: Limits,
+    members: Slab<Member>,
+    places: Slab<Place>,
+    by_key: HashMap<Arc<Key>, PlaceId>,
+    /// Where each request waits.
+    waiters: HashMap<Waiter, PlaceId>,
+    /// What places have chosen to speak, and until when that is believed.
+    learnt: HashMap<Arc<Key>, (Spoken, Time)>,
+    /// Idle connections, the oldest first.
+    idle: BTreeSet<(Time, Link)>,
+    due: Deadlines<Due>,
+    /// Places to be looked at.
+    changed: VecDeque<PlaceId>,
+    /// Places that lacked room for a connection.
+    crowded: Vec<PlaceId>,
+    steps: VecDeque<Step>,
+}
+
+/// How long after a failed attempt none is begun, where connections are there that may serve.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+impl Pool {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            members: Slab::default(),
+            places: Slab::default(),
+            by_key: HashMap::new(),
+            waiters: HashMap::new(),
+            learnt: HashMap::new(),
+            idle: BTreeSet::new(),
+            due: Deadlines::default(),
+            changed: VecDeque::new(),
+            crowded: Vec::new(),
+            steps: VecDeque::new(),
+        }
+    }
+
+    // Requests.
+
+    /// A request wants a connection. False if too many wait.
+    pub(crate) fn want(&mut self, now: Time, key: &Arc<Key>, wanted: Wanted) -> bool {
+        if self.waiters.len() >= self.limits.waiting_max {
+            return false;
+        }
+        let id = self.place(key);
+        self.waiters.insert(wanted.waiter, id);
+        self.due.set(Due::Wait(wanted.waiter), now + self.limits.wait_timeout);
+        if let Some(place) = self.places.get_mut(id) {
+            place.waiting.push_back(wanted);
+        }
+        self.changed.push_back(id);
+        true
+    }
+
+    fn place(&mut self, key: &Arc<Key>) -> PlaceId {
+        if let Some(id) = self.by_key.get(key) {
+            return *id;
+        }
+        let place = Place {
+            key: Arc::clone(key),
+            members: Vec::new(),
+            waiting: VecDeque::new(),
+            pause_until: None,
+            probing_since: None,
+        };
+        let id = self.places.insert(place);
+        self.by_key.insert(Arc::clone(key), id);
+        id
+    }
+
+    /// A request does not want one any more. A connection that is being made for it stays, for the next.
+    pub(crate) fn forget(&mut self, waiter: Waiter) {
+        let Some(id) = self.waiters.remove(&waiter) else { return };
+        self.due.cancel(Due::Wait(waiter));
+        let Some(place) = self.places.get_mut(id) else { return };
+        place.waiting.retain(|wanted| wanted.waiter != waiter);
+        for link in &place.members {
+            if let Some(member) = self.members.get_mut(link.0)
+                && member.reserved == Some(waiter)
+            {
+                member.reserved = None;
+            }
+        }
+        self.changed.push_back(id);
+    }
+
+    // Connections.
+
+    /// A connection is there.
+    pub(crate) fn opened(&mut self, now: Time, link: Link, spoken: Spoken) {
+        let Some(member) = self.members.get_mut(link.0) else { return };
+        member.state = match spoken {
+            Spoken::Http1 => MemberState::Idle { since: now, hint: None },
+            Spoken::Http2 => MemberState::Shared { streams: 0, max: self.limits.streams_max, since: now },
+        };
+        let id = member.place;
+        if member.retired {
+            return self.steps.push_back(Step::Close(link));
+        }
+        self.idle.insert((now, link));
+        self.due.set(Due::Idle(link), now + self.limits.idle_timeout);
+        self.due.set(Due::Life(link), now + self.limits.life_max);
+        if let Some(place) = self.places.get_mut(id) {
+            place.pause_until = None;
+            place.probing_since = None;
+            let key = Arc::clone(&place.key);
+            self.learn(now, &key, spoken);
+        }
+        self.changed.push_back(id);
+    }
+
+    fn learn(&mut self, now: Time, key: &Arc<Key>, spoken: Spoken) {
+        if !key.protocol_is_open() {
+            return;
+        }
+        if self.learnt.len() >= self.limits.protocols_remembered_max && !self.learnt.contains_key(key) {
+            // Forgetting costs each place one connection too many at most.
+            self.learnt.clear();
+        }
+        self.learnt.insert(Arc::clone(key), (spoken, now + self.limits.protocol_memory));
+    }
+
+    /// A connection could not be made. Those who waited for it, and have no other to wait for, are returned: their wait is over.
+    pub(crate) fn failed(&mut self, now: Time, link: Link) -> Vec<Waiter> {
+        let Some(member) = self.take_out(link) else { return Vec::new() };
+        let mut over: Vec<Waiter> = member.reserved.into_iter().collect();
+        if let Some(place) = self.places.get_mut(member.place) {
+            if place.members.is_empty() {
+                over.extend(place.waiting.drain(..).map(|wanted| wanted.waiter));
+            } else {
+                place.pause_until = Some(now + PAUSE_AFTER_FAILURE);
+            }
+        }
+        for waiter in &over {
+            self.waiters.remove(waiter);
+            self.due.cancel(Due::Wait(*waiter));
+        }
+        over
+    }
+
+    /// A request on a connection is over.
+    pub(crate) fn release(&mut self, now: Time, link: Link, after: After) {
+        let most = self.limits.requests_per_connection_max;
+        let Some(member) = self.members.get_mut(link.0) else { return };
+        self.changed.push_back(member.place);
+        member.retired |= after == After::Retire || member.served >= most;
+        let unused = match &mut member.state {
+            MemberState::Shared { streams, since, .. } => {
+                *streams = streams.saturating_sub(1);
+                *since = now;
+                *streams == 0
+            }
+            MemberState::Busy => true,
+            MemberState::Connecting | MemberState::Idle { .. } => false,
+        };
+        if !unused {
+            return;
+        }
+        if member.retired {
+            return self.steps.push_back(Step::Close(link));
+        }
+        let hint = if let After::Keep { hint } = after { hint } else { None };
+        let place = member.place;
+        if matches!(member.state, MemberState::Busy) {
+            member.state = MemberState::Idle { since: now, hint };
+        }
+        self.idle.insert((now, link));
+        self.note_use(place, link);
+        // It may give way to a place that lacks room.
+        self.changed.extend(self.crowded.drain(..));
+        let idle_timeout = self.limits.idle_timeout;
+        self.due.set(Due::Idle(link), now + idle_timeout.min(hint.unwrap_or(idle_timeout)));
+    }
+
+    /// A connection gets no more requests: the server has said so, or it is to go.
+    pub(crate) fn retire(&mut self, link: Link) {
+        let Some(member) = self.members.get_mut(link.0) else { return };
+        self.changed.push_back(member.place);
+        let was_retired = std::mem::replace(&mut member.retired, true);
+        let unused =
+            matches!(member.state, MemberState::Idle { .. } | MemberState::Shared { streams: 0, .. });
+        if unused && !was_retired {
+            self.leave_idle(link);
+            self.steps.push_back(Step::Close(link));
+        }
+    }
+
+    /// An HTTP/2 server takes no more requests at a time than it has now.
+    pub(crate) fn is_full(&mut self, link: Link) {
+        if let Some(MemberState::Shared { streams, max, .. }) =
+            self.members.get_mut(link.0).map(|member| &mut member.state)
+        {
+            *max = (*streams).max(1);
+        }
+    }
+
+    /// A connection has ended. A request that it was made for, and that it has not got, waits again.
+    pub(crate) fn gone(&mut self, link: Link) {
+        let Some(member) = self.take_out(link) else { return };
+        if let (Some(waiter), Some(place)) = (member.reserved, self.places.get_mut(member.place)) {
+            place.waiting.push_front(Wanted { waiter, fresh: true, careful: true });
+        }
+    }
+
+    fn take_out(&mut self, link: Link) -> Option<Member> {
+        self.leave_idle(link);
+        self.due.cancel(Due::Life(link));
+        let member = self.members.remove(link.0)?;
+        if let Some(place) = self.places.get_mut(member.place) {
+            place.members.retain(|other| *other != link);
+        }
+        self.changed.push_back(member.place);
+        // There is room for one more.
+        self.changed.extend(self.crowded.drain(..));
+        Some(member)
+    }
+
+    /// It is idle no more.
+    fn leave_idle(&mut self, link: Link) {
+        self.due.cancel(Due::Idle(link));
+        let state = self.members.get(link.0).map(|member| &member.state);
+        if let Some(MemberState::Idle { since, .. } | MemberState::Shared { since, .. }) = state {
+            self.idle.remove(&(*since, link));
+        }
+    }
+
+    /// What the requests of a connection have in common.
+    pub(crate) fn key(&self, link: Link) -> Option<Arc<Key>> {
+        let member = self.members.get(link.0)?;
+        self.places.get(member.place).map(|place| Arc::clone(&place.key))
+    }
+
+    /// Whether a connection has served a request before the one that it was given last.
+    pub(crate) fn is_reused(&self, link: Link) -> bool {
+        self.members.get(link.0).is_some_and(|member| member.served > 1)
+    }
+
+    /// Every connection, those being made too.
+    pub(crate) fn links(&self) -> Vec<Link> {
+        self.members.keys().map(Link).collect()
+    }
+
+    /// Connections that no request uses.
+    pub(crate) fn idle_len(&self) -> usize {
+        self.idle.len()
+    }
+
+    /// Requests that wait for a connection.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    // What is to be done.
+
+    /// When [`poll`](Self::poll) has something to say although nothing happened.
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        self.due.next()
+    }
+
+    /// Whether [`poll`](Self::poll) may have something to say now.
+    pub(crate) fn has_work(&self) -> bool {
+        !(self.steps.is_empty() && self.changed.is_empty())
+    }
+
+    /// The next thing that is to be done at `now`.
+    pub(crate) fn poll(&mut self, now: Time) -> Option<Step> {
+        loop {
+            if let Some(step) = self.steps.pop_front() {
+                return Some(step);
+            }
+            if let Some(due) = self.due.pop_due(now) {
+                self.on_due(due);
+                continue;
+            }
+            let id = self.changed.pop_front()?;
+            self.serve(now, id);
+        }
+    }
+
+    fn on_due(&mut self, due: Due) {
+        match due {
+            Due::Idle(link) | Due::Life(link) => self.retire(link),
+            Due::Look(place) => self.changed.push_back(place),
+            Due::Wait(waiter) => {
+                self.forget(waiter);
+                self.steps.push_back(Step::Expired(waiter));
+            }
+        }
+    }
+
+    /// Gives the connections of one place to those who wait there, and begins new ones.
+    fn serve(&mut self, now: Time, id: PlaceId) {
+        self.serve_reserved(id);
+        while let Some(wanted) = self.places.get(id).and_then(|place| place.waiting.front().copied()) {
+            if wanted.fresh {
+                if !self.open(now, id, Some(wanted.waiter)) {
+                    break;
+                }
+            } else {
+                let Some(link) = self.available(now, id, wanted) else { break };
+                self.assign(link, wanted.waiter);
+            }
+            if let Some(place) = self.places.get_mut(id) {
+                place.waiting.pop_front();
+            }
+        }
+        self.open_for_waiting(now, id);
+        if let Some(place) = self.places.get(id)
+            && place.members.is_empty()
+            && place.waiting.is_empty()
+        {
+            self.by_key.remove(&place.key);
+            self.places.remove(id);
+            self.due.cancel(Due::Look(id));
+        }
+    }
+
+    /// Connections that were made for one request go to it.
+    fn serve_reserved(&mut self, id: PlaceId) {
+        let Some(place) = self.places.get(id) else { return };
+        for link in place.members.clone() {
+            if let Some(member) = self.members.get_mut(link.0)
+                && !matches!(member.state, MemberState::Connecting)
+                && let Some(waiter) = member.reserved.take()
+            {
+                self.assign(link, waiter);
+            }
+        }
+    }
+
+    /// The connection for a request, the last used one first.
+    fn available(&self, now: Time, id: PlaceId, wanted: Wanted) -> Option<Link> {
+        self.places.get(id)?.members.iter().rev().copied().find(|link| {
+            let Some(member) = self.members.get(link.0) else { return false };
+            if member.retired || member.reserved.is_some() {
+                return false;
+            }
+            match member.state {
+                MemberState::Shared { streams, max, .. } => streams < max,
+                MemberState::Idle { since, hint } => {
+                    let unknown = hint.is_none() && member.served > 0;
+                    let Limits { idle_timeout, careful_idle_timeout, .. } = self.limits;
+                    let most = if wanted.careful && unknown { careful_idle_timeout } else { idle_timeout };
+                    now - since < most.min(hint.unwrap_or(most))
+                }
+                MemberState::Connecting | MemberState::Busy => false,
+            }
+        })
+    }
+
+    fn assign(&mut self, link: Link, waiter: Waiter) {
+        self.leave_idle(link);
+        let Some(member) = self.members.get_mut(link.0) else { return };
+        member.served += 1;
+        match &mut member.state {
+            MemberState::Shared { streams, .. } => *streams += 1,
+            state => *state = MemberState::Busy,
+        }
+        let place = member.place;
+        self.note_use(place, link);
+        self.waiters.remove(&waiter);
+        self.due.cancel(Due::Wait(waiter));
+        self.steps.push_back(Step::Assign(link, waiter));
+    }
+
+    /// Makes a connection the last used one of its place.
+    fn note_use(&mut self, place: PlaceId, link: Link) {
+        if let Some(place) = self.places.get_mut(place) {
+            place.members.retain(|other| *other != link);
+            place.members.push(link);
+        }
+    }
+
+    /// What a place will speak, as far as that is known.
+    fn expected(&self, now: Time, key: &Arc<Key>) -> Option<Spoken> {
+        if !key.protocol_is_open() {
+            let http2 = key.versions == Versions::Http2;
+            return Some(if http2 { Spoken::Http2 } else { Spoken::Http1 });
+        }
+        self.learnt.get(key).filter(|(_, until)| *until > now).map(|(spoken, _)| *spoken)
+    }
+
+    /// Begins as many connections as those who wait need.
+    fn open_for_waiting(&mut self, now: Time, id: PlaceId) {
+        let wait = self.limits.protocol_wait;
+        while let Some(place) = self.places.get(id) {
+            let waiting = place.waiting.iter().filter(|wanted| !wanted.fresh).count();
+            let connecting = place.members.iter().filter(|it| self.is_connecting(**it)).count();
+            if waiting <= connecting {
+                return;
+            }
+            let expected = self.expected(now, &place.key);
+            if connecting > 0 {
+                match (expected, place.probing_since) {
+                    (Some(Spoken::Http1), _) => {}
+                    // One connection is enough for all, or may be.
+                    (Some(Spoken::Http2), _) => return,
+                    (None, Some(since)) if now - since < wait => {
+                        return self.due.set(Due::Look(id), since + wait);
+                    }
+                    (None, _) => {}
+                }
+            }
+            if !self.open(now, id, None) {
+                return;
+            }
+            if let (None, Some(place)) = (expected, self.places.get_mut(id)) {
+                place.probing_since = Some(now);
+            }
+        }
+    }
+
+    fn is_connecting(&self, link: Link) -> bool {
+        let member = self.members.get(link.0);
+        member.is_some_and(|it| matches!(it.state, MemberState::Connecting) && it.reserved.is_none())
+    }
+
+    /// Begins a connection, if there may be one more.
+    fn open(&mut self, now: Time, id: PlaceId, reserved: Option<Waiter>) -> bool {
+        let Some(place) = self.places.get(id) else { return false };
+        if let Some(until) = place.pause_until.filter(|until| *until > now) {
+            self.due.set(Due::Look(id), until);
+            return false;
+        }
+        let full = place.members.len() >= self.limits.per_host_max;
+        if full || self.members.len() >= self.limits.connections_max {
+            // An idle one that is of no use here gives way. It counts until it has gone, which is told.
+            let useless = if full {
+                place.members.iter().copied().find(|link| self.is_idle(*link))
+            } else {
+                self.idle.first().map(|(_, link)| *link)
+            };
+            if let Some(link) = useless {
+                self.retire(link);
+            }
+            if !self.crowded.contains(&id) {
+                self.crowded.push(id);
+            }
+            return false;
+        }
+        let state = MemberState::Connecting;
+        let member = Member { place: id, state, served: 0, reserved, retired: false };
+        let link = Link(self.members.insert(member));
+        if let Some(place) = self.places.get_mut(id) {
+            place.members.push(link);
+        }
+        self.steps.push_back(Step::Open(link));
+        true
+    }
+
+    fn is_idle(&self, link: Link) -> bool {
+        let member = self.members.get(link.0);
+        let unused = |state: &MemberState| {
+            matches!(state, MemberState::Idle { .. } | MemberState::Shared { streams: 0, .. })
+        };
+        member.is_some_and(|it| unused(&it.state) && !it.retired)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,330 @@
+//! The pool, one rule per test. Requests are names of a slab of their own.
+
+use super::*;
+use crate::options::{Options, RequestOptions};
+
+struct Bench {
+    pool: Pool,
+    now: Time,
+    names: Slab<()>,
+}
+
+fn key(url: &str) -> Arc<Key> {
+    Arc::new(Key::new(&url.parse().expect("a URL"), &RequestOptions::default(), &Options::default()))
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        Self { pool: Pool::new(limits), now: Time::ZERO, names: Slab::default() }
+    }
+
+    fn want(&mut self, key: &Arc<Key>) -> Waiter {
+        self.want_as(key, false, false)
+    }
+
+    fn want_as(&mut self, key: &Arc<Key>, fresh: bool, careful: bool) -> Waiter {
+        let waiter = self.names.insert(());
+        assert!(self.pool.want(self.now, key, Wanted { waiter, fresh, careful }));
+        waiter
+    }
+
+    fn steps(&mut self) -> Vec<Step> {
+        std::iter::from_fn(|| self.pool.poll(self.now)).collect()
+    }
+
+    fn opens(&mut self) -> Vec<Link> {
+        let opened = |step| match step {
+            Step::Open(link) => link,
+            other => panic!("{other:?}"),
+        };
+        self.steps().into_iter().map(opened).collect()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    fn keep(&mut self, link: Link) {
+        self.pool.release(self.now, link, After::Keep { hint: None });
+    }
+
+    /// A connection that has served one request and is idle.
+    fn idle(&mut self, key: &Arc<Key>) -> Link {
+        let waiter = self.want(key);
+        let [link] = self.opens()[..] else { panic!("one connection") };
+        self.pool.opened(self.now, link, Spoken::Http1);
+        assert_eq!(self.steps(), [Step::Assign(link, waiter)]);
+        self.keep(link);
+        assert_eq!(self.steps(), []);
+        link
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn the_last_used_connection_is_taken_first_and_those_who_wait_in_order() {
+    let mut it = Bench::new(|_| {});
+    let a = key("http://a");
+    let (first, second) = (it.want(&a), it.want(&a));
+    let links = it.opens();
+    assert_eq!(links.len(), 2);
+    it.pool.opened(it.now, links[0], Spoken::Http1);
+    it.pool.opened(it.now, links[1], Spoken::Http1);
+    let steps = it.steps();
+    assert_eq!(steps.len(), 2);
+    assert!(matches!(steps[0], Step::Assign(_, waiter) if waiter == first));
+    assert!(matches!(steps[1], Step::Assign(_, waiter) if waiter == second));
+    it.keep(links[0]);
+    it.wait(SECOND);
+    it.keep(links[1]);
+    let third = it.want(&a);
+    assert_eq!(it.steps(), [Step::Assign(links[1], third)]);
+    let other = it.want(&key("http://b"));
+    assert_eq!(it.opens().len(), 1, "another place has a connection of its own");
+    it.pool.forget(other);
+}
+
+#[test]
+fn a_place_has_so_many_connections_and_more_requests_wait() {
+    let mut it = Bench::new(|limits| limits.per_host_max = 2);
+    let a = key("http://a");
+    let waiters: Vec<_> = (0..4).map(|_| it.want(&a)).collect();
+    let links = it.opens();
+    assert_eq!(links.len(), 2);
+    it.pool.opened(it.now, links[0], Spoken::Http1);
+    assert_eq!(it.steps(), [Step::Assign(links[0], waiters[0])]);
+    it.keep(links[0]);
+    assert_eq!(it.steps(), [Step::Assign(links[0], waiters[1])]);
+    it.pool.release(it.now, links[0], After::Retire);
+    assert_eq!(it.steps(), [Step::Close(links[0])]);
+    it.pool.gone(links[0]);
+    assert_eq!(it.opens().len(), 1, "its room is free again");
+}
+
+#[test]
+fn the_oldest_idle_connection_gives_way_to_another_place() {
+    let mut it = Bench::new(|limits| limits.connections_max = 2);
+    let old = it.idle(&key("http://a"));
+    it.wait(SECOND);
+    let _young = it.idle(&key("http://b"));
+    it.want(&key("http://c"));
+    assert_eq!(it.steps(), [Step::Close(old)]);
+    it.pool.gone(old);
+    assert_eq!(it.opens().len(), 1);
+
+    let mut it = Bench::new(|limits| limits.connections_max = 1);
+    let waiter = it.want(&key("https://a"));
+    let [shared] = it.opens()[..] else { panic!("a connection") };
+    it.pool.opened(it.now, shared, Spoken::Http2);
+    assert_eq!(it.steps(), [Step::Assign(shared, waiter)]);
+    it.want(&key("https://b"));
+    assert_eq!(it.steps(), [], "it has a stream");
+    it.keep(shared);
+    assert_eq!(it.steps(), [Step::Close(shared)], "and now it has none");
+}
+
+#[test]
+fn a_connection_that_becomes_idle_gives_way_to_a_place_that_lacks_room() {
+    let mut it = Bench::new(|limits| limits.connections_max = 1);
+    let a = key("http://a");
+    let link = it.idle(&a);
+    let first = it.want(&a);
+    assert_eq!(it.steps(), [Step::Assign(link, first)]);
+    it.want(&key("http://b"));
+    assert_eq!(it.steps(), []);
+    it.keep(link);
+    assert_eq!(it.steps(), [Step::Close(link)]);
+    it.pool.gone(link);
+    assert_eq!(it.opens().len(), 1);
+}
+
+#[test]
+fn an_idle_connection_ends_after_its_time_or_that_of_the_server() {
+    let mut it = Bench::new(|_| {});
+    let a = key("http://a");
+    let link = it.idle(&a);
+    assert_eq!(it.pool.next_timeout(), Some(it.now + 60 * SECOND));
+    it.wait(60 * SECOND);
+    assert_eq!(it.steps(), [Step::Close(link)]);
+    it.pool.gone(link);
+    let link = it.idle(&a);
+    let waiter = it.want(&a);
+    assert_eq!(it.steps(), [Step::Assign(link, waiter)]);
+    it.pool.release(it.now, link, After::Keep { hint: Some(2 * SECOND) });
+    it.wait(2 * SECOND);
+    assert_eq!(it.steps(), [Step::Close(link)]);
+}
+
+#[test]
+fn what_may_not_be_sent_twice_takes_no_connection_that_may_have_ended() {
+    let mut it = Bench::new(|_| {});
+    let a = key("http://a");
+    let link = it.idle(&a);
+    it.wait(4 * SECOND);
+    let post = it.want_as(&a, false, true);
+    let [fresh] = it.opens()[..] else { panic!("a fresh connection") };
+    let get = it.want(&a);
+    it.pool.opened(it.now, fresh, Spoken::Http1);
+    assert_eq!(it.steps(), [Step::Assign(fresh, post), Step::Assign(link, get)]);
+}
+
+#[test]
+fn a_fresh_connection_goes_to_the_request_that_it_was_made_for() {
+    let mut it = Bench::new(|_| {});
+    let a = key("http://a");
+    let idle = it.idle(&a);
+    let again = it.want_as(&a, true, false);
+    let [fresh] = it.opens()[..] else { panic!("a fresh connection") };
+    let other = it.want(&a);
+    assert_eq!(it.steps(), [Step::Assign(idle, other)]);
+    it.pool.opened(it.now, fresh, Spoken::Http1);
+    assert_eq!(it.steps(), [Step::Assign(fresh, again)]);
+    assert!(!it.pool.is_reused(fresh) && it.pool.is_reused(idle));
+}
+
+#[test]
+fn a_cancelled_request_leaves_its_connection_to_the_next() {
+    let mut it = Bench::new(|_| {});
+    let a = key("http://a");
+    for fresh in [false, true] {
+        let waiter = it.want_as(&a, fresh, false);
+        let [link] = it.opens()[..] else { panic!("a connection") };
+        it.pool.forget(waiter);
+        assert_eq!(it.steps(), []);
+        it.pool.opened(it.now, link, Spoken::Http1);
+        assert_eq!(it.steps(), []);
+        let next = it.want(&a);
+        assert_eq!(it.steps(), [Step::Assign(link, next)]);
+        it.pool.gone(link);
+    }
+}
+
+#[test]
+fn the_first_connection_tells_what_is_spoken_before_more_are_made() {
+    let mut it = Bench::new(|_| {});
+    let a = key("https://a");
+    let waiters: Vec<_> = (0..3).map(|_| it.want(&a)).collect();
+    let [link] = it.opens()[..] else { panic!("one connection") };
+    it.pool.opened(it.now, link, Spoken::Http2);
+    let expected: Vec<_> = waiters.iter().map(|waiter| Step::Assign(link, *waiter)).collect();
+    assert_eq!(it.steps(), expected, "one is enough");
+    it.pool.gone(link);
+    for _ in 0..3 {
+        it.want(&a);
+    }
+    let [link] = it.opens()[..] else { panic!("one connection, as it is known now") };
+    it.pool.failed(it.now, link);
+
+    let b = key("https://b");
+    for _ in 0..3 {
+        it.want(&b);
+    }
+    assert_eq!(it.opens().len(), 1);
+    it.wait(Duration::from_millis(249));
+    assert_eq!(it.opens().len(), 0);
+    it.wait(Duration::from_millis(1));
+    let second = it.opens();
+    assert_eq!(second.len(), 1, "it takes long: a second is made beside it");
+    it.pool.opened(it.now, second[0], Spoken::Http1);
+    let steps = it.steps();
+    assert_eq!(steps.len(), 2, "{steps:?}");
+    assert!(matches!(steps[1], Step::Open(_)), "it is HTTP/1.1: as many as are needed");
+}
+
+#[test]
+fn streams_are_shared_up_to_the_limit_of_either_side() {
+    let mut it = Bench::new(|limits| limits.streams_max = 2);
+    let a = key("https://a");
+    let waiters: Vec<_> = (0..3).map(|_| it.want(&a)).collect();
+    let [link] = it.opens()[..] else { panic!("one connection") };
+    it.pool.opened(it.now, link, Spoken::Http2);
+    assert_eq!(it.steps().len(), 3, "two streams, and a connection for the third");
+    it.keep(link);
+    assert_eq!(it.steps(), [Step::Assign(link, waiters[2])]);
+    it.pool.is_full(link);
+    it.keep(link);
+    it.pool.is_full(link);
+    it.keep(link);
+    let (x, y) = (it.want(&a), it.want(&a));
+    let steps = it.steps();
+    assert!(steps.contains(&Step::Assign(link, x)), "{steps:?}");
+    assert!(!steps.contains(&Step::Assign(link, y)), "the server takes one at a time: {steps:?}");
+    it.pool.retire(link);
+    assert!(!it.steps().contains(&Step::Close(link)), "a stream is running");
+    it.keep(link);
+    assert!(it.steps().contains(&Step::Close(link)));
+}
+
+#[test]
+fn all_who_wait_for_a_place_that_cannot_be_reached_are_told() {
+    let mut it = Bench::new(|limits| limits.per_host_max = 1);
+    let a = key("http://a");
+    let waiters: Vec<_> = (0..3).map(|_| it.want(&a)).collect();
+    let [link] = it.opens()[..] else { panic!("one connection") };
+    assert_eq!(it.pool.failed(it.now, link), waiters);
+    assert_eq!((it.steps(), it.pool.waiting_len(), it.pool.links().len()), (vec![], 0, 0));
+}
+
+#[test]
+fn a_failure_beside_a_good_connection_is_nobodys_and_is_not_repeated_at_once() {
+    let mut it = Bench::new(|_| {});
+    let a = key("http://a");
+    let link = it.idle(&a);
+    let (x, _y) = (it.want(&a), it.want(&a));
+    let steps = it.steps();
+    assert_eq!(steps[0], Step::Assign(link, x));
+    let Step::Open(second) = steps[1] else { panic!("{steps:?}") };
+    assert_eq!(it.pool.failed(it.now, second), []);
+    assert_eq!(it.steps(), []);
+    it.wait(PAUSE_AFTER_FAILURE);
+    assert_eq!(it.opens().len(), 1);
+}
+
+#[test]
+fn a_request_waits_so_long_and_so_many_wait() {
+    let mut it = Bench::new(|limits| (limits.per_host_max, limits.waiting_max) = (1, 2));
+    let a = key("http://a");
+    let link = it.idle(&a);
+    let x = it.want(&a);
+    assert_eq!(it.steps(), [Step::Assign(link, x)]);
+    let (y, z) = (it.want(&a), it.want(&a));
+    assert!(!it.pool.want(it.now, &a, Wanted { waiter: x, fresh: false, careful: false }));
+    assert_eq!(it.steps(), []);
+    it.wait(30 * SECOND);
+    assert_eq!(it.steps(), [Step::Expired(y), Step::Expired(z)]);
+}
+
+#[test]
+fn a_connection_lives_so_long_and_serves_so_many() {
+    let mut it = Bench::new(|limits| limits.requests_per_connection_max = 2);
+    let a = key("http://a");
+    let link = it.idle(&a);
+    let x = it.want(&a);
+    assert_eq!(it.steps(), [Step::Assign(link, x)]);
+    it.keep(link);
+    assert_eq!(it.steps(), [Step::Close(link)]);
+    it.pool.gone(link);
+    let link = it.idle(&a);
+    let mut left = Limits::default().life_max;
+    while left > 30 * SECOND {
+        it.wait(30 * SECOND);
+        left -= 30 * SECOND;
+        it.pool.due.set(Due::Idle(link), it.now + 60 * SECOND);
+    }
+    it.wait(left);
+    assert_eq!(it.steps(), [Step::Close(link)]);
+}
+
+#[test]
+fn nothing_is_left_of_places_that_nobody_wants() {
+    let mut it = Bench::new(|_| {});
+    for n in 0..100 {
+        let link = it.idle(&key(&format!("http://host-{n}")));
+        it.pool.gone(link);
+        it.steps();
+    }
+    assert_eq!((it.pool.places.len(), it.pool.by_key.len(), it.pool.due.next()), (0, 0, None));
+}

@@ -1,0 +1,65 @@
+//! What is asked for.
+
+use crate::Fields;
+use crate::options::RequestOptions;
+use crate::url::Url;
+use bytes::Bytes;
+use std::borrow::Cow;
+
+/// A request, as it is kept until it has been answered: it may be sent again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// A token, such as `GET`.
+    pub method: Cow<'static, str>,
+    /// Where to.
+    pub url: Url,
+    /// Fields of the application. `Host`, the framing of the content and what the options ask for are the client's own.
+    pub fields: Fields,
+    /// The content.
+    pub body: Body,
+    /// How it is done.
+    pub options: RequestOptions,
+}
+
+/// The content of a request.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// All of it is there, and it can be sent again.
+    Bytes(Bytes),
+    /// It is asked for with [`Reply::writable`](crate::Reply::writable) when it can be sent. Once begun it cannot be sent again.
+    Stream {
+        /// How many bytes, if that is known.
+        length: Option<u64>,
+    },
+}
+
+impl Request {
+    /// A request without fields and content.
+    #[must_use]
+    pub fn new(method: impl Into<Cow<'static, str>>, url: Url) -> Self {
+        Self {
+            method: method.into(),
+            url,
+            fields: Fields::new(),
+            body: Body::Empty,
+            options: RequestOptions::default(),
+        }
+    }
+}
+
+impl Body {
+    /// How many bytes it has, if that is known.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Empty => Some(0),
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::Stream { length } => *length,
+        }
+    }
+}

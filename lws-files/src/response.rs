@@ -1,0 +1,236 @@
+//! What is answered: status, fields and body, made of what was found and what was asked.
+//!
+//! Opens nothing. All that a response says of a file was put together when the file was found.
+
+use crate::conditions::Decision;
+use crate::content::{Body, Content};
+use crate::multipart;
+use crate::page;
+use crate::pool::Refusal;
+use crate::vfs::{Entry, Fault};
+use crate::{Coding, Part, Representation, Request};
+use lws_proto::http::{HttpDate, Method, Status};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// A field line of a response.
+pub type Field = (Cow<'static, str>, Cow<'static, str>);
+
+/// What is sent.
+#[derive(Debug)]
+pub struct Response {
+    /// The status code.
+    pub status: Status,
+    shared: Arc<[Field]>,
+    shared_len: usize,
+    own: Vec<Field>,
+    /// What `Content-Length` says, which is not among the fields; `None` if that is not known, or if there is no content.
+    pub length: Option<u64>,
+    /// What is sent behind the head; nothing in the answer to a HEAD.
+    pub body: Body,
+}
+
+impl Response {
+    fn new(status: Status) -> Self {
+        let shared: Arc<[Field]> = Arc::new([]);
+        Self { status, shared, shared_len: 0, own: Vec::new(), length: None, body: Body::empty() }
+    }
+
+    fn shared(mut self, served: &Served, len: usize) -> Self {
+        self.shared = Arc::clone(&served.fields);
+        self.shared_len = len;
+        self
+    }
+
+    fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
+        self.own.push((name.into(), value.into()));
+        self
+    }
+
+    fn content(mut self, request: &Request, length: Option<u64>, body: impl FnOnce() -> Body) -> Self {
+        self.length = length;
+        if request.method != Method::Head {
+            self.body = body();
+        }
+        self
+    }
+
+    /// The field lines, but for `Content-Length`, `Date`, and what concerns the connection.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shared[..self.shared_len].iter().chain(&self.own).map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The value of the first field line called `name`, in whatever case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// An error, told in the form that the client likes better.
+    pub(crate) fn error(request: &Request, status: Status) -> Self {
+        Self::error_varying(request, status, "Accept")
+    }
+
+    /// An error that another client would not get, or in another form: by the fields that `vary` names.
+    pub(crate) fn error_varying(request: &Request, status: Status, vary: &'static str) -> Self {
+        let page = page::of_error(status, request.wants);
+        Self::new(status).field("Content-Type", page.content_type).field("Vary", vary).content(
+            request,
+            Some(page.bytes.len() as u64),
+            || Content::from(page.bytes).body(),
+        )
+    }
+
+    /// A directory without the `/` that its files are relative to.
+    pub(crate) fn redirect(request: &Request) -> Self {
+        Self::error(request, Status::MOVED_PERMANENTLY).field("Location", request.with_slash())
+    }
+
+    /// A method that files do not have. RFC 9110 §15.5.6.
+    pub(crate) fn method_not_allowed(request: &Request) -> Self {
+        Self::error(request, Status::METHOD_NOT_ALLOWED).field("Allow", "GET, HEAD")
+    }
+
+    pub(crate) fn of_fault(request: &Request, fault: Fault) -> Self {
+        match fault {
+            Fault::Forbidden => Self::error(request, Status::FORBIDDEN),
+            Fault::Shortage => Self::error(request, Status::SERVICE_UNAVAILABLE).field("Retry-After", "1"),
+            Fault::Failed(_) => Self::error(request, Status::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// What is answered when the pool takes no more.
+    #[must_use]
+    pub fn refused(request: &Request, refusal: Refusal) -> Self {
+        let _ = refusal;
+        Self::of_fault(request, Fault::Shortage)
+    }
+}
+
+/// A file that was found, with everything that is said of it.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) content: Content,
+    pub(crate) representation: Representation,
+    content_type: Option<String>,
+    vary: Option<&'static str>,
+    /// First what a 304 says as well, then what belongs to the content, then `Content-Type` if there is one.
+    fields: Arc<[Field]>,
+    /// How many of `fields` a 304 has.
+    about: usize,
+    /// The file as it is, for when too many are being compressed.
+    pub(crate) plain: Option<Arc<Served>>,
+}
+
+/// What is said of a file apart from what it is.
+#[derive(Clone, Default)]
+pub(crate) struct Saying<'a> {
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) cache_control: Option<Cow<'static, str>>,
+    pub(crate) vary: Option<&'static str>,
+    pub(crate) content_security_policy: Option<&'static str>,
+    /// Field lines that the application has added.
+    pub(crate) fields: &'a [Field],
+    /// Whether parts are refused though the content could be read from any position.
+    pub(crate) without_ranges: bool,
+    /// Whether it is sent only to who goes there.
+    pub(crate) by_navigation: bool,
+}
+
+impl Served {
+    pub(crate) fn new(entry: Entry, saying: Saying<'_>) -> Self {
+        let mut representation = entry.representation();
+        representation.ranges &= !saying.without_ranges;
+        let mut fields: Vec<Field> = Vec::with_capacity(8);
+        let mut push = |name: &'static str, value: Option<Cow<'static, str>>| {
+            fields.extend(value.map(|value| (name.into(), value)));
+        };
+        push("ETag", entry.tag.as_ref().map(|tag| tag.to_string().into()));
+        push("Last-Modified", entry.modified.map(|date| date.to_string().into()));
+        push("Cache-Control", saying.cache_control);
+        push("Vary", saying.vary.map(Into::into));
+        fields.extend_from_slice(saying.fields);
+        let about = fields.len();
+        let mut push = |name: &'static str, value: Option<Cow<'static, str>>| {
+            fields.extend(value.map(|value| (name.into(), value)));
+        };
+        let is_coded = entry.coding != Coding::Identity;
+        push("Content-Encoding", is_coded.then(|| entry.coding.token().into()));
+        push("Accept-Ranges", representation.ranges.then(|| "bytes".into()));
+        push("Content-Security-Policy", saying.content_security_policy.map(Into::into));
+        // Where nothing is known of the type, a browser is not to guess.
+        let is_unknown = matches!(saying.content_type, None | Some("application/octet-stream"));
+        push("X-Content-Type-Options", is_unknown.then(|| "nosniff".into()));
+        push("Content-Type", saying.content_type.map(|kind| kind.to_owned().into()));
+        Self {
+            content: entry.content,
+            representation,
+            content_type: saying.content_type.map(Into::into),
+            vary: saying.vary,
+            fields: fields.into(),
+            about,
+            plain: None,
+        }
+    }
+
+    /// Answers to a request for this file.
+    pub(crate) fn respond(
+        &self,
+        request: &Request,
+        date: HttpDate,
+        chance: &mut dyn FnMut() -> u64,
+    ) -> Response {
+        let Request { method, accepted, conditions, .. } = request;
+        match conditions.decide(*method, accepted, &self.representation, date) {
+            Decision::Whole => self.whole(request, Status::OK),
+            Decision::Part(part) => self.part(request, part),
+            Decision::Parts(parts) => self.parts(request, &parts, chance),
+            Decision::NotModified => Response::new(Status::NOT_MODIFIED).shared(self, self.about),
+            Decision::NotAcceptable => self.error(request, Status::NOT_ACCEPTABLE),
+            Decision::PreconditionFailed => self.error(request, Status::PRECONDITION_FAILED),
+            Decision::RangeNotSatisfiable => {
+                let range = format!("bytes */{}", self.len());
+                self.error(request, Status::RANGE_NOT_SATISFIABLE).field("Content-Range", range)
+            }
+        }
+    }
+
+    /// All of it, with `status`.
+    pub(crate) fn whole(&self, request: &Request, status: Status) -> Response {
+        let response = Response::new(status).shared(self, self.fields.len());
+        response.content(request, self.representation.len, || self.content.body())
+    }
+
+    fn part(&self, request: &Request, part: Part) -> Response {
+        let range = format!("bytes {}-{}/{}", part.first, part.last(), self.len());
+        let response = Response::new(Status::PARTIAL_CONTENT).shared(self, self.fields.len());
+        response.field("Content-Range", range).content(request, Some(part.len), || {
+            let mut pieces = Vec::with_capacity(1);
+            self.content.push_part(part, &mut pieces);
+            Body::of_pieces(pieces)
+        })
+    }
+
+    fn parts(&self, request: &Request, parts: &[Part], chance: &mut dyn FnMut() -> u64) -> Response {
+        let framed = multipart::frame(&self.content, self.len(), self.content_type.as_deref(), parts, chance);
+        let body = Body::of_pieces(framed.pieces);
+        // The type of the content stands in its parts.
+        let others = self.fields.len() - usize::from(self.content_type.is_some());
+        let response = Response::new(Status::PARTIAL_CONTENT).shared(self, others);
+        response.field("Content-Type", framed.content_type).content(request, body.len(), || body)
+    }
+
+    fn len(&self) -> u64 {
+        self.representation.len.unwrap_or_default()
+    }
+
+    /// An error about this file.
+    fn error(&self, request: &Request, status: Status) -> Response {
+        let vary = match self.vary {
+            Some("Accept-Encoding") => "Accept, Accept-Encoding",
+            Some(vary) => vary,
+            None => "Accept",
+        };
+        Response::error_varying(request, status, vary)
+    }
+}

@@ -1,0 +1,90 @@
+//! Messages about connections that are still being made, and about some that are never made.
+
+use super::on_each;
+use crate::Host;
+use crate::bench::{Bench, Message, Script, Side, run_script};
+use crate::setup::Setup;
+use crate::watchdog::Watchdog;
+use lws_loop_external::ConnectionId;
+use lws_proto::Connection;
+use std::io;
+
+/// Connections that are made.
+const CLIENTS: usize = 5;
+/// To each connection.
+const LETTERS: u64 = 4;
+
+pub(super) fn messages_wait_for_the_connection_that_they_are_about<H: Host>(
+    watchdog: &Watchdog,
+    host: &mut H,
+) -> Result<(), String> {
+    on_each(host, |host, setup: Setup| {
+        run_script(watchdog, host, setup, PendingMessages::default()).map(drop)
+    })
+}
+
+/// The last client is given up as soon as it was asked for.
+#[derive(Default)]
+struct PendingMessages {
+    /// Those that all their messages have reached, and then their wake.
+    done: usize,
+    given_up: Option<ConnectionId>,
+    returned: u64,
+}
+
+impl PendingMessages {
+    fn finish_if_done(&self, bench: &mut Bench<'_, '_, Self>) {
+        if self.done == CLIENTS && self.returned == LETTERS {
+            bench.finish();
+        }
+    }
+}
+
+impl Script for PendingMessages {
+    /// The message that comes next.
+    type Data = u64;
+
+    fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
+        if bench.listen().is_none() {
+            return;
+        }
+        (0..=CLIENTS).for_each(|number| bench.connect(number));
+        let clients = bench.common.clients();
+        self.given_up = clients.last().copied();
+        for id in clients {
+            let there = bench.cx.wake(id);
+            bench.expect(there, || format!("{id:?} was asked for, and is not there"));
+            (0..LETTERS).for_each(|number| bench.cx.send_to(id, Message::Number(number)));
+        }
+        self.given_up.into_iter().for_each(|id| bench.cx.abort(id));
+    }
+
+    fn delivered(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<u64>, number: u64) {
+        let expected = side.data;
+        bench.expect(number == expected, || format!("message {number} came in place of {expected}"));
+        side.data += 1;
+    }
+
+    fn woken(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<u64>, _: &mut Connection) {
+        let told = side.data;
+        bench.expect(told == LETTERS, || format!("a wake came after {told} of {LETTERS} messages"));
+        self.done += 1;
+        self.finish_if_done(bench);
+    }
+
+    fn refused(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<u64>, error: io::Error) {
+        let expected = Some(side.id) == self.given_up || bench.is_over();
+        bench.expect(expected, || format!("a connection could not be made: {error}"));
+    }
+
+    fn undelivered(&mut self, bench: &mut Bench<'_, '_, Self>, id: ConnectionId, number: u64) {
+        let expected = Some(id) == self.given_up && number == self.returned;
+        bench.expect(expected, || format!("message {number} to {id:?} came back"));
+        self.returned += 1;
+        self.finish_if_done(bench);
+    }
+
+    fn progress(&self) -> String {
+        format!("{} of {CLIENTS} connections, and {} messages that came back", self.done, self.returned)
+    }
+}

@@ -1,0 +1,55 @@
+//! What handlers and other threads want of connections that are being made: kept until they are there, or given back.
+
+use super::Driver;
+use crate::application::Application;
+use crate::command::Command;
+use crate::context::{Context, Subject};
+use crate::token::ConnectionId;
+
+impl<A: Application> Driver<A> {
+    /// Does what was asked for of something that is not in the table: it is being made, or has gone.
+    #[cold]
+    pub(super) fn do_command_early(&mut self, id: ConnectionId, command: Command<A::State, A::Message>) {
+        match command {
+            Command::Close(_) | Command::Abort(_) => self.give_up(id),
+            Command::Message(_, message) if self.connects.is_making(id) => self.keep_message(id, message),
+            Command::Message(_, message) => self.undelivered(id, message),
+            // Its mark stays until the connection is there, and goes with its name if it never is.
+            Command::Wake(_) => {}
+            Command::OpenMessages
+            | Command::Drain(..)
+            | Command::WantWrite(..)
+            | Command::Insert(..)
+            | Command::Connect(_) => {}
+        }
+    }
+
+    /// Keeps a message until the connection is there.
+    pub(super) fn keep_message(&mut self, id: ConnectionId, message: A::Message) {
+        if let Some(message) = self.core.pending.keep(id, message) {
+            self.undelivered(id, message);
+        }
+    }
+
+    /// The connection is there. What was kept for it comes before whatever else it was sent.
+    pub(crate) fn deliver_messages(&mut self, id: ConnectionId) {
+        if self.core.ids.is_woken(id) {
+            self.core.commands.push_front(Command::Wake(id));
+        }
+        for message in self.core.pending.take(id).into_iter().rev() {
+            self.core.commands.push_front(Command::Message(id, message));
+        }
+    }
+
+    /// The connection will never be there.
+    pub(crate) fn return_messages(&mut self, id: ConnectionId) {
+        for message in self.core.pending.take(id) {
+            self.undelivered(id, message);
+        }
+    }
+
+    pub(super) fn undelivered(&mut self, id: ConnectionId, message: A::Message) {
+        let mut cx = Context::new(&mut self.core, Subject::SERVICE);
+        self.application.undelivered(&mut cx, id, message);
+    }
+}

@@ -1,0 +1,21 @@
+//! A connection with its engine and what the application keeps for it.
+
+use crate::secure::Secure;
+use crate::tls::Info;
+use lws_proto::Connection;
+
+/// A connection that has been made.
+pub(crate) struct Open<S> {
+    pub(crate) connection: Connection,
+    pub(crate) state: S,
+    /// TLS between the socket and the engine, if there is any.
+    pub(crate) secure: Option<Box<Secure>>,
+}
+
+impl<S> Open<S> {
+    /// Its parts, which a handler is lent at the same time.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>) {
+        (&mut self.connection, &mut self.state, self.secure.as_deref().map(|secure| &secure.info))
+    }
+}

@@ -1,0 +1,107 @@
+//! The time of a service, from what its hosts say, and the seconds of the wall clock.
+
+use crate::net;
+use lws_proto::Time;
+use std::time::Duration;
+
+/// Goes on from where it stood when another host takes over, as each host counts from a moment of its own.
+#[derive(Debug, Default)]
+pub(crate) struct ServiceClock {
+    now: Time,
+    /// What has to be added to the host's time to get that of the service, in microseconds; wraps around.
+    offset: u64,
+    /// Another host has taken over, whose time is not known yet.
+    is_new_host: bool,
+    /// Whole seconds since the first of January 1970, UTC.
+    unix_seconds: u32,
+    /// When the wall clock is read again.
+    next_second: Time,
+}
+
+impl ServiceClock {
+    #[inline]
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(crate) fn unix_seconds(&self) -> u32 {
+        self.unix_seconds
+    }
+
+    /// Another host takes over.
+    pub(crate) fn change_host(&mut self) {
+        self.is_new_host = true;
+        // So that the next tick looks at the clocks, whatever the new host counts from.
+        self.next_second = Time::ZERO;
+    }
+
+    /// The host says what time it is. False if more has to be looked at: see [`look`](Self::look).
+    #[inline]
+    pub(crate) fn tick(&mut self, host: Time) -> bool {
+        let now = self.of_host(host);
+        let same_second = now < self.next_second;
+        if same_second {
+            // No host may turn time back.
+            self.now = self.now.max(now);
+        }
+        same_second
+    }
+
+    /// Reads the wall clock. Some if it has begun a new second.
+    #[cold]
+    pub(crate) fn look(&mut self, host: Time) -> Option<u32> {
+        if std::mem::take(&mut self.is_new_host) {
+            self.offset = self.now.as_micros().wrapping_sub(host.as_micros());
+        }
+        self.now = self.now.max(self.of_host(host));
+        let since_1970 = net::wall_clock();
+        let left =
+            Duration::from_secs(1).saturating_sub(Duration::from_nanos(since_1970.subsec_nanos().into()));
+        self.next_second = self.now + left;
+        let seconds = u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX);
+        (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
+    }
+
+    #[inline]
+    fn of_host(&self, host: Time) -> Time {
+        Time::from_micros(host.as_micros().wrapping_add(self.offset))
+    }
+
+    /// A moment as the host counts it.
+    pub(crate) fn host_time(&self, at: Time) -> Time {
+        Time::from_micros(self.now.as_micros().wrapping_sub(self.offset)) + (at - self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: u64) -> Time {
+        Time::from_micros(micros)
+    }
+
+    fn tell(clock: &mut ServiceClock, host: Time) {
+        if !clock.tick(host) {
+            clock.look(host);
+        }
+    }
+
+    #[test]
+    fn time_goes_on_at_the_next_host_and_never_back() {
+        let mut clock = ServiceClock::default();
+        clock.change_host();
+        tell(&mut clock, at(5_000_000));
+        let first = clock.now();
+        tell(&mut clock, at(5_000_007));
+        assert_eq!(clock.now() - first, Duration::from_micros(7));
+        tell(&mut clock, at(5_000_003));
+        assert_eq!(clock.now() - first, Duration::from_micros(7), "time is not turned back");
+        clock.change_host();
+        tell(&mut clock, at(90));
+        assert_eq!(clock.now() - first, Duration::from_micros(7), "no time passes between two hosts");
+        tell(&mut clock, at(91));
+        assert_eq!(clock.now() - first, Duration::from_micros(8));
+        assert_eq!(clock.host_time(clock.now() + Duration::from_micros(9)), at(100));
+    }
+}

@@ -1,0 +1,165 @@
+//! What other handlers and threads ask for.
+
+use super::{App, Lent};
+use crate::addition::Addition;
+use crate::command::{Command, Followed, StreamCall, StreamCommand};
+use crate::context::{Context, Subject};
+use crate::id::RouteId;
+use crate::site::Site;
+use crate::stream::StreamPhase;
+use crate::streams::Streams;
+use lws_proto::ws::CloseCode;
+use lws_proto::{Connection, Stream, StreamKey};
+use std::io;
+use std::sync::Arc;
+
+impl App {
+    /// Carries out a command for the thread.
+    pub(super) fn on_command(&mut self, cx: &mut Lent<'_>, command: Command) {
+        match command {
+            Command::WakeAll(route) => self.nowhere(cx).wake_here(route),
+            Command::Publish(publication) => {
+                self.state.group.published(self.state.shard, publication.message.bytes().len());
+                self.guard(cx, |app, cx| app.nowhere(cx).publish_here(&publication));
+            }
+            Command::Call(call) => {
+                self.guard(cx, |app, cx| call(&mut app.nowhere(cx)));
+            }
+            Command::AddSite(addition) => self.add_site(cx, &addition),
+            Command::FollowSite(addition, followed) => self.follow_site(cx, &addition, &followed),
+            // It belongs to a connection.
+            Command::ToStream(..) => {}
+        }
+    }
+
+    /// Carries out a command for one stream of the connection that is lent, and ends the stream if its handler panics.
+    pub(super) fn on_stream_command(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        connection: &mut Connection,
+        key: StreamKey,
+        command: StreamCommand,
+    ) {
+        if let (StreamCommand::Wake, Some(id)) = (&command, cx.connection()) {
+            self.state.wakes.end(id, key);
+        }
+        let called = self.guard(cx, |app, cx| app.do_to_stream(cx, streams, connection, key, command));
+        if called.is_none() && streams.find(key).is_some() {
+            self.end_panicked(cx, streams, key);
+        }
+    }
+
+    fn do_to_stream(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        connection: &mut Connection,
+        key: StreamKey,
+        command: StreamCommand,
+    ) {
+        let Some(state) = streams.find(key) else { return };
+        if let StreamCommand::Deliver(subscription) = command {
+            if let StreamPhase::WebSocket(websocket) = &mut state.phase {
+                self.on_published(cx, websocket, connection, key, subscription);
+            }
+            return;
+        }
+        let Some(mut stream) = connection.stream(key) else { return };
+        match command {
+            StreamCommand::Wake => self.on_woken(cx, state, stream),
+            StreamCommand::WantWrite => stream.want_write(),
+            StreamCommand::GoAway => go_away(&state.phase, stream),
+            StreamCommand::Call(call) => self.call_stream(cx, &state.phase, stream, call),
+            StreamCommand::Deliver(_) => {}
+        }
+    }
+
+    fn call_stream(&mut self, cx: &mut Lent<'_>, phase: &StreamPhase, stream: Stream<'_>, call: StreamCall) {
+        let route = match phase {
+            StreamPhase::WebSocket(websocket) if websocket.is_established() => websocket.route,
+            StreamPhase::Raw(_) => RouteId::NONE,
+            _ => return,
+        };
+        let subject = Subject { route, key: Some(stream.key()) };
+        call(&mut Context::new(cx, &mut self.state, subject, None), stream);
+    }
+
+    /// Wakes a stream of the connection that is looked at, when that is lent the next time.
+    pub(super) fn wake_later(&mut self, cx: &mut Lent<'_>, key: StreamKey) {
+        if let Some(id) = cx.connection()
+            && self.state.wakes.begin(id, key)
+        {
+            cx.send_to(id, Command::ToStream(key, StreamCommand::Wake));
+        }
+    }
+
+    // Sites.
+
+    /// Adds a site on this thread, which is the first one, and has the others follow.
+    fn add_site(&mut self, cx: &mut Lent<'_>, addition: &Arc<Addition>) {
+        let described = self.describe(cx, addition);
+        let installed = described.and_then(|site| self.nowhere(cx).install(site, None));
+        let followed = match installed {
+            Ok(followed) => followed,
+            Err(error) => {
+                self.guard(cx, |app, cx| addition.finish(&mut app.nowhere(cx), Err(error)));
+                return;
+            }
+        };
+        let group = Arc::clone(&self.state.group);
+        let others: Vec<_> = group.others(Some(self.state.shard)).collect();
+        addition.wait_for(others.len() + 1);
+        for shard in others {
+            if !group.send(shard, Command::FollowSite(Arc::clone(addition), followed.clone())) {
+                // A thread that has ended needs no site.
+                let gone = group.shards.handle(shard).is_none_or(lws_loop_external::Handle::is_closed);
+                let full = || io::Error::other(format!("thread {shard} has too many messages waiting"));
+                self.answer_addition(cx, addition, &followed, if gone { Ok(()) } else { Err(full()) });
+            }
+        }
+        self.answer_addition(cx, addition, &followed, Ok(()));
+    }
+
+    fn follow_site(&mut self, cx: &mut Lent<'_>, addition: &Addition, followed: &Followed) {
+        let described = self.describe(cx, addition);
+        let installed = described.and_then(|site| self.nowhere(cx).install(site, Some(followed)));
+        self.answer_addition(cx, addition, followed, installed.map(drop));
+    }
+
+    fn describe(&mut self, cx: &mut Lent<'_>, addition: &Addition) -> io::Result<Site> {
+        self.state.calling = RouteId::NONE;
+        let site = self.guard(cx, |_, _| addition.describe());
+        site.ok_or_else(|| io::Error::other("the description of the site has panicked"))
+    }
+
+    /// Records the answer of one thread. After the last one the caller of `add_site` gets the result.
+    fn answer_addition(
+        &mut self,
+        cx: &mut Lent<'_>,
+        addition: &Addition,
+        followed: &Followed,
+        result: io::Result<()>,
+    ) {
+        if !addition.answered(result) {
+            return;
+        }
+        let result = match addition.take_error() {
+            None => Ok(followed.id),
+            Some(error) => {
+                // All or none.
+                self.nowhere(cx).remove_site(followed.id);
+                Err(error)
+            }
+        };
+        self.guard(cx, |app, cx| addition.finish(&mut app.nowhere(cx), result));
+    }
+}
+
+/// The site of a stream was removed.
+fn go_away(phase: &StreamPhase, stream: Stream<'_>) {
+    if let StreamPhase::WebSocket(_) = phase {
+        // If it is closing already there is nothing left to do.
+        let _ = stream.close(CloseCode::GOING_AWAY, "");
+    }
+}

@@ -1,0 +1,130 @@
+//! What a handler's context asks of the driver.
+
+use super::Lent;
+use crate::Peer;
+use crate::command::{Command, StreamCommand};
+use crate::context::DriverAccess;
+use crate::link::Link;
+use crate::tls::Info;
+use crate::topics::Subscription;
+use crate::upstream::{ConnectOptions, Target};
+use lws_loop_external::{
+    self as external, Address, ConnectionId, Interest, ListenOptions, ListenerId, UdpOptions,
+};
+use lws_proto::{Config, Connection, StreamKey, Time};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+impl DriverAccess for Lent<'_> {
+    fn now(&self) -> Time {
+        external::Context::now(self)
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        external::Context::peer(self)
+    }
+
+    fn tls(&self) -> Option<&Info> {
+        external::Context::tls(self)
+    }
+
+    fn connection(&self) -> Option<ConnectionId> {
+        external::Context::connection(self)
+    }
+
+    fn stats(&self) -> crate::Stats {
+        let stats = external::Context::stats(self);
+        crate::Stats {
+            connections: stats.connections as u64,
+            accepted: stats.accepted_total,
+            bytes_in: stats.received_bytes_total,
+            bytes_out: stats.sent_bytes_total,
+            ..crate::Stats::default()
+        }
+    }
+
+    fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
+        external::Context::want_write(self, id, key);
+    }
+
+    fn wake_stream(&mut self, id: ConnectionId, key: StreamKey) {
+        self.send_to(id, Command::ToStream(key, StreamCommand::Wake));
+    }
+
+    fn wake_link(&mut self, id: ConnectionId) {
+        external::Context::wake(self, id);
+    }
+
+    fn close_link(&mut self, id: ConnectionId) {
+        external::Context::close(self, id);
+    }
+
+    fn deliver(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription) {
+        self.send_to(id, Command::ToStream(key, StreamCommand::Deliver(subscription)));
+    }
+
+    fn send_away(&mut self, id: ConnectionId, key: StreamKey) {
+        self.send_to(id, Command::ToStream(key, StreamCommand::GoAway));
+    }
+
+    fn pace_messages(&mut self) {
+        external::Context::pace_messages(self);
+    }
+
+    fn set_timer(&mut self, at: Option<Time>) {
+        external::Context::set_timer(self, at);
+    }
+
+    fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<(ListenerId, Address)> {
+        let id = external::Context::listen(self, address, options)?;
+        Ok((id, self.listening_on(id)?))
+    }
+
+    fn unlisten(&mut self, id: ListenerId) {
+        external::Context::unlisten(self, id);
+    }
+
+    fn connect(
+        &mut self,
+        target: Target,
+        config: Arc<Config>,
+        options: &ConnectOptions,
+        link: Link,
+    ) -> io::Result<ConnectionId> {
+        external::Context::connect(self, target, config, options, link)
+    }
+
+    fn adopt(&mut self, descriptor: OwnedFd, engine: Connection, link: Link) -> io::Result<ConnectionId> {
+        external::Context::adopt(self, descriptor, engine, link)
+    }
+
+    fn adopt_pair(
+        &mut self,
+        input: OwnedFd,
+        output: OwnedFd,
+        engine: Connection,
+        link: Link,
+    ) -> io::Result<ConnectionId> {
+        external::Context::adopt_pair(self, input, output, engine, link)
+    }
+
+    fn adopt_descriptor(
+        &mut self,
+        descriptor: OwnedFd,
+        interest: Interest,
+        link: Link,
+    ) -> io::Result<ConnectionId> {
+        external::Context::adopt_descriptor(self, descriptor, interest, link)
+    }
+
+    fn bind_udp(
+        &mut self,
+        local: SocketAddr,
+        options: &UdpOptions,
+        link: Link,
+    ) -> io::Result<(ConnectionId, SocketAddr)> {
+        external::Context::bind_udp(self, local, options, link)
+    }
+}

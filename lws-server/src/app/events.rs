@@ -1,0 +1,214 @@
+//! Events of streams that have begun: each is a call of the stream's handler.
+
+use super::{App, Lent, context_of};
+use crate::context::{Context, Subject};
+use crate::http::{self, Answer, Exchange, Permit, Response, Status};
+use crate::id::{RouteId, StreamId};
+use crate::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
+use crate::streams::Streams;
+use crate::thread_state::ThreadState;
+use crate::{raw, ws};
+use lws_proto::ws::CloseCode;
+use lws_proto::{Event, Protocol, Stream, StreamKey};
+
+impl App {
+    #[inline(always)]
+    pub(super) fn on_message(
+        &mut self,
+        cx: &mut Lent<'_>,
+        streams: &mut Streams,
+        stream: Stream<'_>,
+        message: ws::Message<'_>,
+    ) {
+        let key = stream.key();
+        let StreamPhase::WebSocket(websocket) = &mut streams.at(key).phase else { return };
+        self.state.counters.messages += u64::from(message.end);
+        let WebSocketStream { handler, route, subscriptions, .. } = &mut *websocket;
+        handler.message(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream, message);
+        if websocket.blocked {
+            Self::unblock(cx, websocket, key);
+        }
+    }
+
+    /// Any event but a message. Never inlined, so that the way of messages needs few registers.
+    #[inline(never)]
+    pub(super) fn other_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, event: Event<'_>) {
+        let (key, ended) = (event.key(), matches!(event, Event::Closed { .. }));
+        let called = self.guard(cx, |app, cx| app.on_event(cx, &mut *streams, key, event));
+        if ended {
+            streams.shrink();
+        } else if called.is_none() {
+            self.end_panicked(cx, streams, key);
+        }
+    }
+
+    fn on_event(&mut self, cx: &mut Lent<'_>, streams: &mut Streams, key: StreamKey, event: Event<'_>) {
+        let ingress = streams.ingress;
+        let state = streams.at(key);
+        match event {
+            Event::Request { stream, head, end } => self.on_request(cx, ingress, state, stream, head, end),
+            Event::Closed { cause, .. } => self.on_closed(cx, state, Some(key), cause),
+            Event::Established { stream, protocol, .. } => {
+                self.on_established(cx, ingress.listener, state, stream, protocol);
+            }
+            event => match &mut state.phase {
+                StreamPhase::Http(http) => {
+                    Self::on_http(&mut self.state, cx, http, key, event);
+                    self.after_answer(cx, state);
+                }
+                StreamPhase::WebSocket(websocket) => {
+                    Self::on_websocket(&mut self.state, cx, websocket, key, event);
+                    if websocket.blocked {
+                        Self::unblock(cx, websocket, key);
+                    }
+                }
+                StreamPhase::Raw(handler) => Self::on_raw(&mut self.state, cx, &mut **handler, key, event),
+                StreamPhase::Idle | StreamPhase::Panicked { .. } => {}
+            },
+        }
+    }
+
+    fn on_established(
+        &mut self,
+        cx: &mut Lent<'_>,
+        listener: u16,
+        state: &mut StreamState,
+        stream: Stream<'_>,
+        protocol: Protocol,
+    ) {
+        let key = stream.key();
+        state.key = Some(key);
+        if let (StreamPhase::Idle, Protocol::Raw) = (&state.phase, protocol) {
+            // What its listener takes for no HTTP.
+            let endpoint = self.state.sites.listener(listener).and_then(|listener| listener.raw.clone());
+            let handler = endpoint.and_then(|endpoint| endpoint.raw(&mut self.nowhere(cx)));
+            state.phase = handler.map_or(StreamPhase::Idle, StreamPhase::Raw);
+        }
+        match (&mut state.phase, protocol) {
+            (StreamPhase::WebSocket(websocket), Protocol::WebSocket) => {
+                self.on_websocket_open(cx, websocket, stream);
+            }
+            (StreamPhase::Raw(handler), Protocol::Raw) => {
+                let subject = Subject { route: RouteId::NONE, key: Some(key) };
+                handler.open(&mut Context::new(cx, &mut self.state, subject, None), stream);
+            }
+            _ => stream.abort(),
+        }
+    }
+
+    fn on_websocket_open(&mut self, cx: &mut Lent<'_>, websocket: &mut WebSocketStream, stream: Stream<'_>) {
+        let (key, shard) = (stream.key(), self.state.shard);
+        let WebSocketStream { handler, route, subscriptions, .. } = websocket;
+        let id = cx.connection().map(|connection| StreamId { shard, connection, key });
+        if id.is_some_and(|id| !self.state.topics.join(*route, id, subscriptions)) {
+            // Its site was removed while it opened. If it is closing already there is nothing left to do.
+            let _ = stream.close(CloseCode::GOING_AWAY, "");
+            return;
+        }
+        handler.open(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);
+    }
+
+    fn on_http(
+        state: &mut ThreadState,
+        cx: &mut Lent<'_>,
+        http: &mut HttpStream,
+        key: StreamKey,
+        event: Event<'_>,
+    ) {
+        let Some(handler) = &mut http.handler else { return };
+        let subject = Subject { route: http.route, key: Some(key) };
+        let mut context = Context::new(cx, state, subject, None);
+        let tally = &mut http.tally;
+        match event {
+            Event::Body { stream, chunk, end } => {
+                handler.content(&mut context, Exchange { stream, tally }, chunk, end);
+            }
+            Event::Trailers { stream, head } => {
+                handler.trailers(&mut context, Exchange { stream, tally }, head);
+            }
+            Event::Writable(permit) => handler.writable(&mut context, Permit::new(permit, tally)),
+            Event::Timeout { stream } => handler.timer(&mut context, Exchange { stream, tally }),
+            Event::PeerEnded { stream } => handler.peer_ended(&mut context, Exchange { stream, tally }),
+            _ => {}
+        }
+    }
+
+    fn on_websocket(
+        state: &mut ThreadState,
+        cx: &mut Lent<'_>,
+        websocket: &mut WebSocketStream,
+        key: StreamKey,
+        event: Event<'_>,
+    ) {
+        if let Event::Writable(permit) = event {
+            return Self::on_permit(state, cx, websocket, permit);
+        }
+        let WebSocketStream { handler, route, subscriptions, .. } = websocket;
+        let mut context = context_of(state, cx, *route, key, subscriptions);
+        match event {
+            Event::Control { stream, control } => handler.control(&mut context, stream, control),
+            Event::Timeout { stream } => handler.timer(&mut context, stream),
+            _ => {}
+        }
+    }
+
+    fn on_raw(
+        state: &mut ThreadState,
+        cx: &mut Lent<'_>,
+        handler: &mut dyn raw::Handler,
+        key: StreamKey,
+        event: Event<'_>,
+    ) {
+        let subject = Subject { route: RouteId::NONE, key: Some(key) };
+        let mut context = Context::new(cx, state, subject, None);
+        match event {
+            Event::Raw { stream, chunk, end } => handler.chunk(&mut context, stream, chunk, end),
+            Event::Writable(permit) => handler.writable(&mut context, permit),
+            Event::Timeout { stream } => handler.timer(&mut context, stream),
+            _ => {}
+        }
+    }
+
+    /// A stream was woken: by a handler, by another thread, or because it is to be ended.
+    pub(super) fn on_woken(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, stream: Stream<'_>) {
+        let key = stream.key();
+        match &mut state.phase {
+            StreamPhase::Idle => {}
+            StreamPhase::Http(http) => self.on_http_woken(cx, http, stream),
+            StreamPhase::WebSocket(websocket) if websocket.is_established() => {
+                let WebSocketStream { handler, route, subscriptions, .. } = websocket;
+                handler.wake(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);
+            }
+            StreamPhase::WebSocket(_) => {}
+            StreamPhase::Panicked { websocket: true } => {
+                let mut stream = stream;
+                // The peer's Close frame is to be heard, whatever the handler wanted to hear.
+                stream.resume();
+                // If it is closing already there is nothing left to do.
+                let _ = stream.close(CloseCode::INTERNAL_ERROR, "");
+            }
+            StreamPhase::Panicked { websocket: false } => stream.abort(),
+            StreamPhase::Raw(handler) => {
+                let subject = Subject { route: RouteId::NONE, key: Some(key) };
+                handler.wake(&mut Context::new(cx, &mut self.state, subject, None), stream);
+            }
+        }
+    }
+
+    fn on_http_woken(&mut self, cx: &mut Lent<'_>, http: &mut HttpStream, stream: Stream<'_>) {
+        let owes_answer = http.owes_answer();
+        let subject = Subject { route: http.route, key: Some(stream.key()) };
+        let mut context = Context::new(cx, &mut self.state, subject, None);
+        let exchange = Exchange { stream, tally: &mut http.tally };
+        if owes_answer {
+            exchange.tally.failed = false;
+            let response = Response::error(Status::INTERNAL_SERVER_ERROR);
+            http.handler = Answer::answer(response, &mut context, exchange, true);
+        } else if let Some(handler) = &mut http.handler {
+            http::Handler::wake(&mut **handler, &mut context, exchange);
+        } else if exchange.tally.panicked && !exchange.stream.has_ended() {
+            // The response has begun, and its handler, which would have ended it, is gone.
+            exchange.abort();
+        }
+    }
+}

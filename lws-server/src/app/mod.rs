@@ -1,0 +1,286 @@
+//! The application that a server is to its driver: events in, calls of handlers out.
+//!
+//! What is to be done with a request is decided in `resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
+//! `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what was published, `commands.rs` does what
+//! other handlers and threads ask for, and `links.rs` is about connections that no listener has accepted. Knows no socket and no loop.
+
+mod commands;
+mod delivery;
+mod driver_access;
+mod ends;
+mod events;
+mod links;
+mod requests;
+
+use crate::access::LoggedRequest;
+use crate::command::{Command, StreamCommand};
+use crate::context::{Context, Subject};
+use crate::http::Tally;
+use crate::id::RouteId;
+use crate::link::Link;
+use crate::panics::{self, PanicRecord, Panicked};
+use crate::site::Speaks;
+use crate::stream::{StreamPhase, StreamState};
+use crate::streams::{Ingress, Streams};
+use crate::thread_state::ThreadState;
+use crate::tls::{self, Failure, Info, Plain};
+use crate::topics::Subscriptions;
+use crate::{Peer, ws};
+use lws_loop_external as external;
+use lws_loop_external::{
+    Accepted, Application, ConnectError, ConnectionId, Descriptor, DescriptorEvent, ListenerId, UdpEvent,
+};
+use lws_proto::{Cause, Connection, Event, StreamKey};
+use std::sync::Arc;
+
+/// One thread of a server.
+pub(crate) struct App {
+    pub(crate) state: ThreadState,
+    #[cfg(feature = "record")]
+    pub(crate) recorder: Option<Arc<lws_record::Folder>>,
+}
+
+pub(crate) type Lent<'a> = external::Context<'a, App>;
+
+/// The context of a call about a WebSocket.
+#[inline]
+fn context_of<'a>(
+    state: &'a mut ThreadState,
+    cx: &'a mut Lent<'_>,
+    route: RouteId,
+    key: StreamKey,
+    subscriptions: &'a mut Subscriptions,
+) -> Context<'a> {
+    Context::new(cx, state, Subject { route, key: Some(key) }, Some(subscriptions))
+}
+
+impl App {
+    /// The context of a call that is about no stream.
+    pub(crate) fn nowhere<'a>(&'a mut self, cx: &'a mut Lent<'_>) -> Context<'a> {
+        Context::new(cx, &mut self.state, Subject::NONE, None)
+    }
+
+    /// Reports the counters of this thread to the others.
+    fn report(&mut self, cx: &mut Lent<'_>) {
+        let group = Arc::clone(&self.state.group);
+        if group.shards.count() > 1 {
+            group.report(self.state.shard, self.nowhere(cx).thread_stats());
+        }
+    }
+
+    /// Who is at the other end of the connection that is looked at.
+    fn peer(&self, cx: &Lent<'_>) -> Peer {
+        self.state.peers.get(cx.connection(), || cx.peer())
+    }
+
+    #[inline]
+    fn log(&self, cx: &Lent<'_>, entry: Option<&LoggedRequest>, tally: &Tally, cause: &'static str) {
+        if let Some(log) = &self.state.observers.log {
+            let unix_seconds = self.state.unix_seconds;
+            log(&crate::access::record(entry, || self.peer(cx), unix_seconds, tally, cause));
+        }
+    }
+
+    // Panics.
+
+    /// Calls something that may call a handler or an endpoint. `None` if one has panicked; the panic has been counted and reported.
+    #[inline(always)]
+    fn guard<R>(&mut self, cx: &mut Lent<'_>, call: impl FnOnce(&mut Self, &mut Lent<'_>) -> R) -> Option<R> {
+        match panics::catch(|| call(&mut *self, &mut *cx)) {
+            Ok(result) => Some(result),
+            Err(panicked) => {
+                self.report_panic(cx, &panicked);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn report_panic(&mut self, cx: &Lent<'_>, panicked: &Panicked) {
+        self.state.counters.panics += 1;
+        let Some(on_panic) = &self.state.observers.on_panic else { return };
+        let path = self.state.group.path(self.state.calling);
+        let record = PanicRecord {
+            route: path.as_deref(),
+            peer: cx.peer(),
+            thread: usize::from(self.state.shard),
+            message: panicked.message(),
+        };
+        // A panic of the observer of panics has no observer.
+        let _ = panics::catch(|| on_panic(&record));
+    }
+
+    fn report_tls(&mut self, cx: &mut Lent<'_>, event: tls::Event<'_>) -> Option<bool> {
+        self.state.calling = RouteId::NONE;
+        self.guard(cx, |app, cx| {
+            app.state.observers.on_tls.as_ref().is_none_or(|on_tls| on_tls(&app.peer(cx), event))
+        })
+    }
+
+    /// A connection of a listener begins.
+    fn accept(&mut self, cx: &mut Lent<'_>, listener: ListenerId) -> Option<Accepted<Self>> {
+        let (index, listener) = self.state.sites.accept(listener)?;
+        let (config, raw) = (Arc::clone(&listener.config), listener.raw.clone());
+        let phase = match listener.speaks {
+            Speaks::Http => Some(StreamPhase::Idle),
+            Speaks::Raw => {
+                let handler = self.guard(cx, |app, cx| raw?.raw(&mut app.nowhere(cx)));
+                handler.flatten().map(StreamPhase::Raw)
+            }
+        };
+        let Some(phase) = phase else {
+            self.state.sites.disconnected(index);
+            return None;
+        };
+        let ingress = Ingress { listener: index, plain: false };
+        let streams = Streams::beginning_with(ingress, StreamState { key: None, phase });
+        Some(Accepted { config, state: Link::Accepted(streams) })
+    }
+}
+
+impl Application for App {
+    type State = Link;
+    type Message = Command;
+
+    fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, peer: &Peer) -> Option<Accepted<Self>> {
+        let accepted = self.accept(cx, listener)?;
+        if let Some(id) = cx.connection() {
+            self.state.peers.insert(id, *peer);
+        }
+        self.report(cx);
+        Some(accepted)
+    }
+
+    #[cfg(feature = "record")]
+    fn opened(&mut self, cx: &mut Lent<'_>, _: &mut Link, connection: &mut Connection) {
+        let Some(recorder) = &self.recorder else { return };
+        let mut ends = lws_record::Ends::unknown();
+        if let Some(Peer::Tcp(peer)) = cx.peer() {
+            ends.peer = peer;
+        }
+        if let Some(local) = cx.local_address() {
+            ends.local = local;
+        }
+        // A connection that cannot be recorded is served all the same: most often descriptors are short.
+        if let Ok(Some(tape)) = recorder.tape(ends) {
+            connection.record(tape);
+        }
+    }
+
+    fn connected(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
+        self.upstream_connected(cx, link, connection);
+    }
+
+    fn connect_failed(&mut self, cx: &mut Lent<'_>, link: Link, error: ConnectError) {
+        self.upstream_failed(cx, link, &error);
+    }
+
+    fn tls_established(&mut self, cx: &mut Lent<'_>, link: &mut Link, info: &Info) -> bool {
+        // An observer that panics has not accepted the peer.
+        matches!(link, Link::Upstream(_))
+            || self.report_tls(cx, tls::Event::Established(info)).unwrap_or(false)
+    }
+
+    fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Link, failure: &Failure) {
+        self.report_tls(cx, tls::Event::Failed(failure));
+    }
+
+    fn plain(&mut self, _: &mut Lent<'_>, link: &mut Link) {
+        let Some(streams) = link.streams() else { return };
+        let listener = self.state.sites.listener(streams.ingress.listener);
+        streams.ingress.plain = listener.is_none_or(|listener| listener.plain() != Plain::Serve);
+    }
+
+    #[inline]
+    fn event(&mut self, cx: &mut Lent<'_>, link: &mut Link, event: Event<'_>) {
+        let Some(streams) = link.streams() else { return self.upstream_event(cx, link, event) };
+        // Messages are most of what there is, so that they pay for nothing else.
+        if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
+            let key = stream.key();
+            let message = ws::Message { kind, chunk, first, remaining, end };
+            if self.guard(cx, |app, cx| app.on_message(cx, streams, stream, message)).is_none() {
+                self.end_panicked(cx, streams, key);
+            }
+            return;
+        }
+        self.other_event(cx, streams, event);
+    }
+
+    fn descriptor(
+        &mut self,
+        cx: &mut Lent<'_>,
+        link: &mut Link,
+        event: DescriptorEvent,
+        descriptor: &mut Descriptor<'_>,
+    ) {
+        self.descriptor_event(cx, link, event, descriptor);
+    }
+
+    fn udp(&mut self, cx: &mut Lent<'_>, link: &mut Link, event: UdpEvent<'_>) {
+        self.datagrams_event(cx, link, event);
+    }
+
+    fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Link, cause: Cause) {
+        self.state.calling = RouteId::NONE;
+        self.guard(cx, |app, cx| {
+            if let Some(on_sent_away) = &app.state.observers.on_sent_away {
+                on_sent_away(&app.peer(cx), cause);
+            }
+        });
+    }
+
+    fn closed(&mut self, cx: &mut Lent<'_>, link: Link) {
+        self.end_link(cx, link);
+        if let Some(id) = cx.connection() {
+            self.state.peers.remove(id);
+        }
+        self.report(cx);
+    }
+
+    fn woken(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
+        self.upstream_woken(cx, link, connection);
+    }
+
+    fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
+        self.on_command(cx, command);
+    }
+
+    fn message_to(
+        &mut self,
+        cx: &mut Lent<'_>,
+        link: &mut Link,
+        connection: &mut Connection,
+        command: Command,
+    ) {
+        if let (Command::ToStream(key, command), Some(streams)) = (command, link.streams()) {
+            self.on_stream_command(cx, streams, connection, key, command);
+        }
+    }
+
+    fn undelivered(&mut self, _: &mut Lent<'_>, id: ConnectionId, command: Command) {
+        if let Command::ToStream(key, StreamCommand::Wake) = command {
+            self.state.wakes.end(id, key);
+        }
+    }
+
+    fn notified(&mut self, cx: &mut Lent<'_>) {
+        let group = Arc::clone(&self.state.group);
+        for route in group.take_wanted(self.state.shard) {
+            self.nowhere(cx).want_write_here(route);
+        }
+        for site in group.take_removed(self.state.shard) {
+            self.nowhere(cx).uninstall(site);
+        }
+        self.report(cx);
+    }
+
+    fn timer(&mut self, cx: &mut Lent<'_>) {
+        self.call_timers(cx);
+    }
+
+    fn clock(&mut self, unix_seconds: u32) {
+        self.state.unix_seconds = unix_seconds;
+        self.state.sites.clock(unix_seconds);
+        self.state.client.wall_clock.set(unix_seconds);
+    }
+}

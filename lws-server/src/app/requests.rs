@@ -1,0 +1,174 @@
+//! Requests: what was resolved is done.
+
+use super::{App, Lent};
+use crate::access::LoggedRequest;
+use crate::context::{Context, Subject};
+use crate::http::{self, Answer, Exchange, Request, Response, Routed, Tally};
+use crate::refusal;
+use crate::resolve::{Refusal, Resolved, Step, resolve};
+use crate::served::{Served, Terms};
+use crate::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
+use crate::streams::Ingress;
+use crate::tls::Plain;
+use crate::ws::Deflate;
+use lws_proto::Stream;
+use lws_proto::http::Head;
+use lws_proto::ws::{Accept, check_request};
+
+/// A request on its way to an endpoint.
+struct Received<'a> {
+    stream: Stream<'a>,
+    head: Head<'a>,
+    routed: Routed<'a>,
+    /// It has no content.
+    end: bool,
+}
+
+impl App {
+    #[inline]
+    pub(super) fn on_request(
+        &mut self,
+        cx: &mut Lent<'_>,
+        ingress: Ingress,
+        state: &mut StreamState,
+        stream: Stream<'_>,
+        head: Head<'_>,
+        end: bool,
+    ) {
+        let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
+        let target = head.target();
+        let (site, arrival) = listener.site(&head, target, cx.tls());
+        // Kept beside the table, which a handler may change while it is called.
+        let (site, policy) = (site.cloned(), listener.plain());
+        let fields =
+            site.as_ref().map_or_else(|| listener.fields(arrival.secure), |site| site.fields(arrival.secure));
+        let resolved = resolve(site.as_deref(), &head, target, arrival, ingress.plain);
+        let Resolved { route, pattern, path, step } = resolved;
+
+        self.state.counters.requests += 1;
+        let entry = self.entry(cx, &head);
+        state.key = Some(stream.key());
+        let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
+        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry });
+        let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
+        match step {
+            Step::Request(served) => {
+                routed.content_bytes_max = served.terms.content_bytes_max;
+                self.ask(cx, state, served, Received { stream, head, routed, end });
+            }
+            Step::Upgrade(served) => {
+                let deflate = site.as_ref().and_then(|site| site.deflate());
+                self.upgrade(cx, state, served, deflate, Received { stream, head, routed, end });
+            }
+            Step::Refuse(refusal) => {
+                self.refuse(cx, state, refusal, policy, Received { stream, head, routed, end });
+            }
+        }
+        self.after_answer(cx, state);
+    }
+
+    #[inline]
+    fn entry(&self, cx: &Lent<'_>, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
+        let log = self.state.observers.log.as_ref();
+        log.map(|_| LoggedRequest::new(self.peer(cx), self.state.unix_seconds, head))
+    }
+
+    /// Has an endpoint answer a request.
+    #[inline]
+    fn ask(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, served: &Served, received: Received<'_>) {
+        let (StreamPhase::Http(http), key) = (&mut state.phase, state.key) else { return };
+        let Received { stream, head, routed, end } = received;
+        let Terms { content_bytes_min, keep_half_closed, .. } = served.terms;
+        let mut exchange = Exchange { stream, tally: &mut http.tally };
+        if let Some(bytes) = content_bytes_min {
+            exchange.expect_content(bytes);
+        }
+        if keep_half_closed {
+            exchange.keep_half_closed(true);
+        }
+        let request = Request::lent(head, routed, !end, cx.tls());
+        let mut context = Context::new(cx, &mut self.state, Subject { route: http.route, key }, None);
+        http.handler = served.endpoint.request(&mut context, &request, exchange, end);
+    }
+
+    /// Answers a request that no endpoint gets.
+    #[cold]
+    fn refuse(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut StreamState,
+        refusal: Refusal<'_>,
+        policy: Plain,
+        received: Received<'_>,
+    ) {
+        let (StreamPhase::Http(http), key) = (&mut state.phase, state.key) else { return };
+        let Received { mut stream, head, end, .. } = received;
+        if matches!(refusal, Refusal::Plain) {
+            stream.last_exchange();
+        }
+        let response = refusal::response(refusal, &head, policy);
+        let mut context = Context::new(cx, &mut self.state, Subject { route: http.route, key }, None);
+        let exchange = Exchange { stream, tally: &mut http.tally };
+        http.handler = response.answer(&mut context, exchange, end);
+    }
+
+    /// Has an endpoint accept or refuse a WebSocket.
+    fn upgrade(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut StreamState,
+        served: &Served,
+        deflate: Option<&Deflate>,
+        received: Received<'_>,
+    ) {
+        let (StreamPhase::Http(http), key) = (&mut state.phase, state.key) else { return };
+        let Received { stream, head, routed, .. } = received;
+        if check_request(&head).is_err() {
+            // The engine knows what to answer, and does.
+            let _ = stream.accept_websocket(&head, &Accept::new());
+            return;
+        }
+        let request = Request::lent(head, routed, false, cx.tls());
+        let mut context = Context::new(cx, &mut self.state, Subject { route: http.route, key }, None);
+        let accepted = match served.endpoint.upgrade(&mut context, &request) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                let exchange = Exchange { stream, tally: &mut http.tally };
+                http.handler = Response::answer(refusal, &mut context, exchange, true);
+                return;
+            }
+        };
+        let fields: Vec<_> = accepted.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut accept = Accept::new().fields(&fields).extensions(&accepted.extensions);
+        if let Some(deflate) = deflate {
+            accept = accept.deflate(deflate);
+        }
+        if let Some(protocol) = accepted.protocol {
+            accept = accept.protocol(protocol);
+        }
+        if accepted.streamed {
+            accept = accept.streamed();
+        }
+        if stream.accept_websocket(&head, &accept).is_err() {
+            // A subprotocol that was not offered, or a field that cannot be written: the endpoint's fault.
+            http.tally.failed = true;
+            return;
+        }
+        if let Some(entry) = http.entry.take() {
+            let tally = Tally { status: entry.opened_status(), ..Tally::default() };
+            self.log(cx, Some(&entry), &tally, "websocket");
+        }
+        self.state.counters.websockets += 1;
+        state.phase = StreamPhase::WebSocket(WebSocketStream::new(accepted.handler, http.route));
+    }
+
+    /// Wakes an exchange that owes a 500: its stream is out of reach until the connection is lent again.
+    #[inline]
+    pub(super) fn after_answer(&mut self, cx: &mut Lent<'_>, state: &StreamState) {
+        if let StreamState { key: Some(key), phase: StreamPhase::Http(http) } = state
+            && http.owes_answer()
+        {
+            self.wake_later(cx, *key);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What a connection is to the application: who began it, and who hears of it.
+
+use crate::streams::Streams;
+use crate::{datagrams, descriptor, upstream};
+
+/// Kept for each connection in the driver's table. Accepted ones are most of them, so that the others are boxed.
+pub(crate) enum Link {
+    /// A listener has accepted it: requests, WebSockets and raw streams, each with a handler of its own.
+    Accepted(Streams),
+    /// A handler has begun it towards some server.
+    Upstream(Box<dyn upstream::Handler>),
+    /// A handler has given it its descriptors, such as the pipes of a process: one raw stream.
+    Child(Box<Streams>),
+    /// A descriptor that its handler reads and writes by itself.
+    Descriptor(Box<dyn descriptor::Handler>),
+    /// A UDP socket.
+    Datagrams(Box<dyn datagrams::Handler>),
+    /// Its handler has panicked, and was dropped: the link is to be ended, or is on its way to its end.
+    Panicked,
+}
+
+impl Link {
+    /// The streams of an accepted or adopted connection.
+    #[inline]
+    pub(crate) fn streams(&mut self) -> Option<&mut Streams> {
+        match self {
+            Self::Accepted(streams) => Some(streams),
+            Self::Child(streams) => Some(streams),
+            Self::Upstream(_) | Self::Descriptor(_) | Self::Datagrams(_) | Self::Panicked => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_costs_an_accepted_connection_nothing() {
+        assert_eq!(size_of::<Link>(), size_of::<Streams>());
+    }
+}

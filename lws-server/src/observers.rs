@@ -1,0 +1,78 @@
+//! The callbacks by which a program observes its server: the access log, panics, TLS, peers that got a GOAWAY. They belong to
+//! one thread, as handlers do.
+
+use crate::access::AccessRecord;
+use crate::panics::PanicRecord;
+use crate::topics::BacklogOf;
+use crate::{Peer, tls};
+use lws_loop_external::ConnectionId;
+use lws_proto::Cause;
+use std::collections::HashMap;
+
+pub(crate) type OnAccess = Box<dyn Fn(&AccessRecord<'_>)>;
+pub(crate) type OnPanic = Box<dyn Fn(&PanicRecord<'_>)>;
+/// `false` refuses the peer.
+pub(crate) type OnTls = Box<dyn Fn(&Peer, tls::Event<'_>) -> bool>;
+pub(crate) type OnSentAway = Box<dyn Fn(&Peer, Cause)>;
+
+/// The callbacks of one thread.
+#[derive(Default)]
+pub(crate) struct Observers {
+    pub(crate) log: Option<OnAccess>,
+    pub(crate) on_panic: Option<OnPanic>,
+    pub(crate) on_tls: Option<OnTls>,
+    pub(crate) on_sent_away: Option<OnSentAway>,
+    pub(crate) topic_backlog: Option<BacklogOf>,
+}
+
+impl Observers {
+    /// Whether anything is to be called.
+    pub(crate) fn any(&self) -> bool {
+        let Self { log, on_panic, on_tls, on_sent_away, topic_backlog } = self;
+        log.is_some()
+            || on_panic.is_some()
+            || on_tls.is_some()
+            || on_sent_away.is_some()
+            || topic_backlog.is_some()
+    }
+
+    /// Whether an observer gets addresses of peers after the system may have forgotten them.
+    pub(crate) fn want_peers(&self) -> bool {
+        self.log.is_some() || self.on_tls.is_some() || self.on_sent_away.is_some()
+    }
+}
+
+/// The addresses of peers, for observers that get them late: the system forgets a peer that resets. They are kept beside the
+/// connections, so that a server without such observers pays nothing.
+#[derive(Debug, Default)]
+pub(crate) struct PeerAddresses(Option<HashMap<ConnectionId, Peer>>);
+
+impl PeerAddresses {
+    pub(crate) fn new(wanted: bool) -> Self {
+        Self(wanted.then(HashMap::new))
+    }
+
+    /// A peer has connected.
+    pub(crate) fn insert(&mut self, connection: ConnectionId, peer: Peer) {
+        if let Some(peers) = &mut self.0 {
+            peers.insert(connection, peer);
+        }
+    }
+
+    /// A connection is over.
+    pub(crate) fn remove(&mut self, connection: ConnectionId) {
+        if let Some(peers) = &mut self.0 {
+            peers.remove(&connection);
+        }
+    }
+
+    /// Who is at the other end of a connection: as it was when it came, or else as the system says now.
+    pub(crate) fn get(
+        &self,
+        connection: Option<ConnectionId>,
+        system: impl FnOnce() -> Option<Peer>,
+    ) -> Peer {
+        let kept = || self.0.as_ref()?.get(&connection?).copied();
+        kept().or_else(system).unwrap_or(Peer::Unknown)
+    }
+}

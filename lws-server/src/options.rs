@@ -1,0 +1,59 @@
+//! What holds for a server as a whole, whatever its sites are.
+
+use lws_loop_external::{self as external, DriverOptions, ListenOptions};
+use lws_proto::SERVICE_BYTES_MAX;
+use std::time::Duration;
+
+/// Options of a server, as data. Each has a call of [`Builder`](crate::Builder) that says more.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// Sizes and budgets of each thread's service.
+    pub driver: DriverOptions,
+    /// Options of the listeners that have none of their own.
+    pub listen: ListenOptions,
+    /// Files that each thread has open to send them. `None` is 64, or an eighth of the limit of open files if this is less.
+    pub open_files_max: Option<usize>,
+    /// Bytes that the server holds for its peers, on all threads together. Default 256 MiB.
+    pub held_bytes_max: usize,
+    /// How long what is going on may take to end. Default 10 s.
+    pub drain_timeout: Duration,
+    /// Topics that one WebSocket may subscribe to. Default 256.
+    pub subscriptions_max: usize,
+    /// Where records of connections are written.
+    #[cfg(feature = "record")]
+    pub recorder: Option<std::sync::Arc<lws_record::Folder>>,
+}
+
+/// Files that a thread has open to send them, unless the limit of open files is low.
+const OPEN_FILES_MAX: usize = 64;
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            driver: DriverOptions::default(),
+            listen: ListenOptions::default(),
+            open_files_max: None,
+            held_bytes_max: SERVICE_BYTES_MAX,
+            drain_timeout: Duration::from_secs(10),
+            subscriptions_max: 256,
+            #[cfg(feature = "record")]
+            recorder: None,
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Files that each of `threads` threads may have open to send them.
+    pub(crate) fn files_max(&self, threads: u16) -> usize {
+        let few = external::descriptors_max() / 8 / usize::from(threads.max(1));
+        self.open_files_max.unwrap_or(few.clamp(1, OPEN_FILES_MAX))
+    }
+
+    /// Those of the driver: what files need is no connection's.
+    pub(crate) fn driver_of(&self, threads: u16) -> DriverOptions {
+        let files = self.files_max(threads).saturating_mul(threads.into());
+        let descriptors_kept = self.driver.descriptors_kept.saturating_add(files);
+        DriverOptions { descriptors_kept, ..self.driver.clone() }
+    }
+}

@@ -1,0 +1,231 @@
+//! A site as it is served: checked, and with its routes in a tree.
+//!
+//! Knows no listener and no connection.
+
+use crate::endpoint::Endpoint;
+use crate::hosts::HostNames;
+use crate::http::FieldLine;
+use crate::id::{RouteId, SiteId};
+use crate::methods::Methods;
+use crate::origins::OriginGuard;
+use crate::path_tree::{PathTree, Pattern};
+use crate::route::{Route, RouteOptions, Takes};
+use crate::site::{Site, SiteSettings, Speaks};
+use crate::tls::Plain;
+use crate::ws::{Backlog, Deflate};
+use lws_proto::http::Head;
+use std::borrow::Cow;
+use std::io;
+use std::rc::Rc;
+
+/// A site of one thread.
+pub(crate) struct ServedSite {
+    pub(crate) id: SiteId,
+    /// The number of its first route; the others follow.
+    pub(crate) first_route: RouteId,
+    pub(crate) names: HostNames,
+    pub(crate) settings: SiteSettings,
+    pub(crate) raw: Option<Rc<dyn Endpoint>>,
+    paths: PathTree<ServedPath>,
+    /// Field lines of every response, without TLS and with it.
+    fields: [Option<Rc<[FieldLine]>>; 2],
+}
+
+/// What stands at one path.
+#[derive(Default)]
+pub(crate) struct ServedPath {
+    /// What takes opening handshakes.
+    pub(crate) upgrade: Option<Served>,
+    /// What takes requests, by their methods, of which no two are the same.
+    pub(crate) requests: Vec<(Methods, Served)>,
+}
+
+/// An endpoint, and what holds for the requests that it gets.
+pub(crate) struct Served {
+    pub(crate) endpoint: Rc<dyn Endpoint>,
+    pub(crate) terms: Terms,
+}
+
+/// The options of a route, whatever they came from.
+pub(crate) struct Terms {
+    pub(crate) content_bytes_max: usize,
+    pub(crate) content_bytes_min: Option<usize>,
+    pub(crate) keep_half_closed: bool,
+    backlog: Backlog,
+    /// `None` lets pages of every origin ask.
+    origins: Option<OriginGuard>,
+}
+
+/// Bytes of content that are gathered for a plain function, unless its route says otherwise.
+const CONTENT_BYTES_MAX: usize = 1 << 20;
+
+/// What libwebsockets sends, without a field that browsers have dropped. RFC 9110 §5.
+const BEST_PRACTICES: [FieldLine; 4] = [
+    (
+        "Content-Security-Policy",
+        Cow::Borrowed(
+            "default-src 'none'; img-src 'self' data:; script-src 'self'; font-src 'self'; style-src 'self'; \
+             connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+        ),
+    ),
+    ("X-Content-Type-Options", Cow::Borrowed("nosniff")),
+    ("X-Frame-Options", Cow::Borrowed("deny")),
+    ("Referrer-Policy", Cow::Borrowed("no-referrer")),
+];
+
+impl Terms {
+    fn new(options: RouteOptions) -> io::Result<Self> {
+        let origins = OriginGuard::new(options.origins.as_ref())
+            .map_err(|origin| invalid(format!("not an origin: {origin}")))?;
+        Ok(Self {
+            content_bytes_max: options.content_bytes_max.unwrap_or(CONTENT_BYTES_MAX),
+            content_bytes_min: options.content_bytes_min,
+            keep_half_closed: options.keep_half_closed.unwrap_or(false),
+            backlog: options.backlog.unwrap_or_default(),
+            origins,
+        })
+    }
+}
+
+impl Served {
+    /// Whether a request that opens nothing may be answered. `secure` says whether it came by TLS.
+    #[inline]
+    pub(crate) fn permits_request(&self, head: &Head<'_>, secure: bool) -> bool {
+        self.terms.origins.as_ref().is_none_or(|origins| origins.permits_request(head, secure))
+    }
+
+    /// Whether an opening handshake may be accepted.
+    #[inline]
+    pub(crate) fn permits_opening(&self, head: &Head<'_>, secure: bool) -> bool {
+        self.terms.origins.as_ref().is_none_or(|origins| origins.permits_opening(head, secure))
+    }
+}
+
+impl ServedSite {
+    /// Checks a site. It has no number yet. `apart` says that its WebSockets share nothing to compress with those of other threads.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub(crate) fn new(site: Site, apart: bool) -> io::Result<Self> {
+        let Site { mut settings, routes, raw } = site;
+        settings.deflate = settings.deflate.map(|deflate| if apart { deflate.apart() } else { deflate });
+        for listen in settings.listen.iter_mut().filter(|listen| listen.speaks == Speaks::Raw) {
+            // A refusal needs HTTP, which a raw listener does not speak.
+            listen.tls = listen.tls.take().map(|tls| match tls.plain {
+                Plain::Serve => tls,
+                Plain::Refuse | Plain::Redirect | Plain::Close => tls.plain(Plain::Close),
+            });
+        }
+        settings.limits.validate().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let names = HostNames::new(&settings.names.listed, settings.names.any)
+            .map_err(|name| invalid(format!("not a host name: {name}")))?;
+        // Wrong defaults are an error whether or not a route needs them.
+        Terms::new(settings.route_defaults.clone())?;
+        let mut paths = PathTree::default();
+        for route in routes {
+            add(&mut paths, route, &settings.route_defaults)?;
+        }
+        let fields = [fields_of(&settings, false), fields_of(&settings, true)];
+        let (id, first_route) = (SiteId(0), RouteId::NONE);
+        Ok(Self { id, first_route, names, settings, raw, paths, fields })
+    }
+
+    /// Gives it its numbers, which are the same on all threads.
+    pub(crate) fn numbered(mut self, id: SiteId, first_route: RouteId) -> Self {
+        (self.id, self.first_route) = (id, first_route);
+        self
+    }
+
+    /// The paths of its routes, by their numbers.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|(path, _)| path)
+    }
+
+    /// The routes by their numbers, each with the backlog of its WebSockets.
+    pub(crate) fn backlogs(&self) -> impl Iterator<Item = (RouteId, Backlog)> {
+        let backlog = |path: &ServedPath| path.upgrade.as_ref().map(|served| served.terms.backlog);
+        let backlogs = self.paths.iter().map(move |(_, path)| backlog(path).unwrap_or_default());
+        (self.first_route.0..).map(RouteId).zip(backlogs)
+    }
+
+    /// The route of a path in normal form.
+    #[inline]
+    pub(crate) fn find(&self, path: &str) -> Option<(RouteId, &Pattern, &ServedPath)> {
+        self.at(self.paths.find(path)?)
+    }
+
+    /// The route that is written out as a target, of the few that are compared so. The target is a path in normal form then.
+    #[inline]
+    pub(crate) fn find_whole(&self, target: &str) -> Option<(RouteId, &Pattern, &ServedPath)> {
+        self.at(self.paths.find_whole(target)?)
+    }
+
+    #[inline]
+    fn at(&self, index: usize) -> Option<(RouteId, &Pattern, &ServedPath)> {
+        let (pattern, served) = self.paths.get(index)?;
+        // There are fewer routes than numbers: `add` has seen to it.
+        Some((RouteId(self.first_route.0 + index as u32), pattern, served))
+    }
+
+    /// The field lines of every response.
+    #[inline]
+    pub(crate) fn fields(&self, secure: bool) -> Option<Rc<[FieldLine]>> {
+        self.fields[usize::from(secure)].clone()
+    }
+
+    /// The compression of its WebSockets.
+    pub(crate) fn deflate(&self) -> Option<&Deflate> {
+        self.settings.deflate.as_ref()
+    }
+
+    /// Whether it listens for raw streams alone, so that no request is for it.
+    pub(crate) fn is_raw_only(&self) -> bool {
+        let listen = &self.settings.listen;
+        self.paths.is_empty() && !listen.is_empty() && listen.iter().all(|it| it.speaks == Speaks::Raw)
+    }
+}
+
+/// More routes than anybody writes down, and few enough that numbers do not run out.
+const ROUTES_MAX: usize = 1 << 20;
+
+fn add(paths: &mut PathTree<ServedPath>, route: Route, defaults: &RouteOptions) -> io::Result<()> {
+    let Route { path, takes, endpoint, options } = route;
+    let served = Served { endpoint, terms: Terms::new(options.or(defaults))? };
+    if paths.len() >= ROUTES_MAX {
+        return Err(invalid(format!("more than {ROUTES_MAX} routes")));
+    }
+    let place = paths.entry(&path, ServedPath::default);
+    let place = place.map_err(|why| invalid(format!("not a route: {path}: {why}")))?;
+    // Two endpoints for one thing are a mistake: which one should answer?
+    let doubled = match takes {
+        Takes::Upgrades => place.upgrade.replace(served).is_some(),
+        Takes::Requests(methods) => {
+            let doubled = place.requests.iter().any(|(known, _)| known.overlap(&methods));
+            place.requests.push((methods, served));
+            doubled
+        }
+    };
+    if doubled {
+        return Err(invalid(format!("served twice: {path}")));
+    }
+    Ok(())
+}
+
+/// The field lines of every response, by TLS or not.
+fn fields_of(settings: &SiteSettings, secure: bool) -> Option<Rc<[FieldLine]>> {
+    let mut fields = Vec::new();
+    if settings.security_best_practices {
+        fields.extend(BEST_PRACTICES);
+    }
+    // RFC 6797 §7.2: "MUST NOT include the STS header field in HTTP responses conveyed over non-secure transport".
+    if let (true, Some(max_age)) = (secure, settings.strict_transport_security) {
+        let value = format!("max-age={}; includeSubDomains", max_age.as_secs());
+        fields.push(("Strict-Transport-Security", value.into()));
+    }
+    (!fields.is_empty()).then(|| fields.into())
+}
+
+/// A mistake in a description.
+pub(crate) fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

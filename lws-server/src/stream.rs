@@ -1,0 +1,79 @@
+//! What a server keeps of one stream: its handler, and how far it has come.
+
+use crate::access::LoggedRequest;
+use crate::http::{self, Tally};
+use crate::id::RouteId;
+use crate::topics::Subscriptions;
+use crate::{raw, ws};
+use lws_proto::StreamKey;
+
+/// One stream of a connection, or the place of one that has ended.
+#[derive(Default)]
+pub(crate) struct StreamState {
+    pub(crate) key: Option<StreamKey>,
+    pub(crate) phase: StreamPhase,
+}
+
+/// What a stream does now.
+#[derive(Default)]
+pub(crate) enum StreamPhase {
+    /// Nothing: it has not begun, or has ended.
+    #[default]
+    Idle,
+    Http(HttpStream),
+    WebSocket(WebSocketStream),
+    Raw(Box<dyn raw::Handler>),
+    /// Its handler has panicked, and was dropped: the stream is to be ended, or is on its way to its end.
+    Panicked {
+        websocket: bool,
+    },
+}
+
+/// An exchange.
+pub(crate) struct HttpStream {
+    pub(crate) handler: Option<Box<dyn http::Handler>>,
+    pub(crate) tally: Tally,
+    pub(crate) route: RouteId,
+    /// For the access log, if there is one.
+    pub(crate) entry: Option<Box<LoggedRequest>>,
+}
+
+/// A WebSocket, from its opening handshake on.
+pub(crate) struct WebSocketStream {
+    pub(crate) handler: Box<dyn ws::Handler>,
+    pub(crate) route: RouteId,
+    /// That to its route is among them once it is established.
+    pub(crate) subscriptions: Subscriptions,
+    /// Something was published, and is to be sent when a message of the handler has come to its end.
+    pub(crate) blocked: bool,
+    /// The last permit was spent on what was published: the next one is the handler's.
+    pub(crate) delivered: bool,
+}
+
+impl StreamState {
+    /// Whether nothing is kept for a stream here.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.phase, StreamPhase::Idle)
+    }
+}
+
+impl HttpStream {
+    /// Whether a 500 is owed: a response could not be written, or the request has neither been answered nor left a handler that
+    /// could.
+    #[inline]
+    pub(crate) fn owes_answer(&self) -> bool {
+        self.tally.status == 0 && (self.tally.failed || self.handler.is_none())
+    }
+}
+
+impl WebSocketStream {
+    /// A WebSocket whose opening handshake was accepted, and has not been sent yet.
+    pub(crate) fn new(handler: Box<dyn ws::Handler>, route: RouteId) -> Self {
+        Self { handler, route, subscriptions: Subscriptions::default(), blocked: false, delivered: false }
+    }
+
+    /// Whether its opening handshake is done.
+    pub(crate) fn is_established(&self) -> bool {
+        !self.subscriptions.as_slice().is_empty()
+    }
+}

@@ -1,0 +1,343 @@
+//! Sites: which of them a request is for, those that come and go while the server runs, and what stands at their routes.
+
+use crate::common::{Answer, Peer, Running, serve};
+use lws_server::http::{Answer as _, Exchange, Handler, Request, Response, Status};
+use lws_server::ws::Message;
+use lws_server::{
+    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteId, Stream,
+    Takes, ws,
+};
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::mpsc::channel;
+use test_kit::{PATIENCE, eventually};
+
+struct Silent;
+
+impl ws::Handler for Silent {
+    fn message(&mut self, _: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+        assert_eq!(message.kind, MessageKind::Text);
+    }
+}
+
+/// A site with a page that says its name, and WebSockets.
+fn site<const COUNT: usize>(names: [&'static str; COUNT], text: &'static str) -> Site {
+    let mut site = Site::new();
+    site.settings.names = names.into();
+    site.routes = vec![Route::get("/", move |_| Response::text(text)), Route::ws("/chat", |_| Silent)];
+    site
+}
+
+fn asking(host: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")
+}
+
+impl Running {
+    /// The status and content of the page of this host.
+    fn page(&self, host: &str) -> (u16, String) {
+        let answer = self.ask(asking(host));
+        (answer.status, answer.text().to_owned())
+    }
+}
+
+/// Adds a site and waits until all threads have it, or have said why not.
+fn add(handle: &Handle, describe: impl Fn() -> Site + Send + Sync + 'static) -> io::Result<SiteId> {
+    let (says, hears) = channel();
+    let asked = handle.add_site(describe, move |_, added| says.send(added).expect("the test waits"));
+    assert!(asked, "the server is there");
+    hears.recv_timeout(PATIENCE).expect("what came of it is told")
+}
+
+/// A path for a socket that is not there before or after the test.
+struct SocketPath(PathBuf);
+
+impl SocketPath {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("lws-{name}-{}.sock", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Self(path)
+    }
+
+    fn address(&self) -> String {
+        format!("unix:{}", self.0.display())
+    }
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn ask_unix(path: &Path, host: &str) -> Answer {
+    let mut stream = UnixStream::connect(path).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout is set");
+    stream.write_all(asking(host).as_bytes()).expect("it reads");
+    let mut octets = Vec::new();
+    stream.read_to_end(&mut octets).expect("it answers");
+    Answer::parse(&octets)
+}
+
+#[test]
+fn a_request_is_for_the_site_that_has_its_name() {
+    let server = serve(|builder| {
+        builder
+            .any_host()
+            .get("/", |_| Response::text("default"))
+            .site(site(["a.example"], "a"))
+            .site(site(["*.a.example", "b.example"], "below a, and b"))
+    });
+    for (host, text) in [
+        ("a.example", "a"),
+        ("A.EXAMPLE.:80", "a"),
+        ("x.a.example", "below a, and b"),
+        ("x.y.a.example", "below a, and b"),
+        ("b.example", "below a, and b"),
+        ("c.example", "default"),
+        ("localhost", "default"),
+    ] {
+        assert_eq!(server.page(host), (200, text.to_owned()), "{host}");
+    }
+    // A route belongs to its site alone.
+    let opening = "GET /chat HTTP/1.1\r\nHost: c.example\r\nConnection: close\r\n\r\n";
+    assert_eq!(server.ask(opening).text(), "default", "it is below the root there");
+    assert_eq!(server.ask(opening.replace("c.example", "a.example")).status, 426);
+}
+
+#[test]
+fn a_site_is_added_and_removed_on_every_thread_while_the_server_runs() {
+    for threads in [1, 3] {
+        let server = serve(move |builder| {
+            builder
+                .threads(threads, |builder| builder.host("old.example").get("/", |_| Response::text("old")))
+        });
+        assert_eq!(server.page("new.example").0, 421);
+        let id = add(&server.handle, || site(["new.example"], "new")).expect("the site is added");
+        // As many connections as reach every thread.
+        for _ in 0..threads * 2 {
+            assert_eq!(server.page("new.example"), (200, "new".into()), "{threads} threads");
+        }
+        assert_eq!(server.page("old.example"), (200, "old".into()));
+
+        let open = |server: &Running| {
+            let mut peer = server.connect();
+            peer.send(
+                "GET /chat HTTP/1.1\r\nHost: new.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            );
+            assert!(peer.head().starts_with(b"HTTP/1.1 101 "));
+            peer
+        };
+        let mut peers: Vec<Peer> = (0..threads * 2).map(|_| open(&server)).collect();
+        assert!(server.handle.remove_site(id));
+        assert!(!server.handle.remove_site(id), "it was removed");
+        for peer in &mut peers {
+            assert_eq!(peer.frame(), (8, 1001_u16.to_be_bytes().to_vec()), "{threads} threads");
+        }
+        // Every thread has removed it, as its WebSockets say.
+        for _ in 0..threads * 2 {
+            assert_eq!(server.page("new.example").0, 421);
+            assert_eq!(server.page("old.example"), (200, "old".into()), "what is left goes on");
+        }
+        // Its name is free again.
+        add(&server.handle, || site(["new.example"], "newer")).expect("the site is added");
+        assert_eq!(server.page("new.example"), (200, "newer".into()));
+    }
+}
+
+#[test]
+fn a_site_brings_its_own_listeners_and_shares_those_of_others() {
+    let path = SocketPath::new("sites");
+    let server = serve(|builder| builder.host("old.example").get("/", |_| Response::text("old")));
+    let at = |path: &SocketPath, names, text| {
+        let address = path.address();
+        move || {
+            let mut site = site(names, text);
+            site.settings.listen.push(Bind::new(address.clone()));
+            site
+        }
+    };
+    let one = add(&server.handle, at(&path, ["one.example"], "one")).expect("it listens");
+    let two = add(&server.handle, at(&path, ["two.example"], "two")).expect("it listens there, too");
+    assert_eq!(ask_unix(&path.0, "one.example").text(), "one");
+    assert_eq!(ask_unix(&path.0, "two.example").text(), "two");
+    assert_eq!(ask_unix(&path.0, "old.example").status, 421, "that site listens elsewhere");
+    assert_eq!(server.page("one.example").0, 421);
+
+    server.handle.remove_site(one);
+    let (says, hears) = channel();
+    server.handle.post(move |_| says.send(()).expect("the test waits"));
+    hears.recv_timeout(PATIENCE).expect("the server goes on");
+    assert_eq!(ask_unix(&path.0, "one.example").status, 421);
+    assert_eq!(ask_unix(&path.0, "two.example").text(), "two", "the listener is still used");
+
+    server.handle.remove_site(two);
+    // The last site has closed the listener.
+    eventually(|| UnixStream::connect(&path.0).is_err());
+    assert_eq!(server.page("old.example"), (200, "old".into()));
+}
+
+#[test]
+fn a_site_that_cannot_be_added_changes_nothing() {
+    for threads in [1, 3] {
+        let server = serve(move |builder| {
+            builder
+                .threads(threads, |builder| builder.host("old.example").get("/", |_| Response::text("old")))
+        });
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let refused = [
+            add(&server.handle, || site(["old.example"], "another")),
+            add(&server.handle, || site(["not a name"], "new")),
+            add(&server.handle, || {
+                let mut site = site(["new.example"], "new");
+                site.routes.push(Route::get("/", |_| Response::text("twice")));
+                site
+            }),
+            add(&server.handle, || {
+                let mut site = site(["new.example"], "new");
+                site.settings.listen.push(Bind::new("192.0.2.1:1"));
+                site
+            }),
+            add(&server.handle, || panic!("no description")),
+        ];
+        for (index, refused) in refused.iter().enumerate() {
+            assert!(refused.is_err(), "{index}");
+        }
+        if threads > 1 {
+            // The threads do not agree.
+            let differs = add(&server.handle, move || {
+                let mut site = site(["new.example"], "new");
+                let path = format!("/{}", count.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+                site.routes.push(Route::get(path, |_| Response::text("")));
+                site
+            });
+            assert!(differs.is_err());
+        }
+        for _ in 0..threads * 2 {
+            assert_eq!(server.page("new.example").0, 421);
+            assert_eq!(server.page("old.example"), (200, "old".into()));
+        }
+    }
+}
+
+#[test]
+fn a_handler_adds_and_removes_sites_of_its_own_server() {
+    /// Adds what the query names, and removes it when it is asked for again.
+    struct Hosting(Rc<std::cell::Cell<Option<SiteId>>>);
+    impl Endpoint for Hosting {
+        fn request(
+            &self,
+            cx: &mut Context<'_>,
+            _: &Request<'_>,
+            exchange: Exchange<'_>,
+            end: bool,
+        ) -> Option<Box<dyn Handler>> {
+            match self.0.take() {
+                None => self.0.set(Some(cx.add_site(site(["new.example"], "new")).expect("it is added"))),
+                Some(id) => assert!(cx.remove_site(id)),
+            }
+            Response::text("done").answer(cx, exchange, end)
+        }
+    }
+    let server = serve(|builder| {
+        builder.host("old.example").route(Route::new(Methods::POST.into(), "/sites", Hosting(Rc::default())))
+    });
+    let post = "POST /sites HTTP/1.1\r\nHost: old.example\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(server.page("new.example").0, 421);
+    assert_eq!(server.ask(post).text(), "done");
+    assert_eq!(server.page("new.example"), (200, "new".into()));
+    assert_eq!(server.ask(post).text(), "done");
+    assert_eq!(server.page("new.example").0, 421);
+}
+
+#[test]
+fn the_options_of_a_route_hold_for_it_alone_and_the_order_does_not_count() {
+    let counts = |request: &Request<'_>| Response::text(request.content().len().to_string());
+    let server = serve(move |builder| {
+        builder
+            .route(Route::post("/small", counts).content_bytes_max(2))
+            .post("/usual", counts)
+            .content_bytes_max(4)
+            .route(Route::post("/large", counts).content_bytes_max(8))
+    });
+    let post = |path: &str, length: usize| {
+        let content = "x".repeat(length);
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{content}"
+        );
+        server.ask(request).status
+    };
+    for (path, most) in [("/small", 2), ("/usual", 4), ("/large", 8)] {
+        assert_eq!((post(path, most), post(path, most + 1)), (200, 413), "{path}");
+    }
+}
+
+#[test]
+fn an_endpoint_of_ones_own_answers_requests_and_upgrades() {
+    /// Counts what it is asked, which is the state of its route.
+    #[derive(Default)]
+    struct Counting(std::cell::Cell<u32>);
+    impl Counting {
+        fn count(&self) -> u32 {
+            self.0.set(self.0.get() + 1);
+            self.0.get()
+        }
+    }
+    impl Endpoint for Counting {
+        fn request(
+            &self,
+            cx: &mut Context<'_>,
+            request: &Request<'_>,
+            exchange: Exchange<'_>,
+            end: bool,
+        ) -> Option<Box<dyn Handler>> {
+            let text = format!("{} {} {}", self.count(), request.path(), request.content_bytes_max());
+            Response::text(text).answer(cx, exchange, end)
+        }
+
+        fn upgrade(
+            &self,
+            _: &mut Context<'_>,
+            _: &Request<'_>,
+        ) -> Result<ws::Accepted<Box<dyn ws::Handler>>, Response> {
+            match self.count() {
+                3 => Err(Response::error(Status::SERVICE_UNAVAILABLE)),
+                _ => Ok(ws::Accepted::new(Box::new(Silent))),
+            }
+        }
+    }
+    let server = serve(|builder| {
+        // Both kinds of requests lead to one endpoint.
+        let requests = Route::new(Methods::GET.into(), "/count", Counting::default()).content_bytes_max(7);
+        let mut upgrades = requests.clone();
+        upgrades.takes = Takes::Upgrades;
+        builder.route(requests).route(upgrades)
+    });
+    assert_eq!(server.get("/count/x").text(), "1 /count/x 7");
+    assert_eq!(server.open("/count", "").1.status, 101);
+    assert_eq!(server.open("/count", "").1.status, 503);
+    assert_eq!(server.get("/count").text(), "4 /count 7");
+}
+
+#[test]
+fn sites_as_data_are_all_that_a_server_needs() {
+    let mut one = site(["one.example"], "one");
+    one.settings.listen.push(Bind::new("127.0.0.1:0"));
+    let mut options = RouteOptions::default();
+    options.content_bytes_max = Some(1);
+    one.settings.route_defaults = options;
+    let two = site(["two.example"], "two");
+    let server = Server::builder().site(one.clone()).site(two).build().expect("it listens");
+    assert_eq!(server.addresses().len(), 1, "the second site is served where the first listens");
+
+    let refused =
+        |site: Site| Server::builder().site(site).build().map(drop).map_err(|error| error.to_string());
+    assert_eq!(refused(Site::new()), Err("a server listens nowhere: `listen` says where".into()));
+    one.routes.push(Route::get("/x/", |_| Response::text("")));
+    one.routes.push(Route::http("/x", |_| Response::text("")));
+    assert_eq!(refused(one), Err("served twice: /x".into()));
+    let twice = Server::builder().listen("127.0.0.1:0").site(Site::new()).build().map(drop);
+    assert!(twice.is_err(), "two sites without a name");
+}

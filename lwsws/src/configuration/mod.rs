@@ -1,0 +1,152 @@
+//! Configurations in files: reading one, what is done with it besides serving, and serving.
+
+mod protocols;
+mod sites;
+
+use clap::Args;
+use lws_config::{Config, Options, Plan, Report};
+use lws_server::{Builder, Limits};
+use sites::Prepared;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// What is to be done with a configuration.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigurationArguments {
+    /// Folder of a configuration as libwebsockets' lwsws has it: a file conf, and perhaps files in conf.d
+    #[arg(short, long, value_name = "DIR",
+        conflicts_with_all = ["directory", "port", "address", "unix", "tls_cert", "tls_self_signed", "hosts", "any_host", "deflate"])]
+    config: Option<PathBuf>,
+
+    /// Folder that _lws_ddir_ in a configuration stands for
+    #[arg(long, value_name = "DIR", requires = "config", default_value = "/usr/share")]
+    data_directory: PathBuf,
+
+    /// Read the configuration, say everything that is wrong with it, and end
+    #[arg(long, requires = "config")]
+    test: bool,
+
+    /// Print the configuration as it was understood, without secrets, and end
+    #[arg(long, requires = "config", conflicts_with = "test")]
+    print: bool,
+
+    /// Print what differs from another configuration, as steps from that one, and end
+    #[arg(long, value_name = "DIR", requires = "config", conflicts_with_all = ["test", "print"])]
+    diff: Option<PathBuf>,
+
+    /// Print the JSON schema of the files, which editors complete and check keys by, and end
+    #[arg(long, conflicts_with = "config")]
+    schema: bool,
+}
+
+impl ConfigurationArguments {
+    /// What is wanted besides serving, with the status to end with.
+    pub(crate) fn run(&self) -> Option<ExitCode> {
+        if self.schema {
+            return Some(print(&format!("{}\n", lws_config::schema())));
+        }
+        let folder = self.config.as_deref()?;
+        let options = self.options();
+        if self.test {
+            return Some(test(folder, &options));
+        }
+        if self.print {
+            let status = |config: &Config| print(&format!("{}\n", config.to_json()));
+            return Some(read(folder, &options).map_or(ExitCode::FAILURE, |config| status(&config)));
+        }
+        let before = self.diff.as_deref()?;
+        Some(match (read(before, &options), read(folder, &options)) {
+            (Some(before), Some(after)) => print(&Plan::between(&before, &after).to_string()),
+            _ => ExitCode::FAILURE,
+        })
+    }
+
+    /// The configuration that is to be served, if one is, with everything opened that it needs.
+    ///
+    /// # Errors
+    /// It cannot be used; what is wrong with it has been told but for the last thing.
+    pub(crate) fn prepare(&self) -> io::Result<Option<Served>> {
+        let Some(folder) = &self.config else { return Ok(None) };
+        let config = read(folder, &self.options());
+        let config = config
+            .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
+        for remark in sites::remarks(&config) {
+            let _ = writeln!(io::stderr(), "{remark}");
+        }
+        Ok(Some(Served(Arc::new(Prepared::new(config)?))))
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options::default();
+        options.data_directory.clone_from(&self.data_directory);
+        options
+    }
+}
+
+/// The configuration of a folder, if it can be used. What is wrong with it is told.
+fn read(folder: &Path, options: &Options) -> Option<Config> {
+    let (config, report) = Config::read(folder, options);
+    tell(&report);
+    (!report.has_errors()).then_some(config)
+}
+
+fn test(folder: &Path, options: &Options) -> ExitCode {
+    let (config, report) = Config::read(folder, options);
+    tell(&report);
+    if report.fails_check() {
+        eprintln!("lwsws: {} cannot be served as it is", folder.display());
+        return ExitCode::FAILURE;
+    }
+    let (hosts, mounts) =
+        (config.vhosts.len(), config.vhosts.iter().map(|vhost| vhost.mounts.len()).sum::<usize>());
+    print(&format!("{}: {} and {}\n", folder.display(), count(hosts, "virtual host"), count(mounts, "mount")))
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn tell(report: &Report) {
+    // If nobody reads it, the status says it all the same.
+    let _ = write!(io::stderr(), "{report}");
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// A configuration that is served.
+#[derive(Clone)]
+pub(crate) struct Served(Arc<Prepared>);
+
+impl Served {
+    /// Threads, if the configuration says how many.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        self.0.config().global.threads.map(|threads| usize::from(threads.max(1)))
+    }
+
+    /// Hosts, for a person.
+    pub(crate) fn what(&self) -> String {
+        count(self.0.config().vhosts.len(), "virtual host")
+    }
+
+    /// TLS of all listeners, whose certificates may be read again.
+    pub(crate) fn tls(&self) -> Vec<lws_server::tls::Server> {
+        self.0.tls().cloned().collect()
+    }
+
+    /// Descriptors that the process may have, if the configuration says how many.
+    pub(crate) fn descriptors(&self) -> Option<u64> {
+        self.0.config().global.descriptors
+    }
+
+    /// What one thread serves.
+    pub(crate) fn describe(&self, builder: Builder, limits: &Limits) -> Builder {
+        self.0.sites(limits).into_iter().fold(builder, Builder::site)
+    }
+}

@@ -1,0 +1,344 @@
+//! From the words of a configuration to sites of the server.
+//!
+//! Says what it cannot serve, by name: nothing of a configuration is passed over in silence.
+
+use super::protocols::{NoWebSockets, Protocols, built_in};
+use crate::demo::Demo;
+use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
+use lws_server::files::Files;
+use lws_server::http::{Response, Status};
+use lws_server::tls::{self, ClientCertificates, Host, Identity, Plain, Roots};
+use lws_server::{Limits, ListenOptions, Redirect, Route, Site, Takes};
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What libwebsockets tells browsers where a host says "sts". RFC 6797.
+const STRICT_TRANSPORT_SECURITY: Duration = Duration::from_secs(15_768_000);
+
+/// What is said of a configuration before it is served.
+#[derive(Debug)]
+pub(super) struct Remark {
+    location: Option<Location>,
+    message: String,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.location {
+            Some(location) => write!(f, "{location}: warning: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+/// A configuration that is ready to be served: everything is opened that can only be opened once, and each thread makes its sites of it.
+pub(super) struct Prepared {
+    config: Config,
+    /// By host and mount: what is shared by the WebSockets there.
+    demos: Vec<Vec<Demo>>,
+    files: HashMap<PathBuf, Files>,
+    /// TLS of the listeners, by the hosts that are the first there.
+    tls: HashMap<usize, tls::Server>,
+}
+
+impl Prepared {
+    /// Opens folders and reads certificates.
+    ///
+    /// # Errors
+    /// What cannot be opened, with its place in the configuration.
+    pub(super) fn new(config: Config) -> io::Result<Self> {
+        let demos =
+            config.vhosts.iter().map(|vhost| (0..=vhost.mounts.len()).map(|_| Demo::default()).collect());
+        let mut prepared =
+            Self { demos: demos.collect(), files: HashMap::new(), tls: HashMap::new(), config };
+        prepared.open_folders()?;
+        prepared.read_certificates()?;
+        Ok(prepared)
+    }
+
+    fn open_folders(&mut self) -> io::Result<()> {
+        for mount in self.config.vhosts.iter().flat_map(|vhost| &vhost.mounts) {
+            if let Origin::Files(folder) = &mount.origin
+                && !self.files.contains_key(folder)
+            {
+                let files = Files::directory(folder).map_err(|error| at(&mount.location, &error))?;
+                self.files.insert(folder.clone(), files);
+            }
+        }
+        Ok(())
+    }
+
+    /// One configuration of TLS for each listener: the first host is the one of clients that name none.
+    fn read_certificates(&mut self) -> io::Result<()> {
+        for first in self.first_at_each_listener() {
+            let sharing = self.sharing(first);
+            let Some(default) = identity(&self.config.vhosts[first]) else {
+                if let Some(other) = sharing.iter().find(|other| self.config.vhosts[**other].tls.is_some()) {
+                    let message = "has certificates, and the first host at its port has none";
+                    return Err(at(&self.config.vhosts[*other].location, &message));
+                }
+                continue;
+            };
+            let mut builder = tls::Server::builder().default_host(default);
+            for vhost in sharing.iter().map(|index| &self.config.vhosts[*index]) {
+                let Some(host) = identity(vhost) else {
+                    let message = "has no certificates, and the first host at its port has some";
+                    return Err(at(&vhost.location, &message));
+                };
+                builder = builder.host(&vhost.name, host);
+            }
+            if let Some(alpn) = self.config.vhosts[first].alpn.as_ref().or(self.config.global.alpn.as_ref()) {
+                builder = builder.alpn(&alpn.iter().map(String::as_str).collect::<Vec<_>>());
+            }
+            let server = builder.build().map_err(|error| at(&self.config.vhosts[first].location, &error))?;
+            self.tls.insert(first, server);
+        }
+        Ok(())
+    }
+
+    /// The hosts that are the first of all that listen at the same place.
+    fn first_at_each_listener(&self) -> Vec<usize> {
+        let vhosts = &self.config.vhosts;
+        let is_first =
+            |index: &usize| !vhosts[..*index].iter().any(|other| other.listen == vhosts[*index].listen);
+        (0..vhosts.len()).filter(is_first).collect()
+    }
+
+    /// The hosts that listen at the same place as this one, itself as well.
+    fn sharing(&self, with: usize) -> Vec<usize> {
+        let vhosts = &self.config.vhosts;
+        (0..vhosts.len()).filter(|index| vhosts[*index].listen == vhosts[with].listen).collect()
+    }
+
+    /// TLS of all listeners, whose certificates may be read again.
+    pub(super) fn tls(&self) -> impl Iterator<Item = &tls::Server> {
+        self.tls.values()
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The sites, for one thread.
+    pub(super) fn sites(&self, limits: &Limits) -> Vec<Site> {
+        let first = self.first_at_each_listener();
+        let vhosts = self.config.vhosts.iter().enumerate();
+        vhosts.map(|(index, vhost)| self.site(index, vhost, first.contains(&index), limits)).collect()
+    }
+
+    fn site(&self, index: usize, vhost: &Vhost, is_first: bool, limits: &Limits) -> Site {
+        let mut site = Site::new();
+        let settings = &mut site.settings;
+        settings.names = [vhost.name.clone()].into();
+        settings.names.any = is_first && !vhost.strict_host;
+        settings.limits = limits.clone();
+        if let Some(timeout) = vhost.keep_alive_timeout {
+            settings.limits.keep_alive_timeout = timeout;
+        }
+        settings.strict_transport_security =
+            vhost.strict_transport_security.then_some(STRICT_TRANSPORT_SECURITY);
+        settings.route_defaults.keep_half_closed = vhost.half_closed_long_poll.then_some(true);
+        let listener = self.sharing(index).first().copied().unwrap_or(index);
+        settings.listen.push(listen(vhost, self.tls.get(&listener)));
+        for (mount, demo) in vhost.mounts.iter().zip(&self.demos[index]) {
+            self.add_mount(&mut site, vhost, mount, demo);
+        }
+        let at_root = |mount: &Mount| mount.path == "/";
+        if let (false, Some(demo)) = (vhost.mounts.iter().any(at_root), self.demos[index].last()) {
+            add_websockets(&mut site, vhost, "/", demo);
+        }
+        site
+    }
+
+    fn route(&self, mount: &Mount) -> Route {
+        // Nobody is let in where somebody should have been asked first.
+        if mount.basic_auth.is_some() || mount.interceptor.is_some() || mount.session_bits != 0 {
+            return unserved(mount);
+        }
+        match &mount.origin {
+            Origin::Files(folder) => match self.files.get(folder) {
+                Some(files) => Route::files(mount.path.clone(), with_options(files.clone(), mount)),
+                None => unserved(mount),
+            },
+            Origin::Redirect { location } => {
+                let redirect = Redirect::new(Status::MOVED_PERMANENTLY, location.clone());
+                let redirect = if mount.append_path { redirect.with_rest() } else { redirect };
+                redirect.at(mount.path.clone())
+            }
+            _ => unserved(mount),
+        }
+    }
+
+    fn add_mount(&self, site: &mut Site, vhost: &Vhost, mount: &Mount, demo: &Demo) {
+        let taken = |route: &Route| route.path.trim_end_matches('/') == mount.path.trim_end_matches('/');
+        if site.routes.iter().any(taken) {
+            // It was said when the configuration was read: the first one answers.
+            return;
+        }
+        site.routes.push(self.route(mount));
+        if mount.no_websockets {
+            site.routes.push(Route::new(Takes::Upgrades, mount.path.clone(), NoWebSockets));
+        } else {
+            add_websockets(site, vhost, &mount.path, demo);
+        }
+    }
+}
+
+/// What answers in place of a mount that cannot be served: what another mount has below its path would be somebody else's.
+fn unserved(mount: &Mount) -> Route {
+    Route::http(mount.path.clone(), |_| Response::error(Status::NOT_FOUND))
+}
+
+fn add_websockets(site: &mut Site, vhost: &Vhost, path: &str, demo: &Demo) {
+    if vhost.protocols.iter().any(|protocol| built_in(&protocol.name).is_some()) {
+        site.routes.push(Route::new(Takes::Upgrades, path, Protocols::new(vhost, demo)));
+    }
+}
+
+/// The folder of a mount with what the mount says of it.
+fn with_options(mut files: Files, mount: &Mount) -> Files {
+    if let Some(index) = &mount.index {
+        files = files.index(index.clone());
+    }
+    if let Some(value) = cache_control(&mount.cache) {
+        files = files.field("Cache-Control", value);
+    }
+    files
+}
+
+/// The field of the four switches and the time. Without any of them nothing is said. RFC 9111 §5.2.2.
+fn cache_control(cache: &Cache) -> Option<String> {
+    if *cache == Cache::default() {
+        return None;
+    }
+    // In the order in which libwebsockets asks: nothing may be kept unless reuse is allowed.
+    if cache.no_store || !cache.reuse {
+        return Some("no-store".to_owned());
+    }
+    let mut value = if cache.shared { "public" } else { "private" }.to_owned();
+    if cache.revalidate {
+        value.push_str(", must-revalidate");
+    }
+    let age = cache.max_age.unwrap_or_default().as_secs();
+    value.push_str(&format!(", max-age={age}"));
+    Some(value)
+}
+
+fn identity(vhost: &Vhost) -> Option<Host> {
+    let tls = vhost.tls.as_ref()?;
+    let host = Host::new(Identity::files(&tls.certificates, &tls.key));
+    if !tls.client_certificate {
+        return Some(host);
+    }
+    let roots = tls.authorities.as_ref().map_or_else(Roots::system, Roots::file);
+    Some(host.client_certificates(ClientCertificates::Require(roots)))
+}
+
+fn listen(vhost: &Vhost, tls: Option<&tls::Server>) -> lws_server::Bind {
+    let mut options = ListenOptions::default();
+    let address = match &vhost.listen {
+        Listen::Tcp { port, interface } => {
+            let every = if vhost.ipv4_only {
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            } else {
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+            };
+            // What is no address is the name of an interface.
+            let ip = interface.as_ref().map_or(Some(every), |name| name.parse().ok());
+            options.bind_device = interface.clone().filter(|_| ip.is_none());
+            options.v6_only = vhost.ipv6_only.unwrap_or_default();
+            SocketAddr::new(ip.unwrap_or(every), *port).to_string()
+        }
+        Listen::Unix { path, .. } => format!("unix:{}", path.display()),
+        other => format!("{other:?}"),
+    };
+    let mut listen = lws_server::Bind::new(address);
+    listen.options = Some(options);
+    listen.tls = tls.map(|tls| tls::Listen::from(tls).plain(plain(vhost)));
+    listen
+}
+
+/// What becomes of plain text where TLS is spoken, in the order in which libwebsockets asks.
+fn plain(vhost: &Vhost) -> Plain {
+    if vhost.plain_text.redirected {
+        Plain::Redirect
+    } else if vhost.plain_text.http_allowed || vhost.plain_text.allowed {
+        Plain::Serve
+    } else {
+        Plain::Refuse
+    }
+}
+
+fn at(location: &Location, error: &dyn fmt::Display) -> io::Error {
+    io::Error::other(format!("{location}: {error}"))
+}
+
+/// What of a configuration is not served, and what is instead.
+pub(super) fn remarks(config: &Config) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let mut global = |is_there: bool, what: &str| {
+        if is_there {
+            remarks.push(Remark { location: None, message: format!("warning: {what}") });
+        }
+    };
+    let given = &config.global;
+    global(given.server.is_some(), "server-string has no effect: no response has a Server field");
+    global(!given.plugin_directories.is_empty(), "plugin-dir has no effect: protocols are built in");
+    global(!given.rejected_user_agents.is_empty(), "reject-service-keywords has no effect yet");
+    global(given.requests_per_address.is_some(), "ip-limit-ah has no effect yet");
+    global(given.connections_per_address.is_some(), "ip-limit-wsi has no effect yet");
+    global(given.blocking_threads.is_some(), "count-async-threads has no effect yet");
+    for vhost in &config.vhosts {
+        remarks_on_host(vhost, &mut remarks);
+        vhost.mounts.iter().for_each(|mount| remarks_on_mount(mount, &mut remarks));
+    }
+    remarks
+}
+
+fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
+    let mut say = |is_there: bool, what: &str| {
+        if is_there {
+            remarks.push(Remark { location: Some(vhost.location.clone()), message: what.to_owned() });
+        }
+    };
+    say(vhost.access_log.is_some(), "access-log has no effect: the log of all hosts is that of --access-log");
+    say(!vhost.headers.is_empty(), "headers has no effect yet");
+    say(vhost.not_found_page.is_some(), "error-document-404 has no effect yet");
+    say(
+        vhost.raw_only || vhost.accept_as.always,
+        "raw connections are not served: no protocol for them is built in",
+    );
+    let unknown = vhost.protocols.iter().filter(|protocol| built_in(&protocol.name).is_none());
+    for protocol in unknown {
+        say(true, &format!("no protocol \"{}\" is built in", protocol.name));
+    }
+}
+
+fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
+    let mut say = |is_there: bool, what: &str| {
+        if is_there {
+            remarks.push(Remark { location: Some(mount.location.clone()), message: what.to_owned() });
+        }
+    };
+    let kind = match &mount.origin {
+        Origin::Proxy { .. } => Some("other servers"),
+        Origin::Cgi(_) => Some("programs"),
+        Origin::Protocol(_) => Some("protocols that answer requests"),
+        _ => None,
+    };
+    say(
+        kind.is_some(),
+        &format!("{} cannot be served yet: requests are answered 404", kind.unwrap_or_default()),
+    );
+    say(mount.basic_auth.is_some(), "basic-auth cannot be asked for yet: the mount is not served");
+    say(mount.interceptor.is_some(), "interceptor-path cannot be asked yet: the mount is not served");
+    say(mount.session_bits != 0, "auth-mask cannot be asked for yet: the mount is not served");
+    say(!mount.headers.is_empty(), "headers has no effect yet");
+    say(!mount.media_types.is_empty(), "extra-mimetypes has no effect yet");
+    say(!mount.interpreters.is_empty(), "interpret has no effect yet");
+    say(mount.exact, "exact-match has no effect yet: everything below is served, too");
+}

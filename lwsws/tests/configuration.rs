@@ -1,0 +1,211 @@
+//! Configurations of libwebsockets' lwsws as this program reads, tests, compares and serves them.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// A folder of its own, with a configuration in it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let root = std::env::temp_dir().join(format!("lwsws-configuration-{name}-{}", std::process::id()));
+        fs::create_dir_all(root.join("conf.d")).expect("a folder");
+        let folder = Self(root);
+        for (file, text) in files {
+            folder.write(file, text);
+        }
+        folder
+    }
+
+    /// Writes a file. `ROOT` in it is the folder.
+    fn write(&self, file: &str, text: &str) {
+        let path = self.0.join(file);
+        fs::create_dir_all(path.parent().expect("it is below the folder")).expect("a folder");
+        fs::write(path, text.replace("ROOT", &self.0.display().to_string())).expect("a file");
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lwsws"));
+    command
+        .arg("--config")
+        .arg(folder)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+fn said(output: &Output) -> (bool, String, String) {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    (output.status.success(), text(&output.stdout), text(&output.stderr))
+}
+
+/// The program while it serves.
+struct Serving(Child);
+
+impl Serving {
+    fn start(folder: &Folder) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_lwsws"))
+            .arg("--config")
+            .arg(&folder.0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut greeting = String::new();
+        BufReader::new(child.stdout.as_mut().expect("its output is ours"))
+            .read_line(&mut greeting)
+            .expect("it greets");
+        assert!(greeting.contains(" virtual host"), "{greeting}");
+        Self(child)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// What is answered to a request.
+fn ask(port: u16, host: &str, target: &str, fields: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout is set");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    let mut octets = [0; 4_096];
+    // The head is enough of what goes on.
+    while !answer.windows(4).any(|four| four == b"\r\n\r\n") || fields.contains("close") {
+        match stream.read(&mut octets).expect("it answers") {
+            0 => break,
+            n => answer.extend_from_slice(&octets[..n]),
+        }
+    }
+    String::from_utf8(answer).expect("text")
+}
+
+#[test]
+fn a_configuration_with_mistakes_fails_its_test_with_all_of_them() {
+    let folder = Folder::new(
+        "mistakes",
+        &[
+            ("conf", "{ \"global\": { \"uid\": \"x\" } }"),
+            ("conf.d/a", "{ \"vhosts\": [ { \"nmae\": \"a\", \"port\": 80 } ] }"),
+        ],
+    );
+    for arguments in [&["--test"][..], &["--print"], &[]] {
+        let (success, out, err) = said(&run(&folder.0, arguments));
+        assert!(!success && out.is_empty(), "{out}");
+        assert!(err.contains("conf:1:22 /global/uid: \"x\" is no number"), "{err}");
+        assert!(err.contains("conf.d/a:1:17 /vhosts/0/nmae: unknown key; did you mean \"name\"?"), "{err}");
+    }
+}
+
+#[test]
+fn an_unknown_key_fails_a_test_but_no_start() {
+    let port = free_port();
+    let conf = format!("{{ \"later\": 1, \"vhosts\": [ {{ \"name\": \"localhost\", \"port\": {port} }} ] }}");
+    let folder = Folder::new("unknown", &[("conf", &conf)]);
+    let (success, _, err) = said(&run(&folder.0, &["--test"]));
+    assert!(!success && err.contains("unknown key"), "{err}");
+    let _serving = Serving::start(&folder);
+    assert!(ask(port, "localhost", "/", "Connection: close\r\n").starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn what_is_right_is_counted_printed_and_compared() {
+    let host = |port: u16| format!("{{ \"vhosts\": [ {{ \"name\": \"a\", \"port\": {port} }} ] }}");
+    let (one, two) = (Folder::new("one", &[("conf", &host(80))]), Folder::new("two", &[("conf", &host(81))]));
+    let (success, out, err) = said(&run(&one.0, &["--test"]));
+    assert!(success && out.ends_with(": 1 virtual host and 0 mounts\n") && err.is_empty(), "{out}{err}");
+    let (success, out, _) = said(&run(&one.0, &["--print"]));
+    assert!(success && out.contains("\"port\": 80"), "{out}");
+    let (success, out, _) = said(&run(&two.0, &["--diff", &one.0.display().to_string()]));
+    assert!(success && out == "- a port 80\n+ a port 81\n", "{out}");
+}
+
+#[test]
+fn hosts_mounts_redirects_and_protocols_are_served() {
+    let port = free_port();
+    let conf = r#"{ "vhosts": [
+        { "name": "localhost", "port": PORT, "keepalive_timeout": 20, "mounts": [
+            { "mountpoint": "/", "origin": "file://ROOT/www", "default": "start.html", "cache-max-age": 60, "cache-reuse": 1 },
+            { "mountpoint": "/old", "origin": ">https://example.com/new", "append-path": "on" },
+            { "mountpoint": "/program", "origin": "cgi:///bin/true" },
+            { "mountpoint": "/private", "origin": "file://ROOT/www", "basic-auth": "ROOT/users" },
+            { "mountpoint": "/quiet", "origin": "file://ROOT/www", "no-ws-upgrades": 1 },
+        ], "ws-protocols": [ { "lws-mirror-protocol": {}, "dumb-increment-protocol": { "default": "1" } } ] },
+        { "name": "other.example", "port": PORT, "mounts": [ { "mountpoint": "/", "origin": ">http://there.example/" } ] }
+    ] }"#
+        .replace("PORT", &port.to_string());
+    let folder = Folder::new(
+        "served",
+        &[
+            ("conf", "{ \"global\": { \"count-threads\": 2 } }"),
+            ("conf.d/hosts", &conf),
+            ("www/start.html", "<h1>start</h1>"),
+            ("www/private/x", "below"),
+        ],
+    );
+    let _serving = Serving::start(&folder);
+    let opening = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let asking = |name: &str| format!("{opening}Sec-WebSocket-Protocol: {name}\r\n");
+    let close = "Connection: close\r\n".to_owned();
+    for (host, target, fields, wanted) in [
+        (
+            "localhost",
+            "/",
+            &close,
+            &["HTTP/1.1 200 ", "Cache-Control: private, max-age=60", "<h1>start</h1>"][..],
+        ),
+        ("nobody.example", "/", &close, &["HTTP/1.1 200 ", "<h1>start</h1>"]),
+        ("localhost", "/old/a?b", &close, &["HTTP/1.1 301 ", "Location: https://example.com/new/a?b\r\n"]),
+        ("other.example", "/old/a", &close, &["HTTP/1.1 301 ", "Location: http://there.example/\r\n"]),
+        ("localhost", "/program", &close, &["HTTP/1.1 404 "]),
+        ("localhost", "/private/x", &close, &["HTTP/1.1 404 "]),
+        ("localhost", "/", &opening.to_owned(), &["HTTP/1.1 101 "]),
+        (
+            "localhost",
+            "/old",
+            &asking("lws-mirror-protocol"),
+            &["HTTP/1.1 101 ", "Sec-WebSocket-Protocol: lws-mirror-protocol"],
+        ),
+        ("localhost", "/quiet/x", &opening.to_owned(), &["HTTP/1.1 403 "]),
+        ("other.example", "/", &asking("lws-mirror-protocol"), &["HTTP/1.1 301 "]),
+    ] {
+        let answer = ask(port, host, target, fields);
+        for wanted in wanted {
+            assert!(answer.contains(wanted), "{host}{target} {fields}\n{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_is_not_there_stops_the_start_with_its_place() {
+    let conf = r#"{ "vhosts": [ { "name": "a", "port": 1, "mounts": [ { "mountpoint": "/", "origin": "file://ROOT/no" } ] } ] }"#;
+    let folder = Folder::new("missing", &[("conf", conf)]);
+    let (success, _, err) = said(&run(&folder.0, &[]));
+    assert!(
+        !success && err.contains("conf:1:53 /vhosts/0/mounts/0: ") && err.contains("No such file"),
+        "{err}"
+    );
+}
