@@ -1,7 +1,7 @@
 //! What is held for peers, counted: by each connection against a limit of its own, and by all of a service against one budget.
 //!
 //! Knows no protocol. A connection counts what it holds at the end of a turn, and in between charges what grows; nothing has to
-//! be given back by whoever frees it, so that nothing can be forgotten.
+//! be given back where it is freed, so that nothing can be forgotten.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -74,7 +74,7 @@ impl HeldBytes {
     }
 
     /// Counts something that has grown or shrunk from `before` bytes to `after`: for what an application holds for its peers beside
-    /// their connections, such as a log of messages. It is never refused; whoever can wait asks [`is_full`](Self::is_full) first.
+    /// their connections, such as a log of messages. It is never refused; a caller that can wait asks [`is_full`](Self::is_full) first.
     pub fn adjust(&self, before: usize, after: usize) {
         let held = if after >= before {
             let grown = after - before;

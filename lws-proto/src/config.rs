@@ -53,7 +53,7 @@ pub enum Expect {
     Raw,
 }
 
-/// The wall clock as the driver last told it, for the `Date` field. RFC 9110 §6.6.1.
+/// The wall clock as the driver last set it, for the `Date` field. RFC 9110 §6.6.1.
 ///
 /// It starts unknown: a server without a clock sends no `Date`.
 #[derive(Debug, Default)]
@@ -176,7 +176,7 @@ pub struct Limits {
     pub half_closed_timeout: Duration,
     /// Streams that a peer may have open at once on one HTTP/2 connection, which is our SETTINGS_MAX_CONCURRENT_STREAMS.
     /// Default 100, which RFC 9113 §6.5.2 asks for at least. One more is refused with REFUSED_STREAM. A stream counts until
-    /// its [`Event::Closed`](crate::Event::Closed) has been told.
+    /// its [`Event::Closed`](crate::Event::Closed) has been delivered.
     #[doc(alias = "SETTINGS_MAX_CONCURRENT_STREAMS")]
     pub h2_streams_max: u32,
     /// Bytes of the window of one HTTP/2 stream: what a peer may send before it is taken. Default 65,535. At most 2^31-1.

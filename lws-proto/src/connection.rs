@@ -1,24 +1,38 @@
 //! One connection: where protocols meet and are switched.
 //!
-//! `Detect -> Http1 -> WebSocket | Raw | Http2`, `Detect -> Http2`. A switch consumes the old receiver by value; bytes already received go on in
-//! the new one, and whoever drives the connection never learns of it.
+//! `Detect -> Http1 -> WebSocket | Raw | Http2`, `Detect -> Http2 | Raw`. Bytes that have been received already go on in the protocol that takes
+//! over, and the driver of the connection never learns of it.
 
-use crate::buffer::Kept;
-use crate::dispatch::{
-    Found, Receiver, Rx, advance, begin_http2, begin_raw, lend, lend_in_one, message_in_one,
-};
-use crate::h1;
+pub(crate) mod buffer;
+pub(crate) mod carried;
+pub(crate) mod channel;
+pub(crate) mod delivery;
+mod detect;
+mod dispatch;
+mod feed;
+pub(crate) mod item;
+pub(crate) mod link;
+pub(crate) mod outbound;
+pub(crate) mod resources;
+pub(crate) mod stream;
+pub(crate) mod transmit;
+
+pub use feed::Feed;
+pub use transmit::{SLICES_MAX, Transmit};
+
+use crate::handle::{Sent, Stream, Writable, WriteTicket};
 use crate::http::{Request, Scheme};
-use crate::stream::{Sent, Stream, StreamKey, Writable, WriteTicket};
+use crate::key::StreamKey;
 use crate::time::earliest;
-use crate::transmit::Transmit;
-use crate::tx::{Ending, Sender, Tx};
-use crate::ws;
-use crate::{Cause, Config, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, raw};
+use crate::{Cause, Config, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, h1, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use carried::{Carried, CarriedReceiver};
 use core::fmt;
+use dispatch::{Found, Inbound, Receiving, advance, has_more, is_waiting, lend};
+use link::LinkEnd;
+use outbound::{LentExchange, Outbound, Sending};
 
 /// What the driver of a connection has to see to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +56,7 @@ pub struct Interest {
 
 /// A connection, as client or server, without its transport.
 ///
-/// Whoever drives it calls, in any order that suits:
+/// Its driver calls, in any order that suits:
 /// * [`receive`](Self::receive) (or [`recv_buf`](Self::recv_buf) and [`received`](Self::received)) with bytes of the peer, and
 ///   [`received_eof`](Self::received_eof) when there will be no more; then `next_event` until `None`;
 /// * [`transmit`](Self::transmit) when the transport can take bytes;
@@ -72,8 +86,8 @@ pub struct Interest {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Connection {
-    rx: Rx,
-    pub(crate) tx: Tx,
+    inbound: Inbound,
+    outbound: Outbound,
 }
 
 impl Connection {
@@ -84,8 +98,7 @@ impl Connection {
         match config.expect {
             Expect::Raw => Self::raw(now, config),
             Expect::Http | Expect::HttpOrRaw => {
-                let tx = Tx::new(now, config, Sender::Silent, None);
-                Self::new(Receiver::Detect(None), tx)
+                Self::new(Receiving::Detect(None), Outbound::new(now, config, Sending::Silent, None))
             }
         }
     }
@@ -94,9 +107,9 @@ impl Connection {
     /// [`Config::versions`] and [`Config::expect`] do not count. RFC 7301 §3.2, RFC 9113 §3.2.
     #[must_use]
     pub fn server_http2(now: Time, config: Arc<Config>) -> Self {
-        let mut tx = Tx::new(now, config, Sender::Silent, None);
-        let receiver = begin_http2(&mut tx);
-        Self::new(receiver, tx)
+        let mut outbound = Outbound::new(now, config, Sending::Silent, None);
+        let receiver = outbound.begin_http2();
+        Self::new(Receiving::Http2(receiver), outbound)
     }
 
     /// The server's side of a connection with TLS for which ALPN has not chosen `h2`: as [`server`](Self::server), but the
@@ -104,28 +117,28 @@ impl Connection {
     #[must_use]
     pub fn server_http1(now: Time, config: Arc<Config>) -> Self {
         let mut connection = Self::server(now, config);
-        connection.tx.agree_on_http1();
+        connection.outbound.agree_on_http1();
         connection
     }
 
     /// The client's side of a connection that was opened at `now`, for HTTP and WebSocket.
     #[must_use]
     pub fn client(now: Time, config: Arc<Config>, entropy: Box<dyn Entropy>) -> Self {
-        let receiver = Receiver::Http1(Box::new(h1::Receiver::client(now)));
-        let sender = Sender::Http1(Box::new(h1::Sender::client(&config)));
-        Self::new(receiver, Tx::new(now, config, sender, Some(entropy)))
+        let receiver = Receiving::Http1(Box::new(h1::MessageReader::client(now)));
+        let sender = Sending::Http1(Box::new(h1::MessageWriter::client(&config)));
+        Self::new(receiver, Outbound::new(now, config, sender, Some(entropy)))
     }
 
     /// The client's side of a connection that was opened at `now`, for HTTP/2: with prior knowledge, or because ALPN chose `h2`.
     /// Requests and WebSockets share it. `scheme` is that of the requests. RFC 9113 §3.3.
     #[must_use]
     pub fn client_http2(now: Time, config: Arc<Config>, entropy: Box<dyn Entropy>, scheme: Scheme) -> Self {
-        let mut tx = Tx::new(now, config, Sender::Silent, Some(entropy));
-        let receiver = begin_http2(&mut tx);
-        if let Sender::Http2(sender) = &mut tx.sender {
-            sender.set_scheme(scheme);
+        let mut outbound = Outbound::new(now, config, Sending::Silent, Some(entropy));
+        let receiver = outbound.begin_http2();
+        if let Sending::Http2(session) = &mut outbound.sender {
+            session.set_scheme(scheme);
         }
-        Self::new(receiver, tx)
+        Self::new(Receiving::Http2(receiver), outbound)
     }
 
     /// The client's side of a connection that was opened at `now`, for bytes.
@@ -134,14 +147,22 @@ impl Connection {
         Self::raw(now, config)
     }
 
-    fn new(receiver: Receiver, tx: Tx) -> Self {
-        Self { rx: Rx { receiver, kept: None, assembled: false, eof: false }, tx }
+    fn new(receiver: Receiving, outbound: Outbound) -> Self {
+        Self { inbound: Inbound::new(receiver), outbound }
     }
 
     fn raw(now: Time, config: Arc<Config>) -> Self {
-        let mut tx = Tx::new(now, config, Sender::Silent, None);
-        begin_raw(&mut tx);
-        Self::new(Receiver::Raw(raw::Receiver::default()), tx)
+        let mut outbound = Outbound::new(now, config, Sending::Silent, None);
+        outbound.channel.open_stream();
+        outbound.begin_raw(false);
+        Self::new(Receiving::Carried(CarriedReceiver::Raw(raw::ByteReceiver::default())), outbound)
+    }
+
+    /// What a client's request begins on, with the time of the driver.
+    fn client_exchange(&mut self, now: Time) -> Result<LentExchange<'_>, Misuse> {
+        self.outbound.channel.link.now = now;
+        self.outbound.detach();
+        self.outbound.for_request()
     }
 
     // Requests of a client.
@@ -161,9 +182,9 @@ impl Connection {
         end: bool,
     ) -> Result<Sent<'_>, Misuse> {
         #[cfg(feature = "record")]
-        let fields = crate::record::SentFields::new(&self.tx, fields);
+        let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         note!(
-            self.tx,
+            self.outbound,
             Note::Request {
                 now,
                 line: [request.method.into(), request.target.into(), request.host.into()],
@@ -172,15 +193,15 @@ impl Connection {
                 end,
             }
         );
-        self.tx.now = now;
-        self.tx.settle();
-        match &mut self.tx {
-            Tx { sender: Sender::Http2(sender), out, config, .. } => {
-                sender.request(out, config, now, (request, fields), content, end)?;
+        match self.client_exchange(now)? {
+            LentExchange::Http1(sender, channel, _) => {
+                h1::request(sender, channel, request, fields, content, end)?;
             }
-            tx => h1::request(tx, request, fields, content, end)?,
+            LentExchange::Http2(session, link, resources) => {
+                session.request(link, resources, (request, fields), content, end)?;
+            }
         }
-        Ok(Sent::new(&mut self.tx))
+        Ok(Sent::new(&mut self.outbound))
     }
 
     /// Sends a WebSocket opening handshake; over HTTP/2 an extended CONNECT, as soon as the server has said that it takes them.
@@ -189,14 +210,12 @@ impl Connection {
     /// # Errors
     /// [`Misuse`] if this is no client, or an exchange is running, or the handshake cannot be written.
     pub fn connect_websocket(&mut self, now: Time, connect: &ws::Connect<'_>) -> Result<StreamKey, Misuse> {
-        note!(self.tx, Note::Unsupported("a client's WebSocket".into()));
-        self.tx.now = now;
-        self.tx.settle();
-        match &mut self.tx {
-            Tx { sender: Sender::Http2(sender), out, config, .. } => {
-                sender.connect_websocket(out, config, now, connect)
+        note!(self.outbound, Note::Unsupported("a client's WebSocket".into()));
+        match self.client_exchange(now)? {
+            LentExchange::Http1(sender, channel, resources) => {
+                h1::connect_websocket(sender, channel, resources, connect)
             }
-            tx => h1::connect_websocket(tx, connect),
+            LentExchange::Http2(session, link, _) => session.connect_websocket(link, connect),
         }
     }
 
@@ -204,15 +223,15 @@ impl Connection {
 
     /// Room for bytes of the peer: the engine's own buffer, which exists only while it holds something.
     pub fn recv_buf(&mut self) -> &mut [u8] {
-        self.rx.kept.get_or_insert_with(|| Box::new(Kept::with_room())).room()
+        self.inbound.kept.get_or_insert_with(|| Box::new(buffer::Kept::with_room())).room()
     }
 
     /// The first `n` bytes of [`recv_buf`](Self::recv_buf) have been filled.
     pub fn received(&mut self, now: Time, n: usize) {
-        self.hear(now);
+        self.outbound.channel.link.received(now);
         self.count_held();
-        if let Some(kept) = &mut self.rx.kept {
-            note!(self.tx, {
+        if let Some(kept) = &mut self.inbound.kept {
+            note!(self.outbound, {
                 let room = kept.room();
                 Note::Received { now, own: true, bytes: room.get(..n).unwrap_or(room).into() }
             });
@@ -222,17 +241,16 @@ impl Connection {
 
     /// The peer will send no more.
     pub fn received_eof(&mut self, now: Time) {
-        note!(self.tx, Note::Eof(now));
+        note!(self.outbound, Note::Eof(now));
         self.end_input(now);
     }
 
     fn end_input(&mut self, now: Time) {
-        self.tx.now = now;
-        if !self.rx.eof {
-            self.rx.eof = true;
-            self.tx.eof();
+        self.outbound.channel.link.now = now;
+        if !core::mem::replace(&mut self.inbound.eof, true) {
+            self.outbound.received_eof();
             if self.is_waiting() {
-                self.tx.tell_peer_end();
+                self.outbound.notify_peer_end();
             }
         }
     }
@@ -241,31 +259,25 @@ impl Connection {
     /// `close_notify`: what came before may be cut. Content whose end is that of the connection ends with
     /// [`Cause::Truncated`], as do WebSockets and raw streams.
     pub fn received_truncation(&mut self, now: Time) {
-        note!(self.tx, Note::Truncation(now));
-        self.tx.truncate();
+        note!(self.outbound, Note::Truncation(now));
+        self.outbound.channel.link.received_truncation();
         self.end_input(now);
     }
 
     /// The transport has failed: nothing can be sent or received any more.
     pub fn transport_failed(&mut self, now: Time) {
-        note!(self.tx, Note::Failed(now));
-        self.tx.now = now;
-        self.tx.abort(Cause::Disconnected);
+        note!(self.outbound, Note::Failed(now));
+        self.outbound.channel.link.now = now;
+        self.outbound.abort(Cause::Disconnected);
     }
 
     /// Lends bytes of the peer. They are unmasked in place, and content is lent on from them; what has not been looked
     /// at when the feed is dropped is copied and kept.
     #[inline]
     pub fn receive<'c, 'b>(&'c mut self, now: Time, bytes: &'b mut [u8]) -> Feed<'c, 'b> {
-        note!(self.tx, Note::Received { now, own: false, bytes: (&*bytes).into() });
-        self.hear(now);
-        Feed { connection: self, bytes, at: 0 }
-    }
-
-    #[inline]
-    fn hear(&mut self, now: Time) {
-        self.tx.now = now;
-        self.tx.heard = now;
+        note!(self.outbound, Note::Received { now, own: false, bytes: (&*bytes).into() });
+        self.outbound.channel.link.received(now);
+        Feed::new(self, bytes)
     }
 
     // Events.
@@ -281,27 +293,27 @@ impl Connection {
     /// }
     /// ```
     pub fn next_event(&mut self) -> Option<Event<'_>> {
-        note!(self.tx, Note::Event);
+        note!(self.outbound, Note::Event);
         self.next_kept()
     }
 
-    /// The same, asked by a feed.
+    /// The next event out of what is kept, without a note of the call: a feed has noted its own.
     fn next_kept(&mut self) -> Option<Event<'_>> {
-        self.rx.release(&mut self.tx);
+        self.inbound.release(&mut self.outbound);
         let item = self.advance_kept()?;
         Some(self.lend_kept(item))
     }
 
     /// Looks at what is kept, before any lent input.
     fn advance_kept(&mut self) -> Option<Found> {
-        let Self { rx, tx } = self;
+        let Self { inbound, outbound } = self;
         loop {
             let mut at = 0;
-            let found = match &mut rx.kept {
-                None => advance(&mut rx.receiver, tx, &mut [], &mut at),
+            let found = match &mut inbound.kept {
+                None => advance(&mut inbound.receiver, outbound, &mut [], &mut at),
                 Some(kept) => {
                     let start = kept.start();
-                    let found = advance(&mut rx.receiver, tx, kept.filled(), &mut at);
+                    let found = advance(&mut inbound.receiver, outbound, kept.filled(), &mut at);
                     kept.consume(at);
                     found.map(|(item, base)| (item, base + start))
                 }
@@ -309,23 +321,23 @@ impl Connection {
             if found.is_some() {
                 return found;
             }
-            if rx.kept.as_ref().is_some_and(|kept| kept.is_empty()) {
-                rx.kept = None;
+            if inbound.kept.as_ref().is_some_and(|kept| kept.is_empty()) {
+                inbound.kept = None;
             }
-            if !rx.replay(tx) {
+            if !inbound.replay(outbound) {
                 return None;
             }
         }
     }
 
     fn lend_kept(&mut self, (item, base): Found) -> Event<'_> {
-        let Self { rx, tx } = self;
-        rx.assembled = item.is_assembled();
-        let input = match &mut rx.kept {
+        let Self { inbound, outbound } = self;
+        inbound.assembled = item.is_assembled();
+        let input = match &mut inbound.kept {
             Some(kept) => kept.lent(),
             None => &mut [],
         };
-        lend(item, base, input, &mut rx.receiver, tx)
+        lend(item, base, input, &mut inbound.receiver, outbound)
     }
 
     // Output.
@@ -333,16 +345,14 @@ impl Connection {
     /// What the transport should take now, if anything.
     #[inline]
     pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
-        note!(self.tx, Note::Transmit(now));
-        if let Tx { sender: Sender::Http2(sender), out, config, entropy, .. } = &mut self.tx {
-            sender.settle(entropy, now);
-            sender.flush(out, config, entropy, now);
-        }
-        if self.tx.out.is_empty() {
+        note!(self.outbound, Note::Transmit(now));
+        self.outbound.flush(now);
+        let link = &mut self.outbound.channel.link;
+        if link.out.is_empty() {
             return None;
         }
-        self.tx.offer(now);
-        Some(Transmit { connection: self, now })
+        link.delivery.offer(now);
+        Some(Transmit::new(self, now))
     }
 
     /// The transport has taken `n` of the queued bytes: for loops that complete later.
@@ -350,22 +360,22 @@ impl Connection {
     pub fn transmitted(&mut self, now: Time, n: usize) {
         #[cfg(feature = "record")]
         self.note_sent(now, n);
-        self.tx.transmitted(now, n);
+        self.outbound.transmitted(now, n);
     }
 
     /// Lends a buffer to write into, if the connection has none: swaps it out of `buffer`. A driver that keeps one buffer
     /// for all its connections saves each of them an allocation; [`reclaim`](Self::reclaim) swaps it back.
     #[inline]
     pub fn lend(&mut self, buffer: &mut Vec<u8>) {
-        self.tx.out.lend(buffer);
+        self.outbound.channel.link.out.lend(buffer);
     }
 
     /// Swaps a lent buffer back into `buffer`, if everything in it has been sent. Otherwise the connection keeps what is
     /// queued, without the room that it does not need, until it has been sent.
     #[inline]
     pub fn reclaim(&mut self, buffer: &mut Vec<u8>) {
-        if !self.tx.out.reclaim(buffer) {
-            self.tx.account().charge(1);
+        if !self.outbound.channel.link.out.reclaim(buffer) {
+            self.outbound.resources.account.charge(1);
         }
         self.count_held();
     }
@@ -376,16 +386,15 @@ impl Connection {
     /// [`Stream::hold`], and by the driver. An idle connection holds none, but for the tables of HTTP/2.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.rx.held() + self.tx.held()
+        self.inbound.held() + self.outbound.held()
     }
 
     /// Says how many bytes the driver holds for this connection, outside the engine: ciphertext that waits for the transport,
     /// for instance.
     pub fn set_held_outside(&mut self, bytes: usize) {
-        self.tx.settle();
+        self.outbound.detach();
         let outside = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if self.tx.account().outside != outside {
-            self.tx.account().outside = outside;
+        if core::mem::replace(&mut self.outbound.resources.account.outside, outside) != outside {
             self.count_all();
         }
     }
@@ -393,51 +402,46 @@ impl Connection {
     /// Counts what is held, if that may be something.
     #[inline]
     fn count_held(&mut self) {
-        if self.tx.is_charged() {
+        if self.outbound.is_charged() {
             self.count_charged();
         }
     }
 
     #[cold]
     fn count_charged(&mut self) {
-        self.tx.settle();
-        if self.tx.account().is_touched() {
+        self.outbound.detach();
+        if self.outbound.resources.account.is_touched() {
             self.count_all();
         }
     }
 
     fn count_all(&mut self) {
         let held = self.held_bytes();
-        let service = Arc::clone(&self.tx.config);
-        let account = self.tx.account();
-        account.count(held.saturating_add(account.outside as usize), &service.held);
+        let account = &mut self.outbound.resources.account;
+        let held = held.saturating_add(account.outside as usize);
+        account.count(held, &self.outbound.channel.link.config.held);
     }
 
     // Time and the loop.
 
     /// Asks a silent peer up to an eighth of its time earlier than [`Limits::ping_interval`](crate::Limits::ping_interval) or its
-    /// [`Validity`](crate::Validity) says, and after a stall of the driver that much later. For a driver of many connections: with
+    /// [`Liveness`](crate::Liveness) says, and after a stall of the driver that much later. For a driver of many connections: with
     /// another number for each they do not all ask at one moment. Zero, the default, is the very moment.
     pub fn set_spread(&mut self, spread: u8) {
-        note!(self.tx, Note::Spread(spread));
-        self.tx.spread = spread;
+        note!(self.outbound, Note::Spread(spread));
+        self.outbound.channel.link.spread = spread;
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     #[inline(always)]
     pub fn next_timeout(&self) -> Option<Time> {
-        if self.tx.ending == Ending::Done {
+        if self.outbound.is_done() {
             return None;
         }
-        let receiver = match &self.rx.receiver {
-            Receiver::Detect(_) => Some(self.tx.opened() + self.tx.config.limits.head_timeout),
-            Receiver::Http1(receiver) => receiver.next_timeout(&self.tx),
-            Receiver::Http2(receiver) => receiver.next_timeout(&self.tx),
-            Receiver::WebSocket(_) | Receiver::Raw(_) => None,
-        };
-        let receiver = receiver.filter(|_| self.tx.is_open());
-        earliest(receiver, self.tx.next_timeout())
+        let receiver = dispatch::next_timeout(&self.inbound.receiver, &self.outbound);
+        let receiver = receiver.filter(|_| self.outbound.link().is_open());
+        earliest(receiver, self.outbound.next_timeout())
     }
 
     /// So many of the bytes that the transport has taken have not arrived yet: not acknowledged, and not sent. For drivers that can
@@ -445,29 +449,20 @@ impl Connection {
     /// has come.
     ///
     /// The verdicts about a peer that is slow or dead then count what has arrived, and a question to it waits until it has come to it. Of a
-    /// driver that says nothing they count what the transport has taken, which may be megabytes that nobody has seen. An error of a
+    /// driver that says nothing they count what the transport has taken, which may be megabytes that the peer has not seen. An error of a
     /// few bytes, as of what encryption adds, does no harm.
     pub fn delivered(&mut self, now: Time, under_way: usize) {
-        note!(self.tx, Note::Delivered(now, under_way));
-        self.tx.delivery.report(now, under_way, self.tx.out.len());
+        note!(self.outbound, Note::Delivered(now, under_way));
+        let link = &mut self.outbound.channel.link;
+        link.delivery.report(now, under_way, link.out.len());
     }
 
     /// Does what is due at `now`. A call before its time does nothing.
     pub fn handle_timeout(&mut self, now: Time) {
-        note!(self.tx, Note::Timeout(now));
-        self.tx.handle_timeout(now);
-        if !self.tx.is_open() {
-            return;
-        }
-        match &mut self.rx.receiver {
-            Receiver::Detect(first) => {
-                if self.tx.opened() + self.tx.config.limits.head_timeout <= now {
-                    h1::refuse_undetected(&mut self.tx, first.is_some());
-                }
-            }
-            Receiver::Http1(receiver) => receiver.handle_timeout(&mut self.tx, now),
-            Receiver::Http2(receiver) => receiver.handle_timeout(&mut self.tx, now),
-            Receiver::WebSocket(_) | Receiver::Raw(_) => {}
+        note!(self.outbound, Note::Timeout(now));
+        self.outbound.handle_timeout(now);
+        if self.outbound.link().is_open() {
+            dispatch::handle_timeout(&mut self.inbound.receiver, &mut self.outbound, now);
         }
     }
 
@@ -476,57 +471,51 @@ impl Connection {
     #[inline(always)]
     pub fn interest(&self) -> Interest {
         let deadline = self.next_timeout();
-        let write = self.wants_output();
-        if self.tx.is_undisturbed() && !self.rx.eof && self.rx.kept.is_none() {
-            let shutdown = self.tx.fin();
-            let service = self.rx.receiver.has_more(&self.tx);
+        let write = self.outbound.wants_output();
+        if self.outbound.channel.is_undisturbed() && !self.inbound.eof && self.inbound.kept.is_none() {
+            let shutdown = self.outbound.has_fin();
+            let service = has_more(&self.inbound.receiver, &self.outbound);
             return Interest { read: true, write, shutdown, service, deadline, close: false, reset: false };
         }
         self.disturbed_interest(write, deadline)
     }
 
-    /// The same, where input is held or an end is near.
+    /// The interest where input is held or an end is near.
     fn disturbed_interest(&self, write: bool, deadline: Option<Time>) -> Interest {
         let service = self.needs_service();
-        let over = match self.tx.ending {
-            Ending::Open => self.rx.eof && self.is_over_at_eof(),
-            Ending::Draining { .. } => self.rx.eof,
-            Ending::Done => true,
+        let over = match self.outbound.link().end() {
+            LinkEnd::Open => self.inbound.eof && self.is_over_at_eof(),
+            LinkEnd::Draining { .. } => self.inbound.eof,
+            LinkEnd::Done => true,
         };
-        let close = over && !service && (!write || self.tx.ending == Ending::Done);
-        let (read, shutdown, reset) = (self.wants_input(), self.tx.fin(), close && self.tx.is_cut());
+        let close = over && !service && (!write || self.outbound.is_done());
+        let reset = close && self.outbound.link().is_reset();
+        let (read, shutdown) = (self.wants_input(), self.outbound.has_fin());
         Interest { read, write, shutdown, service, deadline, close, reset }
     }
 
-    /// Whether the transport has something to take.
-    #[inline]
-    fn wants_output(&self) -> bool {
-        !self.tx.out.is_empty() || matches!(&self.tx.sender, Sender::Http2(sender) if sender.has_flush())
-    }
-
     fn wants_input(&self) -> bool {
-        if self.rx.eof || self.tx.ending == Ending::Done {
+        let Self { inbound, outbound } = self;
+        if inbound.eof || outbound.is_done() {
             return false;
         }
-        if !self.tx.is_open() {
+        if !outbound.link().is_open() {
             return true;
         }
-        match &self.rx.kept {
-            None => !self.tx.would_hold_input(),
-            // More than one request ahead is read up to a limit, so that the end of the peer is seen.
-            Some(kept) => {
-                !self.tx.would_hold_input() && kept.len() < self.tx.config.limits.look_ahead_bytes_max
-            }
-        }
+        // More than one request ahead is read up to a limit, so that the end of the peer is seen.
+        let look_ahead = outbound.link().config.limits.look_ahead_bytes_max;
+        !outbound.would_hold_input() && inbound.kept.as_ref().is_none_or(|kept| kept.len() < look_ahead)
     }
 
     /// Whether nothing is left to do for a peer that will send no more.
     fn is_over_at_eof(&self) -> bool {
-        match &self.tx.sender {
-            Sender::Raw(sender) => sender.is_over(),
-            Sender::Silent => true,
-            Sender::Http2(sender) => sender.streams.is_empty(),
-            Sender::Http1(_) | Sender::WebSocket(_) => !self.tx.stream.open,
+        match &self.outbound.sender {
+            Sending::Carried(Carried::Raw(sender)) => sender.is_over(),
+            Sending::Silent => true,
+            Sending::Http2(session) => session.streams.is_empty(),
+            Sending::Http1(_) | Sending::Carried(Carried::WebSocket(_)) => {
+                !self.outbound.channel.has_stream()
+            }
         }
     }
 
@@ -535,18 +524,19 @@ impl Connection {
     #[must_use]
     #[inline]
     pub fn needs_service(&self) -> bool {
-        if self.tx.notice_is_due() {
+        let Self { inbound, outbound } = self;
+        if outbound.notice_is_due() {
             return true;
         }
-        if self.tx.would_hold_input() || !self.tx.is_open() {
+        if outbound.would_hold_input() || !outbound.link().is_open() {
             return false;
         }
-        let keeps = self.rx.kept.as_ref().is_some_and(|kept| !kept.is_empty());
+        let keeps = inbound.kept.as_ref().is_some_and(|kept| !kept.is_empty());
         if self.is_waiting() {
-            // The end of the peer is heard even so, once there is no input before it.
-            return self.tx.has_eof_notice() && !keeps;
+            // The end of the peer is delivered even so, once there is no input before it.
+            return outbound.link().has_eof() && !keeps;
         }
-        self.tx.has_eof_notice() || keeps || self.rx.receiver.has_more(&self.tx)
+        outbound.link().has_eof() || keeps || has_more(&inbound.receiver, outbound)
     }
 
     /// Since when a server has nothing to do for this connection: its peer has asked nothing yet, or everything it asked
@@ -554,32 +544,31 @@ impl Connection {
     /// driver that is short of room may end such a connection: HTTP foresees it, RFC 9112 §9.5.
     #[must_use]
     pub fn idle_since(&self) -> Option<Time> {
-        let Self { rx, tx } = self;
-        if tx.is_client() || !tx.is_open() || tx.stream.open || self.wants_output() || rx.kept.is_some() {
+        let Self { inbound, outbound } = self;
+        let link = outbound.link();
+        let busy = outbound.channel.has_stream() || outbound.wants_output() || inbound.kept.is_some();
+        if link.is_client() || !link.is_open() || busy {
             return None;
         }
-        let idle = match &rx.receiver {
-            Receiver::Detect(first) => first.is_none(),
-            Receiver::Http1(receiver) => receiver.is_between_requests(),
-            Receiver::Http2(_) => {
-                matches!(&tx.sender, Sender::Http2(sender) if sender.streams.is_empty())
-            }
-            Receiver::WebSocket(_) | Receiver::Raw(_) => false,
+        let idle = match (&inbound.receiver, &outbound.sender) {
+            (Receiving::Detect(first), _) => first.is_none(),
+            (Receiving::Http1(receiver), _) => receiver.is_between_requests(),
+            (Receiving::Http2(_), Sending::Http2(session)) => session.streams.is_empty(),
+            (Receiving::Http2(_) | Receiving::Carried(_), _) => false,
         };
-        idle.then(|| tx.heard.max(tx.sent))
+        idle.then(|| link.last_received.max(link.last_sent))
     }
 
-    /// Whether input has to wait for the response to the request before it.
     fn is_waiting(&self) -> bool {
-        matches!(&self.rx.receiver, Receiver::Http1(receiver) if receiver.is_waiting(&self.tx))
+        is_waiting(&self.inbound.receiver, &self.outbound)
     }
 
     // Handles.
 
     /// The stream called `key`, unless it has ended.
     pub fn stream(&mut self, key: StreamKey) -> Option<Stream<'_>> {
-        note!(self.tx, Note::Select(key));
-        self.tx.select(key).map(|tx| Stream { tx })
+        note!(self.outbound, Note::Select(key));
+        self.outbound.select(key).then(|| Stream::new(&mut self.outbound))
     }
 
     /// Turns a ticket back into a permit.
@@ -587,13 +576,15 @@ impl Connection {
     /// # Errors
     /// The ticket, if the stream may not write now; it can be redeemed later. If the stream has ended it never can.
     pub fn redeem(&mut self, ticket: WriteTicket) -> Result<Writable<'_>, WriteTicket> {
-        note!(self.tx, Note::Redeem(ticket.key()));
-        let Some(tx) = self.tx.select(ticket.key()) else { return Err(ticket) };
-        tx.set_ticket(false);
-        if tx.may_write() {
-            return Ok(Writable::new(tx));
+        note!(self.outbound, Note::Redeem(ticket.key()));
+        if !self.outbound.select(ticket.key()) {
+            return Err(ticket);
         }
-        tx.set_ticket(true);
+        self.outbound.set_ticket(false);
+        if self.outbound.may_write() {
+            return Ok(Writable::new(&mut self.outbound));
+        }
+        self.outbound.set_ticket(true);
         Err(ticket)
     }
 
@@ -601,65 +592,68 @@ impl Connection {
     /// an idle connection ends now. Over HTTP/2 the peer is asked to begin no more streams, and those that run come to their
     /// end. RFC 9113 §6.8.
     pub fn drain(&mut self, now: Time) {
-        note!(self.tx, Note::Drain(now));
-        self.tx.drain(now);
+        note!(self.outbound, Note::Drain(now));
+        self.outbound.drain(now);
     }
 
     /// Ends the connection at once. What is queued is lost.
     pub fn abort(&mut self) {
-        note!(self.tx, Note::Abort);
-        self.tx.abort(Cause::Aborted);
+        note!(self.outbound, Note::Abort);
+        self.outbound.abort(Cause::Aborted);
     }
 
     /// Lets `tape` run from here on, on a connection to which nothing has happened yet. What it is given can be done again.
     #[cfg(feature = "record")]
     pub fn record(&mut self, tape: Box<dyn crate::record::Tape>) {
-        use crate::record::{Note, Noted, Role, Running, describe};
+        use crate::record::{Note, NotedEntropy, Role, Running, describe};
+        let Self { inbound, outbound } = self;
         let tape = Running::new(tape);
-        let role = match &self.rx.receiver {
-            Receiver::Http1(_) => Role::Client,
-            Receiver::Http2(_) => Role::ServerHttp2,
-            Receiver::Raw(_) => Role::Raw,
-            _ if self.tx.has_agreed_on_http1() => Role::ServerHttp1,
-            _ => Role::Server,
+        let role = match &inbound.receiver {
+            Receiving::Http1(_) => Role::Client,
+            Receiving::Http2(_) => Role::ServerHttp2,
+            Receiving::Carried(_) => Role::Raw,
+            Receiving::Detect(_) if outbound.has_agreed_on_http1() => Role::ServerHttp1,
+            Receiving::Detect(_) => Role::Server,
         };
-        let config = describe(&self.tx.config).into();
-        tape.note(&self.tx.config, Note::Begin { role, now: self.tx.opened(), config });
-        tape.note(&self.tx.config, Note::Spread(self.tx.spread));
-        if self.tx.is_client() && role == Role::ServerHttp2 {
-            tape.note(&self.tx.config, Note::Unsupported("a client of HTTP/2".into()));
+        let link = outbound.link();
+        let config = describe(&link.config).into();
+        tape.note(&link.config, Note::Begin { role, now: link.opened(), config });
+        tape.note(&link.config, Note::Spread(link.spread));
+        if link.is_client() && role == Role::ServerHttp2 {
+            tape.note(&link.config, Note::Unsupported("a client of HTTP/2".into()));
         }
-        if let Some(entropy) = self.tx.entropy.take() {
-            self.tx.entropy = Some(Box::new(Noted { entropy, tape: tape.clone() }));
+        if let Some(entropy) = outbound.resources.entropy.take() {
+            outbound.resources.entropy = Some(Box::new(NotedEntropy { entropy, tape: tape.clone() }));
         }
-        self.tx.tape = Some(tape);
+        outbound.resources.tape = Some(tape);
     }
 
     /// Notes what the transport has taken.
     #[cfg(feature = "record")]
     fn note_sent(&self, now: Time, n: usize) {
-        let Some(tape) = &self.tx.tape else { return };
+        let Some(tape) = &self.outbound.resources.tape else { return };
+        let link = self.outbound.link();
         let mut slices: [&[u8]; crate::SLICES_MAX] = [&[]; crate::SLICES_MAX];
-        let count = self.tx.out.slices(&mut slices);
+        let count = link.out.slices(&mut slices);
         let mut left = n;
         for slice in &slices[..count] {
             let part = &slice[..left.min(slice.len())];
             left -= part.len();
             if !part.is_empty() {
-                tape.note(&self.tx.config, crate::record::Note::Sent(part.into()));
+                tape.note(&link.config, crate::record::Note::Sent(part.into()));
             }
         }
-        tape.note(&self.tx.config, crate::record::Note::Took(now, n));
+        tape.note(&link.config, crate::record::Note::Took(now, n));
     }
 
-    /// Why an HTTP/2 peer was told to go away, unless the connection is to end in order: the rule that it broke, or the limit or deadline
+    /// Why an HTTP/2 peer was sent GOAWAY, unless the connection is to end in order: the rule that it broke, or the limit or deadline
     /// that it met. The connection has ended or is going to, though streams may still run to their end: over
     /// [`Limits::h2_glitches`](crate::Limits::h2_glitches) and [`h2_resets`](crate::Limits::h2_resets) no stream ends with
     /// this cause. RFC 9113 §6.8.
     #[must_use]
     pub fn sent_away(&self) -> Option<Cause> {
-        match &self.tx.sender {
-            Sender::Http2(sender) => sender.sent_away(),
+        match &self.outbound.sender {
+            Sending::Http2(session) => session.sent_away(),
             _ => None,
         }
     }
@@ -667,19 +661,16 @@ impl Connection {
     /// What is spoken now, if it is no longer HTTP.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {
-        match &self.tx.sender {
-            Sender::WebSocket(_) => Some(Protocol::WebSocket),
-            Sender::Raw(_) => Some(Protocol::Raw),
-            Sender::Http1(_) | Sender::Http2(_) | Sender::Silent => None,
+        match &self.outbound.sender {
+            Sending::Carried(carried) if self.outbound.link().is_open() => Some(carried.protocol()),
+            _ => None,
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.tx.settle();
-        let service = Arc::clone(&self.tx.config);
-        self.tx.account().count(0, &service.held);
+        self.outbound.resources.account.count(0, &self.outbound.channel.link.config.held);
     }
 }
 
@@ -687,92 +678,8 @@ impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("protocol", &self.protocol())
-            .field("ending", &self.tx.ending)
-            .field("queued", &self.tx.out.len())
+            .field("end", &self.outbound.link().end())
+            .field("queued", &self.outbound.link().out.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// Bytes of the peer, lent for a while. See [`Connection::receive`].
-pub struct Feed<'c, 'b> {
-    connection: &'c mut Connection,
-    bytes: &'b mut [u8],
-    /// Where the part begins that has not been looked at.
-    at: usize,
-}
-
-impl Feed<'_, '_> {
-    /// The next thing that happened. `None` when everything has been looked at, or the application holds the input.
-    #[inline(always)]
-    pub fn next_event(&mut self) -> Option<Event<'_>> {
-        note!(self.connection.tx, Note::Event);
-        let Connection { rx, tx } = &mut *self.connection;
-        if rx.is_bare() && tx.is_undisturbed() {
-            if self.at == self.bytes.len() && rx.receiver.is_settled(tx) {
-                return None;
-            }
-            if let Receiver::WebSocket(receiver) = &mut rx.receiver
-                && let Some(found) = message_in_one(receiver, tx, self.bytes, &mut self.at)
-            {
-                return Some(lend_in_one(found, &mut self.connection.tx, self.bytes));
-            }
-        }
-        self.next_item()
-    }
-
-    /// The same for everything but a whole message in the input of an undisturbed WebSocket, and the end of the input.
-    fn next_item(&mut self) -> Option<Event<'_>> {
-        let Connection { rx, tx } = &mut *self.connection;
-        rx.release(tx);
-        if self.connection.rx.kept.is_some() {
-            if let Some(found) = self.connection.advance_kept() {
-                return Some(self.connection.lend_kept(found));
-            }
-            if self.connection.rx.kept.is_some() {
-                return None;
-            }
-        }
-        let Connection { rx, tx } = &mut *self.connection;
-        let found = advance(&mut rx.receiver, tx, self.bytes, &mut self.at);
-        if found.is_none() && rx.replay(tx) {
-            return self.connection.next_kept();
-        }
-        let (item, base) = found?;
-        let Connection { rx, tx } = &mut *self.connection;
-        rx.assembled = item.is_assembled();
-        Some(lend(item, base, self.bytes, &mut rx.receiver, tx))
-    }
-
-    /// What the transport should take now: when the application holds the input until its answers have gone.
-    pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
-        self.connection.transmit(now)
-    }
-
-    /// Bytes that have not been looked at.
-    #[must_use]
-    pub fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
-    }
-}
-
-impl Drop for Feed<'_, '_> {
-    #[inline]
-    fn drop(&mut self) {
-        note!(self.connection.tx, Note::FeedEnd);
-        if self.at < self.bytes.len() {
-            self.connection.tx.account().charge(self.bytes.len() - self.at);
-            self.connection.rx.keep(&self.bytes[self.at..]);
-        }
-        let Connection { rx, tx } = &mut *self.connection;
-        rx.release(tx);
-        if tx.has_streams() {
-            self.connection.count_held();
-        }
-    }
-}
-
-impl fmt::Debug for Feed<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Feed").field("remaining", &self.remaining()).finish_non_exhaustive()
     }
 }

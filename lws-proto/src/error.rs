@@ -34,7 +34,7 @@ pub enum Cause {
     Refused,
     /// The transport ended in the middle of something: close code 1006 to a WebSocket.
     Disconnected,
-    /// The same without the end that TLS foresees, so that somebody on the way may have cut it: RFC 8446 §6.1. Close
+    /// The transport ended without the end that TLS foresees, so that an attacker on the way may have cut it: RFC 8446 §6.1. Close
     /// code 1006 to a WebSocket.
     Truncated,
     /// This side gave up: `abort`, or an end before the response was complete.
@@ -42,6 +42,35 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// The status code that answers a request over it; 0 if it gets no response.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Violation(violation) => violation.status(),
+            Self::Limit(limit) => limit.status(),
+            Self::Timeout(deadline) => deadline.status(),
+            _ => 0,
+        }
+    }
+
+    /// The code of the Close frame that ends a WebSocket over it; 0 if there is none.
+    pub(crate) fn close_code(self) -> u16 {
+        match self {
+            Self::Violation(violation) => violation.close_code(),
+            Self::Limit(limit) => limit.close_code(),
+            _ => 0,
+        }
+    }
+
+    /// What is wrong, for a person.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::Violation(violation) => violation.message(),
+            Self::Limit(limit) => limit.message(),
+            Self::Timeout(deadline) => deadline.message(),
+            _ => "",
+        }
+    }
+
     /// A short, stable name: the label of `closed_total{reason="…"}`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -234,7 +263,7 @@ faults! {
         StreamClosed => "h2_stream_closed", 0, 0, "a frame for a stream that has ended";
         /// A stream that depends on itself. RFC 7540 §5.3.1.
         StreamDependency => "h2_stream_dependency", 0, 0, "a stream depends on itself";
-        /// A push, which nobody allowed. RFC 9113 §8.4.
+        /// A push, which was not allowed. RFC 9113 §8.4.
         Push => "h2_push", 0, 0, "a push, which nobody allowed";
         /// A pseudo-header field that is unknown, missing, repeated, out of place or malformed. RFC 9113 §8.3.
         PseudoHeader => "h2_pseudo_header", 0, 0, "a pseudo-header field is missing, repeated or out of place";

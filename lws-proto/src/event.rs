@@ -1,9 +1,11 @@
 //! What the engine says to the application.
 
+use crate::Cause;
+use crate::handle::{Stream, Writable};
 use crate::http::Head;
-use crate::stream::{Stream, Writable};
+use crate::key::StreamKey;
+use crate::protocol::{MessageKind, Protocol};
 use crate::ws::{CloseCode, ReservedBits};
-use crate::{Cause, StreamKey};
 
 /// One thing that happened. Content is lent from the input, and the stream handle borrows the transmit half, so an
 /// application can look at the content and answer at the same time.
@@ -38,7 +40,7 @@ pub enum Event<'a> {
     Body {
         /// The exchange.
         stream: Stream<'a>,
-        /// The next bytes; empty only if `end` is told late.
+        /// The next bytes; empty only if `end` is delivered late.
         chunk: &'a mut [u8],
         /// Whether these are the last.
         end: bool,
@@ -118,7 +120,7 @@ pub enum Event<'a> {
     ///
     /// Such a peer has left, or reads on and has nothing more to say; a transport does not tell which. An exchange that sends
     /// it nothing for [`half_closed_timeout`](crate::Limits::half_closed_timeout) ends, unless
-    /// [`Stream::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream is told by
+    /// [`Stream::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream by
     /// [`Raw`](Self::Raw).
     PeerEnded {
         /// The exchange.
@@ -155,25 +157,6 @@ impl Event<'_> {
             Self::Closed { key, .. } => *key,
         }
     }
-}
-
-/// What a stream speaks once it is established.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// Messages. RFC 6455.
-    WebSocket,
-    /// Bytes.
-    Raw,
-}
-
-/// What a WebSocket data message carries. RFC 6455 §5.6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MessageKind {
-    /// UTF-8. What is received has been checked; what is sent must be.
-    Text,
-    /// Any bytes.
-    Binary,
 }
 
 /// A control frame that was received. RFC 6455 §5.5.

@@ -13,13 +13,13 @@ extern crate std;
 
 /// Notes what happens to a connection, if a tape runs. Without the feature `record` it is nothing, arguments included.
 macro_rules! note {
-    ($tx:expr, $note:expr) => {
+    ($outbound:expr, $note:expr) => {
         #[cfg(feature = "record")]
         {
             #[allow(unused_imports)]
             use crate::record::{Command, Note};
-            if let Some(tape) = &$tx.tape {
-                tape.note(&$tx.config, $note);
+            if let Some(tape) = &$outbound.resources.tape {
+                tape.note(&$outbound.channel.link.config, $note);
             }
         }
     };
@@ -27,49 +27,50 @@ macro_rules! note {
 
 /// Notes what an application does with a stream that it was lent.
 macro_rules! command {
-    ($tx:expr, $command:expr) => {
-        note!($tx, Note::Command($tx.key(), $command));
+    ($outbound:expr, $command:expr) => {
+        note!($outbound, Note::Command($outbound.key(), $command));
     };
 }
 
 mod budget;
-mod buffer;
 mod config;
 mod connection;
-mod delivery;
-mod detect;
-mod dispatch;
 mod error;
 mod event;
 mod h1;
 pub mod h2;
+mod handle;
 pub mod hpack;
 pub mod http;
-mod item;
+mod key;
+mod liveness;
+mod payload;
+mod protocol;
 mod range;
 mod raw;
 #[cfg(feature = "record")]
 pub mod record;
-mod stream;
 mod time;
-mod transmit;
-mod tx;
-mod validity;
 mod worst_case;
 pub mod ws;
 
 pub use budget::{HeldBytes, SERVICE_BYTES_MAX};
 pub use bytes::Bytes;
 pub use config::{Allowance, Config, Expect, Limits, Versions, WallClock};
-pub use connection::{Connection, Feed, Interest};
+pub use connection::{Connection, Feed, Interest, SLICES_MAX, Transmit};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
-pub use event::{Control, Event, MessageKind, Protocol};
+pub use event::{Control, Event};
+pub use handle::{
+    Exchange, ExchangePermit, RawPermit, RawStream, Sent, Stream, WebSocket, WebSocketPermit, Writable,
+    WriteTicket,
+};
 pub use http::Request;
+pub use key::StreamKey;
+pub use liveness::Liveness;
+pub use payload::Payload;
+pub use protocol::{MessageKind, Protocol};
 pub use range::OutOfRange;
-pub use stream::{Payload, Sent, Stream, StreamKey, Writable, WriteTicket};
 pub use time::Time;
-pub use transmit::{SLICES_MAX, Transmit};
-pub use validity::Validity;
 pub use worst_case::ConnectionKind;
 
 /// A source of random bytes, for the masks and the nonce of a client. RFC 6455 §10.3 wants them unpredictable.

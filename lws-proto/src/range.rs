@@ -130,7 +130,7 @@ const ANY: RangeInclusive<u64> = 0..=u64::MAX;
 const WINDOW_MAX: u64 = (1 << 31) - 1;
 
 impl Limits {
-    /// Checks every limit against its range. What builds a service calls it; whoever makes a
+    /// Checks every limit against its range. What builds a service calls it; a program that makes a
     /// [`Connection`](crate::Connection) with limits of its own should.
     ///
     /// # Errors

@@ -1,56 +1,57 @@
 //! Raw streams: bytes in, bytes out, each direction with an end of its own.
 
-use crate::item::{Content, Item, Step};
-use crate::stream::Payload;
-use crate::transmit::{Draft, Output};
-use crate::tx::{self, Tx};
+use crate::connection::channel::Channel;
+use crate::connection::item::{Content, Item, Step};
+use crate::connection::link::LastWord;
+use crate::connection::transmit::{Draft, Output};
+use crate::payload::Payload;
 use crate::ws::CloseCode;
 use crate::{Cause, Misuse};
 
-/// The receive half.
+/// Why a raw stream ends that has ended in both directions, or is ended in order.
+pub(crate) const ENDED: Cause = Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false };
+
+/// Both directions, before either has begun.
 #[derive(Debug, Default)]
-pub(crate) struct Receiver {
+pub(crate) struct Half {
+    pub(crate) sender: ByteSender,
+    pub(crate) receiver: ByteReceiver,
+}
+
+/// The peer's direction.
+#[derive(Debug, Default)]
+pub(crate) struct ByteReceiver {
     ended: bool,
 }
 
-impl Receiver {
+impl ByteReceiver {
     pub(crate) fn receive(&mut self, input: &[u8]) -> Step {
         Step::found(input.len(), Item::Raw { content: Content::Input(0..input.len()), end: false })
     }
 
-    pub(crate) fn receive_eof(&mut self, tx: &mut Tx) -> Option<Item> {
-        if self.ended {
+    /// The peer's direction has ended, which is delivered once.
+    pub(crate) fn receive_eof(&mut self, sender: &mut ByteSender, channel: &mut Channel) -> Option<Item> {
+        if core::mem::replace(&mut self.ended, true) {
             return None;
         }
-        self.ended = true;
-        if tx.is_truncated() {
-            tx.finish(Cause::Truncated);
+        if channel.link.is_truncated() {
+            channel.finish(Cause::Truncated, LastWord::Fin);
             return None;
         }
-        if let tx::Sender::Raw(sender) = &mut tx.sender {
-            sender.peer_ended = true;
-        }
-        finish_if_over(tx);
+        sender.peer_ended = true;
+        sender.finish_if_over(channel);
         Some(Item::Raw { content: Content::Input(0..0), end: true })
     }
 }
 
-/// Ends a raw stream that has ended in both directions.
-#[inline]
-pub(crate) fn finish_if_over(tx: &mut Tx) {
-    if let tx::Sender::Raw(Sender { ended: true, peer_ended: true }) = tx.sender {
-        tx.finish(Cause::Closed { code: CloseCode::NO_STATUS, by_peer: false });
-    }
-}
-
-/// The transmit half.
+/// This side's direction.
 #[derive(Debug, Default)]
-pub(crate) struct Sender {
+pub(crate) struct ByteSender {
     ended: bool,
     peer_ended: bool,
 }
 
-impl Sender {
+impl ByteSender {
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         !self.ended
@@ -61,8 +62,17 @@ impl Sender {
     }
 
     /// Whether both directions have ended.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.ended && self.peer_ended
+    }
+
+    /// Ends a stream that has ended in both directions.
+    #[inline]
+    pub(crate) fn finish_if_over(&self, channel: &mut Channel) {
+        if self.is_over() {
+            channel.finish(ENDED, LastWord::Fin);
+        }
     }
 
     pub(crate) fn data(&mut self, out: &mut Output, payload: Payload<'_>, end: bool) -> Result<(), Misuse> {
@@ -74,6 +84,7 @@ impl Sender {
         Ok(())
     }
 
+    /// Queues what `fill` writes where it will be sent from.
     pub(crate) fn fill(
         &mut self,
         out: &mut Output,

@@ -1,4 +1,4 @@
-//! Every call that changes a connection, in order, for whoever writes them down.
+//! Every call that changes a connection, in order, for a recorder.
 //!
 //! An engine without clock, chance and transport does the same again if it is called the same again. So what a
 //! [`Tape`] is given is all that it takes to have a connection once more: the bytes of the peer and the time, what the transport took,
@@ -7,7 +7,6 @@
 //! Only with the feature `record`: without it nothing of this is compiled.
 
 use crate::http::Status;
-use crate::tx::Tx;
 use crate::ws::CloseCode;
 use crate::{Config, Entropy, MessageKind, StreamKey, Time};
 use alloc::borrow::Cow;
@@ -126,8 +125,8 @@ pub enum Command<'a> {
     Pause,
     Resume,
     SetTimeout(Option<Time>),
-    ConfirmValidity(Time),
-    SetValidity(Option<[core::time::Duration; 2]>),
+    ConfirmLiveness(Time),
+    SetLiveness(Option<[core::time::Duration; 2]>),
     TryQueue(MessageKind, Cow<'a, [u8]>),
     SetExtensionOption([Cow<'a, str>; 3]),
     Interim(Status, Fields<'a>),
@@ -206,12 +205,12 @@ impl Running {
 }
 
 /// Chance that is noted.
-pub(crate) struct Noted {
+pub(crate) struct NotedEntropy {
     pub(crate) entropy: Box<dyn Entropy>,
     pub(crate) tape: Running,
 }
 
-impl Entropy for Noted {
+impl Entropy for NotedEntropy {
     fn fill(&mut self, bytes: &mut [u8]) {
         self.entropy.fill(bytes);
         self.tape.chance(bytes);
@@ -247,9 +246,9 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Octets<T> {
 }
 
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>, I: Iterator<Item = (N, V)>> SentFields<I> {
-    pub(crate) fn new(tx: &Tx, fields: impl IntoIterator<IntoIter = I>) -> Self {
+    pub(crate) fn new(running: Option<&Running>, fields: impl IntoIterator<IntoIter = I>) -> Self {
         let fields = fields.into_iter();
-        if tx.tape.is_none() {
+        if running.is_none() {
             return Self::Passed(fields);
         }
         Self::Kept(owned(fields))
@@ -299,11 +298,10 @@ impl<N, V, I: Iterator<Item = (N, V)>> Iterator for SentFieldsIter<I> {
 
 /// What writes in place, and is noted with what it wrote.
 pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
-    tx: &Tx,
+    running: Option<(Running, Arc<Config>, StreamKey)>,
     max: usize,
     fill: F,
 ) -> impl FnOnce(&mut [u8]) -> (usize, bool) + use<F> {
-    let running = tx.tape.clone().map(|tape| (tape, Arc::clone(&tx.config), tx.key()));
     move |room: &mut [u8]| {
         let (len, end) = fill(room);
         if let Some((tape, config, key)) = running {
@@ -335,7 +333,7 @@ impl StreamKey {
     }
 }
 
-/// Strings of HPACK, for whoever has to find one in a field block. RFC 7541 §5.2.
+/// Strings of HPACK, for a program that has to find one in a field block. RFC 7541 §5.2.
 pub mod strings {
     pub use crate::hpack::strings::{code_length, decode, encode, static_name};
 }

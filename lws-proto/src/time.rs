@@ -1,6 +1,6 @@
 //! Time as an argument.
 //!
-//! The engine owns no clock. Whoever drives it says what time it is, and may jump ahead.
+//! The engine owns no clock. Its driver says what time it is, and may jump ahead.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
@@ -21,6 +21,9 @@ pub struct Time(u64);
 impl Time {
     /// The caller's epoch.
     pub const ZERO: Self = Self(0);
+
+    /// A moment that does not come.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
 
     /// The moment `micros` microseconds after the epoch.
     #[must_use]
@@ -52,6 +55,12 @@ impl Sub for Time {
     fn sub(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// A deadline that is kept as [`Time::NEVER`] where there is none.
+#[inline]
+pub(crate) fn unless_never(at: Time) -> Option<Time> {
+    (at != Time::NEVER).then_some(at)
 }
 
 /// The earlier of two deadlines, where `None` is never.

@@ -180,8 +180,8 @@ mod command {
     pub(super) const PAUSE: u8 = 1;
     pub(super) const RESUME: u8 = 2;
     pub(super) const SET_TIMEOUT: u8 = 3;
-    pub(super) const CONFIRM_VALIDITY: u8 = 4;
-    pub(super) const SET_VALIDITY: u8 = 5;
+    pub(super) const CONFIRM_LIVENESS: u8 = 4;
+    pub(super) const SET_LIVENESS: u8 = 5;
     pub(super) const TRY_QUEUE: u8 = 6;
     pub(super) const SET_EXTENSION_OPTION: u8 = 7;
     pub(super) const INTERIM: u8 = 8;
@@ -353,10 +353,10 @@ impl Writer {
                 self.octet(command::SET_TIMEOUT);
                 self.option(*at, Self::time);
             }
-            Command::ConfirmValidity(now) => self.timed(command::CONFIRM_VALIDITY, *now),
-            Command::SetValidity(validity) => {
-                self.octet(command::SET_VALIDITY);
-                self.option(*validity, |writer, durations| {
+            Command::ConfirmLiveness(now) => self.timed(command::CONFIRM_LIVENESS, *now),
+            Command::SetLiveness(liveness) => {
+                self.octet(command::SET_LIVENESS);
+                self.option(*liveness, |writer, durations| {
                     for duration in durations {
                         writer.number(duration.as_secs());
                         writer.number(duration.subsec_nanos().into());
@@ -598,9 +598,9 @@ impl<'a> Reader<'a> {
             command::PAUSE => Command::Pause,
             command::RESUME => Command::Resume,
             command::SET_TIMEOUT => Command::SetTimeout(self.option(Self::time)?),
-            command::CONFIRM_VALIDITY => Command::ConfirmValidity(self.time()?),
-            command::SET_VALIDITY => {
-                Command::SetValidity(self.option(|reader| Some([reader.duration()?, reader.duration()?]))?)
+            command::CONFIRM_LIVENESS => Command::ConfirmLiveness(self.time()?),
+            command::SET_LIVENESS => {
+                Command::SetLiveness(self.option(|reader| Some([reader.duration()?, reader.duration()?]))?)
             }
             command::TRY_QUEUE => Command::TryQueue(self.message_kind()?, self.octets()?),
             command::SET_EXTENSION_OPTION => {

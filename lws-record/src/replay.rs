@@ -6,8 +6,8 @@ use lws_proto::http::Head;
 use lws_proto::record::{Command, Note, Role, describe};
 use lws_proto::ws::{Accept, Deflate, Prepared};
 use lws_proto::{
-    Bytes, Config, Connection, Entropy, Event, Feed, Payload, Request, Sent, Stream, StreamKey, Time,
-    Transmit, Validity, Writable, WriteTicket,
+    Bytes, Config, Connection, Entropy, Event, Feed, Liveness, Payload, Request, Sent, Stream, StreamKey,
+    Time, Transmit, Writable, WriteTicket,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -433,10 +433,10 @@ fn perform<'a>(
         Command::Pause => stream.pause(),
         Command::Resume => stream.resume(),
         Command::SetTimeout(at) => stream.set_timeout(*at),
-        Command::ConfirmValidity(now) => stream.confirm_validity(*now),
-        Command::SetValidity(validity) => {
-            let validity = validity.map(|[ping_after, drop_after]| Validity { ping_after, drop_after });
-            let _ = stream.set_validity(validity);
+        Command::ConfirmLiveness(now) => stream.confirm_liveness(*now),
+        Command::SetLiveness(liveness) => {
+            let liveness = liveness.map(|[ping_after, drop_after]| Liveness { ping_after, drop_after });
+            let _ = stream.set_liveness(liveness);
         }
         Command::TryQueue(kind, message) => {
             let _ = stream.try_queue(*kind, Bytes::copy_from_slice(message));

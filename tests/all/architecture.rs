@@ -131,7 +131,64 @@ fn is_wire(source: &Source) -> bool {
     is_of(source, "lws-proto/src/hpack") || is_of(source, "lws-proto/src/http") || is_on(&WIRE, source)
 }
 
-const BANS: [Ban; 13] = [
+/// Whether a file is one of those of a connection in which protocols meet.
+fn may_switch(source: &Source) -> bool {
+    let meets = ["connection.rs", "connection/feed.rs", "connection/outbound.rs", "connection/dispatch.rs"];
+    meets.iter().any(|file| source.path == format!("lws-proto/src/{file}"))
+}
+
+/// What every protocol writes through.
+const BELOW_PROTOCOLS: [&str; 8] = [
+    "buffer.rs",
+    "channel.rs",
+    "delivery.rs",
+    "item.rs",
+    "link.rs",
+    "resources.rs",
+    "stream.rs",
+    "transmit.rs",
+];
+
+const BANS: [Ban; 17] = [
+    Ban {
+        rule: "what a connection speaks is told apart and replaced in named files",
+        applies: |source| is_of(source, "lws-proto/src") && !may_switch(source),
+        words: &[
+            "Sending::Http1(",
+            "Sending::Http2(",
+            "Sending::Carried(",
+            "Receiving::Http1(",
+            "Receiving::Http2(",
+        ],
+        sample: (
+            "lws-proto/src/handle/stream.rs",
+            "let Sending::Http2(session) = &mut outbound.sender else {",
+        ),
+    },
+    Ban {
+        rule: "WebSockets and raw streams begin in named files",
+        applies: |source| {
+            let begins = ["connection/carried.rs", "connection/outbound.rs", "h2/session/tunnels.rs"];
+            is_of(source, "lws-proto/src")
+                && !begins.iter().any(|file| source.path == format!("lws-proto/src/{file}"))
+        },
+        words: &["carried::websocket(", "carried::raw(", "ws::Half::open(", "raw::Half::default("],
+        sample: ("lws-proto/src/h1/reader.rs", "let halves = carried::websocket(opened, true, now);"),
+    },
+    Ban {
+        rule: "links, channels and stream cores know no protocol",
+        applies: |source| {
+            is_of(source, "lws-proto/src/connection") && BELOW_PROTOCOLS.contains(&source.name())
+        },
+        words: &["h1::", "h2::", "raw::", "hpack::", "outbound::", "dispatch::", "carried::"],
+        sample: ("lws-proto/src/connection/link.rs", "use crate::h2::Session;"),
+    },
+    Ban {
+        rule: "the versions of HTTP know neither each other nor raw streams",
+        applies: |source| is_of(source, "lws-proto/src/h1") || is_of(source, "lws-proto/src/h2"),
+        words: &["crate::h1", "crate::raw", "h1::MessageReader", "h1::MessageWriter", "raw::ByteSender"],
+        sample: ("lws-proto/src/h2/session/tunnels.rs", "use crate::raw::ByteSender;"),
+    },
     Ban {
         rule: "the engine knows no socket, clock, thread, file or global variable",
         applies: |source| is_of(source, "lws-proto/src"),
@@ -196,7 +253,7 @@ const BANS: [Ban; 13] = [
     Ban {
         rule: "HTTP/1.1 knows no HTTP/2",
         applies: |source| is_of(source, "lws-proto/src/h1"),
-        words: &["h2::Sender", "h2::Receiver", "h2::Session", "hpack::"],
+        words: &["crate::h2", "h2::FrameReader", "h2::Session", "hpack::"],
         sample: ("lws-proto/src/h1/session.rs", "fn upgrade(self) -> h2::Session {"),
     },
     Ban {
@@ -258,7 +315,7 @@ const BANS: [Ban; 13] = [
         rule: "a permit is not copied",
         applies: |source| is_of(source, "lws-proto/src"),
         words: &["Clone for Writable", "Copy for Writable", "Clone for Sent", "Copy for Sent"],
-        sample: ("lws-proto/src/stream.rs", "impl Clone for Writable<'_> {"),
+        sample: ("lws-proto/src/handle/permit.rs", "impl Clone for Writable<'_> {"),
     },
 ];
 
@@ -428,11 +485,27 @@ fn no_crate_needs_itself_for_its_tests() {
 
 /// The public calls of the types that an application holds that change something and are not noted.
 fn not_noted(source: &Source) -> Vec<String> {
-    const HANDLES: [&str; 8] =
-        ["Connection", "Stream", "Writable", "Sent", "WriteTicket", "Exchange", "WebSocket", "RawStream"];
+    const HANDLES: [&str; 11] = [
+        "Connection",
+        "Stream",
+        "Writable",
+        "Sent",
+        "WriteTicket",
+        "Exchange",
+        "ExchangePermit",
+        "WebSocket",
+        "WebSocketPermit",
+        "RawStream",
+        "RawPermit",
+    ];
     // Those that change nothing by themselves, that end in another one, or that only lend or count memory.
-    const OTHERS: [&str; 10] = [
+    const OTHERS: [&str; 15] = [
         "index",
+        "stream",
+        "into_writable",
+        "into_exchange",
+        "into_websocket",
+        "into_raw",
         "permit",
         "into_stream",
         "text",
@@ -443,8 +516,15 @@ fn not_noted(source: &Source) -> Vec<String> {
         "commit",
         "set_held_outside",
     ];
-    const NOTES: [&str; 5] =
-        ["note!(", "command!(", "crate::record::", "self.note_sent(", "self.connection.transmit("];
+    const NOTES: [&str; 6] = [
+        "note!(",
+        "command!(",
+        "crate::record::",
+        "self.note_sent(",
+        "self.connection.transmit(",
+        // A call of any stream that hands on to that of what it speaks.
+        "::new(self.outbound).",
+    ];
     const CHANGES: [&str; 5] = ["self,", "self)", "mut self", "&mut self", "&'c mut self"];
     let mut found = Vec::new();
     for block in source.text.split("\nimpl").skip(1) {

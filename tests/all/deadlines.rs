@@ -3,7 +3,7 @@
 use crate::support::{NEXT, Role, codes, defaults, sent, sent_close, silent_server, unmasked};
 use lws_proto::http::Status;
 use lws_proto::ws::{CloseCode, Connect};
-use lws_proto::{Cause, Deadline, MessageKind, Misuse, Payload, Request, Time, Validity};
+use lws_proto::{Cause, Deadline, Liveness, MessageKind, Misuse, Payload, Request, Time};
 use std::time::Duration;
 use tests::application::{Echo, NO_FIELDS, Silent};
 use tests::endpoint::{Buffer, limits};
@@ -392,30 +392,30 @@ fn a_paused_websocket_does_not_count_silence() {
 }
 
 #[test]
-fn one_websocket_may_have_a_validity_of_its_own() {
+fn one_websocket_may_have_a_liveness_of_its_own() {
     for role in Role::BOTH {
         let mut endpoint = role.websocket(&defaults(), false, Echo::default());
-        let validity = Validity { ping_after: seconds(3), drop_after: seconds(5) };
-        endpoint.stream().set_validity(Some(validity)).expect("a WebSocket");
+        let liveness = Liveness { ping_after: seconds(3), drop_after: seconds(5) };
+        endpoint.stream().set_liveness(Some(liveness)).expect("a WebSocket");
         lasts(&mut endpoint, seconds(3));
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(PING, b"")]);
         // It can be changed at any time, and what the application knows counts as heard.
         let now = endpoint.now;
-        endpoint.stream().confirm_validity(now);
-        endpoint.stream().confirm_validity(Time::ZERO);
-        endpoint.stream().set_validity(None).expect("a WebSocket");
+        endpoint.stream().confirm_liveness(now);
+        endpoint.stream().confirm_liveness(Time::ZERO);
+        endpoint.stream().set_liveness(None).expect("a WebSocket");
         lasts(&mut endpoint, seconds(30));
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(PING, b"")]);
-        endpoint.stream().set_validity(Some(validity)).expect("a WebSocket");
+        endpoint.stream().set_liveness(Some(liveness)).expect("a WebSocket");
         lasts(&mut endpoint, seconds(2));
         assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)]);
     }
 }
 
 #[test]
-fn a_websocket_with_unchecked_validity_may_be_silent_for_ever() {
+fn a_websocket_with_unchecked_liveness_may_be_silent_for_ever() {
     let mut server = silent_server();
-    server.stream().set_validity(Some(Validity::UNCHECKED)).expect("a WebSocket");
+    server.stream().set_liveness(Some(Liveness::UNCHECKED)).expect("a WebSocket");
     // Pings that are owed an answer change nothing about it.
     for _ in 0..20 {
         server.receive(&Role::Server.incoming(PING, b"x"), Buffer::Lent);
@@ -426,10 +426,10 @@ fn a_websocket_with_unchecked_validity_may_be_silent_for_ever() {
 }
 
 #[test]
-fn only_a_websocket_has_a_validity() {
+fn only_a_websocket_has_a_liveness() {
     let mut server = server();
     server.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", Buffer::Lent);
-    assert_eq!(server.stream().set_validity(None), Err(Misuse::WrongProtocol));
+    assert_eq!(server.stream().set_liveness(None), Err(Misuse::WrongProtocol));
 }
 
 #[test]

@@ -18,8 +18,8 @@ use lws_loop_external::SystemEntropy;
 use lws_proto::http::Head;
 use lws_proto::ws::{CloseCode, Connect};
 use lws_proto::{
-    Bytes, Cause as EngineCause, Connection, Entropy, Event, MessageKind, Misuse, Payload, Stream, StreamKey,
-    Validity, Writable,
+    Bytes, Cause as EngineCause, Connection, Entropy, Event, Liveness, MessageKind, Misuse, Payload, Stream,
+    StreamKey, Writable,
 };
 use std::time::Duration;
 
@@ -289,7 +289,7 @@ impl Client {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if socket.probe == Probe::Asked {
             socket.probe = Probe::No;
-            let _ = stream.set_validity(None);
+            let _ = stream.set_liveness(None);
         }
     }
 
@@ -309,9 +309,9 @@ impl Client {
         if socket.probe == Probe::Wanted {
             socket.probe = Probe::Asked;
             // It is asked soon, and given up if it says nothing. What is lent here is a WebSocket, so that it is no misuse.
-            let probe = Validity { ping_after: PROBE_AFTER, drop_after: PROBE_AFTER + PROBE_TIMEOUT };
-            stream.confirm_validity(self.now);
-            let _ = stream.set_validity(Some(probe));
+            let probe = Liveness { ping_after: PROBE_AFTER, drop_after: PROBE_AFTER + PROBE_TIMEOUT };
+            stream.confirm_liveness(self.now);
+            let _ = stream.set_liveness(Some(probe));
         }
         while !socket.outbox.is_empty() {
             if socket.burst == 0 {

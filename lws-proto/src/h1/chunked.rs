@@ -10,13 +10,13 @@ use core::ops::Range;
 /// Decodes one chunked message body, up to its trailer section.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dechunker {
-    state: State,
+    state: ChunkState,
     /// Bytes of chunk extensions so far, in the whole message.
     extension_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum ChunkState {
     /// Inside `chunk-size`, of which so many digits have come.
     Size {
         size: u64,
@@ -106,7 +106,7 @@ pub(crate) struct Dechunked {
 
 impl Dechunker {
     pub(crate) fn new() -> Self {
-        Self { state: State::SIZE, extension_bytes: 0 }
+        Self { state: ChunkState::SIZE, extension_bytes: 0 }
     }
 
     /// Takes framing from the front of `input` and at most one run of content. A chunk of more than `room` bytes is too
@@ -114,23 +114,23 @@ impl Dechunker {
     pub(crate) fn decode(&mut self, input: &[u8], limits: &Limits, room: u64) -> Result<Dechunked, Cause> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
-            if let State::Data { left } = self.state {
+            if let ChunkState::Data { left } = self.state {
                 let len = usize::try_from(left).unwrap_or(usize::MAX).min(input.len() - at);
                 let left = left - len as u64;
-                self.state = if left == 0 { State::DataCr } else { State::Data { left } };
+                self.state = if left == 0 { ChunkState::DataCr } else { ChunkState::Data { left } };
                 return Ok(Dechunked { consumed: at + len, content: at..at + len, last: false });
             }
             at += 1;
             self.state = self.state.on(byte).ok_or(Cause::Violation(Violation::Chunk))?;
             match self.state {
-                State::Extension { .. } => {
+                ChunkState::Extension { .. } => {
                     self.extension_bytes += 1;
                     if self.extension_bytes > limits.chunk_extension_bytes_max {
                         return Err(Cause::Limit(Limit::ChunkExtensionBytes));
                     }
                 }
-                State::Data { left } if left > room => return Err(Cause::Limit(Limit::ContentBytes)),
-                State::Trailers => return Ok(Dechunked { consumed: at, content: at..at, last: true }),
+                ChunkState::Data { left } if left > room => return Err(Cause::Limit(Limit::ContentBytes)),
+                ChunkState::Trailers => return Ok(Dechunked { consumed: at, content: at..at, last: true }),
                 _ => {}
             }
         }
@@ -139,11 +139,11 @@ impl Dechunker {
 
     /// Whether the data of a chunk has been taken, and not the line end behind it.
     pub(crate) fn is_behind_data(&self) -> bool {
-        matches!(self.state, State::DataCr)
+        matches!(self.state, ChunkState::DataCr)
     }
 }
 
-impl State {
+impl ChunkState {
     const SIZE: Self = Self::Size { size: 0, digits: 0 };
 
     /// The state behind one byte of framing; `None` if it may not stand there.
@@ -307,7 +307,7 @@ mod tests {
         let mut dechunker = Dechunker::new();
         let found = dechunker.decode(b"FFFFFFFFFFFFFFFF\r\nx", &Limits::default(), u64::MAX);
         assert_eq!(found, Ok(Dechunked { consumed: 19, content: 18..19, last: false }));
-        assert!(matches!(dechunker.state, State::Data { left } if left == u64::MAX - 1));
+        assert!(matches!(dechunker.state, ChunkState::Data { left } if left == u64::MAX - 1));
     }
 
     #[test]

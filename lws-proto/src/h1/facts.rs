@@ -37,7 +37,7 @@ pub(crate) enum TransferEncoding {
     #[default]
     Absent,
     Chunked,
-    /// Chunked comes last and once, behind codings that nobody here knows.
+    /// Chunked comes last and once, behind codings that are not known here.
     Unknown,
     /// So far only codings that do not frame the message.
     Unframed,

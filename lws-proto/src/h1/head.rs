@@ -18,7 +18,7 @@ const FIELD_LINES_MAX: usize = 256;
 
 /// What is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum HeadKind {
     Request,
     Response,
     Trailers,
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct HeadReader {
     /// Where the section stands that was read last.
-    place: Place,
+    place: Position,
     start: StartLine,
     fields: Vec<FieldSpan>,
     facts: Facts,
@@ -38,7 +38,7 @@ pub(crate) struct HeadReader {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum Position {
     /// In the input, from this position on.
     Input(usize),
     Collected,
@@ -56,7 +56,7 @@ pub(crate) struct Read {
 impl HeadReader {
     pub(crate) fn new() -> Self {
         Self {
-            place: Place::Collected,
+            place: Position::Collected,
             start: StartLine::Trailers,
             fields: Vec::new(),
             facts: Facts::default(),
@@ -72,7 +72,7 @@ impl HeadReader {
 
     /// Takes a section, or a part of one, from the front of `input`.
     #[inline]
-    pub(crate) fn read(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
+    pub(crate) fn read(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
         if self.scan.taken == 0
             && let Some(consumed) = self.read_whole(kind, input, limits)
         {
@@ -83,27 +83,27 @@ impl HeadReader {
 
     /// Takes a section that lies whole in `input`, if nothing is wrong with it.
     #[inline]
-    fn read_whole(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Option<usize> {
-        if kind == Kind::Trailers {
-            // Trailers are told after the end of the content, when the input is another: so only their absence is
+    fn read_whole(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Option<usize> {
+        if kind == HeadKind::Trailers {
+            // Trailers are delivered after the end of the content, when the input is another: so only their absence is
             // seen here.
             self.start = StartLine::Trailers;
             self.fields.clear();
             return input.starts_with(b"\r\n").then_some(2);
         }
-        let skipped = if kind == Kind::Request { empty_lines(input) } else { 0 };
+        let skipped = if kind == HeadKind::Request { empty_lines(input) } else { 0 };
         // The parser would skip empty lines of its own kind.
         if matches!(input.get(skipped), None | Some(b'\r' | b'\n')) {
             return None;
         }
         let len = self.parse(kind, &input[skipped..], limits).ok()??;
-        self.place = Place::Input(skipped);
+        self.place = Position::Input(skipped);
         (skipped + len <= bytes_max(kind, limits)).then_some(skipped + len)
     }
 
-    /// The same for a section that is cut, or that something is wrong with.
+    /// Reads a section that is cut, or that something is wrong with.
     #[cold]
-    fn collect(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
+    fn collect(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
         let mut consumed = 0;
         if self.scan.taken == 0 {
             self.collected.clear();
@@ -116,7 +116,7 @@ impl HeadReader {
                 self.scan = Scan::default();
                 let collected = core::mem::take(&mut self.collected);
                 let parsed = self.parse(kind, &collected, limits);
-                self.place = Place::Collected;
+                self.place = Position::Collected;
                 self.collected = collected;
                 // The scan has seen the last line: the parser must see it too.
                 return match parsed? {
@@ -129,25 +129,25 @@ impl HeadReader {
     }
 
     /// A line has been collected. Returns whether it is the last of its section.
-    fn end_line(&mut self, kind: Kind, limits: &Limits) -> Result<bool, Cause> {
+    fn end_line(&mut self, kind: HeadKind, limits: &Limits) -> Result<bool, Cause> {
         let empty = self.scan.line_bytes == 0;
         self.scan.line_bytes = 0;
-        if kind == Kind::Trailers || self.scan.lines > 0 {
+        if kind == HeadKind::Trailers || self.scan.lines > 0 {
             self.scan.lines += 1;
             if empty {
                 return Ok(true);
             }
-            let fields = self.scan.lines - usize::from(kind != Kind::Trailers);
+            let fields = self.scan.lines - usize::from(kind != HeadKind::Trailers);
             return if fields > lines_max(limits) { Err(Cause::Limit(Limit::FieldLines)) } else { Ok(false) };
         }
         match kind {
             // RFC 9112 §2.2: "a server ... SHOULD ignore at least one empty line (CRLF) received prior to the request-line".
-            Kind::Request if empty => self.collected.clear(),
-            Kind::Request => {
+            HeadKind::Request if empty => self.collected.clear(),
+            HeadKind::Request => {
                 check_request_line(&mut self.collected).map_err(Cause::Violation)?;
                 self.scan.lines = 1;
             }
-            Kind::Response | Kind::Trailers => {
+            HeadKind::Response | HeadKind::Trailers => {
                 check_status_line(&mut self.collected).map_err(Cause::Violation)?;
                 self.scan.lines = 1;
             }
@@ -164,8 +164,8 @@ impl HeadReader {
     #[inline]
     pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
         let bytes = match self.place {
-            Place::Input(at) => input.get(at..).unwrap_or_default(),
-            Place::Collected => &self.collected,
+            Position::Input(at) => input.get(at..).unwrap_or_default(),
+            Position::Collected => &self.collected,
         };
         Head { bytes, start: &self.start, fields: &self.fields }
     }
@@ -189,7 +189,7 @@ impl HeadReader {
         &self.facts
     }
 
-    /// Lets go of the bytes of a section that was cut: nobody looks at it any more.
+    /// Lets go of the bytes of a section that was cut: it is not looked at any more.
     #[inline]
     pub(crate) fn release(&mut self) {
         if self.collected.capacity() > 0 {
@@ -199,13 +199,13 @@ impl HeadReader {
 
     /// Parses the section that `bytes` begin with. Returns its length, or `None` if it is cut.
     #[inline]
-    fn parse(&mut self, kind: Kind, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Cause> {
+    fn parse(&mut self, kind: HeadKind, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Cause> {
         let mut lines = [const { MaybeUninit::uninit() }; FIELD_LINES_MAX];
         let lines = &mut lines[..lines_max(limits)];
         match kind {
-            Kind::Request => self.parse_request(bytes, lines, limits),
-            Kind::Response => self.parse_response(bytes, lines),
-            Kind::Trailers => self.parse_trailers(bytes, limits),
+            HeadKind::Request => self.parse_request(bytes, lines, limits),
+            HeadKind::Response => self.parse_response(bytes, lines),
+            HeadKind::Trailers => self.parse_trailers(bytes, limits),
         }
     }
 
@@ -244,7 +244,7 @@ impl HeadReader {
             version: version(minor),
         };
         self.set_fields(bytes, request.headers, len)?;
-        self.facts.target_is_valid = Target::is_valid(known, target);
+        self.facts.target_is_valid = Target::is_valid(known, target.as_bytes());
         Ok(Some(len))
     }
 
@@ -336,18 +336,18 @@ struct Scan {
 }
 
 /// What was scanned: bytes up to the end of a line or of the input.
-struct Line {
+struct HeadLine {
     len: usize,
     complete: bool,
 }
 
 impl Scan {
     /// Looks at the rest of a line. What is refused is the first byte that could not stand there.
-    fn line(&mut self, kind: Kind, input: &[u8], limits: &Limits) -> Result<Line, Cause> {
-        let in_request_line = kind == Kind::Request && self.lines == 0;
+    fn line(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Result<HeadLine, Cause> {
+        let in_request_line = kind == HeadKind::Request && self.lines == 0;
         for (at, &byte) in input.iter().enumerate() {
             if self.taken == bytes_max(kind, limits) {
-                return Err(Cause::Limit(if kind == Kind::Trailers {
+                return Err(Cause::Limit(if kind == HeadKind::Trailers {
                     Limit::TrailerBytes
                 } else {
                     Limit::HeadBytes
@@ -357,7 +357,7 @@ impl Scan {
             match byte {
                 b'\n' if self.after_cr => {
                     self.after_cr = false;
-                    return Ok(Line { len: at + 1, complete: true });
+                    return Ok(HeadLine { len: at + 1, complete: true });
                 }
                 b'\n' => return Err(Cause::Violation(Violation::BareLineEnd)),
                 _ if self.after_cr => return Err(Cause::Violation(Violation::BareLineEnd)),
@@ -374,22 +374,22 @@ impl Scan {
             }
             self.line_bytes += usize::from(byte != b'\r');
         }
-        Ok(Line { len: input.len(), complete: false })
+        Ok(HeadLine { len: input.len(), complete: false })
     }
 
     /// What a line is called in which a byte stands that may not.
-    fn malformed(&self, kind: Kind) -> Violation {
+    fn malformed(&self, kind: HeadKind) -> Violation {
         match kind {
-            Kind::Request if self.lines == 0 => Violation::RequestLine,
-            Kind::Response if self.lines == 0 => Violation::StatusLine,
-            Kind::Request | Kind::Response => Violation::FieldLine,
-            Kind::Trailers => Violation::Trailer,
+            HeadKind::Request if self.lines == 0 => Violation::RequestLine,
+            HeadKind::Response if self.lines == 0 => Violation::StatusLine,
+            HeadKind::Request | HeadKind::Response => Violation::FieldLine,
+            HeadKind::Trailers => Violation::Trailer,
         }
     }
 }
 
-fn bytes_max(kind: Kind, limits: &Limits) -> usize {
-    if kind == Kind::Trailers { limits.trailer_bytes_max } else { limits.head_bytes_max }
+fn bytes_max(kind: HeadKind, limits: &Limits) -> usize {
+    if kind == HeadKind::Trailers { limits.trailer_bytes_max } else { limits.head_bytes_max }
 }
 
 fn lines_max(limits: &Limits) -> usize {

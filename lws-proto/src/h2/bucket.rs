@@ -55,7 +55,7 @@ mod tests {
         assert!(!taken(millis(0)));
         assert!(!taken(millis(499)));
         assert!(taken(millis(500)) && !taken(millis(500)));
-        // Whoever is quiet earns the burst again, and no more.
+        // A peer that is quiet earns the burst again, and no more.
         let later = Duration::from_secs(100);
         assert!(taken(later) && taken(later) && taken(later) && !taken(later));
     }

@@ -10,11 +10,11 @@ use crate::{Limit, Limits, Time};
 /// after the stream has ended, and a PING that measures how fast they come.
 const PER_DATA: u32 = 3;
 
-/// Frames that a request explains: its priority and a change of that, a frame of a type that nobody knows, as browsers send some,
+/// Frames that a request explains: its priority and a change of that, a frame of an unknown type, as browsers send some,
 /// and a reset of what has been answered.
 const PER_REQUEST: u32 = 4;
 
-/// Frames that a reset of ours explains: what the peer sent before it heard of it, a window full in frames of a kilobyte.
+/// Frames that a reset of ours explains: what the peer sent before it knew of it, a window full in frames of a kilobyte.
 const PER_RESET: u32 = 64;
 
 /// How much of that is saved up. A peer answers each frame after a round trip at the latest, and so many small frames fill a window

@@ -2,7 +2,8 @@
 //!
 //! Bytes to typed values and back. Knows no stream, no window and no setting but the size of a frame.
 
-use super::error::{ErrorCode, Fault};
+use super::code::ErrorCode;
+use super::error::Fault;
 use crate::Violation;
 use alloc::vec::Vec;
 
@@ -17,7 +18,7 @@ pub(crate) const MAX_31_BITS: u32 = (1 << 31) - 1;
 
 /// What a frame is. RFC 9113 §6, RFC 9218 §7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FrameKind {
     Data,
     Headers,
     Priority,
@@ -33,7 +34,7 @@ pub(crate) enum Kind {
     Unknown(u8),
 }
 
-impl Kind {
+impl FrameKind {
     #[inline]
     pub(crate) fn from_code(code: u8) -> Self {
         match code {
@@ -81,7 +82,7 @@ pub(crate) mod flag {
     pub(crate) const END_HEADERS: u8 = 4;
     /// Of DATA and HEADERS: a pad length comes first, and padding last.
     pub(crate) const PADDED: u8 = 8;
-    /// Of HEADERS: five bytes of a priority that nobody uses any more.
+    /// Of HEADERS: five bytes of a priority that is no longer used.
     pub(crate) const PRIORITY: u8 = 0x20;
 }
 
@@ -90,7 +91,7 @@ pub(crate) mod flag {
 pub(crate) struct FrameHeader {
     /// Bytes of the payload.
     pub(crate) len: u32,
-    pub(crate) kind: Kind,
+    pub(crate) kind: FrameKind,
     pub(crate) flags: u8,
     /// Zero is the connection.
     pub(crate) stream: u32,
@@ -102,7 +103,7 @@ impl FrameHeader {
         let [a, b, c, kind, flags, stream @ ..] = *bytes;
         Self {
             len: u32::from_be_bytes([0, a, b, c]),
-            kind: Kind::from_code(kind),
+            kind: FrameKind::from_code(kind),
             flags,
             stream: u32::from_be_bytes(stream) & MAX_31_BITS,
         }
@@ -129,16 +130,18 @@ impl FrameHeader {
             return Err(Fault::connection(Violation::FrameSize));
         }
         let (stream, size) = match self.kind {
-            Kind::Data | Kind::Headers | Kind::Continuation | Kind::PushPromise => (Some(true), true),
-            Kind::Priority => (Some(true), self.len == 5),
-            Kind::RstStream => (Some(true), self.len == 4),
-            Kind::Settings if self.has(flag::ACK) => (Some(false), self.len == 0),
-            Kind::Settings => (Some(false), self.len.is_multiple_of(6)),
-            Kind::Ping => (Some(false), self.len == 8),
-            Kind::GoAway => (Some(false), self.len >= 8),
-            Kind::WindowUpdate => (None, self.len == 4),
-            Kind::PriorityUpdate => (Some(false), self.len >= 4),
-            Kind::Unknown(_) => (None, true),
+            FrameKind::Data | FrameKind::Headers | FrameKind::Continuation | FrameKind::PushPromise => {
+                (Some(true), true)
+            }
+            FrameKind::Priority => (Some(true), self.len == 5),
+            FrameKind::RstStream => (Some(true), self.len == 4),
+            FrameKind::Settings if self.has(flag::ACK) => (Some(false), self.len == 0),
+            FrameKind::Settings => (Some(false), self.len.is_multiple_of(6)),
+            FrameKind::Ping => (Some(false), self.len == 8),
+            FrameKind::GoAway => (Some(false), self.len >= 8),
+            FrameKind::WindowUpdate => (None, self.len == 4),
+            FrameKind::PriorityUpdate => (Some(false), self.len >= 4),
+            FrameKind::Unknown(_) => (None, true),
         };
         if stream.is_some_and(|stream| stream != (self.stream != 0)) {
             return Err(Fault::connection(Violation::FrameStream));
@@ -150,7 +153,7 @@ impl FrameHeader {
     #[cold]
     fn wrong_size(self) -> Fault {
         match self.kind {
-            Kind::Priority => Fault::stream(Violation::FrameSize),
+            FrameKind::Priority => Fault::stream(Violation::FrameSize),
             _ => Fault::connection(Violation::FrameSize),
         }
     }
@@ -158,7 +161,7 @@ impl FrameHeader {
 
 /// Begins a frame whose payload is appended next. [`end`] says how long it is.
 #[inline]
-pub(crate) fn begin(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: u32) -> usize {
+pub(crate) fn begin(out: &mut Vec<u8>, kind: FrameKind, flags: u8, stream: u32) -> usize {
     let start = out.len();
     out.extend_from_slice(&FrameHeader { len: 0, kind, flags, stream }.to_bytes());
     start
@@ -175,7 +178,7 @@ pub(crate) fn end(out: &mut [u8], start: usize) {
 
 /// A frame of four bytes: RST_STREAM and WINDOW_UPDATE.
 #[inline]
-fn word(out: &mut Vec<u8>, kind: Kind, stream: u32, word: u32) {
+fn word(out: &mut Vec<u8>, kind: FrameKind, stream: u32, word: u32) {
     let [a, b, c, d, e, f, g, h, i] = FrameHeader { len: 4, kind, flags: 0, stream }.to_bytes();
     let [w, x, y, z] = word.to_be_bytes();
     out.extend_from_slice(&[a, b, c, d, e, f, g, h, i, w, x, y, z]);
@@ -183,24 +186,24 @@ fn word(out: &mut Vec<u8>, kind: Kind, stream: u32, word: u32) {
 
 /// RFC 9113 §6.4.
 pub(crate) fn rst_stream(out: &mut Vec<u8>, stream: u32, code: ErrorCode) {
-    word(out, Kind::RstStream, stream, code.code());
+    word(out, FrameKind::RstStream, stream, code.code());
 }
 
 /// RFC 9113 §6.9.
 pub(crate) fn window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
-    word(out, Kind::WindowUpdate, stream, increment);
+    word(out, FrameKind::WindowUpdate, stream, increment);
 }
 
 /// RFC 9113 §6.7.
 pub(crate) fn ping(out: &mut Vec<u8>, ack: bool, payload: [u8; 8]) {
     let flags = if ack { flag::ACK } else { 0 };
-    out.extend_from_slice(&FrameHeader { len: 8, kind: Kind::Ping, flags, stream: 0 }.to_bytes());
+    out.extend_from_slice(&FrameHeader { len: 8, kind: FrameKind::Ping, flags, stream: 0 }.to_bytes());
     out.extend_from_slice(&payload);
 }
 
 /// RFC 9113 §6.8.
 pub(crate) fn go_away(out: &mut Vec<u8>, last_stream: u32, code: ErrorCode, debug: &str) {
-    let start = begin(out, Kind::GoAway, 0, 0);
+    let start = begin(out, FrameKind::GoAway, 0, 0);
     out.extend_from_slice(&last_stream.to_be_bytes());
     out.extend_from_slice(&code.code().to_be_bytes());
     out.extend_from_slice(debug.as_bytes());
@@ -210,7 +213,7 @@ pub(crate) fn go_away(out: &mut Vec<u8>, last_stream: u32, code: ErrorCode, debu
 /// RFC 9113 §6.5.3.
 pub(crate) fn settings_ack(out: &mut Vec<u8>) {
     out.extend_from_slice(
-        &FrameHeader { len: 0, kind: Kind::Settings, flags: flag::ACK, stream: 0 }.to_bytes(),
+        &FrameHeader { len: 0, kind: FrameKind::Settings, flags: flag::ACK, stream: 0 }.to_bytes(),
     );
 }
 
@@ -247,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_frame_header_is_written_as_it_is_read() {
-        for kind in (0..=255).map(Kind::from_code) {
+        for kind in (0..=255).map(FrameKind::from_code) {
             let header = FrameHeader { len: 0x01_0203, kind, flags: 0xa5, stream: 0x7fff_fffe };
             assert_eq!(FrameHeader::parse(&header.to_bytes()), header);
         }
@@ -265,41 +268,42 @@ mod tests {
         let size = Err(Fault::connection(Violation::FrameSize));
         let stream_size = Err(Fault::stream(Violation::FrameSize));
         let wrong_stream = Err(Fault::connection(Violation::FrameStream));
-        for kind in [Kind::Data, Kind::Headers, Kind::Continuation, Kind::PushPromise] {
+        for kind in [FrameKind::Data, FrameKind::Headers, FrameKind::Continuation, FrameKind::PushPromise] {
             check(kind, 0, 0, 1, Ok(()));
             check(kind, 0, 16_384, 1, Ok(()));
             check(kind, 0, 0, 0, wrong_stream);
         }
-        check(Kind::Data, 0, 16_385, 1, size);
-        check(Kind::Headers, 0, 16_385, 1, size);
-        check(Kind::Priority, 0, 5, 1, Ok(()));
-        check(Kind::Priority, 0, 4, 1, stream_size);
-        check(Kind::Priority, 0, 5, 0, wrong_stream);
-        check(Kind::RstStream, 0, 4, 1, Ok(()));
-        check(Kind::RstStream, 0, 5, 1, size);
-        check(Kind::RstStream, 0, 4, 0, wrong_stream);
-        check(Kind::Settings, 0, 12, 0, Ok(()));
-        check(Kind::Settings, 0, 7, 0, size);
-        check(Kind::Settings, flag::ACK, 0, 0, Ok(()));
-        check(Kind::Settings, flag::ACK, 6, 0, size);
-        check(Kind::Settings, 0, 0, 1, wrong_stream);
-        check(Kind::Ping, 0, 8, 0, Ok(()));
-        check(Kind::Ping, 0, 7, 0, size);
-        check(Kind::Ping, 0, 8, 1, wrong_stream);
-        check(Kind::GoAway, 0, 8, 0, Ok(()));
-        check(Kind::GoAway, 0, 7, 0, size);
-        check(Kind::GoAway, 0, 8, 1, wrong_stream);
-        check(Kind::WindowUpdate, 0, 4, 0, Ok(()));
-        check(Kind::WindowUpdate, 0, 4, 1, Ok(()));
-        check(Kind::WindowUpdate, 0, 3, 0, size);
-        check(Kind::Unknown(77), 0xff, 16_384, 5, Ok(()));
-        check(Kind::Unknown(77), 0xff, 16_385, 5, size);
+        check(FrameKind::Data, 0, 16_385, 1, size);
+        check(FrameKind::Headers, 0, 16_385, 1, size);
+        check(FrameKind::Priority, 0, 5, 1, Ok(()));
+        check(FrameKind::Priority, 0, 4, 1, stream_size);
+        check(FrameKind::Priority, 0, 5, 0, wrong_stream);
+        check(FrameKind::RstStream, 0, 4, 1, Ok(()));
+        check(FrameKind::RstStream, 0, 5, 1, size);
+        check(FrameKind::RstStream, 0, 4, 0, wrong_stream);
+        check(FrameKind::Settings, 0, 12, 0, Ok(()));
+        check(FrameKind::Settings, 0, 7, 0, size);
+        check(FrameKind::Settings, flag::ACK, 0, 0, Ok(()));
+        check(FrameKind::Settings, flag::ACK, 6, 0, size);
+        check(FrameKind::Settings, 0, 0, 1, wrong_stream);
+        check(FrameKind::Ping, 0, 8, 0, Ok(()));
+        check(FrameKind::Ping, 0, 7, 0, size);
+        check(FrameKind::Ping, 0, 8, 1, wrong_stream);
+        check(FrameKind::GoAway, 0, 8, 0, Ok(()));
+        check(FrameKind::GoAway, 0, 7, 0, size);
+        check(FrameKind::GoAway, 0, 8, 1, wrong_stream);
+        check(FrameKind::WindowUpdate, 0, 4, 0, Ok(()));
+        check(FrameKind::WindowUpdate, 0, 4, 1, Ok(()));
+        check(FrameKind::WindowUpdate, 0, 3, 0, size);
+        check(FrameKind::Unknown(77), 0xff, 16_384, 5, Ok(()));
+        check(FrameKind::Unknown(77), 0xff, 16_385, 5, size);
     }
 
     #[test]
     fn a_field_block_stands_between_priority_and_padding() {
         let check = |flags, payload: &[u8], expected| {
-            let header = FrameHeader { len: payload.len() as u32, kind: Kind::Headers, flags, stream: 3 };
+            let header =
+                FrameHeader { len: payload.len() as u32, kind: FrameKind::Headers, flags, stream: 3 };
             assert_eq!(field_block(header, payload), expected, "{flags} {payload:?}");
         };
         check(0, b"abc", Ok(0..3));

@@ -1,6 +1,7 @@
 //! Streams that wait for something: the most urgent first, and equals in turn. RFC 9218 §10.
 
 use super::priority::Priority;
+use super::slot::Slot;
 use alloc::collections::VecDeque;
 
 /// A queue of streams by their places in the table. Each is in it once at most, which is for the caller to see to.
@@ -11,15 +12,15 @@ use alloc::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     /// In the order in which they are served.
-    waiting: VecDeque<Entry>,
+    waiting: VecDeque<Waiting>,
 }
 
 /// One stream in a [`Line`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct Waiting {
     priority: Priority,
     id: u32,
-    slot: u32,
+    slot: Slot,
 }
 
 impl Line {
@@ -35,19 +36,19 @@ impl Line {
 
     /// The place of the stream that is next.
     #[inline]
-    pub(crate) fn first(&self) -> Option<u32> {
+    pub(crate) fn first(&self) -> Option<Slot> {
         self.waiting.front().map(|entry| entry.slot)
     }
 
     /// The places of all that wait, in order.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> {
         self.waiting.iter().map(|entry| entry.slot)
     }
 
     /// Puts a stream behind all that are as urgent. Those of them that do not share keep the order of their identifiers among each
     /// other: they take over each other's places.
-    pub(crate) fn enter(&mut self, slot: u32, id: u32, priority: Priority) {
-        let mut entry = Entry { priority, id, slot };
+    pub(crate) fn enter(&mut self, slot: Slot, id: u32, priority: Priority) {
+        let mut entry = Waiting { priority, id, slot };
         let urgency = priority.urgency;
         let start = self.waiting.partition_point(|other| other.priority.urgency < urgency);
         let end = self.waiting.partition_point(|other| other.priority.urgency <= urgency);
@@ -62,13 +63,13 @@ impl Line {
         debug_assert!(self.is_in_order());
     }
 
-    /// Whether somebody waits who comes before a stream that would enter now.
+    /// Whether a stream waits that comes before a stream that would enter now.
     #[inline]
     pub(crate) fn is_ahead_of(&self, id: u32, priority: Priority) -> bool {
         self.waiting.front().is_some_and(|first| first.is_ahead_of(id, priority))
     }
 
-    pub(crate) fn leave(&mut self, slot: u32) {
+    pub(crate) fn leave(&mut self, slot: Slot) {
         if let Some(place) = self.waiting.iter().position(|entry| entry.slot == slot) {
             self.waiting.remove(place);
         }
@@ -93,7 +94,7 @@ impl Line {
     }
 }
 
-impl Entry {
+impl Waiting {
     fn is_ahead_of(self, id: u32, priority: Priority) -> bool {
         let first = !priority.incremental && !self.priority.incremental && id < self.id;
         self.priority.urgency < priority.urgency || self.priority.urgency == priority.urgency && !first
@@ -110,7 +111,7 @@ mod tests {
 
     fn line(entries: &[(u32, Priority)]) -> Line {
         let mut line = Line::default();
-        entries.iter().for_each(|(id, priority)| line.enter(*id, *id, *priority));
+        entries.iter().for_each(|(id, priority)| line.enter(Slot::at(*id as usize), *id, *priority));
         line
     }
 
@@ -135,10 +136,10 @@ mod tests {
             (5, priority(3, true)),
         ];
         let mut line = line(&entries);
-        assert_eq!(line.first(), Some(2));
-        line.leave(1);
-        line.leave(99);
-        assert_eq!(line.slots().collect::<Vec<_>>(), [2, 3, 5, 4]);
+        assert_eq!(line.first(), Some(Slot::at(2)));
+        line.leave(Slot::at(1));
+        line.leave(Slot::at(99));
+        assert_eq!(line.slots().collect::<Vec<_>>(), [2, 3, 5, 4].map(Slot::at));
     }
 
     #[test]

@@ -1,37 +1,42 @@
 //! HTTP/2, as server and client. RFC 9113, with extended CONNECT (RFC 8441) and priorities (RFC 9218).
 //!
 //! The wire is in `frame` and `settings`; what moves by rules alone in `state`, `window`, `bucket`, `conduct`, `priority` and `line`; what
-//! a field section means in `section`. The two halves are `receiver` and `sender`, with the exchanges in `exchange`. Field
-//! compression is next door, in [`hpack`](crate::hpack).
+//! a field section means in `section`, and how one is written in `fields`. The connection is the `session`, made of parts that know
+//! nothing of each other: `streams`, `flow`, `requests`, `abuse`, `shutdown`, `idle`, and `tunnel` for what a stream can become. What
+//! reads frames is the `reader`. Field compression is next door, in [`hpack`](crate::hpack).
 
+mod abuse;
 mod bucket;
+mod code;
 mod conduct;
-mod deadlines;
+mod cost;
 mod error;
-mod exchange;
+mod fields;
+mod flow;
 mod frame;
+mod idle;
 mod line;
 mod priority;
-mod receiver;
+mod reader;
+mod requests;
 mod section;
-mod sender;
+mod session;
 mod settings;
+mod shutdown;
+mod slot;
 mod state;
 mod streams;
+mod tunnel;
 mod upgrade;
 mod window;
 
-pub use error::ErrorCode;
-pub(crate) use receiver::Receiver;
-pub(crate) use sender::Sender;
+pub use code::ErrorCode;
+pub(crate) use cost::STREAM_BYTES;
+pub(crate) use frame::PREFACE;
+pub(crate) use reader::FrameReader;
+pub(crate) use session::Session;
+pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::{Upgrade, asks_for_upgrade};
-
-/// Bytes of a stream, as a WebSocket at most: its entries in two lists that grow by doubling, a transmit half, a receiver, and its
-/// places in queues.
-pub(crate) const STREAM_BYTES: usize = 2 * (size_of::<streams::Stream>() + receiver::INBOUND_BYTES)
-    + size_of::<crate::tx::Tx>()
-    + size_of::<crate::ws::Receiver>()
-    + 128;
 
 #[cfg(test)]
 mod tests;

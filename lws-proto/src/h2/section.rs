@@ -13,7 +13,7 @@ use crate::http::{
 
 /// The control data of a section, and what else concerns HTTP/2 itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct SectionFacts {
     pub(crate) start: StartLine,
     /// Where the fields begin that are not pseudo-header fields.
     pub(crate) fields_from: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Facts {
     pub(crate) expect: Expectation,
 }
 
-impl Facts {
+impl SectionFacts {
     /// Nothing yet.
     pub(crate) const NONE: Self = Self {
         start: StartLine::Trailers,
@@ -56,7 +56,7 @@ struct Pseudo {
 
 /// What a section is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SectionKind {
     Request,
     Response,
     Trailers,
@@ -65,21 +65,21 @@ pub(crate) enum Kind {
 /// Reads a section, and makes it what an HTTP/1.1 head would be: a `Host` field, one `Cookie` field. Of trailers it drops
 /// those that mean nothing there.
 #[inline]
-pub(crate) fn read(section: &mut Section, kind: Kind) -> Result<Facts, Violation> {
-    let mut facts = Facts::NONE;
+pub(crate) fn read(section: &mut Section, kind: SectionKind) -> Result<SectionFacts, Violation> {
+    let mut facts = SectionFacts::NONE;
     let pseudo = split_pseudo(section, &mut facts)?;
     let noted = note_fields(section, &mut facts, kind)?;
     match kind {
-        Kind::Request => {
+        SectionKind::Request => {
             read_request(section, &mut facts, &pseudo, &noted)?;
             facts.content_length = noted.content_length.of_request()?;
         }
-        Kind::Response => {
+        SectionKind::Response => {
             read_response(section, &mut facts, &pseudo)?;
             facts.content_length = noted.content_length.of_response()?;
         }
-        Kind::Trailers if facts.fields_from > 0 => return Err(Violation::PseudoHeader),
-        Kind::Trailers => section.retain(|name| received_trailer(name) == TrailerField::Allowed),
+        SectionKind::Trailers if facts.fields_from > 0 => return Err(Violation::PseudoHeader),
+        SectionKind::Trailers => section.retain(|name| received_trailer(name) == TrailerField::Allowed),
     }
     if noted.cookies > 1 {
         join_cookies(section, facts.fields_from);
@@ -89,7 +89,7 @@ pub(crate) fn read(section: &mut Section, kind: Kind) -> Result<Facts, Violation
 
 /// "All pseudo-header fields MUST appear in a field block before all regular field lines", each once. RFC 9113 §8.3.
 #[inline]
-fn split_pseudo(section: &Section, facts: &mut Facts) -> Result<Pseudo, Violation> {
+fn split_pseudo(section: &Section, facts: &mut SectionFacts) -> Result<Pseudo, Violation> {
     let mut pseudo = Pseudo::default();
     for (span, mark) in section.spans.iter().zip(&section.marks) {
         if !mark.id.is_pseudo() {
@@ -113,15 +113,19 @@ fn split_pseudo(section: &Section, facts: &mut Facts) -> Result<Pseudo, Violatio
 
 /// What the fields say that concerns the reader of the section.
 #[derive(Clone, Copy, Debug, Default)]
-struct Noted {
+struct NotedFields {
     cookies: usize,
     host: Option<FieldSpan>,
     content_length: ContentLength,
 }
 
 #[inline]
-fn note_fields(section: &Section, facts: &mut Facts, kind: Kind) -> Result<Noted, Violation> {
-    let mut noted = Noted::default();
+fn note_fields(
+    section: &Section,
+    facts: &mut SectionFacts,
+    kind: SectionKind,
+) -> Result<NotedFields, Violation> {
+    let mut noted = NotedFields::default();
     let regular = section.spans.iter().zip(&section.marks).skip(facts.fields_from);
     for (span, mark) in regular {
         if !mark.flags.has(FieldFlags::VALID) {
@@ -131,7 +135,7 @@ fn note_fields(section: &Section, facts: &mut Facts, kind: Kind) -> Result<Noted
         if mark.id.is_pseudo() {
             return Err(Violation::PseudoHeader);
         }
-        if kind == Kind::Trailers
+        if kind == SectionKind::Trailers
             && received_trailer(part(section, span.name, span.name_len)) == TrailerField::Refused
         {
             return Err(Violation::Trailer);
@@ -160,25 +164,25 @@ fn part(section: &Section, at: u32, len: u32) -> &[u8] {
     section.bytes.get(at as usize..at as usize + len as usize).unwrap_or_default()
 }
 
-fn text(section: &Section, span: FieldSpan) -> &str {
-    core::str::from_utf8(part(section, span.value, span.value_len)).unwrap_or_default()
+fn value(section: &Section, span: FieldSpan) -> &[u8] {
+    part(section, span.value, span.value_len)
 }
 
 /// RFC 9113 §8.3.1 and §8.5, RFC 8441 §4.
 #[inline]
 fn read_request(
     section: &mut Section,
-    facts: &mut Facts,
+    facts: &mut SectionFacts,
     pseudo: &Pseudo,
-    noted: &Noted,
+    noted: &NotedFields,
 ) -> Result<(), Violation> {
     let missing = Violation::PseudoHeader;
     let method_span = pseudo.method.ok_or(missing)?;
-    let name = text(section, method_span);
-    if pseudo.status.is_some() || !crate::http::is_token(name.as_bytes()) {
+    let name = value(section, method_span);
+    if pseudo.status.is_some() || !crate::http::is_token(name) {
         return Err(missing);
     }
-    let method = Method::from_token(name);
+    let method = Method::from_bytes(name);
     let connect = method == Method::Connect;
     let target = if connect && pseudo.protocol.is_none() {
         if pseudo.scheme.is_some() || pseudo.path.is_some() {
@@ -189,15 +193,15 @@ fn read_request(
         if pseudo.protocol.is_some() && (!connect || pseudo.authority.is_none()) {
             return Err(missing);
         }
-        if !is_scheme(text(section, pseudo.scheme.ok_or(missing)?)) {
+        if !is_scheme(value(section, pseudo.scheme.ok_or(missing)?)) {
             return Err(missing);
         }
         pseudo.path.ok_or(missing)?
     };
     let form = if pseudo.protocol.is_some() { Method::Get } else { method };
-    let path = text(section, target);
+    let path = value(section, target);
     // An absolute form is for HTTP/1.1 proxies.
-    let origin = connect && pseudo.protocol.is_none() || path.starts_with('/') || path == "*";
+    let origin = connect && pseudo.protocol.is_none() || path.starts_with(b"/") || path == b"*";
     if !origin || !Target::is_valid(form, path) {
         return Err(Violation::Target);
     }
@@ -240,7 +244,7 @@ fn read_authority(
 }
 
 /// RFC 9113 §8.3.2.
-fn read_response(section: &Section, facts: &mut Facts, pseudo: &Pseudo) -> Result<(), Violation> {
+fn read_response(section: &Section, facts: &mut SectionFacts, pseudo: &Pseudo) -> Result<(), Violation> {
     let missing = Violation::PseudoHeader;
     if facts.fields_from != 1 {
         return Err(missing);

@@ -1,14 +1,14 @@
 //! SETTINGS: what each side says of itself. RFC 9113 §6.5, RFC 8441 §3, RFC 9218 §2.1.
 
 use super::error::Fault;
-use super::frame::{self, Kind, MAX_31_BITS};
+use super::frame::{self, FrameKind, MAX_31_BITS};
 use crate::{Limit, Violation};
 use alloc::vec::Vec;
 
 /// The window of a stream, and of the connection, until SETTINGS or WINDOW_UPDATE say otherwise. RFC 9113 §6.9.2.
 pub(crate) const INITIAL_WINDOW: u32 = 65_535;
 
-/// The largest frame that nobody has to be asked for. RFC 9113 §4.2.
+/// The largest frame that needs no SETTINGS. RFC 9113 §4.2.
 pub(crate) const MIN_MAX_FRAME_SIZE: u32 = 16_384;
 
 const HEADER_TABLE_SIZE: u16 = 1;
@@ -105,7 +105,7 @@ impl Settings {
     /// Writes a SETTINGS frame with what differs from the initial values.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let initial = Self::default();
-        let start = frame::begin(out, Kind::Settings, 0, 0);
+        let start = frame::begin(out, FrameKind::Settings, 0, 0);
         let mut entry = |name: u16, value: u32| {
             out.extend_from_slice(&name.to_be_bytes());
             out.extend_from_slice(&value.to_be_bytes());

@@ -2,7 +2,7 @@
 //!
 //! One total table: what each frame does in each state. Knows no bytes and no windows.
 
-/// Where a stream stands. Reserved states do not occur: nobody here pushes, and pushes are refused.
+/// Where a stream stands. Reserved states do not occur: this side never pushes, and pushes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Idle,
@@ -14,7 +14,7 @@ pub(crate) enum State {
 
 /// A frame that is sent or received, as far as it moves a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum Transition {
     Send(Frame),
     Receive(Frame),
 }
@@ -41,39 +41,39 @@ pub(crate) enum Refusal {
 impl State {
     /// The state after `step`.
     #[inline]
-    pub(crate) fn on(self, step: Step) -> Result<Self, Refusal> {
+    pub(crate) fn on(self, step: Transition) -> Result<Self, Refusal> {
         use Frame::{Data, Headers, Reset, WindowUpdate};
         match step {
-            Step::Send(Headers { end } | Data { end }) => match self {
-                Self::Idle if matches!(step, Step::Send(Data { .. })) => Err(Refusal::Ours),
+            Transition::Send(Headers { end } | Data { end }) => match self {
+                Self::Idle if matches!(step, Transition::Send(Data { .. })) => Err(Refusal::Ours),
                 Self::Idle | Self::Open if end => Ok(Self::HalfClosedLocal),
                 Self::Idle | Self::Open => Ok(Self::Open),
                 Self::HalfClosedRemote if end => Ok(Self::Closed),
                 Self::HalfClosedRemote => Ok(Self::HalfClosedRemote),
                 Self::HalfClosedLocal | Self::Closed => Err(Refusal::Ours),
             },
-            Step::Send(Reset) => match self {
+            Transition::Send(Reset) => match self {
                 Self::Idle => Err(Refusal::Ours),
                 _ => Ok(Self::Closed),
             },
-            Step::Send(WindowUpdate) => match self {
+            Transition::Send(WindowUpdate) => match self {
                 Self::Open | Self::HalfClosedLocal => Ok(self),
                 _ => Err(Refusal::Ours),
             },
-            Step::Receive(Headers { end } | Data { end }) => match self {
-                Self::Idle if matches!(step, Step::Receive(Data { .. })) => Err(Refusal::Idle),
+            Transition::Receive(Headers { end } | Data { end }) => match self {
+                Self::Idle if matches!(step, Transition::Receive(Data { .. })) => Err(Refusal::Idle),
                 Self::Idle | Self::Open if end => Ok(Self::HalfClosedRemote),
                 Self::Idle | Self::Open => Ok(Self::Open),
                 Self::HalfClosedLocal if end => Ok(Self::Closed),
                 Self::HalfClosedLocal => Ok(Self::HalfClosedLocal),
                 Self::HalfClosedRemote | Self::Closed => Err(Refusal::Closed),
             },
-            Step::Receive(Reset) => match self {
+            Transition::Receive(Reset) => match self {
                 Self::Idle => Err(Refusal::Idle),
                 _ => Ok(Self::Closed),
             },
             // It may come late, when the stream has ended here.
-            Step::Receive(WindowUpdate) => match self {
+            Transition::Receive(WindowUpdate) => match self {
                 Self::Idle => Err(Refusal::Idle),
                 _ => Ok(self),
             },
@@ -118,32 +118,35 @@ mod tests {
         let headers = |end| Frame::Headers { end };
         let data = |end| Frame::Data { end };
         type Row = [Result<State, Refusal>; 5];
-        let check = |step: Step, expected: Row| {
+        let check = |step: Transition, expected: Row| {
             for (state, expected) in states.into_iter().zip(expected) {
                 assert_eq!(state.on(step), expected, "{state:?} {step:?}");
             }
         };
-        check(Step::Send(headers(false)), [Ok(Open), Ok(Open), ours, Ok(HalfClosedRemote), ours]);
-        check(Step::Send(headers(true)), [Ok(HalfClosedLocal), Ok(HalfClosedLocal), ours, Ok(Closed), ours]);
-        check(Step::Send(data(false)), [ours, Ok(Open), ours, Ok(HalfClosedRemote), ours]);
-        check(Step::Send(data(true)), [ours, Ok(HalfClosedLocal), ours, Ok(Closed), ours]);
-        check(Step::Send(Frame::Reset), [ours, Ok(Closed), Ok(Closed), Ok(Closed), Ok(Closed)]);
-        check(Step::Send(Frame::WindowUpdate), [ours, Ok(Open), Ok(HalfClosedLocal), ours, ours]);
-        check(Step::Receive(headers(false)), [Ok(Open), Ok(Open), Ok(HalfClosedLocal), closed, closed]);
+        check(Transition::Send(headers(false)), [Ok(Open), Ok(Open), ours, Ok(HalfClosedRemote), ours]);
         check(
-            Step::Receive(headers(true)),
+            Transition::Send(headers(true)),
+            [Ok(HalfClosedLocal), Ok(HalfClosedLocal), ours, Ok(Closed), ours],
+        );
+        check(Transition::Send(data(false)), [ours, Ok(Open), ours, Ok(HalfClosedRemote), ours]);
+        check(Transition::Send(data(true)), [ours, Ok(HalfClosedLocal), ours, Ok(Closed), ours]);
+        check(Transition::Send(Frame::Reset), [ours, Ok(Closed), Ok(Closed), Ok(Closed), Ok(Closed)]);
+        check(Transition::Send(Frame::WindowUpdate), [ours, Ok(Open), Ok(HalfClosedLocal), ours, ours]);
+        check(Transition::Receive(headers(false)), [Ok(Open), Ok(Open), Ok(HalfClosedLocal), closed, closed]);
+        check(
+            Transition::Receive(headers(true)),
             [Ok(HalfClosedRemote), Ok(HalfClosedRemote), Ok(Closed), closed, closed],
         );
-        check(Step::Receive(data(false)), [idle, Ok(Open), Ok(HalfClosedLocal), closed, closed]);
-        check(Step::Receive(data(true)), [idle, Ok(HalfClosedRemote), Ok(Closed), closed, closed]);
-        check(Step::Receive(Frame::Reset), [idle, Ok(Closed), Ok(Closed), Ok(Closed), Ok(Closed)]);
+        check(Transition::Receive(data(false)), [idle, Ok(Open), Ok(HalfClosedLocal), closed, closed]);
+        check(Transition::Receive(data(true)), [idle, Ok(HalfClosedRemote), Ok(Closed), closed, closed]);
+        check(Transition::Receive(Frame::Reset), [idle, Ok(Closed), Ok(Closed), Ok(Closed), Ok(Closed)]);
         check(
-            Step::Receive(Frame::WindowUpdate),
+            Transition::Receive(Frame::WindowUpdate),
             [idle, Ok(Open), Ok(HalfClosedLocal), Ok(HalfClosedRemote), Ok(Closed)],
         );
         for state in states {
-            assert_eq!(state.sends(), state.on(Step::Send(data(false))).is_ok(), "{state:?}");
-            assert_eq!(state.receives(), state.on(Step::Receive(data(false))).is_ok(), "{state:?}");
+            assert_eq!(state.sends(), state.on(Transition::Send(data(false))).is_ok(), "{state:?}");
+            assert_eq!(state.receives(), state.on(Transition::Receive(data(false))).is_ok(), "{state:?}");
         }
     }
 }

@@ -2,27 +2,29 @@
 //!
 //! Knows no frame. Places are used again; identifiers never are, and so make the generation of a stream's key.
 
+use super::fields::FieldBuffer;
 use super::line::Line;
 use super::priority::Priority;
+use super::slot::Slot;
 use super::state::State;
+use super::tunnel::Tunnel;
 use super::window::{ReceiveWindow, SendWindow};
+use crate::connection::stream::{Notices, StreamCore};
+use crate::connection::transmit::Output;
 use crate::http::{Method, Outgoing};
-use crate::stream::StreamKey;
-use crate::transmit::Output;
-use crate::tx::Tx;
+use crate::key::StreamKey;
+use crate::payload::Payload;
 use crate::ws::Expected;
 use crate::{Cause, Time};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// A moment that does not come.
-pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
-
 /// Where the message stands that this side sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Message {
     /// A server: the final response may begin. A client: the request waits until the server takes more streams.
+    #[default]
     Head,
     /// The head has been sent.
     Content(Outgoing),
@@ -32,8 +34,8 @@ pub(crate) enum Message {
 
 /// What a stream waits for in a [`Line`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Nowhere,
+pub(crate) enum WaitsFor {
+    Nothing,
     /// For the permit to send a head.
     Head,
     /// For its turn with the window of the connection, to get the permit to send content or a message.
@@ -42,11 +44,11 @@ pub(crate) enum Place {
     Flush,
     /// For room in the queue, to send END_STREAM, which needs no window.
     End,
-    /// For its end to be told.
+    /// For its end to be delivered.
     Closed,
 }
 
-impl Place {
+impl WaitsFor {
     /// Whether it is a place in the line for the window of the connection.
     #[inline]
     fn is_turn(self) -> bool {
@@ -59,17 +61,9 @@ impl Place {
 pub(crate) struct Pending {
     pub(crate) content: Output,
     /// A field block of trailers that comes behind.
-    pub(crate) trailers: Option<Trailers>,
+    pub(crate) trailers: Option<FieldBuffer>,
     /// Whether the stream ends with it.
     pub(crate) end: bool,
-}
-
-/// Trailers that wait, not encoded yet: blocks must be encoded in the order in which they leave.
-#[derive(Debug, Default)]
-pub(crate) struct Trailers {
-    pub(crate) bytes: Vec<u8>,
-    /// Lengths of name and value.
-    pub(crate) fields: Vec<(usize, usize)>,
 }
 
 /// How long a stream, or all that wait for the window of the connection, may not send what there is.
@@ -81,28 +75,27 @@ pub(crate) struct Stalled {
 }
 
 /// What is kept of a stream, apart from what it receives.
-pub(crate) struct Stream {
-    /// Its identifier; 0 if the place is free.
+pub(crate) struct StreamState {
+    pub(crate) core: StreamCore,
+    /// Its identifier; 0 if the slot is free.
     pub(crate) id: u32,
     pub(crate) state: State,
     pub(crate) flags: u16,
     pub(crate) priority: Priority,
-    pub(crate) place: Place,
+    pub(crate) waits_for: WaitsFor,
     /// Of the request.
     pub(crate) method: Method,
-    pub(crate) message: Message,
+    pub(crate) phase: StreamPhase,
     pub(crate) send: SendWindow,
     pub(crate) receive: ReceiveWindow,
     /// Content of the peer that is held while the stream is paused.
-    pub(crate) held: u32,
-    /// The application's timeout.
-    pub(crate) timeout: Time,
+    pub(crate) held_input: u32,
     /// When what is waited for has to have come: content, the response, or the end of a stream that lingers.
     pub(crate) due: Time,
     /// Content that has come in the present period.
     pub(crate) period_bytes: usize,
-    /// Content that has been told.
-    pub(crate) told_bytes: u64,
+    /// Content that has been delivered.
+    pub(crate) delivered_bytes: u64,
     pub(crate) content_bytes_max: Option<u64>,
     /// What must come in each period, if it is not what the limits say.
     pub(crate) content_bytes_min: Option<u32>,
@@ -110,77 +103,205 @@ pub(crate) struct Stream {
     pub(crate) keeps_half_closed: bool,
     /// Since when its own window keeps it from sending what it has.
     pub(crate) stalled: Option<Stalled>,
-    pub(crate) cause: Cause,
-    pub(crate) pending: Option<Box<Pending>>,
-    /// What it became: a WebSocket or a tunnel, for which the stream is the transport.
-    pub(crate) tunnel: Option<Box<Tx>>,
-    /// Bytes that the application holds for it.
-    pub(crate) application: u32,
-    /// What a client awaits in answer to an opening handshake.
-    pub(crate) handshake: Option<Box<Expected>>,
-    /// A client's request that waits for its turn.
-    pub(crate) queued: Option<Box<Trailers>>,
 }
 
-/// The application does not want input.
-pub(crate) const PAUSED: u16 = 1;
-/// No input until a permit could be given.
-pub(crate) const THROTTLED: u16 = 2;
-/// A permit is wanted.
-pub(crate) const WANTED: u16 = 4;
-/// A permit is out as a ticket.
-pub(crate) const TICKET: u16 = 8;
-/// The timeout is to be told.
-pub(crate) const TIMEOUT: u16 = 16;
-/// It is among those whose held input is to be told.
+/// It is among those whose held input is to be delivered.
 pub(crate) const RESUMED: u16 = 32;
 /// The client waits for 100 before it sends content.
 pub(crate) const OWES_CONTINUE: u16 = 64;
-/// The peer's content has been told, or will never be.
+/// The peer's content has been delivered, or will never be.
 pub(crate) const UNWANTED: u16 = 128;
 /// The application knows of the stream.
-pub(crate) const TOLD: u16 = 512;
+pub(crate) const DELIVERED: u16 = 512;
 /// Our END_STREAM is to follow what the tunnel has queued.
 pub(crate) const FIN: u16 = 1024;
-/// The end of the peer's direction is still to be told to the tunnel.
-pub(crate) const PEER_ENDED: u16 = 2048;
 /// A final response has been received.
 pub(crate) const ANSWERED: u16 = 4096;
-/// The end has been told; what is queued still goes out.
-pub(crate) const GONE: u16 = 8192;
+/// The end has been delivered; what is queued still goes out.
+pub(crate) const LINGERS: u16 = 8192;
 /// It does not count any more against the limit of the peer.
 pub(crate) const COUNTED_OUT: u16 = 16384;
 /// The tunnel was cut off.
 pub(crate) const CUT: u16 = 32768;
 
-impl Stream {
+/// What a stream carries, and what that needs.
+pub(crate) enum StreamPhase {
+    /// A client's request that waits until the server takes more streams, with its head and what is to follow it.
+    Queued(Box<FieldBuffer>, Exchange),
+    Exchange(Exchange),
+    /// A WebSocket or bytes, for which the stream is the transport.
+    Tunnel(Box<Tunnel>),
+}
+
+impl Default for StreamPhase {
+    fn default() -> Self {
+        Self::Exchange(Exchange::default())
+    }
+}
+
+/// The message of this side.
+#[derive(Default)]
+pub(crate) struct Exchange {
+    message: Message,
+    pending: Option<Box<Pending>>,
+    /// What a client awaits in answer to an opening handshake.
+    handshake: Option<Box<Expected>>,
+}
+
+impl Exchange {
+    /// Bytes that are held to be sent.
+    fn held(&self) -> usize {
+        let trailers = |pending: &Pending| pending.trailers.as_ref().map_or(0, FieldBuffer::held);
+        self.pending.as_ref().map_or(0, |pending| pending.content.held() + trailers(pending))
+    }
+}
+
+impl Pending {
+    /// Keeps trailers for when the content before them has gone.
+    pub(crate) fn set_trailers(&mut self, trailers: FieldBuffer) {
+        self.trailers = Some(trailers);
+        self.end = true;
+    }
+}
+
+impl StreamState {
     pub(crate) fn new(id: u32, send: u32, receive: u32, now: Time) -> Self {
         Self {
+            core: StreamCore::new(StreamKey { index: 0, generation: 0 }),
             id,
             state: State::Idle,
             flags: 0,
             priority: Priority::default(),
-            place: Place::Nowhere,
+            waits_for: WaitsFor::Nothing,
             method: Method::Other,
-            message: Message::Head,
+            phase: StreamPhase::default(),
             send: SendWindow::new(send),
             receive: ReceiveWindow::new(receive, now),
-            held: 0,
-            timeout: NEVER,
-            due: NEVER,
+            held_input: 0,
+            due: Time::NEVER,
             period_bytes: 0,
-            told_bytes: 0,
+            delivered_bytes: 0,
             content_bytes_max: None,
             content_bytes_min: None,
             keeps_half_closed: false,
             stalled: None,
-            cause: Cause::Complete,
-            pending: None,
-            tunnel: None,
-            application: 0,
-            handshake: None,
-            queued: None,
         }
+    }
+
+    // What it carries.
+
+    /// What it has become, if it is no exchange any more.
+    #[inline]
+    pub(crate) fn tunnel(&self) -> Option<&Tunnel> {
+        match &self.phase {
+            StreamPhase::Tunnel(tunnel) => Some(tunnel),
+            StreamPhase::Queued(..) | StreamPhase::Exchange(_) => None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn tunnel_mut(&mut self) -> Option<&mut Tunnel> {
+        match &mut self.phase {
+            StreamPhase::Tunnel(tunnel) => Some(tunnel),
+            StreamPhase::Queued(..) | StreamPhase::Exchange(_) => None,
+        }
+    }
+
+    #[inline]
+    fn exchange(&self) -> Option<&Exchange> {
+        match &self.phase {
+            StreamPhase::Queued(_, exchange) | StreamPhase::Exchange(exchange) => Some(exchange),
+            StreamPhase::Tunnel(_) => None,
+        }
+    }
+
+    #[inline]
+    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+        match &mut self.phase {
+            StreamPhase::Queued(_, exchange) | StreamPhase::Exchange(exchange) => Some(exchange),
+            StreamPhase::Tunnel(_) => None,
+        }
+    }
+
+    /// Where the message of this side stands. That of an exchange which has become a tunnel has ended.
+    #[inline]
+    pub(crate) fn message(&self) -> Message {
+        self.exchange().map_or(Message::Ended, |exchange| exchange.message)
+    }
+
+    #[inline]
+    pub(crate) fn set_message(&mut self, message: Message) {
+        if let Some(exchange) = self.exchange_mut() {
+            exchange.message = message;
+        }
+    }
+
+    /// What was given and has not gone.
+    #[inline]
+    pub(crate) fn pending(&self) -> Option<&Pending> {
+        self.exchange()?.pending.as_deref()
+    }
+
+    pub(crate) fn pending_mut(&mut self) -> Option<&mut Pending> {
+        self.exchange_mut()?.pending.as_deref_mut()
+    }
+
+    pub(crate) fn take_pending(&mut self) -> Option<Box<Pending>> {
+        self.exchange_mut()?.pending.take()
+    }
+
+    /// Keeps content that cannot go out yet.
+    pub(crate) fn push_pending(&mut self, content: Payload<'_>, end: bool) {
+        let Some(exchange) = self.exchange_mut() else { return };
+        let pending = exchange.pending.get_or_insert_default();
+        content.push(&mut pending.content);
+        pending.end = end;
+    }
+
+    /// Whether it is a client's request that waits until the server takes more streams.
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        matches!(self.phase, StreamPhase::Queued(..))
+    }
+
+    /// Lets a request wait for its turn.
+    pub(crate) fn queue(&mut self, head: FieldBuffer) {
+        self.phase = StreamPhase::Queued(Box::new(head), Exchange::default());
+    }
+
+    /// It is the turn of a request that has waited. Returns its head.
+    pub(crate) fn begin_queued(&mut self) -> Option<Box<FieldBuffer>> {
+        match core::mem::take(&mut self.phase) {
+            StreamPhase::Queued(head, exchange) => {
+                self.phase = StreamPhase::Exchange(exchange);
+                Some(head)
+            }
+            other => {
+                self.phase = other;
+                None
+            }
+        }
+    }
+
+    /// Whether a client awaits the answer to an opening handshake.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.exchange().is_some_and(|exchange| exchange.handshake.is_some())
+    }
+
+    pub(crate) fn await_opening(&mut self, expected: Expected) {
+        if let Some(exchange) = self.exchange_mut() {
+            exchange.handshake = Some(Box::new(expected));
+            exchange.message = Message::Ended;
+        }
+    }
+
+    pub(crate) fn take_expected(&mut self) -> Option<Box<Expected>> {
+        self.exchange_mut()?.handshake.take()
+    }
+
+    /// Lets go of what it carries. Nothing else is delivered of it.
+    pub(crate) fn clear(&mut self) {
+        self.phase = StreamPhase::default();
     }
 
     #[inline]
@@ -204,55 +325,53 @@ impl Stream {
     /// Whether a permit is possible, as far as the stream by itself decides it.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
-        self.pending.is_none()
-            && self.queued.is_none()
-            && !self.has(TICKET)
-            && match self.message {
+        self.pending().is_none()
+            && !self.is_queued()
+            && !self.core.notices.has(Notices::TICKET)
+            && match self.message() {
                 Message::Head => true,
                 Message::Content(_) => self.send.is_open(),
                 Message::Ended => false,
             }
-            && self.place != Place::Closed
+            && self.waits_for != WaitsFor::Closed
     }
 
     /// Whether a WebSocket was asked for and refused: that is why the stream ends, however the rest of the answer comes.
     pub(crate) fn is_refused(&self) -> bool {
-        matches!(self.cause, Cause::Handshake(_))
+        matches!(self.core.cause, Cause::Handshake(_))
     }
 
     /// Whether the whole message of this side is in frames.
     pub(crate) fn is_answered(&self) -> bool {
-        self.message == Message::Ended && self.pending.is_none() && !self.state.sends()
+        self.message() == Message::Ended && self.pending().is_none() && !self.state.sends()
     }
 
     fn held_to_send(&self) -> usize {
-        let trailers = |trailers: &Trailers| trailers.bytes.capacity();
-        let pending = self
-            .pending
-            .as_ref()
-            .map_or(0, |pending| pending.content.held() + pending.trailers.as_ref().map_or(0, trailers));
-        let tunnel = self.tunnel.as_ref().map_or(0, |tunnel| size_of::<Tx>() + tunnel.held());
-        let queued = self.queued.as_deref().map_or(0, trailers);
-        pending + tunnel + queued + self.application as usize
+        let carried = match &self.phase {
+            StreamPhase::Queued(head, exchange) => head.held() + exchange.held(),
+            StreamPhase::Exchange(exchange) => exchange.held(),
+            StreamPhase::Tunnel(tunnel) => size_of::<Tunnel>() + tunnel.held(),
+        };
+        carried + self.core.held as usize
     }
 
     /// Whether nothing but the want of a permit keeps the application from its input.
     #[inline]
     pub(crate) fn is_throttled(&self) -> bool {
-        self.has(THROTTLED) && !self.has(PAUSED)
+        self.core.notices.has(Notices::THROTTLED) && !self.core.notices.has(Notices::PAUSED)
     }
 
-    /// Whether there is something of the peer to tell as soon as the application takes it.
+    /// Whether there is something of the peer to deliver as soon as the application takes it.
     #[inline]
     pub(crate) fn has_held(&self) -> bool {
-        self.held > 0 || self.has(PEER_ENDED)
+        self.held_input > 0 || self.core.notices.has(Notices::PEER_ENDED)
     }
 
     /// When the next thing is due for it.
     pub(crate) fn next_due(&self, stalled_timeout: core::time::Duration) -> Time {
-        let tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.next_timeout()).unwrap_or(NEVER);
-        let stalled = self.stalled.map_or(NEVER, |stalled| stalled.since + stalled_timeout);
-        self.timeout.min(self.due).min(stalled).min(tunnel)
+        let tunnel = self.tunnel().and_then(Tunnel::next_timeout).unwrap_or(Time::NEVER);
+        let stalled = self.stalled.map_or(Time::NEVER, |stalled| stalled.since + stalled_timeout);
+        self.core.timeout.min(self.due).min(stalled).min(tunnel)
     }
 }
 
@@ -261,26 +380,26 @@ impl Stream {
 pub(crate) struct Streams {
     /// What the generations of keys are above identifiers, as there were exchanges of HTTP/1.1 before.
     pub(crate) generation_base: u32,
-    slots: Vec<Stream>,
-    free: Vec<u32>,
+    slots: Vec<StreamState>,
+    free: Vec<Slot>,
     pub(crate) heads: Line,
     /// All that wait for a turn with the window of the connection, be it to send what they have given or to get a permit.
     pub(crate) contents: Line,
-    /// How many of those are at [`Place::Content`].
+    /// How many of those are at [`WaitsFor::Content`].
     asking: usize,
-    pub(crate) ends: VecDeque<u32>,
-    pub(crate) closed: VecDeque<u32>,
-    /// Those that have held input to tell.
-    pub(crate) resumed: VecDeque<u32>,
-    /// Those whose timeout is to be told.
-    pub(crate) timeouts: VecDeque<u32>,
+    pub(crate) ends: VecDeque<Slot>,
+    pub(crate) closed: VecDeque<Slot>,
+    /// Those that have held input to deliver.
+    pub(crate) resumed: VecDeque<Slot>,
+    /// Those whose timeout is to be delivered.
+    pub(crate) timeouts: VecDeque<Slot>,
 }
 
 /// So many places are kept when no stream is open.
 const SLOTS_KEPT: usize = 2;
 
 impl Streams {
-    /// Streams that are open, or whose end has not been told.
+    /// Streams that are open, or whose end has not been delivered.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -292,133 +411,138 @@ impl Streams {
     }
 
     /// Takes a place for a stream.
-    pub(crate) fn insert(&mut self, stream: Stream) -> u32 {
+    pub(crate) fn insert(&mut self, mut stream: StreamState) -> Slot {
+        let slot = self.free.last().copied().unwrap_or(Slot::at(self.slots.len()));
+        let generation = stream.id.wrapping_add(self.generation_base);
+        stream.core.key = StreamKey { index: slot.number(), generation };
         match self.free.pop() {
             Some(slot) => {
-                self.slots[slot as usize] = stream;
+                self.slots[slot.index()] = stream;
                 slot
             }
             None => {
                 self.slots.push(stream);
-                (self.slots.len() - 1) as u32
+                Slot::at(self.slots.len() - 1)
             }
         }
     }
 
     /// Gives the place back.
-    pub(crate) fn free(&mut self, slot: u32) {
-        debug_assert!(self.peek(slot).place == Place::Nowhere && !self.free.contains(&slot));
-        self.slots[slot as usize].id = 0;
+    pub(crate) fn free(&mut self, slot: Slot) {
+        debug_assert!(self.peek(slot).waits_for == WaitsFor::Nothing && !self.free.contains(&slot));
+        self.slots[slot.index()].id = 0;
         self.free.push(slot);
     }
 
     /// The stream in a place that was given.
     #[inline]
-    pub(crate) fn at(&mut self, slot: u32) -> &mut Stream {
-        &mut self.slots[slot as usize]
+    pub(crate) fn at(&mut self, slot: Slot) -> &mut StreamState {
+        &mut self.slots[slot.index()]
     }
 
     #[inline]
-    pub(crate) fn peek(&self, slot: u32) -> &Stream {
-        &self.slots[slot as usize]
+    pub(crate) fn peek(&self, slot: Slot) -> &StreamState {
+        &self.slots[slot.index()]
     }
 
     /// The stream in a place, if it is still the one that `id` names. Places go, too, when no stream is left.
     #[inline]
-    pub(crate) fn still(&mut self, slot: u32, id: u32) -> Option<&mut Stream> {
-        self.slots.get_mut(slot as usize).filter(|stream| stream.id == id)
+    pub(crate) fn still(&mut self, slot: Slot, id: u32) -> Option<&mut StreamState> {
+        self.slots.get_mut(slot.index()).filter(|stream| stream.id == id)
     }
 
     /// Bytes that the streams cost, with what is to be sent on them and what the application holds for them.
     pub(crate) fn held(&self) -> usize {
         let taken = self.slots.iter().filter(|stream| stream.id != 0);
-        self.slots.capacity() * size_of::<Stream>() + taken.map(Stream::held_to_send).sum::<usize>()
+        self.slots.capacity() * size_of::<StreamState>() + taken.map(StreamState::held_to_send).sum::<usize>()
     }
 
     /// The place of a stream that has not been freed.
     #[inline]
-    pub(crate) fn find(&self, id: u32) -> Option<u32> {
-        self.slots.iter().position(|stream| stream.id == id && id != 0).map(|slot| slot as u32)
+    pub(crate) fn find(&self, id: u32) -> Option<Slot> {
+        self.slots.iter().position(|stream| stream.id == id && id != 0).map(Slot::at)
     }
 
     /// The place that `key` names, unless the stream has ended.
-    pub(crate) fn of_key(&self, key: StreamKey) -> Option<u32> {
-        let stream = self.slots.get(key.index as usize)?;
-        let id = key.generation.wrapping_sub(self.generation_base);
-        let open = stream.place != Place::Closed && !stream.has(GONE);
-        (id != 0 && stream.id == id && open).then_some(key.index)
+    pub(crate) fn of_key(&self, key: StreamKey) -> Option<Slot> {
+        let slot = Slot::of_number(key.index);
+        let stream = self.slots.get(slot.index())?;
+        let open = stream.id != 0 && stream.waits_for != WaitsFor::Closed && !stream.has(LINGERS);
+        (open && stream.core.key == key).then_some(slot)
     }
 
-    pub(crate) fn key(&self, slot: u32) -> StreamKey {
-        StreamKey { index: slot, generation: self.peek(slot).id.wrapping_add(self.generation_base) }
+    pub(crate) fn key(&self, slot: Slot) -> StreamKey {
+        self.peek(slot).core.key
     }
 
     /// The places that are taken.
-    pub(crate) fn taken(&self) -> impl Iterator<Item = u32> + use<> {
-        let taken: Vec<u32> = self
+    pub(crate) fn taken(&self) -> impl Iterator<Item = Slot> + use<> {
+        let taken: Vec<Slot> = self
             .slots
             .iter()
             .enumerate()
             .filter(|(_, stream)| stream.id != 0)
-            .map(|(slot, _)| slot as u32)
+            .map(|(index, _)| Slot::at(index))
             .collect();
         taken.into_iter()
     }
 
     /// Every stream that is kept, to look at.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stream> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &StreamState> {
         self.slots.iter().filter(|stream| stream.id != 0)
     }
 
     /// Every stream that is kept.
-    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut Stream> {
+    pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut StreamState> {
         self.slots.iter_mut().filter(|stream| stream.id != 0)
     }
 
     /// Moves a stream to another line.
     #[inline]
-    pub(crate) fn place(&mut self, slot: u32, place: Place) {
-        let stream = &mut self.slots[slot as usize];
-        if stream.place == place {
+    pub(crate) fn move_to(&mut self, slot: Slot, place: WaitsFor) {
+        let stream = &mut self.slots[slot.index()];
+        if stream.waits_for == place {
             return;
         }
-        let before = core::mem::replace(&mut stream.place, place);
+        let before = core::mem::replace(&mut stream.waits_for, place);
         let (id, priority) = (stream.id, stream.priority);
-        self.asking += usize::from(place == Place::Content);
-        self.asking -= usize::from(before == Place::Content);
+        self.asking += usize::from(place == WaitsFor::Content);
+        self.asking -= usize::from(before == WaitsFor::Content);
         // Whatever it waits for, its turn stays the same.
         if before.is_turn() && place.is_turn() {
             return;
         }
         match before {
-            Place::Nowhere => {}
-            Place::Head => self.heads.leave(slot),
-            Place::Content | Place::Flush => self.contents.leave(slot),
-            Place::End => self.ends.retain(|other| *other != slot),
-            Place::Closed => self.closed.retain(|other| *other != slot),
+            WaitsFor::Nothing => {}
+            WaitsFor::Head => self.heads.leave(slot),
+            WaitsFor::Content | WaitsFor::Flush => self.contents.leave(slot),
+            WaitsFor::End => self.ends.retain(|other| *other != slot),
+            WaitsFor::Closed => self.closed.retain(|other| *other != slot),
         }
         match place {
-            Place::Nowhere => {}
-            Place::Head => self.heads.enter(slot, id, priority),
-            Place::Content | Place::Flush => self.contents.enter(slot, id, priority),
-            Place::End => self.ends.push_back(slot),
-            Place::Closed => self.closed.push_back(slot),
+            WaitsFor::Nothing => {}
+            WaitsFor::Head => self.heads.enter(slot, id, priority),
+            WaitsFor::Content | WaitsFor::Flush => self.contents.enter(slot, id, priority),
+            WaitsFor::End => self.ends.push_back(slot),
+            WaitsFor::Closed => self.closed.push_back(slot),
         }
+        debug_assert!(self.asking <= self.contents.len(), "those that ask stand among those that wait");
     }
 
     /// What always holds between a stream and what it waits in: as many say that they wait in a line as stand there, and each flag that
     /// stands for a place in a queue has that place.
     pub(crate) fn is_consistent(&self) -> bool {
         let open = || self.slots.iter().filter(|stream| stream.id != 0);
-        let at = |place: Place| open().filter(move |stream| stream.place == place).count();
+        let at = |place: WaitsFor| open().filter(move |stream| stream.waits_for == place).count();
         let having = |flag: u16| open().filter(move |stream| stream.has(flag)).count();
-        at(Place::Head) == self.heads.len()
-            && at(Place::Content) == self.asking
-            && at(Place::Content) + at(Place::Flush) == self.contents.len()
-            && at(Place::End) == self.ends.len()
-            && at(Place::Closed) == self.closed.len()
+        at(WaitsFor::Head) == self.heads.len()
+            && at(WaitsFor::Content) == self.asking
+            && at(WaitsFor::Content) + at(WaitsFor::Flush) == self.contents.len()
+            && at(WaitsFor::End) == self.ends.len()
+            && at(WaitsFor::Closed) == self.closed.len()
             && having(RESUMED) == self.resumed.len()
-            && having(TIMEOUT) == self.timeouts.len()
+            && open().filter(|stream| stream.core.notices.has(Notices::TIMEOUT)).count()
+                == self.timeouts.len()
             && open().count() == self.len()
     }
 
@@ -429,18 +553,18 @@ impl Streams {
     }
 
     /// The priority of a stream has changed.
-    pub(crate) fn prioritise(&mut self, slot: u32, priority: Priority) {
-        let place = self.peek(slot).place;
-        if place == Place::Closed {
+    pub(crate) fn prioritise(&mut self, slot: Slot, priority: Priority) {
+        let place = self.peek(slot).waits_for;
+        if place == WaitsFor::Closed {
             return;
         }
-        self.place(slot, Place::Nowhere);
+        self.move_to(slot, WaitsFor::Nothing);
         self.at(slot).priority = priority;
-        self.place(slot, place);
+        self.move_to(slot, place);
     }
 
-    /// Puts a stream among those whose held input is to be told.
-    pub(crate) fn resume(&mut self, slot: u32) {
+    /// Puts a stream among those whose held input is to be delivered.
+    pub(crate) fn resume(&mut self, slot: Slot) {
         let stream = self.at(slot);
         if !stream.has(RESUMED) {
             stream.set(RESUMED);
@@ -448,29 +572,29 @@ impl Streams {
         }
     }
 
-    pub(crate) fn unresume(&mut self, slot: u32) {
+    pub(crate) fn unresume(&mut self, slot: Slot) {
         if self.at(slot).take(RESUMED) {
             self.resumed.retain(|other| *other != slot);
         }
     }
 
-    /// The timeout of a stream is to be told.
-    pub(crate) fn time_out(&mut self, slot: u32) {
+    /// The timeout of a stream is to be delivered.
+    pub(crate) fn time_out(&mut self, slot: Slot) {
         let stream = self.at(slot);
-        if !stream.has(TIMEOUT) {
-            stream.set(TIMEOUT);
+        if !stream.core.notices.has(Notices::TIMEOUT) {
+            stream.core.notices.set(Notices::TIMEOUT);
             self.timeouts.push_back(slot);
         }
     }
 
-    /// Forgets that a timeout is to be told.
-    pub(crate) fn untime(&mut self, slot: u32) {
-        if self.at(slot).take(TIMEOUT) {
+    /// Forgets that a timeout is to be delivered.
+    pub(crate) fn untime(&mut self, slot: Slot) {
+        if self.at(slot).core.notices.take(Notices::TIMEOUT) {
             self.timeouts.retain(|other| *other != slot);
         }
     }
 
-    /// Gives back memory that nobody has needed for a while.
+    /// Gives back memory that has not been needed for a while.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             self.slots.clear();

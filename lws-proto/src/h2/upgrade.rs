@@ -1,13 +1,13 @@
 //! The way from HTTP/1.1 to HTTP/2 on one connection. RFC 7540 §3.2, which RFC 9113 deprecates and clients still use.
 
-use super::sender::Sender;
+use super::session::Session;
 use super::settings::{INITIAL_WINDOW, Settings};
 use super::state::State;
 use super::streams;
 use super::window::SendWindow;
+use crate::Config;
+use crate::connection::link::Link;
 use crate::http::{Head, Method};
-use crate::transmit::Output;
-use crate::{Config, Time};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -51,33 +51,28 @@ pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgra
     Some(Upgrade { settings, smallest_table })
 }
 
-impl Sender {
-    /// The transmit half of a connection that was upgraded: its first stream is the request that asked, and is lent. It keeps the
+impl Session {
+    /// A connection that was upgraded: its first stream is the request that asked, and is lent. It keeps the
     /// `generation` of its key.
-    pub(crate) fn upgraded(
-        upgrade: &Upgrade,
-        (method, generation): (Method, u32),
-        out: &mut Output,
-        config: &Config,
-        now: Time,
-    ) -> Self {
-        out.buffer().extend_from_slice(
+    pub(crate) fn upgraded(upgrade: &Upgrade, (method, generation): (Method, u32), link: &mut Link) -> Self {
+        link.out.buffer().extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
         );
-        let mut sender = Self::new(false, config, now);
-        sender.begin(out, config, now);
-        sender.peer = upgrade.settings;
-        sender.encoder.set_table_size_max(upgrade.smallest_table as usize);
-        sender.encoder.set_table_size_max(upgrade.settings.header_table_size as usize);
-        sender.send = SendWindow::new(UNHEARD_BYTES_MAX);
-        sender.withheld = INITIAL_WINDOW - UNHEARD_BYTES_MAX;
-        let mut stream = sender.new_stream(1, now);
+        let mut session = Self::new(false, &link.config, link.now);
+        session.begin(link);
+        let Upgrade { settings, smallest_table } = *upgrade;
+        session.settings.peer = settings;
+        session.fields.apply_settings(smallest_table, settings.header_table_size, settings.max_frame_size);
+        session.flow.send = SendWindow::new(UNHEARD_BYTES_MAX);
+        session.flow.deferred = INITIAL_WINDOW - UNHEARD_BYTES_MAX;
+        let mut stream = session.new_stream(1, link.now);
         stream.state = State::HalfClosedRemote;
         stream.method = method;
-        stream.set(streams::TOLD);
-        sender.last_peer_id = 1;
-        sender.streams.generation_base = generation.wrapping_sub(1);
-        sender.current = sender.streams.insert(stream);
-        sender
+        stream.set(streams::DELIVERED);
+        session.incoming.last_id = 1;
+        session.streams.generation_base = generation.wrapping_sub(1);
+        let slot = session.streams.insert(stream);
+        session.lend(slot);
+        session
     }
 }

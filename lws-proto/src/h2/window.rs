@@ -11,7 +11,7 @@ pub(crate) struct SendWindow(i32);
 
 /// The window would exceed 2^31-1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Overflow;
+pub(crate) struct WindowOverflow;
 
 impl SendWindow {
     pub(crate) fn new(initial: u32) -> Self {
@@ -37,16 +37,16 @@ impl SendWindow {
     }
 
     /// A WINDOW_UPDATE.
-    pub(crate) fn widen(&mut self, increment: u32) -> Result<(), Overflow> {
+    pub(crate) fn widen(&mut self, increment: u32) -> Result<(), WindowOverflow> {
         let widened = i64::from(self.0) + i64::from(increment);
-        self.0 = i32::try_from(widened).map_err(|_| Overflow)?;
+        self.0 = i32::try_from(widened).map_err(|_| WindowOverflow)?;
         Ok(())
     }
 
     /// SETTINGS_INITIAL_WINDOW_SIZE went from `before` to `now`.
-    pub(crate) fn adjust(&mut self, before: u32, now: u32) -> Result<(), Overflow> {
+    pub(crate) fn adjust(&mut self, before: u32, now: u32) -> Result<(), WindowOverflow> {
         let adjusted = i64::from(self.0) + i64::from(now) - i64::from(before);
-        self.0 = i32::try_from(adjusted).map_err(|_| Overflow)?;
+        self.0 = i32::try_from(adjusted).map_err(|_| WindowOverflow)?;
         Ok(())
     }
 }
@@ -54,7 +54,7 @@ impl SendWindow {
 /// How fast a whole window has to be used up for the next one to be twice as large.
 const BULK: Duration = Duration::from_secs(1);
 
-/// How much the peer may send, and how much of it has been taken since the peer was told.
+/// How much the peer may send, and how much of it has been taken since the peer was last given room.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
     /// What the peer may still send, as it knows.
@@ -72,14 +72,14 @@ impl ReceiveWindow {
         Self { left: size as i32, taken: 0, size, since: now }
     }
 
-    /// That of a connection, which begins small whatever it will be. The increment is to be told at once.
+    /// That of a connection, which begins small whatever it will be. The increment is to be sent at once.
     pub(crate) fn of_connection(size: u32, now: Time) -> (Self, u32) {
         // What was built with a check is in range; what was not must not make a negative window.
         let size = size.clamp(INITIAL_WINDOW, i32::MAX as u32);
         (Self::new(size, now), size - INITIAL_WINDOW)
     }
 
-    /// The peer may send so much more, or less, than it was told so far.
+    /// The peer may send so much more, or less, than it knows so far.
     pub(crate) fn adjust(&mut self, difference: i32) {
         self.left += difference;
     }
@@ -97,7 +97,7 @@ impl ReceiveWindow {
         }
     }
 
-    /// `n` of those bytes have been taken: told, or dropped.
+    /// `n` of those bytes have been taken: delivered, or dropped.
     #[inline]
     pub(crate) fn take(&mut self, n: u32) {
         self.taken += n;
@@ -142,7 +142,7 @@ mod tests {
     fn a_send_window_has_an_end_on_both_sides() {
         let mut window = SendWindow::new(INITIAL_WINDOW);
         assert_eq!(window.widen(MAX_31_BITS - INITIAL_WINDOW), Ok(()));
-        assert_eq!(window.widen(1), Err(Overflow));
+        assert_eq!(window.widen(1), Err(WindowOverflow));
         assert_eq!(window.room(), MAX_31_BITS as usize);
         let mut window = SendWindow::new(10);
         window.spend(8);

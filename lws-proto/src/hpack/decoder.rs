@@ -116,12 +116,16 @@ impl Decoder {
                 self.indexed(index as usize, section, &limits)?;
             } else if first & 0x40 != 0 {
                 let index = integer::decode::<6>(first, &mut input)?;
-                self.literal(index as usize, Kind::Indexing, &mut input, section, &limits)?;
+                self.literal(index as usize, Representation::Indexing, &mut input, section, &limits)?;
             } else if first & 0x20 != 0 {
                 return Err(DecodeError::SizeUpdateLate);
             } else {
                 let index = integer::decode::<4>(first, &mut input)?;
-                let kind = if first & 0x10 != 0 { Kind::NeverIndexed } else { Kind::WithoutIndexing };
+                let kind = if first & 0x10 != 0 {
+                    Representation::NeverIndexed
+                } else {
+                    Representation::WithoutIndexing
+                };
                 self.literal(index as usize, kind, &mut input, section, &limits)?;
             }
             if section.size() > limits.hard_bytes_max as usize {
@@ -142,7 +146,7 @@ impl Decoder {
             if size_max > self.settings_size_max {
                 return Err(DecodeError::SizeUpdateTooLarge);
             }
-            // Of several changes between two blocks the smallest is told first.
+            // Of several changes between two blocks the smallest is written first.
             if self.must_update.take().is_some_and(|required| size_max > required) {
                 return Err(DecodeError::SizeUpdateMissing);
             }
@@ -183,7 +187,7 @@ impl Decoder {
     fn literal(
         &mut self,
         name_index: usize,
-        kind: Kind,
+        kind: Representation,
         input: &mut &[u8],
         section: &mut Section,
         limits: &SectionLimits,
@@ -211,11 +215,11 @@ impl Decoder {
         }
         let (name_len, value_len) = (name.len(), value.len());
         match kind {
-            Kind::Indexing => {
+            Representation::Indexing => {
                 self.table.insert(name, value, mark);
             }
-            Kind::WithoutIndexing => {}
-            Kind::NeverIndexed => mark.flags = mark.flags | FieldFlags::NEVER_INDEXED,
+            Representation::WithoutIndexing => {}
+            Representation::NeverIndexed => mark.flags = mark.flags | FieldFlags::NEVER_INDEXED,
         }
         if section.charge(name_len + value_len, limits) {
             section.push(name_len, value_len, mark);
@@ -228,7 +232,7 @@ impl Decoder {
 
 /// How a literal is represented. RFC 7541 §6.2.
 #[derive(Clone, Copy)]
-enum Kind {
+enum Representation {
     Indexing,
     WithoutIndexing,
     NeverIndexed,

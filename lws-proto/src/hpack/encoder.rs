@@ -36,7 +36,7 @@ const BUCKETS: usize = 64;
 /// The encoder of one connection.
 #[derive(Debug)]
 pub struct Encoder {
-    table: DynamicTable<Link>,
+    table: DynamicTable<ChainLink>,
     /// How many entries were ever added, modulo 2³²: the number of the newest one.
     added: u32,
     /// The number of the newest entry of each chain.
@@ -50,7 +50,7 @@ pub struct Encoder {
 
 /// What is known of an entry.
 #[derive(Clone, Copy, Debug)]
-struct Link {
+struct ChainLink {
     /// Of name and value.
     hash: u32,
     name: NameId,
@@ -198,7 +198,7 @@ impl Encoder {
     #[inline]
     fn encode_indexing(&mut self, out: &mut Vec<u8>, name: Name<'_>, value: &[u8]) {
         let hash = hash(name.hash, value);
-        let same = |entry: &Entry<Link>| {
+        let same = |entry: &Entry<ChainLink>| {
             entry.tag.hash == hash && self.has_name(entry, name) && self.table.value(entry) == value
         };
         if let Some(index) = self.find(name, same) {
@@ -221,13 +221,13 @@ impl Encoder {
 
     /// Whether an entry has `name`: well-known names are told by their numbers.
     #[inline]
-    fn has_name(&self, entry: &Entry<Link>, name: Name<'_>) -> bool {
+    fn has_name(&self, entry: &Entry<ChainLink>, name: Name<'_>) -> bool {
         entry.tag.name == name.id && (name.id != NameId::OTHER || self.table.name(entry) == name.octets)
     }
 
     /// The index of the newest entry that `matches`, among those where `name` may be.
     #[inline]
-    fn find(&self, name: Name<'_>, matches: impl Fn(&Entry<Link>) -> bool) -> Option<usize> {
+    fn find(&self, name: Name<'_>, matches: impl Fn(&Entry<ChainLink>) -> bool) -> Option<usize> {
         let mut number = self.chains[name.chain()];
         for _ in 0..PROBES_MAX {
             let age = self.added.wrapping_sub(number) as usize;
@@ -242,7 +242,7 @@ impl Encoder {
 
     fn add(&mut self, name: Name<'_>, value: &[u8], hash: u32) {
         let chain = &mut self.chains[name.chain()];
-        if self.table.insert(name.octets, value, Link { hash, name: name.id, next: *chain }) {
+        if self.table.insert(name.octets, value, ChainLink { hash, name: name.id, next: *chain }) {
             self.added = self.added.wrapping_add(1);
             *chain = self.added;
         }
@@ -330,7 +330,7 @@ fn string(string: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A quick hash. Whoever makes many values fall together gains nothing but literals: chains are followed for
+/// A quick hash. A peer that makes many values fall together gains nothing but literals: chains are followed for
 /// [`PROBES_MAX`] steps.
 #[inline]
 fn hash(seed: u32, octets: &[u8]) -> u32 {

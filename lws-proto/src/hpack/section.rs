@@ -40,7 +40,7 @@ pub enum Overflow {
 pub struct FieldFlags(u8);
 
 impl FieldFlags {
-    /// Sent as a literal never to be indexed: whoever sends it on must do so, too. RFC 7541 §6.2.3.
+    /// Sent as a literal never to be indexed: a proxy that sends it on must do so, too. RFC 7541 §6.2.3.
     pub const NEVER_INDEXED: Self = Self(1);
     /// The name is a pseudo-header name that is well known, or a token without upper-case letters. RFC 9113 §8.2.1.
     pub const NAME_VALID: Self = Self(2);

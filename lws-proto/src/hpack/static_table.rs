@@ -72,14 +72,14 @@ const FIELDS: [(&str, &str); LEN] = [
 
 /// An entry: where its name, and its value right behind, stand in [`OCTETS`].
 #[derive(Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct StaticEntry {
     start: u16,
     pub(super) name_len: u8,
     pub(super) value_len: u8,
     pub(super) name: NameId,
 }
 
-impl Entry {
+impl StaticEntry {
     /// Its name and value, one behind the other.
     #[inline]
     pub(super) fn octets(&self) -> &'static [u8] {
@@ -97,7 +97,7 @@ impl Entry {
 
 /// The entry with an index from 1 to [`LEN`].
 #[inline]
-pub(super) fn get(index: usize) -> Option<&'static Entry> {
+pub(super) fn get(index: usize) -> Option<&'static StaticEntry> {
     ENTRIES.get(index.wrapping_sub(1))
 }
 
@@ -155,8 +155,8 @@ const fn copy(from: &[u8], to: &mut [u8], start: usize) -> usize {
     start + from.len()
 }
 
-static ENTRIES: [Entry; LEN] = {
-    let mut entries = [Entry { start: 0, name_len: 0, value_len: 0, name: NameId::OTHER }; LEN];
+static ENTRIES: [StaticEntry; LEN] = {
+    let mut entries = [StaticEntry { start: 0, name_len: 0, value_len: 0, name: NameId::OTHER }; LEN];
     let mut start = 0;
     let mut at = 0;
     while at < LEN {
@@ -168,7 +168,7 @@ static ENTRIES: [Entry; LEN] = {
             NameId::first_at(at + 1)
         };
         entries[at] =
-            Entry { start, name_len: name.len() as u8, value_len: value.len() as u8, name: name_id };
+            StaticEntry { start, name_len: name.len() as u8, value_len: value.len() as u8, name: name_id };
         start += (name.len() + value.len()) as u16;
         at += 1;
     }

@@ -1,4 +1,4 @@
-//! Strings of a field block by themselves, for whoever has to find one in octets that were written down.
+//! Strings of a field block by themselves, for a program that has to find one in a record.
 
 use super::{huffman, static_table};
 use alloc::vec::Vec;

@@ -1,6 +1,6 @@
 //! Dates as HTTP writes them. RFC 9110 §5.6.7.
 //!
-//! Calendar arithmetic only: what time it is, somebody else says.
+//! Calendar arithmetic only: the time is an argument.
 
 use core::fmt;
 

@@ -29,7 +29,7 @@ impl<'a> Request<'a> {
 impl Request<'_> {
     /// Whether it can be written.
     pub(crate) fn check(&self, method: Method) -> Result<(), Misuse> {
-        if !is_token(self.method.as_bytes()) || !Target::is_valid(method, self.target) {
+        if !is_token(self.method.as_bytes()) || !Target::is_valid(method, self.target.as_bytes()) {
             return Err(Misuse::StartLine);
         }
         if Authority::is_valid(self.host.as_bytes()) { Ok(()) } else { Err(Misuse::Field) }
@@ -62,7 +62,7 @@ pub(crate) enum Expectation {
     #[default]
     Nothing,
     Continue,
-    /// Of which nobody here knows; a server answers 417.
+    /// One that is not known here; a server answers 417.
     Unknown,
 }
 

@@ -34,7 +34,13 @@ impl Method {
     /// The method that `token` names. Methods are case-sensitive. RFC 9110 §9.1.
     #[must_use]
     pub fn from_token(token: &str) -> Self {
-        match token.as_bytes() {
+        Self::from_bytes(token.as_bytes())
+    }
+
+    /// As [`from_token`](Self::from_token), of octets as they came.
+    #[inline]
+    pub(crate) fn from_bytes(token: &[u8]) -> Self {
+        match token {
             b"GET" => Self::Get,
             b"HEAD" => Self::Head,
             b"POST" => Self::Post,

@@ -62,17 +62,17 @@ impl<'a> Target<'a> {
         let (rest, query) = split_query(rest);
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let authority = Authority::parse(authority).filter(|authority| !authority.host.is_empty())?;
-        is_scheme(scheme).then_some(Self::Absolute { scheme, authority, path, query })
+        is_scheme(scheme.as_bytes()).then_some(Self::Absolute { scheme, authority, path, query })
     }
 
     /// Whether `target` could be parsed for `method`: the same question, asked of every request.
     #[inline]
-    pub(crate) fn is_valid(method: Method, target: &str) -> bool {
-        match target.as_bytes() {
+    pub(crate) fn is_valid(method: Method, target: &[u8]) -> bool {
+        match target {
             [b'/', rest @ ..] if method != Method::Connect => {
                 rest.iter().all(|&byte| TARGET[usize::from(byte)])
             }
-            _ => Target::parse(method, target).is_some(),
+            _ => core::str::from_utf8(target).is_ok_and(|target| Target::parse(method, target).is_some()),
         }
     }
 
@@ -160,10 +160,10 @@ impl<'a> Authority<'a> {
 
 /// Whether it is a `scheme`. RFC 3986 §3.1.
 #[inline]
-pub(crate) fn is_scheme(scheme: &str) -> bool {
-    let continues = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    matches!(scheme, "http" | "https")
-        || scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(continues)
+pub(crate) fn is_scheme(scheme: &[u8]) -> bool {
+    let continues = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    matches!(scheme, b"http" | b"https")
+        || scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(continues)
 }
 
 /// Visible ASCII, but not the beginning of a fragment.
@@ -211,7 +211,14 @@ fn host_len(bytes: &[u8]) -> Option<usize> {
     if bytes.first() == Some(&b'[') {
         return literal_len(bytes);
     }
-    let mut at = 0;
+    // Hardly any name has escapes: those before the first one need no look behind.
+    let plain = bytes.iter().position(|&byte| !REG_NAME[usize::from(byte)]).unwrap_or(bytes.len());
+    if bytes.get(plain) == Some(&b'%') { escaped_len(bytes, plain) } else { Some(plain) }
+}
+
+/// The length of a host in which an escape stands at `at`.
+#[cold]
+fn escaped_len(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(&byte) = bytes.get(at) {
         if REG_NAME[usize::from(byte)] {
             at += 1;
@@ -226,7 +233,7 @@ fn host_len(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The same for `"[" ( IPv6address / IPvFuture ) "]"`.
+/// How many of `bytes` are the host, where it is `"[" ( IPv6address / IPvFuture ) "]"`.
 #[cold]
 fn literal_len(bytes: &[u8]) -> Option<usize> {
     let end = bytes.iter().position(|&byte| byte == b']')?;
@@ -265,7 +272,7 @@ mod tests {
 
     fn parse(method: Method, target: &str) -> Option<Target<'_>> {
         let parsed = Target::parse(method, target);
-        assert_eq!(Target::is_valid(method, target), parsed.is_some(), "{target:?}");
+        assert_eq!(Target::is_valid(method, target.as_bytes()), parsed.is_some(), "{target:?}");
         parsed
     }
 

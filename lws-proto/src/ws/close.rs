@@ -6,7 +6,7 @@ use crate::Violation;
 use core::fmt;
 use core::ops::Deref;
 
-/// Payload bytes of any control frame. RFC 6455 §5.5.
+/// ClosePayload bytes of any control frame. RFC 6455 §5.5.
 const PAYLOAD_BYTES_MAX: usize = 125;
 
 /// Why a WebSocket is closed, as a number. RFC 6455 §7.4.
@@ -129,13 +129,13 @@ pub(crate) fn parse(payload: &[u8]) -> Result<(CloseCode, &str), Violation> {
 
 /// The payload of a Close frame that is to be sent. RFC 6455 §5.5.1.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Payload {
+pub(crate) struct ClosePayload {
     bytes: [u8; PAYLOAD_BYTES_MAX],
     /// Invariant: at most `PAYLOAD_BYTES_MAX`.
     len: usize,
 }
 
-impl Payload {
+impl ClosePayload {
     /// `code`, then `reason`; `None` if the code may not be sent or the reason has over 123 bytes. With 1005 and no
     /// reason the payload is empty, which is how a frame says "no code".
     pub(crate) fn new(code: CloseCode, reason: &str) -> Option<Self> {
@@ -152,7 +152,7 @@ impl Payload {
 }
 
 /// The bytes, not masked.
-impl Deref for Payload {
+impl Deref for ClosePayload {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -179,7 +179,7 @@ mod tests {
                 if sendable(code) { Ok((CloseCode(code), "")) } else { Err(Violation::CloseFrame) };
             assert_eq!(parse(&received), expected, "{code}");
             assert_eq!(CloseCode::new(code).is_some_and(CloseCode::may_be_sent), sendable(code), "{code}");
-            let built = Payload::new(CloseCode(code), "x").map(|built| built.to_vec());
+            let built = ClosePayload::new(CloseCode(code), "x").map(|built| built.to_vec());
             assert_eq!(built, sendable(code).then(|| payload(code, b"x")), "{code}");
         }
     }
@@ -209,15 +209,15 @@ mod tests {
     fn a_payload_that_is_sent_has_at_most_125_bytes_and_is_understood() {
         for len in 0..=130 {
             let reason = "x".repeat(len);
-            match Payload::new(CloseCode::NORMAL, &reason) {
+            match ClosePayload::new(CloseCode::NORMAL, &reason) {
                 Some(built) => assert_eq!(parse(&built), Ok((CloseCode::NORMAL, &reason[..]))),
                 None => assert!(len > 123, "{len}"),
             }
         }
-        assert!(Payload::new(CloseCode::NORMAL, &"x".repeat(124)).is_none());
-        assert!(Payload::new(CloseCode::NORMAL, &"é".repeat(62)).is_none());
-        assert!(Payload::new(CloseCode::NO_STATUS, "").is_some_and(|built| built.is_empty()));
-        assert!(Payload::new(CloseCode::NO_STATUS, "why").is_none());
+        assert!(ClosePayload::new(CloseCode::NORMAL, &"x".repeat(124)).is_none());
+        assert!(ClosePayload::new(CloseCode::NORMAL, &"é".repeat(62)).is_none());
+        assert!(ClosePayload::new(CloseCode::NO_STATUS, "").is_some_and(|built| built.is_empty()));
+        assert!(ClosePayload::new(CloseCode::NO_STATUS, "why").is_none());
     }
 
     #[test]

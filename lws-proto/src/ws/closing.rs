@@ -24,19 +24,19 @@ pub(crate) enum Input {
 
 /// What this side has to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Output {
+pub(crate) enum Reply {
     Nothing,
     Close,
 }
 
 impl Closing {
     /// The next state, and what is to be sent now.
-    pub(crate) fn on(self, input: Input) -> (Self, Output) {
+    pub(crate) fn on(self, input: Input) -> (Self, Reply) {
         match (self, input) {
-            (Self::Open, Input::Close { give_up }) => (Self::Sent { give_up }, Output::Close),
-            (Self::Open, Input::Received) => (Self::Done, Output::Close),
-            (Self::Sent { .. }, Input::Received) => (Self::Done, Output::Nothing),
-            (state @ (Self::Sent { .. } | Self::Done), _) => (state, Output::Nothing),
+            (Self::Open, Input::Close { give_up }) => (Self::Sent { give_up }, Reply::Close),
+            (Self::Open, Input::Received) => (Self::Done, Reply::Close),
+            (Self::Sent { .. }, Input::Received) => (Self::Done, Reply::Nothing),
+            (state @ (Self::Sent { .. } | Self::Done), _) => (state, Reply::Nothing),
         }
     }
 }
@@ -51,12 +51,12 @@ mod tests {
         let later = Time::from_micros(9);
         let sent = Closing::Sent { give_up };
         for (state, input, expected) in [
-            (Closing::Open, Input::Close { give_up }, (sent, Output::Close)),
-            (Closing::Open, Input::Received, (Closing::Done, Output::Close)),
-            (sent, Input::Close { give_up: later }, (sent, Output::Nothing)),
-            (sent, Input::Received, (Closing::Done, Output::Nothing)),
-            (Closing::Done, Input::Close { give_up }, (Closing::Done, Output::Nothing)),
-            (Closing::Done, Input::Received, (Closing::Done, Output::Nothing)),
+            (Closing::Open, Input::Close { give_up }, (sent, Reply::Close)),
+            (Closing::Open, Input::Received, (Closing::Done, Reply::Close)),
+            (sent, Input::Close { give_up: later }, (sent, Reply::Nothing)),
+            (sent, Input::Received, (Closing::Done, Reply::Nothing)),
+            (Closing::Done, Input::Close { give_up }, (Closing::Done, Reply::Nothing)),
+            (Closing::Done, Input::Received, (Closing::Done, Reply::Nothing)),
         ] {
             assert_eq!(state.on(input), expected, "{state:?} on {input:?}");
         }

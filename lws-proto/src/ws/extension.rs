@@ -143,7 +143,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// The same, without what they were parsed from.
+    /// A copy that does not borrow from what the parameters were parsed from.
     #[must_use]
     pub fn into_owned(self) -> Parameters<'static> {
         Parameters { text: Cow::Owned(self.text.into_owned()) }

@@ -59,7 +59,7 @@ impl Opened {
 pub(crate) struct Agreed {
     /// Bits of the first byte of a frame to which an extension gives a meaning.
     pub(crate) reserved_bits: u8,
-    /// Whether each message is told in one event.
+    /// Whether each message is delivered in one event.
     pub(crate) whole_messages: bool,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Refused {
 /// extended CONNECT for it.
 ///
 /// RFC 9110 §7.8: `Upgrade` in an HTTP/1.0 request is ignored. One whose `Connection` lacks `upgrade` counts as asking,
-/// so that whoever configured a proxy by halves gets a refusal to read, not a page.
+/// so that an operator who configured a proxy by halves gets a refusal to read, not a page.
 #[must_use]
 pub fn is_opening(head: &Head<'_>) -> bool {
     match head.version() {
@@ -295,7 +295,7 @@ impl<'a> Accept<'a> {
         })
     }
 
-    /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
+    /// Messages are delivered as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
     /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
     /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).
     #[doc(alias = "lws_is_final_fragment")]
@@ -455,7 +455,7 @@ impl<'a> Connect<'a> {
         self.target
     }
 
-    /// Messages are told as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
+    /// Messages are delivered as they arrive: nothing of them is held, so they may be of any size. Otherwise each comes whole,
     /// within [`Limits::message_bytes_max`](crate::Limits::message_bytes_max) and
     /// [`Limits::message_fragments_max`](crate::Limits::message_fragments_max).
     #[doc(alias = "lws_is_final_fragment")]
@@ -563,7 +563,7 @@ pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Ope
     check_answer(head, expected)
 }
 
-/// The same of what does not depend on the version of HTTP. RFC 8441 §5.
+/// Checks what an answer says whatever the version of HTTP. RFC 8441 §5.
 pub(crate) fn check_answer(head: &Head<'_>, expected: &Expected) -> Result<Opened, HandshakeFailure> {
     if head.get("sec-websocket-protocol").is_some() {
         let chosen = once(head, "sec-websocket-protocol").ok_or(HandshakeFailure::Protocol)?;

@@ -17,6 +17,16 @@ impl MaskingKey {
         Self(u32::from_ne_bytes(bytes))
     }
 
+    /// Masks or unmasks a whole payload.
+    #[inline]
+    pub(crate) fn apply_whole(self, payload: &mut [u8]) {
+        #[cfg(feature = "std")]
+        if payload.len() >= WIDE_BYTES_MIN {
+            return wide(self.0, payload);
+        }
+        narrow(self.0, payload);
+    }
+
     /// Masks or unmasks the next bytes of the payload.
     #[inline]
     pub(crate) fn apply(&mut self, payload: &mut [u8]) {

@@ -133,11 +133,11 @@ impl Clone for Prepared {
 /// ```
 #[cfg(feature = "std")]
 #[derive(Clone, Debug)]
-pub struct Broadcast(Arc<Shared>);
+pub struct Broadcast(Arc<PlainMessage>);
 
 #[cfg(feature = "std")]
 #[derive(Debug)]
-struct Shared {
+struct PlainMessage {
     kind: MessageKind,
     plain: Bytes,
     forms: std::sync::Mutex<Vec<Form>>,
@@ -148,7 +148,7 @@ impl Broadcast {
     /// Text must be UTF-8.
     #[must_use]
     pub fn new(kind: MessageKind, message: impl Into<Bytes>) -> Self {
-        Self(Arc::new(Shared { kind, plain: message.into(), forms: std::sync::Mutex::default() }))
+        Self(Arc::new(PlainMessage { kind, plain: message.into(), forms: std::sync::Mutex::default() }))
     }
 
     /// Text or binary.

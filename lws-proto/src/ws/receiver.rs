@@ -3,12 +3,17 @@
 mod encoded;
 
 use super::close;
+use super::codec::Decoder;
+use super::ends;
 use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
+use super::handshake::Agreed;
 use super::mask::MaskingKey;
+use super::sender::FrameSender;
 use super::utf8::{Invalid, Utf8};
-use super::{Agreed, Decoder};
-use crate::item::{Content, ControlKind, Item, Step};
-use crate::tx::{Sender, Tx};
+use crate::connection::channel::Channel;
+use crate::connection::item::{Content, ControlKind, Item, Step};
+use crate::connection::link::Link;
+use crate::connection::resources::Resources;
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,8 +21,8 @@ use core::ops::Range;
 
 /// Reads the frames of one peer.
 #[derive(Debug)]
-pub(crate) struct Receiver {
-    place: Place,
+pub(crate) struct FrameReceiver {
+    place: FramePart,
     /// The key of the frame, for its next byte.
     mask: MaskingKey,
     /// Bytes of the frame's payload that are still to come.
@@ -34,7 +39,7 @@ pub(crate) struct Receiver {
     message: Option<MessageKind>,
     /// The reserved bits that it came with.
     message_reserved: u8,
-    /// Whether nothing of the message has been told yet.
+    /// Whether nothing of the message has been delivered yet.
     first: bool,
     utf8: Utf8,
     /// A frame header that is not complete.
@@ -48,13 +53,13 @@ pub(crate) struct Receiver {
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum FramePart {
     Header,
     Data,
-    /// Data of a message that an extension has to decode. It stays until the decoder has told everything.
+    /// Data of a message that an extension has to decode. It stays until the decoder has delivered everything.
     Encoded,
     Control(Opcode),
-    /// What cannot go on: what came before it has been told.
+    /// What cannot go on: what came before it has been delivered.
     Failed(Cause),
 }
 
@@ -77,14 +82,14 @@ struct Assembly {
     decoded: u64,
     /// A control frame's payload that came in pieces.
     control: Vec<u8>,
-    /// Whether what was put together has been told and may go.
-    told: bool,
+    /// Whether what was put together has been delivered and may go.
+    delivered: bool,
 }
 
-impl Receiver {
+impl FrameReceiver {
     pub(crate) fn new(agreed: Agreed, decoder: Option<Box<dyn Decoder>>, is_client: bool) -> Self {
         Self {
-            place: Place::Header,
+            place: FramePart::Header,
             mask: MaskingKey::default(),
             remaining: 0,
             fin: false,
@@ -104,20 +109,42 @@ impl Receiver {
 
     /// Takes bytes from the front of the input.
     #[inline]
-    pub(crate) fn receive(&mut self, tx: &mut Tx, input: &mut [u8]) -> Step {
-        let mut at = 0;
-        if let Place::Failed(cause) = self.place {
-            return self.fail(tx, cause, input.len());
-        }
-        if self.place == Place::Header {
-            match self.begin(tx, input) {
-                Ok(Some(len)) => at = len,
-                Ok(None) => return Step::taken(input.len()),
-                Err(cause) => return self.fail(tx, cause, input.len()),
+    pub(crate) fn receive(
+        &mut self,
+        sender: &mut FrameSender,
+        channel: &mut Channel,
+        resources: &mut Resources,
+        input: &mut [u8],
+    ) -> Step {
+        match self.receive_frame(sender, channel, resources, input) {
+            Ok(step) => step,
+            Err(cause) => {
+                ends::fail(sender, channel, resources, cause);
+                Step::taken(input.len())
             }
         }
-        if self.place == Place::Encoded {
-            return self.receive_encoded(tx, input, at);
+    }
+
+    #[inline(always)]
+    fn receive_frame(
+        &mut self,
+        sender: &mut FrameSender,
+        channel: &mut Channel,
+        resources: &mut Resources,
+        input: &mut [u8],
+    ) -> Result<Step, Cause> {
+        let mut at = 0;
+        if let FramePart::Failed(cause) = self.place {
+            return Err(cause);
+        }
+        if self.place == FramePart::Header {
+            match self.begin(&channel.link.config.limits, input)? {
+                Some(len) => at = len,
+                None => return Ok(Step::taken(input.len())),
+            }
+        }
+        if self.place == FramePart::Encoded {
+            return self.receive_encoded(channel, resources, input, at);
         }
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(input.len() - at);
         let mut range = at..at + len;
@@ -125,20 +152,19 @@ impl Receiver {
         self.mask.apply(payload);
         self.remaining -= len as u64;
         let item = match self.place {
-            Place::Control(opcode) => self.control(tx, opcode, payload, range.clone()),
-            _ => self.data(tx, payload, &mut range),
+            FramePart::Control(opcode) => {
+                self.control(sender, channel, resources, opcode, payload, range.clone())?
+            }
+            _ => self.data(&channel.link, resources, payload, &mut range)?,
         };
-        match item {
-            Ok(item) => Step { consumed: range.end, item },
-            Err(cause) => self.fail(tx, cause, input.len()),
-        }
+        Ok(Step { consumed: range.end, item })
     }
 
     /// A message that stands in the input in one whole frame, as most do: it needs none of the state that messages in
     /// pieces need. Anything else, and anything wrong, is left to [`receive`](Self::receive).
     #[inline]
     pub(crate) fn message_in_one(&self, limits: &Limits, input: &mut [u8]) -> Option<InOne> {
-        if self.place != Place::Header || self.message.is_some() || self.header_len != 0 {
+        if self.place != FramePart::Header || self.message.is_some() || self.header_len != 0 {
             return None;
         }
         let (header, start) = FrameHeader::parse(input).ok().flatten()?;
@@ -153,11 +179,12 @@ impl Receiver {
         }
         let len = usize::try_from(header.payload_len).ok()?;
         let payload = input[start..].get_mut(..len)?;
-        let mut mask = header.mask.unwrap_or_default();
-        mask.apply(payload);
+        if let Some(mask) = header.mask {
+            mask.apply_whole(payload);
+        }
         if kind == MessageKind::Text && !is_utf8(payload) {
             // The other path finds where it fails, from the masked bytes.
-            header.mask.unwrap_or_default().apply(payload);
+            header.mask.unwrap_or_default().apply_whole(payload);
             return None;
         }
         Some(InOne { kind, start, end: start + len })
@@ -172,14 +199,9 @@ impl Receiver {
         }
     }
 
-    /// The peer is gone without a closing handshake, unless it was done.
-    pub(crate) fn receive_eof(&self, tx: &mut Tx) {
-        tx.finish(tx.loss());
-    }
-
     /// Reads a frame header and enters its payload. `None` asks for more bytes, having kept these.
     #[inline]
-    fn begin(&mut self, tx: &Tx, input: &[u8]) -> Result<Option<usize>, Cause> {
+    fn begin(&mut self, limits: &Limits, input: &[u8]) -> Result<Option<usize>, Cause> {
         let (header, len) = if self.header_len == 0 {
             match FrameHeader::parse(input).map_err(Cause::Violation)? {
                 Some(found) => found,
@@ -191,7 +213,7 @@ impl Receiver {
                 None => return Ok(None),
             }
         };
-        self.enter(tx, header)?;
+        self.enter(limits, header)?;
         Ok(Some(len))
     }
 
@@ -222,7 +244,7 @@ impl Receiver {
 
     /// Checks a header against the role and the message it comes in.
     #[inline]
-    fn enter(&mut self, tx: &Tx, header: FrameHeader) -> Result<(), Cause> {
+    fn enter(&mut self, limits: &Limits, header: FrameHeader) -> Result<(), Cause> {
         // An extension gives a bit its meaning on the first frame of a message; nowhere else is our choice, which RFC 7692
         // §6 shares.
         let claimed = if header.opcode.begins_message() { self.reserved } else { 0 };
@@ -240,7 +262,7 @@ impl Receiver {
             if !header.fin || header.payload_len > CONTROL_BYTES_MAX as u64 {
                 return Err(Cause::Violation(Violation::ControlFrame));
             }
-            self.place = Place::Control(header.opcode);
+            self.place = FramePart::Control(header.opcode);
             return Ok(());
         }
         let begins = self.message.is_none();
@@ -258,15 +280,14 @@ impl Receiver {
         }
         self.fin = header.fin;
         if self.message_reserved != 0 && self.is_encoded() {
-            return self.enter_encoded(tx, begins);
+            return self.enter_encoded(limits, begins);
         }
-        self.place = Place::Data;
-        if self.whole { self.check_whole(tx, header.payload_len) } else { Ok(()) }
+        self.place = FramePart::Data;
+        if self.whole { self.check_whole(limits, header.payload_len) } else { Ok(()) }
     }
 
     /// Counts a frame of a message that is put together, before any of its payload is taken.
-    fn check_whole(&mut self, tx: &Tx, payload_len: u64) -> Result<(), Cause> {
-        let limits = &tx.config.limits;
+    fn check_whole(&mut self, limits: &Limits, payload_len: u64) -> Result<(), Cause> {
         let (len, fragments) = match &mut self.assembly {
             Some(assembly) if !self.first => {
                 assembly.fragments += 1;
@@ -285,12 +306,18 @@ impl Receiver {
 
     /// The next bytes of a message, of which `range` may turn out to be less than it was.
     #[inline]
-    fn data(&mut self, tx: &mut Tx, payload: &[u8], range: &mut Range<usize>) -> Result<Option<Item>, Cause> {
+    fn data(
+        &mut self,
+        link: &Link,
+        resources: &mut Resources,
+        payload: &[u8],
+        range: &mut Range<usize>,
+    ) -> Result<Option<Item>, Cause> {
         let kind = self.message.unwrap_or(MessageKind::Binary);
         let frame_end = self.remaining == 0;
         let end = self.fin && frame_end;
         if frame_end {
-            self.place = Place::Header;
+            self.place = FramePart::Header;
         }
         // What an extension has made of a text is not for us to judge.
         if kind == MessageKind::Text
@@ -304,7 +331,7 @@ impl Receiver {
             self.message = None;
         }
         if self.whole && !(self.first && end) {
-            return self.assemble(tx, payload, kind, end);
+            return self.assemble(link, resources, payload, kind, end);
         }
         if payload.is_empty() && !end {
             return Ok(None);
@@ -324,13 +351,13 @@ impl Receiver {
         Ok(())
     }
 
-    /// Fails, once the part of a text that could have been one has been told.
+    /// Fails, once the part of a text that could have been one has been delivered.
     #[cold]
     fn not_text(&mut self, valid: Range<usize>) -> Result<Option<Item>, Cause> {
         if self.whole || valid.is_empty() {
             return Err(Cause::Violation(Violation::Utf8));
         }
-        self.place = Place::Failed(Cause::Violation(Violation::Utf8));
+        self.place = FramePart::Failed(Cause::Violation(Violation::Utf8));
         let first = core::mem::take(&mut self.first);
         let (content, kind, reserved) = (Content::Input(valid), MessageKind::Text, self.message_reserved);
         Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end: false }))
@@ -339,12 +366,13 @@ impl Receiver {
     /// Adds a piece to a whole message.
     fn assemble(
         &mut self,
-        tx: &mut Tx,
+        link: &Link,
+        resources: &mut Resources,
         payload: &[u8],
         kind: MessageKind,
         end: bool,
     ) -> Result<Option<Item>, Cause> {
-        charge(tx, payload.len())?;
+        charge(link, resources, payload.len())?;
         let assembly = self.assembly.get_or_insert_default();
         if core::mem::take(&mut self.first) {
             assembly.message.clear();
@@ -354,7 +382,7 @@ impl Receiver {
         if !end {
             return Ok(None);
         }
-        assembly.told = true;
+        assembly.delivered = true;
         let reserved = self.message_reserved;
         let content = Content::Assembled;
         Ok(Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true }))
@@ -363,15 +391,17 @@ impl Receiver {
     /// A control frame, as soon as it is complete.
     fn control(
         &mut self,
-        tx: &mut Tx,
+        sender: &mut FrameSender,
+        channel: &mut Channel,
+        resources: &mut Resources,
         opcode: Opcode,
         payload: &[u8],
         range: Range<usize>,
     ) -> Result<Option<Item>, Cause> {
         let in_pieces = self.assembly.as_ref().is_some_and(|assembly| !assembly.control.is_empty());
         if !in_pieces && self.remaining == 0 {
-            self.place = Place::Header;
-            let control = answer(tx, opcode, payload)?;
+            self.place = FramePart::Header;
+            let control = answer(sender, channel, resources, opcode, payload)?;
             return Ok(Some(Item::Control { content: Content::Input(range), control }));
         }
         let assembly = self.assembly.get_or_insert_default();
@@ -379,8 +409,8 @@ impl Receiver {
         if self.remaining > 0 {
             return Ok(None);
         }
-        self.place = Place::Header;
-        let control = answer(tx, opcode, &assembly.control)?;
+        self.place = FramePart::Header;
+        let control = answer(sender, channel, resources, opcode, &assembly.control)?;
         Ok(Some(Item::Control { content: Content::Assembled, control }))
     }
 
@@ -392,7 +422,7 @@ impl Receiver {
         }
         if let Some(assembly) = &mut self.assembly {
             assembly.control.clear();
-            if assembly.told || self.message.is_none() {
+            if assembly.delivered || self.message.is_none() {
                 return self.assembly.take().map_or(0, |assembly| assembly.message.len());
             }
         }
@@ -405,21 +435,14 @@ impl Receiver {
         assembly.map_or(0, |assembly| assembly.message.capacity() + assembly.control.capacity())
             + self.decoder.as_ref().map_or(0, |decoder| size_of::<Self>() + decoder.held_bytes())
     }
-
-    /// Fails the WebSocket connection. RFC 6455 §7.1.7.
-    #[cold]
-    fn fail(&mut self, tx: &mut Tx, cause: Cause, consumed: usize) -> Step {
-        super::fail(tx, cause);
-        Step::taken(consumed)
-    }
 }
 
 /// Charges what is about to be held of a message.
-pub(super) fn charge(tx: &mut Tx, bytes: usize) -> Result<(), Cause> {
-    if tx.config.held.is_full() {
+pub(super) fn charge(link: &Link, resources: &mut Resources, bytes: usize) -> Result<(), Cause> {
+    if link.config.held.is_full() {
         return Err(Cause::Limit(Limit::ServiceBytes));
     }
-    if !tx.account.grow(bytes, tx.config.limits.held_bytes_max) {
+    if !resources.account.grow(bytes, link.config.limits.held_bytes_max) {
         return Err(Cause::Limit(Limit::HeldBytes));
     }
     Ok(())
@@ -431,19 +454,23 @@ fn is_utf8(payload: &[u8]) -> bool {
 }
 
 /// Does what a control frame asks for.
-fn answer(tx: &mut Tx, opcode: Opcode, payload: &[u8]) -> Result<ControlKind, Cause> {
-    let Tx { sender: Sender::WebSocket(sender), out, entropy, config, now, .. } = tx else {
-        return Ok(ControlKind::Pong);
-    };
+fn answer(
+    sender: &mut FrameSender,
+    channel: &mut Channel,
+    resources: &mut Resources,
+    opcode: Opcode,
+    payload: &[u8],
+) -> Result<ControlKind, Cause> {
+    let Link { out, config, now, .. } = &mut channel.link;
     match opcode {
         Opcode::Ping => {
-            sender.owe_pong(out, entropy, &config.limits, *now, payload);
+            sender.owe_pong(out, &mut resources.entropy, &config.limits, *now, payload);
             Ok(ControlKind::Ping)
         }
         Opcode::Close => {
             let (code, _) = close::parse(payload).map_err(Cause::Violation)?;
-            let by_peer = sender.answer_close(out, entropy, code);
-            tx.finish(Cause::Closed { code, by_peer });
+            let by_peer = sender.answer_close(out, &mut resources.entropy, code);
+            ends::finish(channel, Cause::Closed { code, by_peer });
             Ok(ControlKind::Close(code))
         }
         _ => Ok(ControlKind::Pong),

@@ -1,17 +1,18 @@
 //! The transmit half of a WebSocket: messages to frames. RFC 6455 §5.4, §6.1.
 
-use super::CloseCode;
-use super::close;
+use super::close::{self, CloseCode};
 use super::closing::{self, Closing};
-use super::frame::{CONTROL_BYTES_MAX, FrameHeader, Opcode};
+use super::frame::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, Opcode};
 use super::mask::MaskingKey;
 use super::{Encoder, OptionError, Prepared};
-use crate::delivery::Delivery;
+use crate::connection::delivery::Delivery;
+use crate::connection::link::Link;
+use crate::connection::transmit::Output;
+use crate::liveness::{Due, Liveness, Probe};
 use crate::time::earliest;
-use crate::transmit::Output;
-use crate::validity::{Due, Probe, Validity};
 use crate::{Deadline, Entropy, Limits, MessageKind, Misuse, Payload, Time};
 use alloc::boxed::Box;
+use bytes::Bytes;
 use core::time::Duration;
 
 /// Where a client's masking keys come from.
@@ -19,7 +20,7 @@ type Keys = Option<Box<dyn Entropy>>;
 
 /// Writes the frames of this side.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub(crate) struct FrameSender {
     closing: Closing,
     /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`. Zero for most.
     state: u8,
@@ -39,7 +40,7 @@ struct Rare {
     /// The newest Ping that has not been answered yet.
     owed_pong: Option<Box<[u8]>>,
     /// How long the peer may be silent, if it is not what the limits say.
-    validity: Option<Validity>,
+    liveness: Option<Liveness>,
 }
 
 /// A message has been begun and not ended.
@@ -51,7 +52,7 @@ const ENCODES: u8 = 4;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-impl Sender {
+impl FrameSender {
     pub(crate) fn new(now: Time, encoder: Option<Box<dyn Encoder>>) -> Self {
         Self {
             closing: Closing::Open,
@@ -84,21 +85,21 @@ impl Sender {
     }
 
     /// How long the peer may be silent; `None` is what the limits say.
-    pub(crate) fn set_validity(&mut self, validity: Option<Validity>) {
-        if validity.is_some() || self.rare.is_some() {
-            self.rare.get_or_insert_default().validity = validity;
+    pub(crate) fn set_liveness(&mut self, liveness: Option<Liveness>) {
+        if liveness.is_some() || self.rare.is_some() {
+            self.rare.get_or_insert_default().liveness = liveness;
         }
     }
 
-    fn validity(&self, limits: &Limits) -> Validity {
-        let own = self.rare.as_ref().and_then(|rare| rare.validity);
-        own.unwrap_or_else(|| Validity::of(limits))
+    fn liveness(&self, limits: &Limits) -> Liveness {
+        let own = self.rare.as_ref().and_then(|rare| rare.liveness);
+        own.unwrap_or_else(|| Liveness::of(limits))
     }
 
     fn take_owed_pong(&mut self) -> Option<Box<[u8]>> {
         let rare = self.rare.as_mut()?;
         let owed = rare.owed_pong.take();
-        if rare.validity.is_none() {
+        if rare.liveness.is_none() {
             self.rare = None;
         }
         owed
@@ -125,7 +126,7 @@ impl Sender {
         }
     }
 
-    /// The same, of content that no extension shall try to make smaller.
+    /// Writes a message or a part of one that no extension shall try to make smaller.
     pub(crate) fn uncompressed_message(
         &mut self,
         out: &mut Output,
@@ -238,6 +239,38 @@ impl Sender {
         frame(out, keys, Opcode::Ping, Payload::Copy(payload), true);
     }
 
+    /// Queues a whole message, if it fits below the limit of the queue with its header.
+    ///
+    /// # Errors
+    /// The message, if it does not fit or nothing can be sent in its place.
+    pub(crate) fn try_queue(
+        &mut self,
+        link: &mut Link,
+        keys: &mut Keys,
+        kind: MessageKind,
+        message: Bytes,
+    ) -> Result<(), Bytes> {
+        let queued = link.out.len() + HEADER_BYTES_MAX + message.len();
+        let fits = queued <= link.config.limits.send_queue_bytes_max;
+        if !fits || !self.may_write() || self.is_in_message() {
+            return Err(message);
+        }
+        self.message(&mut link.out, keys, kind, 0, Payload::Own(message), true);
+        Ok(())
+    }
+
+    /// Begins the closing handshake for the application.
+    pub(crate) fn close_handshake(
+        &mut self,
+        link: &mut Link,
+        keys: &mut Keys,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), Misuse> {
+        let give_up = link.now + link.config.limits.close_timeout;
+        self.close(&mut link.out, keys, code, reason, give_up)
+    }
+
     /// Begins the closing handshake.
     pub(crate) fn close(
         &mut self,
@@ -247,10 +280,10 @@ impl Sender {
         reason: &str,
         give_up: Time,
     ) -> Result<(), Misuse> {
-        let payload = close::Payload::new(code, reason).ok_or(Misuse::CloseCode)?;
+        let payload = close::ClosePayload::new(code, reason).ok_or(Misuse::CloseCode)?;
         let (next, output) = self.closing.on(closing::Input::Close { give_up });
         self.closing = next;
-        if output == closing::Output::Close {
+        if output == closing::Reply::Close {
             frame(out, keys, Opcode::Close, Payload::Copy(&payload), true);
         }
         Ok(())
@@ -260,7 +293,7 @@ impl Sender {
     pub(crate) fn answer_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) -> bool {
         let (next, output) = self.closing.on(closing::Input::Received);
         self.closing = next;
-        if output == closing::Output::Nothing {
+        if output == closing::Reply::Nothing {
             return false;
         }
         self.send_close(out, keys, code);
@@ -276,7 +309,7 @@ impl Sender {
     }
 
     fn send_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) {
-        match close::Payload::new(code, "") {
+        match close::ClosePayload::new(code, "") {
             Some(payload) => frame(out, keys, Opcode::Close, Payload::Copy(&payload), true),
             None => frame(out, keys, Opcode::Close, Payload::Copy(&[]), true),
         }
@@ -318,10 +351,10 @@ impl Sender {
         self.pongs < limits.pongs_per_second_max && out.len() < limits.send_queue_bytes_max
     }
 
-    /// `heard` is when the peer was heard last, or `None` while nobody listens.
+    /// `heard` is when bytes of the peer came last, or `None` while the application does not listen.
     #[inline]
     pub(crate) fn next_timeout(&self, heard: Option<Time>, spread: u8, limits: &Limits) -> Option<Time> {
-        let silence = heard.map(|heard| self.probe.next_timeout(self.validity(limits), heard, spread));
+        let silence = heard.map(|heard| self.probe.next_timeout(self.liveness(limits), heard, spread));
         let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
         let close = match self.closing {
             Closing::Sent { give_up } => Some(give_up),
@@ -330,7 +363,7 @@ impl Sender {
         earliest(silence, earliest(pong, close))
     }
 
-    /// When the peer counts as heard, if the driver was away for long: see [`Validity`].
+    /// When the peer counts as heard, if the driver was away for long: see [`Liveness`].
     pub(crate) fn heard_after_stall(
         &self,
         heard: Time,
@@ -338,11 +371,11 @@ impl Sender {
         limits: &Limits,
         now: Time,
     ) -> Option<Time> {
-        let stalled = self.validity(limits).heard_after_stall(heard, now, spread);
+        let stalled = self.liveness(limits).heard_after_stall(heard, now, spread);
         stalled.filter(|_| !self.probe.is_open(heard))
     }
 
-    /// Does what is due, and tells the deadline that has passed, if one has.
+    /// Does what is due. Returns the deadline that the peer has missed, if it has.
     pub(crate) fn handle_timeout(
         &mut self,
         out: &mut Output,
@@ -361,9 +394,9 @@ impl Sender {
             }
             *give_up = now + limits.close_timeout;
         }
-        let validity = self.validity(limits);
-        match heard.and_then(|heard| self.probe.handle_timeout(validity, heard, spread, now)) {
-            Some(Due::HangUp) if delivery.answer_is_overdue(limits, now, validity.patience(), out.len()) => {
+        let liveness = self.liveness(limits);
+        match heard.and_then(|heard| self.probe.handle_timeout(liveness, heard, spread, now)) {
+            Some(Due::HangUp) if delivery.answer_is_overdue(limits, now, liveness.patience(), out.len()) => {
                 return Some(Deadline::DeadPeer);
             }
             Some(Due::HangUp) => self.probe.begin_anew(now),

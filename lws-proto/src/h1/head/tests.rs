@@ -5,7 +5,12 @@ use alloc::format;
 use alloc::string::String;
 
 /// Reads `input` in pieces of `step` bytes. Returns the section as text, and how many bytes it took.
-fn read(kind: Kind, input: &[u8], step: usize, limits: &Limits) -> Result<Option<(String, usize)>, Cause> {
+fn read(
+    kind: HeadKind,
+    input: &[u8],
+    step: usize,
+    limits: &Limits,
+) -> Result<Option<(String, usize)>, Cause> {
     let mut reader = HeadReader::new();
     let mut at = 0;
     while at < input.len() {
@@ -22,7 +27,7 @@ fn read(kind: Kind, input: &[u8], step: usize, limits: &Limits) -> Result<Option
 }
 
 /// However the section is cut, it is the same or refused for the same reason.
-fn check(kind: Kind, section: &str, limits: &Limits, expected: Result<&str, Cause>) {
+fn check(kind: HeadKind, section: &str, limits: &Limits, expected: Result<&str, Cause>) {
     let longer = [section.as_bytes(), b"GET next"].concat();
     let expected = expected.map(|text| Some((String::from(text), section.len())));
     for step in 1..=longer.len() {
@@ -41,42 +46,46 @@ fn check(kind: Kind, section: &str, limits: &Limits, expected: Result<&str, Caus
     }
 }
 
-fn takes(kind: Kind, section: &str, expected: &str) {
+fn takes(kind: HeadKind, section: &str, expected: &str) {
     check(kind, section, &Limits::default(), Ok(expected));
 }
 
-fn refuses(kind: Kind, section: &str, violation: Violation) {
+fn refuses(kind: HeadKind, section: &str, violation: Violation) {
     check(kind, section, &Limits::default(), Err(Cause::Violation(violation)));
 }
 
 #[test]
 fn a_request_head_is_the_same_however_it_is_cut() {
-    takes(Kind::Request, "GET / HTTP/1.1\r\n\r\n", r#"Head { method: "GET", target: "/" }"#);
+    takes(HeadKind::Request, "GET / HTTP/1.1\r\n\r\n", r#"Head { method: "GET", target: "/" }"#);
     takes(
-        Kind::Request,
+        HeadKind::Request,
         "\r\n\r\nPOST /a?b HTTP/1.0\r\nHost: a\r\nX-Y:\tb c \r\nEmpty:\r\nNot-Ascii: \u{e9}\r\n\r\n",
         r#"Head { method: "POST", target: "/a?b", Host: a, X-Y: b c, Empty: , Not-Ascii: \xc3\xa9 }"#,
     );
-    takes(Kind::Request, "BREW * HTTP/1.9\r\na:b\r\n\r\n", r#"Head { method: "BREW", target: "*", a: b }"#);
+    takes(
+        HeadKind::Request,
+        "BREW * HTTP/1.9\r\na:b\r\n\r\n",
+        r#"Head { method: "BREW", target: "*", a: b }"#,
+    );
 }
 
 #[test]
 fn a_response_head_is_the_same_however_it_is_cut() {
-    takes(Kind::Response, "HTTP/1.1 200 OK\r\n\r\n", "Head { status: Status(200) }");
-    takes(Kind::Response, "HTTP/1.0 404 \r\nA: b\r\n\r\n", "Head { status: Status(404), A: b }");
-    takes(Kind::Response, "HTTP/1.1 299\r\n\r\n", "Head { status: Status(299) }");
-    takes(Kind::Response, "HTTP/1.2 200 N\u{e9}\r\n\r\n", "Head { status: Status(200) }");
+    takes(HeadKind::Response, "HTTP/1.1 200 OK\r\n\r\n", "Head { status: Status(200) }");
+    takes(HeadKind::Response, "HTTP/1.0 404 \r\nA: b\r\n\r\n", "Head { status: Status(404), A: b }");
+    takes(HeadKind::Response, "HTTP/1.1 299\r\n\r\n", "Head { status: Status(299) }");
+    takes(HeadKind::Response, "HTTP/1.2 200 N\u{e9}\r\n\r\n", "Head { status: Status(200) }");
 }
 
 #[test]
 fn a_trailer_section_is_field_lines_or_nothing() {
-    takes(Kind::Trailers, "\r\n", "Head");
-    takes(Kind::Trailers, "A: b\r\nC: d\r\n\r\n", "Head { A: b, C: d }");
+    takes(HeadKind::Trailers, "\r\n", "Head");
+    takes(HeadKind::Trailers, "A: b\r\nC: d\r\n\r\n", "Head { A: b, C: d }");
     for section in ["A : b\r\n\r\n", "A\r\n\r\n", " A: b\r\n\r\n", "A: \0\r\n\r\n", "A: b\r\n c\r\n\r\n"] {
-        refuses(Kind::Trailers, section, Violation::Trailer);
+        refuses(HeadKind::Trailers, section, Violation::Trailer);
     }
     for section in ["\n", "\rx", "A: b\n\n", "A: b\r\n\n"] {
-        refuses(Kind::Trailers, section, Violation::BareLineEnd);
+        refuses(HeadKind::Trailers, section, Violation::BareLineEnd);
     }
 }
 
@@ -103,12 +112,12 @@ fn no_other_first_line_is_taken() {
         "GET",
         "HTTP/1.1 200 OK",
     ] {
-        refuses(Kind::Request, &format!("{line}\r\nHost: a\r\n\r\n"), Violation::RequestLine);
+        refuses(HeadKind::Request, &format!("{line}\r\nHost: a\r\n\r\n"), Violation::RequestLine);
     }
     for line in ["GET / HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/3.1"] {
-        refuses(Kind::Request, &format!("{line}\r\nHost: a\r\n\r\n"), Violation::Version);
+        refuses(HeadKind::Request, &format!("{line}\r\nHost: a\r\n\r\n"), Violation::Version);
     }
-    refuses(Kind::Request, "PRI * HTTP/2.0\r\n\r\n", Violation::Http2Preface);
+    refuses(HeadKind::Request, "PRI * HTTP/2.0\r\n\r\n", Violation::Http2Preface);
     for line in [
         "HTTP/1.1 20 OK",
         "HTTP/1.1 2000 OK",
@@ -118,10 +127,10 @@ fn no_other_first_line_is_taken() {
         "HTTP/1.1",
         "ICY 200 OK",
     ] {
-        refuses(Kind::Response, &format!("{line}\r\nA: b\r\n\r\n"), Violation::StatusLine);
+        refuses(HeadKind::Response, &format!("{line}\r\nA: b\r\n\r\n"), Violation::StatusLine);
     }
-    refuses(Kind::Response, "\r\nHTTP/1.1 200 OK\r\n\r\n", Violation::StatusLine);
-    refuses(Kind::Response, "HTTP/2.0 200 OK\r\n\r\n", Violation::Version);
+    refuses(HeadKind::Response, "\r\nHTTP/1.1 200 OK\r\n\r\n", Violation::StatusLine);
+    refuses(HeadKind::Response, "HTTP/2.0 200 OK\r\n\r\n", Violation::Version);
 }
 
 #[test]
@@ -140,8 +149,8 @@ fn no_other_field_line_is_taken() {
         "A\0: b",
         "A: b\u{b}c",
     ] {
-        refuses(Kind::Request, &format!("GET / HTTP/1.1\r\n{line}\r\n\r\n"), Violation::FieldLine);
-        refuses(Kind::Response, &format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\n"), Violation::FieldLine);
+        refuses(HeadKind::Request, &format!("GET / HTTP/1.1\r\n{line}\r\n\r\n"), Violation::FieldLine);
+        refuses(HeadKind::Response, &format!("HTTP/1.1 200 OK\r\n{line}\r\n\r\n"), Violation::FieldLine);
     }
 }
 
@@ -161,7 +170,7 @@ fn every_line_ends_in_cr_lf() {
         "\r\n\nGET / HTTP/1.1\r\n\r\n",
         "\r\rGET / HTTP/1.1\r\n\r\n",
     ] {
-        refuses(Kind::Request, head, Violation::BareLineEnd);
+        refuses(HeadKind::Request, head, Violation::BareLineEnd);
     }
 }
 
@@ -171,12 +180,17 @@ fn a_head_may_have_as_many_bytes_as_the_limit_and_no_more() {
     let limits =
         |head_bytes_max| Limits { head_bytes_max, trailer_bytes_max: head_bytes_max, ..Limits::default() };
     let past = Err(Cause::Limit(Limit::HeadBytes));
-    check(Kind::Request, head, &limits(head.len()), Ok(r#"Head { method: "GET", target: "/", Host: a }"#));
-    check(Kind::Request, head, &limits(head.len() - 1), past);
-    check(Kind::Request, &"\r\n".repeat(8), &limits(15), past);
-    check(Kind::Response, "HTTP/1.1 200 OK\r\n\r\n", &limits(18), past);
-    check(Kind::Trailers, "A: b\r\n\r\n", &limits(8), Ok("Head { A: b }"));
-    check(Kind::Trailers, "A: b\r\n\r\n", &limits(7), Err(Cause::Limit(Limit::TrailerBytes)));
+    check(
+        HeadKind::Request,
+        head,
+        &limits(head.len()),
+        Ok(r#"Head { method: "GET", target: "/", Host: a }"#),
+    );
+    check(HeadKind::Request, head, &limits(head.len() - 1), past);
+    check(HeadKind::Request, &"\r\n".repeat(8), &limits(15), past);
+    check(HeadKind::Response, "HTTP/1.1 200 OK\r\n\r\n", &limits(18), past);
+    check(HeadKind::Trailers, "A: b\r\n\r\n", &limits(8), Ok("Head { A: b }"));
+    check(HeadKind::Trailers, "A: b\r\n\r\n", &limits(7), Err(Cause::Limit(Limit::TrailerBytes)));
 }
 
 #[test]
@@ -184,13 +198,13 @@ fn a_target_may_have_as_many_bytes_as_the_limit_and_no_more() {
     let limits = Limits { target_bytes_max: 4, ..Limits::default() };
     let past = Err(Cause::Limit(Limit::TargetBytes));
     check(
-        Kind::Request,
+        HeadKind::Request,
         "GET /abc HTTP/1.1\r\n\r\n",
         &limits,
         Ok(r#"Head { method: "GET", target: "/abc" }"#),
     );
-    check(Kind::Request, "GET /abcd HTTP/1.1\r\n\r\n", &limits, past);
-    check(Kind::Request, "GET /abcdefghijklmnop", &limits, past);
+    check(HeadKind::Request, "GET /abcd HTTP/1.1\r\n\r\n", &limits, past);
+    check(HeadKind::Request, "GET /abcdefghijklmnop", &limits, past);
 }
 
 #[test]
@@ -198,16 +212,16 @@ fn a_section_may_have_as_many_lines_as_the_limit_and_no_more() {
     let limits = Limits { field_lines_max: 2, ..Limits::default() };
     let past = Err(Cause::Limit(Limit::FieldLines));
     check(
-        Kind::Request,
+        HeadKind::Request,
         "GET / HTTP/1.1\r\nA:\r\nB:\r\n\r\n",
         &limits,
         Ok(r#"Head { method: "GET", target: "/", A: , B:  }"#),
     );
-    check(Kind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\n\r\n", &limits, past);
-    check(Kind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD", &limits, past);
-    check(Kind::Trailers, "A:\r\nB:\r\nC:\r\n\r\n", &limits, past);
+    check(HeadKind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\n\r\n", &limits, past);
+    check(HeadKind::Request, "GET / HTTP/1.1\r\nA:\r\nB:\r\nC:\r\nD", &limits, past);
+    check(HeadKind::Trailers, "A:\r\nB:\r\nC:\r\n\r\n", &limits, past);
     let most = Limits { field_lines_max: 1_000, ..Limits::default() };
-    check(Kind::Trailers, &("A:\r\n".repeat(257) + "\r\n"), &most, past);
+    check(HeadKind::Trailers, &("A:\r\n".repeat(257) + "\r\n"), &most, past);
 }
 
 #[test]
@@ -220,8 +234,8 @@ fn one_reader_reads_many_heads() {
         ("GET /c HTTP/1.1\r\n\r\n", 18),
     ] {
         let (first, second) = input.as_bytes().split_at(cut);
-        assert!(!reader.read(Kind::Request, first, &limits).expect("a part").complete);
-        let read = reader.read(Kind::Request, second, &limits).expect("the rest");
+        assert!(!reader.read(HeadKind::Request, first, &limits).expect("a part").complete);
+        let read = reader.read(HeadKind::Request, second, &limits).expect("the rest");
         assert!(read.complete && read.consumed == second.len());
         assert_eq!(reader.head(second).target(), &input[4..6]);
         reader.release();

@@ -1,7 +1,7 @@
 //! DEFLATE to messages. RFC 7692 §7.2.2.
 
 use super::pool::{INFLATING_BYTES, Inflating, Pool};
-use super::{Settings, encoder};
+use super::{DeflateSettings, encoder};
 use crate::ws::{self, Decoded, ReservedBits};
 use crate::{Cause, Violation};
 use alloc::boxed::Box;
@@ -31,7 +31,7 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(pool: Arc<Pool>, settings: &Settings, takeover: bool) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, settings: &DeflateSettings, takeover: bool) -> Self {
         Self { pool, held: None, over: false, rx_buf_bits: settings.rx_buf_bits, takeover }
     }
 

@@ -1,7 +1,7 @@
 //! Messages to DEFLATE. RFC 7692 §7.2.1.
 
 use super::pool::{Deflating, Pool, Shape};
-use super::{BUFFER_BITS, NAME, Settings, number};
+use super::{BUFFER_BITS, DeflateSettings, NAME, number};
 use crate::ws::{self, OptionError, ReservedBits};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    pub(super) fn new(pool: Arc<Pool>, settings: &Settings, window_bits: u8, takeover: bool) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, settings: &DeflateSettings, window_bits: u8, takeover: bool) -> Self {
         let shape = Shape { level: settings.level, window_bits, mem_level: settings.mem_level };
         let threshold = u32::try_from(settings.threshold).unwrap_or(u32::MAX);
         Self { pool, held: None, threshold, shape, tx_buf_bits: settings.tx_buf_bits, takeover }

@@ -39,13 +39,13 @@ const BUFFER_BITS: RangeInclusive<u8> = 10..=20;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Deflate {
-    settings: Settings,
+    settings: DeflateSettings,
     pool: Arc<Pool>,
 }
 
 /// What is wanted, and what compression costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Settings {
+struct DeflateSettings {
     /// Server first, then client: whether that side's messages may refer to earlier ones.
     takeover: [bool; 2],
     /// Server first, then client: the largest window of that side's compressor.
@@ -60,7 +60,7 @@ struct Settings {
 
 impl Default for Deflate {
     fn default() -> Self {
-        let settings = Settings {
+        let settings = DeflateSettings {
             takeover: [false; 2],
             window_bits: [15; 2],
             level: 1,
@@ -74,7 +74,7 @@ impl Default for Deflate {
 }
 
 impl Deflate {
-    /// The same settings with contexts of their own: for another thread.
+    /// These settings with contexts of their own: for another thread.
     pub fn apart(&self) -> Self {
         Self { settings: self.settings, pool: Arc::new(Pool::default()) }
     }
@@ -85,14 +85,14 @@ impl Deflate {
         self.server_context_takeover(takeover).client_context_takeover(takeover)
     }
 
-    /// The same for what the server sends. RFC 7692 §7.1.1.1.
+    /// Whether what the server sends may refer to its earlier messages. RFC 7692 §7.1.1.1.
     #[doc(alias = "server_no_context_takeover")]
     pub fn server_context_takeover(mut self, takeover: bool) -> Self {
         self.settings.takeover[0] = takeover;
         self
     }
 
-    /// The same for what the client sends. RFC 7692 §7.1.1.2.
+    /// Whether what the client sends may refer to its earlier messages. RFC 7692 §7.1.1.2.
     #[doc(alias = "client_no_context_takeover")]
     pub fn client_context_takeover(mut self, takeover: bool) -> Self {
         self.settings.takeover[1] = takeover;
@@ -106,7 +106,8 @@ impl Deflate {
         self
     }
 
-    /// The same of the client's. It binds only a client that offers the parameter, as all browsers do. RFC 7692 §7.1.2.2.
+    /// The largest window of the client's compressor, in base-two logarithms of bytes. It binds only a client that offers the
+    /// parameter, as all browsers do. RFC 7692 §7.1.2.2.
     pub fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.settings.window_bits[1] = clamp(bits, WINDOW_BITS);
         self
@@ -150,7 +151,7 @@ impl Deflate {
     /// Every option as [`set_option`](Self::set_option) takes it: `name=value`, with a comma between two.
     #[cfg(feature = "record")]
     pub(crate) fn options(&self) -> alloc::string::String {
-        let Settings { takeover, window_bits, level, mem_level, threshold, rx_buf_bits, tx_buf_bits } =
+        let DeflateSettings { takeover, window_bits, level, mem_level, threshold, rx_buf_bits, tx_buf_bits } =
             self.settings;
         let [server, client] = takeover.map(|takeover| u8::from(!takeover));
         let [server_bits, client_bits] = window_bits;

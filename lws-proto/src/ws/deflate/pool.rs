@@ -57,7 +57,7 @@ pub(super) struct Inflating {
     clippy::vec_box,
     reason = "a box goes to a WebSocket and comes back as it is, without an allocation"
 )]
-struct Kept {
+struct Pooled {
     deflating: Vec<Box<Deflating>>,
     inflating: Vec<Box<Inflating>>,
     scratch: Vec<Vec<u8>>,
@@ -66,12 +66,12 @@ struct Kept {
 /// The contexts of one [`Deflate`](super::Deflate) and its clones.
 #[derive(Default)]
 pub(super) struct Pool {
-    kept: Mutex<Kept>,
+    kept: Mutex<Pooled>,
 }
 
 impl Pool {
     /// Nothing panics while it is held, and what is in it would be in order all the same.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Pooled> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -94,7 +94,7 @@ impl Pool {
     pub(super) fn give_back_deflating(&self, deflating: Box<Deflating>) {
         let kept = &mut self.kept().deflating;
         if kept.len() == KEPT_MAX {
-            // The oldest: perhaps nobody needs its shape any more.
+            // The oldest: perhaps its shape is no longer needed.
             kept.remove(0);
         }
         kept.push(deflating);

@@ -2,12 +2,13 @@
 //!
 //! Knows no extension: a decoder takes octets and makes others.
 
-use super::{Place, Receiver, charge};
-use crate::item::{Content, Item, Step};
-use crate::tx::Tx;
+use super::{FramePart, FrameReceiver, charge};
+use crate::connection::channel::Channel;
+use crate::connection::item::{Content, Item, Step};
+use crate::connection::resources::Resources;
 use crate::ws::utf8::Invalid;
 use crate::ws::{Decoded, ReservedBits};
-use crate::{Cause, Limit, MessageKind, Violation};
+use crate::{Cause, Limit, Limits, MessageKind, Violation};
 
 /// What a decoder is shown at a time. What it leaves is masked again, so that this bounds how much that can be.
 const PART_BYTES_MAX: usize = 4 << 10;
@@ -18,13 +19,13 @@ const RATIO_BYTES_MIN: u64 = 64 << 10;
 /// What a look at the input has made.
 struct Made {
     decoded: Decoded,
-    /// Bytes of the decoder's output that may be told.
+    /// Bytes of the decoder's output that may be delivered.
     len: usize,
     /// What is wrong with what comes behind them.
     fault: Option<Cause>,
 }
 
-impl Receiver {
+impl FrameReceiver {
     /// Whether the message that has begun is for the decoder.
     pub(super) fn is_encoded(&self) -> bool {
         let bits = ReservedBits::of_frame(self.message_reserved);
@@ -37,9 +38,8 @@ impl Receiver {
     }
 
     /// Enters a frame. One that is a whole message is not counted, unless there is a ratio to keep.
-    pub(super) fn enter_encoded(&mut self, tx: &Tx, begins: bool) -> Result<(), Cause> {
-        let limits = &tx.config.limits;
-        self.place = Place::Encoded;
+    pub(super) fn enter_encoded(&mut self, limits: &Limits, begins: bool) -> Result<(), Cause> {
+        self.place = FramePart::Encoded;
         if begins {
             if let Some(decoder) = &mut self.decoder {
                 decoder.begin(ReservedBits::of_frame(self.message_reserved));
@@ -60,14 +60,20 @@ impl Receiver {
 
     /// The next octets. Those that the decoder has no room for stay in the input, masked as they were: nothing else has to
     /// be kept when the application takes no more.
-    pub(super) fn receive_encoded(&mut self, tx: &mut Tx, input: &mut [u8], at: usize) -> Step {
+    pub(super) fn receive_encoded(
+        &mut self,
+        channel: &mut Channel,
+        resources: &mut Resources,
+        input: &mut [u8],
+        at: usize,
+    ) -> Result<Step, Cause> {
         let len = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         let len = len.min(input.len() - at).min(PART_BYTES_MAX);
         let part = &mut input[at..at + len];
         let mut mask = self.mask;
         self.mask.apply(part);
         let end = self.fin && self.remaining == len as u64;
-        let made = self.decode(tx, part, end);
+        let made = self.decode(&channel.link.config.limits, part, end);
         let consumed = made.decoded.consumed;
         if consumed < len {
             mask.turn(consumed);
@@ -75,15 +81,12 @@ impl Receiver {
             mask.apply(&mut part[consumed..]);
         }
         self.remaining -= consumed as u64;
-        match self.tell(tx, &made) {
-            Ok(item) => Step { consumed: at + consumed, item },
-            Err(cause) => self.fail(tx, cause, input.len()),
-        }
+        let item = self.deliver(channel, resources, &made)?;
+        Ok(Step { consumed: at + consumed, item })
     }
 
     /// Decodes what the limits leave room for, and one byte past it to see whether they are kept.
-    fn decode(&mut self, tx: &Tx, part: &[u8], end: bool) -> Made {
-        let limits = &tx.config.limits;
+    fn decode(&mut self, limits: &Limits, part: &[u8], end: bool) -> Made {
         let Some(decoder) = &mut self.decoder else {
             return Made { decoded: Decoded { consumed: part.len(), more: false }, len: 0, fault: None };
         };
@@ -115,7 +118,12 @@ impl Receiver {
     }
 
     /// Makes an item of what was decoded, unless more is needed.
-    fn tell(&mut self, tx: &mut Tx, made: &Made) -> Result<Option<Item>, Cause> {
+    fn deliver(
+        &mut self,
+        channel: &mut Channel,
+        resources: &mut Resources,
+        made: &Made,
+    ) -> Result<Option<Item>, Cause> {
         let Made { decoded, mut len, mut fault } = *made;
         let Some(decoder) = &mut self.decoder else { return Ok(None) };
         let frame_end = self.remaining == 0 && !decoded.more;
@@ -125,7 +133,7 @@ impl Receiver {
         if kind == MessageKind::Text {
             let mut valid = self.utf8.check(output);
             if valid.is_ok() && end && !self.utf8.is_complete() {
-                // Its last bytes may have been told before the end was seen, so they always are.
+                // Its last bytes may have been delivered before the end was seen, so they always are.
                 valid = Err(Invalid(len));
             }
             if let Err(Invalid(valid)) = valid {
@@ -137,41 +145,54 @@ impl Receiver {
             if self.whole || len == 0 {
                 return Err(cause);
             }
-            self.place = Place::Failed(cause);
-            tx.set_more(true);
+            self.place = FramePart::Failed(cause);
+            channel.set_more(true);
             return Ok(Some(self.decoded_item(kind, reserved, len, false)));
         }
-        tx.set_more(decoded.more);
+        channel.set_more(decoded.more);
         if frame_end {
-            self.place = Place::Header;
+            self.place = FramePart::Header;
         }
         if end {
             self.message = None;
         }
+        // A whole message that fits the buffer of the decoder is lent from there.
         if self.whole && !(end && self.assembly.as_ref().is_none_or(|assembly| assembly.message.is_empty())) {
-            let assembly = self.assembly.get_or_insert_default();
-            if assembly.decoded == 0 {
-                // The only frame, which nobody counts, and more than the buffer holds.
-                assembly.decoded = len as u64;
-            }
-            charge(tx, len)?;
-            assembly.message.extend_from_slice(&decoder.output()[..len]);
-            decoder.release();
-            if !end {
-                return Ok(None);
-            }
-            assembly.told = true;
+            let assembled = self.assemble_decoded(channel, resources, len, end)?;
             let content = Content::Assembled;
-            return Ok(Some(Item::Message { content, kind, reserved, first: true, remaining: 0, end: true }));
+            let item = Item::Message { content, kind, reserved, first: true, remaining: 0, end: true };
+            return Ok(assembled.then_some(item));
         }
         if len == 0 && !end {
             decoder.release();
             return Ok(None);
         }
         if end && let Some(assembly) = &mut self.assembly {
-            assembly.told = true;
+            assembly.delivered = true;
         }
         Ok(Some(self.decoded_item(kind, reserved, len, end)))
+    }
+
+    /// Adds what was decoded to a whole message. Returns whether that is complete.
+    fn assemble_decoded(
+        &mut self,
+        channel: &Channel,
+        resources: &mut Resources,
+        len: usize,
+        end: bool,
+    ) -> Result<bool, Cause> {
+        let Some(decoder) = &mut self.decoder else { return Ok(false) };
+        let assembly = self.assembly.get_or_insert_default();
+        if assembly.decoded == 0 {
+            // The only frame, which has not been counted, and more than the buffer holds.
+            assembly.decoded = len as u64;
+        }
+        charge(&channel.link, resources, len)?;
+        assembly.message.extend_from_slice(&decoder.output()[..len]);
+        decoder.release();
+        assembly.delivered = end;
+        debug_assert!(assembly.decoded >= assembly.message.len() as u64, "what is assembled was counted");
+        Ok(end)
     }
 
     fn decoded_item(&mut self, kind: MessageKind, reserved: u8, len: usize, end: bool) -> Item {

@@ -1,0 +1,232 @@
+//! A link with one stream on it: a connection that does not multiplex, or a tunnel in a stream of HTTP/2.
+//!
+//! Knows no protocol. What a protocol has to say about permits and ends is an argument.
+
+use crate::connection::item::Item;
+use crate::connection::link::{LastWord, Link};
+use crate::connection::stream::{Notices, StreamCore};
+use crate::key::StreamKey;
+use crate::time::{earliest, unless_never};
+use crate::{Cause, Time};
+
+/// The two directions of one stream, and what carries them.
+pub(crate) struct Channel {
+    pub(crate) link: Link,
+    pub(crate) stream: StreamCore,
+    /// When the application last took input again that it had held.
+    pub(crate) last_resumed: Time,
+}
+
+impl Channel {
+    /// A connection on which no stream has begun.
+    pub(crate) fn new(link: Link) -> Self {
+        let mut stream = StreamCore::new(StreamKey { index: 0, generation: 0 });
+        stream.notices.set(Notices::ABSENT);
+        Self { last_resumed: link.now, link, stream }
+    }
+
+    /// A stream that goes on under its key, as what is carried by `link`.
+    pub(crate) fn tunnel(link: Link, key: StreamKey) -> Self {
+        Self { last_resumed: link.now, link, stream: StreamCore::new(key) }
+    }
+
+    // The stream.
+
+    #[inline]
+    pub(crate) fn has_stream(&self) -> bool {
+        !self.stream.notices.has(Notices::ABSENT)
+    }
+
+    /// Opens the next stream.
+    pub(crate) fn open_stream(&mut self) -> StreamKey {
+        self.stream.renew();
+        debug_assert!(self.is_consistent());
+        self.stream.key
+    }
+
+    /// The stream goes on elsewhere: nothing is delivered of it here.
+    pub(crate) fn hand_stream_on(&mut self) {
+        self.stream.notices.set(Notices::ABSENT);
+    }
+
+    /// Ends the stream, if one is open: `Closed` is delivered next.
+    pub(crate) fn close_stream(&mut self, cause: Cause) {
+        if self.has_stream() {
+            self.stream.close(cause);
+            self.stream.notices.set(Notices::ABSENT);
+        }
+        debug_assert!(self.is_consistent());
+    }
+
+    /// What always holds: a stream that is not there waits for nothing, has nothing due, and nothing but its end to deliver; and one that
+    /// is there has a link that is open, unless the end of that is being made.
+    fn is_consistent(&self) -> bool {
+        let notices = self.stream.notices;
+        self.has_stream() && !notices.has(Notices::CLOSED)
+            || !self.has_stream() && !notices.has(Notices::OF_STREAM) && self.stream.timeout == Time::NEVER
+    }
+
+    /// Ends the stream and its link, on which what is queued still goes out.
+    pub(crate) fn finish(&mut self, cause: Cause, last_word: LastWord) {
+        self.close_stream(cause);
+        self.link.finish(last_word);
+        debug_assert!(!self.has_stream() && !self.link.is_open());
+    }
+
+    /// Ends everything at once: what is queued is lost. `incomplete` is whether something is being sent whose end the peer would not
+    /// miss, or is shown by nothing but the end of the transport.
+    pub(crate) fn abort(&mut self, cause: Cause, incomplete: bool) {
+        let lost = !self.link.out.is_empty();
+        // An end that has not been delivered yet is not complete.
+        if lost && self.stream.notices.has(Notices::CLOSED) && self.stream.cause == Cause::Complete {
+            self.stream.cause = cause;
+        }
+        self.close_stream(cause);
+        self.link.abort(lost || incomplete);
+        debug_assert!(!self.has_stream() && self.link.out.is_empty());
+    }
+
+    // What the application asks of it.
+
+    pub(crate) fn pause(&mut self) {
+        if self.has_stream() {
+            self.stream.notices.set(Notices::PAUSED);
+        }
+    }
+
+    /// Takes input again. The silence of the peer counts from here: the application did not listen before.
+    pub(crate) fn resume(&mut self) {
+        if self.stream.notices.take(Notices::PAUSED) {
+            self.link.last_received = self.link.now;
+            self.last_resumed = self.link.now;
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.stream.notices.has(Notices::PAUSED)
+    }
+
+    /// Takes no input until the stream may write.
+    pub(crate) fn throttle(&mut self) {
+        if self.has_stream() {
+            self.stream.notices.set(Notices::THROTTLED);
+        }
+    }
+
+    pub(crate) fn want_write(&mut self) {
+        if self.has_stream() {
+            self.stream.notices.set(Notices::WANTED);
+        }
+    }
+
+    pub(crate) fn set_timeout(&mut self, at: Option<Time>) {
+        if self.has_stream() {
+            self.stream.set_timeout(at);
+        }
+    }
+
+    /// Keeps the permit as a ticket, or takes it back.
+    pub(crate) fn set_ticket(&mut self, out: bool) {
+        if out {
+            self.stream.notices.set(Notices::TICKET);
+        } else {
+            self.stream.notices.take(Notices::TICKET);
+        }
+    }
+
+    // What can be done now.
+
+    /// Whether a permit could be given, as far as the protocol agrees.
+    #[inline]
+    pub(crate) fn may_write(&self) -> bool {
+        !self.stream.notices.has(Notices::ABSENT.or(Notices::TICKET)) && self.link.has_room()
+    }
+
+    /// Whether there is a stream, and nothing but input to look at for it, which is wanted. A stream that is there has an open link.
+    #[inline]
+    pub(crate) fn only_reads(&self) -> bool {
+        self.stream.notices.is_empty()
+    }
+
+    /// Whether there is nothing to look at but input, if any comes, and it is wanted.
+    #[inline]
+    pub(crate) fn is_undisturbed(&self) -> bool {
+        !self.stream.notices.has(Notices::DISTURBING) && self.link.is_undisturbed()
+    }
+
+    /// Whether the application may hold the input.
+    #[inline]
+    pub(crate) fn may_hold_input(&self) -> bool {
+        self.stream.notices.has(Notices::PAUSED.or(Notices::THROTTLED))
+    }
+
+    /// Whether the application does not want input now. `waits` is whether it waits for a permit that will come.
+    pub(crate) fn holds_input(&mut self, waits: bool) -> bool {
+        if !waits && self.stream.notices.take(Notices::THROTTLED) {
+            self.last_resumed = self.link.now;
+        }
+        self.may_hold_input()
+    }
+
+    /// As [`holds_input`](Self::holds_input), without noting when that ends.
+    pub(crate) fn would_hold_input(&self, waits: bool) -> bool {
+        self.stream.notices.has(Notices::PAUSED) || waits && self.stream.notices.has(Notices::THROTTLED)
+    }
+
+    /// Whether the receiver has more to deliver, without more input.
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        self.stream.notices.has(Notices::MORE)
+    }
+
+    /// Notes whether the receiver has more to deliver, without more input.
+    pub(crate) fn set_more(&mut self, more: bool) {
+        if more {
+            self.stream.notices.set(Notices::MORE);
+        } else {
+            self.stream.notices.take(Notices::MORE);
+        }
+    }
+
+    // What is delivered apart from input.
+
+    /// The next notice of the stream. `may_write` is whether a permit could be given.
+    pub(crate) fn notice(&mut self, may_write: impl FnOnce(&Self) -> bool) -> Option<Item> {
+        let notices = &mut self.stream.notices;
+        if notices.take(Notices::CLOSED) {
+            return Some(Item::Closed { key: self.stream.key, cause: self.stream.cause });
+        }
+        if notices.take(Notices::TIMEOUT) {
+            return Some(Item::Timeout);
+        }
+        if notices.take(Notices::PEER_ENDED) {
+            return Some(Item::PeerEnded);
+        }
+        if notices.has(Notices::WANTED) && may_write(self) {
+            self.stream.notices.take(Notices::WANTED);
+            return Some(Item::Writable);
+        }
+        None
+    }
+
+    /// Whether there is a notice now, but for the end of the peer. `may_write` is whether a permit could be given.
+    pub(crate) fn notice_is_due(&self, may_write: impl FnOnce(&Self) -> bool) -> bool {
+        let at_once = Notices::CLOSED.or(Notices::SWITCH).or(Notices::TIMEOUT);
+        self.stream.notices.has(at_once) || self.stream.notices.has(Notices::WANTED) && may_write(self)
+    }
+
+    // Deadlines.
+
+    #[inline(always)]
+    pub(crate) fn next_timeout(&self) -> Option<Time> {
+        earliest(self.link.next_timeout(), unless_never(self.stream.timeout))
+    }
+
+    /// Notes that the moment has come that the application has set.
+    pub(crate) fn handle_timeout(&mut self, now: Time) {
+        if self.stream.timeout <= now {
+            self.stream.timeout = Time::NEVER;
+            self.stream.notices.set(Notices::TIMEOUT);
+        }
+    }
+}

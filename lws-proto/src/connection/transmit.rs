@@ -1,0 +1,394 @@
+//! The bytes that wait for the transport.
+//!
+//! Small payloads are copied behind their headers into one buffer; owned ones stand between its parts. Knows no
+//! protocol.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes};
+
+/// The most slices that [`Transmit::slices`] gives at a time.
+pub const SLICES_MAX: usize = 16;
+
+/// An owned payload shorter than this is copied: two more slices would cost more than the copy.
+const OWNED_BYTES_MIN: usize = 512;
+
+/// What is copied at a time. From about 2 KiB on C libraries use the processor's own copy instruction, which on some
+/// processors is many times slower where source and target stand a few bytes apart in their pages, as here by a header.
+const COPIED_BYTES_MAX: usize = 1_920;
+
+/// From so many sent bytes on the rest is worth moving.
+const COMPACTED_BYTES_MIN: usize = 16 << 10;
+
+/// The queue of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Headers and copied payloads.
+    buffer: Vec<u8>,
+    /// How much of `buffer` has been sent.
+    sent: usize,
+    /// Owned payloads and where they stand. Absent as long as there are none.
+    owned: Option<Box<Owned>>,
+    /// Whether `buffer` was lent and will be reclaimed.
+    lent: bool,
+}
+
+/// What is being written behind the end of a buffer. It is gone again unless it is kept: also when the application, which is asked
+/// for fields and content in the middle of it, panics.
+pub(crate) struct Draft<'a> {
+    buffer: &'a mut Vec<u8>,
+    start: usize,
+}
+
+impl<'a> Draft<'a> {
+    /// Begins at the end of `buffer`.
+    #[inline]
+    pub(crate) fn new(buffer: &'a mut Vec<u8>) -> Self {
+        let start = buffer.len();
+        Self { buffer, start }
+    }
+
+    /// The buffer, to append to.
+    #[inline]
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.buffer
+    }
+
+    /// Keeps what has been written so far.
+    #[inline]
+    pub(crate) fn keep(mut self) {
+        self.start = self.buffer.len();
+    }
+}
+
+impl Drop for Draft<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        debug_assert!(self.start <= self.buffer.len(), "a draft is behind what was there");
+        self.buffer.truncate(self.start);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Owned {
+    /// Each payload comes before the byte of the buffer at its position.
+    payloads: VecDeque<(usize, Bytes)>,
+    /// Bytes of all `payloads`.
+    len: usize,
+}
+
+impl Output {
+    /// Bytes that are queued.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.len() - self.sent + self.owned.as_ref().map_or(0, |owned| owned.len)
+    }
+
+    /// Bytes that it costs. A buffer that was lent costs its owner, and a payload that was not copied is the application's.
+    pub(crate) fn held(&self) -> usize {
+        if self.lent { self.buffer.len() - self.sent } else { self.buffer.capacity() }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.len() == self.sent && self.owned.is_none()
+    }
+
+    /// The buffer, to append to.
+    #[inline]
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Appends a copy of a payload.
+    #[inline(always)]
+    pub(crate) fn push_copy(&mut self, payload: &[u8]) {
+        if payload.len() <= COPIED_BYTES_MAX {
+            self.buffer.extend_from_slice(payload);
+        } else {
+            self.push_long_copy(payload);
+        }
+    }
+
+    fn push_long_copy(&mut self, payload: &[u8]) {
+        self.buffer.reserve(payload.len());
+        for part in payload.chunks(COPIED_BYTES_MAX) {
+            self.buffer.extend_from_slice(part);
+        }
+    }
+
+    /// Appends a payload without copying it, unless that is cheaper.
+    pub(crate) fn push_owned(&mut self, payload: Bytes) {
+        if payload.len() < OWNED_BYTES_MIN {
+            self.buffer.extend_from_slice(&payload);
+            return;
+        }
+        let owned = self.owned.get_or_insert_default();
+        owned.len += payload.len();
+        owned.payloads.push_back((self.buffer.len(), payload));
+    }
+
+    /// Appends a payload that lives for ever without copying it, unless that is cheaper.
+    #[inline]
+    pub(crate) fn push_static(&mut self, payload: &'static [u8]) {
+        if payload.len() < OWNED_BYTES_MIN {
+            self.buffer.extend_from_slice(payload);
+        } else {
+            self.push_owned(Bytes::from_static(payload));
+        }
+    }
+
+    /// Forgets everything that was queued.
+    pub(crate) fn clear(&mut self) {
+        self.owned = None;
+        self.sent = self.buffer.len();
+        self.drained();
+    }
+
+    /// Swaps `spare` in as the buffer, if there is none.
+    #[inline]
+    pub(crate) fn lend(&mut self, spare: &mut Vec<u8>) {
+        if self.buffer.capacity() == 0 {
+            core::mem::swap(&mut self.buffer, spare);
+            self.lent = true;
+        }
+    }
+
+    /// Swaps the buffer out into `spare`, if nothing waits in it. Whether nothing stays.
+    #[inline]
+    pub(crate) fn reclaim(&mut self, spare: &mut Vec<u8>) -> bool {
+        if self.lent && self.is_empty() {
+            self.buffer.clear();
+            self.sent = 0;
+            self.lent = false;
+            if spare.capacity() == 0 {
+                core::mem::swap(&mut self.buffer, spare);
+            } else {
+                self.buffer = Vec::new();
+            }
+            return true;
+        }
+        if self.lent {
+            self.keep();
+        }
+        self.is_empty()
+    }
+
+    /// Keeps what a slow peer did not take, and not the room that was lent with it.
+    #[cold]
+    fn keep(&mut self) {
+        self.lent = false;
+        if self.buffer.capacity() > 2 * (self.buffer.len() - self.sent) {
+            self.compact_from(0);
+            self.buffer.shrink_to_fit();
+        }
+    }
+
+    /// The queued bytes up to the first boundary between two buffers.
+    #[inline]
+    pub(crate) fn first(&self) -> &[u8] {
+        match &self.owned {
+            None => &self.buffer[self.sent..],
+            Some(_) => {
+                let mut slices: [&[u8]; 1] = [&[]];
+                self.slices(&mut slices);
+                slices[0]
+            }
+        }
+    }
+
+    /// Whether there is one such part only.
+    #[inline]
+    pub(crate) fn is_contiguous(&self) -> bool {
+        self.owned.is_none()
+    }
+
+    /// The first of the queued bytes, in order. Returns how many of `slices` were set.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [&'a [u8]]) -> usize {
+        let mut count = 0;
+        let mut put = |slice: &'a [u8]| -> bool {
+            if slice.is_empty() {
+                return true;
+            }
+            match slices.get_mut(count) {
+                Some(place) => {
+                    *place = slice;
+                    count += 1;
+                    true
+                }
+                None => false,
+            }
+        };
+        let mut at = self.sent;
+        for (position, payload) in self.owned.iter().flat_map(|owned| owned.payloads.iter()) {
+            if !put(&self.buffer[at..*position]) || !put(payload) {
+                return count;
+            }
+            at = *position;
+        }
+        put(&self.buffer[at..]);
+        count
+    }
+
+    /// Appends the first `n` queued bytes to another queue; they stay in this one. Owned payloads are shared.
+    pub(crate) fn copy_to(&self, mut n: usize, other: &mut Self) {
+        let mut at = self.sent;
+        for (position, payload) in self.owned.iter().flat_map(|owned| owned.payloads.iter()) {
+            let copied = n.min(*position - at);
+            other.push_copy(&self.buffer[at..at + copied]);
+            n -= copied;
+            let taken = n.min(payload.len());
+            if taken > 0 {
+                other.push_owned(payload.slice(..taken));
+            }
+            n -= taken;
+            at = *position;
+        }
+        let copied = n.min(self.buffer.len() - at);
+        other.push_copy(&self.buffer[at..at + copied]);
+    }
+
+    /// Forgets the first `n` queued bytes: the transport has them. Returns whether nothing is left.
+    #[inline]
+    pub(crate) fn consume(&mut self, n: usize) -> bool {
+        if self.owned.is_none() {
+            self.sent = (self.sent + n).min(self.buffer.len());
+        } else {
+            self.consume_owned(n);
+        }
+        let empty = self.is_empty();
+        if empty {
+            self.drained();
+        }
+        empty
+    }
+
+    fn consume_owned(&mut self, mut n: usize) {
+        while let Some(owned) = &mut self.owned {
+            let Some((position, payload)) = owned.payloads.front_mut() else {
+                self.owned = None;
+                break;
+            };
+            let copied = n.min(*position - self.sent);
+            self.sent += copied;
+            n -= copied;
+            if self.sent < *position {
+                return;
+            }
+            let taken = n.min(payload.len());
+            payload.advance(taken);
+            owned.len -= taken;
+            n -= taken;
+            if !payload.is_empty() {
+                return;
+            }
+            owned.payloads.pop_front();
+        }
+        self.sent = (self.sent + n).min(self.buffer.len());
+    }
+
+    /// An idle connection holds no buffer.
+    #[inline]
+    fn drained(&mut self) {
+        self.sent = 0;
+        if self.lent {
+            self.buffer.clear();
+        } else {
+            self.buffer = Vec::new();
+        }
+    }
+
+    /// Moves what waits behind a long sent part to the front, so that a slow peer costs what is queued.
+    pub(crate) fn compact(&mut self) {
+        self.compact_from(COMPACTED_BYTES_MIN);
+    }
+
+    /// Moves what waits to the front, unless fewer than `min` bytes would be gained, or fewer than are moved.
+    fn compact_from(&mut self, min: usize) {
+        if self.sent < min || self.sent < self.buffer.len() / 2 {
+            return;
+        }
+        self.buffer.drain(..self.sent);
+        for (position, _) in self.owned.iter_mut().flat_map(|owned| owned.payloads.iter_mut()) {
+            *position -= self.sent;
+        }
+        self.sent = 0;
+    }
+}
+
+/// What the transport should take now. Made by [`Connection::transmit`](crate::Connection::transmit).
+#[derive(Debug)]
+pub struct Transmit<'a> {
+    connection: &'a mut crate::Connection,
+    now: crate::Time,
+}
+
+impl<'a> Transmit<'a> {
+    pub(super) fn new(connection: &'a mut crate::Connection, now: crate::Time) -> Self {
+        Self { connection, now }
+    }
+
+    /// The queued bytes in order, for one gathering write: up to `slices.len()` parts of them, of which
+    /// [`SLICES_MAX`] are enough. Returns how many were set; at least one.
+    pub fn slices<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
+        self.connection.outbound.link().out.slices(slices)
+    }
+
+    /// The queued bytes up to the first boundary between two buffers. Never empty.
+    #[must_use]
+    #[inline]
+    pub fn first(&self) -> &[u8] {
+        self.connection.outbound.link().out.first()
+    }
+
+    /// Whether [`first`](Self::first) is everything.
+    #[must_use]
+    #[inline]
+    pub fn is_contiguous(&self) -> bool {
+        self.connection.outbound.link().out.is_contiguous()
+    }
+
+    /// The transport has taken the first `n` bytes. Dropping a `Transmit` without it takes none.
+    #[inline]
+    pub fn commit(self, n: usize) {
+        self.connection.transmitted(self.now, n);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(output: &Output) -> Vec<u8> {
+        let mut slices = [&[][..]; SLICES_MAX];
+        let count = output.slices(&mut slices);
+        slices[..count].concat()
+    }
+
+    #[test]
+    fn queued_bytes_keep_their_order_however_they_are_taken() {
+        let big = |byte: u8| Bytes::from(alloc::vec![byte; OWNED_BYTES_MIN]);
+        for step in [1, 3, 511, 512, 513, 4096] {
+            let mut output = Output::default();
+            output.buffer().extend_from_slice(b"head");
+            output.push_owned(big(b'x'));
+            output.push_owned(big(b'y'));
+            output.push_owned(Bytes::from_static(b"small"));
+            output.buffer().extend_from_slice(b"tail");
+            output.push_owned(big(b'z'));
+            let expected = bytes(&output);
+            assert_eq!(expected.len(), output.len());
+            let mut taken = Vec::new();
+            while !output.is_empty() {
+                let queued = bytes(&output);
+                let n = step.min(queued.len());
+                taken.extend_from_slice(&queued[..n]);
+                output.consume(n);
+                output.compact();
+            }
+            assert_eq!(taken, expected, "{step} bytes at a time");
+            assert_eq!(output.buffer.capacity(), 0);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! What a client keeps of its requests. RFC 9113 §5.1.
+
+use super::slot::Slot;
+use crate::http::Scheme;
+use alloc::collections::VecDeque;
+
+/// What a client keeps of its requests.
+pub(in crate::h2) struct Requests {
+    /// The identifier of the next one.
+    pub(in crate::h2) next_id: u32,
+    /// Streams that count against the peer's SETTINGS_MAX_CONCURRENT_STREAMS.
+    pub(in crate::h2) active: u32,
+    /// Those that wait for their turn, the first one first.
+    pub(in crate::h2) queue: VecDeque<Slot>,
+    pub(in crate::h2) scheme: Scheme,
+}
+
+impl Requests {
+    pub(in crate::h2) fn new() -> Self {
+        Self { next_id: 1, active: 0, queue: VecDeque::new(), scheme: Scheme::Http }
+    }
+}

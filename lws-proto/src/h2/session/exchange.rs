@@ -1,0 +1,311 @@
+//! The exchange that is lent: responses of a server, and content of both sides. RFC 9113 §8.
+//!
+//! The same calls as in HTTP/1.1, with the same answers. Fields that are about an HTTP/1.1 connection are left out.
+
+use super::super::code::ErrorCode;
+use super::super::fields::{FieldBuffer, FieldWriter};
+use super::super::slot::Slot;
+use super::super::state::State;
+use super::super::streams::{self, Message, StreamState, WaitsFor};
+use super::{Session, is_tunnel};
+use crate::connection::link::Link;
+use crate::connection::resources::Resources;
+use crate::http::{
+    Method, Outgoing, Said, Status, Version, check_length, frame_response, is_field_value,
+    is_forbidden_trailer, is_token, trim_ows,
+};
+use crate::payload::Payload;
+use crate::{Cause, Limit, Misuse};
+use alloc::vec::Vec;
+
+impl Session {
+    // Responses.
+
+    pub(crate) fn respond<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        response: (Status, impl IntoIterator<Item = (N, V)>),
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<(), Misuse> {
+        let (status, fields) = response;
+        let stream = self.open_exchange()?;
+        let (id, method, len) = (stream.id, stream.method, content.len() as u64);
+        if stream.message() != Message::Head || self.client {
+            return Err(Misuse::WrongState);
+        }
+        if status.is_interim() || is_tunnel(method, status) {
+            return Err(Misuse::StartLine);
+        }
+        let Link { out, config, .. } = &mut *link;
+        let outgoing = self.fields.headers(out, id, |writer, buffer| {
+            writer.status(buffer, status.code());
+            let said = write_fields(writer, buffer, fields)?;
+            let outgoing = frame_response(method, Version::Http2, status, said, len, end)?;
+            if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
+                writer.date(buffer, seconds);
+            }
+            let length = match outgoing {
+                Outgoing::Length(length) => Some(length),
+                Outgoing::Dropped if end && len > 0 => Some(len),
+                _ => None,
+            };
+            if let (Some(length), None) = (length, said.content_length) {
+                writer.length(buffer, length);
+            }
+            Ok((outgoing, outgoing.ends_with_head() || end && len == 0))
+        })?;
+        let slot = self.lent.slot;
+        self.lent_stream().take(streams::OWES_CONTINUE);
+        self.note_progress(slot, link.now);
+        let ended = outgoing.ends_with_head() || end && content.is_empty();
+        if ended {
+            // The head has said so.
+            self.lent_stream().set_message(Message::Ended);
+            self.end_message(link, slot);
+        } else {
+            self.write(link, resources, outgoing, content, end);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn interim<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        link: &mut Link,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        let stream = self.open_exchange()?;
+        let id = stream.id;
+        if stream.message() != Message::Head || self.client {
+            return Err(Misuse::WrongState);
+        }
+        // RFC 9113 §8.6: 101 does not exist here.
+        if !status.is_interim() || status == Status::SWITCHING_PROTOCOLS {
+            return Err(Misuse::StartLine);
+        }
+        self.fields.headers(&mut link.out, id, |writer, buffer| {
+            writer.status(buffer, status.code());
+            let said = write_fields(writer, buffer, fields)?;
+            if said.content_length.is_some() { Err(Misuse::ManagedField) } else { Ok(((), false)) }
+        })?;
+        if status == Status::CONTINUE {
+            self.lent_stream().take(streams::OWES_CONTINUE);
+        }
+        Ok(())
+    }
+
+    /// Lets the client send the content that it holds back. RFC 9110 §10.1.1.
+    pub(super) fn send_continue(&mut self, link: &mut Link, slot: Slot) {
+        self.lend(slot);
+        // Misuse is impossible: it is a server's stream that has not been answered.
+        let _ = self.interim(link, Status::CONTINUE, core::iter::empty::<(&str, &str)>());
+    }
+
+    /// Answers what the peer did wrong on a stream that has not been answered, and ends the stream.
+    #[cold]
+    pub(in crate::h2) fn refuse(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        slot: Slot,
+        cause: Cause,
+    ) {
+        self.lend(slot);
+        let status = Status::new(cause.status()).unwrap_or(Status::BAD_REQUEST);
+        let stream = self.lent_stream();
+        stream.core.cause = cause;
+        // Of content that is on its way a little is dropped first, as some clients take a reset for the loss of the response.
+        let too_much = matches!(cause, Cause::Timeout(_) | Cause::Limit(Limit::ContentBytes));
+        let waits = !too_much && stream.method != Method::Connect;
+        stream.method = if stream.method == Method::Connect { Method::Other } else { stream.method };
+        let version = [("sec-websocket-version", "13")];
+        let version = if status == Status::UPGRADE_REQUIRED { &version[..] } else { &[] };
+        let fields = [("content-type", "text/plain")].into_iter().chain(version.iter().copied());
+        let content = Payload::Static(cause.message().as_bytes());
+        let answered = self.respond(link, resources, (status, fields), content, true);
+        let stream = self.streams.at(slot);
+        if answered.is_err() || stream.pending().is_some() {
+            self.give_up(link, slot, cause);
+        } else if stream.state != State::Closed && !waits {
+            // RFC 9113 §8.1: the rest of the request is not waited for.
+            self.reset(link, slot, ErrorCode::NO_ERROR, cause);
+        }
+    }
+
+    // Content.
+
+    pub(crate) fn data(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Result<(), Misuse> {
+        let outgoing = self.outgoing()?;
+        if let Outgoing::Length(left) = outgoing {
+            check_length(left, content.len() as u64, end)?;
+        }
+        self.write(link, resources, outgoing, content, end);
+        Ok(())
+    }
+
+    fn outgoing(&mut self) -> Result<Outgoing, Misuse> {
+        match self.open_exchange()?.message() {
+            Message::Content(outgoing) => Ok(outgoing),
+            Message::Head | Message::Ended => Err(Misuse::WrongState),
+        }
+    }
+
+    /// Sends content that fits what was said of it, behind a head that has not ended the stream.
+    fn write(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        mut outgoing: Outgoing,
+        content: Payload<'_>,
+        end: bool,
+    ) {
+        debug_assert!(!outgoing.ends_with_head(), "content behind a head that has ended the stream");
+        let slot = self.lent.slot;
+        if let Outgoing::Length(left) = &mut outgoing {
+            *left -= content.len() as u64;
+        }
+        self.lent_stream().set_message(if end { Message::Ended } else { Message::Content(outgoing) });
+        if end || !content.is_empty() {
+            self.write_content(link, resources, slot, content, end);
+        }
+    }
+
+    pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), Misuse> {
+        match self.outgoing()? {
+            Outgoing::Streamed | Outgoing::Length(0) => {}
+            _ => return Err(Misuse::WrongState),
+        }
+        let mut trailers = FieldBuffer::default();
+        for (name, value) in fields {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            if is_forbidden_trailer(name) {
+                return Err(Misuse::ManagedField);
+            }
+            if !is_token(name) || !is_field_value(value) {
+                return Err(Misuse::Field);
+            }
+            trailers.push(name, trim_ows(value));
+        }
+        let slot = self.lent.slot;
+        let stream = self.lent_stream();
+        stream.set_message(Message::Ended);
+        match stream.pending_mut() {
+            Some(pending) => pending.set_trailers(trailers),
+            None if trailers.is_empty() => {
+                self.write_content(link, resources, slot, Payload::Static(b""), true);
+            }
+            None => {
+                self.write_trailers(link, slot, &trailers);
+                self.end_message(link, slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends content that `fill` writes where it will be sent from: no more than the windows and one frame take.
+    pub(crate) fn fill(
+        &mut self,
+        link: &mut Link,
+        resources: &mut Resources,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, bool),
+    ) -> Result<(), Misuse> {
+        let outgoing = self.outgoing()?;
+        let max = match outgoing {
+            Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
+            _ => max,
+        };
+        // A permit says that at least one byte can be written: an empty buffer would look like the end of what is read into it.
+        debug_assert!(self.budget() > 0);
+        let max = max.min(self.budget());
+        let mut content = alloc::vec![0; max];
+        let (len, end) = fill(&mut content);
+        content.truncate(len.min(max));
+        if let (true, Outgoing::Length(left)) = (end, outgoing)
+            && left > content.len() as u64
+        {
+            // Too late for a refusal: the peer sees it, as the stream is reset before the content is complete.
+            self.reset(link, self.lent.slot, ErrorCode::INTERNAL_ERROR, Cause::Aborted);
+            return Ok(());
+        }
+        self.write(link, resources, outgoing, Payload::Own(content.into()), end);
+        Ok(())
+    }
+
+    /// The stream that is lent, if it is an exchange that has not ended.
+    pub(super) fn open_exchange(&mut self) -> Result<&mut StreamState, Misuse> {
+        let finished = self.shutdown.finished;
+        let stream = self.lent_stream();
+        if stream.tunnel().is_some() {
+            return Err(Misuse::WrongProtocol);
+        }
+        if finished || stream.id == 0 || stream.waits_for == WaitsFor::Closed || !stream.may_send() {
+            return Err(Misuse::WrongState);
+        }
+        Ok(stream)
+    }
+}
+
+/// Encodes the fields of the application.
+fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    writer: &mut FieldWriter,
+    buffer: &mut Vec<u8>,
+    fields: impl IntoIterator<Item = (N, V)>,
+) -> Result<Said, Misuse> {
+    let mut said = Said::default();
+    for (name, value) in fields {
+        if let Some((name, value)) = said.check(name.as_ref(), value.as_ref())? {
+            writer.field(buffer, name, value);
+        }
+    }
+    Ok(said)
+}
+
+/// Name and value.
+type FieldLine<'f> = (&'f [u8], &'f [u8]);
+
+impl Said {
+    /// Checks a field of the application and notes it. Fields that mean something to HTTP/1.1 connections only are left out.
+    pub(super) fn check<'f>(
+        &mut self,
+        name: &'f [u8],
+        value: &'f [u8],
+    ) -> Result<Option<FieldLine<'f>>, Misuse> {
+        if !is_token(name) || !is_field_value(value) {
+            return Err(Misuse::Field);
+        }
+        self.note(name, value)?;
+        Ok((!is_of_connection(name)).then(|| (name, trim_ows(value))))
+    }
+}
+
+/// Whether a field is about an HTTP/1.1 connection, and not one that [`Said::note`] refuses. RFC 9113 §8.2.2.
+fn is_of_connection(name: &[u8]) -> bool {
+    match name.len() {
+        2 => name.eq_ignore_ascii_case(b"te"),
+        7 => name.eq_ignore_ascii_case(b"upgrade"),
+        14 => name.eq_ignore_ascii_case(b"http2-settings"),
+        16 => name.eq_ignore_ascii_case(b"proxy-connection"),
+        _ => false,
+    }
+}
+
+impl StreamState {
+    /// Whether this side may still send something on it.
+    fn may_send(&self) -> bool {
+        self.state.sends() || self.state == State::Idle && self.is_queued()
+    }
+}

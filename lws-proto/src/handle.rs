@@ -1,0 +1,13 @@
+//! What is lent to an application: streams by what they speak, and permits to write on them.
+
+mod exchange;
+mod permit;
+mod raw_stream;
+mod stream;
+mod websocket;
+
+pub use exchange::{Exchange, ExchangePermit};
+pub use permit::{Sent, Writable, WriteTicket};
+pub use raw_stream::{RawPermit, RawStream};
+pub use stream::Stream;
+pub use websocket::{WebSocket, WebSocketPermit};
