@@ -92,6 +92,7 @@ impl Carried {
 
     /// Ends it at once. The frames of a WebSocket say by themselves what is missing; bytes do not.
     pub(crate) fn abort(&self, channel: &mut Channel, cause: Cause) {
+        // A peer of bytes takes FIN for their end, and so must not see one that was not meant.
         let incomplete = matches!(self, Self::Raw(_)) && channel.has_stream();
         channel.abort(cause, incomplete);
     }

@@ -68,6 +68,7 @@ impl Channel {
 
     /// Ends the stream and its link, on which what is queued still goes out.
     pub(crate) fn finish(&mut self, cause: Cause, last_word: LastWord) {
+        // The stream first: once the link has ended, nothing may find a stream that is still open.
         self.close_stream(cause);
         self.link.finish(last_word);
         debug_assert!(!self.has_stream() && !self.link.is_open());

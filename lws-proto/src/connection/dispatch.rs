@@ -171,11 +171,13 @@ pub(crate) fn advance(
     at: &mut usize,
 ) -> Option<Found> {
     loop {
+        // Ends, timeouts and permits come first: an application that reads without end would otherwise never get one.
         if outbound.has_notice()
             && let Some(item) = notice(receiver, outbound)
         {
             return Some((item, *at));
         }
+        // The end of the stream has been delivered by now. What the peer still sends is dropped, so that it can end too.
         if !outbound.link().is_open() {
             *at = input.len();
             outbound.channel.link.take_eof();
@@ -185,6 +187,7 @@ pub(crate) fn advance(
         if outbound.holds_input() {
             return None;
         }
+        // A receiver may hold something that needs no more input, such as decoded data that did not fit its buffer.
         if *at == input.len() && !has_more(receiver, outbound) {
             return end_of_input(receiver, outbound).map(|item| (item, *at));
         }

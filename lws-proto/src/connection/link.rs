@@ -262,6 +262,7 @@ impl Link {
         if !self.is_open() {
             return;
         }
+        // What is queued still goes out, so the queue stays and only the end is noted.
         self.flags.set(LinkFlags::ENDING);
         if last_word == LastWord::Reset {
             self.flags.set(LinkFlags::RESET);
@@ -279,6 +280,7 @@ impl Link {
         if reset {
             self.flags.set(LinkFlags::RESET);
         }
+        // The driver may close at once: whatever is left could only be taken for a message that is complete.
         self.out.clear();
         self.delivery.forget();
         self.end = LinkEnd::Done;

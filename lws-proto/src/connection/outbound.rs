@@ -116,6 +116,7 @@ impl Outbound {
     }
 
     fn speak_http2(&mut self, session: Box<h2::Session>) {
+        // Streams are delivered by the session from here on, the one that asked for the upgrade among them.
         self.channel.hand_stream_on();
         self.channel.link.multiplex();
         self.sender = Sending::Http2(session);
@@ -541,6 +542,7 @@ impl Outbound {
         if let Sending::Http2(session) = &mut self.sender {
             let link = &mut self.channel.link;
             link.now = now;
+            // What a handle has queued in a tunnel has to stand in line before the lines are served.
             session.detach(link, &mut self.resources);
             session.flush(link, &mut self.resources);
         }

@@ -4,7 +4,7 @@
 
 use super::encode;
 use crate::Misuse;
-use crate::http::{Method, Outgoing, Request, Said, frame_request};
+use crate::http::{BodyFraming, Method, Request, Said, frame_request};
 use alloc::vec::Vec;
 
 /// Writes the fields of the application.
@@ -41,13 +41,13 @@ pub(crate) fn write_framing(
     said: Said,
     len: u64,
     end: bool,
-) -> Result<Outgoing, Misuse> {
-    let (outgoing, length) = frame_request(method, said, len, end)?;
-    if outgoing == Outgoing::Streamed {
+) -> Result<BodyFraming, Misuse> {
+    let (framing, length) = frame_request(method, said, len, end)?;
+    if framing == BodyFraming::Streamed {
         buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     if let Some(length) = length {
         encode::content_length(buffer, length);
     }
-    Ok(outgoing)
+    Ok(framing)
 }

@@ -30,6 +30,7 @@ pub(crate) fn connect_websocket(
     resources: &mut Resources,
     connect: &ws::Connect<'_>,
 ) -> Result<StreamKey, Misuse> {
+    // Nothing is written before every check has passed: a handshake that is half there cannot be taken back.
     check_idle(sender, channel)?;
     let entropy = resources.entropy.as_mut().ok_or(Misuse::WrongProtocol)?;
     let mut nonce = [0; 16];

@@ -9,7 +9,7 @@ use crate::connection::item::Item;
 use crate::connection::stream::Notices;
 use crate::connection::transmit::{Draft, Output};
 use crate::http::{
-    HttpDate, Method, Outgoing, Request, Said, Status, Version, check_length, frame_response,
+    BodyFraming, HttpDate, Method, Request, Said, Status, Version, check_length, frame_response,
     is_forbidden_trailer,
 };
 use crate::ws::{self, Expected};
@@ -74,7 +74,7 @@ enum Writing {
     /// The final response may begin.
     Head,
     /// The head has been sent.
-    Content(Outgoing),
+    Content(BodyFraming),
     /// The message has been sent.
     Ended,
 }
@@ -157,7 +157,7 @@ impl MessageWriter {
     /// A request always says how long it is.
     pub(crate) fn is_incomplete(&self) -> bool {
         match self.state {
-            Writing::Content(Outgoing::Length(0)) => false,
+            Writing::Content(BodyFraming::Length(0)) => false,
             Writing::Content(_) => !self.client,
             Writing::Idle | Writing::Head | Writing::Ended => self.broken,
         }
@@ -392,12 +392,12 @@ impl MessageWriter {
         if status.is_interim() || self.method == Method::Connect && status.is_success() {
             return Err(Misuse::StartLine);
         }
-        let outgoing = appending(out, |buffer| {
+        let framing = appending(out, |buffer| {
             encode::status_line(buffer, status);
             let said = write_fields(buffer, fields)?;
             self.end_response_head(buffer, config, status, said, content.len() as u64, end)
         })?;
-        self.write(out, outgoing, content, end);
+        self.write(out, framing, content, end);
         Ok(())
     }
 
@@ -410,28 +410,28 @@ impl MessageWriter {
         said: Said,
         len: u64,
         end: bool,
-    ) -> Result<Outgoing, Misuse> {
-        let outgoing = frame_response(self.method, self.version, status, said, len, end)?;
+    ) -> Result<BodyFraming, Misuse> {
+        let framing = frame_response(self.method, self.version, status, said, len, end)?;
         if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
             buffer.extend_from_slice(self.date(seconds));
         }
         let framed = said.content_length.is_some();
-        match outgoing {
-            Outgoing::Length(length) if !framed => encode::content_length(buffer, length),
-            Outgoing::Streamed => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
-            Outgoing::Dropped if !framed => self.frame_nothing(buffer, len, end),
+        match framing {
+            BodyFraming::Length(length) if !framed => encode::content_length(buffer, length),
+            BodyFraming::Streamed => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+            BodyFraming::Dropped if !framed => self.frame_nothing(buffer, len, end),
             // RFC 9110 §15.3.6, and a CONNECT that is refused.
-            Outgoing::Forbidden if !status.is_without_content() && !framed => {
+            BodyFraming::Forbidden if !status.is_without_content() && !framed => {
                 encode::content_length(buffer, 0)
             }
             _ => {}
         }
         // A client that waited for 100 and did not get it may or may not send its content now, and it cannot be known what
         // comes next. Nor is it worth the wait where the content is long.
-        let ends = end || outgoing.ends_with_head();
+        let ends = end || framing.ends_with_head();
         let unread = self.owes_continue || ends && self.unread > config.limits.discard_bytes_max;
         self.owes_continue = false;
-        self.persists &= !unread && outgoing != Outgoing::UntilClose;
+        self.persists &= !unread && framing != BodyFraming::UntilClose;
         let connection: &[u8] = match (self.persists, said.upgrade, self.version) {
             (true, false, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
             (true, false, _) => b"\r\n",
@@ -440,7 +440,7 @@ impl MessageWriter {
             (false, true, _) => b"Connection: upgrade, close\r\n\r\n",
         };
         buffer.extend_from_slice(connection);
-        Ok(outgoing)
+        Ok(framing)
     }
 
     /// The framing that the response to a GET would have had, as far as it is known. RFC 9110 §9.3.2.
@@ -516,19 +516,19 @@ impl MessageWriter {
         }
         request.check(method)?;
         let last = self.exchanges_left <= 1;
-        let outgoing = appending(out, |buffer| {
+        let framing = appending(out, |buffer| {
             write_request_line(buffer, request);
             let said = write_fields(buffer, fields)?;
             // A protocol that we would not know to speak when the server agrees.
             if said.upgrade {
                 return Err(Misuse::ManagedField);
             }
-            let outgoing = write_framing(buffer, method, said, content.len() as u64, end)?;
+            let framing = write_framing(buffer, method, said, content.len() as u64, end)?;
             buffer.extend_from_slice(if last { b"Connection: close\r\n\r\n" } else { b"\r\n" });
-            Ok(outgoing)
+            Ok(framing)
         })?;
         self.begin_request(now, method);
-        self.write(out, outgoing, content, end);
+        self.write(out, framing, content, end);
         Ok(())
     }
 
@@ -550,25 +550,25 @@ impl MessageWriter {
 
     #[inline]
     pub(crate) fn data(&mut self, out: &mut Output, content: Payload<'_>, end: bool) -> Result<(), Misuse> {
-        let Writing::Content(outgoing) = self.state else { return Err(Misuse::WrongState) };
-        if let Outgoing::Length(left) = outgoing {
+        let Writing::Content(framing) = self.state else { return Err(Misuse::WrongState) };
+        if let BodyFraming::Length(left) = framing {
             check_length(left, content.len() as u64, end)?;
         }
-        self.write(out, outgoing, content, end);
+        self.write(out, framing, content, end);
         Ok(())
     }
 
     /// Queues content that fits its framing, and the end of the message if this is it.
     #[inline]
-    fn write(&mut self, out: &mut Output, outgoing: Outgoing, content: Payload<'_>, end: bool) {
+    fn write(&mut self, out: &mut Output, framing: BodyFraming, content: Payload<'_>, end: bool) {
         let len = content.len();
-        let mut outgoing = outgoing;
-        match &mut outgoing {
-            Outgoing::Length(left) => {
+        let mut framing = framing;
+        match &mut framing {
+            BodyFraming::Length(left) => {
                 *left -= len as u64;
                 content.push(out);
             }
-            Outgoing::Streamed => {
+            BodyFraming::Streamed => {
                 if len > 0 {
                     encode::chunk_size(out.buffer(), len);
                     content.push(out);
@@ -578,17 +578,17 @@ impl MessageWriter {
                     out.buffer().extend_from_slice(b"0\r\n\r\n");
                 }
             }
-            Outgoing::UntilClose => content.push(out),
-            Outgoing::Dropped | Outgoing::Forbidden => {}
+            BodyFraming::UntilClose => content.push(out),
+            BodyFraming::Dropped | BodyFraming::Forbidden => {}
         }
-        let end = end || outgoing.ends_with_head();
-        self.state = if end { Writing::Ended } else { Writing::Content(outgoing) };
+        let end = end || framing.ends_with_head();
+        self.state = if end { Writing::Ended } else { Writing::Content(framing) };
         debug_assert!(self.is_consistent());
     }
 
     /// Content that never comes is not waited for.
     fn is_consistent(&self) -> bool {
-        !matches!(self.state, Writing::Content(outgoing) if outgoing.ends_with_head())
+        !matches!(self.state, Writing::Content(framing) if framing.ends_with_head())
     }
 
     pub(crate) fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
@@ -597,7 +597,7 @@ impl MessageWriter {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
         match self.state {
-            Writing::Content(Outgoing::Streamed) => appending(out, |buffer| {
+            Writing::Content(BodyFraming::Streamed) => appending(out, |buffer| {
                 buffer.extend_from_slice(b"0\r\n");
                 for (name, value) in fields {
                     if is_forbidden_trailer(name.as_ref()) {
@@ -621,15 +621,15 @@ impl MessageWriter {
         max: usize,
         fill: impl FnOnce(&mut [u8]) -> (usize, bool),
     ) -> Result<(), Misuse> {
-        let Writing::Content(mut outgoing) = self.state else { return Err(Misuse::WrongState) };
-        let max = match outgoing {
-            Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
+        let Writing::Content(mut framing) = self.state else { return Err(Misuse::WrongState) };
+        let max = match framing {
+            BodyFraming::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
             _ => max,
         };
         let buffer = out.buffer();
         let start = buffer.len();
         // The size of a chunk stands before it, so its digits are written last, with zeros in front if need be.
-        let digits = if outgoing == Outgoing::Streamed { encode::hex_len(max) } else { 0 };
+        let digits = if framing == BodyFraming::Streamed { encode::hex_len(max) } else { 0 };
         let content = if digits > 0 { start + digits + 2 } else { start };
         let mut draft = Draft::new(buffer);
         draft.buffer().resize(content + max, 0);
@@ -637,25 +637,25 @@ impl MessageWriter {
         draft.keep();
         let len = len.min(max);
         buffer.truncate(content + len);
-        match &mut outgoing {
-            Outgoing::Streamed if len > 0 => {
+        match &mut framing {
+            BodyFraming::Streamed if len > 0 => {
                 encode::hex(&mut buffer[start..start + digits], len);
                 buffer[start + digits..content].copy_from_slice(b"\r\n");
                 buffer.extend_from_slice(b"\r\n");
             }
-            Outgoing::Length(left) => {
+            BodyFraming::Length(left) => {
                 *left -= len as u64;
                 // Too late for a refusal: the peer will see it, as the connection ends before the content.
                 self.broken = end && *left > 0;
                 self.persists &= !self.broken;
             }
-            Outgoing::UntilClose => {}
+            BodyFraming::UntilClose => {}
             _ => buffer.truncate(start),
         }
-        if end && outgoing == Outgoing::Streamed {
+        if end && framing == BodyFraming::Streamed {
             buffer.extend_from_slice(b"0\r\n\r\n");
         }
-        self.state = if end { Writing::Ended } else { Writing::Content(outgoing) };
+        self.state = if end { Writing::Ended } else { Writing::Content(framing) };
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::tunnel::Tunnel;
 use super::window::{ReceiveWindow, SendWindow};
 use crate::connection::stream::{Notices, StreamCore};
 use crate::connection::transmit::Output;
-use crate::http::{Method, Outgoing};
+use crate::http::{BodyFraming, Method};
 use crate::key::StreamKey;
 use crate::payload::Payload;
 use crate::ws::Expected;
@@ -27,7 +27,7 @@ pub(crate) enum Message {
     #[default]
     Head,
     /// The head has been sent.
-    Content(Outgoing),
+    Content(BodyFraming),
     /// The whole message has been given, whether or not all of it has gone.
     Ended,
 }
@@ -127,28 +127,28 @@ pub(crate) const CUT: u16 = 32768;
 /// What a stream carries, and what that needs.
 pub(crate) enum StreamPhase {
     /// A client's request that waits until the server takes more streams, with its head and what is to follow it.
-    Queued(Box<FieldBuffer>, Exchange),
-    Exchange(Exchange),
+    Queued(Box<FieldBuffer>, OwnMessage),
+    Exchange(OwnMessage),
     /// A WebSocket or bytes, for which the stream is the transport.
     Tunnel(Box<Tunnel>),
 }
 
 impl Default for StreamPhase {
     fn default() -> Self {
-        Self::Exchange(Exchange::default())
+        Self::Exchange(OwnMessage::default())
     }
 }
 
 /// The message of this side.
 #[derive(Default)]
-pub(crate) struct Exchange {
+pub(crate) struct OwnMessage {
     message: Message,
     pending: Option<Box<Pending>>,
     /// What a client awaits in answer to an opening handshake.
     handshake: Option<Box<Expected>>,
 }
 
-impl Exchange {
+impl OwnMessage {
     /// Bytes that are held to be sent.
     fn held(&self) -> usize {
         let trailers = |pending: &Pending| pending.trailers.as_ref().map_or(0, FieldBuffer::held);
@@ -208,7 +208,7 @@ impl StreamState {
     }
 
     #[inline]
-    fn exchange(&self) -> Option<&Exchange> {
+    fn exchange(&self) -> Option<&OwnMessage> {
         match &self.phase {
             StreamPhase::Queued(_, exchange) | StreamPhase::Exchange(exchange) => Some(exchange),
             StreamPhase::Tunnel(_) => None,
@@ -216,7 +216,7 @@ impl StreamState {
     }
 
     #[inline]
-    fn exchange_mut(&mut self) -> Option<&mut Exchange> {
+    fn exchange_mut(&mut self) -> Option<&mut OwnMessage> {
         match &mut self.phase {
             StreamPhase::Queued(_, exchange) | StreamPhase::Exchange(exchange) => Some(exchange),
             StreamPhase::Tunnel(_) => None,
@@ -266,7 +266,7 @@ impl StreamState {
 
     /// Lets a request wait for its turn.
     pub(crate) fn queue(&mut self, head: FieldBuffer) {
-        self.phase = StreamPhase::Queued(Box::new(head), Exchange::default());
+        self.phase = StreamPhase::Queued(Box::new(head), OwnMessage::default());
     }
 
     /// It is the turn of a request that has waited. Returns its head.

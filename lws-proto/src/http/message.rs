@@ -84,7 +84,7 @@ pub(crate) struct Said {
 
 /// How the content ends that is being sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outgoing {
+pub(crate) enum BodyFraming {
     /// So many bytes are left.
     Length(u64),
     /// The length is not said: chunked in HTTP/1.1.
@@ -97,7 +97,7 @@ pub(crate) enum Outgoing {
     Forbidden,
 }
 
-impl Outgoing {
+impl BodyFraming {
     /// Whether the message ends with its head, whatever the application would give.
     #[inline]
     pub(crate) fn ends_with_head(self) -> bool {
@@ -147,21 +147,21 @@ pub(crate) fn frame_request(
     said: Said,
     len: u64,
     end: bool,
-) -> Result<(Outgoing, Option<u64>), Misuse> {
+) -> Result<(BodyFraming, Option<u64>), Misuse> {
     // RFC 9110 §9.3.6 and §9.3.8: these have no content.
     if matches!(method, Method::Connect | Method::Trace) {
         let without = end && len == 0 && said.content_length.is_none();
-        return if without { Ok((Outgoing::Forbidden, None)) } else { Err(Misuse::ContentLength) };
+        return if without { Ok((BodyFraming::Forbidden, None)) } else { Err(Misuse::ContentLength) };
     }
     match said.content_length {
-        Some(length) => check_length(length, len, end).map(|()| (Outgoing::Length(length), None)),
-        None if !end => Ok((Outgoing::Streamed, None)),
+        Some(length) => check_length(length, len, end).map(|()| (BodyFraming::Length(length), None)),
+        None if !end => Ok((BodyFraming::Streamed, None)),
         None => {
             // "A user agent SHOULD send Content-Length in a request when the method defines a meaning for enclosed
             // content", even if there is none.
             let tells =
                 len > 0 || matches!(method, Method::Post | Method::Put | Method::Patch | Method::Query);
-            Ok((Outgoing::Length(len), tells.then_some(len)))
+            Ok((BodyFraming::Length(len), tells.then_some(len)))
         }
     }
 }
@@ -175,21 +175,21 @@ pub(crate) fn frame_response(
     said: Said,
     len: u64,
     end: bool,
-) -> Result<Outgoing, Misuse> {
+) -> Result<BodyFraming, Misuse> {
     let forbidden = status.is_without_content() || status == Status::RESET_CONTENT;
     match said.content_length {
         _ if forbidden && len > 0 => Err(Misuse::ContentLength),
         // RFC 9110 §8.6: "MUST NOT send a Content-Length header field in any response with a status code of ... 204".
         Some(_) if status == Status::NO_CONTENT => Err(Misuse::ContentLength),
         Some(1..) if status == Status::RESET_CONTENT => Err(Misuse::ContentLength),
-        _ if forbidden => Ok(Outgoing::Forbidden),
-        _ if method == Method::Head => Ok(Outgoing::Dropped),
-        Some(length) => check_length(length, len, end).map(|_| Outgoing::Length(length)),
-        None if end => Ok(Outgoing::Length(len)),
+        _ if forbidden => Ok(BodyFraming::Forbidden),
+        _ if method == Method::Head => Ok(BodyFraming::Dropped),
+        Some(length) => check_length(length, len, end).map(|_| BodyFraming::Length(length)),
+        None if end => Ok(BodyFraming::Length(len)),
         // Who asked for a tunnel and gets none has no use for content without an end.
-        None if method == Method::Connect && len == 0 => Ok(Outgoing::Forbidden),
-        None if version == Version::Http10 => Ok(Outgoing::UntilClose),
-        None => Ok(Outgoing::Streamed),
+        None if method == Method::Connect && len == 0 => Ok(BodyFraming::Forbidden),
+        None if version == Version::Http10 => Ok(BodyFraming::UntilClose),
+        None => Ok(BodyFraming::Streamed),
     }
 }
 

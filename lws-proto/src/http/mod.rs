@@ -16,7 +16,7 @@ pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
 pub use head::{Head, Version};
 pub(crate) use message::{
-    ContentLength, Expectation, Outgoing, Said, TrailerField, check_length, frame_request, frame_response,
+    BodyFraming, ContentLength, Expectation, Said, TrailerField, check_length, frame_request, frame_response,
     is_called, is_forbidden_trailer, received_trailer, write_decimal,
 };
 pub use message::{Request, Scheme};

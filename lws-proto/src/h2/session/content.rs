@@ -229,6 +229,7 @@ impl Session {
             self.write_data_header(link, slot, n, sent_end);
             content.split_to(n).push(&mut link.out);
         }
+        // The end of the stream goes with the last of what is held, so nothing follows here.
         if !content.is_empty() {
             return self.hold_content(link, resources, slot, content, end);
         }
@@ -412,6 +413,7 @@ impl Session {
             return false;
         }
         let Some(slot) = self.next_flush() else { return false };
+        // It leaves the line before its frame, and stands behind its equals if it has more: they take turns.
         self.streams.move_to(slot, WaitsFor::Nothing);
         self.flush_one(link, resources, slot);
         if self.streams.peek(slot).tunnel().is_some() {

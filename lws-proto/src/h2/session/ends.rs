@@ -35,6 +35,7 @@ impl Session {
                 self.requests.active = self.requests.active.saturating_sub(1);
             }
         }
+        // The peer's room on the connection is shared: what this stream held of it goes back.
         self.flow.drop_held(held);
         self.streams.unresume(slot);
         self.streams.untime(slot);

@@ -11,7 +11,7 @@ use super::{Session, is_tunnel};
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::http::{
-    Method, Outgoing, Said, Status, Version, check_length, frame_response, is_field_value,
+    BodyFraming, Method, Said, Status, Version, check_length, frame_response, is_field_value,
     is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::payload::Payload;
@@ -39,33 +39,33 @@ impl Session {
             return Err(Misuse::StartLine);
         }
         let Link { out, config, .. } = &mut *link;
-        let outgoing = self.fields.headers(out, id, |writer, buffer| {
+        let framing = self.fields.headers(out, id, |writer, buffer| {
             writer.status(buffer, status.code());
             let said = write_fields(writer, buffer, fields)?;
-            let outgoing = frame_response(method, Version::Http2, status, said, len, end)?;
+            let framing = frame_response(method, Version::Http2, status, said, len, end)?;
             if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
                 writer.date(buffer, seconds);
             }
-            let length = match outgoing {
-                Outgoing::Length(length) => Some(length),
-                Outgoing::Dropped if end && len > 0 => Some(len),
+            let length = match framing {
+                BodyFraming::Length(length) => Some(length),
+                BodyFraming::Dropped if end && len > 0 => Some(len),
                 _ => None,
             };
             if let (Some(length), None) = (length, said.content_length) {
                 writer.length(buffer, length);
             }
-            Ok((outgoing, outgoing.ends_with_head() || end && len == 0))
+            Ok((framing, framing.ends_with_head() || end && len == 0))
         })?;
         let slot = self.lent.slot;
         self.lent_stream().take(streams::OWES_CONTINUE);
         self.note_progress(slot, link.now);
-        let ended = outgoing.ends_with_head() || end && content.is_empty();
+        let ended = framing.ends_with_head() || end && content.is_empty();
         if ended {
             // The head has said so.
             self.lent_stream().set_message(Message::Ended);
             self.end_message(link, slot);
         } else {
-            self.write(link, resources, outgoing, content, end);
+            self.write(link, resources, framing, content, end);
         }
         Ok(())
     }
@@ -143,17 +143,17 @@ impl Session {
         content: Payload<'_>,
         end: bool,
     ) -> Result<(), Misuse> {
-        let outgoing = self.outgoing()?;
-        if let Outgoing::Length(left) = outgoing {
+        let framing = self.framing()?;
+        if let BodyFraming::Length(left) = framing {
             check_length(left, content.len() as u64, end)?;
         }
-        self.write(link, resources, outgoing, content, end);
+        self.write(link, resources, framing, content, end);
         Ok(())
     }
 
-    fn outgoing(&mut self) -> Result<Outgoing, Misuse> {
+    fn framing(&mut self) -> Result<BodyFraming, Misuse> {
         match self.open_exchange()?.message() {
-            Message::Content(outgoing) => Ok(outgoing),
+            Message::Content(framing) => Ok(framing),
             Message::Head | Message::Ended => Err(Misuse::WrongState),
         }
     }
@@ -163,16 +163,16 @@ impl Session {
         &mut self,
         link: &mut Link,
         resources: &mut Resources,
-        mut outgoing: Outgoing,
+        mut framing: BodyFraming,
         content: Payload<'_>,
         end: bool,
     ) {
-        debug_assert!(!outgoing.ends_with_head(), "content behind a head that has ended the stream");
+        debug_assert!(!framing.ends_with_head(), "content behind a head that has ended the stream");
         let slot = self.lent.slot;
-        if let Outgoing::Length(left) = &mut outgoing {
+        if let BodyFraming::Length(left) = &mut framing {
             *left -= content.len() as u64;
         }
-        self.lent_stream().set_message(if end { Message::Ended } else { Message::Content(outgoing) });
+        self.lent_stream().set_message(if end { Message::Ended } else { Message::Content(framing) });
         if end || !content.is_empty() {
             self.write_content(link, resources, slot, content, end);
         }
@@ -184,8 +184,8 @@ impl Session {
         resources: &mut Resources,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
-        match self.outgoing()? {
-            Outgoing::Streamed | Outgoing::Length(0) => {}
+        match self.framing()? {
+            BodyFraming::Streamed | BodyFraming::Length(0) => {}
             _ => return Err(Misuse::WrongState),
         }
         let mut trailers = FieldBuffer::default();
@@ -223,9 +223,9 @@ impl Session {
         max: usize,
         fill: impl FnOnce(&mut [u8]) -> (usize, bool),
     ) -> Result<(), Misuse> {
-        let outgoing = self.outgoing()?;
-        let max = match outgoing {
-            Outgoing::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
+        let framing = self.framing()?;
+        let max = match framing {
+            BodyFraming::Length(left) => usize::try_from(left).unwrap_or(usize::MAX).min(max),
             _ => max,
         };
         // A permit says that at least one byte can be written: an empty buffer would look like the end of what is read into it.
@@ -234,14 +234,14 @@ impl Session {
         let mut content = alloc::vec![0; max];
         let (len, end) = fill(&mut content);
         content.truncate(len.min(max));
-        if let (true, Outgoing::Length(left)) = (end, outgoing)
+        if let (true, BodyFraming::Length(left)) = (end, framing)
             && left > content.len() as u64
         {
             // Too late for a refusal: the peer sees it, as the stream is reset before the content is complete.
             self.reset(link, self.lent.slot, ErrorCode::INTERNAL_ERROR, Cause::Aborted);
             return Ok(());
         }
-        self.write(link, resources, outgoing, Payload::Own(content.into()), end);
+        self.write(link, resources, framing, Payload::Own(content.into()), end);
         Ok(())
     }
 

@@ -44,6 +44,7 @@ impl Session {
         for slot in self.streams.taken() {
             self.close(slot, cause);
         }
+        // Those that waited have ended with the others, and none of them begins any more.
         self.requests.queue.clear();
     }
 
@@ -57,6 +58,7 @@ impl Session {
     pub(crate) fn abort_all(&mut self, link: &mut Link, cause: Cause) {
         let lost = !link.out.is_empty();
         let reset = lost || self.is_incomplete();
+        // Before the streams close: only those that had ended already can have been complete.
         if lost {
             self.lose(cause);
         }
@@ -109,6 +111,7 @@ impl Session {
         if self.client || self.streams.is_empty() {
             return self.send_last(link);
         }
+        // Requests may be on their way: the last stream is named once the answer to the PING shows that none is any more.
         frame::go_away(link.out.buffer(), frame::MAX_31_BITS, ErrorCode::NO_ERROR, "");
         frame::ping(link.out.buffer(), false, GOING_AWAY);
         self.shutdown.phase = ShutdownPhase::Announced { until: link.now + link.config.limits.close_timeout };

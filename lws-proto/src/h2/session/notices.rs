@@ -55,6 +55,7 @@ impl Session {
         // A turn that was not used is over.
         self.flow.turn = None;
         loop {
+            // Ends first: they free slots, and with them the requests that wait.
             if let Some(slot) = self.streams.closed.pop_front() {
                 let stream = self.streams.peek(slot);
                 let (key, cause) = (stream.core.key, stream.core.cause);

@@ -11,7 +11,7 @@ use super::Session;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::hpack::NameId;
-use crate::http::{Method, Outgoing, Request, Said, Scheme, frame_request};
+use crate::http::{BodyFraming, Method, Request, Said, Scheme, frame_request};
 use crate::key::StreamKey;
 use crate::payload::Payload;
 use crate::{Cause, HandshakeFailure, Misuse, Time, ws};
@@ -35,14 +35,14 @@ impl Session {
         request.check(method)?;
         let mut head = FieldBuffer::default();
         push_request(&mut head, request, method, self.requests.scheme);
-        let mut outgoing = push_fields(&mut head, method, fields, content.len() as u64, end)?;
+        let mut framing = push_fields(&mut head, method, fields, content.len() as u64, end)?;
         let slot = self.open_request(link.now, method, head);
-        if let Outgoing::Length(left) = &mut outgoing {
+        if let BodyFraming::Length(left) = &mut framing {
             *left -= content.len() as u64;
         }
         let ends = end && content.is_empty() && method != Method::Connect;
         // A request with content does not end with its head, and neither does one for a tunnel.
-        self.streams.at(slot).set_message(if ends { Message::Ended } else { Message::Content(outgoing) });
+        self.streams.at(slot).set_message(if ends { Message::Ended } else { Message::Content(framing) });
         self.start_requests(link);
         self.lend(slot);
         let stream = self.lent_stream();
@@ -131,6 +131,7 @@ impl Session {
                 return;
             }
             self.requests.queue.pop_front();
+            // Only the server's SETTINGS say that it knows extended CONNECT, and they have come.
             if extended && !self.settings.peer.enable_connect_protocol {
                 self.close(slot, Cause::Handshake(HandshakeFailure::ExtendedConnect));
                 continue;
@@ -196,18 +197,18 @@ fn push_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (N, V)>,
     len: u64,
     end: bool,
-) -> Result<Outgoing, Misuse> {
+) -> Result<BodyFraming, Misuse> {
     let mut said = Said::default();
     for (name, value) in fields {
         if let Some((name, value)) = said.check(name.as_ref(), value.as_ref())? {
             head.push(name, value);
         }
     }
-    let (outgoing, length) = frame_request(method, said, len, end)?;
+    let (framing, length) = frame_request(method, said, len, end)?;
     if let Some(length) = length {
         let mut digits = Vec::new();
         crate::http::write_decimal(&mut digits, length);
         head.push(b"content-length", &digits);
     }
-    Ok(outgoing)
+    Ok(framing)
 }

@@ -94,6 +94,7 @@ impl Session {
         announced: bool,
     ) {
         let (now, client, slot) = (link.now, self.client, self.lent.slot);
+        // The halves are those of a connection of its own; only what carries them differs.
         let halves = match websocket {
             Some(opened) => carried::websocket(opened, client, now),
             None => carried::raw(),
@@ -166,6 +167,7 @@ impl Session {
         if fin {
             stream.set(streams::FIN);
         }
+        // The end is delivered before anything else of the stream, which has nothing to say any more.
         if closed {
             stream.core.cause = cause;
             if cut {
@@ -189,11 +191,13 @@ impl Session {
         if timed_out {
             self.streams.time_out(slot);
         }
+        // What was given goes out before a permit for more is given.
         if output || fin {
             self.wait_for_window(slot, now);
         } else {
             self.wait_for_permit(slot, wanted, now);
         }
+        // Data that is decoded already needs no frame of the peer to be delivered.
         if more {
             self.streams.resume(slot);
         } else {
