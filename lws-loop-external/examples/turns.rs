@@ -6,7 +6,7 @@
 
 use lws_loop_external::{
     Accepted, Address, Application, Clock, Context, Driver, DriverOptions, ListenOptions, ListenerId,
-    OneDescriptor, Peer, Turn,
+    OneDescriptor, Peer, TurnLimits,
 };
 use lws_proto::{Config, Event, Payload, Time, ws};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -112,7 +112,7 @@ fn processor_time() -> Duration {
 }
 
 fn measure(time: Duration, connections: usize, depth: usize, seconds: u64) -> io::Result<()> {
-    let turn = Turn { time, bytes: usize::MAX, ..Turn::default() };
+    let turn = TurnLimits { time, bytes: usize::MAX, ..TurnLimits::default() };
     let options = DriverOptions { turn, ..DriverOptions::default() };
     let mut driver = Driver::new(Echo(Arc::default()), options)?;
     let address = driver.with(Time::ZERO, |_, cx| {

@@ -2,7 +2,7 @@
 //!
 //! Knows no connection. The clock is read rarely: in between steps are counted, as many as take a small part of the time.
 
-use crate::options::Turn;
+use crate::options::TurnLimits;
 use lws_proto::Time;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// A turn ends with the last `settle` at one moment of the host, and the next one begins with whatever the host calls then.
 #[derive(Debug)]
 pub(crate) struct TurnBudget {
-    options: Turn,
+    options: TurnLimits,
     /// What the turn may take, in nanoseconds: the time of the options, or what a host says in place of it.
     time: u64,
     /// Bytes until the next mark: half of the turn, and then its end.
@@ -52,7 +52,7 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl TurnBudget {
-    pub(crate) fn new(options: Turn) -> Self {
+    pub(crate) fn new(options: TurnLimits) -> Self {
         Self {
             options,
             time: nanos(options.time),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     fn budget(time: Duration, bytes: usize) -> TurnBudget {
-        TurnBudget::new(Turn { time, bytes, clock: || NOW.get() })
+        TurnBudget::new(TurnLimits { time, bytes, clock: || NOW.get() })
     }
 
     fn at(micros: u64) -> Time {
@@ -275,7 +275,7 @@ mod tests {
             READ.set(READ.get() + 1);
             NOW.get()
         };
-        let turn_options = Turn { time: Duration::from_millis(2), bytes: usize::MAX, clock };
+        let turn_options = TurnLimits { time: Duration::from_millis(2), bytes: usize::MAX, clock };
         let mut budget = TurnBudget::new(turn_options);
         for _ in 0..3 {
             turn(&mut budget, Duration::from_micros(2));

@@ -10,7 +10,7 @@ use crate::net;
 use crate::shards::{GlobalId, Shards};
 use crate::socket;
 use crate::socket_options::{ConnectOptions, ListenOptions, Speak};
-use crate::stats::Stats;
+use crate::stats::DriverStats;
 use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
 use crate::waker::Handle;
@@ -226,7 +226,7 @@ impl<'a, A: Application> Context<'a, A> {
 
     /// What the service has done so far.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &DriverStats {
         &self.core.stats
     }
 

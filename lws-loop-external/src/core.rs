@@ -17,7 +17,7 @@ use crate::service::{Trigger, Wait};
 use crate::service_clock::ServiceClock;
 use crate::shards::{Reservation, Shard, ShardMember};
 use crate::slot::{Body, Slot};
-use crate::stats::Stats;
+use crate::stats::DriverStats;
 use crate::table::Ids;
 use crate::timers::Timers;
 use crate::token::{ConnectionId, ListenerId};
@@ -36,7 +36,7 @@ pub(crate) struct Core<A: Application> {
     pub(crate) process: HostProcess,
     /// What this turn may still take.
     pub(crate) turn: TurnBudget,
-    pub(crate) stats: Stats,
+    pub(crate) stats: DriverStats,
     pub(crate) ids: Ids,
     pub(crate) changes: Changes,
     pub(crate) timers: Timers,
@@ -82,7 +82,7 @@ impl<A: Application> Core<A> {
             clock: ServiceClock::default(),
             process: HostProcess::default(),
             turn: TurnBudget::new(options.turn),
-            stats: Stats::default(),
+            stats: DriverStats::default(),
             ids: Ids::default(),
             messages: Messages::new(mailbox, &mut changes),
             changes,

@@ -22,7 +22,7 @@ use crate::registration::Next;
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use crate::shards::Shard;
 use crate::slot::{Body, Slot};
-use crate::stats::Stats;
+use crate::stats::DriverStats;
 use crate::table::Table;
 use crate::token::{ConnectionId, ListenerId, TokenKind};
 use crate::turn;
@@ -105,7 +105,7 @@ impl<A: Application> Driver<A> {
 
     /// What the service has done so far.
     #[must_use]
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &DriverStats {
         &self.core.stats
     }
 

@@ -9,7 +9,7 @@ use crate::flags::Flags;
 use crate::net;
 use crate::secure::Outgoing;
 use crate::socket_options::Speak;
-use crate::stats::Stats;
+use crate::stats::DriverStats;
 use crate::tls::{Failure, Info, ListenTls, Opened, Plain, Provider, Reason, Session};
 use crate::transport::Sent;
 use lws_proto::{Config, Time};
@@ -183,7 +183,7 @@ impl<S> Handshaking<S> {
         socket: BorrowedFd<'_>,
         flags: &mut Flags,
         buffers: &mut Buffers,
-        stats: &mut Stats,
+        stats: &mut DriverStats,
     ) -> Step {
         buffers.prepare_secure();
         self.outgoing.lend(&mut buffers.sealed);
@@ -200,7 +200,7 @@ impl<S> Handshaking<S> {
         socket: BorrowedFd<'_>,
         flags: &mut Flags,
         buffers: &mut Buffers,
-        stats: &mut Stats,
+        stats: &mut DriverStats,
     ) -> Step {
         if let (Side::Client { .. }, false) = (&self.side, self.has_begun) {
             self.has_begun = true;
@@ -285,7 +285,7 @@ impl<S> Handshaking<S> {
     }
 
     /// False if the transport takes nothing any more.
-    fn send(&mut self, socket: BorrowedFd<'_>, flags: &mut Flags, stats: &mut Stats) -> bool {
+    fn send(&mut self, socket: BorrowedFd<'_>, flags: &mut Flags, stats: &mut DriverStats) -> bool {
         if self.outgoing.is_empty() || !flags.has(Flags::WRITABLE) {
             return true;
         }

@@ -32,7 +32,7 @@ pub struct DriverOptions {
     pub accepts_per_turn: usize,
     /// What one turn of the whole service may take, over all its connections. What is then left to do is forced work: the
     /// host hears [`Wait::Now`](crate::Wait::Now), and it goes on where it stopped.
-    pub turn: Turn,
+    pub turn: TurnLimits,
     /// TLS handshakes of accepted connections at a time, counted from the first octet of the peer. Default 1,024, which
     /// bounds what they hold: see [`ListenTls::handshake_bytes_max`](crate::tls::ListenTls::handshake_bytes_max). More of
     /// them wait for a place, and networks take turns; one that has been at work for a second gives way to them.
@@ -70,7 +70,7 @@ impl Default for DriverOptions {
             write_bytes_per_turn: 256 << 10,
             events_per_turn: 16 << 10,
             accepts_per_turn: 64,
-            turn: Turn::default(),
+            turn: TurnLimits::default(),
             tls_handshakes_max: 1_024,
             tls_handshakes_per_network_max: 128,
             tls_silent_max: 1_024,
@@ -88,7 +88,7 @@ impl Default for DriverOptions {
 /// A connection that is at work then gets to the end of what it has begun, so a turn can be longer by one handler call, one
 /// read or one write.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct TurnLimits {
     /// Time. Default 1 ms: a host draws a frame or serves its own timers in between, and one more look at the descriptors
     /// costs half a percent of it. [`Duration::MAX`] is no bound; the clock is not read then.
     pub time: Duration,
@@ -99,7 +99,7 @@ pub struct Turn {
     pub clock: fn() -> Duration,
 }
 
-impl Default for Turn {
+impl Default for TurnLimits {
     fn default() -> Self {
         Self { time: Duration::from_millis(1), bytes: 16 << 20, clock: net::monotonic }
     }

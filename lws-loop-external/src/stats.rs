@@ -5,7 +5,7 @@ use lws_proto::Cause;
 
 /// What a service has done so far.
 #[derive(Clone, Debug, Default)]
-pub struct Stats {
+pub struct DriverStats {
     /// Connections now, outgoing ones that are being made too, and other descriptors of peers: each of them counts as one.
     pub connections: usize,
     /// Connections that listeners have accepted, those that the application refused too.
@@ -47,7 +47,7 @@ pub struct Stats {
     completed: u64,
 }
 
-impl Stats {
+impl DriverStats {
     /// Streams that have ended, by [`Cause::name`]: the values of `closed_total{reason="…"}`. A cause that has not
     /// occurred is left out.
     pub fn closed_total(&self) -> impl Iterator<Item = (&'static str, u64)> {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn ends_are_counted_by_the_name_of_their_cause() {
-        let mut stats = Stats::default();
+        let mut stats = DriverStats::default();
         let limit = *Limit::ALL.first().expect("a limit");
         for cause in [Cause::Complete, Cause::Limit(limit), Cause::Complete] {
             stats.count_closed(cause);

@@ -1,15 +1,12 @@
 //! What carries the bytes of a stream: a socket, or files such as pipes and terminals. Knows no protocol.
 
-use crate::net::{self, Owned};
-use crate::open::Open;
-use crate::service::Interest;
-use crate::token::ConnectionId;
+use crate::net;
 use lws_proto::{SLICES_MAX, Transmit};
 use rustix::fs::FileType;
 use rustix::io::{self, Errno};
 use std::fmt;
 use std::io::IoSlice;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 /// Has a socket that was made elsewhere raise no SIGPIPE, where a flag of each call cannot.
 pub(crate) fn silence(socket: BorrowedFd<'_>) {
@@ -103,6 +100,12 @@ pub(crate) struct Files<'t> {
     output: Option<BorrowedFd<'t>>,
 }
 
+impl<'t> Files<'t> {
+    pub(crate) fn new(input: BorrowedFd<'t>, output: Option<BorrowedFd<'t>>) -> Self {
+        Self { input, output }
+    }
+}
+
 impl<'t> Transport<'t> for Files<'t> {
     fn input(&self) -> BorrowedFd<'t> {
         self.input
@@ -180,82 +183,6 @@ pub(crate) fn finish(socket: BorrowedFd<'_>) {
 pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) {
     // It fails where the peer has gone, which then does not matter any more.
     let _ = net::reset_on_close(socket);
-}
-
-/// A connection over files.
-pub(crate) struct Piped<S> {
-    open: Open<S>,
-    output: Output,
-}
-
-/// Where a connection over files writes to.
-enum Output {
-    /// Where it reads.
-    Same,
-    /// A descriptor of its own, and its place in the table, which has a duplicate for the host to watch.
-    Other { descriptor: Owned, place: ConnectionId, interest: Interest },
-    /// Nowhere: this side has ended. The place may still be taken.
-    Ended { place: Option<ConnectionId> },
-}
-
-impl<S> Piped<S> {
-    pub(crate) fn new(open: Open<S>, output: Option<(Owned, ConnectionId)>) -> Self {
-        let output = output.map_or(Output::Same, |(descriptor, place)| {
-            let interest = Interest::NONE;
-            Output::Other { descriptor, place, interest }
-        });
-        Self { open, output }
-    }
-
-    pub(crate) fn lend<'t>(&'t mut self, input: BorrowedFd<'t>) -> (&'t mut Open<S>, Files<'t>) {
-        let output = match &self.output {
-            Output::Same => Some(input),
-            Output::Other { descriptor, .. } => Some(descriptor.as_fd()),
-            Output::Ended { .. } => None,
-        };
-        (&mut self.open, Files { input, output })
-    }
-
-    pub(crate) fn open(&self) -> &Open<S> {
-        &self.open
-    }
-
-    pub(crate) fn open_mut(&mut self) -> &mut Open<S> {
-        &mut self.open
-    }
-
-    pub(crate) fn into_state(self) -> S {
-        self.open.state
-    }
-
-    /// Ends the sending direction. One descriptor for both stays, as it is still read.
-    pub(crate) fn finish(&mut self) {
-        self.output = match self.output {
-            Output::Same => Output::Ended { place: None },
-            Output::Other { place, .. } => Output::Ended { place: Some(place) },
-            Output::Ended { place } => Output::Ended { place },
-        };
-    }
-
-    /// What the input should be watched for, of what the connection wants; the rest is kept for the output.
-    pub(crate) fn divide(&mut self, wanted: Interest) -> Interest {
-        match &mut self.output {
-            Output::Other { interest, .. } => {
-                *interest = Interest::WRITE.when(wanted.contains(Interest::WRITE));
-                Interest::READ.when(wanted.contains(Interest::READ))
-            }
-            Output::Same | Output::Ended { .. } => wanted,
-        }
-    }
-
-    /// The place of the output, and what it should be watched for: `None` is nothing ever again.
-    pub(crate) fn output(&self) -> Option<(ConnectionId, Option<Interest>)> {
-        match &self.output {
-            Output::Same => None,
-            Output::Other { place, interest, .. } => Some((*place, Some(*interest))),
-            Output::Ended { place } => place.map(|place| (place, None)),
-        }
-    }
 }
 
 /// What kind of descriptor it is, as far as it can be watched.

@@ -36,15 +36,15 @@ pub(crate) fn take<A: Application>(
     let wants = match body {
         Body::Open(Open { connection, state, secure: None }) => {
             let carrier = Socket(socket);
-            Turn { application, core, buffers, id, connection, state, carrier, flags }.run()
+            ConnectionTurn { application, core, buffers, id, connection, state, carrier, flags }.run()
         }
         Body::Open(Open { connection, state, secure: Some(secure) }) => {
             let carrier = Secured::new(socket, secure);
-            Turn { application, core, buffers, id, connection, state, carrier, flags }.run_apart()
+            ConnectionTurn { application, core, buffers, id, connection, state, carrier, flags }.run_apart()
         }
         Body::Piped(piped) => {
             let (Open { connection, state, .. }, carrier) = piped.lend(socket);
-            Turn { application, core, buffers, id, connection, state, carrier, flags }.run_apart()
+            ConnectionTurn { application, core, buffers, id, connection, state, carrier, flags }.run_apart()
         }
         _ => return false,
     };
@@ -109,17 +109,17 @@ trait Carrier<'t>: Sized {
     fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent;
 
     /// Before anything else of a turn.
-    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget);
+    fn begin<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget);
 
     /// Reads once. Answers how many bytes of the receive buffer are to be delivered.
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize;
+    fn fill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize;
 
     /// How many bytes more there are of what was read, once those before have been delivered.
-    fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize;
+    fn refill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>) -> usize;
 
     /// After everything else of a turn, which may change what the connection wants.
     fn end<A: Application>(
-        turn: &mut Turn<'t, A, Self>,
+        turn: &mut ConnectionTurn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
         budget: &mut ConnectionBudget,
     );
@@ -142,10 +142,10 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 
     #[inline]
-    fn begin<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut ConnectionBudget) {}
+    fn begin<A: Application>(_: &mut ConnectionTurn<'t, A, Self>, _: &mut ConnectionBudget) {}
 
     #[inline(always)]
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
+    fn fill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
         let room = turn.buffers.receive.len().min(budget.read);
         let received = turn.carrier.receive(&mut turn.buffers.receive[..room]);
         let n = turn.received(received, room, budget);
@@ -156,17 +156,21 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 
     #[inline]
-    fn refill<A: Application>(_: &mut Turn<'t, A, Self>) -> usize {
+    fn refill<A: Application>(_: &mut ConnectionTurn<'t, A, Self>) -> usize {
         0
     }
 
     #[inline]
-    fn end<A: Application>(_: &mut Turn<'t, A, Self>, _: &mut lws_proto::Interest, _: &mut ConnectionBudget) {
+    fn end<A: Application>(
+        _: &mut ConnectionTurn<'t, A, Self>,
+        _: &mut lws_proto::Interest,
+        _: &mut ConnectionBudget,
+    ) {
     }
 }
 
 /// A connection whose turn it is.
-struct Turn<'t, A: Application, C> {
+struct ConnectionTurn<'t, A: Application, C> {
     application: &'t mut A,
     core: &'t mut Core<A>,
     buffers: &'t mut Buffers,
@@ -177,7 +181,7 @@ struct Turn<'t, A: Application, C> {
     flags: &'t mut Flags,
 }
 
-impl<'t, A: Application, C: Carrier<'t>> Turn<'t, A, C> {
+impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
     /// The same as [`run`](Self::run), for what is not the usual case.
     #[inline(never)]
     fn run_apart(self) -> lws_proto::Interest {

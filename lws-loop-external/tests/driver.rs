@@ -6,7 +6,7 @@ mod support;
 
 use lws_loop_external::{
     Address, ConnectOptions, ConnectionId, Driver, DriverOptions, ListenOptions, Readiness, SendError,
-    Service, Speak, Trigger, Turn, Wait,
+    Service, Speak, Trigger, TurnLimits, Wait,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -894,7 +894,7 @@ fn a_turn_of_the_whole_service_keeps_to_its_bytes_and_every_connection_gets_its_
     const LEN: usize = 48 << 10;
     let options = DriverOptions {
         read_bytes_per_turn: 2 << 10,
-        turn: Turn { time: Duration::MAX, bytes: 10 << 10, ..Turn::default() },
+        turn: TurnLimits { time: Duration::MAX, bytes: 10 << 10, ..TurnLimits::default() },
         ..DriverOptions::default()
     };
     on_each_host_with(&options, |mut host| {
@@ -935,7 +935,7 @@ fn a_turn_of_the_whole_service_ends_by_its_clock() {
         Duration::from_micros(100) * LOOKS.get()
     }
     let options = DriverOptions {
-        turn: Turn { time: Duration::from_millis(1), bytes: usize::MAX, clock },
+        turn: TurnLimits { time: Duration::from_millis(1), bytes: usize::MAX, clock },
         ..DriverOptions::default()
     };
     on_each_host_with(&options, |mut host| {

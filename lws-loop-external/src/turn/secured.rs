@@ -1,6 +1,6 @@
 //! What a turn of a connection with TLS does besides: opens what it reads, seals what it writes, and ends with `close_notify`.
 
-use super::{Carrier, Turn};
+use super::{Carrier, ConnectionTurn};
 use crate::application::Application;
 use crate::buffers::{Buffers, Unopened, trim};
 use crate::connection_budget::ConnectionBudget;
@@ -41,14 +41,14 @@ impl<'t> Carrier<'t> for Secured<'t> {
     }
 
     /// Lends the buffers, and sends what the session had left to say.
-    fn begin<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) {
+    fn begin<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) {
         turn.buffers.prepare_secure();
         turn.carrier.stream.outgoing.lend(&mut turn.buffers.sealed);
         turn.flush_session(budget);
     }
 
     /// Opens what was read.
-    fn fill<A: Application>(turn: &mut Turn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
+    fn fill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
         if let Some(readable) = turn.buffers.left.first.take() {
             turn.flags.set(Flags::READABLE, readable);
             return match turn.buffers.left.opened.filled {
@@ -71,13 +71,13 @@ impl<'t> Carrier<'t> for Secured<'t> {
         }
     }
 
-    fn refill<A: Application>(turn: &mut Turn<'t, A, Self>) -> usize {
+    fn refill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>) -> usize {
         turn.open_next()
     }
 
     /// Takes the buffers back. Nothing more to send means `close_notify`, and then FIN.
     fn end<A: Application>(
-        turn: &mut Turn<'t, A, Self>,
+        turn: &mut ConnectionTurn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
         budget: &mut ConnectionBudget,
     ) {
@@ -96,7 +96,7 @@ impl<'t> Carrier<'t> for Secured<'t> {
     }
 }
 
-impl<'t, A: Application> Turn<'t, A, Secured<'t>> {
+impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
     /// Opens more of the ciphertext, once what was opened before has been delivered: to its end, so that nothing but a cut record
     /// is left inside the session. Answers how many bytes of the receive buffer are to be delivered.
     fn open_next(&mut self) -> usize {
