@@ -103,7 +103,7 @@ pub use context::Context;
 pub use endpoint::Endpoint;
 pub use handle::Handle;
 pub use id::{LinkId, SiteId, StreamId, TimerId};
-pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer};
+pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer, TurnLimits};
 pub use lws_proto::{
     Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
     Payload, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, Writable,

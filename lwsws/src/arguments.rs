@@ -82,6 +82,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = lws_server::SERVICE_BYTES_MAX)]
     pub(crate) held_bytes_max: usize,
 
+    /// Microseconds that each thread works for all connections before it looks for new input; 0 for no bound
+    #[arg(long, value_name = "MICROS", default_value_t = 1_000)]
+    turn_time: u32,
+
     /// Print what one connection of each kind may cost at most, and end
     #[arg(long)]
     pub(crate) limits: bool,
@@ -189,6 +193,13 @@ impl Arguments {
 
     pub(crate) fn linger_timeout(&self) -> Duration {
         Duration::from_secs(self.linger_timeout.into())
+    }
+
+    pub(crate) fn turn_time(&self) -> Duration {
+        match self.turn_time {
+            0 => Duration::MAX,
+            micros => Duration::from_micros(micros.into()),
+        }
     }
 
     pub(crate) fn drain_timeout(&self) -> Duration {

@@ -17,7 +17,7 @@ use log::Log;
 use lws_server::files::Files;
 use lws_server::http::Response;
 use lws_server::{
-    Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, Versions, tls,
+    Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, TurnLimits, Versions, tls,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write as _};
@@ -94,7 +94,8 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
 fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) -> io::Result<Server> {
     let threads = served.threads().map_or_else(|| threads(arguments), Ok)?;
     let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
-    let mut builder = Server::builder().drain_timeout(arguments.drain_timeout());
+    let mut builder =
+        Server::builder().driver_options(driver_options(arguments)).drain_timeout(arguments.drain_timeout());
     builder = builder.held_bytes_max(arguments.held_bytes_max);
     if let Some(connections) = arguments.max_connections {
         builder = builder.connections_max(connections.div_ceil(threads));
@@ -116,6 +117,11 @@ fn limits(arguments: &Arguments) -> Limits {
         linger_timeout: arguments.linger_timeout(),
         ..Limits::default()
     }
+}
+
+fn driver_options(arguments: &Arguments) -> DriverOptions {
+    let turn = TurnLimits { time: arguments.turn_time(), ..TurnLimits::default() };
+    DriverOptions { turn, ..DriverOptions::default() }
 }
 
 /// Prints what one connection of each kind may cost.
@@ -143,7 +149,7 @@ fn threads(arguments: &Arguments) -> io::Result<usize> {
 fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
     let threads = threads(arguments)?;
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
-    let builder = Server::builder().listen_options(listen);
+    let builder = Server::builder().driver_options(driver_options(arguments)).listen_options(listen);
     let builder = match tls {
         None => builder.listen(&arguments.listen()),
         Some(tls) => {

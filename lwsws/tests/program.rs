@@ -542,3 +542,11 @@ fn wait_until(mut done: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn a_turn_may_be_short_or_without_a_bound() {
+    for micros in ["0", "1"] {
+        let serving = Serving::start(&["--turn-time", micros]);
+        assert!(serving.get("/hello").ends_with("Hello, world!"));
+    }
+}

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use benches::baseline::{self, Counts};
 use benches::callgrind::{self, Lengths};
 use benches::client::{Plan, Traffic};
-use benches::process::OWN_SERVER;
+use benches::process::OWN_SERVER_COUNTED;
 use benches::{Result, machine, report};
 use clap::{Parser, Subcommand};
 
@@ -27,7 +27,7 @@ struct Cli {
     #[arg(long, global = true, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.toml"))]
     baseline: PathBuf,
     /// The command of the server; `{port}` becomes the port and `{bin}` the directory of this program.
-    #[arg(long, global = true, default_value = OWN_SERVER)]
+    #[arg(long, global = true, default_value = OWN_SERVER_COUNTED)]
     server: String,
     /// Where the server listens.
     #[arg(long, global = true, default_value_t = 9100)]
