@@ -135,7 +135,7 @@ impl<H> Accepted<H> {
         self.extension(Arc::new(deflate.clone()))
     }
 
-    /// The same for a handler whose type nobody needs to know, as [`Endpoint::upgrade`] returns it.
+    /// The same for a handler whose type nobody needs to know, as [`Endpoint::upgrade`](crate::Endpoint::upgrade) returns it.
     pub fn boxed(self) -> Accepted<Box<dyn Handler>>
     where
         H: Handler,

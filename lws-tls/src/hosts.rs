@@ -154,7 +154,7 @@ impl Host {
         self.with(|options| options.choice.groups = strings(names))
     }
 
-    /// The protocols in order of preference. RFC 7301. Default those of [`ServerBuilder::alpn`].
+    /// The protocols in order of preference. RFC 7301. Default those of [`ServerBuilder::alpn`](crate::ServerBuilder::alpn).
     #[must_use]
     pub fn alpn(self, protocols: &[&str]) -> Self {
         self.with(|options| options.alpn = Some(octets(protocols)))
