@@ -258,7 +258,12 @@ impl Host {
                 Trigger::OneShot => !watched.armed,
                 Trigger::Level => false,
             };
-            if silent || watched.interest.is_empty() || watched.not_before > now {
+            if silent || watched.interest.is_empty() {
+                // What was to be reported late has gone; otherwise the host would wake for it again and again.
+                watched.not_before = Time::ZERO;
+                continue;
+            }
+            if watched.not_before > now {
                 continue;
             }
             let level = world.level(watched.number);
@@ -271,6 +276,7 @@ impl Host {
                 | Readiness::ERROR.when(level.contains(Readiness::ERROR));
             if wanted.is_empty() {
                 watched.pending = false;
+                watched.not_before = Time::ZERO;
                 continue;
             }
             if self.random.chance(world.weather.late) {
