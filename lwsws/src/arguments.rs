@@ -18,8 +18,8 @@ Next to the files there are always
   /echo    WebSocket messages, and what is posted, sent back
   /demo/*  the WebSockets of the demo
 
-SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads certificates again, SIGUSR1 opens
-the access log again; SIGUSR2 and SIGWINCH do nothing.";
+SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads
+certificates again, SIGUSR1 opens the access log again; SIGUSR2 and SIGWINCH do nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
