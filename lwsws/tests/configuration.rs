@@ -152,7 +152,8 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
             { "mountpoint": "/program", "origin": "cgi:///bin/true" },
             { "mountpoint": "/private", "origin": "file://ROOT/www", "basic-auth": "ROOT/users" },
             { "mountpoint": "/quiet", "origin": "file://ROOT/www", "no-ws-upgrades": 1 },
-        ], "ws-protocols": [ { "lws-mirror-protocol": {}, "dumb-increment-protocol": { "default": "1" } } ] },
+        ], "ws-protocols": [ { "lws-mirror-protocol": {}, "dumb-increment-protocol": { "default": "1" },
+            "lws-status": { "basic-auth": "ROOT/users" } } ] },
         { "name": "other.example", "port": PORT, "mounts": [ { "mountpoint": "/", "origin": ">http://there.example/" } ] }
     ] }"#
         .replace("PORT", &port.to_string());
@@ -190,6 +191,7 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
             &["HTTP/1.1 101 ", "Sec-WebSocket-Protocol: lws-mirror-protocol"],
         ),
         ("localhost", "/quiet/x", &opening.to_owned(), &["HTTP/1.1 403 "]),
+        ("localhost", "/private/x", &opening.to_owned(), &["HTTP/1.1 403 "]),
         ("other.example", "/", &asking("lws-mirror-protocol"), &["HTTP/1.1 301 "]),
     ] {
         let answer = ask(port, host, target, fields);

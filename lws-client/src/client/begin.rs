@@ -108,7 +108,7 @@ impl Client {
                 self.pool.is_full(link);
                 self.unsent(id);
             }
-            // The connection is ending, though that has not been told yet.
+            // The connection is ending, and its event has not come yet.
             Misuse::WrongState | Misuse::NotOffered | Misuse::WrongProtocol => {
                 self.pool.release(now, link, After::Retire);
                 self.unsent(id);

@@ -82,7 +82,7 @@ impl<'c> RequestBuilder<'c> {
         self.request
     }
 
-    /// Begins it. The outcome is told once, later.
+    /// Queues the request. Its outcome is delivered exactly once, in a later call.
     pub fn start(self, reply: impl Reply + 'static) -> RequestId {
         self.client.start(self.request, reply)
     }

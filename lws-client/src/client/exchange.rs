@@ -25,7 +25,7 @@ pub(crate) struct Exchange {
     pub(crate) tries: u32,
     /// The same because of a status code.
     pub(crate) status_tries: u32,
-    /// Only a connection will do that has served nobody.
+    /// The request needs a new connection, which has carried no request before.
     pub(crate) fresh: bool,
     /// A server may have acted on it, in a try before or at the place before a redirect.
     pub(crate) acted: bool,
@@ -69,7 +69,7 @@ pub(crate) enum Stage {
     Assigned(Link),
     /// It is a stream of a connection.
     Running { link: Link, stream: StreamKey, phase: Phase },
-    /// Its stream has ended, and some of its content is still to be told.
+    /// Its stream has ended, and some of its content has not been delivered yet.
     Held,
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
     pub(crate) paused: bool,
-    /// What the engine was told last.
+    /// The last value that was set in the engine.
     pub(crate) is_paused: bool,
     pub(crate) want_write: bool,
     pub(crate) cancel: Option<Cause>,

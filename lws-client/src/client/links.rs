@@ -58,7 +58,7 @@ pub(crate) enum StreamUse {
     Exchange(RequestId),
     Handshake(RequestId, SocketId),
     Socket(SocketId),
-    /// So much content is read that nobody wants, for the sake of the connection, which a request may be waiting for.
+    /// Bytes of unwanted content that are read and dropped, so that the connection can be used for the next request.
     Discard {
         left: u64,
         then: Option<RequestId>,

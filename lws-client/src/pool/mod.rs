@@ -55,7 +55,7 @@ pub(crate) enum After {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) waiter: Waiter,
-    /// Only a connection will do that has served nobody.
+    /// The request needs a new connection, which has carried no request before.
     pub(crate) fresh: bool,
     /// It may not be sent twice: a connection that may have ended unseen is not for it.
     pub(crate) careful: bool,

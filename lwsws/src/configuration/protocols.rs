@@ -2,7 +2,7 @@
 
 use crate::demo::Demo;
 use crate::echo;
-use lws_config::Vhost;
+use lws_config::{Protocol, Vhost};
 use lws_server::http::{Request, Response, Status};
 use lws_server::{Context, Endpoint, ws};
 
@@ -17,6 +17,11 @@ pub(super) fn built_in(name: &str) -> Option<&'static str> {
     BUILT_IN.into_iter().find(|known| *known == name)
 }
 
+/// The name of a protocol if it is served: it is built in, and wants no password, which nobody could be asked for.
+pub(super) fn served(protocol: &Protocol) -> Option<&'static str> {
+    built_in(&protocol.name).filter(|_| protocol.basic_auth.is_none())
+}
+
 /// What accepts WebSockets at a path of a virtual host.
 ///
 /// A WebSocket gets the first protocol it asks for that the host has, and the host's default one if it asks for none.
@@ -29,11 +34,11 @@ pub(super) struct Protocols {
 impl Protocols {
     /// Those of a host which are built in. `demo` is what the WebSockets at this path have in common.
     pub(super) fn new(vhost: &Vhost, demo: &Demo) -> Self {
-        let names: Vec<_> = vhost.protocols.iter().filter_map(|protocol| built_in(&protocol.name)).collect();
+        let names: Vec<_> = vhost.protocols.iter().filter_map(served).collect();
         let makers = names.iter().map(|name| maker(name, demo)).collect();
         let default =
             vhost.protocols.iter().find(|protocol| protocol.is_default && !vhost.websockets_need_protocol);
-        Self { names, makers, default: default.and_then(|protocol| built_in(&protocol.name)) }
+        Self { names, makers, default: default.and_then(served) }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Says what it cannot serve, by name: nothing of a configuration is passed over in silence.
 
-use super::protocols::{NoWebSockets, Protocols, built_in};
+use super::protocols::{NoWebSockets, Protocols, built_in, served};
 use crate::demo::Demo;
 use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
 use lws_server::files::Files;
@@ -155,8 +155,7 @@ impl Prepared {
     }
 
     fn route(&self, mount: &Mount) -> Route {
-        // Nobody is let in where somebody should have been asked first.
-        if mount.basic_auth.is_some() || mount.interceptor.is_some() || mount.session_bits != 0 {
+        if asks_first(mount) {
             return unserved(mount);
         }
         match &mount.origin {
@@ -180,12 +179,17 @@ impl Prepared {
             return;
         }
         site.routes.push(self.route(mount));
-        if mount.no_websockets {
+        if mount.no_websockets || asks_first(mount) {
             site.routes.push(Route::new(Takes::Upgrades, mount.path.clone(), NoWebSockets));
         } else {
             add_websockets(site, vhost, &mount.path, demo);
         }
     }
+}
+
+/// Whether somebody has to be asked before a mount is served. Nobody can be yet, so that it is not, to WebSockets neither.
+fn asks_first(mount: &Mount) -> bool {
+    mount.basic_auth.is_some() || mount.interceptor.is_some() || mount.session_bits != 0
 }
 
 /// What answers in place of a mount that cannot be served: what another mount has below its path would be somebody else's.
@@ -194,7 +198,7 @@ fn unserved(mount: &Mount) -> Route {
 }
 
 fn add_websockets(site: &mut Site, vhost: &Vhost, path: &str, demo: &Demo) {
-    if vhost.protocols.iter().any(|protocol| built_in(&protocol.name).is_some()) {
+    if vhost.protocols.iter().any(|protocol| served(protocol).is_some()) {
         site.routes.push(Route::new(Takes::Upgrades, path, Protocols::new(vhost, demo)));
     }
 }
@@ -291,6 +295,7 @@ pub(super) fn remarks(config: &Config) -> Vec<Remark> {
     global(!given.rejected_user_agents.is_empty(), "reject-service-keywords has no effect yet");
     global(given.requests_per_address.is_some(), "ip-limit-ah has no effect yet");
     global(given.connections_per_address.is_some(), "ip-limit-wsi has no effect yet");
+    global(given.timeout.is_some(), "timeout-secs has no effect yet: deadlines are those of the server");
     global(given.blocking_threads.is_some(), "count-async-threads has no effect yet");
     for vhost in &config.vhosts {
         remarks_on_host(vhost, &mut remarks);
@@ -308,6 +313,23 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
     say(vhost.access_log.is_some(), "access-log has no effect: the log of all hosts is that of --access-log");
     say(!vhost.headers.is_empty(), "headers has no effect yet");
     say(vhost.not_found_page.is_some(), "error-document-404 has no effect yet");
+    let owner = matches!(&vhost.listen, Listen::Unix { owner: Some(_), .. });
+    say(owner, "unix-socket-perms has no effect yet: the socket is the user's who starts the server");
+    let tls = vhost.tls.as_ref();
+    let suites =
+        tls.is_some_and(|tls| tls.ciphers.is_some() || tls.tls13_ciphers.is_some() || tls.curve.is_some());
+    say(
+        suites,
+        "ciphers, tls13-ciphers and ecdh-curve have no effect yet: they are those of the TLS library",
+    );
+    let may_be_missing = tls.is_some_and(|tls| tls.may_be_missing);
+    say(may_be_missing, "ignore-missing-cert has no effect: certificates have to be there");
+    say(vhost.client_tls.is_some(), "enable-client-ssl has no effect yet: nothing leads to other servers");
+    say(vhost.fast_open_queue.is_some(), "fo-listen-queue has no effect: there is no TCP Fast Open");
+    say(
+        vhost.accept_as.as_fallback,
+        "fallback-listen-accept has no effect yet: what is no HTTP is answered 400",
+    );
     say(
         vhost.raw_only || vhost.accept_as.always,
         "raw connections are not served: no protocol for them is built in",
@@ -315,6 +337,12 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
     let unknown = vhost.protocols.iter().filter(|protocol| built_in(&protocol.name).is_none());
     for protocol in unknown {
         say(true, &format!("no protocol \"{}\" is built in", protocol.name));
+    }
+    for protocol in vhost.protocols.iter().filter(|protocol| protocol.basic_auth.is_some()) {
+        say(
+            true,
+            &format!("basic-auth cannot be asked for yet: the protocol \"{}\" is not served", protocol.name),
+        );
     }
 }
 
@@ -340,5 +368,10 @@ fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
     say(!mount.headers.is_empty(), "headers has no effect yet");
     say(!mount.media_types.is_empty(), "extra-mimetypes has no effect yet");
     say(!mount.interpreters.is_empty(), "interpret has no effect yet");
+    say(
+        mount.fallback_protocol.is_some(),
+        "the origin with callback:// has no effect yet: it hears of nothing",
+    );
+    say(mount.keep_alive_timeout.is_some(), "keepalive-timeout has no effect yet: that of the host holds");
     say(mount.exact, "exact-match has no effect yet: everything below is served, too");
 }
