@@ -244,3 +244,14 @@ fn it_becomes_the_user_that_the_configuration_names() {
     let (success, _, err) = said(&run(&folder.0, &[]));
     assert!(!success && err == "lwsws: there is no user \"nobody of this name\"\n", "{err}");
 }
+
+#[test]
+fn a_host_of_raw_connections_answers_no_request_with_its_files() {
+    let port = free_port();
+    let conf = r#"{ "vhosts": [ { "name": "localhost", "port": PORT, "onlyraw": 1, "mounts": [ { "mountpoint": "/", "origin": "file://ROOT/www" } ] } ] }"#
+        .replace("PORT", &port.to_string());
+    let folder = Folder::new("raw", &[("conf", &conf), ("www/index.html", "<h1>start</h1>")]);
+    let _serving = Serving::start(&folder);
+    let answer = ask(port, "localhost", "/", "Connection: close\r\n");
+    assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("start"), "{answer}");
+}

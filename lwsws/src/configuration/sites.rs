@@ -144,6 +144,9 @@ impl Prepared {
         settings.route_defaults.keep_half_closed = vhost.half_closed_long_poll.then_some(true);
         let listener = self.sharing(index).first().copied().unwrap_or(index);
         settings.listen.push(listen(vhost, self.tls.get(&listener)));
+        if is_raw(vhost) {
+            return site;
+        }
         for (mount, demo) in vhost.mounts.iter().zip(&self.demos[index]) {
             self.add_mount(&mut site, vhost, mount, demo);
         }
@@ -185,6 +188,11 @@ impl Prepared {
             add_websockets(site, vhost, &mount.path, demo);
         }
     }
+}
+
+/// Whether the connections of a host carry bytes for a protocol and no HTTP, so that nothing of it is for requests.
+fn is_raw(vhost: &Vhost) -> bool {
+    vhost.raw_only || vhost.accept_as.always
 }
 
 /// Whether somebody has to be asked before a mount is served. Nobody can be yet, so that it is not, to WebSockets neither.
@@ -331,8 +339,8 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
         "fallback-listen-accept has no effect yet: what is no HTTP is answered 400",
     );
     say(
-        vhost.raw_only || vhost.accept_as.always,
-        "raw connections are not served: no protocol for them is built in",
+        is_raw(vhost),
+        "raw connections are not served: no protocol for them is built in, and requests are answered 404",
     );
     let unknown = vhost.protocols.iter().filter(|protocol| built_in(&protocol.name).is_none());
     for protocol in unknown {
