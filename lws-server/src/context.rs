@@ -1,12 +1,12 @@
 //! What every call of a handler lends: the time, the peer, the other streams, the counters.
 //!
-//! Further calls stand with what they are about: `publish.rs`, `connections.rs`, `open.rs`, `child.rs`, `install.rs`.
+//! Further calls stand with what they are about: `publish/`, `link/connections.rs`, `link/open.rs`, `link/child.rs`, `site/install.rs`.
 
 use crate::id::{LinkId, RouteId, StreamId, TimerId};
 use crate::link::Link;
-use crate::thread_state::ThreadState;
+use crate::publish::topics::{Subscription, Subscriptions};
+use crate::thread::ThreadState;
 use crate::tls::Info;
-use crate::topics::{Subscription, Subscriptions};
 use crate::upstream::{ConnectOptions, Target};
 use crate::{Peer, Stats};
 use lws_loop_external::{Address, ConnectionId, Interest, ListenOptions, ListenerId, UdpOptions};

@@ -1,12 +1,12 @@
 //! What other threads may hold of a server.
 
-use crate::addition::Addition;
-use crate::command::{Command, StreamCommand};
-use crate::group::Group;
 use crate::id::{SiteId, StreamId};
+use crate::publish::topics::Publication;
 use crate::publish::{Missed, PublishError};
+use crate::server::group::Group;
 use crate::site::Site;
-use crate::topics::Publication;
+use crate::site::addition::Addition;
+use crate::thread::command::{Command, StreamCommand};
 use crate::ws::Broadcast;
 use crate::{Context, Stream};
 use lws_loop_external::GlobalId;

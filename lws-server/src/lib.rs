@@ -41,68 +41,30 @@
 //! * Other threads hold a [`Handle`].
 //! * [`Server::run`] is the built-in loop; [`Server::into_service`] is for a loop that already runs.
 
-mod access;
-mod addition;
 mod app;
 mod builder;
-mod child;
-mod command;
-mod connections;
 mod context;
-pub mod datagrams;
-mod description;
-pub mod descriptor;
-mod endpoint;
-mod factory;
 pub mod files;
-mod group;
 mod handle;
 #[cfg(test)]
 mod heads;
-mod hosts;
 pub mod http;
 mod id;
-mod install;
 mod link;
-mod methods;
-mod observers;
-mod open;
-mod options;
-mod origins;
-mod panics;
-mod path_tree;
 mod publish;
 pub mod raw;
-mod redirect;
-mod refusal;
-mod resolve;
 mod route;
-#[cfg(feature = "run")]
-mod run;
-mod served;
 mod server;
-mod shard;
 mod site;
-mod sites;
-mod start;
-mod stats;
-mod stream;
-mod streams;
-mod thread_state;
-mod threads;
-mod timers;
+mod thread;
 pub mod tls;
-mod topics;
-pub mod upstream;
-mod wakes;
 pub mod ws;
 
-pub use access::AccessRecord;
 pub use builder::Builder;
 pub use context::Context;
-pub use endpoint::Endpoint;
 pub use handle::Handle;
 pub use id::{LinkId, SiteId, StreamId, TimerId};
+pub use link::{datagrams, descriptor, upstream};
 pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer, TurnLimits};
 pub use lws_proto::{
     Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
@@ -111,18 +73,20 @@ pub use lws_proto::{
 #[cfg(feature = "record")]
 #[doc(inline)]
 pub use lws_record as record;
-pub use methods::Methods;
-pub use options::ServerOptions;
-pub use origins::Origins;
-pub use panics::PanicRecord;
+pub use publish::topics::SubscribeError;
 pub use publish::{Missed, PublishError};
-pub use redirect::Redirect;
+pub use route::endpoint::Endpoint;
+pub use route::methods::Methods;
+pub use route::redirect::Redirect;
 pub use route::{Route, RouteOptions, Takes};
+pub use server::options::ServerOptions;
+pub use server::shard::Shard;
+pub use server::stats::Stats;
 pub use server::{Server, Service};
-pub use shard::Shard;
+pub use site::origins::Origins;
 pub use site::{Bind, Names, Site, SiteSettings, Speaks};
-pub use stats::Stats;
-pub use topics::SubscribeError;
+pub use thread::access::AccessRecord;
+pub use thread::panics::PanicRecord;
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -1,13 +1,13 @@
 //! What other handlers and threads ask for.
 
 use super::{App, Lent};
-use crate::addition::Addition;
-use crate::command::{Command, Followed, StreamCall, StreamCommand};
 use crate::context::{Context, Subject};
 use crate::id::RouteId;
+use crate::link::stream::StreamPhase;
+use crate::link::streams::Streams;
 use crate::site::Site;
-use crate::stream::StreamPhase;
-use crate::streams::Streams;
+use crate::site::addition::Addition;
+use crate::thread::command::{Command, Followed, StreamCall, StreamCommand};
 use lws_proto::ws::CloseCode;
 use lws_proto::{Connection, Stream, StreamKey};
 use std::io;

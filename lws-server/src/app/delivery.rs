@@ -4,11 +4,11 @@
 //! the permits that come, of which its handler has every other one.
 
 use super::{App, Lent, context_of};
-use crate::command::{Command, StreamCommand};
-use crate::stream::WebSocketStream;
-use crate::thread_state::ThreadState;
-use crate::topics::log::Next;
-use crate::topics::{LagPolicy, Subscription};
+use crate::link::stream::WebSocketStream;
+use crate::publish::topics::log::Next;
+use crate::publish::topics::{LagPolicy, Subscription};
+use crate::thread::ThreadState;
+use crate::thread::command::{Command, StreamCommand};
 use lws_proto::ws::CloseCode;
 use lws_proto::{Connection, Stream, StreamKey, Writable};
 

@@ -2,11 +2,11 @@
 
 use super::Lent;
 use crate::Peer;
-use crate::command::{Command, StreamCommand};
 use crate::context::DriverAccess;
 use crate::link::Link;
+use crate::publish::topics::Subscription;
+use crate::thread::command::{Command, StreamCommand};
 use crate::tls::Info;
-use crate::topics::Subscription;
 use crate::upstream::{ConnectOptions, Target};
 use lws_loop_external::{
     self as external, Address, ConnectionId, Interest, ListenOptions, ListenerId, UdpOptions,

@@ -4,10 +4,10 @@ use super::{App, Lent};
 use crate::context::{Context, Subject};
 use crate::http::Tally;
 use crate::id::RouteId;
-use crate::panics;
-use crate::refusal::status_of;
-use crate::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
-use crate::streams::Streams;
+use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
+use crate::link::streams::Streams;
+use crate::route::refusal::status_of;
+use crate::thread::panics;
 use lws_proto::{Cause, StreamKey};
 
 impl App {

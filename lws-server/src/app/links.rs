@@ -3,8 +3,8 @@
 use super::{App, Lent};
 use crate::Context;
 use crate::link::Link;
-use crate::panics;
-use crate::timers::TimerCall;
+use crate::thread::panics;
+use crate::thread::timers::TimerCall;
 use lws_loop_external::{ConnectError, Descriptor, DescriptorEvent, UdpEvent};
 use lws_proto::{Connection, Event};
 

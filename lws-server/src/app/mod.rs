@@ -1,6 +1,6 @@
 //! The application that a server is to its driver: events in, calls of handlers out.
 //!
-//! What is to be done with a request is decided in `resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
+//! What is to be done with a request is decided in `route/resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
 //! `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what was published, `commands.rs` does what
 //! other handlers and threads ask for, and `links.rs` is about connections that no listener has accepted. Knows no socket and no loop.
 
@@ -12,19 +12,19 @@ mod events;
 mod links;
 mod requests;
 
-use crate::access::LoggedRequest;
-use crate::command::{Command, StreamCommand};
 use crate::context::{Context, Subject};
 use crate::http::Tally;
 use crate::id::RouteId;
 use crate::link::Link;
-use crate::panics::{self, PanicRecord, Panicked};
+use crate::link::stream::{StreamPhase, StreamState};
+use crate::link::streams::{Ingress, Streams};
+use crate::publish::topics::Subscriptions;
 use crate::site::Speaks;
-use crate::stream::{StreamPhase, StreamState};
-use crate::streams::{Ingress, Streams};
-use crate::thread_state::ThreadState;
+use crate::thread::ThreadState;
+use crate::thread::access::LoggedRequest;
+use crate::thread::command::{Command, StreamCommand};
+use crate::thread::panics::{self, PanicRecord, Panicked};
 use crate::tls::{self, Failure, Info, Plain};
-use crate::topics::Subscriptions;
 use crate::{Peer, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
@@ -77,7 +77,7 @@ impl App {
     fn log(&self, cx: &Lent<'_>, entry: Option<&LoggedRequest>, tally: &Tally, cause: &'static str) {
         if let Some(log) = &self.state.observers.log {
             let unix_seconds = self.state.unix_seconds;
-            log(&crate::access::record(entry, || self.peer(cx), unix_seconds, tally, cause));
+            log(&crate::thread::access::record(entry, || self.peer(cx), unix_seconds, tally, cause));
         }
     }
 

@@ -1,14 +1,14 @@
 //! Requests: what was resolved is done.
 
 use super::{App, Lent};
-use crate::access::LoggedRequest;
 use crate::context::{Context, Subject};
 use crate::http::{self, Answer, Exchange, Request, Response, Routed, Tally};
-use crate::refusal;
-use crate::resolve::{Refusal, Resolved, Step, resolve};
-use crate::served::{Served, Terms};
-use crate::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
-use crate::streams::Ingress;
+use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
+use crate::link::streams::Ingress;
+use crate::route::refusal;
+use crate::route::resolve::{Refusal, Resolved, Step, resolve};
+use crate::site::served::{Served, Terms};
+use crate::thread::access::LoggedRequest;
 use crate::tls::Plain;
 use crate::ws::Deflate;
 use lws_proto::Stream;

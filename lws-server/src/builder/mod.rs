@@ -1,22 +1,22 @@
 //! Describes a server call by call: fills a [`Site`], and what holds for the server as a whole.
 //!
-//! Checks and opens nothing: that is `start.rs`.
+//! Checks and opens nothing: that is `server/start.rs`.
 
 mod settings;
 
-use crate::description::{DescribeThread, Description};
-use crate::factory;
 use crate::files::Files;
 use crate::http::{Answer, Request};
-use crate::methods::Methods;
-use crate::observers::Observers;
-use crate::options::ServerOptions;
 use crate::route::Route;
-use crate::served::invalid;
+use crate::route::factory;
+use crate::route::methods::Methods;
 use crate::server::Server;
+use crate::server::description::{DescribeThread, Description};
+use crate::server::options::ServerOptions;
+use crate::server::start;
+use crate::server::threads;
+use crate::site::served::invalid;
 use crate::site::{Bind, Site, SiteSettings, Speaks};
-use crate::start;
-use crate::threads;
+use crate::thread::observers::Observers;
 use crate::{raw, tls, ws};
 use lws_loop_external::ListenOptions;
 use lws_proto::http::Method;

@@ -1,12 +1,12 @@
 //! How a site and its server behave: names, origins, limits, sizes, and what the program wants to hear.
 
 use super::Builder;
-use crate::access::AccessRecord;
-use crate::options::ServerOptions;
-use crate::origins::Origins;
-use crate::panics::PanicRecord;
 use crate::route::RouteOptions;
+use crate::server::options::ServerOptions;
 use crate::site::Names;
+use crate::site::origins::Origins;
+use crate::thread::access::AccessRecord;
+use crate::thread::panics::PanicRecord;
 use crate::{Peer, tls, ws};
 use lws_loop_external::DriverOptions;
 use lws_proto::{Cause, Limits, Versions};

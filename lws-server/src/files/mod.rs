@@ -13,8 +13,8 @@ mod transfer;
 mod types;
 
 use crate::Context;
-use crate::endpoint::Endpoint;
 use crate::http::{self, Answer, Exchange, Handler, HttpDate, Method, Request, Response, Status};
+use crate::route::endpoint::Endpoint;
 pub use assets::Asset;
 use assets::Assets;
 use conditions::Evaluation;

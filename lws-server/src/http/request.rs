@@ -2,7 +2,7 @@
 //!
 //! Knows no connection, but for what TLS has agreed on: what it says stays true when the request is answered later.
 
-use crate::path_tree::Pattern;
+use crate::route::path_tree::Pattern;
 use crate::tls::Info;
 use lws_proto::http::{Head, Method, Version};
 use lws_proto::ws;

@@ -2,10 +2,10 @@
 //!
 //! Pure: reads the head of a request and the site that it is for, and calls nothing.
 
-use crate::hosts::Arrival;
 use crate::id::RouteId;
-use crate::path_tree::{Pattern, path_of};
-use crate::served::{Served, ServedPath, ServedSite};
+use crate::route::path_tree::{Pattern, path_of};
+use crate::site::hosts::Arrival;
+use crate::site::served::{Served, ServedPath, ServedSite};
 use lws_proto::http::{Head, Method, is_registered_method};
 use lws_proto::ws::is_opening;
 use std::borrow::Cow;
@@ -145,9 +145,9 @@ mod tests {
     use super::*;
     use crate::heads::with_head;
     use crate::http::{Request, Response};
-    use crate::origins::Origins;
     use crate::route::Route;
     use crate::site::Site;
+    use crate::site::origins::Origins;
     use crate::{Context, MessageKind, Stream, ws};
 
     struct Silent;

@@ -1,9 +1,9 @@
 //! An endpoint that sends whoever asks elsewhere.
 
 use crate::Context;
-use crate::endpoint::Endpoint;
 use crate::http::{Answer, Exchange, Handler, Request, Response, Status};
-use crate::methods::Methods;
+use crate::route::endpoint::Endpoint;
+use crate::route::methods::Methods;
 use crate::route::{Route, Takes};
 
 /// Sends whoever asks for a path to another address. RFC 9110 §15.4.

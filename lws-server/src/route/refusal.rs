@@ -1,9 +1,9 @@
 //! What is answered when no endpoint answers.
 
 use crate::http::{Response, Status};
-use crate::methods::{Methods, allow};
-use crate::resolve::Refusal;
-use crate::served::ServedPath;
+use crate::route::methods::{Methods, allow};
+use crate::route::resolve::Refusal;
+use crate::site::served::ServedPath;
 use crate::tls::Plain;
 use lws_proto::Cause;
 use lws_proto::http::{Head, Method, Target};

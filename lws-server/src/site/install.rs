@@ -1,11 +1,11 @@
 //! Sites that come and go on one thread: listeners are opened and closed, routes get their logs.
 
 use crate::Context;
-use crate::addition::Bound;
-use crate::command::Followed;
 use crate::id::SiteId;
-use crate::served::{ServedSite, invalid};
+use crate::site::addition::Bound;
+use crate::site::served::{ServedSite, invalid};
 use crate::site::{Bind, Site};
+use crate::thread::command::Followed;
 use lws_loop_external::{Address, ListenOptions};
 use std::fmt;
 use std::io;

@@ -2,12 +2,19 @@
 //!
 //! Which route a request belongs to is found in `path_tree.rs`.
 
-use crate::endpoint::Endpoint;
-use crate::factory;
+pub(crate) mod endpoint;
+pub(crate) mod factory;
+pub(crate) mod methods;
+pub(crate) mod path_tree;
+pub(crate) mod redirect;
+pub(crate) mod refusal;
+pub(crate) mod resolve;
+
 use crate::files::Files;
 use crate::http::{Answer, Request};
-use crate::methods::Methods;
-use crate::origins::Origins;
+use crate::route::endpoint::Endpoint;
+use crate::route::methods::Methods;
+use crate::site::origins::Origins;
 use crate::ws::{self, Backlog};
 use lws_proto::http::Method;
 use std::fmt;

@@ -1,9 +1,9 @@
 //! What a server keeps of one stream: its handler, and how far it has come.
 
-use crate::access::LoggedRequest;
 use crate::http::{self, Tally};
 use crate::id::RouteId;
-use crate::topics::Subscriptions;
+use crate::publish::topics::Subscriptions;
+use crate::thread::access::LoggedRequest;
 use crate::{raw, ws};
 use lws_proto::StreamKey;
 

@@ -2,14 +2,14 @@
 //!
 //! Knows no listener and no connection.
 
-use crate::endpoint::Endpoint;
-use crate::hosts::HostNames;
 use crate::http::FieldLine;
 use crate::id::{RouteId, SiteId};
-use crate::methods::Methods;
-use crate::origins::OriginGuard;
-use crate::path_tree::{PathTree, Pattern};
+use crate::route::endpoint::Endpoint;
+use crate::route::methods::Methods;
+use crate::route::path_tree::{PathTree, Pattern};
 use crate::route::{Route, RouteOptions, Takes};
+use crate::site::hosts::HostNames;
+use crate::site::origins::OriginGuard;
 use crate::site::{Site, SiteSettings, Speaks};
 use crate::tls::Plain;
 use crate::ws::{Backlog, Deflate};

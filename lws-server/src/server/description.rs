@@ -1,8 +1,8 @@
 //! Everything that one thread of a server serves, before anything of it is checked or opened.
 
-use crate::observers::Observers;
-use crate::options::ServerOptions;
+use crate::server::options::ServerOptions;
 use crate::site::Site;
+use crate::thread::observers::Observers;
 use std::io;
 
 /// What a thread is built from.

@@ -2,16 +2,23 @@
 //!
 //! Knows no event. A [`Context`](crate::Context) lends it, with the driver beside it.
 
-use crate::command::Command;
+pub(crate) mod access;
+pub(crate) mod command;
+pub(crate) mod observers;
+pub(crate) mod panics;
+pub(crate) mod timers;
+pub(crate) mod wakes;
+
 use crate::files::shelf::Shelf;
-use crate::group::Group;
 use crate::id::RouteId;
-use crate::observers::{Observers, PeerAddresses};
-use crate::sites::Sites;
-use crate::stats::Counters;
-use crate::timers::Timers;
-use crate::topics::Topics;
-use crate::wakes::PendingWakes;
+use crate::publish::topics::Topics;
+use crate::server::group::Group;
+use crate::server::stats::Counters;
+use crate::site::sites::Sites;
+use crate::thread::command::Command;
+use crate::thread::observers::{Observers, PeerAddresses};
+use crate::thread::timers::Timers;
+use crate::thread::wakes::PendingWakes;
 use lws_proto::Config;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,9 +1,9 @@
 //! The callbacks by which a program observes its server: the access log, panics, TLS, peers that got a GOAWAY. They belong to
 //! one thread, as handlers do.
 
-use crate::access::AccessRecord;
-use crate::panics::PanicRecord;
-use crate::topics::BacklogOf;
+use crate::publish::topics::BacklogOf;
+use crate::thread::access::AccessRecord;
+use crate::thread::panics::PanicRecord;
 use crate::{Peer, tls};
 use lws_loop_external::ConnectionId;
 use lws_proto::Cause;

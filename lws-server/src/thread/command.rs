@@ -1,9 +1,9 @@
 //! What is sent to a thread of a server: by other threads, and by its own handlers for streams that are not lent.
 
 use crate::Context;
-use crate::addition::{Addition, Bound};
 use crate::id::{RouteId, SiteId};
-use crate::topics::{Publication, Subscription};
+use crate::publish::topics::{Publication, Subscription};
+use crate::site::addition::{Addition, Bound};
 use lws_proto::{Stream, StreamKey};
 use std::sync::Arc;
 

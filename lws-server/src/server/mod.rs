@@ -2,10 +2,20 @@
 //!
 //! Knows no protocol and no event.
 
+pub(crate) mod description;
+pub(crate) mod group;
+pub(crate) mod options;
+#[cfg(feature = "run")]
+pub(crate) mod run;
+pub(crate) mod shard;
+pub(crate) mod start;
+pub(crate) mod stats;
+pub(crate) mod threads;
+
 use crate::Context;
 use crate::app::App;
 use crate::handle::Handle;
-use crate::shard::Shard;
+use crate::server::shard::Shard;
 use lws_loop_external as external;
 use lws_loop_external::{Address, Change, Driver, Readiness, Token, Trigger, Wait};
 use lws_proto::Time;

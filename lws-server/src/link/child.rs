@@ -5,9 +5,9 @@
 use crate::Context;
 use crate::id::LinkId;
 use crate::link::Link;
+use crate::link::stream::{StreamPhase, StreamState};
+use crate::link::streams::{Ingress, Streams};
 use crate::raw;
-use crate::stream::{StreamPhase, StreamState};
-use crate::streams::{Ingress, Streams};
 use lws_proto::Connection;
 use std::io;
 use std::os::fd::OwnedFd;

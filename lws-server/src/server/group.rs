@@ -3,7 +3,7 @@
 //! Everything else belongs to one thread. Knows no handler and no event: what is sent is the caller's.
 
 use crate::id::{RouteId, SiteId};
-use crate::stats::Stats;
+use crate::server::stats::Stats;
 use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::HeldBytes;
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,12 +2,12 @@
 //!
 //! Opens no socket: `install.rs` does, before it adds a site here.
 
-use crate::addition::Bound;
-use crate::endpoint::Endpoint;
-use crate::hosts::{self, Arrival, HostTable, NameTwice};
 use crate::http::FieldLine;
 use crate::id::SiteId;
-use crate::served::{ServedSite, invalid};
+use crate::route::endpoint::Endpoint;
+use crate::site::addition::Bound;
+use crate::site::hosts::{self, Arrival, HostTable, NameTwice};
+use crate::site::served::{ServedSite, invalid};
 use crate::site::{SiteSettings, Speaks};
 use crate::tls::{self, Info, Plain};
 use lws_loop_external::{Address, ListenOptions, ListenerId};

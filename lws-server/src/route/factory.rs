@@ -1,9 +1,9 @@
 //! Factories and plain functions as endpoints.
 
 use crate::Context;
-use crate::endpoint::Endpoint;
 use crate::http::{self, Answer, Collect, Exchange, Request, Response};
 use crate::raw;
+use crate::route::endpoint::Endpoint;
 use crate::ws::{self, Accepted, Accepting};
 use std::marker::PhantomData;
 use std::rc::Rc;

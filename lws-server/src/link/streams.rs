@@ -1,6 +1,6 @@
 //! The streams of one connection.
 
-use crate::stream::StreamState;
+use crate::link::stream::StreamState;
 use lws_proto::StreamKey;
 
 /// The states of the streams of a connection, by the indices of their keys. Most connections have one.

@@ -1,7 +1,15 @@
 //! What a connection is to the application: who began it, and who hears of it.
 
-use crate::streams::Streams;
-use crate::{datagrams, descriptor, upstream};
+pub(crate) mod child;
+pub(crate) mod connections;
+pub mod datagrams;
+pub mod descriptor;
+pub(crate) mod open;
+pub(crate) mod stream;
+pub(crate) mod streams;
+pub mod upstream;
+
+use crate::link::streams::Streams;
 
 /// Kept for each connection in the driver's table. Accepted ones are most of them, so that the others are boxed.
 pub(crate) enum Link {

@@ -1,8 +1,8 @@
 //! What a handler may ask of streams and links other than its own.
 
 use crate::Context;
-use crate::command::{Command, StreamCommand};
 use crate::id::{LinkId, RouteId, StreamId};
+use crate::thread::command::{Command, StreamCommand};
 use lws_loop_external::GlobalId;
 
 impl Context<'_> {

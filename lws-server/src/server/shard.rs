@@ -1,8 +1,8 @@
 //! The part of a server on one of its other threads, before it is built there.
 
-use crate::command::{Command, Followed};
-use crate::description::DescribeThread;
-use crate::group::Group;
+use crate::server::description::DescribeThread;
+use crate::server::group::Group;
+use crate::thread::command::{Command, Followed};
 use lws_loop_external as external;
 use std::fmt;
 use std::sync::Arc;

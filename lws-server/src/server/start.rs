@@ -1,24 +1,24 @@
 //! From a description to services: the threads' mailboxes are made, listeners opened, sites served.
 
-use crate::addition::Bound;
 use crate::app::App;
-use crate::command::{Command, Followed};
-use crate::description::{DescribeThread, Description};
 use crate::files::shelf::Shelf;
-use crate::group::Group;
 use crate::id::RouteId;
-use crate::observers::{Observers, PeerAddresses};
-use crate::options::ServerOptions;
-use crate::served::invalid;
+use crate::publish::topics::Topics;
+use crate::server::description::{DescribeThread, Description};
+use crate::server::group::Group;
+use crate::server::options::ServerOptions;
+use crate::server::shard::{Plan, Shard};
+use crate::server::stats::Counters;
 use crate::server::{Server, Service};
-use crate::shard::{Plan, Shard};
 use crate::site::Site;
-use crate::sites::Sites;
-use crate::stats::Counters;
-use crate::thread_state::ThreadState;
-use crate::timers::Timers;
-use crate::topics::Topics;
-use crate::wakes::PendingWakes;
+use crate::site::addition::Bound;
+use crate::site::served::invalid;
+use crate::site::sites::Sites;
+use crate::thread::ThreadState;
+use crate::thread::command::{Command, Followed};
+use crate::thread::observers::{Observers, PeerAddresses};
+use crate::thread::timers::Timers;
+use crate::thread::wakes::PendingWakes;
 use lws_loop_external as external;
 use lws_loop_external::{Address, Driver, Shards};
 use lws_proto::{Config, Expect, HeldBytes, Time, WallClock};

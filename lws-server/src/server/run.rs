@@ -1,7 +1,7 @@
 //! A server on the built-in loop, or on one on each of its threads.
 
+use crate::server::shard::Shard;
 use crate::server::{Server, Service};
-use crate::shard::Shard;
 use lws_loop_poll::{PollLoop, Threads};
 use std::io;
 use std::sync::Arc;

@@ -1,11 +1,13 @@
 //! Publishing to routes and topics, and subscribing to them.
 
+pub(crate) mod topics;
+
 use crate::Context;
 use crate::SubscribeError;
-use crate::command::Command;
-use crate::group::{Group, Published};
 use crate::id::{RouteId, StreamId};
-use crate::topics::{self, Destination, Publication};
+use crate::publish::topics::{Destination, Publication};
+use crate::server::group::{Group, Published};
+use crate::thread::command::Command;
 use crate::ws::Broadcast;
 use std::fmt;
 use std::sync::Arc;
