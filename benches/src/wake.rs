@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lws_loop_external::hosts::{self, PollFd};
 use lws_loop_external::{
-    Accepted, Application, Clock, Context, Driver, DriverOptions, Handle, Interest, ListenerId,
+    Accepted, Application, Clock, Driver, DriverContext, DriverHandle, DriverOptions, Interest, ListenerId,
     OneDescriptor, Peer,
 };
 use lws_loop_poll::PollLoop;
@@ -41,13 +41,18 @@ impl Application for Listens {
     type State = ();
     type Message = Message;
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: Event<'_>) {}
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), _: Event<'_>) {}
 
-    fn message(&mut self, cx: &mut Context<'_, Self>, message: Message) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: Message) {
         match message {
             Message::Sent(at) => {
                 // It fails only if nobody measures any more.
@@ -106,7 +111,7 @@ fn measure(wake: &Wake, host: fn(Driver<Listens>) -> std::io::Result<()>) -> Res
         let _ = ready.send(service.handle());
         host(service)
     });
-    let handle: Handle<Message> = handle.recv()?;
+    let handle: DriverHandle<Message> = handle.recv()?;
     let mut histogram = Histogram::default();
     for _ in 0..wake.messages {
         thread::sleep(wake.pause);

@@ -5,7 +5,7 @@
 
 use lws_client::ws::{Context, GaveUp, Handler, Lost, Message, Opened, ReconnectRules, SocketId, WhenLost};
 use lws_client::{Client, ClientApp, Options, ProxyRules, Task};
-use lws_loop_external::Handle;
+use lws_loop_external::DriverHandle;
 use lws_loop_poll::{PollLoop, Stopper};
 use lws_proto::ws::{CloseCode, Deflate};
 use lws_proto::{Bytes, MessageKind};
@@ -50,7 +50,7 @@ impl Handler for Terminal {
 }
 
 /// Sends lines until there are no more, from a thread of its own: reading a terminal blocks.
-fn send_lines(handle: &Handle<Task>, socket: SocketId, kind: MessageKind) {
+fn send_lines(handle: &DriverHandle<Task>, socket: SocketId, kind: MessageKind) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         let task: Task = Box::new(move |client: &mut Client| {
             if let Err(error) = client.send(socket, kind, Bytes::from(line), WhenLost::Keep) {

@@ -6,7 +6,7 @@
 use crate::client::{Action, Client};
 use crate::failure::Failure;
 use crate::pool::Link;
-use lws_loop_external::{Application, ConnectError, Context, Peer};
+use lws_loop_external::{Application, ConnectError, DriverContext, Peer};
 use lws_proto::{Connection, Event, Time};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ impl Client {
     /// From [`Application::connected`].
     pub fn on_connected<A: Application<State: From<Link>>>(
         &mut self,
-        cx: &mut Context<'_, A>,
+        cx: &mut DriverContext<'_, A>,
         link: Link,
         connection: &mut Connection,
     ) {
@@ -34,7 +34,7 @@ impl Client {
     /// From [`Application::connect_failed`].
     pub fn on_connect_failed<A: Application<State: From<Link>>>(
         &mut self,
-        cx: &mut Context<'_, A>,
+        cx: &mut DriverContext<'_, A>,
         link: Link,
         error: &ConnectError,
     ) {
@@ -47,7 +47,7 @@ impl Client {
     /// From [`Application::event`].
     pub fn on_event<A: Application<State: From<Link>>>(
         &mut self,
-        cx: &mut Context<'_, A>,
+        cx: &mut DriverContext<'_, A>,
         link: Link,
         event: Event<'_>,
     ) {
@@ -59,7 +59,7 @@ impl Client {
     /// From [`Application::woken`].
     pub fn on_woken<A: Application<State: From<Link>>>(
         &mut self,
-        cx: &mut Context<'_, A>,
+        cx: &mut DriverContext<'_, A>,
         link: Link,
         connection: &mut Connection,
     ) {
@@ -69,7 +69,11 @@ impl Client {
     }
 
     /// From [`Application::closed`].
-    pub fn on_closed<A: Application<State: From<Link>>>(&mut self, cx: &mut Context<'_, A>, link: Link) {
+    pub fn on_closed<A: Application<State: From<Link>>>(
+        &mut self,
+        cx: &mut DriverContext<'_, A>,
+        link: Link,
+    ) {
         self.tell_time(cx.now(), Some(cx.unix_seconds()));
         self.hosted.remove(&link);
         self.closed(link);
@@ -79,7 +83,10 @@ impl Client {
     /// Does what is due and what was asked of the client: connections are begun, lent, closed. To be called whenever the client may
     /// have been asked for something, and at [`next_timeout`](Self::next_timeout), which may have changed: an application
     /// sets its timer to it, or to a moment of its own that is earlier.
-    pub fn serve<A: Application<State: From<Link>>>(&mut self, cx: &mut Context<'_, A>) -> Option<Time> {
+    pub fn serve<A: Application<State: From<Link>>>(
+        &mut self,
+        cx: &mut DriverContext<'_, A>,
+    ) -> Option<Time> {
         let now = (cx.now(), Some(cx.unix_seconds()));
         while self.needs_service() || self.next_timeout().is_some_and(|at| at <= now.0) {
             self.settle(now.0, now.1);
@@ -90,7 +97,7 @@ impl Client {
         self.next_timeout()
     }
 
-    fn perform<A: Application<State: From<Link>>>(&mut self, cx: &mut Context<'_, A>, action: Action) {
+    fn perform<A: Application<State: From<Link>>>(&mut self, cx: &mut DriverContext<'_, A>, action: Action) {
         match action {
             Action::Connect { link, target, config, options } => {
                 match cx.connect(target, config, &options, A::State::from(link)) {

@@ -8,7 +8,7 @@
 //! * An application of the driver keeps a client beside everything else it does: see [`Client::on_event`] and its like, and
 //!   [`Client::serve`].
 //! * A program that has no application takes [`ClientApp`], a ready one, on whatever loop it runs. Other threads ask through
-//!   its [`Handle`](lws_loop_external::Handle).
+//!   its [`DriverHandle`](lws_loop_external::DriverHandle).
 //! * A tool that may wait takes [`Runtime`], with the built-in loop:
 //!
 //! ```

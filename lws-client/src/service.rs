@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::options::Options;
 use crate::pool::Link;
 use lws_loop_external::{
-    Accepted, Application, ConnectError, Context, Driver, DriverOptions, ListenerId, Peer,
+    Accepted, Application, ConnectError, Driver, DriverContext, DriverOptions, ListenerId, Peer,
 };
 use lws_proto::{Connection, Event};
 use std::io;
@@ -57,7 +57,7 @@ impl ClientApp {
     }
 
     /// Does what the client was asked for.
-    pub fn act(&mut self, cx: &mut Context<'_, Self>) {
+    pub fn act(&mut self, cx: &mut DriverContext<'_, Self>) {
         let next = self.client.serve(cx);
         cx.set_timer(next);
     }
@@ -67,41 +67,46 @@ impl Application for ClientApp {
     type State = Link;
     type Message = Task;
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, link: &mut Link, connection: &mut Connection) {
+    fn connected(&mut self, cx: &mut DriverContext<'_, Self>, link: &mut Link, connection: &mut Connection) {
         self.client.on_connected(cx, *link, connection);
         self.act(cx);
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, link: Link, error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, link: Link, error: ConnectError) {
         self.client.on_connect_failed(cx, link, &error);
         self.act(cx);
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, link: &mut Link, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, link: &mut Link, event: Event<'_>) {
         self.client.on_event(cx, *link, event);
         self.act(cx);
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, link: Link) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, link: Link) {
         self.client.on_closed(cx, link);
         self.act(cx);
     }
 
-    fn woken(&mut self, cx: &mut Context<'_, Self>, link: &mut Link, connection: &mut Connection) {
+    fn woken(&mut self, cx: &mut DriverContext<'_, Self>, link: &mut Link, connection: &mut Connection) {
         self.client.on_woken(cx, *link, connection);
         self.act(cx);
     }
 
-    fn message(&mut self, cx: &mut Context<'_, Self>, task: Task) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, task: Task) {
         task(&mut self.client);
         self.act(cx);
     }
 
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         self.act(cx);
     }
 }

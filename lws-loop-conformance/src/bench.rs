@@ -8,7 +8,7 @@ use crate::setup::Setup;
 use crate::watchdog::Watchdog;
 use crate::{Host, heard_another_thread};
 use lws_loop_external::{
-    Accepted, Address, Application, ConnectError, ConnectOptions, ConnectionId, Context, Driver,
+    Accepted, Address, Application, ConnectError, ConnectOptions, ConnectionId, Driver, DriverContext,
     DriverOptions, ListenerId, Peer, Service,
 };
 use lws_proto::{Cause, Config, Connection, Event, Payload, Protocol, Stream, StreamKey, Time, Writable, ws};
@@ -175,7 +175,7 @@ impl Common {
 
 /// What a script does and finds: lent to it with every call.
 pub(crate) struct Bench<'a, 'c, S: Script> {
-    pub(crate) cx: &'a mut Context<'c, ScriptedApplication<S>>,
+    pub(crate) cx: &'a mut DriverContext<'c, ScriptedApplication<S>>,
     pub(crate) common: &'a mut Common,
 }
 
@@ -342,7 +342,7 @@ impl<S: Script> ScriptedApplication<S> {
     /// Lends the script, the bench and one side.
     fn with_side<R>(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         state: &mut State<S::Data>,
         call: impl FnOnce(&mut S, &mut Bench<'_, '_, S>, &mut Side<S::Data>) -> R,
     ) -> Option<R> {
@@ -358,7 +358,7 @@ impl<S: Script> ScriptedApplication<S> {
         Some(result)
     }
 
-    fn bench<'a, 'c>(&'a mut self, cx: &'a mut Context<'c, Self>) -> (&'a mut S, Bench<'a, 'c, S>) {
+    fn bench<'a, 'c>(&'a mut self, cx: &'a mut DriverContext<'c, Self>) -> (&'a mut S, Bench<'a, 'c, S>) {
         (&mut self.script, Bench { cx, common: &mut self.common })
     }
 }
@@ -367,18 +367,28 @@ impl<S: Script> Application for ScriptedApplication<S> {
     type State = State<S::Data>;
     type Message = Message;
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         let state = State { role: Role::Server, key: None, data: None };
         Some(Accepted { config: Arc::clone(&self.common.config), state })
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
+    fn connected(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        _: &mut Self::State,
+        connection: &mut Connection,
+    ) {
         if let Err(misuse) = self.common.setup.open(connection, cx.now()) {
             self.bench(cx).1.fail(format!("a connection could not be opened: {misuse:?}"));
         }
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: Self::State, error: ConnectError) {
         let Some(id) = cx.connection() else { return };
         let data = state.data.unwrap_or_default();
         let side = Side { id, role: state.role, key: state.key, data };
@@ -386,7 +396,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
         script.refused(&mut bench, side, error.into());
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, event: Event<'_>) {
         self.with_side(cx, state, |script, bench, side| match event {
             Event::Request { stream, head, .. } => {
                 if let Err(misuse) = stream.accept_websocket(&head, &ws::Accept::new()) {
@@ -416,7 +426,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
         });
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, state: Self::State) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, state: Self::State) {
         let Some(id) = cx.connection() else { return };
         let data = state.data.unwrap_or_default();
         let side = Side { id, role: state.role, key: state.key, data };
@@ -424,11 +434,16 @@ impl<S: Script> Application for ScriptedApplication<S> {
         script.gone(&mut bench, side);
     }
 
-    fn woken(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+    fn woken(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+    ) {
         self.with_side(cx, state, |script, bench, side| script.woken(bench, side, connection));
     }
 
-    fn message(&mut self, cx: &mut Context<'_, Self>, message: Message) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: Message) {
         heard_another_thread();
         let (script, mut bench) = self.bench(cx);
         match message {
@@ -445,7 +460,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
 
     fn message_to(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         state: &mut Self::State,
         _: &mut Connection,
         message: Message,
@@ -455,14 +470,14 @@ impl<S: Script> Application for ScriptedApplication<S> {
         }
     }
 
-    fn undelivered(&mut self, cx: &mut Context<'_, Self>, id: ConnectionId, message: Message) {
+    fn undelivered(&mut self, cx: &mut DriverContext<'_, Self>, id: ConnectionId, message: Message) {
         let (script, mut bench) = self.bench(cx);
         if let Message::Number(number) = message {
             script.undelivered(&mut bench, id, number);
         }
     }
 
-    fn notified(&mut self, cx: &mut Context<'_, Self>) {
+    fn notified(&mut self, cx: &mut DriverContext<'_, Self>) {
         heard_another_thread();
         let (script, mut bench) = self.bench(cx);
         if std::mem::replace(&mut bench.common.begun, true) {
@@ -472,7 +487,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
         }
     }
 
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         let (script, mut bench) = self.bench(cx);
         script.timer(&mut bench);
     }

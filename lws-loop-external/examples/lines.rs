@@ -6,8 +6,8 @@
 mod polled;
 
 use lws_loop_external::{
-    Accepted, Application, ConnectionId, Context, Descriptor, DescriptorEvent, Driver, Interest, ListenerId,
-    Peer,
+    Accepted, Application, ConnectionId, Descriptor, DescriptorEvent, Driver, DriverContext, Interest,
+    ListenerId, Peer,
 };
 use lws_proto::{Event, Time};
 use std::io::{self, ErrorKind};
@@ -29,7 +29,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn read(&mut self, cx: &mut Context<'_, Self>, input: &mut Descriptor<'_>) {
+    fn read(&mut self, cx: &mut DriverContext<'_, Self>, input: &mut Descriptor<'_>) {
         let mut piece = [0; 512];
         match input.read(&mut piece) {
             Ok(0) => return self.end(cx),
@@ -49,7 +49,7 @@ impl Lines {
         }
     }
 
-    fn say(&mut self, cx: &mut Context<'_, Self>, end: usize) {
+    fn say(&mut self, cx: &mut DriverContext<'_, Self>, end: usize) {
         self.to_say.extend_from_slice(b"> ");
         self.to_say.extend(self.line.drain(..end));
         if let Some(output) = self.output {
@@ -58,14 +58,14 @@ impl Lines {
     }
 
     /// The input has ended: what has no end of line is said, too.
-    fn end(&mut self, cx: &mut Context<'_, Self>) {
+    fn end(&mut self, cx: &mut DriverContext<'_, Self>) {
         if !self.line.is_empty() {
             self.say(cx, self.line.len());
         }
         self.over = true;
     }
 
-    fn write(&mut self, cx: &mut Context<'_, Self>, output: &mut Descriptor<'_>) {
+    fn write(&mut self, cx: &mut DriverContext<'_, Self>, output: &mut Descriptor<'_>) {
         if let Ok(n) = output.write(&self.to_say) {
             self.to_say.drain(..n);
         }
@@ -84,15 +84,20 @@ impl Application for Lines {
     type State = bool;
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, _: &mut bool, _: Event<'_>) {}
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, _: &mut bool, _: Event<'_>) {}
 
     fn descriptor(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         is_output: &mut bool,
         event: DescriptorEvent,
         descriptor: &mut Descriptor<'_>,

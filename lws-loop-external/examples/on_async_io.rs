@@ -6,7 +6,7 @@ mod common;
 
 use async_executor::LocalExecutor;
 use async_io::{Async, Timer};
-use lws_loop_external::Handle;
+use lws_loop_external::DriverHandle;
 use lws_loop_external::hosts::OnAsyncIo;
 use std::io;
 
@@ -18,7 +18,7 @@ async fn ticks() {
 }
 
 /// Other tasks reach the service through its handle.
-async fn input(echo: Handle<()>) -> io::Result<()> {
+async fn input(echo: DriverHandle<()>) -> io::Result<()> {
     let input = Async::new(io::stdin())?;
     while input.read_with(|_| common::own_input(&echo)).await? {}
     Ok(())

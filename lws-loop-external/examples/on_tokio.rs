@@ -5,7 +5,7 @@
 
 mod common;
 
-use lws_loop_external::Handle;
+use lws_loop_external::DriverHandle;
 use lws_loop_external::hosts::OnTokio;
 use std::io;
 use std::os::fd::AsFd;
@@ -21,7 +21,7 @@ async fn ticks() {
 }
 
 /// Other tasks, on other threads too, reach the service through its handle.
-async fn input(echo: Handle<()>) -> io::Result<()> {
+async fn input(echo: DriverHandle<()>) -> io::Result<()> {
     let input = pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?)?;
     loop {
         input.readable().await?;

@@ -5,7 +5,7 @@
 //! Processor time of the thread, so that a busy machine counts little.
 
 use lws_loop_external::{
-    Accepted, Address, Application, Clock, Context, Driver, DriverOptions, ListenOptions, ListenerId,
+    Accepted, Address, Application, Clock, Driver, DriverContext, DriverOptions, ListenOptions, ListenerId,
     OneDescriptor, Peer, TurnLimits,
 };
 use lws_proto::{Config, Event, Payload, Time, ws};
@@ -24,11 +24,16 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.0), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         match event {
             Event::Request { stream, head, .. } => {
                 let _ = stream.accept_websocket(&head, &ws::Accept::default());

@@ -5,7 +5,9 @@
 
 mod polled;
 
-use lws_loop_external::{Accepted, Application, Context, Driver, ListenerId, Peer, UdpEvent, UdpOptions};
+use lws_loop_external::{
+    Accepted, Application, Driver, DriverContext, ListenerId, Peer, UdpEvent, UdpOptions,
+};
 use lws_proto::{Event, Time};
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -19,13 +21,18 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: Event<'_>) {}
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), _: Event<'_>) {}
 
-    fn udp(&mut self, cx: &mut Context<'_, Self>, (): &mut (), event: UdpEvent<'_>) {
+    fn udp(&mut self, cx: &mut DriverContext<'_, Self>, (): &mut (), event: UdpEvent<'_>) {
         match event {
             UdpEvent::Opened(socket) => {
                 if let Some(Err(error)) = self.group.map(|group| socket.join(group, None)) {

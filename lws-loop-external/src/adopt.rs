@@ -1,7 +1,7 @@
 //! What a handler opens or takes over beside listeners and connections to an address.
 
 use crate::application::Application;
-use crate::context::Context;
+use crate::context::DriverContext;
 use crate::flags::Flags;
 use crate::open::Open;
 use crate::piped::Piped;
@@ -17,7 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
-impl<A: Application> Context<'_, A> {
+impl<A: Application> DriverContext<'_, A> {
     /// Takes over a stream descriptor that was opened elsewhere, with the side of the connection that was made for it: a
     /// socket, a FIFO, a terminal, a serial line. A child's pipes are [`adopt_pair`](Self::adopt_pair)'s.
     ///

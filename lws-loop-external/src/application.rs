@@ -1,41 +1,48 @@
 //! What a program makes of its connections. Knows no protocol and no loop.
 
 use crate::tls::{Failure, Info};
-use crate::{ConnectError, ConnectionId, Context, Descriptor, DescriptorEvent, ListenerId, Peer, UdpEvent};
+use crate::{
+    ConnectError, ConnectionId, Descriptor, DescriptorEvent, DriverContext, ListenerId, Peer, UdpEvent,
+};
 use lws_proto::{Cause, Config, Connection, Event};
 use std::sync::Arc;
 
 /// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
 ///
-/// Every call lends a [`Context`]. What is asked for through it, of another connection too, is done before the service
+/// Every call lends a [`DriverContext`]. What is asked for through it, of another connection too, is done before the service
 /// sleeps, and never inside the call.
 pub trait Application: Sized + 'static {
     /// Kept for each connection, in the connection table: ten thousand idle ones cost this each, so box what is big.
     type State: 'static;
-    /// What other threads may send through a [`Handle`](crate::Handle).
+    /// What other threads may send through a [`DriverHandle`](crate::DriverHandle).
     type Message: Send + 'static;
 
-    /// A listener has a new connection, which [`Context::connection`] names. `None` refuses it: it is closed at once.
+    /// A listener has a new connection, which [`DriverContext::connection`] names. `None` refuses it: it is closed at once.
     ///
     /// In a shard the listener may be another's, which has handed the connection over: `listener` is then the name
     /// that it has there.
     fn accepted(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         listener: ListenerId,
         peer: &Peer,
     ) -> Option<Accepted<Self>>;
 
     /// The engine of an accepted connection has been made, and nothing has happened to it yet: over TLS that is when the handshake is
     /// done. The place where a record of it begins.
-    fn opened(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+    fn opened(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+    ) {
         let _ = (cx, state, connection);
     }
 
     /// An outgoing connection is there: a request can be made on `connection`.
     fn connected(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         state: &mut Self::State,
         connection: &mut Connection,
     ) {
@@ -45,14 +52,19 @@ pub trait Application: Sized + 'static {
     /// An outgoing connection could not be made: `error` tells how far it came, which addresses were tried, and what
     /// came of each. Nothing more is said about it.
     #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: Self::State, error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: Self::State, error: ConnectError) {
         let _ = (cx, state, error);
     }
 
     /// The TLS handshake of a connection is done, and nothing above it has been said yet. `false` refuses the peer: an
     /// accepted connection is then [`closed`](Self::closed), an outgoing one [`connect_failed`](Self::connect_failed).
     #[doc(alias = "SSL_INFO")]
-    fn tls_established(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, info: &Info) -> bool {
+    fn tls_established(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        state: &mut Self::State,
+        info: &Info,
+    ) -> bool {
         let _ = (cx, state, info);
         true
     }
@@ -60,23 +72,23 @@ pub trait Application: Sized + 'static {
     /// The TLS handshake of an accepted connection failed, or later a session of either kind: the alert that was sent or
     /// received is in `failure`. [`closed`](Self::closed) follows. Of an outgoing connection in its handshake
     /// [`connect_failed`](Self::connect_failed) tells the same.
-    fn tls_failed(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, failure: &Failure) {
+    fn tls_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, failure: &Failure) {
         let _ = (cx, state, failure);
     }
 
     /// The peer of a listener with TLS and [`Plain::Accept`](crate::tls::Plain::Accept) speaks none.
-    fn plain(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State) {
+    fn plain(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State) {
         let _ = (cx, state);
     }
 
     /// One event of a connection: called in the turn that received the bytes.
-    fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>);
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, event: Event<'_>);
 
-    /// One event of a descriptor that was adopted with [`Context::adopt_descriptor`]: the application itself reads and
+    /// One event of a descriptor that was adopted with [`DriverContext::adopt_descriptor`]: the application itself reads and
     /// writes it.
     fn descriptor(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         state: &mut Self::State,
         event: DescriptorEvent,
         descriptor: &mut Descriptor<'_>,
@@ -85,39 +97,44 @@ pub trait Application: Sized + 'static {
     }
 
     /// One event of a UDP socket.
-    fn udp(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: UdpEvent<'_>) {
+    fn udp(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, event: UdpEvent<'_>) {
         let _ = (cx, state, event);
     }
 
     /// An HTTP/2 peer was told to go away for something that it did, or did not do in time: once at most, when the connection
     /// has ended. [`closed`](Self::closed) follows. Streams may have run to their end in spite of it. See
     /// [`Connection::sent_away`].
-    fn sent_away(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, cause: Cause) {
+    fn sent_away(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, cause: Cause) {
         let _ = (cx, state, cause);
     }
 
     /// The connection, descriptor or UDP socket has ended: exactly once for each one that was accepted, adopted,
     /// connected or bound, and nothing is said about it afterwards. A driver that is dropped closes what it has and tells nothing.
     #[doc(alias = "LWS_CALLBACK_RAW_CLOSE_FILE")]
-    fn closed(&mut self, cx: &mut Context<'_, Self>, state: Self::State) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, state: Self::State) {
         let _ = (cx, state);
     }
 
-    /// [`Context::wake`] was called for the connection, by whatever handler: it is lent to look at.
-    fn woken(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, connection: &mut Connection) {
+    /// [`DriverContext::wake`] was called for the connection, by whatever handler: it is lent to look at.
+    fn woken(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        state: &mut Self::State,
+        connection: &mut Connection,
+    ) {
         let _ = (cx, state, connection);
     }
 
     /// Another thread has sent a message.
-    fn message(&mut self, cx: &mut Context<'_, Self>, message: Self::Message) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: Self::Message) {
         let _ = (cx, message);
     }
 
-    /// A message about one connection, from [`Handle::send_to`](crate::Handle::send_to) or [`Context::send_to`]: the
+    /// A message about one connection, from [`DriverHandle::send_to`](crate::DriverHandle::send_to) or [`DriverContext::send_to`]: the
     /// connection is lent to look at. Messages that were sent while it was being made follow [`connected`](Self::connected).
     fn message_to(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         state: &mut Self::State,
         connection: &mut Connection,
         message: Self::Message,
@@ -128,17 +145,17 @@ pub trait Application: Sized + 'static {
     /// A message about a connection that cannot get it: it has gone or never came about, it is a descriptor or a UDP
     /// socket, or as many as [`waiting_messages_max`](crate::DriverOptions::waiting_messages_max) wait for connections that
     /// are being made. `id` is whom it was for.
-    fn undelivered(&mut self, cx: &mut Context<'_, Self>, id: ConnectionId, message: Self::Message) {
+    fn undelivered(&mut self, cx: &mut DriverContext<'_, Self>, id: ConnectionId, message: Self::Message) {
         let _ = (cx, id, message);
     }
 
-    /// Another thread has called [`Handle::wake`](crate::Handle::wake), once or several times.
-    fn notified(&mut self, cx: &mut Context<'_, Self>) {
+    /// Another thread has called [`DriverHandle::wake`](crate::DriverHandle::wake), once or several times.
+    fn notified(&mut self, cx: &mut DriverContext<'_, Self>) {
         let _ = cx;
     }
 
-    /// The moment asked for with [`Context::set_timer`] has come.
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    /// The moment asked for with [`DriverContext::set_timer`] has come.
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         let _ = cx;
     }
 

@@ -13,7 +13,7 @@ use crate::socket_options::{ConnectOptions, ListenOptions, Speak};
 use crate::stats::DriverStats;
 use crate::tls::Info;
 use crate::token::{ConnectionId, ListenerId};
-use crate::waker::Handle;
+use crate::waker::DriverHandle;
 use lws_proto::{Config, StreamKey, Time};
 use std::fmt;
 use std::io;
@@ -26,7 +26,7 @@ use std::time::Duration;
 ///
 /// What is asked for is done after the call, and before the service sleeps. Names of connections that have gone are
 /// ignored.
-pub struct Context<'a, A: Application> {
+pub struct DriverContext<'a, A: Application> {
     pub(crate) core: &'a mut Core<A>,
     subject: Subject<'a>,
 }
@@ -61,7 +61,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-impl<'a, A: Application> Context<'a, A> {
+impl<'a, A: Application> DriverContext<'a, A> {
     #[inline]
     pub(crate) fn new(core: &'a mut Core<A>, subject: Subject<'a>) -> Self {
         Self { core, subject }
@@ -202,8 +202,8 @@ impl<'a, A: Application> Context<'a, A> {
 
     /// What other threads reach this service through.
     #[must_use]
-    pub fn handle(&self) -> Handle<A::Message> {
-        Handle::of(self.core.messages.mailbox())
+    pub fn handle(&self) -> DriverHandle<A::Message> {
+        DriverHandle::of(self.core.messages.mailbox())
     }
 
     /// Lets the next message of another thread wait until everything is done that handlers have asked for so far, and the
@@ -247,9 +247,9 @@ impl<'a, A: Application> Context<'a, A> {
     }
 }
 
-impl<A: Application> fmt::Debug for Context<'_, A> {
+impl<A: Application> fmt::Debug for DriverContext<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
+        f.debug_struct("DriverContext")
             .field("now", &self.now())
             .field("connection", &self.connection())
             .finish_non_exhaustive()

@@ -15,7 +15,7 @@ use crate::process::HostProcess;
 use crate::registration::{Changes, Registration};
 use crate::service::{Trigger, Wait};
 use crate::service_clock::ServiceClock;
-use crate::shards::{Reservation, Shard, ShardMember};
+use crate::shards::{DriverShard, Reservation, ShardMember};
 use crate::slot::{Body, Slot};
 use crate::stats::DriverStats;
 use crate::table::Ids;
@@ -64,7 +64,7 @@ impl<A: Application> Core<A> {
     }
 
     /// The core of one shard.
-    pub(crate) fn sharded(shard: Shard<A::Message>) -> Self {
+    pub(crate) fn sharded(shard: DriverShard<A::Message>) -> Self {
         Self::with_mailbox(shard.options, shard.mailbox, Some(shard.member))
     }
 

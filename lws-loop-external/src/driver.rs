@@ -14,20 +14,20 @@ use crate::application::Application;
 use crate::buffers::Buffers;
 use crate::command::Command;
 use crate::connect::{Connects, Resolver};
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::core::Core;
 use crate::listener::Listener;
 use crate::options::DriverOptions;
 use crate::registration::Next;
 use crate::service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
-use crate::shards::Shard;
+use crate::shards::DriverShard;
 use crate::slot::{Body, Slot};
 use crate::stats::DriverStats;
 use crate::table::Table;
 use crate::token::{ConnectionId, ListenerId, TokenKind};
 use crate::turn;
 use crate::udp;
-use crate::waker::Handle;
+use crate::waker::DriverHandle;
 use handshakes::Handshakes;
 use lws_proto::Time;
 use std::fmt;
@@ -67,13 +67,13 @@ impl<A: Application> Driver<A> {
     }
 
     /// The service of one shard: on the thread where it will be hosted.
-    pub fn sharded(application: A, shard: Shard<A::Message>) -> Self {
+    pub fn sharded(application: A, shard: DriverShard<A::Message>) -> Self {
         let buffers = Buffers::new(&shard.options);
         Self::of(application, Core::sharded(shard), buffers)
     }
 
     fn of(application: A, core: Core<A>, buffers: Buffers) -> Self {
-        let connects = Connects::new(Arc::new(Handle::of(core.messages.mailbox())));
+        let connects = Connects::new(Arc::new(DriverHandle::of(core.messages.mailbox())));
         let handshakes = Handshakes::new(&core.options);
         Self { application, core, table: Table::new(), connects, handshakes, sweep: 0, buffers }
     }
@@ -84,7 +84,7 @@ impl<A: Application> Driver<A> {
         &self.application
     }
 
-    /// The application. Use [`with`](Self::with) for what needs a [`Context`].
+    /// The application. Use [`with`](Self::with) for what needs a [`DriverContext`].
     #[must_use]
     pub fn application_mut(&mut self) -> &mut A {
         &mut self.application
@@ -92,15 +92,15 @@ impl<A: Application> Driver<A> {
 
     /// Lends the application and a context, between the calls of a host: to listen, to connect, to set a timer, to drain.
     /// `now` is the host's.
-    pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
+    pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut A, &mut DriverContext<'_, A>) -> R) -> R {
         self.tick(now);
-        call(&mut self.application, &mut Context::new(&mut self.core, Subject::SERVICE))
+        call(&mut self.application, &mut DriverContext::new(&mut self.core, Subject::SERVICE))
     }
 
     /// What other threads reach the service through.
     #[must_use]
-    pub fn handle(&self) -> Handle<A::Message> {
-        Handle::of(self.core.messages.mailbox())
+    pub fn handle(&self) -> DriverHandle<A::Message> {
+        DriverHandle::of(self.core.messages.mailbox())
     }
 
     /// What the service has done so far.
@@ -109,7 +109,7 @@ impl<A: Application> Driver<A> {
         &self.core.stats
     }
 
-    /// See [`Context::drain`]. The service ends by the time of the next turns.
+    /// See [`DriverContext::drain`]. The service ends by the time of the next turns.
     pub fn drain(&mut self, timeout: Duration) {
         self.core.drain(timeout);
     }
@@ -388,11 +388,16 @@ mod tests {
         type State = ();
         type Message = ();
 
-        fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        fn accepted(
+            &mut self,
+            _: &mut DriverContext<'_, Self>,
+            _: ListenerId,
+            _: &Peer,
+        ) -> Option<Accepted<Self>> {
             None
         }
 
-        fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: lws_proto::Event<'_>) {}
+        fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), _: lws_proto::Event<'_>) {}
     }
 
     #[test]

@@ -2,10 +2,10 @@
 //!
 //! # Where to look
 //!
-//! * [`Driver`], [`Application`] and [`Context`] are what a program writes its side with; [`Service`] is what a loop sees of it.
+//! * [`Driver`], [`Application`] and [`DriverContext`] are what a program writes its side with; [`Service`] is what a loop sees of it.
 //! * Ready hosts for loops that a program already runs are in [`hosts`]. For every other loop that can watch a descriptor there is
 //!   `OneDescriptor` of the feature `mio`.
-//! * Outgoing connections by name or address are [`Context::connect`]; [`Reconnect`] says when to try again.
+//! * Outgoing connections by name or address are [`DriverContext::connect`]; [`Reconnect`] says when to try again.
 //! * Other descriptors live in the same table: pipes and terminals as streams, those that the application reads and writes by itself
 //!   ([`Descriptor`]), and UDP ([`Udp`]).
 //! * Several threads are several services: [`Shards`].
@@ -74,7 +74,7 @@ pub use connect::{
     Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
     ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
 };
-pub use context::Context;
+pub use context::DriverContext;
 pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
@@ -82,13 +82,13 @@ pub use entropy::SystemEntropy;
 pub use one_descriptor::OneDescriptor;
 pub use options::{DriverOptions, TurnLimits};
 pub use service::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
-pub use shards::{GlobalId, Shard, Shards};
+pub use shards::{DriverShard, GlobalId, Shards};
 pub use socket_options::{ConnectOptions, KeepAlive, ListenOptions, Speak, TcpOptions};
 pub use stats::DriverStats;
 pub use token::{ConnectionId, ListenerId};
 pub use transport::NotPollable;
 pub use udp::{DATAGRAM_BYTES_MAX, Datagram, DatagramPermit, Route, TooLong, Udp, UdpEvent, UdpOptions};
-pub use waker::{Handle, SendError};
+pub use waker::{DriverHandle, SendError};
 pub use watch::{Descriptor, DescriptorEvent};
 
 #[cfg(doctest)]

@@ -47,7 +47,7 @@ pub struct DriverOptions {
     /// Steps of TLS handshakes in one turn, after the established connections have had theirs. Default 4, which is about
     /// 2 ms with an ECDSA P-256 key.
     pub tls_steps_per_turn: usize,
-    /// Messages of other threads that may wait. Default 65,536; past it [`Handle::send`](crate::Handle::send) gives the
+    /// Messages of other threads that may wait. Default 65,536; past it [`DriverHandle::send`](crate::DriverHandle::send) gives the
     /// message back.
     pub mailbox_messages_max: usize,
     /// Messages that may wait for connections that are being made. Default 1,024; past it they come back as

@@ -9,7 +9,7 @@ use crate::descriptor_limit::default_connections_max;
 use crate::net;
 use crate::options::{self, DriverOptions};
 use crate::token::ConnectionId;
-use crate::waker::{Handle, Handover, Mailbox, Notifier, SendError};
+use crate::waker::{DriverHandle, Handover, Mailbox, Notifier, SendError};
 use quotas::Quotas;
 use std::fmt;
 use std::io;
@@ -46,7 +46,7 @@ pub struct Shards<M> {
 
 struct Group<M> {
     quotas: Quotas,
-    handles: Box<[Handle<M>]>,
+    handles: Box<[DriverHandle<M>]>,
     /// In how many microseconds the shards are to end; `NEVER` while they serve.
     drain: AtomicU64,
 }
@@ -54,7 +54,7 @@ struct Group<M> {
 const NEVER: u64 = u64::MAX;
 
 /// What becomes one service of a group: made where the group is, and sent to the thread of the service.
-pub struct Shard<M> {
+pub struct DriverShard<M> {
     pub(crate) member: ShardMember<M>,
     pub(crate) mailbox: Mailbox<M>,
     pub(crate) options: DriverOptions,
@@ -77,7 +77,7 @@ impl<M> Shards<M> {
     /// The system has no descriptors left for the wakers.
     #[doc(alias = "count_threads")]
     #[doc(alias = "fd_limit_per_thread")]
-    pub fn create(count: NonZeroU16, options: &DriverOptions) -> io::Result<Vec<Shard<M>>> {
+    pub fn create(count: NonZeroU16, options: &DriverOptions) -> io::Result<Vec<DriverShard<M>>> {
         options.validate().map_err(options::invalid)?;
         let count = count.get();
         let connections_max = options.connections_max.unwrap_or_else(|| {
@@ -87,13 +87,13 @@ impl<M> Shards<M> {
         let mailboxes = (0..count).map(mailbox).collect::<io::Result<Vec<_>>>()?;
         let group = Arc::new(Group {
             quotas: Quotas::new(count.into(), connections_max),
-            handles: mailboxes.iter().map(Handle::of).collect(),
+            handles: mailboxes.iter().map(DriverHandle::of).collect(),
             drain: AtomicU64::new(NEVER),
         });
         let options = DriverOptions { connections_max: Some(connections_max), ..options.clone() };
         let shard = |(index, mailbox)| {
             let member = ShardMember { shards: Self { group: Arc::clone(&group) }, index, next: 0 };
-            Shard { member, mailbox, options: options.clone() }
+            DriverShard { member, mailbox, options: options.clone() }
         };
         Ok((0..count).zip(mailboxes).map(shard).collect())
     }
@@ -114,12 +114,12 @@ impl<M> Shards<M> {
 
     /// The handle of one shard.
     #[must_use]
-    pub fn handle(&self, shard: u16) -> Option<&Handle<M>> {
+    pub fn handle(&self, shard: u16) -> Option<&DriverHandle<M>> {
         self.group.handles.get(usize::from(shard))
     }
 
     /// The handles of all shards, in their order.
-    pub fn handles(&self) -> impl ExactSizeIterator<Item = &Handle<M>> {
+    pub fn handles(&self) -> impl ExactSizeIterator<Item = &DriverHandle<M>> {
         self.group.handles.iter()
     }
 
@@ -135,13 +135,13 @@ impl<M> Shards<M> {
         }
     }
 
-    /// Ends all shards in an orderly way: see [`Context::drain`](crate::Context::drain). It never fails; asking again can
+    /// Ends all shards in an orderly way: see [`DriverContext::drain`](crate::DriverContext::drain). It never fails; asking again can
     /// only shorten the time.
     pub fn drain(&self, timeout: Duration) {
         // More than half a million years are cut short.
         let micros = u64::try_from(timeout.as_micros()).unwrap_or(NEVER - 1);
         self.group.drain.fetch_min(micros.min(NEVER - 1), Ordering::Release);
-        self.handles().for_each(Handle::notify);
+        self.handles().for_each(DriverHandle::notify);
     }
 
     /// How long the shards were given to end, if they are to end.
@@ -165,7 +165,7 @@ impl<M> fmt::Debug for Shards<M> {
     }
 }
 
-impl<M> Shard<M> {
+impl<M> DriverShard<M> {
     /// Its number, from zero on.
     #[must_use]
     pub fn index(&self) -> u16 {
@@ -179,9 +179,9 @@ impl<M> Shard<M> {
     }
 }
 
-impl<M> fmt::Debug for Shard<M> {
+impl<M> fmt::Debug for DriverShard<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shard").field("index", &self.index()).finish_non_exhaustive()
+        f.debug_struct("DriverShard").field("index", &self.index()).finish_non_exhaustive()
     }
 }
 
@@ -262,7 +262,7 @@ impl<M> ShardMember<M> {
     pub(crate) fn give_back_of(&self, shard: u16) {
         if self.quotas().give_back(shard.into()) {
             // The acceptor that waits takes it, and the others find nothing to do.
-            self.shards.handles().for_each(Handle::notify);
+            self.shards.handles().for_each(DriverHandle::notify);
         }
     }
 

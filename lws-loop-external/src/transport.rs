@@ -213,7 +213,7 @@ impl DescriptorKind {
 
 /// Why a regular file, a directory or a disk cannot be adopted: no system says when one is ready. A read may wait for the
 /// disk all the same, so it belongs on another thread, which sends what it has read through a
-/// [`Handle`](crate::Handle).
+/// [`DriverHandle`](crate::DriverHandle).
 ///
 /// It is the source of an [`std::io::Error`] of kind [`Unsupported`](std::io::ErrorKind::Unsupported).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

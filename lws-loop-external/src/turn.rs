@@ -9,7 +9,7 @@ use self::secured::Secured;
 use crate::application::Application;
 use crate::buffers::{Buffers, TRANSMIT_BYTES, trim};
 use crate::connection_budget::ConnectionBudget;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::core::Core;
 use crate::flags::Flags;
 use crate::open::Open;
@@ -263,7 +263,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         let now = self.core.now();
         let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut feed = self.connection.receive(now, &mut self.buffers.receive[..n]);
-        let mut cx = Context::new(self.core, subject);
+        let mut cx = DriverContext::new(self.core, subject);
         let mut failed = false;
         loop {
             while let Some(event) = feed.next_event() {
@@ -299,7 +299,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
     /// Delivers events that need no input: forced service.
     fn deliver_forced(&mut self, budget: &mut ConnectionBudget) {
         let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
-        let mut cx = Context::new(self.core, subject);
+        let mut cx = DriverContext::new(self.core, subject);
         loop {
             // Also when there is nothing to tell, so that nothing can turn here for ever.
             let goes_on = budget.count(&mut cx.core.turn);
@@ -365,7 +365,7 @@ fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, 
 }
 
 #[inline]
-fn count<A: Application>(cx: &mut Context<'_, A>, event: &Event<'_>) {
+fn count<A: Application>(cx: &mut DriverContext<'_, A>, event: &Event<'_>) {
     if let Event::Closed { cause, .. } = event {
         cx.core.stats.count_closed(*cause);
     }

@@ -42,11 +42,11 @@ pub(crate) struct Handover {
 pub(crate) type Mailbox<M> = mailbox::Mailbox<Post<M>>;
 
 /// Reaches a service from other threads. Cheap to clone.
-pub struct Handle<M> {
+pub struct DriverHandle<M> {
     sender: mailbox::Sender<Post<M>>,
 }
 
-impl<M> Handle<M> {
+impl<M> DriverHandle<M> {
     pub(crate) fn of(mailbox: &Mailbox<M>) -> Self {
         Self { sender: mailbox.sender() }
     }
@@ -91,15 +91,15 @@ impl<M> Handle<M> {
     }
 }
 
-impl<M> Clone for Handle<M> {
+impl<M> Clone for DriverHandle<M> {
     fn clone(&self) -> Self {
         Self { sender: self.sender.clone() }
     }
 }
 
-impl<M> fmt::Debug for Handle<M> {
+impl<M> fmt::Debug for DriverHandle<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").finish_non_exhaustive()
+        f.debug_struct("DriverHandle").finish_non_exhaustive()
     }
 }
 
@@ -109,8 +109,8 @@ pub(crate) trait Notify: Send + Sync {
     fn notify(&self);
 }
 
-impl<M: Send> Notify for Handle<M> {
+impl<M: Send> Notify for DriverHandle<M> {
     fn notify(&self) {
-        Handle::notify(self);
+        DriverHandle::notify(self);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What is told of a descriptor that was adopted with [`Context::adopt_descriptor`](crate::Context::adopt_descriptor).
+/// What is told of a descriptor that was adopted with [`DriverContext::adopt_descriptor`](crate::DriverContext::adopt_descriptor).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DescriptorEvent {
@@ -23,7 +23,7 @@ pub enum DescriptorEvent {
     ///
     /// The reader of a FIFO that wants to wait for the next writer opens it for reading and writing: it sees no hang-up.
     HangUp,
-    /// [`Context::wake`](crate::Context::wake) was called for it.
+    /// [`DriverContext::wake`](crate::DriverContext::wake) was called for it.
     Woken,
     /// The host cannot watch it. [`Application::closed`](crate::Application::closed) follows.
     Refused(io::Error),

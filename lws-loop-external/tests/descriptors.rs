@@ -6,7 +6,7 @@ mod host;
 
 use host::{Counted, Delivery, Host};
 use lws_loop_external::{
-    Accepted, Application, ConnectionId, Context, Descriptor, DescriptorEvent, DriverOptions, Interest,
+    Accepted, Application, ConnectionId, Descriptor, DescriptorEvent, DriverContext, DriverOptions, Interest,
     ListenerId, NotPollable, Peer, Service, Token,
 };
 use lws_proto::{Config, Connection, Event, Expect, Payload};
@@ -81,11 +81,16 @@ impl Application for Board {
     type State = Role;
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, role: &mut Role, event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, role: &mut Role, event: Event<'_>) {
         self.calls += 1;
         match event {
             Event::Established { stream, .. } => {
@@ -110,7 +115,7 @@ impl Application for Board {
 
     fn descriptor(
         &mut self,
-        _: &mut Context<'_, Self>,
+        _: &mut DriverContext<'_, Self>,
         _: &mut Role,
         event: DescriptorEvent,
         descriptor: &mut Descriptor<'_>,
@@ -153,7 +158,7 @@ impl Application for Board {
         }
     }
 
-    fn closed(&mut self, _: &mut Context<'_, Self>, _: Role) {
+    fn closed(&mut self, _: &mut DriverContext<'_, Self>, _: Role) {
         self.note("closed");
     }
 }

@@ -5,8 +5,8 @@ mod host;
 
 use host::{Counted, Delivery, Host};
 use lws_loop_external::{
-    Accepted, Application, ConnectionId, Context, DATAGRAM_BYTES_MAX, DriverOptions, ListenerId, Peer, Route,
-    Service, TooLong, Udp, UdpEvent, UdpOptions, Wait,
+    Accepted, Application, ConnectionId, DATAGRAM_BYTES_MAX, DriverContext, DriverOptions, ListenerId, Peer,
+    Route, Service, TooLong, Udp, UdpEvent, UdpOptions, Wait,
 };
 use lws_proto::Event;
 use std::io::ErrorKind;
@@ -84,13 +84,18 @@ impl Application for Board {
     type State = Role;
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, _: &mut Role, _: Event<'_>) {}
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, _: &mut Role, _: Event<'_>) {}
 
-    fn udp(&mut self, cx: &mut Context<'_, Self>, role: &mut Role, event: UdpEvent<'_>) {
+    fn udp(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut Role, event: UdpEvent<'_>) {
         self.calls += 1;
         match event {
             UdpEvent::Opened(_) => {
@@ -139,7 +144,7 @@ impl Application for Board {
         }
     }
 
-    fn closed(&mut self, _: &mut Context<'_, Self>, _: Role) {
+    fn closed(&mut self, _: &mut DriverContext<'_, Self>, _: Role) {
         self.calls += 1;
         self.note("closed");
     }
@@ -394,11 +399,16 @@ fn no_permit_takes_what_no_datagram_can_hold() {
     impl Application for Sender {
         type State = ();
         type Message = ();
-        fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        fn accepted(
+            &mut self,
+            _: &mut DriverContext<'_, Self>,
+            _: ListenerId,
+            _: &Peer,
+        ) -> Option<Accepted<Self>> {
             None
         }
-        fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: Event<'_>) {}
-        fn udp(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: UdpEvent<'_>) {
+        fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), _: Event<'_>) {}
+        fn udp(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: UdpEvent<'_>) {
             if let UdpEvent::Opened(socket) = event {
                 let permit = socket.permit().expect("room");
                 self.0 = permit.send(ANY_PORT, &vec![0; DATAGRAM_BYTES_MAX + 1]).err();
@@ -626,11 +636,16 @@ fn a_member_of_a_group_hears_it_until_it_leaves() {
     impl Application for Member {
         type State = ();
         type Message = ();
-        fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+        fn accepted(
+            &mut self,
+            _: &mut DriverContext<'_, Self>,
+            _: ListenerId,
+            _: &Peer,
+        ) -> Option<Accepted<Self>> {
             None
         }
-        fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: Event<'_>) {}
-        fn udp(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: UdpEvent<'_>) {
+        fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), _: Event<'_>) {}
+        fn udp(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: UdpEvent<'_>) {
             self.calls += 1;
             match event {
                 UdpEvent::Opened(socket) => {

@@ -3,7 +3,7 @@
 //! `cargo run --release -p lws-loop-poll --example echo_poll -- 127.0.0.1:7681`
 
 use lws_loop_external::{
-    Accepted, Address, Application, Context, Driver, DriverOptions, ListenOptions, ListenerId, Peer,
+    Accepted, Address, Application, Driver, DriverContext, DriverOptions, ListenOptions, ListenerId, Peer,
 };
 use lws_loop_poll::{Outcome, PollLoop, Signals};
 use lws_proto::http::Status;
@@ -17,11 +17,16 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.0), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         match event {
             Event::Message { stream, kind, chunk, end, .. } => {
                 if let Ok(permit) = stream.permit()

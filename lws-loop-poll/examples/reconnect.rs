@@ -4,8 +4,8 @@
 //! Run it with a host and port, and end and start a server there: `nc -lk 7681`.
 
 use lws_loop_external::{
-    Accepted, Application, ConnectError, ConnectOptions, Context, Driver, DriverOptions, ListenerId, NextTry,
-    Peer, Reconnect, RetryPolicy, Speak, SystemEntropy, Target,
+    Accepted, Application, ConnectError, ConnectOptions, Driver, DriverContext, DriverOptions, ListenerId,
+    NextTry, Peer, Reconnect, RetryPolicy, Speak, SystemEntropy, Target,
 };
 use lws_loop_poll::PollLoop;
 use lws_proto::{Config, Connection, Event, Payload};
@@ -23,7 +23,7 @@ struct Client<W> {
 
 impl<W: Write + 'static> Client<W> {
     /// Connects if it is time to.
-    fn connect(&mut self, cx: &mut Context<'_, Self>) {
+    fn connect(&mut self, cx: &mut DriverContext<'_, Self>) {
         if !self.link.is_due(cx.now()) {
             return;
         }
@@ -35,7 +35,7 @@ impl<W: Write + 'static> Client<W> {
         }
     }
 
-    fn wait(&mut self, cx: &mut Context<'_, Self>, next: NextTry) {
+    fn wait(&mut self, cx: &mut DriverContext<'_, Self>, next: NextTry) {
         match next {
             NextTry::At(at) => cx.set_timer(Some(at)),
             NextTry::Never => cx.drain(Duration::ZERO),
@@ -52,22 +52,27 @@ impl<W: Write + 'static> Application for Client<W> {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, (): &mut (), _: &mut Connection) {
+    fn connected(&mut self, cx: &mut DriverContext<'_, Self>, (): &mut (), _: &mut Connection) {
         self.say(format_args!("connected to {}", self.target.clone()));
         self.link.connected(cx.now());
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, (): (), error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, (): (), error: ConnectError) {
         self.say(format_args!("{error}"));
         let next = self.link.failed(cx.now(), &mut self.entropy);
         self.wait(cx, next);
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         let Event::Raw { stream, chunk, end } = event else { return };
         let _ = self.out.write_all(chunk);
         // The peer has said everything, and so have we.
@@ -76,12 +81,12 @@ impl<W: Write + 'static> Application for Client<W> {
         }
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, (): ()) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, (): ()) {
         let next = self.link.closed(cx.now(), &mut self.entropy);
         self.wait(cx, next);
     }
 
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         self.connect(cx);
     }
 }

@@ -15,7 +15,7 @@ use std::thread::{self, JoinHandle};
 /// Dropping it stops them and waits for them.
 ///
 /// ```no_run
-/// use lws_loop_external::{Application, Driver, DriverOptions, Shard, Shards};
+/// use lws_loop_external::{Application, Driver, DriverOptions, DriverShard, Shards};
 /// use lws_loop_poll::{PollLoop, Threads};
 /// use std::num::NonZeroU16;
 ///
@@ -26,7 +26,7 @@ use std::thread::{self, JoinHandle};
 ///         // This one would listen here.
 ///         poll_loop.add(Driver::sharded(make(), first))?;
 ///     }
-///     let start = |shard: Shard<A::Message>| {
+///     let start = |shard: DriverShard<A::Message>| {
 ///         move |poll_loop: &mut PollLoop<Driver<A>>| poll_loop.add(Driver::sharded(make(), shard)).map(drop)
 ///     };
 ///     let threads = Threads::start(poll_loop.stopper(), shards.map(start))?;

@@ -1,7 +1,7 @@
 //! Services on the built-in loop, over real sockets.
 
 use lws_loop_external::{
-    Accepted, Address, Application, ConnectOptions, Context, Driver, DriverOptions, ListenOptions,
+    Accepted, Address, Application, ConnectOptions, Driver, DriverContext, DriverOptions, ListenOptions,
     ListenerId, Peer, Speak,
 };
 use lws_loop_poll::{Outcome, PollLoop, Signals, Stopper};
@@ -34,16 +34,21 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         self.open += 1;
         Some(Accepted { config: Arc::clone(&self.config), state: () })
     }
 
-    fn connected(&mut self, _: &mut Context<'_, Self>, (): &mut (), _: &mut lws_proto::Connection) {
+    fn connected(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), _: &mut lws_proto::Connection) {
         self.open += 1;
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         if let Event::Raw { stream, chunk, end } = event {
             if let Some(stopper) = self.stopper.as_ref().filter(|_| *chunk == *b"stop") {
                 stopper.stop();
@@ -54,15 +59,15 @@ impl Application for Echo {
         }
     }
 
-    fn closed(&mut self, _: &mut Context<'_, Self>, (): ()) {
+    fn closed(&mut self, _: &mut DriverContext<'_, Self>, (): ()) {
         self.open -= 1;
     }
 
-    fn message(&mut self, _: &mut Context<'_, Self>, (): ()) {
+    fn message(&mut self, _: &mut DriverContext<'_, Self>, (): ()) {
         self.stopper.iter().for_each(Stopper::stop);
     }
 
-    fn timer(&mut self, _: &mut Context<'_, Self>) {
+    fn timer(&mut self, _: &mut DriverContext<'_, Self>) {
         self.timers += 1;
         self.stopper.iter().for_each(Stopper::stop);
     }

@@ -1,8 +1,8 @@
 //! Shards on threads of their own: they begin together, share the connections of one listener, and end together.
 
 use lws_loop_external::{
-    Accepted, Address, Application, ConnectionId, Context, Driver, DriverOptions, GlobalId, ListenOptions,
-    ListenerId, Peer, Shard, Shards,
+    Accepted, Address, Application, ConnectionId, Driver, DriverContext, DriverOptions, DriverShard,
+    GlobalId, ListenOptions, ListenerId, Peer, Shards,
 };
 use lws_loop_poll::{Outcome, PollLoop, Threads, ThreadsStopper};
 use lws_proto::{Config, Connection, Event, Expect, Payload};
@@ -27,14 +27,19 @@ impl Application for Echo {
     type State = ();
     type Message = &'static str;
 
-    fn accepted(&mut self, cx: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         let id = cx.connection().map(|id| cx.global(id))?;
         self.open.fetch_add(1, Ordering::Relaxed);
         self.opened.send((id, thread::current().id())).ok()?;
         Some(Accepted { config: Arc::clone(&self.config), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         if let Event::Raw { stream, chunk, end } = event
             && let Ok(permit) = stream.permit()
         {
@@ -44,7 +49,7 @@ impl Application for Echo {
 
     fn message_to(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         (): &mut (),
         connection: &mut Connection,
         message: &'static str,
@@ -55,7 +60,7 @@ impl Application for Echo {
         }
     }
 
-    fn closed(&mut self, _: &mut Context<'_, Self>, (): ()) {
+    fn closed(&mut self, _: &mut DriverContext<'_, Self>, (): ()) {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -91,7 +96,7 @@ fn on_shards(
     });
     let Address::Tcp(address) = address else { panic!("not TCP") };
     poll_loop.add(driver).expect("room");
-    let start = |shard: Shard<&'static str>| {
+    let start = |shard: DriverShard<&'static str>| {
         let echo = echo.clone();
         move |poll_loop: &mut PollLoop<Driver<Echo>>| poll_loop.add(Driver::sharded(echo(), shard)).map(drop)
     };
@@ -256,6 +261,6 @@ fn a_global_name_is_copied_and_sent() {
     check::<GlobalId>();
     check::<ConnectionId>();
     fn moves<T: Send>() {}
-    moves::<Shard<String>>();
+    moves::<DriverShard<String>>();
     moves::<Shards<String>>();
 }

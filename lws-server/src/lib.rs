@@ -82,7 +82,7 @@ pub use route::{Route, RouteOptions, Takes};
 pub use server::options::ServerOptions;
 pub use server::shard::Shard;
 pub use server::stats::Stats;
-pub use server::{Server, Service};
+pub use server::{Server, ServerService};
 pub use site::origins::Origins;
 pub use site::{Bind, Names, Site, SiteSettings, Speaks};
 pub use thread::access::AccessRecord;

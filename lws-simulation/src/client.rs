@@ -6,7 +6,7 @@ use crate::server::FILES;
 use crate::world::World;
 use lws_loop_external::tls::Provider;
 use lws_loop_external::{
-    Accepted, Application, ConnectError, ConnectOptions, ConnectionId, Context, ListenerId, Peer, Speak,
+    Accepted, Application, ConnectError, ConnectOptions, ConnectionId, DriverContext, ListenerId, Peer, Speak,
 };
 use lws_proto::http::Request;
 use lws_proto::{
@@ -101,7 +101,7 @@ impl Clients {
     }
 
     /// Asks for the next moment.
-    pub(crate) fn set_alarm(&self, cx: &mut Context<'_, Self>) {
+    pub(crate) fn set_alarm(&self, cx: &mut DriverContext<'_, Self>) {
         let next = self.pending.iter().map(|(at, _)| *at).chain(self.alarms.values().copied()).min();
         cx.set_timer(next);
     }
@@ -111,7 +111,7 @@ impl Clients {
         self.pending.is_empty()
     }
 
-    fn begin(&mut self, cx: &mut Context<'_, Self>, index: usize) {
+    fn begin(&mut self, cx: &mut DriverContext<'_, Self>, index: usize) {
         let Some(plan) = self.plans.get(index) else { return };
         let Destination { plain, tls, http1, http2 } = &self.destination;
         let speaks = plan.speaks;
@@ -131,7 +131,7 @@ impl Clients {
     }
 
     /// Begins what is to begin now, and sees to the next alarm.
-    fn go_on(&mut self, cx: &mut Context<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
+    fn go_on(&mut self, cx: &mut DriverContext<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
         let Some(id) = cx.connection() else { return };
         let now = cx.now();
         let plan = Rc::clone(&self.plans[visit.plan]);
@@ -171,7 +171,7 @@ impl Clients {
     }
 
     /// The machine of this connection's client is gone.
-    fn vanish(&self, cx: &Context<'_, Self>) {
+    fn vanish(&self, cx: &DriverContext<'_, Self>) {
         if let Some(own) = cx.local_address() {
             self.world.borrow_mut().vanish_at(own);
         }
@@ -184,7 +184,7 @@ impl Clients {
     /// Content of an answer has come.
     fn took(
         &self,
-        cx: &Context<'_, Self>,
+        cx: &DriverContext<'_, Self>,
         running: &mut Running,
         mut stream: Stream<'_>,
         chunk: &[u8],
@@ -372,22 +372,32 @@ impl Application for Clients {
     type State = Visit;
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
+    fn connected(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        visit: &mut Visit,
+        connection: &mut Connection,
+    ) {
         self.ledger.borrow_mut().callbacks += 1;
         visit.begun = cx.now();
         self.go_on(cx, visit, connection);
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, _: Visit, _: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, _: Visit, _: ConnectError) {
         self.ledger.borrow_mut().callbacks += 1;
         self.set_alarm(cx);
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, visit: &mut Visit, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, visit: &mut Visit, event: Event<'_>) {
         self.ledger.borrow_mut().callbacks += 1;
         let now = cx.now();
         let key = event.key();
@@ -465,7 +475,7 @@ impl Application for Clients {
         visit.running.insert(key, running);
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, visit: Visit) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, visit: Visit) {
         let mut ledger = self.ledger.borrow_mut();
         ledger.callbacks += 1;
         for running in visit.running.values() {
@@ -479,12 +489,12 @@ impl Application for Clients {
         self.set_alarm(cx);
     }
 
-    fn woken(&mut self, cx: &mut Context<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
+    fn woken(&mut self, cx: &mut DriverContext<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
         self.ledger.borrow_mut().callbacks += 1;
         self.go_on(cx, visit, connection);
     }
 
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         self.ledger.borrow_mut().callbacks += 1;
         let now = cx.now();
         let due: Vec<usize> =

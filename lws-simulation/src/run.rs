@@ -12,7 +12,7 @@ use crate::weather::Weather;
 use crate::world::{SocketId, World};
 use lws_loop_external::{Driver, DriverOptions, Service as _, Wait, simulation};
 use lws_proto::{Cause, Config, Limits, Time};
-use lws_server::{Builder, Server, Service};
+use lws_server::{Builder, Server, ServerService};
 use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
@@ -132,7 +132,7 @@ struct Run<'p> {
     world: Rc<RefCell<World>>,
     ledger: Shared,
     random: Random,
-    server: Service,
+    server: ServerService,
     server_host: Host,
     clients: Driver<Clients>,
     client_host: Host,

@@ -4,7 +4,7 @@ use crate::host::{Counted, Delivery};
 use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, ListenTls, Plain, Provider, Reason};
 use lws_loop_external::{
     Accepted, Address, Application, ConnectCause, ConnectError, ConnectOptions, ConnectPhase, ConnectionId,
-    Context, DriverOptions, ListenOptions, ListenerId, Peer, Speak,
+    DriverContext, DriverOptions, ListenOptions, ListenerId, Peer, Speak,
 };
 use lws_proto::{Cause, Config, Connection, Event, Expect, Limits, Payload, StreamKey, Time};
 use lws_tls::Client;
@@ -57,36 +57,41 @@ impl Application for App {
     type State = State;
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.config), state: State::Server })
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, _: &mut State, _: &mut Connection) {
+    fn connected(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut State, _: &mut Connection) {
         assert_eq!(cx.tls().map(|info| info.version), self.infos.last().map(|info| info.version));
         self.log.push("connected".into());
     }
 
-    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: State, error: ConnectError) {
+    fn connect_failed(&mut self, _: &mut DriverContext<'_, Self>, _: State, error: ConnectError) {
         self.log.push("connect failed".into());
         self.errors.push(error);
     }
 
-    fn tls_established(&mut self, cx: &mut Context<'_, Self>, _: &mut State, info: &Info) -> bool {
+    fn tls_established(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut State, info: &Info) -> bool {
         assert_eq!(cx.tls(), Some(info));
         self.infos.push(info.clone());
         !self.refuses
     }
 
-    fn tls_failed(&mut self, _: &mut Context<'_, Self>, _: &mut State, failure: &Failure) {
+    fn tls_failed(&mut self, _: &mut DriverContext<'_, Self>, _: &mut State, failure: &Failure) {
         self.failures.push(failure.clone());
     }
 
-    fn plain(&mut self, cx: &mut Context<'_, Self>, _: &mut State) {
+    fn plain(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut State) {
         assert!(cx.tls().is_none());
         self.log.push("plain".into());
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut State, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut State, event: Event<'_>) {
         match event {
             Event::Established { stream, .. } => {
                 self.streams.extend(cx.connection().map(|id| (id, stream.key())));
@@ -111,7 +116,7 @@ impl Application for App {
         }
     }
 
-    fn closed(&mut self, _: &mut Context<'_, Self>, _: State) {
+    fn closed(&mut self, _: &mut DriverContext<'_, Self>, _: State) {
         self.log.push("closed".into());
     }
 }

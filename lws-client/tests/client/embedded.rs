@@ -2,7 +2,7 @@
 
 use lws_client::{Client, Link, Options};
 use lws_loop_external::{
-    Accepted, Address, Application, ConnectError, ConnectionId, Context, Driver, DriverOptions,
+    Accepted, Address, Application, ConnectError, ConnectionId, Driver, DriverContext, DriverOptions,
     ListenOptions, ListenerId, Peer,
 };
 use lws_loop_poll::PollLoop;
@@ -38,7 +38,7 @@ struct Front {
 }
 
 impl Front {
-    fn serve(&mut self, cx: &mut Context<'_, Self>) {
+    fn serve(&mut self, cx: &mut DriverContext<'_, Self>) {
         let next = self.client.serve(cx);
         cx.set_timer(next);
         for ready in self.ready.borrow_mut().drain(..) {
@@ -52,25 +52,35 @@ impl Application for Front {
     type State = State;
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::default(), state: State::Accepted })
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, state: &mut State, connection: &mut Connection) {
+    fn connected(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        state: &mut State,
+        connection: &mut Connection,
+    ) {
         if let State::Upstream(link) = state {
             self.client.on_connected(cx, *link, connection);
         }
         self.serve(cx);
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, state: State, error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: State, error: ConnectError) {
         if let State::Upstream(link) = state {
             self.client.on_connect_failed(cx, link, &error);
         }
         self.serve(cx);
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut State, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut State, event: Event<'_>) {
         match (state, event) {
             (State::Upstream(link), event) => self.client.on_event(cx, *link, event),
             (State::Accepted, Event::Request { stream, head, .. }) => {
@@ -87,7 +97,7 @@ impl Application for Front {
         self.serve(cx);
     }
 
-    fn woken(&mut self, cx: &mut Context<'_, Self>, state: &mut State, connection: &mut Connection) {
+    fn woken(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut State, connection: &mut Connection) {
         match state {
             State::Upstream(link) => self.client.on_woken(cx, *link, connection),
             State::Accepted => {
@@ -105,14 +115,14 @@ impl Application for Front {
         self.serve(cx);
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, state: State) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, state: State) {
         if let State::Upstream(link) = state {
             self.client.on_closed(cx, link);
         }
         self.serve(cx);
     }
 
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         self.serve(cx);
     }
 }

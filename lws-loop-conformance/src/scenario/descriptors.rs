@@ -8,8 +8,8 @@ use crate::checked_service::Exit;
 use crate::pattern;
 use crate::watchdog::Watchdog;
 use lws_loop_external::{
-    Accepted, Application, Context, Descriptor, DescriptorEvent, Driver, DriverOptions, Interest, ListenerId,
-    Peer, Route, Service, Udp, UdpEvent, UdpOptions,
+    Accepted, Application, Descriptor, DescriptorEvent, Driver, DriverContext, DriverOptions, Interest,
+    ListenerId, Peer, Route, Service, Udp, UdpEvent, UdpOptions,
 };
 use lws_proto::{Config, Connection, Event, Expect, Payload};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -80,12 +80,12 @@ impl Kinds {
         self.stream_ends == 2 && self.hang_ups == 1 && self.datagrams_back == DATAGRAMS
     }
 
-    fn fail(&mut self, cx: &mut Context<'_, Self>, what: impl Into<String>) {
+    fn fail(&mut self, cx: &mut DriverContext<'_, Self>, what: impl Into<String>) {
         self.failure.get_or_insert_with(|| what.into());
         cx.drain(Duration::ZERO);
     }
 
-    fn expect(&mut self, cx: &mut Context<'_, Self>, so: bool, what: &str) {
+    fn expect(&mut self, cx: &mut DriverContext<'_, Self>, so: bool, what: &str) {
         if !so {
             self.fail(cx, what);
         } else if self.is_over() {
@@ -93,7 +93,7 @@ impl Kinds {
         }
     }
 
-    fn begin(&self, cx: &mut Context<'_, Self>) -> io::Result<()> {
+    fn begin(&self, cx: &mut DriverContext<'_, Self>) -> io::Result<()> {
         let config = Arc::new(Config { expect: Expect::Raw, ..Config::default() });
         let ((in_a, out_b), (in_b, out_a)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
         cx.adopt_pair(in_a, out_a, Connection::client_raw(cx.now(), Arc::clone(&config)), Role::Client)?;
@@ -110,7 +110,7 @@ impl Kinds {
         Ok(())
     }
 
-    fn read(&mut self, cx: &mut Context<'_, Self>, reader: &Descriptor<'_>) {
+    fn read(&mut self, cx: &mut DriverContext<'_, Self>, reader: &Descriptor<'_>) {
         let mut piece = [0; 5_000];
         match reader.read(&mut piece) {
             Ok(n) => {
@@ -125,7 +125,7 @@ impl Kinds {
         }
     }
 
-    fn write(&mut self, cx: &mut Context<'_, Self>, writer: &mut Descriptor<'_>) {
+    fn write(&mut self, cx: &mut DriverContext<'_, Self>, writer: &mut Descriptor<'_>) {
         let piece = pattern::bytes(2, self.written as u64, (BYTES - self.written).min(100_000));
         match writer.write(&piece) {
             Ok(n) => {
@@ -137,7 +137,7 @@ impl Kinds {
     }
 
     /// Sends the next datagrams that may be on their way.
-    fn ask(&mut self, cx: &mut Context<'_, Self>, mut socket: Udp<'_>, to: SocketAddr) {
+    fn ask(&mut self, cx: &mut DriverContext<'_, Self>, mut socket: Udp<'_>, to: SocketAddr) {
         while self.datagrams_sent < DATAGRAMS && self.datagrams_sent < self.datagrams_back + WINDOW {
             let n = self.datagrams_sent as u64;
             let datagram = pattern::bytes(n, 0, 1 + (self.datagrams_sent * 7) % 1_400);
@@ -158,11 +158,16 @@ impl Application for Kinds {
     type State = Role;
     type Message = Duration;
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, role: &mut Role, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut Role, event: Event<'_>) {
         match (event, role) {
             (Event::Established { stream, .. }, Role::Client) => {
                 let everything = pattern::bytes(1, 0, BYTES).into();
@@ -187,7 +192,7 @@ impl Application for Kinds {
 
     fn descriptor(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         _: &mut Role,
         event: DescriptorEvent,
         descriptor: &mut Descriptor<'_>,
@@ -207,7 +212,7 @@ impl Application for Kinds {
         }
     }
 
-    fn udp(&mut self, cx: &mut Context<'_, Self>, role: &mut Role, event: UdpEvent<'_>) {
+    fn udp(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut Role, event: UdpEvent<'_>) {
         match (event, role) {
             (UdpEvent::Opened(socket), Role::Asks(to)) => self.ask(cx, socket, *to),
             (UdpEvent::Datagram { socket, datagram }, Role::Asks(to)) => {
@@ -230,7 +235,7 @@ impl Application for Kinds {
         }
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, role: Role) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, role: Role) {
         let all = match role {
             Role::Client => self.streamed == BYTES,
             // What it has sent may still be in the pipe.
@@ -245,13 +250,13 @@ impl Application for Kinds {
         );
     }
 
-    fn message(&mut self, cx: &mut Context<'_, Self>, after: Duration) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, after: Duration) {
         heard_another_thread();
         let what = format!("after {} s it had come no further than {self:?}", after.as_secs());
         self.fail(cx, what);
     }
 
-    fn notified(&mut self, cx: &mut Context<'_, Self>) {
+    fn notified(&mut self, cx: &mut DriverContext<'_, Self>) {
         heard_another_thread();
         if let Err(error) = self.begin(cx) {
             self.fail(cx, format!("a descriptor could not be opened: {error}"));

@@ -1,7 +1,8 @@
 //! What the examples serve, an echo for any TCP client; and what is their own, standard input and a tick.
 
 use lws_loop_external::{
-    Accepted, Address, Application, Context, Driver, DriverOptions, Handle, ListenOptions, ListenerId, Peer,
+    Accepted, Address, Application, Driver, DriverContext, DriverHandle, DriverOptions, ListenOptions,
+    ListenerId, Peer,
 };
 use lws_proto::{Config, Event, Expect, Payload, Time};
 use std::io;
@@ -19,11 +20,16 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.0), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         if let Event::Raw { stream, chunk, end } = event
             && let Ok(permit) = stream.permit()
             && let Ok(sent) = permit.data(Payload::Copy(chunk), end)
@@ -33,7 +39,7 @@ impl Application for Echo {
     }
 
     /// The program asks for the end.
-    fn message(&mut self, cx: &mut Context<'_, Self>, (): ()) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, (): ()) {
         cx.drain(DRAIN);
     }
 }
@@ -52,7 +58,7 @@ pub(crate) fn service() -> io::Result<Driver<Echo>> {
 }
 
 /// Takes what standard input has. False at its end, where the service is asked to end too.
-pub(crate) fn own_input(echo: &Handle<()>) -> io::Result<bool> {
+pub(crate) fn own_input(echo: &DriverHandle<()>) -> io::Result<bool> {
     let n = rustix::io::read(io::stdin(), &mut [0; 4_096])?;
     println!("own input: {n} bytes");
     if n == 0 {

@@ -8,7 +8,7 @@ use super::resolver::{Lookup, ResolveError};
 use super::target::Target;
 use crate::address::Address;
 use crate::application::Application;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::driver::Driver;
 use crate::driver::handshakes::client;
 use crate::flags::Flags;
@@ -27,7 +27,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 impl<A: Application> Driver<A> {
-    /// Begins what [`Context::connect`] asked for.
+    /// Begins what [`DriverContext::connect`] asked for.
     pub(crate) fn begin_attempt(&mut self, attempt: Box<Attempt<A::State>>) {
         let id = attempt.id;
         self.connects.attempts.insert(id.index, attempt);
@@ -193,7 +193,7 @@ impl<A: Application> Driver<A> {
         self.core.timers.cancel(id.index);
         self.core.stats.connect_failed_total += 1;
         let (state, error) = attempt.into_error(cause);
-        let mut cx = Context::new(&mut self.core, Subject::name(id));
+        let mut cx = DriverContext::new(&mut self.core, Subject::name(id));
         self.application.connect_failed(&mut cx, state, error);
         self.return_messages(id);
         if !self.connects.leaving.contains_key(&id.token()) {
@@ -234,7 +234,7 @@ impl<A: Application> Driver<A> {
                 self.core.stats.connected_total += 1;
                 let mut open = Open { connection: *connection, state, secure: None };
                 open.connection.set_spread(id.spread());
-                let mut cx = Context::new(&mut self.core, Subject::new(id, socket.as_fd()));
+                let mut cx = DriverContext::new(&mut self.core, Subject::new(id, socket.as_fd()));
                 self.application.connected(&mut cx, &mut open.state, &mut open.connection);
                 self.deliver_messages(id);
                 (Body::Open(open), NEVER)

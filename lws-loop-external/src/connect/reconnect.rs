@@ -19,10 +19,10 @@ use std::mem;
 /// let now = Time::ZERO;
 /// let mut link = Reconnect::new(RetryPolicy::default(), now);
 /// assert!(link.is_due(now), "the first time at once");
-/// // `Context::connect`, and later `Application::connect_failed`:
+/// // `DriverContext::connect`, and later `Application::connect_failed`:
 /// let NextTry::At(later) = link.failed(now, &mut entropy) else { panic!("it goes on for ever") };
 /// assert!(!link.is_due(now) && link.is_due(later));
-/// // `Context::connect` again, and this time `Application::connected`, and later `closed`:
+/// // `DriverContext::connect` again, and this time `Application::connected`, and later `closed`:
 /// link.connected(later);
 /// let next = link.closed(later + Duration::from_secs(3_600), &mut entropy);
 /// assert_eq!(link.failures(), 1, "it lasted, so counting has begun again");

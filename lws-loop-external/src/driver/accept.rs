@@ -2,7 +2,7 @@
 
 use super::Driver;
 use crate::application::{Accepted, Application};
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::flags::Flags;
 use crate::handshake::Handshaking;
 use crate::listener::Accept;
@@ -130,7 +130,7 @@ impl<A: Application> Driver<A> {
         let Handover { listener, socket, peer, tls } = handover;
         self.core.stats.accepted_total += 1;
         let id = self.core.allocate_reserved();
-        let mut cx = Context::new(&mut self.core, Subject::new(id, socket.as_fd()));
+        let mut cx = DriverContext::new(&mut self.core, Subject::new(id, socket.as_fd()));
         let Some(Accepted { config, mut state }) = self.application.accepted(&mut cx, listener, &peer) else {
             return self.core.release(id);
         };

@@ -4,7 +4,7 @@ use super::Driver;
 use crate::admission::Standing;
 use crate::application::Application;
 use crate::connect::{ConnectCause, ConnectError, ConnectPhase};
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::handshake::{Handshaking, Side};
 use crate::slot::Body;
 use crate::token::ConnectionId;
@@ -76,7 +76,7 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         let body = std::mem::replace(&mut slot.body, Body::Ended);
         let Some(Ending { report, output, standing }) = take_apart(body, cause) else { return };
-        let mut cx = Context::new(&mut self.core, Subject::new(id, slot.socket.as_fd()));
+        let mut cx = DriverContext::new(&mut self.core, Subject::new(id, slot.socket.as_fd()));
         match report {
             Report::Closed(state) => self.application.closed(&mut cx, state),
             Report::SentAway(mut state, cause) => {

@@ -6,7 +6,7 @@ use crate::admission::{Admission, Network, Phase, Standing};
 use crate::application::Application;
 use crate::buffers::Unopened;
 use crate::connect::{ConnectCause, ConnectPhase};
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::entropy::SystemEntropy;
 use crate::flags::Flags;
 use crate::handshake::{GRACE, LINGER, Side, Step};
@@ -212,7 +212,7 @@ impl<A: Application> Driver<A> {
             return self.end_with(id, cause);
         }
         let subject = Subject::new(id, slot.socket.as_fd());
-        let mut cx = Context::new(&mut self.core, subject);
+        let mut cx = DriverContext::new(&mut self.core, subject);
         self.application.tls_failed(&mut cx, &mut shaking.state, &failure);
         shaking.deadline = self.core.now() + LINGER;
         shaking.due = shaking.deadline;
@@ -234,7 +234,7 @@ impl<A: Application> Driver<A> {
         self.core.stats.tls_established_total += 1;
         self.core.stats.tls_resumed_total += u64::from(info.resumed);
         let subject = Subject::new(id, slot.socket.as_fd());
-        let mut cx = Context::new(&mut self.core, subject.with_tls(Some(&info)));
+        let mut cx = DriverContext::new(&mut self.core, subject.with_tls(Some(&info)));
         if !self.application.tls_established(&mut cx, &mut shaking.state, &info) {
             let mut close = Vec::new();
             if let Some(session) = shaking.session() {
@@ -264,7 +264,7 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id) else { return };
         let Body::Handshaking(shaking) = &mut slot.body else { return };
         let subject = Subject::new(id, slot.socket.as_fd());
-        let mut cx = Context::new(&mut self.core, subject);
+        let mut cx = DriverContext::new(&mut self.core, subject);
         self.application.plain(&mut cx, &mut shaking.state);
         if self.begin(id, None) {
             let received = self.buffers.ciphertext[..n].into();
@@ -321,7 +321,7 @@ impl<A: Application> Driver<A> {
         let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
         let (connection, state, tls) = open.parts();
-        let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
+        let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
         self.application.opened(&mut cx, state, connection);
     }
 
@@ -331,7 +331,7 @@ impl<A: Application> Driver<A> {
         let subject = Subject::new(id, slot.socket.as_fd());
         let Body::Open(open) = &mut slot.body else { return };
         let (connection, state, tls) = open.parts();
-        let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
+        let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
         self.application.connected(&mut cx, state, connection);
     }
 

@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::application::Application;
 use crate::command::Command;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::token::ConnectionId;
 
 impl<A: Application> Driver<A> {
@@ -49,7 +49,7 @@ impl<A: Application> Driver<A> {
     }
 
     pub(super) fn undelivered(&mut self, id: ConnectionId, message: A::Message) {
-        let mut cx = Context::new(&mut self.core, Subject::SERVICE);
+        let mut cx = DriverContext::new(&mut self.core, Subject::SERVICE);
         self.application.undelivered(&mut cx, id, message);
     }
 }

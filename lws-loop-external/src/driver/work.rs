@@ -3,7 +3,7 @@
 use super::Driver;
 use crate::application::Application;
 use crate::command::Command;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::flags::Flags;
 use crate::net;
 use crate::service::Wait;
@@ -32,7 +32,7 @@ impl<A: Application> Driver<A> {
         let was_woken = self.core.messages.begin();
         self.core.look_at_shards();
         if was_woken {
-            self.application.notified(&mut Context::new(&mut self.core, Subject::SERVICE));
+            self.application.notified(&mut DriverContext::new(&mut self.core, Subject::SERVICE));
         }
         for _ in 0..MESSAGES_MAX {
             let Some(post) = self.core.messages.take() else { break };
@@ -48,7 +48,7 @@ impl<A: Application> Driver<A> {
     fn open(&mut self, post: Post<A::Message>) {
         match post {
             Post::Message(message) => {
-                let mut cx = Context::new(&mut self.core, Subject::SERVICE);
+                let mut cx = DriverContext::new(&mut self.core, Subject::SERVICE);
                 self.application.message(&mut cx, message);
             }
             Post::To(id, message) => {
@@ -75,7 +75,7 @@ impl<A: Application> Driver<A> {
         }
         if self.core.timer.is_some_and(|at| at <= self.core.now()) {
             self.core.timer = None;
-            let mut cx = Context::new(&mut self.core, Subject::SERVICE);
+            let mut cx = DriverContext::new(&mut self.core, Subject::SERVICE);
             self.application.timer(&mut cx);
         }
     }
@@ -185,11 +185,11 @@ impl<A: Application> Driver<A> {
                 if !self.core.ids.awake(id) {
                     return;
                 }
-                let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
+                let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
                 self.application.woken(&mut cx, state, connection);
             }
             Command::Message(_, message) => {
-                let mut cx = Context::new(&mut self.core, subject.with_tls(tls));
+                let mut cx = DriverContext::new(&mut self.core, subject.with_tls(tls));
                 self.application.message_to(&mut cx, state, connection, message);
             }
             Command::WantWrite(_, key) => {

@@ -76,7 +76,7 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
     }
 
     /// Lends the service, and does what it was given to do. `None` from inside its own handlers, which are lent a
-    /// [`Context`](crate::Context) for that.
+    /// [`DriverContext`](crate::DriverContext) for that.
     pub fn with<R>(&self, call: impl FnOnce(&mut S) -> R) -> Option<R> {
         let mut one = self.shared.one.try_borrow_mut().ok()?;
         let one = one.as_mut()?;

@@ -1,7 +1,7 @@
 //! One turn of a descriptor that the application reads and writes: asks the system what it is ready for, and tells.
 
 use crate::application::Application;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::core::Core;
 use crate::flags::Flags;
 use crate::service::{Interest, Trigger};
@@ -59,7 +59,7 @@ struct DescriptorTurn<'t, A: Application> {
 
 impl<A: Application> DescriptorTurn<'_, A> {
     fn deliver(&mut self, event: DescriptorEvent) {
-        let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
+        let mut cx = DriverContext::new(self.core, Subject::new(self.id, self.socket));
         let mut descriptor = Descriptor::new(self.socket, self.watch);
         self.application.descriptor(&mut cx, self.state, event, &mut descriptor);
     }

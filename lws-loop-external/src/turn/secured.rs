@@ -4,7 +4,7 @@ use super::{Carrier, ConnectionTurn};
 use crate::application::Application;
 use crate::buffers::{Buffers, Unopened, trim};
 use crate::connection_budget::ConnectionBudget;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::flags::Flags;
 use crate::net;
 use crate::secure::{Secure, TlsStream};
@@ -148,7 +148,7 @@ impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
         let _ = self.carrier.stream.flush(self.carrier.socket);
         self.core.stats.count_tls_failure(failure);
         let subject = Subject::new(self.id, self.carrier.socket).with_tls(Some(self.carrier.info));
-        let mut cx = Context::new(self.core, subject);
+        let mut cx = DriverContext::new(self.core, subject);
         self.application.tls_failed(&mut cx, self.state, failure);
         self.fail();
     }

@@ -170,7 +170,7 @@ pub enum UdpEvent<'a> {
         /// What it says.
         error: io::Error,
     },
-    /// [`Context::wake`](crate::Context::wake) was called for it.
+    /// [`DriverContext::wake`](crate::DriverContext::wake) was called for it.
     Woken(Udp<'a>),
     /// The host cannot watch it. [`Application::closed`](crate::Application::closed) follows.
     Refused(io::Error),

@@ -6,7 +6,7 @@ use super::sys;
 use super::{Datagram, DatagramPermit, Datagrams, Io, Notice, Udp, UdpEvent, canonical};
 use crate::application::Application;
 use crate::connection_budget::ConnectionBudget;
-use crate::context::{Context, Subject};
+use crate::context::{DriverContext, Subject};
 use crate::core::Core;
 use crate::flags::Flags;
 use crate::service::{Interest, Trigger};
@@ -115,7 +115,7 @@ impl<A: Application> UdpTurn<'_, A> {
 
     fn deliver<'s>(&'s mut self, event: impl FnOnce(Udp<'s>) -> UdpEvent<'s>) {
         self.budget.count(&mut self.core.turn);
-        let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
+        let mut cx = DriverContext::new(self.core, Subject::new(self.id, self.socket));
         let event = event(Udp { io: self.io, socket: self.socket });
         self.application.udp(&mut cx, self.state, event);
     }
@@ -176,7 +176,7 @@ impl<A: Application> UdpTurn<'_, A> {
 
     fn deliver_datagram(&mut self, datagram: Datagram<'_>) {
         self.budget.count(&mut self.core.turn);
-        let mut cx = Context::new(self.core, Subject::new(self.id, self.socket));
+        let mut cx = DriverContext::new(self.core, Subject::new(self.id, self.socket));
         let socket = Udp { io: self.io, socket: self.socket };
         self.application.udp(&mut cx, self.state, UdpEvent::Datagram { socket, datagram });
     }

@@ -2,8 +2,8 @@
 //! audits its service.
 
 use lws_loop_external::{
-    Application, Change, ConnectionId, Context, Driver, DriverOptions, Interest, Readiness, Service, Token,
-    Trigger, Wait,
+    Application, Change, ConnectionId, Driver, DriverContext, DriverOptions, Interest, Readiness, Service,
+    Token, Trigger, Wait,
 };
 use lws_proto::Time;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -107,7 +107,7 @@ impl<A: Counted> Host<A> {
         self.driver.application()
     }
 
-    pub(crate) fn with<R>(&mut self, call: impl FnOnce(&mut A, &mut Context<'_, A>) -> R) -> R {
+    pub(crate) fn with<R>(&mut self, call: impl FnOnce(&mut A, &mut DriverContext<'_, A>) -> R) -> R {
         let now = self.now();
         self.driver.with(now, call)
     }

@@ -2,7 +2,7 @@
 
 use lws_loop_external::hosts::{OnPoll, PollFd, poll};
 use lws_loop_external::{
-    Accepted, Address, Application, Clock, Context, Driver, DriverOptions, Interest, ListenOptions,
+    Accepted, Address, Application, Clock, Driver, DriverContext, DriverOptions, Interest, ListenOptions,
     ListenerId, Peer,
 };
 use lws_proto::{Config, Event, Expect, Payload};
@@ -23,11 +23,16 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.config), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         (self.on_event)();
         if let Event::Raw { stream, chunk, end } = event
             && let Ok(permit) = stream.permit()
@@ -36,7 +41,7 @@ impl Application for Echo {
         }
     }
 
-    fn timer(&mut self, _: &mut Context<'_, Self>) {
+    fn timer(&mut self, _: &mut DriverContext<'_, Self>) {
         self.timers += 1;
     }
 }

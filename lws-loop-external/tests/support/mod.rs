@@ -2,8 +2,8 @@
 
 use crate::host::Counted;
 use lws_loop_external::{
-    Accepted, Address, Application, ConnectError, ConnectionId, Context, ListenOptions, ListenerId, Peer,
-    Trigger,
+    Accepted, Address, Application, ConnectError, ConnectionId, DriverContext, ListenOptions, ListenerId,
+    Peer, Trigger,
 };
 use lws_proto::http::Status;
 use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, ws};
@@ -152,7 +152,7 @@ impl Echo {
     /// What a raw peer can have done. True if the bytes were an order.
     fn order(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         stream: &mut lws_proto::Stream<'_>,
         bytes: &[u8],
     ) -> bool {
@@ -185,7 +185,12 @@ impl Application for Echo {
     type State = Option<Vec<u8>>;
     type Message = u32;
 
-    fn accepted(&mut self, cx: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         self.note("accepted");
         if self.refuses {
             return None;
@@ -197,7 +202,7 @@ impl Application for Echo {
 
     fn connected(
         &mut self,
-        cx: &mut Context<'_, Self>,
+        cx: &mut DriverContext<'_, Self>,
         state: &mut Self::State,
         connection: &mut Connection,
     ) {
@@ -206,12 +211,12 @@ impl Application for Echo {
         let _ = (state, connection);
     }
 
-    fn connect_failed(&mut self, _: &mut Context<'_, Self>, _: Self::State, error: ConnectError) {
+    fn connect_failed(&mut self, _: &mut DriverContext<'_, Self>, _: Self::State, error: ConnectError) {
         self.note(format!("connect failed: {:?}", error.kind()));
         self.errors.push(error);
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, state: &mut Self::State, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, event: Event<'_>) {
         self.calls += 1;
         match event {
             Event::Established { stream, .. } => {
@@ -262,14 +267,14 @@ impl Application for Echo {
         }
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, _: Self::State) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, _: Self::State) {
         self.note("closed");
         let id = cx.connection().expect("it is about a connection");
         assert!(self.open.remove(&id), "closed once");
         self.keys.remove(&id);
     }
 
-    fn woken(&mut self, cx: &mut Context<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
+    fn woken(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut Self::State, connection: &mut Connection) {
         if self.restless {
             self.calls += 1;
             if let Some(id) = cx.connection() {
@@ -284,7 +289,7 @@ impl Application for Echo {
         }
     }
 
-    fn message(&mut self, cx: &mut Context<'_, Self>, message: u32) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: u32) {
         self.note(format!("message {message}"));
         for id in &self.open {
             cx.wake(*id);
@@ -293,7 +298,7 @@ impl Application for Echo {
 
     fn message_to(
         &mut self,
-        _: &mut Context<'_, Self>,
+        _: &mut DriverContext<'_, Self>,
         _: &mut Self::State,
         _: &mut Connection,
         message: u32,
@@ -301,16 +306,16 @@ impl Application for Echo {
         self.note(format!("told {message}"));
     }
 
-    fn undelivered(&mut self, _: &mut Context<'_, Self>, id: ConnectionId, message: u32) {
+    fn undelivered(&mut self, _: &mut DriverContext<'_, Self>, id: ConnectionId, message: u32) {
         self.undelivered.push((id, message));
         self.calls += 1;
     }
 
-    fn notified(&mut self, _: &mut Context<'_, Self>) {
+    fn notified(&mut self, _: &mut DriverContext<'_, Self>) {
         self.note("notified");
     }
 
-    fn timer(&mut self, _: &mut Context<'_, Self>) {
+    fn timer(&mut self, _: &mut DriverContext<'_, Self>) {
         self.note("timer");
     }
 

@@ -5,7 +5,9 @@
 
 mod sys;
 
-use lws_loop_external::{Accepted, Address, Application, Context, Driver, ListenOptions, ListenerId, Peer};
+use lws_loop_external::{
+    Accepted, Address, Application, Driver, DriverContext, ListenOptions, ListenerId, Peer,
+};
 use lws_loop_uv::Attached;
 use lws_proto::{Config, Event, Expect, Payload, Time};
 use std::cell::{Cell, RefCell};
@@ -19,11 +21,16 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.0), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         if let Event::Raw { stream, chunk, end } = event
             && let Ok(permit) = stream.permit()
             && let Ok(sent) = permit.data(Payload::Copy(chunk), end)

@@ -113,7 +113,7 @@ impl App {
         for shard in others {
             if !group.send(shard, Command::FollowSite(Arc::clone(addition), followed.clone())) {
                 // A thread that has ended needs no site.
-                let gone = group.shards.handle(shard).is_none_or(lws_loop_external::Handle::is_closed);
+                let gone = group.shards.handle(shard).is_none_or(lws_loop_external::DriverHandle::is_closed);
                 let full = || io::Error::other(format!("thread {shard} has too many messages waiting"));
                 self.answer_addition(cx, addition, &followed, if gone { Ok(()) } else { Err(full()) });
             }

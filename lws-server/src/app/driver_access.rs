@@ -19,23 +19,23 @@ use std::sync::Arc;
 
 impl DriverAccess for Lent<'_> {
     fn now(&self) -> Time {
-        external::Context::now(self)
+        external::DriverContext::now(self)
     }
 
     fn peer(&self) -> Option<Peer> {
-        external::Context::peer(self)
+        external::DriverContext::peer(self)
     }
 
     fn tls(&self) -> Option<&Info> {
-        external::Context::tls(self)
+        external::DriverContext::tls(self)
     }
 
     fn connection(&self) -> Option<ConnectionId> {
-        external::Context::connection(self)
+        external::DriverContext::connection(self)
     }
 
     fn stats(&self) -> crate::Stats {
-        let stats = external::Context::stats(self);
+        let stats = external::DriverContext::stats(self);
         crate::Stats {
             connections: stats.connections as u64,
             accepted: stats.accepted_total,
@@ -46,7 +46,7 @@ impl DriverAccess for Lent<'_> {
     }
 
     fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
-        external::Context::want_write(self, id, key);
+        external::DriverContext::want_write(self, id, key);
     }
 
     fn wake_stream(&mut self, id: ConnectionId, key: StreamKey) {
@@ -54,11 +54,11 @@ impl DriverAccess for Lent<'_> {
     }
 
     fn wake_link(&mut self, id: ConnectionId) {
-        external::Context::wake(self, id);
+        external::DriverContext::wake(self, id);
     }
 
     fn close_link(&mut self, id: ConnectionId) {
-        external::Context::close(self, id);
+        external::DriverContext::close(self, id);
     }
 
     fn deliver(&mut self, id: ConnectionId, key: StreamKey, subscription: Subscription) {
@@ -70,20 +70,20 @@ impl DriverAccess for Lent<'_> {
     }
 
     fn pace_messages(&mut self) {
-        external::Context::pace_messages(self);
+        external::DriverContext::pace_messages(self);
     }
 
     fn set_timer(&mut self, at: Option<Time>) {
-        external::Context::set_timer(self, at);
+        external::DriverContext::set_timer(self, at);
     }
 
     fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<(ListenerId, Address)> {
-        let id = external::Context::listen(self, address, options)?;
+        let id = external::DriverContext::listen(self, address, options)?;
         Ok((id, self.listening_on(id)?))
     }
 
     fn unlisten(&mut self, id: ListenerId) {
-        external::Context::unlisten(self, id);
+        external::DriverContext::unlisten(self, id);
     }
 
     fn connect(
@@ -93,11 +93,11 @@ impl DriverAccess for Lent<'_> {
         options: &ConnectOptions,
         link: Link,
     ) -> io::Result<ConnectionId> {
-        external::Context::connect(self, target, config, options, link)
+        external::DriverContext::connect(self, target, config, options, link)
     }
 
     fn adopt(&mut self, descriptor: OwnedFd, engine: Connection, link: Link) -> io::Result<ConnectionId> {
-        external::Context::adopt(self, descriptor, engine, link)
+        external::DriverContext::adopt(self, descriptor, engine, link)
     }
 
     fn adopt_pair(
@@ -107,7 +107,7 @@ impl DriverAccess for Lent<'_> {
         engine: Connection,
         link: Link,
     ) -> io::Result<ConnectionId> {
-        external::Context::adopt_pair(self, input, output, engine, link)
+        external::DriverContext::adopt_pair(self, input, output, engine, link)
     }
 
     fn adopt_descriptor(
@@ -116,7 +116,7 @@ impl DriverAccess for Lent<'_> {
         interest: Interest,
         link: Link,
     ) -> io::Result<ConnectionId> {
-        external::Context::adopt_descriptor(self, descriptor, interest, link)
+        external::DriverContext::adopt_descriptor(self, descriptor, interest, link)
     }
 
     fn bind_udp(
@@ -125,6 +125,6 @@ impl DriverAccess for Lent<'_> {
         options: &UdpOptions,
         link: Link,
     ) -> io::Result<(ConnectionId, SocketAddr)> {
-        external::Context::bind_udp(self, local, options, link)
+        external::DriverContext::bind_udp(self, local, options, link)
     }
 }

@@ -40,7 +40,7 @@ pub(crate) struct App {
     pub(crate) recorder: Option<Arc<lws_record::Folder>>,
 }
 
-pub(crate) type Lent<'a> = external::Context<'a, App>;
+pub(crate) type Lent<'a> = external::DriverContext<'a, App>;
 
 /// The context of a call about a WebSocket.
 #[inline]

@@ -32,7 +32,7 @@ use std::time::Duration;
 /// [`Handle`] for what any thread may do.
 #[doc(alias = "lws_context")]
 pub struct Server {
-    pub(crate) service: Service,
+    pub(crate) service: ServerService,
     /// What the other threads will serve.
     pub(crate) others: Vec<Shard>,
 }
@@ -41,13 +41,13 @@ impl Server {
     /// The server as a service, for a loop that already runs. Of a server with several threads it is that of the first one,
     /// and the others get nothing to do: see [`into_shards`](Self::into_shards).
     #[must_use]
-    pub fn into_service(self) -> Service {
+    pub fn into_service(self) -> ServerService {
         self.service
     }
 
     /// The service of this thread, and what becomes the services of others: for loops of your own on each.
     #[must_use]
-    pub fn into_shards(self) -> (Service, Vec<Shard>) {
+    pub fn into_shards(self) -> (ServerService, Vec<Shard>) {
         (self.service, self.others)
     }
 
@@ -88,12 +88,12 @@ impl fmt::Debug for Server {
 }
 
 /// A server that any loop can host. Dropping it closes everything at once.
-pub struct Service {
+pub struct ServerService {
     pub(crate) driver: Driver<App>,
     pub(crate) addresses: Vec<Address>,
 }
 
-impl Service {
+impl ServerService {
     /// What other threads may hold.
     #[must_use]
     pub fn handle(&self) -> Handle {
@@ -120,13 +120,13 @@ impl Service {
     }
 }
 
-impl fmt::Debug for Service {
+impl fmt::Debug for ServerService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("ServerService").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }
 
-impl external::Service for Service {
+impl external::Service for ServerService {
     fn attach(&mut self, trigger: Trigger) {
         self.driver.attach(trigger);
     }

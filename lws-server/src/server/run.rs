@@ -1,7 +1,7 @@
 //! A server on the built-in loop, or on one on each of its threads.
 
 use crate::server::shard::Shard;
-use crate::server::{Server, Service};
+use crate::server::{Server, ServerService};
 use lws_loop_poll::{PollLoop, Threads};
 use std::io;
 use std::sync::Arc;
@@ -17,12 +17,12 @@ impl Server {
 }
 
 /// Runs the first part here, and each of the others on a thread of its own, until all have ended.
-fn run(first: Service, others: Vec<Shard>) -> io::Result<()> {
+fn run(first: ServerService, others: Vec<Shard>) -> io::Result<()> {
     let group = Arc::clone(&first.driver.application().state.group);
     let mut poll_loop = PollLoop::new()?;
     poll_loop.add(first)?;
     let start =
-        |shard: Shard| move |poll_loop: &mut PollLoop<Service>| poll_loop.add(shard.build()?).map(drop);
+        |shard: Shard| move |poll_loop: &mut PollLoop<ServerService>| poll_loop.add(shard.build()?).map(drop);
     let threads = Threads::start(poll_loop.stopper(), others.into_iter().map(start))?;
     let ran = poll_loop.run().map(drop);
     if ran.is_err() {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What becomes the part of a server on one of its other threads.
 pub struct Shard {
-    pub(crate) shard: external::Shard<Command>,
+    pub(crate) shard: external::DriverShard<Command>,
     pub(crate) group: Arc<Group<Command>>,
     pub(crate) plan: Arc<Plan>,
 }

@@ -9,7 +9,7 @@ use crate::server::group::Group;
 use crate::server::options::ServerOptions;
 use crate::server::shard::{Plan, Shard};
 use crate::server::stats::Counters;
-use crate::server::{Server, Service};
+use crate::server::{Server, ServerService};
 use crate::site::Site;
 use crate::site::addition::Bound;
 use crate::site::served::invalid;
@@ -57,7 +57,7 @@ impl Shard {
     ///
     /// # Errors
     /// The description is another than the first time, or its own listener met something.
-    pub fn build(self) -> io::Result<Service> {
+    pub fn build(self) -> io::Result<ServerService> {
         let Self { shard, group, plan } = self;
         let describe = plan.describe.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
         let description = describe()?;
@@ -71,10 +71,10 @@ impl Shard {
 /// The service of one thread, and its sites for those that follow.
 fn service(
     description: Description,
-    shard: external::Shard<Command>,
+    shard: external::DriverShard<Command>,
     group: &Arc<Group<Command>>,
     followed: Option<&[Followed]>,
-) -> io::Result<(Service, Vec<Followed>)> {
+) -> io::Result<(ServerService, Vec<Followed>)> {
     let Description { sites, options, observers } = description;
     let orders: Vec<Vec<usize>> =
         sites.iter().map(|site| site.settings.listen.iter().map(|listen| listen.order).collect()).collect();
@@ -86,7 +86,7 @@ fn service(
         served.push(driver.with(Time::ZERO, |app, cx| app.nowhere(cx).install(site, first))?);
     }
     let addresses = addresses(&served, &orders);
-    Ok((Service { driver, addresses }, served))
+    Ok((ServerService { driver, addresses }, served))
 }
 
 /// Where sites listen, in the order in which it was said.

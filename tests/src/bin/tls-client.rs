@@ -10,7 +10,7 @@
 
 use lws_loop_external::tls::{Failure, Info, Provider};
 use lws_loop_external::{
-    Accepted, Application, ConnectCause, ConnectError, ConnectOptions, Context, Driver, DriverOptions,
+    Accepted, Application, ConnectCause, ConnectError, ConnectOptions, Driver, DriverContext, DriverOptions,
     ListenerId, Peer, Speak,
 };
 use lws_loop_poll::PollLoop;
@@ -148,23 +148,28 @@ impl Application for App {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         None
     }
 
-    fn tls_established(&mut self, _: &mut Context<'_, Self>, _: &mut (), info: &Info) -> bool {
+    fn tls_established(&mut self, _: &mut DriverContext<'_, Self>, _: &mut (), info: &Info) -> bool {
         println!("{info}");
         true
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, _: &mut (), connection: &mut Connection) {
+    fn connected(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut (), connection: &mut Connection) {
         let connect = Connect::new(&self.host, &self.path);
         if let Err(misuse) = connection.connect_websocket(cx.now(), &connect) {
             self.error = Some(misuse.to_string());
         }
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, _: (), error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, _: (), error: ConnectError) {
         self.error = Some(match error.cause() {
             ConnectCause::Tls(failure) => format!("{}: {failure}", failure.name()),
             _ => error.to_string(),
@@ -172,11 +177,11 @@ impl Application for App {
         cx.drain(Duration::ZERO);
     }
 
-    fn tls_failed(&mut self, _: &mut Context<'_, Self>, _: &mut (), failure: &Failure) {
+    fn tls_failed(&mut self, _: &mut DriverContext<'_, Self>, _: &mut (), failure: &Failure) {
         self.error = Some(format!("{}: {failure}", failure.name()));
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, _: &mut (), event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut (), event: Event<'_>) {
         match event {
             Event::Established { stream, .. } => self.send_next(stream),
             Event::Message { stream, chunk, end, .. } => {
@@ -200,7 +205,7 @@ impl Application for App {
         }
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, _: ()) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, _: ()) {
         cx.drain(Duration::ZERO);
     }
 }

@@ -3,7 +3,7 @@
 mod sys;
 
 use lws_loop_external::{
-    Accepted, Address, Application, Context, Driver, DriverOptions, ListenOptions, ListenerId, Peer,
+    Accepted, Address, Application, Driver, DriverContext, DriverOptions, ListenOptions, ListenerId, Peer,
 };
 use lws_loop_uv::{Attached, LoopRef};
 use lws_proto::{Config, Event, Expect, Payload, Time};
@@ -16,11 +16,16 @@ impl Application for Echo {
     type State = ();
     type Message = ();
 
-    fn accepted(&mut self, _: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        _: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         Some(Accepted { config: Arc::clone(&self.0), state: () })
     }
 
-    fn event(&mut self, _: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         if let Event::Raw { stream, chunk, end } = event
             && let Ok(permit) = stream.permit()
             && let Ok(sent) = permit.data(Payload::Copy(chunk), end)

@@ -3,8 +3,9 @@
 pub(crate) mod sys;
 
 use lws_loop_external::{
-    Accepted, Address, Application, Change, ConnectError, ConnectOptions, Context, Driver, DriverOptions,
-    Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Speak, Token, Trigger, Wait,
+    Accepted, Address, Application, Change, ConnectError, ConnectOptions, Driver, DriverContext,
+    DriverOptions, Interest, ListenOptions, ListenerId, Peer, Readiness, Service, Speak, Token, Trigger,
+    Wait,
 };
 use lws_loop_uv::UvLoop;
 use lws_proto::{Config, Event, Expect, Payload, Time};
@@ -17,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 pub(crate) use test_kit::PATIENCE;
 
-type Hook = Box<dyn FnMut(What<'_>, &mut Context<'_, Echo>)>;
+type Hook = Box<dyn FnMut(What<'_>, &mut DriverContext<'_, Echo>)>;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) struct Echo {
 }
 
 impl Echo {
-    pub(crate) fn new(hook: impl FnMut(What<'_>, &mut Context<'_, Self>) + 'static) -> Self {
+    pub(crate) fn new(hook: impl FnMut(What<'_>, &mut DriverContext<'_, Self>) + 'static) -> Self {
         let config = Arc::new(Config { expect: Expect::Raw, ..Config::default() });
         Self { config, hook: Box::new(hook) }
     }
@@ -48,20 +49,25 @@ impl Application for Echo {
     type State = ();
     type Message = u32;
 
-    fn accepted(&mut self, cx: &mut Context<'_, Self>, _: ListenerId, _: &Peer) -> Option<Accepted<Self>> {
+    fn accepted(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        _: ListenerId,
+        _: &Peer,
+    ) -> Option<Accepted<Self>> {
         (self.hook)(What::Accepted, cx);
         Some(Accepted { config: Arc::clone(&self.config), state: () })
     }
 
-    fn connected(&mut self, cx: &mut Context<'_, Self>, (): &mut (), _: &mut lws_proto::Connection) {
+    fn connected(&mut self, cx: &mut DriverContext<'_, Self>, (): &mut (), _: &mut lws_proto::Connection) {
         (self.hook)(What::Connected, cx);
     }
 
-    fn connect_failed(&mut self, cx: &mut Context<'_, Self>, (): (), error: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, (): (), error: ConnectError) {
         (self.hook)(What::ConnectFailed(error.kind()), cx);
     }
 
-    fn event(&mut self, cx: &mut Context<'_, Self>, (): &mut (), event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         if let Event::Raw { stream, chunk, end } = event {
             (self.hook)(What::Bytes(chunk), cx);
             if let Ok(permit) = stream.permit() {
@@ -70,26 +76,26 @@ impl Application for Echo {
         }
     }
 
-    fn closed(&mut self, cx: &mut Context<'_, Self>, (): ()) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, (): ()) {
         (self.hook)(What::Closed, cx);
     }
 
-    fn message(&mut self, cx: &mut Context<'_, Self>, message: u32) {
+    fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: u32) {
         (self.hook)(What::Message(message), cx);
     }
 
-    fn timer(&mut self, cx: &mut Context<'_, Self>) {
+    fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         (self.hook)(What::Timer, cx);
     }
 }
 
-pub(crate) fn driver(hook: impl FnMut(What<'_>, &mut Context<'_, Echo>) + 'static) -> Driver<Echo> {
+pub(crate) fn driver(hook: impl FnMut(What<'_>, &mut DriverContext<'_, Echo>) + 'static) -> Driver<Echo> {
     Driver::new(Echo::new(hook), DriverOptions::default()).expect("a driver")
 }
 
 /// A driver that listens, and where.
 pub(crate) fn listening(
-    hook: impl FnMut(What<'_>, &mut Context<'_, Echo>) + 'static,
+    hook: impl FnMut(What<'_>, &mut DriverContext<'_, Echo>) + 'static,
 ) -> (Driver<Echo>, SocketAddr) {
     let mut driver = driver(hook);
     let address = listen(&mut driver, Time::ZERO);
