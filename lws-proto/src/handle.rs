@@ -3,7 +3,9 @@
 mod exchange;
 mod permit;
 mod raw_stream;
+pub mod spoken;
 mod stream;
+mod untyped;
 mod websocket;
 
 pub use exchange::{Exchange, ExchangePermit};

@@ -62,7 +62,7 @@ pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
 pub use event::{Control, Event};
 pub use handle::{
     Exchange, ExchangePermit, RawPermit, RawStream, Sent, Stream, WebSocket, WebSocketPermit, Writable,
-    WriteTicket,
+    WriteTicket, spoken,
 };
 pub use http::Request;
 pub use key::StreamKey;

@@ -1,13 +1,11 @@
 //! An exchange of HTTP, whatever the version: a request and its response.
 
-use super::{RawStream, Sent, Stream, WebSocket, Writable};
+use super::{RawStream, Sent, Stream, WebSocket, Writable, spoken};
 use crate::connection::link::Link;
-use crate::connection::outbound::{LentExchange, Outbound};
+use crate::connection::outbound::LentExchange;
 use crate::http::{Head, Status};
-use crate::key::StreamKey;
 use crate::payload::Payload;
 use crate::{Misuse, ws};
-use core::fmt;
 
 /// An exchange of HTTP, for as long as an event or a look-up lends it. What only other protocols can do does not compile:
 ///
@@ -19,39 +17,9 @@ use core::fmt;
 /// ```
 ///
 /// An exchange that has ended meanwhile, or has become something else, answers every call with [`Misuse`].
-pub struct Exchange<'a> {
-    outbound: &'a mut Outbound,
-}
+pub type Exchange<'a> = Stream<'a, spoken::Http>;
 
 impl<'a> Exchange<'a> {
-    #[inline]
-    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
-        Self { outbound }
-    }
-
-    /// Its name, to find it again with [`Connection::stream`](crate::Connection::stream).
-    #[must_use]
-    pub fn key(&self) -> StreamKey {
-        self.outbound.key()
-    }
-
-    /// The permit to write, if it may write now; otherwise the handle again. See [`Stream::permit`].
-    #[inline]
-    pub fn permit(self) -> Result<ExchangePermit<'a>, Self> {
-        if self.outbound.may_write() { Ok(ExchangePermit::new(self.outbound)) } else { Err(self) }
-    }
-
-    /// What every stream can do: pausing, timeouts, asking for a permit.
-    pub fn stream(&mut self) -> Stream<'_> {
-        Stream::new(self.outbound)
-    }
-
-    /// The stream, whatever it speaks.
-    #[must_use]
-    pub fn into_stream(self) -> Stream<'a> {
-        Stream::new(self.outbound)
-    }
-
     /// Sends an interim response, such as 103 Early Hints, before the final one. RFC 9110 §15.2.
     ///
     /// # Errors
@@ -166,41 +134,10 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl fmt::Debug for Exchange<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Exchange").field(&self.key()).finish()
-    }
-}
-
 /// The permit to write once on an exchange. See [`Writable`].
-#[must_use = "a permit that is dropped writes nothing"]
-pub struct ExchangePermit<'a> {
-    outbound: &'a mut Outbound,
-}
+pub type ExchangePermit<'a> = Writable<'a, spoken::Http>;
 
 impl<'a> ExchangePermit<'a> {
-    #[inline]
-    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
-        Self { outbound }
-    }
-
-    /// The stream that it is for.
-    #[must_use]
-    pub fn key(&self) -> StreamKey {
-        self.outbound.key()
-    }
-
-    /// How many bytes can be sent before the peer or the queue says stop. See [`Writable::budget`].
-    #[must_use]
-    pub fn budget(&self) -> usize {
-        self.outbound.budget()
-    }
-
-    /// The permit, whatever the stream speaks.
-    pub fn into_writable(self) -> Writable<'a> {
-        Writable::new(self.outbound)
-    }
-
     /// Sends the head of the final response, and content with it. RFC 9112 §4.
     ///
     /// The framing is chosen here: `Content-Length` if `end`, or as the fields say; otherwise chunked, or up to the
@@ -217,7 +154,7 @@ impl<'a> ExchangePermit<'a> {
         fields: impl IntoIterator<Item = (N, V)>,
         content: Payload<'_>,
         end: bool,
-    ) -> Result<Sent<'a>, Misuse> {
+    ) -> Result<Sent<'a, spoken::Http>, Misuse> {
         #[cfg(feature = "record")]
         let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         command!(
@@ -244,7 +181,7 @@ impl<'a> ExchangePermit<'a> {
     pub fn trailers<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         self,
         fields: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<Sent<'a>, Misuse> {
+    ) -> Result<Sent<'a, spoken::Http>, Misuse> {
         #[cfg(feature = "record")]
         let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         command!(self.outbound, Command::Trailers(fields.kept().into()));
@@ -266,7 +203,7 @@ impl<'a> ExchangePermit<'a> {
     /// [`Misuse`]; nothing has been sent then.
     #[doc(alias = "lws_write")]
     #[inline]
-    pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
+    pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a, spoken::Http>, Misuse> {
         command!(self.outbound, Command::Data(content.as_ref().into(), end));
         match self.outbound.exchange() {
             Some(LentExchange::Http1(sender, channel, _)) => {
@@ -285,7 +222,11 @@ impl<'a> ExchangePermit<'a> {
     ///
     /// # Errors
     /// [`Misuse`]; `fill` has not been called then.
-    pub fn fill(self, max: usize, fill: impl FnOnce(&mut [u8]) -> (usize, bool)) -> Result<Sent<'a>, Misuse> {
+    pub fn fill(
+        self,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, bool),
+    ) -> Result<Sent<'a, spoken::Http>, Misuse> {
         #[cfg(feature = "record")]
         let fill = crate::record::filling(self.outbound.noted(), max, fill);
         match self.outbound.exchange() {
@@ -298,11 +239,5 @@ impl<'a> ExchangePermit<'a> {
             None => return Err(Misuse::WrongProtocol),
         }
         Ok(Sent::new(self.outbound))
-    }
-}
-
-impl fmt::Debug for ExchangePermit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ExchangePermit").field(&self.key()).finish()
     }
 }

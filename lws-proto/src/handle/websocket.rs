@@ -1,13 +1,10 @@
 //! A WebSocket, whichever version of HTTP it was opened with.
 
-use super::{Sent, Stream, Writable};
-use crate::connection::outbound::Outbound;
-use crate::key::StreamKey;
+use super::{Sent, Stream, Writable, spoken};
 use crate::payload::Payload;
 use crate::ws::{self, CloseCode};
 use crate::{Liveness, MessageKind, Misuse};
 use bytes::Bytes;
-use core::fmt;
 
 /// A WebSocket, for as long as an event or a look-up lends it. What only other protocols can do does not compile:
 ///
@@ -19,39 +16,9 @@ use core::fmt;
 /// ```
 ///
 /// One that has ended meanwhile answers every call with [`Misuse`].
-pub struct WebSocket<'a> {
-    outbound: &'a mut Outbound,
-}
+pub type WebSocket<'a> = Stream<'a, spoken::WebSocket>;
 
 impl<'a> WebSocket<'a> {
-    #[inline]
-    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
-        Self { outbound }
-    }
-
-    /// Its name, to find it again with [`Connection::stream`](crate::Connection::stream).
-    #[must_use]
-    pub fn key(&self) -> StreamKey {
-        self.outbound.key()
-    }
-
-    /// The permit to write, if it may write now; otherwise the handle again. See [`Stream::permit`].
-    #[inline]
-    pub fn permit(self) -> Result<WebSocketPermit<'a>, Self> {
-        if self.outbound.may_write() { Ok(WebSocketPermit::new(self.outbound)) } else { Err(self) }
-    }
-
-    /// What every stream can do: pausing, timeouts, asking for a permit.
-    pub fn stream(&mut self) -> Stream<'_> {
-        Stream::new(self.outbound)
-    }
-
-    /// The stream, whatever it speaks.
-    #[must_use]
-    pub fn into_stream(self) -> Stream<'a> {
-        Stream::new(self.outbound)
-    }
-
     /// Whether a WebSocket message of this side has been begun and not ended.
     #[must_use]
     pub fn is_in_message(&self) -> bool {
@@ -121,12 +88,6 @@ impl<'a> WebSocket<'a> {
     }
 }
 
-impl fmt::Debug for WebSocket<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WebSocket").field(&self.key()).finish()
-    }
-}
-
 /// The permit to write once on a WebSocket. See [`Writable`].
 ///
 /// ```compile_fail,E0599
@@ -135,34 +96,9 @@ impl fmt::Debug for WebSocket<'_> {
 ///     let _ = permit.respond(Status::OK, [("a", "b")], Payload::Static(b""), true);
 /// }
 /// ```
-#[must_use = "a permit that is dropped writes nothing"]
-pub struct WebSocketPermit<'a> {
-    outbound: &'a mut Outbound,
-}
+pub type WebSocketPermit<'a> = Writable<'a, spoken::WebSocket>;
 
 impl<'a> WebSocketPermit<'a> {
-    #[inline]
-    pub(crate) fn new(outbound: &'a mut Outbound) -> Self {
-        Self { outbound }
-    }
-
-    /// The stream that it is for.
-    #[must_use]
-    pub fn key(&self) -> StreamKey {
-        self.outbound.key()
-    }
-
-    /// How many bytes can be sent before the peer or the queue says stop. See [`Writable::budget`].
-    #[must_use]
-    pub fn budget(&self) -> usize {
-        self.outbound.budget()
-    }
-
-    /// The permit, whatever the stream speaks.
-    pub fn into_writable(self) -> Writable<'a> {
-        Writable::new(self.outbound)
-    }
-
     /// Sends a WebSocket message, or the next part of one as a frame. In mid-message `kind` does not count. Text must be
     /// UTF-8. RFC 6455 §6.1.
     ///
@@ -170,7 +106,12 @@ impl<'a> WebSocketPermit<'a> {
     /// [`Misuse`] if the stream is no WebSocket.
     #[doc(alias = "lws_write")]
     #[inline]
-    pub fn message(self, kind: MessageKind, payload: Payload<'_>, end: bool) -> Result<Sent<'a>, Misuse> {
+    pub fn message(
+        self,
+        kind: MessageKind,
+        payload: Payload<'_>,
+        end: bool,
+    ) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         command!(
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
@@ -192,7 +133,7 @@ impl<'a> WebSocketPermit<'a> {
         reserved: ws::ReservedBits,
         payload: Payload<'_>,
         end: bool,
-    ) -> Result<Sent<'a>, Misuse> {
+    ) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         note!(self.outbound, Note::Unsupported("a message of an extension".into()));
         let (sender, channel, resources) =
             self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
@@ -209,7 +150,7 @@ impl<'a> WebSocketPermit<'a> {
         kind: MessageKind,
         payload: Payload<'_>,
         end: bool,
-    ) -> Result<Sent<'a>, Misuse> {
+    ) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         command!(
             self.outbound,
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: false }
@@ -224,7 +165,7 @@ impl<'a> WebSocketPermit<'a> {
     ///
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
-    pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a>, Misuse> {
+    pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         command!(self.outbound, Command::Prepared(message.kind(), message.bytes()[..].into()));
         let (sender, channel, resources) =
             self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
@@ -236,7 +177,7 @@ impl<'a> WebSocketPermit<'a> {
     ///
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket.
-    pub fn text(self, text: &str) -> Result<Sent<'a>, Misuse> {
+    pub fn text(self, text: &str) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         self.message(MessageKind::Text, Payload::Copy(text.as_bytes()), true)
     }
 
@@ -244,17 +185,11 @@ impl<'a> WebSocketPermit<'a> {
     ///
     /// # Errors
     /// [`Misuse`] if the stream is no WebSocket.
-    pub fn ping(self, payload: &[u8]) -> Result<Sent<'a>, Misuse> {
+    pub fn ping(self, payload: &[u8]) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         command!(self.outbound, Command::Ping(payload.into()));
         let (sender, channel, resources) =
             self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
         sender.ping(&mut channel.link.out, &mut resources.entropy, payload);
         Ok(Sent::new(self.outbound))
-    }
-}
-
-impl fmt::Debug for WebSocketPermit<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WebSocketPermit").field(&self.key()).finish()
     }
 }
