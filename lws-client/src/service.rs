@@ -206,7 +206,7 @@ mod runtime {
             let told = Rc::clone(&outcome);
             self.with(|client| {
                 let done = move |_: &mut crate::Context<'_>, result| drop(told.replace(Some(result)));
-                client.start(request, crate::reply::Collect::new(max, done))
+                client.collect(request, max, done)
             });
             loop {
                 if let Some(result) = outcome.take() {

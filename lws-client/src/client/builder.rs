@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::options::RequestOptions;
 use crate::proxy::basic;
 use crate::redirect::RedirectRules;
-use crate::reply::{Collect, Context, Reply};
+use crate::reply::{Context, Reply};
 use crate::request::{Body, Request};
 use crate::response::Response;
 use bytes::Bytes;
@@ -93,6 +93,6 @@ impl<'c> RequestBuilder<'c> {
         max: usize,
         done: impl FnOnce(&mut Context<'_>, Result<Response, Failure>) + 'static,
     ) -> RequestId {
-        self.start(Collect::new(max, done))
+        self.client.collect(self.request, max, done)
     }
 }

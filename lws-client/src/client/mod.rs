@@ -20,15 +20,17 @@ use crate::deadlines::{Deadlines, earliest};
 use crate::failure::{Cause, Deadline, Failure, Phase, Timings};
 use crate::options::Options;
 use crate::pool::{Link, Pool, Step, Wanted};
-use crate::reply::Reply;
+use crate::reply::{Collect, Context, Reply};
 use crate::request::Request;
+use crate::response::Response;
 use crate::retry::Budget;
 use crate::slab::{Slab, SlabKey};
 use crate::url::UrlError;
 use crate::ws::{SLEPT, SocketId, Sockets};
 use exchange::Stage;
 use lws_loop_external::{ConnectOptions, ConnectionId, Target};
-use lws_proto::{Config, Time};
+use lws_proto::ws::CloseCode;
+use lws_proto::{Config, HeldBytes, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -160,6 +162,13 @@ impl Client {
         }
     }
 
+    /// Counts what its connections hold for their peers with `held`, as a host does whose other connections share a budget. For those
+    /// that are made from now on. Default a budget of the client's own.
+    pub fn share_held_bytes(&mut self, held: HeldBytes) {
+        let limits = self.config.limits.clone();
+        self.config = Arc::new(Config { limits, held, ..Config::default() });
+    }
+
     /// Keeps cookies in `jar`, and sends those that are in it. Default none are kept.
     pub fn set_cookie_jar(&mut self, jar: impl CookieJar + 'static) {
         self.jar = Some(Box::new(jar));
@@ -208,6 +217,17 @@ impl Client {
     /// Begins a request that was described elsewhere. [`Reply::end`] follows, exactly once, and never within this call.
     pub fn start(&mut self, request: Request, reply: impl Reply + 'static) -> RequestId {
         self.begin_exchange(Exchange::new(request, Job::Reply(Some(Box::new(reply)))))
+    }
+
+    /// Begins a request that was described elsewhere, and gathers a response of up to `bytes_max` bytes of content. `done` is called
+    /// exactly once, and never within this call.
+    pub fn collect(
+        &mut self,
+        request: Request,
+        bytes_max: usize,
+        done: impl FnOnce(&mut Context<'_>, Result<Response, Failure>) + 'static,
+    ) -> RequestId {
+        self.start(request, Collect::new(bytes_max, done))
     }
 
     pub(crate) fn begin_exchange(&mut self, exchange: Exchange) -> RequestId {
@@ -353,12 +373,11 @@ impl Client {
         self.unix_seconds = unix_seconds;
     }
 
-    /// Does what calls the application.
-    pub(crate) fn calling<R>(&mut self, call: impl FnOnce(&mut Self) -> R) -> R {
+    /// Does what calls the application. A panic of it ends what the call is about and nothing else, for a host that catches it.
+    pub(crate) fn calling<R>(&mut self, called: Called, call: impl FnOnce(&mut Self) -> R) -> R {
         let before = std::mem::replace(&mut self.calling, true);
-        let result = call(self);
-        self.calling = before;
-        result
+        let calling = Calling { called, before, client: self };
+        call(calling.client)
     }
 
     /// The next thing that the host is to do.
@@ -441,6 +460,36 @@ impl Client {
         let Some(exchange) = self.exchanges.get(id.0) else { return };
         let failure = exchange.failure(Cause::TimedOut(deadline));
         self.finish(id, Err(failure));
+    }
+}
+
+/// What the application is being called about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Called {
+    Request(RequestId),
+    Socket(SocketId),
+    /// Something that is over.
+    Ended,
+}
+
+/// That the application is being called, until it has returned or panicked.
+struct Calling<'c> {
+    client: &'c mut Client,
+    called: Called,
+    before: bool,
+}
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.client.calling = self.before;
+        if !std::thread::panicking() {
+            return;
+        }
+        match self.called {
+            Called::Request(id) => self.client.cancel(id),
+            Called::Socket(id) => self.client.close(id, CloseCode::INTERNAL_ERROR, ""),
+            Called::Ended => {}
+        }
     }
 }
 

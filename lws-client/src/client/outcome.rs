@@ -2,7 +2,7 @@
 
 use super::exchange::{Job, Stage};
 use super::links::StreamUse;
-use super::{Client, Due, RequestId};
+use super::{Called, Client, Due, RequestId};
 use crate::Fields;
 use crate::decode::Decoder;
 use crate::failure::{Cause, Failure, Phase, Timings};
@@ -43,7 +43,8 @@ impl Client {
         }
         let Job::Reply(reply) = &mut exchange.job else { return None };
         let mut reply = reply.take()?;
-        let result = self.calling(|client| call(&mut *reply, &mut Context { client, id }));
+        let result =
+            self.calling(Called::Request(id), |client| call(&mut *reply, &mut Context { client, id }));
         if let Some(exchange) = self.exchanges.get_mut(id.0) {
             exchange.job = Job::Reply(Some(reply));
         }
@@ -434,9 +435,11 @@ impl Client {
             Err(_) => self.stats.failed_total += 1,
         }
         match exchange.job {
-            Job::Reply(Some(reply)) => self.calling(|client| reply.end(&mut Context { client, id }, outcome)),
-            // A reply that is being called ends its request only by a wish.
-            Job::Reply(None) => debug_assert!(false, "the reply is in its place"),
+            Job::Reply(Some(reply)) => {
+                self.calling(Called::Ended, |client| reply.end(&mut Context { client, id }, outcome));
+            }
+            // It has panicked. One that is being called ends its request only by a wish.
+            Job::Reply(None) => {}
             Job::Socket(socket) => {
                 if let Err(failure) = outcome {
                     self.handshake_failed(socket, failure);

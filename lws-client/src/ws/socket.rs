@@ -6,7 +6,7 @@ use super::{
     CallError, Context, GaveUp, Handler, Lost, Message, Opened, Probe, REFUSAL_BYTES_MAX, Redirected,
     Refusal, SendError, Socket, SocketId, SocketState, WhenLost, given_up,
 };
-use crate::client::{Client, Due, Exchange, Job, StreamUse};
+use crate::client::{Called, Client, Due, Exchange, Job, StreamUse};
 use crate::failure::{Cause, Failure, Phase};
 use crate::redirect::{Hop, RedirectError};
 use crate::request::Request;
@@ -111,7 +111,7 @@ impl Client {
         let Some(mut handler) = self.sockets.get_mut(id).and_then(|socket| socket.handler.take()) else {
             return;
         };
-        self.calling(|client| call(&mut *handler, &mut Context { client, id }));
+        self.calling(Called::Socket(id), |client| call(&mut *handler, &mut Context { client, id }));
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.handler = Some(handler);
         }
@@ -414,7 +414,7 @@ impl Client {
         self.due.cancel(Due::Socket(id));
         let Some(socket) = self.sockets.remove(id) else { return };
         if let Some(handler) = socket.handler {
-            self.calling(|client| handler.gave_up(&mut Context { client, id }, why));
+            self.calling(Called::Ended, |client| handler.gave_up(&mut Context { client, id }, why));
         }
     }
 
