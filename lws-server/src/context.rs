@@ -117,7 +117,7 @@ impl Context<'_> {
     #[doc(alias = "lws_sul_schedule")]
     pub fn after(&mut self, delay: Duration, call: impl FnOnce(&mut Context<'_>) + 'static) -> TimerId {
         let id = self.state.timers.once(self.driver.now() + delay, Box::new(call));
-        self.driver.set_timer(self.state.timers.next());
+        self.driver.set_timer(self.state.next_timer());
         id
     }
 
@@ -125,14 +125,14 @@ impl Context<'_> {
     /// are left out. Its context belongs to no stream.
     pub fn every(&mut self, period: Duration, call: impl FnMut(&mut Context<'_>) + 'static) -> TimerId {
         let id = self.state.timers.every(self.driver.now(), period, Box::new(call));
-        self.driver.set_timer(self.state.timers.next());
+        self.driver.set_timer(self.state.next_timer());
         id
     }
 
     /// Forgets a timer of this thread. Answers whether it was still to be called.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
         let cancelled = self.state.timers.cancel(timer);
-        self.driver.set_timer(self.state.timers.next());
+        self.driver.set_timer(self.state.next_timer());
         cancelled
     }
 

@@ -36,13 +36,15 @@
 //! * Handlers are plain structs, one per exchange ([`http::Handler`]), WebSocket ([`ws::Handler`]) or raw stream ([`raw::Handler`]),
 //!   called on one thread and shared with no other; a server with several [`threads`](Builder::threads) has handlers for each. They
 //!   send by spending a permit, which comes when the peer can take it: nothing queues up without bound.
-//! * Each call lends a [`Context`]: to publish, to wake others, to set timers, to begin outgoing connections ([`upstream`]), to talk with
-//!   processes and watch descriptors ([`descriptor`]), to open UDP sockets ([`datagrams`]).
+//! * Each call lends a [`Context`]: to publish, to wake others, to set timers, to ask other servers (`client`, with the feature of that
+//!   name), to begin outgoing connections of one's own ([`upstream`]), to talk with processes and watch descriptors ([`descriptor`]), to open UDP sockets ([`datagrams`]).
 //! * Other threads hold a [`Handle`].
 //! * [`Server::run`] is the built-in loop; [`Server::into_service`] is for a loop that already runs.
 
 mod app;
 mod builder;
+#[cfg(feature = "client")]
+pub mod client;
 mod context;
 pub mod files;
 mod handle;

@@ -25,12 +25,16 @@ impl App {
         }
     }
 
-    pub(super) fn upstream_connected(
+    pub(super) fn outgoing_connected(
         &mut self,
         cx: &mut Lent<'_>,
         link: &mut Link,
         connection: &mut Connection,
     ) {
+        #[cfg(feature = "client")]
+        if let Link::Client(link) = *link {
+            return self.call_client(cx, link, |client, cx, link| client.on_connected(cx, link, connection));
+        }
         self.call_link(cx, link, |link, cx| {
             if let Link::Upstream(handler) = link {
                 handler.connected(cx, connection);
@@ -38,7 +42,11 @@ impl App {
         });
     }
 
-    pub(super) fn upstream_failed(&mut self, cx: &mut Lent<'_>, mut link: Link, error: &ConnectError) {
+    pub(super) fn outgoing_failed(&mut self, cx: &mut Lent<'_>, mut link: Link, error: &ConnectError) {
+        #[cfg(feature = "client")]
+        if let Link::Client(link) = link {
+            return self.call_client(cx, link, |client, cx, link| client.on_connect_failed(cx, link, error));
+        }
         self.call_link(cx, &mut link, |link, cx| {
             if let Link::Upstream(handler) = link {
                 handler.failed(cx, error);
@@ -49,7 +57,11 @@ impl App {
     }
 
     #[cold]
-    pub(super) fn upstream_event(&mut self, cx: &mut Lent<'_>, link: &mut Link, event: Event<'_>) {
+    pub(super) fn outgoing_event(&mut self, cx: &mut Lent<'_>, link: &mut Link, event: Event<'_>) {
+        #[cfg(feature = "client")]
+        if let Link::Client(link) = *link {
+            return self.call_client(cx, link, |client, cx, link| client.on_event(cx, link, event));
+        }
         self.call_link(cx, link, |link, cx| {
             if let Link::Upstream(handler) = link {
                 handler.event(cx, event);
@@ -57,7 +69,11 @@ impl App {
         });
     }
 
-    pub(super) fn upstream_woken(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
+    pub(super) fn outgoing_woken(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
+        #[cfg(feature = "client")]
+        if let Link::Client(link) = *link {
+            return self.call_client(cx, link, |client, cx, link| client.on_woken(cx, link, connection));
+        }
         self.call_link(cx, link, |link, cx| {
             if let Link::Upstream(handler) = link {
                 handler.wake(cx, connection);
@@ -95,12 +111,14 @@ impl App {
                 self.end_streams(cx, streams);
             }
             Link::Child(streams) => self.end_streams(cx, *streams),
+            #[cfg(feature = "client")]
+            Link::Client(link) => self.call_client(cx, link, |client, cx, link| client.on_closed(cx, link)),
             Link::Upstream(_) | Link::Descriptor(_) | Link::Datagrams(_) | Link::Panicked => {
                 self.call_link(cx, &mut link, |link, cx| match link {
                     Link::Upstream(handler) => handler.close(cx),
                     Link::Descriptor(handler) => handler.close(cx),
                     Link::Datagrams(handler) => handler.close(cx),
-                    Link::Accepted(_) | Link::Child(_) | Link::Panicked => {}
+                    _ => {}
                 });
                 panics::discard(link);
             }
@@ -123,6 +141,6 @@ impl App {
                 self.state.timers.forget(id);
             }
         }
-        cx.set_timer(self.state.timers.next());
+        cx.set_timer(self.state.next_timer());
     }
 }

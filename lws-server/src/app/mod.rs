@@ -2,8 +2,11 @@
 //!
 //! What is to be done with a request is decided in `route/resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
 //! `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what was published, `commands.rs` does what
-//! other handlers and threads ask for, and `links.rs` is about connections that no listener has accepted. Knows no socket and no loop.
+//! other handlers and threads ask for, `client.rs` serves the thread's client, and `links.rs` is about connections that no listener has
+//! accepted. Knows no socket and no loop.
 
+#[cfg(feature = "client")]
+mod client;
 mod commands;
 mod delivery;
 mod driver_access;
@@ -110,6 +113,11 @@ impl App {
         let _ = panics::catch(|| on_panic(&record));
     }
 
+    /// There is no client to serve.
+    #[cfg(not(feature = "client"))]
+    #[inline(always)]
+    pub(crate) fn serve_client(&mut self, _: &mut Lent<'_>) {}
+
     fn report_tls(&mut self, cx: &mut Lent<'_>, event: tls::Event<'_>) -> Option<bool> {
         self.state.calling = RouteId::NONE;
         self.guard(cx, |app, cx| {
@@ -147,6 +155,7 @@ impl Application for App {
         if let Some(id) = cx.connection() {
             self.state.peers.insert(id, *peer);
         }
+        self.serve_client(cx);
         self.report(cx);
         Some(accepted)
     }
@@ -168,17 +177,18 @@ impl Application for App {
     }
 
     fn connected(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
-        self.upstream_connected(cx, link, connection);
+        self.outgoing_connected(cx, link, connection);
+        self.serve_client(cx);
     }
 
     fn connect_failed(&mut self, cx: &mut Lent<'_>, link: Link, error: ConnectError) {
-        self.upstream_failed(cx, link, &error);
+        self.outgoing_failed(cx, link, &error);
+        self.serve_client(cx);
     }
 
     fn tls_established(&mut self, cx: &mut Lent<'_>, link: &mut Link, info: &Info) -> bool {
         // An observer that panics has not accepted the peer.
-        matches!(link, Link::Upstream(_))
-            || self.report_tls(cx, tls::Event::Established(info)).unwrap_or(false)
+        link.is_outgoing() || self.report_tls(cx, tls::Event::Established(info)).unwrap_or(false)
     }
 
     fn tls_failed(&mut self, cx: &mut Lent<'_>, _: &mut Link, failure: &Failure) {
@@ -193,7 +203,7 @@ impl Application for App {
 
     #[inline]
     fn event(&mut self, cx: &mut Lent<'_>, link: &mut Link, event: Event<'_>) {
-        let Some(streams) = link.streams() else { return self.upstream_event(cx, link, event) };
+        let Some(streams) = link.streams() else { return self.outgoing_event(cx, link, event) };
         // Messages are most of what there is, so that they pay for nothing else.
         if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
             let key = stream.key();
@@ -201,9 +211,10 @@ impl Application for App {
             if self.guard(cx, |app, cx| app.on_message(cx, streams, stream, message)).is_none() {
                 self.end_panicked(cx, streams, key);
             }
-            return;
+            return self.serve_client(cx);
         }
         self.other_event(cx, streams, event);
+        self.serve_client(cx);
     }
 
     fn descriptor(
@@ -214,10 +225,12 @@ impl Application for App {
         descriptor: &mut Descriptor<'_>,
     ) {
         self.descriptor_event(cx, link, event, descriptor);
+        self.serve_client(cx);
     }
 
     fn udp(&mut self, cx: &mut Lent<'_>, link: &mut Link, event: UdpEvent<'_>) {
         self.datagrams_event(cx, link, event);
+        self.serve_client(cx);
     }
 
     fn sent_away(&mut self, cx: &mut Lent<'_>, _: &mut Link, cause: Cause) {
@@ -231,6 +244,7 @@ impl Application for App {
 
     fn closed(&mut self, cx: &mut Lent<'_>, link: Link) {
         self.end_link(cx, link);
+        self.serve_client(cx);
         if let Some(id) = cx.connection() {
             self.state.peers.remove(id);
         }
@@ -238,11 +252,13 @@ impl Application for App {
     }
 
     fn woken(&mut self, cx: &mut Lent<'_>, link: &mut Link, connection: &mut Connection) {
-        self.upstream_woken(cx, link, connection);
+        self.outgoing_woken(cx, link, connection);
+        self.serve_client(cx);
     }
 
     fn message(&mut self, cx: &mut Lent<'_>, command: Command) {
         self.on_command(cx, command);
+        self.serve_client(cx);
     }
 
     fn message_to(
@@ -254,6 +270,7 @@ impl Application for App {
     ) {
         if let (Command::ToStream(key, command), Some(streams)) = (command, link.streams()) {
             self.on_stream_command(cx, streams, connection, key, command);
+            self.serve_client(cx);
         }
     }
 
@@ -276,11 +293,13 @@ impl Application for App {
 
     fn timer(&mut self, cx: &mut Lent<'_>) {
         self.call_timers(cx);
+        #[cfg(feature = "client")]
+        self.serve_client_now(cx);
     }
 
     fn clock(&mut self, unix_seconds: u32) {
         self.state.unix_seconds = unix_seconds;
         self.state.sites.clock(unix_seconds);
-        self.state.client.wall_clock.set(unix_seconds);
+        self.state.outgoing.wall_clock.set(unix_seconds);
     }
 }

@@ -157,6 +157,13 @@ impl Builder {
         self
     }
 
+    /// Options of the client that each thread has: its pool, its limits, TLS, proxies.
+    #[cfg(feature = "client")]
+    pub fn client_options(mut self, options: crate::client::Options) -> Self {
+        self.options.client = options;
+        self
+    }
+
     /// How long what is going on may take to end after [`Handle::drain`](crate::Handle::drain). Default 10 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = timeout;

@@ -71,7 +71,7 @@ impl Context<'_> {
 
     /// A raw stream on its way into the driver's table.
     fn raw_stream(&self, handler: Box<dyn raw::Handler>) -> (Connection, Link) {
-        let engine = Connection::client_raw(self.driver.now(), self.state.client.clone());
+        let engine = Connection::client_raw(self.driver.now(), self.state.outgoing.clone());
         let state = StreamState { key: None, phase: StreamPhase::Raw(handler) };
         (engine, Link::Child(Box::new(Streams::beginning_with(Ingress::NONE, state))))
     }

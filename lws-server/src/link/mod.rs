@@ -17,6 +17,9 @@ pub(crate) enum Link {
     Accepted(Streams),
     /// A handler has begun it towards some server.
     Upstream(Box<dyn upstream::Handler>),
+    /// The thread's client has begun it.
+    #[cfg(feature = "client")]
+    Client(lws_client::Link),
     /// A handler has given it its descriptors, such as the pipes of a process: one raw stream.
     Child(Box<Streams>),
     /// A descriptor that its handler reads and writes by itself.
@@ -35,7 +38,26 @@ impl Link {
             Self::Accepted(streams) => Some(streams),
             Self::Child(streams) => Some(streams),
             Self::Upstream(_) | Self::Descriptor(_) | Self::Datagrams(_) | Self::Panicked => None,
+            #[cfg(feature = "client")]
+            Self::Client(_) => None,
         }
+    }
+
+    /// Whether this side has begun the connection, to some server.
+    pub(crate) fn is_outgoing(&self) -> bool {
+        match self {
+            Self::Upstream(_) => true,
+            #[cfg(feature = "client")]
+            Self::Client(_) => true,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(feature = "client")]
+impl From<lws_client::Link> for Link {
+    fn from(link: lws_client::Link) -> Self {
+        Self::Client(link)
     }
 }
 

@@ -28,7 +28,7 @@ impl Context<'_> {
         options: &ConnectOptions,
         handler: impl upstream::Handler,
     ) -> io::Result<LinkId> {
-        let config = self.state.client.clone();
+        let config = self.state.outgoing.clone();
         let link = Link::Upstream(Box::new(handler));
         let connection = self.driver.connect(target.into(), config, options, link)?;
         Ok(self.link_id(connection))

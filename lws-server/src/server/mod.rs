@@ -116,7 +116,11 @@ impl ServerService {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut Context<'_>) -> R) -> R {
-        self.driver.with(now, |app, cx| call(&mut app.nowhere(cx)))
+        self.driver.with(now, |app, cx| {
+            let result = call(&mut app.nowhere(cx));
+            app.serve_client(cx);
+            result
+        })
     }
 }
 

@@ -20,6 +20,9 @@ pub struct ServerOptions {
     pub drain_timeout: Duration,
     /// Topics that one WebSocket may subscribe to. Default 256.
     pub subscriptions_max: usize,
+    /// The client of each thread.
+    #[cfg(feature = "client")]
+    pub client: crate::client::Options,
     /// Where records of connections are written.
     #[cfg(feature = "record")]
     pub recorder: Option<std::sync::Arc<lws_record::Folder>>,
@@ -37,6 +40,8 @@ impl Default for ServerOptions {
             held_bytes_max: SERVICE_BYTES_MAX,
             drain_timeout: Duration::from_secs(10),
             subscriptions_max: 256,
+            #[cfg(feature = "client")]
+            client: crate::client::Options::default(),
             #[cfg(feature = "record")]
             recorder: None,
         }

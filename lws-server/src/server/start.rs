@@ -112,7 +112,7 @@ fn app(
     let topics = Topics::new(observers.topic_backlog.take(), options.subscriptions_max);
     let limits = sites.first().map(|site| site.settings.limits.clone()).unwrap_or_default();
     let (wall_clock, held) = (WallClock::default(), group.held.share());
-    let client = Arc::new(Config { limits, expect: Expect::Raw, wall_clock, held, ..Config::default() });
+    let outgoing = Arc::new(Config { limits, expect: Expect::Raw, wall_clock, held, ..Config::default() });
     let state = ThreadState {
         group: Arc::clone(group),
         shard,
@@ -127,7 +127,9 @@ fn app(
         started: Instant::now(),
         unix_seconds: 0,
         calling: RouteId::NONE,
-        client,
+        #[cfg(feature = "client")]
+        client: crate::client::Host::new(options.client, group.held.share()),
+        outgoing,
     };
     App {
         state,

@@ -19,7 +19,7 @@ use crate::thread::command::Command;
 use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
-use lws_proto::Config;
+use lws_proto::{Config, Time};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,6 +41,19 @@ pub(crate) struct ThreadState {
     pub(crate) unix_seconds: u32,
     /// The route whose handler or endpoint was called last, for the record of a panic.
     pub(crate) calling: RouteId,
+    /// What asks other servers.
+    #[cfg(feature = "client")]
+    pub(crate) client: crate::client::Host,
     /// What the engine is to do on outgoing connections and adopted streams.
-    pub(crate) client: Arc<Config>,
+    pub(crate) outgoing: Arc<Config>,
+}
+
+impl ThreadState {
+    /// When something is due although nothing happens.
+    pub(crate) fn next_timer(&mut self) -> Option<Time> {
+        let timers = self.timers.next();
+        #[cfg(feature = "client")]
+        let timers = timers.into_iter().chain(self.client.next_timeout()).min();
+        timers
+    }
 }

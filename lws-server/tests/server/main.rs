@@ -1,5 +1,7 @@
 //! Servers on the built-in loop, asked by a client that speaks octets.
 
+#[cfg(feature = "client")]
+mod client;
 mod common;
 mod ends;
 mod files;
