@@ -119,9 +119,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
         state.shrink(&self.limits, now);
     }
 
-    /// Drops what nobody has asked for in [`CacheLimits::idle`].
-    pub(crate) fn sweep(&self, now: Time) {
-        self.lock().shrink(&self.limits, now);
+    /// Drops what nobody has asked for in [`CacheLimits::idle`]. Answers whether anything is left.
+    pub(crate) fn sweep(&self, now: Time) -> bool {
+        let mut state = self.lock();
+        state.shrink(&self.limits, now);
+        !state.entries.is_empty()
     }
 
     /// Drops everything: descriptors have run out.

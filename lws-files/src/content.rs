@@ -367,6 +367,12 @@ impl Body {
         self.len() == Some(0)
     }
 
+    /// Whether it could be made again and go on in its middle, by [`Body::skip`].
+    #[must_use]
+    pub fn is_seekable(&self) -> bool {
+        matches!(self.source, Source::Pieces(_))
+    }
+
     /// All that is left, if it lies in memory as one piece: such a body is queued as it is.
     #[must_use]
     pub fn in_memory(&self) -> Option<&Bytes> {
@@ -399,6 +405,24 @@ impl Body {
             pieces.pop(n);
         }
         self.left = self.left.map(|left| left.saturating_sub(n));
+    }
+
+    /// Removes the next `n` bytes without reading them: a response that is made a second time goes on where the first one was. Answers
+    /// whether it can; a stream has to be read.
+    #[must_use]
+    pub fn skip(&mut self, mut n: u64) -> bool {
+        let (Source::Pieces(pieces), Some(left)) = (&mut self.source, &mut self.left) else { return n == 0 };
+        if !self.ahead.is_empty() || n > *left {
+            return n == 0;
+        }
+        *left -= n;
+        while let Some(piece) = pieces.front.as_ref().filter(|_| n > 0) {
+            let removed = piece.len().min(n);
+            pieces.pop(removed);
+            n -= removed;
+        }
+        debug_assert_eq!(n, 0, "the pieces are as long as was announced");
+        true
     }
 
     /// Reads the next bytes into `out`, and never waits.
@@ -583,6 +607,20 @@ mod tests {
                 assert_eq!(read_all(Body::of_pieces(out), 3).expect("memory"), expected);
             }
         }
+    }
+
+    #[test]
+    fn what_is_skipped_is_not_read_and_what_is_not_there_cannot_be_skipped() {
+        let pieces = ["abc", "d", "efgh"].map(|text| Piece::Bytes(Bytes::from_static(text.as_bytes())));
+        for n in 0..=8 {
+            let mut body = Body::of_pieces(pieces.clone());
+            assert!(body.skip(n as u64));
+            assert_eq!(body.len(), Some(8 - n as u64));
+            assert_eq!(read_all(body, 3).expect("memory"), &b"abcdefgh"[n..], "{n}");
+        }
+        assert!(!Body::of_pieces(pieces).skip(9));
+        let mut stream = Body::of_stream(Box::new(Slow { have: 7, ready: false }), Some(7));
+        assert!(stream.skip(0) && !stream.skip(1));
     }
 
     #[test]

@@ -87,6 +87,15 @@ enum Kind {
     Fault(Fault),
 }
 
+impl Found {
+    /// Whether nothing could be looked for because descriptors, memory or places in a queue have run out: a moment later there may be
+    /// some again.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.0, Kind::Fault(Fault::Shortage))
+    }
+}
+
 /// Files to serve.
 ///
 /// [`Files::find`] answers at once, or says that it would have to wait; then [`Files::fetch`] has the same done on a [`Pool`], and its
@@ -211,9 +220,10 @@ impl Files {
         }
     }
 
-    /// Closes files that nobody has asked for in a while. To be called now and then: once a second, say.
-    pub fn sweep(&self, now: Time) {
-        self.0.cache.sweep(now);
+    /// Closes files that nobody has asked for in a while, and answers whether others are kept: as long as some are it is to be called
+    /// again, once a second, say.
+    pub fn sweep(&self, now: Time) -> bool {
+        self.0.cache.sweep(now)
     }
 
     /// Closes all files that are kept: descriptors have run out, or all is to be looked at anew.

@@ -103,6 +103,12 @@ impl Response {
     #[must_use]
     pub fn refused(request: &Request, refusal: Refusal) -> Self {
         let _ = refusal;
+        Self::unavailable(request)
+    }
+
+    /// What is answered when a disk does not: 503, and that it may be otherwise in a second.
+    #[must_use]
+    pub fn unavailable(request: &Request) -> Self {
         Self::of_fault(request, Fault::Shortage)
     }
 }
