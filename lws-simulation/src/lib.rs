@@ -25,7 +25,7 @@
 //! # What is real and what is not
 //!
 //! Everything above system calls is what runs in a program: driver, handshakes, engine, server, handlers. The network, the
-//! kernel's buffers, readiness, the clock and random bytes are the world's. Files are the machine's. Random bytes inside TLS are
+//! kernel's buffers, readiness, the clock and random bytes are the world's. Random bytes inside TLS are
 //! the cryptography's own, so that a trace knows the lengths of records and not their content.
 #![forbid(unsafe_code)]
 

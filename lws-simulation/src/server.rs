@@ -3,13 +3,14 @@
 use crate::ledger::{Shared, content};
 use lws_proto::http::Status;
 use lws_proto::{Cause, MessageKind, Payload, Stream, Writable};
-use lws_server::files::Files;
+use lws_server::files::{
+    Content as FileContent, Entry, Fault, Files, Lookup, Opened, Piece, Progress, ReadAt, Vfs, Wait,
+};
 use lws_server::http::{self, Exchange, Permit, Request, Response};
 use lws_server::{Builder, Context, Peer, ws};
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The sizes of the files that there are.
@@ -17,11 +18,7 @@ pub(crate) const FILES: [u32; 5] = [0, 1_000, 70_000, 300_000, 3_000_000];
 
 /// Describes the routes.
 pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
-    let builder = match directory().and_then(Files::directory) {
-        Ok(files) => builder.mount("/files", files),
-        // Without files the rest goes on.
-        Err(_) => builder,
-    };
+    let builder = builder.mount("/files", Files::new(Sizes));
     let (bytes, wait, silence, echo) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
     let (chat, push, idle) = (ledger.clone(), ledger.clone(), ledger.clone());
     let log = ledger.clone();
@@ -45,20 +42,22 @@ pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
         .ws("/idle", move |request: &Request<'_>| Idle(Guest::new(request, &idle)))
 }
 
-/// A directory with [`FILES`], made once.
-fn directory() -> io::Result<&'static Path> {
-    static MADE: OnceLock<io::Result<PathBuf>> = OnceLock::new();
-    let make = || {
-        let path = std::env::temp_dir().join(format!("lws-simulation-{}", std::process::id()));
-        std::fs::create_dir_all(&path)?;
-        for size in FILES {
-            std::fs::write(path.join(size.to_string()), content(0, size as usize))?;
-        }
-        Ok(path)
-    };
-    match MADE.get_or_init(make) {
-        Ok(path) => Ok(path),
-        Err(error) => Err(error.kind().into()),
+/// Files that are called by their sizes. Those of the machine could be slow, and a run must not depend on that.
+struct Sizes;
+
+impl Vfs for Sizes {
+    fn open(&self, lookup: &Lookup<'_>) -> Result<Opened, Fault> {
+        let size = lookup.names.parse().ok().filter(|size| FILES.contains(size));
+        let Some(size) = size else { return Ok(Opened::NotHere) };
+        let piece = Piece::Reader { reader: Arc::new(Self), offset: 0, len: size.into() };
+        Ok(Opened::File(Entry { content: FileContent::One(piece), ..Entry::of_bytes(size.to_string()) }))
+    }
+}
+
+impl ReadAt for Sizes {
+    fn read_at(&self, out: &mut [u8], at: u64, _: Wait) -> io::Result<Progress> {
+        out.copy_from_slice(&content(at, out.len()));
+        Ok(Progress::Bytes(out.len()))
     }
 }
 

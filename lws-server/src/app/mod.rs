@@ -285,6 +285,11 @@ impl Application for App {
         for route in group.take_wanted(self.state.shard) {
             self.nowhere(cx).want_write_here(route);
         }
+        for woken in group.take_woken(self.state.shard) {
+            if self.state.wakes.begin(woken.connection, woken.key) {
+                cx.send_to(woken.connection, Command::ToStream(woken.key, StreamCommand::Wake));
+            }
+        }
         for site in group.take_removed(self.state.shard) {
             self.nowhere(cx).uninstall(site);
         }

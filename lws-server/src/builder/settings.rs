@@ -8,6 +8,7 @@ use crate::site::origins::Origins;
 use crate::thread::access::AccessRecord;
 use crate::thread::panics::PanicRecord;
 use crate::{Peer, tls, ws};
+use lws_files::PoolOptions;
 use lws_loop_external::DriverOptions;
 use lws_proto::{Cause, Limits, Versions};
 use std::rc::Rc;
@@ -143,11 +144,19 @@ impl Builder {
         self
     }
 
-    /// Files that each thread has open to send them, which count against the limit of open files with the connections. Default
-    /// 64, or an eighth of that limit if this is less; one connection has an eighth of them. Files of 16 KiB or less are
-    /// never held open. A transfer past it has its file closed while its peer takes nothing, and opens it again.
+    /// Files that each thread keeps open for transfers whose peers take nothing, which count against the limit of open files with the
+    /// connections. Default 64, or an eighth of that limit if this is less; one connection has an eighth of them. Small files are
+    /// read whole and never held open. A transfer past it has its file closed, and finds it again when its peer takes more.
     pub fn open_files_max(mut self, files: usize) -> Self {
         self.options.open_files_max = Some(files.max(1));
+        self
+    }
+
+    /// The threads that wait for disks, of the whole server, and how many lookups and reads may wait for them: see [`Files`].
+    ///
+    /// [`Files`]: crate::files::Files
+    pub fn disk(mut self, options: PoolOptions) -> Self {
+        self.options.disk = options;
         self
     }
 

@@ -1,307 +1,228 @@
-//! Files behind a path: those of a directory, or embedded ones.
+//! Files behind a path: of a directory, in memory, inside an archive, or of a tree that the application has.
 //!
-//! Decides what a path means and what is answered; how a name is opened without leaving its root is `open.rs`, and the
-//! rules of conditions and ranges are `conditions.rs` and `range.rs`.
+//! What a request is answered with is decided by [`lws_files`]. Here stands how its answers reach a peer: `mount.rs` is the endpoint,
+//! `transfer.rs` sends a response permit by permit and waits for disks without keeping the loop waiting, and `shelf.rs` bounds what
+//! is open for peers that take nothing.
 
-mod assets;
-mod conditions;
-mod entity;
-mod open;
-mod range;
+mod mount;
 pub(crate) mod shelf;
-mod transfer;
-mod types;
+pub(crate) mod transfer;
 
-use crate::Context;
-use crate::http::{self, Answer, Exchange, Handler, HttpDate, Method, Request, Response, Status};
-use crate::route::endpoint::Endpoint;
-pub use assets::Asset;
-use assets::Assets;
-use conditions::Evaluation;
-use entity::{Entity, Identity};
-pub use open::Links;
-use open::Root;
-use range::Part;
+pub use lws_files::{
+    Accepted, Body, CacheControl, CacheLimits, CachePolicy, Chain, Coding, Compression, Content, Directory,
+    Encoder, EntityTag, Entry, Fault, Field, Links, Listed, Listing, Lookup, Memory, Opened, Options, Piece,
+    PoolOptions, Progress, ReadAt, Region, Sequential, Stream, Types, Vfs, Wait,
+};
+#[cfg(feature = "zip")]
+pub use lws_files::{Zip, ZipError, ZipLimits};
+pub(crate) use mount::Mount;
+
+use lws_loop_external::descriptors_max;
+use lws_proto::Bytes;
+use mount::Mounted;
 use std::borrow::Cow;
-use std::fs::{File, Metadata};
+use std::fmt;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
-use transfer::Transfer;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-/// Files to serve: GET and HEAD, with conditional requests and single ranges. RFC 9110 §13 and §14.
+/// An embedded file.
 ///
-/// A directory is answered with its `index.html`, or 404: there are no listings. One that is asked for without the `/` at
-/// its end is redirected. Only regular files are served, and none whose name, or that of a directory above it, begins
-/// with a dot, except below `.well-known`.
+/// ```
+/// use lws_server::files::{Asset, Files};
+///
+/// static PAGES: &[Asset] = &[Asset { path: "index.html", content: b"<!doctype html><title>Hello</title>" }];
+/// let files = Files::assets(PAGES);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Asset {
+    /// Its path below the mount, without `/` in front.
+    pub path: &'static str,
+    /// Its bytes: `include_bytes!` gives them.
+    pub content: &'static [u8],
+}
+
+/// Files to serve: GET and HEAD, with conditional requests, ranges and content codings. RFC 9110 §12.5.3, §13 and §14.
+///
+/// A directory is answered with its `index.html`, or with a list if [`listing`](Self::listing) says so, or 404. One that is asked for
+/// without the `/` at its end is redirected. Only regular files are served, and none whose name, or that of a directory above it, begins
+/// with a dot, except below `.well-known`. Precompressed siblings (`app.js.br`, `.zst`, `.gz`) are sent to clients that accept them.
+///
+/// The loop waits for no disk: what is not in the memory of the system is looked for and read by a few threads that all loops of
+/// the server share ([`ServerOptions::disk`](crate::ServerOptions::disk)), and the exchange waits meanwhile.
 ///
 /// ```no_run
-/// use lws_server::{Server, files::{Files, Links}};
+/// use lws_server::{Server, files::{CacheControl, Compression, Files, Links}};
 ///
-/// let files = Files::directory("public")?.links(Links::Refused).field("Cache-Control", "max-age=60");
+/// let files = Files::directory("public")?
+///     .links(Links::Refused)
+///     .cache_control(CacheControl::NoCache)
+///     .compression(Compression::default());
 /// let server = Server::builder().listen("127.0.0.1:7681").mount("/", files).build()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Descriptions that were cloned and not changed share what they keep of files, on all threads.
+#[doc(alias = "lws_http_mount")]
+#[derive(Clone)]
 #[must_use]
 pub struct Files {
-    source: FileSource,
-    index: Cow<'static, str>,
-    dot_files: bool,
-    fields: Vec<(&'static str, Cow<'static, str>)>,
+    source: Source,
+    options: Options,
+    disk_timeout: Duration,
+    /// Made for the first route that has these files.
+    served: Arc<OnceLock<lws_files::Files>>,
 }
 
-#[derive(Clone, Debug)]
-enum FileSource {
-    Directory(Root),
-    Assets(Assets),
+#[derive(Clone)]
+enum Source {
+    Directory(Directory),
+    Tree(Arc<dyn Vfs>),
 }
+
+/// How long an exchange waits for a disk.
+const DISK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Descriptors that one mount keeps open, unless few may be had.
+const KEPT_OPEN_MAX: usize = 64;
 
 impl Files {
-    /// Those of `directory`.
+    /// Those of a directory.
     ///
     /// # Errors
     /// If it cannot be opened, with its name in the message.
     pub fn directory(directory: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self::new(FileSource::Directory(Root::open(directory.as_ref())?)))
+        Ok(Self::from_source(Source::Directory(Directory::open(directory)?)))
     }
 
-    /// Embedded ones.
+    /// Embedded ones. Their entity tags are made of their bytes.
     pub fn assets(assets: &'static [Asset]) -> Self {
-        Self::new(FileSource::Assets(Assets::new(assets)))
+        let add = |memory: Memory, asset: &Asset| memory.file(asset.path, Bytes::from_static(asset.content));
+        Self::new(assets.iter().fold(Memory::new(), add))
     }
 
-    fn new(source: FileSource) -> Self {
-        Self { source, index: "index.html".into(), dot_files: false, fields: Vec::new() }
+    /// Those of a zip archive, which is not unpacked: deflated members are sent as gzip to clients that accept it. One that is put in
+    /// its place is served from then on.
+    ///
+    /// # Errors
+    /// Why it is refused, with its name in the message.
+    #[cfg(feature = "zip")]
+    pub fn zip(archive: impl AsRef<Path>) -> io::Result<Self> {
+        let archive = archive.as_ref();
+        let zip = Zip::open(archive, ZipLimits::default());
+        let named = |error| io::Error::other(format!("{}: {error}", archive.display()));
+        Ok(Self::new(zip.map_err(named)?))
     }
 
-    /// Which symbolic links are followed. Default [`Links::Inside`].
-    pub fn links(mut self, links: Links) -> Self {
-        if let FileSource::Directory(root) = &mut self.source {
-            root.links = links;
-        }
+    /// Those of a tree: of [`Memory`], a [`Chain`] of several trees, or one of the application.
+    pub fn new(tree: impl Vfs + 'static) -> Self {
+        Self::from_source(Source::Tree(Arc::new(tree)))
+    }
+
+    fn from_source(source: Source) -> Self {
+        let mut options = Options::default();
+        options.cache.descriptors_max = (descriptors_max() / 32).clamp(1, KEPT_OPEN_MAX);
+        Self { source, options, disk_timeout: DISK_TIMEOUT, served: Arc::default() }
+    }
+
+    /// Changes the options. What was kept is of other files now.
+    fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self.served = Arc::default();
         self
+    }
+
+    fn with_directory(mut self, change: impl FnOnce(Directory) -> Directory) -> Self {
+        if let Source::Directory(directory) = self.source {
+            self.source = Source::Directory(change(directory));
+        }
+        self.with(|_| {})
+    }
+
+    /// Which symbolic links of a directory are followed. Default [`Links::Inside`].
+    pub fn links(self, links: Links) -> Self {
+        self.with_directory(|directory| directory.links(links))
+    }
+
+    /// Whether precompressed siblings are looked for in a directory. Default yes.
+    #[doc(alias = "gzip_static")]
+    pub fn siblings(self, siblings: bool) -> Self {
+        self.with_directory(|directory| directory.siblings(siblings))
     }
 
     /// The file that stands for its directory. Default `index.html`.
-    pub fn index(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.index = name.into();
-        self
+    pub fn index(self, name: impl Into<String>) -> Self {
+        self.with(|options| options.index = vec![name.into()])
     }
 
     /// Whether names that begin with a dot are served. Default no.
-    pub fn dot_files(mut self, served: bool) -> Self {
-        self.dot_files = served;
-        self
+    pub fn dot_files(self, served: bool) -> Self {
+        self.with(|options| options.hidden = served)
     }
 
-    /// Adds a field line to the responses that carry a file or say that it has not changed: `Cache-Control` (RFC 9111 §5.2),
-    /// say. Without that one caches decide by `Last-Modified`.
+    /// Whether a directory without an index is listed: as a page, or as JSON for clients that like it better. Default no.
+    pub fn listing(self, listed: bool) -> Self {
+        self.with(|options| options.listing = listed)
+    }
+
+    /// The file that is sent where there is none, to a browser that goes there: the page of an application with paths of its own. Not
+    /// to a page that loads what it consists of, nor for names with an extension.
+    pub fn fallback(self, name: impl Into<String>) -> Self {
+        self.with(|options| options.fallback = Some(name.into()))
+    }
+
+    /// The file that is sent with 404.
+    pub fn not_found(self, name: impl Into<String>) -> Self {
+        self.with(|options| options.not_found = Some(name.into()))
+    }
+
+    /// Content types by the extensions of names.
+    pub fn types(self, types: Types) -> Self {
+        self.with(|options| options.types = types)
+    }
+
+    /// How long caches may keep what: a [`CacheControl`] for all files, or a [`CachePolicy`]. By default nothing is said, and caches
+    /// decide by `Last-Modified`. RFC 9111 §4.2.2.
     #[doc(alias = "cache_max_age")]
-    pub fn field(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.fields.push((name, value.into()));
+    pub fn cache_control(self, policy: impl Into<CachePolicy>) -> Self {
+        self.with(|options| options.cache_control = policy.into())
+    }
+
+    /// Compresses files on the way that have no precompressed sibling. Off unless this is called.
+    pub fn compression(self, compression: Compression) -> Self {
+        self.with(|options| options.compression = Some(compression))
+    }
+
+    /// Adds a field line to the responses that carry a file or say that it has not changed.
+    pub fn field(self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|options| options.fields.push((name.into(), value.into())))
+    }
+
+    /// What is kept of files between requests. Default: 16 MiB of contents and 64 open files, or fewer if the limit of open files
+    /// is low, each believed for one second.
+    pub fn cache(self, limits: CacheLimits) -> Self {
+        self.with(|options| options.cache = limits)
+    }
+
+    /// How long an exchange waits for a disk at a time. Default 30 s. Past it the answer is 503, or a response that has begun is cut
+    /// off.
+    pub fn disk_timeout(mut self, timeout: Duration) -> Self {
+        self.disk_timeout = timeout;
         self
     }
 
     pub(crate) fn mounted_at(self, path: &str) -> Mount {
-        Mount { prefix: path.trim_matches('/').into(), files: Rc::new(self) }
-    }
-
-    /// What `names` below the root stand for.
-    fn find(self: &Rc<Self>, names: &str, now: Option<HttpDate>) -> Result<Found, Status> {
-        if !self.dot_files && is_hidden(names) {
-            return Err(Status::NOT_FOUND);
-        }
-        let directory = names.is_empty() || names.ends_with('/');
-        let indexed;
-        let name = if directory {
-            indexed = format!("{names}{}", self.index);
-            &*indexed
-        } else {
-            names
-        };
-        match &self.source {
-            FileSource::Directory(_) => {
-                let (metadata, file) = self.open(name).map_err(|error| status_of(&error))?;
-                if metadata.is_dir() && !directory {
-                    return Ok(Found::Directory);
-                }
-                let entity = Entity::of_file(name, &metadata, now).ok_or(Status::NOT_FOUND)?;
-                let file = file.ok_or(Status::NOT_FOUND)?;
-                let (name, identity) = (name.into(), Identity::of(&metadata));
-                let opened = Opened { files: Rc::clone(self), name, file, identity };
-                Ok(Found::File(entity, EntityContent::File(opened)))
-            }
-            FileSource::Assets(assets) => match assets.find(name) {
-                Some((entity, content)) => Ok(Found::File(entity, EntityContent::Static(content))),
-                None if assets.is_directory(name) => Ok(Found::Directory),
-                None => Err(Status::NOT_FOUND),
-            },
-        }
-    }
-
-    /// Opens what a name below the root leads to, if that is a regular file.
-    fn open(&self, name: &str) -> io::Result<(Metadata, Option<File>)> {
-        let FileSource::Directory(root) = &self.source else { return Err(io::ErrorKind::NotFound.into()) };
-        root.open_file(name)
-    }
-
-    /// The head of a response with all of `entity`, but for its length.
-    fn whole(&self, entity: &Entity) -> Response {
-        self.head(Status::OK, entity).content_type(entity.content_type).field("Accept-Ranges", "bytes")
-    }
-
-    /// The head of a response about `entity`.
-    fn head(&self, status: Status, entity: &Entity) -> Response {
-        let mut response = Response::new(status).field("ETag", entity.etag.clone());
-        if let Some(date) = entity.last_modified {
-            response = response.field("Last-Modified", date.to_string());
-        }
-        for (name, value) in &self.fields {
-            response = response.field(*name, value.clone());
-        }
-        response
+        let files = self.served.get_or_init(|| match &self.source {
+            Source::Directory(directory) => lws_files::Files::new(directory.clone(), self.options.clone()),
+            Source::Tree(tree) => lws_files::Files::new(Arc::clone(tree), self.options.clone()),
+        });
+        Mount::new(path, Mounted::new(files.clone(), self.disk_timeout))
     }
 }
 
-/// What a path stands for.
-enum Found {
-    File(Entity, EntityContent),
-    /// A directory, without the `/` that its files are relative to.
-    Directory,
-}
-
-enum EntityContent {
-    File(Opened),
-    Static(&'static [u8]),
-}
-
-/// A file that was opened, and how it is found again.
-struct Opened {
-    files: Rc<Files>,
-    name: Box<str>,
-    file: File,
-    identity: Identity,
-}
-
-/// Files at a path.
-pub(crate) struct Mount {
-    /// Invariant: without a `/` at either end.
-    prefix: Box<str>,
-    files: Rc<Files>,
-}
-
-impl Endpoint for Mount {
-    fn request(
-        &self,
-        cx: &mut Context<'_>,
-        request: &Request<'_>,
-        exchange: Exchange<'_>,
-        end: bool,
-    ) -> Option<Box<dyn Handler>> {
-        let now = Some(cx.unix_seconds()).filter(|seconds| *seconds > 0);
-        let now = now.map(|seconds| HttpDate::from_unix(seconds.into()));
-        match self.reply(request, now) {
-            Reply::Whole(response) => response.answer(cx, exchange, end),
-            Reply::Streamed(head, file, part) => Transfer::begin(cx, file, head, part, exchange),
-        }
-    }
-}
-
-/// What is answered to a request.
-enum Reply {
-    Whole(Response),
-    /// The head, and then this part of the file.
-    Streamed(Response, Opened, Part),
-}
-
-impl Mount {
-    fn reply(&self, request: &Request<'_>, now: Option<HttpDate>) -> Reply {
-        let found = match self.names_below(request) {
-            Some(names) => self.files.find(&names, now),
-            None => Err(Status::NOT_FOUND),
-        };
-        match found {
-            Ok(Found::File(entity, content)) => self.files.reply(request, &entity, content, now),
-            Ok(Found::Directory) => Reply::Whole(redirect(request)),
-            Err(status) => Reply::Whole(Response::error(status)),
-        }
-    }
-
-    /// What the path of the request leads through below the mount.
-    fn names_below(&self, request: &Request<'_>) -> Option<String> {
-        let names = http::normalize_path(request.path())?;
-        if self.prefix.is_empty() {
-            return Some(names);
-        }
-        match names.strip_prefix(&*self.prefix)? {
-            // The mount itself, without its slash.
-            "" => Some(".".into()),
-            below => below.strip_prefix('/').map(Into::into),
-        }
-    }
-}
-
-impl Files {
-    fn reply(
-        &self,
-        request: &Request<'_>,
-        entity: &Entity,
-        content: EntityContent,
-        now: Option<HttpDate>,
-    ) -> Reply {
-        let (part, head) = match conditions::evaluate(request, entity, now) {
-            Evaluation::NotModified => return Reply::Whole(self.head(Status::NOT_MODIFIED, entity)),
-            Evaluation::Failed => return Reply::Whole(Response::error(Status::PRECONDITION_FAILED)),
-            Evaluation::Unsatisfiable => {
-                let range = format!("bytes */{}", entity.len);
-                let response = Response::error(Status::RANGE_NOT_SATISFIABLE);
-                return Reply::Whole(response.field("Content-Range", range));
-            }
-            Evaluation::Whole => (Part { first: 0, len: entity.len }, self.head(Status::OK, entity)),
-            Evaluation::Part(part) => {
-                let range = format!("bytes {}-{}/{}", part.first, part.last(), entity.len);
-                (part, self.head(Status::PARTIAL_CONTENT, entity).field("Content-Range", range))
-            }
-        };
-        let head = head.content_type(entity.content_type).field("Accept-Ranges", "bytes");
-        match content {
-            _ if request.method() == Method::Head => {
-                Reply::Whole(head.field("Content-Length", part.len.to_string()))
-            }
-            EntityContent::Static(bytes) => Reply::Whole(head.content(part.of(bytes))),
-            EntityContent::File(_) if part.len == 0 => Reply::Whole(head),
-            EntityContent::File(file) => Reply::Streamed(head, file, part),
-        }
-    }
-}
-
-/// Whether a name on the way begins with a dot. RFC 8615 §3: `.well-known` is at the root.
-fn is_hidden(names: &str) -> bool {
-    names
-        .split('/')
-        .enumerate()
-        .any(|(at, name)| name.len() > 1 && name.starts_with('.') && !(at == 0 && name == ".well-known"))
-}
-
-/// To the same name with `/` behind it, with the escapes that the peer has written. Relative, so that it holds behind a proxy too;
-/// and beginning with `./`, so that no name is taken for a scheme or a server. RFC 3986 §4.2.
-fn redirect(request: &Request<'_>) -> Response {
-    let path = request.raw_path();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let location = match request.query() {
-        Some(query) => format!("./{name}/?{query}"),
-        None => format!("./{name}/"),
-    };
-    Response::error(Status::MOVED_PERMANENTLY).field("Location", location)
-}
-
-/// What a failure to open says to the peer.
-fn status_of(error: &io::Error) -> Status {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => Status::FORBIDDEN,
-        _ if open::is_shortage(error) => Status::SERVICE_UNAVAILABLE,
-        // No such name, one that is no directory, a link that may not be followed, a name that is too long.
-        _ => Status::NOT_FOUND,
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("options", &self.options).finish_non_exhaustive()
     }
 }

@@ -1,33 +1,32 @@
-//! Files that are open for transfers: so many at a time, however many transfers there are.
+//! What is kept open for transfers that wait for their peers: so many at a time, however many transfers there are.
 //!
-//! Knows no names and no contents. A transfer whose file was closed here opens it again when it can send.
+//! Knows no names and no contents. A transfer whose file was closed here finds it again when it can send.
 
 use lws_loop_external::ConnectionId;
-use std::fs::File;
 
 /// The open files of one thread.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct Shelf<F> {
     files_max: usize,
     /// Of one connection, so that one with a hundred streams leaves room for others.
     share_max: usize,
     /// The one that was used least recently comes first. There are few.
-    entries: Vec<OpenFile>,
+    entries: Vec<OpenFile<F>>,
     next: u64,
 }
 
 #[derive(Debug)]
-struct OpenFile {
+struct OpenFile<F> {
     ticket: Ticket,
     connection: Option<ConnectionId>,
-    file: File,
+    file: F,
 }
 
 /// Names a file that was put here, whether or not it still is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
-impl Shelf {
+impl<F> Shelf<F> {
     /// Room for so many files, of which one connection has an eighth.
     pub(crate) fn new(files_max: usize) -> Self {
         let files_max = files_max.max(1);
@@ -35,8 +34,8 @@ impl Shelf {
     }
 
     /// Keeps a file. Past the share of its connection, or past the limit, the one that was used least recently is closed.
-    pub(crate) fn put(&mut self, connection: Option<ConnectionId>, file: File) -> Ticket {
-        let of_its_own = |entry: &&OpenFile| entry.connection == connection;
+    pub(crate) fn put(&mut self, connection: Option<ConnectionId>, file: F) -> Ticket {
+        let of_its_own = |entry: &&OpenFile<F>| entry.connection == connection;
         if self.entries.iter().filter(of_its_own).count() >= self.share_max {
             let oldest = self.entries.iter().position(|entry| entry.connection == connection);
             oldest.map(|at| self.entries.remove(at));
@@ -51,7 +50,7 @@ impl Shelf {
     }
 
     /// Takes the file of a ticket, if it is still open.
-    pub(crate) fn take(&mut self, ticket: Ticket) -> Option<File> {
+    pub(crate) fn take(&mut self, ticket: Ticket) -> Option<F> {
         let at = self.entries.iter().position(|entry| entry.ticket == ticket)?;
         Some(self.entries.remove(at).file)
     }
@@ -70,6 +69,7 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::File;
 
     fn file() -> File {
         File::open("/dev/null").expect("it is everywhere")

@@ -1,217 +1,354 @@
-//! A file on its way to a peer, as fast as the peer takes it.
+//! A file on its way to a peer, as fast as the peer takes it, and without waiting for a disk.
 //!
-//! A small one is read whole when the response can be sent, and closed at once. A larger one is open only while its peer
-//! takes it: who waits has none, or one that is closed when others need the descriptor, and opens it again by its name.
+//! What can be found and read at once is. Otherwise a thread of the server's pool does it and wakes the exchange, which waits by
+//! a deadline. A transfer that waits for its peer has nothing open, or something that is closed when others need the descriptor:
+//! then the file is found again, and sent on from where it was if it is still the same.
 
-use super::entity::{Entity, Identity};
-use super::open::is_shortage;
-use super::range::Part;
-use super::shelf::Ticket;
-use super::{Files, Opened};
+use super::mount::{Mounted, date};
+use super::shelf;
 use crate::Context;
-use crate::http::{Exchange, Handler, HttpDate, Permit, Response, Status};
-use lws_proto::Cause;
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use crate::http::{Exchange, Handler, Permit, Status};
+use crate::thread::deferred::Deferred;
+use lws_files::{Body, Found, Progress, Request, Response, Ticket};
+use lws_proto::{Cause, Payload};
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// Bytes that are read at a time: as many as are queued for a peer at most.
 const CHUNK_BYTES: u64 = 64 << 10;
 
-/// A file of so many bytes or less is sent whole: it costs less to hold than to keep open.
-const WHOLE_BYTES_MAX: u64 = 16 << 10;
-
-/// How long a transfer waits when the system has no descriptor left.
+/// How long a transfer waits when descriptors or places in the queue of the pool have run out.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is to be sent of which file.
+/// A response to a request for a file.
 pub(super) struct Transfer {
-    files: Rc<Files>,
-    name: Box<str>,
-    /// The file as it was when the response was decided on. What is sent is of no other.
-    identity: Identity,
-    /// The head, until it has been sent.
-    head: Option<Response>,
-    left: Part,
-    /// The file, if it was left open.
-    ticket: Option<Ticket>,
+    mounted: Rc<Mounted>,
+    request: Request,
+    /// What the boundary between several parts is made of: the same each time that the response is made.
+    seed: u64,
+    /// What was said in the head, once that has been sent.
+    begun: Option<Begun>,
+    phase: Phase,
 }
 
-/// What came of a permit.
-enum Progress {
-    /// It was spent, and the next one has been asked for.
-    Again,
-    /// Nothing is left to send.
-    Done,
+/// A response that has begun.
+struct Begun {
+    status: Status,
+    length: Option<u64>,
+    tag: Option<Box<str>>,
+    /// Bytes of content that have been sent.
+    sent: u64,
+}
+
+/// What a transfer waits for.
+enum Phase {
+    /// A permit, or the end of a shortage. Nothing is open.
+    Idle,
+    /// Likewise, with something open that may be closed by others.
+    Shelved(shelf::Ticket),
+    /// Likewise, with something that could not be made again from its middle.
+    Held(Body),
+    /// The result of a lookup.
+    Finding(Deferred<Found>, Ticket),
+    /// More of the content; `None` if the code behind it has panicked.
+    Reading(Deferred<Option<Body>>),
+    /// Nothing: all was sent, or the exchange was cut off.
+    Over,
+}
+
+/// What is kept open for a transfer that waits for its peer.
+pub(crate) enum Parked {
+    /// What was found, of which nothing has been said yet.
+    Found(Found),
+    /// What is left of the content.
+    Body(Body),
+}
+
+impl Begun {
+    fn new(response: &Response) -> Self {
+        let tag = response.get("ETag").map(opaque).map(Into::into);
+        Self { status: response.status, length: response.length, tag, sent: 0 }
+    }
+
+    /// Whether a response that was made later is of the same bytes.
+    fn is_that_of(&self, response: &Response) -> bool {
+        let tag = response.get("ETag").map(opaque);
+        tag.is_some()
+            && tag == self.tag.as_deref()
+            && (self.status, self.length) == (response.status, response.length)
+    }
+}
+
+/// A tag whether or not it is weak: that of a file that has just been written becomes strong when its clock has moved on.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 impl Transfer {
-    /// Sends what can be sent now, and stays for the rest. `head` is without the length of the content.
+    /// Sends what can be sent now, and stays for the rest.
     pub(super) fn begin(
         cx: &mut Context<'_>,
-        opened: Opened,
-        head: Response,
-        part: Part,
+        mounted: &Rc<Mounted>,
+        request: Request,
         mut exchange: Exchange<'_>,
     ) -> Option<Box<dyn Handler>> {
-        let Opened { files, name, file, identity } = opened;
-        let head = Some(head);
-        let mut transfer = Self { files, name, identity, head, left: part, ticket: None };
-        let outcome = match exchange.permit() {
-            Ok(permit) => transfer.go_on(cx, permit, file),
+        let seed = RandomState::new().hash_one(());
+        let mut transfer =
+            Self { mounted: Rc::clone(mounted), request, seed, begun: None, phase: Phase::Idle };
+        match exchange.permit() {
+            Ok(permit) => transfer.look(cx, permit),
             Err(waiting) => {
                 // Who cannot send has no descriptor.
-                drop(file);
                 exchange = waiting;
                 exchange.want_write();
-                Progress::Again
             }
+        }
+        (!matches!(transfer.phase, Phase::Over)).then(|| -> Box<dyn Handler> { Box::new(transfer) })
+    }
+
+    /// Looks for the file, for the first time or again.
+    fn look(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
+        let found = self.mounted.files.find(&self.request, cx.now(), date(cx));
+        match found {
+            Some(found) if found.is_shortage() => {
+                // What waits here for others is what this one needs now.
+                cx.state.shelf.clear();
+                match self.mounted.files.find(&self.request, cx.now(), date(cx)) {
+                    Some(found) => self.answer(cx, permit, &found),
+                    None => self.fetch(cx, permit),
+                }
+            }
+            Some(found) => self.answer(cx, permit, &found),
+            None => self.fetch(cx, permit),
+        }
+    }
+
+    /// Has a thread look for the file.
+    fn fetch(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
+        let Some((deferred, completer)) = cx.defer() else { return self.cut_off(permit.into_exchange()) };
+        let (files, disk) = (&self.mounted.files, &cx.state.group.pools.disk);
+        let deliver = move |found| completer.complete(found);
+        match files.fetch(&self.request, cx.now(), date(cx), disk, deliver) {
+            Ok(ticket) => {
+                self.phase = Phase::Finding(deferred, ticket);
+                self.wait_for_disk(cx, permit.into_exchange());
+            }
+            Err(_) if self.begun.is_some() => self.pause(cx, permit.into_exchange(), Phase::Idle),
+            Err(refusal) => self.send_head(cx, permit, Response::refused(&self.request, refusal)),
+        }
+    }
+
+    fn wait_for_disk(&self, cx: &Context<'_>, mut exchange: Exchange<'_>) {
+        exchange.set_timeout(Some(cx.now() + self.mounted.disk_timeout));
+    }
+
+    /// Tries again a moment later.
+    fn pause(&mut self, cx: &Context<'_>, mut exchange: Exchange<'_>, phase: Phase) {
+        self.phase = phase;
+        exchange.set_timeout(Some(cx.now() + SHORTAGE_PAUSE));
+    }
+
+    /// Makes the response of what was found: to begin it, or to go on.
+    fn answer(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, found: &Found) {
+        if found.is_shortage() && self.begun.is_some() {
+            return self.pause(cx, permit.into_exchange(), Phase::Idle);
+        }
+        let mut response = self.mounted.files.respond(&self.request, found, date(cx), &mut chance(self.seed));
+        let Some(begun) = &self.begun else { return self.send_head(cx, permit, response) };
+        if begun.is_that_of(&response) && response.body.skip(begun.sent) {
+            self.send(cx, permit, response.body);
+        } else {
+            // It was replaced or removed after its head had been sent. Only an end that is no success tells the peer so.
+            self.cut_off(permit.into_exchange());
+        }
+    }
+
+    /// Sends the head, with the content if that lies in memory.
+    fn send_head(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, mut response: Response) {
+        let whole = match response.body.in_memory() {
+            Some(bytes) => Some(Payload::Own(bytes.clone())),
+            None => response.body.is_empty().then_some(Payload::Static(b"")),
         };
-        matches!(outcome, Progress::Again).then(|| -> Box<dyn Handler> { Box::new(transfer) })
+        // The engine says the length of what it is given. That of the content which a HEAD is not given is said here.
+        let length = response.length.filter(|_| !matches!(whole, Some(Payload::Own(_))));
+        let length = length.map(|length| length.to_string());
+        let fields = response.fields().chain(length.as_deref().map(|length| ("Content-Length", length)));
+        let end = whole.is_some();
+        let exchange = permit.begin(response.status, fields, whole.unwrap_or(Payload::Static(b"")), end);
+        self.phase = Phase::Over;
+        let Some(exchange) = exchange.filter(|_| !end) else { return };
+        self.begun = Some(Begun::new(&response));
+        let body = std::mem::replace(&mut response.body, Body::empty());
+        self.go_on(cx, exchange, body);
     }
 
-    /// Spends the permit, and the next one if the head took this.
-    fn go_on(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, file: File) -> Progress {
-        let Some(head) = self.head.take() else { return self.send(cx, permit, file) };
-        if self.left.len <= WHOLE_BYTES_MAX {
-            return self.send_whole(permit, head, &file);
-        }
-        let head = head.field("Content-Length", self.left.len.to_string());
-        match permit.reply_head(&head).map(Exchange::permit) {
-            Some(Ok(permit)) => self.send(cx, permit, file),
-            Some(Err(mut exchange)) => {
+    /// Sends content if the exchange may write, or when it may.
+    fn go_on(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, body: Body) {
+        match exchange.permit() {
+            Ok(permit) => self.send(cx, permit, body),
+            Err(mut exchange) => {
+                self.park_body(cx, body);
                 exchange.want_write();
-                Progress::Again
             }
-            None => Progress::Done,
         }
-    }
-
-    /// Sends head and content as one.
-    fn send_whole(&mut self, permit: Permit<'_>, head: Response, file: &File) -> Progress {
-        // It is small: see above.
-        let mut content = vec![0; usize::try_from(self.left.len).unwrap_or(0)];
-        permit.reply(match read_exact_at(file, &mut content, self.left.first) {
-            Ok(()) => head.content(content),
-            // It has become shorter since, or cannot be read.
-            Err(_) => Response::error(Status::INTERNAL_SERVER_ERROR),
-        });
-        Progress::Done
     }
 
     /// Sends the next chunk.
-    fn send(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, file: File) -> Progress {
-        let left = &mut self.left;
-        let max = usize::try_from(left.len.min(CHUNK_BYTES)).unwrap_or(usize::MAX);
-        let mut read = Ok(0);
-        let spent = permit.fill(max, |room| {
-            read = read_at(&file, room, left.first);
-            let len = *read.as_ref().unwrap_or(&0);
-            (len, len as u64 == left.len)
+    fn send(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, mut body: Body) {
+        self.phase = Phase::Over;
+        let max = body.len().map_or(CHUNK_BYTES, |len| len.min(CHUNK_BYTES));
+        let mut read = Ok(Progress::End);
+        let spent = permit.fill(usize::try_from(max).unwrap_or(usize::MAX), |room| {
+            read = body.read(room);
+            match read {
+                Ok(Progress::Bytes(n)) => (n, body.is_empty()),
+                Ok(Progress::End) => (0, true),
+                Ok(Progress::WouldBlock) | Err(_) => (0, false),
+            }
         });
-        let Ok(spent) = spent else { return Progress::Done };
-        let read = match read {
-            Ok(read) if read > 0 => read as u64,
-            // The length has been promised already, and the file has become shorter or cannot be read. Only an end that is
-            // no success tells the peer so.
-            _ => {
-                spent.into_exchange().abort();
-                return Progress::Done;
+        let Ok(spent) = spent else { return };
+        match read {
+            Ok(Progress::Bytes(n)) => {
+                if let Some(begun) = &mut self.begun {
+                    begun.sent += n as u64;
+                }
+                if !body.is_empty() {
+                    self.park_body(cx, body);
+                    spent.again();
+                }
             }
-        };
-        left.first += read;
-        left.len -= read;
-        if left.len == 0 {
-            return Progress::Done;
+            Ok(Progress::End) => {}
+            Ok(Progress::WouldBlock) => self.fetch_body(cx, spent.into_exchange(), body),
+            // The length has been promised already, and the file has become shorter or cannot be read.
+            Err(_) => self.cut_off(spent.into_exchange()),
         }
+    }
+
+    /// Has a thread read on.
+    fn fetch_body(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, body: Body) {
+        let Some((deferred, completer)) = cx.defer() else { return self.cut_off(exchange) };
+        match cx.state.group.pools.disk.reserve() {
+            Ok(slot) => {
+                body.fetch(slot, move |body| completer.complete(body));
+                self.phase = Phase::Reading(deferred);
+                self.wait_for_disk(cx, exchange);
+            }
+            Err(_) => self.pause(cx, exchange, Phase::Held(body)),
+        }
+    }
+
+    /// Keeps what is left until the peer takes more.
+    fn park_body(&mut self, cx: &mut Context<'_>, body: Body) {
+        self.phase = if body.is_seekable() && self.begun.as_ref().is_some_and(|begun| begun.tag.is_some()) {
+            Self::shelve(cx, Parked::Body(body))
+        } else {
+            Phase::Held(body)
+        };
+    }
+
+    fn shelve(cx: &mut Context<'_>, parked: Parked) -> Phase {
         let connection = cx.id().map(|id| id.connection);
-        self.ticket = Some(cx.state.shelf.put(connection, file));
-        spent.again();
-        Progress::Again
+        Phase::Shelved(cx.state.shelf.put(connection, parked))
     }
 
-    /// The file again, if it is still the same.
-    fn open(&mut self, cx: &mut Context<'_>) -> io::Result<File> {
-        let shelf = &mut cx.state.shelf;
-        if let Some(file) = self.ticket.take().and_then(|ticket| shelf.take(ticket)) {
-            return Ok(file);
-        }
-        let (metadata, file) = match self.files.open(&self.name) {
-            Err(error) if is_shortage(&error) => {
-                shelf.clear();
-                self.files.open(&self.name)?
+    /// A disk has answered, or the exchange was woken by something else.
+    fn on_result(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
+        match &self.phase {
+            Phase::Finding(deferred, _) => {
+                let Some(found) = deferred.take() else { return };
+                exchange.set_timeout(None);
+                match exchange.permit() {
+                    Ok(permit) => {
+                        self.phase = Phase::Idle;
+                        self.answer(cx, permit, &found);
+                    }
+                    Err(mut exchange) => {
+                        self.phase = Self::shelve(cx, Parked::Found(found));
+                        exchange.want_write();
+                    }
+                }
             }
-            opened => opened?,
-        };
-        let file = file.ok_or(ErrorKind::NotFound)?;
-        if Identity::of(&metadata) == self.identity {
-            return Ok(file);
+            Phase::Reading(deferred) => {
+                let Some(body) = deferred.take() else { return };
+                exchange.set_timeout(None);
+                match body {
+                    Some(body) => self.go_on(cx, exchange, body),
+                    None => self.cut_off(exchange),
+                }
+            }
+            Phase::Idle | Phase::Shelved(_) | Phase::Held(_) | Phase::Over => {}
         }
-        if self.head.is_none() {
-            return Err(ErrorKind::InvalidData.into());
+    }
+
+    /// The disk has not answered in time.
+    fn give_up(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
+        self.cancel();
+        if self.begun.is_some() {
+            return self.cut_off(exchange);
         }
-        // Nothing was said of the other one yet. RFC 9110 §14.2: a server may ignore that a range was asked for.
-        let now = Some(cx.unix_seconds()).filter(|seconds| *seconds > 0);
-        let now = now.map(|seconds| HttpDate::from_unix(seconds.into()));
-        let entity = Entity::of_file(&self.name, &metadata, now).ok_or(ErrorKind::NotFound)?;
-        self.identity = Identity::of(&metadata);
-        self.left = Part { first: 0, len: entity.len };
-        self.head = Some(self.files.whole(&entity));
-        Ok(file)
+        match exchange.permit() {
+            Ok(permit) => self.send_head(cx, permit, Response::unavailable(&self.request)),
+            Err(exchange) => self.cut_off(exchange),
+        }
+    }
+
+    fn cut_off(&mut self, exchange: Exchange<'_>) {
+        self.phase = Phase::Over;
+        exchange.abort();
+    }
+
+    /// Waits for no lookup any more.
+    fn cancel(&mut self) {
+        if let Phase::Finding(_, ticket) = &self.phase {
+            self.mounted.files.cancel(*ticket);
+        }
     }
 }
 
-/// Reads once. A signal is no end.
-fn read_at(file: &File, room: &mut [u8], at: u64) -> io::Result<usize> {
-    // A permit always lends room for a byte: reading into no room would look like the end.
-    debug_assert!(!room.is_empty());
-    loop {
-        match file.read_at(room, at) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            read => return read,
-        }
+/// Numbers that follow from a seed: SplitMix64. They tell a boundary from what stands between boundaries, and nothing from adversaries
+/// who know the seed; nobody does.
+fn chance(mut seed: u64) -> impl FnMut() -> u64 {
+    move || {
+        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
     }
-}
-
-fn read_exact_at(file: &File, mut room: &mut [u8], mut at: u64) -> io::Result<()> {
-    while !room.is_empty() {
-        match read_at(file, room, at)? {
-            0 => return Err(ErrorKind::UnexpectedEof.into()),
-            n => {
-                room = &mut room[n..];
-                at += n as u64;
-            }
-        }
-    }
-    Ok(())
 }
 
 impl Handler for Transfer {
     fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
 
     fn writable(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
-        match self.open(cx) {
-            Ok(file) => {
-                self.go_on(cx, permit, file);
-            }
-            Err(error) if is_shortage(&error) => {
-                let at = cx.now() + SHORTAGE_PAUSE;
-                permit.into_exchange().set_timeout(Some(at));
-            }
-            Err(_) if self.head.take().is_some() => permit.reply(Response::error(Status::NOT_FOUND)),
-            // It was replaced or removed after its head had been sent.
-            Err(_) => permit.into_exchange().abort(),
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Held(body) => self.send(cx, permit, body),
+            Phase::Shelved(ticket) => match cx.state.shelf.take(ticket) {
+                Some(Parked::Body(body)) => self.send(cx, permit, body),
+                Some(Parked::Found(found)) => self.answer(cx, permit, &found),
+                None => self.look(cx, permit),
+            },
+            Phase::Idle => self.look(cx, permit),
+            // It was asked for before the wait began.
+            phase @ (Phase::Finding(..) | Phase::Reading(_) | Phase::Over) => self.phase = phase,
         }
     }
 
-    fn timer(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>) {
-        exchange.want_write();
+    fn timer(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
+        match self.phase {
+            Phase::Finding(..) | Phase::Reading(_) => self.give_up(cx, exchange),
+            Phase::Idle | Phase::Shelved(_) | Phase::Held(_) => exchange.want_write(),
+            Phase::Over => {}
+        }
+    }
+
+    fn wake(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
+        self.on_result(cx, exchange);
     }
 
     fn close(&mut self, cx: &mut Context<'_>, _: Cause) {
-        if let Some(ticket) = self.ticket.take() {
+        self.cancel();
+        if let Phase::Shelved(ticket) = self.phase {
             cx.state.shelf.close(ticket);
         }
     }

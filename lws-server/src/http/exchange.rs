@@ -266,13 +266,20 @@ impl<'a> Permit<'a> {
         }
     }
 
-    /// Sends the head of `response`, whose content follows. `None` if it cannot be written, and became a 500.
-    pub(crate) fn reply_head(self, response: &Response) -> Option<Exchange<'a>> {
+    /// As [`respond`](Self::respond). `None` if that cannot be written, and became a 500.
+    pub(crate) fn begin<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        self,
+        status: Status,
+        fields: impl IntoIterator<Item = (N, V)>,
+        content: Payload<'_>,
+        end: bool,
+    ) -> Option<Exchange<'a>> {
         let Self { inner, tally } = self;
-        let (always, fields) = (tally.always.as_deref(), response.field_lines());
-        match respond(inner, always, response.status, fields, Payload::Static(b""), false) {
+        let bytes = content.len() as u64;
+        match respond(inner, tally.always.as_deref(), status, fields, content, end) {
             Ok(sent) => {
-                tally.status = response.status.code();
+                tally.status = status.code();
+                tally.count(bytes);
                 Some(Exchange { stream: sent.into_stream(), tally })
             }
             Err(_) => {

@@ -2,7 +2,8 @@
 //!
 //! Everything else belongs to one thread. Knows no handler and no event: what is sent is the caller's.
 
-use crate::id::{RouteId, SiteId};
+use crate::id::{RouteId, SiteId, StreamId};
+use crate::server::pools::Pools;
 use crate::server::stats::Stats;
 use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::HeldBytes;
@@ -19,6 +20,8 @@ pub(crate) struct Group<M> {
     pub(crate) held: HeldBytes,
     registry: RwLock<Registry>,
     inboxes: Box<[Inbox]>,
+    /// The threads that wait where no loop may.
+    pub(crate) pools: Pools,
 }
 
 /// The sites and routes by their numbers, which are the same everywhere and are not used again.
@@ -43,6 +46,8 @@ struct Inbox {
     wanted: Mutex<BTreeSet<RouteId>>,
     /// Sites that it is to remove.
     removed: Mutex<BTreeSet<SiteId>>,
+    /// Streams for which another thread has completed something. Each waits for one result at a time.
+    woken: Mutex<Vec<StreamId>>,
     /// Bytes of what was published and has not been taken yet.
     publishing_bytes: AtomicUsize,
     /// What it has counted, as of the last report.
@@ -63,9 +68,9 @@ pub(crate) enum Published {
 }
 
 impl<M> Group<M> {
-    pub(crate) fn new(shards: Shards<M>, drain_timeout: Duration, held: HeldBytes) -> Self {
+    pub(crate) fn new(shards: Shards<M>, drain_timeout: Duration, held: HeldBytes, pools: Pools) -> Self {
         let inboxes = (0..shards.count()).map(|_| Inbox::default()).collect();
-        Self { shards, drain_timeout, held, registry: RwLock::default(), inboxes }
+        Self { shards, drain_timeout, held, registry: RwLock::default(), inboxes, pools }
     }
 
     fn inbox(&self, shard: u16) -> Option<&Inbox> {
@@ -153,6 +158,21 @@ impl<M> Group<M> {
     pub(crate) fn take_wanted(&self, shard: u16) -> BTreeSet<RouteId> {
         let taken =
             |inbox: &Inbox| std::mem::take(&mut *inbox.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        self.inbox(shard).map(taken).unwrap_or_default()
+    }
+
+    /// Has a stream woken. Never fails, as what was made for it is there and must be taken.
+    pub(crate) fn wake(&self, stream: StreamId) {
+        if let (Some(inbox), Some(handle)) = (self.inbox(stream.shard), self.shards.handle(stream.shard)) {
+            inbox.woken.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+            handle.wake();
+        }
+    }
+
+    /// Takes the streams of a thread that are to be woken.
+    pub(crate) fn take_woken(&self, shard: u16) -> Vec<StreamId> {
+        let taken =
+            |inbox: &Inbox| std::mem::take(&mut *inbox.woken.lock().unwrap_or_else(PoisonError::into_inner));
         self.inbox(shard).map(taken).unwrap_or_default()
     }
 

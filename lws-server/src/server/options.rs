@@ -1,5 +1,6 @@
 //! What holds for a server as a whole, whatever its sites are.
 
+use lws_files::PoolOptions;
 use lws_loop_external::{self as external, DriverOptions, ListenOptions};
 use lws_proto::SERVICE_BYTES_MAX;
 use std::time::Duration;
@@ -18,6 +19,9 @@ pub struct ServerOptions {
     pub held_bytes_max: usize,
     /// How long what is going on may take to end. Default 10 s.
     pub drain_timeout: Duration,
+    /// Threads that wait for disks, of the whole server, and how many lookups and reads may wait for them. Past it requests for files
+    /// that are not in memory are answered 503.
+    pub disk: PoolOptions,
     /// Topics that one WebSocket may subscribe to. Default 256.
     pub subscriptions_max: usize,
     /// The client of each thread.
@@ -39,6 +43,7 @@ impl Default for ServerOptions {
             open_files_max: None,
             held_bytes_max: SERVICE_BYTES_MAX,
             drain_timeout: Duration::from_secs(10),
+            disk: PoolOptions::default(),
             subscriptions_max: 256,
             #[cfg(feature = "client")]
             client: crate::client::Options::default(),
@@ -58,7 +63,9 @@ impl ServerOptions {
     /// Those of the driver: what files need is no connection's.
     pub(crate) fn driver_of(&self, threads: u16) -> DriverOptions {
         let files = self.files_max(threads).saturating_mul(threads.into());
-        let descriptors_kept = self.driver.descriptors_kept.saturating_add(files);
+        // A thread that waits for a disk has what it looks for open, and perhaps a directory on the way.
+        let waiting = self.disk.threads_max.saturating_mul(2);
+        let descriptors_kept = self.driver.descriptors_kept.saturating_add(files).saturating_add(waiting);
         DriverOptions { descriptors_kept, ..self.driver.clone() }
     }
 }

@@ -7,6 +7,7 @@ use crate::publish::topics::Topics;
 use crate::server::description::{DescribeThread, Description};
 use crate::server::group::Group;
 use crate::server::options::ServerOptions;
+use crate::server::pools::Pools;
 use crate::server::shard::{Plan, Shard};
 use crate::server::stats::Counters;
 use crate::server::{Server, ServerService};
@@ -41,7 +42,8 @@ pub(crate) fn server(
     let mut shards = Shards::create(count, &options.driver_of(count.get()))?.into_iter();
     let Some(first) = shards.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let held = HeldBytes::new(options.held_bytes_max);
-    let group = Arc::new(Group::new(first.shards().clone(), options.drain_timeout, held));
+    let group =
+        Arc::new(Group::new(first.shards().clone(), options.drain_timeout, held, Pools::new(options)));
     let (service, sites) = service(description, first, &group, None)?;
     // Mistakes in routes have come first: they are harder to find.
     if sites.iter().all(|site| site.bound.is_empty()) {

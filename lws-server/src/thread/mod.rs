@@ -4,12 +4,14 @@
 
 pub(crate) mod access;
 pub(crate) mod command;
+pub(crate) mod deferred;
 pub(crate) mod observers;
 pub(crate) mod panics;
 pub(crate) mod timers;
 pub(crate) mod wakes;
 
 use crate::files::shelf::Shelf;
+use crate::files::transfer::Parked;
 use crate::id::RouteId;
 use crate::publish::topics::Topics;
 use crate::server::group::Group;
@@ -32,8 +34,8 @@ pub(crate) struct ThreadState {
     pub(crate) topics: Topics,
     pub(crate) timers: Timers,
     pub(crate) wakes: PendingWakes,
-    /// Files that are being sent.
-    pub(crate) shelf: Shelf,
+    /// Files of transfers that wait for their peers.
+    pub(crate) shelf: Shelf<Parked>,
     pub(crate) observers: Observers,
     pub(crate) peers: PeerAddresses,
     pub(crate) counters: Counters,

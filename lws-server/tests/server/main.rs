@@ -3,6 +3,7 @@
 #[cfg(feature = "client")]
 mod client;
 mod common;
+mod disk;
 mod ends;
 mod files;
 mod http;

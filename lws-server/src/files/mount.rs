@@ -1,0 +1,91 @@
+//! The endpoint of files at a path.
+
+use super::transfer::Transfer;
+use crate::Context;
+use crate::http::{Answer, Exchange, Handler, HttpDate, Request, Response, Status, normalize_path};
+use crate::route::endpoint::Endpoint;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Files at a path.
+pub(crate) struct Mount {
+    /// Invariant: without a `/` at either end.
+    prefix: Box<str>,
+    mounted: Rc<Mounted>,
+}
+
+/// What all exchanges of a mount have in common, on one thread.
+pub(crate) struct Mounted {
+    pub(super) files: lws_files::Files,
+    pub(super) disk_timeout: Duration,
+    /// A timer is set that closes what nobody has asked for in a while.
+    sweeping: Cell<bool>,
+}
+
+/// How often that is done, as long as anything is kept.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+
+impl Mounted {
+    pub(super) fn new(files: lws_files::Files, disk_timeout: Duration) -> Self {
+        Self { files, disk_timeout, sweeping: Cell::new(false) }
+    }
+
+    /// Sets the timer, unless it is. A mount that keeps nothing has none, so that an idle server sleeps.
+    fn keep_swept(self: &Rc<Self>, cx: &mut Context<'_>) {
+        if !self.sweeping.replace(true) {
+            let mounted = Rc::clone(self);
+            cx.after(SWEEP_PERIOD, move |cx| mounted.sweep(cx));
+        }
+    }
+
+    fn sweep(self: &Rc<Self>, cx: &mut Context<'_>) {
+        self.sweeping.set(false);
+        if self.files.sweep(cx.now()) {
+            self.keep_swept(cx);
+        }
+    }
+}
+
+impl Mount {
+    pub(super) fn new(path: &str, mounted: Mounted) -> Self {
+        Self { prefix: path.trim_matches('/').into(), mounted: Rc::new(mounted) }
+    }
+
+    /// What the path of the request leads through below the mount.
+    fn names_below(&self, request: &Request<'_>) -> Option<String> {
+        let names = normalize_path(request.path())?;
+        if self.prefix.is_empty() {
+            return Some(names);
+        }
+        match names.strip_prefix(&*self.prefix)? {
+            // The mount itself, without its slash.
+            "" => Some(".".into()),
+            below => below.strip_prefix('/').map(Into::into),
+        }
+    }
+}
+
+impl Endpoint for Mount {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn Handler>> {
+        let Some(names) = self.names_below(request) else {
+            return Response::error(Status::NOT_FOUND).answer(cx, exchange, end);
+        };
+        let (path, query) = (request.raw_path(), request.query());
+        let wanted =
+            lws_files::Request::new(request.method(), &names, path, query, request.fields(), date(cx));
+        self.mounted.keep_swept(cx);
+        Transfer::begin(cx, &self.mounted, wanted, exchange)
+    }
+}
+
+/// The date of the server.
+pub(super) fn date(cx: &Context<'_>) -> HttpDate {
+    HttpDate::from_unix(cx.unix_seconds().into())
+}
