@@ -5,6 +5,9 @@
 use argon2::PasswordVerifier as _;
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 
 /// Bytes of a file. Past it, it is no file of passwords.
 pub const HTPASSWD_BYTES_MAX: usize = 4 << 20;
@@ -96,6 +99,23 @@ impl Htpasswd {
             }
         }
         users
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is larger than any file of passwords; with its name in the message.
+    pub fn read(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let mut file = Vec::new();
+        let most = HTPASSWD_BYTES_MAX as u64 + 1;
+        let read = File::open(path).and_then(|opened| opened.take(most).read_to_end(&mut file));
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        read.map_err(named)?;
+        if file.len() > HTPASSWD_BYTES_MAX {
+            return Err(named(io::Error::new(io::ErrorKind::FileTooLarge, "not a file of passwords")));
+        }
+        Ok(Self::parse(&file))
     }
 
     fn add(&mut self, number: usize, line: &[u8]) {

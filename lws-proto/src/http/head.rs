@@ -3,6 +3,9 @@
 //! Positions in borrowed bytes: nothing is copied, no map is built.
 
 use super::{Authority, Method, Status, Target};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// The version that a message was sent with. RFC 9110 §2.5.
@@ -54,9 +57,52 @@ pub struct Head<'a> {
     pub(crate) fields: &'a [FieldSpan],
 }
 
+/// A head that outlives the event that lent it, for an answer that comes later.
+#[derive(Clone)]
+pub struct HeadBuf {
+    bytes: Box<[u8]>,
+    start: StartLine,
+    fields: Box<[FieldSpan]>,
+}
+
+impl HeadBuf {
+    /// The head again.
+    #[must_use]
+    pub fn lend(&self) -> Head<'_> {
+        Head { bytes: &self.bytes, start: &self.start, fields: &self.fields }
+    }
+
+    /// Bytes that keeping it costs.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + size_of_val(&*self.fields)
+    }
+}
+
+impl fmt::Debug for HeadBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lend().fmt(f)
+    }
+}
+
 impl<'a> Head<'a> {
     /// No fields and no first line: where there is no head to lend.
     pub(crate) const EMPTY: Self = Self { bytes: &[], start: &StartLine::Trailers, fields: &[] };
+
+    /// Copies it, to be kept.
+    #[must_use]
+    pub fn to_buf(&self) -> HeadBuf {
+        // Behind the head there may be input of other items.
+        let first_line = match *self.start {
+            StartLine::Request { method_span, target, protocol, .. } => vec![method_span, target, protocol],
+            StartLine::Response { reason, .. } => vec![reason],
+            StartLine::Trailers => Vec::new(),
+        };
+        let fields = self.fields.iter().map(|field| (field.value, field.value_len));
+        let end = first_line.into_iter().chain(fields).map(|(at, len)| at as usize + len as usize).max();
+        let bytes = self.bytes.get(..end.unwrap_or(0)).unwrap_or(self.bytes);
+        HeadBuf { bytes: bytes.into(), start: *self.start, fields: self.fields.into() }
+    }
 
     fn span(&self, at: u32, len: u32) -> &'a [u8] {
         self.bytes.get(at as usize..at as usize + len as usize).unwrap_or_default()

@@ -14,7 +14,7 @@ pub(crate) use chars::{
 };
 pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
-pub use head::{Head, Version};
+pub use head::{Head, HeadBuf, Version};
 pub(crate) use message::{
     BodyFraming, ContentLength, Expectation, Said, TrailerField, check_length, frame_request, frame_response,
     is_called, is_forbidden_trailer, received_trailer, write_decimal,
