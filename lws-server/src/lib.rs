@@ -42,6 +42,8 @@
 //! * [`Server::run`] is the built-in loop; [`Server::into_service`] is for a loop that already runs.
 
 mod app;
+#[cfg(feature = "passwords")]
+pub mod auth;
 mod builder;
 #[cfg(feature = "client")]
 pub mod client;
@@ -78,6 +80,7 @@ pub use lws_record as record;
 pub use publish::topics::SubscribeError;
 pub use publish::{Missed, PublishError};
 pub use route::endpoint::Endpoint;
+pub use route::guard::{Admission, Decision, Gate, Guard, Later};
 pub use route::methods::Methods;
 pub use route::redirect::Redirect;
 pub use route::{Route, RouteOptions, Takes};

@@ -26,6 +26,7 @@ impl App {
                 self.log(cx, None, &tally, cause.name());
             }
             StreamPhase::Http(http) => self.on_exchange_closed(cx, http, key, cause),
+            StreamPhase::Guarded(guarded) => self.on_exchange_closed(cx, guarded.http, key, cause),
             StreamPhase::WebSocket(mut websocket) => {
                 self.leave(&websocket);
                 let subject = Subject { route: websocket.route, key };
@@ -82,6 +83,11 @@ impl App {
         state.phase = match std::mem::take(&mut state.phase) {
             StreamPhase::Http(mut http) => {
                 panics::discard(http.handler.take());
+                http.tally.panicked = true;
+                StreamPhase::Http(http)
+            }
+            StreamPhase::Guarded(guarded) => {
+                let mut http = guarded.http;
                 http.tally.panicked = true;
                 StreamPhase::Http(http)
             }

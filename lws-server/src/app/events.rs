@@ -63,6 +63,11 @@ impl App {
                     }
                 }
                 StreamPhase::Raw(handler) => Self::on_raw(&mut self.state, cx, &mut **handler, key, event),
+                StreamPhase::Guarded(_) => {
+                    if let Event::Timeout { stream } = event {
+                        self.on_undecided(cx, state, stream);
+                    }
+                }
                 StreamPhase::Idle | StreamPhase::Panicked { .. } => {}
             },
         }
@@ -175,6 +180,7 @@ impl App {
         match &mut state.phase {
             StreamPhase::Idle => {}
             StreamPhase::Http(http) => self.on_http_woken(cx, http, stream),
+            StreamPhase::Guarded(_) => self.on_decided(cx, state, stream),
             StreamPhase::WebSocket(websocket) if websocket.is_established() => {
                 let WebSocketStream { handler, route, subscriptions, .. } = websocket;
                 handler.wake(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);

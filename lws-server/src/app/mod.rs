@@ -1,10 +1,11 @@
 //! The application that a server is to its driver: events in, calls of handlers out.
 //!
 //! What is to be done with a request is decided in `route/resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
-//! `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what was published, `commands.rs` does what
-//! other handlers and threads ask for, `client.rs` serves the thread's client, and `links.rs` is about connections that no listener has
-//! accepted. Knows no socket and no loop.
+//! `admission.rs` has guards asked before, `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what
+//! was published, `commands.rs` does what other handlers and threads ask for, `client.rs` serves the thread's client, and `links.rs` is
+//! about connections that no listener has accepted. Knows no socket and no loop.
 
+mod admission;
 #[cfg(feature = "client")]
 mod client;
 mod commands;

@@ -1,5 +1,6 @@
 //! Requests: what was resolved is done.
 
+use super::admission::Asked;
 use super::{App, Lent};
 use crate::context::{Context, Subject};
 use crate::http::{self, Answer, Exchange, Request, Response, Routed, Tally};
@@ -7,13 +8,26 @@ use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream}
 use crate::link::streams::Ingress;
 use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
-use crate::site::served::{Served, Terms};
+use crate::site::served::{Served, ServedSite, Terms};
 use crate::thread::access::LoggedRequest;
 use crate::tls::Plain;
 use crate::ws::Deflate;
 use lws_proto::Stream;
 use lws_proto::http::Head;
 use lws_proto::ws::{Accept, check_request};
+use std::rc::Rc;
+
+/// A request as it has come.
+pub(super) struct Arrived<'a> {
+    pub(super) stream: Stream<'a>,
+    pub(super) head: Head<'a>,
+    /// It has no content.
+    pub(super) end: bool,
+    pub(super) entry: Option<Box<LoggedRequest>>,
+}
+
+/// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
+pub(super) type Passed = (Option<Rc<ServedSite>>, usize);
 
 /// A request on its way to an endpoint.
 struct Received<'a> {
@@ -35,6 +49,24 @@ impl App {
         head: Head<'_>,
         end: bool,
     ) {
+        self.state.counters.requests += 1;
+        let entry = self.entry(cx, &head);
+        state.key = Some(stream.key());
+        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry }, None);
+        self.after_answer(cx, state);
+    }
+
+    /// Has a request resolved, and does what is to be done with it.
+    #[inline]
+    pub(super) fn proceed(
+        &mut self,
+        cx: &mut Lent<'_>,
+        ingress: Ingress,
+        state: &mut StreamState,
+        arrived: Arrived<'_>,
+        passed: Option<Passed>,
+    ) {
+        let Arrived { mut stream, head, end, entry } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -45,12 +77,16 @@ impl App {
         let resolved = resolve(site.as_deref(), &head, target, arrival, ingress.plain);
         let Resolved { route, pattern, path, step } = resolved;
 
-        self.state.counters.requests += 1;
-        let entry = self.entry(cx, &head);
-        state.key = Some(stream.key());
         let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
         state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
+        if let Some(guards) = step.guards().filter(|guards| guards.any()) {
+            let asked = Asked { stream, head, end, site: site.clone(), ingress };
+            match self.pass_guards(cx, state, (guards, passed), routed, asked) {
+                Some(admitted) => stream = admitted,
+                None => return,
+            }
+        }
         match step {
             Step::Request(served) => {
                 routed.content_bytes_max = served.terms.content_bytes_max;
@@ -64,7 +100,6 @@ impl App {
                 self.refuse(cx, state, refusal, policy, Received { stream, head, routed, end });
             }
         }
-        self.after_answer(cx, state);
     }
 
     #[inline]

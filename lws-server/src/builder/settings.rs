@@ -2,6 +2,7 @@
 
 use super::Builder;
 use crate::route::RouteOptions;
+use crate::route::guard::Gate;
 use crate::server::options::ServerOptions;
 use crate::site::Names;
 use crate::site::origins::Origins;
@@ -65,6 +66,22 @@ impl Builder {
     /// Lets pages of every origin ask, in spite of what was said before. The default.
     pub fn any_origin(mut self) -> Self {
         self.routes().origins = Some(Origins::Any);
+        self
+    }
+
+    /// Has a gate asked first about each request and opening handshake, on all routes that have none of their own: see
+    /// [`Guard`](crate::Guard).
+    #[doc(alias = "LWS_CALLBACK_HTTP_INTERCEPTOR_CHECK")]
+    pub fn interceptor(mut self, gate: Gate) -> Self {
+        self.routes().interceptor = Some(gate);
+        self
+    }
+
+    /// Has a gate asked about each request and opening handshake, on all routes that have none of their own: for a password, say
+    /// (`auth::Basic`).
+    #[doc(alias = "LWS_CALLBACK_VERIFY_BASIC_AUTHORIZATION")]
+    pub fn authentication(mut self, gate: Gate) -> Self {
+        self.routes().authentication = Some(gate);
         self
     }
 

@@ -1,11 +1,16 @@
 //! What a server keeps of one stream: its handler, and how far it has come.
 
-use crate::http::{self, Tally};
+use crate::http::{self, Response, Tally};
 use crate::id::RouteId;
+use crate::link::streams::Ingress;
 use crate::publish::topics::Subscriptions;
+use crate::site::served::ServedSite;
 use crate::thread::access::LoggedRequest;
+use crate::thread::deferred::Deferred;
 use crate::{raw, ws};
 use lws_proto::StreamKey;
+use lws_proto::http::HeadBuf;
+use std::rc::Rc;
 
 /// One stream of a connection, or the place of one that has ended.
 #[derive(Default)]
@@ -21,6 +26,8 @@ pub(crate) enum StreamPhase {
     #[default]
     Idle,
     Http(HttpStream),
+    /// A request about which a guard has not decided yet.
+    Guarded(Box<GuardedStream>),
     WebSocket(WebSocketStream),
     Raw(Box<dyn raw::Handler>),
     /// Its handler has panicked, and was dropped: the stream is to be ended, or is on its way to its end.
@@ -36,6 +43,19 @@ pub(crate) struct HttpStream {
     pub(crate) route: RouteId,
     /// For the access log, if there is one.
     pub(crate) entry: Option<Box<LoggedRequest>>,
+}
+
+/// A request that waits for a decision of its route's guards. It is resolved anew then.
+pub(crate) struct GuardedStream {
+    pub(crate) http: HttpStream,
+    pub(crate) head: HeadBuf,
+    /// It has no content.
+    pub(crate) end: bool,
+    pub(crate) site: Option<Rc<ServedSite>>,
+    pub(crate) ingress: Ingress,
+    /// How many guards have let it pass.
+    pub(crate) passed: usize,
+    pub(crate) decision: Deferred<Result<(), Response>>,
 }
 
 /// A WebSocket, from its opening handshake on.
@@ -54,6 +74,17 @@ impl StreamState {
     /// Whether nothing is kept for a stream here.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.phase, StreamPhase::Idle)
+    }
+
+    /// Takes a request that waits for a decision.
+    pub(crate) fn take_guarded(&mut self) -> Option<GuardedStream> {
+        match std::mem::take(&mut self.phase) {
+            StreamPhase::Guarded(guarded) => Some(*guarded),
+            other => {
+                self.phase = other;
+                None
+            }
+        }
     }
 }
 

@@ -35,6 +35,11 @@ use crate::{Context, raw, ws};
 /// let route = Route::new(Methods::Any.into(), "/old", Moved("/archive"));
 /// ```
 pub trait Endpoint: 'static {
+    /// Whether it answers before the route's guards are asked, as one that only sends elsewhere does. Default no.
+    fn precedes_guards(&self) -> bool {
+        false
+    }
+
     /// A request has been received up to its content, of which there is none if `end`. Answers it, or returns the handler that gets
     /// what follows and answers then. A request that is left with neither is answered 500.
     fn request(

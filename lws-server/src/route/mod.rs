@@ -4,6 +4,7 @@
 
 pub(crate) mod endpoint;
 pub(crate) mod factory;
+pub(crate) mod guard;
 pub(crate) mod methods;
 pub(crate) mod path_tree;
 pub(crate) mod redirect;
@@ -13,6 +14,7 @@ pub(crate) mod resolve;
 use crate::files::Files;
 use crate::http::{Answer, Request};
 use crate::route::endpoint::Endpoint;
+use crate::route::guard::Gate;
 use crate::route::methods::Methods;
 use crate::site::origins::Origins;
 use crate::ws::{self, Backlog};
@@ -69,6 +71,10 @@ pub struct RouteOptions {
     pub backlog: Option<Backlog>,
     /// Pages of which origins may open WebSockets and ask with methods that are not safe. Default [`Origins::Any`].
     pub origins: Option<Origins>,
+    /// Who is asked first whether a request may go on, or answers it. Default nobody.
+    pub interceptor: Option<Gate>,
+    /// Who is asked then: by a password, say. Default nobody.
+    pub authentication: Option<Gate>,
 }
 
 impl RouteOptions {
@@ -80,6 +86,8 @@ impl RouteOptions {
             keep_half_closed: self.keep_half_closed.or(defaults.keep_half_closed),
             backlog: self.backlog.or(defaults.backlog),
             origins: self.origins.or_else(|| defaults.origins.clone()),
+            interceptor: self.interceptor.or_else(|| defaults.interceptor.clone()),
+            authentication: self.authentication.or_else(|| defaults.authentication.clone()),
         }
     }
 }
@@ -154,6 +162,20 @@ impl Route {
     #[must_use]
     pub fn backlog(mut self, backlog: Backlog) -> Self {
         self.options.backlog = Some(backlog);
+        self
+    }
+
+    /// Sets [`RouteOptions::interceptor`].
+    #[must_use]
+    pub fn interceptor(mut self, gate: Gate) -> Self {
+        self.options.interceptor = Some(gate);
+        self
+    }
+
+    /// Sets [`RouteOptions::authentication`].
+    #[must_use]
+    pub fn authentication(mut self, gate: Gate) -> Self {
+        self.options.authentication = Some(gate);
         self
     }
 

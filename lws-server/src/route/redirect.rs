@@ -88,6 +88,10 @@ impl Redirect {
 }
 
 impl Endpoint for Redirect {
+    fn precedes_guards(&self) -> bool {
+        true
+    }
+
     fn request(
         &self,
         cx: &mut Context<'_>,

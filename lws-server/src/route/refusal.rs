@@ -29,7 +29,7 @@ pub(crate) fn response(refusal: Refusal<'_>, head: &Head<'_>, policy: Plain) -> 
         Refusal::NotFound => Response::error(Status::NOT_FOUND),
         Refusal::NotImplemented => Response::error(Status::NOT_IMPLEMENTED),
         // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
-        Refusal::UpgradeRequired => Response::error(Status::UPGRADE_REQUIRED)
+        Refusal::UpgradeRequired(_) => Response::error(Status::UPGRADE_REQUIRED)
             .field("Upgrade", "websocket")
             .field("Sec-WebSocket-Version", "13"),
         Refusal::NotAllowed(path) => not_allowed(head.method(), path),

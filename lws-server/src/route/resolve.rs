@@ -3,6 +3,7 @@
 //! Pure: reads the head of a request and the site that it is for, and calls nothing.
 
 use crate::id::RouteId;
+use crate::route::guard::Guards;
 use crate::route::path_tree::{Pattern, path_of};
 use crate::site::hosts::Arrival;
 use crate::site::served::{Served, ServedPath, ServedSite};
@@ -30,6 +31,18 @@ pub(crate) enum Step<'s> {
     Refuse(Refusal<'s>),
 }
 
+impl<'s> Step<'s> {
+    /// Who is asked before it is done: also before a peer learns what is at a path.
+    #[inline]
+    pub(crate) fn guards(&self) -> Option<&'s Guards> {
+        match self {
+            Self::Request(served) | Self::Upgrade(served) => Some(&served.terms.guards),
+            Self::Refuse(Refusal::UpgradeRequired(path) | Refusal::NotAllowed(Some(path))) => path.guards(),
+            Self::Refuse(_) => None,
+        }
+    }
+}
+
 /// Why no endpoint gets a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Refusal<'s> {
@@ -46,7 +59,7 @@ pub(crate) enum Refusal<'s> {
     /// Its method is not a registered one, or it asks for a protocol that the server does not speak.
     NotImplemented,
     /// The resource has WebSockets, and this is no opening handshake. RFC 9110 §15.5.22.
-    UpgradeRequired,
+    UpgradeRequired(&'s ServedPath),
     /// The resource does not have the method; or, of OPTIONS, what it has was asked for. `None` is the server as a whole.
     NotAllowed(Option<&'s ServedPath>),
 }
@@ -111,7 +124,7 @@ fn refusal_at<'s>(path: &'s ServedPath, head: &Head<'_>) -> Refusal<'s> {
     if is_unknown(head) {
         Refusal::NotImplemented
     } else if path.upgrade.is_some() && head.method() == Method::Get {
-        Refusal::UpgradeRequired
+        Refusal::UpgradeRequired(path)
     } else {
         Refusal::NotAllowed(Some(path))
     }
@@ -192,7 +205,7 @@ mod tests {
                 Step::Refuse(Refusal::Path) => "path",
                 Step::Refuse(Refusal::NotFound) => "not found",
                 Step::Refuse(Refusal::NotImplemented) => "not implemented",
-                Step::Refuse(Refusal::UpgradeRequired) => "upgrade required",
+                Step::Refuse(Refusal::UpgradeRequired(_)) => "upgrade required",
                 Step::Refuse(Refusal::NotAllowed(_)) => "not allowed",
             };
             (

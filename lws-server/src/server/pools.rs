@@ -7,10 +7,17 @@ use lws_files::Pool;
 pub(crate) struct Pools {
     /// For disks, and for what compresses or lists.
     pub(crate) disk: Pool,
+    /// For the hashing of passwords: of its own, so that guesses keep no file waiting.
+    #[cfg(feature = "passwords")]
+    pub(crate) passwords: Pool,
 }
 
 impl Pools {
     pub(crate) fn new(options: &ServerOptions) -> Self {
-        Self { disk: Pool::new("disk", options.disk) }
+        Self {
+            disk: Pool::new("disk", options.disk),
+            #[cfg(feature = "passwords")]
+            passwords: Pool::new("passwords", lws_files::Passwords::POOL),
+        }
     }
 }

@@ -5,6 +5,7 @@
 use crate::http::FieldLine;
 use crate::id::{RouteId, SiteId};
 use crate::route::endpoint::Endpoint;
+use crate::route::guard::Guards;
 use crate::route::methods::Methods;
 use crate::route::path_tree::{PathTree, Pattern};
 use crate::route::{Route, RouteOptions, Takes};
@@ -51,6 +52,8 @@ pub(crate) struct Terms {
     pub(crate) content_bytes_max: usize,
     pub(crate) content_bytes_min: Option<usize>,
     pub(crate) keep_half_closed: bool,
+    /// Who is asked before the endpoint is.
+    pub(crate) guards: Guards,
     backlog: Backlog,
     /// `None` lets pages of every origin ask.
     origins: Option<OriginGuard>,
@@ -81,9 +84,18 @@ impl Terms {
             content_bytes_max: options.content_bytes_max.unwrap_or(CONTENT_BYTES_MAX),
             content_bytes_min: options.content_bytes_min,
             keep_half_closed: options.keep_half_closed.unwrap_or(false),
+            guards: Guards::new([options.interceptor.as_ref(), options.authentication.as_ref()]),
             backlog: options.backlog.unwrap_or_default(),
             origins,
         })
+    }
+}
+
+impl ServedPath {
+    /// Who is asked before it is said which methods are there.
+    pub(crate) fn guards(&self) -> Option<&Guards> {
+        let served = self.requests.first().map(|(_, served)| served).or(self.upgrade.as_ref());
+        served.map(|served| &served.terms.guards)
     }
 }
 
@@ -190,7 +202,11 @@ const ROUTES_MAX: usize = 1 << 20;
 
 fn add(paths: &mut PathTree<ServedPath>, route: Route, defaults: &RouteOptions) -> io::Result<()> {
     let Route { path, takes, endpoint, options } = route;
-    let served = Served { endpoint, terms: Terms::new(options.or(defaults))? };
+    let mut terms = Terms::new(options.or(defaults))?;
+    if endpoint.precedes_guards() {
+        terms.guards = Guards::default();
+    }
+    let served = Served { endpoint, terms };
     if paths.len() >= ROUTES_MAX {
         return Err(invalid(format!("more than {ROUTES_MAX} routes")));
     }

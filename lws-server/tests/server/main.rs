@@ -6,6 +6,7 @@ mod common;
 mod disk;
 mod ends;
 mod files;
+mod guards;
 mod http;
 mod http2;
 mod links;
