@@ -8,7 +8,7 @@ mod content;
 mod control;
 mod fields;
 
-use super::error::{Fault, Scope, code_of};
+use super::error::{Fault, Scope};
 use super::frame::{self, FrameHeader, FrameKind, HEADER_BYTES, PREFACE};
 use super::section::SectionFacts;
 use super::session::Session;
@@ -184,6 +184,7 @@ impl FrameReader {
         match result {
             Ok(step) => step,
             Err(fault) => {
+                session.flush_before_an_end(link, resources);
                 session.fail(link, fault.cause());
                 Step::taken(input.len())
             }
@@ -341,8 +342,8 @@ impl FrameReader {
             FrameKind::Settings => self.on_settings(session, link, header, payload)?,
             FrameKind::WindowUpdate => self.on_window_update(session, link, header, payload)?,
             FrameKind::Ping => self.on_ping(session, link, header, payload)?,
-            FrameKind::RstStream => self.on_rst_stream(session, link, header, payload)?,
-            FrameKind::GoAway => self.on_go_away(session, link, payload)?,
+            FrameKind::RstStream => self.on_rst_stream(session, link, resources, header, payload)?,
+            FrameKind::GoAway => self.on_go_away(session, link, resources, payload)?,
             FrameKind::Priority => self.on_priority(session, link, header, payload)?,
             FrameKind::PriorityUpdate => self.on_priority_update(session, link, payload)?,
             FrameKind::PushPromise => return Err(Fault::connection(Violation::Push)),
@@ -370,8 +371,9 @@ impl FrameReader {
             Some(_) => {}
             // RFC 9113 §6.4: "RST_STREAM frames MUST NOT be sent for a stream in the "idle" state."
             None if session.is_idle(id) => return Err(Fault { scope: Scope::Connection, ..fault }),
-            None if session.is_past_the_end(id) => return session.count_frame(link),
-            None => session.send_reset(link, id, code_of(cause)),
+            // RFC 9113 §5.1 of a stream that has ended: "An endpoint MUST NOT send frames other than PRIORITY on a closed stream". A
+            // reset behind a response that is complete would be taken for its failure.
+            None => return session.count_frame(link),
         }
         session.count_reset(link)
     }

@@ -513,3 +513,29 @@ fn what_waits_for_a_window_ends_with_the_direction_of_the_peer() {
         assert!(server.is_over());
     }
 }
+
+/// What may go when the connection or the stream ends goes first: otherwise it would depend on the parts that input comes in whether
+/// an answer is complete.
+#[test]
+fn an_answer_that_waited_for_its_window_leaves_before_an_end_behind_the_window_update() {
+    let ends = [
+        ("SETTINGS that are none", h2::settings(&[(setting::ENABLE_PUSH, 2)])),
+        ("GOAWAY with an error", h2::go_away(0, code::INTERNAL_ERROR)),
+        ("RST_STREAM", h2::rst_stream(1, code::CANCEL)),
+    ];
+    for (name, end) in ends {
+        let waits = [h2::post(1), h2::data(1, b"content!", true)].concat();
+        let input = [&waits[..], &h2::window_update(1, 8), &end].concat();
+        let heard = served_with(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], input);
+        assert_eq!(heard.causes(), [Cause::Complete], "{name}");
+        assert!(h2::ended(&heard.said, 1), "{name}: {:?}", heard.said);
+        // Where only a part may go, the answer is not complete.
+        let input = [&waits[..], &h2::window_update(1, 7), &end].concat();
+        let heard = served_with(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], input);
+        assert!(
+            !h2::ended(&heard.said, 1) && heard.causes() != [Cause::Complete],
+            "{name}: {:?}",
+            heard.said
+        );
+    }
+}

@@ -17,6 +17,22 @@ fn a_priority_frame_has_five_bytes() {
     }
 }
 
+/// RFC 9113 §5.1: "An endpoint MUST NOT send frames other than PRIORITY on a closed stream". A reset behind the end of a response would
+/// be taken for its failure.
+#[test]
+fn a_wrong_priority_frame_on_a_closed_stream_is_not_answered() {
+    for wrong in [&[0, 0, 0, 1][..], &[0; 100], &[0, 0, 0, 3, 5]] {
+        let priority = |stream| frame(kind::PRIORITY, 0, stream, wrong);
+        let ended = [h2::get(3), priority(3)].concat();
+        let heard = no_error(Role::Server, &ended);
+        assert_eq!((heard.status(3), heard.causes()), (Some(200), vec![Cause::Complete]));
+        // Stream 1 was skipped, and has closed with that: RFC 9113 §5.1.1.
+        let itself = frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 1, 5]);
+        no_error(Role::Server, [h2::get(3), priority(1), itself].concat());
+        no_error(Role::Client, [response(1, true), priority(1)].concat());
+    }
+}
+
 /// RFC 9113 §6.3: "The PRIORITY frame can be sent on a stream in any state, including idle or closed."
 #[test]
 fn a_priority_frame_is_taken_and_ignored_in_every_state() {

@@ -9,6 +9,7 @@ use super::super::shutdown::{GOING_AWAY, ShutdownPhase};
 use super::super::streams::WaitsFor;
 use super::FrameReader;
 use crate::connection::link::Link;
+use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 use crate::{Cause, Violation};
 
@@ -118,12 +119,16 @@ impl FrameReader {
         &mut self,
         session: &mut Session,
         link: &mut Link,
+        resources: &mut Resources,
         header: FrameHeader,
         payload: &[u8],
     ) -> Result<(), Fault> {
         let code = ErrorCode::new(frame::first_word(payload));
         if session.is_idle(header.stream) {
             return Err(Fault::connection(Violation::StreamIdle));
+        }
+        if session.streams.find(header.stream).is_some() {
+            session.flush_before_an_end(link, resources);
         }
         let found = session.streams.find(header.stream);
         if !session.client {
@@ -160,6 +165,7 @@ impl FrameReader {
         &mut self,
         session: &mut Session,
         link: &mut Link,
+        resources: &mut Resources,
         payload: &[u8],
     ) -> Result<(), Fault> {
         session.count_glitch(link)?;
@@ -180,6 +186,7 @@ impl FrameReader {
         }
         // "Unknown or unsupported error codes MUST NOT trigger any special behavior." RFC 9113 §7.
         if code != ErrorCode::NO_ERROR && code.is_known() {
+            session.flush_before_an_end(link, resources);
             session.end_all(link, Cause::Reset(code));
         }
         Ok(())

@@ -406,6 +406,14 @@ impl Session {
         while self.flush_next(link, resources) {}
     }
 
+    /// Lets out what the peer has given windows for, before something behind that ends a stream or the connection: which answers are
+    /// complete must not depend on how much of the input comes at once.
+    #[cold]
+    pub(in crate::h2) fn flush_before_an_end(&mut self, link: &mut Link, resources: &mut Resources) {
+        self.detach(link, resources);
+        self.flush(link, resources);
+    }
+
     /// Lets out one frame of the stream whose turn it is, if it is to send something. Returns whether it did.
     #[inline]
     pub(super) fn flush_next(&mut self, link: &mut Link, resources: &mut Resources) -> bool {
