@@ -123,7 +123,8 @@ pub struct Limits {
     /// last response says `Connection: close`.
     pub keep_alive_requests_max: u32,
     /// How long a client waits for the head of a response, or for the answer to its opening handshake, after its
-    /// request has been sent. An answer that refuses a WebSocket has no more time for its content and trailers. Default 60 s.
+    /// request has been sent. An answer that refuses a WebSocket has no more time for its content and trailers. A request over
+    /// HTTP/2 that waits because the server takes no more streams has as long, counted from when the last one could begin. Default 60 s.
     pub response_timeout: Duration,
     /// How long a client waits for more of a response whose head has come, content or trailers, unless it is paused: a byte is
     /// progress. Default 60 s, as other clients wait that long or for ever.

@@ -1,6 +1,7 @@
 //! What a client keeps of its requests. RFC 9113 §5.1.
 
 use super::slot::Slot;
+use crate::Time;
 use crate::http::Scheme;
 use alloc::collections::VecDeque;
 
@@ -12,11 +13,13 @@ pub(in crate::h2) struct Requests {
     pub(in crate::h2) active: u32,
     /// Those that wait for their turn, the first one first.
     pub(in crate::h2) queue: VecDeque<Slot>,
+    /// When the last of them began.
+    pub(in crate::h2) began: Time,
     pub(in crate::h2) scheme: Scheme,
 }
 
 impl Requests {
-    pub(in crate::h2) fn new() -> Self {
-        Self { next_id: 1, active: 0, queue: VecDeque::new(), scheme: Scheme::Http }
+    pub(in crate::h2) fn new(now: Time) -> Self {
+        Self { next_id: 1, active: 0, queue: VecDeque::new(), began: now, scheme: Scheme::Http }
     }
 }

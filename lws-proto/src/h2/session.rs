@@ -108,7 +108,7 @@ impl Session {
             },
             flow: Flow::new(limits, now),
             incoming: Incoming { last_id: 0, skipped: 0..0, continues: Vec::new() },
-            requests: Requests::new(),
+            requests: Requests::new(now),
             abuse: Abuse::new(limits, now),
             shutdown: Shutdown::new(),
             idle: Idle::new(now),

@@ -1,7 +1,8 @@
 //! Stream concurrency. RFC 9113 §5.1.2.
 
 use super::*;
-use lws_proto::{Event, Misuse, StreamKey};
+use lws_proto::{Deadline, Event, Misuse, StreamKey};
+use std::time::Duration;
 use tests::endpoint::limits;
 use tests::h2::setting;
 
@@ -46,6 +47,39 @@ fn a_client_waits_until_the_server_takes_more_streams() {
     client.receive(&[response(5, true), response(7, true)].concat(), Buffer::Lent);
     let causes = client.seen.causes();
     assert_eq!(causes.iter().filter(|cause| **cause == Cause::Complete).count(), 3, "{causes:?}");
+}
+
+/// The application may hold every stream that the server takes, for as long as it likes: the requests behind them do not wait for ever.
+#[test]
+fn a_request_that_waits_for_a_stream_has_a_deadline_which_begins_anew_when_one_before_it_begins() {
+    let timeout = defaults().limits.response_timeout;
+    let paused = |event: Event<'_>| {
+        if let Event::Response { mut stream, .. } = event {
+            stream.pause();
+        }
+    };
+    let mut client = Endpoint::http2_client(defaults(), paused);
+    client.receive(&h2::server_begins(&[(setting::MAX_CONCURRENT_STREAMS, 2)]), Buffer::Lent);
+    let keys = ["/1", "/3", "/5", "/7"].map(|target| request(&mut client, "GET", target, true));
+    client
+        .receive(&[response(1, false), response(3, false), h2::data(1, b"x", false)].concat(), Buffer::Lent);
+    let alive = |client: &mut Endpoint<_>, duration: Duration| {
+        let until = client.now + duration;
+        while client.now < until {
+            client.wait(Duration::from_secs(10).min(until - client.now));
+            client.receive(&h2::ping(false, PROBE), Buffer::Lent);
+        }
+    };
+    alive(&mut client, timeout / 2);
+    client.receive(&h2::rst_stream(1, code::CANCEL), Buffer::Lent);
+    client.receive(&response(5, false), Buffer::Lent);
+    alive(&mut client, timeout - Duration::from_secs(1));
+    assert_eq!(client.seen.causes(), [Cause::Reset(ErrorCode::CANCEL)], "the last one waits");
+    alive(&mut client, Duration::from_secs(2));
+    assert_eq!(client.of(keys[3]).causes(), [Cause::Timeout(Deadline::Response)]);
+    let said = Reader::default().read(&client.take_sent());
+    assert!(h2::on(&said, 7).is_empty(), "nothing was said of it: {said:?}");
+    assert!(client.keys().contains(&keys[1]) && client.keys().contains(&keys[2]), "the others go on");
 }
 
 /// RFC 9113 §6.5.2: "A value of 0 for SETTINGS_MAX_CONCURRENT_STREAMS SHOULD NOT be treated as special by endpoints." A larger one lets waiting

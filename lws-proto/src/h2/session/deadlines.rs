@@ -251,6 +251,12 @@ impl Session {
             stream.due = now + limits.between_bytes_timeout;
             return;
         }
+        // Those that wait for a place come in turn.
+        let waits = stream.is_queued().then(|| self.requests.began + limits.response_timeout);
+        if let Some(due) = waits.filter(|due| *due > now) {
+            stream.due = due;
+            return;
+        }
         // The server cannot answer what has not come to it.
         if !answered && link.delivery.is_arriving(limits, now) {
             stream.due = now + limits.response_timeout;

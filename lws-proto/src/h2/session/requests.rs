@@ -36,7 +36,7 @@ impl Session {
         let mut head = FieldBuffer::default();
         push_request(&mut head, request, method, self.requests.scheme);
         let mut framing = push_fields(&mut head, method, fields, content.len() as u64, end)?;
-        let slot = self.open_request(link.now, method, head);
+        let slot = self.open_request(link, method, head);
         if let BodyFraming::Length(left) = &mut framing {
             *left -= content.len() as u64;
         }
@@ -80,7 +80,7 @@ impl Session {
         for (name, value) in &asked.fields {
             head.push(name.to_ascii_lowercase().as_bytes(), value.as_bytes());
         }
-        let slot = self.open_request(link.now, Method::Connect, head);
+        let slot = self.open_request(link, Method::Connect, head);
         let stream = self.streams.at(slot);
         stream.await_opening(asked.expected);
         self.start_requests(link);
@@ -109,13 +109,16 @@ impl Session {
             && self.requests.next_id < frame::MAX_31_BITS
     }
 
-    fn open_request(&mut self, now: Time, method: Method, head: FieldBuffer) -> Slot {
+    fn open_request(&mut self, link: &Link, method: Method, head: FieldBuffer) -> Slot {
         let id = self.requests.next_id;
         self.requests.next_id += 2;
-        let mut stream = self.new_stream(id, now);
+        let mut stream = self.new_stream(id, link.now);
         stream.method = method;
         stream.set(streams::DELIVERED);
         stream.queue(head);
+        // The streams before it may be held by their application for ever: it does not wait as long.
+        stream.due = link.now + link.config.limits.response_timeout;
+        self.wake_at(stream.due);
         let slot = self.streams.insert(stream);
         self.requests.queue.push_back(slot);
         slot
@@ -141,8 +144,10 @@ impl Session {
     }
 
     fn start_request(&mut self, link: &mut Link, slot: Slot) {
+        self.requests.began = link.now;
         let stream = self.streams.at(slot);
         let Some(head) = stream.begin_queued() else { return };
+        stream.due = Time::NEVER;
         let id = stream.id;
         // The windows that the server grants may have changed since the request was made.
         stream.send = SendWindow::new(self.settings.peer.initial_window_size);

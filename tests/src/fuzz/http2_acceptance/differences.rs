@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 type Difference = (&'static str, fn(&Case, Verdict, Verdict) -> bool);
 
 /// All of them. Our verdict comes first, that of `h2` second.
-const DIFFERENCES: [Difference; 21] = [
+const DIFFERENCES: [Difference; 23] = [
     ("a stream error may be treated as a connection error: RFC 9113 §5.4", |_, ours, theirs| {
         matches!(
             (ours, theirs),
@@ -107,6 +107,17 @@ const DIFFERENCES: [Difference; 21] = [
         |case, ours, theirs| {
             let lengths = case.fields.iter().filter(|field| field.name == b"content-length");
             is_stricter(ours, theirs) && case.section == Some(Part::Head) && lengths.count() > 1
+        },
+    ),
+    ("`h2` takes a length without digits: RFC 9110 §8.6", |case, ours, theirs| {
+        is_stricter(ours, theirs)
+            && case.section == Some(Part::Head)
+            && case.value("content-length").is_some_and(<[u8]>::is_empty)
+    }),
+    (
+        "`h2` resets a stream that was skipped for its PRIORITY: RFC 9113 §5.1 allows nothing but PRIORITY on a closed one",
+        |case, ours, theirs| {
+            is_stricter(theirs, ours) && case.kind == kind::PRIORITY && !case.begun.contains(&case.stream)
         },
     ),
     ("`h2` takes several `Host` fields: RFC 9112 §3.2", |case, ours, theirs| {
