@@ -30,7 +30,7 @@ pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
         })
         .http("/hello", |_: &Request<'_>| Response::text("Hello, world!\n"))
         .http("/bytes", move |request: &Request<'_>| Bytes::new(request, &bytes))
-        .http("/wait", move |request: &Request<'_>| Wait::new(request, &wait))
+        .http("/wait", move |request: &Request<'_>| Delayed::new(request, &wait))
         .http("/silence", move |request: &Request<'_>| Silence::new(request, &silence))
         .post("/echo", move |request: &Request<'_>| Echo::new(request, &echo))
         .post("/collect", |request: &Request<'_>| Response::text(request.content().len().to_string()))
@@ -232,18 +232,18 @@ impl http::Handler for Bytes {
 }
 
 /// Answers after a while.
-struct Wait {
+struct Delayed {
     guest: Guest,
     millis: u64,
 }
 
-impl Wait {
+impl Delayed {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
         Self { guest: Guest::new(request, ledger), millis: number(request, "ms") }
     }
 }
 
-impl http::Handler for Wait {
+impl http::Handler for Delayed {
     fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
         self.guest.called();
         exchange.set_timeout(Some(cx.now() + Duration::from_millis(self.millis)));
