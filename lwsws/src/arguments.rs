@@ -2,6 +2,7 @@
 
 use crate::certificate;
 use crate::configuration::ConfigurationArguments;
+use crate::files::FilesArguments;
 use crate::log::Target;
 use clap::Parser;
 use lws_server::tls::{self, Host, Identity, KeyLog};
@@ -13,7 +14,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const AFTER_HELP: &str = "\
-Next to the files there are always
+Siblings with the endings .br, .zst and .gz are sent to clients that accept them, and 404.html
+where there is no file. Without DIR and --zip there are the pages of the demo, and
   /hello   a short text
   /echo    WebSocket messages, and what is posted, sent back
   /demo/*  the WebSockets of the demo
@@ -143,6 +145,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
 
+    #[command(flatten, next_help_heading = "Files")]
+    pub(crate) files: FilesArguments,
+
     #[command(flatten, next_help_heading = "Configuration files")]
     pub(crate) configuration: ConfigurationArguments,
 }
@@ -181,8 +186,8 @@ impl Arguments {
 
     /// What is served, for a person.
     pub(crate) fn what(&self) -> String {
-        match &self.directory {
-            Some(directory) => directory.display().to_string(),
+        match self.files.archive().or(self.directory.as_deref()) {
+            Some(path) => path.display().to_string(),
             None => "the demo".into(),
         }
     }

@@ -5,6 +5,7 @@ mod certificate;
 mod configuration;
 mod demo;
 mod echo;
+mod files;
 mod log;
 mod privileges;
 #[cfg(feature = "record")]
@@ -183,26 +184,33 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
     if let Some(connections) = arguments.max_connections {
         builder = builder.connections_max(connections.div_ceil(threads));
     }
-    let files = match &arguments.directory {
-        Some(directory) => Files::directory(directory)?,
-        None => demo::pages(),
-    };
+    if let Some(gate) = arguments.files.gate()? {
+        builder = builder.authentication(gate);
+    }
+    let files = arguments.files.files(arguments.directory.as_deref())?;
     let (log, demo) = (log.cloned(), demo::Demo::default());
-    Ok(builder.threads(threads, move |builder| handlers(builder, &files, &demo, log.as_ref())))
+    Ok(builder.threads(threads, move |builder| handlers(builder, files.as_ref(), &demo, log.as_ref())))
 }
 
-/// What each thread serves.
-fn handlers(builder: Builder, files: &Files, demo: &demo::Demo, log: Option<&Log>) -> Builder {
-    let builder = builder
-        .mount("/", files.clone())
-        .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
-        .ws("/echo", echo::websockets())
-        .post("/echo", echo::Content::new);
-    let builder = demo.websockets(builder);
+/// What each thread serves: the files, below which nothing else is, or the demo.
+fn handlers(builder: Builder, files: Option<&Files>, demo: &demo::Demo, log: Option<&Log>) -> Builder {
+    let builder = match files {
+        Some(files) => builder.mount("/", files.clone()),
+        None => demonstrate(builder, demo),
+    };
     match log.cloned() {
         Some(log) => logged(builder, log),
         None => builder,
     }
+}
+
+fn demonstrate(builder: Builder, demo: &demo::Demo) -> Builder {
+    let builder = builder
+        .mount("/", demo::pages())
+        .get("/hello", |_| Response::ok("text/plain", "Hello, world!"))
+        .ws("/echo", echo::websockets())
+        .post("/echo", echo::Content::new);
+    demo.websockets(builder)
 }
 
 /// Logs requests, failed handshakes, panics of handlers, and peers that got a GOAWAY.
