@@ -82,6 +82,13 @@ impl Context<'_> {
         self.state.peers.get(self.driver.connection(), || self.driver.peer())
     }
 
+    /// The address of this side of the connection. Asks the operating system. `None` of a Unix socket, and of a call that is about no
+    /// connection.
+    #[must_use]
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.driver.local_address()
+    }
+
     /// What TLS has agreed on with the peer: version, name, protocol, certificate. `None` without TLS.
     #[doc(alias = "lws_tls_peer_cert_info")]
     #[must_use]
@@ -185,6 +192,7 @@ impl fmt::Debug for Context<'_> {
 pub(crate) trait DriverAccess {
     fn now(&self) -> Time;
     fn peer(&self) -> Option<Peer>;
+    fn local_address(&self) -> Option<SocketAddr>;
     fn tls(&self) -> Option<&Info>;
     fn connection(&self) -> Option<ConnectionId>;
     fn stats(&self) -> Stats;

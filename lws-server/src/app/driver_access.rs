@@ -26,6 +26,10 @@ impl DriverAccess for Lent<'_> {
         external::DriverContext::peer(self)
     }
 
+    fn local_address(&self) -> Option<SocketAddr> {
+        external::Context::local_address(self)
+    }
+
     fn tls(&self) -> Option<&Info> {
         external::DriverContext::tls(self)
     }
