@@ -100,6 +100,12 @@ impl<'a> Descriptor<'a> {
         self.watch.reading = true;
     }
 
+    /// Lets it stay while the service drains, which ends what is watched at once otherwise: for a descriptor that something needs which is
+    /// let finish then, such as the pipe of a process that answers a request. It is closed at the end of the drain at the latest.
+    pub fn outlast_drain(&mut self) {
+        self.watch.outlasts_drain = true;
+    }
+
     /// Ends it: nothing is told of it any more but [`Application::closed`](crate::Application::closed), and the host lets go of it before it is
     /// closed.
     pub fn close(&mut self) {
@@ -131,6 +137,8 @@ pub(crate) struct Watch {
     pub(crate) reading: bool,
     pub(crate) writing: bool,
     pub(crate) closing: bool,
+    /// It is not ended by a drain.
+    pub(crate) outlasts_drain: bool,
     /// To be told in the next turn.
     pub(crate) notice: Option<DescriptorEvent>,
 }
@@ -141,6 +149,7 @@ impl Watch {
             reading: interest.contains(Interest::READ),
             writing: interest.contains(Interest::WRITE),
             closing: false,
+            outlasts_drain: false,
             notice: Some(DescriptorEvent::Adopted),
         }
     }

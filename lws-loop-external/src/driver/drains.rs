@@ -5,6 +5,7 @@ use crate::application::Application;
 use crate::command::Command;
 use crate::drain::Drain;
 use crate::flags::Flags;
+use crate::slot::Body;
 use crate::token::ConnectionId;
 
 /// Connections that the accept queues of all listeners may hold when a drain begins: what Linux gives one listener by
@@ -97,6 +98,10 @@ impl<A: Application> Driver<A> {
     /// Ends a connection in an orderly way, but not before what its peer has sent was read: `looks` more turns at most.
     pub(super) fn drain_connection(&mut self, id: ConnectionId, looks: u8) {
         self.look(id);
+        let slot = self.table.get(id);
+        if slot.is_some_and(|slot| matches!(&slot.body, Body::Watched(it) if it.watch.outlasts_drain)) {
+            return;
+        }
         let has_more = self.table.get(id).is_some_and(|slot| slot.flags.has(Flags::LISTED));
         match looks.checked_sub(1) {
             Some(looks) if has_more => self.core.commands.push_back(Command::Drain(id, looks)),
