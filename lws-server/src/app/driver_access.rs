@@ -27,7 +27,7 @@ impl DriverAccess for Lent<'_> {
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        external::Context::local_address(self)
+        external::DriverContext::local_address(self)
     }
 
     fn tls(&self) -> Option<&Info> {

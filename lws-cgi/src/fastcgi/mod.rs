@@ -1,0 +1,433 @@
+//! Programs behind a server of FastCGI 1.0, such as PHP's.
+
+mod connection;
+mod record;
+
+use self::connection::{Carrier, Conversation, Progress, Shared, Task};
+use crate::backend::{Backend, Launch, Received};
+use crate::failure::{Failure, Notice};
+use crate::limits::{Limits, WithoutLength};
+use crate::messages::Lines;
+use crate::meta::{self, Asked, ScriptPath, Settings, Variables, variables};
+use crate::place::Place;
+use crate::relay::{self, Terms};
+use crate::report::{self, Log, Reporter};
+use lws_server::http::{self, Answer, Exchange, Method, Request, Response, Status};
+use lws_server::upstream::{ConnectOptions, Speak, Target};
+use lws_server::{Context, Endpoint, Methods, Route, StreamId, Takes, TimerId};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How long a connection that is kept may be idle.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// A server of FastCGI that answers requests, as a responder: an endpoint.
+///
+/// Each request gets a connection of its own, or one that was kept: servers answer one request at a time on each. When the client goes
+/// away, its connection is closed.
+///
+/// ```no_run
+/// use lws_cgi::FastCgi;
+/// use lws_server::Server;
+/// use std::path::PathBuf;
+///
+/// let server = Server::builder()
+///     .listen("127.0.0.1:7681")
+///     .route(FastCgi::new(PathBuf::from("/run/php/php-fpm.sock")).scripts("/srv/www", ".php").at("/app"));
+/// server.build()?.run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use = "it is an endpoint of a route"]
+pub struct FastCgi {
+    target: Target,
+    scripts: Scripts,
+    settings: Settings,
+    limits: Limits,
+    without_length: WithoutLength,
+    log: Log,
+    mount: String,
+    pool: Rc<Pool>,
+    running: Rc<Cell<usize>>,
+}
+
+/// Which script answers.
+#[derive(Clone, Debug)]
+enum Scripts {
+    /// The server has one, or finds it by itself.
+    One(Option<PathBuf>),
+    /// The file that the path names below a folder, up to a segment with this end.
+    Named { root: PathBuf, suffix: String },
+}
+
+/// Connections that were kept, the last one used at the back.
+#[derive(Debug, Default)]
+struct Pool {
+    most: Cell<usize>,
+    idle: RefCell<VecDeque<Shared>>,
+}
+
+impl FastCgi {
+    /// Requests are answered by the server at `target`: a path is that of a Unix socket, `("localhost", 9000)` a host and port.
+    pub fn new(target: impl Into<Target>) -> Self {
+        Self {
+            target: target.into(),
+            scripts: Scripts::One(None),
+            settings: Settings::default(),
+            limits: Limits::default(),
+            without_length: WithoutLength::default(),
+            log: report::to_standard_error(),
+            mount: String::new(),
+            pool: Rc::default(),
+            running: Rc::default(),
+        }
+    }
+
+    /// One script answers whatever follows the path: `SCRIPT_FILENAME`.
+    pub fn script(mut self, file: impl Into<PathBuf>) -> Self {
+        self.scripts = Scripts::One(Some(file.into()));
+        self
+    }
+
+    /// The path names the script: up to the first segment that ends in `suffix`, below `root`, which is `DOCUMENT_ROOT`. What is behind that
+    /// segment is `PATH_INFO`. A path without such a segment is answered 404, and one that ends in a slash by `index` with the suffix.
+    pub fn scripts(mut self, root: impl Into<PathBuf>, suffix: impl Into<String>) -> Self {
+        let root = root.into();
+        self.settings.document_root = Some(root.clone());
+        self.scripts = Scripts::Named { root, suffix: suffix.into() };
+        self
+    }
+
+    /// Sets a parameter of every request, in place of whatever the request would make of it.
+    pub fn variable(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Self {
+        self.settings.given.push((name.into(), value.as_ref().as_bytes().to_vec()));
+        self
+    }
+
+    /// Hands `Authorization` on, to a program that checks passwords by itself.
+    pub fn authorization(mut self) -> Self {
+        self.settings.authorization = true;
+        self
+    }
+
+    /// Keeps up to so many connections for later requests, on each thread of the server. By default none is: a process of PHP
+    /// that has a connection serves no other.
+    pub fn keep(self, most: usize) -> Self {
+        self.pool.most.set(most);
+        self
+    }
+
+    /// Sets what a request may take.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What is done with content whose length is not known. PHP takes it for none, so that [`WithoutLength::Stream`] is not for it.
+    pub fn without_length(mut self, rule: WithoutLength) -> Self {
+        self.without_length = rule;
+        self
+    }
+
+    /// Logs what scripts have to say, with the path of each. By default it goes to the standard error of this process.
+    pub fn log(mut self, log: impl Fn(&Path, &Notice<'_>) + 'static) -> Self {
+        self.log = Rc::new(log);
+        self
+    }
+
+    /// The route of all paths that begin with `path`, for every method.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<String>) -> Route {
+        let path = path.into();
+        path.trim_end_matches('/').clone_into(&mut self.mount);
+        Route::new(Takes::Requests(Methods::Any), path, self)
+    }
+
+    /// The script that a path leads to, and how the path divides.
+    fn find(&self, path: &str) -> Option<(Option<PathBuf>, ScriptPath)> {
+        let rest = path.strip_prefix(&*self.mount)?;
+        match &self.scripts {
+            Scripts::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
+            Scripts::Named { root, suffix } => {
+                let index = rest.ends_with('/').then(|| format!("{path}index{suffix}"));
+                let path = index.as_deref().unwrap_or(path);
+                let rest = &path[self.mount.len()..];
+                let len = rest.len() - behind_script(rest, suffix)?.len();
+                let script = ScriptPath::divide(path, self.mount.len() + len)?;
+                let below = script.name.get(self.mount.len() + 1..)?;
+                Some((Some(root.join(OsStr::from_bytes(below))), script))
+            }
+        }
+    }
+}
+
+/// What follows the first segment that ends in `suffix`.
+fn behind_script<'a>(path: &'a str, suffix: &str) -> Option<&'a str> {
+    let is_end = |at: usize| matches!(path.as_bytes().get(at), None | Some(b'/'));
+    let ends = path.match_indices(suffix).map(|(at, _)| at + suffix.len());
+    let mut ends = ends.filter(|at| is_end(*at));
+    // A name that is nothing but the suffix is none.
+    ends.find(|at| !path[..*at].ends_with(&format!("/{suffix}"))).map(|at| &path[at..])
+}
+
+impl Endpoint for FastCgi {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn http::Handler>> {
+        let Some((file, script)) = self.find(request.path()) else {
+            return Response::error(Status::NOT_FOUND).answer(cx, exchange, end);
+        };
+        let (asked, carrier) = (Asked::new(request), meta::Carrier::new(cx));
+        let variables = variables(&asked, &carrier, &script, file.as_deref(), None, &self.settings);
+        let shown = file.unwrap_or_else(|| PathBuf::from(OsStr::from_bytes(&script.name)));
+        let reporter = Reporter::new(Rc::clone(&self.log), shown.into());
+        let terms = Terms {
+            limits: self.limits.clone(),
+            without_length: self.without_length,
+            reporter: reporter.clone(),
+        };
+        let launch = Ask {
+            target: self.target.clone(),
+            variables,
+            repeatable: end && matches!(request.method(), Method::Get | Method::Head),
+            limits: self.limits.clone(),
+            reporter,
+            pool: Rc::clone(&self.pool),
+            running: Rc::clone(&self.running),
+        };
+        relay::begin(cx, request, exchange, end, launch, terms)
+    }
+}
+
+impl fmt::Debug for FastCgi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, scripts, mount, limits, .. } = self;
+        let mut debug = f.debug_struct("FastCgi");
+        debug.field("target", target).field("scripts", scripts);
+        debug.field("mount", mount).field("limits", limits).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// A connection that was kept.
+    fn take(&self) -> Option<Shared> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(shared) = idle.pop_back() {
+            if shared.borrow().is_idle() {
+                return Some(shared);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for a while.
+    fn put(self: &Rc<Self>, cx: &mut Context<'_>, shared: Shared) {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|other| other.borrow().is_idle());
+        if idle.len() >= self.most.get() {
+            return shared.borrow_mut().close(cx);
+        }
+        idle.push_back(Rc::clone(&shared));
+        let pool = Rc::clone(self);
+        cx.after(IDLE_MAX, move |cx| pool.expire(cx, &shared));
+    }
+
+    /// Closes a connection that is where it was.
+    fn expire(&self, cx: &mut Context<'_>, shared: &Shared) {
+        let mut idle = self.idle.borrow_mut();
+        if let Some(at) = idle.iter().position(|other| Rc::ptr_eq(other, shared)) {
+            idle.remove(at);
+            shared.borrow_mut().close(cx);
+        }
+    }
+}
+
+/// A request that is going to be sent.
+struct Ask {
+    target: Target,
+    variables: Variables,
+    /// It changes nothing and has no content, so that it may be sent twice. RFC 9110 §9.2.1.
+    repeatable: bool,
+    limits: Limits,
+    reporter: Reporter,
+    pool: Rc<Pool>,
+    running: Rc<Cell<usize>>,
+}
+
+impl Ask {
+    fn task(&self, exchange: StreamId) -> Task {
+        let lines = Lines::new(self.limits.message_bytes_max);
+        Task { exchange, reporter: self.reporter.clone(), lines }
+    }
+
+    fn request(&self, length: Option<u64>) -> Vec<u8> {
+        let length = length.map(|length| length.to_string());
+        let length = length.iter().map(|length| (&b"CONTENT_LENGTH"[..], length.as_bytes()));
+        let given = self.variables.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
+        let mut request = Vec::new();
+        record::begin(&mut request, self.pool.most.get() > 0, length.chain(given));
+        request
+    }
+
+    /// Sends it on a connection that is made for it.
+    fn connect(&self, cx: &mut Context<'_>, exchange: StreamId, request: Vec<u8>) -> Result<Shared, Failure> {
+        let shared = Rc::new(RefCell::new(Conversation::new(self.task(exchange), request)));
+        let options = ConnectOptions {
+            speak: Speak::Raw,
+            timeout: self.limits.head_timeout,
+            ..ConnectOptions::default()
+        };
+        let link = cx.connect(self.target.clone(), &options, Carrier(Rc::clone(&shared)));
+        shared.borrow_mut().begun(link.map_err(Failure::Start)?);
+        Ok(shared)
+    }
+}
+
+impl Launch for Ask {
+    type Backend = Responder;
+
+    fn launch(
+        self,
+        cx: &mut Context<'_>,
+        exchange: StreamId,
+        length: Option<u64>,
+    ) -> Result<Responder, Failure> {
+        let place = Place::take(&self.running, self.limits.running_max).ok_or(Failure::TooMany)?;
+        let request = self.request(length);
+        // Only a request that can be repeated goes where the server may just be closing.
+        let kept = if self.repeatable { self.pool.take() } else { None };
+        let reused = kept.is_some();
+        let shared = match kept {
+            Some(shared) => {
+                shared.borrow_mut().ask_again(cx, self.task(exchange), request);
+                shared
+            }
+            None => self.connect(cx, exchange, request)?,
+        };
+        let late = Rc::new(Cell::new(false));
+        let is_late = Rc::clone(&late);
+        let deadline = cx.after(self.limits.time_max, move |cx| {
+            is_late.set(true);
+            cx.wake(exchange);
+        });
+        Ok(Responder {
+            shared,
+            ask: self,
+            exchange,
+            length,
+            reused,
+            finished: false,
+            late,
+            deadline,
+            _place: place,
+        })
+    }
+}
+
+/// A request that was sent.
+struct Responder {
+    shared: Shared,
+    ask: Ask,
+    exchange: StreamId,
+    length: Option<u64>,
+    /// Its connection was kept: the server may have closed it.
+    reused: bool,
+    finished: bool,
+    /// Its time is up.
+    late: Rc<Cell<bool>>,
+    deadline: TimerId,
+    _place: Place,
+}
+
+impl Responder {
+    /// Sends the request again, on a connection of its own.
+    fn repeat(&mut self, cx: &mut Context<'_>) -> Received {
+        self.reused = false;
+        match self.ask.connect(cx, self.exchange, self.ask.request(self.length)) {
+            Ok(shared) => {
+                self.shared = shared;
+                if self.finished {
+                    self.shared.borrow_mut().finish(cx);
+                }
+                Received::Pending
+            }
+            Err(failure) => Received::Failed(failure),
+        }
+    }
+}
+
+impl Backend for Responder {
+    fn send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> usize {
+        self.shared.borrow_mut().send(cx, content)
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        self.finished = true;
+        self.shared.borrow_mut().finish(cx);
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, room: &mut [u8]) -> Received {
+        if self.late.get() {
+            return Received::Failed(Failure::TimeMax);
+        }
+        let progress = self.shared.borrow_mut().receive(cx, room);
+        match progress {
+            Progress::Octets(len) => Received::Octets(len),
+            Progress::Pending => Received::Pending,
+            Progress::End => Received::End,
+            Progress::Failed(failure) => Received::Failed(failure),
+            Progress::Stale if self.reused => self.repeat(cx),
+            Progress::Stale => {
+                Received::Failed(Failure::Protocol("it has closed the connection and not answered"))
+            }
+        }
+    }
+
+    fn release(&mut self, cx: &mut Context<'_>, _: bool) {
+        cx.cancel(self.deadline);
+        if self.shared.borrow_mut().release(cx) {
+            self.ask.pool.put(cx, Rc::clone(&self.shared));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_names_a_script_and_what_is_for_it() {
+        let mut named = FastCgi::new(PathBuf::from("/socket")).scripts("/srv/www", ".php");
+        named.mount = "/app".to_owned();
+        let check = |path: &str, wanted: Option<(&str, &str, &str)>| {
+            let found = named.find(path).map(|(file, ScriptPath { name, info })| {
+                let text = |octets: Vec<u8>| String::from_utf8(octets).expect("text");
+                (file.expect("a file").display().to_string(), text(name), text(info))
+            });
+            let wanted = wanted.map(|(file, name, info)| (file.to_owned(), name.to_owned(), info.to_owned()));
+            assert_eq!(found, wanted, "{path}");
+        };
+        check("/app/a.php", Some(("/srv/www/a.php", "/app/a.php", "")));
+        check("/app/a.php/x/y", Some(("/srv/www/a.php", "/app/a.php", "/x/y")));
+        check("/app/a.php/b.php", Some(("/srv/www/a.php", "/app/a.php", "/b.php")));
+        check("/app/d/a.phpx/b.php", Some(("/srv/www/d/a.phpx/b.php", "/app/d/a.phpx/b.php", "")));
+        check("/app/d/", Some(("/srv/www/d/index.php", "/app/d/index.php", "")));
+        check("/app/", Some(("/srv/www/index.php", "/app/index.php", "")));
+        check("/app/\u{212a}.php/x", Some(("/srv/www/\u{212a}.php", "/app/\u{212a}.php", "/x")));
+        check("/app/A.PHP", None);
+        check("/app/.php", None);
+        check("/app/a.txt", None);
+        check("/app/a%2Fb.php", None);
+        check("/app", None);
+    }
+}
