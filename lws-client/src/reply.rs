@@ -4,7 +4,7 @@ use crate::Fields;
 use crate::client::{Client, RequestId};
 use crate::failure::{Cause, Failure, Phase, Timings};
 use crate::response::{Response, ResponseHead};
-use lws_proto::{Cause as EngineCause, Misuse, Payload, Time, Writable};
+use lws_proto::{Cause as EngineCause, ExchangePermit, Misuse, Payload, Time};
 
 /// Receives a response as it comes, and gives the content of the request as it can be sent.
 ///
@@ -85,7 +85,7 @@ impl Context<'_> {
 /// The permit to send content of a request, once.
 #[must_use = "an upload that is dropped sends nothing"]
 pub struct Upload<'a> {
-    pub(crate) permit: Writable<'a>,
+    pub(crate) permit: ExchangePermit<'a>,
     pub(crate) sent: &'a mut UploadState,
 }
 

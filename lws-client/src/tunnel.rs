@@ -10,7 +10,7 @@ use crate::proxy::{ProxyKind, Socks5};
 use lws_loop_external::SystemEntropy;
 use lws_loop_external::tls::{Failure as TlsFailure, Reason, Session};
 use lws_proto::http::{Request, Scheme};
-use lws_proto::{Config, Connection, Event, Payload, SLICES_MAX, Stream, StreamKey, Time};
+use lws_proto::{Config, Connection, Established, Event, Payload, RawStream, SLICES_MAX, StreamKey, Time};
 use std::sync::Arc;
 
 /// A tunnel that is asked for, or there.
@@ -133,7 +133,7 @@ impl Tunnel {
                 stream.abort();
                 Outcome::Failed(Cause::ProxyStatus(status))
             }
-            Event::Established { stream, .. } => {
+            Event::Established { stream: Established::Raw(stream), .. } => {
                 let outcome = match self.state {
                     State::Connect => self.made(now),
                     _ => Outcome::Nothing,
@@ -147,14 +147,18 @@ impl Tunnel {
                 outcome
             }
             Event::Writable(permit) => {
-                self.flush(now, permit.into_stream());
+                if let Ok(permit) = permit.into_raw() {
+                    self.flush(now, permit.into_stream());
+                }
                 Outcome::Nothing
             }
             Event::Timeout { stream } => {
                 if let State::Open(inner) = &mut self.state {
                     inner.handle_timeout(now);
                 }
-                self.flush(now, stream);
+                if let Ok(stream) = stream.into_raw() {
+                    self.flush(now, stream);
+                }
                 Outcome::Nothing
             }
             Event::Closed { cause, .. } => match &mut self.state {
@@ -301,7 +305,7 @@ impl Tunnel {
     }
 
     /// Moves what is to be sent to the outer stream, and sets its timeout to that of the inner connection.
-    pub(crate) fn flush(&mut self, now: Time, mut stream: Stream<'_>) {
+    pub(crate) fn flush(&mut self, now: Time, mut stream: RawStream<'_>) {
         while self.ending != Ending::Sent {
             self.seal(now);
             self.end_when_due();

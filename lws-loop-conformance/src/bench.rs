@@ -403,16 +403,17 @@ impl<S: Script> Application for ScriptedApplication<S> {
                     bench.fail(format!("an opening handshake was not accepted: {misuse:?}"));
                 }
             }
-            Event::Established { stream, protocol, .. } => {
+            Event::Established { stream, .. } => {
                 side.key = Some(stream.key());
+                let protocol = stream.protocol();
                 let expected =
                     if bench.common.setup.has_halves() { Protocol::Raw } else { Protocol::WebSocket };
                 bench.expect(protocol == expected, || format!("a stream speaks {protocol:?}"));
-                script.open(bench, side, stream);
+                script.open(bench, side, stream.into_stream());
             }
-            Event::Raw { stream, chunk, end: false } => script.content(bench, side, stream, chunk),
-            Event::Raw { stream, end: true, .. } => script.end(bench, side, stream),
-            Event::Message { stream, chunk, .. } => script.content(bench, side, stream, chunk),
+            Event::Raw { stream, chunk, end: false } => script.content(bench, side, stream.into_any(), chunk),
+            Event::Raw { stream, end: true, .. } => script.end(bench, side, stream.into_any()),
+            Event::Message { stream, chunk, .. } => script.content(bench, side, stream.into_any(), chunk),
             Event::Writable(permit) => script.writable(bench, side, permit),
             Event::Timeout { stream } => script.timeout(bench, side, stream),
             Event::Closed { cause, .. } => {

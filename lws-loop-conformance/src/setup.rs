@@ -197,9 +197,13 @@ impl Setup {
     /// Sends content.
     pub(crate) fn send<'a>(self, permit: Writable<'a>, content: Payload<'_>) -> Result<Sent<'a>, Misuse> {
         match self.dialect {
-            Dialect::Raw => permit.data(content, false),
+            Dialect::Raw => {
+                let permit = permit.into_raw().map_err(|_| Misuse::UnknownStream)?;
+                permit.data(content, false).map(Sent::into_any)
+            }
             Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
-                permit.message(MessageKind::Binary, content, true)
+                let permit = permit.into_websocket().map_err(|_| Misuse::UnknownStream)?;
+                permit.message(MessageKind::Binary, content, true).map(Sent::into_any)
             }
         }
     }
@@ -207,8 +211,12 @@ impl Setup {
     /// Ends what this side sends.
     pub(crate) fn end(self, permit: Writable<'_>) -> Result<(), Misuse> {
         match self.dialect {
-            Dialect::Raw => permit.data(Payload::Static(b""), true).map(drop),
+            Dialect::Raw => {
+                let permit = permit.into_raw().map_err(|_| Misuse::UnknownStream)?;
+                permit.data(Payload::Static(b""), true).map(drop)
+            }
             Dialect::WebSocket | Dialect::WebSocketOverHttp2 => {
+                let permit = permit.into_websocket().map_err(|_| Misuse::UnknownStream)?;
                 permit.into_stream().close(ws::CloseCode::NORMAL, "")
             }
         }

@@ -9,7 +9,7 @@ use lws_loop_external::{
     Accepted, Application, ConnectionId, Descriptor, DescriptorEvent, DriverContext, DriverOptions, Interest,
     ListenerId, NotPollable, Peer, Service, Token,
 };
-use lws_proto::{Config, Connection, Event, Expect, Payload};
+use lws_proto::{Config, Connection, Established, Event, Expect, Payload};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, inotify, mkfifoat};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -93,7 +93,7 @@ impl Application for Board {
     fn event(&mut self, _: &mut DriverContext<'_, Self>, role: &mut Role, event: Event<'_>) {
         self.calls += 1;
         match event {
-            Event::Established { stream, .. } => {
+            Event::Established { stream: Established::Raw(stream), .. } => {
                 if let (Role::Say(first), Ok(permit)) = (role, stream.permit()) {
                     let first = std::mem::take(first);
                     permit.data(Payload::Own(first.into()), true).expect("an open stream");

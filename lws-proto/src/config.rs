@@ -137,7 +137,7 @@ pub struct Limits {
     /// after a pause. Default 16 KiB; reading stops there, so one lent buffer more can be held. Nothing is closed.
     pub look_ahead_bytes_max: usize,
     /// Bytes queued for the peer, from which on no permit is given and
-    /// [`Stream::try_queue`](crate::Stream::try_queue) gives the message back. Default 64 KiB.
+    /// [`WebSocket::try_queue`](crate::WebSocket::try_queue) gives the message back. Default 64 KiB.
     pub send_queue_bytes_max: usize,
     /// How long queued bytes may make no progress. Default 30 s. See `stalled_bytes_min`.
     pub stalled_timeout: Duration,

@@ -20,7 +20,7 @@ pub(crate) mod transmit;
 pub use feed::Feed;
 pub use transmit::{SLICES_MAX, Transmit};
 
-use crate::handle::{Sent, Stream, Writable, WriteTicket};
+use crate::handle::{Exchange, RawStream, Sent, Stream, WebSocket, Writable, WriteTicket, spoken};
 use crate::http::{Request, Scheme};
 use crate::key::StreamKey;
 use crate::time::earliest;
@@ -180,7 +180,7 @@ impl Connection {
         fields: impl IntoIterator<Item = (N, V)>,
         content: Payload<'_>,
         end: bool,
-    ) -> Result<Sent<'_>, Misuse> {
+    ) -> Result<Sent<'_, spoken::Http>, Misuse> {
         #[cfg(feature = "record")]
         let fields = crate::record::SentFields::new(self.outbound.tape(), fields);
         note!(
@@ -569,6 +569,21 @@ impl Connection {
     pub fn stream(&mut self, key: StreamKey) -> Option<Stream<'_>> {
         note!(self.outbound, Note::Select(key));
         self.outbound.select(key).then(|| Stream::new(&mut self.outbound))
+    }
+
+    /// The exchange of that name, if it is one that has not ended. See [`stream`](Self::stream).
+    pub fn exchange(&mut self, key: StreamKey) -> Option<Exchange<'_>> {
+        self.stream(key)?.into_exchange().ok()
+    }
+
+    /// The WebSocket of that name, if it is one that has not ended. See [`stream`](Self::stream).
+    pub fn websocket(&mut self, key: StreamKey) -> Option<WebSocket<'_>> {
+        self.stream(key)?.into_websocket().ok()
+    }
+
+    /// The raw stream of that name, if it is one that has not ended. See [`stream`](Self::stream).
+    pub fn raw(&mut self, key: StreamKey) -> Option<RawStream<'_>> {
+        self.stream(key)?.into_raw().ok()
     }
 
     /// Turns a ticket back into a permit.

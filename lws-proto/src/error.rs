@@ -402,8 +402,6 @@ impl fmt::Display for HandshakeFailure {
 pub enum Misuse {
     /// There is no such stream any more.
     UnknownStream,
-    /// The stream speaks another protocol: a message on an exchange, a response on a WebSocket.
-    WrongProtocol,
     /// The role or the moment forbids it: a second response, data before the response, a request while one runs.
     WrongState,
     /// A field name that is no token, or a value with CR, LF or NUL.
@@ -430,7 +428,6 @@ impl fmt::Display for Misuse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownStream => "the stream has ended",
-            Self::WrongProtocol => "the stream speaks another protocol",
             Self::WrongState => "not now, or not in this role",
             Self::Field => "not a field name or field value",
             Self::ManagedField => "the engine writes this field itself",

@@ -1,14 +1,14 @@
 //! What the engine says to the application.
 
 use crate::Cause;
-use crate::handle::{Stream, Writable};
+use crate::handle::{Exchange, RawStream, Stream, WebSocket, Writable};
 use crate::http::Head;
 use crate::key::StreamKey;
 use crate::protocol::{MessageKind, Protocol};
 use crate::ws::{CloseCode, ReservedBits};
 
-/// One thing that happened. Content is lent from the input, and the stream handle borrows the transmit half, so an
-/// application can look at the content and answer at the same time.
+/// One thing that happened. Content is lent from the input, and the handle of the stream borrows the transmit half, so an
+/// application can look at the content and answer at the same time. The handle offers what the protocol of the stream can do.
 ///
 /// Whatever an event lends is gone with the event. What is not asked for is not repeated.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub enum Event<'a> {
     #[doc(alias = "LWS_CALLBACK_HTTP")]
     Request {
         /// The exchange.
-        stream: Stream<'a>,
+        stream: Exchange<'a>,
         /// Method, target and fields.
         head: Head<'a>,
         /// Whether there is no content.
@@ -28,7 +28,7 @@ pub enum Event<'a> {
     #[doc(alias = "LWS_CALLBACK_ESTABLISHED_CLIENT_HTTP")]
     Response {
         /// The exchange.
-        stream: Stream<'a>,
+        stream: Exchange<'a>,
         /// Status and fields.
         head: Head<'a>,
         /// Whether there is no content.
@@ -39,7 +39,7 @@ pub enum Event<'a> {
     #[doc(alias = "LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ")]
     Body {
         /// The exchange.
-        stream: Stream<'a>,
+        stream: Exchange<'a>,
         /// The next bytes; empty only if `end` is delivered late.
         chunk: &'a mut [u8],
         /// Whether these are the last.
@@ -48,7 +48,7 @@ pub enum Event<'a> {
     /// The trailer section. It comes after the last content, if there is one. RFC 9110 §6.5.
     Trailers {
         /// The exchange.
-        stream: Stream<'a>,
+        stream: Exchange<'a>,
         /// The fields.
         head: Head<'a>,
     },
@@ -58,9 +58,7 @@ pub enum Event<'a> {
     #[doc(alias = "LWS_CALLBACK_RAW_ADOPT")]
     Established {
         /// The stream. Its key is that of the exchange which made it.
-        stream: Stream<'a>,
-        /// What it speaks.
-        protocol: Protocol,
+        stream: Established<'a>,
         /// A client's response to the opening handshake, where subprotocol and extensions can be read.
         head: Option<Head<'a>>,
     },
@@ -69,7 +67,7 @@ pub enum Event<'a> {
     #[doc(alias = "LWS_CALLBACK_CLIENT_RECEIVE")]
     Message {
         /// The WebSocket.
-        stream: Stream<'a>,
+        stream: WebSocket<'a>,
         /// Text or binary.
         kind: MessageKind,
         /// The reserved bits of the message's first frame: those of an extension that was agreed on, whose meaning is
@@ -90,7 +88,7 @@ pub enum Event<'a> {
     /// A WebSocket control frame. Pings and Closes are answered by the engine. RFC 6455 §5.5.
     Control {
         /// The WebSocket.
-        stream: Stream<'a>,
+        stream: WebSocket<'a>,
         /// Which one.
         control: Control<'a>,
     },
@@ -98,7 +96,7 @@ pub enum Event<'a> {
     #[doc(alias = "LWS_CALLBACK_RAW_RX")]
     Raw {
         /// The stream.
-        stream: Stream<'a>,
+        stream: RawStream<'a>,
         /// The next bytes; empty only if `end`.
         chunk: &'a mut [u8],
         /// Whether the peer has ended its direction. This side may still write.
@@ -120,11 +118,11 @@ pub enum Event<'a> {
     ///
     /// Such a peer has left, or reads on and has nothing more to say; a transport does not tell which. An exchange that sends
     /// it nothing for [`half_closed_timeout`](crate::Limits::half_closed_timeout) ends, unless
-    /// [`Stream::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream by
+    /// [`Exchange::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream by
     /// [`Raw`](Self::Raw).
     PeerEnded {
         /// The exchange.
-        stream: Stream<'a>,
+        stream: Exchange<'a>,
     },
     /// The stream is over. Exactly once per stream; nothing comes after it.
     #[doc(alias = "LWS_CALLBACK_CLOSED")]
@@ -137,7 +135,7 @@ pub enum Event<'a> {
     },
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
     /// The stream that it is about.
     #[must_use]
     #[inline]
@@ -147,14 +145,69 @@ impl Event<'_> {
             | Self::Response { stream, .. }
             | Self::Body { stream, .. }
             | Self::Trailers { stream, .. }
-            | Self::Established { stream, .. }
-            | Self::Message { stream, .. }
-            | Self::Control { stream, .. }
-            | Self::Raw { stream, .. }
-            | Self::Timeout { stream }
             | Self::PeerEnded { stream } => stream.key(),
+            Self::Message { stream, .. } | Self::Control { stream, .. } => stream.key(),
+            Self::Raw { stream, .. } => stream.key(),
+            Self::Established { stream, .. } => stream.key(),
+            Self::Timeout { stream } => stream.key(),
             Self::Writable(permit) => permit.key(),
             Self::Closed { key, .. } => *key,
+        }
+    }
+
+    /// The stream that it is about, whatever that speaks, unless it is over. A permit is given back.
+    #[must_use]
+    pub fn into_stream(self) -> Option<Stream<'a>> {
+        Some(match self {
+            Self::Request { stream, .. }
+            | Self::Response { stream, .. }
+            | Self::Body { stream, .. }
+            | Self::Trailers { stream, .. }
+            | Self::PeerEnded { stream } => stream.into_any(),
+            Self::Message { stream, .. } | Self::Control { stream, .. } => stream.into_any(),
+            Self::Raw { stream, .. } => stream.into_any(),
+            Self::Established { stream, .. } => stream.into_stream(),
+            Self::Timeout { stream } => stream,
+            Self::Writable(permit) => permit.into_stream(),
+            Self::Closed { .. } => return None,
+        })
+    }
+}
+
+/// What a stream has become: what [`Event::Established`] is about.
+#[derive(Debug)]
+pub enum Established<'a> {
+    /// The opening handshake is done. RFC 6455 §4.
+    WebSocket(WebSocket<'a>),
+    /// A tunnel, or what was raw from its beginning. RFC 9110 §9.3.6.
+    Raw(RawStream<'a>),
+}
+
+impl<'a> Established<'a> {
+    /// What it speaks, as a value.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::WebSocket(_) => Protocol::WebSocket,
+            Self::Raw(_) => Protocol::Raw,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn key(&self) -> StreamKey {
+        match self {
+            Self::WebSocket(websocket) => websocket.key(),
+            Self::Raw(stream) => stream.key(),
+        }
+    }
+
+    /// The stream, whatever it speaks.
+    #[must_use]
+    pub fn into_stream(self) -> Stream<'a> {
+        match self {
+            Self::WebSocket(websocket) => websocket.into_any(),
+            Self::Raw(stream) => stream.into_any(),
         }
     }
 }

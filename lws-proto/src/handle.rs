@@ -5,7 +5,6 @@ mod permit;
 mod raw_stream;
 pub mod spoken;
 mod stream;
-mod untyped;
 mod websocket;
 
 pub use exchange::{Exchange, ExchangePermit};
@@ -13,3 +12,14 @@ pub use permit::{Sent, Writable, WriteTicket};
 pub use raw_stream::{RawPermit, RawStream};
 pub use stream::Stream;
 pub use websocket::{WebSocket, WebSocketPermit};
+
+/// A handle by what its stream speaks, for a match to take apart: a stream, or a permit for one.
+#[derive(Debug)]
+pub enum ByProtocol<E, W, R> {
+    /// HTTP, whatever the version.
+    Exchange(E),
+    /// WebSocket.
+    WebSocket(W),
+    /// Bytes in both directions.
+    Raw(R),
+}

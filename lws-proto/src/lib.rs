@@ -59,10 +59,10 @@ pub use bytes::Bytes;
 pub use config::{Allowance, Config, Expect, Limits, Versions, WallClock};
 pub use connection::{Connection, Feed, Interest, SLICES_MAX, Transmit};
 pub use error::{Cause, Deadline, HandshakeFailure, Limit, Misuse, Violation};
-pub use event::{Control, Event};
+pub use event::{Control, Established, Event};
 pub use handle::{
-    Exchange, ExchangePermit, RawPermit, RawStream, Sent, Stream, WebSocket, WebSocketPermit, Writable,
-    WriteTicket, spoken,
+    ByProtocol, Exchange, ExchangePermit, RawPermit, RawStream, Sent, Stream, WebSocket, WebSocketPermit,
+    Writable, WriteTicket, spoken,
 };
 pub use http::Request;
 pub use key::StreamKey;

@@ -6,7 +6,7 @@ use crate::{Limits, Time};
 use core::time::Duration;
 
 /// How long a peer may be silent. [`Limits`] has one for all connections of a
-/// [`Config`](crate::Config); [`Stream::set_liveness`](crate::Stream::set_liveness) gives one to a single connection.
+/// [`Config`](crate::Config); [`WebSocket::set_liveness`](crate::WebSocket::set_liveness) gives one to a single connection.
 #[doc(alias = "lws_retry_bo_t")]
 #[doc(alias = "Validity")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

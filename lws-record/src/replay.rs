@@ -6,8 +6,9 @@ use lws_proto::http::Head;
 use lws_proto::record::{Command, Note, Role, describe};
 use lws_proto::ws::{Accept, Deflate, Prepared};
 use lws_proto::{
-    Bytes, Config, Connection, Entropy, Event, Feed, Liveness, Payload, Request, Sent, Stream, StreamKey,
-    Time, Transmit, Writable, WriteTicket,
+    ByProtocol, Bytes, Config, Connection, Entropy, Event, Exchange, ExchangePermit, Feed, Liveness, Payload,
+    RawPermit, Request, Sent, Stream, StreamKey, Time, Transmit, WebSocket, WebSocketPermit, Writable,
+    WriteTicket, spoken,
 };
 use std::collections::VecDeque;
 use std::fmt;
@@ -219,7 +220,7 @@ impl Replay {
                     let fields = fields.iter().map(|(name, value)| (name, value));
                     if let Ok(sent) = connection.request(*now, &request, fields, Payload::Copy(content), *end)
                     {
-                        obey(Handle::Sent(sent), None, tickets, notes)?;
+                        obey(Handle::Sent(sent.into_any()), None, tickets, notes)?;
                     }
                 }
                 Note::Command(..) => return notes.impossible("no stream is lent"),
@@ -277,22 +278,15 @@ fn respond_to(
     notes: &mut Notes<'_>,
 ) -> Result<(), Divergence> {
     let (handle, head) = match event {
-        None | Some(Event::Closed { .. }) => return Ok(()),
+        None => return Ok(()),
         Some(Event::Writable(permit)) => (Handle::Writable(permit), None),
         Some(Event::Request { stream, head, .. } | Event::Response { stream, head, .. }) => {
-            (Handle::Stream(stream), Some(head))
+            (Handle::Stream(stream.into_any()), Some(head))
         }
-        Some(
-            Event::Body { stream, .. }
-            | Event::Trailers { stream, .. }
-            | Event::Established { stream, .. }
-            | Event::Message { stream, .. }
-            | Event::Control { stream, .. }
-            | Event::Raw { stream, .. }
-            | Event::Timeout { stream }
-            | Event::PeerEnded { stream },
-        ) => (Handle::Stream(stream), None),
-        Some(_) => return notes.impossible("an event that this version does not know"),
+        Some(event) => match event.into_stream() {
+            Some(stream) => (Handle::Stream(stream), None),
+            None => return Ok(()),
+        },
     };
     obey(handle, head.as_ref(), tickets, notes)
 }
@@ -336,6 +330,7 @@ impl<'a> Handle<'a> {
 const NO_STREAM: &str = "the stream was given away";
 const NO_PERMIT: &str = "the stream may not write";
 const NO_HEAD: &str = "the event has no head";
+const UNKNOWN_COMMAND: &str = "a command that this version does not know, or of another protocol";
 
 /// Does what was done with a stream, up to something else.
 fn obey<'a>(
@@ -386,6 +381,19 @@ fn writes(command: &Command<'_>) -> bool {
 
 /// Spends a permit. A caller's fault changes nothing, neither then nor now, and so is no divergence.
 fn write<'a>(permit: Writable<'a>, command: &Command<'_>) -> Handle<'a> {
+    let sent = match permit.by_protocol() {
+        Ok(ByProtocol::Exchange(permit)) => write_on_exchange(permit, command).map(Sent::into_any),
+        Ok(ByProtocol::WebSocket(permit)) => write_on_websocket(permit, command).map(Sent::into_any),
+        Ok(ByProtocol::Raw(permit)) => write_on_raw(permit, command).map(Sent::into_any),
+        Err(_) => None,
+    };
+    sent.map_or(Handle::Gone, Handle::Sent)
+}
+
+fn write_on_exchange<'a>(
+    permit: ExchangePermit<'a>,
+    command: &Command<'_>,
+) -> Option<Sent<'a, spoken::Http>> {
     let pairs = |fields: &[(Vec<u8>, Vec<u8>)]| fields.to_vec();
     let sent = match command {
         Command::Respond { status, fields, content, end } => {
@@ -393,11 +401,17 @@ fn write<'a>(permit: Writable<'a>, command: &Command<'_>) -> Handle<'a> {
         }
         Command::Data(content, end) => permit.data(Payload::Copy(content), *end),
         Command::Trailers(fields) => permit.trailers(pairs(fields)),
-        Command::Fill { room, content, end } => permit.fill(*room, |place| {
-            let len = content.len().min(place.len());
-            place[..len].copy_from_slice(&content[..len]);
-            (len, *end)
-        }),
+        Command::Fill { room, content, end } => permit.fill(*room, refill(content, *end)),
+        _ => return None,
+    };
+    sent.ok()
+}
+
+fn write_on_websocket<'a>(
+    permit: WebSocketPermit<'a>,
+    command: &Command<'_>,
+) -> Option<Sent<'a, spoken::WebSocket>> {
+    let sent = match command {
         Command::Message { kind, payload, end, compress: true } => {
             permit.message(*kind, Payload::Copy(payload), *end)
         }
@@ -408,9 +422,27 @@ fn write<'a>(permit: Writable<'a>, command: &Command<'_>) -> Handle<'a> {
             permit.prepared(&Prepared::new(*kind, Bytes::copy_from_slice(message)))
         }
         Command::Ping(payload) => permit.ping(payload),
-        _ => return Handle::Writable(permit),
+        _ => return None,
     };
-    sent.map_or(Handle::Gone, Handle::Sent)
+    sent.ok()
+}
+
+fn write_on_raw<'a>(permit: RawPermit<'a>, command: &Command<'_>) -> Option<Sent<'a, spoken::Raw>> {
+    let sent = match command {
+        Command::Data(content, end) => permit.data(Payload::Copy(content), *end),
+        Command::Fill { room, content, end } => permit.fill(*room, refill(content, *end)),
+        _ => return None,
+    };
+    sent.ok()
+}
+
+/// Writes again what was written in place.
+fn refill(content: &[u8], end: bool) -> impl FnOnce(&mut [u8]) -> (usize, bool) {
+    move |place| {
+        let len = content.len().min(place.len());
+        place[..len].copy_from_slice(&content[..len]);
+        (len, end)
+    }
 }
 
 /// Does what needs no permit. A caller's fault is none here, either.
@@ -434,54 +466,87 @@ fn perform<'a>(
         Command::Resume => stream.resume(),
         Command::SetTimeout(at) => stream.set_timeout(*at),
         Command::ConfirmLiveness(now) => stream.confirm_liveness(*now),
-        Command::SetLiveness(liveness) => {
-            let liveness = liveness.map(|[ping_after, drop_after]| Liveness { ping_after, drop_after });
-            let _ = stream.set_liveness(liveness);
-        }
-        Command::TryQueue(kind, message) => {
-            let _ = stream.try_queue(*kind, Bytes::copy_from_slice(message));
-        }
-        Command::SetExtensionOption([extension, name, value]) => {
-            let _ = stream.set_extension_option(extension, name, value);
-        }
-        Command::Interim(status, fields) => {
-            let _ = stream.interim(*status, fields.to_vec());
-        }
-        Command::LastExchange => stream.last_exchange(),
-        Command::LimitContent(bytes) => stream.limit_content(*bytes),
-        Command::ExpectContent(bytes) => stream.expect_content(*bytes),
         Command::Hold(bytes) => {
             let _ = stream.hold(*bytes);
         }
         Command::LetGo(bytes) => stream.let_go(*bytes),
-        Command::KeepHalfClosed(keep) => stream.keep_half_closed(*keep),
-        Command::AcceptWebSocket { protocol, fields, streamed, deflate } => {
-            let head = head.ok_or(NO_HEAD)?;
-            let accepted = accept(stream, head, (protocol.as_deref(), fields, *streamed, deflate.as_deref()));
-            return Ok(accepted.map_or(Handle::Gone, Handle::Stream));
-        }
-        Command::AcceptTunnel => return Ok(stream.accept_tunnel().map_or(Handle::Gone, Handle::Stream)),
-        Command::Close(code, reason) => {
-            let _ = stream.close(*code, reason);
-            return Ok(Handle::Gone);
-        }
         Command::AbortStream => {
             stream.abort();
             return Ok(Handle::Gone);
         }
-        _ => return Err("a command that this version does not know"),
+        command => {
+            return match stream.by_protocol() {
+                Ok(ByProtocol::Exchange(exchange)) => perform_on_exchange(exchange, head, command),
+                Ok(ByProtocol::WebSocket(websocket)) => perform_on_websocket(websocket, command),
+                Ok(ByProtocol::Raw(_)) => Err(UNKNOWN_COMMAND),
+                // Of a stream that had ended nothing was changed.
+                Err(stream) => Ok(Handle::Stream(stream)),
+            };
+        }
     }
     Ok(Handle::Stream(stream))
+}
+
+fn perform_on_exchange<'a>(
+    mut exchange: Exchange<'a>,
+    head: Option<&Head<'_>>,
+    command: &Command<'_>,
+) -> Result<Handle<'a>, &'static str> {
+    match command {
+        Command::Interim(status, fields) => {
+            let _ = exchange.interim(*status, fields.to_vec());
+        }
+        Command::LastExchange => exchange.last_exchange(),
+        Command::LimitContent(bytes) => exchange.limit_content(*bytes),
+        Command::ExpectContent(bytes) => exchange.expect_content(*bytes),
+        Command::KeepHalfClosed(keep) => exchange.keep_half_closed(*keep),
+        Command::AcceptWebSocket { protocol, fields, streamed, deflate } => {
+            let head = head.ok_or(NO_HEAD)?;
+            let terms = (protocol.as_deref(), &fields[..], *streamed, deflate.as_deref());
+            let accepted = accept(exchange, head, terms);
+            return Ok(accepted.map_or(Handle::Gone, |websocket| Handle::Stream(websocket.into_any())));
+        }
+        Command::AcceptTunnel => {
+            let accepted = exchange.accept_tunnel();
+            return Ok(accepted.map_or(Handle::Gone, |raw| Handle::Stream(raw.into_any())));
+        }
+        _ => return Err(UNKNOWN_COMMAND),
+    }
+    Ok(Handle::Stream(exchange.into_any()))
+}
+
+fn perform_on_websocket<'a>(
+    mut websocket: WebSocket<'a>,
+    command: &Command<'_>,
+) -> Result<Handle<'a>, &'static str> {
+    match command {
+        Command::SetLiveness(liveness) => {
+            let liveness = liveness.map(|[ping_after, drop_after]| Liveness { ping_after, drop_after });
+            let _ = websocket.set_liveness(liveness);
+        }
+        Command::TryQueue(kind, message) => {
+            let _ = websocket.try_queue(*kind, Bytes::copy_from_slice(message));
+        }
+        Command::SetExtensionOption([extension, name, value]) => {
+            let _ = websocket.set_extension_option(extension, name, value);
+        }
+        Command::Close(code, reason) => {
+            let _ = websocket.close(*code, reason);
+            return Ok(Handle::Gone);
+        }
+        _ => return Err(UNKNOWN_COMMAND),
+    }
+    Ok(Handle::Stream(websocket.into_any()))
 }
 
 /// Subprotocol, fields, whether messages are streamed, and the options of permessage-deflate.
 type Terms<'a> = (Option<&'a str>, &'a [(Vec<u8>, Vec<u8>)], bool, Option<&'a str>);
 
 fn accept<'a>(
-    stream: Stream<'a>,
+    exchange: Exchange<'a>,
     head: &Head<'_>,
     (protocol, fields, streamed, deflate): Terms<'_>,
-) -> Option<Stream<'a>> {
+) -> Option<WebSocket<'a>> {
     let text = |octets| std::str::from_utf8(octets).unwrap_or_default();
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
     let deflate = deflate.map(|options| {
@@ -501,5 +566,5 @@ fn accept<'a>(
     if streamed {
         accept = accept.streamed();
     }
-    stream.accept_websocket(head, &accept).ok()
+    exchange.accept_websocket(head, &accept).ok()
 }

@@ -4,8 +4,8 @@ use lws_proto::hpack::{Encoder, Indexing};
 use lws_proto::http::{Head, Method, Status};
 use lws_proto::ws::{Accept, CloseCode, Deflate, Prepared, is_opening};
 use lws_proto::{
-    Config, Connection, Event, Expect, MessageKind, Payload, Request, Stream, StreamKey, Time, Writable,
-    WriteTicket,
+    Config, Connection, Event, Exchange, Expect, MessageKind, Payload, Request, StreamKey, Time, WebSocket,
+    Writable, WriteTicket,
 };
 use lws_record::{
     Divergence, Ends, Folder, Outcome, Output, Record, Recorder, Redaction, Shared, Tap, Writer, replay,
@@ -82,7 +82,7 @@ impl Busy {
         }
     }
 
-    fn request(&mut self, mut stream: Stream<'_>, head: &Head<'_>, end: bool) {
+    fn request(&mut self, mut stream: Exchange<'_>, head: &Head<'_>, end: bool) {
         if is_opening(head) {
             let mut accept = Accept::new().deflate(&self.deflate).fields(&[("Set-Cookie", "session=secret")]);
             if head.fields().any(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol")) {
@@ -103,7 +103,7 @@ impl Busy {
         }
     }
 
-    fn respond(&mut self, stream: Stream<'_>, content: &[u8]) {
+    fn respond(&mut self, stream: Exchange<'_>, content: &[u8]) {
         let fields = [("content-type", "text/plain"), ("set-cookie", "session=secret; Path=/")];
         let Ok(permit) = stream.permit() else { return };
         match self.random.below(4) {
@@ -142,7 +142,7 @@ impl Busy {
         }
     }
 
-    fn echo(&mut self, mut stream: Stream<'_>, kind: MessageKind, content: Vec<u8>) {
+    fn echo(&mut self, mut stream: WebSocket<'_>, kind: MessageKind, content: Vec<u8>) {
         match self.random.below(6) {
             0 => {
                 let _ = stream.try_queue(kind, content.into());
@@ -179,6 +179,7 @@ impl Busy {
     }
 
     fn spend(&mut self, permit: Writable<'_>) {
+        let Ok(permit) = permit.into_exchange() else { return };
         let owed = self.owed.get_mut(&permit.key()).and_then(Vec::pop);
         let _ = permit.data(Payload::Own(owed.unwrap_or_default().into()), true);
     }

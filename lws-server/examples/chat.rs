@@ -1,12 +1,12 @@
 //! Whatever one says, everybody hears, on however many threads: `cargo run -p lws-server --example chat -- 4`.
 
 use lws_server::ws::{Backlog, Broadcast, Handler, LagPolicy, Message};
-use lws_server::{Context, MessageKind, Server, Stream};
+use lws_server::{Context, MessageKind, Server, WebSocket};
 
 struct Guest;
 
 impl Handler for Guest {
-    fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, message: Message<'_>) {
         if let Some(text) = message.text() {
             // Made once, however many hear it. False if a thread has too much on its way: its guests miss this one.
             let _ = cx.publish(&Broadcast::new(MessageKind::Text, text.to_owned()));

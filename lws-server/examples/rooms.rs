@@ -3,14 +3,14 @@
 //! What somebody says at `/rooms/NAME` everybody else in that room gets.
 
 use lws_server::ws::{Backlog, Broadcast, Handler, LagPolicy, Message};
-use lws_server::{Context, MessageKind, Server, Stream};
+use lws_server::{Context, MessageKind, Server, WebSocket};
 
 struct Member {
     room: String,
 }
 
 impl Handler for Member {
-    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         let greeting = match cx.subscribe(&self.room) {
             Ok(()) => format!("welcome to {}", self.room),
             Err(error) => error.to_string(),
@@ -21,7 +21,7 @@ impl Handler for Member {
         }
     }
 
-    fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, message: Message<'_>) {
         if let Some(text) = message.text() {
             // Encoded once, however many get it. An error is a thread that has too much to deliver already.
             let _ = cx.publish_others(&self.room, &Broadcast::new(MessageKind::Text, text.to_owned()));

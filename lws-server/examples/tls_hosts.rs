@@ -10,14 +10,14 @@
 use lws_server::http::{Request, Response};
 use lws_server::tls::{ClientCertificates, Host, Identity, Listen, Plain, Roots, Server as Tls};
 use lws_server::ws::{Handler, Message};
-use lws_server::{Context, Payload, Sent, Server, Stream};
+use lws_server::{Context, Payload, Sent, Server, WebSocket};
 use std::path::Path;
 use std::time::Duration;
 
 struct Echo;
 
 impl Handler for Echo {
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         if let Ok(permit) = stream.permit() {
             let _ =
                 permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);

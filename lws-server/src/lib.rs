@@ -72,7 +72,8 @@ pub use link::{datagrams, descriptor, upstream};
 pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer, TurnLimits};
 pub use lws_proto::{
     Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
-    Payload, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, Writable,
+    Payload, RawPermit, RawStream, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, WebSocket,
+    WebSocketPermit, Writable, spoken,
 };
 #[cfg(feature = "record")]
 #[doc(inline)]

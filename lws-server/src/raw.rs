@@ -1,35 +1,35 @@
 //! Handlers of raw streams: one per connection.
 
 use crate::Context;
-use lws_proto::{Cause, Stream, Writable};
+use lws_proto::{Cause, RawPermit, RawStream};
 
 /// One raw stream: bytes in, bytes out, each direction with an end of its own.
 #[doc(alias = "LWS_CALLBACK_RAW")]
 pub trait Handler: 'static {
     /// The stream is there.
     #[doc(alias = "LWS_CALLBACK_RAW_ADOPT")]
-    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, stream: RawStream<'_>) {
         let _ = (cx, stream);
     }
 
     /// Bytes of the peer; none only if `end`, which says that there will be no more. This side may still write, and
     /// ends its own direction with `permit.data(.., true)`.
     #[doc(alias = "LWS_CALLBACK_RAW_RX")]
-    fn chunk(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, chunk: &mut [u8], end: bool);
+    fn chunk(&mut self, cx: &mut Context<'_>, stream: RawStream<'_>, chunk: &mut [u8], end: bool);
 
     /// The permit that was asked for.
     #[doc(alias = "LWS_CALLBACK_RAW_WRITEABLE")]
-    fn writable(&mut self, cx: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, cx: &mut Context<'_>, permit: RawPermit<'_>) {
         let _ = (cx, permit);
     }
 
-    /// The moment of [`Stream::set_timeout`].
-    fn timer(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    /// The moment of [`RawStream::set_timeout`].
+    fn timer(&mut self, cx: &mut Context<'_>, stream: RawStream<'_>) {
         let _ = (cx, stream);
     }
 
     /// [`Handle::wake`](crate::Handle::wake) or [`Context::wake`] was called for the stream.
-    fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn wake(&mut self, cx: &mut Context<'_>, stream: RawStream<'_>) {
         let _ = (cx, stream);
     }
 

@@ -4,45 +4,45 @@ use crate::Context;
 use crate::http::Response;
 pub use crate::publish::topics::{Backlog, LagPolicy};
 pub use lws_proto::ws::{Broadcast, CloseCode, Deflate, Negotiate, OptionError, Prepared};
-use lws_proto::{Cause, Control, MessageKind, Stream, Writable};
+use lws_proto::{Cause, Control, MessageKind, WebSocket, WebSocketPermit};
 use std::sync::Arc;
 
 /// One WebSocket. Made by the factory of its route when the opening handshake is there, dropped after
 /// [`close`](Self::close).
 ///
-/// A handler sends by spending a [`Writable`]: the one that [`Stream::permit`] gives at once, or the one that comes with
-/// [`writable`](Self::writable) after [`Stream::want_write`].
+/// A handler sends by spending a [`WebSocketPermit`]: the one that [`WebSocket::permit`] gives at once, or the one that comes with
+/// [`writable`](Self::writable) after [`WebSocket::want_write`].
 #[doc(alias = "lws_protocols")]
 pub trait Handler: 'static {
     /// The opening handshake is done.
     #[doc(alias = "LWS_CALLBACK_ESTABLISHED")]
-    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         let _ = (cx, stream);
     }
 
     /// A message, or a part of one if the route said [`Accepted::streamed`].
     #[doc(alias = "LWS_CALLBACK_RECEIVE")]
-    fn message(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         let _ = (cx, stream, message);
     }
 
     /// The permit that was asked for. To a WebSocket that is slow it may also come unasked after something was published
     /// to its route.
     #[doc(alias = "LWS_CALLBACK_SERVER_WRITEABLE")]
-    fn writable(&mut self, cx: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, cx: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         let _ = (cx, permit);
     }
 
     /// A Ping, Pong or Close was received. The engine answers them.
     #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
     #[doc(alias = "LWS_CALLBACK_WS_PEER_INITIATED_CLOSE")]
-    fn control(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, control: Control<'_>) {
+    fn control(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>, control: Control<'_>) {
         let _ = (cx, stream, control);
     }
 
-    /// The moment of [`Stream::set_timeout`].
+    /// The moment of [`WebSocket::set_timeout`].
     #[doc(alias = "LWS_CALLBACK_TIMER")]
-    fn timer(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn timer(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         let _ = (cx, stream);
     }
 
@@ -54,7 +54,7 @@ pub trait Handler: 'static {
 
     /// [`Handle::wake`](crate::Handle::wake) or [`Context::wake`] was called for the WebSocket.
     #[doc(alias = "LWS_CALLBACK_EVENT_WAIT_CANCELLED")]
-    fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn wake(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         let _ = (cx, stream);
     }
 

@@ -10,7 +10,8 @@ use lws_loop_external::{
 };
 use lws_proto::http::Request;
 use lws_proto::{
-    Cause, Config, Connection, Event, MessageKind, Misuse, Payload, Stream, StreamKey, Time, Writable, ws,
+    Cause, Config, Connection, Established, Event, MessageKind, Misuse, Payload, Stream, StreamKey, Time,
+    Writable, ws,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -332,16 +333,14 @@ impl Running {
     fn send(&mut self, now: Time, permit: Writable<'_>) -> Result<(), Misuse> {
         if self.websocket {
             let Ask::Chat(_, size) = self.exchange.asks else { return Ok(()) };
-            if self.messages > 0 {
+            if let (1.., Ok(permit)) = (self.messages, permit.into_websocket()) {
                 self.messages -= 1;
                 let message = Payload::Own(content(0, size as usize).into());
                 permit.message(MessageKind::Binary, message, true)?.again();
             }
             return Ok(());
         }
-        if self.waits {
-            return Ok(());
-        }
+        let (false, Ok(permit)) = (self.waits, permit.into_exchange()) else { return Ok(()) };
         let (piece, pause) = match self.exchange.asks {
             Ask::Echo(_, piece, pause) => (piece.max(1), pause),
             _ => (16 << 10, 0),
@@ -429,11 +428,11 @@ impl Application for Clients {
                 let status = head.status().map_or(0, |status| status.code());
                 if status >= 200 {
                     self.note(running.id, |client| client.status = status);
-                    self.took(cx, &mut running, stream, b"", end);
+                    self.took(cx, &mut running, stream.into_any(), b"", end);
                 }
             }
-            Event::Body { stream, chunk, end } => self.took(cx, &mut running, stream, chunk, end),
-            Event::Established { mut stream, .. } => {
+            Event::Body { stream, chunk, end } => self.took(cx, &mut running, stream.into_any(), chunk, end),
+            Event::Established { stream: Established::WebSocket(mut stream), .. } => {
                 self.note(running.id, |client| client.status = 101);
                 if matches!(running.exchange.asks, Ask::Idle) {
                     stream.set_timeout(Some(now + IDLE));
@@ -448,7 +447,7 @@ impl Application for Clients {
                 if running.answers == 0 && end {
                     let _ = stream.close(ws::CloseCode::NORMAL, "");
                 } else {
-                    self.took(cx, &mut running, stream, chunk, false);
+                    self.took(cx, &mut running, stream.into_any(), chunk, false);
                 }
             }
             Event::Writable(permit) => {
@@ -459,7 +458,9 @@ impl Application for Clients {
             }
             Event::Timeout { mut stream } => {
                 if matches!(running.exchange.asks, Ask::Idle) {
-                    let _ = stream.close(ws::CloseCode::NORMAL, "");
+                    if let Ok(websocket) = stream.into_websocket() {
+                        let _ = websocket.close(ws::CloseCode::NORMAL, "");
+                    }
                     visit.running.insert(key, running);
                     return;
                 }

@@ -2,7 +2,7 @@
 
 use crate::ledger::{Shared, content};
 use lws_proto::http::Status;
-use lws_proto::{Cause, MessageKind, Payload, Stream, Writable};
+use lws_proto::{Cause, MessageKind, Payload, WebSocket, WebSocketPermit};
 use lws_server::files::{
     Content as FileContent, Entry, Fault, Files, Lookup, Opened, Piece, Progress, ReadAt, Vfs, Wait,
 };
@@ -360,14 +360,14 @@ struct Chat {
 }
 
 impl ws::Handler for Chat {
-    fn message(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>, message: ws::Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>, message: ws::Message<'_>) {
         self.guest.called();
         self.waiting.push_back(message.chunk.to_vec());
         stream.pause();
         stream.want_write();
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         self.guest.called();
         match self.waiting.pop_front() {
             Some(message) => match permit.message(MessageKind::Binary, Payload::Own(message.into()), true) {
@@ -398,12 +398,12 @@ impl Push {
 }
 
 impl ws::Handler for Push {
-    fn open(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>) {
+    fn open(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>) {
         self.guest.called();
         stream.want_write();
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         self.guest.called();
         if self.left > 0 {
             self.left -= 1;

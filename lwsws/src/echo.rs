@@ -3,7 +3,7 @@
 
 use lws_server::http::{self, Exchange, Permit, Request, Spent, Status};
 use lws_server::ws::{self, Accepted};
-use lws_server::{Context, MessageKind, Misuse, Payload, Stream, Writable};
+use lws_server::{Context, MessageKind, Misuse, Payload, WebSocket, WebSocketPermit};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ pub(crate) fn websockets() -> impl Fn(&Request<'_>) -> Accepted<Messages> {
 impl Messages {
     /// Keeps a part until the peer reads, and takes no more of them if that is too much.
     #[cold]
-    fn hold(&mut self, mut stream: Stream<'_>, part: Part) {
+    fn hold(&mut self, mut stream: WebSocket<'_>, part: Part) {
         self.held_bytes.set(self.held_bytes.get() + part.cost());
         // What is one too many is no longer than what is received at a time.
         if self.held_bytes.get() > HELD_BYTES_MAX {
@@ -63,7 +63,7 @@ impl Messages {
 
 impl ws::Handler for Messages {
     #[inline]
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: ws::Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: ws::Message<'_>) {
         let ws::Message { kind, chunk, end, .. } = message;
         let stream = match self.held {
             None => match stream.permit() {
@@ -78,7 +78,7 @@ impl ws::Handler for Messages {
         self.hold(stream, Part { kind, bytes: chunk.to_vec(), end });
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         let Some(part) = self.held.as_mut().and_then(|held| held.0.pop_front()) else { return };
         self.release(&part);
         let Ok(sent) = permit.message(part.kind, Payload::Own(part.bytes.into()), part.end) else { return };

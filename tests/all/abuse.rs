@@ -157,6 +157,7 @@ impl Handler {
             }
             Event::Writable(permit) if self == Self::Stream => {
                 let budget = permit.budget();
+                let permit = permit.into_exchange().expect("an exchange");
                 permit.fill(budget, |room| (room.len(), false)).expect("content").again();
             }
             Event::Closed { cause, key } => {

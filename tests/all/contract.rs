@@ -4,8 +4,8 @@ use crate::support::{NEXT, Role, codes, defaults, say, sent, sent_close, silent_
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode};
 use lws_proto::{
-    Bytes, Cause, Config, Connection, Event, Expect, MessageKind, Misuse, Payload, Request, StreamKey, Time,
-    WriteTicket,
+    ByProtocol, Bytes, Cause, Config, Connection, Event, Expect, MessageKind, Misuse, Payload, Request,
+    StreamKey, Time, WriteTicket,
 };
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -61,6 +61,7 @@ fn again_asks_for_the_next_permit() {
     let mut left = 5;
     let app = |event: Event<'_>| {
         if let Event::Writable(permit) = event {
+            let permit = permit.into_websocket().expect("a WebSocket");
             let sent = permit.text("x").expect("a message");
             left -= 1;
             if left > 0 {
@@ -101,7 +102,14 @@ fn a_ticket_is_the_permit_for_later() {
     server.settle();
     assert_eq!(server.seen.0, []);
     server.receive(&Role::Server.incoming(PING, b"1"), Buffer::Lent);
-    server.connection.redeem(kept).expect("a permit").text("late").expect("a message");
+    server
+        .connection
+        .redeem(kept)
+        .expect("a permit")
+        .into_websocket()
+        .expect("a WebSocket")
+        .text("late")
+        .expect("a message");
     server.settle();
     assert_eq!(unmasked(Role::Server, &server.sent), [sent(PONG, b"1"), sent(TEXT, b"late")]);
     // The wish that waited is granted now.
@@ -114,7 +122,7 @@ fn a_ticket_waits_while_the_queue_is_full() {
     let kept = ticket(&mut server);
     server.room = 0;
     for message in [&[0; 1000][..], &[]] {
-        while server.stream().try_queue(MessageKind::Binary, Bytes::copy_from_slice(message)).is_ok() {}
+        while server.websocket().try_queue(MessageKind::Binary, Bytes::copy_from_slice(message)).is_ok() {}
     }
     // A Pong is what fills the last bytes.
     server.receive(&Role::Server.incoming(PING, &[0; 125]), Buffer::Lent);
@@ -136,7 +144,7 @@ fn a_ticket_of_a_stream_that_ended_is_never_redeemed() {
     server.receive(NEXT.as_bytes(), Buffer::Lent);
     let old = ticket(&mut server);
     let old = {
-        let permit = server.connection.redeem(old).expect("a permit");
+        let permit = server.connection.redeem(old).expect("a permit").into_exchange().expect("an exchange");
         let key = permit.key();
         permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
         key
@@ -201,7 +209,7 @@ fn closed_is_told_once_whatever_comes_after_it() {
 fn an_abort_loses_what_is_queued() {
     let mut server = silent_server();
     server.room = 0;
-    say(server.stream(), "lost");
+    say(server.websocket(), "lost");
     server.stream().abort();
     server.room = usize::MAX;
     server.settle();
@@ -316,7 +324,7 @@ fn a_throttled_stream_that_closes_still_hears_the_peers_close() {
     server.room = 0;
     server.receive(&Role::Server.incoming(BINARY, &[7; 3_000]), Buffer::Lent);
     assert!(!server.connection.interest().read, "throttled");
-    server.stream().close(CloseCode::NORMAL, "").expect("a Close frame");
+    server.websocket().close(CloseCode::NORMAL, "").expect("a Close frame");
     server.room = usize::MAX;
     server.settle();
     assert!(server.connection.interest().read, "no permit comes any more, so nothing is throttled");
@@ -331,7 +339,7 @@ fn a_throttled_raw_stream_that_ends_still_hears_the_peers_end() {
     let mut server = Endpoint::server(raw, Silent);
     server.settle();
     server.room = 0;
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.data(Payload::Copy(&[7; 3_000]), true).expect("the last bytes").throttle();
     server.room = usize::MAX;
     server.settle();
@@ -349,7 +357,7 @@ fn interest_tells_the_truth() {
     server.room = 0;
     server.receive(NEXT.as_bytes(), Buffer::Lent);
     assert!(!server.connection.interest().write);
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"x"), true).expect("a response");
     assert!(server.connection.interest().write);
     server.settle();
@@ -401,7 +409,7 @@ fn a_feed_that_is_dropped_early_keeps_what_was_not_looked_at() {
 fn a_completion_loop_says_later_what_was_taken() {
     // `transmit` looks, `transmitted` tells: nothing is taken by looking.
     let mut server = silent_server();
-    say(server.stream(), "hello");
+    say(server.websocket(), "hello");
     for _ in 0..3 {
         assert_eq!(server.connection.transmit(server.now).expect("output").first(), b"\x81\x05hello");
     }
@@ -415,7 +423,7 @@ fn a_completion_loop_says_later_what_was_taken() {
 fn owned_payloads_stand_between_their_headers_without_a_copy() {
     let payload = Bytes::from(vec![7; 10_000]);
     let mut server = silent_server();
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.websocket().permit().expect("a permit");
     permit.message(MessageKind::Binary, Payload::Own(payload.clone()), true).expect("a message");
     let transmit = server.connection.transmit(server.now).expect("output");
     let mut slices = [&[][..]; lws_proto::SLICES_MAX];
@@ -448,13 +456,13 @@ fn a_lent_transmit_buffer_comes_back() {
     let mut server = silent_server();
     server.connection.lend(&mut spare);
     assert_eq!(spare.capacity(), 0);
-    say(server.stream(), "hello");
+    say(server.websocket(), "hello");
     server.settle();
     server.connection.reclaim(&mut spare);
     assert!(spare.capacity() >= 4096 && spare.is_empty());
     // What a slow peer leaves in it stays with the connection, without the room that it does not need.
     server.connection.lend(&mut spare);
-    say(server.stream(), "slow");
+    say(server.websocket(), "slow");
     server.connection.reclaim(&mut spare);
     assert_eq!(spare.capacity(), 0, "it is in use");
     server.settle();
@@ -462,7 +470,7 @@ fn a_lent_transmit_buffer_comes_back() {
     assert_eq!(spare.capacity(), 0, "it has gone");
     // One that was not lent is not taken.
     let mut spare = Vec::with_capacity(4096);
-    say(server.stream(), "again");
+    say(server.websocket(), "again");
     server.settle();
     server.connection.reclaim(&mut spare);
     assert!(spare.capacity() >= 4096);
@@ -486,12 +494,12 @@ fn a_server_asks_for_nothing_and_a_client_for_one_thing_at_a_time() {
 }
 
 #[test]
-fn an_opening_is_accepted_once() {
+fn an_opening_that_was_accepted_is_no_exchange_any_more() {
     let app = |event: Event<'_>| {
         if let Event::Request { stream, head, .. } = event {
-            let stream = stream.accept_websocket(&head, &Accept::new()).expect("an opening");
-            let misuse = stream.accept_websocket(&head, &Accept::new()).map(drop);
-            assert_eq!(misuse, Err(Misuse::WrongProtocol));
+            let websocket = stream.accept_websocket(&head, &Accept::new()).expect("an opening");
+            let stream = websocket.into_any().into_exchange().expect_err("a WebSocket");
+            assert!(matches!(stream.by_protocol(), Ok(ByProtocol::WebSocket(_))));
         }
     };
     let delivered = deliver(|| Endpoint::server(defaults(), app), OPENING.as_bytes());
@@ -518,7 +526,7 @@ fn a_drained_exchange_is_the_last_one() {
     server.receive(NEXT.repeat(2).as_bytes(), Buffer::Lent);
     server.connection.drain(server.now);
     server.settle();
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"last"), true).expect("a response");
     server.settle();
     let delivered = Delivered::of(&server);

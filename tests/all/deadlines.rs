@@ -3,7 +3,7 @@
 use crate::support::{NEXT, Role, codes, defaults, sent, sent_close, silent_server, unmasked};
 use lws_proto::http::Status;
 use lws_proto::ws::{CloseCode, Connect};
-use lws_proto::{Cause, Deadline, Liveness, MessageKind, Misuse, Payload, Request, Time};
+use lws_proto::{Cause, Deadline, Liveness, MessageKind, Payload, Request, Time};
 use std::time::Duration;
 use tests::application::{Echo, NO_FIELDS, Silent};
 use tests::endpoint::{Buffer, limits};
@@ -134,14 +134,14 @@ fn an_exchange_says_how_fast_its_content_must_come() {
     let expecting = |bytes: usize| {
         let mut server = Endpoint::server(defaults(), Silent);
         server.receive(post.as_bytes(), Buffer::Lent);
-        server.stream().expect_content(bytes);
+        server.exchange().expect_content(bytes);
         server
     };
     let mut patient = expecting(0);
     patient.wait(seconds(1_000));
     assert_eq!(patient.seen.causes(), []);
     // Once it has answered, the rest is dropped no longer than of any other.
-    let permit = patient.stream().permit().expect("a permit");
+    let permit = patient.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
     patient.settle();
     patient.wait(seconds(20));
@@ -179,7 +179,7 @@ fn a_request_may_be_answered_as_late_as_the_application_likes() {
     server.wait(seconds(100_000));
     assert_eq!(server.seen.0.len(), 1);
     assert_eq!(server.connection.next_timeout(), None);
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
     server.settle();
     assert_eq!(server.seen.causes(), [Cause::Complete]);
@@ -224,7 +224,7 @@ fn a_peer_that_does_not_read_is_given_up() {
     // Nothing at all.
     let mut server = Endpoint::websocket_server(config(), Echo::default()).with_app(Silent);
     server.room = 0;
-    crate::support::say(server.stream(), &"x".repeat(10_000));
+    crate::support::say(server.websocket(), &"x".repeat(10_000));
     server.settle();
     assert!(server.connection.transmit(server.now).is_some(), "offered, and not taken");
     server.wait(seconds(30) - MICROSECOND);
@@ -260,7 +260,7 @@ fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
         let mut endpoint = role.websocket(&ungraced, false, Echo::default());
         let mut under_way = 4 << 20;
         endpoint.room = 0;
-        crate::support::say(endpoint.stream(), &"x".repeat(10_000));
+        crate::support::say(endpoint.websocket(), &"x".repeat(10_000));
         endpoint.settle();
         assert!(endpoint.connection.transmit(endpoint.now).is_some(), "offered, and not taken");
         pass_reporting(&mut endpoint, &mut under_way, 40_000, 100);
@@ -274,7 +274,7 @@ fn a_peer_that_takes_what_is_under_way_is_neither_stalled_nor_dead() {
         endpoint.receive(&role.incoming(PONG, b""), Buffer::Lent);
         // One that takes nothing is cut off all the same.
         endpoint.room = 0;
-        crate::support::say(endpoint.stream(), &"x".repeat(10_000));
+        crate::support::say(endpoint.websocket(), &"x".repeat(10_000));
         endpoint.settle();
         assert!(endpoint.connection.transmit(endpoint.now).is_some(), "offered, and not taken");
         pass_reporting(&mut endpoint, &mut 1_000_000, 0, 31);
@@ -334,7 +334,7 @@ fn single_bytes_are_no_progress() {
         let config = limits(|limits| limits.ping_interval = seconds(100_000));
         let mut server = Endpoint::websocket_server(config, Echo::default()).with_app(Silent);
         server.room = 0;
-        crate::support::say(server.stream(), &"x".repeat(10_000));
+        crate::support::say(server.websocket(), &"x".repeat(10_000));
         server.settle();
         for _ in 0..100 {
             server.room = bytes_per_second;
@@ -396,17 +396,17 @@ fn one_websocket_may_have_a_liveness_of_its_own() {
     for role in Role::BOTH {
         let mut endpoint = role.websocket(&defaults(), false, Echo::default());
         let liveness = Liveness { ping_after: seconds(3), drop_after: seconds(5) };
-        endpoint.stream().set_liveness(Some(liveness)).expect("a WebSocket");
+        endpoint.websocket().set_liveness(Some(liveness)).expect("a WebSocket");
         lasts(&mut endpoint, seconds(3));
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(PING, b"")]);
         // It can be changed at any time, and what the application knows counts as heard.
         let now = endpoint.now;
         endpoint.stream().confirm_liveness(now);
         endpoint.stream().confirm_liveness(Time::ZERO);
-        endpoint.stream().set_liveness(None).expect("a WebSocket");
+        endpoint.websocket().set_liveness(None).expect("a WebSocket");
         lasts(&mut endpoint, seconds(30));
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(PING, b"")]);
-        endpoint.stream().set_liveness(Some(liveness)).expect("a WebSocket");
+        endpoint.websocket().set_liveness(Some(liveness)).expect("a WebSocket");
         lasts(&mut endpoint, seconds(2));
         assert_eq!(endpoint.seen.causes(), [Cause::Timeout(Deadline::DeadPeer)]);
     }
@@ -415,7 +415,7 @@ fn one_websocket_may_have_a_liveness_of_its_own() {
 #[test]
 fn a_websocket_with_unchecked_liveness_may_be_silent_for_ever() {
     let mut server = silent_server();
-    server.stream().set_liveness(Some(Liveness::UNCHECKED)).expect("a WebSocket");
+    server.websocket().set_liveness(Some(Liveness::UNCHECKED)).expect("a WebSocket");
     // Pings that are owed an answer change nothing about it.
     for _ in 0..20 {
         server.receive(&Role::Server.incoming(PING, b"x"), Buffer::Lent);
@@ -429,7 +429,7 @@ fn a_websocket_with_unchecked_liveness_may_be_silent_for_ever() {
 fn only_a_websocket_has_a_liveness() {
     let mut server = server();
     server.receive(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", Buffer::Lent);
-    assert_eq!(server.stream().set_liveness(None), Err(Misuse::WrongProtocol));
+    assert!(server.stream().into_websocket().is_err());
 }
 
 #[test]
@@ -437,7 +437,7 @@ fn close_timeout() {
     for role in Role::BOTH {
         let mut endpoint = role.websocket(&defaults(), false, Echo::default());
         endpoint.wait(seconds(3));
-        endpoint.stream().close(CloseCode::NORMAL, "").expect("a close");
+        endpoint.websocket().close(CloseCode::NORMAL, "").expect("a close");
         endpoint.settle();
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent_close(1000)]);
         endpoint.wait(seconds(4));
@@ -492,7 +492,7 @@ fn an_exchange_whose_peer_has_ended_its_direction_hears_so_and_ends_if_it_sends_
     // Every exchange of a pipeline hears of it.
     let mut server = ended(&NEXT.repeat(2));
     server.forget();
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hi"), true).expect("a response");
     server.settle();
     assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 1);
@@ -511,21 +511,21 @@ fn an_exchange_that_feeds_its_half_closed_peer_goes_on() {
     let mut server = Endpoint::server(defaults(), Silent);
     server.receive(NEXT.as_bytes(), Buffer::Lent);
     server.receive_eof();
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hi"), false).expect("a response");
     server.settle();
     for _ in 0..10 {
         server.wait(seconds(10) - MICROSECOND);
-        let permit = server.stream().permit().expect("a permit");
+        let permit = server.exchange().permit().expect("a permit");
         permit.data(Payload::Static(b"more"), false).expect("content");
         server.settle();
     }
     // One may be silent for as long as it likes.
-    server.stream().keep_half_closed(true);
+    server.exchange().keep_half_closed(true);
     assert_eq!(server.connection.next_timeout(), None);
     server.wait(seconds(1_000));
     assert_eq!(server.seen.causes(), []);
-    server.stream().keep_half_closed(false);
+    server.exchange().keep_half_closed(false);
     server.wait(seconds(0));
     assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::HalfClosed)]);
 }
@@ -601,7 +601,7 @@ fn a_deadline_that_is_met_late_is_met_once() {
     // A driver that slept too long: every deadline is past, and everything comes to rest.
     for role in Role::BOTH {
         let mut endpoint = role.websocket(&defaults(), false, Echo::default());
-        let permit = endpoint.stream().permit().expect("a permit");
+        let permit = endpoint.websocket().permit().expect("a permit");
         permit.message(MessageKind::Text, Payload::Static(b"x"), true).expect("a message");
         endpoint.now = endpoint.now + seconds(1_000_000);
         let mut calls = 0;

@@ -67,12 +67,12 @@ fn cut(server: &mut Endpoint<Answering>, cut: Cut) {
         Cut::Abort => server.stream().abort(),
         Cut::Deadline => server.wait(Duration::from_secs(10)),
         Cut::Short => {
-            let permit = server.stream().permit().expect("a permit");
+            let permit = server.exchange().permit().expect("a permit");
             permit.fill(3, |_| (0, true)).expect("content");
         }
         Cut::Stalled => {
             server.room = 0;
-            let permit = server.stream().permit().expect("a permit");
+            let permit = server.exchange().permit().expect("a permit");
             permit.data(Payload::Static(b"more"), false).expect("content");
             server.settle();
             server.wait(Duration::from_secs(30));
@@ -259,7 +259,12 @@ impl Application for Streaming {
             }
             Event::Writable(permit) => {
                 self.permits += 1;
-                permit.data(Payload::Static(b"x"), false).expect("content").again();
+                permit
+                    .into_exchange()
+                    .expect("an exchange")
+                    .data(Payload::Static(b"x"), false)
+                    .expect("content")
+                    .again();
             }
             _ => {}
         }

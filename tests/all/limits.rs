@@ -256,7 +256,7 @@ fn send_queue_bytes_max_is_the_budget() {
     let config = limits(|limits| limits.send_queue_bytes_max = 1000);
     let mut server = Endpoint::websocket_server(Arc::clone(&config), Echo::default()).with_app(Silent);
     server.room = 0;
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.websocket().permit().expect("a permit");
     assert_eq!(permit.budget(), 1000);
     permit.message(MessageKind::Binary, Payload::Copy(&[0; 296]), true).expect("a message");
     assert_eq!(server.stream().permit().expect("a permit").budget(), 700, "a header of 4 bytes counts, too");
@@ -269,7 +269,7 @@ fn send_queue_bytes_max_ends_permits() {
         // A header of 4 bytes stands before it.
         let mut server = Endpoint::websocket_server(Arc::clone(&config), Echo::default()).with_app(Silent);
         server.room = 0;
-        let permit = server.stream().permit().expect("a permit");
+        let permit = server.websocket().permit().expect("a permit");
         permit.message(MessageKind::Binary, Payload::Copy(&vec![0; payload]), true).expect("a message");
         assert_eq!(server.stream().permit().is_ok(), more, "{payload}");
         server.stream().want_write();
@@ -289,14 +289,14 @@ fn try_queue_gives_the_message_back_when_it_does_not_fit() {
         let mut server = Endpoint::websocket_server(Arc::clone(&config), Echo::default()).with_app(Silent);
         server.room = 0;
         let message = Bytes::from(vec![b'x'; len]);
-        let outcome = server.stream().try_queue(MessageKind::Text, message.clone());
+        let outcome = server.websocket().try_queue(MessageKind::Text, message.clone());
         assert_eq!(outcome, if fits { Ok(()) } else { Err(message) }, "{len}");
     }
     // However many: what is queued stays below the limit.
     let mut server = Endpoint::websocket_server(Arc::clone(&config), Echo::default()).with_app(Silent);
     server.room = 0;
     let mut taken = 0;
-    while server.stream().try_queue(MessageKind::Text, Bytes::from_static(b"12345678")).is_ok() {
+    while server.websocket().try_queue(MessageKind::Text, Bytes::from_static(b"12345678")).is_ok() {
         taken += 1;
         assert!(taken < 1000, "a queue without a bound");
     }
@@ -432,7 +432,7 @@ fn a_message_over_the_queue_limit_is_taken_and_the_next_waits() {
     let mut server = silent_server();
     server.room = 0;
     let large = "x".repeat(1 << 20);
-    say(server.stream(), &large);
+    say(server.websocket(), &large);
     assert!(server.stream().permit().is_err());
     server.stream().want_write();
     server.room = usize::MAX;

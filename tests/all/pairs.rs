@@ -59,7 +59,7 @@ fn what_the_client_says_comes_back_in_any_weather() {
         let mut expected = Vec::new();
         for len in [0, 1, 125, 126, 3000] {
             let payload = random.bytes(len);
-            let permit = pair.client.stream().permit().expect("a permit");
+            let permit = pair.client.websocket().permit().expect("a permit");
             permit.message(MessageKind::Binary, Payload::Copy(&payload), true).expect("a message");
             expected.push(tests::Octets(payload));
         }
@@ -72,8 +72,8 @@ fn what_the_client_says_comes_back_in_any_weather() {
 fn the_client_closes_and_both_are_done() {
     for mut pair in weathers() {
         connect(&mut pair);
-        say(pair.client.stream(), "last words");
-        pair.client.stream().close(CloseCode::NORMAL, "bye").expect("a close");
+        say(pair.client.websocket(), "last words");
+        pair.client.websocket().close(CloseCode::NORMAL, "bye").expect("a close");
         pair.settle();
         let code = CloseCode::NORMAL;
         assert_eq!(pair.client.seen.contents(), ["last words".into()]);
@@ -87,7 +87,7 @@ fn the_client_closes_and_both_are_done() {
 fn the_server_closes_and_both_are_done() {
     for mut pair in weathers() {
         connect(&mut pair);
-        pair.server.stream().close(CloseCode::GOING_AWAY, "").expect("a close");
+        pair.server.websocket().close(CloseCode::GOING_AWAY, "").expect("a close");
         pair.settle();
         let code = CloseCode::GOING_AWAY;
         assert_eq!(pair.server.seen.causes(), [Cause::Closed { code, by_peer: false }]);
@@ -160,7 +160,7 @@ fn a_peer_that_stops_reading_costs_what_is_queued_and_no_more() {
     pair.up.window = 20_000;
     let mut said = 0;
     for _ in 0..1000 {
-        let permit = pair.client.stream().permit();
+        let permit = pair.client.websocket().permit();
         if let Ok(permit) = permit {
             permit.message(MessageKind::Binary, Payload::Copy(&[7; 1000]), true).expect("a message");
             said += 1;
@@ -181,7 +181,7 @@ fn a_slow_reader_is_given_up_at_its_deadline() {
     pair.down.stopped = true;
     pair.down.window = 100;
     let text = "x".repeat(200_000);
-    say(pair.server.stream(), &text);
+    say(pair.server.websocket(), &text);
     pair.wait(Duration::from_secs(31));
     assert_eq!(pair.server.seen.causes(), [Cause::Timeout(Deadline::Stalled)]);
 }
@@ -198,7 +198,7 @@ fn a_server_that_drains_lets_the_running_exchange_end() {
     pair.settle();
     pair.server.connection.drain(pair.server.now);
     pair.settle();
-    let permit = pair.server.stream().permit().expect("a permit");
+    let permit = pair.server.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"last"), true).expect("a response");
     pair.settle();
     assert_eq!(pair.client.seen.contents(), ["last".into()]);
@@ -217,15 +217,10 @@ fn a_tunnel_carries_bytes_both_ways_and_each_end_by_itself() {
     let mut pair = Pair::new(client, Endpoint::server(defaults(), Echo::default()));
     pair.settle();
     assert!(matches!(pair.client.seen.0[..], [Seen::Established { protocol: Protocol::Raw, .. }]));
-    pair.client
-        .stream()
-        .permit()
-        .expect("a permit")
-        .data(Payload::Static(b"\x16\x03"), false)
-        .expect("bytes");
+    pair.client.raw().permit().expect("a permit").data(Payload::Static(b"\x16\x03"), false).expect("bytes");
     pair.settle();
     assert_eq!(pair.client.seen.contents(), ["\x16\x03".into()]);
-    pair.client.stream().permit().expect("a permit").data(Payload::Static(b"bye"), true).expect("bytes");
+    pair.client.raw().permit().expect("a permit").data(Payload::Static(b"bye"), true).expect("bytes");
     pair.settle();
     let back: Vec<u8> = pair.client.seen.contents().into_iter().flat_map(|content| content.0).collect();
     assert_eq!(back, b"\x16\x03bye");

@@ -131,7 +131,7 @@ fn several_websockets_and_requests_share_a_connection() {
         for (at, key) in sockets.iter().enumerate() {
             for part in 0..3 {
                 let message = format!("{part} of {at}").repeat(50);
-                let stream = pair.client.connection.stream(*key).expect("the WebSocket");
+                let stream = pair.client.connection.websocket(*key).expect("the WebSocket");
                 let permit = stream.permit().expect("a permit");
                 permit
                     .message(MessageKind::Text, Payload::Copy(message.as_bytes()), true)
@@ -147,7 +147,7 @@ fn several_websockets_and_requests_share_a_connection() {
             let expected: Vec<_> =
                 (0..3).map(|part| Octets::from(format!("{part} of {at}").repeat(50).as_str())).collect();
             assert_eq!(pair.client.of(*key).contents(), expected, "{name}");
-            let stream = pair.client.connection.stream(*key).expect("the WebSocket");
+            let stream = pair.client.connection.websocket(*key).expect("the WebSocket");
             stream.close(CloseCode::NORMAL, "bye").expect("a close");
         }
         pair.settle();
@@ -202,7 +202,8 @@ fn answers_come_in_whatever_order_they_are_made() {
     while !tickets.borrow().is_empty() {
         let at = random.below(tickets.borrow().len());
         let ticket = tickets.borrow_mut().remove(at);
-        let permit = pair.server.connection.redeem(ticket).expect("a permit");
+        let permit =
+            pair.server.connection.redeem(ticket).expect("a permit").into_exchange().expect("an exchange");
         permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"late"), true).expect("a response").throttle();
         if random.one_in(3) {
             pair.settle();
@@ -224,7 +225,12 @@ fn two_that_send_at_once_do_not_wait_for_each_other() {
     let app = move |event: Event<'_>| match event {
         Event::Request { mut stream, .. } => stream.want_write(),
         Event::Writable(permit) => {
-            permit.respond(Status::OK, NO_FIELDS, content.clone(), true).expect("a response").throttle();
+            permit
+                .into_exchange()
+                .expect("an exchange")
+                .respond(Status::OK, NO_FIELDS, content.clone(), true)
+                .expect("a response")
+                .throttle();
         }
         _ => {}
     };

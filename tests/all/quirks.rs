@@ -83,7 +83,7 @@ fn the_http_2_preface_is_answered_for_what_it_is() {
 #[test]
 fn a_close_without_a_reason_sends_a_close_frame() {
     let mut server = crate::support::silent_server();
-    server.stream().close(CloseCode::NORMAL, "").expect("a close");
+    server.websocket().close(CloseCode::NORMAL, "").expect("a close");
     server.settle();
     assert_eq!(unmasked(Role::Server, &server.sent), [sent_close(1000)]);
 }

@@ -35,7 +35,7 @@ fn a_raw_stream_is_its_bytes() {
 fn a_raw_stream_that_ends_first_hears_the_rest() {
     let mut server = Endpoint::server(raw(Expect::Raw), Silent);
     server.settle();
-    server.stream().permit().expect("a permit").data(Payload::Static(b"bye"), true).expect("bytes");
+    server.raw().permit().expect("a permit").data(Payload::Static(b"bye"), true).expect("bytes");
     server.settle();
     assert_eq!(server.sent, b"bye");
     let interest = server.connection.interest();

@@ -44,19 +44,23 @@ impl Mixed {
         match source {
             Source::Given(content) if !headed => {
                 let content = Payload::Own(content.clone());
+                let permit = permit.into_exchange().expect("an exchange");
                 permit.respond(Status::OK, NO_FIELDS, content, true).expect("a response").throttle();
             }
             Source::Echoed(echoes) => {
                 let Some(echo) = echoes.pop_front() else { return };
                 let more = !echoes.is_empty();
+                let permit = permit.into_websocket().expect("a WebSocket");
                 let sent = permit.message(MessageKind::Binary, Payload::Own(echo), true).expect("a message");
                 if more { sent.again() } else { sent.throttle() }
             }
             _ if !headed => {
+                let permit = permit.into_exchange().expect("an exchange");
                 let sent = permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), false);
                 sent.expect("a head").again();
             }
             Source::Given(content) | Source::Later(content) => {
+                let permit = permit.into_exchange().expect("an exchange");
                 permit.data(Payload::Own(content.clone()), true).expect("content").throttle();
             }
             Source::Read(left) => {
@@ -347,7 +351,7 @@ fn an_end_does_not_wait_for_a_window() {
     server.receive(&[opening, get(5, "/read/1000000", "")].concat(), Buffer::Lent);
     reader.read(&server.take_sent());
     let key = server.keys()[0];
-    let stream = server.connection.stream(key).expect("the WebSocket");
+    let stream = server.connection.websocket(key).expect("the WebSocket");
     stream.close(lws_proto::ws::CloseCode::NORMAL, "").expect("a close");
     server.settle();
     // The Close frame, and no more.
@@ -399,9 +403,12 @@ fn whoever_was_throttled_gets_input_in_turn() {
             let permit = stream.permit().expect("input comes when there is a permit");
             permit.data(Payload::Copy(&content), end).expect("content").throttle();
         }
-        Event::Writable(permit) => {
-            permit.data(Payload::Copy(&[b'd'; 16_384]), false).expect("content").again()
-        }
+        Event::Writable(permit) => permit
+            .into_exchange()
+            .expect("an exchange")
+            .data(Payload::Copy(&[b'd'; 16_384]), false)
+            .expect("content")
+            .again(),
         _ => {}
     };
     let (mut server, mut reader) = server(&crate::rfc9113::defaults(), &WIDE, app);
@@ -503,7 +510,7 @@ fn a_websocket_answers_within_two_round_trips_beside_a_download() {
         ask(&mut pair, download);
         pair.wait(Duration::from_secs(1));
         for _ in 0..5 {
-            let stream = pair.client.connection.stream(key).expect("the WebSocket");
+            let stream = pair.client.connection.websocket(key).expect("the WebSocket");
             let permit = stream.permit().expect("a permit");
             permit
                 .message(MessageKind::Binary, Payload::Static(b"thirteen byte"), true)

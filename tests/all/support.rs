@@ -2,7 +2,7 @@
 
 use lws_proto::http::Status;
 use lws_proto::ws::Connect;
-use lws_proto::{Cause, Config, MessageKind, Payload, Stream};
+use lws_proto::{Cause, Config, MessageKind, Payload, WebSocket};
 use std::sync::Arc;
 use tests::application::{Echo, Listen, Silent};
 use tests::endpoint::Buffer;
@@ -193,7 +193,7 @@ pub(crate) fn silent_server() -> Endpoint<Silent> {
 }
 
 /// Sends a whole text message; it must be possible now.
-pub(crate) fn say(stream: Stream<'_>, text: &str) {
-    let permit = stream.permit().expect("a permit");
+pub(crate) fn say(websocket: WebSocket<'_>, text: &str) {
+    let permit = websocket.permit().expect("a permit");
     permit.message(MessageKind::Text, Payload::Copy(text.as_bytes()), true).expect("a message");
 }

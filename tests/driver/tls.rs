@@ -6,7 +6,7 @@ use lws_loop_external::{
     Accepted, Address, Application, ConnectCause, ConnectError, ConnectOptions, ConnectPhase, ConnectionId,
     DriverContext, DriverOptions, ListenOptions, ListenerId, Peer, Speak,
 };
-use lws_proto::{Cause, Config, Connection, Event, Expect, Limits, Payload, StreamKey, Time};
+use lws_proto::{Cause, Config, Connection, Established, Event, Expect, Limits, Payload, StreamKey, Time};
 use lws_tls::Client;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -93,7 +93,7 @@ impl Application for App {
 
     fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut State, event: Event<'_>) {
         match event {
-            Event::Established { stream, .. } => {
+            Event::Established { stream: Established::Raw(stream), .. } => {
                 self.streams.extend(cx.connection().map(|id| (id, stream.key())));
                 let (bytes, end) = match state {
                     State::Server if self.sends > 0 => (pattern(self.sends), true),

@@ -2,7 +2,9 @@
 
 use lws_proto::http::{Method, Status};
 use lws_proto::ws::{Accept, Deflate, is_opening};
-use lws_proto::{Bytes, Event, MessageKind, Payload, Stream, StreamKey, Writable};
+use lws_proto::{
+    ByProtocol, Bytes, Event, Exchange, MessageKind, Payload, Sent, Stream, StreamKey, Writable,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
@@ -78,22 +80,27 @@ impl Echo {
     }
 
     /// Answers now, or when there is a permit.
-    fn owe(&mut self, stream: Stream<'_>, owed: Owed) {
+    fn owe<P>(&mut self, stream: Stream<'_, P>, owed: Owed) {
         self.owed.push_back(owed);
-        match stream.permit() {
+        match stream.into_any().permit() {
             Ok(permit) => self.spend(permit),
             Err(mut stream) => stream.want_write(),
         }
     }
 
     fn spend(&mut self, permit: Writable<'_>) {
-        let sent = match self.owed.pop_front() {
-            Some(Owed::Response(content)) => {
-                permit.respond(Status::OK, NO_FIELDS, Payload::Own(content.into()), true)
+        let Some(owed) = self.owed.pop_front() else { return };
+        let sent = match (permit.by_protocol(), owed) {
+            (Ok(ByProtocol::Exchange(permit)), Owed::Response(content)) => {
+                permit.respond(Status::OK, NO_FIELDS, Payload::Own(content.into()), true).map(Sent::into_any)
             }
-            Some(Owed::Message(kind, content)) => permit.message(kind, Payload::Own(content.into()), true),
-            Some(Owed::Bytes(content, end)) => permit.data(Payload::Own(content.into()), end),
-            None => return,
+            (Ok(ByProtocol::WebSocket(permit)), Owed::Message(kind, content)) => {
+                permit.message(kind, Payload::Own(content.into()), true).map(Sent::into_any)
+            }
+            (Ok(ByProtocol::Raw(permit)), Owed::Bytes(content, end)) => {
+                permit.data(Payload::Own(content.into()), end).map(Sent::into_any)
+            }
+            (permit, owed) => panic!("{owed:?} is not for {permit:?}"),
         };
         match sent {
             Ok(sent) if !self.owed.is_empty() => sent.again(),
@@ -102,7 +109,7 @@ impl Echo {
         }
     }
 
-    fn request(&mut self, stream: Stream<'_>, head: &lws_proto::http::Head<'_>, end: bool) {
+    fn request(&mut self, stream: Exchange<'_>, head: &lws_proto::http::Head<'_>, end: bool) {
         self.collected.clear();
         if is_opening(head) {
             let mut accept = Accept::new();

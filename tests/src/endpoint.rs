@@ -5,7 +5,7 @@ use crate::random::SampleNonce;
 use crate::transcript::{Seen, Transcript};
 use lws_proto::http::Scheme;
 use lws_proto::ws::Connect;
-use lws_proto::{Config, Connection, Event, Limits, Stream, StreamKey, Time};
+use lws_proto::{Config, Connection, Event, Exchange, Limits, RawStream, Stream, StreamKey, Time, WebSocket};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -192,6 +192,21 @@ impl<A: Application> Endpoint<A> {
     pub fn stream(&mut self) -> Stream<'_> {
         let key = self.key();
         self.connection.stream(key).expect("the open stream was not found")
+    }
+
+    /// The open stream's handle, which is an exchange.
+    pub fn exchange(&mut self) -> Exchange<'_> {
+        self.stream().into_exchange().expect("the open stream is no exchange")
+    }
+
+    /// The open stream's handle, which is a WebSocket.
+    pub fn websocket(&mut self) -> WebSocket<'_> {
+        self.stream().into_websocket().expect("the open stream is no WebSocket")
+    }
+
+    /// The open stream's handle, which is raw.
+    pub fn raw(&mut self) -> RawStream<'_> {
+        self.stream().into_raw().expect("the open stream is not raw")
     }
 
     /// Bytes of the peer arrive. Everything that follows is done.

@@ -153,8 +153,8 @@ impl Seen {
             },
             Event::Body { chunk, end, .. } => Self::Body { content: (&**chunk).into(), end: *end },
             Event::Trailers { head, .. } => Self::Trailers { fields: fields(head) },
-            Event::Established { protocol, head, .. } => {
-                Self::Established { protocol: *protocol, fields: head.as_ref().map(fields) }
+            Event::Established { stream, head } => {
+                Self::Established { protocol: stream.protocol(), fields: head.as_ref().map(fields) }
             }
             Event::Message { kind, chunk, end, .. } => {
                 Self::Message { kind: *kind, content: (&**chunk).into(), end: *end }

@@ -7,8 +7,8 @@ use super::record::{self, Fault, Item, RecordReader, Status};
 use crate::failure::{Exit, Failure, Notice};
 use crate::messages::Lines;
 use crate::report::Reporter;
-use lws_server::upstream::{self, ConnectError, Connection, Event};
-use lws_server::{Context, LinkId, Payload, Stream, StreamId, StreamKey};
+use lws_server::upstream::{self, ConnectError, Connection, Established, Event};
+use lws_server::{Context, LinkId, Payload, RawStream, StreamId, StreamKey};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -216,7 +216,7 @@ impl Conversation {
     }
 
     /// Writes what waits, and takes input or not.
-    fn advance(&mut self, cx: &mut Context<'_>, mut stream: Stream<'_>) {
+    fn advance(&mut self, cx: &mut Context<'_>, mut stream: RawStream<'_>) {
         if self.is_full() {
             stream.pause();
         } else {
@@ -275,7 +275,7 @@ impl upstream::Handler for Carrier {
     fn event(&mut self, cx: &mut Context<'_>, event: Event<'_>) {
         let mut conversation = self.0.borrow_mut();
         match event {
-            Event::Established { stream, .. } => {
+            Event::Established { stream: Established::Raw(stream), .. } => {
                 conversation.key = Some(stream.key());
                 conversation.advance(cx, stream);
             }
@@ -291,7 +291,11 @@ impl upstream::Handler for Carrier {
                 conversation.wake_exchange(cx);
                 conversation.advance(cx, stream);
             }
-            Event::Writable(permit) => conversation.advance(cx, permit.into_stream()),
+            Event::Writable(permit) => {
+                if let Ok(permit) = permit.into_raw() {
+                    conversation.advance(cx, permit.into_stream());
+                }
+            }
             Event::Closed { .. } => conversation.fail(cx, None),
             _ => {}
         }
@@ -299,7 +303,7 @@ impl upstream::Handler for Carrier {
 
     fn wake(&mut self, cx: &mut Context<'_>, connection: &mut Connection) {
         let mut conversation = self.0.borrow_mut();
-        if let Some(stream) = conversation.key.and_then(|key| connection.stream(key)) {
+        if let Some(stream) = conversation.key.and_then(|key| connection.raw(key)) {
             conversation.advance(cx, stream);
         }
     }

@@ -109,7 +109,7 @@ impl Client {
                 self.unsent(id);
             }
             // The connection is ending, and its event has not come yet.
-            Misuse::WrongState | Misuse::NotOffered | Misuse::WrongProtocol => {
+            Misuse::WrongState | Misuse::NotOffered | Misuse::UnknownStream => {
                 self.pool.release(now, link, After::Retire);
                 self.unsent(id);
             }

@@ -8,7 +8,7 @@ use crate::options::Versions;
 use crate::pool::{After, Key, Link, Spoken};
 use crate::tunnel::{Outcome, Tunnel};
 use crate::ws::SocketId;
-use lws_proto::{Cause as EngineCause, Connection, Event, Stream, StreamKey, Time, Writable};
+use lws_proto::{Cause as EngineCause, Connection, Event, ExchangePermit, Stream, StreamKey, Time, Writable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,8 +239,8 @@ impl Client {
             }
         }
         self.run_tunnel(link, &mut tunnel);
-        if let Some(stream) = tunnel.key().and_then(|key| connection.stream(key)) {
-            tunnel.flush(self.now, stream);
+        if let Some(raw) = tunnel.key().and_then(|key| connection.raw(key)) {
+            tunnel.flush(self.now, raw);
         }
         self.put_back(link, tunnel);
     }
@@ -287,7 +287,11 @@ impl Client {
                 }
             }
             StreamUse::Handshake(..) => {}
-            StreamUse::Socket(socket) => self.apply_to_socket(socket, stream),
+            StreamUse::Socket(socket) => {
+                if let Ok(websocket) = stream.into_websocket() {
+                    self.apply_to_socket(socket, websocket);
+                }
+            }
         }
     }
 
@@ -348,7 +352,7 @@ impl Client {
                     StreamUse::Handshake(_, socket) if !interim => self.on_refusal(socket, &head),
                     _ => {}
                 }
-                self.apply(link, stream);
+                self.apply(link, stream.into_any());
             }
             Event::Body { stream, chunk, end } => {
                 match &mut known.used {
@@ -370,13 +374,13 @@ impl Client {
                     },
                     StreamUse::Socket(_) | StreamUse::Abandoned => {}
                 }
-                self.apply(link, stream);
+                self.apply(link, stream.into_any());
             }
             Event::Trailers { stream, head } => {
                 if let StreamUse::Exchange(id) = known.used {
                     self.on_trailers(id, &head);
                 }
-                self.apply(link, stream);
+                self.apply(link, stream.into_any());
             }
             Event::Writable(permit) => self.on_writable(link, permit),
             Event::Closed { cause, .. } => self.stream_closed(link, key, cause),
@@ -389,10 +393,16 @@ impl Client {
         let Some(known) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
         match known.used {
             StreamUse::Exchange(id) => {
-                self.give_content(id, permit);
+                if let Ok(permit) = permit.into_exchange() {
+                    self.give_content(id, permit);
+                }
                 self.touch_if_wanted(link, key, id);
             }
-            StreamUse::Socket(socket) => self.socket_writable(socket, permit),
+            StreamUse::Socket(socket) => {
+                if let Ok(permit) = permit.into_websocket() {
+                    self.socket_writable(socket, permit);
+                }
+            }
             StreamUse::Handshake(..) | StreamUse::Discard { .. } | StreamUse::Abandoned => {}
         }
     }
@@ -406,7 +416,7 @@ impl Client {
     }
 
     /// Sends content of a request.
-    fn give_content(&mut self, id: RequestId, permit: Writable<'_>) {
+    fn give_content(&mut self, id: RequestId, permit: ExchangePermit<'_>) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         if exchange.upload.ended {
             return;

@@ -18,8 +18,8 @@ use lws_loop_external::SystemEntropy;
 use lws_proto::http::Head;
 use lws_proto::ws::{CloseCode, Connect};
 use lws_proto::{
-    Bytes, Cause as EngineCause, Connection, Entropy, Event, Liveness, MessageKind, Misuse, Payload, Stream,
-    StreamKey, Writable,
+    Bytes, Cause as EngineCause, Connection, Entropy, Established, Event, Liveness, MessageKind, Misuse,
+    Payload, StreamKey, WebSocket, WebSocketPermit,
 };
 use std::time::Duration;
 
@@ -233,7 +233,10 @@ impl Client {
         let key = event.key();
         let Some(used) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
         match (event, used.used) {
-            (Event::Established { stream, head, .. }, StreamUse::Handshake(request, id)) => {
+            (
+                Event::Established { stream: Established::WebSocket(stream), head },
+                StreamUse::Handshake(request, id),
+            ) => {
                 self.established(link, key, (request, id), head);
                 self.apply_to_socket(id, stream);
             }
@@ -285,7 +288,7 @@ impl Client {
     }
 
     /// The server is there: it has its usual time again.
-    fn heard_from(&mut self, id: SocketId, stream: &mut Stream<'_>) {
+    fn heard_from(&mut self, id: SocketId, stream: &mut WebSocket<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if socket.probe == Probe::Asked {
             socket.probe = Probe::No;
@@ -304,7 +307,7 @@ impl Client {
     }
 
     /// Sends what waits, on the stream that is lent.
-    pub(crate) fn apply_to_socket(&mut self, id: SocketId, mut stream: Stream<'_>) {
+    pub(crate) fn apply_to_socket(&mut self, id: SocketId, mut stream: WebSocket<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return stream.abort() };
         if socket.probe == Probe::Wanted {
             socket.probe = Probe::Asked;
@@ -338,7 +341,7 @@ impl Client {
         }
     }
 
-    pub(crate) fn socket_writable(&mut self, id: SocketId, permit: Writable<'_>) {
+    pub(crate) fn socket_writable(&mut self, id: SocketId, permit: WebSocketPermit<'_>) {
         if let Some(socket) = self.sockets.get_mut(id) {
             // Another turn: as many again.
             socket.burst = socket.burst.max(socket.terms.limits.burst);
@@ -465,7 +468,7 @@ impl Socket {
     }
 
     /// Sends the message that has waited longest.
-    fn send_one<'a>(&mut self, permit: Writable<'a>) -> Option<Stream<'a>> {
+    fn send_one<'a>(&mut self, permit: WebSocketPermit<'a>) -> Option<WebSocket<'a>> {
         let message = self.outbox.pop()?;
         self.burst = self.burst.saturating_sub(1);
         match permit.message(message.kind, Payload::Own(message.payload), true) {

@@ -8,7 +8,7 @@ use lws_loop_external::Address;
 use lws_proto::MessageKind;
 use lws_proto::ws::CloseCode;
 use lws_server::http::Response;
-use lws_server::{Builder, Handle, Payload, Sent, Server, Stream, ws};
+use lws_server::{Builder, Handle, Payload, Sent, Server, WebSocket, ws};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -45,7 +45,7 @@ impl Drop for Running {
 struct Echo;
 
 impl ws::Handler for Echo {
-    fn message(&mut self, _: &mut lws_server::Context<'_>, stream: Stream<'_>, message: ws::Message<'_>) {
+    fn message(&mut self, _: &mut lws_server::Context<'_>, stream: WebSocket<'_>, message: ws::Message<'_>) {
         if let Ok(permit) = stream.permit() {
             let _ =
                 permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);

@@ -11,7 +11,7 @@ use lws_loop_external::{
     Accepted, Application, Descriptor, DescriptorEvent, Driver, DriverContext, DriverOptions, Interest,
     ListenerId, Peer, Route, Service, Udp, UdpEvent, UdpOptions,
 };
-use lws_proto::{Config, Connection, Event, Expect, Payload};
+use lws_proto::{Config, Connection, Established, Event, Expect, Payload};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -169,7 +169,7 @@ impl Application for Kinds {
 
     fn event(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut Role, event: Event<'_>) {
         match (event, role) {
-            (Event::Established { stream, .. }, Role::Client) => {
+            (Event::Established { stream: Established::Raw(stream), .. }, Role::Client) => {
                 let everything = pattern::bytes(1, 0, BYTES).into();
                 let sent = stream.permit().is_ok_and(|it| it.data(Payload::Own(everything), true).is_ok());
                 self.expect(cx, sent, "a stream over pipes takes nothing");

@@ -6,7 +6,7 @@ use lws_loop_external::{
     Peer, Trigger,
 };
 use lws_proto::http::Status;
-use lws_proto::{Config, Connection, Event, Expect, Payload, StreamKey, ws};
+use lws_proto::{Config, Connection, Established, Event, Expect, Payload, RawStream, StreamKey, ws};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -150,12 +150,7 @@ impl Echo {
     }
 
     /// What a raw peer can have done. True if the bytes were an order.
-    fn order(
-        &mut self,
-        cx: &mut DriverContext<'_, Self>,
-        stream: &mut lws_proto::Stream<'_>,
-        bytes: &[u8],
-    ) -> bool {
+    fn order(&mut self, cx: &mut DriverContext<'_, Self>, stream: &mut RawStream<'_>, bytes: &[u8]) -> bool {
         let this = cx.connection();
         let others: Vec<_> = self.open.iter().copied().filter(|id| Some(*id) != this).collect();
         match bytes.first() {
@@ -219,7 +214,7 @@ impl Application for Echo {
     fn event(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, event: Event<'_>) {
         self.calls += 1;
         match event {
-            Event::Established { stream, .. } => {
+            Event::Established { stream: Established::Raw(stream), .. } => {
                 self.keys.extend(cx.connection().map(|id| (id, stream.key())));
                 if let (Some(greeting), Ok(permit)) = (state.take(), stream.permit()) {
                     let end = self.says_no_more;
@@ -251,11 +246,11 @@ impl Application for Echo {
             }
             Event::Writable(permit) => {
                 self.log.push("writable".into());
-                let _ = permit.data(Payload::Static(b"told"), false);
+                let _ = permit.into_raw().expect("a raw stream").data(Payload::Static(b"told"), false);
             }
             Event::Timeout { stream } => {
                 self.log.push("timeout".into());
-                if let Ok(permit) = stream.permit() {
+                if let Ok(permit) = stream.into_raw().expect("a raw stream").permit() {
                     permit.data(Payload::Static(b"late"), true).expect("an open stream");
                 }
             }

@@ -11,8 +11,8 @@ use crate::connection::item::{Content, ControlKind, Item, Step};
 use crate::connection::outbound::{NextReceiver, Outbound, Sending};
 use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
-use crate::handle::Stream;
-use crate::{Control, Event, Expect, Time, h1, h2, http, ws};
+use crate::handle::{Exchange, RawStream, Stream, WebSocket, Writable};
+use crate::{Control, Established, Event, Expect, Protocol, Time, h1, h2, http, ws};
 use alloc::boxed::Box;
 
 /// The receiving side of a connection: what events lend content from.
@@ -392,33 +392,44 @@ pub(crate) fn lend<'a>(
     receiver: &'a mut Receiving,
     outbound: &'a mut Outbound,
 ) -> Event<'a> {
-    let stream = Stream::new(outbound);
     match item {
         Item::Message { content, kind, reserved, first, remaining, end } => {
             let reserved = ws::ReservedBits::of_frame(reserved);
             let chunk = content.lend(base, input, receiver, false);
-            Event::Message { stream, kind, reserved, chunk, first, remaining, end }
+            Event::Message { stream: WebSocket::new(outbound), kind, reserved, chunk, first, remaining, end }
         }
         Item::Body { content, end } => {
-            Event::Body { stream, chunk: content.lend(base, input, receiver, false), end }
+            let chunk = content.lend(base, input, receiver, false);
+            Event::Body { stream: Exchange::new(outbound), chunk, end }
         }
         Item::Raw { content, end } => {
-            Event::Raw { stream, chunk: content.lend(base, input, receiver, false), end }
+            let chunk = content.lend(base, input, receiver, false);
+            Event::Raw { stream: RawStream::new(outbound), chunk, end }
         }
-        Item::Request { end } => Event::Request { stream, head: receiver.head(&input[base..]), end },
-        Item::Response { end } => Event::Response { stream, head: receiver.head(&input[base..]), end },
-        Item::Trailers => Event::Trailers { stream, head: receiver.head(&input[base..]) },
+        Item::Request { end } => {
+            Event::Request { stream: Exchange::new(outbound), head: receiver.head(&input[base..]), end }
+        }
+        Item::Response { end } => {
+            Event::Response { stream: Exchange::new(outbound), head: receiver.head(&input[base..]), end }
+        }
+        Item::Trailers => {
+            Event::Trailers { stream: Exchange::new(outbound), head: receiver.head(&input[base..]) }
+        }
         Item::Established { protocol, head } => {
             let head = head.then(|| receiver.head(&input[base..]));
-            Event::Established { stream, protocol, head }
+            let stream = match protocol {
+                Protocol::WebSocket => Established::WebSocket(WebSocket::new(outbound)),
+                Protocol::Raw => Established::Raw(RawStream::new(outbound)),
+            };
+            Event::Established { stream, head }
         }
         Item::Control { content, control } => {
             let payload: &'a [u8] = content.lend(base, input, receiver, true);
-            Event::Control { stream, control: control.lend(payload) }
+            Event::Control { stream: WebSocket::new(outbound), control: control.lend(payload) }
         }
-        Item::Writable => Event::Writable(stream.into_permit()),
-        Item::Timeout => Event::Timeout { stream },
-        Item::PeerEnded => Event::PeerEnded { stream },
+        Item::Writable => Event::Writable(Writable::new(outbound)),
+        Item::Timeout => Event::Timeout { stream: Stream::new(outbound) },
+        Item::PeerEnded => Event::PeerEnded { stream: Exchange::new(outbound) },
         Item::Closed { key, cause } => Event::Closed { key, cause },
     }
 }
@@ -448,7 +459,7 @@ pub(crate) fn lend_in_one<'a>(
     let ws::InOne { kind, .. } = message;
     let reserved = ws::ReservedBits::NONE;
     Event::Message {
-        stream: Stream::new(outbound),
+        stream: WebSocket::new(outbound),
         kind,
         reserved,
         chunk,

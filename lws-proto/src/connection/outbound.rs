@@ -231,16 +231,6 @@ impl Outbound {
         }
     }
 
-    /// Whether what is lent is an exchange.
-    #[inline]
-    pub(crate) fn lends_exchange(&self) -> bool {
-        match &self.sender {
-            Sending::Http1(_) => self.link().is_open(),
-            Sending::Http2(session) => !session.lends_tunnel(),
-            Sending::Carried(_) | Sending::Silent => false,
-        }
-    }
-
     /// The exchange that is lent, if it is one.
     #[inline]
     pub(crate) fn exchange(&mut self) -> Option<LentExchange<'_>> {

@@ -32,7 +32,7 @@ pub(crate) fn connect_websocket(
 ) -> Result<StreamKey, Misuse> {
     // Nothing is written before every check has passed: a handshake that is half there cannot be taken back.
     check_idle(sender, channel)?;
-    let entropy = resources.entropy.as_mut().ok_or(Misuse::WrongProtocol)?;
+    let entropy = resources.entropy.as_mut().ok_or(Misuse::WrongState)?;
     let mut nonce = [0; 16];
     entropy.fill(&mut nonce);
     let expected = ws::write_request(channel.link.out.buffer(), connect, nonce)?;

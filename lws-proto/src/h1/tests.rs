@@ -106,7 +106,7 @@ fn note(events: &mut Vec<String>, event: &Event<'_>) {
             if *end { "end".to_string() } else { return }
         }
         Event::Trailers { head, .. } => format!("{head:?}"),
-        Event::Established { protocol, .. } => format!("{protocol:?}"),
+        Event::Established { stream, .. } => format!("{:?}", stream.protocol()),
         Event::Closed { cause, .. } => format!("{cause:?}"),
         Event::Writable(_) => "writable".to_string(),
         Event::Raw { chunk, .. } => format!("raw {}", String::from_utf8_lossy(chunk)),
@@ -243,7 +243,7 @@ fn http_1_0_closes_unless_asked_to_stay() {
             sent.again();
         }
         Event::Writable(permit) => {
-            permit.data(Payload::Static(b"b"), true).expect("data");
+            permit.into_exchange().expect("an exchange").data(Payload::Static(b"b"), true).expect("data");
         }
         _ => {}
     };
@@ -438,7 +438,7 @@ fn a_response_that_was_held_back_ends_the_exchange_when_it_is_sent() {
     });
     assert_eq!(side.events, ["GET /1 true"]);
     let key = crate::StreamKey { index: 0, generation: 1 };
-    let permit = side.connection.stream(key).expect("the stream").permit().expect("a permit");
+    let permit = side.connection.exchange(key).expect("the stream").permit().expect("a permit");
     permit.respond(Status::NO_CONTENT, NO_FIELDS, Payload::Static(b""), true).expect("a response");
     assert!(side.connection.needs_service());
     side.settle(greet);
@@ -533,7 +533,7 @@ fn content_is_serialised_in_place_in_every_framing() {
                 .again();
         }
         Event::Writable(permit) => {
-            let filled = permit.fill(300, |room| {
+            let filled = permit.into_exchange().expect("an exchange").fill(300, |room| {
                 room[..3].copy_from_slice(b"abc");
                 (3, true)
             });

@@ -1,7 +1,7 @@
 //! A client and a server in memory, with the input cut in every way.
 
 use crate::http::{Request, Scheme, Status};
-use crate::{Config, Connection, Event, Payload, Time};
+use crate::{Config, Connection, Established, Event, Payload, Time};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -30,7 +30,7 @@ fn note(event: &Event<'_>, seen: &mut Vec<String>) {
         Event::Trailers { head, .. } => format!("trailers {head:?}"),
         Event::Closed { cause, .. } => format!("closed {cause}"),
         Event::Message { chunk, end, .. } => format!("message {} {end}", chunk.escape_ascii()),
-        Event::Established { protocol, .. } => format!("established {protocol:?}"),
+        Event::Established { stream, .. } => format!("established {:?}", stream.protocol()),
         other => format!("{other:?}"),
     };
     seen.push(text);
@@ -133,13 +133,17 @@ fn a_websocket_shares_the_connection() {
         let (at_client, at_server) = exchange(&mut client, &mut server, cut);
         assert_eq!(at_client, ["established WebSocket"]);
         assert!(at_server.iter().any(|line| line == "established WebSocket"), "{at_server:?}");
-        let permit = client.stream(key).expect("the stream").permit().expect("a permit");
+        let permit = client.websocket(key).expect("the stream").permit().expect("a permit");
         permit.text("echo hello").expect("a message");
         assert!(client.interest().write);
         let (at_client, at_server) = exchange(&mut client, &mut server, cut);
         assert_eq!(at_server, ["message echo hello true"]);
         assert_eq!(at_client, ["message  hello true"]);
-        client.stream(key).expect("the stream").close(crate::ws::CloseCode::NORMAL, "bye").expect("a close");
+        client
+            .websocket(key)
+            .expect("the stream")
+            .close(crate::ws::CloseCode::NORMAL, "bye")
+            .expect("a close");
         let (at_client, at_server) = exchange(&mut client, &mut server, cut);
         assert!(
             at_client.iter().any(|line| line.starts_with("closed closed with code 1000")),
@@ -177,7 +181,7 @@ fn messages_of_a_websocket_are_compressed_where_both_agree() {
         let mut down = drain(&mut server);
         let mut feed = client.receive(Time::ZERO, &mut down);
         while let Some(event) = feed.next_event() {
-            if let Event::Established { stream, .. } = event {
+            if let Event::Established { stream: Established::WebSocket(stream), .. } = event {
                 let permit = stream.permit().expect("a permit");
                 permit.text(&long).expect("a message");
             }

@@ -16,7 +16,7 @@ use crate::{Misuse, ws};
 /// }
 /// ```
 ///
-/// An exchange that has ended meanwhile, or has become something else, answers every call with [`Misuse`].
+/// One that has ended meanwhile answers every call with [`Misuse::UnknownStream`].
 pub type Exchange<'a> = Stream<'a, spoken::Http>;
 
 impl<'a> Exchange<'a> {
@@ -37,7 +37,7 @@ impl<'a> Exchange<'a> {
                 sender.interim(&mut channel.link.out, status, fields)
             }
             Some(LentExchange::Http2(session, link, _)) => session.interim(link, status, fields),
-            _ => Err(Misuse::WrongProtocol),
+            _ => Err(Misuse::UnknownStream),
         }
     }
 
@@ -111,7 +111,7 @@ impl<'a> Exchange<'a> {
             Some(LentExchange::Http2(session, link, resources)) => {
                 session.accept_websocket(link, resources, head, accept)?;
             }
-            None => return Err(Misuse::WrongProtocol),
+            None => return Err(Misuse::UnknownStream),
         }
         Ok(WebSocket::new(self.outbound))
     }
@@ -128,7 +128,7 @@ impl<'a> Exchange<'a> {
                 self.outbound.begin_raw(false);
             }
             Some(LentExchange::Http2(session, link, resources)) => session.accept_tunnel(link, resources)?,
-            None => return Err(Misuse::WrongProtocol),
+            None => return Err(Misuse::UnknownStream),
         }
         Ok(RawStream::new(self.outbound))
     }
@@ -169,7 +169,7 @@ impl<'a> ExchangePermit<'a> {
             Some(LentExchange::Http2(session, link, resources)) => {
                 session.respond(link, resources, (status, fields), content, end)?;
             }
-            None => return Err(Misuse::WrongProtocol),
+            None => return Err(Misuse::UnknownStream),
         }
         Ok(Sent::new(self.outbound))
     }
@@ -192,7 +192,7 @@ impl<'a> ExchangePermit<'a> {
             Some(LentExchange::Http2(session, link, resources)) => {
                 session.trailers(link, resources, fields)?
             }
-            None => return Err(Misuse::WrongProtocol),
+            None => return Err(Misuse::UnknownStream),
         }
         Ok(Sent::new(self.outbound))
     }
@@ -212,7 +212,7 @@ impl<'a> ExchangePermit<'a> {
             Some(LentExchange::Http2(session, link, resources)) => {
                 session.data(link, resources, content, end)?;
             }
-            None => return Err(Misuse::WrongProtocol),
+            None => return Err(Misuse::UnknownStream),
         }
         Ok(Sent::new(self.outbound))
     }
@@ -236,7 +236,7 @@ impl<'a> ExchangePermit<'a> {
             Some(LentExchange::Http2(session, link, resources)) => {
                 session.fill(link, resources, max, fill)?;
             }
-            None => return Err(Misuse::WrongProtocol),
+            None => return Err(Misuse::UnknownStream),
         }
         Ok(Sent::new(self.outbound))
     }

@@ -1,6 +1,6 @@
 //! The permit to write on a stream, and what is left of one once it is spent or kept.
 
-use super::{ExchangePermit, RawPermit, Stream, WebSocketPermit, spoken};
+use super::{ByProtocol, ExchangePermit, RawPermit, Stream, WebSocketPermit, spoken};
 use crate::connection::outbound::Outbound;
 use crate::key::StreamKey;
 use core::fmt;
@@ -42,8 +42,8 @@ impl<'a, P> Writable<'a, P> {
         Self { outbound, speaks: PhantomData }
     }
 
-    /// The permit, whatever the stream speaks.
-    pub fn into_writable(self) -> Writable<'a> {
+    /// The permit, as one for a stream of which nothing is known.
+    pub fn into_any(self) -> Writable<'a> {
         Writable::new(self.outbound)
     }
 
@@ -77,6 +77,16 @@ impl<'a, P> Writable<'a, P> {
 }
 
 impl<'a> Writable<'a> {
+    /// The permit for what the stream speaks; or the permit again, if the stream has ended.
+    pub fn by_protocol(
+        self,
+    ) -> Result<ByProtocol<ExchangePermit<'a>, WebSocketPermit<'a>, RawPermit<'a>>, Self> {
+        self.into_exchange()
+            .map(ByProtocol::Exchange)
+            .or_else(|permit| permit.into_websocket().map(ByProtocol::WebSocket))
+            .or_else(|permit| permit.into_raw().map(ByProtocol::Raw))
+    }
+
     /// The permit of an exchange, if it is for one that has not ended; otherwise the permit again.
     pub fn into_exchange(self) -> Result<ExchangePermit<'a>, Self> {
         if self.outbound.exchange().is_some() { Ok(ExchangePermit::new(self.outbound)) } else { Err(self) }
@@ -137,6 +147,12 @@ impl<'a, P> Sent<'a, P> {
     #[must_use]
     pub fn into_stream(self) -> Stream<'a, P> {
         Stream::new(self.outbound)
+    }
+
+    /// What is left of the permit, as of one for a stream of which nothing is known.
+    #[must_use]
+    pub fn into_any(self) -> Sent<'a> {
+        Sent::new(self.outbound)
     }
 }
 

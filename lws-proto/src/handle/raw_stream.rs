@@ -25,7 +25,7 @@ impl<'a> RawPermit<'a> {
     #[inline]
     pub fn data(self, content: Payload<'_>, end: bool) -> Result<Sent<'a, spoken::Raw>, Misuse> {
         command!(self.outbound, Command::Data(content.as_ref().into(), end));
-        let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel) = self.outbound.raw().ok_or(Misuse::UnknownStream)?;
         sender.data(&mut channel.link.out, content, end)?;
         sender.finish_if_over(channel);
         Ok(Sent::new(self.outbound))
@@ -42,7 +42,7 @@ impl<'a> RawPermit<'a> {
     ) -> Result<Sent<'a, spoken::Raw>, Misuse> {
         #[cfg(feature = "record")]
         let fill = crate::record::filling(self.outbound.noted(), max, fill);
-        let (sender, channel) = self.outbound.raw().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel) = self.outbound.raw().ok_or(Misuse::UnknownStream)?;
         sender.fill(&mut channel.link.out, max, fill);
         sender.finish_if_over(channel);
         Ok(Sent::new(self.outbound))

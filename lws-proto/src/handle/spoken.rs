@@ -1,4 +1,4 @@
-//! What a handle can be known to speak, as types without values.
+//! What the stream of a handle is known to speak, as types without values.
 
 /// Whatever the stream speaks: what all streams have in common can be done.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! A stream: what can be done with it whenever it is lent.
 
-use super::{Exchange, RawStream, WebSocket, Writable, spoken};
+use super::{ByProtocol, Exchange, RawStream, WebSocket, Writable, spoken};
 use crate::connection::outbound::Outbound;
 use crate::key::StreamKey;
 use crate::{Limit, Time};
@@ -26,9 +26,9 @@ impl<'a, P> Stream<'a, P> {
         Self { outbound, speaks: PhantomData }
     }
 
-    /// The stream, whatever it speaks.
+    /// The stream, as one of which nothing is known.
     #[must_use]
-    pub fn into_stream(self) -> Stream<'a> {
+    pub fn into_any(self) -> Stream<'a> {
         Stream::new(self.outbound)
     }
 
@@ -131,10 +131,12 @@ impl<'a, P> Stream<'a, P> {
 }
 
 impl<'a> Stream<'a> {
-    /// The permit to write, which is due.
-    #[inline]
-    pub(crate) fn into_permit(self) -> Writable<'a> {
-        Writable::new(self.outbound)
+    /// The handle for what it speaks; or the stream again, if it has ended.
+    pub fn by_protocol(self) -> Result<ByProtocol<Exchange<'a>, WebSocket<'a>, RawStream<'a>>, Self> {
+        self.into_exchange()
+            .map(ByProtocol::Exchange)
+            .or_else(|stream| stream.into_websocket().map(ByProtocol::WebSocket))
+            .or_else(|stream| stream.into_raw().map(ByProtocol::Raw))
     }
 
     /// The exchange, if it is one that has not ended; otherwise the stream again.

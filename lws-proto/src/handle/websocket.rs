@@ -15,7 +15,7 @@ use bytes::Bytes;
 /// }
 /// ```
 ///
-/// One that has ended meanwhile answers every call with [`Misuse`].
+/// One that has ended meanwhile answers every call with [`Misuse::UnknownStream`].
 pub type WebSocket<'a> = Stream<'a, spoken::WebSocket>;
 
 impl<'a> WebSocket<'a> {
@@ -25,11 +25,11 @@ impl<'a> WebSocket<'a> {
         self.outbound.is_in_message()
     }
 
-    /// How long the peer of a WebSocket may be silent, from now on; `None` goes back to what
+    /// How long the peer may be silent, from now on; `None` goes back to what
     /// [`Limits`](crate::Limits) say for all.
     ///
     /// # Errors
-    /// [`Misuse::WrongProtocol`] if the stream is no WebSocket: nothing else has a way to ask a peer.
+    /// [`Misuse::UnknownStream`] if the WebSocket has ended.
     pub fn set_liveness(&mut self, liveness: Option<Liveness>) -> Result<(), Misuse> {
         command!(
             self.outbound,
@@ -37,7 +37,7 @@ impl<'a> WebSocket<'a> {
                 liveness.map(|Liveness { ping_after, drop_after }| [ping_after, drop_after])
             )
         );
-        let (sender, ..) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, ..) = self.outbound.websocket().ok_or(Misuse::UnknownStream)?;
         sender.set_liveness(liveness);
         Ok(())
     }
@@ -45,7 +45,7 @@ impl<'a> WebSocket<'a> {
     /// Queues a whole WebSocket message without a permit, if it fits below `send_queue_bytes_max` with its header.
     ///
     /// # Errors
-    /// The message, when it does not fit, or the stream is no open WebSocket, or is in the middle of a message.
+    /// The message, when it does not fit, or the WebSocket has ended, or is in the middle of a message.
     pub fn try_queue(&mut self, kind: MessageKind, message: Bytes) -> Result<(), Bytes> {
         command!(self.outbound, Command::TryQueue(kind, message[..].into()));
         match self.outbound.websocket() {
@@ -78,12 +78,12 @@ impl<'a> WebSocket<'a> {
     /// RFC 6455 §7.1.2.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket, or `code` may not be on the wire, or `reason` has over 123 bytes.
+    /// [`Misuse`] if the WebSocket has ended, or `code` may not be on the wire, or `reason` has over 123 bytes.
     /// A second close is no error and does nothing.
     #[doc(alias = "lws_close_reason")]
     pub fn close(self, code: CloseCode, reason: &str) -> Result<(), Misuse> {
         command!(self.outbound, Command::Close(code, reason.into()));
-        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::WrongProtocol)?;
+        let (sender, channel, resources) = self.outbound.websocket().ok_or(Misuse::UnknownStream)?;
         sender.close_handshake(&mut channel.link, &mut resources.entropy, code, reason)
     }
 }
@@ -103,7 +103,7 @@ impl<'a> WebSocketPermit<'a> {
     /// UTF-8. RFC 6455 §6.1.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket.
+    /// [`Misuse`] if the WebSocket has ended, which no permit outlives.
     #[doc(alias = "lws_write")]
     #[inline]
     pub fn message(
@@ -117,7 +117,7 @@ impl<'a> WebSocketPermit<'a> {
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: true }
         );
         let (sender, channel, resources) =
-            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
+            self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
         sender.message(&mut channel.link.out, &mut resources.entropy, kind, 0, payload, end);
         Ok(Sent::new(self.outbound))
     }
@@ -126,7 +126,7 @@ impl<'a> WebSocketPermit<'a> {
     /// not count, as they stand on the first frame.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket.
+    /// [`Misuse`] if the WebSocket has ended, which no permit outlives.
     pub fn extended_message(
         self,
         kind: MessageKind,
@@ -136,7 +136,7 @@ impl<'a> WebSocketPermit<'a> {
     ) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         note!(self.outbound, Note::Unsupported("a message of an extension".into()));
         let (sender, channel, resources) =
-            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
+            self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
         sender.message(&mut channel.link.out, &mut resources.entropy, kind, reserved.bits(), payload, end);
         Ok(Sent::new(self.outbound))
     }
@@ -144,7 +144,7 @@ impl<'a> WebSocketPermit<'a> {
     /// As [`message`](Self::message), for content that is compressed already: no extension tries to make it smaller.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket.
+    /// [`Misuse`] if the WebSocket has ended, which no permit outlives.
     pub fn uncompressed_message(
         self,
         kind: MessageKind,
@@ -156,7 +156,7 @@ impl<'a> WebSocketPermit<'a> {
             Command::Message { kind, payload: payload.as_ref().into(), end, compress: false }
         );
         let (sender, channel, resources) =
-            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
+            self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
         sender.uncompressed_message(&mut channel.link.out, &mut resources.entropy, kind, payload, end);
         Ok(Sent::new(self.outbound))
     }
@@ -164,11 +164,11 @@ impl<'a> WebSocketPermit<'a> {
     /// Sends a whole WebSocket message that goes to many peers, and is compressed once for all with the same parameters.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket, or is in the middle of a message.
+    /// [`Misuse`] if the WebSocket is in the middle of a message.
     pub fn prepared(self, message: &ws::Prepared) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         command!(self.outbound, Command::Prepared(message.kind(), message.bytes()[..].into()));
         let (sender, channel, resources) =
-            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
+            self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
         sender.prepared(&mut channel.link.out, &mut resources.entropy, message)?;
         Ok(Sent::new(self.outbound))
     }
@@ -176,7 +176,7 @@ impl<'a> WebSocketPermit<'a> {
     /// Sends a whole WebSocket text message.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket.
+    /// [`Misuse`] if the WebSocket has ended, which no permit outlives.
     pub fn text(self, text: &str) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         self.message(MessageKind::Text, Payload::Copy(text.as_bytes()), true)
     }
@@ -184,11 +184,11 @@ impl<'a> WebSocketPermit<'a> {
     /// Sends a Ping with up to 125 bytes of payload; more are left out. RFC 6455 §5.5.2.
     ///
     /// # Errors
-    /// [`Misuse`] if the stream is no WebSocket.
+    /// [`Misuse`] if the WebSocket has ended, which no permit outlives.
     pub fn ping(self, payload: &[u8]) -> Result<Sent<'a, spoken::WebSocket>, Misuse> {
         command!(self.outbound, Command::Ping(payload.into()));
         let (sender, channel, resources) =
-            self.outbound.permitted_websocket().ok_or(Misuse::WrongProtocol)?;
+            self.outbound.permitted_websocket().ok_or(Misuse::UnknownStream)?;
         sender.ping(&mut channel.link.out, &mut resources.entropy, payload);
         Ok(Sent::new(self.outbound))
     }

@@ -8,7 +8,6 @@ use crate::link::stream::{GuardedStream, StreamPhase, StreamState};
 use crate::link::streams::Ingress;
 use crate::route::guard::{Admission, Guards, Later};
 use crate::site::served::ServedSite;
-use lws_proto::Stream;
 use lws_proto::http::Head;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request about which guards are asked.
 pub(super) struct Asked<'a> {
-    pub(super) stream: Stream<'a>,
+    pub(super) stream: lws_proto::Exchange<'a>,
     pub(super) head: Head<'a>,
     /// It has no content.
     pub(super) end: bool,
@@ -61,7 +60,12 @@ impl App {
     }
 
     /// A request that waits for a decision was woken: the decision may be there.
-    pub(super) fn on_decided(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, mut stream: Stream<'_>) {
+    pub(super) fn on_decided(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut StreamState,
+        mut stream: lws_proto::Exchange<'_>,
+    ) {
         let StreamPhase::Guarded(guarded) = &mut state.phase else { return };
         let Some(decision) = guarded.decision.take() else { return };
         stream.set_timeout(None);
@@ -87,7 +91,12 @@ impl App {
     }
 
     /// Nobody has decided in time.
-    pub(super) fn on_undecided(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, stream: Stream<'_>) {
+    pub(super) fn on_undecided(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut StreamState,
+        stream: lws_proto::Exchange<'_>,
+    ) {
         let Some(GuardedStream { http, end, .. }) = state.take_guarded() else { return };
         state.phase = StreamPhase::Http(http);
         let response = Response::error(Status::SERVICE_UNAVAILABLE).field("Retry-After", "1");
@@ -100,7 +109,7 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         state: &mut StreamState,
-        stream: Stream<'_>,
+        stream: lws_proto::Exchange<'_>,
         response: Response,
         end: bool,
     ) {
@@ -120,7 +129,7 @@ impl App {
         (guards, passed): (&Guards, Option<Passed>),
         routed: Routed<'_>,
         asked: Asked<'a>,
-    ) -> Option<Stream<'a>> {
+    ) -> Option<lws_proto::Exchange<'a>> {
         // Those of another site, which has come meanwhile, have not been asked.
         let is_of = |site: &Option<Rc<ServedSite>>| match (site, &asked.site) {
             (Some(before), Some(now)) => Rc::ptr_eq(before, now),

@@ -158,7 +158,7 @@ impl App {
 
 /// The site of a stream was removed.
 fn go_away(phase: &StreamPhase, stream: Stream<'_>) {
-    if let StreamPhase::WebSocket(_) = phase {
+    if let (StreamPhase::WebSocket(_), Ok(stream)) = (phase, stream.into_websocket()) {
         // If it is closing already there is nothing left to do.
         let _ = stream.close(CloseCode::GOING_AWAY, "");
     }

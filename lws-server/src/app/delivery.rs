@@ -10,14 +10,14 @@ use crate::publish::topics::{LagPolicy, Subscription};
 use crate::thread::ThreadState;
 use crate::thread::command::{Command, StreamCommand};
 use lws_proto::ws::CloseCode;
-use lws_proto::{Connection, Stream, StreamKey, Writable};
+use lws_proto::{Connection, StreamKey, WebSocket, WebSocketPermit};
 
 /// How delivery left a stream.
 enum Delivery<'s> {
     /// Everything was sent.
-    Done(Stream<'s>),
+    Done(WebSocket<'s>),
     /// A permit was asked for, or the handler is in the middle of a message.
-    Blocked(Stream<'s>),
+    Blocked(WebSocket<'s>),
     /// It was too slow, and is closing.
     Closed,
 }
@@ -39,7 +39,7 @@ impl App {
         if let Some(log) = self.state.topics.log(subscription.topic) {
             log.look(subscription.subscriber);
         }
-        if let Some(stream) = connection.stream(key) {
+        if let Some(stream) = connection.websocket(key) {
             deliver(&mut self.state, cx, websocket, stream, subscription);
         }
     }
@@ -49,7 +49,7 @@ impl App {
         state: &mut ThreadState,
         cx: &mut Lent<'_>,
         websocket: &mut WebSocketStream,
-        permit: Writable<'_>,
+        permit: WebSocketPermit<'_>,
     ) {
         let key = permit.key();
         let mut stream = permit.into_stream();
@@ -97,7 +97,7 @@ fn deliver_all<'s>(
     state: &mut ThreadState,
     cx: &mut Lent<'_>,
     websocket: &mut WebSocketStream,
-    mut stream: Stream<'s>,
+    mut stream: WebSocket<'s>,
 ) -> Delivery<'s> {
     websocket.subscriptions.rotate();
     let mut at = 0;
@@ -117,7 +117,7 @@ fn deliver<'s>(
     state: &mut ThreadState,
     cx: &mut Lent<'_>,
     websocket: &mut WebSocketStream,
-    mut stream: Stream<'s>,
+    mut stream: WebSocket<'s>,
     Subscription { topic, subscriber }: Subscription,
 ) -> Delivery<'s> {
     let key = stream.key();
@@ -150,7 +150,7 @@ fn deliver<'s>(
         let WebSocketStream { handler, route, subscriptions, .. } = &mut *websocket;
         let mut context = context_of(state, cx, *route, key, subscriptions);
         stream = if handler.published(&mut context, &message) {
-            // It is a WebSocket, and not in the middle of a message.
+            // It is not in the middle of a message.
             match permit.prepared(&message) {
                 Ok(sent) => sent.into_stream(),
                 Err(_) => return Delivery::Closed,

@@ -9,7 +9,7 @@ use crate::link::streams::Streams;
 use crate::thread::ThreadState;
 use crate::{raw, ws};
 use lws_proto::ws::CloseCode;
-use lws_proto::{Event, Protocol, Stream, StreamKey};
+use lws_proto::{Established, Event, Stream, StreamKey, WebSocket};
 
 impl App {
     #[inline(always)]
@@ -17,7 +17,7 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         streams: &mut Streams,
-        stream: Stream<'_>,
+        stream: WebSocket<'_>,
         message: ws::Message<'_>,
     ) {
         let key = stream.key();
@@ -48,9 +48,7 @@ impl App {
         match event {
             Event::Request { stream, head, end } => self.on_request(cx, ingress, state, stream, head, end),
             Event::Closed { cause, .. } => self.on_closed(cx, state, Some(key), cause),
-            Event::Established { stream, protocol, .. } => {
-                self.on_established(cx, ingress.listener, state, stream, protocol);
-            }
+            Event::Established { stream, .. } => self.on_established(cx, ingress.listener, state, stream),
             event => match &mut state.phase {
                 StreamPhase::Http(http) => {
                     Self::on_http(&mut self.state, cx, http, key, event);
@@ -64,7 +62,9 @@ impl App {
                 }
                 StreamPhase::Raw(handler) => Self::on_raw(&mut self.state, cx, &mut **handler, key, event),
                 StreamPhase::Guarded(_) => {
-                    if let Event::Timeout { stream } = event {
+                    if let Event::Timeout { stream } = event
+                        && let Ok(stream) = stream.into_exchange()
+                    {
                         self.on_undecided(cx, state, stream);
                     }
                 }
@@ -78,30 +78,34 @@ impl App {
         cx: &mut Lent<'_>,
         listener: u16,
         state: &mut StreamState,
-        stream: Stream<'_>,
-        protocol: Protocol,
+        stream: Established<'_>,
     ) {
         let key = stream.key();
         state.key = Some(key);
-        if let (StreamPhase::Idle, Protocol::Raw) = (&state.phase, protocol) {
+        if let (StreamPhase::Idle, Established::Raw(_)) = (&state.phase, &stream) {
             // What its listener takes for no HTTP.
             let endpoint = self.state.sites.listener(listener).and_then(|listener| listener.raw.clone());
             let handler = endpoint.and_then(|endpoint| endpoint.raw(&mut self.nowhere(cx)));
             state.phase = handler.map_or(StreamPhase::Idle, StreamPhase::Raw);
         }
-        match (&mut state.phase, protocol) {
-            (StreamPhase::WebSocket(websocket), Protocol::WebSocket) => {
+        match (&mut state.phase, stream) {
+            (StreamPhase::WebSocket(websocket), Established::WebSocket(stream)) => {
                 self.on_websocket_open(cx, websocket, stream);
             }
-            (StreamPhase::Raw(handler), Protocol::Raw) => {
+            (StreamPhase::Raw(handler), Established::Raw(stream)) => {
                 let subject = Subject { route: RouteId::NONE, key: Some(key) };
                 handler.open(&mut Context::new(cx, &mut self.state, subject, None), stream);
             }
-            _ => stream.abort(),
+            (_, stream) => stream.into_stream().abort(),
         }
     }
 
-    fn on_websocket_open(&mut self, cx: &mut Lent<'_>, websocket: &mut WebSocketStream, stream: Stream<'_>) {
+    fn on_websocket_open(
+        &mut self,
+        cx: &mut Lent<'_>,
+        websocket: &mut WebSocketStream,
+        stream: WebSocket<'_>,
+    ) {
         let (key, shard) = (stream.key(), self.state.shard);
         let WebSocketStream { handler, route, subscriptions, .. } = websocket;
         let id = cx.connection().map(|connection| StreamId { shard, connection, key });
@@ -131,8 +135,16 @@ impl App {
             Event::Trailers { stream, head } => {
                 handler.trailers(&mut context, Exchange { stream, tally }, head);
             }
-            Event::Writable(permit) => handler.writable(&mut context, Permit::new(permit, tally)),
-            Event::Timeout { stream } => handler.timer(&mut context, Exchange { stream, tally }),
+            Event::Writable(permit) => {
+                if let Ok(permit) = permit.into_exchange() {
+                    handler.writable(&mut context, Permit::new(permit, tally));
+                }
+            }
+            Event::Timeout { stream } => {
+                if let Ok(stream) = stream.into_exchange() {
+                    handler.timer(&mut context, Exchange { stream, tally });
+                }
+            }
             Event::PeerEnded { stream } => handler.peer_ended(&mut context, Exchange { stream, tally }),
             _ => {}
         }
@@ -146,13 +158,20 @@ impl App {
         event: Event<'_>,
     ) {
         if let Event::Writable(permit) = event {
-            return Self::on_permit(state, cx, websocket, permit);
+            if let Ok(permit) = permit.into_websocket() {
+                Self::on_permit(state, cx, websocket, permit);
+            }
+            return;
         }
         let WebSocketStream { handler, route, subscriptions, .. } = websocket;
         let mut context = context_of(state, cx, *route, key, subscriptions);
         match event {
             Event::Control { stream, control } => handler.control(&mut context, stream, control),
-            Event::Timeout { stream } => handler.timer(&mut context, stream),
+            Event::Timeout { stream } => {
+                if let Ok(stream) = stream.into_websocket() {
+                    handler.timer(&mut context, stream);
+                }
+            }
             _ => {}
         }
     }
@@ -168,8 +187,16 @@ impl App {
         let mut context = Context::new(cx, state, subject, None);
         match event {
             Event::Raw { stream, chunk, end } => handler.chunk(&mut context, stream, chunk, end),
-            Event::Writable(permit) => handler.writable(&mut context, permit),
-            Event::Timeout { stream } => handler.timer(&mut context, stream),
+            Event::Writable(permit) => {
+                if let Ok(permit) = permit.into_raw() {
+                    handler.writable(&mut context, permit);
+                }
+            }
+            Event::Timeout { stream } => {
+                if let Ok(stream) = stream.into_raw() {
+                    handler.timer(&mut context, stream);
+                }
+            }
             _ => {}
         }
     }
@@ -180,28 +207,38 @@ impl App {
         match &mut state.phase {
             StreamPhase::Idle => {}
             StreamPhase::Http(http) => self.on_http_woken(cx, http, stream),
-            StreamPhase::Guarded(_) => self.on_decided(cx, state, stream),
+            StreamPhase::Guarded(_) => {
+                if let Ok(stream) = stream.into_exchange() {
+                    self.on_decided(cx, state, stream);
+                }
+            }
             StreamPhase::WebSocket(websocket) if websocket.is_established() => {
                 let WebSocketStream { handler, route, subscriptions, .. } = websocket;
-                handler.wake(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);
+                if let Ok(stream) = stream.into_websocket() {
+                    handler.wake(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);
+                }
             }
             StreamPhase::WebSocket(_) => {}
             StreamPhase::Panicked { websocket: true } => {
-                let mut stream = stream;
-                // The peer's Close frame is to be heard, whatever the handler wanted to hear.
-                stream.resume();
-                // If it is closing already there is nothing left to do.
-                let _ = stream.close(CloseCode::INTERNAL_ERROR, "");
+                if let Ok(mut stream) = stream.into_websocket() {
+                    // The peer's Close frame has to be received, whether the handler had paused its messages or not.
+                    stream.resume();
+                    // If it is closing already there is nothing left to do.
+                    let _ = stream.close(CloseCode::INTERNAL_ERROR, "");
+                }
             }
             StreamPhase::Panicked { websocket: false } => stream.abort(),
             StreamPhase::Raw(handler) => {
                 let subject = Subject { route: RouteId::NONE, key: Some(key) };
-                handler.wake(&mut Context::new(cx, &mut self.state, subject, None), stream);
+                if let Ok(stream) = stream.into_raw() {
+                    handler.wake(&mut Context::new(cx, &mut self.state, subject, None), stream);
+                }
             }
         }
     }
 
     fn on_http_woken(&mut self, cx: &mut Lent<'_>, http: &mut HttpStream, stream: Stream<'_>) {
+        let Ok(stream) = stream.into_exchange() else { return };
         let owes_answer = http.owes_answer();
         let subject = Subject { route: http.route, key: Some(stream.key()) };
         let mut context = Context::new(cx, &mut self.state, subject, None);

@@ -12,14 +12,13 @@ use crate::site::served::{Served, ServedSite, Terms};
 use crate::thread::access::LoggedRequest;
 use crate::tls::Plain;
 use crate::ws::Deflate;
-use lws_proto::Stream;
 use lws_proto::http::Head;
 use lws_proto::ws::{Accept, check_request};
 use std::rc::Rc;
 
 /// A request as it has come.
 pub(super) struct Arrived<'a> {
-    pub(super) stream: Stream<'a>,
+    pub(super) stream: lws_proto::Exchange<'a>,
     pub(super) head: Head<'a>,
     /// It has no content.
     pub(super) end: bool,
@@ -31,7 +30,7 @@ pub(super) type Passed = (Option<Rc<ServedSite>>, usize);
 
 /// A request on its way to an endpoint.
 struct Received<'a> {
-    stream: Stream<'a>,
+    stream: lws_proto::Exchange<'a>,
     head: Head<'a>,
     routed: Routed<'a>,
     /// It has no content.
@@ -45,7 +44,7 @@ impl App {
         cx: &mut Lent<'_>,
         ingress: Ingress,
         state: &mut StreamState,
-        stream: Stream<'_>,
+        stream: lws_proto::Exchange<'_>,
         head: Head<'_>,
         end: bool,
     ) {

@@ -4,7 +4,7 @@
 
 use super::Response;
 use lws_proto::http::Status;
-use lws_proto::{Limit, Misuse, Payload, Sent, Stream, StreamKey, Time, Writable};
+use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Sent, StreamKey, Time, spoken};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -39,13 +39,13 @@ pub(crate) type FieldLine = (&'static str, Cow<'static, str>);
 /// Sends the head of a response with what every response has.
 #[inline]
 fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
-    permit: Writable<'a>,
+    permit: ExchangePermit<'a>,
     always: Option<&[FieldLine]>,
     status: Status,
     fields: impl IntoIterator<Item = (N, V)>,
     content: Payload<'_>,
     end: bool,
-) -> Result<Sent<'a>, Misuse> {
+) -> Result<Sent<'a, spoken::Http>, Misuse> {
     match always {
         None => permit.respond(status, fields, content, end),
         Some(always) => respond_with(permit, always, status, fields, content, end),
@@ -55,13 +55,13 @@ fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
 /// Apart from `respond`, so that a server without such fields does not pay for them.
 #[cold]
 fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
-    permit: Writable<'a>,
+    permit: ExchangePermit<'a>,
     always: &[FieldLine],
     status: Status,
     fields: impl IntoIterator<Item = (N, V)>,
     content: Payload<'_>,
     end: bool,
-) -> Result<Sent<'a>, Misuse> {
+) -> Result<Sent<'a, spoken::Http>, Misuse> {
     let theirs = fields.into_iter().map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
     let ours =
         always.iter().map(|(name, value)| (Either::Ours(name.as_bytes()), Either::Ours(value.as_bytes())));
@@ -88,7 +88,7 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Either<'_, T> {
 #[doc(alias = "wsi")]
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    pub(crate) stream: Stream<'a>,
+    pub(crate) stream: lws_proto::Exchange<'a>,
     pub(crate) tally: &'a mut Tally,
 }
 
@@ -210,12 +210,12 @@ impl<'a> Exchange<'a> {
 #[derive(Debug)]
 #[must_use = "a permit that is dropped writes nothing"]
 pub struct Permit<'a> {
-    inner: Writable<'a>,
+    inner: ExchangePermit<'a>,
     tally: &'a mut Tally,
 }
 
 impl<'a> Permit<'a> {
-    pub(crate) fn new(inner: Writable<'a>, tally: &'a mut Tally) -> Self {
+    pub(crate) fn new(inner: ExchangePermit<'a>, tally: &'a mut Tally) -> Self {
         Self { inner, tally }
     }
 
@@ -338,7 +338,7 @@ impl<'a> Permit<'a> {
 /// A permit that was spent.
 #[derive(Debug)]
 pub struct Spent<'a> {
-    sent: Sent<'a>,
+    sent: Sent<'a, spoken::Http>,
     tally: &'a mut Tally,
 }
 

@@ -3,7 +3,7 @@
 use crate::Context;
 pub use lws_loop_external::{ConnectError, ConnectOptions, Speak, Target};
 pub use lws_proto::http::Request;
-pub use lws_proto::{Connection, Event};
+pub use lws_proto::{Connection, Established, Event};
 
 /// The handler of an outgoing connection, from its making to its end. It is dropped after
 /// [`failed`](Self::failed) or [`close`](Self::close), of which one comes.

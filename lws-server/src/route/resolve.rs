@@ -161,12 +161,12 @@ mod tests {
     use crate::route::Route;
     use crate::site::Site;
     use crate::site::origins::Origins;
-    use crate::{Context, MessageKind, Stream, ws};
+    use crate::{Context, MessageKind, WebSocket, ws};
 
     struct Silent;
 
     impl ws::Handler for Silent {
-        fn message(&mut self, _: &mut Context<'_>, _: Stream<'_>, message: ws::Message<'_>) {
+        fn message(&mut self, _: &mut Context<'_>, _: WebSocket<'_>, message: ws::Message<'_>) {
             let _: MessageKind = message.kind;
         }
     }

@@ -4,7 +4,7 @@ use crate::common::{Answer, Peer, Running, serve};
 use lws_server::files::{
     Content, Entry, Fault, Files, Lookup, Opened, Piece, PoolOptions, Progress, ReadAt, Vfs, Wait,
 };
-use lws_server::{Context, MessageKind, Payload, Stream, ws};
+use lws_server::{Context, MessageKind, Payload, WebSocket, ws};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ impl ReadAt for Hangs {
 struct Echo;
 
 impl ws::Handler for Echo {
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: ws::Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: ws::Message<'_>) {
         if let Ok(permit) = stream.permit() {
             permit.message(MessageKind::Text, Payload::Copy(message.chunk), true).expect("it is open");
         }

@@ -2,14 +2,14 @@
 
 use crate::common::{Answer, Running, serve};
 use lws_server::http::{Request, Response, Status};
-use lws_server::{Admission, Context, Decision, Gate, Methods, Redirect, Route, Stream, ws};
+use lws_server::{Admission, Context, Decision, Gate, Methods, Redirect, Route, WebSocket, ws};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 struct Silent;
 
 impl ws::Handler for Silent {
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, _: ws::Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, _: ws::Message<'_>) {
         let _ = stream.close(lws_proto::ws::CloseCode::NORMAL, "");
     }
 }

@@ -6,7 +6,7 @@ use lws_proto::ws::Connect;
 use lws_proto::{Cause, Config, Connection, Entropy, Event, Payload, Request, StreamKey, Time};
 use lws_server::http::{self, Exchange, Response, Status};
 use lws_server::ws::{Broadcast, CloseCode, Handler, Message};
-use lws_server::{Context, MessageKind, Stream, Writable};
+use lws_server::{Context, MessageKind, Stream, WebSocket, WebSocketPermit};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Client {
     }
 
     fn send(&mut self, key: StreamKey, text: &str) {
-        let permit = self.stream(key).permit().expect("there is room");
+        let permit = self.connection.websocket(key).expect("it is open").permit().expect("there is room");
         assert!(permit.text(text).is_ok());
     }
 
@@ -144,7 +144,7 @@ struct Member {
 }
 
 impl Handler for Member {
-    fn message(&mut self, cx: &mut Context<'_>, mut stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>, message: Message<'_>) {
         match message.text().unwrap_or_default() {
             "write" => stream.want_write(),
             "write all" => cx.want_write_all(),
@@ -155,11 +155,11 @@ impl Handler for Member {
         }
     }
 
-    fn writable(&mut self, cx: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, cx: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         assert!(permit.text(&format!("1 of {}", cx.route_websockets())).is_ok());
     }
 
-    fn wake(&mut self, _: &mut Context<'_>, stream: Stream<'_>) {
+    fn wake(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>) {
         assert!(stream.permit().is_ok_and(|permit| permit.text("woken").is_ok()));
     }
 
@@ -266,7 +266,7 @@ fn a_drain_tells_every_websocket_and_lets_what_runs_come_to_its_end() {
     for key in keys {
         client.hears(key, Said::Closed(going_away));
     }
-    let permit = client.stream(upload).permit().expect("there is room");
+    let permit = client.connection.exchange(upload).expect("it is open").permit().expect("there is room");
     assert!(permit.data(Payload::Static(b"after"), true).is_ok());
     client.hears(upload, Said::Content("after".into()));
     client.hears(upload, Said::Closed(Cause::Complete));

@@ -5,7 +5,7 @@ use lws_server::datagrams::{self, UdpEvent, UdpOptions};
 use lws_server::descriptor::{self, Descriptor, DescriptorEvent, Interest};
 use lws_server::http::{Exchange, Handler, Response, Status};
 use lws_server::upstream::{self, ConnectError, ConnectOptions, Connection, Event, Speak};
-use lws_server::{Cause, Context, Payload, Stream, StreamId, raw};
+use lws_server::{Cause, Context, Payload, RawStream, StreamId, raw};
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -135,7 +135,7 @@ impl upstream::Handler for Bytes {
 
     fn event(&mut self, _: &mut Context<'_>, event: Event<'_>) {
         match event {
-            Event::Established { stream, .. } => {
+            Event::Established { stream: upstream::Established::Raw(stream), .. } => {
                 let permit = stream.permit().expect("nothing is queued");
                 let _ = permit.data(Payload::Static(b"hello"), true);
             }
@@ -267,12 +267,12 @@ struct Talks {
 }
 
 impl raw::Handler for Talks {
-    fn open(&mut self, _: &mut Context<'_>, stream: Stream<'_>) {
+    fn open(&mut self, _: &mut Context<'_>, stream: RawStream<'_>) {
         let permit = stream.permit().expect("nothing is queued");
         let _ = permit.data(Payload::Static(self.text.as_bytes()), true);
     }
 
-    fn chunk(&mut self, _: &mut Context<'_>, _: Stream<'_>, chunk: &mut [u8], _: bool) {
+    fn chunk(&mut self, _: &mut Context<'_>, _: RawStream<'_>, chunk: &mut [u8], _: bool) {
         self.says.send(chunk.to_vec()).expect("the test waits");
     }
 

@@ -2,7 +2,7 @@
 
 use crate::common::{Answer, Running, serve};
 use lws_server::http::{self, Exchange, Permit, Request, Response, Status};
-use lws_server::{Builder, Cause, Context, Payload, Stats, Stream, Writable, raw, ws};
+use lws_server::{Builder, Cause, Context, Payload, RawPermit, RawStream, Stats, WebSocket, raw, ws};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Drop for Exchanges {
 struct Socket;
 
 impl ws::Handler for Socket {
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: ws::Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: ws::Message<'_>) {
         assert!(message.text() != Some("panic"), "message");
         if let Ok(permit) = stream.permit() {
             let _ = permit.message(message.kind, Payload::Copy(message.chunk), true);
@@ -72,13 +72,13 @@ impl ws::Handler for Socket {
 struct Raw;
 
 impl raw::Handler for Raw {
-    fn chunk(&mut self, _: &mut Context<'_>, stream: Stream<'_>, _: &mut [u8], _: bool) {
+    fn chunk(&mut self, _: &mut Context<'_>, stream: RawStream<'_>, _: &mut [u8], _: bool) {
         if let Ok(permit) = stream.permit() {
             let _: Result<_, _> = permit.fill(100, |_| panic!("fill"));
         }
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, _: Writable<'_>) {}
+    fn writable(&mut self, _: &mut Context<'_>, _: RawPermit<'_>) {}
 }
 
 /// What was told of panics: route and message.

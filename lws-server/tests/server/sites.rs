@@ -4,8 +4,8 @@ use crate::common::{Answer, Peer, Running, serve};
 use lws_server::http::{Answer as _, Exchange, Handler, Request, Response, Status};
 use lws_server::ws::Message;
 use lws_server::{
-    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteId, Stream,
-    Takes, ws,
+    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteId, Takes,
+    WebSocket, ws,
 };
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -17,7 +17,7 @@ use test_kit::{PATIENCE, eventually};
 struct Silent;
 
 impl ws::Handler for Silent {
-    fn message(&mut self, _: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, _: WebSocket<'_>, message: Message<'_>) {
         assert_eq!(message.kind, MessageKind::Text);
     }
 }

@@ -4,7 +4,7 @@ use crate::common::{Peer, Running, serve};
 use lws_loop_external::{DriverOptions, ListenOptions};
 use lws_server::http::Response;
 use lws_server::ws::{Accepted, Backlog, Broadcast, Deflate, Handler, LagPolicy, Message, Prepared};
-use lws_server::{Builder, Context, MessageKind, Payload, PublishError, Server, Stream, StreamId};
+use lws_server::{Builder, Context, MessageKind, Payload, PublishError, Server, Stream, StreamId, WebSocket};
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
@@ -22,7 +22,7 @@ struct Member {
 }
 
 impl Handler for Member {
-    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         if let (Some(names), Some(id)) = (&self.names, cx.id()) {
             let _ = names.send(id);
         }
@@ -31,7 +31,7 @@ impl Handler for Member {
         }
     }
 
-    fn message(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         if let Some(news) = message.text().and_then(|text| text.strip_prefix("all ")) {
             cx.publish(&Broadcast::new(MessageKind::Text, news.to_owned())).expect("room");
         } else if let Ok(permit) = stream.permit() {
@@ -43,7 +43,7 @@ impl Handler for Member {
         message.bytes() != "not for you"
     }
 
-    fn wake(&mut self, _: &mut Context<'_>, stream: Stream<'_>) {
+    fn wake(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>) {
         if let Ok(permit) = stream.permit() {
             let _ = permit.text("woken");
         }
@@ -149,7 +149,8 @@ fn a_message_reaches_a_connection_of_any_thread_and_that_of_one_which_has_gone_n
         assert!(server.handle.wake(*id));
         assert_eq!(peer.text(), "woken");
         let hello = |_: &mut Context<'_>, stream: Stream<'_>| {
-            let _ = stream.permit().map(|permit| permit.text("posted").map(drop));
+            let websocket = stream.into_websocket().expect("a WebSocket");
+            let _ = websocket.permit().map(|permit| permit.text("posted").map(drop));
         };
         assert!(server.handle.post_to(*id, hello));
         assert_eq!(peer.text(), "posted");
@@ -284,7 +285,7 @@ fn long_frame(peer: &mut Peer) -> u8 {
 struct Halves;
 
 impl Handler for Halves {
-    fn message(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         let end = message.text() == Some("end");
         if let Ok(permit) = stream.permit() {
             let _ = permit.message(MessageKind::Text, Payload::Copy(message.chunk), end);
@@ -355,7 +356,7 @@ fn a_handler_can_end_all_threads() {
 struct Ender;
 
 impl Handler for Ender {
-    fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, _: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, _: Message<'_>) {
         cx.drain();
     }
 }

@@ -3,7 +3,7 @@
 use crate::common::{Answer, Running, serve};
 use lws_server::http::{Exchange, Handler, Request, Response, Status};
 use lws_server::tls::{ClientCertificates, Event, Host, Identity, Listen, Plain, Server as Tls, UnknownName};
-use lws_server::{Context, MessageKind, Payload, Stream, raw, ws};
+use lws_server::{Context, MessageKind, Payload, WebSocket, raw, ws};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, channel};
@@ -93,7 +93,7 @@ fn a_handler_is_told_what_tls_has_agreed_on() {
 fn whoever_answers_sees_whose_certificate_it_was() {
     struct Greeter;
     impl ws::Handler for Greeter {
-        fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+        fn open(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
             let subject = cx.tls().and_then(|tls| tls.subject.clone()).unwrap_or_default();
             if let Ok(permit) = stream.permit() {
                 let _ = permit.message(MessageKind::Text, Payload::Copy(subject.as_bytes()), true);
@@ -350,7 +350,13 @@ fn who_watches_tls_is_told_of_handshakes_and_failures_and_may_refuse() {
 fn a_raw_stream_runs_over_tls_too() {
     struct Shout;
     impl raw::Handler for Shout {
-        fn chunk(&mut self, _: &mut Context<'_>, stream: lws_server::Stream<'_>, chunk: &mut [u8], _: bool) {
+        fn chunk(
+            &mut self,
+            _: &mut Context<'_>,
+            stream: lws_server::RawStream<'_>,
+            chunk: &mut [u8],
+            _: bool,
+        ) {
             chunk.make_ascii_uppercase();
             if let Ok(permit) = stream.permit() {
                 let _ = permit.data(lws_server::Payload::Copy(chunk), true);

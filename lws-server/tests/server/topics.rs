@@ -2,7 +2,7 @@
 
 use crate::common::{Peer, serve};
 use lws_server::ws::{Backlog, Broadcast, Handler, LagPolicy, Message};
-use lws_server::{Builder, Context, MessageKind, PublishError, Stream, SubscribeError};
+use lws_server::{Builder, Context, MessageKind, PublishError, SubscribeError, WebSocket};
 
 /// Does what a text says: `+ NAME` subscribes, `- NAME` unsubscribes, `! NAME TEXT` publishes, `% NAME TEXT` publishes to all others,
 /// `? NAME` counts. Answers what came of it.
@@ -13,7 +13,7 @@ fn text(text: &str) -> Broadcast {
 }
 
 impl Handler for Commands {
-    fn message(&mut self, cx: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         let said = message.text().unwrap_or_default();
         let mut words = said.splitn(3, ' ');
         let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -127,7 +127,7 @@ fn a_name_that_is_none_is_refused() {
 struct Two;
 
 impl Handler for Two {
-    fn open(&mut self, cx: &mut Context<'_>, _: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>) {
         for topic in ["fast", "slow"] {
             cx.subscribe(topic).expect("a topic");
         }

@@ -3,7 +3,7 @@
 use crate::common::serve;
 use lws_server::http::{Response, Status};
 use lws_server::ws::{Accepted, CloseCode, Handler, Message};
-use lws_server::{Cause, Context, Control, Payload, Sent, Stream, Writable, raw};
+use lws_server::{Cause, Context, Control, Payload, RawStream, Sent, WebSocket, WebSocketPermit, raw};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::mpsc::{Sender, channel};
@@ -12,7 +12,7 @@ use std::time::Duration;
 struct Echo;
 
 impl Handler for Echo {
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         if let Ok(permit) = stream.permit() {
             let _ =
                 permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);
@@ -98,23 +98,23 @@ impl Reporter {
 }
 
 impl Handler for Reporter {
-    fn open(&mut self, cx: &mut Context<'_>, mut stream: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>) {
         assert!(cx.id().is_some_and(|_| cx.peer().ip().is_some()));
         self.say(format!("open {}", cx.stats().websockets));
         stream.set_timeout(Some(cx.now() + Duration::from_millis(1)));
     }
 
-    fn timer(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>) {
+    fn timer(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>) {
         self.say("timer");
         stream.want_write();
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         self.say("writable");
         assert!(permit.text("timed").is_ok());
     }
 
-    fn control(&mut self, _: &mut Context<'_>, _: Stream<'_>, control: Control<'_>) {
+    fn control(&mut self, _: &mut Context<'_>, _: WebSocket<'_>, control: Control<'_>) {
         match control {
             Control::Pong(payload) => self.say(format!("pong {payload:?}")),
             Control::Close { code, .. } => self.say(format!("close {}", code.get())),
@@ -148,16 +148,16 @@ struct Group {
 }
 
 impl Handler for Group {
-    fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, message: Message<'_>) {
         *self.said.borrow_mut() = message.text().unwrap_or_default().to_owned();
         cx.want_write_all();
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         assert!(permit.text(&self.said.borrow()).is_ok());
     }
 
-    fn wake(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn wake(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         let text = format!("{} here", cx.route_websockets());
         assert!(stream.permit().is_ok_and(|permit| permit.text(&text).is_ok()));
     }
@@ -206,7 +206,7 @@ fn a_peer_that_does_not_answer_cannot_hold_a_drain_past_its_deadline() {
 struct Upper;
 
 impl raw::Handler for Upper {
-    fn chunk(&mut self, _: &mut Context<'_>, stream: Stream<'_>, chunk: &mut [u8], end: bool) {
+    fn chunk(&mut self, _: &mut Context<'_>, stream: RawStream<'_>, chunk: &mut [u8], end: bool) {
         chunk.make_ascii_uppercase();
         if let Ok(permit) = stream.permit() {
             let _ = permit.data(Payload::Copy(chunk), end);

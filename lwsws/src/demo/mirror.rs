@@ -2,7 +2,7 @@
 
 use super::board::Board;
 use lws_server::ws::{CloseCode, Handler, Message};
-use lws_server::{Context, MessageKind, Payload, Stream, Writable};
+use lws_server::{Context, MessageKind, Payload, WebSocket, WebSocketPermit};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One who looks at the board, and where they are. What is sent is read from the board when the peer can take it, so that
@@ -26,17 +26,17 @@ fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
 }
 
 impl Handler for Mirror {
-    fn open(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>) {
+    fn open(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>) {
         stream.want_write();
     }
 
-    fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, message: Message<'_>) {
         if message.text().is_some_and(|text| lock(&self.board).take(text)) {
             cx.want_write_all();
         }
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         let read = lock(&self.board).read(self.next);
         match read {
             Ok(Some((batch, next))) => {

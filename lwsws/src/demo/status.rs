@@ -1,7 +1,7 @@
 //! `/demo/status`: what the server is doing, once a second.
 
 use lws_server::ws::Handler;
-use lws_server::{Context, Stats, Stream, Time};
+use lws_server::{Context, Stats, Time, WebSocket};
 use std::time::Duration;
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -12,7 +12,7 @@ pub(super) struct Status {
 }
 
 impl Status {
-    fn send(&mut self, cx: &Context<'_>, mut stream: Stream<'_>) {
+    fn send(&mut self, cx: &Context<'_>, mut stream: WebSocket<'_>) {
         let next = self.due + PERIOD;
         self.due = if next > cx.now() { next } else { cx.now() + PERIOD };
         stream.set_timeout(Some(self.due));
@@ -23,11 +23,11 @@ impl Status {
 }
 
 impl Handler for Status {
-    fn open(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         self.send(cx, stream);
     }
 
-    fn timer(&mut self, cx: &mut Context<'_>, stream: Stream<'_>) {
+    fn timer(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
         self.send(cx, stream);
     }
 }

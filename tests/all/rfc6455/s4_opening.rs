@@ -100,7 +100,7 @@ fn a_client_waits_for_the_answer_before_it_sends_data() {
         client.connection.connect_websocket(client.now, &chat()).expect("a handshake that can be written");
     client.settle();
     client.forget();
-    let mut stream = client.connection.stream(key).expect("the stream of the handshake");
+    let mut stream = client.connection.websocket(key).expect("the stream of the handshake");
     stream.want_write();
     assert!(stream.try_queue(lws_proto::MessageKind::Text, "x".into()).is_err());
     assert!(stream.permit().is_err());

@@ -37,11 +37,11 @@ fn a_client_masks_each_frame_with_a_key_of_its_own() {
     // unpredictable". And: "The masking does not affect the length of the "Payload data"."
     let mut client = Endpoint::websocket_client(defaults(), Connect::new("a", "/"), Silent);
     for _ in 0..50 {
-        say(client.stream(), "the same again");
-        client.stream().permit().expect("a permit").ping(b"the same again").expect("a ping");
+        say(client.websocket(), "the same again");
+        client.websocket().permit().expect("a permit").ping(b"the same again").expect("a ping");
     }
     client.settle();
-    client.stream().close(CloseCode::NORMAL, "bye").expect("a close");
+    client.websocket().close(CloseCode::NORMAL, "bye").expect("a close");
     client.settle();
     let frames = wire::frames(&client.sent).expect("frames");
     assert_eq!(frames.len(), 101);

@@ -2,8 +2,8 @@
 
 use crate::support::{Role, defaults, say, sent, unmasked};
 use lws_proto::ws::CloseCode;
-use lws_proto::{Bytes, MessageKind, Misuse, Payload};
-use tests::application::{NO_FIELDS, Silent};
+use lws_proto::{ByProtocol, Bytes, MessageKind, Payload};
+use tests::application::Silent;
 use tests::endpoint::Buffer;
 use tests::wire::{BINARY, BINARY_BEGINS, CLOSE, ENDS, GOES_ON, PING, TEXT, TEXT_BEGINS, close_payload};
 use tests::{Endpoint, Seen};
@@ -20,8 +20,8 @@ fn each_kind_of_message_has_its_opcode() {
     // RFC 6455 §5.6: "The "Payload data" is text data encoded as UTF-8" for opcode 1, "arbitrary binary data" for 2.
     for role in Role::BOTH {
         let mut endpoint = open(role);
-        say(endpoint.stream(), "κόσμε");
-        let permit = endpoint.stream().permit().expect("a permit");
+        say(endpoint.websocket(), "κόσμε");
+        let permit = endpoint.websocket().permit().expect("a permit");
         permit.message(MessageKind::Binary, Payload::Copy(b"\xff"), true).expect("a message");
         endpoint.settle();
         assert_eq!(unmasked(role, &endpoint.sent), [sent(TEXT, "κόσμε"), sent(BINARY, b"\xff")]);
@@ -37,11 +37,11 @@ fn a_message_in_parts_is_a_message_in_fragments() {
         for (kind, first) in [(MessageKind::Text, TEXT_BEGINS), (MessageKind::Binary, BINARY_BEGINS)] {
             let mut endpoint = open(role);
             let send = |endpoint: &mut Endpoint<Silent>, kind, payload: &'static [u8], end| {
-                let permit = endpoint.stream().permit().expect("a permit");
+                let permit = endpoint.websocket().permit().expect("a permit");
                 permit.message(kind, Payload::Static(payload), end).expect("a part");
             };
             send(&mut endpoint, kind, b"a", false);
-            endpoint.stream().permit().expect("a permit").ping(b"p").expect("a ping");
+            endpoint.websocket().permit().expect("a permit").ping(b"p").expect("a ping");
             // In mid-message the kind does not count.
             send(&mut endpoint, MessageKind::Binary, b"b", false);
             send(&mut endpoint, MessageKind::Text, b"c", true);
@@ -66,13 +66,13 @@ fn no_message_is_queued_inside_another() {
     // RFC 6455 §5.4: fragments of two messages must not be interleaved.
     for role in Role::BOTH {
         let mut endpoint = open(role);
-        let permit = endpoint.stream().permit().expect("a permit");
+        let permit = endpoint.websocket().permit().expect("a permit");
         permit.message(MessageKind::Text, Payload::Static(b"a"), false).expect("a part");
-        let back = endpoint.stream().try_queue(MessageKind::Text, Bytes::from_static(b"b"));
+        let back = endpoint.websocket().try_queue(MessageKind::Text, Bytes::from_static(b"b"));
         assert_eq!(back, Err(Bytes::from_static(b"b")));
-        let permit = endpoint.stream().permit().expect("a permit");
+        let permit = endpoint.websocket().permit().expect("a permit");
         permit.message(MessageKind::Text, Payload::Static(b"c"), true).expect("a part");
-        assert_eq!(endpoint.stream().try_queue(MessageKind::Text, Bytes::from_static(b"d")), Ok(()));
+        assert_eq!(endpoint.websocket().try_queue(MessageKind::Text, Bytes::from_static(b"d")), Ok(()));
         endpoint.settle();
         let expected = [sent(TEXT_BEGINS, b"a"), sent(ENDS, b"c"), sent(TEXT, b"d")];
         assert_eq!(unmasked(role, &endpoint.sent), expected);
@@ -85,8 +85,8 @@ fn data_is_sent_only_while_the_websocket_is_open() {
     // application MUST NOT send any more data frames after sending a Close frame."
     for role in Role::BOTH {
         let mut endpoint = open(role);
-        endpoint.stream().close(CloseCode::NORMAL, "done").expect("a close");
-        let mut stream = endpoint.stream();
+        endpoint.websocket().close(CloseCode::NORMAL, "done").expect("a close");
+        let mut stream = endpoint.websocket();
         stream.want_write();
         assert!(stream.try_queue(MessageKind::Text, Bytes::from_static(b"late")).is_err());
         assert!(stream.permit().is_err());
@@ -97,15 +97,14 @@ fn data_is_sent_only_while_the_websocket_is_open() {
 }
 
 #[test]
-fn what_is_no_message_is_not_for_a_websocket() {
+fn a_websocket_is_nothing_else() {
     let mut server = open(Role::Server);
+    assert!(server.stream().into_exchange().is_err());
+    assert!(server.stream().into_raw().is_err());
+    assert!(matches!(server.stream().by_protocol(), Ok(ByProtocol::WebSocket(_))));
     let permit = server.stream().permit().expect("a permit");
-    assert_eq!(permit.data(Payload::Static(b"x"), true).err(), Some(Misuse::WrongProtocol));
-    let permit = server.stream().permit().expect("a permit");
-    let misuse = permit.respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b""), true).err();
-    assert_eq!(misuse, Some(Misuse::WrongProtocol));
-    let permit = server.stream().permit().expect("a permit");
-    assert_eq!(permit.trailers(NO_FIELDS).err(), Some(Misuse::WrongProtocol));
+    let permit = permit.into_exchange().expect_err("a WebSocket").into_raw().expect_err("a WebSocket");
+    assert!(matches!(permit.by_protocol(), Ok(ByProtocol::WebSocket(_))));
     server.settle();
     assert!(server.sent.is_empty());
 }
@@ -116,7 +115,7 @@ fn a_ping_has_at_most_125_bytes() {
     for role in Role::BOTH {
         let mut endpoint = open(role);
         for len in [0, 125, 126, 1000] {
-            let permit = endpoint.stream().permit().expect("a permit");
+            let permit = endpoint.websocket().permit().expect("a permit");
             permit.ping(&vec![b'x'; len]).expect("a ping");
             endpoint.settle();
             let payload = vec![b'x'; len.min(125)];

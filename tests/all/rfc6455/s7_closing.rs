@@ -137,8 +137,8 @@ fn our_close_frame_is_sent_once_and_what_the_peer_sent_before_its_own_still_come
     // that has already sent a Close frame will continue to process data"; ours does, until the peer's comes.
     for role in Role::BOTH {
         let mut endpoint = open(role);
-        endpoint.stream().close(CloseCode::NORMAL, "bye").expect("a close");
-        endpoint.stream().close(CloseCode::GOING_AWAY, "again").expect("a second close does nothing");
+        endpoint.websocket().close(CloseCode::NORMAL, "bye").expect("a close");
+        endpoint.websocket().close(CloseCode::GOING_AWAY, "again").expect("a second close does nothing");
         endpoint.settle();
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(CLOSE, close_payload(1000, "bye"))]);
         assert!(!endpoint.is_over() && !endpoint.connection.interest().shutdown);
@@ -168,12 +168,12 @@ fn no_close_frame_is_sent_with_a_code_that_may_not_be_on_the_wire() {
         for code in [1004, 1005, 1006, 1015, 1016, 2999] {
             let code = CloseCode::new(code).expect("a code");
             let reason = if code == CloseCode::NO_STATUS { "x" } else { "" };
-            assert_eq!(endpoint.stream().close(code, reason), Err(Misuse::CloseCode), "{code}");
+            assert_eq!(endpoint.websocket().close(code, reason), Err(Misuse::CloseCode), "{code}");
         }
-        assert_eq!(endpoint.stream().close(CloseCode::NORMAL, &"x".repeat(124)), Err(Misuse::CloseCode));
+        assert_eq!(endpoint.websocket().close(CloseCode::NORMAL, &"x".repeat(124)), Err(Misuse::CloseCode));
         endpoint.settle();
         assert!(endpoint.sent.is_empty());
-        endpoint.stream().close(CloseCode::NORMAL, &"x".repeat(123)).expect("a reason of 123 bytes");
+        endpoint.websocket().close(CloseCode::NORMAL, &"x".repeat(123)).expect("a reason of 123 bytes");
         endpoint.settle();
         assert_eq!(unmasked(role, &endpoint.sent), [sent(CLOSE, close_payload(1000, &"x".repeat(123)))]);
     }
@@ -183,7 +183,7 @@ fn no_close_frame_is_sent_with_a_code_that_may_not_be_on_the_wire() {
 fn a_close_without_a_code_has_no_payload() {
     for role in Role::BOTH {
         let mut endpoint = open(role);
-        endpoint.stream().close(CloseCode::NO_STATUS, "").expect("a close");
+        endpoint.websocket().close(CloseCode::NO_STATUS, "").expect("a close");
         endpoint.settle();
         assert_eq!(unmasked(role, &endpoint.sent), [sent(CLOSE, b"")]);
     }
@@ -213,7 +213,7 @@ fn both_sides_may_begin_at_the_same_time() {
     // received a Close message and should consider the WebSocket connection closed".
     for role in Role::BOTH {
         let mut endpoint = open(role);
-        endpoint.stream().close(CloseCode::NORMAL, "").expect("a close");
+        endpoint.websocket().close(CloseCode::NORMAL, "").expect("a close");
         let crossing = role.incoming(CLOSE, &close_payload(1001, ""));
         endpoint.receive(&crossing, Buffer::Lent);
         assert_eq!(unmasked(role, &endpoint.sent), [sent_close(1000)]);

@@ -181,7 +181,7 @@ fn a_client_takes_an_answer_that_fits_its_offer() {
 fn what_is_sent_has_no_reserved_bit() {
     let mut server = server("marks");
     server.forget();
-    server.stream().permit().expect("a permit").text("plain").expect("a message");
+    server.websocket().permit().expect("a permit").text("plain").expect("a message");
     server.settle();
     assert_eq!(unmasked(Role::Server, &server.sent), [sent(TEXT, "plain")]);
 }

@@ -11,7 +11,7 @@ use tests::wire::BINARY;
 use tests::{Application, Endpoint, Random};
 
 fn say<A: Application>(endpoint: &mut Endpoint<A>, message: &[u8]) -> Vec<u8> {
-    let permit = endpoint.stream().permit().expect("a permit");
+    let permit = endpoint.websocket().permit().expect("a permit");
     permit.message(MessageKind::Binary, Payload::Copy(message), true).expect("a message");
     endpoint.settle();
     let sent = sent_messages(&endpoint.take_sent()).expect("messages");
@@ -124,7 +124,7 @@ fn both_roles_understand_each_other() {
             pair.down.cut = 700;
             pair.settle();
             for text in [TEXT, &message, TEXT] {
-                let permit = pair.client.stream().permit().expect("a permit");
+                let permit = pair.client.websocket().permit().expect("a permit");
                 permit.message(MessageKind::Binary, Payload::Copy(text), true).expect("a message");
                 pair.settle();
             }
@@ -149,9 +149,9 @@ fn a_message_for_many_is_compressed_once_for_each_set_of_parameters() {
         let mut peer = Decompressor::new(15);
         for round in 0..3 {
             // Between others, which may refer to each other but not past it.
-            let permit = server.stream().permit().expect("a permit");
+            let permit = server.websocket().permit().expect("a permit");
             permit.message(MessageKind::Text, Payload::Copy(TEXT), true).expect("a message");
-            let permit = server.stream().permit().expect("a permit");
+            let permit = server.websocket().permit().expect("a permit");
             permit.prepared(&message).expect("a message");
             server.settle();
             for (compressed, payload) in sent_messages(&server.take_sent()).expect("messages") {
@@ -166,7 +166,7 @@ fn a_message_for_many_is_compressed_once_for_each_set_of_parameters() {
 #[test]
 fn options_are_set_by_name_while_the_extension_is_in_use() {
     let mut server = server(&all());
-    let mut stream = server.stream();
+    let mut stream = server.websocket();
     let mut set = |extension, name, value| stream.set_extension_option(extension, name, value);
     assert_eq!(set("permessage-deflate", "compression_level", "9"), Ok(()));
     assert_eq!(set("permessage-deflate", "mem_level", "1"), Ok(()));
@@ -178,7 +178,7 @@ fn options_are_set_by_name_while_the_extension_is_in_use() {
     assert_eq!(set("deflate-frame", "rx_buf_size", "10"), Err(OptionError::Inactive));
     assert_eq!(Decompressor::new(15).message(&say(&mut server, TEXT)), Some(TEXT.to_vec()));
     let mut plain = Endpoint::websocket_server(defaults(), Echo::default());
-    let set = plain.stream().set_extension_option("permessage-deflate", "mem_level", "1");
+    let set = plain.websocket().set_extension_option("permessage-deflate", "mem_level", "1");
     assert_eq!(set, Err(OptionError::Inactive));
 }
 
@@ -188,7 +188,7 @@ fn a_level_that_changes_between_messages_changes_nothing_for_the_peer() {
     let mut peer = Decompressor::new(15);
     for level in ["1", "9", "0", "6", "6"] {
         server
-            .stream()
+            .websocket()
             .set_extension_option("permessage-deflate", "compression_level", level)
             .expect("an option");
         for _ in 0..2 {

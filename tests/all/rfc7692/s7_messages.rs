@@ -118,7 +118,7 @@ impl tests::Application for Pausing {
 
 fn send(server: &mut Endpoint<tests::application::Echo>, parts: &[&[u8]]) -> Vec<tests::wire::Frame> {
     for (at, part) in parts.iter().enumerate() {
-        let permit = server.stream().permit().expect("a permit");
+        let permit = server.websocket().permit().expect("a permit");
         permit.message(MessageKind::Binary, Payload::Copy(part), at + 1 == parts.len()).expect("a message");
     }
     server.settle();
@@ -154,9 +154,9 @@ fn each_message_is_compressed_if_that_is_worth_it() {
     check(&mut server, &[b'x'; 256], true);
     let mut random = tests::Random::new(1);
     check(&mut server, &random.bytes(5_000), false);
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.websocket().permit().expect("a permit");
     permit.uncompressed_message(MessageKind::Binary, Payload::Copy(&[b'x'; 5_000]), true).expect("a message");
-    server.stream().try_queue(MessageKind::Binary, Bytes::from(vec![b'x'; 5_000])).expect("room");
+    server.websocket().try_queue(MessageKind::Binary, Bytes::from(vec![b'x'; 5_000])).expect("room");
     server.settle();
     let sent = sent_messages(&server.take_sent()).expect("messages");
     assert_eq!(sent.iter().map(|(compressed, _)| *compressed).collect::<Vec<_>>(), [false, true]);

@@ -140,7 +140,7 @@ fn every_order_of_an_end_is_an_end_in_order_for_a_client() {
             let mut client = open_client(&defaults(), Silent);
             let key = client.key();
             if first {
-                client.stream().close(CloseCode::NORMAL, "").expect("a close");
+                client.websocket().close(CloseCode::NORMAL, "").expect("a close");
                 client.settle();
             }
             client.receive(&order.frames(1, plain), Buffer::Lent);

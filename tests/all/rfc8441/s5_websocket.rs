@@ -108,7 +108,7 @@ fn a_client_compresses_where_the_server_agrees() {
     let frame = plain(TEXT | tests::deflate::RSV1, &tests::deflate::compressed(&message));
     client.receive(&h2::data(1, frame, false), Buffer::Lent);
     assert_eq!(client.seen.contents(), [message[..].into()], "{:?}", client.seen);
-    let permit = client.connection.stream(client.key()).expect("the stream").permit().expect("a permit");
+    let permit = client.connection.websocket(client.key()).expect("the stream").permit().expect("a permit");
     permit.message(MessageKind::Text, Payload::Copy(&message), true).expect("a message").again();
     client.settle();
     let mut sent = Vec::new();
@@ -259,7 +259,7 @@ fn a_client_masks_its_frames() {
     client.receive(&h2::data(1, plain(TEXT, b"hello"), false), Buffer::Lent);
     assert_eq!(client.seen.contents(), ["hello".into()]);
     let key = client.key();
-    let permit = client.connection.stream(key).expect("the stream").permit().expect("a permit");
+    let permit = client.connection.websocket(key).expect("the stream").permit().expect("a permit");
     permit.message(MessageKind::Text, Payload::Static(b"hello"), true).expect("a message").throttle();
     client.settle();
     let said = reader.read(&client.take_sent());
@@ -350,6 +350,8 @@ fn a_permit_waits_for_the_window() {
             counted.set(counted.get() + 1);
             let budget = permit.budget() - 2;
             permit
+                .into_websocket()
+                .expect("a WebSocket")
                 .message(MessageKind::Binary, Payload::Copy(&vec![0; budget]), true)
                 .expect("a message")
                 .again();

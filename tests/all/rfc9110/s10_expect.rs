@@ -122,7 +122,7 @@ fn a_client_sees_100_and_then_sends_its_content() {
     client.receive(CONTINUE, Buffer::Lent);
     assert!(matches!(client.seen.0[..], [Seen::Response { status: 100, end: false, .. }]));
     client.forget();
-    client.stream().permit().expect("a permit").data(Payload::Static(b"hello"), true).expect("content");
+    client.exchange().permit().expect("a permit").data(Payload::Static(b"hello"), true).expect("content");
     client.settle();
     assert_eq!(client.sent, b"hello");
 }

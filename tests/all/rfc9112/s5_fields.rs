@@ -158,7 +158,7 @@ fn nothing_is_written_that_would_be_two_lines() {
         assert!(server.sent.is_empty(), "{name}: {value:?}");
         // Nothing has been done: the application may still answer.
         server
-            .stream()
+            .exchange()
             .permit()
             .expect("a permit")
             .respond(Status::OK, NO_FIELDS, Payload::Static(b""), true)

@@ -196,7 +196,7 @@ fn a_trailer_is_a_field_line() {
 }
 
 /// What is sent when `send` writes on an open chunked response.
-fn sends(send: impl FnMut(lws_proto::Writable<'_>)) -> String {
+fn sends(send: impl FnMut(lws_proto::ExchangePermit<'_>)) -> String {
     let mut send = send;
     let app = |event: Event<'_>| {
         let Event::Request { stream, .. } = event else { return };

@@ -100,7 +100,7 @@ fn a_request_waits_for_the_answer_to_the_one_before() {
     let mut server = Endpoint::server(defaults(), Silent);
     server.receive(NEXT.repeat(2).as_bytes(), Buffer::Lent);
     assert_eq!(server.seen.0.len(), 1);
-    let permit = server.stream().permit().expect("a permit");
+    let permit = server.exchange().permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
     assert!(server.connection.needs_service(), "the next request is already there");
     server.settle();
@@ -217,7 +217,7 @@ fn an_upgrade_is_the_end_of_http_on_the_connection() {
     assert!(matches!(delivered.seen.causes()[..], [Cause::Violation(_)]), "GET is no frame");
 }
 
-fn accept(stream: lws_proto::Stream<'_>, head: &Head<'_>) {
+fn accept(stream: lws_proto::Exchange<'_>, head: &Head<'_>) {
     stream.accept_websocket(head, &Accept::new()).expect("an opening");
 }
 

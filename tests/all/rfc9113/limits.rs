@@ -265,14 +265,14 @@ fn half_closed_timeout() {
     // RFC 9113 §8.1: a request that is not whole.
     assert_eq!(server.seen.causes(), [Cause::Disconnected]);
     server.forget();
-    server.connection.stream(kept).expect("a stream").keep_half_closed(true);
-    let permit = server.connection.stream(fed).expect("a stream").permit().expect("a permit");
+    server.connection.exchange(kept).expect("a stream").keep_half_closed(true);
+    let permit = server.connection.exchange(fed).expect("a stream").permit().expect("a permit");
     permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"x"), false).expect("a response");
     for turn in 0..20 {
         server.wait(5 * second);
         let gone = if turn == 0 { vec![] } else { vec![Cause::Timeout(Deadline::HalfClosed)] };
         assert_eq!(server.seen.causes(), gone);
-        let permit = server.connection.stream(fed).expect("a stream").permit().expect("a permit");
+        let permit = server.connection.exchange(fed).expect("a stream").permit().expect("a permit");
         permit.data(Payload::Static(b"x"), false).expect("content");
         server.settle();
     }
@@ -296,7 +296,7 @@ fn an_exchange_says_how_fast_its_content_must_come() {
     let (mut server, _) = server(&defaults(), &[], Silent);
     server.receive(&[h2::post(1), h2::post(3)].concat(), Buffer::Lent);
     let [patient, other] = server.keys()[..] else { panic!("two streams") };
-    server.connection.stream(patient).expect("a stream").expect_content(0);
+    server.connection.exchange(patient).expect("a stream").expect_content(0);
     for _ in 0..20 {
         server.wait(Duration::from_secs(5));
         server.receive(&h2::ping(false, [0; 8]), Buffer::Lent);

@@ -193,6 +193,8 @@ fn a_permit_is_for_the_stream_that_asked() {
         Event::Writable(permit) => {
             assert_eq!(asked.borrow_mut().remove(0), permit.key());
             permit
+                .into_exchange()
+                .expect("an exchange")
                 .respond(lws_proto::http::Status::OK, NO_FIELDS, Payload::Static(b"x"), true)
                 .expect("a response")
                 .again();

@@ -62,8 +62,11 @@ fn heads_and_ends_need_no_window() {
         Event::Request { mut stream, .. } => stream.want_write(),
         Event::Writable(permit) => {
             let content = Payload::Static(b"0123456789");
-            let sent =
-                permit.respond(lws_proto::http::Status::OK, NO_FIELDS, content, false).expect("a response");
+            let sent = permit
+                .into_exchange()
+                .expect("an exchange")
+                .respond(lws_proto::http::Status::OK, NO_FIELDS, content, false)
+                .expect("a response");
             // The end waits behind the content.
             sent.into_stream().want_write();
         }
@@ -184,7 +187,7 @@ fn what_was_held_for_a_stream_that_wants_no_more_gives_its_room_back() {
         server.receive(&[h2::post(1), part(), part(), part()].concat(), Buffer::Lent);
         assert!(reader.read(&server.take_sent()).is_empty());
         if answers {
-            let permit = server.stream().permit().expect("a permit");
+            let permit = server.exchange().permit().expect("a permit");
             permit.respond(Status::OK, NO_FIELDS, Payload::Static(b""), true).expect("a response");
         } else {
             server.stream().abort();
@@ -501,12 +504,12 @@ fn what_waits_for_a_window_ends_with_the_direction_of_the_peer() {
         server.receive_eof();
         assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 2);
         let [first, second] = server.keys()[..] else { panic!("two streams") };
-        let permit = server.connection.stream(first).expect("a stream").permit().expect("a permit");
+        let permit = server.connection.exchange(first).expect("a stream").permit().expect("a permit");
         permit.respond(Status::OK, NO_FIELDS, Payload::Copy(&[b'x'; 70_000]), false).expect("a response");
         server.settle();
         assert_eq!(h2::reset(&reader.read(&server.take_sent()), 1), error);
         assert_eq!(server.keys(), [second]);
-        let permit = server.connection.stream(second).expect("a stream").permit().expect("a permit");
+        let permit = server.connection.exchange(second).expect("a stream").permit().expect("a permit");
         permit.respond(Status::NO_CONTENT, NO_FIELDS, Payload::Static(b""), true).expect("a response");
         server.settle();
         assert_eq!(server.seen.causes(), [Cause::Disconnected, Cause::Complete]);

@@ -154,7 +154,7 @@ fn nothing_more_is_sent_on_a_stream_that_was_reset() {
     let mut client = Endpoint::http2_client(defaults(), Silent);
     client.receive(&h2::server_begins(&[]), Buffer::Lent);
     let key = request(&mut client, "POST", "/", false);
-    let permit = client.connection.stream(key).expect("the POST").permit().expect("a permit");
+    let permit = client.connection.exchange(key).expect("the POST").permit().expect("a permit");
     permit.data(Payload::Static(&[0; 100_000]), true).expect("content").throttle();
     client.settle();
     client.forget();

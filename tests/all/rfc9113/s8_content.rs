@@ -130,6 +130,7 @@ fn trailers_are_sent_behind_the_content() {
                         Err(mut stream) => stream.want_write(),
                     }
                 } else if let Event::Writable(permit) = event {
+                    let permit = permit.into_exchange().expect("an exchange");
                     permit.trailers([("x", "y")]).expect("trailers").throttle();
                 }
             }

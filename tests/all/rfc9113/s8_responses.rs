@@ -54,7 +54,7 @@ fn an_application_keeps_to_the_length_that_it_said() {
     let said = reader.read(&server.take_sent());
     assert_eq!(h2::answer(&said, 1), Some((200, "abc".into())));
     let key = server.key();
-    let permit = server.connection.stream(key).expect("the stream").permit().expect("a permit");
+    let permit = server.connection.exchange(key).expect("the stream").permit().expect("a permit");
     permit.data(Payload::Static(b"de"), true).expect("the rest");
     server.settle();
     assert!(h2::ended(&reader.read(&server.take_sent()), 1));
@@ -75,7 +75,8 @@ fn a_late_answer_holds_up_nobody() {
     assert!(reader.read(&server.take_sent()).is_empty());
     for (at, stream) in [(1, 3), (1, 5), (0, 1)] {
         let ticket = tickets.borrow_mut().remove(at);
-        let permit = server.connection.redeem(ticket).expect("a permit");
+        let permit =
+            server.connection.redeem(ticket).expect("a permit").into_exchange().expect("an exchange");
         permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"late"), true).expect("a response").throttle();
         server.settle();
         let said = reader.read(&server.take_sent());

@@ -10,7 +10,10 @@
 
 use lws_proto::http::Scheme;
 use lws_proto::ws::{CloseCode, Connect, Deflate};
-use lws_proto::{Bytes, Cause, Config, Connection, Event, MessageKind, Payload, Stream, Time, Writable};
+use lws_proto::{
+    Bytes, Cause, Config, Connection, Established, Event, MessageKind, Payload, Time, WebSocket,
+    WebSocketPermit,
+};
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -252,17 +255,23 @@ struct Conversation<'a> {
 impl Conversation<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Established { stream, .. } => self.say(stream, Said::Established),
+            Event::Established { stream: Established::WebSocket(stream), .. } => {
+                self.say(stream, Said::Established);
+            }
             Event::Message { stream, kind, chunk, end, .. } => {
                 self.say(stream, Said::Message(kind, chunk, end))
             }
-            Event::Writable(permit) => self.spend(permit),
+            Event::Writable(permit) => {
+                if let Ok(permit) = permit.into_websocket() {
+                    self.spend(permit);
+                }
+            }
             Event::Closed { cause, .. } => self.cause = Some(cause),
             _ => {}
         }
     }
 
-    fn say(&mut self, mut stream: Stream<'_>, said: Said<'_>) {
+    fn say(&mut self, mut stream: WebSocket<'_>, said: Said<'_>) {
         match (self.answer)(said) {
             Next::Send(parts) => {
                 self.waiting.extend(parts);
@@ -273,7 +282,7 @@ impl Conversation<'_> {
         }
     }
 
-    fn spend(&mut self, permit: Writable<'_>) {
+    fn spend(&mut self, permit: WebSocketPermit<'_>) {
         let Some(part) = self.waiting.pop_front() else { return };
         let sent = permit.message(part.kind, Payload::Own(part.bytes), part.end);
         if let (Ok(sent), false) = (sent, self.waiting.is_empty()) {

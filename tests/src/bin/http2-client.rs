@@ -140,7 +140,7 @@ impl Asking<'_> {
             Event::Body { chunk, .. } => exchange.received.extend_from_slice(chunk),
             Event::Writable(permit) => {
                 let rest = exchange.content.slice(exchange.content.len() / 2..);
-                permit.data(Payload::Own(rest), true)?;
+                permit.into_exchange().expect("an exchange").data(Payload::Own(rest), true)?;
             }
             Event::Closed { cause, .. } => {
                 if let Some(exchange) = self.under_way.remove(&key) {

@@ -15,7 +15,7 @@ use lws_loop_external::{
 };
 use lws_loop_poll::PollLoop;
 use lws_proto::ws::{CloseCode, Connect};
-use lws_proto::{Cause, Config, Connection, Event, MessageKind, Payload, Stream, Time};
+use lws_proto::{Cause, Config, Connection, Established, Event, MessageKind, Payload, Time, WebSocket};
 use lws_tls::{Client, Identity, Pin, Roots};
 use std::collections::HashMap;
 use std::error::Error;
@@ -126,7 +126,7 @@ struct App {
 }
 
 impl App {
-    fn send_next(&mut self, stream: Stream<'_>) {
+    fn send_next(&mut self, stream: WebSocket<'_>) {
         if self.index == self.count {
             // Misuse is impossible: the code is one for the wire and there is no reason.
             let _ = stream.close(CloseCode::NORMAL, "");
@@ -183,7 +183,7 @@ impl Application for App {
 
     fn event(&mut self, cx: &mut DriverContext<'_, Self>, _: &mut (), event: Event<'_>) {
         match event {
-            Event::Established { stream, .. } => self.send_next(stream),
+            Event::Established { stream: Established::WebSocket(stream), .. } => self.send_next(stream),
             Event::Message { stream, chunk, end, .. } => {
                 self.heard.extend_from_slice(chunk);
                 if !end {

@@ -8,10 +8,12 @@ use crate::endpoint::{Buffer, Endpoint, limits};
 use crate::h2::{self, Reader};
 use crate::random::Random;
 use arbitrary::{Arbitrary, Unstructured};
+use lws_proto::http::Head;
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode, Connect, is_opening};
 use lws_proto::{
-    Config, Event, MessageKind, Payload, Request, Sent, Stream, StreamKey, Writable, WriteTicket,
+    ByProtocol, Config, Event, Exchange, ExchangePermit, MessageKind, Payload, Request, Sent, Stream,
+    StreamKey, Writable, WriteTicket,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,13 +227,13 @@ impl Actor {
         Self { open: Vec::new(), closed: Vec::new(), random: Random::new(seed) }
     }
 
-    fn begin(&mut self, stream: Stream<'_>, head: Option<&lws_proto::http::Head<'_>>) {
-        match head {
-            Some(head) if is_opening(head) && !self.random.one_in(4) => {
-                drop(stream.accept_websocket(head, &Accept::new()));
-            }
-            Some(head) if head.target() == "a:80" && !self.random.one_in(4) => drop(stream.accept_tunnel()),
-            _ => self.act(stream),
+    fn begin(&mut self, exchange: Exchange<'_>, head: &Head<'_>) {
+        if is_opening(head) && !self.random.one_in(4) {
+            drop(exchange.accept_websocket(head, &Accept::new()));
+        } else if head.target() == "a:80" && !self.random.one_in(4) {
+            drop(exchange.accept_tunnel());
+        } else {
+            self.act(exchange.into_any());
         }
     }
 
@@ -253,11 +255,18 @@ impl Actor {
     fn write(&mut self, permit: Writable<'_>) {
         let content = vec![b'x'; self.random.below(1_500)];
         let (end, content) = (self.random.one_in(2), Payload::Copy(&content));
-        let sent = match self.random.below(4) {
-            0 => permit.data(content, end),
-            1 => permit.message(MessageKind::Binary, content, end),
-            2 => permit.respond(Status::OK, NO_FIELDS, content, end),
-            _ => permit.trailers([("x", "y")]),
+        let sent = match permit.by_protocol() {
+            Ok(ByProtocol::Exchange(permit)) => match self.random.below(3) {
+                0 => permit.data(content, end),
+                1 => permit.respond(Status::OK, NO_FIELDS, content, end),
+                _ => permit.trailers([("x", "y")]),
+            }
+            .map(Sent::into_any),
+            Ok(ByProtocol::WebSocket(permit)) => {
+                permit.message(MessageKind::Binary, content, end).map(Sent::into_any)
+            }
+            Ok(ByProtocol::Raw(permit)) => permit.data(content, end).map(Sent::into_any),
+            Err(permit) => panic!("a permit of a stream that has ended: {permit:?}"),
         };
         if let Ok(sent) = sent {
             self.sent(sent);
@@ -280,22 +289,17 @@ impl Application for Actor {
             self.open.push(key);
         }
         match event {
-            Event::Request { stream, head, .. } => self.begin(stream, Some(&head)),
+            Event::Request { stream, head, .. } => self.begin(stream, &head),
             Event::Writable(permit) => self.write(permit),
             Event::Closed { key, .. } => {
                 self.open.retain(|open| *open != key);
                 self.closed.push(key);
             }
-            Event::Response { stream, .. }
-            | Event::Body { stream, .. }
-            | Event::Trailers { stream, .. }
-            | Event::Established { stream, .. }
-            | Event::Message { stream, .. }
-            | Event::Control { stream, .. }
-            | Event::Raw { stream, .. }
-            | Event::Timeout { stream }
-            | Event::PeerEnded { stream } => self.act(stream),
-            _ => {}
+            event => {
+                if let Some(stream) = event.into_stream() {
+                    self.act(stream);
+                }
+            }
         }
     }
 }
@@ -406,8 +410,16 @@ impl Side {
             Operation::SetTimeout { millis } => {
                 stream.set_timeout(Some(*now + Duration::from_millis((*millis).into())));
             }
-            Operation::Interim => drop(stream.interim(Status::EARLY_HINTS, NO_FIELDS)),
-            Operation::Close => drop(stream.close(CloseCode::NORMAL, "why")),
+            Operation::Interim => {
+                if let Ok(mut exchange) = stream.into_exchange() {
+                    drop(exchange.interim(Status::EARLY_HINTS, NO_FIELDS));
+                }
+            }
+            Operation::Close => {
+                if let Ok(websocket) = stream.into_websocket() {
+                    drop(websocket.close(CloseCode::NORMAL, "why"));
+                }
+            }
             Operation::Abort => stream.abort(),
             _ => {
                 if let Ok(permit) = stream.permit() {
@@ -418,28 +430,47 @@ impl Side {
     }
 }
 
-/// Does one thing with a permit. What is against the rules comes back as a misuse and has done nothing.
+/// Does one thing with a permit, if its protocol has that. What is against the rules comes back as a misuse and has done nothing.
 fn spend(permit: Writable<'_>, operation: &Operation) -> Option<WriteTicket> {
     assert!(permit.budget() > 0);
-    let content = |len: u16| vec![b'x'; usize::from(len) % 3_000];
-    match operation {
-        Operation::Respond { status, len, end } => {
-            let status = Status::new(200 + u16::from(*status))?;
-            drop(permit.respond(status, NO_FIELDS, Payload::Own(content(*len).into()), *end));
-        }
-        Operation::Data { len, end } => drop(permit.data(Payload::Own(content(*len).into()), *end)),
-        Operation::Message { len, end } => {
-            drop(permit.message(MessageKind::Binary, Payload::Copy(&content(*len)), *end));
-        }
-        Operation::Fill { len, end } => {
-            drop(permit.fill(usize::from(*len), |room| (room.len() / 2, *end)));
-        }
-        Operation::Ping => drop(permit.ping(b"x")),
-        Operation::Trailers => drop(permit.trailers([("x", "y")])),
-        Operation::KeepTicket => return Some(permit.into_ticket()),
-        _ => drop(permit),
+    if let Operation::KeepTicket = operation {
+        return Some(permit.into_ticket());
+    }
+    match permit.by_protocol() {
+        Ok(ByProtocol::Exchange(permit)) => spend_on_exchange(permit, operation),
+        Ok(ByProtocol::WebSocket(permit)) => match operation {
+            Operation::Message { len, end } => {
+                drop(permit.message(MessageKind::Binary, Payload::Copy(&content(*len)), *end));
+            }
+            Operation::Ping => drop(permit.ping(b"x")),
+            _ => {}
+        },
+        Ok(ByProtocol::Raw(permit)) => match operation {
+            Operation::Data { len, end } => drop(permit.data(Payload::Own(content(*len).into()), *end)),
+            Operation::Fill { len, end } => drop(permit.fill((*len).into(), |room| (room.len() / 2, *end))),
+            _ => {}
+        },
+        Err(permit) => panic!("a permit of a stream that has ended: {permit:?}"),
     }
     None
+}
+
+fn spend_on_exchange(permit: ExchangePermit<'_>, operation: &Operation) {
+    match operation {
+        Operation::Respond { status, len, end } => {
+            if let Some(status) = Status::new(200 + u16::from(*status)) {
+                drop(permit.respond(status, NO_FIELDS, Payload::Own(content(*len).into()), *end));
+            }
+        }
+        Operation::Data { len, end } => drop(permit.data(Payload::Own(content(*len).into()), *end)),
+        Operation::Fill { len, end } => drop(permit.fill((*len).into(), |room| (room.len() / 2, *end))),
+        Operation::Trailers => drop(permit.trailers([("x", "y")])),
+        _ => {}
+    }
+}
+
+fn content(len: u16) -> Vec<u8> {
+    vec![b'x'; usize::from(len) % 3_000]
 }
 
 /// Lets everything go on and then end: both sides come to rest, and every stream has been closed.

@@ -6,8 +6,8 @@ use arbitrary::{Arbitrary, Unstructured};
 use lws_proto::http::Status;
 use lws_proto::ws::{Accept, CloseCode, Connect, Deflate};
 use lws_proto::{
-    Bytes, Config, Connection, Event, Expect, MessageKind, Payload, Request, Stream, StreamKey, Time,
-    Writable, WriteTicket,
+    ByProtocol, Bytes, Config, Connection, Event, ExchangePermit, Expect, MessageKind, Payload, Request,
+    StreamKey, Time, WebSocket, Writable, WriteTicket,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -241,20 +241,17 @@ impl Machine {
             Operation::SetTimeout { millis } => {
                 stream.set_timeout(millis.map(|millis| now + Duration::from_millis(millis.into())));
             }
-            Operation::Interim => drop(stream.interim(Status::CONTINUE, NO_FIELDS)),
-            Operation::Queue { len } => {
-                let message = Bytes::from(vec![b'x'; usize::from(*len) % PAYLOAD_MAX]);
-                let len = message.len();
-                assert!(
-                    stream.try_queue(MessageKind::Binary, message).err().is_none_or(|back| back.len() == len)
-                );
-            }
-            Operation::Close { code } => {
-                if let Some(code) = CloseCode::new(*code) {
-                    let _ = stream.close(code, "why");
+            Operation::Abort => stream.abort(),
+            Operation::Interim => {
+                if let Ok(mut exchange) = stream.into_exchange() {
+                    drop(exchange.interim(Status::CONTINUE, NO_FIELDS));
                 }
             }
-            Operation::Abort => stream.abort(),
+            Operation::Queue { .. } | Operation::Close { .. } => {
+                if let Ok(websocket) = stream.into_websocket() {
+                    queue_or_close(websocket, operation);
+                }
+            }
             _ => {
                 if let Ok(permit) = stream.permit() {
                     self.ticket = spend(permit, operation).or(self.ticket.take());
@@ -373,30 +370,20 @@ fn note(
     accept: bool,
     event: Event<'_>,
 ) {
-    let mut enter = |stream: &Stream<'_>| {
-        let key = stream.key();
+    let mut enter = |key: StreamKey| {
         assert!(!closed.contains(&key), "an event of a stream that has been closed");
         assert!(open.is_none_or(|open| open == key), "a stream begins before the last has been closed");
         *open = Some(key);
     };
     match event {
         Event::Request { stream, head, .. } => {
-            enter(&stream);
+            enter(stream.key());
             if accept {
                 drop(stream.accept_websocket(&head, &Accept::new().deflate(&deflate()).streamed()));
             } else {
                 drop(stream.accept_tunnel());
             }
         }
-        Event::Response { stream, .. }
-        | Event::Body { stream, .. }
-        | Event::Trailers { stream, .. }
-        | Event::Established { stream, .. }
-        | Event::Message { stream, .. }
-        | Event::Control { stream, .. }
-        | Event::Raw { stream, .. }
-        | Event::Timeout { stream }
-        | Event::PeerEnded { stream } => enter(&stream),
         Event::Writable(permit) => {
             assert!(core::mem::take(wanted), "a permit that was not asked for");
             drop(permit);
@@ -407,7 +394,7 @@ fn note(
             *open = None;
             *wanted = false;
         }
-        other => panic!("an event without a stream: {other:?}"),
+        other => enter(other.key()),
     }
 }
 
@@ -417,32 +404,72 @@ fn payload(len: u16, owned: bool) -> Payload<'static> {
     if owned { Payload::Own(Bytes::from(BYTES[..len].to_vec())) } else { Payload::Copy(&BYTES[..len]) }
 }
 
-/// Does one thing with a permit. What is against the rules comes back as a misuse and has done nothing.
+fn queue_or_close(mut websocket: WebSocket<'_>, operation: &Operation) {
+    match operation {
+        Operation::Queue { len } => {
+            let message = Bytes::from(vec![b'x'; usize::from(*len) % PAYLOAD_MAX]);
+            let len = message.len();
+            let queued = websocket.try_queue(MessageKind::Binary, message);
+            assert!(queued.err().is_none_or(|back| back.len() == len));
+        }
+        Operation::Close { code } => {
+            if let Some(code) = CloseCode::new(*code) {
+                let _ = websocket.close(code, "why");
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Does one thing with a permit, if its protocol has that. What is against the rules comes back as a misuse and has done nothing.
 fn spend(permit: Writable<'_>, operation: &Operation) -> Option<WriteTicket> {
     assert!(permit.budget() > 0);
+    if let Operation::KeepTicket = operation {
+        return Some(permit.into_ticket());
+    }
+    match permit.by_protocol() {
+        Ok(ByProtocol::Exchange(permit)) => spend_on_exchange(permit, operation),
+        Ok(ByProtocol::WebSocket(permit)) => match operation {
+            Operation::Message { len, end, owned } => {
+                if let Ok(sent) = permit.message(MessageKind::Binary, payload(*len, *owned), *end) {
+                    sent.throttle();
+                }
+            }
+            Operation::Ping { len } => drop(permit.ping(&vec![0; usize::from(*len)])),
+            _ => {}
+        },
+        Ok(ByProtocol::Raw(permit)) => match operation {
+            Operation::Data { len, end, owned } => {
+                if let Ok(sent) = permit.data(payload(*len, *owned), *end) {
+                    sent.throttle();
+                }
+            }
+            Operation::Fill { bytes, end } => drop(permit.fill(room(*bytes), |room| (room.len() / 2, *end))),
+            _ => {}
+        },
+        Err(permit) => panic!("a permit of a stream that has ended: {permit:?}"),
+    }
+    None
+}
+
+fn spend_on_exchange(permit: ExchangePermit<'_>, operation: &Operation) {
     match operation {
         Operation::Respond { status, len, end } => {
-            let status = Status::new(200 + u16::from(*status))?;
-            drop(permit.respond(status, NO_FIELDS, payload(*len, false), *end));
+            if let Some(status) = Status::new(200 + u16::from(*status)) {
+                drop(permit.respond(status, NO_FIELDS, payload(*len, false), *end));
+            }
         }
         Operation::Data { len, end, owned } => {
             if let Ok(sent) = permit.data(payload(*len, *owned), *end) {
                 sent.throttle();
             }
         }
-        Operation::Message { len, end, owned } => {
-            if let Ok(sent) = permit.message(MessageKind::Binary, payload(*len, *owned), *end) {
-                sent.throttle();
-            }
-        }
-        Operation::Fill { bytes, end } => {
-            let max = usize::from(*bytes) % PAYLOAD_MAX;
-            drop(permit.fill(max, |room| (room.len() / 2, *end)));
-        }
-        Operation::Ping { len } => drop(permit.ping(&vec![0; usize::from(*len)])),
+        Operation::Fill { bytes, end } => drop(permit.fill(room(*bytes), |room| (room.len() / 2, *end))),
         Operation::Trailers => drop(permit.trailers([("X", "y")])),
-        Operation::KeepTicket => return Some(permit.into_ticket()),
-        _ => drop(permit),
+        _ => {}
     }
-    None
+}
+
+fn room(bytes: u16) -> usize {
+    usize::from(bytes) % PAYLOAD_MAX
 }

@@ -249,9 +249,7 @@ impl Session {
     pub(super) fn open_exchange(&mut self) -> Result<&mut StreamState, Misuse> {
         let finished = self.shutdown.finished;
         let stream = self.lent_stream();
-        if stream.tunnel().is_some() {
-            return Err(Misuse::WrongProtocol);
-        }
+        debug_assert!(stream.tunnel().is_none(), "an exchange is lent, which a tunnel is not any more");
         if finished || stream.id == 0 || stream.waits_for == WaitsFor::Closed || !stream.may_send() {
             return Err(Misuse::WrongState);
         }

@@ -6,7 +6,7 @@ use crate::application::{Application, NO_FIELDS};
 use crate::endpoint::{Endpoint, limits};
 use crate::transcript::{Fields, Seen, Transcript};
 use lws_proto::http::Status;
-use lws_proto::{Cause, Config, Event, Payload, Request, Stream, StreamKey, Writable};
+use lws_proto::{Cause, Config, Event, ExchangePermit, Payload, Request, StreamKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -74,7 +74,7 @@ pub(super) fn ask(client: &mut Endpoint<Ours<'_>>) -> Vec<StreamKey> {
 pub(super) fn resume(endpoint: &mut Endpoint<Ours<'_>>) -> bool {
     let paused = std::mem::take(&mut endpoint.app.paused);
     for key in &paused {
-        if let Some(mut stream) = endpoint.connection.stream(*key) {
+        if let Some(mut stream) = endpoint.connection.exchange(*key) {
             stream.resume();
         }
     }
@@ -101,7 +101,7 @@ impl<'a> Ours<'a> {
     }
 
     /// A request has begun.
-    fn begin(&mut self, mut stream: Stream<'_>, target: &str, end: bool) {
+    fn begin(&mut self, mut stream: lws_proto::Exchange<'_>, target: &str, end: bool) {
         let index = target.trim_start_matches('/').parse().expect("a target of the plan");
         self.speeches.insert(stream.key(), Speech { exchange: index, sent: 0 });
         let exchange = &self.plan.exchanges[index];
@@ -114,7 +114,7 @@ impl<'a> Ours<'a> {
     }
 
     /// Content was heard.
-    fn hear(&mut self, mut stream: Stream<'_>, end: bool) {
+    fn hear(&mut self, mut stream: lws_proto::Exchange<'_>, end: bool) {
         let key = stream.key();
         let Some(exchange) = self.exchange(key) else { return };
         // One that answers while paused does not listen any more, not even to trailers.
@@ -128,7 +128,7 @@ impl<'a> Ours<'a> {
     }
 
     /// Whatever is next.
-    fn go_on(&mut self, mut stream: Stream<'_>) {
+    fn go_on(&mut self, mut stream: lws_proto::Exchange<'_>) {
         let Some(speech) = self.speeches.get(&stream.key()) else { return };
         let (message, give_up) = self.message(&self.plan.exchanges[speech.exchange]);
         if give_up == Some(speech.sent) {
@@ -138,7 +138,7 @@ impl<'a> Ours<'a> {
         }
     }
 
-    fn speak(&mut self, permit: Writable<'_>) {
+    fn speak(&mut self, permit: ExchangePermit<'_>) {
         let Some(speech) = self.speeches.get(&permit.key()).copied() else { return };
         let exchange = &self.plan.exchanges[speech.exchange];
         let (message, _) = self.message(exchange);
@@ -166,7 +166,7 @@ impl Application for Ours<'_> {
         match event {
             Event::Request { stream, head, end } => self.begin(stream, head.target(), end),
             Event::Response { stream, end, .. } | Event::Body { stream, end, .. } => self.hear(stream, end),
-            Event::Writable(permit) => self.speak(permit),
+            Event::Writable(permit) => self.speak(permit.into_exchange().expect("an exchange")),
             Event::Closed { key, .. } => drop(self.speeches.remove(&key)),
             _ => {}
         }
