@@ -60,6 +60,8 @@ pub mod raw;
 mod route;
 mod server;
 mod site;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod thread;
 pub mod tls;
 pub mod ws;

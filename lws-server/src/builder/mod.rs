@@ -4,6 +4,8 @@
 
 mod settings;
 
+#[cfg(feature = "testing")]
+use crate::ServerService;
 use crate::files::Files;
 use crate::http::{Answer, Request};
 use crate::route::Route;
@@ -18,10 +20,14 @@ use crate::site::served::invalid;
 use crate::site::{Bind, Site, SiteSettings, Speaks};
 use crate::thread::observers::Observers;
 use crate::{raw, tls, ws};
+#[cfg(feature = "testing")]
+use lws_loop_external::Address;
 use lws_loop_external::ListenOptions;
 use lws_proto::http::Method;
 use std::fmt;
 use std::io;
+#[cfg(feature = "testing")]
+use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -260,6 +266,38 @@ impl Builder {
                 start::server(describe()?, count, Some(describe))
             }
         }
+    }
+
+    /// Builds the one thread that a test has, and says where its clients come to: at `address` if nothing listens.
+    ///
+    /// # Errors
+    /// Those of [`build`](Self::build); or every listener has TLS or speaks no HTTP.
+    #[cfg(feature = "testing")]
+    pub(crate) fn build_for_test(mut self, address: &str) -> io::Result<(ServerService, SocketAddr)> {
+        let describe = self.threads.take();
+        if self.site.settings.listen.is_empty() {
+            self = self.listen(address);
+        }
+        let described = match describe {
+            None => self,
+            Some(Threads { describe, .. }) => describe(self),
+        };
+        let description = described.into_description()?;
+        let binds = description.sites.iter().flat_map(|site| &site.settings.listen);
+        let is_plain = |bind: &&Bind| bind.tls.is_none() && bind.speaks == Speaks::Http;
+        // Sites of their own may have said the same order, so that the first one counts.
+        let order = binds.filter(is_plain).map(|bind| bind.order).min();
+        let order =
+            order.ok_or_else(|| invalid("a test speaks no TLS, and every listener wants it".into()))?;
+        let before = description.sites.iter().flat_map(|site| &site.settings.listen);
+        let before = before.filter(|bind| bind.order < order).count();
+        let service = start::server(description, 1, None)?.into_service();
+        let address = service.addresses.iter().skip(before).find_map(|address| match address {
+            Address::Tcp(address) => Some(*address),
+            _ => None,
+        });
+        let address = address.ok_or_else(|| invalid("a test needs a TCP address".into()))?;
+        Ok((service, address))
     }
 
     /// What one thread begins with.

@@ -1,0 +1,11 @@
+//! Applications in memory, on a clock that stands still: what is promised of the door itself, and of helpers for which no socket is needed.
+
+mod memory;
+
+use lws_server::testing::Server as Test;
+use lws_server::{Builder, Server};
+
+/// A server in memory.
+fn test(describe: impl FnOnce(Builder) -> Builder) -> Test {
+    Test::new(describe(Server::builder())).expect("the description is good")
+}
