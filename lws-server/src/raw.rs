@@ -5,6 +5,11 @@ use lws_proto::{Cause, RawPermit, RawStream};
 
 /// One raw stream: bytes in, bytes out, each direction with an end of its own.
 #[doc(alias = "LWS_CALLBACK_RAW")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no `raw::Handler`",
+    label = "not a handler of raw streams",
+    note = "implement `lws_server::raw::Handler`"
+)]
 pub trait Handler: 'static {
     /// The stream is there.
     #[doc(alias = "LWS_CALLBACK_RAW_ADOPT")]

@@ -13,6 +13,11 @@ use std::sync::Arc;
 /// A handler sends by spending a [`WebSocketPermit`]: the one that [`WebSocket::permit`] gives at once, or the one that comes with
 /// [`writable`](Self::writable) after [`WebSocket::want_write`].
 #[doc(alias = "lws_protocols")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no `ws::Handler`",
+    label = "not a handler of WebSockets",
+    note = "implement `lws_server::ws::Handler`; each of its calls has a default"
+)]
 pub trait Handler: 'static {
     /// The opening handshake is done.
     #[doc(alias = "LWS_CALLBACK_ESTABLISHED")]
@@ -154,6 +159,12 @@ impl<H> Accepted<H> {
 
 /// What the factory of a WebSocket route may return: a [`Handler`], an [`Accepted`] one, or a `Result` of either with
 /// the response that refuses.
+#[diagnostic::on_unimplemented(
+    message = "a WebSocket cannot be accepted with `{Self}`",
+    label = "neither a handler nor a refusal",
+    note = "the factory of a WebSocket route returns a `ws::Handler`, one that is `ws::Accepted`, or a `Result` of either with an error that \
+            becomes an `http::Response`"
+)]
 pub trait Accepting {
     /// The handler.
     #[doc(hidden)]

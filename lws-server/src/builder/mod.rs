@@ -4,6 +4,7 @@
 
 mod settings;
 
+use crate::Context;
 #[cfg(feature = "testing")]
 use crate::ServerService;
 use crate::files::Files;
@@ -182,6 +183,41 @@ impl Builder {
         factory: impl Fn(&Request<'_>) -> A + 'static,
     ) -> Self {
         self.route(Route::methods(Methods::from(methods), path, factory))
+    }
+
+    /// Serves GET and HEAD at `path` with a factory that gets the context too: the peer, the time, the counters, the other streams.
+    ///
+    /// ```no_run
+    /// use lws_server::{Server, http::Response};
+    ///
+    /// let server = Server::builder().listen("127.0.0.1:7681").get_with("/whoami", |cx, _| Response::text(format!("{:?}", cx.peer())));
+    /// # server.build()?.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn get_with<A: Answer>(
+        self,
+        path: &str,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) -> Self {
+        self.route(Route::get_with(path, factory))
+    }
+
+    /// Serves POST at `path`, as [`get_with`](Self::get_with) does.
+    pub fn post_with<A: Answer>(
+        self,
+        path: &str,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) -> Self {
+        self.route(Route::post_with(path, factory))
+    }
+
+    /// Serves WebSockets at `path`, as [`ws`](Self::ws) does, with a factory that gets the context too.
+    pub fn ws_with<A: ws::Accepting + 'static>(
+        self,
+        path: &str,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) -> Self {
+        self.route(Route::ws_with(path, factory))
     }
 
     /// Serves the files of a directory below `path`. See [`Files`] for what can be said about them.

@@ -12,7 +12,7 @@ pub(crate) enum Collect<F> {
     Answered(Option<Box<dyn Handler>>),
 }
 
-impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Collect<F> {
+impl<F: Fn(&mut Context<'_>, &Request<'_>) -> A + 'static, A: Answer> Collect<F> {
     /// The engine answers 413 past the limit of the route, so that nothing more than that ever comes to be held here. What is held counts
     /// with what the connection and the service hold.
     pub(crate) fn begin(
@@ -38,7 +38,7 @@ fn refuse(limit: Limit, cx: &mut Context<'_>, mut exchange: Exchange<'_>) -> Opt
     Response::error(status).answer(cx, exchange, false)
 }
 
-impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Handler for Collect<F> {
+impl<F: Fn(&mut Context<'_>, &Request<'_>) -> A + 'static, A: Answer> Handler for Collect<F> {
     fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
 
     fn content(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
@@ -51,7 +51,9 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Handler for Collect<F> {
         content.extend_from_slice(chunk);
         if end {
             exchange.let_go(head.held() + content.len());
-            let answer = factory(&Request::kept(head, content, cx.tls()));
+            // The factory gets the context too, which lends what TLS has agreed on: so this is a copy, of a few words.
+            let tls = cx.tls().cloned();
+            let answer = factory(cx, &Request::kept(head, content, tls.as_ref()));
             *self = Self::Answered(answer.answer(cx, exchange, true));
         }
     }

@@ -1,17 +1,42 @@
 //! HTTP handlers: one per exchange, or a plain function from request to response.
 
+mod accept;
+mod authorization;
 mod collect;
+#[cfg(feature = "cookies")]
+mod cookies;
 mod exchange;
+#[cfg(feature = "proxies")]
+mod forwarded;
+#[cfg(feature = "json")]
+mod json;
+mod media_type;
+pub mod multipart;
+mod pairs;
+mod redirection;
+mod rejection;
 mod request;
 mod response;
 
 use crate::Context;
+pub use authorization::Credentials;
 pub(crate) use collect::Collect;
+#[cfg(feature = "signed-cookies")]
+pub use cookies::CookieSigner;
+#[cfg(feature = "cookies")]
+pub use cookies::{Cookie, SameSite};
 pub use exchange::{Exchange, Permit, Spent};
 pub(crate) use exchange::{FieldLine, Tally};
+#[cfg(feature = "proxies")]
+pub use forwarded::{Client, NoNetwork, TrustedProxies};
+#[cfg(feature = "json")]
+pub use json::Problem;
 use lws_proto::Cause;
 pub(crate) use lws_proto::http::normalize_path;
 pub use lws_proto::http::{Head, HttpDate, Method, Status, Version};
+pub use media_type::MediaType;
+pub use pairs::Pairs;
+pub use rejection::Rejection;
 pub use request::Request;
 pub(crate) use request::{KeptHead, Routed};
 pub use response::{Content, Response};
@@ -21,6 +46,11 @@ pub use response::{Content, Response};
 ///
 /// A handler answers by spending a [`Permit`]: the one that [`Exchange::permit`] gives at once, or the one that comes
 /// with [`writable`](Self::writable) after [`Exchange::want_write`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no `http::Handler`",
+    label = "not a handler of exchanges",
+    note = "implement `lws_server::http::Handler`: `open` begins an exchange, and `writable` sends when the peer can take it"
+)]
 pub trait Handler: 'static {
     /// The request has been received up to its content, of which there is none if `end`.
     #[doc(alias = "LWS_CALLBACK_HTTP")]
@@ -74,6 +104,13 @@ pub trait Handler: 'static {
 
 /// What the factory of an HTTP route may return: a [`Response`], a [`Handler`], or a `Result` of either with the
 /// response that refuses.
+#[diagnostic::on_unimplemented(
+    message = "a route cannot answer with `{Self}`",
+    label = "not an answer",
+    note = "a function of a route returns an `http::Response`, an `http::Handler`, or a `Result` of either with an error that becomes an \
+            `http::Response`",
+    note = "an `async` block or function is no answer: work elsewhere answers by a handler that is woken (`Handle::wake`)"
+)]
 pub trait Answer: 'static {
     /// Whether the factory is called only when all of the request's content is there. Then
     /// [`Request::content`] has it.

@@ -34,6 +34,12 @@ use crate::{Context, raw, ws};
 ///
 /// let route = Route::new(Methods::Any.into(), "/old", Moved("/archive"));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no `Endpoint`",
+    label = "not an endpoint",
+    note = "functions become endpoints by `Route::get`, `Route::methods`, `Route::ws` and the like; `Route::new` takes what implements \
+            `lws_server::Endpoint`"
+)]
 pub trait Endpoint: 'static {
     /// Whether it answers before the route's guards are asked, as one that only sends elsewhere does. Default no.
     fn precedes_guards(&self) -> bool {

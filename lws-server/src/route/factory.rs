@@ -9,7 +9,9 @@ use std::marker::PhantomData;
 use std::rc::Rc;
 
 /// The endpoint of a factory, or of a plain function.
-pub(crate) fn http<A: Answer>(factory: impl Fn(&Request<'_>) -> A + 'static) -> impl Endpoint {
+pub(crate) fn http<A: Answer>(
+    factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+) -> impl Endpoint {
     Exchanges { factory: Rc::new(factory), answer: PhantomData }
 }
 
@@ -18,7 +20,7 @@ struct Exchanges<F, A> {
     answer: PhantomData<fn() -> A>,
 }
 
-impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Exchanges<F, A> {
+impl<F: Fn(&mut Context<'_>, &Request<'_>) -> A + 'static, A: Answer> Endpoint for Exchanges<F, A> {
     fn request(
         &self,
         cx: &mut Context<'_>,
@@ -29,13 +31,13 @@ impl<F: Fn(&Request<'_>) -> A + 'static, A: Answer> Endpoint for Exchanges<F, A>
         if A::COLLECTS && !end {
             return Collect::begin(cx, &self.factory, request, exchange);
         }
-        (self.factory)(request).answer(cx, exchange, end)
+        (self.factory)(cx, request).answer(cx, exchange, end)
     }
 }
 
 /// The endpoint of a factory of WebSocket handlers.
 pub(crate) fn websockets<A: Accepting + 'static>(
-    factory: impl Fn(&Request<'_>) -> A + 'static,
+    factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
 ) -> impl Endpoint {
     WebSockets { factory, accepting: PhantomData }
 }
@@ -45,13 +47,15 @@ struct WebSockets<F, A> {
     accepting: PhantomData<fn() -> A>,
 }
 
-impl<F: Fn(&Request<'_>) -> A + 'static, A: Accepting + 'static> Endpoint for WebSockets<F, A> {
+impl<F: Fn(&mut Context<'_>, &Request<'_>) -> A + 'static, A: Accepting + 'static> Endpoint
+    for WebSockets<F, A>
+{
     fn upgrade(
         &self,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         request: &Request<'_>,
     ) -> Result<Accepted<Box<dyn ws::Handler>>, Response> {
-        Ok((self.factory)(request).accepting()?.boxed())
+        Ok((self.factory)(cx, request).accepting()?.boxed())
     }
 }
 

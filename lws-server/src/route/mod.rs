@@ -11,6 +11,7 @@ pub(crate) mod redirect;
 pub(crate) mod refusal;
 pub(crate) mod resolve;
 
+use crate::Context;
 use crate::files::Files;
 use crate::http::{Answer, Request};
 use crate::route::endpoint::Endpoint;
@@ -119,6 +120,31 @@ impl Route {
         path: impl Into<String>,
         factory: impl Fn(&Request<'_>) -> A + 'static,
     ) -> Self {
+        Self::methods_with(methods, path, move |_, request| factory(request))
+    }
+
+    /// GET and HEAD, with a factory that gets the context too: see [`Builder::get_with`](crate::Builder::get_with).
+    pub fn get_with<A: Answer>(
+        path: impl Into<String>,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) -> Self {
+        Self::methods_with(Methods::GET, path, factory)
+    }
+
+    /// POST, with a factory that gets the context too.
+    pub fn post_with<A: Answer>(
+        path: impl Into<String>,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) -> Self {
+        Self::methods_with(Methods::POST, path, factory)
+    }
+
+    /// Requests with these methods, with a factory that gets the context too.
+    pub fn methods_with<A: Answer>(
+        methods: impl Into<Methods>,
+        path: impl Into<String>,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
+    ) -> Self {
         Self::new(Takes::Requests(methods.into()), path, factory::http(factory))
     }
 
@@ -126,6 +152,14 @@ impl Route {
     pub fn ws<A: ws::Accepting + 'static>(
         path: impl Into<String>,
         factory: impl Fn(&Request<'_>) -> A + 'static,
+    ) -> Self {
+        Self::ws_with(path, move |_, request| factory(request))
+    }
+
+    /// WebSockets, with a factory that gets the context too: see [`Builder::ws_with`](crate::Builder::ws_with).
+    pub fn ws_with<A: ws::Accepting + 'static>(
+        path: impl Into<String>,
+        factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
     ) -> Self {
         Self::new(Takes::Upgrades, path, factory::websockets(factory))
     }

@@ -494,7 +494,7 @@ mod tests {
         assert_eq!((topics.count("a"), topics.count("b"), topics.count("c")), (2, 1, 0));
         assert_eq!(notified(&mut topics, "a", None), [1, 2]);
         assert_eq!(notified(&mut topics, "b", None), [2]);
-        assert_eq!(notified(&mut topics, "c", None), []);
+        assert!(notified(&mut topics, "c", None).is_empty());
         assert!(topics.unsubscribe("a", &mut one));
         assert!(!topics.unsubscribe("a", &mut one));
         assert_eq!(one.as_slice(), []);
@@ -511,9 +511,9 @@ mod tests {
         assert_eq!(topics.subscribe("room/+", 1, &mut one), Ok(()));
         assert_eq!(topics.subscribe("room/a", 2, &mut two), Ok(()));
         assert_eq!(notified(&mut topics, "room/a", None), [2, 1]);
-        assert_eq!(notified(&mut topics, "room/b", None), [], "it is notified once until it looks");
+        assert!(notified(&mut topics, "room/b", None).is_empty(), "it is notified once until it looks");
         topics.leave_all(&one);
-        assert_eq!(topics.patterns, []);
+        assert!(topics.patterns.is_empty());
     }
 
     #[test]
