@@ -177,6 +177,13 @@ impl Builder {
         self
     }
 
+    /// How many threads do what handlers hand to [`Context::work`](crate::Context::work), for all threads of the server together, and how
+    /// much may wait for them. Default: 4 threads, 256 jobs that wait. They are started when there is work.
+    pub fn work(mut self, options: PoolOptions) -> Self {
+        self.options.work = options;
+        self
+    }
+
     /// Sizes and budgets of the service.
     pub fn driver_options(mut self, options: DriverOptions) -> Self {
         self.options.driver = options;

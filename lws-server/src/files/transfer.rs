@@ -126,7 +126,9 @@ impl Transfer {
 
     /// Has a thread look for the file.
     fn fetch(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
-        let Some((deferred, completer)) = cx.defer() else { return self.cut_off(permit.into_exchange()) };
+        let Some((deferred, completer)) = cx.deferred_result() else {
+            return self.cut_off(permit.into_exchange());
+        };
         let (files, disk) = (&self.mounted.files, &cx.state.group.pools.disk);
         let deliver = move |found| completer.complete(found);
         match files.fetch(&self.request, cx.now(), date(cx), disk, deliver) {
@@ -227,7 +229,7 @@ impl Transfer {
 
     /// Has a thread read on.
     fn fetch_body(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, body: Body) {
-        let Some((deferred, completer)) = cx.defer() else { return self.cut_off(exchange) };
+        let Some((deferred, completer)) = cx.deferred_result() else { return self.cut_off(exchange) };
         match cx.state.group.pools.disk.reserve() {
             Ok(slot) => {
                 body.fetch(slot, move |body| completer.complete(body));

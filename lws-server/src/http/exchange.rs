@@ -289,6 +289,11 @@ impl<'a> Permit<'a> {
         }
     }
 
+    /// Sends the head of `response`, whose content follows. `None` if it cannot be written, and became a 500.
+    pub(crate) fn reply_head(self, response: &Response) -> Option<Exchange<'a>> {
+        self.begin(response.status, response.field_lines(), Payload::Static(b""), false)
+    }
+
     /// Sends content of the response.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod authorization;
 mod collect;
 #[cfg(feature = "cookies")]
 mod cookies;
+mod deferred;
 mod exchange;
 #[cfg(feature = "proxies")]
 mod forwarded;
@@ -15,8 +16,10 @@ pub mod multipart;
 mod pairs;
 mod redirection;
 mod rejection;
+mod remote;
 mod request;
 mod response;
+mod streamed;
 
 use crate::Context;
 pub use authorization::Credentials;
@@ -25,6 +28,7 @@ pub(crate) use collect::Collect;
 pub use cookies::CookieSigner;
 #[cfg(feature = "cookies")]
 pub use cookies::{Cookie, SameSite};
+pub use deferred::{Deferred, Promise};
 pub use exchange::{Exchange, Permit, Spent};
 pub(crate) use exchange::{FieldLine, Tally};
 #[cfg(feature = "proxies")]
@@ -40,6 +44,7 @@ pub use rejection::Rejection;
 pub use request::Request;
 pub(crate) use request::{KeptHead, Routed};
 pub use response::{Content, Response};
+pub use streamed::{SendError, Sender, Streamed};
 
 /// One exchange. Made by the factory of its route when the request head is there, dropped after
 /// [`close`](Self::close).

@@ -68,7 +68,7 @@ impl Admission {
     /// A decision that is made later, and what makes it. The call has to be about a request, as it is in [`Guard::admit`]; for any other
     /// it is a refusal, and there is nothing to decide.
     pub fn later(cx: &Context<'_>) -> (Self, Option<Decision>) {
-        match cx.defer() {
+        match cx.deferred_result() {
             Some((deferred, completer)) => (Self::Later(Later(deferred)), Some(Decision(completer))),
             None => (Self::Refused(Response::error(Status::INTERNAL_SERVER_ERROR)), None),
         }

@@ -22,6 +22,8 @@ pub struct ServerOptions {
     /// Threads that wait for disks, of the whole server, and how many lookups and reads may wait for them. Past it requests for files
     /// that are not in memory are answered 503.
     pub disk: PoolOptions,
+    /// The threads that do what handlers hand to [`Context::work`](crate::Context::work), for all threads of the server together.
+    pub work: PoolOptions,
     /// Topics that one WebSocket may subscribe to. Default 256.
     pub subscriptions_max: usize,
     /// The client of each thread.
@@ -44,6 +46,7 @@ impl Default for ServerOptions {
             held_bytes_max: SERVICE_BYTES_MAX,
             drain_timeout: Duration::from_secs(10),
             disk: PoolOptions::default(),
+            work: PoolOptions::default(),
             subscriptions_max: 256,
             #[cfg(feature = "client")]
             client: crate::client::Options::default(),

@@ -7,6 +7,8 @@ use lws_files::Pool;
 pub(crate) struct Pools {
     /// For disks, and for what compresses or lists.
     pub(crate) disk: Pool,
+    /// For what handlers do that waits.
+    pub(crate) work: Pool,
     /// For the hashing of passwords: of its own, so that guesses keep no file waiting.
     #[cfg(feature = "passwords")]
     pub(crate) passwords: Pool,
@@ -16,6 +18,7 @@ impl Pools {
     pub(crate) fn new(options: &ServerOptions) -> Self {
         Self {
             disk: Pool::new("disk", options.disk),
+            work: Pool::new("work", options.work),
             #[cfg(feature = "passwords")]
             passwords: Pool::new("passwords", lws_files::Passwords::POOL),
         }

@@ -36,7 +36,7 @@ impl<T> Completer<T> {
 
 impl Context<'_> {
     /// Begins to wait for a result of another thread. `None` for a call that is about no stream.
-    pub(crate) fn defer<T>(&self) -> Option<(Deferred<T>, Completer<T>)> {
+    pub(crate) fn deferred_result<T>(&self) -> Option<(Deferred<T>, Completer<T>)> {
         let stream = self.id()?;
         let result = Arc::new(Mutex::new(None));
         let completer =

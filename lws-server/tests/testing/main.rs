@@ -1,5 +1,6 @@
 //! Applications in memory, on a clock that stands still: what is promised of the door itself, and of helpers for which no socket is needed.
 
+mod deferred;
 mod fuzz;
 mod helpers;
 mod memory;
