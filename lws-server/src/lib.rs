@@ -55,11 +55,13 @@ mod heads;
 pub mod http;
 mod id;
 mod link;
+mod outbox;
 mod publish;
 pub mod raw;
 mod route;
 mod server;
 mod site;
+pub mod sse;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod thread;

@@ -2,6 +2,7 @@
 
 use crate::Context;
 use crate::http::Response;
+pub use crate::outbox::{NotSent, Outbox, Overflow};
 pub use crate::publish::topics::{Backlog, LagPolicy};
 pub use lws_proto::ws::{Broadcast, CloseCode, Deflate, Negotiate, OptionError, Prepared};
 use lws_proto::{Cause, Control, MessageKind, WebSocket, WebSocketPermit};

@@ -294,6 +294,7 @@ impl Application for App {
         for site in group.take_removed(self.state.shard) {
             self.nowhere(cx).uninstall(site);
         }
+        self.nowhere(cx).wake_at_drain();
         self.report(cx);
     }
 

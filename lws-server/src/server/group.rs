@@ -252,6 +252,8 @@ impl<M> Group<M> {
 
     pub(crate) fn drain(&self) {
         self.shards.drain(self.drain_timeout);
+        // Each has streams to wake that would never end: `thread/drain.rs`.
+        self.shards.handles().for_each(lws_loop_external::DriverHandle::wake);
     }
 
     pub(crate) fn stop(&self) {

@@ -17,6 +17,7 @@ use crate::site::served::invalid;
 use crate::site::sites::Sites;
 use crate::thread::ThreadState;
 use crate::thread::command::{Command, Followed};
+use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
@@ -122,6 +123,7 @@ fn app(
         topics,
         timers: Timers::default(),
         wakes: PendingWakes::default(),
+        drain_watchers: DrainWatchers::default(),
         shelf: Shelf::new(files_max),
         peers: PeerAddresses::new(observers.want_peers()),
         observers,

@@ -5,6 +5,7 @@
 pub(crate) mod access;
 pub(crate) mod command;
 pub(crate) mod deferred;
+pub(crate) mod drain;
 pub(crate) mod observers;
 pub(crate) mod panics;
 pub(crate) mod timers;
@@ -18,6 +19,7 @@ use crate::server::group::Group;
 use crate::server::stats::Counters;
 use crate::site::sites::Sites;
 use crate::thread::command::Command;
+use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
@@ -36,6 +38,7 @@ pub(crate) struct ThreadState {
     pub(crate) wakes: PendingWakes,
     /// Files of transfers that wait for their peers.
     pub(crate) shelf: Shelf<Parked>,
+    pub(crate) drain_watchers: DrainWatchers,
     pub(crate) observers: Observers,
     pub(crate) peers: PeerAddresses,
     pub(crate) counters: Counters,

@@ -1,9 +1,11 @@
 //! Applications in memory, on a clock that stands still: what is promised of the door itself, and of helpers for which no socket is needed.
 
 mod deferred;
+mod events;
 mod fuzz;
 mod helpers;
 mod memory;
+mod outbox;
 
 use lws_server::testing::Server as Test;
 use lws_server::{Builder, Server};
