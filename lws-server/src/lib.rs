@@ -54,6 +54,7 @@ mod handle;
 mod heads;
 pub mod http;
 mod id;
+pub mod layer;
 mod link;
 mod outbox;
 mod publish;

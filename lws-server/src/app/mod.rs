@@ -126,6 +126,16 @@ impl App {
         })
     }
 
+    /// Whether the program wants a connection with this peer. One about which its hook panics it does not.
+    #[cold]
+    fn wants(&mut self, cx: &mut Lent<'_>, peer: &Peer) -> bool {
+        self.state.calling = RouteId::NONE;
+        let wanted = |app: &mut Self, _: &mut Lent<'_>| {
+            app.state.observers.on_accept.as_ref().is_none_or(|it| it(peer))
+        };
+        self.guard(cx, wanted).unwrap_or(false)
+    }
+
     /// A connection of a listener begins.
     fn accept(&mut self, cx: &mut Lent<'_>, listener: ListenerId) -> Option<Accepted<Self>> {
         let (index, listener) = self.state.sites.accept(listener)?;
@@ -152,6 +162,9 @@ impl Application for App {
     type Message = Command;
 
     fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, peer: &Peer) -> Option<Accepted<Self>> {
+        if self.state.observers.on_accept.is_some() && !self.wants(cx, peer) {
+            return None;
+        }
         let accepted = self.accept(cx, listener)?;
         if let Some(id) = cx.connection() {
             self.state.peers.insert(id, *peer);

@@ -9,6 +9,7 @@ use crate::Context;
 use crate::ServerService;
 use crate::files::Files;
 use crate::http::{Answer, Request};
+use crate::layer::{Layer, Layers};
 use crate::route::Route;
 use crate::route::factory;
 use crate::route::methods::Methods;
@@ -60,6 +61,8 @@ pub struct Builder {
     options: ServerOptions,
     observers: Observers,
     threads: Option<Threads>,
+    /// What stands before every route of the site.
+    layers: Layers,
     /// How many listeners were described so far, which is the order of their addresses.
     listeners: usize,
     error: Option<io::Error>,
@@ -244,6 +247,13 @@ impl Builder {
         self
     }
 
+    /// Has `layer` look at what comes to every route of the site before its endpoint does, also to those that are described later. The first
+    /// one that is said is the first one to look. See [`layer`](crate::layer).
+    pub fn layer(mut self, layer: impl Layer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
     /// Adds another site, which is served beside the one that this describes.
     #[doc(alias = "lws_create_vhost")]
     pub fn site(mut self, site: Site) -> Self {
@@ -348,10 +358,11 @@ impl Builder {
     /// # Errors
     /// What was wrong before anything was checked.
     fn into_description(self) -> io::Result<Description> {
-        let Self { site, mut sites, mut raw_sites, options, observers, error, .. } = self;
+        let Self { mut site, mut sites, mut raw_sites, options, observers, layers, error, .. } = self;
         if let Some(error) = error {
             return Err(error);
         }
+        site.routes = site.routes.into_iter().map(|route| route.behind(&layers)).collect();
         for raw in &mut raw_sites {
             raw.settings.limits = site.settings.limits.clone();
         }
@@ -366,14 +377,15 @@ impl Builder {
 
     /// Describes each thread by what was said before and by what `describe` adds. Handlers belong to one thread.
     fn into_threads(self, describe: Describe) -> io::Result<DescribeThread> {
-        let Self { site, sites, raw_sites, options, observers, error, .. } = self;
+        let Self { site, sites, raw_sites, options, observers, layers, error, .. } = self;
         if let Some(error) = error {
             return Err(error);
         }
         if !raw_sites.is_empty() {
             return Err(invalid("raw streams of several threads are described in `threads`".into()));
         }
-        if !site.routes.is_empty() || site.raw.is_some() || !sites.is_empty() || observers.any() {
+        let handlers = !site.routes.is_empty() || site.raw.is_some() || !layers.is_empty();
+        if handlers || !sites.is_empty() || observers.any() {
             return Err(invalid("handlers of several threads are described in `threads`".into()));
         }
         let settings = site.settings;

@@ -238,6 +238,16 @@ impl Builder {
         self
     }
 
+    /// Has `on_accept` called for each connection that a listener has accepted, before its first octet is read, on the thread that serves it. Its
+    /// `false` cuts the connection off: the place for lists of addresses, and for counting what one address has open.
+    ///
+    /// It should not wait. With TLS the handshake follows; see [`on_tls`](Self::on_tls).
+    #[doc(alias = "LWS_CALLBACK_FILTER_NETWORK_CONNECTION")]
+    pub fn on_accept(mut self, on_accept: impl Fn(&Peer) -> bool + 'static) -> Self {
+        self.observers.on_accept = Some(Box::new(on_accept));
+        self
+    }
+
     /// Has `on_panic` called for each panic of a handler, a factory or another callback, on the thread where it was. The panic hook of
     /// the process has been called before; by default that writes to standard error.
     ///

@@ -26,6 +26,13 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Adds to the field lines of every final response.
+    #[cold]
+    pub(crate) fn add_always(&mut self, lines: Vec<FieldLine>) {
+        let before = self.always.take();
+        self.always = Some(before.iter().flat_map(|before| before.iter().cloned()).chain(lines).collect());
+    }
+
     /// Content was handed over with a head or behind it.
     #[inline]
     fn count(&mut self, bytes: u64) {

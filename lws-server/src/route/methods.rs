@@ -1,6 +1,6 @@
 //! The methods of a route, and the field that lists them.
 
-use lws_proto::http::Method;
+use lws_proto::http::{Method, is_registered_method};
 use std::borrow::Cow;
 
 /// The methods that a route answers.
@@ -23,6 +23,14 @@ impl Methods {
         match self {
             Self::Any => true,
             Self::Only(methods) => methods.contains(&method),
+        }
+    }
+
+    /// Whether a method of this name, a token, is among them.
+    pub(crate) fn allow_named(&self, name: &str) -> bool {
+        match self {
+            Self::Any => is_registered_method(name),
+            Self::Only(methods) => methods.iter().any(|method| method.token() == name),
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod resolve;
 use crate::Context;
 use crate::files::Files;
 use crate::http::{Answer, Request};
+use crate::layer::{Cors, Layer, Layers, Wrapped};
 use crate::route::endpoint::Endpoint;
 use crate::route::guard::Gate;
 use crate::route::methods::Methods;
@@ -76,6 +77,8 @@ pub struct RouteOptions {
     pub interceptor: Option<Gate>,
     /// Who is asked then: by a password, say. Default nobody.
     pub authentication: Option<Gate>,
+    /// What a browser is told that asks on behalf of a page of another origin: set by [`Route::cors`], which tells the page, too.
+    pub(crate) cors: Option<Cors>,
 }
 
 impl RouteOptions {
@@ -89,6 +92,7 @@ impl RouteOptions {
             origins: self.origins.or_else(|| defaults.origins.clone()),
             interceptor: self.interceptor.or_else(|| defaults.interceptor.clone()),
             authentication: self.authentication.or_else(|| defaults.authentication.clone()),
+            cors: self.cors,
         }
     }
 }
@@ -169,6 +173,29 @@ impl Route {
         let path = path.into();
         let endpoint = files.mounted_at(&path);
         Self::new(Takes::Requests(Methods::GET), path, endpoint)
+    }
+
+    /// Has `layer` look at what comes to this route before anything else that was said about it does.
+    #[must_use]
+    pub fn layer(self, layer: impl Layer) -> Self {
+        let mut layers = Layers::default();
+        layers.push(layer);
+        self.behind(&layers)
+    }
+
+    /// Lets pages of other origins ask, and read the answers: see [`Cors`].
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.options.cors = Some(cors.clone());
+        self.layer(cors)
+    }
+
+    /// Puts layers before its endpoint.
+    pub(crate) fn behind(mut self, layers: &Layers) -> Self {
+        if !layers.is_empty() {
+            self.endpoint = Rc::new(Wrapped::new(layers.clone(), self.endpoint));
+        }
+        self
     }
 
     /// Sets [`RouteOptions::content_bytes_max`].

@@ -32,7 +32,7 @@ pub(crate) fn response(refusal: Refusal<'_>, head: &Head<'_>, policy: Plain) -> 
         Refusal::UpgradeRequired(_) => Response::error(Status::UPGRADE_REQUIRED)
             .field("Upgrade", "websocket")
             .field("Sec-WebSocket-Version", "13"),
-        Refusal::NotAllowed(path) => not_allowed(head.method(), path),
+        Refusal::NotAllowed(path) => not_allowed(head, path),
     }
 }
 
@@ -52,8 +52,8 @@ fn plain(head: &Head<'_>, policy: Plain) -> Response {
 }
 
 /// The response to a method that a resource does not have; to OPTIONS it is what was asked for. RFC 9110 §9.3.7, §15.5.6.
-fn not_allowed(method: Method, path: Option<&ServedPath>) -> Response {
-    let response = match method {
+fn not_allowed(head: &Head<'_>, path: Option<&ServedPath>) -> Response {
+    let response = match head.method() {
         Method::Options => Response::new(Status::NO_CONTENT),
         _ => Response::error(Status::METHOD_NOT_ALLOWED),
     };
@@ -61,5 +61,22 @@ fn not_allowed(method: Method, path: Option<&ServedPath>) -> Response {
     let get = Methods::from(&[Method::Get]);
     let opening = path.and_then(|path| path.upgrade.as_ref()).map(|_| &get);
     let requests = path.into_iter().flat_map(|path| &path.requests).map(|(methods, _)| methods);
-    response.field("Allow", allow(opening.into_iter().chain(requests)))
+    let response = response.field("Allow", allow(opening.into_iter().chain(requests)));
+    match path.filter(|_| head.method() == Method::Options) {
+        Some(path) => preflight(response, head, path),
+        None => response,
+    }
+}
+
+/// The answer to an OPTIONS by which a browser asks whether a page of another origin may send a request. Fetch Standard §3.3.2.
+fn preflight(response: Response, head: &Head<'_>, path: &ServedPath) -> Response {
+    let text = |name| head.get(name).and_then(|value| std::str::from_utf8(value).ok());
+    let (Some(origin), Some(method)) = (text("Origin"), text("Access-Control-Request-Method")) else {
+        return response;
+    };
+    let asked = path.requests.iter().find(|(methods, _)| methods.allow_named(method));
+    match asked.and_then(|(_, served)| served.terms.cors.as_ref()) {
+        Some(cors) => cors.preflight(response, origin, method),
+        None => response,
+    }
 }

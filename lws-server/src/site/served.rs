@@ -4,6 +4,7 @@
 
 use crate::http::FieldLine;
 use crate::id::{RouteId, SiteId};
+use crate::layer::Cors;
 use crate::route::endpoint::Endpoint;
 use crate::route::guard::Guards;
 use crate::route::methods::Methods;
@@ -57,6 +58,8 @@ pub(crate) struct Terms {
     backlog: Backlog,
     /// `None` lets pages of every origin ask.
     origins: Option<OriginGuard>,
+    /// What a preflight is answered.
+    pub(crate) cors: Option<Cors>,
 }
 
 /// Bytes of content that are gathered for a plain function, unless its route says otherwise.
@@ -87,6 +90,7 @@ impl Terms {
             guards: Guards::new([options.interceptor.as_ref(), options.authentication.as_ref()]),
             backlog: options.backlog.unwrap_or_default(),
             origins,
+            cors: options.cors,
         })
     }
 }

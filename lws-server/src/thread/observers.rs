@@ -10,6 +10,8 @@ use lws_proto::Cause;
 use std::collections::HashMap;
 
 pub(crate) type OnAccess = Box<dyn Fn(&AccessRecord<'_>)>;
+/// `false` refuses the peer.
+pub(crate) type OnAccept = Box<dyn Fn(&Peer) -> bool>;
 pub(crate) type OnPanic = Box<dyn Fn(&PanicRecord<'_>)>;
 /// `false` refuses the peer.
 pub(crate) type OnTls = Box<dyn Fn(&Peer, tls::Event<'_>) -> bool>;
@@ -19,6 +21,7 @@ pub(crate) type OnSentAway = Box<dyn Fn(&Peer, Cause)>;
 #[derive(Default)]
 pub(crate) struct Observers {
     pub(crate) log: Option<OnAccess>,
+    pub(crate) on_accept: Option<OnAccept>,
     pub(crate) on_panic: Option<OnPanic>,
     pub(crate) on_tls: Option<OnTls>,
     pub(crate) on_sent_away: Option<OnSentAway>,
@@ -28,8 +31,9 @@ pub(crate) struct Observers {
 impl Observers {
     /// Whether anything is to be called.
     pub(crate) fn any(&self) -> bool {
-        let Self { log, on_panic, on_tls, on_sent_away, topic_backlog } = self;
+        let Self { log, on_accept, on_panic, on_tls, on_sent_away, topic_backlog } = self;
         log.is_some()
+            || on_accept.is_some()
             || on_panic.is_some()
             || on_tls.is_some()
             || on_sent_away.is_some()

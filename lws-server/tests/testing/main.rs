@@ -4,6 +4,7 @@ mod deferred;
 mod events;
 mod fuzz;
 mod helpers;
+mod layers;
 mod memory;
 mod outbox;
 
