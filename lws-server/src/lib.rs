@@ -107,6 +107,46 @@ mod readme {}
 #[doc = include_str!("../../docs/tls.md")]
 mod tls_howto {}
 
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/first-server.md")]
+mod guide_first_server {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/rooms.md")]
+mod guide_rooms {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/authentication.md")]
+mod guide_authentication {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/json-api.md")]
+mod guide_json_api {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/upload.md")]
+mod guide_upload {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/download.md")]
+mod guide_download {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/events.md")]
+mod guide_events {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/background-work.md")]
+mod guide_background_work {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/testing.md")]
+mod guide_testing {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/deployment.md")]
+mod guide_deployment {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod package_readme {}
