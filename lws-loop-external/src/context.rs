@@ -6,6 +6,7 @@ use crate::command::Command;
 use crate::connect::{Attempt, Target};
 use crate::core::Core;
 use crate::entropy::SystemEntropy;
+use crate::listening::ListeningSocket;
 use crate::net;
 use crate::shards::{GlobalId, Shards};
 use crate::socket;
@@ -18,7 +19,7 @@ use lws_proto::{Config, StreamKey, Time};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,7 +177,30 @@ impl<'a, A: Application> DriverContext<'a, A> {
     /// is ending.
     pub fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<ListenerId> {
         self.core.serves()?;
-        self.core.listeners.listen(address, options, &mut self.core.changes)
+        self.listen_on(ListeningSocket::bind(address, options)?, options)
+    }
+
+    /// Accepts the connections of a socket that listens already. Of the options hold those of the connections: the socket is bound.
+    ///
+    /// # Errors
+    /// The service is ending, or the system refuses an option.
+    pub fn listen_on(&mut self, socket: ListeningSocket, options: &ListenOptions) -> io::Result<ListenerId> {
+        self.core.serves()?;
+        self.core.listeners.listen_on(socket, options, &mut self.core.changes)
+    }
+
+    /// Another descriptor of a listener's socket, for a process that is to take it over: what waits in its queue is lost to neither
+    /// then. It is not passed on to programs that this one starts.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if the listener has gone; or no descriptor is left.
+    pub fn duplicate_listener(&mut self, id: ListenerId) -> io::Result<OwnedFd> {
+        self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?.duplicate()
+    }
+
+    /// Leaves the files of Unix listeners where they are when those close: another process listens there now.
+    pub fn leave_listener_files(&mut self) {
+        self.core.listeners.forget_files();
     }
 
     /// Stops listening. Connections that were accepted stay.
@@ -189,7 +213,8 @@ impl<'a, A: Application> DriverContext<'a, A> {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if it has gone.
     pub fn listening_on(&mut self, id: ListenerId) -> io::Result<Address> {
-        self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?.local_address()
+        let listener = self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?;
+        Ok(listener.local_address().clone())
     }
 
     /// Asks for one [`Application::timer`] at `at`, in place of the one asked for before; `None` takes it back. A moment that

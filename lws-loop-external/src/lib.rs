@@ -35,6 +35,7 @@ mod flags;
 mod handshake;
 pub mod hosts;
 mod listener;
+mod listening;
 mod messages;
 mod net;
 #[cfg(feature = "mio")]
@@ -78,6 +79,7 @@ pub use context::DriverContext;
 pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
+pub use listening::ListeningSocket;
 #[cfg(feature = "mio")]
 pub use one_descriptor::OneDescriptor;
 pub use options::{DriverOptions, TurnLimits};

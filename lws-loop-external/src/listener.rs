@@ -1,6 +1,7 @@
 //! Listeners: accepting in a budget, and pausing instead of spinning.
 
 use crate::address::{Address, Peer};
+use crate::listening::{ListeningSocket, Parts};
 use crate::net::{self, Owned};
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Trigger};
@@ -11,8 +12,7 @@ use crate::token::{GENERATION_MASK, ListenerId};
 use lws_proto::Time;
 use rustix::io::Errno;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// How long a listener pauses when the process or the system has no descriptor or memory left.
@@ -35,6 +35,8 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Owned,
+    /// Where it listens, with the port that the system chose.
+    address: Address,
     file: Option<SocketFile>,
     tcp: TcpOptions,
     pub(crate) tls: Option<ListenTls>,
@@ -69,13 +71,13 @@ pub(crate) enum Accept {
 }
 
 impl Listeners {
-    pub(crate) fn listen(
+    pub(crate) fn listen_on(
         &mut self,
-        address: &Address,
+        socket: ListeningSocket,
         options: &ListenOptions,
         changes: &mut Changes,
     ) -> io::Result<ListenerId> {
-        let (socket, file) = socket::listen(address, options)?;
+        let Parts { socket, file, address } = socket.into_parts(options)?;
         let index = self.entries.iter().position(|entry| entry.listener.is_none()).unwrap_or_else(|| {
             self.entries.push(Entry::default());
             self.entries.len() - 1
@@ -86,7 +88,8 @@ impl Listeners {
         let tcp = options.tcp.clone();
         let tls = options.tls.clone();
         let stays = options.reuse_port && matches!(address, Address::Tcp(_));
-        let listener = Listener { socket, file, tcp, tls, registration, ready: false, paused: None, stays };
+        let (ready, paused) = (false, None);
+        let listener = Listener { socket, address, file, tcp, tls, registration, ready, paused, stays };
         let listener = entry.listener.insert(listener);
         listener.registration.want(Interest::READ, id.token(), changes);
         Ok(id)
@@ -163,17 +166,13 @@ impl Listener {
     }
 
     /// Where it listens, with the port that the system chose.
-    pub(crate) fn local_address(&self) -> io::Result<Address> {
-        match &self.file {
-            Some(file) => Ok(Address::Unix(file.path().to_owned())),
-            None => {
-                let address = net::own_address(self.socket.as_fd())?;
-                match SocketAddr::try_from(address.clone()) {
-                    Ok(address) => Ok(Address::Tcp(address)),
-                    Err(_) => socket::abstract_address(address),
-                }
-            }
-        }
+    pub(crate) fn local_address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Another descriptor of the same socket.
+    pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// The host has reported it.

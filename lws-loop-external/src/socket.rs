@@ -94,13 +94,9 @@ pub(crate) struct SocketFile {
 }
 
 impl SocketFile {
-    fn new(path: &Path) -> io::Result<Self> {
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let metadata = fs::symlink_metadata(path)?;
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 }
 
@@ -195,17 +191,35 @@ fn abstract_name(name: &OsStr) -> io::Result<SockAddr> {
     SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_bytes()].concat()))
 }
 
-/// The abstract name of a Unix socket.
-pub(crate) fn abstract_address(address: SocketAddrAny) -> io::Result<Address> {
+/// Where a socket listens, with the port that the system chose.
+pub(crate) fn listening_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
+    let address = net::own_address(socket)?;
+    match SocketAddr::try_from(address.clone()) {
+        Ok(address) => Ok(Address::Tcp(address)),
+        Err(_) => unix_address(address),
+    }
+}
+
+/// The path or the abstract name of a Unix socket.
+fn unix_address(address: SocketAddrAny) -> io::Result<Address> {
+    let address = rustix::net::SocketAddrUnix::try_from(address)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Ok(address) = rustix::net::SocketAddrUnix::try_from(address)
-        && let Some(name) = address.abstract_name()
-    {
+    if let Some(name) = address.abstract_name() {
         return Ok(Address::Abstract(OsStr::from_bytes(name).to_owned()));
     }
+    let path = address.path().ok_or(io::ErrorKind::Unsupported)?;
+    Ok(Address::Unix(OsStr::from_bytes(path.to_bytes()).into()))
+}
+
+/// Whether a socket listens. Systems that do not say so are believed.
+pub(crate) fn listens(socket: BorrowedFd<'_>) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    drop(address);
-    Err(io::ErrorKind::Unsupported.into())
+    {
+        let _ = socket;
+        true
+    }
 }
 
 /// How an attempt to connect stands: `None` while it goes on.
