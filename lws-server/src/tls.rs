@@ -8,7 +8,7 @@ pub use lws_loop_external::tls::{Alert, CertificateFault, Failure, Info, Reason}
 #[cfg(feature = "tls")]
 pub use lws_tls::{
     Certificate, ClientCertificates, ConfigError, Host, Identity, KeyLog, Resumption, Roots, Server,
-    UnknownName,
+    UnknownName, Update,
 };
 use std::time::Duration;
 

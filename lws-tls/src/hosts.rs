@@ -195,8 +195,8 @@ fn strings(names: &[&str]) -> Vec<String> {
 
 impl HostTable {
     /// Reads the certificates of all hosts.
-    pub(crate) fn new(
-        hosts: &[VirtualHost],
+    pub(crate) fn new<'h>(
+        hosts: impl Iterator<Item = &'h VirtualHost>,
         unknown: UnknownName,
         key_log: &KeyLog,
     ) -> Result<Self, ConfigError> {
@@ -246,6 +246,18 @@ impl VirtualHost {
             resumption = options.resumption;
         }
         Ok(Self { name, host, resumption: SessionStore::new(resumption)? })
+    }
+
+    /// The same host, which recognises the sessions of another of its name, if it resumes them in the same way.
+    pub(crate) fn going_on(mut self, other: &Self) -> Self {
+        let how = |host: &Self| match &host.host.source {
+            Source::Described(options) => Some(options.resumption),
+            Source::Ready(_) => None,
+        };
+        if how(&self) == how(other) {
+            self.resumption = other.resumption.clone();
+        }
+        self
     }
 
     /// Its name, or `*` if it is the default host.

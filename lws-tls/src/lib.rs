@@ -46,7 +46,7 @@ pub use keylog::KeyLog;
 pub use pin::Pin;
 pub use roots::Roots;
 pub use rustls;
-pub use server::{Server, ServerBuilder};
+pub use server::{Server, ServerBuilder, Update};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,4 +1,4 @@
-//! A server's TLS: the virtual hosts that it was built of, whose certificates can be read anew while connections go on.
+//! A server's TLS: its virtual hosts, which can be read anew and replaced while connections go on.
 
 use crate::hosts::{Host, HostTable, UnknownName, VirtualHost};
 use crate::identity::Identity;
@@ -8,7 +8,7 @@ use crate::{Certificate, ConfigError, KeyLog};
 use lws_loop_external::tls::{Failure, ListenTls, Provider, Session};
 use rustls::pki_types::ServerName;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// TLS of a server: its virtual hosts. Clones are the same server, also on other threads.
 #[derive(Clone)]
@@ -17,10 +17,23 @@ pub struct Server {
 }
 
 struct Shared {
-    hosts: Vec<VirtualHost>,
+    /// What the table was made of, and is made of again. Held while that is read, so that of two changes one comes after the other.
+    description: Mutex<Description>,
+    table: RwLock<Arc<HostTable>>,
+}
+
+struct Description {
+    hosts: Vec<Arc<VirtualHost>>,
     unknown: UnknownName,
     key_log: KeyLog,
-    table: RwLock<Arc<HostTable>>,
+}
+
+/// Other hosts for a [`Server`], read and checked: see [`ServerBuilder::prepare`].
+#[must_use = "nothing changes before `apply`"]
+pub struct Update {
+    server: Server,
+    description: Description,
+    table: HostTable,
 }
 
 /// Describes the TLS of a server.
@@ -72,16 +85,79 @@ impl ServerBuilder {
     /// # Errors
     /// The first thing that was wrong.
     pub fn build(self) -> Result<Server, ConfigError> {
+        let description = self.describe(&[])?;
+        let table = RwLock::new(Arc::new(description.table()?));
+        Ok(Server { shared: Arc::new(Shared { description: Mutex::new(description), table }) })
+    }
+
+    /// Reads every certificate and key for a server that runs, to show them in place of all that it shows now: hosts are added so,
+    /// replaced and removed. Handshakes use what was there until [`Update::apply`]. Sessions and tickets of hosts that keep their names
+    /// stay good, unless they want client certificates. Files are read on the calling thread.
+    ///
+    /// ```
+    /// # use lws_tls::{Host, Identity, Server};
+    /// # fn add(server: &Server, one: Identity, other: Identity) -> Result<(), lws_tls::ConfigError> {
+    /// let hosts = Server::builder().default_host(Host::new(one)).host("new.example", Host::new(other));
+    /// let update = hosts.prepare(server)?;
+    /// // Nothing can fail any more.
+    /// update.apply();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The first thing that was wrong.
+    pub fn prepare(self, server: &Server) -> Result<Update, ConfigError> {
+        let before = server.description().hosts.clone();
+        let description = self.describe(&before)?;
+        let table = description.table()?;
+        Ok(Update { server: server.clone(), description, table })
+    }
+
+    /// The hosts; those that are among `before` go on with the sessions that are kept there.
+    fn describe(self, before: &[Arc<VirtualHost>]) -> Result<Description, ConfigError> {
         if self.hosts.is_empty() {
             return Err(ConfigError::Inconsistent("a server needs a host with a certificate".into()));
         }
-        let described =
-            |(name, host): (Option<String>, Host)| VirtualHost::new(name.as_deref(), host, &self.alpn);
-        let hosts = self.hosts.into_iter().map(described).collect::<Result<Vec<_>, ConfigError>>()?;
-        let table = HostTable::new(&hosts, self.unknown, &self.key_log)?;
-        let table = RwLock::new(Arc::new(table));
-        let shared = Shared { hosts, unknown: self.unknown, key_log: self.key_log, table };
-        Ok(Server { shared: Arc::new(shared) })
+        let described = |(name, host): (Option<String>, Host)| {
+            let host = VirtualHost::new(name.as_deref(), host, &self.alpn)?;
+            let same = before.iter().find(|other| other.label() == host.label());
+            Ok(Arc::new(match same {
+                Some(other) => host.going_on(other),
+                None => host,
+            }))
+        };
+        let hosts = self.hosts.into_iter().map(described).collect::<Result<_, ConfigError>>()?;
+        Ok(Description { hosts, unknown: self.unknown, key_log: self.key_log })
+    }
+}
+
+impl Description {
+    /// Reads the certificates of all hosts.
+    fn table(&self) -> Result<HostTable, ConfigError> {
+        HostTable::new(self.hosts.iter().map(Arc::as_ref), self.unknown, &self.key_log)
+    }
+}
+
+impl Update {
+    /// Has handshakes from now on use what was read. Connections go on as they are.
+    pub fn apply(self) {
+        let Self { server, description, table } = self;
+        *server.description() = description;
+        server.show(table);
+    }
+
+    /// The certificates that will be shown, in the order of the hosts: as [`Server::certificates`].
+    #[must_use]
+    pub fn certificates(&self) -> &[Certificate] {
+        self.table.certificates()
+    }
+}
+
+impl fmt::Debug for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.description.hosts.iter().map(|host| host.label());
+        f.debug_struct("Update").field("hosts", &names.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
 
@@ -115,9 +191,18 @@ impl Server {
     /// The first thing that was wrong: nothing has changed then.
     #[doc(alias = "lws_tls_cert_updated")]
     pub fn reload(&self) -> Result<(), ConfigError> {
-        let table = HostTable::new(&self.shared.hosts, self.shared.unknown, &self.shared.key_log)?;
-        *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+        let description = self.description();
+        self.show(description.table()?);
         Ok(())
+    }
+
+    fn show(&self, table: HostTable) {
+        *self.shared.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(table);
+    }
+
+    fn description(&self) -> MutexGuard<'_, Description> {
+        // It is only ever replaced as a whole.
+        self.shared.description.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The certificates that are shown now, in the order of the hosts: for whoever watches that they are renewed in time. One
@@ -162,7 +247,8 @@ impl From<&Server> for ListenTls {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.shared.hosts.iter().map(VirtualHost::label);
+        let description = self.description();
+        let names = description.hosts.iter().map(|host| host.label());
         f.debug_struct("Server").field("hosts", &names.collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
