@@ -42,9 +42,9 @@ enum Work {
     },
     /// HTTP/1.1 requests, each received and answered in a turn of its own
     Hello {
-        /// Payload bytes of a request: there are none.
-        #[arg(value_parser = clap::value_parser!(u64).range(0..1))]
-        size: u64,
+        /// How many different heads they have, one after the other
+        #[arg(value_parser = clap::value_parser!(u64).range(1..=9))]
+        heads: u64,
         /// How many requests.
         count: usize,
     },
@@ -86,7 +86,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().work {
         Work::Echo { size, count } => echo(size, count, 1),
         Work::Batch { size, count } => echo(size, count, (BATCH_BYTES / frame(size).len()).max(1)),
-        Work::Hello { count, .. } => hello(count),
+        Work::Hello { heads, count } => hello(heads, count),
         Work::H2 { fields, count } => h2(fields, count),
         Work::HpackDecode { fields, count } => hpack::decode(fields, count),
         Work::HpackEncode { fields, count } => hpack::encode(fields, count),
@@ -118,13 +118,15 @@ fn echo(size: usize, count: usize, per_turn: usize) -> Result<()> {
     driver.check(before + count * (frame.len() - 4))
 }
 
-fn hello(count: usize) -> Result<()> {
+fn hello(heads: u64, count: usize) -> Result<()> {
     let mut driver = Driver::new();
-    let mut request = REQUEST.to_vec();
-    driver.turn(&mut request)?;
+    let head = |number| String::from_utf8_lossy(REQUEST).replace("hello", &format!("hell{number}"));
+    let mut requests: Vec<_> = (0..heads).map(|number| head(number).into_bytes()).collect();
+    driver.turn(&mut REQUEST.to_vec())?;
     let response = driver.written;
-    for _ in 0..count {
-        driver.turn(&mut request)?;
+    for number in 0..count {
+        let number = number % requests.len();
+        driver.turn(&mut requests[number])?;
     }
     driver.check(response * (count + 1))
 }

@@ -63,7 +63,7 @@ enum Subject {
 
 /// The targets were set beside peers whose parsers were handed 64 KiB at a time, so they belong to `batch`.
 #[rustfmt::skip]
-const OPERATIONS: [Operation; 22] = [
+const OPERATIONS: [Operation; 23] = [
     Operation { name: "engine-echo-16", target: None, subject: Subject::Engine(&["echo", "16"]) },
     Operation { name: "engine-echo-128", target: None, subject: Subject::Engine(&["echo", "128"]) },
     Operation { name: "engine-echo-1024", target: None, subject: Subject::Engine(&["echo", "1024"]) },
@@ -72,7 +72,8 @@ const OPERATIONS: [Operation; 22] = [
     Operation { name: "engine-batch-128", target: Some(400.0), subject: Subject::Engine(&["batch", "128"]) },
     Operation { name: "engine-batch-1024", target: Some(650.0), subject: Subject::Engine(&["batch", "1024"]) },
     Operation { name: "engine-batch-16384", target: Some(4_500.0), subject: Subject::Engine(&["batch", "16384"]) },
-    Operation { name: "engine-hello", target: Some(2_500.0), subject: Subject::Engine(&["hello", "0"]) },
+    Operation { name: "engine-hello", target: Some(2_500.0), subject: Subject::Engine(&["hello", "1"]) },
+    Operation { name: "engine-hello-new", target: Some(2_500.0), subject: Subject::Engine(&["hello", "2"]) },
     Operation { name: "engine-h2-load", target: Some(7_000.0), subject: Subject::Engine(&["h2", "load"]) },
     Operation { name: "engine-h2-browser", target: Some(14_000.0), subject: Subject::Engine(&["h2", "browser"]) },
     Operation { name: "hpack-decode-load", target: Some(800.0), subject: Subject::Engine(&["hpack-decode", "load"]) },

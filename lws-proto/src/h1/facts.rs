@@ -10,6 +10,8 @@ pub(crate) struct Facts {
     /// Of a request: whether the target has a form that the method allows. RFC 9112 §3.2.
     pub(crate) target_is_valid: bool,
     pub(crate) host: Host,
+    /// The field line that `host` is about.
+    pub(crate) host_line: usize,
     pub(crate) content_length: ContentLength,
     pub(crate) transfer_encoding: TransferEncoding,
     /// `Connection: close`. RFC 9112 §9.6.
@@ -46,11 +48,11 @@ pub(crate) enum TransferEncoding {
 }
 
 impl Facts {
-    /// Notes one field line. Most are told by the length of their name.
+    /// Notes the field line with this number. Most are told by the length of their name.
     #[inline]
-    pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn note(&mut self, line: usize, name: &[u8], value: &[u8]) {
         match name.len() {
-            4 if is_called(name, b"host") => self.note_host(value),
+            4 if is_called(name, b"host") => self.note_host(line, value),
             6 if is_called(name, b"expect") => self.expect.note(value),
             10 if is_called(name, b"connection") => self.note_connection(value),
             14 if is_called(name, b"content-length") => self.content_length.note(value),
@@ -60,7 +62,8 @@ impl Facts {
     }
 
     #[inline]
-    fn note_host(&mut self, value: &[u8]) {
+    fn note_host(&mut self, line: usize, value: &[u8]) {
+        self.host_line = line;
         self.host = match self.host {
             Host::Absent if Authority::is_valid(value) => Host::Valid,
             _ => Host::Invalid,
@@ -103,8 +106,8 @@ mod tests {
 
     fn facts(lines: &[(&str, &str)]) -> Facts {
         let mut facts = Facts::default();
-        for (name, value) in lines {
-            facts.note(name.as_bytes(), value.as_bytes());
+        for (line, (name, value)) in lines.iter().enumerate() {
+            facts.note(line, name.as_bytes(), value.as_bytes());
         }
         facts
     }

@@ -88,7 +88,7 @@ mod tests {
     fn facts(lines: &[(&str, &str)]) -> Facts {
         let mut facts = Facts::default();
         for (name, value) in lines {
-            facts.note(name.as_bytes(), value.as_bytes());
+            facts.note(0, name.as_bytes(), value.as_bytes());
         }
         facts
     }

@@ -4,7 +4,7 @@
 //! as it comes and never from its start again, and parsed once, when its last line has come. Both ways know the same
 //! grammar: whatever the parser does not like goes the second way, which finds out what is wrong with it and where.
 
-use super::facts::Facts;
+use super::facts::{Facts, Host};
 use crate::http::{
     FieldSpan, Head, Method, StartLine, Status, Target, Version, is_field_byte, is_token, is_visible_ascii,
 };
@@ -15,6 +15,9 @@ use httparse::Status::{Complete, Partial};
 
 /// The most that [`Limits::field_lines_max`] can be.
 const FIELD_LINES_MAX: usize = 256;
+
+/// Bytes of a request head that is kept to know its copies by: more than a program says, or most proxies, and less than a browser.
+const KNOWN_BYTES_MAX: usize = 512;
 
 /// What is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,7 @@ pub(crate) struct HeadReader {
     start: StartLine,
     fields: Vec<FieldSpan>,
     facts: Facts,
+    known: KnownHead,
     /// The bytes of a section that was cut.
     collected: Vec<u8>,
     scan: Scan,
@@ -60,6 +64,7 @@ impl HeadReader {
             start: StartLine::Trailers,
             fields: Vec::new(),
             facts: Facts::default(),
+            known: KnownHead::None,
             collected: Vec::new(),
             scan: Scan::default(),
         }
@@ -67,7 +72,7 @@ impl HeadReader {
 
     /// Bytes that a section in pieces costs.
     pub(crate) fn held(&self) -> usize {
-        self.collected.capacity()
+        self.collected.capacity() + self.known.held()
     }
 
     /// Takes a section, or a part of one, from the front of `input`.
@@ -89,6 +94,7 @@ impl HeadReader {
             // seen here.
             self.start = StartLine::Trailers;
             self.fields.clear();
+            self.known.forget();
             return input.starts_with(b"\r\n").then_some(2);
         }
         let skipped = if kind == HeadKind::Request { empty_lines(input) } else { 0 };
@@ -96,7 +102,17 @@ impl HeadReader {
         if matches!(input.get(skipped), None | Some(b'\r' | b'\n')) {
             return None;
         }
-        let len = self.parse(kind, &input[skipped..], limits).ok()??;
+        let section = &input[skipped..];
+        let len = match self.known.begins(section) {
+            Some(len) => len,
+            None => {
+                let len = self.parse(kind, section, limits).ok()??;
+                if kind == HeadKind::Request {
+                    self.known.note(&section[..len]);
+                }
+                len
+            }
+        };
         self.place = Position::Input(skipped);
         (skipped + len <= bytes_max(kind, limits)).then_some(skipped + len)
     }
@@ -107,6 +123,7 @@ impl HeadReader {
         let mut consumed = 0;
         if self.scan.taken == 0 {
             self.collected.clear();
+            self.known.forget();
         }
         while consumed < input.len() {
             let line = self.scan.line(kind, &input[consumed..], limits)?;
@@ -174,6 +191,7 @@ impl HeadReader {
     pub(crate) fn retain(&mut self, input: &[u8], keeps: impl Fn(&str) -> bool) {
         let kept: Vec<bool> = self.head(input).fields().map(|(name, _)| keeps(name)).collect();
         let mut kept = kept.into_iter();
+        self.known.forget();
         self.fields.retain(|_| kept.next().unwrap_or(false));
     }
 
@@ -238,6 +256,7 @@ impl HeadReader {
         let known = Method::from_token(method);
         self.start = StartLine::Request {
             protocol: (0, 0),
+            host: None,
             method: known,
             method_span: base.span(method.as_bytes()),
             target: base.span(target.as_bytes()),
@@ -245,6 +264,11 @@ impl HeadReader {
         };
         self.set_fields(bytes, request.headers, len)?;
         self.facts.target_is_valid = Target::is_valid(known, target.as_bytes());
+        if let StartLine::Request { host, .. } = &mut self.start
+            && self.facts.host != Host::Absent
+        {
+            *host = self.fields.get(self.facts.host_line).map(|line| (line.value, line.value_len));
+        }
         Ok(Some(len))
     }
 
@@ -293,17 +317,68 @@ impl HeadReader {
         let mut facts = Facts::default();
         let mut bare = 0;
         self.fields.clear();
-        self.fields.extend(lines.iter().map(|line| {
+        self.fields.extend(lines.iter().enumerate().map(|(number, line)| {
             let (name, name_len) = base.span(line.name.as_bytes());
             let (value, value_len) = base.span(line.value);
             let before = bytes.get((name as usize).wrapping_sub(2));
             bare |= usize::from(name > 0 && before != Some(&b'\r'));
-            facts.note(line.name.as_bytes(), line.value);
+            facts.note(number, line.name.as_bytes(), line.value);
             FieldSpan { name, name_len, value, value_len }
         }));
         self.facts = facts;
         let ends_well = bytes[..len].ends_with(b"\r\n\r\n") || bytes[..len] == *b"\r\n";
         if bare == 0 && ends_well { Ok(()) } else { Err(Cause::Violation(Violation::BareLineEnd)) }
+    }
+}
+
+/// The request head that was read last, while what was found in it is still there: programs and proxies ask for the same again and again,
+/// and what is true of a head is true of its copy.
+#[derive(Debug)]
+enum KnownHead {
+    /// There has been none.
+    None,
+    /// There has been one. Most that are never repeated are the only ones of their connection.
+    Unknown,
+    Known(Vec<u8>),
+}
+
+impl KnownHead {
+    /// The length of the known head, if `input` begins with it.
+    #[inline]
+    fn begins(&self, input: &[u8]) -> Option<usize> {
+        match self {
+            Self::Known(head) if !head.is_empty() && input.starts_with(head) => Some(head.len()),
+            _ => None,
+        }
+    }
+
+    /// A head has been read.
+    fn note(&mut self, head: &[u8]) {
+        match self {
+            Self::None => *self = Self::Unknown,
+            Self::Unknown | Self::Known(_) if head.len() > KNOWN_BYTES_MAX => *self = Self::Unknown,
+            Self::Unknown => *self = Self::Known(head.to_vec()),
+            Self::Known(known) => {
+                known.clear();
+                known.extend_from_slice(head);
+            }
+        }
+    }
+
+    /// Something else has been read in the place of it.
+    #[inline]
+    fn forget(&mut self) {
+        if let Self::Known(head) = self {
+            head.clear();
+        }
+    }
+
+    /// Bytes that it holds.
+    fn held(&self) -> usize {
+        match self {
+            Self::Known(head) => head.capacity(),
+            Self::None | Self::Unknown => 0,
+        }
     }
 }
 

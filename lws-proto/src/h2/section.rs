@@ -205,29 +205,30 @@ fn read_request(
     if !origin || !Target::is_valid(form, path) {
         return Err(Violation::Target);
     }
-    read_authority(section, pseudo.authority, noted.host)?;
+    let host = read_authority(section, pseudo.authority, noted.host)?;
     facts.start = StartLine::Request {
         method,
         method_span: (method_span.value, method_span.value_len),
         target: (target.value, target.value_len),
         version: Version::Http2,
         protocol: pseudo.protocol.map_or((0, 0), |span| (span.value, span.value_len)),
+        host: Some(host),
     };
     Ok(())
 }
 
-/// Makes `:authority` a `Host` field, as HTTP/1.1 has it; where both are there they must agree. RFC 9113 §8.3.1. An empty one names no
+/// Makes `:authority` a `Host` field, as HTTP/1.1 has it, and answers where its value stands; where both are there they must agree. RFC 9113 §8.3.1. An empty one names no
 /// server. RFC 9110 §4.2.1.
 #[inline]
 fn read_authority(
     section: &mut Section,
     authority: Option<FieldSpan>,
     host: Option<FieldSpan>,
-) -> Result<(), Violation> {
+) -> Result<(u32, u32), Violation> {
     let Some(authority) = authority else {
         let host = host.ok_or(Violation::Host)?;
         let valid = host.value_len > 0 && Authority::is_valid(part(section, host.value, host.value_len));
-        return if valid { Ok(()) } else { Err(Violation::Host) };
+        return if valid { Ok((host.value, host.value_len)) } else { Err(Violation::Host) };
     };
     let value = part(section, authority.value, authority.value_len);
     if value.is_empty() || !Authority::is_valid(value) {
@@ -235,12 +236,12 @@ fn read_authority(
     }
     if let Some(host) = host {
         let agrees = value.eq_ignore_ascii_case(part(section, host.value, host.value_len));
-        return if agrees { Ok(()) } else { Err(Violation::Host) };
+        return if agrees { Ok((host.value, host.value_len)) } else { Err(Violation::Host) };
     }
     let name = section.bytes.len() as u32;
     section.bytes.extend_from_slice(b"host");
     section.spans.push(FieldSpan { name, name_len: 4, ..authority });
-    Ok(())
+    Ok((authority.value, authority.value_len))
 }
 
 /// RFC 9113 §8.3.2.

@@ -38,6 +38,8 @@ pub(crate) enum StartLine {
         version: Version,
         /// What an extended CONNECT asks for; empty for every other request. RFC 8441 §4.
         protocol: (u32, u32),
+        /// The value of `Host`, which almost every request is looked up by.
+        host: Option<(u32, u32)>,
     },
     Response {
         status: Status,
@@ -170,10 +172,21 @@ impl<'a> Head<'a> {
         self.parsed_target().and_then(|target| target.query())
     }
 
+    /// The value of `Host`, or what stands for it in HTTP/2, as the peer wrote it; `None` where there is none. Of a request it is found
+    /// without a search. RFC 9110 §7.2.
+    #[inline]
+    #[must_use]
+    pub fn host(&self) -> Option<&'a [u8]> {
+        match *self.start {
+            StartLine::Request { host, .. } => host.map(|(at, len)| self.span(at, len)),
+            _ => None,
+        }
+    }
+
     /// The server that a request is meant for: the authority of its target, or else its `Host`. RFC 9110 §7.2.
     #[must_use]
     pub fn authority(&self) -> Option<Authority<'a>> {
-        let host = || Authority::parse(core::str::from_utf8(self.get("host")?).ok()?);
+        let host = || Authority::parse(core::str::from_utf8(self.host()?).ok()?);
         self.parsed_target().and_then(|target| target.authority()).or_else(host)
     }
 

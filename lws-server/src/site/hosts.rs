@@ -157,7 +157,7 @@ impl<T> HostTable<T> {
             return Some(sole.index);
         }
         // The engine has checked that it is an authority, so that a name with nothing or a port behind it is the whole host.
-        let field = head.get("host")?;
+        let field = head.host()?;
         let is_whole_host = |name: &str| match field.split_at_checked(name.len()) {
             Some((host, rest)) => host == name.as_bytes() && matches!(rest, [] | [b':', ..]),
             None => false,

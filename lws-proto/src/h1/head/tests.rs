@@ -241,3 +241,61 @@ fn one_reader_reads_many_heads() {
         reader.release();
     }
 }
+
+/// A reader that has read heads before says of the next one what one that has read none says.
+#[test]
+fn a_head_that_is_known_is_read_as_if_it_were_new() {
+    let known = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+    let long = format!("GET /b HTTP/1.1\r\nHost: b\r\nX: {}\r\n\r\n", "x".repeat(KNOWN_BYTES_MAX));
+    let limits = Limits::default();
+    let next = [
+        known,
+        "\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET /a HTTP/1.1\r\nHost: a\r\n",
+        "POST /a HTTP/1.1\r\nHost: a\r\n\r\n",
+        &long,
+    ];
+    let outcome = |reader: &mut HeadReader, kind, section: &str| {
+        let section = section.as_bytes();
+        let read = reader.read(kind, section, &limits).map(|read| (read.consumed, read.complete));
+        let facts = format!("{:?}", reader.facts());
+        (read, format!("{:?} {:?}", reader.head(section), reader.head(section).host()), facts)
+    };
+    for first in [known, &long] {
+        for between in [None, Some((HeadKind::Trailers, "\r\n")), Some((HeadKind::Trailers, "a: b\r\n\r\n"))]
+        {
+            for section in next {
+                let mut reader = HeadReader::new();
+                for _ in 0..3 {
+                    let _ = outcome(&mut reader, HeadKind::Request, first);
+                }
+                if let Some((kind, trailers)) = between {
+                    let _ = outcome(&mut reader, kind, trailers);
+                }
+                let found = outcome(&mut reader, HeadKind::Request, section);
+                let mut fresh = HeadReader::new();
+                let expected = outcome(&mut fresh, HeadKind::Request, section);
+                assert_eq!(found.0, expected.0, "{section:?} behind {first:?}");
+                if matches!(found.0, Ok((_, true))) {
+                    assert_eq!(found, expected, "{section:?} behind {first:?}");
+                }
+                assert!(reader.held() <= KNOWN_BYTES_MAX + section.len(), "{section:?}");
+            }
+        }
+    }
+}
+
+/// Fields that were dropped are not there again in the copy of a head.
+#[test]
+fn a_head_whose_fields_were_dropped_is_not_known() {
+    let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut reader = HeadReader::new();
+    for _ in 0..3 {
+        reader.read(HeadKind::Request, head, &Limits::default()).expect("a head");
+        assert_eq!(reader.head(head).fields().count(), 1);
+        reader.retain(head, |_| false);
+        assert_eq!(reader.head(head).fields().count(), 0);
+    }
+}
