@@ -349,15 +349,17 @@ impl Running {
         if left == 0 {
             return Ok(());
         }
-        let piece = left.min(piece.into()).min(permit.budget() as u64);
-        let payload = Payload::Own(content(self.sent, piece as usize).into());
-        self.sent += piece;
+        // What the queue does not take of a piece comes with the next permit, and the pause behind it.
+        let rest = u64::from(piece) - self.sent % u64::from(piece);
+        let taken = left.min(rest).min(permit.budget() as u64);
+        let payload = Payload::Own(content(self.sent, taken as usize).into());
+        self.sent += taken;
         let end = self.sent == self.uploads;
         let sent = permit.data(payload, end)?;
         if end {
             return Ok(());
         }
-        if pause == 0 {
+        if pause == 0 || taken < rest {
             sent.again();
         } else {
             self.waits = true;

@@ -47,6 +47,7 @@ mod server;
 mod shrink;
 mod tap;
 mod weather;
+mod work;
 mod world;
 
 pub use plan::Plan;

@@ -9,8 +9,9 @@ use crate::random::Random;
 use crate::secrets::Secrets;
 use crate::server;
 use crate::weather::Weather;
+use crate::work;
 use crate::world::{SocketId, World};
-use lws_loop_external::{Driver, DriverOptions, Service as _, Wait, simulation};
+use lws_loop_external::{Driver, Service as _, Wait, simulation};
 use lws_proto::{Cause, Config, Limits, Time};
 use lws_server::{Builder, Server, ServerService};
 use std::cell::RefCell;
@@ -165,8 +166,11 @@ impl<'p> Run<'p> {
         let needs_tls = plan.clients.iter().any(|client| client.speaks.is_tls())
             || plan.peers.iter().any(|peer| peer.tls);
         let secrets = if needs_tls { Secrets::new() } else { None };
-        let mut builder =
-            Server::builder().limits(limits.clone()).drain_timeout(DRAIN).listen(&plain.to_string());
+        let mut builder = Server::builder()
+            .limits(limits.clone())
+            .driver_options(work::driver_options())
+            .drain_timeout(DRAIN)
+            .listen(&plain.to_string());
         if let Some(secrets) = &secrets {
             builder = builder.listen_tls(&tls.to_string(), &secrets.server);
         }
@@ -179,7 +183,7 @@ impl<'p> Run<'p> {
         let (http1, http2) = secrets.map(|it| (it.http1, it.http2)).unzip();
         let destination = Destination { plain, tls, http1, http2 };
         let application = Clients::new(&plan.clients, destination, config, &ledger, world);
-        let mut clients = Driver::new(application, DriverOptions::default()).map_err(broken("no client"))?;
+        let mut clients = Driver::new(application, work::driver_options()).map_err(broken("no client"))?;
         let posts = Arc::new(AtomicU64::new(0));
         let mut host = |name, service: &mut dyn lws_loop_external::Service| {
             Host::new(name, plan.delivery, plan.lets_go_late, random.fork(), Arc::clone(&posts), service)

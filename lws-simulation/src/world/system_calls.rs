@@ -2,6 +2,7 @@
 
 use super::socket::{Phase, Socket, Stream};
 use super::{Due, SocketId, World};
+use crate::work;
 use lws_loop_external::simulation::Network;
 use lws_loop_external::{Address, ConnectOptions, ListenOptions, Readiness};
 use rustix::event::{EventfdFlags, eventfd};
@@ -13,8 +14,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 impl World {
-    fn interrupted(&mut self) -> io::Result<()> {
+    fn begin_call(&mut self) {
         self.calls += 1;
+        work::call();
+    }
+
+    fn interrupted(&mut self) -> io::Result<()> {
+        self.begin_call();
         match self.random.chance(self.weather.interrupts) {
             true => Err(error(Errno::INTR)),
             false => Ok(()),
@@ -122,7 +128,7 @@ impl Network for World {
     }
 
     fn connect(&mut self, address: &Address, _: &ConnectOptions) -> io::Result<OwnedFd> {
-        self.calls += 1;
+        self.begin_call();
         let address = address_of(address)?;
         if self.random.chance(self.weather.unreachable) {
             let ways = [Errno::NETUNREACH, Errno::MFILE, Errno::ADDRNOTAVAIL];
