@@ -150,6 +150,26 @@ fn every_order_of_an_end_is_an_end_in_order_for_a_client() {
     }
 }
 
+/// The peer ends its side when our end has come to it: its time for that does not run while the end waits for the transport.
+#[test]
+fn the_time_to_end_begins_when_the_end_has_left() {
+    let linger = defaults().limits.linger_timeout;
+    let (mut server, mut reader) = server(&defaults(), &[], Closing { first: true, paused: false });
+    server.receive(&opening(1, &[]), Buffer::Lent);
+    server.room = 0;
+    server.receive(&h2::data(1, masked(CLOSE, &close_payload(1000, "")), false), Buffer::Lent);
+    server.wait(linger * 3);
+    server.room = usize::MAX;
+    server.settle();
+    let said = reader.read(&server.take_sent());
+    assert!(h2::ended(&said, 1) && h2::reset(&said, 1).is_none(), "{said:?}");
+    server.wait(linger - Duration::from_millis(1));
+    server.receive(&h2::data(1, b"", true), Buffer::Lent);
+    server.wait(linger * 3);
+    let said = reader.read(&server.take_sent());
+    assert_eq!(h2::reset(&said, 1), None, "{said:?}");
+}
+
 /// The place of a WebSocket that has ended is free at once: the limit of streams is one of those that are open.
 #[test]
 fn the_place_of_a_closed_websocket_is_free_at_once() {

@@ -229,6 +229,10 @@ impl Session {
     /// What was waited for has not come in time.
     fn handle_due(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot) {
         if self.streams.peek(slot).has(streams::LINGERS) {
+            // The peer does not end its side before our end has come to it.
+            if link.delivery.waits() || link.delivery.is_arriving(&link.config.limits, link.now) {
+                return self.linger(link, slot);
+            }
             return self.reset(link, slot, ErrorCode::CANCEL, Cause::Aborted);
         }
         if self.is_half_closed() {

@@ -232,7 +232,7 @@ impl Session {
     }
 
     /// Gives the peer of a tunnel whose end has been delivered its time to end, too.
-    fn linger(&mut self, link: &Link, slot: Slot) {
+    pub(super) fn linger(&mut self, link: &Link, slot: Slot) {
         let due = link.now + link.config.limits.linger_timeout;
         self.streams.at(slot).due = due;
         self.wake_at(due);
