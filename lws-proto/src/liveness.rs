@@ -21,6 +21,9 @@ pub struct Liveness {
     pub drop_after: Duration,
 }
 
+/// A driver that looks later than this may have been away. Any does so by less.
+const STALL_MIN: Duration = Duration::from_millis(10);
+
 impl Liveness {
     /// The peer may be silent for ever.
     pub const UNCHECKED: Self = Self { ping_after: Duration::MAX, drop_after: Duration::MAX };
@@ -28,7 +31,8 @@ impl Liveness {
     /// When a peer that was last received at `heard` is asked. Of many connections that were heard at one moment each is asked at
     /// its own, up to an eighth of the time earlier: `spread` says where between.
     pub(crate) fn asks_at(self, heard: Time, spread: u8) -> Time {
-        let after = (Time::ZERO + self.ping_after).as_micros();
+        // At the same moment what was heard would count as the answer, and the peer be asked again.
+        let after = (Time::ZERO + self.ping_after).as_micros().max(1);
         let early = (after >> 11) * u64::from(spread);
         Time::from_micros(heard.as_micros().saturating_add(after - early))
     }
@@ -37,7 +41,8 @@ impl Liveness {
     /// for so long, not the peer; and of the many connections that are late together each is then asked at its own moment.
     pub(crate) fn heard_after_stall(self, heard: Time, now: Time, spread: u8) -> Option<Time> {
         let after = (Time::ZERO + self.ping_after).as_micros();
-        let is_late = spread != 0 && now > self.asks_at(heard, spread) + self.ping_after / 8;
+        let tolerance = (self.ping_after / 8).max(STALL_MIN);
+        let is_late = spread != 0 && now > self.asks_at(heard, spread) + tolerance;
         // It is asked again at `asks_at` of this: within an eighth of the time from now on.
         is_late.then(|| Time::from_micros(now.as_micros().saturating_sub(after - after / 8)))
     }
@@ -143,6 +148,25 @@ mod tests {
         assert_eq!(probe.handle_timeout(policy(10, 3), at(0), 0, at(10)), Some(Due::HangUp));
         let mut probe = Probe::default();
         assert_eq!(probe.handle_timeout(Liveness::UNCHECKED, at(0), 255, at(1 << 40)), None);
+    }
+
+    #[test]
+    fn a_peer_that_is_asked_at_once_is_asked_once() {
+        for spread in [0, 1, 255] {
+            let (policy, heard) = (policy(0, 5), at(7));
+            let mut probe = Probe::default();
+            assert_eq!(
+                probe.handle_timeout(policy, heard, spread, heard),
+                None,
+                "something was heard just now"
+            );
+            let asks = policy.asks_at(heard, spread);
+            let late = asks + Duration::from_millis(3);
+            assert_eq!(policy.heard_after_stall(heard, late, spread), None, "that is no stall");
+            assert_eq!(probe.handle_timeout(policy, heard, spread, late), Some(Due::Ping));
+            assert_eq!(probe.handle_timeout(policy, heard, spread, late), None);
+            assert_eq!(probe.next_timeout(policy, heard, spread), late + Duration::from_secs(5));
+        }
     }
 
     #[test]
