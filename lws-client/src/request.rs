@@ -14,6 +14,11 @@ pub struct Request {
     pub method: Cow<'static, str>,
     /// Where to.
     pub url: Url,
+    /// The request target in place of the path and query of the URL, octet for octet, as a proxy passes it on. What cannot be a target fails
+    /// the request. A redirect that is followed ends it, as it ends `host`.
+    pub target: Option<String>,
+    /// The value of `Host` in place of the URL's authority.
+    pub host: Option<String>,
     /// Fields of the application. `Host`, the framing of the content and what the options ask for are the client's own.
     pub fields: Fields,
     /// The content.
@@ -45,6 +50,8 @@ impl Request {
         Self {
             method: method.into(),
             url,
+            target: None,
+            host: None,
             fields: Fields::new(),
             body: Body::Empty,
             options: RequestOptions::default(),

@@ -13,7 +13,15 @@ pub struct StreamId {
     pub(crate) key: StreamKey,
 }
 
-/// Names what a handler has opened on its thread: an outgoing connection, an adopted descriptor, a UDP socket.
+impl StreamId {
+    /// The name of the connection that it is on.
+    #[must_use]
+    pub fn link(&self) -> LinkId {
+        LinkId { shard: self.shard, connection: self.connection }
+    }
+}
+
+/// Names a connection of a server, or what a handler has opened on its thread: an outgoing connection, an adopted descriptor, a UDP socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId {
     pub(crate) shard: u16,

@@ -130,9 +130,14 @@ impl Client {
         let outgoing = self.compose(link, id);
         let absolute = self.links.get(&link).is_some_and(|record| record.key.is_absolute_form());
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return Err(Misuse::UnknownStream) };
-        let url = &exchange.request.url;
-        let target = if absolute { url.absolute_form() } else { url.target() };
-        let host = url.authority();
+        let request = &exchange.request;
+        let url = &request.url;
+        let target = match &request.target {
+            _ if absolute => url.absolute_form(),
+            Some(target) => target.clone(),
+            None => url.target(),
+        };
+        let host = request.host.clone().unwrap_or_else(|| url.authority());
         let line = EngineRequest { method: &exchange.request.method, target: &target, host: &host };
         let Outgoing { fields, content, end, expects } = outgoing;
         let len = content.as_ref().map_or(0, bytes::Bytes::len);

@@ -164,6 +164,7 @@ impl Client {
                 exchange.digest = crate::digest::DigestState::default();
             }
         }
+        (request.target, request.host) = (None, None);
         request.url = next.url;
         exchange.timings.redirects += 1;
         exchange.timings.redirect = now - exchange.begun;

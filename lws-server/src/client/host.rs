@@ -96,7 +96,7 @@ impl Host {
     }
 }
 
-/// A request that was asked for with [`Context::fetch`]. Dropping it gives the request up, so that a handler that keeps it waits for
+/// A request that was asked for with [`Context::fetch`] or [`Context::start`]. Dropping it gives the request up, so that a handler that keeps it waits for
 /// nothing after its end.
 #[must_use = "a request whose `Pending` is dropped is given up"]
 pub struct Pending {
@@ -118,12 +118,6 @@ impl Pending {
         self.id
     }
 
-    /// Whether its outcome has been delivered.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.over.get()
-    }
-
     /// Lets the request go on whatever becomes of the caller.
     pub fn detach(mut self) {
         self.detached = true;
@@ -140,7 +134,7 @@ impl Drop for Pending {
 
 impl std::fmt::Debug for Pending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pending").field("id", &self.id).field("is_over", &self.is_over()).finish()
+        f.debug_struct("Pending").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

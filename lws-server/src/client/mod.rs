@@ -5,7 +5,7 @@
 //!
 //! * A route whose answer is that of another server returns a [`Fetch`].
 //! * A handler that needs a whole response asks with [`Context::fetch`](crate::Context::fetch), and ends its request by dropping the [`Pending`].
-//! * A handler that relays a response as it comes starts a [`Reply`] on the client. What they have in common is theirs, an
+//! * A handler that relays a response as it comes asks with [`Context::start`](crate::Context::start), which has a [`Reply`]. What they have in common is theirs, an
 //!   `Rc<RefCell<_>>` for instance, and a [`Waker`] has the handler called when there is something for it.
 //!
 //! ```
@@ -59,6 +59,14 @@ impl crate::Context<'_> {
             }
         });
         Pending::new(outbox, over, id)
+    }
+
+    /// Asks for something that `reply` receives as it comes. Dropping the [`Pending`] gives it up.
+    pub fn start(&mut self, request: Request, reply: impl Reply + 'static) -> Pending {
+        let outbox = self.state.client.outbox();
+        let id = self.client().start(request, reply);
+        // To give up what has ended does nothing, so that nothing has to note the end.
+        Pending::new(outbox, Rc::default(), id)
     }
 
     /// What wakes the exchange, WebSocket or raw stream that the call is about from a [`Reply`] or whatever else is on this thread.

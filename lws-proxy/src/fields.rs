@@ -1,0 +1,392 @@
+//! Which fields go on to the other side, and which are made anew: RFC 9110 §7.6, RFC 7239.
+//!
+//! Pure functions of field lines. What `Connection` names is looked at before anything is added, so that no client can have our own fields
+//! removed; and what means something to whoever comes next may not be named there at all.
+
+use crate::Refusal;
+use ipnet::IpNet;
+use lws_server::client::Fields;
+use lws_server::http::{Status, Version};
+use std::net::IpAddr;
+
+/// Which `Host` an upstream is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HostRule {
+    /// That of the client's request.
+    #[default]
+    Client,
+    /// The upstream's own, as its URL says.
+    Upstream,
+}
+
+/// What a proxy has been told about fields.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// What this proxy is called in `Via`.
+    pub(crate) name: String,
+    pub(crate) host: HostRule,
+    pub(crate) trusted: Vec<IpNet>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { name: "lws".to_owned(), host: HostRule::default(), trusted: Vec::new() }
+    }
+}
+
+/// How a request has come here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// `None` of a peer on a Unix socket.
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) secure: bool,
+    pub(crate) version: Version,
+    /// The upstream speaks HTTP/2, where a field that lists what the client takes can be said without `Connection`.
+    pub(crate) to_http2: bool,
+}
+
+/// Fields of one connection, whether or not `Connection` names them. RFC 9110 §7.6.1.
+const HOP_BY_HOP: [&str; 11] = [
+    "connection",
+    "proxy-connection",
+    "keep-alive",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-authentication-info",
+    "alt-svc",
+];
+
+/// What `Connection` may not name: it would have a proxy take away what whoever comes next decides by.
+const NEVER_NAMED: [&str; 14] = [
+    "content-length",
+    "host",
+    "transfer-encoding",
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-real-ip",
+    "via",
+    "content-type",
+];
+
+/// What is said about where a request is from: ours alone to say, but for trusted peers.
+const ORIGIN: [&str; 6] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-real-ip",
+];
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The names that a message's `Connection` lists.
+fn named(fields: &Fields) -> Vec<String> {
+    fields.list("connection").map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+/// The fields of a request for an upstream. `Host` and what frames the content are not among them.
+///
+/// # Errors
+/// Why the request goes no further.
+pub(crate) fn of_request(received: &Fields, arrival: Arrival, rules: &Rules) -> Result<Fields, Refusal> {
+    let named = named(received);
+    if named.iter().any(|name| is_one_of(name, &NEVER_NAMED)) {
+        return Err(Refusal::Fields);
+    }
+    if has_passed(received, &rules.name) {
+        return Err(Refusal::Loop);
+    }
+    let trusts = arrival.peer.is_some_and(|peer| rules.trusted.iter().any(|network| network.contains(&peer)));
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let mut sent = Fields::new();
+    for (name, value) in received.iter() {
+        let ours = is_one_of(name, &["host", "content-length", "expect", "cookie", "via"])
+            || is_one_of(name, &ORIGIN)
+            // An underscore is a hyphen to some that read the fields as variables.
+            || name.contains('_');
+        if !ours && !is_one_of(name, &HOP_BY_HOP) && !is_one_of(name, &named) {
+            sent.add(name, value);
+        }
+    }
+    // RFC 9113 §8.2.3: the crumbs of HTTP/2 are one line to whoever knows no crumbs.
+    if let Some(cookie) = joined(received, "cookie", b"; ") {
+        sent.add("cookie", cookie);
+    }
+    if arrival.to_http2 && received.has_token("te", "trailers") {
+        sent.add("te", "trailers");
+    }
+    add_via(&mut sent, received, arrival.version, rules);
+    add_origin(&mut sent, received, arrival, trusts);
+    Ok(sent)
+}
+
+/// Whether a message has come through a proxy of this name. RFC 9110 §7.6.3.
+fn has_passed(received: &Fields, name: &str) -> bool {
+    received.list("via").any(|member| {
+        let mut words = member.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(name.as_bytes()))
+    })
+}
+
+/// The values of all lines of a name as one.
+fn joined(fields: &Fields, name: &str, between: &[u8]) -> Option<Vec<u8>> {
+    let values: Vec<&[u8]> = fields.get_all(name).collect();
+    (!values.is_empty()).then(|| values.join(between))
+}
+
+fn add_via(sent: &mut Fields, received: &Fields, version: Version, rules: &Rules) {
+    let version = match version {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    };
+    let ours = format!("{version} {}", rules.name).into_bytes();
+    let via =
+        joined(received, "via", b", ").map_or(ours.clone(), |before| [&before, &b", "[..], &ours].concat());
+    sent.add("via", via);
+}
+
+/// Says whom a request is from: behind what trusted peers have said, and otherwise in place of it.
+fn add_origin(sent: &mut Fields, received: &Fields, arrival: Arrival, trusts: bool) {
+    let Arrival { peer, secure, .. } = arrival;
+    let proto = if secure { "https" } else { "http" };
+    let host = received.get("host").unwrap_or_default();
+    let before = |name: &str| joined(received, name, b", ").filter(|_| trusts);
+    let behind = |name: &str, value: Vec<u8>| match before(name) {
+        Some(before) => [&before, &b", "[..], &value].concat(),
+        None => value,
+    };
+    if let Some(peer) = peer {
+        sent.add("x-forwarded-for", behind("x-forwarded-for", peer.to_string().into_bytes()));
+    }
+    // What the client has asked for is known to the first proxy alone.
+    sent.add("x-forwarded-proto", before("x-forwarded-proto").unwrap_or_else(|| proto.into()));
+    sent.add("x-forwarded-host", before("x-forwarded-host").unwrap_or_else(|| host.to_vec()));
+    if let Some(port) = before("x-forwarded-port") {
+        sent.add("x-forwarded-port", port);
+    }
+    sent.add("forwarded", behind("forwarded", forwarded(peer, proto, host)));
+}
+
+/// One element of `Forwarded`. RFC 7239 §4.
+fn forwarded(peer: Option<IpAddr>, proto: &str, host: &[u8]) -> Vec<u8> {
+    let mut element = match peer {
+        // RFC 7239 §6: "an IPv6 address MUST be enclosed in square brackets" and quoted.
+        Some(IpAddr::V6(peer)) => format!("for=\"[{peer}]\";proto={proto}"),
+        Some(IpAddr::V4(peer)) => format!("for={peer};proto={proto}"),
+        None => format!("for=unknown;proto={proto}"),
+    }
+    .into_bytes();
+    // The engine lets no quote and no backslash into a `Host`.
+    if !host.is_empty() && !host.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
+        element.extend_from_slice(b";host=\"");
+        element.extend_from_slice(host);
+        element.push(b'"');
+    }
+    element
+}
+
+/// The fields of a response for the client.
+pub(crate) fn of_response(received: &Fields, status: Status, version: Version, rules: &Rules) -> Fields {
+    let named = named(received);
+    let named: Vec<&str> =
+        named.iter().map(String::as_str).filter(|name| !is_one_of(name, &NEVER_NAMED)).collect();
+    let mut sent = Fields::new();
+    for (name, value) in received.iter() {
+        let hop =
+            is_one_of(name, &HOP_BY_HOP) || is_one_of(name, &named) || is_one_of(name, &["via", "host"]);
+        // RFC 9110 §8.6: there is no length where there is no content.
+        let length = name.eq_ignore_ascii_case("content-length")
+            && (status.is_interim() || status == Status::NO_CONTENT || status == Status::RESET_CONTENT);
+        if !hop && !length {
+            sent.add(name, value);
+        }
+    }
+    if !status.is_interim() {
+        add_via(&mut sent, received, version, rules);
+    }
+    sent
+}
+
+/// The fields of a trailer section. Those that frame, route or say whom a message is from are none. RFC 9110 §6.5.1.
+pub(crate) fn of_trailers(received: &Fields) -> Fields {
+    let wanted = |name: &&str| !is_one_of(name, &HOP_BY_HOP) && !is_one_of(name, &NEVER_NAMED);
+    received.iter().filter(|(name, _)| wanted(name)).collect()
+}
+
+/// Whether what a request says may make its connection that of one client: NTLM and Negotiate authenticate connections.
+pub(crate) fn binds_connection(fields: &Fields) -> bool {
+    fields.get_all("authorization").any(|value| {
+        let scheme = value.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARRIVAL: Arrival = Arrival {
+        peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))),
+        secure: false,
+        version: Version::Http11,
+        to_http2: false,
+    };
+
+    fn fields(lines: &[(&str, &str)]) -> Fields {
+        lines.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
+    }
+
+    fn sent(lines: &[(&str, &str)]) -> Fields {
+        of_request(&fields(lines), ARRIVAL, &Rules::default()).expect("it is passed on")
+    }
+
+    fn names(fields: &Fields) -> Vec<String> {
+        let mut names: Vec<_> = fields.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        names.sort();
+        names
+    }
+
+    /// What is added to every request.
+    const ADDED: [&str; 5] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+    #[test]
+    fn fields_of_one_hop_stay_on_it() {
+        let sent = sent(&[
+            ("Host", "a.example"),
+            ("Connection", "close, X-Mine"),
+            ("X-Mine", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("TE", "trailers"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+            ("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"),
+            ("Proxy-Connection", "keep-alive"),
+            ("Proxy-Authorization", "Basic eA=="),
+            ("Content-Length", "5"),
+            ("Expect", "100-continue"),
+            ("X_Real_IP", "1.1.1.1"),
+        ]);
+        assert_eq!(names(&sent), ADDED);
+    }
+
+    #[test]
+    fn connection_names_nothing_that_others_decide_by() {
+        for name in NEVER_NAMED.into_iter().chain(["Content-Length", "X-FORWARDED-FOR"]) {
+            let lines = [("Host", "a"), ("Connection", name), (name, "1")];
+            let refused = of_request(&fields(&lines), ARRIVAL, &Rules::default());
+            assert_eq!(refused.err(), Some(Refusal::Fields), "{name}");
+        }
+        for name in ADDED.into_iter().chain(["x-real-ip"]) {
+            let lines = [("Host", "a"), ("Connection", "close, x"), ("Connection", name)];
+            assert!(
+                of_request(&fields(&lines), ARRIVAL, &Rules::default()).is_err(),
+                "{name}, in a second line"
+            );
+        }
+    }
+
+    #[test]
+    fn whom_a_request_is_from_is_ours_to_say() {
+        let lines = [
+            ("Host", "a.example"),
+            ("X-Forwarded-For", "203.0.113.9"),
+            ("X-Forwarded-For", "198.51.100.1"),
+            ("X-Forwarded-Proto", "https"),
+            ("Forwarded", "for=203.0.113.9"),
+            ("X-Real-IP", "203.0.113.9"),
+        ];
+        let untrusted = sent(&lines);
+        assert_eq!(untrusted.text("x-forwarded-for"), Some("192.0.2.7"));
+        assert_eq!(untrusted.text("x-forwarded-proto"), Some("http"));
+        assert_eq!(untrusted.text("forwarded"), Some("for=192.0.2.7;proto=http;host=\"a.example\""));
+        assert!(!untrusted.has("x-real-ip"));
+
+        let rules = Rules { trusted: vec!["192.0.2.0/24".parse().expect("a network")], ..Rules::default() };
+        let trusted = of_request(&fields(&lines), ARRIVAL, &rules).expect("it is passed on");
+        assert_eq!(trusted.text("x-forwarded-for"), Some("203.0.113.9, 198.51.100.1, 192.0.2.7"));
+        assert_eq!(trusted.text("x-forwarded-proto"), Some("https"));
+        assert_eq!(
+            trusted.text("forwarded"),
+            Some("for=203.0.113.9, for=192.0.2.7;proto=http;host=\"a.example\"")
+        );
+        let v6 = Arrival { peer: "2001:db8::1".parse().ok(), secure: true, ..ARRIVAL };
+        let sent = of_request(&fields(&[]), v6, &rules).expect("it is passed on");
+        assert_eq!(sent.text("forwarded"), Some("for=\"[2001:db8::1]\";proto=https"));
+        let local = Arrival { peer: None, ..ARRIVAL };
+        let sent =
+            of_request(&fields(&[("X-Forwarded-For", "1.2.3.4")]), local, &rules).expect("it is passed on");
+        assert_eq!(
+            (sent.text("forwarded"), sent.has("x-forwarded-for")),
+            (Some("for=unknown;proto=http"), false)
+        );
+    }
+
+    #[test]
+    fn a_request_that_was_here_before_goes_no_further() {
+        assert_eq!(sent(&[("Via", "1.0 other")]).text("via"), Some("1.0 other, 1.1 lws"));
+        for via in ["1.1 lws", "1.0 a, 2 LWS (comment), 1.1 b"] {
+            let refused = of_request(&fields(&[("Via", via)]), ARRIVAL, &Rules::default());
+            assert_eq!(refused.err(), Some(Refusal::Loop), "{via}");
+        }
+    }
+
+    #[test]
+    fn crumbs_are_joined_and_trailers_are_asked_for_where_they_can_be() {
+        let lines = [("Cookie", "a=1"), ("Cookie", "b=2"), ("TE", "trailers")];
+        let over_http1 = sent(&lines);
+        assert_eq!(over_http1.get_all("cookie").collect::<Vec<_>>(), [b"a=1; b=2"]);
+        assert!(!over_http1.has("te"));
+        let arrival = Arrival { to_http2: true, ..ARRIVAL };
+        let over_http2 = of_request(&fields(&lines), arrival, &Rules::default()).expect("it is passed on");
+        assert_eq!(over_http2.text("te"), Some("trailers"));
+    }
+
+    #[test]
+    fn a_response_keeps_what_is_its_own() {
+        let received = fields(&[
+            ("Date", "Sun, 29 Nov 2026 12:00:00 GMT"),
+            ("Set-Cookie", "a=1"),
+            ("Set-Cookie", "b=2"),
+            ("Connection", "keep-alive, X-Mine, Content-Length"),
+            ("X-Mine", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Alt-Svc", "h3=\":443\""),
+            ("Content-Length", "5"),
+            ("Via", "1.1 inner"),
+        ]);
+        let of = |status| of_response(&received, status, Version::Http11, &Rules::default());
+        assert_eq!(names(&of(Status::OK)), ["content-length", "date", "set-cookie", "set-cookie", "via"]);
+        assert_eq!(of(Status::OK).text("via"), Some("1.1 inner, 1.1 lws"));
+        assert_eq!(names(&of(Status::NO_CONTENT)), ["date", "set-cookie", "set-cookie", "via"]);
+    }
+
+    #[test]
+    fn trailers_frame_and_route_nothing() {
+        let received = fields(&[("Grpc-Status", "0"), ("Content-Length", "5"), ("Host", "b"), ("Via", "x")]);
+        assert_eq!(names(&of_trailers(&received)), ["grpc-status"]);
+    }
+
+    #[test]
+    fn some_credentials_are_those_of_a_connection() {
+        for (value, binds) in
+            [("NTLM TlRM", true), ("negotiate YII", true), ("Basic eA==", false), ("Bearer negotiate", false)]
+        {
+            assert_eq!(binds_connection(&fields(&[("Authorization", value)])), binds, "{value}");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A reverse proxy as an [`Endpoint`]: what is asked below a path goes to other servers, and their answers come back as they arrive.
+//!
+//! ```
+//! use lws_proxy::Proxy;
+//! use lws_server::Server;
+//!
+//! let proxy = Proxy::new("http://127.0.0.1:3000".parse()?);
+//! let server = Server::builder().listen("127.0.0.1:0").route(proxy.route("/api"));
+//! # server.build()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * Content streams both ways. A side is read only while the other takes, so that at most [`RELAYED_BYTES_MAX`] and one read lie in between,
+//!   each way.
+//! * A message is not copied from one side to the other: its head is made anew , and its framing by the engine. Targets
+//!   are passed on as the client wrote them, and checked again when they are written.
+//! * A request is sent again only where it cannot have been acted on, by the rules of the client (`lws_client::RetryRules`), and to another
+//!   upstream if there is one and none of its content has been sent.
+//! * What fails is answered 502, 503 or 504 by its cause, with `Proxy-Status`. A response that breaks off ends its exchange, so that it never
+//!   looks complete.
+//! * Timeouts are those of the thread's client: `ConnectOptions`, `Limits::response_timeout` (first byte), `Limits::between_bytes_timeout`,
+//!   `Limits::idle_timeout`; see `Builder::client_options`.
+#![forbid(unsafe_code)]
+
+mod balance;
+mod exchange;
+mod fields;
+mod outcome;
+mod relay;
+mod reply;
+mod upstream;
+
+pub use fields::HostRule;
+pub use relay::RELAYED_BYTES_MAX;
+pub use upstream::{NotAnUpstream, Upstream};
+
+use balance::Balance;
+use exchange::Proxied;
+use fields::Rules;
+use ipnet::IpNet;
+use lws_server::http::{Answer, Exchange, Handler, Request, Response, Status};
+use lws_server::{Context, Endpoint, Methods, Route};
+use std::rc::Rc;
+
+/// Where requests go, and how.
+///
+/// A proxy belongs to one thread, as every endpoint does: each thread of a server has its own, with a pool and a view of the health of its
+/// upstreams of its own.
+#[derive(Debug)]
+#[must_use = "a proxy does nothing before it has a route"]
+pub struct Proxy {
+    upstreams: Vec<Upstream>,
+    rules: Rules,
+    /// What of a path the upstream's path stands for.
+    prefix: String,
+}
+
+impl Proxy {
+    /// A proxy for one upstream.
+    pub fn new(upstream: Upstream) -> Self {
+        Self { upstreams: vec![upstream], rules: Rules::default(), prefix: String::new() }
+    }
+
+    /// Another upstream for the same requests: of two that are drawn by chance, the one with fewer requests gets the next.
+    pub fn and(mut self, upstream: Upstream) -> Self {
+        self.upstreams.push(upstream);
+        self
+    }
+
+    /// Which `Host` upstreams are told. Default the client's own.
+    pub fn host(mut self, rule: HostRule) -> Self {
+        self.rules.host = rule;
+        self
+    }
+
+    /// Believes what peers in these networks say in `Forwarded` and `X-Forwarded-*` about whom a request is from, and adds to it. What all
+    /// others say there is dropped.
+    pub fn trust(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.rules.trusted.extend(networks);
+        self
+    }
+
+    /// What this proxy is called in `Via` and `Proxy-Status`: a token. Default `lws`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.rules.name = name.into();
+        self
+    }
+
+    /// A route for everything below `path`. An upstream with a path has that in place of `path`; one without gets paths as they are.
+    pub fn route(mut self, path: &str) -> Route {
+        path.trim_end_matches('/').clone_into(&mut self.prefix);
+        let balance = Rc::new(Balance::new(self.upstreams));
+        let shared = Rc::new(Shared { balance, rules: self.rules, prefix: self.prefix });
+        Route::new(Methods::Any.into(), path, Forward(shared))
+    }
+}
+
+/// What all exchanges of a proxy have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) balance: Rc<Balance>,
+    pub(crate) rules: Rules,
+    pub(crate) prefix: String,
+}
+
+struct Forward(Rc<Shared>);
+
+impl Endpoint for Forward {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        mut exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn Handler>> {
+        match Proxied::begin(&self.0, cx, request, &mut exchange, end) {
+            Ok(proxied) => Some(Box::new(proxied)),
+            Err(refusal) => Response::error(refusal.status()).answer(cx, exchange, end),
+        }
+    }
+}
+
+/// Why a request is not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its fields mean something else to each reader.
+    Fields,
+    /// It has come through this proxy before.
+    Loop,
+    /// It asks for a tunnel or for a protocol that is not passed on.
+    Method,
+}
+
+impl Refusal {
+    fn status(self) -> Status {
+        match self {
+            Self::Fields => Status::BAD_REQUEST,
+            Self::Loop => Status::LOOP_DETECTED,
+            Self::Method => Status::NOT_IMPLEMENTED,
+        }
+    }
+}
