@@ -20,7 +20,7 @@ impl Handler for Member {
         }
     }
 
-    fn message(&mut self, cx: &mut Context<'_>, _: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, message: Message<'_>) {
         if let Some(text) = message.text() {
             // Encoded once, however many get it. An error is a thread that has too much to deliver already.
             let _ = cx.publish_others(&self.room, &Broadcast::new(MessageKind::Text, text.to_owned()));

@@ -435,8 +435,8 @@ const FLOORS: [&[&str]; 7] = [
     &["lws-loop-poll", "lws-loop-uv", "lws-tls"],
     &["lws-loop-conformance", "lws-client"],
     &["lws-server"],
-    &["lws-simulation", "lws-proxy"],
-    &["lwsws"],
+    &["lws-simulation", "lws-proxy", "lws-cgi"],
+    &["lwsws", "lws-ffi"],
 ];
 
 fn points_down(name: &str, manifest: &str) -> bool {

@@ -1,0 +1,23 @@
+//! The C interface of this workspace: the functions that `lwx.h` and `lwx_engine.h` declare and document.
+//!
+//! Rust programs use `lws-server` and `lws-proto`. This crate is a library for Rust's tests only, which call it as C would.
+//!
+//! | file | what |
+//! |---|---|
+//! | `include/lwx_base.h`, `types.rs`, `error.rs` | texts, keys, error codes |
+//! | `include/lwx_engine.h`, `engine.rs`, `event.rs` | the engine alone: bytes in, events and bytes out |
+//! | `sys.rs` | what pointers of C mean, and every `unsafe` |
+//! | `guard.rs` | no panic reaches C |
+#![warn(clippy::undocumented_unsafe_blocks)]
+
+pub mod base;
+pub mod engine;
+pub mod error;
+mod event;
+mod guard;
+pub mod sys;
+pub mod types;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod package_readme {}
