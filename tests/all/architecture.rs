@@ -501,8 +501,9 @@ fn not_noted(source: &Source) -> Vec<String> {
         "RawPermit",
     ];
     // Those that change nothing by themselves, that end in another one, or that only lend or count memory.
-    const OTHERS: [&str; 19] = [
+    const OTHERS: [&str; 20] = [
         "index",
+        "reborrow",
         "stream",
         "exchange",
         "websocket",

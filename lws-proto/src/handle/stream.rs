@@ -32,6 +32,12 @@ impl<'a, P> Stream<'a, P> {
         Stream::new(self.outbound)
     }
 
+    /// The same stream for a while: a call that takes it leaves this one.
+    #[must_use]
+    pub fn reborrow(&mut self) -> Stream<'_, P> {
+        Stream::new(self.outbound)
+    }
+
     /// Its name, to find it again with [`Connection::stream`](crate::Connection::stream).
     #[must_use]
     pub fn key(&self) -> StreamKey {

@@ -100,6 +100,18 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
+    /// The same exchange for a while: a call that takes it leaves this one.
+    #[must_use]
+    pub fn reborrow(&mut self) -> Exchange<'_> {
+        Exchange { stream: self.stream.reborrow(), tally: self.tally }
+    }
+
+    /// Whether the whole response has been said.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.stream.has_ended()
+    }
+
     /// The name of its stream.
     #[must_use]
     pub fn key(&self) -> StreamKey {
