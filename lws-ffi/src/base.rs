@@ -4,7 +4,7 @@ use crate::error::{self, Error};
 use std::ffi::{CStr, c_char};
 
 /// The version, as two digits each of hexadecimal.
-pub const VERSION: u32 = 0x00_01_00_00;
+pub const VERSION: u32 = 0x0001_0000;
 
 /// WebSocket compression is there.
 const FEATURE_DEFLATE: u64 = 1;

@@ -10,7 +10,7 @@ use crate::types::{
 };
 use lws_proto::http::{Request, Scheme};
 use lws_proto::ws::{self, Deflate};
-use lws_proto::{Config, Connection, Entropy, Event, Expect, Payload, Stream, Time};
+use lws_proto::{Config, Connection, Entropy, Event, Expect, Payload, Stream, Time, WebSocket};
 use std::cell::{Cell, RefCell};
 use std::ffi::c_char;
 use std::fmt;
@@ -288,7 +288,7 @@ impl Inside {
         }
         let accepted = self.lender.take(|event| match event {
             Event::Request { stream, head, .. } if key_of(stream.key()) == key => {
-                let exchange = stream.into_exchange().map_err(|_| Error::Stale)?;
+                let exchange = stream.into_stream().into_exchange().map_err(|_| Error::Stale)?;
                 exchange.accept_websocket(&head, &accept).map_err(Error::from).map(drop)
             }
             _ => Err(Error::State),
@@ -518,7 +518,9 @@ pub extern "C" fn lwx_conn_respond<'a>(
         if code.is_interim() {
             return Ok(exchange.interim(code, lines)?);
         }
-        not_ended(&exchange.stream())?;
+        if exchange.has_ended() {
+            return Err(Error::State);
+        }
         let permit = exchange.permit().map_err(|_| Error::Again)?;
         permit.respond(code, lines, content, flags & END != 0)?;
         Ok(())
@@ -537,36 +539,49 @@ pub extern "C" fn lwx_conn_write(
     with_stream(conn, key, |stream| write(stream, bytes.slice(size)?, flags))
 }
 
-/// What has said its last gets no permit any more, which is no reason to wait for one.
-fn not_ended(stream: &Stream<'_>) -> Result<(), Error> {
-    if stream.has_ended() { Err(Error::State) } else { Ok(()) }
-}
-
 /// Writes on whatever a stream speaks.
 fn write(stream: Stream<'_>, bytes: &[u8], flags: u32) -> Result<(), Error> {
-    known_flags(flags, END | TEXT | PING)?;
-    let end = flags & END != 0;
-    not_ended(&stream)?;
-    let is_in_message = stream.is_in_message();
-    let permit = stream.permit().map_err(|_| Error::Again)?;
-    let permit = match permit.into_websocket() {
-        Ok(permit) if flags & PING != 0 => {
-            if bytes.len() > 125 {
-                return Err(Error::Length);
-            }
-            permit.ping(bytes)?;
-            return Ok(());
-        }
-        Ok(permit) => {
-            let kind = message_kind(flags);
-            check_text(kind, bytes, end && !is_in_message)?;
-            permit.message(kind, Payload::Copy(bytes), end)?;
-            return Ok(());
-        }
-        Err(permit) => permit,
+    let stream = match stream.into_websocket() {
+        Ok(websocket) => return write_message(websocket, bytes, flags),
+        Err(stream) => stream,
     };
     known_flags(flags, END)?;
-    permit.data(Payload::Copy(bytes), end)?;
+    if stream.has_ended() {
+        return Err(Error::State);
+    }
+    let (permit, end) = (stream.permit().map_err(|_| Error::Again)?, flags & END != 0);
+    match permit.into_exchange() {
+        Ok(permit) => permit.data(Payload::Copy(bytes), end).map(drop)?,
+        Err(permit) => {
+            let permit = permit.into_raw().map_err(|_| Error::Stale)?;
+            permit.data(Payload::Copy(bytes), end).map(drop)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a message, a part of one, or a Ping.
+pub(crate) fn write_message(websocket: WebSocket<'_>, bytes: &[u8], flags: u32) -> Result<(), Error> {
+    known_flags(flags, END | TEXT | PING)?;
+    // What has said its last gets no permit any more, which is no reason to wait for one.
+    if websocket.has_ended() {
+        return Err(Error::State);
+    }
+    let (kind, end) = (message_kind(flags), flags & END != 0);
+    let whole = end && !websocket.is_in_message();
+    if flags & PING != 0 {
+        if bytes.len() > 125 {
+            return Err(Error::Length);
+        }
+    } else {
+        check_text(kind, bytes, whole)?;
+    }
+    let permit = websocket.permit().map_err(|_| Error::Again)?;
+    if flags & PING != 0 {
+        permit.ping(bytes)?;
+    } else {
+        permit.message(kind, Payload::Copy(bytes), end)?;
+    }
     Ok(())
 }
 

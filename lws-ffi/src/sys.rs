@@ -385,11 +385,10 @@ impl Lender {
     /// Keeps the next event, and shows it. What is shown cannot outlive the call.
     pub(crate) fn advance<R>(&mut self, show: impl FnOnce(&mut Event<'_>) -> R) -> Option<R> {
         let event = self.connection().next_event()?;
-        let result;
         // SAFETY: the event lives until the connection is reached again, which `connection` and `drop` see to. Nobody outside is shown a
         // lifetime that is longer than a call.
         let mut event = unsafe { std::mem::transmute::<Event<'_>, Event<'static>>(event) };
-        result = show(&mut event);
+        let result = show(&mut event);
         self.event = Some(event);
         Some(result)
     }

@@ -76,17 +76,20 @@ pub struct InField<'a> {
     pub value: InStr<'a>,
 }
 
+/// A name and a value.
+pub(crate) type Line<'a, T> = (&'a T, &'a T);
+
 /// Field lines of a call.
 pub(crate) fn field_lines<'a>(
     fields: In<'a, InField<'a>>,
     count: usize,
-) -> Result<Vec<(&'a [u8], &'a [u8])>, Error> {
+) -> Result<Vec<Line<'a, [u8]>>, Error> {
     let lent = |text: InStr<'a>| text.data.slice(text.size);
     fields.slice(count)?.iter().map(|field| Ok((lent(field.name)?, lent(field.value)?))).collect()
 }
 
 /// Field lines of a handshake, which are text.
-pub(crate) fn text_lines<'a>(lines: &[(&'a [u8], &'a [u8])]) -> Result<Vec<(&'a str, &'a str)>, Error> {
+pub(crate) fn text_lines<'a>(lines: &[Line<'a, [u8]>]) -> Result<Vec<Line<'a, str>>, Error> {
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Field);
     lines.iter().map(|(name, value)| Ok((text(name)?, text(value)?))).collect()
 }
