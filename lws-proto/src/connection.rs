@@ -582,7 +582,7 @@ impl Connection {
     }
 
     /// The raw stream of that name, if it is one that has not ended. See [`stream`](Self::stream).
-    pub fn raw(&mut self, key: StreamKey) -> Option<RawStream<'_>> {
+    pub fn raw_stream(&mut self, key: StreamKey) -> Option<RawStream<'_>> {
         self.stream(key)?.into_raw().ok()
     }
 

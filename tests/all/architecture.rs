@@ -507,7 +507,7 @@ fn not_noted(source: &Source) -> Vec<String> {
         "stream",
         "exchange",
         "websocket",
-        "raw",
+        "raw_stream",
         "by_protocol",
         "into_any",
         "into_exchange",

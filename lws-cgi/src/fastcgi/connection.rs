@@ -303,7 +303,7 @@ impl upstream::Handler for Carrier {
 
     fn wake(&mut self, cx: &mut Context<'_>, connection: &mut Connection) {
         let mut conversation = self.0.borrow_mut();
-        if let Some(stream) = conversation.key.and_then(|key| connection.raw(key)) {
+        if let Some(stream) = conversation.key.and_then(|key| connection.raw_stream(key)) {
             conversation.advance(cx, stream);
         }
     }

@@ -239,7 +239,7 @@ impl Client {
             }
         }
         self.run_tunnel(link, &mut tunnel);
-        if let Some(raw) = tunnel.key().and_then(|key| connection.raw(key)) {
+        if let Some(raw) = tunnel.key().and_then(|key| connection.raw_stream(key)) {
             tunnel.flush(self.now, raw);
         }
         self.put_back(link, tunnel);
