@@ -287,8 +287,7 @@ impl Inside {
             accept = accept.streamed();
         }
         let accepted = self.lender.take(|event| match event {
-            Event::Request { stream, head, .. } if key_of(stream.key()) == key => {
-                let exchange = stream.into_stream().into_exchange().map_err(|_| Error::Stale)?;
+            Event::Request { stream: exchange, head, .. } if key_of(exchange.key()) == key => {
                 exchange.accept_websocket(&head, &accept).map_err(Error::from).map(drop)
             }
             _ => Err(Error::State),

@@ -119,7 +119,6 @@ impl From<Misuse> for Error {
     fn from(misuse: Misuse) -> Self {
         match misuse {
             Misuse::UnknownStream => Self::Stale,
-            Misuse::WrongProtocol => Self::Protocol,
             Misuse::Field
             | Misuse::ManagedField
             | Misuse::StartLine

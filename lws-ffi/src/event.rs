@@ -68,8 +68,9 @@ impl EventMemory {
                 (out.kind, out.flags) = (kind::TRAILERS, END);
                 self.head(head, &mut out);
             }
-            Event::Established { protocol, head, .. } => {
-                out.kind = if *protocol == Protocol::WebSocket { kind::WEBSOCKET } else { kind::RAW_OPEN };
+            Event::Established { stream, head, .. } => {
+                out.kind =
+                    if stream.protocol() == Protocol::WebSocket { kind::WEBSOCKET } else { kind::RAW_OPEN };
                 if let Some(head) = head {
                     self.head(head, &mut out);
                 }

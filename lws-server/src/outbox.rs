@@ -5,7 +5,7 @@
 
 use crate::MessageKind;
 use lws_proto::ws::CloseCode;
-use lws_proto::{Bytes, Misuse, Payload, Stream, Writable};
+use lws_proto::{Bytes, Misuse, Payload, WebSocket, WebSocketPermit};
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -25,14 +25,14 @@ pub enum Overflow {
 ///
 /// ```
 /// use lws_server::ws::{self, Message, NotSent, Outbox};
-/// use lws_server::{Bytes, Context, Stream, Writable};
+/// use lws_server::{Bytes, Context, WebSocket, WebSocketPermit};
 ///
 /// /// Says everything twice.
 /// #[derive(Default)]
 /// struct Twice(Outbox);
 ///
 /// impl ws::Handler for Twice {
-///     fn message(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>, message: Message<'_>) {
+///     fn message(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>, message: Message<'_>) {
 ///         for _ in 0..2 {
 ///             match self.0.send(stream, message.kind, Bytes::copy_from_slice(message.chunk)) {
 ///                 Ok(left) => stream = left,
@@ -43,7 +43,7 @@ pub enum Overflow {
 ///         }
 ///     }
 ///
-///     fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+///     fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
 ///         self.0.writable(permit);
 ///     }
 /// }
@@ -62,7 +62,7 @@ pub struct Outbox {
 #[derive(Debug)]
 pub enum NotSent<'s> {
     /// There is no room for it. It is given back, with the stream.
-    Full(Stream<'s>, Bytes),
+    Full(WebSocket<'s>, Bytes),
     /// The WebSocket closes, as [`Overflow::Close`] says.
     Closing,
     /// The WebSocket takes no message any more, or the handler is in the middle of one.
@@ -109,10 +109,10 @@ impl Outbox {
     /// It was neither sent nor taken.
     pub fn send<'s>(
         &mut self,
-        stream: Stream<'s>,
+        stream: WebSocket<'s>,
         kind: MessageKind,
         message: impl Into<Bytes>,
-    ) -> Result<Stream<'s>, NotSent<'s>> {
+    ) -> Result<WebSocket<'s>, NotSent<'s>> {
         let message = message.into();
         if !self.waiting.is_empty() {
             return self.push(stream, kind, message);
@@ -128,10 +128,10 @@ impl Outbox {
 
     fn push<'s>(
         &mut self,
-        mut stream: Stream<'s>,
+        mut stream: WebSocket<'s>,
         kind: MessageKind,
         message: Bytes,
-    ) -> Result<Stream<'s>, NotSent<'s>> {
+    ) -> Result<WebSocket<'s>, NotSent<'s>> {
         if !self.has_room(message.len()) {
             match self.overflow {
                 Overflow::Refuse => return Err(NotSent::Full(stream, message)),
@@ -169,7 +169,7 @@ impl Outbox {
 
     /// Sends what waits, as far as the peer takes it, and asks for the next permit if something is left: for the `writable` of the handler.
     /// Returns the stream when nothing waits any more.
-    pub fn writable<'s>(&mut self, permit: Writable<'s>) -> Option<Stream<'s>> {
+    pub fn writable<'s>(&mut self, permit: WebSocketPermit<'s>) -> Option<WebSocket<'s>> {
         let mut stream = permit.into_stream();
         loop {
             let permit = match stream.permit() {

@@ -73,6 +73,7 @@ impl Mixed {
                     more = *left > 0;
                     (n, !more)
                 };
+                let permit = permit.into_exchange().expect("an exchange");
                 let sent = permit.fill(64 << 10, fill).expect("content");
                 if more {
                     sent.again();

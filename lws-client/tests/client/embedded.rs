@@ -103,7 +103,7 @@ impl Application for Front {
             State::Accepted => {
                 let id = cx.connection();
                 for (_, key, status, body) in self.answers.extract_if(.., |ready| Some(ready.0) == id) {
-                    let Some(Ok(permit)) = connection.stream(key).map(lws_proto::Stream::permit) else {
+                    let Some(Ok(permit)) = connection.exchange(key).map(lws_proto::Exchange::permit) else {
                         continue;
                     };
                     let status = Status::new(status).expect("a status");

@@ -91,12 +91,6 @@ impl Peer {
         String::from_utf8(read_head(&mut self.0)).expect("a head is ASCII")
     }
 
-    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        self.0.read_exact(&mut bytes).expect("so many bytes come");
-        bytes
-    }
-
     /// Up to the end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -25,7 +25,7 @@ fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 fn a_request_is_passed_on_with_its_own_fields_and_ours() {
     let there = serve(|builder| builder.any_host().http("/", told));
     let url = format!("http://{}", there.address);
-    let here = front(&[url.clone()]);
+    let here = front(std::slice::from_ref(&url));
     let answer = here.request("GET /a%2Fb/../c?x=%20y", "X-Mine: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\n");
     let text = answer.text();
     assert!(
@@ -232,10 +232,6 @@ fn methods_that_are_not_passed_on_are_refused() {
     assert_eq!(here.request("GET /", "Connection: Content-Length\r\n").status, 400);
     assert!(upstream.heads().is_empty());
     for method in [Method::Delete, Method::Patch, Method::Options] {
-        assert_eq!(
-            here.request(&format!("{} /", method.as_str()), "").status,
-            Status::OK.code(),
-            "{method:?}"
-        );
+        assert_eq!(here.request(&format!("{method} /"), "").status, Status::OK.code(), "{method:?}");
     }
 }

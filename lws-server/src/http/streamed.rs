@@ -74,14 +74,14 @@ impl Response {
     where
         I: IntoIterator<Item: Into<Bytes>, IntoIter: 'static>,
     {
-        self.from_source(Pieces(pieces.into_iter()))
+        self.streamed(Pieces(pieces.into_iter()))
     }
 
     /// The response with content from a reader that does not wait: one of memory, or of a decoder over memory. For files there are
     /// [`files`](crate::files); a reader that waits is read on another thread, into a [channel](Self::into_channel):
     /// `io::copy(&mut reader, &mut sender)`.
     pub fn into_read(self, reader: impl Read + 'static) -> Streamed {
-        self.from_source(Reader(reader))
+        self.streamed(Reader(reader))
     }
 
     /// The response with content from another thread. `pieces` of them may wait for the peer; the thread waits, or is refused, when there
@@ -105,11 +105,11 @@ impl Response {
     pub fn into_channel(self, pieces: usize) -> (Sender, Streamed) {
         let queue = Queue { pieces: VecDeque::new(), pieces_max: pieces.max(1), end: None };
         let shared = Arc::new(Remote::new(queue));
-        let streamed = self.from_source(Channel(Arc::clone(&shared)));
+        let streamed = self.streamed(Channel(Arc::clone(&shared)));
         (Sender(shared), streamed)
     }
 
-    fn from_source(self, source: impl Source + 'static) -> Streamed {
+    fn streamed(self, source: impl Source + 'static) -> Streamed {
         Streamed { response: Some(self), source: Box::new(source), broken: false }
     }
 }

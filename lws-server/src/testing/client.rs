@@ -4,8 +4,8 @@
 
 use super::network::{Memory, PipeId, Received};
 use lws_proto::{
-    Bytes, Cause, Config, Connection, Control, Event, MessageKind, Misuse, Payload, SLICES_MAX, StreamKey,
-    Time, Writable, ws,
+    ByProtocol, Bytes, Cause, Config, Connection, Control, Event, MessageKind, Misuse, Payload, SLICES_MAX,
+    Sent, StreamKey, Time, Writable, ws,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -204,11 +204,11 @@ impl Record {
                 self.complete |= end;
             }
             Event::Trailers { head, .. } => self.trailers = fields_of(&head),
-            Event::Established { mut stream, head, .. } => {
+            Event::Established { stream, head, .. } => {
                 self.established = true;
                 self.status = head.and_then(|head| head.status()).map_or(101, |status| status.code());
                 self.fields = head.map(|head| fields_of(&head)).unwrap_or_default();
-                stream.want_write();
+                stream.into_stream().want_write();
             }
             Event::Message { kind, chunk, end, .. } => self.message(kind, chunk, end),
             Event::Control { control, .. } => self.control(control),
@@ -245,25 +245,29 @@ impl Record {
     }
 }
 
-/// Spends a permit on what waits.
+/// Spends a permit on what waits. What the stream no longer speaks is dropped, as a real client could not send it either.
 fn send_next(outgoing: &mut VecDeque<Outgoing>, permit: Writable<'_>) {
-    let sent = match outgoing.pop_front() {
-        None => return,
-        Some(Outgoing::Content(mut content, end)) => {
-            let rest = content.split_off(content.len().min(permit.budget()));
-            let whole = rest.is_empty();
-            if !whole {
-                outgoing.push_front(Outgoing::Content(rest, end));
+    let sent = match (outgoing.pop_front(), permit.by_protocol()) {
+        (Some(Outgoing::Content(content, end)), Ok(ByProtocol::Exchange(permit))) => {
+            let (content, end) = split(outgoing, content, end, permit.budget());
+            permit.data(content, end).map(Sent::into_any)
+        }
+        (Some(Outgoing::Content(content, end)), Ok(ByProtocol::Raw(permit))) => {
+            let (content, end) = split(outgoing, content, end, permit.budget());
+            permit.data(content, end).map(Sent::into_any)
+        }
+        (Some(outgoing), Ok(ByProtocol::WebSocket(permit))) => match outgoing {
+            Outgoing::Message(kind, message) => permit.message(kind, Payload::Own(message), true),
+            Outgoing::Ping(payload) => permit.ping(&payload),
+            Outgoing::Close(code, reason) => {
+                // One that is closing already needs no second Close.
+                let _ = permit.into_stream().close(code, &reason);
+                return;
             }
-            permit.data(Payload::Own(content), end && whole)
+            Outgoing::Content(..) => return,
         }
-        Some(Outgoing::Message(kind, message)) => permit.message(kind, Payload::Own(message), true),
-        Some(Outgoing::Ping(payload)) => permit.ping(&payload),
-        Some(Outgoing::Close(code, reason)) => {
-            // One that is closing already needs no second Close.
-            let _ = permit.into_stream().close(code, &reason);
-            return;
-        }
+        .map(Sent::into_any),
+        _ => return,
     };
     // What cannot be sent any more, as the server has answered and gone, is what a real client could not send either.
     if let Ok(sent) = sent
@@ -275,4 +279,19 @@ fn send_next(outgoing: &mut VecDeque<Outgoing>, permit: Writable<'_>) {
 
 fn fields_of(head: &lws_proto::http::Head<'_>) -> Fields {
     head.fields().map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+}
+
+/// As much of the content as the permit takes, and whether it is the end; the rest waits.
+fn split(
+    outgoing: &mut VecDeque<Outgoing>,
+    mut content: Bytes,
+    end: bool,
+    budget: usize,
+) -> (Payload<'static>, bool) {
+    let rest = content.split_off(content.len().min(budget));
+    let whole = rest.is_empty();
+    if !whole {
+        outgoing.push_front(Outgoing::Content(rest, end));
+    }
+    (Payload::Own(content), end && whole)
 }

@@ -4,14 +4,14 @@ use crate::test;
 use lws_server::http::{self, Exchange, Permit, Response, Status};
 use lws_server::testing::Server as Test;
 use lws_server::ws::{self, CloseCode, Message};
-use lws_server::{Cause, Context, MessageKind, Payload, Sent, Server, Stream, Writable};
+use lws_server::{Cause, Context, MessageKind, Payload, Sent, Server, WebSocket, WebSocketPermit};
 use std::time::Duration;
 
 /// Sends each message back.
 struct Echo;
 
 impl ws::Handler for Echo {
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
         if let Ok(permit) = stream.permit() {
             let _ =
                 permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);
@@ -126,15 +126,15 @@ impl http::Handler for Endless {
 struct Told;
 
 impl ws::Handler for Told {
-    fn open(&mut self, cx: &mut Context<'_>, _: Stream<'_>) {
+    fn open(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>) {
         cx.subscribe("news").expect("a topic");
     }
 
-    fn message(&mut self, _: &mut Context<'_>, stream: Stream<'_>, _: Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, _: Message<'_>) {
         stream.abort();
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, _: Writable<'_>) {}
+    fn writable(&mut self, _: &mut Context<'_>, _: WebSocketPermit<'_>) {}
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::test;
 use lws_server::testing::{Server as Test, WebSocket};
 use lws_server::ws::{self, Message, NotSent, Outbox, Overflow};
-use lws_server::{Context, MessageKind, Stream, Writable};
+use lws_server::{Context, MessageKind, WebSocketPermit};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ struct Flood {
 }
 
 impl ws::Handler for Flood {
-    fn message(&mut self, _: &mut Context<'_>, mut stream: Stream<'_>, message: Message<'_>) {
+    fn message(&mut self, _: &mut Context<'_>, mut stream: lws_server::WebSocket<'_>, message: Message<'_>) {
         let count = message.text().and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut refused = 0;
         for number in 0..count {
@@ -31,7 +31,7 @@ impl ws::Handler for Flood {
         assert!(self.outbox.len() <= 20 && self.outbox.bytes() <= 10_000);
     }
 
-    fn writable(&mut self, _: &mut Context<'_>, permit: Writable<'_>) {
+    fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
         self.outbox.writable(permit);
     }
 }

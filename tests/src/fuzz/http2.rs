@@ -412,12 +412,12 @@ impl Side {
             }
             Operation::Interim => {
                 if let Ok(mut exchange) = stream.into_exchange() {
-                    drop(exchange.interim(Status::EARLY_HINTS, NO_FIELDS));
+                    let _ = exchange.interim(Status::EARLY_HINTS, NO_FIELDS);
                 }
             }
             Operation::Close => {
                 if let Ok(websocket) = stream.into_websocket() {
-                    drop(websocket.close(CloseCode::NORMAL, "why"));
+                    let _ = websocket.close(CloseCode::NORMAL, "why");
                 }
             }
             Operation::Abort => stream.abort(),

@@ -244,7 +244,7 @@ impl Machine {
             Operation::Abort => stream.abort(),
             Operation::Interim => {
                 if let Ok(mut exchange) = stream.into_exchange() {
-                    drop(exchange.interim(Status::CONTINUE, NO_FIELDS));
+                    let _ = exchange.interim(Status::CONTINUE, NO_FIELDS);
                 }
             }
             Operation::Queue { .. } | Operation::Close { .. } => {
