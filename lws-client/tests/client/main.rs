@@ -1,8 +1,7 @@
-//! The client as a whole: in memory with a clock that jumps, and on the loopback interface.
+//! The client as a whole, in memory with a clock that jumps. `lws-server` tests it against itself, with sockets and TLS.
 
 mod chaos;
 mod embedded;
-mod loopback;
 mod memory;
 mod requests;
 mod websocket;
