@@ -47,6 +47,8 @@ impl Client {
         let options = self.options.request.clone();
         let terms = Terms {
             url,
+            host: None,
+            target: None,
             fields: Fields::new(),
             protocols: Vec::new(),
             deflate: None,
@@ -63,6 +65,18 @@ impl SocketBuilder<'_> {
     /// Adds a field line to the opening handshake.
     pub fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.terms.fields.add(name, value);
+        self
+    }
+
+    /// The value of `Host` in place of the URL's authority, for a proxy.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.terms.host = Some(host.into());
+        self
+    }
+
+    /// The request target in place of the URL's path and query, octet for octet, for a proxy.
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.terms.target = Some(target.into());
         self
     }
 

@@ -50,6 +50,11 @@ pub trait Handler {
         let _ = (cx, control);
     }
 
+    /// Everything that waited has been handed to the connection: a good moment to send more.
+    fn drained(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
     /// A call that was begun with [`Client::call`] has no answer.
     fn call_failed(&mut self, cx: &mut Context<'_>, id: u64, error: CallError) {
         let _ = (cx, id, error);
@@ -188,6 +193,9 @@ impl Context<'_> {
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) url: Url,
+    /// In place of what the URL says.
+    pub(crate) host: Option<String>,
+    pub(crate) target: Option<String>,
     pub(crate) fields: Fields,
     pub(crate) protocols: Vec<String>,
     pub(crate) deflate: Option<Deflate>,
@@ -220,6 +228,9 @@ pub(crate) struct Socket {
     closing: Option<(CloseCode, String)>,
     /// Messages that may still be sent in this turn.
     burst: usize,
+    /// The application takes no messages, and the engine knows.
+    paused: bool,
+    is_paused: bool,
     probe: Probe,
 }
 
@@ -350,6 +361,8 @@ impl Socket {
             queued: true,
             refusal: None,
             closing: None,
+            paused: false,
+            is_paused: false,
             probe: Probe::default(),
         }
     }

@@ -73,6 +73,8 @@ impl std::error::Error for SendError {}
 pub(crate) struct Queued {
     pub(crate) kind: MessageKind,
     pub(crate) payload: Bytes,
+    /// Whether its message ends with it.
+    pub(crate) end: bool,
     pub(crate) when_lost: WhenLost,
 }
 
@@ -218,7 +220,7 @@ mod tests {
     use super::*;
 
     fn message(text: &'static str, when_lost: WhenLost) -> Queued {
-        Queued { kind: MessageKind::Text, payload: Bytes::from_static(text.as_bytes()), when_lost }
+        Queued { kind: MessageKind::Text, payload: Bytes::from_static(text.as_bytes()), end: true, when_lost }
     }
 
     #[test]

@@ -37,15 +37,51 @@ impl Client {
         payload: Bytes,
         when_lost: WhenLost,
     ) -> Result<(), SendError> {
+        self.queue(id, Queued { kind, payload, end: true, when_lost })
+    }
+
+    /// Sends a part of a message, the last one if `end`, while the WebSocket is open: for messages that are longer than what is held of
+    /// them. [`Handler::drained`] says when more can be sent without being held for long.
+    ///
+    /// # Errors
+    /// It was not taken, and its message cannot be completed any more.
+    pub fn send_part(
+        &mut self,
+        id: SocketId,
+        kind: MessageKind,
+        part: Bytes,
+        end: bool,
+    ) -> Result<(), SendError> {
+        self.queue(id, Queued { kind, payload: part, end, when_lost: WhenLost::Fail })
+    }
+
+    fn queue(&mut self, id: SocketId, queued: Queued) -> Result<(), SendError> {
         let Some(socket) = self.sockets.get_mut(id) else { return Err(SendError::Gone) };
         if socket.closing.is_some() {
             return Err(SendError::Gone);
         }
         let open = socket.is_open();
         let limits = socket.terms.limits;
-        socket.outbox.push(Queued { kind, payload, when_lost }, open, &limits)?;
+        socket.outbox.push(queued, open, &limits)?;
         self.touch_socket(id);
         Ok(())
+    }
+
+    /// Receives no messages until [`resume_socket`](Self::resume_socket), and lets the server wait.
+    pub fn pause_socket(&mut self, id: SocketId) {
+        self.set_paused(id, true);
+    }
+
+    /// Receives messages again.
+    pub fn resume_socket(&mut self, id: SocketId) {
+        self.set_paused(id, false);
+    }
+
+    fn set_paused(&mut self, id: SocketId, paused: bool) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.paused = paused;
+            self.touch_socket(id);
+        }
     }
 
     /// Sends a message that is answered by another one, which the application recognises by `call`, its own number. Either
@@ -172,7 +208,8 @@ impl Client {
             .collect::<Result<_, _>>()
             .map_err(|_| Misuse::Field)?;
         let protocols: Vec<&str> = terms.protocols.iter().map(String::as_str).collect();
-        let (host, target) = (socket.url().authority(), socket.url().target());
+        let host = terms.host.clone().unwrap_or_else(|| socket.url().authority());
+        let target = terms.target.clone().unwrap_or_else(|| socket.url().target());
         let mut connect = Connect::new(&host, &target).protocols(&protocols).fields(&lines);
         if let Some(deflate) = &terms.deflate {
             connect = connect.deflate(deflate);
@@ -273,12 +310,17 @@ impl Client {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         socket.state = SocketState::Open { link, stream: key, since: now, closed: None };
         socket.probe = Probe::No;
+        socket.is_paused = false;
         socket.burst = socket.terms.limits.burst;
         let resumed = std::mem::replace(&mut socket.was_open, true);
         for (kind, payload) in socket.calls.again() {
             let limits = socket.terms.limits;
             // What has no room now will be overdue, which is told.
-            let _ = socket.outbox.push(Queued { kind, payload, when_lost: WhenLost::Drop }, true, &limits);
+            let _ = socket.outbox.push(
+                Queued { kind, payload, end: true, when_lost: WhenLost::Drop },
+                true,
+                &limits,
+            );
         }
         let Some(head) = head else { return };
         let head = ResponseHead::of(&head, socket.url());
@@ -316,6 +358,15 @@ impl Client {
             stream.confirm_liveness(self.now);
             let _ = stream.set_liveness(Some(probe));
         }
+        if socket.paused != socket.is_paused {
+            socket.is_paused = socket.paused;
+            if socket.paused {
+                stream.pause();
+            } else {
+                stream.resume();
+            }
+        }
+        let had_queued = !socket.outbox.is_empty();
         while !socket.outbox.is_empty() {
             if socket.burst == 0 {
                 return stream.want_write();
@@ -329,6 +380,10 @@ impl Client {
             }
         }
         socket.burst = usize::MAX;
+        if had_queued && socket.closing.is_none() {
+            self.call_handler(id, |handler, cx| handler.drained(cx));
+        }
+        let Some(socket) = self.sockets.get_mut(id) else { return };
         if let Some((code, reason)) = &socket.closing {
             // Closing twice is no error, and a code that cannot be sent ends it all the same.
             if stream.has_ended() {
@@ -471,7 +526,7 @@ impl Socket {
     fn send_one<'a>(&mut self, permit: WebSocketPermit<'a>) -> Option<WebSocket<'a>> {
         let message = self.outbox.pop()?;
         self.burst = self.burst.saturating_sub(1);
-        match permit.message(message.kind, Payload::Own(message.payload), true) {
+        match permit.message(message.kind, Payload::Own(message.payload), message.end) {
             Ok(sent) => Some(sent.into_stream()),
             // A WebSocket that is lent for writing takes messages.
             Err(misuse) => {
