@@ -4,8 +4,11 @@ use crate::Context;
 use crate::http::Response;
 pub use crate::outbox::{NotSent, Outbox, Overflow};
 pub use crate::publish::topics::{Backlog, LagPolicy};
+use lws_proto::http::Head;
+use lws_proto::ws::Accept;
 pub use lws_proto::ws::{Broadcast, CloseCode, Deflate, Negotiate, OptionError, Prepared};
-use lws_proto::{Cause, Control, MessageKind, WebSocket, WebSocketPermit};
+use lws_proto::{Cause, Control, MessageKind, Misuse, WebSocket, WebSocketPermit};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One WebSocket. Made by the factory of its route when the opening handshake is there, dropped after
@@ -103,7 +106,7 @@ impl Message<'_> {
 #[must_use]
 pub struct Accepted<H> {
     pub(crate) handler: H,
-    pub(crate) protocol: Option<&'static str>,
+    pub(crate) protocol: Option<Cow<'static, str>>,
     pub(crate) fields: Vec<(&'static str, String)>,
     pub(crate) extensions: Vec<Arc<dyn Negotiate>>,
     pub(crate) streamed: bool,
@@ -117,7 +120,13 @@ impl<H> Accepted<H> {
 
     /// The subprotocol that is spoken: one of those offered, as [`Request::select_protocol`](crate::http::Request::select_protocol) finds it.
     pub fn protocol(mut self, protocol: impl Into<Option<&'static str>>) -> Self {
-        self.protocol = protocol.into();
+        self.protocol = protocol.into().map(Cow::Borrowed);
+        self
+    }
+
+    /// The subprotocol that is spoken, where its name is not known before: that which an upstream has chosen, for instance.
+    pub fn protocol_chosen(mut self, protocol: String) -> Self {
+        self.protocol = Some(Cow::Owned(protocol));
         self
     }
 
@@ -155,6 +164,33 @@ impl<H> Accepted<H> {
     pub fn streamed(mut self) -> Self {
         self.streamed = true;
         self
+    }
+}
+
+impl Accepted<Box<dyn Handler>> {
+    /// Accepts the opening handshake of `head` with it.
+    ///
+    /// # Errors
+    /// A subprotocol that was not offered, or a field that cannot be written. Nothing has been sent then.
+    pub(crate) fn accept(
+        self,
+        exchange: lws_proto::Exchange<'_>,
+        head: &Head<'_>,
+        deflate: Option<&Deflate>,
+    ) -> Result<Box<dyn Handler>, Misuse> {
+        let fields: Vec<_> = self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut accept = Accept::new().fields(&fields).extensions(&self.extensions);
+        if let Some(deflate) = deflate {
+            accept = accept.deflate(deflate);
+        }
+        if let Some(protocol) = &self.protocol {
+            accept = accept.protocol(protocol);
+        }
+        if self.streamed {
+            accept = accept.streamed();
+        }
+        exchange.accept_websocket(head, &accept)?;
+        Ok(self.handler)
     }
 }
 

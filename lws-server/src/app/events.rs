@@ -206,7 +206,10 @@ impl App {
         let key = stream.key();
         match &mut state.phase {
             StreamPhase::Idle => {}
-            StreamPhase::Http(http) => self.on_http_woken(cx, http, stream),
+            StreamPhase::Http(http) => {
+                self.on_http_woken(cx, http, stream);
+                self.after_answer(cx, state);
+            }
             StreamPhase::Guarded(_) => {
                 if let Ok(stream) = stream.into_exchange() {
                     self.on_decided(cx, state, stream);

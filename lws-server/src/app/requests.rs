@@ -10,7 +10,9 @@ use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
 use crate::site::served::{Served, ServedSite, Terms};
 use crate::thread::access::LoggedRequest;
+use crate::thread::panics;
 use crate::tls::Plain;
+use crate::ws;
 use crate::ws::Deflate;
 use lws_proto::http::Head;
 use lws_proto::ws::{Accept, check_request};
@@ -172,36 +174,34 @@ impl App {
                 return;
             }
         };
-        let fields: Vec<_> = accepted.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut accept = Accept::new().fields(&fields).extensions(&accepted.extensions);
-        if let Some(deflate) = deflate {
-            accept = accept.deflate(deflate);
+        match accepted.accept(stream, &head, deflate) {
+            Ok(handler) => self.begin_websocket(cx, state, handler),
+            // The endpoint's fault.
+            Err(_) => http.tally.failed = true,
         }
-        if let Some(protocol) = accepted.protocol {
-            accept = accept.protocol(protocol);
-        }
-        if accepted.streamed {
-            accept = accept.streamed();
-        }
-        if stream.accept_websocket(&head, &accept).is_err() {
-            // A subprotocol that was not offered, or a field that cannot be written: the endpoint's fault.
-            http.tally.failed = true;
-            return;
-        }
+    }
+
+    /// An opening handshake was accepted: the exchange is a WebSocket from now on.
+    fn begin_websocket(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, handler: Box<dyn ws::Handler>) {
+        let StreamPhase::Http(http) = &mut state.phase else { return };
         if let Some(entry) = http.entry.take() {
             let tally = Tally { status: entry.opened_status(), ..Tally::default() };
             self.log(cx, Some(&entry), &tally, "websocket");
         }
         self.state.counters.websockets += 1;
-        state.phase = StreamPhase::WebSocket(WebSocketStream::new(accepted.handler, http.route));
+        state.phase = StreamPhase::WebSocket(WebSocketStream::new(handler, http.route));
     }
 
-    /// Wakes an exchange that owes a 500: its stream is out of reach until the connection is lent again.
+    /// Does what a call of a handler or endpoint has left for an exchange: it has become a WebSocket, or owes a 500, whose stream is out of
+    /// reach until the connection is lent again.
     #[inline]
-    pub(super) fn after_answer(&mut self, cx: &mut Lent<'_>, state: &StreamState) {
-        if let StreamState { key: Some(key), phase: StreamPhase::Http(http) } = state
-            && http.owes_answer()
-        {
+    pub(super) fn after_answer(&mut self, cx: &mut Lent<'_>, state: &mut StreamState) {
+        let StreamState { key: Some(key), phase: StreamPhase::Http(http) } = state else { return };
+        if let Some(handler) = http.tally.upgraded.take() {
+            // The handler of the exchange has come to its end with it.
+            panics::discard(http.handler.take());
+            self.begin_websocket(cx, state, handler);
+        } else if http.owes_answer() {
             self.wake_later(cx, *key);
         }
     }

@@ -3,13 +3,15 @@
 //! Knows no route and no file.
 
 use super::Response;
-use lws_proto::http::Status;
+use crate::ws;
+use lws_proto::http::{HeadBuf, Status};
 use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Sent, StreamKey, Time, spoken};
 use std::borrow::Cow;
+use std::fmt;
 use std::rc::Rc;
 
 /// What has been answered so far: for the access log, and to decide whether a 500 is owed.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Zero until a final response was sent.
     pub(crate) status: u16,
@@ -17,12 +19,30 @@ pub(crate) struct Tally {
     pub(crate) failed: bool,
     /// The handler has panicked, and was dropped.
     pub(crate) panicked: bool,
+    /// The exchange has become a WebSocket, whose handler this is.
+    pub(crate) upgraded: Upgraded,
     /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
     /// The request was HEAD: content counts for its length, and is not sent. RFC 9110 §9.3.2.
     pub(crate) head: bool,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
+}
+
+/// The handler of a WebSocket that was accepted on an exchange.
+#[derive(Default)]
+pub(crate) struct Upgraded(Option<Box<dyn ws::Handler>>);
+
+impl Upgraded {
+    pub(crate) fn take(&mut self) -> Option<Box<dyn ws::Handler>> {
+        self.0.take()
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Upgraded").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Tally {
@@ -216,6 +236,29 @@ impl<'a> Exchange<'a> {
                 Ok(())
             }
             Err(exchange) => Err((exchange, response)),
+        }
+    }
+
+    /// Accepts the WebSocket of an opening handshake that came as a request and was kept with
+    /// [`Request::opening`](super::Request::opening): for an endpoint that has to ask somebody first. The handler of the exchange is dropped
+    /// without a further call, and that of the WebSocket goes on.
+    ///
+    /// # Errors
+    /// [`Misuse`] if the subprotocol was not offered, or a field cannot be written: the request is answered 500 then.
+    pub fn accept_websocket<H: ws::Handler>(
+        self,
+        opening: &HeadBuf,
+        accepted: ws::Accepted<H>,
+    ) -> Result<(), Misuse> {
+        match accepted.boxed().accept(self.stream, &opening.lend(), None) {
+            Ok(handler) => {
+                self.tally.upgraded = Upgraded(Some(handler));
+                Ok(())
+            }
+            Err(misuse) => {
+                self.tally.failed = true;
+                Err(misuse)
+            }
         }
     }
 

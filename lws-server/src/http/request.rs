@@ -4,7 +4,7 @@
 
 use crate::route::path_tree::Pattern;
 use crate::tls::Info;
-use lws_proto::http::{Head, Method, Version};
+use lws_proto::http::{Head, HeadBuf, Method, Version};
 use lws_proto::ws;
 use std::str::FromStr;
 
@@ -228,6 +228,22 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn tls(&self) -> Option<&'a Info> {
         self.tls
+    }
+
+    /// The head of an opening handshake of a WebSocket, over whichever version of HTTP, to be accepted later with
+    /// [`Exchange::accept_websocket`](super::Exchange::accept_websocket). `None` of every other request, and of one that breaks a rule of RFC
+    /// 6455 §4.2.1.
+    #[must_use]
+    pub fn opening(&self) -> Option<HeadBuf> {
+        let head = self.head().filter(ws::is_opening)?;
+        ws::check_request(&head).ok().map(|_| head.to_buf())
+    }
+
+    /// The subprotocols that a WebSocket client offers, in its order. RFC 6455 §1.9.
+    pub fn protocols(&self) -> impl Iterator<Item = &'a str> {
+        let lines = self.get_all("sec-websocket-protocol");
+        let names = lines.flat_map(|line| line.split(|&byte| byte == b','));
+        names.filter_map(|name| std::str::from_utf8(name).ok().map(str::trim)).filter(|name| !name.is_empty())
     }
 
     /// The first subprotocol that a WebSocket client offers which is one of `known`. RFC 6455 §1.9.

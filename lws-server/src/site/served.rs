@@ -16,6 +16,7 @@ use crate::site::{Site, SiteSettings, Speaks};
 use crate::tls::Plain;
 use crate::ws::{Backlog, Deflate};
 use lws_proto::http::Head;
+use lws_proto::ws::is_opening;
 use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
@@ -104,10 +105,14 @@ impl ServedPath {
 }
 
 impl Served {
-    /// Whether a request that opens nothing may be answered. `secure` says whether it came by TLS.
+    /// Whether a request may be answered by an endpoint for requests. One that opens a WebSocket may be passed on as such, whatever its
+    /// method. `secure` says whether it came by TLS.
     #[inline]
     pub(crate) fn permits_request(&self, head: &Head<'_>, secure: bool) -> bool {
-        self.terms.origins.as_ref().is_none_or(|origins| origins.permits_request(head, secure))
+        self.terms.origins.as_ref().is_none_or(|origins| {
+            origins.permits_request(head, secure)
+                && (!is_opening(head) || origins.permits_opening(head, secure))
+        })
     }
 
     /// Whether an opening handshake may be accepted.
