@@ -319,24 +319,34 @@ impl Proxied {
     }
 }
 
+/// How a request has come here.
+pub(crate) fn arrival(cx: &Context<'_>, request: &Request<'_>) -> Arrival {
+    Arrival {
+        peer: cx.peer().ip(),
+        secure: request.tls().is_some(),
+        version: request.version(),
+        to_http2: false,
+    }
+}
+
+/// The path and query of a request, as they were written, or `*`.
+pub(crate) fn target(request: &Request<'_>) -> String {
+    match (request.raw_path(), request.query()) {
+        ("", _) => "*".to_owned(),
+        (path, None) => path.to_owned(),
+        (path, Some(query)) => format!("{path}?{query}"),
+    }
+}
+
 impl Wanted {
     fn new(cx: &Context<'_>, request: &Request<'_>, end: bool) -> Result<Self, Refusal> {
         if request.method() == Method::Connect {
             return Err(Refusal::Method);
         }
-        let arrival = Arrival {
-            peer: cx.peer().ip(),
-            secure: request.tls().is_some(),
-            version: request.version(),
-            to_http2: false,
-        };
+        let arrival = arrival(cx, request);
         let fields: Fields = request.fields().collect();
         let length = fields.text("content-length").and_then(|length| length.parse().ok());
-        let target = match (request.raw_path(), request.query()) {
-            ("", _) => "*".to_owned(),
-            (path, None) => path.to_owned(),
-            (path, Some(query)) => format!("{path}?{query}"),
-        };
+        let target = target(request);
         Ok(Self {
             method: request.method_name().to_owned(),
             target,

@@ -18,8 +18,9 @@
 //!   upstream if there is one and none of its content has been sent.
 //! * What fails is answered 502, 503 or 504 by its cause, with `Proxy-Status`. A response that breaks off ends its exchange, so that it never
 //!   looks complete.
+//! * WebSockets are passed on message by message, over HTTP/1.1 and HTTP/2 on either side, with their subprotocols, codes and reasons.
 //! * Timeouts are those of the thread's client: `ConnectOptions`, `Limits::response_timeout` (first byte), `Limits::between_bytes_timeout`,
-//!   `Limits::idle_timeout`; see `Builder::client_options`.
+//!   `Limits::idle_timeout`; see [`client_options`].
 #![forbid(unsafe_code)]
 
 mod balance;
@@ -29,6 +30,7 @@ mod outcome;
 mod relay;
 mod reply;
 mod upstream;
+mod websocket;
 
 pub use fields::HostRule;
 pub use relay::RELAYED_BYTES_MAX;
@@ -38,9 +40,26 @@ use balance::Balance;
 use exchange::Proxied;
 use fields::Rules;
 use ipnet::IpNet;
+use lws_server::client::Options;
 use lws_server::http::{Answer, Exchange, Handler, Request, Response, Status};
 use lws_server::{Context, Endpoint, Methods, Route};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// Options of a thread's client whose work is a proxy: many connections to few servers, and little patience with those that do not answer.
+/// For [`Builder::client_options`](lws_server::Builder::client_options).
+///
+/// Up to 512 connections to one upstream and 1,024 in all; a request waits 5 s for one of them, and then gets a 503; a connection is
+/// made within 3 s.
+#[must_use]
+pub fn client_options() -> Options {
+    let mut options = Options::default();
+    options.limits.per_host_max = 512;
+    options.limits.connections_max = 1_024;
+    options.limits.wait_timeout = Duration::from_secs(5);
+    options.connect.timeout = Duration::from_secs(3);
+    options
+}
 
 /// Where requests go, and how.
 ///
@@ -113,9 +132,15 @@ impl Endpoint for Forward {
         mut exchange: Exchange<'_>,
         end: bool,
     ) -> Option<Box<dyn Handler>> {
+        if let Some(opening) = request.opening() {
+            return match websocket::begin(&self.0, cx, request, opening) {
+                Ok(opening) => Some(Box::new(opening)),
+                Err(refusal) => refusal.answer(cx, exchange, end),
+            };
+        }
         match Proxied::begin(&self.0, cx, request, &mut exchange, end) {
             Ok(proxied) => Some(Box::new(proxied)),
-            Err(refusal) => Response::error(refusal.status()).answer(cx, exchange, end),
+            Err(refusal) => refusal.answer(cx, exchange, end),
         }
     }
 }
@@ -132,6 +157,12 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    fn answer(self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, end: bool) -> Option<Box<dyn Handler>> {
+        // Who means two things with one request may mean two requests by what is behind it.
+        exchange.last_exchange();
+        Response::error(self.status()).answer(cx, exchange, end)
+    }
+
     fn status(self) -> Status {
         match self {
             Self::Fields => Status::BAD_REQUEST,

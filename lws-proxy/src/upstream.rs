@@ -101,6 +101,12 @@ impl Upstream {
         }
     }
 
+    /// The URL of its WebSockets.
+    pub(crate) fn websocket_url(&self) -> String {
+        // `http` becomes `ws`, and `https` `wss`.
+        self.url.as_str().replacen("http", "ws", 1)
+    }
+
     /// Whether nothing but HTTP/2 is spoken there.
     pub(crate) fn is_http2(&self) -> bool {
         self.versions == Versions::Http2

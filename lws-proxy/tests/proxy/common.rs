@@ -41,7 +41,7 @@ pub(crate) fn front_with(
     serve(move |builder| {
         let mut upstreams = upstreams.into_iter();
         let proxy = Proxy::new(upstreams.next().expect("one at least"));
-        builder.route(change(upstreams.fold(proxy, Proxy::and)).route("/"))
+        builder.any_host().route(change(upstreams.fold(proxy, Proxy::and)).route("/"))
     })
 }
 

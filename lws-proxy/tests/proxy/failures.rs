@@ -53,7 +53,10 @@ fn a_failure_says_whose_it_is() {
     let here = serve(move |builder| {
         let mut options = client::Options::default();
         options.engine.response_timeout = Duration::from_millis(200);
-        builder.client_options(options).route(Proxy::new(url.parse().expect("an upstream")).route("/"))
+        builder
+            .any_host()
+            .client_options(options)
+            .route(Proxy::new(url.parse().expect("an upstream")).route("/"))
     });
     let late = here.get("/");
     assert_eq!((late.status, late.field("proxy-status")), (504, Some("lws; error=http_response_timeout")));

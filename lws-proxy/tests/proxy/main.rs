@@ -4,3 +4,4 @@ mod common;
 mod desync;
 mod exchanges;
 mod failures;
+mod websockets;

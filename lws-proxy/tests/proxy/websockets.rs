@@ -1,0 +1,178 @@
+//! WebSockets through the proxy: the handshake, messages of every length, ends from either side.
+
+use crate::common::{Answer, Peer, Running, answering, front, serve};
+use lws_server::http::{Request, Response, Status};
+use lws_server::ws::{Accepted, CloseCode, Handler, Message};
+use lws_server::{Context, Payload, Sent, WebSocket};
+use std::io::Read;
+
+/// Sends back what it receives, in the same parts; closes with 4002 or is gone when it is asked to.
+struct Echo;
+
+impl Handler for Echo {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
+        if message.text() == Some("close") {
+            return stream.close(CloseCode::new(4002).expect("a code"), "as asked").expect("it is open");
+        }
+        if message.text() == Some("abort") {
+            return stream.abort();
+        }
+        if let Ok(permit) = stream.permit() {
+            let _ =
+                permit.message(message.kind, Payload::Copy(message.chunk), message.end).map(Sent::throttle);
+        }
+    }
+}
+
+fn echo() -> Running {
+    serve(|builder| {
+        builder.any_host().ws("/echo", |request: &Request<'_>| {
+            if request.get("x-refuse").is_some() {
+                return Err(Response::text("not you").status(Status::FORBIDDEN).field("X-Why", "because"));
+            }
+            let protocol = request.select_protocol(&["second"]);
+            Ok(Accepted::new(Echo).protocol(protocol).streamed().field("Set-Cookie", "a=1"))
+        })
+    })
+}
+
+impl Running {
+    fn open(&self, target: &str, fields: &str) -> (Peer, Answer) {
+        let mut peer = self.connect();
+        peer.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
+        ));
+        let head = peer.head();
+        (peer, Answer::parse(head.as_bytes()))
+    }
+}
+
+impl Peer {
+    /// A final frame whose mask is zero.
+    fn frame(&mut self, opcode: u8, payload: &[u8]) {
+        let mut frame = vec![0x80 | opcode];
+        match payload.len() {
+            len @ ..126 => frame.push(0x80 | len as u8),
+            len @ ..0x1_0000 => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                frame.push(0x80 | 127);
+                frame.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload);
+        self.send(frame);
+    }
+
+    fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.0.read_exact(&mut bytes).expect("so many bytes come");
+        bytes
+    }
+
+    /// A whole message, of however many frames: its opcode and payload.
+    fn message(&mut self) -> (u8, Vec<u8>) {
+        let (mut opcode, mut message) = (0, Vec::new());
+        loop {
+            let head = self.exactly(2);
+            let len = match head[1] {
+                126 => u64::from(u16::from_be_bytes(self.exactly(2).try_into().expect("two"))),
+                127 => u64::from_be_bytes(self.exactly(8).try_into().expect("eight")),
+                len => u64::from(len),
+            };
+            if head[0] & 0xf != 0 {
+                opcode = head[0] & 0xf;
+            }
+            message.extend(self.exactly(usize::try_from(len).expect("a length")));
+            if head[0] & 0x80 != 0 {
+                return (opcode, message);
+            }
+        }
+    }
+}
+
+#[test]
+fn messages_go_both_ways_over_either_version_to_the_upstream() {
+    let there = echo();
+    for scheme in ["http", "h2c"] {
+        let here = front(&[format!("{scheme}://{}", there.address)]);
+        let (mut peer, answer) = here.open("/echo", "Sec-WebSocket-Protocol: first, second\r\n");
+        assert_eq!(answer.status, 101, "{scheme}: {}", answer.head);
+        assert_eq!(answer.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{scheme}");
+        assert_eq!(answer.field("sec-websocket-protocol"), Some("second"), "{scheme}");
+        assert_eq!(answer.field("set-cookie"), Some("a=1"), "{scheme}");
+        for len in [0, 1, 125, 126, 70_000, 1_000_000] {
+            let message: Vec<u8> = (0..len).map(|index: usize| (index % 251) as u8).collect();
+            let mut writer = Peer(peer.0.try_clone().expect("a second handle"));
+            let got = std::thread::scope(|scope| {
+                scope.spawn(|| writer.frame(2, &message));
+                peer.message()
+            });
+            assert!(got == (2, message), "{scheme}: {len} bytes come back");
+        }
+        peer.frame(1, b"close");
+        assert_eq!(
+            peer.message(),
+            (8, b"\x0f\xa2as asked".to_vec()),
+            "{scheme}: the upstream's code and reason"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_is_the_upstreams_own_and_the_last_of_its_connection() {
+    let there = echo();
+    let here = front(&[format!("http://{}", there.address)]);
+    let (mut peer, answer) = here.open("/echo", "X-Refuse: 1\r\n");
+    assert_eq!((answer.status, answer.field("x-why")), (403, Some("because")));
+    assert_eq!(answer.field("connection"), Some("close"));
+    assert_eq!(peer.rest(), b"not you");
+    let (_, answer) = here.open("/none", "");
+    assert_eq!(answer.status, 404);
+    let refused = front(&["http://127.0.0.1:1".to_owned()]);
+    assert_eq!(refused.open("/", "").1.status, 502);
+}
+
+#[test]
+fn an_upstream_that_accepts_wrongly_has_not_accepted() {
+    for accept in [
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n",
+    ] {
+        // The key is made anew, so that the answer to the client's is the answer to another one.
+        let upstream = answering(accept, false);
+        let (_, answer) = front(&[upstream.url()]).open("/", "");
+        assert_eq!(answer.status, 502, "{accept}");
+        assert!(!upstream.heads()[0].1.contains("dGhlIHNhbXBsZSBub25jZQ=="));
+    }
+}
+
+#[test]
+fn ends_are_carried_from_either_side() {
+    let there = echo();
+    let here = front(&[format!("http://{}", there.address)]);
+    // The client closes: the answer carries its code.
+    let (mut peer, _) = here.open("/echo", "");
+    peer.frame(8, b"\x0f\xa1enough");
+    assert_eq!(&peer.message().1[..2], b"\x0f\xa1");
+    assert!(peer.rest().is_empty());
+    // The upstream is gone without a word: the client gets a code that says so.
+    let (mut peer, _) = here.open("/echo", "");
+    peer.frame(1, b"hello");
+    assert_eq!(peer.message(), (1, b"hello".to_vec()));
+    peer.frame(1, b"abort");
+    let (opcode, payload) = peer.message();
+    assert_eq!((opcode, &payload[..2]), (8, &1014_u16.to_be_bytes()[..]));
+    // A drain of the proxy says 1001 between messages.
+    let there = echo();
+    let here = front(&[format!("http://{}", there.address)]);
+    let (mut peer, _) = here.open("/echo", "");
+    here.handle.drain();
+    let (opcode, payload) = peer.message();
+    assert_eq!((opcode, &payload[..2]), (8, &1001_u16.to_be_bytes()[..]));
+}
