@@ -4,6 +4,7 @@ use crate::certificate;
 use crate::configuration::ConfigurationArguments;
 use crate::files::FilesArguments;
 use crate::log::Target;
+use crate::proxy::Forward;
 use clap::Parser;
 use lws_server::tls::{self, Host, Identity, KeyLog};
 use lws_server::ws::Deflate;
@@ -119,6 +120,11 @@ pub(crate) struct Arguments {
     /// comes behind it for a tunnel, and applies none of its rules
     #[arg(long, conflicts_with = "http1")]
     pub(crate) upgrade_h2c: bool,
+
+    /// Pass on everything below PATH to another server, again for more: http://HOST:PORT, https://, h2c://, h2:// (HTTP/2 alone) or
+    /// unix:SOCKET. A path in the URL, as in /api=http://127.0.0.1:3000/, stands in place of PATH
+    #[arg(long = "proxy", value_name = "PATH=URL")]
+    pub(crate) proxies: Vec<Forward>,
 
     /// A name to answer for, again for more. Otherwise every name; but on loopback addresses and Unix sockets only localhost
     /// and loopback addresses

@@ -8,6 +8,7 @@ mod echo;
 mod files;
 mod log;
 mod privileges;
+mod proxy;
 #[cfg(feature = "record")]
 mod record;
 mod signals;
@@ -97,7 +98,7 @@ fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) 
     let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
     let mut builder =
         Server::builder().driver_options(driver_options(arguments)).drain_timeout(arguments.drain_timeout());
-    builder = builder.held_bytes_max(arguments.held_bytes_max);
+    builder = builder.held_bytes_max(arguments.held_bytes_max).client_options(lws_proxy::client_options());
     if let Some(connections) = arguments.max_connections {
         builder = builder.connections_max(connections.div_ceil(threads));
     }
@@ -189,18 +190,25 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
     }
     let files = arguments.files.files(arguments.directory.as_deref())?;
     let (log, demo) = (log.cloned(), demo::Demo::default());
-    Ok(builder.threads(threads, move |builder| handlers(builder, files.as_ref(), &demo, log.as_ref())))
+    let proxies = arguments.proxies.clone();
+    let builder = builder.client_options(lws_proxy::client_options());
+    Ok(builder.threads(threads, move |builder| {
+        let builder = proxies.iter().fold(builder, |builder, proxy| builder.route(proxy.route()));
+        // What is passed on as a whole leaves nothing that is ours.
+        let own = !proxies.iter().any(proxy::Forward::is_at_root);
+        let builder = if own { handlers(builder, files.as_ref(), &demo) } else { builder };
+        match log.clone() {
+            Some(log) => logged(builder, log),
+            None => builder,
+        }
+    }))
 }
 
 /// What each thread serves: the files, below which nothing else is, or the demo.
-fn handlers(builder: Builder, files: Option<&Files>, demo: &demo::Demo, log: Option<&Log>) -> Builder {
-    let builder = match files {
+fn handlers(builder: Builder, files: Option<&Files>, demo: &demo::Demo) -> Builder {
+    match files {
         Some(files) => builder.mount("/", files.clone()),
         None => demonstrate(builder, demo),
-    };
-    match log.cloned() {
-        Some(log) => logged(builder, log),
-        None => builder,
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub(crate) struct ConfigurationArguments {
     /// Folder of a configuration as libwebsockets' lwsws has it: a file conf, and perhaps files in conf.d
     #[arg(short, long, value_name = "DIR",
-        conflicts_with_all = ["directory", "port", "address", "unix", "tls_cert", "tls_self_signed", "hosts", "any_host", "deflate"])]
+        conflicts_with_all = ["directory", "port", "address", "unix", "tls_cert", "tls_self_signed", "hosts", "any_host", "deflate", "proxies"])]
     config: Option<PathBuf>,
 
     /// Folder that _lws_ddir_ in a configuration stands for

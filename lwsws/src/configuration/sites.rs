@@ -4,7 +4,9 @@
 
 use super::protocols::{NoWebSockets, Protocols, built_in, served};
 use crate::demo::Demo;
+use crate::proxy;
 use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
+use lws_proxy::Proxy;
 use lws_server::files::Files;
 use lws_server::http::{Response, Status};
 use lws_server::tls::{self, ClientCertificates, Host, Identity, Plain, Roots};
@@ -171,7 +173,10 @@ impl Prepared {
                 let redirect = if mount.append_path { redirect.with_rest() } else { redirect };
                 redirect.at(mount.path.clone())
             }
-            _ => unserved(mount),
+            _ => match proxy::upstream(mount) {
+                Some(Ok(upstream)) => Proxy::new(upstream).route(&mount.path),
+                _ => unserved(mount),
+            },
         }
     }
 
@@ -184,7 +189,8 @@ impl Prepared {
         site.routes.push(self.route(mount));
         if mount.no_websockets || asks_first(mount) {
             site.routes.push(Route::new(Takes::Upgrades, mount.path.clone(), NoWebSockets));
-        } else {
+        } else if !matches!(mount.origin, Origin::Proxy { .. }) {
+            // What leads to another server has that one's WebSockets.
             add_websockets(site, vhost, &mount.path, demo);
         }
     }
@@ -332,7 +338,10 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
     );
     let may_be_missing = tls.is_some_and(|tls| tls.may_be_missing);
     say(may_be_missing, "ignore-missing-cert has no effect: certificates have to be there");
-    say(vhost.client_tls.is_some(), "enable-client-ssl has no effect yet: nothing leads to other servers");
+    say(
+        vhost.client_tls.is_some(),
+        "enable-client-ssl has no effect yet: other servers are trusted by the roots of the system",
+    );
     say(vhost.fast_open_queue.is_some(), "fo-listen-queue has no effect: there is no TCP Fast Open");
     say(
         vhost.accept_as.as_fallback,
@@ -361,7 +370,6 @@ fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
         }
     };
     let kind = match &mount.origin {
-        Origin::Proxy { .. } => Some("other servers"),
         Origin::Cgi(_) => Some("programs"),
         Origin::Protocol(_) => Some("protocols that answer requests"),
         _ => None,
@@ -370,6 +378,9 @@ fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
         kind.is_some(),
         &format!("{} cannot be served yet: requests are answered 404", kind.unwrap_or_default()),
     );
+    if let Some(Err(error)) = proxy::upstream(mount) {
+        say(true, &format!("the origin cannot be served: {error}: requests are answered 404"));
+    }
     say(mount.basic_auth.is_some(), "basic-auth cannot be asked for yet: the mount is not served");
     say(mount.interceptor.is_some(), "interceptor-path cannot be asked yet: the mount is not served");
     say(mount.session_bits != 0, "auth-mask cannot be asked for yet: the mount is not served");
