@@ -1,0 +1,209 @@
+#!/usr/bin/env python3
+"""Our server as a proxy, in front of the servers of others: nginx over TCP and a Unix socket, nghttpd over HTTP/2, Python's WebSockets and
+node's. curl, h2load and Python's `websockets` ask. Not one request may be lost, and content is compared octet for octet."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import websockets
+
+from checks import Checks, free_port, running, server
+
+checks = Checks("proxy")
+
+#: Requests of h2load, over each version.
+REQUESTS = int(os.environ.get("PROXY_REQUESTS", "20000"))
+#: Octets of the long file.
+LONG = 8 << 20
+
+
+def nginx(folder: Path, port: int) -> list[str]:
+    """Serves the folder on a port and on a Unix socket."""
+    temporary = "\n".join(f"  {kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    config = folder / "nginx.conf"
+    config.write_text(f"""
+daemon off;
+master_process off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 2048; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000;
+{temporary}
+  server {{
+    listen 127.0.0.1:{port};
+    listen unix:{folder}/nginx.sock;
+    root {folder}/www;
+    location = /early {{ return 204; }}
+    location = /moved {{ return 302 /long; }}
+  }}
+}}
+""")
+    return ["nginx", "-p", str(folder), "-c", str(config)]
+
+
+class Upload(BaseHTTPRequestHandler):
+    """Answers a POST with the digest of its content, and a GET with the fields that have come."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        digest = hashlib.sha256()
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                digest.update(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            digest.update(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer(digest.hexdigest())
+
+    def do_GET(self) -> None:
+        self.answer("".join(f"{name.lower()}: {value}\n" for name, value in self.headers.items()))
+
+    def answer(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def uploads() -> Iterator[int]:
+    serving = ThreadingHTTPServer(("127.0.0.1", 0), Upload)
+    thread = threading.Thread(target=serving.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield serving.server_address[1]
+    finally:
+        serving.shutdown()
+
+
+def curl(*arguments: str) -> bytes:
+    command = ["curl", "--silent", "--show-error", "--max-time", "60", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+def load(port: int, *arguments: str) -> None:
+    """h2load loses nothing."""
+    command = ["h2load", "-n", str(REQUESTS), "-c", "50", *arguments, f"http://127.0.0.1:{port}/short"]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    counts = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", text)
+    name = f"h2load {' '.join(arguments)} is answered {REQUESTS} times"
+    checks.equal(name, counts and counts.groups(), (str(REQUESTS), "0", "0"))
+    statuses = re.search(r"status codes: (\d+) 2xx", text)
+    checks.equal(f"{name}, with 200", statuses and statuses.group(1), str(REQUESTS))
+
+
+def files(long: bytes, target: str, name: str, *, ranges: bool = True) -> None:
+    with server("--proxy", f"/={target}") as port:
+        for version in ("--http1.1", "--http2-prior-knowledge"):
+            url = f"http://127.0.0.1:{port}"
+            got = curl(version, f"{url}/long")
+            checks.check(f"{name}: curl {version} gets {LONG} octets", got == long, len(got))
+            part = curl(version, "--range", "1000-1999", f"{url}/long")
+            wanted = long[1000:2000] if ranges else long
+            checks.check(f"{name}: curl {version} asks for a part and gets {len(wanted)}", part == wanted, len(part))
+            head = curl(version, "--head", f"{url}/long").decode().lower()
+            checks.check(f"{name}: curl {version} gets the length of a HEAD", f"content-length: {LONG}" in head, head)
+            checks.check(f"{name}: the way is named", re.search(r"^via: .*\blws\r?$", head, re.MULTILINE) is not None, head)
+            missing = curl(version, "--output", "/dev/null", "--write-out", "%{http_code}", f"{url}/none")
+            checks.equal(f"{name}: curl {version} is told that there is nothing", missing, b"404")
+
+
+def posts(upstream: int) -> None:
+    content = os.urandom(3 << 20)
+    digest = hashlib.sha256(content).hexdigest().encode()
+    with tempfile.NamedTemporaryFile() as file, server("--proxy", f"/=http://127.0.0.1:{upstream}") as port:
+        file.write(content)
+        file.flush()
+        url = f"http://127.0.0.1:{port}/"
+        for version in ("--http1.1", "--http2-prior-knowledge"):
+            for framing in ((), ("--header", "Transfer-Encoding: chunked"), ("--header", "Expect: 100-continue")):
+                answer = curl(version, *framing, "--data-binary", f"@{file.name}", url)
+                checks.equal(f"curl {version} {' '.join(framing)} posts 3 MiB", answer, digest)
+        fields = curl("--header", "X-Forwarded-For: 203.0.113.9", "--header", "Connection: X-Mine", "--header", "X-Mine: 1", url)
+        checks.check("whom a request is from is said by the proxy", b"x-forwarded-for: 127.0.0.1\n" in fields, fields)
+        checks.check("what Connection names stays", b"x-mine" not in fields, fields)
+
+
+def websocket(upstream: int, name: str) -> None:
+    async def talk(port: int) -> None:
+        async with websockets.connect(f"ws://127.0.0.1:{port}/", max_size=None) as peer:
+            for message in ("hello", b"\x00\x01", "x" * 1_000_000, b"y" * 3_000_000):
+                await peer.send(message)
+                got = await peer.recv()
+                checks.check(f"{name}: {len(message)} octets come back", got == message, len(got))
+            await asyncio.gather(*(peer.send(f"message {number}") for number in range(1000)))
+            got = [await peer.recv() for _ in range(1000)]
+            checks.equal(f"{name}: a thousand come back in order", got, [f"message {number}" for number in range(1000)])
+            await peer.close(4001, "enough")
+            checks.equal(f"{name}: the close is answered", peer.close_code, 4001)
+
+    with server("--proxy", f"/=http://127.0.0.1:{upstream}") as port:
+        asyncio.run(talk(port))
+
+
+def main() -> None:
+    long = os.urandom(LONG)
+    here = Path(__file__).parent
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lws-proxy-")))
+        # nginx may serve as another user.
+        folder.chmod(0o755)
+        (folder / "www").mkdir()
+        (folder / "www" / "long").write_bytes(long)
+        (folder / "www" / "short").write_bytes(b"hello")
+        nginx_port, nghttpd_port, python_port, node_port = (free_port() for _ in range(4))
+        stack.enter_context(running(nginx(folder, nginx_port), nginx_port))
+        nghttpd = ["nghttpd", "--no-tls", "--address=127.0.0.1", "-d", str(folder / "www"), str(nghttpd_port)]
+        stack.enter_context(running(nghttpd, nghttpd_port))
+        echo = [sys.executable, str(here / "echo_server.py"), str(python_port)]
+        stack.enter_context(running(echo, python_port))
+        node = ["node", str(here / "echo_server.mjs"), str(node_port)]
+        stack.enter_context(running(node, node_port))
+        upload_port = stack.enter_context(uploads())
+
+        with checks.scenario("files"):
+            files(long, f"http://127.0.0.1:{nginx_port}", "nginx")
+            files(long, f"unix:{folder}/nginx.sock", "nginx on a Unix socket")
+            files(long, f"h2c://127.0.0.1:{nghttpd_port}", "nghttpd", ranges=False)
+        with checks.scenario("posts"):
+            posts(upload_port)
+        with checks.scenario("load"), server("--proxy", f"/=http://127.0.0.1:{nginx_port}") as port:
+            load(port, "--h1")
+            load(port, "-m", "10")
+        with checks.scenario("load over HTTP/2"), server("--proxy", f"/=h2c://127.0.0.1:{nghttpd_port}") as port:
+            load(port, "-m", "10")
+        with checks.scenario("WebSockets of Python"):
+            websocket(python_port, "Python")
+        with checks.scenario("WebSockets of node"):
+            websocket(node_port, "node")
+        with checks.scenario("nobody is there"), server("--proxy", f"/=http://127.0.0.1:{free_port()}") as port:
+            with socket.create_connection(("127.0.0.1", port)) as peer:
+                peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                answer = peer.makefile("rb").read()
+            checks.check("502 says why", answer.startswith(b"HTTP/1.1 502") and b"connection_refused" in answer, answer)
+    checks.finish()
+
+
+if __name__ == "__main__":
+    main()
