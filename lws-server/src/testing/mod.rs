@@ -20,18 +20,18 @@
 //! and does the same each time.
 //!
 //! ```
-//! use lws_server::{Context, MessageKind, Server, Stream, testing, ws};
+//! use lws_server::{Context, MessageKind, Server, WebSocket, testing, ws};
 //! use std::time::Duration;
 //!
 //! /// Ends a WebSocket that says nothing for a minute.
 //! struct Quiet;
 //!
 //! impl ws::Handler for Quiet {
-//!     fn open(&mut self, cx: &mut Context<'_>, mut stream: Stream<'_>) {
+//!     fn open(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>) {
 //!         stream.set_timeout(Some(cx.now() + Duration::from_secs(60)));
 //!     }
 //!
-//!     fn timer(&mut self, _: &mut Context<'_>, stream: Stream<'_>) {
+//!     fn timer(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>) {
 //!         let _ = stream.close(ws::CloseCode::POLICY_VIOLATION, "say something");
 //!     }
 //! }
