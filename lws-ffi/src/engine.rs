@@ -231,14 +231,14 @@ impl ConnOptions {
 }
 
 /// Zero is the library's own.
-fn set_size(limit: &mut usize, bytes: u64) -> Result<(), Error> {
+pub(crate) fn set_size(limit: &mut usize, bytes: u64) -> Result<(), Error> {
     if bytes != 0 {
         *limit = usize::try_from(bytes).map_err(|_| Error::Argument)?;
     }
     Ok(())
 }
 
-fn set_time(limit: &mut Duration, micros: u64) {
+pub(crate) fn set_time(limit: &mut Duration, micros: u64) {
     if micros != 0 {
         *limit = Duration::from_micros(micros);
     }

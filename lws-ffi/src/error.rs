@@ -143,6 +143,12 @@ pub(crate) fn argument(error: &dyn fmt::Display) -> Error {
     Error::Argument
 }
 
+/// Keeps the text of what the system said, for `lwx_last_error`.
+pub(crate) fn system(error: &dyn fmt::Display) -> Error {
+    keep(error);
+    Error::System
+}
+
 fn keep(error: &dyn fmt::Display) {
     // What lies behind a NUL would be lost to C anyway.
     let text = CString::new(error.to_string().replace('\0', " ")).unwrap_or_default();

@@ -36,6 +36,15 @@ pub(crate) fn guard<A: Answer>(call: impl FnOnce() -> Result<A, Error>) -> i32 {
     }
 }
 
+/// As [`guard`], with what is to be done when it has panicked.
+pub(crate) fn guard_with<A: Answer>(call: impl FnOnce() -> Result<A, Error>, panicked: impl FnOnce()) -> i32 {
+    let code = guard(call);
+    if code == Error::Panic as i32 {
+        panicked();
+    }
+    code
+}
+
 /// Frees something: what its destructors panic about goes no further.
 pub(crate) fn guard_free(call: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(call));

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `include/lwx_base.h`, `types.rs`, `error.rs` | texts, keys, error codes |
 //! | `include/lwx_engine.h`, `engine.rs`, `event.rs` | the engine alone: bytes in, events and bytes out |
+//! | `include/lwx.h`, `service/` | servers, and loops to run them on |
 //! | `sys.rs` | what pointers of C mean, and every `unsafe` |
 //! | `guard.rs` | no panic reaches C |
 #![warn(clippy::undocumented_unsafe_blocks)]
@@ -15,6 +16,7 @@ pub mod engine;
 pub mod error;
 mod event;
 mod guard;
+pub mod service;
 pub mod sys;
 pub mod types;
 

@@ -5,12 +5,17 @@
 //! as the call lasts. What can be checked is checked: NULL, alignment, the size of a struct.
 
 use crate::error::Error;
-use crate::{engine, types};
+use crate::service::call::Call;
+use crate::service::{handlers, host, links, plan, streams};
+use crate::{engine, service, types};
+use lws_loop_external::hosts::PollFd;
 use lws_proto::{Connection, Event};
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 /// Data of C: every pattern of bits is a value, and all zeros is what nothing was set in.
 ///
@@ -42,12 +47,21 @@ macro_rules! sized {
     };
 }
 
-plain!(u8, u64, i32, c_char, types::Str, types::Field, types::InStr<'_>, types::InField<'_>);
+plain!(u8, u64, i32, c_char, PollFd, types::Str, types::Field, types::InStr<'_>, types::InField<'_>);
 sized!(
     engine::ConnOptions = size_of::<engine::ConnOptions>(),
     engine::ConnEvent = size_of::<engine::ConnEvent>(),
     engine::ConnInterest = size_of::<engine::ConnInterest>(),
     engine::ConnRequest<'_> = size_of::<engine::ConnRequest<'_>>(),
+    handlers::Closed = size_of::<handlers::Closed>(),
+    handlers::Handler<'_> = size_of::<handlers::Handler<'_>>(),
+    host::HostCallbacks = size_of::<host::HostCallbacks>(),
+    links::UdpCallbacks = size_of::<links::UdpCallbacks>(),
+    plan::FilesOptions<'_> = size_of::<plan::FilesOptions<'_>>(),
+    plan::ListenOptions<'_> = size_of::<plan::ListenOptions<'_>>(),
+    plan::ServiceOptions = size_of::<plan::ServiceOptions>(),
+    service::ServiceStats = size_of::<service::ServiceStats>(),
+    streams::RequestInfo = size_of::<streams::RequestInfo>(),
 );
 
 /// A pointer to data that C lends for a call.
@@ -74,13 +88,21 @@ impl<'a, T> From<&'a T> for In<'a, T> {
     }
 }
 
-impl<'a, T: Plain> In<'a, T> {
+impl<T> In<'_, T> {
     /// NULL.
     #[must_use]
     pub const fn null() -> Self {
         Self(std::ptr::null(), PhantomData)
     }
 
+    /// Whether C passes none.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+}
+
+impl<'a, T: Plain> In<'a, T> {
     /// The start of a slice: for tests, which are Rust.
     #[must_use]
     pub const fn start(values: &'a [T]) -> Self {
@@ -237,6 +259,14 @@ impl<T> Out<'_, T> {
     }
 }
 
+impl<'a> Out<'a, u8> {
+    /// The start of a buffer: for tests.
+    #[must_use]
+    pub fn start(bytes: &'a mut [u8]) -> Self {
+        Self(bytes.as_mut_ptr(), PhantomData)
+    }
+}
+
 impl Out<'_, u8> {
     /// Room for so many bytes, which may hold nothing so far: it is written from here on.
     ///
@@ -298,6 +328,24 @@ impl<T> Clone for Ref<'_, T> {
 
 impl<T> Copy for Ref<'_, T> {}
 
+impl<'a, T> From<&'a T> for Ref<'a, T> {
+    fn from(value: &'a T) -> Self {
+        Self(value, PhantomData)
+    }
+}
+
+impl Ref<'_, service::Service> {
+    /// A count of it, for as long as a call lasts. `None` for NULL.
+    pub(crate) fn counted(self) -> Option<Rc<service::Service>> {
+        let service = NonNull::new(self.0.cast_mut())?.as_ptr();
+        // SAFETY: C has it from `Counted::new`, or from a callback, which holds a count, and says that it was not freed.
+        unsafe {
+            Rc::increment_strong_count(service);
+            Some(Rc::from_raw(service))
+        }
+    }
+}
+
 impl<'a, T> Ref<'a, T> {
     /// NULL.
     #[must_use]
@@ -352,10 +400,170 @@ impl<T> Given<T> {
     }
 }
 
+/// A pointer to a value of C that is read and written.
+#[repr(transparent)]
+pub struct InOut<'a, T>(*mut T, PhantomData<&'a mut T>);
+
+impl<T> fmt::Debug for InOut<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<'a, T> From<&'a mut T> for InOut<'a, T> {
+    fn from(value: &'a mut T) -> Self {
+        Self(value, PhantomData)
+    }
+}
+
+impl<T> InOut<'_, T> {
+    /// NULL.
+    #[must_use]
+    pub const fn null() -> Self {
+        Self(std::ptr::null_mut(), PhantomData)
+    }
+}
+
+impl<T: Plain> InOut<'_, T> {
+    /// The value.
+    ///
+    /// # Errors
+    /// [`Error::Null`], or [`Error::Argument`] if the pointer cannot be one to such a value.
+    pub fn get(&self) -> Result<T, Error> {
+        In::<T>(self.0, PhantomData).get().copied()
+    }
+
+    /// Writes the value.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn put(&self, value: T) -> Result<(), Error> {
+        Out(self.0, PhantomData).put(value)
+    }
+}
+
+/// A handle that C owns one count of, and gives back in the end.
+#[repr(transparent)]
+pub struct Counted<T>(*const T);
+
+impl<T> fmt::Debug for Counted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T> Counted<T> {
+    /// NULL.
+    #[must_use]
+    pub const fn null() -> Self {
+        Self(std::ptr::null())
+    }
+
+    /// Gives a count away.
+    #[must_use]
+    pub fn new(value: Rc<T>) -> Self {
+        Self(Rc::into_raw(value))
+    }
+
+    /// The handle as other calls take it.
+    #[must_use]
+    pub fn lend(&self) -> Ref<'_, T> {
+        Ref(self.0, PhantomData)
+    }
+
+    /// Another count, as the library takes one for each call: for tests.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        // SAFETY: it is from `new`, and was not taken back, as that takes the handle by value.
+        unsafe { Rc::increment_strong_count(self.0) };
+        Self(self.0)
+    }
+
+    /// Takes the count back. `None` for NULL.
+    #[must_use]
+    pub fn take(self) -> Option<Rc<T>> {
+        // SAFETY: C has it from `new`, and says that this is the only time that it gives it back.
+        (!self.0.is_null()).then(|| unsafe { Rc::from_raw(self.0) })
+    }
+}
+
+/// A handle as a program passes it to another thread, which it may not: for tests of what that answers.
+pub struct Shared<T>(*const T);
+
+// SAFETY: the other thread is refused before anything but the name of its own thread is read.
+unsafe impl<T> Send for Shared<T> {}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T> Shared<T> {
+    /// The handle must outlive this.
+    #[must_use]
+    pub fn new(handle: &Counted<T>) -> Self {
+        Self(handle.0)
+    }
+
+    /// The handle as calls take it.
+    #[must_use]
+    pub fn get(&self) -> Ref<'_, T> {
+        Ref(self.0, PhantomData)
+    }
+}
+
 /// A pointer of the program, which is handed back to it and never looked at.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct User(pub *mut c_void);
+
+impl User {
+    /// NULL.
+    pub const NULL: Self = Self(std::ptr::null_mut());
+}
+
+/// The descriptor with a number, which C gives away.
+///
+/// # Errors
+/// [`Error::Argument`] if there can be none.
+pub(crate) fn own_descriptor(fd: RawFd) -> Result<OwnedFd, Error> {
+    if fd < 0 {
+        return Err(Error::Argument);
+    }
+    // SAFETY: C says that it is open, and that nothing else closes it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A loop of libuv that C owns.
+///
+/// # Errors
+/// [`Error::Null`].
+#[cfg(feature = "uv")]
+pub(crate) fn uv_loop(raw: Ref<'_, lws_loop_uv::RawLoop>) -> Result<lws_loop_uv::LoopRef, Error> {
+    let raw = NonNull::new(raw.0.cast_mut()).ok_or(Error::Null)?;
+    // SAFETY: the header says what C keeps to: the loop is initialised and of this thread, is run by nobody inside a callback of ours,
+    // and is closed after the service has been detached.
+    Ok(unsafe { lws_loop_uv::LoopRef::from_raw(raw) })
+}
+
+/// What a callback of C is lent, without its lifetimes.
+#[derive(Clone, Copy)]
+pub(crate) struct Erased(NonNull<c_void>);
+
+impl Erased {
+    /// The caller sees to it that nothing is left of this when the call is over, and that nothing else uses the call meanwhile: see
+    /// `CallSlot`.
+    pub(crate) fn new(call: &mut Call<'_, '_>) -> Self {
+        Self(NonNull::from(call).cast())
+    }
+
+    /// Uses what is lent. Whoever uses it cannot tell its lifetimes from others, and so keeps nothing of it.
+    pub(crate) fn with<R>(self, call: impl for<'c, 'a> FnOnce(&mut Call<'c, 'a>) -> R) -> R {
+        // SAFETY: the slot lets go of this before the call that it was made of is over, and hands it out to one user at a time.
+        call(unsafe { self.0.cast::<Call<'_, '_>>().as_mut() })
+    }
+}
 
 // SAFETY: the header says of each function that takes one to another thread that the program has to be ready for that.
 unsafe impl Send for User {}

@@ -2,6 +2,12 @@
 
 use lwx::engine::{ConnEvent, ConnInterest, ConnOptions, ConnRequest};
 use lwx::error::Error;
+use lwx::service::ServiceStats;
+use lwx::service::handlers::{Closed, Handler};
+use lwx::service::host::HostCallbacks;
+use lwx::service::links::UdpCallbacks;
+use lwx::service::plan::{FilesOptions, ListenOptions, ServiceOptions};
+use lwx::service::streams::RequestInfo;
 use lwx::types::{Field, InField, InStr, Str};
 use std::fmt::Write;
 use std::mem::offset_of;
@@ -79,6 +85,51 @@ fn assertions() -> String {
         flags,
         reserved
     );
+    layout!(out, "lwx_closed", Closed, size, cause, code, name);
+    layout!(
+        out,
+        "lwx_handler",
+        Handler<'_>,
+        size,
+        flags,
+        reserved,
+        protocols,
+        user,
+        drop,
+        accept,
+        request,
+        open,
+        data,
+        writable,
+        timer,
+        wake,
+        control,
+        closed
+    );
+    layout!(out, "lwx_host", HostCallbacks, size, add, modify, remove, user);
+    layout!(out, "lwx_udp_handler", UdpCallbacks, size, user, drop, datagram, writable);
+    layout!(out, "lwx_files_options", FilesOptions<'_>, size, index, cache_control, flags, reserved);
+    layout!(out, "lwx_listen_options", ListenOptions<'_>, size, tls_certificate, tls_key, raw);
+    layout!(
+        out,
+        "lwx_service_options",
+        ServiceOptions,
+        size,
+        flags,
+        reserved,
+        connections_max,
+        held_bytes_max,
+        head_bytes_max,
+        content_bytes_max,
+        message_bytes_max,
+        send_queue_bytes_max,
+        head_timeout_us,
+        keep_alive_timeout_us,
+        ping_interval_us,
+        drain_timeout_us
+    );
+    layout!(out, "lwx_service_stats", ServiceStats, size, connections, websockets, requests, messages);
+    layout!(out, "lwx_request", RequestInfo, size, method, target, path, query, version, has_content);
     for error in Error::ALL {
         let name = format!("{error:?}").to_uppercase();
         writeln!(out, "SAME(LWX_E_{name}, {});", error as i32).expect("a line");
@@ -89,7 +140,7 @@ fn assertions() -> String {
 /// Compiles assertions, and says whether they hold.
 fn holds(assertions: &str) -> bool {
     let source = format!(
-        "#include <lwx_engine.h>\n\
+        "#include <lwx_engine.h>\n#include <lwx.h>\n\
          #define JOIN_(a, b) a##b\n#define JOIN(a, b) JOIN_(a, b)\n\
          #define SAME(a, b) typedef char JOIN(same_, __COUNTER__)[(a) == (b) ? 1 : -1]\n{assertions}"
     );

@@ -1,0 +1,340 @@
+//! Servers for C: see `lwx.h`.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod.rs` | the service: its life, and who may call it when |
+//! | `plan.rs` | what is served, described before the start |
+//! | `host.rs` | who waits: one descriptor, each descriptor, libuv |
+//! | `call.rs` | what a callback is lent |
+//! | `table.rs` | keys, and the pointers of the program behind them |
+//! | `handlers.rs`, `links.rs` | callbacks of C as handlers of Rust |
+//! | `streams.rs`, `poster.rs` | calls on streams, calls of other threads |
+
+pub(crate) mod call;
+pub mod handlers;
+pub mod host;
+pub mod links;
+pub mod plan;
+pub mod poster;
+pub mod streams;
+pub mod table;
+
+use crate::error::Error;
+use crate::guard::{Answer, guard_with};
+use crate::service::call::{Call, CallSlot, Lent};
+use crate::service::host::Host;
+use crate::service::plan::{Plan, ServiceOptions, TlsServer};
+use crate::service::table::Table;
+use crate::sys::{self, Counted, In, Out, Ref};
+use lws_proto::Time;
+use lws_server::{Address, Handle};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// `lwx_service`
+///
+/// C holds one count of it. Each call holds another, so that a callback may free the service that calls it.
+pub struct Service {
+    /// Names it to other threads.
+    pub(crate) number: u64,
+    /// Tells the thread that it belongs to from others.
+    thread: usize,
+    poisoned: Cell<bool>,
+    freed: Cell<bool>,
+    /// What is to be served, until the start.
+    plan: RefCell<Option<Plan>>,
+    /// Who waits, from the start on. Borrowed while the server is at work.
+    host: RefCell<Option<Host>>,
+    started: OnceCell<Started>,
+    pub(crate) table: RefCell<Table>,
+    pub(crate) calls: CallSlot,
+}
+
+/// What is known from the start on.
+struct Started {
+    handle: Handle,
+    addresses: Vec<Address>,
+    /// Of the listeners that have TLS.
+    certificates: Vec<Option<TlsServer>>,
+}
+
+thread_local! {
+    /// Its address tells threads apart.
+    static MARK: u8 = const { 0 };
+    /// The services of this thread, for what other threads have posted to them.
+    static SERVICES: RefCell<HashMap<u64, Weak<Service>>> = RefCell::default();
+}
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+fn this_thread() -> usize {
+    MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
+/// The time of the system's clock that never goes back.
+pub(crate) fn now() -> Time {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // Neither is negative, and nanoseconds are less than a second.
+    Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000)
+}
+
+impl Service {
+    fn new(plan: Plan) -> Rc<Self> {
+        let service = Rc::new(Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            thread: this_thread(),
+            poisoned: Cell::new(false),
+            freed: Cell::new(false),
+            plan: RefCell::new(Some(plan)),
+            host: RefCell::new(None),
+            started: OnceCell::new(),
+            table: RefCell::default(),
+            calls: CallSlot::default(),
+        });
+        SERVICES.with_borrow_mut(|services| services.insert(service.number, Rc::downgrade(&service)));
+        service
+    }
+
+    /// The service of this thread with a number, if it is still there.
+    pub(crate) fn find(number: u64) -> Option<Rc<Self>> {
+        let service = SERVICES.with_borrow(|services| services.get(&number)?.upgrade())?;
+        (!service.freed.get()).then_some(service)
+    }
+
+    pub(crate) fn is_freed(&self) -> bool {
+        self.freed.get()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        if self.thread != this_thread() {
+            return Err(Error::Thread);
+        }
+        if self.freed.get() {
+            return Err(Error::Gone);
+        }
+        if self.poisoned.get() { Err(Error::Panic) } else { Ok(()) }
+    }
+
+    fn started(&self) -> Result<&Started, Error> {
+        self.started.get().ok_or(Error::State)
+    }
+
+    pub(crate) fn handle(&self) -> Result<&Handle, Error> {
+        self.started().map(|started| &started.handle)
+    }
+
+    /// Does something with the plan, which is there until the start.
+    pub(crate) fn plan<R>(&self, call: impl FnOnce(&mut Plan) -> Result<R, Error>) -> Result<R, Error> {
+        let mut plan = self.plan.try_borrow_mut().map_err(|_| Error::Recursive)?;
+        call(plan.as_mut().ok_or(Error::State)?)
+    }
+
+    /// Does something with the host, which no callback can.
+    pub(crate) fn with_host<R>(&self, call: impl FnOnce(&mut Host) -> Result<R, Error>) -> Result<R, Error> {
+        let result = {
+            let mut host = self.host.try_borrow_mut().map_err(|_| Error::Recursive)?;
+            let host = host.as_mut().ok_or(Error::State)?;
+            host.check()?;
+            call(host)
+        };
+        self.bury();
+        result
+    }
+
+    /// Takes the host away.
+    pub(crate) fn take_host(&self) -> Result<Host, Error> {
+        let mut host = self.host.try_borrow_mut().map_err(|_| Error::Recursive)?;
+        host.take().ok_or(Error::State)
+    }
+
+    pub(crate) fn put_host(&self, host: Host) {
+        // There is no other: it was taken away, or there was none.
+        if let Ok(mut place) = self.host.try_borrow_mut() {
+            *place = Some(host);
+        }
+        self.bury();
+    }
+
+    /// Ends the server of a service that was freed, unless it is at work.
+    fn bury(&self) {
+        if !self.freed.get() {
+            return;
+        }
+        let host = self.host.try_borrow_mut().ok().and_then(|mut host| host.take());
+        drop(host);
+        drop(self.plan.try_borrow_mut().ok().and_then(|mut plan| plan.take()));
+    }
+
+    /// Does something with what the callback at work was lent; between callbacks, with what is lent about no stream.
+    pub(crate) fn with_call<R>(
+        &self,
+        call: impl for<'c, 'a> FnOnce(&mut Call<'c, 'a>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if self.calls.is_in_callback() {
+            return self.calls.with(call).unwrap_or(Err(Error::Recursive));
+        }
+        self.with_host(|host| {
+            host.with(|service| {
+                service.with(now(), |cx| call(&mut Call { cx, key: 0, lent: Lent::Nothing }))
+            })?
+        })
+    }
+
+    /// Calls C, with what it may use meanwhile.
+    pub(crate) fn call_out<R>(&self, call: &mut Call<'_, '_>, during: impl FnOnce(Ref<'_, Self>) -> R) -> R {
+        self.calls.lend(call, || during(Ref::from(self)))
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// What every call about a service does first: the service stays for as long as the call, whatever callbacks do.
+pub(crate) fn enter<A: Answer>(
+    service: Ref<'_, Service>,
+    call: impl FnOnce(&Rc<Service>) -> Result<A, Error>,
+) -> i32 {
+    // Not counted before it is known that this is its thread: counts are of one thread.
+    if let Err(error) = service.get().and_then(Service::check) {
+        return error as i32;
+    }
+    let Some(service) = service.counted() else { return Error::Null as i32 };
+    guard_with(|| call(&service), || service.poisoned.set(true))
+}
+
+// The interface, in the order of the header.
+
+/// `lwx_service_new`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_new(options: In<'_, ServiceOptions>, out: Out<'_, Counted<Service>>) -> i32 {
+    crate::guard::guard(|| {
+        out.put(Counted::null())?;
+        let plan = Plan::new(options.sized()?)?;
+        out.put(Counted::new(Service::new(plan)))
+    })
+}
+
+/// `lwx_service_free`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_free(service: Counted<Service>) {
+    crate::guard::guard_free(|| {
+        let Some(service) = service.take() else { return };
+        if service.thread != this_thread() {
+            // Its handlers belong to another thread: it is left as it is, for ever.
+            std::mem::forget(service);
+            return;
+        }
+        service.freed.set(true);
+        if let Ok(handle) = service.handle() {
+            handle.stop();
+        }
+        service.bury();
+    });
+}
+
+/// `lwx_service_start`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_start(service: Ref<'_, Service>) -> i32 {
+    enter(service, |service| {
+        let plan = service.plan.try_borrow_mut().map_err(|_| Error::Recursive)?.take();
+        let plan = plan.ok_or(Error::State)?;
+        let certificates = plan.certificates();
+        let server = plan.build(service)?;
+        let started =
+            Started { handle: server.handle(), addresses: server.addresses().to_vec(), certificates };
+        // It was started no other time, as the plan was there.
+        let _ = service.started.set(started);
+        service.put_host(Host::one(server.into_service())?);
+        Ok(())
+    })
+}
+
+/// `lwx_service_address`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_address(
+    service: Ref<'_, Service>,
+    listener: usize,
+    out: Out<'_, u8>,
+    size: usize,
+) -> i32 {
+    enter(service, |service| {
+        let address = service.started()?.addresses.get(listener).ok_or(Error::Argument)?;
+        let mut text = address.to_string().into_bytes();
+        text.push(0);
+        if text.len() > size {
+            return Err(Error::Length);
+        }
+        out.fill(&text)
+    })
+}
+
+/// `lwx_tls_reload`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_tls_reload(service: Ref<'_, Service>, listener: usize) -> i32 {
+    enter(service, |service| {
+        let certificates = service.started()?.certificates.get(listener).ok_or(Error::Argument)?;
+        plan::reload(certificates.as_ref().ok_or(Error::State)?)
+    })
+}
+
+/// `lwx_service_drain`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_drain(service: Ref<'_, Service>) -> i32 {
+    enter(service, |service| {
+        service.handle()?.drain();
+        Ok(())
+    })
+}
+
+/// `lwx_service_stop`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_stop(service: Ref<'_, Service>) -> i32 {
+    enter(service, |service| {
+        service.handle()?.stop();
+        Ok(())
+    })
+}
+
+/// `lwx_now_us`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_now_us() -> u64 {
+    now().as_micros()
+}
+
+/// `lwx_service_get_stats`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_get_stats(service: Ref<'_, Service>, out: Out<'_, ServiceStats>) -> i32 {
+    enter(service, |service| {
+        out.room()?;
+        let stats = service.with_call(|call| Ok(call.cx.stats()))?;
+        out.put_sized(ServiceStats {
+            connections: stats.connections,
+            websockets: stats.websockets,
+            requests: stats.requests,
+            messages: stats.messages,
+            ..sys::zeroed()
+        })
+    })
+}
+
+/// `lwx_service_stats`
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ServiceStats {
+    /// Of the struct.
+    pub size: usize,
+    /// Connections that are open.
+    pub connections: u64,
+    /// WebSockets that are open.
+    pub websockets: u64,
+    /// Requests so far.
+    pub requests: u64,
+    /// Messages so far.
+    pub messages: u64,
+}
