@@ -74,6 +74,50 @@ impl HeadBuf {
         Head { bytes: &self.bytes, start: &self.start, fields: &self.fields }
     }
 
+    /// The head of a request for `target` in the place of this one: what a server answers by itself that goes on with another of its
+    /// resources. It is a GET, or HEAD if this is one, with the fields of this one but those about content. `None` if `target` is no path
+    /// with perhaps a query, or this is no request.
+    ///
+    /// RFC 3875 §6.2.2 has such a turn for scripts.
+    ///
+    /// ```
+    /// use lws_proto::{Connection, Event, Time};
+    ///
+    /// let mut server = Connection::server(Time::ZERO, Default::default());
+    /// let mut input = *b"POST /script HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nX: 1\r\n\r\n";
+    /// let mut feed = server.receive(Time::ZERO, &mut input);
+    /// let Some(Event::Request { head, .. }) = feed.next_event() else { panic!("it is a request") };
+    /// let turned = head.to_buf().turned_to("/other?q").expect("a path");
+    /// let head = turned.lend();
+    /// assert_eq!((head.method_name(), head.path(), head.query()), ("GET", "/other", Some("q")));
+    /// assert_eq!((head.get("x"), head.get("content-length")), (Some(&b"1"[..]), None));
+    /// assert!(turned.turned_to("http://a.example/").is_none());
+    /// ```
+    #[must_use]
+    pub fn turned_to(&self, target: &str) -> Option<Self> {
+        let StartLine::Request { version, .. } = self.start else { return None };
+        let Some(Target::Origin { .. }) = Target::parse(Method::Get, target) else { return None };
+        let head = self.lend();
+        let method = if head.method() == Method::Head { Method::Head } else { Method::Get };
+        let mut bytes = self.bytes.to_vec();
+        let mut append = |text: &str| {
+            let at = u32::try_from(bytes.len()).ok()?;
+            bytes.extend_from_slice(text.as_bytes());
+            Some((at, u32::try_from(text.len()).ok()?))
+        };
+        let method_span = append(if method == Method::Head { "HEAD" } else { "GET" })?;
+        let start =
+            StartLine::Request { method, method_span, target: append(target)?, version, protocol: (0, 0) };
+        let is_about_content = |field: &FieldSpan| {
+            let name = head.text((field.name, field.name_len));
+            ["content-length", "content-type", "content-encoding", "transfer-encoding", "expect", "trailer"]
+                .iter()
+                .any(|other| name.eq_ignore_ascii_case(other))
+        };
+        let fields = self.fields.iter().filter(|field| !is_about_content(field)).copied().collect();
+        Some(Self { bytes: bytes.into(), start, fields })
+    }
+
     /// Bytes that keeping it costs.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

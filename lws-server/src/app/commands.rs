@@ -58,6 +58,7 @@ impl App {
         key: StreamKey,
         command: StreamCommand,
     ) {
+        let ingress = streams.ingress;
         let Some(state) = streams.find(key) else { return };
         if let StreamCommand::Deliver(subscription) = command {
             if let StreamPhase::WebSocket(websocket) = &mut state.phase {
@@ -67,7 +68,7 @@ impl App {
         }
         let Some(mut stream) = connection.stream(key) else { return };
         match command {
-            StreamCommand::Wake => self.on_woken(cx, state, stream),
+            StreamCommand::Wake => self.on_woken(cx, ingress, state, stream),
             StreamCommand::WantWrite => stream.want_write(),
             StreamCommand::GoAway => go_away(&state.phase, stream),
             StreamCommand::Call(call) => self.call_stream(cx, &state.phase, stream, call),

@@ -5,7 +5,7 @@ use crate::context::{Context, Subject};
 use crate::http::{self, Answer, Exchange, Permit, Response, Status};
 use crate::id::{RouteId, StreamId};
 use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
-use crate::link::streams::Streams;
+use crate::link::streams::{Ingress, Streams};
 use crate::thread::ThreadState;
 use crate::{raw, ws};
 use lws_proto::ws::CloseCode;
@@ -202,14 +202,27 @@ impl App {
     }
 
     /// A stream was woken: by a handler, by another thread, or because it is to be ended.
-    pub(super) fn on_woken(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, stream: Stream<'_>) {
+    pub(super) fn on_woken(
+        &mut self,
+        cx: &mut Lent<'_>,
+        ingress: Ingress,
+        state: &mut StreamState,
+        stream: Stream<'_>,
+    ) {
         let key = stream.key();
         match &mut state.phase {
             StreamPhase::Idle => {}
-            StreamPhase::Http(http) => {
-                self.on_http_woken(cx, http, stream);
-                self.after_answer(cx, state);
-            }
+            StreamPhase::Http(http) => match http.tally.instead.take() {
+                Some(head) => {
+                    if let Ok(stream) = stream.into_exchange() {
+                        self.turn(cx, ingress, state, stream, &head);
+                    }
+                }
+                None => {
+                    self.on_http_woken(cx, http, stream);
+                    self.after_answer(cx, state);
+                }
+            },
             StreamPhase::Guarded(_) => {
                 if let Ok(stream) = stream.into_exchange() {
                     self.on_decided(cx, state, stream);

@@ -14,9 +14,12 @@ use crate::thread::panics;
 use crate::tls::Plain;
 use crate::ws;
 use crate::ws::Deflate;
-use lws_proto::http::Head;
+use lws_proto::http::{Head, HeadBuf};
 use lws_proto::ws::{Accept, check_request};
 use std::rc::Rc;
+
+/// How often an exchange may go on with another request.
+const TURNS_MAX: u8 = 10;
 
 /// A request as it has come.
 pub(super) struct Arrived<'a> {
@@ -192,8 +195,38 @@ impl App {
         state.phase = StreamPhase::WebSocket(WebSocketStream::new(handler, http.route));
     }
 
-    /// Does what a call of a handler or endpoint has left for an exchange: it has become a WebSocket, or owes a 500, whose stream is out of
-    /// reach until the connection is lent again.
+    /// Has another request answered in the place of one, whose handler is dropped.
+    pub(super) fn turn(
+        &mut self,
+        cx: &mut Lent<'_>,
+        ingress: Ingress,
+        state: &mut StreamState,
+        mut stream: lws_proto::Exchange<'_>,
+        head: &HeadBuf,
+    ) {
+        let StreamPhase::Http(http) = &mut state.phase else { return };
+        let (entry, turns) = (http.entry.take(), http.tally.turns + 1);
+        if turns > TURNS_MAX {
+            // It owes an answer now.
+            http.entry = entry;
+            http.handler = None;
+        } else {
+            // Content that nobody has taken is passed over.
+            stream.set_timeout(None);
+            stream.resume();
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry };
+            self.proceed(cx, ingress, state, arrived, None);
+            match &mut state.phase {
+                StreamPhase::Http(http) => http.tally.turns = turns,
+                StreamPhase::Guarded(guarded) => guarded.http.tally.turns = turns,
+                _ => {}
+            }
+        }
+        self.after_answer(cx, state);
+    }
+
+    /// Does what a call of a handler or endpoint has left for an exchange: it has become a WebSocket, or owes a 500 or goes on with another request, for
+    /// which its stream is out of reach until the connection is lent again.
     #[inline]
     pub(super) fn after_answer(&mut self, cx: &mut Lent<'_>, state: &mut StreamState) {
         let StreamState { key: Some(key), phase: StreamPhase::Http(http) } = state else { return };
@@ -201,7 +234,7 @@ impl App {
             // The handler of the exchange has come to its end with it.
             panics::discard(http.handler.take());
             self.begin_websocket(cx, state, handler);
-        } else if http.owes_answer() {
+        } else if http.owes_answer() || http.tally.instead.is_some() {
             self.wake_later(cx, *key);
         }
     }

@@ -25,6 +25,9 @@ pub(crate) struct Tally {
     pub(crate) bytes: u64,
     /// The request was HEAD: content counts for its length, and is not sent. RFC 9110 §9.3.2.
     pub(crate) head: bool,
+    /// What is answered in place of the request, and how many have been in its place before.
+    pub(crate) instead: Option<Box<HeadBuf>>,
+    pub(crate) turns: u8,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
 }

@@ -70,6 +70,12 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Copies the head, to be kept. `None` where it is kept already, as it is when all of the content was waited for.
+    #[must_use]
+    pub fn to_buf(&self) -> Option<HeadBuf> {
+        self.head().map(|head| head.to_buf())
+    }
+
     /// The head as the engine lends it; `None` when content had to be waited for.
     pub(crate) fn head(&self) -> Option<Head<'a>> {
         match self.source {

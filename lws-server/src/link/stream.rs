@@ -93,7 +93,9 @@ impl HttpStream {
     /// could.
     #[inline]
     pub(crate) fn owes_answer(&self) -> bool {
-        self.tally.status == 0 && (self.tally.failed || self.handler.is_none())
+        self.tally.status == 0
+            && (self.tally.failed || self.handler.is_none())
+            && self.tally.instead.is_none()
     }
 }
 
