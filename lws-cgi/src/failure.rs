@@ -32,7 +32,7 @@ pub enum Failure {
     OutputMax,
     /// The connection to it, or the protocol on that, has failed.
     Protocol(&'static str),
-    /// It sends requests on to each other in a circle, or to where nothing answers.
+    /// It refers to a path that is none.
     Elsewhere,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for Failure {
             Self::NotChunked => f.write_str("its content is not chunked as it says"),
             Self::OutputMax => f.write_str("it has written too much"),
             Self::Protocol(what) => f.write_str(what),
-            Self::Elsewhere => f.write_str("it refers to a path that leads to no answer"),
+            Self::Elsewhere => f.write_str("its Location is no path"),
         }
     }
 }

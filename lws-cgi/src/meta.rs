@@ -2,6 +2,8 @@
 //!
 //! Knows no process and no record: CGI makes an environment of them, FastCGI a stream of parameters.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
 use lws_proto::http::{Authority, Method, Target};
 use lws_server::http::{Request, Version};
 use lws_server::{Context, Peer};
@@ -61,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) document_root: Option<PathBuf>,
     /// Whether a script gets `Authorization`, to check it by itself.
     pub(crate) authorization: bool,
+    /// Whether the server has checked a password, whose user a script gets.
+    pub(crate) authenticated: bool,
     /// Variables of the configuration, which come last.
     pub(crate) given: Vec<(String, Vec<u8>)>,
 }
@@ -86,6 +90,15 @@ impl<'a> Asked<'a> {
             return Some(authority);
         }
         Authority::parse(std::str::from_utf8(self.get("host")?).ok()?)
+    }
+
+    /// The user of Basic credentials. RFC 7617 §2.
+    fn user(&self) -> Option<Vec<u8>> {
+        let (scheme, credentials) = self.get("authorization")?.split_at_checked(6)?;
+        let mut decoded = STANDARD.decode(credentials.trim_ascii()).ok()?;
+        decoded.truncate(decoded.iter().position(|octet| *octet == b':')?);
+        let is_name = scheme.eq_ignore_ascii_case(b"basic ") && !decoded.contains(&0);
+        is_name.then_some(decoded)
     }
 
     /// The target as a path with its query, whichever form it has.
@@ -176,6 +189,10 @@ pub(crate) fn variables(
     }
     if let Some(value) = asked.get("content-type") {
         set("CONTENT_TYPE", value);
+    }
+    if let Some(user) = settings.authenticated.then(|| asked.user()).flatten() {
+        set("AUTH_TYPE", b"Basic");
+        set("REMOTE_USER", &user);
     }
     variables.extend(fields(asked, settings.authorization));
     variables.extend(settings.given.iter().cloned());
@@ -384,6 +401,7 @@ mod tests {
         let settings = Settings {
             document_root: Some("/srv/www".into()),
             authorization: true,
+            authenticated: false,
             given: vec![("HTTP_ACCEPT".into(), b"mine".to_vec()), ("MORE".into(), b"1".to_vec())],
         };
         check(
@@ -398,6 +416,25 @@ mod tests {
                 ("PATH_TRANSLATED", Some("/srv/www/x y")),
             ],
         );
+    }
+
+    #[test]
+    fn a_user_is_one_whose_password_was_checked() {
+        let settings = Settings { authenticated: true, ..Settings::default() };
+        let user = |value: &str, user: Option<&str>| {
+            let wanted =
+                [("REMOTE_USER", user), ("AUTH_TYPE", user.map(|_| "Basic")), ("HTTP_AUTHORIZATION", None)];
+            check(&asked("/cgi", &[("Authorization", value)]), &carrier(), &settings, &wanted);
+        };
+        user("Basic bWU6c2VjcmV0", Some("me"));
+        user("bASIC  bWU6", Some("me"));
+        user("Basic bWU=", None);
+        user("Basic bQB1Og==", None);
+        user("Basic !", None);
+        user("Bearer bWU6", None);
+        user("Bas", None);
+        let unchecked = asked("/cgi", &[("Authorization", "Basic bWU6c2VjcmV0")]);
+        check(&unchecked, &carrier(), &Settings::default(), &[("REMOTE_USER", None), ("AUTH_TYPE", None)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Notice};
 use crate::head::{Answer, HeadFault, HeadReader, ScriptHead};
 use crate::limits::{Limits, WithoutLength};
 use crate::report::Reporter;
-use lws_server::http::{self, Answer as _, Exchange, Method, Permit, Request, Response, Status};
+use lws_server::http::{self, Answer as _, Exchange, HeadBuf, Method, Permit, Request, Response, Status};
 use lws_server::{Cause, Context, Payload};
 
 /// Octets of output that are read at once.
@@ -28,6 +28,8 @@ struct Relay<L: Launch> {
     terms: Terms,
     /// Only the head of the answer is sent. RFC 9110 §9.3.2.
     head_only: bool,
+    /// The request, to go on with another one in its place.
+    head: Option<HeadBuf>,
     stage: Stage<L>,
 }
 
@@ -93,7 +95,7 @@ pub(crate) fn begin<L: Launch>(
 ) -> Option<Box<dyn http::Handler>> {
     let length = request.text("content-length").and_then(|length| length.parse().ok());
     let head_only = request.method() == Method::Head;
-    let mut relay = Relay { terms, head_only, stage: Stage::Over };
+    let mut relay = Relay { terms, head_only, head: request.to_buf(), stage: Stage::Over };
     match relay.terms.without_length {
         _ if end || length.is_some() => relay.start(cx, exchange, launch, length, Vec::new(), end),
         WithoutLength::Stream => relay.start(cx, exchange, launch, None, Vec::new(), end),
@@ -189,10 +191,7 @@ impl<L: Launch> Relay<L> {
     fn respond(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, answer: Answer, behind: &mut [u8]) {
         let head = match answer {
             Answer::Document(head) => head,
-            Answer::Elsewhere(path) => {
-                let fields = vec![("Location".to_owned(), path.into_bytes())];
-                ScriptHead { status: Status::FOUND, fields, length: Some(0), chunked: false }
-            }
+            Answer::Elsewhere(path) => return self.turn(cx, permit.into_exchange(), &path),
         };
         let mut content = Content::new(&head, self.terms.limits.output_bytes_max);
         let is_bare = self.head_only || head.status.is_without_content();
@@ -227,6 +226,17 @@ impl<L: Launch> Relay<L> {
                     cx.wake(id);
                 }
             }
+        }
+    }
+
+    /// Answers with what another path of this server does. RFC 3875 §6.2.2.
+    fn turn(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, path: &str) {
+        match self.head.take().and_then(|head| head.turned_to(path)) {
+            Some(head) => {
+                self.end(cx, true);
+                exchange.turn_to(head);
+            }
+            None => self.fail(cx, exchange, &Failure::Elsewhere),
         }
     }
 

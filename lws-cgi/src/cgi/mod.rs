@@ -132,6 +132,13 @@ impl Cgi {
         self
     }
 
+    /// Says that a guard of the route has checked Basic credentials
+    /// ([`Route::authentication`]): their user is `REMOTE_USER`. RFC 3875 §4.1.11.
+    pub fn authenticated(mut self) -> Self {
+        self.settings.authenticated = true;
+        self
+    }
+
     /// Where programs run, in place of the folder that each is in. RFC 3875 §7.2.
     #[doc(alias = "cgi-chdir")]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {

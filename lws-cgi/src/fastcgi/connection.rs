@@ -32,6 +32,8 @@ pub(crate) struct Conversation {
     task: Option<Task>,
     /// The stream on the connection, once that is there.
     key: Option<StreamKey>,
+    /// The connection has ended, or is about to.
+    is_gone: bool,
     /// Nothing of an answer has come yet.
     is_fresh: bool,
     /// The last record of the request was written.
@@ -77,6 +79,7 @@ impl Conversation {
             link: None,
             task: Some(task),
             key: None,
+            is_gone: false,
             is_fresh: true,
             is_asked: false,
         }
@@ -140,7 +143,7 @@ impl Conversation {
     pub(crate) fn release(&mut self, cx: &mut Context<'_>) -> bool {
         self.task = None;
         self.output = Vec::new();
-        let reusable = matches!(self.phase, Phase::Answered) && self.is_asked && self.request.is_empty();
+        let reusable = self.is_idle() && self.is_asked && self.request.is_empty();
         if !reusable {
             self.close(cx);
         }
@@ -166,7 +169,7 @@ impl Conversation {
 
     /// Whether it is there, and for the next request.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Answered)
+        matches!(self.phase, Phase::Answered) && !self.is_gone
     }
 
     fn is_full(&self) -> bool {
@@ -208,8 +211,10 @@ impl Conversation {
         Ok(())
     }
 
+    /// The connection is of no use any more. An answer that is whole stays so.
     fn fail(&mut self, cx: &mut Context<'_>, failure: Option<Failure>) {
-        if matches!(self.phase, Phase::Busy) || self.task.is_none() {
+        self.is_gone = true;
+        if matches!(self.phase, Phase::Busy) {
             self.phase = Phase::Over(failure);
         }
         self.wake_exchange(cx);
@@ -312,8 +317,5 @@ impl upstream::Handler for Carrier {
         let mut conversation = self.0.borrow_mut();
         (conversation.key, conversation.link) = (None, None);
         conversation.fail(cx, None);
-        if conversation.task.is_none() {
-            conversation.phase = Phase::Over(None);
-        }
     }
 }

@@ -116,6 +116,13 @@ impl FastCgi {
         self
     }
 
+    /// Says that a guard of the route has checked Basic credentials
+    /// ([`Route::authentication`]): their user is `REMOTE_USER`. RFC 3875 §4.1.11.
+    pub fn authenticated(mut self) -> Self {
+        self.settings.authenticated = true;
+        self
+    }
+
     /// Keeps up to so many connections for later requests, on each thread of the server. By default none is: a process of PHP
     /// that has a connection serves no other.
     pub fn keep(self, most: usize) -> Self {

@@ -115,6 +115,9 @@ fn a_client_that_goes_away_takes_its_script_along() {
         let mut limits = Limits::default();
         limits.term_grace = Duration::from_millis(100);
         let server = serve_with(numbered(&folder, &then), limits);
+        // From here on the loop has all of its own descriptors.
+        assert_eq!(server.get("/none").status, 404);
+        eventually(|| server.handle.thread_connections(0) == 0);
         let descriptors = open_descriptors();
         let mut client = server.connect();
         // Content is missing, which some wait for.

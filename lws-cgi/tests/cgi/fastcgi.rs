@@ -207,10 +207,12 @@ fn a_client_that_goes_away_ends_the_connection_of_its_request() {
         says.send((first.is_some(), second.is_some_and(|it| it.aborted))).expect("the test waits");
     });
     let (server, _) = front(address, |it| it.limits(Limits::default()));
+    assert_eq!(server.get("/none").status, 404);
     let descriptors = open_descriptors();
     let mut client = server.connect();
     client.send(request("GET", "/script", ""));
-    eventually(|| open_descriptors() > descriptors + 2);
+    // The client, its other end, the connection of its request, and the other end of that.
+    eventually(|| open_descriptors() >= descriptors + 4);
     drop(client);
     assert_eq!(hears.recv_timeout(PATIENCE), Ok((true, true)));
     eventually(|| server.handle.thread_connections(0) == 0);

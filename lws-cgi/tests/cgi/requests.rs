@@ -2,6 +2,7 @@
 
 use crate::common::{Folder, Running, request, serve};
 use lws_cgi::{Cgi, Limits, WithoutLength};
+use lws_server::http::Response;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
@@ -164,6 +165,35 @@ fn an_answer_is_what_its_header_says() {
     {
         check(output, 502, bad, "502 Bad Gateway\n");
     }
+}
+
+#[test]
+fn a_script_may_refer_to_another_path_of_its_server() {
+    let folder = Folder::new();
+    let there = folder.shell(
+        "script",
+        "case $PATH_INFO in\n/circle) echo 'Location: /script/circle';;\n/file) echo 'Location: /text?x';;\n\
+         /none) echo 'Location: /nowhere';;\n/two) echo 'Location: /script/file';;\n\
+         /content) echo 'Location: /script/said';;\n\
+         /said) echo 'Content-Type: a/b'; echo; echo \"$REQUEST_METHOD $CONTENT_LENGTH $HTTP_X\";;\nesac\necho",
+    );
+    let server = serve(move |builder| {
+        builder
+            .route(Cgi::program(there).expect("the script").at("/script"))
+            .get("/text", |request| Response::text(format!("text {}", request.query().unwrap_or_default())))
+    });
+    let check = |target: &str, status: u16, content: &str| {
+        let answer = server.request("GET", target, "X: y\r\n");
+        assert_eq!((answer.status, answer.text()), (status, content), "{target}");
+    };
+    check("/script/file", 200, "text x");
+    check("/script/two", 200, "text x");
+    check("/script/none", 404, "404 Not Found\n");
+    check("/script/circle", 500, "500 Internal Server Error\n");
+    check("/script/content", 200, "GET  y\n\n");
+    assert_eq!(server.post("/script/content", &[b'x'; 100_000]).text(), "GET  \n\n");
+    let head = server.request("HEAD", "/script/file", "");
+    assert_eq!((head.status, head.content.len()), (200, 0));
 }
 
 #[test]
