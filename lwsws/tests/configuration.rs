@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -149,7 +150,9 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
         { "name": "localhost", "port": PORT, "keepalive_timeout": 20, "mounts": [
             { "mountpoint": "/", "origin": "file://ROOT/www", "default": "start.html", "cache-max-age": 60, "cache-reuse": 1 },
             { "mountpoint": "/old", "origin": ">https://example.com/new", "append-path": "on" },
-            { "mountpoint": "/program", "origin": "cgi:///bin/true" },
+            { "mountpoint": "/program", "origin": "cgi://ROOT/program", "cgi-timeout": 5,
+              "cgi-env": [ { "MINE": "yes" } ] },
+            { "mountpoint": "/confined", "origin": "cgi://ROOT/program", "cgi-chroot": "ROOT" },
             { "mountpoint": "/private", "origin": "file://ROOT/www", "basic-auth": "ROOT/users" },
             { "mountpoint": "/quiet", "origin": "file://ROOT/www", "no-ws-upgrades": 1 },
         ], "ws-protocols": [ { "lws-mirror-protocol": {}, "dumb-increment-protocol": { "default": "1" },
@@ -164,8 +167,14 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
             ("conf.d/hosts", &conf),
             ("www/start.html", "<h1>start</h1>"),
             ("www/private/x", "below"),
+            (
+                "program",
+                "#!/bin/sh\nprintf 'Content-Type: a/b\n\n%s %s %s' \"$SCRIPT_NAME\" \"$PATH_INFO\" \"$MINE\"\n",
+            ),
         ],
     );
+    fs::set_permissions(folder.0.join("program"), fs::Permissions::from_mode(0o755))
+        .expect("it can be executed");
     let _serving = Serving::start(&folder);
     let opening = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -181,7 +190,8 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
         ("nobody.example", "/", &close, &["HTTP/1.1 200 ", "<h1>start</h1>"]),
         ("localhost", "/old/a?b", &close, &["HTTP/1.1 301 ", "Location: https://example.com/new/a?b\r\n"]),
         ("other.example", "/old/a", &close, &["HTTP/1.1 301 ", "Location: http://there.example/\r\n"]),
-        ("localhost", "/program", &close, &["HTTP/1.1 404 "]),
+        ("localhost", "/program/x?y", &close, &["HTTP/1.1 200 ", "/program /x yes"]),
+        ("localhost", "/confined", &close, &["HTTP/1.1 404 "]),
         ("localhost", "/private/x", &close, &["HTTP/1.1 404 "]),
         ("localhost", "/", &opening.to_owned(), &["HTTP/1.1 101 "]),
         (

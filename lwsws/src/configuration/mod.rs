@@ -1,5 +1,6 @@
 //! Configurations in files: reading one, what is done with it besides serving, and serving.
 
+mod programs;
 mod protocols;
 mod sites;
 

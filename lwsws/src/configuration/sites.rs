@@ -2,6 +2,7 @@
 //!
 //! Says what it cannot serve, by name: nothing of a configuration is passed over in silence.
 
+use super::programs;
 use super::protocols::{NoWebSockets, Protocols, built_in, served};
 use crate::demo::Demo;
 use crate::proxy;
@@ -58,6 +59,7 @@ impl Prepared {
         let mut prepared =
             Self { demos: demos.collect(), files: HashMap::new(), tls: HashMap::new(), config };
         prepared.open_folders()?;
+        prepared.find_programs()?;
         prepared.read_certificates()?;
         Ok(prepared)
     }
@@ -69,6 +71,15 @@ impl Prepared {
             {
                 let files = Files::directory(folder).map_err(|error| at(&mount.location, &error))?;
                 self.files.insert(folder.clone(), files);
+            }
+        }
+        Ok(())
+    }
+
+    fn find_programs(&self) -> io::Result<()> {
+        for mount in self.config.vhosts.iter().flat_map(|vhost| &vhost.mounts) {
+            if let Origin::Cgi(program) = &mount.origin {
+                programs::route(mount, program).map_err(|error| at(&mount.location, &error))?;
             }
         }
         Ok(())
@@ -172,6 +183,10 @@ impl Prepared {
                 let redirect = Redirect::new(Status::MOVED_PERMANENTLY, location.clone());
                 let redirect = if mount.append_path { redirect.with_rest() } else { redirect };
                 redirect.at(mount.path.clone())
+            }
+            // It was there when the configuration was read.
+            Origin::Cgi(program) if !programs::is_confined(mount) => {
+                programs::route(mount, program).unwrap_or_else(|_| unserved(mount))
             }
             _ => match proxy::upstream(mount) {
                 Some(Ok(upstream)) => Proxy::new(upstream).route(&mount.path),
@@ -370,7 +385,7 @@ fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
         }
     };
     let kind = match &mount.origin {
-        Origin::Cgi(_) => Some("programs"),
+        Origin::Cgi(_) if programs::is_confined(mount) => Some("programs with a cgi-chroot"),
         Origin::Protocol(_) => Some("protocols that answer requests"),
         _ => None,
     };
