@@ -1,7 +1,6 @@
 //! A service on a loop, as the program holds it, and its way out.
 
 use crate::host::Host;
-use crate::sys;
 use lws_loop_external::Service;
 use lws_proto::Time;
 use std::fmt;
@@ -76,7 +75,7 @@ impl<S: Service + 'static> Attached<S> {
     /// The time that the service is told: now. It is the same for all loops of libuv.
     #[must_use]
     pub fn now(&self) -> Time {
-        sys::now()
+        self.0.now()
     }
 
     /// How long the service keeps the loop running.

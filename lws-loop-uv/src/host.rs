@@ -3,7 +3,7 @@
 //! Knows the [`Service`] seam and the handles of `sys`, and no sockets and no protocols.
 
 use crate::Liveness;
-use crate::sys::{Entered, Hook, Hosted, Idle, LoopRef, Name, Owner, Poll, Tick, Timer, events, now};
+use crate::sys::{Entered, Hook, Hosted, Idle, LoopRef, Name, Owner, Poll, Tick, Timer, events};
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;
 use std::cell::{Cell, RefCell, RefMut};
@@ -179,6 +179,11 @@ impl<S: Service + 'static> Host<S> {
         self.turn();
     }
 
+    /// The time that services are told.
+    pub(crate) fn now(&self) -> Time {
+        self.at.clock()
+    }
+
     /// Settles, tells the loop what has changed, and says how long it may sleep.
     pub(crate) fn turn(self: &Rc<Self>) {
         if self.phase.get() != Phase::Attached {
@@ -189,7 +194,7 @@ impl<S: Service + 'static> Host<S> {
             return self.ticks.borrow().iter().for_each(|ticks| ticks.set_forced(false));
         };
         self.reported.set(false);
-        let now = now();
+        let now = self.now();
         let mut wait = service.settle(now);
         if self.flush(&mut service) {
             wait = service.settle(now);
@@ -393,7 +398,7 @@ impl<S: Service + 'static> Owner for Host<S> {
                 Readiness::READABLE | Readiness::WRITABLE | Readiness::HANG_UP | Readiness::ERROR
             }
         };
-        service.handle_ready(now(), token, readiness);
+        service.handle_ready(self.now(), token, readiness);
     }
 
     fn tick(self: &Rc<Self>, tick: Tick) {

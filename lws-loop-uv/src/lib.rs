@@ -54,16 +54,26 @@
 //! }
 //! ```
 
+//!
+//! # On a libuv that the host has brought
+//!
+//! Node, Neovim and Python's uvloop carry a libuv of their own, and two versions do not know each other's handles. A [`Library`] is the table
+//! of the functions that are used: [`Library::linked`] are those of the system's libuv, [`Library::find`] looks them up by their names, as
+//! with `dlsym` among those that the process has loaded; [`LoopRef::of`] and [`UvLoop::of`] take the table. Without the feature `linked`
+//! no libuv need be installed where this is built.
+
 #[cfg(not(unix))]
 compile_error!("descriptors and their readiness are Unix's");
 
 mod attached;
 mod host;
+mod library;
 mod sys;
 mod uv_loop;
 
 pub use attached::{AttachError, Attached, Busy, Detaching, Liveness};
-pub use sys::{LoopRef, RawLoop};
+pub use library::{Library, LibraryError, RawLoop};
+pub use sys::LoopRef;
 pub use uv_loop::{Outcome, UvLoop};
 
 #[cfg(doctest)]

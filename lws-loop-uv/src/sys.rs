@@ -1,79 +1,20 @@
-//! The functions of libuv that this crate calls, and what makes them safe: a loop, and handles that own their memory.
+//! What makes the functions of libuv safe: a loop, and handles that own their memory.
 //!
-//! Every type of libuv is opaque here. How large one is libuv says itself, and the numbers below are of its stable
-//! interface. Knows no services.
+//! How large each type is libuv says itself, and the numbers below are of its stable interface. Knows no services.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::{Cell, RefCell};
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_int, c_uint};
 use std::fmt;
 use std::io;
-use std::marker::{PhantomData, PhantomPinned};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use crate::library::{Call, Library, LibraryError, RawHandle, RawLoop, Table};
 use lws_loop_external::Token;
 use lws_proto::Time;
-
-/// A loop as libuv's functions take it: `uv_loop_t`.
-#[doc(alias = "uv_loop_t")]
-#[repr(C)]
-pub struct RawLoop {
-    opaque: [u8; 0],
-    of_one_thread: PhantomData<(*mut u8, PhantomPinned)>,
-}
-
-impl fmt::Debug for RawLoop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RawLoop").finish_non_exhaustive()
-    }
-}
-
-/// `uv_handle_t`, and what begins like it.
-#[repr(C)]
-struct RawHandle {
-    opaque: [u8; 0],
-    of_one_thread: PhantomData<(*mut u8, PhantomPinned)>,
-}
-
-type Call = unsafe extern "C" fn(*mut RawHandle);
-type PollCall = unsafe extern "C" fn(*mut RawHandle, c_int, c_int);
-
-// SAFETY: these are libuv's declarations, with each pointer to a kind of handle as one to `uv_handle_t`. The `safe` ones
-// take numbers only.
-unsafe extern "C" {
-    safe fn uv_hrtime() -> u64;
-    safe fn uv_loop_size() -> usize;
-    safe fn uv_handle_size(kind: c_int) -> usize;
-
-    fn uv_loop_init(uv_loop: *mut RawLoop) -> c_int;
-    fn uv_loop_close(uv_loop: *mut RawLoop) -> c_int;
-    fn uv_loop_alive(uv_loop: *const RawLoop) -> c_int;
-    fn uv_now(uv_loop: *const RawLoop) -> u64;
-    fn uv_run(uv_loop: *mut RawLoop, mode: c_uint) -> c_int;
-    fn uv_stop(uv_loop: *mut RawLoop);
-
-    fn uv_handle_get_data(handle: *const RawHandle) -> *mut c_void;
-    fn uv_handle_set_data(handle: *mut RawHandle, data: *mut c_void);
-    fn uv_ref(handle: *mut RawHandle);
-    fn uv_unref(handle: *mut RawHandle);
-    fn uv_close(handle: *mut RawHandle, closed: Option<Call>);
-
-    fn uv_poll_init(uv_loop: *mut RawLoop, poll: *mut RawHandle, fd: c_int) -> c_int;
-    fn uv_poll_start(poll: *mut RawHandle, events: c_int, call: Option<PollCall>) -> c_int;
-    fn uv_poll_stop(poll: *mut RawHandle) -> c_int;
-    fn uv_timer_init(uv_loop: *mut RawLoop, timer: *mut RawHandle) -> c_int;
-    fn uv_timer_start(timer: *mut RawHandle, call: Option<Call>, timeout: u64, repeat: u64) -> c_int;
-    fn uv_timer_stop(timer: *mut RawHandle) -> c_int;
-    fn uv_prepare_init(uv_loop: *mut RawLoop, prepare: *mut RawHandle) -> c_int;
-    fn uv_prepare_start(prepare: *mut RawHandle, call: Option<Call>) -> c_int;
-    fn uv_check_init(uv_loop: *mut RawLoop, check: *mut RawHandle) -> c_int;
-    fn uv_check_start(check: *mut RawHandle, call: Option<Call>) -> c_int;
-    fn uv_idle_init(uv_loop: *mut RawLoop, idle: *mut RawHandle) -> c_int;
-    fn uv_idle_start(idle: *mut RawHandle, call: Option<Call>) -> c_int;
-    fn uv_idle_stop(idle: *mut RawHandle) -> c_int;
-}
 
 // `uv_handle_type`.
 const UV_CHECK: c_int = 2;
@@ -118,11 +59,6 @@ fn allocate(bytes: usize) -> io::Result<(NonNull<u8>, Layout)> {
     Ok((memory, layout))
 }
 
-/// The monotonic clock that libuv's timers go by.
-pub(crate) fn now() -> Time {
-    Time::from_micros(uv_hrtime() / 1_000)
-}
-
 // Loops.
 
 /// A service on a loop, as the loop knows it.
@@ -143,6 +79,7 @@ pub struct LoopRef(Rc<Memory>);
 /// Where a loop is.
 struct Memory {
     raw: NonNull<RawLoop>,
+    library: Library,
     /// How to free it, if it is ours.
     layout: Option<Layout>,
     /// Nothing more is to come to it.
@@ -166,14 +103,46 @@ impl LoopRef {
     ///   [detaching](crate::Detaching): `uv_loop_close` refuses it. When it has been closed, nothing is attached
     ///   through this reference or a clone of it any more.
     /// * Nobody closes, starts or stops a handle of this crate, though `uv_walk` finds them.
+    /// * It was made by the libuv that this program is linked with. One of a host's own libuv is for [`of`](Self::of).
+    #[cfg(feature = "linked")]
     #[must_use]
     pub unsafe fn from_raw(raw: NonNull<RawLoop>) -> Self {
-        Self::new(raw, None)
+        Self::new(Library::linked(), raw, None)
     }
 
-    fn new(raw: NonNull<RawLoop>, layout: Option<Layout>) -> Self {
+    /// A reference to a loop that the program owns and runs itself, and that `library` has made.
+    ///
+    /// # Safety
+    /// As of [`from_raw`](Self::from_raw), with `library` in place of the libuv that this program is linked with.
+    #[must_use]
+    pub unsafe fn of(library: &Library, raw: NonNull<RawLoop>) -> Self {
+        Self::new(library.clone(), raw, None)
+    }
+
+    /// As [`of`](Self::of), where the host says of which version the libuv is that has made the loop: what `uv_version` answers
+    /// there.
+    ///
+    /// # Errors
+    /// The functions are of another version. Two versions do not know each other's handles: the process would abort at the first one.
+    ///
+    /// # Safety
+    /// As of [`of`](Self::of), if the versions are the same.
+    pub unsafe fn of_version(
+        library: &Library,
+        raw: NonNull<RawLoop>,
+        version: u32,
+    ) -> Result<Self, LibraryError> {
+        match library.version() {
+            // SAFETY: the caller says so.
+            functions if functions == version => Ok(unsafe { Self::of(library, raw) }),
+            functions => Err(LibraryError::Other { functions, of_loop: version }),
+        }
+    }
+
+    fn new(library: Library, raw: NonNull<RawLoop>, layout: Option<Layout>) -> Self {
         Self(Rc::new(Memory {
             raw,
+            library,
             layout,
             ends: Cell::new(false),
             closed: Cell::new(false),
@@ -183,22 +152,31 @@ impl LoopRef {
     }
 
     /// A loop of our own. It is to be given to [`close`](Self::close) in the end.
-    pub(crate) fn create() -> io::Result<Self> {
-        let (memory, layout) = allocate(uv_loop_size())?;
+    pub(crate) fn create(library: &Library) -> io::Result<Self> {
+        // SAFETY: it takes nothing.
+        let (memory, layout) = allocate(unsafe { (library.table().uv_loop_size)() })?;
         let raw = memory.cast::<RawLoop>();
         // SAFETY: the memory is as large as libuv says that a loop is.
-        if let Err(error) = check(unsafe { uv_loop_init(raw.as_ptr()) }) {
+        if let Err(error) = check(unsafe { (library.table().uv_loop_init)(raw.as_ptr()) }) {
             // SAFETY: `allocate` gave it with this layout, and a loop that is not initialised knows nothing of it.
             unsafe { dealloc(memory.as_ptr(), layout) };
             return Err(error);
         }
-        Ok(Self::new(raw, Some(layout)))
+        Ok(Self::new(library.clone(), raw, Some(layout)))
     }
 
     /// The loop, for libuv's functions. Null when it was a [`UvLoop`](crate::UvLoop) that has been dropped.
     #[must_use]
     pub fn as_raw(&self) -> *mut RawLoop {
         self.open().map_or(std::ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    fn table(&self) -> &Table {
+        self.0.library.table()
+    }
+
+    pub(crate) fn clock(&self) -> Time {
+        self.0.library.now()
     }
 
     fn open(&self) -> Option<NonNull<RawLoop>> {
@@ -211,21 +189,21 @@ impl LoopRef {
     pub fn stop(&self) {
         if let Some(raw) = self.open() {
             // SAFETY: the loop is open, and this is its thread, as the reference is not `Send`.
-            unsafe { uv_stop(raw.as_ptr()) };
+            unsafe { (self.table().uv_stop)(raw.as_ptr()) };
         }
     }
 
     /// Whether anything keeps it running.
     pub(crate) fn is_alive(&self) -> bool {
         // SAFETY: as in `stop`.
-        self.open().is_some_and(|raw| unsafe { uv_loop_alive(raw.as_ptr()) } != 0)
+        self.open().is_some_and(|raw| unsafe { (self.table().uv_loop_alive)(raw.as_ptr()) } != 0)
     }
 
     /// Runs a loop of our own. True if it was stopped before nothing was left.
     pub(crate) fn run(&self, mode: Mode) -> bool {
         // SAFETY: as in `stop`; and it does not run already, as only `UvLoop` calls this, through a mutable reference,
         // and not while a service is in a call.
-        self.open().is_some_and(|raw| unsafe { uv_run(raw.as_ptr(), mode as c_uint) } != 0)
+        self.open().is_some_and(|raw| unsafe { (self.table().uv_run)(raw.as_ptr(), mode as c_uint) } != 0)
     }
 
     /// Whether a service of this reference is in a call.
@@ -271,7 +249,7 @@ impl LoopRef {
         for _ in 0..CLOSE_ROUNDS {
             let Some(raw) = self.open() else { return };
             // SAFETY: the loop is open, it does not run, and this is its thread. It fails while there are handles.
-            if check(unsafe { uv_loop_close(raw.as_ptr()) }).is_ok() {
+            if check(unsafe { (self.table().uv_loop_close)(raw.as_ptr()) }).is_ok() {
                 self.0.closed.set(true);
                 return;
             }
@@ -343,16 +321,21 @@ pub(crate) enum Name {
     Tick(Tick),
 }
 
-/// What a handle's data points to.
+/// What stands before a handle in its memory, as a pointer. What libuv calls a handle's data stays null: others who walk the loop take
+/// it for theirs.
 struct Data<O> {
     owner: Rc<O>,
     name: Cell<Name>,
     layout: Layout,
 }
 
+/// The room for that pointer, so that the handle behind it is aligned.
+const HEADER_BYTES: usize = ALIGN;
+
 /// A handle that libuv knows. Dropping it closes it; its memory goes when libuv is done with it.
 struct Handle<O: Owner> {
     raw: NonNull<RawHandle>,
+    library: Library,
     owner: PhantomData<Rc<O>>,
 }
 
@@ -365,34 +348,42 @@ impl<O: Owner> Handle<O> {
         init: impl FnOnce(*mut RawLoop, *mut RawHandle) -> c_int,
     ) -> io::Result<Self> {
         let uv_loop = at.open().filter(|_| !at.0.ends.get()).ok_or_else(closed)?;
-        let (memory, layout) = allocate(uv_handle_size(kind))?;
-        let raw = memory.cast::<RawHandle>();
+        // SAFETY: it takes a number.
+        let (memory, layout) = allocate(HEADER_BYTES + unsafe { (at.table().uv_handle_size)(kind) })?;
+        // SAFETY: the memory is longer than that.
+        let raw = unsafe { memory.add(HEADER_BYTES) }.cast::<RawHandle>();
         if let Err(error) = check(init(uv_loop.as_ptr(), raw.as_ptr())) {
             // SAFETY: `allocate` gave it with this layout, and a handle that was refused is not known to libuv.
             unsafe { dealloc(memory.as_ptr(), layout) };
             return Err(error);
         }
         let data = Box::new(Data { owner: Rc::clone(owner), name: Cell::new(name), layout });
-        // SAFETY: the handle is initialised. The data is taken back when it has closed.
-        unsafe { uv_handle_set_data(raw.as_ptr(), Box::into_raw(data).cast()) };
-        Ok(Self { raw, owner: PhantomData })
+        // SAFETY: it is the beginning of the memory, which is aligned for a pointer. The data is taken back when the handle has closed.
+        unsafe { memory.cast::<*mut Data<O>>().write(Box::into_raw(data)) };
+        Ok(Self { raw, library: at.0.library.clone(), owner: PhantomData })
     }
 
     fn raw(&self) -> *mut RawHandle {
         self.raw.as_ptr()
     }
 
+    fn table(&self) -> &Table {
+        self.library.table()
+    }
+
     /// Whether it keeps the loop running while it is active.
     fn set_counted(&self, counted: bool) {
         // SAFETY: the handle is initialised, and nobody has closed it, as only dropping it does.
-        unsafe { if counted { uv_ref(self.raw()) } else { uv_unref(self.raw()) } }
+        unsafe {
+            if counted { (self.table().uv_ref)(self.raw()) } else { (self.table().uv_unref)(self.raw()) }
+        }
     }
 }
 
 impl<O: Owner> Drop for Handle<O> {
     fn drop(&mut self) {
         // SAFETY: the handle is initialised, this is the only place that closes it, and `on_close` frees its memory.
-        unsafe { uv_close(self.raw(), Some(on_close::<O>)) };
+        unsafe { (self.table().uv_close)(self.raw(), Some(on_close::<O>)) };
     }
 }
 
@@ -408,7 +399,16 @@ fn closed() -> io::Error {
 /// callback.
 unsafe fn data<'h, O>(raw: *mut RawHandle) -> &'h Data<O> {
     // SAFETY: the caller says so.
-    unsafe { &*uv_handle_get_data(raw).cast::<Data<O>>() }
+    unsafe { &**header::<O>(raw) }
+}
+
+/// Where the pointer to its data stands, at the beginning of its memory.
+///
+/// # Safety
+/// `raw` is a handle of [`Handle::new`].
+unsafe fn header<O>(raw: *mut RawHandle) -> *mut *mut Data<O> {
+    // SAFETY: the caller says so, and there the header stands before the handle.
+    unsafe { raw.cast::<u8>().sub(HEADER_BYTES) }.cast()
 }
 
 unsafe extern "C" fn on_poll<O: Owner>(raw: *mut RawHandle, status: c_int, ready: c_int) {
@@ -431,9 +431,9 @@ unsafe extern "C" fn on_tick<O: Owner>(raw: *mut RawHandle) {
 unsafe extern "C" fn on_close<O: Owner>(raw: *mut RawHandle) {
     // SAFETY: libuv calls this once for a handle of `Handle::new` of the same `O`, where the data comes from a box, and
     // it touches the handle no more.
-    let data = unsafe { Box::from_raw(uv_handle_get_data(raw).cast::<Data<O>>()) };
+    let (memory, data) = unsafe { (header::<O>(raw), Box::from_raw(*header::<O>(raw))) };
     // SAFETY: `allocate` gave it with this layout, and libuv is done with it.
-    unsafe { dealloc(raw.cast(), data.layout) };
+    unsafe { dealloc(memory.cast(), data.layout) };
     data.owner.closed(data.name.get());
 }
 
@@ -448,7 +448,7 @@ impl<O: Owner> Poll<O> {
     pub(crate) fn new(at: &LoopRef, owner: &Rc<O>, token: Token, fd: c_int) -> io::Result<Self> {
         let init = |uv_loop, raw| {
             // SAFETY: the loop is open, and the memory is large enough for this kind. Any number may be tried.
-            unsafe { uv_poll_init(uv_loop, raw, fd) }
+            unsafe { (at.table().uv_poll_init)(uv_loop, raw, fd) }
         };
         let handle = Handle::new(at, owner, (UV_POLL, Name::Watch(token)), init)?;
         handle.set_counted(false);
@@ -458,13 +458,13 @@ impl<O: Owner> Poll<O> {
     /// Watches for these events, in place of those before.
     pub(crate) fn start(&self, events: c_int) -> io::Result<()> {
         // SAFETY: it is a poll handle, and not closed.
-        check(unsafe { uv_poll_start(self.0.raw(), events, Some(on_poll::<O>)) })
+        check(unsafe { (self.0.table().uv_poll_start)(self.0.raw(), events, Some(on_poll::<O>)) })
     }
 
     /// Watches for nothing.
     pub(crate) fn stop(&self) {
         // SAFETY: it is a poll handle, and not closed. It does not fail.
-        unsafe { uv_poll_stop(self.0.raw()) };
+        unsafe { (self.0.table().uv_poll_stop)(self.0.raw()) };
     }
 
     /// Closes it, as the service has asked for: [`Owner::closed`] tells of a [`Name::Removed`].
@@ -484,7 +484,7 @@ impl<O: Owner> Timer<O> {
     pub(crate) fn new(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
         let init = |uv_loop, raw| {
             // SAFETY: the loop is open, and the memory is large enough for this kind.
-            unsafe { uv_timer_init(uv_loop, raw) }
+            unsafe { (at.table().uv_timer_init)(uv_loop, raw) }
         };
         let handle = Handle::new(at, owner, (UV_TIMER, Name::Tick(Tick::Timer)), init)?;
         Ok(Self { handle, at: at.clone() })
@@ -495,16 +495,19 @@ impl<O: Owner> Timer<O> {
         let Some(uv_loop) = self.at.open() else { return };
         let due = due.as_micros().div_ceil(1_000);
         // SAFETY: the loop is open.
-        let now = unsafe { uv_now(uv_loop.as_ptr()) };
+        let now = unsafe { (self.at.table().uv_now)(uv_loop.as_ptr()) };
         // The loop's time is that of its turn. Both count whole milliseconds of one clock, so what is left is counted
         // from there, however long the turn has taken.
         // SAFETY: it is a timer, and not closed. It does not fail with a callback.
-        unsafe { uv_timer_start(self.handle.raw(), Some(on_tick::<O>), due.saturating_sub(now), 0) };
+        unsafe {
+            let start = self.handle.table().uv_timer_start;
+            start(self.handle.raw(), Some(on_tick::<O>), due.saturating_sub(now), 0)
+        };
     }
 
     pub(crate) fn stop(&self) {
         // SAFETY: it is a timer, and not closed. It does not fail.
-        unsafe { uv_timer_stop(self.handle.raw()) };
+        unsafe { (self.handle.table().uv_timer_stop)(self.handle.raw()) };
     }
 
     pub(crate) fn set_counted(&self, counted: bool) {
@@ -524,11 +527,13 @@ pub(crate) struct Hook<O: Owner> {
 impl<O: Owner> Hook<O> {
     /// Before the loop looks at descriptors.
     pub(crate) fn prepare(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        let Table { uv_prepare_init, uv_prepare_start, .. } = *at.table();
         Self::new(at, owner, (UV_PREPARE, Tick::Prepare), uv_prepare_init, uv_prepare_start)
     }
 
     /// After it has.
     pub(crate) fn check(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        let Table { uv_check_init, uv_check_start, .. } = *at.table();
         Self::new(at, owner, (UV_CHECK, Tick::Check), uv_check_init, uv_check_start)
     }
 
@@ -562,6 +567,7 @@ pub(crate) struct Idle<O: Owner>(Hook<O>);
 
 impl<O: Owner> Idle<O> {
     pub(crate) fn new(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
+        let Table { uv_idle_init, uv_idle_start, .. } = *at.table();
         Ok(Self(Hook::new(at, owner, (UV_IDLE, Tick::Idle), uv_idle_init, uv_idle_start)?))
     }
 
@@ -571,7 +577,7 @@ impl<O: Owner> Idle<O> {
 
     pub(crate) fn stop(&self) {
         // SAFETY: it is an idle handle, and not closed. It does not fail.
-        unsafe { uv_idle_stop(self.0.handle.raw()) };
+        unsafe { (self.0.handle.table().uv_idle_stop)(self.0.handle.raw()) };
     }
 
     pub(crate) fn set_counted(&self, counted: bool) {
@@ -579,7 +585,7 @@ impl<O: Owner> Idle<O> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "linked"))]
 mod tests {
     use super::*;
     use std::ffi::{CStr, c_char};
@@ -604,5 +610,24 @@ mod tests {
             // SAFETY: it is not null, so it is a constant of libuv.
             assert_eq!(unsafe { CStr::from_ptr(said) }, name);
         }
+    }
+
+    #[test]
+    fn a_loop_of_another_version_is_refused_with_words() {
+        let library = Library::linked();
+        let own = LoopRef::create(&library).expect("a loop");
+        let raw = NonNull::new(own.as_raw()).expect("it is open");
+        let of_version = |version| {
+            // SAFETY: it is a loop of this library on this thread, and nothing is attached to it.
+            unsafe { LoopRef::of_version(&library, raw, version) }.map(|_| ())
+        };
+        assert_eq!(of_version(library.version()), Ok(()));
+        let functions = library.version();
+        let error = of_version(0x01_30_00).expect_err("it is another version");
+        assert_eq!(error, LibraryError::Other { functions, of_loop: 0x01_30_00 });
+        assert!(
+            error.to_string().starts_with("the loop is of libuv 1.48.0, and the functions are of libuv 1.")
+        );
+        own.close();
     }
 }

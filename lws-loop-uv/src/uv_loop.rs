@@ -2,7 +2,8 @@
 
 use crate::attached::{AttachError, Attached, Busy};
 use crate::host::Host;
-use crate::sys::{LoopRef, Mode, Owner, Timer, now};
+use crate::library::Library;
+use crate::sys::{LoopRef, Mode, Owner, Timer};
 use lws_loop_external::Service;
 use lws_proto::Time;
 use std::fmt;
@@ -23,7 +24,7 @@ impl LoopRef {
     /// The time that services are told: now. It is the same for all loops of libuv.
     #[must_use]
     pub fn now(&self) -> Time {
-        now()
+        self.clock()
     }
 }
 
@@ -61,12 +62,21 @@ struct Limit;
 impl Owner for Limit {}
 
 impl UvLoop {
-    /// A loop with nothing on it.
+    /// A loop with nothing on it, of the libuv that this program is linked with.
     ///
     /// # Errors
     /// The system has no descriptor or memory left.
+    #[cfg(feature = "linked")]
     pub fn new() -> io::Result<Self> {
-        let own = Own(LoopRef::create()?);
+        Self::of(&Library::linked())
+    }
+
+    /// A loop with nothing on it, of `library`.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new).
+    pub fn of(library: &Library) -> io::Result<Self> {
+        let own = Own(LoopRef::create(library)?);
         Ok(Self { limit: Timer::new(&own.0, &Rc::new(Limit))?, own })
     }
 
@@ -87,7 +97,7 @@ impl UvLoop {
     pub fn run_once(&mut self, timeout: Option<Duration>) -> Result<Option<Outcome>, Busy> {
         let mode = if timeout == Some(Duration::ZERO) { Mode::NoWait } else { Mode::Once };
         if let Some(timeout) = timeout.filter(|timeout| !timeout.is_zero()) {
-            self.limit.start(now() + timeout);
+            self.limit.start(self.own.0.clock() + timeout);
         }
         let ran = self.run_in(mode);
         self.limit.stop();

@@ -1,4 +1,5 @@
-//! libuv passes the suite: on a loop of our own, and on one that a program runs with timers of its own.
+//! libuv passes the suite: on a loop of our own, with functions that are linked or found by their names, and on one that a program runs
+//! with timers of its own.
 
 use crate::support::sys::Program;
 use lws_loop_conformance::Host;
@@ -71,6 +72,14 @@ impl Host for Foreign {
 
 mod own {
     lws_loop_conformance::suite!(super::Own(super::UvLoop::new().expect("a loop")));
+}
+
+/// As a host hands over that has brought its own libuv: every function by its name.
+mod found {
+    lws_loop_conformance::suite!({
+        let library = crate::support::sys::found();
+        super::Own(super::UvLoop::of(&library).expect("a loop"))
+    });
 }
 
 mod foreign {

@@ -1,9 +1,9 @@
 //! A program with a loop of libuv: made and run here, with a timer and a pipe of its own, as a C program would.
 
-use lws_loop_uv::{LoopRef, RawLoop};
+use lws_loop_uv::{Library, LoopRef, RawLoop};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::Cell;
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr::NonNull;
 
 type Call = extern "C" fn(*mut c_void);
@@ -22,6 +22,17 @@ unsafe extern "C" {
     fn uv_timer_init(uv_loop: *mut RawLoop, timer: *mut c_void) -> c_int;
     fn uv_timer_start(timer: *mut c_void, call: Option<Call>, timeout: u64, repeat: u64) -> c_int;
     fn uv_close(handle: *mut c_void, closed: Option<Call>);
+}
+
+// SAFETY: the declaration of POSIX.
+unsafe extern "C" {
+    fn dlsym(library: *mut c_void, name: *const c_char) -> *mut c_void;
+}
+
+/// The functions of a libuv that the process has loaded, by their names.
+pub(crate) fn found() -> Library {
+    // SAFETY: null are all libraries of the program, of which libuv is one, and stays.
+    unsafe { Library::find(|name| dlsym(std::ptr::null_mut(), name.as_ptr())) }.expect("libuv is there")
 }
 
 const UV_TIMER: c_int = 13;

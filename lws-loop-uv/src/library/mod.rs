@@ -1,0 +1,64 @@
+//! Which libuv: the one that this program is linked with, or one that a host has brought.
+
+mod sys;
+
+pub(crate) use sys::{Call, RawHandle, Table};
+pub use sys::{Library, RawLoop};
+
+use std::fmt;
+
+/// The first version whose numbers and functions this crate counts on, and the first of which it does not know.
+const VERSION_MIN: u32 = 0x01_13_00;
+const VERSION_END: u32 = 0x02_00_00;
+
+/// A libuv that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LibraryError {
+    /// It has no function with this name.
+    Missing(&'static str),
+    /// It is not one of 1.19 and later versions before 2, whose numbers this crate knows. As `uv_version` gives it.
+    Unknown(u32),
+    /// The loop was made by a libuv of another version than the functions are of.
+    Other {
+        /// The version of the functions.
+        functions: u32,
+        /// That of the loop.
+        of_loop: u32,
+    },
+}
+
+/// A version in its usual form.
+struct Version(u32);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [_, major, minor, patch] = self.0.to_be_bytes();
+        write!(f, "{major}.{minor}.{patch}")
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for LibraryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Missing(name) => write!(f, "libuv's function {name} is not there"),
+            Self::Unknown(version) => {
+                write!(f, "libuv {} is none of 1.19 and later versions of 1", Version(version))
+            }
+            Self::Other { functions, of_loop } => write!(
+                f,
+                "the loop is of libuv {}, and the functions are of libuv {}: it takes those of its own libuv",
+                Version(of_loop),
+                Version(functions)
+            ),
+        }
+    }
+}
+
+impl std::error::Error for LibraryError {}
