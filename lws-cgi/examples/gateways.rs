@@ -21,7 +21,7 @@ fn main() -> io::Result<()> {
     let git = Cgi::program(GIT)?
         .variable("GIT_PROJECT_ROOT", repositories)
         .variable("GIT_HTTP_EXPORT_ALL", "1")
-        // Whoever pushes needs a name; a server for others asks for a password, and says `authenticated`.
+        // A client that pushes needs a name; a server for others asks for a password, and says `authenticated`.
         .variable("REMOTE_USER", "anyone")
         // What is pushed may be long, and comes in chunks.
         .without_length(WithoutLength::Stream);

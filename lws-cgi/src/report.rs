@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Whoever logs what scripts have to say.
+/// Logs what scripts have to say.
 pub(crate) type Log = Rc<dyn Fn(&Path, &Notice<'_>)>;
 
 /// Reports on one script.

@@ -118,7 +118,7 @@ impl Drop for Process {
         if self.reap() {
             return;
         }
-        // It was killed a moment ago. Whoever drops this must not wait, and a process that is not waited for stays as a zombie.
+        // It was killed a moment ago. Its owner must not wait here, and a process that is not waited for stays as a zombie.
         let pid = self.pid;
         let wait = move || waitid(WaitId::Pid(pid), WaitIdOptions::EXITED);
         let _ = std::thread::Builder::new().name("lws-cgi reaper".to_owned()).spawn(wait);

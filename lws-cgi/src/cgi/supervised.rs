@@ -236,7 +236,7 @@ impl descriptor::Handler for ExitWatch {
     }
 }
 
-/// Reads messages of a process, always: one that nobody reads would hold it up.
+/// Reads messages of a process, always: a pipe that is full would hold it up.
 struct Messages {
     lines: Lines,
     supervised: Rc<Supervised>,

@@ -250,7 +250,7 @@ pub(crate) fn content_end(out: &mut Vec<u8>) {
     header(out, STDIN, 0);
 }
 
-/// Writes that nobody waits for the request any more. Some servers pass it over: what is sure is to close the connection.
+/// Writes that the answer is not needed any more. Some servers pass it over: what is sure is to close the connection.
 pub(crate) fn abort(out: &mut Vec<u8>) {
     header(out, ABORT_REQUEST, 0);
 }

@@ -95,7 +95,7 @@ impl HeadBuf {
     /// ```
     #[must_use]
     pub fn turned_to(&self, target: &str) -> Option<Self> {
-        let StartLine::Request { version, .. } = self.start else { return None };
+        let StartLine::Request { version, host, .. } = self.start else { return None };
         let Some(Target::Origin { .. }) = Target::parse(Method::Get, target) else { return None };
         let head = self.lend();
         let method = if head.method() == Method::Head { Method::Head } else { Method::Get };
@@ -106,8 +106,8 @@ impl HeadBuf {
             Some((at, u32::try_from(text.len()).ok()?))
         };
         let method_span = append(if method == Method::Head { "HEAD" } else { "GET" })?;
-        let start =
-            StartLine::Request { method, method_span, target: append(target)?, version, protocol: (0, 0) };
+        let (target, protocol) = (append(target)?, (0, 0));
+        let start = StartLine::Request { method, method_span, target, version, protocol, host };
         let is_about_content = |field: &FieldSpan| {
             let name = head.text((field.name, field.name_len));
             ["content-length", "content-type", "content-encoding", "transfer-encoding", "expect", "trailer"]

@@ -225,8 +225,8 @@ impl App {
         self.after_answer(cx, state);
     }
 
-    /// Does what a call of a handler or endpoint has left for an exchange: it has become a WebSocket, or owes a 500 or goes on with another request, for
-    /// which its stream is out of reach until the connection is lent again.
+    /// Does what a call of a handler or endpoint has left for an exchange: it has become a WebSocket; or it owes a 500 or goes on with
+    /// another request, for which its stream is out of reach until the connection is lent again.
     #[inline]
     pub(super) fn after_answer(&mut self, cx: &mut Lent<'_>, state: &mut StreamState) {
         let StreamState { key: Some(key), phase: StreamPhase::Http(http) } = state else { return };
