@@ -1,21 +1,22 @@
-//! Requests that a guard decides about: what it says is done, at once or when it has been said.
+//! Requests that do not go on at once: their peers have too many others, or a guard decides later.
 
 use super::requests::{Arrived, Passed};
 use super::{App, Lent};
 use crate::context::{Context, Subject};
 use crate::http::{Answer, Exchange, Request, Response, Routed, Status};
-use crate::link::stream::{GuardedStream, StreamPhase, StreamState};
+use crate::link::stream::{GuardedStream, StreamPhase, StreamState, WaitsFor};
 use crate::link::streams::Ingress;
-use crate::route::guard::{Admission, Guards, Later};
+use crate::route::guard::{Admission, Guards};
+use crate::server::peers::Queue;
 use crate::site::served::ServedSite;
 use lws_proto::http::Head;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a request waits for a guard.
+/// How long a request waits for a guard, or for its turn.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A request about which guards are asked.
+/// A request before its endpoint gets it.
 pub(super) struct Asked<'a> {
     pub(super) stream: lws_proto::Exchange<'a>,
     pub(super) head: Head<'a>,
@@ -26,14 +27,14 @@ pub(super) struct Asked<'a> {
 }
 
 impl App {
-    /// Has a request wait for a decision. Its content is held off until then.
+    /// Has a request wait. Its content is held off until then.
     fn hold(
         &mut self,
         cx: &mut Lent<'_>,
         state: &mut StreamState,
         asked: Asked<'_>,
         passed: usize,
-        later: Later,
+        waits_for: WaitsFor,
     ) {
         let StreamPhase::Http(http) = std::mem::take(&mut state.phase) else { return };
         let Asked { mut stream, head, end, site, ingress } = asked;
@@ -47,7 +48,6 @@ impl App {
             stream.pause();
         }
         stream.set_timeout(Some(cx.now() + ADMISSION_TIMEOUT));
-        let decision = later.0;
         state.phase = StreamPhase::Guarded(Box::new(GuardedStream {
             http,
             head,
@@ -55,11 +55,11 @@ impl App {
             site,
             ingress,
             passed,
-            decision,
+            waits_for,
         }));
     }
 
-    /// A request that waits for a decision was woken: the decision may be there.
+    /// A request that waits was woken: perhaps it may go on.
     pub(super) fn on_decided(
         &mut self,
         cx: &mut Lent<'_>,
@@ -67,7 +67,11 @@ impl App {
         mut stream: lws_proto::Exchange<'_>,
     ) {
         let StreamPhase::Guarded(guarded) = &mut state.phase else { return };
-        let Some(decision) = guarded.decision.take() else { return };
+        let decision = match &guarded.waits_for {
+            WaitsFor::Guard(decision) => decision.take().map(|decided| decided.map(|()| None)),
+            WaitsFor::Turn(turn) => turn.take().map(|turn| Ok(Some(turn))),
+        };
+        let Some(decision) = decision else { return };
         stream.set_timeout(None);
         let Some(GuardedStream { http, head, end, site, ingress, passed, .. }) = state.take_guarded() else {
             return;
@@ -77,10 +81,12 @@ impl App {
             stream.resume();
         }
         match decision {
-            Ok(()) => {
-                let arrived = Arrived { stream, head: head.lend(), end, entry: http.entry };
-                // The one that has decided has let it pass, too.
-                self.proceed(cx, ingress, state, arrived, Some((site, passed + 1)));
+            Ok(new_turn) => {
+                // The guard that has decided has let it pass, too; who has waited for a turn has asked none yet.
+                let passed = passed + usize::from(new_turn.is_none());
+                let turn = new_turn.map(Box::new).or(http.turn);
+                let arrived = Arrived { stream, head: head.lend(), end, entry: http.entry, turn };
+                self.proceed(cx, ingress, state, arrived, Some((site, passed)));
             }
             Err(response) => {
                 state.phase = StreamPhase::Http(http);
@@ -90,7 +96,36 @@ impl App {
         self.after_answer(cx, state);
     }
 
-    /// Nobody has decided in time.
+    /// Asks for the turn of a request, unless it has it. Answers with its stream if it may go on; otherwise it has been seen to.
+    #[cold]
+    pub(super) fn await_turn<'a>(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut StreamState,
+        asked: Asked<'a>,
+    ) -> Option<lws_proto::Exchange<'a>> {
+        let StreamPhase::Http(http) = &mut state.phase else { return None };
+        let Some(peers) = self.state.group.peers.clone().filter(|_| http.turn.is_none()) else {
+            return Some(asked.stream);
+        };
+        let peer = self.state.peers.get(cx.connection(), || cx.peer());
+        let subject = Subject { route: http.route, key: state.key };
+        let queue = peers.turn(&peer, || Context::new(cx, &mut self.state, subject, None).deferred_result());
+        match queue {
+            Queue::Go(turn) => {
+                http.turn = turn;
+                return Some(asked.stream);
+            }
+            Queue::Wait(turn) => self.hold(cx, state, asked, 0, WaitsFor::Turn(turn)),
+            Queue::Full => {
+                let response = Response::error(Status::SERVICE_UNAVAILABLE).field("Retry-After", "1");
+                self.refuse_admission(cx, state, asked.stream, response, asked.end);
+            }
+        }
+        None
+    }
+
+    /// A request has waited too long.
     pub(super) fn on_undecided(
         &mut self,
         cx: &mut Lent<'_>,
@@ -144,7 +179,9 @@ impl App {
             (_, Admission::Refused(response)) => {
                 self.refuse_admission(cx, state, asked.stream, response, asked.end);
             }
-            (passed, Admission::Later(later)) => self.hold(cx, state, asked, passed, later),
+            (passed, Admission::Later(later)) => {
+                self.hold(cx, state, asked, passed, WaitsFor::Guard(later.0))
+            }
         }
         None
     }

@@ -165,7 +165,14 @@ impl Application for App {
         if self.state.observers.on_accept.is_some() && !self.wants(cx, peer) {
             return None;
         }
-        let accepted = self.accept(cx, listener)?;
+        let peers = self.state.group.peers.clone();
+        if peers.as_ref().is_some_and(|peers| !peers.connect(peer, cx.now())) {
+            return None;
+        }
+        let Some(accepted) = self.accept(cx, listener) else {
+            peers.iter().for_each(|peers| peers.disconnect(peer, cx.now()));
+            return None;
+        };
         if let Some(id) = cx.connection() {
             self.state.peers.insert(id, *peer);
         }
@@ -259,8 +266,9 @@ impl Application for App {
     fn closed(&mut self, cx: &mut Lent<'_>, link: Link) {
         self.end_link(cx, link);
         self.serve_client(cx);
-        if let Some(id) = cx.connection() {
-            self.state.peers.remove(id);
+        let peer = cx.connection().and_then(|id| self.state.peers.remove(id));
+        if let (Some(peer), Some(peers)) = (peer, &self.state.group.peers) {
+            peers.disconnect(&peer, cx.now());
         }
         self.report(cx);
     }

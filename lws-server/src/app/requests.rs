@@ -8,6 +8,7 @@ use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream}
 use crate::link::streams::Ingress;
 use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
+use crate::server::peers::Turn;
 use crate::site::served::{Served, ServedSite, Terms};
 use crate::thread::access::LoggedRequest;
 use crate::thread::panics;
@@ -28,6 +29,8 @@ pub(super) struct Arrived<'a> {
     /// It has no content.
     pub(super) end: bool,
     pub(super) entry: Option<Box<LoggedRequest>>,
+    /// Its turn, if it had to wait for that.
+    pub(super) turn: Option<Box<Turn>>,
 }
 
 /// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
@@ -56,7 +59,7 @@ impl App {
         self.state.counters.requests += 1;
         let entry = self.entry(cx, &head);
         state.key = Some(stream.key());
-        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry }, None);
+        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, turn: None }, None);
         self.after_answer(cx, state);
     }
 
@@ -70,20 +73,30 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry } = arrived;
+        let Arrived { mut stream, head, end, entry, turn } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
         // Kept beside the table, which a handler may change while it is called.
         let (site, policy) = (site.cloned(), listener.plain());
-        let fields =
-            site.as_ref().map_or_else(|| listener.fields(arrival.secure), |site| site.fields(arrival.secure));
         let resolved = resolve(site.as_deref(), &head, target, arrival, ingress.plain);
         let Resolved { route, pattern, path, step } = resolved;
+        let fields = match (step.served(), &site) {
+            (Some(served), _) => served.fields(arrival.secure),
+            (None, Some(site)) => site.fields(arrival.secure),
+            (None, None) => listener.fields(arrival.secure),
+        };
 
         let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
-        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry });
+        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, turn });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
+        if self.state.group.peers.is_some() {
+            let asked = Asked { stream, head, end, site: site.clone(), ingress };
+            match self.await_turn(cx, state, asked) {
+                Some(on_turn) => stream = on_turn,
+                None => return,
+            }
+        }
         if let Some(guards) = step.guards().filter(|guards| guards.any()) {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
             match self.pass_guards(cx, state, (guards, passed), routed, asked) {

@@ -4,6 +4,7 @@ use super::Builder;
 use crate::route::RouteOptions;
 use crate::route::guard::Gate;
 use crate::server::options::ServerOptions;
+use crate::server::peers::PeerLimits;
 use crate::site::Names;
 use crate::site::origins::Origins;
 use crate::thread::access::AccessRecord;
@@ -12,6 +13,7 @@ use crate::{Peer, tls, ws};
 use lws_files::PoolOptions;
 use lws_loop_external::DriverOptions;
 use lws_proto::{Cause, Limits, Versions};
+use std::borrow::Cow;
 use std::rc::Rc;
 #[cfg(feature = "record")]
 use std::sync::Arc;
@@ -169,6 +171,13 @@ impl Builder {
         self
     }
 
+    /// Limits what one peer may have: connections, new connections in a second, requests at a time.
+    #[doc(alias = "ip_limit_wsi")]
+    pub fn peer_limits(mut self, limits: PeerLimits) -> Self {
+        self.options.peers = limits;
+        self
+    }
+
     /// The threads that wait for disks, of the whole server, and how many lookups and reads may wait for them: see [`Files`].
     ///
     /// [`Files`]: crate::files::Files
@@ -272,6 +281,14 @@ impl Builder {
     #[doc(alias = "ssl_info_event_mask")]
     pub fn on_tls(mut self, on_tls: impl Fn(&Peer, tls::Event<'_>) -> bool + 'static) -> Self {
         self.observers.on_tls = Some(Box::new(on_tls));
+        self
+    }
+
+    /// Sends a field line with every response, also to requests that no route answers: see
+    /// [`SiteSettings::fields`](crate::SiteSettings::fields).
+    #[doc(alias = "lws_http_mount_headers")]
+    pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.site.settings.fields.push((name.into(), value.into()));
         self
     }
 

@@ -51,8 +51,9 @@ impl fmt::Debug for Upgraded {
 impl Tally {
     /// Adds to the field lines of every final response.
     #[cold]
-    pub(crate) fn add_always(&mut self, lines: Vec<FieldLine>) {
+    pub(crate) fn add_always(&mut self, lines: Vec<(&'static str, Cow<'static, str>)>) {
         let before = self.always.take();
+        let lines = lines.into_iter().map(|(name, value)| (name.into(), value));
         self.always = Some(before.iter().flat_map(|before| before.iter().cloned()).chain(lines).collect());
     }
 
@@ -64,7 +65,7 @@ impl Tally {
 }
 
 /// A name and its value.
-pub(crate) type FieldLine = (&'static str, Cow<'static, str>);
+pub(crate) type FieldLine = (Cow<'static, str>, Cow<'static, str>);
 
 /// Sends the head of a response with what every response has.
 #[inline]

@@ -26,7 +26,7 @@ mod cors;
 mod wrapped;
 
 use crate::Context;
-use crate::http::{FieldLine, Request, Response};
+use crate::http::{Request, Response};
 pub use cors::Cors;
 use std::borrow::Cow;
 use std::fmt;
@@ -65,7 +65,7 @@ where
 
 /// Field lines that layers add to a response.
 #[derive(Clone, Debug, Default)]
-pub struct Fields(Vec<FieldLine>);
+pub struct Fields(Vec<(&'static str, Cow<'static, str>)>);
 
 impl Fields {
     /// Adds a line. One that cannot be written, as it has a line break, makes a 500 of the response.
@@ -77,7 +77,7 @@ impl Fields {
         self.0.is_empty()
     }
 
-    pub(crate) fn into_lines(self) -> Vec<FieldLine> {
+    pub(crate) fn into_lines(self) -> Vec<(&'static str, Cow<'static, str>)> {
         self.0
     }
 }

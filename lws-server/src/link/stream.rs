@@ -4,6 +4,7 @@ use crate::http::{self, Response, Tally};
 use crate::id::RouteId;
 use crate::link::streams::Ingress;
 use crate::publish::topics::Subscriptions;
+use crate::server::peers::Turn;
 use crate::site::served::ServedSite;
 use crate::thread::access::LoggedRequest;
 use crate::thread::deferred::Deferred;
@@ -26,7 +27,7 @@ pub(crate) enum StreamPhase {
     #[default]
     Idle,
     Http(HttpStream),
-    /// A request about which a guard has not decided yet.
+    /// A request that does not go on yet: a guard has not decided, or it is not its turn.
     Guarded(Box<GuardedStream>),
     WebSocket(WebSocketStream),
     Raw(Box<dyn raw::Handler>),
@@ -43,9 +44,11 @@ pub(crate) struct HttpStream {
     pub(crate) route: RouteId,
     /// For the access log, if there is one.
     pub(crate) entry: Option<Box<LoggedRequest>>,
+    /// Its turn among the requests of its peer, if those are limited.
+    pub(crate) turn: Option<Box<Turn>>,
 }
 
-/// A request that waits for a decision of its route's guards. It is resolved anew then.
+/// A request that waits for a guard of its route, or for its turn. It is resolved anew then.
 pub(crate) struct GuardedStream {
     pub(crate) http: HttpStream,
     pub(crate) head: HeadBuf,
@@ -55,7 +58,15 @@ pub(crate) struct GuardedStream {
     pub(crate) ingress: Ingress,
     /// How many guards have let it pass.
     pub(crate) passed: usize,
-    pub(crate) decision: Deferred<Result<(), Response>>,
+    pub(crate) waits_for: WaitsFor,
+}
+
+/// What a request waits for before its endpoint gets it.
+pub(crate) enum WaitsFor {
+    /// The decision of a guard.
+    Guard(Deferred<Result<(), Response>>),
+    /// Its turn.
+    Turn(Deferred<Turn>),
 }
 
 /// A WebSocket, from its opening handshake on.

@@ -3,6 +3,33 @@
 use crate::http::{self, Answer, Exchange, Request, Response, Status};
 use crate::{Context, raw, ws};
 
+/// A response is the endpoint of a resource that always is the same: `robots.txt`, or a page that says that something is being repaired.
+///
+/// ```
+/// use lws_server::{Methods, Route, http::Response};
+///
+/// let robots = Route::new(Methods::GET.into(), "/robots.txt", Response::text("User-agent: *\nDisallow: /\n"));
+/// ```
+impl Endpoint for Response {
+    fn request(
+        &self,
+        cx: &mut Context<'_>,
+        _: &Request<'_>,
+        exchange: Exchange<'_>,
+        end: bool,
+    ) -> Option<Box<dyn http::Handler>> {
+        self.clone().answer(cx, exchange, end)
+    }
+
+    fn upgrade(
+        &self,
+        _: &mut Context<'_>,
+        _: &Request<'_>,
+    ) -> Result<ws::Accepted<Box<dyn ws::Handler>>, Response> {
+        Err(self.clone())
+    }
+}
+
 /// What stands behind a [`Route`](crate::Route), or behind a raw listener.
 ///
 /// Plain functions, handlers and files are endpoints ([`Route::get`](crate::Route::get), [`Route::ws`](crate::Route::ws),

@@ -3,6 +3,7 @@
 //! Which route a request belongs to is found in `path_tree.rs`.
 
 pub(crate) mod endpoint;
+pub(crate) mod explain;
 pub(crate) mod factory;
 pub(crate) mod guard;
 pub(crate) mod methods;
@@ -21,6 +22,7 @@ use crate::route::methods::Methods;
 use crate::site::origins::Origins;
 use crate::ws::{self, Backlog};
 use lws_proto::http::Method;
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -73,6 +75,9 @@ pub struct RouteOptions {
     pub backlog: Option<Backlog>,
     /// Pages of which origins may open WebSockets and ask with methods that are not safe. Default [`Origins::Any`].
     pub origins: Option<Origins>,
+    /// Field lines of every response of the route, its errors as well: in place of those of its site
+    /// ([`SiteSettings::fields`](crate::SiteSettings::fields)) with the same name. The 101 that opens a WebSocket has none.
+    pub fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// Who is asked first whether a request may go on, or answers it. Default nobody.
     pub interceptor: Option<Gate>,
     /// Who is asked then: by a password, say. Default nobody.
@@ -90,6 +95,7 @@ impl RouteOptions {
             keep_half_closed: self.keep_half_closed.or(defaults.keep_half_closed),
             backlog: self.backlog.or(defaults.backlog),
             origins: self.origins.or_else(|| defaults.origins.clone()),
+            fields: if self.fields.is_empty() { defaults.fields.clone() } else { self.fields },
             interceptor: self.interceptor.or_else(|| defaults.interceptor.clone()),
             authentication: self.authentication.or_else(|| defaults.authentication.clone()),
             cors: self.cors,
@@ -223,6 +229,13 @@ impl Route {
     #[must_use]
     pub fn backlog(mut self, backlog: Backlog) -> Self {
         self.options.backlog = Some(backlog);
+        self
+    }
+
+    /// Adds one of [`RouteOptions::fields`].
+    #[must_use]
+    pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.options.fields.push((name.into(), value.into()));
         self
     }
 

@@ -22,18 +22,37 @@ pub(crate) fn status_of(cause: Cause) -> u16 {
 #[cold]
 pub(crate) fn response(refusal: Refusal<'_>, head: &Head<'_>, policy: Plain) -> Response {
     match refusal {
-        Refusal::Misdirected => Response::error(Status::MISDIRECTED_REQUEST),
+        Refusal::Misdirected => error(head, Status::MISDIRECTED_REQUEST),
         Refusal::Plain => plain(head, policy),
-        Refusal::Foreign => Response::error(Status::FORBIDDEN),
-        Refusal::Path => Response::error(Status::BAD_REQUEST),
-        Refusal::NotFound => Response::error(Status::NOT_FOUND),
-        Refusal::NotImplemented => Response::error(Status::NOT_IMPLEMENTED),
+        Refusal::Foreign => error(head, Status::FORBIDDEN),
+        Refusal::Path => error(head, Status::BAD_REQUEST),
+        Refusal::NotFound => error(head, Status::NOT_FOUND),
+        Refusal::NotImplemented => error(head, Status::NOT_IMPLEMENTED),
         // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field".
         Refusal::UpgradeRequired(_) => Response::error(Status::UPGRADE_REQUIRED)
             .field("Upgrade", "websocket")
             .field("Sec-WebSocket-Version", "13"),
         Refusal::NotAllowed(path) => not_allowed(head, path),
     }
+}
+
+/// An error in the form that its peer asks for: a page that `/error.css` may style, problem details (RFC 9457), or plain text.
+fn error(head: &Head<'_>, status: Status) -> Response {
+    let names = |kind: &str| {
+        head.list("accept").any(|range| {
+            let name = range.split(|byte| *byte == b';').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(kind.as_bytes())
+        })
+    };
+    let json = names("application/problem+json") || names("application/json");
+    let response = match (names("text/html"), json) {
+        (false, false) => Response::error(status),
+        (html, _) => {
+            let page = lws_files::error_page(status, !html);
+            Response::ok(page.content_type, page.bytes).status(status)
+        }
+    };
+    response.field("Vary", "Accept")
 }
 
 /// The response to a request that came without TLS to where TLS is spoken.
@@ -55,7 +74,7 @@ fn plain(head: &Head<'_>, policy: Plain) -> Response {
 fn not_allowed(head: &Head<'_>, path: Option<&ServedPath>) -> Response {
     let response = match head.method() {
         Method::Options => Response::new(Status::NO_CONTENT),
-        _ => Response::error(Status::METHOD_NOT_ALLOWED),
+        _ => error(head, Status::METHOD_NOT_ALLOWED),
     };
     // A WebSocket is asked for with GET.
     let get = Methods::from(&[Method::Get]);

@@ -32,6 +32,15 @@ pub(crate) enum Step<'s> {
 }
 
 impl<'s> Step<'s> {
+    /// The endpoint, if one is to answer.
+    #[inline]
+    pub(crate) fn served(&self) -> Option<&'s Served> {
+        match self {
+            Self::Request(served) | Self::Upgrade(served) => Some(served),
+            Self::Refuse(_) => None,
+        }
+    }
+
     /// Who is asked before it is done: also before a peer learns what is at a path.
     #[inline]
     pub(crate) fn guards(&self) -> Option<&'s Guards> {

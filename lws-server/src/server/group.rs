@@ -3,6 +3,8 @@
 //! Everything else belongs to one thread. Knows no handler and no event: what is sent is the caller's.
 
 use crate::id::{RouteId, SiteId, StreamId};
+use crate::server::options::ServerOptions;
+use crate::server::peers::Peers;
 use crate::server::pools::Pools;
 use crate::server::stats::Stats;
 use lws_loop_external::{GlobalId, SendError, Shards};
@@ -22,6 +24,8 @@ pub(crate) struct Group<M> {
     inboxes: Box<[Inbox]>,
     /// The threads that wait where no loop may.
     pub(crate) pools: Pools,
+    /// What each peer has, if that is limited.
+    pub(crate) peers: Option<Arc<Peers>>,
 }
 
 /// The sites and routes by their numbers, which are the same everywhere and are not used again.
@@ -68,9 +72,11 @@ pub(crate) enum Published {
 }
 
 impl<M> Group<M> {
-    pub(crate) fn new(shards: Shards<M>, drain_timeout: Duration, held: HeldBytes, pools: Pools) -> Self {
+    pub(crate) fn new(shards: Shards<M>, options: &ServerOptions, held: HeldBytes) -> Self {
         let inboxes = (0..shards.count()).map(|_| Inbox::default()).collect();
-        Self { shards, drain_timeout, held, registry: RwLock::default(), inboxes, pools }
+        let (pools, peers) = (Pools::new(options), Peers::new(&options.peers));
+        let drain_timeout = options.drain_timeout;
+        Self { shards, drain_timeout, held, registry: RwLock::default(), inboxes, pools, peers }
     }
 
     fn inbox(&self, shard: u16) -> Option<&Inbox> {

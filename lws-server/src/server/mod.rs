@@ -5,6 +5,7 @@
 pub(crate) mod description;
 pub(crate) mod group;
 pub(crate) mod options;
+pub(crate) mod peers;
 pub(crate) mod pools;
 #[cfg(feature = "run")]
 pub(crate) mod run;

@@ -1,5 +1,6 @@
 //! What holds for a server as a whole, whatever its sites are.
 
+use crate::server::peers::PeerLimits;
 use lws_files::PoolOptions;
 use lws_loop_external::{self as external, DriverOptions, ListenOptions};
 use lws_proto::SERVICE_BYTES_MAX;
@@ -24,6 +25,8 @@ pub struct ServerOptions {
     pub disk: PoolOptions,
     /// The threads that do what handlers hand to [`Context::work`](crate::Context::work), for all threads of the server together.
     pub work: PoolOptions,
+    /// What one peer may have. By default nothing is limited.
+    pub peers: PeerLimits,
     /// Topics that one WebSocket may subscribe to. Default 256.
     pub subscriptions_max: usize,
     /// The client of each thread.
@@ -47,6 +50,7 @@ impl Default for ServerOptions {
             drain_timeout: Duration::from_secs(10),
             disk: PoolOptions::default(),
             work: PoolOptions::default(),
+            peers: PeerLimits::default(),
             subscriptions_max: 256,
             #[cfg(feature = "client")]
             client: crate::client::Options::default(),

@@ -7,7 +7,6 @@ use crate::publish::topics::Topics;
 use crate::server::description::{DescribeThread, Description};
 use crate::server::group::Group;
 use crate::server::options::ServerOptions;
-use crate::server::pools::Pools;
 use crate::server::shard::{Plan, Shard};
 use crate::server::stats::Counters;
 use crate::server::{Server, ServerService};
@@ -43,8 +42,7 @@ pub(crate) fn server(
     let mut shards = Shards::create(count, &options.driver_of(count.get()))?.into_iter();
     let Some(first) = shards.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let held = HeldBytes::new(options.held_bytes_max);
-    let group =
-        Arc::new(Group::new(first.shards().clone(), options.drain_timeout, held, Pools::new(options)));
+    let group = Arc::new(Group::new(first.shards().clone(), options, held));
     let (service, sites) = service(description, first, &group, None)?;
     // Mistakes in routes have come first: they are harder to find.
     if sites.iter().all(|site| site.bound.is_empty()) {
@@ -125,7 +123,7 @@ fn app(
         wakes: PendingWakes::default(),
         drain_watchers: DrainWatchers::default(),
         shelf: Shelf::new(files_max),
-        peers: PeerAddresses::new(observers.want_peers()),
+        peers: PeerAddresses::new(observers.want_peers() || group.peers.is_some()),
         observers,
         counters: Counters::default(),
         started: Instant::now(),

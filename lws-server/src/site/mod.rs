@@ -16,6 +16,7 @@ use crate::tls;
 use crate::ws::Deflate;
 use lws_loop_external::ListenOptions;
 use lws_proto::{Limits, Versions};
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -67,6 +68,9 @@ pub struct SiteSettings {
     pub deflate: Option<Deflate>,
     /// The options of routes that do not say otherwise.
     pub route_defaults: RouteOptions,
+    /// Field lines of every response, also to requests that no route answers: see also
+    /// [`RouteOptions::fields`](crate::RouteOptions::fields).
+    pub fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     /// How long `Strict-Transport-Security` tells browsers to come by TLS only. RFC 6797.
     pub strict_transport_security: Option<Duration>,
     /// Whether responses give browsers the strict rules of a server that embeds nothing of other sites and may not be embedded:

@@ -17,7 +17,6 @@ use crate::tls::Plain;
 use crate::ws::{Backlog, Deflate};
 use lws_proto::http::Head;
 use lws_proto::ws::is_opening;
-use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
 
@@ -30,8 +29,8 @@ pub(crate) struct ServedSite {
     pub(crate) settings: SiteSettings,
     pub(crate) raw: Option<Rc<dyn Endpoint>>,
     paths: PathTree<ServedPath>,
-    /// Field lines of every response, without TLS and with it.
-    fields: [Option<Rc<[FieldLine]>>; 2],
+    /// Field lines of the responses to requests that have no route, without TLS and with it.
+    fields: [FieldLines; 2],
 }
 
 /// What stands at one path.
@@ -46,6 +45,8 @@ pub(crate) struct ServedPath {
 /// An endpoint, and what holds for the requests that it gets.
 pub(crate) struct Served {
     pub(crate) endpoint: Rc<dyn Endpoint>,
+    /// Field lines of every response, those of the site and its own: without TLS and with it.
+    fields: [FieldLines; 2],
     pub(crate) terms: Terms,
 }
 
@@ -67,17 +68,15 @@ pub(crate) struct Terms {
 const CONTENT_BYTES_MAX: usize = 1 << 20;
 
 /// What libwebsockets sends, without a field that browsers have dropped. RFC 9110 §5.
-const BEST_PRACTICES: [FieldLine; 4] = [
+const BEST_PRACTICES: [(&str, &str); 4] = [
     (
         "Content-Security-Policy",
-        Cow::Borrowed(
-            "default-src 'none'; img-src 'self' data:; script-src 'self'; font-src 'self'; style-src 'self'; \
-             connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-        ),
+        "default-src 'none'; img-src 'self' data:; script-src 'self'; font-src 'self'; style-src 'self'; \
+         connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     ),
-    ("X-Content-Type-Options", Cow::Borrowed("nosniff")),
-    ("X-Frame-Options", Cow::Borrowed("deny")),
-    ("Referrer-Policy", Cow::Borrowed("no-referrer")),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "deny"),
+    ("Referrer-Policy", "no-referrer"),
 ];
 
 impl Terms {
@@ -96,6 +95,9 @@ impl Terms {
     }
 }
 
+/// Field lines, if there are any.
+pub(crate) type FieldLines = Option<Rc<[FieldLine]>>;
+
 impl ServedPath {
     /// Who is asked before it is said which methods are there.
     pub(crate) fn guards(&self) -> Option<&Guards> {
@@ -105,6 +107,12 @@ impl ServedPath {
 }
 
 impl Served {
+    /// Field lines of every response.
+    #[inline]
+    pub(crate) fn fields(&self, secure: bool) -> FieldLines {
+        self.fields[usize::from(secure)].clone()
+    }
+
     /// Whether a request may be answered by an endpoint for requests. One that opens a WebSocket may be passed on as such, whatever its
     /// method. `secure` says whether it came by TLS.
     #[inline]
@@ -142,11 +150,11 @@ impl ServedSite {
             .map_err(|name| invalid(format!("not a host name: {name}")))?;
         // Wrong defaults are an error whether or not a route needs them.
         Terms::new(settings.route_defaults.clone())?;
+        let fields = [fields_of(&settings, false)?, fields_of(&settings, true)?];
         let mut paths = PathTree::default();
         for route in routes {
-            add(&mut paths, route, &settings.route_defaults)?;
+            add(&mut paths, route, &settings.route_defaults, &fields)?;
         }
-        let fields = [fields_of(&settings, false), fields_of(&settings, true)];
         let (id, first_route) = (SiteId(0), RouteId::NONE);
         Ok(Self { id, first_route, names, settings, raw, paths, fields })
     }
@@ -188,9 +196,9 @@ impl ServedSite {
         Some((RouteId(self.first_route.0 + index as u32), pattern, served))
     }
 
-    /// The field lines of every response.
+    /// The field lines of the responses to requests that have no route.
     #[inline]
-    pub(crate) fn fields(&self, secure: bool) -> Option<Rc<[FieldLine]>> {
+    pub(crate) fn fields(&self, secure: bool) -> FieldLines {
         self.fields[usize::from(secure)].clone()
     }
 
@@ -209,13 +217,21 @@ impl ServedSite {
 /// More routes than anybody writes down, and few enough that numbers do not run out.
 const ROUTES_MAX: usize = 1 << 20;
 
-fn add(paths: &mut PathTree<ServedPath>, route: Route, defaults: &RouteOptions) -> io::Result<()> {
+fn add(
+    paths: &mut PathTree<ServedPath>,
+    route: Route,
+    defaults: &RouteOptions,
+    of_site: &[FieldLines; 2],
+) -> io::Result<()> {
     let Route { path, takes, endpoint, options } = route;
-    let mut terms = Terms::new(options.or(defaults))?;
+    let options = options.or(defaults);
+    let own = checked(&options.fields)?;
+    let fields = of_site.each_ref().map(|of_site| with_own(of_site, own));
+    let mut terms = Terms::new(options)?;
     if endpoint.precedes_guards() {
         terms.guards = Guards::default();
     }
-    let served = Served { endpoint, terms };
+    let served = Served { endpoint, fields, terms };
     if paths.len() >= ROUTES_MAX {
         return Err(invalid(format!("more than {ROUTES_MAX} routes")));
     }
@@ -236,18 +252,48 @@ fn add(paths: &mut PathTree<ServedPath>, route: Route, defaults: &RouteOptions) 
     Ok(())
 }
 
+/// The field lines of a site and of one of its routes: of two with one name that of the route.
+fn with_own(of_site: &FieldLines, own: &[FieldLine]) -> FieldLines {
+    if own.is_empty() {
+        return of_site.clone();
+    }
+    let is_said = |(name, _): &&FieldLine| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    let of_site = of_site.iter().flat_map(|fields| fields.iter()).filter(|line| !is_said(line));
+    Some(of_site.chain(own).cloned().collect())
+}
+
+/// Field lines that can be written, and that do not frame content.
+///
+/// # Errors
+/// The first one that cannot. Without this every response would become a 500.
+fn checked(fields: &[FieldLine]) -> io::Result<&[FieldLine]> {
+    let is_token = |name: &str| {
+        let marks = b"!#$%&'*+-.^_`|~";
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte))
+    };
+    let is_value = |value: &str| !value.chars().any(|char| char.is_control() && char != '\t');
+    let frames = |name: &str| {
+        ["content-length", "transfer-encoding", "connection"].iter().any(|it| name.eq_ignore_ascii_case(it))
+    };
+    match fields.iter().find(|(name, value)| !is_token(name) || !is_value(value) || frames(name)) {
+        Some((name, value)) => Err(invalid(format!("not a field of every response: {name:?}: {value:?}"))),
+        None => Ok(fields),
+    }
+}
+
 /// The field lines of every response, by TLS or not.
-fn fields_of(settings: &SiteSettings, secure: bool) -> Option<Rc<[FieldLine]>> {
+fn fields_of(settings: &SiteSettings, secure: bool) -> io::Result<FieldLines> {
     let mut fields = Vec::new();
     if settings.security_best_practices {
-        fields.extend(BEST_PRACTICES);
+        fields.extend(BEST_PRACTICES.map(|(name, value)| (name.into(), value.into())));
     }
+    fields.extend_from_slice(checked(&settings.fields)?);
     // RFC 6797 §7.2: "MUST NOT include the STS header field in HTTP responses conveyed over non-secure transport".
     if let (true, Some(max_age)) = (secure, settings.strict_transport_security) {
         let value = format!("max-age={}; includeSubDomains", max_age.as_secs());
-        fields.push(("Strict-Transport-Security", value.into()));
+        fields.push(("Strict-Transport-Security".into(), value.into()));
     }
-    (!fields.is_empty()).then(|| fields.into())
+    Ok((!fields.is_empty()).then(|| fields.into()))
 }
 
 /// A mistake in a description.

@@ -68,6 +68,17 @@ impl Listener {
         (site.filter(|_| tls.is_none_or(|info| self.is_of_host(info, head))), arrival)
     }
 
+    /// The site that has the name which a request is for, if its connection was made for that, too.
+    pub(crate) fn site_named(&self, head: &Head<'_>, secure: bool) -> (Option<&Rc<ServedSite>>, Arrival) {
+        let arrival = Arrival { secure, local: self.local };
+        (self.sites.find(head, head.target(), arrival), arrival)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Whether a request is for the host that its connection was made for: that of a client which asked for no name was made
     /// for the default one. RFC 9110 §7.4.
     fn is_of_host(&self, info: &Info, head: &Head<'_>) -> bool {
@@ -96,6 +107,11 @@ impl Sites {
     #[inline]
     pub(crate) fn listener(&self, index: u16) -> Option<&Listener> {
         self.listeners.get(usize::from(index))?.as_ref()
+    }
+
+    /// The listeners at which requests come in.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().flatten().filter(|listener| listener.open && listener.speaks == Speaks::Http)
     }
 
     /// The index of a listener that accepts connections. One more connection of it is counted.

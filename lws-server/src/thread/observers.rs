@@ -46,8 +46,8 @@ impl Observers {
     }
 }
 
-/// The addresses of peers, for observers that get them late: the system forgets a peer that resets. They are kept beside the
-/// connections, so that a server without such observers pays nothing.
+/// The addresses of peers, for limits and for observers that get them late: the system forgets a peer that resets. They are kept beside
+/// the connections, so that a server without either pays nothing.
 #[derive(Debug, Default)]
 pub(crate) struct PeerAddresses(Option<HashMap<ConnectionId, Peer>>);
 
@@ -64,10 +64,8 @@ impl PeerAddresses {
     }
 
     /// A connection is over.
-    pub(crate) fn remove(&mut self, connection: ConnectionId) {
-        if let Some(peers) = &mut self.0 {
-            peers.remove(&connection);
-        }
+    pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<Peer> {
+        self.0.as_mut()?.remove(&connection)
     }
 
     /// Who is at the other end of a connection: as it was when it came, or else as the system says now.

@@ -10,7 +10,9 @@ mod guards;
 mod http;
 mod http2;
 mod links;
+mod mounts;
 mod panics;
+mod peers;
 mod sites;
 mod threads;
 #[cfg(feature = "tls")]
