@@ -98,7 +98,10 @@ fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) 
     let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
     let mut builder =
         Server::builder().driver_options(driver_options(arguments)).drain_timeout(arguments.drain_timeout());
-    builder = builder.held_bytes_max(arguments.held_bytes_max).client_options(lws_proxy::client_options());
+    builder = builder
+        .held_bytes_max(arguments.held_bytes_max)
+        .peer_limits(served.peer_limits())
+        .client_options(lws_proxy::client_options());
     if let Some(connections) = arguments.max_connections {
         builder = builder.connections_max(connections.div_ceil(threads));
     }

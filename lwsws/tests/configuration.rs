@@ -143,17 +143,22 @@ fn what_is_right_is_counted_printed_and_compared() {
     assert!(success && out == "- a port 80\n+ a port 81\n", "{out}");
 }
 
+const CLOSE: &str = "Connection: close\r\n";
+
 #[test]
 fn hosts_mounts_redirects_and_protocols_are_served() {
     let port = free_port();
     let conf = r#"{ "vhosts": [
-        { "name": "localhost", "port": PORT, "keepalive_timeout": 20, "mounts": [
-            { "mountpoint": "/", "origin": "file://ROOT/www", "default": "start.html", "cache-max-age": 60, "cache-reuse": 1 },
+        { "name": "localhost", "port": PORT, "keepalive_timeout": 20, "error-document-404": "/missing.html",
+          "headers": { "X-Of-Host": "1", "X-Of-Mount": "1" }, "mounts": [
+            { "mountpoint": "/", "origin": "file://ROOT/www", "default": "start.html", "cache-max-age": 60, "cache-reuse": 1,
+              "extra-mimetypes": { ".odd": "text/odd" } },
             { "mountpoint": "/old", "origin": ">https://example.com/new", "append-path": "on" },
             { "mountpoint": "/program", "origin": "cgi://ROOT/program", "cgi-timeout": 5,
               "cgi-env": [ { "MINE": "yes" } ] },
             { "mountpoint": "/confined", "origin": "cgi://ROOT/program", "cgi-chroot": "ROOT" },
             { "mountpoint": "/private", "origin": "file://ROOT/www", "basic-auth": "ROOT/users" },
+            { "mountpoint": "/archive", "origin": "file://ROOT/site.zip", "headers": { "X-Of-Mount": "2" } },
             { "mountpoint": "/quiet", "origin": "file://ROOT/www", "no-ws-upgrades": 1 },
         ], "ws-protocols": [ { "lws-mirror-protocol": {}, "dumb-increment-protocol": { "default": "1" },
             "lws-status": { "basic-auth": "ROOT/users" } } ] },
@@ -166,20 +171,27 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
             ("conf", "{ \"global\": { \"count-threads\": 2 } }"),
             ("conf.d/hosts", &conf),
             ("www/start.html", "<h1>start</h1>"),
+            ("www/x", "private"),
             ("www/private/x", "below"),
             (
                 "program",
                 "#!/bin/sh\nprintf 'Content-Type: a/b\n\n%s %s %s' \"$SCRIPT_NAME\" \"$PATH_INFO\" \"$MINE\"\n",
             ),
+            ("www/a.odd", "odd"),
+            ("www/missing.html", "<h1>missing</h1>"),
+            ("users", "ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"),
         ],
     );
     fs::set_permissions(folder.0.join("program"), fs::Permissions::from_mode(0o755))
         .expect("it can be executed");
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/site.zip");
+    fs::copy(archive, folder.0.join("site.zip")).expect("a file");
     let _serving = Serving::start(&folder);
+    let password = format!("{CLOSE}Authorization: Basic YW5uOnNlY3JldA==\r\n");
     let opening = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let asking = |name: &str| format!("{opening}Sec-WebSocket-Protocol: {name}\r\n");
-    let close = "Connection: close\r\n".to_owned();
+    let close = CLOSE.to_owned();
     for (host, target, fields, wanted) in [
         (
             "localhost",
@@ -192,7 +204,16 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
         ("other.example", "/old/a", &close, &["HTTP/1.1 301 ", "Location: http://there.example/\r\n"]),
         ("localhost", "/program/x?y", &close, &["HTTP/1.1 200 ", "/program /x yes"]),
         ("localhost", "/confined", &close, &["HTTP/1.1 404 "]),
-        ("localhost", "/private/x", &close, &["HTTP/1.1 404 "]),
+        ("localhost", "/private/x", &close, &["HTTP/1.1 401 ", "WWW-Authenticate: Basic realm=\"/private\""]),
+        ("localhost", "/private/x", &password, &["HTTP/1.1 200 ", "\r\n\r\nprivate"]),
+        ("localhost", "/a.odd", &close, &["Content-Type: text/odd\r\n", "X-Of-Host: 1", "X-Of-Mount: 1"]),
+        ("localhost", "/none", &close, &["HTTP/1.1 404 ", "<h1>missing</h1>", "X-Of-Host: 1"]),
+        (
+            "localhost",
+            "/archive/",
+            &close,
+            &["HTTP/1.1 200 ", "from the archive", "X-Of-Host: 1", "X-Of-Mount: 2"],
+        ),
         ("localhost", "/", &opening.to_owned(), &["HTTP/1.1 101 "]),
         (
             "localhost",
@@ -201,7 +222,7 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
             &["HTTP/1.1 101 ", "Sec-WebSocket-Protocol: lws-mirror-protocol"],
         ),
         ("localhost", "/quiet/x", &opening.to_owned(), &["HTTP/1.1 403 "]),
-        ("localhost", "/private/x", &opening.to_owned(), &["HTTP/1.1 403 "]),
+        ("localhost", "/private/x", &opening.to_owned(), &["HTTP/1.1 401 "]),
         ("other.example", "/", &asking("lws-mirror-protocol"), &["HTTP/1.1 301 "]),
     ] {
         let answer = ask(port, host, target, fields);

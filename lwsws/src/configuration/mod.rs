@@ -7,7 +7,7 @@ mod sites;
 use crate::privileges;
 use clap::Args;
 use lws_config::{Config, Options, Plan, Report};
-use lws_server::{Builder, Limits};
+use lws_server::{Builder, Limits, PeerLimits};
 use sites::Prepared;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -145,6 +145,13 @@ impl Served {
     /// Descriptors that the process may have, if the configuration says how many.
     pub(crate) fn descriptors(&self) -> Option<u64> {
         self.0.config().global.descriptors
+    }
+
+    /// What one peer may have.
+    pub(crate) fn peer_limits(&self) -> PeerLimits {
+        let global = &self.0.config().global;
+        let (connections_max, requests_max) = (global.connections_per_address, global.requests_per_address);
+        PeerLimits { connections_max, requests_max, ..PeerLimits::default() }
     }
 
     /// Becomes the user that the configuration names, if it does.

@@ -5,18 +5,20 @@
 use super::programs;
 use super::protocols::{NoWebSockets, Protocols, built_in, served};
 use crate::demo::Demo;
+use crate::files::gate;
 use crate::proxy;
 use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
 use lws_proxy::Proxy;
-use lws_server::files::Files;
+use lws_server::files::{CacheControl, Files, Types};
 use lws_server::http::{Response, Status};
 use lws_server::tls::{self, ClientCertificates, Host, Identity, Plain, Roots};
-use lws_server::{Limits, ListenOptions, Redirect, Route, Site, Takes};
+use lws_server::{Gate, Limits, ListenOptions, Redirect, Route, Site, Takes};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What libwebsockets tells browsers where a host says "sts". RFC 6797.
@@ -44,6 +46,8 @@ pub(super) struct Prepared {
     /// By host and mount: what is shared by the WebSockets there.
     demos: Vec<Vec<Demo>>,
     files: HashMap<PathBuf, Files>,
+    /// The files of users and passwords.
+    gates: HashMap<PathBuf, Gate>,
     /// TLS of the listeners, by the hosts that are the first there.
     tls: HashMap<usize, tls::Server>,
 }
@@ -56,10 +60,16 @@ impl Prepared {
     pub(super) fn new(config: Config) -> io::Result<Self> {
         let demos =
             config.vhosts.iter().map(|vhost| (0..=vhost.mounts.len()).map(|_| Demo::default()).collect());
-        let mut prepared =
-            Self { demos: demos.collect(), files: HashMap::new(), tls: HashMap::new(), config };
+        let mut prepared = Self {
+            demos: demos.collect(),
+            files: HashMap::new(),
+            gates: HashMap::new(),
+            tls: HashMap::new(),
+            config,
+        };
         prepared.open_folders()?;
         prepared.find_programs()?;
+        prepared.read_passwords()?;
         prepared.read_certificates()?;
         Ok(prepared)
     }
@@ -69,8 +79,20 @@ impl Prepared {
             if let Origin::Files(folder) = &mount.origin
                 && !self.files.contains_key(folder)
             {
-                let files = Files::directory(folder).map_err(|error| at(&mount.location, &error))?;
-                self.files.insert(folder.clone(), files);
+                let files = if is_archive(folder) { Files::zip(folder) } else { Files::directory(folder) };
+                self.files.insert(folder.clone(), files.map_err(|error| at(&mount.location, &error))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_passwords(&mut self) -> io::Result<()> {
+        for mount in self.config.vhosts.iter().flat_map(|vhost| &vhost.mounts) {
+            if let Some(users) = &mount.basic_auth
+                && !self.gates.contains_key(users)
+            {
+                let gate = gate(users, &mount.path).map_err(|error| at(&mount.location, &error))?;
+                self.gates.insert(users.clone(), gate);
             }
         }
         Ok(())
@@ -154,6 +176,7 @@ impl Prepared {
         }
         settings.strict_transport_security =
             vhost.strict_transport_security.then_some(STRICT_TRANSPORT_SECURITY);
+        settings.fields = fields(&vhost.headers);
         settings.route_defaults.keep_half_closed = vhost.half_closed_long_poll.then_some(true);
         let listener = self.sharing(index).first().copied().unwrap_or(index);
         settings.listen.push(listen(vhost, self.tls.get(&listener)));
@@ -170,13 +193,13 @@ impl Prepared {
         site
     }
 
-    fn route(&self, mount: &Mount) -> Route {
-        if asks_first(mount) {
+    fn route(&self, vhost: &Vhost, mount: &Mount) -> Route {
+        if asks_others_first(mount) {
             return unserved(mount);
         }
         match &mount.origin {
             Origin::Files(folder) => match self.files.get(folder) {
-                Some(files) => Route::files(mount.path.clone(), with_options(files.clone(), mount)),
+                Some(files) => Route::files(mount.path.clone(), with_options(files.clone(), vhost, mount)),
                 None => unserved(mount),
             },
             Origin::Redirect { location } => {
@@ -201,12 +224,18 @@ impl Prepared {
             // It was said when the configuration was read: the first one answers.
             return;
         }
-        site.routes.push(self.route(mount));
-        if mount.no_websockets || asks_first(mount) {
+        let first = site.routes.len();
+        site.routes.push(self.route(vhost, mount));
+        if mount.no_websockets || asks_others_first(mount) {
             site.routes.push(Route::new(Takes::Upgrades, mount.path.clone(), NoWebSockets));
         } else if !matches!(mount.origin, Origin::Proxy { .. }) {
             // What leads to another server has that one's WebSockets.
             add_websockets(site, vhost, &mount.path, demo);
+        }
+        for route in &mut site.routes[first..] {
+            route.options.fields = fields(&mount.headers);
+            route.options.authentication =
+                mount.basic_auth.as_ref().and_then(|users| self.gates.get(users)).cloned();
         }
     }
 }
@@ -216,9 +245,22 @@ fn is_raw(vhost: &Vhost) -> bool {
     vhost.raw_only || vhost.accept_as.always
 }
 
-/// Whether somebody has to be asked before a mount is served. Nobody can be yet, so that it is not, to WebSockets neither.
-fn asks_first(mount: &Mount) -> bool {
-    mount.basic_auth.is_some() || mount.interceptor.is_some() || mount.session_bits != 0
+/// Whether somebody has to be asked before a mount is served who cannot be yet: it is not served then, to WebSockets neither.
+fn asks_others_first(mount: &Mount) -> bool {
+    mount.interceptor.is_some() || mount.session_bits != 0
+}
+
+/// Whether an origin is an archive, as its name and its kind say.
+fn is_archive(origin: &Path) -> bool {
+    let named = origin.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    named && origin.is_file()
+}
+
+/// Field lines, as the server takes them.
+fn fields(headers: &[(String, String)]) -> Vec<(Cow<'static, str>, Cow<'static, str>)> {
+    // libwebsockets writes a name with the colon behind it.
+    let name = |name: &str| Cow::Owned(name.trim_end_matches(':').to_owned());
+    headers.iter().map(|(key, value)| (name(key), Cow::Owned(value.clone()))).collect()
 }
 
 /// What answers in place of a mount that cannot be served: what another mount has below its path would be somebody else's.
@@ -233,32 +275,36 @@ fn add_websockets(site: &mut Site, vhost: &Vhost, path: &str, demo: &Demo) {
 }
 
 /// The folder of a mount with what the mount says of it.
-fn with_options(mut files: Files, mount: &Mount) -> Files {
+fn with_options(mut files: Files, vhost: &Vhost, mount: &Mount) -> Files {
     if let Some(index) = &mount.index {
         files = files.index(index.clone());
     }
-    if let Some(value) = cache_control(&mount.cache) {
-        files = files.field("Cache-Control", value);
+    if let Some(page) = vhost.not_found_page.as_deref().and_then(|page| below(page, &mount.path)) {
+        files = files.not_found(page);
+    }
+    if !mount.media_types.is_empty() {
+        let add = |types: Types, (end, media_type): &(String, String)| types.add(end, media_type.clone());
+        files = files.types(mount.media_types.iter().fold(Types::new(), add));
+    }
+    if mount.cache != Cache::default() {
+        files = files.cache_control(cache_control(&mount.cache));
     }
     files
 }
 
-/// The field of the four switches and the time. Without any of them nothing is said. RFC 9111 §5.2.2.
-fn cache_control(cache: &Cache) -> Option<String> {
-    if *cache == Cache::default() {
-        return None;
+/// The rest of a path behind that of a mount, if it is below it.
+fn below<'a>(path: &'a str, mount: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(mount.trim_end_matches('/'))?.strip_prefix('/')?;
+    Some(rest).filter(|rest| !rest.is_empty())
+}
+
+/// What the four switches and the time say: nothing may be kept unless reuse is allowed. RFC 9111 §5.2.2.
+fn cache_control(cache: &Cache) -> CacheControl {
+    let age = u32::try_from(cache.max_age.unwrap_or_default().as_secs()).unwrap_or(u32::MAX);
+    match cache.no_store {
+        true => CacheControl::NoStore,
+        false => CacheControl::of_mount(age, false, cache.reuse, cache.revalidate, cache.shared),
     }
-    // In the order in which libwebsockets asks: nothing may be kept unless reuse is allowed.
-    if cache.no_store || !cache.reuse {
-        return Some("no-store".to_owned());
-    }
-    let mut value = if cache.shared { "public" } else { "private" }.to_owned();
-    if cache.revalidate {
-        value.push_str(", must-revalidate");
-    }
-    let age = cache.max_age.unwrap_or_default().as_secs();
-    value.push_str(&format!(", max-age={age}"));
-    Some(value)
 }
 
 fn identity(vhost: &Vhost) -> Option<Host> {
@@ -322,8 +368,6 @@ pub(super) fn remarks(config: &Config) -> Vec<Remark> {
     global(given.server.is_some(), "server-string has no effect: no response has a Server field");
     global(!given.plugin_directories.is_empty(), "plugin-dir has no effect: protocols are built in");
     global(!given.rejected_user_agents.is_empty(), "reject-service-keywords has no effect yet");
-    global(given.requests_per_address.is_some(), "ip-limit-ah has no effect yet");
-    global(given.connections_per_address.is_some(), "ip-limit-wsi has no effect yet");
     global(given.timeout.is_some(), "timeout-secs has no effect yet: deadlines are those of the server");
     global(given.blocking_threads.is_some(), "count-async-threads has no effect yet");
     for vhost in &config.vhosts {
@@ -340,8 +384,14 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
         }
     };
     say(vhost.access_log.is_some(), "access-log has no effect: the log of all hosts is that of --access-log");
-    say(!vhost.headers.is_empty(), "headers has no effect yet");
-    say(vhost.not_found_page.is_some(), "error-document-404 has no effect yet");
+    let is_below = |page: &str| {
+        let of_files = |mount: &&Mount| matches!(mount.origin, Origin::Files(_));
+        vhost.mounts.iter().filter(of_files).any(|mount| below(page, &mount.path).is_some())
+    };
+    say(
+        vhost.not_found_page.as_deref().is_some_and(|page| !is_below(page)),
+        "error-document-404 has no effect: it is below no mount of files",
+    );
     let owner = matches!(&vhost.listen, Listen::Unix { owner: Some(_), .. });
     say(owner, "unix-socket-perms has no effect yet: the socket is the user's who starts the server");
     let tls = vhost.tls.as_ref();
@@ -396,11 +446,8 @@ fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
     if let Some(Err(error)) = proxy::upstream(mount) {
         say(true, &format!("the origin cannot be served: {error}: requests are answered 404"));
     }
-    say(mount.basic_auth.is_some(), "basic-auth cannot be asked for yet: the mount is not served");
     say(mount.interceptor.is_some(), "interceptor-path cannot be asked yet: the mount is not served");
     say(mount.session_bits != 0, "auth-mask cannot be asked for yet: the mount is not served");
-    say(!mount.headers.is_empty(), "headers has no effect yet");
-    say(!mount.media_types.is_empty(), "extra-mimetypes has no effect yet");
     say(!mount.interpreters.is_empty(), "interpret has no effect yet");
     say(
         mount.fallback_protocol.is_some(),
