@@ -218,16 +218,17 @@ impl App {
         head: &HeadBuf,
     ) {
         let StreamPhase::Http(http) = &mut state.phase else { return };
-        let (entry, turns) = (http.entry.take(), http.tally.turns + 1);
+        let turns = http.tally.turns + 1;
         if turns > TURNS_MAX {
             // It owes an answer now.
-            http.entry = entry;
             http.handler = None;
         } else {
+            let (entry, turn) = (http.entry.take(), http.turn.take());
             // Content that nobody has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry };
+            // It is the same request of its peer, which keeps the turn that it has.
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn };
             self.proceed(cx, ingress, state, arrived, None);
             match &mut state.phase {
                 StreamPhase::Http(http) => http.tally.turns = turns,

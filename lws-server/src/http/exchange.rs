@@ -266,6 +266,15 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Answers as if another request had come in place of this one, such as [`HeadBuf::turned_to`] makes: it is resolved, and passes the
+    /// guards of its route. The handler of this one is dropped, and called no more. It has not answered yet; otherwise
+    /// nothing happens. An exchange that turns more than ten times is answered 500.
+    pub fn turn_to(self, head: HeadBuf) {
+        if self.tally.status == 0 {
+            self.tally.instead = Some(Box::new(head));
+        }
+    }
+
     /// Ends the connection at once, and the exchange with it. What is queued is lost.
     pub fn abort(self) {
         self.stream.abort();
