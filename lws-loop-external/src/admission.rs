@@ -253,7 +253,7 @@ mod tests {
         let (first, none) = arrive(0, other);
         assert_eq!(none, None);
         let rest: Vec<_> = (1..4).map(|index| arrive(index, one)).collect();
-        assert!(rest.iter().all(|(_, victim)| victim.is_none()), "up to the limit nobody gives way");
+        assert!(rest.iter().all(|(_, victim)| victim.is_none()), "up to the limit none gives way");
         let (last, victim) = arrive(4, one);
         assert_eq!(victim, Some(id(1)), "the oldest of the network that has more than its share");
         admission.leave(last);

@@ -66,7 +66,7 @@ impl<A: Application> DriverContext<'_, A> {
     /// Takes over a descriptor to read and another one to write as one stream: the ends of a child's pipes, or standard
     /// input and output. Each of them counts as a connection.
     ///
-    /// Writing to a pipe that nobody reads raises SIGPIPE, which Rust programs ignore and others should.
+    /// Writing to a pipe without a reader raises SIGPIPE, which Rust programs ignore and others should.
     ///
     /// # Errors
     /// As for [`adopt`](Self::adopt); or the system has no descriptor left for a duplicate of `output`.

@@ -101,7 +101,7 @@ pub trait Application: Sized + 'static {
         let _ = (cx, state, event);
     }
 
-    /// An HTTP/2 peer was told to go away for something that it did, or did not do in time: once at most, when the connection
+    /// An HTTP/2 peer was sent GOAWAY for something that it did, or did not do in time: once at most, when the connection
     /// has ended. [`closed`](Self::closed) follows. Streams may have run to their end in spite of it. See
     /// [`Connection::sent_away`].
     fn sent_away(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, cause: Cause) {
@@ -159,7 +159,7 @@ pub trait Application: Sized + 'static {
         let _ = cx;
     }
 
-    /// A new second of the wall clock has begun: whole seconds since the first of January 1970, UTC. Told before
+    /// A new second of the wall clock has begun: whole seconds since the first of January 1970, UTC. Called before
     /// anything else that happens in it, and not at all while nothing happens. This is the place to set the
     /// [`WallClock`](lws_proto::WallClock) of every [`Config`] in use.
     fn clock(&mut self, unix_seconds: u32) {

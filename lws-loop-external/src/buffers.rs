@@ -46,9 +46,9 @@ impl Buffers {
 #[derive(Default)]
 pub(crate) struct Unopened {
     pub(crate) part: Range<usize>,
-    /// What came last; its plaintext may still have to be told.
+    /// What came last; its plaintext may still have to be delivered.
     pub(crate) opened: Opened,
-    /// The handshake has just been done: `opened` was not told yet. If so, whether the socket is readable.
+    /// The handshake has just been done: `opened` was not called yet. If so, whether the socket is readable.
     pub(crate) first: Option<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! The clock of a host. A service has none: it is told the time.
+//! The clock of a host. A service has none: its host passes the time.
 
 use crate::sys;
 use lws_proto::Time;

@@ -68,7 +68,7 @@ impl<'a, A: Application> DriverContext<'a, A> {
         Self { core, subject }
     }
 
-    /// What time it is: the moment that the host told last. It counts from when the first host took the service over, and
+    /// What time it is: the moment that the host passed last. It counts from when the first host took the service over, and
     /// stands still between one host and the next.
     #[must_use]
     #[inline]

@@ -190,7 +190,7 @@ impl<A: Application> Core<A> {
         self.stats.connections -= 1;
         self.ids.release(id);
         if let Some(member) = &self.member {
-            // Every acceptor that waits for room, this one among them, is told by its notifier.
+            // Every acceptor that waits for room, this one among them, is woken by its notifier.
             member.give_back();
         } else if was_full {
             self.listeners.resume_full();

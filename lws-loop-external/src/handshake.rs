@@ -158,7 +158,7 @@ impl<S> Handshaking<S> {
         self.session.as_ref().map(|session| session.info()).unwrap_or_default()
     }
 
-    /// The session, of which a peer is told that nothing more will come.
+    /// The session, which says to its peer that nothing more will come.
     pub(crate) fn session(&mut self) -> Option<&mut Box<dyn Session>> {
         self.session.as_mut()
     }

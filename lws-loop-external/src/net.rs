@@ -30,7 +30,7 @@ macro_rules! simulate {
     };
 }
 
-/// A descriptor that this service closes. A simulated network is told of the moment.
+/// A descriptor that this service closes. A simulated network learns of the moment.
 #[derive(Debug)]
 pub(crate) struct Owned(OwnedFd);
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// answered is over. Whatever it does with the service in between, it does through [`with`](Self::with).
 ///
 /// The descriptor is readable too when there is work that no socket announces ([`Wait::Now`]), a deadline that is earlier
-/// than the host was told, or a service that is done. So a host that heeds [`Wait::Until`] of the last dispatch misses
+/// than the host has learned, or a service that is done. So a host that heeds [`Wait::Until`] of the last dispatch misses
 /// nothing, whether it is level-triggered, edge-triggered or one-shot: a dispatch takes all that was ready, or makes the
 /// descriptor readable anew.
 pub struct OneDescriptor<S> {

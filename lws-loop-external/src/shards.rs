@@ -238,7 +238,7 @@ impl<M> ShardMember<M> {
         self.quotas().reserve_at(self.index.into())
     }
 
-    /// No place was found, here or anywhere: this shard is told of the next one. False if there is one by now.
+    /// No place was found, here or anywhere: this shard is notified of the next one. False if there is one by now.
     pub(crate) fn wait_for_room(&self, here: bool) -> bool {
         self.quotas().wait(here.then_some(self.index.into()))
     }

@@ -48,7 +48,7 @@ pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(
             bind_unix(&socket, path)?;
             let file = SocketFile::new(path)?;
             if let Some(mode) = options.unix_mode {
-                // Nobody can connect before `listen`.
+                // No peer can connect before `listen`.
                 fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
             }
             socket.listen(backlog)?;

@@ -34,7 +34,7 @@ pub struct DriverStats {
     pub tls_resumed_total: u64,
     /// TLS handshakes and sessions that failed, by [`Failure::name`].
     tls_failed: Vec<(&'static str, u64)>,
-    /// Connections whose HTTP/2 peer was told to go away, by [`Cause::name`].
+    /// Connections whose HTTP/2 peer was sent GOAWAY, by [`Cause::name`].
     sent_away: Vec<(&'static str, u64)>,
     /// Datagrams received.
     pub datagrams_received_total: u64,
@@ -61,7 +61,7 @@ impl DriverStats {
         self.closed_total().find(|(name, _)| *name == reason).map_or(0, |(_, count)| count)
     }
 
-    /// Connections whose HTTP/2 peer was told to go away for what it did, by [`Cause::name`]: the values of
+    /// Connections whose HTTP/2 peer was sent GOAWAY for what it did, by [`Cause::name`]: the values of
     /// `sent_away_total{reason="…"}`. They are counted when they have ended.
     pub fn sent_away_total(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.sent_away.iter().copied()

@@ -1,5 +1,5 @@
 //! System calls that no crate offers in safe words, or not as cheaply: `poll` on an array that a program keeps for itself, what a socket
-//! knows and is told of the bytes that it has taken, the notice of a fork, and the clock.
+//! reports of the bytes that it has taken, the notice of a fork, and the clock.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A process, told from the one that it was forked from.
+/// A process, distinct from the one that it was forked from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     /// Forks on the way from the first process that was asked for to this one.
@@ -51,7 +51,7 @@ extern "C" fn forked() {
 pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
     let millis = timeout
         .map_or(-1, |timeout| i32::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX));
-    // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than it is told.
+    // SAFETY: a `PollFd` is laid out as a `pollfd`, and the call writes to no more of them than their number says.
     let count = unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, millis) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
@@ -61,7 +61,7 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
 #[inline]
 pub(crate) fn monotonic() -> Duration {
     let mut shown = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes one `timespec` to where it is told. It fails for a clock that the system does not have, and every
+    // SAFETY: the call writes one `timespec` to the address that it gets. It fails for a clock that the system does not have, and every
     // system has this one.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut shown) };
     // Neither is negative, and nanoseconds are less than a second.
@@ -72,7 +72,7 @@ pub(crate) fn monotonic() -> Duration {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: SIOCOUTQ, which is the same number, writes one `int` to where it is told, and fails for what is no socket.
+    // SAFETY: SIOCOUTQ, which is the same number, writes one `int` to the address that it gets, and fails for what is no socket.
     let code = unsafe { libc::ioctl(raw(socket), libc::TIOCOUTQ, &raw mut bytes) };
     usize::try_from(bytes).ok().filter(|_| code == 0)
 }
@@ -82,7 +82,7 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
 pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     let mut bytes: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: SO_NWRITE writes one `int`, whose size it is told, and fails for what is no socket.
+    // SAFETY: SO_NWRITE writes one `int`, whose size it gets, and fails for what is no socket.
     let code = unsafe {
         libc::getsockopt(
             raw(socket),
@@ -95,7 +95,7 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     usize::try_from(bytes).ok().filter(|_| code == 0)
 }
 
-/// Nobody can tell.
+/// It cannot be found out.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn under_way(_: BorrowedFd<'_>) -> Option<usize> {
     None
@@ -181,9 +181,9 @@ mod tests {
         if child == 0 {
             let mut bytes = [0; 32];
             entropy.fill(&mut bytes);
-            let told = Process::current() != before && writer.write_all(&bytes).is_ok();
+            let reported = Process::current() != before && writer.write_all(&bytes).is_ok();
             // SAFETY: it has no conditions.
-            unsafe { libc::_exit(i32::from(!told)) };
+            unsafe { libc::_exit(i32::from(!reported)) };
         }
         assert!(child > 0, "a child is made");
         drop(writer);

@@ -19,7 +19,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn session(&self) -> Result<Box<dyn Session>, Failure>;
 
     /// Whether a session whose client asked for the name `asked`, or for none, is good for requests to `host`, too: one
-    /// certificate and one policy. `host` is without a port; an IP address, of version 6 in brackets, is a name that nobody
+    /// certificate and one policy. `host` is without a port; an IP address, of version 6 in brackets, is a name that no client
     /// can ask for. RFC 9110 §7.4, RFC 6066 §3.
     fn same_host(&self, asked: Option<&str>, host: &str) -> bool {
         asked.is_none_or(|asked| asked.eq_ignore_ascii_case(host))
@@ -170,7 +170,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// One that the peer is told nothing of.
+    /// One that the peer gets no alert for.
     #[must_use]
     pub fn silent(reason: Reason) -> Self {
         Self { reason, sent: None }

@@ -5,14 +5,14 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What is told of a descriptor that was adopted with [`DriverContext::adopt_descriptor`](crate::DriverContext::adopt_descriptor).
+/// What happens to a descriptor that was adopted with [`DriverContext::adopt_descriptor`](crate::DriverContext::adopt_descriptor).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DescriptorEvent {
     /// It is watched from now on.
     #[doc(alias = "LWS_CALLBACK_RAW_ADOPT_FILE")]
     Adopted,
-    /// There is something to read. Told again and again until it has been read, whatever kind of loop hosts the service.
+    /// There is something to read. Delivered again and again until it has been read, whatever kind of loop hosts the service.
     #[doc(alias = "LWS_CALLBACK_RAW_RX_FILE")]
     Readable,
     /// There is room to write: once for each [`Descriptor::want_write`].
@@ -37,7 +37,7 @@ pub enum DescriptorEvent {
 /// use lws_loop_external::{Descriptor, DescriptorEvent};
 /// use std::io;
 ///
-/// /// Notes what comes, and asks to be told when there is room for the answer.
+/// /// Notes what comes, and asks for the event when there is room for the answer.
 /// fn on_event(event: DescriptorEvent, descriptor: &mut Descriptor<'_>, lines: &mut Vec<u8>) -> io::Result<()> {
 ///     let mut piece = [0; 512];
 ///     match event {
@@ -74,7 +74,7 @@ impl<'a> Descriptor<'a> {
         Ok(rustix::io::read(self.descriptor, buffer)?)
     }
 
-    /// Writes once, and says how many bytes were taken. Writing to a pipe that nobody reads raises SIGPIPE, which Rust
+    /// Writes once, and says how many bytes were taken. Writing to a pipe without a reader raises SIGPIPE, which Rust
     /// programs ignore and others should.
     ///
     /// # Errors
@@ -106,7 +106,7 @@ impl<'a> Descriptor<'a> {
         self.watch.outlasts_drain = true;
     }
 
-    /// Ends it: nothing is told of it any more but [`Application::closed`](crate::Application::closed), and the host lets go of it before it is
+    /// Ends it: nothing is delivered of it any more but [`Application::closed`](crate::Application::closed), and the host lets go of it before it is
     /// closed.
     pub fn close(&mut self) {
         self.watch.closing = true;
@@ -139,7 +139,7 @@ pub(crate) struct Watch {
     pub(crate) closing: bool,
     /// It is not ended by a drain.
     pub(crate) outlasts_drain: bool,
-    /// To be told in the next turn.
+    /// To be delivered in the next turn.
     pub(crate) notice: Option<DescriptorEvent>,
 }
 
@@ -154,7 +154,7 @@ impl Watch {
         }
     }
 
-    /// Has something told in the next turn.
+    /// Has something delivered in the next turn.
     pub(crate) fn notify(&mut self, event: DescriptorEvent) {
         self.closing |= matches!(event, DescriptorEvent::Refused(_));
         self.notice = Some(event);

@@ -49,7 +49,7 @@ pub struct PollLoop<S: Service = Box<dyn Service>> {
     /// A signal that came and was not reported yet.
     signalled: Option<i32>,
     clock: Clock,
-    /// What the services are told in this turn.
+    /// The time that is passed to the services in this turn.
     turn_begins: Time,
     /// How long the loop may sleep, if its services were settled and nothing was touched since.
     settled: Option<Wait>,
@@ -202,7 +202,7 @@ impl<S: Service> PollLoop<S> {
         self.turn_begins = self.now();
         let outcome = self.turn(timeout)?;
         if outcome.is_none() {
-            // Whoever runs another loop around this one may sleep there for long.
+            // A program with another loop around this one may sleep there for long.
             self.settled = Some(self.settle_services());
         }
         Ok(outcome)

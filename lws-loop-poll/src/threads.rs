@@ -158,7 +158,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         if !self.running.is_empty() {
             self.stop.stop();
-            // Whoever drops it does not ask.
+            // A caller that drops it does not ask.
             let _ = self.join_all();
         }
     }
@@ -180,7 +180,7 @@ fn run<S: Service>(
     let mut poll_loop = PollLoop::new()?;
     start(&mut poll_loop)?;
     stop.add(poll_loop.stopper());
-    // Nobody waits for it if another one has failed already.
+    // The caller does not wait for it if another one has failed already.
     let _ = begun.send(());
     poll_loop.run()?;
     guard.0 = None;

@@ -40,7 +40,7 @@ pub enum Liveness {
 /// A loop cannot host a service.
 pub struct AttachError<S: Service + 'static> {
     /// Why: the loop has been closed, memory has run out, or the descriptor that lets other threads end the wait cannot be
-    /// watched. What else cannot be watched is told to the service, with [`Service::refused`].
+    /// watched. What else cannot be watched is reported to the service, with [`Service::refused`].
     pub error: io::Error,
     /// The service. The loop may have begun to host it.
     pub service: Detaching<S>,
@@ -72,7 +72,7 @@ impl<S: Service + 'static> Attached<S> {
         Ok(result)
     }
 
-    /// The time that the service is told: now. It is the same for all loops of libuv.
+    /// The time that is passed to the service: now. It is the same for all loops of libuv.
     #[must_use]
     pub fn now(&self) -> Time {
         self.0.now()

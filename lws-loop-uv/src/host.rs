@@ -262,7 +262,7 @@ impl<S: Service + 'static> Host<S> {
             poll.stop();
             return Ok(());
         }
-        // With the end of the peer told at once, no further look at the descriptor is needed to find it.
+        // With the end of the peer reported at once, no further look at the descriptor is needed to find it.
         let read = if interest.contains(Interest::READ) { events::READABLE | events::DISCONNECT } else { 0 };
         let write = if interest.contains(Interest::WRITE) { events::WRITABLE } else { 0 };
         // Without any event libuv would not watch the descriptor at all.
@@ -289,7 +289,7 @@ impl<S: Service + 'static> Host<S> {
         Some(poll)
     }
 
-    /// Lets go of a descriptor. The service hears of it when libuv has closed the handle; true if it has heard already.
+    /// Lets go of a descriptor. The service is notified when libuv has closed the handle; true if it was already.
     fn remove(&self, service: &mut S, token: Token) -> bool {
         match self.forget(token) {
             Some(poll) => {

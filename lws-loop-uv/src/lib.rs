@@ -32,7 +32,7 @@
 //! use lws_loop_uv::{Attached, LoopRef, RawLoop};
 //! use std::ptr::NonNull;
 //!
-//! /// Begins to serve. Whoever runs the loop serves.
+//! /// Begins to serve, whenever the program runs the loop.
 //! ///
 //! /// # Safety
 //! /// As of [`LoopRef::from_raw`].

@@ -34,7 +34,7 @@ pub(crate) mod events {
     pub(crate) const WRITABLE: c_int = 2;
     /// The peer has ended its direction.
     pub(crate) const DISCONNECT: c_int = 4;
-    /// Urgent data, which nobody sends: to watch for nothing but what is reported unasked, for which libuv has no name.
+    /// Urgent data, which no peer sends: to watch for nothing but what is reported unasked, for which libuv has no name.
     pub(crate) const PRIORITIZED: c_int = 8;
 }
 
@@ -102,7 +102,7 @@ impl LoopRef {
     /// * It is neither closed nor freed while something is attached to it, or still
     ///   [detaching](crate::Detaching): `uv_loop_close` refuses it. When it has been closed, nothing is attached
     ///   through this reference or a clone of it any more.
-    /// * Nobody closes, starts or stops a handle of this crate, though `uv_walk` finds them.
+    /// * No other code closes, starts or stops a handle of this crate, though `uv_walk` finds them.
     /// * It was made by the libuv that this program is linked with. One of a host's own libuv is for [`of`](Self::of).
     #[cfg(feature = "linked")]
     #[must_use]
@@ -245,7 +245,7 @@ impl LoopRef {
         if self.is_entered() {
             return;
         }
-        // The first round may be spent by a stop that nobody has seen, and what closes in a round is gone after it.
+        // The first round may be spent by a stop that has had no effect yet, and what closes in a round is gone after it.
         for _ in 0..CLOSE_ROUNDS {
             let Some(raw) = self.open() else { return };
             // SAFETY: the loop is open, it does not run, and this is its thread. It fails while there are handles.
@@ -373,7 +373,7 @@ impl<O: Owner> Handle<O> {
 
     /// Whether it keeps the loop running while it is active.
     fn set_counted(&self, counted: bool) {
-        // SAFETY: the handle is initialised, and nobody has closed it, as only dropping it does.
+        // SAFETY: the handle is initialised, and has not been closed, as only dropping it does that.
         unsafe {
             if counted { (self.table().uv_ref)(self.raw()) } else { (self.table().uv_unref)(self.raw()) }
         }
@@ -413,7 +413,7 @@ unsafe fn header<O>(raw: *mut RawHandle) -> *mut *mut Data<O> {
 
 unsafe extern "C" fn on_poll<O: Owner>(raw: *mut RawHandle, status: c_int, ready: c_int) {
     // SAFETY: libuv calls this for a handle that `Poll::start` of the same `O` has started. The owner may close it
-    // in this call, but libuv calls `on_close` from the loop only, which nobody runs in here.
+    // in this call, but libuv calls `on_close` from the loop only, which does not run in here.
     let data = unsafe { data::<O>(raw) };
     if let Name::Watch(token) = data.name.get() {
         data.owner.ready(token, (status >= 0).then_some(ready));

@@ -21,7 +21,7 @@ impl LoopRef {
         Attached::new(Host::attach(self, service))
     }
 
-    /// The time that services are told: now. It is the same for all loops of libuv.
+    /// The time that is passed to services: now. It is the same for all loops of libuv.
     #[must_use]
     pub fn now(&self) -> Time {
         self.clock()

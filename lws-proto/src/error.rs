@@ -264,7 +264,7 @@ faults! {
         /// A stream that depends on itself. RFC 7540 §5.3.1.
         StreamDependency => "h2_stream_dependency", 0, 0, "a stream depends on itself";
         /// A push, which was not allowed. RFC 9113 §8.4.
-        Push => "h2_push", 0, 0, "a push, which nobody allowed";
+        Push => "h2_push", 0, 0, "a push, which was not allowed";
         /// A pseudo-header field that is unknown, missing, repeated, out of place or malformed. RFC 9113 §8.3.
         PseudoHeader => "h2_pseudo_header", 0, 0, "a pseudo-header field is missing, repeated or out of place";
         /// A field that HTTP/2 does not allow: upper-case letters, connection-specific. RFC 9113 §8.2.
@@ -334,7 +334,7 @@ faults! {
         /// `stalled_timeout`.
         Stalled => "stalled_timeout", 0, 0, "the peer stopped reading";
         /// `dead_peer_timeout`.
-        DeadPeer => "dead_peer_timeout", 0, 0, "nothing was heard from the peer";
+        DeadPeer => "dead_peer_timeout", 0, 0, "nothing was received from the peer";
         /// `close_timeout`.
         Close => "close_timeout", 0, 0, "the peer did not answer the Close frame";
         /// `keep_alive_timeout`, of an HTTP/2 connection.

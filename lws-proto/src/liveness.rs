@@ -28,21 +28,21 @@ impl Liveness {
     /// The peer may be silent for ever.
     pub const UNCHECKED: Self = Self { ping_after: Duration::MAX, drop_after: Duration::MAX };
 
-    /// When a peer that was last received at `heard` is asked. Of many connections that were heard at one moment each is asked at
+    /// When a peer whose bytes came last at `last_received` is asked. Of many connections whose bytes came at one moment each is asked at
     /// its own, up to an eighth of the time earlier: `spread` says where between.
-    pub(crate) fn asks_at(self, heard: Time, spread: u8) -> Time {
-        // At the same moment what was heard would count as the answer, and the peer be asked again.
+    pub(crate) fn asks_at(self, last_received: Time, spread: u8) -> Time {
+        // At the same moment what was received would count as the answer, and the peer be asked again.
         let after = (Time::ZERO + self.ping_after).as_micros().max(1);
         let early = (after >> 11) * u64::from(spread);
-        Time::from_micros(heard.as_micros().saturating_add(after - early))
+        Time::from_micros(last_received.as_micros().saturating_add(after - early))
     }
 
-    /// Where asking is late by more than an eighth of its time: when the peer counts as heard instead. The driver was away
+    /// Where asking is late by more than an eighth of its time: when the peer counts as received instead. The driver was away
     /// for so long, not the peer; and of the many connections that are late together each is then asked at its own moment.
-    pub(crate) fn heard_after_stall(self, heard: Time, now: Time, spread: u8) -> Option<Time> {
+    pub(crate) fn received_after_stall(self, last_received: Time, now: Time, spread: u8) -> Option<Time> {
         let after = (Time::ZERO + self.ping_after).as_micros();
         let tolerance = (self.ping_after / 8).max(STALL_MIN);
-        let is_late = spread != 0 && now > self.asks_at(heard, spread) + tolerance;
+        let is_late = spread != 0 && now > self.asks_at(last_received, spread) + tolerance;
         // It is asked again at `asks_at` of this: within an eighth of the time from now on.
         is_late.then(|| Time::from_micros(now.as_micros().saturating_sub(after - after / 8)))
     }
@@ -63,7 +63,7 @@ impl Default for Liveness {
     }
 }
 
-/// When the peer was asked last. If nothing was heard since, the question is open.
+/// When the peer was asked last. If nothing was received since, the question is open.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe {
     asked: Time,
@@ -79,14 +79,18 @@ pub(crate) enum Due {
 }
 
 impl Probe {
-    /// When the silence of a peer that was last received at `heard` calls for something.
-    pub(crate) fn next_timeout(self, policy: Liveness, heard: Time, spread: u8) -> Time {
-        if self.is_open(heard) { self.asked + policy.patience() } else { policy.asks_at(heard, spread) }
+    /// When the silence of a peer whose bytes came last at `last_received` calls for something.
+    pub(crate) fn next_timeout(self, policy: Liveness, last_received: Time, spread: u8) -> Time {
+        if self.is_open(last_received) {
+            self.asked + policy.patience()
+        } else {
+            policy.asks_at(last_received, spread)
+        }
     }
 
     /// Whether the peer was asked and has not answered.
-    pub(crate) fn is_open(self, heard: Time) -> bool {
-        self.asked > heard
+    pub(crate) fn is_open(self, last_received: Time) -> bool {
+        self.asked > last_received
     }
 
     /// The time to answer begins anew: what was asked has come to the peer only now, or is still on its way.
@@ -98,14 +102,14 @@ impl Probe {
     pub(crate) fn handle_timeout(
         &mut self,
         policy: Liveness,
-        heard: Time,
+        last_received: Time,
         spread: u8,
         now: Time,
     ) -> Option<Due> {
-        if self.next_timeout(policy, heard, spread) > now {
+        if self.next_timeout(policy, last_received, spread) > now {
             return None;
         }
-        if self.is_open(heard) {
+        if self.is_open(last_received) {
             return Some(Due::HangUp);
         }
         self.asked = now;
@@ -153,19 +157,19 @@ mod tests {
     #[test]
     fn a_peer_that_is_asked_at_once_is_asked_once() {
         for spread in [0, 1, 255] {
-            let (policy, heard) = (policy(0, 5), at(7));
+            let (policy, last_received) = (policy(0, 5), at(7));
             let mut probe = Probe::default();
             assert_eq!(
-                probe.handle_timeout(policy, heard, spread, heard),
+                probe.handle_timeout(policy, last_received, spread, last_received),
                 None,
-                "something was heard just now"
+                "something was last_received just now"
             );
-            let asks = policy.asks_at(heard, spread);
+            let asks = policy.asks_at(last_received, spread);
             let late = asks + Duration::from_millis(3);
-            assert_eq!(policy.heard_after_stall(heard, late, spread), None, "that is no stall");
-            assert_eq!(probe.handle_timeout(policy, heard, spread, late), Some(Due::Ping));
-            assert_eq!(probe.handle_timeout(policy, heard, spread, late), None);
-            assert_eq!(probe.next_timeout(policy, heard, spread), late + Duration::from_secs(5));
+            assert_eq!(policy.received_after_stall(last_received, late, spread), None, "that is no stall");
+            assert_eq!(probe.handle_timeout(policy, last_received, spread, late), Some(Due::Ping));
+            assert_eq!(probe.handle_timeout(policy, last_received, spread, late), None);
+            assert_eq!(probe.next_timeout(policy, last_received, spread), late + Duration::from_secs(5));
         }
     }
 
@@ -183,13 +187,21 @@ mod tests {
         let policy = policy(80, 100);
         for spread in [1, 100, 255] {
             // In time, or a little late: no stall.
-            assert_eq!(policy.heard_after_stall(at(0), at(80), spread), None);
-            let heard = policy.heard_after_stall(at(0), at(1_000), spread).expect("it is late");
-            let asked = policy.asks_at(heard, spread);
+            assert_eq!(policy.received_after_stall(at(0), at(80), spread), None);
+            let last_received = policy.received_after_stall(at(0), at(1_000), spread).expect("it is late");
+            let asked = policy.asks_at(last_received, spread);
             assert!(asked >= at(1_000) && asked <= at(1_010), "{asked:?}");
-            assert_eq!(policy.heard_after_stall(heard, asked, spread), None, "and then it is asked");
+            assert_eq!(
+                policy.received_after_stall(last_received, asked, spread),
+                None,
+                "and then it is asked"
+            );
         }
-        assert_eq!(policy.heard_after_stall(at(0), at(1_000), 0), None, "at once, where nothing is spread");
-        assert_eq!(Liveness::UNCHECKED.heard_after_stall(at(0), at(1 << 40), 7), None);
+        assert_eq!(
+            policy.received_after_stall(at(0), at(1_000), 0),
+            None,
+            "at once, where nothing is spread"
+        );
+        assert_eq!(Liveness::UNCHECKED.received_after_stall(at(0), at(1 << 40), 7), None);
     }
 }

@@ -175,7 +175,7 @@ impl<S> Attempt<S> {
         next.map_or(self.deadline, |next| next.min(self.deadline))
     }
 
-    /// What the application is told of its end.
+    /// What is reported to the application when it ends.
     pub(super) fn into_error(self, cause: ConnectCause) -> (S, ConnectError) {
         (self.state, ConnectError { target: self.target, cause, attempts: self.failed })
     }

@@ -178,7 +178,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Ends in failure, which is told once.
+    /// Ends in failure, which is reported once.
     fn end_attempt(&mut self, id: ConnectionId, cause: ConnectCause) {
         let kind = match &cause {
             ConnectCause::TimedOut { .. } => io::ErrorKind::TimedOut,

@@ -143,7 +143,7 @@ impl<S> Connects<S> {
         candidates.iter().find(|candidate| candidate.token == token).map(|candidate| candidate.socket.as_fd())
     }
 
-    /// Another host has taken over: it is to be told everything again.
+    /// Another host has taken over, which needs every registration again.
     pub(crate) fn forget(&mut self, changes: &mut Changes) {
         for (token, leaving) in &mut self.leaving {
             leaving.registration.forget(*token, changes);

@@ -74,7 +74,7 @@ impl Reconnect {
         }
     }
 
-    /// Whether to connect now. It says so once: whoever asks must connect, or tell that it [`failed`](Self::failed).
+    /// Whether to connect now. It says so once: the caller must connect then, or report that it [`failed`](Self::failed).
     pub fn is_due(&mut self, now: Time) -> bool {
         let due = matches!(self.state, State::Waiting(at) if at <= now);
         if due {

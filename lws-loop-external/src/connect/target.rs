@@ -104,7 +104,7 @@ impl FromStr for Target {
         let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
         let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|_| digits).ok_or_else(invalid)?;
-        // A colon in a host is part of an IPv6 address without its brackets: where the port begins, nobody can tell.
+        // A colon in a host is part of an IPv6 address without its brackets: where the port begins is ambiguous.
         if host.contains([':', '[', ']', '/', '@']) {
             return Err(invalid());
         }

@@ -23,11 +23,11 @@ struct Ending<S> {
 /// What the application hears of an end.
 enum Report<S> {
     Closed(S),
-    /// The peer was told to go away for something that it did: that is told first.
+    /// The peer was sent GOAWAY for something that it did, which is reported first.
     SentAway(S, Cause),
     /// An outgoing connection that was still in its handshake has never been one.
     ConnectFailed(S, ConnectError),
-    /// Nothing: the end of the connection that it belongs to is told.
+    /// Nothing: the end of the connection that it belongs to is reported.
     Nothing,
 }
 

@@ -78,7 +78,7 @@ impl<S: Service> OnAsyncIo<S> {
         self.one.with(self.clock.now(), call)
     }
 
-    /// What the service is told the time by.
+    /// The clock whose time the service gets.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock

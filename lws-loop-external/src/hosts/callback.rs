@@ -93,7 +93,7 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
         self.shared.one.try_borrow().is_ok_and(|one| one.as_ref().is_some_and(OneDescriptor::is_done))
     }
 
-    /// What the service is told the time by.
+    /// The clock whose time the service gets.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.shared.clock

@@ -111,7 +111,7 @@ impl Quotas {
         }
     }
 
-    /// Gives a place back. True if an acceptor waits for it, which is to be told: this is asked of one only.
+    /// Gives a place back. True if an acceptor waits for it, which is to be notified: only one of the waiting ones is.
     pub(crate) fn give_back(&self, shard: usize) -> bool {
         if let Some(quota) = self.shards.get(shard) {
             quota.taken.fetch_sub(1, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl Quotas {
         self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel)
     }
 
-    /// An acceptor found no place, at any shard or at that one, and wishes to be told of one. False if there is one by
+    /// An acceptor found no place, at any shard or at that one, and wishes to be notified of one. False if there is one by
     /// now.
     pub(crate) fn wait(&self, shard: Option<usize>) -> bool {
         self.waiting.store(true, Ordering::Relaxed);

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// Gives a descriptor its turn, and sees to what is wanted of it next. True if it has ended.
 ///
-/// A host's word is a hint, and an edge is told once: so the system is asked, which answers at once.
+/// A host's word is a hint, and an edge is reported once: so the system is asked, which answers at once.
 pub(crate) fn take<A: Application>(
     application: &mut A,
     core: &mut Core<A>,

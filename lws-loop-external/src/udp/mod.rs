@@ -22,7 +22,7 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_527;
 
 /// Options of a UDP socket.
 ///
-/// No datagram is cut into fragments on its way, as RFC 8085 §3.2 asks: one that is too long for the path is told as
+/// No datagram is cut into fragments on its way, as RFC 8085 §3.2 asks: one that is too long for the path is reported as
 /// [`UdpEvent::Unsent`].
 #[derive(Clone, Debug)]
 pub struct UdpOptions {
@@ -34,7 +34,7 @@ pub struct UdpOptions {
     /// Datagrams that may wait before there are no more permits. Default 1,024: the shortest ones cost as much to keep as
     /// the bytes allow.
     pub queue_datagrams_max: usize,
-    /// Longer datagrams are cut to this many bytes, and told as [`truncated`](Datagram::is_truncated). Default 65,535:
+    /// Longer datagrams are cut to this many bytes, and marked as [`truncated`](Datagram::is_truncated). Default 65,535:
     /// none is.
     pub datagram_bytes_max: usize,
     /// Datagrams may go to a broadcast address: SO_BROADCAST. Default off.
@@ -130,7 +130,7 @@ impl Datagram<'_> {
     }
 }
 
-/// What is told of a UDP socket.
+/// What happens to a UDP socket.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UdpEvent<'a> {
@@ -160,7 +160,7 @@ pub enum UdpEvent<'a> {
         /// What the system says.
         error: io::Error,
     },
-    /// The network says that something sent earlier has not arrived: nobody listens there, or there is no way. The socket
+    /// The network says that something sent earlier has not arrived: there is no listener, or no way there. The socket
     /// goes on.
     Failed {
         /// The socket.
@@ -339,7 +339,7 @@ pub(crate) struct Datagrams<S> {
     pub(crate) io: Io,
 }
 
-/// What is told without any datagram.
+/// What is reported without any datagram.
 #[derive(Debug)]
 pub(crate) enum Notice {
     Opened,
@@ -364,7 +364,7 @@ pub(crate) struct Io {
     singly: usize,
     /// The first datagram was refused once, for what may be the fault of an earlier one.
     again: bool,
-    /// To be told in the next turn.
+    /// To be reported in the next turn.
     notice: Option<Notice>,
 }
 
@@ -393,7 +393,7 @@ impl Io {
         })
     }
 
-    /// Has something told in the next turn.
+    /// Has something reported in the next turn.
     pub(crate) fn notify(&mut self, notice: Notice) {
         if matches!(notice, Notice::Refused(_)) {
             self.closing = true;

@@ -151,7 +151,7 @@ mod tests {
         let to = peer.local_addr().expect("an address");
         let parcel = |n: usize| Parcel::new(to, None, &[7; COUNT_MAX * 2][..n]);
         assert_eq!(send(socket.as_fd(), (0..COUNT_MAX * 2).map(parcel)).expect("a send"), COUNT_MAX);
-        // Nobody has the right to send to everybody.
+        // No socket has the right to broadcast.
         let everybody = || Parcel::new(([255, 255, 255, 255], 9).into(), None, b"all");
         let mixed = [parcel(1), parcel(2), everybody(), parcel(3)];
         assert_eq!(send(socket.as_fd(), mixed.into_iter()).expect("a send"), 2);

@@ -278,7 +278,7 @@ impl<A: Application> UdpTurn<'_, A> {
             };
             let error = io::Error::from_raw_os_error(found.raw_errno);
             let by_network = matches!(found.payload, TransportErrorPayload::TooBig { .. });
-            // This machine's own refusal is told with the datagram.
+            // This machine's own refusal is reported with the datagram.
             if by_network || !is_msg_size_err(&error) {
                 let reporter = found.addr.map(|address: SocketAddr| canonical(address));
                 self.deliver(|socket| UdpEvent::Failed { socket, reporter, error });

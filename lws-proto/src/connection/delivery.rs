@@ -21,7 +21,7 @@ const GRACE_BYTES_PER_SECOND: u32 = 2 << 10;
 /// Bytes that were taken are counted no more often than this, and a queue that waits no longer has not found the transport full.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// More bytes than this no peer has unread: the system of a peer takes 6 MiB at the most where nobody has changed that.
+/// More bytes than this no peer has unread: the system of a peer takes 6 MiB at the most where that has not been changed.
 const UNREAD_BYTES_MAX: u32 = 8 << 20;
 
 /// How long a reader of the slowest pace takes for so many bytes.
@@ -184,7 +184,7 @@ impl Delivery {
 
     fn note(&mut self, now: Time, under_way: usize, queued: usize, moved: Option<Time>) {
         let idle = under_way == 0 && queued == 0;
-        // No more is under way than was taken, and more than 2 GiB cannot be told from nothing.
+        // No more is under way than was taken, and more than 2 GiB cannot be distinguished from nothing.
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX).min(i32::MAX as u32);
         let arrived = self.taken.wrapping_sub(under_way);
         if idle && self.report.as_ref().is_none_or(|report| report.question.is_none()) {
@@ -255,9 +255,9 @@ impl Delivery {
         if self.next_timeout(limits).is_none_or(|due| now < due) {
             return false;
         }
-        let told = self.report.as_ref().is_some_and(|report| report.at == now);
-        if !told {
-            // The driver knows no better: all that was taken has arrived, and whether it is being read cannot be told.
+        let reported = self.report.as_ref().is_some_and(|report| report.at == now);
+        if !reported {
+            // The driver knows no better: all that was taken has arrived, and whether it is being read is unknown.
             self.report(now, 0, queued);
             if let Some(report) = &mut self.report {
                 (report.unread, report.unread_most) = (0, 0);
@@ -265,8 +265,11 @@ impl Delivery {
         }
         let over = self.waiting + limits.stalled_timeout <= now;
         let waiting = self.waiting;
-        let unread =
-            if told { self.unread(now, u32::try_from(self.under_way(now)).unwrap_or(u32::MAX)) } else { 0 };
+        let unread = if reported {
+            self.unread(now, u32::try_from(self.under_way(now)).unwrap_or(u32::MAX))
+        } else {
+            0
+        };
         let Some(report) = &mut self.report else { return false };
         let looked = report.since >= waiting && report.since < now;
         match (looked, over) {
@@ -274,7 +277,7 @@ impl Delivery {
             (true, true) => return true,
             (true, false) => return false,
             // The driver did not look in time, so that what has arrived meanwhile is not known. Where only what is taken counts, it is.
-            (false, true) if !told => return true,
+            (false, true) if !reported => return true,
             (false, true) => report.begin_wait(limits, now, unread),
             // The first look. The time counts from the offer all the same.
             (false, false) => {
@@ -396,7 +399,7 @@ mod tests {
 
     /// The verdict of a queue that is never empty, where in each second the transport passes on what `arrives` says and takes in steps
     /// of so many bytes; and when it comes.
-    fn verdict(step: usize, told: bool, arrives: impl Fn(u64) -> usize) -> Option<u64> {
+    fn verdict(step: usize, reported: bool, arrives: impl Fn(u64) -> usize) -> Option<u64> {
         let (limits, mut delivery) = (Limits::default(), Delivery::new());
         let mut under_way = 0;
         for second in 0..1_000 {
@@ -408,7 +411,7 @@ mod tests {
                 delivery.took_some(step, &limits, now);
             }
             if delivery.next_timeout(&limits).is_some_and(|due| due <= now) {
-                if told {
+                if reported {
                     delivery.report(now, under_way, 1_000_000);
                 }
                 if delivery.has_stalled(&limits, now, 1_000_000) {

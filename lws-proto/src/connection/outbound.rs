@@ -26,7 +26,7 @@ pub(crate) struct Outbound {
     http1_agreed: bool,
 }
 
-/// The sending half of what is spoken. A tag of its own is told apart in one step, where one in a niche of what it holds is not.
+/// The sending half of what is spoken. A tag of its own is distinguished in one step, where one in a niche of what it holds is not.
 #[repr(u8)]
 pub(crate) enum Sending {
     /// Nothing is spoken yet, or any more.

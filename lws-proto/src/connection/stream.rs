@@ -81,7 +81,7 @@ impl Notices {
 pub(crate) struct StreamCore {
     pub(crate) key: StreamKey,
     pub(crate) notices: Notices,
-    /// When the application wants to be told that time has passed; [`Time::NEVER`] if it does not.
+    /// When the application wants to learn that time has passed; [`Time::NEVER`] if it does not.
     pub(crate) timeout: Time,
     /// Why it has ended, or will.
     pub(crate) cause: Cause,

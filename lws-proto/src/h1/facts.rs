@@ -48,7 +48,7 @@ pub(crate) enum TransferEncoding {
 }
 
 impl Facts {
-    /// Notes the field line with this number. Most are told by the length of their name.
+    /// Notes the field line with this number. Most are recognised by the length of their name.
     #[inline]
     pub(crate) fn note(&mut self, line: usize, name: &[u8], value: &[u8]) {
         match name.len() {

@@ -13,7 +13,7 @@ use core::time::Duration;
 
 const NO_FIELDS: [(&str, &str); 0] = [];
 
-/// A connection, what it was told to do, and what it said.
+/// A connection, what it was asked to do, and what it said.
 struct Side {
     connection: Connection,
     now: Time,
@@ -280,7 +280,7 @@ fn a_client_that_waits_is_told_to_continue_when_its_content_is_wanted() {
         &["POST / false", "'x", "end", "Complete"],
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     );
-    // Not wanted: the answer is final, and nobody can tell whether content follows.
+    // Not wanted: the answer is final, and whether content follows is unknown.
     let sent = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n/";
     assert!(check(&Limits::default(), head, greet, &["POST / false", "Complete"], sent).is_closing());
 }

@@ -80,7 +80,7 @@ impl State {
         }
     }
 
-    /// The state once the end of the peer's direction has been heard, which no frame need bring at that moment.
+    /// The state once the end of the peer's direction has been received, which no frame need bring at that moment.
     #[inline]
     pub(crate) fn peer_ended(self) -> Self {
         match self {

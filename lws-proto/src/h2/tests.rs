@@ -162,7 +162,7 @@ fn messages_of_a_websocket_are_compressed_where_both_agree() {
     let key = client.connect_websocket(Time::ZERO, &connect).expect("a handshake");
     let accept = crate::ws::Accept::new().deflate(&deflate);
     let long = "hello ".repeat(200);
-    let (mut sent, mut told) = (0, String::new());
+    let (mut sent, mut received) = (0, String::new());
     for _ in 0..4 {
         let mut up = drain(&mut client);
         sent = up.len();
@@ -173,7 +173,7 @@ fn messages_of_a_websocket_are_compressed_where_both_agree() {
                     assert!(head.get("sec-websocket-extensions").is_some());
                     stream.accept_websocket(&head, &accept).expect("an opening");
                 }
-                Event::Message { chunk, .. } => told.push_str(core::str::from_utf8(chunk).expect("text")),
+                Event::Message { chunk, .. } => received.push_str(core::str::from_utf8(chunk).expect("text")),
                 _ => {}
             }
         }
@@ -188,7 +188,7 @@ fn messages_of_a_websocket_are_compressed_where_both_agree() {
         }
     }
     assert!(client.stream(key).is_some());
-    assert_eq!(told, long);
+    assert_eq!(received, long);
     assert!(sent < 100, "{sent} bytes for {}", long.len());
 }
 

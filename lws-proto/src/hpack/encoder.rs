@@ -219,7 +219,7 @@ impl Encoder {
         name.id.static_index().or_else(|| self.find(name, |entry| self.has_name(entry, name)))
     }
 
-    /// Whether an entry has `name`: well-known names are told by their numbers.
+    /// Whether an entry has `name`: well-known names are recognised by their numbers.
     #[inline]
     fn has_name(&self, entry: &Entry<ChainLink>, name: Name<'_>) -> bool {
         entry.tag.name == name.id && (name.id != NameId::OTHER || self.table.name(entry) == name.octets)

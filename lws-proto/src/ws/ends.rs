@@ -31,14 +31,20 @@ pub(crate) fn listens_since(channel: &Channel) -> Option<Time> {
 /// Does what is due at the time of the link.
 pub(crate) fn handle_timeout(sender: &mut FrameSender, channel: &mut Channel, resources: &mut Resources) {
     let Link { config, last_received, spread, now, .. } = &mut channel.link;
-    if let Some(stalled) = sender.heard_after_stall(*last_received, *spread, &config.limits, *now) {
+    if let Some(stalled) = sender.received_after_stall(*last_received, *spread, &config.limits, *now) {
         // The driver was away, and not the peer.
         *last_received = stalled;
     }
-    let heard = listens_since(channel);
+    let last_received = listens_since(channel);
     let Link { config, out, delivery, spread, now, .. } = &mut channel.link;
-    let missed =
-        sender.handle_timeout(out, &mut resources.entropy, delivery, &config.limits, (heard, *spread), *now);
+    let missed = sender.handle_timeout(
+        out,
+        &mut resources.entropy,
+        delivery,
+        &config.limits,
+        (last_received, *spread),
+        *now,
+    );
     if let Some(deadline) = missed {
         channel.abort(Cause::Timeout(deadline), false);
     }

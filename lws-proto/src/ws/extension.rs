@@ -4,7 +4,7 @@
 //!
 //! How an agreed extension meets the frames:
 //!
-//! - It is an [`Agreement`], and claims reserved bits in it. The frame decoder is told the union, one byte, and refuses
+//! - It is an [`Agreement`], and claims reserved bits in it. The frame decoder gets the union, one byte, and refuses
 //!   every other bit; so it never asks an extension anything, and without extensions it costs nothing.
 //! - A claimed bit belongs to a whole message: it may be set on the first frame of a data message, never on a
 //!   continuation or a control frame.

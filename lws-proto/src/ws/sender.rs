@@ -351,10 +351,16 @@ impl FrameSender {
         self.pongs < limits.pongs_per_second_max && out.len() < limits.send_queue_bytes_max
     }
 
-    /// `heard` is when bytes of the peer came last, or `None` while the application does not listen.
+    /// `last_received` is when bytes of the peer came last, or `None` while the application does not listen.
     #[inline]
-    pub(crate) fn next_timeout(&self, heard: Option<Time>, spread: u8, limits: &Limits) -> Option<Time> {
-        let silence = heard.map(|heard| self.probe.next_timeout(self.liveness(limits), heard, spread));
+    pub(crate) fn next_timeout(
+        &self,
+        last_received: Option<Time>,
+        spread: u8,
+        limits: &Limits,
+    ) -> Option<Time> {
+        let silence = last_received
+            .map(|last_received| self.probe.next_timeout(self.liveness(limits), last_received, spread));
         let pong = self.owes_pong().then(|| self.pongs_since + SECOND);
         let close = match self.closing {
             Closing::Sent { give_up } => Some(give_up),
@@ -363,16 +369,16 @@ impl FrameSender {
         earliest(silence, earliest(pong, close))
     }
 
-    /// When the peer counts as heard, if the driver was away for long: see [`Liveness`].
-    pub(crate) fn heard_after_stall(
+    /// When the peer counts as received, if the driver was away for long: see [`Liveness`].
+    pub(crate) fn received_after_stall(
         &self,
-        heard: Time,
+        last_received: Time,
         spread: u8,
         limits: &Limits,
         now: Time,
     ) -> Option<Time> {
-        let stalled = self.liveness(limits).heard_after_stall(heard, now, spread);
-        stalled.filter(|_| !self.probe.is_open(heard))
+        let stalled = self.liveness(limits).received_after_stall(last_received, now, spread);
+        stalled.filter(|_| !self.probe.is_open(last_received))
     }
 
     /// Does what is due. Returns the deadline that the peer has missed, if it has.
@@ -382,7 +388,7 @@ impl FrameSender {
         keys: &mut Keys,
         delivery: &mut Delivery,
         limits: &Limits,
-        (heard, spread): (Option<Time>, u8),
+        (last_received, spread): (Option<Time>, u8),
         now: Time,
     ) -> Option<Deadline> {
         if let Closing::Sent { give_up } = &mut self.closing
@@ -395,7 +401,9 @@ impl FrameSender {
             *give_up = now + limits.close_timeout;
         }
         let liveness = self.liveness(limits);
-        match heard.and_then(|heard| self.probe.handle_timeout(liveness, heard, spread, now)) {
+        match last_received
+            .and_then(|last_received| self.probe.handle_timeout(liveness, last_received, spread, now))
+        {
             Some(Due::HangUp) if delivery.answer_is_overdue(limits, now, liveness.patience(), out.len()) => {
                 return Some(Deadline::DeadPeer);
             }

@@ -99,7 +99,7 @@ impl Loop {
         self.run_with(0);
     }
 
-    /// Waits once, and calls back whoever is to be called.
+    /// Waits once, and makes the callbacks that are due.
     pub fn run_once(&self) {
         self.run_with(EVRUN_ONCE);
     }

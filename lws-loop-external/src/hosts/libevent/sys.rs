@@ -88,7 +88,7 @@ impl Base {
         self.run_with(0)
     }
 
-    /// Waits once, and calls back whoever is to be called.
+    /// Waits once, and makes the callbacks that are due.
     ///
     /// # Errors
     /// libevent cannot wait.
@@ -191,7 +191,7 @@ impl Watch for Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: nobody else frees it. libevent allows it in the event's own callback.
+        // SAFETY: nothing else frees it. libevent allows it in the event's own callback.
         unsafe { event_free(self.event.as_ptr()) };
     }
 }

@@ -77,7 +77,7 @@ impl<S: Service> OnPolling<S> {
     pub fn handle(&mut self, event: &Event, now: Time) -> bool {
         let token = self.numbers.token(event.key);
         if let Some(token) = token {
-            // The peer's end comes as input, and a second edge does not follow the one that told of both.
+            // The peer's end comes as input, and a second edge does not follow the one that reported both.
             let end = event.is_interrupt() || event.readable && self.trigger == Trigger::Edge;
             let ready = Readiness::READABLE.when(event.readable)
                 | Readiness::WRITABLE.when(event.writable)

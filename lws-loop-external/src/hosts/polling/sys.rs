@@ -1,7 +1,7 @@
 //! A service and its descriptors in a poller of the `polling` crate, which asks for the promise that they are deleted before they
 //! are closed.
 //!
-//! Descriptors are borrowed from the service each time that the poller is told of one: none is made of a number that was noted
+//! Descriptors are borrowed from the service each time that one is registered with the poller: none is made of a number that was noted
 //! once, which by then may be that of something else.
 
 use crate::service::{Service, Token};
@@ -28,7 +28,7 @@ impl Watched {
 
     pub(super) fn add(&mut self, token: Token, fd: BorrowedFd<'_>, event: Event) -> io::Result<()> {
         // SAFETY: a service keeps a descriptor open until it hears that its host has let go, before which the host calls `delete`;
-        // and until it is dropped, before which `Hosted` deletes all of them. A service that breaks its word harms nobody's
+        // and until it is dropped, before which `Hosted` deletes all of them. A service that breaks its word harms no
         // memory: the poller keeps a number, of which the system forgets what it meant when it is closed.
         unsafe { self.poller.add_with_mode(fd.as_raw_fd(), event, self.mode)? };
         self.tokens.insert(token);

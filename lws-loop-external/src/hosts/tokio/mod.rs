@@ -55,7 +55,7 @@ impl<S: Service> OnTokio<S> {
             Some(at) => tokio::time::timeout(at - self.clock.now(), readable).await.ok(),
             None => Some(readable.await),
         };
-        // Before the dispatch: what becomes ready after it is told anew.
+        // Before the dispatch: what becomes ready after it is reported anew.
         if let Some(guard) = ready {
             guard?.clear_ready();
         }
@@ -83,7 +83,7 @@ impl<S: Service> OnTokio<S> {
         self.descriptor.get_mut().with(self.clock.now(), call)
     }
 
-    /// What the service is told the time by.
+    /// The clock whose time the service gets.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock

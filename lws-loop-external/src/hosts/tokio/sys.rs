@@ -8,7 +8,7 @@ use tokio::io::unix::AsyncFd;
 
 /// Has the reactor watch the descriptor of a service for reading.
 pub(super) fn register<S: Service>(one: OneDescriptor<S>) -> io::Result<AsyncFd<OneDescriptor<S>>> {
-    // SAFETY: a `OneDescriptor` has the same epoll from its creation on, which it closes when it is dropped; and whoever
+    // SAFETY: a `OneDescriptor` has the same epoll from its creation on, which it closes when it is dropped; and the one that
     // has the `AsyncFd` puts no other in its place.
     unsafe { Ok(AsyncFd::register_with_interest(one, Interest::READABLE)?) }
 }

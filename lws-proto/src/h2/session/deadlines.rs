@@ -111,9 +111,9 @@ impl Session {
         if asked && delivery.answer_is_overdue(limits, now, policy.patience(), out.len()) {
             return Some(Cause::Timeout(Deadline::DeadPeer));
         }
-        if !asked && let Some(heard) = policy.heard_after_stall(*last_received, now, *spread) {
+        if !asked && let Some(counted) = policy.received_after_stall(*last_received, now, *spread) {
             // The driver was away, and not the peer.
-            *last_received = heard;
+            *last_received = counted;
             return None;
         }
         self.idle.pinged = Some(now);
