@@ -567,63 +567,45 @@ fn every_call_that_changes_a_connection_is_noted() {
     assert_eq!(not_noted(&Source::new("a.rs", &good)), [""; 0]);
 }
 
-/// The crates whose types meet in one program, the engine below and the server above.
+/// The crates whose names meet in one program, from the engine to the server.
 const SIDE_BY_SIDE: [&str; 3] = ["lws-proto", "lws-loop-external", "lws-server"];
 
-/// Public names that two of these crates use, and why.
-const SAME_NAMES: [(&str, &str); 8] = [
-    (
-        "Accepted",
-        "a connection that an application takes, and `ws::Accepted`, a handshake that a handler takes",
-    ),
-    ("Event", "of the engine, and `tls::Event`: always written with its module"),
-    ("Exchange", "`http::Exchange` is the engine's, with what the access log needs"),
+/// Names at the front of two of these crates, and why. What stands in a module is written with that, as in `http::Request`.
+const SAME_NAMES: [(&str, &str); 2] = [
     (
         "Interest",
         "of a connection in its transport, and of a descriptor in its readiness: one is made from the other",
     ),
-    ("Plain", "`tls::Plain`, of a connection without TLS, in the driver and in a site"),
-    ("Request", "`http::Request`: one that is sent, and one that was received"),
-    ("Route", "of a datagram, and of a site"),
-    ("Target", "`http::Target`, of a request, and of a connection"),
+    ("Route", "of a datagram, which `lws-server` has in its module `datagrams`, and of a site"),
 ];
 
-/// The name of the public type that a line begins.
-fn public_type(line: &str) -> Option<&str> {
-    let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
-    let rest = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
-    rest.split(|c: char| !c.is_alphanumeric()).next()
+/// The types at the front of a crate, by the text of its `lib.rs`; but not those of another crate of ours.
+fn front(text: &str) -> BTreeSet<&str> {
+    let exports = text.split("\npub use ").skip(1).filter(|export| !export.starts_with("lws_"));
+    let paths =
+        exports.flat_map(|export| export.split(';').next().unwrap_or_default().split([',', '{', '}']));
+    let names = paths.filter_map(|path| path.trim().rsplit("::").next());
+    names.filter(|name| name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase)).collect()
 }
 
-/// The public types of a file, but for those that stand for foreign ones.
-fn public_types(source: &Source) -> Vec<&str> {
-    if source.is_test() || source.name() == "sys.rs" {
-        return Vec::new();
-    }
-    source.code().filter_map(|(_, line)| public_type(line)).collect()
-}
-
-/// The names that two of these crates use for public types.
-fn shared_names<'a>(sources: &'a [Source], crates: &[&str]) -> Vec<&'a str> {
-    let of = |name: &str| -> BTreeSet<&'a str> {
-        let folder = format!("{name}/src");
-        sources.iter().filter(|source| source.is_below(&folder)).flat_map(public_types).collect()
-    };
-    let all: Vec<_> = crates.iter().flat_map(|name| of(name)).collect();
-    let twice = |name: &&'a str| all.iter().filter(|other| other == &name).count() > 1;
-    all.iter().copied().filter(twice).collect::<BTreeSet<_>>().into_iter().collect()
+/// The names that stand at the front of two crates.
+fn shared<'a>(fronts: &[BTreeSet<&'a str>]) -> Vec<&'a str> {
+    let all: BTreeSet<&str> = fronts.iter().flatten().copied().collect();
+    let twice = |name: &&str| fronts.iter().filter(|front| front.contains(name)).count() > 1;
+    all.into_iter().filter(twice).collect()
 }
 
 /// A name says which type is meant, without its crate.
 #[test]
-fn a_public_name_is_that_of_one_crate() {
-    let sources = sources();
-    assert_eq!(shared_names(&sources, &SIDE_BY_SIDE), SAME_NAMES.map(|(name, _)| name));
-    let bad =
-        ["a/src/lib.rs", "b/src/deep/lib.rs"].map(|path| Source::new(path, "pub struct Handle<T> {\n}\n"));
-    assert_eq!(shared_names(&bad, &["a", "b"]), ["Handle"]);
-    let good = [bad[0].path.as_str(), "b/tests/lib.rs"].map(|path| Source::new(path, &bad[0].text));
-    assert_eq!(shared_names(&good, &["a", "b"]), [""; 0]);
+fn a_name_at_the_front_of_a_crate_is_of_that_crate_alone() {
+    let text = |name: &str| fs::read_to_string(root().join(name).join("src/lib.rs")).expect("a crate");
+    let texts = SIDE_BY_SIDE.map(text);
+    let fronts = texts.each_ref().map(|text| front(text));
+    assert!(fronts.iter().all(|front| front.len() > 10), "every front has its names");
+    assert_eq!(shared(&fronts), SAME_NAMES.map(|(name, _)| name));
+    let [one, other] =
+        ["\npub use a::{Handle, b::Shard};\n", "\npub use lws_a::Shard;\npub use c::Handle;\n"];
+    assert_eq!(shared(&[front(one), front(other)]), ["Handle"]);
 }
 
 /// The fields of `Limits` that no test names.
