@@ -1,4 +1,5 @@
-//! Which upstream gets the next request: two are drawn, and the one with fewer requests is chosen, of those that have not failed lately.
+//! Which upstream gets the next request, of those that have not failed lately: two are drawn, and the one with fewer requests is chosen; or
+//! one for each client, as long as that is well.
 //!
 //! Pure: time and chance are arguments.
 
@@ -6,6 +7,8 @@ use crate::upstream::Upstream;
 use lws_server::Time;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,21 +59,30 @@ impl Balance {
         &self.members[index].upstream
     }
 
-    /// Chooses one that is not among `tried`. `None` if all are.
-    pub(crate) fn choose(&self, now: Time, tried: &[usize]) -> Option<Chosen> {
+    /// Chooses one that is not among `tried`: for a client the same each time. `None` if all are.
+    pub(crate) fn choose(&self, now: Time, tried: &[usize], client: Option<IpAddr>) -> Option<Chosen> {
         let untried = || (0..self.members.len()).filter(|index| !tried.contains(index));
         let mut open: Vec<usize> = untried().filter(|index| self.members[*index].is_well(now)).collect();
         if open.is_empty() {
             // One that has failed is better than none: if all have, the fault may be ours.
             open = untried().collect();
         }
-        let first = *open.get(self.draw(open.len())?)?;
-        let second = *open.get(self.draw(open.len())?)?;
-        let load = |index: usize| self.members[index].in_flight.get();
-        let index = if load(second) < load(first) { second } else { first };
+        let index = match client {
+            // Rendezvous: when one is left alone or added, only the clients move that it has or gets.
+            Some(client) => open.into_iter().max_by_key(|index| weight(client, *index))?,
+            None => self.less_busy(&open)?,
+        };
         let in_flight = Rc::clone(&self.members[index].in_flight);
         in_flight.set(in_flight.get() + 1);
         Some(Chosen { index, in_flight })
+    }
+
+    /// Of two that are drawn the one with fewer requests.
+    fn less_busy(&self, open: &[usize]) -> Option<usize> {
+        let first = *open.get(self.draw(open.len())?)?;
+        let second = *open.get(self.draw(open.len())?)?;
+        let load = |index: usize| self.members[index].in_flight.get();
+        Some(if load(second) < load(first) { second } else { first })
     }
 
     /// One of `count`, by chance.
@@ -98,6 +110,13 @@ impl Balance {
     }
 }
 
+/// How much a client leans to an upstream: the same on every thread.
+fn weight(client: IpAddr, index: usize) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (client, index).hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Member {
     /// Whether it has not failed so often that it is left alone. After that time the next request tries it: one more failure, and it is left
     /// alone again.
@@ -122,7 +141,8 @@ mod tests {
     #[test]
     fn requests_are_spread_and_no_upstream_is_far_ahead() {
         let balance = balance(4);
-        let chosen: Vec<_> = (0..400).map(|_| balance.choose(at(0), &[]).expect("one of four")).collect();
+        let chosen: Vec<_> =
+            (0..400).map(|_| balance.choose(at(0), &[], None).expect("one of four")).collect();
         for index in 0..4 {
             let count = chosen.iter().filter(|it| it.index == index).count();
             assert!((90..=110).contains(&count), "{index} has {count}");
@@ -137,7 +157,7 @@ mod tests {
         let fails = |index: usize, now: u64| (0..3).for_each(|_| balance.failed(at(now), index));
         let gets = |now: u64| {
             let mut gets: Vec<_> =
-                (0..40).filter_map(|_| balance.choose(at(now), &[]).map(|it| it.index)).collect();
+                (0..40).filter_map(|_| balance.choose(at(now), &[], None).map(|it| it.index)).collect();
             gets.sort_unstable();
             gets.dedup();
             gets
@@ -156,7 +176,27 @@ mod tests {
     #[test]
     fn one_that_was_tried_is_not_chosen_again() {
         let balance = balance(2);
-        assert_eq!(balance.choose(at(0), &[1]).map(|it| it.index), Some(0));
-        assert!(balance.choose(at(0), &[0, 1]).is_none());
+        assert_eq!(balance.choose(at(0), &[1], None).map(|it| it.index), Some(0));
+        assert!(balance.choose(at(0), &[0, 1], None).is_none());
+    }
+
+    #[test]
+    fn a_client_has_one_upstream_and_moves_only_if_that_is_left_alone() {
+        let balance = balance(4);
+        let client = |number: u32| Some(IpAddr::from(number.to_be_bytes()));
+        let of = |number: u32, now: u64| balance.choose(at(now), &[], client(number)).map(|it| it.index);
+        let before: Vec<_> = (0..400).map(|number| of(number, 0)).collect();
+        for index in 0..4 {
+            let count = before.iter().filter(|it| **it == Some(index)).count();
+            assert!((60..=140).contains(&count), "{index} has {count}");
+        }
+        (0..3).for_each(|_| balance.failed(at(1), 2));
+        for (number, before) in (0..400).zip(&before) {
+            let now = of(number, 2);
+            assert!(
+                now != Some(2) && (*before == Some(2) || now == *before),
+                "{number}: {before:?}, {now:?}"
+            );
+        }
     }
 }

@@ -107,7 +107,10 @@ impl Proxied {
     /// Asks an upstream that has not been tried. False if there is none.
     fn ask(&mut self, cx: &mut Context<'_>) -> bool {
         let shared = Rc::clone(&self.shared);
-        let Some(chosen) = shared.balance.choose(cx.now(), &self.tried) else { return false };
+        let Some(chosen) = shared.balance.choose(cx.now(), &self.tried, shared.client(self.wanted.arrival))
+        else {
+            return false;
+        };
         let upstream = shared.balance.upstream(chosen.index);
         let arrival = Arrival { to_http2: upstream.is_http2(), ..self.wanted.arrival };
         // It was possible before, and does not depend on the upstream.

@@ -43,6 +43,7 @@ use ipnet::IpNet;
 use lws_server::client::Options;
 use lws_server::http::{Answer, Exchange, Handler, Request, Response, Status};
 use lws_server::{Context, Endpoint, Methods, Route};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -70,6 +71,7 @@ pub fn client_options() -> Options {
 pub struct Proxy {
     upstreams: Vec<Upstream>,
     rules: Rules,
+    sticky: bool,
     /// What of a path the upstream's path stands for.
     prefix: String,
 }
@@ -77,12 +79,19 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy for one upstream.
     pub fn new(upstream: Upstream) -> Self {
-        Self { upstreams: vec![upstream], rules: Rules::default(), prefix: String::new() }
+        Self { upstreams: vec![upstream], rules: Rules::default(), sticky: false, prefix: String::new() }
     }
 
     /// Another upstream for the same requests: of two that are drawn by chance, the one with fewer requests gets the next.
     pub fn and(mut self, upstream: Upstream) -> Self {
         self.upstreams.push(upstream);
+        self
+    }
+
+    /// Has all requests from one address answered by one upstream, as long as that is well: for upstreams that keep what they know of a client
+    /// to themselves. It is the address of the connection, whatever is said in fields.
+    pub fn sticky(mut self) -> Self {
+        self.sticky = true;
         self
     }
 
@@ -109,7 +118,7 @@ impl Proxy {
     pub fn route(mut self, path: &str) -> Route {
         path.trim_end_matches('/').clone_into(&mut self.prefix);
         let balance = Rc::new(Balance::new(self.upstreams));
-        let shared = Rc::new(Shared { balance, rules: self.rules, prefix: self.prefix });
+        let shared = Rc::new(Shared { balance, rules: self.rules, sticky: self.sticky, prefix: self.prefix });
         Route::new(Methods::Any.into(), path, Forward(shared))
     }
 }
@@ -119,7 +128,15 @@ impl Proxy {
 pub(crate) struct Shared {
     pub(crate) balance: Rc<Balance>,
     pub(crate) rules: Rules,
+    sticky: bool,
     pub(crate) prefix: String,
+}
+
+impl Shared {
+    /// The client, if it decides which upstream answers.
+    pub(crate) fn client(&self, arrival: fields::Arrival) -> Option<IpAddr> {
+        arrival.peer.filter(|_| self.sticky)
+    }
 }
 
 struct Forward(Rc<Shared>);

@@ -55,7 +55,7 @@ impl Pipe {
     }
 }
 
-/// The socket at an upstream, which is closed when nobody on this side is there any more.
+/// The socket at an upstream, and the request that it counts for there.
 struct Socket {
     pipe: Rc<RefCell<Pipe>>,
     id: SocketId,
@@ -83,7 +83,8 @@ pub(crate) fn begin(
     // Each side has a handshake of its own.
     sent.retain(|name| !name.to_ascii_lowercase().starts_with("sec-websocket-"));
     let waker = cx.waker().ok_or(crate::Refusal::Method)?;
-    let chosen = shared.balance.choose(cx.now(), &[]).ok_or(crate::Refusal::Method)?;
+    let chosen =
+        shared.balance.choose(cx.now(), &[], shared.client(arrival)).ok_or(crate::Refusal::Method)?;
     let index = chosen.index;
     let to = shared.balance.upstream(index);
     let pipe = Rc::<RefCell<Pipe>>::default();

@@ -120,3 +120,36 @@ fn a_client_that_leaves_takes_its_upstream_along() {
     };
     assert!(ended);
 }
+
+/// Does something on the thread of a server, and answers what came of it.
+fn with<R: Send + 'static>(
+    handle: &lws_server::Handle,
+    call: impl FnOnce(&mut lws_server::Context<'_>) -> R + Send + 'static,
+) -> R {
+    let (says, hears) = std::sync::mpsc::channel();
+    handle.post(move |cx| says.send(call(cx)).expect("the test waits"));
+    hears.recv_timeout(test_kit::PATIENCE).expect("the server goes on")
+}
+
+#[test]
+fn a_request_that_is_cut_leaves_nothing_behind() {
+    let upstream = scripted(|_, stream| {
+        let whole = stream.read_exact(&mut [0; 5]).is_ok();
+        let _ = stream.write_all(if whole { WHOLE.as_bytes() } else { b"" });
+        if whole { Then::Keep } else { Then::Close }
+    });
+    let here = front(&[upstream.url()]);
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    for cut in 0..=request.len() {
+        let mut peer = here.connect();
+        peer.send(&request[..cut]);
+        peer.0.shutdown(std::net::Shutdown::Write).expect("it is connected");
+        let octets = peer.rest();
+        let answered = octets.starts_with(b"HTTP/1.1 200");
+        assert_eq!(answered, cut == request.len(), "cut at {cut}: {}", octets.escape_ascii());
+    }
+    let give_up = std::time::Instant::now() + test_kit::PATIENCE;
+    while with(&here.handle, |cx| cx.client().requests()) > 0 {
+        assert!(std::time::Instant::now() < give_up, "a request waits for nobody");
+    }
+}
