@@ -286,3 +286,29 @@ fn a_host_of_raw_connections_answers_no_request_with_its_files() {
     let answer = ask(port, "localhost", "/", "Connection: close\r\n");
     assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("start"), "{answer}");
 }
+
+#[test]
+fn a_mount_that_leads_to_another_server_is_answered_by_it() {
+    let upstream = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let (port, there) = (free_port(), upstream.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        for stream in upstream.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = vec![0; 4_096];
+            let count = stream.read(&mut head).expect("a request");
+            let line = String::from_utf8_lossy(&head[..count]).lines().next().unwrap_or_default().to_owned();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{line}", line.len());
+            stream.write_all(answer.as_bytes()).expect("the proxy reads");
+        }
+    });
+    let conf = format!(
+        "{{ \"vhosts\": [ {{ \"name\": \"localhost\", \"port\": {port}, \"mounts\": [ \
+         {{ \"mountpoint\": \"/api\", \"origin\": \"http://{there}/v1\" }}, \
+         {{ \"mountpoint\": \"/none\", \"origin\": \"https://+/run/none\" }} ] }} ] }}"
+    );
+    let folder = Folder::new("proxy", &[("conf", &conf)]);
+    let _serving = Serving::start(&folder);
+    let answer = ask(port, "localhost", "/api/x?y", "Connection: close\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("GET /v1/x?y HTTP/1.1"), "{answer}");
+    assert!(ask(port, "localhost", "/none", "Connection: close\r\n").starts_with("HTTP/1.1 404 "));
+}
