@@ -9,7 +9,7 @@ use crate::thread::ThreadState;
 use crate::tls::Info;
 use crate::upstream::{ConnectOptions, Target};
 use crate::{Peer, Stats};
-use lws_loop_external::{Address, ConnectionId, Interest, ListenOptions, ListenerId, UdpOptions};
+use lws_loop_external::{ConnectionId, Interest, ListenOptions, ListenerId, ListeningSocket, UdpOptions};
 use lws_proto::{Config, Connection, StreamKey, Time};
 use std::fmt;
 use std::io;
@@ -206,7 +206,9 @@ pub(crate) trait DriverAccess {
     fn pace_messages(&mut self);
     fn set_timer(&mut self, at: Option<Time>);
     // Listeners.
-    fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<(ListenerId, Address)>;
+    fn listen_on(&mut self, socket: ListeningSocket, options: &ListenOptions) -> io::Result<ListenerId>;
+    fn duplicate_listener(&mut self, id: ListenerId) -> io::Result<OwnedFd>;
+    fn leave_listener_files(&mut self);
     fn unlisten(&mut self, id: ListenerId);
     // Links.
     fn connect(

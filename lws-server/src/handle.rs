@@ -5,11 +5,12 @@ use crate::publish::topics::Publication;
 use crate::publish::{Missed, PublishError};
 use crate::server::group::Group;
 use crate::site::Site;
-use crate::site::addition::Addition;
-use crate::thread::command::{Command, StreamCommand};
+use crate::site::changes::SiteChanges;
+use crate::site::transition::Transition;
+use crate::thread::command::{Command, SitesCommand, StreamCommand};
 use crate::ws::Broadcast;
 use crate::{Context, Stream};
-use lws_loop_external::GlobalId;
+use lws_loop_external::{GlobalId, ListeningSocket};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -150,8 +151,52 @@ impl Handle {
         describe: impl Fn() -> Site + Send + Sync + 'static,
         then: impl FnOnce(&mut Context<'_>, io::Result<SiteId>) + Send + 'static,
     ) -> bool {
-        let addition = Addition::new(Box::new(describe), Box::new(then));
-        self.0.send(0, Command::AddSite(Arc::new(addition)))
+        self.change_sites(SiteChanges::new().add(describe), |cx, changed| {
+            then(
+                cx,
+                changed.and_then(|ids| ids.first().copied().ok_or_else(|| io::ErrorKind::NotFound.into())),
+            );
+        })
+    }
+
+    /// Adds, replaces and removes sites, all together: every thread prepares the changes, and only when all are ready the first request
+    /// meets them. What stays goes on undisturbed, with its connections.
+    ///
+    /// `then` is called on the first thread when every thread has changed, with the names of the sites that were added, in their
+    /// order; or with the first thing that was wrong, and then nothing has changed anywhere. Changes that are asked for meanwhile wait.
+    /// Addresses are bound on the threads of the server, and one that is a name is looked up there, which takes the time that it takes.
+    pub fn change_sites(
+        &self,
+        changes: SiteChanges,
+        then: impl FnOnce(&mut Context<'_>, io::Result<Vec<SiteId>>) + Send + 'static,
+    ) -> bool {
+        let transition = Arc::new(Transition::new(changes, Box::new(then)));
+        self.0.send(0, Command::Sites(SitesCommand::Change(transition)))
+    }
+
+    /// Other descriptors of the sockets that the server listens on, for a process that is to take its place: those of each thread come
+    /// to `then`, on that thread. What waits in their queues is lost to neither process. They are not passed on to programs that
+    /// this one starts, unless it says otherwise.
+    pub fn duplicate_listeners(
+        &self,
+        then: impl Fn(io::Result<Vec<ListeningSocket>>) + Send + Sync + 'static,
+    ) -> bool {
+        self.post_everywhere(move |cx| then(cx.duplicate_listeners()))
+    }
+
+    /// Leaves the files of Unix sockets where they are when their listeners close: another process listens there now.
+    pub fn leave_listener_files(&self) -> bool {
+        self.post_everywhere(|cx| cx.driver.leave_listener_files())
+    }
+
+    /// Calls `call` on every thread of the server. Its context belongs to no stream. False if a thread has ended.
+    pub fn post_everywhere(&self, call: impl Fn(&mut Context<'_>) + Send + Sync + 'static) -> bool {
+        let call = Arc::new(call);
+        let send = |shard| {
+            let call = Arc::clone(&call);
+            self.0.send_surely(shard, Command::Call(Box::new(move |cx| call(cx))))
+        };
+        self.0.others(None).map(send).fold(true, |all, sent| all & sent)
     }
 
     /// Removes a site on all threads: see [`Context::remove_site`].
@@ -190,5 +235,12 @@ impl Context<'_> {
     #[must_use]
     pub fn handle(&self) -> Handle {
         Handle(Arc::clone(&self.state.group))
+    }
+
+    /// Other descriptors of the listeners that this thread has opened.
+    fn duplicate_listeners(&mut self) -> io::Result<Vec<ListeningSocket>> {
+        let ids: Vec<_> = self.state.sites.own_listeners().map(|(id, _)| id).collect();
+        let duplicate = |id| ListeningSocket::adopt(self.driver.duplicate_listener(id)?);
+        ids.into_iter().map(duplicate).collect()
     }
 }

@@ -74,7 +74,7 @@ pub use context::Context;
 pub use handle::Handle;
 pub use id::{LinkId, SiteId, StreamId, TimerId};
 pub use link::{datagrams, descriptor, upstream};
-pub use lws_loop_external::{Address, DriverOptions, ListenOptions, Peer, TurnLimits};
+pub use lws_loop_external::{Address, DriverOptions, ListenOptions, ListeningSocket, Peer, TurnLimits};
 pub use lws_proto::{
     Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
     Payload, RawPermit, RawStream, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, WebSocket,
@@ -96,6 +96,7 @@ pub use server::peers::PeerLimits;
 pub use server::shard::Shard;
 pub use server::stats::Stats;
 pub use server::{Server, ServerService};
+pub use site::changes::SiteChanges;
 pub use site::origins::Origins;
 pub use site::{Bind, Names, Site, SiteSettings, Speaks};
 pub use thread::access::AccessRecord;

@@ -5,13 +5,9 @@ use crate::context::{Context, Subject};
 use crate::id::RouteId;
 use crate::link::stream::StreamPhase;
 use crate::link::streams::Streams;
-use crate::site::Site;
-use crate::site::addition::Addition;
-use crate::thread::command::{Command, Followed, StreamCall, StreamCommand};
+use crate::thread::command::{Command, StreamCall, StreamCommand};
 use lws_proto::ws::CloseCode;
 use lws_proto::{Connection, Stream, StreamKey};
-use std::io;
-use std::sync::Arc;
 
 impl App {
     /// Carries out a command for the thread.
@@ -25,8 +21,7 @@ impl App {
             Command::Call(call) => {
                 self.guard(cx, |app, cx| call(&mut app.nowhere(cx)));
             }
-            Command::AddSite(addition) => self.add_site(cx, &addition),
-            Command::FollowSite(addition, followed) => self.follow_site(cx, &addition, &followed),
+            Command::Sites(command) => self.on_sites_command(cx, command),
             // It belongs to a connection.
             Command::ToStream(..) => {}
         }
@@ -93,67 +88,6 @@ impl App {
         {
             cx.send_to(id, Command::ToStream(key, StreamCommand::Wake));
         }
-    }
-
-    // Sites.
-
-    /// Adds a site on this thread, which is the first one, and has the others follow.
-    fn add_site(&mut self, cx: &mut Lent<'_>, addition: &Arc<Addition>) {
-        let described = self.describe(cx, addition);
-        let installed = described.and_then(|site| self.nowhere(cx).install(site, None));
-        let followed = match installed {
-            Ok(followed) => followed,
-            Err(error) => {
-                self.guard(cx, |app, cx| addition.finish(&mut app.nowhere(cx), Err(error)));
-                return;
-            }
-        };
-        let group = Arc::clone(&self.state.group);
-        let others: Vec<_> = group.others(Some(self.state.shard)).collect();
-        addition.wait_for(others.len() + 1);
-        for shard in others {
-            if !group.send(shard, Command::FollowSite(Arc::clone(addition), followed.clone())) {
-                // A thread that has ended needs no site.
-                let gone = group.shards.handle(shard).is_none_or(lws_loop_external::DriverHandle::is_closed);
-                let full = || io::Error::other(format!("thread {shard} has too many messages waiting"));
-                self.answer_addition(cx, addition, &followed, if gone { Ok(()) } else { Err(full()) });
-            }
-        }
-        self.answer_addition(cx, addition, &followed, Ok(()));
-    }
-
-    fn follow_site(&mut self, cx: &mut Lent<'_>, addition: &Addition, followed: &Followed) {
-        let described = self.describe(cx, addition);
-        let installed = described.and_then(|site| self.nowhere(cx).install(site, Some(followed)));
-        self.answer_addition(cx, addition, followed, installed.map(drop));
-    }
-
-    fn describe(&mut self, cx: &mut Lent<'_>, addition: &Addition) -> io::Result<Site> {
-        self.state.calling = RouteId::NONE;
-        let site = self.guard(cx, |_, _| addition.describe());
-        site.ok_or_else(|| io::Error::other("the description of the site has panicked"))
-    }
-
-    /// Records the answer of one thread. After the last one the caller of `add_site` gets the result.
-    fn answer_addition(
-        &mut self,
-        cx: &mut Lent<'_>,
-        addition: &Addition,
-        followed: &Followed,
-        result: io::Result<()>,
-    ) {
-        if !addition.answered(result) {
-            return;
-        }
-        let result = match addition.take_error() {
-            None => Ok(followed.id),
-            Some(error) => {
-                // All or none.
-                self.nowhere(cx).remove_site(followed.id);
-                Err(error)
-            }
-        };
-        self.guard(cx, |app, cx| addition.finish(&mut app.nowhere(cx), result));
     }
 }
 

@@ -9,7 +9,7 @@ use crate::thread::command::{Command, StreamCommand};
 use crate::tls::Info;
 use crate::upstream::{ConnectOptions, Target};
 use lws_loop_external::{
-    self as external, Address, ConnectionId, Interest, ListenOptions, ListenerId, UdpOptions,
+    self as external, ConnectionId, Interest, ListenOptions, ListenerId, ListeningSocket, UdpOptions,
 };
 use lws_proto::{Config, Connection, StreamKey, Time};
 use std::io;
@@ -81,9 +81,16 @@ impl DriverAccess for Lent<'_> {
         external::DriverContext::set_timer(self, at);
     }
 
-    fn listen(&mut self, address: &Address, options: &ListenOptions) -> io::Result<(ListenerId, Address)> {
-        let id = external::DriverContext::listen(self, address, options)?;
-        Ok((id, self.listening_on(id)?))
+    fn listen_on(&mut self, socket: ListeningSocket, options: &ListenOptions) -> io::Result<ListenerId> {
+        external::DriverContext::listen_on(self, socket, options)
+    }
+
+    fn duplicate_listener(&mut self, id: ListenerId) -> io::Result<OwnedFd> {
+        external::DriverContext::duplicate_listener(self, id)
+    }
+
+    fn leave_listener_files(&mut self) {
+        external::DriverContext::leave_listener_files(self);
     }
 
     fn unlisten(&mut self, id: ListenerId) {

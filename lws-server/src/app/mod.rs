@@ -2,10 +2,12 @@
 //!
 //! What is to be done with a request is decided in `route/resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
 //! `admission.rs` has guards asked before, `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what
-//! was published, `commands.rs` does what other handlers and threads ask for, `client.rs` serves the thread's client, and `links.rs` is
+//! was published, `commands.rs` does what other handlers and threads ask for, `changes.rs` changes the
+//! sites on all threads, `client.rs` serves the thread's client, and `links.rs` is
 //! about connections that no listener has accepted. Knows no socket and no loop.
 
 mod admission;
+mod changes;
 #[cfg(feature = "client")]
 mod client;
 mod commands;
@@ -314,6 +316,9 @@ impl Application for App {
         }
         for site in group.take_removed(self.state.shard) {
             self.nowhere(cx).uninstall(site);
+        }
+        for command in group.take_overflow(self.state.shard) {
+            self.on_command(cx, command);
         }
         self.nowhere(cx).wake_at_drain();
         self.report(cx);

@@ -11,7 +11,7 @@ use crate::thread::access::AccessRecord;
 use crate::thread::panics::PanicRecord;
 use crate::{Peer, tls, ws};
 use lws_files::PoolOptions;
-use lws_loop_external::DriverOptions;
+use lws_loop_external::{DriverOptions, ListeningSocket};
 use lws_proto::{Cause, Limits, Versions};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -190,6 +190,30 @@ impl Builder {
     /// much may wait for them. Default: 4 threads, 256 jobs that wait. They are started when there is work.
     pub fn work(mut self, options: PoolOptions) -> Self {
         self.options.work = options;
+        self
+    }
+
+    /// Sockets that listen already, for listeners of the same addresses: from a service manager ("socket activation") or from the process
+    /// whose place this one takes. A listener takes the one for its address, and is bound anew if there is none; several of one
+    /// address are for several threads with [`ListenOptions::reuse_port`](crate::ListenOptions::reuse_port). Of its options hold those of the connections.
+    ///
+    /// ```
+    /// use lws_server::{ListeningSocket, Server, http::Response};
+    ///
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let server = Server::builder()
+    ///     .listening_sockets([ListeningSocket::adopt(listener.into())?])
+    ///     .listen(&address.to_string())
+    ///     .get("/", |_| Response::text("hello"))
+    ///     .build()?;
+    /// assert_eq!(server.local_addr(), Some(address));
+    /// assert!(server.unclaimed_sockets().is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[doc(alias = "lws_adopt_descriptor_vhost")]
+    pub fn listening_sockets(self, sockets: impl IntoIterator<Item = ListeningSocket>) -> Self {
+        self.options.inherited.add(sockets);
         self
     }
 

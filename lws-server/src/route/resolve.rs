@@ -191,7 +191,7 @@ mod tests {
             Route::ws("/own", |_| Silent).origins(Origins::Only(vec!["https://a.example".into()])),
         ];
         let served = ServedSite::new(site, false).unwrap_or_else(|error| panic!("{error}"));
-        served.numbered(SiteId(7), RouteId(100))
+        served.numbered(SiteId(7), (100..104).map(RouteId).collect())
     }
 
     use crate::id::SiteId;

@@ -9,7 +9,7 @@ use crate::server::pools::Pools;
 use crate::server::stats::Stats;
 use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::HeldBytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) struct Group<M> {
     /// What all threads together may hold for their peers.
     pub(crate) held: HeldBytes,
     registry: RwLock<Registry>,
-    inboxes: Box<[Inbox]>,
+    inboxes: Box<[Inbox<M>]>,
     /// The threads that wait where no loop may.
     pub(crate) pools: Pools,
     /// What each peer has, if that is limited.
@@ -37,15 +37,16 @@ struct Registry {
 }
 
 struct Registered {
-    first_route: RouteId,
+    routes: Arc<[RouteId]>,
     /// Of its routes, in their order.
     paths: Box<[Arc<str>]>,
 }
 
 /// Where one thread finds what the others want of it without a message, on cache lines of its own.
 #[repr(align(128))]
-#[derive(Default)]
-struct Inbox {
+struct Inbox<M> {
+    /// Messages that may not be lost, and for which the mailbox had no room.
+    overflow: Mutex<Vec<M>>,
     /// The routes whose WebSockets are to get permits.
     wanted: Mutex<BTreeSet<RouteId>>,
     /// Sites that it is to remove.
@@ -56,6 +57,28 @@ struct Inbox {
     publishing_bytes: AtomicUsize,
     /// What it has counted, as of the last report.
     counted: [AtomicU64; Stats::FIELDS],
+}
+
+impl<M> Default for Inbox<M> {
+    fn default() -> Self {
+        Self {
+            overflow: Mutex::default(),
+            wanted: Mutex::default(),
+            removed: Mutex::default(),
+            woken: Mutex::default(),
+            publishing_bytes: AtomicUsize::default(),
+            counted: Default::default(),
+        }
+    }
+}
+
+impl Registry {
+    /// A route number that was not used before; one stands for no route.
+    fn new_route(&mut self) -> Option<RouteId> {
+        let route = RouteId(self.next_route);
+        self.next_route = self.next_route.checked_add(1)?;
+        Some(route)
+    }
 }
 
 /// Bytes that may be on their way to one thread of what is published.
@@ -79,23 +102,50 @@ impl<M> Group<M> {
         Self { shards, drain_timeout, held, registry: RwLock::default(), inboxes, pools, peers }
     }
 
-    fn inbox(&self, shard: u16) -> Option<&Inbox> {
+    fn inbox(&self, shard: u16) -> Option<&Inbox<M>> {
         self.inboxes.get(usize::from(shard))
     }
 
     // Sites and routes.
 
     /// Gives a site and its routes their numbers. `None` if there are none left.
-    pub(crate) fn register<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Option<(SiteId, RouteId)> {
+    pub(crate) fn register<'p>(
+        &self,
+        paths: impl Iterator<Item = &'p str>,
+    ) -> Option<(SiteId, Arc<[RouteId]>)> {
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
-        let (id, first_route) = (SiteId(registry.next_site), RouteId(registry.next_route));
+        let id = SiteId(registry.next_site);
         let paths: Box<[Arc<str>]> = paths.map(Into::into).collect();
-        // Below the number that stands for no route.
-        let next_route = registry.next_route.checked_add(u32::try_from(paths.len()).ok()?)?;
+        let routes: Arc<[RouteId]> = paths.iter().map(|_| registry.new_route()).collect::<Option<_>>()?;
         registry.next_site = registry.next_site.checked_add(1)?;
-        registry.next_route = next_route;
-        registry.sites.insert(id, Registered { first_route, paths });
-        Some((id, first_route))
+        registry.sites.insert(id, Registered { routes: Arc::clone(&routes), paths });
+        Some((id, routes))
+    }
+
+    /// Numbers for the routes of what is to take the place of a site: those of paths that it has already stay. `None` if there are
+    /// none left, or no such site is there.
+    pub(crate) fn renumber<'p>(
+        &self,
+        id: SiteId,
+        paths: impl Iterator<Item = &'p str>,
+    ) -> Option<Arc<[RouteId]>> {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        let Registry { sites, .. } = &*registry;
+        let site = sites.get(&id)?;
+        let known: HashMap<Arc<str>, RouteId> =
+            site.paths.iter().cloned().zip(site.routes.iter().copied()).collect();
+        paths.map(|path| known.get(path).copied().or_else(|| registry.new_route())).collect()
+    }
+
+    /// Names the routes of a site that is served now in place of another.
+    pub(crate) fn serve(&self, id: SiteId, routes: &Arc<[RouteId]>, paths: &[Arc<str>]) {
+        let site = Registered { routes: Arc::clone(routes), paths: paths.into() };
+        self.registry.write().unwrap_or_else(PoisonError::into_inner).sites.insert(id, site);
+    }
+
+    /// Whether a site is there.
+    pub(crate) fn has_site(&self, id: SiteId) -> bool {
+        self.look_up(|registry| registry.sites.contains_key(&id))
     }
 
     /// Forgets a site. Answers whether it was there.
@@ -112,7 +162,7 @@ impl<M> Group<M> {
         let path = path.strip_suffix('/').unwrap_or(path);
         let index_in = |site: &Registered| {
             let index = site.paths.iter().position(|known| **known == *path)?;
-            Some(RouteId(site.first_route.0 + u32::try_from(index).ok()?))
+            site.routes.get(index).copied()
         };
         self.look_up(|registry| registry.sites.values().find_map(index_in))
     }
@@ -120,23 +170,41 @@ impl<M> Group<M> {
     /// The path of a route, as it was described but for a `/` at its end.
     pub(crate) fn path(&self, route: RouteId) -> Option<Arc<str>> {
         let path_in = |site: &Registered| {
-            let index = route.0.checked_sub(site.first_route.0)?;
-            site.paths.get(index as usize).cloned()
+            let index = site.routes.iter().position(|known| *known == route)?;
+            site.paths.get(index).cloned()
         };
         self.look_up(|registry| registry.sites.values().find_map(path_in))
-    }
-
-    /// Whether the routes that a thread has for a site are those of the others.
-    pub(crate) fn has_paths<'a>(&self, id: SiteId, paths: impl Iterator<Item = &'a str>) -> bool {
-        self.look_up(|registry| {
-            registry.sites.get(&id).is_some_and(|site| site.paths.iter().map(|path| &**path).eq(paths))
-        })
     }
 
     // Messages.
 
     pub(crate) fn send(&self, shard: u16, message: M) -> bool {
         self.shards.handle(shard).is_some_and(|handle| handle.send(message).is_ok())
+    }
+
+    /// Sends a message that must not be lost: where the mailbox is full it waits beside it, so only few messages may be such.
+    /// False if the thread has ended.
+    pub(crate) fn send_surely(&self, shard: u16, message: M) -> bool {
+        let (Some(inbox), Some(handle)) = (self.inbox(shard), self.shards.handle(shard)) else {
+            return false;
+        };
+        match handle.send(message) {
+            Ok(()) => true,
+            Err(SendError::Closed(_)) => false,
+            Err(SendError::Full(message)) => {
+                inbox.overflow.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+                handle.wake();
+                true
+            }
+        }
+    }
+
+    /// Takes the messages of a thread that its mailbox had no room for.
+    pub(crate) fn take_overflow(&self, shard: u16) -> Vec<M> {
+        let taken = |inbox: &Inbox<M>| {
+            std::mem::take(&mut *inbox.overflow.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        self.inbox(shard).map(taken).unwrap_or_default()
     }
 
     /// Sends a message about one connection of any thread.
@@ -162,8 +230,9 @@ impl<M> Group<M> {
 
     /// Takes the routes whose WebSockets are to get permits on a thread.
     pub(crate) fn take_wanted(&self, shard: u16) -> BTreeSet<RouteId> {
-        let taken =
-            |inbox: &Inbox| std::mem::take(&mut *inbox.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken = |inbox: &Inbox<M>| {
+            std::mem::take(&mut *inbox.wanted.lock().unwrap_or_else(PoisonError::into_inner))
+        };
         self.inbox(shard).map(taken).unwrap_or_default()
     }
 
@@ -177,8 +246,9 @@ impl<M> Group<M> {
 
     /// Takes the streams of a thread that are to be woken.
     pub(crate) fn take_woken(&self, shard: u16) -> Vec<StreamId> {
-        let taken =
-            |inbox: &Inbox| std::mem::take(&mut *inbox.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        let taken = |inbox: &Inbox<M>| {
+            std::mem::take(&mut *inbox.woken.lock().unwrap_or_else(PoisonError::into_inner))
+        };
         self.inbox(shard).map(taken).unwrap_or_default()
     }
 
@@ -194,7 +264,7 @@ impl<M> Group<M> {
 
     /// Takes the sites that a thread is to remove.
     pub(crate) fn take_removed(&self, shard: u16) -> BTreeSet<SiteId> {
-        let taken = |inbox: &Inbox| {
+        let taken = |inbox: &Inbox<M>| {
             std::mem::take(&mut *inbox.removed.lock().unwrap_or_else(PoisonError::into_inner))
         };
         self.inbox(shard).map(taken).unwrap_or_default()

@@ -4,6 +4,7 @@
 
 pub(crate) mod description;
 pub(crate) mod group;
+pub(crate) mod inherited;
 pub(crate) mod options;
 pub(crate) mod peers;
 pub(crate) mod pools;
@@ -17,6 +18,7 @@ pub(crate) mod threads;
 use crate::Context;
 use crate::app::App;
 use crate::handle::Handle;
+use crate::id::SiteId;
 use crate::server::shard::Shard;
 use lws_loop_external as external;
 use lws_loop_external::{Address, Change, Driver, Readiness, Token, Trigger, Wait};
@@ -73,6 +75,19 @@ impl Server {
         &self.service.addresses
     }
 
+    /// The names of the sites that were described, in their order: the builder's own one first, if it says anything.
+    #[must_use]
+    pub fn sites(&self) -> &[SiteId] {
+        &self.service.sites
+    }
+
+    /// Where sockets of [`Builder::listening_sockets`](crate::Builder::listening_sockets) listen that no site has asked for so far: whoever
+    /// connects there is answered by nobody.
+    #[must_use]
+    pub fn unclaimed_sockets(&self) -> Vec<Address> {
+        self.service.driver.application().state.inherited.left()
+    }
+
     /// The first TCP address of [`addresses`](Self::addresses).
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
@@ -93,6 +108,8 @@ impl fmt::Debug for Server {
 pub struct ServerService {
     pub(crate) driver: Driver<App>,
     pub(crate) addresses: Vec<Address>,
+    /// The sites that it began with.
+    pub(crate) sites: Vec<SiteId>,
 }
 
 impl ServerService {

@@ -1,5 +1,6 @@
 //! What holds for a server as a whole, whatever its sites are.
 
+use crate::server::inherited::Inherited;
 use crate::server::peers::PeerLimits;
 use lws_files::PoolOptions;
 use lws_loop_external::{self as external, DriverOptions, ListenOptions};
@@ -29,6 +30,8 @@ pub struct ServerOptions {
     pub peers: PeerLimits,
     /// Topics that one WebSocket may subscribe to. Default 256.
     pub subscriptions_max: usize,
+    /// Sockets that listen already.
+    pub(crate) inherited: Inherited,
     /// The client of each thread.
     #[cfg(feature = "client")]
     pub client: crate::client::Options,
@@ -52,6 +55,7 @@ impl Default for ServerOptions {
             work: PoolOptions::default(),
             peers: PeerLimits::default(),
             subscriptions_max: 256,
+            inherited: Inherited::default(),
             #[cfg(feature = "client")]
             client: crate::client::Options::default(),
             #[cfg(feature = "record")]

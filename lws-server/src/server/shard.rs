@@ -2,7 +2,8 @@
 
 use crate::server::description::DescribeThread;
 use crate::server::group::Group;
-use crate::thread::command::{Command, Followed};
+use crate::site::transition::{Bound, FirstSite};
+use crate::thread::command::Command;
 use lws_loop_external as external;
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ pub struct Shard {
 pub(crate) struct Plan {
     /// `None` if there is no other thread.
     pub(crate) describe: Option<DescribeThread>,
-    pub(crate) sites: Vec<Followed>,
+    pub(crate) sites: Vec<FirstSite>,
+    /// The listeners of each of these sites.
+    pub(crate) bound: Vec<Vec<Bound>>,
 }
 
 impl Shard {

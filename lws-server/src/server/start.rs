@@ -11,11 +11,12 @@ use crate::server::shard::{Plan, Shard};
 use crate::server::stats::Counters;
 use crate::server::{Server, ServerService};
 use crate::site::Site;
-use crate::site::addition::Bound;
+use crate::site::install::PreparedSites;
 use crate::site::served::invalid;
 use crate::site::sites::Sites;
+use crate::site::transition::{Bound, Changing};
 use crate::thread::ThreadState;
-use crate::thread::command::{Command, Followed};
+use crate::thread::command::Command;
 use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
@@ -43,12 +44,12 @@ pub(crate) fn server(
     let Some(first) = shards.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let held = HeldBytes::new(options.held_bytes_max);
     let group = Arc::new(Group::new(first.shards().clone(), options, held));
-    let (service, sites) = service(description, first, &group, None)?;
+    let (service, plan) = first_service(description, first, &group, describe)?;
     // Mistakes in routes have come first: they are harder to find.
-    if sites.iter().all(|site| site.bound.is_empty()) {
+    if plan.bound.iter().all(Vec::is_empty) {
         return Err(invalid("a server listens nowhere: `listen` says where".into()));
     }
-    let plan = Arc::new(Plan { describe, sites });
+    let plan = Arc::new(plan);
     let shard = |shard| Shard { shard, group: Arc::clone(&group), plan: Arc::clone(&plan) };
     Ok(Server { service, others: shards.map(shard).collect() })
 }
@@ -65,38 +66,59 @@ impl Shard {
         if description.sites.len() != plan.sites.len() {
             return Err(invalid("the threads of a server have the same sites".into()));
         }
-        Ok(service(description, shard, &group, Some(&plan.sites))?.0)
+        let Description { sites, options, observers } = description;
+        let app = app(&sites, options, observers, shard.index(), &group);
+        let mut driver = Driver::sharded(app, shard);
+        driver.with(Time::ZERO, |app, cx| {
+            let mut prepared = PreparedSites::default();
+            for (site, first) in sites.into_iter().zip(&plan.sites) {
+                app.nowhere(cx).prepare_too(&mut prepared, site, first)?;
+            }
+            let listeners = plan.bound.iter().map(|bound| bound.iter().map(|bound| bound.id).collect());
+            let listeners: Vec<Vec<_>> = listeners.collect();
+            app.nowhere(cx).commit(prepared, Some(&listeners), || {})
+        })?;
+        Ok(ServerService {
+            driver,
+            addresses: Vec::new(),
+            sites: plan.sites.iter().map(|site| site.id).collect(),
+        })
     }
 }
 
-/// The service of one thread, and its sites for those that follow.
-fn service(
+/// The service of the first thread, and what the others follow.
+fn first_service(
     description: Description,
     shard: external::DriverShard<Command>,
     group: &Arc<Group<Command>>,
-    followed: Option<&[Followed]>,
-) -> io::Result<(ServerService, Vec<Followed>)> {
+    describe: Option<DescribeThread>,
+) -> io::Result<(ServerService, Plan)> {
     let Description { sites, options, observers } = description;
     let orders: Vec<Vec<usize>> =
         sites.iter().map(|site| site.settings.listen.iter().map(|listen| listen.order).collect()).collect();
     let app = app(&sites, options, observers, shard.index(), group);
     let mut driver = Driver::sharded(app, shard);
-    let mut served = Vec::new();
-    for (index, site) in sites.into_iter().enumerate() {
-        let first = followed.and_then(|followed| followed.get(index));
-        served.push(driver.with(Time::ZERO, |app, cx| app.nowhere(cx).install(site, first))?);
-    }
-    let addresses = addresses(&served, &orders);
-    Ok((ServerService { driver, addresses }, served))
+    let (first, bound) = driver.with(Time::ZERO, |app, cx| {
+        let mut prepared = PreparedSites::default();
+        let mut first = Vec::new();
+        for site in sites {
+            first.push(app.nowhere(cx).prepare(&mut prepared, site, None)?);
+        }
+        let bound = app.nowhere(cx).commit(prepared, None, || {})?;
+        Ok::<_, io::Error>((first, bound))
+    })?;
+    let addresses = addresses(&bound, &orders);
+    let ids = first.iter().map(|site| site.id).collect();
+    Ok((ServerService { driver, addresses, sites: ids }, Plan { describe, sites: first, bound }))
 }
 
 /// Where sites listen, in the order in which it was said.
-fn addresses(served: &[Followed], orders: &[Vec<usize>]) -> Vec<Address> {
-    let of_site = |(site, orders): (&Followed, &Vec<usize>)| {
-        let ordered = |bound: &Bound| (orders.get(bound.listen).copied(), bound.address.clone());
-        site.bound.iter().map(ordered).collect::<Vec<_>>()
+fn addresses(bound: &[Vec<Bound>], orders: &[Vec<usize>]) -> Vec<Address> {
+    let of_site = |(bound, orders): (&Vec<Bound>, &Vec<usize>)| {
+        let ordered = |bound: &Bound| (orders.get(bound.place.listen).copied(), bound.place.address.clone());
+        bound.iter().map(ordered).collect::<Vec<_>>()
     };
-    let mut ordered: Vec<_> = served.iter().zip(orders).flat_map(of_site).collect();
+    let mut ordered: Vec<_> = bound.iter().zip(orders).flat_map(of_site).collect();
     // Stable: what the order does not tell apart stays as it is.
     ordered.sort_by_key(|(order, _)| *order);
     ordered.into_iter().map(|(_, address)| address).collect()
@@ -118,6 +140,8 @@ fn app(
         group: Arc::clone(group),
         shard,
         sites: Sites::new(options.listen, group.held.share()),
+        changing: Changing::default(),
+        inherited: options.inherited,
         topics,
         timers: Timers::default(),
         wakes: PendingWakes::default(),

@@ -3,12 +3,13 @@
 //! A [`Builder`](crate::Builder) fills one, and so may a file of configuration, a program in another language or a test. Nothing
 //! here is checked or opened: that is done when a server is built or a site is added to one that runs.
 
-pub(crate) mod addition;
+pub(crate) mod changes;
 pub(crate) mod hosts;
 pub(crate) mod install;
 pub(crate) mod origins;
 pub(crate) mod served;
 pub(crate) mod sites;
+pub(crate) mod transition;
 
 use crate::route::endpoint::Endpoint;
 use crate::route::{Route, RouteOptions};

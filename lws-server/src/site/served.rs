@@ -19,12 +19,13 @@ use lws_proto::http::Head;
 use lws_proto::ws::is_opening;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A site of one thread.
 pub(crate) struct ServedSite {
     pub(crate) id: SiteId,
-    /// The number of its first route; the others follow.
-    pub(crate) first_route: RouteId,
+    /// The numbers of its routes, by their indices.
+    pub(crate) routes: Arc<[RouteId]>,
     pub(crate) names: HostNames,
     pub(crate) settings: SiteSettings,
     pub(crate) raw: Option<Rc<dyn Endpoint>>,
@@ -155,13 +156,14 @@ impl ServedSite {
         for route in routes {
             add(&mut paths, route, &settings.route_defaults, &fields)?;
         }
-        let (id, first_route) = (SiteId(0), RouteId::NONE);
-        Ok(Self { id, first_route, names, settings, raw, paths, fields })
+        let (id, routes) = (SiteId(0), Arc::default());
+        Ok(Self { id, routes, names, settings, raw, paths, fields })
     }
 
     /// Gives it its numbers, which are the same on all threads.
-    pub(crate) fn numbered(mut self, id: SiteId, first_route: RouteId) -> Self {
-        (self.id, self.first_route) = (id, first_route);
+    pub(crate) fn numbered(mut self, id: SiteId, routes: Arc<[RouteId]>) -> Self {
+        debug_assert_eq!(routes.len(), self.paths.len(), "each route has a number");
+        (self.id, self.routes) = (id, routes);
         self
     }
 
@@ -174,7 +176,7 @@ impl ServedSite {
     pub(crate) fn backlogs(&self) -> impl Iterator<Item = (RouteId, Backlog)> {
         let backlog = |path: &ServedPath| path.upgrade.as_ref().map(|served| served.terms.backlog);
         let backlogs = self.paths.iter().map(move |(_, path)| backlog(path).unwrap_or_default());
-        (self.first_route.0..).map(RouteId).zip(backlogs)
+        self.routes.iter().copied().zip(backlogs)
     }
 
     /// The route of a path in normal form.
@@ -192,8 +194,7 @@ impl ServedSite {
     #[inline]
     fn at(&self, index: usize) -> Option<(RouteId, &Pattern, &ServedPath)> {
         let (pattern, served) = self.paths.get(index)?;
-        // There are fewer routes than numbers: `add` has seen to it.
-        Some((RouteId(self.first_route.0 + index as u32), pattern, served))
+        Some((*self.routes.get(index)?, pattern, served))
     }
 
     /// The field lines of the responses to requests that have no route.

@@ -5,17 +5,19 @@
 use crate::http::FieldLine;
 use crate::id::SiteId;
 use crate::route::endpoint::Endpoint;
-use crate::site::addition::Bound;
 use crate::site::hosts::{self, Arrival, HostTable, NameTwice};
+use crate::site::install::is_any_port;
 use crate::site::served::{ServedSite, invalid};
-use crate::site::{SiteSettings, Speaks};
+use crate::site::transition::{Bound, Place};
+use crate::site::{Bind, SiteSettings, Speaks};
 use crate::tls::{self, Info, Plain};
 use lws_loop_external::{Address, ListenOptions, ListenerId};
 use lws_proto::http::Head;
 use lws_proto::{Config, Expect, HeldBytes, WallClock};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// The sites of a thread.
 pub(crate) struct Sites {
@@ -26,6 +28,69 @@ pub(crate) struct Sites {
     /// Those of listeners that do not say otherwise.
     pub(crate) listen_options: ListenOptions,
     held: HeldBytes,
+    /// Configurations of listeners that have another one now, for connections that have them still.
+    earlier: Vec<Weak<Config>>,
+}
+
+/// Sites that are to be served in place of those of their numbers or beside the others, sites that are to go, and which listeners were
+/// opened or joined for that.
+pub(crate) struct Exchange {
+    pub(crate) come: Vec<Rc<ServedSite>>,
+    go: Vec<SiteId>,
+    /// All of these sites.
+    changed: HashSet<SiteId>,
+    /// The listeners of the sites that come, each with its index among those that the site describes.
+    uses: HashMap<(SiteId, ListenerId), usize>,
+    /// Those of these uses that are new.
+    joined: HashSet<(SiteId, ListenerId)>,
+}
+
+/// What an exchange of sites leaves to be done.
+pub(crate) struct Exchanged {
+    /// The sites that are served no more.
+    pub(crate) gone: Vec<Rc<ServedSite>>,
+    /// Listeners that are to be closed, as no site uses them any more. Connections of theirs go on.
+    pub(crate) closing: Vec<ListenerId>,
+}
+
+/// A listener that another site may share.
+pub(crate) struct Shareable {
+    /// What the system gave.
+    pub(crate) address: Address,
+    pub(crate) speaks: Speaks,
+    pub(crate) tls: bool,
+}
+
+impl Shareable {
+    /// The address of the listener.
+    ///
+    /// # Errors
+    /// What is to be spoken there is not what the other site wants.
+    pub(crate) fn share(self, bind: &Bind) -> io::Result<Address> {
+        if self.speaks != bind.speaks || self.tls != bind.tls.is_some() || bind.speaks == Speaks::Raw {
+            return Err(invalid("another site listens there for something else".into()));
+        }
+        Ok(self.address)
+    }
+}
+
+impl Exchange {
+    pub(crate) fn new(come: impl Iterator<Item = Rc<ServedSite>>, go: Vec<SiteId>) -> Self {
+        let come: Vec<_> = come.collect();
+        let changed = come.iter().map(|site| site.id).chain(go.iter().copied()).collect();
+        Self { come, go, changed, uses: HashMap::new(), joined: HashSet::new() }
+    }
+
+    /// Whether a site that uses a listener uses it afterwards.
+    fn keeps(&self, site: SiteId, listener: ListenerId) -> bool {
+        !self.changed.contains(&site) || self.uses.contains_key(&(site, listener))
+    }
+
+    /// Whether one of the sites is, or was, served at all listeners, as it listens nowhere.
+    fn is_everywhere(&self, served: &[Rc<ServedSite>]) -> bool {
+        let was_there = served.iter().filter(|site| self.changed.contains(&site.id));
+        was_there.chain(&self.come).any(|site| site.settings.listen.is_empty())
+    }
 }
 
 /// A listener of the server.
@@ -88,6 +153,15 @@ impl Listener {
             || self.tls.as_ref().is_some_and(|listen| listen.tls.provider.same_host(asked, host))
     }
 
+    /// Does for connections from now on what another description of it says. What the driver has of TLS stays as it is.
+    fn follow(&mut self, anew: Listener) {
+        anew.config.wall_clock.set(self.config.wall_clock.get().unwrap_or_default());
+        (self.config, self.raw, self.fields) = (anew.config, anew.raw, anew.fields);
+        if let (Some(tls), Some(anew)) = (&mut self.tls, anew.tls) {
+            tls.plain = anew.plain;
+        }
+    }
+
     /// Field lines of the responses to requests for no site.
     pub(crate) fn fields(&self, secure: bool) -> Option<Rc<[FieldLine]>> {
         self.fields[usize::from(secure)].clone()
@@ -101,7 +175,7 @@ impl Listener {
 
 impl Sites {
     pub(crate) fn new(listen_options: ListenOptions, held: HeldBytes) -> Self {
-        Self { served: Vec::new(), listeners: Vec::new(), listen_options, held }
+        Self { served: Vec::new(), listeners: Vec::new(), listen_options, held, earlier: Vec::new() }
     }
 
     #[inline]
@@ -134,40 +208,42 @@ impl Sites {
     }
 
     /// A new second of the wall clock has begun.
-    pub(crate) fn clock(&self, unix_seconds: u32) {
+    pub(crate) fn clock(&mut self, unix_seconds: u32) {
         for listener in self.listeners.iter().flatten() {
             listener.config.wall_clock.set(unix_seconds);
         }
+        self.earlier.retain(|config| {
+            let config = config.upgrade();
+            config.iter().for_each(|config| config.wall_clock.set(unix_seconds));
+            config.is_some()
+        });
     }
 
-    /// The listener that another site has opened at an address, and where that is.
-    ///
-    /// # Errors
-    /// What is to be spoken there is not what the other site wants.
-    pub(crate) fn shared(
-        &self,
-        asked: &Address,
-        speaks: Speaks,
-        tls: bool,
-    ) -> io::Result<Option<(ListenerId, Address)>> {
-        let Some(listener) = self.open_at(asked) else { return Ok(None) };
-        if listener.speaks != speaks || listener.tls.is_some() != tls || speaks == Speaks::Raw {
-            return Err(invalid("another site listens there for something else".into()));
-        }
-        Ok(Some((listener.id, listener.address.clone())))
+    /// The open listener for which a site has asked by this address. Port 0 is another one each time.
+    pub(crate) fn open_at(&self, asked: &Address) -> Option<Shareable> {
+        self.asked(asked).map(|listener| Shareable {
+            address: listener.address.clone(),
+            speaks: listener.speaks,
+            tls: listener.tls.is_some(),
+        })
     }
 
     /// The listener for which another site has asked by this address.
     pub(crate) fn asked_for(&self, asked: &Address) -> Option<ListenerId> {
-        self.open_at(asked).map(|listener| listener.id)
+        self.asked(asked).map(|listener| listener.id)
     }
 
-    /// The open listener for which a site has asked by this address. Port 0 is another one each time.
-    fn open_at(&self, asked: &Address) -> Option<&Listener> {
-        if matches!(asked, Address::Tcp(address) if address.port() == 0) {
+    fn asked(&self, asked: &Address) -> Option<&Listener> {
+        if is_any_port(asked) {
             return None;
         }
         self.listeners.iter().flatten().find(|listener| listener.open && listener.asked == *asked)
+    }
+
+    /// The listeners that this thread has opened, each with its address.
+    pub(crate) fn own_listeners(&self) -> impl Iterator<Item = (ListenerId, &Address)> {
+        let own = self.listeners.iter().flatten().filter(|listener| listener.own && listener.open);
+        own.map(|listener| (listener.id, &listener.address))
     }
 
     /// Adds the use of a listener by a site; `own` says that this thread has just opened it.
@@ -176,16 +252,20 @@ impl Sites {
     /// There are as many listeners as there can be.
     pub(crate) fn use_listener(
         &mut self,
+        exchange: &mut Exchange,
         site: &ServedSite,
         bound: &Bound,
         own: bool,
         unix_seconds: u32,
     ) -> io::Result<()> {
-        let same = |listener: &&mut Listener| listener.id == bound.id && listener.open;
+        let (used, same) =
+            ((site.id, bound.id), |listener: &&mut Listener| listener.id == bound.id && listener.open);
         if let Some(listener) = self.listeners.iter_mut().flatten().find(same) {
             if !listener.users.contains(&site.id) {
                 listener.users.push(site.id);
+                exchange.joined.insert(used);
             }
+            exchange.uses.insert(used, bound.place.listen);
             return Ok(());
         }
         let listener = self.describe(site, bound, own)?;
@@ -196,13 +276,37 @@ impl Sites {
             None if self.listeners.len() < usize::from(u16::MAX) => self.listeners.push(Some(listener)),
             None => return Err(invalid("too many listeners".into())),
         }
+        exchange.uses.insert(used, bound.place.listen);
+        exchange.joined.insert(used);
         Ok(())
+    }
+
+    /// Takes back what was opened and joined for an exchange that has failed, and answers which listeners are to be closed.
+    pub(crate) fn take_back(&mut self, exchange: &Exchange) -> Vec<ListenerId> {
+        self.drop_uses(|site, listener| !exchange.joined.contains(&(site, listener)))
+    }
+
+    /// Keeps of the uses of listeners those that `keeps` says, and answers which listeners are to be closed, as nothing uses them.
+    fn drop_uses(&mut self, keeps: impl Fn(SiteId, ListenerId) -> bool) -> Vec<ListenerId> {
+        let mut closing = Vec::new();
+        for place in &mut self.listeners {
+            if let Some(listener) = place.as_mut().filter(|listener| listener.open) {
+                let id = listener.id;
+                listener.users.retain(|site| keeps(*site, id));
+                if listener.users.is_empty() {
+                    listener.open = false;
+                    closing.extend(Some(id).filter(|_| listener.own));
+                }
+            }
+            free_unused(place);
+        }
+        closing
     }
 
     fn describe(&self, site: &ServedSite, bound: &Bound, own: bool) -> io::Result<Listener> {
         let settings = &site.settings;
         let gone = || invalid("the threads of a server have the same listeners".into());
-        let listen = settings.listen.get(bound.listen).ok_or_else(gone)?;
+        let listen = settings.listen.get(bound.place.listen).ok_or_else(gone)?;
         let expect = match (listen.speaks, &site.raw) {
             (Speaks::Raw, _) => Expect::Raw,
             (Speaks::Http, Some(_)) => Expect::HttpOrRaw,
@@ -210,8 +314,8 @@ impl Sites {
         };
         Ok(Listener {
             id: bound.id,
-            asked: bound.asked.clone(),
-            address: bound.address.clone(),
+            asked: bound.place.asked.clone(),
+            address: bound.place.address.clone(),
             own,
             open: true,
             users: vec![site.id],
@@ -221,7 +325,7 @@ impl Sites {
             speaks: listen.speaks,
             raw: site.raw.clone(),
             tls: listen.tls.clone(),
-            local: hosts::is_local(&bound.address),
+            local: hosts::is_local(&bound.place.address),
             fields: [site.fields(false), site.fields(true)],
         })
     }
@@ -233,68 +337,108 @@ impl Sites {
         Config { limits, expect, versions, upgrade_to_http2, wall_clock, held }
     }
 
-    /// Serves a site, whose listeners have been added.
+    /// Serves the sites that come, whose listeners have been added, in place of those of their numbers or behind all others, and no
+    /// more those that go. `accepted` is called before anything changes, once it is sure that it will.
     ///
     /// # Errors
-    /// Another site has one of its names. Nothing has changed then.
-    pub(crate) fn serve(&mut self, site: Rc<ServedSite>) -> io::Result<()> {
-        self.served.push(site);
-        let result = self.name_sites();
-        if result.is_err() {
-            self.served.pop();
-        }
-        result
-    }
-
-    /// Makes the tables of all listeners anew.
-    fn name_sites(&mut self) -> io::Result<()> {
-        let listeners = self.listeners.iter().map(Option::as_ref);
-        let tables: Vec<_> = listeners
-            .map(|listener| listener.map(|listener| self.table(listener)).transpose())
-            .collect::<Result<_, _>>()
-            .map_err(|NameTwice(name)| match name {
-                Some(name) => invalid(format!("two sites of one listener are called {name}")),
-                None => invalid("two sites of one listener have no name".into()),
-            })?;
-        for (listener, table) in self.listeners.iter_mut().zip(tables) {
-            if let (Some(listener), Some(table)) = (listener, table) {
+    /// Two sites would have one name. Nothing has changed then but that the uses of listeners are to be taken back.
+    pub(crate) fn exchange(&mut self, exchange: &Exchange, accepted: impl FnOnce()) -> io::Result<Exchanged> {
+        let (served, gone) = self.exchanged(exchange);
+        let tables = self.tables(exchange, &served).map_err(|NameTwice(name)| match name {
+            Some(name) => invalid(format!("two sites of one listener are called {name}")),
+            None => invalid("two sites of one listener have no name".into()),
+        })?;
+        accepted();
+        self.served = served;
+        for (index, table) in tables {
+            if let Some(Some(listener)) = self.listeners.get_mut(index) {
                 listener.sites = table;
             }
         }
-        Ok(())
+        let closing = self.drop_uses(|site, listener| exchange.keeps(site, listener));
+        self.describe_anew(exchange);
+        Ok(Exchanged { gone, closing })
     }
 
-    /// The sites that are served at a listener: those that listen there, and those that listen nowhere.
-    fn table(&self, listener: &Listener) -> Result<HostTable<Rc<ServedSite>>, NameTwice> {
-        let is_served = |site: &&Rc<ServedSite>| {
-            let listens = listener.users.contains(&site.id) || site.settings.listen.is_empty();
-            listens && listener.speaks == Speaks::Http && !site.is_raw_only()
-        };
-        let sites = self.served.iter().filter(is_served);
-        HostTable::new(sites.map(|site| (Rc::clone(site), &site.names)))
-    }
-
-    /// Takes a site away, and answers with it the listeners that are to be closed, as no other site uses them. Connections of
-    /// theirs go on.
-    pub(crate) fn remove(&mut self, id: SiteId) -> (Option<Rc<ServedSite>>, Vec<ListenerId>) {
-        let index = self.served.iter().position(|site| site.id == id);
-        let site = index.map(|index| self.served.remove(index));
-        let mut closing = Vec::new();
-        for place in &mut self.listeners {
-            if let Some(listener) = place.as_mut().filter(|listener| listener.users.contains(&id)) {
-                listener.users.retain(|user| *user != id);
-                if listener.users.is_empty() {
-                    listener.open = false;
-                    closing.extend(Some(listener.id).filter(|_| listener.own));
+    /// The sites after an exchange, and those that are not among them any more.
+    fn exchanged(&self, exchange: &Exchange) -> (Vec<Rc<ServedSite>>, Vec<Rc<ServedSite>>) {
+        let come = by_id(&exchange.come);
+        let (mut served, mut gone) = (Vec::with_capacity(self.served.len() + come.len()), Vec::new());
+        for site in &self.served {
+            match come.get(&site.id) {
+                _ if exchange.go.contains(&site.id) => gone.push(Rc::clone(site)),
+                Some(other) => {
+                    served.push(Rc::clone(other));
+                    gone.push(Rc::clone(site));
                 }
+                None => served.push(Rc::clone(site)),
             }
-            free_unused(place);
         }
-        // Removing a site cannot make two of the others share a name.
-        let named = self.name_sites();
-        debug_assert!(named.is_ok());
-        (site, closing)
+        let is_there: HashSet<SiteId> = gone.iter().map(|site| site.id).collect();
+        served.extend(exchange.come.iter().filter(|site| !is_there.contains(&site.id)).cloned());
+        (served, gone)
     }
+
+    /// The tables of the listeners that an exchange touches, by their indices.
+    fn tables(
+        &self,
+        exchange: &Exchange,
+        served: &[Rc<ServedSite>],
+    ) -> Result<Vec<(usize, HostTable<Rc<ServedSite>>)>, NameTwice> {
+        let listeners = self.listeners.iter().enumerate();
+        let listeners = listeners.filter_map(|(index, listener)| listener.as_ref().map(|it| (index, it)));
+        let everywhere = exchange.is_everywhere(&self.served);
+        let is_user = |site: &SiteId| exchange.changed.contains(site);
+        let touched = listeners.filter(|(_, listener)| everywhere || listener.users.iter().any(is_user));
+        touched
+            .map(|(index, listener)| {
+                let users: HashSet<SiteId> =
+                    listener.users.iter().copied().filter(|id| exchange.keeps(*id, listener.id)).collect();
+                table(listener, &users, served).map(|table| (index, table))
+            })
+            .collect()
+    }
+
+    /// Has the listeners whose first site was replaced do from now on what the new one says.
+    fn describe_anew(&mut self, exchange: &Exchange) {
+        let come = by_id(&exchange.come);
+        for index in 0..self.listeners.len() {
+            let Some(Some(listener)) = self.listeners.get(index) else { continue };
+            let Some(first) = listener.users.first() else { continue };
+            let used = (*first, listener.id);
+            let (Some(site), Some(listen)) = (come.get(first), exchange.uses.get(&used)) else { continue };
+            if exchange.joined.contains(&used) {
+                // It has just been described.
+                continue;
+            }
+            let (asked, address) = (listener.asked.clone(), listener.address.clone());
+            let bound = Bound { place: Place { listen: *listen, asked, address }, id: listener.id };
+            let Ok(anew) = self.describe(site, &bound, listener.own) else { continue };
+            if let Some(Some(listener)) = self.listeners.get_mut(index) {
+                self.earlier.push(Arc::downgrade(&listener.config));
+                listener.follow(anew);
+            }
+        }
+    }
+}
+
+/// Sites by their numbers.
+fn by_id(sites: &[Rc<ServedSite>]) -> HashMap<SiteId, &Rc<ServedSite>> {
+    sites.iter().map(|site| (site.id, site)).collect()
+}
+
+/// The sites that are served at a listener: those that listen there, and those that listen nowhere.
+fn table(
+    listener: &Listener,
+    users: &HashSet<SiteId>,
+    served: &[Rc<ServedSite>],
+) -> Result<HostTable<Rc<ServedSite>>, NameTwice> {
+    let is_served = |site: &&Rc<ServedSite>| {
+        let listens = users.contains(&site.id) || site.settings.listen.is_empty();
+        listens && listener.speaks == Speaks::Http && !site.is_raw_only()
+    };
+    let sites = served.iter().filter(is_served);
+    HostTable::new(sites.map(|site| (Rc::clone(site), &site.names)))
 }
 
 /// Frees the index of a listener that neither accepts connections nor has any.

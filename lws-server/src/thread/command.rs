@@ -1,9 +1,9 @@
 //! What is sent to a thread of a server: by other threads, and by its own handlers for streams that are not lent.
 
 use crate::Context;
-use crate::id::{RouteId, SiteId};
+use crate::id::RouteId;
 use crate::publish::topics::{Publication, Subscription};
-use crate::site::addition::{Addition, Bound};
+use crate::site::transition::Transition;
 use lws_proto::{Stream, StreamKey};
 use std::sync::Arc;
 
@@ -17,18 +17,26 @@ pub(crate) enum Command {
     Publish(Arc<Publication>),
     /// Calls something with a context that belongs to no stream.
     Call(Box<dyn FnOnce(&mut Context<'_>) + Send>),
-    /// Adds a site, on the first thread.
-    AddSite(Arc<Addition>),
-    /// Adds a site that the first thread has, and listens where that does.
-    FollowSite(Arc<Addition>, Followed),
+    /// Changes the sites, together with the other threads.
+    Sites(SitesCommand),
 }
 
-/// A site that the first thread has added.
-#[derive(Clone)]
-pub(crate) struct Followed {
-    pub(crate) id: SiteId,
-    pub(crate) first_route: RouteId,
-    pub(crate) bound: Arc<[Bound]>,
+/// A step of a change of the sites.
+pub(crate) enum SitesCommand {
+    /// Begins it, on the first thread, when those before it are done.
+    Change(Arc<Transition>),
+    /// Prepares it on a thread that follows the first.
+    Prepare(Arc<Transition>),
+    /// Prepares the next site.
+    PrepareNext,
+    /// Says to the first thread that all are ready, or that one cannot be.
+    Prepared,
+    /// Serves what was prepared.
+    Commit,
+    /// Forgets what was prepared.
+    Abort,
+    /// Says to the first thread that all have done it.
+    Committed,
 }
 
 /// What a stream is asked to do.

@@ -16,8 +16,10 @@ use crate::files::transfer::Parked;
 use crate::id::RouteId;
 use crate::publish::topics::Topics;
 use crate::server::group::Group;
+use crate::server::inherited::Inherited;
 use crate::server::stats::Counters;
 use crate::site::sites::Sites;
+use crate::site::transition::Changing;
 use crate::thread::command::Command;
 use crate::thread::drain::DrainWatchers;
 use crate::thread::observers::{Observers, PeerAddresses};
@@ -33,6 +35,10 @@ pub(crate) struct ThreadState {
     pub(crate) group: Arc<Group<Command>>,
     pub(crate) shard: u16,
     pub(crate) sites: Sites,
+    /// How far this thread is with changes of its sites.
+    pub(crate) changing: Changing,
+    /// Sockets that the program was given.
+    pub(crate) inherited: Inherited,
     pub(crate) topics: Topics,
     pub(crate) timers: Timers,
     pub(crate) wakes: PendingWakes,

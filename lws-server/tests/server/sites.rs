@@ -4,7 +4,7 @@ use crate::common::{Answer, Peer, Running, serve};
 use lws_server::http::{Answer as _, Exchange, Handler, Request, Response, Status};
 use lws_server::ws::Message;
 use lws_server::{
-    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteId, Takes,
+    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteChanges, SiteId, Takes,
     WebSocket, ws,
 };
 use std::io::{self, Read, Write};
@@ -340,4 +340,134 @@ fn sites_as_data_are_all_that_a_server_needs() {
     assert_eq!(refused(one), Err("served twice: /x".into()));
     let twice = Server::builder().listen("127.0.0.1:0").site(Site::new()).build().map(drop);
     assert!(twice.is_err(), "two sites without a name");
+}
+
+/// Changes sites and waits until all threads have done so, or have said why not.
+fn change(handle: &Handle, changes: SiteChanges) -> io::Result<Vec<SiteId>> {
+    let (says, hears) = channel();
+    assert!(handle.change_sites(changes, move |_, changed| says.send(changed).expect("the test waits")));
+    hears.recv_timeout(PATIENCE).expect("what came of it is told")
+}
+
+#[test]
+fn sites_change_all_together_and_what_stays_keeps_its_connections() {
+    for threads in [1, 3] {
+        let server = serve(move |builder| {
+            builder
+                .threads(threads, |builder| builder.host("old.example").get("/", |_| Response::text("old")))
+        });
+        let ids = change(
+            &server.handle,
+            SiteChanges::new().add(|| site(["a.example"], "a")).add(|| site(["b.example"], "b")),
+        );
+        let [a, b] = ids.expect("both are added")[..] else { panic!("two names") };
+        let mut sockets: Vec<_> = (0..threads * 2).map(|_| open_at(&server, "a.example")).collect();
+        let before = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let called = std::sync::Arc::clone(&before);
+        let changes = SiteChanges::new()
+            .replace(a, || {
+                let mut site = site(["a.example"], "a, anew");
+                site.routes.push(Route::get("/more", |_| Response::text("more")));
+                site
+            })
+            .remove(b)
+            .add(|| site(["b.example"], "another b"))
+            .before(move || called.store(true, std::sync::atomic::Ordering::Release));
+        assert_eq!(change(&server.handle, changes).expect("all change").len(), 1);
+        assert!(before.load(std::sync::atomic::Ordering::Acquire));
+        for _ in 0..threads * 2 {
+            assert_eq!(server.page("a.example"), (200, "a, anew".into()), "{threads} threads");
+            assert_eq!(server.page("b.example"), (200, "another b".into()));
+            assert_eq!(server.page("old.example"), (200, "old".into()));
+        }
+        // WebSockets of a path that is still there stay, and get what is published at it.
+        assert!(server.handle.publish("/chat", &ws::Broadcast::new(MessageKind::Text, "still here")).is_ok());
+        for peer in &mut sockets {
+            assert_eq!(peer.frame(), (1, b"still here".to_vec()), "{threads} threads");
+        }
+        // Those of a path that is gone do not.
+        change(&server.handle, SiteChanges::new().replace(a, || without_chat("a.example")))
+            .expect("it changes");
+        for peer in &mut sockets {
+            assert_eq!(peer.frame(), (8, 1001_u16.to_be_bytes().to_vec()), "{threads} threads");
+        }
+    }
+}
+
+fn without_chat(name: &'static str) -> Site {
+    let mut site = site([name], "quiet");
+    site.routes.truncate(1);
+    site
+}
+
+fn open_at(server: &Running, host: &str) -> Peer {
+    let mut peer = server.connect();
+    peer.send(format!(
+        "GET /chat HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ));
+    assert!(peer.head().starts_with(b"HTTP/1.1 101 "));
+    peer
+}
+
+#[test]
+fn changes_of_which_one_fails_change_nothing() {
+    for threads in [1, 3] {
+        let server = serve(move |builder| {
+            builder
+                .threads(threads, |builder| builder.host("old.example").get("/", |_| Response::text("old")))
+        });
+        let path = SocketPath::new(&format!("changes-{threads}"));
+        let a = add(&server.handle, || site(["a.example"], "a")).expect("it is added");
+        let listening = |path: &SocketPath| {
+            let address = path.address();
+            move || {
+                let mut site = site(["new.example"], "new");
+                site.settings.listen.push(Bind::new(address.clone()));
+                site
+            }
+        };
+        let mistakes: [fn(SiteChanges) -> SiteChanges; 3] = [
+            |changes| changes.add(|| site(["old.example"], "twice")),
+            |changes| changes.add(|| site(["not a name"], "")),
+            |changes| changes.add(|| panic!("no description")),
+        ];
+        for (index, mistake) in mistakes.iter().enumerate() {
+            let changes =
+                SiteChanges::new().remove(a).add(listening(&path)).before(|| panic!("nothing is to change"));
+            assert!(change(&server.handle, mistake(changes)).is_err(), "{index}");
+            // What was bound is given back, when the loop has let go of it.
+            eventually(|| !path.0.exists());
+            assert_eq!(server.page("a.example"), (200, "a".into()), "{index}");
+        }
+        // A replacement of something that is not there.
+        assert!(server.handle.remove_site(a));
+        let gone = SiteChanges::new().replace(a, || site(["a.example"], "a"));
+        assert!(change(&server.handle, gone).is_err());
+        change(&server.handle, SiteChanges::new().add(listening(&path))).expect("everything is free");
+        assert_eq!(ask_unix(&path.0, "new.example").text(), "new");
+    }
+}
+
+#[test]
+fn a_listener_stays_open_when_its_only_site_gives_way_to_another() {
+    let server = serve(|builder| builder.host("old.example").get("/", |_| Response::text("old")));
+    let path = SocketPath::new("stays");
+    let at = |names, text| {
+        let address = path.address();
+        move || {
+            let mut site = site(names, text);
+            site.settings.listen.push(Bind::new(address.clone()));
+            site
+        }
+    };
+    let one = add(&server.handle, at(["one.example"], "one")).expect("it listens");
+    let mut kept = UnixStream::connect(&path.0).expect("it listens");
+    change(&server.handle, SiteChanges::new().remove(one).add(at(["two.example"], "two")))
+        .expect("it changes");
+    assert_eq!(ask_unix(&path.0, "two.example").text(), "two");
+    kept.write_all(asking("two.example").as_bytes()).expect("its connection is open");
+    let mut octets = Vec::new();
+    kept.read_to_end(&mut octets).expect("it answers");
+    assert_eq!(Answer::parse(&octets).text(), "two");
 }

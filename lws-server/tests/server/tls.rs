@@ -382,3 +382,31 @@ fn a_raw_stream_runs_over_tls_too() {
     }
     assert_eq!(client.plaintext, b"HELLO");
 }
+
+#[test]
+fn hosts_are_added_replaced_and_removed_while_connections_go_on() {
+    let authority = Authority::new("root");
+    let host = |name: &str| Host::new(authority.issue(&[name]).identity());
+    let first = || Tls::builder().host("a.example", host("a.example")).unknown_name(UnknownName::Refuse);
+    let tls = first().build().expect("a server");
+    let shown = tls.clone();
+    let server = serve(|builder| builder.any_host().listen_tls("127.0.0.1:0", tls).get("/", |_| Told));
+    let status = |name: &str| match &*ask(&server, &authority, name, &get(name, "/")) {
+        [] => None,
+        answer => Some(Answer::parse(answer).status),
+    };
+    assert_eq!((status("a.example"), status("b.example")), (Some(200), None));
+    let update = first().host("b.example", host("b.example")).prepare(&shown).expect("they can be read");
+    assert_eq!(status("b.example"), None, "nothing has changed yet");
+    update.apply();
+    assert_eq!((status("a.example"), status("b.example")), (Some(200), Some(200)));
+    assert!(first().host("a.example", host("a.example")).prepare(&shown).is_err(), "one name twice");
+    assert!(
+        Tls::builder().default_host(Host::new(Identity::files("/none", "/none"))).prepare(&shown).is_err()
+    );
+    assert_eq!(status("b.example"), Some(200), "what fails changes nothing");
+    first().prepare(&shown).expect("they can be read").apply();
+    assert_eq!((status("a.example"), status("b.example")), (Some(200), None));
+    shown.reload().expect("the hosts of today are read again");
+    assert_eq!(status("b.example"), None);
+}
