@@ -51,6 +51,17 @@ pub struct Plan {
     pub changes: Vec<Change>,
 }
 
+/// What becomes of a virtual host on the way from one configuration to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was not there.
+    New,
+    /// It is as it was, at this index of the old configuration.
+    Same(usize),
+    /// It was there, at this index of the old configuration, and has other options now.
+    Changed(usize),
+}
+
 /// Fields of [`Global`] that are fixed once a process runs.
 const FIXED: [&str; 4] = ["user", "group", "threads", "descriptors"];
 
@@ -70,6 +81,17 @@ impl Plan {
             }
         }
         Self { changes }
+    }
+
+    /// What becomes of each virtual host of `new`. Those of `old` that are not mentioned go.
+    #[must_use]
+    pub fn fates(old: &Config, new: &Config) -> Vec<Fate> {
+        let fate = |vhost: &Vhost| match old.vhosts.iter().position(|other| same(vhost, other)) {
+            None => Fate::New,
+            Some(at) if changed(&old.vhosts[at], vhost).is_some() => Fate::Changed(at),
+            Some(at) => Fate::Same(at),
+        };
+        new.vhosts.iter().map(fate).collect()
     }
 
     /// Whether both configurations mean the same.

@@ -36,7 +36,7 @@ mod schema;
 mod source;
 mod tree;
 
-pub use diff::{Change, Plan};
+pub use diff::{Change, Fate, Plan};
 pub use model::{
     AcceptAs, Account, Cache, Cgi, ClientTls, Config, Global, Listen, Mount, OptionValue, Origin, PlainText,
     Protocol, RejectedUserAgent, Tls, Upstream, Vhost,

@@ -11,6 +11,7 @@ mod privileges;
 mod proxy;
 #[cfg(feature = "record")]
 mod record;
+mod reload;
 mod signals;
 
 use arguments::Arguments;
@@ -21,6 +22,7 @@ use lws_server::http::Response;
 use lws_server::{
     Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, TurnLimits, Versions, tls,
 };
+use reload::Reload;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -82,8 +84,16 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
             ));
         }
     }
-    if !tls.is_empty() {
-        signals::reload_on_signal(tls, log.clone())?;
+    let reload = match &configured {
+        Some(served) => {
+            let reloader = served.reloader(server.handle(), server.sites(), limits(arguments));
+            Some(Reload::Configuration(Box::new(reloader)))
+        }
+        None => tls.into_iter().next().map(Reload::Certificates),
+    };
+    if let Some(mut reload) = reload {
+        let log = log.clone();
+        signals::reload_on_signal(move || reload.run(log.as_ref()))?;
     }
     let served = server.run();
     if let Some(log) = log {

@@ -1,9 +1,8 @@
-//! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: certificates are read again, if there
-//! are any. SIGUSR1: the file of the log is opened again. SIGUSR2 and SIGWINCH do nothing yet.
+//! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: the configuration and certificates are
+//! read again, if there are any. SIGUSR1: the file of the log is opened again. SIGUSR2 and SIGWINCH do nothing yet.
 
-use crate::certificate;
 use crate::log::Log;
-use lws_server::{Handle, tls};
+use lws_server::Handle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -44,26 +43,15 @@ pub(crate) fn listen(handle: Handle, log: Option<Log>) -> io::Result<()> {
     Ok(())
 }
 
-/// Begins to listen for the signal that certificates have changed. The files are read on that thread, so that the server
-/// does not wait for a disk.
-pub(crate) fn reload_on_signal(servers: Vec<tls::Server>, log: Option<Log>) -> io::Result<()> {
+/// Begins to listen for the signal that files have changed. They are read on a thread of its own, so that the server does not wait
+/// for a disk. What comes meanwhile is done once afterwards.
+pub(crate) fn reload_on_signal(mut reload: impl FnMut() + Send + 'static) -> io::Result<()> {
     let (mut signals, bell) = UnixStream::pair()?;
     pipe::register(SIGHUP, bell)?;
-    thread::Builder::new().name("certificates".into()).spawn(move || {
-        let mut one = [0];
-        while signals.read_exact(&mut one).is_ok() {
-            servers.iter().for_each(|tls| reload(tls, log.as_ref()));
+    thread::Builder::new().name("reload".into()).spawn(move || {
+        while let Ok(1..) = signals.read(&mut [0; 64]) {
+            reload();
         }
     })?;
     Ok(())
-}
-
-fn reload(tls: &tls::Server, log: Option<&Log>) {
-    match tls.reload() {
-        Ok(()) => {
-            log.iter().for_each(|log| log.line("certificates were read again".into()));
-            certificate::complain_of_times(tls);
-        }
-        Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
-    }
 }

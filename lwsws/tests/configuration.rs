@@ -312,3 +312,108 @@ fn a_mount_that_leads_to_another_server_is_answered_by_it() {
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("GET /v1/x?y HTTP/1.1"), "{answer}");
     assert!(ask(port, "localhost", "/none", "Connection: close\r\n").starts_with("HTTP/1.1 404 "));
 }
+
+impl Serving {
+    /// Has the configuration read again.
+    fn reload(&self) {
+        let sent = Command::new("kill").args(["-s", "HUP", &self.0.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// A line of its log that has one of these words.
+    fn wait_for(&mut self, words: &str) -> String {
+        let mut lines = BufReader::with_capacity(1, self.0.stdout.as_mut().expect("its output is ours"));
+        loop {
+            let mut line = String::new();
+            assert!(lines.read_line(&mut line).expect("it runs") > 0, "{words}");
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+}
+
+/// A text message of a few octets to a server, and the one that comes back.
+fn echo(socket: &mut TcpStream, text: &str) {
+    let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+    frame.extend(text.as_bytes());
+    socket.write_all(&frame).expect("it reads");
+    let mut answer = vec![0; text.len() + 2];
+    socket.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer[2..], text.as_bytes());
+}
+
+fn open_websocket(port: u16) -> TcpStream {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout is set");
+    let opening = "GET /chat HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: lws-echo\r\n\r\n";
+    socket.write_all(opening.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut one = [0];
+        socket.read_exact(&mut one).expect("it answers");
+        answer.extend(one);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", answer.escape_ascii());
+    socket
+}
+
+#[test]
+fn a_reload_changes_what_has_changed_and_cuts_nothing() {
+    let (port, other) = (free_port(), free_port());
+    let stays = r#"{ "vhosts": [ { "name": "localhost", "port": PORT, "mounts": [
+        { "mountpoint": "/", "origin": "file://ROOT/www" } ], "ws-protocols": [ { "lws-echo": {} } ] } ] }"#
+        .replace("PORT", &port.to_string());
+    let changes = |location: &str| {
+        r#"{ "vhosts": [ { "name": "moving.example", "port": PORT, "mounts": [ { "mountpoint": "/", "origin": ">http://AT/" } ] } ] }"#
+            .replace("PORT", &port.to_string())
+            .replace("AT", location)
+    };
+    let folder = Folder::new(
+        "reload",
+        &[
+            ("conf", "{ \"global\": { \"count-threads\": 2 } }"),
+            ("conf.d/a", &stays),
+            ("conf.d/b", &changes("first.example")),
+            ("www/index.html", "<h1>start</h1>"),
+        ],
+    );
+    let mut serving = Serving::start(&folder);
+    let mut sockets: Vec<_> = (0..4).map(|_| open_websocket(port)).collect();
+    let close = "Connection: close\r\n";
+    for round in 0..20 {
+        let location = format!("round-{round}.example");
+        folder.write("conf.d/b", &changes(&location));
+        serving.reload();
+        serving.wait_for("~ moving.example");
+        assert!(ask(port, "moving.example", "/", close).contains(&format!("Location: http://{location}/")));
+        sockets.iter_mut().for_each(|socket| echo(socket, &location));
+    }
+    // A host comes, with a listener of its own, and another goes.
+    let comes = format!("{{ \"vhosts\": [ {{ \"name\": \"new.example\", \"port\": {other} }} ] }}");
+    folder.write("conf.d/b", &comes);
+    serving.reload();
+    serving.wait_for("+ new.example");
+    assert!(ask(other, "new.example", "/", close).starts_with("HTTP/1.1 404 "));
+    assert!(ask(port, "moving.example", "/", close).contains("start"), "the first host has every other name");
+    // Broken ones change nothing: text that is no configuration, a folder that is not there, a port that is taken.
+    let taken = TcpListener::bind("[::]:0").expect("a port is free");
+    let at = taken.local_addr().expect("it is bound").port();
+    for broken in [
+        "{ \"vhosts\": [ ".to_owned(),
+        stays.replace("localhost", "broken.example").replace("/www", "/no"),
+        comes.replace(&other.to_string(), &at.to_string()),
+    ] {
+        folder.write("conf.d/c", &broken);
+        serving.reload();
+        assert!(ask(other, "new.example", "/", close).starts_with("HTTP/1.1 404 "));
+        sockets.iter_mut().for_each(|socket| echo(socket, "still here"));
+    }
+    fs::remove_file(folder.0.join("conf.d/c")).expect("it is there");
+    folder.write("conf.d/b", "{}");
+    serving.reload();
+    serving.wait_for("- new.example");
+    assert!(TcpStream::connect(("127.0.0.1", other)).is_err(), "nothing listens there any more");
+    sockets.iter_mut().for_each(|socket| echo(socket, "still here"));
+}

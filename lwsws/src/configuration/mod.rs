@@ -2,12 +2,15 @@
 
 mod programs;
 mod protocols;
+mod reload;
 mod sites;
+
+pub(crate) use reload::Reloader;
 
 use crate::privileges;
 use clap::Args;
 use lws_config::{Config, Options, Plan, Report};
-use lws_server::{Builder, Limits, PeerLimits};
+use lws_server::{Builder, Handle, Limits, PeerLimits, SiteId};
 use sites::Prepared;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -74,10 +77,9 @@ impl ConfigurationArguments {
         let config = read(folder, &self.options());
         let config = config
             .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
-        for remark in sites::remarks(&config) {
-            let _ = writeln!(io::stderr(), "{remark}");
-        }
-        Ok(Some(Served(Arc::new(Prepared::new(config)?))))
+        sites::remarks(&config).iter().for_each(|remark| say(&format!("{remark}\n")));
+        let (folder, options) = (folder.clone(), self.options());
+        Ok(Some(Served { prepared: Arc::new(Prepared::new(config)?), folder, options }))
     }
 
     fn options(&self) -> Options {
@@ -111,8 +113,12 @@ fn count(n: usize, what: &str) -> String {
 }
 
 fn tell(report: &Report) {
-    // If nobody reads it, the status says it all the same.
-    let _ = write!(io::stderr(), "{report}");
+    say(&report.to_string());
+}
+
+/// Writes to standard error. If nobody reads it, the status says it all the same.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 fn print(text: &str) -> ExitCode {
@@ -124,32 +130,36 @@ fn print(text: &str) -> ExitCode {
 
 /// A configuration that is served.
 #[derive(Clone)]
-pub(crate) struct Served(Arc<Prepared>);
+pub(crate) struct Served {
+    prepared: Arc<Prepared>,
+    folder: PathBuf,
+    options: Options,
+}
 
 impl Served {
     /// Threads, if the configuration says how many.
     pub(crate) fn threads(&self) -> Option<usize> {
-        self.0.config().global.threads.map(|threads| usize::from(threads.max(1)))
+        self.prepared.config().global.threads.map(|threads| usize::from(threads.max(1)))
     }
 
     /// Hosts, for a person.
     pub(crate) fn what(&self) -> String {
-        count(self.0.config().vhosts.len(), "virtual host")
+        count(self.prepared.config().vhosts.len(), "virtual host")
     }
 
     /// TLS of all listeners, whose certificates may be read again.
     pub(crate) fn tls(&self) -> Vec<lws_server::tls::Server> {
-        self.0.tls().cloned().collect()
+        self.prepared.tls().cloned().collect()
     }
 
     /// Descriptors that the process may have, if the configuration says how many.
     pub(crate) fn descriptors(&self) -> Option<u64> {
-        self.0.config().global.descriptors
+        self.prepared.config().global.descriptors
     }
 
     /// What one peer may have.
     pub(crate) fn peer_limits(&self) -> PeerLimits {
-        let global = &self.0.config().global;
+        let global = &self.prepared.config().global;
         let (connections_max, requests_max) = (global.connections_per_address, global.requests_per_address);
         PeerLimits { connections_max, requests_max, ..PeerLimits::default() }
     }
@@ -159,15 +169,21 @@ impl Served {
     /// # Errors
     /// The process may not, or there is none of that name.
     pub(crate) fn become_user(&self) -> io::Result<()> {
-        let global = &self.0.config().global;
+        let global = &self.prepared.config().global;
         if global.user.is_none() && global.group.is_none() {
             return Ok(());
         }
         privileges::become_user(global.user.as_ref(), global.group.as_ref())
     }
 
+    /// What reads it again, once a server has these sites of it.
+    pub(crate) fn reloader(&self, handle: Handle, sites: &[SiteId], limits: Limits) -> Reloader {
+        let (folder, options) = (self.folder.clone(), self.options.clone());
+        Reloader::new(folder, options, limits, handle, Arc::clone(&self.prepared), sites.to_vec())
+    }
+
     /// What one thread serves.
     pub(crate) fn describe(&self, builder: Builder, limits: &Limits) -> Builder {
-        self.0.sites(limits).into_iter().fold(builder, Builder::site)
+        self.prepared.sites(limits).into_iter().fold(builder, Builder::site)
     }
 }

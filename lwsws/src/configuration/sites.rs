@@ -58,8 +58,19 @@ impl Prepared {
     /// # Errors
     /// What cannot be opened, with its place in the configuration.
     pub(super) fn new(config: Config) -> io::Result<Self> {
-        let demos =
-            config.vhosts.iter().map(|vhost| (0..=vhost.mounts.len()).map(|_| Demo::default()).collect());
+        Self::after(None, config).map(|(prepared, _)| prepared)
+    }
+
+    /// Opens folders and reads certificates for a configuration in place of another. What is to be shown at listeners that are open
+    /// already is beside it, for when nothing can fail any more.
+    ///
+    /// # Errors
+    /// What cannot be opened, with its place in the configuration.
+    pub(super) fn after(before: Option<&Self>, config: Config) -> io::Result<(Self, Vec<tls::Update>)> {
+        let demos = config.vhosts.iter().map(|vhost| {
+            let kept = before.and_then(|before| before.demos_of(vhost));
+            kept.unwrap_or_else(|| (0..=vhost.mounts.len()).map(|_| Demo::default()).collect())
+        });
         let mut prepared = Self {
             demos: demos.collect(),
             files: HashMap::new(),
@@ -70,8 +81,15 @@ impl Prepared {
         prepared.open_folders()?;
         prepared.find_programs()?;
         prepared.read_passwords()?;
-        prepared.read_certificates()?;
-        Ok(prepared)
+        let updates = prepared.read_certificates(before)?;
+        Ok((prepared, updates))
+    }
+
+    /// What the WebSockets of a host share, if the host has as many mounts as before.
+    fn demos_of(&self, vhost: &Vhost) -> Option<Vec<Demo>> {
+        let same = |other: &Vhost| other.listen == vhost.listen && other.name == vhost.name;
+        let index = self.config.vhosts.iter().position(same)?;
+        self.demos.get(index).filter(|demos| demos.len() == vhost.mounts.len() + 1).cloned()
     }
 
     fn open_folders(&mut self) -> io::Result<()> {
@@ -108,7 +126,8 @@ impl Prepared {
     }
 
     /// One configuration of TLS for each listener: the first host is the one of clients that name none.
-    fn read_certificates(&mut self) -> io::Result<()> {
+    fn read_certificates(&mut self, before: Option<&Self>) -> io::Result<Vec<tls::Update>> {
+        let mut updates = Vec::new();
         for first in self.first_at_each_listener() {
             let sharing = self.sharing(first);
             let Some(default) = identity(&self.config.vhosts[first]) else {
@@ -129,10 +148,24 @@ impl Prepared {
             if let Some(alpn) = self.config.vhosts[first].alpn.as_ref().or(self.config.global.alpn.as_ref()) {
                 builder = builder.alpn(&alpn.iter().map(String::as_str).collect::<Vec<_>>());
             }
-            let server = builder.build().map_err(|error| at(&self.config.vhosts[first].location, &error))?;
+            let wrong = |error| at(&self.config.vhosts[first].location, &error);
+            let open = before.and_then(|before| before.tls_at(&self.config.vhosts[first].listen));
+            let server = match open {
+                Some(server) => {
+                    updates.push(builder.prepare(server).map_err(wrong)?);
+                    server.clone()
+                }
+                None => builder.build().map_err(wrong)?,
+            };
             self.tls.insert(first, server);
         }
-        Ok(())
+        Ok(updates)
+    }
+
+    /// TLS of the listener at a place, if there is one that has TLS.
+    fn tls_at(&self, listen: &Listen) -> Option<&tls::Server> {
+        let first = self.config.vhosts.iter().position(|vhost| vhost.listen == *listen)?;
+        self.tls.get(&first)
     }
 
     /// The hosts that are the first of all that listen at the same place.
@@ -160,16 +193,21 @@ impl Prepared {
 
     /// The sites, for one thread.
     pub(super) fn sites(&self, limits: &Limits) -> Vec<Site> {
-        let first = self.first_at_each_listener();
-        let vhosts = self.config.vhosts.iter().enumerate();
-        vhosts.map(|(index, vhost)| self.site(index, vhost, first.contains(&index), limits)).collect()
+        (0..self.config.vhosts.len()).map(|index| self.site(index, limits)).collect()
     }
 
-    fn site(&self, index: usize, vhost: &Vhost, is_first: bool, limits: &Limits) -> Site {
+    /// Whether a host is the first of those that listen at the same place: it answers for names that none of them has.
+    pub(super) fn is_first(&self, index: usize) -> bool {
+        self.sharing(index).first() == Some(&index)
+    }
+
+    /// The site of one host, for one thread.
+    pub(super) fn site(&self, index: usize, limits: &Limits) -> Site {
+        let vhost = &self.config.vhosts[index];
         let mut site = Site::new();
         let settings = &mut site.settings;
         settings.names = [vhost.name.clone()].into();
-        settings.names.any = is_first && !vhost.strict_host;
+        settings.names.any = self.is_first(index) && !vhost.strict_host;
         settings.limits = limits.clone();
         if let Some(timeout) = vhost.keep_alive_timeout {
             settings.limits.keep_alive_timeout = timeout;
