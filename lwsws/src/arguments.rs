@@ -22,7 +22,8 @@ where there is no file. Without DIR and --zip there are the pages of the demo, a
   /demo/*  the WebSockets of the demo
 
 SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads
-certificates again, SIGUSR1 opens the access log again; SIGUSR2 and SIGWINCH do nothing.";
+the configuration and certificates again, SIGUSR1 opens the access log again; SIGUSR2 and
+SIGWINCH do nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]

@@ -7,12 +7,14 @@ mod demo;
 mod echo;
 mod files;
 mod log;
+mod manager;
 mod privileges;
 mod proxy;
 #[cfg(feature = "record")]
 mod record;
 mod reload;
 mod signals;
+mod sys;
 
 use arguments::Arguments;
 use configuration::Served;
@@ -22,6 +24,7 @@ use lws_server::http::Response;
 use lws_server::{
     Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, TurnLimits, Versions, tls,
 };
+use manager::Manager;
 use reload::Reload;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write as _};
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> io::Result<()> {
     // Before anything that takes time: a signal that comes early must not end the program either.
     signals::survive()?;
+    let manager = Manager::from_environment()?;
     let configured = arguments.configuration.prepare()?;
     set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
     let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log)?) };
@@ -62,28 +66,13 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
             (server, arguments.what(), tls.into_iter().collect())
         }
     };
+    check_sockets(&server)?;
     if let Some(served) = &configured {
         served.become_user()?;
     }
-    signals::listen(server.handle(), log.clone())?;
-    if let Some(log) = &log {
-        // Hosts of a configuration may differ in that.
-        let secure = configured.is_none().then_some(!tls.is_empty());
-        // Hosts share listeners.
-        let mut told = Vec::new();
-        for address in server.addresses() {
-            if told.contains(&address) {
-                continue;
-            }
-            told.push(address);
-            log.line(format!(
-                "lwsws {} serving {what}{} on {}",
-                env!("CARGO_PKG_VERSION"),
-                by(server.threads()),
-                url(address, secure)
-            ));
-        }
-    }
+    signals::listen(server.handle(), log.clone(), manager.clone())?;
+    // Hosts of a configuration may differ in that.
+    let secure = configured.is_none().then_some(!tls.is_empty());
     let reload = match &configured {
         Some(served) => {
             let reloader = served.reloader(server.handle(), server.sites(), limits(arguments));
@@ -92,14 +81,52 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
         None => tls.into_iter().next().map(Reload::Certificates),
     };
     if let Some(mut reload) = reload {
-        let log = log.clone();
-        signals::reload_on_signal(move || reload.run(log.as_ref()))?;
+        let (log, manager) = (log.clone(), manager.clone());
+        signals::reload_on_signal(move || {
+            manager.reloading();
+            manager.ready(reload.run(log.as_ref()));
+        })?;
     }
+    manager.watch(&server.handle());
+    if let Some(log) = &log {
+        greet(log, &server, &what, secure);
+    }
+    manager.ready(format_args!("serving {what}"));
     let served = server.run();
     if let Some(log) = log {
         log.finish();
     }
     served
+}
+
+/// Says where what is served.
+fn greet(log: &Log, server: &Server, what: &str, secure: Option<bool>) {
+    // Hosts share listeners.
+    let mut said = Vec::new();
+    for address in server.addresses() {
+        if said.contains(&address) {
+            continue;
+        }
+        said.push(address);
+        log.line(format!(
+            "lwsws {} serving {what}{} on {}",
+            env!("CARGO_PKG_VERSION"),
+            by(server.threads()),
+            url(address, secure)
+        ));
+    }
+}
+
+/// # Errors
+/// A socket of the service manager is for nobody: whoever connects there would wait for ever.
+fn check_sockets(server: &Server) -> io::Result<()> {
+    let served = server.addresses();
+    match server.unclaimed_sockets().into_iter().find(|address| !served.contains(address)) {
+        None => Ok(()),
+        Some(address) => Err(io::Error::other(format!(
+            "the service manager listens on {address}, and nothing is served there"
+        ))),
+    }
 }
 
 /// What a configuration describes, on as many threads as it or the command line says.
@@ -108,6 +135,7 @@ fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) 
     let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
     let mut builder =
         Server::builder().driver_options(driver_options(arguments)).drain_timeout(arguments.drain_timeout());
+    builder = builder.listening_sockets(manager::sockets()?);
     builder = builder
         .held_bytes_max(arguments.held_bytes_max)
         .peer_limits(served.peer_limits())
@@ -165,6 +193,7 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
     let threads = threads(arguments)?;
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let builder = Server::builder().driver_options(driver_options(arguments)).listen_options(listen);
+    let builder = builder.listening_sockets(manager::sockets()?);
     let builder = match tls {
         None => builder.listen(&arguments.listen()),
         Some(tls) => {

@@ -4,6 +4,7 @@ use crate::certificate;
 use crate::configuration::Reloader;
 use crate::log::Log;
 use lws_server::tls;
+use std::io;
 
 /// What there is to be read again.
 pub(crate) enum Reload {
@@ -12,28 +13,33 @@ pub(crate) enum Reload {
 }
 
 impl Reload {
-    /// Reads it, and says in the log what was done, or in one line of standard error why nothing was.
-    pub(crate) fn run(&mut self, log: Option<&Log>) {
+    /// Reads it, and says in the log what was done, or in one line of standard error why nothing was. Answers how things stand, in a
+    /// few words.
+    pub(crate) fn run(&mut self, log: Option<&Log>) -> String {
         let say = |line: String| log.iter().for_each(|log| log.line(line.clone()));
-        match self {
-            Self::Configuration(reloader) => match reloader.reload() {
-                Ok(done) => {
-                    let hosts = reloader.config().vhosts.len();
-                    say(format!("lwsws: the configuration was read again: {hosts} virtual hosts"));
-                    done.into_iter().for_each(|line| say(format!("lwsws: {line}")));
-                    reloader.tls().for_each(certificate::complain_of_times);
+        let result = match self {
+            Self::Configuration(reloader) => reloader.reload().map(|done| {
+                let hosts = reloader.hosts();
+                say(format!("lwsws: the configuration was read again: {hosts}"));
+                done.into_iter().for_each(|line| say(format!("lwsws: {line}")));
+                reloader.tls().for_each(certificate::complain_of_times);
+                format!("{hosts}, reloaded")
+            }),
+            Self::Certificates(tls) => tls.reload().map_err(io::Error::other).map(|()| {
+                say("certificates were read again".into());
+                certificate::complain_of_times(tls);
+                "certificates reloaded".into()
+            }),
+        };
+        result.unwrap_or_else(|error| {
+            let failed = match self {
+                Self::Configuration(_) => {
+                    format!("nothing was reloaded, and everything goes on as it was: {error}")
                 }
-                Err(error) => {
-                    eprintln!("lwsws: nothing was reloaded, and everything goes on as it was: {error}")
-                }
-            },
-            Self::Certificates(tls) => match tls.reload() {
-                Ok(()) => {
-                    say("certificates were read again".into());
-                    certificate::complain_of_times(tls);
-                }
-                Err(error) => eprintln!("lwsws: the certificates stay as they are: {error}"),
-            },
-        }
+                Self::Certificates(_) => format!("the certificates stay as they are: {error}"),
+            };
+            eprintln!("lwsws: {failed}");
+            failed
+        })
     }
 }

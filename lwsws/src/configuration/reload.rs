@@ -4,8 +4,8 @@
 //! Files and keys are read on the calling thread, which is not that of a loop. There, each site is made in a turn of its own.
 
 use super::sites::{self, Prepared};
-use super::{read, say};
-use lws_config::{Change, Config, Fate, Options, Plan};
+use super::{count, read, say};
+use lws_config::{Change, Fate, Options, Plan};
 use lws_server::tls::{self, Update};
 use lws_server::{Handle, Limits, SiteChanges, SiteId};
 use std::io;
@@ -114,9 +114,9 @@ impl Reloader {
         self.served.tls()
     }
 
-    /// What is served now.
-    pub(crate) fn config(&self) -> &Config {
-        self.served.config()
+    /// Hosts that are served now, for a person.
+    pub(crate) fn hosts(&self) -> String {
+        count(self.served.config().vhosts.len(), "virtual host")
     }
 }
 
