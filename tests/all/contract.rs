@@ -339,7 +339,7 @@ fn a_throttled_raw_stream_that_ends_still_hears_the_peers_end() {
     let mut server = Endpoint::server(raw, Silent);
     server.settle();
     server.room = 0;
-    let permit = server.exchange().permit().expect("a permit");
+    let permit = server.raw().permit().expect("a permit");
     permit.data(Payload::Copy(&[7; 3_000]), true).expect("the last bytes").throttle();
     server.room = usize::MAX;
     server.settle();

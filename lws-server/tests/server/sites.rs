@@ -4,8 +4,8 @@ use crate::common::{Answer, Peer, Running, serve};
 use lws_server::http::{Answer as _, Exchange, Handler, Request, Response, Status};
 use lws_server::ws::Message;
 use lws_server::{
-    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteChanges, SiteId, Takes,
-    WebSocket, ws,
+    Bind, Context, Endpoint, Handle, MessageKind, Methods, Route, RouteOptions, Server, Site, SiteChanges,
+    SiteId, Takes, WebSocket, ws,
 };
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -100,10 +100,10 @@ fn a_client_waits_for_the_answer_before_it_sends_data() {
         client.connection.connect_websocket(client.now, &chat()).expect("a handshake that can be written");
     client.settle();
     client.forget();
-    let mut stream = client.connection.websocket(key).expect("the stream of the handshake");
-    stream.want_write();
-    assert!(stream.try_queue(lws_proto::MessageKind::Text, "x".into()).is_err());
-    assert!(stream.permit().is_err());
+    assert!(client.connection.websocket(key).is_none(), "it is an exchange until the answer has come");
+    let mut exchange = client.connection.exchange(key).expect("the stream of the handshake");
+    exchange.want_write();
+    assert!(exchange.permit().is_err());
     client.settle();
     assert!(client.seen.0.is_empty() && client.sent.is_empty());
     client.receive(ACCEPTED.as_bytes(), Buffer::Lent);
