@@ -523,6 +523,16 @@ impl User {
     pub const NULL: Self = Self(std::ptr::null_mut());
 }
 
+/// Microseconds of the system's clock that never goes back. The C library's own call: a shared library that looks for the kernel's
+/// page by itself finds no program around it.
+pub(crate) fn monotonic_us() -> u64 {
+    let mut shown = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one `timespec` to where it is told, and fails for no clock that every system has.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut shown) };
+    // Neither is negative.
+    shown.tv_sec.unsigned_abs() * 1_000_000 + shown.tv_nsec.unsigned_abs() / 1_000
+}
+
 /// The descriptor with a number, which C gives away.
 ///
 /// # Errors

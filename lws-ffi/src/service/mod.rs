@@ -76,9 +76,7 @@ fn this_thread() -> usize {
 
 /// The time of the system's clock that never goes back.
 pub(crate) fn now() -> Time {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    // Neither is negative, and nanoseconds are less than a second.
-    Time::from_micros(now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000)
+    Time::from_micros(sys::monotonic_us())
 }
 
 impl Service {
