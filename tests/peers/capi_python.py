@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""The Python package of `lws-ffi/python` in asyncio's loop, with the `websockets` package as peer. The variable LWX_LIBRARY names the library."""
+
+from __future__ import annotations
+
+import asyncio
+
+import lwx
+from checks import Checks
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+checks = Checks("capi_python")
+
+
+async def main() -> None:
+    server = lwx.Server("127.0.0.1:0")
+    waiting: dict[int, str | bytes] = {}
+    failures: list[BaseException] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context["exception"]))
+
+    def writable(stream: lwx.Stream) -> None:
+        if (message := waiting.pop(stream.key, None)) is not None:
+            stream.write(message)
+            stream.resume()
+
+    @server.websocket("/echo", writable=writable)
+    def echo(stream: lwx.Stream, message: str | bytes) -> None:
+        if message == "raise":
+            raise ValueError("as it was asked to")
+        if not stream.write(message):
+            waiting[stream.key] = message
+            stream.pause()
+            stream.want_write()
+
+    @server.websocket("/room", open=lambda stream: stream.subscribe("room"))
+    def room(_: lwx.Stream, message: str | bytes) -> None:
+        server.publish("room", message)
+
+    @server.http("/")
+    def page(stream: lwx.Stream, method: str, path: str) -> None:
+        stream.respond(200, f"{method} {path}".encode(), {"Content-Type": "text/plain"})
+
+    address = server.start()[0]
+    serving = asyncio.create_task(server.serve())
+    async with connect(f"ws://{address}/echo") as websocket:
+        for message in ["hello", "ü" * 1000, b"", b"x" * 70_000, b"y" * 900_000]:
+            await websocket.send(message)
+            checks.check(f"it echoes {len(message)}", await asyncio.wait_for(websocket.recv(), 10) == message)
+        await websocket.send("raise")
+        try:
+            await asyncio.wait_for(websocket.recv(), 10)
+        except ConnectionClosed as closed:
+            checks.equal("what a handler raises ends its stream", closed.rcvd and closed.rcvd.code, 1011)
+        checks.equal("and is reported", [type(error) for error in failures], [ValueError])
+    async with connect(f"ws://{address}/room") as first, connect(f"ws://{address}/room") as second:
+        await (await second.ping())
+        await first.send("to all")
+        checks.equal("a topic", [await first.recv(), await second.recv()], ["to all"] * 2)
+    reader, writer = await asyncio.open_connection(*address.split(":"))
+    writer.write(b"GET /a/b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    checks.check("a request", answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nGET /a/b"), answer)
+    server.drain()
+    await asyncio.wait_for(serving, 10)
+    checks.check("it ends when it was drained", serving.done())
+
+
+asyncio.run(main())
+checks.finish()
