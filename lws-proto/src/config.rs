@@ -172,7 +172,8 @@ pub struct Limits {
     /// not destroy our last bytes on their way. Default 2 s. RFC 9112 §9.6.
     pub linger_timeout: Duration,
     /// How long an exchange whose peer has ended its direction may go on without sending it anything: such a peer has most
-    /// likely left, and nothing more of it will say so. Default 10 s. Past it the exchange is cut off. What is queued and not
+    /// likely left, and nothing more of it will say so. So may one that has sent more ahead of its answer than `look_ahead_bytes_max`, as
+    /// no more is read of it. Default 10 s. Past it the exchange is cut off. What is queued and not
     /// taken is a matter of `stalled_timeout`. See [`Event::PeerEnded`](crate::Event::PeerEnded).
     pub half_closed_timeout: Duration,
     /// Streams that a peer may have open at once on one HTTP/2 connection, which is our SETTINGS_MAX_CONCURRENT_STREAMS.

@@ -24,7 +24,7 @@ use crate::handle::{Exchange, RawStream, Sent, Stream, WebSocket, Writable, Writ
 use crate::http::{Request, Scheme};
 use crate::key::StreamKey;
 use crate::time::earliest;
-use crate::{Cause, Config, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, h1, raw, ws};
+use crate::{Cause, Config, Deadline, Entropy, Event, Expect, Misuse, Payload, Protocol, Time, h1, raw, ws};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -441,7 +441,22 @@ impl Connection {
         }
         let receiver = dispatch::next_timeout(&self.inbound.receiver, &self.outbound);
         let receiver = receiver.filter(|_| self.outbound.link().is_open());
-        earliest(receiver, self.outbound.next_timeout())
+        let due = earliest(receiver, self.outbound.next_timeout());
+        if self.inbound.kept.is_some() { earliest(due, self.unseen_until()) } else { due }
+    }
+
+    /// When an exchange is cut off whose peer has sent more ahead than is read.
+    #[cold]
+    fn unseen_until(&self) -> Option<Time> {
+        if self.inbound.eof || !self.outbound.link().is_open() || self.looks_further_ahead() {
+            return None;
+        }
+        match (&self.inbound.receiver, &self.outbound.sender) {
+            (Receiving::Http1(reader), Sending::Http1(writer)) => {
+                reader.unseen_until(writer, &self.outbound.channel)
+            }
+            _ => None,
+        }
     }
 
     /// So many of the bytes that the transport has taken have not arrived yet: not acknowledged, and not sent. For drivers that can
@@ -461,6 +476,9 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Time) {
         note!(self.outbound, Note::Timeout(now));
         self.outbound.handle_timeout(now);
+        if self.inbound.kept.is_some() && self.unseen_until().is_some_and(|due| due <= now) {
+            self.outbound.abort(Cause::Timeout(Deadline::HalfClosed));
+        }
         if self.outbound.link().is_open() {
             dispatch::handle_timeout(&mut self.inbound.receiver, &mut self.outbound, now);
         }
@@ -502,9 +520,14 @@ impl Connection {
         if !outbound.link().is_open() {
             return true;
         }
-        // More than one request ahead is read up to a limit, so that the end of the peer is seen.
-        let look_ahead = outbound.link().config.limits.look_ahead_bytes_max;
-        !outbound.would_hold_input() && inbound.kept.as_ref().is_none_or(|kept| kept.len() < look_ahead)
+        !outbound.would_hold_input() && self.looks_further_ahead()
+    }
+
+    /// Whether more may be kept of what is not taken. More than one request ahead is read up to a limit, so that the end of the peer is
+    /// seen.
+    fn looks_further_ahead(&self) -> bool {
+        let look_ahead = self.outbound.link().config.limits.look_ahead_bytes_max;
+        self.inbound.kept.as_ref().is_none_or(|kept| kept.len() < look_ahead)
     }
 
     /// Whether nothing is left to do for a peer that will send no more.

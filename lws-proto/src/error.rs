@@ -340,7 +340,7 @@ faults! {
         /// `keep_alive_timeout`, of an HTTP/2 connection.
         Idle => "keep_alive_timeout", 0, 0, "nothing was asked for";
         /// `half_closed_timeout`.
-        HalfClosed => "half_closed_timeout", 0, 0, "the peer has ended its direction, and was sent nothing since";
+        HalfClosed => "half_closed_timeout", 0, 0, "the peer has ended its direction, or sent too much ahead to show it, and was sent nothing since";
         /// `h2_settings_timeout`.
         Settings => "h2_settings_timeout", 0, 0, "our SETTINGS were not acknowledged in time";
     }

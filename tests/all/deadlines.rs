@@ -4,6 +4,7 @@ use crate::support::{NEXT, Role, codes, defaults, sent, sent_close, silent_serve
 use lws_proto::http::Status;
 use lws_proto::ws::{CloseCode, Connect};
 use lws_proto::{Cause, Deadline, Liveness, MessageKind, Payload, Request, Time};
+use std::sync::Arc;
 use std::time::Duration;
 use tests::application::{Echo, NO_FIELDS, Silent};
 use tests::endpoint::{Buffer, limits};
@@ -504,6 +505,39 @@ fn an_exchange_whose_peer_has_ended_its_direction_hears_so_and_ends_if_it_sends_
     assert_eq!(server.seen.count(|seen| *seen == Seen::PeerEnded), 1);
     lasts(&mut server, seconds(10));
     assert!(server.is_over());
+}
+
+/// The end of the peer may stand behind what is not read: a peer of which nothing more is read has as long as one that has ended.
+#[test]
+fn an_exchange_whose_peer_has_sent_too_much_ahead_ends_if_it_sends_nothing() {
+    let config = limits(|limits| limits.look_ahead_bytes_max = 100);
+    let ahead = |bytes: usize| {
+        let mut server = Endpoint::server(Arc::clone(&config), Silent);
+        server.receive(NEXT.as_bytes(), Buffer::Lent);
+        server.wait(seconds(100));
+        server.receive(&vec![b'x'; bytes], Buffer::Own);
+        server
+    };
+    let mut server = ahead(99);
+    assert!(server.connection.interest().read);
+    server.wait(seconds(1_000));
+    assert_eq!(server.seen.causes(), [], "its end would be seen");
+    let mut server = ahead(100);
+    assert!(!server.connection.interest().read);
+    lasts(&mut server, seconds(10));
+    assert_eq!(server.seen.causes(), [Cause::Timeout(Deadline::HalfClosed)]);
+    assert!(server.is_over());
+    // What feeds such a peer goes on, and so does what is meant to be silent.
+    let mut server = ahead(100);
+    server.wait(seconds(9));
+    let permit = server.exchange().permit().expect("a permit");
+    permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"hi"), false).expect("a response");
+    server.settle();
+    server.wait(seconds(9));
+    assert_eq!(server.seen.causes(), []);
+    server.exchange().keep_half_closed(true);
+    server.wait(seconds(1_000));
+    assert_eq!(server.seen.causes(), []);
 }
 
 #[test]

@@ -487,6 +487,17 @@ impl MessageReader {
         }
     }
 
+    /// When an exchange that sends nothing is cut off because its peer has sent so much ahead that no more is read: whether it has ended
+    /// its direction cannot be seen behind that.
+    pub(crate) fn unseen_until(&self, sender: &MessageWriter, channel: &Channel) -> Option<Time> {
+        let link = &channel.link;
+        let waits = matches!(self.state, Reading::TrailersReady | Reading::Done) && link.out.is_empty();
+        if self.client || !waits {
+            return None;
+        }
+        sender.silent_until(link.last_sent.max(link.last_received), link.config.limits.half_closed_timeout)
+    }
+
     /// Does what is due at `now`.
     pub(crate) fn handle_timeout(&mut self, sender: &mut MessageWriter, channel: &mut Channel, now: Time) {
         if self.next_timeout(sender, channel).is_none_or(|at| now < at) {

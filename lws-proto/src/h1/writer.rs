@@ -319,8 +319,12 @@ impl MessageWriter {
 
     /// When such an exchange has sent nothing for too long: `sent` is when the transport last had everything.
     pub(crate) fn half_closed_until(&self, sent: Time, timeout: Duration) -> Option<Time> {
-        let ended = self.peer_ended.filter(|_| self.may_write() && !self.keeps_half_closed)?;
-        Some(ended.max(sent) + timeout)
+        self.silent_until(self.peer_ended?.max(sent), timeout)
+    }
+
+    /// How long an exchange may send nothing whose peer may have ended its direction, from `since` on.
+    pub(crate) fn silent_until(&self, since: Time, timeout: Duration) -> Option<Time> {
+        (self.may_write() && !self.keeps_half_closed).then(|| since + timeout)
     }
 
     /// The exchange is over.
