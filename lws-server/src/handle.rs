@@ -151,7 +151,7 @@ impl Handle {
         describe: impl Fn() -> Site + Send + Sync + 'static,
         then: impl FnOnce(&mut Context<'_>, io::Result<SiteId>) + Send + 'static,
     ) -> bool {
-        self.change_sites(SiteChanges::new().add(describe), |cx, changed| {
+        self.change_sites(SiteChanges::new().add_site(describe), |cx, changed| {
             then(
                 cx,
                 changed.and_then(|ids| ids.first().copied().ok_or_else(|| io::ErrorKind::NotFound.into())),

@@ -30,7 +30,7 @@ impl SiteChanges {
 
     /// Adds a site. `describe` is called on each thread, as what a site calls belongs to one thread, and what it describes must be
     /// the same each time.
-    pub fn add(mut self, describe: impl Fn() -> Site + Send + Sync + 'static) -> Self {
+    pub fn add_site(mut self, describe: impl Fn() -> Site + Send + Sync + 'static) -> Self {
         self.steps.push(Step::Add(Box::new(describe)));
         self
     }
@@ -39,13 +39,13 @@ impl SiteChanges {
     /// began. WebSockets of a path that both sites have stay, with their handlers, and get what is published there; those of a path
     /// that the new one has not get close code 1001. Limits and options hold for connections that are accepted from now on. A listener that both
     /// have stays as it is, with its socket and its TLS.
-    pub fn replace(mut self, id: SiteId, describe: impl Fn() -> Site + Send + Sync + 'static) -> Self {
+    pub fn replace_site(mut self, id: SiteId, describe: impl Fn() -> Site + Send + Sync + 'static) -> Self {
         self.steps.push(Step::Replace(id, Box::new(describe)));
         self
     }
 
     /// Removes a site: see [`Context::remove_site`](crate::Context::remove_site). A listener that another site of these changes asks for stays open.
-    pub fn remove(mut self, id: SiteId) -> Self {
+    pub fn remove_site(mut self, id: SiteId) -> Self {
         self.steps.push(Step::Remove(id));
         self
     }

@@ -19,6 +19,9 @@ use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
+/// The index of a listener, and which of its sites a request is for.
+type ListenerTable = (usize, HostTable<Rc<ServedSite>>);
+
 /// The sites of a thread.
 pub(crate) struct Sites {
     /// In the order in which they were added.
@@ -384,7 +387,7 @@ impl Sites {
         &self,
         exchange: &Exchange,
         served: &[Rc<ServedSite>],
-    ) -> Result<Vec<(usize, HostTable<Rc<ServedSite>>)>, NameTwice> {
+    ) -> Result<Vec<ListenerTable>, NameTwice> {
         let listeners = self.listeners.iter().enumerate();
         let listeners = listeners.filter_map(|(index, listener)| listener.as_ref().map(|it| (index, it)));
         let everywhere = exchange.is_everywhere(&self.served);

@@ -358,20 +358,20 @@ fn sites_change_all_together_and_what_stays_keeps_its_connections() {
         });
         let ids = change(
             &server.handle,
-            SiteChanges::new().add(|| site(["a.example"], "a")).add(|| site(["b.example"], "b")),
+            SiteChanges::new().add_site(|| site(["a.example"], "a")).add_site(|| site(["b.example"], "b")),
         );
         let [a, b] = ids.expect("both are added")[..] else { panic!("two names") };
         let mut sockets: Vec<_> = (0..threads * 2).map(|_| open_at(&server, "a.example")).collect();
         let before = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let called = std::sync::Arc::clone(&before);
         let changes = SiteChanges::new()
-            .replace(a, || {
+            .replace_site(a, || {
                 let mut site = site(["a.example"], "a, anew");
                 site.routes.push(Route::get("/more", |_| Response::text("more")));
                 site
             })
-            .remove(b)
-            .add(|| site(["b.example"], "another b"))
+            .remove_site(b)
+            .add_site(|| site(["b.example"], "another b"))
             .before(move || called.store(true, std::sync::atomic::Ordering::Release));
         assert_eq!(change(&server.handle, changes).expect("all change").len(), 1);
         assert!(before.load(std::sync::atomic::Ordering::Acquire));
@@ -386,7 +386,7 @@ fn sites_change_all_together_and_what_stays_keeps_its_connections() {
             assert_eq!(peer.frame(), (1, b"still here".to_vec()), "{threads} threads");
         }
         // Those of a path that is gone do not.
-        change(&server.handle, SiteChanges::new().replace(a, || without_chat("a.example")))
+        change(&server.handle, SiteChanges::new().replace_site(a, || without_chat("a.example")))
             .expect("it changes");
         for peer in &mut sockets {
             assert_eq!(peer.frame(), (8, 1001_u16.to_be_bytes().to_vec()), "{threads} threads");
@@ -428,13 +428,15 @@ fn changes_of_which_one_fails_change_nothing() {
             }
         };
         let mistakes: [fn(SiteChanges) -> SiteChanges; 3] = [
-            |changes| changes.add(|| site(["old.example"], "twice")),
-            |changes| changes.add(|| site(["not a name"], "")),
-            |changes| changes.add(|| panic!("no description")),
+            |changes| changes.add_site(|| site(["old.example"], "twice")),
+            |changes| changes.add_site(|| site(["not a name"], "")),
+            |changes| changes.add_site(|| panic!("no description")),
         ];
         for (index, mistake) in mistakes.iter().enumerate() {
-            let changes =
-                SiteChanges::new().remove(a).add(listening(&path)).before(|| panic!("nothing is to change"));
+            let changes = SiteChanges::new()
+                .remove_site(a)
+                .add_site(listening(&path))
+                .before(|| panic!("nothing is to change"));
             assert!(change(&server.handle, mistake(changes)).is_err(), "{index}");
             // What was bound is given back, when the loop has let go of it.
             eventually(|| !path.0.exists());
@@ -442,9 +444,9 @@ fn changes_of_which_one_fails_change_nothing() {
         }
         // A replacement of something that is not there.
         assert!(server.handle.remove_site(a));
-        let gone = SiteChanges::new().replace(a, || site(["a.example"], "a"));
+        let gone = SiteChanges::new().replace_site(a, || site(["a.example"], "a"));
         assert!(change(&server.handle, gone).is_err());
-        change(&server.handle, SiteChanges::new().add(listening(&path))).expect("everything is free");
+        change(&server.handle, SiteChanges::new().add_site(listening(&path))).expect("everything is free");
         assert_eq!(ask_unix(&path.0, "new.example").text(), "new");
     }
 }
@@ -463,7 +465,7 @@ fn a_listener_stays_open_when_its_only_site_gives_way_to_another() {
     };
     let one = add(&server.handle, at(["one.example"], "one")).expect("it listens");
     let mut kept = UnixStream::connect(&path.0).expect("it listens");
-    change(&server.handle, SiteChanges::new().remove(one).add(at(["two.example"], "two")))
+    change(&server.handle, SiteChanges::new().remove_site(one).add_site(at(["two.example"], "two")))
         .expect("it changes");
     assert_eq!(ask_unix(&path.0, "two.example").text(), "two");
     kept.write_all(asking("two.example").as_bytes()).expect("its connection is open");

@@ -81,7 +81,7 @@ impl Reloader {
         };
         for (index, site) in self.sites.iter().enumerate() {
             if !stays(index) {
-                changes = changes.remove(*site);
+                changes = changes.remove_site(*site);
             }
         }
         for (index, fate) in steps.iter().enumerate() {
@@ -89,8 +89,8 @@ impl Reloader {
             let describe = move || served.site(index, &limits);
             changes = match fate {
                 Fate::Same(_) => changes,
-                Fate::Changed(old) => changes.replace(self.sites[*old], describe),
-                Fate::New => changes.add(describe),
+                Fate::Changed(old) => changes.replace_site(self.sites[*old], describe),
+                Fate::New => changes.add_site(describe),
             };
         }
         changes.before(move || updates.into_iter().for_each(Update::apply))
