@@ -105,8 +105,8 @@ async def under_load(folder: Path) -> None:
 
     moving(0)
     await serving.start()
-    url = f"ws://127.0.0.1:{port}/chat"
-    opened = [connect(url, subprotocols=["lws-echo"], additional_headers={"Host": "localhost"}) for _ in range(WEBSOCKETS)]
+    url = f"ws://localhost:{port}/chat"
+    opened = [connect(url, subprotocols=["lws-echo"]) for _ in range(WEBSOCKETS)]
     sockets: list[ClientConnection] = list(await asyncio.gather(*opened))
     done = asyncio.Event()
     wanted = hashlib.sha256(large).hexdigest()
