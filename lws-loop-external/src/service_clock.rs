@@ -64,7 +64,10 @@ impl ServiceClock {
 
     #[inline]
     fn of_host(&self, host: Time) -> Time {
-        Time::from_micros(host.as_micros().wrapping_add(self.offset))
+        let micros = host.as_micros().wrapping_add(self.offset);
+        // A host may look at its clock, lend the service, and pass the older time afterwards. Behind the beginning of the service there is
+        // no time: the difference wraps around then, and would be the end of all.
+        if micros > u64::MAX / 2 { Time::ZERO } else { Time::from_micros(micros) }
     }
 
     /// A moment as the host counts it.
@@ -85,6 +88,18 @@ mod tests {
         if !clock.tick(host) {
             clock.look(host);
         }
+    }
+
+    #[test]
+    fn a_host_that_passes_an_older_time_first_does_not_end_time() {
+        let mut clock = ServiceClock::default();
+        clock.change_host();
+        tell(&mut clock, at(5_000_000));
+        let first = clock.now();
+        tell(&mut clock, at(4_999_998));
+        assert_eq!(clock.now(), first);
+        tell(&mut clock, at(5_000_001));
+        assert_eq!(clock.now() - first, Duration::from_micros(1));
     }
 
     #[test]
