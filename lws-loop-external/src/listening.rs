@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 ///
 /// [`bind`](Self::bind) makes one, so that a program knows that it has every address before it begins to serve at the first.
 /// [`adopt`](Self::adopt) takes one from elsewhere: from a service manager that has opened it ("socket activation"), or from the process
-/// whose place this one takes. [`Context::listen_on`](crate::Context::listen_on) accepts its connections.
+/// whose place this one takes. [`DriverContext::listen_on`](crate::DriverContext::listen_on) accepts its connections.
 ///
 /// ```
 /// use lws_loop_external::{ListenOptions, ListeningSocket};

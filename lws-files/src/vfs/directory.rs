@@ -47,6 +47,7 @@ pub struct Directory {
     links: Links,
     siblings: bool,
     /// Whether what is in memory can be looked at without waiting.
+    #[cfg(target_os = "linux")]
     local: bool,
 }
 
@@ -77,8 +78,14 @@ impl Directory {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let canonical = path.canonicalize().map_err(named)?;
         let root = open(&canonical, DIRECTORY, Mode::empty()).map_err(|error| named(error.into()))?;
-        let local = is_local(&root);
-        Ok(Self { root: Arc::new(root), path: canonical, links: Links::default(), siblings: true, local })
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            local: is_local(&root),
+            root: Arc::new(root),
+            path: canonical,
+            links: Links::default(),
+            siblings: true,
+        })
     }
 
     /// Which symbolic links are followed. Default [`Links::Inside`].
@@ -344,11 +351,6 @@ fn is_local(root: &OwnedFd) -> bool {
         0x7371_7368, // squashfs
     ];
     rustix::fs::fstatfs(root).is_ok_and(|fs| LOCAL.contains(&(u64::from(fs.f_type as u32))))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_local(_: &OwnedFd) -> bool {
-    false
 }
 
 /// What an opened file consists of.

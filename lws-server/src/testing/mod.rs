@@ -32,7 +32,7 @@
 //!     }
 //!
 //!     fn timer(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>) {
-//!         let _ = stream.close(ws::CloseCode::POLICY_VIOLATION, "say something");
+//!         let _ = stream.close(ws::CloseCode::POLICY, "say something");
 //!     }
 //! }
 //!

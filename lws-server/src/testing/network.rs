@@ -1,7 +1,7 @@
 //! A network in memory: one that loses nothing, delays nothing and cuts nothing.
 //!
 //! Knows no protocol. Its sockets have descriptors that keep their numbers, and nothing else: see
-//! [`Network`](lws_loop_external::simulation::Network). A network with weather is that of the crate `lws-simulation`.
+//! [`Network`]. A network with weather is that of the crate `lws-simulation`.
 
 use lws_loop_external::simulation::Network;
 use lws_loop_external::{Address, ConnectOptions, ListenOptions, Readiness};
