@@ -18,7 +18,8 @@ pub(crate) trait Launch: 'static {
 
 /// A script at work on one request. It wakes the exchange whenever one of its calls can do more than it could.
 pub(crate) trait Backend: 'static {
-    /// Offers content of the request, and returns how much of it was taken: all of it where nothing is read any more.
+    /// Offers content of the request, and returns how much of it was taken: all of it where nothing is read any more. Where it is not
+    /// all, the exchange is woken when more can be.
     fn send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> usize;
 
     /// There is no more content.

@@ -338,15 +338,20 @@ impl Child {
 impl Backend for Child {
     fn send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> usize {
         let Some(input) = &self.input else { return content.len() };
-        match input.write(cx, content) {
-            Outcome::Octets(octets) => octets,
-            Outcome::Pending => 0,
-            Outcome::Closed => {
-                // It reads no more, which is no failure: it may have read what it needs.
-                self.finish(cx);
-                content.len()
+        let mut taken = 0;
+        // Up to the end or until the pipe is awaited: one that has room for a part only takes that, and wakes nothing.
+        while taken < content.len() {
+            match input.write(cx, &content[taken..]) {
+                Outcome::Octets(octets) => taken += octets,
+                Outcome::Pending => break,
+                Outcome::Closed => {
+                    // It reads no more, which is no failure: it may have read what it needs.
+                    self.finish(cx);
+                    return content.len();
+                }
             }
         }
+        taken
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {

@@ -108,6 +108,17 @@ fn both_directions_stream_and_neither_waits_for_the_other() {
 }
 
 #[test]
+fn content_goes_on_to_a_script_that_takes_it_in_small_pieces() {
+    let folder = Folder::new();
+    // A pipe that has room for a page takes a page of what it is offered: the rest has to follow although nothing is written yet.
+    let counts = "import os, time\nread = 0\nwhile piece := os.read(0, 4096):\n    read += len(piece)\n    \
+                  if read < 80_000:\n        time.sleep(0.01)\n\
+                  os.write(1, b'Content-Type: a/b\\n\\n%d' % read)";
+    let server = script(folder.python("counts", counts));
+    assert_eq!(server.post("/script", &[b'x'; 1_000_000]).text(), "1000000");
+}
+
+#[test]
 fn a_client_that_reads_nothing_stops_the_script_and_not_the_server() {
     let folder = Folder::new();
     let script_text = "import os, sys\nos.write(1, b'Content-Type: a/b\\n\\n')\n\
