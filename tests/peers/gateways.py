@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -62,12 +63,13 @@ def wait_for_socket(path: Path) -> None:
 def process(command: list[str], socket: Path, log: Path) -> Iterator[None]:
     """A server of FastCGI until the block ends."""
     with log.open("wb") as output:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
     try:
         wait_for_socket(socket)
         yield
     finally:
-        child.terminate()
+        # Its group: processes that fcgiwrap has started go on without it.
+        os.killpg(child.pid, signal.SIGTERM)
         child.wait(15)
 
 
