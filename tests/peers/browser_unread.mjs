@@ -27,6 +27,7 @@ const folder = mkdtempSync(join(tmpdir(), 'unread-'));
 writeFileSync(join(folder, 'index.html'), '<!doctype html><title>unread</title>');
 writeFileSync(join(folder, 'large.bin'), '');
 truncateSync(join(folder, 'large.bin'), LARGE);
+writeFileSync(join(folder, 'hello'), 'Hello, world!');
 writeFileSync(join(folder, 'small.txt'), 'a small file');
 
 const port = await freePort();
@@ -54,7 +55,6 @@ await inTime(check, 'the run came to its end', async () => {
       await new Promise((resolve) => setTimeout(resolve, 1_000));
       const begin = performance.now();
       const text = (path) => fetch(path, { cache: 'no-store' }).then((answer) => answer.text()).catch(said);
-      // Of a handler, and of a file.
       const small = Promise.all([text('/hello'), text('/small.txt')]).then((both) => both.join());
       const beside = await Promise.race([small, new Promise((resolve) => setTimeout(resolve, 5_000, 'late'))]);
       const took = performance.now() - begin;

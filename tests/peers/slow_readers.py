@@ -84,14 +84,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "large.bin").write_bytes(os.urandom(FILE))
-        with checks.scenario("slow readers"), server(directory=folder) as plain, server("--tls-self-signed", directory=folder) as secure:
+        with checks.scenario("slow readers"), server(directory=folder) as plain, server("--tls-self-signed", directory=folder) as secure, server() as demo:
             url, tls = f"http://127.0.0.1:{plain}/large.bin", f"https://127.0.0.1:{secure}/large.bin"
             readers = [
                 threading.Thread(target=curl, args=("HTTP/1.1", url)),
                 threading.Thread(target=curl, args=("HTTP/2", url, "--http2-prior-knowledge")),
                 threading.Thread(target=curl, args=("HTTP/1.1 over TLS", tls, "--insecure", "--http1.1")),
                 threading.Thread(target=curl, args=("HTTP/2 over TLS", tls, "--insecure", "--http2")),
-                threading.Thread(target=websocket, args=(plain,)),
+                threading.Thread(target=websocket, args=(demo,)),
             ]
             for reader in readers:
                 reader.start()
