@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Programs behind our server: git (clone and push), CGI scripts, PHP by php-fpm, and scripts by fcgiwrap. Asked by git and curl.
 
-Needs no package of Python; git, curl, php-fpm, fcgiwrap and spawn-fcgi of the distribution.
+Needs no package of Python; git, curl, php-fpm and fcgiwrap of the distribution.
 """
 
 from __future__ import annotations
