@@ -1,5 +1,7 @@
 //! What the tests of several crates share. Depends on none of them, so that any may use it for its tests.
 
+pub mod http;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

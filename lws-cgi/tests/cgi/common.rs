@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
+use test_kit::http::{self, read_to_end};
 use test_kit::{PATIENCE, eventually};
 
 /// A folder for one test, which is gone with it.
@@ -158,23 +159,14 @@ impl Peer {
 
     /// Up to the end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
-        let mut rest = Vec::new();
-        match self.0.read_to_end(&mut rest) {
-            Ok(_) => rest,
-            // What came before the reset is what the peer got.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => rest,
-            Err(error) => panic!("no end after {} bytes: {error}", rest.len()),
-        }
+        read_to_end(&mut self.0)
     }
 }
 
-/// A response; its status is 0 if there was none.
+/// A response; its status is 0 if there was none, and its content is without the chunked coding.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    /// Without the chunked coding.
-    pub(crate) content: Vec<u8>,
+    response: http::Answer,
     /// Whether all of the content has come.
     pub(crate) whole: bool,
 }
@@ -182,24 +174,20 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn parse(octets: &[u8]) -> Self {
         if octets.is_empty() {
-            return Self { status: 0, head: String::new(), content: Vec::new(), whole: false };
+            let response = http::Answer { status: 0, head: String::new(), content: Vec::new() };
+            return Self { response, whole: false };
         }
-        let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no head: {:?}", octets.escape_ascii().to_string())) + 4;
-        let head = String::from_utf8(octets[..end].to_vec()).expect("a head is ASCII");
-        let status = head.get(9..12).and_then(|code| code.parse().ok()).expect("a status code");
-        let mut answer = Self { status, head, content: octets[end..].to_vec(), whole: true };
+        let mut answer = Self { response: http::Answer::parse(octets), whole: true };
         if answer.field("transfer-encoding").is_some() {
             answer.dechunk();
-        } else if let Some(length) = answer.field("content-length") {
-            let length: usize = length.parse().expect("a length");
-            answer.whole = answer.content.len() == length;
+        } else if answer.field("content-length").is_some() {
+            answer.whole = answer.is_whole();
         }
         answer
     }
 
     fn dechunk(&mut self) {
-        let coded = std::mem::take(&mut self.content);
+        let coded = std::mem::take(&mut self.response.content);
         let mut rest = &coded[..];
         self.whole = loop {
             let Some(line) = rest.windows(2).position(|two| two == b"\r\n") else { break false };
@@ -209,19 +197,16 @@ impl Answer {
             if size == 0 {
                 break rest == b"\r\n";
             }
-            self.content.extend_from_slice(&rest[..size.min(rest.len())]);
+            self.response.content.extend_from_slice(&rest[..size.min(rest.len())]);
             rest = rest.get(size + 2..).unwrap_or_default();
         };
     }
+}
 
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (known, value) = line.split_once(": ")?;
-            known.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
+impl std::ops::Deref for Answer {
+    type Target = http::Answer;
 
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.content).expect("UTF-8")
+    fn deref(&self) -> &http::Answer {
+        &self.response
     }
 }

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use test_kit::PATIENCE;
+pub(crate) use test_kit::http::Answer;
+use test_kit::http::read_to_end;
 
 /// A server that is running. Dropping it stops it.
 pub(crate) struct Running {
@@ -137,41 +139,6 @@ impl Peer {
 
     /// Up to the end.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
-        let mut rest = Vec::new();
-        match self.0.read_to_end(&mut rest) {
-            Ok(_) => rest,
-            // What came before the reset is what the peer got.
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => rest,
-            Err(error) => panic!("no end after {} bytes: {error}", rest.len()),
-        }
-    }
-}
-
-/// A response.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    head: String,
-    pub(crate) content: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn parse(octets: &[u8]) -> Self {
-        let end = octets.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("no head: {:?}", octets.escape_ascii().to_string())) + 4;
-        let head = String::from_utf8(octets[..end].to_vec()).expect("a head is ASCII");
-        let status = head.get(9..12).and_then(|code| code.parse().ok()).expect("a status code");
-        Self { status, head, content: octets[end..].to_vec() }
-    }
-
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (known, value) = line.split_once(": ")?;
-            known.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-
-    pub(crate) fn text(&self) -> &str {
-        std::str::from_utf8(&self.content).expect("UTF-8")
+        read_to_end(&mut self.0)
     }
 }
