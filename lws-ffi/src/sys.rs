@@ -274,7 +274,7 @@ impl Out<'_, u8> {
     /// [`Error::Null`].
     pub fn fill(&self, bytes: &[u8]) -> Result<(), Error> {
         let at = NonNull::new(self.0).ok_or(Error::Null)?;
-        // SAFETY: C says that there is room for as many bytes as the caller was told of, and lends it to nothing else meanwhile.
+        // SAFETY: C promises room for `size` bytes here, and uses it for nothing else during the call.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at.as_ptr(), bytes.len()) };
         Ok(())
     }
@@ -527,7 +527,7 @@ impl User {
 /// page by itself finds no program around it.
 pub(crate) fn monotonic_us() -> u64 {
     let mut shown = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the call writes one `timespec` to where it is told, and fails for no clock that every system has.
+    // SAFETY: the call writes one `timespec` to the address that it gets. It fails for a clock that the system lacks, and every system has this one.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut shown) };
     // Neither is negative.
     shown.tv_sec.unsigned_abs() * 1_000_000 + shown.tv_nsec.unsigned_abs() / 1_000
@@ -552,7 +552,7 @@ pub(crate) fn own_descriptor(fd: RawFd) -> Result<OwnedFd, Error> {
 #[cfg(feature = "uv")]
 pub(crate) fn uv_loop(raw: Ref<'_, lws_loop_uv::RawLoop>) -> Result<lws_loop_uv::LoopRef, Error> {
     let raw = NonNull::new(raw.0.cast_mut()).ok_or(Error::Null)?;
-    // SAFETY: the header says what C keeps to: the loop is initialised and of this thread, is run by nobody inside a callback of ours,
+    // SAFETY: the header says what C keeps to: the loop is initialised and of this thread, is not run from inside a callback of ours,
     // and is closed after the service has been detached.
     Ok(unsafe { lws_loop_uv::LoopRef::from_raw(raw) })
 }
@@ -568,7 +568,7 @@ impl Erased {
         Self(NonNull::from(call).cast())
     }
 
-    /// Uses what is lent. Whoever uses it cannot tell its lifetimes from others, and so keeps nothing of it.
+    /// Uses what is lent. The call must be right for every lifetime, so that it can keep nothing of it.
     pub(crate) fn with<R>(self, call: impl for<'c, 'a> FnOnce(&mut Call<'c, 'a>) -> R) -> R {
         // SAFETY: the slot lets go of this before the call that it was made of is over, and hands it out to one user at a time.
         call(unsafe { self.0.cast::<Call<'_, '_>>().as_mut() })
@@ -603,7 +603,7 @@ impl Lender {
     /// Keeps the next event, and shows it. What is shown cannot outlive the call.
     pub(crate) fn advance<R>(&mut self, show: impl FnOnce(&mut Event<'_>) -> R) -> Option<R> {
         let event = self.connection().next_event()?;
-        // SAFETY: the event lives until the connection is reached again, which `connection` and `drop` see to. Nobody outside is shown a
+        // SAFETY: the event lives until the connection is reached again, which `connection` and `drop` see to. Nothing outside is shown a
         // lifetime that is longer than a call.
         let mut event = unsafe { std::mem::transmute::<Event<'_>, Event<'static>>(event) };
         let result = show(&mut event);

@@ -9,7 +9,7 @@ use lws_server::client::Fields;
 use lws_server::http::{Status, Version};
 use std::net::IpAddr;
 
-/// Which `Host` an upstream is told.
+/// Which `Host` an upstream receives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HostRule {

@@ -68,16 +68,16 @@ impl FilesArguments {
         self.zip.as_deref()
     }
 
-    /// Who is let in, if not everybody. Lines of the file that let nobody in are told.
+    /// Who is let in, if not everybody. Lines of the file that let no user in are named.
     ///
     /// # Errors
-    /// It cannot be read, or lets nobody in.
+    /// It cannot be read, or no line of it lets a user in.
     pub(crate) fn gate(&self) -> io::Result<Option<Gate>> {
         self.auth.as_deref().map(|path| gate(path, "lwsws")).transpose()
     }
 }
 
-/// The gate of a file of passwords. What is wrong with its lines is told.
+/// The gate of a file of passwords. What is wrong with its lines is written to standard error.
 pub(crate) fn gate(path: &Path, realm: &str) -> io::Result<Gate> {
     let users = Htpasswd::read(path)?;
     for (line, problem) in users.problems() {

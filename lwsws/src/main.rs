@@ -118,7 +118,7 @@ fn greet(log: &Log, server: &Server, what: &str, secure: Option<bool>) {
 }
 
 /// # Errors
-/// A socket of the service manager is for nobody: whoever connects there would wait for ever.
+/// A socket of the service manager at which nothing is served: a client that connects there would wait for ever.
 fn check_sockets(server: &Server) -> io::Result<()> {
     let served = server.addresses();
     match server.unclaimed_sockets().into_iter().find(|address| !served.contains(address)) {

@@ -1,4 +1,4 @@
-//! What a service manager is told, and what it hands over: the protocols of systemd, which others speak as well. Without one nothing
+//! What a service manager is notified of, and what it hands over: the protocols of systemd, which others speak as well. Without one nothing
 //! happens.
 //!
 //! sd_notify(3): datagrams to the socket that `NOTIFY_SOCKET` names. sd_listen_fds(3): sockets that listen already, from descriptor 3

@@ -59,7 +59,7 @@ pub(crate) fn is_there(pid: &str) -> bool {
     Path::new("/proc").join(pid).exists()
 }
 
-/// Whether a process is at work: one that is an orphan is nobody's here to wait for.
+/// Whether a process is at work: an orphan is waited for by another process, and stays a zombie until then.
 pub(crate) fn is_at_work(pid: &str) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))

@@ -60,7 +60,7 @@ impl Cors {
         self
     }
 
-    /// How long a browser may keep what it was told. Default 10 minutes.
+    /// How long a browser may keep the answer to a preflight. Default 10 minutes.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         self.max_age = max_age;
         self

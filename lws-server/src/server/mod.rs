@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Where sockets of [`Builder::listening_sockets`](crate::Builder::listening_sockets) listen that no site has asked for so far: whoever
-    /// connects there is answered by nobody.
+    /// connects there gets no answer.
     #[must_use]
     pub fn unclaimed_sockets(&self) -> Vec<Address> {
         self.service.driver.application().state.inherited.left()

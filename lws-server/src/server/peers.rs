@@ -81,7 +81,7 @@ impl Counted {
     }
 }
 
-/// What a request is told that asks for its turn.
+/// The answer to a request that asks for its turn.
 pub(crate) enum Queue {
     /// It may go on.
     Go(Option<Box<Turn>>),

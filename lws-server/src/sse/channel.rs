@@ -28,7 +28,7 @@ pub struct Options {
     /// at once. Default 3 s.
     pub retry: Duration,
     /// What stands before the numbers in identifiers. A client that comes with that of another channel or of an earlier process has missed
-    /// what nobody knows. Default: the moment at which the channel was made.
+    /// an unknown number of events. Default: the moment at which the channel was made.
     pub epoch: String,
 }
 

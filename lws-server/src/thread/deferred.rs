@@ -19,7 +19,7 @@ impl<T> Deferred<T> {
     }
 }
 
-/// Completes a [`Deferred`], on whatever thread. One that is dropped wakes nobody.
+/// Completes a [`Deferred`], on whatever thread. One that is dropped wakes nothing.
 pub(crate) struct Completer<T> {
     result: Arc<Mutex<Option<T>>>,
     group: Arc<Group<Command>>,

@@ -89,7 +89,7 @@ impl ConfigurationArguments {
     }
 }
 
-/// The configuration of a folder, if it can be used. What is wrong with it is told.
+/// The configuration of a folder, if it can be used. What is wrong with it is written to standard error.
 fn read(folder: &Path, options: &Options) -> Option<Config> {
     let (config, report) = Config::read(folder, options);
     tell(&report);
@@ -116,7 +116,7 @@ fn tell(report: &Report) {
     say(&report.to_string());
 }
 
-/// Writes to standard error. If nobody reads it, the status says it all the same.
+/// Writes to standard error. A reader that has gone is no failure: the status says it, too.
 fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }

@@ -17,7 +17,7 @@ pub(super) fn built_in(name: &str) -> Option<&'static str> {
     BUILT_IN.into_iter().find(|known| *known == name)
 }
 
-/// The name of a protocol if it is served: it is built in, and wants no password, which nobody could be asked for.
+/// The name of a protocol if it is served: it is built in, and wants no password, which is not asked for there.
 pub(super) fn served(protocol: &Protocol) -> Option<&'static str> {
     built_in(&protocol.name).filter(|_| protocol.basic_auth.is_none())
 }
