@@ -63,7 +63,7 @@ pub struct Outbox {
 pub enum NotSent<'s> {
     /// There is no room for it. It is given back, with the stream.
     Full(WebSocket<'s>, Bytes),
-    /// The WebSocket closes, as [`Overflow::Close`] says.
+    /// The WebSocket closes: by [`Overflow::Close`], or as one of both sides has said.
     Closing,
     /// The WebSocket takes no message any more, or the handler is in the middle of one.
     Misuse(Misuse),
@@ -114,6 +114,11 @@ impl Outbox {
         message: impl Into<Bytes>,
     ) -> Result<WebSocket<'s>, NotSent<'s>> {
         let message = message.into();
+        if stream.has_ended() {
+            // No permit comes any more, for this message or for those that wait.
+            self.clear();
+            return Err(NotSent::Closing);
+        }
         if !self.waiting.is_empty() {
             return self.push(stream, kind, message);
         }

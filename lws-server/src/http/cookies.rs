@@ -2,7 +2,8 @@
 //!
 //! What a `Set-Cookie` may say is the crate `cookie`'s.
 
-use super::{Rejection, Request, Response};
+use super::media_type::is_token;
+use super::{Rejection, Request, Response, Status};
 pub use cookie::{Cookie, SameSite};
 #[cfg(feature = "signed-cookies")]
 pub use signed::CookieSigner;
@@ -50,8 +51,21 @@ fn unquoted(value: &str) -> &str {
     value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)
 }
 
+/// Whether the cookie is written as what it is. RFC 6265 §4.1.1.
+fn is_sound(cookie: &Cookie<'_>) -> bool {
+    let is_octet = |octet| matches!(octet, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
+    let is_attribute = |text: Option<&str>| {
+        text.is_none_or(|text| text.bytes().all(|octet| matches!(octet, 0x20..=0x7e) && octet != b';'))
+    };
+    is_token(cookie.name())
+        && unquoted(cookie.value()).bytes().all(is_octet)
+        && is_attribute(cookie.path())
+        && is_attribute(cookie.domain())
+}
+
 impl Response {
-    /// Sets a cookie. Its value must be what RFC 6265 §4.1.1 allows; what would break the field becomes a 500.
+    /// Sets a cookie. Its name must be a token, and its value, path and domain what RFC 6265 §4.1.1 allows: another attribute could be
+    /// smuggled in by a `;`. Everything else becomes a 500.
     ///
     /// ```
     /// use lws_server::http::{Cookie, Response, SameSite};
@@ -60,7 +74,11 @@ impl Response {
     /// let response = Response::text("welcome").cookie(session);
     /// ```
     pub fn cookie<'c>(self, cookie: impl Into<Cookie<'c>>) -> Self {
-        self.field("Set-Cookie", cookie.into().to_string())
+        let cookie = cookie.into();
+        if !is_sound(&cookie) {
+            return Self::error(Status::INTERNAL_SERVER_ERROR);
+        }
+        self.field("Set-Cookie", cookie.to_string())
     }
 
     /// Has the client forget the cookie called `name` that was set for `path`.
@@ -112,7 +130,7 @@ mod signed {
 
         fn mac(&self, name: &str, value: &str) -> Hmac<Sha256> {
             let mut mac = self.0.clone();
-            // A name has no `=`, so that no two pairs look alike here.
+            // A cookie whose name has a `=` is not sent, so that no two pairs look alike here.
             for part in [name, "=", value] {
                 mac.update(part.as_bytes());
             }

@@ -6,6 +6,7 @@ use super::Request;
 use super::media_type::parameter;
 use crate::Peer;
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -92,7 +93,8 @@ impl TrustedProxies {
     ///
     /// The peer itself, unless it is a trusted proxy. Then it is what that one has appended to `Forwarded`, or else to
     /// `X-Forwarded-For`; and if that is a trusted proxy too, what that one has, and so on. What cannot be read ends the way: the
-    /// address is not known then.
+    /// address is not known then. Nor is it where both fields are there: proxies write one of them and pass the other on as a client
+    /// has sent it, unless they are told to delete it.
     #[must_use]
     pub fn client(&self, peer: Peer, request: &Request<'_>) -> Client {
         let mut client = Client { address: address_of(peer), secure: None, host: None };
@@ -122,32 +124,35 @@ fn address_of(peer: Peer) -> Option<IpAddr> {
 
 /// What the proxies have written, the last one first.
 fn hops(request: &Request<'_>) -> Vec<Client> {
-    let lines = |name| {
-        let lines: Vec<_> =
-            request.get_all(name).map(|line| std::str::from_utf8(line).unwrap_or("?")).collect();
-        (!lines.is_empty()).then_some(lines)
-    };
-    if let Some(lines) = lines("Forwarded") {
-        return members(&lines).map(forwarded).collect();
+    let lines = |name| request.get_all(name).map(String::from_utf8_lossy).collect::<Vec<_>>();
+    let (standard, common) = (lines("Forwarded"), lines("X-Forwarded-For"));
+    if !standard.is_empty() && !common.is_empty() {
+        return vec![Client { address: None, secure: None, host: None }];
     }
-    // These lists have no quotes.
-    let lines = lines("X-Forwarded-For").unwrap_or_default();
-    let last = |name| request.text(name).and_then(|text| text.rsplit(',').next()).map(str::trim);
-    let (secure, host) = (last("X-Forwarded-Proto"), last("X-Forwarded-Host"));
+    if !standard.is_empty() {
+        return members(&standard).into_iter().map(forwarded).collect();
+    }
+    // These lists have no quotes: a comma always divides.
+    let members = common.iter().rev().flat_map(|line| line.rsplit(',')).take(HOPS_MAX);
     let mut hops: Vec<_> =
-        members(&lines).map(|member| Client { address: node(member), secure: None, host: None }).collect();
-    // They are said of one hop only: the last.
+        members.map(|member| Client { address: node(member.trim()), secure: None, host: None }).collect();
+    // Of these fields the last line is the one that the last proxy has written, and it speaks of one hop only: the last.
+    let last = |name| {
+        let line = request.get_all(name).last().and_then(|line| std::str::from_utf8(line).ok())?;
+        line.rsplit(',').next().map(str::trim)
+    };
     if let Some(hop) = hops.first_mut() {
-        (hop.secure, hop.host) = (secure.and_then(is_secure), host.map(str::to_owned));
+        hop.secure = last("X-Forwarded-Proto").and_then(is_secure);
+        hop.host = last("X-Forwarded-Host").map(str::to_owned);
     }
     hops
 }
 
 /// The members of a list, the last one first, no more than count.
-fn members<'l>(lines: &[&'l str]) -> impl Iterator<Item = &'l str> {
+fn members<'l>(lines: &'l [Cow<'_, str>]) -> Vec<&'l str> {
     let mut members = Vec::new();
     for line in lines {
-        let (mut quoted, mut escaped, mut start) = (false, false, 0);
+        let (mut quoted, mut escaped, mut start, before) = (false, false, 0, members.len());
         for (at, char) in line.char_indices() {
             match char {
                 _ if escaped => escaped = false,
@@ -161,8 +166,13 @@ fn members<'l>(lines: &[&'l str]) -> impl Iterator<Item = &'l str> {
             }
         }
         members.push(&line[start..]);
+        if quoted {
+            // A quote that a client has left open turns the quotes of the proxies inside out: where their members begin is not known.
+            members.truncate(before);
+            members.push("unknown");
+        }
     }
-    members.into_iter().rev().take(HOPS_MAX).map(|member| member.trim_matches([' ', '\t']))
+    members.into_iter().rev().take(HOPS_MAX).map(|member| member.trim_matches([' ', '\t'])).collect()
 }
 
 /// One member of `Forwarded`. RFC 7239 §4.
@@ -170,7 +180,7 @@ fn forwarded(member: &str) -> Client {
     Client {
         address: parameter(member, "for").and_then(|text| node(&text)),
         secure: parameter(member, "proto").and_then(|text| is_secure(&text)),
-        host: parameter(member, "host").map(std::borrow::Cow::into_owned),
+        host: parameter(member, "host").map(Cow::into_owned),
     }
 }
 
@@ -237,6 +247,11 @@ mod tests {
             Some("203.0.113.9"),
         );
         check("unix", "X-Forwarded-For: 203.0.113.9\r\n", Some("203.0.113.9"));
+        // What a client has written ahead of the proxy's.
+        check("10.0.0.1", "Forwarded: for=127.0.0.1\r\nX-Forwarded-For: 203.0.113.9\r\n", None);
+        check("10.0.0.1", "X-Forwarded-For: \", 203.0.113.9\r\n", Some("203.0.113.9"));
+        check("10.0.0.1", "X-Forwarded-For: \u{fc}, 203.0.113.9\r\n", Some("203.0.113.9"));
+        check("10.0.0.1", "Forwarded: for=\", for=203.0.113.9;host=\"a,for=7.7.7.7;host=b\"\r\n", None);
     }
 
     #[test]
@@ -245,6 +260,11 @@ mod tests {
         assert_eq!((is.secure, is.host.as_deref()), (Some(true), Some("a.example:1")));
         let is = client("10.0.0.1", "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\n");
         assert_eq!((is.secure, is.host), (Some(false), None));
+        let is = client(
+            "10.0.0.1",
+            "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n",
+        );
+        assert_eq!(is.secure, Some(false), "the first line is the client's");
     }
 
     #[test]

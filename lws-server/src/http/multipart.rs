@@ -187,11 +187,14 @@ impl Multipart {
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         match &rest[padding..] {
+            _ if padding > PADDING_MAX => {
+                Err(Rejection::bad_request("too much white space stands behind a boundary of the form"))
+            }
             [b'\r', b'\n', ..] => {
                 self.phase = Phase::Head;
                 Ok((padding + 2, true))
             }
-            [] | [b'\r'] if padding <= PADDING_MAX => Ok((0, false)),
+            [] | [b'\r'] => Ok((0, false)),
             [b'-'] if padding == 0 => Ok((0, false)),
             _ => Err(Rejection::bad_request("something stands behind a boundary of the form")),
         }

@@ -132,7 +132,7 @@ impl<'a> Request<'a> {
         }
         let text = std::str::from_utf8(self.content());
         let text = text.map_err(|_| Rejection::bad_request("the form is no UTF-8"))?;
-        if text.bytes().filter(|byte| *byte == b'&').count() >= PAIRS_MAX {
+        if text.split('&').filter(|pair| !pair.is_empty()).count() > PAIRS_MAX {
             return Err(Rejection::too_large(format!("more than {PAIRS_MAX} pairs")));
         }
         Pairs::parse(text)

@@ -7,6 +7,7 @@ use crate::http::Request;
 use crate::thread::command::Command;
 use crate::{Context, Handle, StreamId};
 use lws_proto::Bytes;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,15 +70,22 @@ struct State {
     ring: Ring,
     /// Nothing more will be published.
     ended: bool,
-    listeners: BTreeMap<u16, Listeners>,
-    /// That of the server, once there is a listener.
-    handle: Option<Handle>,
+    listeners: BTreeMap<Thread, Listeners>,
+}
+
+/// A server, by the address of what its threads share, and one of its threads. A handle is kept as long as there are listeners, so that
+/// no other server gets that address meanwhile.
+type Thread = (usize, u16);
+
+fn thread_of(cx: &Context<'_>) -> Thread {
+    (Arc::as_ptr(&cx.state.group).addr(), cx.state.shard)
 }
 
 /// Those of one thread.
-#[derive(Default)]
 struct Listeners {
+    /// Never empty.
     streams: BTreeSet<StreamId>,
+    handle: Handle,
     /// The thread knows already that there is something.
     notified: bool,
 }
@@ -98,7 +106,6 @@ impl Channel {
             ring: Ring::new(options.events_max, options.bytes_max),
             ended: false,
             listeners: BTreeMap::new(),
-            handle: None,
         };
         Self(Arc::new(Shared { options, state: Mutex::new(state) }))
     }
@@ -139,21 +146,21 @@ impl Channel {
 
     /// Has each thread with listeners look, unless it is about to.
     fn notify(&self, mut state: MutexGuard<'_, State>) {
-        let Some(handle) = state.handle.clone() else { return };
-        for (shard, listeners) in &mut state.listeners {
-            if listeners.streams.is_empty() || listeners.notified {
+        for ((_, shard), listeners) in &mut state.listeners {
+            if listeners.notified {
                 continue;
             }
-            let channel = self.clone();
-            // Nothing is lost where a mailbox is full: positions stay, and the next event or heartbeat has them looked at.
-            listeners.notified = handle.0.send(*shard, Command::Call(Box::new(move |cx| channel.look(cx))));
+            let (channel, group) = (self.clone(), &listeners.handle.0);
+            // Surely: what is published last has no later event that would bring it. It is one message at a time for each thread.
+            listeners.notified =
+                group.send_surely(*shard, Command::Call(Box::new(move |cx| channel.look(cx))));
         }
     }
 
     /// Asks for permits for the streams of this thread.
     fn look(&self, cx: &mut Context<'_>) {
         let mut state = self.lock();
-        let Some(listeners) = state.listeners.get_mut(&cx.state.shard) else { return };
+        let Some(listeners) = state.listeners.get_mut(&thread_of(cx)) else { return };
         listeners.notified = false;
         for id in &listeners.streams {
             cx.driver.want_write(id.connection, id.key);
@@ -164,14 +171,19 @@ impl Channel {
     pub(super) fn join(&self, cx: &Context<'_>) {
         let Some(id) = cx.id() else { return };
         let mut state = self.lock();
-        state.handle.get_or_insert_with(|| cx.handle());
-        state.listeners.entry(id.shard).or_default().streams.insert(id);
+        let listeners = state.listeners.entry(thread_of(cx));
+        let none = || Listeners { streams: BTreeSet::new(), handle: cx.handle(), notified: false };
+        listeners.or_insert_with(none).streams.insert(id);
     }
 
     pub(super) fn leave(&self, cx: &Context<'_>) {
         let Some(id) = cx.id() else { return };
-        if let Some(listeners) = self.lock().listeners.get_mut(&id.shard) {
-            listeners.streams.remove(&id);
+        let mut state = self.lock();
+        if let Entry::Occupied(mut listeners) = state.listeners.entry(thread_of(cx)) {
+            listeners.get_mut().streams.remove(&id);
+            if listeners.get().streams.is_empty() {
+                listeners.remove();
+            }
         }
     }
 

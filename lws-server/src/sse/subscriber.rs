@@ -16,6 +16,8 @@ pub struct Subscriber {
     phase: Phase,
     /// Events that the client has missed before it came, as it says.
     missed: bool,
+    /// What comes before the first event, until it has been sent.
+    prelude: Option<Bytes>,
     /// Something has been sent since the last look at the clock.
     busy: bool,
     /// The server drains: when everything has been sent the stream ends.
@@ -34,7 +36,7 @@ enum Phase {
 impl Subscriber {
     pub(super) fn new(channel: Channel, last_event_id: Option<&str>) -> Self {
         let (position, missed) = channel.position_after(last_event_id);
-        Self { channel, position, phase: Phase::New, missed, busy: false, leaving: false }
+        Self { channel, position, phase: Phase::New, missed, prelude: None, busy: false, leaving: false }
     }
 
     /// Sends what there is, as far as the peer can take it.
@@ -53,6 +55,16 @@ impl Subscriber {
                 Ok(permit) => permit,
                 Err(mut held) => return held.want_write(),
             };
+            if let Some(prelude) = self.prelude.take() {
+                match permit.data(Payload::Own(prelude), false) {
+                    Ok(spent) => exchange = spent.into_exchange(),
+                    Err(_) => {
+                        self.phase = Phase::Over;
+                        return;
+                    }
+                }
+                continue;
+            }
             let (bytes, end) = match self.channel.next(&mut self.position) {
                 Next::Nothing if self.leaving => (self.farewell(cx), true),
                 Next::Nothing => return,
@@ -104,17 +116,9 @@ impl Subscriber {
         }
         self.phase = Phase::Open;
         begun.set_timeout(Some(cx.now() + self.channel.heartbeat()));
-        let prelude = self.channel.prelude(spread_of(cx), self.missed);
-        // The first one after a head can always be had: the queue holds nothing but that.
-        match begun.permit() {
-            Ok(permit) => {
-                permit.data(Payload::Own(prelude), false).ok().map(crate::http::Spent::into_exchange)
-            }
-            Err(mut held) => {
-                held.want_write();
-                None
-            }
-        }
+        // Over HTTP/2 the windows may have no room for it yet, although the head has gone.
+        self.prelude = Some(self.channel.prelude(spread_of(cx), self.missed));
+        Some(begun)
     }
 }
 
@@ -140,7 +144,8 @@ impl Handler for Subscriber {
             return;
         }
         exchange.set_timeout(Some(cx.now() + self.channel.heartbeat()));
-        if std::mem::take(&mut self.busy) {
+        // What is owed already says that the stream is alive, as soon as the peer takes it.
+        if std::mem::take(&mut self.busy) || self.prelude.is_some() {
             return;
         }
         // A peer that takes nothing gets no heartbeat: the engine's deadline for it counts already.
