@@ -104,7 +104,9 @@ impl Supervised {
     /// How it has ended, once that is known.
     pub(crate) fn verdict(&self) -> Option<Result<(), Failure>> {
         match self.phase.get() {
-            Phase::Running | Phase::Ending { .. } => None,
+            Phase::Running | Phase::Ending { late: false } => None,
+            // Its output ends as it is asked to, which makes nothing whole.
+            Phase::Ending { late: true } => Some(Err(Failure::TimeMax)),
             Phase::Exited { late: true, .. } | Phase::Gone { late: true, .. } => Some(Err(Failure::TimeMax)),
             Phase::Exited { exit, .. } | Phase::Gone { exit, .. } => Some(match exit {
                 Exit::Signal(signal) => Err(Failure::Signal(signal)),

@@ -36,7 +36,7 @@ pub(crate) struct Conversation {
     is_gone: bool,
     /// Nothing of an answer has come yet.
     is_fresh: bool,
-    /// The last record of the request was written.
+    /// The last record of the request is among those that wait, or has been sent.
     is_asked: bool,
 }
 
@@ -109,8 +109,8 @@ impl Conversation {
     }
 
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
-        self.is_asked = true;
         if matches!(self.phase, Phase::Busy) {
+            self.is_asked = true;
             record::content_end(&mut self.request);
             self.wake(cx);
         }

@@ -80,6 +80,7 @@ impl App {
         if !end {
             stream.resume();
         }
+        let turns = http.tally.turns;
         match decision {
             Ok(new_turn) => {
                 // The guard that has decided has let it pass, too; who has waited for a turn has asked none yet.
@@ -87,6 +88,7 @@ impl App {
                 let turn = new_turn.map(Box::new).or(http.turn);
                 let arrived = Arrived { stream, head: head.lend(), end, entry: http.entry, turn };
                 self.proceed(cx, ingress, state, arrived, Some((site, passed)));
+                state.set_turns(turns);
             }
             Err(response) => {
                 state.phase = StreamPhase::Http(http);

@@ -129,6 +129,8 @@ impl App {
         let mut context = Context::new(cx, state, subject, None);
         let tally = &mut http.tally;
         match event {
+            // They belong to the request whose place this one has taken.
+            Event::Body { .. } | Event::Trailers { .. } if tally.turns > 0 => {}
             Event::Body { stream, chunk, end } => {
                 handler.content(&mut context, Exchange { stream, tally }, chunk, end);
             }

@@ -230,11 +230,7 @@ impl App {
             // It is the same request of its peer, which keeps the turn that it has.
             let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn };
             self.proceed(cx, ingress, state, arrived, None);
-            match &mut state.phase {
-                StreamPhase::Http(http) => http.tally.turns = turns,
-                StreamPhase::Guarded(guarded) => guarded.http.tally.turns = turns,
-                _ => {}
-            }
+            state.set_turns(turns);
         }
         self.after_answer(cx, state);
     }

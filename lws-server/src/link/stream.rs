@@ -87,6 +87,15 @@ impl StreamState {
         matches!(self.phase, StreamPhase::Idle)
     }
 
+    /// How often the exchange has gone on with another request, which a wait does not make less.
+    pub(crate) fn set_turns(&mut self, turns: u8) {
+        match &mut self.phase {
+            StreamPhase::Http(http) => http.tally.turns = turns,
+            StreamPhase::Guarded(guarded) => guarded.http.tally.turns = turns,
+            _ => {}
+        }
+    }
+
     /// Takes a request that waits for a decision.
     pub(crate) fn take_guarded(&mut self) -> Option<GuardedStream> {
         match std::mem::take(&mut self.phase) {

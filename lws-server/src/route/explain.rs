@@ -100,6 +100,7 @@ fn outcome(step: &Step<'_>) -> &'static str {
             Refusal::NotImplemented => "501: nobody knows the method",
             Refusal::UpgradeRequired(_) => "426: the route has WebSockets alone",
             Refusal::NotAllowed(_) => "405: the route does not have the method",
+            Refusal::Preflight(_) => "204: a preflight, which the routes of the path answer",
         },
     }
 }

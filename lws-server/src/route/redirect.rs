@@ -5,6 +5,7 @@ use crate::http::{Answer, Exchange, Handler, Request, Response, Status};
 use crate::route::endpoint::Endpoint;
 use crate::route::methods::Methods;
 use crate::route::{Route, Takes};
+use std::fmt::Write;
 
 /// Sends whoever asks for a path to another address. RFC 9110 §15.4.
 ///
@@ -77,13 +78,26 @@ impl Redirect {
             if !location.ends_with('/') {
                 location.push('/');
             }
-            location.push_str(rest);
+            push_escaped(&mut location, rest);
         }
         if let Some(query) = query {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
         }
         location
+    }
+}
+
+/// Puts a path in normal form behind a location, as it is written in one: what would begin a query or a fragment, and what is no ASCII, is
+/// escaped. A `%` begins an escape already. RFC 3986 §3.3.
+fn push_escaped(location: &mut String, path: &str) {
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte) {
+            location.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(location, "%{byte:02X}");
+        }
     }
 }
 
@@ -117,6 +131,7 @@ mod tests {
             ("https://a.example?x", "/old", Some("y"), "https://a.example?x&y"),
             ("/", "/old//b.example/", None, "/b.example/"),
             ("/", "/old", None, "/"),
+            ("/", "/old/a?b#c d\u{fc}%2F", None, "/a%3Fb%23c%20d%C3%BC%2F"),
         ] {
             let mut redirect = Redirect::permanent(location).with_rest();
             redirect.prefix = "/old".to_owned();

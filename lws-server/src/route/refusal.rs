@@ -1,6 +1,7 @@
 //! What is answered when no endpoint answers.
 
 use crate::http::{Response, Status};
+use crate::layer::Cors;
 use crate::route::methods::{Methods, allow};
 use crate::route::resolve::Refusal;
 use crate::site::served::ServedPath;
@@ -33,6 +34,7 @@ pub(crate) fn response(refusal: Refusal<'_>, head: &Head<'_>, policy: Plain) -> 
             .field("Upgrade", "websocket")
             .field("Sec-WebSocket-Version", "13"),
         Refusal::NotAllowed(path) => not_allowed(head, path),
+        Refusal::Preflight(path) => not_allowed(head, Some(path)),
     }
 }
 
@@ -89,13 +91,21 @@ fn not_allowed(head: &Head<'_>, path: Option<&ServedPath>) -> Response {
 
 /// The answer to an OPTIONS by which a browser asks whether a page of another origin may send a request. Fetch Standard §3.3.2.
 fn preflight(response: Response, head: &Head<'_>, path: &ServedPath) -> Response {
-    let text = |name| head.get(name).and_then(|value| std::str::from_utf8(value).ok());
-    let (Some(origin), Some(method)) = (text("Origin"), text("Access-Control-Request-Method")) else {
-        return response;
-    };
-    let asked = path.requests.iter().find(|(methods, _)| methods.allow_named(method));
-    match asked.and_then(|(_, served)| served.terms.cors.as_ref()) {
-        Some(cors) => cors.preflight(response, origin, method),
+    match preflight_of(head, path) {
+        Some((cors, origin, method)) => cors.preflight(response, origin, method),
         None => response,
     }
+}
+
+/// The terms that a preflight asks about, with its origin and method, if the route of that method has any.
+fn preflight_of<'a>(head: &Head<'a>, path: &'a ServedPath) -> Option<(&'a Cors, &'a str, &'a str)> {
+    let text = |name| head.get(name).and_then(|value| std::str::from_utf8(value).ok());
+    let (origin, method) = (text("Origin")?, text("Access-Control-Request-Method")?);
+    let (_, served) = path.requests.iter().find(|(methods, _)| methods.allow_named(method))?;
+    Some((served.terms.cors.as_ref()?, origin, method))
+}
+
+/// Whether a request is a preflight that the routes of its path answer.
+pub(crate) fn is_preflight(path: &ServedPath, head: &Head<'_>) -> bool {
+    head.method() == Method::Options && preflight_of(head, path).is_some()
 }

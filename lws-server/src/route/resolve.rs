@@ -5,6 +5,7 @@
 use crate::id::RouteId;
 use crate::route::guard::Guards;
 use crate::route::path_tree::{Pattern, path_of};
+use crate::route::refusal::is_preflight;
 use crate::site::hosts::Arrival;
 use crate::site::served::{Served, ServedPath, ServedSite};
 use lws_proto::http::{Head, Method, is_registered_method};
@@ -47,6 +48,7 @@ impl<'s> Step<'s> {
         match self {
             Self::Request(served) | Self::Upgrade(served) => Some(&served.terms.guards),
             Self::Refuse(Refusal::UpgradeRequired(path) | Refusal::NotAllowed(Some(path))) => path.guards(),
+            // A browser sends no credentials with a preflight, and learns what the route tells everybody who may ask from elsewhere.
             Self::Refuse(_) => None,
         }
     }
@@ -71,6 +73,8 @@ pub(crate) enum Refusal<'s> {
     UpgradeRequired(&'s ServedPath),
     /// The resource does not have the method; or, of OPTIONS, what it has was asked for. `None` is the server as a whole.
     NotAllowed(Option<&'s ServedPath>),
+    /// It is no request of the page, but asks whether there may be one. Fetch Standard §3.3.2.
+    Preflight(&'s ServedPath),
 }
 
 /// Finds what answers a request. `site` is the one that it is for, `target` that of `head`; `plain` says that it came without TLS to
@@ -134,6 +138,8 @@ fn refusal_at<'s>(path: &'s ServedPath, head: &Head<'_>) -> Refusal<'s> {
         Refusal::NotImplemented
     } else if path.upgrade.is_some() && head.method() == Method::Get {
         Refusal::UpgradeRequired(path)
+    } else if is_preflight(path, head) {
+        Refusal::Preflight(path)
     } else {
         Refusal::NotAllowed(Some(path))
     }
@@ -216,6 +222,7 @@ mod tests {
                 Step::Refuse(Refusal::NotImplemented) => "not implemented",
                 Step::Refuse(Refusal::UpgradeRequired(_)) => "upgrade required",
                 Step::Refuse(Refusal::NotAllowed(_)) => "not allowed",
+                Step::Refuse(Refusal::Preflight(_)) => "preflight",
             };
             (
                 Some(route).filter(|route| *route != RouteId::NONE).map(|route| route.0),

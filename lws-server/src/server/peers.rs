@@ -162,7 +162,12 @@ impl Peers {
             counted.requests += 1;
             return Queue::Go(Some(Box::new(Turn { peers: Arc::clone(self), network })));
         }
-        if counted.waiting.len() >= self.limits.waiting_requests_max as usize {
+        let waiting_max = self.limits.waiting_requests_max as usize;
+        if counted.waiting.len() >= waiting_max {
+            // Those that have given up wait no more. None has a turn yet that its end would hand on.
+            counted.waiting.retain(Completer::is_awaited);
+        }
+        if counted.waiting.len() >= waiting_max {
             return Queue::Full;
         }
         let Some((deferred, completer)) = defer() else { return Queue::Full };
@@ -176,7 +181,12 @@ impl Drop for Turn {
         let next = {
             let mut by_network = self.peers.lock();
             let Some(counted) = by_network.get_mut(&self.network) else { return };
-            let next = counted.waiting.pop_front();
+            let next = loop {
+                match counted.waiting.pop_front() {
+                    Some(gone) if !gone.is_awaited() => {}
+                    next => break next,
+                }
+            };
             if next.is_none() {
                 counted.requests = counted.requests.saturating_sub(1);
             }

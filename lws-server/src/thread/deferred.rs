@@ -27,6 +27,11 @@ pub(crate) struct Completer<T> {
 }
 
 impl<T> Completer<T> {
+    /// Whether the stream still waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        Arc::strong_count(&self.result) > 1
+    }
+
     /// Hands the result over, and has the handler of the stream woken. If the stream has gone nothing happens.
     pub(crate) fn complete(self, result: T) {
         *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);

@@ -1,7 +1,7 @@
 //! Guards: in which order they are asked, about what, and that nothing is served before they have decided.
 
 use crate::common::{Answer, Running, serve};
-use lws_server::http::{Request, Response, Status};
+use lws_server::http::{self, Exchange, HeadBuf, Permit, Request, Response, Status};
 use lws_server::{Admission, Context, Decision, Gate, Methods, Redirect, Route, WebSocket, ws};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -196,4 +196,75 @@ mod passwords {
         assert_eq!(server.request("GET", "/files/Cargo.toml", RIGHT).status, 200, "it is believed");
         assert_eq!(server.get("/open").status, 200);
     }
+}
+
+/// Goes on with another request, and is answered by what that meets.
+struct TurnsTo(Option<HeadBuf>, &'static str);
+
+impl http::Handler for TurnsTo {
+    fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) {
+        if let Some(head) = self.0.take().and_then(|head| head.turned_to(self.1)) {
+            exchange.turn_to(head);
+        }
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, _: Permit<'_>) {}
+}
+
+#[test]
+fn a_request_that_waits_at_each_turn_turns_ten_times_all_the_same() {
+    let (sender, decisions) = mpsc::channel::<Decision>();
+    let sender = Mutex::new(sender);
+    let server = serve(move |builder| {
+        let gate = Gate::new(move |cx: &mut Context<'_>, _: &Request<'_>| {
+            let (admission, decision) = Admission::later(cx);
+            let sent = sender.lock().expect("no panic").send(decision.expect("it is about a request"));
+            sent.expect("the test listens");
+            admission
+        });
+        let again = |request: &Request<'_>| TurnsTo(request.to_buf(), "/again");
+        builder.authentication(gate).route(Route::http("/again", again))
+    });
+    let granting = std::thread::spawn(move || decisions.into_iter().map(Decision::grant).count());
+    assert_eq!(server.get("/again").status, 500);
+    drop(server);
+    assert_eq!(granting.join().expect("no panic"), 11, "the request, and ten others in its place");
+}
+
+/// Answers after a while with how much content came.
+struct Counts(usize, mpsc::Sender<()>);
+
+impl http::Handler for Counts {
+    fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, end: bool) {
+        assert!(end, "a request that takes the place of another has no content");
+        exchange.set_timeout(Some(cx.now() + Duration::from_millis(300)));
+        self.1.send(()).expect("the test listens");
+    }
+
+    fn content(&mut self, _: &mut Context<'_>, _: Exchange<'_>, chunk: &mut [u8], _: bool) {
+        self.0 += chunk.len();
+    }
+
+    fn timer(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
+        assert!(exchange.reply(Response::text(self.0.to_string())).is_ok(), "the queue is empty");
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, _: Permit<'_>) {}
+}
+
+#[test]
+fn content_of_a_request_does_not_reach_what_another_in_its_place_meets() {
+    let (sender, begun) = mpsc::channel();
+    let server = serve(move |builder| {
+        let first = |request: &Request<'_>| TurnsTo(request.to_buf(), "/second");
+        builder
+            .route(Route::http("/first", first))
+            .route(Route::http("/second", move |_: &Request<'_>| Counts(0, sender.clone())))
+    });
+    let mut peer = server.connect();
+    peer.send("POST /first HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n");
+    begun.recv_timeout(PATIENCE).expect("the other one begins");
+    peer.send("0123456789");
+    let answer = Answer::parse(&peer.rest());
+    assert_eq!((answer.status, answer.text()), (200, "0"));
 }

@@ -119,6 +119,31 @@ fn requests_of_a_peer_wait_for_their_turn_and_past_those_that_may_wait_they_are_
 }
 
 #[test]
+fn those_that_have_left_keep_no_place_among_those_that_wait() {
+    let (server, begun) = slow(1, 2);
+    let mut first = ask(&server);
+    let running = begun.recv_timeout(PATIENCE).expect("it begins");
+    let (second, third) = (ask(&server), ask(&server));
+    drop((second, third));
+    let start = std::time::Instant::now();
+    let mut waits = loop {
+        let peer = ask(&server);
+        peer.0.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        match peer.0.peek(&mut [0]) {
+            // It is refused as long as it has not been seen that they have left.
+            Ok(_) => assert!(start.elapsed() < PATIENCE, "there is a place"),
+            Err(_) => break peer,
+        }
+    };
+    assert!(server.handle.wake(running));
+    assert_eq!(Answer::parse(&first.rest()).text(), "done");
+    let running = begun.recv_timeout(PATIENCE).expect("it has its turn");
+    assert!(server.handle.wake(running));
+    waits.0.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    assert_eq!(Answer::parse(&waits.rest()).text(), "done");
+}
+
+#[test]
 fn one_who_leaves_while_it_waits_gives_its_turn_to_the_next() {
     let (server, begun) = slow(1, 100);
     let mut first = ask(&server);

@@ -1,9 +1,9 @@
 //! What stands before endpoints.
 
 use crate::test;
-use lws_server::http::{Credentials, Method, Request, Response};
+use lws_server::http::{Credentials, Method, Request, Response, Status};
 use lws_server::layer::{Cors, Fields};
-use lws_server::{Context, Methods, Peer, Route, ws};
+use lws_server::{Admission, Context, Gate, Methods, Peer, Route, ws};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -66,6 +66,29 @@ fn the_layers_of_a_site_come_before_those_of_a_route() {
     let response = t.get("/").send();
     assert_eq!(response.fields("X-Step").collect::<Vec<_>>(), ["0", "1", "2", "3"]);
     assert_eq!(order.get(), 4);
+}
+
+#[test]
+fn a_preflight_is_answered_before_somebody_has_to_say_who_it_is() {
+    let t = test(|server| {
+        let gate = Gate::new(|_: &mut Context<'_>, _: &Request<'_>| {
+            Admission::Refused(Response::error(Status::UNAUTHORIZED))
+        });
+        let text = |_: &Request<'_>| Response::text("");
+        let items = Route::methods(Methods::from(&[Method::Put]), "/items", text);
+        server.route(items.cors(Cors::origins(["https://app.example"])).authentication(gate))
+    });
+    let options = |method: &str| {
+        let request = t.request("OPTIONS", "/items").field("Origin", "https://app.example");
+        request.field("Access-Control-Request-Method", method).send()
+    };
+    assert_eq!((options("PUT").status(), options("DELETE").status()), (204, 401));
+    assert_eq!(
+        t.request("OPTIONS", "/items").send().status(),
+        401,
+        "what is no preflight asks what there is"
+    );
+    assert_eq!(t.request("PUT", "/items").send().status(), 401);
 }
 
 #[test]
