@@ -186,7 +186,7 @@ impl Files {
         let deliver = move |found: Result<Found, _>| {
             deliver(found.unwrap_or_else(|_panicked| failed(io::ErrorKind::Other)));
         };
-        self.0.flights.join(key, pool, work, deliver)
+        self.0.flights.join(key, pool, work, deliver).map(|(ticket, _)| ticket)
     }
 
     /// Stops waiting for what [`Files::fetch`] was to bring: its request is gone.

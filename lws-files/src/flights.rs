@@ -57,14 +57,14 @@ impl<K, V> Flights<K, V> {
 }
 
 impl<K: Hash + Eq + Clone + Send + 'static, V: Clone + Send + 'static> Flights<K, V> {
-    /// Has `deliver` called with what `work` makes, or with what is being made for `key` already.
+    /// Has `deliver` called with what `work` makes, or with what is being made for `key` already. Answers whether it is `work` that makes it.
     pub(crate) fn join(
         &self,
         key: K,
         pool: &Pool,
         work: impl FnOnce() -> V + Send + 'static,
         deliver: impl FnOnce(Result<V, Panicked>) + Send + 'static,
-    ) -> Result<Ticket, Refusal> {
+    ) -> Result<(Ticket, bool), Refusal> {
         let mut state = self.lock();
         if state.waiting >= WAITERS_MAX {
             return Err(Refusal::WaitersFull);
@@ -75,11 +75,12 @@ impl<K: Hash + Eq + Clone + Send + 'static, V: Clone + Send + 'static> Flights<K
         let ticket = Ticket(state.next);
         state.by_key.entry(key.clone()).or_default().push((ticket, Box::new(deliver)));
         drop(state);
+        let begins = slot.is_some();
         if let Some(slot) = slot {
             let flights = Self(Arc::clone(&self.0));
             slot.call(work, move |result| flights.land(&key, &result));
         }
-        Ok(ticket)
+        Ok((ticket, begins))
     }
 
     /// Hands the result to all who wait for it.
@@ -120,7 +121,9 @@ mod tests {
             let deliver = move |result: Result<usize, Panicked>| {
                 let _ = sender.send((who, result));
             };
-            tickets.push(flights.join("a", &pool, work, deliver).expect("there is room"));
+            let (ticket, begins) = flights.join("a", &pool, work, deliver).expect("there is room");
+            assert_eq!(begins, who == 0);
+            tickets.push(ticket);
         }
         flights.cancel(tickets[3]);
         drop(go);

@@ -197,19 +197,23 @@ impl Passwords {
         deliver: impl FnOnce(bool) + Send + 'static,
     ) -> Result<Ticket, Refusal> {
         let name = self.0.name(&credentials);
-        let (worker, listener) = (Arc::clone(&self.0), Arc::clone(&self.0));
-        let work = move || worker.verify(&credentials, name, now);
-        let deliver = move |right: Result<bool, Panicked>| {
-            let right = right.unwrap_or(false);
+        let worker = Arc::clone(&self.0);
+        let work = move || {
+            let right = worker.verify(&credentials, name, now);
             if right {
-                lock(&listener.failures).forgive(address);
+                lock(&worker.failures).forgive(address);
             }
-            deliver(right);
+            right
         };
-        let ticket = self.0.flights.join(name, pool, work, deliver)?;
+        let deliver = move |right: Result<bool, Panicked>| deliver(right.unwrap_or(false));
         // Charged before it is known to be wrong, and given back if it is right: else a hundred guesses at once would be one.
         lock(&self.0.failures).charge(address, now);
-        Ok(ticket)
+        let joined = self.0.flights.join(name, pool, work, deliver);
+        if !matches!(joined, Ok((_, true))) {
+            // The same guess as another one at the same time is one guess, and a page may ask for much at once.
+            lock(&self.0.failures).forgive(address);
+        }
+        joined.map(|(ticket, _)| ticket)
     }
 
     /// Stops waiting for a verdict.
@@ -399,5 +403,27 @@ mod tests {
         failures.charge(address(4), Time::from_micros(9));
         assert!(exhausted(&failures, 4) && exhausted(&failures, 3) && !exhausted(&failures, 0));
         assert!(failures.by_network.len() <= 4);
+    }
+
+    #[test]
+    fn the_same_credentials_many_times_at_once_are_one_guess() {
+        let passwords =
+            Passwords::new(Htpasswd::parse(ANN), PasswordLimits::default()).expect("random bytes");
+        let pool = Pool::new("test", PoolOptions { threads_max: 1, queued_max: 4 });
+        let address = IpAddr::from([192, 0, 2, 1]);
+        // Nothing is hashed before all have asked.
+        let (go, gone) = mpsc::channel::<()>();
+        let slot = pool.reserve().expect("there is room");
+        slot.call(move || gone.recv(), |_| ());
+        let (sender, results) = mpsc::channel();
+        for _ in 0..15 {
+            let pair = credentials("ann:secret");
+            assert_eq!(passwords.check(&pair, address, Time::ZERO), Verdict::Unknown, "none is refused");
+            let sender = sender.clone();
+            let deliver = move |right| sender.send(right).expect("the test waits");
+            passwords.verify(pair, address, Time::ZERO, &pool, deliver).expect("there is room");
+        }
+        go.send(()).expect("it waits");
+        assert!(results.iter().take(15).all(|right| right));
     }
 }
