@@ -1,7 +1,8 @@
-//! One exchange with a script: content goes to it, its answer to the client, and neither is buffered.
+//! One exchange with a script: content goes to it, its answer to the client, each in pieces.
 //!
 //! Content is taken from the client when the script has taken what came before, and output is read from the script when the client can
-//! take it. Knows no process and no record.
+//! take it; of what one side has not taken yet no more than a piece is kept. Content whose length is not known is the exception: it may be
+//! gathered first. Knows no process and no record.
 
 use crate::backend::{Backend, Launch, Received};
 use crate::chunks::Dechunker;

@@ -70,7 +70,8 @@ enum Scripts {
 #[derive(Debug, Default)]
 struct Pool {
     most: Cell<usize>,
-    idle: RefCell<VecDeque<Shared>>,
+    /// Each with the timer that closes it.
+    idle: RefCell<VecDeque<(Shared, TimerId)>>,
 }
 
 impl FastCgi {
@@ -227,9 +228,10 @@ impl fmt::Debug for FastCgi {
 
 impl Pool {
     /// A connection that was kept.
-    fn take(&self) -> Option<Shared> {
+    fn take(&self, cx: &mut Context<'_>) -> Option<Shared> {
         let mut idle = self.idle.borrow_mut();
-        while let Some(shared) = idle.pop_back() {
+        while let Some((shared, expiry)) = idle.pop_back() {
+            cx.cancel(expiry);
             if shared.borrow().is_idle() {
                 return Some(shared);
             }
@@ -240,19 +242,25 @@ impl Pool {
     /// Keeps a connection for a while.
     fn put(self: &Rc<Self>, cx: &mut Context<'_>, shared: Shared) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|other| other.borrow().is_idle());
+        idle.retain(|(other, expiry)| {
+            let stays = other.borrow().is_idle();
+            if !stays {
+                cx.cancel(*expiry);
+            }
+            stays
+        });
         if idle.len() >= self.most.get() {
             return shared.borrow_mut().close(cx);
         }
-        idle.push_back(Rc::clone(&shared));
-        let pool = Rc::clone(self);
-        cx.after(IDLE_MAX, move |cx| pool.expire(cx, &shared));
+        let (pool, kept) = (Rc::clone(self), Rc::clone(&shared));
+        let expiry = cx.after(IDLE_MAX, move |cx| pool.expire(cx, &shared));
+        idle.push_back((kept, expiry));
     }
 
-    /// Closes a connection that is where it was.
+    /// Closes a connection that has not been used for a while.
     fn expire(&self, cx: &mut Context<'_>, shared: &Shared) {
         let mut idle = self.idle.borrow_mut();
-        if let Some(at) = idle.iter().position(|other| Rc::ptr_eq(other, shared)) {
+        if let Some(at) = idle.iter().position(|(other, _)| Rc::ptr_eq(other, shared)) {
             idle.remove(at);
             shared.borrow_mut().close(cx);
         }
@@ -312,7 +320,7 @@ impl Launch for Ask {
         let place = Place::take(&self.running, self.limits.running_max).ok_or(Failure::TooMany)?;
         let request = self.request(length);
         // Only a request that can be repeated goes where the server may just be closing.
-        let kept = if self.repeatable { self.pool.take() } else { None };
+        let kept = if self.repeatable { self.pool.take(cx) } else { None };
         let reused = kept.is_some();
         let shared = match kept {
             Some(shared) => {

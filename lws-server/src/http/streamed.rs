@@ -19,6 +19,8 @@ const LONG_BYTES: usize = 4 << 10;
 
 /// A response whose content follows piece by piece: what a function of a route returns in place of a [`Response`].
 ///
+/// Such a function is called when the head of its request has come, and gets no content: what needs both is a [`Handler`].
+///
 /// If a piece cannot be had the connection is cut off, or the stream of HTTP/2 reset: the peer sees that something is missing.
 #[must_use = "it is what the function of the route returns"]
 pub struct Streamed {

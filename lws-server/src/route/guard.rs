@@ -138,7 +138,7 @@ impl Guards {
         self.0.is_some()
     }
 
-    /// Asks all that come behind the first `passed`. Answers with how many have let the request pass, and what the next one says.
+    /// Asks all that come behind the first `passed`. Answers with what the first one says that does not grant, and how many stand before it.
     pub(crate) fn ask(
         &self,
         passed: usize,

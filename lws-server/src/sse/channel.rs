@@ -36,7 +36,8 @@ pub struct Options {
 /// What becomes of a client that does not keep up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lag {
-    /// It gets an event called `resync`, whose data is how many it has lost, and what is there after that.
+    /// It gets an event called `resync`, whose data is how many it has lost, and what is there after that. One that comes back too late gets
+    /// a `resync` without data, as it is not known how many there were.
     #[default]
     Resync,
     /// Its stream ends. It comes back by itself, and gets the `resync` then.
