@@ -74,6 +74,13 @@ impl Carried {
         }
     }
 
+    /// Lets go of what is needed to say more: only what is queued still goes out.
+    pub(crate) fn end(&mut self) {
+        if let Self::WebSocket(sender) = self {
+            sender.drop_encoder();
+        }
+    }
+
     /// Whether FIN is to follow what is queued.
     pub(crate) fn has_fin(&self, channel: &Channel) -> bool {
         match self {

@@ -270,7 +270,16 @@ fn notice(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
     {
         return Some(item);
     }
-    outbound.notice()
+    outbound_notice(receiver, outbound)
+}
+
+/// The next notice of the sending half. With the end of a stream goes what the other half keeps for it.
+fn outbound_notice(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
+    let item = outbound.notice();
+    if let (Receiving::Http2(receiver), Some(Item::Closed { key, .. })) = (receiver, &item) {
+        receiver.forget(*key);
+    }
+    item
 }
 
 /// The receiving half of the protocol whose sending half has taken over already.
@@ -300,7 +309,7 @@ fn end_of_input(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Ite
             None
         }
     };
-    item.or_else(|| outbound.notice())
+    item.or_else(|| outbound_notice(receiver, outbound))
 }
 
 /// Does what is due for the receiving side at `now`, after the sending side has.

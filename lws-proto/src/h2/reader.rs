@@ -20,7 +20,7 @@ use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::hpack::{Decoder, Section, TABLE_SIZE_DEFAULT};
 use crate::http::Head;
-use crate::{Cause, Deadline, Limit, Time, Violation, ws};
+use crate::{Cause, Deadline, Limit, StreamKey, Time, Violation, ws};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -420,6 +420,13 @@ impl FrameReader {
         session.handle_timeout(link, resources);
         if session.is_trimmed() {
             self.trim();
+        }
+    }
+
+    /// The end of a stream has been delivered: nothing that it received is read any more.
+    pub(crate) fn forget(&mut self, key: StreamKey) {
+        if let Some(input) = self.inputs.get_mut(Slot::of_number(key.index).index()) {
+            *input = StreamInput { id: input.id, ..StreamInput::default() };
         }
     }
 

@@ -74,6 +74,12 @@ impl FrameSender {
         self.state & IN_MESSAGE != 0
     }
 
+    /// Lets go of what encodes messages, as none will follow.
+    pub(crate) fn drop_encoder(&mut self) {
+        self.encoder = None;
+        self.state &= !ENCODES;
+    }
+
     /// Bytes that an extension holds to encode what is sent.
     pub(crate) fn held(&self) -> usize {
         self.encoder.as_ref().map_or(0, |encoder| size_of::<Self>() + encoder.held_bytes())

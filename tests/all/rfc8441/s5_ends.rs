@@ -188,3 +188,34 @@ fn the_place_of_a_closed_websocket_is_free_at_once() {
         assert!(server.keys().is_empty());
     }
 }
+
+/// A front end that never ends its side of a WebSocket that is over, as nghttpx 1.52, may open one after the other: what is over
+/// keeps neither a compression context nor the place of another. Its stream is reset for that with NO_ERROR, oldest first.
+#[test]
+fn a_peer_that_never_ends_its_side_opens_one_websocket_after_the_other() {
+    const SOCKETS: usize = 300;
+    let takeover = Deflate::default().context_takeover(true).threshold(0);
+    let app = Each::of(move || Echo::new(false).deflating(&takeover));
+    let streams_max = defaults().limits.h2_streams_max as usize;
+    let (mut server, mut reader) = server(&defaults(), &[], app);
+    let offer = [("sec-websocket-extensions", "permessage-deflate")];
+    let mut most = 0;
+    for at in 0..SOCKETS {
+        let id = 1 + 2 * at as u32;
+        let frames = [masked(TEXT, b"a message"), masked(CLOSE, &close_payload(1000, ""))].concat();
+        server.receive(&[opening(id, &offer), h2::data(id, frames, false)].concat(), Buffer::Lent);
+        most = most.max(server.connection.held_bytes());
+    }
+    assert!(most < 400 << 10, "{most} bytes are held for WebSockets of which one at a time is open");
+    let said = reader.read(&server.take_sent());
+    let resets: Vec<u32> =
+        (0..SOCKETS as u32).map(|at| 1 + 2 * at).filter(|id| h2::reset(&said, *id).is_some()).collect();
+    let oldest: Vec<u32> = (0..(SOCKETS - streams_max) as u32).map(|at| 1 + 2 * at).collect();
+    assert_eq!(resets, oldest);
+    for id in resets {
+        assert!(h2::ended(&said, id), "{id}");
+        assert_eq!(h2::reset(&said, id), Some(0), "{id}");
+    }
+    assert!(h2::go_aways(&said).is_empty(), "{said:?}");
+    assert_eq!(server.seen.causes().len(), SOCKETS);
+}

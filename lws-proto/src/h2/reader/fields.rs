@@ -151,8 +151,12 @@ impl FrameReader {
         }
         session.incoming.last_id = id;
         session.abuse.began();
+        let streams_max = link.config.limits.h2_streams_max as usize;
+        if session.streams.len() >= streams_max {
+            session.end_lingering(link);
+        }
         let full = resources.account.is_full(link.config.limits.held_bytes_max) || link.config.held.is_full();
-        if session.streams.len() >= link.config.limits.h2_streams_max as usize || full {
+        if session.streams.len() >= streams_max || full {
             // RFC 9113 §5.1.2. It has not been processed, and may be tried again: RFC 9113 §8.7.
             session.send_reset(link, id, ErrorCode::REFUSED_STREAM);
             session.count_reset(link)?;

@@ -1,8 +1,9 @@
 //! Streams that become a WebSocket or a tunnel: how they do, what they lend handles, and what becomes of them. RFC 8441 §5.
 
+use super::super::code::ErrorCode;
 use super::super::slot::Slot;
 use super::super::state::{Frame, State, Transition};
-use super::super::streams::{self, Message, StreamPhase, WaitsFor};
+use super::super::streams::{self, Message, StreamPhase, StreamState, WaitsFor};
 use super::super::tunnel::Tunnel;
 use super::Session;
 use crate::connection::carried;
@@ -238,6 +239,16 @@ impl Session {
         self.wake_at(due);
     }
 
+    /// Makes place for another stream: of those that have ended but for the peer's side, the one that has waited longest goes. Both
+    /// sides have said what they had to say, and a peer that opens another stream has read so far. RFC 9113 §8.1.
+    pub(in crate::h2) fn end_lingering(&mut self, link: &mut Link) {
+        let lingering = |stream: &&StreamState| stream.has(streams::LINGERS) && !stream.state.sends();
+        let oldest = self.streams.iter().filter(lingering).min_by_key(|stream| (stream.due, stream.id));
+        if let Some(slot) = oldest.map(|stream| stream.id).and_then(|id| self.streams.find(id)) {
+            self.reset(link, slot, ErrorCode::NO_ERROR, Cause::Complete);
+        }
+    }
+
     /// The end of a stream has been delivered. A tunnel that ended in order still sends what it has queued; one that was cut is
     /// reset.
     pub(in crate::h2) fn delivered_end(&mut self, link: &mut Link, slot: Slot) {
@@ -247,6 +258,9 @@ impl Session {
             return self.free(slot);
         }
         stream.set(streams::LINGERS);
+        if let Some(tunnel) = stream.tunnel_mut() {
+            tunnel.carried.end();
+        }
         if stream.has(streams::CUT) {
             return self.give_up(link, slot, Cause::Aborted);
         }
