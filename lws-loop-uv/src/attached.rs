@@ -1,4 +1,4 @@
-//! A service on a loop, as the program holds it, and its way out.
+//! A service that is attached to a loop, as the program holds it, and how it is detached.
 
 use crate::host::Host;
 use lws_loop_external::Service;
@@ -7,46 +7,49 @@ use std::fmt;
 use std::io;
 use std::rc::Rc;
 
-/// A service that a loop serves. Dropping it detaches the service, and drops that when the loop has let go of it.
+/// A service that is attached to a loop. Dropping this detaches the service, and drops the service when libuv has
+/// closed its handles.
 ///
-/// It belongs to the thread of the loop. What other threads may touch is the handle of the service.
+/// It belongs to the thread of the loop. Other threads reach the service through the service's own
+/// handle.
 #[must_use = "dropping it detaches the service"]
 pub struct Attached<S: Service + 'static>(Rc<Host<S>>);
 
-/// A service that a loop has still to let go of: libuv closes handles in its next turn, and not before that are
-/// descriptors closed.
+/// A service that is being detached. libuv closes its handles in the loop's next turn, and descriptors are
+/// closed after that.
 ///
-/// Dropping it drops the service when the loop has let go of it.
+/// Dropping this drops the service when libuv has closed its handles.
 #[must_use = "it is where the service comes back"]
 pub struct Detaching<S: Service + 'static>(Rc<Host<S>>);
 
-/// How long a service keeps its loop running. `uv_run` returns when nothing does.
+/// When a service keeps its loop running. `uv_run` returns when no active, referenced handle is
+/// left.
 ///
-/// A service does it with one handle on behalf of all others, so that it makes no difference which of its descriptors are
-/// watched at the moment.
+/// One handle is referenced on behalf of all handles of the service, so it makes no difference which of its descriptors
+/// are watched at the moment.
 #[doc(alias = "uv_unref")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Liveness {
-    /// As long as there is something to wait for: a listener, a connection, a timer, work. What only lets other threads
-    /// end the wait does not count.
+    /// While the service has something to wait for: a listener, a connection, a timer, pending work. The waker, which
+    /// only lets other threads end the wait, does not count.
     #[default]
     WhileWaiting,
-    /// Until the service is [done](Service::is_done), or detached: also while only other threads can give it work.
+    /// Until the service is [done](Service::is_done) or detached, even while only other threads can give it work.
     UntilDone,
-    /// Not at all: the loop goes on for other reasons, or ends.
+    /// Never: the loop runs for other reasons, or ends.
     Never,
 }
 
-/// A loop cannot host a service.
+/// The error of an attachment that failed, with the service.
 pub struct AttachError<S: Service + 'static> {
-    /// Why: the loop has been closed, memory has run out, or the descriptor that lets other threads end the wait cannot be
-    /// watched. What else cannot be watched is reported to the service, with [`Service::refused`].
+    /// The cause: the loop has been closed, memory has run out, or the descriptor of the waker cannot be watched. Any
+    /// other descriptor that cannot be watched is reported to the service by [`Service::refused`].
     pub error: io::Error,
-    /// The service. The loop may have begun to host it.
+    /// The service, which comes back once libuv has closed the handles that were made for it.
     pub service: Detaching<S>,
 }
 
-/// The service is in a call already.
+/// The error of a call that would need the service while it is in another call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
@@ -58,11 +61,12 @@ impl<S: Service + 'static> Attached<S> {
         }
     }
 
-    /// Lends the service, and then lets it do what it was given to do: what it wants watched is watched, and the loop
-    /// wakes up in time, when this returns.
+    /// Calls `call` with the service and then gives the service a turn: when this returns, its changes have been
+    /// applied to libuv, and the loop will wake up at its next deadline.
     ///
     /// # Errors
-    /// The service is in a call already: this is one of its handlers, or another such loan.
+    /// [`Busy`] if the service is in a call already: inside one of its handlers, or inside another
+    /// `with`.
     pub fn with<R>(&self, call: impl FnOnce(&mut S) -> R) -> Result<R, Busy> {
         let result = {
             let (mut service, _entered) = self.0.enter().ok_or(Busy)?;
@@ -72,20 +76,22 @@ impl<S: Service + 'static> Attached<S> {
         Ok(result)
     }
 
-    /// The time that is passed to the service: now. It is the same for all loops of libuv.
+    /// The current time, as it is passed to the service. All loops of libuv share this clock.
     #[must_use]
     pub fn now(&self) -> Time {
         self.0.now()
     }
 
-    /// How long the service keeps the loop running.
+    /// Sets when the service keeps the loop running.
     pub fn set_liveness(&self, liveness: Liveness) {
         self.0.set_liveness(liveness);
     }
 
-    /// Takes the service from the loop, from anywhere: also in a handler of the service, or of libuv.
+    /// Starts to detach the service from the loop. May be called anywhere on the loop's thread, also
+    /// in a handler of the service or a callback of libuv.
     ///
-    /// From now on the loop tells the service nothing. It has let go of every handle after its next turn.
+    /// The service receives no more calls from the loop. Its handles are closed after the loop's next
+    /// turn.
     #[must_use = "it is where the service comes back"]
     pub fn detach(self) -> Detaching<S> {
         self.0.leave();
@@ -100,21 +106,23 @@ impl<S: Service + 'static> Drop for Attached<S> {
 }
 
 impl<S: Service + 'static> Detaching<S> {
-    /// Whether the loop has let go of every handle.
+    /// Whether libuv has closed every handle.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.0.is_gone()
     }
 
-    /// The service, with all its descriptors open, for another loop or the same one.
+    /// Takes the service, with all its descriptors open, to attach it to another loop or the same
+    /// one again.
     ///
     /// # Errors
-    /// The loop has not let go of it.
+    /// Gives this back if libuv has not closed every handle yet.
     pub fn try_take(self) -> Result<S, Self> {
         self.0.take().ok_or(self)
     }
 
-    /// Calls this with the service when the loop has let go of it: at once, or in the loop's turn.
+    /// Calls `then` with the service when libuv has closed every handle: at once, or in a turn of
+    /// the loop.
     pub fn then(self, call: impl FnOnce(S) + 'static) {
         self.0.then(Box::new(call));
     }

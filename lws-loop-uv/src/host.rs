@@ -1,9 +1,11 @@
-//! One service on one loop: what libuv calls, the service's turns, and the end.
+//! One service on one loop: the callbacks of its handles, its turns, and how it is detached.
 //!
 //! Knows the [`Service`] seam and the handles of `sys`, and no sockets and no protocols.
 
 use crate::Liveness;
-use crate::sys::{Entered, Hook, Hosted, Idle, LoopRef, Name, Owner, Poll, Tick, Timer, events};
+use crate::sys::{
+    Entered, HandleKind, Hook, Hosted, Idle, LoopCallback, LoopRef, Owner, Poll, Timer, events,
+};
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
 use lws_proto::Time;
 use std::cell::{Cell, RefCell, RefMut};
@@ -13,72 +15,74 @@ use std::io;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-/// A service and its handles. The handles keep it until libuv has closed the last of them.
+/// A service and its handles. Each handle holds a reference to the host, so the host lives until
+/// libuv has closed the last one.
 pub(crate) struct Host<S: Service + 'static> {
     at: LoopRef,
-    /// Taken out when it is handed over in the end.
+    /// `None` once the service has been handed back to the program.
     service: RefCell<Option<S>>,
     watches: RefCell<HashMap<Token, Watch<S>>>,
-    /// None of them while the service is on its way out.
-    ticks: RefCell<Option<Ticks<S>>>,
+    /// `None` once the service is being detached.
+    loop_handles: RefCell<Option<LoopHandles<S>>>,
     phase: Cell<Phase>,
-    /// Handles that libuv knows.
+    /// The number of handles that libuv has not closed yet.
     handles: Cell<usize>,
-    /// Descriptors that are worth waiting for.
-    worth: Cell<usize>,
+    /// The number of watched descriptors for which [`Service::keeps_alive`] is true.
+    awaited: Cell<usize>,
     liveness: Cell<Liveness>,
-    /// Readiness was reported since the last turn.
+    /// Whether readiness was reported since the last turn.
     reported: Cell<bool>,
-    /// What libuv has stopped to watch for the sake of an error.
+    /// Descriptors whose watch was stopped, by libuv after an error or by
+    /// [`silence`](Self::silence). The next turn starts it again.
     faulty: RefCell<Vec<Token>>,
-    /// Why the loop cannot host the service.
+    /// The first error that makes hosting the service impossible.
     failure: RefCell<Option<io::Error>>,
-    /// What is called with the service in the end.
+    /// The callback that receives the service when all handles are closed.
     then: RefCell<Option<Then<S>>>,
 }
 
 type Then<S> = Box<dyn FnOnce(S)>;
 
-/// How far a service is.
+/// The phase of a service's attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The loop serves it.
+    /// The loop serves the service.
     Attached,
-    /// Its handles are being closed.
-    Leaving,
-    /// The loop knows none of its handles.
-    Gone,
+    /// The handles are being closed.
+    Closing,
+    /// libuv has closed every handle.
+    Closed,
 }
 
 /// A descriptor that the loop watches.
 struct Watch<S: Service + 'static> {
     poll: Poll<Host<S>>,
     interest: Interest,
-    worth: bool,
+    keeps_alive: bool,
 }
 
-/// The handles without a descriptor. None of them keeps the loop running but `prepare`, which is always active, and does so
-/// on behalf of all others.
-struct Ticks<S: Service + 'static> {
+/// The handles that watch no descriptor. Only `prepare` is ever referenced (`uv_ref`): it is always active, and keeps
+/// the loop running on behalf of all other handles.
+struct LoopHandles<S: Service + 'static> {
     prepare: Hook<Host<S>>,
     _check: Hook<Host<S>>,
     idle: Idle<Host<S>>,
     is_idle_active: Cell<bool>,
     timer: Timer<Host<S>>,
     due: Cell<Option<Time>>,
-    counted: Cell<bool>,
+    is_referenced: Cell<bool>,
 }
 
-impl<S: Service + 'static> Ticks<S> {
+impl<S: Service + 'static> LoopHandles<S> {
     fn new(host: &Rc<Host<S>>) -> io::Result<Self> {
         let at = &host.at;
         let prepare = host.count(Hook::prepare(at, host))?;
         let check = host.count(Hook::check(at, host))?;
         let idle = host.count(Idle::new(at, host))?;
         let timer = host.count(Timer::new(at, host))?;
-        check.set_counted(false);
-        idle.set_counted(false);
-        timer.set_counted(false);
+        check.set_referenced(false);
+        idle.set_referenced(false);
+        timer.set_referenced(false);
         prepare.start();
         check.start();
         Ok(Self {
@@ -88,18 +92,18 @@ impl<S: Service + 'static> Ticks<S> {
             is_idle_active: Cell::new(false),
             timer,
             due: Cell::new(None),
-            counted: Cell::new(true),
+            is_referenced: Cell::new(true),
         })
     }
 
-    /// Whether the loop goes on because of the service.
-    fn set_counted(&self, counted: bool) {
-        if self.counted.replace(counted) != counted {
-            self.prepare.set_counted(counted);
+    /// Sets whether the service keeps the loop running.
+    fn set_referenced(&self, is_referenced: bool) {
+        if self.is_referenced.replace(is_referenced) != is_referenced {
+            self.prepare.set_referenced(is_referenced);
         }
     }
 
-    /// Keeps the loop from sleeping, or not.
+    /// Sets whether the next turn of the loop polls without sleeping.
     fn set_forced(&self, forced: bool) {
         if self.is_idle_active.replace(forced) == forced {
             return;
@@ -123,26 +127,27 @@ impl<S: Service + 'static> Ticks<S> {
 }
 
 impl<S: Service + 'static> Host<S> {
-    /// Brings a service to a loop. It may have failed: see [`failure`](Self::failure).
+    /// Attaches a service to a loop. Check [`failure`](Self::failure) afterwards: if there is one,
+    /// the service is being detached again.
     pub(crate) fn attach(at: &LoopRef, mut service: S) -> Rc<Self> {
         service.attach(Trigger::Level);
         let host = Rc::new(Self {
             at: at.clone(),
             service: RefCell::new(Some(service)),
             watches: RefCell::default(),
-            ticks: RefCell::default(),
+            loop_handles: RefCell::default(),
             phase: Cell::new(Phase::Attached),
             handles: Cell::new(0),
-            worth: Cell::new(0),
+            awaited: Cell::new(0),
             liveness: Cell::default(),
             reported: Cell::new(false),
             faulty: RefCell::default(),
             failure: RefCell::default(),
             then: RefCell::default(),
         });
-        match Ticks::new(&host) {
-            Ok(ticks) => {
-                host.ticks.replace(Some(ticks));
+        match LoopHandles::new(&host) {
+            Ok(loop_handles) => {
+                host.loop_handles.replace(Some(loop_handles));
                 let hosted: Weak<dyn Hosted> = Rc::downgrade(&host) as Weak<dyn Hosted>;
                 at.register(hosted);
                 host.turn();
@@ -157,18 +162,19 @@ impl<S: Service + 'static> Host<S> {
         host
     }
 
-    /// Why the loop cannot host the service after all. It is on its way out then.
+    /// Takes the error that makes hosting impossible, if there was one. The service is being
+    /// detached then.
     pub(crate) fn failure(&self) -> Option<io::Error> {
         self.failure.take()
     }
 
-    /// Counts a handle that was made.
+    /// Counts a handle that libuv has initialised.
     fn count<H>(&self, handle: io::Result<H>) -> io::Result<H> {
         self.handles.set(self.handles.get() + usize::from(handle.is_ok()));
         handle
     }
 
-    /// The service, if it is in no call and was not handed over.
+    /// Borrows the service for a call, unless it is in a call already or was handed back.
     pub(crate) fn enter(&self) -> Option<(RefMut<'_, S>, Entered<'_>)> {
         let service = RefMut::filter_map(self.service.try_borrow_mut().ok()?, Option::as_mut).ok()?;
         Some((service, self.at.enter()))
@@ -179,19 +185,21 @@ impl<S: Service + 'static> Host<S> {
         self.turn();
     }
 
-    /// The time that services are told.
+    /// The time on libuv's clock, as it is passed to the service.
     pub(crate) fn now(&self) -> Time {
         self.at.clock()
     }
 
-    /// Settles, tells the loop what has changed, and says how long it may sleep.
+    /// Settles the service, applies its changes to libuv, and arms the handles that end the loop's
+    /// next sleep.
     pub(crate) fn turn(self: &Rc<Self>) {
         if self.phase.get() != Phase::Attached {
             return;
         }
         let Some((mut service, _entered)) = self.enter() else {
-            // A handler runs the loop. The turn that it is in says how long to sleep when it returns.
-            return self.ticks.borrow().iter().for_each(|ticks| ticks.set_forced(false));
+            // A handler of the service runs the loop. The turn around that handler arms the handles
+            // when it returns, so this one must not keep the nested loop awake.
+            return self.loop_handles.borrow().iter().for_each(|loop_handles| loop_handles.set_forced(false));
         };
         self.reported.set(false);
         let now = self.now();
@@ -203,16 +211,18 @@ impl<S: Service + 'static> Host<S> {
             }
         }
         if matches!(wait, Wait::Until(at) if at <= now) {
-            // A timer that is due when its own call starts it would go off within that turn of libuv, again and again.
+            // libuv runs a timer that is started when it is already due within the same turn, so a due timer that
+            // starts itself would never let that turn end. The idle handle gives the loop a new turn.
             wait = Wait::Now;
         }
         self.arm(if service.is_done() { None } else { Some(wait) });
     }
 
-    /// Does what the changes of the service say. True if it may have more to do because of them.
+    /// Applies the changes of the service. Returns whether the service may have more to do because
+    /// of them.
     fn flush(self: &Rc<Self>, service: &mut S) -> bool {
         let mut again = false;
-        // In any of these calls a handler may detach the service.
+        // Each of these calls may run a handler that detaches the service.
         while self.phase.get() == Phase::Attached
             && let Some(change) = service.poll_change()
         {
@@ -240,10 +250,16 @@ impl<S: Service + 'static> Host<S> {
         again
     }
 
-    fn add(self: &Rc<Self>, token: Token, fd: c_int, interest: Interest, worth: bool) -> io::Result<()> {
+    fn add(
+        self: &Rc<Self>,
+        token: Token,
+        fd: c_int,
+        interest: Interest,
+        keeps_alive: bool,
+    ) -> io::Result<()> {
         let poll = self.count(Poll::new(&self.at, self, token, fd))?;
-        self.worth.set(self.worth.get() + usize::from(worth));
-        self.watches.borrow_mut().insert(token, Watch { poll, interest, worth });
+        self.awaited.set(self.awaited.get() + usize::from(keeps_alive));
+        self.watches.borrow_mut().insert(token, Watch { poll, interest, keeps_alive });
         self.watch_again(token)
     }
 
@@ -254,7 +270,7 @@ impl<S: Service + 'static> Host<S> {
         self.watch_again(token)
     }
 
-    /// Lets libuv watch a descriptor for what it should be watched for.
+    /// Starts or stops the poll handle of a descriptor according to its interest.
     fn watch_again(&self, token: Token) -> io::Result<()> {
         let watches = self.watches.borrow();
         let Some(Watch { poll, interest, .. }) = watches.get(&token) else { return Ok(()) };
@@ -262,34 +278,38 @@ impl<S: Service + 'static> Host<S> {
             poll.stop();
             return Ok(());
         }
-        // With the end of the peer reported at once, no further look at the descriptor is needed to find it.
+        // UV_DISCONNECT reports the end of the peer's direction at once, so that no extra read is needed to
+        // find it.
         let read = if interest.contains(Interest::READ) { events::READABLE | events::DISCONNECT } else { 0 };
         let write = if interest.contains(Interest::WRITE) { events::WRITABLE } else { 0 };
-        // Without any event libuv would not watch the descriptor at all.
+        // libuv does not watch a descriptor for which no event is given. Urgent data never comes,
+        // but errors and hang-ups are then reported.
         let failure = if *interest == Interest::FAILURE { events::PRIORITIZED } else { 0 };
         poll.start(read | write | failure)
     }
 
-    /// Watches a descriptor no more until the next turn: a handler runs the loop, which would report it all the time for what
-    /// cannot be done now.
+    /// Stops to watch a descriptor until the next turn. The service is in a call whose handler runs the loop: readiness
+    /// cannot be handled now, and libuv, being level-triggered, would report it in every nested turn.
     #[cold]
     fn silence(&self, token: Token) {
         if let Some(Watch { poll, .. }) = self.watches.borrow().get(&token) {
             poll.stop();
         }
         self.faulty.borrow_mut().push(token);
-        // The call that the handler is in may be one that no turn follows.
+        // The call that the handler was made from may not be followed by a turn, so the next check
+        // callback has to give one.
         self.reported.set(true);
     }
 
-    /// Forgets a descriptor, whose handle is then to be closed.
+    /// Takes a descriptor out of the table. The caller closes the poll handle.
     fn forget(&self, token: Token) -> Option<Poll<Self>> {
-        let Watch { poll, worth, .. } = self.watches.borrow_mut().remove(&token)?;
-        self.worth.set(self.worth.get() - usize::from(worth));
+        let Watch { poll, keeps_alive, .. } = self.watches.borrow_mut().remove(&token)?;
+        self.awaited.set(self.awaited.get() - usize::from(keeps_alive));
         Some(poll)
     }
 
-    /// Lets go of a descriptor. The service is notified when libuv has closed the handle; true if it was already.
+    /// Removes a descriptor. The service is notified when libuv has closed the handle. Returns true if there was
+    /// no handle, and the service has been notified already.
     fn remove(&self, service: &mut S, token: Token) -> bool {
         match self.forget(token) {
             Some(poll) => {
@@ -303,7 +323,7 @@ impl<S: Service + 'static> Host<S> {
         }
     }
 
-    /// Tells the service that a descriptor cannot be watched.
+    /// Reports to the service that a descriptor cannot be watched.
     fn refuse(&self, service: &mut S, token: Token, error: io::Error) {
         drop(self.forget(token));
         let reported = match error.raw_os_error() {
@@ -311,60 +331,62 @@ impl<S: Service + 'static> Host<S> {
             None => error.kind().into(),
         };
         if !service.keeps_alive(token) {
-            // Other threads could never reach the service.
+            // It is the descriptor of the waker: without it no other thread could end the wait.
             self.failure.borrow_mut().get_or_insert(error);
         }
         service.refused(token, reported);
     }
 
-    /// How long the loop may sleep, and whether it should go on. `None` is the wait of a service that is done.
+    /// Arms the handles that end the loop's next sleep, and references the one that keeps it running. `None`
+    /// is the wait of a service that is done.
     fn arm(&self, wait: Option<Wait>) {
-        let ticks = self.ticks.borrow();
-        let Some(ticks) = ticks.as_ref() else { return };
-        ticks.set_forced(wait == Some(Wait::Now));
-        ticks.set_due(match wait {
+        let loop_handles = self.loop_handles.borrow();
+        let Some(loop_handles) = loop_handles.as_ref() else { return };
+        loop_handles.set_forced(wait == Some(Wait::Now));
+        loop_handles.set_due(match wait {
             Some(Wait::Until(at)) => Some(at),
             Some(Wait::Now | Wait::Forever) | None => None,
         });
-        ticks.set_counted(match self.liveness.get() {
+        loop_handles.set_referenced(match self.liveness.get() {
             Liveness::Never => false,
-            Liveness::WhileWaiting => self.worth.get() > 0 || !matches!(wait, Some(Wait::Forever) | None),
+            Liveness::WhileWaiting => self.awaited.get() > 0 || !matches!(wait, Some(Wait::Forever) | None),
             Liveness::UntilDone => wait.is_some(),
         });
     }
 
-    /// Asks for a turn before the loop sleeps or ends.
+    /// Requests a turn before the loop sleeps or ends.
     fn force(&self) {
-        let ticks = self.ticks.borrow();
-        let Some(ticks) = ticks.as_ref() else { return };
-        ticks.set_forced(true);
-        ticks.set_counted(self.liveness.get() != Liveness::Never);
+        let loop_handles = self.loop_handles.borrow();
+        let Some(loop_handles) = loop_handles.as_ref() else { return };
+        loop_handles.set_forced(true);
+        loop_handles.set_referenced(self.liveness.get() != Liveness::Never);
     }
 
-    // The end.
+    // Detaching.
 
-    /// Closes every handle. The loop lets go of them in its own time.
+    /// Starts to close every handle. libuv finishes that in the loop's next turn.
     pub(crate) fn leave(&self) {
         if self.phase.get() != Phase::Attached {
             return;
         }
-        self.phase.set(Phase::Leaving);
-        drop(self.ticks.take());
+        self.phase.set(Phase::Closing);
+        drop(self.loop_handles.take());
         drop(self.watches.take());
-        self.worth.set(0);
-        self.go_if_left();
+        self.awaited.set(0);
+        self.hand_over_if_closed();
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.phase.get() == Phase::Gone
+        self.phase.get() == Phase::Closed
     }
 
-    /// The service, when the loop knows none of its handles any more.
+    /// Takes the service, if libuv has closed every handle.
     pub(crate) fn take(&self) -> Option<S> {
         if self.is_gone() { self.service.try_borrow_mut().ok()?.take() } else { None }
     }
 
-    /// Hands the service over when the loop knows none of its handles any more.
+    /// Calls `then` with the service when libuv has closed every handle: at once, or from the last
+    /// close callback.
     pub(crate) fn then(&self, then: Then<S>) {
         match self.take() {
             Some(service) => then(service),
@@ -372,11 +394,11 @@ impl<S: Service + 'static> Host<S> {
         }
     }
 
-    fn go_if_left(&self) {
-        if self.phase.get() != Phase::Leaving || self.handles.get() > 0 {
+    fn hand_over_if_closed(&self) {
+        if self.phase.get() != Phase::Closing || self.handles.get() > 0 {
             return;
         }
-        self.phase.set(Phase::Gone);
+        self.phase.set(Phase::Closed);
         let then = self.then.take();
         if let Some(then) = then
             && let Some(service) = self.take()
@@ -401,30 +423,31 @@ impl<S: Service + 'static> Owner for Host<S> {
         service.handle_ready(self.now(), token, readiness);
     }
 
-    fn tick(self: &Rc<Self>, tick: Tick) {
-        match tick {
-            Tick::Prepare => self.turn(),
-            // A program that runs another loop around this one may sleep there for long.
-            Tick::Check if self.reported.get() => self.turn(),
-            Tick::Timer => {
-                if let Some(ticks) = self.ticks.borrow().as_ref() {
-                    ticks.due.set(None);
+    fn loop_callback(self: &Rc<Self>, callback: LoopCallback) {
+        match callback {
+            LoopCallback::Prepare => self.turn(),
+            // A program that embeds this loop in another one may sleep there for long after this
+            // callback, so the turn cannot wait for the next prepare callback.
+            LoopCallback::Check if self.reported.get() => self.turn(),
+            LoopCallback::Timer => {
+                if let Some(loop_handles) = self.loop_handles.borrow().as_ref() {
+                    loop_handles.due.set(None);
                 }
                 self.turn();
             }
-            Tick::Check | Tick::Idle => {}
+            LoopCallback::Check | LoopCallback::Idle => {}
         }
     }
 
-    fn closed(self: &Rc<Self>, name: Name) {
+    fn closed(self: &Rc<Self>, kind: HandleKind) {
         self.handles.set(self.handles.get() - 1);
-        if let Name::Removed(token) = name
+        if let HandleKind::Removed(token) = kind
             && let Some((mut service, _entered)) = self.enter()
         {
             service.removed(token);
         }
         self.force();
-        self.go_if_left();
+        self.hand_over_if_closed();
     }
 }
 

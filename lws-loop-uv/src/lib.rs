@@ -1,12 +1,13 @@
 //! Hosts services on libuv: on a loop of its own, or on one that the program owns.
 //!
 //! A [`Service`](lws_loop_external::Service) is [attached](LoopRef::attach) to a loop, and detached again, at any moment
-//! and from anywhere on the loop's thread. Nothing here runs a loop that somebody else owns, and nothing blocks it.
+//! and from anywhere on the loop's thread. Nothing here runs a loop that the program owns, and nothing blocks it.
 //!
-//! * Each descriptor has a `uv_poll_t`, and is closed after that has been closed, which libuv does in a turn of its own.
+//! * Each descriptor has a `uv_poll_t`. The descriptor is closed after libuv has closed that handle, in a later turn of
+//!   the loop.
 //! * Deadlines are one `uv_timer_t`; work that no descriptor announces keeps the loop from sleeping with a `uv_idle_t`.
 //! * A loop that nothing else keeps running ends when the service has nothing to wait for: see [`Liveness`].
-//! * After [`Attached::detach`] the loop is left with none of our handles.
+//! * After [`Attached::detach`] and one more turn, the loop has none of our handles.
 //!
 //! A handler that panics ends the process, as libuv has no way to pass a panic on.
 //!
@@ -45,7 +46,7 @@
 //!     Ok(program_loop.attach(service)?)
 //! }
 //!
-//! /// Ends it. `done` is called when the loop has let go of everything, and may be closed.
+//! /// Ends it. `done` is called when libuv has closed every handle, and the program may close the loop.
 //! fn end<A: Application + 'static>(attached: Attached<Driver<A>>, done: impl FnOnce() + 'static) {
 //!     attached.detach().then(move |service| {
 //!         drop(service);
@@ -55,12 +56,12 @@
 //! ```
 
 //!
-//! # On a libuv that the host has brought
+//! # On a libuv that the host program has loaded
 //!
 //! Node, Neovim and Python's uvloop carry a libuv of their own, and two versions do not know each other's handles. A [`Library`] is the table
-//! of the functions that are used: [`Library::linked`] are those of the system's libuv, [`Library::find`] looks them up by their names, as
-//! with `dlsym` among those that the process has loaded; [`LoopRef::of`] and [`UvLoop::of`] take the table. Without the feature `linked`
-//! no libuv need be installed where this is built.
+//! of the functions that are used: [`Library::linked`] has those of the system's libuv, [`Library::find`] looks them up
+//! by name, for example with `dlsym` among those that the process has loaded; [`LoopRef::of`] and [`UvLoop::of`] take
+//! the table. Without the feature `linked` no libuv need be installed where this is built.
 
 #[cfg(not(unix))]
 compile_error!("descriptors and their readiness are Unix's");

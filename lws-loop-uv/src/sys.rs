@@ -1,6 +1,7 @@
-//! What makes the functions of libuv safe: a loop, and handles that own their memory.
+//! Safe wrappers of libuv's functions: a loop, and handles that own their memory.
 //!
-//! How large each type is libuv says itself, and the numbers below are of its stable interface. Knows no services.
+//! libuv itself reports the size of each type, and the constants below belong to its stable interface. Knows no
+//! services.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::{Cell, RefCell};
@@ -23,10 +24,10 @@ const UV_POLL: c_int = 8;
 const UV_PREPARE: c_int = 9;
 const UV_TIMER: c_int = 13;
 
-/// As strict as any type of C asks for.
+/// The strictest alignment that a type of C requires.
 const ALIGN: usize = 16;
 
-/// What a descriptor is watched for, and ready for: `uv_poll_event`.
+/// The events that a descriptor is watched for, and that are reported: `uv_poll_event`.
 pub(crate) mod events {
     use std::ffi::c_int;
 
@@ -34,11 +35,12 @@ pub(crate) mod events {
     pub(crate) const WRITABLE: c_int = 2;
     /// The peer has ended its direction.
     pub(crate) const DISCONNECT: c_int = 4;
-    /// Urgent data, which no peer sends: to watch for nothing but what is reported unasked, for which libuv has no name.
+    /// Urgent data, which no peer sends. Watching for it alone reports errors and hang-ups only, for which libuv has no
+    /// event of its own.
     pub(crate) const PRIORITIZED: c_int = 8;
 }
 
-/// How long `uv_run` runs: `uv_run_mode`.
+/// The mode of `uv_run`: `uv_run_mode`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
     Default = 0,
@@ -61,32 +63,32 @@ fn allocate(bytes: usize) -> io::Result<(NonNull<u8>, Layout)> {
 
 // Loops.
 
-/// A service on a loop, as the loop knows it.
+/// A service that is attached to a loop, with its type erased.
 pub(crate) trait Hosted {
-    /// Lets go of the loop, before that closes.
+    /// Starts to close the service's handles, before the loop closes.
     fn leave(&self);
 
-    /// See [`limit_turn`](lws_loop_external::Service::limit_turn). Nothing for a service that is in a call.
+    /// Passes on [`limit_turn`](lws_loop_external::Service::limit_turn), unless the service is in a call.
     fn limit_turn(&self, time: Option<Duration>);
 }
 
 /// A reference to a loop, to attach services to it. Cheap to clone; belongs to the thread of the loop.
 ///
-/// Comes from a [`UvLoop`](crate::UvLoop), or of a loop that somebody else has made and runs.
+/// Comes from a [`UvLoop`](crate::UvLoop), or from a loop that the program has made and runs.
 #[derive(Clone)]
-pub struct LoopRef(Rc<Memory>);
+pub struct LoopRef(Rc<LoopState>);
 
-/// Where a loop is.
-struct Memory {
+/// A loop and its bookkeeping, shared by all references to it.
+struct LoopState {
     raw: NonNull<RawLoop>,
     library: Library,
-    /// How to free it, if it is ours.
+    /// The layout of the loop's memory if it is our own, and `None` if the program owns it.
     layout: Option<Layout>,
-    /// Nothing more is to come to it.
+    /// Whether no handle may be added any more.
     ends: Cell<bool>,
-    /// It is not to be used any more.
+    /// Whether `uv_loop_close` has succeeded, so that the loop must not be used.
     closed: Cell<bool>,
-    /// How many calls of services are under way.
+    /// The number of calls into services that have not returned.
     entered: Cell<usize>,
     hosted: RefCell<Vec<Weak<dyn Hosted>>>,
 }
@@ -119,11 +121,12 @@ impl LoopRef {
         Self::new(library.clone(), raw, None)
     }
 
-    /// As [`of`](Self::of), where the host says of which version the libuv is that has made the loop: what `uv_version` answers
-    /// there.
+    /// A reference to a loop as by [`of`](Self::of), checked against the version of the libuv that has made the loop:
+    /// the value of `uv_version` there.
     ///
     /// # Errors
-    /// The functions are of another version. Two versions do not know each other's handles: the process would abort at the first one.
+    /// `library` has another version. The layouts of handles differ between versions, and the process would abort at
+    /// the first one.
     ///
     /// # Safety
     /// As of [`of`](Self::of), if the versions are the same.
@@ -140,7 +143,7 @@ impl LoopRef {
     }
 
     fn new(library: Library, raw: NonNull<RawLoop>, layout: Option<Layout>) -> Self {
-        Self(Rc::new(Memory {
+        Self(Rc::new(LoopState {
             raw,
             library,
             layout,
@@ -165,7 +168,8 @@ impl LoopRef {
         Ok(Self::new(library.clone(), raw, Some(layout)))
     }
 
-    /// The loop, for libuv's functions. Null when it was a [`UvLoop`](crate::UvLoop) that has been dropped.
+    /// The loop as libuv's functions take it. Null when it was a [`UvLoop`](crate::UvLoop) that has been
+    /// dropped.
     #[must_use]
     pub fn as_raw(&self) -> *mut RawLoop {
         self.open().map_or(std::ptr::null_mut(), NonNull::as_ptr)
@@ -193,13 +197,13 @@ impl LoopRef {
         }
     }
 
-    /// Whether anything keeps it running.
+    /// Whether an active, referenced handle keeps the loop running: `uv_loop_alive`.
     pub(crate) fn is_alive(&self) -> bool {
         // SAFETY: as in `stop`.
         self.open().is_some_and(|raw| unsafe { (self.table().uv_loop_alive)(raw.as_ptr()) } != 0)
     }
 
-    /// Runs a loop of our own. True if it was stopped before nothing was left.
+    /// Runs a loop of our own. Returns true if it was stopped while handles still kept it running.
     pub(crate) fn run(&self, mode: Mode) -> bool {
         // SAFETY: as in `stop`; and it does not run already, as only `UvLoop` calls this, through a mutable reference,
         // and not while a service is in a call.
@@ -211,29 +215,30 @@ impl LoopRef {
         self.0.entered.get() > 0
     }
 
-    /// Notes that a service is in a call, until the result is dropped.
+    /// Counts a call into a service, until the result is dropped.
     #[inline]
     pub(crate) fn enter(&self) -> Entered<'_> {
         self.0.entered.set(self.0.entered.get() + 1);
         Entered(&self.0.entered)
     }
 
-    /// Notes a service that is attached from now on.
+    /// Registers a service that has been attached.
     pub(crate) fn register(&self, service: Weak<dyn Hosted>) {
         let mut hosted = self.0.hosted.borrow_mut();
         hosted.retain(|other| other.strong_count() > 0);
         hosted.push(service);
     }
 
-    /// What the turns of all attached services together may take from now on; `None` is what their own options say.
+    /// Limits the time that the turns of all attached services may take together. `None` restores what their own
+    /// options say.
     pub(crate) fn limit_turns(&self, time: Option<Duration>) {
         let hosted: Vec<_> = self.0.hosted.borrow().iter().filter_map(Weak::upgrade).collect();
         let count = u32::try_from(hosted.len()).unwrap_or(u32::MAX).max(1);
         hosted.iter().for_each(|service| service.limit_turn(time.map(|time| time / count)));
     }
 
-    /// Ends a loop of our own: everybody leaves, and it closes. Handles of others keep it open, and then its memory is never
-    /// freed; so they do when this is called from inside a service, as the loop cannot run there.
+    /// Detaches all services from a loop of our own and closes it. If the program has handles on it, or if this is
+    /// called from inside a service, where the loop cannot run, then it stays open and its memory is never freed.
     pub(crate) fn close(&self) {
         self.0.ends.set(true);
         let hosted = std::mem::take(&mut *self.0.hosted.borrow_mut());
@@ -245,7 +250,8 @@ impl LoopRef {
         if self.is_entered() {
             return;
         }
-        // The first round may be spent by a stop that has had no effect yet, and what closes in a round is gone after it.
+        // Handles close within one round. A `uv_stop` that has had no effect yet ends the first round early, so that a
+        // second one is needed.
         for _ in 0..CLOSE_ROUNDS {
             let Some(raw) = self.open() else { return };
             // SAFETY: the loop is open, it does not run, and this is its thread. It fails while there are handles.
@@ -258,10 +264,10 @@ impl LoopRef {
     }
 }
 
-/// How often a loop that should close is run at most.
+/// The largest number of rounds that a closing loop is run.
 const CLOSE_ROUNDS: usize = 8;
 
-impl Drop for Memory {
+impl Drop for LoopState {
     fn drop(&mut self) {
         if let Some(layout) = self.layout
             && self.closed.get()
@@ -278,7 +284,7 @@ impl fmt::Debug for LoopRef {
     }
 }
 
-/// A service is in a call.
+/// A call into a service. Dropping it ends the call.
 pub(crate) struct Entered<'l>(&'l Cell<usize>);
 
 impl Drop for Entered<'_> {
@@ -290,49 +296,52 @@ impl Drop for Entered<'_> {
 
 // Handles.
 
-/// Whom the calls of handles are for. Handles keep it until libuv has closed them.
+/// Receives the callbacks of handles. Each handle holds a reference to its owner until libuv has
+/// closed it.
 pub(crate) trait Owner: 'static {
-    /// A descriptor is ready for these events. `None`: there is an error to fetch, and it is watched no longer.
+    /// A descriptor is ready for these events. `None` is an error of the descriptor, after which libuv has
+    /// stopped to watch it.
     fn ready(self: &Rc<Self>, _token: Token, _events: Option<c_int>) {}
 
-    /// It is time for this.
-    fn tick(self: &Rc<Self>, _tick: Tick) {}
+    /// A handle without a descriptor has called back.
+    fn loop_callback(self: &Rc<Self>, _callback: LoopCallback) {}
 
-    /// libuv has let go of a handle.
-    fn closed(self: &Rc<Self>, _name: Name) {}
+    /// libuv has closed a handle.
+    fn closed(self: &Rc<Self>, _kind: HandleKind) {}
 }
 
-/// What happens without a descriptor.
+/// The callbacks of handles that watch no descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tick {
+pub(crate) enum LoopCallback {
     Prepare,
     Check,
     Idle,
     Timer,
 }
 
-/// Which handle it is.
+/// What a handle is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
-    /// Watches this descriptor.
+pub(crate) enum HandleKind {
+    /// It watches this descriptor.
     Watch(Token),
-    /// Watched it until the service asked to let go of it.
+    /// It watched this descriptor until the service removed that.
     Removed(Token),
-    Tick(Tick),
+    LoopCallback(LoopCallback),
 }
 
-/// What stands before a handle in its memory, as a pointer. What libuv calls a handle's data stays null: others who walk the loop take
-/// it for theirs.
+/// The data of a handle, to which a pointer stands before the handle in its memory. libuv's own `data` field stays
+/// null: programs that walk the loop take it for theirs.
 struct Data<O> {
     owner: Rc<O>,
-    name: Cell<Name>,
+    kind: Cell<HandleKind>,
     layout: Layout,
 }
 
-/// The room for that pointer, so that the handle behind it is aligned.
+/// The room for that pointer, padded so that the handle behind it is aligned.
 const HEADER_BYTES: usize = ALIGN;
 
-/// A handle that libuv knows. Dropping it closes it; its memory goes when libuv is done with it.
+/// An initialised handle. Dropping it starts to close it; its memory is freed in libuv's close
+/// callback.
 struct Handle<O: Owner> {
     raw: NonNull<RawHandle>,
     library: Library,
@@ -344,12 +353,12 @@ impl<O: Owner> Handle<O> {
     fn new(
         at: &LoopRef,
         owner: &Rc<O>,
-        (kind, name): (c_int, Name),
+        (uv_type, kind): (c_int, HandleKind),
         init: impl FnOnce(*mut RawLoop, *mut RawHandle) -> c_int,
     ) -> io::Result<Self> {
         let uv_loop = at.open().filter(|_| !at.0.ends.get()).ok_or_else(closed)?;
         // SAFETY: it takes a number.
-        let (memory, layout) = allocate(HEADER_BYTES + unsafe { (at.table().uv_handle_size)(kind) })?;
+        let (memory, layout) = allocate(HEADER_BYTES + unsafe { (at.table().uv_handle_size)(uv_type) })?;
         // SAFETY: the memory is longer than that.
         let raw = unsafe { memory.add(HEADER_BYTES) }.cast::<RawHandle>();
         if let Err(error) = check(init(uv_loop.as_ptr(), raw.as_ptr())) {
@@ -357,7 +366,7 @@ impl<O: Owner> Handle<O> {
             unsafe { dealloc(memory.as_ptr(), layout) };
             return Err(error);
         }
-        let data = Box::new(Data { owner: Rc::clone(owner), name: Cell::new(name), layout });
+        let data = Box::new(Data { owner: Rc::clone(owner), kind: Cell::new(kind), layout });
         // SAFETY: it is the beginning of the memory, which is aligned for a pointer. The data is taken back when the handle has closed.
         unsafe { memory.cast::<*mut Data<O>>().write(Box::into_raw(data)) };
         Ok(Self { raw, library: at.0.library.clone(), owner: PhantomData })
@@ -371,11 +380,15 @@ impl<O: Owner> Handle<O> {
         self.library.table()
     }
 
-    /// Whether it keeps the loop running while it is active.
-    fn set_counted(&self, counted: bool) {
+    /// Sets whether the handle keeps the loop running while it is active: `uv_ref`, `uv_unref`.
+    fn set_referenced(&self, is_referenced: bool) {
         // SAFETY: the handle is initialised, and has not been closed, as only dropping it does that.
         unsafe {
-            if counted { (self.table().uv_ref)(self.raw()) } else { (self.table().uv_unref)(self.raw()) }
+            if is_referenced {
+                (self.table().uv_ref)(self.raw())
+            } else {
+                (self.table().uv_unref)(self.raw())
+            }
         }
     }
 }
@@ -387,7 +400,7 @@ impl<O: Owner> Drop for Handle<O> {
     }
 }
 
-/// What there is to say of a loop that is not there any more.
+/// The error of every call on a loop that has been closed.
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the loop has been closed")
 }
@@ -402,7 +415,7 @@ unsafe fn data<'h, O>(raw: *mut RawHandle) -> &'h Data<O> {
     unsafe { &**header::<O>(raw) }
 }
 
-/// Where the pointer to its data stands, at the beginning of its memory.
+/// The position of the pointer to a handle's data, at the beginning of the handle's memory.
 ///
 /// # Safety
 /// `raw` is a handle of [`Handle::new`].
@@ -415,7 +428,7 @@ unsafe extern "C" fn on_poll<O: Owner>(raw: *mut RawHandle, status: c_int, ready
     // SAFETY: libuv calls this for a handle that `Poll::start` of the same `O` has started. The owner may close it
     // in this call, but libuv calls `on_close` from the loop only, which does not run in here.
     let data = unsafe { data::<O>(raw) };
-    if let Name::Watch(token) = data.name.get() {
+    if let HandleKind::Watch(token) = data.kind.get() {
         data.owner.ready(token, (status >= 0).then_some(ready));
     }
 }
@@ -423,8 +436,8 @@ unsafe extern "C" fn on_poll<O: Owner>(raw: *mut RawHandle, status: c_int, ready
 unsafe extern "C" fn on_tick<O: Owner>(raw: *mut RawHandle) {
     // SAFETY: as in `on_poll`, for a handle that a `Timer` or `Hook` has started.
     let data = unsafe { data::<O>(raw) };
-    if let Name::Tick(tick) = data.name.get() {
-        data.owner.tick(tick);
+    if let HandleKind::LoopCallback(loop_callback) = data.kind.get() {
+        data.owner.loop_callback(loop_callback);
     }
 }
 
@@ -434,47 +447,49 @@ unsafe extern "C" fn on_close<O: Owner>(raw: *mut RawHandle) {
     let (memory, data) = unsafe { (header::<O>(raw), Box::from_raw(*header::<O>(raw))) };
     // SAFETY: `allocate` gave it with this layout, and libuv is done with it.
     unsafe { dealloc(memory.cast(), data.layout) };
-    data.owner.closed(data.name.get());
+    data.owner.closed(data.kind.get());
 }
 
-/// Watches one descriptor.
+/// Watches one descriptor: `uv_poll_t`.
 pub(crate) struct Poll<O: Owner>(Handle<O>);
 
 impl<O: Owner> Poll<O> {
-    /// Nothing is watched for yet.
+    /// A poll handle that does not watch for anything yet.
     ///
     /// # Errors
-    /// It is no descriptor, of a kind that cannot be watched, or watched by this loop already; or the system's limit.
+    /// `fd` is not an open descriptor, cannot be watched, or is watched by this loop already; or a limit of the
+    /// system is reached.
     pub(crate) fn new(at: &LoopRef, owner: &Rc<O>, token: Token, fd: c_int) -> io::Result<Self> {
         let init = |uv_loop, raw| {
             // SAFETY: the loop is open, and the memory is large enough for this kind. Any number may be tried.
             unsafe { (at.table().uv_poll_init)(uv_loop, raw, fd) }
         };
-        let handle = Handle::new(at, owner, (UV_POLL, Name::Watch(token)), init)?;
-        handle.set_counted(false);
+        let handle = Handle::new(at, owner, (UV_POLL, HandleKind::Watch(token)), init)?;
+        handle.set_referenced(false);
         Ok(Self(handle))
     }
 
-    /// Watches for these events, in place of those before.
+    /// Watches for these events, which replace those of the last call.
     pub(crate) fn start(&self, events: c_int) -> io::Result<()> {
         // SAFETY: it is a poll handle, and not closed.
         check(unsafe { (self.0.table().uv_poll_start)(self.0.raw(), events, Some(on_poll::<O>)) })
     }
 
-    /// Watches for nothing.
+    /// Stops to watch.
     pub(crate) fn stop(&self) {
         // SAFETY: it is a poll handle, and not closed. It does not fail.
         unsafe { (self.0.table().uv_poll_stop)(self.0.raw()) };
     }
 
-    /// Closes it, as the service has asked for: [`Owner::closed`] tells of a [`Name::Removed`].
+    /// Closes the handle because the service has removed the descriptor: [`Owner::closed`] then
+    /// receives [`HandleKind::Removed`].
     pub(crate) fn remove(self, token: Token) {
         // SAFETY: the handle is of this `O`, and not closed.
-        unsafe { data::<O>(self.0.raw()) }.name.set(Name::Removed(token));
+        unsafe { data::<O>(self.0.raw()) }.kind.set(HandleKind::Removed(token));
     }
 }
 
-/// Goes off once.
+/// A timer that fires once: `uv_timer_t`.
 pub(crate) struct Timer<O: Owner> {
     handle: Handle<O>,
     at: LoopRef,
@@ -486,19 +501,19 @@ impl<O: Owner> Timer<O> {
             // SAFETY: the loop is open, and the memory is large enough for this kind.
             unsafe { (at.table().uv_timer_init)(uv_loop, raw) }
         };
-        let handle = Handle::new(at, owner, (UV_TIMER, Name::Tick(Tick::Timer)), init)?;
+        let handle = Handle::new(at, owner, (UV_TIMER, HandleKind::LoopCallback(LoopCallback::Timer)), init)?;
         Ok(Self { handle, at: at.clone() })
     }
 
-    /// Goes off at `due`, and not before, in place of the moment before.
+    /// Fires at `due` and not earlier. Replaces the time of the last call.
     pub(crate) fn start(&self, due: Time) {
         let Some(uv_loop) = self.at.open() else { return };
         let due = due.as_micros().div_ceil(1_000);
         // SAFETY: the loop is open.
         let now = unsafe { (self.at.table().uv_now)(uv_loop.as_ptr()) };
-        // The loop's time is that of its turn. Both count whole milliseconds of one clock, so what is left is counted
-        // from there, however long the turn has taken.
-        // SAFETY: it is a timer, and not closed. It does not fail with a callback.
+        // libuv counts a timeout from the loop's cached time, which is that of the start of the turn. Both are whole
+        // milliseconds of one clock, so the timeout is computed from there and does not grow by what the turn has
+        // taken so far. SAFETY: it is a timer, and not closed. It does not fail with a callback.
         unsafe {
             let start = self.handle.table().uv_timer_start;
             start(self.handle.raw(), Some(on_tick::<O>), due.saturating_sub(now), 0)
@@ -510,37 +525,37 @@ impl<O: Owner> Timer<O> {
         unsafe { (self.handle.table().uv_timer_stop)(self.handle.raw()) };
     }
 
-    pub(crate) fn set_counted(&self, counted: bool) {
-        self.handle.set_counted(counted);
+    pub(crate) fn set_referenced(&self, is_referenced: bool) {
+        self.handle.set_referenced(is_referenced);
     }
 }
 
 type Init = unsafe extern "C" fn(*mut RawLoop, *mut RawHandle) -> c_int;
 type Start = unsafe extern "C" fn(*mut RawHandle, Option<Call>) -> c_int;
 
-/// Comes in each turn of the loop while it is active.
+/// A callback in each turn of the loop while it is active: `uv_prepare_t`, `uv_check_t`.
 pub(crate) struct Hook<O: Owner> {
     handle: Handle<O>,
     start: Start,
 }
 
 impl<O: Owner> Hook<O> {
-    /// Before the loop looks at descriptors.
+    /// Calls back before the loop polls for readiness.
     pub(crate) fn prepare(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
         let Table { uv_prepare_init, uv_prepare_start, .. } = *at.table();
-        Self::new(at, owner, (UV_PREPARE, Tick::Prepare), uv_prepare_init, uv_prepare_start)
+        Self::new(at, owner, (UV_PREPARE, LoopCallback::Prepare), uv_prepare_init, uv_prepare_start)
     }
 
-    /// After it has.
+    /// Calls back after the loop has polled for readiness.
     pub(crate) fn check(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
         let Table { uv_check_init, uv_check_start, .. } = *at.table();
-        Self::new(at, owner, (UV_CHECK, Tick::Check), uv_check_init, uv_check_start)
+        Self::new(at, owner, (UV_CHECK, LoopCallback::Check), uv_check_init, uv_check_start)
     }
 
     fn new(
         at: &LoopRef,
         owner: &Rc<O>,
-        (kind, tick): (c_int, Tick),
+        (uv_type, callback): (c_int, LoopCallback),
         init: Init,
         start: Start,
     ) -> io::Result<Self> {
@@ -548,7 +563,7 @@ impl<O: Owner> Hook<O> {
             // SAFETY: the loop is open, the memory is large enough for this kind, and `init` is of this kind.
             unsafe { init(uv_loop, raw) }
         };
-        let handle = Handle::new(at, owner, (kind, Name::Tick(tick)), init)?;
+        let handle = Handle::new(at, owner, (uv_type, HandleKind::LoopCallback(callback)), init)?;
         Ok(Self { handle, start })
     }
 
@@ -557,18 +572,18 @@ impl<O: Owner> Hook<O> {
         unsafe { (self.start)(self.handle.raw(), Some(on_tick::<O>)) };
     }
 
-    pub(crate) fn set_counted(&self, counted: bool) {
-        self.handle.set_counted(counted);
+    pub(crate) fn set_referenced(&self, is_referenced: bool) {
+        self.handle.set_referenced(is_referenced);
     }
 }
 
-/// Keeps the loop from sleeping while it is active.
+/// Keeps the loop from sleeping while it is active: `uv_idle_t`.
 pub(crate) struct Idle<O: Owner>(Hook<O>);
 
 impl<O: Owner> Idle<O> {
     pub(crate) fn new(at: &LoopRef, owner: &Rc<O>) -> io::Result<Self> {
         let Table { uv_idle_init, uv_idle_start, .. } = *at.table();
-        Ok(Self(Hook::new(at, owner, (UV_IDLE, Tick::Idle), uv_idle_init, uv_idle_start)?))
+        Ok(Self(Hook::new(at, owner, (UV_IDLE, LoopCallback::Idle), uv_idle_init, uv_idle_start)?))
     }
 
     pub(crate) fn start(&self) {
@@ -580,8 +595,8 @@ impl<O: Owner> Idle<O> {
         unsafe { (self.0.handle.table().uv_idle_stop)(self.0.handle.raw()) };
     }
 
-    pub(crate) fn set_counted(&self, counted: bool) {
-        self.0.set_counted(counted);
+    pub(crate) fn set_referenced(&self, is_referenced: bool) {
+        self.0.set_referenced(is_referenced);
     }
 }
 

@@ -1,4 +1,4 @@
-//! A loop of libuv that is ours, and how services come to any.
+//! A libuv loop of our own, and how services are attached to any loop.
 
 use crate::attached::{AttachError, Attached, Busy};
 use crate::host::Host;
@@ -13,28 +13,30 @@ use std::rc::Rc;
 use std::time::Duration;
 
 impl LoopRef {
-    /// Lets the loop serve a service, from now on: also when called in a handler of another service, or of libuv.
+    /// Attaches a service, which the loop serves from now on. May be called in a handler of another service, or
+    /// in a callback of libuv.
     ///
     /// # Errors
-    /// The loop cannot. The service comes back.
+    /// The loop cannot host the service, which comes back in the error.
     pub fn attach<S: Service + 'static>(&self, service: S) -> Result<Attached<S>, AttachError<S>> {
         Attached::new(Host::attach(self, service))
     }
 
-    /// The time that is passed to services: now. It is the same for all loops of libuv.
+    /// The current time, as it is passed to services. All loops of libuv share this clock.
     #[must_use]
     pub fn now(&self) -> Time {
         self.clock()
     }
 }
 
-/// A loop of our own, on which anything else that knows libuv can be too: see [`LoopRef::as_raw`].
+/// A loop of our own. Other code may put its own handles of libuv on it: see [`LoopRef::as_raw`].
 ///
-/// Dropping it detaches what is attached, and closes it. With handles of others on it, it stays open, and its memory is
+/// Dropping it detaches all services and closes it. If other code has handles on it, it stays open and its memory is
 /// never freed.
 #[doc(alias = "uv_loop_t")]
 pub struct UvLoop {
-    /// Ends a wait early. It goes before the loop.
+    /// The timer that ends the wait of `run_once` early. A field before the loop, so that it is
+    /// dropped first.
     limit: Timer<Limit>,
     own: Own,
 }
@@ -48,12 +50,12 @@ impl Drop for Own {
     }
 }
 
-/// Why a loop has come to its end.
+/// Why a run of the loop has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// [`LoopRef::stop`] was called. The services are as they were; the loop can run again.
     Stopped,
-    /// Nothing keeps it running. See [`Liveness`](crate::Liveness).
+    /// Nothing keeps the loop running. See [`Liveness`](crate::Liveness).
     Done,
 }
 
@@ -80,17 +82,18 @@ impl UvLoop {
         Ok(Self { limit: Timer::new(&own.0, &Rc::new(Limit))?, own })
     }
 
-    /// Runs until there is a reason not to. Sleeps when there is nothing to do.
+    /// Runs until the loop is stopped or nothing keeps it running. Sleeps when there is nothing to
+    /// do.
     ///
     /// # Errors
-    /// This is inside a call of a service of this loop, where it cannot run.
+    /// The call comes from inside a service of this loop, where the loop cannot run.
     pub fn run(&mut self) -> Result<Outcome, Busy> {
         let stopped = self.run_in(Mode::Default)?;
         Ok(if stopped { Outcome::Stopped } else { Outcome::Done })
     }
 
-    /// Runs one turn, which sleeps for `timeout` at most; `None` is as long as there is nothing to do. Answers
-    /// [`Outcome::Done`] when nothing keeps the loop running.
+    /// Runs one turn, which sleeps for at most `timeout`; with `None` it sleeps until there is something to
+    /// do. Returns [`Outcome::Done`] when nothing keeps the loop running.
     ///
     /// # Errors
     /// As of [`run`](Self::run).
@@ -104,7 +107,7 @@ impl UvLoop {
         ran.map(|_| (!self.own.0.is_alive()).then_some(Outcome::Done))
     }
 
-    /// Does what can be done now, and never sleeps.
+    /// Runs one turn without sleeping.
     ///
     /// # Errors
     /// As of [`run`](Self::run).
@@ -112,8 +115,8 @@ impl UvLoop {
         self.run_once(Some(Duration::ZERO))
     }
 
-    /// Dispatches for about so long and no longer, whatever the options of the services say, which share the time: for what
-    /// is left of a frame.
+    /// Runs one turn without sleeping, and for at most about `time`, whatever the options of the services say; the
+    /// services share that time. For the rest of a frame, in a program that draws.
     ///
     /// # Errors
     /// As of [`run`](Self::run).

@@ -41,13 +41,13 @@ impl Application for Echo {
 }
 
 fn say(line: &str) {
-    // Whoever does not listen any more misses nothing.
+    // A peer that has ended the connection is no error here.
     let _ = writeln!(io::stdout(), "{line}");
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address: Address = std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:7681").parse()?;
-    // What the program had before: its loop, a timer, standard input.
+    // The program's own part: its loop, a timer, standard input.
     let program = sys::Program::new()?;
     let ticks = Rc::new(Cell::new(0_u64));
     let count = Rc::clone(&ticks);
@@ -62,7 +62,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             say(&format!("{} bytes received, {} ticks", bytes.unwrap_or(0), seen.get()));
         }
         None => {
-            // The loop closes what is ours in its next turn, and then nothing is left for it to do.
+            // libuv closes the handles of the service in its next turn, and then nothing keeps the
+            // loop running.
             let detaching = ends.borrow_mut().take().map(Attached::detach);
             if let Some(detaching) = detaching {
                 detaching.then(|_service| say("let go"));
@@ -71,7 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     })?;
 
-    // What this is about: a service on that loop.
+    // The service on that loop.
     let config = Config { expect: Expect::Raw, ..Config::default() };
     let mut service = Driver::new(Echo(config.into()), Default::default())?;
     let address = service.with(Time::ZERO, |_, cx| {

@@ -44,7 +44,7 @@ fn memory(bytes: usize) -> NonNull<c_void> {
 /// The loop of the program.
 pub(crate) struct Program(NonNull<RawLoop>);
 
-/// Ticks until it is dropped.
+/// A repeating timer that stops when it is dropped.
 pub(crate) struct Ticking(NonNull<c_void>);
 
 impl Drop for Ticking {
@@ -82,7 +82,7 @@ impl Program {
         Ok(Ticking(timer))
     }
 
-    /// Calls with what comes on standard input, and with `None` at its end.
+    /// Calls `call` with each piece of standard input, and with `None` at its end.
     pub(crate) fn on_input(&self, call: impl FnMut(Option<&[u8]>) + 'static) -> io::Result<()> {
         let poll = memory(uv_handle_size(UV_POLL));
         let call: *mut Input = Box::into_raw(Box::new(Box::new(call)));
@@ -99,7 +99,7 @@ impl Program {
         unsafe { uv_run(self.0.as_ptr(), 0) };
     }
 
-    /// What `uv_loop_close` says: 0 if no handle is left.
+    /// The result of `uv_loop_close`: 0 if no handle is left.
     pub(crate) fn close(self) -> c_int {
         // SAFETY: the loop does not run.
         unsafe { uv_loop_close(self.0.as_ptr()) }

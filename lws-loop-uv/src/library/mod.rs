@@ -1,4 +1,5 @@
-//! Which libuv: the one that this program is linked with, or one that a host has brought.
+//! The libuv in use: the one that this program is linked with, or one that a host program has
+//! loaded.
 
 mod sys;
 
@@ -7,7 +8,7 @@ pub use sys::{Library, RawLoop};
 
 use std::fmt;
 
-/// The first version whose numbers and functions this crate counts on, and the first of which it does not know.
+/// The first version whose constants and functions this crate relies on, and the first that is not supported.
 const VERSION_MIN: u32 = 0x01_13_00;
 const VERSION_END: u32 = 0x02_00_00;
 
@@ -17,7 +18,8 @@ const VERSION_END: u32 = 0x02_00_00;
 pub enum LibraryError {
     /// It has no function with this name.
     Missing(&'static str),
-    /// It is not one of 1.19 and later versions before 2, whose numbers this crate knows. As `uv_version` gives it.
+    /// The version, as `uv_version` returns it, is not supported: this crate knows the constants of 1.19 and later
+    /// versions before 2.
     Unknown(u32),
     /// The loop was made by a libuv of another version than the functions are of.
     Other {
@@ -28,7 +30,7 @@ pub enum LibraryError {
     },
 }
 
-/// A version in its usual form.
+/// Formats a version as `major.minor.patch`.
 struct Version(u32);
 
 impl fmt::Display for Version {

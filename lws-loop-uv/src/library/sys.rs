@@ -33,8 +33,8 @@ pub(crate) struct RawHandle {
 pub(crate) type Call = unsafe extern "C" fn(*mut RawHandle);
 type PollCall = unsafe extern "C" fn(*mut RawHandle, c_int, c_int);
 
-/// Declares what there is to call of libuv, each pointer to a kind of handle as one to `uv_handle_t`: as a table, whose addresses are those of
-/// the library that this program is linked with, or are found by their names.
+/// Declares the functions of libuv that are called, with `uv_handle_t` in place of each type of handle: as a table
+/// whose addresses are those of the library that this program is linked with, or are looked up by name.
 macro_rules! functions {
     ($(fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
         #[derive(Clone, Copy)]
@@ -74,7 +74,7 @@ macro_rules! functions {
     };
 }
 
-/// A name that ends as C wants it. Those above do.
+/// A name as a C string. Every name in the table ends with a NUL.
 fn name_of(name: &str) -> &CStr {
     CStr::from_bytes_until_nul(name.as_bytes()).unwrap_or_default()
 }
@@ -111,28 +111,28 @@ functions! {
     fn uv_idle_stop(idle: *mut RawHandle) -> c_int;
 }
 
-/// The functions of one libuv: that which this program is linked with, or that which a host has brought, as Node, Neovim and Python's uvloop
-/// do. A loop is only ever given to the functions of the libuv that has made it.
+/// The functions of one libuv: the one that this program is linked with, or one that a host program has loaded, as
+/// Node, Neovim and Python's uvloop do. A loop is only given to the functions of the libuv that has made it.
 #[derive(Clone)]
 pub struct Library(Rc<Table>);
 
 impl Library {
-    /// The one that this program is linked with.
+    /// The libuv that this program is linked with.
     #[cfg(feature = "linked")]
     #[must_use]
     pub fn linked() -> Self {
         Self(Rc::new(Table::LINKED))
     }
 
-    /// The one whose functions `find` answers with, by their names: null for a name that is not there. With `dlsym` it is one that is loaded
-    /// already, as that of the program itself.
+    /// A libuv whose functions `find` looks up by name; `find` returns null for a name that does not exist. With
+    /// `dlsym` this is a libuv that the process has loaded already.
     ///
     /// # Errors
-    /// A function is missing, or the version is none that is known.
+    /// A function is missing, or the version is not supported.
     ///
     /// # Safety
-    /// What `find` answers with is the address of the function of libuv with that name, all of one libuv, which stays where it
-    /// is as long as this value, clones of it, and loops and services that use them.
+    /// Each address that `find` returns is that of libuv's function with that name. All belong to one libuv, which
+    /// stays loaded as long as this value, its clones, and the loops and services that use them live.
     pub unsafe fn find(find: impl FnMut(&CStr) -> *const c_void) -> Result<Self, LibraryError> {
         // SAFETY: the caller says so.
         let library = Self(Rc::new(unsafe { Table::find(find) }?));
@@ -142,7 +142,7 @@ impl Library {
         }
     }
 
-    /// Its version, as `uv_version` gives it: `0x012c02` is 1.44.2.
+    /// The version, as `uv_version` returns it: `0x012c02` is 1.44.2.
     #[must_use]
     pub fn version(&self) -> u32 {
         // SAFETY: it takes nothing, and answers with a constant.
@@ -153,7 +153,7 @@ impl Library {
         &self.0
     }
 
-    /// The monotonic clock that libuv's timers go by. It is the same for all loops.
+    /// The monotonic clock of libuv's timers. It is the same for all loops.
     pub(crate) fn now(&self) -> Time {
         // SAFETY: it takes nothing.
         Time::from_micros(unsafe { (self.0.uv_hrtime)() } / 1_000)
@@ -170,7 +170,7 @@ impl fmt::Debug for Library {
 mod tests {
     use super::*;
 
-    /// Addresses by which a function is there, and no function of libuv: nothing but `uv_version` is called.
+    /// Stands in for libuv: each name has an address, but only `uv_version` is ever called.
     fn found(version: extern "C" fn() -> c_uint, missing: &'static CStr) -> Result<Library, LibraryError> {
         let find = |name: &CStr| match name {
             name if name == missing => std::ptr::null(),

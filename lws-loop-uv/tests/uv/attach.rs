@@ -1,8 +1,9 @@
-//! Services on libuv: what is told, when the loop ends, and what is left behind.
+//! Services on libuv: what is reported to them, when the loop ends, and what remains after they are
+//! detached.
 
 use crate::support::sys::Program;
 use crate::support::{
-    Echo, PATIENCE, Probe, Told, What, connect, driver, listen, listening, peer, run_until,
+    Call, Echo, PATIENCE, Probe, What, connect, driver, listen, listening, peer, run_until,
 };
 use lws_loop_external::{Driver, Interest, Readiness, Wait};
 use lws_loop_uv::{Attached, Busy, Liveness, LoopRef, Outcome, UvLoop};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 type Server = Attached<Driver<Echo>>;
 
-/// A place where a handler finds something that is made after it.
+/// A value that is made after the handler that uses it.
 type Later<T> = Rc<RefCell<Option<T>>>;
 
 fn later<T>() -> Later<T> {
@@ -34,7 +35,7 @@ fn bump(counter: &Cell<usize>) {
     counter.set(counter.get() + 1);
 }
 
-/// A descriptor that is readable, and nothing else.
+/// A descriptor that is readable, and has no other readiness.
 fn readable() -> OwnedFd {
     eventfd(1, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("a descriptor")
 }
@@ -44,10 +45,10 @@ fn silent() -> OwnedFd {
     eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).expect("a descriptor")
 }
 
-/// Reports readiness, and no more than there is.
+/// The readiness of such a descriptor, exactly.
 const READABLE: Readiness = Readiness::READABLE;
 
-// What is told.
+// What is reported.
 
 #[test]
 fn bytes_of_many_peers_come_back() {
@@ -69,31 +70,31 @@ fn bytes_of_many_peers_come_back() {
 }
 
 #[test]
-fn readiness_is_told_as_long_as_it_lasts_and_interest_is_followed() {
+fn readiness_is_reported_as_long_as_it_lasts_and_interest_is_followed() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let mut probe = Probe::default();
     let token = probe.add(1, readable(), Interest::READ);
     let attached = uv_loop.attach(probe).expect("attached");
-    let told = |attached: &Attached<Probe>| {
+    let was_reported = |attached: &Attached<Probe>| {
         attached
             .with(|probe| std::mem::take(&mut probe.log))
             .expect("not in a call")
-            .contains(&Told::Ready(token, READABLE))
+            .contains(&Call::Ready(token, READABLE))
     };
     for _ in 0..3 {
         uv_loop.dispatch().expect("a turn");
-        assert!(told(&attached));
+        assert!(was_reported(&attached));
     }
     attached.with(|probe| probe.modify(token, Interest::NONE)).expect("not in a call");
     uv_loop.dispatch().expect("a turn");
-    assert!(!told(&attached));
+    assert!(!was_reported(&attached));
     attached.with(|probe| probe.modify(token, Interest::READ)).expect("not in a call");
     uv_loop.dispatch().expect("a turn");
-    assert!(told(&attached));
+    assert!(was_reported(&attached));
 }
 
 #[test]
-fn the_end_of_a_peer_and_room_for_output_are_told() {
+fn the_end_of_a_peer_and_room_for_output_are_reported() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let (ours, theirs) = UnixStream::pair().expect("a pair");
     let mut probe = Probe::default();
@@ -102,29 +103,29 @@ fn the_end_of_a_peer_and_room_for_output_are_told() {
     uv_loop.dispatch().expect("a turn");
     theirs.shutdown(Shutdown::Write).expect("it is open");
     uv_loop.dispatch().expect("a turn");
-    let told = attached.with(|probe| probe.told()).expect("not in a call");
+    let calls = attached.with(|probe| probe.calls()).expect("not in a call");
     let end = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANG_UP;
-    assert_eq!(told, [Told::Attach, Told::Ready(token, Readiness::WRITABLE), Told::Ready(token, end)]);
+    assert_eq!(calls, [Call::Attach, Call::Ready(token, Readiness::WRITABLE), Call::Ready(token, end)]);
 }
 
 #[test]
-fn an_error_is_told_as_everything_and_again_as_long_as_the_service_wants_it() {
+fn an_error_is_reported_as_everything_and_again_as_long_as_the_service_wants_it() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
     drop(reader);
     let mut probe = Probe::default();
     let token = probe.add(1, writer, Interest::WRITE);
     let attached = uv_loop.attach(probe).expect("attached");
-    // libuv itself stops to watch at the first.
+    // libuv itself stops to watch after the first report.
     uv_loop.dispatch().expect("a turn");
     uv_loop.dispatch().expect("a turn");
-    let told = attached.with(|probe| probe.told()).expect("not in a call");
+    let calls = attached.with(|probe| probe.calls()).expect("not in a call");
     let all = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANG_UP | Readiness::ERROR;
-    assert_eq!(told, [Told::Attach, Told::Ready(token, all), Told::Ready(token, all)]);
+    assert_eq!(calls, [Call::Attach, Call::Ready(token, all), Call::Ready(token, all)]);
 }
 
 #[test]
-fn a_refused_connect_is_told_and_a_peer_that_resets_ends_its_connection_only() {
+fn a_refused_connect_is_reported_and_a_peer_that_resets_ends_its_connection_only() {
     let mut uv_loop = UvLoop::new().expect("a loop");
     let seen: Rc<RefCell<Vec<String>>> = Rc::default();
     let note = Rc::clone(&seen);
@@ -133,8 +134,8 @@ fn a_refused_connect_is_told_and_a_peer_that_resets_ends_its_connection_only() {
             note.borrow_mut().push(format!("{what:?}"));
         }
     });
-    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    connect(&mut driver, uv_loop.now(), nobody);
+    let unused = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    connect(&mut driver, uv_loop.now(), unused);
     let attached = uv_loop.attach(driver).expect("attached");
     run_until(&mut uv_loop, || !seen.borrow().is_empty());
     assert_eq!(*seen.borrow(), ["ConnectFailed(ConnectionRefused)"]);
@@ -144,7 +145,7 @@ fn a_refused_connect_is_told_and_a_peer_that_resets_ends_its_connection_only() {
     run_until(&mut uv_loop, || {
         attached.with(|driver| driver.stats().received_bytes_total).expect("free") == 3
     });
-    // What comes back is not read, so that closing resets the connection.
+    // The echo is not read, so closing resets the connection.
     drop(stream);
     run_until(&mut uv_loop, || seen.borrow().len() == 2);
     let survivor = peer(address, 1, 10);
@@ -161,10 +162,10 @@ fn what_cannot_be_watched_is_refused_and_nothing_else() {
     let token = probe.add(2, readable(), Interest::READ);
     let attached = uv_loop.attach(probe).expect("attached");
     uv_loop.dispatch().expect("a turn");
-    let told = attached.with(|probe| probe.told()).expect("not in a call");
+    let calls = attached.with(|probe| probe.calls()).expect("not in a call");
     assert_eq!(
-        told,
-        [Told::Attach, Told::Refused(refused, io::ErrorKind::PermissionDenied), Told::Ready(token, READABLE)]
+        calls,
+        [Call::Attach, Call::Refused(refused, io::ErrorKind::PermissionDenied), Call::Ready(token, READABLE)]
     );
 }
 
@@ -208,7 +209,7 @@ fn a_timer_set_from_outside_is_noticed_and_never_early() {
         }
     });
     let attached = uv_loop.attach(timer).expect("attached");
-    // The time of a loop is that of its turn.
+    // The cached time of a loop is that of the start of its turn.
     thread::sleep(Duration::from_millis(30));
     for micros in [1, 999, 5_300, 20_000] {
         fired.set(None);
@@ -220,14 +221,14 @@ fn a_timer_set_from_outside_is_noticed_and_never_early() {
             })
         };
         let due = attached.with(set).expect("not in a call");
-        // The timer is all that keeps the loop running.
+        // Only the timer keeps the loop running.
         assert_eq!(uv_loop.run(), Ok(Outcome::Done));
         let at = fired.get().expect("it went off");
         assert!(at >= due && at - due < PATIENCE, "{at:?}, and not {due:?}");
     }
 }
 
-/// A wait that is over already.
+/// A wait until a time that has passed.
 #[test]
 fn a_moment_that_has_passed_does_not_hold_up_the_loop() {
     let mut uv_loop = UvLoop::new().expect("a loop");
@@ -302,15 +303,15 @@ fn a_host_that_sleeps_elsewhere_finds_everything_settled_after_its_turn() {
     attached.with(|probe| probe.log.clear()).expect("not in a call");
     program.turn();
     let log = attached.with(|probe| std::mem::take(&mut probe.log)).expect("not in a call");
-    let last = log.iter().rposition(|told| matches!(told, Told::Ready(..))).expect("it was ready");
-    assert_eq!(log[last], Told::Ready(token, READABLE));
-    assert!(log[last..].contains(&Told::Settle), "{log:?}");
+    let last = log.iter().rposition(|call| matches!(call, Call::Ready(..))).expect("it was ready");
+    assert_eq!(log[last], Call::Ready(token, READABLE));
+    assert!(log[last..].contains(&Call::Settle), "{log:?}");
     drop(attached);
     program.turn();
     assert_eq!(program.close(), 0);
 }
 
-// How long the loop goes on.
+// How long the loop runs.
 
 #[test]
 fn idle_internals_keep_nothing_alive() {
@@ -341,7 +342,7 @@ fn a_descriptor_that_is_not_watched_at_the_moment_keeps_the_loop_alive() {
     assert!(program.turn());
     attached.with(|probe| probe.remove(token)).expect("not in a call");
     assert!(!program.run(), "it has gone");
-    assert_eq!(attached.with(|probe| probe.told()), Ok(vec![Told::Attach, Told::Removed(token)]));
+    assert_eq!(attached.with(|probe| probe.calls()), Ok(vec![Call::Attach, Call::Removed(token)]));
     drop(attached);
     program.turn();
     assert_eq!(program.close(), 0);
@@ -364,7 +365,7 @@ fn a_drained_service_ends_the_loop() {
     assert_eq!(attached.with(|driver| driver.stats().connections), Ok(0));
 }
 
-// Letting go.
+// Detaching.
 
 #[test]
 fn a_descriptor_is_let_go_of_in_the_close_callback_and_not_before() {
@@ -373,16 +374,16 @@ fn a_descriptor_is_let_go_of_in_the_close_callback_and_not_before() {
     let token = probe.add(1, silent(), Interest::READ);
     let attached = program.reference().attach(probe).expect("attached");
     attached.with(|probe| probe.remove(token)).expect("not in a call");
-    assert_eq!(attached.with(|probe| probe.told()), Ok(vec![Told::Attach]));
+    assert_eq!(attached.with(|probe| probe.calls()), Ok(vec![Call::Attach]));
     program.turn();
-    assert_eq!(attached.with(|probe| probe.told()), Ok(vec![Told::Attach, Told::Removed(token)]));
+    assert_eq!(attached.with(|probe| probe.calls()), Ok(vec![Call::Attach, Call::Removed(token)]));
     drop(attached);
     program.turn();
     assert_eq!(program.close(), 0);
 }
 
 #[test]
-fn a_descriptor_that_leaves_with_its_service_is_still_told_as_removed() {
+fn a_descriptor_that_leaves_with_its_service_is_still_reported_as_removed() {
     let program = Program::new();
     let mut probe = Probe::default();
     let token = probe.add(1, silent(), Interest::READ);
@@ -392,7 +393,7 @@ fn a_descriptor_that_leaves_with_its_service_is_still_told_as_removed() {
     assert!(!detaching.is_done());
     program.turn();
     let probe = detaching.try_take().expect("it is let go of");
-    assert_eq!(probe.told(), [Told::Attach, Told::Removed(token)]);
+    assert_eq!(probe.calls(), [Call::Attach, Call::Removed(token)]);
     assert_eq!(program.close(), 0);
 }
 
@@ -541,7 +542,7 @@ fn a_service_may_be_attached_in_a_handler_of_another() {
     peer.join().expect("no panic");
 }
 
-// What goes wrong at the start.
+// Attachments that fail.
 
 #[test]
 fn a_service_that_other_threads_could_not_reach_comes_back_and_leaves_nothing() {
@@ -555,7 +556,7 @@ fn a_service_that_other_threads_could_not_reach_comes_back_and_leaves_nothing() 
     assert!(!error.service.is_done(), "half of it was on the loop");
     assert!(!program.run());
     let probe = error.service.try_take().expect("it is let go of");
-    assert_eq!(probe.told(), [Told::Attach, Told::Refused(refused, io::ErrorKind::PermissionDenied)]);
+    assert_eq!(probe.calls(), [Call::Attach, Call::Refused(refused, io::ErrorKind::PermissionDenied)]);
     assert_eq!(probe.descriptors[0].0, ready);
     assert_eq!((program.handles(), program.close()), (0, 0));
 }
@@ -568,7 +569,7 @@ fn a_loop_that_was_closed_takes_no_service_and_gives_it_back_at_once() {
     let error = at.attach(Probe::default()).expect_err("it is refused");
     assert_eq!(error.error.kind(), io::ErrorKind::NotConnected);
     assert!(error.service.is_done());
-    assert_eq!(error.service.try_take().expect("it was never there").told(), [Told::Attach]);
+    assert_eq!(error.service.try_take().expect("it was never there").calls(), [Call::Attach]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use lws_loop_uv::{Attached, Liveness, Outcome, UvLoop};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// A loop of our own, to which one service comes after the other.
+/// A loop of our own, to which one service is attached after the other.
 struct Own(UvLoop);
 
 impl Host for Own {
@@ -27,11 +27,12 @@ impl Host for Own {
     }
 }
 
-/// The loop of a program, which does what it does: timers tick before, during and after.
+/// The loop of a program that has its own work: its timers fire before, during and after the
+/// service.
 struct Foreign;
 
 impl Foreign {
-    /// The loop runs with nothing of ours on it.
+    /// Whether the loop runs while no service is attached.
     fn run_alone(program: &Program) {
         let mut left = 3;
         program.every(1, move || {
@@ -74,7 +75,7 @@ mod own {
     lws_loop_conformance::suite!(super::Own(super::UvLoop::new().expect("a loop")));
 }
 
-/// As a host hands over that has brought its own libuv: every function by its name.
+/// The functions as a host with its own libuv passes them: each looked up by name.
 mod found {
     lws_loop_conformance::suite!({
         let library = crate::support::sys::found();

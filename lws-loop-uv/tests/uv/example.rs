@@ -34,7 +34,7 @@ fn a_program_embeds_an_echo_service_beside_what_it_has() {
     let mut input = program.stdin.take().expect("its input");
     writeln!(input, "how much?").expect("it is taken");
     assert!(next().starts_with("5 bytes received, "));
-    // It ends in mid-flight.
+    // It ends while bytes are in flight.
     drop(input);
     assert_eq!((next(), next()), ("let go".to_owned(), "closed: 0".to_owned()));
     assert!(program.wait().expect("an end").success());

@@ -1,6 +1,7 @@
 //! The host loop alone, with a service, and alone again, a thousand times, with a start that fails at each step.
 //!
-//! In a process of its own, whose descriptors nobody else opens and closes, and whose limit can be lowered.
+//! Runs in a process of its own: no other test opens and closes descriptors there, and the limit can be
+//! lowered.
 
 use crate::support::sys::Program;
 use crate::support::{Echo, PATIENCE};
@@ -19,10 +20,10 @@ type Server = Attached<Driver<Echo>>;
 const ROUNDS: usize = 1_000;
 /// More descriptors than a start takes.
 const STEPS: usize = 4;
-/// Set in the process of its own.
+/// The environment variable that marks that process.
 const MARK: &str = "LWS_LOOP_UV_LIFETIME";
 
-/// Runs a test again in a process of its own. True in that process.
+/// Runs a test again in a process of its own. Returns true in that process.
 fn in_a_process_of_its_own(test: &str) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
@@ -47,7 +48,7 @@ fn descriptors() -> BTreeSet<u64> {
     all
 }
 
-/// Lets this process open so many more descriptors, until the result is dropped.
+/// Limits how many more descriptors this process can open, until the result is dropped.
 fn limit_to(more: usize) -> Limited {
     let before = getrlimit(Resource::Nofile);
     let open = descriptors();
@@ -78,7 +79,7 @@ fn run_alone(program: &Program) {
     assert_eq!(program.handles(), 0);
 }
 
-/// Whether everything came back.
+/// Whether some bytes of the answer have arrived. Does not wait for them.
 fn has_answer(stream: &mut TcpStream) -> bool {
     let mut back = [0; 1_000];
     match stream.read(&mut back) {
@@ -93,10 +94,10 @@ fn is_out_of_descriptors(error: &io::Error) {
     assert_eq!(error.raw_os_error(), Some(Errno::MFILE.raw_os_error()), "{error}");
 }
 
-/// Attaches a service that listens, on a loop of our own or the program's, which may fail for want of descriptors at any
-/// step.
+/// Attaches a service that listens, on a loop of our own or the program's. Any step may fail because descriptors have
+/// run out.
 fn start(at: &LoopRef) -> io::Result<(Server, SocketAddr)> {
-    // By default it depends on the limit of descriptors, which is low while this starts.
+    // The default depends on the limit of descriptors, which is low at this moment.
     let options = DriverOptions { connections_max: Some(100), ..DriverOptions::default() };
     let driver = Driver::new(Echo::new(|_, _| {}), options)?;
     let attached = at.attach(driver).map_err(|error| error.error)?;
@@ -114,7 +115,7 @@ fn start(at: &LoopRef) -> io::Result<(Server, SocketAddr)> {
     }
 }
 
-/// Some load, and an end in mid-flight.
+/// Serves some load, and ends while bytes are in flight.
 fn serve(program: &Program, (attached, address): (Server, SocketAddr), round: usize) {
     let mut peers: Vec<_> = (0..3).map(|_| peer(address)).collect();
     let begin = Instant::now();
@@ -124,7 +125,7 @@ fn serve(program: &Program, (attached, address): (Server, SocketAddr), round: us
             assert!(begin.elapsed() < PATIENCE, "no answer");
         }
     }
-    // One that has ended, and one that nobody has accepted.
+    // One connection that has ended, and one that has not been accepted.
     peers.pop();
     let _waiting = peer(address);
     if round.is_multiple_of(2) {

@@ -1,4 +1,4 @@
-//! An application that gives raw bytes back and does what a test tells it to, and its peers.
+//! An application that echoes raw bytes and runs a hook of the test, and its peers.
 
 pub(crate) mod sys;
 
@@ -20,7 +20,7 @@ pub(crate) use test_kit::PATIENCE;
 
 type Hook = Box<dyn FnMut(What<'_>, &mut DriverContext<'_, Echo>)>;
 
-/// What happened.
+/// A call of the driver to the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What<'b> {
     Accepted,
@@ -32,7 +32,7 @@ pub(crate) enum What<'b> {
     Message(u32),
 }
 
-/// Gives raw bytes back.
+/// Echoes raw bytes.
 pub(crate) struct Echo {
     config: Arc<Config>,
     hook: Hook,
@@ -93,7 +93,7 @@ pub(crate) fn driver(hook: impl FnMut(What<'_>, &mut DriverContext<'_, Echo>) + 
     Driver::new(Echo::new(hook), DriverOptions::default()).expect("a driver")
 }
 
-/// A driver that listens, and where.
+/// A driver that listens, and its address.
 pub(crate) fn listening(
     hook: impl FnMut(What<'_>, &mut DriverContext<'_, Echo>) + 'static,
 ) -> (Driver<Echo>, SocketAddr) {
@@ -118,7 +118,7 @@ pub(crate) fn connect(driver: &mut Driver<Echo>, now: Time, to: SocketAddr) {
     driver.with(now, |_, cx| cx.connect(Address::Tcp(to), config, &options, ()).expect("a socket"));
 }
 
-/// Runs turns of a loop until this is true.
+/// Runs turns of a loop until `is_done` is true.
 pub(crate) fn run_until(uv_loop: &mut UvLoop, mut is_done: impl FnMut() -> bool) {
     let turn = |uv_loop: &mut UvLoop| {
         uv_loop.run_once(Some(Duration::from_millis(100))).expect("no service is in a call");
@@ -126,7 +126,8 @@ pub(crate) fn run_until(uv_loop: &mut UvLoop, mut is_done: impl FnMut() -> bool)
     test_kit::turn_until(uv_loop, |_| is_done(), turn, |_| String::new());
 }
 
-/// A peer in a thread of its own: `rounds` times it sends `bytes` and wants them back; then it ends.
+/// A peer in a thread of its own: it sends `bytes` and expects them back, `rounds` times, and then
+/// ends.
 pub(crate) fn peer(to: SocketAddr, rounds: usize, bytes: usize) -> JoinHandle<()> {
     thread::spawn(move || {
         let mut stream = TcpStream::connect(to).expect("a connection");
@@ -145,21 +146,22 @@ pub(crate) fn peer(to: SocketAddr, rounds: usize, bytes: usize) -> JoinHandle<()
     })
 }
 
-/// A service of bare descriptors, which says what it is told to, and notes what it is told.
+/// A service of bare descriptors, which hands out the changes that a test has queued, and records
+/// the calls that it receives.
 #[derive(Default)]
 pub(crate) struct Probe {
     pub(crate) descriptors: Vec<(Token, OwnedFd)>,
     pub(crate) changes: VecDeque<Change>,
-    pub(crate) log: Vec<Told>,
+    pub(crate) log: Vec<Call>,
     pub(crate) wait: Option<Wait>,
-    /// It has nothing that is worth waiting for.
+    /// Whether none of its descriptors keeps the loop alive.
     pub(crate) is_internal: bool,
-    /// What a turn was to take, each time that was said.
+    /// The arguments of each `limit_turn`.
     pub(crate) limits: Vec<Option<Duration>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Call {
     Attach,
     Ready(Token, Readiness),
     Removed(Token),
@@ -185,20 +187,20 @@ impl Probe {
         self.changes.push_back(Change::Remove { token, fd });
     }
 
-    /// What it was told, but for turns.
-    pub(crate) fn told(&self) -> Vec<Told> {
-        self.log.iter().copied().filter(|told| *told != Told::Settle).collect()
+    /// The calls that it received, without `settle`.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.log.iter().copied().filter(|call| *call != Call::Settle).collect()
     }
 
     pub(crate) fn settled(&self) -> usize {
-        self.log.iter().filter(|told| **told == Told::Settle).count()
+        self.log.iter().filter(|call| **call == Call::Settle).count()
     }
 }
 
 impl Service for Probe {
     fn attach(&mut self, trigger: Trigger) {
         assert_eq!(trigger, Trigger::Level);
-        self.log.push(Told::Attach);
+        self.log.push(Call::Attach);
     }
 
     fn poll_change(&mut self) -> Option<Change> {
@@ -210,16 +212,16 @@ impl Service for Probe {
     }
 
     fn handle_ready(&mut self, _: Time, token: Token, ready: Readiness) {
-        self.log.push(Told::Ready(token, ready));
+        self.log.push(Call::Ready(token, ready));
     }
 
     fn removed(&mut self, token: Token) {
-        self.log.push(Told::Removed(token));
+        self.log.push(Call::Removed(token));
         self.descriptors.retain(|(other, _)| *other != token);
     }
 
     fn refused(&mut self, token: Token, error: io::Error) {
-        self.log.push(Told::Refused(token, error.kind()));
+        self.log.push(Call::Refused(token, error.kind()));
         self.descriptors.retain(|(other, _)| *other != token);
     }
 
@@ -228,7 +230,7 @@ impl Service for Probe {
     }
 
     fn settle(&mut self, _: Time) -> Wait {
-        self.log.push(Told::Settle);
+        self.log.push(Call::Settle);
         self.wait.unwrap_or(Wait::Forever)
     }
 

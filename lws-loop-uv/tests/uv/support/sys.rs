@@ -31,13 +31,14 @@ unsafe extern "C" {
 
 /// The functions of a libuv that the process has loaded, by their names.
 pub(crate) fn found() -> Library {
-    // SAFETY: null are all libraries of the program, of which libuv is one, and stays.
+    // SAFETY: null stands for all libraries of the program. libuv is one of them, and is never
+    // unloaded.
     unsafe { Library::find(|name| dlsym(std::ptr::null_mut(), name.as_ptr())) }.expect("libuv is there")
 }
 
 const UV_TIMER: c_int = 13;
 
-/// A loop that is not this library's.
+/// A loop that the program owns.
 pub(crate) struct Program {
     raw: NonNull<RawLoop>,
     layout: Layout,
@@ -70,7 +71,7 @@ impl Program {
         unsafe { uv_run(self.raw.as_ptr(), 2) != 0 }
     }
 
-    /// How many handles the loop knows, those that are being closed too.
+    /// The number of handles of the loop, with those that are being closed.
     pub(crate) fn handles(&self) -> usize {
         unsafe extern "C" fn count(_: *mut c_void, argument: *mut c_void) {
             // SAFETY: the argument is the cell below.
@@ -83,7 +84,7 @@ impl Program {
         handles.get()
     }
 
-    /// Calls this every `millis`, until it answers `false`.
+    /// Calls `call` every `millis` milliseconds, until it returns `false`.
     pub(crate) fn every(&self, millis: u64, call: impl FnMut() -> bool + 'static) {
         let layout = Layout::from_size_align(uv_handle_size(UV_TIMER), 16).expect("a size");
         let timer = Box::new(Timer { layout, call: Box::new(call) });
@@ -97,7 +98,7 @@ impl Program {
         }
     }
 
-    /// `uv_loop_close`, and what it says.
+    /// `uv_loop_close`, and its result.
     pub(crate) fn close(self) -> c_int {
         // SAFETY: the loop is open, and does not run.
         let code = unsafe { uv_loop_close(self.raw.as_ptr()) };
