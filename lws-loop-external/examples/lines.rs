@@ -1,7 +1,7 @@
-//! Reads lines from a terminal or a pipe, and says each one back.
+//! Reads lines from a terminal or a pipe, and writes each one back.
 //!
-//! The application reads and writes the descriptors by itself; the service only says when. Standard input and output are
-//! adopted as duplicates, so that the program keeps its own. Ends with its input.
+//! The application reads and writes the descriptors itself; the service only reports when they are ready. Standard
+//! input and output are adopted as duplicates, so that the program keeps its own. The program ends with its input.
 
 mod polled;
 
@@ -14,17 +14,17 @@ use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// Bytes of a line at most: a longer one is said back in pieces.
+/// The most bytes of a line: a longer one is written back in pieces.
 const LINE_BYTES_MAX: usize = 4_096;
 
 #[derive(Default)]
 struct Lines {
     input: Option<ConnectionId>,
     output: Option<ConnectionId>,
-    /// The line that has no end yet.
+    /// The beginning of a line whose end has not been read.
     line: Vec<u8>,
     to_say: Vec<u8>,
-    /// There is no input any more, or nobody to say it to.
+    /// Whether the input has ended or the output's reader has gone.
     over: bool,
 }
 
@@ -44,7 +44,7 @@ impl Lines {
             self.say(cx, self.line.len());
         }
         if !self.to_say.is_empty() {
-            // Nothing more is read before this has been written.
+            // No more is read until this line has been written.
             input.pause();
         }
     }
@@ -57,7 +57,7 @@ impl Lines {
         }
     }
 
-    /// The input has ended: what has no end of line is said, too.
+    /// Ends the input. A last line without an end of line is written back, too.
     fn end(&mut self, cx: &mut DriverContext<'_, Self>) {
         if !self.line.is_empty() {
             self.say(cx, self.line.len());

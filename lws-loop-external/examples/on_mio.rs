@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// The eight highest bits of the service's tokens. Those of ours are zero.
+/// The eight highest bits of the service's tokens. In the program's own tokens they are zero.
 const ECHO: u8 = 1;
 const INPUT: Token = Token(0);
 
@@ -41,7 +41,7 @@ fn main() -> io::Result<()> {
                 continue;
             }
             if common::own_input(&handle)? {
-                // What is left is reported again.
+                // mio is edge-triggered: registering again reports input that is still unread.
                 poll.registry().reregister(&mut SourceFd(&input), INPUT, Interest::READABLE)?;
             } else {
                 poll.registry().deregister(&mut SourceFd(&input))?;

@@ -1,8 +1,8 @@
-//! Measures what a turn of a flooded service takes, with and without a budget: 256 WebSockets that each keep 2,048 messages on
-//! their way.
+//! Measures how long a turn of a flooded service takes, with and without a budget: 256 WebSockets that each keep 2,048
+//! messages in flight.
 //!
 //! `cargo run --release -p lws-loop-external --features mio --example turns -- 256 2048 5`: connections, depth, seconds.
-//! Processor time of the thread, so that a busy machine counts little.
+//! It measures processor time of the thread, so that other load on the machine counts little.
 
 use lws_loop_external::{
     Accepted, Address, Application, Clock, Driver, DriverContext, DriverOptions, ListenOptions, ListenerId,
@@ -54,10 +54,10 @@ const OPENING: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 /// A binary message of 16 octets, masked with zeros.
 const MESSAGE: [u8; 22] = *b"\x82\x90\0\0\0\x000123456789abcdef";
-/// As it comes back.
+/// The octets of the same message as the server sends it, without a mask.
 const ECHO: usize = 18;
 
-/// Keeps `depth` messages of each connection on their way until it is stopped. Answers how many came back.
+/// Keeps `depth` messages of each connection in flight until it is stopped. Returns how many came back.
 fn flood(address: SocketAddr, connections: usize, depth: usize, stop: &AtomicBool) -> io::Result<u64> {
     let mut clients = Vec::new();
     for _ in 0..connections {
@@ -70,7 +70,7 @@ fn flood(address: SocketAddr, connections: usize, depth: usize, stop: &AtomicBoo
             head.extend(octet);
         }
         client.set_nonblocking(true)?;
-        // Octets that may still be sent, and octets that have come.
+        // A client, the octets that it may still send, and the octets that it has received.
         clients.push((client, depth * MESSAGE.len(), 0_usize));
     }
     let messages = MESSAGE.repeat(depth);
@@ -79,7 +79,7 @@ fn flood(address: SocketAddr, connections: usize, depth: usize, stop: &AtomicBoo
     while !stop.load(Ordering::Relaxed) {
         let mut idle = true;
         for (client, open, came) in &mut clients {
-            // Whole cycles of the message: where a write was cut the next goes on.
+            // The buffer holds the message over and over: a write begins at the octet where the last one was cut.
             let from = (messages.len() - *open % messages.len()) % messages.len();
             let until = messages.len().min(from + *open);
             match client.write(&messages[from..until]) {
@@ -141,7 +141,7 @@ fn measure(time: Duration, connections: usize, depth: usize, seconds: u64) -> io
         let before = processor_time();
         one.dispatch(clock.now());
         let took = processor_time() - before;
-        // From when all are connected on.
+        // Measure only while every client is connected.
         if one.service().stats().connections == connections {
             let began = *began.get_or_insert_with(Instant::now);
             turns.push(took);

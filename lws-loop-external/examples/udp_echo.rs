@@ -1,4 +1,4 @@
-//! Sends back every datagram, from the address that it was sent to. Prints where it is and what went wrong.
+//! Sends back every datagram, from the address that it was sent to. Prints its address, and each error.
 //!
 //! `udp_echo [ADDRESS] [GROUP]`: default `[::]:7681`, IPv6 and IPv4; GROUP is a multicast address to join. A datagram that
 //! says `quit` ends it.
@@ -44,7 +44,7 @@ impl Application for Echo {
             }
             UdpEvent::Datagram { socket, datagram } => {
                 let route = datagram.reply_to();
-                // Without room it is lost, as datagrams may be.
+                // Without a permit the datagram is dropped, which UDP allows.
                 if let Ok(permit) = socket.permit()
                     && let Err(error) = permit.send(route, datagram.bytes)
                 {

@@ -1,4 +1,4 @@
-//! Where a listener stands and where a connection goes to.
+//! The addresses of listeners, and of peers.
 
 use rustix::net::SocketAddrAny;
 use std::ffi::OsString;
@@ -70,7 +70,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// Who is at the other end of a connection.
+/// The other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Peer {

@@ -1,4 +1,5 @@
-//! Which accepted connections may be in their TLS handshake at a time, whose turn is next, and which one gives way.
+//! Admission to the TLS handshake: how many accepted connections may be in it at a time, which is next, and which
+//! one is closed in favour of a new one.
 //!
 //! Knows names and networks; no socket, no session and no time.
 
@@ -7,17 +8,18 @@ use crate::token::ConnectionId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// Where a peer comes from, as far as shares count.
+/// The network of a peer, to which the handshakes are charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Network {
-    /// A process of the same machine, or a peer whose address is unknown. It has no share: all places are its own.
+pub(crate) enum PeerNetwork {
+    /// A process of the same machine, or a peer whose address is unknown. No share limits it: it may have every
+    /// place.
     Local,
     V4(u32),
-    /// The first 64 bits: what one subscriber has to choose from, RFC 6177 §2.
+    /// The first 64 bits of an IPv6 address: one subscriber is assigned at least such a network, RFC 6177 §2.
     V6(u64),
 }
 
-impl Network {
+impl PeerNetwork {
     pub(crate) fn of(peer: &Peer) -> Self {
         match peer.ip() {
             None => Self::Local,
@@ -27,48 +29,48 @@ impl Network {
     }
 }
 
-/// The standing of one accepted connection. Given back by [`Admission::leave`].
+/// The place of one accepted connection in the admission. Given back by [`Admission::leave`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    network: Network,
-    /// Counts up, so that the lowest is the oldest.
+    network: PeerNetwork,
+    /// The number of its arrival: the lowest is the oldest connection.
     number: u64,
     pub(crate) phase: Phase,
 }
 
-/// How far an accepted connection is.
+/// The progress of an accepted connection towards its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Its peer has sent nothing: it has no session.
+    /// The peer has sent nothing, and there is no TLS session.
     Silent,
-    /// Its peer has sent something that is not read before there is a place.
+    /// The peer has sent something, which is not read before a place is free.
     Queued,
-    /// Its handshake has a place.
+    /// The handshake has a place.
     Begun,
 }
 
-/// The places of handshakes.
+/// The admission of a service.
 #[derive(Debug)]
 pub(crate) struct Admission {
     begun_max: usize,
     silent_max: usize,
-    /// Places that one network may have.
+    /// The number of places that one network may have while others wait.
     share_max: usize,
     next: u64,
-    silent: BTreeMap<u64, (ConnectionId, Network)>,
+    silent: BTreeMap<u64, (ConnectionId, PeerNetwork)>,
     begun: usize,
     queued: usize,
-    networks: HashMap<Network, Share>,
-    /// Networks whose queues are not empty, in the order of their turns.
-    turns: VecDeque<Network>,
+    networks: HashMap<PeerNetwork, Share>,
+    /// Networks whose queues are not empty, in round-robin order.
+    turns: VecDeque<PeerNetwork>,
 }
 
-/// What one network has.
+/// The connections of one network.
 #[derive(Debug, Default)]
 struct Share {
     silent: usize,
     begun: usize,
-    /// By their numbers.
+    /// Queued connections, in the order of their numbers.
     queue: VecDeque<(u64, ConnectionId)>,
 }
 
@@ -99,12 +101,16 @@ impl Admission {
         self.queued
     }
 
-    /// A connection was accepted. Answers which silent one gives way for it, if there are too many: the oldest of its own
-    /// network where that has used up its share, and of all otherwise.
-    pub(crate) fn arrive(&mut self, id: ConnectionId, network: Network) -> (Standing, Option<ConnectionId>) {
+    /// Adds an accepted connection. If there are too many silent ones, also returns the one to close: the oldest of
+    /// this network where that has used up its share, and the oldest of all otherwise.
+    pub(crate) fn arrive(
+        &mut self,
+        id: ConnectionId,
+        network: PeerNetwork,
+    ) -> (Standing, Option<ConnectionId>) {
         let victim = if self.silent.len() < self.silent_max {
             None
-        } else if network != Network::Local
+        } else if network != PeerNetwork::Local
             && self.networks.get(&network).is_some_and(|share| share.silent >= self.share_max)
         {
             self.silent.values().find(|(_, of)| *of == network).map(|(id, _)| *id)
@@ -123,7 +129,8 @@ impl Admission {
         self.silent.first_key_value().map(|(_, (id, _))| *id)
     }
 
-    /// The first octet of a silent connection has come: it begins, or joins the queue of its network.
+    /// Notes that the first octet of a silent connection has arrived: the handshake begins, or the connection joins
+    /// the queue of its network.
     pub(crate) fn first_octet(&mut self, id: ConnectionId, standing: &mut Standing) {
         debug_assert_eq!(standing.phase, Phase::Silent);
         self.silent.remove(&standing.number);
@@ -131,7 +138,7 @@ impl Admission {
         let free = self.queued == 0 && self.begun < self.begun_max;
         let share = self.networks.entry(standing.network).or_default();
         share.silent -= 1;
-        if free && (share.begun < self.share_max || standing.network == Network::Local) {
+        if free && (share.begun < self.share_max || standing.network == PeerNetwork::Local) {
             share.begun += 1;
             self.begun += 1;
             standing.phase = Phase::Begun;
@@ -146,7 +153,7 @@ impl Admission {
         self.check();
     }
 
-    /// Takes the connection that is next out of the queues, if a place is free. Networks take turns.
+    /// Takes the next connection out of the queues, if a place is free. Networks are served in round-robin order.
     pub(crate) fn promote(&mut self) -> Option<ConnectionId> {
         if self.begun >= self.begun_max {
             return None;
@@ -154,7 +161,7 @@ impl Admission {
         for _ in 0..self.turns.len() {
             let network = self.turns.pop_front()?;
             let Some(share) = self.networks.get_mut(&network) else { continue };
-            if share.begun >= self.share_max && network != Network::Local {
+            if share.begun >= self.share_max && network != PeerNetwork::Local {
                 self.turns.push_back(network);
                 continue;
             }
@@ -177,7 +184,7 @@ impl Admission {
         standing.phase == Phase::Begun && (self.begun >= self.begun_max && self.queued > 0 || of_its_own())
     }
 
-    /// A handshake is over, or its connection is.
+    /// Removes a connection whose handshake is done, or that has ended.
     pub(crate) fn leave(&mut self, standing: Standing) {
         let Standing { network, number, phase } = standing;
         let Some(share) = self.networks.get_mut(&network) else { return };
@@ -211,7 +218,7 @@ impl Admission {
         self.next
     }
 
-    /// What is counted twice is the same.
+    /// Checks that the counters agree with the shares and queues.
     fn check(&self) {
         if cfg!(test) {
             let sum = |count: fn(&Share) -> usize| self.networks.values().map(count).sum::<usize>();
@@ -237,18 +244,18 @@ mod tests {
     #[test]
     fn an_ipv6_peer_is_its_network_of_64_bits() {
         let network = |address: &str| {
-            Network::of(&Peer::Tcp(std::net::SocketAddr::new(address.parse().expect("an address"), 1)))
+            PeerNetwork::of(&Peer::Tcp(std::net::SocketAddr::new(address.parse().expect("an address"), 1)))
         };
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:1"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
-        assert_eq!(Network::of(&Peer::Local), Network::Local);
+        assert_eq!(PeerNetwork::of(&Peer::Local), PeerNetwork::Local);
     }
 
     #[test]
     fn past_the_limit_the_oldest_silent_one_gives_way_and_a_network_past_its_share_its_own() {
         let mut admission = Admission::new(8, 4, 2);
-        let (one, other) = (Network::V4(1), Network::V4(2));
+        let (one, other) = (PeerNetwork::V4(1), PeerNetwork::V4(2));
         let mut arrive = |index, network| admission.arrive(id(index), network);
         let (first, none) = arrive(0, other);
         assert_eq!(none, None);
@@ -257,7 +264,7 @@ mod tests {
         let (last, victim) = arrive(4, one);
         assert_eq!(victim, Some(id(1)), "the oldest of the network that has more than its share");
         admission.leave(last);
-        let (last, victim) = admission.arrive(id(5), Network::V4(3));
+        let (last, victim) = admission.arrive(id(5), PeerNetwork::V4(3));
         assert_eq!(victim, Some(id(0)), "the oldest of all");
         for standing in [first, last].into_iter().chain(rest.into_iter().map(|(standing, _)| standing)) {
             admission.leave(standing);
@@ -273,19 +280,20 @@ mod tests {
             admission.first_octet(id(index), &mut standing);
             standing
         };
-        let crowd = Network::V4(1);
+        let crowd = PeerNetwork::V4(1);
         let first = begin(&mut admission, 0, crowd);
         let second = begin(&mut admission, 1, crowd);
         let third = begin(&mut admission, 2, crowd);
         assert_eq!([first.phase, second.phase, third.phase], [Phase::Begun, Phase::Begun, Phase::Queued]);
         assert!(admission.is_wanted(&first), "its own network waits");
         assert_eq!(admission.promote(), None, "the share is used up");
-        // Who comes behind a queue joins one, and is first where the others have no share left.
-        let single = begin(&mut admission, 3, Network::V6(1));
+        // A connection that arrives while others are queued is queued as well, but comes first where the networks
+        // of the others have no share left.
+        let single = begin(&mut admission, 3, PeerNetwork::V6(1));
         assert_eq!((single.phase, admission.promote()), (Phase::Queued, Some(id(3))));
         let single = Standing { phase: Phase::Begun, ..single };
         assert_eq!((admission.begun(), admission.queued()), (3, 1));
-        let late = begin(&mut admission, 4, Network::V6(2));
+        let late = begin(&mut admission, 4, PeerNetwork::V6(2));
         assert!(admission.is_wanted(&single), "all places are taken");
         admission.leave(single);
         assert_eq!(admission.promote(), Some(id(4)), "the crowd has used up its share");
@@ -302,7 +310,7 @@ mod tests {
         let mut admission = Admission::new(1, 100, 1);
         let mut standings: Vec<_> = (0..3)
             .map(|index| {
-                let (mut standing, _) = admission.arrive(id(index), Network::Local);
+                let (mut standing, _) = admission.arrive(id(index), PeerNetwork::Local);
                 admission.first_octet(id(index), &mut standing);
                 standing
             })

@@ -1,4 +1,4 @@
-//! What a handler opens or takes over beside listeners and connections to an address.
+//! Descriptors that a handler opens or takes over, beside listeners and outgoing connections.
 
 use crate::application::Application;
 use crate::context::DriverContext;
@@ -11,7 +11,7 @@ use crate::token::ConnectionId;
 use crate::transport::{DescriptorKind, silence};
 use crate::udp::open::{open, unspecified_for};
 use crate::udp::{Datagrams, Io, UdpOptions};
-use crate::watch::{Watch, Watched};
+use crate::watch::{WatchState, Watched};
 use lws_proto::Connection;
 use std::io;
 use std::net::SocketAddr;
@@ -34,7 +34,8 @@ impl<A: Application> DriverContext<'_, A> {
         self.adopt_with_input(descriptor, &[], connection, state)
     }
 
-    /// As [`adopt`](Self::adopt), where something was read before: `received` is delivered before anything else that comes.
+    /// Takes over a stream descriptor as [`adopt`](Self::adopt) does, from which bytes were read before: `received` is
+    /// delivered before anything else.
     ///
     /// # Errors
     /// As for [`adopt`](Self::adopt).
@@ -55,7 +56,7 @@ impl<A: Application> DriverContext<'_, A> {
                 silence(descriptor.as_fd());
                 (Flags::WRITABLE, Body::Open(open))
             }
-            // A terminal gives a line at a time, so that a short read is not the last one.
+            // A terminal returns one line per read, so a short read does not mean that it is empty.
             DescriptorKind::File => {
                 (Flags::WRITABLE | Flags::HANG_UP, Body::Piped(Box::new(Piped::new(open, None))))
             }
@@ -93,11 +94,11 @@ impl<A: Application> DriverContext<'_, A> {
     }
 
     /// Takes over a descriptor that the application reads and writes by itself, whatever can be watched: a FIFO, a
-    /// terminal, an eventfd, a timerfd, an inotify or a signal descriptor, the socket of another library. It is told
-    /// through [`Application::descriptor`], at first when it is ready for `interest`.
+    /// terminal, an eventfd, a timerfd, an inotify or a signal descriptor, the socket of another library. Its events
+    /// are delivered to [`Application::descriptor`], the first one when it is ready for `interest`.
     ///
-    /// It is made non-blocking, for everybody who shares it, and closed at its end. What must stay open, or belongs to
-    /// another library, is adopted as a duplicate.
+    /// It is made non-blocking, for every process that shares it, and is closed when it ends. Adopt a duplicate of a
+    /// descriptor that must stay open or belongs to another library.
     ///
     /// # Errors
     /// It cannot be made non-blocking, there are too many connections, the service is ending, or it is a regular file:
@@ -113,12 +114,12 @@ impl<A: Application> DriverContext<'_, A> {
         self.core.admit(1)?;
         DescriptorKind::of(descriptor.as_fd())?;
         rustix::io::ioctl_fionbio(&descriptor, true)?;
-        let body = Body::Watched(Box::new(Watched { state, watch: Watch::new(interest) }));
+        let body = Body::Watched(Box::new(Watched { state, watch: WatchState::new(interest) }));
         Ok(self.core.insert(descriptor.into(), Flags::READABLE | Flags::WRITABLE, body, Box::default()))
     }
 
-    /// Opens a UDP socket at an address, and says where it is: port 0 lets the system choose one. It is told through
-    /// [`Application::udp`], and counts as a connection.
+    /// Opens a UDP socket at an address, and returns its address: port 0 lets the system choose one. Its events are
+    /// delivered to [`Application::udp`], and it counts as a connection.
     ///
     /// # Errors
     /// What the system says, there are too many connections, or the service is ending.
@@ -133,7 +134,8 @@ impl<A: Application> DriverContext<'_, A> {
     }
 
     /// Opens a UDP socket that talks with one peer: datagrams of others are not received, and the peer's refusals are
-    /// told as [`UdpEvent::Failed`](crate::UdpEvent::Failed). Otherwise as [`bind_udp`](Self::bind_udp).
+    /// reported as [`UdpEvent::Failed`](crate::UdpEvent::Failed). In everything else it is like
+    /// [`bind_udp`](Self::bind_udp).
     ///
     /// # Errors
     /// As for [`bind_udp`](Self::bind_udp).

@@ -1,4 +1,4 @@
-//! What a program makes of its connections. Knows no protocol and no loop.
+//! The trait that a program implements to handle its connections. Knows no protocol and no loop.
 
 use crate::tls::{Failure, Info};
 use crate::{
@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 /// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
 ///
-/// Every call lends a [`DriverContext`]. What is asked for through it, of another connection too, is done before the service
-/// sleeps, and never inside the call.
+/// Every call lends a [`DriverContext`]. Requests made through it, also about other connections, are carried out after
+/// the call returns and before the service sleeps.
 pub trait Application: Sized + 'static {
-    /// Kept for each connection, in the connection table: ten thousand idle ones cost this each, so box what is big.
+    /// The application's state of one connection, stored in the connection table: ten thousand idle connections hold
+    /// ten thousand of these, so box large parts.
     type State: 'static;
-    /// What other threads may send through a [`DriverHandle`](crate::DriverHandle).
+    /// A message that other threads may send through a [`DriverHandle`](crate::DriverHandle).
     type Message: Send + 'static;
 
     /// A listener has a new connection, which [`DriverContext::connection`] names. `None` refuses it: it is closed at once.
@@ -49,8 +50,8 @@ pub trait Application: Sized + 'static {
         let _ = (cx, state, connection);
     }
 
-    /// An outgoing connection could not be made: `error` tells how far it came, which addresses were tried, and what
-    /// came of each. Nothing more is said about it.
+    /// An outgoing connection could not be made. `error` has the phase that it reached, the addresses that were
+    /// tried, and the error of each. No other call follows for it.
     #[doc(alias = "LWS_CALLBACK_CLIENT_CONNECTION_ERROR")]
     fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: Self::State, error: ConnectError) {
         let _ = (cx, state, error);
@@ -70,13 +71,14 @@ pub trait Application: Sized + 'static {
     }
 
     /// The TLS handshake of an accepted connection failed, or later a session of either kind: the alert that was sent or
-    /// received is in `failure`. [`closed`](Self::closed) follows. Of an outgoing connection in its handshake
-    /// [`connect_failed`](Self::connect_failed) tells the same.
+    /// received is in `failure`. [`closed`](Self::closed) follows. For an outgoing connection in its handshake
+    /// [`connect_failed`](Self::connect_failed) is called in place of this.
     fn tls_failed(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State, failure: &Failure) {
         let _ = (cx, state, failure);
     }
 
-    /// The peer of a listener with TLS and [`Plain::Accept`](crate::tls::Plain::Accept) speaks none.
+    /// A peer has sent something other than TLS to a listener with TLS and
+    /// [`Plain::Accept`](crate::tls::Plain::Accept).
     fn plain(&mut self, cx: &mut DriverContext<'_, Self>, state: &mut Self::State) {
         let _ = (cx, state);
     }
@@ -109,13 +111,13 @@ pub trait Application: Sized + 'static {
     }
 
     /// The connection, descriptor or UDP socket has ended: exactly once for each one that was accepted, adopted,
-    /// connected or bound, and nothing is said about it afterwards. A driver that is dropped closes what it has and tells nothing.
+    /// connected or bound, and no other call about it follows. Dropping a driver closes everything without these calls.
     #[doc(alias = "LWS_CALLBACK_RAW_CLOSE_FILE")]
     fn closed(&mut self, cx: &mut DriverContext<'_, Self>, state: Self::State) {
         let _ = (cx, state);
     }
 
-    /// [`DriverContext::wake`] was called for the connection, by whatever handler: it is lent to look at.
+    /// [`DriverContext::wake`] was called for the connection, by any handler. The connection is lent.
     fn woken(
         &mut self,
         cx: &mut DriverContext<'_, Self>,
@@ -131,7 +133,7 @@ pub trait Application: Sized + 'static {
     }
 
     /// A message about one connection, from [`DriverHandle::send_to`](crate::DriverHandle::send_to) or [`DriverContext::send_to`]: the
-    /// connection is lent to look at. Messages that were sent while it was being made follow [`connected`](Self::connected).
+    /// connection is lent. Messages that were sent while it was being made follow [`connected`](Self::connected).
     fn message_to(
         &mut self,
         cx: &mut DriverContext<'_, Self>,
@@ -144,7 +146,7 @@ pub trait Application: Sized + 'static {
 
     /// A message about a connection that cannot get it: it has gone or never came about, it is a descriptor or a UDP
     /// socket, or as many as [`waiting_messages_max`](crate::DriverOptions::waiting_messages_max) wait for connections that
-    /// are being made. `id` is whom it was for.
+    /// are being made. `id` names that connection.
     fn undelivered(&mut self, cx: &mut DriverContext<'_, Self>, id: ConnectionId, message: Self::Message) {
         let _ = (cx, id, message);
     }
@@ -167,10 +169,10 @@ pub trait Application: Sized + 'static {
     }
 }
 
-/// What becomes of a connection that was accepted.
+/// The application's answer to an accepted connection.
 pub struct Accepted<A: Application> {
     /// The rules for this connection: the driver makes a server's [`Connection`] of it.
     pub config: Arc<Config>,
-    /// The application's own.
+    /// The application's state of the connection.
     pub state: A::State,
 }

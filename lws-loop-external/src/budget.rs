@@ -1,41 +1,42 @@
-//! What one turn of a whole service may take, over all its connections: time and bytes.
+//! The budget of one turn of a whole service, over all its connections, in time and bytes.
 //!
-//! Knows no connection. The clock is read rarely: in between steps are counted, as many as take a small part of the time.
+//! Knows no connection. The clock is read rarely: between two reads steps are counted, as many as take a small part of
+//! the time.
 
 use crate::options::TurnLimits;
 use lws_proto::Time;
 use std::time::Duration;
 
-/// What is left of a turn, and how it is measured.
+/// The rest of a turn's budget, and how it is measured.
 ///
 /// A turn ends with the last `settle` at one moment of the host, and the next one begins with whatever the host calls then.
 #[derive(Debug)]
 pub(crate) struct TurnBudget {
     options: TurnLimits,
-    /// What the turn may take, in nanoseconds: the time of the options, or what a host says in place of it.
+    /// The time of a turn in nanoseconds: that of the options, or the host's limit in place of it.
     time: u64,
-    /// Bytes until the next mark: half of the turn, and then its end.
+    /// Bytes until the next mark. The marks are half of the turn's bytes, and all of them.
     bytes: usize,
     /// Steps until the clock is read again.
     steps: usize,
-    /// Steps between two looks at the clock. Follows what steps have taken lately.
+    /// Steps between two reads of the clock. Adapts to how long steps have taken lately.
     stride: usize,
-    /// What the clock showed when the turn began, in nanoseconds, as far as that is known.
+    /// The clock at the beginning of the turn, in nanoseconds. `None` if it was not read then.
     began: Option<u64>,
-    /// The clock was read in this turn, beside its beginning.
+    /// Whether the clock was read in this turn after its beginning.
     is_long: bool,
-    /// What the clock showed last, in nanoseconds.
+    /// The last reading of the clock, in nanoseconds.
     looked: u64,
     half: bool,
-    /// Half of the bytes were received and sent, so that the next mark is the end.
+    /// Whether half of the bytes are used, so that the next mark is the end.
     half_of_bytes: bool,
     spent: bool,
-    /// Work was left over: what is ready has to wait in its line.
+    /// Whether the last turn left work over, behind which ready connections have to queue.
     owing: bool,
     ended: bool,
     /// The host's time at the end of the turn.
     at: Time,
-    /// It has settled once more at that time.
+    /// Whether the host has settled a second time at that time.
     again: bool,
 }
 
@@ -72,7 +73,7 @@ impl TurnBudget {
         }
     }
 
-    /// What a turn may take from now on; `None` is what the options say.
+    /// Limits the time of turns from now on. `None` restores the limit of the options.
     pub(crate) fn set_time(&mut self, time: Option<Duration>) {
         self.time = nanos(time.unwrap_or(self.options.time));
     }
@@ -81,7 +82,7 @@ impl TurnBudget {
         nanos((self.options.clock)())
     }
 
-    /// The host reports something. True if a turn begins.
+    /// Notes that the host has reported readiness. Returns true if a turn begins with it.
     #[inline]
     pub(crate) fn enter(&mut self) -> bool {
         let begins = self.ended;
@@ -91,8 +92,9 @@ impl TurnBudget {
         begins
     }
 
-    /// The host settles at `at`. Twice at one moment is one turn, as the changes that the first time led to may have made more
-    /// to do. More often is another: the clock of the host may stand still. True if a turn begins.
+    /// Notes that the host settles at `at`. Returns true if a turn begins with it. Two calls with one time belong to
+    /// one turn, as applying the changes after the first may have made more work; a third begins another turn, since
+    /// the clock of a host may stand still.
     #[inline]
     pub(crate) fn enter_to_settle(&mut self, at: Time) -> bool {
         let begins = self.ended && (at != self.at || self.again);
@@ -103,14 +105,14 @@ impl TurnBudget {
         begins
     }
 
-    /// The host has settled at `at`; `owing` says whether something was left over.
+    /// Ends the turn: the host has settled at `at`. `owing` is true if work is left over.
     #[inline]
     pub(crate) fn end(&mut self, at: Time, owing: bool) {
         (self.ended, self.at, self.owing) = (true, at, owing);
     }
 
     fn begin(&mut self) {
-        // After a turn that was short the next is not worth a look at the clock.
+        // A turn that was short does not make the next one read the clock at its beginning.
         self.began = std::mem::take(&mut self.is_long).then(|| self.now());
         self.looked = self.began.unwrap_or_default();
         self.bytes = until_half(self.options.bytes);
@@ -119,32 +121,32 @@ impl TurnBudget {
         (self.ended, self.again) = (false, false);
     }
 
-    /// Whether what is ready has to wait in its line: something else was left over, or nothing is left of the turn.
+    /// Whether a ready connection has to queue: others are queued already, or the turn's budget is used up.
     #[inline]
     pub(crate) fn defers(&self) -> bool {
         self.owing || self.spent
     }
 
-    /// Whether nothing is left of the turn.
+    /// Whether the turn's budget is used up.
     #[inline]
     pub(crate) fn is_spent(&self) -> bool {
         self.spent
     }
 
-    /// Whether half of the turn is over: the rest belongs to connections that are ready.
+    /// Whether half of the turn's budget is used. The other half is reserved for ready connections.
     #[inline]
     pub(crate) fn is_half_spent(&self) -> bool {
         self.half
     }
 
-    /// A step has been taken. True if the look at the clock that came of it has found the turn to be over.
+    /// Counts one step. Returns true if this has read the clock and found the time of the turn used up.
     #[inline(always)]
     pub(crate) fn use_step(&mut self) -> bool {
         self.steps = self.steps.saturating_sub(1);
         self.steps == 0 && self.look()
     }
 
-    /// So many steps have been taken.
+    /// Counts several steps.
     #[inline]
     pub(crate) fn use_steps(&mut self, steps: usize) {
         self.steps = self.steps.saturating_sub(steps);
@@ -153,7 +155,7 @@ impl TurnBudget {
         }
     }
 
-    /// So many bytes were received and sent.
+    /// Counts bytes that were received and sent.
     #[inline]
     pub(crate) fn use_bytes(&mut self, bytes: usize) {
         if bytes < self.bytes {
@@ -163,7 +165,7 @@ impl TurnBudget {
         }
     }
 
-    /// More bytes were received and sent than there were until the next mark.
+    /// Passes the next mark, which lies within these bytes, and maybe the last one too.
     #[cold]
     fn pass_marks(&mut self, bytes: usize) {
         let beyond = bytes - self.bytes;
@@ -172,7 +174,7 @@ impl TurnBudget {
         self.half = true;
         if was_half || beyond >= until_end {
             self.spent = true;
-            // Past the end there are no more marks.
+            // There is no mark behind the end.
             self.bytes = usize::MAX;
         } else {
             self.bytes = until_end - beyond;
@@ -180,7 +182,7 @@ impl TurnBudget {
         debug_assert!(self.bytes > 0, "a mark that has been passed is not passed again");
     }
 
-    /// Reads the clock. Answers whether nothing is left of the turn.
+    /// Reads the clock. Returns true if the turn's budget is used up.
     #[cold]
     fn look(&mut self) -> bool {
         if self.time == UNBOUNDED {
@@ -206,13 +208,13 @@ impl TurnBudget {
     }
 }
 
-/// Bytes that have gone when half of a turn of `bytes` is over.
+/// Half of a turn of `bytes`, at which the first mark stands.
 fn until_half(bytes: usize) -> usize {
     (bytes - bytes / 2).saturating_add(1).min(bytes)
 }
 
-/// How many steps take about `goal`, as `before` of them took `took`. It grows slowly, as what comes next may be slow, and shrinks at
-/// once.
+/// The number of steps that take about `goal`, given that `before` of them took `took`. It grows slowly, since the next
+/// steps may be slow ones, and shrinks at once.
 fn stride(before: usize, took: u64, goal: u64) -> usize {
     let fitting = (before as u64).saturating_mul(goal) / took.max(1);
     usize::try_from(fitting).unwrap_or(usize::MAX).min(before.saturating_mul(2)).clamp(1, STRIDE_MAX)
@@ -239,7 +241,7 @@ mod tests {
         Time::from_micros(micros)
     }
 
-    /// How long a turn of steps of that length goes on.
+    /// The length of a turn whose steps take `step` each.
     fn turn(budget: &mut TurnBudget, step: Duration) -> Duration {
         let began = NOW.get();
         budget.enter();
@@ -257,7 +259,7 @@ mod tests {
         let mut budget = budget(time, usize::MAX);
         for nanos in [100, 1_000, 20_000, 200, 500_000, 1_000] {
             let step = Duration::from_nanos(nanos);
-            // What comes after another kind of step is known by the second turn.
+            // After steps of another length the stride has adapted by the second turn.
             turn(&mut budget, step);
             turn(&mut budget, step);
             let took = turn(&mut budget, step);
@@ -283,7 +285,7 @@ mod tests {
         READ.set(0);
         turn(&mut budget, Duration::from_micros(2));
         assert!(READ.get() <= 2 * LOOKS as usize, "{}", READ.get());
-        // And not at all in turns that are short, once there has been one.
+        // After one short turn, short turns do not read the clock at all.
         for number in 0..100 {
             budget.enter();
             budget.use_steps(1);

@@ -10,15 +10,15 @@ pub(crate) struct Buffers {
     pub(crate) datagrams: Box<[u8]>,
     pub(crate) receive: Box<[u8]>,
     pub(crate) transmit: Vec<u8>,
-    /// What TLS has to open. Empty until there is a first such connection.
+    /// Ciphertext that was read. Empty until there is a first connection with TLS.
     pub(crate) ciphertext: Vec<u8>,
-    /// What TLS has sealed.
+    /// Ciphertext to be sent.
     pub(crate) sealed: Vec<u8>,
-    /// What is left of `ciphertext` to open, in the middle of a turn.
+    /// The part of `ciphertext` that is not opened yet, in the middle of a turn.
     pub(crate) left: Unopened,
 }
 
-/// What a fresh transmit buffer has room for. It grows to what one turn queues.
+/// The capacity of a fresh transmit buffer. It grows to what one turn queues.
 pub(crate) const TRANSMIT_BYTES: usize = 16 << 10;
 /// A transmit buffer that one large payload has made larger than this is not kept.
 const TRANSMIT_BYTES_MAX: usize = 1 << 20;
@@ -42,17 +42,18 @@ impl Buffers {
     }
 }
 
-/// The ciphertext of one read that a TLS session has not opened yet, and what it said of what it has.
+/// The ciphertext of one read that a TLS session has not opened yet, and the outcome of its last call.
 #[derive(Default)]
 pub(crate) struct Unopened {
     pub(crate) part: Range<usize>,
-    /// What came last; its plaintext may still have to be delivered.
+    /// The outcome of the last call of the session. Its plaintext may still have to be delivered.
     pub(crate) opened: Opened,
-    /// The handshake has just been done: `opened` was not called yet. If so, whether the socket is readable.
+    /// Set right after the handshake, before [`Application::opened`](crate::Application::opened): whether the
+    /// socket is readable.
     pub(crate) first: Option<bool>,
 }
 
-/// Gives back what one large payload has made larger than is worth keeping.
+/// Frees a buffer that one large payload has made larger than [`TRANSMIT_BYTES_MAX`].
 #[inline]
 pub(crate) fn trim(buffer: &mut Vec<u8>) {
     if buffer.capacity() > TRANSMIT_BYTES_MAX {

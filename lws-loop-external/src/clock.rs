@@ -6,7 +6,7 @@ use lws_proto::Time;
 /// Counts from its creation on, and never goes backwards.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// What the system's clock showed, in microseconds.
+    /// The system's clock when this one was made, in microseconds.
     begun: u64,
 }
 
@@ -17,7 +17,7 @@ impl Clock {
         Self { begun: shown() }
     }
 
-    /// The time since then.
+    /// The time since the clock was made.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Time {
@@ -25,10 +25,10 @@ impl Clock {
     }
 }
 
-/// What the system's clock shows, in microseconds.
+/// The system's monotonic clock, in microseconds.
 #[inline]
 fn shown() -> u64 {
-    // In two parts, as a division of 128 bits is slow.
+    // Seconds and nanoseconds are converted apart, as a division of 128 bits is slow.
     let shown = sys::monotonic();
     shown.as_secs() * 1_000_000 + u64::from(shown.subsec_micros())
 }

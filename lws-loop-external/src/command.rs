@@ -1,23 +1,24 @@
-//! What handlers have asked for, and what the service has put off: done in order, between turns.
+//! Commands of handlers, and work that the service has put off: carried out in order, between turns.
 
 use crate::connect::Attempt;
 use crate::slot::Slot;
 use crate::token::ConnectionId;
 use lws_proto::StreamKey;
 
-/// One thing to do.
+/// One command.
 pub(crate) enum Command<S, M> {
-    /// Opens messages of other threads: they wait until what was asked for before has been done.
+    /// Opens messages of other threads. As a command they keep their order behind what was asked for before.
     OpenMessages,
-    /// Ends a connection in an orderly way once what lies in its socket was read: so many more looks at most.
+    /// Ends a connection in an orderly way once the input in its socket has been read, or after this many more
+    /// turns.
     Drain(ConnectionId, u8),
-    /// Puts a descriptor into the table, with what was received from it before.
+    /// Puts a descriptor into the table, with bytes that were received from it before.
     Insert(ConnectionId, Box<Slot<S>>, Box<[u8]>),
     /// Gives a message to a connection.
     Message(ConnectionId, M),
     /// Begins an outgoing connection.
     Connect(Box<Attempt<S>>),
-    /// Tells a connection that it was woken.
+    /// Calls [`Application::woken`](crate::Application::woken) for a connection.
     Wake(ConnectionId),
     /// Asks for a permit to write on a stream.
     WantWrite(ConnectionId, StreamKey),

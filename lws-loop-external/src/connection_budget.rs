@@ -1,16 +1,16 @@
-//! What one connection may do in its turn, and what the turn of the service is charged for that.
+//! The budget of one connection in its turn, and how its turn is charged to the service's budget.
 
 use crate::budget::TurnBudget;
 use crate::options::DriverOptions;
 
-/// What a connection may still do in this turn.
+/// The rest of a connection's budget in this turn.
 pub(crate) struct ConnectionBudget {
     pub(crate) read: usize,
     pub(crate) write: usize,
     pub(crate) events: usize,
 }
 
-/// What a turn of a connection costs beside its events, in steps: a read, a write, and what goes around them.
+/// The cost of a connection's turn beside its events, in steps: a read, a write, and the work around them.
 const TURN_STEPS: usize = 4;
 
 impl ConnectionBudget {
@@ -29,7 +29,8 @@ impl ConnectionBudget {
         self.read == 0 || self.write == 0 || self.events == 0
     }
 
-    /// Counts an event, also as a step of the service's turn. False if it was the last one of either.
+    /// Counts an event, also as a step of the service's turn. Returns false if that was the last one that either
+    /// budget allows.
     #[inline(always)]
     pub(crate) fn count(&mut self, turn: &mut TurnBudget) -> bool {
         self.events = self.events.saturating_sub(1);
@@ -39,7 +40,7 @@ impl ConnectionBudget {
         self.events > 0
     }
 
-    /// Charges the turn of the service with that of the connection.
+    /// Charges the connection's turn to the budget of the service.
     #[inline]
     pub(crate) fn charge(&self, options: &DriverOptions, turn: &mut TurnBudget) {
         turn.use_steps(TURN_STEPS);

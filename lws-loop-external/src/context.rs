@@ -1,4 +1,4 @@
-//! What a handler is lent with every call.
+//! The context that every call of a handler lends.
 
 use crate::address::{Address, Peer};
 use crate::application::Application;
@@ -23,16 +23,16 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Lent to a handler with every call.
+/// The service, as each call of a handler lends it.
 ///
-/// What is asked for is done after the call, and before the service sleeps. Names of connections that have gone are
+/// Requests are carried out after the call, and before the service sleeps. Names of connections that have ended are
 /// ignored.
 pub struct DriverContext<'a, A: Application> {
     pub(crate) core: &'a mut Core<A>,
     subject: Subject<'a>,
 }
 
-/// What the call of a handler is about.
+/// The connection, descriptor or socket that a call of a handler is about.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     connection: Option<ConnectionId>,
@@ -41,21 +41,21 @@ pub(crate) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// The service as a whole.
+    /// A call about the service as a whole.
     pub(crate) const SERVICE: Self = Self { connection: None, socket: None, tls: None };
 
-    /// A connection that has no descriptor yet.
+    /// A call about a connection that has no descriptor yet.
     pub(crate) fn name(id: ConnectionId) -> Self {
         Self { connection: Some(id), socket: None, tls: None }
     }
 
-    /// A connection, a descriptor or a UDP socket.
+    /// A call about a connection, a descriptor or a UDP socket.
     #[inline]
     pub(crate) fn new(id: ConnectionId, socket: BorrowedFd<'a>) -> Self {
         Self { connection: Some(id), socket: Some(socket), tls: None }
     }
 
-    /// What TLS has agreed on for that connection.
+    /// Adds what TLS has negotiated on that connection.
     #[inline]
     pub(crate) fn with_tls(self, tls: Option<&'a Info>) -> Self {
         Self { tls, ..self }
@@ -68,15 +68,15 @@ impl<'a, A: Application> DriverContext<'a, A> {
         Self { core, subject }
     }
 
-    /// What time it is: the moment that the host passed last. It counts from when the first host took the service over, and
-    /// stands still between one host and the next.
+    /// The time of the service: the one that the host passed last. It counts from the moment at which the first host
+    /// took the service over, and stands still between one host and the next.
     #[must_use]
     #[inline]
     pub fn now(&self) -> Time {
         self.core.now()
     }
 
-    /// Whole seconds since the first of January 1970, UTC.
+    /// The wall clock, in whole seconds since the first of January 1970, UTC.
     #[must_use]
     pub fn unix_seconds(&self) -> u32 {
         self.core.clock.unix_seconds()
@@ -89,27 +89,27 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.subject.connection
     }
 
-    /// Who is at the other end of that connection: asked of the system, as nothing is kept for it. `None` if there is no connection,
-    /// or if the system has forgotten, as it does when a peer resets.
+    /// The peer of that connection. This is a system call, as no copy is kept. `None` if the call is about no
+    /// connection, or if the system has forgotten the address, as it does when a peer resets.
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.subject.socket.and_then(|socket| net::peer_address(socket).ok()).map(Peer::new)
     }
 
-    /// What TLS has agreed on, if that connection has TLS.
+    /// What TLS has negotiated, if that connection has TLS.
     #[must_use]
     pub fn tls(&self) -> Option<&'a Info> {
         self.subject.tls
     }
 
-    /// The address of this side of that connection: asked of the system. `None` of a Unix socket.
+    /// The local address of that connection. This is a system call. `None` for a Unix socket.
     #[must_use]
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.subject.socket.and_then(|socket| SocketAddr::try_from(net::own_address(socket).ok()?).ok())
     }
 
-    /// Asks for [`Application::woken`] of a connection. Asking several times before it comes is asking once. Returns whether the
-    /// connection is there, or being made: then it is woken when it is there.
+    /// Asks for one call of [`Application::woken`] for a connection; several requests before that call count as one.
+    /// Returns whether the connection exists or is being made: in the second case it is woken as soon as it exists.
     pub fn wake(&mut self, id: ConnectionId) -> bool {
         if self.core.ids.wake(id) {
             self.core.commands.push_back(Command::Wake(id));
@@ -124,7 +124,8 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.commands.push_back(Command::Message(id, message));
     }
 
-    /// Asks for one [`Event::Writable`](lws_proto::Event::Writable) of a stream of any connection, when it may write.
+    /// Asks for one [`Event::Writable`](lws_proto::Event::Writable) of a stream of any connection, as soon as the
+    /// stream may write.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self, id: ConnectionId, key: StreamKey) {
         self.core.commands.push_back(Command::WantWrite(id, key));
@@ -140,15 +141,15 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.commands.push_back(Command::Abort(id));
     }
 
-    /// Begins an outgoing connection: to a [`Target`], or whatever becomes one, such as an
-    /// [`Address`] or `("example.org", 80)`. [`Application::connected`] or [`Application::connect_failed`] follows,
-    /// once. Until then [`close`](Self::close) and [`abort`](Self::abort) give it up.
+    /// Begins an outgoing connection to a [`Target`], or to a value that converts into one, such as an [`Address`]
+    /// or `("example.org", 80)`. [`Application::connected`] or [`Application::connect_failed`] follows, once. Until
+    /// then [`close`](Self::close) and [`abort`](Self::abort) give it up.
     ///
     /// A name is resolved, and its addresses race: RFC 8305. Nothing blocks.
     ///
     /// # Errors
-    /// It cannot be begun: there are too many connections, the service is ending, no such host name is possible, or an
-    /// option is not supported here. Nothing follows then, and `state` is dropped.
+    /// It cannot be begun: there are too many connections, the service is ending, the host name is invalid, or an
+    /// option is not supported here. No call follows then, and `state` is dropped.
     #[doc(alias = "lws_client_connect_via_info")]
     pub fn connect(
         &mut self,
@@ -180,7 +181,8 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.listen_on(ListeningSocket::bind(address, options)?, options)
     }
 
-    /// Accepts the connections of a socket that listens already. Of the options hold those of the connections: the socket is bound.
+    /// Accepts the connections of a socket that listens already. Only the options of accepted connections apply, as the
+    /// socket is bound.
     ///
     /// # Errors
     /// The service is ending, or the system refuses an option.
@@ -189,8 +191,8 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.listeners.listen_on(socket, options, &mut self.core.changes)
     }
 
-    /// Another descriptor of a listener's socket, for a process that is to take it over: what waits in its queue is lost to neither
-    /// then. It is not passed on to programs that this one starts.
+    /// Duplicates the descriptor of a listener's socket, for a process that takes it over: then no connection in the
+    /// accept queue is lost. The duplicate is close-on-exec.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if the listener has gone; or no descriptor is left.
@@ -198,7 +200,7 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?.duplicate()
     }
 
-    /// Leaves the files of Unix listeners where they are when those close: another process listens there now.
+    /// Keeps the files of Unix listeners when the listeners close, because another process listens there now.
     pub fn leave_listener_files(&mut self) {
         self.core.listeners.forget_files();
     }
@@ -208,7 +210,7 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.unlisten(id);
     }
 
-    /// Where a listener listens, with the port that the system chose.
+    /// The address of a listener, with the port that the system chose.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if it has gone.
@@ -217,50 +219,51 @@ impl<'a, A: Application> DriverContext<'a, A> {
         Ok(listener.local_address().clone())
     }
 
-    /// Asks for one [`Application::timer`] at `at`, in place of the one asked for before; `None` takes it back. A moment that
-    /// has passed is now.
+    /// Asks for one [`Application::timer`] at `at`, which replaces the last request; `None` cancels it. A time that has
+    /// passed means now.
     ///
     /// Time is that of [`now`](Self::now), which need not be the host's: `cx.set_timer(Some(cx.now() + delay))`.
     pub fn set_timer(&mut self, at: Option<Time>) {
         self.core.timer = at;
     }
 
-    /// What other threads reach this service through.
+    /// A handle by which other threads reach this service.
     #[must_use]
     pub fn handle(&self) -> DriverHandle<A::Message> {
         DriverHandle::of(self.core.messages.mailbox())
     }
 
-    /// Lets the next message of another thread wait until everything is done that handlers have asked for so far, and the
-    /// host has looked at the descriptors: for one that makes much to do of each message.
+    /// Delays the next message of another thread until every request of handlers so far has been carried out and the
+    /// host has polled the descriptors: for an application to which one message means much work.
     pub fn pace_messages(&mut self) {
         self.core.messages.pace();
     }
 
-    /// All shards, if the service is one.
+    /// The group of shards, if the service is one of them.
     #[must_use]
     pub fn shards(&self) -> Option<&Shards<A::Message>> {
         self.core.member.as_ref().map(|member| &member.shards)
     }
 
-    /// What a connection of this service is called in all shards. That of a service alone is shard 0.
+    /// The name of a connection of this service among all shards. A service that is alone is shard 0.
     #[must_use]
     pub fn global(&self, connection: ConnectionId) -> GlobalId {
         GlobalId { shard: self.core.member.as_ref().map_or(0, |member| member.index), connection }
     }
 
-    /// What the service has done so far.
+    /// The counters of the service.
     #[must_use]
     pub fn stats(&self) -> &DriverStats {
         &self.core.stats
     }
 
-    /// Ends the service in an orderly way: what waits in the accept queues is accepted and the listeners close, what lies in
-    /// the sockets of connections is read and answered, they end as [`close`](Self::close) ends them, and what is left
-    /// after `timeout` is cut off. Messages that were accepted are delivered before the service is done. Asking again can
-    /// only shorten the time.
+    /// Ends the service in an orderly way. Connections in the accept queues are accepted and the listeners close; input
+    /// that lies in the sockets of connections is read and answered; then they end as [`close`](Self::close) ends them,
+    /// and those that are left after `timeout` are cut off. Messages that were accepted are delivered before the
+    /// service is done. Asking again can only shorten the time.
     ///
-    /// Nothing in a child of the process whose host has the service: the peers are the parent's.
+    /// Does nothing in a child, by fork(2), of the process whose host has the service: the connections belong to
+    /// the parent.
     pub fn drain(&mut self, timeout: Duration) {
         self.core.drain(timeout);
     }

@@ -1,4 +1,4 @@
-//! What a driver and its handlers share: all of a service but the application and the connection table.
+//! The part of a driver that its handlers share: all of a service but the application and the connection table.
 
 use crate::application::Application;
 use crate::budget::TurnBudget;
@@ -34,24 +34,24 @@ pub(crate) struct Core<A: Application> {
     pub(crate) trigger: Trigger,
     pub(crate) clock: ServiceClock,
     pub(crate) process: HostProcess,
-    /// What this turn may still take.
+    /// The budget of the service's turn.
     pub(crate) turn: TurnBudget,
     pub(crate) stats: DriverStats,
     pub(crate) ids: Ids,
     pub(crate) changes: Changes,
     pub(crate) timers: Timers,
-    /// When the application wants its own timer.
+    /// The time of the application's own timer.
     pub(crate) timer: Option<Time>,
     pub(crate) commands: VecDeque<Command<A::State, A::Message>>,
     /// Messages about connections that are being made.
     pub(crate) pending: PendingMessages<A::Message>,
-    /// Connections that have more to do than their budget allowed.
+    /// The ready list: connections that have more to do than their budget allowed.
     pub(crate) ready: VecDeque<ConnectionId>,
     pub(crate) listeners: Listeners,
     /// Messages of other threads.
     pub(crate) messages: Messages<A::Message>,
     pub(crate) drain: Drain,
-    /// Its place among the shards, if it is one.
+    /// The service's membership in a group of shards, if it is one.
     pub(crate) member: Option<ShardMember<A::Message>>,
 }
 
@@ -104,14 +104,14 @@ impl<A: Application> Core<A> {
         self.clock.now()
     }
 
-    /// Another host takes over.
+    /// Prepares for another host.
     pub(crate) fn attach(&mut self, trigger: Trigger) {
         self.trigger = trigger;
         self.clock.change_host();
         self.process.attach();
     }
 
-    /// The host says what time it is. Some if a new second of the wall clock has begun.
+    /// Takes the time of the host. Returns the wall clock if a new second of it has begun.
     #[inline]
     pub(crate) fn tick(&mut self, host: Time) -> Option<u32> {
         if self.clock.tick(host) {
@@ -121,7 +121,7 @@ impl<A: Application> Core<A> {
         self.clock.look(host)
     }
 
-    /// A turn begins.
+    /// Begins a turn: marks the shard as working.
     #[inline]
     pub(crate) fn begin_turn(&self) {
         if let Some(member) = &self.member {
@@ -129,7 +129,7 @@ impl<A: Application> Core<A> {
         }
     }
 
-    /// A turn ends.
+    /// Ends a turn and its budget. Marks the shard as resting, unless there is more to do at once.
     #[inline]
     pub(crate) fn end_turn(&mut self, wait: Wait) {
         self.turn.end(self.now(), wait == Wait::Now);
@@ -140,7 +140,7 @@ impl<A: Application> Core<A> {
         }
     }
 
-    /// Puts what has a place in the table on the ready list, unless it is there already.
+    /// Puts an entry of the table on the ready list, unless it is there already.
     #[inline]
     pub(crate) fn list(&mut self, id: ConnectionId, flags: &mut Flags) {
         if !flags.has(Flags::LISTED) {
@@ -149,7 +149,7 @@ impl<A: Application> Core<A> {
         }
     }
 
-    /// Whether there are as many connections as there may be.
+    /// Whether the limit of connections is reached.
     pub(crate) fn is_full(&self) -> bool {
         match &self.member {
             None => self.stats.connections >= self.connections_max,
@@ -161,14 +161,14 @@ impl<A: Application> Core<A> {
         self.drain.has_begun()
     }
 
-    /// Ends the service within `timeout`. Nothing in a child of the process whose host has it: the peers are the parent's.
+    /// Ends the service within `timeout`. Does nothing in a child, by fork(2), of the process whose host has it.
     pub(crate) fn drain(&mut self, timeout: Duration) {
         if !self.process.is_forked() {
             self.drain = self.drain.asked(self.now(), timeout);
         }
     }
 
-    /// Takes a place in the table.
+    /// Allocates an entry of the table.
     pub(crate) fn allocate(&mut self) -> ConnectionId {
         if let Some(member) = &self.member {
             member.take();
@@ -176,7 +176,7 @@ impl<A: Application> Core<A> {
         self.allocate_reserved()
     }
 
-    /// Takes a place in the table for which a connection was reserved: the other shards count it already.
+    /// Allocates an entry of the table for a reserved connection, which the group of shards counts already.
     pub(crate) fn allocate_reserved(&mut self) -> ConnectionId {
         self.stats.connections += 1;
         let id = self.ids.allocate();
@@ -184,21 +184,21 @@ impl<A: Application> Core<A> {
         id
     }
 
-    /// Gives a place in the table back.
+    /// Frees an entry of the table.
     pub(crate) fn release(&mut self, id: ConnectionId) {
         let was_full = self.is_full();
         self.stats.connections -= 1;
         self.ids.release(id);
         if let Some(member) = &self.member {
-            // Every acceptor that waits for room, this one among them, is woken by its notifier.
+            // Every acceptor that waits for room, including this one, is woken by its notifier.
             member.give_back();
         } else if was_full {
             self.listeners.resume_full();
         }
     }
 
-    /// Reserves the next connection that is accepted, at the shard that should have it. `here` if it must not go to another
-    /// one. A service that is alone needs no mark for it.
+    /// Reserves room for the next accepted connection, at the shard that should have it; with `here` at this one. A
+    /// service that is alone needs no mark for it.
     pub(crate) fn reserve(&mut self, here: bool) -> Option<Reservation> {
         match &mut self.member {
             None => (!self.is_full()).then_some(Reservation::Here),
@@ -207,7 +207,7 @@ impl<A: Application> Core<A> {
         }
     }
 
-    /// Gives a reservation back that was not used.
+    /// Gives an unused reservation back.
     pub(crate) fn unreserve(&mut self, reservation: Reservation) {
         if let Some(member) = &self.member {
             match reservation {
@@ -217,7 +217,7 @@ impl<A: Application> Core<A> {
         }
     }
 
-    /// Another shard may have rung: there is room somewhere, or all are to end.
+    /// Looks at what the group of shards may have notified of: room at some shard, or the drain of all.
     pub(crate) fn look_at_shards(&mut self) {
         let Some(member) = &self.member else { return };
         if member.has_room_anywhere() {
@@ -253,7 +253,7 @@ impl<A: Application> Core<A> {
         Ok(())
     }
 
-    /// Has a descriptor put into the table behind what was asked for before, and names it.
+    /// Queues the insertion of a descriptor into the table, in order with other commands, and returns its name.
     pub(crate) fn insert(
         &mut self,
         socket: Owned,
@@ -266,7 +266,7 @@ impl<A: Application> Core<A> {
         id
     }
 
-    /// Has a descriptor put into the table under a name that was allocated for it.
+    /// Queues the insertion of a descriptor into the table under a name that was allocated for it.
     pub(crate) fn insert_at(
         &mut self,
         id: ConnectionId,
@@ -283,7 +283,7 @@ impl<A: Application> Core<A> {
 impl<A: Application> Drop for Core<A> {
     fn drop(&mut self) {
         if self.process.is_forked() {
-            // Its files are the parent's.
+            // The files of Unix listeners belong to the parent process.
             self.listeners.forget_files();
         }
     }

@@ -1,6 +1,7 @@
 //! How many descriptors this process may have open.
 
-/// Connections that fit into the limit of open files, less `kept` for listeners, files and the rest of the program.
+/// The number of connections that fit into the limit of open files, less `kept` for listeners, files and the rest
+/// of the program.
 pub(crate) fn default_connections_max(kept: usize) -> usize {
     descriptors_max().saturating_sub(kept).max(1)
 }

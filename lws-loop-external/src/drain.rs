@@ -1,4 +1,4 @@
-//! How far a service is on its way to its end. Moments and positions only.
+//! The steps of a service's drain. Knows times and table positions only.
 
 use lws_proto::Time;
 use std::time::Duration;
@@ -6,24 +6,24 @@ use std::time::Duration;
 /// The steps of an orderly end, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Drain {
-    /// It serves.
+    /// The service is not draining.
     No,
-    /// It was asked to end within this time.
+    /// The service was asked to end within this time, and nothing has been done yet.
     Asked(Duration),
-    /// What waits in the accept queues is accepted, so many connections at most.
+    /// The accept queues are being emptied, of at most `left` more connections.
     Accepting { until: Time, left: u64 },
-    /// Connections are closed, from this index of the table on.
+    /// Connections are being closed, from this index of the table on.
     Closing { until: Time, from: u32 },
-    /// They end. What is left at this moment is cut off.
+    /// Connections are finishing. Those left at this time are cut off.
     Until(Time),
-    /// What is left is cut off, from this index of the table on.
+    /// The remaining connections are being cut off, from this index of the table on.
     Cutting { from: u32 },
-    /// Everything was cut off.
+    /// Every connection has been cut off.
     Over,
 }
 
 impl Drain {
-    /// The service was asked to end within `timeout`, perhaps not for the first time.
+    /// The state after a request to end within `timeout`, which may not be the first one.
     pub(crate) fn asked(self, now: Time, timeout: Duration) -> Self {
         let sooner = |until: Time| until.min(now + timeout);
         match self {
@@ -41,12 +41,13 @@ impl Drain {
         self != Self::No
     }
 
-    /// Whether a connection that comes up now is closed at once: those there were are, or have been.
+    /// Whether a connection that is inserted now has to be closed at once, because the pass over the table may be
+    /// behind it.
     pub(crate) fn closes(self) -> bool {
         matches!(self, Self::Closing { .. } | Self::Until(_)) || self.cuts()
     }
 
-    /// Whether the time is over.
+    /// Whether the time of the drain has run out.
     pub(crate) fn cuts(self) -> bool {
         matches!(self, Self::Cutting { .. } | Self::Over)
     }
@@ -59,7 +60,7 @@ impl Drain {
         }
     }
 
-    /// When there is something to do.
+    /// The time at which there is something to do.
     pub(crate) fn next_timeout(self) -> Option<Time> {
         match self {
             Self::Until(at) => Some(at),

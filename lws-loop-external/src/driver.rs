@@ -43,7 +43,7 @@ pub struct Driver<A: Application> {
     pub(crate) table: Table<A::State>,
     pub(crate) connects: Connects<A::State>,
     handshakes: Handshakes,
-    /// Where the search for an idle connection goes on.
+    /// The index of the table at which the next search for an idle connection begins.
     sweep: u32,
     buffers: Buffers,
 }
@@ -59,8 +59,8 @@ impl<A: Application> Driver<A> {
         Ok(Self::of(application, core, buffers))
     }
 
-    /// Names of outgoing connections are resolved by this one from now on, in place of
-    /// [`SystemResolver`](crate::SystemResolver). What the one before it was asked for, it does not answer any more.
+    /// Sets the resolver of outgoing connections, in place of [`SystemResolver`](crate::SystemResolver). Answers of
+    /// the previous resolver are ignored from now on.
     #[doc(alias = "lws_async_dns_query")]
     pub fn set_resolver(&mut self, resolver: impl Resolver) {
         self.connects.set_resolver(Box::new(resolver));
@@ -97,31 +97,31 @@ impl<A: Application> Driver<A> {
         call(&mut self.application, &mut DriverContext::new(&mut self.core, Subject::SERVICE))
     }
 
-    /// What other threads reach the service through.
+    /// A handle by which other threads reach the service.
     #[must_use]
     pub fn handle(&self) -> DriverHandle<A::Message> {
         DriverHandle::of(self.core.messages.mailbox())
     }
 
-    /// What the service has done so far.
+    /// The counters of the service.
     #[must_use]
     pub fn stats(&self) -> &DriverStats {
         &self.core.stats
     }
 
-    /// See [`DriverContext::drain`]. The service ends by the time of the next turns.
+    /// Drains the service: see [`DriverContext::drain`]. The time counts from the next turn.
     pub fn drain(&mut self, timeout: Duration) {
         self.core.drain(timeout);
     }
 
-    /// To be called in the child of a fork(2), with what the parent goes on to host: closes the child's copies of the descriptors,
-    /// and nothing else. Peers hear nothing, and files of Unix listeners stay. A host that holds the service is not dropped but
-    /// forgotten before, where dropping it would let go of descriptors.
+    /// Closes a service in the child of a fork(2) while the parent goes on to host it: closes the child's copies of the
+    /// descriptors, and nothing else. Nothing is sent to peers, and files of Unix listeners stay. If dropping the host
+    /// would deregister descriptors, forget the host instead, as the registrations are shared with the parent.
     ///
-    /// Without it a service that finds itself in a child, within a second, does nothing any more and is done; draining or
-    /// detaching it there does nothing either.
+    /// Without this call the service notices within a second that it is in a child, does nothing any more, and is done;
+    /// draining or detaching it there does nothing either.
     pub fn abandon_after_fork(mut self) {
-        // Whether or not a host has had it.
+        // Also if no host has ever taken the service over.
         self.core.listeners.forget_files();
     }
 
@@ -152,8 +152,8 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// The host has reported a socket that races, or has won its race. Apart, so that the way of all the others stays in one
-    /// piece.
+    /// Handles readiness of a socket that races, or has won its race. A function of its own keeps the hot path of all
+    /// other descriptors small.
     #[cold]
     fn candidate_ready(&mut self, token: Token, ready: Readiness) {
         let Some(id) = self.connects.connection(token) else { return self.attempt_ready(token, ready) };
@@ -163,7 +163,7 @@ impl<A: Application> Driver<A> {
         self.turn_in_line(id);
     }
 
-    /// Gives a connection its turn now or, if others wait, behind them.
+    /// Gives a connection its turn now, or queues it behind others that wait.
     pub(crate) fn turn_in_line(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if self.core.turn.defers() {
@@ -173,7 +173,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Gives a connection its turn now or, if nothing is left of the service's turn, in the next one.
+    /// Gives a connection its turn now, or in the next turn of the service if the budget of this one is used up.
     pub(crate) fn take_turn(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if self.core.turn.is_spent() && !matches!(slot.body, Body::Output(_) | Body::Ended) {
@@ -204,7 +204,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Closes the descriptor, and frees its place.
+    /// Closes the descriptor, and frees its entry of the table.
     fn free(&mut self, id: ConnectionId) {
         if self.table.remove(id).is_some() {
             self.connects.gone(id);
@@ -212,7 +212,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    // Connections that begin.
+    // Insertion of connections.
 
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
         if let Body::Handshaking(shaking) = &slot.body {
@@ -222,7 +222,7 @@ impl<A: Application> Driver<A> {
         if let Some(open) = slot.body.open_mut() {
             open.connection.set_spread(id.spread());
         }
-        // An edge is never modified.
+        // An edge-triggered registration is never modified, so it asks for everything at once.
         let wanted = match &slot.body {
             _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
             Body::Watched(watched) => watched.watch.interest(),
@@ -231,13 +231,14 @@ impl<A: Application> Driver<A> {
         };
         slot.registration.want(wanted, id.token(), &mut self.core.changes);
         self.table.insert(id, slot);
-        // A raw connection has something to say before it receives.
+        // The application of a raw connection may have something to send before anything is received.
         self.take_turn(id);
         if !received.is_empty() {
             self.receive_first(id, received);
         }
         if self.core.drain.closes() {
-            // It was on its way before the service was asked to end.
+            // The connection was under way before the service was asked to end, and the pass over the table may be
+            // behind its entry.
             self.core.commands.push_back(Command::Drain(id, 0));
         }
     }
@@ -322,7 +323,7 @@ impl<A: Application> Service for Driver<A> {
             TokenKind::Listener => {
                 self.core.unlisten(ListenerId::of(token));
             }
-            // It is looked at in each turn all the same.
+            // `settle` looks into the mailbox in every turn.
             TokenKind::Waker => {}
         }
     }
@@ -336,13 +337,14 @@ impl<A: Application> Service for Driver<A> {
             self.core.begin_turn();
         }
         self.look_into_mailbox();
-        // All this takes no more than half of the turn, so that it and what is ready get on beside each other.
+        // All this work takes no more than half of the turn, so that neither it nor ready connections can starve
+        // the other.
         self.handle_timeouts();
         self.accept_waiting();
         self.see_to_drain();
         self.do_commands();
         self.take_turns();
-        // Behind the established connections.
+        // Handshakes come after the established connections, which they must not slow down.
         self.shake_hands();
         self.do_commands();
         self.see_to_end();
@@ -409,7 +411,7 @@ mod tests {
         let listened = driver.with(Time::ZERO, |_, cx| cx.listen(&address, &ListenOptions::default()));
         listened.expect("a listener");
         assert!(!driver.is_forked());
-        // As if the host had been that of another process.
+        // Makes the service believe that its host is in another process.
         driver.core.process.id = Some(0);
         assert!(driver.is_forked());
         driver.drain(Duration::ZERO);

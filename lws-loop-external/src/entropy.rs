@@ -1,7 +1,7 @@
-//! Random bytes of the system, for the masks and the nonce of clients.
+//! Random bytes of the system, for the masks and nonces of clients.
 //!
-//! A process that forks leaves its child the bytes that it has in store. Neither may use what the other does, so that a child begins
-//! with bytes of its own.
+//! A fork(2) copies the pool of unused bytes to the child. Parent and child must not use the same bytes, so a child
+//! refills its pool first.
 
 use crate::sys;
 use lws_proto::Entropy;
@@ -13,24 +13,24 @@ use std::io;
 #[derive(Debug)]
 pub struct SystemEntropy(());
 
-/// One system call serves this many masks.
+/// The size of the pool: one system call fills it.
 const POOL_BYTES: usize = 1 << 10;
 
-struct Pool {
+struct BytePool {
     bytes: [u8; POOL_BYTES],
     used: usize,
-    /// The process that the bytes are for.
+    /// The process that filled the pool.
     process: sys::Process,
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> =
-        const { RefCell::new(Pool { bytes: [0; POOL_BYTES], used: POOL_BYTES, process: sys::Process::NONE }) };
+    static POOL: RefCell<BytePool> =
+        const { RefCell::new(BytePool { bytes: [0; POOL_BYTES], used: POOL_BYTES, process: sys::Process::NONE }) };
 }
 
 impl SystemEntropy {
     /// # Errors
-    /// The system has no random bytes to give.
+    /// The system has no source of random bytes.
     pub fn new() -> io::Result<Self> {
         getrandom::fill(&mut [0; 1]).map_err(io::Error::from)?;
         Ok(Self(()))
@@ -55,7 +55,7 @@ impl Entropy for SystemEntropy {
                 }
                 let from = &mut pool.bytes[pool.used..pool.used + piece.len()];
                 piece.copy_from_slice(from);
-                // What was given out is not kept.
+                // Bytes that were given out are erased from the pool.
                 from.fill(0);
                 pool.used += piece.len();
                 debug_assert!(pool.used <= POOL_BYTES);
@@ -64,11 +64,11 @@ impl Entropy for SystemEntropy {
     }
 }
 
-impl Pool {
+impl BytePool {
     fn refill(&mut self) {
         if getrandom::fill(&mut self.bytes).is_err() {
-            // It worked when this was made, so this should not be. SipHash under keys that the system gave the process
-            // cannot be predicted either.
+            // The system call worked when this was made, so it should not fail now. If it does, SipHash under keys
+            // that the process got from the system is unpredictable as well.
             for word in self.bytes.chunks_mut(8) {
                 word.copy_from_slice(&RandomState::new().hash_one(word.len()).to_ne_bytes()[..word.len()]);
             }

@@ -1,28 +1,28 @@
-//! What is known of a descriptor between two turns.
+//! The state of a descriptor between two turns, as bits.
 
 use crate::service::Readiness;
 use std::ops::BitOr;
 
-/// What is known of a descriptor, as bits.
+/// The state of a descriptor between two turns.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags(u8);
 
 impl Flags {
-    /// A read may give something.
+    /// The descriptor may be readable: readiness was reported, and no read has emptied it since.
     pub(crate) const READABLE: Self = Self(1);
-    /// A write may take something.
+    /// The descriptor may be writable: there was room, and no write has filled it since.
     pub(crate) const WRITABLE: Self = Self(2);
     /// The peer has ended its direction, so that a short read is not the last one.
     pub(crate) const HANG_UP: Self = Self(4);
     /// The connection wants input.
     pub(crate) const READING: Self = Self(8);
-    /// It stands on the ready list.
+    /// The entry is on the ready list.
     pub(crate) const LISTED: Self = Self(16);
     /// This side has sent FIN.
     pub(crate) const SHUT: Self = Self(32);
-    /// An error or an end was reported, and has not been met by reading, as nothing is read.
+    /// An error or an end was reported while nothing is read, so that no read has returned it.
     pub(crate) const FAILED: Self = Self(64);
-    /// Both directions have ended, which would be reported again and again.
+    /// Both directions have ended, which a level-triggered host would report for ever.
     pub(crate) const HUNG: Self = Self(128);
 
     /// Notes what a host has reported.

@@ -1,6 +1,6 @@
 //! The TLS handshake of one connection, before it has an engine.
 //!
-//! Knows the session and the socket; what becomes of the outcome is the driver's affair.
+//! Knows the session and the socket; the driver handles the outcome.
 
 use crate::admission::{Phase, Standing};
 use crate::buffers::Buffers;
@@ -19,40 +19,40 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a peer whose handshake failed may read the alert before the socket is closed under it: what it had sent in the
-/// meantime would be answered with a reset, which destroys the alert on its way.
+/// How long the socket lingers after a failed handshake, so that the peer can read the alert. Closing it at once would
+/// answer bytes that the peer has sent in the meantime with a reset, which discards the alert.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
-/// How long a handshake may be at work while others wait for its place: longer than two round trips around the world.
-/// Without anybody waiting it is given up at its deadline only.
+/// How long a handshake may take while others wait for its place: longer than two round trips around the world. While
+/// no other waits, only its deadline ends it.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
 
-/// Reads in one turn. A handshake needs two or three.
+/// The most reads in one turn. A handshake needs two or three.
 const READS_MAX: usize = 8;
 
 /// A connection in its handshake.
 pub(crate) struct Handshaking<S> {
-    /// That of a server is made when the first octet has come, so that a silent connection costs none.
+    /// The TLS session. A server makes it when the first octet has arrived, so that a silent connection holds none.
     session: Option<Box<dyn Session>>,
     outgoing: Outgoing,
     pub(crate) config: Arc<Config>,
     pub(crate) side: Side,
-    /// When it is given up.
+    /// The deadline of the whole handshake.
     pub(crate) deadline: Time,
-    /// When it is looked at next: at its deadline, or before as others may wait for its place.
+    /// The time of the next check: the deadline, or earlier because others may wait for its place.
     pub(crate) due: Time,
     pub(crate) state: S,
-    /// Bytes that the peer may still send before the handshake is done.
+    /// The number of bytes that the peer may still send before the handshake is done.
     allowance: usize,
-    /// The first byte has come, and it begins TLS.
+    /// Whether the first byte has arrived, and begins a TLS record.
     has_begun: bool,
-    /// It has failed: only the alert is left to deliver.
+    /// Whether the handshake has failed, and only the alert is left to deliver.
     failed: bool,
 }
 
-/// Which side this is, and what comes after the handshake.
+/// The side of the handshake, with what its connection needs afterwards.
 pub(crate) enum Side {
-    /// An accepted connection. It has a standing until its handshake is over.
+    /// An accepted connection. It has a standing until its handshake is done.
     Server {
         provider: Arc<dyn Provider>,
         plain: Plain,
@@ -64,15 +64,16 @@ pub(crate) enum Side {
     },
 }
 
-/// What came of a turn.
+/// The outcome of a step.
 pub(crate) enum Step {
-    /// It goes on when the transport is ready; `true` if it is ready already.
+    /// The handshake goes on when the transport is ready; `true` if that is now.
     Waiting(bool),
-    /// The alert has been offered to the transport. The rest is [`Handshaking::linger`].
+    /// The handshake has failed, and its alert was offered to the transport. [`Handshaking::linger`] follows.
     Failed(Failure),
-    /// The peer of a server speaks no TLS: so many bytes of the ciphertext buffer are what it said.
+    /// The peer of a server does not speak TLS. This many bytes of the ciphertext buffer are what it sent.
     Plain(usize),
-    /// It is done. So many bytes of plaintext are in the receive buffer, and this part of the ciphertext buffer is left.
+    /// The handshake is done. `opened` describes the plaintext in the receive buffer, and `rest` is the part of the
+    /// ciphertext buffer that is not opened yet.
     Done { opened: Opened, rest: Range<usize> },
     /// Nothing is left to do after a failure.
     Over,
@@ -82,7 +83,7 @@ pub(crate) enum Step {
 const HANDSHAKE: u8 = 22;
 
 impl<S> Handshaking<S> {
-    /// That of an accepted connection.
+    /// The handshake of an accepted connection.
     pub(crate) fn accepted(
         tls: ListenTls,
         standing: Standing,
@@ -95,7 +96,8 @@ impl<S> Handshaking<S> {
         Self::new(None, handshake_bytes_max, config, side, deadline, state)
     }
 
-    /// That of an outgoing connection. What its server may send is bounded by TLS itself, by 64 KiB for each message.
+    /// The handshake of an outgoing connection. TLS itself bounds what the server may send, to 64 KiB for each
+    /// message.
     pub(crate) fn outgoing(
         session: Box<dyn Session>,
         config: Arc<Config>,
@@ -129,7 +131,7 @@ impl<S> Handshaking<S> {
         }
     }
 
-    /// The standing of an accepted connection whose handshake is not over.
+    /// The standing of an accepted connection whose handshake is not done.
     pub(crate) fn standing(&mut self) -> Option<&mut Standing> {
         match &mut self.side {
             Side::Server { standing, .. } => standing.as_mut(),
@@ -137,7 +139,7 @@ impl<S> Handshaking<S> {
         }
     }
 
-    /// Takes the standing, as the handshake is over.
+    /// Takes the standing, as the handshake is done or has ended.
     pub(crate) fn take_standing(&mut self) -> Option<Standing> {
         match &mut self.side {
             Side::Server { standing, .. } => standing.take(),
@@ -145,7 +147,7 @@ impl<S> Handshaking<S> {
         }
     }
 
-    /// Whether it may go on now: it waits for no place.
+    /// Whether the handshake may go on now, because it has a place or needs none.
     pub(crate) fn has_place(&self) -> bool {
         match &self.side {
             Side::Server { standing: Some(standing), .. } => standing.phase == Phase::Begun,
@@ -153,22 +155,22 @@ impl<S> Handshaking<S> {
         }
     }
 
-    /// What has been agreed on, once the handshake is done.
+    /// What was negotiated, once the handshake is done.
     pub(crate) fn info(&self) -> Info {
         self.session.as_ref().map(|session| session.info()).unwrap_or_default()
     }
 
-    /// The session, which says to its peer that nothing more will come.
+    /// The session, for its `close_notify`.
     pub(crate) fn session(&mut self) -> Option<&mut Box<dyn Session>> {
         self.session.as_mut()
     }
 
-    /// What goes on behind a handshake that is done.
+    /// The parts that go on after a handshake that is done.
     pub(crate) fn into_parts(self) -> (Option<Box<dyn Session>>, Outgoing, S) {
         (self.session, self.outgoing, self.state)
     }
 
-    /// Whether something waits for room in the transport.
+    /// Whether ciphertext waits for room in the transport.
     pub(crate) fn wants_write(&self) -> bool {
         !self.outgoing.is_empty()
     }
@@ -177,7 +179,7 @@ impl<S> Handshaking<S> {
         self.failed
     }
 
-    /// Does what can be done now.
+    /// Takes a step: reads, hands ciphertext to the session, and sends its answers.
     pub(crate) fn step(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -204,7 +206,7 @@ impl<S> Handshaking<S> {
     ) -> Step {
         if let (Side::Client { .. }, false) = (&self.side, self.has_begun) {
             self.has_begun = true;
-            // A client speaks first.
+            // A client sends the first message, before it has read anything.
             if let Some(session) = &mut self.session
                 && let Err(failure) = session.open(&mut [], &mut [], &mut self.outgoing.bytes)
             {
@@ -274,7 +276,7 @@ impl<S> Handshaking<S> {
             };
             at += opened.taken;
             if !session.is_handshaking() {
-                // Its last messages leave with the first bytes of the protocol above.
+                // The last messages of the handshake leave in one write with the first bytes of the protocol above.
                 return Some(Step::Done { opened, rest: at..n });
             }
             if opened.closed || opened.taken == 0 {
@@ -284,7 +286,7 @@ impl<S> Handshaking<S> {
         None
     }
 
-    /// False if the transport takes nothing any more.
+    /// Sends queued ciphertext. Returns false if the transport has failed.
     fn send(&mut self, socket: BorrowedFd<'_>, flags: &mut Flags, stats: &mut DriverStats) -> bool {
         if self.outgoing.is_empty() || !flags.has(Flags::WRITABLE) {
             return true;
@@ -300,12 +302,12 @@ impl<S> Handshaking<S> {
         true
     }
 
-    /// Delivers the alert as far as the transport takes it at once.
+    /// Ends in failure, and sends the alert as far as the transport takes it at once.
     fn fail(&mut self, failure: Failure, socket: BorrowedFd<'_>) -> Step {
         self.failed = true;
-        // What it holds is not needed for the alert.
+        // The alert is in `outgoing` already, so the session can go.
         self.session = None;
-        // A peer that does not get the alert sees the end of the connection.
+        // If the transport does not take the alert, the peer sees only the end of the connection.
         let _ = self.outgoing.flush(socket);
         self.outgoing.bytes.clear();
         self.outgoing = Outgoing::default();
@@ -313,7 +315,7 @@ impl<S> Handshaking<S> {
         Step::Failed(failure)
     }
 
-    /// Reads and drops what the peer still sends.
+    /// Reads and discards what the peer still sends.
     fn linger(socket: BorrowedFd<'_>, flags: &mut Flags, buffers: &mut Buffers) -> Step {
         for _ in 0..READS_MAX {
             match net::receive(socket, &mut buffers.ciphertext) {

@@ -2,13 +2,15 @@
 //!
 //! # Where to look
 //!
-//! * [`Driver`], [`Application`] and [`DriverContext`] are what a program writes its side with; [`Service`] is what a loop sees of it.
+//! * A program implements [`Application`], whose calls get a [`DriverContext`], and gives it to a [`Driver`]; a loop
+//!   hosts that as a [`Service`].
 //! * Ready hosts for loops that a program already runs are in [`hosts`]. For every other loop that can watch a descriptor there is
 //!   `OneDescriptor` of the feature `mio`.
-//! * Outgoing connections by name or address are [`DriverContext::connect`]; [`Reconnect`] says when to try again.
+//! * Outgoing connections by name or address are made with [`DriverContext::connect`]; [`Reconnect`] decides when
+//!   to try again.
 //! * Other descriptors live in the same table: pipes and terminals as streams, those that the application reads and writes by itself
 //!   ([`Descriptor`]), and UDP ([`Udp`]).
-//! * Several threads are several services: [`Shards`].
+//! * Several threads run one service each, and share connections evenly: [`Shards`].
 //! * [`tls`] is the seam for TLS, which the crate `lws-tls` fills.
 #![deny(unsafe_code)]
 

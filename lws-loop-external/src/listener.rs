@@ -21,13 +21,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The listeners of a service. There are few.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
-    entries: Vec<Entry>,
-    /// Whether a listener may have connections that were not accepted yet.
+    entries: Vec<ListenerEntry>,
+    /// Whether some listener may have connections that were not accepted yet.
     pub(crate) waiting: bool,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct ListenerEntry {
     generation: u32,
     listener: Option<Listener>,
 }
@@ -35,36 +35,36 @@ struct Entry {
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Owned,
-    /// Where it listens, with the port that the system chose.
+    /// The listener's address, with the port that the system chose.
     address: Address,
     file: Option<SocketFile>,
     tcp: TcpOptions,
     pub(crate) tls: Option<ListenTls>,
     pub(crate) registration: Registration,
-    /// Accepting may give something.
+    /// Whether the accept queue may have connections.
     ready: bool,
     paused: Option<Paused>,
-    /// Its connections stay with this shard: the others have listeners of their own.
+    /// Whether its connections stay with this shard, because the other shards have listeners of their own.
     stays: bool,
 }
 
-/// Why a listener accepts nothing now.
+/// Why a listener is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paused {
-    /// Until then: no descriptor or memory was left.
+    /// No descriptor or memory was left. It goes on at this time.
     Until(Time),
-    /// There are as many connections as there may be: until one has ended, or until then at the latest, when some may be
-    /// found that give way.
+    /// The limit of connections is reached. It goes on when a connection has ended, or at this time, when idle ones may
+    /// have become available to close.
     Full(Time),
 }
 
-/// What came of a look at a listener.
+/// The outcome of accepting one connection.
 #[derive(Debug)]
 pub(crate) enum Accept {
     Connection(Owned, Peer),
     /// One connection failed before it was accepted.
     Lost,
-    /// There is none.
+    /// The accept queue is empty.
     None,
     /// There is no descriptor or memory left.
     Exhausted,
@@ -79,7 +79,7 @@ impl Listeners {
     ) -> io::Result<ListenerId> {
         let Parts { socket, file, address } = socket.into_parts(options)?;
         let index = self.entries.iter().position(|entry| entry.listener.is_none()).unwrap_or_else(|| {
-            self.entries.push(Entry::default());
+            self.entries.push(ListenerEntry::default());
             self.entries.len() - 1
         });
         let entry = &mut self.entries[index];
@@ -105,10 +105,11 @@ impl Listeners {
         entry.listener.as_mut().filter(|_| entry.generation == id.generation)
     }
 
-    /// The names of all that accept connections.
+    /// The names of all listeners that are not being closed.
     pub(crate) fn ids(&self) -> Vec<ListenerId> {
-        let open = |entry: &&Entry| entry.listener.as_ref().is_some_and(|it| !it.registration.is_removing());
-        let id = |(index, entry): (usize, &Entry)| {
+        let open =
+            |entry: &&ListenerEntry| entry.listener.as_ref().is_some_and(|it| !it.registration.is_removing());
+        let id = |(index, entry): (usize, &ListenerEntry)| {
             let id = ListenerId { index: index as u32, generation: entry.generation };
             Some(entry).filter(open).map(|_| id)
         };
@@ -119,7 +120,7 @@ impl Listeners {
         self.entries.iter().all(|entry| entry.listener.is_none())
     }
 
-    /// Closes the descriptor: the host has let go of it.
+    /// Closes the descriptor of a listener, as the host has let go of it.
     pub(crate) fn free(&mut self, id: ListenerId) {
         if self.get(id).is_some() {
             let entry = &mut self.entries[id.index as usize];
@@ -128,14 +129,14 @@ impl Listeners {
         }
     }
 
-    /// Leaves the files of Unix listeners where they are.
+    /// Keeps the files of Unix listeners when the listeners close.
     pub(crate) fn forget_files(&mut self) {
         for listener in self.entries.iter_mut().filter_map(|entry| entry.listener.as_mut()) {
             std::mem::forget(listener.file.take());
         }
     }
 
-    /// Has those accept again that pause until a connection has ended.
+    /// Resumes the listeners that are paused until a connection has ended.
     pub(crate) fn resume_full(&mut self) {
         for listener in self.entries.iter_mut().filter_map(|entry| entry.listener.as_mut()) {
             if let Some(Paused::Full(_)) = listener.paused {
@@ -145,9 +146,9 @@ impl Listeners {
         }
     }
 
-    /// When the next pause ends.
+    /// The time at which the next pause ends.
     pub(crate) fn next_resume(&self) -> Option<Time> {
-        let paused = |entry: &Entry| {
+        let paused = |entry: &ListenerEntry| {
             let listener = entry.listener.as_ref().filter(|listener| !listener.registration.is_removing())?;
             let (Paused::Until(at) | Paused::Full(at)) = listener.paused?;
             Some(at)
@@ -165,23 +166,23 @@ impl Listener {
         self.socket.as_fd()
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The listener's address, with the port that the system chose.
     pub(crate) fn local_address(&self) -> &Address {
         &self.address
     }
 
-    /// Another descriptor of the same socket.
+    /// A duplicate of the socket's descriptor.
     pub(crate) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.socket.as_fd().try_clone_to_owned()
     }
 
-    /// The host has reported it.
+    /// Notes that the host has reported a listener.
     pub(crate) fn reported(&mut self, trigger: Trigger, id: ListenerId, changes: &mut Changes) {
         self.ready = true;
         self.registration.reported(trigger, id.token(), changes);
     }
 
-    /// There may be connections that no host has reported.
+    /// Notes that there may be connections that no host has reported.
     pub(crate) fn expect(&mut self) {
         self.ready = true;
     }
@@ -199,17 +200,18 @@ impl Listener {
         self.stays
     }
 
-    /// There are as many connections as there may be.
+    /// Pauses the listener because the limit of connections is reached.
     pub(crate) fn pause_while_full(&mut self, now: Time) {
         self.paused = Some(Paused::Full(now + PAUSE));
     }
 
-    /// The pause that comes of an exhausted system.
+    /// Pauses the listener because the system has no descriptor or memory left.
     pub(crate) fn pause_from(&mut self, now: Time) {
         self.paused = Some(Paused::Until(now + PAUSE));
     }
 
-    /// A paused listener is not watched by a host that would report it again and again.
+    /// Updates what the listener is watched for. A paused listener is not watched by a level-triggered host, which
+    /// would report it for ever.
     pub(crate) fn update(&mut self, trigger: Trigger, id: ListenerId, changes: &mut Changes) {
         if trigger != Trigger::Edge && !self.registration.is_removing() {
             let interest = Interest::READ.when(self.paused.is_none());
@@ -217,13 +219,13 @@ impl Listener {
         }
     }
 
-    /// Looks for one connection.
+    /// Accepts one connection.
     pub(crate) fn accept(&mut self) -> Accept {
         match net::accept(self.socket.as_fd()) {
             Ok((socket, address)) => {
-                // Linux hands them down from the listener.
+                // On Linux accepted sockets inherit the options of the listener.
                 if cfg!(not(target_os = "linux")) && self.file.is_none() {
-                    // A connection that has ended already refuses them; reading it will tell.
+                    // Setting options fails if the connection has ended already, which its first read will find.
                     let _ = socket::apply(&self.tcp, &(&socket).into());
                 }
                 Accept::Connection(socket, Peer::new(address))
@@ -232,7 +234,7 @@ impl Listener {
                 self.ready = false;
                 Accept::None
             }
-            // Errors of that one connection: the next may do better.
+            // These are errors of that one connection only; the next one may be fine.
             Err(
                 Errno::INTR
                 | Errno::CONNABORTED
@@ -245,7 +247,8 @@ impl Listener {
                 | Errno::HOSTDOWN
                 | Errno::HOSTUNREACH,
             ) => Accept::Lost,
-            // EMFILE, ENFILE, ENOBUFS, ENOMEM; and whatever else there is would come again at once.
+            // EMFILE, ENFILE, ENOBUFS, ENOMEM. Unknown errors are treated alike, since trying again at once would
+            // fail again.
             Err(_) => Accept::Exhausted,
         }
     }

@@ -1,4 +1,4 @@
-//! A socket that listens already: bound ahead of its use, or received from a service manager or from an earlier process.
+//! A socket that listens already: bound in advance, or received from a service manager or from an earlier process.
 
 use crate::address::Address;
 use crate::net::Owned;
@@ -8,12 +8,12 @@ use socket2::{SockRef, Type};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// A socket that listens, and that no service accepts connections of yet: those that come wait in its queue, or are reset when it
-/// is dropped.
+/// A listening socket that belongs to no service yet. Connections wait in its accept queue, and are reset if it is
+/// dropped.
 ///
-/// [`bind`](Self::bind) makes one, so that a program knows that it has every address before it begins to serve at the first.
-/// [`adopt`](Self::adopt) takes one from elsewhere: from a service manager that has opened it ("socket activation"), or from the process
-/// whose place this one takes. [`DriverContext::listen_on`](crate::DriverContext::listen_on) accepts its connections.
+/// [`bind`](Self::bind) makes one, so that a program has every address before it begins to serve at the first.
+/// [`adopt`](Self::adopt) takes one over: from a service manager ("socket activation"), or from the process that this
+/// one replaces. [`DriverContext::listen_on`](crate::DriverContext::listen_on) accepts its connections.
 ///
 /// ```
 /// use lws_loop_external::{ListenOptions, ListeningSocket};
@@ -27,14 +27,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 #[derive(Debug)]
 pub struct ListeningSocket {
     socket: Owned,
-    /// The file that goes with the listener.
+    /// The file of a Unix socket, which is removed with the listener.
     file: Option<SocketFile>,
     address: Address,
-    /// It was made elsewhere, without the options of the listener that it is for.
+    /// Whether the socket was made elsewhere, without the options of its listener.
     is_adopted: bool,
 }
 
-/// The parts of a socket of which a listener is made.
+/// The parts of a listening socket that a listener needs.
 pub(crate) struct Parts {
     pub(crate) socket: Owned,
     pub(crate) file: Option<SocketFile>,
@@ -73,10 +73,11 @@ impl ListeningSocket {
         Ok(Self { socket: descriptor.into(), file: None, address, is_adopted: true })
     }
 
-    /// Has the file of an adopted Unix socket go with the listener, as that of one that was bound here does.
+    /// Makes the listener remove the file of an adopted Unix socket when it closes, as it does for a socket that
+    /// was bound here.
     ///
     /// # Errors
-    /// The file is not there. Sockets without one are returned as they are.
+    /// The file does not exist. Sockets without a file are returned as they are.
     pub fn with_file(mut self) -> io::Result<Self> {
         if let Address::Unix(path) = &self.address {
             self.file = Some(SocketFile::new(path)?);
@@ -84,13 +85,13 @@ impl ListeningSocket {
         Ok(self)
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// The address of the socket, with the port that the system chose.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Its parts, with the options of its connections set if it was made without them.
+    /// Takes the socket apart. The options of its connections are set if it was made without them.
     pub(crate) fn into_parts(self, options: &ListenOptions) -> io::Result<Parts> {
         let Self { socket, file, address, is_adopted } = self;
         if is_adopted && matches!(address, Address::Tcp(_)) {

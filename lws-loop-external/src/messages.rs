@@ -1,17 +1,17 @@
-//! What other threads have sent to a service, and the descriptor that announces it.
+//! The messages that other threads have sent to a service, and the descriptor that announces them.
 
 use crate::registration::{Changes, Registration};
 use crate::service::{Interest, Token, Trigger};
 use crate::waker::{Mailbox, Post};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-/// The service's end of its mailbox, and when it is looked into.
+/// The service's end of its mailbox, and the state of its delivery.
 pub(crate) struct Messages<M> {
     mailbox: Mailbox<M>,
     pub(crate) registration: Registration,
-    /// A command that opens messages is queued.
+    /// Whether [`Command::OpenMessages`](crate::command::Command::OpenMessages) is queued.
     is_queued: bool,
-    /// A handler wants what was asked for so far done before the next message.
+    /// Whether a handler has called [`DriverContext::pace_messages`](crate::DriverContext::pace_messages).
     is_paced: bool,
 }
 
@@ -30,19 +30,20 @@ impl<M> Messages<M> {
         self.mailbox.notifier().descriptor()
     }
 
-    /// The registration of the descriptor, and its number.
+    /// The registration of the waker's descriptor, and its number.
     pub(crate) fn registration(&mut self) -> (&mut Registration, RawFd) {
         let fd = self.mailbox.notifier().descriptor().as_raw_fd();
         (&mut self.registration, fd)
     }
 
-    /// The host has reported the descriptor.
+    /// Notes that the host has reported the descriptor.
     pub(crate) fn reported(&mut self, trigger: Trigger, changes: &mut Changes) {
         self.registration.reported(trigger, Token::WAKER, changes);
         self.mailbox.acknowledge();
     }
 
-    /// Looks whether a message may have come. True if messages are to be opened, and that is not queued yet: it is then.
+    /// Checks whether a message may have arrived. Returns true if the caller has to queue the command that opens
+    /// messages; this counts as queued then.
     #[inline]
     pub(crate) fn look(&mut self) -> bool {
         if self.mailbox.is_notified() {
@@ -51,7 +52,7 @@ impl<M> Messages<M> {
         self.mailbox.has_more() && !std::mem::replace(&mut self.is_queued, true)
     }
 
-    /// Begins to open messages. True if another thread has called `wake` since the last time.
+    /// Begins to open messages. Returns true if another thread has called `wake` since the last time.
     pub(crate) fn begin(&mut self) -> bool {
         (self.is_queued, self.is_paced) = (false, false);
         self.mailbox.take_woken()
@@ -61,7 +62,7 @@ impl<M> Messages<M> {
         self.mailbox.take()
     }
 
-    /// The next message waits until what was asked for so far is done.
+    /// Delays the next message until the commands so far have been carried out.
     pub(crate) fn pace(&mut self) {
         self.is_paced = true;
     }
@@ -75,7 +76,7 @@ impl<M> Messages<M> {
         self.mailbox.has_more()
     }
 
-    /// Accepts nothing any more. What was accepted before is still delivered.
+    /// Closes the mailbox. Messages that were accepted before are still delivered.
     pub(crate) fn close(&mut self) {
         self.mailbox.close();
     }

@@ -1,7 +1,7 @@
 //! The system calls on stream sockets, all in one place.
 //!
-//! Each is the bare call. With the feature `simulation` a [`Network`](crate::simulation::Network) that has entered this
-//! thread is asked first whether the socket is one of its own. Knows no protocol and no connection.
+//! Each is the bare call. With the feature `simulation`, a socket of the [`Network`](crate::simulation::Network) that
+//! this thread has entered is handled there. Knows no protocol and no connection.
 
 #[cfg(feature = "simulation")]
 use crate::simulation;
@@ -12,14 +12,14 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, SystemTime};
 
-/// A peer that has gone is an error of the call, and never a signal. Where no call can say so the socket does, from its
-/// creation on or from [`silence`](crate::transport::silence).
+/// Writing to a closed connection is an error of the call and never raises SIGPIPE. Where no flag of a call does that,
+/// an option of the socket does, set at its creation or by [`silence`](crate::transport::silence).
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-/// Answers from the simulated network, if the socket is one of its sockets.
+/// Returns the answer of the simulated network, if the socket is one of its sockets.
 macro_rules! simulate {
     ($socket:expr, |$network:ident, $number:ident| $call:expr) => {
         #[cfg(feature = "simulation")]
@@ -30,7 +30,7 @@ macro_rules! simulate {
     };
 }
 
-/// A descriptor that this service closes. A simulated network learns of the moment.
+/// A descriptor that this service closes. A simulated network is informed of the close.
 #[derive(Debug)]
 pub(crate) struct Owned(OwnedFd);
 
@@ -76,7 +76,7 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
     net::send(socket, bytes, NO_SIGNAL)
 }
 
-/// Writes once, of several buffers.
+/// Writes once, from several buffers.
 #[inline]
 pub(crate) fn send_several(socket: BorrowedFd<'_>, vectors: &[IoSlice<'_>]) -> Result<usize> {
     simulate!(socket, |network, number| network.send(number, vectors));
@@ -84,21 +84,21 @@ pub(crate) fn send_several(socket: BorrowedFd<'_>, vectors: &[IoSlice<'_>]) -> R
     net::sendmsg(socket, vectors, &mut nothing, NO_SIGNAL)
 }
 
-/// Ends the sending direction.
+/// Ends the sending direction: shutdown(2).
 #[inline]
 pub(crate) fn finish(socket: BorrowedFd<'_>) -> Result<()> {
     simulate!(socket, |network, number| network.finish(number));
     net::shutdown(socket, Shutdown::Write)
 }
 
-/// Has the close of the socket reset the connection, and drop what has not been sent.
+/// Makes the close of the socket reset the connection, which discards unsent bytes.
 #[cold]
 pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) -> Result<()> {
     simulate!(socket, |network, number| network.reset_on_close(number));
     net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))
 }
 
-/// The address of the peer; `None` of a Unix socket without a name.
+/// The address of the peer; `None` for a Unix socket without a name.
 #[inline]
 pub(crate) fn peer_address(socket: BorrowedFd<'_>) -> Result<Option<SocketAddrAny>> {
     simulate!(socket, |network, number| network.peer_address(number).map(|it| it.map(Into::into)));
@@ -139,7 +139,7 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     crate::sys::under_way(socket)
 }
 
-/// Accepts a connection that does not block, and that no other program inherits.
+/// Accepts a connection as a non-blocking, close-on-exec socket.
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<(Owned, Option<SocketAddrAny>)> {
     simulate!(listener, |network, number| {
         network.accept(number).map(|(socket, peer)| (socket.into(), peer.map(Into::into)))
@@ -155,7 +155,7 @@ fn accept_from_system(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<Socke
     net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
-/// This system needs three calls.
+/// Accepts a connection on a system without accept4(2), which needs three calls.
 #[cfg(target_vendor = "apple")]
 fn accept_from_system(listener: BorrowedFd<'_>) -> Result<(OwnedFd, Option<SocketAddrAny>)> {
     use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
@@ -176,8 +176,7 @@ pub(crate) fn is_simulated(descriptor: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// What a clock shows that never goes back, from a moment that is the same for all threads. In a simulated world no time
-/// passes while a service works.
+/// The monotonic clock, whose zero is the same for all threads. In a simulation no time passes while a service works.
 pub(crate) fn monotonic() -> Duration {
     #[cfg(feature = "simulation")]
     if let Some(still) = simulation::ask(|_| Duration::ZERO) {
@@ -186,7 +185,7 @@ pub(crate) fn monotonic() -> Duration {
     crate::sys::monotonic()
 }
 
-/// What the wall clock shows, from the first of January 1970 on, UTC.
+/// The wall clock, since the first of January 1970, UTC.
 pub(crate) fn wall_clock() -> Duration {
     #[cfg(feature = "simulation")]
     if let Some(shown) = simulation::ask(|network| network.wall_clock()) {

@@ -1,6 +1,8 @@
-//! Everything that a service waits for behind one descriptor, for loops that can watch one and know a deadline.
+//! One descriptor that stands for all descriptors of a service, for loops that can watch a descriptor and keep a
+//! deadline.
 //!
-//! An epoll or kqueue of its own. It costs one system call more per wake-up than a loop that watches each descriptor.
+//! It is an epoll or kqueue of the service's own, and costs one system call more per wake-up than a loop that watches
+//! each descriptor.
 
 use crate::hosts::OnMio;
 use crate::service::{Service, Wait};
@@ -10,15 +12,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// A service that shows its host one descriptor to watch for reading, and one deadline.
+/// A service behind one descriptor, which its host watches for reading, and one deadline.
 ///
-/// The host calls [`dispatch`](Self::dispatch) when the descriptor is readable, and when the time that the call before
-/// answered is over. Whatever it does with the service in between, it does through [`with`](Self::with).
+/// The host calls [`dispatch`](Self::dispatch) when the descriptor is readable, and when the time that the last call
+/// returned has passed. In between, it reaches the service through [`with`](Self::with).
 ///
-/// The descriptor is readable too when there is work that no socket announces ([`Wait::Now`]), a deadline that is earlier
-/// than the host has learned, or a service that is done. So a host that heeds [`Wait::Until`] of the last dispatch misses
-/// nothing, whether it is level-triggered, edge-triggered or one-shot: a dispatch takes all that was ready, or makes the
-/// descriptor readable anew.
+/// The descriptor is also readable while there is work that no socket announces ([`Wait::Now`]), when a deadline has
+/// become earlier than the one that the host knows, and when the service is done. So a host that keeps to the
+/// [`Wait::Until`] of the last dispatch misses nothing, whether it is level-triggered, edge-triggered or one-shot: a
+/// dispatch takes everything that was ready, or makes the descriptor readable again.
 pub struct OneDescriptor<S> {
     poll: mio::Poll,
     events: mio::Events,
@@ -26,11 +28,11 @@ pub struct OneDescriptor<S> {
     waker: mio::Waker,
     on_mio: OnMio<S>,
     wait: Wait,
-    /// The descriptor is not there any more.
+    /// Whether the program has closed the descriptor.
     closed: bool,
 }
 
-/// Descriptors that one dispatch hands out at most, unless the program says another number.
+/// The default of the most descriptors that one dispatch handles.
 const EVENTS: usize = 1_024;
 const TAG: u8 = 0;
 /// A token that no service has.
@@ -45,8 +47,8 @@ impl<S: Service> OneDescriptor<S> {
         Self::with_events(service, EVENTS)
     }
 
-    /// Hosts a service, and hands out as many descriptors as `events` says in one dispatch, one at least: the rest comes
-    /// with the next. By default 1,024.
+    /// Hosts a service, and handles at most `events` ready descriptors in one dispatch, and at least one; the others
+    /// follow in the next dispatch. The default is 1,024.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -67,14 +69,14 @@ impl<S: Service> OneDescriptor<S> {
         })
     }
 
-    /// Does what can be done now, and never sleeps. Answers how long the host may sleep if the descriptor does not
-    /// become readable before.
+    /// Does the work that can be done now, and never sleeps. Returns how long the host may sleep if the descriptor
+    /// does not become readable before.
     pub fn dispatch(&mut self, now: Time) -> Wait {
         let looked = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         if let Err(error) = &looked
             && error.kind() != io::ErrorKind::Interrupted
         {
-            // Nothing else lets a look at one's own epoll fail.
+            // Polling one's own epoll fails only if it was closed.
             self.closed = true;
             self.wait = Wait::Forever;
             return self.wait;
@@ -85,7 +87,7 @@ impl<S: Service> OneDescriptor<S> {
             count += 1;
         }
         self.wait = self.on_mio.settle(self.poll.registry(), now);
-        // After a signal what was ready is still there.
+        // After an interruption by a signal, everything that was ready is still to be reported.
         if looked.is_err() || count >= self.events_max {
             self.wait = Wait::Now;
         }
@@ -95,8 +97,8 @@ impl<S: Service> OneDescriptor<S> {
         self.wait
     }
 
-    /// Dispatches for about so long and no longer, whatever the options of the service say: for what is left of a frame. The
-    /// descriptor stays readable if there is more to do.
+    /// Dispatches for at most about `time`, whatever the options of the service say: for the rest of a frame, in a
+    /// program that draws. The descriptor stays readable if there is more to do.
     pub fn dispatch_within(&mut self, now: Time, time: Duration) -> Wait {
         self.on_mio.service_mut().limit_turn(Some(time));
         let wait = self.dispatch(now);
@@ -104,7 +106,7 @@ impl<S: Service> OneDescriptor<S> {
         wait
     }
 
-    /// Lends the service, does what it was given to do, and answers what the call answers.
+    /// Calls `call` with the service, then gives the service a turn, and returns the result of `call`.
     pub fn with<R>(&mut self, now: Time, call: impl FnOnce(&mut S) -> R) -> R {
         let result = call(self.on_mio.service_mut());
         let wait = self.on_mio.settle(self.poll.registry(), now);
@@ -115,7 +117,7 @@ impl<S: Service> OneDescriptor<S> {
         result
     }
 
-    /// How long the host may sleep if the descriptor does not become readable before.
+    /// How long the host may sleep, as the last dispatch returned it.
     #[must_use]
     pub fn wait(&self) -> Wait {
         self.wait
@@ -127,11 +129,11 @@ impl<S: Service> OneDescriptor<S> {
         self.on_mio.service()
     }
 
-    /// Fails if the program has closed the descriptor, which is the service's: no dispatch does anything then, and the service is to
-    /// be dropped. Known from the next dispatch on.
+    /// Fails if the program has closed the descriptor, which belongs to the service: dispatches do nothing then, and
+    /// the service should be dropped. The next dispatch after the close notices it.
     ///
     /// # Errors
-    /// That one.
+    /// The descriptor was closed.
     pub fn check(&self) -> io::Result<()> {
         if self.closed {
             return Err(io::Error::other("the program has closed the descriptor of a service that it hosts"));
@@ -153,13 +155,13 @@ impl<S: Service> OneDescriptor<S> {
 
     /// Makes the descriptor readable.
     fn wake(&self) {
-        // A waker that was used too often is emptied by mio, and nothing else can fail.
+        // mio empties a waker whose counter is full, and nothing else can fail.
         let _ = self.waker.wake();
     }
 }
 
 impl<S> AsFd for OneDescriptor<S> {
-    /// To be watched for reading only.
+    /// The descriptor to watch, for reading only.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.poll.registry().as_fd()
     }

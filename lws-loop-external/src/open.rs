@@ -1,10 +1,10 @@
-//! A connection with its engine and what the application keeps for it.
+//! An established connection: its engine, and the application's state.
 
 use crate::secure::Secure;
 use crate::tls::Info;
 use lws_proto::Connection;
 
-/// A connection that has been made.
+/// An established connection.
 pub(crate) struct Open<S> {
     pub(crate) connection: Connection,
     pub(crate) state: S,
@@ -13,7 +13,7 @@ pub(crate) struct Open<S> {
 }
 
 impl<S> Open<S> {
-    /// Its parts, which a handler is lent at the same time.
+    /// Borrows the parts that a handler is lent at the same time.
     #[inline]
     pub(crate) fn parts(&mut self) -> (&mut Connection, &mut S, Option<&Info>) {
         (&mut self.connection, &mut self.state, self.secure.as_deref().map(|secure| &secure.info))

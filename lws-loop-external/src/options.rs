@@ -1,4 +1,4 @@
-//! What a program decides about its service as a whole.
+//! The options of a service as a whole.
 
 use crate::net;
 use lws_proto::OutOfRange;
@@ -8,10 +8,10 @@ use std::time::Duration;
 /// Sizes and budgets of one service.
 #[derive(Clone, Debug)]
 pub struct DriverOptions {
-    /// The most connections at a time, outgoing ones too. At the last one the listeners pause, and go on when one has
-    /// ended. An accepted one that has been idle for a second is closed for those that wait: one with TLS that has sent
-    /// nothing first, then one between two requests or before its first. Default `None`: the limit of open files,
-    /// less `descriptors_kept`.
+    /// The most connections at a time, including outgoing ones. When it is reached the listeners pause until a
+    /// connection has ended. While connections wait, accepted ones that have been idle for a second are closed: first
+    /// those with TLS that have sent nothing, then those between two requests or before the first. Default `None`: the
+    /// limit of open files, less `descriptors_kept`.
     pub connections_max: Option<usize>,
     /// Descriptors that are left to everything else where `connections_max` is `None`: listeners, files, the rest of the
     /// program. Default 32.
@@ -20,40 +20,41 @@ pub struct DriverOptions {
     /// system calls, and it stays in the second-level cache. At least 1 KiB.
     #[doc(alias = "pt_serv_buf_size")]
     pub receive_buffer_bytes: usize,
-    /// Bytes that one connection may receive in one turn before the others come. Default 256 KiB. A smaller number than
-    /// the receive buffer has is kept to; of TLS they are bytes of ciphertext.
+    /// Bytes that one connection may receive in one turn, before others get theirs. Default 256 KiB. A number below the
+    /// size of the receive buffer is kept exactly; with TLS bytes of ciphertext count.
     pub read_bytes_per_turn: usize,
-    /// Bytes that one connection may send in one turn before the others come. Default 256 KiB.
+    /// Bytes that one connection may send in one turn, before others get theirs. Default 256 KiB.
     pub write_bytes_per_turn: usize,
-    /// Events of one connection in one turn before the others come. Default 16,384: more than one receive buffer of
-    /// the shortest messages makes.
+    /// Events of one connection in one turn, before others get theirs. Default 16,384: more than one receive buffer
+    /// full of the shortest messages causes.
     pub events_per_turn: usize,
     /// Connections that one listener accepts in one turn. Default 64.
     pub accepts_per_turn: usize,
-    /// What one turn of the whole service may take, over all its connections. What is then left to do is forced work: the
-    /// host hears [`Wait::Now`](crate::Wait::Now), and it goes on where it stopped.
+    /// The limits of one turn of the whole service, over all its connections. Work that is left at the limit is forced
+    /// work: the host gets [`Wait::Now`](crate::Wait::Now), and the service goes on where it stopped.
     pub turn: TurnLimits,
     /// TLS handshakes of accepted connections at a time, counted from the first octet of the peer. Default 1,024, which
-    /// bounds what they hold: see [`ListenTls::handshake_bytes_max`](crate::tls::ListenTls::handshake_bytes_max). More of
-    /// them wait for a place, and networks take turns; one that has been at work for a second gives way to them.
+    /// bounds what they hold: see [`ListenTls::handshake_bytes_max`](crate::tls::ListenTls::handshake_bytes_max).
+    /// Further ones wait for a place, and networks are served in round-robin order; a handshake that has taken a second
+    /// is closed for them.
     #[doc(alias = "simultaneous_ssl_handshake_restriction")]
     pub tls_handshakes_max: usize,
     /// Handshakes, and as many silent connections, that one network may have while others wait: an IPv4 address or the
     /// /64 of an IPv6 one. Default 128. A peer of the same machine that has no address is not counted.
     pub tls_handshakes_per_network_max: usize,
-    /// Accepted connections with TLS whose peer has sent nothing yet. Default 1,024, of which each holds its socket and
-    /// less than 1 KiB. One more makes the one give way that has been silent for the longest time.
+    /// Accepted connections with TLS whose peer has sent nothing yet. Default 1,024, each of which holds its socket and
+    /// less than 1 KiB. One more closes the one that has been silent for the longest time.
     pub tls_silent_max: usize,
     /// Steps of TLS handshakes in one turn, after the established connections have had theirs. Default 4, which is about
     /// 2 ms with an ECDSA P-256 key.
     pub tls_steps_per_turn: usize,
-    /// Messages of other threads that may wait. Default 65,536; past it [`DriverHandle::send`](crate::DriverHandle::send) gives the
-    /// message back.
+    /// Messages of other threads that may be queued. Default 65,536; past it
+    /// [`DriverHandle::send`](crate::DriverHandle::send) gives the message back.
     pub mailbox_messages_max: usize,
-    /// Messages that may wait for connections that are being made. Default 1,024; past it they come back as
+    /// Messages that may be queued for connections that are being made. Default 1,024; past it they come back as
     /// [`Application::undelivered`](crate::Application::undelivered).
     pub waiting_messages_max: usize,
-    /// Names that the resolver may be looking for at a time, including those that no connection waits for any more. Default
+    /// Names that the resolver may be resolving at a time, including those of connections that were given up. Default
     /// 1,024; past it a connection fails with [`ResolveError::TooMany`](crate::ResolveError::TooMany).
     pub resolver_queries_max: usize,
     /// Addresses of one name that are tried. Default 16, of each family some.
@@ -83,19 +84,18 @@ impl Default for DriverOptions {
     }
 }
 
-/// What one turn of a service may take: all that it does between two looks of its host at the descriptors.
+/// The limits of one turn of a service: of everything that it does between two polls of its host.
 ///
-/// A connection that is at work then gets to the end of what it has begun, so a turn can be longer by one handler call, one
-/// read or one write.
+/// A limit interrupts nothing, so a turn can be longer by one handler call, one read or one write.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnLimits {
-    /// Time. Default 1 ms: a host draws a frame or serves its own timers in between, and one more look at the descriptors
-    /// costs half a percent of it. [`Duration::MAX`] is no bound; the clock is not read then.
+    /// The time of a turn. Default 1 ms: a host can draw a frame or serve its own timers in between, and polling the
+    /// descriptors costs half a percent of it. [`Duration::MAX`] is no bound, and the clock is not read then.
     pub time: Duration,
     /// Bytes, received and sent. Default 16 MiB: more than fits into the time, so that it bounds turns without a clock.
     pub bytes: usize,
-    /// What time is measured by; its zero may be anywhere. Default: the system's monotonic clock. It is read about sixteen
-    /// times in a turn that takes its whole time, and not at all in short ones.
+    /// The clock that measures the time of a turn; its zero may be anywhere. Default: the system's monotonic clock. It
+    /// is read about sixteen times in a turn that takes its whole time, and not at all in short ones.
     pub clock: fn() -> Duration,
 }
 
@@ -106,7 +106,8 @@ impl Default for TurnLimits {
 }
 
 impl DriverOptions {
-    /// Checks every option against its range: what is zero would stop the service. Whatever makes a service calls it.
+    /// Checks every option against its range; a budget of zero, for example, would stop the service. Everything that
+    /// makes a service calls this.
     ///
     /// # Errors
     /// The first option that is outside of its range.
@@ -154,7 +155,7 @@ impl DriverOptions {
     }
 }
 
-/// What is wrong with a description, as the system would say it.
+/// An option out of its range, as an [`io::Error`].
 pub(crate) fn invalid(error: OutOfRange) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, error)
 }

@@ -1,9 +1,11 @@
-//! Messages about connections that are being made, until they are there or never will be. Knows neither.
+//! Messages for connections that are being made, kept until the connection exists or has failed. Knows no
+//! connections.
 
 use crate::token::ConnectionId;
 use std::collections::BTreeMap;
 
-/// Messages in order, by whom they are for. There are few: a message usually finds its connection.
+/// Messages in the order of their arrival, each with the connection that it is for. There are few, since most
+/// messages are sent to connections that exist.
 pub(crate) struct PendingMessages<M> {
     kept: BTreeMap<ConnectionId, Vec<M>>,
     count: usize,
@@ -15,7 +17,7 @@ impl<M> PendingMessages<M> {
         Self { kept: BTreeMap::new(), count: 0, count_max }
     }
 
-    /// Keeps a message, or gives it back if as many are kept as may be.
+    /// Keeps a message, or gives it back if the limit is reached.
     pub(crate) fn keep(&mut self, id: ConnectionId, message: M) -> Option<M> {
         if self.count >= self.count_max {
             return Some(message);
@@ -26,7 +28,7 @@ impl<M> PendingMessages<M> {
         None
     }
 
-    /// What was kept for a connection.
+    /// Takes the messages that were kept for a connection.
     pub(crate) fn take(&mut self, id: ConnectionId) -> Vec<M> {
         let messages = self.kept.remove(&id).unwrap_or_default();
         self.count -= messages.len();

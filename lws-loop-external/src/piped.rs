@@ -13,13 +13,13 @@ pub(crate) struct Piped<S> {
     output: Output,
 }
 
-/// Where a connection over files writes to.
+/// The output of a connection over files.
 enum Output {
-    /// Where it reads.
+    /// The descriptor that is read is written, too.
     Same,
-    /// A descriptor of its own, and its place in the table, which has a duplicate for the host to watch.
+    /// A descriptor of its own. Its entry of the table holds a duplicate for the host to watch.
     Other { descriptor: Owned, place: ConnectionId, interest: Interest },
-    /// Nowhere: this side has ended. The place may still be taken.
+    /// None, as this side has ended. Its entry of the table may still exist.
     Ended { place: Option<ConnectionId> },
 }
 
@@ -53,7 +53,7 @@ impl<S> Piped<S> {
         self.open.state
     }
 
-    /// Ends the sending direction. One descriptor for both stays, as it is still read.
+    /// Ends the sending direction. A descriptor that serves both directions stays open, as it is still read.
     pub(crate) fn finish(&mut self) {
         self.output = match self.output {
             Output::Same => Output::Ended { place: None },
@@ -62,7 +62,8 @@ impl<S> Piped<S> {
         };
     }
 
-    /// What the input should be watched for, of what the connection wants; the rest is kept for the output.
+    /// Divides the connection's interest: returns what the input should be watched for, and keeps the rest for the
+    /// output.
     pub(crate) fn divide(&mut self, wanted: Interest) -> Interest {
         match &mut self.output {
             Output::Other { interest, .. } => {
@@ -73,7 +74,7 @@ impl<S> Piped<S> {
         }
     }
 
-    /// The place of the output, and what it should be watched for: `None` is nothing ever again.
+    /// The entry of the output, and what it should be watched for: `None` if it has ended.
     pub(crate) fn output(&self) -> Option<(ConnectionId, Option<Interest>)> {
         match &self.output {
             Output::Same => None,

@@ -1,4 +1,4 @@
-//! What a host knows of one descriptor, and what it should know.
+//! The registration of one descriptor with the host: the state that the host has, and the one that it should have.
 
 use crate::service::{Change, Interest, Token, Trigger};
 use std::collections::VecDeque;
@@ -7,44 +7,45 @@ use std::os::fd::RawFd;
 /// Descriptors whose registration may differ from what the host knows.
 pub(crate) type Changes = VecDeque<Token>;
 
-/// The registration of one descriptor. However often it changes in a turn, the host hears of the last state only.
+/// The registration of one descriptor. However often it changes in a turn, the host gets one change, to the last
+/// state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Registration {
-    /// The host has it.
+    /// Whether the host has the registration.
     announced: bool,
-    /// It stands in the list of changes.
+    /// Whether it is in the list of changes.
     listed: bool,
     removal: Removal,
-    /// What the host watches it for.
+    /// The interest that the host has.
     watched: Interest,
-    /// What it should be watched for.
+    /// The interest that the host should have.
     wanted: Interest,
 }
 
-/// Whether the host should let go of it.
+/// The progress of a removal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Removal {
     #[default]
     No,
-    /// It should, and does not know yet.
+    /// The host should let go of the descriptor, and has not been asked yet.
     Wanted,
-    /// It was asked to. It may take a while, in which readiness can still be reported.
+    /// The host was asked to let go. Until it does, it may still report readiness.
     Requested,
 }
 
-/// What comes next for a registration.
+/// The next step for a registration.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing.
     Same,
     /// The host should make this change.
     Change(Change),
-    /// The host does not have it, and will not: it is free.
+    /// The host does not have it and will not get it: the descriptor may be closed.
     Free,
 }
 
 impl Registration {
-    /// Says what it should be watched for.
+    /// Sets what the descriptor should be watched for.
     #[inline]
     pub(crate) fn want(&mut self, interest: Interest, token: Token, changes: &mut Changes) {
         self.wanted = interest;
@@ -53,7 +54,7 @@ impl Registration {
         }
     }
 
-    /// Says that the host should let go of it.
+    /// Begins a removal.
     pub(crate) fn remove(&mut self, token: Token, changes: &mut Changes) {
         if self.removal == Removal::No {
             self.removal = Removal::Wanted;
@@ -61,14 +62,14 @@ impl Registration {
         }
     }
 
-    /// Says that another host has taken over, which knows nothing.
+    /// Notes that another host has taken over, which has no registrations.
     pub(crate) fn forget(&mut self, token: Token, changes: &mut Changes) {
         self.announced = false;
         self.watched = Interest::NONE;
         self.list(token, changes);
     }
 
-    /// Says that the host has reported readiness.
+    /// Notes that the host has reported readiness.
     #[inline]
     pub(crate) fn reported(&mut self, trigger: Trigger, token: Token, changes: &mut Changes) {
         if trigger == Trigger::OneShot && self.removal == Removal::No {
@@ -77,12 +78,12 @@ impl Registration {
         }
     }
 
-    /// Says that the host does not have it after all.
+    /// Notes that the host has refused the registration.
     pub(crate) fn refused(&mut self) {
         self.announced = false;
     }
 
-    /// Whether the host was asked to let go of it, or will be.
+    /// Whether a removal has begun.
     pub(crate) fn is_removing(&self) -> bool {
         self.removal != Removal::No
     }
@@ -94,7 +95,7 @@ impl Registration {
         }
     }
 
-    /// It has been taken off the list: what is to be done about it.
+    /// The next step, once the registration has been taken off the list.
     pub(crate) fn next(&mut self, token: Token, fd: RawFd) -> Next {
         self.listed = false;
         let interest = self.wanted;

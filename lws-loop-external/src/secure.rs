@@ -1,7 +1,7 @@
 //! TLS of an established connection, between its socket and its engine.
 //!
-//! Plaintext counts as queued in the engine until the records that hold it have gone to the transport, so that a peer that
-//! does not read is seen as what it is. An idle connection holds no buffer here.
+//! Plaintext counts as queued in the engine until the transport has taken its records, so that the engine's limits and
+//! deadlines apply to a peer that does not read. An idle connection holds no buffer here.
 
 use crate::tls::{Info, Session};
 use crate::transport::{self, Sent};
@@ -18,11 +18,11 @@ pub(crate) struct Secure {
 pub(crate) struct TlsStream {
     pub(crate) session: Box<dyn Session>,
     pub(crate) outgoing: Outgoing,
-    /// Bytes at the front of the engine's queue that are sealed in `outgoing`.
+    /// The number of bytes at the front of the engine's queue that are sealed in `outgoing`.
     sealed: usize,
     /// The peer has sent `close_notify`.
     pub(crate) peer_closed: bool,
-    /// This side has sent it.
+    /// Whether this side has sent `close_notify`.
     closed: bool,
 }
 
@@ -42,7 +42,7 @@ impl TlsStream {
             }
         }
         let sent = self.outgoing.flush(socket);
-        // Records are longer than what they hold: so much of it has gone for certain.
+        // Records are longer than their plaintext, so at least this much plaintext has gone.
         let gone = self.sealed.saturating_sub(self.outgoing.len());
         self.sealed -= gone;
         debug_assert!(self.sealed <= self.outgoing.len(), "what is not gone is still to be sent");
@@ -50,15 +50,16 @@ impl TlsStream {
         sent
     }
 
-    /// Offers what the session says by itself, where the engine has nothing queued: answers to the peer's handshake messages, and
-    /// `close_notify`.
+    /// Offers records of the session's own while the engine has nothing queued: answers to the peer's handshake
+    /// messages, and `close_notify`.
     pub(crate) fn flush(&mut self, socket: BorrowedFd<'_>) -> Sent {
-        // What was sealed for a queue that is gone may still leave: it cannot be taken out of a cut record.
+        // The engine may have dropped its queue. Records that were sealed from it are still sent, because a record
+        // cannot be taken back once a part of it has left.
         self.sealed = 0;
         self.outgoing.flush(socket)
     }
 
-    /// Says once that nothing more will come.
+    /// Sends `close_notify`, once.
     pub(crate) fn close(&mut self) {
         if !self.closed {
             self.closed = true;
@@ -71,7 +72,7 @@ impl TlsStream {
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
     pub(crate) bytes: Vec<u8>,
-    /// How much of it has gone.
+    /// The number of bytes that the transport has taken.
     sent: usize,
 }
 
@@ -80,7 +81,7 @@ impl Outgoing {
         self.bytes.len() - self.sent
     }
 
-    /// Bytes that it costs.
+    /// The memory that it holds, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.bytes.capacity()
     }
@@ -96,7 +97,8 @@ impl Outgoing {
         }
     }
 
-    /// Swaps the buffer out into `spare`, if nothing waits in it; otherwise keeps what waits, and no more room than that.
+    /// Swaps the buffer out into `spare` if it is empty; otherwise keeps the waiting bytes in an allocation of just
+    /// their size.
     pub(crate) fn reclaim(&mut self, spare: &mut Vec<u8>) {
         if self.is_empty() {
             self.bytes.clear();

@@ -1,4 +1,4 @@
-//! The seam between what owns descriptors and what waits for them.
+//! The seam between services, which own descriptors, and hosts, which wait for them.
 //!
 //! A service owns sockets, connections and timers, and never waits. A host owns the waiting, and knows none of them.
 
@@ -14,61 +14,62 @@ pub use crate::token::Token;
 ///
 /// A host calls [`attach`](Self::attach) once, and then, in each turn:
 /// 1. [`settle`](Self::settle), whose answer is how long it may sleep;
-/// 2. [`poll_change`](Self::poll_change) until `None`, doing what each [`Change`] says;
+/// 2. [`poll_change`](Self::poll_change) until `None`, applying each [`Change`];
 /// 3. its own waiting;
 /// 4. [`handle_ready`](Self::handle_ready) for each descriptor that is ready, with the time after the wait.
 ///
-/// Between a call of anything else that may give the service work (of its application, say) and the next sleep,
-/// 1 and 2 come again. No call blocks.
+/// After any other call that may give the service work, for example one of its application, 1 and 2 come again
+/// before the next sleep. No call blocks.
 pub trait Service {
-    /// A host takes the service over, from nothing or from another host: every descriptor is announced again with
-    /// [`Change::Add`], and `trigger` says how readiness will be reported. Without this call it is
-    /// [`Trigger::Level`]. Each host may count time from another moment: what is due in a second at one host is due in a
+    /// A host takes the service over, as the first one or from another host: every descriptor is announced again with
+    /// [`Change::Add`], and `trigger` says how readiness will be reported. Without this call it is [`Trigger::Level`].
+    /// Each host may count time from a moment of its own: a timer that is due in a second at one host is due in a
     /// second at the next.
     fn attach(&mut self, trigger: Trigger);
 
-    /// The next thing that the host should do, or `None`. Several changes of one descriptor come as one.
+    /// The next change that the host has to apply, or `None`. Several changes of one descriptor come as one.
     fn poll_change(&mut self) -> Option<Change>;
 
     /// The descriptor behind a token, from its [`Change::Add`] until [`removed`](Self::removed): for hosts whose calls
     /// want a borrow instead of a number.
     fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>>;
 
-    /// A descriptor is ready. A token of something that has gone is ignored, and readiness that is not there any more
-    /// does no harm.
+    /// A descriptor is ready. The token of something that has ended is ignored, and readiness that has passed does no
+    /// harm.
     fn handle_ready(&mut self, now: Time, token: Token, ready: Readiness);
 
     /// The host has let go of the descriptor of a [`Change::Remove`]: it may be closed.
     fn removed(&mut self, token: Token);
 
-    /// The host cannot watch the descriptor of a [`Change::Add`] or [`Change::Modify`]. What needed it ends; no
-    /// [`Change::Remove`] follows.
+    /// The host cannot watch the descriptor of a [`Change::Add`] or [`Change::Modify`]. Its connection or listener
+    /// ends; no [`Change::Remove`] follows.
     fn refused(&mut self, token: Token, error: io::Error);
 
-    /// Does what is due: timers and work that no descriptor announces, within a budget. Answers how long the host may
-    /// sleep, provided that the changes are flushed first.
+    /// Does the work that is due, timers and work that no descriptor announces, within a budget. Returns how long the
+    /// host may sleep, provided that it applies the changes first.
     fn settle(&mut self, now: Time) -> Wait;
 
-    /// What one turn, all that the service does between two looks of its host at the descriptors, may take from now on: in
-    /// place of what the service's own options say, which is `None`. Ignored by a service without such a bound.
+    /// Limits the time of one turn, which is everything that the service does between two polls of its host, in place
+    /// of the service's own options. `None` restores those. A service without such a limit ignores the call.
     fn limit_turn(&mut self, time: Option<Duration>) {
         let _ = time;
     }
 
-    /// Whether this process is a child, by fork(2), of the one whose host called [`attach`](Self::attach). The descriptors are
-    /// watched for the parent, and most systems keep one list for both: a host lets go of none of them here.
+    /// Whether this process is a child, by fork(2), of the one whose host called [`attach`](Self::attach). Most systems
+    /// share the list of watched descriptors between parent and child, so a host must not deregister any here.
     fn is_forked(&self) -> bool {
         false
     }
 
-    /// Whether nothing will ever happen again: the service was drained and has no descriptor of a peer left. To be asked
-    /// when the changes are flushed, before the sleep.
+    /// Whether nothing will ever happen again: the service was drained and has no descriptor of a peer left. Ask when
+    /// the changes have been applied, before the sleep.
     fn is_done(&self) -> bool {
         false
     }
 
-    /// Whether a descriptor is worth waiting for, asked at its [`Change::Add`]. Loops that end when nothing is left to wait
-    /// for, as libuv does, do not count one that only lets other threads end the wait.
+    /// Whether a descriptor should keep a loop alive, asked at its [`Change::Add`]. Loops such as libuv's end when
+    /// nothing is left to wait for; for them the descriptor of the waker, by which other threads end the wait, does not
+    /// count.
     fn keeps_alive(&self, _token: Token) -> bool {
         true
     }
@@ -120,12 +121,12 @@ impl<S: Service + ?Sized> Service for Box<S> {
     }
 }
 
-/// What a host should do about one descriptor.
+/// A change that a host has to apply to one descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// Watch it.
     Add {
-        /// Its name. Until the `Remove` of that name nothing else has it.
+        /// The token of the descriptor. No other descriptor has it until its `Remove`.
         token: Token,
         /// The descriptor.
         fd: RawFd,
@@ -141,8 +142,8 @@ pub enum Change {
         /// What to watch for.
         interest: Interest,
     },
-    /// Let go of it, and say so with [`Service::removed`]: not before that is the descriptor closed, and its number
-    /// free for another.
+    /// Let go of it, and then call [`Service::removed`]. Only after that call is the descriptor closed, and its
+    /// number free for another one.
     Remove {
         /// Its name.
         token: Token,
@@ -156,14 +157,14 @@ pub enum Change {
 pub enum Wait {
     /// Not at all: there is more to do, but descriptors may be looked at in between.
     Now,
-    /// Until then.
+    /// Until this time.
     Until(Time),
     /// Until a descriptor is ready.
     Forever,
 }
 
 impl Wait {
-    /// The one that ends first.
+    /// The wait that ends first.
     #[must_use]
     pub fn earliest(self, other: Self) -> Self {
         match (self, other) {
@@ -174,7 +175,7 @@ impl Wait {
         }
     }
 
-    /// When the sleep ends although nothing has happened, if that is later.
+    /// The time at which the sleep ends at the latest. `None` for `Now` and `Forever`.
     #[must_use]
     pub fn deadline(self) -> Option<Time> {
         match self {
@@ -183,7 +184,7 @@ impl Wait {
         }
     }
 
-    /// How long that is from `now`; `None` is for ever.
+    /// The length of the sleep from `now` on; `None` is no limit.
     #[must_use]
     pub fn timeout(self, now: Time) -> Option<Duration> {
         match self {
@@ -197,7 +198,7 @@ impl Wait {
 /// How a host reports readiness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Trigger {
-    /// As long as it lasts: poll(2), epoll's default, libuv. Interest follows what is wanted.
+    /// As long as it lasts: poll(2), epoll's default, libuv. The registered interest follows the wanted one.
     #[default]
     Level,
     /// When it begins: EPOLLET, EV_CLEAR. A connection is added once, for everything, and never modified.
@@ -208,14 +209,14 @@ pub enum Trigger {
 
 /// What a descriptor is watched for.
 ///
-/// Every watched descriptor is watched for what poll(2) and epoll report unasked, too: an error, and the end of both
-/// directions. [`FAILURE`](Self::FAILURE) alone is that and nothing else: a registration with no events. Nothing at all means
-/// that the host leaves the descriptor out until the next `Modify`, as what is reported unasked would be reported again and
-/// again.
+/// Every watched descriptor is also watched for what poll(2) and epoll always report: an error, and the end of both
+/// directions. [`FAILURE`](Self::FAILURE) alone means only those: a registration without events. [`NONE`](Self::NONE)
+/// means that the host does not watch the descriptor until the next `Modify`, because those conditions would be
+/// reported for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interest(u8);
 
-/// What a descriptor is ready for. A hint: to say too much costs a system call, and nothing else.
+/// What a descriptor is ready for. A hint: a bit too many costs a system call, and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Readiness(u8);
 
@@ -240,7 +241,7 @@ macro_rules! set {
                 self.0 == 0
             }
 
-            /// This if `condition`, otherwise nothing.
+            /// Returns this if `condition` is true, and otherwise `NONE`.
             #[must_use]
             #[inline]
             pub const fn when(self, condition: bool) -> Self {
@@ -273,7 +274,8 @@ set!(Interest {
     WRITE = 2;
     /// Both.
     BOTH = 3;
-    /// What is reported unasked, for a connection that takes no input: a peer that resets it has gone all the same.
+    /// Only an error or the end of both directions: for a connection that takes no input at the moment, whose peer
+    /// may still reset it.
     FAILURE = 4;
 });
 
@@ -282,9 +284,9 @@ set!(Readiness {
     READABLE = 1;
     /// A write will not block.
     WRITABLE = 2;
-    /// The peer has ended at least its direction: what is still to be read is followed by the end.
+    /// The peer has ended at least its direction: the end follows the input that is still to be read.
     HANG_UP = 4;
-    /// There is an error to fetch.
+    /// The descriptor has a pending error.
     ERROR = 8;
 });
 

@@ -1,20 +1,21 @@
-//! The time of a service, from what its hosts say, and the seconds of the wall clock.
+//! The time of a service, derived from that of its hosts, and the seconds of the wall clock.
 
 use crate::net;
 use lws_proto::Time;
 use std::time::Duration;
 
-/// Goes on from where it stood when another host takes over, as each host counts from a moment of its own.
+/// The clock of a service. It goes on without a jump when another host takes over, although each host counts from a
+/// moment of its own.
 #[derive(Debug, Default)]
 pub(crate) struct ServiceClock {
     now: Time,
-    /// What has to be added to the host's time to get that of the service, in microseconds; wraps around.
+    /// The difference between the service's time and the host's, in microseconds; wraps around.
     offset: u64,
-    /// Another host has taken over, whose time is not known yet.
+    /// Whether another host has taken over, whose time is not known yet.
     is_new_host: bool,
     /// Whole seconds since the first of January 1970, UTC.
     unix_seconds: u32,
-    /// When the wall clock is read again.
+    /// The time at which the wall clock is read again.
     next_second: Time,
 }
 
@@ -28,26 +29,26 @@ impl ServiceClock {
         self.unix_seconds
     }
 
-    /// Another host takes over.
+    /// Prepares for another host.
     pub(crate) fn change_host(&mut self) {
         self.is_new_host = true;
-        // So that the next tick looks at the clocks, whatever the new host counts from.
+        // Forces the next tick to read the clocks, whatever the new host counts from.
         self.next_second = Time::ZERO;
     }
 
-    /// The host says what time it is. False if more has to be looked at: see [`look`](Self::look).
+    /// Takes the time of the host. Returns false if the caller has to [`look`](Self::look), too.
     #[inline]
     pub(crate) fn tick(&mut self, host: Time) -> bool {
         let now = self.of_host(host);
         let same_second = now < self.next_second;
         if same_second {
-            // No host may turn time back.
+            // Time never goes back, whatever the host passes.
             self.now = self.now.max(now);
         }
         same_second
     }
 
-    /// Reads the wall clock. Some if it has begun a new second.
+    /// Reads the wall clock. Returns it if a new second has begun.
     #[cold]
     pub(crate) fn look(&mut self, host: Time) -> Option<u32> {
         if std::mem::take(&mut self.is_new_host) {
@@ -65,12 +66,12 @@ impl ServiceClock {
     #[inline]
     fn of_host(&self, host: Time) -> Time {
         let micros = host.as_micros().wrapping_add(self.offset);
-        // A host may look at its clock, lend the service, and pass the older time afterwards. Behind the beginning of the service there is
-        // no time: the difference wraps around then, and would be the end of all.
+        // A host may read its clock, call into the service, and pass the older time afterwards. A time before the
+        // beginning of the service would wrap around to a huge one, at which every deadline is due; it counts as zero.
         if micros > u64::MAX / 2 { Time::ZERO } else { Time::from_micros(micros) }
     }
 
-    /// A moment as the host counts it.
+    /// Converts a time of the service to the host's.
     pub(crate) fn host_time(&self, at: Time) -> Time {
         Time::from_micros(self.now.as_micros().wrapping_sub(self.offset)) + (at - self.now)
     }

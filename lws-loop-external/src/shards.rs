@@ -1,7 +1,7 @@
 //! Shards: several services that work as one, each on its own thread and with its own connections.
 //!
-//! Nothing is shared but what stands here: how many connections each has, their mailboxes, and when they end. Knows no
-//! threads: the program that hosts the shards starts those.
+//! Shards share only what is in this module: how many connections each has, their mailboxes, and their drain. Knows no
+//! threads: the program that hosts the shards starts them.
 
 mod quotas;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What the numbers synchronise with.
+/// The synchronisation primitives of the quotas.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 }
@@ -47,13 +47,13 @@ pub struct Shards<M> {
 struct Group<M> {
     quotas: Quotas,
     handles: Box<[DriverHandle<M>]>,
-    /// In how many microseconds the shards are to end; `NEVER` while they serve.
+    /// The time for the shards to drain, in microseconds; `NEVER` while they serve.
     drain: AtomicU64,
 }
 
 const NEVER: u64 = u64::MAX;
 
-/// What becomes one service of a group: made where the group is, and sent to the thread of the service.
+/// The seed of one service of a group: made with the group, and sent to the thread of the service.
 pub struct DriverShard<M> {
     pub(crate) member: ShardMember<M>,
     pub(crate) mailbox: Mailbox<M>,
@@ -65,7 +65,7 @@ pub struct DriverShard<M> {
 pub struct GlobalId {
     /// The number of its shard.
     pub shard: u16,
-    /// What it is called there.
+    /// The connection's name in its shard.
     pub connection: ConnectionId,
 }
 
@@ -98,11 +98,11 @@ impl<M> Shards<M> {
         Ok((0..count).zip(mailboxes).map(shard).collect())
     }
 
-    /// How many there are.
+    /// The number of shards.
     #[must_use]
     #[doc(alias = "lws_get_count_threads")]
     pub fn count(&self) -> u16 {
-        // As many as were asked for by a number of this type.
+        // The number was given as a `NonZeroU16`, so it fits.
         self.group.quotas.len() as u16
     }
 
@@ -144,7 +144,7 @@ impl<M> Shards<M> {
         self.handles().for_each(DriverHandle::notify);
     }
 
-    /// How long the shards were given to end, if they are to end.
+    /// The time that the shards were given to drain, if they are draining.
     #[must_use]
     pub fn draining(&self) -> Option<Duration> {
         let micros = self.group.drain.load(Ordering::Acquire);
@@ -166,7 +166,7 @@ impl<M> fmt::Debug for Shards<M> {
 }
 
 impl<M> DriverShard<M> {
-    /// Its number, from zero on.
+    /// The number of the shard, from zero on.
     #[must_use]
     pub fn index(&self) -> u16 {
         self.member.index
@@ -185,16 +185,16 @@ impl<M> fmt::Debug for DriverShard<M> {
     }
 }
 
-/// What all shards count by. Wraps around where that takes few bits.
+/// The clock of all shards in milliseconds. Wraps around where `usize` is small.
 fn millis() -> usize {
     net::monotonic().as_millis() as usize
 }
 
-/// The place of one driver in its group.
+/// The membership of one driver in its group.
 pub(crate) struct ShardMember<M> {
     pub(crate) shards: Shards<M>,
     pub(crate) index: u16,
-    /// The shard that comes first if several have the fewest connections.
+    /// The shard that is preferred if several have the fewest connections.
     next: usize,
 }
 
@@ -215,40 +215,41 @@ impl<M> ShardMember<M> {
     pub(crate) fn reserve(&mut self) -> Option<Reservation> {
         let shard = self.quotas().reserve(self.next, millis())?;
         self.next = shard + 1;
-        // There are no more than this type counts.
+        // The number of shards is a u16.
         let shard = shard as u16;
         Some(if shard == self.index { Reservation::Here } else { Reservation::At(shard) })
     }
 
-    /// This shard begins to work.
+    /// Notes that this shard begins to work.
     pub(crate) fn work(&self) {
-        // A shard that is alone gets every connection, busy or not.
+        // A single shard gets every connection, busy or not, so that reading the clock is saved.
         if self.quotas().len() > 1 {
             self.quotas().work(self.index.into(), millis());
         }
     }
 
-    /// This shard has nothing to do.
+    /// Notes that this shard has nothing to do.
     pub(crate) fn rest(&self) {
         self.quotas().rest(self.index.into());
     }
 
-    /// Takes a place here, if there is one.
+    /// Reserves a place here, if one is free.
     pub(crate) fn reserve_here(&self) -> bool {
         self.quotas().reserve_at(self.index.into())
     }
 
-    /// No place was found, here or anywhere: this shard is notified of the next one. False if there is one by now.
+    /// Asks for a notification of the next free place, at this shard with `here` and anywhere otherwise. Returns
+    /// false if there is one by now.
     pub(crate) fn wait_for_room(&self, here: bool) -> bool {
         self.quotas().wait(here.then_some(self.index.into()))
     }
 
-    /// Takes a place here.
+    /// Takes a place here, beyond the limit if none is free.
     pub(crate) fn take(&self) {
         self.quotas().take(self.index.into());
     }
 
-    /// No connections come here any more.
+    /// Closes this shard for connections of others.
     pub(crate) fn close(&self) {
         self.quotas().close(self.index.into());
     }
@@ -261,13 +262,13 @@ impl<M> ShardMember<M> {
     /// Gives a place of any shard back.
     pub(crate) fn give_back_of(&self, shard: u16) {
         if self.quotas().give_back(shard.into()) {
-            // The acceptor that waits takes it, and the others find nothing to do.
+            // Every shard is notified, since it is not known which one waits; the others find nothing to do.
             self.shards.handles().for_each(DriverHandle::notify);
         }
     }
 
-    /// Sends a connection, for which a place is reserved, to another shard. What cannot be sent comes back, without the
-    /// place.
+    /// Sends a connection to another shard, at which a place is reserved. If it cannot be sent it comes back, and the
+    /// place is given up.
     pub(crate) fn hand_over(&self, shard: u16, handover: Handover) -> Result<(), Handover> {
         let Some(handle) = self.shards.handle(shard) else { return Err(handover) };
         handle.hand_over(handover).map_err(|(SendError::Full(handover) | SendError::Closed(handover))| {
@@ -277,7 +278,7 @@ impl<M> ShardMember<M> {
     }
 }
 
-/// Where a connection that is about to be accepted has room.
+/// The shard at which room is reserved for a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reservation {
     Here,
@@ -300,7 +301,7 @@ mod tests {
         let quotas = Quotas::new(3, 2);
         let began = 1_000;
         quotas.work(1, began);
-        // It is not begun anew while it goes on.
+        // Calling `work` again does not restart the time.
         quotas.work(1, began + BUSY_AFTER - 1);
         assert_eq!(quotas.reserve(1, began + BUSY_AFTER - 1), Some(1), "not for so long");
         quotas.give_back(1);

@@ -1,7 +1,6 @@
-//! The hook for a simulated world: a network, a wall clock and random bytes that stand in for the system's on one thread.
+//! The hook for a simulation: a network, a wall clock and random bytes that replace the system's on one thread.
 //!
-//! For the crate `lws-simulation`, which has such a world; this is the border between the two. Only the feature `simulation`
-//! compiles it.
+//! This is the interface to the crate `lws-simulation`. Only the feature `simulation` compiles it.
 
 use crate::address::Address;
 use crate::socket_options::{ConnectOptions, ListenOptions};
@@ -13,11 +12,11 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A world that a service can live in without noticing.
+/// A simulated environment of a service.
 ///
-/// Each of its sockets has a real descriptor, on which no system call of a socket is ever made: it keeps the number, so that
-/// ownership and borrows mean what they always do. The methods are the system's calls, and fail with the system's errors
-/// ([`io::Error::from_raw_os_error`]). None of them may call back into a service.
+/// Each of its sockets has a real descriptor, on which no socket call is ever made: it reserves the number, so that
+/// ownership and borrowing of descriptors work as usual. The methods are the system's calls, and fail with the system's
+/// errors ([`io::Error::from_raw_os_error`]). None of them may call back into a service.
 pub trait Network: 'static {
     /// Whether the descriptor of this number is one of its sockets, and not closed.
     fn owns(&self, socket: RawFd) -> bool;
@@ -111,23 +110,24 @@ thread_local! {
     static ENTERED: RefCell<Option<Rc<RefCell<dyn Network>>>> = const { RefCell::new(None) };
 }
 
-/// Has every service of this thread live in `network`, until what this returns is dropped. Services end before it.
+/// Makes every service of this thread use `network`, until the returned value is dropped. Drop the services before
+/// it.
 #[must_use = "the network is left when this is dropped"]
 pub fn enter(network: Rc<RefCell<dyn Network>>) -> Entered {
     Entered { before: ENTERED.replace(Some(network)), stays: PhantomData }
 }
 
-/// As long as it is there, the services of this thread live in a simulated network.
+/// The guard of [`enter`]: while it exists, the services of this thread use the simulated network.
 pub struct Entered {
     before: Option<Rc<RefCell<dyn Network>>>,
-    /// It belongs to its thread.
+    /// Makes the type neither `Send` nor `Sync`, as it belongs to its thread.
     stays: PhantomData<*const ()>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.before.take();
-        // A thread that ends has no such place any more, and nothing to leave.
+        // While a thread ends, its thread-local value may be gone already, and there is nothing to restore.
         let _ = ENTERED.try_with(|entered| entered.replace(before));
     }
 }
@@ -138,14 +138,14 @@ impl std::fmt::Debug for Entered {
     }
 }
 
-/// Asks the network that this thread has entered, if it has.
+/// Calls the network that this thread has entered, if there is one.
 pub(crate) fn ask<R>(call: impl FnOnce(&mut dyn Network) -> R) -> Option<R> {
     let network = ENTERED.try_with(|entered| entered.borrow().clone()).ok()??;
     let mut network = network.borrow_mut();
     Some(call(&mut *network))
 }
 
-/// Asks the network about a socket, if it is one of its own.
+/// Calls the network about a socket, if the socket is one of its own.
 pub(crate) fn of<R>(socket: RawFd, call: impl FnOnce(&mut dyn Network, RawFd) -> R) -> Option<R> {
     ask(|network| network.owns(socket).then(|| call(network, socket)))?
 }

@@ -1,4 +1,4 @@
-//! What the connection table holds: a descriptor, what it is for, and what is known of it.
+//! The entries of the connection table: a descriptor, its purpose, and its state.
 
 use crate::flags::Flags;
 use crate::handshake::Handshaking;
@@ -11,13 +11,13 @@ use crate::udp::Datagrams;
 use crate::watch::Watched;
 use lws_proto::Time;
 
-/// A moment that does not come.
+/// A time that never comes.
 pub(crate) const NEVER: Time = Time::from_micros(u64::MAX);
 
-/// One descriptor of a peer.
+/// An entry of the connection table: one descriptor.
 pub(crate) struct Slot<S> {
     pub(crate) body: Body<S>,
-    /// When the timer of this place goes off; the deadline itself may be later.
+    /// The time for which the entry's timer is set; the deadline itself may be later.
     pub(crate) scheduled: Time,
     pub(crate) generation: u32,
     pub(crate) socket: Owned,
@@ -25,7 +25,7 @@ pub(crate) struct Slot<S> {
     pub(crate) registration: Registration,
 }
 
-/// What a slot is for.
+/// The purpose of a slot.
 #[expect(
     clippy::large_enum_variant,
     reason = "almost every slot is one: a box would cost a cache miss per turn"
@@ -37,13 +37,13 @@ pub(crate) enum Body<S> {
     Handshaking(Box<Handshaking<S>>),
     /// A connection over pipes or a terminal.
     Piped(Box<Piped<S>>),
-    /// The output of one, where that is a descriptor of its own.
+    /// The output of such a connection, if that is a descriptor of its own.
     Output(ConnectionId),
     /// A descriptor that the application reads and writes.
     Watched(Box<Watched<S>>),
     /// A UDP socket.
     Datagrams(Box<Datagrams<S>>),
-    /// It has ended: the descriptor waits until the host lets go of it.
+    /// It has ended: the descriptor stays open until the host lets go of it.
     Ended,
 }
 

@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// A listening socket, and the file that it made.
+/// Makes a listening socket, and returns the file that it created, if it is a Unix socket with a path.
 pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(Owned, Option<SocketFile>)> {
     #[cfg(feature = "simulation")]
     if let Some(listener) = simulation::ask(|network| network.listen(address, options)) {
@@ -36,7 +36,7 @@ pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(
             if options.reuse_port {
                 socket.set_reuse_port(true)?;
             }
-            // Before the first connection: those that are accepted inherit them.
+            // Accepted sockets inherit these options, so they are set before the first connection.
             apply(&options.tcp, &SockRef::from(&socket))?;
             bind_device(&socket, options.bind_device.as_deref())?;
             socket.bind(&(*address).into())?;
@@ -48,7 +48,7 @@ pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(
             bind_unix(&socket, path)?;
             let file = SocketFile::new(path)?;
             if let Some(mode) = options.unix_mode {
-                // No peer can connect before `listen`.
+                // The permissions are set before `listen`, as no peer can connect until then.
                 fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
             }
             socket.listen(backlog)?;
@@ -63,7 +63,7 @@ pub(crate) fn listen(address: &Address, options: &ListenOptions) -> io::Result<(
     }
 }
 
-/// Binds to `path`. A socket that an earlier process has left there gives way if no process answers it.
+/// Binds to `path`. A socket file that an earlier process has left there is replaced if no process listens on it.
 fn bind_unix(socket: &Socket, path: &Path) -> io::Result<()> {
     let address = SockAddr::unix(path)?;
     match socket.bind(&address) {
@@ -85,7 +85,7 @@ fn is_stale(path: &Path, address: &SockAddr) -> bool {
     is_socket && probe().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// The file of a Unix listener. It goes with the listener, unless something else has taken its place.
+/// The file of a Unix listener. It is removed with the listener, unless another file has replaced it.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -104,13 +104,13 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         let ours = |metadata: fs::Metadata| metadata.dev() == self.device && metadata.ino() == self.inode;
         if fs::symlink_metadata(&self.path).is_ok_and(ours) {
-            // If it cannot be removed it is stale, and the next listener sees to that.
+            // A file that cannot be removed is stale, and the next listener replaces it.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Whether this system knows what these options ask for.
+/// Fails if this system does not support one of these options.
 pub(crate) fn supports(options: &ConnectOptions) -> io::Result<()> {
     if options.bind_device.is_some() && cfg!(not(any(target_os = "linux", target_os = "android"))) {
         return Err(no_devices());
@@ -134,7 +134,7 @@ pub(crate) fn bind_device(socket: &Socket, device: Option<&str>) -> io::Result<(
     }
 }
 
-/// A socket that is being connected to `address`, or is connected already.
+/// Makes a socket, and begins to connect it to `address`.
 pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result<Owned> {
     #[cfg(feature = "simulation")]
     if let Some(socket) = simulation::ask(|network| network.connect(address, options)) {
@@ -147,9 +147,10 @@ pub(crate) fn connect(address: &Address, options: &ConnectOptions) -> io::Result
     };
     match socket.connect(&address) {
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
-        // It goes on all the same.
+        // An interrupted connect(2) continues in the background.
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-        // connect(2) says so of Unix sockets only, and nothing goes on.
+        // connect(2) returns EAGAIN for Unix sockets only, when the listener's queue is full, and nothing continues
+        // in the background.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             return Err(io::Error::new(error.kind(), "the queue of the listener is full"));
         }
@@ -164,7 +165,7 @@ fn unix() -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket to connect to a peer, with everything set that must be before.
+/// Makes a TCP socket with the options that have to be set before connecting.
 fn tcp(peer: SocketAddr, options: &ConnectOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(peer), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -175,7 +176,7 @@ fn tcp(peer: SocketAddr, options: &ConnectOptions) -> io::Result<Socket> {
             let text = "the address to bind to is of the other family";
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
         }
-        // A port that was in use a moment ago can be used again for another peer, or a new connection.
+        // Allows a fixed local port that still is in TIME_WAIT.
         socket.set_reuse_address(address.port() != 0)?;
         socket.bind(&address.into())?;
     }
@@ -191,7 +192,7 @@ fn abstract_name(name: &OsStr) -> io::Result<SockAddr> {
     SockAddr::unix(OsStr::from_bytes(&[b"\0", name.as_bytes()].concat()))
 }
 
-/// Where a socket listens, with the port that the system chose.
+/// The address at which a socket listens, with the port that the system chose.
 pub(crate) fn listening_address(socket: BorrowedFd<'_>) -> io::Result<Address> {
     let address = net::own_address(socket)?;
     match SocketAddr::try_from(address.clone()) {
@@ -211,7 +212,7 @@ fn unix_address(address: SocketAddrAny) -> io::Result<Address> {
     Ok(Address::Unix(OsStr::from_bytes(path.to_bytes()).into()))
 }
 
-/// Whether a socket listens. Systems that do not say so are believed.
+/// Whether a socket listens. True on systems that do not report it.
 pub(crate) fn listens(socket: BorrowedFd<'_>) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     return rustix::net::sockopt::socket_acceptconn(socket).unwrap_or(false);
@@ -222,7 +223,7 @@ pub(crate) fn listens(socket: BorrowedFd<'_>) -> bool {
     }
 }
 
-/// How an attempt to connect stands: `None` while it goes on.
+/// The result of connecting: `None` while it is under way.
 pub(crate) fn connected(socket: BorrowedFd<'_>) -> Option<io::Result<()>> {
     if let Err(error) = net::take_error(socket) {
         return Some(Err(error.into()));
@@ -235,8 +236,8 @@ pub(crate) fn connected(socket: BorrowedFd<'_>) -> Option<io::Result<()>> {
     }
 }
 
-/// Whether a socket has reached itself: on a loopback address the system may choose the very port that is connected to,
-/// and RFC 9293 §3.5 lets both ends open at the same time.
+/// Whether a socket is connected to itself: on a loopback address the system may choose the port that is connected to
+/// as the local one, and RFC 9293 §3.5 allows a simultaneous open.
 fn is_itself(socket: BorrowedFd<'_>, peer: &SocketAddrAny) -> bool {
     let loopback = SocketAddr::try_from(peer.clone()).is_ok_and(|peer| peer.ip().is_loopback());
     loopback && net::own_address(socket).is_ok_and(|own| own == *peer)
@@ -256,7 +257,7 @@ pub(crate) fn apply(options: &TcpOptions, socket: &SockRef<'_>) -> io::Result<()
         socket.set_tcp_keepalive(&keep_alive)?;
     }
     if let Some(bytes) = options.unsent_bytes_max {
-        // A kernel that does not know it serves all the same.
+        // The option is an optimisation, so a kernel that does not know it is no failure.
         let _ = sys::set_unsent_bytes_max(socket.as_fd(), bytes);
     }
     #[cfg(target_os = "linux")]
@@ -271,7 +272,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// How much a peer that does not read is sent, before the system takes no more.
+    /// The number of bytes that the system takes for a peer that does not read.
     fn taken(unsent_bytes_max: Option<usize>) -> io::Result<usize> {
         let tcp = TcpOptions { unsent_bytes_max, ..TcpOptions::default() };
         let options = ListenOptions { tcp, ..ListenOptions::default() };
@@ -279,7 +280,7 @@ mod tests {
         let listener = SockRef::from(&listener);
         listener.set_nonblocking(false)?;
         let peer = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // So that the system does not let it grow.
+        // A fixed size keeps the system from growing the buffer.
         peer.set_recv_buffer_size(64 << 10)?;
         peer.connect(&listener.local_addr()?)?;
         let (mut accepted, _) = listener.accept()?;
@@ -294,7 +295,8 @@ mod tests {
         }
     }
 
-    /// What is sent and not read yet is the same each time; the rest lies in the system, and is bounded but for one segment.
+    /// Bytes that were sent and not read are the same in each case. The rest lies unsent in the system, and is bounded
+    /// except for one segment.
     #[test]
     fn an_accepted_socket_holds_no_more_unsent_than_its_option_says() -> io::Result<()> {
         let (little, default) = (taken(Some(1))?, taken(TcpOptions::default().unsent_bytes_max)?);

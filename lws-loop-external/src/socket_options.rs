@@ -1,14 +1,15 @@
-//! What a program decides about its listeners and its outgoing connections.
+//! The options of listeners and outgoing connections.
 
 use crate::tls::{ListenTls, Provider};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Options of a TCP socket. Of a listener they hold for each connection that it accepts.
+/// Options of a TCP socket. Those of a listener apply to each connection that it accepts.
 #[derive(Clone, Debug)]
 pub struct TcpOptions {
-    /// Small writes leave at once: TCP_NODELAY. Default on; the engine gathers what belongs together.
+    /// Whether small writes are sent at once: TCP_NODELAY. Default on; the engine itself gathers small pieces into
+    /// one write.
     pub no_delay: bool,
     /// Probes of an idle connection by the system: SO_KEEPALIVE and its times. Default none, as WebSocket has its own.
     #[doc(alias = "ka_time")]
@@ -18,7 +19,8 @@ pub struct TcpOptions {
     /// Bytes of the system's send buffer: SO_SNDBUF. The system bounds it, and Linux doubles it. Default `None`, which
     /// lets it grow by itself.
     pub send_buffer_bytes: Option<usize>,
-    /// Bytes of the system's receive buffer: SO_RCVBUF. As above.
+    /// Bytes of the system's receive buffer: SO_RCVBUF. The system bounds it, and Linux doubles it. Default `None`,
+    /// which lets it grow by itself.
     pub receive_buffer_bytes: Option<usize>,
     /// Bytes that may lie in the system's send buffer unsent: TCP_NOTSENT_LOWAT, on Linux and Apple's systems. What lies there can no
     /// longer give way to something more urgent, and it is memory that a peer who does not read holds; what is sent and not
@@ -59,11 +61,11 @@ pub struct ListenOptions {
     pub backlog: u32,
     /// An IPv6 listener takes IPv6 only. Default off: `[::]` takes both.
     pub v6_only: bool,
-    /// Several sockets may listen on one port, and the system spreads the connections: SO_REUSEPORT. Default off. What
-    /// such a listener of a shard accepts stays with that shard.
+    /// Whether several sockets may listen on one port, among which the system spreads the connections: SO_REUSEPORT.
+    /// Default off. Connections that such a listener of a shard accepts stay with that shard.
     pub reuse_port: bool,
-    /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Nobody who comes by another one reaches the
-    /// listener, whatever its address. Default `None`. TCP only.
+    /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Connections that arrive by another
+    /// interface do not reach the listener, whatever its address. Default `None`. TCP only.
     #[doc(alias = "iface")]
     #[doc(alias = "LWS_SERVER_OPTION_BINDTODEVICE")]
     pub bind_device: Option<String>,
@@ -92,21 +94,21 @@ impl Default for ListenOptions {
 /// Options of an outgoing connection.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// What will be spoken. Default HTTP, which can become WebSocket.
+    /// The protocol of the connection. Default HTTP, which can become WebSocket.
     pub speak: Speak,
     /// TLS on the connection. Default `None`.
     pub tls: Option<Arc<dyn Provider>>,
-    /// How long it may take in all, from the name to a connected socket, and to the end of the TLS handshake if there is
+    /// The time for everything: from the name to a connected socket, and to the end of the TLS handshake if there is
     /// one. Default 20 s.
     #[doc(alias = "connect_timeout_secs")]
     pub timeout: Duration,
-    /// How long the resolver may take of it. Default 10 s.
+    /// The part of it that the resolver may take. Default 10 s.
     pub resolve_timeout: Duration,
-    /// How long one address may take of it. Default 15 s.
+    /// The part of it that one address may take. Default 15 s.
     #[doc(alias = "timeout_secs")]
     pub attempt_timeout: Duration,
-    /// How long one address is waited for before the next is tried beside it: RFC 8305 §5. Default 250 ms, at least
-    /// 10 ms. An address that fails gives way to the next at once.
+    /// The delay before the next address is tried beside one that has not answered: RFC 8305 §5. Default 250 ms, at
+    /// least 10 ms. After an address has failed, the next is tried at once.
     pub stagger: Duration,
     /// Addresses that are tried at a time. Default 4. At least 1, which tries one after another.
     pub racing_max: usize,
@@ -139,15 +141,15 @@ impl Default for ConnectOptions {
     }
 }
 
-/// What an outgoing connection speaks first.
+/// The protocol with which an outgoing connection begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Speak {
     /// HTTP, and WebSocket by its opening handshake.
     #[default]
     Http,
-    /// HTTP/2, of which the server is known to speak it: requests and WebSockets share the connection. A server that speaks something
-    /// else ends it with a violation. With TLS it is ALPN that chooses `h2`, or the handshake fails with
-    /// [`Reason::NoProtocol`](crate::tls::Reason::NoProtocol). RFC 9113 §3.2, §3.3, RFC 8441.
+    /// HTTP/2, with prior knowledge that the server speaks it: requests and WebSockets share the connection. A server
+    /// that speaks something else ends it with a violation. With TLS it is ALPN that chooses `h2`, or the handshake
+    /// fails with [`Reason::NoProtocol`](crate::tls::Reason::NoProtocol). RFC 9113 §3.2, §3.3, RFC 8441.
     Http2,
     /// Bytes.
     Raw,

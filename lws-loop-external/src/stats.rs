@@ -3,20 +3,23 @@
 use crate::tls::Failure;
 use lws_proto::Cause;
 
-/// What a service has done so far.
+/// The counters of a service.
 #[derive(Clone, Debug, Default)]
 pub struct DriverStats {
-    /// Connections now, outgoing ones that are being made too, and other descriptors of peers: each of them counts as one.
+    /// Connections at the moment, including outgoing ones that are being made, and other adopted descriptors: each of
+    /// them counts as one.
     pub connections: usize,
-    /// Connections that listeners have accepted, those that the application refused too.
+    /// Connections that listeners have accepted, including those that the application refused.
     pub accepted_total: u64,
     /// Outgoing connections that were made.
     pub connected_total: u64,
     /// Outgoing connections that could not be made.
     pub connect_failed_total: u64,
-    /// How often a listener had to pause: the limit of open files, of the system's memory, or of connections.
+    /// How often a listener had to pause because of the limit of open files, of the system's memory, or of
+    /// connections.
     pub accept_pauses_total: u64,
-    /// Idle connections that were closed as others waited for a place: see [`DriverOptions::connections_max`](crate::DriverOptions::connections_max).
+    /// Idle connections that were closed because others waited for a place: see
+    /// [`DriverOptions::connections_max`](crate::DriverOptions::connections_max).
     pub idle_gave_way_total: u64,
     /// Bytes received from peers.
     pub received_bytes_total: u64,
@@ -30,7 +33,7 @@ pub struct DriverStats {
     pub tls_queued: usize,
     /// TLS handshakes that were done.
     pub tls_established_total: u64,
-    /// Those of them that resumed an earlier session.
+    /// TLS handshakes that resumed an earlier session.
     pub tls_resumed_total: u64,
     /// TLS handshakes and sessions that failed, by [`Failure::name`].
     tls_failed: Vec<(&'static str, u64)>,
@@ -42,7 +45,7 @@ pub struct DriverStats {
     pub datagrams_sent_total: u64,
     /// Datagrams that the system refused to send.
     pub datagrams_unsent_total: u64,
-    /// Those that are not `complete`.
+    /// Ended streams by cause, without those that are `complete`.
     closed: Vec<(&'static str, u64)>,
     completed: u64,
 }
@@ -98,7 +101,7 @@ impl DriverStats {
     }
 }
 
-/// There are as many entries as names at most.
+/// There is at most one entry for each name.
 fn count(counts: &mut Vec<(&'static str, u64)>, name: &'static str) {
     match counts.iter_mut().find(|(other, _)| *other == name) {
         Some((_, count)) => *count += 1,

@@ -1,5 +1,5 @@
-//! System calls that no crate offers in safe words, or not as cheaply: `poll` on an array that a program keeps for itself, what a socket
-//! reports of the bytes that it has taken, the notice of a fork, and the clock.
+//! System calls for which no crate has a safe wrapper, or none as cheap: `poll` on an array that the program owns, the
+//! unacknowledged bytes of a socket, the detection of a fork, and the clock.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -8,23 +8,23 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// A process, distinct from the one that it was forked from.
+/// The identity of a process, which differs from that of its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
-    /// Forks on the way from the first process that was asked for to this one.
+    /// The number of forks between the first process that asked and this one.
     forks: u32,
-    /// Its number, where forks cannot be counted.
+    /// The process id, on systems where forks cannot be counted.
     number: u32,
 }
 
-/// The forks that this process is the last child of.
+/// The fork count of this process. Zero is kept for [`Process::NONE`].
 static FORKS: AtomicU32 = AtomicU32::new(1);
 
 impl Process {
-    /// No process at all.
+    /// The identity of no process.
     pub(crate) const NONE: Self = Self { forks: 0, number: 0 };
 
-    /// The one that runs. After the first time it costs no system call.
+    /// The identity of this process. After the first time it costs no system call.
     #[inline]
     pub(crate) fn current() -> Self {
         static COUNTED: OnceLock<bool> = OnceLock::new();
@@ -38,13 +38,13 @@ impl Process {
     }
 }
 
-/// Runs in the child, before `fork` returns there.
+/// The handler of pthread_atfork(3) that runs in the child before `fork` returns there.
 extern "C" fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Waits until an entry of a plain array is ready, and notes in each what it is ready for. Answers how many are. `None`
-/// waits for ever; other times are rounded up to milliseconds.
+/// Waits until an entry of the array is ready, sets the returned events of each, and returns how many are ready:
+/// poll(2). `None` waits without a limit; other times are rounded up to milliseconds.
 ///
 /// # Errors
 /// What poll(2) says; [`io::ErrorKind::Interrupted`] when a signal came.
@@ -56,8 +56,8 @@ pub fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> 
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-/// What the system's clock shows that never goes back. [`std::time::Instant`] shows the same, but no number: the difference of two
-/// costs more than the look at the clock.
+/// The system's monotonic clock. [`std::time::Instant`] reads the same clock but gives no number, and the difference of
+/// two instants costs more than reading the clock.
 #[inline]
 pub(crate) fn monotonic() -> Duration {
     let mut shown = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -95,13 +95,13 @@ pub(crate) fn under_way(socket: BorrowedFd<'_>) -> Option<usize> {
     usize::try_from(bytes).ok().filter(|_| code == 0)
 }
 
-/// It cannot be found out.
+/// This system does not report the number of unacknowledged bytes.
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn under_way(_: BorrowedFd<'_>) -> Option<usize> {
     None
 }
 
-/// The number of a descriptor, for a call that outlives no borrow.
+/// The number of a descriptor, for a call that returns while the borrow lasts.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn raw(socket: BorrowedFd<'_>) -> libc::c_int {
     std::os::fd::AsRawFd::as_raw_fd(&socket)
@@ -133,7 +133,7 @@ pub(crate) fn set_unsent_bytes_max(socket: BorrowedFd<'_>, bytes: usize) -> io::
     Ok(())
 }
 
-/// A closure that C calls with a pointer. It stays alive while it runs, even if its owner is dropped in the meantime.
+/// A closure that C calls with a pointer to it. It stays alive while it runs, even if the closure drops its owner.
 #[cfg(any(feature = "glib", feature = "libevent", feature = "libev"))]
 pub(crate) struct Callback(std::rc::Rc<Box<dyn Fn()>>);
 
@@ -143,7 +143,7 @@ impl Callback {
         Self(std::rc::Rc::new(call))
     }
 
-    /// What C is given.
+    /// The pointer to pass to C.
     pub(crate) fn as_ptr(&self) -> *mut std::ffi::c_void {
         std::rc::Rc::as_ptr(&self.0).cast_mut().cast()
     }

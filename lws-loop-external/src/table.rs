@@ -4,7 +4,8 @@ use crate::slot::Slot;
 use crate::token::{ConnectionId, GENERATION_MASK};
 use std::collections::VecDeque;
 
-/// Slots in a chunk: large enough to be one allocation among many, small enough to stay in place of what it holds.
+/// The number of slots in a chunk: large enough to make allocations rare, small enough that a nearly empty chunk
+/// wastes little.
 const CHUNK: usize = 64;
 
 /// Slots by index. A slot never moves, so growing costs no copy and no spike.
@@ -52,16 +53,17 @@ impl<S> Table<S> {
     }
 }
 
-/// Which places are taken. Apart from the table, so that a handler which holds a slot can open another.
+/// The indices that are in use. They are kept apart from the table, so that a handler that borrows a slot can
+/// allocate another.
 #[derive(Debug, Default)]
 pub(crate) struct Ids {
     states: Vec<IdState>,
-    /// In the order in which they became free: the place that has been free for longest is taken first, so that a name
-    /// which is still held somewhere becomes that of something else as late as possible.
+    /// Free indices, in the order in which they became free. The oldest is reused first, so that generations of a
+    /// single index advance slowly and a stale name stays invalid for as long as possible.
     free: VecDeque<u32>,
 }
 
-/// What is known of one index.
+/// The state of one index.
 #[derive(Clone, Copy, Debug)]
 struct IdState {
     generation: u32,
@@ -69,17 +71,17 @@ struct IdState {
 }
 
 impl Ids {
-    /// Takes an index, and names what it is for.
+    /// Allocates an index, and returns a new name for it.
     pub(crate) fn allocate(&mut self) -> ConnectionId {
         let index = self.free.pop_front().unwrap_or_else(|| {
             self.states.push(IdState { generation: 0, woken: false });
-            // The limit of open files is below that of an index.
+            // The limit of open files is below the range of an index.
             (self.states.len() - 1) as u32
         });
         ConnectionId { index, generation: self.states[index as usize].generation }
     }
 
-    /// Gives an index back. Its next name is another one.
+    /// Frees an index. Its next name has another generation.
     pub(crate) fn release(&mut self, id: ConnectionId) {
         debug_assert!(self.is_live(id), "a name is given back once");
         let state = &mut self.states[id.index as usize];
@@ -93,22 +95,22 @@ impl Ids {
         self.states.get_mut(id.index as usize).filter(|state| state.generation == id.generation)
     }
 
-    /// Whether it is the name of something that has a place, or will have.
+    /// Whether a name is that of an entry, or of a connection that is being made.
     pub(crate) fn is_live(&mut self, id: ConnectionId) -> bool {
         self.state(id).is_some()
     }
 
-    /// Notes that a connection is to be woken. False if it has been noted already, or the connection has gone.
+    /// Marks a connection as to be woken. Returns false if it is marked already, or has ended.
     pub(crate) fn wake(&mut self, id: ConnectionId) -> bool {
         self.state(id).is_some_and(|state| !std::mem::replace(&mut state.woken, true))
     }
 
-    /// Whether a connection is to be woken.
+    /// Whether a connection is marked as to be woken.
     pub(crate) fn is_woken(&mut self, id: ConnectionId) -> bool {
         self.state(id).is_some_and(|state| state.woken)
     }
 
-    /// Notes that a connection is being woken. False if it was not to be.
+    /// Clears the mark, as the connection is being woken. Returns false if it was not marked.
     pub(crate) fn awake(&mut self, id: ConnectionId) -> bool {
         self.state(id).is_some_and(|state| std::mem::take(&mut state.woken))
     }

@@ -1,20 +1,20 @@
 //! The deadlines of connections: at most one each, in a heap with four children per node.
 //!
-//! Lazy: a deadline that moves back is not touched here; when its old moment comes, the owner sets the new one. Knows no
-//! connections.
+//! Owners use it lazily: when a deadline moves back the timer stays as it is, and when it fires the owner sets it
+//! again. Knows no connections.
 
 use lws_proto::Time;
 
-/// Deadlines by a small index.
+/// Deadlines of small indices.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: Vec<Entry>,
-    /// Where the entry of each index is in the heap.
+    heap: Vec<TimerEntry>,
+    /// The position of each index in the heap.
     positions: Vec<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct TimerEntry {
     at: Time,
     index: u32,
 }
@@ -24,7 +24,7 @@ const ABSENT: u32 = u32::MAX;
 const CHILDREN: usize = 4;
 
 impl Timers {
-    /// Sets the deadline of `index`, in place of the one before.
+    /// Sets the deadline of `index`, which replaces its last one.
     pub(crate) fn set(&mut self, index: u32, at: Time) {
         let place = index as usize;
         if place >= self.positions.len() {
@@ -32,7 +32,7 @@ impl Timers {
         }
         let position = self.positions[place];
         if position == ABSENT {
-            self.heap.push(Entry { at, index });
+            self.heap.push(TimerEntry { at, index });
             self.rise(self.heap.len() - 1);
             return;
         }
@@ -61,7 +61,7 @@ impl Timers {
         self.heap.first().map(|entry| entry.at)
     }
 
-    /// Forgets the earliest deadline and says whose it was, if it is not after `now`.
+    /// Removes the earliest deadline if it is not after `now`, and returns its index.
     pub(crate) fn pop_due(&mut self, now: Time) -> Option<u32> {
         let entry = self.heap.first().filter(|entry| entry.at <= now)?;
         let index = entry.index;
@@ -110,7 +110,7 @@ impl Timers {
         self.put(position, entry);
     }
 
-    fn put(&mut self, position: usize, entry: Entry) {
+    fn put(&mut self, position: usize, entry: TimerEntry) {
         self.heap[position] = entry;
         // An index is a u32, and the heap has each at most once.
         self.positions[entry.index as usize] = position as u32;

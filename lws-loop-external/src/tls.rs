@@ -1,7 +1,8 @@
-//! What TLS is to a driver: a stage between transport and engine, bytes to bytes.
+//! The seam for TLS: a stage between transport and engine that turns bytes into bytes.
 //!
-//! A driver knows these traits and no implementation. A session knows no socket and no protocol above. The shape is that
-//! of rustls' next interface: the driver owns the buffers, and a session keeps a record only while it is incomplete.
+//! A driver knows these traits and no implementation. A session knows no socket and no protocol above it. The interface
+//! is shaped like the one that rustls plans: the driver owns the buffers, and a session keeps a record only while it is
+//! incomplete.
 
 use lws_proto::Time;
 use std::error::Error;
@@ -15,24 +16,24 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// A session that has not begun its handshake.
     ///
     /// # Errors
-    /// The configuration makes none: the name of a server that no certificate can have, for instance.
+    /// The configuration allows no session, for example because no certificate can have the server's name.
     fn session(&self) -> Result<Box<dyn Session>, Failure>;
 
-    /// Whether a session whose client asked for the name `asked`, or for none, is good for requests to `host`, too: one
-    /// certificate and one policy. `host` is without a port; an IP address, of version 6 in brackets, is a name that no client
-    /// can ask for. RFC 9110 §7.4, RFC 6066 §3.
+    /// Whether a session whose client asked for the name `asked`, or for none, may also carry requests to `host`,
+    /// because one certificate and one policy cover both. `host` is without a port; an IP address, of version 6 in
+    /// brackets, is a name that no client can ask for. RFC 9110 §7.4, RFC 6066 §3.
     fn same_host(&self, asked: Option<&str>, host: &str) -> bool {
         asked.is_none_or(|asked| asked.eq_ignore_ascii_case(host))
     }
 }
 
-/// One side of a TLS connection, without its transport. It goes along when a service moves to another thread.
+/// One side of a TLS connection, without its transport. It is `Send`, so that a service can move to another thread.
 pub trait Session: Send {
     /// Takes ciphertext of the peer, and opens what it seals into `plaintext`. What is to be sent in answer (handshake
     /// messages, alerts, key updates) is appended to `out`, of a failure too.
     ///
-    /// A client's first call has no ciphertext and begins the handshake. To be called until everything is taken and
-    /// [`Opened::more`] is false; then no plaintext is left inside.
+    /// A client's first call has no ciphertext and begins the handshake. Call it until all ciphertext is taken and
+    /// [`Opened::more`] is false; then the session holds no plaintext.
     ///
     /// # Errors
     /// The session is over: nothing can be opened or sealed any more.
@@ -43,35 +44,35 @@ pub trait Session: Send {
         out: &mut Vec<u8>,
     ) -> Result<Opened, Failure>;
 
-    /// Seals the first bytes of `plaintext`, which is in several pieces, and appends the records to `out`. Answers how
-    /// many bytes that were: none only when the session is over. `now` lets it see that the peer was left waiting, as
-    /// records are short at the beginning of a burst.
+    /// Seals the first bytes of `plaintext`, which is in several pieces, and appends the records to `out`. Returns how
+    /// many bytes that were: zero only when the session is over. `now` lets it detect the beginning of a burst, where
+    /// records are short, after a pause.
     fn seal(&mut self, now: Time, plaintext: &[&[u8]], out: &mut Vec<u8>) -> usize;
 
-    /// Says that nothing more will be sealed: appends `close_notify` to `out`. RFC 8446 §6.1.
+    /// Ends the sending direction: appends `close_notify` to `out`. RFC 8446 §6.1.
     fn close(&mut self, out: &mut Vec<u8>);
 
     /// Whether the handshake is still going on.
     fn is_handshaking(&self) -> bool;
 
-    /// What was agreed on. To be asked once, after the handshake.
+    /// What was negotiated. Called once, after the handshake.
     fn info(&self) -> Info;
 }
 
-/// What came of [`Session::open`].
+/// The outcome of [`Session::open`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
     /// Bytes of ciphertext that were taken.
     pub taken: usize,
     /// Bytes of plaintext that were written.
     pub filled: usize,
-    /// There is plaintext that had no room.
+    /// Whether the session holds more plaintext, for which there was no room.
     pub more: bool,
-    /// The peer has sent `close_notify`: the end of what it says, after the plaintext.
+    /// Whether the peer has sent `close_notify`: its direction ends after the plaintext.
     pub closed: bool,
 }
 
-/// What two sides have agreed on.
+/// What the two sides of a session have negotiated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
@@ -170,7 +171,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// One that the peer gets no alert for.
+    /// A failure for which the peer is sent no alert.
     #[must_use]
     pub fn silent(reason: Reason) -> Self {
         Self { reason, sent: None }
@@ -182,7 +183,7 @@ impl Failure {
         self.reason.name()
     }
 
-    /// The same as a kind of the standard library.
+    /// The closest [`io::ErrorKind`].
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         match self.reason {
@@ -232,11 +233,11 @@ pub enum Reason {
     AlertReceived(Alert),
     /// There is no version, cipher suite, group or signature algorithm that both sides have.
     Incompatible(Box<str>),
-    /// No protocol of the client is spoken here. RFC 7301 §3.2.
+    /// None of the protocols that the client offered by ALPN is supported here. RFC 7301 §3.2.
     NoProtocol,
     /// The client asked for a name that is not served here, or for none. RFC 6066 §3.
     UnknownName(Option<Box<str>>),
-    /// What the peer sent is no TLS at all.
+    /// The peer has sent something other than TLS.
     NotTls,
     /// The peer broke a rule of TLS.
     Violation(Box<str>),
@@ -248,7 +249,7 @@ pub enum Reason {
     Timeout,
     /// The peer has sent more than [`ListenTls::handshake_bytes_max`] before its handshake was done.
     TooLong,
-    /// The peer was silent, or slow, while others waited for its place: see
+    /// The peer was silent or slow while others waited for a place, and was closed for them: see
     /// [`DriverOptions::tls_handshakes_max`](crate::DriverOptions::tls_handshakes_max).
     GaveWay,
     /// The application refused the peer.
@@ -311,13 +312,13 @@ impl fmt::Display for Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CertificateFault {
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Its time has not come.
+    /// It is not valid yet.
     NotYetValid,
     /// No root that is trusted has issued it.
     UnknownIssuer,
-    /// It is for other names: these.
+    /// It is for other names.
     WrongName {
         /// The name that was asked for.
         expected: Box<str>,
@@ -326,15 +327,15 @@ pub enum CertificateFault {
     },
     /// It was revoked, or whether it was could not be found out.
     Revoked,
-    /// A signature of it, or with it, is wrong.
+    /// Its own signature is wrong, or one that was made with its key.
     Signature,
     /// It is for another purpose than this.
     Purpose,
-    /// It is that of a certificate authority, and none that it has issued.
+    /// It is the certificate of an authority, in place of one that an authority has issued.
     Authority,
     /// It is not the one that was pinned.
     NotPinned,
-    /// It is no certificate, or has parts that are not understood here.
+    /// It cannot be parsed, or has critical parts that are not supported.
     Malformed(Box<str>),
 }
 
@@ -366,7 +367,7 @@ impl fmt::Display for CertificateFault {
             Self::WrongName { expected, presented } => {
                 write!(f, "is not for {expected}, but for {}", presented.join(", "))
             }
-            Self::Revoked => f.write_str("is revoked, or nobody knows"),
+            Self::Revoked => f.write_str("is revoked, or its status is unknown"),
             Self::Signature => f.write_str("has a wrong signature"),
             Self::Purpose => f.write_str("is for another purpose"),
             Self::Authority => f.write_str(
@@ -384,7 +385,7 @@ impl fmt::Display for CertificateFault {
 pub struct ListenTls {
     /// Makes a session for each connection.
     pub provider: Arc<dyn Provider>,
-    /// What becomes of a peer that speaks no TLS. Default [`Plain::Close`].
+    /// The handling of a peer that does not speak TLS. Default [`Plain::Close`].
     pub plain: Plain,
     /// How long a handshake may take, from the accepted connection on. Default 10 s. Past it: a silent close, and
     /// [`Reason::Timeout`].
@@ -405,14 +406,15 @@ impl ListenTls {
     }
 }
 
-/// What becomes of a peer that speaks no TLS to a listener that does: its first byte begins no record of a handshake.
+/// The handling of a peer that does not speak TLS to a listener with TLS: its first byte does not begin a handshake
+/// record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Plain {
-    /// It is closed: [`Reason::NotTls`].
+    /// The connection is closed: [`Reason::NotTls`].
     #[default]
     Close,
-    /// It goes on without TLS, and [`Application::plain`](crate::Application::plain) tells the application, which may
-    /// serve it, redirect it or refuse it.
+    /// The connection goes on without TLS, and [`Application::plain`](crate::Application::plain) is called: the
+    /// application may serve it, redirect it or refuse it.
     #[doc(alias = "LWS_SERVER_OPTION_ALLOW_NON_SSL_ON_SSL_PORT")]
     Accept,
 }

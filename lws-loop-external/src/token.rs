@@ -1,4 +1,4 @@
-//! Names of what a service owns. Each carries a generation, so that the name of something that has gone finds nothing.
+//! Names of the things that a service owns. Each carries a generation, so that a stale name finds nothing.
 
 use std::fmt;
 
@@ -10,24 +10,24 @@ pub struct Token(u64);
 
 /// Bits of an index: 268 million descriptors.
 const INDEX_BITS: u32 = 28;
-/// Bits of a generation. A name repeats after its place was used 67 million times.
+/// Bits of a generation. A name repeats after its index was used 67 million times.
 const GENERATION_BITS: u32 = 26;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
-/// What a generation wraps around at.
+/// The mask at which a generation wraps around.
 pub(crate) const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
 
-/// What a token is the name of.
+/// The kind of thing that a token names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     Connection,
     Listener,
     Waker,
-    /// One of several sockets that race, or have raced, for a connection.
+    /// A socket that races, or has raced, for a connection.
     Candidate,
 }
 
 impl Token {
-    /// How many of the low bits a service may use.
+    /// The number of low bits that a service may use.
     pub const BITS: u32 = 56;
 
     /// The token with these bits: for hosts that hand numbers through a loop. Only the low [`BITS`](Self::BITS) count.
@@ -85,7 +85,8 @@ pub struct ConnectionId {
 }
 
 impl ConnectionId {
-    /// Spreads what many connections would do at one moment: neighbours are far from each other. Never zero.
+    /// A number from 1 to 255 that spreads work of many connections over time: connections with adjacent indices
+    /// get distant numbers.
     pub(crate) fn spread(self) -> u8 {
         // 158 is about 255 divided by the golden ratio, and has no divisor in common with it.
         (self.index.wrapping_add(self.generation) % 255 * 158 % 255) as u8 + 1
@@ -103,7 +104,7 @@ impl ConnectionId {
         self.token().as_u64()
     }
 
-    /// The name that is in a token of its kind.
+    /// The name in a token of its kind.
     #[inline]
     pub(crate) fn of(token: Token) -> Self {
         Self { index: token.index(), generation: token.generation() }
@@ -135,7 +136,7 @@ pub struct ListenerId {
 }
 
 impl ListenerId {
-    /// The name that is in a token of its kind.
+    /// The name in a token of its kind.
     #[inline]
     pub(crate) fn of(token: Token) -> Self {
         Self { index: token.index(), generation: token.generation() }

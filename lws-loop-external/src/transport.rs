@@ -1,4 +1,4 @@
-//! What carries the bytes of a stream: a socket, or files such as pipes and terminals. Knows no protocol.
+//! The transports of byte streams: a socket, or files such as pipes and terminals. Knows no protocol.
 
 use crate::net;
 use lws_proto::{SLICES_MAX, Transmit};
@@ -8,23 +8,23 @@ use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
-/// Has a socket that was made elsewhere raise no SIGPIPE, where a flag of each call cannot.
+/// Keeps a socket that was made elsewhere from raising SIGPIPE, on systems where no flag of a call does that.
 pub(crate) fn silence(socket: BorrowedFd<'_>) {
     #[cfg(target_vendor = "apple")]
-    // A Unix socket of an accepted connection refuses it, and has it from its listener.
+    // An accepted Unix socket refuses the option, which it has inherited from its listener.
     let _ = rustix::net::sockopt::set_socket_nosigpipe(socket, true);
     #[cfg(not(target_vendor = "apple"))]
     let _ = socket;
 }
 
-/// What came of an attempt to send.
+/// The outcome of an attempt to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// The transport took all that it was offered.
     All(usize),
     /// It took this much, and has no room for more now.
     Part(usize),
-    /// It will take nothing any more.
+    /// The transport has failed.
     Failed,
 }
 
@@ -39,7 +39,7 @@ pub(crate) trait Transport<'t> {
     /// Writes once.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Writes once, of several buffers.
+    /// Writes once, from several buffers.
     fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Offers queued bytes, once.
@@ -57,7 +57,7 @@ pub(crate) trait Transport<'t> {
         Sent::of(offered, taken)
     }
 
-    /// How much is offered in several buffers, and what came of it.
+    /// Writes once from several buffers. Returns how much was offered, and the result.
     fn send_several(&self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
         let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
         let count = transmit.slices(&mut slices);
@@ -92,7 +92,7 @@ impl<'t> Transport<'t> for Socket<'t> {
     }
 }
 
-/// Descriptors that are no sockets: a pipe, a FIFO, a terminal, a serial line.
+/// Descriptors other than sockets: a pipe, a FIFO, a terminal, a serial line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Files<'t> {
     input: BorrowedFd<'t>,
@@ -113,7 +113,7 @@ impl<'t> Transport<'t> for Files<'t> {
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match io::read(self.input, buffer) {
-            // What a terminal says once the other side has hung up.
+            // A terminal returns EIO once the other side has hung up.
             Err(Errno::IO) => Ok(0),
             result => result,
         }
@@ -143,49 +143,50 @@ impl Sent {
             Ok(taken) if taken == offered => Self::All(taken),
             Ok(taken) => Self::Part(taken),
             Err(Errno::AGAIN) => Self::Part(0),
-            // As if it had taken nothing yet: the caller offers again.
+            // An interrupted call has taken nothing; the caller offers the bytes again.
             Err(Errno::INTR) => Self::All(0),
             Err(_) => Self::Failed,
         }
     }
 }
 
-/// What has become of a descriptor that is not read.
+/// The state of a descriptor that is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
-    /// It works, in one direction at least.
+    /// At least one direction works.
     No,
-    /// Both directions have ended, in order.
+    /// Both directions have ended in an orderly way.
     HungUp,
-    /// The transport has failed: a reset, mostly.
+    /// The transport has failed, usually by a reset.
     Error,
 }
 
-/// Asks what has become of a descriptor, without reading it.
+/// Asks the system for the state of a descriptor, without reading from it.
 pub(crate) fn failure(descriptor: BorrowedFd<'_>) -> Failed {
     match net::take_error(descriptor) {
         Ok(()) if net::has_hung_up(descriptor) => Failed::HungUp,
         Ok(()) => Failed::No,
-        // A pipe, whose end is no failure.
+        // A pipe. Its end is not a failure.
         Err(Errno::NOTSOCK) => Failed::No,
         Err(_) => Failed::Error,
     }
 }
 
-/// Ends the sending direction of a socket. It fails if the peer has gone, which reading tells.
+/// Ends the sending direction of a socket. Errors are ignored: the call fails if the peer has gone, which a read
+/// finds.
 pub(crate) fn finish(socket: BorrowedFd<'_>) {
     let _ = net::finish(socket);
 }
 
-/// Has a socket end by a reset when it is closed, so that the peer does not take what it has got for all: what the system still
-/// has to send is dropped. Unix sockets know no such end.
+/// Makes the close of a socket a reset, so that the peer does not take an incomplete response for a complete one.
+/// Unsent bytes are discarded. Unix sockets have no reset.
 #[cold]
 pub(crate) fn reset_on_close(socket: BorrowedFd<'_>) {
-    // It fails where the peer has gone, which then does not matter any more.
+    // The call fails if the peer has gone, and then there is no connection to reset.
     let _ = net::reset_on_close(socket);
 }
 
-/// What kind of descriptor it is, as far as it can be watched.
+/// The kind of a descriptor that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DescriptorKind {
     Socket,
@@ -205,14 +206,14 @@ impl DescriptorKind {
             FileType::RegularFile | FileType::Directory | FileType::BlockDevice | FileType::Symlink => {
                 Err(std::io::Error::new(std::io::ErrorKind::Unsupported, NotPollable(())))
             }
-            // Descriptors without a name in a file system, such as those of an eventfd, have no kind at all.
+            // Anonymous descriptors, such as those of an eventfd, have no file type.
             FileType::Fifo | FileType::CharacterDevice | FileType::Unknown => Ok(Self::File),
         }
     }
 }
 
-/// Why a regular file, a directory or a disk cannot be adopted: no system says when one is ready. A read may wait for the
-/// disk all the same, so it belongs on another thread, which sends what it has read through a
+/// The error of adopting a regular file, a directory or a block device. No system reports when one is ready, although a
+/// read may wait for the disk; read it on another thread, which sends the content through a
 /// [`DriverHandle`](crate::DriverHandle).
 ///
 /// It is the source of an [`std::io::Error`] of kind [`Unsupported`](std::io::ErrorKind::Unsupported).

@@ -22,7 +22,7 @@ use lws_proto::{Connection, Event, Time, Transmit};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Gives a connection its turn, and sees to what it wants next. True if it has ended.
+/// Gives a connection its turn, and arranges for the next one. Returns true if the connection has ended.
 #[inline]
 pub(crate) fn take<A: Application>(
     application: &mut A,
@@ -49,7 +49,8 @@ pub(crate) fn take<A: Application>(
         _ => return false,
     };
     if wants.close {
-        // Over TLS what is cut shows by the want of `close_notify`, and a reset could overtake an alert.
+        // Over TLS a missing `close_notify` already marks the end as incomplete, and a reset could discard an
+        // alert.
         if wants.reset && matches!(slot.body, Body::Open(Open { secure: None, .. })) {
             transport::reset_on_close(slot.socket.as_fd());
         }
@@ -59,7 +60,8 @@ pub(crate) fn take<A: Application>(
     false
 }
 
-/// Sees to what a connection wants after its turn: the end of its direction, its deadline, another turn, readiness.
+/// Applies the wishes of a connection after its turn: the end of its direction, its deadline, another turn,
+/// readiness.
 #[inline(always)]
 fn provide<A: Application>(
     core: &mut Core<A>,
@@ -74,7 +76,7 @@ fn provide<A: Application>(
             _ => transport::finish(slot.socket.as_fd()),
         }
     }
-    // A deadline that has moved back is seen to when the old one comes.
+    // For a deadline that has moved back, the old timer stays and is set again when it fires.
     if let Some(deadline) = wants.deadline
         && deadline < slot.scheduled
     {
@@ -97,27 +99,28 @@ fn provide<A: Application>(
     }
 }
 
-/// What carries a connection: a byte stream as it is, or TLS on one. What a turn does for one of them only is here.
+/// The carrier of a connection: a plain byte stream, or TLS on one. The trait has the steps of a turn that differ
+/// between the two.
 trait Carrier<'t>: Sized {
     /// The descriptor that is read.
     fn input(&self) -> BorrowedFd<'t>;
 
-    /// What TLS has agreed on.
+    /// What TLS has negotiated.
     fn info(&self) -> Option<&'t Info>;
 
     /// Offers queued bytes to the transport, once.
     fn send(&mut self, now: Time, transmit: Transmit<'_>) -> Sent;
 
-    /// Before anything else of a turn.
+    /// Runs at the beginning of a turn.
     fn begin<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget);
 
-    /// Reads once. Answers how many bytes of the receive buffer are to be delivered.
+    /// Reads once. Returns how many bytes of the receive buffer are to be delivered.
     fn fill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize;
 
-    /// How many bytes more there are of what was read, once those before have been delivered.
+    /// The number of further bytes from the same read, once the ones before have been delivered.
     fn refill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>) -> usize;
 
-    /// After everything else of a turn, which may change what the connection wants.
+    /// Runs at the end of a turn, and may change the wishes of the connection.
     fn end<A: Application>(
         turn: &mut ConnectionTurn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
@@ -169,7 +172,7 @@ impl<'t, T: Transport<'t>> Carrier<'t> for T {
     }
 }
 
-/// A connection whose turn it is.
+/// A turn of a connection.
 struct ConnectionTurn<'t, A: Application, C> {
     application: &'t mut A,
     core: &'t mut Core<A>,
@@ -182,13 +185,14 @@ struct ConnectionTurn<'t, A: Application, C> {
 }
 
 impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
-    /// The same as [`run`](Self::run), for what is not the usual case.
+    /// Runs the turn out of line, for the unusual carriers: see [`run`](Self::run).
     #[inline(never)]
     fn run_apart(self) -> lws_proto::Interest {
         self.run()
     }
 
-    /// Does what there is to do, and answers what remains. Inlined into its caller, as it is called for every message.
+    /// Runs the turn, and returns the connection's wishes afterwards. Inlined into its caller, as it is called for
+    /// every message.
     #[inline(always)]
     fn run(mut self) -> lws_proto::Interest {
         if self.buffers.transmit.capacity() == 0 {
@@ -207,7 +211,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
             if interest.service && !budget.is_spent() {
                 self.deliver_forced(&mut budget);
             } else if self.flags.has(Flags::FAILED) && !interest.read && !interest.close {
-                // Nothing is read, so that the loop does not read on a budget that is spent.
+                // Reading is skipped, so the loop below does not read when the budget is used up.
                 let (socket, now) = (self.carrier.input(), self.core.now());
                 look_into_failure(socket, self.flags, self.connection, now);
             } else if budget.is_spent() || !(interest.read && self.flags.has(Flags::READABLE)) {
@@ -231,7 +235,8 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         }
     }
 
-    /// Notes what came of a read into a buffer of `room` bytes. Some if it read something, or the end.
+    /// Handles the result of a read into a buffer of `room` bytes. Returns the number of bytes, zero at the end,
+    /// and `None` if nothing was read.
     #[inline(always)]
     fn received(
         &mut self,
@@ -243,8 +248,8 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
             Ok(n) => {
                 self.core.stats.received_bytes_total += n as u64;
                 budget.read = budget.read.saturating_sub(n);
-                // A short read has emptied the socket, and what comes next is reported. The end of the peer may
-                // have been reported already.
+                // A short read has emptied the socket, and new input will be reported. The exception is an end of
+                // the peer that was reported already, and is not reported again.
                 if n == 0 || n < room && !self.flags.has(Flags::HANG_UP) {
                     self.flags.remove(Flags::READABLE);
                 }
@@ -273,7 +278,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
                     return;
                 }
             }
-            // Input is left when the application wants none before its answers have gone.
+            // Input is left if the application stops reading until its answers have been sent.
             if feed.remaining() == 0 || budget.write == 0 || !self.flags.has(Flags::WRITABLE) {
                 break;
             }
@@ -301,7 +306,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut cx = DriverContext::new(self.core, subject);
         loop {
-            // Also when there is nothing to tell, so that nothing can turn here for ever.
+            // Counted even without an event, so that this loop always ends.
             let goes_on = budget.count(&mut cx.core.turn);
             let Some(event) = self.connection.next_event() else { break };
             count(&mut cx, &event);
@@ -312,7 +317,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         }
     }
 
-    /// Writes what is queued, as far as the transport takes it.
+    /// Writes queued bytes, as far as the transport takes them.
     #[inline]
     fn transmit(&mut self, budget: &mut ConnectionBudget) {
         let now = self.core.now();
@@ -329,15 +334,15 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         }
     }
 
-    /// The transport has failed: nothing is read and written any more.
+    /// Handles a failed transport: nothing is read or written any more.
     #[inline(always)]
     fn fail(&mut self) {
         fail(self.flags, self.connection, self.core.now());
     }
 }
 
-// These are handed what they change, and not the turn as a whole: a turn that is lent to a call which is not part of it has to be
-// put together in memory, for every message.
+// These functions take the parts that they change, and not the turn as a whole: passing a reference to the turn to a
+// function that is not inlined would force the compiler to build the turn in memory for every message.
 
 #[cold]
 fn fail(flags: &mut Flags, connection: &mut Connection, now: Time) {
@@ -346,8 +351,8 @@ fn fail(flags: &mut Flags, connection: &mut Connection, now: Time) {
     connection.transport_failed(now);
 }
 
-/// An error or an end was reported that no read will meet, as no input is taken: a reset ends the connection at once, and
-/// what came before it is lost, as a pause cannot keep it.
+/// Handles an error or an end that was reported while no input is taken, so that no read will find it. A reset ends the
+/// connection at once; input before it is lost, as a paused connection cannot keep it.
 #[cold]
 fn look_into_failure(socket: BorrowedFd<'_>, flags: &mut Flags, connection: &mut Connection, now: Time) {
     flags.remove(Flags::FAILED);

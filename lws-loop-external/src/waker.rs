@@ -1,4 +1,4 @@
-//! The one thing that other threads may touch: a mailbox, and a descriptor that says there is something in it.
+//! The only part of a service that other threads use: a mailbox, and a descriptor that announces messages.
 
 mod mailbox;
 mod notifier;
@@ -13,17 +13,17 @@ pub use mailbox::SendError;
 pub(crate) use notifier::Notifier;
 use std::fmt;
 
-/// What the mailbox synchronises with.
+/// The synchronisation primitives of the mailbox.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
     pub(super) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 }
 
-/// What comes from other threads.
+/// An item of the mailbox.
 pub(crate) enum Post<M> {
-    /// For the application.
+    /// A message to the application.
     Message(M),
-    /// For the application, about one connection.
+    /// A message to the application about one connection.
     To(ConnectionId, M),
     /// A connection that a listener of another shard has accepted, for which a place is reserved here.
     Socket(Box<Handover>),
@@ -31,17 +31,17 @@ pub(crate) enum Post<M> {
 
 /// A connection on its way to another shard.
 pub(crate) struct Handover {
-    /// As the shard that accepted it calls it.
+    /// The name of the listener in the shard that accepted the connection.
     pub(crate) listener: ListenerId,
     pub(crate) socket: Owned,
     pub(crate) peer: Peer,
-    /// What its listener wants of it.
+    /// The TLS options of its listener.
     pub(crate) tls: Option<ListenTls>,
 }
 
 pub(crate) type Mailbox<M> = mailbox::Mailbox<Post<M>>;
 
-/// Reaches a service from other threads. Cheap to clone.
+/// A handle to a service, for other threads. Cheap to clone.
 pub struct DriverHandle<M> {
     sender: mailbox::Sender<Post<M>>,
 }
@@ -81,7 +81,7 @@ impl<M> DriverHandle<M> {
         self.sender.is_closed()
     }
 
-    /// Ends the wait of the host, and says nothing to the application.
+    /// Ends the wait of the host, without a call to the application.
     pub(crate) fn notify(&self) {
         self.sender.notify();
     }
@@ -103,9 +103,9 @@ impl<M> fmt::Debug for DriverHandle<M> {
     }
 }
 
-/// What can end the wait of a host.
+/// A notifier that can end the wait of a host.
 pub(crate) trait Notify: Send + Sync {
-    /// Ends it, from any thread.
+    /// Ends the wait, from any thread.
     fn notify(&self);
 }
 

@@ -1,25 +1,26 @@
-//! Descriptors that an application reads and writes by itself: the service only says when. Knows no bytes.
+//! Descriptors that an application reads and writes itself, while the service reports readiness. Knows no bytes.
 
 use crate::service::Interest;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// What happens to a descriptor that was adopted with [`DriverContext::adopt_descriptor`](crate::DriverContext::adopt_descriptor).
+/// An event of a descriptor that was adopted with
+/// [`DriverContext::adopt_descriptor`](crate::DriverContext::adopt_descriptor).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DescriptorEvent {
     /// It is watched from now on.
     #[doc(alias = "LWS_CALLBACK_RAW_ADOPT_FILE")]
     Adopted,
-    /// There is something to read. Delivered again and again until it has been read, whatever kind of loop hosts the service.
+    /// There is something to read. Delivered in each turn until it has been read, whatever the trigger of the host.
     #[doc(alias = "LWS_CALLBACK_RAW_RX_FILE")]
     Readable,
     /// There is room to write: once for each [`Descriptor::want_write`].
     #[doc(alias = "LWS_CALLBACK_RAW_WRITEABLE_FILE")]
     Writable,
-    /// The other side has gone, or there is an error, and nothing is left to read. It is watched for nothing until
-    /// [`Descriptor::resume`] or [`Descriptor::want_write`], so that a hang-up which lasts costs nothing.
+    /// The other side has gone, or there is an error, and nothing is left to read. The descriptor is not watched
+    /// until [`Descriptor::resume`] or [`Descriptor::want_write`], so that a lasting hang-up costs nothing.
     ///
     /// The reader of a FIFO that wants to wait for the next writer opens it for reading and writing: it sees no hang-up.
     HangUp,
@@ -31,7 +32,7 @@ pub enum DescriptorEvent {
 
 /// A descriptor, lent with each event about it.
 ///
-/// Nothing blocks. To read and write with other means, keep what owns the descriptor and adopt a duplicate of it.
+/// No call blocks. To read and write by other means, keep the owner of the descriptor and adopt a duplicate of it.
 ///
 /// ```
 /// use lws_loop_external::{Descriptor, DescriptorEvent};
@@ -58,11 +59,11 @@ pub enum DescriptorEvent {
 /// ```
 pub struct Descriptor<'a> {
     descriptor: BorrowedFd<'a>,
-    watch: &'a mut Watch,
+    watch: &'a mut WatchState,
 }
 
 impl<'a> Descriptor<'a> {
-    pub(crate) fn new(descriptor: BorrowedFd<'a>, watch: &'a mut Watch) -> Self {
+    pub(crate) fn new(descriptor: BorrowedFd<'a>, watch: &'a mut WatchState) -> Self {
         Self { descriptor, watch }
     }
 
@@ -83,31 +84,32 @@ impl<'a> Descriptor<'a> {
         Ok(rustix::io::write(self.descriptor, bytes)?)
     }
 
-    /// Asks for one [`DescriptorEvent::Writable`], when there is room. Asking twice is asking once.
+    /// Asks for one [`DescriptorEvent::Writable`] when there is room. Several requests count as one.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {
         self.watch.writing = true;
     }
 
-    /// No [`DescriptorEvent::Readable`] any more.
+    /// Stops the delivery of [`DescriptorEvent::Readable`].
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause(&mut self) {
         self.watch.reading = false;
     }
 
-    /// [`DescriptorEvent::Readable`] again.
+    /// Resumes the delivery of [`DescriptorEvent::Readable`].
     pub fn resume(&mut self) {
         self.watch.reading = true;
     }
 
-    /// Lets it stay while the service drains, which ends what is watched at once otherwise: for a descriptor that something needs which is
-    /// let finish then, such as the pipe of a process that answers a request. It is closed at the end of the drain at the latest.
+    /// Keeps the descriptor during a drain, which otherwise ends watched descriptors at once: for a descriptor that an
+    /// exchange needs to finish, such as the pipe of a process that answers a request. It is closed at the end of the
+    /// drain at the latest.
     pub fn outlast_drain(&mut self) {
         self.watch.outlasts_drain = true;
     }
 
-    /// Ends it: nothing is delivered of it any more but [`Application::closed`](crate::Application::closed), and the host lets go of it before it is
-    /// closed.
+    /// Ends the descriptor: only [`Application::closed`](crate::Application::closed) follows, and it is closed when the
+    /// host has let go of it.
     pub fn close(&mut self) {
         self.watch.closing = true;
     }
@@ -128,22 +130,22 @@ impl fmt::Debug for Descriptor<'_> {
 /// A descriptor in the table.
 pub(crate) struct Watched<S> {
     pub(crate) state: S,
-    pub(crate) watch: Watch,
+    pub(crate) watch: WatchState,
 }
 
-/// What the application wants of it.
+/// The wishes of the application, and what waits to be delivered.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct WatchState {
     pub(crate) reading: bool,
     pub(crate) writing: bool,
     pub(crate) closing: bool,
-    /// It is not ended by a drain.
+    /// Whether a drain does not end it at once.
     pub(crate) outlasts_drain: bool,
-    /// To be delivered in the next turn.
+    /// The event to deliver in the next turn.
     pub(crate) notice: Option<DescriptorEvent>,
 }
 
-impl Watch {
+impl WatchState {
     pub(crate) fn new(interest: Interest) -> Self {
         Self {
             reading: interest.contains(Interest::READ),
@@ -154,7 +156,7 @@ impl Watch {
         }
     }
 
-    /// Has something delivered in the next turn.
+    /// Queues an event for the next turn.
     pub(crate) fn notify(&mut self, event: DescriptorEvent) {
         self.closing |= matches!(event, DescriptorEvent::Refused(_));
         self.notice = Some(event);

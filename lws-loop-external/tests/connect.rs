@@ -1,4 +1,4 @@
-//! Outgoing connections: names, races, deadlines and what is told of their end, on a clock that the test moves.
+//! Outgoing connections: names, races, deadlines and the reports of their end, on a clock that the test moves.
 
 #[expect(dead_code, reason = "other programs need the rest")]
 mod host;
@@ -21,7 +21,8 @@ fn on_each_host(scenario: impl Fn(&mut Host)) {
     on_each_host_with(&DriverOptions::default(), scenario);
 }
 
-/// Runs a scenario on each kind of host, on a clock that stands still. Whatever came of it, nothing may be left.
+/// Runs a scenario on each kind of host, with a clock that the test moves, and checks that nothing is left
+/// afterwards.
 fn on_each_host_with(options: &DriverOptions, scenario: impl Fn(&mut Host)) {
     for trigger in TRIGGERS {
         eprintln!("{trigger:?}");
@@ -60,13 +61,13 @@ fn listener(address: impl Into<SocketAddr>) -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// A loopback address that nobody listens on, of `127.0.0.0/8` and a port that is listened on elsewhere.
+/// A loopback address without a listener, in `127.0.0.0/8`, with a port that another address listens on.
 fn refusing(last: u8, port: u16) -> SocketAddr {
     ([127, 0, 9, last], port).into()
 }
 
-/// A listener that answers nobody: its queue is full.
-fn deaf(last: u8) -> (Vec<Socket>, SocketAddr) {
+/// A listener that answers no SYN, as its queue is full.
+fn full(last: u8) -> (Vec<Socket>, SocketAddr) {
     let socket = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         socket.set_nonblocking(true).expect("a socket");
@@ -85,7 +86,7 @@ fn deaf(last: u8) -> (Vec<Socket>, SocketAddr) {
     (sockets, address.as_socket().expect("an address"))
 }
 
-/// Whom a listener has accepted, and that the connection speaks.
+/// Accepts a connection, and checks that bytes pass through it.
 fn accept(host: &mut Host, listener: &TcpListener) -> TcpStream {
     let mut peer = None;
     host.until(|_| {
@@ -107,7 +108,7 @@ fn adds(host: &Host) -> usize {
     host.changes.iter().filter(|change| matches!(change, Change::Add { .. })).count()
 }
 
-/// Keeps its queries for the test to answer.
+/// A resolver that keeps its queries for the test to answer.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<Query>>>);
 
@@ -148,7 +149,7 @@ fn an_address_that_refuses_gives_way_to_the_next_at_once() {
 #[test]
 fn an_address_that_is_silent_is_raced_by_the_next_after_the_stagger() {
     on_each_host(|host| {
-        let (_sockets, silent) = deaf(1);
+        let (_sockets, silent) = full(1);
         let (listener, address) = listener(([127, 0, 0, 2], 0));
         connect(host, vec![silent, address], &raw());
         host.skip(millis(249));
@@ -170,8 +171,8 @@ fn an_address_that_is_silent_is_raced_by_the_next_after_the_stagger() {
 #[test]
 fn the_first_address_may_win_after_the_others_have_begun() {
     on_each_host(|host| {
-        let (mut sockets, silent) = deaf(1);
-        let (_other, other) = deaf(2);
+        let (mut sockets, silent) = full(1);
+        let (_other, other) = full(2);
         connect(host, vec![silent, other], &raw());
         host.skip(millis(250));
         host.turn(Duration::ZERO);
@@ -192,9 +193,9 @@ fn the_first_address_may_win_after_the_others_have_begun() {
 }
 
 #[test]
-fn when_every_address_fails_each_is_told_with_its_cause() {
+fn when_every_address_fails_each_is_reported_with_its_cause() {
     on_each_host(|host| {
-        let (_sockets, silent) = deaf(1);
+        let (_sockets, silent) = full(1);
         let refused = refusing(3, silent.port());
         let options = ConnectOptions { attempt_timeout: millis(3_000), ..raw() };
         connect(host, vec![silent, refused], &options);
@@ -214,15 +215,15 @@ fn when_every_address_fails_each_is_told_with_its_cause() {
         assert!(error.to_string().contains("after 3000 ms: timed out"), "{error}");
         host.turn(Duration::ZERO);
         assert_eq!((host.watched(), host.driver.stats().connections), (0, 0));
-        assert_eq!(host.app().log, ["connect failed: TimedOut"], "told once");
+        assert_eq!(host.app().log, ["connect failed: TimedOut"], "reported once");
     });
 }
 
 #[test]
 fn the_total_deadline_ends_every_attempt() {
     on_each_host(|host| {
-        let (_one, first) = deaf(1);
-        let (_two, second) = deaf(2);
+        let (_one, first) = full(1);
+        let (_two, second) = full(2);
         let options = ConnectOptions { timeout: millis(1_000), ..raw() };
         connect(host, vec![first, second], &options);
         host.skip(millis(400));
@@ -244,7 +245,7 @@ fn the_total_deadline_ends_every_attempt() {
 #[test]
 fn no_more_sockets_race_than_may() {
     on_each_host(|host| {
-        let silent: Vec<_> = (1..=4).map(deaf).collect();
+        let silent: Vec<_> = (1..=4).map(full).collect();
         let addresses: Vec<_> = silent.iter().map(|(_, address)| *address).collect();
         let options = ConnectOptions { racing_max: 2, attempt_timeout: millis(1_000), ..raw() };
         let id = connect(host, addresses, &options);
@@ -267,7 +268,7 @@ fn no_more_sockets_race_than_may() {
 
 #[test]
 fn an_attempt_moves_with_its_service_to_another_host() {
-    let (_sockets, silent) = deaf(1);
+    let (_sockets, silent) = full(1);
     let (listener, address) = listener(([127, 0, 0, 2], 0));
     for (from, to) in TRIGGERS.into_iter().zip(TRIGGERS.into_iter().cycle().skip(1)) {
         let mut host = Host::new(from, Echo::default(), DriverOptions::default());
@@ -275,7 +276,7 @@ fn an_attempt_moves_with_its_service_to_another_host() {
         let mut host = Host::of(host.driver, to);
         host.skip(millis(250));
         let peer = accept(&mut host, &listener);
-        // And so does the winner.
+        // The winner keeps its token on another host, too.
         let mut host = Host::of(host.driver, from);
         host.turn(Duration::ZERO);
         assert_eq!(host.watched(), 1);
@@ -287,7 +288,7 @@ fn an_attempt_moves_with_its_service_to_another_host() {
 #[test]
 fn a_host_that_refuses_a_socket_loses_one_attempt_only() {
     on_each_host(|host| {
-        let (_sockets, silent) = deaf(1);
+        let (_sockets, silent) = full(1);
         let (listener, address) = listener(([127, 0, 0, 2], 0));
         let id = host.with(|app, cx| {
             let targets = vec![silent, address];
@@ -300,7 +301,7 @@ fn a_host_that_refuses_a_socket_loses_one_attempt_only() {
         let Change::Add { token, .. } = added else { panic!("{added:?}") };
         host.driver.refused(token, ErrorKind::PermissionDenied.into());
         assert!(host.driver.poll_change().is_some_and(|change| matches!(change, Change::Add { .. })));
-        // That one was refused as well: nothing is left.
+        // The next candidate is refused as well, so no address is left.
         let token = Token::from_u64(token.as_u64() + 1);
         host.driver.refused(token, ErrorKind::PermissionDenied.into());
         let everything = Readiness::READABLE | Readiness::WRITABLE;
@@ -333,7 +334,7 @@ fn the_addresses_of_a_name_race_families_in_turn() {
 
 #[test]
 fn the_loop_goes_on_while_a_thread_looks_a_name_up_and_its_answer_ends_the_wait() {
-    /// Answers on a thread that waits until it is let go on.
+    /// A resolver that answers on a thread, once the test lets it.
     struct Slow(Option<mpsc::Receiver<()>>);
     impl Resolver for Slow {
         fn resolve(&mut self, query: Query) {
@@ -412,7 +413,7 @@ fn a_name_fails_with_its_cause() {
         assert!(host.app().errors.is_empty() && !query.is_cancelled());
         host.skip(millis(1));
         host.turn(Duration::ZERO);
-        assert!(query.is_cancelled(), "nobody waits for it");
+        assert!(query.is_cancelled(), "no connection waits for it");
         query.answer(Ok(vec![([127, 0, 0, 1], 1).into()]));
         host.turn(Duration::ZERO);
         assert_eq!(host.watched(), 0, "a late answer does nothing");
@@ -473,7 +474,7 @@ fn no_more_names_are_asked_for_than_may_be() {
         let count =
             |host: &Host| host.app().errors.iter().filter(|it| it.kind() == ErrorKind::QuotaExceeded).count();
         assert_eq!(count(host), 1, "there is room again");
-        // What was given up still occupies the resolver.
+        // The resolver still has the query of a connection that was given up.
         host.skip(Duration::from_secs(10));
         host.turn(Duration::ZERO);
         connect(host, ("name.test", 1), &raw());
@@ -541,7 +542,7 @@ impl Drop for Python {
     }
 }
 
-/// Sends three messages to a connection, by each of the ways there are.
+/// Sends three messages to a connection, one in each of the possible ways.
 fn tell(host: &mut Host, id: ConnectionId) {
     host.driver.handle().send_to(id, 1).expect("room");
     host.turn(Duration::ZERO);
@@ -563,7 +564,7 @@ fn messages_to_a_connection_that_is_being_made_wait_for_it() {
         assert_eq!(host.app().log, [""; 0]);
         kept.take().answer(Ok(vec![address]));
         host.until(|host| host.app().has("woken"));
-        assert_eq!(host.app().log, ["connected", "told 1", "told 2", "told 3", "woken"]);
+        assert_eq!(host.app().log, ["connected", "message 1", "message 2", "message 3", "woken"]);
         assert!(host.app().undelivered.is_empty());
         accept(host, &listener);
     });
@@ -579,7 +580,7 @@ fn messages_to_a_connection_that_never_comes_about_come_back() {
         host.turn(Duration::ZERO);
         assert_eq!(host.app().log, ["connect failed: ConnectionAborted"]);
         assert_eq!(host.app().undelivered, [(id, 1), (id, 2), (id, 3)]);
-        // Whoever has the place next hears nothing of it.
+        // The next connection with this index receives none of the messages.
         let next = connect(host, ("example.org", 80), &raw());
         assert_eq!(next.index(), id.index());
         tell(host, id);
@@ -602,8 +603,8 @@ fn no_more_messages_wait_for_connections_than_may() {
         host.turn(Duration::ZERO);
         assert_eq!(host.app().undelivered[1..], [(ids[0], 1), (ids[0], 2)], "there is room again");
         kept.take().answer(Ok(vec![address]));
-        host.until(|host| host.app().has("told 5"));
-        assert!(host.app().has("told 4"));
+        host.until(|host| host.app().has("message 5"));
+        assert!(host.app().has("message 4"));
     });
 }
 
@@ -626,7 +627,7 @@ fn a_real_server_is_reached_by_the_name_localhost() {
 }
 
 #[test]
-fn a_name_that_cannot_be_is_told_by_the_system() {
+fn an_impossible_name_is_an_error_of_the_system() {
     let mut host = Host::new(TRIGGERS[0], Echo::default(), DriverOptions::default());
     host.unaudited = true;
     connect(&mut host, ("no-such-name.invalid", 1), &raw());
@@ -662,7 +663,7 @@ fn a_unix_socket_is_reached_by_its_path_and_missed_where_there_is_none() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_unix_listener_that_accepts_nobody_is_told_of() {
+fn a_unix_listener_with_a_full_queue_is_reported() {
     let name = format!("unix:@lws-connect-full-{}", std::process::id());
     let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
     let address = socket2::SockAddr::unix(format!("\0{}", &name["unix:@".len()..])).expect("an address");
@@ -752,7 +753,7 @@ fn an_interface_is_used_if_there_is_one_of_the_name() {
     });
 }
 
-// Half of a connection.
+// Half-closed connections.
 
 #[test]
 fn a_client_that_has_said_everything_hears_the_rest() {
@@ -792,14 +793,14 @@ fn a_server_that_has_said_everything_hears_the_rest() {
     });
 }
 
-// What is left.
+// What is left after the end.
 
 #[cfg(target_os = "linux")]
 #[test]
 fn no_outcome_leaves_a_descriptor() {
     const CHILD: &str = "LWS_TEST_NO_OUTCOME_LEAVES";
     if std::env::var_os(CHILD).is_none() {
-        // Other tests open descriptors at the same time: this one counts in a process of its own.
+        // Other tests open descriptors at the same time, so this one counts them in a process of its own.
         let program = std::env::current_exe().expect("this program");
         let child = Command::new(program)
             .args(["--exact", "no_outcome_leaves_a_descriptor"])
@@ -809,7 +810,7 @@ fn no_outcome_leaves_a_descriptor() {
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
         return;
     }
-    let (_sockets, silent) = deaf(1);
+    let (_sockets, silent) = full(1);
     let (listener, address) = listener(([127, 0, 0, 2], 0));
     let refused = refusing(1, address.port());
     for trigger in TRIGGERS {
@@ -819,7 +820,8 @@ fn no_outcome_leaves_a_descriptor() {
         let resolver = Kept::of(&mut host);
         let with_host = test_kit::open_descriptors();
         for round in 0..20 {
-            // Won by the last of three; all lost; out of time; given up; not resolved.
+            // One attempt that the last of three addresses wins, and attempts that fail: refused everywhere, timed
+            // out, given up, not resolved.
             connect(&mut host, vec![refused, silent, address], &raw());
             host.skip(millis(250));
             let peer = accept(&mut host, &listener);
@@ -835,7 +837,7 @@ fn no_outcome_leaves_a_descriptor() {
             assert_eq!(test_kit::open_descriptors(), with_host, "round {round}");
             assert_eq!(host.app().errors.len(), (round + 1) * 4);
         }
-        // Not even by a query that nobody has answered yet.
+        // A query that is not answered yet does not keep the descriptor open either.
         connect(&mut host, ("name.test", 1), &raw());
         drop(host);
         assert_eq!(test_kit::open_descriptors(), before);

@@ -1,5 +1,5 @@
-//! Descriptors that are no sockets, each under every way to report readiness: read and written by the application, and
-//! as streams of the engine.
+//! Descriptors other than sockets, under each trigger: read and written by the application, and as streams of the
+//! engine.
 
 #[expect(dead_code, reason = "other programs need the rest")]
 mod host;
@@ -23,15 +23,15 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Reads what comes, in pieces of three bytes, and writes what there is to write. Streams are echoed.
+/// An application that reads in pieces of three bytes, and writes what a test has queued. Streams are echoed.
 struct Board {
     calls: u64,
     log: Vec<String>,
     read: Vec<u8>,
     to_write: Vec<u8>,
-    /// What a wake does.
+    /// The reaction to a wake.
     on_wake: fn(&mut Descriptor<'_>),
-    /// What a readable one does beside being read.
+    /// The additional reaction to readiness.
     on_readable: fn(&mut Descriptor<'_>),
     raw: Arc<Config>,
 }
@@ -68,12 +68,12 @@ impl Counted for Board {
     }
 }
 
-/// What a stream is for.
+/// The behaviour of a stream.
 enum Role {
     None,
-    /// It gives back what it receives.
+    /// It echoes.
     Echo,
-    /// It sends this first and ends, and keeps what comes.
+    /// It sends these bytes, ends its direction, and keeps what it receives.
     Say(Vec<u8>),
 }
 
@@ -126,7 +126,7 @@ impl Application for Board {
             DescriptorEvent::Readable => {
                 let mut piece = [0; 3];
                 let n = match descriptor.read(&mut piece) {
-                    // An eventfd, a timerfd and inotify give more, or nothing.
+                    // An eventfd, a timerfd and inotify refuse a buffer that is too small.
                     Err(error) if error.kind() == ErrorKind::InvalidInput => {
                         let mut piece = [0; 512];
                         let n = descriptor.read(&mut piece).expect("something to read");
@@ -135,7 +135,7 @@ impl Application for Board {
                     }
                     result => result.expect("something to read"),
                 };
-                assert!(n > 0, "told as readable, and nothing is there");
+                assert!(n > 0, "reported as readable, and nothing is there");
                 self.read.extend_from_slice(&piece[..n]);
                 (self.on_readable)(descriptor);
             }
@@ -146,7 +146,7 @@ impl Application for Board {
                         descriptor.want_write();
                     }
                 }
-                Err(error) => panic!("told as writable: {error}"),
+                Err(error) => panic!("reported as writable: {error}"),
             },
             DescriptorEvent::HangUp => self.note("hang-up"),
             DescriptorEvent::Woken => {
@@ -163,10 +163,10 @@ impl Application for Board {
     }
 }
 
-/// They count this process's descriptors, so they take turns.
+/// The tests count the descriptors of this process, so they run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Runs a scenario under each delivery, and sees that no descriptor is left.
+/// Runs a scenario under each delivery, and checks that no descriptor is left.
 fn on_each_host(scenario: impl Fn(&mut Host<Board>)) {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for delivery in Delivery::ALL {
@@ -211,7 +211,7 @@ fn pty(raw: bool) -> (OwnedFd, File) {
     (controller, terminal.into())
 }
 
-/// A FIFO that nothing else uses, gone at the end.
+/// A FIFO with a unique path, which is removed when it is dropped.
 struct Fifo(PathBuf);
 
 impl Fifo {
@@ -239,7 +239,7 @@ impl Drop for Fifo {
 }
 
 #[test]
-fn a_pipe_is_told_as_readable_until_it_is_empty_and_its_hang_up_once() {
+fn a_pipe_is_reported_as_readable_until_it_is_empty_and_its_hang_up_once() {
     on_each_host(|host| {
         let (reader, mut writer) = pipe();
         let id = adopt(host, reader, Interest::READ);
@@ -247,7 +247,7 @@ fn a_pipe_is_told_as_readable_until_it_is_empty_and_its_hang_up_once() {
         assert_eq!(host.app().log, ["adopted"]);
         writer.write_all(b"ten bytes!").expect("room");
         host.until(|host| host.app().read.len() == 10);
-        assert_eq!(host.rest(), 1, "nothing is left to be told");
+        assert_eq!(host.rest(), 1, "nothing is left to be reported");
         drop(writer);
         host.until(|host| host.app().has("hang-up"));
         assert!(host.rest() <= 2, "a hang-up that lasts costs nothing");
@@ -261,7 +261,7 @@ fn a_pipe_is_told_as_readable_until_it_is_empty_and_its_hang_up_once() {
 }
 
 #[test]
-fn what_was_written_before_a_hang_up_is_read_before_it_is_told() {
+fn what_was_written_before_a_hang_up_is_read_before_it_is_reported() {
     on_each_host(|host| {
         let (reader, mut writer) = pipe();
         writer.write_all(b"last words").expect("room");
@@ -273,7 +273,7 @@ fn what_was_written_before_a_hang_up_is_read_before_it_is_told() {
 }
 
 #[test]
-fn a_pipe_is_written_when_there_is_room_and_nobody_reads_it_any_more_is_a_hang_up() {
+fn a_pipe_is_written_when_there_is_room_and_a_pipe_without_a_reader_is_a_hang_up() {
     on_each_host(|host| {
         let (reader, writer) = pipe();
         let mut reader = File::from(reader);
@@ -326,7 +326,7 @@ fn a_paused_descriptor_says_nothing_until_it_is_resumed() {
 }
 
 #[test]
-fn an_eventfd_a_timerfd_and_inotify_are_told_when_something_has_happened() {
+fn an_eventfd_a_timerfd_and_inotify_are_reported_when_something_has_happened() {
     on_each_host(|host| {
         let bell = eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd");
         adopt(host, bell.try_clone().expect("a duplicate"), Interest::READ);
@@ -386,7 +386,7 @@ fn the_reader_of_a_fifo_sees_its_writer_go_and_hears_the_next_one_when_it_resume
         assert!(host.rest() <= 2);
         fifo.writer().write_all(b"lost?").expect("room");
         host.rest();
-        assert_eq!(host.app().read, b"first", "nothing is told before it is resumed");
+        assert_eq!(host.app().read, b"first", "nothing is delivered before it is resumed");
         host.with(|app, cx| {
             app.on_wake = |it| it.resume();
             cx.wake(id);
@@ -431,7 +431,7 @@ fn a_regular_file_is_refused_with_a_reason() {
 }
 
 #[test]
-fn what_the_host_cannot_watch_is_told_and_ends() {
+fn what_the_host_cannot_watch_is_reported_and_ends() {
     on_each_host(|host| {
         let (reader, _writer) = pipe();
         let id = adopt(host, reader, Interest::READ);
@@ -454,11 +454,11 @@ fn what_the_host_cannot_watch_is_told_and_ends() {
 }
 
 #[test]
-fn a_device_that_epoll_cannot_watch_is_told_and_ends() {
+fn a_device_that_epoll_cannot_watch_is_reported_and_ends() {
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for delivery in [Delivery::Level, Delivery::Edge, Delivery::OneShot] {
         let mut host = Board::host(delivery);
-        // It has always bytes, and says so once before the host is asked.
+        // The device always has bytes; the service polls it once before it asks the host.
         adopt(&mut host, File::open("/dev/zero").expect("a device"), Interest::READ);
         host.until(|host| host.app().has("closed"));
         assert!(host.app().has("refused: PermissionDenied"), "{:?}", host.app().log);
@@ -517,7 +517,7 @@ fn a_terminal_is_a_stream_and_no_line_is_lost() {
         host.until(|host| host.app().has("closed"));
         assert_eq!(host.app().count("end"), 1);
 
-        // The other side, which gives one line for each read.
+        // The terminal's side, which returns one line for each read.
         let (controller, terminal) = pty(false);
         let mut controller = File::from(controller);
         controller.write_all(b"one\ntwo\nthree\n").expect("room");
@@ -657,7 +657,7 @@ fn readiness_of_a_descriptor_that_has_gone_does_nothing_when_its_number_lives_ag
         host.driver.handle_ready(now, Token::from_u64(old.as_u64()), everything);
         host.driver.removed(Token::from_u64(old.as_u64()));
         assert_eq!(host.app().calls, calls);
-        // And a hint that is wrong does no harm.
+        // Readiness that is reported wrongly does no harm.
         host.driver.handle_ready(now, Token::from_u64(new.as_u64()), everything);
         assert_eq!(host.app().calls, calls);
         assert_eq!(host.driver.stats().connections, 1);

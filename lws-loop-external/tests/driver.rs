@@ -1,4 +1,4 @@
-//! A driver under an auditing host, in each way to report readiness.
+//! A driver under an auditing host, with each trigger.
 
 #[expect(dead_code, reason = "other programs need the rest")]
 mod host;
@@ -86,7 +86,7 @@ fn a_websocket_is_opened_echoes_and_is_closed() {
     });
 }
 
-/// A client with little room for what it does not read.
+/// A client with a small receive buffer.
 fn narrow_client(address: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.set_recv_buffer_size(8 << 10).expect("a small buffer");
@@ -94,7 +94,7 @@ fn narrow_client(address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-/// A second passes in which a client reads up to so many bytes. False once there is nothing more to read.
+/// Lets a second pass in which a client reads at most `bytes`. Returns false once there is nothing more to read.
 fn reads_for_a_second(host: &mut Host, client: &mut TcpStream, bytes: usize) -> bool {
     client.set_nonblocking(true).expect("a socket");
     let read = client.read(&mut vec![0; bytes]);
@@ -105,7 +105,8 @@ fn reads_for_a_second(host: &mut Host, client: &mut TcpStream, bytes: usize) -> 
 
 #[test]
 fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
-    // The system takes megabytes at once: for minutes nothing is taken from the engine, and a good deal arrives.
+    // The system takes megabytes at once. So for minutes nothing is taken from the engine, although bytes reach the
+    // client.
     let content = vec![b'x'; 16 << 20];
     on_each_host(|mut host| {
         host.with(|app, _| app.greeting = Some(content.clone()));
@@ -114,10 +115,10 @@ fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
         let dead = narrow_client(address);
         host.until(|host| host.driver.stats().accepted_total == 2);
         host.freeze();
-        // As much as is just enough for the system to say so: 4 KiB/s.
+        // The slowest rate of reading at which the system reports progress: 4 KiB/s.
         for second in 0..200 {
             assert!(reads_for_a_second(&mut host, &mut slow, 4 << 10), "it ends after {second} s");
-            // The system may still pass something on in the first period, which hardly takes real time.
+            // In the first period the system may still deliver what it holds.
             if second == 65 {
                 assert_eq!(
                     host.driver.stats().closed_for("stalled_timeout"),
@@ -127,7 +128,8 @@ fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
             }
         }
         assert_eq!(host.driver.stats().connections, 1);
-        // From here on it takes nothing, too. What has arrived may be what it is still reading, but not for longer than this.
+        // From here on the client reads nothing. Bytes that have arrived still count as progress, but not for longer
+        // than this.
         let limits = lws_proto::Limits::default();
         let patience = limits.stalled_grace_max + 2 * limits.stalled_timeout;
         for _ in 0..patience.as_secs() {
@@ -142,7 +144,7 @@ fn a_peer_that_is_slow_is_served_and_one_that_takes_nothing_is_not() {
     });
 }
 
-/// Closes a connection in the way that resets it.
+/// Closes a connection with a reset.
 fn reset(client: TcpStream) {
     let linger = Some(Duration::ZERO);
     socket2::SockRef::from(&client).set_linger(linger).expect("a socket");
@@ -152,7 +154,7 @@ fn reset(client: TcpStream) {
 fn a_reset_ends_a_connection_that_takes_no_input() {
     on_each_host(|mut host| {
         let address = host.listen();
-        // With input that nobody has read, without any, and behind the end of the peer's direction.
+        // With unread input, without input, and after the end of the peer's direction.
         for (last, ends) in [(&b"more"[..], false), (b"", false), (b"", true)] {
             let mut client = client(address);
             send(&mut client, b"P");
@@ -321,7 +323,7 @@ fn a_slow_reader_stops_its_own_writer_and_loses_nothing() {
             }
             writer.shutdown(Shutdown::Write).expect("a socket");
         });
-        // Nobody reads: what the service holds comes to rest at its queue, and one receive buffer.
+        // The client does not read, so what the service holds stops growing at its queue and one receive buffer.
         let mut before = u64::MAX;
         host.until(|host| {
             for _ in 0..20 {
@@ -387,7 +389,7 @@ fn a_paused_stream_is_not_read_and_a_wake_lets_it_go_on() {
         assert_eq!(host.driver.stats().received_bytes_total, 5);
         send(&mut other, b"Rouse");
         assert_eq!(host.read(&mut paused, 5), b"later");
-        assert_eq!(host.app().count("woken"), 1, "asked for twice, told once");
+        assert_eq!(host.app().count("woken"), 1, "asked for twice, called once");
     });
 }
 
@@ -398,7 +400,7 @@ fn a_handler_asks_for_a_permit_on_another_connection() {
         let (mut one, mut two) = (client(address), client(address));
         host.until(|host| host.app().keys.len() == 2);
         send(&mut one, b"Write to the others");
-        assert_eq!(host.read(&mut two, 4), b"told");
+        assert_eq!(host.read(&mut two, 4), b"mail");
     });
 }
 
@@ -470,7 +472,7 @@ fn an_outgoing_connection_is_made_and_speaks() {
 }
 
 #[test]
-fn a_refused_attempt_is_told_once_with_its_reason() {
+fn a_refused_attempt_is_reported_once_with_its_reason() {
     on_each_host(|mut host| {
         let address = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("an address");
         host.with(|app, cx| {
@@ -484,8 +486,8 @@ fn a_refused_attempt_is_told_once_with_its_reason() {
     });
 }
 
-/// A listener that answers nobody: its queue is full.
-fn deaf_listener() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
+/// A listener that answers no SYN, as its queue is full.
+fn full_listener() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
     let socket =
         || socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let listener = socket();
@@ -502,9 +504,9 @@ fn deaf_listener() -> (socket2::Socket, Vec<socket2::Socket>, SocketAddr) {
 }
 
 #[test]
-fn an_attempt_that_nobody_answers_ends_at_its_deadline_or_when_it_is_aborted() {
+fn an_unanswered_attempt_ends_at_its_deadline_or_when_it_is_aborted() {
     on_each_host(|mut host| {
-        let (_listener, _queued, address) = deaf_listener();
+        let (_listener, _queued, address) = full_listener();
         host.freeze();
         let connect = |host: &mut Host| -> ConnectionId {
             let options = ConnectOptions { timeout: Duration::from_secs(7), ..ConnectOptions::default() };
@@ -555,7 +557,7 @@ fn at_the_most_connections_the_listener_pauses_until_one_ends() {
 fn without_descriptors_left_a_listener_pauses_for_a_tenth_of_a_second() {
     const CHILD: &str = "LWS_TEST_WITHOUT_DESCRIPTORS";
     if std::env::var_os(CHILD).is_none() {
-        // The limit is the whole process's.
+        // The limit holds for the whole process, so the test runs in one of its own.
         let name = "without_descriptors_left_a_listener_pauses_for_a_tenth_of_a_second";
         let program = std::env::current_exe().expect("this program");
         let child = std::process::Command::new(program).args(["--exact", name]).env(CHILD, "1").output();
@@ -569,7 +571,7 @@ fn without_descriptors_left_a_listener_pauses_for_a_tenth_of_a_second() {
         let address = host.listen();
         let mut first = client(address);
         let limits = getrlimit(Resource::Nofile);
-        // Whatever was free below is taken, so that nothing more can be opened.
+        // No descriptor number is free below the limit, so nothing more can be opened.
         setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limits }).expect("a lower limit");
         host.until(|host| host.driver.stats().accept_pauses_total == 1);
         for _ in 0..3 {
@@ -605,10 +607,10 @@ fn what_is_left_at_the_end_of_a_drain_is_cut_off() {
     on_each_host(|mut host| {
         let address = host.listen();
         let _silent = websocket(&mut host, address);
-        let (_listener, _queued, deaf) = deaf_listener();
+        let (_listener, _queued, full) = full_listener();
         host.with(|app, cx| {
             let options = ConnectOptions::default();
-            cx.connect(deaf, app.raw.clone(), &options, None).expect("an attempt");
+            cx.connect(full, app.raw.clone(), &options, None).expect("an attempt");
             cx.drain(Duration::from_secs(3));
             let late = cx.connect(address, app.raw.clone(), &options, None);
             assert_eq!(late.expect_err("it is ending").kind(), ErrorKind::ConnectionAborted);
@@ -645,7 +647,7 @@ fn a_driver_moves_from_one_host_to_another_with_its_connections() {
     }
 }
 
-/// A path that nothing else uses.
+/// A unique path.
 fn socket_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("lws-{}-{name}.sock", std::process::id()))
 }
@@ -819,7 +821,7 @@ fn what_came_while_the_host_was_away_counts_before_the_deadlines() {
         send(&mut in_time, late);
         host.freeze();
         host.skip(Duration::from_secs(600));
-        // The first call after so long is not one that tells of readiness.
+        // The first call after the long absence is `settle` and not `handle_ready`.
         assert_ne!(host.driver.settle(host.now()), Wait::Forever);
         assert_eq!(host.read(&mut in_time, 12), b"HTTP/1.1 101");
         assert_eq!(host.read(&mut silent, 12), b"HTTP/1.1 408");
@@ -870,7 +872,7 @@ fn a_drain_answers_what_lies_in_sockets_and_in_the_accept_queue() {
     });
 }
 
-/// Clients that have each sent `len` bytes, none of which was read.
+/// Clients that have each sent `len` bytes, none of which the service has read.
 fn flooding(host: &mut Host, count: usize, len: usize) -> Vec<TcpStream> {
     let address = host.listen();
     let mut clients: Vec<_> = (0..count).map(|_| client(address)).collect();
@@ -881,7 +883,7 @@ fn flooding(host: &mut Host, count: usize, len: usize) -> Vec<TcpStream> {
     clients
 }
 
-/// How much a client could read.
+/// The number of bytes that a client can read without waiting.
 fn waiting(client: &TcpStream) -> usize {
     client.set_nonblocking(true).expect("a socket");
     let mut room = vec![0; 1 << 20];
@@ -904,7 +906,7 @@ fn a_turn_of_the_whole_service_keeps_to_its_bytes_and_every_connection_gets_its_
         for _ in 0..40 {
             let before = moved(&host);
             let ready = host.wait(Duration::ZERO);
-            // One turn: what is ready, and what a host does that settles twice.
+            // One turn of a host that settles twice.
             let now = host.now();
             ready.into_iter().for_each(|(token, ready)| host.driver.handle_ready(now, token, ready));
             assert_eq!(host.driver.settle(now), Wait::Now);
@@ -926,7 +928,7 @@ fn a_turn_of_the_whole_service_keeps_to_its_bytes_and_every_connection_gets_its_
 
 #[test]
 fn a_turn_of_the_whole_service_ends_by_its_clock() {
-    /// Each look finds that a tenth of a millisecond has passed.
+    /// A clock that advances by a tenth of a millisecond at each reading.
     fn clock() -> Duration {
         thread_local! {
             static LOOKS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
@@ -939,7 +941,7 @@ fn a_turn_of_the_whole_service_ends_by_its_clock() {
         ..DriverOptions::default()
     };
     on_each_host_with(&options, |mut host| {
-        // Orders to do nothing much, which each are an event.
+        // Short commands, each of which is an event.
         let mut clients = flooding(&mut host, 64, 100);
         let (mut turns, mut most) = (0, 0);
         while host.driver.stats().received_bytes_total < 6_400 {

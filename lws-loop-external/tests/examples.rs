@@ -1,4 +1,4 @@
-//! The examples as programs, with peers that we did not write.
+//! The examples as programs, with independent peers.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ fn lines_of_a_pipe_are_said_back_with_the_last_one_that_has_no_end() {
         output.read_line(&mut line).expect("a line");
         assert_eq!(line, format!("> {word}\n"));
     }
-    // More than the pipes hold, so that reading has to wait for writing.
+    // More than the pipes hold, so that the example has to wait for its output.
     let writing = std::thread::spawn(move || {
         for n in 0..50_000 {
             writeln!(input, "line {n}").expect("room in the end");

@@ -1,4 +1,4 @@
-//! UDP sockets under every way to report readiness, against the standard library's.
+//! UDP sockets under each trigger, with the standard library's as peers.
 
 #[expect(dead_code, reason = "other programs need the rest")]
 mod host;
@@ -14,14 +14,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// Notes what happens, and does what its state says.
+/// An application that logs events, and reacts as the role of a socket says.
 #[derive(Default)]
 struct Board {
     calls: u64,
     log: Vec<String>,
     datagrams: Vec<Received>,
     errors: Vec<(Option<SocketAddr>, ErrorKind)>,
-    /// What a wake sends: to whom, and what.
+    /// The datagrams that a wake sends.
     to_send: Vec<(Route, Vec<u8>)>,
 }
 
@@ -34,16 +34,16 @@ struct Received {
     length: usize,
 }
 
-/// What a socket does.
+/// The behaviour of a socket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// It gives back what it receives.
+    /// It echoes datagrams.
     Echo,
-    /// It keeps it.
+    /// It keeps datagrams.
     Keep,
-    /// It keeps it, and pauses after each datagram.
+    /// It keeps datagrams, and pauses after each.
     Pause,
-    /// It keeps it, and closes.
+    /// It keeps a datagram, and closes.
     Close,
 }
 
@@ -150,7 +150,7 @@ impl Application for Board {
     }
 }
 
-/// They count this process's descriptors, so they take turns.
+/// The tests count the descriptors of this process, so they run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn on_each_host(scenario: impl Fn(&mut Host<Board>)) {
@@ -187,14 +187,14 @@ fn bind_with(
     host.with(|_, cx| cx.bind_udp(local, options, role)).expect("a socket")
 }
 
-/// A socket of somebody else.
+/// A socket of the standard library.
 fn peer(local: impl Into<IpAddr>) -> UdpSocket {
     let socket = UdpSocket::bind((local.into(), 0)).expect("a socket");
     socket.set_nonblocking(true).expect("a socket");
     socket
 }
 
-/// The next datagram of the peer, and where it came from.
+/// The next datagram that the peer receives, and its sender.
 #[track_caller]
 fn receive(host: &mut Host<Board>, peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut bytes = vec![0; 70_000];
@@ -208,7 +208,7 @@ fn receive(host: &mut Host<Board>, peer: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     (bytes, source)
 }
 
-/// Has a socket send, in its next turn.
+/// Makes a socket send, in its next turn.
 fn send(host: &mut Host<Board>, id: ConnectionId, datagrams: impl IntoIterator<Item = (Route, Vec<u8>)>) {
     host.with(|app, cx| {
         app.to_send.extend(datagrams);
@@ -244,7 +244,7 @@ fn a_datagram_says_where_it_came_from_where_to_and_on_which_interface() {
         let (_, address) = bind(host, bound, Role::Echo);
         let peer = peer(theirs);
         peer.send_to(b"hello", (ours, address.port())).expect("room");
-        // It answers from the address that was asked, which is not the system's choice.
+        // It answers from the address that the datagram was sent to, which the system would not choose.
         assert_eq!(receive(host, &peer), (b"hello".to_vec(), (ours, address.port()).into()));
         let received = host.with(|app, _| app.datagrams.pop()).expect("a datagram");
         assert_eq!(received.source, peer.local_addr().expect("an address"), "on {bound}");
@@ -293,11 +293,11 @@ fn an_interface_is_used_if_there_is_one_of_the_name() {
 }
 
 #[test]
-fn nobody_listens_there_is_told_and_the_socket_goes_on() {
+fn a_closed_port_is_reported_and_the_socket_goes_on() {
     on_each_host(|host| {
-        let nobody = UdpSocket::bind(ANY_PORT).expect("a socket");
-        let to = nobody.local_addr().expect("an address");
-        drop(nobody);
+        let unused = UdpSocket::bind(ANY_PORT).expect("a socket");
+        let to = unused.local_addr().expect("an address");
+        drop(unused);
         let connected = host.with(|_, cx| cx.connect_udp(to, &UdpOptions::default(), Role::Keep));
         let (connected, _) = connected.expect("a socket");
         let (bound, _) = bind(host, "127.0.0.1:0", Role::Keep);
@@ -310,8 +310,8 @@ fn nobody_listens_there_is_told_and_the_socket_goes_on() {
             let (reporter, kind) = host.app().errors[0];
             assert_eq!(kind, ErrorKind::ConnectionRefused);
             assert!(reporter.is_none_or(|reporter| reporter.ip() == to.ip()));
-            assert_eq!(host.app().errors.len(), 2, "each is told once");
-            // Somebody comes: what is sent after a refusal is not lost with it.
+            assert_eq!(host.app().errors.len(), 2, "each is reported once");
+            // A datagram after a refusal is not lost with the refused one.
             let somebody = UdpSocket::bind(to).expect("the same address");
             somebody.set_nonblocking(true).expect("a socket");
             send(host, id, [(to.into(), b"again".to_vec())]);
@@ -347,7 +347,7 @@ fn datagrams_to_many_places_arrive_each_at_its_own() {
             let local: IpAddr = local.parse().expect("an address");
             let peers: Vec<_> = (0..50).map(|_| peer(local)).collect();
             let (id, address) = bind(host, any, Role::Keep);
-            // Some leave by themselves, and some as a run between those; an empty one is a datagram too.
+            // Some datagrams leave alone, and some as a run; empty ones are among them.
             let datagram = |n: usize, copy: u8| {
                 let to = peers[n].local_addr().expect("an address");
                 (Route { to, from: Some(local).filter(|_| !n.is_multiple_of(3)) }, vec![copy; n])
@@ -367,13 +367,13 @@ fn datagrams_to_many_places_arrive_each_at_its_own() {
 }
 
 #[test]
-fn of_many_datagrams_the_one_that_is_refused_is_told_and_the_others_are_sent() {
+fn of_many_datagrams_the_one_that_is_refused_is_reported_and_the_others_are_sent() {
     on_each_host(|host| {
         let (id, _) = bind(host, "127.0.0.1:0", Role::Keep);
         for refused in [0, 1, 7, 19] {
             let peers: Vec<_> = (0..20).map(|_| peer(Ipv4Addr::LOCALHOST)).collect();
             let datagrams = (0..20).map(|n| match peers[n].local_addr().expect("an address") {
-                // Broadcast is not allowed, and has no way from here.
+                // A broadcast, which is not allowed.
                 _ if n == refused => (SocketAddr::from(([255, 255, 255, 255], 9)).into(), vec![1; 700]),
                 to => (to.into(), vec![n as u8]),
             });
@@ -447,7 +447,7 @@ fn there_is_a_permit_up_to_the_limit_of_the_queue_and_one_after_it_when_there_is
             assert_eq!(receive(host, &peer).0, [n as u8; 10]);
         }
         host.rest();
-        // Asked for twice each time, and told once.
+        // Each permit was asked for twice, and delivered once.
         assert_eq!((host.app().count("full"), host.app().count("writable")), (turns, turns));
         host.with(|app, _| app.log.clear());
     };
@@ -475,7 +475,7 @@ fn many_datagrams_between_two_sockets_arrive_in_order_however_the_system_joins_t
                 datagram[0] = (n / 256) as u8;
                 datagram
             };
-            // In small portions, as the receiver's system throws away what it has no room for.
+            // In small portions, as the receiver's system drops datagrams for which it has no room.
             for portion in 0..20 {
                 let numbers = portion * 20..portion * 20 + 20;
                 send(host, from, numbers.clone().map(|n| (to.into(), datagram(n))));
@@ -506,7 +506,7 @@ fn one_turn_tells_no_more_than_its_budget() {
             let now = host.now();
             let before = host.app().datagrams.len();
             waited += usize::from(host.driver.settle(now) == Wait::Now);
-            // What one call has received is told in any case.
+            // Everything that one call has received is delivered, whatever the budget.
             assert!(host.app().datagrams.len() - before <= 8);
             host.app().datagrams.len() == 40
         });
@@ -558,7 +558,7 @@ fn a_closed_socket_sends_what_waits_and_tells_nothing_more() {
 }
 
 #[test]
-fn what_the_host_cannot_watch_is_told_and_ends() {
+fn what_the_host_cannot_watch_is_reported_and_ends() {
     on_each_host(|host| {
         let (id, _) = bind(host, "127.0.0.1:0", Role::Keep);
         host.rest();
@@ -622,7 +622,7 @@ fn a_broadcast_has_to_be_allowed() {
 fn a_member_of_a_group_hears_it_until_it_leaves() {
     struct Member {
         calls: u64,
-        heard: Vec<(Vec<u8>, Option<IpAddr>)>,
+        received: Vec<(Vec<u8>, Option<IpAddr>)>,
         leave: bool,
         left: bool,
     }
@@ -656,7 +656,7 @@ fn a_member_of_a_group_hears_it_until_it_leaves() {
                 UdpEvent::Datagram { datagram, .. } => {
                     // A group cannot be the sender of an answer.
                     assert_eq!(datagram.reply_to().from.is_some(), datagram.destination != Some(GROUP));
-                    self.heard.push((datagram.bytes.to_vec(), datagram.destination));
+                    self.received.push((datagram.bytes.to_vec(), datagram.destination));
                 }
                 UdpEvent::Woken(socket) if self.leave => {
                     socket.leave(GROUP, LOOPBACK).expect("a member");
@@ -669,7 +669,7 @@ fn a_member_of_a_group_hears_it_until_it_leaves() {
     }
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for delivery in Delivery::ALL {
-        let member = Member { calls: 0, heard: Vec::new(), leave: true, left: false };
+        let member = Member { calls: 0, received: Vec::new(), leave: true, left: false };
         let mut host = Host::new(delivery, member, DriverOptions::default());
         let local = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let opened = host.with(|_, cx| cx.bind_udp(local, &UdpOptions::default(), ()));
@@ -680,13 +680,13 @@ fn a_member_of_a_group_hears_it_until_it_leaves() {
         sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).expect("an interface");
         let to = SocketAddr::new(GROUP, address.port());
         sender.send_to(b"members", &to.into()).expect("room");
-        host.until(|host| host.app().heard == [(b"members".to_vec(), Some(GROUP))]);
+        host.until(|host| host.app().received == [(b"members".to_vec(), Some(GROUP))]);
         host.with(|_, cx| cx.wake(id));
         host.until(|host| host.app().left);
         sender.send_to(b"others", &to.into()).expect("room");
         let direct = SocketAddr::from((Ipv4Addr::LOCALHOST, address.port()));
         sender.send_to(b"direct", &direct.into()).expect("room");
-        host.until(|host| host.app().heard.len() == 2);
-        assert_eq!(host.app().heard[1].0, b"direct");
+        host.until(|host| host.app().received.len() == 2);
+        assert_eq!(host.app().received[1].0, b"direct");
     }
 }

@@ -1,4 +1,5 @@
-//! What the examples serve, an echo for any TCP client; and what is their own, standard input and a tick.
+//! The parts that all examples share: an echo service for any TCP client, and the program's own work, standard
+//! input and a timer.
 
 use lws_loop_external::{
     Accepted, Address, Application, Driver, DriverContext, DriverHandle, DriverOptions, ListenOptions,
@@ -9,9 +10,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the program does something of its own.
+/// The interval of the program's own timer.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
-/// How long open connections have when the program ends.
+/// The time that open connections get to finish when the program ends.
 const DRAIN: Duration = Duration::from_secs(2);
 
 pub(crate) struct Echo(Arc<Config>);
@@ -38,7 +39,7 @@ impl Application for Echo {
         }
     }
 
-    /// The program asks for the end.
+    /// The program asks the service to end.
     fn message(&mut self, cx: &mut DriverContext<'_, Self>, (): ()) {
         cx.drain(DRAIN);
     }
@@ -57,7 +58,7 @@ pub(crate) fn service() -> io::Result<Driver<Echo>> {
     Ok(service)
 }
 
-/// Takes what standard input has. False at its end, where the service is asked to end too.
+/// Reads standard input once. Returns false at its end, when it also asks the service to end.
 pub(crate) fn own_input(echo: &DriverHandle<()>) -> io::Result<bool> {
     let n = rustix::io::read(io::stdin(), &mut [0; 4_096])?;
     println!("own input: {n} bytes");
@@ -68,7 +69,7 @@ pub(crate) fn own_input(echo: &DriverHandle<()>) -> io::Result<bool> {
     Ok(n > 0)
 }
 
-/// Something that the program does by itself.
+/// The program's own work at each tick.
 pub(crate) fn tick() {
     println!("tick");
 }

@@ -12,7 +12,7 @@ use polling::{Events, Poller};
 use std::io;
 use std::sync::Arc;
 
-/// The eight highest bits of the service's keys. Those of ours are zero.
+/// The eight highest bits of the service's keys. In the program's own keys they are zero.
 const ECHO: u8 = 1;
 const INPUT: usize = 0;
 

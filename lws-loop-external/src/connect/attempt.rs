@@ -1,4 +1,4 @@
-//! One outgoing connection that is being made: what it wants, how far it is, and the sockets that race for it.
+//! One outgoing connection that is being made: its options, its phase, and the sockets that race for it.
 
 use super::error::{ConnectCause, ConnectError, ConnectPhase, FailedAttempt, Origin};
 use super::race::{Pace, Race};
@@ -24,14 +24,14 @@ pub(crate) struct Attempt<S> {
     pub(super) config: Arc<Config>,
     pub(super) options: ConnectOptions,
     pub(super) state: S,
-    /// When it is given up, however far it is.
+    /// The deadline of the whole attempt, in whichever phase.
     pub(super) deadline: Time,
     pub(super) progress: Progress,
     failed: Vec<FailedAttempt>,
 }
 
 pub(super) enum Progress {
-    /// The name's addresses are not known yet. `lookup` is empty until the resolver was asked.
+    /// The name is being resolved. `lookup` is `None` until the resolver was asked.
     Resolving { lookup: Option<Lookup>, give_up: Time },
     /// Sockets are being connected.
     Racing { race: Race, candidates: Vec<Candidate> },
@@ -61,13 +61,13 @@ impl<S> Attempt<S> {
         Self { id, target, config, options, state, deadline, progress, failed: Vec::new() }
     }
 
-    /// Lets the sockets of these addresses race.
+    /// Begins to race sockets for these addresses.
     pub(super) fn race(&mut self, now: Time, addresses: Vec<Address>) {
         let pace = Pace { stagger: self.options.stagger, racing_max: self.options.racing_max };
         self.progress = Progress::Racing { race: Race::new(now, addresses, pace), candidates: Vec::new() };
     }
 
-    /// Whether the next address is the only one there is: its socket can have the name of the connection.
+    /// Whether the next address is the only one: its socket can have the connection's own token.
     pub(super) fn is_sole_start(&self) -> bool {
         match &self.progress {
             Progress::Racing { race, candidates } => {
@@ -95,7 +95,7 @@ impl<S> Attempt<S> {
         self.candidates().iter_mut().find(|candidate| candidate.token == token)
     }
 
-    /// The address to try now.
+    /// Takes the address to try now, if one is due.
     pub(super) fn start(&mut self, now: Time) -> Option<Address> {
         match &mut self.progress {
             Progress::Racing { race, candidates } => race.start(now, candidates.len()),
@@ -122,7 +122,7 @@ impl<S> Attempt<S> {
         self.take(token)
     }
 
-    /// The name of a socket whose time is over.
+    /// The token of a socket whose time has run out.
     pub(super) fn overdue(&mut self, now: Time) -> Option<Token> {
         let timeout = self.options.attempt_timeout;
         self.candidates()
@@ -131,14 +131,14 @@ impl<S> Attempt<S> {
             .map(|candidate| candidate.token)
     }
 
-    /// A socket that is connected, whatever its host has reported.
+    /// The token of a socket that is connected, found by asking the system and not the host.
     pub(super) fn connected(&mut self) -> Option<Token> {
         let is_connected =
             |candidate: &&mut Candidate| matches!(socket::connected(candidate.socket.as_fd()), Some(Ok(())));
         self.candidates().iter_mut().find(is_connected).map(|candidate| candidate.token)
     }
 
-    /// Notes that an address was tried in vain.
+    /// Records the failure of an address.
     pub(super) fn note(&mut self, now: Time, address: Address, began: Time, error: io::Error) {
         self.failed.push(FailedAttempt { address, error, took: now - began });
         if let Progress::Racing { race, .. } = &mut self.progress {
@@ -146,7 +146,7 @@ impl<S> Attempt<S> {
         }
     }
 
-    /// Why it cannot go on, if it cannot.
+    /// The cause that ends the attempt, if it cannot go on.
     pub(super) fn verdict(&self, now: Time) -> Option<ConnectCause> {
         if self.deadline <= now {
             return Some(ConnectCause::TimedOut { phase: self.phase() });
@@ -162,7 +162,7 @@ impl<S> Attempt<S> {
         }
     }
 
-    /// When it is to be looked at again.
+    /// The next time at which something is due.
     pub(super) fn next_timeout(&self) -> Time {
         let next = match &self.progress {
             Progress::Resolving { give_up, .. } => Some(*give_up),
@@ -175,12 +175,12 @@ impl<S> Attempt<S> {
         next.map_or(self.deadline, |next| next.min(self.deadline))
     }
 
-    /// What is reported to the application when it ends.
+    /// The state and the error that the application receives when the attempt fails.
     pub(super) fn into_error(self, cause: ConnectCause) -> (S, ConnectError) {
         (self.state, ConnectError { target: self.target, cause, attempts: self.failed })
     }
 
-    /// What is left of it when a socket is connected.
+    /// The state of the attempt, and its origin, once a socket is connected.
     pub(super) fn into_connected(self) -> (S, Origin) {
         (self.state, Origin { target: self.target, attempts: self.failed })
     }

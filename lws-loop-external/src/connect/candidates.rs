@@ -1,17 +1,17 @@
-//! Names of sockets that race for one connection. The winner keeps the name under which the host knows its descriptor:
-//! it becomes another name of the connection.
+//! Tokens of sockets that race for one connection. The winner keeps the token under which the host knows its
+//! descriptor, which becomes an alias of the connection.
 
 use crate::service::Token;
 use crate::token::{ConnectionId, GENERATION_MASK};
 use std::collections::{HashMap, VecDeque};
 
-/// Whose socket each name is.
+/// The candidate tokens, and the connection that each socket races for.
 #[derive(Debug, Default)]
 pub(super) struct CandidateNames {
     names: Vec<CandidateName>,
-    /// In the order in which they became free, and are used again.
+    /// Free indices, reused in the order in which they became free.
     free: VecDeque<u32>,
-    /// Connections whose descriptor the host knows by another name than theirs.
+    /// Connections whose descriptor the host knows by a candidate's token.
     aliases: HashMap<ConnectionId, Token>,
 }
 
@@ -22,11 +22,11 @@ struct CandidateName {
 }
 
 impl CandidateNames {
-    /// A name for one more socket of `owner`.
+    /// Allocates the token of one more socket of `owner`.
     pub(super) fn allocate(&mut self, owner: ConnectionId) -> Token {
         let index = self.free.pop_front().unwrap_or_else(|| {
             self.names.push(CandidateName { generation: 0, owner: None });
-            // There are fewer than descriptors.
+            // There is at most one index for each open descriptor, which fits a u32.
             (self.names.len() - 1) as u32
         });
         let name = &mut self.names[index as usize];
@@ -34,7 +34,7 @@ impl CandidateNames {
         Token::candidate(index, name.generation)
     }
 
-    /// Gives a name back.
+    /// Frees a token.
     pub(super) fn release(&mut self, token: Token) {
         if self.owner(token).is_some() {
             let name = &mut self.names[token.index() as usize];
@@ -45,29 +45,29 @@ impl CandidateNames {
         debug_assert!(self.free.len() <= self.names.len());
     }
 
-    /// Whose socket it is the name of.
+    /// The connection that the socket of a token races for.
     pub(super) fn owner(&self, token: Token) -> Option<ConnectionId> {
         let name = self.names.get(token.index() as usize)?;
         name.owner.filter(|_| name.generation == token.generation())
     }
 
-    /// The race is over: `token` is a name of the connection.
+    /// Ends the race: `token` becomes an alias of the connection.
     pub(super) fn won(&mut self, id: ConnectionId, token: Token) {
         self.aliases.insert(id, token);
     }
 
-    /// The connection whose name `token` has become.
+    /// The connection that `token` is an alias of.
     pub(super) fn connection(&self, token: Token) -> Option<ConnectionId> {
         self.owner(token).filter(|owner| self.aliases.get(owner) == Some(&token))
     }
 
-    /// The name by which the host knows the descriptor of a connection.
+    /// The token by which the host knows the descriptor of a connection.
     #[inline]
     pub(super) fn outward(&self, id: ConnectionId) -> Token {
         if self.aliases.is_empty() { id.token() } else { *self.aliases.get(&id).unwrap_or(&id.token()) }
     }
 
-    /// The connection has gone.
+    /// Removes the alias of a connection that has ended.
     pub(super) fn gone(&mut self, id: ConnectionId) {
         if !self.aliases.is_empty()
             && let Some(token) = self.aliases.remove(&id)

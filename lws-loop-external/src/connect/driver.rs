@@ -1,4 +1,5 @@
-//! The glue between a driver and its outgoing connections: when something happens, what follows.
+//! The glue between a driver and its outgoing connections: it turns readiness, answers of the resolver and
+//! deadlines into the next step.
 
 use super::Attempt;
 use super::attempt::{Candidate, Progress};
@@ -27,12 +28,12 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 impl<A: Application> Driver<A> {
-    /// Begins what [`DriverContext::connect`] asked for.
+    /// Begins an outgoing connection for [`DriverContext::connect`].
     pub(crate) fn begin_attempt(&mut self, attempt: Box<Attempt<A::State>>) {
         let id = attempt.id;
         self.connects.attempts.insert(id.index, attempt);
         if self.core.drain.closes() {
-            // It was asked for before the service was asked to end.
+            // The command is older than the service's drain, which allows no new connection.
             return self.give_up(id);
         }
         let Some(attempt) = self.connects.attempt(id) else { return };
@@ -56,12 +57,12 @@ impl<A: Application> Driver<A> {
             *lookup = Some(ours);
         }
         self.connects.resolver.resolve(query);
-        // It may have answered at once.
+        // The resolver may have answered inside the call.
         self.take_answers();
         self.advance(id);
     }
 
-    /// Looks for answers of the resolver.
+    /// Takes the answers of the resolver from its inbox.
     pub(crate) fn take_answers(&mut self) {
         for (id, result) in self.connects.inbox.take() {
             let Some(attempt) = self.connects.attempt(id) else { continue };
@@ -89,7 +90,7 @@ impl<A: Application> Driver<A> {
         self.advance(id);
     }
 
-    /// Starts what may start now, and sees to what is due next.
+    /// Starts the sockets that may start now, and sets the timer for what is due next.
     fn advance(&mut self, id: ConnectionId) {
         let now = self.core.now();
         while let Some(attempt) = self.connects.attempt(id) {
@@ -117,7 +118,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A racing socket is ready.
+    /// Handles readiness of a racing socket.
     #[cold]
     pub(crate) fn attempt_ready(&mut self, token: Token, ready: Readiness) {
         let Some(id) = self.connects.owner(token) else { return };
@@ -133,17 +134,17 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// The host cannot watch a socket that races, or has.
+    /// Handles the host's refusal to watch a socket that races, or has lost its race.
     pub(crate) fn attempt_refused(&mut self, token: Token, error: io::Error) {
         if let Some(id) = self.connects.owner(token) {
             self.lost(id, token, error);
         }
     }
 
-    /// A moment has come that an outgoing connection waited for.
+    /// Handles a deadline of an outgoing connection.
     pub(crate) fn attempt_timeout(&mut self, index: u32) {
         let now = self.core.now();
-        // The host may have been away for long: what has come meanwhile counts before the deadlines do.
+        // The host may have been away for long. Answers that arrived in the meantime come before the deadlines.
         self.take_answers();
         let Some(id) = self.connects.attempts.get(&index).map(|attempt| attempt.id) else { return };
         if let Some(token) = self.connects.attempt(id).and_then(Attempt::connected) {
@@ -155,7 +156,7 @@ impl<A: Application> Driver<A> {
         self.advance(id);
     }
 
-    /// This side does not want it any more.
+    /// Gives up an outgoing connection, because the application or the drain wants that.
     pub(crate) fn give_up(&mut self, id: ConnectionId) {
         if let Some(attempt) = self.connects.attempt(id) {
             let phase = attempt.phase();
@@ -168,7 +169,7 @@ impl<A: Application> Driver<A> {
         self.advance(id);
     }
 
-    /// Takes a socket out of its race.
+    /// Takes a failed socket out of its race.
     fn leave(&mut self, id: ConnectionId, token: Token, error: io::Error) {
         let now = self.core.now();
         let Some(attempt) = self.connects.attempt(id) else { return };
@@ -178,7 +179,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Ends in failure, which is reported once.
+    /// Ends an attempt in failure, and reports that to the application.
     fn end_attempt(&mut self, id: ConnectionId, cause: ConnectCause) {
         let kind = match &cause {
             ConnectCause::TimedOut { .. } => io::ErrorKind::TimedOut,
@@ -201,7 +202,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A socket is connected: it is the connection's from now on, under the name that the host knows.
+    /// Ends a race that a socket has won: the socket becomes the connection's, under the token that the host knows.
     fn won(&mut self, id: ConnectionId, token: Token) {
         let now = self.core.now();
         let Some(attempt) = self.connects.attempt(id) else { return };
@@ -252,7 +253,7 @@ impl<A: Application> Driver<A> {
     }
 }
 
-/// What a connected socket gets.
+/// What a connected socket goes on with.
 enum Engine {
     Now(Box<Connection>),
     AfterTls(Box<dyn Session>),

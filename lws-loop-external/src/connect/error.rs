@@ -1,4 +1,4 @@
-//! Why an outgoing connection could not be made: one value that tells phase, address and cause.
+//! The error of an outgoing connection that could not be made, with its phase, addresses and cause.
 
 use super::resolver::ResolveError;
 use super::target::Target;
@@ -9,7 +9,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-/// Why an outgoing connection could not be made. Its text tells a person what was tried and what came of it.
+/// Why an outgoing connection could not be made. Its `Display` text lists, for a person, what was tried and how
+/// each address failed.
 #[derive(Debug)]
 pub struct ConnectError {
     pub(super) target: Target,
@@ -17,7 +18,7 @@ pub struct ConnectError {
     pub(super) attempts: Vec<FailedAttempt>,
 }
 
-/// What an outgoing connection was to become, as long as it may still fail.
+/// The target and history of an outgoing connection, kept as long as its handshake may still fail.
 pub(crate) struct Origin {
     pub(super) target: Target,
     pub(super) attempts: Vec<FailedAttempt>,
@@ -29,7 +30,7 @@ impl Origin {
     }
 }
 
-/// How far an outgoing connection came.
+/// The phase that an outgoing connection had reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectPhase {
@@ -41,7 +42,7 @@ pub enum ConnectPhase {
     Tls,
 }
 
-/// What ended the making of an outgoing connection.
+/// What ended the attempt to make an outgoing connection.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectCause {
@@ -51,41 +52,41 @@ pub enum ConnectCause {
     Failed,
     /// [`ConnectOptions::timeout`](crate::ConnectOptions::timeout) has passed.
     TimedOut {
-        /// How far it had come.
+        /// The phase that it had reached.
         phase: ConnectPhase,
     },
     /// This side gave up: the connection was closed or aborted, or the service is ending.
     GivenUp {
-        /// How far it had come.
+        /// The phase that it had reached.
         phase: ConnectPhase,
     },
     /// The socket was connected, and TLS failed.
     Tls(Failure),
-    /// The socket was connected, but this side could not go on: what the system said.
+    /// The socket was connected, but a system call on it failed here.
     Local(io::Error),
 }
 
-/// One address that was tried in vain.
+/// One address that was tried without success.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct FailedAttempt {
     /// The address.
     pub address: Address,
-    /// What came of it. [`io::ErrorKind::TimedOut`] past a deadline, [`io::ErrorKind::ConnectionAborted`] if this side
-    /// gave up.
+    /// The error. [`io::ErrorKind::TimedOut`] past a deadline, [`io::ErrorKind::ConnectionAborted`] if this side gave
+    /// up.
     pub error: io::Error,
-    /// How long it took.
+    /// The time from the beginning of the attempt to its failure.
     pub took: Duration,
 }
 
 impl ConnectError {
-    /// What was to be reached.
+    /// The target of the connection.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// How far it came.
+    /// The phase that it had reached.
     #[must_use]
     pub fn phase(&self) -> ConnectPhase {
         match &self.cause {
@@ -96,7 +97,7 @@ impl ConnectError {
         }
     }
 
-    /// What ended it.
+    /// The cause that ended it.
     #[must_use]
     pub fn cause(&self) -> &ConnectCause {
         &self.cause
@@ -108,7 +109,7 @@ impl ConnectError {
         &self.attempts
     }
 
-    /// The same as a kind of the standard library: of several addresses, that of the last one.
+    /// The closest [`io::ErrorKind`]; after several addresses, that of the last error.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         match &self.cause {

@@ -37,14 +37,15 @@ use std::sync::Arc;
 
 /// The outgoing connections of a service that are being made, and the sockets of those that were.
 pub(crate) struct Connects<S> {
-    /// By the index of the connection that is to be.
+    /// The attempts, by the index of the connection that they will become.
     attempts: BTreeMap<u32, Box<Attempt<S>>>,
     names: CandidateNames,
-    /// Sockets of races that are over, until the host has let go of them.
+    /// Sockets that have lost their race, until the host has let go of them.
     leaving: BTreeMap<Token, Leaving>,
     resolver: Box<dyn Resolver>,
     inbox: Arc<Inbox>,
-    /// What answers of the resolver notify. Queries that outlive the service do not keep it alive.
+    /// The notifier that answers of the resolver use. The inbox holds it weakly, so queries that outlive the
+    /// service do not keep it alive.
     _notifier: Arc<dyn Notify>,
 }
 
@@ -79,7 +80,7 @@ impl<S> Connects<S> {
         (attempt.id == id).then_some(attempt)
     }
 
-    /// Whether a connection has no socket that is connected yet.
+    /// Whether a connection is still being made.
     pub(crate) fn is_making(&self, id: ConnectionId) -> bool {
         self.attempts.get(&id.index).is_some_and(|attempt| attempt.id == id)
     }
@@ -89,7 +90,7 @@ impl<S> Connects<S> {
         self.attempts.values().map(|attempt| attempt.id).collect()
     }
 
-    /// The connection that has, or is to have, the socket of this name.
+    /// The connection that the socket of this token belongs to or races for.
     fn owner(&self, token: Token) -> Option<ConnectionId> {
         match token.kind() {
             TokenKind::Connection => Some(ConnectionId::of(token)),
@@ -98,7 +99,7 @@ impl<S> Connects<S> {
         }
     }
 
-    /// The connection of the table that a token is the name of, if it is there.
+    /// The connection in the table that a token names, directly or as an alias.
     #[inline]
     pub(crate) fn connection(&self, token: Token) -> Option<ConnectionId> {
         match token.kind() {
@@ -108,7 +109,7 @@ impl<S> Connects<S> {
         }
     }
 
-    /// What the host calls the descriptor that is called `token` in the list of changes.
+    /// Translates a token of the list of changes into the one by which the host knows the descriptor.
     #[inline]
     pub(crate) fn outward(&self, token: Token) -> Token {
         match token.kind() {
@@ -117,13 +118,13 @@ impl<S> Connects<S> {
         }
     }
 
-    /// The connection has left the table.
+    /// Forgets a connection that has left the table.
     #[inline]
     pub(crate) fn gone(&mut self, id: ConnectionId) {
         self.names.gone(id);
     }
 
-    /// A socket that is in no connection of the table: one that races, or has.
+    /// The registration of a socket that races, or has lost its race.
     pub(crate) fn registration(&mut self, token: Token) -> Option<(&mut Registration, BorrowedFd<'_>)> {
         if self.leaving.contains_key(&token) {
             let leaving = self.leaving.get_mut(&token)?;
@@ -133,7 +134,7 @@ impl<S> Connects<S> {
         Some((&mut candidate.registration, candidate.socket.as_fd()))
     }
 
-    /// Its descriptor.
+    /// The descriptor of such a socket.
     pub(crate) fn descriptor(&self, token: Token) -> Option<BorrowedFd<'_>> {
         if let Some(leaving) = self.leaving.get(&token) {
             return Some(leaving.socket.as_fd());
@@ -143,7 +144,7 @@ impl<S> Connects<S> {
         candidates.iter().find(|candidate| candidate.token == token).map(|candidate| candidate.socket.as_fd())
     }
 
-    /// Another host has taken over, which needs every registration again.
+    /// Registers every socket again, as another host has taken over.
     pub(crate) fn forget(&mut self, changes: &mut Changes) {
         for (token, leaving) in &mut self.leaving {
             leaving.registration.forget(*token, changes);
@@ -154,14 +155,15 @@ impl<S> Connects<S> {
         }
     }
 
-    /// A socket has lost: it is closed when the host has let go of it.
+    /// Removes a socket that has lost its race. It is closed when the host has let go of it.
     fn leave(&mut self, candidate: Candidate, changes: &mut Changes) {
         let Candidate { token, socket, mut registration, .. } = candidate;
         registration.remove(token, changes);
         self.leaving.insert(token, Leaving { socket, registration });
     }
 
-    /// The host has let go of a socket that has lost. It is closed here; whose name it had may be used again.
+    /// Closes a socket that has lost its race, as the host has let go of it. Returns the connection whose token it
+    /// had, if that was the connection's own, so that the name can be used again.
     pub(crate) fn let_go(&mut self, token: Token) -> Option<ConnectionId> {
         self.leaving.remove(&token)?;
         match token.kind() {

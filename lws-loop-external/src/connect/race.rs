@@ -5,7 +5,7 @@ use lws_proto::Time;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The addresses that have not been tried yet, and when the next one is.
+/// The addresses that have not been tried yet, and the time of the next try.
 #[derive(Debug)]
 pub(super) struct Race {
     waiting: VecDeque<Address>,
@@ -13,16 +13,17 @@ pub(super) struct Race {
     pace: Pace,
 }
 
-/// How fast addresses are tried.
+/// The limits on how fast addresses are tried.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
-    /// Between the beginning of one attempt and that of the next, if nothing comes of the first.
+    /// The delay between the beginnings of two attempts, if the first one neither succeeds nor fails before.
     pub(super) stagger: Duration,
-    /// Attempts at a time.
+    /// The most attempts at a time.
     pub(super) racing_max: usize,
 }
 
-/// RFC 8305 §5 wants no attempt within 10 ms of the one before. One that has failed delays no other, which is our choice.
+/// RFC 8305 §5 requires 10 ms between two attempts. After a failed attempt the next starts at once, which is our
+/// choice.
 const STAGGER_MIN: Duration = Duration::from_millis(10);
 
 impl Race {
@@ -41,24 +42,24 @@ impl Race {
         Some(address)
     }
 
-    /// An attempt has failed: the next one need not wait.
+    /// Makes the next attempt due at once, as one has failed.
     pub(super) fn failed(&mut self, now: Time) {
         self.next_at = now;
     }
 
-    /// When the next attempt is due, if nothing fails before.
+    /// The time of the next attempt, if none fails before.
     pub(super) fn next_start(&self, racing: usize) -> Option<Time> {
         (!self.waiting.is_empty() && racing < self.pace.racing_max).then_some(self.next_at)
     }
 
-    /// Addresses that have not been tried.
+    /// The number of addresses that have not been tried.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 }
 
-/// Families take turns, that of the first address first; each keeps its order. What comes twice is taken once, and no
-/// more than `max`.
+/// Orders addresses so that families alternate, beginning with that of the first address; each family keeps its
+/// order. Drops duplicates, and everything after the first `max`.
 pub(super) fn interleave(addresses: Vec<Address>, max: usize) -> Vec<Address> {
     let Some(first) = addresses.first().map(family) else { return Vec::new() };
     let (ours, others): (Vec<_>, Vec<_>) =
@@ -79,7 +80,7 @@ pub(super) fn interleave(addresses: Vec<Address>, max: usize) -> Vec<Address> {
     sorted
 }
 
-/// Whether it is IPv6, if it is either.
+/// The family of an address: `Some(true)` for IPv6, `Some(false)` for IPv4.
 fn family(address: &Address) -> Option<bool> {
     match address {
         Address::Tcp(address) => Some(address.is_ipv6()),
@@ -134,7 +135,7 @@ mod tests {
         assert_eq!(race.start(at(300), 1), Some(four(3)));
         assert_eq!(race.start(at(300), 2), None);
         assert_eq!(race.start(at(550), 2), Some(four(4)));
-        // Three are racing: the last one waits for one of them to fail.
+        // Three are racing, which is the limit: the last address waits until one of them fails.
         assert_eq!((race.start(at(900), 3), race.next_start(3)), (None, None));
         race.failed(at(950));
         assert_eq!(race.start(at(950), 2), Some(four(5)));

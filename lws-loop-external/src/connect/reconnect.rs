@@ -1,14 +1,14 @@
-//! A connection that is to be there again: when to connect next. Knows no socket; time and chance are arguments.
+//! When to connect again after a connection has ended. Knows no socket; time and chance are arguments.
 
 use super::retry::RetryPolicy;
 use lws_proto::{Entropy, Time};
 use std::mem;
 
-/// Says when to connect, and when to connect again.
+/// Decides when to connect, and when to connect again.
 ///
-/// An application keeps one for each connection that it wants to last, and tells it what has happened. Whenever
-/// [`next_try`](Self::next_try) may have changed it sets its timer to that; in the timer, and at the beginning, it asks
-/// [`is_due`](Self::is_due), and connects if so.
+/// An application keeps one for each connection that it wants to last, and reports to it what happens to the
+/// connection. Whenever [`next_try`](Self::next_try) may have changed it sets its timer to that; in the timer, and at
+/// the beginning, it asks [`is_due`](Self::is_due), and connects if so.
 ///
 /// ```
 /// use lws_loop_external::{NextTry, Reconnect, RetryPolicy, SystemEntropy};
@@ -32,29 +32,29 @@ use std::mem;
 #[derive(Clone, Debug)]
 pub struct Reconnect {
     policy: RetryPolicy,
-    /// Tries in a row that have failed.
+    /// The number of tries that have failed in a row.
     failures: u32,
     state: State,
 }
 
-/// What comes after a failure.
+/// The outcome of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextTry {
-    /// Another try at this moment.
+    /// Try again at this time.
     At(Time),
-    /// Nothing: as many tries have failed as may.
+    /// Never: [`RetryPolicy::tries_max`] tries have failed.
     Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The next try is at this moment.
+    /// The next try is at this time.
     Waiting(Time),
-    /// It is being tried.
+    /// A try is under way.
     Connecting,
-    /// It has been there since then.
+    /// The connection has existed since this time.
     Connected(Time),
-    /// Nothing more is tried.
+    /// No more tries follow.
     Over,
 }
 
@@ -65,7 +65,7 @@ impl Reconnect {
         Self { policy, failures: 0, state: State::Waiting(now) }
     }
 
-    /// When the next try is due, if one is to come: what to set a timer to.
+    /// The time of the next try, to set a timer to. `None` if no try is waiting.
     #[must_use]
     pub fn next_try(&self) -> Option<Time> {
         match self.state {
@@ -74,7 +74,8 @@ impl Reconnect {
         }
     }
 
-    /// Whether to connect now. It says so once: the caller must connect then, or report that it [`failed`](Self::failed).
+    /// Whether to connect now. Returns true once for each try: the caller must connect then, or report that it
+    /// [`failed`](Self::failed).
     pub fn is_due(&mut self, now: Time) -> bool {
         let due = matches!(self.state, State::Waiting(at) if at <= now);
         if due {
@@ -83,14 +84,14 @@ impl Reconnect {
         due
     }
 
-    /// The connection is there.
+    /// Reports that the connection has been made.
     pub fn connected(&mut self, now: Time) {
         if self.state != State::Over {
             self.state = State::Connected(now);
         }
     }
 
-    /// It could not be made, or the peer did not want it.
+    /// Reports that the connection could not be made, or that the peer refused it.
     pub fn failed(&mut self, now: Time, entropy: &mut dyn Entropy) -> NextTry {
         if self.state == State::Over {
             return NextTry::Never;
@@ -110,7 +111,8 @@ impl Reconnect {
         }
     }
 
-    /// It has ended. If it lasted for [`RetryPolicy::reset_after`], the failures before it are forgotten.
+    /// Reports that the connection has ended. If it lasted for [`RetryPolicy::reset_after`], the failures before it
+    /// are forgotten.
     pub fn closed(&mut self, now: Time, entropy: &mut dyn Entropy) -> NextTry {
         if let State::Connected(since) = self.state
             && now - since >= self.policy.reset_after
@@ -120,13 +122,13 @@ impl Reconnect {
         self.failed(now, entropy)
     }
 
-    /// Nothing more is to be tried. True if a connection is there, or being made: it is the caller's to close.
+    /// Ends all tries. Returns true if a connection exists or is being made, which the caller has to close.
     pub fn stop(&mut self) -> bool {
         let before = mem::replace(&mut self.state, State::Over);
         matches!(before, State::Connecting | State::Connected(_))
     }
 
-    /// Tries at once instead of later, if it is waiting, or begins again: the network has come back, say.
+    /// Makes the next try due at once, also when the tries had ended: for example because the network is back.
     pub fn hurry(&mut self, now: Time) {
         if matches!(self.state, State::Waiting(_) | State::Over) {
             self.failures = 0;
@@ -134,13 +136,13 @@ impl Reconnect {
         }
     }
 
-    /// Tries in a row that have failed.
+    /// The number of tries that have failed in a row.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Another policy, from the next failure on.
+    /// Sets another policy, which holds from the next failure on.
     pub fn set_policy(&mut self, policy: RetryPolicy) {
         self.policy = policy;
     }

@@ -1,4 +1,4 @@
-//! Names to addresses: the seam to resolvers, which may answer on any thread. Knows no sockets.
+//! The seam to name resolvers, which may answer on any thread. Knows no sockets.
 
 use crate::token::ConnectionId;
 use crate::waker::Notify;
@@ -54,14 +54,14 @@ pub struct Query {
 pub enum ResolveError {
     /// There is no such name, or it has no address.
     NoAddress,
-    /// The resolver failed: what it said.
+    /// The resolver failed, with this error.
     Failed(io::Error),
     /// No answer came within [`ConnectOptions::resolve_timeout`](crate::ConnectOptions::resolve_timeout).
     TimedOut,
     /// The resolver has as many queries as
     /// [`DriverOptions::resolver_queries_max`](crate::DriverOptions::resolver_queries_max) allows.
     TooMany,
-    /// The resolver let go of the query without an answer.
+    /// The resolver dropped the query without an answer.
     Dropped,
 }
 
@@ -118,7 +118,7 @@ impl fmt::Debug for Query {
 }
 
 impl ResolveError {
-    /// The same as a kind of the standard library.
+    /// The closest [`io::ErrorKind`].
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         match self {
@@ -153,10 +153,10 @@ impl Error for ResolveError {
 
 pub(super) type Answer = (ConnectionId, Result<Vec<SocketAddr>, ResolveError>);
 
-/// Where answers wait for the loop. It holds no more than there may be queries.
+/// The answers that wait for the loop's thread. There are at most as many as there may be queries.
 pub(super) struct Inbox {
     answers: Mutex<Vec<Answer>>,
-    /// Queries that a resolver holds, cancelled ones too.
+    /// The number of queries that the resolver holds, including cancelled ones.
     queries: AtomicUsize,
     /// Weak, so that a query which outlives its service does not keep the service's descriptor open.
     notifier: Weak<dyn Notify>,
@@ -181,7 +181,7 @@ impl Inbox {
     }
 }
 
-/// The loop's end of a query. Letting go of it cancels the query.
+/// The loop's end of a query. Dropping it cancels the query.
 #[derive(Debug)]
 pub(super) struct Lookup {
     cancelled: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! How long to wait before the next try. Knows no connection and no clock; chance is an argument.
+//! The delay before the next try. Knows no connection and no clock; chance is an argument.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use std::time::Duration;
 pub struct RetryPolicy {
     /// The delays. Default: 1 s, and twice as long each time, up to 1 min.
     pub backoff: Backoff,
-    /// How many percent longer a delay may become by chance, so that many who lost the same peer do not come back at
-    /// once. Default 30; at most 100 count.
+    /// How many percent longer a delay may become by chance, so that many clients of one server do not all come back
+    /// at the same moment. Default 30; at most 100 count.
     pub jitter_percent: u8,
-    /// Tries in a row that may fail before nothing more is tried; `None`, the default, goes on for ever.
+    /// How many tries may fail in a row before no more follow; `None`, the default, is no limit.
     #[doc(alias = "conceal_count")]
     pub tries_max: Option<u32>,
     /// How long a connection must have lasted for the count to begin again. Default 10 s: a peer that accepts and hangs
@@ -38,7 +38,7 @@ pub struct RetryPolicy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backoff {
-    /// One delay after the other; the last one stays. Without any there is no delay.
+    /// A list of delays, the last of which repeats. An empty list is no delay.
     #[doc(alias = "retry_ms_table")]
     Table(Cow<'static, [Duration]>),
     /// Each delay is the one before times a factor.
@@ -69,7 +69,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The delay after `failures` tries in a row have failed, of which there is one at least, or `None` if that was the
-    /// last one. `random` decides the jitter: any number, each as likely as the others.
+    /// last one. `random` decides the jitter: a uniformly distributed number.
     #[doc(alias = "lws_retry_get_delay_ms")]
     #[must_use]
     pub fn delay(&self, failures: u32, random: u32) -> Option<Duration> {
@@ -80,7 +80,7 @@ impl RetryPolicy {
         Some(delay.saturating_add(self.jitter(delay, random)))
     }
 
-    /// From nothing to `jitter_percent` of the delay.
+    /// The jitter: between nothing and `jitter_percent` of the delay.
     fn jitter(&self, delay: Duration, random: u32) -> Duration {
         let most = delay.as_nanos() * u128::from(self.jitter_percent.min(100)) / 100;
         let jitter = most * u128::from(random) / u128::from(u32::MAX);

@@ -1,4 +1,5 @@
-//! The resolver of the system, whose call blocks: on a few threads that exist only while there are names to resolve.
+//! The resolver of the system. Its call blocks, so it runs on a few threads that exist only while there are names to
+//! resolve.
 
 use super::resolver::{Query, ResolveError, Resolver};
 use std::collections::VecDeque;
@@ -9,21 +10,21 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Asks the system, getaddrinfo(3), on threads of its own.
+/// Resolves names by the system's getaddrinfo(3), on threads of its own.
 ///
 /// A thread is started when a name comes and none is free, up to the most there may be; one that has had nothing to do
 /// for ten seconds ends. Dropping the resolver does not wait: a thread in the middle of a call ends after it.
 pub struct SystemResolver {
-    pool: Arc<Pool>,
+    pool: Arc<ResolverPool>,
     threads_max: usize,
 }
 
-/// As many names at a time as one slow server may hold up before the others wait.
+/// The most threads by default, and so the number of slow lookups that it takes to make others wait.
 const THREADS_MAX: usize = 4;
-/// How long a thread without work stays.
+/// The time after which a thread without work ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-struct Pool {
+struct ResolverPool {
     work: Mutex<Work>,
     changed: Condvar,
     lookup: fn(&str, u16) -> io::Result<Vec<SocketAddr>>,
@@ -31,33 +32,33 @@ struct Pool {
 
 #[derive(Default)]
 struct Work {
-    /// Bounded by the queries that a service may have.
+    /// Queries that wait for a thread. Bounded by the number of queries that a service may have.
     queries: VecDeque<Query>,
     threads: usize,
-    /// Threads that wait for work.
+    /// The number of threads that wait for work.
     idle: usize,
     closed: bool,
 }
 
 impl SystemResolver {
-    /// Four threads at most.
+    /// A resolver with at most four threads.
     #[must_use]
     pub fn new() -> Self {
         Self::with_threads(THREADS_MAX)
     }
 
-    /// `threads_max` threads at most, and at least one.
+    /// A resolver with at most `threads_max` threads, and at least one.
     #[must_use]
     pub fn with_threads(threads_max: usize) -> Self {
         Self::with_lookup(threads_max, |name, port| Ok((name, port).to_socket_addrs()?.collect()))
     }
 
     fn with_lookup(threads_max: usize, lookup: fn(&str, u16) -> io::Result<Vec<SocketAddr>>) -> Self {
-        let pool = Pool { work: Mutex::default(), changed: Condvar::new(), lookup };
+        let pool = ResolverPool { work: Mutex::default(), changed: Condvar::new(), lookup };
         Self { pool: Arc::new(pool), threads_max: threads_max.max(1) }
     }
 
-    /// Threads that there are now.
+    /// The number of threads at the moment.
     #[must_use]
     pub fn threads(&self) -> usize {
         self.pool.lock().threads
@@ -81,7 +82,7 @@ impl Resolver for SystemResolver {
         let pool = Arc::clone(&self.pool);
         match thread::Builder::new().name("lws-resolver".into()).spawn(move || pool.run()) {
             Ok(_) => work.threads += 1,
-            // One of those that there are comes to it.
+            // No new thread could be started; one of the existing threads takes the query.
             Err(_) if work.threads > 0 => {}
             Err(error) => {
                 let query = work.queries.pop_back();
@@ -111,13 +112,13 @@ impl fmt::Debug for SystemResolver {
     }
 }
 
-impl Pool {
+impl ResolverPool {
     /// A panic cannot leave the list half changed.
     fn lock(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What each thread does.
+    /// The main function of each thread.
     fn run(&self) {
         while let Some(query) = self.next() {
             if query.is_cancelled() {
@@ -128,7 +129,7 @@ impl Pool {
         }
     }
 
-    /// The next query. `None` ends the thread.
+    /// Waits for the next query. `None` ends the thread.
     fn next(&self) -> Option<Query> {
         let mut work = self.lock();
         loop {
@@ -169,7 +170,7 @@ mod tests {
         }
     }
 
-    /// An inbox, what rings when an answer comes, and what hears it.
+    /// An inbox, its notifier, and a channel that receives something at each notification.
     fn inbox() -> (Arc<Inbox>, Arc<dyn Notify>, mpsc::Receiver<()>) {
         let (sender, notices) = mpsc::channel();
         let notifier: Arc<dyn Notify> = Arc::new(Channel(Mutex::new(sender)));
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_waits_for_is_not_looked_up() {
+    fn a_cancelled_query_is_not_looked_up() {
         let (inbox, _notifier, notices) = inbox();
         let mut resolver = SystemResolver::with_lookup(1, |name, _| {
             assert_eq!(name, "wanted.test");
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolver_that_goes_answers_what_waits_and_waits_for_nobody() {
+    fn a_resolver_that_goes_answers_what_waits_and_does_not_block() {
         static GATE: Mutex<()> = Mutex::new(());
         let gate = GATE.lock().expect("no panic");
         let (inbox, _notifier, notices) = inbox();
@@ -246,7 +247,7 @@ mod tests {
                 lookup
             })
             .collect();
-        // One is in its call, or will be; the others are let go of.
+        // One query is in its call, or will be; the others are dropped.
         drop(resolver);
         let dropped = inbox.take();
         assert!(dropped.len() >= 4);

@@ -1,4 +1,4 @@
-//! Where an outgoing connection goes to: a name to resolve, or addresses.
+//! The target of an outgoing connection: a name to resolve, or addresses.
 
 use crate::address::Address;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where an outgoing connection goes to.
+/// The target of an outgoing connection.
 ///
 /// ```
 /// use lws_loop_external::{Address, Target};
@@ -38,7 +38,7 @@ pub enum Target {
 const HOST_BYTES_MAX: usize = 254;
 
 impl Target {
-    /// Whether something could be there at all.
+    /// Fails if no connection to this target is possible.
     pub(crate) fn check(&self) -> io::Result<()> {
         let invalid = |what| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         match self {

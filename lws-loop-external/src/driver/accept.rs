@@ -1,4 +1,4 @@
-//! Connections that listeners accept: which shard gets them, and why a listener stops.
+//! Accepting connections: which shard gets them, and when a listener stops.
 
 use super::Driver;
 use crate::application::{Accepted, Application};
@@ -15,23 +15,23 @@ use crate::waker::Handover;
 use lws_proto::Connection;
 use std::os::fd::AsFd;
 
-/// What it costs to accept a connection, in steps of the service's turn.
+/// The cost of accepting a connection, in steps of the service's turn.
 const ACCEPT_STEPS: usize = 8;
 
 /// Why a listener accepts no more connections in this turn.
 enum Stop {
-    /// It has none, it pauses already, or it is being closed.
+    /// The queue is empty, or the listener is paused or being closed.
     Empty,
-    /// Nothing is left of its budget, or half of the service's turn is over: it goes on in the next turn.
+    /// The listener's budget, or half of the service's turn, is used up: it goes on in the next turn.
     Spent,
-    /// There are as many connections as there may be, here and at all other shards.
+    /// The limit of connections is reached, here and at all other shards.
     Full,
     /// The process or the system has no descriptor or memory left.
     Exhausted,
 }
 
 impl<A: Application> Driver<A> {
-    /// Accepts what waits at a listener, within a budget.
+    /// Accepts the connections that wait at a listener, within a budget.
     pub(super) fn accept(&mut self, id: ListenerId) {
         let mut budget = self.core.options.accepts_per_turn;
         let stop = loop {
@@ -58,7 +58,7 @@ impl<A: Application> Driver<A> {
             return Err(Stop::Spent);
         }
         self.core.turn.use_steps(ACCEPT_STEPS);
-        // A service that ends answers what it has accepted itself.
+        // A draining service serves the connections that it accepts itself: the other shards are draining too.
         let stays = listener.stays() || self.core.drain.has_begun();
         let Some(reservation) = self.core.reserve(stays) else {
             return if self.accept_for_another(id) { Ok(()) } else { Err(Stop::Full) };
@@ -78,7 +78,7 @@ impl<A: Application> Driver<A> {
         stop.map_or(Ok(()), Err)
     }
 
-    /// Sees to it that a listener goes on when the reason for its stop is gone.
+    /// Pauses a listener until the reason for its stop is gone.
     fn stop_accepting(&mut self, id: ListenerId, stop: Stop) {
         let now = self.core.now();
         let (listeners, stats) = (&mut self.core.listeners, &mut self.core.stats);
@@ -90,7 +90,8 @@ impl<A: Application> Driver<A> {
                 listener.pause_while_full(now);
                 stats.accept_pauses_total += 1;
                 let stays = listener.stays();
-                // A connection of another shard may have ended since the look, and no notice would come of it.
+                // A connection of another shard may have ended between the failed reservation and this call, and
+                // its notification would have been missed.
                 if self.core.member.as_ref().is_some_and(|member| !member.wait_for_room(stays)) {
                     listeners.resume_full();
                 }
@@ -103,12 +104,13 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Hands a connection to the shard where it is reserved.
+    /// Hands a connection over to the shard at which room is reserved.
     fn place(&mut self, reservation: Reservation, handover: Handover) {
         let (Reservation::At(shard), Some(member)) = (reservation, &self.core.member) else {
             return self.accepted(handover);
         };
-        // A shard that has ended meanwhile gives the connection back. What is then too much for this one is closed.
+        // The other shard may have ended in the meantime. Then the connection comes back, and is closed if there is
+        // no room here.
         if let Err(handover) = member.hand_over(shard, handover)
             && member.reserve_here()
         {
@@ -125,7 +127,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Begins a connection that is reserved here.
+    /// Begins a connection for which room is reserved here.
     pub(super) fn accepted(&mut self, handover: Handover) {
         let Handover { listener, socket, peer, tls } = handover;
         self.core.stats.accepted_total += 1;
@@ -147,7 +149,7 @@ impl<A: Application> Driver<A> {
                 Body::Handshaking(Box::new(shaking))
             }
         };
-        // A socket that was just accepted has room to write.
+        // The send buffer of a new socket is empty.
         let slot = Slot::new(id, socket, Flags::WRITABLE, Registration::default(), body);
         self.insert(id, slot, Box::default());
     }

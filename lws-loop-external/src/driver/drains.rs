@@ -1,4 +1,5 @@
-//! The end of a service: what waits is accepted and answered, connections are closed, and what is left is cut off.
+//! The drain of a service: waiting connections are accepted and answered, connections are closed, and those left at
+//! the deadline are cut off.
 
 use super::Driver;
 use crate::application::Application;
@@ -8,17 +9,17 @@ use crate::flags::Flags;
 use crate::slot::Body;
 use crate::token::ConnectionId;
 
-/// Connections that the accept queues of all listeners may hold when a drain begins: what Linux gives one listener by
-/// default. More than that have come since.
+/// The most connections that are still accepted when a drain begins: Linux's default for one accept queue. A bound is
+/// needed because new ones keep arriving.
 const ACCEPT_QUEUE_MAX: u64 = 4_096;
-/// Connections that one call of `settle` closes or cuts off.
+/// The most connections that one call of `settle` closes or cuts off.
 const CLOSE_MAX: usize = 256;
-/// Turns that a connection which is to end gets for what lies in its socket: with the default budget of a turn more than
-/// the system's receive buffer holds.
+/// The most turns in which a closing connection reads what lies in its socket. With the default budget that is more
+/// than the system's receive buffer holds.
 const LOOKS_MAX: u8 = 32;
 
 impl<A: Application> Driver<A> {
-    /// Does what the end of the service calls for now.
+    /// Takes the next steps of a drain.
     pub(super) fn see_to_drain(&mut self) {
         if !self.core.is_draining() {
             return;
@@ -26,7 +27,7 @@ impl<A: Application> Driver<A> {
         if let Drain::Asked(timeout) = self.core.drain {
             self.core.drain = Drain::Accepting { until: self.core.now() + timeout, left: ACCEPT_QUEUE_MAX };
             for id in self.core.listeners.ids() {
-                // Whatever was reported of it: what has come since the last look counts.
+                // Accept without waiting for a report of the host: connections may have arrived since the last one.
                 self.core.listeners.get(id).into_iter().for_each(|listener| listener.expect());
             }
         }
@@ -52,7 +53,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Accepts what the peers believe to be connected, and then closes the listeners.
+    /// Accepts the connections that peers believe to be established, and then closes the listeners.
     fn empty_accept_queues(&mut self) {
         let accepted_before = self.core.stats.accepted_total;
         let ids = self.core.listeners.ids();
@@ -76,7 +77,8 @@ impl<A: Application> Driver<A> {
         self.core.drain = Drain::Closing { until, from: 0 };
     }
 
-    /// Visits what has a place in the table, from an index on, and then what is being made. Some is where to go on.
+    /// Visits the entries of the table, from an index on, and then the connections that are being made. Returns the
+    /// index at which to go on, if the pass is not finished.
     fn walk(&mut self, from: u32, mut visit: impl FnMut(&mut Self, ConnectionId)) -> Option<u32> {
         let mut left = CLOSE_MAX;
         for index in from..self.table.end() {
@@ -95,7 +97,7 @@ impl<A: Application> Driver<A> {
         (making.len() > left).then(|| self.table.end())
     }
 
-    /// Ends a connection in an orderly way, but not before what its peer has sent was read: `looks` more turns at most.
+    /// Ends a connection in an orderly way after its input has been read, which gets at most `looks` more turns.
     pub(super) fn drain_connection(&mut self, id: ConnectionId, looks: u8) {
         self.look(id);
         let slot = self.table.get(id);
@@ -109,7 +111,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Whether nothing is left of the service but its messages.
+    /// Whether nothing is left of the service except messages.
     pub(super) fn has_ended(&self) -> bool {
         self.core.is_draining()
             && self.core.stats.connections == 0
@@ -117,7 +119,7 @@ impl<A: Application> Driver<A> {
             && self.core.listeners.is_empty()
     }
 
-    /// The last thing that a service does is to deliver the messages that it has accepted; it accepts no more then.
+    /// Closes the mailbox of a service that has ended. The messages that it has accepted are still delivered.
     pub(super) fn see_to_end(&mut self) {
         if self.has_ended() {
             self.core.messages.close();
@@ -126,7 +128,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Whether nothing will happen any more.
+    /// Whether the service has ended and every message has been delivered.
     pub(super) fn is_over(&self) -> bool {
         self.has_ended() && self.core.commands.is_empty() && self.core.messages.is_over()
     }

@@ -1,4 +1,4 @@
-//! The end of whatever has a place in the table: what the application hears, and who else has to know.
+//! The end of an entry of the table: the calls to the application, and the other parts that are informed.
 
 use super::Driver;
 use crate::admission::Standing;
@@ -11,23 +11,24 @@ use crate::token::ConnectionId;
 use lws_proto::Cause;
 use std::os::fd::AsFd;
 
-/// What is left to do for something that has ended.
+/// The remaining work for an entry that has ended.
 struct Ending<S> {
     report: Report<S>,
-    /// The output of a connection over files, which ends with it.
+    /// The entry of the output of a connection over files, which ends with it.
     output: Option<ConnectionId>,
-    /// The standing of an accepted connection whose handshake was not over: another may begin in its place.
+    /// The standing of an accepted connection whose handshake was not done: another handshake may begin in its
+    /// place.
     standing: Option<Standing>,
 }
 
-/// What the application hears of an end.
+/// The report of an end to the application.
 enum Report<S> {
     Closed(S),
-    /// The peer was sent GOAWAY for something that it did, which is reported first.
+    /// The peer was sent GOAWAY with an error, which is reported before the end.
     SentAway(S, Cause),
-    /// An outgoing connection that was still in its handshake has never been one.
+    /// An outgoing connection was still in its handshake, so its end is that it could not be made.
     ConnectFailed(S, ConnectError),
-    /// Nothing: the end of the connection that it belongs to is reported.
+    /// No report: the entry is the output of a connection, whose own end is reported.
     Nothing,
 }
 
@@ -37,7 +38,7 @@ impl<S> Report<S> {
     }
 }
 
-/// Takes apart what has ended. `None` if it had ended before.
+/// Takes an entry apart. `None` if it had ended before.
 fn take_apart<S>(body: Body<S>, cause: ConnectCause) -> Option<Ending<S>> {
     Some(match body {
         Body::Open(open) => match open.connection.sent_away() {
@@ -65,13 +66,13 @@ fn take_apart<S>(body: Body<S>, cause: ConnectCause) -> Option<Ending<S>> {
 }
 
 impl<A: Application> Driver<A> {
-    /// Ends what has a place in the table. The descriptor stays until the host lets go of it.
+    /// Ends an entry of the table. Its descriptor stays open until the host has let go of it.
     #[cold]
     pub(super) fn end(&mut self, id: ConnectionId) {
         self.end_with(id, ConnectCause::GivenUp { phase: ConnectPhase::Tls });
     }
 
-    /// Ends what has a place in the table. An outgoing connection that was still in its handshake fails for `cause`.
+    /// Ends an entry of the table. An outgoing connection that is still in its handshake fails with `cause`.
     pub(super) fn end_with(&mut self, id: ConnectionId, cause: ConnectCause) {
         let Some(slot) = self.table.get(id) else { return };
         let body = std::mem::replace(&mut slot.body, Body::Ended);

@@ -1,8 +1,8 @@
-//! Connections in their TLS handshake: whose turn it is, and what follows from each outcome.
+//! Connections in their TLS handshake: the order of their turns, and the consequence of each outcome.
 
 use super::Driver;
 use crate::address::Peer;
-use crate::admission::{Admission, Network, Phase, Standing};
+use crate::admission::{Admission, PeerNetwork, Phase, Standing};
 use crate::application::Application;
 use crate::buffers::Unopened;
 use crate::connect::{ConnectCause, ConnectPhase};
@@ -26,8 +26,8 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-/// The engine of a server for what ALPN has chosen, which is binding: RFC 7301 §3.2. Without TLS it sees by the first bytes
-/// what is spoken.
+/// The engine of a server for the protocol that ALPN has chosen, which is binding: RFC 7301 §3.2. Without TLS the
+/// engine detects the protocol by the first bytes.
 fn server(now: Time, config: Arc<Config>, tls: Option<&Info>) -> Connection {
     match tls {
         Some(_) if config.expect == Expect::Raw => Connection::server(now, config),
@@ -41,7 +41,7 @@ fn is_http2(info: &Info) -> bool {
     info.alpn.as_deref() == Some(b"h2")
 }
 
-/// The engine of a client for what ALPN has chosen.
+/// The engine of a client for the protocol that ALPN has chosen.
 pub(crate) fn client(
     now: Time,
     config: Arc<Config>,
@@ -58,10 +58,10 @@ pub(crate) fn client(
     })
 }
 
-/// The handshakes of a service: which may go on at a time, and whose turn it is.
+/// The handshakes of a service: their admission, and those that are ready for a turn.
 pub(super) struct Handshakes {
     admission: Admission,
-    /// Those that can go on. Each is in it once, which `Flags::LISTED` says.
+    /// Handshakes that can go on. `Flags::LISTED` keeps a handshake from being queued twice.
     ready: VecDeque<ConnectionId>,
 }
 
@@ -84,9 +84,10 @@ impl Handshakes {
 }
 
 impl<A: Application> Driver<A> {
-    /// The standing of a connection that was just accepted. One that has been silent for long may have to go for it.
+    /// Admits a connection that was just accepted. The one that has been silent for the longest time may be closed
+    /// for it.
     pub(super) fn admit_silent(&mut self, id: ConnectionId, peer: &Peer) -> Standing {
-        let (standing, victim) = self.handshakes.admission.arrive(id, Network::of(peer));
+        let (standing, victim) = self.handshakes.admission.arrive(id, PeerNetwork::of(peer));
         if let Some(victim) = victim {
             self.handshake_failed(victim, Failure::silent(Reason::GaveWay));
         }
@@ -94,7 +95,7 @@ impl<A: Application> Driver<A> {
         standing
     }
 
-    /// Notes that a handshake can go on. It does in its turn, behind the established connections.
+    /// Queues a handshake that can go on. Its turn comes after those of established connections.
     #[cold]
     pub(super) fn handshake_ready(&mut self, id: ConnectionId) {
         let Self { core, table, handshakes, .. } = self;
@@ -119,7 +120,7 @@ impl<A: Application> Driver<A> {
             _ => shaking.has_place(),
         };
         if core.trigger != Trigger::Edge {
-            // Nothing is read before its turn, so nothing is to be reported again and again.
+            // Nothing is read before its turn, so a level-triggered host must not report it until then.
             slot.registration.want(Interest::NONE, id.token(), &mut core.changes);
         }
         if goes_on && !slot.flags.has(Flags::LISTED) {
@@ -129,7 +130,7 @@ impl<A: Application> Driver<A> {
         self.count_handshakes();
     }
 
-    /// Gives handshakes their turns, within the budget: one at least.
+    /// Gives handshakes their turns within the budget, but at least one.
     pub(super) fn shake_hands(&mut self) {
         for _ in 0..self.core.options.tls_steps_per_turn.max(1) {
             let Some(id) = self.handshakes.ready.pop_front() else { break };
@@ -143,7 +144,8 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A handshake is about to be judged: what its peer has sent in time is looked at before, if it has a place.
+    /// Gives a handshake that has a place one more turn before its deadline is applied, as its peer may have sent
+    /// something in time.
     pub(super) fn look_at_handshake(&mut self, id: ConnectionId) {
         self.handshake_ready(id);
         let has_place = self.table.get(id).is_some_and(|slot| match &slot.body {
@@ -155,7 +157,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a handshake has to do now.
+    /// Takes one step of a handshake.
     fn shake(&mut self, id: ConnectionId) {
         let Self { core, table, buffers, handshakes, .. } = self;
         let Some(slot) = table.get(id) else { return };
@@ -180,8 +182,8 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A handshake was not done in time, or has been at it while others wait, or its peer has had the time to read why it
-    /// failed.
+    /// Handles a deadline of a handshake: it was not done in time, others have waited long enough for its place, or the
+    /// linger time after a failure is over.
     pub(super) fn handshake_timeout(&mut self, id: ConnectionId) {
         let Self { core, table, handshakes, .. } = self;
         let Some(slot) = table.get(id) else { return };
@@ -198,7 +200,7 @@ impl<A: Application> Driver<A> {
         self.handshake_began(id);
     }
 
-    /// Reports the failure of a handshake. A peer that was sent an alert has the time to read it.
+    /// Reports the failure of a handshake. The socket lingers, so that the peer can read the alert.
     pub(super) fn handshake_failed(&mut self, id: ConnectionId, failure: Failure) {
         self.core.stats.count_tls_failure(&failure);
         let Some(slot) = self.table.get(id) else { return };
@@ -246,16 +248,17 @@ impl<A: Application> Driver<A> {
         if let Side::Client { speak: Speak::Http2, .. } = shaking.side
             && !is_http2(&info)
         {
-            // RFC 9113 §3.2: over TLS it is ALPN that chooses HTTP/2.
+            // RFC 9113 §3.2: over TLS, HTTP/2 is chosen by ALPN only.
             return self.handshake_failed(id, Failure::silent(Reason::NoProtocol));
         }
         if self.begin(id, Some(info)) {
             let Some(slot) = self.table.get(id) else { return };
-            // The turn finds in the buffers what came behind the handshake.
+            // The first turn of the connection finds the bytes behind the handshake in the shared buffers.
             let first = Some(slot.flags.has(Flags::READABLE));
             slot.flags.insert(Flags::READABLE | Flags::READING);
             self.buffers.left = Unopened { part: rest, opened, first };
-            // At once, whatever is left of the service's turn: the buffers are lent to all.
+            // The turn comes at once, even if the service's budget is used up, because the shared buffers are
+            // needed by the next connection.
             self.turn_now(id);
         }
     }
@@ -272,7 +275,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Makes the engine. True if the connection can take its first turn.
+    /// Makes the engine. Returns true if the connection can take its first turn.
     fn begin(&mut self, id: ConnectionId, info: Option<Info>) -> bool {
         let now = self.core.now();
         let Some(slot) = self.table.get(id) else { return false };
@@ -335,7 +338,7 @@ impl<A: Application> Driver<A> {
         self.application.connected(&mut cx, state, connection);
     }
 
-    /// A handshake is over: others may begin in its place.
+    /// Gives the place of a handshake to others, as it is done or has ended.
     pub(super) fn leave_handshakes(&mut self, standing: Standing) {
         self.handshakes.admission.leave(standing);
         while let Some(id) = self.handshakes.admission.promote() {
@@ -353,7 +356,8 @@ impl<A: Application> Driver<A> {
         self.count_handshakes();
     }
 
-    /// A handshake keeps its place while no other waits for it, and for a minimum time in any case.
+    /// Sets the next deadline of a handshake that has begun: it keeps its place for a minimum time, and longer
+    /// while no other waits.
     fn handshake_began(&mut self, id: ConnectionId) {
         let Self { core, table, .. } = self;
         let Some(slot) = table.get(id) else { return };

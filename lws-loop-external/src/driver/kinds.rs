@@ -1,4 +1,4 @@
-//! What a driver does with descriptors that are no sockets of connections: pipes, watched descriptors, UDP.
+//! The driver's handling of descriptors other than connection sockets: pipes, watched descriptors, UDP.
 
 use super::Driver;
 use crate::application::Application;
@@ -12,7 +12,7 @@ use crate::watch::DescriptorEvent;
 use std::io;
 
 impl<A: Application> Driver<A> {
-    /// The host has reported one, which the flags have noted.
+    /// Handles readiness of such a descriptor. The flags have noted it already.
     pub(super) fn ready_elsewhere(&mut self, id: ConnectionId, ready: Readiness) {
         let Some(slot) = self.table.get(id) else { return };
         match &mut slot.body {
@@ -20,7 +20,7 @@ impl<A: Application> Driver<A> {
             Body::Output(of) => {
                 let of = *of;
                 if let Some(slot) = self.table.get(of) {
-                    // Whatever is said of an output, writing tells more.
+                    // Any readiness of an output leads to a write, which finds an error or a hang-up too.
                     slot.flags.insert(Flags::WRITABLE);
                     self.turn_in_line(of);
                 }
@@ -31,15 +31,15 @@ impl<A: Application> Driver<A> {
         self.turn_in_line(id);
     }
 
-    /// Hands the engine what was received before the descriptor was adopted.
+    /// Delivers the bytes that were received before the descriptor was adopted to the engine.
     pub(super) fn receive_first(&mut self, id: ConnectionId, mut received: Box<[u8]>) {
         let Some(open) = self.table.get(id).and_then(|slot| slot.body.open_mut()) else { return };
-        // The engine keeps what is not looked at, and a turn tells it before anything is read.
+        // The engine keeps bytes whose events are not taken, and the next turn delivers those before it reads.
         drop(open.connection.receive(self.core.now(), &mut received));
         self.take_turn(id);
     }
 
-    /// Has the output of a connection watched for what is wanted of it, or let go.
+    /// Updates what the output of a connection is watched for, or removes it.
     pub(super) fn update_output(&mut self, place: ConnectionId, wanted: Option<Interest>) {
         let Self { core, table, .. } = self;
         let Some(slot) = table.get(place) else { return };
@@ -54,7 +54,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Does what a handler has asked for, of something without a connection to lend.
+    /// Carries out a command on an entry that is not an established connection.
     pub(super) fn do_command_elsewhere(&mut self, id: ConnectionId, command: Command<A::State, A::Message>) {
         let Some(slot) = self.table.get(id) else { return };
         if matches!(command, Command::Wake(_)) && !matches!(slot.body, Body::Handshaking(_)) {
@@ -63,7 +63,7 @@ impl<A: Application> Driver<A> {
         match (&mut slot.body, command) {
             (Body::Handshaking(_), Command::Message(_, message)) => return self.keep_message(id, message),
             (_, Command::Message(_, message)) => return self.undelivered(id, message),
-            // It ends with the connection whose output it is.
+            // An output ends only with its connection.
             (Body::Output(_), _) => return,
             (Body::Watched(watched), Command::Wake(_)) => watched.watch.notify(DescriptorEvent::Woken),
             (Body::Datagrams(datagrams), Command::Wake(_)) => datagrams.io.notify(Notice::Woken),
@@ -74,7 +74,7 @@ impl<A: Application> Driver<A> {
         self.take_turn(id);
     }
 
-    /// The host cannot watch what has a place in the table.
+    /// Handles the host's refusal to watch an entry of the table.
     pub(super) fn refused_in_table(&mut self, id: ConnectionId, error: io::Error) {
         let Some(slot) = self.table.get(id) else { return };
         match &mut slot.body {

@@ -1,4 +1,4 @@
-//! What handlers and other threads want of connections that are being made: kept until they are there, or given back.
+//! Commands and messages for connections that are being made: kept until the connection exists, or given back.
 
 use super::Driver;
 use crate::application::Application;
@@ -7,14 +7,14 @@ use crate::context::{DriverContext, Subject};
 use crate::token::ConnectionId;
 
 impl<A: Application> Driver<A> {
-    /// Does what was asked for of something that is not in the table: it is being made, or has gone.
+    /// Carries out a command on something that is not in the table: it is being made, or has ended.
     #[cold]
     pub(super) fn do_command_early(&mut self, id: ConnectionId, command: Command<A::State, A::Message>) {
         match command {
             Command::Close(_) | Command::Abort(_) => self.give_up(id),
             Command::Message(_, message) if self.connects.is_making(id) => self.keep_message(id, message),
             Command::Message(_, message) => self.undelivered(id, message),
-            // Its mark stays until the connection is there, and goes with its name if it never is.
+            // The mark of the wake stays with the name until the connection exists, or until the name is freed.
             Command::Wake(_) => {}
             Command::OpenMessages
             | Command::Drain(..)
@@ -24,14 +24,14 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Keeps a message until the connection is there.
+    /// Keeps a message until the connection exists.
     pub(super) fn keep_message(&mut self, id: ConnectionId, message: A::Message) {
         if let Some(message) = self.core.pending.keep(id, message) {
             self.undelivered(id, message);
         }
     }
 
-    /// The connection is there. What was kept for it comes before whatever else it was sent.
+    /// Delivers the kept messages of a connection that exists now, ahead of those that were sent later.
     pub(crate) fn deliver_messages(&mut self, id: ConnectionId) {
         if self.core.ids.is_woken(id) {
             self.core.commands.push_front(Command::Wake(id));
@@ -41,7 +41,7 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// The connection will never be there.
+    /// Gives the kept messages of a connection that will never exist back to the application.
     pub(crate) fn return_messages(&mut self, id: ConnectionId) {
         for message in self.core.pending.take(id) {
             self.undelivered(id, message);

@@ -1,4 +1,4 @@
-//! What a host knows of the descriptors of a service: announced, looked up by token, let go.
+//! The registrations of a service's descriptors with its host: announcing, finding, removing.
 
 use super::Driver;
 use crate::application::Application;
@@ -9,7 +9,7 @@ use crate::token::{ConnectionId, ListenerId, TokenKind};
 use std::os::fd::{AsRawFd, RawFd};
 
 impl<A: Application> Driver<A> {
-    /// Tells a new host of every descriptor.
+    /// Announces every descriptor to a new host.
     pub(super) fn announce(&mut self) {
         let trigger = self.core.trigger;
         let changes = &mut self.core.changes;
@@ -31,7 +31,7 @@ impl<A: Application> Driver<A> {
         self.connects.forget(changes);
     }
 
-    /// Notes the end of a registration that the host does not have, or has no more.
+    /// Ends a registration that the host does not have, or has no more.
     pub(super) fn let_go(&mut self, token: Token) {
         match token.kind() {
             TokenKind::Connection | TokenKind::Candidate => match self.in_table(token) {
@@ -48,13 +48,13 @@ impl<A: Application> Driver<A> {
             }
             TokenKind::Waker => {}
         }
-        // The host may ask whether the service is done before it settles again, or sleep if it is not.
+        // The host may ask `is_done` before it settles again, and sleep if it gets false.
         if self.has_ended() {
             self.core.messages.close_if_empty();
         }
     }
 
-    /// The connection in the table that a token is a name of.
+    /// The entry of the table that a token names, directly or as an alias.
     pub(super) fn in_table(&self, token: Token) -> Option<ConnectionId> {
         self.connects.connection(token).filter(|id| self.table.peek(*id).is_some())
     }

@@ -1,4 +1,4 @@
-//! Room for new connections when there are as many as there may be: one that has nothing to do gives way.
+//! Room for new connections when the limit is reached: an idle connection is closed in favour of a new one.
 
 use super::Driver;
 use crate::application::Application;
@@ -9,16 +9,17 @@ use crate::token::{ConnectionId, ListenerId};
 use crate::waker::Handover;
 use std::time::Duration;
 
-/// How long a connection may stand idle while others wait for its place: one that was just opened is about to ask.
+/// The time for which an idle connection is spared while others wait: one that was just opened is about to send a
+/// request.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 
-/// Places that are looked at in one go, so that a full table costs no turn of its own.
+/// The most entries that one search visits, so that a full table does not take a whole turn.
 const LOOKED_AT_MAX: u32 = 1_024;
 
 impl<A: Application> Driver<A> {
-    /// Accepts a connection although there are as many as there may be, and ends an idle one for it: one with TLS that has sent
-    /// nothing for the longest time, or one that has neither a request nor a stream. There is one too many until the host has
-    /// let go of that, and no second one. False if none gives way.
+    /// Accepts a connection beyond the limit, and ends an idle one for it: the one with TLS that has been silent for
+    /// the longest time, or one that has neither a request nor a stream. Until the host has let go of that one, the
+    /// limit is exceeded by one and never by two. Returns false if no connection is idle.
     pub(super) fn accept_for_another(&mut self, listener: ListenerId) -> bool {
         if self.core.stats.connections > self.core.connections_max {
             return false;
@@ -40,13 +41,13 @@ impl<A: Application> Driver<A> {
                 self.accepted(Handover { listener, socket, peer, tls });
                 true
             }
-            // There is none after all, which the listener knows now.
+            // The accept queue was empty after all, and the listener has noted that.
             Accept::None | Accept::Lost => true,
             Accept::Exhausted => false,
         }
     }
 
-    /// The next connection that is idle. The search goes on where the one before it ended.
+    /// Finds the next idle connection. The search begins where the last one ended.
     fn find_idle(&mut self) -> Option<ConnectionId> {
         let end = self.table.end();
         let now = self.core.now();

@@ -1,4 +1,4 @@
-//! Work that no descriptor announces: messages, timers, turns that are left over, what handlers have asked for, the end.
+//! Work that no descriptor announces: messages, timers, turns that are left over, commands of handlers, the drain.
 
 use super::Driver;
 use crate::application::Application;
@@ -13,15 +13,16 @@ use crate::turn;
 use crate::waker::Post;
 use std::os::fd::AsFd;
 
-/// What one call of [`Service::settle`](crate::Service::settle) does at most of each kind of work, before descriptors are looked at again.
+/// The most that one call of [`Service::settle`](crate::Service::settle) does of each kind of work before descriptors
+/// are polled again.
 const SETTLE_MAX: usize = 1_024;
 
-/// Messages of other threads that one call of `settle` opens: few enough that descriptors are looked at often in between, so
-/// that who reads what they make is not left behind.
+/// The most messages of other threads that one call of `settle` delivers: few enough that the output they cause is sent
+/// in between and does not pile up.
 const MESSAGES_MAX: usize = 64;
 
 impl<A: Application> Driver<A> {
-    /// Queues the messages of other threads behind what handlers have asked for, if there may be some.
+    /// Queues the delivery of other threads' messages behind the commands so far, if there may be some.
     pub(super) fn look_into_mailbox(&mut self) {
         if self.core.messages.look() {
             self.core.commands.push_back(Command::OpenMessages);
@@ -54,7 +55,7 @@ impl<A: Application> Driver<A> {
             Post::To(id, message) => {
                 let command = Command::Message(id, message);
                 if self.table.get(id).is_none() && self.core.ids.is_live(id) {
-                    // It is about to be put into the table.
+                    // The insertion of its target into the table is still queued, so the command goes behind that.
                     self.core.commands.push_back(command);
                 } else {
                     self.do_command(command);
@@ -80,15 +81,15 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// A deadline of something in the table may have come. The host may have been away for long, and what was to come in time
-    /// may lie in the socket: so that is looked at before.
+    /// Handles a timer of the table, whose deadline may have come. The host may have been away for long, and input that
+    /// came in time may lie in the socket, so that is read before the deadline is applied.
     fn handle_timeout(&mut self, index: u32) {
         let now = self.core.now();
         let Some(slot) = self.table.at(index) else { return self.attempt_timeout(index) };
         let id = ConnectionId { index, generation: slot.generation };
         slot.scheduled = NEVER;
         if !slot.body.is_due(now) {
-            // It has moved back; the turn sets the new one.
+            // The deadline has moved back; the turn sets the new timer.
             return self.turn_now(id);
         }
         self.look(id);
@@ -100,17 +101,18 @@ impl<A: Application> Driver<A> {
         }
         let Slot { body, socket, .. } = slot;
         if let Some(open) = body.open_mut() {
-            // The transport is asked here, where something is due, and nowhere else.
+            // Asking how much is unacknowledged is a system call, so it is made only when a deadline is due.
             if let Some(under_way) = net::under_way(socket.as_fd()) {
                 open.connection.delivered(now, under_way);
             }
             open.connection.handle_timeout(now);
-            // Even with the service's turn used up, so that deadlines are delivered in their order.
+            // The turn comes at once, even if the service's budget is used up, so that deadlines are handled in
+            // their order.
             self.turn_now(id);
         }
     }
 
-    /// Gives a connection a turn in which it looks at its descriptor itself, whatever its host has reported.
+    /// Gives a connection a turn in which it reads and writes, whatever its host has reported.
     pub(super) fn look(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
         if let Body::Open(_) | Body::Piped(_) | Body::Handshaking(_) = slot.body {
@@ -131,7 +133,7 @@ impl<A: Application> Driver<A> {
             let Some(id) = core.ready.pop_front() else { break };
             let Some(slot) = table.get(id) else { continue };
             slot.flags.remove(Flags::LISTED);
-            // Almost all are connections: they take the shortest way, as those that a host reports.
+            // Almost all entries are established connections, which take the same short path as reported ones.
             if !matches!(slot.body, Body::Open(_)) {
                 self.turn_now(id);
             } else if turn::take(application, core, buffers, id, slot) {

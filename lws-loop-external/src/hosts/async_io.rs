@@ -17,13 +17,13 @@ use std::pin::Pin;
 /// A task that serves moves between threads if the service can. Otherwise let it run where it was made, in `block_on` or
 /// a local executor.
 pub struct OnAsyncIo<S> {
-    /// The reactor wants to own what it watches, so it has a second descriptor of the same epoll.
+    /// A second descriptor of the same epoll, as the reactor takes ownership of what it watches.
     watched: Async<OwnedFd>,
     one: OneDescriptor<S>,
     clock: Clock,
     timer: Timer,
-    /// When the timer goes off. It stays when the deadline moves back, which it mostly does: a turn too many now and then costs less
-    /// than to set it in each.
+    /// The time for which the timer is set. The timer is left alone when the deadline moves back, which is the usual
+    /// change: a superfluous turn now and then costs less than setting the timer in each.
     armed: Option<Time>,
 }
 
@@ -73,12 +73,12 @@ impl<S: Service> OnAsyncIo<S> {
         Ok(())
     }
 
-    /// Lends the service, between turns, and does what it was given to do.
+    /// Calls `call` with the service, between turns, and then gives it a turn.
     pub fn with<R>(&mut self, call: impl FnOnce(&mut S) -> R) -> R {
         self.one.with(self.clock.now(), call)
     }
 
-    /// The clock whose time the service gets.
+    /// The clock whose time is passed to the service.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock

@@ -1,4 +1,4 @@
-//! A service in a loop that calls back, as C's do: whatever the loop, its handle and its callback share the service.
+//! A service in a loop that calls back, as C's loops do. The handle and the loop's callback share the service.
 
 use crate::clock::Clock;
 use crate::one_descriptor::OneDescriptor;
@@ -10,42 +10,43 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Something in a loop that calls back when a descriptor is readable, and after a time.
+/// A watch in a loop: it calls back when a descriptor is readable, and after a timeout.
 pub trait Watch: 'static {
-    /// Calls back for the descriptor, and also after `timeout`, if not before; in place of the time set before. It goes on
-    /// after a [`pause`](Self::pause).
+    /// Starts to call back for the descriptor, and after `timeout`, which replaces the last one. Also ends a
+    /// [`pause`](Self::pause).
     fn arm(&self, timeout: Option<Duration>);
 
-    /// Calls back no more until it is armed again: the loop was run again inside the callback, by a dialog of the program
-    /// say, and would call back all the time for what cannot be done now. Nothing for a loop that never calls one callback
-    /// inside itself.
+    /// Stops to call back until [`arm`](Self::arm). Needed when the loop is run again inside the callback, for example
+    /// by a dialog of the program: readiness cannot be handled there, and would be reported in every nested turn. A
+    /// loop that never calls a callback inside itself needs nothing here.
     fn pause(&self) {}
 
-    /// Calls back no more, and keeps the loop alive no longer.
+    /// Stops for good, so that the watch no longer keeps the loop alive.
     fn stop(&self);
 }
 
-/// A service that a loop serves as long as this is kept.
+/// A service in a loop. Dropping this removes it from the loop.
 ///
-/// When the service is done ([`Service::is_done`]) it no longer keeps the loop alive. A panic of a handler ends the process
-/// where the loop is C's, as it cannot pass through.
+/// When the service is done ([`Service::is_done`]) it no longer keeps the loop alive. In a loop of C a panic of a
+/// handler ends the process, as it cannot unwind through C.
 pub struct OnCallbacks<S: Service + 'static, W: Watch> {
-    shared: Rc<Shared<S, W>>,
+    shared: Rc<SharedService<S, W>>,
 }
 
-/// What the callback has too, as long as there is a handle.
-struct Shared<S, W> {
+/// The part that the handle and the callback share. The callback holds it weakly.
+struct SharedService<S, W> {
     // In this order: the loop lets go of the descriptor before it is closed.
     watch: OnceCell<W>,
-    /// Borrowed while the service works. Empty after it was given back.
+    /// The service: borrowed while it is in a call, `None` after it was given back.
     one: RefCell<Option<OneDescriptor<S>>>,
-    /// The loop was run inside a call of the service, and its watch was paused.
+    /// Whether the watch is paused, because the loop was run inside a call of the service.
     paused: Cell<bool>,
     clock: Clock,
 }
 
 impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
-    /// Hosts a service in the loop in which `watch` makes a watch of the descriptor, with what is to be called.
+    /// Hosts a service. `watch` makes the watch in the loop, for the descriptor and with the callback that it is
+    /// given.
     ///
     /// # Errors
     /// The system has no descriptor left, or the loop cannot watch it.
@@ -54,7 +55,7 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
         watch: impl FnOnce(BorrowedFd<'_>, Box<dyn Fn()>) -> io::Result<W>,
     ) -> io::Result<Self> {
         let one = OneDescriptor::new(service)?;
-        let shared = Rc::new(Shared {
+        let shared = Rc::new(SharedService {
             watch: OnceCell::new(),
             one: RefCell::new(None),
             paused: Cell::new(false),
@@ -75,8 +76,8 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
         Ok(Self { shared })
     }
 
-    /// Lends the service, and does what it was given to do. `None` from inside its own handlers, which are lent a
-    /// [`DriverContext`](crate::DriverContext) for that.
+    /// Calls `call` with the service, and then gives it a turn. `None` from inside the service's own handlers,
+    /// which have a [`DriverContext`](crate::DriverContext) instead.
     pub fn with<R>(&self, call: impl FnOnce(&mut S) -> R) -> Option<R> {
         let mut one = self.shared.one.try_borrow_mut().ok()?;
         let one = one.as_mut()?;
@@ -93,14 +94,14 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
         self.shared.one.try_borrow().is_ok_and(|one| one.as_ref().is_some_and(OneDescriptor::is_done))
     }
 
-    /// The clock whose time the service gets.
+    /// The clock whose time is passed to the service.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.shared.clock
     }
 
-    /// Gives the service back, for another host. From inside its own handlers that cannot be: there it ends, and is
-    /// dropped after the handler.
+    /// Gives the service back, for another host. `None` from inside the service's own handlers: there the service
+    /// ends, and is dropped after the handler.
     #[must_use]
     pub fn detach(self) -> Option<S> {
         if let Some(watch) = self.shared.watch.get() {
@@ -111,10 +112,10 @@ impl<S: Service + 'static, W: Watch> OnCallbacks<S, W> {
     }
 }
 
-impl<S: Service, W: Watch> Shared<S, W> {
+impl<S: Service, W: Watch> SharedService<S, W> {
     fn dispatch(&self) {
         let Ok(mut one) = self.one.try_borrow_mut() else {
-            // A handler of the service runs the loop. The call that it is in arms the watch when it returns.
+            // A handler of the service runs the loop. The call around that handler arms the watch when it returns.
             self.paused.set(true);
             return self.watch.get().into_iter().for_each(Watch::pause);
         };
@@ -123,7 +124,7 @@ impl<S: Service, W: Watch> Shared<S, W> {
         self.arm(one);
     }
 
-    /// Says when the loop is to call back.
+    /// Arms the watch for the service's next deadline.
     fn arm(&self, one: &OneDescriptor<S>) {
         let Some(watch) = self.watch.get() else { return };
         self.paused.set(false);
@@ -147,7 +148,7 @@ mod tests {
     use crate::service::{Change, Readiness, Token, Trigger, Wait};
     use lws_proto::Time;
 
-    /// What a loop has been asked for.
+    /// The requests that a loop has received.
     #[derive(Default)]
     struct Asked {
         arms: Cell<usize>,

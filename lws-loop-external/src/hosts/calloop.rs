@@ -11,20 +11,21 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// A service that the loop serves from [`LoopHandle::insert_source`](calloop::LoopHandle::insert_source) on, or through a
-/// [`Dispatcher`](calloop::Dispatcher) if the program wants to reach it later.
+/// A service as an event source, for [`LoopHandle::insert_source`](calloop::LoopHandle::insert_source), or for a
+/// [`Dispatcher`](calloop::Dispatcher) if the program needs access to it later.
 ///
-/// Its one event says that the service is done ([`Service::is_done`]): the loop drops it after the callback.
+/// Its only event means that the service is done ([`Service::is_done`]): the loop drops the source after the
+/// callback.
 pub struct OnCalloop<S> {
-    /// The loop wants to own what it watches, so it has a second descriptor of the same epoll.
+    /// A second descriptor of the same epoll, as the loop takes ownership of what it watches.
     watched: Generic<OwnedFd>,
-    /// Lazy: it moves back only when it comes.
+    /// The timer of the next deadline. It is lazy: a deadline that moves back sets it only when it fires.
     timer: Timer,
     one: OneDescriptor<S>,
     clock: Clock,
 }
 
-/// When to look although nothing is due.
+/// The longest sleep although nothing is due.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: Service> OnCalloop<S> {
@@ -38,12 +39,12 @@ impl<S: Service> OnCalloop<S> {
         Ok(Self { watched, timer: Timer::immediate(), one, clock: Clock::new() })
     }
 
-    /// Lends the service, outside its own calls, and does what it was given to do.
+    /// Calls `call` with the service, outside the service's own calls, and then gives it a turn.
     pub fn with<R>(&mut self, call: impl FnOnce(&mut S) -> R) -> R {
         self.one.with(self.clock.now(), call)
     }
 
-    /// The clock whose time the service gets.
+    /// The clock whose time is passed to the service.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock
@@ -55,7 +56,7 @@ impl<S: Service> OnCalloop<S> {
         self.one.service()
     }
 
-    /// Gives the service back, for another host. The source is to be removed from its loop before.
+    /// Gives the service back, for another host. Remove the source from its loop first.
     #[must_use]
     pub fn detach(self) -> S {
         self.one.detach()
@@ -98,7 +99,7 @@ impl<S: Service> EventSource for OnCalloop<S> {
         self.watched.register(poll, factory)
     }
 
-    /// The timer has the first token each time, and what is watched stays as it is.
+    /// Registers the timer again, which has the first token each time. The watch of the descriptor does not change.
     fn reregister(&mut self, poll: &mut Poll, factory: &mut TokenFactory) -> calloop::Result<()> {
         self.timer.reregister(poll, factory)
     }

@@ -1,15 +1,15 @@
-//! What every host does that watches each descriptor, whatever it watches them with.
+//! The common part of hosts that watch each descriptor.
 
 use crate::service::{Change, Service, Trigger, Wait};
 use lws_proto::Time;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-/// Lets a service do what is due, and hands each of its changes to `apply`, with the descriptor that it is about. Answers how
-/// long the host may sleep.
+/// Settles a service, and calls `apply` for each of its changes, with the descriptor that it is about. Returns how long
+/// the host may sleep.
 ///
-/// For hosts that let go of a descriptor at once: after a [`Change::Remove`] was applied it is closed. An error says that
-/// a descriptor cannot be watched; of a `Remove` it counts for nothing.
+/// For hosts that let go of a descriptor at once: it is closed as soon as a [`Change::Remove`] was applied. An error of
+/// `apply` means that the descriptor cannot be watched; for a `Remove` it is ignored.
 pub fn settle<S: Service>(
     service: &mut S,
     now: Time,
@@ -19,12 +19,12 @@ pub fn settle<S: Service>(
     if !flush(service, &mut apply) {
         return wait;
     }
-    // What has gone, or cannot be watched, may have given it more to do.
+    // A removed descriptor, or one that cannot be watched, may have given the service more to do.
     let wait = service.settle(now);
     if flush(service, &mut apply) { Wait::Now } else { wait }
 }
 
-/// True if the service may have more to do because of the changes.
+/// Applies the changes. Returns true if the service may have more to do because of them.
 fn flush<S: Service>(
     service: &mut S,
     apply: &mut impl FnMut(Change, BorrowedFd<'_>) -> io::Result<()>,
@@ -33,7 +33,7 @@ fn flush<S: Service>(
     while let Some(change) = service.poll_change() {
         let (Change::Add { token, .. } | Change::Modify { token, .. } | Change::Remove { token, .. }) =
             change;
-        // It is there until the service hears that the host has let go.
+        // The service keeps a descriptor until `removed`, so there always is one here.
         let Some(descriptor) = service.descriptor(token) else { continue };
         match (change, apply(change, descriptor)) {
             (Change::Remove { token, .. }, _) => {
@@ -50,9 +50,9 @@ fn flush<S: Service>(
     again
 }
 
-/// Takes a service away from its host: `forget` is called with every descriptor that the host may have, and with some
-/// that it has not yet. Another host can have the service then. In the child of a fork(2) nothing is forgotten, as that would be
-/// the parent's ([`Service::is_forked`]).
+/// Detaches a service from its host, so that another host can have it: calls `forget` with every descriptor that the
+/// host may have registered, and with some that it has not registered yet. In the child of a fork(2) it is not called,
+/// as the registrations are shared with the parent ([`Service::is_forked`]).
 pub fn detach<S: Service>(service: &mut S, mut forget: impl FnMut(BorrowedFd<'_>)) {
     if service.is_forked() {
         return;
@@ -63,7 +63,7 @@ pub fn detach<S: Service>(service: &mut S, mut forget: impl FnMut(BorrowedFd<'_>
             service.removed(token);
         }
     }
-    // What it announces to a new host is what this one has.
+    // The descriptors that the service announces to a new host include all that this host has.
     service.attach(Trigger::Level);
     while let Some(change) = service.poll_change() {
         let (Change::Add { token, .. } | Change::Modify { token, .. } | Change::Remove { token, .. }) =

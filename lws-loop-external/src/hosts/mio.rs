@@ -1,4 +1,4 @@
-//! A service in a loop on mio: each descriptor in its registry, edge-triggered, once.
+//! A service in a loop on mio. Each descriptor is registered once, edge-triggered.
 
 use super::each;
 use super::numbers::{Numbers, TAG_SHIFT};
@@ -19,8 +19,8 @@ pub struct OnMio<S> {
 }
 
 impl<S: Service> OnMio<S> {
-    /// Hosts a service under a number that no other service in the loop has. `tag` is in the eight highest bits of
-    /// every [`mio::Token`] of the service, so the program's own tokens must have another number there.
+    /// Hosts a service. `tag` is in the eight highest bits of every [`mio::Token`] of the service: no other service
+    /// in the loop, and no token of the program, may have the same number there.
     pub fn new(mut service: S, tag: u8) -> Self {
         service.attach(Trigger::Edge);
         Self { service, numbers: Numbers::new(tag) }
@@ -33,7 +33,7 @@ impl<S: Service> OnMio<S> {
         (token.0 >> TAG_SHIFT) as u8
     }
 
-    /// Does what is due, and tells the registry what is to be watched. Answers how long the loop may sleep.
+    /// Settles the service, and applies its changes to the registry. Returns how long the loop may sleep.
     pub fn settle(&mut self, registry: &Registry, now: Time) -> Wait {
         let numbers = &mut self.numbers;
         each::settle(&mut self.service, now, |change, _| match change {
@@ -54,7 +54,7 @@ impl<S: Service> OnMio<S> {
         })
     }
 
-    /// Hands over an event of this service. False if it is of something else.
+    /// Handles an event of this service. Returns false if the event is not of this service.
     #[inline]
     pub fn handle(&mut self, event: &Event, now: Time) -> bool {
         let token = self.numbers.token(event.token().0);
@@ -64,10 +64,10 @@ impl<S: Service> OnMio<S> {
         token.is_some()
     }
 
-    /// Leaves nothing of the service in the registry. Another loop can host it.
+    /// Removes the service from the registry, and returns it for another host.
     pub fn detach(mut self, registry: &Registry) -> S {
         each::detach(&mut self.service, |descriptor| {
-            // It fails for what was never flushed to this registry.
+            // Deregistering fails for descriptors that were never registered, which is fine.
             let _ = registry.deregister(&mut SourceFd(&descriptor.as_raw_fd()));
         });
         self.service
@@ -79,7 +79,7 @@ impl<S: Service> OnMio<S> {
         &self.service
     }
 
-    /// The service. What it is given to do is done by the next [`settle`](Self::settle).
+    /// The service. Call [`settle`](Self::settle) afterwards, which carries out what the service was asked for.
     #[must_use]
     pub fn service_mut(&mut self) -> &mut S {
         &mut self.service

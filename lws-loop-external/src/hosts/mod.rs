@@ -1,7 +1,7 @@
-//! Ready hosts: a service in the loops of other libraries.
+//! Ready hosts for the loops of other libraries.
 //!
-//! Some let the loop watch each descriptor, the others one for them all, that of a `OneDescriptor`. None of them waits: the
-//! loop does. `docs/embedding.md` tells which to take.
+//! Some register each descriptor in the loop, the others only the one of a `OneDescriptor`. None of them waits; that is
+//! the loop's part. `docs/embedding.md` helps to choose.
 //!
 //! | loop | host | feature | watches |
 //! |---|---|---|---|
@@ -15,8 +15,8 @@
 //! | libevent | `OnLibevent` | `libevent` | one |
 //! | libev | `OnLibev` | `libev` | one |
 //!
-//! [`settle`] and [`detach`] are what a host of one's own that watches each descriptor is made of, `OnCallbacks` is one for
-//! every loop that calls back.
+//! To write a host that watches each descriptor, use [`settle`] and [`detach`]; for a loop that calls back,
+//! `OnCallbacks`.
 
 #[cfg(feature = "async-io")]
 mod async_io;

@@ -1,10 +1,11 @@
-//! The numbers that a loop keeps for a service: a tag in the eight highest bits, and what stands for a token below.
+//! The numbers that a loop keeps for a service: a tag in the eight highest bits, and below it the token or an
+//! index.
 //!
-//! Where a number has 64 bits the token itself stands there. Where it has fewer a table gives each token a number.
+//! Where numbers have 64 bits, the token itself fits. Where they have fewer, a table gives each token an index.
 
 use crate::service::Token;
 
-/// Where the tag stands in a number.
+/// The position of the tag in a number.
 pub(super) const TAG_SHIFT: u32 = usize::BITS - 8;
 
 /// The numbers of one service.
@@ -12,7 +13,7 @@ pub(super) const TAG_SHIFT: u32 = usize::BITS - 8;
 pub(super) struct Numbers {
     tag: usize,
     #[cfg(not(target_pointer_width = "64"))]
-    table: Table,
+    table: NumberTable,
 }
 
 #[cfg(target_pointer_width = "64")]
@@ -21,17 +22,17 @@ impl Numbers {
         Self { tag: usize::from(tag) }
     }
 
-    /// The number of a token that is watched from now on, or was already.
+    /// The number of a token, which is allocated if it has none.
     #[inline]
     pub(super) fn of(&mut self, token: Token) -> usize {
         self.tag << TAG_SHIFT | token.as_u64() as usize
     }
 
-    /// The loop knows the token no longer.
+    /// Frees the number of a token that the loop does not have any more.
     #[inline]
     pub(super) fn release(&mut self, _: Token) {}
 
-    /// The token of a number, if it is one of this service.
+    /// The token of a number, if its tag is that of this service.
     #[inline]
     pub(super) fn token(&self, number: usize) -> Option<Token> {
         (number >> TAG_SHIFT == self.tag).then(|| Token::from_u64(number as u64))
@@ -41,7 +42,7 @@ impl Numbers {
 #[cfg(not(target_pointer_width = "64"))]
 impl Numbers {
     pub(super) fn new(tag: u8) -> Self {
-        Self { tag: usize::from(tag), table: Table::default() }
+        Self { tag: usize::from(tag), table: NumberTable::default() }
     }
 
     pub(super) fn of(&mut self, token: Token) -> usize {
@@ -56,23 +57,24 @@ impl Numbers {
         if number >> TAG_SHIFT != self.tag {
             return None;
         }
-        // What a number meant that stands for nothing any more is ignored by every service.
+        // A number that was freed becomes a token that every service ignores.
         Some(self.table.token(number & !(usize::MAX << TAG_SHIFT)).unwrap_or(Token::from_u64(u64::MAX)))
     }
 }
 
-/// Small numbers for tokens. There are as many as descriptors, which are fewer than 16 million.
+/// Indices for tokens. There are as many as descriptors, which are fewer than 16 million.
 #[cfg(any(test, not(target_pointer_width = "64")))]
 #[derive(Debug, Default)]
-struct Table {
+struct NumberTable {
     tokens: Vec<Option<Token>>,
     numbers: std::collections::HashMap<Token, usize>,
-    /// Used again in their order, so that what was reported of one before meets another as late as possible.
+    /// Free indices, reused in the order in which they were freed, so that a stale report meets a new token as late
+    /// as possible.
     free: std::collections::VecDeque<usize>,
 }
 
 #[cfg(any(test, not(target_pointer_width = "64")))]
-impl Table {
+impl NumberTable {
     fn of(&mut self, token: Token) -> usize {
         if let Some(number) = self.numbers.get(&token) {
             return *number;
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn a_small_number_is_a_tokens_until_it_is_released_and_then_anothers() {
         let token = |bits: u64| Token::from_u64(bits << 40);
-        let mut table = Table::default();
+        let mut table = NumberTable::default();
         assert_eq!([1, 2, 3, 2].map(|bits| table.of(token(bits))), [0, 1, 2, 1]);
         table.release(token(2));
         table.release(token(2));

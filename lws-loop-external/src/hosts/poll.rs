@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, RawFd};
 pub struct PollFd {
     /// The descriptor. A negative number is left out by poll(2).
     pub fd: RawFd,
-    /// What it is watched for, as `POLLIN` and so on.
+    /// The requested events: `POLLIN` and so on.
     pub events: i16,
     /// What it is ready for.
     pub revents: i16,
@@ -27,7 +27,7 @@ impl PollFd {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, interest.contains(Interest::READ));
         flags.set(PollFlags::OUT, interest.contains(Interest::WRITE));
-        // Both are below 16.
+        // POLLIN and POLLOUT are below 16, so they fit an i16.
         Self { fd, events: flags.bits() as i16, revents: 0 }
     }
 
@@ -45,18 +45,19 @@ impl PollFd {
 /// Keeps the descriptors of a service in an array of [`PollFd`] beside those of the program.
 ///
 /// In each turn: [`settle`](Self::settle), the wait, and [`service_fd`](Self::service_fd) for each entry. Entries of the
-/// program are never touched and never moved. The program leaves ours where they are, and may put its own behind them.
+/// program are never changed or moved. The program must not move the service's entries, and may add its own behind
+/// them.
 #[derive(Debug)]
 pub struct OnPoll<S> {
     service: S,
     ours: Entries,
 }
 
-/// The entries that are a service's.
+/// The service's entries.
 #[derive(Debug, Default)]
 struct Entries {
     places: HashMap<RawFd, Place>,
-    /// Those without a descriptor.
+    /// The indices of entries without a descriptor.
     holes: BTreeSet<usize>,
 }
 
@@ -66,7 +67,7 @@ struct Place {
     index: usize,
 }
 
-/// An entry of ours that is left out and belongs to no descriptor.
+/// An entry without a descriptor, which poll(2) skips.
 const HOLE: PollFd = PollFd { fd: -1, events: 0, revents: 0 };
 
 impl<S: Service> OnPoll<S> {
@@ -76,8 +77,8 @@ impl<S: Service> OnPoll<S> {
         Self { service, ours: Entries::default() }
     }
 
-    /// Does what is due, and brings our entries up to date. Answers how long the program may sleep: not at all while
-    /// there is work that no descriptor announces.
+    /// Settles the service, and updates its entries. Returns how long the program may sleep: not at all while there
+    /// is work that no descriptor announces.
     #[doc(alias = "lws_service_adjust_timeout")]
     pub fn settle(&mut self, fds: &mut Vec<PollFd>, now: Time) -> Wait {
         each::settle(&mut self.service, now, |change, _| {
@@ -86,7 +87,8 @@ impl<S: Service> OnPoll<S> {
         })
     }
 
-    /// Serves an entry if it is ours, and clears what it was ready for. False, and nothing done, if it is not.
+    /// Handles an entry of the service, and clears its returned events. Returns false, without any change, if the
+    /// entry is the program's.
     #[doc(alias = "lws_service_fd")]
     pub fn service_fd(&mut self, fd: &mut PollFd, now: Time) -> bool {
         let Some(Place { token, .. }) = self.ours.places.get(&fd.fd) else { return false };
@@ -97,7 +99,8 @@ impl<S: Service> OnPoll<S> {
         true
     }
 
-    /// Leaves nothing of the service in the array but entries that poll(2) leaves out. Another loop can host it.
+    /// Removes the service, and returns it for another host. Its entries stay in the array as ones that poll(2)
+    /// skips.
     pub fn detach(mut self, fds: &mut Vec<PollFd>) -> S {
         each::detach(&mut self.service, |descriptor| self.ours.remove(descriptor.as_raw_fd(), fds));
         self.service
@@ -109,7 +112,7 @@ impl<S: Service> OnPoll<S> {
         &self.service
     }
 
-    /// The service. What it is given to do is done by the next [`settle`](Self::settle).
+    /// The service. Call [`settle`](Self::settle) afterwards, which carries out what the service was asked for.
     #[must_use]
     pub fn service_mut(&mut self) -> &mut S {
         &mut self.service
@@ -140,7 +143,7 @@ impl Entries {
         }
     }
 
-    /// The index of an entry that is free for us.
+    /// The index of a free entry, which is added if there is none.
     fn occupy(&mut self, fds: &mut Vec<PollFd>) -> usize {
         match self.holes.pop_first() {
             Some(hole) if hole < fds.len() => hole,
@@ -162,7 +165,8 @@ impl Entries {
     }
 }
 
-/// A descriptor without interest is left out: poll(2) tells of a hang-up even where nothing was asked for.
+/// The entry of a descriptor. One without interest is skipped, because poll(2) reports a hang-up even if no event
+/// was requested.
 fn entry(fd: RawFd, interest: Interest) -> PollFd {
     if interest.is_empty() { HOLE } else { PollFd::new(fd, interest) }
 }

@@ -1,37 +1,37 @@
-//! How many connections each shard has, and who gets the next one.
+//! How many connections each shard has, and which shard gets the next one.
 //!
-//! Numbers only, and the protocol by which an acceptor that found every place taken learns of one that was given back.
-//! Knows no socket and no thread; the primitives of synchronisation are those of the module around it, so that the test
-//! `interleavings` can walk through every order of events.
+//! Counters, and the protocol by which an acceptor that found every place taken is notified of one that was given back.
+//! Knows no socket and no thread; the synchronisation primitives are those of the parent module, so that the test
+//! `interleavings` can try every order of events.
 
 use super::sync::{AtomicBool, AtomicUsize, Ordering, fence};
 
 /// How many connections each shard has and may have.
 pub(crate) struct Quotas {
     shards: Box<[Quota]>,
-    /// Some acceptor waits for a place.
+    /// Whether some acceptor waits for a place.
     waiting: AtomicBool,
 }
 
-/// The connections of one shard, on cache lines of their own: two, as processors fetch them in pairs.
+/// The counters of one shard, on two cache lines of their own, as processors fetch lines in pairs.
 #[repr(align(128))]
 struct Quota {
-    /// Connections, and those on their way to it.
+    /// The number of connections, including those that are being handed over to it.
     taken: AtomicUsize,
     max: usize,
-    /// The shard has gone.
+    /// Whether the shard has ended.
     closed: AtomicBool,
-    /// Since when it has worked without a rest, in milliseconds of a clock that all shards share; zero while it rests. Wraps
-    /// around.
+    /// The time since which it has worked without a rest, in milliseconds of a clock that all shards share; zero while
+    /// it rests. Wraps around.
     working_since: AtomicUsize,
 }
 
-/// A shard that has worked for so many milliseconds without a rest is busy: a handler of it does not return, or there is more
-/// to do than it can. Far more than a system takes to give a thread its processor back.
+/// The milliseconds of work without a rest after which a shard is busy: a handler does not return, or there is more
+/// work than it can do. Far more than a thread waits for a processor.
 pub(super) const BUSY_AFTER: usize = 1_000;
 
 impl Quotas {
-    /// So many places for each of `shards` shards.
+    /// Quotas of `max` places for each of `shards` shards.
     pub(crate) fn new(shards: usize, max: usize) -> Self {
         let quota = |_| Quota {
             taken: AtomicUsize::new(0),
@@ -46,7 +46,7 @@ impl Quotas {
         self.shards.len()
     }
 
-    /// Places that are taken at a shard.
+    /// The number of places that are taken at a shard.
     pub(crate) fn taken(&self, shard: usize) -> usize {
         self.shards.get(shard).map_or(0, |quota| quota.taken.load(Ordering::Relaxed))
     }
@@ -61,8 +61,8 @@ impl Quotas {
         self.shards.iter().any(Quota::has_room)
     }
 
-    /// Takes a place at the shard that has the fewest taken, of several the first from `first` on. One that is busy at
-    /// `now` gets none, unless all are that have room. `None` if there is no place anywhere.
+    /// Takes a place at the shard that has the fewest taken; of several, at the first from `first` on. A shard that is
+    /// busy at `now` is passed over, unless all that have room are busy. `None` if no shard has room.
     pub(crate) fn reserve(&self, first: usize, now: usize) -> Option<usize> {
         loop {
             let count = self.shards.len();
@@ -79,11 +79,12 @@ impl Quotas {
     /// Whether a shard is busy at `now`.
     pub(crate) fn is_busy(&self, shard: usize, now: usize) -> bool {
         let since = self.shards.get(shard).map_or(0, |quota| quota.working_since.load(Ordering::Relaxed));
-        // The shard may have looked at the clock after the one that asks: then it has worked for no time at all.
+        // The shard may have read the clock later than the caller. The difference is negative then, and it is not
+        // busy.
         since != 0 && now.wrapping_sub(since) as isize >= BUSY_AFTER as isize
     }
 
-    /// A shard begins to work at `now`, unless it works already.
+    /// Notes that a shard begins to work at `now`, unless it works already.
     pub(crate) fn work(&self, shard: usize, now: usize) {
         if let Some(quota) = self.shards.get(shard)
             && quota.working_since.load(Ordering::Relaxed) == 0
@@ -92,7 +93,7 @@ impl Quotas {
         }
     }
 
-    /// A shard has nothing to do.
+    /// Notes that a shard has nothing to do.
     pub(crate) fn rest(&self, shard: usize) {
         if let Some(quota) = self.shards.get(shard) {
             quota.working_since.store(0, Ordering::Relaxed);
@@ -111,25 +112,25 @@ impl Quotas {
         }
     }
 
-    /// Gives a place back. True if an acceptor waits for it, which is to be notified: only one of the waiting ones is.
+    /// Gives a place back. Returns true if the caller has to notify the acceptors, because one waits for a place; only
+    /// one caller gets true.
     pub(crate) fn give_back(&self, shard: usize) -> bool {
         if let Some(quota) = self.shards.get(shard) {
             quota.taken.fetch_sub(1, Ordering::Relaxed);
         }
-        // Against the fence in `wait`: either the place is seen there, or the wish is seen here.
+        // Pairs with the fence in `wait`: either the free place is seen there, or `waiting` is seen here.
         fence(Ordering::SeqCst);
         self.waiting.load(Ordering::Relaxed) && self.waiting.swap(false, Ordering::AcqRel)
     }
 
-    /// An acceptor found no place, at any shard or at that one, and wishes to be notified of one. False if there is one by
-    /// now.
+    /// Asks for a notification of a free place, at one shard or at any. Returns false if there is one by now.
     pub(crate) fn wait(&self, shard: Option<usize>) -> bool {
         self.waiting.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         shard.map_or_else(|| !self.has_room(), |shard| self.is_full(shard))
     }
 
-    /// The shard has gone: it gets no more connections.
+    /// Notes that a shard has ended, so that it gets no more connections.
     pub(crate) fn close(&self, shard: usize) {
         if let Some(quota) = self.shards.get(shard) {
             quota.closed.store(true, Ordering::Release);

@@ -1,4 +1,4 @@
-//! One turn of a descriptor that the application reads and writes: asks the system what it is ready for, and tells.
+//! One turn of a descriptor that the application reads and writes: polls it, and delivers the events.
 
 use crate::application::Application;
 use crate::context::{DriverContext, Subject};
@@ -7,13 +7,14 @@ use crate::flags::Flags;
 use crate::service::{Interest, Trigger};
 use crate::slot::{Body, Slot};
 use crate::token::ConnectionId;
-use crate::watch::{Descriptor, DescriptorEvent, Watch, Watched};
+use crate::watch::{Descriptor, DescriptorEvent, WatchState, Watched};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Gives a descriptor its turn, and sees to what is wanted of it next. True if it has ended.
+/// Gives a descriptor its turn, and arranges for the next one. Returns true if it has ended.
 ///
-/// A host's word is a hint, and an edge is reported once: so the system is asked, which answers at once.
+/// A report of the host is a hint, and an edge is reported only once, so the descriptor is polled here without
+/// waiting.
 pub(crate) fn take<A: Application>(
     application: &mut A,
     core: &mut Core<A>,
@@ -30,10 +31,10 @@ pub(crate) fn take<A: Application>(
         | Interest::WRITE.when(turn.watch.writing && flags.has(Flags::WRITABLE));
     if !turn.watch.closing && !asked.is_empty() {
         let found = turn.look(asked);
-        // A host that reports as long as it lasts says so again.
-        let told_again = turn.core.trigger != Trigger::Edge;
-        flags.set(Flags::READABLE, found.contains(Interest::READ) && !told_again);
-        flags.set(Flags::WRITABLE, found.contains(Interest::WRITE) && !told_again);
+        // A host that is not edge-triggered will report lasting readiness again.
+        let reported_again = turn.core.trigger != Trigger::Edge;
+        flags.set(Flags::READABLE, found.contains(Interest::READ) && !reported_again);
+        flags.set(Flags::WRITABLE, found.contains(Interest::WRITE) && !reported_again);
     }
     if watch.closing {
         return true;
@@ -54,7 +55,7 @@ struct DescriptorTurn<'t, A: Application> {
     id: ConnectionId,
     socket: BorrowedFd<'t>,
     state: &'t mut A::State,
-    watch: &'t mut Watch,
+    watch: &'t mut WatchState,
 }
 
 impl<A: Application> DescriptorTurn<'_, A> {
@@ -64,14 +65,14 @@ impl<A: Application> DescriptorTurn<'_, A> {
         self.application.descriptor(&mut cx, self.state, event, &mut descriptor);
     }
 
-    /// Asks the system, and tells what is so. Answers what may still be so.
+    /// Polls the descriptor and delivers the events. Returns the interest for which it may still be ready.
     fn look(&mut self, asked: Interest) -> Interest {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, asked.contains(Interest::READ));
         flags.set(PollFlags::OUT, asked.contains(Interest::WRITE));
         let mut asked = [PollFd::from_borrowed_fd(self.socket, flags)];
         if poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
-            // Interrupted: it is asked again.
+            // The call was interrupted, so it has to be repeated.
             return Interest::BOTH;
         }
         let ready = asked[0].revents();

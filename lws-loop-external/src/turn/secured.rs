@@ -1,4 +1,4 @@
-//! What a turn of a connection with TLS does besides: opens what it reads, seals what it writes, and ends with `close_notify`.
+//! The turn of a connection with TLS: opens what is read, seals what is written, and ends with `close_notify`.
 
 use super::{Carrier, ConnectionTurn};
 use crate::application::Application;
@@ -40,14 +40,14 @@ impl<'t> Carrier<'t> for Secured<'t> {
         self.stream.send(self.socket, now, transmit)
     }
 
-    /// Lends the buffers, and sends what the session had left to say.
+    /// Lends the buffers to the session, and sends its queued records.
     fn begin<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) {
         turn.buffers.prepare_secure();
         turn.carrier.stream.outgoing.lend(&mut turn.buffers.sealed);
         turn.flush_session(budget);
     }
 
-    /// Opens what was read.
+    /// Reads and opens ciphertext.
     fn fill<A: Application>(turn: &mut ConnectionTurn<'t, A, Self>, budget: &mut ConnectionBudget) -> usize {
         if let Some(readable) = turn.buffers.left.first.take() {
             turn.flags.set(Flags::READABLE, readable);
@@ -75,7 +75,7 @@ impl<'t> Carrier<'t> for Secured<'t> {
         turn.open_next()
     }
 
-    /// Takes the buffers back. Nothing more to send means `close_notify`, and then FIN.
+    /// Takes the buffers back. If there is nothing more to send, sends `close_notify`, and then FIN.
     fn end<A: Application>(
         turn: &mut ConnectionTurn<'t, A, Self>,
         wants: &mut lws_proto::Interest,
@@ -85,7 +85,7 @@ impl<'t> Carrier<'t> for Secured<'t> {
             turn.carrier.stream.close();
         }
         if !turn.flush_session(budget) {
-            // Its end is delivered in another turn.
+            // The engine delivers its end in another turn.
             wants.service = true;
         }
         let outgoing = &mut turn.carrier.stream.outgoing;
@@ -97,8 +97,9 @@ impl<'t> Carrier<'t> for Secured<'t> {
 }
 
 impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
-    /// Opens more of the ciphertext, once what was opened before has been delivered: to its end, so that nothing but a cut record
-    /// is left inside the session. Answers how many bytes of the receive buffer are to be delivered.
+    /// Opens more of the ciphertext, once the plaintext before it has been delivered. Called until all of it is opened,
+    /// so that only an incomplete record stays inside the session. Returns how many bytes of the receive buffer are to
+    /// be delivered.
     fn open_next(&mut self) -> usize {
         loop {
             let Buffers { ciphertext, receive, left, .. } = &mut *self.buffers;
@@ -133,7 +134,8 @@ impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
         }
     }
 
-    /// RFC 8446 §6.1: without `close_notify` what came before may be cut, by anybody on the way.
+    /// Handles the end of the transport. RFC 8446 §6.1: without `close_notify` the data may have been truncated by
+    /// an attacker.
     fn end_of_transport(&mut self) {
         let now = self.core.now();
         if self.carrier.stream.peer_closed {
@@ -143,7 +145,7 @@ impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
         }
     }
 
-    /// The session is over. Its alert leaves if there is room for it.
+    /// Handles a failed session. Its alert is sent if the transport has room.
     fn fail_session(&mut self, failure: &Failure) {
         let _ = self.carrier.stream.flush(self.carrier.socket);
         self.core.stats.count_tls_failure(failure);
@@ -153,8 +155,8 @@ impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
         self.fail();
     }
 
-    /// Sends what the session has to say of its own, unless the engine's bytes carry it along.
-    /// False if the transport has failed.
+    /// Sends records of the session's own, unless the engine's bytes carry them along. Returns false if the
+    /// transport has failed.
     fn flush_session(&mut self, budget: &mut ConnectionBudget) -> bool {
         let Secured { socket, stream, .. } = &mut self.carrier;
         if stream.outgoing.is_empty()

@@ -1,4 +1,4 @@
-//! UDP sockets: datagrams in with where they came from, datagrams out by permit. Knows no loop.
+//! UDP sockets: received datagrams with their source, and datagrams that are sent by permit. Knows no loop.
 //!
 //! Datagrams are received and sent in batches, and equal ones to the same place leave as one, where the system can.
 
@@ -26,18 +26,18 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_527;
 /// [`UdpEvent::Unsent`].
 #[derive(Clone, Debug)]
 pub struct UdpOptions {
-    /// Where a connected socket is bound to. Default `None`: any address and port.
+    /// The local address of a connected socket. Default `None`: any address and port.
     pub local: Option<SocketAddr>,
-    /// Bytes that may wait for the socket before there are no more permits; the last datagram may go past it. Default
-    /// 64 KiB: as much as one call can hand to the system.
+    /// Bytes that may be queued before there are no more permits; the last datagram may exceed it. Default 64 KiB: as
+    /// much as one call can hand to the system.
     pub queue_bytes_max: usize,
-    /// Datagrams that may wait before there are no more permits. Default 1,024: the shortest ones cost as much to keep as
-    /// the bytes allow.
+    /// Datagrams that may be queued before there are no more permits. Default 1,024: it bounds the memory of very short
+    /// ones, which `queue_bytes_max` does not.
     pub queue_datagrams_max: usize,
     /// Longer datagrams are cut to this many bytes, and marked as [`truncated`](Datagram::is_truncated). Default 65,535:
     /// none is.
     pub datagram_bytes_max: usize,
-    /// Datagrams may go to a broadcast address: SO_BROADCAST. Default off.
+    /// Whether datagrams may be sent to a broadcast address: SO_BROADCAST. Default off.
     #[doc(alias = "LWS_CAUDP_BROADCAST")]
     pub broadcast: bool,
     /// The network interface to use, by name: SO_BINDTODEVICE, on Linux. Default `None`.
@@ -45,17 +45,18 @@ pub struct UdpOptions {
     pub bind_device: Option<String>,
     /// An IPv6 socket takes IPv6 only. Default off: `[::]` takes both.
     pub v6_only: bool,
-    /// Several sockets of one group of receivers may have the same port: SO_REUSEADDR. Default off.
+    /// Whether several sockets of a multicast group may have the same port: SO_REUSEADDR. Default off.
     pub reuse_address: bool,
-    /// Several sockets may have the same port, and the system spreads the sources: SO_REUSEPORT. Default off.
+    /// Whether several sockets may have the same port, among which the system spreads the sources: SO_REUSEPORT.
+    /// Default off.
     pub reuse_port: bool,
     /// Bytes that the system keeps until they are received: SO_RCVBUF. Default `None`, the system's own.
     pub receive_buffer_bytes: Option<usize>,
     /// Bytes that the system keeps until they are sent: SO_SNDBUF. Default `None`, the system's own.
     pub send_buffer_bytes: Option<usize>,
-    /// Routers that a datagram to a group may pass. Default `None`, the system's: 1.
+    /// Routers that a multicast datagram may pass. Default `None`, the system's: 1.
     pub multicast_hops: Option<u32>,
-    /// Whether datagrams to a group come back to this machine. Default `None`, the system's: yes.
+    /// Whether multicast datagrams are also delivered to this machine. Default `None`, the system's: yes.
     pub multicast_loop: Option<bool>,
 }
 
@@ -79,13 +80,13 @@ impl Default for UdpOptions {
     }
 }
 
-/// Where a datagram goes, and from which address of this machine.
+/// The destination of a datagram, and the local address that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Route {
     /// The receiver.
     pub to: SocketAddr,
-    /// The address that it comes from. `None` lets the system choose; a machine with several addresses answers from the
-    /// one that was asked.
+    /// The local address that it comes from. `None` lets the system choose; a machine with several addresses should
+    /// answer from the one that a request was sent to.
     pub from: Option<IpAddr>,
 }
 
@@ -99,16 +100,16 @@ impl From<SocketAddr> for Route {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Datagram<'a> {
-    /// Who sent it. An IPv4 sender to an IPv6 socket has its IPv4 address.
+    /// The address of the sender. An IPv4 sender to an IPv6 socket has its IPv4 address.
     #[doc(alias = "lws_get_udp")]
     pub source: SocketAddr,
-    /// The address that it was sent to, a group's too, where the system tells.
+    /// The address that it was sent to, which may be that of a group, if the system reports it.
     pub destination: Option<IpAddr>,
-    /// The index of the interface that it came in by, where the system tells.
+    /// The index of the interface at which it arrived, if the system reports it.
     pub interface: Option<u32>,
     /// Its bytes, or the first [`UdpOptions::datagram_bytes_max`] of them.
     pub bytes: &'a mut [u8],
-    /// How many bytes there were.
+    /// The length of the datagram before it was cut, in bytes.
     pub length: usize,
 }
 
@@ -119,7 +120,8 @@ impl Datagram<'_> {
         self.bytes.len() < self.length
     }
 
-    /// The way back: to the sender, from the address that it was sent to, unless that was a group's.
+    /// The route of an answer: to the sender, from the address that the datagram was sent to, unless that was a
+    /// group's.
     #[must_use]
     pub fn reply_to(&self) -> Route {
         let own = |address: &IpAddr| match address {
@@ -130,11 +132,11 @@ impl Datagram<'_> {
     }
 }
 
-/// What happens to a UDP socket.
+/// An event of a UDP socket.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UdpEvent<'a> {
-    /// It is there.
+    /// The socket is open.
     #[doc(alias = "LWS_CALLBACK_RAW_ADOPT")]
     Opened(Udp<'a>),
     /// A datagram was received.
@@ -160,14 +162,14 @@ pub enum UdpEvent<'a> {
         /// What the system says.
         error: io::Error,
     },
-    /// The network says that something sent earlier has not arrived: there is no listener, or no way there. The socket
-    /// goes on.
+    /// The network reports that an earlier datagram has not arrived: the port is closed, or there is no route. The
+    /// socket stays open.
     Failed {
         /// The socket.
         socket: Udp<'a>,
-        /// The machine that says so, where the system tells: the receiver or a router, with port 0.
+        /// The machine that reported it, if the system says so: the receiver or a router, with port 0.
         reporter: Option<SocketAddr>,
-        /// What it says.
+        /// The error that it reported.
         error: io::Error,
     },
     /// [`DriverContext::wake`](crate::DriverContext::wake) was called for it.
@@ -176,7 +178,7 @@ pub enum UdpEvent<'a> {
     Refused(io::Error),
 }
 
-/// A UDP socket, for as long as an event lends it.
+/// A UDP socket, lent by an event.
 pub struct Udp<'a> {
     io: &'a mut Io,
     socket: BorrowedFd<'a>,
@@ -192,19 +194,19 @@ impl<'a> Udp<'a> {
         if self.io.has_room() { Ok(DatagramPermit { socket: self }) } else { Err(self) }
     }
 
-    /// Asks for one [`UdpEvent::Writable`], when there is room. Asking twice is asking once.
+    /// Asks for one [`UdpEvent::Writable`] when there is room. Several requests count as one.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {
         self.io.writing = true;
     }
 
-    /// Receives nothing more: the system keeps what comes, as far as it has room.
+    /// Stops receiving. The system keeps datagrams that arrive, as far as it has room.
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause(&mut self) {
         self.io.reading = false;
     }
 
-    /// Receives again.
+    /// Resumes receiving.
     pub fn resume(&mut self) {
         self.io.reading = true;
     }
@@ -215,13 +217,13 @@ impl<'a> Udp<'a> {
         self.io.peer
     }
 
-    /// Datagrams that wait for the socket.
+    /// The number of queued datagrams.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.io.queue.len()
     }
 
-    /// Receives what is sent to a group, on the interface with an index; `None` lets the system choose.
+    /// Joins a multicast group, on the interface with this index; `None` lets the system choose.
     ///
     /// # Errors
     /// What the system says: not a group, no such interface, a member already.
@@ -229,7 +231,7 @@ impl<'a> Udp<'a> {
         open::change_group(SockRef::from(&self.socket), group, interface, true)
     }
 
-    /// The opposite of [`join`](Self::join).
+    /// Leaves a multicast group: the opposite of [`join`](Self::join).
     ///
     /// # Errors
     /// What the system says: not a member.
@@ -237,7 +239,8 @@ impl<'a> Udp<'a> {
         open::change_group(SockRef::from(&self.socket), group, interface, false)
     }
 
-    /// Ends the socket once what waits has been sent. Nothing more is received, and there are no more permits.
+    /// Ends the socket once the queued datagrams have been sent. Nothing more is received, and there are no more
+    /// permits.
     pub fn close(self) {
         self.io.closing = true;
     }
@@ -299,7 +302,8 @@ pub struct DatagramPermit<'a> {
 }
 
 impl<'a> DatagramPermit<'a> {
-    /// Sends one datagram, an empty one too: it leaves in this turn, or waits for the socket. The socket comes back.
+    /// Sends one datagram, which may be empty: it leaves in this turn, or is queued until the socket has room.
+    /// Returns the socket.
     ///
     /// # Errors
     /// It is longer than [`DATAGRAM_BYTES_MAX`], and nothing is sent.
@@ -318,7 +322,7 @@ impl<'a> DatagramPermit<'a> {
     }
 }
 
-/// A datagram that is longer than any can be.
+/// The error of a datagram that is longer than [`DATAGRAM_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
     /// Its bytes.
@@ -339,7 +343,7 @@ pub(crate) struct Datagrams<S> {
     pub(crate) io: Io,
 }
 
-/// What is reported without any datagram.
+/// An event without a datagram, to be delivered in the next turn.
 #[derive(Debug)]
 pub(crate) enum Notice {
     Opened,
@@ -347,7 +351,7 @@ pub(crate) enum Notice {
     Refused(io::Error),
 }
 
-/// All of a socket but its descriptor and the application's state.
+/// The state of a socket, apart from its descriptor and the application's state.
 pub(crate) struct Io {
     system: UdpSocketState,
     queue: Queue,
@@ -355,16 +359,17 @@ pub(crate) struct Io {
     peer: Option<SocketAddr>,
     is_ipv6: bool,
     reading: bool,
-    /// The application wants a permit.
+    /// Whether the application waits for a permit.
     writing: bool,
     closing: bool,
-    /// The host says that there is an error to fetch.
+    /// Whether the host has reported a pending error.
     error: bool,
-    /// Datagrams at the front that leave one by one: together they were refused.
+    /// The number of datagrams at the front that have to be sent one by one, because the system refused them
+    /// together.
     singly: usize,
-    /// The first datagram was refused once, for what may be the fault of an earlier one.
+    /// Whether the first datagram was refused once, which may have been the error of an earlier one.
     again: bool,
-    /// To be reported in the next turn.
+    /// The event to deliver in the next turn.
     notice: Option<Notice>,
 }
 
@@ -393,7 +398,7 @@ impl Io {
         })
     }
 
-    /// Has something reported in the next turn.
+    /// Queues an event for the next turn.
     pub(crate) fn notify(&mut self, notice: Notice) {
         if matches!(notice, Notice::Refused(_)) {
             self.closing = true;
@@ -406,7 +411,7 @@ impl Io {
         self.closing = true;
     }
 
-    /// Notes that there is an error to fetch.
+    /// Notes that the socket has a pending error.
     pub(crate) fn note_error(&mut self) {
         self.error = true;
     }
@@ -418,7 +423,7 @@ impl Io {
             && self.queue.len() < options.queue_datagrams_max
     }
 
-    /// An address as this socket writes it: an IPv6 socket has IPv4 addresses mapped.
+    /// Converts addresses to the family of this socket: an IPv6 socket uses mapped IPv4 addresses.
     fn own_form(&self, route: Route) -> (SocketAddr, Option<IpAddr>) {
         if !self.is_ipv6 {
             return (route.to, route.from);
@@ -435,11 +440,11 @@ impl Io {
     }
 }
 
-/// An address as everybody writes it.
+/// Converts a mapped IPv4 address back.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
-        // As it is: a link's address keeps its scope.
+        // Unchanged, so that a link-local address keeps its scope.
         IpAddr::V6(_) => address,
     }
 }

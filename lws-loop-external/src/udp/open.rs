@@ -7,7 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-/// A socket that is bound to `local`, and takes and sends datagrams of `peer` only if there is one.
+/// Opens a socket that is bound to `local`, and connected to `peer` if there is one.
 pub(crate) fn open(
     local: SocketAddr,
     peer: Option<SocketAddr>,
@@ -31,7 +31,7 @@ pub(crate) fn open(
     Ok((socket.into(), local))
 }
 
-/// Where a socket that talks with `peer` is bound to by default.
+/// The default local address of a socket that is connected to `peer`.
 pub(crate) fn unspecified_for(peer: SocketAddr) -> SocketAddr {
     match peer {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -66,7 +66,7 @@ fn apply(socket: SockRef<'_>, is_ipv4: bool, options: &UdpOptions) -> io::Result
     Ok(())
 }
 
-/// Joins or leaves a group of receivers.
+/// Joins or leaves a multicast group.
 pub(crate) fn change_group(
     socket: SockRef<'_>,
     group: IpAddr,

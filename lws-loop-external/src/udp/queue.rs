@@ -1,18 +1,18 @@
-//! Datagrams that wait for the socket. Knows no socket.
+//! The queue of datagrams to be sent. Knows no socket.
 
 use super::Route;
 use std::collections::VecDeque;
 
-/// Datagrams in order. Their bytes stand one behind the other, so that a run of equal ones can leave in one call.
+/// Datagrams in order. Their bytes are contiguous, so that a run of equally long ones can be sent in one call.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     bytes: Vec<u8>,
-    /// Where the first datagram begins.
+    /// The position of the first datagram in `bytes`.
     start: usize,
     entries: VecDeque<Entry>,
 }
 
-/// One datagram.
+/// One queued datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) route: Route,
@@ -20,27 +20,27 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Whether a run of `total` bytes that begins with this one can go on with another.
+    /// Whether a run of `total` bytes that begins with this datagram can continue with `next`.
     fn takes(&self, total: usize, next: &Self) -> bool {
         let fits = total + next.len <= RUN_BYTES && next.len <= self.len;
-        // An empty datagram has no place in a run: nothing would say that it is there.
+        // An empty datagram cannot be part of a run, since it would add nothing to its bytes.
         fits && next.len > 0 && next.route == self.route
     }
 }
 
-/// Datagrams that can leave as one: all but the last as long as the first, to the same place.
+/// Datagrams that one call can send: to the same destination, and all but the last of the same length.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Run<'q> {
     pub(crate) route: Route,
-    /// Of each, but the last may be shorter.
+    /// The length of each datagram; only the last may be shorter.
     pub(crate) len: usize,
     pub(crate) count: usize,
     pub(crate) bytes: &'q [u8],
 }
 
-/// What an empty queue keeps at most.
+/// The largest allocation that an empty queue keeps.
 const SPARE_BYTES: usize = 64 << 10;
-/// The bytes of a run at most: what fits in one packet of the system, before it is cut into datagrams.
+/// The most bytes of a run: they have to fit in one packet before the system segments it.
 const RUN_BYTES: usize = 65_000;
 
 impl Queue {
@@ -52,13 +52,13 @@ impl Queue {
         self.entries.len()
     }
 
-    /// Bytes that wait.
+    /// The number of queued bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len() - self.start
     }
 
     pub(crate) fn push(&mut self, route: Route, datagram: &[u8]) {
-        // What has left is given up before there is more of it than of what waits.
+        // Bytes that were sent are removed before they outnumber the queued ones.
         if self.start > self.bytes.len() / 2 {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -67,7 +67,7 @@ impl Queue {
         self.entries.push_back(Entry { route, len: datagram.len() });
     }
 
-    /// The datagrams at the front that can leave in one call, `count_max` at most.
+    /// The run at the front, of at most `count_max` datagrams.
     pub(crate) fn run(&self, count_max: usize) -> Option<Run<'_>> {
         let first = *self.entries.front()?;
         let (mut count, mut total) = (1, first.len);
@@ -85,7 +85,7 @@ impl Queue {
         Some(Run { route: first.route, len: first.len, count, bytes })
     }
 
-    /// The datagrams at the front that are in no run with the one behind them, as runs are `count_max` long at most.
+    /// The datagrams at the front that form no run with the next one, where runs have at most `count_max` datagrams.
     #[cfg(any(target_os = "linux", target_os = "android", test))]
     pub(crate) fn singles(&self, count_max: usize) -> impl Iterator<Item = (Route, &[u8])> {
         let behind = self.entries.iter().skip(1).map(Some).chain([None]);
@@ -102,7 +102,7 @@ impl Queue {
         })
     }
 
-    /// Takes the first datagram away.
+    /// Removes the first datagram.
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         self.start += entry.len;

@@ -1,4 +1,4 @@
-//! The system call that sends several datagrams, each to a place of its own: sendmmsg(2). Knows no queue.
+//! The system call that sends several datagrams, each to its own destination: sendmmsg(2). Knows no queue.
 
 use rustix::io::Errno;
 use socket2::SockAddr;
@@ -9,10 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// Datagrams that one call takes at most: enough that a call more hardly counts, and a few KiB of stack.
+/// The most datagrams of one call: enough to make the cost of a call small, and few enough for a few KiB of stack.
 pub(super) const COUNT_MAX: usize = 16;
 
-/// A datagram, as the system takes it.
+/// A datagram in the system's form.
 pub(super) struct Parcel<'a> {
     to: SockAddr,
     from: Control,
@@ -25,7 +25,8 @@ impl<'a> Parcel<'a> {
     }
 }
 
-/// Sends what there is, up to [`COUNT_MAX`]. Answers how many the socket took, at least one; an error is that of the first.
+/// Sends up to [`COUNT_MAX`] datagrams. Returns how many the socket took, which is at least one; an error is about the
+/// first.
 pub(super) fn send<'a>(
     socket: BorrowedFd<'_>,
     mut parcels: impl Iterator<Item = Parcel<'a>>,
@@ -67,14 +68,14 @@ pub(super) fn send<'a>(
     }
 }
 
-/// The control message that says from which address of this machine a datagram comes: ip(7), ipv6(7).
+/// The control message that sets the local address of a datagram: ip(7), ipv6(7).
 enum Control {
     None,
     V4(Message<libc::in_pktinfo>),
     V6(Message<libc::in6_pktinfo>),
 }
 
-/// A control message, with what it is filled up with: cmsg(3).
+/// A control message with its padding: cmsg(3).
 #[repr(C, align(8))]
 struct Message<T> {
     header: libc::cmsghdr,
@@ -111,7 +112,7 @@ impl From<IpAddr> for Control {
 }
 
 impl Control {
-    /// Where it is, and its length.
+    /// The message's address and length.
     fn octets(&self) -> (*const libc::c_void, usize) {
         match self {
             Self::None => (ptr::null(), 0),
@@ -151,7 +152,7 @@ mod tests {
         let to = peer.local_addr().expect("an address");
         let parcel = |n: usize| Parcel::new(to, None, &[7; COUNT_MAX * 2][..n]);
         assert_eq!(send(socket.as_fd(), (0..COUNT_MAX * 2).map(parcel)).expect("a send"), COUNT_MAX);
-        // No socket has the right to broadcast.
+        // Without SO_BROADCAST the system refuses a broadcast address.
         let everybody = || Parcel::new(([255, 255, 255, 255], 9).into(), None, b"all");
         let mixed = [parcel(1), parcel(2), everybody(), parcel(3)];
         assert_eq!(send(socket.as_fd(), mixed.into_iter()).expect("a send"), 2);

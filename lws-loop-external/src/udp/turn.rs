@@ -1,4 +1,4 @@
-//! One turn of a UDP socket: receive, tell the application, send, within a budget.
+//! One turn of a UDP socket: receives, delivers to the application, and sends, within a budget.
 
 use super::queue::Entry;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -19,14 +19,14 @@ use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Datagrams, or rows of datagrams that the system has joined, that one call receives.
+/// The most datagrams that one call receives. Each may be several that the system has joined (GRO).
 const BATCH: usize = 8;
-/// Room for the longest datagram, or the longest row.
+/// The buffer size for the longest datagram, or the longest joined one.
 const PIECE: usize = 1 << 16;
-/// Errors of the network that one look fetches: the system keeps few.
+/// The most errors of the network that one turn fetches. The system keeps only a few.
 const ERRORS_MAX: usize = 64;
 
-/// Gives a socket its turn, and sees to what it wants next. True if it has ended.
+/// Gives a socket its turn, and arranges for the next one. Returns true if it has ended.
 pub(crate) fn take<A: Application>(
     application: &mut A,
     core: &mut Core<A>,
@@ -57,9 +57,9 @@ pub(crate) fn take<A: Application>(
     false
 }
 
-/// The system did not take what it was handed.
+/// The refusal of a call that sends.
 struct Refusal {
-    /// How many datagrams that was, of which one may be the cause.
+    /// The number of datagrams in the call, any of which may be the cause.
     count: usize,
     error: io::Error,
 }
@@ -105,7 +105,7 @@ impl<A: Application> UdpTurn<'_, A> {
         self.io.reading && !self.io.closing && self.flags.has(Flags::READABLE)
     }
 
-    /// Whether there is something to do that no host will announce.
+    /// Whether there is work that no host will announce.
     fn has_more(&self) -> bool {
         self.may_receive()
             || self.io.error
@@ -120,7 +120,7 @@ impl<A: Application> UdpTurn<'_, A> {
         self.application.udp(&mut cx, self.state, event);
     }
 
-    /// Receives once, and tells everything that was received.
+    /// Receives once, and delivers every datagram.
     fn receive(&mut self, room: &mut Box<[u8]>) {
         if room.is_empty() {
             *room = vec![0; BATCH * PIECE].into_boxed_slice();
@@ -130,7 +130,8 @@ impl<A: Application> UdpTurn<'_, A> {
         let mut pieces: [_; BATCH] = array::from_fn(|_| IoSliceMut::new(pieces.next().unwrap_or_default()));
         match self.io.system.recv((&self.socket).into(), &mut pieces, &mut found) {
             Ok(count) => {
-                // An error may follow, which an edge does not announce.
+                // After a short batch the socket is empty. With edge triggers another receive is needed, as a
+                // pending error would not be reported again.
                 if count < BATCH && self.core.trigger != Trigger::Edge {
                     self.flags.remove(Flags::READABLE);
                 }
@@ -147,7 +148,7 @@ impl<A: Application> UdpTurn<'_, A> {
         }
     }
 
-    /// Tells one datagram, or a row that the system has joined.
+    /// Delivers one datagram, or each of those that the system has joined.
     fn deliver_received(&mut self, bytes: &mut [u8], found: &RecvMeta) {
         let total = bytes.len();
         self.core.stats.received_bytes_total += total as u64;
@@ -181,7 +182,7 @@ impl<A: Application> UdpTurn<'_, A> {
         self.application.udp(&mut cx, self.state, UdpEvent::Datagram { socket, datagram });
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends queued datagrams, as far as the socket takes them.
     fn send(&mut self) {
         while self.budget.write > 0 && self.flags.has(Flags::WRITABLE) {
             match self.send_several().or_else(|| self.send_one()) {
@@ -192,7 +193,8 @@ impl<A: Application> UdpTurn<'_, A> {
         }
     }
 
-    /// Hands over datagrams that go to one place each, in one call. `None` if there are no two of them.
+    /// Sends several datagrams with different destinations in one call. `None` if the queue does not begin with two
+    /// such datagrams.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     fn send_several(&self) -> Option<Result<usize, Refusal>> {
         let singles = || self.io.queue.singles(self.io.system.max_gso_segments());
@@ -206,7 +208,7 @@ impl<A: Application> UdpTurn<'_, A> {
             let (to, from) = self.io.own_form(route);
             more.then(|| sys::Parcel::new(to, from, bytes))
         });
-        // An error is of the first.
+        // An error of sendmmsg(2) is about the first datagram.
         Some(sys::send(self.socket, parcels).map_err(|error| Refusal { count: 1, error }))
     }
 
@@ -215,7 +217,7 @@ impl<A: Application> UdpTurn<'_, A> {
         None
     }
 
-    /// Hands over one datagram, or a run of them that goes to one place. `None` if there is none.
+    /// Sends one datagram, or a run with one destination. `None` if the queue is empty.
     fn send_one(&self) -> Option<Result<usize, Refusal>> {
         let count_max = if self.io.singly > 0 { 1 } else { self.io.system.max_gso_segments() };
         let run = self.io.queue.run(count_max)?;
@@ -224,7 +226,7 @@ impl<A: Application> UdpTurn<'_, A> {
         let segment_size = (count > 1).then_some(run.len);
         let transmit = Transmit { destination, ecn: None, contents: run.bytes, segment_size, src_ip };
         let sent = if self.io.peer.is_some() && !cfg!(any(target_os = "linux", target_os = "android")) {
-            // Elsewhere a connected socket takes no destination, and nothing is sent in runs.
+            // On other systems a connected socket accepts no destination, and runs are not supported.
             rustix::net::send(self.socket, run.bytes, SendFlags::empty()).map(drop).map_err(io::Error::from)
         } else {
             self.io.system.try_send((&self.socket).into(), &transmit)
@@ -232,12 +234,12 @@ impl<A: Application> UdpTurn<'_, A> {
         Some(sent.map(|()| count).map_err(|error| Refusal { count, error }))
     }
 
-    /// The first datagram has left.
+    /// Removes the first datagram, which was sent.
     fn sent(&mut self) {
         let Some(entry) = self.pop() else { return };
         self.core.stats.sent_bytes_total += entry.len as u64;
         self.core.stats.datagrams_sent_total += 1;
-        // Empty ones count too, so that nothing can stay here for ever.
+        // An empty datagram counts as one byte, so that the budget always ends.
         self.budget.write = self.budget.write.saturating_sub(entry.len.max(1));
     }
 
@@ -245,14 +247,15 @@ impl<A: Application> UdpTurn<'_, A> {
         if error.kind() == io::ErrorKind::WouldBlock {
             self.flags.remove(Flags::WRITABLE);
         } else if count > 1 {
-            // Which of them is refused, and what for, is found one by one.
+            // Sending them one by one finds the datagram that the system refuses, and the reason.
             self.io.singly = count;
         } else {
             self.refused(error);
         }
     }
 
-    /// The system has refused the first datagram. It tells of earlier ones in the same way, so it is asked again once.
+    /// Handles a refusal of the first datagram. The system reports errors of earlier datagrams in the same way, so the
+    /// datagram is tried once more.
     fn refused(&mut self, error: io::Error) {
         let earlier = self.fetch_errors() > 0 || error.kind() == io::ErrorKind::ConnectionRefused;
         if earlier && !self.io.again {
@@ -270,7 +273,7 @@ impl<A: Application> UdpTurn<'_, A> {
         self.io.queue.pop()
     }
 
-    /// Tells what the network says of datagrams that were sent earlier. Answers how much that was.
+    /// Delivers errors of the network about earlier datagrams. Returns how many there were.
     fn fetch_errors(&mut self) -> usize {
         for count in 0..ERRORS_MAX {
             let Ok(Some(found)) = self.io.system.recv_transport_error((&self.socket).into()) else {
@@ -278,7 +281,7 @@ impl<A: Application> UdpTurn<'_, A> {
             };
             let error = io::Error::from_raw_os_error(found.raw_errno);
             let by_network = matches!(found.payload, TransportErrorPayload::TooBig { .. });
-            // This machine's own refusal is reported with the datagram.
+            // A local EMSGSIZE was reported with its datagram already.
             if by_network || !is_msg_size_err(&error) {
                 let reporter = found.addr.map(|address: SocketAddr| canonical(address));
                 self.deliver(|socket| UdpEvent::Failed { socket, reporter, error });

@@ -1,7 +1,7 @@
 //! A queue that other threads fill, and the protocol by which its service is notified neither too rarely nor too often.
 //!
-//! Knows no descriptor and no service: the notifier and the primitives of synchronisation are those of the module around
-//! it. The test `interleavings` puts others there, and walks through every order of events.
+//! Knows no descriptor and no service: the notifier and the synchronisation primitives are those of the parent module.
+//! The test `interleavings` substitutes others, and tries every order of events.
 
 use super::notifier::Notifier;
 use super::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering, PoisonError};
@@ -28,38 +28,39 @@ impl<M> fmt::Display for SendError<M> {
 
 impl<M: fmt::Debug> std::error::Error for SendError<M> {}
 
-/// The end of the other threads.
+/// The sending end, for other threads.
 pub(crate) struct Sender<T> {
-    shared: Arc<Shared<T>>,
+    shared: Arc<SharedQueue<T>>,
 }
 
-/// The service's end.
+/// The receiving end, for the service.
 pub(crate) struct Mailbox<T> {
-    shared: Arc<Shared<T>>,
-    /// Something may lie in the queue that was not taken yet.
+    shared: Arc<SharedQueue<T>>,
+    /// Whether the queue may hold items that were not taken yet.
     more: bool,
-    /// Nothing is accepted any more.
+    /// Whether the mailbox is closed for new messages.
     closed: bool,
 }
 
-struct Shared<T> {
-    queue: Mutex<Queue<T>>,
+struct SharedQueue<T> {
+    queue: Mutex<LockedQueue<T>>,
     items_max: usize,
-    /// The service was notified, and has not looked yet.
+    /// Whether the service was notified, and has not acknowledged that yet.
     notified: AtomicBool,
     notifier: Notifier,
 }
 
-struct Queue<T> {
+struct LockedQueue<T> {
     items: VecDeque<T>,
-    /// `wake` was called since the service has looked.
+    /// Whether `wake` was called since [`Mailbox::take_woken`].
     woken: bool,
-    /// The service has gone. Known under the lock, so that no message is put where it would stay for ever.
+    /// Whether the service has ended. It is kept under the lock, so that no message is put into a queue from which
+    /// nothing is taken any more.
     closed: bool,
 }
 
 impl<T> Sender<T> {
-    /// Puts what `item` makes of `message` into the queue, and notifies the service.
+    /// Converts `message` by `item`, puts it into the queue, and notifies the service.
     #[inline]
     pub(crate) fn send<M>(&self, message: M, item: impl FnOnce(M) -> T) -> Result<(), SendError<M>> {
         let mut queue = self.shared.lock();
@@ -75,7 +76,7 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// Notifies the service, and leaves word that it was not for a message.
+    /// Notifies the service without a message.
     pub(crate) fn wake(&self) {
         self.shared.lock().woken = true;
         self.notify();
@@ -86,7 +87,7 @@ impl<T> Sender<T> {
         self.shared.lock().closed
     }
 
-    /// Notifies the service, once until it looks.
+    /// Notifies the service, unless it was notified and has not acknowledged that yet.
     pub(crate) fn notify(&self) {
         if !self.shared.notified.swap(true, Ordering::AcqRel) {
             self.shared.notifier.notify();
@@ -100,17 +101,17 @@ impl<T> Clone for Sender<T> {
     }
 }
 
-impl<T> Shared<T> {
+impl<T> SharedQueue<T> {
     /// A panic in another thread cannot leave the queue half changed.
-    fn lock(&self) -> MutexGuard<'_, Queue<T>> {
+    fn lock(&self) -> MutexGuard<'_, LockedQueue<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T> Mailbox<T> {
     pub(crate) fn new(notifier: Notifier, items_max: usize) -> Self {
-        let shared = Shared {
-            queue: Mutex::new(Queue { items: VecDeque::new(), woken: false, closed: false }),
+        let shared = SharedQueue {
+            queue: Mutex::new(LockedQueue { items: VecDeque::new(), woken: false, closed: false }),
             items_max,
             notified: AtomicBool::new(false),
             notifier,
@@ -126,29 +127,30 @@ impl<T> Mailbox<T> {
         &self.shared.notifier
     }
 
-    /// Whether the service was notified and has not looked yet.
+    /// Whether the service was notified, and has not acknowledged that yet.
     #[inline]
     pub(crate) fn is_notified(&self) -> bool {
         self.shared.notified.load(Ordering::Acquire)
     }
 
-    /// The service looks: something may have come, which is then to be taken.
+    /// Acknowledges a notification: messages may have arrived, which have to be taken afterwards.
     pub(crate) fn acknowledge(&mut self) {
-        // In this order: a sender that finds the service notified has put its message there already, and the service takes it
-        // later; one that does not notifies by a new signal, which is not acknowledged here. A swap and no store: it reads what
-        // the last sender has written, so that what that one did before is seen here.
+        // The order matters: the signal is acknowledged before the flag is cleared. A sender that still finds the flag
+        // set has put its message into the queue already, and the service takes it afterwards; a sender that finds it
+        // cleared sends a new signal, which is not acknowledged here. The flag is cleared by a swap and not by a store,
+        // because the swap reads the value of the last sender and so synchronises with it.
         self.shared.notifier.acknowledge();
         self.shared.notified.swap(false, Ordering::AcqRel);
         self.more = true;
     }
 
-    /// Whether something may lie there that was not taken.
+    /// Whether the queue may hold items that were not taken.
     #[inline]
     pub(crate) fn has_more(&self) -> bool {
         self.more
     }
 
-    /// Whether `wake` was called since this was asked last.
+    /// Whether `wake` was called since the last call of this.
     pub(crate) fn take_woken(&mut self) -> bool {
         std::mem::take(&mut self.shared.lock().woken)
     }
@@ -157,12 +159,12 @@ impl<T> Mailbox<T> {
     pub(crate) fn take(&mut self) -> Option<T> {
         let mut queue = self.shared.lock();
         let item = queue.items.pop_front();
-        // What comes from now on notifies again.
+        // With an empty queue, new messages notify again.
         self.more = !queue.items.is_empty();
         item
     }
 
-    /// Accepts nothing any more. What was accepted before is still to be taken.
+    /// Closes the mailbox for new messages. Items that were accepted before are still to be taken.
     pub(crate) fn close(&mut self) {
         if !std::mem::replace(&mut self.closed, true) {
             self.shared.lock().closed = true;
@@ -170,7 +172,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Accepts nothing any more if nothing is there. Otherwise notifies, so that what is there is taken.
+    /// Closes the mailbox if it is empty. Otherwise notifies the service, so that it takes the items.
     pub(crate) fn close_if_empty(&mut self) {
         let mut queue = self.shared.lock();
         if !queue.items.is_empty() || queue.woken {
@@ -196,7 +198,8 @@ impl<T> Drop for Mailbox<T> {
             queue.closed = true;
             std::mem::take(&mut queue.items)
         };
-        // Not under the lock: a message may hold a way back to here.
+        // Dropped outside of the lock, since a message may hold a handle to this mailbox, whose drop takes the
+        // lock.
         drop(left);
     }
 }

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// An eventfd, or a socket pair where that is not to be had.
+/// An eventfd, or a pair of sockets on systems without one.
 pub(crate) struct Notifier {
     reader: OwnedFd,
     #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
@@ -42,11 +42,12 @@ impl Notifier {
 
     /// Makes the descriptor readable.
     pub(crate) fn notify(&self) {
-        // A full counter or pipe is readable already, and nothing else can fail.
+        // The write fails only if the counter or the socket's buffer is full, and then the descriptor is readable
+        // already.
         while rustix::io::write(self.writer(), &1_u64.to_ne_bytes()) == Err(Errno::INTR) {}
     }
 
-    /// Makes it readable no longer.
+    /// Empties the descriptor, so that it is no longer readable.
     pub(crate) fn acknowledge(&self) {
         let mut count = [0; 8];
         while rustix::io::read(&self.reader, &mut count) == Err(Errno::INTR) {}

@@ -7,7 +7,7 @@ fn mailbox<T>(items_max: usize) -> Mailbox<T> {
     Mailbox::new(Notifier::new().expect("a descriptor"), items_max)
 }
 
-/// Takes everything, as a service does that was notified.
+/// Acknowledges and takes everything, as a notified service does.
 fn take<T>(mailbox: &mut Mailbox<T>) -> (bool, Vec<T>) {
     mailbox.acknowledge();
     (mailbox.take_woken(), std::iter::from_fn(|| mailbox.take()).collect())

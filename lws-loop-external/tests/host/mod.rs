@@ -1,5 +1,5 @@
-//! A host for any application, in each way to report readiness: poll(2), and epoll's three, on a clock that a test can move forward. It
-//! audits its service.
+//! An auditing host for any application, with each trigger: poll(2), and epoll's three modes, on a clock that a test
+//! can move forward.
 
 use lws_loop_external::{
     Application, Change, ConnectionId, Driver, DriverContext, DriverOptions, Interest, Readiness, Service,
@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
-/// How a host learns what is ready.
+/// The way in which a host polls and reports readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delivery {
     Poll,
@@ -46,15 +46,15 @@ impl From<Trigger> for Delivery {
 
 /// An application that counts its calls.
 pub(crate) trait Counted: Application {
-    /// How often it was called.
+    /// The number of calls so far.
     fn calls(&self) -> u64;
 
-    /// Whether other threads send messages to it, which may come while its host audits.
-    fn hears_threads(&self) -> bool {
+    /// Whether other threads send messages to the application, which may arrive while its host audits.
+    fn receives_from_threads(&self) -> bool {
         false
     }
 
-    /// What happened, for a test that fails.
+    /// The log of the application, for the message of a failing test.
     fn describe(&self) -> String {
         format!("after {} calls", self.calls())
     }
@@ -67,11 +67,12 @@ pub(crate) struct Host<A: Counted> {
     entries: HashMap<Token, (RawFd, Interest)>,
     epoch: Instant,
     skipped: Duration,
-    /// Time passes only when it is skipped.
+    /// Whether time passes only by [`skip`](Self::skip).
     frozen: bool,
-    /// Answers of a resolver's thread may come at any moment: an audit could not distinguish them from what was left.
+    /// Whether audits are off, because answers of a resolver's thread may arrive at any moment and would look like
+    /// work that was left.
     pub(crate) unaudited: bool,
-    /// Every change that was flushed.
+    /// Every change that the service has made.
     pub(crate) changes: Vec<Change>,
 }
 
@@ -80,7 +81,7 @@ impl<A: Counted> Host<A> {
         Self::of(Driver::new(application, options).expect("a driver"), delivery)
     }
 
-    /// Takes over a driver from another host, with a clock that begins anew.
+    /// Takes over a driver from another host, with a new clock.
     pub(crate) fn of(mut driver: Driver<A>, delivery: impl Into<Delivery>) -> Self {
         let delivery = delivery.into();
         driver.attach(delivery.trigger());
@@ -97,7 +98,7 @@ impl<A: Counted> Host<A> {
         }
     }
 
-    /// Has another host take the service over, with the same clock.
+    /// Moves the service to another host, with the same clock.
     pub(crate) fn moved_to(self, delivery: Delivery) -> Self {
         let Self { driver, epoch, skipped, frozen, .. } = self;
         Self { epoch, skipped, frozen, ..Self::of(driver, delivery) }
@@ -133,14 +134,14 @@ impl<A: Counted> Host<A> {
         self.entries.len() - 1
     }
 
-    /// Turns until `done`, and fails if that does not come.
+    /// Runs turns until `done`, and fails if that takes too long.
     #[track_caller]
     pub(crate) fn until(&mut self, done: impl FnMut(&mut Self) -> bool) {
         let turn = |host: &mut Self| host.turn(Duration::from_millis(20));
         test_kit::turn_until(self, done, turn, |host| host.app().describe());
     }
 
-    /// Turns until the service sleeps and nothing is ready. Answers how many turns that took.
+    /// Runs turns until the service sleeps and nothing is ready. Returns the number of turns.
     pub(crate) fn rest(&mut self) -> usize {
         let mut turns = 1;
         while self.turn_is_busy(Duration::from_millis(10)) {
@@ -149,12 +150,13 @@ impl<A: Counted> Host<A> {
         turns
     }
 
-    /// One turn, which waits no longer than this.
+    /// Runs one turn, which waits no longer than `longest`.
     pub(crate) fn turn(&mut self, longest: Duration) {
         self.turn_is_busy(longest);
     }
 
-    /// One turn: settle, flush, audit, wait, hand out. Answers whether anything was ready, or is left to do.
+    /// Runs one turn: settle, apply changes, audit, wait, report. Returns whether anything was ready, or is left to
+    /// do.
     fn turn_is_busy(&mut self, longest: Duration) -> bool {
         let now = self.now();
         let wait = self.driver.settle(now);
@@ -172,7 +174,7 @@ impl<A: Counted> Host<A> {
         !ready.is_empty() || wait == Wait::Now
     }
 
-    /// A service that lets its host sleep has nothing more to do at that moment.
+    /// Checks that a service that lets its host sleep has nothing more to do at that moment.
     fn audit(&mut self, now: Time, wait: Wait) {
         let calls = self.app().calls();
         let again = self.driver.settle(now);
@@ -180,7 +182,7 @@ impl<A: Counted> Host<A> {
         if self.app().calls() == calls {
             assert_eq!(again, wait, "the service was not done when the host went to sleep");
         } else {
-            assert!(self.app().hears_threads(), "an event was left when the host went to sleep");
+            assert!(self.app().receives_from_threads(), "an event was left when the host went to sleep");
         }
         if let Wait::Until(at) = wait {
             assert!(at > now, "a due timer was left when the host went to sleep");
@@ -244,7 +246,7 @@ impl<A: Counted> Host<A> {
         }
     }
 
-    /// Says that it cannot watch something any more.
+    /// Refuses to watch a descriptor any more.
     pub(crate) fn refuse(&mut self, id: ConnectionId) {
         let token = Token::from_u64(id.as_u64());
         assert!(self.entries.remove(&token).is_some(), "it was watched");

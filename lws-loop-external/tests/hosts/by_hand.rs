@@ -1,4 +1,4 @@
-//! What a program can do with a ready host besides letting it serve.
+//! The calls of ready hosts that a program makes itself.
 
 use lws_loop_external::hosts::{OnPoll, PollFd, poll};
 use lws_loop_external::{
@@ -46,7 +46,7 @@ impl Application for Echo {
     }
 }
 
-/// A service that echoes, and where it listens.
+/// A service that echoes, and its address.
 pub(crate) fn service(clock: Clock) -> (Driver<Echo>, SocketAddr) {
     let config = Config { expect: Expect::Raw, ..Config::default() }.into();
     let echo = Echo { config, on_event: Box::new(|| {}), timers: 0 };
@@ -60,7 +60,7 @@ pub(crate) fn service(clock: Clock) -> (Driver<Echo>, SocketAddr) {
     (service, address)
 }
 
-/// Turns once, and checks that the foreign entries stand where they stood.
+/// Runs one turn, and checks that the program's entries have not moved.
 fn turn(
     on_poll: &mut OnPoll<Driver<Echo>>,
     fds: &mut Vec<PollFd>,
@@ -89,7 +89,7 @@ fn foreign_entries_of_the_array_stay_where_and_what_they_are() {
     let mut fds = vec![entry];
     let mut foreign = vec![(0, entry)];
     let mut on_poll = OnPoll::new(service);
-    // Connections come and go, with foreign entries put behind ours in between.
+    // Connections come and go, and the program adds entries in between.
     for round in 1..=4 {
         let mut clients: Vec<_> =
             (0..round * 2).map(|_| TcpStream::connect(address).expect("a connection")).collect();
@@ -155,7 +155,7 @@ mod one_descriptor {
     }
 
     #[test]
-    fn an_end_from_outside_is_told_to_a_host_that_sleeps() {
+    fn an_end_from_outside_is_reported_to_a_host_that_sleeps() {
         let clock = Clock::new();
         let mut one = OneDescriptor::new(service(clock).0).expect("two descriptors");
         one.dispatch(clock.now());
@@ -191,7 +191,7 @@ mod callbacks {
 
     type Call = Rc<dyn Fn()>;
 
-    /// A loop that calls back when the test says so.
+    /// A loop that calls back when the test wants.
     #[derive(Clone, Default)]
     struct Manual {
         call: Rc<RefCell<Option<Call>>>,
@@ -223,7 +223,7 @@ mod callbacks {
 
     type Hosted = Rc<RefCell<Option<OnCallbacks<Driver<Echo>, Manual>>>>;
 
-    /// Lets a handler of the service do something with its host, and returns what it came to.
+    /// Calls `attempt` with the host inside a handler of its service, and returns the result.
     fn in_a_handler(attempt: impl Fn(&Hosted) -> bool + 'static) -> (bool, Manual, Hosted) {
         let clock = Clock::new();
         let (service, address) = service(clock);
@@ -267,7 +267,7 @@ mod callbacks {
             });
             assert!(ended);
             assert!(!detach || manual.stopped.get());
-            // The loop may be about to call once more.
+            // The loop may call back once more after this.
             manual.call();
         }
     }

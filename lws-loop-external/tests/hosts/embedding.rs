@@ -1,4 +1,4 @@
-//! The code that `docs/embedding.md` shows is the code of the files that it names.
+//! Checks that the code in `docs/embedding.md` is that of the files which it names.
 
 use std::fs;
 use std::path::Path;

@@ -32,7 +32,7 @@ impl Example {
         Self { child, input, lines }
     }
 
-    /// What follows `start` in the next line that begins so.
+    /// The rest of the next line that begins with `start`.
     #[track_caller]
     fn line(&self, start: &str) -> String {
         loop {
@@ -46,7 +46,7 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        // Both fail only if it has ended already, as it should.
+        // Both calls fail only if the example has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! An application that echoes, and what its tests do with its host.
+//! An application that echoes, and the helpers of its tests.
 
 use crate::host::Counted;
 use lws_loop_external::{
@@ -71,13 +71,13 @@ impl Host {
     }
 }
 
-/// Gives back what it receives, as raw bytes or WebSocket messages, and notes what happens.
+/// Echoes raw bytes or WebSocket messages, and logs each call.
 ///
-/// Raw bytes that begin with a capital letter are orders: see [`Echo::order`].
+/// Raw bytes that begin with a capital letter are commands of the peer: see [`Echo::order`].
 pub(crate) struct Echo {
     pub(crate) raw: Arc<Config>,
     pub(crate) http: Arc<Config>,
-    /// What the next accepted connection speaks.
+    /// Whether the next accepted connection is HTTP, in place of raw.
     pub(crate) speaks_http: bool,
     pub(crate) refuses: bool,
     pub(crate) calls: u64,
@@ -85,17 +85,17 @@ pub(crate) struct Echo {
     pub(crate) open: HashSet<ConnectionId>,
     pub(crate) keys: HashMap<ConnectionId, StreamKey>,
     pub(crate) seconds: u32,
-    /// Why outgoing connections failed.
+    /// The errors of outgoing connections that failed.
     pub(crate) errors: Vec<ConnectError>,
-    /// Raw bytes that have come.
+    /// The raw bytes that were received.
     pub(crate) received: Vec<u8>,
-    /// Messages that came back, and the connections that they were about.
+    /// Undelivered messages, with their connections.
     pub(crate) undelivered: Vec<(ConnectionId, u32)>,
-    /// What an accepted connection is greeted with.
+    /// The bytes that an accepted raw connection sends first.
     pub(crate) greeting: Option<Vec<u8>>,
-    /// The greeting is all that this side says.
+    /// Whether this side ends its direction after the greeting.
     pub(crate) says_no_more: bool,
-    /// What is woken wakes itself again.
+    /// Whether a woken connection wakes itself again.
     pub(crate) restless: bool,
 }
 
@@ -126,7 +126,7 @@ impl Counted for Echo {
         self.calls
     }
 
-    fn hears_threads(&self) -> bool {
+    fn receives_from_threads(&self) -> bool {
         true
     }
 
@@ -149,7 +149,7 @@ impl Echo {
         self.log.push(line.into());
     }
 
-    /// What a raw peer can have done. True if the bytes were an order.
+    /// Carries out a command of a raw peer. Returns false if the bytes are no command.
     fn order(&mut self, cx: &mut DriverContext<'_, Self>, stream: &mut RawStream<'_>, bytes: &[u8]) -> bool {
         let this = cx.connection();
         let others: Vec<_> = self.open.iter().copied().filter(|id| Some(*id) != this).collect();
@@ -246,7 +246,7 @@ impl Application for Echo {
             }
             Event::Writable(permit) => {
                 self.log.push("writable".into());
-                let _ = permit.into_raw().expect("a raw stream").data(Payload::Static(b"told"), false);
+                let _ = permit.into_raw().expect("a raw stream").data(Payload::Static(b"mail"), false);
             }
             Event::Timeout { stream } => {
                 self.log.push("timeout".into());
@@ -298,7 +298,7 @@ impl Application for Echo {
         _: &mut Connection,
         message: u32,
     ) {
-        self.note(format!("told {message}"));
+        self.note(format!("message {message}"));
     }
 
     fn undelivered(&mut self, _: &mut DriverContext<'_, Self>, id: ConnectionId, message: u32) {

@@ -1,6 +1,6 @@
 //! A service in a main context of GLib: one source, with a ready time. For GTK and everything else on GLib.
 //!
-//! A dozen functions are declared by hand: the `glib` crate would bring a tree of thirty for them.
+//! A dozen functions are declared by hand, because the `glib` crate would bring thirty dependencies for them.
 
 #[allow(unsafe_code)]
 mod sys;
@@ -15,7 +15,7 @@ pub use sys::{GMainContext, MainContext, Source};
 /// that a flood of requests delays none of them.
 pub const PRIORITY: i32 = 200;
 
-/// A service that a [`MainContext`] serves as long as this is kept.
+/// A service in a [`MainContext`]. Dropping this removes it.
 pub type OnGlib<S> = OnCallbacks<S, Source>;
 
 impl<S: Service + 'static> OnGlib<S> {

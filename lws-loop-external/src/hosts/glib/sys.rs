@@ -56,13 +56,13 @@ const CONTINUE: c_int = 1;
 
 /// A `GMainContext` that this thread runs.
 pub struct MainContext {
-    /// Counted once for this.
+    /// One reference is counted for this value.
     context: NonNull<GMainContext>,
     thread: PhantomData<*mut ()>,
 }
 
 impl MainContext {
-    /// A context of one's own.
+    /// A new context.
     ///
     /// # Errors
     /// GLib has made none.
@@ -73,7 +73,7 @@ impl MainContext {
         Ok(Self { context, thread: PhantomData })
     }
 
-    /// A context that somebody else has made, for example `g_main_context_default()`.
+    /// A context that the program has made, for example `g_main_context_default()`.
     ///
     /// # Safety
     /// It is a valid context, and as long as something of this library is attached to it, this thread alone runs it.
@@ -84,14 +84,14 @@ impl MainContext {
         Self { context, thread: PhantomData }
     }
 
-    /// One iteration; whether something was dispatched.
+    /// Runs one iteration. Returns whether something was dispatched.
     pub fn iteration(&self, may_block: bool) -> bool {
         // SAFETY: the reference of this value keeps the context.
         unsafe { g_main_context_iteration(self.context.as_ptr(), may_block.into()) != 0 }
     }
 
-    /// Calls back when a descriptor is readable, as long as what is returned is kept. The descriptor is to stay open so
-    /// long.
+    /// Calls back when a descriptor is readable, until the returned source is dropped. The descriptor must stay open
+    /// until then.
     ///
     /// # Errors
     /// GLib has made no source.
@@ -99,8 +99,8 @@ impl MainContext {
         self.watch_with_priority(fd, 0, call)
     }
 
-    /// As [`watch`](Self::watch), with a priority: what is ready and has a lower number comes first. Zero is
-    /// `G_PRIORITY_DEFAULT`.
+    /// Calls back as [`watch`](Self::watch) does, with a priority: of the sources that are ready, lower numbers
+    /// come first. Zero is `G_PRIORITY_DEFAULT`.
     ///
     /// # Errors
     /// GLib has made no source.
@@ -120,7 +120,7 @@ impl MainContext {
         Ok(source)
     }
 
-    /// Calls back again and again after `interval`, in whole milliseconds, as long as what is returned is kept.
+    /// Calls back at every `interval`, in whole milliseconds, until the returned source is dropped.
     ///
     /// # Errors
     /// GLib has made no source.
@@ -177,7 +177,7 @@ impl fmt::Debug for MainContext {
 
 /// A source in a context. It ends when this is dropped.
 pub struct Source {
-    /// Counted once for this.
+    /// One reference is counted for this value.
     source: NonNull<GSource>,
     _callback: Callback,
 }

@@ -9,7 +9,7 @@ use std::io;
 
 pub use sys::{Loop, RawLoop, Watcher};
 
-/// A service that a [`Loop`] serves as long as this is kept.
+/// A service in a [`Loop`]. Dropping this removes it.
 pub type OnLibev<S> = OnCallbacks<S, Watcher>;
 
 impl<S: Service + 'static> OnLibev<S> {

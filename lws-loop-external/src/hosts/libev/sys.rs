@@ -1,5 +1,5 @@
-//! The functions of libev that two watchers need, and their layout: libev's are structures that the program owns, and the
-//! same in every version 4 that is built as its authors deliver it.
+//! The functions of libev that two watchers need, and the layout of watchers: the program owns those structures, and
+//! they are the same in every version 4 with the default build options.
 
 use crate::hosts::Watch;
 use crate::sys::Callback;
@@ -29,7 +29,7 @@ struct Common {
 
 /// `ev_io`.
 #[repr(C)]
-struct Io {
+struct IoWatcher {
     common: Common,
     next: *mut c_void,
     fd: c_int,
@@ -44,62 +44,62 @@ struct Timer {
     repeat: f64,
 }
 
-// libev has functions with the names of libevent's, which are libevent's only if it is linked first.
+// libev exports some of libevent's names too; those refer to libevent only if that is linked first.
 #[cfg_attr(feature = "libevent", link(name = "event_core"))]
 #[link(name = "ev")]
 unsafe extern "C" {
     fn ev_loop_new(flags: c_uint) -> *mut RawLoop;
     fn ev_loop_destroy(ev_loop: *mut RawLoop);
     fn ev_run(ev_loop: *mut RawLoop, flags: c_int) -> c_int;
-    fn ev_io_start(ev_loop: *mut RawLoop, io: *mut Io);
-    fn ev_io_stop(ev_loop: *mut RawLoop, io: *mut Io);
+    fn ev_io_start(ev_loop: *mut RawLoop, io: *mut IoWatcher);
+    fn ev_io_stop(ev_loop: *mut RawLoop, io: *mut IoWatcher);
     fn ev_timer_again(ev_loop: *mut RawLoop, timer: *mut Timer);
     fn ev_timer_stop(ev_loop: *mut RawLoop, timer: *mut Timer);
     fn ev_now_update(ev_loop: *mut RawLoop);
 }
 
 const EV_READ: c_int = 0x01;
-/// The descriptor is new to the loop: what `ev_io_set` adds.
+/// The flag that `ev_io_set` adds: the descriptor is new to the loop.
 const EV_IOFDSET: c_int = 0x80;
 const EVRUN_ONCE: c_int = 2;
 
 /// A loop of libev that this thread runs.
 #[derive(Clone)]
-pub struct Loop(Rc<Owned>);
+pub struct Loop(Rc<OwnedLoop>);
 
-struct Owned {
+struct OwnedLoop {
     ev_loop: NonNull<RawLoop>,
-    /// Somebody else destroys it.
+    /// Whether the program owns the loop, and destroys it.
     foreign: bool,
 }
 
 impl Loop {
-    /// A loop of one's own. It is destroyed when nothing of it is left.
+    /// A new loop. It is destroyed when this and all its watchers are dropped.
     ///
     /// # Errors
     /// libev has made none.
     pub fn new() -> io::Result<Self> {
         // SAFETY: it has no conditions; 0 lets libev choose.
         let ev_loop = NonNull::new(unsafe { ev_loop_new(0) }).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self(Rc::new(Owned { ev_loop, foreign: false })))
+        Ok(Self(Rc::new(OwnedLoop { ev_loop, foreign: false })))
     }
 
-    /// A loop that somebody else has made, for example `ev_default_loop(0)`.
+    /// A loop that the program has made, for example `ev_default_loop(0)`.
     ///
     /// # Safety
     /// It is a valid loop of a libev built with several loops and with priorities, which is the default; it is not
     /// destroyed before all that is made of this value is dropped; and this thread alone runs it.
     #[must_use]
     pub unsafe fn from_raw(ev_loop: NonNull<RawLoop>) -> Self {
-        Self(Rc::new(Owned { ev_loop, foreign: true }))
+        Self(Rc::new(OwnedLoop { ev_loop, foreign: true }))
     }
 
-    /// Runs until nothing is waited for.
+    /// Runs until no watcher is active.
     pub fn run(&self) {
         self.run_with(0);
     }
 
-    /// Waits once, and makes the callbacks that are due.
+    /// Waits once, and calls the callbacks that are due.
     pub fn run_once(&self) {
         self.run_with(EVRUN_ONCE);
     }
@@ -110,8 +110,8 @@ impl Loop {
         unsafe { ev_run(kept.as_ptr(), flags) };
     }
 
-    /// Calls back when a descriptor is readable, as long as what is returned is kept. The descriptor is to stay open so
-    /// long.
+    /// Calls back when a descriptor is readable, until the returned watcher is dropped. The descriptor must stay open
+    /// until then.
     #[must_use]
     pub fn watch(&self, fd: BorrowedFd<'_>, call: impl Fn() + 'static) -> Watcher {
         let watcher = Watcher::new(self, Some(fd), Box::new(call));
@@ -120,7 +120,7 @@ impl Loop {
         watcher
     }
 
-    /// Calls back again and again after `interval`, as long as what is returned is kept.
+    /// Calls back at every `interval`, until the returned watcher is dropped.
     #[must_use]
     pub fn every(&self, interval: Duration, call: impl Fn() + 'static) -> Watcher {
         let watcher = Watcher::new(self, None, Box::new(call));
@@ -140,7 +140,7 @@ unsafe extern "C" fn called(_: *mut RawLoop, watcher: *mut Common, _: c_int) {
     unsafe { Callback::call((*watcher).data) };
 }
 
-impl Drop for Owned {
+impl Drop for OwnedLoop {
     fn drop(&mut self) {
         if !self.foreign {
             // SAFETY: every watcher and every run holds a count of this, so nothing uses the loop any more.
@@ -157,9 +157,9 @@ impl fmt::Debug for Loop {
 
 /// A descriptor, a time or both in a loop. It ends when this is dropped.
 pub struct Watcher {
-    /// Both watchers, on the heap. libev keeps pointers to them, and writes through those: so this is a pointer, too, and no box,
-    /// which would claim that it alone leads there each time that it is moved.
-    watchers: NonNull<(Io, Timer)>,
+    /// Both watchers, on the heap. libev keeps pointers to them and writes through those, so this is a raw pointer:
+    /// moving a `Box` would assert that it is the only pointer.
+    watchers: NonNull<(IoWatcher, Timer)>,
     _callback: Callback,
     ev_loop: Loop,
 }
@@ -169,13 +169,13 @@ impl Watcher {
         let callback = Callback::new(call);
         let common = || Common { active: 0, pending: 0, priority: 0, data: callback.as_ptr(), call: called };
         let fd = fd.map_or(-1, |fd| fd.as_raw_fd());
-        let io = Io { common: common(), next: ptr::null_mut(), fd, events: EV_READ | EV_IOFDSET };
+        let io = IoWatcher { common: common(), next: ptr::null_mut(), fd, events: EV_READ | EV_IOFDSET };
         let timer = Timer { common: common(), at: 0.0, repeat: 0.0 };
         let watchers = NonNull::from(Box::leak(Box::new((io, timer))));
         Self { watchers, _callback: callback, ev_loop: ev_loop.clone() }
     }
 
-    fn io(&self) -> *mut Io {
+    fn io(&self) -> *mut IoWatcher {
         // SAFETY: the pointer is to what `new` has allocated and `drop` frees; no reference is made of it.
         unsafe { &raw mut (*self.watchers.as_ptr()).0 }
     }
@@ -188,13 +188,13 @@ impl Watcher {
 
 impl Watch for Watcher {
     fn arm(&self, timeout: Option<Duration>) {
-        // A repeat of zero is no time at all, and stops the timer.
+        // A repeat of zero stops the timer in libev, so the shortest timeout is a microsecond.
         let repeat = timeout.map_or(0.0, |timeout| timeout.as_secs_f64().max(1e-6));
         // SAFETY: loop and watcher are there until this is dropped, and only this thread touches them. The loop's time may
         // be that of an iteration long ago, and is read anew.
         unsafe {
             if (*self.io()).fd >= 0 {
-                // It may have been paused; a watcher that is active stays so.
+                // The watcher may have been paused. Starting an active one changes nothing.
                 ev_io_start(self.ev_loop.as_ptr(), self.io());
             }
             (*self.timer()).repeat = repeat;

@@ -9,7 +9,7 @@ use std::io;
 
 pub use sys::{Base, Event, RawBase};
 
-/// A service that a [`Base`] serves as long as this is kept.
+/// A service in a [`Base`]. Dropping this removes it.
 pub type OnLibevent<S> = OnCallbacks<S, Event>;
 
 impl<S: Service + 'static> OnLibevent<S> {

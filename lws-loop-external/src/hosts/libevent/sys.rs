@@ -44,43 +44,44 @@ unsafe extern "C" {
 const EV_READ: c_short = 0x02;
 const EV_PERSIST: c_short = 0x10;
 const EVLOOP_ONCE: c_int = 0x01;
-/// The descriptor of an event that has none.
+/// The descriptor number of an event without a descriptor.
 const NONE: RawFd = -1;
-/// A pending timeout cannot be taken back alone, so there always is one.
+/// The timeout of an event that needs none: libevent cannot remove the timeout of a pending event without removing
+/// the event.
 const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An event base that this thread runs.
 #[derive(Clone)]
-pub struct Base(Rc<Owned>);
+pub struct Base(Rc<OwnedBase>);
 
-struct Owned {
+struct OwnedBase {
     base: NonNull<RawBase>,
-    /// Somebody else frees it.
+    /// Whether the program owns the base, and frees it.
     foreign: bool,
 }
 
 impl Base {
-    /// A base of one's own. It is freed when nothing of it is left.
+    /// A new base. It is freed when this and all its events are dropped.
     ///
     /// # Errors
     /// libevent has made none.
     pub fn new() -> io::Result<Self> {
         // SAFETY: it has no conditions.
         let base = NonNull::new(unsafe { event_base_new() }).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self(Rc::new(Owned { base, foreign: false })))
+        Ok(Self(Rc::new(OwnedBase { base, foreign: false })))
     }
 
-    /// A base that somebody else has made.
+    /// A base that the program has made.
     ///
     /// # Safety
     /// It is a valid base, which is not freed before all that is made of this value is dropped, and this thread alone
     /// runs it.
     #[must_use]
     pub unsafe fn from_raw(base: NonNull<RawBase>) -> Self {
-        Self(Rc::new(Owned { base, foreign: true }))
+        Self(Rc::new(OwnedBase { base, foreign: true }))
     }
 
-    /// Runs until nothing is waited for.
+    /// Runs until no event is pending.
     ///
     /// # Errors
     /// libevent cannot wait.
@@ -88,7 +89,7 @@ impl Base {
         self.run_with(0)
     }
 
-    /// Waits once, and makes the callbacks that are due.
+    /// Waits once, and calls the callbacks that are due.
     ///
     /// # Errors
     /// libevent cannot wait.
@@ -105,8 +106,8 @@ impl Base {
         }
     }
 
-    /// Calls back when a descriptor is readable, as long as what is returned is kept. The descriptor is to stay open so
-    /// long.
+    /// Calls back when a descriptor is readable, until the returned event is dropped. The descriptor must stay open
+    /// until then.
     ///
     /// # Errors
     /// libevent cannot watch it.
@@ -114,7 +115,7 @@ impl Base {
         self.event(fd.as_raw_fd(), EV_READ | EV_PERSIST, TIMEOUT_MAX, Box::new(call))
     }
 
-    /// Calls back again and again after `interval`, as long as what is returned is kept.
+    /// Calls back at every `interval`, until the returned event is dropped.
     ///
     /// # Errors
     /// libevent has no memory for it.
@@ -139,7 +140,7 @@ unsafe extern "C" fn called(_: c_int, _: c_short, data: *mut c_void) {
     unsafe { Callback::call(data) };
 }
 
-impl Drop for Owned {
+impl Drop for OwnedBase {
     fn drop(&mut self) {
         if !self.foreign {
             // SAFETY: every event and every run holds a count of this, so nothing uses the base any more.
@@ -165,7 +166,7 @@ impl Event {
     fn add(&self, timeout: Duration) -> bool {
         let timeout = libc::timeval {
             tv_sec: timeout.as_secs() as libc::time_t,
-            // Rounded up: too early is once more for nothing.
+            // Rounded up, as a wake-up before the deadline would have to sleep again.
             tv_usec: timeout.subsec_nanos().div_ceil(1_000).min(999_999) as libc::suseconds_t,
         };
         // SAFETY: the event is there until this is dropped, and the time is copied.
@@ -175,7 +176,7 @@ impl Event {
 
 impl Watch for Event {
     fn arm(&self, timeout: Option<Duration>) {
-        // It was added when it was made, so it needs no memory.
+        // The event was added when it was made, so adding it again allocates nothing and cannot fail.
         self.add(timeout.unwrap_or(TIMEOUT_MAX).min(TIMEOUT_MAX));
     }
 

@@ -1,4 +1,4 @@
-//! A service in a loop on the `polling` crate: each descriptor in its poller, in any of its modes.
+//! A service in a loop on the `polling` crate. Each descriptor is added to its poller, in any of its modes.
 
 #[allow(unsafe_code)]
 mod sys;
@@ -11,7 +11,7 @@ use polling::{Event, PollMode, Poller};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use sys::{Hosted, Watched};
+use sys::{Hosted, PollerEntries};
 
 /// A service whose descriptors are in a [`Poller`].
 ///
@@ -23,9 +23,9 @@ pub struct OnPolling<S: Service> {
 }
 
 impl<S: Service> OnPolling<S> {
-    /// Hosts a service under a number that no other service in the poller has, and that is less than 255: it is in the
-    /// eight highest bits of every key of the service, so the program's own keys must have another number there. The
-    /// cheapest trigger is [`Trigger::Edge`].
+    /// Hosts a service. `tag` is less than 255, and is in the eight highest bits of every key of the service: no other
+    /// service in the poller, and no key of the program, may have the same number there. The cheapest trigger is
+    /// [`Trigger::Edge`].
     ///
     /// # Errors
     /// [`io::ErrorKind::Unsupported`] if the poller has no such mode here.
@@ -39,11 +39,11 @@ impl<S: Service> OnPolling<S> {
             return Err(io::ErrorKind::Unsupported.into());
         }
         service.attach(trigger);
-        let hosted = Hosted::new(service, Watched::new(poller, mode));
+        let hosted = Hosted::new(service, PollerEntries::new(poller, mode));
         Ok(Self { hosted, trigger, numbers: Numbers::new(tag) })
     }
 
-    /// Does what is due, and tells the poller what is to be watched. Answers how long the loop may sleep.
+    /// Settles the service, and applies its changes to the poller. Returns how long the loop may sleep.
     pub fn settle(&mut self, now: Time) -> Wait {
         let Self { hosted, numbers, .. } = self;
         let (service, watched) = hosted.parts();
@@ -52,7 +52,7 @@ impl<S: Service> OnPolling<S> {
             Event::new(number, read, write)
         };
         each::settle(service, now, |change, fd| match change {
-            // A hang-up is reported of whatever is in the poller, so what has no interest is not.
+            // The poller reports a hang-up of every descriptor in it, so one without interest is not added.
             Change::Add { interest: Interest::NONE, .. } => Ok(()),
             Change::Modify { token, interest: Interest::NONE, .. } => {
                 watched.delete(token, fd);
@@ -73,11 +73,12 @@ impl<S: Service> OnPolling<S> {
         })
     }
 
-    /// Hands over an event of this service. False if it is of something else.
+    /// Handles an event of this service. Returns false if the event is not of this service.
     pub fn handle(&mut self, event: &Event, now: Time) -> bool {
         let token = self.numbers.token(event.key);
         if let Some(token) = token {
-            // The peer's end comes as input, and a second edge does not follow the one that reported both.
+            // The peer's end is reported as input. With edge triggers one report covers both, so a read has to go
+            // on to the end.
             let end = event.is_interrupt() || event.readable && self.trigger == Trigger::Edge;
             let ready = Readiness::READABLE.when(event.readable)
                 | Readiness::WRITABLE.when(event.writable)
@@ -88,10 +89,10 @@ impl<S: Service> OnPolling<S> {
         token.is_some()
     }
 
-    /// Leaves nothing of the service in the poller. Another loop can host it.
+    /// Removes the service from the poller, and returns it for another host.
     pub fn detach(self) -> S {
         let mut service = self.hosted.into_service();
-        // The poller has none of the descriptors any more, also of those that are still to be removed.
+        // The poller has none of the descriptors any more, so there is nothing to forget.
         each::detach(&mut service, |_| ());
         service
     }
@@ -102,7 +103,7 @@ impl<S: Service> OnPolling<S> {
         self.hosted.service()
     }
 
-    /// The service. What it is given to do is done by the next [`settle`](Self::settle).
+    /// The service. Call [`settle`](Self::settle) afterwards, which carries out what the service was asked for.
     #[must_use]
     pub fn service_mut(&mut self) -> &mut S {
         self.hosted.service_mut()

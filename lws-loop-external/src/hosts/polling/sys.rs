@@ -1,8 +1,8 @@
-//! A service and its descriptors in a poller of the `polling` crate, which asks for the promise that they are deleted before they
-//! are closed.
+//! A service and its descriptors in a poller of the `polling` crate, whose `add` is unsafe: descriptors must be deleted
+//! before they are closed.
 //!
-//! Descriptors are borrowed from the service each time that one is registered with the poller: none is made of a number that was noted
-//! once, which by then may be that of something else.
+//! Descriptors are borrowed from the service each time that one is registered: none is made from a stored number, which
+//! another descriptor may have by then.
 
 use crate::service::{Service, Token};
 use polling::{Event, PollMode, Poller};
@@ -13,15 +13,15 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::Arc;
 
-/// What is in the poller.
+/// The descriptors that are in the poller.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub(super) struct PollerEntries {
     poller: Arc<Poller>,
     mode: PollMode,
     tokens: HashSet<Token>,
 }
 
-impl Watched {
+impl PollerEntries {
     pub(super) fn new(poller: Arc<Poller>, mode: PollMode) -> Self {
         Self { poller, mode, tokens: HashSet::new() }
     }
@@ -35,7 +35,7 @@ impl Watched {
         Ok(())
     }
 
-    /// Watches it for something else, or again.
+    /// Changes what a descriptor is watched for, or arms it again.
     pub(super) fn set(&mut self, token: Token, fd: BorrowedFd<'_>, event: Event) -> io::Result<()> {
         if self.tokens.contains(&token) {
             self.poller.modify_with_mode(fd, event, self.mode)
@@ -46,21 +46,21 @@ impl Watched {
 
     pub(super) fn delete(&mut self, token: Token, fd: BorrowedFd<'_>) {
         if self.tokens.remove(&token) {
-            // It fails only for what the system does not have, which is what is wanted.
+            // It fails only if the system does not have the descriptor, which is the result that is wanted.
             let _ = self.poller.delete(fd);
         }
     }
 }
 
-/// A service with its descriptors in a poller. It is dropped after they were deleted there.
+/// A service with its descriptors in a poller. They are deleted from the poller before the service is dropped.
 pub(super) struct Hosted<S: Service> {
-    /// Dropped by `drop` or moved out by `into_service`, and by nothing else.
+    /// Dropped by `drop` or moved out by `into_service`, and nowhere else.
     service: ManuallyDrop<S>,
-    watched: Watched,
+    watched: PollerEntries,
 }
 
 impl<S: Service> Hosted<S> {
-    pub(super) fn new(service: S, watched: Watched) -> Self {
+    pub(super) fn new(service: S, watched: PollerEntries) -> Self {
         Self { service: ManuallyDrop::new(service), watched }
     }
 
@@ -72,11 +72,11 @@ impl<S: Service> Hosted<S> {
         &mut self.service
     }
 
-    pub(super) fn parts(&mut self) -> (&mut S, &mut Watched) {
+    pub(super) fn parts(&mut self) -> (&mut S, &mut PollerEntries) {
         (&mut self.service, &mut self.watched)
     }
 
-    /// Deletes every descriptor from the poller that the service has there.
+    /// Deletes every descriptor of the service from the poller.
     fn forget(&mut self) {
         let tokens: Vec<_> = self.watched.tokens.iter().copied().collect();
         for token in tokens {
@@ -86,7 +86,7 @@ impl<S: Service> Hosted<S> {
         }
     }
 
-    /// Takes the service out. The poller has nothing of it any more.
+    /// Deletes every descriptor from the poller, and returns the service.
     pub(super) fn into_service(mut self) -> S {
         self.forget();
         let mut this = ManuallyDrop::new(self);

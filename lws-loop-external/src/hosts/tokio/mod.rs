@@ -55,7 +55,8 @@ impl<S: Service> OnTokio<S> {
             Some(at) => tokio::time::timeout(at - self.clock.now(), readable).await.ok(),
             None => Some(readable.await),
         };
-        // Before the dispatch: what becomes ready after it is reported anew.
+        // Readiness is cleared before the dispatch, so that anything that becomes ready during it is reported
+        // again.
         if let Some(guard) = ready {
             guard?.clear_ready();
         }
@@ -78,12 +79,12 @@ impl<S: Service> OnTokio<S> {
         Ok(())
     }
 
-    /// Lends the service, between turns, and does what it was given to do.
+    /// Calls `call` with the service, between turns, and then gives it a turn.
     pub fn with<R>(&mut self, call: impl FnOnce(&mut S) -> R) -> R {
         self.descriptor.get_mut().with(self.clock.now(), call)
     }
 
-    /// The clock whose time the service gets.
+    /// The clock whose time is passed to the service.
     #[must_use]
     pub fn clock(&self) -> Clock {
         self.clock
