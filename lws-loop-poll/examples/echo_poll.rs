@@ -1,4 +1,4 @@
-//! A WebSocket echo on the bare loop: the least there can be above the engine.
+//! A WebSocket echo on the driver alone, without `lws-server`: the smallest program above the engine.
 //!
 //! `cargo run --release -p lws-loop-poll --example echo_poll -- 127.0.0.1:7681`
 
@@ -38,12 +38,12 @@ impl Application for Echo {
             Event::Request { stream, head, .. } if head.path() == "/hello" => {
                 if let Ok(permit) = stream.permit() {
                     let fields = [("content-type", "text/plain")];
-                    // The fields are fields: this cannot fail.
+                    // The fields are valid, so this cannot fail.
                     let _ = permit.respond(Status::OK, fields, Payload::Static(b"Hello, world!"), true);
                 }
             }
             Event::Request { stream, head, .. } => {
-                // A request that is no opening handshake has been answered already.
+                // A request that is not a valid opening handshake is answered by the call.
                 let _ = stream.accept_websocket(&head, &ws::Accept::new().streamed());
             }
             _ => {}

@@ -1,7 +1,7 @@
-//! A client that stays connected: it connects by name, prints what comes, and comes back when the peer has gone, later
-//! and later while that fails.
+//! A client that stays connected: it connects by name, prints what it receives, and reconnects when the peer has gone,
+//! with growing delays while that fails.
 //!
-//! Run it with a host and port, and end and start a server there: `nc -lk 7681`.
+//! Run it with a host and port, and stop and restart a server there: `nc -lk 7681`.
 
 use lws_loop_external::{
     Accepted, Application, ConnectError, ConnectOptions, Driver, DriverContext, DriverOptions, ListenerId,
@@ -22,7 +22,7 @@ struct Client<W> {
 }
 
 impl<W: Write + 'static> Client<W> {
-    /// Connects if it is time to.
+    /// Connects if a try is due.
     fn connect(&mut self, cx: &mut DriverContext<'_, Self>) {
         if !self.link.is_due(cx.now()) {
             return;
@@ -42,7 +42,7 @@ impl<W: Write + 'static> Client<W> {
         }
     }
 
-    /// Whoever reads along may have gone.
+    /// The reader of the output may have gone, which is no reason to stop.
     fn say(&mut self, what: std::fmt::Arguments<'_>) {
         let _ = writeln!(self.out, "{what}");
     }
@@ -75,7 +75,7 @@ impl<W: Write + 'static> Application for Client<W> {
     fn event(&mut self, _: &mut DriverContext<'_, Self>, (): &mut (), event: Event<'_>) {
         let Event::Raw { stream, chunk, end } = event else { return };
         let _ = self.out.write_all(chunk);
-        // The peer has said everything, and so have we.
+        // The peer has ended its direction, so this side does, too.
         if let (true, Ok(permit)) = (end, stream.permit()) {
             let _ = permit.data(Payload::Static(b""), true);
         }
@@ -91,7 +91,7 @@ impl<W: Write + 'static> Application for Client<W> {
     }
 }
 
-/// Stays connected to `target` until the policy gives up.
+/// Keeps a connection to `target` until the policy ends the tries.
 pub(crate) fn run(target: Target, policy: RetryPolicy, out: impl Write + 'static) -> io::Result<()> {
     let mut poll_loop = PollLoop::new()?;
     let link = Reconnect::new(policy, poll_loop.now());

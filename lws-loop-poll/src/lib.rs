@@ -1,7 +1,7 @@
 //! The built-in loop: hosts services on epoll or kqueue, through mio.
 //!
-//! One system call per wait. A connection is registered once, edge-triggered, and never again; the clock is read once
-//! per turn. [`Threads`] runs a loop on each of several threads. Knows no sockets and no protocols, only the [`Service`] seam.
+//! A wait is one system call. A connection is registered once, edge-triggered; the clock is read once per turn.
+//! [`Threads`] runs a loop on each of several threads. Knows no sockets and no protocols, only the [`Service`] seam.
 //!
 //! ```no_run
 //! use lws_loop_external::{Application, Driver};
@@ -37,21 +37,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// A loop for one kind of service, or for several kinds in boxes.
+/// A loop for services of one type, or for boxed services of several types.
 ///
-/// It belongs to one thread. What other threads may touch is a [`Stopper`], and the handle of a service.
+/// It belongs to one thread. Other threads use a [`Stopper`], and the handles of services.
 pub struct PollLoop<S: Service = Box<dyn Service>> {
     poll: mio::Poll,
     events: mio::Events,
     services: Vec<Option<OnMio<S>>>,
     stop: Arc<Stop>,
     signals: Option<signals::Signals>,
-    /// A signal that came and was not reported yet.
+    /// A caught signal that was not reported yet.
     signalled: Option<i32>,
     clock: Clock,
     /// The time that is passed to the services in this turn.
     turn_begins: Time,
-    /// How long the loop may sleep, if its services were settled and nothing was touched since.
+    /// How long the loop may sleep, if its services were settled and not used since.
     settled: Option<Wait>,
 }
 
@@ -59,14 +59,15 @@ pub struct PollLoop<S: Service = Box<dyn Service>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServiceId(u8);
 
-/// Why a loop has come to its end.
+/// Why a run of the loop has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// [`Stopper::stop`] was called. The services are as they were; the loop can run again.
     Stopped,
     /// Every service was drained and is done, or there is none.
     Done,
-    /// This signal of `PollLoop::watch_signals`, of the feature `signals`, came. The services do not know of it; the loop can run again.
+    /// A signal of `PollLoop::watch_signals` (feature `signals`) was caught. The services are not informed; the loop
+    /// can run again.
     Signal(i32),
 }
 
@@ -81,19 +82,19 @@ struct Stop {
 }
 
 impl Stopper {
-    /// Ends [`PollLoop::run`] after its turn, or the next one at once if it does not run now.
+    /// Ends [`PollLoop::run`] after its turn, or the next run at once if the loop does not run now.
     pub fn stop(&self) {
         self.0.asked.store(true, Ordering::Release);
-        // It fails only if the loop's own descriptors are gone, and the loop with them.
+        // Waking fails only if the loop's descriptors are closed, and then the loop is gone.
         let _ = self.0.waker.wake();
     }
 }
 
-/// Descriptors that one wait reports at most.
+/// The most descriptors that one wait reports.
 const EVENTS: usize = 1_024;
-/// A sleep is no longer than a day, whatever the system makes of larger numbers.
+/// The longest sleep, so that no system has to convert a larger number.
 const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// The tag that no service has: tokens of the loop itself.
+/// The tag of the loop's own tokens, which no service has.
 const OWN: usize = 0xff << (usize::BITS - 8);
 
 impl<S: Service> PollLoop<S> {
@@ -120,7 +121,7 @@ impl<S: Service> PollLoop<S> {
     /// Hosts a service.
     ///
     /// # Errors
-    /// There are 255 already.
+    /// The loop has 255 services already.
     pub fn add(&mut self, service: S) -> io::Result<ServiceId> {
         let free = self.services.iter().position(Option::is_none);
         let index = free.unwrap_or(self.services.len());
@@ -135,7 +136,7 @@ impl<S: Service> PollLoop<S> {
         Ok(ServiceId(id))
     }
 
-    /// Hosts a service no longer, and leaves none of its descriptors behind. Another loop can host it.
+    /// Removes a service and all its descriptors from the loop. Another loop can host it.
     pub fn remove(&mut self, id: ServiceId) -> Option<S> {
         self.settled = None;
         let service = self.services.get_mut(usize::from(id.0))?.take()?;
@@ -148,20 +149,21 @@ impl<S: Service> PollLoop<S> {
         self.services.get(usize::from(id.0))?.as_ref().map(OnMio::service)
     }
 
-    /// A service of this loop. What it is given to do is done in the next turn.
+    /// A service of this loop. The next turn carries out what it was asked for.
     #[must_use]
     pub fn service_mut(&mut self, id: ServiceId) -> Option<&mut S> {
         self.settled = None;
         self.services.get_mut(usize::from(id.0))?.as_mut().map(OnMio::service_mut)
     }
 
-    /// What stops this loop.
+    /// A handle that stops this loop.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.stop))
     }
 
-    /// Lets `run` end with [`Outcome::Signal`] when one of these comes, in place of those watched before.
+    /// Makes `run` end with [`Outcome::Signal`] when one of these signals is caught. Replaces the signals of the
+    /// last call.
     ///
     /// # Errors
     /// The descriptors cannot be watched.
@@ -175,13 +177,13 @@ impl<S: Service> PollLoop<S> {
         Ok(())
     }
 
-    /// The time of this loop: now, and not when its turn began.
+    /// The current time of this loop, and not that of the beginning of its turn.
     #[must_use]
     pub fn now(&self) -> Time {
         self.clock.now()
     }
 
-    /// Runs until there is a reason not to. Sleeps when there is nothing to do.
+    /// Runs until one of the reasons in [`Outcome`]. Sleeps when there is nothing to do.
     ///
     /// # Errors
     /// The wait fails. The services are as they were.
@@ -194,7 +196,7 @@ impl<S: Service> PollLoop<S> {
         }
     }
 
-    /// Runs one turn, which sleeps for `timeout` at most; `None` is as long as there is nothing to do.
+    /// Runs one turn, which sleeps for at most `timeout`; with `None` it sleeps until there is something to do.
     ///
     /// # Errors
     /// The wait fails. The services are as they were.
@@ -202,14 +204,15 @@ impl<S: Service> PollLoop<S> {
         self.turn_begins = self.now();
         let outcome = self.turn(timeout)?;
         if outcome.is_none() {
-            // A program with another loop around this one may sleep there for long.
+            // A program that embeds this loop in another one may sleep there for long after this turn, so the
+            // services are settled now.
             self.settled = Some(self.settle_services());
         }
         Ok(outcome)
     }
 
-    /// Dispatches for about so long and no longer, whatever the options of the services say, which share the time: for what
-    /// is left of a frame.
+    /// Dispatches for at most about `time`, whatever the options of the services say; the services share that time. For
+    /// the rest of a frame, in a program that draws.
     ///
     /// # Errors
     /// As [`dispatch`](Self::dispatch).
@@ -227,18 +230,18 @@ impl<S: Service> PollLoop<S> {
         }
     }
 
-    /// Does what can be done now, and never sleeps.
+    /// Runs one turn without sleeping.
     ///
     /// # Errors
-    /// The look at the descriptors fails. The services are as they were.
+    /// Polling the descriptors fails. The services are as they were.
     pub fn dispatch(&mut self) -> io::Result<Option<Outcome>> {
         self.run_once(Some(Duration::ZERO))
     }
 
-    /// Settles, waits, and hands out what is ready. The clock is read once, after the wait: a deadline can be late by as
-    /// long as the turn before it took.
+    /// Settles the services, waits, and reports readiness to them. The clock is read once, after the wait, so a
+    /// deadline can be late by the length of the last turn.
     fn turn(&mut self, limit: Option<Duration>) -> io::Result<Option<Outcome>> {
-        // What was settled at the end of the turn before is not done twice.
+        // Services that were settled at the end of the last turn are not settled again.
         let wait = match self.settled.take() {
             Some(wait) => wait,
             None => self.settle_services(),
@@ -263,11 +266,10 @@ impl<S: Service> PollLoop<S> {
         Ok(None)
     }
 
-    /// Lets every service do what is due, and tells the system what they want watched. Answers how long this loop may
-    /// sleep.
+    /// Settles every service, and registers what they want watched. Returns how long this loop may sleep.
     ///
-    /// For a loop around this one: it waits until the descriptor of this loop is readable or that time is over, and then
-    /// calls [`dispatch`](Self::dispatch).
+    /// For a loop that embeds this one: it waits until the descriptor of this loop is readable or that time has passed,
+    /// and then calls [`dispatch`](Self::dispatch).
     pub fn settle(&mut self) -> Wait {
         self.turn_begins = self.now();
         self.settle_services()

@@ -1,6 +1,6 @@
-//! No signals: without the feature a loop watches none.
+//! The stand-in for signals in a build without that feature.
 
-/// There is no value of it.
+/// A type without values.
 pub(crate) enum Signals {}
 
 impl Signals {

@@ -7,7 +7,8 @@ use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-/// Catches signals for a loop, from its creation on: see [`PollLoop::watch_signals`](crate::PollLoop::watch_signals).
+/// Caught signals for a loop: see [`PollLoop::watch_signals`](crate::PollLoop::watch_signals). They are caught from
+/// the creation of this value on.
 ///
 /// After it is dropped the signals are ignored.
 pub struct Signals {
@@ -37,7 +38,7 @@ impl Signals {
         Ok(Self { caught })
     }
 
-    /// Those that ask a server to end: SIGTERM and SIGINT.
+    /// Catches the signals that ask a server to end: SIGTERM and SIGINT.
     ///
     /// # Errors
     /// The system has no descriptor left.
@@ -49,7 +50,7 @@ impl Signals {
         self.caught.iter().map(|caught| caught.descriptor.as_raw_fd())
     }
 
-    /// The signal behind the descriptor at `index`, if it has come.
+    /// Takes the signal of the descriptor at `index`, if it was caught.
     pub(crate) fn take(&self, index: usize) -> Option<i32> {
         let caught = self.caught.get(index)?;
         let mut came = false;

@@ -51,7 +51,7 @@ struct StopAll {
 }
 
 impl StopAll {
-    /// A loop that comes too late is stopped at once.
+    /// Adds a loop. It is stopped at once if all were stopped already.
     fn add(&self, stopper: Stopper) {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         if self.asked.load(Ordering::Acquire) {
@@ -93,7 +93,7 @@ impl Threads {
             Ok(()) => Ok(threads),
             Err(error) => {
                 threads.stop.stop();
-                // What a thread has to tell comes first: that it has ended is only what follows from it.
+                // Joining first returns the error of the thread, of which the missing start is only a consequence.
                 threads.join()?;
                 Err(error)
             }
@@ -121,19 +121,19 @@ impl Threads {
         Ok(())
     }
 
-    /// How many there are, without that of the caller.
+    /// The number of threads, without that of the caller.
     #[must_use]
     pub fn count(&self) -> usize {
         self.running.len()
     }
 
-    /// What stops all of them, and the loop of the caller.
+    /// A handle that stops all of them, and the loop of the caller.
     #[must_use]
     pub fn stopper(&self) -> ThreadsStopper {
         ThreadsStopper(Arc::clone(&self.stop))
     }
 
-    /// Waits until all have ended: because their services are done, or because they were stopped.
+    /// Waits until all threads have ended, because their services are done or because they were stopped.
     ///
     /// # Errors
     /// The first one that failed or panicked.
@@ -158,7 +158,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         if !self.running.is_empty() {
             self.stop.stop();
-            // A caller that drops it does not ask.
+            // A caller that drops this value is not interested in errors.
             let _ = self.join_all();
         }
     }
@@ -170,7 +170,7 @@ impl fmt::Debug for Threads {
     }
 }
 
-/// What a thread does. Unless it ends well, all end.
+/// The main function of a thread. If it fails, all loops are stopped.
 fn run<S: Service>(
     stop: &Arc<StopAll>,
     start: impl FnOnce(&mut PollLoop<S>) -> io::Result<()>,
@@ -180,14 +180,14 @@ fn run<S: Service>(
     let mut poll_loop = PollLoop::new()?;
     start(&mut poll_loop)?;
     stop.add(poll_loop.stopper());
-    // The caller does not wait for it if another one has failed already.
+    // Sending fails if the caller has stopped waiting, because another thread has failed.
     let _ = begun.send(());
     poll_loop.run()?;
     guard.0 = None;
     Ok(())
 }
 
-/// Stops all when a thread fails or panics.
+/// Stops all loops when a thread fails or panics.
 struct Guard<'a>(Option<&'a StopAll>);
 
 impl Drop for Guard<'_> {

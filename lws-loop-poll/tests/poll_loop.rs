@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// Gives raw bytes back.
+/// Echoes raw bytes.
 struct Echo {
     config: Arc<Config>,
-    /// Stops the loop when a peer says so, or a message comes.
+    /// Stops the loop on a command of the peer, or on a message.
     stopper: Option<Stopper>,
     open: usize,
     timers: usize,
@@ -87,7 +87,7 @@ fn service(poll_loop: &Loop, stops: bool) -> (Driver<Echo>, SocketAddr) {
     (driver, address)
 }
 
-/// Sends and receives on a thread of its own, so that the loop may sleep as it likes.
+/// Sends and receives on a thread of its own, so that the loop can sleep.
 fn peer(address: SocketAddr, bytes: Vec<u8>) -> thread::JoinHandle<bool> {
     thread::spawn(move || {
         let mut stream = TcpStream::connect(address).expect("a connection");

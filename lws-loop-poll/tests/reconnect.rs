@@ -44,7 +44,7 @@ fn a_client_comes_back_until_its_policy_gives_up() {
     drop(speak("one\n"));
     drop(speak("two\n"));
     let last = speak("three\n");
-    // Before the peer goes, so that nobody is there when the client comes back.
+    // The listener is closed before the peer goes, so that the next connection is refused.
     drop(listener);
     drop(last);
     client.join().expect("no panic").expect("a run");

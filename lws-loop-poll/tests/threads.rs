@@ -16,7 +16,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 use test_kit::{PATIENCE, eventually, open_descriptors};
 
-/// Gives raw bytes back, and lets the test know which connection it has on which thread.
+/// Echoes raw bytes, and reports to the test which connection is on which thread.
 struct Echo {
     config: Arc<Config>,
     opened: Sender<(GlobalId, ThreadId)>,
@@ -114,7 +114,7 @@ fn on_shards(
     drop(poll_loop);
     threads.join().expect("all end well");
     testing.join().expect("no panic");
-    assert_eq!(open.load(Ordering::Relaxed), 0, "each end was told");
+    assert_eq!(open.load(Ordering::Relaxed), 0, "each end was reported");
     for shard in 0..shards.count() {
         assert_eq!(shards.connections(shard), 0, "of shard {shard}");
     }
@@ -169,7 +169,7 @@ fn full_shards_let_connections_wait_until_one_of_any_shard_ends() {
         let ids: Vec<_> = (0..6).map(|_| opened().0).collect();
         for _ in 0..20 {
             let mut waiting = connect(address);
-            // Its shard is full as all are, and one of another shard ends.
+            // All shards are full, and a connection of another shard ends.
             let last = ids.iter().find(|id| id.shard == 2).expect("two of them");
             let _ = shards.send_to(*last, "abort");
             let gone = peers.swap_remove(0);
@@ -197,7 +197,7 @@ fn a_message_to_a_connection_that_has_gone_finds_nothing() {
             }
         }
         eventually(|| shards.connections(0) + shards.connections(1) == 0);
-        // Their places are used again, their names are not.
+        // The indices are reused, and the names are not.
         let mut others = [connect(address), connect(address)];
         let new: [(GlobalId, ThreadId); 2] = [opened(), opened()];
         let places = |ids: &[(GlobalId, ThreadId)]| {
@@ -217,7 +217,7 @@ fn a_message_to_a_connection_that_has_gone_finds_nothing() {
 
 #[test]
 fn no_descriptor_is_left_behind() {
-    // In a process of its own, as other tests open and close what they like.
+    // The test runs in a process of its own, as other tests open and close descriptors.
     if std::env::var_os("ALONE").is_none() {
         let program = std::env::current_exe().expect("this program");
         let mut alone = std::process::Command::new(program);
@@ -236,7 +236,7 @@ fn no_descriptor_is_left_behind() {
     }
 }
 
-/// Starts one thread that serves well beside one that does what `start` does.
+/// Starts one thread that serves, and one that runs `start`.
 fn start_with(start: fn() -> io::Result<()>) -> io::Result<()> {
     let poll_loop: PollLoop<Driver<Echo>> = PollLoop::new()?;
     let starts = [(|| Ok(())) as fn() -> io::Result<()>, start];
