@@ -1,20 +1,20 @@
-//! What a server shows: whose certificate it is, and how long it is good.
+//! A certificate that a server presents: its subject and its validity.
 
 use crate::der;
 use std::time::{Duration, SystemTime};
 
-/// The certificate of a host, as it is shown now.
+/// The certificate of a host, as it is presented now.
 #[doc(alias = "lws_tls_vhost_cert_info")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Certificate {
-    /// The host: `example.com`, `*.example.com`; `None` is the default one.
+    /// The name of the host: `example.com`, `*.example.com`; `None` is the default host.
     pub host: Option<Box<str>>,
-    /// Its subject as RFC 4514 writes it; empty where it could not be read.
+    /// The subject in the form of RFC 4514; empty if it could not be read.
     pub subject: Box<str>,
-    /// The first second in which it is good. RFC 5280 §4.1.2.5.
+    /// The first second of its validity. RFC 5280 §4.1.2.5.
     pub not_before: SystemTime,
-    /// The last one.
+    /// The last second of its validity.
     pub not_after: SystemTime,
 }
 

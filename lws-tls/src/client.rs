@@ -1,4 +1,4 @@
-//! The client's side: which certificates of servers are good, and what is shown of our own.
+//! The client's side: which certificates of servers are accepted, and which certificate the client presents.
 
 use crate::names::{Choice, octets};
 use crate::session::RustlsSession;
@@ -13,13 +13,13 @@ use rustls::{ClientConfig, ClientConnection};
 use std::fmt;
 use std::sync::Arc;
 
-/// TLS of outgoing connections. Clones are the same client and share its sessions, also on other threads.
+/// The TLS configuration of outgoing connections. Clones share its sessions, also on other threads.
 #[derive(Clone)]
 pub struct Client {
     config: Arc<ClientConfig>,
 }
 
-/// Describes the TLS of outgoing connections.
+/// Builds a [`Client`].
 #[derive(Debug)]
 #[must_use = "nothing is read before `build`"]
 pub struct ClientBuilder {
@@ -31,7 +31,7 @@ pub struct ClientBuilder {
     key_log: KeyLog,
 }
 
-/// Whom a client believes.
+/// The certificates that a client accepts.
 #[derive(Debug)]
 enum Trust {
     Roots(Roots),
@@ -39,26 +39,26 @@ enum Trust {
     Anybody,
 }
 
-/// Servers whose sessions are kept.
+/// The number of servers whose sessions are kept.
 const SESSIONS_MAX: usize = 256;
-/// What rustls keeps of one server, about 1 KiB each.
+/// The tickets that rustls keeps for one server, about 1 KiB each.
 const TICKETS_PER_SERVER: usize = 8;
 
 impl ClientBuilder {
-    /// The roots that certificates of servers are traced back to. Default those of the system. RFC 5280 §6.
+    /// The trust anchors for certificates of servers. Default those of the system. RFC 5280 §6.
     #[doc(alias = "client_ssl_ca_filepath")]
     pub fn roots(mut self, roots: Roots) -> Self {
         self.trust = Trust::Roots(roots);
         self
     }
 
-    /// Takes one of these certificates, and no other: its roots, names and times do not count.
+    /// Accepts only these certificates. Their issuers, names and validity are not checked.
     pub fn pins(mut self, pins: impl IntoIterator<Item = Pin>) -> Self {
         self.trust = Trust::Pins(pins.into_iter().collect());
         self
     }
 
-    /// Takes any certificate: whoever is on the way can read and change everything. For tests, and for nothing else.
+    /// Accepts any certificate, so that an attacker on the path can read and change everything. For tests only.
     #[doc(alias = "LCCSCF_ALLOW_SELFSIGNED")]
     #[doc(alias = "LCCSCF_ALLOW_INSECURE")]
     pub fn danger_accept_any_certificate(mut self) -> Self {
@@ -66,7 +66,7 @@ impl ClientBuilder {
         self
     }
 
-    /// The certificate that is shown to servers which ask for one. Default none.
+    /// The certificate for servers that request one. Default none.
     #[doc(alias = "client_ssl_cert_filepath")]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
@@ -85,28 +85,28 @@ impl ClientBuilder {
         self
     }
 
-    /// The cipher suites that are offered, by their registered names. Default what the provider has.
+    /// The cipher suites that are offered, by their registered names. Default those of the provider.
     #[doc(alias = "client_ssl_cipher_list")]
     pub fn cipher_suites(mut self, names: &[&str]) -> Self {
         self.choice.cipher_suites = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    /// The groups of the key exchange that are offered, by their registered names. Default what the provider has.
+    /// The groups of the key exchange that are offered, by their registered names. Default those of the provider.
     pub fn groups(mut self, names: &[&str]) -> Self {
         self.choice.groups = names.iter().map(|name| (*name).to_owned()).collect();
         self
     }
 
-    /// Servers whose sessions are kept for resumption, of each at most eight of about 1 KiB. Default 256; 0 resumes nothing.
-    /// Past it the oldest server goes.
+    /// The number of servers whose sessions are kept for resumption, with at most eight tickets of about 1 KiB each.
+    /// Default 256; 0 disables resumption. Past it the sessions of the oldest server are dropped.
     #[doc(alias = "tls_session_cache_max")]
     pub fn sessions_max(mut self, servers: usize) -> Self {
         self.sessions_max = servers;
         self
     }
 
-    /// Where the secrets of sessions go. Default nowhere.
+    /// The log for the secrets of sessions. Default none.
     pub fn key_log(mut self, key_log: KeyLog) -> Self {
         self.key_log = key_log;
         self
@@ -115,7 +115,7 @@ impl ClientBuilder {
     /// Reads roots and certificates.
     ///
     /// # Errors
-    /// The first thing that was wrong.
+    /// The first fault that was found.
     pub fn build(self) -> Result<Client, ConfigError> {
         let provider = self.choice.provider()?;
         let verifier: Arc<dyn ServerCertVerifier> = match self.trust {
@@ -151,7 +151,7 @@ impl ClientBuilder {
 }
 
 impl Client {
-    /// Begins to describe the TLS of outgoing connections.
+    /// Begins to build a client.
     pub fn builder() -> ClientBuilder {
         ClientBuilder {
             trust: Trust::Roots(Roots::system()),
@@ -163,17 +163,17 @@ impl Client {
         }
     }
 
-    /// A configuration made elsewhere, taken as it is.
+    /// A client with a configuration of rustls, used as it is.
     #[must_use]
     pub fn ready(config: Arc<ClientConfig>) -> Self {
         Self { config }
     }
 
-    /// Sessions with a server that has to prove that it is `name`: a host name or an IP address, without a port. It need
-    /// not be the one that the connection is made to.
+    /// The provider of sessions with a server whose certificate must be for `name`: a host name or an IP address,
+    /// without a port. It may differ from the address of the connection.
     ///
     /// # Errors
-    /// It is neither.
+    /// `name` is neither.
     #[doc(alias = "ssl_hostname")]
     pub fn to(&self, name: &str) -> Result<Arc<dyn Provider>, ConfigError> {
         let unknown =
@@ -191,7 +191,7 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A client and the server that it wants.
+/// The sessions of a client with one server.
 struct Connector {
     config: Arc<ClientConfig>,
     server: ServerName<'static>,

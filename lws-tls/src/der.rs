@@ -1,10 +1,11 @@
-//! The little of DER that is needed to say whose a certificate is, its subject as RFC 4514 writes it, and how long it is good.
+//! The part of DER that is needed for the subject of a certificate, in the form of RFC 4514, and for its validity.
 //!
-//! Checks nothing; a certificate that is trusted was checked by others. Whatever is malformed has no subject and no times.
+//! Verifies nothing: trusted certificates were verified by rustls. A malformed certificate has no subject and no
+//! validity.
 
 /// The subject of an X.509 certificate, most specific part first: `CN=alice,O=Example`. RFC 5280 §4.1.2.6.
 pub(crate) fn subject(certificate: &[u8]) -> Option<Box<str>> {
-    // Behind serialNumber, signature, issuer and validity.
+    // The subject follows serialNumber, signature, issuer and validity.
     let mut rest = field(certificate, 4)?;
     let mut names = Vec::new();
     while !rest.is_empty() {
@@ -17,21 +18,21 @@ pub(crate) fn subject(certificate: &[u8]) -> Option<Box<str>> {
     Some(names.join(",").into())
 }
 
-/// The first and last second in which an X.509 certificate is good, counted from the first of January 1970, UTC.
+/// The first and last second of the validity of an X.509 certificate, counted from the first of January 1970, UTC.
 /// RFC 5280 §4.1.2.5.
 pub(crate) fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
-    // Behind serialNumber, signature and issuer.
+    // The validity follows serialNumber, signature and issuer.
     let (tag, begin, rest) = any(field(certificate, 3)?)?;
     let (end_tag, end, _) = any(rest)?;
     Some((unix_seconds(tag, begin)?, unix_seconds(end_tag, end)?))
 }
 
-/// Whether an X.509 certificate is that of an authority: its basic constraints say so. RFC 5280 §4.2.1.9.
+/// Whether an X.509 certificate is that of an authority, according to its basic constraints. RFC 5280 §4.2.1.9.
 pub(crate) fn is_authority(certificate: &[u8]) -> bool {
     let Some(mut rest) = extensions(certificate) else { return false };
     while let Some((extension, after)) = element(rest, SEQUENCE) {
         if let Some((BASIC_CONSTRAINTS, value)) = element(extension, OBJECT_IDENTIFIER) {
-            // A flag may come first, whether the extension is critical.
+            // A flag for critical extensions may come first.
             let value = element(value, BOOLEAN).map_or(value, |(_, value)| value);
             let constraints = element(value, OCTET_STRING).and_then(|(octets, _)| element(octets, SEQUENCE));
             let authority = constraints.and_then(|(constraints, _)| element(constraints, BOOLEAN));
@@ -54,7 +55,8 @@ fn extensions(certificate: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The content of a field of the certificate that is a sequence, by how many are before it, of which the version is none.
+/// The content of a field of the certificate that is a sequence. `before` counts the fields before it, without the
+/// version.
 fn field(certificate: &[u8], before: usize) -> Option<&[u8]> {
     let (mut tbs, _) = element(element(certificate, SEQUENCE)?.0, SEQUENCE)?;
     if tbs.first() == Some(&VERSION) {
@@ -87,7 +89,8 @@ fn unix_seconds(tag: u8, time: &[u8]) -> Option<i64> {
     Some(days(year, month, day) * 86_400 + seconds)
 }
 
-/// Days from the first of January 1970 on, of the Gregorian calendar: years begin with March, so that a leap day is a last.
+/// The days since the first of January 1970 in the Gregorian calendar. Years begin with March here, so that a leap day
+/// is the last day of a year.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     year * 365 + year.div_euclid(4) - year.div_euclid(100)
@@ -109,13 +112,13 @@ const BOOLEAN: u8 = 0x01;
 const OCTET_STRING: u8 = 0x04;
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 19];
 
-/// The content of the first element, which must have this tag, and what is behind it.
+/// The content of the first element, which must have this tag, and the bytes behind it.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (found, content, rest) = any(bytes)?;
     (found == tag).then_some((content, rest))
 }
 
-/// The tag and content of the first element, and what is behind it.
+/// The tag and content of the first element, and the bytes behind it.
 fn any(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -131,7 +134,7 @@ fn any(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// `CN=alice`, several with `+`. RFC 4514 §2.2.
+/// A relative distinguished name, such as `CN=alice`; several attributes are joined by `+`. RFC 4514 §2.2.
 fn relative_name(mut set: &[u8]) -> Option<String> {
     let mut parts = Vec::new();
     while !set.is_empty() {
@@ -144,7 +147,7 @@ fn relative_name(mut set: &[u8]) -> Option<String> {
     Some(parts.join("+"))
 }
 
-/// RFC 4514 §3, and the number of any other attribute.
+/// The short name of an attribute type in RFC 4514 §3, and otherwise its object identifier.
 fn attribute(oid: &[u8]) -> String {
     match oid {
         [0x55, 4, 3] => "CN".into(),
@@ -178,7 +181,7 @@ fn dotted(oid: &[u8]) -> String {
     arcs.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
 }
 
-/// RFC 4514 §2.4, with control characters escaped, too.
+/// An attribute value, escaped by RFC 4514 §2.4. Control characters are escaped, too.
 fn escaped(tag: u8, value: &[u8]) -> String {
     let text = match tag {
         BMP_STRING => {
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_told_by_its_basic_constraints() {
+    fn an_authority_is_recognised_by_its_basic_constraints() {
         use rcgen::{BasicConstraints, IsCa};
         for (is_ca, expected) in [
             (IsCa::NoCa, false),

@@ -1,11 +1,11 @@
-//! What can be wrong with a configuration.
+//! The errors of a configuration.
 
 use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// What was wrong with a configuration. Nothing has been changed.
+/// The error of a configuration, which has changed nothing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -16,35 +16,35 @@ pub enum ConfigError {
         /// Why.
         error: io::Error,
     },
-    /// A certificate, key or root could not be understood.
+    /// A certificate, key or root could not be parsed.
     Malformed {
-        /// Where it came from: a path, or what it is.
+        /// Its source: a path, or a description.
         source: String,
         /// Why.
         reason: String,
     },
-    /// There is nothing of this kind in it: "certificate", "private key", "root".
+    /// The source has no item of a kind: "certificate", "private key", "root".
     Missing {
-        /// Where it should have been.
+        /// The source.
         source: String,
         /// What.
         what: &'static str,
     },
     /// The private key belongs to another certificate.
     KeyMismatch {
-        /// Where the certificate came from.
+        /// The source of the certificate.
         source: String,
     },
-    /// A name that nobody here knows.
+    /// An unknown name.
     Unknown {
-        /// Of what: "version", "cipher suite", "group", "server name".
+        /// The kind of name: "version", "cipher suite", "group", "server name".
         what: &'static str,
         /// The name.
         name: String,
-        /// Those that are known.
+        /// The names that are known.
         known: Vec<&'static str>,
     },
-    /// Parts that do not fit together, as a version without a cipher suite.
+    /// Settings that contradict each other, such as a version without a cipher suite.
     Inconsistent(String),
 }
 

@@ -1,11 +1,11 @@
-//! rustls' errors in the words of the seam.
+//! Translates rustls' errors to those of the seam.
 
 use crate::names;
 use crate::verify::{self, Refused};
 use lws_loop_external::tls::{Alert, CertificateFault, Failure, Reason};
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
-/// Why a session is over; of a refused certificate with what the verifier has noted on this thread.
+/// The failure of a session. For a refused certificate it includes what the verifier has noted on this thread.
 pub(crate) fn failure(error: &Error) -> Failure {
     let refused = verify::take_refused();
     Failure { reason: reason(error, refused), sent: sent(error) }
@@ -22,7 +22,7 @@ fn reason(error: &Error, refused: Option<Refused>) -> Reason {
         Error::AlertReceived(alert) => Reason::AlertReceived(Alert(u8::from(*alert))),
         Error::PeerIncompatible(what) => Reason::Incompatible(format!("{what:?}").into()),
         Error::NoApplicationProtocol => Reason::NoProtocol,
-        // What is no record has no known type, version or length.
+        // Bytes that are not a TLS record have an unknown type, version or length.
         Error::InvalidMessage(
             InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion,
         ) => Reason::NotTls,
@@ -60,7 +60,7 @@ pub(crate) fn fault(error: &CertificateError) -> CertificateFault {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             CertificateFault::Purpose
         }
-        // The error of `webpki`, which rustls does not name.
+        // An error of `webpki` for which rustls has no variant.
         CertificateError::Other(other) => match other.0.to_string() {
             error if error == "CaUsedAsEndEntity" => CertificateFault::Authority,
             error => CertificateFault::Malformed(error.into()),
@@ -69,7 +69,7 @@ pub(crate) fn fault(error: &CertificateError) -> CertificateFault {
     }
 }
 
-/// The alert that rustls has sent for an error, which it does not tell: as RFC 8446 §6.2 assigns it.
+/// The alert that rustls has sent for an error. rustls does not report it, so it follows RFC 8446 §6.2.
 fn sent(error: &Error) -> Option<Alert> {
     let alert = match error {
         Error::AlertReceived(_) => return None,
@@ -96,20 +96,20 @@ fn sent(error: &Error) -> Option<Alert> {
     Some(Alert(u8::from(alert)))
 }
 
-/// The alert record of a server that does not know the name, before any key is agreed on. RFC 6066 §3.
+/// The alert record `unrecognized_name`, in plaintext as no key is negotiated yet. RFC 6066 §3.
 pub(crate) const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// That end.
+/// The failure of a client that asked for an unknown name.
 pub(crate) fn unknown_name(name: Option<&str>) -> Failure {
     Failure { reason: Reason::UnknownName(name.map(Into::into)), sent: Some(Alert(112)) }
 }
 
-/// What a configuration cannot make a session of.
+/// The failure of a configuration that cannot make a session.
 pub(crate) fn configuration(error: &Error) -> Failure {
     Failure::silent(Reason::Configuration(error.to_string().into()))
 }
 
-/// The names of what was agreed on.
+/// The names of the negotiated version, cipher suite and group.
 pub(crate) fn agreed(state: &rustls::CommonState) -> (&'static str, &'static str, &'static str) {
     (
         state.protocol_version().map_or("", names::version_name),
@@ -129,7 +129,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn the_certificate_of_an_authority_is_told_as_that() {
+    fn the_certificate_of_an_authority_is_reported_as_that() {
         let mut params = CertificateParams::new(["a.example".to_owned()]).expect("names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate");

@@ -1,4 +1,4 @@
-//! Virtual hosts: what a server shows to clients and asks of them, by the name that a client asks for.
+//! Virtual hosts: the certificate and the settings of a server, by the name that a client asks for.
 
 use crate::identity::Identity;
 use crate::names::{Choice, octets, ticketer};
@@ -16,15 +16,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// A virtual host as it was described, with what outlives its certificates.
+/// A virtual host: its description, and its session store, which outlives certificates.
 pub(crate) struct VirtualHost {
-    /// The names that it answers to. `None` is the default host.
+    /// Its name or pattern. `None` is the default host.
     name: Option<Box<str>>,
     host: Host,
     resumption: SessionStore,
 }
 
-/// What recognises the sessions of earlier connections.
+/// The keys or sessions by which earlier connections are resumed.
 #[derive(Clone)]
 struct SessionStore {
     tickets: Option<Arc<dyn ProducesTickets>>,
@@ -46,33 +46,34 @@ impl SessionStore {
 pub(crate) struct HostTable {
     default: Option<Arc<ServerConfig>>,
     exact: HashMap<Box<str>, Arc<ServerConfig>>,
-    /// Hosts of patterns such as `*.example.com`, by the part behind the `*.`.
+    /// Hosts with patterns such as `*.example.com`, by the part behind the `*.`.
     below: HashMap<Box<str>, Arc<ServerConfig>>,
     unknown: UnknownName,
     certificates: Vec<Certificate>,
 }
 
-/// What becomes of a client that asks for a name which no host has.
+/// The handling of a client that asks for a name which no host has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UnknownName {
-    /// The default host answers it, and its certificate will not fit. The default.
+    /// The default host answers, whose certificate does not match the name. The default.
     #[default]
     Default,
-    /// It is refused with the alert `unrecognized_name`. RFC 6066 §3. A client that asks for no name gets the default
-    /// host all the same.
+    /// The client is refused with the alert `unrecognized_name`. RFC 6066 §3. A client that asks for no name still
+    /// gets the default host.
     Refuse,
 }
 
-/// What a host wants of its clients. A resumed session has the certificate of its first handshake, which is not looked at
-/// again: see [`Resumption`].
+/// The client certificates of a host. A resumed session keeps the certificate of its first handshake, which is not
+/// verified again: see [`Resumption`].
 #[derive(Clone, Debug, Default)]
 pub enum ClientCertificates {
-    /// No certificate.
+    /// No certificate is requested.
     #[default]
     None,
-    /// A certificate, if they have one that these roots have issued. One that is shown has to be good.
+    /// A certificate that these roots have issued is requested and may be missing. A certificate that the client
+    /// presents must be valid.
     Request(Roots),
-    /// A certificate that these roots have issued.
+    /// A certificate that these roots have issued is required.
     #[doc(alias = "LWS_SERVER_OPTION_REQUIRE_VALID_OPENSSL_CLIENT_CERT")]
     Require(Roots),
 }
@@ -81,23 +82,23 @@ pub enum ClientCertificates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resumption {
     /// With tickets that the client keeps, two for each handshake, sealed with a key that changes every six hours and is
-    /// good for six more. The server keeps nothing. The default.
+    /// accepted for six more. The server keeps nothing. The default.
     Tickets,
-    /// With sessions that the server keeps: so many at most, and the oldest goes.
+    /// With sessions that the server keeps: at most this many, of which the oldest is dropped first.
     Cache(usize),
     /// Not at all.
     Off,
 }
 
-/// One virtual host: a certificate, and what is spoken with it.
+/// One virtual host: a certificate, and its protocol settings.
 #[doc(alias = "lws_vhost")]
 #[derive(Clone, Debug)]
 pub struct Host {
-    source: Source,
+    source: ConfigSource,
 }
 
 #[derive(Clone)]
-enum Source {
+enum ConfigSource {
     Described(Box<Options>),
     Ready(Arc<ServerConfig>),
 }
@@ -122,24 +123,24 @@ impl Host {
             clients: ClientCertificates::None,
             resumption: Resumption::Tickets,
         };
-        Self { source: Source::Described(Box::new(options)) }
+        Self { source: ConfigSource::Described(Box::new(options)) }
     }
 
-    /// A configuration made elsewhere, taken as it is: nothing that is said about the host changes it.
+    /// A host with a configuration of rustls, used as it is: the other settings of the host do not apply.
     #[doc(alias = "provided_client_ssl_ctx")]
     #[must_use]
     pub fn ready(config: Arc<ServerConfig>) -> Self {
-        Self { source: Source::Ready(config) }
+        Self { source: ConfigSource::Ready(config) }
     }
 
-    /// The versions that are spoken: `TLSv1.3`, `TLSv1.2`. Default both.
+    /// The accepted versions: `TLSv1.3`, `TLSv1.2`. Default both.
     #[must_use]
     pub fn versions(self, names: &[&str]) -> Self {
         self.with(|options| options.choice.versions = strings(names))
     }
 
-    /// The cipher suites in order of preference, by their registered names: `TLS_AES_128_GCM_SHA256`. Default what the
-    /// provider has.
+    /// The cipher suites in order of preference, by their registered names: `TLS_AES_128_GCM_SHA256`. Default those of
+    /// the provider.
     #[doc(alias = "ssl_cipher_list")]
     #[must_use]
     pub fn cipher_suites(self, names: &[&str]) -> Self {
@@ -147,7 +148,7 @@ impl Host {
     }
 
     /// The groups of the key exchange in order of preference, by their registered names: `x25519`, `secp256r1`. Default
-    /// what the provider has.
+    /// those of the provider.
     #[doc(alias = "ecdh_curve")]
     #[must_use]
     pub fn groups(self, names: &[&str]) -> Self {
@@ -160,27 +161,27 @@ impl Host {
         self.with(|options| options.alpn = Some(octets(protocols)))
     }
 
-    /// What is wanted of clients. Default no certificate.
+    /// The client certificates. Default [`ClientCertificates::None`].
     #[must_use]
     pub fn client_certificates(self, clients: ClientCertificates) -> Self {
         self.with(|options| options.clients = clients)
     }
 
-    /// How sessions are resumed. Default with tickets.
+    /// The resumption of sessions. Default with tickets.
     #[must_use]
     pub fn resumption(self, resumption: Resumption) -> Self {
         self.with(|options| options.resumption = resumption)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Options)) -> Self {
-        if let Source::Described(options) = &mut self.source {
+        if let ConfigSource::Described(options) = &mut self.source {
             change(options);
         }
         self
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Described(options) => options.fmt(f),
@@ -218,7 +219,7 @@ impl HostTable {
         Ok(table)
     }
 
-    /// What is known of the certificates that are shown, in the order of the hosts.
+    /// The certificates of all hosts, in the order of the hosts.
     pub(crate) fn certificates(&self) -> &[Certificate] {
         &self.certificates
     }
@@ -237,22 +238,22 @@ impl HostTable {
 }
 
 impl VirtualHost {
-    /// A host under a name or a pattern of names. `alpn` is offered by a host that does not say which protocols it speaks.
+    /// A host with a name or a pattern. `alpn` is the default of a host without protocols of its own.
     pub(crate) fn new(name: Option<&str>, mut host: Host, alpn: &[Vec<u8>]) -> Result<Self, ConfigError> {
         let name = name.map(normal_pattern).transpose()?;
         let mut resumption = Resumption::Off;
-        if let Source::Described(options) = &mut host.source {
+        if let ConfigSource::Described(options) = &mut host.source {
             options.alpn.get_or_insert_with(|| alpn.to_vec());
             resumption = options.resumption;
         }
         Ok(Self { name, host, resumption: SessionStore::new(resumption)? })
     }
 
-    /// The same host, which recognises the sessions of another of its name, if it resumes them in the same way.
+    /// Takes over the session store of `other`, if that has the same name and resumes sessions in the same way.
     pub(crate) fn going_on(mut self, other: &Self) -> Self {
         let how = |host: &Self| match &host.host.source {
-            Source::Described(options) => Some(options.resumption),
-            Source::Ready(_) => None,
+            ConfigSource::Described(options) => Some(options.resumption),
+            ConfigSource::Ready(_) => None,
         };
         if how(&self) == how(other) {
             self.resumption = other.resumption.clone();
@@ -265,15 +266,15 @@ impl VirtualHost {
         self.name.as_deref().unwrap_or("*")
     }
 
-    /// Reads its certificates, and adds what is known of them to `certificates`.
+    /// Reads its certificates, and adds their description to `certificates`.
     fn config(
         &self,
         key_log: &KeyLog,
         certificates: &mut Vec<Certificate>,
     ) -> Result<Arc<ServerConfig>, ConfigError> {
         let options = match &self.host.source {
-            Source::Ready(config) => return Ok(Arc::clone(config)),
-            Source::Described(options) => options,
+            ConfigSource::Ready(config) => return Ok(Arc::clone(config)),
+            ConfigSource::Described(options) => options,
         };
         let provider = options.choice.provider()?;
         let certified = options.identity.load(&provider)?;
@@ -298,7 +299,8 @@ impl VirtualHost {
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = options.alpn.clone().unwrap_or_default();
         config.key_log = Arc::clone(&key_log.0);
-        // A resumed session shows no certificate, so it would escape the roots of today: what was stored is not kept.
+        // In a resumed session the client presents no certificate, so it would not be checked against changed roots.
+        // The session store is not kept for such hosts.
         let store = match options.clients {
             ClientCertificates::None => self.resumption.clone(),
             _ => SessionStore::new(options.resumption)?,
@@ -318,7 +320,7 @@ fn inconsistent(error: rustls::client::VerifierBuilderError) -> ConfigError {
     ConfigError::Inconsistent(error.to_string())
 }
 
-/// A name or pattern in lower case, without the dot of the root.
+/// Normalises a name or pattern: lower case, without the dot of the root.
 fn normal_pattern(name: &str) -> Result<Box<str>, ConfigError> {
     let unknown =
         || ConfigError::Unknown { what: "such server name", name: name.to_owned(), known: Vec::new() };

@@ -1,4 +1,4 @@
-//! A certificate chain and its private key, from wherever they are.
+//! A certificate chain and its private key, from files or memory.
 
 use crate::{ConfigError, der, failure};
 use lws_loop_external::tls::CertificateFault;
@@ -11,27 +11,27 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a chain that begins with the certificate of an authority: clients of rustls and Go, for example, refuse it as
-/// that of a server. It is what `openssl req -x509` makes unless it is told otherwise.
+/// The error for a chain that begins with the certificate of an authority, which clients on rustls or Go refuse as that
+/// of a server. `openssl req -x509` makes such certificates by default.
 const CA_AS_OWN: &str = "the first certificate is that of a certificate authority (CA:TRUE), which clients do not take for a \
     server's or client's own: put the one that the authority has issued first, or make one with `openssl req -x509 -addext \
     basicConstraints=critical,CA:FALSE`";
 
-/// Bytes of a certificate, key or staple file. A chain is a few KiB; what is larger was meant for something else.
+/// The largest certificate, key or staple file in bytes. A chain has a few KiB, so a larger file is a mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A certificate chain, the end entity's first, and its private key: RSA, ECDSA or Ed25519.
 ///
-/// Nothing is looked at before a server or client is built. What stands in files is read again by
+/// Nothing is read or checked before a server or client is built. Files are read again by
 /// [`Server::reload`](crate::Server::reload).
 #[derive(Clone)]
 pub struct Identity {
-    source: Source,
+    source: IdentitySource,
     staple: Option<Staple>,
 }
 
 #[derive(Clone)]
-enum Source {
+enum IdentitySource {
     Files { certificates: PathBuf, key: PathBuf },
     Pem { certificates: Vec<u8>, key: Vec<u8> },
     Der { certificates: Vec<Vec<u8>>, key: Vec<u8> },
@@ -49,7 +49,7 @@ impl Identity {
     #[must_use]
     pub fn files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         let (certificates, key) = (certificates.as_ref().into(), key.as_ref().into());
-        Self { source: Source::Files { certificates, key }, staple: None }
+        Self { source: IdentitySource::Files { certificates, key }, staple: None }
     }
 
     /// From PEM text.
@@ -57,44 +57,45 @@ impl Identity {
     #[must_use]
     pub fn pem(certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (certificates, key) = (certificates.into(), key.into());
-        Self { source: Source::Pem { certificates, key }, staple: None }
+        Self { source: IdentitySource::Pem { certificates, key }, staple: None }
     }
 
     /// From DER: the certificates one by one, the key as PKCS #8, PKCS #1 or SEC 1.
     #[must_use]
     pub fn der(certificates: impl IntoIterator<Item = Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
-        let source = Source::Der { certificates: certificates.into_iter().collect(), key: key.into() };
+        let source =
+            IdentitySource::Der { certificates: certificates.into_iter().collect(), key: key.into() };
         Self { source, staple: None }
     }
 
-    /// An OCSP response that goes to clients that ask for one, as it is. RFC 6066 §8.
+    /// Adds an OCSP response, which clients that ask for one get unchanged. RFC 6066 §8.
     #[must_use]
     pub fn ocsp_staple(mut self, response: impl Into<Vec<u8>>) -> Self {
         self.staple = Some(Staple::Bytes(response.into()));
         self
     }
 
-    /// The same from a file with DER, which is read again with the rest.
+    /// Adds an OCSP response from a file in DER, which is read again with the other files.
     #[must_use]
     pub fn ocsp_staple_file(mut self, path: impl AsRef<Path>) -> Self {
         self.staple = Some(Staple::File(path.as_ref().into()));
         self
     }
 
-    /// Reads and checks everything.
+    /// Reads and checks certificates, key and staple.
     pub(crate) fn load(&self, provider: &CryptoProvider) -> Result<CertifiedKey, ConfigError> {
         let (source, chain, key) = match &self.source {
-            Source::Files { certificates, key } => {
+            IdentitySource::Files { certificates, key } => {
                 let source = certificates.display().to_string();
                 let chain = not_empty(&source, chain(&source, &read(certificates)?)?)?;
                 (source, chain, private_key(&key.display().to_string(), &read(key)?)?)
             }
-            Source::Pem { certificates, key } => {
+            IdentitySource::Pem { certificates, key } => {
                 let source = "the certificate in memory";
                 let chain = not_empty(source, chain(source, certificates)?)?;
                 (source.into(), chain, private_key("the key in memory", key)?)
             }
-            Source::Der { certificates, key } => {
+            IdentitySource::Der { certificates, key } => {
                 let source = "the certificate in memory".to_owned();
                 let chain = certificates.iter().cloned().map(CertificateDer::from).collect();
                 let chain = not_empty(&source, chain)?;
@@ -130,18 +131,18 @@ impl Identity {
 }
 
 impl fmt::Debug for Identity {
-    /// Leaves the key out.
+    /// Formats the identity without its private key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source: &dyn fmt::Debug = match &self.source {
-            Source::Files { certificates, .. } => certificates,
-            Source::Pem { .. } => &"PEM",
-            Source::Der { .. } => &"DER",
+            IdentitySource::Files { certificates, .. } => certificates,
+            IdentitySource::Pem { .. } => &"PEM",
+            IdentitySource::Der { .. } => &"DER",
         };
         f.debug_struct("Identity").field("source", source).finish_non_exhaustive()
     }
 }
 
-/// rustls says the same of a peer's certificate and of ours.
+/// The text for an own certificate that rustls cannot use. Its errors are worded for certificates of peers.
 fn unusable(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(error) => match failure::fault(error) {
@@ -155,7 +156,7 @@ fn unusable(error: &rustls::Error) -> String {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let failed = |error| ConfigError::Read { path: path.into(), error };
     let mut bytes = Vec::new();
-    // A pipe or device has no length that could be asked for.
+    // A pipe or device reports no length, so the read itself is limited.
     let file = File::open(path).map_err(failed)?;
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if read as u64 > FILE_BYTES_MAX {
@@ -194,13 +195,13 @@ fn private_key(source: &str, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Confi
     })
 }
 
-/// RFC 7468 §11; and as it was before, RFC 1421 §4.6.
+/// Whether PEM text contains an encrypted key: RFC 7468 §11, or the older form of RFC 1421 §4.6.
 fn is_encrypted(pem: &[u8]) -> bool {
     const MARKS: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
     pem.split(|byte| *byte == b'\n').any(|line| MARKS.contains(&line.trim_ascii_end()))
 }
 
-/// DER begins with a SEQUENCE, whose tag is the digit 0: no text that precedes PEM.
+/// Fails for DER, which begins with the tag of a SEQUENCE, `0x30`. Text before PEM would not begin with that digit.
 fn not_der(source: &str, pem: &[u8]) -> Result<(), ConfigError> {
     match pem {
         [b'0', length, ..] if *length >= 0x80 => {

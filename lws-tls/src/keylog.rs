@@ -1,4 +1,4 @@
-//! Where the secrets of sessions go, for looking into captured traffic.
+//! The log of session secrets, for decrypting captured traffic.
 
 use crate::ConfigError;
 use rustls::{KeyLogFile, NoKeyLog};
@@ -9,20 +9,21 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Where the secrets of each session are written, in the format of NSS. Whoever has them reads everything: nothing is
-/// written unless this is asked for.
+/// A log for the secrets of each session, in the format of NSS. They allow decrypting the traffic, so nothing is
+/// logged by default.
 #[derive(Clone, Debug)]
 pub struct KeyLog(pub(crate) Arc<dyn rustls::KeyLog>);
 
 impl KeyLog {
-    /// To the file that the environment variable `SSLKEYLOGFILE` names, if it names one. The write blocks: for debugging.
+    /// Logs to the file that the environment variable `SSLKEYLOGFILE` names, if it is set. Writing blocks; use it for
+    /// debugging only.
     #[must_use]
     pub fn environment() -> Self {
         Self(Arc::new(KeyLogFile::new()))
     }
 
-    /// To the end of a file, which only its owner may read if it is made now. The write blocks: for debugging. Lines that cannot be
-    /// written are lost.
+    /// Appends to a file. A new file can be read by its owner only. Writing blocks; use it for debugging only. Lines
+    /// that cannot be written are lost.
     ///
     /// # Errors
     /// [`ConfigError::Read`] if it cannot be opened.
@@ -31,13 +32,13 @@ impl KeyLog {
         let file = File::options().append(true).create(true).mode(0o600).open(path);
         let file = Mutex::new(file.map_err(|error| ConfigError::Read { path: path.into(), error })?);
         Ok(Self::sink(move |line| {
-            // One write, so that lines of several processes do not mix.
+            // Each line is one write, so that lines of several processes do not mix.
             let line = format!("{line}\n");
             let _ = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
         }))
     }
 
-    /// To `sink`, a line at a time and without its end. It is called in the middle of handshakes, and should not wait.
+    /// Calls `sink` for each line, without its end. It is called during handshakes, and must not block.
     #[must_use]
     pub fn sink(sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(Sink(Box::new(sink))))
@@ -45,7 +46,7 @@ impl KeyLog {
 }
 
 impl Default for KeyLog {
-    /// Nowhere.
+    /// No log.
     fn default() -> Self {
         Self(Arc::new(NoKeyLog))
     }

@@ -1,8 +1,8 @@
-//! TLS as a stage of bytes to bytes, for servers and clients: rustls behind the session seam of `lws-loop-external`.
+//! TLS for servers and clients: rustls behind the session seam of `lws-loop-external`, which turns bytes into bytes.
 //!
-//! Knows no socket and no protocol above. A [`Server`] is what a listener's
-//! [`ListenTls`](lws_loop_external::tls::ListenTls) is made with; a [`Client`] gives what
-//! [`ConnectOptions::tls`](lws_loop_external::ConnectOptions::tls) takes.
+//! Knows no socket and no protocol above. A [`Server`] is the provider for a listener's
+//! [`ListenTls`](lws_loop_external::tls::ListenTls); a [`Client`] makes the providers for
+//! [`ConnectOptions::tls`](lws_loop_external::ConnectOptions::tls).
 //!
 //! ```no_run
 //! use lws_tls::{Client, Host, Identity, Server};
@@ -12,7 +12,7 @@
 //!     .host("*.example.com", Host::new(Identity::files("example.pem", "example.key")).versions(&["TLSv1.3"]))
 //!     .build()?;
 //! let client = Client::builder().build()?.to("example.com")?;
-//! // Later, when the files have changed: connections go on, and a bad pair changes nothing.
+//! // Later, when the files have changed: connections go on, and an invalid pair changes nothing.
 //! server.reload()?;
 //! # Ok::<(), lws_tls::ConfigError>(())
 //! ```

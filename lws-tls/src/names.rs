@@ -5,7 +5,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::{CipherSuite, NamedGroup, ProtocolVersion, SupportedProtocolVersion};
 use std::sync::Arc;
 
-/// What a configuration chooses of what the provider has. Empty lists choose everything.
+/// The versions, cipher suites and groups that a configuration selects. An empty list selects all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Choice {
     pub(crate) versions: Vec<String>,
@@ -13,7 +13,7 @@ pub(crate) struct Choice {
     pub(crate) groups: Vec<String>,
 }
 
-/// The provider that is built in.
+/// The built-in cryptography provider.
 pub(crate) fn provider() -> CryptoProvider {
     #[cfg(feature = "aws-lc-rs")]
     return rustls::crypto::aws_lc_rs::default_provider();
@@ -21,7 +21,7 @@ pub(crate) fn provider() -> CryptoProvider {
     rustls::crypto::ring::default_provider()
 }
 
-/// The ticketer of that provider.
+/// The ticketer of the built-in provider.
 pub(crate) fn ticketer() -> Result<Arc<dyn rustls::server::ProducesTickets>, rustls::Error> {
     #[cfg(feature = "aws-lc-rs")]
     return rustls::crypto::aws_lc_rs::Ticketer::new();
@@ -30,7 +30,7 @@ pub(crate) fn ticketer() -> Result<Arc<dyn rustls::server::ProducesTickets>, rus
 }
 
 impl Choice {
-    /// The provider with what was chosen of it, in that order.
+    /// The provider with the selected suites and groups, in the selected order.
     pub(crate) fn provider(&self) -> Result<Arc<CryptoProvider>, ConfigError> {
         let mut provider = provider();
         let suites = |suite: &rustls::SupportedCipherSuite| suite_name(suite.suite());
@@ -40,14 +40,14 @@ impl Choice {
         Ok(Arc::new(provider))
     }
 
-    /// The versions that were chosen.
+    /// The selected versions.
     pub(crate) fn versions(&self) -> Result<Vec<&'static SupportedProtocolVersion>, ConfigError> {
         let name = |version: &&'static SupportedProtocolVersion| version_name(version.version);
         choose("version", rustls::ALL_VERSIONS.to_vec(), name, &self.versions)
     }
 }
 
-/// Names of protocols as ALPN sends them. RFC 7301 §3.1.
+/// Protocol names in the form of ALPN. RFC 7301 §3.1.
 pub(crate) fn octets(protocols: &[&str]) -> Vec<Vec<u8>> {
     protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
 }
@@ -72,7 +72,7 @@ fn choose<T: Copy>(
     names.iter().map(find).collect()
 }
 
-/// As applications and tools write them.
+/// The name of a version, such as `TLSv1.3`.
 pub(crate) fn version_name(version: ProtocolVersion) -> &'static str {
     match version {
         ProtocolVersion::TLSv1_2 => "TLSv1.2",
@@ -81,7 +81,7 @@ pub(crate) fn version_name(version: ProtocolVersion) -> &'static str {
     }
 }
 
-/// The names of the TLS Cipher Suites registry. rustls writes those of TLS 1.3 in another way.
+/// The name of a cipher suite in the TLS Cipher Suites registry. rustls has other names for those of TLS 1.3.
 pub(crate) fn suite_name(suite: CipherSuite) -> &'static str {
     match suite {
         CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
@@ -91,7 +91,7 @@ pub(crate) fn suite_name(suite: CipherSuite) -> &'static str {
     }
 }
 
-/// The names of the TLS Supported Groups registry.
+/// The name of a group in the TLS Supported Groups registry.
 pub(crate) fn group_name(group: NamedGroup) -> &'static str {
     match group {
         NamedGroup::X25519 => "x25519",
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn registered_names_choose_in_their_order_and_unknown_ones_are_told() {
+    fn registered_names_choose_in_their_order_and_unknown_ones_are_reported() {
         let choice = Choice {
             versions: strings(&["TLSv1.3"]),
             cipher_suites: strings(&["TLS_CHACHA20_POLY1305_SHA256", "tls_aes_128_gcm_sha256"]),

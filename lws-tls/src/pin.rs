@@ -1,6 +1,6 @@
-//! Certificates of servers that are trusted by themselves, without a root.
+//! Pinned certificates: certificates of servers that are trusted without an issuer.
 
-/// A certificate of a server that is accepted whatever its names and times are, and whoever has issued it.
+/// A pinned certificate of a server. It is accepted whatever its issuer, names and validity are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// The certificate with this DER.

@@ -1,33 +1,33 @@
-//! How long records are: short at the beginning of a burst, so that the first bytes can be opened when the first packets
-//! are there, and then as long as they may be.
+//! The sizes of TLS records: short at the beginning of a burst, so that the first packets can be decrypted on arrival,
+//! and the maximum afterwards.
 
 use lws_proto::Time;
 use std::io::IoSlice;
 use std::time::Duration;
 
-/// What fits into a packet with the headers of IPv6, TCP with options and TLS.
+/// The plaintext of a short record, which fits into one packet with the headers of IPv6, TCP with options and TLS.
 const SHORT: usize = 1_300;
-/// The most that a record may hold. RFC 8446 §5.1.
+/// The plaintext of a full record. RFC 8446 §5.1.
 const LONG: usize = 16 << 10;
-/// So many bytes of a burst go in short records: about the first window of TCP, RFC 6928.
+/// The bytes of a burst that are sent in short records: about TCP's initial window, RFC 6928.
 const BURST: usize = 14 << 10;
-/// A pause after which the next bytes are a new burst: by then TCP may have closed its window, too.
+/// The pause after which a new burst begins: TCP may have reduced its window by then, too.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Pieces of plaintext that one record takes at most; the engine has no more at a time.
+/// The most pieces of plaintext in one record. The engine offers no more at a time.
 const PIECES_MAX: usize = 16;
 
-/// The lengths of the records of one session.
+/// The record sizes of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     /// Bytes since the burst began.
     burst: u32,
-    /// When the last record was made.
+    /// The time of the last record.
     last: Time,
 }
 
 impl Records {
-    /// A burst begins if there was a pause before `now`.
+    /// Begins a new burst if there was a pause before `now`.
     pub(crate) fn begin(&mut self, now: Time) {
         if now - self.last >= IDLE {
             self.burst = 0;
@@ -35,7 +35,7 @@ impl Records {
         self.last = now;
     }
 
-    /// How long the next record may be, with `left` bytes to send: what fits into one is not cut.
+    /// The size of the next record, with `left` bytes to send. If they fit into one record they are not divided.
     pub(crate) fn next(&mut self, left: usize) -> usize {
         let short = (self.burst as usize) < BURST && left > SHORT;
         let len = left.min(if short { SHORT } else { LONG });
@@ -44,10 +44,10 @@ impl Records {
     }
 }
 
-/// Walks over plaintext in pieces.
+/// A cursor over plaintext in several pieces.
 pub(crate) struct Pieces<'a> {
     pieces: &'a [&'a [u8]],
-    /// Bytes of the first piece that are gone.
+    /// The bytes of the first piece that are used.
     at: usize,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Pieces<'a> {
         Self { pieces, at: 0 }
     }
 
-    /// Calls `record` with the next `len` bytes, as the pieces that they are in.
+    /// Calls `record` with the next `len` bytes, as slices of the pieces.
     pub(crate) fn take<R>(&mut self, mut len: usize, record: impl FnOnce(&[IoSlice<'a>]) -> R) -> R {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let mut count = 0;

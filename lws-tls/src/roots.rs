@@ -1,4 +1,4 @@
-//! The roots that certificates of peers are traced back to.
+//! The trust anchors for certificates of peers.
 
 use crate::ConfigError;
 use crate::identity::{chain, read};
@@ -7,14 +7,14 @@ use rustls::pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Which roots are trusted. Several sources add up.
+/// A set of trusted roots, from one or several sources.
 #[derive(Clone, Debug, Default)]
 pub struct Roots {
-    sources: Vec<Source>,
+    sources: Vec<RootSource>,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum RootSource {
     System,
     File(PathBuf),
     Pem(Vec<u8>),
@@ -25,49 +25,49 @@ impl Roots {
     /// Those of the operating system.
     #[must_use]
     pub fn system() -> Self {
-        Self::default().and(Source::System)
+        Self::default().and(RootSource::System)
     }
 
     /// The certificates in a PEM file.
     #[doc(alias = "ssl_ca_filepath")]
     #[must_use]
     pub fn file(path: impl AsRef<Path>) -> Self {
-        Self::default().and(Source::File(path.as_ref().into()))
+        Self::default().and(RootSource::File(path.as_ref().into()))
     }
 
     /// The certificates in PEM text.
     #[must_use]
     pub fn pem(pem: impl Into<Vec<u8>>) -> Self {
-        Self::default().and(Source::Pem(pem.into()))
+        Self::default().and(RootSource::Pem(pem.into()))
     }
 
     /// One certificate as DER.
     #[must_use]
     pub fn der(der: impl Into<Vec<u8>>) -> Self {
-        Self::default().and(Source::Der(der.into()))
+        Self::default().and(RootSource::Der(der.into()))
     }
 
-    /// These, too.
+    /// Adds the roots of `others`.
     #[must_use]
     pub fn with(mut self, others: Self) -> Self {
         self.sources.extend(others.sources);
         self
     }
 
-    fn and(mut self, source: Source) -> Self {
+    fn and(mut self, source: RootSource) -> Self {
         self.sources.push(source);
         self
     }
 
-    /// Reads everything.
+    /// Reads the roots of all sources.
     pub(crate) fn load(&self) -> Result<Arc<RootCertStore>, ConfigError> {
         let mut store = RootCertStore::empty();
         for source in &self.sources {
             match source {
-                Source::System => add_system(&mut store)?,
-                Source::File(path) => add(&mut store, &path.display().to_string(), &read(path)?)?,
-                Source::Pem(pem) => add(&mut store, "the roots in memory", pem)?,
-                Source::Der(der) => add_one(&mut store, "the root in memory", der.clone().into())?,
+                RootSource::System => add_system(&mut store)?,
+                RootSource::File(path) => add(&mut store, &path.display().to_string(), &read(path)?)?,
+                RootSource::Pem(pem) => add(&mut store, "the roots in memory", pem)?,
+                RootSource::Der(der) => add_one(&mut store, "the root in memory", der.clone().into())?,
             }
         }
         if store.is_empty() {
@@ -77,7 +77,8 @@ impl Roots {
     }
 }
 
-/// Systems have roots that nobody can read any more: those are left out.
+/// Adds the roots of the operating system. Roots that cannot be parsed are left out, as some systems keep outdated
+/// ones.
 fn add_system(store: &mut RootCertStore) -> Result<(), ConfigError> {
     let found = rustls_native_certs::load_native_certs();
     let (added, _) = store.add_parsable_certificates(found.certs);

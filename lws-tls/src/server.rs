@@ -1,4 +1,5 @@
-//! A server's TLS: its virtual hosts, which can be read anew and replaced while connections go on.
+//! The TLS configuration of a server: its virtual hosts, which can be reloaded and replaced while connections go
+//! on.
 
 use crate::hosts::{Host, HostTable, UnknownName, VirtualHost};
 use crate::identity::Identity;
@@ -10,14 +11,15 @@ use rustls::pki_types::ServerName;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// TLS of a server: its virtual hosts. Clones are the same server, also on other threads.
+/// The TLS configuration of a server: its virtual hosts. Clones share it, also on other threads.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// What the table was made of, and is made of again. Held while that is read, so that of two changes one comes after the other.
+    /// The description from which the table is made. The lock is held while files are read, so that changes come one
+    /// after the other.
     description: Mutex<Description>,
     table: RwLock<Arc<HostTable>>,
 }
@@ -36,7 +38,7 @@ pub struct Update {
     table: HostTable,
 }
 
-/// Describes the TLS of a server.
+/// Builds a [`Server`].
 #[derive(Debug)]
 #[must_use = "nothing is read before `build`"]
 pub struct ServerBuilder {
@@ -61,20 +63,20 @@ impl ServerBuilder {
         self
     }
 
-    /// What becomes of clients that ask for an unknown name. Default the default host.
+    /// The handling of clients that ask for an unknown name. Default [`UnknownName::Default`].
     pub fn unknown_name(mut self, policy: UnknownName) -> Self {
         self.unknown = policy;
         self
     }
 
-    /// The protocols in order of preference, for hosts that say nothing else. RFC 7301. Default `h2`, then `http/1.1`. A
-    /// client that offers none gets what it speaks; one that offers only others is refused.
+    /// The protocols in order of preference, for hosts without protocols of their own. RFC 7301. Default `h2`, then
+    /// `http/1.1`. For a client that offers none the protocol is detected; one that offers only others is refused.
     pub fn alpn(mut self, protocols: &[&str]) -> Self {
         self.alpn = octets(protocols);
         self
     }
 
-    /// Where the secrets of sessions go. Default nowhere.
+    /// The log for the secrets of sessions. Default none.
     pub fn key_log(mut self, key_log: KeyLog) -> Self {
         self.key_log = key_log;
         self
@@ -83,16 +85,16 @@ impl ServerBuilder {
     /// Reads every certificate and key.
     ///
     /// # Errors
-    /// The first thing that was wrong.
+    /// The first fault that was found.
     pub fn build(self) -> Result<Server, ConfigError> {
         let description = self.describe(&[])?;
         let table = RwLock::new(Arc::new(description.table()?));
         Ok(Server { shared: Arc::new(Shared { description: Mutex::new(description), table }) })
     }
 
-    /// Reads every certificate and key for a server that runs, to show them in place of all that it shows now: hosts are added so,
-    /// replaced and removed. Handshakes use what was there until [`Update::apply`]. Sessions and tickets of hosts that keep their names
-    /// stay good, unless they want client certificates. Files are read on the calling thread.
+    /// Reads every certificate and key for a running server, to replace all of its hosts: this adds, replaces and
+    /// removes hosts. Handshakes use the current hosts until [`Update::apply`]. Sessions and tickets of hosts that keep
+    /// their names stay valid, unless the host requests client certificates. Files are read on the calling thread.
     ///
     /// ```
     /// # use lws_tls::{Host, Identity, Server};
@@ -106,7 +108,7 @@ impl ServerBuilder {
     /// ```
     ///
     /// # Errors
-    /// The first thing that was wrong.
+    /// The first fault that was found.
     pub fn prepare(self, server: &Server) -> Result<Update, ConfigError> {
         let before = server.description().hosts.clone();
         let description = self.describe(&before)?;
@@ -114,7 +116,7 @@ impl ServerBuilder {
         Ok(Update { server: server.clone(), description, table })
     }
 
-    /// The hosts; those that are among `before` go on with the sessions that are kept there.
+    /// The description of the hosts. Those with a name in `before` take over its session store.
     fn describe(self, before: &[Arc<VirtualHost>]) -> Result<Description, ConfigError> {
         if self.hosts.is_empty() {
             return Err(ConfigError::Inconsistent("a server needs a host with a certificate".into()));
@@ -140,14 +142,14 @@ impl Description {
 }
 
 impl Update {
-    /// Has handshakes from now on use what was read. Connections go on as they are.
+    /// Makes handshakes from now on use the new hosts. Existing connections are not affected.
     pub fn apply(self) {
         let Self { server, description, table } = self;
         *server.description() = description;
         server.show(table);
     }
 
-    /// The certificates that will be shown, in the order of the hosts: as [`Server::certificates`].
+    /// The certificates of the new hosts, as [`Server::certificates`] will return them.
     #[must_use]
     pub fn certificates(&self) -> &[Certificate] {
         self.table.certificates()
@@ -162,7 +164,7 @@ impl fmt::Debug for Update {
 }
 
 impl Server {
-    /// Begins to describe the TLS of a server.
+    /// Begins to build a server.
     pub fn builder() -> ServerBuilder {
         ServerBuilder {
             hosts: Vec::new(),
@@ -183,9 +185,9 @@ impl Server {
         Self::builder().default_host(Host::new(Identity::files(certificates, key))).build()
     }
 
-    /// Reads every file again. Handshakes from now on use what was read; connections go on as they are, and sessions and
-    /// tickets stay good, but for those of hosts that want client certificates: whom they trust may be another now. Files
-    /// are read on the calling thread.
+    /// Reads every file again, on the calling thread. Handshakes from now on use the new content. Existing connections
+    /// are not affected, and sessions and tickets stay valid, except those of hosts that request client certificates:
+    /// their trusted roots may have changed.
     ///
     /// # Errors
     /// The first thing that was wrong: nothing has changed then.
@@ -201,12 +203,12 @@ impl Server {
     }
 
     fn description(&self) -> MutexGuard<'_, Description> {
-        // It is only ever replaced as a whole.
+        // The value is only replaced as a whole, so a poisoned lock is harmless.
         self.shared.description.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The certificates that are shown now, in the order of the hosts: for whoever watches that they are renewed in time. One
-    /// that has expired is shown all the same. Those of [`Host::ready`] are not known here.
+    /// The certificates that are presented now, in the order of the hosts, for monitoring their renewal. Expired ones
+    /// are presented nevertheless. Certificates of [`Host::ready`] are not included.
     #[must_use]
     pub fn certificates(&self) -> Vec<Certificate> {
         self.table().certificates().to_vec()

@@ -1,8 +1,8 @@
-//! A rustls connection as a session.
+//! A session of the seam on a rustls connection.
 //!
-//! The buffered interface of rustls 0.23: its unbuffered one is going to be removed, and the next one is what the seam is
-//! shaped like. What rustls buffers is drained in the call that filled it, so that only a record that is not complete stays
-//! inside.
+//! It uses the buffered interface of rustls 0.23: the unbuffered one will be removed, and the seam is shaped like its
+//! planned successor. Buffers of rustls are drained in the call that filled them, so that only an incomplete record
+//! stays inside.
 
 use crate::der;
 use crate::failure;
@@ -15,19 +15,20 @@ use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-/// Plaintext bytes that one call of `seal` takes at most: what is sealed and cannot leave is held twice.
+/// The most plaintext bytes that one call of `seal` takes. Bytes that are sealed and cannot be sent are held twice,
+/// by the engine and as a record.
 const SEALED_BYTES_MAX: usize = 64 << 10;
 
 /// One side of a TLS connection.
 pub(crate) struct RustlsSession {
     state: State,
     records: Records,
-    /// The name that was asked for.
+    /// The name that the client asked for.
     name: Option<Box<str>>,
 }
 
 enum State {
-    /// A server that has not seen the whole ClientHello, which chooses the configuration.
+    /// A server that has not received the whole ClientHello, which selects the configuration.
     Accepting(Acceptor, Arc<HostTable>),
     Running(Connection),
     Over,
@@ -43,14 +44,14 @@ impl RustlsSession {
         Self { state: State::Running(connection.into()), records: Records::default(), name }
     }
 
-    /// Reads the ClientHello. True when there is a connection.
+    /// Reads the ClientHello. Returns true when the connection is made.
     fn accept(&mut self, input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, Failure> {
         while let State::Accepting(acceptor, table) = &mut self.state {
             let accepted = match acceptor.accept() {
                 Ok(Some(accepted)) => accepted,
                 Ok(None) if input.is_empty() => return Ok(false),
                 Ok(None) => {
-                    // Never stuck: an acceptor whose buffer is full has a message, or fails.
+                    // This always makes progress: an acceptor whose buffer is full has a message, or fails.
                     acceptor.read_tls(input).map_err(|error| violation(&error))?;
                     continue;
                 }
@@ -78,7 +79,7 @@ impl RustlsSession {
         mut alert: rustls::server::AcceptedAlert,
         out: &mut Vec<u8>,
     ) -> Failure {
-        // A vector takes everything.
+        // Writing to a vector cannot fail.
         let _ = alert.write_all(out);
         self.state = State::Over;
         failure::failure(error)
@@ -89,10 +90,10 @@ fn violation(error: &std::io::Error) -> Failure {
     Failure::silent(Reason::Violation(error.to_string().into()))
 }
 
-/// Moves what rustls has queued.
+/// Moves the records that rustls has queued to `out`.
 fn drain(connection: &mut Connection, out: &mut Vec<u8>) {
     while connection.wants_write() {
-        // A vector takes everything.
+        // Writing to a vector cannot fail.
         let _ = connection.write_tls(out);
     }
 }
@@ -134,7 +135,7 @@ impl Session for RustlsSession {
             drain(connection, out);
             match taken {
                 Ok(taken) if taken == len => {}
-                // Nobody takes the rest: the session has ended.
+                // The session has ended, and takes no further input.
                 _ => break,
             }
             left -= len;
@@ -184,7 +185,7 @@ fn run(
         let inside = state.plaintext_bytes_to_read();
         if inside > 0 {
             let room = &mut plaintext[opened.filled..];
-            // There is as much as it says, in memory.
+            // Reading plaintext that rustls has in memory cannot fail.
             let n = connection.reader().read(room).unwrap_or(0);
             opened.filled += n;
             if n < inside {

@@ -1,4 +1,5 @@
-//! Verifiers of certificates: those of WebPKI, noting whose certificate they refuse; a pinned one; and none at all.
+//! Certificate verifiers: WebPKI's, which notes the subject of a refused certificate; one for pinned certificates;
+//! and one that accepts all.
 
 use crate::der;
 use crate::pin::Pin;
@@ -10,7 +11,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use std::cell::Cell;
 use std::sync::Arc;
 
-/// Whose certificate was refused.
+/// The description of a refused certificate.
 #[derive(Default)]
 pub(crate) struct Refused {
     pub(crate) subject: Box<str>,
@@ -18,12 +19,12 @@ pub(crate) struct Refused {
 }
 
 thread_local! {
-    /// rustls' errors do not say whose certificate they are about, and its sessions forget it. A session is driven on
-    /// one thread, verifies in the middle of one call, and asks right after that call.
+    /// rustls' errors do not name the refused certificate, and its sessions do not keep it. A session verifies in the
+    /// middle of a call on one thread, and takes this note right after that call.
     static REFUSED: Cell<Option<Refused>> = const { Cell::new(None) };
 }
 
-/// What was noted on this thread since the last look.
+/// Takes the note of this thread.
 pub(crate) fn take_refused() -> Option<Refused> {
     REFUSED.take()
 }
@@ -36,7 +37,7 @@ fn note<T>(result: Result<T, Error>, certificate: &CertificateDer<'_>) -> Result
     result
 }
 
-/// The part that both of rustls' traits ask for in the same words.
+/// The methods that both of rustls' verifier traits have.
 macro_rules! noted_signatures {
     () => {
         fn verify_tls12_signature(
@@ -63,7 +64,7 @@ macro_rules! noted_signatures {
     };
 }
 
-/// Another verifier, whose refusals are noted.
+/// A wrapper of another verifier that notes refusals.
 #[derive(Debug)]
 pub(crate) struct Noting<V: ?Sized>(pub(crate) Arc<V>);
 
@@ -108,8 +109,8 @@ impl ClientCertVerifier for Noting<dyn ClientCertVerifier> {
     noted_signatures!();
 }
 
-/// A verifier that accepts pinned certificates, or any certificate: roots, names and times do not count. That the peer has the
-/// key of its certificate is checked all the same.
+/// A verifier that accepts pinned certificates, or any certificate, without checking issuers, names and validity. It
+/// still checks that the peer has the key of its certificate.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     pub(crate) provider: Arc<CryptoProvider>,
@@ -128,7 +129,7 @@ impl Pinned {
     }
 }
 
-/// By the hash of whatever cipher suite has it.
+/// Computes SHA-256 with the hash of a cipher suite that uses it.
 fn sha256(provider: &CryptoProvider, bytes: &[u8]) -> Option<hash::Output> {
     let hashes = provider.cipher_suites.iter().map(|suite| match suite {
         rustls::SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
