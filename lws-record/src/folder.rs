@@ -1,4 +1,4 @@
-//! The files of records: one for each connection, in a folder, which only their owner can read.
+//! The files of records: one for each connection, in a folder, readable by their owner only.
 
 use crate::{Ends, Recorder, Redaction, Tap, Writer};
 use lws_proto::record::{Note, Tape};
@@ -9,20 +9,20 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What is written of a connection.
+/// The files that are written for a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// What can be replayed, as `.lwsrec`.
+    /// A record for replay, `.lwsrec`.
     Record,
-    /// What Wireshark opens, as `.pcapng`.
+    /// A capture for Wireshark, `.pcapng`.
     Pcapng,
     /// Both.
     #[default]
     Both,
 }
 
-/// Makes the files of connections. It is shared in an `Arc`.
+/// A folder in which the files of connections are made. Share it in an `Arc`.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -35,12 +35,13 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The most connections that are recorded, unless said otherwise: then it ends, so that a record that was forgotten fills no disk.
+    /// The default of the most connections that are recorded. No more are recorded after that, so that a forgotten
+    /// recording does not fill a disk.
     pub const FILES_MAX: u32 = 10_000;
-    /// The most octets of one file, unless said otherwise: a record is cut there, and can be replayed so far.
+    /// The default of the most octets of one file. A record ends there, and can be replayed up to that point.
     pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
-    /// Makes the folder, for its owner only, if it is not there.
+    /// Makes the folder, accessible to its owner only, if it does not exist.
     ///
     /// # Errors
     /// What the system says.
@@ -57,31 +58,31 @@ impl Folder {
         })
     }
 
-    /// What is written. Default: both.
+    /// Sets which files are written. Default: both.
     #[must_use]
     pub fn output(self, output: Output) -> Self {
         Self { output, ..self }
     }
 
-    /// What is masked. Default: credentials.
+    /// Sets what is masked. Default: credentials.
     #[must_use]
     pub fn redaction(self, redaction: Redaction) -> Self {
         Self { redaction, ..self }
     }
 
-    /// Only connections of this peer. Default: all.
+    /// Records only connections of this peer. Default: all.
     #[must_use]
     pub fn peer(self, peer: Option<IpAddr>) -> Self {
         Self { peer, ..self }
     }
 
-    /// The most connections that are recorded, and the most octets of one file.
+    /// Sets the most connections that are recorded, and the most octets of one file.
     #[must_use]
     pub fn limits(self, files_max: u32, file_bytes_max: u64) -> Self {
         Self { files_max, file_bytes_max, ..self }
     }
 
-    /// The files of one more connection. `None` if it is not of the peer that is recorded, or there are enough.
+    /// Makes the files of one more connection. `None` if it is not of the recorded peer, or the limit is reached.
     ///
     /// # Errors
     /// What the system says.
@@ -91,7 +92,7 @@ impl Folder {
         }
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         if number >= self.files_max {
-            // It stays at the limit, and does not wrap around.
+            // The counter stays at the limit, so that it cannot wrap around.
             self.made.store(self.files_max, Ordering::Relaxed);
             return Ok(None);
         }
@@ -108,7 +109,7 @@ impl Folder {
 
     fn file(&self, name: &str, extension: &str) -> io::Result<BufWriter<Limited>> {
         let path = self.path.join(name).with_extension(extension);
-        // Never one that is there already: another process may have opened it.
+        // An existing file is never reused, as another process may have opened it.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(BufWriter::new(Limited { file, left: self.file_bytes_max }))
     }
@@ -136,7 +137,7 @@ impl Write for Limited {
     }
 }
 
-/// What runs for one connection.
+/// The recorder and the tap of one connection.
 struct Both {
     record: Option<Recorder<BufWriter<Limited>>>,
     pcapng: Option<Tap<BufWriter<Limited>>>,

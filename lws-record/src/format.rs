@@ -1,7 +1,8 @@
-//! A record as octets.
+//! The file format of records.
 //!
-//! `LWSREC`, a version octet, and then entries: their length as four octets, little-endian, and as many octets, of which the first says the
-//! kind. Numbers are as LEB128 has them. An entry that is cut ends the record and is no error: a process that was killed has left it.
+//! `LWSREC`, a version octet, and then entries: a length of four octets, little-endian, and as many octets, the first
+//! of which is the kind. Numbers are LEB128. An incomplete entry ends the record without an error: a process that was
+//! killed leaves one.
 
 use crate::hash::Hash;
 use lws_proto::http::Status;
@@ -14,33 +15,33 @@ use std::time::Duration;
 
 const MAGIC: &[u8; 6] = b"LWSREC";
 const VERSION: u8 = 1;
-/// What is longer is no entry: one holds what a single call has been given.
+/// The longest entry. It holds the input of a single call, so a longer one is malformed.
 const ENTRY_BYTES_MAX: usize = 1 << 30;
 
-/// What was read of a record.
+/// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     entries: Vec<Entry>,
     complete: bool,
 }
 
-/// What stands in a record.
+/// An entry of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
     Note(Note<'static>),
-    /// What has been sent up to here.
+    /// The hash of the octets that were sent up to here.
     Hash(Hash),
 }
 
-/// Why octets are no record.
+/// Why octets could not be read as a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unreadable {
-    /// They do not begin as one.
+    /// They do not begin with `LWSREC`.
     NoRecord,
-    /// They are of this version of the format, which is not ours.
+    /// They have this version of the format, which is not supported.
     Version(u8),
-    /// The entry of this number, from zero, is none.
+    /// The entry with this number, from zero, is malformed.
     Entry(usize),
 }
 
@@ -57,7 +58,7 @@ impl fmt::Display for Unreadable {
 impl std::error::Error for Unreadable {}
 
 impl Record {
-    /// Reads the octets of a file. One whose end is missing has what came before.
+    /// Reads the octets of a file. If its end is missing, the record has the entries before that.
     ///
     /// # Errors
     /// [`Unreadable`].
@@ -81,7 +82,7 @@ impl Record {
         Ok(Self { entries, complete: rest.is_empty() })
     }
 
-    /// Whether the last entry is whole.
+    /// Whether the last entry is complete.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.complete
@@ -91,7 +92,7 @@ impl Record {
         &self.entries
     }
 
-    /// What happened, in order.
+    /// The recorded calls and events, in order.
     pub fn notes(&self) -> impl Iterator<Item = &Note<'static>> {
         self.entries.iter().filter_map(|entry| match entry {
             Entry::Note(note) => Some(note),
@@ -99,7 +100,7 @@ impl Record {
         })
     }
 
-    /// The configuration that the connection had, as text.
+    /// The configuration of the connection, as text.
     #[must_use]
     pub fn config(&self) -> Option<&str> {
         self.notes().find_map(|note| match note {
@@ -108,7 +109,7 @@ impl Record {
         })
     }
 
-    /// Everything that was received, in one piece.
+    /// All received octets.
     #[must_use]
     pub fn received(&self) -> Vec<u8> {
         let bytes = self.notes().filter_map(|note| match note {
@@ -118,7 +119,8 @@ impl Record {
         bytes.collect::<Vec<_>>().concat()
     }
 
-    /// The same as an input of the fuzz targets that take octets: their last four say how the others are cut.
+    /// All received octets, as an input of the fuzz targets that take octets: the last four determine how the
+    /// others are cut.
     #[must_use]
     pub fn corpus_entry(&self) -> Vec<u8> {
         let mut entry = self.received();
@@ -127,14 +129,14 @@ impl Record {
     }
 }
 
-/// What every record begins with.
+/// The beginning of every record.
 pub(crate) fn begin() -> Vec<u8> {
     [&MAGIC[..], &[VERSION]].concat()
 }
 
 /// Appends an entry with its length.
 pub(crate) fn write(out: &mut Vec<u8>, entry: &Entry) {
-    let mut writer = Writer::default();
+    let mut writer = EntryWriter::default();
     match entry {
         Entry::Note(note) => writer.note(note),
         Entry::Hash(Hash { value, octets }) => {
@@ -148,7 +150,7 @@ pub(crate) fn write(out: &mut Vec<u8>, entry: &Entry) {
     out.extend_from_slice(&writer.out);
 }
 
-/// The first octets of entries. They are for ever: a new kind gets a new number.
+/// The first octets of entries. They never change: a new kind gets a new number.
 mod kind {
     pub(super) const BEGIN: u8 = 0;
     pub(super) const DATE: u8 = 1;
@@ -210,11 +212,11 @@ mod command {
 const ROLES: [Role; 5] = [Role::Server, Role::ServerHttp1, Role::ServerHttp2, Role::Client, Role::Raw];
 
 #[derive(Default)]
-struct Writer {
+struct EntryWriter {
     out: Vec<u8>,
 }
 
-impl Writer {
+impl EntryWriter {
     fn octet(&mut self, octet: u8) {
         self.out.push(octet);
     }
@@ -258,7 +260,7 @@ impl Writer {
         self.flag(kind == MessageKind::Text);
     }
 
-    /// Nothing, or something.
+    /// Writes an optional value.
     fn option<T>(&mut self, option: Option<T>, some: impl FnOnce(&mut Self, T)) {
         self.flag(option.is_some());
         if let Some(value) = option {
@@ -336,7 +338,7 @@ impl Writer {
                 self.octet(kind::UNSUPPORTED);
                 self.octets(what.as_bytes());
             }
-            // What is sent is only hashed, and what is not known here cannot be replayed.
+            // Sent octets are only hashed, and unknown notes cannot be replayed.
             _ => {
                 self.octet(kind::UNSUPPORTED);
                 self.octets(b"a call that this version does not know");
@@ -453,7 +455,7 @@ impl Writer {
             Command::Ticket => self.octet(command::TICKET),
             Command::Again => self.octet(command::AGAIN),
             Command::Throttle => self.octet(command::THROTTLE),
-            // Read as malformed, so that nothing is replayed in its place.
+            // Written as a malformed entry, so that no other command is replayed in its place.
             _ => self.octet(u8::MAX),
         }
     }
@@ -463,7 +465,7 @@ struct Reader<'a> {
     rest: &'a [u8],
 }
 
-/// Each answers `None` where the octets are none of what is asked for.
+/// Each method returns `None` if the octets are malformed.
 impl<'a> Reader<'a> {
     fn octet(&mut self) -> Option<u8> {
         let (octet, rest) = self.rest.split_first()?;

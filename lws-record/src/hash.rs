@@ -1,6 +1,6 @@
-//! A hash of octets that come in parts: FNV-1a, 64 bits. It finds differences, but not those that are made on purpose.
+//! A hash of octets that arrive in parts: FNV-1a, 64 bits. It detects accidental differences, and not deliberate ones.
 
-/// How octets hash that have come so far, and how many they are.
+/// The hash of the octets so far, and their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hash {
     pub(crate) value: u64,

@@ -1,12 +1,12 @@
 //! Records of connections.
 //!
-//! The engine has no clock, no randomness and no transport, so a connection that gets the same calls again does the same again, octet for
-//! octet. A [`Recorder`] writes down the calls, and a hash of what the connection sends; [`Record`] reads that, and [`replay()`] makes
-//! the same calls to a fresh connection. So a connection that failed in production becomes a test, or an input of a fuzzer.
-//! A [`Tap`] writes down what was exchanged instead, as a pcapng file that Wireshark opens.
+//! The engine has no clock, no randomness and no transport, so the same calls give the same output, octet for octet. A
+//! [`Recorder`] writes the calls to a connection, and a hash of its output; [`Record`] reads them, and [`replay()`]
+//! makes the same calls to a fresh connection. So a connection that failed in production becomes a test, or an input of
+//! a fuzzer. A [`Tap`] writes the exchanged octets instead, as a pcapng file for Wireshark.
 //!
-//! Credentials are masked before anything is written, unless that is asked for: [`Redaction`] says which and how. Nothing here opens a
-//! socket; [`Folder`] makes the files, which only their owner can read.
+//! Credentials are masked before anything is written, by default: see [`Redaction`]. Nothing here opens a socket;
+//! [`Folder`] makes the files, which only their owner can read.
 //!
 //! ```
 //! use lws_proto::{Config, Connection, Event, Payload, Time, http::Status};

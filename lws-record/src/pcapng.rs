@@ -1,8 +1,8 @@
-//! What was said on a connection, as a capture that Wireshark opens.
+//! Captures of connections for Wireshark.
 //!
-//! There were no packets, or others: they are made up, so that the plaintext stands in them in order and with the time at which the engine had
-//! it. The server's port is said to be 80, behind which HTTP of any version and WebSockets are found. Blocks and their numbers are
-//! those of the pcapng draft (draft-ietf-opsawg-pcapng).
+//! The packets are synthetic: they contain the plaintext in order, with the time at which the engine had it. The
+//! server's port is given as 80, at which Wireshark detects every version of HTTP and WebSockets. Blocks and their
+//! numbers are those of the pcapng draft (draft-ietf-opsawg-pcapng).
 
 use crate::redact::{Redaction, Redactor};
 use lws_proto::Time;
@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const LINK_RAW: u16 = 101;
 /// The most octets of one packet: its length must fit 16 bits.
 const SEGMENT_BYTES_MAX: usize = 32 << 10;
-/// What the server's port is said to be.
+/// The port that stands for the server's.
 const PORT: u16 = 80;
 /// "TLSK": secrets of TLS, as `SSLKEYLOGFILE` has them.
 const TLS_KEY_LOG: u32 = 0x544c_534b;
@@ -30,23 +30,24 @@ mod block {
 
 /// Writes blocks.
 pub struct Writer<W> {
-    /// `None` once it could not be written.
+    /// `None` once writing has failed.
     out: Option<W>,
 }
 
 impl<W: Write> Writer<W> {
-    /// A capture with nothing in it but what each begins with.
+    /// Begins a capture: writes the section header and the interface description.
     #[must_use]
     pub fn new(out: W) -> Self {
         let mut writer = Self { out: Some(out) };
-        // The order of octets, version 1.0, and a length that is not said.
+        // The byte order, version 1.0, and an unspecified length.
         writer.block(block::SECTION, &[&0x1a2b_3c4d_u32.to_le_bytes(), &[1, 0, 0, 0], &[0xff; 8]]);
-        // Without a limit for packets; times are in microseconds if nothing else is said.
+        // No limit of the packet length; the default resolution of times is microseconds.
         writer.block(block::INTERFACE, &[&LINK_RAW.to_le_bytes(), &[0; 6]]);
         writer
     }
 
-    /// Secrets of TLS connections, as `SSLKEYLOGFILE` has them: so a capture that was made elsewhere can be read, too, once both are merged.
+    /// Writes secrets of TLS connections, in the format of `SSLKEYLOGFILE`. Merged with a capture from elsewhere, they
+    /// allow decrypting that.
     pub fn secrets(&mut self, key_log: &[u8]) {
         let len = u32::try_from(key_log.len()).unwrap_or(u32::MAX);
         self.block(
@@ -55,7 +56,7 @@ impl<W: Write> Writer<W> {
         );
     }
 
-    /// A packet, with its IP header.
+    /// Writes a packet, which begins with its IP header.
     pub fn packet(&mut self, at: SystemTime, packet: &[u8]) {
         let micros = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
         let len = u32::try_from(packet.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -81,7 +82,7 @@ impl<W> fmt::Debug for Writer<W> {
     }
 }
 
-/// Up to a multiple of four.
+/// The padding to a multiple of four.
 fn padding(len: usize) -> &'static [u8] {
     &[0; 3][..len.next_multiple_of(4) - len]
 }
@@ -91,12 +92,12 @@ fn padding(len: usize) -> &'static [u8] {
 pub struct Ends {
     /// The other side.
     pub peer: SocketAddr,
-    /// This side. It has to be of the peer's family; otherwise the unspecified address stands for it.
+    /// This side. If it is not of the peer's family, the unspecified address is written.
     pub local: SocketAddr,
 }
 
 impl Ends {
-    /// Those of a connection that has no addresses, such as one of a Unix socket.
+    /// Stand-in addresses for a connection without any, such as one of a Unix socket.
     #[must_use]
     pub fn unknown() -> Self {
         let nowhere = |last, port| SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), port);
@@ -104,23 +105,23 @@ impl Ends {
     }
 }
 
-/// Writes what is said on one connection.
+/// A tape that writes one connection to a capture.
 pub struct Tap<W> {
     writer: Writer<W>,
     ends: Ends,
     client: bool,
-    /// When the engine's time began.
+    /// The wall-clock time of the engine's time zero.
     epoch: SystemTime,
     now: SystemTime,
     input: Redactor,
     output: Redactor,
-    /// Octets that were received and sent, and the SYN of each side.
+    /// The TCP sequence numbers: octets that were received and sent, and the SYN of each side.
     sequence: [u32; 2],
     finished: [bool; 2],
     plain: Vec<u8>,
 }
 
-/// From whom a packet is, as an index.
+/// The index of the sender of a packet.
 const PEER: usize = 0;
 const OURS: usize = 1;
 
@@ -133,7 +134,7 @@ mod flag {
 }
 
 impl<W: Write> Tap<W> {
-    /// One that writes what is said between `ends`.
+    /// A tape for the connection between `ends`.
     #[must_use]
     pub fn new(writer: Writer<W>, ends: Ends, redaction: Redaction) -> Self {
         let now = SystemTime::now();
@@ -169,7 +170,8 @@ impl<W: Write> Tap<W> {
         self.segment(first, flag::ACK, &[]);
     }
 
-    /// What one side says. Content that cannot be shown without what it may hide is left out, and the connection reset.
+    /// Writes octets of one side. If they cannot be masked, they are left out, and a reset ends the connection in the
+    /// capture.
     fn say(&mut self, from: usize, octets: &[u8]) {
         if self.finished[from] {
             return;
@@ -250,7 +252,7 @@ impl<W: Write + Send> Tape for Tap<W> {
 
 impl<W> Drop for Tap<W> {
     fn drop(&mut self) {
-        // The last packet has been written: what waits is not known to be harmless.
+        // Octets that still wait may contain credentials, so they are dropped.
         self.plain.clear();
     }
 }
@@ -261,7 +263,7 @@ impl<W> fmt::Debug for Tap<W> {
     }
 }
 
-/// What a packet says besides its octets.
+/// The header fields of a packet.
 struct Header {
     source: SocketAddr,
     target: SocketAddr,
@@ -271,14 +273,14 @@ struct Header {
 }
 
 impl Header {
-    /// RFC 791 §3.1 or RFC 8200 §3, and RFC 9293 §3.1.
+    /// A packet with IP and TCP headers. RFC 791 §3.1 or RFC 8200 §3, and RFC 9293 §3.1.
     fn packet(&self, octets: &[u8]) -> Vec<u8> {
         let mut tcp = Vec::with_capacity(20 + octets.len());
         tcp.extend_from_slice(&self.source.port().to_be_bytes());
         tcp.extend_from_slice(&self.target.port().to_be_bytes());
         tcp.extend_from_slice(&self.sequence.to_be_bytes());
         tcp.extend_from_slice(&self.acknowledged.to_be_bytes());
-        // Five words of header, the flags, a window; checksum and urgent pointer are zero.
+        // The header length of five words, the flags, a window; checksum and urgent pointer are zero.
         tcp.extend_from_slice(&[0x50, self.flags, 0xff, 0xff, 0, 0, 0, 0]);
         tcp.extend_from_slice(octets);
         let len = tcp.len() as u16;
@@ -295,7 +297,7 @@ impl Header {
                 };
                 let addresses = [v4(source), v4(target)].concat();
                 let total = (20 + len).to_be_bytes();
-                // Not to be fragmented, TCP.
+                // The "don't fragment" flag, and protocol 6, TCP.
                 let mut header = [&[0x45, 0], &total[..], &[0, 0, 0x40, 0, 64, 6, 0, 0], &addresses].concat();
                 let sum = checksum(&header);
                 header[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -309,7 +311,7 @@ impl Header {
     }
 }
 
-/// RFC 1071 §1.
+/// The Internet checksum. RFC 1071 §1.
 fn checksum(octets: &[u8]) -> u16 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
     let mut sum: u32 = octets.chunks(2).map(word).sum();

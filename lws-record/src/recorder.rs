@@ -12,18 +12,18 @@ use std::io::Write;
 
 /// Writes the record of one connection.
 ///
-/// What is received waits until it is known to hold no credential, which is the end of a line or of a field block; all that comes
-/// behind it waits with it. A file that cannot be written ends the record and not the connection.
+/// Received octets are held back until they are known to contain no credential: until the end of a line or of a field
+/// block. Later entries wait behind them. If the file cannot be written, the record ends and the connection goes on.
 pub struct Recorder<W: Write> {
     /// `None` once the record has ended.
     out: Option<W>,
-    /// Entries that were not written yet.
+    /// Entries that are not written yet.
     queue: VecDeque<Waiting>,
-    /// Received octets that may be written.
+    /// Received octets that may be written, as they are masked.
     released: Vec<u8>,
     input: Redactor,
     output: Redactor,
-    /// Sent octets that may be hashed.
+    /// Sent octets that may be hashed, as they are masked.
     sent: Vec<u8>,
     hash: Hash,
     hashed: Hash,
@@ -31,7 +31,7 @@ pub struct Recorder<W: Write> {
 }
 
 enum Waiting {
-    /// So many octets of those that are received.
+    /// A number of the received octets.
     Received {
         now: Time,
         own: bool,
@@ -41,7 +41,7 @@ enum Waiting {
 }
 
 impl<W: Write> Recorder<W> {
-    /// One that writes to `out`, which it should be alone in writing.
+    /// A recorder that writes to `out`. No one else should write there.
     #[must_use]
     pub fn new(out: W, redaction: Redaction) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl<W: Write> Recorder<W> {
         Ok(())
     }
 
-    /// Writes what no longer waits.
+    /// Writes the entries that need not wait any more.
     fn write(&mut self) {
         while let Some(waiting) = self.queue.front() {
             let note = match waiting {
@@ -106,7 +106,8 @@ impl<W: Write> Recorder<W> {
             let took = matches!(note, Note::Took(..));
             self.queue.pop_front();
             format::write(&mut self.encoded, &Entry::Note(note));
-            // Only where everything before is written and nothing that was sent waits: there it is what a replay has.
+            // A hash is written only when all earlier entries are written and no sent octets are held back, because
+            // only then a replay has sent the same octets at this point.
             if took && self.queue.is_empty() && !self.output.holds() && self.hash != self.hashed {
                 self.hashed = self.hash;
                 format::write(&mut self.encoded, &Entry::Hash(self.hash));
@@ -119,7 +120,7 @@ impl<W: Write> Recorder<W> {
         self.encoded.clear();
     }
 
-    /// Ends the record, because what comes next cannot be written without what it may hide.
+    /// Ends the record, because the next octets cannot be masked.
     fn give_up(&mut self, why: Unredactable) {
         self.queue.clear();
         format::write(&mut self.encoded, &Entry::Note(Note::Unsupported(why.to_string().into())));
@@ -144,7 +145,8 @@ impl<W: Write> Drop for Recorder<W> {
     fn drop(&mut self) {
         self.input.finish(&mut self.released);
         self.write();
-        // What still waits is a value or a field block that never ended: it is not known to be harmless.
+        // Octets that still wait belong to a value or a field block that has not ended, and may contain
+        // credentials.
         if !self.queue.is_empty() {
             self.give_up(Unredactable::Unfinished);
         }
@@ -157,7 +159,7 @@ impl<W: Write> fmt::Debug for Recorder<W> {
     }
 }
 
-/// A note that borrows nothing.
+/// Converts a note to one that borrows nothing.
 fn owned(note: Note<'_>) -> Note<'static> {
     fn text(text: Cow<'_, str>) -> Cow<'static, str> {
         text.into_owned().into()

@@ -1,4 +1,4 @@
-//! A record, done again.
+//! Replaying a record.
 
 use crate::format::{Entry, Record};
 use crate::hash::Hash;
@@ -14,29 +14,29 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What a replay came to, if it went as the record says.
+/// The outcome of a replay without a divergence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outcome {
     /// Octets that were sent.
     pub sent: u64,
-    /// How often what was sent up to there was compared.
+    /// The number of comparisons of the sent octets.
     pub compared: usize,
-    /// Whether the record has its end, and nothing that cannot be replayed.
+    /// Whether the record is complete, and every entry could be replayed.
     pub complete: bool,
 }
 
-/// A replay that went another way: the engine is another, or its configuration, or it does not depend on its inputs alone.
+/// A divergence of a replay: the engine or its configuration has changed, or it does not depend on its inputs alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Divergence {
     /// The record does not begin with a connection.
     NoBeginning,
-    /// The configuration is not that of the record, which follows, and then ours.
+    /// The configurations differ: that of the record, and that of the replay.
     Config(String, String),
-    /// At this entry what was recorded cannot be done.
+    /// The call of this entry is impossible.
     Impossible(usize, &'static str),
-    /// Up to this entry something else was sent.
+    /// The octets that were sent up to this entry differ.
     Sent(usize),
 }
 
@@ -53,7 +53,7 @@ impl fmt::Display for Divergence {
 
 impl std::error::Error for Divergence {}
 
-/// Has a fresh connection do what a record says, with the configuration that it was recorded with, and compares what it sends.
+/// Makes the calls of a record to a fresh connection, with the configuration of the record, and compares its output.
 ///
 /// # Errors
 /// The first [`Divergence`].
@@ -88,7 +88,7 @@ pub fn replay(record: &Record, config: Config) -> Result<Outcome, Divergence> {
     Ok(Outcome { sent: notes.hash.octets, compared: notes.compared, complete })
 }
 
-/// Chance as it was drawn.
+/// The recorded random bytes.
 #[derive(Clone, Default)]
 struct Chance(Arc<Mutex<VecDeque<u8>>>);
 
@@ -105,7 +105,7 @@ impl Entropy for Chance {
     }
 }
 
-/// The entries that are still to be done, and what has been sent.
+/// The remaining entries, and the hash of the output so far.
 struct Notes<'r> {
     entries: &'r [Entry],
     at: usize,
@@ -115,14 +115,14 @@ struct Notes<'r> {
 }
 
 impl<'r> Notes<'r> {
-    /// The first thing that happened, behind a date perhaps.
+    /// The first call, which a date may precede.
     fn begin(&mut self) -> Option<&'r Note<'static>> {
         let note = self.peek().ok()??;
         self.at += 1;
         Some(note)
     }
 
-    /// The next call to the connection. Entries that are none are handled on the way: the date, and comparisons.
+    /// The next call to the connection. Dates and comparisons before it are handled here.
     fn peek(&mut self) -> Result<Option<&'r Note<'static>>, Divergence> {
         while let Some(entry) = self.entries.get(self.at) {
             match entry {
@@ -168,7 +168,7 @@ struct Replay {
 }
 
 impl Replay {
-    /// Does all there is. False if it ends at something that cannot be replayed.
+    /// Replays all entries. Returns false if it stops at one that cannot be replayed.
     fn run(&mut self, notes: &mut Notes<'_>) -> Result<bool, Divergence> {
         while let Some(note) = notes.peek()? {
             notes.at += 1;
@@ -211,7 +211,7 @@ impl Replay {
                 Note::Chance(bytes) => self.chance.add(bytes),
                 Note::Request { now, line: [method, target, host], fields, content, end } => {
                     let Self { connection, tickets, chance } = self;
-                    // A nonce is drawn in the middle of it.
+                    // The call draws a nonce.
                     while let Some(Note::Chance(bytes)) = notes.peek()? {
                         chance.add(bytes);
                         notes.at += 1;
@@ -231,7 +231,7 @@ impl Replay {
         Ok(true)
     }
 
-    /// Lends bytes, until they are taken back.
+    /// Feeds received bytes, until the record ends the feed.
     fn feed(&mut self, now: Time, bytes: &[u8], notes: &mut Notes<'_>) -> Result<bool, Divergence> {
         let Self { connection, tickets, .. } = self;
         let mut bytes = bytes.to_vec();
@@ -249,10 +249,10 @@ impl Replay {
         Ok(true)
     }
 
-    /// The transport has taken something later than it was offered.
+    /// Handles bytes that the transport took later than they were offered.
     fn took(&mut self, now: Time, notes: &mut Notes<'_>) -> Result<(), Divergence> {
         notes.at -= 1;
-        // Asking again changes nothing that has been asked for at this moment.
+        // Calling `transmit` again at the same time changes nothing.
         notes.take(self.connection.transmit(now))
     }
 
@@ -271,7 +271,7 @@ impl Replay {
     }
 }
 
-/// Does what the application did with an event.
+/// Replays the application's reaction to an event.
 fn respond_to(
     event: Option<Event<'_>>,
     tickets: &mut Vec<WriteTicket>,
@@ -291,12 +291,12 @@ fn respond_to(
     obey(handle, head.as_ref(), tickets, notes)
 }
 
-/// What of a stream is in hand.
+/// The handle of a stream that the application holds.
 enum Handle<'a> {
     Stream(Stream<'a>),
     Writable(Writable<'a>),
     Sent(Sent<'a>),
-    /// It was given away.
+    /// The handle was consumed.
     Gone,
 }
 
@@ -332,7 +332,7 @@ const NO_PERMIT: &str = "the stream may not write";
 const NO_HEAD: &str = "the event has no head";
 const UNKNOWN_COMMAND: &str = "a command that this version does not know, or of another protocol";
 
-/// Does what was done with a stream, up to something else.
+/// Replays the calls on a stream, up to a call on something else.
 fn obey<'a>(
     mut handle: Handle<'a>,
     head: Option<&Head<'_>>,
@@ -379,7 +379,7 @@ fn writes(command: &Command<'_>) -> bool {
     )
 }
 
-/// Spends a permit. A caller's fault changes nothing, neither then nor now, and so is no divergence.
+/// Spends a permit. A misuse has no effect, in the recorded run and now, so it is not a divergence.
 fn write<'a>(permit: Writable<'a>, command: &Command<'_>) -> Handle<'a> {
     let sent = match permit.by_protocol() {
         Ok(ByProtocol::Exchange(permit)) => write_on_exchange(permit, command).map(Sent::into_any),
@@ -436,7 +436,7 @@ fn write_on_raw<'a>(permit: RawPermit<'a>, command: &Command<'_>) -> Option<Sent
     sent.ok()
 }
 
-/// Writes again what was written in place.
+/// Writes the content that was written in place.
 fn refill(content: &[u8], end: bool) -> impl FnOnce(&mut [u8]) -> (usize, bool) {
     move |place| {
         let len = content.len().min(place.len());
@@ -445,7 +445,7 @@ fn refill(content: &[u8], end: bool) -> impl FnOnce(&mut [u8]) -> (usize, bool) 
     }
 }
 
-/// Does what needs no permit. A caller's fault is none here, either.
+/// Replays a call that needs no permit. A misuse is not a divergence here, either.
 fn perform<'a>(
     handle: Handle<'a>,
     head: Option<&Head<'_>>,
@@ -479,7 +479,7 @@ fn perform<'a>(
                 Ok(ByProtocol::Exchange(exchange)) => perform_on_exchange(exchange, head, command),
                 Ok(ByProtocol::WebSocket(websocket)) => perform_on_websocket(websocket, command),
                 Ok(ByProtocol::Raw(_)) => Err(UNKNOWN_COMMAND),
-                // Of a stream that had ended nothing was changed.
+                // The call on an ended stream had no effect.
                 Err(stream) => Ok(Handle::Stream(stream)),
             };
         }

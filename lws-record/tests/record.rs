@@ -1,4 +1,4 @@
-//! Connections that are recorded, and go again as they went.
+//! Records connections, and checks that their replays do not diverge.
 
 use lws_proto::hpack::{Encoder, Indexing};
 use lws_proto::http::{Head, Method, Status};
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Numbers that look random and are the same in every run.
+/// Pseudo-random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -28,7 +28,7 @@ impl Random {
     }
 }
 
-/// An application that does a little of everything.
+/// An application that uses many calls of the engine.
 struct Busy {
     random: Random,
     deflate: Deflate,
@@ -210,7 +210,7 @@ impl Recorded {
         Self { connection, config, app: Busy::new(seed), file, sent: Vec::new(), now }
     }
 
-    /// Delivers `input` in parts of up to `part` octets, and takes as many at a time.
+    /// Delivers `input` in parts of at most `part` octets, and takes output in parts of the same size.
     fn deliver(&mut self, input: &[u8], part: usize) {
         let mut at = 0;
         while at < input.len() && !self.connection.interest().close {
@@ -253,7 +253,7 @@ impl Recorded {
         }
     }
 
-    /// Ends it, and replays what was written.
+    /// Ends the connection, and replays its record.
     fn replayed(mut self, what: &str) -> (Vec<u8>, Outcome) {
         self.connection.received_eof(self.now);
         self.settle(usize::MAX);
@@ -451,13 +451,13 @@ fn a_difference_is_found() {
     let (written, _) = recorded.replayed("whole");
     let record = Record::read(&written).expect("a record");
     assert!(matches!(replay(&record, Config::default()), Err(Divergence::Config(..))));
-    // Another method, so that what the application did has no place any more.
+    // With another method, the recorded calls of the application become impossible.
     let at = written.windows(4).position(|octets| octets == b"GET ").expect("the request");
     let mut changed = written.clone();
     changed[at] = b'(';
     let record = Record::read(&changed).expect("a record");
     assert!(replay(&record, config()).is_err());
-    // Another answer.
+    // With another answer, the output differs.
     let mut changed = written;
     let at = changed.windows(10).position(|octets| octets == b"text/plain").expect("the answer");
     changed[at] = b'T';
@@ -530,7 +530,7 @@ fn a_tap_writes_what_was_said_without_credentials() {
             [0x0a0d_0d0a, 1, 10],
             "{name}"
         );
-        // Octets of ours: behind 20 of the block, 20 of IPv4 and 20 of TCP, from port 80.
+        // The octets that this side has sent: after 20 octets of the block, 20 of IPv4 and 20 of TCP, from port 80.
         let packets = blocks[3..].iter().map(|(_, block)| {
             let len = u32::from_le_bytes(block[12..16].try_into().expect("four octets")) as usize;
             &block[20..20 + len]
@@ -551,7 +551,7 @@ fn files_are_for_their_owner_and_of_one_peer() {
     for peer in ["127.0.0.1:5", "[::ffff:127.0.0.1]:6"] {
         let mut connection = Connection::server(Time::ZERO, Arc::new(config()));
         connection.record(folder.tape(ends(peer)).expect("no error").expect("a tape"));
-        // Beyond the limit of a file: it is cut, and the connection goes on.
+        // Beyond the limit of a file the record ends, and the connection goes on.
         for _ in 0..200 {
             connection.handle_timeout(Time::ZERO);
         }

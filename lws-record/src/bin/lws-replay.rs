@@ -1,6 +1,7 @@
-//! `lws-replay FILE...`: does recorded connections again and says whether they go as they went.
+//! `lws-replay FILE...`: replays recorded connections, and reports whether they behave as recorded.
 //!
-//! `--corpus FOLDER` writes what was received, as inputs of the fuzz targets that take octets, and `--notes` what happened.
+//! `--corpus FOLDER` writes the received octets as inputs of the fuzz targets that take octets, and `--notes` prints
+//! the calls.
 
 use lws_proto::{Config, Expect, Versions};
 use lws_record::{Record, replay};
@@ -52,8 +53,8 @@ fn one(file: &Path, corpus: Option<&Path>, notes: bool) -> Result<String, Box<dy
     Ok(format!("{} octets sent, compared {} times{complete}", outcome.sent, outcome.compared))
 }
 
-/// The configuration of a record, as far as it is not one of `Limits`, which are the defaults here: those of another program replay
-/// in a test of its own.
+/// The configuration of a record. `Limits` are the defaults; records of a program with other limits need a test of
+/// their own to replay them.
 fn config(record: &Record) -> Config {
     let mut words = record.config().unwrap_or_default().split(' ');
     let expect = match words.next() {

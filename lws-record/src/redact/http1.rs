@@ -1,32 +1,32 @@
-//! Credentials among the lines of HTTP/1.1.
+//! Masking of credentials in the lines of HTTP/1.1.
 //!
-//! Every line is looked at, be it of a head or not: content that looks like such a field is masked too, which changes no length. A line
-//! waits only as long as it may become such a field.
+//! Every line is examined, whether it is part of a head or not: content that looks like such a field is masked too,
+//! which changes no length. A line is held back only while it may become such a field.
 
 use super::Unredactable;
 use super::mask::{Kind, NAMES, masked};
 
 /// The longest value that is masked.
 const VALUE_BYTES_MAX: usize = 64 << 10;
-/// The longest beginning of a line that waits: white space and a name.
+/// The longest beginning of a line that is held back: white space and a name.
 const BEGINNING_BYTES_MAX: usize = 256;
-/// The beginning of HTTP/2. RFC 9113 §3.4.
+/// The connection preface of HTTP/2. RFC 9113 §3.4.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Where a direction of HTTP/1.1 stands.
+/// The state of masking one direction of HTTP/1.1.
 #[derive(Default)]
 pub(super) struct Lines {
     line: Line,
-    /// The last octets, to see where HTTP/2 begins.
+    /// The last octets, to detect the preface of HTTP/2.
     last: [u8; PREFACE.len()],
-    /// The head says that HTTP/2 follows it. RFC 7540 §3.2.
+    /// Whether the head announces an upgrade to HTTP/2. RFC 7540 §3.2.
     upgrades: bool,
 }
 
 enum Line {
-    /// These may be the beginning of a field to mask; or of more of its value, if the line before was one.
+    /// The beginning of a line that may be a field to mask, or continue its value if the last line was one.
     Begins { held: Vec<u8>, folds: Option<Kind> },
-    /// Nothing of this line matters.
+    /// A line without anything to mask.
     Passes,
     /// The value of a field to mask.
     Value { kind: Kind, held: Vec<u8> },
@@ -40,7 +40,7 @@ impl Default for Line {
     }
 }
 
-/// What the beginning of a line is.
+/// The classification of the beginning of a line.
 enum Beginning {
     Unknown,
     Other,
@@ -48,7 +48,7 @@ enum Beginning {
     Upgrade,
 }
 
-/// What `line` begins.
+/// Classifies the beginning of a line.
 fn beginning(line: &[u8]) -> Beginning {
     if line.len() > BEGINNING_BYTES_MAX {
         return Beginning::Other;
@@ -64,7 +64,7 @@ fn beginning(line: &[u8]) -> Beginning {
     }
     let name = line.trim_ascii_end();
     let begins = |known: &[u8]| {
-        // White space behind a name that is not complete makes it another one.
+        // White space after an incomplete name makes it a different name.
         let complete = name.len() == line.len() || name.len() == known.len();
         complete && known.get(..name.len()).is_some_and(|part| part.eq_ignore_ascii_case(name))
     };
@@ -81,7 +81,7 @@ impl Lines {
         }
     }
 
-    /// Takes octets up to where HTTP/2 begins, if it does: true then.
+    /// Takes octets, and stops where HTTP/2 begins. Returns true if it does.
     pub(super) fn redact(&mut self, octets: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, Unredactable> {
         while let Some((octet, rest)) = octets.split_first() {
             *octets = rest;
@@ -98,7 +98,7 @@ impl Lines {
         Ok(false)
     }
 
-    /// Appends to `out` what waits and is no part of a value.
+    /// Appends held octets to `out`, unless they belong to a value.
     pub(super) fn release(&mut self, out: &mut Vec<u8>) {
         if let Line::Begins { held, .. } = &mut self.line {
             out.append(held);
@@ -106,7 +106,7 @@ impl Lines {
     }
 
     fn take(&mut self, octet: u8, out: &mut Vec<u8>) -> Result<(), Unredactable> {
-        // Either ends a line for some parser.
+        // Some parsers take a single CR or LF for the end of a line.
         let ends = matches!(octet, b'\r' | b'\n');
         match &mut self.line {
             Line::Passes => {
@@ -139,7 +139,7 @@ impl Lines {
             Line::Begins { held, folds } => {
                 held.push(octet);
                 if ends {
-                    // The LF behind a CR is no line of its own, so that the next one may still be more of a value.
+                    // The LF after a CR is not a line of its own, so the next line may still continue the value.
                     let folds = folds.filter(|_| *held == [b'\n']);
                     out.append(held);
                     self.line = Line::Begins { held: Vec::new(), folds };

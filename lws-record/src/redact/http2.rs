@@ -1,7 +1,7 @@
-//! Credentials in the field blocks of HTTP/2.
+//! Masking of credentials in the field blocks of HTTP/2.
 //!
-//! Octets are changed where they stand: string literals that are values keep their length and their length when decoded, so that frames, field
-//! blocks and tables stay what they were. The names of the dynamic table are followed, as a value may have one of them.
+//! Octets are changed in place: values keep their encoded and decoded lengths, so that frames, field blocks and table
+//! sizes do not change. The names of the dynamic table are tracked, as fields may refer to them.
 
 use super::Unredactable;
 use super::mask::{Kind, masked};
@@ -9,23 +9,23 @@ use lws_proto::record::strings::{decode, encode, static_name};
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// The longest field block with all its frames.
+/// The longest field block, including its frame headers.
 const BLOCK_BYTES_MAX: usize = 256 << 10;
 const HEADER_BYTES: usize = 9;
-/// What each entry of the dynamic table counts besides its octets. RFC 7541 §4.1.
+/// The overhead of each entry of the dynamic table. RFC 7541 §4.1.
 const ENTRY_OVERHEAD: usize = 32;
 const STATIC_ENTRIES: usize = 61;
 
-/// Where a direction of HTTP/2 stands.
+/// The state of masking one direction of HTTP/2.
 #[derive(Default)]
 pub(super) struct Frames {
-    /// Frames of a field block, or the header of a frame, that wait.
+    /// Held octets: frames of a field block, or an incomplete frame header.
     held: Vec<u8>,
-    /// Octets of another frame that are still to come.
+    /// The octets of another frame that are still to come.
     passes: usize,
-    /// Where in `held` the frame begins that is not complete.
+    /// The position in `held` of the incomplete frame.
     frame: usize,
-    /// Where in `held` the field block lies.
+    /// The ranges of `held` that form the field block.
     block: Vec<Range<usize>>,
     names: Names,
 }
@@ -35,7 +35,7 @@ impl Frames {
         !self.held.is_empty()
     }
 
-    /// Appends to `out` the header of a frame that is not complete: there are no fields in it.
+    /// Appends an incomplete frame header to `out`, as it contains no fields.
     pub(super) fn release(&mut self, out: &mut Vec<u8>) {
         if self.block.is_empty() && self.held.len() < HEADER_BYTES {
             out.append(&mut self.held);
@@ -63,7 +63,7 @@ impl Frames {
         Ok(())
     }
 
-    /// How many octets are missing of the header of the frame that is held, or of the frame.
+    /// The number of octets that are missing from the held frame header, or from the frame.
     fn wanted(&self) -> usize {
         let frame = &self.held[self.frame..];
         match frame.first_chunk::<HEADER_BYTES>() {
@@ -72,7 +72,7 @@ impl Frames {
         }
     }
 
-    /// A header has come, or a frame of a field block.
+    /// Handles a complete frame header, or a complete frame of a field block.
     fn advance(&mut self, out: &mut Vec<u8>) -> Result<(), Unredactable> {
         let frame = &self.held[self.frame..];
         let Some(header) = frame.first_chunk::<HEADER_BYTES>() else { return Ok(()) };
@@ -122,7 +122,7 @@ fn length(header: &[u8; HEADER_BYTES]) -> usize {
     usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c)
 }
 
-/// Where in the payload of a frame its part of the field block lies. RFC 9113 §6.2, §6.6 and §6.10.
+/// The range of a field block fragment in the payload of a frame. RFC 9113 §6.2, §6.6 and §6.10.
 fn fragment(kind: u8, flags: u8, payload: &[u8]) -> Option<Range<usize>> {
     let padded = kind != 9 && flags & 8 != 0;
     let padding = if padded { usize::from(*payload.first()?) } else { 0 };
@@ -172,7 +172,7 @@ impl Names {
         self.evict();
     }
 
-    /// Masks values where they stand. `None` where the block cannot be decoded.
+    /// Masks values in place. `None` if the block cannot be decoded.
     fn redact(&mut self, block: &mut [u8]) -> Option<()> {
         let mut at = 0;
         while let Some(&first) = block.get(at) {
@@ -186,7 +186,7 @@ impl Names {
             let number = integer(block, &mut at, prefix)?;
             match prefix {
                 7 => {
-                    // A field of a table, whose value was masked when it came.
+                    // A field of a table, whose value was masked when it was added.
                     self.name(number)?;
                 }
                 5 => {
@@ -214,7 +214,7 @@ impl Names {
     }
 }
 
-/// An integer with a prefix of so many bits. RFC 7541 §5.1.
+/// Decodes an integer with a prefix of this many bits. RFC 7541 §5.1.
 fn integer(block: &[u8], at: &mut usize, prefix: u32) -> Option<usize> {
     let mask = (1usize << prefix) - 1;
     let mut value = usize::from(*block.get(*at)?) & mask;
@@ -233,7 +233,7 @@ fn integer(block: &[u8], at: &mut usize, prefix: u32) -> Option<usize> {
     None
 }
 
-/// A string literal: where it lies, and whether it is Huffman-coded. RFC 7541 §5.2.
+/// A string literal: its range, and whether it is Huffman-coded. RFC 7541 §5.2.
 struct Literal {
     range: Range<usize>,
     coded: bool,
@@ -254,7 +254,7 @@ impl Literal {
         if self.coded { decode(octets) } else { Some(octets.to_vec()) }
     }
 
-    /// `None` if what is to stand there has another length.
+    /// Replaces the literal's content. `None` if the new content has another length.
     fn replace(&self, block: &mut [u8], string: &[u8]) -> Option<()> {
         let octets = if self.coded { encode(string) } else { string.to_vec() };
         let place = block.get_mut(self.range.clone())?;

@@ -1,8 +1,8 @@
-//! What stands in the place of a value.
+//! The masks of values.
 
 use lws_proto::record::strings::code_length;
 
-/// What a field has that is masked.
+/// The part of a field that is masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Its whole value.
@@ -21,29 +21,30 @@ pub(super) const NAMES: [(&[u8], Kind); 5] = [
 ];
 
 impl Kind {
-    /// What a field of this name has, if anything.
+    /// The part to mask of a field with this name, if any.
     pub(super) fn of(name: &[u8]) -> Option<Self> {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
     }
 }
 
-/// The least visible octet whose Huffman code is as long, which is a token character where there is one. RFC 7541 Appendix B.
+/// The first visible octet whose Huffman code has the same length: a token character if there is one. RFC 7541 Appendix
+/// B.
 fn stand_in(octet: u8) -> u8 {
     let len = code_length(octet);
-    // Letters first, then what else is a token character, so that a token stays one.
+    // Token characters come first, so that a token stays a token.
     let token = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
     let others = (0x21..=0x7e).chain(0x80..=0xff);
     token.iter().copied().chain(others).find(|candidate| code_length(*candidate) == len).unwrap_or(octet)
 }
 
-/// Octets that are as many, and as many when they are Huffman-coded, and say nothing of the order of these.
+/// Stand-ins with the same length, also when Huffman-coded, that reveal nothing about the order of the octets.
 fn scrambled(octets: &[u8]) -> Vec<u8> {
     let mut masked: Vec<u8> = octets.iter().map(|octet| stand_in(*octet)).collect();
     masked.sort_unstable();
     masked
 }
 
-/// The value of a field, masked. White space at its ends, which is no part of it, stays.
+/// Masks the value of a field. White space around it is kept.
 pub(super) fn masked(kind: Kind, value: &[u8]) -> Vec<u8> {
     let begin = value.len() - value.trim_ascii_start().len();
     let (before, rest) = value.split_at(begin);

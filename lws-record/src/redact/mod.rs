@@ -1,8 +1,8 @@
-//! Credentials in what is written down.
+//! Masking of credentials in records and captures.
 //!
-//! A value is replaced by another of the same length, which also has the same length when it is Huffman-coded: so nothing else changes, in
-//! HTTP/1.1 or in HTTP/2, and a record can be replayed. What is left of a value is how many of its octets have codes of which length,
-//! in no order.
+//! A value is replaced by another one of the same length, also when Huffman-coded, so nothing else changes in HTTP/1.1
+//! or HTTP/2, and a record can be replayed. The mask reveals only how many octets of the value have Huffman codes of
+//! each length.
 
 mod http1;
 mod http2;
@@ -15,19 +15,19 @@ use mask::{Kind, masked};
 use std::borrow::Cow;
 use std::fmt;
 
-/// What is masked before it is written.
+/// The parts that are masked before anything is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Redaction {
-    /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie`, and the tokens of `Sec-WebSocket-Protocol`, where
-    /// people put some. Content and targets are written as they are.
+    /// The values of `Authorization`, `Proxy-Authorization`, `Cookie` and `Set-Cookie`, and the tokens of
+    /// `Sec-WebSocket-Protocol`, in which some programs send credentials. Content and targets are written unchanged.
     #[default]
     Credentials,
     /// Nothing.
     Nothing,
 }
 
-/// Octets that cannot be written without what they may hide.
+/// Why octets cannot be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unredactable {
     /// A field block of HTTP/2 that cannot be decoded, or is too long.
@@ -54,7 +54,7 @@ impl fmt::Display for Unredactable {
 pub(crate) struct Redactor {
     redaction: Redaction,
     speaks: Speaks,
-    /// Nothing has come yet.
+    /// Whether no octet was received yet.
     fresh: bool,
 }
 
@@ -68,7 +68,7 @@ impl Redactor {
         Self { redaction, speaks: Speaks::Http1(Lines::default()), fresh: true }
     }
 
-    /// The direction begins with frames.
+    /// Begins with frames of HTTP/2.
     pub(crate) fn begin_http2(&mut self) {
         self.speaks = Speaks::Http2(Box::default());
     }
@@ -81,7 +81,7 @@ impl Redactor {
         self.fresh
     }
 
-    /// Whether some octets wait for what follows.
+    /// Whether some octets are held back.
     pub(crate) fn holds(&self) -> bool {
         match &self.speaks {
             Speaks::Http1(lines) => lines.holds(),
@@ -89,7 +89,7 @@ impl Redactor {
         }
     }
 
-    /// Nothing comes any more: appends to `out` what waited and is no part of a value.
+    /// Ends the direction: appends held octets to `out`, unless they belong to a value.
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
         match &mut self.speaks {
             Speaks::Http1(lines) => lines.release(out),
@@ -97,7 +97,7 @@ impl Redactor {
         }
     }
 
-    /// Takes the next octets, and appends those to `out` that hold nothing any more, in order.
+    /// Takes the next octets, and appends masked octets to `out`, in order.
     pub(crate) fn redact(&mut self, mut octets: &[u8], out: &mut Vec<u8>) -> Result<(), Unredactable> {
         self.fresh &= octets.is_empty();
         if self.redaction == Redaction::Nothing {
@@ -141,7 +141,7 @@ impl Redactor {
         if self.redaction == Redaction::Nothing {
             return protocol;
         }
-        // What stands for ASCII is ASCII.
+        // The mask of ASCII is ASCII.
         String::from_utf8_lossy(&masked(Kind::Tokens, protocol.as_bytes())).into_owned().into()
     }
 

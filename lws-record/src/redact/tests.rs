@@ -2,7 +2,7 @@ use super::*;
 use lws_proto::hpack::{Decoder, Encoder, Indexing, Section, SectionLimits};
 use lws_proto::record::strings::encode;
 
-/// Redacts `octets` however they are cut: the same each time.
+/// Masks `octets`, and checks that the result is the same however they are cut.
 fn redacted(octets: &[u8]) -> Vec<u8> {
     let run = |size: usize| {
         let (mut redactor, mut out) = (Redactor::new(Redaction::Credentials), Vec::new());
@@ -28,7 +28,7 @@ fn a_mask_has_the_length_of_its_value_also_when_it_is_coded() {
         assert_eq!(mask.len(), value.len());
         assert_eq!(encode(&mask).len(), encode(value).len(), "{}", value.escape_ascii());
     }
-    // The order is gone.
+    // The mask does not depend on the order of octets.
     assert_eq!(masked(Kind::Value, b"secret"), masked(Kind::Value, b"terces"));
     assert_ne!(masked(Kind::Value, b"secret"), b"secret");
 }
@@ -81,7 +81,7 @@ fn everything_else_stays_as_it_is() {
     assert_eq!(out, b"Cookie: secret\r\n");
 }
 
-/// The beginning of HTTP/2 with an empty SETTINGS frame.
+/// The preface of HTTP/2 with an empty SETTINGS frame.
 const BEGIN: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
@@ -110,7 +110,7 @@ fn field_blocks_of_http_2() {
         (b"set-cookie", b"secret"),
         (b"proxy-authorization", b"secret"),
     ];
-    // Twice, so that names and values are of the dynamic table.
+    // The second time the fields refer to the dynamic table.
     let blocks: Vec<Vec<u8>> = (0..2)
         .map(|round| {
             let mut block = Vec::new();
@@ -122,7 +122,7 @@ fn field_blocks_of_http_2() {
         })
         .collect();
     let (first, second) = (&blocks[0], &blocks[1]);
-    // In one frame with padding and priority, and in several.
+    // A block in one frame with padding and priority, and in several frames.
     let padded = [&[3, 0, 0, 0, 0, 9][..], first, &[0; 3]].concat();
     let (one, rest) = second.split_at(5);
     let (two, three) = rest.split_at(7);
@@ -138,7 +138,7 @@ fn field_blocks_of_http_2() {
     let out = redacted(&input);
     let content = b"cookie: content is content\r\n";
     assert!(out.windows(content.len()).any(|part| part == content));
-    // The frames lie where they lay.
+    // The frames have not moved.
     let at = BEGIN.len() + 9 + 6;
     let first_out = out[at..at + first.len()].to_vec();
     let at = BEGIN.len() + 9 + padded.len() + 9 + content.len() + 9;
