@@ -1,12 +1,12 @@
-//! What every scenario stands on: one application that plays both ends, and notes what goes wrong.
+//! The common part of all scenarios: an application that runs both ends of the connections, and records failures.
 //!
-//! Nothing here panics inside a callback, as a loop may not be able to unwind: what goes wrong is noted, the service
+//! Nothing here panics inside a callback, as a loop may not be able to unwind: a failure is recorded, the service
 //! ends, and the host gives it back.
 
 use crate::checked_service::{CheckedService, Exit};
 use crate::setup::Setup;
 use crate::watchdog::Watchdog;
-use crate::{Host, heard_another_thread};
+use crate::{Host, received_from_another_thread};
 use lws_loop_external::{
     Accepted, Address, Application, ConnectError, ConnectOptions, ConnectionId, Driver, DriverContext,
     DriverOptions, ListenerId, Peer, Service,
@@ -16,20 +16,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a scenario makes of its connections. A method that is left out does nothing.
+/// The behaviour of a scenario. The default of each method does nothing, unless its documentation says otherwise.
 pub(crate) trait Script: Sized + 'static {
-    /// Kept for each connection.
+    /// The script's state of each end of a connection.
     type Data: Default + 'static;
 
-    /// The loop runs.
+    /// Begins the scenario, in the first turn of the loop.
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>);
 
-    /// A stream is there to be written on.
+    /// A stream is open, and can be written.
     fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, stream: Stream<'_>) {
         let _ = (bench, side, stream);
     }
 
-    /// Content of the peer.
+    /// Content of the peer was received.
     fn content(
         &mut self,
         bench: &mut Bench<'_, '_, Self>,
@@ -61,13 +61,13 @@ pub(crate) trait Script: Sized + 'static {
         let _ = (bench, side, stream);
     }
 
-    /// The stream is over. A script that leaves this out expects it at its own end only.
+    /// A stream has ended. By default that is a failure, unless the scenario has finished.
     fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, cause: Cause) {
         let role = side.role;
         bench.expect(bench.is_over(), || format!("the stream of {role:?} ended: {}", cause.name()));
     }
 
-    /// The connection is over.
+    /// A connection has ended.
     fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Self::Data>) {
         let _ = (bench, side);
     }
@@ -90,12 +90,12 @@ pub(crate) trait Script: Sized + 'static {
         let _ = (bench, number);
     }
 
-    /// A number that was sent to the connection.
+    /// A number that was sent to this connection has arrived.
     fn delivered(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Self::Data>, number: u64) {
         let _ = (bench, side, number);
     }
 
-    /// A number that could not be given to its connection.
+    /// A number could not be delivered to its connection.
     fn undelivered(&mut self, bench: &mut Bench<'_, '_, Self>, id: ConnectionId, number: u64) {
         bench.expect(bench.is_over(), || format!("number {number} did not reach {id:?}"));
     }
@@ -108,16 +108,16 @@ pub(crate) trait Script: Sized + 'static {
         let _ = bench;
     }
 
-    /// How far it has come, for the sentence of a failure.
+    /// Describes the progress, for the text of a failure.
     fn progress(&self) -> String;
 }
 
-/// Which end of a connection.
+/// The role of an end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The one that a listener has accepted.
+    /// The end that a listener has accepted.
     Server,
-    /// The one that was asked for with this number.
+    /// The end that was requested with this number.
     Client(usize),
 }
 
@@ -143,15 +143,15 @@ impl<D> Side<D> {
     }
 }
 
-/// What other threads send.
+/// A message of another thread.
 pub(crate) enum Message {
-    /// It has taken too long.
+    /// The scenario has taken this long, which is too long.
     GiveUp(Duration),
-    /// The scenario's own.
+    /// A message of the scenario.
     Number(u64),
 }
 
-/// What is the same in all scenarios.
+/// The state that all scenarios have.
 pub(crate) struct Common {
     pub(crate) setup: Setup,
     config: Arc<Config>,
@@ -167,13 +167,13 @@ impl Common {
         self.failure.as_deref()
     }
 
-    /// The clients that were begun since the last call. Some may have gone.
+    /// The clients that were begun since the last call. Some of them may have ended.
     pub(crate) fn clients(&mut self) -> Vec<ConnectionId> {
         std::mem::take(&mut self.clients)
     }
 }
 
-/// What a script does and finds: lent to it with every call.
+/// The services of the kit, lent to a script with every call.
 pub(crate) struct Bench<'a, 'c, S: Script> {
     pub(crate) cx: &'a mut DriverContext<'c, ScriptedApplication<S>>,
     pub(crate) common: &'a mut Common,
@@ -184,25 +184,26 @@ impl<S: Script> Bench<'_, '_, S> {
         self.cx.now()
     }
 
-    /// Notes what is wrong, and ends the service.
+    /// Records a failure, and ends the service.
     pub(crate) fn fail(&mut self, what: impl Into<String>) {
         self.common.failure.get_or_insert_with(|| what.into());
         self.cx.drain(Duration::ZERO);
     }
 
-    /// Fails with what is said unless it is so.
+    /// Fails with this text if the condition is false.
     pub(crate) fn expect(&mut self, so: bool, what: impl FnOnce() -> String) {
         if !so {
             self.fail(what());
         }
     }
 
-    /// The scenario has come to its end: connections close in an orderly way.
+    /// Finishes the scenario: connections close in an orderly way.
     pub(crate) fn finish(&mut self) {
         self.finish_within(Duration::from_secs(30));
     }
 
-    /// As [`finish`](Self::finish), and what is left after that time is cut off.
+    /// Finishes the scenario as [`finish`](Self::finish) does, and cuts off connections that are left after
+    /// `timeout`.
     pub(crate) fn finish_within(&mut self, timeout: Duration) {
         self.common.finished = true;
         self.cx.drain(timeout);
@@ -212,7 +213,7 @@ impl<S: Script> Bench<'_, '_, S> {
         self.cx.is_draining()
     }
 
-    /// Listens, which may fail.
+    /// Listens, or returns the error.
     pub(crate) fn try_listen(&mut self) -> io::Result<ListenerId> {
         let setup = self.common.setup;
         let id = self.cx.listen(&setup.address(), &setup.listen_options())?;
@@ -230,7 +231,7 @@ impl<S: Script> Bench<'_, '_, S> {
         }
     }
 
-    /// Begins the connection with this number to the listener.
+    /// Begins a connection to the listener, as the client with this number.
     pub(crate) fn connect(&mut self, number: usize) {
         let Some(address) = self.common.address.clone() else { return };
         let options = self.common.setup.connect_options();
@@ -239,7 +240,7 @@ impl<S: Script> Bench<'_, '_, S> {
         }
     }
 
-    /// Adopts both ends of a connection that takes little at a time, as the one with this number.
+    /// Adopts both ends of a connection that takes little at a time; its client has this number.
     pub(crate) fn adopt_squeezed_pair(&mut self, number: usize) {
         let now = self.now();
         let Common { setup, config, .. } = &*self.common;
@@ -257,7 +258,7 @@ impl<S: Script> Bench<'_, '_, S> {
         }
     }
 
-    /// Begins the connection with this number, which may fail at once.
+    /// Begins a connection as the client with this number, or returns the error.
     pub(crate) fn try_connect(
         &mut self,
         number: usize,
@@ -268,7 +269,7 @@ impl<S: Script> Bench<'_, '_, S> {
         self.cx.connect(address, Arc::clone(&self.common.config), options, state)
     }
 
-    /// Begins the connection with this number.
+    /// Begins a connection as the client with this number, or fails.
     pub(crate) fn connect_to(
         &mut self,
         number: usize,
@@ -291,8 +292,8 @@ impl<S: Script> Bench<'_, '_, S> {
         }
     }
 
-    /// Answers content; the peer's is not read while much of the answers waits. Two ends that both do that wait for
-    /// each other.
+    /// Sends content, and pauses reading while much of it is queued. If both ends do that, they wait for each
+    /// other.
     pub(crate) fn answer(&mut self, permit: Writable<'_>, content: Payload<'_>) {
         match self.common.setup.send(permit, content) {
             Ok(sent) => sent.throttle(),
@@ -308,7 +309,7 @@ impl<S: Script> Bench<'_, '_, S> {
         }
     }
 
-    /// Sends content now, or fails: for little of it. A stream of a service that ends has nothing more to say.
+    /// Sends a little content at once, or fails. Does nothing if the service is ending.
     pub(crate) fn say(&mut self, stream: Stream<'_>, content: &[u8]) {
         match stream.permit() {
             Ok(permit) => self.send(permit, Payload::Copy(content)),
@@ -317,7 +318,7 @@ impl<S: Script> Bench<'_, '_, S> {
         }
     }
 
-    /// Ends what this side sends.
+    /// Ends this side's direction.
     pub(crate) fn end(&mut self, permit: Writable<'_>) {
         if let Err(misuse) = self.common.setup.end(permit) {
             self.fail(format!("a stream could not be ended: {misuse:?}"));
@@ -325,13 +326,13 @@ impl<S: Script> Bench<'_, '_, S> {
     }
 }
 
-/// The application of every scenario: it lends its script a bench with each event.
+/// The application of every scenario: it passes each event to its script, with a bench.
 pub(crate) struct ScriptedApplication<S: Script> {
     pub(crate) script: S,
     pub(crate) common: Common,
 }
 
-/// Kept in the connection table. A [`Side`] is made of it as soon as the connection has a name.
+/// The state in the connection table. A [`Side`] is made from it for each call.
 pub(crate) struct State<D> {
     role: Role,
     key: Option<StreamKey>,
@@ -339,7 +340,7 @@ pub(crate) struct State<D> {
 }
 
 impl<S: Script> ScriptedApplication<S> {
-    /// Lends the script, the bench and one side.
+    /// Calls `call` with the script, the bench and one side.
     fn with_side<R>(
         &mut self,
         cx: &mut DriverContext<'_, Self>,
@@ -417,7 +418,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
             Event::Writable(permit) => script.writable(bench, side, permit),
             Event::Timeout { stream } => script.timeout(bench, side, stream),
             Event::Closed { cause, .. } => {
-                // Nobody needs the connection for another one.
+                // An HTTP/2 connection whose only stream has ended is closed, as no other stream follows.
                 if bench.common.setup.shares() {
                     bench.cx.close(side.id);
                 }
@@ -445,7 +446,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
     }
 
     fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: Message) {
-        heard_another_thread();
+        received_from_another_thread();
         let (script, mut bench) = self.bench(cx);
         match message {
             Message::GiveUp(after) => {
@@ -479,7 +480,7 @@ impl<S: Script> Application for ScriptedApplication<S> {
     }
 
     fn notified(&mut self, cx: &mut DriverContext<'_, Self>) {
-        heard_another_thread();
+        received_from_another_thread();
         let (script, mut bench) = self.bench(cx);
         if std::mem::replace(&mut bench.common.begun, true) {
             script.notified(&mut bench);
@@ -494,7 +495,8 @@ impl<S: Script> Application for ScriptedApplication<S> {
     }
 }
 
-/// A driver that plays a script, not hosted yet. It begins in the first turn, as no time counts before.
+/// A driver for a script, which is not hosted yet. The script begins in the first turn, as there is no time before
+/// that.
 pub(crate) fn driver<S: Script>(
     watchdog: &Watchdog,
     setup: Setup,
@@ -518,7 +520,7 @@ pub(crate) fn driver<S: Script>(
     Ok(driver)
 }
 
-/// Hosts a script until it has finished, and gives back what has become of it.
+/// Hosts a script until it has finished, and returns its outcome.
 pub(crate) fn run_script<H: Host, S: Script>(
     watchdog: &Watchdog,
     host: &mut H,
@@ -528,7 +530,7 @@ pub(crate) fn run_script<H: Host, S: Script>(
     run_script_with(watchdog, host, setup, DriverOptions::default(), script)
 }
 
-/// As [`run_script`], with options.
+/// Runs a script as [`run_script`] does, with options.
 pub(crate) fn run_script_with<H: Host, S: Script>(
     watchdog: &Watchdog,
     host: &mut H,
@@ -539,7 +541,7 @@ pub(crate) fn run_script_with<H: Host, S: Script>(
     outcome(host_until_done(host, driver(watchdog, setup, options, script)?, &Exit::default())?)
 }
 
-/// Has a host run a service until that is done, or until the exit is taken.
+/// Makes a host run a service until the service is done, or leaves by its exit.
 pub(crate) fn host_until_done<H: Host, S: Service + 'static>(
     host: &mut H,
     service: S,
@@ -548,7 +550,7 @@ pub(crate) fn host_until_done<H: Host, S: Service + 'static>(
     host.host(CheckedService::new(service, exit)).leave()
 }
 
-/// What has become of a script whose host has given it back.
+/// The outcome of a script whose host has given it back.
 pub(crate) fn outcome<S: Script>(
     driver: Driver<ScriptedApplication<S>>,
 ) -> Result<Driver<ScriptedApplication<S>>, String> {

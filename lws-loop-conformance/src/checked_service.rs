@@ -1,5 +1,5 @@
-//! The service that every host of the kit gets: it notes what its host does wrong, and it has an exit, by which it leaves the host
-//! before it is done.
+//! The service that every host of the kit gets. It records violations by its host, and can leave the host before it is
+//! done.
 //!
 //! Nothing here panics, as a loop may not be able to unwind.
 
@@ -11,34 +11,34 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::rc::Rc;
 
-/// Says when to leave.
+/// Makes a service leave its host.
 #[derive(Clone, Default)]
 pub(crate) struct Exit(Rc<Cell<bool>>);
 
 impl Exit {
-    /// The host gives the service back after this turn.
+    /// Makes the host give the service back after this turn.
     pub(crate) fn leave(&self) {
         self.0.set(true);
     }
 }
 
-/// What a host knows of one descriptor.
+/// The registration of one descriptor with the host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     Watched,
-    /// The host was told to let go of it.
+    /// The host was asked to let go of it.
     Leaving,
     Gone,
 }
 
-/// A service that checks what its host does.
+/// A service that checks its host.
 pub(crate) struct CheckedService<S> {
     service: S,
     exit: Exit,
     attached: bool,
     known: HashMap<Token, Known>,
     now: Time,
-    /// It was settled, and the changes were not flushed since.
+    /// Whether it was settled, and its changes were not taken since.
     unflushed: bool,
     complaint: Option<String>,
 }
@@ -57,7 +57,7 @@ impl<S: Service> CheckedService<S> {
         }
     }
 
-    /// The service, unless its host did something wrong.
+    /// Returns the service, or the violation of its host.
     pub(crate) fn leave(mut self) -> Result<S, String> {
         if !self.attached {
             self.complain(|| "the host did not attach the service".to_owned());
@@ -90,7 +90,8 @@ impl<S: Service> CheckedService<S> {
 
 impl<S: Service> Service for CheckedService<S> {
     fn attach(&mut self, trigger: Trigger) {
-        // Once when it comes; some hosts do so when it goes too, to learn of every descriptor that they have.
+        // Hosts attach when they take the service over. Some attach again when they detach it, in order to list
+        // every descriptor.
         self.attached = true;
         self.known.clear();
         self.service.attach(trigger);
@@ -120,7 +121,7 @@ impl<S: Service> Service for CheckedService<S> {
             self.complain(|| "the host waited without asking for the changes after `settle`".to_owned());
         }
         if !self.known.contains_key(&token) {
-            self.complain(|| format!("the host reported {token:?}, which it was never told of"));
+            self.complain(|| format!("the host reported {token:?}, which was never announced to it"));
         }
         self.service.handle_ready(now, token, ready);
     }

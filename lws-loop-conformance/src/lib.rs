@@ -1,7 +1,9 @@
-//! The conformance kit: scenarios that every loop passes which hosts a [`Service`], and a host that audits the service.
+//! The conformance kit: scenarios that every loop which hosts a [`Service`] has to pass, and a host that audits the
+//! service.
 //!
-//! Whoever writes a loop, or the glue for one, says how it runs a service, as a [`Host`], and applies the [`suite!`]: one
-//! test for each scenario, which fails with a sentence and never hangs. A host for a plain poll(2) loop:
+//! The author of a loop, or of the glue for one, implements [`Host`], which says how the loop runs a service, and
+//! applies [`suite!`]: it makes one test for each scenario, which fails with an explanation and never hangs. A host for
+//! a plain poll(2) loop:
 //!
 //! ```
 //! use lws_loop_conformance::Host;
@@ -27,16 +29,16 @@
 //!                     Change::Add { interest, .. } | Change::Modify { interest, .. } => watched.push((token, interest)),
 //!                     Change::Remove { .. } => {
 //!                         service.removed(token);
-//!                         // It may have more to do now.
+//!                         // The service may have more to do now.
 //!                         wait = Some(Duration::ZERO);
 //!                     }
 //!                 }
 //!             }
 //!             if service.is_done() {
-//!                 // Nothing to let go of: the descriptors are known to this function only.
+//!                 // The registrations are local to this function, so there is nothing to remove.
 //!                 return service;
 //!             }
-//!             // A descriptor without interest is left out.
+//!             // A descriptor without interest is not watched.
 //!             let wanted: Vec<_> = watched.iter().filter(|(_, interest)| !interest.is_empty()).collect();
 //!             let descriptor = |(token, interest): &&(Token, Interest)| {
 //!                 let mut flags = PollFlags::empty();
@@ -78,26 +80,27 @@
 //! # What the scenarios do
 //!
 //! Each is an application on a [`Driver`](lws_loop_external::Driver) that serves and connects to itself, with raw streams and
-//! WebSockets over TCP, and raw streams over Unix sockets. Where the other end is a plain socket or a plain thread, the
-//! scenario says so.
+//! WebSockets over TCP, and raw streams over Unix sockets. In some scenarios the other end is a plain socket or a plain
+//! thread.
 //!
 //! * Echo, large transfers both ways, short writes, work beyond the budget of a turn.
 //! * Slow readers, pauses and resumes from timers, from other connections and with input that was received already.
-//! * Timers in order, many at once, and an earlier one that comes up in a long sleep; messages of many threads, and about
-//!   connections that are still being made.
-//! * A host that was away for longer than a deadline, with what was to come in time in the socket.
+//! * Timers in order, many at once, and an earlier one that is set during a long sleep; messages of many threads, and
+//!   about connections that are still being made.
+//! * A host that was away for longer than a deadline, while input that met the deadline lies in the socket.
 //! * Hundreds of connections; each direction's end; resets; refused, unanswered and aborted attempts to connect.
 //! * Closing from inside callbacks; descriptor numbers that are used again at once.
-//! * A service that leaves for another loop in mid-transfer, is dropped there, is drained with a deadline.
-//! * No descriptor left; and a thousand services on one loop with a start-up that fails at each step, after each of which
-//!   as many descriptors are open as before. These two run their test again in a process of its own.
+//! * A service that moves to another loop in the middle of a transfer, is dropped there, or is drained with a
+//!   deadline.
+//! * A process without free descriptors; and a thousand services on one loop, with start-ups that fail at each step,
+//!   each of which must leave as many descriptors open as before. These two run in a process of their own.
 //!
-//! All the while the service watches its host: that it attaches first, flushes before it waits, lets go of what it is asked
-//! to and of nothing else, reports nothing that it was not told of, refuses nothing, and never turns time back.
+//! In every scenario the service also checks its host: it must attach first, take changes before it waits, let go of
+//! removed descriptors and of no others, report only registered descriptors, refuse none, and never turn time back.
 //!
 //! # The auditor
 //!
-//! [`Auditor`] is a host too, and holds the service to the same standard: see there.
+//! [`Auditor`] is a host that checks the service in turn.
 #![forbid(unsafe_code)]
 
 mod auditor;
@@ -111,7 +114,7 @@ mod scenario;
 mod setup;
 mod watchdog;
 
-pub use auditor::{Auditor, heard_another_thread};
+pub use auditor::{Auditor, received_from_another_thread};
 #[doc(hidden)]
 pub use runner::test;
 pub use runner::{Failure, run, run_all};
@@ -121,18 +124,18 @@ compile_error!("the edges that the auditor reports are those of epoll(7)");
 
 use lws_loop_external::Service;
 
-/// A loop under test: how it runs a service.
+/// A loop under test.
 ///
 /// A loop that can report readiness in several ways is several hosts, one for each [`Trigger`](lws_loop_external::Trigger).
 pub trait Host {
     /// Runs the service on the loop under test, on this thread, until [`Service::is_done`], and gives it back with the
     /// loop left as it was found: with none of the service's descriptors, and nothing of the host that still waits.
     ///
-    /// A service may say that it is done while it has descriptors, as the kit lets one leave a loop for another. They
-    /// stay open, and the host lets go of them all the same.
+    /// A service may be done while it still has descriptors, because the kit moves services between loops. The
+    /// descriptors stay open, and the host has to let go of them nevertheless.
     fn host<S: Service + 'static>(&mut self, service: S) -> S;
 
-    /// What the loop is called in failures. By default the name of the type.
+    /// The name of the loop in failures. By default that of the type.
     fn name(&self) -> String {
         std::any::type_name::<Self>().to_owned()
     }

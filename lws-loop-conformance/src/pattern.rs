@@ -1,23 +1,24 @@
-//! Content that says where it belongs: a byte that is lost, doubled, or of another connection does not fit.
+//! Test content that depends on its stream and position, so that a lost or doubled byte, or one of another
+//! connection, is detected.
 
 use std::sync::LazyLock;
 
-/// After how many bytes content repeats: a prime, so that it fits no buffer.
+/// The number of bytes after which content repeats: a prime, so that it divides no buffer size.
 const PERIOD: usize = 65_521;
 
 static TABLE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    // The highest byte of a product with the golden ratio looks random.
+    // The highest byte of the product with a 64-bit golden ratio: Fibonacci hashing.
     (0..PERIOD as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
 });
 
-/// The content called `seed`, from `at` on, in slices of the table, as long as somebody wants them.
+/// The endless content of `seed`, from `at` on, as slices of the table.
 fn slices(seed: u64, at: u64) -> impl Iterator<Item = &'static [u8]> {
     let first = (at.wrapping_add(seed.wrapping_mul(4_099)) % PERIOD as u64) as usize;
     let table: &'static [u8] = &TABLE;
     std::iter::once(&table[first..]).chain(std::iter::repeat(table))
 }
 
-/// The content called `seed`, from `at` on.
+/// The content of `seed`, from `at` on.
 pub(crate) fn bytes(seed: u64, at: u64, len: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len);
     for slice in slices(seed, at) {
@@ -30,7 +31,7 @@ pub(crate) fn bytes(seed: u64, at: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Whether `bytes` are the content called `seed`, from `at` on.
+/// Whether `bytes` are the content of `seed` at `at`.
 pub(crate) fn fits(seed: u64, at: u64, mut bytes: &[u8]) -> bool {
     for slice in slices(seed, at) {
         let (piece, rest) = bytes.split_at(bytes.len().min(slice.len()));

@@ -1,4 +1,4 @@
-//! Numbers that look random, and are the same for the same seed.
+//! Pseudo-random numbers from a seed.
 
 /// A generator: SplitMix64.
 #[derive(Clone, Debug)]

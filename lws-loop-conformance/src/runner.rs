@@ -10,17 +10,17 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// Many times what the slowest scenario takes on a busy machine.
+/// The time limit of a scenario: many times what the slowest one takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long a loop may take to return once its scenario was ended.
+/// The time in which a loop has to return once its scenario was ended.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// A scenario that a loop has not passed.
+/// The failure of a loop in a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// Its name.
+    /// The name of the scenario.
     pub scenario: &'static str,
-    /// What has failed, in a sentence.
+    /// The failure as a sentence.
     pub what: String,
 }
 
@@ -35,8 +35,8 @@ impl std::error::Error for Failure {}
 /// Runs every scenario, each on a host of its own and on a thread of its own, and returns those that failed: for callers
 /// without a test runner. `make` is called on that thread.
 ///
-/// The process should have nothing else to do: its limit of open files is lowered for a while, and its descriptors are
-/// counted.
+/// Run it in a process without other work: some scenarios lower the limit of open files for a while, and count
+/// descriptors.
 pub fn run_all<H: Host + 'static>(make: impl Fn() -> H + Clone + Send + 'static) -> Vec<Failure> {
     scenarios::<H>().into_iter().filter_map(|scenario| run(scenario.name, make.clone()).err()).collect()
 }
@@ -58,7 +58,7 @@ pub fn run<H: Host + 'static>(
     let thread = thread::spawn(move || {
         let mut host = make();
         let result = run(&watched, &mut host).map_err(|what| format!("{}: {what}", host.name()));
-        // The receiver is gone if the scenario took too long.
+        // Sending fails if the scenario took too long and the receiver has given up.
         let _ = sender.send(result);
     });
     let result = results.recv_timeout(PATIENCE).or_else(|error| match error {
@@ -77,7 +77,7 @@ pub fn run<H: Host + 'static>(
     }
 }
 
-/// The panic of a thread that ended without a result.
+/// The panic message of a thread that ended without a result.
 fn panic_of(thread: thread::JoinHandle<()>) -> String {
     let Err(panic) = thread.join() else { return "it ended without a result".to_owned() };
     let message =
@@ -85,7 +85,7 @@ fn panic_of(thread: thread::JoinHandle<()>) -> String {
     format!("a panic: {}", message.unwrap_or("of another kind"))
 }
 
-/// Set in the processes that the kit starts: they are alone.
+/// The environment variable that marks processes which the kit has started for one scenario.
 const ALONE: &str = "LWS_CONFORMANCE_ALONE";
 
 /// Runs one scenario as the test of this name in this module, in a process of its own if it needs one.
@@ -102,7 +102,7 @@ pub fn test<H: Host + 'static>(module: &str, name: &'static str, make: impl FnOn
 /// Runs the test of this name in this module again, alone in another process.
 fn in_own_process(module: &str, name: &'static str) -> Result<(), Failure> {
     let failure = |what: String| Failure { scenario: name, what };
-    // A test is called by its module within its crate.
+    // The test runner's name of a test is its path below the crate.
     let test = match module.split_once("::") {
         Some((_, module)) => format!("{module}::{name}"),
         None => name.to_owned(),

@@ -1,25 +1,25 @@
-//! Running out of descriptors, for processes that are alone.
+//! Running out of descriptors, in processes that run one scenario.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// While it lives, the process can open only a few more descriptors.
+/// A limit on the descriptors that the process can open, until it is dropped.
 pub(crate) struct Scarcity {
     before: Rlimit,
     fillers: Vec<File>,
 }
 
 impl Scarcity {
-    /// Leaves this many to be opened.
+    /// Lets the process open `free` more descriptors.
     pub(crate) fn leaving(free: usize) -> io::Result<Self> {
         let before = getrlimit(Resource::Nofile);
         let highest = open_descriptors()?.into_iter().max().unwrap_or(0);
         let mut this = Self { before, fillers: Vec::new() };
         let current = Some(u64::from(highest) + 1 + free as u64);
         setrlimit(Resource::Nofile, Rlimit { current, ..this.before })?;
-        // Whatever is free below is taken first.
+        // Free numbers below the limit are taken first.
         while let Ok(filler) = File::open("/dev/null") {
             this.fillers.push(filler);
         }
@@ -30,12 +30,12 @@ impl Scarcity {
 
 impl Drop for Scarcity {
     fn drop(&mut self) {
-        // A soft limit that it had before is one that it may have again.
+        // Restoring an earlier soft limit cannot fail.
         let _ = setrlimit(Resource::Nofile, self.before);
     }
 }
 
-/// Takes every number that is free below the highest one: to run out of descriptors often then costs little.
+/// Takes every free number below the highest one, so that [`Scarcity::leaving`] has few to take each time.
 pub(crate) fn fill_gaps() -> io::Result<Vec<File>> {
     let highest = open_descriptors()?.into_iter().max().unwrap_or(0);
     let mut fillers = Vec::new();
@@ -48,7 +48,7 @@ pub(crate) fn fill_gaps() -> io::Result<Vec<File>> {
     }
 }
 
-/// The numbers of this process's descriptors.
+/// The numbers of the open descriptors of this process.
 pub(crate) fn open_descriptors() -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir("/dev/fd")? {

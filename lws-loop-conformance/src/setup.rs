@@ -1,4 +1,5 @@
-//! What the two ends of a scenario speak, and over what. Another row here runs every scenario on it.
+//! The setups of scenarios: a protocol over a transport. Every scenario runs on each row of [`SETUPS`] that it
+//! fits.
 
 use crate::random::Random;
 use lws_loop_external::tls::Provider;
@@ -26,27 +27,27 @@ pub(crate) struct Setup {
     pub(crate) transport: Transport,
 }
 
-/// What is spoken.
+/// The protocol of a setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// Bytes, with an end of each direction.
+    /// Raw bytes, with an end of each direction.
     Raw,
     /// Binary messages, after an opening handshake.
     WebSocket,
-    /// The same over HTTP/2, by extended CONNECT: one WebSocket on each connection.
+    /// Binary messages over HTTP/2, by extended CONNECT: one WebSocket on each connection.
     WebSocketOverHttp2,
 }
 
-/// What it is spoken over.
+/// The transport of a setup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp,
     Unix,
-    /// TLS over TCP. Sockets that are adopted come without.
+    /// TLS over TCP. Adopted sockets have no TLS.
     Tls,
 }
 
-/// Every row.
+/// Every setup.
 pub(crate) const SETUPS: [Setup; 7] = [
     Setup { dialect: Dialect::Raw, transport: Transport::Tcp },
     Setup { dialect: Dialect::WebSocket, transport: Transport::Tcp },
@@ -61,11 +62,11 @@ pub(crate) const SETUPS: [Setup; 7] = [
 struct Tls {
     server: lws_tls::Server,
     client: Arc<dyn Provider>,
-    /// One that offers `h2`.
+    /// The client that offers `h2`.
     http2_client: Arc<dyn Provider>,
 }
 
-/// With a certificate that is made once.
+/// Both sides of TLS, with a certificate that is made once per process.
 fn tls() -> Option<&'static Tls> {
     static TLS: OnceLock<Option<Tls>> = OnceLock::new();
     TLS.get_or_init(|| {
@@ -83,12 +84,12 @@ fn tls() -> Option<&'static Tls> {
 }
 
 impl Setup {
-    /// Whether each direction of a stream has an end of its own.
+    /// Whether each direction of a stream ends by itself.
     pub(crate) fn has_halves(self) -> bool {
         self.dialect == Dialect::Raw
     }
 
-    /// Whether the connection is there for more than one stream.
+    /// Whether a connection can have several streams.
     pub(crate) fn shares(self) -> bool {
         self.dialect == Dialect::WebSocketOverHttp2
     }
@@ -98,7 +99,7 @@ impl Setup {
         self.has_halves() && self.transport != Transport::Tls
     }
 
-    /// The rules of both ends. Nothing that a slow machine does is a fault of the peer.
+    /// The configuration of both ends. Its deadlines are so long that a slow machine does not miss them.
     pub(crate) fn config(self) -> Arc<Config> {
         let patient = Duration::from_secs(600);
         let limits = Limits {
@@ -138,7 +139,7 @@ impl Setup {
         ListenOptions { tls, ..ListenOptions::default() }
     }
 
-    /// Somewhere to listen that nobody else uses.
+    /// A unique address to listen on.
     pub(crate) fn address(self) -> Address {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         match self.transport {
@@ -151,7 +152,7 @@ impl Setup {
         }
     }
 
-    /// The client's side of a connection that is there already.
+    /// The client's engine of a connection that exists already.
     pub(crate) fn client(self, now: Time, config: &Arc<Config>) -> Result<Connection, Misuse> {
         let mut connection = match self.dialect {
             Dialect::Raw => Connection::client_raw(now, Arc::clone(config)),
@@ -164,7 +165,7 @@ impl Setup {
         Ok(connection)
     }
 
-    /// Two ends of a connection: sockets that take little at a time, so that most writes are short.
+    /// Two connected sockets that take little at a time, so that most writes are short.
     pub(crate) fn squeezed_pair(self) -> io::Result<(OwnedFd, OwnedFd)> {
         let (client, server): (OwnedFd, OwnedFd) = match self.transport {
             Transport::Tcp | Transport::Tls => {
@@ -177,14 +178,14 @@ impl Setup {
                 (client.into(), server.into())
             }
         };
-        // The system makes its least of it. What is received has room: a window that is too small for one segment would
-        // have TCP wait for its timers.
+        // The system raises this to its minimum. The receive buffer keeps its size, since TCP waits for timers when a
+        // window is smaller than a segment.
         SockRef::from(&client).set_send_buffer_size(1)?;
         SockRef::from(&server).set_send_buffer_size(1)?;
         Ok((client, server))
     }
 
-    /// What a client says first.
+    /// Sends the opening of a client.
     pub(crate) fn open(self, connection: &mut Connection, now: Time) -> Result<(), Misuse> {
         match self.dialect {
             Dialect::Raw => Ok(()),
@@ -208,7 +209,7 @@ impl Setup {
         }
     }
 
-    /// Ends what this side sends.
+    /// Ends this side's direction.
     pub(crate) fn end(self, permit: Writable<'_>) -> Result<(), Misuse> {
         match self.dialect {
             Dialect::Raw => {
@@ -223,7 +224,7 @@ impl Setup {
     }
 }
 
-/// Random bytes that are the same in every run.
+/// Pseudo-random bytes that are the same in every run.
 fn entropy(now: Time) -> Box<dyn Entropy> {
     let mut random = Random::new(now.as_micros());
     Box::new(move |bytes: &mut [u8]| bytes.fill_with(|| random.next() as u8))

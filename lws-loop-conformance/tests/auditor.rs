@@ -1,4 +1,4 @@
-//! The driver passes the suite in the hands of the auditor, however readiness is reported.
+//! The driver passes the suite on the auditor, with each trigger.
 
 use lws_loop_conformance::{Auditor, suite};
 use lws_loop_external::Trigger;

@@ -1,4 +1,4 @@
-//! The kit catches a host that breaks the rules, and names what it did.
+//! Checks that the kit detects a host that breaks a rule, and names the rule.
 
 use lws_loop_conformance::{Host, run};
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger};
@@ -44,7 +44,7 @@ impl Host for Faulty {
                 service.handle_ready(now, watched[0].0, Readiness::READABLE);
             }
             while let Some(change) = service.poll_change() {
-                // Whatever comes of it is seen to in the next turn.
+                // The next turn handles the consequences.
                 wait = lws_loop_external::Wait::Now;
                 match change {
                     Change::Add { token, .. } if fault == Fault::Refuses && turn > 0 => {
@@ -111,7 +111,7 @@ fn every_fault_of_a_host_is_named() {
         (Fault::NeverAttaches, "did not attach"),
         (Fault::SleepsBeforeFlushing, "without asking for the changes"),
         (Fault::TurnsTimeBack, "turned time back"),
-        (Fault::ReportsTheUnknown, "was never told of"),
+        (Fault::ReportsTheUnknown, "was never announced to it"),
         (Fault::LetsGoUnasked, "was not asked to"),
         (Fault::LetsGoTwice, "twice"),
         (Fault::Refuses, "refused descriptor"),
@@ -136,6 +136,6 @@ fn there_is_no_scenario_of_any_name() {
 mod without_fault {
     use super::{Fault, Faulty};
 
-    // A plain poll(2) loop, as somebody else may have written it.
+    // A plain poll(2) loop without a fault.
     lws_loop_conformance::suite!(Faulty(Fault::None));
 }

@@ -1,4 +1,4 @@
-//! The auditor catches a service that breaks its word.
+//! Checks that the auditor detects a service that breaks a rule.
 
 use lws_loop_conformance::{Auditor, Host};
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger, Wait};
@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What a service does wrong.
+/// The fault of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
@@ -27,7 +27,7 @@ enum Fault {
     TellsTwiceWhatWouldDoOnce,
 }
 
-/// A service of one descriptor, which it adds, and removes in its third turn.
+/// A service with one descriptor, which it removes in its third turn.
 struct Faulty {
     fault: Fault,
     descriptor: Option<UnixStream>,
@@ -121,7 +121,7 @@ impl Service for Faulty {
             _ => {}
         }
         match (self.fault, self.settled) {
-            // Its second look comes from the auditor, when it was said that nothing is left.
+            // The second `settle` comes from the audit, after the service has reported that nothing is left to do.
             (Fault::SleepsOnWork, 1) => Wait::Until(now + std::time::Duration::from_secs(1)),
             (Fault::SleepsOnAChange, 1 | 2) => Wait::Forever,
             (Fault::SleepsPastADeadline, _) => Wait::Until(now),
@@ -135,7 +135,7 @@ impl Service for Faulty {
     }
 }
 
-/// What the auditor says of a service.
+/// The failure that the auditor finds in a service.
 fn verdict(fault: Fault, trigger: Trigger) -> Option<String> {
     let host = || drop(Auditor::new(trigger, 1).host(Faulty::new(fault)));
     let panic = catch_unwind(AssertUnwindSafe(host)).err()?;
@@ -165,7 +165,7 @@ fn every_fault_of_a_service_is_named() {
 
 #[test]
 fn a_change_that_is_pending_in_a_sleep_is_named() {
-    // It tells of nothing in its first turns, and comes up with a change in the auditor's.
+    // It has no change in its first turns, and makes one during the audit.
     let verdict = verdict(Fault::SleepsOnAChange, Trigger::Level).unwrap_or_default();
     assert!(verdict.contains("a change was pending"), "{verdict:?}");
 }

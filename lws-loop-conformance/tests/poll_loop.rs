@@ -4,7 +4,7 @@ use lws_loop_conformance::Host;
 use lws_loop_external::Service;
 use lws_loop_poll::{Outcome, PollLoop};
 
-/// A loop that was there before the service, and is used again.
+/// A loop that hosts several services one after the other.
 struct BuiltIn;
 
 impl Host for BuiltIn {

@@ -1,4 +1,5 @@
-//! Waiting: with poll(2) for levels and one-shots, and with epoll(7) for edges, which only the kernel can see.
+//! The auditor's waiting: with poll(2) for level-triggered and one-shot reports, and with epoll(7) for edges, which
+//! only the kernel can detect.
 
 use super::register::Register;
 use lws_loop_external::{Change, Interest, Readiness, Service, Token, Trigger};
@@ -44,7 +45,7 @@ impl Delivery {
         }
     }
 
-    /// Adds what is ready to `found`.
+    /// Waits, and adds ready descriptors to `found`.
     pub(super) fn wait(
         &self,
         service: &impl Service,
@@ -71,10 +72,10 @@ impl Delivery {
                     Ok(_) | Err(Errno::INTR) => {}
                     Err(error) => panic!("the auditor cannot wait: {error}"),
                 }
-                let told = |event: &epoll::Event| {
+                let to_readiness = |event: &epoll::Event| {
                     (Token::from_u64(event.data.u64()), readiness_of_edge(event.flags))
                 };
-                found.extend(events.iter().map(told));
+                found.extend(events.iter().map(to_readiness));
             }
         }
     }
@@ -108,7 +109,7 @@ fn wait_with_poll(
         (!ready.is_empty()).then_some((token, ready))
     };
     let mut ready: Vec<_> = tokens.into_iter().zip(&descriptors).filter_map(ready).collect();
-    // The order of a map is of no seed.
+    // The iteration order of a map does not depend on the seed, so the result is sorted.
     ready.sort_unstable_by_key(|(token, _)| *token);
     ready
 }

@@ -1,7 +1,8 @@
-//! A host that trusts nobody: it holds the service to every word of [`Service`], and is as difficult as a host may be.
+//! A host that checks every rule of [`Service`], and makes full use of the freedom that hosts have.
 //!
-//! Readiness comes in an order of its own, in pieces and late; some of it is not there, and some is of descriptors that
-//! have gone. Letting go of a descriptor takes a while. Time goes on to the next deadline when nothing else happens.
+//! It reports readiness in random order, in pieces and late; some reports are spurious, and some are about descriptors
+//! that have ended. Letting go of a descriptor takes several turns. When nothing else happens, time jumps to the next
+//! deadline.
 
 mod delivery;
 mod register;
@@ -15,10 +16,10 @@ use register::Register;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// A host that fails, by a panic with a sentence, when the service breaks a rule of [`Service`]; above all when it lets
-/// its host sleep while a change, a due timer or other work is pending.
+/// A host that panics with an explanation when the service breaks a rule of [`Service`]: above all when it lets its
+/// host sleep while a change, a due timer or other work is pending.
 ///
-/// Edges are the kernel's own, those of epoll(7).
+/// Edges are those that epoll(7) reports.
 #[derive(Clone, Debug)]
 pub struct Auditor {
     trigger: Trigger,
@@ -26,7 +27,7 @@ pub struct Auditor {
 }
 
 impl Auditor {
-    /// An auditor that reports readiness like this. The same seed makes the same choices.
+    /// An auditor that reports readiness by this trigger. The same seed makes the same choices.
     #[must_use]
     pub fn new(trigger: Trigger, seed: u64) -> Self {
         Self { trigger, random: Random::new(seed) }
@@ -44,33 +45,33 @@ impl Host for Auditor {
 }
 
 thread_local! {
-    static HEARD: Cell<u64> = const { Cell::new(0) };
+    static RECEIVED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// To be called by an application in [`message`](lws_loop_external::Application::message) and
-/// [`notified`](lws_loop_external::Application::notified), if an [`Auditor`] hosts it: what other threads send may come at
-/// any moment, and is no fault of the service.
-pub fn heard_another_thread() {
-    HEARD.set(HEARD.get() + 1);
+/// Notes that a message of another thread was received. An application that an [`Auditor`] may host calls this in
+/// [`message`](lws_loop_external::Application::message) and [`notified`](lws_loop_external::Application::notified):
+/// such messages may arrive at any moment, and new work because of them is not a fault of the service.
+pub fn received_from_another_thread() {
+    RECEIVED.set(RECEIVED.get() + 1);
 }
 
-/// How long nothing has to happen before time goes on to the next deadline: longer than TCP's delayed acknowledgement, so
-/// that nothing is on its way any more.
+/// The time without any event after which the clock jumps to the next deadline: longer than TCP's delayed
+/// acknowledgement, so that nothing is in flight any more.
 const GRACE: Duration = Duration::from_millis(300);
-/// How often a service may have more to do at once, while no descriptor has anything to say.
+/// How often in a row a service may answer [`Wait::Now`] while no descriptor is ready.
 const TURNS_MAX: u32 = 100_000;
-/// How often letting go of descriptors may lead to more of it.
+/// How often in a row removals may lead to further removals.
 const ROUNDS_MAX: u32 = 10_000;
 
-/// One service in the hands of the auditor.
+/// The audit of one service.
 struct Audit<S> {
     service: S,
     random: Random,
     register: Register,
     delivery: Delivery,
-    /// Readiness that was found and not reported yet.
+    /// Readiness that was polled and not reported yet.
     found: Vec<(Token, Readiness)>,
-    /// What the service wants to be let go of, and still is held.
+    /// Descriptors that the service has removed, and that the host still holds.
     leaving: Vec<Token>,
     epoch: Instant,
     skipped: Duration,
@@ -87,7 +88,7 @@ impl<S: Service> Audit<S> {
             found: Vec::new(),
             leaving: Vec::new(),
             epoch: Instant::now(),
-            // A host counts from wherever it likes.
+            // The clock of a host may begin anywhere.
             skipped: Duration::from_micros(random.next() >> 20),
             random,
             idle_turns: 0,
@@ -119,7 +120,7 @@ impl<S: Service> Audit<S> {
         Time::ZERO + self.epoch.elapsed() + self.skipped
     }
 
-    /// Settles until there is nothing to flush.
+    /// Settles until there is no change to apply.
     fn settle(&mut self, now: Time) -> Wait {
         for _ in 0..ROUNDS_MAX {
             let wait = self.service.settle(now);
@@ -130,12 +131,12 @@ impl<S: Service> Audit<S> {
         panic!("the service asks for changes without an end");
     }
 
-    /// A service that lets its host sleep has nothing more to do at that moment.
+    /// Checks that a service that lets its host sleep has nothing more to do at that moment.
     fn audit(&mut self, now: Time, wait: Wait) -> Wait {
-        let heard = HEARD.get();
+        let received = RECEIVED.get();
         let again = self.service.settle(now);
         let change = self.service.poll_change();
-        if heard != HEARD.get() {
+        if received != RECEIVED.get() {
             if let Some(change) = change {
                 self.apply(change);
             }
@@ -150,7 +151,7 @@ impl<S: Service> Audit<S> {
         wait
     }
 
-    /// Does what the changes say. True if the service may have more to do because of it.
+    /// Applies the changes. Returns true if the service may have more to do because of them.
     fn flush(&mut self) -> bool {
         let mut again = false;
         self.register.begin_flush();
@@ -169,7 +170,7 @@ impl<S: Service> Audit<S> {
         let result = self.delivery.apply(&self.service, change);
         match (change, result) {
             (Change::Remove { token, .. }, _) => {
-                // Like a loop whose handles close later.
+                // Like a loop whose handles close asynchronously.
                 if self.random.once_in(2) {
                     self.leaving.push(token);
                     return false;
@@ -223,7 +224,7 @@ impl<S: Service> Audit<S> {
         }
     }
 
-    /// Reports readiness, with all that makes it difficult.
+    /// Reports readiness, in a random order and in pieces.
     fn hand_out(&mut self) {
         self.random.shuffle(&mut self.found);
         let most =
@@ -231,7 +232,7 @@ impl<S: Service> Audit<S> {
         for (token, ready) in self.found.split_off(self.found.len().saturating_sub(most)) {
             let now = self.now();
             if self.random.once_in(8) && ready.contains(Readiness::READABLE | Readiness::WRITABLE) {
-                // As hosts do that know each direction by itself.
+                // Like hosts that watch each direction separately.
                 let ends = Readiness::HANG_UP.when(ready.contains(Readiness::HANG_UP))
                     | Readiness::ERROR.when(ready.contains(Readiness::ERROR));
                 self.service.handle_ready(now, token, Readiness::WRITABLE);
@@ -246,7 +247,7 @@ impl<S: Service> Audit<S> {
         self.mislead();
     }
 
-    /// Reports what is not there.
+    /// Makes spurious reports.
     fn mislead(&mut self) {
         let everything = Readiness::READABLE | Readiness::WRITABLE | Readiness::HANG_UP | Readiness::ERROR;
         let now = self.now();

@@ -1,31 +1,31 @@
-//! What the service has told about its descriptors, held to the rules of [`Change`].
+//! The registrations of the service, checked against the rules of [`Change`].
 
 use lws_loop_external::{Change, Interest, Service, Token, Trigger};
 use rustix::fs::fstat;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-/// One descriptor that was announced.
+/// One registered descriptor.
 pub(super) struct Watched {
     fd: RawFd,
     pub(super) interest: Interest,
-    /// Of a one-shot host: nothing was reported since the last change.
+    /// For a one-shot host: whether nothing was reported since the last change.
     pub(super) armed: bool,
-    /// Which open file it is: a number may live again as another.
+    /// The identity of the open file, as a descriptor number may be reused for another one.
     file: File,
-    /// The service wants to be let go of it.
+    /// Whether the service has removed it, and the host has not let go yet.
     leaving: bool,
 }
 
-/// What tells an open file from another.
+/// The identity of an open file: device and inode.
 type File = (u64, u64);
 
 pub(super) struct Register {
     trigger: Trigger,
     watched: HashMap<Token, Watched>,
-    /// Tokens of this flush: several changes of one descriptor come as one.
-    told: HashSet<Token>,
-    /// Tokens that have gone.
+    /// Tokens of the changes since `begin_flush`, as several changes of one descriptor must come as one.
+    changed: HashSet<Token>,
+    /// Tokens that have been released.
     gone: Vec<Token>,
     ever: HashSet<Token>,
 }
@@ -39,21 +39,21 @@ impl Register {
         Self {
             trigger,
             watched: HashMap::new(),
-            told: HashSet::new(),
+            changed: HashSet::new(),
             gone: Vec::new(),
             ever: HashSet::new(),
         }
     }
 
-    /// Calls in between may make more changes of the same descriptors.
+    /// Begins to count changes anew: calls in between may lead to more changes of the same descriptors.
     pub(super) fn begin_flush(&mut self) {
-        self.told.clear();
+        self.changed.clear();
     }
 
     pub(super) fn apply(&mut self, service: &impl Service, change: Change) {
         let (Change::Add { token, .. } | Change::Modify { token, .. } | Change::Remove { token, .. }) =
             change;
-        assert!(self.told.insert(token), "{token:?} has two changes where one would do");
+        assert!(self.changed.insert(token), "{token:?} has two changes where one would do");
         match change {
             Change::Add { token, fd, interest } => self.add(service, token, fd, interest),
             Change::Modify { token, fd, interest } => self.modify(token, fd, interest),
@@ -95,7 +95,7 @@ impl Register {
         self.watched.remove(&token);
     }
 
-    /// The descriptor is open, and the same, until the host has let go of it.
+    /// Checks that the descriptor is still open, and the same, before the host lets go of it.
     pub(super) fn before_release(&self, service: &impl Service, token: Token) {
         let Some(watched) = self.watched.get(&token) else { return };
         let descriptor = service.descriptor(token);
@@ -103,21 +103,22 @@ impl Register {
         assert_eq!(open, Some(watched.file), "descriptor {} was closed before its host let go", watched.fd);
     }
 
-    /// And then it is closed. Its number may live again already, in another thread.
+    /// Checks that the service has closed the descriptor. Its number may have been reused by another thread
+    /// already.
     pub(super) fn after_release(&mut self, service: &impl Service, token: Token) {
         self.watched.remove(&token);
         self.gone.push(token);
         assert!(service.descriptor(token).is_none(), "{token:?} has a descriptor after its host let go");
     }
 
-    /// One-shot: it is not reported again until the next change.
+    /// Notes a report: a one-shot host makes no further one until the next change.
     pub(super) fn reported(&mut self, token: Token) {
         if let Some(watched) = self.watched.get_mut(&token) {
             watched.armed = false;
         }
     }
 
-    /// What is to be watched now, and for what.
+    /// The descriptors to watch, with their interest.
     pub(super) fn wanted(&self) -> impl Iterator<Item = (Token, Interest)> {
         let one_shot = self.trigger == Trigger::OneShot;
         let wanted = move |(token, watched): (&Token, &Watched)| {
@@ -129,7 +130,7 @@ impl Register {
 
     pub(super) fn live(&self) -> Vec<Token> {
         let mut live: Vec<_> = self.watched.keys().copied().collect();
-        // The order of a map is of no seed.
+        // The iteration order of a map does not depend on the seed, so the result is sorted.
         live.sort_unstable();
         live
     }

@@ -1,5 +1,5 @@
-//! A host that was away for long, as its process was stopped or it was busy with something else: what its service has been
-//! sent in time counts before what is due.
+//! A host that was away for long, because its process was stopped or busy. Input that arrived in time is handled before
+//! deadlines that have passed.
 
 use crate::Host;
 use crate::bench::{Bench, Script, Side, run_script};
@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_millis(60);
 const ABSENCE: Duration = Duration::from_millis(150);
 const ROUNDS: usize = 3;
 
-/// The peer is a plain socket of the standard library. The host is kept away by a handler that blocks.
+/// The peer is a plain socket of the standard library, and a handler that blocks keeps the host away.
 pub(super) fn what_came_while_the_host_was_away_counts_before_the_deadlines<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
@@ -31,7 +31,7 @@ struct Away {
 }
 
 impl Away {
-    /// Sets a deadline, has the peer do in time what it is for, and keeps the host away until it has passed.
+    /// Sets a deadline, makes the peer meet it in time, and keeps the host away until it has passed.
     fn stay_away(&mut self, bench: &mut Bench<'_, '_, Self>, stream: &mut Stream<'_>) {
         stream.set_timeout(Some(bench.now() + DEADLINE));
         let sent = self.peer.as_mut().map(|peer| peer.write_all(b"in time"));

@@ -1,4 +1,5 @@
-//! More work than the budget of a turn: it goes on although no descriptor says so, and others have their turn.
+//! More work than the budget of a turn. It must go on although no descriptor announces it, and other connections
+//! must get their turns.
 
 use super::on_each;
 use super::transfer::Transfer;
@@ -7,7 +8,7 @@ use crate::bench::run_script_with;
 use crate::watchdog::Watchdog;
 use lws_loop_external::DriverOptions;
 
-/// In each direction of each connection.
+/// The bytes in each direction of each connection.
 const TOTAL: u64 = 1 << 20;
 
 pub(super) fn work_beyond_the_budget_of_a_turn_is_done<H: Host>(

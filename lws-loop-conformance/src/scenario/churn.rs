@@ -1,5 +1,5 @@
-//! Connections that end in the middle of things while others begin: their numbers are used again at once, and what was
-//! ready for the old one does nothing to the new one.
+//! Connections that end in the middle of transfers while others begin. Descriptor numbers are reused at once, and
+//! readiness of an old descriptor must not affect the new one.
 
 use super::on_each;
 use crate::Host;
@@ -9,9 +9,9 @@ use crate::watchdog::Watchdog;
 use lws_proto::{Cause, Payload, Stream, Writable};
 use std::collections::HashSet;
 
-/// At a time.
+/// The number of connections at a time.
 const CLIENTS: usize = 12;
-/// In all.
+/// The number of connections in all.
 const LIVES: usize = 400;
 const PIECE: usize = 3_000;
 
@@ -28,13 +28,13 @@ struct Churn {
     gone: usize,
     places: HashSet<usize>,
     used_again: bool,
-    /// Which client's turn it is to be cut off by somebody else.
+    /// The client that another connection will cut off next.
     victim: Option<lws_loop_external::ConnectionId>,
 }
 
 #[derive(Default)]
-struct Life {
-    /// The number of the client, which its first piece tells the server.
+struct ChurnedLife {
+    /// The number of the client, which its first piece contains.
     seed: Option<u64>,
     received: u64,
     sent: u64,
@@ -49,7 +49,7 @@ impl Churn {
         }
     }
 
-    fn send(bench: &mut Bench<'_, '_, Self>, life: &mut Life, permit: Writable<'_>) {
+    fn send(bench: &mut Bench<'_, '_, Self>, life: &mut ChurnedLife, permit: Writable<'_>) {
         let mut piece = Vec::new();
         let seed = life.seed.unwrap_or_default();
         if life.sent == 0 {
@@ -62,7 +62,7 @@ impl Churn {
 }
 
 impl Script for Churn {
-    type Data = Life;
+    type Data = ChurnedLife;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if bench.listen().is_some() {
@@ -70,7 +70,12 @@ impl Script for Churn {
         }
     }
 
-    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Life>, mut stream: Stream<'_>) {
+    fn open(
+        &mut self,
+        bench: &mut Bench<'_, '_, Self>,
+        side: &mut Side<ChurnedLife>,
+        mut stream: Stream<'_>,
+    ) {
         bench.expect(side.data.received == 0 && side.data.sent == 0, || {
             "a new connection begins with what was another's".to_owned()
         });
@@ -84,7 +89,7 @@ impl Script for Churn {
     fn content(
         &mut self,
         bench: &mut Bench<'_, '_, Self>,
-        side: &mut Side<Life>,
+        side: &mut Side<ChurnedLife>,
         mut stream: Stream<'_>,
         mut chunk: &[u8],
     ) {
@@ -97,7 +102,7 @@ impl Script for Churn {
             chunk = rest;
             stream.want_write();
         } else if side.role != Role::Server && life.received == 0 {
-            // The server repeats the number.
+            // The server echoes the number.
             let seed = life.seed.unwrap_or_default().to_be_bytes();
             bench.expect(chunk.starts_with(&seed), || "a connection has another's content".to_owned());
             chunk = chunk.get(seed.len()..).unwrap_or_default();
@@ -111,7 +116,7 @@ impl Script for Churn {
         if side.role == Role::Server || life.received < 2 * PIECE as u64 {
             return;
         }
-        // In the middle of both directions: every way to go.
+        // In the middle of both directions, in each way to end.
         match seed % 4 {
             0 => stream.abort(),
             1 => bench.cx.abort(side.id),
@@ -125,20 +130,25 @@ impl Script for Churn {
         }
     }
 
-    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Life>, permit: Writable<'_>) {
+    fn writable(
+        &mut self,
+        bench: &mut Bench<'_, '_, Self>,
+        side: &mut Side<ChurnedLife>,
+        permit: Writable<'_>,
+    ) {
         bench.expect(!side.data.over, || "a permit came after the end".to_owned());
-        // Each end keeps a little on its way.
+        // Each end keeps some bytes in flight.
         if side.data.sent < 40 * PIECE as u64 {
             Self::send(bench, &mut side.data, permit);
         }
     }
 
-    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Life>, _: Cause) {
+    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<ChurnedLife>, _: Cause) {
         bench.expect(!side.data.over, || "the end came twice".to_owned());
         side.data.over = true;
     }
 
-    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Life>) {
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<ChurnedLife>) {
         if side.role == Role::Server {
             return;
         }

@@ -1,4 +1,4 @@
-//! Closing from inside callbacks: this connection, another one, the listener. Each end is told once.
+//! Closing from inside callbacks: this connection, another one, the listener. Each end is reported once.
 
 use super::on_each;
 use crate::Host;
@@ -40,7 +40,7 @@ enum From {
     Content,
 }
 
-/// Client 0 is closed in some way by itself or by client 1.
+/// Client 0 is closed, in one of several ways, by itself or by client 1.
 struct Closing {
     way: Way,
     from: From,
@@ -64,7 +64,7 @@ impl Closing {
         }
         let own = !matches!(self.way, Way::AbortOther | Way::CloseOther);
         bench.expect(own == (id == first), || "a connection has another's name".to_owned());
-        // Again, of what is going: nothing comes of it.
+        // Closing a connection that is closing already has no effect.
         bench.cx.close(first);
         bench.cx.abort(first);
         bench.cx.wake(first);
@@ -78,7 +78,7 @@ impl Closing {
 }
 
 impl Script for Closing {
-    /// How often the end was told.
+    /// The number of times that the end was reported.
     type Data = usize;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
@@ -121,16 +121,16 @@ impl Script for Closing {
     fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<usize>, _: Cause) {
         side.data += 1;
         let times = side.data;
-        bench.expect(times == 1, || format!("the end was told {times} times"));
+        bench.expect(times == 1, || format!("the end was reported {times} times"));
         self.over += 1;
     }
 
     fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<usize>) {
         bench.expect(side.role != Role::Client(1) || bench.is_over(), || {
-            "a connection ended that nobody had closed".to_owned()
+            "a connection ended that was not closed".to_owned()
         });
         self.gone += 1;
-        // Both ends of the first connection have gone, and the second one still works.
+        // Both ends of the first connection have ended, and the second connection still works.
         if self.gone == 2 {
             bench.cx.set_timer(Some(bench.now()));
         }
@@ -141,11 +141,11 @@ impl Script for Closing {
     }
 
     fn progress(&self) -> String {
-        format!("{} answers, {} ends told and {} connections gone", self.answers, self.over, self.gone)
+        format!("{} answers, {} ends reported and {} connections gone", self.answers, self.over, self.gone)
     }
 }
 
-/// The listener is closed in the callback of a connection that it has accepted; that one stays.
+/// The listener is closed in the callback of a connection that it has accepted. The connection stays open.
 struct Unlisten {
     listener: Option<ListenerId>,
     answers: usize,
@@ -190,7 +190,7 @@ impl Script for Unlisten {
         }
         self.answers += 1;
         if self.answers == 1 {
-            // The host may take a moment to let go of the listener.
+            // The host may take some time to let go of the listener.
             bench.cx.set_timer(Some(bench.now() + Duration::from_millis(20)));
         } else {
             bench.expect(self.refused, || "the listener still accepts".to_owned());
@@ -201,7 +201,7 @@ impl Script for Unlisten {
     fn timer(&mut self, bench: &mut Bench<'_, '_, Self>) {
         let Some(address) = bench.common.address.clone() else { return };
         let options = self.setup.connect_options();
-        // A Unix socket says so at once, as its file has gone.
+        // For a Unix socket connecting fails at once, as its file was removed.
         match bench.try_connect(1, &address, &options) {
             Ok(_) => {}
             Err(_) => self.gone_for_good(bench),
@@ -210,7 +210,7 @@ impl Script for Unlisten {
 
     fn refused(&mut self, bench: &mut Bench<'_, '_, Self>, _: Side<()>, error: io::Error) {
         let kind = error.kind();
-        // The file of a Unix socket has gone with its listener.
+        // The file of a Unix socket is removed with its listener.
         let expected = matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
         bench.expect(expected, || format!("refused with {kind:?}"));
         self.gone_for_good(bench);

@@ -1,4 +1,4 @@
-//! Connections that cannot be made: refused, never answered, given up.
+//! Connections that cannot be made: refused, not answered, given up.
 
 use super::on_each;
 use crate::Host;
@@ -12,7 +12,7 @@ use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-pub(super) fn a_refused_connection_is_told_once<H: Host>(
+pub(super) fn a_refused_connection_is_reported_once<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
@@ -25,36 +25,37 @@ pub(super) fn a_refused_connection_is_told_once<H: Host>(
     })
 }
 
-pub(super) fn a_connection_that_nobody_answers_times_out<H: Host>(
+pub(super) fn an_unanswered_connection_times_out<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| {
         if setup.transport == Transport::Tcp {
-            let deaf = DeafListener::new().map_err(|error| format!("no deaf listener: {error}"))?;
-            run_script(watchdog, host, setup, Attempts::new(deaf.address, ErrorKind::TimedOut)).map(drop)?;
-            run_script(watchdog, host, setup, Attempts::new(deaf.address, ErrorKind::ConnectionAborted))
+            let full =
+                FullListener::new().map_err(|error| format!("no listener with a full queue: {error}"))?;
+            run_script(watchdog, host, setup, Attempts::new(full.address, ErrorKind::TimedOut)).map(drop)?;
+            run_script(watchdog, host, setup, Attempts::new(full.address, ErrorKind::ConnectionAborted))
                 .map(drop)?;
         }
         Ok(())
     })
 }
 
-/// A port that somebody had until now.
+/// A port that was in use and is closed now.
 fn closed_port() -> Result<SocketAddr, String> {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|it| it.local_addr())
         .map_err(|error| format!("no port: {error}"))
 }
 
-/// A listener whose queue is full: the kernel drops what would be one more, and whoever asks waits.
-struct DeafListener {
+/// A listener whose accept queue is full: the kernel drops further SYNs, so that connecting does not end.
+struct FullListener {
     address: SocketAddr,
     _listener: Socket,
     _queued: Vec<Socket>,
 }
 
-impl DeafListener {
+impl FullListener {
     fn new() -> io::Result<Self> {
         let socket = || Socket::new(Domain::IPV4, Type::STREAM, None);
         let listener = socket()?;
@@ -65,7 +66,7 @@ impl DeafListener {
         for _ in 0..4 {
             let socket = socket()?;
             socket.set_nonblocking(true)?;
-            // In progress, now and for ever.
+            // The connect(2) stays in progress for ever.
             let _ = socket.connect(&address);
             queued.push(socket);
         }
@@ -77,12 +78,12 @@ impl DeafListener {
 const ATTEMPTS: usize = 5;
 const PATIENCE: Duration = Duration::from_millis(40);
 
-/// Some attempts at once that all fail in the same way, beside a connection that works.
+/// Several simultaneous attempts that fail in the same way, beside a connection that works.
 struct Attempts {
     address: Address,
     kind: ErrorKind,
     begun: Time,
-    told: Vec<usize>,
+    failed: Vec<usize>,
     ids: Vec<ConnectionId>,
     back: bool,
 }
@@ -93,14 +94,14 @@ impl Attempts {
             address: address.into(),
             kind,
             begun: Time::ZERO,
-            told: Vec::new(),
+            failed: Vec::new(),
             ids: Vec::new(),
             back: false,
         }
     }
 
     fn finish_if_done(&mut self, bench: &mut Bench<'_, '_, Self>) {
-        if self.back && self.told.len() == ATTEMPTS {
+        if self.back && self.failed.len() == ATTEMPTS {
             bench.finish();
         }
     }
@@ -161,13 +162,13 @@ impl Script for Attempts {
         let early = kind == ErrorKind::TimedOut && took < PATIENCE;
         bench.expect(!early, || format!("an attempt was given up after {took:?} of {PATIENCE:?}"));
         let Role::Client(number) = side.role else { return bench.fail("an accepted connection was refused") };
-        bench.expect(!self.told.contains(&number), || format!("attempt {number} failed twice"));
-        self.told.push(number);
+        bench.expect(!self.failed.contains(&number), || format!("attempt {number} failed twice"));
+        self.failed.push(number);
         self.finish_if_done(bench);
     }
 
     fn progress(&self) -> String {
         let other = if self.back { "answered" } else { "open" };
-        format!("{} of {ATTEMPTS} attempts ended, and the other connection {other}", self.told.len())
+        format!("{} of {ATTEMPTS} attempts ended, and the other connection {other}", self.failed.len())
     }
 }

@@ -1,4 +1,4 @@
-//! Hundreds of connections at once, and again in the places of those that have gone.
+//! Hundreds of connections at once, and then again, with the indices of those that have ended.
 
 use super::on_each;
 use crate::Host;
@@ -12,7 +12,7 @@ const CLIENTS: usize = 200;
 const ROUNDS: usize = 2;
 const BYTES: usize = 600;
 
-/// One crowd at a time: tests run side by side, and a process may have no more than 1,024 descriptors.
+/// Held by the crowd that runs: tests run in parallel, and a process may be limited to 1,024 descriptors.
 static CROWD: Mutex<()> = Mutex::new(());
 
 pub(super) fn hundreds_of_connections_are_served_at_once<H: Host>(
@@ -40,7 +40,7 @@ impl Crowd {
 }
 
 impl Script for Crowd {
-    /// What has come back.
+    /// The number of bytes that were echoed.
     type Data = usize;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
@@ -84,7 +84,7 @@ impl Script for Crowd {
         side.data += chunk.len();
         if side.data == BYTES {
             self.back += 1;
-            // All of them stay until the last one has its own.
+            // All connections stay open until the last one has received its echo.
             if self.back == CLIENTS * (self.round + 1) {
                 bench.cx.set_timer(Some(bench.now()));
             }

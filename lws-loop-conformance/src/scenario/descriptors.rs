@@ -1,8 +1,8 @@
-//! Every kind of descriptor in one service: a stream over two pipes, pipes that the application reads and writes by
+//! Every kind of descriptor in one service: a stream over two pipes, pipes that the application reads and writes
 //! itself, and UDP.
 
 use crate::Host;
-use crate::auditor::heard_another_thread;
+use crate::auditor::received_from_another_thread;
 use crate::bench::host_until_done;
 use crate::checked_service::Exit;
 use crate::pattern;
@@ -18,10 +18,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Several times what a pipe holds.
+/// The number of bytes, several times the capacity of a pipe.
 const BYTES: usize = 1 << 20;
 const DATAGRAMS: usize = 500;
-/// Datagrams on their way at a time: few, as the system may throw away what it has no room for.
+/// The most datagrams in flight: few, as the system may drop those for which it has no room.
 const WINDOW: usize = 8;
 
 pub(super) fn every_kind_of_descriptor_is_served<H: Host>(
@@ -33,7 +33,7 @@ pub(super) fn every_kind_of_descriptor_is_served<H: Host>(
     let handle = driver.handle();
     handle.wake();
     watchdog.on_give_up(move |after| {
-        // A service that has gone needs no end.
+        // Sending fails only if the service has ended.
         let _ = handle.send(after);
     });
     let driver = host_until_done(host, driver, &Exit::default())?;
@@ -47,13 +47,13 @@ pub(super) fn every_kind_of_descriptor_is_served<H: Host>(
     Ok(())
 }
 
-/// How far each kind has come.
+/// The progress of each kind of descriptor.
 #[derive(Debug, Default)]
 struct Kinds {
-    /// Bytes that came back over the stream, and its ends.
+    /// Bytes that were echoed on the stream. The ends of the stream are counted beside them.
     streamed: usize,
     stream_ends: usize,
-    /// Bytes that went through a pipe by hand.
+    /// Bytes that the application has written into its pipe.
     written: usize,
     read: usize,
     hang_ups: usize,
@@ -62,15 +62,15 @@ struct Kinds {
     failure: Option<String>,
 }
 
-/// What a descriptor is for.
-enum Role {
-    /// The end of a stream that sends first.
+/// The role of a descriptor.
+enum DescriptorRole {
+    /// The end of the stream that sends first.
     Client,
-    /// The one that gives it back.
+    /// The end of the stream that echoes.
     Server,
     Writer,
     Reader,
-    /// The socket that sends first, to this one.
+    /// The UDP socket that sends first, to this address.
     Asks(SocketAddr),
     Answers,
 }
@@ -96,17 +96,22 @@ impl Kinds {
     fn begin(&self, cx: &mut DriverContext<'_, Self>) -> io::Result<()> {
         let config = Arc::new(Config { expect: Expect::Raw, ..Config::default() });
         let ((in_a, out_b), (in_b, out_a)) = (pipe_with(PipeFlags::CLOEXEC)?, pipe_with(PipeFlags::CLOEXEC)?);
-        cx.adopt_pair(in_a, out_a, Connection::client_raw(cx.now(), Arc::clone(&config)), Role::Client)?;
-        cx.adopt_pair(in_b, out_b, Connection::server(cx.now(), config), Role::Server)?;
+        cx.adopt_pair(
+            in_a,
+            out_a,
+            Connection::client_raw(cx.now(), Arc::clone(&config)),
+            DescriptorRole::Client,
+        )?;
+        cx.adopt_pair(in_b, out_b, Connection::server(cx.now(), config), DescriptorRole::Server)?;
 
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
-        cx.adopt_descriptor(reader, Interest::READ, Role::Reader)?;
-        cx.adopt_descriptor(writer, Interest::WRITE, Role::Writer)?;
+        cx.adopt_descriptor(reader, Interest::READ, DescriptorRole::Reader)?;
+        cx.adopt_descriptor(writer, Interest::WRITE, DescriptorRole::Writer)?;
 
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let options = UdpOptions::default();
-        let (_, answers) = cx.bind_udp(anywhere, &options, Role::Answers)?;
-        cx.connect_udp(answers, &options, Role::Asks(answers))?;
+        let (_, answers) = cx.bind_udp(anywhere, &options, DescriptorRole::Answers)?;
+        cx.connect_udp(answers, &options, DescriptorRole::Asks(answers))?;
         Ok(())
     }
 
@@ -119,7 +124,7 @@ impl Kinds {
                 self.expect(cx, fits, "a pipe gives other bytes than were written");
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.fail(cx, "a pipe was told as readable, and nothing is there");
+                self.fail(cx, "a pipe was reported as readable, and nothing is there");
             }
             Err(error) => self.fail(cx, format!("a pipe could not be read: {error}")),
         }
@@ -132,11 +137,11 @@ impl Kinds {
                 self.written += n;
                 if self.written == BYTES { writer.close() } else { writer.want_write() }
             }
-            Err(error) => self.fail(cx, format!("a pipe was told as writable: {error}")),
+            Err(error) => self.fail(cx, format!("a pipe was reported as writable: {error}")),
         }
     }
 
-    /// Sends the next datagrams that may be on their way.
+    /// Sends datagrams until as many are in flight as [`WINDOW`] allows.
     fn ask(&mut self, cx: &mut DriverContext<'_, Self>, mut socket: Udp<'_>, to: SocketAddr) {
         while self.datagrams_sent < DATAGRAMS && self.datagrams_sent < self.datagrams_back + WINDOW {
             let n = self.datagrams_sent as u64;
@@ -155,7 +160,7 @@ impl Kinds {
 }
 
 impl Application for Kinds {
-    type State = Role;
+    type State = DescriptorRole;
     type Message = Duration;
 
     fn accepted(
@@ -167,14 +172,14 @@ impl Application for Kinds {
         None
     }
 
-    fn event(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut Role, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut DescriptorRole, event: Event<'_>) {
         match (event, role) {
-            (Event::Established { stream: Established::Raw(stream), .. }, Role::Client) => {
+            (Event::Established { stream: Established::Raw(stream), .. }, DescriptorRole::Client) => {
                 let everything = pattern::bytes(1, 0, BYTES).into();
                 let sent = stream.permit().is_ok_and(|it| it.data(Payload::Own(everything), true).is_ok());
                 self.expect(cx, sent, "a stream over pipes takes nothing");
             }
-            (Event::Raw { chunk, .. }, Role::Client) => {
+            (Event::Raw { chunk, .. }, DescriptorRole::Client) => {
                 let fits = pattern::fits(1, self.streamed as u64, chunk);
                 self.streamed += chunk.len();
                 self.expect(cx, fits, "a stream over pipes gives other bytes back");
@@ -193,7 +198,7 @@ impl Application for Kinds {
     fn descriptor(
         &mut self,
         cx: &mut DriverContext<'_, Self>,
-        _: &mut Role,
+        _: &mut DescriptorRole,
         event: DescriptorEvent,
         descriptor: &mut Descriptor<'_>,
     ) {
@@ -212,10 +217,10 @@ impl Application for Kinds {
         }
     }
 
-    fn udp(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut Role, event: UdpEvent<'_>) {
+    fn udp(&mut self, cx: &mut DriverContext<'_, Self>, role: &mut DescriptorRole, event: UdpEvent<'_>) {
         match (event, role) {
-            (UdpEvent::Opened(socket), Role::Asks(to)) => self.ask(cx, socket, *to),
-            (UdpEvent::Datagram { socket, datagram }, Role::Asks(to)) => {
+            (UdpEvent::Opened(socket), DescriptorRole::Asks(to)) => self.ask(cx, socket, *to),
+            (UdpEvent::Datagram { socket, datagram }, DescriptorRole::Asks(to)) => {
                 let fits = pattern::fits(self.datagrams_back as u64, 0, datagram.bytes);
                 let length = 1 + (self.datagrams_back * 7) % 1_400;
                 self.datagrams_back += 1;
@@ -235,12 +240,15 @@ impl Application for Kinds {
         }
     }
 
-    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, role: Role) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, role: DescriptorRole) {
         let all = match role {
-            Role::Client => self.streamed == BYTES,
-            // What it has sent may still be in the pipe.
-            Role::Server => true,
-            Role::Writer | Role::Reader | Role::Asks(_) | Role::Answers => return,
+            DescriptorRole::Client => self.streamed == BYTES,
+            // Its last bytes may still be in the pipe.
+            DescriptorRole::Server => true,
+            DescriptorRole::Writer
+            | DescriptorRole::Reader
+            | DescriptorRole::Asks(_)
+            | DescriptorRole::Answers => return,
         };
         self.stream_ends += 1;
         self.expect(
@@ -251,13 +259,13 @@ impl Application for Kinds {
     }
 
     fn message(&mut self, cx: &mut DriverContext<'_, Self>, after: Duration) {
-        heard_another_thread();
+        received_from_another_thread();
         let what = format!("after {} s it had come no further than {self:?}", after.as_secs());
         self.fail(cx, what);
     }
 
     fn notified(&mut self, cx: &mut DriverContext<'_, Self>) {
-        heard_another_thread();
+        received_from_another_thread();
         if let Err(error) = self.begin(cx) {
             self.fail(cx, format!("a descriptor could not be opened: {error}"));
         }

@@ -1,4 +1,4 @@
-//! The end of a service: what does not end by itself is cut off at the deadline.
+//! Draining a service: connections that do not end by themselves are cut off at the deadline.
 
 use crate::Host;
 use crate::bench::{Bench, Script, Side, run_script};
@@ -60,12 +60,12 @@ impl Script for Draining {
     fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, _: Side<()>) {
         self.gone += 1;
         let took = bench.now() - self.asked.unwrap_or_default();
-        // Until then they could have ended by themselves; far later the linger of each would have ended them.
+        // Before the deadline no connection may be cut off. Much later the linger time of each would have ended it.
         bench.expect(took >= DEADLINE, || format!("a connection was cut off after {took:?} of {DEADLINE:?}"));
     }
 
     fn progress(&self) -> String {
         let Self { open, over, gone, .. } = self;
-        format!("{open} of {PEERS} connections open, {over} ends told and {gone} gone")
+        format!("{open} of {PEERS} connections open, {over} ends reported and {gone} gone")
     }
 }

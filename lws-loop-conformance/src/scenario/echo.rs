@@ -1,4 +1,4 @@
-//! What is sent comes back, in pieces of all sizes.
+//! An echo, with pieces of all sizes.
 
 use super::on_each;
 use crate::Host;
@@ -8,7 +8,7 @@ use crate::watchdog::Watchdog;
 use lws_proto::{Payload, Stream};
 
 const CLIENTS: usize = 4;
-/// One after the other, each when the one before has come back.
+/// The sizes of the pieces. Each is sent when the last one has come back.
 const SIZES: [usize; 6] = [1, 2, 125, 126, 5_000, 70_000];
 
 pub(super) fn what_is_sent_comes_back<H: Host>(watchdog: &Watchdog, host: &mut H) -> Result<(), String> {
@@ -20,7 +20,7 @@ struct Echo {
     done: usize,
 }
 
-/// What a client has done.
+/// The progress of a client.
 #[derive(Default)]
 struct Client {
     round: usize,

@@ -1,4 +1,4 @@
-//! Transports that take little at a time, that break, and a process that has no descriptor left.
+//! Faults: transports that take little at a time, transports that fail, and a process that has no descriptor left.
 
 use super::on_each;
 use super::transfer::Transfer;
@@ -34,7 +34,8 @@ pub(super) fn a_reset_ends_one_connection_and_no_other<H: Host>(
 
 const RESETS: usize = 6;
 
-/// The peers that reset are plain sockets of the standard library. Another connection goes on all the time.
+/// Peers that reset, which are plain sockets of the standard library, beside a connection that must go on
+/// undisturbed.
 #[derive(Default)]
 struct Resets {
     peers: Vec<TcpStream>,
@@ -48,7 +49,7 @@ impl Resets {
     fn begin_peer(&mut self, bench: &mut Bench<'_, '_, Self>) {
         let Some(Address::Tcp(address)) = bench.common.address else { return };
         let peer = TcpStream::connect(address).and_then(|mut peer| {
-            // Closing it resets the connection.
+            // With a linger time of zero, closing the socket resets the connection.
             SockRef::from(&peer).set_linger(Some(Duration::ZERO))?;
             peer.write_all(b"reset")?;
             Ok(peer)
@@ -88,7 +89,7 @@ impl Script for Resets {
             Role::Server if chunk == b"reset" => {
                 side.data = true;
                 self.broken += 1;
-                // With much to send at that moment, with no use for input, or with nothing at all to do.
+                // The reset meets a connection that has much to send, one that is paused, or one that is idle.
                 match self.broken % 3 {
                     0 => stream.want_write(),
                     1 => stream.pause(),
@@ -122,7 +123,7 @@ impl Script for Resets {
         if side.data {
             self.over += 1;
             bench.expect(cause == Cause::Disconnected || bench.is_over(), || {
-                format!("a reset was told as {}", cause.name())
+                format!("a reset was reported as {}", cause.name())
             });
         }
     }
@@ -131,20 +132,20 @@ impl Script for Resets {
         if side.data {
             self.gone += 1;
         } else {
-            bench.expect(bench.is_over(), || "a connection ended that nobody had reset".to_owned());
+            bench.expect(bench.is_over(), || "a connection ended that was not reset".to_owned());
         }
     }
 
     fn progress(&self) -> String {
         let Self { broken, over, gone, rounds, .. } = self;
         format!(
-            "{broken} of {RESETS} peers heard, {over} ends told, {gone} gone; {rounds} rounds of the other"
+            "{broken} of {RESETS} peers received from, {over} ends reported, {gone} gone; {rounds} rounds of the other"
         )
     }
 }
 
-/// The limit of open files is the whole process's, so this one needs a process of its own. The peers are plain sockets of
-/// the standard library, which are there before descriptors run out.
+/// Runs in a process of its own, as the limit of open files holds for a process. The peers are plain sockets of the
+/// standard library, which are made before descriptors run out.
 pub(super) fn without_descriptors_a_listener_waits_and_goes_on<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
@@ -161,10 +162,10 @@ const CLIENTS: usize = 3;
 struct Scarce {
     peers: Vec<OwnedFd>,
     scarcity: Option<Scarcity>,
-    heard: usize,
+    served: usize,
 }
 
-/// A plain peer that has said hello.
+/// A plain peer that has connected and sent `hello`.
 fn peer(address: &Address) -> io::Result<OwnedFd> {
     match address {
         Address::Tcp(address) => {
@@ -207,8 +208,8 @@ impl Script for Scarce {
 
     fn content(&mut self, bench: &mut Bench<'_, '_, Self>, _: &mut Side<()>, _: Stream<'_>, chunk: &[u8]) {
         bench.expect(chunk == b"hello", || "a peer said something else".to_owned());
-        self.heard += 1;
-        if self.heard == CLIENTS {
+        self.served += 1;
+        if self.served == CLIENTS {
             self.peers.clear();
             bench.finish();
         }
@@ -216,6 +217,6 @@ impl Script for Scarce {
 
     fn progress(&self) -> String {
         let scarce = if self.scarcity.is_some() { "without" } else { "with" };
-        format!("{} of {CLIENTS} peers heard, {scarce} descriptors", self.heard)
+        format!("{} of {CLIENTS} peers served, {scarce} descriptors", self.served)
     }
 }

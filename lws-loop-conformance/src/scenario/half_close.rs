@@ -7,7 +7,7 @@ use crate::pattern;
 use crate::watchdog::Watchdog;
 use lws_proto::{Cause, Payload, Stream, Writable};
 
-/// What the other side still sends after the end of the first: more than the system takes at once.
+/// The bytes that the other side sends after the first direction has ended: more than the system takes at once.
 const REST: u64 = 4 << 20;
 const PIECE: usize = 32 << 10;
 
@@ -32,15 +32,15 @@ struct Halves {
 }
 
 #[derive(Default)]
-struct Half {
+struct HalfCloseSide {
     ends_first: bool,
     sent: u64,
     received: u64,
-    heard_end: bool,
+    received_end: bool,
 }
 
 impl Script for Halves {
-    type Data = Half;
+    type Data = HalfCloseSide;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if bench.listen().is_some() {
@@ -48,7 +48,7 @@ impl Script for Halves {
         }
     }
 
-    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, stream: Stream<'_>) {
+    fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<HalfCloseSide>, stream: Stream<'_>) {
         side.data.ends_first = match side.role {
             Role::Client(number) => number == 0,
             Role::Server => {
@@ -64,9 +64,14 @@ impl Script for Halves {
         }
     }
 
-    fn end(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, mut stream: Stream<'_>) {
-        bench.expect(!side.data.heard_end, || "the end of a direction came twice".to_owned());
-        side.data.heard_end = true;
+    fn end(
+        &mut self,
+        bench: &mut Bench<'_, '_, Self>,
+        side: &mut Side<HalfCloseSide>,
+        mut stream: Stream<'_>,
+    ) {
+        bench.expect(!side.data.received_end, || "the end of a direction came twice".to_owned());
+        side.data.received_end = true;
         if side.data.ends_first {
             let received = side.data.received;
             bench.expect(received == REST, || format!("only {received} of {REST} bytes came before the end"));
@@ -75,7 +80,12 @@ impl Script for Halves {
         }
     }
 
-    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
+    fn writable(
+        &mut self,
+        bench: &mut Bench<'_, '_, Self>,
+        side: &mut Side<HalfCloseSide>,
+        permit: Writable<'_>,
+    ) {
         if side.data.sent == REST {
             return bench.end(permit);
         }
@@ -87,7 +97,7 @@ impl Script for Halves {
     fn content(
         &mut self,
         bench: &mut Bench<'_, '_, Self>,
-        side: &mut Side<Half>,
+        side: &mut Side<HalfCloseSide>,
         _: Stream<'_>,
         chunk: &[u8],
     ) {
@@ -96,10 +106,10 @@ impl Script for Halves {
         side.data.received += chunk.len() as u64;
     }
 
-    fn over(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<Half>, _: Cause) {}
+    fn over(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<HalfCloseSide>, _: Cause) {}
 
-    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<Half>) {
-        bench.expect(side.data.heard_end, || "a connection went before the end of its peer".to_owned());
+    fn gone(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<HalfCloseSide>) {
+        bench.expect(side.data.received_end, || "a connection went before the end of its peer".to_owned());
         self.done += 1;
         match self.done {
             2 => bench.connect(1),

@@ -1,4 +1,4 @@
-//! A service that is taken from one loop to another in the middle of its work, or is dropped there.
+//! A service that is moved from one loop to another in the middle of its work, or dropped there.
 
 use super::on_each;
 use crate::Host;
@@ -16,10 +16,10 @@ use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// In each direction.
+/// The bytes of the transfer in each direction.
 const TOTAL: u64 = 3 << 20;
 const PIECE: usize = 16 << 10;
-/// After how many bytes it leaves.
+/// The number of bytes after which the service leaves its loop.
 const LEG: u64 = 500_000;
 
 pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
@@ -45,7 +45,7 @@ pub(super) fn a_service_goes_on_at_another_loop_where_it_left_off<H: Host>(
             } else {
                 driver
             };
-            // What comes between one loop and the next is not lost. A service that was done by then accepts nothing.
+            // A message that is sent between two loops must not be lost. It is refused only if the service is done.
             if driver.handle().send(Message::Number(leg)).is_err() && !driver.is_done() {
                 return Err("a message between two loops was refused".to_owned());
             }
@@ -66,7 +66,7 @@ pub(super) fn a_service_is_dropped_in_mid_flight_and_the_loop_goes_on<H: Host>(
         let handle = driver.handle();
         let driver = host_until_done(host, driver, &exit)?;
         let failure = failed(&driver);
-        // A plain peer of this thread, which the service has not even accepted.
+        // A plain peer of this thread, whose connection the service has not accepted yet.
         let peer = if raw_tcp { driver.application().peer()? } else { None };
         drop(driver);
         if let Some(failure) = failure {
@@ -83,7 +83,7 @@ pub(super) fn a_service_is_dropped_in_mid_flight_and_the_loop_goes_on<H: Host>(
                 other => return Err(format!("the peer of a service that was dropped reads {other:?}")),
             }
         }
-        // The loop serves the next one.
+        // The loop can host another service afterwards.
         run_script(watchdog, host, setup, Journey { stays: true, ..Journey::default() }).map(drop)
     })
 }
@@ -102,7 +102,7 @@ impl ScriptedApplication<Journey> {
     }
 }
 
-/// A transfer both ways that leaves its loop again and again, with a timer and messages on the way.
+/// A transfer in both directions whose service leaves its loop repeatedly, while a timer and messages are pending.
 #[derive(Default)]
 struct Journey {
     exit: Exit,
@@ -116,7 +116,7 @@ struct Journey {
 }
 
 #[derive(Default)]
-struct Half {
+struct JourneySide {
     sent: u64,
     received: u64,
 }
@@ -135,7 +135,7 @@ impl Journey {
 }
 
 impl Script for Journey {
-    type Data = Half;
+    type Data = JourneySide;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
         if bench.listen().is_some() {
@@ -147,11 +147,16 @@ impl Script for Journey {
         self.leave_at = LEG;
     }
 
-    fn open(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<Half>, mut stream: Stream<'_>) {
+    fn open(&mut self, _: &mut Bench<'_, '_, Self>, _: &mut Side<JourneySide>, mut stream: Stream<'_>) {
         stream.want_write();
     }
 
-    fn writable(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Half>, permit: Writable<'_>) {
+    fn writable(
+        &mut self,
+        bench: &mut Bench<'_, '_, Self>,
+        side: &mut Side<JourneySide>,
+        permit: Writable<'_>,
+    ) {
         let seed = u64::from(side.is_server());
         let piece = pattern::bytes(seed, side.data.sent, PIECE);
         side.data.sent += PIECE as u64;
@@ -165,7 +170,7 @@ impl Script for Journey {
     fn content(
         &mut self,
         bench: &mut Bench<'_, '_, Self>,
-        side: &mut Side<Half>,
+        side: &mut Side<JourneySide>,
         _: Stream<'_>,
         chunk: &[u8],
     ) {

@@ -1,5 +1,4 @@
-//! A thousand services one after the other on the same loop: each comes, serves, and is gone without a trace, however far
-//! its start-up came.
+//! A thousand services one after the other on the same loop. Each leaves nothing behind, also if its start-up failed.
 
 use crate::Host;
 use crate::bench::{Bench, Script, Side, driver, host_until_done, run_script};
@@ -12,17 +11,17 @@ use lws_proto::{Payload, Stream, Writable};
 use std::time::Duration;
 
 const LIVES: usize = 1_000;
-/// Descriptors that a whole start-up opens at most.
+/// The most descriptors that a start-up opens.
 const STEPS: usize = 12;
 const CLIENTS: usize = 4;
 
-/// The limit of open files and the count of descriptors are the whole process's, so this one needs a process of its own.
+/// Runs in a process of its own, as the limit of open files and the count of descriptors are those of a process.
 pub(super) fn a_thousand_services_come_and_go_without_a_trace<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     let count = || open_descriptors().map(|open| open.len()).map_err(|error| format!("/dev/fd: {error}"));
-    // What the loop and the process open once.
+    // The first service opens the descriptors that the loop and the process keep.
     life(watchdog, host, SETUPS[0], None)?;
     alone(watchdog, host)?;
     let _fillers = fill_gaps().map_err(|error| format!("/dev/null: {error}"))?;
@@ -30,7 +29,7 @@ pub(super) fn a_thousand_services_come_and_go_without_a_trace<H: Host>(
     let mut served = 0;
     for number in 0..LIVES {
         let setup = SETUPS[number % SETUPS.len()];
-        // Where a listener finds no descriptor it pauses, so not every one runs out of them.
+        // Every fourth service has few descriptors, so that each step of a start-up fails at some time.
         let descriptors = number.is_multiple_of(4).then_some(number / 4 % STEPS);
         served += usize::from(life(watchdog, host, setup, descriptors)?);
         let now = count()?;
@@ -39,14 +38,14 @@ pub(super) fn a_thousand_services_come_and_go_without_a_trace<H: Host>(
         }
     }
     alone(watchdog, host)?;
-    // Some have found enough descriptors, and some have not.
+    // Both cases must have occurred: start-ups that succeeded and start-ups that failed.
     if served == 0 || served == LIVES {
         return Err(format!("{served} of {LIVES} services served"));
     }
     Ok(())
 }
 
-/// The loop goes on without it: it hosts something that has no connections.
+/// Checks that the loop still works, with a service that has no connections.
 fn alone<H: Host>(watchdog: &Watchdog, host: &mut H) -> Result<(), String> {
     run_script(watchdog, host, SETUPS[0], Alone)?;
     watchdog.forget();
@@ -71,7 +70,8 @@ impl Script for Alone {
     }
 }
 
-/// Whether it served: its start-up found enough descriptors. They are scarce until every step of it was tried.
+/// Runs one service, with a limited number of descriptors. Returns whether it served, because its start-up found
+/// enough of them.
 fn life<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
@@ -82,7 +82,7 @@ fn life<H: Host>(
         |left| Scarcity::leaving(left).map_err(|error| format!("descriptors cannot be made scarce: {error}"));
     let exit = Exit::default();
     let script = Life { exit: exit.clone(), descriptors, ..Life::default() };
-    // Without any there is no driver. With some it is the loop's turn to open what it needs.
+    // Without a descriptor no driver can be made. With some, the loop opens its own next.
     if descriptors == Some(0) {
         let _scarcity = scarce(0)?;
         return match driver(watchdog, setup, DriverOptions::default(), script) {
@@ -100,11 +100,11 @@ fn life<H: Host>(
     }
 }
 
-/// Answers under load, and leaves in the middle of it.
+/// A service that answers under load, and leaves in the middle of it.
 #[derive(Default)]
 struct Life {
     exit: Exit,
-    /// How many there are at the start.
+    /// The number of descriptors that may be opened. `None` is no limit.
     descriptors: Option<usize>,
     scarcity: Option<Scarcity>,
     refused: usize,
@@ -140,7 +140,7 @@ impl Script for Life {
             }
         }
         self.leave_if_done();
-        // By then each of them has its socket, or has none.
+        // By then each connection has got its socket, or has failed.
         bench.cx.set_timer(Some(bench.now() + Duration::from_millis(2)));
     }
 

@@ -1,4 +1,4 @@
-//! The scenarios, by name. One that is added here is in every suite.
+//! The scenarios by name. A scenario that is added here is part of every suite.
 
 mod away;
 mod budget;
@@ -24,7 +24,7 @@ use crate::Host;
 use crate::setup::{SETUPS, Setup};
 use crate::watchdog::Watchdog;
 
-/// Everything that a scenario tries, on every setup that it fits.
+/// Runs a scenario on every setup that it fits.
 pub(crate) type Run<H> = fn(&Watchdog, &mut H) -> Result<(), String>;
 
 /// A scenario.
@@ -34,12 +34,12 @@ pub(crate) struct Scenario<H> {
     pub(crate) run: Run<H>,
 }
 
-/// Which process a scenario runs in.
+/// The process in which a scenario runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Process {
-    /// Any: other tests run beside it.
+    /// Any process: other tests may run beside it.
     Any,
-    /// One of its own: it changes what is the whole process's.
+    /// A process of its own, because it changes or measures state of the whole process.
     Own,
 }
 
@@ -88,12 +88,12 @@ macro_rules! scenarios {
 scenarios! { $
     Any what_is_sent_comes_back = echo::what_is_sent_comes_back;
     Any large_transfers_go_both_ways_at_once = transfer::large_transfers_go_both_ways_at_once;
-    Any a_slow_reader_holds_up_its_writer_and_nobody_else =
-        slow_reader::a_slow_reader_holds_up_its_writer_and_nobody_else;
+    Any a_slow_reader_holds_up_its_writer_and_no_other =
+        slow_reader::a_slow_reader_holds_up_its_writer_and_no_other;
     Any a_pause_keeps_what_was_received_until_the_resume = pause::a_pause_keeps_what_was_received_until_the_resume;
     Any hundreds_of_connections_are_served_at_once = crowd::hundreds_of_connections_are_served_at_once;
-    Any a_refused_connection_is_told_once = connect::a_refused_connection_is_told_once;
-    Any a_connection_that_nobody_answers_times_out = connect::a_connection_that_nobody_answers_times_out;
+    Any a_refused_connection_is_reported_once = connect::a_refused_connection_is_reported_once;
+    Any an_unanswered_connection_times_out = connect::an_unanswered_connection_times_out;
     Any work_beyond_the_budget_of_a_turn_is_done = budget::work_beyond_the_budget_of_a_turn_is_done;
     Any numbers_that_are_used_again_carry_nothing_over = churn::numbers_that_are_used_again_carry_nothing_over;
     Any a_callback_closes_its_own_connection_another_or_the_listener =

@@ -1,4 +1,5 @@
-//! Back pressure: pausing and resuming, with input that was received already, from wherever a resume may come.
+//! Back pressure: pausing and resuming, with input that was received already, and with the resume coming from each
+//! possible place.
 
 use super::on_each;
 use crate::Host;
@@ -9,7 +10,7 @@ use lws_loop_external::ConnectionId;
 use lws_proto::{Connection, Payload, Stream, StreamKey, Writable};
 use std::time::Duration;
 
-/// What the sender sends in one go: several pieces arrive in one read.
+/// The size of a piece: small enough that several arrive in one read.
 const PIECE: usize = 1_000;
 const PIECES: u64 = 400;
 
@@ -26,12 +27,12 @@ pub(super) fn a_pause_keeps_what_was_received_until_the_resume<H: Host>(
     })
 }
 
-/// Where the resume comes from.
+/// The origin of the resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resume {
-    /// The timer of the service, which wakes the paused one.
+    /// The timer of the service, which wakes the paused connection.
     Timer,
-    /// A handler of another connection, which wakes the paused one.
+    /// A handler of another connection, which wakes the paused connection.
     Another,
     /// The paused stream's own timer.
     Itself,
@@ -40,22 +41,22 @@ enum Resume {
 /// The server pauses after each piece of content.
 struct Pauses {
     resume: Resume,
-    /// The connection that is paused now.
+    /// The connection that is paused at the moment.
     paused: Option<(ConnectionId, StreamKey)>,
     received: u64,
     pauses: u64,
 }
 
-/// What the client of a beating connection says again and again, which no content begins with.
+/// The heartbeat that the client of the other connection sends repeatedly. No content begins with these bytes.
 const BEAT: &[u8] = b"beat";
 
-/// What is known of one end of a connection.
+/// The state of one end of a connection.
 #[derive(Default)]
 struct End {
     /// Bytes that it has sent.
     sent: u64,
-    /// Whether it receives beats, as the first chunk says. Several beats that wait in the socket of a raw stream come as one
-    /// chunk, so that what follows cannot be told from content by itself.
+    /// Whether it receives heartbeats, which the first chunk decides. On a raw stream several heartbeats may arrive as
+    /// one chunk, so that later chunks alone could not be distinguished from content.
     beats: Option<bool>,
 }
 
@@ -86,7 +87,7 @@ impl Script for Pauses {
     fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<End>, mut stream: Stream<'_>) {
         match side.role {
             Role::Client(0) => stream.want_write(),
-            // It beats: each beat lets the paused one go on.
+            // A timer sends heartbeats, each of which resumes the paused stream.
             Role::Client(_) => stream.set_timeout(Some(bench.now() + Duration::from_millis(1))),
             Role::Server => {}
         }
@@ -137,7 +138,7 @@ impl Script for Pauses {
             Some((id, _)) => {
                 bench.cx.wake(id);
             }
-            None => bench.fail("a timer came that nobody had set"),
+            None => bench.fail("a timer fired that was not set"),
         }
     }
 
@@ -150,7 +151,7 @@ impl Script for Pauses {
     }
 
     fn woken(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<End>, connection: &mut Connection) {
-        // Another beat may have come first.
+        // Another heartbeat may have arrived first.
         let Some((_, key)) = self.paused.filter(|(id, _)| *id == side.id) else { return };
         match connection.stream(key) {
             Some(stream) => self.resumed(bench, stream),

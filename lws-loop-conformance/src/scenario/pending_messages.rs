@@ -9,10 +9,10 @@ use lws_loop_external::ConnectionId;
 use lws_proto::Connection;
 use std::io;
 
-/// Connections that are made.
+/// The number of connections that succeed.
 const CLIENTS: usize = 5;
-/// To each connection.
-const LETTERS: u64 = 4;
+/// The number of messages to each connection.
+const MESSAGES: u64 = 4;
 
 pub(super) fn messages_wait_for_the_connection_that_they_are_about<H: Host>(
     watchdog: &Watchdog,
@@ -23,10 +23,10 @@ pub(super) fn messages_wait_for_the_connection_that_they_are_about<H: Host>(
     })
 }
 
-/// The last client is given up as soon as it was asked for.
+/// Messages to clients that are being made. The last client is given up right after it was requested.
 #[derive(Default)]
 struct PendingMessages {
-    /// Those that all their messages have reached, and then their wake.
+    /// The number of clients that have received all their messages, and then their wake.
     done: usize,
     given_up: Option<ConnectionId>,
     returned: u64,
@@ -34,14 +34,14 @@ struct PendingMessages {
 
 impl PendingMessages {
     fn finish_if_done(&self, bench: &mut Bench<'_, '_, Self>) {
-        if self.done == CLIENTS && self.returned == LETTERS {
+        if self.done == CLIENTS && self.returned == MESSAGES {
             bench.finish();
         }
     }
 }
 
 impl Script for PendingMessages {
-    /// The message that comes next.
+    /// The next message that is expected.
     type Data = u64;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
@@ -54,7 +54,7 @@ impl Script for PendingMessages {
         for id in clients {
             let there = bench.cx.wake(id);
             bench.expect(there, || format!("{id:?} was asked for, and is not there"));
-            (0..LETTERS).for_each(|number| bench.cx.send_to(id, Message::Number(number)));
+            (0..MESSAGES).for_each(|number| bench.cx.send_to(id, Message::Number(number)));
         }
         self.given_up.into_iter().for_each(|id| bench.cx.abort(id));
     }
@@ -66,8 +66,10 @@ impl Script for PendingMessages {
     }
 
     fn woken(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<u64>, _: &mut Connection) {
-        let told = side.data;
-        bench.expect(told == LETTERS, || format!("a wake came after {told} of {LETTERS} messages"));
+        let delivered = side.data;
+        bench.expect(delivered == MESSAGES, || {
+            format!("a wake came after {delivered} of {MESSAGES} messages")
+        });
         self.done += 1;
         self.finish_if_done(bench);
     }

@@ -1,4 +1,4 @@
-//! A peer that does not read holds up its own writer, and nobody else.
+//! A peer that does not read holds up its own writer, and no other connection.
 
 use super::on_each;
 use crate::Host;
@@ -8,20 +8,20 @@ use crate::watchdog::Watchdog;
 use lws_proto::{Connection, Payload, Stream, Writable};
 use std::time::Duration;
 
-/// What is to come: much more than sockets and queues hold.
+/// The bytes to transfer: many more than sockets and queues hold.
 const TOTAL: u64 = 24 << 20;
 const PIECE: usize = 32 << 10;
-/// How many rounds the other connection makes while nobody reads.
+/// The number of exchanges on the other connection while the first client does not read.
 const ROUNDS: u32 = 50;
 
-pub(super) fn a_slow_reader_holds_up_its_writer_and_nobody_else<H: Host>(
+pub(super) fn a_slow_reader_holds_up_its_writer_and_no_other<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
 ) -> Result<(), String> {
     on_each(host, |host, setup| run_script(watchdog, host, setup, Slow::default()).map(drop))
 }
 
-/// Client 0 reads nothing at first; client 1 exchanges short messages meanwhile.
+/// Client 0 reads nothing at first, while client 1 exchanges short messages.
 #[derive(Default)]
 struct Slow {
     reader: Option<(lws_loop_external::ConnectionId, lws_proto::StreamKey)>,
@@ -37,7 +37,7 @@ impl Slow {
 }
 
 impl Script for Slow {
-    /// Whether this end has a lot to send.
+    /// Whether this end sends the large transfer.
     type Data = bool;
 
     fn begin(&mut self, bench: &mut Bench<'_, '_, Self>) {
@@ -54,7 +54,7 @@ impl Script for Slow {
                 bench.connect(1);
             }
             Role::Client(_) => self.round(bench, stream),
-            // The first one that is accepted.
+            // The first accepted connection sends the large transfer.
             Role::Server if self.sent == 0 => {
                 side.data = true;
                 stream.want_write();
@@ -97,7 +97,7 @@ impl Script for Slow {
                 if self.rounds < ROUNDS {
                     return self.round(bench, stream);
                 }
-                // Long enough for the writer to come to rest, if it does.
+                // Long enough for the writer to stop, if back pressure works.
                 bench.cx.set_timer(Some(bench.now() + Duration::from_millis(50)));
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn timers_come_in_time_and_in_order<H: Host>(
     on_each(host, |host, setup| run_script(watchdog, host, setup, Timers::default()).map(drop))
 }
 
-/// The other thread is a plain one of the kit.
+/// The message comes from a plain thread of the kit.
 pub(super) fn an_earlier_deadline_ends_a_longer_sleep<H: Host>(
     watchdog: &Watchdog,
     host: &mut H,
@@ -29,7 +29,7 @@ pub(super) fn an_earlier_deadline_ends_a_longer_sleep<H: Host>(
     let handle = driver.handle();
     let thread = thread::spawn(move || {
         thread::sleep(Duration::from_millis(30));
-        // It fails if the service has gone already, which is told below.
+        // Sending fails if the service has ended already, which is reported below.
         let _ = handle.send(Message::Number(0));
     });
     let stayed = host_until_done(host, driver, &Exit::default());
@@ -39,7 +39,7 @@ pub(super) fn an_earlier_deadline_ends_a_longer_sleep<H: Host>(
     Ok(())
 }
 
-/// A deadline is an hour away, and a message of another thread sets one that is near.
+/// A service whose deadline is an hour away, until a message of another thread sets a near one.
 #[derive(Default)]
 struct Earlier {
     near: Option<Time>,
@@ -65,7 +65,7 @@ impl Script for Earlier {
                 bench.expect(now >= near, || format!("a timer came {:?} too early", near - now));
                 bench.finish();
             }
-            // On a clock that runs ahead an hour may be over before the message comes.
+            // On the auditor's clock, which jumps ahead, the hour may pass before the message arrives.
             None => self.begin(bench),
         }
     }
@@ -76,8 +76,8 @@ impl Script for Earlier {
     }
 }
 
-/// Each end of each connection has a timer of its own; the service's is set far away at first, and then earlier by
-/// whoever comes.
+/// Each end of each connection has a timer of its own. The service's timer is far away at first, and every new
+/// connection sets it earlier.
 #[derive(Default)]
 struct Timers {
     open: usize,
@@ -116,12 +116,12 @@ impl Script for Timers {
         if bench.listen().is_some() {
             (0..CLIENTS).for_each(|number| bench.connect(number));
         }
-        // Whoever sleeps until this one fails.
+        // A loop that sleeps until this time fails.
         bench.cx.set_timer(Some(bench.now() + Duration::from_secs(3_600)));
     }
 
     fn open(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<Due>, mut stream: Stream<'_>) {
-        // Every other one is earlier than the one before it, and several are due at the same moment.
+        // Every other timer is earlier than the last one, and several are due at the same moment.
         let millis = if self.open.is_multiple_of(2) { 40 + self.open / 4 } else { 140 - self.open / 4 };
         let due = bench.now() + Duration::from_millis(millis as u64);
         stream.set_timeout(Some(bench.now() + Duration::from_secs(1_800)));

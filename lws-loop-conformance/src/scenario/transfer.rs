@@ -7,7 +7,7 @@ use crate::pattern;
 use crate::watchdog::Watchdog;
 use lws_proto::{Payload, Stream, Writable};
 
-/// In each direction of each connection.
+/// The bytes in each direction of each connection.
 const TOTAL: u64 = 20 << 20;
 const PIECE: usize = 48 << 10;
 const CLIENTS: usize = 2;
@@ -29,12 +29,12 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// So many bytes each way, on so many connections.
+    /// A transfer of `total` bytes in each direction, on each of `clients` connections.
     pub(super) fn of(total: u64, clients: usize) -> Self {
         Self { total, clients, squeezed: false, done: 0, received: 0 }
     }
 
-    /// Over sockets that take little at a time.
+    /// Uses sockets that take little at a time.
     pub(super) fn squeezed(self) -> Self {
         Self { squeezed: true, ..self }
     }

@@ -10,10 +10,10 @@ use std::thread;
 use std::time::Duration;
 
 const THREADS: u64 = 4;
-/// Of each thread.
+/// The number of messages of each thread.
 const MESSAGES: u64 = 2_000;
 
-/// The senders are plain threads of the kit.
+/// Messages and wakes come from plain threads of the kit.
 pub(super) fn other_threads_end_the_sleep<H: Host>(watchdog: &Watchdog, host: &mut H) -> Result<(), String> {
     let script = Wake { next: [0; THREADS as usize], notices: 0 };
     let driver = driver(watchdog, SETUPS[0], DriverOptions::default(), script)?;
@@ -26,7 +26,7 @@ pub(super) fn other_threads_end_the_sleep<H: Host>(watchdog: &Watchdog, host: &m
                 {
                     return;
                 }
-                // Now and then the loop has heard everything of this thread, and falls asleep.
+                // Pauses now and then, so that the loop has received everything and falls asleep.
                 if number % 500 == 250 {
                     thread::sleep(Duration::from_millis(3));
                 }
@@ -34,7 +34,7 @@ pub(super) fn other_threads_end_the_sleep<H: Host>(watchdog: &Watchdog, host: &m
             handle.wake();
         }
     };
-    // The first is done before the loop begins: nobody sleeps on what is there.
+    // The first thread's messages are sent before the loop begins, which must not sleep on them.
     send(0)();
     let threads: Vec<_> = (1..THREADS).map(|thread| thread::spawn(send(thread))).collect();
     let stayed = host_until_done(host, driver, &Exit::default());
@@ -46,7 +46,7 @@ pub(super) fn other_threads_end_the_sleep<H: Host>(watchdog: &Watchdog, host: &m
 }
 
 struct Wake {
-    /// Of each thread, the message that comes next.
+    /// The next message that is expected of each thread.
     next: [u64; THREADS as usize],
     notices: u64,
 }
@@ -80,7 +80,7 @@ impl Script for Wake {
     }
 
     fn progress(&self) -> String {
-        let heard: u64 = self.next.iter().sum();
-        format!("{heard} of {} messages and {} notices", THREADS * MESSAGES, self.notices)
+        let received: u64 = self.next.iter().sum();
+        format!("{received} of {} messages and {} notices", THREADS * MESSAGES, self.notices)
     }
 }
