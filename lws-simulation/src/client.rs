@@ -1,4 +1,5 @@
-//! Our own client, as an application on a driver: it makes the exchanges of a plan and writes down which events it gets.
+//! The project's own client, as an application on a driver: it makes the exchanges of a plan, and records the events
+//! that it receives in the ledger.
 
 use crate::ledger::{ClientSide, Shared, content, octet};
 use crate::plan::{Ask, Client, Ends, Exchange, Framing, Reading};
@@ -20,7 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the server of a run listens, and how it is spoken to with TLS.
+/// The addresses of the server of a run, and the TLS configuration for it.
 pub(crate) struct Destination {
     pub(crate) plain: SocketAddr,
     pub(crate) tls: SocketAddr,
@@ -28,48 +29,48 @@ pub(crate) struct Destination {
     pub(crate) http2: Option<Arc<dyn Provider>>,
 }
 
-/// The application.
+/// The application: all clients of a run.
 pub(crate) struct Clients {
     plans: Vec<Rc<Client>>,
     /// The number of the first exchange of each plan.
     first: Vec<u32>,
-    /// Which of the plans have not begun, and when they do.
+    /// The plans that have not begun, with the times at which they do.
     pending: Vec<(Time, usize)>,
-    /// What the connections wait for.
+    /// The timer of each connection.
     alarms: BTreeMap<ConnectionId, Time>,
     destination: Destination,
     config: Arc<Config>,
     ledger: Shared,
     world: Rc<RefCell<World>>,
-    /// Nothing more is begun.
+    /// Whether no further exchange is begun, because the run is ending.
     pub(crate) over: bool,
 }
 
-/// A connection.
-pub(crate) struct Visit {
+/// The state of one connection.
+pub(crate) struct PlannedConnection {
     plan: usize,
     begun: Time,
-    /// The next exchange.
+    /// The index of the next exchange.
     next: usize,
     running: BTreeMap<StreamKey, Running>,
-    /// When it is closed.
+    /// The time at which it is closed.
     closes: Option<Time>,
 }
 
-/// An exchange that runs.
+/// An exchange that has begun.
 struct Running {
     id: u32,
     exchange: Exchange,
-    /// Octets of the request, and what has gone of them.
+    /// The octets of the request's content, and how many of them were sent.
     uploads: u64,
     sent: u64,
-    /// Octets of the answer since the last pause.
+    /// The octets of the response since the last pause.
     since: u32,
-    /// Messages that are still to be sent, and to come.
+    /// The messages that are still to be sent, and to be received.
     messages: u32,
     answers: u32,
     websocket: bool,
-    /// A pause in what it sends.
+    /// Whether it pauses between two pieces of its content.
     waits: bool,
 }
 
@@ -101,7 +102,7 @@ impl Clients {
         }
     }
 
-    /// Asks for the next moment.
+    /// Sets the driver's timer to the earliest of all timers.
     pub(crate) fn set_alarm(&self, cx: &mut DriverContext<'_, Self>) {
         let next = self.pending.iter().map(|(at, _)| *at).chain(self.alarms.values().copied()).min();
         cx.set_timer(next);
@@ -126,44 +127,55 @@ impl Clients {
             ..ConnectOptions::default()
         };
         let address = if speaks.is_tls() { *tls } else { *plain };
-        let visit = Visit { plan: index, begun: Time::ZERO, next: 0, running: BTreeMap::new(), closes: None };
-        // One that cannot be begun has no exchanges.
-        let _ = cx.connect(address, Arc::clone(&self.config), &options, visit);
+        let planned = PlannedConnection {
+            plan: index,
+            begun: Time::ZERO,
+            next: 0,
+            running: BTreeMap::new(),
+            closes: None,
+        };
+        // If connecting fails at once, its exchanges never begin.
+        let _ = cx.connect(address, Arc::clone(&self.config), &options, planned);
     }
 
-    /// Begins what is to begin now, and sees to the next alarm.
-    fn go_on(&mut self, cx: &mut DriverContext<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
+    /// Begins the exchanges that are due, and sets the next timer.
+    fn go_on(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        planned: &mut PlannedConnection,
+        connection: &mut Connection,
+    ) {
         let Some(id) = cx.connection() else { return };
         let now = cx.now();
-        let plan = Rc::clone(&self.plans[visit.plan]);
-        while let Some(exchange) = plan.exchanges.get(visit.next) {
-            if visit.begun + millis(exchange.begins) > now || self.over {
+        let plan = Rc::clone(&self.plans[planned.plan]);
+        while let Some(exchange) = plan.exchanges.get(planned.next) {
+            if planned.begun + millis(exchange.begins) > now || self.over {
                 break;
             }
-            if !plan.speaks.is_http2() && !visit.running.is_empty() {
+            if !plan.speaks.is_http2() && !planned.running.is_empty() {
                 break;
             }
-            let number = self.first[visit.plan] + visit.next as u32;
-            visit.next += 1;
+            let number = self.first[planned.plan] + planned.next as u32;
+            planned.next += 1;
             if let Ok((key, running)) = Running::begin(connection, now, number, exchange) {
                 self.note(number, |client| {
                     client.begun = true;
                     client.asked = now;
                 });
-                visit.running.insert(key, running);
+                planned.running.insert(key, running);
             }
         }
-        let done = visit.running.is_empty() && (visit.next == plan.exchanges.len() || self.over);
-        if done && visit.closes.is_none() {
-            visit.closes = Some(now + if self.over { Duration::ZERO } else { millis(plan.keeps) });
+        let done = planned.running.is_empty() && (planned.next == plan.exchanges.len() || self.over);
+        if done && planned.closes.is_none() {
+            planned.closes = Some(now + if self.over { Duration::ZERO } else { millis(plan.keeps) });
         }
-        if visit.closes.is_some_and(|at| at <= now) {
+        if planned.closes.is_some_and(|at| at <= now) {
             cx.close(id);
             self.alarms.remove(&id);
         } else {
-            let begins = plan.exchanges.get(visit.next).map(|it| visit.begun + millis(it.begins));
-            // One that cannot begin yet begins when the one before it has ended.
-            match [begins.filter(|at| *at > now), visit.closes].into_iter().flatten().min() {
+            let begins = plan.exchanges.get(planned.next).map(|it| planned.begun + millis(it.begins));
+            // An exchange that is due but cannot begin yet, begins when the last one has ended.
+            match [begins.filter(|at| *at > now), planned.closes].into_iter().flatten().min() {
                 Some(at) => drop(self.alarms.insert(id, at)),
                 None => drop(self.alarms.remove(&id)),
             }
@@ -171,7 +183,7 @@ impl Clients {
         self.set_alarm(cx);
     }
 
-    /// The machine of this connection's client is gone.
+    /// Makes the machine of this connection's client vanish from the network.
     fn vanish(&self, cx: &DriverContext<'_, Self>) {
         if let Some(own) = cx.local_address() {
             self.world.borrow_mut().vanish_at(own);
@@ -182,7 +194,7 @@ impl Clients {
         note(&mut self.ledger.borrow_mut().account(id).client);
     }
 
-    /// Content of an answer has come.
+    /// Handles content of a response.
     fn took(
         &self,
         cx: &DriverContext<'_, Self>,
@@ -229,7 +241,7 @@ impl Clients {
     }
 }
 
-/// How long a WebSocket that says nothing is kept.
+/// How long an idle WebSocket is kept.
 const IDLE: Duration = Duration::from_secs(70);
 
 fn millis(millis: u32) -> Duration {
@@ -329,7 +341,7 @@ impl Running {
         Ok((key, running))
     }
 
-    /// Sends more, if there is more.
+    /// Sends the next piece, if there is one.
     fn send(&mut self, now: Time, permit: Writable<'_>) -> Result<(), Misuse> {
         if self.websocket {
             let Ask::Chat(_, size) = self.exchange.asks else { return Ok(()) };
@@ -349,7 +361,7 @@ impl Running {
         if left == 0 {
             return Ok(());
         }
-        // What the queue does not take of a piece comes with the next permit, and the pause behind it.
+        // The part of a piece that the queue does not take is sent with the next permit, and the pause follows it.
         let rest = u64::from(piece) - self.sent % u64::from(piece);
         let taken = left.min(rest).min(permit.budget() as u64);
         let payload = Payload::Own(content(self.sent, taken as usize).into());
@@ -370,7 +382,7 @@ impl Running {
 }
 
 impl Application for Clients {
-    type State = Visit;
+    type State = PlannedConnection;
     type Message = ();
 
     fn accepted(
@@ -385,25 +397,25 @@ impl Application for Clients {
     fn connected(
         &mut self,
         cx: &mut DriverContext<'_, Self>,
-        visit: &mut Visit,
+        planned: &mut PlannedConnection,
         connection: &mut Connection,
     ) {
         self.ledger.borrow_mut().callbacks += 1;
-        visit.begun = cx.now();
-        self.go_on(cx, visit, connection);
+        planned.begun = cx.now();
+        self.go_on(cx, planned, connection);
     }
 
-    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, _: Visit, _: ConnectError) {
+    fn connect_failed(&mut self, cx: &mut DriverContext<'_, Self>, _: PlannedConnection, _: ConnectError) {
         self.ledger.borrow_mut().callbacks += 1;
         self.set_alarm(cx);
     }
 
-    fn event(&mut self, cx: &mut DriverContext<'_, Self>, visit: &mut Visit, event: Event<'_>) {
+    fn event(&mut self, cx: &mut DriverContext<'_, Self>, planned: &mut PlannedConnection, event: Event<'_>) {
         self.ledger.borrow_mut().callbacks += 1;
         let now = cx.now();
         let key = event.key();
         if let Event::Closed { cause, .. } = event {
-            match visit.running.remove(&key) {
+            match planned.running.remove(&key) {
                 Some(running) => {
                     let mut ledger = self.ledger.borrow_mut();
                     let id = running.id;
@@ -419,12 +431,12 @@ impl Application for Clients {
                     .complain(format!("a stream that was never begun has ended: {cause:?}")),
             }
             if let Some(id) = cx.connection() {
-                // The next exchange needs the connection, which an event does not lend.
+                // Beginning the next exchange needs the connection, which an event does not lend.
                 cx.wake(id);
             }
             return;
         }
-        let Some(mut running) = visit.running.remove(&key) else { return };
+        let Some(mut running) = planned.running.remove(&key) else { return };
         match event {
             Event::Response { stream, head, end } => {
                 let status = head.status().map_or(0, |status| status.code());
@@ -454,7 +466,7 @@ impl Application for Clients {
             }
             Event::Writable(permit) => {
                 if let Err(misuse) = running.send(now, permit) {
-                    // The server may have ended its side first, and then nothing can be sent.
+                    // A misuse is possible here: the server may have ended the stream first.
                     let _ = misuse;
                 }
             }
@@ -463,7 +475,7 @@ impl Application for Clients {
                     if let Ok(websocket) = stream.into_websocket() {
                         let _ = websocket.close(ws::CloseCode::NORMAL, "");
                     }
-                    visit.running.insert(key, running);
+                    planned.running.insert(key, running);
                     return;
                 }
                 if std::mem::take(&mut running.waits) {
@@ -475,13 +487,13 @@ impl Application for Clients {
             }
             _ => {}
         }
-        visit.running.insert(key, running);
+        planned.running.insert(key, running);
     }
 
-    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, visit: Visit) {
+    fn closed(&mut self, cx: &mut DriverContext<'_, Self>, planned: PlannedConnection) {
         let mut ledger = self.ledger.borrow_mut();
         ledger.callbacks += 1;
-        for running in visit.running.values() {
+        for running in planned.running.values() {
             let id = running.id;
             ledger.complain(format!("exchange {id} never got its end, and its connection has gone"));
         }
@@ -492,9 +504,14 @@ impl Application for Clients {
         self.set_alarm(cx);
     }
 
-    fn woken(&mut self, cx: &mut DriverContext<'_, Self>, visit: &mut Visit, connection: &mut Connection) {
+    fn woken(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        planned: &mut PlannedConnection,
+        connection: &mut Connection,
+    ) {
         self.ledger.borrow_mut().callbacks += 1;
-        self.go_on(cx, visit, connection);
+        self.go_on(cx, planned, connection);
     }
 
     fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
@@ -516,7 +533,7 @@ impl Application for Clients {
     }
 }
 
-/// Whether a cause is what a person would call success.
+/// Whether a cause counts as success.
 pub(crate) fn is_success(cause: Cause) -> bool {
     cause == Cause::Complete
 }

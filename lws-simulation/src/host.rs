@@ -1,6 +1,7 @@
-//! The host of one service: it reports readiness as difficultly as a host may, and holds the service to every word.
+//! The host of one service: it uses the freedom that hosts have in reporting readiness, and checks every rule of
+//! the seam.
 //!
-//! Knows the seam and the world, and nothing of what the service does.
+//! Knows the seam and the world, and not what the service does.
 
 use crate::ledger::Shared;
 use crate::plan::Delivery;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a service did wrong.
+/// A violation by a service.
 pub(crate) type Fault = (Oracle, String);
 
 /// The host of one service.
@@ -27,33 +28,33 @@ pub(crate) struct Host {
     trigger: Trigger,
     lets_go_late: bool,
     watched: BTreeMap<Token, Watched>,
-    /// What is being let go of, and since when it is gone.
+    /// Descriptors that the service has removed, with the times at which the host lets go of them.
     leaving: Vec<(Time, Token)>,
-    /// Names that mean nothing any more.
+    /// Tokens of released descriptors, for spurious reports.
     gone: Vec<Token>,
     random: Random,
-    /// What the service has answered last.
+    /// The last answer of `settle`.
     pub(crate) wait: Wait,
-    /// Calls of the application in one call of the service that was about readiness, at most.
+    /// The most calls of the application during one report of readiness.
     pub(crate) busiest: u64,
-    /// Likewise in one that was about everything else.
+    /// The most calls of the application during any other call of the service.
     pub(crate) busiest_settle: u64,
-    /// Messages that were delivered, by whatever thread.
+    /// The number of messages of other threads that were delivered.
     posts: Arc<AtomicU64>,
 }
 
 struct Watched {
     number: RawFd,
     interest: Interest,
-    /// A host of one shot reports it.
+    /// Whether a one-shot host may report it.
     armed: bool,
-    /// A host of edges has not looked at it yet, or has something to report later.
+    /// Whether an edge-triggered host still has to poll it, or has a delayed report.
     pending: bool,
-    /// It is not reported before.
+    /// The time before which it is not reported.
     not_before: Time,
 }
 
-/// Names that have gone and are still reported at times.
+/// The number of released tokens that are kept for spurious reports.
 const GONE_MAX: usize = 64;
 
 impl Host {
@@ -86,7 +87,7 @@ impl Host {
         }
     }
 
-    /// Lets the service do what is due, and hears what it wants.
+    /// Settles the service, and applies its changes.
     pub(crate) fn settle(
         &mut self,
         service: &mut dyn Service,
@@ -108,7 +109,7 @@ impl Host {
         Ok(())
     }
 
-    /// A service that lets its host sleep has nothing to do: asked again, it does nothing.
+    /// Checks that a service that lets its host sleep has nothing to do: another `settle` must do nothing.
     fn audit(
         &mut self,
         service: &mut dyn Service,
@@ -135,7 +136,7 @@ impl Host {
         Err((Oracle::Order, text))
     }
 
-    /// Counts what one call of the service has the application do.
+    /// Counts the calls of the application during one call of the service.
     fn timed<R>(&mut self, ledger: &Shared, call: impl FnOnce() -> R) -> R {
         let before = self.callbacks(ledger);
         let result = call();
@@ -165,7 +166,8 @@ impl Host {
         self.gone.push(token);
     }
 
-    /// Does what the service asks for. True if it was let go of something, after which it may have more to do.
+    /// Applies the changes of the service. Returns true if a descriptor was released, after which the service may
+    /// have more to do.
     fn flush(&mut self, service: &mut dyn Service, now: Time) -> Result<bool, Fault> {
         let mut let_go = false;
         while let Some(change) = service.poll_change() {
@@ -208,14 +210,14 @@ impl Host {
         Ok(let_go)
     }
 
-    /// When it has something to do by itself.
+    /// The next time at which the host has something to do by itself.
     pub(crate) fn wakes(&self) -> Option<Time> {
         let leaving = self.leaving.iter().map(|(at, _)| *at);
         let late = self.watched.values().filter(|it| it.pending || it.armed).map(|it| it.not_before);
         leaving.chain(late.filter(|at| *at > Time::ZERO)).min()
     }
 
-    /// Reports what is ready. True if there was anything.
+    /// Reports ready descriptors. Returns true if there were any.
     pub(crate) fn report(
         &mut self,
         service: &mut dyn Service,
@@ -244,7 +246,7 @@ impl Host {
         let mut ready = Vec::new();
         for (token, watched) in &mut self.watched {
             if !world.is_socket(watched.number) {
-                // The waker, which is a real descriptor.
+                // The waker is a real descriptor, which the world does not know.
                 if service.descriptor(*token).is_some_and(is_readable) {
                     ready.push((*token, Readiness::READABLE));
                 }
@@ -259,7 +261,7 @@ impl Host {
                 Trigger::Level => false,
             };
             if silent || watched.interest.is_empty() {
-                // What was to be reported late has gone; otherwise the host would wake for it again and again.
+                // The delayed report is done; otherwise the host would wake up for it for ever.
                 watched.not_before = Time::ZERO;
                 continue;
             }

@@ -1,4 +1,4 @@
-//! What peers that are no engine say: requests whole and cut, openings, frames in and out of place, noise.
+//! The input of hostile peers: whole and cut requests, opening handshakes, frames in and out of place, noise.
 
 use crate::plan::{List, Octets, Peer, Step, octets};
 use crate::random::Random;
@@ -40,7 +40,7 @@ impl Peer {
     }
 }
 
-/// Says it at once, or in a trickle.
+/// A step that sends the octets at once, or slowly in pieces.
 fn say(random: &mut Random, what: impl FnOnce(&mut Random) -> Vec<u8>) -> Step {
     let said = octets(what(random));
     step(random, said)
@@ -144,7 +144,7 @@ pub(crate) fn request(stream: u32, target: &str, method: u8, flags: u8) -> Vec<u
     frame(1, 4 | flags, stream, &block)
 }
 
-/// The opening of a WebSocket. RFC 8441 §4.
+/// The extended CONNECT that opens a WebSocket. RFC 8441 §4.
 fn opening(stream: u32, target: &str) -> Vec<u8> {
     let mut block = vec![0x86, 0x04, target.len() as u8];
     block.extend(target.as_bytes());

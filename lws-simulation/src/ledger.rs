@@ -1,6 +1,6 @@
-//! What the server's handler meant each exchange to be, and what its client got of it.
+//! The ledger of exchanges: what the server's handler intended, and what the client received.
 //!
-//! The two are written down apart, and compared at the end of a run: an oracle of truth.
+//! Both sides are recorded independently and compared at the end of a run, which is an oracle of truth.
 
 use lws_proto::{Cause, Time};
 use std::cell::RefCell;
@@ -8,51 +8,51 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// What was written down, by the numbers of exchanges.
+/// The accounts, by the numbers of exchanges.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     accounts: BTreeMap<u32, Account>,
-    /// Handlers of the server that are there.
+    /// The number of live handlers of the server.
     pub(crate) handlers: u32,
-    /// Of these the ones that wait, by what they are for, until their peer goes: nothing else ends them.
+    /// The number of live handlers that wait until their peer goes, because that is their purpose.
     pub(crate) waiting: u32,
-    /// What is wrong and was seen at once.
+    /// Violations that were found during the run.
     pub(crate) complaints: Vec<String>,
-    /// Calls of handlers and of clients.
+    /// The number of calls of handlers and clients.
     pub(crate) callbacks: u64,
 }
 
-/// One exchange, as both sides have it.
+/// One exchange, as both sides see it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Account {
-    /// Octets that the handler would have sent in all.
+    /// The number of octets that the handler intends to send.
     pub(crate) meant: Option<u64>,
-    /// The handler has handed over all that it meant to.
+    /// Whether the handler has handed over all of them.
     pub(crate) finished: bool,
-    /// Why the exchange ended at the server.
+    /// The cause of the exchange's end at the server.
     pub(crate) server: Option<Cause>,
     pub(crate) client: ClientSide,
 }
 
-/// What the client got.
+/// The client's side of an exchange.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClientSide {
     pub(crate) begun: bool,
-    /// Zero before the head of a final response.
+    /// The status code; zero before the head of a final response.
     pub(crate) status: u16,
     pub(crate) octets: u64,
-    /// The client got the end of the content.
+    /// Whether the client received the end of the content.
     pub(crate) ended: bool,
     pub(crate) cause: Option<Cause>,
-    /// The client has paused it for good, so that it gets no end.
+    /// Whether the client has paused it for good, so that it receives no end.
     pub(crate) stopped: bool,
-    /// The client itself gave it up, or its machine is gone.
+    /// Whether the client itself gave it up, or its machine has vanished.
     pub(crate) left: bool,
     pub(crate) asked: Time,
     pub(crate) took: Duration,
 }
 
-/// The ledger, as all who write it hold it.
+/// The ledger, shared by all that write to it.
 pub(crate) type Shared = Rc<RefCell<Ledger>>;
 
 impl Ledger {
@@ -69,7 +69,7 @@ impl Ledger {
     }
 }
 
-/// The octet at a place of content: a wrong one shows that something was left out, doubled or mixed up.
+/// The octet at a position of content. A wrong octet shows that something was lost, doubled or mixed up.
 pub(crate) fn octet(at: u64) -> u8 {
     (at ^ at >> 8 ^ at >> 16) as u8
 }

@@ -1,14 +1,14 @@
-//! A simulated world for services: the real driver, server, TLS and client on a network, a clock and chance that one seed
-//! decides, with oracles that say when something is wrong.
+//! A simulation of whole services: the real driver, server, TLS and client on a simulated network, clock and source of
+//! randomness, all determined by one seed, with oracles that detect violations.
 //!
-//! A [`Plan`] is a run as plain data. [`Plan::draw`] makes one of a seed, [`Plan::run`] runs it, and a plan that fails is
-//! made smaller and printed as a test. See `docs/simulation.md` for a server of one's own.
+//! A [`Plan`] is a run as plain data. [`Plan::draw`] makes one from a seed, [`Plan::run`] runs it, and a plan that
+//! fails is shrunk and printed as a test. `docs/simulation.md` shows how to run your own server.
 //!
 //! ```
 //! use lws_server::http::Response;
 //! use lws_simulation::plan::*;
 //!
-//! // Two clients on a network that is slow and loses its patience, and a server of one's own.
+//! // Two clients on a slow network with short writes, and your own server.
 //! let get = |path: &str| Exchange { begins: 0, asks: Ask::Get(octets(path)), reads: Reading::Steady, urgency: 3 };
 //! let mut plan = Plan::calm(7);
 //! plan.weather.short_writes = 500;
@@ -24,9 +24,9 @@
 //!
 //! # What is real and what is not
 //!
-//! Everything above system calls is what runs in a program: driver, handshakes, engine, server, handlers. The network, the
-//! kernel's buffers, readiness, the clock and random bytes are the world's. Random bytes inside TLS are
-//! the cryptography's own, so that a trace knows the lengths of records and not their content.
+//! Everything above system calls is the code that runs in a program: driver, handshakes, engine, server, handlers. The
+//! network, the kernel's buffers, readiness, the clock and random bytes are simulated. Random bytes inside TLS come
+//! from the cryptography library, so a trace depends on the lengths of records and not on their content.
 #![forbid(unsafe_code)]
 
 #[cfg(doctest)]
@@ -57,44 +57,44 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use weather::Weather;
 
-/// A plan that fails, made as small as it could be, and what is wrong with it.
+/// A plan that fails, the smallest one that was found to fail likewise, and the finding.
 #[derive(Debug)]
 pub struct Failure {
     /// The plan as it was run.
     pub plan: Plan,
-    /// The smallest one that was found to fail likewise.
+    /// The smallest plan that was found to fail likewise.
     pub smallest: Plan,
-    /// What is wrong with that one.
+    /// The finding of the smallest plan.
     pub finding: Finding,
 }
 
-/// Runs that are spent on making a plan smaller.
+/// The most runs that are spent on shrinking a plan.
 const SHRINKING_RUNS: u32 = 400;
-/// Lines of the log that are printed.
+/// The most lines of the log that are printed.
 const LINES: usize = 60;
 
 impl Plan {
-    /// Runs it with the built-in server.
+    /// Runs the plan with the built-in server.
     ///
     /// # Errors
-    /// What is wrong, with the smallest plan for it.
+    /// The finding, with the smallest plan that was found for it.
     pub fn run(&self) -> Result<Outcome, Box<Failure>> {
         self.check(None)
     }
 
-    /// Runs it with a server of one's own, whose routes `describe` says. Of the things that clients may ask for,
-    /// [`Ask::Get`](plan::Ask::Get) is the one for it.
+    /// Runs the plan with a server of your own, whose routes `describe` adds. Its clients use
+    /// [`Ask::Get`](plan::Ask::Get).
     ///
     /// # Errors
-    /// What is wrong, with the smallest plan for it.
+    /// The finding, with the smallest plan that was found for it.
     pub fn run_with(&self, describe: &Describe<'_>) -> Result<Outcome, Box<Failure>> {
         self.check(Some(describe))
     }
 
-    /// As [`run`](Self::run), without making a plan that fails smaller.
+    /// Runs the plan as [`run`](Self::run) does, without shrinking a plan that fails.
     ///
     /// # Errors
-    /// What is wrong.
+    /// The finding.
     pub fn try_once(&self) -> Result<Outcome, Finding> {
         once(self, None, false)
     }
@@ -140,7 +140,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A plan as Rust: what `Debug` writes, with the names of the enumerations before their variants.
+/// A plan as Rust code: its `Debug` output, with the enums' names before their variants.
 fn code(plan: &Plan) -> String {
     let mut text = format!("{plan:#?}");
     let names: &[(&str, &str)] = &[
@@ -152,7 +152,7 @@ fn code(plan: &Plan) -> String {
         ("Ask", "Hello Get Head Bytes Wait Silence Echo Collect File Chat Push Idle Refused"),
         ("Step", "Says Trickles Repeats Requests Grants Waits Reads Finishes Stays Resets"),
     ];
-    // The one name that two of them have.
+    // This variant name exists in two enums.
     text = text.replace(" Vanishes,", " Step::Vanishes,");
     for (name, variants) in names {
         for variant in variants.split(' ') {

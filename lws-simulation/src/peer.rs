@@ -1,4 +1,4 @@
-//! A peer that is no engine: it does one step of its script after the other, and reads meanwhile.
+//! A scripted peer without an engine: it takes the steps of its script in order, and reads meanwhile.
 
 use crate::hostile::{frame, request};
 use crate::plan::{Peer, Step};
@@ -8,34 +8,34 @@ use lws_proto::Time;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A peer in a world.
+/// A scripted peer in a world.
 pub(crate) struct Actor {
     script: Peer,
     address: SocketAddr,
     socket: Option<SocketId>,
-    /// The step that it is at.
+    /// The index of its current step.
     at: usize,
-    /// How much of that step is done: octets, or repetitions.
+    /// The progress of that step: octets, or repetitions.
     done: usize,
-    /// When it goes on.
+    /// The time at which it goes on.
     wakes: Option<Time>,
-    /// Octets that it reads a second; `None` is all there are.
+    /// The octets that it reads per second; `None` is no limit.
     rate: Option<u32>,
     reads: Time,
-    /// It may be slow.
+    /// Whether it may still be slow.
     slow: bool,
-    /// It gives back what it reads, of streams too if true.
+    /// Whether it sends WINDOW_UPDATE for DATA that it reads: for the connection, and if true for the stream, too.
     grants: Option<bool>,
     frames: Frames,
-    /// The next stream that it asks on.
+    /// The next stream on which it sends a request.
     stream: u32,
-    /// What it has no room to say yet.
+    /// Octets for which there was no room.
     unsaid: Vec<u8>,
     over: bool,
     ended: bool,
 }
 
-/// How often a peer looks that waits for room or reads slowly.
+/// The interval at which a peer that waits for room or reads slowly tries again.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Actor {
@@ -61,22 +61,22 @@ impl Actor {
         }
     }
 
-    /// When it does something by itself.
+    /// The next time at which it does something by itself.
     pub(crate) fn wakes(&self) -> Option<Time> {
         self.wakes.filter(|_| !self.over)
     }
 
-    /// Its socket, if it keeps every rule.
+    /// Its socket, if it is an honest peer.
     pub(crate) fn honest(&self) -> Option<SocketId> {
         self.socket.filter(|_| self.script.honest)
     }
 
-    /// Whether it does and hears nothing any more.
+    /// Whether it neither sends nor reads any more.
     pub(crate) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// It is slow no more. One that reads nothing at all stays as it is.
+    /// Ends its slowness. A peer that reads nothing at all stays as it is.
     pub(crate) fn calm(&mut self) {
         if self.rate.is_some_and(|rate| rate > 0) {
             self.rate = None;
@@ -84,7 +84,7 @@ impl Actor {
         self.slow = false;
     }
 
-    /// Does what it does now.
+    /// Takes the steps that are due.
     pub(crate) fn step(&mut self, world: &mut World) {
         if self.over {
             return;
@@ -121,7 +121,7 @@ impl Actor {
         }
     }
 
-    /// Does a step. True if it is done.
+    /// Works on a step. Returns true if the step is done.
     fn act(&mut self, world: &mut World, socket: SocketId, step: &Step) -> bool {
         let now = world.now;
         match step {
@@ -137,7 +137,7 @@ impl Actor {
                 while self.done < *times as usize {
                     match world.write(socket, octets) {
                         Some(n) if n == octets.len() => self.done += 1,
-                        // What was cut stays cut: this peer need not be understood.
+                        // A cut piece is not completed: this peer need not send valid input.
                         Some(n) => {
                             self.done += usize::from(n > 0);
                             self.wakes = Some(now + LOOK);
@@ -186,7 +186,7 @@ impl Actor {
                 world.end(socket);
                 true
             }
-            // Reading tells, and that is looked at whenever something has happened.
+            // The end is found by reading, which happens whenever something has changed.
             Step::Stays => self.ended,
             Step::Resets => {
                 world.leave(socket, true);
@@ -201,7 +201,7 @@ impl Actor {
         }
     }
 
-    /// Says the next `piece` of `octets`. True if everything has been said, or nothing can be.
+    /// Sends the next `piece` octets. Returns true if everything was sent, or nothing can be sent any more.
     fn say(&mut self, world: &mut World, socket: SocketId, octets: &[u8], piece: usize) -> bool {
         let rest = &octets[self.done.min(octets.len())..];
         match world.write(socket, &rest[..piece.min(rest.len())]) {
@@ -230,7 +230,7 @@ impl Actor {
         }
     }
 
-    /// Says what waited for room. False if some still does.
+    /// Sends octets that waited for room. Returns false if some still wait.
     fn flush(&mut self, world: &mut World, socket: SocketId) -> bool {
         if self.unsaid.is_empty() {
             return true;

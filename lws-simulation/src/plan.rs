@@ -1,4 +1,4 @@
-//! What happens in a run, as plain data: it is drawn from a seed, printed as Rust, and made smaller piece by piece.
+//! A run as plain data: drawn from a seed, printed as Rust code, and shrunk piece by piece.
 //!
 //! Knows no world and no engine.
 
@@ -75,24 +75,24 @@ impl fmt::Debug for Octets {
     }
 }
 
-/// One run: the world, the rules, who comes and what they do.
+/// One run: the network, the limits, the clients and peers, and what they do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Where chance begins.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// What goes wrong until the liveness phase.
+    /// The faults that occur until the liveness phase.
     pub weather: Weather,
-    /// How the hosts report readiness.
+    /// The trigger of the hosts.
     pub delivery: Delivery,
-    /// Whether hosts let go of descriptors some turns after they were asked to, as libuv does.
+    /// Whether hosts let go of descriptors some turns after the removal, as libuv does.
     pub lets_go_late: bool,
     /// Limits that differ from [`Plan::limits`].
     pub limits: List<Change>,
-    /// Connections of our own client.
+    /// Connections of the project's client.
     pub clients: List<Client>,
-    /// Connections of peers that are no engine.
+    /// Connections of scripted peers.
     pub peers: List<Peer>,
-    /// Milliseconds after which the server is asked to end, while all this goes on.
+    /// Milliseconds after which the server is drained, while clients and peers are at work.
     pub drains: Option<u32>,
     /// Messages that another thread sends to the server, all at once.
     pub posts: u32,
@@ -201,20 +201,21 @@ impl Change {
     }
 }
 
-/// A connection of our own client, which makes exchanges: one after the other over HTTP/1.1, side by side over HTTP/2.
+/// A connection of the project's client, which makes exchanges: one after the other over HTTP/1.1, concurrently over
+/// HTTP/2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Milliseconds after which it connects.
     pub begins: u32,
-    /// What it speaks.
+    /// Its protocol.
     pub speaks: Speaks,
-    /// What it asks for.
+    /// Its requests.
     pub exchanges: List<Exchange>,
-    /// Milliseconds after its last exchange in which it keeps the connection.
+    /// Milliseconds for which it keeps the connection after its last exchange.
     pub keeps: u32,
 }
 
-/// What a client speaks.
+/// The protocol of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Speaks {
@@ -237,48 +238,48 @@ impl Speaks {
 /// One exchange of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// Milliseconds after the connection is there.
+    /// Milliseconds after the connection is established.
     pub begins: u32,
-    /// What it asks for.
+    /// Its requests.
     pub asks: Ask,
-    /// How it takes the answer.
+    /// How it reads the response.
     pub reads: Reading,
     /// The urgency of its request, of which 3 is the default. RFC 9218 §4.1.
     pub urgency: u8,
 }
 
-/// What a client asks for. All but [`Get`](Self::Get) are of the server that is in this crate.
+/// The request of a client. All except [`Get`](Self::Get) are for the built-in server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     /// A short text.
     Hello,
-    /// A whole path, of a server that the caller of `run_with` describes.
+    /// GET for a path, of a server that the caller of `run_with` describes.
     Get(Octets),
-    /// The head of what would be so many octets.
+    /// HEAD for a response of this many octets.
     Head(u32),
-    /// So many octets of a handler, in a framing, which end as the handler means.
+    /// A response of this many octets, with this framing and this end.
     Bytes(u32, Framing, Ends),
-    /// An answer after so many milliseconds.
+    /// A response after this many milliseconds.
     Wait(u32),
-    /// No answer ever.
+    /// A request that is never answered.
     Silence,
-    /// So many octets there and back, in pieces of a size, one every so many milliseconds.
+    /// Content of this many octets that is echoed, sent in pieces of this size at this interval in milliseconds.
     Echo(u32, u32, u32),
-    /// So many octets there, which are counted when all have come.
+    /// Content of this many octets, which the server counts.
     Collect(u32),
-    /// A file of so many octets; one of those that there are is taken.
+    /// The largest file of at most this many octets.
     File(u32),
-    /// A WebSocket: so many messages of a size there and back.
+    /// A WebSocket with this many messages of this size, which are echoed.
     Chat(u32, u32),
-    /// A WebSocket: so many messages of a size from the server.
+    /// A WebSocket on which the server sends this many messages of this size.
     Push(u32, u32),
-    /// A WebSocket that says nothing.
+    /// An idle WebSocket.
     Idle,
-    /// A WebSocket where there is none: so many octets come instead, which end as the handler means.
+    /// A WebSocket handshake that is refused by a response of this many octets, with this end.
     Refused(u32, Ends),
 }
 
-/// How the length of a response is said.
+/// The framing of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     /// By `Content-Length`.
@@ -290,71 +291,72 @@ pub enum Framing {
 /// How a handler ends its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// With all of it.
+    /// With all octets.
     Whole,
-    /// It ends the connection after so many octets.
+    /// It aborts after this many octets.
     Aborts(u32),
-    /// It says no more after so many octets, and waits.
+    /// It stops sending after this many octets, and waits.
     Stalls(u32),
 }
 
-/// How a client takes an answer.
+/// How a client reads a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// As it comes.
+    /// Without pauses.
     Steady,
-    /// It pauses for so many milliseconds after each so many octets.
+    /// After each run of this many octets it pauses for this many milliseconds.
     Slow(u32, u32),
-    /// It pauses for good after so many octets.
+    /// It pauses for ever after this many octets.
     Stops(u32),
-    /// It gives up after so many octets.
+    /// It gives up after this many octets.
     Leaves(u32),
-    /// Its machine is gone after so many octets.
+    /// Its machine vanishes from the network after this many octets.
     Vanishes(u32),
 }
 
-/// A connection of a peer that is no engine.
+/// A connection of a scripted peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Milliseconds after which it connects.
     pub begins: u32,
-    /// To the listener with TLS.
+    /// Whether it connects to the listener with TLS.
     pub tls: bool,
-    /// It keeps every rule, so that all that it asks for is answered in whole.
+    /// Whether it keeps every rule, so that each of its requests must be answered completely.
     pub honest: bool,
-    /// What it does, in order. It closes its socket afterwards.
+    /// Its steps, in order. It closes its socket afterwards.
     pub steps: List<Step>,
 }
 
-/// What a peer does next.
+/// A step of a scripted peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Says this.
+    /// Sends these octets.
     Says(Octets),
-    /// Says this in pieces of so many octets, one every so many milliseconds.
+    /// Sends these octets in pieces of this size, at this interval in milliseconds.
     Trickles(Octets, u32, u32),
-    /// Says it so many times.
+    /// Sends these octets this many times.
     Repeats(Octets, u32),
-    /// Asks over HTTP/2 for a target so many times: so many at once, with so many milliseconds between.
+    /// Sends HTTP/2 requests for a target: how many, how many at once, and the milliseconds between.
     Requests(Octets, u32, u32, u32),
-    /// Gives back each DATA frame from now on, by WINDOW_UPDATE for the connection, and if true for its stream too.
+    /// Answers each DATA frame from now on with a WINDOW_UPDATE for the connection, and if true with one for the
+    /// stream, too.
     Grants(bool),
-    /// Does nothing for so many milliseconds but reading.
+    /// Only reads, for this many milliseconds.
     Waits(u32),
-    /// Reads no more than so many octets a second from now on; 0 is nothing at all.
+    /// Reads at most this many octets per second from now on; 0 is nothing at all.
     Reads(u32),
-    /// Ends its direction.
+    /// Ends its sending direction.
     Finishes,
     /// Stays until the server ends the connection.
     Stays,
     /// Resets the connection.
     Resets,
-    /// Its machine is gone.
+    /// Its machine vanishes from the network.
     Vanishes,
 }
 
 impl Plan {
-    /// A run in which nothing goes wrong, without clients and peers.
+    /// A run without faults, clients and peers.
     #[must_use]
     pub fn calm(seed: u64) -> Self {
         Self {
@@ -370,7 +372,7 @@ impl Plan {
         }
     }
 
-    /// The run of a seed.
+    /// Draws the run of a seed.
     #[must_use]
     pub fn draw(seed: u64) -> Self {
         let mut random = Random::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x6c77_7369);
@@ -406,14 +408,14 @@ impl Plan {
         }
     }
 
-    /// The limits of both sides.
+    /// The limits of both sides, with the changes of the plan.
     #[must_use]
     pub fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         for change in self.limits.iter() {
             change.apply(&mut limits);
         }
-        // What belongs together, whatever was drawn.
+        // Limits that depend on each other are made consistent, whatever was drawn.
         limits.h2_stream_window_max = limits.h2_stream_window_max.max(limits.h2_stream_window);
         limits.h2_connection_window = limits.h2_connection_window.max(2 * limits.h2_stream_window_max);
         limits.dead_peer_timeout = limits.dead_peer_timeout.max(2 * limits.ping_interval);

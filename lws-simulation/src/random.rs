@@ -1,17 +1,17 @@
-//! Chance by a seed.
+//! Pseudo-random numbers from a seed.
 
-/// Numbers that are the same for the same seed: SplitMix64, which is enough where they may be guessed.
+/// A pseudo-random number generator, SplitMix64. Its numbers can be guessed, which does not matter here.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of `seed`.
+    /// A generator that begins with `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// Numbers of their own, which do not depend on how many are taken here afterwards.
+    /// A second generator, whose numbers do not depend on how many are taken from this one afterwards.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.next())
@@ -29,27 +29,28 @@ impl Random {
 
     /// A number below `end`, or 0 if that is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        // The bias of a remainder is of no account for ends as small as ours.
+        // The bias of a remainder is negligible for small `end`s.
         self.next().checked_rem(end).unwrap_or(0)
     }
 
-    /// A number from `low` to `high`, both of them possible.
+    /// A number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
-    /// True in `permille` of a thousand cases.
+    /// True with a probability of `permille` in a thousand.
     pub fn chance(&mut self, permille: u16) -> bool {
-        // Without a draw where there is nothing to decide, so that a fault that is taken out changes no other one.
+        // A rate of zero draws no number, so that removing one kind of fault does not change the others.
         permille > 0 && self.below(1_000) < u64::from(permille)
     }
 
-    /// One of several.
+    /// One of several items, or `None` if there are none.
     pub fn pick<'a, T>(&mut self, several: &'a [T]) -> Option<&'a T> {
         several.get(self.below(several.len() as u64) as usize)
     }
 
-    /// A number whose magnitude is drawn first, so that small ones are as frequent as large ones: from `low` to `high`.
+    /// A number from `low` to `high` whose magnitude is drawn first, so that small numbers are as frequent as large
+    /// ones.
     pub fn magnitude(&mut self, low: u64, high: u64) -> u64 {
         let (low_bits, high_bits) = (low.max(1).ilog2(), high.max(1).ilog2());
         let bits = self.between(low_bits.into(), high_bits.into());

@@ -1,4 +1,4 @@
-//! One run of a plan: the world, the services in it, what they do until everything has ended, and the oracles.
+//! One run of a plan: the world and the services in it until everything has ended, and the oracles.
 
 use crate::client::{Clients, Destination, is_success};
 use crate::host::{Fault, Host};
@@ -22,31 +22,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What an oracle watches over.
+/// The property that an oracle checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Oracle {
-    /// Something happens, and it ends.
+    /// Liveness: everything makes progress, and ends.
     Life,
-    /// All get their turn.
+    /// Fairness: every connection gets its turn.
     Share,
-    /// What is held stays within the limits.
+    /// Memory and descriptors stay within the limits.
     Cost,
     /// A failure is never reported as a success.
     Truth,
-    /// What the seam and the engine promise of order: one end of each stream, no sleep while work is pending, nothing left.
+    /// The guarantees of the seam and the engine: one end of each stream, no sleep while work is pending, nothing left
+    /// at the end.
     Order,
-    /// Something panicked: an assertion, mostly.
+    /// No panic, and so no failed assertion.
     Panic,
 }
 
-/// What a run has shown to be wrong.
+/// A violation that a run has shown.
 #[derive(Clone, Debug)]
 pub struct Finding {
-    /// Which oracle says so.
+    /// The oracle that found it.
     pub oracle: Oracle,
-    /// What it says.
+    /// The description of the violation.
     pub text: String,
-    /// What happened last, if the run kept a log.
+    /// The last events, if the run kept a log.
     pub log: Vec<String>,
 }
 
@@ -57,7 +58,7 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// What it says without its numbers and particulars: what two findings of one kind have in common.
+    /// The description without numbers and particulars, which is the same for two findings of one kind.
     #[must_use]
     pub fn kind(&self) -> String {
         let what = self.text.split_once(": ").map_or(&*self.text, |(what, _)| what);
@@ -70,41 +71,41 @@ impl Finding {
     }
 }
 
-/// What a run that nothing was wrong with has come to.
+/// The outcome of a run without a finding.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// Everything that happened, folded into a number: the same for the same plan.
+    /// A hash of all events: the same for the same plan.
     pub hash: u64,
-    /// How long it took in the world.
+    /// The simulated time that it took.
     pub took: Duration,
     /// The clients' exchanges, in the order of the plan.
     pub exchanges: Vec<ExchangeResult>,
 }
 
-/// How one exchange ended, as its client saw it.
+/// The result of one exchange, as its client saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExchangeResult {
     /// The status code; zero if no response began.
     pub status: u16,
     /// Octets of content.
     pub octets: u64,
-    /// Why it ended; `None` if it never began, or its client stopped reading for good.
+    /// The cause of its end; `None` if it never began, or its client stopped reading for ever.
     pub cause: Option<Cause>,
 }
 
-/// Describes a server: which routes it has. Where it listens and its limits are the plan's.
+/// Adds the routes of a server. Its addresses and limits come from the plan.
 pub type Describe<'a> = dyn Fn(Builder) -> Builder + 'a;
 
-/// Turns in which nothing happens but a wish for another one.
+/// The most successive turns in which a service only asks for another turn.
 const IDLE_TURNS_MAX: u32 = 20_000;
-/// Turns of one run.
+/// The most turns of one run.
 const TURNS_MAX: u64 = 3_000_000;
-/// Calls of handlers in one call of `settle`: a thousand of each kind of work.
+/// The most calls of handlers in one call of `settle`: a thousand of each kind of work.
 const SETTLE_CALLBACKS_MAX: u64 = 10_000;
-/// Calls of handlers when one descriptor is reported. What one read brings is the most of it: a receive buffer of the shortest
-/// messages.
+/// The most calls of handlers when one descriptor is reported. Most come from one read: a receive buffer full of the
+/// shortest messages.
 const CALLBACKS_MAX: u64 = 40_000;
-/// How long the server may take to end.
+/// The time that the server gets to drain.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs a plan with the server that `describe` describes, or the built-in one. With `keeps_log` a finding has a log.
@@ -141,10 +142,10 @@ struct Run<'p> {
     turns: u64,
     idle_turns: u32,
     built_in: bool,
-    /// Messages that were delivered, and those that were accepted.
+    /// The number of messages that were delivered, and of those that were accepted.
     posts: Arc<AtomicU64>,
     accepted: u64,
-    /// What lay unread when the server was asked to end.
+    /// Connections with unread input when the server was drained.
     unanswered: Vec<SocketId>,
 }
 
@@ -217,9 +218,9 @@ impl<'p> Run<'p> {
         self.world.borrow().now
     }
 
-    /// The whole of it.
+    /// Runs the plan from its beginning to its end.
     fn finish(mut self) -> Result<Outcome, Fault> {
-        // Faults.
+        // The phase with faults.
         let calm = Time::ZERO + Duration::from_millis(self.random.magnitude(500, 20_000));
         if let Some(millis) = self.plan.drains {
             let drains = Time::ZERO + Duration::from_millis(millis.into());
@@ -243,7 +244,7 @@ impl<'p> Run<'p> {
             self.turn(bound)?;
         }
         self.check_life()?;
-        // The end.
+        // Draining.
         self.drain();
         self.post(self.plan.posts.min(3));
         self.clients.application_mut().over = true;
@@ -256,7 +257,7 @@ impl<'p> Run<'p> {
         self.check_end()
     }
 
-    /// Asks the server to end.
+    /// Drains the server.
     fn drain(&mut self) {
         if self.unanswered.is_empty() {
             self.unanswered = self.world.borrow().unanswered();
@@ -264,7 +265,7 @@ impl<'p> Run<'p> {
         self.server.handle().drain();
     }
 
-    /// Sends messages as another thread would.
+    /// Sends messages to the server, as another thread would.
     fn post(&mut self, count: u32) {
         for _ in 0..count {
             let posts = Arc::clone(&self.posts);
@@ -275,7 +276,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Whether nothing but latency is to be expected of the network, so that what must come of it can be said.
+    /// Whether the network has no faults except latency, so that outcomes can be predicted.
     fn is_fair(&self) -> bool {
         let weather = self.plan.weather;
         let calm = Weather::CALM;
@@ -295,7 +296,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// How long everything may take that ends by a limit, one after the other, and what was planned.
+    /// A bound on the time of the liveness phase: the sum of all deadlines and of the planned work.
     fn patience(&self) -> Duration {
         let it = &self.limits;
         let limits = [
@@ -312,7 +313,7 @@ impl<'p> Run<'p> {
         limits.iter().sum::<Duration>() * 2 + Duration::from_secs(300)
     }
 
-    /// Whether all clients and peers have gone.
+    /// Whether all clients and peers have ended.
     fn is_quiet(&self) -> bool {
         self.connections() == 0
             && self.clients.stats().connections == 0
@@ -320,12 +321,12 @@ impl<'p> Run<'p> {
             && self.peers.iter().all(Actor::is_over)
     }
 
-    /// Connections of the server.
+    /// The number of connections of the server.
     fn connections(&self) -> usize {
         self.server.handle().thread_connections(0)
     }
 
-    /// One turn of everybody, and the time until the next.
+    /// Runs one turn of every service and peer, and advances the time to the next event.
     fn turn(&mut self, until: Time) -> Result<(), Fault> {
         self.turns += 1;
         if self.turns > TURNS_MAX {
@@ -365,7 +366,7 @@ impl<'p> Run<'p> {
                     "a service asks for one turn after the other, and does nothing".into(),
                 ));
             }
-            // A turn takes time.
+            // A turn takes simulated time.
             let mut world = world.borrow_mut();
             world.now = world.now + Duration::from_micros(5);
             return Ok(());
@@ -385,18 +386,18 @@ impl<'p> Run<'p> {
         }
         let mut world = world.borrow_mut();
         let next = next.unwrap_or(until).min(until);
-        // Time goes on, whatever was asked for.
+        // Time advances by at least a microsecond, whatever the next deadline is.
         world.now = next.max(world.now + Duration::from_micros(1));
         Ok(())
     }
 
-    /// What the plan has of an exchange, by its number.
+    /// The planned exchange with this number.
     fn planned(&self, number: u32) -> Option<&'p crate::plan::Exchange> {
         let mut all = self.plan.clients.iter().flat_map(|client| client.exchanges.iter());
         all.nth(number.checked_sub(1)? as usize)
     }
 
-    /// All that can end by itself has ended.
+    /// The oracle of life: everything that can end by itself has ended.
     fn check_life(&self) -> Result<(), Fault> {
         let ledger = self.ledger.borrow();
         for (number, account) in ledger.accounts() {
@@ -425,7 +426,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Nothing is left, and no event was wrong.
+    /// The checks at the end: nothing is left, and no event was wrong.
     fn check_end(mut self) -> Result<Outcome, Fault> {
         if !self.server.is_done() || !self.clients.is_done() {
             let text = format!(
@@ -476,7 +477,8 @@ impl<'p> Run<'p> {
         Ok(Outcome { hash, took, exchanges })
     }
 
-    /// Where the network is fair, small things are not behind large ones, and a client that goes on reading is served to the end.
+    /// The oracle of share: on a fair network small responses do not wait for large ones, and a client that keeps
+    /// reading is served completely.
     fn check_share(&self, ledger: &Ledger) -> Result<(), Fault> {
         if !self.is_fair() || !self.built_in {
             return Ok(());
@@ -516,12 +518,12 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// How long something small may take.
+    /// The time that a small response may take.
     fn due(&self) -> Duration {
         Duration::from_micros(self.plan.weather.latency.into()) * 20 + Duration::from_millis(300)
     }
 
-    /// Whether an exchange has its connection for itself, or one that is going to be lost.
+    /// Whether an exchange has its connection for itself, or has one that will be lost.
     fn is_alone(&self, number: u32) -> bool {
         self.planned_client(number)
             .is_none_or(|client| !client.speaks.is_http2() || client.exchanges.iter().any(leaves))
@@ -536,7 +538,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// A peer that keeps every rule is answered in whole.
+    /// Checks that an honest peer is answered completely.
     fn check_honest(&self) -> Result<(), Fault> {
         if !self.is_fair() {
             return Ok(());
@@ -559,7 +561,8 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// A server that believes an exchange to be complete is right, where nothing but itself could have cut it.
+    /// Checks that an exchange which the server counts as complete is complete at the client, unless something else
+    /// than the server may have cut it.
     fn check_belief(&self, number: u32, reads: &Reading, account: &Account) -> Result<(), Fault> {
         let clear = self.plan.weather.resets == 0 && self.plan.drains.is_none() && *reads == Reading::Steady;
         let vanishes = |client: &crate::plan::Client| {
@@ -580,7 +583,7 @@ impl<'p> Run<'p> {
     }
 }
 
-/// Whether the connection of an exchange is lost by what its client does.
+/// Whether the client of an exchange abandons its connection.
 fn leaves(exchange: &crate::plan::Exchange) -> bool {
     matches!(exchange.reads, Reading::Leaves(_) | Reading::Vanishes(_))
 }
@@ -596,7 +599,7 @@ fn results(ledger: &Ledger, count: usize) -> Vec<ExchangeResult> {
     results
 }
 
-/// What a client takes for a success was one.
+/// Checks that a response which the client counts as a success was complete.
 fn check_truth(number: u32, asks: &Ask, account: &Account) -> Result<(), Fault> {
     let client = account.client;
     if !client.cause.is_some_and(is_success) || client.status != 200 {

@@ -1,4 +1,4 @@
-//! Runs that are about one thing, where the weather is fair enough to say what must come of it.
+//! Runs with one subject each, with so few faults that the outcome can be predicted.
 
 use crate::hostile::frame;
 use crate::plan::{
@@ -30,11 +30,11 @@ fn preface(window: u32) -> Step {
     Step::Says(octets(said.concat()))
 }
 
-/// Large downloads on one connection, and small things beside them.
+/// Large downloads on one connection, with small requests beside them.
 pub(crate) fn share(seed: u64, random: &mut Random) -> Plan {
     let mut plan = fair(seed, random);
     if random.chance(400) {
-        // A peer whose streams have all the window there is, and its connection little.
+        // A peer whose streams have the largest window, and whose connection has a small one.
         let small = if random.chance(500) { "/hello" } else { "/files/1000" };
         let large = if random.chance(500) { "/files/3000000" } else { "/bytes?n=3000000" };
         let mut steps = vec![preface(0x7fff_ffff), Step::Grants(false)];
@@ -75,7 +75,7 @@ pub(crate) fn share(seed: u64, random: &mut Random) -> Plan {
     plan
 }
 
-/// Clients that are slow, and go on.
+/// Clients that are slow, and finish.
 pub(crate) fn patience(seed: u64, random: &mut Random) -> Plan {
     let mut plan = fair(seed, random);
     plan.weather.send_bytes = random.magnitude(64 << 10, 4 << 20) as u32;
@@ -84,7 +84,7 @@ pub(crate) fn patience(seed: u64, random: &mut Random) -> Plan {
     let clients = random.between(1, 2);
     let client = |random: &mut Random| {
         let size = random.magnitude(100_000, 3_000_000);
-        // From 2 KiB a second on, and to an end within minutes.
+        // A slow rate, at which the download still ends within minutes.
         let rate = random.magnitude(4_096.max(size / 400), 100_000);
         let pause = random.magnitude(1, 2_000);
         let reads = Reading::Slow((rate * pause / 1_000).max(1) as u32, pause as u32);
@@ -104,7 +104,7 @@ pub(crate) fn patience(seed: u64, random: &mut Random) -> Plan {
     plan
 }
 
-/// A front end with many small requests, which gives back what it was sent by as many small WINDOW_UPDATEs.
+/// A front end with many small requests, which answers the DATA frames with as many small WINDOW_UPDATE frames.
 pub(crate) fn proxy(seed: u64, random: &mut Random) -> Plan {
     let mut plan = fair(seed, random);
     plan.weather.latency = random.magnitude(20, 1_000) as u32;

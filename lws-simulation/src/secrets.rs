@@ -1,11 +1,11 @@
-//! TLS of a run: a certificate that is the same in every run, and both sides of it.
+//! The TLS configurations of a run, with a certificate that is the same in every run.
 
 use lws_loop_external::tls::Provider;
 use lws_tls::{Client, Host, Identity, Roots, Server};
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
 use std::sync::{Arc, OnceLock};
 
-/// Both sides of TLS, which know nothing of each other or of earlier runs.
+/// Both sides of TLS, without sessions from each other or from earlier runs.
 pub(crate) struct Secrets {
     pub(crate) server: Server,
     pub(crate) http1: Arc<dyn Provider>,

@@ -1,4 +1,4 @@
-//! The server of the built-in runs: handlers that do what the query of their request says, and write down what they meant.
+//! The built-in server: handlers that follow the query of their request, and record in the ledger what they intend.
 
 use crate::ledger::{Shared, content};
 use lws_proto::http::Status;
@@ -13,10 +13,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The sizes of the files that there are.
+/// The sizes of the files.
 pub(crate) const FILES: [u32; 5] = [0, 1_000, 70_000, 300_000, 3_000_000];
 
-/// Describes the routes.
+/// Adds the routes.
 pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
     let builder = builder.mount("/files", Files::new(Sizes));
     let (bytes, wait, silence, echo) = (ledger.clone(), ledger.clone(), ledger.clone(), ledger.clone());
@@ -35,14 +35,14 @@ pub(crate) fn describe(builder: Builder, ledger: &Shared) -> Builder {
         .post("/echo", move |request: &Request<'_>| Echo::new(request, &echo))
         .post("/collect", |request: &Request<'_>| Response::text(request.content().len().to_string()))
         .ws("/chat", move |request: &Request<'_>| Chat {
-            guest: Guest::new(request, &chat),
+            tracked: TrackedHandler::new(request, &chat),
             waiting: VecDeque::new(),
         })
         .ws("/push", move |request: &Request<'_>| Push::new(request, &push))
-        .ws("/idle", move |request: &Request<'_>| Idle(Guest::new(request, &idle)))
+        .ws("/idle", move |request: &Request<'_>| Idle(TrackedHandler::new(request, &idle)))
 }
 
-/// Files that are called by their sizes. Those of the machine could be slow, and a run must not depend on that.
+/// Files in memory, named by their sizes. Real files could be slow, and a run must not depend on that.
 struct Sizes;
 
 impl Vfs for Sizes {
@@ -61,7 +61,7 @@ impl ReadAt for Sizes {
     }
 }
 
-/// A number of the query; 0 if it is not there.
+/// A number in the query; 0 if it is missing.
 fn number(request: &Request<'_>, name: &str) -> u64 {
     text(request, name).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
@@ -71,15 +71,16 @@ fn text<'a>(request: &Request<'a>, name: &str) -> Option<&'a str> {
     pairs.filter(|(known, _)| *known == name).map(|(_, value)| value).next()
 }
 
-/// What every handler has: its number in the ledger, and an end that comes once.
-struct Guest {
+/// The common part of all handlers: it records calls in the ledger, and checks that the handler is closed exactly
+/// once.
+struct TrackedHandler {
     ledger: Shared,
     id: u32,
     open: bool,
     waits: bool,
 }
 
-impl Guest {
+impl TrackedHandler {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
         ledger.borrow_mut().handlers += 1;
         Self { ledger: ledger.clone(), id: number(request, "id") as u32, open: true, waits: false }
@@ -97,7 +98,7 @@ impl Guest {
         self.ledger.borrow_mut().account(self.id).finished = true;
     }
 
-    /// It waits from now on until its peer goes, or does no more.
+    /// Sets whether the handler waits until its peer goes.
     fn waits(&mut self, waits: bool) {
         if self.waits != waits {
             self.waits = waits;
@@ -118,7 +119,7 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for TrackedHandler {
     fn drop(&mut self) {
         self.waits(false);
         let mut ledger = self.ledger.borrow_mut();
@@ -130,32 +131,32 @@ impl Drop for Guest {
     }
 }
 
-/// Sends so many octets.
+/// Sends a number of octets.
 struct Bytes {
-    guest: Guest,
+    tracked: TrackedHandler,
     all: u64,
     at: u64,
     streamed: bool,
     aborts: Option<u64>,
     stalls: Option<u64>,
     begun: bool,
-    /// Only the head is wanted.
+    /// Whether the request is HEAD.
     head: bool,
     status: Status,
 }
 
 impl Bytes {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
-        let guest = Guest::new(request, ledger);
+        let tracked = TrackedHandler::new(request, ledger);
         let all = number(request, "n");
-        guest.meant(all);
+        tracked.meant(all);
         let limit = |name| text(request, name).and_then(|text| text.parse().ok());
         let streamed = text(request, "framing") == Some("streamed");
         let (aborts, stalls) = (limit("aborts"), limit("stalls"));
-        // A success would be a tunnel. RFC 9110 §9.3.6.
+        // A successful response to CONNECT would open a tunnel. RFC 9110 §9.3.6.
         let status = if request.method() == http::Method::Connect { Status::FORBIDDEN } else { Status::OK };
         Self {
-            guest,
+            tracked,
             all,
             at: 0,
             streamed,
@@ -172,7 +173,7 @@ impl Bytes {
             return permit.into_exchange().abort();
         }
         if self.stalls.is_some_and(|at| at <= self.at) && self.begun {
-            return self.guest.waits(true);
+            return self.tracked.waits(true);
         }
         if !self.begun {
             self.begun = true;
@@ -180,18 +181,18 @@ impl Bytes {
             let fields = (!self.streamed).then_some(("Content-Length", length));
             let end = self.all == 0;
             if end {
-                self.guest.finished();
+                self.tracked.finished();
             }
             match permit.respond(self.status, fields, Payload::Static(b""), end) {
                 Ok(spent) if !end => spent.again(),
                 Ok(_) => {}
-                Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("respond: {misuse:?}")),
+                Err(misuse) => self.tracked.ledger.borrow_mut().complain(format!("respond: {misuse:?}")),
             }
             return;
         }
         if self.head && self.at > 0 {
-            // One piece may have been asked for before the end was known.
-            self.guest
+            // One more permit may have been requested before the end was known.
+            self.tracked
                 .ledger
                 .borrow_mut()
                 .complain("a handler is asked for content of a response to HEAD".into());
@@ -199,87 +200,87 @@ impl Bytes {
         let stop = [self.aborts, self.stalls].into_iter().flatten().min().unwrap_or(self.all);
         let budget = permit.budget().min(16 << 10) as u64;
         if budget == 0 {
-            self.guest.ledger.borrow_mut().complain("a permit for nothing".into());
+            self.tracked.ledger.borrow_mut().complain("a permit for nothing".into());
         }
         let piece = content(self.at, (stop.min(self.all) - self.at).min(budget) as usize);
         self.at += piece.len() as u64;
         let end = self.at == self.all;
         if end {
-            self.guest.finished();
+            self.tracked.finished();
         }
         match permit.data(Payload::Own(piece.into()), end) {
             Ok(spent) if !end => spent.again(),
             Ok(_) => {}
-            Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("data: {misuse:?}")),
+            Err(misuse) => self.tracked.ledger.borrow_mut().complain(format!("data: {misuse:?}")),
         }
     }
 }
 
 impl http::Handler for Bytes {
     fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
-        self.guest.called();
+        self.tracked.called();
         exchange.want_write();
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
-        self.guest.called();
+        self.tracked.called();
         self.go_on(permit);
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
-        self.guest.close(cause);
+        self.tracked.close(cause);
     }
 }
 
-/// Answers after a while.
+/// Answers after a delay.
 struct Delayed {
-    guest: Guest,
+    tracked: TrackedHandler,
     millis: u64,
 }
 
 impl Delayed {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
-        Self { guest: Guest::new(request, ledger), millis: number(request, "ms") }
+        Self { tracked: TrackedHandler::new(request, ledger), millis: number(request, "ms") }
     }
 }
 
 impl http::Handler for Delayed {
     fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
-        self.guest.called();
+        self.tracked.called();
         exchange.set_timeout(Some(cx.now() + Duration::from_millis(self.millis)));
     }
 
     fn timer(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>) {
-        self.guest.called();
+        self.tracked.called();
         exchange.want_write();
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
-        self.guest.called();
-        self.guest.finished();
+        self.tracked.called();
+        self.tracked.finished();
         permit.reply(Response::text("It has taken a while.\n"));
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
-        self.guest.close(cause);
+        self.tracked.close(cause);
     }
 }
 
 /// Never answers.
-struct Silence(Guest);
+struct Silence(TrackedHandler);
 
 impl Silence {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
-        let mut guest = Guest::new(request, ledger);
-        guest.waits(true);
-        Self(guest)
+        let mut tracked = TrackedHandler::new(request, ledger);
+        tracked.waits(true);
+        Self(tracked)
     }
 }
 
 impl http::Handler for Silence {
     fn open(&mut self, _: &mut Context<'_>, mut exchange: Exchange<'_>, end: bool) {
         self.0.called();
-        // A request with content is not taken.
+        // The content of a request is refused.
         if !end {
             exchange.pause();
         }
@@ -290,9 +291,9 @@ impl http::Handler for Silence {
     }
 }
 
-/// Sends the content of the request back as it comes, and takes no more of it than it can send.
+/// Echoes the content of the request, and reads no more of it than it can send.
 struct Echo {
-    guest: Guest,
+    tracked: TrackedHandler,
     waiting: VecDeque<u8>,
     begun: bool,
     complete: bool,
@@ -301,8 +302,8 @@ struct Echo {
 
 impl Echo {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
-        let guest = Guest::new(request, ledger);
-        Self { guest, waiting: VecDeque::new(), begun: false, complete: false, done: false }
+        let tracked = TrackedHandler::new(request, ledger);
+        Self { tracked, waiting: VecDeque::new(), begun: false, complete: false, done: false }
     }
 
     fn take(&mut self, mut exchange: Exchange<'_>, chunk: &[u8], end: bool) {
@@ -315,17 +316,17 @@ impl Echo {
 
 impl http::Handler for Echo {
     fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, end: bool) {
-        self.guest.called();
+        self.tracked.called();
         self.take(exchange, b"", end);
     }
 
     fn content(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
-        self.guest.called();
+        self.tracked.called();
         self.take(exchange, chunk, end);
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
-        self.guest.called();
+        self.tracked.called();
         if self.done {
             return;
         }
@@ -333,7 +334,7 @@ impl http::Handler for Echo {
         let end = self.complete && self.waiting.is_empty();
         self.done = end;
         if end {
-            self.guest.finished();
+            self.tracked.finished();
         }
         let payload = Payload::Own(piece.into());
         let spent = match std::mem::replace(&mut self.begun, true) {
@@ -344,83 +345,83 @@ impl http::Handler for Echo {
             Ok(_) if end => {}
             Ok(spent) if !self.waiting.is_empty() => spent.again(),
             Ok(spent) => spent.into_exchange().resume(),
-            Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("echo: {misuse:?}")),
+            Err(misuse) => self.tracked.ledger.borrow_mut().complain(format!("echo: {misuse:?}")),
         }
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
-        self.guest.close(cause);
+        self.tracked.close(cause);
     }
 }
 
-/// Sends each message back.
+/// Echoes each message.
 struct Chat {
-    guest: Guest,
+    tracked: TrackedHandler,
     waiting: VecDeque<Vec<u8>>,
 }
 
 impl ws::Handler for Chat {
     fn message(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>, message: ws::Message<'_>) {
-        self.guest.called();
+        self.tracked.called();
         self.waiting.push_back(message.chunk.to_vec());
         stream.pause();
         stream.want_write();
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
-        self.guest.called();
+        self.tracked.called();
         match self.waiting.pop_front() {
             Some(message) => match permit.message(MessageKind::Binary, Payload::Own(message.into()), true) {
                 Ok(sent) => sent.into_stream().resume(),
-                Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("chat: {misuse:?}")),
+                Err(misuse) => self.tracked.ledger.borrow_mut().complain(format!("chat: {misuse:?}")),
             },
             None => permit.into_stream().resume(),
         }
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
-        self.guest.close(cause);
+        self.tracked.close(cause);
     }
 }
 
-/// Sends so many messages of a size, as fast as the peer takes them.
+/// Sends a number of messages of a size, as fast as the peer takes them.
 struct Push {
-    guest: Guest,
+    tracked: TrackedHandler,
     left: u64,
     size: usize,
 }
 
 impl Push {
     fn new(request: &Request<'_>, ledger: &Shared) -> Self {
-        let guest = Guest::new(request, ledger);
-        Self { guest, left: number(request, "n"), size: number(request, "size") as usize }
+        let tracked = TrackedHandler::new(request, ledger);
+        Self { tracked, left: number(request, "n"), size: number(request, "size") as usize }
     }
 }
 
 impl ws::Handler for Push {
     fn open(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>) {
-        self.guest.called();
+        self.tracked.called();
         stream.want_write();
     }
 
     fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
-        self.guest.called();
+        self.tracked.called();
         if self.left > 0 {
             self.left -= 1;
             match permit.message(MessageKind::Binary, Payload::Own(content(0, self.size).into()), true) {
                 Ok(sent) => sent.again(),
-                Err(misuse) => self.guest.ledger.borrow_mut().complain(format!("push: {misuse:?}")),
+                Err(misuse) => self.tracked.ledger.borrow_mut().complain(format!("push: {misuse:?}")),
             }
         }
     }
 
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
-        self.guest.close(cause);
+        self.tracked.close(cause);
     }
 }
 
-/// A WebSocket on which the server says nothing.
-struct Idle(Guest);
+/// A WebSocket on which the server sends nothing.
+struct Idle(TrackedHandler);
 
 impl ws::Handler for Idle {
     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {

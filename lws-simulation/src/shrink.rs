@@ -1,9 +1,10 @@
-//! Makes a plan that fails smaller, as long as it fails likewise: fewer clients and peers, fewer exchanges and steps, fewer faults.
+//! Shrinks a plan as long as it fails in the same way: fewer clients and peers, fewer exchanges and steps, fewer
+//! faults.
 
 use crate::plan::{Delivery, List, Plan};
 use crate::weather::Weather;
 
-/// The smallest plan that is found from `plan`, with at most so many runs.
+/// The smallest failing plan that is found from `plan` within `runs` runs.
 pub(crate) fn shrink(plan: &Plan, runs: u32, fails: &dyn Fn(&Plan) -> bool) -> Plan {
     let mut best = plan.clone();
     let mut left = runs;
@@ -26,7 +27,7 @@ fn remove<T>(list: &mut List<T>, at: usize) {
     list.inner().remove(at);
 }
 
-/// What is a little less than a plan, the greatest steps first.
+/// The plans that are a step smaller, with the greatest steps first.
 fn candidates(plan: &Plan) -> Vec<Plan> {
     let mut found = Vec::new();
     let mut with = |change: &dyn Fn(&mut Plan)| {

@@ -1,12 +1,12 @@
-//! A passive observer of what both ends of a connection say: what a reader who is not of this workspace would take it for.
+//! A passive observer of both directions of a connection, which judges them as an independent implementation would.
 //!
-//! Knows the outer form of HTTP/2 frames and no engine. What it does not know it does not judge, TLS above all.
+//! Knows the outer form of HTTP/2 frames and no engine. It does not judge what it cannot read, TLS above all.
 
 use lws_proto::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Who says it.
+/// The sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// The end that has connected.
@@ -19,11 +19,11 @@ pub(crate) enum Side {
 #[derive(Debug, Default)]
 pub(crate) struct Tap {
     language: Language,
-    /// The client's first octets, until they say what is spoken.
+    /// The client's first octets, until they determine the protocol.
     first: Vec<u8>,
     client: Frames,
     server: Frames,
-    streams: BTreeMap<u32, Exchange>,
+    streams: BTreeMap<u32, ObservedExchange>,
     /// The code of the last GOAWAY of the server.
     goaway: Option<u32>,
 }
@@ -36,34 +36,34 @@ enum Language {
     Other,
 }
 
-/// What was seen of one stream of HTTP/2.
+/// The observed state of one stream of HTTP/2.
 #[derive(Clone, Copy, Debug, Default)]
-struct Exchange {
-    /// The client has ended it with its head, so that it is no tunnel.
+struct ObservedExchange {
+    /// Whether the client has ended it with its head, so that it is not a tunnel.
     bodiless: bool,
     reset_by_client: bool,
     answered: bool,
     complete: bool,
-    /// Both sides have ended it, the client by DATA or HEADERS.
+    /// Whether the client has ended it, by DATA or HEADERS with END_STREAM.
     ended_by_client: bool,
     reset_by_server: bool,
-    /// Octets of DATA of the server.
+    /// The octets of the server's DATA frames.
     octets: u64,
     asked: Time,
     took: Duration,
 }
 
-/// What an honest client has been given.
+/// The responses that an honest client has received.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Given {
     pub(crate) asked: usize,
     pub(crate) complete: usize,
     pub(crate) goaway: Option<u32>,
-    /// The longest that a response of up to a thousand octets took.
+    /// The longest time of a response of up to a thousand octets.
     pub(crate) slowest_small: Duration,
 }
 
-/// Cuts a stream of octets into frames. RFC 9113 §4.1.
+/// Divides a stream of octets into frames. RFC 9113 §4.1.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     head: Vec<u8>,
@@ -73,7 +73,7 @@ pub(crate) struct Frames {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_BYTES: usize = 9;
-/// As much of a payload as is looked at.
+/// The octets of a payload that are kept.
 const PAYLOAD_BYTES_MAX: usize = 8;
 
 pub(crate) const DATA: u8 = 0;
@@ -85,7 +85,7 @@ const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
 
 impl Tap {
-    /// One side has said this. Answers with what is wrong about it.
+    /// Observes octets of one side. Returns a violation, if there is one.
     pub(crate) fn said(&mut self, now: Time, side: Side, mut octets: &[u8]) -> Option<String> {
         if self.language == Language::Unknown && side == Side::Client {
             let missing = PREFACE.len() - self.first.len();
@@ -114,7 +114,7 @@ impl Tap {
         complaint
     }
 
-    /// What the client has been given, if it spoke HTTP/2.
+    /// The responses that the client has received, if it used HTTP/2.
     pub(crate) fn given(&self) -> Given {
         let all = self.streams.values().filter(|exchange| exchange.asked > Time::ZERO);
         let complete = all.clone().filter(|exchange| exchange.complete);
@@ -144,8 +144,9 @@ impl Tap {
         None
     }
 
-    /// RFC 9113 §8.1: a client takes RST_STREAM with NO_ERROR behind a complete response for the wish that it should send no
-    /// more; behind one that is not complete, several clients take it, and CANCEL, for the end of the response.
+    /// Checks a frame of the server. RFC 9113 §8.1: after a complete response RST_STREAM with NO_ERROR asks the client
+    /// to stop sending; after an incomplete response several clients take it, and CANCEL too, for the end of the
+    /// response.
     fn server_frame(&mut self, now: Time, frame: &Frame) -> Option<String> {
         if frame.kind == GOAWAY {
             self.goaway = frame.second;
@@ -198,7 +199,7 @@ pub(crate) struct Frame {
 }
 
 impl Frames {
-    /// Takes octets, and answers with the frame that they complete.
+    /// Takes octets, and returns the frame that they complete.
     pub(crate) fn take(&mut self, octets: &mut &[u8]) -> Option<Frame> {
         if self.head.len() < HEAD_BYTES {
             let (begin, rest) = octets.split_at((HEAD_BYTES - self.head.len()).min(octets.len()));
@@ -264,7 +265,7 @@ mod tests {
         check(5, &[head.clone(), frame(0, 0, 1, b"abcdefghijkl"), reset(8)].concat(), true);
         check(5, &[head.clone(), reset(2)].concat(), false);
         check(4, &[head.clone(), frame(0, END_STREAM, 1, b"all"), reset(0)].concat(), false);
-        // Of a stream that has ended on both sides there is nothing to reset.
+        // A stream that both sides have ended must not be reset.
         check(5, &[head.clone(), frame(0, END_STREAM, 1, b"all"), reset(0)].concat(), true);
         check(5, &reset(7), false);
         // A tunnel is closed by CANCEL: RFC 8441 §5.

@@ -1,4 +1,4 @@
-//! What goes wrong in a run, and how often. Each seed draws its own rates: a *swarm*, in which some runs have none of a fault
+//! The faults of a run and their rates. Each seed draws its own rates (swarm testing): some runs have none of a fault,
 //! and others little else.
 
 use crate::random::Random;
@@ -6,44 +6,44 @@ use crate::random::Random;
 /// The rates of faults, and the shape of the network. A rate is in permille of the calls it is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
-    /// A read gives less than there is; the rest arrives a little later.
+    /// A read returns less than there is; the rest arrives a little later.
     pub short_reads: u16,
     /// A write takes less than there is room for; there is room again a little later.
     pub short_writes: u16,
-    /// A call says that it would block although the host has just reported readiness.
+    /// A call fails with EAGAIN although the host has just reported readiness.
     pub would_block: u16,
     /// A call is interrupted: EINTR.
     pub interrupts: u16,
-    /// accept(2) fails for want of descriptors or memory: EMFILE, ENFILE, ENOBUFS or ENOMEM.
+    /// accept(2) fails because descriptors or memory ran out: EMFILE, ENFILE, ENOBUFS or ENOMEM.
     pub exhausted: u16,
     /// A connection is reset while it waits to be accepted: ECONNABORTED.
     pub aborted: u16,
     /// socket(2) or connect(2) of a client fails at once, or is refused.
     pub unreachable: u16,
-    /// A segment on its way meets a reset of the whole connection.
+    /// A reset of the connection takes the place of a segment.
     pub resets: u16,
-    /// A descriptor that is ready is reported in a later turn.
+    /// A ready descriptor is reported in a later turn.
     pub late: u16,
-    /// A descriptor is reported that is not ready, or has gone.
+    /// A descriptor is reported that is not ready, or has ended.
     pub spurious: u16,
-    /// Descriptors that the services may have open together. Past it: EMFILE.
+    /// The descriptors that the services may have open together. Past it: EMFILE.
     pub descriptors_max: u32,
-    /// Octets that the kernel takes of one socket before it says that it would block. At least 1.
+    /// The octets of a socket's send buffer. At least 1.
     pub send_bytes: u32,
-    /// Octets that the kernel keeps for one socket until they are read. At least 1.
+    /// The octets of a socket's receive buffer. At least 1.
     pub receive_bytes: u32,
-    /// Octets of a segment. At least 1.
+    /// The octets of a segment. At least 1.
     pub segment_bytes: u32,
-    /// Microseconds that a segment is on its way.
+    /// The microseconds that a segment takes.
     pub latency: u32,
-    /// Octets a second of one connection and direction; 0 does not bound them.
+    /// The octets per second of a connection in one direction; 0 is no limit.
     pub rate: u32,
-    /// Microseconds that a host sleeps too long, at most.
+    /// The most microseconds that a host sleeps too long.
     pub oversleep: u32,
 }
 
 impl Weather {
-    /// Nothing goes wrong, on a network as a machine has it with itself.
+    /// No faults, on a network like the loopback interface.
     pub const CALM: Self = Self {
         short_reads: 0,
         short_writes: 0,
@@ -64,13 +64,13 @@ impl Weather {
         oversleep: 0,
     };
 
-    /// The weather of a seed.
+    /// Draws the rates of a run.
     #[must_use]
     pub fn draw(random: &mut Random) -> Self {
-        // Half of the faults are not there at all.
+        // Each fault is absent in half of the runs.
         let mut rate = |most: u64| match random.chance(500) {
             true => 0,
-            // At most 1,000, so that it is a u16.
+            // At most 1,000, which fits a u16.
             false => random.magnitude(1, most) as u16,
         };
         let faults = Self {
@@ -101,7 +101,7 @@ impl Weather {
         }
     }
 
-    /// The same network when nothing goes wrong any more: with room enough that small buffers do not make small work large.
+    /// The same network without faults, and with buffers so large that small work does not take many steps.
     #[must_use]
     pub fn calmed(self) -> Self {
         let floor = 16 << 10;

@@ -1,5 +1,5 @@
-//! What services measure their turns by: a clock that only their own system calls move, so that a turn ends at the same place on every
-//! machine.
+//! The clock by which services measure their turns. Only their own system calls advance it, so that a turn ends at the
+//! same point on every machine.
 
 use lws_loop_external::{DriverOptions, TurnLimits};
 use std::cell::Cell;
@@ -9,15 +9,15 @@ thread_local! {
     static ELAPSED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// What a short system call takes, about.
+/// The approximate time of a short system call.
 const CALL: Duration = Duration::from_micros(2);
 
-/// A service makes a system call.
+/// Advances the clock by one system call.
 pub(crate) fn call() {
     ELAPSED.set(ELAPSED.get() + CALL);
 }
 
-/// The options of services whose turns are measured so.
+/// The options of services that measure their turns by this clock.
 pub(crate) fn driver_options() -> DriverOptions {
     let turn = TurnLimits { clock: || ELAPSED.get(), ..TurnLimits::default() };
     DriverOptions { turn, ..DriverOptions::default() }

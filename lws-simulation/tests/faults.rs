@@ -1,4 +1,5 @@
-//! Faults that were found from outside, each as the smallest run that shows it: one plan, and an oracle that must stay silent.
+//! Faults that were reported by others, each as the smallest run that showed it: one plan for which no oracle may have
+//! a finding.
 
 use lws_simulation::plan::*;
 use lws_simulation::{Plan, Weather};
@@ -46,7 +47,7 @@ fn asks(target: &str) -> Step {
 const ALL: [Speaks; 4] = [Speaks::Http1, Speaks::Http2, Speaks::Http1Tls, Speaks::Http2Tls];
 const DELIVERIES: [Delivery; 3] = [Delivery::Level, Delivery::Edge, Delivery::OneShot];
 
-// Windows and turns.
+// Windows and fairness.
 
 #[test]
 fn a_file_waits_for_the_window_of_the_connection() {
@@ -142,7 +143,7 @@ fn a_websocket_over_http2_that_has_ended_on_both_sides_is_not_reset() {
     }
 }
 
-// Peers that have gone.
+// Peers that have vanished.
 
 #[test]
 fn a_websocket_opening_with_content_is_answered_and_ends() {
@@ -234,7 +235,7 @@ fn a_client_waits_for_no_server_without_an_end() {
     }
 }
 
-// The mailbox, and the end.
+// The mailbox, and draining.
 
 #[test]
 fn many_messages_are_delivered_in_turns() {
@@ -247,11 +248,11 @@ fn a_message_that_was_accepted_is_delivered() {
 }
 
 #[test]
-fn a_peer_that_has_reset_is_not_told_as_one_of_this_machine() {
+fn a_peer_that_has_reset_is_not_reported_as_one_of_this_machine() {
     for seed in 0..20 {
         let request = Step::Says(octets("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"));
         let plan = of_peer(false, [request, Step::Waits(20), Step::Resets]);
-        // Accepting pauses, and meanwhile the peer resets.
+        // The peer resets while accepting is paused.
         check(&Plan { seed, weather: Weather { exhausted: 600, ..Weather::CALM }, ..plan });
     }
 }

@@ -1,8 +1,8 @@
-//! Seeds, and what is said of runs in general.
+//! Random seeds, and properties of runs in general.
 
 use lws_simulation::{Plan, Random};
 
-/// Seeds of a test run.
+/// The number of seeds in a test run.
 const SEEDS: u64 = 600;
 
 #[test]

@@ -1,35 +1,35 @@
-//! A walk through the states of a connection: each has a named deadline, or waits for the application by a rule that is written
-//! down here. The engine is asked; nothing is waited for.
+//! A walk through the states of a connection: each has a named deadline, or waits for the application by a rule that
+//! stands here. The test asks the engine and does not wait.
 
 use lws_proto::http::{Request, Scheme, Status};
 use lws_proto::{Config, Connection, Entropy, Event, Payload, StreamKey, Time, ws};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What the application does with an exchange.
+/// The behaviour of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum App {
     /// Answers at once, and accepts WebSockets.
     Answers,
-    /// Says nothing.
+    /// Sends nothing.
     Silent,
-    /// Sends the head and some of the content, and no more.
+    /// Sends the head and some of the content, and stops.
     Begins,
-    /// Takes no content, and says nothing.
+    /// Pauses the content, and sends nothing.
     Pauses,
 }
 
-/// A stream as the application sees it.
+/// A stream from the application's side.
 #[derive(Clone, Copy, Debug)]
 struct Open {
-    /// It has something to say, or to take, before anything else can happen.
+    /// Whether the stream waits for the application to send or to read.
     waited_for: bool,
-    /// The peer has said all that it will.
+    /// Whether the peer has ended its direction.
     complete: bool,
     paused: bool,
 }
 
-/// A connection, and what its application and its transport do.
+/// A connection, with the behaviour of its application and its transport.
 struct Walk {
     connection: Connection,
     app: App,
@@ -52,7 +52,7 @@ impl Walk {
 
     fn settle(&mut self) {
         for _ in 0..1_000 {
-            // A driver offers once what is queued, and then waits for room.
+            // Like a driver, offers queued bytes once, and then waits for room.
             if let Some(transmit) = self.connection.transmit(Time::ZERO) {
                 let n = if self.takes { transmit.first().len() } else { 0 };
                 transmit.commit(n);
@@ -69,7 +69,8 @@ impl Walk {
     fn check(&self, what: &str) {
         let interest = self.connection.interest();
         let queued = interest.write;
-        // An exchange is the application's while its request is there (or it takes none of it) and nothing is on its way out.
+        // The rule: an exchange waits for the application while its request is complete, or paused, and nothing is
+        // queued.
         let waits = !queued
             && self.streams.values().any(|stream| stream.waited_for && (stream.complete || stream.paused));
         assert!(
@@ -127,7 +128,7 @@ fn opening(fields: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What clients say.
+/// The inputs of clients.
 fn requests() -> Vec<Vec<u8>> {
     let frames = b"\x81\x85\x01\x02\x03\x04aaaaa\x01\x82\x01\x02\x03\x04aa\x89\x80\x01\x02\x03\x04\x80\x80\x01\x02\x03\x04";
     let close = b"\x88\x82\x01\x02\x03\x04\x02\xea";

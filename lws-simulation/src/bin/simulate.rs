@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// What the seeds that nothing was wrong with have come to.
+/// The totals over the seeds that passed.
 #[derive(Default)]
 struct Sum {
     exchanges: usize,
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let mut sum = Sum::default();
     let mut findings: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     if surveys {
-        // A panic is counted, and need not be printed each time.
+        // Panics are counted as findings, so they are not printed here.
         std::panic::set_hook(Box::new(|_| {}));
     }
     for seed in first..first.saturating_add(seeds) {

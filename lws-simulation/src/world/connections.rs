@@ -1,4 +1,4 @@
-//! Connections: how they come about, how their octets go from kernel to kernel, and how they end.
+//! Simulated connections: their beginning, the transfer of octets between kernels, and their end.
 
 use super::socket::{Phase, Socket, Stream};
 use super::{Due, SocketId, World};
@@ -89,7 +89,7 @@ impl World {
         }
     }
 
-    /// The connection is over for this end.
+    /// Ends the connection for this end.
     pub(super) fn fail(&mut self, id: SocketId, errno: Errno) {
         let Some(stream) = self.stream(id) else { return };
         if stream.phase == Phase::Gone || stream.vanished {
@@ -102,7 +102,7 @@ impl World {
         self.note("reset", id, 0);
     }
 
-    /// Has this end tell the other one that the connection is over.
+    /// Makes this end reset the other one.
     pub(super) fn reset_peer_of(&mut self, id: SocketId) {
         if let Some(Stream { peer: Some(peer), vanished: false, .. }) = self.peek(id) {
             let peer = *peer;
@@ -110,7 +110,7 @@ impl World {
         }
     }
 
-    /// Has what this end has sent go on after a while.
+    /// Schedules the transfer of octets that this end has sent.
     pub(super) fn go_on(&mut self, id: SocketId, more: u64) {
         let delay = u64::from(self.weather.latency) + more;
         if let Some(stream) = self.stream(id)
@@ -120,7 +120,7 @@ impl World {
         }
     }
 
-    /// Moves what this end has sent to the other one, as far as that has room.
+    /// Moves octets that this end has sent to the other end, as far as that has room.
     pub(super) fn transfer(&mut self, id: SocketId) {
         let Some(stream) = self.stream(id) else { return };
         stream.transfer_due = false;
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// Shows the observer of a connection what one of its ends has said.
+    /// Passes octets of one end to the observer of the connection.
     pub(super) fn observe(&mut self, id: SocketId, octets: &[u8]) {
         let Some(stream) = self.peek(id) else { return };
         let (at, side) = match stream.tap {
@@ -182,7 +182,7 @@ impl World {
         let now = self.now;
         let Some(stream) = self.stream(at) else { return };
         if stream.vanished {
-            // What it has said last may never have arrived.
+            // The last octets of a vanished end may never have arrived.
             return;
         }
         if let Some(tap) = &mut stream.tap
@@ -192,7 +192,7 @@ impl World {
         }
     }
 
-    /// The socket has no owner any more.
+    /// Closes a socket, which its owner has given up.
     pub(super) fn shut(&mut self, id: SocketId) {
         let Some(stream) = self.stream(id) else { return };
         if std::mem::replace(&mut stream.closed, true) {
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Something was read, so that the peer may have room again.
+    /// Notes that something was read, so that the peer may have room again.
     pub(super) fn freed(&mut self, id: SocketId, n: usize) {
         if n == 0 {
             return;

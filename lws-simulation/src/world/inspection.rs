@@ -1,4 +1,4 @@
-//! What is asked of a socket from outside: by a host, as of poll(2), and by the rules that a run has to keep.
+//! Inspection of sockets: by a host, as with poll(2), and by the oracles of a run.
 
 use super::socket::{Phase, Socket};
 use super::{SocketId, World};
@@ -7,7 +7,7 @@ use lws_loop_external::Readiness;
 use std::os::fd::RawFd;
 
 impl World {
-    /// What the descriptor of this number is ready for, as poll(2) would say.
+    /// The readiness of the descriptor with this number, as poll(2) would report it.
     pub(crate) fn level(&self, number: RawFd) -> Readiness {
         let Some(id) = self.numbers.get(&number) else { return Readiness::NONE };
         match &self.sockets[id.0] {
@@ -16,7 +16,7 @@ impl World {
         }
     }
 
-    /// Whether something has begun to hold since this was asked last, as epoll(7) with EPOLLET sees it.
+    /// Whether new readiness has come up since the last call, as epoll(7) with EPOLLET reports it.
     pub(crate) fn take_edge(&mut self, number: RawFd) -> bool {
         let Some(id) = self.numbers.get(&number) else { return false };
         match &mut self.sockets[id.0] {
@@ -25,18 +25,19 @@ impl World {
         }
     }
 
-    /// Whether the descriptor of this number is a socket of this world.
+    /// Whether the descriptor with this number is a socket of this world.
     pub(crate) fn is_socket(&self, number: RawFd) -> bool {
         self.numbers.contains_key(&number)
     }
 
-    /// Whether both directions of a socket are over.
+    /// Whether both directions of a socket have ended.
     pub(crate) fn is_gone(&self, number: RawFd) -> bool {
         let stream = self.numbers.get(&number).and_then(|id| self.peek(*id));
         stream.is_some_and(|stream| stream.phase == Phase::Gone || stream.fin_received && stream.fin_sent)
     }
 
-    /// Open sockets of services whose connection is over: reset, or for an accepted one ended by its peer.
+    /// The number of open sockets of services whose connection has ended: by a reset, or for an accepted one by the
+    /// peer's end.
     pub(crate) fn orphans(&self) -> usize {
         let ids = self.numbers.values().filter_map(|id| self.peek(*id));
         ids.filter(|stream| !stream.vanished)
@@ -44,7 +45,7 @@ impl World {
             .count()
     }
 
-    /// Accepted sockets where something of a peer that is there lies unread, and nothing was ever sent.
+    /// Accepted sockets with unread input of a live peer, on which nothing was ever sent.
     pub(crate) fn unanswered(&self) -> Vec<SocketId> {
         let fresh = |id: &SocketId| {
             self.peek(*id).is_some_and(|stream| {
@@ -65,12 +66,12 @@ impl World {
         self.peek(id).is_none_or(|stream| stream.sent > 0 || stream.peer.is_none_or(gone))
     }
 
-    /// What the client of a connection has been given.
+    /// The responses that the client of a connection has received.
     pub(crate) fn given(&self, id: SocketId) -> Option<Given> {
         self.peek(id)?.tap.as_ref().map(|tap| tap.given())
     }
 
-    /// Sockets and listeners that services have open.
+    /// The number of open sockets and listeners of services.
     pub(crate) fn descriptors(&self) -> usize {
         self.numbers.len()
     }

@@ -1,7 +1,7 @@
-//! The simulated network, its kernel, its clock and its chance. Knows no protocol and no service.
+//! The simulated world: network, kernel, clock and random numbers. Knows no protocol and no service.
 //!
-//! A connection is two streams of octets, each with a kernel's send buffer at one end and its receive buffer at the other. What
-//! is sent stays in the send buffer until it lies in the receive buffer of the peer, as TCP keeps what is not acknowledged.
+//! A connection is two streams of octets, each with a kernel's send buffer at one end and its receive buffer at the
+//! other. Octets stay in the send buffer until they are in the peer's receive buffer, as TCP keeps unacknowledged data.
 
 mod connections;
 mod inspection;
@@ -24,7 +24,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SocketId(usize);
 
-/// The network, the clock and the chance of one run.
+/// The network, the clock and the random numbers of one run.
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) weather: Weather,
@@ -35,18 +35,18 @@ pub(crate) struct World {
     due: BinaryHeap<Reverse<(Time, u64, Due)>>,
     sequence: u64,
     ports: u16,
-    /// What happened, folded into a number.
+    /// The hash of all events.
     pub(crate) hash: u64,
-    /// What happened, in words, if a trace is wanted.
+    /// The log of events, if a trace is wanted.
     pub(crate) log: Option<VecDeque<String>>,
-    /// System calls that services have made.
+    /// The number of system calls that services have made.
     pub(crate) calls: u64,
-    /// What the wire shows of rules that were broken.
+    /// Violations that the observers of connections have found.
     pub(crate) complaints: Vec<String>,
     pub(crate) peak: Peak,
 }
 
-/// The most of something that there was at a time.
+/// The largest amounts that were held at a time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Peak {
     /// Descriptors of services.
@@ -55,16 +55,16 @@ pub(crate) struct Peak {
     pub(crate) unsent: usize,
 }
 
-/// What happens at a moment.
+/// A scheduled event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
-    /// The connection that this socket asked for reaches its listener.
+    /// The connection of this socket reaches its listener.
     Arrive(SocketId),
-    /// The asking side learns that it is connected.
+    /// The connecting side learns that it is connected.
     Establish(SocketId),
     /// The connecting side learns that there is no listener.
     Refuse(SocketId),
-    /// What this socket has sent goes on.
+    /// Octets that this socket has sent are transferred.
     Transfer(SocketId),
     /// This socket learns that its connection was reset.
     Reset(SocketId),
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Notes that something has happened.
+    /// Records an event in the hash and the log.
     pub(crate) fn note(&mut self, what: &'static str, socket: SocketId, number: u64) {
         for word in
             [what.len() as u64 ^ u64::from(what.as_bytes()[0]), socket.0 as u64, number, self.now.as_micros()]
@@ -119,12 +119,12 @@ impl World {
         self.due.push(Reverse((self.now + Duration::from_micros(delay), self.sequence, due)));
     }
 
-    /// When something happens next by itself.
+    /// The time of the next scheduled event.
     pub(crate) fn next_due(&self) -> Option<Time> {
         self.due.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Lets happen what is due.
+    /// Runs the events that are due.
     pub(crate) fn run_due(&mut self) {
         while let Some(Reverse((at, _, due))) = self.due.peek().copied() {
             if at > self.now {
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// Has every connection take part in the weather that there is now.
+    /// Applies other weather to every connection.
     pub(crate) fn change_weather(&mut self, weather: Weather) {
         self.weather = weather;
         for index in 0..self.sockets.len() {

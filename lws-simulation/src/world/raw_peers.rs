@@ -1,4 +1,4 @@
-//! Peers that are no service: they write and read octets, and leave as peers do.
+//! The calls of scripted peers: they write and read octets, and leave in various ways.
 
 use super::socket::{Phase, Socket};
 use super::{SocketId, World};
@@ -9,7 +9,7 @@ impl World {
         self.begin(address)
     }
 
-    /// Takes what a raw peer says. Returns how much of it, or `None` if it can say nothing any more.
+    /// Writes octets of a raw peer. Returns how many were taken, or `None` if it can send nothing any more.
     pub(crate) fn write(&mut self, id: SocketId, octets: &[u8]) -> Option<usize> {
         let stream = self.stream(id)?;
         match stream.phase {
@@ -20,7 +20,7 @@ impl World {
         if stream.finished || stream.vanished {
             return None;
         }
-        // It has no kernel that would make it wait for long.
+        // The send buffer of a raw peer is large, so that it does not wait for long.
         let n = octets.len().min((64_usize << 10).saturating_sub(stream.queue.len()));
         stream.queue.extend(&octets[..n]);
         self.observe(id, &octets[..n]);
@@ -29,7 +29,7 @@ impl World {
         Some(n)
     }
 
-    /// Gives a raw peer up to `max` octets. `None` when there will be no more.
+    /// Reads up to `max` octets for a raw peer. `None` when there will be no more.
     pub(crate) fn read(&mut self, id: SocketId, max: usize) -> Option<Vec<u8>> {
         let stream = self.stream(id)?;
         let n = stream.inbox.len().min(max);
@@ -45,7 +45,7 @@ impl World {
         self.peek(id).is_some_and(|stream| stream.phase == Phase::Connecting)
     }
 
-    /// A raw peer ends its direction.
+    /// Ends the sending direction of a raw peer.
     pub(crate) fn end(&mut self, id: SocketId) {
         if let Some(stream) = self.stream(id) {
             stream.finished = true;
@@ -54,7 +54,7 @@ impl World {
         }
     }
 
-    /// A raw peer closes its socket, by a reset or not.
+    /// Closes the socket of a raw peer, by a reset or in order.
     pub(crate) fn leave(&mut self, id: SocketId, by_reset: bool) {
         self.note("peer leaves", id, by_reset.into());
         if by_reset {
@@ -67,7 +67,7 @@ impl World {
         self.shut(id);
     }
 
-    /// The machine of a raw peer is gone.
+    /// Makes the machine of a raw peer vanish.
     pub(crate) fn vanish(&mut self, id: SocketId) {
         if let Some(stream) = self.stream(id) {
             stream.vanished = true;
@@ -75,7 +75,7 @@ impl World {
         }
     }
 
-    /// The machine of the end that has this address is gone.
+    /// Makes the machine of the end with this address vanish.
     pub(crate) fn vanish_at(&mut self, own: SocketAddr) {
         let is_it =
             |socket: &Socket| matches!(socket, Socket::Stream(stream) if stream.own == own && !stream.closed);

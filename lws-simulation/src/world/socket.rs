@@ -1,4 +1,4 @@
-//! A socket of the world: what its kernel keeps of it.
+//! A socket of the world: the kernel's state of it.
 
 use super::SocketId;
 use crate::tap::Tap;
@@ -17,7 +17,7 @@ pub(super) enum Socket {
 pub(super) struct Stream {
     pub(super) own: SocketAddr,
     pub(super) remote: SocketAddr,
-    /// There is none yet while a connection is being made.
+    /// The other end. `None` while the connection is being made.
     pub(super) peer: Option<SocketId>,
     pub(super) phase: Phase,
     /// The send buffer: octets that the peer's kernel does not have.
@@ -25,28 +25,28 @@ pub(super) struct Stream {
     pub(super) send_max: usize,
     pub(super) inbox: VecDeque<u8>,
     pub(super) receive_max: usize,
-    /// This end has said that it sends no more.
+    /// Whether this end has ended its sending direction.
     pub(super) finished: bool,
-    /// The peer's kernel knows.
+    /// Whether the peer's kernel has received that end.
     pub(super) fin_sent: bool,
     pub(super) fin_received: bool,
     pub(super) error: Option<Errno>,
     pub(super) closed: bool,
-    /// Its close resets the connection.
+    /// Whether closing it resets the connection.
     pub(super) resets: bool,
-    /// It was accepted by a service.
+    /// Whether a service has accepted it.
     pub(super) accepted: bool,
-    /// Octets that it has ever taken of its owner.
+    /// The octets that its owner has ever written.
     pub(super) sent: u64,
-    /// Its machine is gone: nothing leaves it and nothing reaches it.
+    /// Whether its machine has vanished, so that nothing leaves it and nothing reaches it.
     pub(super) vanished: bool,
     pub(super) read_held: Time,
     pub(super) write_held: Time,
     pub(super) wants_room: bool,
     pub(super) transfer_due: bool,
-    /// What has begun to hold since it was last reported: for hosts of edges.
+    /// Readiness that has come up since the last report, for edge-triggered hosts.
     pub(super) edges: Readiness,
-    /// What both ends have said, seen from outside; at the connecting end.
+    /// The observer of the connection, which is kept at the connecting end.
     pub(super) tap: Option<Box<Tap>>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Stream {
 pub(super) enum Phase {
     Connecting,
     Open,
-    /// It was reset, or never came about.
+    /// It was reset, or never established.
     Gone,
 }
 

@@ -27,7 +27,7 @@ impl World {
         }
     }
 
-    /// Has a socket be of no use for a moment.
+    /// Makes a socket unready for a moment.
     fn hold(&mut self, id: SocketId, reading: bool) {
         let delay = self.random.magnitude(1, 20_000);
         let until = self.now + Duration::from_micros(delay);
@@ -44,7 +44,7 @@ impl World {
         self.numbers.get(&number).copied().ok_or_else(|| error(Errno::BADF))
     }
 
-    /// A descriptor for a socket of a service.
+    /// Makes a descriptor for a socket of a service.
     fn descriptor(&mut self, id: SocketId) -> io::Result<OwnedFd> {
         if self.numbers.len() >= self.weather.descriptors_max as usize {
             return Err(error(Errno::MFILE));
@@ -60,7 +60,7 @@ fn error(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
-/// Where the address of a listener is, in a world of one network.
+/// The socket address of a listener. The world has TCP only.
 fn address_of(address: &Address) -> io::Result<SocketAddr> {
     match address {
         Address::Tcp(address) => Ok(*address),
@@ -114,7 +114,7 @@ impl Network for World {
         let descriptor = match self.descriptor(id) {
             Ok(descriptor) => descriptor,
             Err(failed) => {
-                // It stays where it is.
+                // The connection stays in the accept queue.
                 if let Some(Socket::Listener { backlog, .. }) = self.sockets.get_mut(listener.0) {
                     backlog.push_front(id);
                 }
@@ -291,7 +291,7 @@ impl Network for World {
     }
 
     fn wall_clock(&mut self) -> Duration {
-        // The first of January 2030, so that no run depends on when it is run.
+        // The first of January 2030, so that a run does not depend on the date.
         Duration::from_secs(1_893_456_000) + Duration::from_micros(self.now.as_micros())
     }
 }
