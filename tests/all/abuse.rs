@@ -65,16 +65,16 @@ impl Victim {
             before,
             peak: 0,
         };
-        victim.hear(&h2::client_begins(settings));
+        victim.receive(&h2::client_begins(settings));
         victim
     }
 
-    /// Whether the server still wants to hear something.
+    /// Whether the server still reads.
     fn reads(&self) -> bool {
         self.connection.interest().read && !self.connection.interest().shutdown
     }
 
-    fn hear(&mut self, frames: &[u8]) {
+    fn receive(&mut self, frames: &[u8]) {
         let mut frames = frames.to_vec();
         let outside = Counting::held();
         let mut feed = self.connection.receive(self.now, &mut frames);
@@ -125,7 +125,7 @@ impl Victim {
             if !self.reads() {
                 return round;
             }
-            self.hear(&frames(round));
+            self.receive(&frames(round));
         }
         rounds
     }
@@ -180,7 +180,7 @@ fn id(n: u32) -> u32 {
 /// A flood ends with this limit, after so many rounds at most, with the peer reading; and what it costs stays small.
 fn ends(limit: Limit, rounds_max: u32, frames: impl Fn(u32) -> Vec<u8>) {
     let mut victim = Victim::new(Handler::Wait, &[]);
-    victim.hear(&h2::post(id(0)));
+    victim.receive(&h2::post(id(0)));
     let rounds = victim.flood(100_000, &frames);
     assert!(rounds <= rounds_max, "{}: {rounds} rounds", limit.name());
     let expected = Cause::Limit(limit);
@@ -233,7 +233,7 @@ fn a_field_block_in_endless_pieces_ends() {
     ends(Limit::Continuations, 10, |n| piece(n, b""));
     ends(Limit::Continuations, 10, |n| piece(n, &[0x82; 100]));
     let mut victim = Victim::new(Handler::Wait, &[]);
-    victim.hear(&h2::post(id(0)));
+    victim.receive(&h2::post(id(0)));
     victim.flood(100, |n| piece(n, &[0x82; 16_384]));
     assert_eq!(victim.causes, [Cause::Limit(Limit::FieldSection)]);
     assert!(victim.peak <= 200 << 10, "{} bytes were held", victim.peak);
@@ -242,10 +242,10 @@ fn a_field_block_in_endless_pieces_ends() {
 #[test]
 fn a_field_block_that_trickles_has_a_deadline() {
     let mut victim = Victim::new(Handler::Pause, &[]);
-    victim.hear(&h2::post(id(0)));
-    victim.hear(&h2::frame(kind::HEADERS, 0, id(1), &[0x82]));
+    victim.receive(&h2::post(id(0)));
+    victim.receive(&h2::frame(kind::HEADERS, 0, id(1), &[0x82]));
     victim.wait(Duration::from_secs(9));
-    victim.hear(&h2::frame(kind::CONTINUATION, 0, id(1), &[0x86]));
+    victim.receive(&h2::frame(kind::CONTINUATION, 0, id(1), &[0x86]));
     assert!(victim.causes.is_empty());
     victim.wait(Duration::from_secs(2));
     assert_eq!(victim.causes, [Cause::Timeout(Deadline::Head)]);
@@ -280,9 +280,9 @@ fn frames_of_no_use_are_counted() {
 #[test]
 fn a_slow_flood_is_no_flood() {
     let mut victim = Victim::new(Handler::Pause, &[]);
-    victim.hear(&h2::post(id(0)));
+    victim.receive(&h2::post(id(0)));
     for _ in 0..3_000 {
-        victim.hear(&h2::ping(false, *b"12345678"));
+        victim.receive(&h2::ping(false, *b"12345678"));
         victim.wait(Duration::from_millis(20));
     }
     assert!(victim.causes.is_empty() && victim.reads(), "{:?}", victim.causes);
@@ -299,7 +299,7 @@ fn answers_to_a_peer_that_does_not_read_are_bounded() {
     ];
     for flood in floods {
         let mut victim = Victim::new(Handler::Pause, &[]);
-        victim.hear(&h2::post(id(0)));
+        victim.receive(&h2::post(id(0)));
         victim.drains = false;
         let rounds = victim.flood(10_000, flood);
         assert!(rounds <= 65, "{rounds} rounds until reading stopped");
@@ -319,7 +319,7 @@ fn answers_to_a_peer_that_does_not_read_are_bounded() {
 fn responses_to_a_peer_that_does_not_read_are_bounded() {
     let wide = [(setting::INITIAL_WINDOW_SIZE, 1 << 30)];
     let mut victim = Victim::new(Handler::Give, &wide);
-    victim.hear(&h2::window_update(0, 1 << 30));
+    victim.receive(&h2::window_update(0, 1 << 30));
     victim.drains = false;
     victim.flood(100, |n| h2::get(id(n)));
     // The contents are static; what is queued of them are frame headers and positions.
@@ -338,7 +338,7 @@ fn a_bomb_of_references_is_defused_while_it_is_decoded() {
     entry.extend([b'y'; 4_000]);
     for references in [100, 16_000] {
         let mut victim = Victim::new(Handler::Pause, &[]);
-        victim.hear(&h2::post(id(0)));
+        victim.receive(&h2::post(id(0)));
         let block = [&[0x82, 0x86, 0x84, 0x41, 1, b'a'][..], &entry, &vec![0xbe; references]].concat();
         for part in 0.. {
             let at = part * 10_000;
@@ -349,7 +349,7 @@ fn a_bomb_of_references_is_defused_while_it_is_decoded() {
             let flags = if end == block.len() { flag::END_HEADERS | flag::END_STREAM } else { 0 };
             let kind = if part == 0 { kind::HEADERS } else { kind::CONTINUATION };
             let flags = if part == 0 { flags | flag::END_STREAM } else { flags & flag::END_HEADERS };
-            victim.hear(&h2::frame(kind, flags, id(1), &block[at..end]));
+            victim.receive(&h2::frame(kind, flags, id(1), &block[at..end]));
         }
         assert_eq!(victim.causes, [Cause::Limit(Limit::FieldSection)], "{references} references");
         assert!(victim.peak <= 160 << 10, "{} bytes were held", victim.peak);
@@ -364,7 +364,7 @@ fn crumbs_of_a_cookie_count_as_fields() {
             h2::GET.into_iter().chain(std::iter::repeat_n(("cookie", "a"), count)).collect();
         let mut victim = Victim::new(Handler::Wait, &[]);
         let block = h2::block(&fields);
-        victim.hear(&h2::frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id(0), &block));
+        victim.receive(&h2::frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id(0), &block));
         victim
     };
     assert!(crumbs(90).causes.is_empty());
@@ -386,11 +386,11 @@ fn windows_that_open_by_bytes_are_no_progress() {
     for handler in [Handler::Give, Handler::Stream] {
         for (of_connection, settings) in [(false, &narrow), (true, &wide)] {
             let mut victim = Victim::new(handler, settings);
-            victim.hear(&h2::get(id(0)));
+            victim.receive(&h2::get(id(0)));
             let mut seconds = 0;
             while victim.causes.is_empty() && seconds < 120 {
                 victim.wait(Duration::from_secs(1));
-                victim.hear(&h2::window_update(if of_connection { 0 } else { id(0) }, 1));
+                victim.receive(&h2::window_update(if of_connection { 0 } else { id(0) }, 1));
                 seconds += 1;
             }
             let stalled = Cause::Timeout(Deadline::Stalled);
@@ -405,13 +405,13 @@ fn windows_that_open_by_bytes_are_no_progress() {
 fn a_response_that_waits_for_its_application_is_not_stalled() {
     // The window was used up once and is wide open: nothing waits for the peer.
     let mut victim = Victim::new(Handler::Stream, &[(setting::INITIAL_WINDOW_SIZE, 10)]);
-    victim.hear(&h2::get(id(0)));
+    victim.receive(&h2::get(id(0)));
     // From here on the application has nothing to give.
     victim.handler = Handler::Wait;
-    victim.hear(&h2::window_update(id(0), 100_000));
+    victim.receive(&h2::window_update(id(0), 100_000));
     for _ in 0..12 {
         victim.wait(Duration::from_secs(10));
-        victim.hear(&h2::ping(false, *b"12345678"));
+        victim.receive(&h2::ping(false, *b"12345678"));
     }
     assert_eq!(victim.causes, []);
 }

@@ -152,7 +152,7 @@ const BELOW_PROTOCOLS: [&str; 8] = [
 
 const BANS: [Ban; 17] = [
     Ban {
-        rule: "what a connection speaks is told apart and replaced in named files",
+        rule: "the protocol of a connection is matched and replaced in named files",
         applies: |source| is_of(source, "lws-proto/src") && !may_switch(source),
         words: &[
             "Sending::Http1(",

@@ -7,7 +7,7 @@ use lws_proto::{Cause, Deadline, HandshakeFailure, Payload, Request};
 use std::time::Duration;
 use tests::application::{NO_FIELDS, Silent};
 use tests::endpoint::Buffer;
-use tests::h2::{self, Reader, Said, setting};
+use tests::h2::{self, Reader, SentFrame, setting};
 use tests::{Application, Endpoint};
 
 const REFUSED_503: Cause = Cause::Handshake(HandshakeFailure::Status(503));
@@ -81,8 +81,8 @@ fn the_deadline_of_an_opening_covers_the_whole_answer_that_refuses_it() {
         assert_eq!(ends_after(&mut client, &each, 100), Some(40), "{status} {}", each.escape_ascii());
         let status = status.parse().expect("a number");
         assert_eq!(client.seen.causes(), [Cause::Handshake(HandshakeFailure::Status(status))]);
-        let said = Reader::default().read(&client.take_sent());
-        assert_eq!(h2::reset(&said, 1), Some(code::CANCEL), "{said:?}");
+        let sent_frames = Reader::default().read(&client.take_sent());
+        assert_eq!(h2::reset(&sent_frames, 1), Some(code::CANCEL), "{sent_frames:?}");
         assert!(client.connection.interest().read && !client.connection.interest().shutdown);
     }
 }
@@ -143,8 +143,8 @@ fn content_and_trailers_of_a_response_have_deadlines() {
         // The connection is alive, and the response is late all the same.
         assert_eq!(ends_after(&mut client, &h2::ping(false, [0; 8]), 100), Some(60));
         assert_eq!(client.seen.causes(), [late]);
-        let said = Reader::default().read(&client.take_sent());
-        assert_eq!(h2::reset(&said, 1), Some(code::CANCEL), "{said:?}");
+        let sent_frames = Reader::default().read(&client.take_sent());
+        assert_eq!(h2::reset(&sent_frames, 1), Some(code::CANCEL), "{sent_frames:?}");
     }
     // A byte is progress, and what has ended is not late.
     let mut client = asking(false);
@@ -156,7 +156,7 @@ fn content_and_trailers_of_a_response_have_deadlines() {
 }
 
 #[test]
-fn a_response_that_nobody_takes_is_not_late() {
+fn a_response_that_is_not_taken_is_not_late() {
     let late = Cause::Timeout(Deadline::BetweenBytes);
     let begun = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
     for http2 in [false, true] {
@@ -192,8 +192,8 @@ fn a_server_of_http_2_that_says_nothing_is_told_as_that() {
     assert!(client.seen.causes().is_empty());
     client.wait(Duration::from_micros(1));
     assert_eq!(client.seen.causes(), [Cause::Timeout(Deadline::Settings)]);
-    let said = Reader::default().read(&client.take_sent());
-    assert_eq!(h2::go_aways(&said), [(0, code::SETTINGS_TIMEOUT)]);
+    let sent_frames = Reader::default().read(&client.take_sent());
+    assert_eq!(h2::go_aways(&sent_frames), [(0, code::SETTINGS_TIMEOUT)]);
     // Half a field block is half an answer.
     let mut client = asking_http2(false);
     client.receive(&h2::frame(h2::kind::HEADERS, 0, 1, &h2::block(&[(":status", "200")])), Buffer::Lent);
@@ -220,11 +220,11 @@ fn streams_up_to_the_last_go_on_and_frames_on_the_others_are_dropped() {
         assert_eq!(client.of(keys[2]).causes(), [Cause::Refused]);
         client.forget();
         client.receive(&frames, Buffer::Lent);
-        let said = Reader::default().read(&client.take_sent());
+        let sent_frames = Reader::default().read(&client.take_sent());
         let shown = frames.escape_ascii();
         assert!(
-            said.iter().all(|said| matches!(said, Said::WindowUpdate { stream: 0, .. })),
-            "{shown}: {said:?}"
+            sent_frames.iter().all(|frame| matches!(frame, SentFrame::WindowUpdate { stream: 0, .. })),
+            "{shown}: {sent_frames:?}"
         );
         assert!(client.seen.0.is_empty(), "{shown}: {:?}", client.seen);
         let rest = [response(3, false), response(1, true), h2::data(3, b"content", true)];

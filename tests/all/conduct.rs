@@ -9,7 +9,7 @@ use lws_proto::{Cause, Event, Payload};
 use std::time::Duration;
 use tests::application::NO_FIELDS;
 use tests::endpoint::Buffer;
-use tests::h2::{self, Said, setting};
+use tests::h2::{self, SentFrame, setting};
 use tests::{Application, Endpoint};
 
 /// Thirteen octets in answer to a request that has ended or not, at once; to others there is none.
@@ -138,10 +138,10 @@ const PEERS: [Peer; 12] = [
     },
 ];
 
-/// Whether a server has told its peer to go away, or ended a stream for what it did.
-fn complains<A: Application>(server: &mut Endpoint<A>, said: &[Said]) -> bool {
+/// Whether a server has sent GOAWAY with an error, or reset a stream because of the peer's behaviour.
+fn complains<A: Application>(server: &mut Endpoint<A>, sent_frames: &[SentFrame]) -> bool {
     let caused = |cause: &Cause| matches!(cause, Cause::Limit(_) | Cause::Violation(_));
-    !h2::go_aways(said).is_empty() || server.seen.causes().iter().any(caused)
+    !h2::go_aways(sent_frames).is_empty() || server.seen.causes().iter().any(caused)
 }
 
 #[test]
@@ -151,9 +151,12 @@ fn no_peer_that_is_known_uses_up_an_allowance() {
         let mut owed = 0;
         for stream in (1..40_001).step_by(2) {
             server.receive(&asks(stream), Buffer::Lent);
-            let said = reader.read(&server.take_sent());
-            assert!(!complains(&mut server, &said), "{name}: {stream} {said:?}");
-            assert!(!answered || h2::answer(&said, stream).is_some(), "{name}: {stream} {said:?}");
+            let sent_frames = reader.read(&server.take_sent());
+            assert!(!complains(&mut server, &sent_frames), "{name}: {stream} {sent_frames:?}");
+            assert!(
+                !answered || h2::answer(&sent_frames, stream).is_some(),
+                "{name}: {stream} {sent_frames:?}"
+            );
             server.receive(&then(stream), Buffer::Lent);
             // Everybody gives the window of the connection back some time.
             owed += 13;
@@ -161,8 +164,8 @@ fn no_peer_that_is_known_uses_up_an_allowance() {
                 server.receive(&h2::window_update(0, owed), Buffer::Lent);
                 owed = 0;
             }
-            let said = reader.read(&server.take_sent());
-            assert!(!complains(&mut server, &said), "{name}: {stream} {said:?}");
+            let sent_frames = reader.read(&server.take_sent());
+            assert!(!complains(&mut server, &sent_frames), "{name}: {stream} {sent_frames:?}");
             server.forget();
         }
         assert_eq!(server.connection.sent_away(), None, "{name}");
@@ -182,8 +185,8 @@ fn what_is_owed_may_come_all_at_once() {
             owed.extend(both_updates(stream));
         }
         server.receive(&owed, Buffer::Lent);
-        let said = reader.read(&server.take_sent());
-        assert!(!complains(&mut server, &said), "{round}: {said:?}");
+        let sent_frames = reader.read(&server.take_sent());
+        assert!(!complains(&mut server, &sent_frames), "{round}: {sent_frames:?}");
         server.forget();
     }
 }
@@ -210,8 +213,8 @@ fn what_comes_by_the_clock_goes_on_for_hours() {
             if at % 100 == 0 {
                 server.connection.handle_timeout(server.now);
                 server.settle();
-                let said = reader.read(&server.take_sent());
-                assert!(!complains(&mut server, &said), "{name}: {at} {said:?}");
+                let sent_frames = reader.read(&server.take_sent());
+                assert!(!complains(&mut server, &sent_frames), "{name}: {at} {sent_frames:?}");
                 server.forget();
             }
         }
@@ -238,6 +241,10 @@ fn a_window_that_dribbles_is_little_traffic() {
         rounds += 1;
         assert!(rounds <= 1_200, "it goes on");
     }
-    let said = reader.read(&server.take_sent());
-    assert!(matches!(said.last(), Some(Said::Data { .. })), "what runs goes on: {:?}", said.last());
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(
+        matches!(sent_frames.last(), Some(SentFrame::Data { .. })),
+        "what runs goes on: {:?}",
+        sent_frames.last()
+    );
 }

@@ -177,7 +177,7 @@ fn a_stale_key_finds_nothing() {
 }
 
 #[test]
-fn closed_is_told_once_whatever_comes_after_it() {
+fn closed_is_delivered_once_whatever_comes_after_it() {
     for role in Role::BOTH {
         for number in 0..5 {
             let mut endpoint = role.websocket(&defaults(), false, Echo::default()).with_app(Silent);
@@ -300,8 +300,8 @@ fn whoever_throttles_needs_no_queue() {
         assert!(offered < 100, "input is taken without an end");
     }
     assert!(!server.connection.needs_service());
-    let heard = server.seen.count(|seen| matches!(seen, Seen::Message { .. }));
-    assert!(heard <= 5, "{heard} messages of 3,000 bytes over a limit of 10,000");
+    let delivered = server.seen.count(|seen| matches!(seen, Seen::Message { .. }));
+    assert!(delivered <= 5, "{delivered} messages of 3,000 bytes over a limit of 10,000");
     // Nothing is lost.
     server.room = usize::MAX;
     server.settle();
@@ -434,7 +434,7 @@ fn owned_payloads_stand_between_their_headers_without_a_copy() {
 
 #[test]
 fn the_end_of_a_server_that_answered_early_is_forced_service() {
-    // A client that is still sending its content hears the whole answer, and then the end.
+    // A client that is still sending its content receives the whole response, and then the end.
     let mut client = Endpoint::client(defaults(), Silent);
     let request = Request { method: "POST", target: "/", host: "a" };
     client

@@ -158,7 +158,7 @@ fn an_exchange_says_how_fast_its_content_must_come() {
 }
 
 #[test]
-fn content_that_nobody_wants_to_read_is_not_late() {
+fn content_that_is_not_read_is_not_late() {
     let mut server = Endpoint::server(defaults(), |event: lws_proto::Event<'_>| {
         if let lws_proto::Event::Request { mut stream, .. } = event {
             stream.pause();
@@ -364,7 +364,7 @@ fn a_silent_websocket_is_pinged_and_then_given_up() {
 }
 
 #[test]
-fn anything_that_is_heard_is_a_sign_of_life() {
+fn anything_that_is_received_is_a_sign_of_life() {
     for role in Role::BOTH {
         let mut endpoint = role.websocket(&defaults(), true, Echo::new(true));
         for sign in
@@ -400,7 +400,7 @@ fn one_websocket_may_have_a_liveness_of_its_own() {
         endpoint.websocket().set_liveness(Some(liveness)).expect("a WebSocket");
         lasts(&mut endpoint, seconds(3));
         assert_eq!(unmasked(role, &endpoint.take_sent()), [sent(PING, b"")]);
-        // It can be changed at any time, and what the application knows counts as heard.
+        // The timeout can be changed at any time, and evidence from the application counts as a sign of life.
         let now = endpoint.now;
         endpoint.stream().confirm_liveness(now);
         endpoint.stream().confirm_liveness(Time::ZERO);
@@ -490,7 +490,7 @@ fn an_exchange_whose_peer_has_ended_its_direction_hears_so_and_ends_if_it_sends_
         assert_eq!(server.seen.0, [Seen::Closed(Cause::Timeout(Deadline::HalfClosed))], "{request:?}");
         assert!(server.is_over(), "{request:?}");
     }
-    // Every exchange of a pipeline hears of it.
+    // Every exchange of a pipeline is notified.
     let mut server = ended(&NEXT.repeat(2));
     server.forget();
     let permit = server.exchange().permit().expect("a permit");

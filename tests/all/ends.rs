@@ -8,7 +8,7 @@ use lws_proto::{Cause, Connection, Deadline, Event, Payload, Time, Violation};
 use std::time::Duration;
 use tests::application::NO_FIELDS;
 use tests::endpoint::Buffer;
-use tests::h2::{self, Reader, Said};
+use tests::h2::{self, Reader, SentFrame};
 use tests::{Application, Endpoint, Seen};
 
 /// How far the response has come.
@@ -16,9 +16,9 @@ use tests::{Application, Endpoint, Seen};
 enum Phase {
     /// It has not begun.
     Head,
-    /// Half of the content has been sent, of which the length was said.
+    /// Half of the content has been sent, whose length was announced.
     Length,
-    /// The same, of content whose length was not said.
+    /// Half of the content has been sent, whose length was not announced.
     Streamed,
     /// The same to an HTTP/1.0 client.
     UntilClose,
@@ -33,7 +33,7 @@ enum Cut {
     Abort,
     /// The request's content comes too slowly.
     Deadline,
-    /// There is less content than was said, as of a file that became shorter.
+    /// There is less content than was announced, like that of a file that became shorter.
     Short,
     /// The peer takes nothing any more.
     Stalled,
@@ -164,9 +164,13 @@ fn an_incomplete_response_of_http_2_is_reset_with_an_error() {
             let (mut server, mut reader) = rfc9113::server(&defaults(), &[], Answering(phase));
             server.receive(&h2::post(1), Buffer::Lent);
             cut(&mut server, one);
-            let said = reader.read(&server.take_sent());
-            assert_eq!(h2::reset(&said, 1), Some(expected), "{phase:?} {one:?}: {said:?}");
-            assert_eq!(h2::ended(&said, 1), expected == code::NO_ERROR, "{phase:?} {one:?}: {said:?}");
+            let sent_frames = reader.read(&server.take_sent());
+            assert_eq!(h2::reset(&sent_frames, 1), Some(expected), "{phase:?} {one:?}: {sent_frames:?}");
+            assert_eq!(
+                h2::ended(&sent_frames, 1),
+                expected == code::NO_ERROR,
+                "{phase:?} {one:?}: {sent_frames:?}"
+            );
         }
     };
     check(Phase::Head, &[Abort], code::CANCEL);
@@ -187,7 +191,8 @@ fn an_incomplete_response_of_http_2_is_reset_with_an_error() {
     assert_eq!(server.seen.causes(), [Cause::Timeout(lws_proto::Deadline::Stalled)]);
 }
 
-/// Where nothing more can be said of single streams, the transport is reset if one of them is incomplete.
+/// When frames for single streams can no longer be sent, the transport is reset if one of the streams is
+/// incomplete.
 #[test]
 fn a_connection_of_http_2_that_is_cut_is_reset_if_a_response_is_missing() {
     for (phase, expected) in [
@@ -293,8 +298,11 @@ fn what_ends_with_its_head_asks_for_no_content() {
             _ => &h2::GET,
         };
         server.receive(&h2::headers(1, fields, true), Buffer::Lent);
-        let said = h2::on(&reader.read(&server.take_sent()), 1);
-        assert!(matches!(said[..], [Said::Headers { end: true, .. }]), "{shown}: {said:?}");
+        let sent_frames = h2::on(&reader.read(&server.take_sent()), 1);
+        assert!(
+            matches!(sent_frames[..], [SentFrame::Headers { end: true, .. }]),
+            "{shown}: {sent_frames:?}"
+        );
         assert_eq!((server.app.permits, server.seen.causes()), (0, vec![Cause::Complete]), "{shown}");
     }
 }

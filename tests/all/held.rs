@@ -10,7 +10,7 @@ use lws_proto::{
 use std::sync::Arc;
 use tests::application::{Echo, NO_FIELDS};
 use tests::endpoint::{Buffer, OPENING, limits};
-use tests::h2::{self, Said};
+use tests::h2::{self, SentFrame};
 use tests::sys::Counting;
 use tests::wire::{BINARY, BINARY_BEGINS, ENDS, GOES_ON, PING, masked};
 use tests::{Endpoint, deliver};
@@ -51,7 +51,7 @@ fn a_message_is_put_together_up_to_held_bytes_max() {
 struct Bare {
     connection: Connection,
     spare: Vec<u8>,
-    /// Requests with content are told their end only; others are answered.
+    /// Requests with content are read to their end without an answer; others are answered.
     keys: Vec<StreamKey>,
     /// Whether streams are paused in their first event.
     pauses: bool,
@@ -106,12 +106,12 @@ impl Bare {
     }
 
     fn resets(&self) -> Vec<(u32, u32)> {
-        let said = h2::Reader::default().read(&self.sent);
-        let reset = |said: &Said| match said {
-            Said::Reset { stream, code } => Some((*stream, *code)),
+        let sent_frames = h2::Reader::default().read(&self.sent);
+        let reset = |frame: &SentFrame| match frame {
+            SentFrame::Reset { stream, code } => Some((*stream, *code)),
             _ => None,
         };
-        said.iter().filter_map(reset).collect()
+        sent_frames.iter().filter_map(reset).collect()
     }
 }
 

@@ -64,12 +64,12 @@ fn head_bytes_max() {
     };
     let config = limits(|limits| limits.head_bytes_max = 500);
     for (len, cause) in [(500, Cause::Complete), (501, Cause::Limit(Limit::HeadBytes))] {
-        assert_eq!(heard(&config, response(len)).seen.causes(), [cause]);
+        assert_eq!(client_receives(&config, response(len)).seen.causes(), [cause]);
     }
 }
 
 /// What a client makes of a response to its GET.
-fn heard(config: &Arc<Config>, response: impl AsRef<[u8]>) -> Delivered {
+fn client_receives(config: &Arc<Config>, response: impl AsRef<[u8]>) -> Delivered {
     let make = || {
         let mut client = Endpoint::client(Arc::clone(config), Silent);
         let request = Request::get("a", "/");
@@ -114,7 +114,7 @@ fn field_lines_max() {
     check(&config, get(100), get(101), Limit::FieldLines);
     let response = |lines: usize| format!("HTTP/1.1 204 No Content\r\n{}\r\n", "X: y\r\n".repeat(lines));
     for (lines, cause) in [(100, Cause::Complete), (101, Cause::Limit(Limit::FieldLines))] {
-        assert_eq!(heard(&config, response(lines)).seen.causes(), [cause]);
+        assert_eq!(client_receives(&config, response(lines)).seen.causes(), [cause]);
     }
 }
 
@@ -138,7 +138,7 @@ fn content_bytes_max() {
     };
     check(&config, chunk(100), chunk(101), Limit::ContentBytes);
     for (len, cause) in [(100, vec![]), (101, vec![Cause::Limit(Limit::ContentBytes)])] {
-        let delivered = heard(&config, format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(len)));
+        let delivered = client_receives(&config, format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(len)));
         assert_eq!(delivered.seen.causes(), cause, "a response up to the close");
     }
 }
@@ -342,7 +342,7 @@ fn message_bytes_max() {
     }
     // Other messages do not count.
     let many: Vec<u8> = (0..10).flat_map(|_| Role::Server.incoming(TEXT, &[b'x'; 299])).collect();
-    assert_eq!(Role::Server.heard_with(&config, &many).seen.contents().len(), 10);
+    assert_eq!(Role::Server.receives_with(&config, &many).seen.contents().len(), 10);
 }
 
 #[test]

@@ -158,21 +158,21 @@ fn a_peer_that_stops_reading_costs_what_is_queued_and_no_more() {
     pair.down.stopped = true;
     pair.down.window = 20_000;
     pair.up.window = 20_000;
-    let mut said = 0;
+    let mut taken = 0;
     for _ in 0..1000 {
         let permit = pair.client.websocket().permit();
         if let Ok(permit) = permit {
             permit.message(MessageKind::Binary, Payload::Copy(&[7; 1000]), true).expect("a message");
-            said += 1;
+            taken += 1;
         }
         pair.settle();
     }
     // What is under way, what the server holds and what the client may queue: not all thousand.
-    assert!(said < 200, "{said} messages were taken in");
+    assert!(taken < 200, "{taken} messages were taken in");
     pair.down.stopped = false;
     pair.settle();
     let back = pair.client.seen.contents();
-    assert_eq!(back.len(), said, "none is lost");
+    assert_eq!(back.len(), taken, "none is lost");
 }
 
 #[test]
@@ -231,11 +231,11 @@ fn a_tunnel_carries_bytes_both_ways_and_each_end_by_itself() {
 }
 
 #[test]
-fn an_application_that_only_listens_is_told_the_end_of_the_other() {
-    let heard = std::cell::RefCell::new(Vec::new());
+fn an_application_that_only_listens_is_notified_of_the_end_of_the_other() {
+    let causes = std::cell::RefCell::new(Vec::new());
     let app = |event: Event<'_>| {
         if let Event::Closed { cause, .. } = event {
-            heard.borrow_mut().push(cause);
+            causes.borrow_mut().push(cause);
         }
     };
     let server = Endpoint::websocket_server(defaults(), Echo::default()).with_app(app);
@@ -243,5 +243,5 @@ fn an_application_that_only_listens_is_told_the_end_of_the_other() {
     let mut pair = Pair::new(client, server);
     pair.client.stream().abort();
     pair.settle();
-    assert_eq!(*heard.borrow(), [Cause::Disconnected]);
+    assert_eq!(*causes.borrow(), [Cause::Disconnected]);
 }

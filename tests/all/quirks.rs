@@ -102,7 +102,7 @@ fn the_newest_ping_is_answered_when_not_all_can_be() {
 #[test]
 fn registered_close_codes_are_not_called_errors() {
     for code in [1012, 1013, 1014] {
-        let delivered = Role::Server.heard(&Role::Server.incoming(CLOSE, &close_payload(code, "")));
+        let delivered = Role::Server.receives(&Role::Server.incoming(CLOSE, &close_payload(code, "")));
         assert_eq!(unmasked(Role::Server, &delivered.sent.0), [sent_close(code)]);
     }
 }

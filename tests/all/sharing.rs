@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tests::application::{NO_FIELDS, Silent};
 use tests::endpoint::{Buffer, limits};
-use tests::h2::{self, Reader, Said, setting};
+use tests::h2::{self, Reader, SentFrame, setting};
 use tests::{Application, Endpoint, Pair, Random};
 
 /// How content comes to a stream, by the target of its request.
@@ -142,21 +142,21 @@ fn get(stream: u32, target: &str, priority: &str) -> Vec<u8> {
 }
 
 /// The DATA frames in order: stream and length.
-fn frames(said: &[Said]) -> Vec<(u32, usize)> {
-    said.iter().filter_map(frame_of).collect()
+fn frames(sent_frames: &[SentFrame]) -> Vec<(u32, usize)> {
+    sent_frames.iter().filter_map(frame_of).collect()
 }
 
-fn frame_of(said: &Said) -> Option<(u32, usize)> {
-    match said {
-        Said::Data { stream, content, .. } => Some((*stream, content.0.len())),
+fn frame_of(sent_frames: &SentFrame) -> Option<(u32, usize)> {
+    match frame {
+        SentFrame::Data { stream, content, .. } => Some((*stream, content.0.len())),
         _ => None,
     }
 }
 
 /// The stream whose head it is.
-fn head_of(said: &Said) -> Option<u32> {
-    match said {
-        Said::Headers { stream, .. } => Some(*stream),
+fn head_of(sent_frames: &SentFrame) -> Option<u32> {
+    match frame {
+        SentFrame::Headers { stream, .. } => Some(*stream),
         _ => None,
     }
 }
@@ -179,8 +179,8 @@ fn narrow(bottleneck: Bottleneck) -> (Endpoint<Mixed>, Reader) {
     match bottleneck {
         Bottleneck::Window => {
             server.receive(&get(1, "/given/65535", ""), Buffer::Lent);
-            let said = reader.read(&server.take_sent());
-            assert!(h2::ended(&said, 1), "the window is used up");
+            let sent_frames = reader.read(&server.take_sent());
+            assert!(h2::ended(&sent_frames, 1), "the window is used up");
         }
         Bottleneck::Transport => {
             server.receive(&h2::window_update(0, 1 << 30), Buffer::Lent);
@@ -202,7 +202,7 @@ fn grant(server: &mut Endpoint<Mixed>, bottleneck: Bottleneck, bytes: usize) {
 }
 
 /// Reads what came whole, and keeps the rest.
-fn read_whole(reader: &mut Reader, kept: &mut Vec<u8>, sent: Vec<u8>) -> Vec<Said> {
+fn read_whole(reader: &mut Reader, kept: &mut Vec<u8>, sent: Vec<u8>) -> Vec<SentFrame> {
     kept.extend_from_slice(&sent);
     let mut end = 0;
     while let Some(header) = kept.get(end..end + 9) {
@@ -222,18 +222,21 @@ fn a_file_waits_for_a_window_and_is_no_shorter_for_it() {
     for target in ["/read/1000", "/given/1000", "/later/1000"] {
         let (mut server, mut reader) = server(&crate::rfc9113::defaults(), &[], Mixed::default());
         server.receive(&get(1, "/read/5000000", ""), Buffer::Lent);
-        let said = reader.read(&server.take_sent());
-        assert_eq!(frames(&said).iter().map(|(_, len)| len).sum::<usize>(), 65_535);
+        let sent_frames = reader.read(&server.take_sent());
+        assert_eq!(frames(&sent_frames).iter().map(|(_, len)| len).sum::<usize>(), 65_535);
         server.receive(&get(3, target, ""), Buffer::Lent);
-        let said = reader.read(&server.take_sent());
-        assert!(h2::reset(&said, 3).is_none() && frames(&said).is_empty(), "{target}: {said:?}");
+        let sent_frames = reader.read(&server.take_sent());
+        assert!(
+            h2::reset(&sent_frames, 3).is_none() && frames(&sent_frames).is_empty(),
+            "{target}: {sent_frames:?}"
+        );
         // The window of stream 1 is used up, too: all of this is for stream 3, in pieces of a byte and more.
         let mut received = 0;
         for increment in [1, 2, 500, 1_000] {
             server.receive(&h2::window_update(0, increment), Buffer::Lent);
-            let said = reader.read(&server.take_sent());
-            received += frames(&said).iter().map(|(_, len)| len).sum::<usize>();
-            assert_eq!(h2::ended(&said, 3), received == 1_000, "{target}");
+            let sent_frames = reader.read(&server.take_sent());
+            received += frames(&sent_frames).iter().map(|(_, len)| len).sum::<usize>();
+            assert_eq!(h2::ended(&sent_frames, 3), received == 1_000, "{target}");
         }
         assert_eq!(received, 1_000, "{target}");
         assert_eq!(server.seen.causes(), [Cause::Complete], "{target}");
@@ -243,7 +246,7 @@ fn a_file_waits_for_a_window_and_is_no_shorter_for_it() {
 /// RFC 9218 §10: those of the same urgency that share get a frame each before any gets a second one, however their content comes
 /// and however the window or the transport opens.
 #[test]
-fn nobody_waits_for_more_than_one_turn_of_each_other() {
+fn no_stream_waits_for_more_than_one_turn_of_each_other() {
     for bottleneck in [Bottleneck::Window, Bottleneck::Transport] {
         for seed in 0..40 {
             let mut random = Random::new(seed);
@@ -261,16 +264,16 @@ fn nobody_waits_for_more_than_one_turn_of_each_other() {
             server.receive(&ask, Buffer::Lent);
             // Turns that others have had since the head or the last frame of a stream.
             let mut since: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-            let said = reader.read(&server.take_sent());
-            since.extend(said.iter().filter_map(head_of).map(|stream| (stream, Vec::new())));
+            let sent_frames = reader.read(&server.take_sent());
+            since.extend(sent_frames.iter().filter_map(head_of).map(|stream| (stream, Vec::new())));
             let (mut kept, mut turns) = (Vec::new(), 0);
             while !left.is_empty() {
                 let bytes = 1 + random.below(40_000);
                 grant(&mut server, bottleneck, bytes);
                 let sent = server.take_sent();
-                for said in read_whole(&mut reader, &mut kept, sent) {
-                    since.extend(head_of(&said).map(|stream| (stream, Vec::new())));
-                    let Some((stream, len)) = frame_of(&said) else { continue };
+                for frame in read_whole(&mut reader, &mut kept, sent) {
+                    since.extend(head_of(&sent_frames).map(|stream| (stream, Vec::new())));
+                    let Some((stream, len)) = frame_of(&sent_frames) else { continue };
                     turns += 1;
                     let rest = left.get_mut(&stream).expect("a stream with content");
                     *rest -= len;
@@ -358,11 +361,11 @@ fn an_end_does_not_wait_for_a_window() {
     // The Close frame, and no more.
     server.receive(&h2::window_update(0, 4), Buffer::Lent);
     grant(&mut server, Bottleneck::Window, 4);
-    let said = reader.read(&server.take_sent());
+    let sent_frames = reader.read(&server.take_sent());
     let closing = tests::wire::masked(tests::wire::CLOSE, &tests::wire::close_payload(1_000, ""));
     server.receive(&h2::data(3, closing, false), Buffer::Lent);
-    let ended = h2::ended(&said, 3) || h2::ended(&reader.read(&server.take_sent()), 3);
-    assert!(ended, "{said:?}");
+    let ended = h2::ended(&sent_frames, 3) || h2::ended(&reader.read(&server.take_sent()), 3);
+    assert!(ended, "{sent_frames:?}");
 }
 
 /// A stream that is urgent and goes on, and one that waits behind it for longer than a stalled one may: it is not stalled, as its peer
@@ -377,8 +380,8 @@ fn whoever_waits_behind_others_that_go_on_is_not_stalled() {
             server.wait(Duration::from_secs(1));
             grant(&mut server, Bottleneck::Window, 1_000);
         }
-        let said = reader.read(&server.take_sent());
-        assert!(frames(&said).iter().all(|(stream, _)| *stream == 3), "{other}");
+        let sent_frames = reader.read(&server.take_sent());
+        assert!(frames(&sent_frames).iter().all(|(stream, _)| *stream == 3), "{other}");
         assert_eq!(server.seen.causes(), [Cause::Complete], "{other}");
         for _ in 0..70 {
             server.wait(Duration::from_secs(1));
@@ -414,8 +417,8 @@ fn whoever_was_throttled_gets_input_in_turn() {
     };
     let (mut server, mut reader) = server(&crate::rfc9113::defaults(), &WIDE, app);
     server.receive(&[get(1, "/", ""), h2::post(3), h2::post(5)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(frames(&said).iter().map(|(_, len)| len).sum::<usize>(), 65_535);
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(frames(&sent_frames).iter().map(|(_, len)| len).sum::<usize>(), 65_535);
     for part in 0..5 {
         let last = part == 4;
         server

@@ -124,11 +124,11 @@ impl Role {
     }
 
     /// What an echoing WebSocket in this role makes of `input`, with messages streamed and whole: the same.
-    pub(crate) fn heard(self, input: &[u8]) -> Delivered {
-        self.heard_with(&defaults(), input)
+    pub(crate) fn receives(self, input: &[u8]) -> Delivered {
+        self.receives_with(&defaults(), input)
     }
 
-    pub(crate) fn heard_with(self, config: &Arc<Config>, input: &[u8]) -> Delivered {
+    pub(crate) fn receives_with(self, config: &Arc<Config>, input: &[u8]) -> Delivered {
         let [whole, streamed] = [false, true]
             .map(|streamed| deliver(|| self.websocket(config, streamed, Echo::new(streamed)), input));
         assert_eq!(whole.sent, streamed.sent, "whole or streamed, the same is sent");
@@ -138,7 +138,7 @@ impl Role {
 
     /// The frames that are sent back for `input`.
     pub(crate) fn echoes(self, input: &[u8]) -> Vec<(u8, Octets)> {
-        sent_frames(self, &self.heard(input))
+        sent_frames(self, &self.receives(input))
     }
 }
 
@@ -177,7 +177,7 @@ pub(crate) fn fails(role: Role, input: &[u8], code: u16, cause: Cause) {
     // What follows is not looked at. RFC 6455 §7.1.7.
     let longer = [input, &role.incoming(wire::TEXT, b"too late")].concat();
     for input in [input, &longer] {
-        let delivered = role.heard(input);
+        let delivered = role.receives(input);
         let frames = sent_frames(role, &delivered);
         assert_eq!(frames.last(), Some(&sent_close(code)), "{role:?} {shown:?}");
         assert_eq!(delivered.seen.causes(), [cause], "{role:?} {shown:?}");

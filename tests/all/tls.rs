@@ -106,7 +106,7 @@ fn keys_of_every_kind_are_taken_from_pem_and_der() {
 }
 
 #[test]
-fn both_sides_are_told_what_was_agreed_on() {
+fn both_sides_learn_what_was_agreed_on() {
     let (authority, issued) = issued();
     let server = Server::builder()
         .default_host(
@@ -308,7 +308,7 @@ fn a_resumed_client_is_known_by_its_certificate_until_the_trusted_roots_are_read
 }
 
 #[test]
-fn a_client_keeps_sessions_of_as_many_servers_as_it_was_told() {
+fn a_client_keeps_sessions_of_as_many_servers_as_configured() {
     let (authority, issued) = issued();
     let server = issued.server();
     let names: Vec<_> = (0..10).map(|number| format!("{number}.example")).collect();
@@ -327,7 +327,7 @@ fn a_client_keeps_sessions_of_as_many_servers_as_it_was_told() {
 }
 
 #[test]
-fn what_both_sides_do_not_have_in_common_is_told() {
+fn what_both_sides_do_not_have_in_common_is_reported() {
     let (authority, issued) = issued();
     let check = |client: ClientBuilder, server: Host, expected: &str, alert: u8| {
         let (ours, theirs) = failed(&*to(client, "a.example"), &host(server));
@@ -510,7 +510,7 @@ fn a_server_says_until_when_its_certificates_are_good() {
 }
 
 #[test]
-fn what_cannot_be_configured_is_told_before_anything_is_served() {
+fn what_cannot_be_configured_is_reported_before_anything_is_served() {
     let (authority, issued) = issued();
     let check = |error: Option<ConfigError>, expected: &str| {
         let error = error.expect("an error").to_string();
@@ -553,7 +553,7 @@ fn what_cannot_be_configured_is_told_before_anything_is_served() {
 }
 
 #[test]
-fn what_is_no_tls_and_what_breaks_its_rules_is_told_apart() {
+fn what_is_no_tls_and_what_breaks_its_rules_is_distinguished() {
     let (authority, issued) = issued();
     let server = issued.server();
     let mut link = Link::new(&*to(client(&authority), "a.example"), &server);

@@ -1,13 +1,13 @@
 //! Every way in which a peer can break a rule is reached by at least one input, and answered as its table says.
 
-use crate::rfc9113::Heard;
+use crate::rfc9113::Reaction;
 use crate::support::{Role, defaults, fails, served};
 use lws_proto::{Cause, Config, Payload, Request, Versions, Violation};
 use std::collections::HashSet;
 use std::sync::Arc;
 use tests::application::{NO_FIELDS, Silent};
 use tests::endpoint::OPENING;
-use tests::h2::{self, Said};
+use tests::h2::{self, SentFrame};
 use tests::wire::{BINARY, BINARY_BEGINS, CLOSE, ENDS, PING, TEXT};
 use tests::{Endpoint, Octets, deliver};
 
@@ -131,17 +131,20 @@ fn a_broken_rule_is_answered_as_the_table_says() {
     let delivered = deliver(|| Endpoint::server(Arc::clone(&old), Silent), h2::PREFACE);
     assert_eq!(delivered.seen.causes(), [Cause::Violation(Violation::Http2Preface)]);
     let begun = crate::rfc9113::deliver(|| Endpoint::http2_client(defaults(), Silent), &h2::get(1));
-    assert_eq!(Heard::of(begun).said.last().and_then(Said::debug), Some(Violation::Preface.message()));
+    assert_eq!(
+        Reaction::of(begun).sent_frames.last().and_then(SentFrame::debug),
+        Some(Violation::Preface.message())
+    );
     reached.extend([Violation::Http2Preface, Violation::Preface]);
     for (violation, role, frames) in http2() {
-        let heard = role.hears(&frames);
-        let debug = heard.said.last().and_then(Said::debug);
-        let reported = heard.causes().contains(&Cause::Violation(violation));
-        let reset = heard.said.iter().any(|said| matches!(said, Said::Reset { .. }));
+        let reaction = role.reacts(&frames);
+        let debug = reaction.sent_frames.last().and_then(SentFrame::debug);
+        let reported = reaction.causes().contains(&Cause::Violation(violation));
+        let reset = reaction.sent_frames.iter().any(|frame| matches!(frame, SentFrame::Reset { .. }));
         assert!(
             debug == Some(violation.message()) || reported || reset && debug.is_none(),
             "{violation:?}: {:?}",
-            heard.said
+            reaction.sent_frames
         );
         reached.insert(violation);
     }

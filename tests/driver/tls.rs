@@ -273,7 +273,7 @@ fn small_budgets_and_buffers_change_nothing() {
 }
 
 #[test]
-fn a_handshake_that_takes_too_long_is_given_up_and_the_client_is_told_nothing() {
+fn a_handshake_that_takes_too_long_is_given_up_and_the_client_is_sent_nothing() {
     let (_, issued) = issued();
     let mut host = host(App::new());
     let address = host.listen(issued.server());
@@ -444,7 +444,7 @@ fn a_handshake_is_as_long_as_it_may_be_and_no_longer() {
 }
 
 #[test]
-fn an_end_without_close_notify_is_told_from_one_with_it() {
+fn an_end_without_close_notify_differs_from_one_with_it() {
     let (authority, issued) = issued();
     for orderly in [true, false] {
         let mut host = host(App::new());
@@ -526,7 +526,7 @@ fn a_handler_refuses_a_peer_after_its_handshake() {
 }
 
 #[test]
-fn a_client_is_told_what_failed_by_type() {
+fn a_client_learns_what_failed_by_type() {
     let (authority, issued) = issued();
     let server = issued.server();
     let check = |tls: Arc<dyn Provider>, address: SocketAddr, host: &mut Host| -> Failure {

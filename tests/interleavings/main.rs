@@ -153,7 +153,7 @@ fn what_was_accepted_before_the_mailbox_closed_is_taken() {
 }
 
 #[test]
-fn an_acceptor_that_found_every_place_taken_is_told_of_the_next_one() {
+fn an_acceptor_that_found_every_place_taken_is_notified_of_the_next_one() {
     explore(|| {
         let (quotas, notifier) = (Arc::new(Quotas::new(2, 1)), Arc::new(Notifier::new()));
         assert_eq!((quotas.reserve(0, 0), quotas.reserve(0, 0)), (Some(0), Some(1)));

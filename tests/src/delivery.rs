@@ -10,9 +10,9 @@ use std::fmt;
 /// What came of delivering some bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivered {
-    /// What the engine said.
+    /// The events of the engine.
     pub seen: Transcript,
-    /// What it said of each stream, in the order of their first events.
+    /// The events of each stream, in the order of their first events.
     pub streams: Vec<Transcript>,
     /// What it sent.
     pub sent: Octets,

@@ -48,9 +48,9 @@ pub struct Endpoint<A> {
     pub app: A,
     /// The simulated time.
     pub now: Time,
-    /// What the engine said, all streams together.
+    /// The events of the engine, of all streams together.
     pub seen: Transcript,
-    /// What it said of each stream, in the order of their first events.
+    /// The events of each stream, in the order of their first events.
     pub streams: Vec<(StreamKey, Transcript)>,
     /// What it sent.
     pub sent: Vec<u8>,
@@ -111,7 +111,7 @@ impl<A: Application> Endpoint<A> {
         self
     }
 
-    /// A server behind the opening handshake. What was said and sent so far is forgotten.
+    /// A server after the opening handshake. Earlier events and output are forgotten.
     pub fn websocket_server(config: Arc<Config>, app: A) -> Self {
         let mut server = Self::server(config, app);
         server.receive(OPENING.as_bytes(), Buffer::Lent);
@@ -120,7 +120,7 @@ impl<A: Application> Endpoint<A> {
         server
     }
 
-    /// A client behind the opening handshake. What was said and sent so far is forgotten.
+    /// A client after the opening handshake. Earlier events and output are forgotten.
     pub fn websocket_client(config: Arc<Config>, connect: Connect<'_>, app: A) -> Self {
         let mut client = Self::client(config, app);
         if let Err(misuse) = client.connection.connect_websocket(client.now, &connect) {
@@ -155,7 +155,7 @@ impl<A: Application> Endpoint<A> {
         Endpoint { connection, app, now, seen, streams, sent, step, room, writes, audit }
     }
 
-    /// Forgets what was said and sent so far.
+    /// Forgets the events and the output so far.
     pub fn forget(&mut self) {
         self.seen = Transcript::default();
         self.streams.clear();
@@ -182,7 +182,7 @@ impl<A: Application> Endpoint<A> {
         self.audit.open.keys().copied().collect()
     }
 
-    /// What was said of a stream.
+    /// The events of a stream.
     pub fn of(&self, key: StreamKey) -> Transcript {
         let found = self.streams.iter().find(|(other, _)| *other == key);
         found.map(|(_, transcript)| transcript.clone()).unwrap_or_default()

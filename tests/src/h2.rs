@@ -1,4 +1,4 @@
-//! HTTP/2 as it stands on the wire: frames, written and read without the engine, and what an engine has said in them.
+//! HTTP/2 on the wire: frames, written and read without the engine, and decoded frames of an engine.
 //!
 //! Frames are made of numbers, so that whatever is forbidden can be written down too. Field blocks are written here, plainly and
 //! without a table; those of the engine are read with its own decoder, which has tests of its own.
@@ -224,9 +224,9 @@ pub fn server_begins(entries: &[(u16, u32)]) -> Vec<u8> {
     [settings(entries), settings_ack()].concat()
 }
 
-/// What an engine has said.
+/// A decoded frame that an engine has sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum SentFrame {
     /// The client's preface.
     Preface,
     /// SETTINGS.
@@ -285,7 +285,7 @@ pub enum Said {
     },
 }
 
-/// Reads what an engine has said; it remembers the table of its field blocks.
+/// Decodes the output of an engine. It keeps the dynamic table of the field blocks.
 #[derive(Debug)]
 pub struct Reader {
     decoder: Decoder,
@@ -302,11 +302,11 @@ impl Reader {
     ///
     /// # Panics
     /// If they are incomplete, or something that an engine never sends.
-    pub fn read(&mut self, mut bytes: &[u8]) -> Vec<Said> {
-        let mut said = Vec::new();
+    pub fn read(&mut self, mut bytes: &[u8]) -> Vec<SentFrame> {
+        let mut sent_frames = Vec::new();
         if let Some(rest) = bytes.strip_prefix(PREFACE) {
             bytes = rest;
-            said.push(Said::Preface);
+            sent_frames.push(SentFrame::Preface);
         }
         let mut open: Option<(u32, bool, Vec<u8>, usize)> = None;
         while !bytes.is_empty() {
@@ -328,15 +328,20 @@ impl Reader {
                     block.extend_from_slice(payload);
                     *count += 1;
                 }
-                kind => said.push(read_frame(kind, flags, stream, payload)),
+                kind => sent_frames.push(read_frame(kind, flags, stream, payload)),
             }
             if matches!(kind, kind::HEADERS | kind::CONTINUATION) && flags & flag::END_HEADERS != 0 {
                 let (stream, end, block, continuations) = open.take().expect("a field block");
-                said.push(Said::Headers { stream, fields: self.fields(&block), end, continuations });
+                sent_frames.push(SentFrame::Headers {
+                    stream,
+                    fields: self.fields(&block),
+                    end,
+                    continuations,
+                });
             }
         }
         assert!(open.is_none(), "half a field block");
-        said
+        sent_frames
     }
 
     fn fields(&mut self, block: &[u8]) -> Vec<Field> {
@@ -362,41 +367,41 @@ fn word(payload: &[u8]) -> u32 {
     u32::from_be_bytes(*payload.first_chunk().expect("four bytes"))
 }
 
-fn read_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Said {
+fn read_frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> SentFrame {
     let on_connection = || assert_eq!(stream, 0, "a frame about the connection");
     match kind {
-        kind::DATA => Said::Data { stream, content: payload.into(), end: flags != 0 },
-        kind::RST_STREAM => Said::Reset { stream, code: word(payload) },
+        kind::DATA => SentFrame::Data { stream, content: payload.into(), end: flags != 0 },
+        kind::RST_STREAM => SentFrame::Reset { stream, code: word(payload) },
         kind::SETTINGS if flags & flag::ACK != 0 => {
             on_connection();
             assert!(payload.is_empty());
-            Said::SettingsAck
+            SentFrame::SettingsAck
         }
         kind::SETTINGS => {
             on_connection();
             let entry = |entry: &[u8; 6]| (u16::from_be_bytes([entry[0], entry[1]]), word(&entry[2..]));
             let (entries, rest) = payload.as_chunks::<6>();
             assert!(rest.is_empty());
-            Said::Settings(entries.iter().map(entry).collect())
+            SentFrame::Settings(entries.iter().map(entry).collect())
         }
         kind::PING => {
             on_connection();
-            Said::Ping { ack: flags & flag::ACK != 0, payload: payload.try_into().expect("eight bytes") }
+            SentFrame::Ping { ack: flags & flag::ACK != 0, payload: payload.try_into().expect("eight bytes") }
         }
         kind::GOAWAY => {
             on_connection();
             let debug = String::from_utf8_lossy(&payload[8..]).into_owned();
-            Said::GoAway { last: word(payload), code: word(&payload[4..]), debug }
+            SentFrame::GoAway { last: word(payload), code: word(&payload[4..]), debug }
         }
         kind::WINDOW_UPDATE => {
             assert_ne!(word(payload), 0, "an increment of zero");
-            Said::WindowUpdate { stream, increment: word(payload) }
+            SentFrame::WindowUpdate { stream, increment: word(payload) }
         }
         other => panic!("a frame of type {other} with {}", payload.escape_ascii()),
     }
 }
 
-impl Said {
+impl SentFrame {
     /// The stream that it is about; zero is the connection.
     #[must_use]
     pub fn stream(&self) -> u32 {
@@ -410,7 +415,7 @@ impl Said {
     }
 }
 
-impl Said {
+impl SentFrame {
     /// What a GOAWAY says for a person.
     #[must_use]
     pub fn debug(&self) -> Option<&str> {
@@ -421,10 +426,10 @@ impl Said {
     }
 }
 
-/// What was said of one stream, or of the connection if `wanted` is zero.
+/// The frames of one stream, or of the connection if `wanted` is zero.
 #[must_use]
-pub fn on(said: &[Said], wanted: u32) -> Vec<Said> {
-    said.iter().filter(|said| said.stream() == wanted).cloned().collect()
+pub fn on(sent_frames: &[SentFrame], wanted: u32) -> Vec<SentFrame> {
+    sent_frames.iter().filter(|frame| frame.stream() == wanted).cloned().collect()
 }
 
 /// What an engine has made of its input, stream by stream: in which order those take turns depends on when the transport takes
@@ -432,7 +437,7 @@ pub fn on(said: &[Said], wanted: u32) -> Vec<Said> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ByStream {
     seen: Vec<Transcript>,
-    said: BTreeMap<u32, Vec<Said>>,
+    sent_frames: BTreeMap<u32, Vec<SentFrame>>,
     reads: bool,
     fin: bool,
     over: bool,
@@ -442,13 +447,13 @@ impl ByStream {
     /// Takes it apart. Content of adjacent DATA frames is joined.
     #[must_use]
     pub fn of(delivered: &Delivered) -> Self {
-        let mut said: BTreeMap<u32, Vec<Said>> = BTreeMap::new();
+        let mut sent_frames: BTreeMap<u32, Vec<SentFrame>> = BTreeMap::new();
         for one in Reader::default().read(&delivered.sent.0) {
-            let before = said.entry(one.stream()).or_default();
+            let before = sent_frames.entry(one.stream()).or_default();
             match (before.last_mut(), one) {
                 (
-                    Some(Said::Data { content, end: end @ false, .. }),
-                    Said::Data { content: more, end: now_end, .. },
+                    Some(SentFrame::Data { content, end: end @ false, .. }),
+                    SentFrame::Data { content: more, end: now_end, .. },
                 ) => {
                     content.0.extend_from_slice(&more.0);
                     *end = now_end;
@@ -457,23 +462,23 @@ impl ByStream {
             }
         }
         let Delivered { streams, reads, fin, over, .. } = delivered;
-        Self { seen: streams.clone(), said, reads: *reads, fin: *fin, over: *over }
+        Self { seen: streams.clone(), sent_frames, reads: *reads, fin: *fin, over: *over }
     }
 }
 
 /// The status code of the final response on a stream, and its content.
 #[must_use]
-pub fn answer(said: &[Said], stream: u32) -> Option<(u16, Octets)> {
+pub fn answer(sent_frames: &[SentFrame], stream: u32) -> Option<(u16, Octets)> {
     let mut status = None;
     let mut content = Octets::default();
-    for said in on(said, stream) {
-        match said {
-            Said::Headers { fields, .. } => {
+    for frame in on(sent_frames, stream) {
+        match frame {
+            SentFrame::Headers { fields, .. } => {
                 let code = fields.iter().find(|field| field.name == b":status");
                 let code = code.map(|code| String::from_utf8_lossy(&code.value).parse().expect("a status"));
                 status = code.or(status);
             }
-            Said::Data { content: part, .. } => content.0.extend_from_slice(&part.0),
+            SentFrame::Data { content: part, .. } => content.0.extend_from_slice(&part.0),
             _ => {}
         }
     }
@@ -482,29 +487,29 @@ pub fn answer(said: &[Said], stream: u32) -> Option<(u16, Octets)> {
 
 /// Whether the message on a stream has been sent to its end.
 #[must_use]
-pub fn ended(said: &[Said], stream: u32) -> bool {
-    on(said, stream)
-        .iter()
-        .any(|said| matches!(said, Said::Headers { end: true, .. } | Said::Data { end: true, .. }))
+pub fn ended(sent_frames: &[SentFrame], stream: u32) -> bool {
+    on(sent_frames, stream).iter().any(|frame| {
+        matches!(frame, SentFrame::Headers { end: true, .. } | SentFrame::Data { end: true, .. })
+    })
 }
 
 /// The error code with which a stream was reset.
 #[must_use]
-pub fn reset(said: &[Said], wanted: u32) -> Option<u32> {
-    said.iter().find_map(|said| match said {
-        Said::Reset { stream, code } if *stream == wanted => Some(*code),
+pub fn reset(sent_frames: &[SentFrame], wanted: u32) -> Option<u32> {
+    sent_frames.iter().find_map(|frame| match frame {
+        SentFrame::Reset { stream, code } if *stream == wanted => Some(*code),
         _ => None,
     })
 }
 
 /// The codes of all GOAWAY frames, with their last streams.
 #[must_use]
-pub fn go_aways(said: &[Said]) -> Vec<(u32, u32)> {
-    let found = |said: &Said| match said {
-        Said::GoAway { last, code, .. } => Some((*last, *code)),
+pub fn go_aways(sent_frames: &[SentFrame]) -> Vec<(u32, u32)> {
+    let found = |frame: &SentFrame| match frame {
+        SentFrame::GoAway { last, code, .. } => Some((*last, *code)),
         _ => None,
     };
-    said.iter().filter_map(found).collect()
+    sent_frames.iter().filter_map(found).collect()
 }
 
 /// Field lines in the order of their names. Cookies may have been cut into lines, and joined again. RFC 9113 §8.2.3.

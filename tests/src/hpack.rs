@@ -46,7 +46,7 @@ pub fn fields(section: &Section) -> Vec<Field> {
     section.fields().map(|field| Field::new(field.name, field.value)).collect()
 }
 
-/// An encoder, and the decoder that hears it.
+/// An encoder, and the decoder of its output.
 #[derive(Debug)]
 pub struct Ends {
     /// Ours, as everywhere in the tests.

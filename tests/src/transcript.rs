@@ -1,4 +1,4 @@
-//! What the engine said, owned and comparable.
+//! The events of an engine, owned and comparable.
 
 use lws_proto::http::{Head, Version};
 use lws_proto::ws::CloseCode;
@@ -175,7 +175,7 @@ impl Seen {
     }
 }
 
-/// Everything that one engine said, in order.
+/// All events of one engine, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transcript(pub Vec<Seen>);
 

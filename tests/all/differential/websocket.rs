@@ -82,7 +82,7 @@ fn conversations_in_both_roles() {
             let mut random = Random::new(seed);
             let mut ours = role.websocket(&defaults(), random.one_in(2), Echo::default());
             let mut peer = theirs(other(role));
-            let mut said = Vec::new();
+            let mut sent = Vec::new();
             for _ in 0..1 + random.below(12) {
                 let len = *random.pick(&[0, 1, 7, 100, 125, 126, 300, 70_000]);
                 let message = match random.below(4) {
@@ -92,8 +92,8 @@ fn conversations_in_both_roles() {
                     _ => Message::Binary(random.bytes(len).into()),
                 };
                 match &message {
-                    Message::Text(text) => said.push((true, Octets::from(text.as_bytes()))),
-                    Message::Binary(bytes) => said.push((false, Octets::from(&bytes[..]))),
+                    Message::Text(text) => sent.push((true, Octets::from(text.as_bytes()))),
+                    Message::Binary(bytes) => sent.push((false, Octets::from(&bytes[..]))),
                     _ => {}
                 }
                 peer.send(message).expect("a message that may be sent");
@@ -103,7 +103,7 @@ fn conversations_in_both_roles() {
                 }
             }
             peer.get_mut().input = ours.take_sent();
-            assert_eq!(reads(&mut peer), (said, false), "seed {seed}, our {role:?}");
+            assert_eq!(reads(&mut peer), (sent, false), "seed {seed}, our {role:?}");
             // They close, we answer, they agree.
             peer.close(None).expect("a close");
             peer.flush().expect("a flush");
@@ -151,7 +151,7 @@ fn frames_with_a_changed_bit_are_taken_by_both_or_by_none() {
                 }
                 _ => None,
             };
-            let heard: Vec<_> = ours.seen.0.iter().filter_map(message).collect();
+            let received: Vec<_> = ours.seen.0.iter().filter_map(message).collect();
             match (ours.seen.causes().first(), refused) {
                 (None | Some(Cause::Closed { .. }), false) => both += 1,
                 (Some(Cause::Violation(_) | Cause::Limit(_)), true) => neither += 1,
@@ -161,7 +161,7 @@ fn frames_with_a_changed_bit_are_taken_by_both_or_by_none() {
                 (Some(Cause::Violation(Violation::CloseFrame)), false) => neither += 1,
                 (cause, refused) => panic!("{cause:?}, but theirs {refused}, {}", context()),
             }
-            assert_eq!(heard, messages, "{}", context());
+            assert_eq!(received, messages, "{}", context());
         }
     }
     assert!(both > 1_000 && neither > 1_000, "{both} {neither}");

@@ -64,7 +64,7 @@ fn fields() {
     }
 }
 
-/// The length that is said of `hello`.
+/// The announced length of `hello`.
 const LENGTHS: &[(&str, Option<Violation>)] = &[
     ("5", None),
     ("05", None),
@@ -147,8 +147,8 @@ fn host_is_the_authority_or_nothing() {
     let with = |host: &str| headers(1, &[GET.as_slice(), &[("host", host)]].concat(), true);
     drop(no_error(Role::Server, with("a")));
     for host in ["b", "a, b", "u@a", "a/b", ""] {
-        let heard = Role::Server.hears(with(host));
-        let taken = heard.delivered.seen.count(|seen| matches!(seen, Seen::Request { .. }));
-        assert_eq!(taken, 0, "{host:?}: {:?}", heard.delivered.seen);
+        let reaction = Role::Server.reacts(with(host));
+        let taken = reaction.delivered.seen.count(|seen| matches!(seen, Seen::Request { .. }));
+        assert_eq!(taken, 0, "{host:?}: {:?}", reaction.delivered.seen);
     }
 }

@@ -81,7 +81,7 @@ fn status_lines() {
         (b"HTTP/1.1 200 OK\rX: y", Refused(BareLineEnd)),
         (b"HTTP/1.1 200 OK\nX: y", Refused(BareLineEnd)),
         (b"HTTP/1.1 101 Switching Protocols", Refused(UnexpectedResponse)),
-        // Those that have no content, whatever is said of its length.
+        // Responses without content, whatever their fields say about its length.
         (b"HTTP/1.1 204 No Content", Taken(204, "")),
         (b"HTTP/1.1 304 Not Modified", Taken(304, "")),
     ];
@@ -143,7 +143,7 @@ fn interim_responses() {
 }
 
 #[test]
-fn octets_behind_a_response_belong_to_nobody() {
+fn octets_behind_a_response_belong_to_no_exchange() {
     for behind in [&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother"[..], b"x", b"\0", b"5\r\nother\r\n"]
     {
         let response = [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", behind].concat();

@@ -126,8 +126,8 @@ fn answered(response: &str) -> (Vec<Cause>, bool) {
     let with_frame = [response.as_bytes(), &plain(TEXT, b"first")].concat();
     let delivered = deliver(make, &with_frame);
     let established = delivered.seen.count(|seen| matches!(seen, Seen::Established { .. })) == 1;
-    let heard = delivered.seen.contents().contains(&"first".into());
-    assert_eq!(established, heard, "frames are taken if and only if the handshake was: {response:?}");
+    let taken = delivered.seen.contents().contains(&"first".into());
+    assert_eq!(established, taken, "frames are taken if and only if the handshake was: {response:?}");
     assert!(delivered.sent.0.is_empty(), "nothing is sent without having been asked for: {response:?}");
     (delivered.seen.causes(), established)
 }
@@ -352,7 +352,7 @@ fn an_opening_in_http_1_0_is_an_ordinary_request() {
 }
 
 #[test]
-fn another_version_is_told_which_one_is_spoken() {
+fn another_version_is_answered_which_one_is_spoken() {
     // RFC 6455 §4.4: "If the server doesn't support the requested version, it MUST respond with a |Sec-WebSocket-Version|
     // header field (or multiple |Sec-WebSocket-Version| header fields) containing all versions it is willing to use."
     for version in ["12", "14", "8", "013", "13, 14", "+13", "", "x", "25"] {

@@ -38,7 +38,7 @@ fn messages_of_every_form_of_length_come_and_go_whole() {
 }
 
 #[test]
-fn a_reserved_bit_that_nobody_agreed_on_fails_the_connection() {
+fn a_reserved_bit_that_was_not_negotiated_fails_the_connection() {
     // RFC 6455 §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values. If a nonzero
     // value is received and none of the negotiated extensions defines the meaning of such a nonzero value, the receiving
     // endpoint MUST _Fail the WebSocket Connection_."
@@ -159,10 +159,10 @@ fn a_ping_is_answered_with_its_own_payload() {
 }
 
 #[test]
-fn a_server_may_be_told_of_control_frames() {
+fn a_server_may_receive_control_frames() {
     for role in Role::BOTH {
         let input = [role.incoming(PING, b"a"), role.incoming(PONG, b"b")].concat();
-        let delivered = role.heard(&input);
+        let delivered = role.receives(&input);
         assert_eq!(delivered.seen.0, [Seen::Ping("a".into()), Seen::Pong("b".into())]);
         assert_eq!(sent_frames(role, &delivered), [sent(PONG, b"a")]);
     }

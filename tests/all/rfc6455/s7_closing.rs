@@ -36,7 +36,7 @@ fn a_close_frame_is_answered_with_its_code() {
             (close_payload(3000, &"x".repeat(123)), 3000, &"x".repeat(123)[..]),
             (close_payload(4999, "x"), 4999, "x"),
         ] {
-            let delivered = role.heard(&role.incoming(CLOSE, &payload));
+            let delivered = role.receives(&role.incoming(CLOSE, &payload));
             assert_eq!(sent_frames(role, &delivered), [sent_close(code)]);
             let seen = Seen::Close { code: CloseCode::new(code).expect("a code"), reason: reason.into() };
             assert_eq!(delivered.seen.0, [seen, Seen::Closed(by_peer(code))]);
@@ -58,7 +58,7 @@ fn a_close_frame_without_a_code_is_1005_and_answered_without_one() {
     // RFC 6455 §7.1.5: "If this Close control frame contains no status code, _The WebSocket Connection Close Code_ is considered
     // to be 1005."
     for role in Role::BOTH {
-        let delivered = role.heard(&role.incoming(CLOSE, b""));
+        let delivered = role.receives(&role.incoming(CLOSE, b""));
         assert_eq!(sent_frames(role, &delivered), [sent(CLOSE, b"")]);
         assert_eq!(delivered.seen.causes(), [by_peer(1005)]);
         ends(role, &delivered);
@@ -74,7 +74,7 @@ fn a_registered_code_is_taken_and_any_other_fails_the_connection() {
         for code in
             [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]
         {
-            let delivered = role.heard(&role.incoming(CLOSE, &close_payload(code, "")));
+            let delivered = role.receives(&role.incoming(CLOSE, &close_payload(code, "")));
             assert_eq!(sent_frames(role, &delivered), [sent_close(code)]);
             assert_eq!(delivered.seen.causes(), [by_peer(code)]);
         }
@@ -111,7 +111,7 @@ fn nothing_is_understood_behind_a_close_frame() {
             b"\xff\xff\xff\xff".to_vec(),
         ]
         .concat();
-        let delivered = role.heard(&input);
+        let delivered = role.receives(&input);
         assert_eq!(sent_frames(role, &delivered), [sent_close(1000)]);
         assert_eq!(delivered.seen.count(|seen| matches!(seen, Seen::Close { .. })), 1);
         assert_eq!(delivered.seen.contents(), []);
@@ -125,7 +125,7 @@ fn a_close_frame_may_come_in_the_middle_of_a_message() {
     for role in Role::BOTH {
         let input =
             [role.incoming(BINARY_BEGINS, b"half"), role.incoming(CLOSE, &close_payload(1001, ""))].concat();
-        let delivered = role.heard(&input);
+        let delivered = role.receives(&input);
         assert_eq!(sent_frames(role, &delivered), [sent_close(1001)]);
         assert_eq!(delivered.seen.causes(), [by_peer(1001)]);
     }

@@ -112,16 +112,16 @@ fn a_list_of_extensions_that_is_none_fails_the_opening() {
 fn an_agreed_bit_has_its_place() {
     // RFC 6455 §5.2: a reserved bit "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values". It belongs to a message: it stands on
     // its first frame, and on no control frame.
-    let heard = |frames: &[(u8, &[u8])]| {
+    let delivered_for = |frames: &[(u8, &[u8])]| {
         let mut server = server("marks");
         server.forget();
         let input: Vec<u8> = frames.iter().flat_map(|(first, payload)| masked(*first, payload)).collect();
         server.receive(&input, Buffer::Lent);
         server
     };
-    assert_eq!(heard(&[(TEXT | RSV1, b"a")]).seen.contents(), ["a".into()]);
-    assert_eq!(heard(&[(TEXT, b"a")]).seen.contents(), ["a".into()]);
-    let fragments = heard(&[(TEXT_BEGINS | RSV1, b"a"), (GOES_ON, b"b"), (ENDS, b"c"), (PING, b"")]);
+    assert_eq!(delivered_for(&[(TEXT | RSV1, b"a")]).seen.contents(), ["a".into()]);
+    assert_eq!(delivered_for(&[(TEXT, b"a")]).seen.contents(), ["a".into()]);
+    let fragments = delivered_for(&[(TEXT_BEGINS | RSV1, b"a"), (GOES_ON, b"b"), (ENDS, b"c"), (PING, b"")]);
     assert_eq!(fragments.seen.contents(), ["abc".into()]);
     for frames in [
         &[(TEXT | RSV1 >> 1, &b"a"[..])][..],
@@ -131,11 +131,11 @@ fn an_agreed_bit_has_its_place() {
         &[(TEXT_BEGINS | RSV1, b"a"), (ENDS | RSV1, b"b")],
         &[(TEXT_BEGINS, b"a"), (ENDS | RSV1, b"b")],
     ] {
-        let server = heard(frames);
+        let server = delivered_for(frames);
         assert_eq!(server.seen.causes(), [Cause::Violation(Violation::ReservedBit)], "{frames:?}");
         assert_eq!(unmasked(Role::Server, &server.sent), [sent_close(1002)]);
     }
-    let without = crate::support::Role::Server.heard(&masked(TEXT | RSV1, b"a"));
+    let without = crate::support::Role::Server.receives(&masked(TEXT | RSV1, b"a"));
     assert_eq!(without.seen.causes(), [Cause::Violation(Violation::ReservedBit)]);
 }
 

@@ -1,12 +1,12 @@
 //! Starting HTTP/2 with Upgrade. RFC 7540 §3.2.
 
-use crate::rfc9113::{Heard, code, deliver};
+use crate::rfc9113::{Reaction, code, deliver};
 use crate::support;
 use lws_proto::{Config, Versions};
 use std::sync::Arc;
 use tests::application::Each;
 use tests::endpoint::Buffer;
-use tests::h2::{self, PREFACE, Said, setting};
+use tests::h2::{self, PREFACE, SentFrame, setting};
 use tests::{Delivered, Endpoint, Octets, Seen, deliver_to_end};
 
 const ANSWER: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
@@ -26,13 +26,13 @@ fn upgrade(settings: &str) -> String {
     asks(&format!("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: {settings}\r\n"))
 }
 
-/// What a server makes of it: what it has said in HTTP/2 behind its 101.
-fn upgraded(input: &[u8]) -> Heard {
+/// The frames of a server after its 101.
+fn upgraded(input: &[u8]) -> Reaction {
     let make = || Endpoint::http2_server(allowed(), Each::echo());
     let whole = deliver_to_end(make, input, false);
     let rest = whole.sent.0.strip_prefix(ANSWER.as_bytes());
     let rest = rest.unwrap_or_else(|| panic!("not upgraded: {:?}", whole.sent)).to_vec();
-    Heard::of(Delivered { sent: Octets(rest), ..whole })
+    Reaction::of(Delivered { sent: Octets(rest), ..whole })
 }
 
 /// RFC 7540 §3.2: "A server that supports HTTP/2 accepts the upgrade with a 101 (Switching Protocols) response. After the empty line that terminates the 101
@@ -42,29 +42,29 @@ fn upgraded(input: &[u8]) -> Heard {
 #[test]
 fn a_request_that_asks_is_the_first_stream() {
     let begins = [&PREFACE[..], &h2::settings(&[]), &h2::settings_ack()].concat();
-    let heard = upgraded(&[upgrade("").as_bytes(), &begins].concat());
-    assert!(matches!(heard.said[0], Said::Settings(_)), "{:?}", heard.said);
-    assert_eq!(heard.status(1), Some(200));
-    assert!(h2::ended(&heard.said, 1));
+    let reaction = upgraded(&[upgrade("").as_bytes(), &begins].concat());
+    assert!(matches!(reaction.sent_frames[0], SentFrame::Settings(_)), "{:?}", reaction.sent_frames);
+    assert_eq!(reaction.status(1), Some(200));
+    assert!(h2::ended(&reaction.sent_frames, 1));
     assert!(
-        matches!(&heard.delivered.seen.0[0], Seen::Request { method, target, end: true, .. }
+        matches!(&reaction.delivered.seen.0[0], Seen::Request { method, target, end: true, .. }
         if method == "GET" && target == "/first"),
         "{:?}",
-        heard.delivered.seen
+        reaction.delivered.seen
     );
     // And then others.
-    let heard = upgraded(&[upgrade("").as_bytes(), &begins, &h2::get(3), &h2::get(5)].concat());
-    assert_eq!([1, 3, 5].map(|stream| heard.status(stream)), [Some(200); 3]);
+    let reaction = upgraded(&[upgrade("").as_bytes(), &begins, &h2::get(3), &h2::get(5)].concat());
+    assert_eq!([1, 3, 5].map(|stream| reaction.status(stream)), [Some(200); 3]);
     // "Stream identifier 1 cannot be selected as a new stream identifier by an HTTP/1.1 client that upgraded." RFC 7540 §5.1.1.
-    let heard = upgraded(&[upgrade("").as_bytes(), &begins, &h2::get(1)].concat());
-    assert_eq!(h2::go_aways(&heard.said), [(1, code::STREAM_CLOSED)]);
+    let reaction = upgraded(&[upgrade("").as_bytes(), &begins, &h2::get(1)].concat());
+    assert_eq!(h2::go_aways(&reaction.sent_frames), [(1, code::STREAM_CLOSED)]);
 }
 
 /// RFC 7540 §3.2: "Upon receiving the 101 response, the client MUST send a connection preface, which includes a SETTINGS frame."
 #[test]
 fn the_client_says_its_preface_all_the_same() {
-    let heard = upgraded(&[upgrade("").as_bytes(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
-    assert_eq!(h2::go_aways(&heard.said), [(1, code::PROTOCOL_ERROR)]);
+    let reaction = upgraded(&[upgrade("").as_bytes(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+    assert_eq!(h2::go_aways(&reaction.sent_frames), [(1, code::PROTOCOL_ERROR)]);
 }
 
 /// RFC 7540 §3.2.1: "The content of the HTTP2-Settings header field is the payload of a SETTINGS frame, encoded as a base64url string (that is, the URL- and
@@ -80,8 +80,8 @@ fn the_settings_of_the_request_count() {
         let whole =
             deliver_to_end(make, &[input.as_bytes(), PREFACE, &h2::settings(&[]), more].concat(), false);
         let rest = whole.sent.0.strip_prefix(ANSWER.as_bytes()).expect("an upgrade").to_vec();
-        let said = h2::Reader::default().read(&rest);
-        h2::answer(&said, 1).expect("a head").1
+        let sent_frames = h2::Reader::default().read(&rest);
+        h2::answer(&sent_frames, 1).expect("a head").1
     };
     assert_eq!(sent(&[]), Octets::default());
     assert_eq!(sent(&h2::window_update(1, 3)), "con".into());
@@ -138,7 +138,7 @@ fn an_upgrade_is_an_offer_that_may_be_left() {
     }
 }
 
-/// However the streams take turns, what is said of each is the same.
+/// The frames of each stream are the same, whatever the order of the streams.
 #[test]
 fn an_upgrade_behind_a_request_of_http_1_1() {
     let first = "GET /zero HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -149,7 +149,8 @@ fn an_upgrade_behind_a_request_of_http_1_1() {
     let _ = deliver(|| Endpoint::http2_server(allowed(), Each::echo()), &h2::client_begins(&[]));
 }
 
-/// Our own: curl takes no more than 32 KiB behind the head of the 101, so most of a large response waits until the client has said that it speaks HTTP/2.
+/// Our own: curl takes no more than 32 KiB behind the head of the 101, so most of a large response waits for the
+/// client's connection preface.
 #[test]
 fn most_of_a_response_waits_for_the_preface() {
     let app = || tests::application::Answer { content: vec![b'x'; 200_000].into(), ..Default::default() };
@@ -158,15 +159,16 @@ fn most_of_a_response_waits_for_the_preface() {
     let sent = server.take_sent();
     assert!(sent.len() < 17_000, "{} bytes", sent.len());
     let mut reader = h2::Reader::default();
-    let said = reader.read(sent.strip_prefix(ANSWER.as_bytes()).expect("101"));
-    let content = |said: &[Said]| h2::answer(said, 1).map_or(0, |(_, content)| content.0.len());
-    assert_eq!(content(&said), 16_384);
+    let sent_frames = reader.read(sent.strip_prefix(ANSWER.as_bytes()).expect("101"));
+    let content =
+        |sent_frames: &[SentFrame]| h2::answer(sent_frames, 1).map_or(0, |(_, content)| content.0.len());
+    assert_eq!(content(&sent_frames), 16_384);
     server.receive(&h2::client_begins(&[]), Buffer::Lent);
     let rest: usize = reader
         .read(&server.take_sent())
         .iter()
-        .map(|said| match said {
-            Said::Data { content, .. } => content.0.len(),
+        .map(|frame| match frame {
+            SentFrame::Data { content, .. } => content.0.len(),
             _ => 0,
         })
         .sum();

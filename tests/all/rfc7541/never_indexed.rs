@@ -65,7 +65,7 @@ fn values_that_hardly_come_again_are_not_indexed() {
 }
 
 #[test]
-fn never_indexed_is_told_with_the_field_line_and_not_kept() {
+fn never_indexed_is_delivered_with_the_field_line_and_not_kept() {
     let mut decoder = lws_proto::hpack::Decoder::new(4_096);
     let mut section = Section::default();
     let block = b"\x10\x01a\x011\x40\x01b\x012\xbe";

@@ -111,7 +111,7 @@ fn our_encoder_tells_of_each_change_once() {
 }
 
 #[test]
-fn a_cap_of_ours_is_told_with_the_first_block() {
+fn a_cap_of_ours_is_announced_with_the_first_block() {
     let mut encoder = Encoder::with_table_cap(0);
     let mut block = Vec::new();
     encoder.encode(&mut block, b"server", b"lws", Indexing::Index);

@@ -1,4 +1,4 @@
-//! What is said of names and values, and that entries of the table remember it. RFC 9113 §8.2.1.
+//! The validity of names and values, and that entries of the table remember it. RFC 9113 §8.2.1.
 
 use lws_proto::hpack::{Decoder, Encoder, FieldFlags, Indexing, NameId, Section, SectionLimits};
 

@@ -87,15 +87,15 @@ fn echo(offer: &str, input: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut server = Connection::server(Time::ZERO, Arc::new(Config::default()));
     let mut opening = tests::deflate::opening(offer).into_bytes();
     let mut input = input.to_vec();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for bytes in [&mut opening, &mut input] {
         let mut feed = server.receive(Time::ZERO, bytes);
         while let Some(event) = feed.next_event() {
-            take(event, &extensions, &mut heard);
+            take(event, &extensions, &mut received);
         }
         drop(feed);
         while let Some(event) = server.next_event() {
-            take(event, &extensions, &mut heard);
+            take(event, &extensions, &mut received);
         }
     }
     let mut sent = Vec::new();
@@ -105,10 +105,10 @@ fn echo(offer: &str, input: &[u8]) -> (Vec<u8>, Vec<u8>) {
         transmit.commit(len);
     }
     let at = sent.windows(4).position(|window| window == b"\r\n\r\n").expect("a response") + 4;
-    (heard, sent.split_off(at))
+    (received, sent.split_off(at))
 }
 
-fn take(event: Event<'_>, extensions: &[Arc<dyn Negotiate>], heard: &mut Vec<u8>) {
+fn take(event: Event<'_>, extensions: &[Arc<dyn Negotiate>], received: &mut Vec<u8>) {
     match event {
         Event::Request { stream, head, .. } => {
             stream
@@ -116,7 +116,7 @@ fn take(event: Event<'_>, extensions: &[Arc<dyn Negotiate>], heard: &mut Vec<u8>
                 .expect("accepted");
         }
         Event::Message { stream, chunk, .. } => {
-            heard.extend_from_slice(chunk);
+            received.extend_from_slice(chunk);
             let permit = stream.permit().expect("a permit");
             permit.message(MessageKind::Text, Payload::Copy(chunk), true).expect("a message");
         }
@@ -134,14 +134,14 @@ fn two_extensions_are_applied_in_the_order_of_the_answer() {
     // The first in the list is applied first to what is sent.
     let deflate_first = flipped(&compressed(text));
     let flip_first = compressed(&flipped(text));
-    let (heard, sent) = echo("permessage-deflate, flip", &masked(TEXT | 0x60, &deflate_first));
-    assert_eq!(heard, text);
+    let (received, sent) = echo("permessage-deflate, flip", &masked(TEXT | 0x60, &deflate_first));
+    assert_eq!(received, text);
     let sent = frames(&sent).expect("frames");
     assert_eq!(sent[0].first, TEXT | 0x60);
     assert_eq!(Decompressor::new(15).message(&flipped(&sent[0].payload.0)).as_deref(), Some(text));
 
-    let (heard, sent) = echo("flip, permessage-deflate", &masked(TEXT | 0x60, &flip_first));
-    assert_eq!(heard, text);
+    let (received, sent) = echo("flip, permessage-deflate", &masked(TEXT | 0x60, &flip_first));
+    assert_eq!(received, text);
     let sent = frames(&sent).expect("frames");
     assert_eq!(Decompressor::new(15).message(&sent[0].payload.0), Some(flipped(text)));
 }

@@ -1,6 +1,6 @@
 //! What a compressed message can make of itself: at each limit, and one past it. Bombs.
 
-use super::{all, compressed_frame, fails_with, heard_with};
+use super::{all, compressed_frame, fails_with, server_receives_with};
 use lws_proto::{Cause, Config, Limit};
 use std::sync::Arc;
 use tests::deflate::compressed;
@@ -59,11 +59,13 @@ fn inflate_ratio_max_bounds_streamed_messages_too() {
         })
     };
     let input = compressed_frame(BINARY, &payload);
-    assert!(heard_with(&config(exact), &all(), &input).seen.causes().is_empty());
+    assert!(server_receives_with(&config(exact), &all(), &input).seen.causes().is_empty());
     fails_with(&config(exact - 1), &all(), &input, 1009, Cause::Limit(Limit::InflateRatio));
     // A small message may grow by any ratio.
     let small = compressed(&vec![0; 64 << 10]);
-    assert!(heard_with(&config(1), &all(), &compressed_frame(BINARY, &small)).seen.causes().is_empty());
+    assert!(
+        server_receives_with(&config(1), &all(), &compressed_frame(BINARY, &small)).seen.causes().is_empty()
+    );
     let larger = compressed(&vec![0; (64 << 10) + 1]);
     fails_with(
         &config(1),

@@ -21,7 +21,7 @@ pub(crate) fn all() -> Deflate {
 pub(crate) const OFFER: &str = "permessage-deflate; client_max_window_bits";
 
 /// What an echoing server makes of these frames of a client, streamed and whole: the same.
-pub(crate) fn heard_with(config: &Arc<Config>, deflate: &Deflate, input: &[u8]) -> Delivered {
+pub(crate) fn server_receives_with(config: &Arc<Config>, deflate: &Deflate, input: &[u8]) -> Delivered {
     let [whole, streamed] = [false, true].map(|streamed| {
         deliver(|| tests::deflate::server(Arc::clone(config), deflate, streamed, OFFER), input)
     });
@@ -30,20 +30,20 @@ pub(crate) fn heard_with(config: &Arc<Config>, deflate: &Deflate, input: &[u8]) 
     whole
 }
 
-pub(crate) fn heard(input: &[u8]) -> Delivered {
-    heard_with(&Arc::new(Config::default()), &all(), input)
+pub(crate) fn server_receives(input: &[u8]) -> Delivered {
+    server_receives_with(&Arc::new(Config::default()), &all(), input)
 }
 
 /// The messages that come out of these frames.
 pub(crate) fn messages(input: &[u8]) -> Vec<Octets> {
-    let delivered = heard(input);
+    let delivered = server_receives(input);
     assert!(delivered.seen.causes().is_empty(), "{:?}", delivered.seen);
     delivered.seen.contents()
 }
 
 /// The WebSocket fails for these frames: Close with `code`, and `cause`.
 pub(crate) fn fails_with(config: &Arc<Config>, deflate: &Deflate, input: &[u8], code: u16, cause: Cause) {
-    let delivered = heard_with(config, deflate, input);
+    let delivered = server_receives_with(config, deflate, input);
     assert_eq!(delivered.seen.causes(), [cause], "{}", input.escape_ascii());
     let sent = frames(&delivered.sent.0).expect("frames");
     let last = sent.last().expect("a Close frame");

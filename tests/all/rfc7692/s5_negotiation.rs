@@ -41,7 +41,7 @@ fn the_first_offer_that_can_be_kept_is_answered() {
 }
 
 #[test]
-fn without_takeover_both_sides_are_told() {
+fn without_takeover_both_sides_are_informed() {
     let expected = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
     assert_eq!(answered(&Deflate::default(), "permessage-deflate").as_deref(), Some(expected));
 }

@@ -1,6 +1,6 @@
 //! RFC 7692 §7.2: compression and decompression.
 
-use super::{all, compressed_frame, fails, heard, messages, server};
+use super::{all, compressed_frame, fails, messages, server, server_receives};
 use lws_proto::{Bytes, Cause, MessageKind, Payload, Violation};
 use tests::Endpoint;
 use tests::deflate::{Compressor, Decompressor, RSV1, compressed, sent_messages};
@@ -70,7 +70,7 @@ fn a_message_of_any_size_streams_through() {
     for len in [1, 16_383, 16_384, 16_385, 32_768, 300_000] {
         let message: Vec<u8> = (0..len).map(|at: u32| (at / 100 % 251) as u8).collect();
         let payload = compressed(&message);
-        let delivered = heard(&compressed_frame(BINARY, &payload));
+        let delivered = server_receives(&compressed_frame(BINARY, &payload));
         assert_eq!(delivered.seen.contents(), [message[..].into()], "{len} bytes");
         let sent = sent_messages(&delivered.sent.0).expect("messages");
         let [(true, back)] = &sent[..] else { panic!("one compressed message was expected") };

@@ -1,13 +1,13 @@
 //! WebSocket over HTTP/2, RFC 8441, in both roles.
 
-use crate::rfc9113::{Heard, code, defaults, deliver, server};
+use crate::rfc9113::{Reaction, code, defaults, deliver, server};
 use lws_proto::h2::ErrorCode;
 use lws_proto::ws::{CloseCode, Connect, Deflate};
 use lws_proto::{Cause, Config, Event, HandshakeFailure, MessageKind, Payload, Protocol, Violation};
 use std::sync::Arc;
 use tests::application::{Each, Echo, Silent};
 use tests::endpoint::{Buffer, limits};
-use tests::h2::{self, Reader, Said, WEBSOCKET, setting};
+use tests::h2::{self, Reader, SentFrame, WEBSOCKET, setting};
 use tests::wire::{self, BINARY, CLOSE, PING, PONG, TEXT, close_payload, masked, plain};
 use tests::{Application, Endpoint, Seen};
 
@@ -21,17 +21,17 @@ fn opening(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// What an echoing server makes of frames.
-fn served(frames: &[u8]) -> Heard {
+fn served(frames: &[u8]) -> Reaction {
     served_by(Each::echo, frames)
 }
 
-fn served_by<A: Application>(app: impl Fn() -> A, frames: &[u8]) -> Heard {
+fn served_by<A: Application>(app: impl Fn() -> A, frames: &[u8]) -> Reaction {
     crate::rfc9113::served_by(&defaults(), &[], app, frames)
 }
 
 /// The bytes that were sent on a stream.
-fn bytes_on(said: &[Said], stream: u32) -> Vec<u8> {
-    h2::answer(said, stream).map(|(_, content)| content.0).unwrap_or_default()
+fn bytes_on(sent_frames: &[SentFrame], stream: u32) -> Vec<u8> {
+    h2::answer(sent_frames, stream).map(|(_, content)| content.0).unwrap_or_default()
 }
 
 /// A server's SETTINGS that allow extended CONNECT.

@@ -7,19 +7,19 @@ use super::*;
 /// be included." "... the :authority pseudo-header field is interpreted according to Section 8.1.2.3 of [RFC7540] instead of Section 8.3".
 #[test]
 fn an_extended_connect_has_all_pseudo_header_fields() {
-    let heard = served(&opening(1, &[]));
-    assert_eq!(heard.status(1), Some(200), "{:?}", heard.said);
+    let reaction = served(&opening(1, &[]));
+    assert_eq!(reaction.status(1), Some(200), "{:?}", reaction.sent_frames);
     for missing in [":scheme", ":path", ":authority"] {
         let fields: Vec<_> = WEBSOCKET.iter().copied().filter(|(name, _)| *name != missing).collect();
-        let heard = served(&h2::headers(1, &fields, false));
-        assert_eq!(h2::reset(&heard.said, 1), Some(code::PROTOCOL_ERROR), "{missing}");
-        assert!(heard.lives());
+        let reaction = served(&h2::headers(1, &fields, false));
+        assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::PROTOCOL_ERROR), "{missing}");
+        assert!(reaction.lives());
     }
     // ":protocol" belongs to CONNECT.
     let mut fields = WEBSOCKET;
     fields[0].1 = "GET";
-    let heard = served(&h2::headers(1, &fields, false));
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::PROTOCOL_ERROR));
+    let reaction = served(&h2::headers(1, &fields, false));
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::PROTOCOL_ERROR));
 }
 
 /// RFC 8441 §3: "A client ... MUST NOT send ... :protocol ... unless SETTINGS_ENABLE_CONNECT_PROTOCOL" has been received: a request waits for the SETTINGS, and fails
@@ -28,12 +28,13 @@ fn an_extended_connect_has_all_pseudo_header_fields() {
 fn a_client_waits_for_the_servers_leave() {
     let mut client = asking(&defaults(), &Connect::new("a", "/chat"), Silent);
     let mut reader = Reader::default();
-    let said = reader.read(&client.take_sent());
-    assert!(h2::on(&said, 1).is_empty(), "{said:?}");
+    let sent_frames = reader.read(&client.take_sent());
+    assert!(h2::on(&sent_frames, 1).is_empty(), "{sent_frames:?}");
     client.receive(&allows(), Buffer::Lent);
-    let said = reader.read(&client.take_sent());
-    let Some(Said::Headers { fields, end: false, .. }) = h2::on(&said, 1).into_iter().next() else {
-        panic!("{said:?}")
+    let sent_frames = reader.read(&client.take_sent());
+    let Some(SentFrame::Headers { fields, end: false, .. }) = h2::on(&sent_frames, 1).into_iter().next()
+    else {
+        panic!("{sent_frames:?}")
     };
     let expected = [
         (":method", "CONNECT"),
@@ -88,16 +89,16 @@ fn another_protocol_is_for_the_application_to_refuse() {
     let mut fields = WEBSOCKET;
     fields[1].1 = "webtransport";
     let app = || tests::application::Answer { status: crate::support::status(501), ..Default::default() };
-    let heard = served_by(app, &h2::headers(1, &fields, false));
-    assert_eq!(heard.status(1), Some(501), "{:?}", heard.said);
-    assert!(heard.lives());
+    let reaction = served_by(app, &h2::headers(1, &fields, false));
+    assert_eq!(reaction.status(1), Some(501), "{:?}", reaction.sent_frames);
+    assert!(reaction.lives());
 }
 
 /// A client that has ended its direction cannot speak the protocol that it asks for: its fault, and no misuse of the application's.
 #[test]
 fn an_extended_connect_that_ends_the_stream_is_refused() {
-    let heard = served(&h2::headers(1, &WEBSOCKET, true));
-    assert_eq!(heard.status(1), Some(400), "{:?}", heard.said);
-    assert_eq!(heard.causes(), [Cause::Violation(Violation::Opening)]);
-    assert!(heard.lives());
+    let reaction = served(&h2::headers(1, &WEBSOCKET, true));
+    assert_eq!(reaction.status(1), Some(400), "{:?}", reaction.sent_frames);
+    assert_eq!(reaction.causes(), [Cause::Violation(Violation::Opening)]);
+    assert!(reaction.lives());
 }

@@ -92,14 +92,17 @@ fn ended_in_order<A: Application>(
     order: Order,
     shown: &str,
 ) {
-    let mut said = reader.read(&endpoint.take_sent());
+    let mut sent_frames = reader.read(&endpoint.take_sent());
     // The peer is there, and says so.
     endpoint.wait(Duration::from_secs(20));
-    said.extend(reader.read(&endpoint.take_sent()));
-    assert!(!said.iter().any(|said| matches!(said, Said::Reset { .. })), "{shown}: {said:?}");
-    assert!(h2::go_aways(&said).is_empty(), "{shown}: {said:?}");
+    sent_frames.extend(reader.read(&endpoint.take_sent()));
+    assert!(
+        !sent_frames.iter().any(|frame| matches!(frame, SentFrame::Reset { .. })),
+        "{shown}: {sent_frames:?}"
+    );
+    assert!(h2::go_aways(&sent_frames).is_empty(), "{shown}: {sent_frames:?}");
     let reset = matches!(order, Order::Reset | Order::ResetBehind);
-    assert!(reset || h2::ended(&said, 1), "{shown}: {said:?}");
+    assert!(reset || h2::ended(&sent_frames, 1), "{shown}: {sent_frames:?}");
     assert!(endpoint.connection.interest().read && !endpoint.connection.interest().shutdown, "{shown}");
 }
 
@@ -161,13 +164,13 @@ fn the_time_to_end_begins_when_the_end_has_left() {
     server.wait(linger * 3);
     server.room = usize::MAX;
     server.settle();
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 1) && h2::reset(&said, 1).is_none(), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 1) && h2::reset(&sent_frames, 1).is_none(), "{sent_frames:?}");
     server.wait(linger - Duration::from_millis(1));
     server.receive(&h2::data(1, b"", true), Buffer::Lent);
     server.wait(linger * 3);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::reset(&said, 1), None, "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::reset(&sent_frames, 1), None, "{sent_frames:?}");
 }
 
 /// The place of a WebSocket that has ended is free at once: the limit of streams is one of those that are open.
@@ -179,9 +182,11 @@ fn the_place_of_a_closed_websocket_is_free_at_once() {
             let id = 1 + 2 * at;
             server.receive(&[opening(id, &[]), order.frames(id, masked)].concat(), Buffer::Lent);
         }
-        let said = reader.read(&server.take_sent());
+        let sent_frames = reader.read(&server.take_sent());
         assert!(
-            !said.iter().any(|said| matches!(said, Said::Reset { .. } | Said::GoAway { .. })),
+            !sent_frames
+                .iter()
+                .any(|frame| matches!(frame, SentFrame::Reset { .. } | SentFrame::GoAway { .. })),
             "{order:?}"
         );
         assert_eq!(server.seen.causes().len(), 300, "{order:?}");

@@ -9,14 +9,18 @@ fn messages_go_both_ways_in_data_frames() {
     let mut frames = opening(1, &[]);
     // Frames of the two protocols have nothing to do with each other.
     messages.chunks(7).for_each(|part| frames.extend(h2::data(1, part, false)));
-    let heard = served(&frames);
-    let echoes = wire::frames(&bytes_on(&heard.said, 1)).expect("frames");
+    let reaction = served(&frames);
+    let echoes = wire::frames(&bytes_on(&reaction.sent_frames, 1)).expect("frames");
     let found: Vec<_> =
         echoes.iter().map(|frame| (frame.first, frame.key.is_some(), frame.payload.0.len())).collect();
     assert_eq!(found, [(TEXT, false, 5), (BINARY, false, 200), (PONG, false, 1)]);
-    assert!(heard.lives());
+    assert!(reaction.lives());
     assert!(
-        heard.delivered.seen.0.contains(&Seen::Established { protocol: Protocol::WebSocket, fields: None })
+        reaction
+            .delivered
+            .seen
+            .0
+            .contains(&Seen::Established { protocol: Protocol::WebSocket, fields: None })
     );
 }
 
@@ -24,9 +28,11 @@ fn messages_go_both_ways_in_data_frames() {
 /// Sec-WebSocket-Key ... processing ... is superseded by the :protocol pseudo-header field").
 #[test]
 fn there_is_no_key_and_no_accept() {
-    let heard = served(&opening(1, &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]));
-    let Some(Said::Headers { fields, end: false, .. }) = h2::on(&heard.said, 1).into_iter().next() else {
-        panic!("{:?}", heard.said)
+    let reaction = served(&opening(1, &[("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")]));
+    let Some(SentFrame::Headers { fields, end: false, .. }) =
+        h2::on(&reaction.sent_frames, 1).into_iter().next()
+    else {
+        panic!("{:?}", reaction.sent_frames)
     };
     assert_eq!(fields[0], (":status", "200").into());
     for name in ["sec-websocket-accept", "upgrade", "connection"] {
@@ -36,22 +42,22 @@ fn there_is_no_key_and_no_accept() {
 
 /// The version is still 13: RFC 6455 §4.4.
 #[test]
-fn another_version_is_told_which_one_is_spoken() {
+fn another_version_is_answered_which_one_is_spoken() {
     let mut fields = WEBSOCKET;
     fields[5].1 = "12";
-    let heard = served(&h2::headers(1, &fields, false));
-    assert_eq!(heard.status(1), Some(426), "{:?}", heard.said);
-    assert!(heard.lives());
-    assert_eq!(heard.causes(), [Cause::Violation(Violation::OpeningVersion)]);
+    let reaction = served(&h2::headers(1, &fields, false));
+    assert_eq!(reaction.status(1), Some(426), "{:?}", reaction.sent_frames);
+    assert!(reaction.lives());
+    assert_eq!(reaction.causes(), [Cause::Violation(Violation::OpeningVersion)]);
 }
 
 /// Subprotocols and extensions are agreed on as in HTTP/1.1.
 #[test]
 fn a_subprotocol_is_chosen() {
     let app = || Each::of(|| Echo::new(false).speaking("chat"));
-    let heard = served_by(app, &opening(1, &[("sec-websocket-protocol", "superchat, chat")]));
-    let Some(Said::Headers { fields, .. }) = h2::on(&heard.said, 1).into_iter().next() else {
-        panic!("{:?}", heard.said)
+    let reaction = served_by(app, &opening(1, &[("sec-websocket-protocol", "superchat, chat")]));
+    let Some(SentFrame::Headers { fields, .. }) = h2::on(&reaction.sent_frames, 1).into_iter().next() else {
+        panic!("{:?}", reaction.sent_frames)
     };
     assert!(fields.contains(&("sec-websocket-protocol", "chat").into()), "{fields:?}");
 }
@@ -60,8 +66,8 @@ fn a_subprotocol_is_chosen() {
 #[test]
 fn a_field_without_a_value_offers_nothing() {
     for name in ["sec-websocket-protocol", "sec-websocket-extensions"] {
-        let heard = served(&opening(1, &[(name, "")]));
-        assert_eq!(heard.status(1), Some(200), "{name}: {:?}", heard.said);
+        let reaction = served(&opening(1, &[(name, "")]));
+        assert_eq!(reaction.status(1), Some(200), "{name}: {:?}", reaction.sent_frames);
     }
 }
 
@@ -78,8 +84,8 @@ fn messages_are_compressed_where_both_agree() {
         opening(1, &[("sec-websocket-extensions", "permessage-deflate")]),
         h2::data(1, masked(TEXT | tests::deflate::RSV1, &compressed), false),
     ];
-    let heard = served_by(app, &frames.concat());
-    let sent = tests::deflate::sent_messages(&bytes_on(&heard.said, 1)).expect("messages");
+    let reaction = served_by(app, &frames.concat());
+    let sent = tests::deflate::sent_messages(&bytes_on(&reaction.sent_frames, 1)).expect("messages");
     let [(true, payload)] = &sent[..] else { panic!("{sent:?}") };
     let found = tests::deflate::Decompressor::new(15).message(payload);
     assert_eq!(found.as_deref(), Some(&message[..]));
@@ -96,8 +102,8 @@ fn a_client_compresses_where_the_server_agrees() {
     client.receive(&[allows(), h2::headers(1, &answer, false)].concat(), Buffer::Lent);
     let mut reader = Reader::default();
     let asked = reader.read(&client.take_sent());
-    let offers = asked.iter().any(|said| {
-        let Said::Headers { fields, .. } = said else { return false };
+    let offers = asked.iter().any(|frame| {
+        let SentFrame::Headers { fields, .. } = sent_frames else { return false };
         fields.iter().any(|field| {
             field.name == b"sec-websocket-extensions" && field.value.starts_with(b"permessage-deflate")
         })
@@ -112,8 +118,8 @@ fn a_client_compresses_where_the_server_agrees() {
     permit.message(MessageKind::Text, Payload::Copy(&message), true).expect("a message").again();
     client.settle();
     let mut sent = Vec::new();
-    for said in reader.read(&client.take_sent()) {
-        if let Said::Data { stream: 1, content, .. } = said {
+    for frame in reader.read(&client.take_sent()) {
+        if let SentFrame::Data { stream: 1, content, .. } = sent_frames {
             sent.extend_from_slice(&content.0);
         }
     }
@@ -128,12 +134,12 @@ fn a_client_compresses_where_the_server_agrees() {
 fn a_closing_handshake_ends_the_stream_in_order() {
     let close = masked(CLOSE, &close_payload(1000, "bye"));
     for end in [false, true] {
-        let heard = served(&[opening(1, &[]), h2::data(1, &close, end)].concat());
-        let echoes = wire::frames(&bytes_on(&heard.said, 1)).expect("frames");
+        let reaction = served(&[opening(1, &[]), h2::data(1, &close, end)].concat());
+        let echoes = wire::frames(&bytes_on(&reaction.sent_frames, 1)).expect("frames");
         assert_eq!(echoes.iter().map(|frame| frame.first).collect::<Vec<_>>(), [CLOSE]);
-        assert!(h2::ended(&heard.said, 1) && heard.lives(), "{:?}", heard.said);
-        assert_eq!(heard.causes(), [Cause::Closed { code: CloseCode::NORMAL, by_peer: true }]);
-        assert_eq!(h2::reset(&heard.said, 1), None);
+        assert!(h2::ended(&reaction.sent_frames, 1) && reaction.lives(), "{:?}", reaction.sent_frames);
+        assert_eq!(reaction.causes(), [Cause::Closed { code: CloseCode::NORMAL, by_peer: true }]);
+        assert_eq!(h2::reset(&reaction.sent_frames, 1), None);
     }
 }
 
@@ -147,23 +153,23 @@ fn a_websocket_that_is_cut_is_reset_with_cancel() {
         Event::Message { stream, .. } => stream.abort(),
         _ => {}
     };
-    let heard = served_by(|| abort, &[opening(1, &[]), h2::data(1, masked(TEXT, b"x"), false)].concat());
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::CANCEL), "{:?}", heard.said);
-    assert_eq!(heard.causes(), [Cause::Aborted]);
-    assert!(heard.lives());
+    let reaction = served_by(|| abort, &[opening(1, &[]), h2::data(1, masked(TEXT, b"x"), false)].concat());
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::CANCEL), "{:?}", reaction.sent_frames);
+    assert_eq!(reaction.causes(), [Cause::Aborted]);
+    assert!(reaction.lives());
     for (code, cause) in [(8, ErrorCode::CANCEL), (0, ErrorCode::NO_ERROR), (2, ErrorCode::INTERNAL_ERROR)] {
-        let heard = served(&[opening(1, &[]), h2::rst_stream(1, code)].concat());
-        assert_eq!(heard.causes(), [Cause::Reset(cause)]);
+        let reaction = served(&[opening(1, &[]), h2::rst_stream(1, code)].concat());
+        assert_eq!(reaction.causes(), [Cause::Reset(cause)]);
     }
     // An end without a closing handshake: close code 1006.
-    let heard = served(&[opening(1, &[]), h2::data(1, b"", true)].concat());
-    assert_eq!(heard.causes(), [Cause::Disconnected]);
-    assert!(heard.lives());
+    let reaction = served(&[opening(1, &[]), h2::data(1, b"", true)].concat());
+    assert_eq!(reaction.causes(), [Cause::Disconnected]);
+    assert!(reaction.lives());
 }
 
 /// A fault of the WebSocket ends that, with its close code, and nothing else on the connection.
 #[test]
-fn a_fault_of_one_websocket_is_nobody_elses() {
+fn a_fault_of_one_websocket_affects_no_other() {
     let frames = [
         opening(1, &[]),
         opening(3, &[]),
@@ -171,14 +177,14 @@ fn a_fault_of_one_websocket_is_nobody_elses() {
         h2::data(3, masked(TEXT, b"fine"), false),
         h2::get(5),
     ];
-    let heard = served(&frames.concat());
-    assert!(heard.lives());
-    let failed = wire::frames(&bytes_on(&heard.said, 1)).expect("frames");
+    let reaction = served(&frames.concat());
+    assert!(reaction.lives());
+    let failed = wire::frames(&bytes_on(&reaction.sent_frames, 1)).expect("frames");
     assert_eq!(failed[0].first, CLOSE);
     assert_eq!(failed[0].payload.0[..2], 1007u16.to_be_bytes());
-    assert_eq!(bytes_on(&heard.said, 3), plain(TEXT, b"fine"));
-    assert_eq!(heard.status(5), Some(200));
-    assert!(heard.causes().contains(&Cause::Violation(Violation::Utf8)));
+    assert_eq!(bytes_on(&reaction.sent_frames, 3), plain(TEXT, b"fine"));
+    assert_eq!(reaction.status(5), Some(200));
+    assert!(reaction.causes().contains(&Cause::Violation(Violation::Utf8)));
 }
 
 /// Several WebSockets and requests share one connection, and each has its own messages.
@@ -195,30 +201,30 @@ fn many_websockets_share_a_connection() {
             frames.extend(h2::data(*id, rest, false));
         }
     }
-    let heard = served(&frames);
+    let reaction = served(&frames);
     for id in ids {
         let expected: Vec<u8> =
             (0..3).flat_map(|round| plain(TEXT, format!("{round} of {id}").as_bytes())).collect();
-        assert_eq!(bytes_on(&heard.said, id), expected);
+        assert_eq!(bytes_on(&reaction.sent_frames, id), expected);
     }
 }
 
 /// Flow control is back pressure: what the peer gives no window for waits, no permit is given meanwhile, and others go on.
 #[test]
-fn a_websocket_without_a_window_holds_up_nobody() {
+fn a_websocket_without_a_window_holds_up_no_other() {
     let (mut server, mut reader) = server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 10)], Each::echo());
     server.receive(&[opening(1, &[]), h2::data(1, masked(BINARY, &[7; 100]), false)].concat(), Buffer::Lent);
     let key = server.key();
-    let said = reader.read(&server.take_sent());
-    assert_eq!(bytes_on(&said, 1).len(), 10);
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(bytes_on(&sent_frames, 1).len(), 10);
     server.receive(&[h2::get(3), h2::window_update(3, 1_000)].concat(), Buffer::Lent);
     assert!(h2::ended(&reader.read(&server.take_sent()), 3));
     server.receive(&h2::window_update(1, 1_000), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    let rest: usize = said
+    let sent_frames = reader.read(&server.take_sent());
+    let rest: usize = sent_frames
         .iter()
-        .map(|said| match said {
-            Said::Data { stream: 1, content, .. } => content.0.len(),
+        .map(|frame| match frame {
+            SentFrame::Data { stream: 1, content, .. } => content.0.len(),
             _ => 0,
         })
         .sum();
@@ -241,17 +247,23 @@ fn a_paused_websocket_gets_no_window() {
     let message = masked(BINARY, &[1; 492]);
     assert_eq!(message.len(), 500);
     server.receive(&[h2::data(1, &message, false), h2::data(1, &message, false)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(!said.iter().any(|said| matches!(said, Said::WindowUpdate { stream: 1, .. })), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(
+        !sent_frames.iter().any(|frame| matches!(frame, SentFrame::WindowUpdate { stream: 1, .. })),
+        "{sent_frames:?}"
+    );
     assert_eq!(server.of(key).contents(), []);
     server.connection.stream(key).expect("the stream").resume();
     server.settle();
     assert_eq!(server.of(key).contents().len(), 2);
-    let said = reader.read(&server.take_sent());
-    assert!(said.iter().any(|said| matches!(said, Said::WindowUpdate { stream: 1, .. })), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(
+        sent_frames.iter().any(|frame| matches!(frame, SentFrame::WindowUpdate { stream: 1, .. })),
+        "{sent_frames:?}"
+    );
 }
 
-/// What a client sends is masked here as well (RFC 8441 does not lift it), and what it hears is not.
+/// A client's frames are masked here as well, as RFC 8441 does not lift that rule, and a server's are not.
 #[test]
 fn a_client_masks_its_frames() {
     let mut client = open_client(&defaults(), Silent);
@@ -262,11 +274,11 @@ fn a_client_masks_its_frames() {
     let permit = client.connection.websocket(key).expect("the stream").permit().expect("a permit");
     permit.message(MessageKind::Text, Payload::Static(b"hello"), true).expect("a message").throttle();
     client.settle();
-    let said = reader.read(&client.take_sent());
-    let bytes: Vec<u8> = said
+    let sent_frames = reader.read(&client.take_sent());
+    let bytes: Vec<u8> = sent_frames
         .iter()
-        .filter_map(|said| match said {
-            Said::Data { content, .. } => Some(content.0.clone()),
+        .filter_map(|frame| match frame {
+            SentFrame::Data { content, .. } => Some(content.0.clone()),
             _ => None,
         })
         .flatten()
@@ -325,9 +337,9 @@ fn a_throttled_echo_loses_nothing_to_narrow_windows() {
             for _ in 0..1_000 {
                 let more = |stream, by| if by > 0 { h2::window_update(stream, by) } else { Vec::new() };
                 server.receive(&[more(1, stream_by), more(0, connection_by)].concat(), Buffer::Lent);
-                let said = reader.read(&server.take_sent());
-                for said in said {
-                    if let Said::Data { stream: 1, content, .. } = said {
+                let sent_frames = reader.read(&server.take_sent());
+                for frame in sent_frames {
+                    if let SentFrame::Data { stream: 1, content, .. } = sent_frames {
                         sent.extend_from_slice(&content.0);
                     }
                 }

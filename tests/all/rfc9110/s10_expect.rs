@@ -14,7 +14,7 @@ fn head(version: &str, fields: &str) -> String {
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_go_on() {
+fn a_client_that_waits_is_asked_to_continue() {
     // RFC 9110 §10.1.1: "Upon receiving an HTTP/1.1 (or later) request that has a method, target URI, and complete header section that contains a
     // 100-continue expectation and indicates that request content will follow, an origin server MUST send either: an immediate response with
     // a final status code ... or an immediate 100 (Continue) response".
@@ -30,7 +30,7 @@ fn a_client_that_waits_is_told_to_go_on() {
 }
 
 #[test]
-fn nobody_is_told_to_send_what_does_not_come() {
+fn no_client_is_asked_for_content_that_does_not_come() {
     // "MAY omit sending a 100 (Continue) response if ... the framing indicates that there is no content"; and "A server that receives a 100-continue expectation
     // in an HTTP/1.0 request MUST ignore that expectation."
     for fields in ["", "Content-Length: 0\r\n"] {
@@ -54,7 +54,7 @@ fn a_final_response_takes_the_place_of_100() {
 }
 
 #[test]
-fn a_request_that_is_refused_is_not_told_to_go_on() {
+fn a_request_that_is_refused_is_not_asked_to_continue() {
     refused(head("1.1", "Content-Length: x\r\n"), 400, Cause::Violation(Violation::ContentLength));
     refused(
         head("1.1", "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"),

@@ -8,7 +8,7 @@ use tests::endpoint::Buffer;
 use tests::{Delivered, Endpoint, Seen, deliver};
 
 /// What a client makes of `response` to a GET.
-fn heard(response: &str) -> Delivered {
+fn client_receives(response: &str) -> Delivered {
     deliver(
         || {
             let mut client = Endpoint::client(defaults(), Silent);
@@ -52,7 +52,7 @@ fn the_reason_does_not_matter() {
         ("HTTP/1.1 999 x", 999, "x"),
         ("HTTP/1.1 418 I'm a teapot", 418, "I'm a teapot"),
     ] {
-        let delivered = heard(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
+        let delivered = client_receives(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
         let Seen::Response { status, reason: seen, version, .. } = &delivered.seen.0[0] else {
             panic!("{delivered:?}")
         };
@@ -82,7 +82,7 @@ fn what_is_no_status_line_ends_the_connection() {
         "HTTP/1.1 200 O\0K",
         "HTTP/1.1 200\tOK",
     ] {
-        let delivered = heard(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
+        let delivered = client_receives(&format!("{line}\r\nContent-Length: 0\r\n\r\n"));
         let [cause] = delivered.seen.causes()[..] else { panic!("{line}: {delivered:?}") };
         assert!(
             matches!(cause, Cause::Violation(Violation::StatusLine | Violation::Version)),

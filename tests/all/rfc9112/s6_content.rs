@@ -145,7 +145,7 @@ fn http_1_0_has_no_transfer_codings() {
 }
 
 /// What a client makes of `response` to a request with `method`, behind which the transport ends if `eof`.
-fn heard(method: &str, response: impl AsRef<[u8]>, eof: bool) -> Delivered {
+fn client_receives(method: &str, response: impl AsRef<[u8]>, eof: bool) -> Delivered {
     let make = || {
         let mut client = Endpoint::client(defaults(), Silent);
         let target = if method == "CONNECT" { "a:80" } else { "/" };
@@ -164,7 +164,7 @@ fn heard(method: &str, response: impl AsRef<[u8]>, eof: bool) -> Delivered {
 #[test]
 fn a_response_ends_as_the_request_the_status_and_the_fields_say() {
     let check = |method: &str, response: &str, expected: &[&str], reusable: bool| {
-        let delivered = heard(method, response, false);
+        let delivered = client_receives(method, response, false);
         let expected: Vec<Octets> = expected.iter().map(|text| Octets::from(*text)).collect();
         assert_eq!(delivered.seen.contents(), expected, "{method} {response:?}");
         assert_eq!(delivered.seen.causes(), [Cause::Complete], "{method} {response:?}");
@@ -196,7 +196,7 @@ fn a_response_without_a_length_ends_with_the_connection() {
     // RFC 9112 §6.3: "Otherwise, this is a response message without a declared message body length, so the message body length is determined by the
     // number of octets received prior to the server closing the connection."
     for (body, eof) in [("", true), ("hello", true), ("hello", false)] {
-        let delivered = heard("GET", format!("HTTP/1.1 200 OK\r\n\r\n{body}"), eof);
+        let delivered = client_receives("GET", format!("HTTP/1.1 200 OK\r\n\r\n{body}"), eof);
         let causes: &[Cause] = if eof { &[Cause::Complete] } else { &[] };
         assert_eq!(delivered.seen.causes(), causes);
         if !body.is_empty() {
@@ -208,7 +208,7 @@ fn a_response_without_a_length_ends_with_the_connection() {
 }
 
 #[test]
-fn a_response_whose_end_cannot_be_told_ends_the_connection() {
+fn a_response_whose_end_is_unknown_ends_the_connection() {
     // RFC 9112 §6.3: "If the unrecoverable error is in a response message received by a user agent, the user agent MUST close the connection to the server
     // and discard the received response." And of both framings: it "ought to be handled as an error".
     for (fields, violation) in [
@@ -221,11 +221,11 @@ fn a_response_whose_end_cannot_be_told_ends_the_connection() {
         ("Transfer-Encoding: chunked, chunked\r\n", Violation::TransferEncoding),
         ("Transfer-Encoding: gzip\r\n", Violation::TransferEncoding),
     ] {
-        let delivered = heard("GET", format!("HTTP/1.1 200 OK\r\n{fields}\r\nhello"), false);
+        let delivered = client_receives("GET", format!("HTTP/1.1 200 OK\r\n{fields}\r\nhello"), false);
         assert_eq!(delivered.seen.0, [Seen::Closed(Cause::Violation(violation))], "{fields}");
         assert!(delivered.fin && delivered.sent.0.is_empty());
     }
-    let old = heard("GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false);
+    let old = client_receives("GET", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", false);
     assert_eq!(old.seen.causes(), [Cause::Violation(Violation::TransferEncoding)]);
 }
 
@@ -235,11 +235,12 @@ fn a_tunnel_begins_behind_the_head() {
     // that concludes the header fields. A client MUST ignore any Content-Length or Transfer-Encoding header fields received in such a
     // message."
     for fields in ["", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: x\r\n"] {
-        let delivered = heard("CONNECT", format!("HTTP/1.1 200 OK\r\n{fields}\r\n\x16\x03raw"), false);
+        let delivered =
+            client_receives("CONNECT", format!("HTTP/1.1 200 OK\r\n{fields}\r\n\x16\x03raw"), false);
         assert!(matches!(delivered.seen.0[0], Seen::Established { .. }), "{delivered:?}");
         assert_eq!(delivered.seen.contents(), ["\x16\x03raw".into()], "{fields}");
     }
-    let refusal = heard("CONNECT", "HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno", false);
+    let refusal = client_receives("CONNECT", "HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno", false);
     assert_eq!(refusal.seen.contents(), ["no".into()]);
     assert_eq!(refusal.seen.causes(), [Cause::Complete]);
 }

@@ -109,7 +109,7 @@ fn a_request_waits_for_the_answer_to_the_one_before() {
 }
 
 #[test]
-fn content_that_nobody_wants_is_read_or_the_connection_ends() {
+fn unwanted_content_is_read_or_the_connection_ends() {
     // RFC 9112 §9.3: "A server MUST read the entire request message body or close the connection after sending its response; otherwise, the remaining data on
     // a persistent connection would be misinterpreted as the next request."
     let post = |len: usize| {
@@ -159,7 +159,7 @@ fn a_client_asks_again_on_the_same_connection() {
 }
 
 #[test]
-fn a_response_that_nobody_asked_for_ends_the_connection() {
+fn an_unrequested_response_ends_the_connection() {
     // RFC 9112 §9.2: "If a client receives data on a connection that doesn't have outstanding requests, the client MUST NOT consider that data to be a valid
     // response; the client SHOULD close the connection".
     let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -9,19 +9,19 @@ use tests::endpoint::limits;
 use tests::h2::{flag, frame, kind};
 
 /// The connection ends with ENHANCE_YOUR_CALM over this limit.
-fn calmed(heard: &Heard, limit: Limit) {
-    let Some(Said::GoAway { code, debug, .. }) = heard.said.last() else {
-        panic!("{limit:?}: {:?}", heard.said)
+fn calmed(reaction: &Reaction, limit: Limit) {
+    let Some(SentFrame::GoAway { code, debug, .. }) = reaction.sent_frames.last() else {
+        panic!("{limit:?}: {:?}", reaction.sent_frames)
     };
     assert_eq!((*code, &**debug), (code::ENHANCE_YOUR_CALM, limit.message()));
-    assert!(heard.delivered.fin && !heard.lives());
+    assert!(reaction.delivered.fin && !reaction.lives());
 }
 
 /// The peer learns by a GOAWAY with ENHANCE_YOUR_CALM which streams are the last, over this limit, and no stream ends for it.
-fn told_to_calm(heard: &Heard, limit: Limit) {
-    let calm = |said: &&Said| matches!(said, Said::GoAway { code: code::ENHANCE_YOUR_CALM, debug, .. } if debug == limit.message());
-    assert_eq!(heard.said.iter().filter(calm).count(), 1, "{limit:?}: {:?}", heard.said);
-    assert!(!heard.causes().contains(&Cause::Limit(limit)), "{:?}", heard.causes());
+fn enhances_calm(reaction: &Reaction, limit: Limit) {
+    let calm = |frame: &&SentFrame| matches!(frame, SentFrame::GoAway { code: code::ENHANCE_YOUR_CALM, debug, .. } if debug == limit.message());
+    assert_eq!(reaction.sent_frames.iter().filter(calm).count(), 1, "{limit:?}: {:?}", reaction.sent_frames);
+    assert!(!reaction.causes().contains(&Cause::Limit(limit)), "{:?}", reaction.causes());
 }
 
 /// An allowance of so many at once.
@@ -52,13 +52,13 @@ fn resets_by_the_peer_and_by_its_fault() {
     let fault = |stream| [h2::post(stream), h2::window_update(stream, 0)].concat();
     for each in [&reset as &dyn Fn(u32) -> Vec<u8>, &fault] {
         let frames = |count: u32| -> Vec<u8> { (0..count).flat_map(|at| each(1 + at * 2)).collect() };
-        let heard = served_with(&config, &[], frames(3));
-        assert!(heard.lives(), "{:?}", heard.said);
-        told_to_calm(&served_with(&config, &[], frames(4)), Limit::Resets);
+        let reaction = served_with(&config, &[], frames(3));
+        assert!(reaction.lives(), "{:?}", reaction.sent_frames);
+        enhances_calm(&served_with(&config, &[], frames(4)), Limit::Resets);
         let running = [h2::post(1), (1..5).flat_map(|at| each(1 + at * 2)).collect()].concat();
-        let heard = served_with(&config, &[], running);
-        told_to_calm(&heard, Limit::Resets);
-        assert!(heard.lives(), "{:?}", heard.said);
+        let reaction = served_with(&config, &[], running);
+        enhances_calm(&reaction, Limit::Resets);
+        assert!(reaction.lives(), "{:?}", reaction.sent_frames);
     }
 }
 
@@ -68,14 +68,14 @@ fn frames_of_no_use() {
     let empty = h2::data(1, b"", false);
     let check = |before: &[u8], each: &[u8], free: usize| {
         let frames = |count: usize| [before, &each.repeat(count)].concat();
-        let heard = served_with(&config, &[], frames(free + 11));
+        let reaction = served_with(&config, &[], frames(free + 11));
         assert!(
-            heard.lives() && h2::go_aways(&heard.said).is_empty(),
+            reaction.lives() && h2::go_aways(&reaction.sent_frames).is_empty(),
             "{}: {:?}",
             each.escape_ascii(),
-            heard.said
+            reaction.sent_frames
         );
-        told_to_calm(&served_with(&config, &[], frames(free + 12)), Limit::Glitches);
+        enhances_calm(&served_with(&config, &[], frames(free + 12)), Limit::Glitches);
         // Once more, and the streams that run end, too.
         let again = [&h2::post(1), &frames(free + 12)[before.len()..], &each.repeat(100 + 11 + 1)].concat();
         calmed(&served_with(&config, &[], [again, h2::settings_ack().repeat(20)].concat()), Limit::Glitches);
@@ -99,8 +99,8 @@ fn frames_of_no_use() {
     for increment in [1, 1 << 20] {
         let late = h2::window_update(1, increment);
         let updates = |count: usize| [h2::get(1), h2::post(3), late.repeat(count)].concat();
-        assert!(h2::go_aways(&served_with(&config, &[], updates(107 + 11)).said).is_empty());
-        told_to_calm(&served_with(&config, &[], updates(107 + 13)), Limit::Glitches);
+        assert!(h2::go_aways(&served_with(&config, &[], updates(107 + 11)).sent_frames).is_empty());
+        enhances_calm(&served_with(&config, &[], updates(107 + 13)), Limit::Glitches);
     }
 }
 
@@ -119,8 +119,8 @@ fn an_allowance_fills_up_again() {
     assert_eq!(server.connection.sent_away(), Some(Cause::Limit(Limit::Glitches)));
     // What runs comes to its end, and then the connection does.
     server.receive(&[h2::get(3), h2::data(1, b"x", true)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 1) && h2::answer(&said, 3).is_none(), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 1) && h2::answer(&sent_frames, 3).is_none(), "{sent_frames:?}");
     assert_eq!(server.seen.causes(), [Cause::Complete]);
     assert!(server.connection.interest().shutdown);
 }
@@ -142,8 +142,8 @@ fn field_sections() {
     let value = |len: usize| "v".repeat(len);
     let fits = value(1_000 - size - 33);
     assert_eq!(served_with(&config, &[], with(&[("x", &fits)])).status(1), Some(200));
-    let heard = served_with(&config, &[], with(&[("x", &format!("{fits}v"))]));
-    assert_eq!((heard.status(1), heard.lives()), (Some(431), true), "{:?}", heard.said);
+    let reaction = served_with(&config, &[], with(&[("x", &format!("{fits}v"))]));
+    assert_eq!((reaction.status(1), reaction.lives()), (Some(431), true), "{:?}", reaction.sent_frames);
     // Cookie crumbs count each.
     assert_eq!(served_with(&config, &[], with(&[("cookie", "a"); 6])).status(1), Some(200));
     assert_eq!(served_with(&config, &[], with(&[("cookie", "a"); 7])).status(1), Some(431));
@@ -153,9 +153,9 @@ fn field_sections() {
     let config = limits(|limits| limits.trailer_bytes_max = 100);
     let trailers = |len| [h2::post(1), h2::headers(1, &[("x", &value(len))], true)].concat();
     assert_eq!(served_with(&config, &[], trailers(67)).status(1), Some(200));
-    let heard = served_with(&config, &[], trailers(68));
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::ENHANCE_YOUR_CALM));
-    assert_eq!(heard.causes(), [Cause::Limit(Limit::TrailerBytes)]);
+    let reaction = served_with(&config, &[], trailers(68));
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::ENHANCE_YOUR_CALM));
+    assert_eq!(reaction.causes(), [Cause::Limit(Limit::TrailerBytes)]);
 }
 
 #[test]
@@ -193,8 +193,11 @@ fn answers_to_control_frames_that_wait() {
     assert!(!server.connection.interest().read, "choked");
     server.room = usize::MAX;
     server.settle();
-    let said = reader.read(&server.take_sent());
-    assert_eq!(said.iter().filter(|said| matches!(said, Said::Ping { ack: true, .. })).count(), 109);
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(
+        sent_frames.iter().filter(|frame| matches!(frame, SentFrame::Ping { ack: true, .. })).count(),
+        109
+    );
     assert!(server.connection.interest().read);
     server.room = 0;
     server.receive(&h2::ping(false, [1; 8]).repeat(100), Buffer::Lent);
@@ -232,8 +235,8 @@ fn a_field_block_comes_in_time() {
     server.receive(&frame(kind::CONTINUATION, 0, 1, b""), Buffer::Lent);
     assert!(h2::go_aways(&reader.read(&server.take_sent())).is_empty());
     server.wait(Duration::from_secs(1));
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::go_aways(&said).len(), 1, "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::go_aways(&sent_frames).len(), 1, "{sent_frames:?}");
     assert!(server.connection.interest().shutdown);
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tests::application::{Each, Echo, NO_FIELDS, Silent};
 use tests::endpoint::Buffer;
 use tests::h2::ByStream;
-use tests::h2::{self, Reader, Said};
+use tests::h2::{self, Reader, SentFrame};
 use tests::{Application, Delivered, Endpoint, deliver_seen};
 
 mod limits;
@@ -54,22 +54,22 @@ pub(crate) mod code {
     pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
 }
 
-/// What came of some frames.
-pub(crate) struct Heard {
+/// The reaction of an engine to some frames.
+pub(crate) struct Reaction {
     /// The frames that were sent back.
-    pub(crate) said: Vec<Said>,
-    /// What the engine said otherwise.
+    pub(crate) sent_frames: Vec<SentFrame>,
+    /// The events, and the rest of the outcome.
     pub(crate) delivered: Delivered,
 }
 
-impl Heard {
+impl Reaction {
     pub(crate) fn of(delivered: Delivered) -> Self {
-        Self { said: Reader::default().read(&delivered.sent.0), delivered }
+        Self { sent_frames: Reader::default().read(&delivered.sent.0), delivered }
     }
 
     /// The status code on a stream.
     pub(crate) fn status(&self, stream: u32) -> Option<u16> {
-        h2::answer(&self.said, stream).map(|(status, _)| status)
+        h2::answer(&self.sent_frames, stream).map(|(status, _)| status)
     }
 
     /// The causes of all ends.
@@ -79,11 +79,11 @@ impl Heard {
 
     /// Whether the PING behind the frames was answered.
     pub(crate) fn lives(&self) -> bool {
-        self.said.contains(&Said::Ping { ack: true, payload: PROBE })
+        self.sent_frames.contains(&SentFrame::Ping { ack: true, payload: PROBE })
     }
 }
 
-/// What an engine makes of `input`, however that comes.
+/// Delivers `input` to an engine, cut in every way.
 pub(crate) fn deliver<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8]) -> Delivered {
     deliver_seen(make, input, false, ByStream::of)
 }
@@ -91,28 +91,32 @@ pub(crate) fn deliver<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u
 /// The PING behind the frames of a test.
 const PROBE: [u8; 8] = *b"are you?";
 
-/// What an echoing server makes of frames behind the preface.
-pub(crate) fn served(frames: impl AsRef<[u8]>) -> Heard {
+/// The reaction of an echoing server to frames after the preface.
+pub(crate) fn served(frames: impl AsRef<[u8]>) -> Reaction {
     served_with(&defaults(), &[], frames)
 }
 
-/// The same with other limits, and for a client with these settings.
-pub(crate) fn served_with(config: &Arc<Config>, settings: &[(u16, u32)], frames: impl AsRef<[u8]>) -> Heard {
+/// The reaction of an echoing server with other limits, to a client with these settings.
+pub(crate) fn served_with(
+    config: &Arc<Config>,
+    settings: &[(u16, u32)],
+    frames: impl AsRef<[u8]>,
+) -> Reaction {
     served_by(config, settings, Each::echo, frames)
 }
 
-/// The same with another application.
+/// As the function above, with another application.
 pub(crate) fn served_by<A: Application>(
     config: &Arc<Config>,
     settings: &[(u16, u32)],
     app: impl Fn() -> A,
     frames: impl AsRef<[u8]>,
-) -> Heard {
+) -> Reaction {
     let input = [&h2::client_begins(settings)[..], frames.as_ref(), &h2::ping(false, PROBE)].concat();
-    Heard::of(deliver(|| Endpoint::http2_server(Arc::clone(config), app()), &input))
+    Reaction::of(deliver(|| Endpoint::http2_server(Arc::clone(config), app()), &input))
 }
 
-/// A server behind the preface; what it has said so far is forgotten, and its frames are read on.
+/// A server after the preface. Its output so far is forgotten, and the reader continues with its frames.
 pub(crate) fn server<A: Application>(
     config: &Arc<Config>,
     settings: &[(u16, u32)],
@@ -134,7 +138,7 @@ pub(crate) fn client(config: &Arc<Config>) -> Endpoint<Silent> {
     client_by(config, Silent)
 }
 
-/// The same with another application.
+/// As the function above, with another application.
 pub(crate) fn client_by<A: Application>(config: &Arc<Config>, app: A) -> Endpoint<A> {
     let mut client = Endpoint::http2_client(Arc::clone(config), app);
     request(&mut client, "GET", "/get", true);
@@ -157,8 +161,8 @@ pub(crate) fn request<A: Application>(
     key
 }
 
-/// What a client of two requests makes of frames behind the server's SETTINGS.
-pub(crate) fn answered(frames: impl AsRef<[u8]>) -> Heard {
+/// The reaction of a client with two requests to frames after the server's SETTINGS.
+pub(crate) fn answered(frames: impl AsRef<[u8]>) -> Reaction {
     answered_with(&defaults(), &[], frames)
 }
 
@@ -166,14 +170,14 @@ pub(crate) fn answered_with(
     config: &Arc<Config>,
     settings: &[(u16, u32)],
     frames: impl AsRef<[u8]>,
-) -> Heard {
+) -> Reaction {
     let input = [&h2::server_begins(settings)[..], frames.as_ref(), &h2::ping(false, PROBE)].concat();
-    Heard::of(deliver(|| client(config), &input))
+    Reaction::of(deliver(|| client(config), &input))
 }
 
 impl Role {
-    /// What the peer of this role makes this side hear.
-    pub(crate) fn hears(self, frames: impl AsRef<[u8]>) -> Heard {
+    /// The reaction of this role to frames of its peer.
+    pub(crate) fn reacts(self, frames: impl AsRef<[u8]>) -> Reaction {
         match self {
             Self::Client => answered(frames),
             Self::Server => served(frames),
@@ -195,20 +199,20 @@ pub(crate) fn response(stream: u32, end: bool) -> Vec<u8> {
     h2::headers(stream, &[(":status", "200")], end)
 }
 
-/// Frames are a connection error: GOAWAY with this code is the last that is said, FIN follows, every stream that was delivered ends with
-/// the cause, and nothing behind them is looked at.
+/// Checks that frames are a connection error: GOAWAY with this code is the last frame, FIN follows, every stream that
+/// was delivered ends with the cause, and nothing behind them is looked at.
 pub(crate) fn connection_error(role: Role, frames: impl AsRef<[u8]>, code: u32, violation: Violation) {
     let frames = frames.as_ref();
     let shown = || format!("{role:?} {}", frames.escape_ascii());
-    let heard = role.hears(frames);
-    let Some(Said::GoAway { code: found, debug, .. }) = heard.said.last() else {
-        panic!("{}: no GOAWAY last: {:?}", shown(), heard.said)
+    let reaction = role.reacts(frames);
+    let Some(SentFrame::GoAway { code: found, debug, .. }) = reaction.sent_frames.last() else {
+        panic!("{}: no GOAWAY last: {:?}", shown(), reaction.sent_frames)
     };
     assert_eq!((*found, &**debug), (code, violation.message()), "{}", shown());
-    assert_eq!(h2::go_aways(&heard.said).len(), 1, "{}", shown());
-    assert!(!heard.lives() && heard.delivered.fin, "{}", shown());
-    let reported = heard.delivered.streams.len();
-    let causes = heard.causes();
+    assert_eq!(h2::go_aways(&reaction.sent_frames).len(), 1, "{}", shown());
+    assert!(!reaction.lives() && reaction.delivered.fin, "{}", shown());
+    let reported = reaction.delivered.streams.len();
+    let causes = reaction.causes();
     assert_eq!(causes.len(), reported, "{}: every stream has ended", shown());
     let before = [Cause::Complete, Cause::Reset(ErrorCode::CANCEL), Cause::Violation(violation)];
     assert!(causes.iter().all(|cause| before.contains(cause)), "{}: {causes:?}", shown());
@@ -224,28 +228,43 @@ pub(crate) fn stream_error(
 ) {
     let frames = frames.as_ref();
     let shown = || format!("{role:?} {}", frames.escape_ascii());
-    let heard = role.hears(frames);
-    assert_eq!(h2::reset(&heard.said, stream), Some(code), "{}: {:?}", shown(), heard.said);
-    assert!(heard.lives() && h2::go_aways(&heard.said).is_empty(), "{}: {:?}", shown(), heard.said);
-    let resets = heard.said.iter().filter(|said| matches!(said, Said::Reset { .. })).count();
-    assert_eq!(resets, 1, "{}: {:?}", shown(), heard.said);
+    let reaction = role.reacts(frames);
+    assert_eq!(
+        h2::reset(&reaction.sent_frames, stream),
+        Some(code),
+        "{}: {:?}",
+        shown(),
+        reaction.sent_frames
+    );
+    assert!(
+        reaction.lives() && h2::go_aways(&reaction.sent_frames).is_empty(),
+        "{}: {:?}",
+        shown(),
+        reaction.sent_frames
+    );
+    let resets = reaction.sent_frames.iter().filter(|frame| matches!(frame, SentFrame::Reset { .. })).count();
+    assert_eq!(resets, 1, "{}: {:?}", shown(), reaction.sent_frames);
     let expected = Cause::Violation(violation);
-    let reported = heard.causes();
+    let reported = reaction.causes();
     assert!(
         reported.iter().all(|cause| [expected, Cause::Complete].contains(cause)),
         "{}: {reported:?}",
         shown()
     );
-    let any = heard.delivered.streams.iter().any(|one| !one.0.is_empty());
-    assert!(!any || reported.contains(&expected), "{}: {:?}", shown(), heard.delivered.seen);
+    let any = reaction.delivered.streams.iter().any(|one| !one.0.is_empty());
+    assert!(!any || reported.contains(&expected), "{}: {:?}", shown(), reaction.delivered.seen);
 }
 
 /// Frames are no error at all.
-pub(crate) fn no_error(role: Role, frames: impl AsRef<[u8]>) -> Heard {
+pub(crate) fn no_error(role: Role, frames: impl AsRef<[u8]>) -> Reaction {
     let frames = frames.as_ref();
-    let heard = role.hears(frames);
-    let shown = || format!("{role:?} {}: {:?}", frames.escape_ascii(), heard.said);
-    assert!(heard.lives() && h2::go_aways(&heard.said).is_empty(), "{}", shown());
-    assert!(!heard.said.iter().any(|said| matches!(said, Said::Reset { .. })), "{}", shown());
-    heard
+    let reaction = role.reacts(frames);
+    let shown = || format!("{role:?} {}: {:?}", frames.escape_ascii(), reaction.sent_frames);
+    assert!(reaction.lives() && h2::go_aways(&reaction.sent_frames).is_empty(), "{}", shown());
+    assert!(
+        !reaction.sent_frames.iter().any(|frame| matches!(frame, SentFrame::Reset { .. })),
+        "{}",
+        shown()
+    );
+    reaction
 }

@@ -10,12 +10,12 @@ use tests::{Octets, Seen, deliver_to_end};
 #[test]
 fn a_connection_begins_with_the_preface_and_settings() {
     let make = || Endpoint::http2_server(defaults(), Each::echo());
-    let heard = Heard::of(deliver(make, &[&PREFACE[..], &h2::settings(&[]), &h2::get(1)].concat()));
-    assert_eq!(heard.status(1), Some(200));
+    let reaction = Reaction::of(deliver(make, &[&PREFACE[..], &h2::settings(&[]), &h2::get(1)].concat()));
+    assert_eq!(reaction.status(1), Some(200));
     for first in [h2::get(1), h2::ping(false, PROBE), h2::settings_ack(), h2::window_update(0, 1)] {
-        let heard = Heard::of(deliver(make, &[&PREFACE[..], &first].concat()));
-        assert_eq!(h2::go_aways(&heard.said), [(0, code::PROTOCOL_ERROR)], "{:?}", Octets(first));
-        assert!(heard.delivered.fin);
+        let reaction = Reaction::of(deliver(make, &[&PREFACE[..], &first].concat()));
+        assert_eq!(h2::go_aways(&reaction.sent_frames), [(0, code::PROTOCOL_ERROR)], "{:?}", Octets(first));
+        assert!(reaction.delivered.fin);
     }
 }
 
@@ -41,19 +41,19 @@ fn an_invalid_preface_ends_the_connection() {
 /// acknowledged after sending the connection preface."
 #[test]
 fn a_server_says_its_settings_first_and_acknowledges_then() {
-    let heard = served([]);
+    let reaction = served([]);
     assert!(
-        matches!(&heard.said[0], Said::Settings(entries)
+        matches!(&reaction.sent_frames[0], SentFrame::Settings(entries)
         if entries.contains(&(setting::MAX_CONCURRENT_STREAMS, 100))
         && entries.contains(&(setting::ENABLE_CONNECT_PROTOCOL, 1))
         && entries.contains(&(setting::NO_RFC7540_PRIORITIES, 1))),
         "{:?}",
-        heard.said
+        reaction.sent_frames
     );
-    let ack = heard.said.iter().position(|said| *said == Said::SettingsAck);
-    assert!(ack.is_some_and(|at| at > 0), "{:?}", heard.said);
+    let ack = reaction.sent_frames.iter().position(|frame| *frame == SentFrame::SettingsAck);
+    assert!(ack.is_some_and(|at| at > 0), "{:?}", reaction.sent_frames);
     // "... a server MUST NOT explicitly set this value [ENABLE_PUSH] to 1", and there is no use for 0. RFC 9113 §6.5.2.
-    assert!(!matches!(&heard.said[0], Said::Settings(entries)
+    assert!(!matches!(&reaction.sent_frames[0], SentFrame::Settings(entries)
         if entries.iter().any(|(name, _)| *name == setting::ENABLE_PUSH)));
 }
 
@@ -62,24 +62,32 @@ fn a_server_says_its_settings_first_and_acknowledges_then() {
 #[test]
 fn a_client_says_the_preface_settings_and_requests_at_once() {
     let client = client(&defaults());
-    let said = Reader::default().read(&client.sent);
-    assert_eq!(said[0], Said::Preface);
-    assert!(matches!(&said[1], Said::Settings(entries) if entries.contains(&(setting::ENABLE_PUSH, 0))));
-    assert!(said.iter().any(|said| matches!(said, Said::Headers { stream: 1, end: true, .. })), "{said:?}");
-    assert!(said.iter().any(|said| matches!(said, Said::Headers { stream: 3, end: false, .. })), "{said:?}");
+    let sent_frames = Reader::default().read(&client.sent);
+    assert_eq!(sent_frames[0], SentFrame::Preface);
+    assert!(
+        matches!(&sent_frames[1], SentFrame::Settings(entries) if entries.contains(&(setting::ENABLE_PUSH, 0)))
+    );
+    assert!(
+        sent_frames.iter().any(|frame| matches!(frame, SentFrame::Headers { stream: 1, end: true, .. })),
+        "{sent_frames:?}"
+    );
+    assert!(
+        sent_frames.iter().any(|frame| matches!(frame, SentFrame::Headers { stream: 3, end: false, .. })),
+        "{sent_frames:?}"
+    );
 }
 
-/// The same paragraph, heard by a client.
+/// The same paragraph, reaction by a client.
 #[test]
 fn a_server_that_does_not_begin_with_settings_is_refused() {
     for first in [response(1, true), h2::ping(false, PROBE), h2::settings_ack()] {
-        let heard = Heard::of(deliver(|| client(&defaults()), &first));
-        assert_eq!(h2::go_aways(&heard.said), [(0, code::PROTOCOL_ERROR)], "{:?}", Octets(first));
-        assert_eq!(heard.causes(), [Cause::Violation(Violation::Preface); 2]);
+        let reaction = Reaction::of(deliver(|| client(&defaults()), &first));
+        assert_eq!(h2::go_aways(&reaction.sent_frames), [(0, code::PROTOCOL_ERROR)], "{:?}", Octets(first));
+        assert_eq!(reaction.causes(), [Cause::Violation(Violation::Preface); 2]);
     }
     // A server of HTTP/1.1.
-    let heard = Heard::of(deliver(|| client(&defaults()), b"HTTP/1.1 400 Bad Request\r\n\r\n"));
-    assert_eq!(heard.causes(), [Cause::Violation(Violation::Preface); 2]);
+    let reaction = Reaction::of(deliver(|| client(&defaults()), b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+    assert_eq!(reaction.causes(), [Cause::Violation(Violation::Preface); 2]);
 }
 
 #[test]
@@ -105,15 +113,15 @@ fn where_alpn_has_chosen_h2_nothing_else_is_spoken() {
         let connection = Connection::server_http2(Time::ZERO, defaults());
         Endpoint::new(connection, Each::echo()).multiplexed()
     };
-    let heard = Heard::of(deliver(make, &[&PREFACE[..], &h2::settings(&[]), &h2::get(1)].concat()));
-    assert!(matches!(heard.said[0], Said::Settings(_)));
-    assert_eq!(heard.status(1), Some(200));
+    let reaction = Reaction::of(deliver(make, &[&PREFACE[..], &h2::settings(&[]), &h2::get(1)].concat()));
+    assert!(matches!(reaction.sent_frames[0], SentFrame::Settings(_)));
+    assert_eq!(reaction.status(1), Some(200));
     for other in [&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..], b"\x16\x03\x01\x00\x05hello and more than that"]
     {
-        let heard = Heard::of(deliver(make, other));
-        assert_eq!(h2::go_aways(&heard.said), [(0, code::PROTOCOL_ERROR)]);
-        assert!(heard.delivered.fin);
-        assert_eq!(heard.status(1), None);
+        let reaction = Reaction::of(deliver(make, other));
+        assert_eq!(h2::go_aways(&reaction.sent_frames), [(0, code::PROTOCOL_ERROR)]);
+        assert!(reaction.delivered.fin);
+        assert_eq!(reaction.status(1), None);
     }
 }
 

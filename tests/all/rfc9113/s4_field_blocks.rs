@@ -23,14 +23,14 @@ fn pieces(ends: &[usize], end_stream: bool) -> Vec<Vec<u8>> {
 #[test]
 fn a_field_block_may_come_in_pieces() {
     for ends in [&[][..], &[0], &[1], &[10], &[3, 3, 4], &[1, 2, 3, 4, 5, 6, 7, 8]] {
-        let heard = no_error(Role::Server, pieces(ends, true).concat());
-        assert_eq!(heard.status(1), Some(200), "{ends:?}");
+        let reaction = no_error(Role::Server, pieces(ends, true).concat());
+        assert_eq!(reaction.status(1), Some(200), "{ends:?}");
     }
     let response = h2::block(&[(":status", "200")]);
     let frames =
         [frame(kind::HEADERS, 1, 1, &response[..5]), frame(kind::CONTINUATION, 4, 1, &response[5..])];
-    let heard = no_error(Role::Client, frames.concat());
-    assert_eq!(heard.causes(), [Cause::Complete]);
+    let reaction = no_error(Role::Client, frames.concat());
+    assert_eq!(reaction.causes(), [Cause::Complete]);
 }
 
 /// RFC 9113 §4.3: "Each field block is processed as a discrete unit. Field blocks MUST be transmitted as a contiguous sequence of frames, with
@@ -108,9 +108,9 @@ fn the_table_is_kept_for_streams_that_are_refused() {
     let refused = [h2::GET.as_slice(), &[("connection", "close"), ("x", "a value for the table")]].concat();
     let taken = [h2::GET.as_slice(), &[("x", "a value for the table")]].concat();
     let bytes = [get(1, &block(&refused)), get(3, &block(&taken)), get(5, &block(&taken))].concat();
-    let heard = served(bytes);
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::PROTOCOL_ERROR));
-    assert_eq!([heard.status(3), heard.status(5)], [Some(200); 2]);
+    let reaction = served(bytes);
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::PROTOCOL_ERROR));
+    assert_eq!([reaction.status(3), reaction.status(5)], [Some(200); 2]);
 }
 
 /// RFC 9113 §4.3.1: "... dynamic table size ... changes to SETTINGS_HEADER_TABLE_SIZE": "An endpoint MUST treat a field block that follows an
@@ -127,17 +127,32 @@ fn a_smaller_table_counts_from_its_acknowledgement_on() {
     let get = |stream, block: &[u8]| frame(kind::HEADERS, 5, stream, block);
     let begins = [&h2::PREFACE[..], &h2::settings(&[])].concat();
     let make = || Endpoint::http2_server(Arc::clone(&config), Each::echo());
-    let heard = Heard::of(deliver(make, &[&begins[..], &get(1, &first), &get(3, &second)].concat()));
-    assert_eq!([heard.status(1), heard.status(3)], [Some(200); 2], "before: {:?}", heard.said);
+    let reaction = Reaction::of(deliver(make, &[&begins[..], &get(1, &first), &get(3, &second)].concat()));
+    assert_eq!(
+        [reaction.status(1), reaction.status(3)],
+        [Some(200); 2],
+        "before: {:?}",
+        reaction.sent_frames
+    );
     let update = [&[0x20][..], &h2::block(&h2::GET)].concat();
     let acked =
         [&begins[..], &get(1, &first), &h2::settings_ack(), &get(3, &update), &get(5, &h2::block(&h2::GET))]
             .concat();
-    let heard = Heard::of(deliver(make, &acked));
-    assert_eq!([heard.status(3), heard.status(5)], [Some(200); 2], "with an update: {:?}", heard.said);
+    let reaction = Reaction::of(deliver(make, &acked));
+    assert_eq!(
+        [reaction.status(3), reaction.status(5)],
+        [Some(200); 2],
+        "with an update: {:?}",
+        reaction.sent_frames
+    );
     let missing = [&begins[..], &get(1, &first), &h2::settings_ack(), &get(3, &h2::block(&h2::GET))].concat();
-    let heard = Heard::of(deliver(make, &missing));
-    assert_eq!(h2::go_aways(&heard.said), [(1, code::COMPRESSION_ERROR)], "without: {:?}", heard.said);
+    let reaction = Reaction::of(deliver(make, &missing));
+    assert_eq!(
+        h2::go_aways(&reaction.sent_frames),
+        [(1, code::COMPRESSION_ERROR)],
+        "without: {:?}",
+        reaction.sent_frames
+    );
 }
 
 /// A table that may be larger than it is at first is no larger until the peer says so. RFC 7541 §4.2.
@@ -158,9 +173,9 @@ fn a_larger_table_counts_from_the_size_update_on() {
         encoder.encode(&mut block, b"y", b"again", Indexing::Index);
         bytes.extend(frame(kind::HEADERS, 5, stream, &block));
     }
-    let heard = served_with(&config, &[], bytes);
+    let reaction = served_with(&config, &[], bytes);
     for stream in (1..80).step_by(2) {
-        assert_eq!(heard.status(stream), Some(200), "{stream}");
+        assert_eq!(reaction.status(stream), Some(200), "{stream}");
     }
 }
 
@@ -171,20 +186,20 @@ fn our_encoder_keeps_to_the_table_of_the_peer() {
     for size in [0, 100, 4_096] {
         let get = |stream| h2::headers(stream, &[h2::GET.as_slice(), &[("x", "y")]].concat(), true);
         let bytes = [get(1), get(3), get(5)].concat();
-        let heard = served_with(&defaults(), &[(setting::HEADER_TABLE_SIZE, size)], bytes);
-        assert_eq!([1, 3, 5].map(|stream| heard.status(stream)), [Some(200); 3], "{size}");
+        let reaction = served_with(&defaults(), &[(setting::HEADER_TABLE_SIZE, size)], bytes);
+        assert_eq!([1, 3, 5].map(|stream| reaction.status(stream)), [Some(200); 3], "{size}");
     }
 }
 
 /// RFC 7541 §4.2: "In case multiple changes ... occur in the interval between the transmission of two header blocks, the smallest maximum
 /// table size that occurs in that interval MUST be signaled".
 #[test]
-fn a_table_that_was_smaller_for_a_moment_is_told() {
+fn a_table_that_was_smaller_for_a_moment_is_announced() {
     for sizes in [&[0, 8_192][..], &[4_096, 0, 4_096]] {
         let entries: Vec<_> = sizes.iter().map(|size| (setting::HEADER_TABLE_SIZE, *size)).collect();
-        let heard = served_with(&defaults(), &entries, h2::get(1));
+        let reaction = served_with(&defaults(), &entries, h2::get(1));
         let is_answer = |bytes: &&[u8]| bytes[3] == kind::HEADERS && bytes[5..9] == [0, 0, 0, 1];
-        let block = heard.delivered.sent.0.windows(13).find(is_answer);
+        let block = reaction.delivered.sent.0.windows(13).find(is_answer);
         // A size update to 0, and one to 4,096, which is as much as our encoder uses.
         assert_eq!(block.map(|bytes| &bytes[9..]), Some(&[0x20, 0x3f, 0xe1, 0x1f][..]), "{sizes:?}");
     }
@@ -197,9 +212,9 @@ fn a_long_section_of_ours_is_continued() {
         let value: &'static str = Box::leak("v".repeat(20_000).into_boxed_str());
         tests::application::Answer { fields: vec![("x", value), ("y", value)], ..Default::default() }
     };
-    let heard = served_by(&defaults(), &[], app, h2::get(1));
-    let found = heard.said.iter().find_map(|said| match said {
-        Said::Headers { stream: 1, continuations, fields, .. } => Some((*continuations, fields.len())),
+    let reaction = served_by(&defaults(), &[], app, h2::get(1));
+    let found = reaction.sent_frames.iter().find_map(|frame| match frame {
+        SentFrame::Headers { stream: 1, continuations, fields, .. } => Some((*continuations, fields.len())),
         _ => None,
     });
     let (continuations, _) = found.expect("a response");

@@ -24,22 +24,22 @@ fn flags_without_a_meaning_are_ignored() {
         let check = |bytes: Vec<u8>| no_error(role, [&opens[..], &bytes].concat());
         check(frame(kind::DATA, !flag::PADDED & !flag::END_STREAM, 1, b"content!"));
         check(frame(kind::SETTINGS, !flag::ACK, 0, &[]));
-        let heard = check(frame(kind::PING, !flag::ACK, 0, b"12345678"));
-        assert!(heard.said.contains(&Said::Ping { ack: true, payload: *b"12345678" }));
+        let reaction = check(frame(kind::PING, !flag::ACK, 0, b"12345678"));
+        assert!(reaction.sent_frames.contains(&SentFrame::Ping { ack: true, payload: *b"12345678" }));
         check(frame(kind::WINDOW_UPDATE, 0xff, 0, &1u32.to_be_bytes()));
         check(frame(kind::PRIORITY, 0xff, 1, &[0, 0, 0, 9, 1]));
     }
     let flags = !flag::PADDED & !flag::PRIORITY;
-    let heard = no_error(Role::Server, frame(kind::HEADERS, flags, 1, &h2::block(&h2::GET)));
-    assert_eq!(heard.status(1), Some(200));
+    let reaction = no_error(Role::Server, frame(kind::HEADERS, flags, 1, &h2::block(&h2::GET)));
+    assert_eq!(reaction.status(1), Some(200));
 }
 
 /// RFC 9113 §4.1: "Reserved: A reserved 1-bit field. The semantics of this bit are undefined, and the bit MUST remain unset (0x00) when
 /// sending and MUST be ignored when receiving."
 #[test]
 fn the_reserved_bit_is_ignored() {
-    let heard = no_error(Role::Server, frame(kind::HEADERS, 5, 1 | 1 << 31, &h2::block(&h2::GET)));
-    assert_eq!(heard.status(1), Some(200));
+    let reaction = no_error(Role::Server, frame(kind::HEADERS, 5, 1 | 1 << 31, &h2::block(&h2::GET)));
+    assert_eq!(reaction.status(1), Some(200));
     for role in Role::BOTH {
         no_error(role, frame(kind::PING, 0, 1 << 31, b"12345678"));
         no_error(role, frame(kind::WINDOW_UPDATE, 0, 1 << 31, &(1u32 << 31 | 1).to_be_bytes()));
@@ -50,8 +50,8 @@ fn the_reserved_bit_is_ignored() {
 #[test]
 fn the_largest_frame_that_may_come_is_taken() {
     for role in Role::BOTH {
-        let heard = no_error(role, [role.opens(), h2::data(1, vec![b'x'; 16_384], true)].concat());
-        assert_eq!(heard.delivered.seen.contents()[0].0.len(), 16_384);
+        let reaction = no_error(role, [role.opens(), h2::data(1, vec![b'x'; 16_384], true)].concat());
+        assert_eq!(reaction.delivered.seen.contents()[0].0.len(), 16_384);
     }
 }
 
@@ -143,10 +143,10 @@ fn no_frame_is_larger_than_the_peer_takes() {
             &h2::data(1, [], true),
         ]
         .concat();
-        let heard = served_with(&defaults(), &[(setting::MAX_FRAME_SIZE, size)], input);
-        assert_eq!(h2::answer(&heard.said, 1).expect("an answer").1.0, content);
-        for said in &heard.said {
-            assert!(!matches!(said, Said::Data { content, .. } if content.0.len() > size as usize));
+        let reaction = served_with(&defaults(), &[(setting::MAX_FRAME_SIZE, size)], input);
+        assert_eq!(h2::answer(&reaction.sent_frames, 1).expect("an answer").1.0, content);
+        for frame in &reaction.sent_frames {
+            assert!(!matches!(frame, SentFrame::Data { content, .. } if content.0.len() > size as usize));
         }
     }
 }

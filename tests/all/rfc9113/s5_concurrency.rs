@@ -12,17 +12,20 @@ use tests::h2::setting;
 fn a_stream_too_many_is_refused_and_can_be_tried_again() {
     let config = limits(|limits| limits.h2_streams_max = 3);
     let at_limit = served_with(&config, &[], [h2::post(1), h2::post(3), h2::post(5)].concat());
-    assert!(at_limit.lives() && !at_limit.said.iter().any(|said| matches!(said, Said::Reset { .. })));
-    assert!(matches!(&at_limit.said[0], Said::Settings(entries)
+    assert!(
+        at_limit.lives()
+            && !at_limit.sent_frames.iter().any(|frame| matches!(frame, SentFrame::Reset { .. }))
+    );
+    assert!(matches!(&at_limit.sent_frames[0], SentFrame::Settings(entries)
         if entries.contains(&(setting::MAX_CONCURRENT_STREAMS, 3))));
     let past = [h2::post(1), h2::post(3), h2::post(5), h2::post(7), h2::data(7, b"content!", true)].concat();
-    let heard = served_with(&config, &[], &past);
-    assert_eq!(h2::reset(&heard.said, 7), Some(code::REFUSED_STREAM));
-    assert!(heard.lives());
-    assert_eq!(heard.delivered.streams.len(), 3);
+    let reaction = served_with(&config, &[], &past);
+    assert_eq!(h2::reset(&reaction.sent_frames, 7), Some(code::REFUSED_STREAM));
+    assert!(reaction.lives());
+    assert_eq!(reaction.delivered.streams.len(), 3);
     // The place of a stream that has ended is free again.
-    let heard = served_with(&config, &[], [&past[..], &h2::data(3, b"", true), &h2::get(9)].concat());
-    assert_eq!([heard.status(3), heard.status(9)], [Some(200); 2]);
+    let reaction = served_with(&config, &[], [&past[..], &h2::data(3, b"", true), &h2::get(9)].concat());
+    assert_eq!([reaction.status(3), reaction.status(9)], [Some(200); 2]);
 }
 
 /// The same of a client: requests wait for their turn, in order.
@@ -34,16 +37,18 @@ fn a_client_waits_until_the_server_takes_more_streams() {
     for target in ["/1", "/3", "/5", "/7"] {
         request(&mut client, "GET", target, true);
     }
-    let opened = |said: &[Said]| said.iter().filter(|said| matches!(said, Said::Headers { .. })).count();
-    let said = reader.read(&client.take_sent());
-    assert_eq!(opened(&said), 2, "{said:?}");
+    let opened = |sent_frames: &[SentFrame]| {
+        sent_frames.iter().filter(|frame| matches!(frame, SentFrame::Headers { .. })).count()
+    };
+    let sent_frames = reader.read(&client.take_sent());
+    assert_eq!(opened(&sent_frames), 2, "{sent_frames:?}");
     client.receive(&response(3, true), Buffer::Lent);
-    let said = reader.read(&client.take_sent());
-    assert!(matches!(&said[..], [Said::Headers { stream: 5, end: true, .. }]), "{said:?}");
+    let sent_frames = reader.read(&client.take_sent());
+    assert!(matches!(&sent_frames[..], [SentFrame::Headers { stream: 5, end: true, .. }]), "{sent_frames:?}");
     // A reset frees a place, too.
     client.receive(&h2::rst_stream(1, code::CANCEL), Buffer::Lent);
-    let said = reader.read(&client.take_sent());
-    assert!(matches!(&said[..], [Said::Headers { stream: 7, end: true, .. }]), "{said:?}");
+    let sent_frames = reader.read(&client.take_sent());
+    assert!(matches!(&sent_frames[..], [SentFrame::Headers { stream: 7, end: true, .. }]), "{sent_frames:?}");
     client.receive(&[response(5, true), response(7, true)].concat(), Buffer::Lent);
     let causes = client.seen.causes();
     assert_eq!(causes.iter().filter(|cause| **cause == Cause::Complete).count(), 3, "{causes:?}");
@@ -77,8 +82,8 @@ fn a_request_that_waits_for_a_stream_has_a_deadline_which_begins_anew_when_one_b
     assert_eq!(client.seen.causes(), [Cause::Reset(ErrorCode::CANCEL)], "the last one waits");
     alive(&mut client, Duration::from_secs(2));
     assert_eq!(client.of(keys[3]).causes(), [Cause::Timeout(Deadline::Response)]);
-    let said = Reader::default().read(&client.take_sent());
-    assert!(h2::on(&said, 7).is_empty(), "nothing was said of it: {said:?}");
+    let sent_frames = Reader::default().read(&client.take_sent());
+    assert!(h2::on(&sent_frames, 7).is_empty(), "nothing was sent_frames of it: {sent_frames:?}");
     assert!(client.keys().contains(&keys[1]) && client.keys().contains(&keys[2]), "the others go on");
 }
 
@@ -91,12 +96,18 @@ fn a_server_that_takes_no_streams_now_may_take_some_later() {
     client.receive(&h2::server_begins(&[(setting::MAX_CONCURRENT_STREAMS, 0)]), Buffer::Lent);
     request(&mut client, "GET", "/", true);
     request(&mut client, "GET", "/", true);
-    let said = reader.read(&client.take_sent());
-    assert!(!said.iter().any(|said| matches!(said, Said::Headers { .. })), "{said:?}");
+    let sent_frames = reader.read(&client.take_sent());
+    assert!(!sent_frames.iter().any(|frame| matches!(frame, SentFrame::Headers { .. })), "{sent_frames:?}");
     client.receive(&h2::settings(&[(setting::MAX_CONCURRENT_STREAMS, 1)]), Buffer::Lent);
-    let said = reader.read(&client.take_sent());
-    assert!(said.iter().any(|said| matches!(said, Said::Headers { stream: 1, .. })), "{said:?}");
-    assert!(!said.iter().any(|said| matches!(said, Said::Headers { stream: 3, .. })), "{said:?}");
+    let sent_frames = reader.read(&client.take_sent());
+    assert!(
+        sent_frames.iter().any(|frame| matches!(frame, SentFrame::Headers { stream: 1, .. })),
+        "{sent_frames:?}"
+    );
+    assert!(
+        !sent_frames.iter().any(|frame| matches!(frame, SentFrame::Headers { stream: 3, .. })),
+        "{sent_frames:?}"
+    );
 }
 
 /// A frame on a stream whose request waits is one for a stream that has not begun.
@@ -115,9 +126,14 @@ fn a_request_that_waits_has_not_begun() {
             client.forget();
             client
         };
-        let heard = Heard::of(deliver(make, &frame));
-        assert_eq!(h2::go_aways(&heard.said), [(0, code::PROTOCOL_ERROR)], "{:?}", heard.said);
-        assert_eq!(heard.causes(), [Cause::Violation(Violation::StreamIdle); 3]);
+        let reaction = Reaction::of(deliver(make, &frame));
+        assert_eq!(
+            h2::go_aways(&reaction.sent_frames),
+            [(0, code::PROTOCOL_ERROR)],
+            "{:?}",
+            reaction.sent_frames
+        );
+        assert_eq!(reaction.causes(), [Cause::Violation(Violation::StreamIdle); 3]);
     }
 }
 
@@ -151,16 +167,16 @@ fn a_request_that_waits_can_be_given_up() {
     client.settle();
     assert_eq!(client.seen.causes(), [Cause::Aborted]);
     client.receive(&response(1, true), Buffer::Lent);
-    let said = reader.read(&client.take_sent());
-    let opened: Vec<u32> = said
+    let sent_frames = reader.read(&client.take_sent());
+    let opened: Vec<u32> = sent_frames
         .iter()
-        .filter_map(|said| match said {
-            Said::Headers { stream, .. } => Some(*stream),
+        .filter_map(|frame| match frame {
+            SentFrame::Headers { stream, .. } => Some(*stream),
             _ => None,
         })
         .collect();
-    assert_eq!(opened, [1, 5], "{said:?}");
-    assert!(!said.iter().any(|said| matches!(said, Said::Reset { .. })), "{said:?}");
+    assert_eq!(opened, [1, 5], "{sent_frames:?}");
+    assert!(!sent_frames.iter().any(|frame| matches!(frame, SentFrame::Reset { .. })), "{sent_frames:?}");
 }
 
 /// Streams of one connection are separate: each has its own content, answer and end.
@@ -173,12 +189,12 @@ fn streams_do_not_get_mixed_up() {
         ids.iter().for_each(|id| bytes.extend(h2::data(*id, format!("{id} part {part}; "), false)));
     }
     ids.iter().rev().for_each(|id| bytes.extend(h2::data(*id, b"", true)));
-    let heard = no_error(Role::Server, bytes);
+    let reaction = no_error(Role::Server, bytes);
     for id in ids {
         let content = format!("{id} part 0; {id} part 1; {id} part 2; ");
-        assert_eq!(h2::answer(&heard.said, id), Some((200, content.as_str().into())));
+        assert_eq!(h2::answer(&reaction.sent_frames, id), Some((200, content.as_str().into())));
     }
-    assert_eq!(heard.causes(), [Cause::Complete; 10]);
+    assert_eq!(reaction.causes(), [Cause::Complete; 10]);
 }
 
 /// A permit names its stream, so that an application with many knows for which it is.
@@ -203,6 +219,6 @@ fn a_permit_is_for_the_stream_that_asked() {
     };
     let (mut server, mut reader) = server(&defaults(), &[], app);
     server.receive(&[h2::get(1), h2::get(3), h2::get(5)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!([1, 3, 5].iter().all(|stream| h2::ended(&said, *stream)), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!([1, 3, 5].iter().all(|stream| h2::ended(&sent_frames, *stream)), "{sent_frames:?}");
 }

@@ -14,12 +14,12 @@ fn answer_of(len: usize) -> Answer {
 }
 
 /// Bytes of DATA on a stream.
-fn sent_on(said: &[Said], wanted: u32) -> usize {
-    let len = |said: &Said| match said {
-        Said::Data { stream, content, .. } if *stream == wanted => content.0.len(),
+fn sent_on(sent_frames: &[SentFrame], wanted: u32) -> usize {
+    let len = |frame: &SentFrame| match frame {
+        SentFrame::Data { stream, content, .. } if *stream == wanted => content.0.len(),
         _ => 0,
     };
-    said.iter().map(len).sum()
+    sent_frames.iter().map(len).sum()
 }
 
 /// RFC 9113 §6.9: "A sender MUST NOT send a flow-controlled frame with a length that exceeds the space available in either of the flow-control
@@ -28,24 +28,24 @@ fn sent_on(said: &[Said], wanted: u32) -> usize {
 fn no_more_is_sent_than_both_windows_allow() {
     let (mut server, mut reader) = server(&defaults(), &[], answer_of(200_000));
     server.receive(&[h2::get(1), h2::get(3)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(sent_on(&said, 1) + sent_on(&said, 3), 65_535, "the window of the connection");
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(sent_on(&sent_frames, 1) + sent_on(&sent_frames, 3), 65_535, "the window of the connection");
     server.receive(&h2::window_update(0, 1_000_000), Buffer::Lent);
     let said_then = reader.read(&server.take_sent());
     for stream in [1, 3] {
         assert_eq!(
-            sent_on(&said, stream) + sent_on(&said_then, stream),
+            sent_on(&sent_frames, stream) + sent_on(&said_then, stream),
             65_535,
             "the window of stream {stream}"
         );
     }
     server.receive(&h2::window_update(3, 10), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!((sent_on(&said, 1), sent_on(&said, 3)), (0, 10));
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!((sent_on(&sent_frames, 1), sent_on(&sent_frames, 3)), (0, 10));
     server.receive(&[h2::window_update(3, 1 << 20), h2::window_update(1, 1 << 20)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 1) && h2::ended(&said, 3));
-    assert_eq!(sent_on(&said, 1), 200_000 - 65_535);
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 1) && h2::ended(&sent_frames, 3));
+    assert_eq!(sent_on(&sent_frames, 1), 200_000 - 65_535);
     assert_eq!(server.seen.causes(), [Cause::Complete; 2]);
 }
 
@@ -56,8 +56,8 @@ fn heads_and_ends_need_no_window() {
     let settings = [(setting::INITIAL_WINDOW_SIZE, 0)];
     let (mut server, mut reader) = server(&defaults(), &settings, Answer::default());
     server.receive(&h2::get(1), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 1), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 1), "{sent_frames:?}");
     let app = |event: Event<'_>| match event {
         Event::Request { mut stream, .. } => stream.want_write(),
         Event::Writable(permit) => {
@@ -74,8 +74,8 @@ fn heads_and_ends_need_no_window() {
     };
     let (mut server, mut reader) = super::server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 10)], app);
     server.receive(&h2::get(1), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(sent_on(&said, 1), 10, "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(sent_on(&sent_frames, 1), 10, "{sent_frames:?}");
     let key = server.key();
     let trailers = server.connection.stream(key).expect("the stream").permit();
     assert!(trailers.is_err(), "no permit without a window");
@@ -89,22 +89,22 @@ fn heads_and_ends_need_no_window() {
 fn a_change_of_the_initial_window_moves_open_streams() {
     let (mut server, mut reader) =
         server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 100)], answer_of(1_000));
-    let mut hear = |frames: Vec<u8>| {
+    let mut receive = |frames: Vec<u8>| {
         server.receive(&frames, Buffer::Lent);
-        let said = reader.read(&server.take_sent());
-        (sent_on(&said, 1), h2::ended(&said, 1))
+        let sent_frames = reader.read(&server.take_sent());
+        (sent_on(&sent_frames, 1), h2::ended(&sent_frames, 1))
     };
-    assert_eq!(hear(h2::get(1)), (100, false));
+    assert_eq!(receive(h2::get(1)), (100, false));
     // The window is 0 now, and then -50.
-    assert_eq!(hear(h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 50)])), (0, false));
-    assert_eq!(hear(h2::window_update(1, 50)), (0, false));
-    assert_eq!(hear(h2::window_update(1, 1)), (1, false));
+    assert_eq!(receive(h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 50)])), (0, false));
+    assert_eq!(receive(h2::window_update(1, 50)), (0, false));
+    assert_eq!(receive(h2::window_update(1, 1)), (1, false));
     // From 0 to 150 at once.
-    assert_eq!(hear(h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 200)])), (150, false));
+    assert_eq!(receive(h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 200)])), (150, false));
     // In one frame, one after the other.
     let twice = [(setting::INITIAL_WINDOW_SIZE, 0), (setting::INITIAL_WINDOW_SIZE, 210)];
-    assert_eq!(hear(h2::settings(&twice)), (10, false));
-    assert_eq!(hear(h2::window_update(1, 1_000)), (1_000 - 261, true));
+    assert_eq!(receive(h2::settings(&twice)), (10, false));
+    assert_eq!(receive(h2::window_update(1, 1_000)), (1_000 - 261, true));
 }
 
 /// RFC 9113 §6.9.2: "The connection flow-control window can only be changed using WINDOW_UPDATE frames."
@@ -113,8 +113,8 @@ fn settings_do_not_move_the_window_of_the_connection() {
     let (mut server, mut reader) =
         server(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 1 << 20)], answer_of(100_000));
     server.receive(&h2::get(1), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(sent_on(&said, 1), 65_535);
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(sent_on(&sent_frames, 1), 65_535);
 }
 
 /// RFC 9113 §6.9.1: "A receiver MAY respond with a stream error or connection error of type FLOW_CONTROL_ERROR if it is unable to accept a frame", and
@@ -130,19 +130,19 @@ fn a_peer_that_sends_more_than_it_may_is_stopped() {
         }
     };
     let at = [h2::post(1), h2::data(1, vec![0; 1_000], false)].concat();
-    let heard = served_by(&config, &[], paused, &at);
-    assert!(heard.lives() && h2::reset(&heard.said, 1).is_none());
+    let reaction = served_by(&config, &[], paused, &at);
+    assert!(reaction.lives() && h2::reset(&reaction.sent_frames, 1).is_none());
     let past = [&at[..], &h2::data(1, b"x", false)].concat();
-    let heard = served_by(&config, &[], paused, past);
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::FLOW_CONTROL_ERROR));
-    assert_eq!(heard.causes(), [Cause::Violation(Violation::FlowControl)]);
-    assert!(heard.lives());
+    let reaction = served_by(&config, &[], paused, past);
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::FLOW_CONTROL_ERROR));
+    assert_eq!(reaction.causes(), [Cause::Violation(Violation::FlowControl)]);
+    assert!(reaction.lives());
     // Padding counts: "The entire DATA frame payload is included in flow control, including the Pad Length and Padding fields if present."
     // RFC 9113 §6.1.
     let padded = |padding| [h2::post(1), h2::padded(1, &[0; 900], padding, false)].concat();
-    assert!(h2::reset(&served_by(&config, &[], paused, padded(99)).said, 1).is_none());
-    let heard = served_by(&config, &[], paused, padded(100));
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::FLOW_CONTROL_ERROR));
+    assert!(h2::reset(&served_by(&config, &[], paused, padded(99)).sent_frames, 1).is_none());
+    let reaction = served_by(&config, &[], paused, padded(100));
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::FLOW_CONTROL_ERROR));
 }
 
 /// The window of the connection: all its streams together.
@@ -159,15 +159,15 @@ fn a_peer_that_sends_more_than_the_connection_takes_is_cut_off() {
     let part = |stream| h2::data(stream, vec![0; 16_383], false);
     let at =
         [h2::post(1), h2::post(3), part(1), part(1), part(1), part(3), h2::data(3, [0; 3], false)].concat();
-    let heard = served_by(&config, &[], paused, &at);
-    assert!(heard.lives(), "{:?}", heard.said);
-    let heard = served_by(&config, &[], paused, [&at[..], &h2::data(3, b"x", false)].concat());
-    assert_eq!(h2::go_aways(&heard.said), [(3, code::FLOW_CONTROL_ERROR)]);
-    assert_eq!(heard.causes(), [Cause::Violation(Violation::FlowControl); 2]);
+    let reaction = served_by(&config, &[], paused, &at);
+    assert!(reaction.lives(), "{:?}", reaction.sent_frames);
+    let reaction = served_by(&config, &[], paused, [&at[..], &h2::data(3, b"x", false)].concat());
+    assert_eq!(h2::go_aways(&reaction.sent_frames), [(3, code::FLOW_CONTROL_ERROR)]);
+    assert_eq!(reaction.causes(), [Cause::Violation(Violation::FlowControl); 2]);
 }
 
-/// RFC 9113 §5.2.2: a receiver that does not give room back stops the peer for good. Nobody takes what was held for a stream that was paused
-/// when the interest in it ended, so it is given back then.
+/// RFC 9113 §5.2.2: a receiver that does not give room back stops the peer for good. No one reads what was held for a
+/// stream that was paused when the interest in it ended, so it is given back then.
 #[test]
 fn what_was_held_for_a_stream_that_wants_no_more_gives_its_room_back() {
     let config = limits(|limits| {
@@ -193,9 +193,9 @@ fn what_was_held_for_a_stream_that_wants_no_more_gives_its_room_back() {
             server.stream().abort();
         }
         server.settle();
-        let said = reader.read(&server.take_sent());
-        let given = |stream| said.contains(&Said::WindowUpdate { stream, increment: 39_000 });
-        assert!(given(0) && given(1) == answers, "{said:?}");
+        let sent_frames = reader.read(&server.take_sent());
+        let given = |stream| sent_frames.contains(&SentFrame::WindowUpdate { stream, increment: 39_000 });
+        assert!(given(0) && given(1) == answers, "{sent_frames:?}");
     }
 }
 
@@ -206,11 +206,11 @@ struct Granted {
 }
 
 impl Granted {
-    fn hear(&mut self, said: &[Said]) {
-        for said in said {
-            match said {
-                Said::WindowUpdate { stream: 0, increment } => self.connection += i64::from(*increment),
-                Said::WindowUpdate { increment, .. } => self.stream += i64::from(*increment),
+    fn update(&mut self, sent_frames: &[SentFrame]) {
+        for frame in sent_frames {
+            match frame {
+                SentFrame::WindowUpdate { stream: 0, increment } => self.connection += i64::from(*increment),
+                SentFrame::WindowUpdate { increment, .. } => self.stream += i64::from(*increment),
                 _ => {}
             }
         }
@@ -225,7 +225,7 @@ fn room_is_given_back_for_what_was_read_and_for_padding() {
         let mut reader = Reader::default();
         server.receive(&h2::client_begins(&[]), Buffer::Lent);
         let mut granted = Granted { connection: 65_535, stream: 65_535 };
-        granted.hear(&reader.read(&server.take_sent()));
+        granted.update(&reader.read(&server.take_sent()));
         server.receive(&h2::post(1), Buffer::Lent);
         let mut total = 0;
         for _ in 0..2_000 {
@@ -241,7 +241,7 @@ fn room_is_given_back_for_what_was_read_and_for_padding() {
             );
             total += len;
             server.receive(&frame, Buffer::Lent);
-            granted.hear(&reader.read(&server.take_sent()));
+            granted.update(&reader.read(&server.take_sent()));
         }
         assert!(server.seen.causes().is_empty(), "{:?}", server.seen.causes());
     }
@@ -250,7 +250,7 @@ fn room_is_given_back_for_what_was_read_and_for_padding() {
 /// Content of streams that are refused, reset or answered is dropped, and counts as read for the connection. RFC 9113 §5.1: flow control
 /// "... MUST ... account for ... DATA frames ... received on a closed stream" for the connection.
 #[test]
-fn room_is_given_back_for_content_that_nobody_reads() {
+fn room_is_given_back_for_unread_content() {
     let config = limits(|limits| {
         limits.h2_connection_window = 65_535;
         limits.h2_resets = lws_proto::Allowance { burst: 100_000, per_second: 1 };
@@ -264,20 +264,20 @@ fn room_is_given_back_for_content_that_nobody_reads() {
     let mut reader = Reader::default();
     server.receive(&h2::client_begins(&[]), Buffer::Lent);
     let mut granted = Granted { connection: 65_535, stream: 0 };
-    granted.hear(&reader.read(&server.take_sent()));
+    granted.update(&reader.read(&server.take_sent()));
     for stream in (1..200).step_by(2) {
         let frames = [h2::post(stream), h2::data(stream, vec![0; 10_000], false)].concat();
         granted.connection -= 10_000;
         assert!(granted.connection >= 0, "no room on stream {stream}");
         server.receive(&frames, Buffer::Own);
-        granted.hear(&reader.read(&server.take_sent()));
+        granted.update(&reader.read(&server.take_sent()));
     }
 }
 
 /// A paused stream holds no more than its window, and the others go on. Content that was held is delivered when it is resumed, and only then
 /// is room given for more.
 #[test]
-fn a_paused_stream_holds_up_nobody_else() {
+fn a_paused_stream_holds_up_no_other() {
     let config = limits(|limits| (limits.h2_stream_window, limits.h2_stream_window_max) = (1_000, 1_000));
     let app = |event: Event<'_>| match event {
         Event::Request { mut stream, head, .. } if head.target() == "/paused" => stream.pause(),
@@ -301,16 +301,19 @@ fn a_paused_stream_holds_up_nobody_else() {
     for stream in (3..43).step_by(2) {
         let frames = [h2::post(stream), h2::data(stream, vec![b'x'; 1_000], true)].concat();
         server.receive(&frames, Buffer::Lent);
-        let said = reader.read(&server.take_sent());
-        assert!(h2::ended(&said, stream), "{stream}: {said:?}");
-        assert!(h2::on(&said, 1).is_empty(), "no room for the paused one: {said:?}");
+        let sent_frames = reader.read(&server.take_sent());
+        assert!(h2::ended(&sent_frames, stream), "{stream}: {sent_frames:?}");
+        assert!(h2::on(&sent_frames, 1).is_empty(), "no room for the paused one: {sent_frames:?}");
     }
     assert_eq!(server.of(paused).contents(), []);
     server.connection.stream(paused).expect("the stream").resume();
     server.settle();
     assert_eq!(server.of(paused).contents()[0].0.len(), 1_000);
-    let said = reader.read(&server.take_sent());
-    assert!(said.contains(&Said::WindowUpdate { stream: 1, increment: 1_000 }), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(
+        sent_frames.contains(&SentFrame::WindowUpdate { stream: 1, increment: 1_000 }),
+        "{sent_frames:?}"
+    );
     server.receive(&h2::data(1, b"end", true), Buffer::Lent);
     assert!(h2::ended(&reader.read(&server.take_sent()), 1));
 }
@@ -343,24 +346,24 @@ fn a_throttled_stream_goes_on_when_it_may_write() {
         server.key()
     };
     server.receive(&h2::data(1, b"0123456789ab", false), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::answer(&said, 1), Some((200, "0123456789".into())));
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::answer(&sent_frames, 1), Some((200, "0123456789".into())));
     server.receive(&h2::data(1, b"cdefghijklmnop", false), Buffer::Lent);
     server.receive(&h2::data(1, b"qrstuvwxyz", true), Buffer::Lent);
     assert_eq!(server.of(key).contents(), ["0123456789ab".into()], "the rest is held");
     server.receive(&h2::window_update(1, 100), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
+    let sent_frames = reader.read(&server.take_sent());
     assert_eq!(server.of(key).contents(), ["0123456789abcdefghijklmnopqrstuvwxyz".into()]);
-    let rest: Vec<u8> = said
+    let rest: Vec<u8> = sent_frames
         .iter()
-        .filter_map(|said| match said {
-            Said::Data { content, .. } => Some(content.0.clone()),
+        .filter_map(|frame| match frame {
+            SentFrame::Data { content, .. } => Some(content.0.clone()),
             _ => None,
         })
         .flatten()
         .collect();
     assert_eq!(rest, b"abcdefghijklmnopqrstuvwxyz");
-    assert!(h2::ended(&said, 1));
+    assert!(h2::ended(&sent_frames, 1));
 }
 
 /// Our own: a peer that uses a window up quickly gets a larger one, up to a bound.
@@ -371,14 +374,14 @@ fn windows_grow_for_bulk_and_no_further_than_the_limit() {
     let mut reader = Reader::default();
     server.receive(&h2::client_begins(&[]), Buffer::Lent);
     let mut granted = Granted { connection: 65_535, stream: 65_535 };
-    granted.hear(&reader.read(&server.take_sent()));
+    granted.update(&reader.read(&server.take_sent()));
     server.receive(&h2::post(1), Buffer::Lent);
     let mut widest = 0;
     for _ in 0..200 {
         let len = granted.stream.min(granted.connection).min(16_384);
         server.receive(&h2::data(1, vec![0; len as usize], false), Buffer::Lent);
         (granted.connection, granted.stream) = (granted.connection - len, granted.stream - len);
-        granted.hear(&reader.read(&server.take_sent()));
+        granted.update(&reader.read(&server.take_sent()));
         widest = widest.max(granted.stream);
     }
     assert!((150_000..=200_000).contains(&widest), "{widest}");
@@ -399,20 +402,20 @@ fn a_smaller_window_counts_from_its_acknowledgement_on() {
     let begins =
         [&h2::PREFACE[..], &h2::settings(&[]), &h2::post(1), &h2::data(1, vec![0; 900], false)].concat();
     let make = || Endpoint::http2_server(Arc::clone(&config), paused());
-    let sent = |frames: &[Vec<u8>]| Heard::of(deliver(make, &[begins.clone(), frames.concat()].concat()));
+    let sent = |frames: &[Vec<u8>]| Reaction::of(deliver(make, &[begins.clone(), frames.concat()].concat()));
     let more = sent(&[h2::data(1, vec![0; 10_000], false)]);
-    assert_eq!(h2::reset(&more.said, 1), None);
+    assert_eq!(h2::reset(&more.sent_frames, 1), None);
     let acknowledged = sent(&[h2::settings_ack(), h2::data(1, vec![0; 100], false)]);
-    assert_eq!(h2::reset(&acknowledged.said, 1), None);
+    assert_eq!(h2::reset(&acknowledged.sent_frames, 1), None);
     let past = sent(&[h2::settings_ack(), h2::data(1, vec![0; 101], false)]);
-    assert_eq!(h2::reset(&past.said, 1), Some(code::FLOW_CONTROL_ERROR));
+    assert_eq!(h2::reset(&past.sent_frames, 1), Some(code::FLOW_CONTROL_ERROR));
     let owed = sent(&[h2::data(1, vec![0; 10_000], false), h2::settings_ack(), h2::data(1, b"x", false)]);
-    assert_eq!(h2::reset(&owed.said, 1), Some(code::FLOW_CONTROL_ERROR));
+    assert_eq!(h2::reset(&owed.sent_frames, 1), Some(code::FLOW_CONTROL_ERROR));
 }
 
 /// Our own: a window that has grown for one stream leaves room for others, should its application pause.
 #[test]
-fn a_paused_stream_whose_window_has_grown_holds_up_nobody_else() {
+fn a_paused_stream_whose_window_has_grown_holds_up_no_other() {
     let config = limits(|limits| (limits.h2_stream_window, limits.h2_connection_window) = (20_000, 65_535));
     let mut reader = Reader::default();
     let mut granted = Granted { connection: 65_535, stream: 20_000 };
@@ -427,13 +430,13 @@ fn a_paused_stream_whose_window_has_grown_holds_up_nobody_else() {
     };
     let mut server = Endpoint::http2_server(config, app);
     server.receive(&[h2::client_begins(&[]), h2::post(1)].concat(), Buffer::Lent);
-    granted.hear(&reader.read(&server.take_sent()));
+    granted.update(&reader.read(&server.take_sent()));
     let key = server.key();
     let mut send = |server: &mut Endpoint<_>, stream: u32, len: i64, end: bool| {
         server.receive(&h2::data(stream, vec![0; len as usize], end), Buffer::Lent);
         granted.connection -= len;
         granted.stream -= if stream == 1 { len } else { 0 };
-        granted.hear(&reader.read(&server.take_sent()));
+        granted.update(&reader.read(&server.take_sent()));
         (granted.connection, granted.stream)
     };
     // Quickly, and for long enough.
@@ -470,19 +473,19 @@ fn a_throttled_stream_waits_for_the_window_of_the_connection() {
         server.receive(&h2::data(1, vec![b'1'; len], false), Buffer::Lent);
     }
     assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 65_535);
-    let told = |server: &Endpoint<_>| server.of(keys[0]).contents()[0].0.len();
+    let delivered = |server: &Endpoint<_>| server.of(keys[0]).contents()[0].0.len();
     server.receive(&[h2::data(1, b"more", false), h2::data(1, b"and more", false)].concat(), Buffer::Lent);
-    assert_eq!(told(&server), 65_535, "there is no permit to answer more, and so it is held");
+    assert_eq!(delivered(&server), 65_535, "there is no permit to answer more, and so it is held");
     server.receive(&h2::window_update(0, 2), Buffer::Lent);
-    assert_eq!(told(&server), 65_547, "all that was held, as there is a permit");
+    assert_eq!(delivered(&server), 65_547, "all that was held, as there is a permit");
     assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 2);
     server.receive(&h2::window_update(0, 3), Buffer::Lent);
-    assert_eq!(told(&server), 65_547);
+    assert_eq!(delivered(&server), 65_547);
     assert_eq!(sent_on(&reader.read(&server.take_sent()), 1), 3);
     server.receive(&h2::window_update(0, 100), Buffer::Lent);
     server.receive(&[h2::data(1, b"", true), h2::data(3, b"x", true)].concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 1) && h2::ended(&said, 3), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 1) && h2::ended(&sent_frames, 3), "{sent_frames:?}");
 }
 
 /// A window that grows no more, as the peer has ended its direction: what waits for it ends at once, and is not to be taken for whole. What
@@ -493,8 +496,8 @@ fn what_waits_for_a_window_ends_with_the_direction_of_the_peer() {
     let (mut server, mut reader) = server(&defaults(), &[], answer_of(200_000));
     server.receive(&h2::get(1), Buffer::Lent);
     server.receive_eof();
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::reset(&said, 1), error, "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::reset(&sent_frames, 1), error, "{sent_frames:?}");
     assert_eq!(server.seen.causes(), [Cause::Disconnected]);
     assert!(server.is_over());
     // One that comes to wait later, because its own window is used up, or because that of the connection is.
@@ -529,16 +532,16 @@ fn an_answer_that_waited_for_its_window_leaves_before_an_end_behind_the_window_u
     for (name, end) in ends {
         let waits = [h2::post(1), h2::data(1, b"content!", true)].concat();
         let input = [&waits[..], &h2::window_update(1, 8), &end].concat();
-        let heard = served_with(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], input);
-        assert_eq!(heard.causes(), [Cause::Complete], "{name}");
-        assert!(h2::ended(&heard.said, 1), "{name}: {:?}", heard.said);
+        let reaction = served_with(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], input);
+        assert_eq!(reaction.causes(), [Cause::Complete], "{name}");
+        assert!(h2::ended(&reaction.sent_frames, 1), "{name}: {:?}", reaction.sent_frames);
         // Where only a part may go, the answer is not complete.
         let input = [&waits[..], &h2::window_update(1, 7), &end].concat();
-        let heard = served_with(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], input);
+        let reaction = served_with(&defaults(), &[(setting::INITIAL_WINDOW_SIZE, 0)], input);
         assert!(
-            !h2::ended(&heard.said, 1) && heard.causes() != [Cause::Complete],
+            !h2::ended(&reaction.sent_frames, 1) && reaction.causes() != [Cause::Complete],
             "{name}: {:?}",
-            heard.said
+            reaction.sent_frames
         );
     }
 }

@@ -81,12 +81,16 @@ fn half_closed_local() {
         1,
         [Fine; 6].map_at(0, trailers_with_status()),
     );
-    // A server that answers at once, and then hears the rest of the request.
+    // A server that answers at once, and then receives the rest of the request.
     let answered = |bytes: Vec<u8>| {
-        let heard =
+        let reaction =
             served_by(&defaults(), &[], tests::application::Answer::default, [h2::post(1), bytes].concat());
-        assert!(heard.lives() && h2::reset(&heard.said, 1).is_none(), "{:?}", heard.said);
-        assert_eq!(heard.causes(), [Cause::Complete]);
+        assert!(
+            reaction.lives() && h2::reset(&reaction.sent_frames, 1).is_none(),
+            "{:?}",
+            reaction.sent_frames
+        );
+        assert_eq!(reaction.causes(), [Cause::Complete]);
     };
     answered(h2::data(1, b"content!", true));
     answered([h2::data(1, b"content!", false), h2::headers(1, &[("x", "y")], true)].concat());
@@ -107,13 +111,13 @@ fn half_closed_remote() {
     let ended = [h2::post(1), h2::data(1, b"content!", true)].concat();
     let expected = [ENDED, ENDED, Fine, Fine, Fine, Fine];
     for ((name, bytes), expected) in columns(Role::Server, 1).into_iter().zip(expected) {
-        let heard = served_with(&defaults(), &settings, [&ended[..], &bytes].concat());
-        assert!(heard.lives(), "{name}: {:?}", heard.said);
+        let reaction = served_with(&defaults(), &settings, [&ended[..], &bytes].concat());
+        assert!(reaction.lives(), "{name}: {:?}", reaction.sent_frames);
         let code = match expected {
             Stream(code, _) => Some(code),
             _ => None,
         };
-        assert_eq!(h2::reset(&heard.said, 1), code, "{name}");
+        assert_eq!(h2::reset(&reaction.sent_frames, 1), code, "{name}");
     }
     // A client whose POST is still on its way when the response has ended.
     let expected = [ENDED, ENDED, Fine, Fine, Fine, Fine];
@@ -145,12 +149,17 @@ fn closed_by_our_reset() {
         (Role::Client, h2::headers(3, &[(":status", "200"), ("Upper", "case")], false), 3),
     ] {
         for (name, bytes) in columns(role, stream) {
-            let heard = role.hears([&before[..], &bytes, &bytes].concat());
+            let reaction = role.reacts([&before[..], &bytes, &bytes].concat());
             println!("{role:?} {name}");
-            assert!(heard.lives(), "{role:?} {name}: {:?}", heard.said);
-            assert_eq!(h2::reset(&heard.said, stream), Some(code::PROTOCOL_ERROR), "{role:?} {name}");
-            let resets = heard.said.iter().filter(|said| matches!(said, Said::Reset { .. })).count();
-            assert_eq!(resets, 1, "{role:?} {name}: {:?}", heard.said);
+            assert!(reaction.lives(), "{role:?} {name}: {:?}", reaction.sent_frames);
+            assert_eq!(
+                h2::reset(&reaction.sent_frames, stream),
+                Some(code::PROTOCOL_ERROR),
+                "{role:?} {name}"
+            );
+            let resets =
+                reaction.sent_frames.iter().filter(|frame| matches!(frame, SentFrame::Reset { .. })).count();
+            assert_eq!(resets, 1, "{role:?} {name}: {:?}", reaction.sent_frames);
         }
     }
 }

@@ -11,13 +11,13 @@ fn padding_is_no_content() {
         for padding in [0, 1, 7, 255] {
             let frames =
                 [role.opens(), h2::padded(1, b"con", padding, false), h2::padded(1, b"tent", padding, true)];
-            let heard = no_error(role, frames.concat());
-            assert_eq!(heard.delivered.seen.contents(), [Octets::from("content")], "{role:?} {padding}");
+            let reaction = no_error(role, frames.concat());
+            assert_eq!(reaction.delivered.seen.contents(), [Octets::from("content")], "{role:?} {padding}");
         }
         // Nothing but padding.
         let frames = [role.opens(), h2::padded(1, b"", 255, false), h2::padded(1, b"", 0, true)];
-        let heard = no_error(role, frames.concat());
-        assert_eq!(heard.delivered.seen.contents(), [Octets::default()], "{role:?}");
+        let reaction = no_error(role, frames.concat());
+        assert_eq!(reaction.delivered.seen.contents(), [Octets::default()], "{role:?}");
     }
 }
 
@@ -40,8 +40,8 @@ fn padding_of_headers_fits_its_frame() {
     let block = h2::block(&h2::GET);
     for padding in [0, 1, 255] {
         let payload = [&[padding][..], &block, &vec![0; usize::from(padding)]].concat();
-        let heard = no_error(Role::Server, frame(kind::HEADERS, 5 | flag::PADDED, 1, &payload));
-        assert_eq!(heard.status(1), Some(200), "{padding}");
+        let reaction = no_error(Role::Server, frame(kind::HEADERS, 5 | flag::PADDED, 1, &payload));
+        assert_eq!(reaction.status(1), Some(200), "{padding}");
     }
     for role in Role::BOTH {
         for payload in [&[1][..], &[200, 0, 0], &[5, 0, 0, 0, 0]] {
@@ -56,8 +56,8 @@ fn padding_of_headers_fits_its_frame() {
 fn the_priority_of_headers_is_skipped() {
     let block = h2::block(&h2::GET);
     let payload = [&[0x80, 0, 0, 9, 200][..], &block].concat();
-    let heard = no_error(Role::Server, frame(kind::HEADERS, 5 | flag::PRIORITY, 1, &payload));
-    assert_eq!(heard.status(1), Some(200));
+    let reaction = no_error(Role::Server, frame(kind::HEADERS, 5 | flag::PRIORITY, 1, &payload));
+    assert_eq!(reaction.status(1), Some(200));
     let payload = [&[3, 0, 0, 0, 9, 200][..], &block, &[0; 3]].concat();
     let flags = 5 | flag::PRIORITY | flag::PADDED;
     assert_eq!(no_error(Role::Server, frame(kind::HEADERS, flags, 1, &payload)).status(1), Some(200));
@@ -79,12 +79,12 @@ fn a_stream_does_not_depend_on_itself() {
 
 /// Empty DATA frames are content of no bytes: nothing is delivered, until the end.
 #[test]
-fn empty_frames_are_not_told() {
+fn empty_frames_are_not_delivered() {
     for role in Role::BOTH {
         let empty = h2::data(1, b"", false);
         let frames =
             [role.opens(), empty.repeat(5), h2::data(1, b"content", false), empty, h2::data(1, b"", true)];
-        let heard = no_error(role, frames.concat());
-        assert_eq!(heard.delivered.seen.contents(), [Octets::from("content")], "{role:?}");
+        let reaction = no_error(role, frames.concat());
+        assert_eq!(reaction.delivered.seen.contents(), [Octets::from("content")], "{role:?}");
     }
 }

@@ -15,24 +15,24 @@ fn a_server_ends_in_two_steps() {
     server.receive(&h2::post(1), Buffer::Lent);
     server.connection.drain(server.now);
     server.settle();
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::go_aways(&said), [(0x7fff_ffff, code::NO_ERROR)]);
-    let Some(Said::Ping { ack: false, payload }) = said.last() else { panic!("{said:?}") };
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::go_aways(&sent_frames), [(0x7fff_ffff, code::NO_ERROR)]);
+    let Some(SentFrame::Ping { ack: false, payload }) = sent_frames.last() else { panic!("{sent_frames:?}") };
     // A request that was on its way is still taken.
     server.receive(&h2::get(3), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 3), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 3), "{sent_frames:?}");
     server.receive(&h2::ping(true, *payload), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::go_aways(&said), [(3, code::NO_ERROR)]);
-    // One that the client sends after it has heard is not, and the client knows.
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::go_aways(&sent_frames), [(3, code::NO_ERROR)]);
+    // One that the client sends after it has reaction is not, and the client knows.
     server.receive(&h2::get(5), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::on(&said, 5).is_empty(), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::on(&sent_frames, 5).is_empty(), "{sent_frames:?}");
     assert!(!server.connection.interest().shutdown);
     server.receive(&h2::data(1, b"content", true), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::answer(&said, 1), Some((200, "content".into())));
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::answer(&sent_frames, 1), Some((200, "content".into())));
     assert!(server.connection.interest().shutdown, "the last stream has ended");
     assert_eq!(server.seen.causes(), [Cause::Complete; 2]);
 }
@@ -71,10 +71,10 @@ fn an_idle_connection_ends_at_once() {
 #[test]
 fn a_connection_error_names_the_last_stream_and_closes() {
     let bytes = [h2::get(1), h2::post(7), frame(kind::DATA, 0, 0, &[])].concat();
-    let heard = served(bytes);
-    assert_eq!(h2::go_aways(&heard.said), [(7, code::PROTOCOL_ERROR)]);
-    assert!(heard.delivered.fin);
-    assert_eq!(heard.causes(), [Cause::Complete, Cause::Violation(Violation::FrameStream)]);
+    let reaction = served(bytes);
+    assert_eq!(h2::go_aways(&reaction.sent_frames), [(7, code::PROTOCOL_ERROR)]);
+    assert!(reaction.delivered.fin);
+    assert_eq!(reaction.causes(), [Cause::Complete, Cause::Violation(Violation::FrameStream)]);
 }
 
 /// A client with requests on streams 1, 3 and 5, and a fourth that waits.
@@ -106,7 +106,7 @@ fn requests_beyond_the_last_stream_may_be_sent_again() {
     assert!(!Cause::Complete.is_retryable() && !Cause::Reset(ErrorCode::CANCEL).is_retryable());
 }
 
-/// The two steps, heard by a client: the first says that it is ending, and no request is lost.
+/// The two steps, reaction by a client: the first says that it is ending, and no request is lost.
 #[test]
 fn a_client_hears_both_steps() {
     let (mut client, keys) = busy_client();
@@ -126,8 +126,8 @@ fn a_client_answers_a_go_away_with_one_when_it_ends() {
     client.receive(&h2::go_away(1, code::NO_ERROR), Buffer::Lent);
     assert!(client.take_sent().is_empty(), "one request is still to be answered");
     client.receive(&response(1, true), Buffer::Lent);
-    let said = Reader::default().read(&client.take_sent());
-    assert_eq!(h2::go_aways(&said), [(0, code::NO_ERROR)]);
+    let sent_frames = Reader::default().read(&client.take_sent());
+    assert_eq!(h2::go_aways(&sent_frames), [(0, code::NO_ERROR)]);
     assert!(client.connection.interest().shutdown);
 }
 
@@ -135,9 +135,9 @@ fn a_client_answers_a_go_away_with_one_when_it_ends() {
 #[test]
 fn the_last_stream_does_not_grow() {
     let bytes = [h2::go_away(1, code::NO_ERROR), h2::go_away(3, code::NO_ERROR)].concat();
-    let heard = answered(bytes);
-    assert_eq!(h2::go_aways(&heard.said), [(0, code::PROTOCOL_ERROR)]);
-    assert_eq!(heard.causes(), [Cause::Refused, Cause::Violation(Violation::GoAway)]);
+    let reaction = answered(bytes);
+    assert_eq!(h2::go_aways(&reaction.sent_frames), [(0, code::PROTOCOL_ERROR)]);
+    assert_eq!(reaction.causes(), [Cause::Refused, Cause::Violation(Violation::GoAway)]);
     for role in Role::BOTH {
         // The same again, or less, is fine.
         let bytes = [role.opens(), h2::go_away(9, 0), h2::go_away(9, 0), h2::go_away(5, 0)].concat();
@@ -165,19 +165,21 @@ fn an_error_of_the_peer_ends_every_stream() {
 fn debug_data_and_unknown_codes_are_taken() {
     for code in [14, 0xdead_beef] {
         let payload = [&3u32.to_be_bytes()[..], &u32::to_be_bytes(code), &[0xff; 300]].concat();
-        let heard = no_error(Role::Client, [frame(kind::GOAWAY, 0, 0, &payload), response(1, true)].concat());
-        assert_eq!(heard.causes(), [Cause::Complete]);
-        let heard = answered(h2::rst_stream(1, code));
-        assert!(heard.lives());
-        assert_eq!(heard.causes(), [Cause::Reset(ErrorCode::new(code))]);
+        let reaction =
+            no_error(Role::Client, [frame(kind::GOAWAY, 0, 0, &payload), response(1, true)].concat());
+        assert_eq!(reaction.causes(), [Cause::Complete]);
+        let reaction = answered(h2::rst_stream(1, code));
+        assert!(reaction.lives());
+        assert_eq!(reaction.causes(), [Cause::Reset(ErrorCode::new(code))]);
     }
 }
 
 /// A client that goes away may still be answered.
 #[test]
 fn a_client_that_goes_away_is_still_answered() {
-    let heard = served([h2::post(1), h2::go_away(0, code::NO_ERROR), h2::data(1, b"content", true)].concat());
-    assert_eq!(heard.status(1), Some(200));
+    let reaction =
+        served([h2::post(1), h2::go_away(0, code::NO_ERROR), h2::data(1, b"content", true)].concat());
+    assert_eq!(reaction.status(1), Some(200));
 }
 
 /// An application that drains from inside an event.
@@ -195,9 +197,9 @@ fn an_end_can_be_asked_for_at_any_time() {
     };
     let (mut server, mut reader) = server(&defaults(), &[], app);
     server.receive(&h2::get(1), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::ended(&said, 1));
-    assert!(!h2::go_aways(&said).is_empty(), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::ended(&sent_frames, 1));
+    assert!(!h2::go_aways(&sent_frames).is_empty(), "{sent_frames:?}");
 }
 
 /// RFC 9113 §6.8: "After sending a GOAWAY frame, the sender can discard frames for streams initiated by the receiver with identifiers higher than the
@@ -228,12 +230,12 @@ fn frames_for_streams_behind_the_last_are_dropped_and_counted() {
         h2::rst_stream(7, code::CANCEL),
     ];
     server.receive(&frames.concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(said, [Said::WindowUpdate { stream: 0, increment: 32_768 }]);
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(sent_frames, [SentFrame::WindowUpdate { stream: 0, increment: 32_768 }]);
     let trailers = frame(kind::HEADERS, h2::flag::END_HEADERS | h2::flag::END_STREAM, 1, &[0xbe]);
     server.receive(&trailers, Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::answer(&said, 1), Some((200, "".into())), "{said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::answer(&sent_frames, 1), Some((200, "".into())), "{sent_frames:?}");
     assert_eq!(server.seen.causes(), [Cause::Complete]);
     assert!(server.connection.interest().shutdown);
 }

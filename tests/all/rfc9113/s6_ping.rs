@@ -8,15 +8,16 @@ use std::time::Duration;
 #[test]
 fn a_ping_is_answered_with_its_payload_and_an_answer_is_not() {
     for role in Role::BOTH {
-        let heard =
+        let reaction =
             no_error(role, [h2::ping(false, *b"\0\x01\xfe\xffabcd"), h2::ping(true, *b"nonsense")].concat());
-        let acks: Vec<_> = heard.said.iter().filter(|said| matches!(said, Said::Ping { .. })).collect();
-        let ack = |payload| Said::Ping { ack: true, payload };
+        let acks: Vec<_> =
+            reaction.sent_frames.iter().filter(|frame| matches!(frame, SentFrame::Ping { .. })).collect();
+        let ack = |payload| SentFrame::Ping { ack: true, payload };
         assert_eq!(acks, [&ack(*b"\0\x01\xfe\xffabcd"), &ack(PROBE)], "{role:?}");
     }
 }
 
-/// A connection with streams that hears nothing asks whether the peer is there, and gives up without an answer.
+/// A connection with streams that receives nothing sends a PING, and ends if there is no answer.
 #[test]
 fn a_silent_peer_is_asked_and_given_up() {
     for answers in [false, true] {
@@ -25,8 +26,8 @@ fn a_silent_peer_is_asked_and_given_up() {
         client.receive(&h2::server_begins(&[]), Buffer::Lent);
         reader.read(&client.take_sent());
         client.wait(Duration::from_secs(30));
-        let said = reader.read(&client.take_sent());
-        let [Said::Ping { ack: false, payload }] = &said[..] else { panic!("{said:?}") };
+        let sent_frames = reader.read(&client.take_sent());
+        let [SentFrame::Ping { ack: false, payload }] = &sent_frames[..] else { panic!("{sent_frames:?}") };
         if answers {
             client.receive(&h2::ping(true, *payload), Buffer::Lent);
         }
@@ -39,7 +40,7 @@ fn a_silent_peer_is_asked_and_given_up() {
     }
 }
 
-/// The answer to a PING counts if it is the one that was sent: another one does not show that the peer is there to hear.
+/// Only an answer with the payload of the PING counts: another one does not show that the peer receives anything.
 #[test]
 fn an_answer_to_another_ping_is_no_answer() {
     let mut client = client(&defaults());

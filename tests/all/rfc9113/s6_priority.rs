@@ -24,8 +24,8 @@ fn a_wrong_priority_frame_on_a_closed_stream_is_not_answered() {
     for wrong in [&[0, 0, 0, 1][..], &[0; 100], &[0, 0, 0, 3, 5]] {
         let priority = |stream| frame(kind::PRIORITY, 0, stream, wrong);
         let ended = [h2::get(3), priority(3)].concat();
-        let heard = no_error(Role::Server, &ended);
-        assert_eq!((heard.status(3), heard.causes()), (Some(200), vec![Cause::Complete]));
+        let reaction = no_error(Role::Server, &ended);
+        assert_eq!((reaction.status(3), reaction.causes()), (Some(200), vec![Cause::Complete]));
         // Stream 1 was skipped, and has closed with that: RFC 9113 §5.1.1.
         let itself = frame(kind::PRIORITY, 0, 1, &[0, 0, 0, 1, 5]);
         no_error(Role::Server, [h2::get(3), priority(1), itself].concat());

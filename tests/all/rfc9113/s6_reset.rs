@@ -18,13 +18,17 @@ fn a_stream_that_has_not_begun_cannot_be_reset() {
 fn a_reset_stream_is_over_and_not_reset_back() {
     for role in Role::BOTH {
         for known in [0, 1, 2, 5, 7, 8, 11] {
-            let heard = role.hears([role.opens(), h2::rst_stream(1, known)].concat());
-            assert!(heard.lives() && h2::reset(&heard.said, 1).is_none(), "{role:?} {:?}", heard.said);
+            let reaction = role.reacts([role.opens(), h2::rst_stream(1, known)].concat());
+            assert!(
+                reaction.lives() && h2::reset(&reaction.sent_frames, 1).is_none(),
+                "{role:?} {:?}",
+                reaction.sent_frames
+            );
             let cause = match (role, known) {
                 (Role::Client, 7) => Cause::Refused,
                 _ => Cause::Reset(ErrorCode::new(known)),
             };
-            assert_eq!(heard.causes(), [cause], "{role:?}");
+            assert_eq!(reaction.causes(), [cause], "{role:?}");
         }
     }
 }
@@ -47,8 +51,8 @@ fn a_refused_request_may_be_sent_again_on_the_same_connection() {
 #[test]
 fn a_complete_response_is_kept_when_the_rest_of_the_request_is_not_wanted() {
     let frames = [response(3, false), h2::data(3, b"content", true), h2::rst_stream(3, code::NO_ERROR)];
-    let heard = answered(frames.concat());
-    let transcript = &heard.delivered.streams[0];
+    let reaction = answered(frames.concat());
+    let transcript = &reaction.delivered.streams[0];
     assert_eq!(transcript.contents(), ["content".into()]);
     assert_eq!(transcript.causes(), [Cause::Complete]);
     // Of a paused stream, too.
@@ -72,11 +76,11 @@ fn the_rest_of_a_request_is_not_wanted_after_the_response() {
     let config = tests::endpoint::limits(|limits| limits.discard_bytes_max = 1_000);
     let app = tests::application::Answer::default;
     let bytes = [h2::post(1), h2::data(1, [0; 1_000], false)].concat();
-    let heard = served_by(&config, &[], app, &bytes);
-    assert_eq!((heard.status(1), h2::reset(&heard.said, 1)), (Some(200), None));
-    let heard = served_by(&config, &[], app, [bytes, h2::data(1, [0; 1], false)].concat());
-    assert_eq!((heard.status(1), h2::reset(&heard.said, 1)), (Some(200), Some(code::NO_ERROR)));
-    assert_eq!(heard.causes(), [Cause::Complete]);
+    let reaction = served_by(&config, &[], app, &bytes);
+    assert_eq!((reaction.status(1), h2::reset(&reaction.sent_frames, 1)), (Some(200), None));
+    let reaction = served_by(&config, &[], app, [bytes, h2::data(1, [0; 1], false)].concat());
+    assert_eq!((reaction.status(1), h2::reset(&reaction.sent_frames, 1)), (Some(200), Some(code::NO_ERROR)));
+    assert_eq!(reaction.causes(), [Cause::Complete]);
 }
 
 /// What an application gives up is reset with CANCEL. RFC 9113 §7.
@@ -89,10 +93,10 @@ fn an_abort_is_a_reset() {
             }
         }
     };
-    let heard = served_by(&defaults(), &[], app, [h2::post(1), h2::get(3)].concat());
-    assert_eq!([1, 3].map(|stream| h2::reset(&heard.said, stream)), [Some(code::CANCEL); 2]);
-    assert_eq!(heard.causes(), [Cause::Aborted; 2]);
-    assert!(heard.lives());
+    let reaction = served_by(&defaults(), &[], app, [h2::post(1), h2::get(3)].concat());
+    assert_eq!([1, 3].map(|stream| h2::reset(&reaction.sent_frames, stream)), [Some(code::CANCEL); 2]);
+    assert_eq!(reaction.causes(), [Cause::Aborted; 2]);
+    assert!(reaction.lives());
     let mut client = client(&defaults());
     client.receive(&h2::server_begins(&[]), Buffer::Lent);
     let key = request(&mut client, "GET", "/", true);
@@ -117,8 +121,8 @@ fn frames_on_their_way_for_many_streams_that_were_reset_are_dropped() {
     client.forget();
     let late = |stream: u32| [response(stream, false), h2::data(stream, b"late", true)].concat();
     client.receive(&(0..300).flat_map(|at| late(1 + 2 * at)).collect::<Vec<_>>(), Buffer::Lent);
-    let said = Reader::default().read(&client.take_sent());
-    assert!(said.is_empty(), "{said:?}");
+    let sent_frames = Reader::default().read(&client.take_sent());
+    assert!(sent_frames.is_empty(), "{sent_frames:?}");
     request(&mut client, "GET", "/", true);
     client.receive(&response(601, true), Buffer::Lent);
     assert_eq!(client.seen.causes(), [Cause::Complete]);
@@ -147,9 +151,9 @@ fn nothing_more_is_sent_on_a_stream_that_was_reset() {
     let more =
         [h2::rst_stream(1, code::CANCEL), h2::window_update(1, 500_000), h2::window_update(0, 500_000)];
     server.receive(&more.concat(), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert!(h2::on(&said, 1).is_empty(), "{said:?}");
-    assert!(!h2::on(&said, 3).is_empty(), "the other goes on: {said:?}");
+    let sent_frames = reader.read(&server.take_sent());
+    assert!(h2::on(&sent_frames, 1).is_empty(), "{sent_frames:?}");
+    assert!(!h2::on(&sent_frames, 3).is_empty(), "the other goes on: {sent_frames:?}");
     // A request that was being sent.
     let mut client = Endpoint::http2_client(defaults(), Silent);
     client.receive(&h2::server_begins(&[]), Buffer::Lent);
@@ -159,6 +163,6 @@ fn nothing_more_is_sent_on_a_stream_that_was_reset() {
     client.settle();
     client.forget();
     client.receive(&[h2::rst_stream(1, code::CANCEL), h2::window_update(0, 500_000)].concat(), Buffer::Lent);
-    let said = Reader::default().read(&client.take_sent());
-    assert!(said.is_empty(), "{said:?}");
+    let sent_frames = Reader::default().read(&client.take_sent());
+    assert!(sent_frames.is_empty(), "{sent_frames:?}");
 }

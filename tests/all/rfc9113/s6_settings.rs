@@ -10,8 +10,8 @@ use tests::h2::setting::{self, ENABLE_CONNECT_PROTOCOL, ENABLE_PUSH, INITIAL_WIN
 fn each_settings_frame_is_acknowledged_once() {
     for role in Role::BOTH {
         for count in 0..4 {
-            let heard = no_error(role, h2::settings(&[(setting::MAX_HEADER_LIST_SIZE, 1)]).repeat(count));
-            let acks = heard.said.iter().filter(|said| **said == Said::SettingsAck).count();
+            let reaction = no_error(role, h2::settings(&[(setting::MAX_HEADER_LIST_SIZE, 1)]).repeat(count));
+            let acks = reaction.sent_frames.iter().filter(|frame| **frame == SentFrame::SettingsAck).count();
             assert_eq!(acks, count + 1, "{role:?}");
         }
     }
@@ -109,13 +109,14 @@ fn settings_are_acknowledged_in_time() {
             server.receive(&h2::settings_ack(), Buffer::Lent);
         }
         server.wait(Duration::from_millis(1));
-        let said = reader.read(&server.take_sent());
+        let sent_frames = reader.read(&server.take_sent());
         let expected: &[_] = if acknowledged { &[] } else { &[(0, code::SETTINGS_TIMEOUT)] };
-        assert_eq!(h2::go_aways(&said), expected);
+        assert_eq!(h2::go_aways(&sent_frames), expected);
     }
 }
 
-/// RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE is advisory: ours is said, and what goes past it is answered 431 (§10.5.1).
+/// RFC 9113 §6.5.2, SETTINGS_MAX_HEADER_LIST_SIZE is advisory: the server announces its own, and answers a larger field
+/// section with 431 (§10.5.1).
 #[test]
 fn our_settings_say_our_limits() {
     let config = limits(|limits| {
@@ -124,8 +125,8 @@ fn our_settings_say_our_limits() {
         limits.h2_table_bytes_max = 100;
         limits.head_bytes_max = 5_000;
     });
-    let heard = served_with(&config, &[], []);
-    let Said::Settings(entries) = &heard.said[0] else { panic!("{:?}", heard.said) };
+    let reaction = served_with(&config, &[], []);
+    let SentFrame::Settings(entries) = &reaction.sent_frames[0] else { panic!("{:?}", reaction.sent_frames) };
     for entry in [
         (setting::MAX_CONCURRENT_STREAMS, 7),
         (INITIAL_WINDOW_SIZE, 1_000),
@@ -135,7 +136,9 @@ fn our_settings_say_our_limits() {
     ] {
         assert!(entries.contains(&entry), "{entry:?} in {entries:?}");
     }
-    assert!(heard.said.contains(&Said::WindowUpdate { stream: 0, increment: (1 << 20) - 65_535 }));
+    assert!(
+        reaction.sent_frames.contains(&SentFrame::WindowUpdate { stream: 0, increment: (1 << 20) - 65_535 })
+    );
 }
 
 /// RFC 9113 §6.5.3: "The values in the SETTINGS frame MUST be processed in the order they appear", so that the last of several counts; "the recipient MUST immediately emit
@@ -146,10 +149,12 @@ fn values_count_in_their_order_and_from_the_acknowledgement_on() {
     let settings = [(setting::INITIAL_WINDOW_SIZE, 7), (setting::INITIAL_WINDOW_SIZE, 3)];
     let frames =
         [h2::get(1), h2::settings(&[(setting::INITIAL_WINDOW_SIZE, 0), (setting::INITIAL_WINDOW_SIZE, 5)])];
-    let heard = served_by(&defaults(), &settings, app, frames.concat());
-    assert_eq!(h2::answer(&heard.said, 1), Some((200, "01234".into())));
-    let last = heard.said.iter().rposition(|said| *said == Said::SettingsAck);
-    let rest =
-        heard.said.iter().position(|said| matches!(said, Said::Data { content, .. } if content.0 == b"34"));
-    assert!(rest.is_some() && last < rest, "{:?}", heard.said);
+    let reaction = served_by(&defaults(), &settings, app, frames.concat());
+    assert_eq!(h2::answer(&reaction.sent_frames, 1), Some((200, "01234".into())));
+    let last = reaction.sent_frames.iter().rposition(|frame| *frame == SentFrame::SettingsAck);
+    let rest = reaction
+        .sent_frames
+        .iter()
+        .position(|frame| matches!(frame, SentFrame::Data { content, .. } if content.0 == b"34"));
+    assert!(rest.is_some() && last < rest, "{:?}", reaction.sent_frames);
 }

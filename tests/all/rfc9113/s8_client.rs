@@ -16,11 +16,11 @@ fn content_does_not_come_before_the_head() {
 /// RFC 9113 §8.1: "An interim response consists of a HEADERS frame ... A HEADERS frame with the END_STREAM flag set that carries an informational status code is
 /// malformed." §8.6: "HTTP/2 removes support for the 101 (Switching Protocols) informational status code."
 #[test]
-fn interim_responses_are_told_and_end_nothing() {
+fn interim_responses_are_delivered_and_end_nothing() {
     let interim = |status, end| h2::headers(1, &[(":status", status), ("link", "x")], end);
     let bytes = [interim("103", false), interim("100", false), response(1, true)].concat();
-    let heard = no_error(Role::Client, bytes);
-    let statuses: Vec<_> = heard.delivered.streams[0]
+    let reaction = no_error(Role::Client, bytes);
+    let statuses: Vec<_> = reaction.delivered.streams[0]
         .0
         .iter()
         .filter_map(|seen| match seen {
@@ -88,15 +88,19 @@ fn a_request_with_content_waits_for_windows() {
         .request(client.now, &post, NO_FIELDS, Payload::Static(b"0123456789abcdef"), true)
         .expect("a request");
     client.settle();
-    let said = reader.read(&client.take_sent());
-    let Some(Said::Headers { fields, end: false, .. }) = h2::on(&said, 1).into_iter().next() else {
-        panic!("{said:?}")
+    let sent_frames = reader.read(&client.take_sent());
+    let Some(SentFrame::Headers { fields, end: false, .. }) = h2::on(&sent_frames, 1).into_iter().next()
+    else {
+        panic!("{sent_frames:?}")
     };
     assert!(fields.contains(&("content-length", "16").into()), "{fields:?}");
-    assert!(said.contains(&Said::Data { stream: 1, content: "0123456789".into(), end: false }), "{said:?}");
+    assert!(
+        sent_frames.contains(&SentFrame::Data { stream: 1, content: "0123456789".into(), end: false }),
+        "{sent_frames:?}"
+    );
     client.receive(&h2::window_update(1, 6), Buffer::Lent);
-    let said = reader.read(&client.take_sent());
-    assert_eq!(said, [Said::Data { stream: 1, content: "abcdef".into(), end: true }]);
+    let sent_frames = reader.read(&client.take_sent());
+    assert_eq!(sent_frames, [SentFrame::Data { stream: 1, content: "abcdef".into(), end: true }]);
 }
 
 /// A response that does not come is given up, and only its stream.
@@ -113,9 +117,9 @@ fn a_response_has_its_time() {
     assert!(client.seen.causes().is_empty());
     client.wait(std::time::Duration::from_millis(1));
     assert_eq!(client.seen.causes(), [Cause::Timeout(lws_proto::Deadline::Response)]);
-    let said = reader.read(&client.take_sent());
-    assert_eq!(h2::reset(&said, 1), Some(code::CANCEL));
-    assert!(h2::go_aways(&said).is_empty());
+    let sent_frames = reader.read(&client.take_sent());
+    assert_eq!(h2::reset(&sent_frames, 1), Some(code::CANCEL));
+    assert!(h2::go_aways(&sent_frames).is_empty());
 }
 
 /// The transport ends: what was not answered is not complete.

@@ -24,9 +24,9 @@ fn a_connect_request_has_an_authority_and_neither_scheme_nor_path() {
         );
     }
     for authority in ["a", "a:", ":80", "a:80/", ""] {
-        let heard = served(h2::headers(1, &[(":method", "CONNECT"), (":authority", authority)], false));
-        assert_eq!(h2::reset(&heard.said, 1), Some(code::PROTOCOL_ERROR), "{authority:?}");
-        assert!(heard.lives());
+        let reaction = served(h2::headers(1, &[(":method", "CONNECT"), (":authority", authority)], false));
+        assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::PROTOCOL_ERROR), "{authority:?}");
+        assert!(reaction.lives());
     }
 }
 
@@ -40,18 +40,20 @@ fn a_tunnel_carries_bytes_both_ways_until_both_ends() {
         h2::padded(1, b"two ", 9, false),
         h2::data(1, b"three", true),
     ];
-    let heard = served(frames.concat());
-    assert!(heard.lives());
-    assert_eq!(h2::answer(&heard.said, 1), Some((200, "one two three".into())));
-    assert!(h2::ended(&heard.said, 1));
-    let Some(Said::Headers { fields, end: false, .. }) = h2::on(&heard.said, 1).into_iter().next() else {
-        panic!("{:?}", heard.said)
+    let reaction = served(frames.concat());
+    assert!(reaction.lives());
+    assert_eq!(h2::answer(&reaction.sent_frames, 1), Some((200, "one two three".into())));
+    assert!(h2::ended(&reaction.sent_frames, 1));
+    let Some(SentFrame::Headers { fields, end: false, .. }) =
+        h2::on(&reaction.sent_frames, 1).into_iter().next()
+    else {
+        panic!("{:?}", reaction.sent_frames)
     };
     assert!(!fields.iter().any(|field| field.name == b"content-length"), "{fields:?}");
-    let transcript = &heard.delivered.streams[0].0;
+    let transcript = &reaction.delivered.streams[0].0;
     assert!(matches!(&transcript[0], Seen::Request { target, .. } if target == "a:80"), "{transcript:?}");
     assert!(transcript.contains(&Seen::Raw { content: "one two three".into(), end: true }), "{transcript:?}");
-    assert!(heard.causes()[0].is_clean());
+    assert!(reaction.causes()[0].is_clean());
 }
 
 /// RFC 9113 §8.5: "Frame types other than DATA or stream management frames (RST_STREAM, WINDOW_UPDATE, and PRIORITY) MUST NOT be sent on a connected stream and
@@ -59,9 +61,9 @@ fn a_tunnel_carries_bytes_both_ways_until_both_ends() {
 #[test]
 fn a_tunnel_carries_nothing_but_data() {
     let frames = [h2::headers(1, &CONNECT, false), h2::headers(1, &[("x", "y")], true)].concat();
-    let heard = served(frames);
-    assert_eq!(h2::reset(&heard.said, 1), Some(code::PROTOCOL_ERROR), "{:?}", heard.said);
-    assert!(heard.lives());
+    let reaction = served(frames);
+    assert_eq!(h2::reset(&reaction.sent_frames, 1), Some(code::PROTOCOL_ERROR), "{:?}", reaction.sent_frames);
+    assert!(reaction.lives());
 }
 
 /// RFC 9113 §8.5: "A TCP connection error is signaled with RST_STREAM", from either side: "A proxy treats any error in the TCP connection ... as a stream error of
@@ -74,10 +76,10 @@ fn a_tunnel_that_is_cut_is_reset() {
     reader.read(&server.take_sent());
     server.connection.stream(key).expect("the tunnel").abort();
     server.settle();
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::reset(&said, 1), Some(code::CONNECT_ERROR), "{said:?}");
-    let heard = served([h2::headers(1, &CONNECT, false), h2::rst_stream(1, 10)].concat());
-    assert_eq!(heard.causes(), [Cause::Reset(ErrorCode::CONNECT_ERROR)]);
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::reset(&sent_frames, 1), Some(code::CONNECT_ERROR), "{sent_frames:?}");
+    let reaction = served([h2::headers(1, &CONNECT, false), h2::rst_stream(1, 10)].concat());
+    assert_eq!(reaction.causes(), [Cause::Reset(ErrorCode::CONNECT_ERROR)]);
 }
 
 /// The client's side of it.
@@ -88,9 +90,10 @@ fn a_client_gets_a_tunnel_for_a_success_and_a_response_otherwise() {
         request(&mut client, "CONNECT", "a:80", true);
         client
     };
-    let said = Reader::default().read(&make().sent);
-    let Some(Said::Headers { fields, end: false, .. }) = h2::on(&said, 1).into_iter().next() else {
-        panic!("{said:?}")
+    let sent_frames = Reader::default().read(&make().sent);
+    let Some(SentFrame::Headers { fields, end: false, .. }) = h2::on(&sent_frames, 1).into_iter().next()
+    else {
+        panic!("{sent_frames:?}")
     };
     assert_eq!(fields, CONNECT.map(Into::into));
     let frames = [h2::server_begins(&[]), response(1, false), h2::data(1, b"bytes", false)].concat();
@@ -110,13 +113,13 @@ fn a_client_gets_a_tunnel_for_a_success_and_a_response_otherwise() {
     ));
 }
 
-/// A client that ends its direction at once may still hear what comes back: END_STREAM is a FIN.
+/// A client that ends its direction at once may still receive the other one: END_STREAM is a FIN.
 #[test]
 fn a_tunnel_may_be_half_closed_from_its_beginning() {
-    let heard = served([h2::headers(1, &CONNECT, true), h2::get(3)].concat());
-    assert_eq!((heard.status(1), heard.status(3)), (Some(200), Some(200)));
-    assert!(heard.lives() && h2::ended(&heard.said, 1), "{:?}", heard.said);
-    let transcript = &heard.delivered.streams[0].0;
+    let reaction = served([h2::headers(1, &CONNECT, true), h2::get(3)].concat());
+    assert_eq!((reaction.status(1), reaction.status(3)), (Some(200), Some(200)));
+    assert!(reaction.lives() && h2::ended(&reaction.sent_frames, 1), "{:?}", reaction.sent_frames);
+    let transcript = &reaction.delivered.streams[0].0;
     assert!(transcript.contains(&Seen::Raw { content: "".into(), end: true }), "{transcript:?}");
-    assert!(heard.causes().iter().all(|cause| cause.is_clean()), "{:?}", heard.causes());
+    assert!(reaction.causes().iter().all(|cause| cause.is_clean()), "{:?}", reaction.causes());
 }

@@ -21,8 +21,8 @@ fn the_content_has_the_length_that_was_said() {
             vec![h2::data(1, [b'x'; 10], false), h2::data(1, b"", true)],
             vec![h2::padded(1, &[b'x'; 4], 200, false), h2::padded(1, &[b'x'; 6], 3, true)],
         ] {
-            let heard = no_error(role, [head.clone(), frames.concat()].concat());
-            assert_eq!(heard.delivered.seen.contents(), [Octets(vec![b'x'; 10])], "{role:?}");
+            let reaction = no_error(role, [head.clone(), frames.concat()].concat());
+            assert_eq!(reaction.delivered.seen.contents(), [Octets(vec![b'x'; 10])], "{role:?}");
         }
         for frames in [
             vec![h2::data(1, [b'x'; 9], true)],
@@ -79,11 +79,19 @@ fn trailers_that_mean_nothing_are_dropped() {
         }
         for name in ["authorization", "cookie", "set-cookie", "content-type", "trailer", "cache-control"] {
             let trailers = [(name, "1"), ("x", "y"), (name, "2"), ("z", "")];
-            let heard = no_error(role, [role.opens(), h2::headers(1, &trailers, true)].concat());
+            let reaction = no_error(role, [role.opens(), h2::headers(1, &trailers, true)].concat());
             let kept = Seen::Trailers { fields: vec![("x".into(), "y".into()), ("z".into(), "".into())] };
-            assert!(heard.delivered.seen.0.contains(&kept), "{role:?} {name}: {:?}", heard.delivered.seen);
-            let heard = no_error(role, [role.opens(), h2::headers(1, &[(name, "1")], true)].concat());
-            assert_eq!(heard.delivered.seen.count(|seen| matches!(seen, Seen::Trailers { .. })), 0, "{name}");
+            assert!(
+                reaction.delivered.seen.0.contains(&kept),
+                "{role:?} {name}: {:?}",
+                reaction.delivered.seen
+            );
+            let reaction = no_error(role, [role.opens(), h2::headers(1, &[(name, "1")], true)].concat());
+            assert_eq!(
+                reaction.delivered.seen.count(|seen| matches!(seen, Seen::Trailers { .. })),
+                0,
+                "{name}"
+            );
         }
     }
 }
@@ -97,16 +105,20 @@ fn trailers_end_the_message() {
     for role in Role::BOTH {
         let frames =
             [role.opens(), h2::data(1, b"content", false), h2::headers(1, &[("x", "y"), ("z", "")], true)];
-        let heard = no_error(role, frames.concat());
-        let transcript = &heard.delivered.streams[0].0;
+        let reaction = no_error(role, frames.concat());
+        let transcript = &reaction.delivered.streams[0].0;
         let content = Seen::Body { content: "content".into(), end: true };
         let trailers = Seen::Trailers { fields: vec![("x".into(), "y".into()), ("z".into(), "".into())] };
         let at = transcript.iter().position(|seen| *seen == content).expect("the content");
         assert_eq!(transcript[at + 1], trailers, "{role:?}: {transcript:?}");
         // Without content, and without fields.
         let frames = [role.opens(), h2::headers(1, &[("x", "y")], true)];
-        let heard = no_error(role, frames.concat());
-        assert_eq!(heard.delivered.seen.count(|seen| matches!(seen, Seen::Trailers { .. })), 1, "{role:?}");
+        let reaction = no_error(role, frames.concat());
+        assert_eq!(
+            reaction.delivered.seen.count(|seen| matches!(seen, Seen::Trailers { .. })),
+            1,
+            "{role:?}"
+        );
         no_error(role, [role.opens(), h2::headers(1, &[], true)].concat());
         // Not the end.
         let frames = [role.opens(), h2::headers(1, &[("x", "y")], false)];
@@ -139,12 +151,12 @@ fn trailers_are_sent_behind_the_content() {
         let (mut server, mut reader) = server(&defaults(), &settings, app());
         server.receive(&h2::get(1), Buffer::Lent);
         server.receive(&h2::window_update(1, 100), Buffer::Lent);
-        let said = reader.read(&server.take_sent());
-        assert_eq!(h2::answer(&said, 1), Some((200, "content".into())), "{window}");
-        let last = said.iter().rfind(|said| said.stream() == 1).expect("something");
+        let sent_frames = reader.read(&server.take_sent());
+        assert_eq!(h2::answer(&sent_frames, 1), Some((200, "content".into())), "{window}");
+        let last = sent_frames.iter().rfind(|frame| frame.stream() == 1).expect("something");
         assert!(
-            matches!(last, Said::Headers { fields, end: true, .. } if *fields == [("x", "y").into()]),
-            "{said:?}"
+            matches!(last, SentFrame::Headers { fields, end: true, .. } if *fields == [("x", "y").into()]),
+            "{sent_frames:?}"
         );
     }
 }
@@ -153,20 +165,20 @@ fn trailers_are_sent_behind_the_content() {
 #[test]
 fn a_client_that_expects_100_gets_it() {
     let head = h2::headers(1, &[h2::POST.as_slice(), &[("expect", "100-continue")]].concat(), false);
-    let statuses = |heard: &Heard| -> Vec<String> {
-        let statuses = h2::on(&heard.said, 1).into_iter().filter_map(|said| match said {
-            Said::Headers { fields, end, .. } => {
+    let statuses = |reaction: &Reaction| -> Vec<String> {
+        let statuses = h2::on(&reaction.sent_frames, 1).into_iter().filter_map(|frame| match frame {
+            SentFrame::Headers { fields, end, .. } => {
                 Some(format!("{} {end}", String::from_utf8_lossy(&fields[0].value)))
             }
             _ => None,
         });
         statuses.collect()
     };
-    let heard = no_error(Role::Server, [&head[..], &h2::data(1, b"content", true)].concat());
-    assert_eq!(statuses(&heard)[0], "100 false");
-    assert_eq!(heard.status(1), Some(200));
-    let heard = served_by(&defaults(), &[], tests::application::Answer::default, &head);
-    assert_eq!(statuses(&heard), ["200 true"]);
+    let reaction = no_error(Role::Server, [&head[..], &h2::data(1, b"content", true)].concat());
+    assert_eq!(statuses(&reaction)[0], "100 false");
+    assert_eq!(reaction.status(1), Some(200));
+    let reaction = served_by(&defaults(), &[], tests::application::Answer::default, &head);
+    assert_eq!(statuses(&reaction), ["200 true"]);
 }
 
 /// Interim responses of the application. RFC 9113 §8.1; "HTTP/2 removes support for the 101 (Switching Protocols) informational status code" (§8.6).
@@ -188,13 +200,13 @@ fn interim_responses_come_before_the_final_one() {
             }
         }
     };
-    let heard = served_by(&defaults(), &[], app, h2::get(1));
-    let heads: Vec<_> = h2::on(&heard.said, 1)
+    let reaction = served_by(&defaults(), &[], app, h2::get(1));
+    let heads: Vec<_> = h2::on(&reaction.sent_frames, 1)
         .into_iter()
-        .filter(|said| matches!(said, Said::Headers { end: false, .. }))
+        .filter(|frame| matches!(frame, SentFrame::Headers { end: false, .. }))
         .collect();
     assert_eq!(heads.len(), 2, "{heads:?}");
-    assert!(matches!(&heads[0], Said::Headers { fields, .. } if fields[0] == (":status", "103").into()));
+    assert!(matches!(&heads[0], SentFrame::Headers { fields, .. } if fields[0] == (":status", "103").into()));
 }
 
 /// RFC 9110 §9.3.2, §15.3.5 and §15.4.5: a response to HEAD, 204 and 304 have no content, whatever the application gives.
@@ -208,12 +220,14 @@ fn a_response_that_has_no_content_ends_with_its_head() {
             let content = if status == Status::OK { "content" } else { "" };
             tests::application::Answer { status, content: content.into(), ..Default::default() }
         };
-        let heard = served_by(&defaults(), &[], app, h2::headers(1, &fields, true));
-        let said = h2::on(&heard.said, 1);
-        let [Said::Headers { fields, end: true, .. }] = &said[..] else { panic!("{status}: {said:?}") };
+        let reaction = served_by(&defaults(), &[], app, h2::headers(1, &fields, true));
+        let sent_frames = h2::on(&reaction.sent_frames, 1);
+        let [SentFrame::Headers { fields, end: true, .. }] = &sent_frames[..] else {
+            panic!("{status}: {sent_frames:?}")
+        };
         let length = fields.iter().find(|field| field.name == b"content-length");
         assert_eq!(length.is_some(), status == 200, "{fields:?}");
-        assert_eq!(heard.causes(), [Cause::Complete]);
+        assert_eq!(reaction.causes(), [Cause::Complete]);
     }
 }
 
@@ -224,6 +238,6 @@ fn large_content_goes_both_ways() {
     let mut bytes = h2::post(1);
     content.chunks(7_000).for_each(|part| bytes.extend(h2::data(1, part, false)));
     bytes.extend(h2::data(1, b"", true));
-    let heard = no_error(Role::Server, bytes);
-    assert_eq!(h2::answer(&heard.said, 1), Some((200, Octets(content))));
+    let reaction = no_error(Role::Server, bytes);
+    assert_eq!(h2::answer(&reaction.sent_frames, 1), Some((200, Octets(content))));
 }

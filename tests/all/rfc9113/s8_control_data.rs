@@ -33,10 +33,16 @@ fn pseudo_header_fields_come_first_and_once() {
         &[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a"), (":Path", "/")],
     ];
     for fields in requests {
-        let heard = served(h2::headers(1, fields, true));
-        assert_eq!(h2::reset(&heard.said, 1), Some(code::PROTOCOL_ERROR), "{fields:?}: {:?}", heard.said);
+        let reaction = served(h2::headers(1, fields, true));
+        assert_eq!(
+            h2::reset(&reaction.sent_frames, 1),
+            Some(code::PROTOCOL_ERROR),
+            "{fields:?}: {:?}",
+            reaction.sent_frames
+        );
         assert!(
-            heard.lives() && heard.delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })) == 0
+            reaction.lives()
+                && reaction.delivered.seen.count(|seen| matches!(seen, Seen::Request { .. })) == 0
         );
     }
     malformed_response(&[(":status", "200"), (":status", "200")]);
@@ -83,8 +89,8 @@ fn a_request_has_a_method_a_scheme_and_a_path() {
 #[test]
 fn the_asterisk_is_for_options() {
     let fields = |method| [(":method", method), (":scheme", "http"), (":path", "*"), (":authority", "a")];
-    let heard = no_error(Role::Server, h2::headers(1, &fields("OPTIONS"), true));
-    assert!(matches!(&heard.delivered.seen.0[0], Seen::Request { target, .. } if target == "*"));
+    let reaction = no_error(Role::Server, h2::headers(1, &fields("OPTIONS"), true));
+    assert!(matches!(&reaction.delivered.seen.0[0], Seen::Request { target, .. } if target == "*"));
     malformed_request(&fields("GET"), Violation::Target);
 }
 
@@ -94,9 +100,9 @@ fn the_asterisk_is_for_options() {
 #[test]
 fn the_authority_is_the_host() {
     let host = |fields: &[(&str, &str)]| {
-        let heard = no_error(Role::Server, h2::headers(1, fields, true));
-        let Seen::Request { fields, .. } = &heard.delivered.seen.0[0] else {
-            panic!("{:?}", heard.delivered.seen)
+        let reaction = no_error(Role::Server, h2::headers(1, fields, true));
+        let Seen::Request { fields, .. } = &reaction.delivered.seen.0[0] else {
+            panic!("{:?}", reaction.delivered.seen)
         };
         let mut hosts = fields.iter().filter(|(name, _)| name == "host").map(|(_, value)| value.clone());
         let found = hosts.next();
@@ -147,9 +153,10 @@ fn a_response_has_a_status() {
 fn a_client_says_all_of_it() {
     let mut client = Endpoint::http2_client(defaults(), Silent);
     request(&mut client, "GET", "/path?query", true);
-    let said = Reader::default().read(&client.sent);
-    let Some(Said::Headers { fields, end: true, .. }) = h2::on(&said, 1).into_iter().next() else {
-        panic!("{said:?}")
+    let sent_frames = Reader::default().read(&client.sent);
+    let Some(SentFrame::Headers { fields, end: true, .. }) = h2::on(&sent_frames, 1).into_iter().next()
+    else {
+        panic!("{sent_frames:?}")
     };
     let expected = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/path?query")];
     assert_eq!(fields, expected.map(Into::into));

@@ -9,8 +9,8 @@ fn an_unknown_expectation_is_417() {
     for expect in ["x", "100-continue, x", ""] {
         let fields = [h2::POST.as_slice(), &[("expect", expect)]].concat();
         let frames = [h2::headers(1, &fields, false), h2::data(1, "hello world", true), h2::get(3)].concat();
-        let heard = served(frames);
-        assert_eq!((heard.status(1), heard.status(3)), (Some(417), Some(200)), "{expect:?}");
-        assert!(heard.lives() && heard.causes().contains(&Cause::Violation(Violation::Expectation)));
+        let reaction = served(frames);
+        assert_eq!((reaction.status(1), reaction.status(3)), (Some(417), Some(200)), "{expect:?}");
+        assert!(reaction.lives() && reaction.causes().contains(&Cause::Violation(Violation::Expectation)));
     }
 }

@@ -50,9 +50,9 @@ fn a_malformed_field_makes_the_message_malformed() {
 #[test]
 fn an_unusual_field_is_taken() {
     for (name, value) in [("a", ""), ("!#$%&'*+-.^_`|~0", "x"), ("a", "x y\tz"), ("a", "\u{e9}")] {
-        let heard = no_error(Role::Server, with(name, value));
-        let Seen::Request { fields, .. } = &heard.delivered.seen.0[0] else {
-            panic!("{:?}", heard.delivered.seen)
+        let reaction = no_error(Role::Server, with(name, value));
+        let Seen::Request { fields, .. } = &reaction.delivered.seen.0[0] else {
+            panic!("{:?}", reaction.delivered.seen)
         };
         assert!(fields.contains(&(name.into(), value.into())), "{fields:?}");
         no_error(Role::Client, response_with(name, value));
@@ -90,8 +90,8 @@ fn fields_of_http_1_1_connections_make_a_message_malformed() {
 fn fields_of_http_1_1_connections_are_not_sent() {
     let fields = vec![("Upgrade", "x"), ("Proxy-Connection", "close"), ("X-Kept", "Value")];
     let app = || tests::application::Answer { fields: fields.clone(), ..Default::default() };
-    let heard = served_by(&defaults(), &[], app, h2::get(1));
-    let Some(Said::Headers { fields, .. }) = h2::on(&heard.said, 1).into_iter().next() else {
+    let reaction = served_by(&defaults(), &[], app, h2::get(1));
+    let Some(SentFrame::Headers { fields, .. }) = h2::on(&reaction.sent_frames, 1).into_iter().next() else {
         panic!("no response")
     };
     let names: Vec<_> =
@@ -108,9 +108,9 @@ fn cookie_crumbs_are_joined() {
         [("cookie", "a=b"), ("x", "1"), ("cookie", "c=d"), ("cookie", ""), ("y", "2"), ("cookie", "e=f")];
     for count in 0..=crumbs.len() {
         let fields = [h2::GET.as_slice(), &crumbs[..count]].concat();
-        let heard = no_error(Role::Server, h2::headers(1, &fields, true));
-        let Seen::Request { fields, .. } = &heard.delivered.seen.0[0] else {
-            panic!("{:?}", heard.delivered.seen)
+        let reaction = no_error(Role::Server, h2::headers(1, &fields, true));
+        let Seen::Request { fields, .. } = &reaction.delivered.seen.0[0] else {
+            panic!("{:?}", reaction.delivered.seen)
         };
         let cookies: Vec<_> =
             fields.iter().filter(|(name, _)| name == "cookie").map(|(_, value)| value).collect();
@@ -130,8 +130,8 @@ fn cookie_crumbs_are_joined() {
 #[test]
 fn names_are_sent_in_lower_case() {
     let app = || tests::application::Answer { fields: vec![("X-UPPER", "Value")], ..Default::default() };
-    let heard = served_by(&defaults(), &[], app, h2::get(1));
-    let Some(Said::Headers { fields, .. }) = h2::on(&heard.said, 1).into_iter().next() else {
+    let reaction = served_by(&defaults(), &[], app, h2::get(1));
+    let Some(SentFrame::Headers { fields, .. }) = h2::on(&reaction.sent_frames, 1).into_iter().next() else {
         panic!("no response")
     };
     assert!(fields.contains(&("x-upper", "Value").into()), "{fields:?}");
@@ -140,8 +140,8 @@ fn names_are_sent_in_lower_case() {
     let fields = [("X-Upper", "Value"), ("TE", "trailers"), ("Proxy-Connection", "x")];
     client.connection.request(client.now, &request, fields, Payload::Static(b""), true).expect("a request");
     client.settle();
-    let said = Reader::default().read(&client.sent);
-    let Some(Said::Headers { fields, .. }) = h2::on(&said, 1).into_iter().next() else {
+    let sent_frames = Reader::default().read(&client.sent);
+    let Some(SentFrame::Headers { fields, .. }) = h2::on(&sent_frames, 1).into_iter().next() else {
         panic!("no request")
     };
     assert!(fields.contains(&("x-upper", "Value").into()), "{fields:?}");
@@ -156,9 +156,9 @@ fn a_field_that_is_never_indexed_is_a_field() {
         // Literal Header Field Never Indexed. RFC 7541 §6.2.3.
         if at == 0 { 0x10 } else { byte }
     }));
-    let heard = no_error(Role::Server, h2::frame(h2::kind::HEADERS, 5, 1, &block));
-    let Seen::Request { fields, .. } = &heard.delivered.seen.0[0] else {
-        panic!("{:?}", heard.delivered.seen)
+    let reaction = no_error(Role::Server, h2::frame(h2::kind::HEADERS, 5, 1, &block));
+    let Seen::Request { fields, .. } = &reaction.delivered.seen.0[0] else {
+        panic!("{:?}", reaction.delivered.seen)
     };
     assert!(fields.contains(&("authorization".into(), "secret".into())), "{fields:?}");
 }

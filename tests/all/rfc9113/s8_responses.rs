@@ -8,15 +8,21 @@ use lws_proto::http::Status;
 #[test]
 fn a_small_response_takes_two_frames() {
     let app = || tests::application::Answer::with("hello");
-    let heard = served_by(&defaults(), &[], app, h2::get(1));
-    let said = h2::on(&heard.said, 1);
-    let [Said::Headers { fields, end: false, .. }, Said::Data { content, end: true, .. }] = &said[..] else {
-        panic!("{said:?}")
+    let reaction = served_by(&defaults(), &[], app, h2::get(1));
+    let sent_frames = h2::on(&reaction.sent_frames, 1);
+    let [SentFrame::Headers { fields, end: false, .. }, SentFrame::Data { content, end: true, .. }] =
+        &sent_frames[..]
+    else {
+        panic!("{sent_frames:?}")
     };
     assert_eq!(fields[..], [(":status", "200").into(), ("content-length", "5").into()]);
     assert_eq!(*content, "hello".into());
-    let heard = served_by(&defaults(), &[], tests::application::Answer::default, h2::get(1));
-    assert!(matches!(h2::on(&heard.said, 1)[..], [Said::Headers { end: true, .. }]), "{:?}", heard.said);
+    let reaction = served_by(&defaults(), &[], tests::application::Answer::default, h2::get(1));
+    assert!(
+        matches!(h2::on(&reaction.sent_frames, 1)[..], [SentFrame::Headers { end: true, .. }]),
+        "{:?}",
+        reaction.sent_frames
+    );
 }
 
 /// RFC 9110 §6.6.1: a server with a clock says the date.
@@ -24,16 +30,16 @@ fn a_small_response_takes_two_frames() {
 fn a_response_has_a_date_where_the_time_is_known() {
     let config = Arc::new(Config::default());
     config.wall_clock.set(784_111_777);
-    let heard = served_with(&config, &[], h2::get(1));
-    let said = h2::on(&heard.said, 1);
+    let reaction = served_with(&config, &[], h2::get(1));
+    let sent_frames = h2::on(&reaction.sent_frames, 1);
     assert!(
-        matches!(&said[0], Said::Headers { fields, .. }
+        matches!(&sent_frames[0], SentFrame::Headers { fields, .. }
         if fields.contains(&("date", "Sun, 06 Nov 1994 08:49:37 GMT").into())),
-        "{said:?}"
+        "{sent_frames:?}"
     );
 }
 
-/// Content is held to the length that was said, as in HTTP/1.1.
+/// Content must have the announced length, as in HTTP/1.1.
 #[test]
 fn an_application_keeps_to_the_length_that_it_said() {
     let app = || {
@@ -51,8 +57,8 @@ fn an_application_keeps_to_the_length_that_it_said() {
     };
     let (mut server, mut reader) = server(&defaults(), &[], app());
     server.receive(&h2::get(1), Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    assert_eq!(h2::answer(&said, 1), Some((200, "abc".into())));
+    let sent_frames = reader.read(&server.take_sent());
+    assert_eq!(h2::answer(&sent_frames, 1), Some((200, "abc".into())));
     let key = server.key();
     let permit = server.connection.exchange(key).expect("the stream").permit().expect("a permit");
     permit.data(Payload::Static(b"de"), true).expect("the rest");
@@ -62,7 +68,7 @@ fn an_application_keeps_to_the_length_that_it_said() {
 
 /// A ticket keeps the permit of one stream while others go on.
 #[test]
-fn a_late_answer_holds_up_nobody() {
+fn a_late_answer_holds_up_no_other() {
     let tickets = std::cell::RefCell::new(Vec::new());
     let app = |event: Event<'_>| {
         if let Event::Request { stream, .. } = event {
@@ -79,9 +85,9 @@ fn a_late_answer_holds_up_nobody() {
             server.connection.redeem(ticket).expect("a permit").into_exchange().expect("an exchange");
         permit.respond(Status::OK, NO_FIELDS, Payload::Static(b"late"), true).expect("a response").throttle();
         server.settle();
-        let said = reader.read(&server.take_sent());
-        assert_eq!(h2::answer(&said, stream), Some((200, "late".into())));
-        assert!(said.iter().all(|said| said.stream() == stream), "{said:?}");
+        let sent_frames = reader.read(&server.take_sent());
+        assert_eq!(h2::answer(&sent_frames, stream), Some((200, "late".into())));
+        assert!(sent_frames.iter().all(|frame| frame.stream() == stream), "{sent_frames:?}");
     }
     // One of a stream that is gone buys nothing.
     server.receive(&h2::get(7), Buffer::Lent);

@@ -4,7 +4,7 @@ use crate::rfc9113::{Role, code, connection_error, defaults, no_error, server};
 use lws_proto::{Bytes, Violation};
 use tests::application::Answer;
 use tests::endpoint::{Buffer, limits};
-use tests::h2::{self, Said};
+use tests::h2::{self, SentFrame};
 
 /// A GET with a priority.
 fn get(stream: u32, priority: &str) -> Vec<u8> {
@@ -23,11 +23,11 @@ fn order(frames: &[u8]) -> Vec<u32> {
     let opens = [h2::window_update(0, 1 << 20), h2::settings(&[(h2::setting::INITIAL_WINDOW_SIZE, 1 << 20)])]
         .concat();
     server.receive(&opens, Buffer::Lent);
-    let said = reader.read(&server.take_sent());
-    let mut order: Vec<u32> = said
+    let sent_frames = reader.read(&server.take_sent());
+    let mut order: Vec<u32> = sent_frames
         .iter()
-        .filter_map(|said| match said {
-            Said::Data { stream, .. } => Some(*stream),
+        .filter_map(|frame| match frame {
+            SentFrame::Data { stream, .. } => Some(*stream),
             _ => None,
         })
         .collect();
@@ -92,7 +92,7 @@ fn an_update_is_about_a_stream_of_the_client() {
 /// value of the SETTINGS_MAX_CONCURRENT_STREAMS parameter. Servers that receive such a PRIORITY_UPDATE MUST respond with a connection error of
 /// type PROTOCOL_ERROR."
 #[test]
-fn so_many_streams_can_be_told_of_before_they_begin() {
+fn so_many_streams_can_be_announced_before_they_begin() {
     let updates = |count: u32| -> Vec<u8> {
         (0..count).flat_map(|at| h2::priority_update(1 + at * 2, "u=1")).collect()
     };
@@ -100,6 +100,6 @@ fn so_many_streams_can_be_told_of_before_they_begin() {
     no_error(Role::Server, [updates(100), updates(100)].concat());
     connection_error(Role::Server, updates(101), code::PROTOCOL_ERROR, Violation::StreamId);
     let config = limits(|limits| limits.h2_streams_max = 3);
-    let heard = crate::rfc9113::served_with(&config, &[], [h2::post(1), updates(3)].concat());
-    assert!(heard.lives(), "one of them is active: {:?}", heard.said);
+    let reaction = crate::rfc9113::served_with(&config, &[], [h2::post(1), updates(3)].concat());
+    assert!(reaction.lives(), "one of them is active: {:?}", reaction.sent_frames);
 }

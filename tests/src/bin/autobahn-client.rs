@@ -53,8 +53,8 @@ fn main() -> ExitCode {
 /// Runs all cases that the server at `url` offers, and lets it write its report.
 fn autobahn(url: &Peer, agent: &str) -> Result<(), Failure> {
     let mut reported = String::new();
-    run(url, "/getCaseCount", &mut |said| {
-        if let Said::Message(_, chunk, _) = said {
+    run(url, "/getCaseCount", &mut |event| {
+        if let PeerEvent::Message(_, chunk, _) = event {
             reported.push_str(&String::from_utf8_lossy(chunk));
         }
         Next::NOTHING
@@ -70,12 +70,12 @@ fn autobahn(url: &Peer, agent: &str) -> Result<(), Failure> {
 }
 
 /// Sends every part of a message back as a frame.
-fn send_back(said: Said<'_>) -> Next {
-    match said {
-        Said::Message(kind, chunk, end) => {
+fn send_back(event: PeerEvent<'_>) -> Next {
+    match event {
+        PeerEvent::Message(kind, chunk, end) => {
             Next::Send(vec![Part { kind, bytes: Bytes::copy_from_slice(chunk), end }])
         }
-        Said::Established => Next::NOTHING,
+        PeerEvent::Established => Next::NOTHING,
     }
 }
 
@@ -84,18 +84,18 @@ fn echo(url: &Peer, count: &str) -> Result<(), Failure> {
     let count: u32 = count.parse().map_err(|_| "COUNT is a number")?;
     let target = url.target.clone();
     let mut index = 0;
-    let mut heard = Vec::new();
+    let mut message = Vec::new();
     let mut wrong = None;
-    let cause = run(url, &target, &mut |said| {
-        if let Said::Message(kind, chunk, end) = said {
-            heard.extend_from_slice(chunk);
+    let cause = run(url, &target, &mut |event| {
+        if let PeerEvent::Message(kind, chunk, end) = event {
+            message.extend_from_slice(chunk);
             if !end {
                 return Next::NOTHING;
             }
-            if (kind, &heard) != (kind_of(index), &content_of(index)) {
+            if (kind, &message) != (kind_of(index), &content_of(index)) {
                 wrong = Some(index);
             }
-            heard.clear();
+            message.clear();
             index += 1;
         }
         if index == count || wrong.is_some() { Next::Close } else { Next::Send(parts_of(index)) }
@@ -159,8 +159,8 @@ struct Part {
     end: bool,
 }
 
-/// What the peer said, as far as the two programs here want to know it.
-enum Said<'a> {
+/// What the peer event, as far as the two programs here want to know it.
+enum PeerEvent<'a> {
     Established,
     Message(MessageKind, &'a [u8], bool),
 }
@@ -203,7 +203,7 @@ impl Peer {
 }
 
 /// One WebSocket to `target` at `url`: `answer` says what follows what the peer says. Returns why it ended.
-fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Result<Cause, Failure> {
+fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(PeerEvent<'_>) -> Next) -> Result<Cause, Failure> {
     let mut transport = Transport::open(&url.address())?;
     let mut config = Config::default();
     config.limits.message_bytes_max = 64 << 20;
@@ -247,7 +247,7 @@ fn run(url: &Peer, target: &str, answer: &mut dyn FnMut(Said<'_>) -> Next) -> Re
 /// What both sides say to each other on one connection. What waits to be sent is as much as the peer has sent before it
 /// reads: 16 MiB with these.
 struct Conversation<'a> {
-    answer: &'a mut dyn FnMut(Said<'_>) -> Next,
+    answer: &'a mut dyn FnMut(PeerEvent<'_>) -> Next,
     waiting: VecDeque<Part>,
     cause: Option<Cause>,
 }
@@ -256,10 +256,10 @@ impl Conversation<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Established { stream: Established::WebSocket(stream), .. } => {
-                self.say(stream, Said::Established);
+                self.say(stream, PeerEvent::Established);
             }
             Event::Message { stream, kind, chunk, end, .. } => {
-                self.say(stream, Said::Message(kind, chunk, end))
+                self.say(stream, PeerEvent::Message(kind, chunk, end))
             }
             Event::Writable(permit) => {
                 if let Ok(permit) = permit.into_websocket() {
@@ -271,8 +271,8 @@ impl Conversation<'_> {
         }
     }
 
-    fn say(&mut self, mut stream: WebSocket<'_>, said: Said<'_>) {
-        match (self.answer)(said) {
+    fn say(&mut self, mut stream: WebSocket<'_>, event: PeerEvent<'_>) {
+        match (self.answer)(event) {
             Next::Send(parts) => {
                 self.waiting.extend(parts);
                 stream.want_write();

@@ -155,7 +155,7 @@ impl Asking<'_> {
     fn compare(&mut self, exchange: Exchange, cause: Cause) -> Result<(), Failure> {
         let Exchange { content, status, received } = exchange;
         if cause == Cause::Refused {
-            // Sent before the server had said how many it takes.
+            // The request was sent before the server's limit of streams was known.
             self.left += 1;
             return Ok(());
         }

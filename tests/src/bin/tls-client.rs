@@ -120,7 +120,7 @@ struct App {
     count: u32,
     /// Messages that have come back.
     index: u32,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     cause: Option<Cause>,
     error: Option<String>,
 }
@@ -185,14 +185,14 @@ impl Application for App {
         match event {
             Event::Established { stream: Established::WebSocket(stream), .. } => self.send_next(stream),
             Event::Message { stream, chunk, end, .. } => {
-                self.heard.extend_from_slice(chunk);
+                self.received.extend_from_slice(chunk);
                 if !end {
                     return;
                 }
-                if self.heard != content(self.index) {
+                if self.received != content(self.index) {
                     self.error = Some(format!("message {} came back changed", self.index));
                 }
-                self.heard.clear();
+                self.received.clear();
                 self.index += 1;
                 self.send_next(stream);
             }

@@ -126,8 +126,8 @@ fn same<A: Application>(make: impl Fn() -> Endpoint<A>, input: &[u8], cuts: &[u8
 
 /// Both have come to the same, as far as that does not depend on when the transport took what there was.
 fn agree<A: Application>(cut: &Endpoint<A>, whole: &Endpoint<A>) {
-    let said = [cut, whole].map(|endpoint| Reader::default().read(&endpoint.sent));
-    let ends = said.each_ref().map(|said| h2::go_aways(said));
+    let sent_frames = [cut, whole].map(|endpoint| Reader::default().read(&endpoint.sent));
+    let ends = sent_frames.each_ref().map(|sent_frames| h2::go_aways(sent_frames));
     if ends.iter().flatten().any(|(_, code)| *code == STREAM_CLOSED) {
         // Frames on a stream that has ended are an error of the connection if our own end had left, and of the stream if not.
         return;
@@ -142,10 +142,10 @@ fn agree<A: Application>(cut: &Endpoint<A>, whole: &Endpoint<A>) {
     );
     // What a stream had queued is lost with the connection, if its turn had not come.
     if !whole.fin && !whole.over {
-        let answers = said.map(|said| {
+        let answers = sent_frames.map(|sent_frames| {
             // And with a stream that is reset.
-            let whole = |id| (h2::answer(&said, id), h2::ended(&said, id));
-            let answer = |id| h2::reset(&said, id).map_or_else(|| Ok(whole(id)), Err);
+            let whole = |id| (h2::answer(&sent_frames, id), h2::ended(&sent_frames, id));
+            let answer = |id| h2::reset(&sent_frames, id).map_or_else(|| Ok(whole(id)), Err);
             (0..64).map(answer).collect::<Vec<_>>()
         });
         assert_eq!(answers[0], answers[1], "cut, not whole (right)");

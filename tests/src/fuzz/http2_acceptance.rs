@@ -1,4 +1,4 @@
-//! The same frames to our server and to that of `h2`, frame by frame: both take a frame, and have heard the same then, or both refuse
+//! The same frames to our server and to that of `h2`, frame by frame: both take a frame, and have received the same then, or both refuse
 //! it. Where they may differ stands in `differences.rs`.
 //!
 //! Neither answers, so that a stream ends where the client ends it. How messages are carried once they are taken is the other
@@ -28,9 +28,9 @@ enum Verdict {
     Over,
 }
 
-/// What has been heard of one request.
+/// What has been received of one request.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Heard {
+struct ReceivedRequest {
     method: String,
     /// The authority and the path.
     target: (String, String),

@@ -1,4 +1,4 @@
-//! `h2` as the client of our server and as the server of our client: what one side said is what the other has heard, whatever the
+//! `h2` as the client of our server and as the server of our client: each side receives what the other intended to send, whatever the
 //! settings, the parts, the resets and the ways of the bytes are.
 
 mod link;
@@ -13,9 +13,9 @@ use plan::{Exchange, Message, Plan, Reset};
 use std::cell::{Cell, RefCell};
 use theirs::Slot;
 
-/// What one side has heard of the other's message.
+/// What one side has received of the other's message.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Heard {
+struct ReceivedMessage {
     /// The method, or the final status code. Empty if there was none.
     begin: String,
     interim: usize,
@@ -34,28 +34,28 @@ enum End {
     Whole,
     /// The other side gave up, with an error code.
     Reset(u32),
-    /// The side that hears did.
+    /// The receiving side gave up.
     GaveUp,
 }
 
 /// An input is a plan.
 pub fn http2_differential(input: &[u8]) {
     let Ok(plan) = Plan::read(input) else { return };
-    let heard = if plan.answers { h2_answers(&plan) } else { h2_asks(&plan) };
-    for (exchange, (request, response)) in plan.exchanges.iter().zip(heard) {
+    let received = if plan.answers { h2_answers(&plan) } else { h2_asks(&plan) };
+    for (exchange, (request, response)) in plan.exchanges.iter().zip(received) {
         check(exchange, request, response);
     }
 }
 
-/// The request and the response of each exchange, as they were heard.
-type Exchanges = Vec<(Option<Heard>, Option<Heard>)>;
+/// The request and the response of each exchange, as they were received.
+type Exchanges = Vec<(Option<ReceivedMessage>, Option<ReceivedMessage>)>;
 
 fn h2_asks(plan: &Plan) -> Exchanges {
     let slots: Vec<Slot> = plan.exchanges.iter().map(|_| RefCell::default()).collect();
     let mut server = ours::server(plan);
     let mut link = Link::new(&plan.travel);
     let sender = theirs::client(plan, &link.pipe, &mut link.tasks);
-    // Once the server has said how many streams it takes, no request is refused.
+    // Once the client knows the server's limit of streams, no request is refused.
     link.drive(&mut server, ours::resume);
     for (index, exchange) in plan.exchanges.iter().enumerate() {
         link.tasks.push(Box::pin(theirs::ask(sender.clone(), exchange, index, &slots[index])));
@@ -70,8 +70,8 @@ fn h2_asks(plan: &Plan) -> Exchanges {
     }
     link.drive(&mut server, ours::resume);
     assert!(link.tasks.is_empty() && server.is_over(), "the connection has ended");
-    let heard = |(index, slot): (usize, &Slot)| (ours::heard_of(&server, index), slot.take());
-    slots.iter().enumerate().map(heard).collect()
+    let received = |(index, slot): (usize, &Slot)| (ours::received_exchange(&server, index), slot.take());
+    slots.iter().enumerate().map(received).collect()
 }
 
 fn h2_answers(plan: &Plan) -> Exchanges {
@@ -92,16 +92,16 @@ fn h2_answers(plan: &Plan) -> Exchanges {
     }
     link.drive(&mut client, ours::resume);
     assert!(link.tasks.is_empty() && client.is_over(), "the connection has ended");
-    let heard = |(key, slot): (_, &Slot)| (slot.take(), Some(ours::heard(&client.of(key))));
-    keys.into_iter().zip(&slots).map(heard).collect()
+    let received = |(key, slot): (_, &Slot)| (slot.take(), Some(ours::received(&client.of(key))));
+    keys.into_iter().zip(&slots).map(received).collect()
 }
 
 /// What one side received is what the other sent, or the part of it before either gave up.
-fn check(exchange: &Exchange, request: Option<Heard>, response: Option<Heard>) {
-    let asked = said(exchange.method.into(), 0, &exchange.request);
-    let answered = said(exchange.status.to_string(), exchange.interim, &exchange.response);
+fn check(exchange: &Exchange, request: Option<ReceivedMessage>, response: Option<ReceivedMessage>) {
+    let asked = intended(exchange.method.into(), 0, &exchange.request);
+    let answered = intended(exchange.status.to_string(), exchange.interim, &exchange.response);
     match exchange.reset {
-        Reset::Nobody => {
+        Reset::Neither => {
             assert_eq!(response, Some(answered));
         }
         Reset::Server(_) => {
@@ -122,7 +122,7 @@ fn check(exchange: &Exchange, request: Option<Heard>, response: Option<Heard>) {
     if exchange.early {
         // Who has answered need not listen. RFC 9113 §8.1.
         assert_part(&request, &asked);
-    } else if exchange.reset == Reset::Nobody {
+    } else if exchange.reset == Reset::Neither {
         assert_eq!(request, asked);
     } else {
         // A side that gives up when the content has ended gets no trailers.
@@ -131,12 +131,12 @@ fn check(exchange: &Exchange, request: Option<Heard>, response: Option<Heard>) {
     }
 }
 
-/// All of a message as it ought to be heard.
-fn said(begin: String, interim: usize, message: &Message) -> Heard {
+/// All of a message as it ought to be received.
+fn intended(begin: String, interim: usize, message: &Message) -> ReceivedMessage {
     let compared = |fields: &Fields| {
         h2::by_name(fields.iter().filter(|(name, _)| plan::NAMES.contains(&name.as_str())).cloned())
     };
-    Heard {
+    ReceivedMessage {
         begin,
         interim,
         fields: compared(&message.fields),
@@ -146,11 +146,14 @@ fn said(begin: String, interim: usize, message: &Message) -> Heard {
     }
 }
 
-/// What was heard is the beginning of what was said.
-fn assert_part(heard: &Heard, said: &Heard) {
-    let Heard { begin, interim, fields, content, trailers, end: _ } = heard;
-    assert!(*interim <= said.interim && (begin.is_empty() || *begin == said.begin), "{heard:?}");
-    assert!(begin.is_empty() && fields.is_empty() || *fields == said.fields, "{heard:?}, not {said:?}");
-    assert!(said.content.0.starts_with(&content.0), "{} bytes are other ones", content.0.len());
-    assert!(trailers.is_none() || *trailers == said.trailers, "{heard:?}, not {said:?}");
+/// What was received is the beginning of what was intended.
+fn assert_part(received: &ReceivedMessage, intended: &ReceivedMessage) {
+    let ReceivedMessage { begin, interim, fields, content, trailers, end: _ } = received;
+    assert!(*interim <= intended.interim && (begin.is_empty() || *begin == intended.begin), "{received:?}");
+    assert!(
+        begin.is_empty() && fields.is_empty() || *fields == intended.fields,
+        "{received:?}, not {intended:?}"
+    );
+    assert!(intended.content.0.starts_with(&content.0), "{} bytes are other ones", content.0.len());
+    assert!(trailers.is_none() || *trailers == intended.trailers, "{received:?}, not {intended:?}");
 }

@@ -37,7 +37,7 @@ const DIFFERENCES: [Difference; 23] = [
             && matches!(theirs, Verdict::Taken | Verdict::Stream(_))
             && case.value("expect").is_some_and(|expect| !expect.eq_ignore_ascii_case(b"100-continue"))
     }),
-    ("`h2` refuses to hear that settings are acknowledged that it has not sent", |case, ours, theirs| {
+    ("`h2` refuses an acknowledgement of settings that it has not sent", |case, ours, theirs| {
         is_stricter(theirs, ours) && case.kind == kind::SETTINGS && case.flags & flag::ACK != 0
     }),
     (
@@ -103,7 +103,7 @@ const DIFFERENCES: [Difference; 23] = [
         },
     ),
     (
-        "`h2` takes a length of a request that is said again: RFC 9110 §8.6 allows either",
+        "`h2` takes a length of a request that is repeated: RFC 9110 §8.6 allows either",
         |case, ours, theirs| {
             let lengths = case.fields.iter().filter(|field| field.name == b"content-length");
             is_stricter(ours, theirs) && case.section == Some(Part::Head) && lengths.count() > 1
@@ -266,9 +266,9 @@ impl Case {
         assert_eq!(ours.acks, theirs.acks, "acknowledgements");
         if !self.refused.contains(&self.stream) {
             assert_eq!(
-                ours.heard(self.stream),
-                theirs.heard(self.stream),
-                "`h2` has heard (right)\n{self:?}"
+                ours.request_on(self.stream),
+                theirs.request_on(self.stream),
+                "`h2` has received (right)\n{self:?}"
             );
         }
         true

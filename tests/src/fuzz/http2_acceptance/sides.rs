@@ -1,10 +1,10 @@
 //! Our server and that of `h2`, which take frames one by one and answer nothing.
 
-use super::{Heard, Verdict};
+use super::{ReceivedRequest, Verdict};
 use crate::application::Silent;
 use crate::endpoint::{Buffer, Endpoint};
 use crate::fuzz::h2_pipe::Pipe;
-use crate::h2::{Reader, Said, by_name};
+use crate::h2::{Reader, SentFrame, by_name};
 use crate::transcript::{Fields, Octets, Seen, Transcript};
 use h2::RecvStream;
 use h2::server::{Connection, Handshake, SendResponse};
@@ -21,25 +21,27 @@ pub(super) fn stream_of(frame: &[u8]) -> u32 {
     }
 }
 
-/// What was said about the stream of a frame, or about the connection.
-fn verdict(said: &[Said], stream: u32) -> Verdict {
-    let refuses_all = |said: &Said| match said {
-        Said::GoAway { code, .. } if *code != 0 => Some(Verdict::Connection(*code)),
+/// What was sent_frames about the stream of a frame, or about the connection.
+fn verdict(sent_frames: &[SentFrame], stream: u32) -> Verdict {
+    let refuses_all = |frame: &SentFrame| match frame {
+        SentFrame::GoAway { code, .. } if *code != 0 => Some(Verdict::Connection(*code)),
         _ => None,
     };
-    let refuses = |said: &Said| match said {
-        Said::Reset { stream: of, code } if *of == stream => Some(Verdict::Stream(*code)),
+    let refuses = |frame: &SentFrame| match frame {
+        SentFrame::Reset { stream: of, code } if *of == stream => Some(Verdict::Stream(*code)),
         _ => None,
     };
-    let answer = crate::h2::answer(said, stream).map(|(status, _)| status).filter(|status| *status >= 400);
-    let verdict = said.iter().find_map(refuses_all).or_else(|| said.iter().find_map(refuses));
+    let answer =
+        crate::h2::answer(sent_frames, stream).map(|(status, _)| status).filter(|status| *status >= 400);
+    let verdict = sent_frames.iter().find_map(refuses_all).or_else(|| sent_frames.iter().find_map(refuses));
     verdict.or(answer.map(Verdict::Answered)).unwrap_or(Verdict::Taken)
 }
 
-/// Acknowledgements among what was said.
-fn acks(said: &[Said]) -> Vec<Said> {
-    said.iter()
-        .filter(|said| matches!(said, Said::Ping { ack: true, .. } | Said::SettingsAck))
+/// Acknowledgements among what was sent_frames.
+fn acks(sent_frames: &[SentFrame]) -> Vec<SentFrame> {
+    sent_frames
+        .iter()
+        .filter(|frame| matches!(frame, SentFrame::Ping { ack: true, .. } | SentFrame::SettingsAck))
         .cloned()
         .collect()
 }
@@ -51,8 +53,8 @@ pub(super) struct Ours {
     /// Which frames' streams they are.
     streams: Vec<(u32, StreamKey)>,
     /// All acknowledgements.
-    pub(super) acks: Vec<Said>,
-    /// What it said last about its reasons, for a person.
+    pub(super) acks: Vec<SentFrame>,
+    /// What it sent_frames last about its reasons, for a person.
     pub(super) reason: String,
 }
 
@@ -74,10 +76,10 @@ impl Ours {
         self.endpoint.receive(frame, Buffer::Lent);
         let begun = self.endpoint.streams[known..].iter().map(|(key, _)| (stream, *key));
         self.streams.extend(begun);
-        let said = self.reader.read(&self.endpoint.take_sent());
-        self.acks.extend(acks(&said));
-        let verdict = verdict(&said, stream);
-        if let Some(debug) = said.iter().find_map(Said::debug) {
+        let sent_frames = self.reader.read(&self.endpoint.take_sent());
+        self.acks.extend(acks(&sent_frames));
+        let verdict = verdict(&sent_frames, stream);
+        if let Some(debug) = sent_frames.iter().find_map(SentFrame::debug) {
             self.reason = debug.into();
         } else if let Some(Seen::Closed(cause)) = self.of(stream).and_then(|of| of.0.last()) {
             self.reason = cause.name().into();
@@ -92,29 +94,29 @@ impl Ours {
         self.endpoint.streams.iter().find(|(other, _)| other == key).map(|(_, transcript)| transcript)
     }
 
-    /// What was heard on a stream.
-    pub(super) fn heard(&self, stream: u32) -> Option<Heard> {
-        let mut heard = Heard::default();
+    /// What was received on a stream.
+    pub(super) fn request_on(&self, stream: u32) -> Option<ReceivedRequest> {
+        let mut received = ReceivedRequest::default();
         for seen in &self.of(stream)?.0 {
             match seen {
                 Seen::Request { method, target, fields, end, .. } => {
                     let mut host = fields.iter().filter(|(name, _)| name == "host");
                     let host = host.next().map_or("".into(), |(_, value)| String::from_utf8_lossy(&value.0));
-                    heard.method.clone_from(method);
-                    heard.target = (host.into_owned(), target.clone());
-                    heard.fields = without_host(fields.iter().cloned());
-                    heard.ended = *end;
+                    received.method.clone_from(method);
+                    received.target = (host.into_owned(), target.clone());
+                    received.fields = without_host(fields.iter().cloned());
+                    received.ended = *end;
                 }
                 Seen::Body { content, end } => {
-                    heard.content.0.extend_from_slice(&content.0);
-                    heard.ended = *end;
+                    received.content.0.extend_from_slice(&content.0);
+                    received.ended = *end;
                 }
-                Seen::Trailers { fields } => heard.trailers = by_name(fields.iter().cloned()),
+                Seen::Trailers { fields } => received.trailers = by_name(fields.iter().cloned()),
                 _ => {}
             }
         }
         // A stream that is refused at its head has an end only.
-        (!heard.method.is_empty()).then_some(heard)
+        (!received.method.is_empty()).then_some(received)
     }
 }
 
@@ -136,7 +138,7 @@ pub(super) struct Theirs {
     state: State,
     reader: Reader,
     exchanges: Vec<Exchange>,
-    pub(super) acks: Vec<Said>,
+    pub(super) acks: Vec<SentFrame>,
 }
 
 enum State {
@@ -147,7 +149,7 @@ enum State {
 
 struct Exchange {
     id: u32,
-    heard: Heard,
+    received: ReceivedRequest,
     content: Option<RecvStream>,
     /// It is not answered, and must not be dropped.
     _respond: SendResponse<Bytes>,
@@ -165,16 +167,16 @@ impl Theirs {
     pub(super) fn take(&mut self, frame: &[u8]) -> Verdict {
         self.pipe.push(frame);
         let mut context = Context::from_waker(Waker::noop());
-        // What the content makes room for is said in the second round.
+        // What the content makes room for is sent_frames in the second round.
         for _ in 0..2 {
             self.poll(&mut context);
             for exchange in &mut self.exchanges {
-                exchange.hear(&mut context);
+                exchange.receive(&mut context);
             }
         }
-        let said = self.reader.read(&self.pipe.take());
-        self.acks.extend(acks(&said));
-        let verdict = verdict(&said, stream_of(frame));
+        let sent_frames = self.reader.read(&self.pipe.take());
+        self.acks.extend(acks(&sent_frames));
+        let verdict = verdict(&sent_frames, stream_of(frame));
         let over = matches!(self.state, State::Ended);
         if verdict == Verdict::Taken && over { Verdict::Over } else { verdict }
     }
@@ -202,9 +204,9 @@ impl Theirs {
         }
     }
 
-    /// What was heard on a stream.
-    pub(super) fn heard(&self, stream: u32) -> Option<Heard> {
-        self.exchanges.iter().find(|exchange| exchange.id == stream).map(|exchange| exchange.heard.clone())
+    /// What was received on a stream.
+    pub(super) fn request_on(&self, stream: u32) -> Option<ReceivedRequest> {
+        self.exchanges.iter().find(|exchange| exchange.id == stream).map(|exchange| exchange.received.clone())
     }
 }
 
@@ -215,21 +217,21 @@ impl Exchange {
             head.headers.get("host").map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let authority = head.uri.authority().map(ToString::to_string).or(host).unwrap_or_default();
         let target = head.uri.path_and_query().map_or_else(|| authority.clone(), ToString::to_string);
-        let heard = Heard {
+        let received = ReceivedRequest {
             method: head.method.to_string(),
             target: (authority, target),
             fields: without_host(fields(&head.headers)),
-            ..Heard::default()
+            ..ReceivedRequest::default()
         };
-        Self { id: respond.stream_id().as_u32(), heard, content: Some(content), _respond: respond }
+        Self { id: respond.stream_id().as_u32(), received, content: Some(content), _respond: respond }
     }
 
-    fn hear(&mut self, context: &mut Context<'_>) {
+    fn receive(&mut self, context: &mut Context<'_>) {
         let Some(content) = &mut self.content else { return };
         loop {
             match content.poll_data(context) {
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.heard.content.0.extend_from_slice(&chunk);
+                    self.received.content.0.extend_from_slice(&chunk);
                     content.flow_control().release_capacity(chunk.len()).expect("bytes that were received");
                 }
                 Poll::Ready(Some(Err(_))) => {
@@ -242,9 +244,9 @@ impl Exchange {
         }
         if let Poll::Ready(trailers) = content.poll_trailers(context) {
             let trailers = trailers.ok();
-            self.heard.ended = trailers.is_some();
+            self.received.ended = trailers.is_some();
             let kept = |(name, _): &(String, Octets)| !DISCARDED_TRAILERS.contains(&&name[..]);
-            self.heard.trailers = by_name(trailers.flatten().iter().flat_map(fields).filter(kept));
+            self.received.trailers = by_name(trailers.flatten().iter().flat_map(fields).filter(kept));
             self.content = None;
         }
     }

@@ -1,7 +1,7 @@
-//! Our side, as server and as client: says what the plan says, and writes down what it hears.
+//! The project's engine, as server and as client: sends what the plan contains, and records what it receives.
 
 use super::plan::{Bounds, Exchange, Message, NAMES, Part, Plan, Reset};
-use super::{End, Heard};
+use super::{End, ReceivedMessage};
 use crate::application::{Application, NO_FIELDS};
 use crate::endpoint::{Endpoint, limits};
 use crate::transcript::{Fields, Seen, Transcript};
@@ -18,7 +18,7 @@ pub(super) struct Ours<'a> {
     paused: Vec<StreamKey>,
 }
 
-/// What is being said on one stream.
+/// What is being intended on one stream.
 #[derive(Clone, Copy, Debug)]
 struct Speech {
     exchange: usize,
@@ -113,8 +113,8 @@ impl<'a> Ours<'a> {
         }
     }
 
-    /// Content was heard.
-    fn hear(&mut self, mut stream: lws_proto::Exchange<'_>, end: bool) {
+    /// Content was received.
+    fn receive(&mut self, mut stream: lws_proto::Exchange<'_>, end: bool) {
         let key = stream.key();
         let Some(exchange) = self.exchange(key) else { return };
         // One that answers while paused does not listen any more, not even to trailers.
@@ -165,7 +165,9 @@ impl Application for Ours<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Request { stream, head, end } => self.begin(stream, head.target(), end),
-            Event::Response { stream, end, .. } | Event::Body { stream, end, .. } => self.hear(stream, end),
+            Event::Response { stream, end, .. } | Event::Body { stream, end, .. } => {
+                self.receive(stream, end)
+            }
             Event::Writable(permit) => self.speak(permit.into_exchange().expect("an exchange")),
             Event::Closed { key, .. } => drop(self.speeches.remove(&key)),
             _ => {}
@@ -173,37 +175,41 @@ impl Application for Ours<'_> {
     }
 }
 
-/// What was heard of the exchange that has this index, if its request was heard.
-pub(super) fn heard_of(server: &Endpoint<Ours<'_>>, index: usize) -> Option<Heard> {
+/// What was received of the exchange that has this index, if its request was received.
+pub(super) fn received_exchange(server: &Endpoint<Ours<'_>>, index: usize) -> Option<ReceivedMessage> {
     let wanted = format!("/{index}");
     let begins = |transcript: &Transcript| matches!(&transcript.0[..], [Seen::Request { target, .. }, ..] if *target == wanted);
-    server.streams.iter().find(|(_, transcript)| begins(transcript)).map(|(_, transcript)| heard(transcript))
+    server
+        .streams
+        .iter()
+        .find(|(_, transcript)| begins(transcript))
+        .map(|(_, transcript)| received(transcript))
 }
 
-/// What was heard on one stream.
-pub(super) fn heard(transcript: &Transcript) -> Heard {
-    let mut heard = Heard::default();
+/// What was received on one stream.
+pub(super) fn received(transcript: &Transcript) -> ReceivedMessage {
+    let mut received = ReceivedMessage::default();
     for seen in &transcript.0 {
         match seen {
             Seen::Request { method, fields, .. } => {
-                heard.begin.clone_from(method);
-                heard.fields = compared(fields);
+                received.begin.clone_from(method);
+                received.fields = compared(fields);
             }
-            Seen::Response { status: 103, .. } => heard.interim += 1,
+            Seen::Response { status: 103, .. } => received.interim += 1,
             Seen::Response { status, fields, .. } => {
-                heard.begin = status.to_string();
-                heard.fields = compared(fields);
+                received.begin = status.to_string();
+                received.fields = compared(fields);
             }
-            Seen::Body { content, .. } => heard.content.0.extend_from_slice(&content.0),
-            Seen::Trailers { fields } => heard.trailers = Some(compared(fields)),
-            Seen::Closed(Cause::Complete) => heard.end = End::Whole,
-            Seen::Closed(Cause::Reset(code)) => heard.end = End::Reset(code.code()),
-            Seen::Closed(Cause::Aborted) => heard.end = End::GaveUp,
+            Seen::Body { content, .. } => received.content.0.extend_from_slice(&content.0),
+            Seen::Trailers { fields } => received.trailers = Some(compared(fields)),
+            Seen::Closed(Cause::Complete) => received.end = End::Whole,
+            Seen::Closed(Cause::Reset(code)) => received.end = End::Reset(code.code()),
+            Seen::Closed(Cause::Aborted) => received.end = End::GaveUp,
             Seen::Closed(cause) => panic!("{cause}: {transcript:?}"),
             _ => {}
         }
     }
-    heard
+    received
 }
 
 /// Those that are compared, by name.

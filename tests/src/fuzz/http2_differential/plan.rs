@@ -135,7 +135,7 @@ pub(super) struct Exchange {
     pub(super) status: u16,
     /// What the server says.
     pub(super) response: Message,
-    /// Whether the server answers before it has heard the end of the request.
+    /// Whether the server answers before it has received the end of the request.
     pub(super) early: bool,
     /// Who gives up, and after how many parts.
     pub(super) reset: Reset,
@@ -146,7 +146,7 @@ pub(super) struct Exchange {
 /// Who gives up, and after how many parts of its message. That is before the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reset {
-    Nobody,
+    Neither,
     Client(usize),
     Server(usize),
 }
@@ -250,7 +250,7 @@ impl Exchange {
         let reset = match raw.reset % 4 {
             1 if request.parts.len() > 1 => Reset::Client(1 + after % (request.parts.len() - 1)),
             2 => Reset::Server(after % response.parts.len()),
-            _ => Reset::Nobody,
+            _ => Reset::Neither,
         };
         Self {
             method,

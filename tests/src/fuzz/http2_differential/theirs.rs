@@ -1,8 +1,8 @@
-//! `h2`, as client and as server: says what the plan says, and writes down what it hears.
+//! `h2`, as client and as server: sends what the plan contains, and records what it receives.
 
 use super::link::Task;
 use super::plan::{Exchange, Message, NAMES, Part, Plan, Reset};
-use super::{End, Heard};
+use super::{End, ReceivedMessage};
 use crate::fuzz::h2_pipe::Pipe;
 use crate::transcript::{Fields, Octets};
 use h2::client::SendRequest;
@@ -15,8 +15,8 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-/// What is heard of one exchange, if any.
-pub(super) type Slot = RefCell<Option<Heard>>;
+/// What is received of one exchange, if any.
+pub(super) type Slot = RefCell<Option<ReceivedMessage>>;
 
 /// Small windows make small frames, which is no abuse here.
 const SMALL_FRAMES: usize = 1 << 30;
@@ -75,23 +75,23 @@ async fn send(stream: &mut SendStream<Bytes>, message: &Message, give_up: Option
 }
 
 /// Hears content and trailers to their end.
-async fn hear(mut body: RecvStream, heard: &mut Heard) {
+async fn receive(mut body: RecvStream, received: &mut ReceivedMessage) {
     let failed = |error: &h2::Error| End::Reset(error.reason().expect("a reset").into());
     while let Some(chunk) = body.data().await {
         match chunk {
             Ok(chunk) => {
-                heard.content.0.extend_from_slice(&chunk);
+                received.content.0.extend_from_slice(&chunk);
                 body.flow_control().release_capacity(chunk.len()).expect("bytes that were received");
             }
             Err(error) => {
-                heard.end = failed(&error);
+                received.end = failed(&error);
                 return;
             }
         }
     }
-    heard.end = match body.trailers().await {
+    received.end = match body.trailers().await {
         Ok(trailers) => {
-            heard.trailers = trailers.as_ref().map(compared);
+            received.trailers = trailers.as_ref().map(compared);
             End::Whole
         }
         Err(error) => failed(&error),
@@ -142,25 +142,25 @@ pub(super) async fn ask(mut sender: SendRequest<Bytes>, exchange: &Exchange, ind
     if send(&mut stream, message, give_up).await {
         return;
     }
-    let mut heard = Heard::default();
+    let mut received = ReceivedMessage::default();
     let answer = poll_fn(|context| {
         while let Poll::Ready(Some(Ok(_))) = response.poll_informational(context) {
-            heard.interim += 1;
+            received.interim += 1;
         }
         Pin::new(&mut response).poll(context)
     });
     match answer.await {
         Ok(response) => {
-            heard.begin = response.status().as_u16().to_string();
-            heard.fields = compared(response.headers());
-            hear(response.into_body(), &mut heard).await;
+            received.begin = response.status().as_u16().to_string();
+            received.fields = compared(response.headers());
+            receive(response.into_body(), &mut received).await;
         }
-        Err(error) => heard.end = End::Reset(error.reason().expect("a reset").into()),
+        Err(error) => received.end = End::Reset(error.reason().expect("a reset").into()),
     }
-    slot.replace(Some(heard));
+    slot.replace(Some(received));
 }
 
-/// The server hears what is asked and answers, until it is told to `end`.
+/// Runs the server, which receives the requests and answers them, until `end`.
 pub(super) async fn serve(plan: &Plan, pipe: Pipe, slots: &[Slot], end: &Cell<bool>) {
     let mut builder = h2::server::Builder::new();
     builder
@@ -199,8 +199,11 @@ async fn answer(
     slot: &Slot,
 ) {
     let (head, body) = request.into_parts();
-    let mut heard =
-        Heard { begin: head.method.to_string(), fields: compared(&head.headers), ..Heard::default() };
+    let mut received = ReceivedMessage {
+        begin: head.method.to_string(),
+        fields: compared(&head.headers),
+        ..ReceivedMessage::default()
+    };
     for _ in 0..exchange.interim {
         let interim = Response::builder().status(StatusCode::EARLY_HINTS).body(()).expect("a response");
         // The client may have given up.
@@ -208,14 +211,14 @@ async fn answer(
     }
     if exchange.early {
         respond_with(&mut respond, exchange).await;
-        hear(body, &mut heard).await;
+        receive(body, &mut received).await;
     } else {
-        hear(body, &mut heard).await;
-        if heard.end == End::Whole {
+        receive(body, &mut received).await;
+        if received.end == End::Whole {
             respond_with(&mut respond, exchange).await;
         }
     }
-    slot.replace(Some(heard));
+    slot.replace(Some(received));
 }
 
 async fn respond_with(respond: &mut SendResponse<Bytes>, exchange: &Exchange) {
