@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_count_is_told() {
+    fn a_line_that_is_no_count_is_reported() {
         for text in ["echo-128", "echo-128 = many"] {
             assert!(parse(text).is_err_and(|error| error.to_string().contains(text)), "{text}");
         }

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_selected_by_name_and_unknown_names_are_told() {
+    fn cells_are_selected_by_name_and_unknown_names_are_reported() {
         let names =
             |selection| select(selection).map(|cells| cells.iter().map(|cell| cell.name).collect::<Vec<_>>());
         assert_eq!(names("all").map(|names| names.len()), Ok(CELLS.len()));

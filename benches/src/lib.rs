@@ -29,5 +29,5 @@ pub mod tls;
 pub mod verdict;
 pub mod wake;
 
-/// Why an instrument gave up: always told to a person, never handled by a program.
+/// Why an instrument failed: printed for a person, and never handled by a program.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

@@ -303,7 +303,7 @@ impl Peer {
     }
 
     /// Reads once.
-    fn receive(&mut self, told: &mut dyn FnMut(&[u8])) -> Result<()> {
+    fn receive(&mut self, deliver: &mut dyn FnMut(&[u8])) -> Result<()> {
         self.ciphertext.resize(BUFFER, 0);
         self.plaintext.resize(BUFFER, 0);
         let n = self.socket.read(&mut self.ciphertext)?;
@@ -315,7 +315,7 @@ impl Peer {
             let opened =
                 self.session.open(&mut self.ciphertext[at..n], &mut self.plaintext, &mut self.out)?;
             at += opened.taken;
-            told(&self.plaintext[..opened.filled]);
+            deliver(&self.plaintext[..opened.filled]);
             if at == n && !opened.more {
                 return Ok(());
             }

@@ -3,10 +3,10 @@
 
 /// A ceiling above the best one seen by more than this was disturbed by other work.
 const CEILING_SPREAD: f64 = 1.05;
-/// With both ends less busy than this, somebody else may have had the core.
+/// If both ends are less busy than this, another process may have had the core.
 const BUSY: f64 = 0.90;
-/// Nobody had it if neither end has waited for its core longer than this: then the load itself leaves gaps, as large
-/// messages do.
+/// No other process had it if neither end has waited for its core longer than this: then the load itself leaves
+/// gaps, as large messages do.
 const WAITED: f64 = 0.05;
 
 /// What one run cost.
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_round_with_gaps_is_clean_if_nobody_was_kept_off_a_core() {
+    fn a_round_with_gaps_is_clean_if_no_process_was_kept_off_a_core() {
         let mut gaps = round(100.0, 125.0);
         gaps.server.busy = 0.5;
         assert_eq!(clean(&[gaps]).len(), 1);

@@ -1,5 +1,5 @@
-//! How long a service that sleeps takes to hear another thread: from the send to the handler. Beside it the least that a
-//! thread takes which sleeps on an eventfd.
+//! The latency of waking a sleeping service from another thread: from the send to the handler. Compared with a thread
+//! that sleeps on an eventfd, which is the minimum.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -22,19 +22,19 @@ use crate::{Result, machine};
 pub struct Wake {
     /// How often the service is woken.
     pub messages: usize,
-    /// How long it is left alone before.
+    /// The pause before each wake.
     pub pause: Duration,
     /// The core of the service.
     pub core: usize,
 }
 
-/// What the service is sent.
+/// A message to the service.
 enum Message {
     Sent(Instant),
     End,
 }
 
-/// Says how long each message took.
+/// An application that reports the latency of each message.
 struct Listens(Sender<Duration>);
 
 impl Application for Listens {
@@ -55,7 +55,7 @@ impl Application for Listens {
     fn message(&mut self, cx: &mut DriverContext<'_, Self>, message: Message) {
         match message {
             Message::Sent(at) => {
-                // It fails only if nobody measures any more.
+                // Sending fails only if the measurement has ended.
                 let _ = self.0.send(at.elapsed());
             }
             Message::End => cx.drain(Duration::ZERO),
@@ -99,7 +99,7 @@ pub fn run(wake: &Wake) -> Result<()> {
     Ok(())
 }
 
-/// Lets `host` run a service on a thread of its own, and wakes it again and again.
+/// Lets `host` run a service on a thread of its own, and wakes it repeatedly.
 fn measure(wake: &Wake, host: fn(Driver<Listens>) -> std::io::Result<()>) -> Result<Histogram> {
     let (sender, durations) = channel();
     let (ready, handle) = channel();
@@ -107,7 +107,7 @@ fn measure(wake: &Wake, host: fn(Driver<Listens>) -> std::io::Result<()>) -> Res
     let thread = thread::spawn(move || {
         machine::pin(core);
         let service = Driver::new(Listens(sender), DriverOptions::default())?;
-        // It fails only if nobody measures any more.
+        // Sending fails only if the measurement has ended.
         let _ = ready.send(service.handle());
         host(service)
     });
@@ -123,7 +123,7 @@ fn measure(wake: &Wake, host: fn(Driver<Listens>) -> std::io::Result<()>) -> Res
     Ok(histogram)
 }
 
-/// The same without a service: a thread that reads an eventfd.
+/// Measures a thread that reads an eventfd, without a service.
 fn bare(wake: &Wake) -> Result<Histogram> {
     let bell = eventfd(0, EventfdFlags::CLOEXEC)?;
     let ear = bell.try_clone()?;
@@ -134,9 +134,9 @@ fn bare(wake: &Wake) -> Result<Histogram> {
         machine::pin(core);
         loop {
             rustix::io::read(&ear, &mut [0; 8])?;
-            // Nothing comes with the last ring.
+            // The last wake has no message.
             let Ok(at) = mailbox.try_recv() else { return Ok(()) };
-            // It fails only if nobody measures any more.
+            // Sending fails only if the measurement has ended.
             let _ = sender.send(at.elapsed());
         }
     });

@@ -51,7 +51,7 @@ fn other_content_than_expected_is_bad() -> Result<()> {
 }
 
 #[test]
-fn a_server_that_is_no_websocket_server_is_told_so() -> Result<()> {
+fn a_server_that_is_no_websocket_server_is_reported() -> Result<()> {
     let error = run(Traffic::WebSocket { path: "/".into() }, ceiling(Kind::Http)?, 1, 1, 1).err();
     assert!(error.is_some_and(|error| error.to_string().contains("not switched to WebSocket: HTTP/1.1 200")));
     Ok(())

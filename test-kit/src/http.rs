@@ -1,11 +1,11 @@
-//! What a client of a test reads that speaks octets.
+//! Reading responses in tests whose clients send and receive plain octets.
 
 use std::io::{ErrorKind, Read};
 
-/// What comes up to the end of the connection, or up to its reset: that is what the peer got.
+/// Reads up to the end of the connection, or up to its reset: everything that the peer received.
 ///
 /// # Panics
-/// Nothing comes for as long as the stream waits.
+/// The read timeout of the stream has passed.
 #[track_caller]
 pub fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
     let mut octets = Vec::new();
@@ -16,7 +16,8 @@ pub fn read_to_end(stream: &mut impl Read) -> Vec<u8> {
     }
 }
 
-/// What comes up to an empty line and with it, or up to the end of the connection. Nothing behind the line is read.
+/// Reads up to an empty line, which is included, or up to the end of the connection. Nothing behind the line is
+/// read.
 pub fn read_head(stream: &mut impl Read) -> Vec<u8> {
     let (mut head, mut octet) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut octet).is_ok_and(|count| count == 1) {
@@ -25,7 +26,7 @@ pub fn read_head(stream: &mut impl Read) -> Vec<u8> {
     head
 }
 
-/// A response of HTTP/1.1 as it came.
+/// A received response of HTTP/1.1.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
@@ -37,7 +38,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Takes a response apart.
+    /// Parses a response.
     ///
     /// # Panics
     /// The octets have no head, or it has no status.
@@ -63,7 +64,7 @@ impl Answer {
     /// The content as text.
     ///
     /// # Panics
-    /// It is none.
+    /// It is not UTF-8.
     #[must_use]
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.content).expect("UTF-8")

@@ -1,17 +1,17 @@
-//! What the tests of several crates share. Depends on none of them, so that any may use it for its tests.
+//! Helpers that the tests of several crates share. Depends on none of the crates, so that each of them may use it.
 
 pub mod http;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Nothing on one machine takes this long.
+/// The time after which a test gives up waiting: longer than anything on one machine takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Calls `turn` until `done` says so of `world`.
+/// Calls `turn` until `done` returns true for `world`.
 ///
 /// # Panics
-/// It takes longer than [`PATIENCE`]. `seen` tells what there is instead.
+/// It takes longer than [`PATIENCE`]. `seen` describes the state for the message.
 #[track_caller]
 pub fn turn_until<W>(
     world: &mut W,
@@ -26,7 +26,7 @@ pub fn turn_until<W>(
     }
 }
 
-/// Asks until it is so: what another thread does cannot be seen at once.
+/// Polls until `is_so` returns true, for effects of another thread.
 ///
 /// # Panics
 /// It takes longer than [`PATIENCE`].

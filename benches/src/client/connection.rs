@@ -161,7 +161,7 @@ impl Connection {
     }
 
     /// When the oldest request in flight was sent; its reply has come. `None` when none was in
-    /// flight: the server has said something that nobody asked.
+    /// flight: the server has sent an unrequested reply.
     pub(crate) fn answered(&mut self) -> Option<u64> {
         self.sent_at.pop_front()
     }
