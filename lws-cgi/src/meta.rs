@@ -207,7 +207,7 @@ fn protocol(version: Version) -> &'static [u8] {
     }
 }
 
-/// Whom the request is for. RFC 3875 §4.1.14, §4.1.15.
+/// The server that the request is for. RFC 3875 §4.1.14, §4.1.15.
 fn set_server(asked: &Asked<'_>, carrier: &Carrier, set: &mut impl FnMut(&str, &[u8])) {
     let host = asked.authority().map(|authority| authority.host()).filter(|host| !host.is_empty());
     match (host, carrier.local) {

@@ -232,10 +232,10 @@ impl<L: Launch> Relay<L> {
 
     /// Answers with what another path of this server does. RFC 3875 §6.2.2.
     fn turn(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, path: &str) {
-        match self.head.take().and_then(|head| head.turned_to(path)) {
+        match self.head.take().and_then(|head| head.local_redirect(path)) {
             Some(head) => {
                 self.end(cx, true);
-                exchange.turn_to(head);
+                exchange.reroute(head);
             }
             None => self.fail(cx, exchange, &Failure::Elsewhere),
         }

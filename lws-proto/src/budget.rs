@@ -1,34 +1,36 @@
-//! What is held for peers, counted: by each connection against a limit of its own, and by all of a service against one budget.
+//! Accounting of the memory that is held for peers: each connection against its own limit, and all connections of a
+//! service against one budget.
 //!
-//! Knows no protocol. A connection counts what it holds at the end of a turn, and in between charges what grows; nothing has to
-//! be given back where it is freed, so that nothing can be forgotten.
+//! Knows no protocol. A connection counts what it holds at the end of a turn, and charges growth in between. Nothing
+//! has to be given back where memory is freed, so no release can be forgotten.
 
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// What a service without other wishes may hold for its peers. See [`HeldBytes`].
+/// The default budget of a service for its peers. See [`HeldBytes`].
 pub const SERVICE_BYTES_MAX: usize = 256 << 20;
 
-/// What a part of a service takes from the common budget at a time, so that no message touches what threads share.
+/// The amount that a thread takes from the common budget at a time, so that most messages do not touch the shared
+/// counter.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// The bytes that all connections of a service hold for their peers: content that is gathered, messages that are put together, look-ahead,
 /// output that is queued, compression contexts.
 ///
 /// Past the budget new work is refused: requests with 503, streams of HTTP/2 with REFUSED_STREAM, messages that would have to be
-/// put together with close code 1013. What is there already goes on.
+/// put together with close code 1013. Existing work goes on.
 ///
 /// One value counts for the connections of one thread. [`share`](Self::share) makes another for another thread, with the same budget.
 #[derive(Debug)]
 pub struct HeldBytes {
     common: Arc<Common>,
-    /// What the connections hold that count here.
+    /// The bytes that the connections of this part hold.
     held: AtomicUsize,
-    /// What has been taken from the common budget for them.
+    /// The bytes that were taken from the common budget for them.
     taken: AtomicUsize,
 }
 
-/// What all parts of a service share.
+/// The part that all threads of a service share.
 #[derive(Debug)]
 struct Common {
     bytes_max: usize,
@@ -37,7 +39,7 @@ struct Common {
 }
 
 impl HeldBytes {
-    /// A budget of so many bytes.
+    /// A budget of `bytes_max` bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
         // A small budget is shared in small chunks.
@@ -61,13 +63,13 @@ impl HeldBytes {
         self.common.bytes_max
     }
 
-    /// What is held by what counts here.
+    /// The bytes that this part holds.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing is left of the budget for what counts here.
+    /// Whether this part cannot get any more of the budget.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.held() >= self.taken.load(Ordering::Relaxed) && self.common.left.load(Ordering::Relaxed) == 0
@@ -93,12 +95,12 @@ impl HeldBytes {
         }
     }
 
-    /// Takes what is missing from the common budget, in whole chunks, or what is left of it.
+    /// Takes missing bytes from the common budget, in whole chunks, or the rest of it.
     #[cold]
     fn take(&self, missing: usize) {
         let wanted = missing.next_multiple_of(self.common.chunk);
         let take = |left: usize| Some(left.saturating_sub(wanted));
-        // It always answers.
+        // The closure always returns a value, so the update cannot fail.
         let left = self.common.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).unwrap_or(0);
         self.taken.fetch_add(left.min(wanted), Ordering::Relaxed);
     }
@@ -124,14 +126,15 @@ impl Drop for HeldBytes {
     }
 }
 
-/// What one connection holds.
+/// The account of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
-    /// Bytes: what was counted last, and what has grown since. Never less than what is held, but for what a turn has queued.
+    /// The bytes of the last count, and the growth since. Never less than what is held, except for output that the
+    /// current turn has queued.
     held: u32,
-    /// What the service knows of.
+    /// The bytes that are charged to the service.
     charged: u32,
-    /// What the driver holds for it.
+    /// The bytes that the driver holds for the connection.
     pub(crate) outside: u32,
 }
 
@@ -151,12 +154,12 @@ impl Account {
         self.held as usize >= max
     }
 
-    /// Charges what has grown already, and is bounded by something else.
+    /// Charges growth that has happened already, and has another limit.
     pub(crate) fn charge(&mut self, bytes: usize) {
         self.held = self.held.saturating_add(saturated(bytes));
     }
 
-    /// Charges what is about to grow, unless more than `max` would be held.
+    /// Charges growth in advance, unless more than `max` would be held.
     pub(crate) fn grow(&mut self, bytes: usize, max: usize) -> bool {
         let fits = (self.held as usize).saturating_add(bytes) <= max;
         if fits {
@@ -165,12 +168,12 @@ impl Account {
         fits
     }
 
-    /// Gives back what was charged since the last count.
+    /// Gives back bytes that were charged since the last count.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         self.held = self.held.saturating_sub(saturated(bytes));
     }
 
-    /// Everything was counted, and is so much.
+    /// Sets the bytes to the result of a count.
     pub(crate) fn count(&mut self, held: usize, service: &HeldBytes) {
         let held = saturated(held);
         if held != self.charged {

@@ -1,13 +1,13 @@
-//! What the owner of a connection decides: limits, and what the first bytes may be.
+//! The configuration of connections: limits, and the expected protocols.
 
 use crate::budget::HeldBytes;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-/// Everything that many connections share. Made once, then passed around in an `Arc`.
+/// The configuration that connections share, in an `Arc`.
 #[derive(Debug, Default)]
 pub struct Config {
-    /// What a peer can make this side hold or wait for.
+    /// The limits and deadlines for a peer.
     pub limits: Limits,
     /// What a server expects of a peer's first bytes.
     pub expect: Expect,
@@ -19,12 +19,12 @@ pub struct Config {
     /// which RFC 9113 §3.1 deprecates. Default no: a front end that forwards the field and takes the connection for a tunnel after
     /// the 101 does not see the requests behind it, and applies none of its rules to them. Without it the field is ignored.
     pub upgrade_to_http2: bool,
-    /// What the connections together may hold for their peers. Default 256 MiB, for those of this value.
+    /// The budget of all connections together for their peers. Default 256 MiB, for the connections of this
+    /// configuration.
     pub held: HeldBytes,
 }
 
-/// Which versions of HTTP a server speaks where nothing but the first bytes tells what the client does. With TLS it is what
-/// ALPN has chosen.
+/// The versions of HTTP that a server detects by the first bytes. With TLS, ALPN decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Versions {
@@ -44,8 +44,8 @@ pub enum Expect {
     /// HTTP. Anything else is answered 400.
     #[default]
     Http,
-    /// HTTP if the first bytes can be a request line, and a raw stream if they cannot. The bytes that decided
-    /// are the first content of the stream.
+    /// HTTP if the first bytes can be a request line, and a raw stream otherwise. The first bytes are then the
+    /// first content of the stream.
     #[doc(alias = "FALLBACK_TO_APPLY_LISTEN_ACCEPT_CONFIG")]
     HttpOrRaw,
     /// A raw stream from the first byte.
@@ -60,7 +60,7 @@ pub enum Expect {
 pub struct WallClock(AtomicU32);
 
 impl WallClock {
-    /// Says what time it is: whole seconds since the first of January 1970, UTC. Zero is "unknown".
+    /// Sets the time: whole seconds since the first of January 1970, UTC. Zero is "unknown".
     pub fn set(&self, unix_seconds: u32) {
         self.0.store(unix_seconds, Ordering::Relaxed);
     }
@@ -75,7 +75,7 @@ impl WallClock {
     }
 }
 
-/// How often a peer may do something: so often at once, and so often in the long run.
+/// A rate limit: a burst, and a sustained rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// At once, after a time of quiet.
@@ -84,8 +84,8 @@ pub struct Allowance {
     pub per_second: u32,
 }
 
-/// What one peer can make us hold, count or wait for. Every field has a name in [`Cause`](crate::Cause), and a range that
-/// [`validate`](Self::validate) checks.
+/// The limits of what one peer can make this side hold, count or wait for. Every field has a name in
+/// [`Cause`](crate::Cause), and a range that [`validate`](Self::validate) checks.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Bytes of a request or response head: the first line, the field lines and the empty line. Default 16 KiB,
@@ -144,18 +144,19 @@ pub struct Limits {
     /// Bytes that must leave in each `stalled_timeout` to count as progress, so that a peer that takes one byte at a
     /// time holds nothing for ever. Default 1 KiB, or all that is queued if that is less.
     pub stalled_bytes_min: usize,
-    /// How long a peer that takes nothing may be paid for by what it has taken before, at 2 KiB a second: its system acknowledges megabytes
-    /// at once, and its program reads them slowly. Default 10 min. Meanwhile the connection holds what is queued for it, and what its
-    /// socket holds unsent. Zero leaves `stalled_timeout` alone to decide. It counts where the driver can tell what has arrived.
+    /// The longest grace for a peer that takes nothing, earned by bytes that have arrived before at a rate of 2 KiB per
+    /// second: the system of a peer acknowledges megabytes at once, and its program reads them slowly. Default 10 min.
+    /// Meanwhile the connection holds its queue, and the unsent bytes of its socket. With zero, `stalled_timeout` alone
+    /// decides. It applies where the driver reports what has arrived.
     pub stalled_grace_max: Duration,
     /// Bytes of an assembled WebSocket message, after extensions. Default 1 MiB. Past it: close code 1009. It binds
     /// where messages are assembled; streamed ones are bounded by flow control.
     pub message_bytes_max: usize,
     /// Frames of an assembled WebSocket message, empty ones too. Default 1,024. Past it: close code 1008.
     pub message_fragments_max: u32,
-    /// How many times its size on the wire a compressed WebSocket message may have, once it is larger than 64 KiB; or
-    /// `None`, the default, as DEFLATE cannot exceed 1,032 and `message_bytes_max` or flow control bounds what is held.
-    /// Past it: close code 1009.
+    /// The largest ratio of a decompressed WebSocket message to its size on the wire, for messages above 64 KiB.
+    /// `None`, the default, is no limit, as DEFLATE cannot exceed 1,032 and `message_bytes_max` or flow control bounds
+    /// what is held. Past it: close code 1009.
     pub inflate_ratio_max: Option<u32>,
     /// Silence from a WebSocket peer, or on an HTTP/2 connection with streams, after which a Ping is sent. Default 30 s.
     #[doc(alias = "secs_since_valid_ping")]

@@ -34,20 +34,20 @@ use dispatch::{Found, Inbound, Receiving, advance, has_more, is_waiting, lend};
 use link::LinkEnd;
 use outbound::{LentExchange, Outbound, Sending};
 
-/// What the driver of a connection has to see to.
+/// What a connection needs from its driver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
-    /// Bytes of the peer are wanted.
+    /// Whether to read from the transport.
     pub read: bool,
-    /// Bytes for the peer are queued.
+    /// Whether bytes for the peer are queued.
     pub write: bool,
-    /// Nothing more will be queued: once what is queued has gone, FIN should follow.
+    /// Whether nothing more will be queued: FIN should follow the queued bytes.
     pub shutdown: bool,
-    /// [`Connection::next_event`] has something to say although nothing was received: forced service.
+    /// Whether [`Connection::next_event`] has an event although nothing was received: forced service.
     pub service: bool,
-    /// When [`Connection::handle_timeout`] is due.
+    /// The time at which [`Connection::handle_timeout`] is due.
     pub deadline: Option<Time>,
-    /// The transport may be closed: nothing is left to send or to say.
+    /// Whether the transport may be closed: nothing is left to send or to deliver.
     pub close: bool,
     /// With `close`: what was sent is incomplete, and the peer must not take it for all. The transport ends by a reset (RST) and not
     /// by FIN, and TLS without `close_notify`: RFC 9112 §8, RFC 8446 §6.1.
@@ -91,8 +91,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The server's side of a connection that was opened at `now`, where nothing but the first bytes tells what is spoken.
-    /// Over TLS it is [`server_http2`](Self::server_http2) or [`server_http1`](Self::server_http1).
+    /// The server's side of a connection that was opened at `now`, whose protocol is detected by the first bytes. Over
+    /// TLS use [`server_http2`](Self::server_http2) or [`server_http1`](Self::server_http1).
     #[must_use]
     pub fn server(now: Time, config: Arc<Config>) -> Self {
         match config.expect {
@@ -158,7 +158,7 @@ impl Connection {
         Self::new(Receiving::Carried(CarriedReceiver::Raw(raw::ByteReceiver::default())), outbound)
     }
 
-    /// What a client's request begins on, with the time of the driver.
+    /// The exchange on which a client's request begins. Also sets the time.
     fn client_exchange(&mut self, now: Time) -> Result<LentExchange<'_>, Misuse> {
         self.outbound.channel.link.now = now;
         self.outbound.detach();
@@ -255,9 +255,9 @@ impl Connection {
         }
     }
 
-    /// The peer will send no more, but has not said so in the way that the transport foresees, as TLS without
-    /// `close_notify`: what came before may be cut. Content whose end is that of the connection ends with
-    /// [`Cause::Truncated`], as do WebSockets and raw streams.
+    /// The peer's direction has ended without the end that the transport has for it, as TLS without `close_notify`:
+    /// the input may be truncated. Content whose end is that of the connection ends with [`Cause::Truncated`], as
+    /// do WebSockets and raw streams.
     pub fn received_truncation(&mut self, now: Time) {
         note!(self.outbound, Note::Truncation(now));
         self.outbound.channel.link.received_truncation();
@@ -271,8 +271,8 @@ impl Connection {
         self.outbound.abort(Cause::Disconnected);
     }
 
-    /// Lends bytes of the peer. They are unmasked in place, and content is lent on from them; what has not been looked
-    /// at when the feed is dropped is copied and kept.
+    /// Lends bytes of the peer. They are unmasked in place, and events lend content from them. Bytes that were not
+    /// processed when the feed is dropped are copied and kept.
     #[inline]
     pub fn receive<'c, 'b>(&'c mut self, now: Time, bytes: &'b mut [u8]) -> Feed<'c, 'b> {
         note!(self.outbound, Note::Received { now, own: false, bytes: (&*bytes).into() });
@@ -282,7 +282,7 @@ impl Connection {
 
     // Events.
 
-    /// The next thing that happened, out of what is kept. `None` until something is received, resumed or due.
+    /// The next event, from kept input and notices. `None` until something is received, resumed or due.
     ///
     /// ```compile_fail,E0499
     /// # use lws_proto::Connection;
@@ -297,14 +297,14 @@ impl Connection {
         self.next_kept()
     }
 
-    /// The next event out of what is kept, without a note of the call: a feed has noted its own.
+    /// The next event from kept input and notices, without recording the call: a feed has recorded its own.
     fn next_kept(&mut self) -> Option<Event<'_>> {
         self.inbound.release(&mut self.outbound);
         let item = self.advance_kept()?;
         Some(self.lend_kept(item))
     }
 
-    /// Looks at what is kept, before any lent input.
+    /// Advances over kept input, which comes before lent input.
     fn advance_kept(&mut self) -> Option<Found> {
         let Self { inbound, outbound } = self;
         loop {
@@ -342,7 +342,7 @@ impl Connection {
 
     // Output.
 
-    /// What the transport should take now, if anything.
+    /// The bytes that the transport should take now, if there are any.
     #[inline]
     pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
         note!(self.outbound, Note::Transmit(now));
@@ -380,7 +380,7 @@ impl Connection {
         self.count_held();
     }
 
-    // What is held.
+    // Held memory.
 
     /// Bytes that are held for the peer now: by the engine, by the application as far as it has said so with
     /// [`Stream::hold`], and by the driver. An idle connection holds none, but for the tables of HTTP/2.
@@ -389,8 +389,8 @@ impl Connection {
         self.inbound.held() + self.outbound.held()
     }
 
-    /// Says how many bytes the driver holds for this connection, outside the engine: ciphertext that waits for the transport,
-    /// for instance.
+    /// Sets how many bytes the driver holds for this connection, outside of the engine: for example ciphertext that
+    /// waits for the transport.
     pub fn set_held_outside(&mut self, bytes: usize) {
         self.outbound.detach();
         let outside = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -399,7 +399,7 @@ impl Connection {
         }
     }
 
-    /// Counts what is held, if that may be something.
+    /// Counts the held bytes, if there may be some.
     #[inline]
     fn count_held(&mut self) {
         if self.outbound.is_charged() {
@@ -424,9 +424,10 @@ impl Connection {
 
     // Time and the loop.
 
-    /// Asks a silent peer up to an eighth of its time earlier than [`Limits::ping_interval`](crate::Limits::ping_interval) or its
-    /// [`Liveness`](crate::Liveness) says, and after a stall of the driver that much later. For a driver of many connections: with
-    /// another number for each they do not all ask at one moment. Zero, the default, is the very moment.
+    /// Spreads the probes of silent peers: a connection probes up to an eighth of its interval earlier than
+    /// [`Limits::ping_interval`](crate::Limits::ping_interval) or its [`Liveness`](crate::Liveness) says, and after a
+    /// stall of the driver that much later. A driver of many connections gives each a different number, so that they do
+    /// not probe at one moment. Zero, the default, is no spread.
     pub fn set_spread(&mut self, spread: u8) {
         note!(self.outbound, Note::Spread(spread));
         self.outbound.channel.link.spread = spread;
@@ -459,13 +460,13 @@ impl Connection {
         }
     }
 
-    /// So many of the bytes that the transport has taken have not arrived yet: not acknowledged, and not sent. For drivers that can
-    /// ask, before [`handle_timeout`](Self::handle_timeout) and with the same `now`, if [`next_timeout`](Self::next_timeout)
-    /// has come.
+    /// Reports that `under_way` of the bytes that the transport has taken have not arrived yet: they are unsent or
+    /// unacknowledged. For drivers that can ask their transport, before [`handle_timeout`](Self::handle_timeout) and
+    /// with the same `now`, if [`next_timeout`](Self::next_timeout) has come.
     ///
-    /// The verdicts about a peer that is slow or dead then count what has arrived, and a question to it waits until it has come to it. Of a
-    /// driver that says nothing they count what the transport has taken, which may be megabytes that the peer has not seen. An error of a
-    /// few bytes, as of what encryption adds, does no harm.
+    /// The deadlines for a slow or dead peer then count bytes that have arrived, and the time for an answer begins when
+    /// the probe has arrived. Without reports they count what the transport has taken, which may be megabytes ahead of
+    /// the peer. An error of a few bytes, such as the overhead of encryption, does no harm.
     pub fn delivered(&mut self, now: Time, under_way: usize) {
         note!(self.outbound, Note::Delivered(now, under_way));
         let link = &mut self.outbound.channel.link;
@@ -484,7 +485,7 @@ impl Connection {
         }
     }
 
-    /// What the driver has to see to before it sleeps.
+    /// What the connection needs from its driver before that sleeps.
     #[must_use]
     #[inline(always)]
     pub fn interest(&self) -> Interest {
@@ -498,7 +499,7 @@ impl Connection {
         self.disturbed_interest(write, deadline)
     }
 
-    /// The interest where input is held or an end is near.
+    /// The interest while input is held or the end is near.
     fn disturbed_interest(&self, write: bool, deadline: Option<Time>) -> Interest {
         let service = self.needs_service();
         let over = match self.outbound.link().end() {
@@ -523,14 +524,14 @@ impl Connection {
         !outbound.would_hold_input() && self.looks_further_ahead()
     }
 
-    /// Whether more may be kept of what is not taken. More than one request ahead is read up to a limit, so that the end of the peer is
-    /// seen.
+    /// Whether more input may be kept ahead of the application. Pipelined requests are read up to a limit, so that the
+    /// end of the peer is detected.
     fn looks_further_ahead(&self) -> bool {
         let look_ahead = self.outbound.link().config.limits.look_ahead_bytes_max;
         self.inbound.kept.as_ref().is_none_or(|kept| kept.len() < look_ahead)
     }
 
-    /// Whether nothing is left to do for a peer that will send no more.
+    /// Whether the connection is over now that the peer will send no more.
     fn is_over_at_eof(&self) -> bool {
         match &self.outbound.sender {
             Sending::Carried(Carried::Raw(sender)) => sender.is_over(),
@@ -542,7 +543,7 @@ impl Connection {
         }
     }
 
-    /// Whether [`next_event`](Self::next_event) has something to say although nothing new was received.
+    /// Whether [`next_event`](Self::next_event) has an event although nothing new was received.
     #[doc(alias = "lws_service_adjust_timeout")]
     #[must_use]
     #[inline]
@@ -562,9 +563,9 @@ impl Connection {
         outbound.link().has_eof() || keeps || has_more(&inbound.receiver, outbound)
     }
 
-    /// Since when a server has nothing to do for this connection: its peer has asked nothing yet, or everything it asked
-    /// was answered. `None` of a client, of a WebSocket or a raw stream, and while anything is read, answered or queued. A
-    /// driver that is short of room may end such a connection: HTTP foresees it, RFC 9112 §9.5.
+    /// The time since which a server's connection is idle: the peer has sent no request, or every request was answered.
+    /// `None` for a client, a WebSocket or a raw stream, and while anything is read, answered or queued. A driver that
+    /// has reached a limit may end such a connection, which HTTP allows: RFC 9112 §9.5.
     #[must_use]
     pub fn idle_since(&self) -> Option<Time> {
         let Self { inbound, outbound } = self;
@@ -640,7 +641,8 @@ impl Connection {
         self.outbound.abort(Cause::Aborted);
     }
 
-    /// Lets `tape` run from here on, on a connection to which nothing has happened yet. What it is given can be done again.
+    /// Records the connection on `tape`. Call it before anything has happened to the connection. The record can be
+    /// replayed.
     #[cfg(feature = "record")]
     pub fn record(&mut self, tape: Box<dyn crate::record::Tape>) {
         use crate::record::{Note, NotedEntropy, Role, Running, describe};
@@ -684,10 +686,10 @@ impl Connection {
         tape.note(&link.config, crate::record::Note::Took(now, n));
     }
 
-    /// Why an HTTP/2 peer was sent GOAWAY, unless the connection is to end in order: the rule that it broke, or the limit or deadline
-    /// that it met. The connection has ended or is going to, though streams may still run to their end: over
-    /// [`Limits::h2_glitches`](crate::Limits::h2_glitches) and [`h2_resets`](crate::Limits::h2_resets) no stream ends with
-    /// this cause. RFC 9113 §6.8.
+    /// Why an HTTP/2 peer was sent GOAWAY with an error: the rule that it broke, or the limit or deadline that it
+    /// reached. The connection has ended or is going to, though streams may still run to their end: over
+    /// [`Limits::h2_glitches`](crate::Limits::h2_glitches) and [`h2_resets`](crate::Limits::h2_resets) no stream ends
+    /// with this cause. RFC 9113 §6.8.
     #[must_use]
     pub fn sent_away(&self) -> Option<Cause> {
         match &self.outbound.sender {
@@ -696,7 +698,7 @@ impl Connection {
         }
     }
 
-    /// What is spoken now, if it is no longer HTTP.
+    /// The protocol after HTTP: a WebSocket or a raw stream, if the connection has switched to one.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {
         match &self.outbound.sender {

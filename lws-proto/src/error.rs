@@ -1,7 +1,7 @@
-//! Why things end, and what a caller may not do.
+//! The causes of ends, and the errors of callers.
 //!
 //! A peer's fault is never a `Result`: it becomes bytes for the peer and one [`Cause`]. A caller's fault is a
-//! [`Misuse`], and changes nothing.
+//! [`Misuse`], and has no effect.
 
 use crate::h2::ErrorCode;
 use crate::ws::CloseCode;
@@ -15,18 +15,18 @@ pub enum Cause {
     Complete,
     /// The WebSocket closing handshake was done, or a raw stream ended in both directions.
     Closed {
-        /// What the first Close frame received said. 1005 if it had no code, and for raw streams. RFC 6455 §7.1.5.
+        /// The code of the first received Close frame. 1005 if it had none, and for raw streams. RFC 6455 §7.1.5.
         code: CloseCode,
         /// Whether the peer began.
         by_peer: bool,
     },
     /// The peer broke a rule of the protocol.
     Violation(Violation),
-    /// The peer met a limit.
+    /// The peer reached a limit.
     Limit(Limit),
     /// The peer let a deadline pass.
     Timeout(Deadline),
-    /// The server's answer to a WebSocket opening handshake was no agreement.
+    /// The server did not accept the WebSocket opening handshake.
     Handshake(HandshakeFailure),
     /// The peer reset the stream, or ended the connection under it, with this code. RFC 9113 §6.4 and §6.8.
     Reset(ErrorCode),
@@ -34,8 +34,8 @@ pub enum Cause {
     Refused,
     /// The transport ended in the middle of something: close code 1006 to a WebSocket.
     Disconnected,
-    /// The transport ended without the end that TLS foresees, so that an attacker on the way may have cut it: RFC 8446 §6.1. Close
-    /// code 1006 to a WebSocket.
+    /// The transport ended without the end of TLS, so an attacker may have truncated it: RFC 8446 §6.1. Close code 1006
+    /// to a WebSocket.
     Truncated,
     /// This side gave up: `abort`, or an end before the response was complete.
     Aborted,
@@ -61,7 +61,7 @@ impl Cause {
         }
     }
 
-    /// What is wrong, for a person.
+    /// The description, for a person.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Violation(violation) => violation.message(),
@@ -90,14 +90,14 @@ impl Cause {
         }
     }
 
-    /// Whether the peer has certainly done nothing with the request, so that it may be sent again whatever its method. RFC 9113
-    /// §8.7.
+    /// Whether the peer has certainly not processed the request, so that it may be repeated whatever its method is. RFC
+    /// 9113 §8.7.
     #[must_use]
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Refused)
     }
 
-    /// Whether both sides ended as the protocol foresees.
+    /// Whether both sides ended in the way of the protocol.
     #[must_use]
     pub fn is_clean(self) -> bool {
         matches!(self, Self::Complete | Self::Closed { .. })
@@ -159,7 +159,7 @@ macro_rules! faults {
                 match self { $(Self::$variant => $close,)* }
             }
 
-            /// What is wrong, for a person.
+            /// The description, for a person.
             #[must_use]
             pub fn message(self) -> &'static str {
                 match self { $(Self::$variant => $message,)* }

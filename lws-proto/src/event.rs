@@ -1,4 +1,4 @@
-//! What the engine says to the application.
+//! The events that the engine delivers to the application.
 
 use crate::Cause;
 use crate::handle::{Exchange, RawStream, Stream, WebSocket, Writable};
@@ -7,10 +7,10 @@ use crate::key::StreamKey;
 use crate::protocol::{MessageKind, Protocol};
 use crate::ws::{CloseCode, ReservedBits};
 
-/// One thing that happened. Content is lent from the input, and the handle of the stream borrows the transmit half, so an
-/// application can look at the content and answer at the same time. The handle offers what the protocol of the stream can do.
+/// An event. Content is lent from the input, and the handle of the stream borrows the transmit half, so an application
+/// can look at the content and answer at the same time. The handle offers what the protocol of the stream can do.
 ///
-/// Whatever an event lends is gone with the event. What is not asked for is not repeated.
+/// Everything that an event lends ends with the event. Events are not repeated.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -116,15 +116,15 @@ pub enum Event<'a> {
     /// The peer of an exchange that is still to be answered has ended its direction. To a server, once per exchange, and behind the
     /// whole request: that of an incomplete one is over at once.
     ///
-    /// Such a peer has left, or reads on and has nothing more to say; a transport does not tell which. An exchange that sends
-    /// it nothing for [`half_closed_timeout`](crate::Limits::half_closed_timeout) ends, unless
+    /// Such a peer has left, or still reads and has nothing more to send; a transport does not show which. An exchange
+    /// that sends it nothing for [`half_closed_timeout`](crate::Limits::half_closed_timeout) ends, unless
     /// [`Exchange::keep_half_closed`] says otherwise. A WebSocket ends with its peer's direction, and a raw stream by
     /// [`Raw`](Self::Raw).
     PeerEnded {
         /// The exchange.
         stream: Exchange<'a>,
     },
-    /// The stream is over. Exactly once per stream; nothing comes after it.
+    /// The stream has ended. Delivered exactly once per stream; no event of the stream follows.
     #[doc(alias = "LWS_CALLBACK_CLOSED")]
     #[doc(alias = "LWS_CALLBACK_CLOSED_HTTP")]
     Closed {
@@ -136,7 +136,7 @@ pub enum Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// The stream that it is about.
+    /// The stream that the event is about.
     #[must_use]
     #[inline]
     pub fn key(&self) -> StreamKey {
@@ -155,7 +155,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// The stream that it is about, whatever that speaks, unless it is over. A permit is given back.
+    /// The stream that the event is about, of whatever protocol, unless it has ended. A permit is given back.
     #[must_use]
     pub fn into_stream(self) -> Option<Stream<'a>> {
         Some(match self {
@@ -174,7 +174,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// What a stream has become: what [`Event::Established`] is about.
+/// The stream of [`Event::Established`], with its new protocol.
 #[derive(Debug)]
 pub enum Established<'a> {
     /// The opening handshake is done. RFC 6455 §4.
@@ -184,7 +184,7 @@ pub enum Established<'a> {
 }
 
 impl<'a> Established<'a> {
-    /// What it speaks, as a value.
+    /// The protocol of the stream, as a value.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         match self {
@@ -202,7 +202,7 @@ impl<'a> Established<'a> {
         }
     }
 
-    /// The stream, whatever it speaks.
+    /// The stream, of whatever protocol.
     #[must_use]
     pub fn into_stream(self) -> Stream<'a> {
         match self {
@@ -216,12 +216,12 @@ impl<'a> Established<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control<'a> {
-    /// The Pong is owed or sent already.
+    /// A Ping. The engine sends the Pong.
     Ping(&'a [u8]),
-    /// Answered or unsolicited.
+    /// A Pong, in answer to a Ping or unsolicited.
     #[doc(alias = "LWS_CALLBACK_RECEIVE_PONG")]
     Pong(&'a [u8]),
-    /// The answer is owed or sent already, and [`Event::Closed`] will follow.
+    /// A Close frame. The engine answers it, and [`Event::Closed`] follows.
     #[doc(alias = "LWS_CALLBACK_WS_PEER_INITIATED_CLOSE")]
     Close {
         /// 1005 if the frame had none.

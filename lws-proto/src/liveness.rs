@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_were_heard_at_once_each_is_asked_at_its_own_moment() {
+    fn of_many_that_sent_at_once_each_is_asked_at_its_own_moment() {
         let policy = policy(80, 100);
         let asked: Vec<_> = (0..=u8::MAX).map(|spread| policy.asks_at(at(5), spread)).collect();
         assert_eq!(asked[0], at(85));

@@ -1,4 +1,5 @@
-//! Says hello to whoever asks, in any version of HTTP: `cargo run -p lws-server --example hello -- 127.0.0.1:7681`.
+//! Answers every request with a greeting, in any version of HTTP: `cargo run -p lws-server --example hello --
+//! 127.0.0.1:7681`.
 
 use lws_server::Server;
 use lws_server::http::{Request, Response};

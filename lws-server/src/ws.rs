@@ -150,7 +150,7 @@ impl<H> Accepted<H> {
         self.extension(Arc::new(deflate.clone()))
     }
 
-    /// The same for a handler whose type nobody needs to know, as [`Endpoint::upgrade`](crate::Endpoint::upgrade) returns it.
+    /// Accepts with a handler whose type is erased, as [`Endpoint::upgrade`](crate::Endpoint::upgrade) returns it.
     pub fn boxed(self) -> Accepted<Box<dyn Handler>>
     where
         H: Handler,

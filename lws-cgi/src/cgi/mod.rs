@@ -53,7 +53,7 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 #[derive(Clone)]
 #[must_use = "it is an endpoint of a route"]
 pub struct Cgi {
-    scripts: Scripts,
+    scripts: CgiScripts,
     settings: Settings,
     directory: Option<PathBuf>,
     limits: Limits,
@@ -66,7 +66,7 @@ pub struct Cgi {
 
 /// Which program answers.
 #[derive(Clone, Debug)]
-enum Scripts {
+enum CgiScripts {
     /// Always the same.
     One(Rc<Path>),
     /// That which the next segment of the path names.
@@ -84,7 +84,7 @@ impl Cgi {
         if is_nph(program.file_name()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a program with a non-parsed header"));
         }
-        Ok(Self::new(Scripts::One(program.into())))
+        Ok(Self::new(CgiScripts::One(program.into())))
     }
 
     /// Requests are answered by the programs of a folder: the segment behind the path of the route names one. Files that cannot be
@@ -97,10 +97,10 @@ impl Cgi {
         if !folder.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self::new(Scripts::Folder(folder)))
+        Ok(Self::new(CgiScripts::Folder(folder)))
     }
 
-    fn new(scripts: Scripts) -> Self {
+    fn new(scripts: CgiScripts) -> Self {
         Self {
             scripts,
             settings: Settings::default(),
@@ -176,8 +176,8 @@ impl Cgi {
     fn find(&self, path: &str) -> Result<(Rc<Path>, ScriptPath), Status> {
         let rest = path.strip_prefix(&*self.mount).ok_or(Status::NOT_FOUND)?;
         let (program, len) = match &self.scripts {
-            Scripts::One(program) => (Rc::clone(program), self.mount.len()),
-            Scripts::Folder(folder) => {
+            CgiScripts::One(program) => (Rc::clone(program), self.mount.len()),
+            CgiScripts::Folder(folder) => {
                 let name = rest.strip_prefix('/').unwrap_or_default();
                 let name = &name[..name.find('/').unwrap_or(name.len())];
                 if name.is_empty()

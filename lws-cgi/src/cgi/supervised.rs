@@ -30,7 +30,7 @@ pub(crate) struct Supervised {
     limits: Limits,
     reporter: Reporter,
     exchange: StreamId,
-    phase: Cell<Phase>,
+    phase: Cell<ProcessPhase>,
     deadline: Cell<Option<TimerId>>,
     messages: Cell<Option<LinkId>>,
     /// The exchange is over.
@@ -39,7 +39,7 @@ pub(crate) struct Supervised {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ProcessPhase {
     Running,
     /// SIGTERM was sent: because its time was up, or as it is needed no more.
     Ending {
@@ -78,7 +78,7 @@ impl Supervised {
             limits,
             reporter,
             exchange,
-            phase: Cell::new(Phase::Running),
+            phase: Cell::new(ProcessPhase::Running),
             deadline: Cell::new(None),
             messages: Cell::new(None),
             released: Cell::new(false),
@@ -104,11 +104,13 @@ impl Supervised {
     /// How it has ended, once that is known.
     pub(crate) fn verdict(&self) -> Option<Result<(), Failure>> {
         match self.phase.get() {
-            Phase::Running | Phase::Ending { late: false } => None,
+            ProcessPhase::Running | ProcessPhase::Ending { late: false } => None,
             // Its output ends as it is asked to, which makes nothing whole.
-            Phase::Ending { late: true } => Some(Err(Failure::TimeMax)),
-            Phase::Exited { late: true, .. } | Phase::Gone { late: true, .. } => Some(Err(Failure::TimeMax)),
-            Phase::Exited { exit, .. } | Phase::Gone { exit, .. } => Some(match exit {
+            ProcessPhase::Ending { late: true } => Some(Err(Failure::TimeMax)),
+            ProcessPhase::Exited { late: true, .. } | ProcessPhase::Gone { late: true, .. } => {
+                Some(Err(Failure::TimeMax))
+            }
+            ProcessPhase::Exited { exit, .. } | ProcessPhase::Gone { exit, .. } => Some(match exit {
                 Exit::Signal(signal) => Err(Failure::Signal(signal)),
                 Exit::Code(_) | Exit::Unknown => Ok(()),
             }),
@@ -117,7 +119,7 @@ impl Supervised {
 
     /// Whether nothing of it can write any more.
     pub(crate) fn is_gone(&self) -> bool {
-        matches!(self.phase.get(), Phase::Gone { .. })
+        matches!(self.phase.get(), ProcessPhase::Gone { .. })
     }
 
     pub(crate) fn exit_grace(&self) -> Duration {
@@ -137,15 +139,15 @@ impl Supervised {
     pub(crate) fn release(self: &Rc<Self>, cx: &mut Context<'_>, whole: bool) {
         self.released.set(true);
         match self.phase.get() {
-            Phase::Running if !whole => self.terminate(cx, false),
-            Phase::Exited { .. } => self.clear(cx),
-            Phase::Running | Phase::Ending { .. } | Phase::Gone { .. } => {}
+            ProcessPhase::Running if !whole => self.terminate(cx, false),
+            ProcessPhase::Exited { .. } => self.clear(cx),
+            ProcessPhase::Running | ProcessPhase::Ending { .. } | ProcessPhase::Gone { .. } => {}
         }
     }
 
     /// Asks it to end, and sees that it does.
     fn terminate(self: &Rc<Self>, cx: &mut Context<'_>, late: bool) {
-        self.phase.set(Phase::Ending { late });
+        self.phase.set(ProcessPhase::Ending { late });
         self.process.borrow().signal(Signal::TERM);
         self.set_deadline(cx, self.limits.term_grace, |supervised, _| {
             supervised.process.borrow().signal(Signal::KILL);
@@ -155,12 +157,12 @@ impl Supervised {
     /// Looks whether it has ended.
     fn look(self: &Rc<Self>, cx: &mut Context<'_>) {
         let late = match self.phase.get() {
-            Phase::Running => false,
-            Phase::Ending { late } => late,
-            Phase::Exited { .. } | Phase::Gone { .. } => return,
+            ProcessPhase::Running => false,
+            ProcessPhase::Ending { late } => late,
+            ProcessPhase::Exited { .. } | ProcessPhase::Gone { .. } => return,
         };
         let Some(exit) = self.process.borrow_mut().exit() else { return };
-        self.phase.set(Phase::Exited { exit, late });
+        self.phase.set(ProcessPhase::Exited { exit, late });
         if !matches!(exit, Exit::Code(0)) && !self.released.get() && !late {
             self.reporter.report(&Notice::Exited(exit));
         }
@@ -173,9 +175,9 @@ impl Supervised {
 
     /// Ends what it has left behind, and lets go of it. It has ended itself.
     fn clear(self: &Rc<Self>, cx: &mut Context<'_>) {
-        let Phase::Exited { exit, late } = self.phase.get() else { return };
+        let ProcessPhase::Exited { exit, late } = self.phase.get() else { return };
         self.process.borrow_mut().reap();
-        self.phase.set(Phase::Gone { exit, late });
+        self.phase.set(ProcessPhase::Gone { exit, late });
         if let Some(deadline) = self.deadline.take() {
             cx.cancel(deadline);
         }
@@ -214,7 +216,7 @@ impl Supervised {
         let supervised = Rc::clone(self);
         cx.after(POLL, move |cx| {
             supervised.look(cx);
-            if matches!(supervised.phase.get(), Phase::Running | Phase::Ending { .. }) {
+            if matches!(supervised.phase.get(), ProcessPhase::Running | ProcessPhase::Ending { .. }) {
                 supervised.poll(cx);
             }
         });

@@ -27,7 +27,7 @@ pub(crate) struct Conversation {
     request: Vec<u8>,
     reader: RecordReader,
     output: Vec<u8>,
-    phase: Phase,
+    phase: RequestPhase,
     link: Option<LinkId>,
     task: Option<Task>,
     /// The stream on the connection, once that is there.
@@ -49,7 +49,7 @@ pub(crate) struct Task {
 }
 
 #[derive(Debug)]
-enum Phase {
+enum RequestPhase {
     /// A request is on its way, or its answer is.
     Busy,
     /// The answer was received. It can be used again, if nothing else comes.
@@ -75,7 +75,7 @@ impl Conversation {
             request,
             reader: RecordReader::new(),
             output: Vec::new(),
-            phase: Phase::Busy,
+            phase: RequestPhase::Busy,
             link: None,
             task: Some(task),
             key: None,
@@ -92,14 +92,14 @@ impl Conversation {
 
     /// Uses the connection again.
     pub(crate) fn ask_again(&mut self, cx: &mut Context<'_>, task: Task, request: Vec<u8>) {
-        (self.task, self.request, self.phase) = (Some(task), request, Phase::Busy);
+        (self.task, self.request, self.phase) = (Some(task), request, RequestPhase::Busy);
         (self.is_fresh, self.is_asked) = (true, false);
         self.wake(cx);
     }
 
     /// Takes content of the request, and returns how much.
     pub(crate) fn send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> usize {
-        if !matches!(self.phase, Phase::Busy) {
+        if !matches!(self.phase, RequestPhase::Busy) {
             return content.len();
         }
         let len = content.len().min(REQUEST_BYTES_MAX.saturating_sub(self.request.len()));
@@ -109,7 +109,7 @@ impl Conversation {
     }
 
     pub(crate) fn finish(&mut self, cx: &mut Context<'_>) {
-        if matches!(self.phase, Phase::Busy) {
+        if matches!(self.phase, RequestPhase::Busy) {
             self.is_asked = true;
             record::content_end(&mut self.request);
             self.wake(cx);
@@ -129,9 +129,9 @@ impl Conversation {
             return Progress::Octets(len);
         }
         match &mut self.phase {
-            Phase::Busy => Progress::Pending,
-            Phase::Answered => Progress::End,
-            Phase::Over(failure) => match failure.take() {
+            RequestPhase::Busy => Progress::Pending,
+            RequestPhase::Answered => Progress::End,
+            RequestPhase::Over(failure) => match failure.take() {
                 Some(failure) => Progress::Failed(failure),
                 None if self.is_fresh => Progress::Stale,
                 None => Progress::Failed(Failure::Protocol("its connection ended before its answer")),
@@ -152,8 +152,8 @@ impl Conversation {
 
     /// Ends the connection. One that has a request on its way says so, for a server that looks; others see it closed.
     pub(crate) fn close(&mut self, cx: &mut Context<'_>) {
-        let was_busy = matches!(self.phase, Phase::Busy);
-        self.phase = Phase::Over(None);
+        let was_busy = matches!(self.phase, RequestPhase::Busy);
+        self.phase = RequestPhase::Over(None);
         self.request.clear();
         match (self.key, self.link) {
             (Some(_), Some(link)) => {
@@ -169,7 +169,7 @@ impl Conversation {
 
     /// Whether it is there, and for the next request.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Answered) && !self.is_gone
+        matches!(self.phase, RequestPhase::Answered) && !self.is_gone
     }
 
     fn is_full(&self) -> bool {
@@ -193,7 +193,9 @@ impl Conversation {
         let mut at = 0;
         while let Some(item) = self.reader.next(input, &mut at)? {
             // Whatever comes without a request makes what follows uncertain.
-            let (Phase::Busy, Some(task)) = (&self.phase, &mut self.task) else { return Err(Fault::Request) };
+            let (RequestPhase::Busy, Some(task)) = (&self.phase, &mut self.task) else {
+                return Err(Fault::Request);
+            };
             self.is_fresh = false;
             let mut report = |notice: &Notice<'_>| task.reporter.report(notice);
             match item {
@@ -205,7 +207,7 @@ impl Conversation {
                 }
             }
         }
-        if !matches!(self.phase, Phase::Busy) && !self.reader.is_between() {
+        if !matches!(self.phase, RequestPhase::Busy) && !self.reader.is_between() {
             return Err(Fault::Request);
         }
         Ok(())
@@ -214,8 +216,8 @@ impl Conversation {
     /// The connection is of no use any more. An answer that is whole stays so.
     fn fail(&mut self, cx: &mut Context<'_>, failure: Option<Failure>) {
         self.is_gone = true;
-        if matches!(self.phase, Phase::Busy) {
-            self.phase = Phase::Over(failure);
+        if matches!(self.phase, RequestPhase::Busy) {
+            self.phase = RequestPhase::Over(failure);
         }
         self.wake_exchange(cx);
     }
@@ -227,7 +229,7 @@ impl Conversation {
         } else {
             stream.resume();
         }
-        let is_over = matches!(self.phase, Phase::Over(_));
+        let is_over = matches!(self.phase, RequestPhase::Over(_));
         if self.request.is_empty() {
             if is_over {
                 stream.abort();
@@ -251,7 +253,7 @@ impl Conversation {
 }
 
 /// What the end of a request makes of its connection.
-fn ended(status: Status, reporter: &Reporter) -> Phase {
+fn ended(status: Status, reporter: &Reporter) -> RequestPhase {
     match status {
         Status::Complete { exit } => {
             if exit != 0 {
@@ -259,17 +261,17 @@ fn ended(status: Status, reporter: &Reporter) -> Phase {
                 let code = i32::try_from(exit).unwrap_or(i32::MAX);
                 reporter.report(&Notice::Exited(Exit::Code(code)));
             }
-            Phase::Answered
+            RequestPhase::Answered
         }
-        Status::CannotMultiplex | Status::Overloaded => Phase::Over(Some(Failure::TooMany)),
-        Status::UnknownRole => Phase::Over(Some(Failure::Protocol("it is no responder"))),
+        Status::CannotMultiplex | Status::Overloaded => RequestPhase::Over(Some(Failure::TooMany)),
+        Status::UnknownRole => RequestPhase::Over(Some(Failure::Protocol("it is no responder"))),
     }
 }
 
 /// The connection on the loop.
-pub(crate) struct Carrier(pub(crate) Shared);
+pub(crate) struct ResponderLink(pub(crate) Shared);
 
-impl upstream::Handler for Carrier {
+impl upstream::Handler for ResponderLink {
     fn connected(&mut self, _: &mut Context<'_>, _: &mut Connection) {}
 
     fn failed(&mut self, cx: &mut Context<'_>, error: &ConnectError) {

@@ -3,7 +3,7 @@
 mod connection;
 mod record;
 
-use self::connection::{Carrier, Conversation, Progress, Shared, Task};
+use self::connection::{Conversation, Progress, ResponderLink, Shared, Task};
 use crate::backend::{Backend, Launch, Received};
 use crate::failure::{Failure, Notice};
 use crate::limits::{Limits, WithoutLength};
@@ -47,7 +47,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 #[must_use = "it is an endpoint of a route"]
 pub struct FastCgi {
     target: Target,
-    scripts: Scripts,
+    scripts: FastCgiScripts,
     settings: Settings,
     limits: Limits,
     without_length: WithoutLength,
@@ -59,7 +59,7 @@ pub struct FastCgi {
 
 /// Which script answers.
 #[derive(Clone, Debug)]
-enum Scripts {
+enum FastCgiScripts {
     /// The server has one, or finds it by itself.
     One(Option<PathBuf>),
     /// The file that the path names below a folder, up to a segment with this end.
@@ -79,7 +79,7 @@ impl FastCgi {
     pub fn new(target: impl Into<Target>) -> Self {
         Self {
             target: target.into(),
-            scripts: Scripts::One(None),
+            scripts: FastCgiScripts::One(None),
             settings: Settings::default(),
             limits: Limits::default(),
             without_length: WithoutLength::default(),
@@ -92,7 +92,7 @@ impl FastCgi {
 
     /// One script answers whatever follows the path: `SCRIPT_FILENAME`.
     pub fn script(mut self, file: impl Into<PathBuf>) -> Self {
-        self.scripts = Scripts::One(Some(file.into()));
+        self.scripts = FastCgiScripts::One(Some(file.into()));
         self
     }
 
@@ -101,7 +101,7 @@ impl FastCgi {
     pub fn scripts(mut self, root: impl Into<PathBuf>, suffix: impl Into<String>) -> Self {
         let root = root.into();
         self.settings.document_root = Some(root.clone());
-        self.scripts = Scripts::Named { root, suffix: suffix.into() };
+        self.scripts = FastCgiScripts::Named { root, suffix: suffix.into() };
         self
     }
 
@@ -161,8 +161,8 @@ impl FastCgi {
     fn find(&self, path: &str) -> Option<(Option<PathBuf>, ScriptPath)> {
         let rest = path.strip_prefix(&*self.mount)?;
         match &self.scripts {
-            Scripts::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
-            Scripts::Named { root, suffix } => {
+            FastCgiScripts::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
+            FastCgiScripts::Named { root, suffix } => {
                 let index = rest.ends_with('/').then(|| format!("{path}index{suffix}"));
                 let path = index.as_deref().unwrap_or(path);
                 let rest = &path[self.mount.len()..];
@@ -302,7 +302,7 @@ impl Ask {
             timeout: self.limits.head_timeout,
             ..ConnectOptions::default()
         };
-        let link = cx.connect(self.target.clone(), &options, Carrier(Rc::clone(&shared)));
+        let link = cx.connect(self.target.clone(), &options, ResponderLink(Rc::clone(&shared)));
         shared.borrow_mut().begun(link.map_err(Failure::Start)?);
         Ok(shared)
     }

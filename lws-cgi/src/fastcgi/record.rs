@@ -77,11 +77,11 @@ pub(crate) struct RecordReader {
     header: [u8; HEADER_BYTES],
     /// Octets of the header, or of the body of an END_REQUEST, that are there.
     have: usize,
-    phase: Phase,
+    phase: ReadPhase,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ReadPhase {
     Header,
     /// In the content of a record.
     Content {
@@ -106,12 +106,12 @@ enum Kind {
 
 impl RecordReader {
     pub(crate) fn new() -> Self {
-        Self { header: [0; HEADER_BYTES], have: 0, phase: Phase::Header }
+        Self { header: [0; HEADER_BYTES], have: 0, phase: ReadPhase::Header }
     }
 
     /// Whether it stands between two records.
     pub(crate) fn is_between(&self) -> bool {
-        self.phase == Phase::Header && self.have == 0
+        self.phase == ReadPhase::Header && self.have == 0
     }
 
     /// Finds the next item in `input`, from `at` on, which is moved behind what was read. `None` if more is needed.
@@ -119,24 +119,24 @@ impl RecordReader {
         loop {
             let rest = &input[*at..];
             match self.phase {
-                Phase::Padding { left: 0, ended } => {
-                    self.phase = Phase::Header;
+                ReadPhase::Padding { left: 0, ended } => {
+                    self.phase = ReadPhase::Header;
                     if let Some(status) = ended {
                         return Ok(Some(Item::End(status)));
                     }
                 }
                 _ if rest.is_empty() => return Ok(None),
-                Phase::Header => *at += self.read_header(rest)?,
-                Phase::Content { kind, left, padding } => {
+                ReadPhase::Header => *at += self.read_header(rest)?,
+                ReadPhase::Content { kind, left, padding } => {
                     if let Some(item) = self.read_content(rest, at, kind, left, padding)? {
                         return Ok(Some(item));
                     }
                 }
-                Phase::Padding { left, ended } => {
+                ReadPhase::Padding { left, ended } => {
                     let len = rest.len().min(left.into());
                     *at += len;
                     // It is no more than `left`.
-                    self.phase = Phase::Padding { left: left - u8::try_from(len).unwrap_or(left), ended };
+                    self.phase = ReadPhase::Padding { left: left - u8::try_from(len).unwrap_or(left), ended };
                 }
             }
         }
@@ -174,8 +174,8 @@ impl RecordReader {
         }
         *at += len;
         self.phase = match left {
-            0 => Phase::Padding { left: padding, ended },
-            left => Phase::Content { kind, left, padding },
+            0 => ReadPhase::Padding { left: padding, ended },
+            left => ReadPhase::Content { kind, left, padding },
         };
         Ok(match kind {
             Kind::Output => Some(Item::Output(start..start + len)),
@@ -186,7 +186,7 @@ impl RecordReader {
 }
 
 /// What a header announces.
-fn content_of([version, kind, id @ .., padding, _]: [u8; HEADER_BYTES]) -> Result<Phase, Fault> {
+fn content_of([version, kind, id @ .., padding, _]: [u8; HEADER_BYTES]) -> Result<ReadPhase, Fault> {
     let [id_high, id_low, length_high, length_low] = id;
     let (id, left) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([length_high, length_low]));
     if version != VERSION {
@@ -203,9 +203,9 @@ fn content_of([version, kind, id @ .., padding, _]: [u8; HEADER_BYTES]) -> Resul
     };
     // The end of a stream is a record without content, and needs no mention: that of the request follows.
     Ok(if left == 0 {
-        Phase::Padding { left: padding, ended: None }
+        ReadPhase::Padding { left: padding, ended: None }
     } else {
-        Phase::Content { kind, left, padding }
+        ReadPhase::Content { kind, left, padding }
     })
 }
 

@@ -1,13 +1,13 @@
-//! Input that the engine keeps: its own receive buffer, and what was left of a lent one.
+//! Input that the engine keeps: its own receive buffer, or the rest of a lent one.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// How much room [`Connection::recv_buf`](crate::Connection::recv_buf) offers.
+/// The room that [`Connection::recv_buf`](crate::Connection::recv_buf) offers.
 const ROOM: usize = 16 << 10;
 
-/// Received bytes that have not been looked at yet. Absent while there are none.
+/// Received bytes that are not processed yet. Absent while there are none.
 #[derive(Debug)]
 pub(crate) struct Kept {
     /// Initialised in whole, so that room is offered without being written first.
@@ -28,7 +28,7 @@ impl Kept {
         self.filled.len()
     }
 
-    /// Bytes that it costs.
+    /// The memory that it holds, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.buffer.capacity()
     }
@@ -66,12 +66,12 @@ impl Kept {
         &mut self.buffer[self.filled.clone()]
     }
 
-    /// Where the filled part begins: what positions in it count from.
+    /// The position at which unprocessed bytes begin, from which positions count.
     pub(crate) fn start(&self) -> usize {
         self.filled.start
     }
 
-    /// What positions are counted in, the part that has been looked at included.
+    /// The whole filled buffer, including processed bytes, in which positions count.
     pub(crate) fn lent(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.filled.end]
     }

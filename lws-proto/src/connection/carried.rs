@@ -1,4 +1,5 @@
-//! What a channel carries that is not HTTP: a WebSocket, or bytes. The same on a connection of its own and in a stream of HTTP/2.
+//! The protocols of a channel that are not HTTP: a WebSocket, or raw bytes, on a connection of its own or in a stream
+//! of HTTP/2.
 
 use crate::connection::channel::Channel;
 use crate::connection::item::{Item, Step};
@@ -15,7 +16,7 @@ pub(crate) enum Carried {
     Raw(raw::ByteSender),
 }
 
-/// The receiving half, which content is lent from while a handle borrows the other one.
+/// The receiving half. Events lend content from it while a handle borrows the sending half.
 #[repr(u8)]
 pub(crate) enum CarriedReceiver {
     WebSocket(Box<ws::FrameReceiver>),
@@ -25,13 +26,13 @@ pub(crate) enum CarriedReceiver {
 /// Both halves, as they are made.
 pub(crate) type Halves = (Carried, CarriedReceiver);
 
-/// A WebSocket, once both sides have agreed on it.
+/// The halves of a WebSocket after the opening handshake.
 pub(crate) fn websocket(opened: ws::Opened, is_client: bool, now: Time) -> Halves {
     let ws::Half { sender, receiver } = ws::Half::open(opened, is_client, now);
     (Carried::WebSocket(sender), CarriedReceiver::WebSocket(receiver))
 }
 
-/// Bytes in both directions.
+/// The halves of a raw stream.
 pub(crate) fn raw() -> Halves {
     let raw::Half { sender, receiver } = raw::Half::default();
     (Carried::Raw(sender), CarriedReceiver::Raw(receiver))
@@ -45,7 +46,7 @@ impl Carried {
         }
     }
 
-    /// Whether this side has not ended what it sends.
+    /// Whether this side has not ended its direction.
     #[inline]
     pub(crate) fn is_sending(&self) -> bool {
         match self {
@@ -97,14 +98,14 @@ impl Carried {
         }
     }
 
-    /// Ends it at once. The frames of a WebSocket say by themselves what is missing; bytes do not.
+    /// Ends it at once. Frames of a WebSocket show that something is missing; raw bytes do not.
     pub(crate) fn abort(&self, channel: &mut Channel, cause: Cause) {
-        // A peer of bytes takes FIN for their end, and so must not see one that was not meant.
+        // A raw peer takes FIN for the end of the content, so an incomplete stream must end with a reset.
         let incomplete = matches!(self, Self::Raw(_)) && channel.has_stream();
         channel.abort(cause, incomplete);
     }
 
-    /// Ends it in order: a WebSocket by the closing handshake.
+    /// Ends it in an orderly way: a WebSocket by the closing handshake.
     pub(crate) fn drain(&mut self, channel: &mut Channel, resources: &mut Resources) {
         if !channel.link.is_open() {
             return;
@@ -113,14 +114,14 @@ impl Carried {
             Self::WebSocket(sender) => {
                 let give_up = channel.link.now + channel.link.config.limits.close_timeout;
                 let out = &mut channel.link.out;
-                // Misuse is impossible: the code is one for the wire and the reason is short.
+                // Misuse is impossible: the code may be sent and the reason is short.
                 let _ = sender.close(out, &mut resources.entropy, CloseCode::GOING_AWAY, "", give_up);
             }
             Self::Raw(_) => channel.finish(raw::ENDED, LastWord::Fin),
         }
     }
 
-    /// The transport has taken something: what had to wait for that.
+    /// Sends what had to wait until the transport has taken something.
     #[inline(always)]
     pub(crate) fn transmitted(&mut self, channel: &mut Channel, resources: &mut Resources) {
         if let Self::WebSocket(sender) = self
@@ -153,7 +154,7 @@ impl Carried {
 }
 
 impl CarriedReceiver {
-    /// Takes what it can from the front of `input`.
+    /// Receives from the front of `input`.
     #[inline]
     pub(crate) fn receive(
         &mut self,
@@ -175,7 +176,7 @@ impl CarriedReceiver {
     pub(crate) fn receive_eof(&mut self, carried: &mut Carried, channel: &mut Channel) -> Option<Item> {
         match (self, carried) {
             (Self::Raw(receiver), Carried::Raw(sender)) => receiver.receive_eof(sender, channel),
-            // A WebSocket is complete only by its closing handshake, which has ended the channel then.
+            // A WebSocket is complete only after its closing handshake, and then the channel has ended.
             _ => {
                 let loss = channel.link.loss();
                 ws::finish(channel, loss);
@@ -184,7 +185,7 @@ impl CarriedReceiver {
         }
     }
 
-    /// Bytes that it holds of its peer, and to understand it.
+    /// The bytes that it holds: content of the peer, and decompression contexts.
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::WebSocket(receiver) => receiver.held(),
@@ -192,7 +193,7 @@ impl CarriedReceiver {
         }
     }
 
-    /// Lets go of what was put together for the last event. Returns how many bytes of messages that were.
+    /// Frees the message that was assembled for the last event. Returns its size in bytes.
     pub(crate) fn release(&mut self) -> usize {
         match self {
             Self::WebSocket(receiver) => receiver.release(),
@@ -201,7 +202,7 @@ impl CarriedReceiver {
     }
 }
 
-/// Halves of two protocols, which are only ever made and replaced together.
+/// Handles halves of different protocols, which cannot occur, as they are made and replaced together.
 #[cold]
 fn mismatch(len: usize) -> Step {
     debug_assert!(false, "the halves of two protocols");

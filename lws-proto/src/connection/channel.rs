@@ -1,6 +1,6 @@
 //! A link with one stream on it: a connection that does not multiplex, or a tunnel in a stream of HTTP/2.
 //!
-//! Knows no protocol. What a protocol has to say about permits and ends is an argument.
+//! Knows no protocol. The protocol's conditions for permits and ends are arguments.
 
 use crate::connection::item::Item;
 use crate::connection::link::{LastWord, Link};
@@ -13,7 +13,7 @@ use crate::{Cause, Time};
 pub(crate) struct Channel {
     pub(crate) link: Link,
     pub(crate) stream: StreamCore,
-    /// When the application last took input again that it had held.
+    /// When the application last resumed input.
     pub(crate) last_resumed: Time,
 }
 
@@ -25,7 +25,7 @@ impl Channel {
         Self { last_resumed: link.now, link, stream }
     }
 
-    /// A stream that goes on under its key, as what is carried by `link`.
+    /// A channel for a stream that keeps its key, and is carried by `link`.
     pub(crate) fn tunnel(link: Link, key: StreamKey) -> Self {
         Self { last_resumed: link.now, link, stream: StreamCore::new(key) }
     }
@@ -44,7 +44,7 @@ impl Channel {
         self.stream.key
     }
 
-    /// The stream goes on elsewhere: nothing is delivered of it here.
+    /// Hands the stream on to a session: nothing more is delivered for it here.
     pub(crate) fn hand_stream_on(&mut self) {
         self.stream.notices.set(Notices::ABSENT);
     }
@@ -58,15 +58,15 @@ impl Channel {
         debug_assert!(self.is_consistent());
     }
 
-    /// What always holds: a stream that is not there waits for nothing, has nothing due, and nothing but its end to deliver; and one that
-    /// is there has a link that is open, unless the end of that is being made.
+    /// The invariant: an absent stream waits for nothing, has no timeout, and only its end to deliver; and a present
+    /// stream has an open link, unless that is just being ended.
     fn is_consistent(&self) -> bool {
         let notices = self.stream.notices;
         self.has_stream() && !notices.has(Notices::CLOSED)
             || !self.has_stream() && !notices.has(Notices::OF_STREAM) && self.stream.timeout == Time::NEVER
     }
 
-    /// Ends the stream and its link, on which what is queued still goes out.
+    /// Ends the stream and its link. Queued bytes are still sent.
     pub(crate) fn finish(&mut self, cause: Cause, last_word: LastWord) {
         // The stream first: once the link has ended, nothing may find a stream that is still open.
         self.close_stream(cause);
@@ -74,11 +74,11 @@ impl Channel {
         debug_assert!(!self.has_stream() && !self.link.is_open());
     }
 
-    /// Ends everything at once: what is queued is lost. `incomplete` is whether something is being sent whose end the peer would not
-    /// miss, or is shown by nothing but the end of the transport.
+    /// Ends everything at once, and drops the queue. `incomplete` is true if the peer could take what it has received
+    /// for complete, because only the end of the transport would show the difference.
     pub(crate) fn abort(&mut self, cause: Cause, incomplete: bool) {
         let lost = !self.link.out.is_empty();
-        // An end that has not been delivered yet is not complete.
+        // The cause of an end that has not been delivered yet changes: the exchange was not complete.
         if lost && self.stream.notices.has(Notices::CLOSED) && self.stream.cause == Cause::Complete {
             self.stream.cause = cause;
         }
@@ -87,7 +87,7 @@ impl Channel {
         debug_assert!(!self.has_stream() && self.link.out.is_empty());
     }
 
-    // What the application asks of it.
+    // Requests of the application.
 
     pub(crate) fn pause(&mut self) {
         if self.has_stream() {
@@ -95,7 +95,7 @@ impl Channel {
         }
     }
 
-    /// Takes input again. The silence of the peer counts from here: the application did not listen before.
+    /// Resumes input. The peer's silence counts from here, as its input was not read before.
     pub(crate) fn resume(&mut self) {
         if self.stream.notices.take(Notices::PAUSED) {
             self.link.last_received = self.link.now;
@@ -126,7 +126,7 @@ impl Channel {
         }
     }
 
-    /// Keeps the permit as a ticket, or takes it back.
+    /// Notes that the permit is out as a ticket, or has come back.
     pub(crate) fn set_ticket(&mut self, out: bool) {
         if out {
             self.stream.notices.set(Notices::TICKET);
@@ -135,21 +135,21 @@ impl Channel {
         }
     }
 
-    // What can be done now.
+    // Conditions.
 
-    /// Whether a permit could be given, as far as the protocol agrees.
+    /// Whether the channel allows a permit; the protocol may not.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         !self.stream.notices.has(Notices::ABSENT.or(Notices::TICKET)) && self.link.has_room()
     }
 
-    /// Whether there is a stream, and nothing but input to look at for it, which is wanted. A stream that is there has an open link.
+    /// Whether there is a stream that waits for input only, and has no notice. Such a stream has an open link.
     #[inline]
     pub(crate) fn only_reads(&self) -> bool {
         self.stream.notices.is_empty()
     }
 
-    /// Whether there is nothing to look at but input, if any comes, and it is wanted.
+    /// Whether there are no notices, and input is wanted.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         !self.stream.notices.has(Notices::DISTURBING) && self.link.is_undisturbed()
@@ -161,7 +161,7 @@ impl Channel {
         self.stream.notices.has(Notices::PAUSED.or(Notices::THROTTLED))
     }
 
-    /// Whether the application does not want input now. `waits` is whether it waits for a permit that will come.
+    /// Whether the application holds input back. `waits` is whether it waits for a permit that will come.
     pub(crate) fn holds_input(&mut self, waits: bool) -> bool {
         if !waits && self.stream.notices.take(Notices::THROTTLED) {
             self.last_resumed = self.link.now;
@@ -169,7 +169,7 @@ impl Channel {
         self.may_hold_input()
     }
 
-    /// As [`holds_input`](Self::holds_input), without noting when that ends.
+    /// Whether the application would hold input back; unlike [`holds_input`](Self::holds_input) it changes nothing.
     pub(crate) fn would_hold_input(&self, waits: bool) -> bool {
         self.stream.notices.has(Notices::PAUSED) || waits && self.stream.notices.has(Notices::THROTTLED)
     }
@@ -189,7 +189,7 @@ impl Channel {
         }
     }
 
-    // What is delivered apart from input.
+    // Notices.
 
     /// The next notice of the stream. `may_write` is whether a permit could be given.
     pub(crate) fn notice(&mut self, may_write: impl FnOnce(&Self) -> bool) -> Option<Item> {
@@ -210,7 +210,7 @@ impl Channel {
         None
     }
 
-    /// Whether there is a notice now, but for the end of the peer. `may_write` is whether a permit could be given.
+    /// Whether there is a notice other than the end of the peer. `may_write` is whether a permit could be given.
     pub(crate) fn notice_is_due(&self, may_write: impl FnOnce(&Self) -> bool) -> bool {
         let at_once = Notices::CLOSED.or(Notices::SWITCH).or(Notices::TIMEOUT);
         self.stream.notices.has(at_once) || self.stream.notices.has(Notices::WANTED) && may_write(self)
@@ -223,7 +223,7 @@ impl Channel {
         earliest(self.link.next_timeout(), unless_never(self.stream.timeout))
     }
 
-    /// Notes that the moment has come that the application has set.
+    /// Handles the application's timeout.
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         if self.stream.timeout <= now {
             self.stream.timeout = Time::NEVER;

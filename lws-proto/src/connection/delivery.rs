@@ -1,15 +1,17 @@
-//! What becomes of the bytes that the transport has taken: whether enough of them arrive, and whether a certain one has.
+//! Tracks the delivery of bytes that the transport has taken: whether enough of them arrive in time, and whether a
+//! probe has arrived.
 //!
-//! A transport takes a megabyte in one go and passes it on for minutes, so that what it takes says little of a peer that is slow, and
-//! that it takes nothing says nothing. Where the driver can tell how much is still under way, verdicts count what has arrived;
-//! elsewhere they count what was taken. It is asked for only when a verdict is due. Knows no protocol.
+//! A transport takes a megabyte at once and passes it on for minutes, so the bytes that it takes reveal little about a
+//! slow peer, and a full transport reveals nothing. If the driver can report how much is under way, deadlines count
+//! bytes that have arrived; otherwise they count bytes that were taken. The driver is asked only when a deadline is
+//! due. Knows no protocol.
 
 use crate::{Limits, Time};
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// The first look at a queue that does not empty comes after this part of `stalled_timeout`: what has arrived since then is what the
-/// verdict counts.
+/// The first check of a queue that does not empty comes after this fraction of `stalled_timeout`. Bytes that arrive
+/// after it count for the verdict.
 const FIRST_LOOK: u32 = 16;
 
 /// The slowest pace at which a peer may read and is still served to the end. The system of a peer acknowledges megabytes at once and
@@ -18,70 +20,72 @@ const FIRST_LOOK: u32 = 16;
 /// [`Limits::stalled_grace_max`].
 const GRACE_BYTES_PER_SECOND: u32 = 2 << 10;
 
-/// Bytes that were taken are counted no more often than this, and a queue that waits no longer has not found the transport full.
+/// The shortest time between two counts of taken bytes. A queue that waits for less than this has not found the
+/// transport full.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
-/// More bytes than this no peer has unread: the system of a peer takes 6 MiB at the most where that has not been changed.
+/// The most bytes that a peer can have unread: by default a system buffers at most 6 MiB.
 const UNREAD_BYTES_MAX: u32 = 8 << 20;
 
-/// How long a reader of the slowest pace takes for so many bytes.
+/// The time that the slowest accepted reader takes for this many bytes.
 fn reading_time(bytes: u32) -> Duration {
     Duration::from_micros(u64::from(bytes) * 1_000_000 / u64::from(GRACE_BYTES_PER_SECOND))
 }
 
-/// How many bytes a reader of the slowest pace reads in this time.
+/// The number of bytes that the slowest accepted reader reads in this time.
 fn read_within(time: Duration) -> u32 {
     u32::try_from(time.as_micros() * u128::from(GRACE_BYTES_PER_SECOND) / 1_000_000).unwrap_or(u32::MAX)
 }
 
-/// How far the bytes of one connection have come.
+/// The delivery state of one connection.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     /// Bytes that the transport has taken. It counts modulo 2^32: only differences mean something.
     taken: u32,
     /// What `taken` was at `waiting`.
     taken_before: u32,
-    /// Since when something that was offered waits, or when enough of it had been taken last. `NEVER` while nothing does.
+    /// The time since which offered bytes wait, or at which enough of them were taken last. `NEVER` while none wait.
     waiting: Time,
-    /// What `taken` was when the bytes were counted last that a slow peer may not have read.
+    /// The value of `taken` at the last count of possibly unread bytes.
     counted: u32,
-    /// When a reader of the slowest pace has read all that had been taken then. The next count comes not before.
+    /// When the slowest accepted reader has read everything that was taken at that count. The next count is not
+    /// earlier.
     read_by: Time,
-    /// What is known of bytes under way. Absent almost always.
+    /// The report of bytes under way. Almost always absent.
     report: Option<Box<Report>>,
 }
 
-/// What the driver has reported.
+/// The state from reports of the driver.
 #[derive(Clone, Copy, Debug)]
 struct Report {
-    /// When it was delivered last.
+    /// The time of the last report.
     at: Time,
-    /// Bytes under way then.
+    /// The bytes under way at that time.
     under_way: u32,
-    /// What `taken` was when the newest byte that has arrived was taken. Invariant: it never goes back.
+    /// The value of `taken` up to which bytes have arrived. Invariant: it never goes back.
     arrived: u32,
-    /// When more had arrived than before.
+    /// The last time at which more bytes had arrived.
     moved: Time,
-    /// The beginning of the period over which the pace is measured, and `arrived` then.
+    /// The beginning of the period in which the rate is measured, and `arrived` at that time.
     since: Time,
     arrived_before: u32,
-    /// Whether enough arrived in the period before, or was paid for.
+    /// Whether enough arrived in the last period, or its grace covered it.
     flows: bool,
-    /// Bytes that had arrived at the beginning of the period and that a slow peer had not read then: see
+    /// Bytes that had arrived at the beginning of the period, and that a slow peer had not read by then: see
     /// [`GRACE_BYTES_PER_SECOND`].
     unread: u32,
-    /// The most that has arrived at once: so much the system of the peer can hold.
+    /// The most bytes that have arrived at once, which is what the peer's system can buffer.
     unread_most: u32,
-    /// The question that waits behind other bytes.
+    /// The probe that was sent behind other bytes.
     question: Option<Question>,
 }
 
-/// How far a question to the peer has come that was not the only thing on its way.
+/// The delivery of a probe that was sent behind other bytes.
 #[derive(Clone, Copy, Debug)]
 enum Question {
-    /// It has not arrived. It ends where `taken` says so.
+    /// It has not arrived. This is the value of `taken` at its end.
     Sent(u32),
-    /// It has arrived behind bytes that a slow peer has read at this moment.
+    /// It has arrived, behind bytes that a slow peer has read at this time.
     Arrived(Time),
 }
 
@@ -102,9 +106,9 @@ impl Delivery {
         }
     }
 
-    // What happens for every write.
+    // For every write.
 
-    /// Something is offered to the transport.
+    /// Notes that bytes are offered to the transport.
     #[inline]
     pub(crate) fn offer(&mut self, now: Time) {
         if self.waiting == Time::NEVER {
@@ -132,14 +136,14 @@ impl Delivery {
         counted.saturating_add(since).saturating_sub(under_way).min(UNREAD_BYTES_MAX)
     }
 
-    /// The transport has taken `n` bytes, which is all that there was.
+    /// Notes that the transport has taken `n` bytes, which emptied the queue.
     #[inline(always)]
     pub(crate) fn took_all(&mut self, n: usize) {
         self.taken = self.taken.wrapping_add(n as u32);
         self.waiting = Time::NEVER;
     }
 
-    /// The transport has taken `n` bytes, and more wait.
+    /// Notes that the transport has taken `n` bytes, and more wait.
     #[cold]
     pub(crate) fn took_some(&mut self, n: usize, limits: &Limits, now: Time) {
         if self.waiting + COUNT_EVERY <= now {
@@ -158,21 +162,21 @@ impl Delivery {
         }
     }
 
-    /// What was offered is lost.
+    /// Forgets offered bytes that are dropped.
     pub(crate) fn forget(&mut self) {
         self.waiting = Time::NEVER;
         self.report = None;
     }
 
-    /// Whether something that was offered waits for the transport.
+    /// Whether offered bytes wait for the transport.
     #[inline]
     pub(crate) fn waits(&self) -> bool {
         self.waiting != Time::NEVER
     }
 
-    // What the driver reports.
+    // Reports of the driver.
 
-    /// So many of the bytes that the transport took have not arrived at `now`, and `queued` have not been taken.
+    /// Handles the driver's report: `under_way` bytes have not arrived at `now`, and `queued` have not been taken.
     pub(crate) fn report(&mut self, now: Time, under_way: usize, queued: usize) {
         self.note(now, under_way, queued, None);
     }
@@ -184,7 +188,7 @@ impl Delivery {
 
     fn note(&mut self, now: Time, under_way: usize, queued: usize, moved: Option<Time>) {
         let idle = under_way == 0 && queued == 0;
-        // No more is under way than was taken, and more than 2 GiB cannot be distinguished from nothing.
+        // No more bytes can be under way than were taken, and counters modulo 2^32 limit the difference to 2 GiB.
         let under_way = u32::try_from(under_way).unwrap_or(u32::MAX).min(i32::MAX as u32);
         let arrived = self.taken.wrapping_sub(under_way);
         if idle && self.report.as_ref().is_none_or(|report| report.question.is_none()) {
@@ -224,19 +228,19 @@ impl Delivery {
         }
     }
 
-    /// When bytes were last found to have arrived.
+    /// The last time at which more bytes had arrived.
     pub(crate) fn moved(&self) -> Option<Time> {
         self.report.as_ref().map(|report| report.moved)
     }
 
-    /// Bytes under way, as the driver reported at `now`; none if it has not.
+    /// The bytes under way, if the driver has reported at `now`; otherwise zero.
     pub(crate) fn under_way(&self, now: Time) -> usize {
         self.report.as_ref().filter(|report| report.at == now).map_or(0, |report| report.under_way as usize)
     }
 
     // Verdicts.
 
-    /// When the next look at a queue that does not empty is due.
+    /// The time of the next check of a queue that does not empty.
     #[inline]
     pub(crate) fn next_timeout(&self, limits: &Limits) -> Option<Time> {
         if self.waiting == Time::NEVER { None } else { Some(self.next_look(limits)) }
@@ -249,15 +253,15 @@ impl Delivery {
         self.waiting + if looked { timeout } else { timeout / FIRST_LOOK }
     }
 
-    /// Looks at what is due at `now`. Returns whether the peer has stalled: less than `stalled_bytes_min` has arrived in each
-    /// `stalled_timeout`.
+    /// Makes the checks that are due at `now`. Returns whether the peer has stalled: less than `stalled_bytes_min` has
+    /// arrived within a `stalled_timeout`.
     pub(crate) fn has_stalled(&mut self, limits: &Limits, now: Time, queued: usize) -> bool {
         if self.next_timeout(limits).is_none_or(|due| now < due) {
             return false;
         }
         let reported = self.report.as_ref().is_some_and(|report| report.at == now);
         if !reported {
-            // The driver knows no better: all that was taken has arrived, and whether it is being read is unknown.
+            // Without a report of the driver, everything that was taken counts as arrived.
             self.report(now, 0, queued);
             if let Some(report) = &mut self.report {
                 (report.unread, report.unread_most) = (0, 0);
@@ -299,7 +303,7 @@ impl Delivery {
         }
     }
 
-    /// A question to the peer has been queued, as the last of `queued` bytes. If anything else is on its way before it, its time
+    /// Notes that a probe was queued, as the last of `queued` bytes. If other bytes are under way before it, its time
     /// begins when it has arrived.
     pub(crate) fn ask(&mut self, now: Time, len: usize, queued: usize) {
         if self.report.is_none() && queued > len {
@@ -343,13 +347,13 @@ impl Delivery {
 }
 
 impl Report {
-    /// For how long the peer may be reading what has arrived, from the beginning of the period on.
+    /// The grace of the period: the time that the peer may take to read bytes that have arrived.
     fn grace(&self, limits: &Limits) -> Duration {
         reading_time(self.unread).min(limits.stalled_grace_max)
     }
 
-    /// The queue waits anew. What has arrived since the last look may have taken any time, so that it does not show how much the peer can
-    /// hold; `unread` of the bytes that were passed on without waiting does.
+    /// Begins to measure because the queue waits again. Bytes that arrived since the last check may have taken any
+    /// time, so they do not show how much the peer can buffer; `unread` of the bytes that were sent without waiting do.
     fn begin_wait(&mut self, limits: &Limits, now: Time, unread: u32) {
         self.count(limits, now);
         self.unread = self.unread.max(unread).min(read_within(limits.stalled_grace_max));
@@ -362,8 +366,8 @@ impl Report {
         self.count(limits, now);
     }
 
-    /// Counts what has arrived as if that had been just now. The peer has no more unread than its system can hold: what has arrived
-    /// beyond that has been read.
+    /// Counts arrived bytes as if they had arrived just now. The peer has no more unread than its system can buffer, so
+    /// bytes beyond that have been read.
     fn count(&mut self, limits: &Limits, now: Time) {
         let arrived = self.arrived.wrapping_sub(self.arrived_before);
         let left = self.unread.saturating_sub(read_within(now - self.since));
@@ -374,7 +378,7 @@ impl Report {
         self.arrived_before = self.arrived;
     }
 
-    /// Whether as much arrives as must. A period that has hardly begun says nothing, so that the one before it counts.
+    /// Whether bytes arrive fast enough. A period that has just begun proves nothing, so the last one counts.
     fn pace(&mut self, limits: &Limits, now: Time) -> bool {
         let (elapsed, timeout) = (now - self.since, limits.stalled_timeout);
         if elapsed < timeout / 2 {

@@ -1,9 +1,9 @@
-//! What the first bytes of a connection are. Decides with as few as it can.
+//! Detects the protocol of a connection by its first bytes, with as few as possible.
 
 use crate::h2::PREFACE;
 use alloc::vec::Vec;
 
-/// The longest method that is waited for before the first space: more than any registered one.
+/// The longest method before the first space: longer than any registered one.
 const METHOD_BYTES_MAX: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,35 +13,35 @@ pub(crate) enum Detected {
     Raw,
 }
 
-/// The first bytes of a connection that did not say at once what they are.
+/// The first bytes of a connection while they are undecided.
 #[derive(Debug, Default)]
 pub(crate) struct FirstBytes {
     taken: Vec<u8>,
-    /// Bytes of empty lines at the front, which are not looked at again.
+    /// The length of empty lines at the front, which are not examined again.
     empty: usize,
     decided: Option<Detected>,
 }
 
-/// What the first bytes are, if they say so without more. What decided never changes when more come: of more than
-/// `bytes_max` bytes without a decision no head can come, so that they are raw.
+/// The protocol of the first bytes, if these suffice. More bytes never change a decision. More than `bytes_max`
+/// undecided bytes cannot be a head any more, so they are raw.
 pub(crate) fn detect_at_once(bytes: &[u8], bytes_max: usize) -> Option<Detected> {
     decide(bytes, 0, bytes_max).0
 }
 
 /// The decision, and how many bytes of empty lines come before what decides. `empty` of them are known.
 fn decide(bytes: &[u8], empty: usize, bytes_max: usize) -> (Option<Detected>, usize) {
-    // The preface of HTTP/2 is no head.
+    // The preface of HTTP/2 is not a head, so its length is always allowed.
     let bytes_max = bytes_max.max(PREFACE.len());
     let bytes = &bytes[..bytes.len().min(bytes_max)];
     let rest = skip_empty_lines(&bytes[empty..]);
     let decided = detect(rest).or((bytes.len() == bytes_max).then_some(Detected::Raw));
-    // What is not decided is short, but for the empty lines before it: no byte is looked at more often than that.
+    // Undecided bytes are few, apart from empty lines before them, which bounds how often a byte is examined.
     debug_assert!(decided.is_some() || rest.len() <= METHOD_BYTES_MAX + 1);
     (decided, bytes.len() - rest.len())
 }
 
 impl FirstBytes {
-    /// Takes all of `input`, and looks at it as long as nothing is decided.
+    /// Takes all of `input`, and examines it while nothing is decided.
     pub(crate) fn take_in(&mut self, input: &[u8], bytes_max: usize) {
         self.taken.extend_from_slice(input);
         if self.decided.is_none() {
@@ -49,23 +49,23 @@ impl FirstBytes {
         }
     }
 
-    /// What they are, if they have decided.
+    /// The protocol, if it is decided.
     pub(crate) fn decided(&self) -> Option<Detected> {
         self.decided
     }
 
-    /// Bytes that they cost.
+    /// The memory that they hold, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.taken.capacity()
     }
 
-    /// The bytes, for the protocol that they turned out to be.
+    /// Takes the bytes, for the detected protocol.
     pub(crate) fn take(&mut self) -> Vec<u8> {
         core::mem::take(&mut self.taken)
     }
 }
 
-/// What `bytes` begin, or `None` if they could still be more than one thing.
+/// The protocol that `bytes` begin, or `None` if more than one is possible.
 fn detect(bytes: &[u8]) -> Option<Detected> {
     if bytes.is_empty() || bytes == b"\r" {
         return None;

@@ -1,7 +1,7 @@
-//! The way of the input: which protocol it is for, what it finds, and what is lent for that.
+//! The dispatch of input: to the receiver of the protocol, and from its items to events.
 //!
-//! The two halves of a protocol are matched once, in [`pair`]; everything behind that gets its own half. The next item is found as an owned,
-//! positional value, and borrows are lent from it last.
+//! The two halves of a protocol are matched once, in [`pair`]; each protocol then gets its own halves. The next item is
+//! found as an owned value with positions, from which borrows are lent last.
 
 use crate::connection::buffer::Kept;
 use crate::connection::carried::{Carried, CarriedReceiver};
@@ -15,35 +15,35 @@ use crate::handle::{Exchange, RawStream, Stream, WebSocket, Writable};
 use crate::{Control, Established, Event, Expect, Protocol, Time, h1, h2, http, ws};
 use alloc::boxed::Box;
 
-/// The receiving side of a connection: what events lend content from.
+/// The receiving side of a connection, from which events lend content.
 pub(crate) struct Inbound {
     pub(crate) receiver: Receiving,
-    /// Input that is kept. What is lent comes behind it.
+    /// Kept input. Lent input comes after it.
     pub(crate) kept: Option<Box<Kept>>,
-    /// Whether what a receiver put together has been lent, and may go.
+    /// Whether an assembled message has been lent, and may be freed.
     pub(crate) assembled: bool,
-    /// The transport has ended.
+    /// Whether the transport has ended.
     pub(crate) eof: bool,
 }
 
-/// The receiving half of what is spoken.
+/// The receiving half of the protocol.
 #[repr(u8)]
 pub(crate) enum Receiving {
-    /// The first bytes, until they say what they are.
+    /// The first bytes, until the protocol is detected.
     Detect(Option<Box<FirstBytes>>),
     Http1(Box<h1::MessageReader>),
     Carried(CarriedReceiver),
     Http2(Box<h2::FrameReader>),
 }
 
-/// Both halves of what is spoken, with what they write to.
+/// Both halves of the protocol, with the channel or link that they write to.
 pub(crate) enum Spoken<'p> {
-    /// Nothing is known yet.
+    /// The protocol is not detected yet.
     Detect(&'p mut Option<Box<FirstBytes>>, &'p mut Channel),
     Http1(&'p mut h1::MessageReader, &'p mut h1::MessageWriter, &'p mut Channel),
     Carried(&'p mut CarriedReceiver, &'p mut Carried, &'p mut Channel, &'p mut Resources),
     Http2(&'p mut h2::FrameReader, &'p mut h2::Session, &'p mut Channel, &'p mut Resources),
-    /// The sending half has been replaced and the receiving half will be; or nothing is spoken any more.
+    /// The sending half has been replaced and the receiving half will be; or the protocol has ended.
     Between,
 }
 
@@ -84,13 +84,14 @@ impl Inbound {
         }
     }
 
-    /// Whether nothing stands before the input: neither kept bytes nor what was put together for the last event.
+    /// Whether lent input can be processed at once: there are no kept bytes, and no assembled message has to be
+    /// freed.
     #[inline]
     pub(crate) fn is_bare(&self) -> bool {
         self.kept.is_none() && !self.assembled
     }
 
-    /// Lets go of what was put together for the last event.
+    /// Frees the message that was assembled for the last event.
     #[inline]
     pub(crate) fn release(&mut self, outbound: &mut Outbound) {
         if core::mem::take(&mut self.assembled) {
@@ -103,7 +104,7 @@ impl Inbound {
         }
     }
 
-    /// Bytes that are held of what the peer has sent.
+    /// The bytes of input that are held.
     pub(crate) fn held(&self) -> usize {
         let receiver = match &self.receiver {
             Receiving::Detect(first) => first.as_ref().map_or(0, |first| first.held()),
@@ -114,8 +115,7 @@ impl Inbound {
         receiver + self.kept.as_ref().map_or(0, |kept| kept.held())
     }
 
-    /// Puts the first bytes back before what is kept, in the hands of the protocol that they turned out to be. Returns
-    /// whether it did.
+    /// Puts the first bytes back before kept input, for the detected protocol. Returns whether it did.
     #[inline]
     pub(crate) fn replay(&mut self, outbound: &mut Outbound) -> bool {
         matches!(self.receiver, Receiving::Detect(_)) && self.replay_detected(outbound)
@@ -134,7 +134,7 @@ impl Inbound {
     }
 }
 
-/// Begins what the first bytes are.
+/// Begins the detected protocol.
 fn begin(receiver: &mut Receiving, outbound: &mut Outbound, detected: Detected) {
     if detected == Detected::Raw && outbound.link().config.expect == Expect::HttpOrRaw {
         outbound.channel.open_stream();
@@ -142,7 +142,7 @@ fn begin(receiver: &mut Receiving, outbound: &mut Outbound, detected: Detected) 
     } else if detected == Detected::Http2 && outbound.may_speak_http2() {
         *receiver = Receiving::Http2(outbound.begin_http2());
     } else {
-        // Where HTTP/2 is not spoken its preface goes the same way: the first line is a request for version 2, which is
+        // If HTTP/2 is not enabled its preface is read as HTTP/1.1: the first line is a request for version 2, which is
         // answered 505.
         *receiver = begin_http1(outbound);
     }
@@ -171,13 +171,13 @@ pub(crate) fn advance(
     at: &mut usize,
 ) -> Option<Found> {
     loop {
-        // Ends, timeouts and permits come first: an application that reads without end would otherwise never get one.
+        // Notices such as ends, timeouts and permits come before input, so that endless input cannot starve them.
         if outbound.has_notice()
             && let Some(item) = notice(receiver, outbound)
         {
             return Some((item, *at));
         }
-        // The end of the stream has been delivered by now. What the peer still sends is dropped, so that it can end too.
+        // The end of the stream has been delivered. Further input is dropped, until the peer ends as well.
         if !outbound.link().is_open() {
             *at = input.len();
             outbound.channel.link.take_eof();
@@ -216,7 +216,7 @@ pub(crate) fn advance(
     }
 }
 
-/// A request or an answer of HTTP/1.1 may lead to another protocol.
+/// Switches the protocol, if a request or response of HTTP/1.1 requires it.
 #[inline(always)]
 fn after_http1(receiver: &Receiving, outbound: &mut Outbound, item: &Item, input: &[u8]) {
     let Receiving::Http1(receiver) = receiver else { return };
@@ -227,7 +227,7 @@ fn after_http1(receiver: &Receiving, outbound: &mut Outbound, item: &Item, input
     }
 }
 
-/// Goes to HTTP/2 with a request that asks for it. The request itself is delivered as any other.
+/// Upgrades to HTTP/2 if a request asks for it. The request itself is delivered as usual.
 #[cold]
 fn upgrade(receiver: &h1::MessageReader, outbound: &mut Outbound, input: &[u8]) {
     let head = receiver.head(input);
@@ -238,7 +238,7 @@ fn upgrade(receiver: &h1::MessageReader, outbound: &mut Outbound, input: &[u8]) 
     }
 }
 
-/// Looks at the first bytes. Those that were taken before they could decide are put back by [`Inbound::replay`].
+/// Examines the first bytes. Bytes that were taken while undecided are put back by [`Inbound::replay`].
 #[cold]
 fn detect_step(receiver: &mut Receiving, outbound: &mut Outbound, input: &[u8]) -> Step {
     let Receiving::Detect(first) = receiver else { return Step::taken(0) };
@@ -294,7 +294,7 @@ fn take_over(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> 
     (!announced).then_some(Item::Established { protocol, head: false })
 }
 
-/// The input has been looked at to its end. Delivers that the peer will send no more, once.
+/// Handles the end of the input: delivers the end of the peer's direction, once.
 #[inline]
 fn end_of_input(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Item> {
     if !outbound.link().has_eof() || receiver.is_decided() || !outbound.channel.link.take_eof() {
@@ -312,7 +312,7 @@ fn end_of_input(receiver: &mut Receiving, outbound: &mut Outbound) -> Option<Ite
     item.or_else(|| outbound_notice(receiver, outbound))
 }
 
-/// Does what is due for the receiving side at `now`, after the sending side has.
+/// Handles timeouts of the receiving side at `now`, after those of the sending side.
 pub(crate) fn handle_timeout(receiver: &mut Receiving, outbound: &mut Outbound, now: Time) {
     match pair(receiver, outbound) {
         Spoken::Detect(first, channel) => {
@@ -330,7 +330,7 @@ pub(crate) fn handle_timeout(receiver: &mut Receiving, outbound: &mut Outbound, 
     }
 }
 
-/// When something is due for the receiving side.
+/// The next timeout of the receiving side.
 #[inline(always)]
 pub(crate) fn next_timeout(receiver: &Receiving, outbound: &Outbound) -> Option<Time> {
     let channel = &outbound.channel;
@@ -383,7 +383,7 @@ impl Receiving {
     }
 }
 
-/// Whether it is known to have nothing to deliver without more input, as long as nothing disturbs the stream.
+/// Whether the receiver certainly has nothing to deliver without more input, if there is no notice.
 #[inline]
 pub(crate) fn is_settled(receiver: &Receiving, outbound: &Outbound) -> bool {
     if let Receiving::Carried(_) = receiver {
@@ -392,7 +392,7 @@ pub(crate) fn is_settled(receiver: &Receiving, outbound: &Outbound) -> bool {
     matches!(receiver, Receiving::Http1(_)) && !has_more(receiver, outbound)
 }
 
-/// Lends what an item needs: content from the input or the receiver, and the sending side to the handle.
+/// Makes the event of an item: lends content from the input or the receiver, and the sending side to the handle.
 #[inline(always)]
 pub(crate) fn lend<'a>(
     item: Item,
@@ -443,7 +443,7 @@ pub(crate) fn lend<'a>(
     }
 }
 
-/// The whole message in `input` at `at`: the way of most messages, once nothing else is to be delivered first.
+/// The fast path: a whole message in `input` at `at`, if nothing has to be delivered before it.
 #[inline(always)]
 pub(crate) fn message_in_one(
     receiver: &mut ws::FrameReceiver,
@@ -457,7 +457,7 @@ pub(crate) fn message_in_one(
     Some(message)
 }
 
-/// Lends a message that stands in the input.
+/// Makes the event of a message that lies in the input.
 #[inline]
 pub(crate) fn lend_in_one<'a>(
     message: ws::InOne,
@@ -500,7 +500,7 @@ impl Content {
         }
     }
 
-    /// What a stream of HTTP/2 holds, or what it has become has put together.
+    /// The content that a stream of HTTP/2 holds, or a message that its tunnel has assembled.
     #[cold]
     fn lend_of_stream(self, receiver: &mut h2::FrameReader, control: bool) -> &mut [u8] {
         match self {

@@ -9,7 +9,7 @@ use core::fmt;
 pub struct Feed<'c, 'b> {
     connection: &'c mut Connection,
     bytes: &'b mut [u8],
-    /// Where the part begins that has not been looked at.
+    /// The position of the first unprocessed byte.
     at: usize,
 }
 
@@ -18,7 +18,7 @@ impl<'c, 'b> Feed<'c, 'b> {
         Self { connection, bytes, at: 0 }
     }
 
-    /// The next thing that happened. `None` when everything has been looked at, or the application holds the input.
+    /// The next event. `None` when all bytes are processed, or the application holds the input back.
     #[inline(always)]
     pub fn next_event(&mut self) -> Option<Event<'_>> {
         note!(self.connection.outbound, Note::Event);
@@ -38,11 +38,11 @@ impl<'c, 'b> Feed<'c, 'b> {
         self.next_item()
     }
 
-    /// The next thing that is not a whole message in the input of an undisturbed WebSocket, nor the end of the input.
+    /// The next event, outside of the fast path for whole messages.
     fn next_item(&mut self) -> Option<Event<'_>> {
         let Connection { inbound, outbound } = &mut *self.connection;
         inbound.release(outbound);
-        // What was kept came first.
+        // Kept input was processed before.
         if self.connection.inbound.kept.is_some() {
             if let Some(found) = self.connection.advance_kept() {
                 return Some(self.connection.lend_kept(found));
@@ -62,12 +62,13 @@ impl<'c, 'b> Feed<'c, 'b> {
         Some(lend(item, base, self.bytes, &mut inbound.receiver, outbound))
     }
 
-    /// What the transport should take now: when the application holds the input until its answers have gone.
+    /// The bytes that the transport should take now, for an application that holds the input back until its answers
+    /// are sent.
     pub fn transmit(&mut self, now: Time) -> Option<Transmit<'_>> {
         self.connection.transmit(now)
     }
 
-    /// Bytes that have not been looked at.
+    /// The number of unprocessed bytes.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.bytes.len() - self.at
@@ -75,7 +76,7 @@ impl<'c, 'b> Feed<'c, 'b> {
 }
 
 impl Feed<'_, '_> {
-    /// Keeps what has not been looked at, and counts what is held.
+    /// Keeps unprocessed bytes, and counts held memory.
     #[cold]
     fn take_back(&mut self) {
         let Connection { inbound, outbound } = &mut *self.connection;
@@ -94,7 +95,7 @@ impl Drop for Feed<'_, '_> {
     #[inline]
     fn drop(&mut self) {
         note!(self.connection.outbound, Note::FeedEnd);
-        // Almost always everything has been looked at, and nothing was put together for the last event.
+        // Almost always all bytes are processed, and no message was assembled for the last event.
         let connection = &*self.connection;
         let rest = self.at < self.bytes.len();
         if rest || connection.inbound.assembled || connection.outbound.link().is_multiplexed() {

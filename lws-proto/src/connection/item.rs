@@ -1,4 +1,5 @@
-//! What a receiver found, by position. Borrows are lent from it last, by [`Connection`](crate::Connection).
+//! The items that receivers find, with positions in place of borrows. [`Connection`](crate::Connection) turns them
+//! into events last.
 
 use crate::error::Cause;
 use crate::key::StreamKey;
@@ -6,23 +7,23 @@ use crate::protocol::{MessageKind, Protocol};
 use crate::ws::CloseCode;
 use core::ops::Range;
 
-/// What came of a look at the input.
+/// The result of one step of a receiver.
 #[derive(Debug)]
 pub(crate) struct Step {
     /// Bytes taken from the front of the input.
     pub(crate) consumed: usize,
-    /// What they were, if they were something whole.
+    /// The item that they completed, if any.
     pub(crate) item: Option<Item>,
 }
 
 impl Step {
-    /// Bytes were taken; more are needed, or a notice is due.
+    /// Bytes were taken, without an item: more are needed, or a notice is due.
     #[inline]
     pub(crate) fn taken(consumed: usize) -> Self {
         Self { consumed, item: None }
     }
 
-    /// Bytes were taken and are this.
+    /// Bytes were taken and completed an item.
     #[inline]
     pub(crate) fn found(consumed: usize, item: Item) -> Self {
         Self { consumed, item: Some(item) }
@@ -60,7 +61,7 @@ impl Item {
         self
     }
 
-    /// Whether the receiver holds something for it that may go once it has been lent.
+    /// Whether the receiver holds content for it that may be freed once it has been lent.
     #[inline]
     pub(crate) fn is_assembled(&self) -> bool {
         matches!(
@@ -73,15 +74,15 @@ impl Item {
     }
 }
 
-/// Where the content of a message or control frame is.
+/// The location of the content of a message or control frame.
 #[derive(Debug)]
 pub(crate) enum Content {
     Input(Range<usize>),
     /// In input that a stream holds.
     Held(Range<usize>),
-    /// In the receiver, which put it together.
+    /// In the receiver, which assembled it.
     Assembled,
-    /// What an extension made of the input: its first so many bytes.
+    /// In the decoder of an extension: the first bytes, of this number.
     Decoded(usize),
 }
 

@@ -1,4 +1,5 @@
-//! What every protocol writes through: the transport of a connection, or the stream of HTTP/2 that is the transport of a tunnel.
+//! The link that every protocol writes through: to the transport of a connection, or to the stream of HTTP/2 that
+//! carries a tunnel.
 //!
 //! Knows no protocol.
 
@@ -8,33 +9,33 @@ use crate::time::earliest;
 use crate::{Cause, Config, Deadline, Time};
 use alloc::sync::Arc;
 
-/// One transport: what is queued for it, what is known of it, and where its end stands.
+/// One transport: its output queue, its state, and the state of its end.
 pub(crate) struct Link {
     pub(crate) config: Arc<Config>,
     /// The last time that the driver has passed.
     pub(crate) now: Time,
-    /// When bytes of the peer last came.
+    /// The last time at which bytes of the peer were received.
     pub(crate) last_received: Time,
-    /// When the transport last had everything that was queued.
+    /// The last time at which the queue was empty.
     pub(crate) last_sent: Time,
-    /// When it was opened.
+    /// The time at which it was opened.
     opened: Time,
     pub(crate) out: Output,
-    /// How much of what was sent has arrived.
+    /// The delivery of sent bytes.
     pub(crate) delivery: Delivery,
     end: LinkEnd,
     flags: LinkFlags,
     /// Bytes from which on the queue is full: `send_queue_bytes_max`, and for a tunnel no more than the window of its stream.
     room: usize,
-    /// For a tunnel, what its stream takes at once: its windows, and one frame.
+    /// For a tunnel, the bytes that its stream takes at once: bounded by the windows, and one frame.
     credit: usize,
     client: bool,
     kind: LinkKind,
-    /// Where between other connections this one probes a silent peer; zero is at the very moment.
+    /// The spread of this connection's probes; zero is none.
     pub(crate) spread: u8,
 }
 
-/// What carries the bytes.
+/// The kind of transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LinkKind {
     Connection,
@@ -42,43 +43,43 @@ enum LinkKind {
     Tunnel,
 }
 
-/// Where the end of a link stands.
+/// The state of a link's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LinkEnd {
     /// It is in use.
     Open,
-    /// Nothing is understood any more. What is queued goes out, then FIN if `fin`; what the peer still sends is dropped
-    /// until it ends too, or until `give_up`, which is set when the last byte has gone.
+    /// Input is ignored. Queued bytes are sent, then FIN if `fin`. Input is dropped until the peer ends too, or until
+    /// `give_up`, which is set when the last byte was sent.
     Draining { fin: bool, give_up: Option<Time> },
     /// The transport may be closed.
     Done,
 }
 
-/// How a transport ends once what is queued has gone.
+/// How a transport ends after the queued bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LastWord {
     /// FIN follows.
     Fin,
     /// The peer closes first. RFC 6455 §7.1.1.
     PeerFirst,
-    /// What was sent is incomplete, and the peer must not take FIN for its end.
+    /// The output is incomplete, so a reset follows: the peer must not take FIN for its end.
     Reset,
 }
 
-/// Facts about a link that keep its input from the shortest way. None is set on almost every link.
+/// Conditions that keep input off the fast path. On almost every link none is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LinkFlags(u8);
 
 impl LinkFlags {
-    /// The peer's direction has ended, which is handed on behind the input.
+    /// The peer's direction has ended, which is delivered after the input.
     const EOF: u8 = 1;
-    /// It may have been cut before its end.
+    /// The input may have been truncated.
     const TRUNCATED: u8 = 2;
     /// The end is no longer [`LinkEnd::Open`].
     const ENDING: u8 = 4;
-    /// What was sent is incomplete, and the transport is to end in a way that shows it.
+    /// The output is incomplete, and the end of the transport has to show it.
     const RESET: u8 = 8;
-    /// Many streams share it, which keep their notices themselves, so that they are always asked.
+    /// Many streams share it. They keep their own notices, so they are always asked.
     const MULTIPLEXED: u8 = 16;
 
     #[inline]
@@ -136,31 +137,32 @@ impl Link {
 
     // The queue.
 
-    /// Whether the queue takes more.
+    /// Whether the queue has room.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
         self.out.len() < self.room
     }
 
-    /// How much can be queued before the queue is full, or the windows and one frame of the stream that is the transport. At least 1.
+    /// The number of bytes that can be queued until the queue is full, or the windows or one frame of the carrying
+    /// stream. At least 1.
     pub(crate) fn budget(&self) -> usize {
         let queue = self.room.saturating_sub(self.out.len());
         queue.min(self.credit.saturating_sub(self.out.len())).max(1)
     }
 
-    /// What the queue itself takes, whatever the transport takes at once.
+    /// The room of the queue itself, whatever the transport takes at once.
     pub(crate) fn queue_room(&self) -> usize {
         self.room.saturating_sub(self.out.len())
     }
 
-    /// Bounds the queue of a tunnel by the window of its stream. One message may always be queued, so that an application that answers
-    /// each message has a permit for the first.
+    /// Caps the queue of a tunnel at the carrying stream's send window, but never below one byte: so an application
+    /// that answers each message has a permit for the first one.
     pub(crate) fn set_window(&mut self, window: usize) {
         debug_assert!(self.kind == LinkKind::Tunnel);
         self.room = window.clamp(1, self.config.limits.send_queue_bytes_max);
     }
 
-    /// Bounds what a permit of a tunnel promises by what its stream takes at once.
+    /// Caps the budget of a tunnel's permits at the bytes that its stream takes at once.
     pub(crate) fn set_credit(&mut self, credit: usize) {
         debug_assert!(self.kind == LinkKind::Tunnel);
         self.credit = credit;
@@ -189,7 +191,7 @@ impl Link {
 
     // The input.
 
-    /// Bytes of the peer have come.
+    /// Notes that bytes of the peer were received.
     #[inline]
     pub(crate) fn received(&mut self, now: Time) {
         self.now = now;
@@ -201,18 +203,18 @@ impl Link {
         self.flags.set(LinkFlags::EOF);
     }
 
-    /// The peer will send no more, and has not said so in the way that its transport has for it.
+    /// The peer's direction has ended without the end that its transport has for it.
     pub(crate) fn received_truncation(&mut self) {
         self.flags.set(LinkFlags::TRUNCATED);
     }
 
-    /// Whether the end of the peer's direction is still to be handed on.
+    /// Whether the end of the peer's direction is still to be delivered.
     #[inline]
     pub(crate) fn has_eof(&self) -> bool {
         self.flags.has(LinkFlags::EOF)
     }
 
-    /// Takes the end of the peer's direction, which is handed on once, behind the input before it.
+    /// Takes the end of the peer's direction, which is delivered once, after the input before it.
     pub(crate) fn take_eof(&mut self) -> bool {
         self.flags.take(LinkFlags::EOF)
     }
@@ -221,12 +223,12 @@ impl Link {
         self.flags.has(LinkFlags::TRUNCATED)
     }
 
-    /// Why a stream ends that needed more input.
+    /// The cause for a stream that needed more input.
     pub(crate) fn loss(&self) -> Cause {
         if self.is_truncated() { Cause::Truncated } else { Cause::Disconnected }
     }
 
-    /// Whether nothing is known of it but that it is in use by one stream.
+    /// Whether it is open, is used by one stream, and no condition is set.
     #[inline]
     pub(crate) fn is_undisturbed(&self) -> bool {
         self.flags == LinkFlags::default()
@@ -234,7 +236,7 @@ impl Link {
 
     // Many streams.
 
-    /// Many streams share it from here on.
+    /// Marks it as shared by many streams.
     pub(crate) fn multiplex(&mut self) {
         self.flags.set(LinkFlags::MULTIPLEXED);
     }
@@ -246,7 +248,7 @@ impl Link {
 
     // The end.
 
-    /// Whether what the peer sends is still understood.
+    /// Whether input is still processed.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         !self.flags.has(LinkFlags::ENDING)
@@ -257,7 +259,7 @@ impl Link {
         self.end
     }
 
-    /// Lets what is queued go out, and ends the transport behind it. The first call counts.
+    /// Ends the transport after the queued bytes. The first call counts.
     pub(crate) fn finish(&mut self, last_word: LastWord) {
         if !self.is_open() {
             return;
@@ -267,27 +269,28 @@ impl Link {
         if last_word == LastWord::Reset {
             self.flags.set(LinkFlags::RESET);
         }
-        // The stream that is the transport of a tunnel ends with it, whichever side is asked to close a connection first.
+        // The stream that carries a tunnel ends with it. The rule about which side closes first is for connections
+        // only.
         let first = last_word == LastWord::PeerFirst && self.kind == LinkKind::Tunnel;
         self.end = LinkEnd::Draining { fin: first || last_word == LastWord::Fin, give_up: None };
         self.arm_linger();
         debug_assert!(self.is_consistent());
     }
 
-    /// Ends it at once. What is queued is lost; `reset` is whether the peer must be shown that something is missing.
+    /// Ends it at once, and drops the queue. `reset` is whether the end has to show that something is missing.
     pub(crate) fn abort(&mut self, reset: bool) {
         self.flags.set(LinkFlags::ENDING);
         if reset {
             self.flags.set(LinkFlags::RESET);
         }
-        // The driver may close at once: whatever is left could only be taken for a message that is complete.
+        // Queued bytes are dropped: a peer could take them for a complete message.
         self.out.clear();
         self.delivery.forget();
         self.end = LinkEnd::Done;
         debug_assert!(self.is_consistent());
     }
 
-    /// Whether the transport is to end in a way that no peer takes for an end in order.
+    /// Whether the transport has to end by a reset.
     pub(crate) fn is_reset(&self) -> bool {
         self.flags.has(LinkFlags::RESET)
     }
@@ -302,7 +305,7 @@ impl Link {
             && self.out.is_empty()
         {
             if self.flags.has(LinkFlags::RESET) {
-                // There is no last byte that a reset could destroy on its way.
+                // Without last bytes there is nothing that a reset could discard, so the link need not drain.
                 self.end = LinkEnd::Done;
             } else {
                 *give_up = Some(self.now + self.config.limits.linger_timeout);
@@ -310,14 +313,14 @@ impl Link {
         }
     }
 
-    /// A link that is not open says so in its flags, and one that is open is never to be reset.
+    /// The invariant: the flags mirror the state of the end, and an open link is never marked for a reset.
     fn is_consistent(&self) -> bool {
         self.is_open() == (self.end == LinkEnd::Open) && (!self.is_reset() || !self.is_open())
     }
 
     // Deadlines.
 
-    /// When the next look at a queue that does not empty is due, or a peer that does not end has had its time.
+    /// The next timeout: a check of the queue, or the deadline of a draining peer.
     #[inline(always)]
     pub(crate) fn next_timeout(&self) -> Option<Time> {
         let lingering = match self.end {
@@ -327,7 +330,8 @@ impl Link {
         earliest(self.delivery.next_timeout(&self.config.limits), lingering)
     }
 
-    /// Does what is due at `now`. Returns the deadline that the peer has missed, if it has: everything is over then.
+    /// Handles timeouts at `now`. Returns the deadline that the peer has missed, if any: then the connection is
+    /// over.
     pub(crate) fn handle_timeout(&mut self, now: Time) -> Option<Deadline> {
         self.now = now;
         if self.delivery.has_stalled(&self.config.limits, now, self.out.len()) {
@@ -336,7 +340,7 @@ impl Link {
         if let LinkEnd::Draining { give_up: Some(give_up), .. } = &mut self.end
             && *give_up <= now
         {
-            // Our last bytes may still be on their way, which is what this waits for.
+            // The last bytes may still be arriving, which is what draining waits for.
             if self.delivery.is_arriving(&self.config.limits, now) {
                 *give_up = now + self.config.limits.linger_timeout;
             } else {

@@ -1,7 +1,7 @@
-//! The sending side of a connection: what a handle borrows while an event lends content from the other side.
+//! The sending side of a connection, which a handle borrows while an event lends content from the receiving side.
 //!
-//! Protocols meet here only as the variants of [`Sending`]. What a call means is decided by one match; the protocol then gets its own half
-//! and the channel or link.
+//! Protocols meet here only as the variants of [`Sending`]. One match decides which protocol handles a call; it gets
+//! its own half and the channel or link.
 
 use crate::config::Versions;
 use crate::connection::carried::{self, Carried, CarriedReceiver, Halves};
@@ -20,26 +20,27 @@ pub(crate) struct Outbound {
     pub(crate) channel: Channel,
     pub(crate) sender: Sending,
     pub(crate) resources: Resources,
-    /// The receiver that takes over as soon as nothing is lent from the one before.
+    /// The next receiver, which takes over as soon as nothing is lent from the current one.
     switch: Option<Box<Switch>>,
-    /// ALPN has not chosen HTTP/2, so that nothing that the peer says leads there.
+    /// Whether HTTP/1.1 was negotiated by ALPN, so that the peer cannot switch to HTTP/2.
     http1_agreed: bool,
 }
 
-/// The sending half of what is spoken. A tag of its own is distinguished in one step, where one in a niche of what it holds is not.
+/// The sending half of the protocol. A separate tag is matched in one step, while a niche in a field would take
+/// several.
 #[repr(u8)]
 pub(crate) enum Sending {
-    /// Nothing is spoken yet, or any more.
+    /// No protocol yet, or no longer.
     Silent,
     Http1(Box<h1::MessageWriter>),
     Carried(Carried),
     Http2(Box<h2::Session>),
 }
 
-/// A protocol takes over: its sending half has, and its receiving half will.
+/// A protocol switch: the sending half has been replaced, and the receiving half will be.
 pub(crate) struct Switch {
     pub(crate) receiver: NextReceiver,
-    /// Whether the application knows already.
+    /// Whether the application has been notified already.
     pub(crate) announced: bool,
 }
 
@@ -71,13 +72,13 @@ impl Outbound {
         }
     }
 
-    /// What a record is written to.
+    /// The tape of a recorded connection.
     #[cfg(feature = "record")]
     pub(crate) fn tape(&self) -> Option<&crate::record::Running> {
         self.resources.tape.as_ref()
     }
 
-    /// What a record is written to, for a note of the stream that is lent.
+    /// The tape of a recorded connection, with the key of the lent stream for the note.
     #[cfg(feature = "record")]
     pub(crate) fn noted(&self) -> Option<(crate::record::Running, Arc<Config>, StreamKey)> {
         self.tape().map(|tape| (tape.clone(), Arc::clone(&self.link().config), self.key()))
@@ -88,9 +89,9 @@ impl Outbound {
         &self.channel.link
     }
 
-    // What is spoken.
+    // Protocols.
 
-    /// HTTP/1.1 was agreed on before the first byte.
+    /// Notes that ALPN has negotiated HTTP/1.1.
     pub(crate) fn agree_on_http1(&mut self) {
         self.http1_agreed = true;
     }
@@ -100,12 +101,12 @@ impl Outbound {
         self.http1_agreed
     }
 
-    /// Whether the peer may go to HTTP/2 by what it says.
+    /// Whether the peer may switch to HTTP/2.
     pub(crate) fn may_speak_http2(&self) -> bool {
         self.link().config.versions == Versions::Any && !self.http1_agreed
     }
 
-    /// Speaks HTTP/2 from here on, which this side begins.
+    /// Begins HTTP/2, with this side's preface.
     pub(crate) fn begin_http2(&mut self) -> Box<h2::FrameReader> {
         let link = &mut self.channel.link;
         let (client, now) = (link.is_client(), link.now);
@@ -116,13 +117,13 @@ impl Outbound {
     }
 
     fn speak_http2(&mut self, session: Box<h2::Session>) {
-        // Streams are delivered by the session from here on, the one that asked for the upgrade among them.
+        // From here on the session delivers the streams, including the one that requested the upgrade.
         self.channel.hand_stream_on();
         self.channel.link.multiplex();
         self.sender = Sending::Http2(session);
     }
 
-    /// Goes from HTTP/1.1 to HTTP/2, with the running exchange as the first stream.
+    /// Upgrades from HTTP/1.1 to HTTP/2, with the current exchange as the first stream.
     #[cold]
     pub(crate) fn upgrade_to_http2(&mut self, upgrade: &h2::Upgrade, method: crate::http::Method) {
         let generation = self.channel.stream.key.generation;
@@ -134,26 +135,26 @@ impl Outbound {
         self.switch_receiver(NextReceiver::Http2(receiver), true);
     }
 
-    /// The channel carries something else than HTTP from here on.
+    /// Switches the channel to a protocol other than HTTP.
     fn carry(&mut self, (sender, receiver): Halves, announced: bool) {
         self.resources.account.charge(sender.held());
         self.sender = Sending::Carried(sender);
         self.switch_receiver(NextReceiver::Carried(receiver), announced);
     }
 
-    /// A WebSocket begins on the only stream.
+    /// Switches the only stream to a WebSocket.
     pub(crate) fn begin_websocket(&mut self, opened: ws::Opened, announced: bool) {
         let Link { now, .. } = self.channel.link;
         let halves = carried::websocket(opened, self.link().is_client(), now);
         self.carry(halves, announced);
     }
 
-    /// The only stream is raw from here on.
+    /// Switches the only stream to raw bytes.
     pub(crate) fn begin_raw(&mut self, announced: bool) {
         self.carry(carried::raw(), announced);
     }
 
-    /// What the answer to a client's request in HTTP/1.1 has established.
+    /// Begins the protocol that the response to a client's HTTP/1.1 request has established.
     #[cold]
     pub(crate) fn begin_established(&mut self, protocol: Protocol) {
         let agreed = match &mut self.sender {
@@ -174,17 +175,17 @@ impl Outbound {
         self.channel.stream.notices.set(Notices::SWITCH);
     }
 
-    /// The receiver that takes over, if it is time. It comes before everything else.
+    /// Takes the pending protocol switch. It comes before everything else.
     pub(crate) fn take_switch(&mut self) -> Option<Box<Switch>> {
         let switch =
             if self.channel.stream.notices.take(Notices::SWITCH) { self.switch.take() } else { None };
-        // A stream that has ended meanwhile establishes nothing.
+        // If the stream has ended in the meantime, nothing is established.
         switch.filter(|_| self.link().is_open())
     }
 
-    // What handles act on.
+    // The streams of handles.
 
-    /// What is carried by the stream that is lent, with its channel, if it is no exchange.
+    /// The protocol of the lent stream, with its channel, if it is not an exchange.
     #[inline]
     fn carried(&mut self) -> Option<(&mut Carried, &mut Channel, &mut Resources)> {
         match &mut self.sender {
@@ -197,7 +198,7 @@ impl Outbound {
         }
     }
 
-    /// The WebSocket that is lent, if it is one, for a permit: it has not ended then.
+    /// The lent WebSocket, for a permit, which exists only while the WebSocket has not ended.
     #[inline]
     pub(crate) fn permitted_websocket(
         &mut self,
@@ -211,7 +212,7 @@ impl Outbound {
         }
     }
 
-    /// The WebSocket that is lent, if it is one that has not ended.
+    /// The lent stream as a WebSocket, if it is one and has not ended.
     #[inline]
     pub(crate) fn websocket(&mut self) -> Option<(&mut ws::FrameSender, &mut Channel, &mut Resources)> {
         match self.carried()? {
@@ -222,7 +223,7 @@ impl Outbound {
         }
     }
 
-    /// The raw stream that is lent, if it is one that has not ended.
+    /// The lent stream as a raw stream, if it is one and has not ended.
     #[inline]
     pub(crate) fn raw(&mut self) -> Option<(&mut raw::ByteSender, &mut Channel)> {
         match self.carried()? {
@@ -231,7 +232,7 @@ impl Outbound {
         }
     }
 
-    /// The exchange that is lent, if it is one.
+    /// The lent stream as an exchange, if it is one.
     #[inline]
     pub(crate) fn exchange(&mut self) -> Option<LentExchange<'_>> {
         let Self { channel, resources, .. } = self;
@@ -255,7 +256,7 @@ impl Outbound {
         session.select(key, &channel.link)
     }
 
-    /// Looks at what handles have done with a tunnel.
+    /// Detaches the attached tunnel, and applies what handles have done with it.
     #[inline]
     pub(crate) fn detach(&mut self) {
         if let Sending::Http2(session) = &mut self.sender {
@@ -263,7 +264,7 @@ impl Outbound {
         }
     }
 
-    /// The key of the stream that is lent, is open or was last.
+    /// The key of the lent stream, or of the open or last one.
     #[inline]
     pub(crate) fn key(&self) -> StreamKey {
         match &self.sender {
@@ -272,15 +273,15 @@ impl Outbound {
         }
     }
 
-    // What is held.
+    // Held memory.
 
-    /// Whether something may be held that has not been counted. With many streams that has to be looked at.
+    /// Whether uncounted memory may be held. With many streams that has to be counted each time.
     #[inline]
     pub(crate) fn is_charged(&self) -> bool {
         self.resources.account.is_touched() || self.link().is_multiplexed()
     }
 
-    /// Bytes that are held to be sent, or by the application for the streams.
+    /// The bytes of queued output, and those that the application holds for the streams.
     pub(crate) fn held(&self) -> usize {
         let sender = match &self.sender {
             Sending::Http2(session) => session.held(),
@@ -290,7 +291,7 @@ impl Outbound {
         self.link().out.held() + self.channel.stream.held as usize + sender
     }
 
-    /// The application is about to hold so many bytes more for the stream that is lent.
+    /// Charges bytes that the application is about to hold for the lent stream.
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Limit> {
         let config = &self.channel.link.config;
         if config.held.is_full() {
@@ -306,7 +307,7 @@ impl Outbound {
         Ok(())
     }
 
-    /// The application holds so many bytes less.
+    /// Releases bytes that the application does not hold any more.
     pub(crate) fn let_go(&mut self, bytes: usize) {
         let released = match &mut self.sender {
             Sending::Http2(session) => session.lent_core().release(bytes),
@@ -317,7 +318,7 @@ impl Outbound {
 
     // Permits.
 
-    /// Whether a permit could be given for the stream that is lent.
+    /// Whether the lent stream may write, so that a permit could be given.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         match &self.sender {
@@ -328,7 +329,7 @@ impl Outbound {
         }
     }
 
-    /// Whether this side has said its last on the stream that is lent.
+    /// Whether this side has ended its direction of the lent stream.
     pub(crate) fn has_ended(&self) -> bool {
         match &self.sender {
             Sending::Http2(session) => session.has_ended(),
@@ -339,7 +340,7 @@ impl Outbound {
         }
     }
 
-    /// Whether a WebSocket message of this side has been begun and not ended.
+    /// Whether this side is in the middle of a WebSocket message.
     pub(crate) fn is_in_message(&self) -> bool {
         let carried = match &self.sender {
             Sending::Carried(carried) => Some(carried),
@@ -356,7 +357,7 @@ impl Outbound {
         }
     }
 
-    /// Whether what was sent last has to go before more is sent: the queue is full, or a window is.
+    /// Whether the queue or a window is full, so that no more can be sent now.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         match &self.sender {
@@ -365,7 +366,7 @@ impl Outbound {
         }
     }
 
-    /// How much can be sent before the peer or the queue says stop.
+    /// The number of bytes that can be sent before the queue or a window is full.
     pub(crate) fn budget(&self) -> usize {
         match &self.sender {
             Sending::Http2(session) => session.permit_budget(&self.channel.link),
@@ -408,7 +409,7 @@ impl Outbound {
         }
     }
 
-    /// Keeps the permit of the stream that is lent as a ticket, or takes it back.
+    /// Notes that the permit of the lent stream is out as a ticket, or has come back.
     pub(crate) fn set_ticket(&mut self, out: bool) {
         match &mut self.sender {
             Sending::Http2(session) => session.set_ticket(out, self.channel.link.now),
@@ -416,7 +417,7 @@ impl Outbound {
         }
     }
 
-    /// The peer is known to be there at `now`, by something that the engine does not see.
+    /// Notes that the peer is known to be alive at `now`, by evidence outside of the engine.
     pub(crate) fn confirm_peer(&mut self, now: Time) {
         let tunnel = match &mut self.sender {
             Sending::Http2(session) => session.attached_channel(),
@@ -428,7 +429,7 @@ impl Outbound {
 
     // Input.
 
-    /// Whether there is something to deliver before any input.
+    /// Whether there is a notice to deliver before input.
     #[inline]
     pub(crate) fn has_notice(&self) -> bool {
         self.channel.stream.notices.has(Notices::BEFORE_INPUT) || self.link().is_multiplexed()
@@ -450,10 +451,10 @@ impl Outbound {
         }
     }
 
-    /// What a client's request begins on.
+    /// The exchange on which a client's request begins.
     ///
     /// # Errors
-    /// HTTP is not spoken, or no more.
+    /// The connection is not HTTP, or has ended.
     pub(crate) fn for_request(&mut self) -> Result<LentExchange<'_>, Misuse> {
         let Self { channel, resources, .. } = self;
         match &mut self.sender {
@@ -464,10 +465,11 @@ impl Outbound {
         }
     }
 
-    /// Whether the application does not want input now.
+    /// Whether the application holds input back.
     #[inline(always)]
     pub(crate) fn holds_input(&mut self) -> bool {
-        // Almost nothing holds its input, which one test finds; streams that share a link say so themselves.
+        // One test finds that almost no stream holds its input back; streams that share a link are asked one by
+        // one.
         (self.channel.may_hold_input() || self.link().is_multiplexed()) && self.holds_some_input()
     }
 
@@ -483,7 +485,7 @@ impl Outbound {
         }
     }
 
-    /// As [`holds_input`](Self::holds_input), without noting when that ends.
+    /// Whether the application would hold input back; unlike [`holds_input`](Self::holds_input) it changes nothing.
     pub(crate) fn would_hold_input(&self) -> bool {
         match &self.sender {
             Sending::Http1(sender) => sender.would_hold_input(&self.channel),
@@ -495,7 +497,7 @@ impl Outbound {
         }
     }
 
-    /// What is to be delivered of the streams, apart from input.
+    /// The next notice of the streams.
     pub(crate) fn notice(&mut self) -> Option<Item> {
         let Self { channel, resources, .. } = self;
         let item = match &mut self.sender {
@@ -504,14 +506,14 @@ impl Outbound {
             Sending::Carried(carried) => channel.notice(|channel| carried.may_write(channel)),
             Sending::Silent => channel.notice(|_| false),
         };
-        // What the application held for a stream counts until its end is delivered.
+        // The application's memory for a stream counts until the stream's end is delivered.
         if channel.stream.held > 0 && matches!(item, Some(Item::Closed { .. })) {
             resources.account.shrink(core::mem::take(&mut channel.stream.held) as usize);
         }
         item
     }
 
-    /// Whether something is to be delivered now, apart from input and its end.
+    /// Whether there is a notice now, apart from the end of the peer.
     pub(crate) fn notice_is_due(&self) -> bool {
         let channel = &self.channel;
         match &self.sender {
@@ -526,19 +528,19 @@ impl Outbound {
 
     // Output.
 
-    /// Lets out what waits in streams, as far as windows and the queue reach.
+    /// Queues output of streams, as far as windows and the queue allow.
     #[inline]
     pub(crate) fn flush(&mut self, now: Time) {
         if let Sending::Http2(session) = &mut self.sender {
             let link = &mut self.channel.link;
             link.now = now;
-            // What a handle has queued in a tunnel has to stand in line before the lines are served.
+            // Output of the attached tunnel has to be registered with its stream before streams are served.
             session.detach(link, &mut self.resources);
             session.flush(link, &mut self.resources);
         }
     }
 
-    /// Whether the transport has something to take.
+    /// Whether output is queued for the transport.
     #[inline]
     pub(crate) fn wants_output(&self) -> bool {
         !self.link().out.is_empty() || matches!(&self.sender, Sending::Http2(session) if session.has_flush())
@@ -565,7 +567,7 @@ impl Outbound {
 
     // Ends.
 
-    /// Ends the streams and the protocol: what is queued still goes out.
+    /// Ends the streams and the protocol. Queued bytes are still sent.
     pub(crate) fn finish(&mut self, cause: Cause) {
         let Self { channel, .. } = self;
         match &mut self.sender {
@@ -576,8 +578,7 @@ impl Outbound {
         }
     }
 
-    /// Ends everything at once: what is queued is lost, and the transport is reset if that or anything else is missing in what
-    /// was sent.
+    /// Ends everything at once, and drops the queue. The transport is reset if the output is incomplete.
     pub(crate) fn abort(&mut self, cause: Cause) {
         let Self { channel, .. } = self;
         match &mut self.sender {
@@ -589,7 +590,7 @@ impl Outbound {
         self.switch = None;
     }
 
-    /// The application gives the stream up that is lent, and the connection with it if it has no other.
+    /// Aborts the lent stream, and with it the connection if that has no other stream.
     pub(crate) fn abort_stream(&mut self) {
         match &mut self.sender {
             Sending::Http2(session) => session.abort_stream(&mut self.channel.link),
@@ -609,7 +610,7 @@ impl Outbound {
         }
     }
 
-    /// Lets go of a protocol that is no longer spoken, and of what it holds. The ends of streams of HTTP/2 are still to be delivered.
+    /// Frees the protocol after its end, except that the ends of HTTP/2 streams are still to be delivered.
     #[cold]
     pub(crate) fn forget_protocol(&mut self) {
         self.switch = None;
@@ -648,7 +649,7 @@ impl Switch {
     pub(crate) fn protocol(&self) -> Protocol {
         match self.receiver {
             NextReceiver::Carried(CarriedReceiver::WebSocket(_)) => Protocol::WebSocket,
-            // What HTTP/2 begins with has been delivered as a request.
+            // The first request of HTTP/2 has been delivered already.
             NextReceiver::Carried(CarriedReceiver::Raw(_)) | NextReceiver::Http2(_) => Protocol::Raw,
         }
     }

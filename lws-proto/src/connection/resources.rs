@@ -1,15 +1,16 @@
-//! What a connection has once, whatever it speaks and however many streams and tunnels are in it. It is an argument of whatever needs it.
+//! Resources that a connection has once, whatever its protocol and its number of streams. Functions that need them take
+//! them as an argument.
 
 use crate::Entropy;
 use crate::budget::Account;
 use alloc::boxed::Box;
 
-/// Randomness, the count of what is held, and what a record is written to.
+/// Entropy, the account of held memory, and the tape of a record.
 #[derive(Default)]
 pub(crate) struct Resources {
-    /// A client's; a server masks nothing.
+    /// The entropy of a client. `None` for a server, which masks nothing.
     pub(crate) entropy: Option<Box<dyn Entropy>>,
-    /// What is held for the peer.
+    /// The account of memory that is held for the peer.
     pub(crate) account: Account,
     #[cfg(feature = "record")]
     pub(crate) tape: Option<crate::record::Running>,

@@ -1,27 +1,27 @@
-//! What is kept of every stream, be it the only one of its connection or one of many of HTTP/2.
+//! The common state of streams: of the only stream of a connection, and of each stream of HTTP/2.
 //!
 //! Knows no protocol.
 
 use crate::key::StreamKey;
 use crate::{Cause, Time};
 
-/// What a stream has to say, or keeps it from taking input. Nothing of it is true of most streams at most times, so that one test finds
-/// a stream that only has input.
+/// Notices of a stream, and conditions that hold its input back. Usually none is set, so that one test finds a stream
+/// that only reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notices(u16);
 
 impl Notices {
-    /// It has ended, which is to be delivered.
+    /// The stream has ended, which is still to be delivered.
     pub(crate) const CLOSED: Self = Self(1);
-    /// It has become a WebSocket or a raw stream, and its receiver is to be replaced.
+    /// The stream has become a WebSocket or a raw stream, and its receiver has to be replaced.
     pub(crate) const SWITCH: Self = Self(2);
-    /// A permit is wanted.
+    /// The application has asked for a permit.
     pub(crate) const WANTED: Self = Self(4);
-    /// The moment that the application has set has come, which is to be delivered.
+    /// The application's timeout is due, and is still to be delivered.
     pub(crate) const TIMEOUT: Self = Self(8);
-    /// The application does not want input.
+    /// The application has paused input.
     pub(crate) const PAUSED: Self = Self(16);
-    /// No input is taken until a permit could be given.
+    /// Input is held back until a permit could be given.
     pub(crate) const THROTTLED: Self = Self(32);
     /// The receiver has more to deliver, without more input.
     pub(crate) const MORE: Self = Self(64);
@@ -29,10 +29,10 @@ impl Notices {
     pub(crate) const PEER_ENDED: Self = Self(128);
     /// A permit is out as a ticket.
     pub(crate) const TICKET: Self = Self(256);
-    /// No stream is open where there is one at a time.
+    /// No stream is open, on a connection that has one at a time.
     pub(crate) const ABSENT: Self = Self(512);
 
-    /// What ends with the stream.
+    /// The notices that end with the stream.
     pub(crate) const OF_STREAM: Self = Self(
         Self::PAUSED.0
             | Self::THROTTLED.0
@@ -42,10 +42,10 @@ impl Notices {
             | Self::PEER_ENDED.0
             | Self::TICKET.0,
     );
-    /// What is to be delivered before any input.
+    /// The notices that are delivered before input.
     pub(crate) const BEFORE_INPUT: Self =
         Self(Self::CLOSED.0 | Self::SWITCH.0 | Self::WANTED.0 | Self::TIMEOUT.0 | Self::PEER_ENDED.0);
-    /// What has to be looked at apart from input.
+    /// Everything that keeps input off the fast path.
     pub(crate) const DISTURBING: Self = Self(!Self::ABSENT.0);
 
     pub(crate) const fn or(self, other: Self) -> Self {
@@ -67,7 +67,7 @@ impl Notices {
         self.0 |= notices.0;
     }
 
-    /// Clears what is named. Returns whether any of it was set.
+    /// Clears these notices. Returns whether any of them was set.
     #[inline]
     pub(crate) fn take(&mut self, notices: Self) -> bool {
         let was = self.has(notices);
@@ -76,16 +76,16 @@ impl Notices {
     }
 }
 
-/// What every stream has.
+/// The common state of a stream.
 #[derive(Debug)]
 pub(crate) struct StreamCore {
     pub(crate) key: StreamKey,
     pub(crate) notices: Notices,
-    /// When the application wants to learn that time has passed; [`Time::NEVER`] if it does not.
+    /// The application's timeout; [`Time::NEVER`] if there is none.
     pub(crate) timeout: Time,
-    /// Why it has ended, or will.
+    /// The cause of its end.
     pub(crate) cause: Cause,
-    /// Bytes that the application holds for it. They count until its end has been delivered.
+    /// The bytes that the application holds for it, which count until its end has been delivered.
     pub(crate) held: u32,
 }
 
@@ -94,7 +94,7 @@ impl StreamCore {
         Self { key, notices: Notices::default(), timeout: Time::NEVER, cause: Cause::Complete, held: 0 }
     }
 
-    /// The next stream in the place of this one.
+    /// Begins the next stream, with the next generation of the key.
     pub(crate) fn renew(&mut self) {
         let mut notices = self.notices;
         notices.take(Notices::OF_STREAM.or(Notices::ABSENT));
@@ -103,7 +103,7 @@ impl StreamCore {
         *self = Self { notices, ..Self::new(key) };
     }
 
-    /// It has ended: nothing else is to be delivered of it.
+    /// Ends it: only its end is still to be delivered.
     pub(crate) fn close(&mut self, cause: Cause) {
         self.timeout = Time::NEVER;
         self.notices.take(Notices::OF_STREAM);
@@ -115,12 +115,12 @@ impl StreamCore {
         self.timeout = at.unwrap_or(Time::NEVER);
     }
 
-    /// The application holds so many bytes more.
+    /// Adds bytes that the application holds.
     pub(crate) fn hold(&mut self, bytes: usize) {
         self.held = self.held.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// The application holds so many bytes less. Returns how many it did hold of them.
+    /// Removes bytes that the application holds. Returns how many of them it did hold.
     pub(crate) fn release(&mut self, bytes: usize) -> usize {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.held);
         self.held -= bytes;

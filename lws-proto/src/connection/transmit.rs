@@ -1,6 +1,6 @@
-//! The bytes that wait for the transport.
+//! The output queue of a connection.
 //!
-//! Small payloads are copied behind their headers into one buffer; owned ones stand between its parts. Knows no
+//! Small payloads are copied behind their headers into one buffer; owned ones are kept between its parts. Knows no
 //! protocol.
 
 use alloc::boxed::Box;
@@ -14,11 +14,12 @@ pub const SLICES_MAX: usize = 16;
 /// An owned payload shorter than this is copied: two more slices would cost more than the copy.
 const OWNED_BYTES_MIN: usize = 512;
 
-/// What is copied at a time. From about 2 KiB on C libraries use the processor's own copy instruction, which on some
-/// processors is many times slower where source and target stand a few bytes apart in their pages, as here by a header.
+/// The bytes that are copied at a time. From about 2 KiB on, C libraries use the processor's copy instruction, which on
+/// some processors is many times slower if source and target have slightly different offsets in their pages, as here by
+/// a header.
 const COPIED_BYTES_MAX: usize = 1_920;
 
-/// From so many sent bytes on the rest is worth moving.
+/// The number of sent bytes from which on moving the rest pays.
 const COMPACTED_BYTES_MIN: usize = 16 << 10;
 
 /// The queue of one connection.
@@ -26,16 +27,16 @@ const COMPACTED_BYTES_MIN: usize = 16 << 10;
 pub(crate) struct Output {
     /// Headers and copied payloads.
     buffer: Vec<u8>,
-    /// How much of `buffer` has been sent.
+    /// The number of bytes of `buffer` that were sent.
     sent: usize,
-    /// Owned payloads and where they stand. Absent as long as there are none.
+    /// Owned payloads and their positions. Absent while there are none.
     owned: Option<Box<Owned>>,
     /// Whether `buffer` was lent and will be reclaimed.
     lent: bool,
 }
 
-/// What is being written behind the end of a buffer. It is gone again unless it is kept: also when the application, which is asked
-/// for fields and content in the middle of it, panics.
+/// A draft at the end of a buffer, which is removed again unless it is kept: also when the application, which is called
+/// for fields and content while it is written, panics.
 pub(crate) struct Draft<'a> {
     buffer: &'a mut Vec<u8>,
     start: usize,
@@ -55,7 +56,7 @@ impl<'a> Draft<'a> {
         self.buffer
     }
 
-    /// Keeps what has been written so far.
+    /// Keeps the draft.
     #[inline]
     pub(crate) fn keep(mut self) {
         self.start = self.buffer.len();
@@ -85,7 +86,8 @@ impl Output {
         self.buffer.len() - self.sent + self.owned.as_ref().map_or(0, |owned| owned.len)
     }
 
-    /// Bytes that it costs. A buffer that was lent costs its owner, and a payload that was not copied is the application's.
+    /// The memory that it holds, in bytes. A lent buffer counts for its owner, and an owned payload for the
+    /// application.
     pub(crate) fn held(&self) -> usize {
         if self.lent { self.buffer.len() - self.sent } else { self.buffer.capacity() }
     }
@@ -129,7 +131,7 @@ impl Output {
         owned.payloads.push_back((self.buffer.len(), payload));
     }
 
-    /// Appends a payload that lives for ever without copying it, unless that is cheaper.
+    /// Appends a static payload without copying it, unless copying is cheaper.
     #[inline]
     pub(crate) fn push_static(&mut self, payload: &'static [u8]) {
         if payload.len() < OWNED_BYTES_MIN {
@@ -155,7 +157,7 @@ impl Output {
         }
     }
 
-    /// Swaps the buffer out into `spare`, if nothing waits in it. Whether nothing stays.
+    /// Swaps the buffer out into `spare` if it is empty. Returns whether nothing stays.
     #[inline]
     pub(crate) fn reclaim(&mut self, spare: &mut Vec<u8>) -> bool {
         if self.lent && self.is_empty() {
@@ -175,7 +177,7 @@ impl Output {
         self.is_empty()
     }
 
-    /// Keeps what a slow peer did not take, and not the room that was lent with it.
+    /// Keeps the bytes that a slow peer did not take, in an allocation of just their size.
     #[cold]
     fn keep(&mut self) {
         self.lent = false;
@@ -198,7 +200,7 @@ impl Output {
         }
     }
 
-    /// Whether there is one such part only.
+    /// Whether the queued bytes are contiguous.
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         self.owned.is_none()
@@ -249,7 +251,7 @@ impl Output {
         other.push_copy(&self.buffer[at..at + copied]);
     }
 
-    /// Forgets the first `n` queued bytes: the transport has them. Returns whether nothing is left.
+    /// Removes the first `n` queued bytes, which the transport has taken. Returns whether the queue is empty.
     #[inline]
     pub(crate) fn consume(&mut self, n: usize) -> bool {
         if self.owned.is_none() {
@@ -288,7 +290,7 @@ impl Output {
         self.sent = (self.sent + n).min(self.buffer.len());
     }
 
-    /// An idle connection holds no buffer.
+    /// Frees the buffers of an empty queue, as an idle connection holds none.
     #[inline]
     fn drained(&mut self) {
         self.sent = 0;
@@ -299,12 +301,12 @@ impl Output {
         }
     }
 
-    /// Moves what waits behind a long sent part to the front, so that a slow peer costs what is queued.
+    /// Moves waiting bytes over a long sent part to the front, so that a slow peer costs only what is queued.
     pub(crate) fn compact(&mut self) {
         self.compact_from(COMPACTED_BYTES_MIN);
     }
 
-    /// Moves what waits to the front, unless fewer than `min` bytes would be gained, or fewer than are moved.
+    /// Moves waiting bytes to the front, unless that gains less than `min` bytes or less than it moves.
     fn compact_from(&mut self, min: usize) {
         if self.sent < min || self.sent < self.buffer.len() / 2 {
             return;
@@ -317,7 +319,7 @@ impl Output {
     }
 }
 
-/// What the transport should take now. Made by [`Connection::transmit`](crate::Connection::transmit).
+/// The bytes that the transport should take now. Made by [`Connection::transmit`](crate::Connection::transmit).
 #[derive(Debug)]
 pub struct Transmit<'a> {
     connection: &'a mut crate::Connection,

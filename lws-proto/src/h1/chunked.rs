@@ -93,12 +93,12 @@ impl Extension {
     }
 }
 
-/// A look at the input.
+/// The result of decoding some input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Dechunked {
     /// Bytes taken from the front of the input.
     pub(crate) consumed: usize,
-    /// Which of them are content; perhaps none.
+    /// The range of them that is content, which may be empty.
     pub(crate) content: Range<usize>,
     /// Whether the trailer section comes next.
     pub(crate) last: bool,

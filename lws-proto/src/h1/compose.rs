@@ -1,6 +1,6 @@
-//! Heads as an application states them: which of its fields pass, and how its content will be framed. RFC 9112 §6.
+//! Composing heads: which fields of the application are allowed, and how its content is framed. RFC 9112 §6.
 //!
-//! Small functions of what is said; the state of the exchange is with `sender`.
+//! Small functions of the fields; the state of the exchange is with `writer`.
 
 use super::encode;
 use crate::Misuse;

@@ -1,4 +1,5 @@
-//! What concerns both directions of an exchange: requests, refusals, ends, and the switch to WebSocket. RFC 9112 §9.
+//! The parts of an exchange that concern both directions: requests, refusals, ends, and the switch to WebSocket. RFC
+//! 9112 §9.
 
 use super::writer::MessageWriter;
 use crate::connection::channel::Channel;
@@ -30,7 +31,7 @@ pub(crate) fn connect_websocket(
     resources: &mut Resources,
     connect: &ws::Connect<'_>,
 ) -> Result<StreamKey, Misuse> {
-    // Nothing is written before every check has passed: a handshake that is half there cannot be taken back.
+    // Nothing is written before every check has passed, because a partly written handshake cannot be taken back.
     check_idle(sender, channel)?;
     let entropy = resources.entropy.as_mut().ok_or(Misuse::WrongState)?;
     let mut nonce = [0; 16];
@@ -40,15 +41,15 @@ pub(crate) fn connect_websocket(
     Ok(channel.open_stream())
 }
 
-/// Whether the stream before has ended, and the application knows: the key of a notice is that of the stream which is
-/// open or was last.
+/// Fails unless the last stream has ended and its end was delivered: a notice carries the key of the open or last
+/// stream.
 fn check_idle(sender: &MessageWriter, channel: &Channel) -> Result<(), Misuse> {
     let Channel { link, .. } = channel;
     let idle = link.is_client() && link.is_open() && !channel.has_stream() && !sender.notice_is_due(channel);
     if idle { Ok(()) } else { Err(Misuse::WrongState) }
 }
 
-/// Answers an opening handshake with 101. Returns what was agreed on, which is spoken from here on. RFC 6455 §4.2.2.
+/// Answers an opening handshake with 101, and returns the WebSocket that was negotiated. RFC 6455 §4.2.2.
 pub(crate) fn accept_websocket(
     sender: &mut MessageWriter,
     channel: &mut Channel,
@@ -58,8 +59,8 @@ pub(crate) fn accept_websocket(
     if !channel.has_stream() || !sender.may_respond() {
         return Err(Misuse::WrongState);
     }
-    // A handshake with content is among the peer's faults that are judged here: if what has come of its content decided
-    // first, nothing would answer it.
+    // A handshake with content is a fault of the peer that is checked here, before its content is processed, so that it
+    // gets an answer.
     ws::accept(channel.link.out.buffer(), head, accept).map_err(|refused| match refused {
         ws::Refused::Peer(violation) => {
             refuse(sender, channel, Cause::Violation(violation));
@@ -80,8 +81,8 @@ pub(crate) fn accept_tunnel(sender: &mut MessageWriter, channel: &mut Channel) -
 
 // Ends.
 
-/// Ends the exchange and the connection; what is queued still goes out. A peer that could take FIN for the end of a message which is
-/// none gets a reset instead.
+/// Ends the exchange and the connection after the queued bytes. If the peer could take FIN for the end of an incomplete
+/// message, the connection is reset instead.
 pub(crate) fn finish(sender: &MessageWriter, channel: &mut Channel, cause: Cause) {
     let last_word = if sender.is_incomplete() { LastWord::Reset } else { LastWord::Fin };
     channel.finish(cause_of_end(sender, cause), last_word);
@@ -92,12 +93,13 @@ pub(crate) fn abort(sender: &MessageWriter, channel: &mut Channel, cause: Cause)
     channel.abort(cause_of_end(sender, cause), sender.is_incomplete());
 }
 
-/// Why an exchange ends: one whose opening handshake was refused ends with that, however the rest of the answer comes.
+/// The cause of an exchange's end. After a refused opening handshake it is the refusal, however the rest of the
+/// response arrives.
 fn cause_of_end(sender: &MessageWriter, cause: Cause) -> Cause {
     if cause == Cause::Aborted { cause } else { sender.refusal().unwrap_or(cause) }
 }
 
-/// Ends the connection over something that the peer did. A server that has not begun its response answers first.
+/// Ends the connection because of a fault of the peer. A server that has not begun its response answers first.
 #[cold]
 pub(crate) fn refuse(sender: &mut MessageWriter, channel: &mut Channel, cause: Cause) {
     if let Some(status) = Status::new(cause.status()) {
@@ -107,8 +109,8 @@ pub(crate) fn refuse(sender: &mut MessageWriter, channel: &mut Channel, cause: C
     finish(sender, channel, cause);
 }
 
-/// Ends a connection whose first bytes did not say what they are before the deadline. Where only HTTP is expected they
-/// were the beginning of a request, and the answer is written by the returned half.
+/// Ends a connection whose protocol was not detected before the deadline. If only HTTP is expected the bytes were the
+/// beginning of a request, and the returned half writes the answer.
 #[cold]
 pub(crate) fn refuse_undetected(channel: &mut Channel, begun: bool) -> Option<MessageWriter> {
     let cause = Cause::Timeout(Deadline::Head);

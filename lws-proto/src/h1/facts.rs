@@ -1,10 +1,10 @@
-//! What HTTP/1.1 itself has to know of the field lines of a head, gathered while they are looked at once.
+//! The facts that HTTP/1.1 itself needs from the field lines of a head, collected in one pass.
 //!
-//! Notes what the lines say. What follows from it, `framing` and the connection decide.
+//! Collects facts only; `framing` and the connection draw the conclusions.
 
 use crate::http::{Authority, ContentLength, Expectation, is_called, trim_ows};
 
-/// What the field lines of one head say about the message and its connection.
+/// The facts about a message and its connection in the field lines of one head.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts {
     /// Of a request: whether the target has a form that the method allows. RFC 9112 §3.2.

@@ -1,17 +1,17 @@
-//! How the content of a message ends. RFC 9112 §6.3.
+//! The framing of a message's content. RFC 9112 §6.3.
 //!
-//! Decides from what the head says; touches no content.
+//! Derived from the head alone; content is not read.
 
 use super::facts::{Facts, TransferEncoding};
 use crate::Violation;
 use crate::http::{ContentLength, Method, Status, Version};
 
-/// How the content of a message ends.
+/// The framing of a message's content: how it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// There is no content.
     Empty,
-    /// After so many bytes, at least one.
+    /// After this many bytes, at least one.
     Length(u64),
     /// With the last chunk.
     Chunked,
@@ -25,7 +25,7 @@ impl Framing {
     }
 }
 
-/// How the content of a request ends.
+/// The framing of a request.
 #[inline]
 pub(crate) fn of_request(version: Version, method: Method, facts: &Facts) -> Result<Framing, Violation> {
     match (facts.transfer_encoding, facts.content_length) {
@@ -44,7 +44,7 @@ pub(crate) fn of_request(version: Version, method: Method, facts: &Facts) -> Res
     }
 }
 
-/// How the content of a response ends: that to a request with `method`.
+/// The framing of a response to a request with `method`.
 pub(crate) fn of_response(
     version: Version,
     status: Status,

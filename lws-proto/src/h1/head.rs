@@ -1,8 +1,8 @@
 //! Heads and trailer sections: lines of bytes in, positions of their parts out. RFC 9112 §2 to §5.
 //!
-//! A section that lies whole in the input is parsed where it lies. One that is cut is collected, looked at byte by byte
-//! as it comes and never from its start again, and parsed once, when its last line has come. Both ways know the same
-//! grammar: whatever the parser does not like goes the second way, which finds out what is wrong with it and where.
+//! A section that lies whole in the input is parsed in place. A cut section is collected: each byte is scanned once, as
+//! it arrives, and the section is parsed once, when its last line is complete. Both paths accept the same grammar: a
+//! section that the parser rejects takes the second path, which finds the violation and its position.
 
 use super::facts::{Facts, Host};
 use crate::http::{
@@ -16,10 +16,11 @@ use httparse::Status::{Complete, Partial};
 /// The most that [`Limits::field_lines_max`] can be.
 const FIELD_LINES_MAX: usize = 256;
 
-/// Bytes of a request head that is kept to know its copies by: more than a program says, or most proxies, and less than a browser.
+/// The longest request head that is kept to recognise copies of it: longer than those of programs and most proxies, and
+/// shorter than those of browsers.
 const KNOWN_BYTES_MAX: usize = 512;
 
-/// What is being read.
+/// The kind of section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HeadKind {
     Request,
@@ -30,7 +31,7 @@ pub(crate) enum HeadKind {
 /// Reads one section after the other.
 #[derive(Debug)]
 pub(crate) struct HeadReader {
-    /// Where the section stands that was read last.
+    /// The location of the last section.
     place: Position,
     start: StartLine,
     fields: Vec<FieldSpan>,
@@ -48,7 +49,7 @@ enum Position {
     Collected,
 }
 
-/// A look at the input.
+/// The result of reading some input.
 #[derive(Debug)]
 pub(crate) struct Read {
     /// Bytes taken from the front of the input.
@@ -70,7 +71,7 @@ impl HeadReader {
         }
     }
 
-    /// Bytes that a section in pieces costs.
+    /// The memory that a collected section holds, in bytes.
     pub(crate) fn held(&self) -> usize {
         self.collected.capacity() + self.known.held()
     }
@@ -86,12 +87,12 @@ impl HeadReader {
         self.collect(kind, input, limits)
     }
 
-    /// Takes a section that lies whole in `input`, if nothing is wrong with it.
+    /// Takes a section that lies whole in `input`, if it is valid.
     #[inline]
     fn read_whole(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Option<usize> {
         if kind == HeadKind::Trailers {
-            // Trailers are delivered after the end of the content, when the input is another: so only their absence is
-            // seen here.
+            // Trailers are delivered after the end of the content, when the input is gone, so this path handles only
+            // an empty section.
             self.start = StartLine::Trailers;
             self.fields.clear();
             self.known.forget();
@@ -117,7 +118,7 @@ impl HeadReader {
         (skipped + len <= bytes_max(kind, limits)).then_some(skipped + len)
     }
 
-    /// Reads a section that is cut, or that something is wrong with.
+    /// Reads a section that is cut, or invalid.
     #[cold]
     fn collect(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Result<Read, Cause> {
         let mut consumed = 0;
@@ -135,7 +136,7 @@ impl HeadReader {
                 let parsed = self.parse(kind, &collected, limits);
                 self.place = Position::Collected;
                 self.collected = collected;
-                // The scan has seen the last line: the parser must see it too.
+                // The scan has found the last line, so the parser must find it too.
                 return match parsed? {
                     Some(_) => Ok(Read { consumed, complete: true }),
                     None => Err(Cause::Violation(Violation::FieldLine)),
@@ -145,7 +146,7 @@ impl HeadReader {
         Ok(Read { consumed, complete: false })
     }
 
-    /// A line has been collected. Returns whether it is the last of its section.
+    /// Handles the end of a collected line. Returns whether it is the last line of the section.
     fn end_line(&mut self, kind: HeadKind, limits: &Limits) -> Result<bool, Cause> {
         let empty = self.scan.line_bytes == 0;
         self.scan.line_bytes = 0;
@@ -172,12 +173,12 @@ impl HeadReader {
         Ok(false)
     }
 
-    /// Whether a part of a section has come. Empty lines before it are none.
+    /// Whether a part of a section was received. Empty lines before it do not count.
     pub(crate) fn has_begun(&self) -> bool {
         self.scan.taken > 0 && !self.collected.is_empty()
     }
 
-    /// The section that was read last, if `input` is what it was read from.
+    /// The last section, if `input` is the input that it was read from.
     #[inline]
     pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
         let bytes = match self.place {
@@ -187,7 +188,7 @@ impl HeadReader {
         Head { bytes, start: &self.start, fields: &self.fields }
     }
 
-    /// Drops the fields of the section that was read last, from `input`, whose names `keeps` does not want.
+    /// Removes the fields of the last section, which was read from `input`, for whose names `keeps` returns false.
     pub(crate) fn retain(&mut self, input: &[u8], keeps: impl Fn(&str) -> bool) {
         let kept: Vec<bool> = self.head(input).fields().map(|(name, _)| keeps(name)).collect();
         let mut kept = kept.into_iter();
@@ -195,19 +196,19 @@ impl HeadReader {
         self.fields.retain(|_| kept.next().unwrap_or(false));
     }
 
-    /// The first line of the section that was read last.
+    /// The first line of the last section.
     #[inline]
     pub(crate) fn start(&self) -> &StartLine {
         &self.start
     }
 
-    /// What the fields of the section that was read last say to HTTP/1.1 itself.
+    /// The facts of the last section's fields.
     #[inline]
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Lets go of the bytes of a section that was cut: it is not looked at any more.
+    /// Frees the bytes of a collected section, which is not needed any more.
     #[inline]
     pub(crate) fn release(&mut self) {
         if self.collected.capacity() > 0 {
@@ -308,7 +309,7 @@ impl HeadReader {
         }
     }
 
-    /// Notes where the field lines stand and what they say. `len` is the length of the section.
+    /// Records the positions of the field lines, and their facts. `len` is the length of the section.
     ///
     /// The parser takes a bare LF for the end of a line, we do not: RFC 9112 §2.2 allows either.
     #[inline]
@@ -331,13 +332,14 @@ impl HeadReader {
     }
 }
 
-/// The request head that was read last, while what was found in it is still there: programs and proxies ask for the same again and again,
-/// and what is true of a head is true of its copy.
+/// The last request head, while its parsed parts are still valid: programs and proxies repeat requests, and a copy of a
+/// head need not be parsed again.
 #[derive(Debug)]
 enum KnownHead {
     /// There has been none.
     None,
-    /// There has been one. Most that are never repeated are the only ones of their connection.
+    /// There has been one, which was not kept: most heads that are never repeated are the only ones of their
+    /// connection.
     Unknown,
     Known(Vec<u8>),
 }
@@ -352,7 +354,7 @@ impl KnownHead {
         }
     }
 
-    /// A head has been read.
+    /// Notes that a head was read.
     fn note(&mut self, head: &[u8]) {
         match self {
             Self::None => *self = Self::Unknown,
@@ -365,7 +367,7 @@ impl KnownHead {
         }
     }
 
-    /// Something else has been read in the place of it.
+    /// Forgets the known head, as something else was read.
     #[inline]
     fn forget(&mut self) {
         if let Self::Known(head) = self {
@@ -382,12 +384,12 @@ impl KnownHead {
     }
 }
 
-/// Borrowed bytes that others are part of.
+/// Bytes in which the positions of parts are found.
 #[derive(Clone, Copy)]
 struct Base<'a>(&'a [u8]);
 
 impl Base<'_> {
-    /// Where `part` stands. Sections are far shorter than 4 GiB: their limit is one of memory.
+    /// The position of `part`. A limit keeps sections far below 4 GiB.
     #[inline]
     fn span(self, part: &[u8]) -> (u32, u32) {
         let at = part.as_ptr().addr().wrapping_sub(self.0.as_ptr().addr());
@@ -395,7 +397,7 @@ impl Base<'_> {
     }
 }
 
-/// How far a section has come that is cut.
+/// The scanner's state in a cut section.
 #[derive(Clone, Copy, Debug, Default)]
 struct Scan {
     /// Bytes of the section, with empty lines before it.
@@ -410,14 +412,14 @@ struct Scan {
     target_bytes: usize,
 }
 
-/// What was scanned: bytes up to the end of a line or of the input.
+/// The scanned bytes, up to the end of a line or of the input.
 struct HeadLine {
     len: usize,
     complete: bool,
 }
 
 impl Scan {
-    /// Looks at the rest of a line. What is refused is the first byte that could not stand there.
+    /// Scans the rest of a line. Fails at the first byte that is not allowed there.
     fn line(&mut self, kind: HeadKind, input: &[u8], limits: &Limits) -> Result<HeadLine, Cause> {
         let in_request_line = kind == HeadKind::Request && self.lines == 0;
         for (at, &byte) in input.iter().enumerate() {
@@ -452,7 +454,7 @@ impl Scan {
         Ok(HeadLine { len: input.len(), complete: false })
     }
 
-    /// What a line is called in which a byte stands that may not.
+    /// The violation of a line with a byte that is not allowed.
     fn malformed(&self, kind: HeadKind) -> Violation {
         match kind {
             HeadKind::Request if self.lines == 0 => Violation::RequestLine,
@@ -485,7 +487,7 @@ fn empty_lines(input: &[u8]) -> usize {
     at
 }
 
-/// What the parser's complaint is called.
+/// The violation for an error of the parser.
 fn malformed(error: httparse::Error, in_first_line: Violation) -> Cause {
     use httparse::Error;
     match error {

@@ -1,6 +1,6 @@
 //! The receive half of HTTP/1.1: requests for a server, responses for a client. RFC 9112.
 //!
-//! One exchange runs at a time. What comes behind its message stays in the input until the exchange is over, so that
+//! One exchange runs at a time. Bytes behind its message stay in the input until the exchange has ended, so that
 //! pipelined requests are answered in order. RFC 9112 §9.3.2.
 
 use super::chunked::{Dechunked, Dechunker};
@@ -20,13 +20,13 @@ pub(crate) struct MessageReader {
     client: bool,
     state: Reading,
     head: HeadReader,
-    /// What content is chunked with, apart from `state` so that asking for that is cheap.
+    /// The decoder of chunked content, kept apart from `state` to make the state small.
     dechunker: Dechunker,
     /// Whether an exchange has been completed.
     reused: bool,
-    /// When what is waited for began to be: a head, more content, or the next exchange.
+    /// The time since which the reader waits: for a head, more content, or the next exchange.
     since: Time,
-    /// Content that has come since then.
+    /// Content that was received since then.
     period_bytes: usize,
     /// Content of the message that has been delivered.
     delivered_bytes: u64,
@@ -34,12 +34,12 @@ pub(crate) struct MessageReader {
     discarded_bytes: u64,
 }
 
-/// What the next byte is.
+/// The position in the message stream.
 #[derive(Clone, Copy, Debug)]
 enum Reading {
     /// The first of a head, or one in the middle of it.
     Head,
-    /// Content, of which so much is left: at least one byte.
+    /// In content with a length, of which this much is left: at least one byte.
     Length(u64),
     Chunked,
     UntilClose,
@@ -76,7 +76,7 @@ impl MessageReader {
         }
     }
 
-    /// The head or trailer section that was delivered last, if `input` is what it was found in.
+    /// The head or trailer section that was delivered last, if `input` is the input that it was found in.
     #[inline]
     pub(crate) fn head<'a>(&'a self, input: &'a [u8]) -> Head<'a> {
         self.head.head(input)
@@ -121,7 +121,7 @@ impl MessageReader {
         sender.has_ended() || self.client && !sender.persists()
     }
 
-    /// Whether a server has said all it wants to say, and does not wait for the rest of the request.
+    /// Whether a server has sent its whole response, and does not wait for the rest of the request.
     #[inline]
     fn gives_up_content(&self, sender: &MessageWriter) -> bool {
         sender.has_answered() && !sender.persists()
@@ -143,7 +143,7 @@ impl MessageReader {
         matches!(self.state, Reading::Length(left) if left > self.room(sender, limits))
     }
 
-    /// Takes what it can from the front of `input`.
+    /// Receives from the front of `input`.
     #[inline(always)]
     pub(crate) fn receive(
         &mut self,
@@ -328,7 +328,7 @@ impl MessageReader {
         }
     }
 
-    /// Counts what was found, and delivers it if it is wanted.
+    /// Counts content, and delivers it if it is wanted.
     fn on_content(
         &mut self,
         sender: &mut MessageWriter,
@@ -337,7 +337,7 @@ impl MessageReader {
         found: Dechunked,
         discards: bool,
     ) -> Step {
-        /// What follows the last content of most chunked messages: seen together, it needs no event of its own.
+        /// The end of most chunked messages. If it directly follows the last content, no separate event is needed.
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let Dechunked { mut consumed, content, last } = found;
         let mut end = false;
@@ -397,7 +397,7 @@ impl MessageReader {
 
     // Ends.
 
-    /// Both messages are complete, or nothing more will come of them.
+    /// Ends the exchange, as both messages are complete or abandoned.
     #[inline]
     fn end_exchange(&mut self, sender: &mut MessageWriter, channel: &mut Channel) -> Step {
         let cause = sender.refusal().unwrap_or(cause(sender));
@@ -447,7 +447,7 @@ impl MessageReader {
 
     // Deadlines.
 
-    /// When something has to have come.
+    /// The deadline for further input.
     pub(crate) fn next_timeout(&self, sender: &MessageWriter, channel: &Channel) -> Option<Time> {
         let link = &channel.link;
         let limits = &link.config.limits;
@@ -464,15 +464,15 @@ impl MessageReader {
                 Some(self.since + limits.keep_alive_timeout)
             }
             Reading::Head => Some(self.since + limits.head_timeout),
-            // What is queued and not taken has a deadline of its own. Not even an application that holds input has use for
-            // a peer that has left.
+            // Queued output has a deadline of its own. Without output, a peer that has left ends the exchange even
+            // while the application holds input back.
             Reading::TrailersReady | Reading::Done => {
                 if !link.out.is_empty() {
                     return None;
                 }
                 sender.half_closed_until(link.last_sent, limits.half_closed_timeout)
             }
-            // The application takes none of it now.
+            // The application holds input back, so the peer is not late.
             _ if sender.would_hold_input(channel) => None,
             _ if self.client => Some(match sender.refusal() {
                 Some(_) => request_sent(sender, channel) + limits.response_timeout,
@@ -487,8 +487,8 @@ impl MessageReader {
         }
     }
 
-    /// When an exchange that sends nothing is cut off because its peer has sent so much ahead that no more is read: whether it has ended
-    /// its direction cannot be seen behind that.
+    /// The deadline of an exchange that sends nothing while its peer has sent so much ahead that no more is read: the
+    /// end of the peer's direction cannot be detected behind that.
     pub(crate) fn unseen_until(&self, sender: &MessageWriter, channel: &Channel) -> Option<Time> {
         let link = &channel.link;
         let waits = matches!(self.state, Reading::TrailersReady | Reading::Done) && link.out.is_empty();
@@ -506,9 +506,9 @@ impl MessageReader {
         let idle = !self.head.has_begun() && !sender.is_running();
         let link = &mut channel.link;
         match self.state {
-            // Nothing was asked, so nothing is answered.
+            // There is no request to answer.
             Reading::Head if idle => finish(sender, channel, Cause::Timeout(Deadline::Head)),
-            // The server cannot answer what has not come to it.
+            // The request has not arrived at the server yet, so the response is not late.
             Reading::Head if self.client && link.delivery.is_arriving(&link.config.limits, now) => {
                 link.last_sent = now;
             }
@@ -530,7 +530,7 @@ impl MessageReader {
     }
 }
 
-/// How an exchange ended that this side has nothing more to send for.
+/// The cause of an exchange's end for which this side has nothing more to send.
 #[inline]
 fn cause(sender: &MessageWriter) -> Cause {
     if sender.is_broken() { Cause::Aborted } else { Cause::Complete }

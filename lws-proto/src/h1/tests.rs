@@ -266,7 +266,7 @@ fn the_last_exchange_says_so() {
 }
 
 #[test]
-fn a_client_that_waits_is_told_to_continue_when_its_content_is_wanted() {
+fn a_client_that_waits_is_asked_to_continue_when_its_content_is_wanted() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     check(
         &Limits::default(),
@@ -286,7 +286,7 @@ fn a_client_that_waits_is_told_to_continue_when_its_content_is_wanted() {
 }
 
 #[test]
-fn content_that_nobody_reads_is_dropped_up_to_a_limit() {
+fn unread_content_is_dropped_up_to_a_limit() {
     let limits = Limits { discard_bytes_max: 4, ..Limits::default() };
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n/";
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -1,6 +1,6 @@
 //! The transmit half of HTTP/1.1: responses of a server, requests of a client. RFC 9112 §3 to §7.
 //!
-//! Also what both halves have to know of the exchange that is running. Knows no input.
+//! It also keeps the state of the current exchange that both halves need. Knows no input.
 
 use super::compose::{write_fields, write_framing, write_request_line};
 use super::encode;
@@ -22,7 +22,7 @@ use core::time::Duration;
 /// The field line that tells the date, with room for it.
 const DATE: &[u8; 37] = b"Date: ___, __ ___ ____ __:__:__ GMT\r\n";
 
-/// What a send means in HTTP/1.1, and where the exchange stands.
+/// Writes messages, and keeps the state of the exchange.
 pub(crate) struct MessageWriter {
     client: bool,
     state: Writing,
@@ -110,7 +110,7 @@ impl MessageWriter {
         }
     }
 
-    // What the receive half and the connection ask.
+    // Questions of the receive half and the connection.
 
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
@@ -148,13 +148,13 @@ impl MessageWriter {
         self.persists
     }
 
-    /// Whether what was sent is not what its head said.
+    /// Whether the content that was sent contradicts its head.
     pub(crate) fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// Whether a response has begun, or a message came out short, whose end the peer must not see in the end of the connection.
-    /// A request always says how long it is.
+    /// Whether a message is incomplete, so that the peer must not take the end of the connection for its end. A request
+    /// always has a length.
     pub(crate) fn is_incomplete(&self) -> bool {
         match self.state {
             Writing::Content(BodyFraming::Length(0)) => false,
@@ -210,14 +210,14 @@ impl MessageWriter {
         self.refused.map(|status| Cause::Handshake(HandshakeFailure::Status(status.code())))
     }
 
-    // What they tell.
+    // Notifications by the receive half and the connection.
 
-    /// The final response has this status code, and is no agreement if a WebSocket was asked for.
+    /// Notes the status code of the final response, which refuses a WebSocket if one was requested.
     pub(crate) fn answered(&mut self, status: Status) {
         self.refused = self.handshake.is_some().then_some(status);
     }
 
-    /// A request has come. The response is due.
+    /// Begins an exchange with a request, whose response is due.
     #[inline]
     pub(crate) fn begin(&mut self, method: Method, version: Version, persists: bool) {
         self.exchanges_left = self.exchanges_left.saturating_sub(1);
@@ -233,13 +233,13 @@ impl MessageWriter {
         self.owes_continue = owes_continue;
     }
 
-    /// So much of the peer's content is still to come.
+    /// Sets how much of the peer's content is still to come.
     #[inline]
     pub(crate) fn set_unread(&mut self, unread: u64) {
         self.unread = unread;
     }
 
-    /// The connection ends with this exchange.
+    /// Makes this exchange the last one of the connection.
     pub(crate) fn last_exchange(&mut self) {
         self.persists = false;
     }
@@ -252,7 +252,7 @@ impl MessageWriter {
         self.content_bytes_min = Some(bytes);
     }
 
-    /// What of the request must come in each period. The rest of one that has been answered is not waited for.
+    /// The content that must arrive in each period. The rest of a request that has been answered is not waited for.
     pub(crate) fn content_bytes_min(&self, limits: &Limits) -> usize {
         let own = self.content_bytes_min.filter(|_| !self.has_answered());
         own.unwrap_or(limits.content_bytes_min)
@@ -275,15 +275,15 @@ impl MessageWriter {
         self.peer_ended.is_some() && self.may_write()
     }
 
-    /// The request has come whole. Its exchange is notified of the end of its peer if that has come, too: at once, whatever input
-    /// stands between.
+    /// Notes that the request is complete. Notifies the exchange at once if its peer has ended its direction, whatever
+    /// input lies between.
     pub(crate) fn notify_peer_end(&self, channel: &mut Channel) {
         if self.is_half_closed() {
             channel.stream.notices.set(Notices::PEER_ENDED);
         }
     }
 
-    // What the connection asks of both messages together.
+    // Questions about both messages together.
 
     /// Whether a permit could be given.
     #[inline]
@@ -291,14 +291,14 @@ impl MessageWriter {
         channel.may_write() && self.may_write()
     }
 
-    /// Whether the application does not want input now. No one wants the rest of a request that has been answered, so it cannot be held
-    /// it.
+    /// Whether the application holds input back. It cannot hold back the rest of a request that has been answered,
+    /// which is dropped.
     pub(crate) fn holds_input(&self, channel: &mut Channel) -> bool {
         let waits = !self.can_write(channel);
         channel.holds_input(waits) && !self.has_answered()
     }
 
-    /// As [`holds_input`](Self::holds_input), without noting when that ends.
+    /// Whether the application would hold input back; unlike [`holds_input`](Self::holds_input) it changes nothing.
     pub(crate) fn would_hold_input(&self, channel: &Channel) -> bool {
         channel.may_hold_input() && channel.would_hold_input(!self.can_write(channel)) && !self.has_answered()
     }
@@ -430,8 +430,8 @@ impl MessageWriter {
             }
             _ => {}
         }
-        // A client that waited for 100 and did not get it may or may not send its content now, and it cannot be known what
-        // comes next. Nor is it worth the wait where the content is long.
+        // A client that waited for 100 and did not get it may or may not send its content now, so the meaning of the
+        // next bytes is unknown. And long content is not worth waiting for.
         let ends = end || framing.ends_with_head();
         let unread = self.owes_continue || ends && self.unread > config.limits.discard_bytes_max;
         self.owes_continue = false;
@@ -456,7 +456,7 @@ impl MessageWriter {
         }
     }
 
-    /// Answers what the peer did wrong, unless a response has begun. It is the last one.
+    /// Answers a fault of the peer, unless a response has begun. It is the last response of the connection.
     #[cold]
     pub(super) fn refuse(
         &mut self,
@@ -523,7 +523,7 @@ impl MessageWriter {
         let framing = appending(out, |buffer| {
             write_request_line(buffer, request);
             let said = write_fields(buffer, fields)?;
-            // A protocol that we would not know to speak when the server agrees.
+            // The server could accept a protocol that is not supported here.
             if said.upgrade {
                 return Err(Misuse::ManagedField);
             }
@@ -590,7 +590,7 @@ impl MessageWriter {
         debug_assert!(self.is_consistent());
     }
 
-    /// Content that never comes is not waited for.
+    /// The invariant: no content is awaited if the framing ends with the head.
     fn is_consistent(&self) -> bool {
         !matches!(self.state, Writing::Content(framing) if framing.ends_with_head())
     }
@@ -649,7 +649,8 @@ impl MessageWriter {
             }
             BodyFraming::Length(left) => {
                 *left -= len as u64;
-                // Too late for a refusal: the peer will see it, as the connection ends before the content.
+                // It is too late for an error. The peer notices, since the connection ends before the content is
+                // complete.
                 self.broken = end && *left > 0;
                 self.persists &= !self.broken;
             }
@@ -673,7 +674,7 @@ impl fmt::Debug for MessageWriter {
     }
 }
 
-/// Lets `write` append to the queue. If it fails, nothing has been.
+/// Lets `write` append to the queue. If it fails, the queue is unchanged.
 #[inline]
 fn appending<T>(
     out: &mut Output,

@@ -1,20 +1,20 @@
-//! What a peer does that costs this side more than it costs the peer, and what this side has made of it. RFC 9113 §10.5.
+//! Bookkeeping against abuse: behaviour that costs this side more than it costs the peer. RFC 9113 §10.5.
 
 use super::conduct::Conduct;
 use crate::{Limits, Time};
 use alloc::collections::VecDeque;
 
-/// Streams that this side has reset, for which frames of the peer may still be on their way.
+/// The number of remembered streams that this side has reset, for which frames of the peer may still be in flight.
 const RESET_REMEMBERED: usize = 128;
 
-/// The conduct of the peer, and what it has been sent for it.
+/// The conduct of the peer, resets of this side, and unsent answers.
 pub(in crate::h2) struct Abuse {
     pub(in crate::h2) conduct: Conduct,
     /// Streams that this side has reset, the last ones.
     reset: VecDeque<u32>,
     /// The highest stream that was reset and is no longer among those.
     reset_before: u32,
-    /// Answers to control frames that have not gone.
+    /// Answers to control frames that are not sent yet.
     pub(in crate::h2) control_frames: u32,
 }
 
@@ -39,13 +39,13 @@ impl Abuse {
         self.control_frames += 1;
     }
 
-    /// Whether the peer has more answers to take before more is asked of us.
+    /// Whether so many answers are queued that no further input is read.
     #[inline]
     pub(in crate::h2) fn is_choked(&self, limits: &Limits) -> bool {
         self.control_frames >= limits.h2_control_frames_max
     }
 
-    /// Whether this side has reset a stream, so that the peer may have sent more before it knew.
+    /// Whether this side has reset a stream, so that the peer may have sent frames before it learned of that.
     pub(in crate::h2) fn has_reset(&self, id: u32) -> bool {
         id <= self.reset_before || self.reset.contains(&id)
     }

@@ -1,9 +1,9 @@
-//! How often a peer may do what is allowed, and not useful.
+//! A token bucket for behaviour that is allowed but not useful.
 
 use crate::Time;
 use crate::config::Allowance;
 
-/// Counts against an [`Allowance`]: it fills up at the allowed rate, and a peer that finds it empty is cut off.
+/// A token bucket for an [`Allowance`]: it refills at the allowed rate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bucket {
     left: u32,
@@ -15,7 +15,7 @@ impl Bucket {
         Self { left: allowance.burst, since: now }
     }
 
-    /// Takes one. Returns whether there was one.
+    /// Takes a token. Returns whether there was one.
     #[must_use]
     pub(crate) fn take(&mut self, allowance: Allowance, now: Time) -> bool {
         if self.left == 0 {

@@ -1,5 +1,4 @@
-//! What a peer does that costs it next to nothing: how much of that its traffic explains, and how often it may do so otherwise.
-//! RFC 9113 §10.5.
+//! The conduct of a peer: how many cheap frames its traffic explains, and how many more it may send. RFC 9113 §10.5.
 //!
 //! Knows no frame and no stream.
 
@@ -14,14 +13,14 @@ const PER_DATA: u32 = 3;
 /// and a reset of what has been answered.
 const PER_REQUEST: u32 = 4;
 
-/// Frames that a reset of ours explains: what the peer sent before it knew of it, a window full in frames of a kilobyte.
+/// Frames that a reset by this side explains: those that were in flight, at most a window full of one-kilobyte frames.
 const PER_RESET: u32 = 64;
 
-/// How much of that is saved up. A peer answers each frame after a round trip at the latest, and so many small frames fill a window
-/// of a megabyte.
+/// The most explained frames that are saved up: a peer answers each frame within a round trip, and this many small
+/// frames fill a window of a megabyte.
 const EXPLAINED_MAX: u32 = 1 << 16;
 
-/// What a new connection has: windows and priorities are set up before there is any traffic.
+/// The explained frames of a new connection: windows and priorities are set up before any traffic.
 const EXPLAINED_AT_FIRST: u32 = 100;
 
 /// A DATA frame of fewer bytes that uses up a window is made by a peer that gives room in such pieces.
@@ -33,7 +32,7 @@ const PER_DRIBBLE: u32 = 1;
 /// Streams that have come to their end, as many as are remembered: a peer may give up as many as it lets complete.
 const COMPLETED_MAX: u32 = 1_000;
 
-/// How a peer behaves.
+/// The conduct of a peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conduct {
     explained: u32,
@@ -52,7 +51,7 @@ impl Conduct {
         }
     }
 
-    // What this side does, or lets the peer do.
+    // Traffic, which explains frames.
 
     /// A DATA frame of `len` bytes was sent. `used_up` is whether a window has no room left behind it.
     #[inline]
@@ -84,12 +83,12 @@ impl Conduct {
         debug_assert!(self.explained > 0);
     }
 
-    // What the peer does.
+    // Behaviour of the peer.
 
-    /// A frame that traffic may explain; otherwise it is of no use.
+    /// Counts a frame that traffic may explain; otherwise it is a glitch.
     ///
     /// # Errors
-    /// The limit that the peer has met.
+    /// The limit that the peer has reached.
     #[inline]
     pub(crate) fn frame(&mut self, limits: &Limits, now: Time) -> Result<(), Limit> {
         match self.explained.checked_sub(1) {
@@ -101,18 +100,19 @@ impl Conduct {
         }
     }
 
-    /// A frame that is of no use, whatever the traffic.
+    /// Counts a glitch: a frame without use that no traffic explains.
     ///
     /// # Errors
-    /// The limit that the peer has met.
+    /// The limit that the peer has reached.
     pub(crate) fn glitch(&mut self, limits: &Limits, now: Time) -> Result<(), Limit> {
         if self.glitches.take(limits.h2_glitches, now) { Ok(()) } else { Err(Limit::Glitches) }
     }
 
-    /// A stream that the peer has given up before its end, or that this side had to reset for a fault of the peer.
+    /// Counts a stream that the peer has reset before its end, or that this side had to reset because of a fault of
+    /// the peer.
     ///
     /// # Errors
-    /// The limit that the peer has met.
+    /// The limit that the peer has reached.
     pub(crate) fn reset(&mut self, limits: &Limits, now: Time) -> Result<(), Limit> {
         if let Some(left) = self.completed.checked_sub(1) {
             self.completed = left;

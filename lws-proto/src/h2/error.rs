@@ -1,18 +1,18 @@
-//! How far an error of the peer reaches, and which code says so. RFC 9113 §5.4.
+//! Errors of the peer: their scope and their code. RFC 9113 §5.4.
 
 use super::code::ErrorCode;
 use crate::{Deadline, Limit, Violation};
 
-/// How far an error reaches. RFC 9113 §5.4.
+/// The scope of an error. RFC 9113 §5.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// The rest of the input means nothing any more.
+    /// The connection ends; further input is ignored.
     Connection,
     /// One stream ends, the others go on.
     Stream,
 }
 
-/// What a peer did wrong, or which limit it met.
+/// The violation of a peer, or the limit that it reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
     Violation(Violation),
@@ -53,8 +53,8 @@ impl Fault {
     }
 }
 
-/// The code that tells the peer of a cause. NO_ERROR stands for ends that leave nothing incomplete, and for no other: clients take
-/// it for success.
+/// The error code for a cause. NO_ERROR is only for ends that leave nothing incomplete, because clients take it for
+/// success.
 pub(crate) fn code_of(cause: crate::Cause) -> ErrorCode {
     match cause {
         crate::Cause::Complete | crate::Cause::Closed { .. } => ErrorCode::NO_ERROR,
@@ -71,7 +71,7 @@ pub(crate) fn code_of(cause: crate::Cause) -> ErrorCode {
         crate::Cause::Timeout(Deadline::Settings) => ErrorCode::SETTINGS_TIMEOUT,
         // The preface or a field block has not come whole: RFC 9113 has no code for that alone.
         crate::Cause::Timeout(Deadline::Head) => ErrorCode::PROTOCOL_ERROR,
-        // It holds what it does not take.
+        // A stalled peer makes this side hold its output.
         crate::Cause::Timeout(Deadline::Stalled) => ErrorCode::ENHANCE_YOUR_CALM,
         // An idle connection has no stream that could be incomplete.
         crate::Cause::Timeout(Deadline::Idle) => ErrorCode::NO_ERROR,

@@ -1,4 +1,4 @@
-//! Field sections on their way out: the encoder with its table, and the frames that a block needs. RFC 9113 §4.3.
+//! Outgoing field sections: the encoder with its table, and the frames of a block. RFC 9113 §4.3.
 
 use super::frame::{self, FrameKind, flag};
 use crate::Misuse;
@@ -10,9 +10,9 @@ use alloc::vec::Vec;
 /// Writes field sections of this side.
 pub(crate) struct FieldWriter {
     encoder: Encoder,
-    /// What the peer lets our table grow to.
+    /// The peer's limit of the encoder's table size.
     table_size_max: usize,
-    /// What the peer takes in one frame.
+    /// The peer's SETTINGS_MAX_FRAME_SIZE.
     pub(super) frame_size_max: usize,
     /// The value of the date field in the second that was last asked for.
     date: (u32, [u8; 29]),
@@ -35,7 +35,7 @@ impl FieldWriter {
         self.encoder.held()
     }
 
-    /// What the peer's SETTINGS say of our table: `smallest` on the way, and `last`. RFC 7541 §4.2.
+    /// Applies the peer's SETTINGS for the table: the smallest size among them, and the last one. RFC 7541 §4.2.
     pub(super) fn apply_settings(&mut self, smallest_table: u32, last_table: u32, frame_size_max: u32) {
         self.encoder.set_table_size_max(smallest_table as usize);
         self.encoder.set_table_size_max(last_table as usize);
@@ -118,8 +118,8 @@ impl FieldWriter {
     }
 }
 
-/// A field section that is being encoded. It is taken back unless it is kept: also when the application, which is asked for its
-/// fields in the middle of it, panics.
+/// A draft of a field section, which is removed again unless it is kept: also when the application, which is called for
+/// its fields while it is encoded, panics.
 struct SectionDraft<'a> {
     fields: &'a mut FieldWriter,
     out: &'a mut Output,
@@ -140,13 +140,14 @@ impl SectionDraft<'_> {
     #[cold]
     fn undo(&mut self) {
         self.out.buffer().truncate(self.start);
-        // What was encoded has changed our table and is not sent: both tables begin again.
+        // The dropped section has changed the encoder's table, so both tables are emptied.
         self.fields.encoder.set_table_size_max(0);
         self.fields.encoder.set_table_size_max(self.fields.table_size_max);
     }
 }
 
-/// Fields that wait, not encoded yet: blocks must be encoded in the order in which they leave. RFC 7541 §2.2.
+/// Queued fields that are not encoded yet, since blocks must be encoded in the order in which they are sent. RFC
+/// 7541 §2.2.
 #[derive(Debug, Default)]
 pub(crate) struct FieldBuffer {
     bytes: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The windows of a connection, and whose turn it is with them. RFC 9113 §5.2.
+//! The flow control of a connection: its windows, and the stream that may use them next. RFC 9113 §5.2.
 
 use super::frame;
 use super::settings::INITIAL_WINDOW;
@@ -8,26 +8,26 @@ use super::window::{ReceiveWindow, SendWindow};
 use crate::connection::link::Link;
 use crate::{Limits, Time};
 
-/// Bytes of content in one frame at most, whatever the peer would take: others want their turn.
+/// The most content of one frame, whatever the peer allows, so that streams can alternate.
 const CONTENT_FRAME_MAX: usize = 16 << 10;
 
-/// The windows of the connection, and whose turn it is with them.
+/// The windows of the connection, and the stream that may use them next.
 pub(in crate::h2) struct Flow {
     pub(in crate::h2) send: SendWindow,
-    /// What the window for sending is opened by when the peer's SETTINGS come.
+    /// The increment of the send window that is applied when the peer's SETTINGS arrive.
     pub(in crate::h2) deferred: u32,
     pub(in crate::h2) receive: ReceiveWindow,
-    /// Since when streams wait whose own windows are open and for which that of the connection is used up.
+    /// Set while streams with open windows of their own wait because that of the connection is used up.
     pub(in crate::h2) stalled: Option<Stalled>,
-    /// Bytes of content that have left.
+    /// Bytes of content that were sent.
     pub(in crate::h2) content_sent: u64,
-    /// As of when and how many several streams wait for their windows.
+    /// The period in which several streams wait for their own windows.
     pub(in crate::h2) pace: Option<Pace>,
-    /// The stream whose turn it is with the window of the connection, from its permit to its first frame.
+    /// The stream that may use the window of the connection next, from its permit to its first frame.
     pub(in crate::h2) turn: Option<Slot>,
     /// Whether the queue of the connection took more when that was last noted.
     pub(in crate::h2) has_room: bool,
-    /// Content that was held has been dropped since the last flush, so that the peer gets room back.
+    /// Whether held content was dropped since the last flush, so that the peer has to be given room.
     pub(in crate::h2) returns: bool,
 }
 
@@ -35,7 +35,7 @@ pub(in crate::h2) struct Flow {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::h2) struct Pace {
     pub(in crate::h2) since: Time,
-    /// What `content_sent` was then.
+    /// The value of `content_sent` at the beginning.
     pub(in crate::h2) sent: u64,
 }
 
@@ -55,7 +55,7 @@ impl Flow {
         }
     }
 
-    /// What the windows and one frame of `stream` take now.
+    /// The bytes of `stream` that the windows and one frame take now.
     #[inline]
     pub(in crate::h2) fn credit(&self, stream: &StreamState, frame_size_max: u32) -> usize {
         let frame = (frame_size_max as usize).min(CONTENT_FRAME_MAX);

@@ -16,7 +16,7 @@ pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The largest stream identifier, window and window increment.
 pub(crate) const MAX_31_BITS: u32 = (1 << 31) - 1;
 
-/// What a frame is. RFC 9113 §6, RFC 9218 §7.1.
+/// The type of a frame. RFC 9113 §6, RFC 9218 §7.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameKind {
     Data,
@@ -72,7 +72,7 @@ impl FrameKind {
     }
 }
 
-/// The flags of a frame. What a bit means depends on the kind.
+/// The flags of a frame. The meaning of a bit depends on the frame type.
 pub(crate) mod flag {
     /// Of DATA and HEADERS: the stream ends in this direction.
     pub(crate) const END_STREAM: u8 = 1;
@@ -121,7 +121,8 @@ impl FrameHeader {
         self.flags & flag != 0
     }
 
-    /// Whether the frame can be what it says it is: its size, and whether it is about a stream or the connection.
+    /// Checks the header against the frame type: the size, and whether the frame is about a stream or the
+    /// connection.
     ///
     /// `len_max` is our SETTINGS_MAX_FRAME_SIZE.
     #[inline]

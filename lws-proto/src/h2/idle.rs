@@ -1,15 +1,15 @@
-//! What a connection without streams, or with a silent peer, keeps in mind.
+//! The state of a connection without streams, or with a silent peer.
 
 use crate::Time;
 
-/// Since when nothing happens.
+/// The times of inactivity.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::h2) struct Idle {
-    /// Since when there is no stream.
+    /// The time since which there is no stream.
     pub(in crate::h2) since: Time,
-    /// Whether memory has been given back since.
+    /// Whether memory was trimmed since then.
     pub(in crate::h2) trimmed: bool,
-    /// When a PING of ours was sent that has not been answered.
+    /// The time of an unanswered PING of this side.
     pub(in crate::h2) pinged: Option<Time>,
 }
 

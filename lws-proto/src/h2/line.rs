@@ -1,14 +1,14 @@
-//! Streams that wait for something: the most urgent first, and equals in turn. RFC 9218 §10.
+//! A queue of waiting streams: by urgency, and round-robin among equals. RFC 9218 §10.
 
 use super::priority::Priority;
 use super::slot::Slot;
 use alloc::collections::VecDeque;
 
-/// A queue of streams by their places in the table. Each is in it once at most, which is for the caller to see to.
+/// A queue of stream slots. Each is in it at most once, which the caller ensures.
 ///
 /// "If there are several non-incremental responses of the same urgency" they are served one after the other, "in ascending order of
-/// the stream ID"; incremental ones share. Where both kinds wait they take turns, so that a large response of the one kind does
-/// not keep a small one of the other kind waiting to its end. RFC 9218 §10 leaves that to the server.
+/// the stream ID"; incremental ones share. If both kinds wait they alternate, so that a large response of one kind does
+/// not hold up a small one of the other kind. RFC 9218 §10 leaves that to the server.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     /// In the order in which they are served.
@@ -45,8 +45,8 @@ impl Line {
         self.waiting.iter().map(|entry| entry.slot)
     }
 
-    /// Puts a stream behind all that are as urgent. Those of them that do not share keep the order of their identifiers among each
-    /// other: they take over each other's places.
+    /// Inserts a stream behind all of the same urgency. Non-incremental streams among them are kept in the order of
+    /// their identifiers, by swapping positions.
     pub(crate) fn enter(&mut self, slot: Slot, id: u32, priority: Priority) {
         let mut entry = Waiting { priority, id, slot };
         let urgency = priority.urgency;
@@ -75,13 +75,13 @@ impl Line {
         }
     }
 
-    /// Gives back room that is not needed.
+    /// Frees unused capacity.
     pub(crate) fn shrink(&mut self) {
         self.waiting.shrink_to_fit();
     }
 
-    /// What always holds: urgency never falls from one entry to the next, those that do not share stand in the order of their
-    /// identifiers, and none stands here twice.
+    /// The invariant: entries are ordered by urgency, non-incremental ones of one urgency by their identifiers, and
+    /// none occurs twice.
     fn is_in_order(&self) -> bool {
         let pairs = || self.waiting.iter().zip(self.waiting.iter().skip(1));
         let whole = |urgency: u8| {

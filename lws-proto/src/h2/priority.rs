@@ -1,11 +1,11 @@
 //! Priority signals: which response the client would like first. RFC 9218.
 
-/// How urgent a response is, and whether parts of it are of use. RFC 9218 §4.
+/// The priority of a response: its urgency, and whether it is incremental. RFC 9218 §4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Priority {
     /// 0 is the most urgent, 7 the least.
     pub(crate) urgency: u8,
-    /// Whether it shares with others of the same urgency. A client that says nothing shares, too.
+    /// Whether it shares bandwidth with others of the same urgency. That is also the default without a signal.
     pub(crate) incremental: bool,
 }
 

@@ -1,8 +1,8 @@
 //! The receive half of HTTP/2: frames to events. RFC 9113 §4 to §6.
 //!
-//! Content streams through, however its frames are cut. Every other frame is looked at whole: in the input if it is there,
-//! otherwise put together first. Here is the way from bytes to frames; what a frame means is in `control`, `fields` and
-//! `content`.
+//! Content streams through, however its frames are cut. Every other frame is processed as a whole: in the input if it
+//! lies there, and otherwise assembled first. This file turns bytes into frames; `control`, `fields` and `content`
+//! process the frames.
 
 mod content;
 mod control;
@@ -27,33 +27,33 @@ use alloc::vec::Vec;
 /// Reads the frames of one peer.
 pub(crate) struct FrameReader {
     place: FramePosition,
-    /// A frame header or preface that is not complete, and how much of it there is.
+    /// An incomplete frame header or preface, and its length so far.
     header: [u8; HEADER_BYTES],
     header_len: u8,
-    /// The payload of a frame that came in pieces.
+    /// The payload of a frame that is being assembled.
     pieces: Vec<u8>,
     /// The field block that is being received.
     block: Option<Box<Block>>,
     decoder: Decoder,
-    /// The section that was decoded last, and what it means.
+    /// The last decoded section, and its facts.
     section: Section,
     facts: SectionFacts,
-    /// What streams receive, by their places.
+    /// The receiving state of streams, by slot.
     inputs: Vec<StreamInput>,
-    /// When what is waited for began to be: the preface, or the rest of a field block.
+    /// The time since which the reader waits: for the preface, or the rest of a field block.
     since: Time,
     /// Whether the first SETTINGS have come.
     settled: bool,
-    /// What is lent from held input, or by a tunnel, and may go once it has been.
+    /// The held input or tunnel from which the last event lends, to be freed afterwards.
     lent: Lent,
     /// Priorities of streams that have not begun. RFC 9218 §7.1.
     early: Vec<(u32, super::priority::Priority)>,
 }
 
-/// What the next byte is.
+/// The position in the frame stream.
 #[derive(Clone, Copy, Debug)]
 enum FramePosition {
-    /// Of the client's preface, of which so much has come.
+    /// In the client's preface, after this many bytes.
     Preface(u8),
     /// Of a frame header.
     Header,
@@ -61,11 +61,11 @@ enum FramePosition {
     Payload(FrameHeader),
     /// Of a DATA frame.
     Data(DataFrame),
-    /// Of something that is not looked at, so many bytes long.
+    /// In this many bytes that are skipped.
     Skip(u32),
 }
 
-/// Where a DATA frame stands.
+/// The position in a DATA frame.
 #[derive(Clone, Copy, Debug)]
 struct DataFrame {
     slot: Slot,
@@ -86,36 +86,36 @@ struct Block {
     continuations: u32,
 }
 
-/// What the HEADERS frame says that begins a field block.
+/// The HEADERS frame that began a field block.
 #[derive(Clone, Copy)]
 struct BlockHead {
     stream: u32,
     end_stream: bool,
-    /// What is wrong with the frame. The block must be decoded all the same.
+    /// The fault of the frame. The block must be decoded nevertheless, for the table.
     fault: Option<Fault>,
 }
 
-/// What is kept of what a stream receives.
+/// The receiving state of a stream.
 #[derive(Default)]
 struct StreamInput {
     /// The stream that it is about.
     id: u32,
-    /// Content that is still to come, if its length was said.
+    /// The content that is still to come, if its length is known.
     left: Option<u64>,
     /// Content that the application holds.
     held: Option<Box<Kept>>,
-    /// Where the end of the message stands.
+    /// The delivery of the end of the message.
     end: MessageEnd,
     /// The trailers behind it.
     trailers: Option<Box<Section>>,
-    /// What reads what the stream has become.
+    /// The receiver of the tunnel that the stream has become.
     tunnel: Option<CarriedReceiver>,
 }
 
 /// Bytes of an entry.
 pub(super) const STREAM_INPUT_BYTES: usize = size_of::<StreamInput>();
 
-/// Where the end of what the peer says stands.
+/// The delivery of the end of the peer's message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum MessageEnd {
     /// It has not come, or has been delivered.
@@ -127,7 +127,7 @@ enum MessageEnd {
     Trailers,
 }
 
-/// What the last event lends that is not in the input.
+/// The source of the last event's content, if that is not the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lent {
     Nothing,
@@ -163,7 +163,7 @@ impl FrameReader {
         self.facts.head(&self.section)
     }
 
-    /// Takes what it can from the front of `input`.
+    /// Receives from the front of `input`.
     pub(crate) fn receive(
         &mut self,
         session: &mut Session,
@@ -261,7 +261,8 @@ impl FrameReader {
         Some((FrameHeader::parse(&self.header), n))
     }
 
-    /// What may come now: SETTINGS first, and nothing between the frames of a field block. RFC 9113 §3.4 and §4.3.
+    /// Checks the order of frames: SETTINGS first, and nothing between the frames of a field block. RFC 9113 §3.4
+    /// and §4.3.
     #[inline]
     fn check_order(&mut self, header: FrameHeader) -> Result<(), Fault> {
         if !self.settled && (header.kind != FrameKind::Settings || header.has(frame::flag::ACK)) {
@@ -274,7 +275,7 @@ impl FrameReader {
         if continues { Ok(()) } else { Err(Fault::connection(Violation::FieldBlock)) }
     }
 
-    /// A frame that is wrong by itself, where only its stream suffers: its payload is skipped.
+    /// Handles an invalid frame whose fault affects only its stream: the payload is skipped.
     #[cold]
     fn on_bad_frame(
         &mut self,
@@ -318,7 +319,7 @@ impl FrameReader {
         Step::taken(n)
     }
 
-    /// Nothing of nothing is waited for.
+    /// Goes on with the next frame header if there is nothing to skip.
     fn enter_skip(&mut self) {
         if let FramePosition::Skip(0) = self.place {
             self.place = FramePosition::Header;
@@ -352,7 +353,7 @@ impl FrameReader {
         Ok(None)
     }
 
-    /// Ends a stream over something that the peer did on it.
+    /// Ends a stream because of a fault of the peer.
     #[cold]
     fn fail_stream(
         &mut self,
@@ -380,7 +381,7 @@ impl FrameReader {
 
     // Ends and deadlines.
 
-    /// The peer will send no more. A server still answers what was asked whole.
+    /// Handles the end of the peer's direction. A server still answers complete requests.
     pub(crate) fn receive_eof(&mut self, session: &mut Session, link: &mut Link) -> Option<Item> {
         if session.client || self.block.is_some() || !matches!(self.place, FramePosition::Header) {
             session.end_all(link, Cause::Disconnected);
@@ -398,8 +399,8 @@ impl FrameReader {
         crate::time::earliest(head, session.next_timeout(link))
     }
 
-    /// When the field block that has begun must be whole, or a client's preface, and what a failure is called. A server that says
-    /// nothing owes the acknowledgement of our SETTINGS, which has a deadline of its own.
+    /// The deadline for the rest of a field block or for a client's preface, with its name. A silent server misses the
+    /// deadline for the acknowledgement of SETTINGS.
     fn head_due(&self, session: &Session, link: &Link) -> Option<(Time, Deadline)> {
         let begun = self.block.is_some() || !self.settled && !session.client;
         let deadline = if session.client { Deadline::Response } else { Deadline::Head };
@@ -423,14 +424,14 @@ impl FrameReader {
         }
     }
 
-    /// The end of a stream has been delivered: nothing that it received is read any more.
+    /// Releases the input of a stream whose end has been delivered: the application reads nothing of it any more.
     pub(crate) fn forget(&mut self, key: StreamKey) {
         if let Some(input) = self.inputs.get_mut(Slot::of_number(key.index).index()) {
             *input = StreamInput { id: input.id, ..StreamInput::default() };
         }
     }
 
-    /// Bytes that it holds of its peer, and to understand it.
+    /// The bytes that it holds: input, and the decoder's table.
     pub(crate) fn held_bytes(&self) -> usize {
         let stream_input = self.inputs.iter().map(|stream_input| {
             let tunnel = match &stream_input.tunnel {

@@ -1,5 +1,4 @@
-//! What a field section means: the control data of a request or response, and whether it keeps the rules. RFC 9113 §8.2
-//! and §8.3.
+//! The meaning of a field section: the control data of a request or response, and its validity. RFC 9113 §8.2 and §8.3.
 //!
 //! Works on decoded field lines. Knows no frame and no stream.
 
@@ -11,7 +10,7 @@ use crate::http::{
     Version, is_scheme, received_trailer,
 };
 
-/// The control data of a section, and what else concerns HTTP/2 itself.
+/// The control data of a section, and other facts for HTTP/2 itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SectionFacts {
     pub(crate) start: StartLine,
@@ -62,8 +61,8 @@ pub(crate) enum SectionKind {
     Trailers,
 }
 
-/// Reads a section, and makes it what an HTTP/1.1 head would be: a `Host` field, one `Cookie` field. Of trailers it drops
-/// those that mean nothing there.
+/// Reads a section, and converts it to the form of an HTTP/1.1 head: with a `Host` field and one `Cookie` field.
+/// Removes fields that are not allowed in trailers.
 #[inline]
 pub(crate) fn read(section: &mut Section, kind: SectionKind) -> Result<SectionFacts, Violation> {
     let mut facts = SectionFacts::NONE;
@@ -111,7 +110,7 @@ fn split_pseudo(section: &Section, facts: &mut SectionFacts) -> Result<Pseudo, V
     Ok(pseudo)
 }
 
-/// What the fields say that concerns the reader of the section.
+/// Facts in the regular fields that the reader needs.
 #[derive(Clone, Copy, Debug, Default)]
 struct NotedFields {
     cookies: usize,

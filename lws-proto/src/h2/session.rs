@@ -1,6 +1,6 @@
-//! One HTTP/2 connection but for what reads its frames: the streams, and what a send on one of them means. RFC 9113 §5 and §8.
+//! One HTTP/2 connection apart from its frame reader: the streams, and sending on them. RFC 9113 §5 and §8.
 //!
-//! Here are the parts that it owns, and the stream that is lent. Each part and what is done with it has a file of its own.
+//! This file has the parts that it owns, and the lent stream. Each part has a file of its own.
 
 mod content;
 mod counting;
@@ -35,7 +35,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
 
-/// The streams of a connection, and what they share.
+/// The streams of a connection, and their shared state.
 pub(crate) struct Session {
     pub(super) client: bool,
     pub(crate) streams: Streams,
@@ -48,20 +48,20 @@ pub(crate) struct Session {
     pub(super) abuse: Abuse,
     pub(super) shutdown: Shutdown,
     pub(super) idle: Idle,
-    /// No stream has anything due before.
+    /// The earliest possible timeout of a stream.
     pub(super) next_due: Time,
-    /// Room that tunnels write into, as long as one is attached.
+    /// The buffer that tunnels write into while one is attached.
     spare: Vec<u8>,
 }
 
 /// The stream that handles act on.
 pub(super) struct LentStream {
     pub(super) slot: Slot,
-    /// Whether it is a tunnel's, which handles have acted on since it was last looked at.
+    /// Whether it is a tunnel and attached, so that handles may have acted on it.
     attached: bool,
 }
 
-/// What the two sides have said of themselves. RFC 9113 §6.5.
+/// The SETTINGS of both sides. RFC 9113 §6.5.
 pub(super) struct SettingsState {
     pub(super) local: Settings,
     pub(super) peer: Settings,
@@ -71,7 +71,7 @@ pub(super) struct SettingsState {
     pub(super) ack_due: Option<Time>,
 }
 
-/// What is known of the streams that a server's peer opens.
+/// The streams that the peer of a server opens.
 pub(super) struct Incoming {
     /// The highest of them.
     pub(super) last_id: u32,
@@ -164,7 +164,7 @@ impl Session {
         self.streams.at(self.lent.slot)
     }
 
-    /// What every stream has, of the one that is lent.
+    /// The common state of the lent stream.
     pub(crate) fn lent_core(&mut self) -> &mut StreamCore {
         &mut self.lent_stream().core
     }
@@ -211,8 +211,8 @@ impl Session {
 
     // Permits.
 
-    /// Whether the stream that is lent has a permit at once. What is then sent may still have to wait in the stream for its turn, and no
-    /// other permit is given until it has gone.
+    /// Whether the lent stream gets a permit at once. Its output may still have to wait in the stream, and no other
+    /// permit is given until that was sent.
     #[inline]
     pub(crate) fn may_write(&self, link: &Link) -> bool {
         match self.attached() {
@@ -234,7 +234,7 @@ impl Session {
         self.streams.peek(slot).message() != Message::Ended && !self.may_write_at(slot, room)
     }
 
-    /// Whether what was sent last on the stream that is lent has to go before more is sent.
+    /// Whether output of the lent stream waits, so that no more can be sent now.
     pub(crate) fn is_full(&self, link: &Link) -> bool {
         match self.attached() {
             Some(tunnel) => !tunnel.channel.link.has_room(),
@@ -242,7 +242,7 @@ impl Session {
         }
     }
 
-    /// How much can be sent on the stream that is lent before the peer or the queue says stop.
+    /// The number of bytes that the lent stream can send before a window or the queue is full.
     pub(crate) fn permit_budget(&self, link: &Link) -> usize {
         match self.attached() {
             Some(tunnel) => tunnel.channel.link.budget(),
@@ -250,18 +250,18 @@ impl Session {
         }
     }
 
-    /// How much content of the exchange that is lent fits the windows and one frame now.
+    /// The content of the lent exchange that the windows and one frame take now.
     pub(super) fn budget(&self) -> usize {
         self.credit(self.lent.slot)
     }
 
-    /// What the windows and one frame of the stream at `slot` take now.
+    /// The bytes that the windows and one frame of the stream at `slot` take now.
     #[inline]
     pub(super) fn credit(&self, slot: Slot) -> usize {
         self.flow.credit(self.streams.peek(slot), self.settings.peer.max_frame_size)
     }
 
-    /// Whether this side has said its last on the stream that is lent.
+    /// Whether this side has ended its direction of the lent stream.
     pub(crate) fn has_ended(&self) -> bool {
         match self.attached() {
             Some(tunnel) => tunnel.has_ended(),
@@ -316,7 +316,7 @@ impl Session {
         }
     }
 
-    /// Takes input again. The peer's time counts from here: it may have had no window before.
+    /// Resumes input. The peer's deadline counts from here, as it may have had no window before.
     pub(crate) fn resume(&mut self, link: &Link) {
         if let Some(channel) = self.attached_channel() {
             return channel.resume();
@@ -360,14 +360,14 @@ impl Session {
     /// Whether no input is taken for any stream.
     #[inline]
     pub(crate) fn would_hold_all_input(&self, link: &Link) -> bool {
-        // A full queue goes to the transport first. If that is full, too, it is no reason: "Failure to read promptly could
-        // lead to a deadlock when critical frames, such as WINDOW_UPDATE, are not read". RFC 9113 §5.2.2.
-        // Ends that have not gone are no reason either: as long as they wait, their streams have no place for others.
+        // A full queue is flushed to the transport first. If the transport is full, too, input is still read: "Failure
+        // to read promptly could lead to a deadlock when critical frames, such as WINDOW_UPDATE, are not read". RFC
+        // 9113 §5.2.2. The same holds for output that would free slots for other streams.
         let sends = !link.has_room() || self.frees_places(&link.config.limits);
         sends && !link.delivery.waits() || self.abuse.is_choked(&link.config.limits)
     }
 
-    /// Lets held input be delivered, if the application takes it now; otherwise it waits for what the stream waits for.
+    /// Queues held input for delivery, if the application takes it now.
     pub(super) fn release_held(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.peek(slot);
         let open = stream.tunnel().is_none_or(|tunnel| tunnel.channel.link.is_open());
@@ -391,7 +391,7 @@ impl Session {
         self.wake_at(due);
     }
 
-    /// Looks at the streams at `at` at the latest.
+    /// Makes the streams' timeouts be checked at `at` at the latest.
     #[inline]
     pub(super) fn wake_at(&mut self, at: Time) {
         self.next_due = self.next_due.min(at);
@@ -407,7 +407,7 @@ impl Session {
 
     // Streams that begin.
 
-    /// Whether no stream `id` has begun. A client's request that waits for its turn has not.
+    /// Whether no stream `id` has begun. A queued request of a client has not begun.
     #[inline]
     pub(super) fn is_idle(&self, id: u32) -> bool {
         let first = match self.requests.queue.front() {
@@ -418,14 +418,14 @@ impl Session {
         id.is_multiple_of(2) || id >= first && !self.is_past_the_end(id)
     }
 
-    /// What a peer that has not acknowledged our SETTINGS may send on a stream beyond our window: "the receiver MUST be prepared to
-    /// receive data that exceeds this window size, since the sender might send data that exceeds the lower limit prior to
-    /// processing the SETTINGS frame". RFC 9113 §6.9.3.
+    /// The bytes that a peer may send on a stream beyond its window while it has not acknowledged SETTINGS: "the
+    /// receiver MUST be prepared to receive data that exceeds this window size, since the sender might send data that
+    /// exceeds the lower limit prior to processing the SETTINGS frame". RFC 9113 §6.9.3.
     pub(super) fn unacknowledged_room(&self) -> i32 {
         INITIAL_WINDOW.saturating_sub(self.settings.local.initial_window_size) as i32
     }
 
-    /// A stream with the windows that it begins with.
+    /// A new stream, with its initial windows.
     pub(super) fn new_stream(&self, id: u32, now: Time) -> StreamState {
         let SettingsState { local, peer, ack_due, .. } = &self.settings;
         let mut stream = StreamState::new(id, peer.initial_window_size, local.initial_window_size, now);

@@ -74,11 +74,11 @@ impl HeadBuf {
         Head { bytes: &self.bytes, start: &self.start, fields: &self.fields }
     }
 
-    /// The head of a request for `target` in the place of this one: what a server answers by itself that goes on with another of its
-    /// resources. It is a GET, or HEAD if this is one, with the fields of this one but those about content. `None` if `target` is no path
-    /// with perhaps a query, or this is no request.
+    /// The head of a request for `target` in the place of this one, for a server that answers with another of its own
+    /// resources. It is a GET, or HEAD if this is one, with the fields of this one but those about content. `None` if
+    /// `target` is no path with perhaps a query, or this is no request.
     ///
-    /// RFC 3875 §6.2.2 has such a turn for scripts.
+    /// RFC 3875 §6.2.2 has local redirects for scripts.
     ///
     /// ```
     /// use lws_proto::{Connection, Event, Time};
@@ -87,14 +87,14 @@ impl HeadBuf {
     /// let mut input = *b"POST /script HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nX: 1\r\n\r\n";
     /// let mut feed = server.receive(Time::ZERO, &mut input);
     /// let Some(Event::Request { head, .. }) = feed.next_event() else { panic!("it is a request") };
-    /// let turned = head.to_buf().turned_to("/other?q").expect("a path");
-    /// let head = turned.lend();
+    /// let redirected = head.to_buf().local_redirect("/other?q").expect("a path");
+    /// let head = redirected.lend();
     /// assert_eq!((head.method_name(), head.path(), head.query()), ("GET", "/other", Some("q")));
     /// assert_eq!((head.get("x"), head.get("content-length")), (Some(&b"1"[..]), None));
-    /// assert!(turned.turned_to("http://a.example/").is_none());
+    /// assert!(redirected.local_redirect("http://a.example/").is_none());
     /// ```
     #[must_use]
-    pub fn turned_to(&self, target: &str) -> Option<Self> {
+    pub fn local_redirect(&self, target: &str) -> Option<Self> {
         let StartLine::Request { version, host, .. } = self.start else { return None };
         let Some(Target::Origin { .. }) = Target::parse(Method::Get, target) else { return None };
         let head = self.lend();

@@ -13,7 +13,7 @@ use lws_proto::http::Head;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a request waits for a guard, or for its turn.
+/// How long a request waits for a guard, or for a slot among the requests of its peer.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request before its endpoint gets it.
@@ -69,7 +69,7 @@ impl App {
         let StreamPhase::Guarded(guarded) = &mut state.phase else { return };
         let decision = match &guarded.waits_for {
             WaitsFor::Guard(decision) => decision.take().map(|decided| decided.map(|()| None)),
-            WaitsFor::Turn(turn) => turn.take().map(|turn| Ok(Some(turn))),
+            WaitsFor::PeerSlot(peer_slot) => peer_slot.take().map(|peer_slot| Ok(Some(peer_slot))),
         };
         let Some(decision) = decision else { return };
         stream.set_timeout(None);
@@ -80,15 +80,16 @@ impl App {
         if !end {
             stream.resume();
         }
-        let turns = http.tally.turns;
+        let reroutes = http.tally.reroutes;
         match decision {
-            Ok(new_turn) => {
-                // The guard that has decided has let it pass, too; who has waited for a turn has asked none yet.
-                let passed = passed + usize::from(new_turn.is_none());
-                let turn = new_turn.map(Box::new).or(http.turn);
-                let arrived = Arrived { stream, head: head.lend(), end, entry: http.entry, turn };
+            Ok(new_slot) => {
+                // The guard that has decided has let it pass, too. A request that has waited for a slot has asked
+                // no guard yet.
+                let passed = passed + usize::from(new_slot.is_none());
+                let peer_slot = new_slot.map(Box::new).or(http.peer_slot);
+                let arrived = Arrived { stream, head: head.lend(), end, entry: http.entry, peer_slot };
                 self.proceed(cx, ingress, state, arrived, Some((site, passed)));
-                state.set_turns(turns);
+                state.set_reroutes(reroutes);
             }
             Err(response) => {
                 state.phase = StreamPhase::Http(http);
@@ -98,7 +99,8 @@ impl App {
         self.after_answer(cx, state);
     }
 
-    /// Asks for the turn of a request, unless it has it. Answers with its stream if it may go on; otherwise it has been seen to.
+    /// Takes a slot among the requests of the peer, unless the request has one. Returns its stream if it may go on;
+    /// otherwise it waits or has been refused.
     #[cold]
     pub(super) fn await_turn<'a>(
         &mut self,
@@ -107,18 +109,19 @@ impl App {
         asked: Asked<'a>,
     ) -> Option<lws_proto::Exchange<'a>> {
         let StreamPhase::Http(http) = &mut state.phase else { return None };
-        let Some(peers) = self.state.group.peers.clone().filter(|_| http.turn.is_none()) else {
+        let Some(peers) = self.state.group.peers.clone().filter(|_| http.peer_slot.is_none()) else {
             return Some(asked.stream);
         };
         let peer = self.state.peers.get(cx.connection(), || cx.peer());
         let subject = Subject { route: http.route, key: state.key };
-        let queue = peers.turn(&peer, || Context::new(cx, &mut self.state, subject, None).deferred_result());
+        let queue =
+            peers.peer_slot(&peer, || Context::new(cx, &mut self.state, subject, None).deferred_result());
         match queue {
-            Queue::Go(turn) => {
-                http.turn = turn;
+            Queue::Go(peer_slot) => {
+                http.peer_slot = peer_slot;
                 return Some(asked.stream);
             }
-            Queue::Wait(turn) => self.hold(cx, state, asked, 0, WaitsFor::Turn(turn)),
+            Queue::Wait(peer_slot) => self.hold(cx, state, asked, 0, WaitsFor::PeerSlot(peer_slot)),
             Queue::Full => {
                 let response = Response::error(Status::SERVICE_UNAVAILABLE).field("Retry-After", "1");
                 self.refuse_admission(cx, state, asked.stream, response, asked.end);

@@ -130,7 +130,7 @@ impl App {
         let tally = &mut http.tally;
         match event {
             // They belong to the request whose place this one has taken.
-            Event::Body { .. } | Event::Trailers { .. } if tally.turns > 0 => {}
+            Event::Body { .. } | Event::Trailers { .. } if tally.reroutes > 0 => {}
             Event::Body { stream, chunk, end } => {
                 handler.content(&mut context, Exchange { stream, tally }, chunk, end);
             }
@@ -217,7 +217,7 @@ impl App {
             StreamPhase::Http(http) => match http.tally.instead.take() {
                 Some(head) => {
                     if let Ok(stream) = stream.into_exchange() {
-                        self.turn(cx, ingress, state, stream, &head);
+                        self.reroute(cx, ingress, state, stream, &head);
                     }
                 }
                 None => {

@@ -8,7 +8,7 @@ use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream}
 use crate::link::streams::Ingress;
 use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
-use crate::server::peers::Turn;
+use crate::server::peers::PeerSlot;
 use crate::site::served::{Served, ServedSite, Terms};
 use crate::thread::access::LoggedRequest;
 use crate::thread::panics;
@@ -20,7 +20,7 @@ use lws_proto::ws::{Accept, check_request};
 use std::rc::Rc;
 
 /// How often an exchange may go on with another request.
-const TURNS_MAX: u8 = 10;
+const REROUTES_MAX: u8 = 10;
 
 /// A request as it has come.
 pub(super) struct Arrived<'a> {
@@ -29,15 +29,15 @@ pub(super) struct Arrived<'a> {
     /// It has no content.
     pub(super) end: bool,
     pub(super) entry: Option<Box<LoggedRequest>>,
-    /// Its turn, if it had to wait for that.
-    pub(super) turn: Option<Box<Turn>>,
+    /// Its slot among the requests of its peer, if it had to wait for that.
+    pub(super) peer_slot: Option<Box<PeerSlot>>,
 }
 
 /// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
 pub(super) type Passed = (Option<Rc<ServedSite>>, usize);
 
 /// A request on its way to an endpoint.
-struct Received<'a> {
+struct ReceivedRequest<'a> {
     stream: lws_proto::Exchange<'a>,
     head: Head<'a>,
     routed: Routed<'a>,
@@ -59,7 +59,7 @@ impl App {
         self.state.counters.requests += 1;
         let entry = self.entry(cx, &head);
         state.key = Some(stream.key());
-        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, turn: None }, None);
+        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, peer_slot: None }, None);
         self.after_answer(cx, state);
     }
 
@@ -73,7 +73,7 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry, turn } = arrived;
+        let Arrived { mut stream, head, end, entry, peer_slot } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -88,7 +88,7 @@ impl App {
         };
 
         let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
-        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, turn });
+        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, peer_slot });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
@@ -107,14 +107,14 @@ impl App {
         match step {
             Step::Request(served) => {
                 routed.content_bytes_max = served.terms.content_bytes_max;
-                self.ask(cx, state, served, Received { stream, head, routed, end });
+                self.ask(cx, state, served, ReceivedRequest { stream, head, routed, end });
             }
             Step::Upgrade(served) => {
                 let deflate = site.as_ref().and_then(|site| site.deflate());
-                self.upgrade(cx, state, served, deflate, Received { stream, head, routed, end });
+                self.upgrade(cx, state, served, deflate, ReceivedRequest { stream, head, routed, end });
             }
             Step::Refuse(refusal) => {
-                self.refuse(cx, state, refusal, policy, Received { stream, head, routed, end });
+                self.refuse(cx, state, refusal, policy, ReceivedRequest { stream, head, routed, end });
             }
         }
     }
@@ -127,9 +127,15 @@ impl App {
 
     /// Has an endpoint answer a request.
     #[inline]
-    fn ask(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, served: &Served, received: Received<'_>) {
+    fn ask(
+        &mut self,
+        cx: &mut Lent<'_>,
+        state: &mut StreamState,
+        served: &Served,
+        received: ReceivedRequest<'_>,
+    ) {
         let (StreamPhase::Http(http), key) = (&mut state.phase, state.key) else { return };
-        let Received { stream, head, routed, end } = received;
+        let ReceivedRequest { stream, head, routed, end } = received;
         let Terms { content_bytes_min, keep_half_closed, .. } = served.terms;
         let mut exchange = Exchange { stream, tally: &mut http.tally };
         if let Some(bytes) = content_bytes_min {
@@ -151,10 +157,10 @@ impl App {
         state: &mut StreamState,
         refusal: Refusal<'_>,
         policy: Plain,
-        received: Received<'_>,
+        received: ReceivedRequest<'_>,
     ) {
         let (StreamPhase::Http(http), key) = (&mut state.phase, state.key) else { return };
-        let Received { mut stream, head, end, .. } = received;
+        let ReceivedRequest { mut stream, head, end, .. } = received;
         if matches!(refusal, Refusal::Plain) {
             stream.last_exchange();
         }
@@ -171,10 +177,10 @@ impl App {
         state: &mut StreamState,
         served: &Served,
         deflate: Option<&Deflate>,
-        received: Received<'_>,
+        received: ReceivedRequest<'_>,
     ) {
         let (StreamPhase::Http(http), key) = (&mut state.phase, state.key) else { return };
-        let Received { stream, head, routed, .. } = received;
+        let ReceivedRequest { stream, head, routed, .. } = received;
         if check_request(&head).is_err() {
             // The engine knows what to answer, and does.
             let _ = stream.accept_websocket(&head, &Accept::new());
@@ -208,8 +214,8 @@ impl App {
         state.phase = StreamPhase::WebSocket(WebSocketStream::new(handler, http.route));
     }
 
-    /// Has another request answered in the place of one, whose handler is dropped.
-    pub(super) fn turn(
+    /// Answers another request in the place of one, whose handler is dropped.
+    pub(super) fn reroute(
         &mut self,
         cx: &mut Lent<'_>,
         ingress: Ingress,
@@ -218,19 +224,19 @@ impl App {
         head: &HeadBuf,
     ) {
         let StreamPhase::Http(http) = &mut state.phase else { return };
-        let turns = http.tally.turns + 1;
-        if turns > TURNS_MAX {
+        let reroutes = http.tally.reroutes + 1;
+        if reroutes > REROUTES_MAX {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, turn) = (http.entry.take(), http.turn.take());
-            // Content that nobody has taken is passed over.
+            let (entry, peer_slot) = (http.entry.take(), http.peer_slot.take());
+            // Content that was not read is skipped.
             stream.set_timeout(None);
             stream.resume();
-            // It is the same request of its peer, which keeps the turn that it has.
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn };
+            // For the peer it is the same request, which keeps its slot.
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry, peer_slot };
             self.proceed(cx, ingress, state, arrived, None);
-            state.set_turns(turns);
+            state.set_reroutes(reroutes);
         }
         self.after_answer(cx, state);
     }

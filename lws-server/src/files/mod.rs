@@ -68,7 +68,7 @@ pub struct Asset {
 #[derive(Clone)]
 #[must_use]
 pub struct Files {
-    source: Source,
+    source: FileSource,
     options: Options,
     disk_timeout: Duration,
     /// Made for the first route that has these files.
@@ -76,7 +76,7 @@ pub struct Files {
 }
 
 #[derive(Clone)]
-enum Source {
+enum FileSource {
     Directory(Directory),
     Tree(Arc<dyn Vfs>),
 }
@@ -93,7 +93,7 @@ impl Files {
     /// # Errors
     /// If it cannot be opened, with its name in the message.
     pub fn directory(directory: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self::from_source(Source::Directory(Directory::open(directory)?)))
+        Ok(Self::from_source(FileSource::Directory(Directory::open(directory)?)))
     }
 
     /// Embedded ones. Their entity tags are made of their bytes.
@@ -117,10 +117,10 @@ impl Files {
 
     /// Those of a tree: of [`Memory`], a [`Chain`] of several trees, or one of the application.
     pub fn new(tree: impl Vfs + 'static) -> Self {
-        Self::from_source(Source::Tree(Arc::new(tree)))
+        Self::from_source(FileSource::Tree(Arc::new(tree)))
     }
 
-    fn from_source(source: Source) -> Self {
+    fn from_source(source: FileSource) -> Self {
         let mut options = Options::default();
         options.cache.descriptors_max = (descriptors_max() / 32).clamp(1, KEPT_OPEN_MAX);
         Self { source, options, disk_timeout: DISK_TIMEOUT, served: Arc::default() }
@@ -134,8 +134,8 @@ impl Files {
     }
 
     fn with_directory(mut self, change: impl FnOnce(Directory) -> Directory) -> Self {
-        if let Source::Directory(directory) = self.source {
-            self.source = Source::Directory(change(directory));
+        if let FileSource::Directory(directory) = self.source {
+            self.source = FileSource::Directory(change(directory));
         }
         self.with(|_| {})
     }
@@ -214,8 +214,10 @@ impl Files {
 
     pub(crate) fn mounted_at(self, path: &str) -> Mount {
         let files = self.served.get_or_init(|| match &self.source {
-            Source::Directory(directory) => lws_files::Files::new(directory.clone(), self.options.clone()),
-            Source::Tree(tree) => lws_files::Files::new(Arc::clone(tree), self.options.clone()),
+            FileSource::Directory(directory) => {
+                lws_files::Files::new(directory.clone(), self.options.clone())
+            }
+            FileSource::Tree(tree) => lws_files::Files::new(Arc::clone(tree), self.options.clone()),
         });
         Mount::new(path, Mounted::new(files.clone(), self.disk_timeout))
     }

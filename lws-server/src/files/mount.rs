@@ -19,7 +19,7 @@ pub(crate) struct Mount {
 pub(crate) struct Mounted {
     pub(super) files: lws_files::Files,
     pub(super) disk_timeout: Duration,
-    /// A timer is set that closes what nobody has asked for in a while.
+    /// Whether a timer is set that closes files which were not used for a while.
     sweeping: Cell<bool>,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Transfer {
     seed: u64,
     /// What was said in the head, once that has been sent.
     begun: Option<Begun>,
-    phase: Phase,
+    phase: TransferPhase,
 }
 
 /// A response that has begun.
@@ -42,7 +42,7 @@ struct Begun {
 }
 
 /// What a transfer waits for.
-enum Phase {
+enum TransferPhase {
     /// A permit, or the end of a shortage. Nothing is open.
     Idle,
     /// Likewise, with something open that may be closed by others.
@@ -95,7 +95,7 @@ impl Transfer {
     ) -> Option<Box<dyn Handler>> {
         let seed = RandomState::new().hash_one(());
         let mut transfer =
-            Self { mounted: Rc::clone(mounted), request, seed, begun: None, phase: Phase::Idle };
+            Self { mounted: Rc::clone(mounted), request, seed, begun: None, phase: TransferPhase::Idle };
         match exchange.permit() {
             Ok(permit) => transfer.look(cx, permit),
             Err(waiting) => {
@@ -104,7 +104,7 @@ impl Transfer {
                 exchange.want_write();
             }
         }
-        (!matches!(transfer.phase, Phase::Over)).then(|| -> Box<dyn Handler> { Box::new(transfer) })
+        (!matches!(transfer.phase, TransferPhase::Over)).then(|| -> Box<dyn Handler> { Box::new(transfer) })
     }
 
     /// Looks for the file, for the first time or again.
@@ -133,10 +133,10 @@ impl Transfer {
         let deliver = move |found| completer.complete(found);
         match files.fetch(&self.request, cx.now(), date(cx), disk, deliver) {
             Ok(ticket) => {
-                self.phase = Phase::Finding(deferred, ticket);
+                self.phase = TransferPhase::Finding(deferred, ticket);
                 self.wait_for_disk(cx, permit.into_exchange());
             }
-            Err(_) if self.begun.is_some() => self.pause(cx, permit.into_exchange(), Phase::Idle),
+            Err(_) if self.begun.is_some() => self.pause(cx, permit.into_exchange(), TransferPhase::Idle),
             Err(refusal) => self.send_head(cx, permit, Response::refused(&self.request, refusal)),
         }
     }
@@ -146,7 +146,7 @@ impl Transfer {
     }
 
     /// Tries again a moment later.
-    fn pause(&mut self, cx: &Context<'_>, mut exchange: Exchange<'_>, phase: Phase) {
+    fn pause(&mut self, cx: &Context<'_>, mut exchange: Exchange<'_>, phase: TransferPhase) {
         self.phase = phase;
         exchange.set_timeout(Some(cx.now() + SHORTAGE_PAUSE));
     }
@@ -154,7 +154,7 @@ impl Transfer {
     /// Makes the response of what was found: to begin it, or to go on.
     fn answer(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, found: &Found) {
         if found.is_shortage() && self.begun.is_some() {
-            return self.pause(cx, permit.into_exchange(), Phase::Idle);
+            return self.pause(cx, permit.into_exchange(), TransferPhase::Idle);
         }
         let mut response = self.mounted.files.respond(&self.request, found, date(cx), &mut chance(self.seed));
         let Some(begun) = &self.begun else { return self.send_head(cx, permit, response) };
@@ -178,7 +178,7 @@ impl Transfer {
         let fields = response.fields().chain(length.as_deref().map(|length| ("Content-Length", length)));
         let end = whole.is_some();
         let exchange = permit.begin(response.status, fields, whole.unwrap_or(Payload::Static(b"")), end);
-        self.phase = Phase::Over;
+        self.phase = TransferPhase::Over;
         let Some(exchange) = exchange.filter(|_| !end) else { return };
         self.begun = Some(Begun::new(&response));
         let body = std::mem::replace(&mut response.body, Body::empty());
@@ -198,7 +198,7 @@ impl Transfer {
 
     /// Sends the next chunk.
     fn send(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, mut body: Body) {
-        self.phase = Phase::Over;
+        self.phase = TransferPhase::Over;
         let max = body.len().map_or(CHUNK_BYTES, |len| len.min(CHUNK_BYTES));
         let mut read = Ok(Progress::End);
         let spent = permit.fill(usize::try_from(max).unwrap_or(usize::MAX), |room| {
@@ -233,10 +233,10 @@ impl Transfer {
         match cx.state.group.pools.disk.reserve() {
             Ok(slot) => {
                 body.fetch(slot, move |body| completer.complete(body));
-                self.phase = Phase::Reading(deferred);
+                self.phase = TransferPhase::Reading(deferred);
                 self.wait_for_disk(cx, exchange);
             }
-            Err(_) => self.pause(cx, exchange, Phase::Held(body)),
+            Err(_) => self.pause(cx, exchange, TransferPhase::Held(body)),
         }
     }
 
@@ -245,24 +245,24 @@ impl Transfer {
         self.phase = if body.is_seekable() && self.begun.as_ref().is_some_and(|begun| begun.tag.is_some()) {
             Self::shelve(cx, Parked::Body(body))
         } else {
-            Phase::Held(body)
+            TransferPhase::Held(body)
         };
     }
 
-    fn shelve(cx: &mut Context<'_>, parked: Parked) -> Phase {
+    fn shelve(cx: &mut Context<'_>, parked: Parked) -> TransferPhase {
         let connection = cx.id().map(|id| id.connection);
-        Phase::Shelved(cx.state.shelf.put(connection, parked))
+        TransferPhase::Shelved(cx.state.shelf.put(connection, parked))
     }
 
     /// A disk has answered, or the exchange was woken by something else.
     fn on_result(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
         match &self.phase {
-            Phase::Finding(deferred, _) => {
+            TransferPhase::Finding(deferred, _) => {
                 let Some(found) = deferred.take() else { return };
                 exchange.set_timeout(None);
                 match exchange.permit() {
                     Ok(permit) => {
-                        self.phase = Phase::Idle;
+                        self.phase = TransferPhase::Idle;
                         self.answer(cx, permit, &found);
                     }
                     Err(mut exchange) => {
@@ -271,7 +271,7 @@ impl Transfer {
                     }
                 }
             }
-            Phase::Reading(deferred) => {
+            TransferPhase::Reading(deferred) => {
                 let Some(body) = deferred.take() else { return };
                 exchange.set_timeout(None);
                 match body {
@@ -279,7 +279,10 @@ impl Transfer {
                     None => self.cut_off(exchange),
                 }
             }
-            Phase::Idle | Phase::Shelved(_) | Phase::Held(_) | Phase::Over => {}
+            TransferPhase::Idle
+            | TransferPhase::Shelved(_)
+            | TransferPhase::Held(_)
+            | TransferPhase::Over => {}
         }
     }
 
@@ -296,20 +299,20 @@ impl Transfer {
     }
 
     fn cut_off(&mut self, exchange: Exchange<'_>) {
-        self.phase = Phase::Over;
+        self.phase = TransferPhase::Over;
         exchange.abort();
     }
 
     /// Waits for no lookup any more.
     fn cancel(&mut self) {
-        if let Phase::Finding(_, ticket) = &self.phase {
+        if let TransferPhase::Finding(_, ticket) = &self.phase {
             self.mounted.files.cancel(*ticket);
         }
     }
 }
 
 /// Numbers that follow from a seed: SplitMix64. They tell a boundary from what stands between boundaries, and nothing from adversaries
-/// who know the seed; nobody does.
+/// who know the seed, which is secret.
 fn chance(mut seed: u64) -> impl FnMut() -> u64 {
     move || {
         seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -323,24 +326,26 @@ impl Handler for Transfer {
     fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
 
     fn writable(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Held(body) => self.send(cx, permit, body),
-            Phase::Shelved(ticket) => match cx.state.shelf.take(ticket) {
+        match std::mem::replace(&mut self.phase, TransferPhase::Idle) {
+            TransferPhase::Held(body) => self.send(cx, permit, body),
+            TransferPhase::Shelved(ticket) => match cx.state.shelf.take(ticket) {
                 Some(Parked::Body(body)) => self.send(cx, permit, body),
                 Some(Parked::Found(found)) => self.answer(cx, permit, &found),
                 None => self.look(cx, permit),
             },
-            Phase::Idle => self.look(cx, permit),
+            TransferPhase::Idle => self.look(cx, permit),
             // It was asked for before the wait began.
-            phase @ (Phase::Finding(..) | Phase::Reading(_) | Phase::Over) => self.phase = phase,
+            phase @ (TransferPhase::Finding(..) | TransferPhase::Reading(_) | TransferPhase::Over) => {
+                self.phase = phase
+            }
         }
     }
 
     fn timer(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
         match self.phase {
-            Phase::Finding(..) | Phase::Reading(_) => self.give_up(cx, exchange),
-            Phase::Idle | Phase::Shelved(_) | Phase::Held(_) => exchange.want_write(),
-            Phase::Over => {}
+            TransferPhase::Finding(..) | TransferPhase::Reading(_) => self.give_up(cx, exchange),
+            TransferPhase::Idle | TransferPhase::Shelved(_) | TransferPhase::Held(_) => exchange.want_write(),
+            TransferPhase::Over => {}
         }
     }
 
@@ -350,7 +355,7 @@ impl Handler for Transfer {
 
     fn close(&mut self, cx: &mut Context<'_>, _: Cause) {
         self.cancel();
-        if let Phase::Shelved(ticket) = self.phase {
+        if let TransferPhase::Shelved(ticket) = self.phase {
             cx.state.shelf.close(ticket);
         }
     }

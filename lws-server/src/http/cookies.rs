@@ -98,7 +98,7 @@ mod signed {
     use sha2::Sha256;
     use std::fmt;
 
-    /// Signs cookies, so that nobody can change them unnoticed; everybody can read them. HMAC-SHA256 over name and value.
+    /// Signs cookies, so that changes are detected. Their values can still be read. HMAC-SHA256 over name and value.
     ///
     /// A signature says nothing of time: what is to end carries its end in its value.
     ///

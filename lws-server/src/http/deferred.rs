@@ -17,17 +17,17 @@ const DEADLINE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 #[must_use = "it is what the function of the route returns"]
 pub struct Deferred {
-    shared: Arc<Remote<State>>,
+    shared: Arc<Remote<DeferredState>>,
     deadline: Duration,
 }
 
 /// Gives the answer, from whatever thread, once. Dropping it answers 500.
 #[derive(Debug)]
 #[must_use = "a promise that is dropped answers 500"]
-pub struct Promise(Arc<Remote<State>>);
+pub struct Promise(Arc<Remote<DeferredState>>);
 
 #[derive(Debug)]
-enum State {
+enum DeferredState {
     Open,
     Answered(Box<Response>),
     /// The promise was dropped.
@@ -53,14 +53,15 @@ impl Context<'_> {
     /// });
     /// ```
     pub fn defer(&mut self) -> (Promise, Deferred) {
-        let shared = Arc::new(Remote::new(State::Open));
+        let shared = Arc::new(Remote::new(DeferredState::Open));
         (Promise(Arc::clone(&shared)), Deferred { shared, deadline: DEADLINE })
     }
 
     /// Has a thread of the server's pool do what waits, and answer with what comes of it: see [`Builder::work`](crate::Builder::work). The
     /// function of the route returns what this returns.
     ///
-    /// Where too much waits already it is answered 503, and where `work` panics 500. What nobody waits for any more is not begun.
+    /// If too much work is queued already the answer is 503, and if `work` panics it is 500. Work whose exchange has
+    /// ended is not begun.
     ///
     /// ```
     /// use lws_server::{Server, http::Response};
@@ -96,10 +97,10 @@ impl Promise {
         let response: Response = response.into();
         let mut left = Some(response);
         self.0.change(|state| {
-            if let State::Open = state
+            if let DeferredState::Open = state
                 && let Some(response) = left.take()
             {
-                *state = State::Answered(Box::new(response));
+                *state = DeferredState::Answered(Box::new(response));
             }
             true
         });
@@ -110,16 +111,16 @@ impl Promise {
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         let inner = self.0.lock();
-        !inner.over && matches!(inner.value, State::Open)
+        !inner.over && matches!(inner.value, DeferredState::Open)
     }
 }
 
 impl Drop for Promise {
     fn drop(&mut self) {
         self.0.change(|state| {
-            let broken = matches!(state, State::Open);
+            let broken = matches!(state, DeferredState::Open);
             if broken {
-                *state = State::Broken;
+                *state = DeferredState::Broken;
             }
             broken
         });
@@ -137,7 +138,7 @@ impl Deferred {
 impl From<Response> for Deferred {
     /// An answer that is there already, for a function that defers only some of them.
     fn from(response: Response) -> Self {
-        let shared = Arc::new(Remote::new(State::Answered(Box::new(response))));
+        let shared = Arc::new(Remote::new(DeferredState::Answered(Box::new(response))));
         Self { shared, deadline: DEADLINE }
     }
 }
@@ -149,21 +150,21 @@ impl Answer for Deferred {
         exchange.set_timeout(Some(cx.now() + self.deadline));
         // From here on a change wakes, so that none is missed that comes before the look below.
         self.shared.begin(cx);
-        let mut waiting = Waiting(self.shared);
+        let mut waiting = WaitingResponse(self.shared);
         waiting.look(exchange);
         Some(Box::new(waiting))
     }
 }
 
 /// The exchange that waits.
-struct Waiting(Arc<Remote<State>>);
+struct WaitingResponse(Arc<Remote<DeferredState>>);
 
-impl Waiting {
+impl WaitingResponse {
     /// Answers if the answer is there and may be sent.
     fn look(&mut self, mut exchange: Exchange<'_>) {
         match self.0.lock().value {
-            State::Open | State::Closed => return,
-            State::Answered(_) | State::Broken => {}
+            DeferredState::Open | DeferredState::Closed => return,
+            DeferredState::Answered(_) | DeferredState::Broken => {}
         }
         match exchange.permit() {
             Ok(permit) => self.send(permit),
@@ -175,18 +176,18 @@ impl Waiting {
     }
 
     fn send(&mut self, permit: Permit<'_>) {
-        let state = std::mem::replace(&mut self.0.lock().value, State::Closed);
+        let state = std::mem::replace(&mut self.0.lock().value, DeferredState::Closed);
         match state {
-            State::Answered(response) => permit.reply(*response),
-            State::Broken => permit.reply(Response::error(Status::INTERNAL_SERVER_ERROR)),
-            // A permit that nobody has asked for.
-            State::Open => self.0.lock().value = State::Open,
-            State::Closed => {}
+            DeferredState::Answered(response) => permit.reply(*response),
+            DeferredState::Broken => permit.reply(Response::error(Status::INTERNAL_SERVER_ERROR)),
+            // A permit that was not requested.
+            DeferredState::Open => self.0.lock().value = DeferredState::Open,
+            DeferredState::Closed => {}
         }
     }
 }
 
-impl Handler for Waiting {
+impl Handler for WaitingResponse {
     fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
 
     fn wake(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
@@ -195,8 +196,8 @@ impl Handler for Waiting {
 
     fn timer(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
         let mut inner = self.0.lock();
-        if let State::Open = inner.value {
-            inner.value = State::Answered(Box::new(Response::error(Status::SERVICE_UNAVAILABLE)));
+        if let DeferredState::Open = inner.value {
+            inner.value = DeferredState::Answered(Box::new(Response::error(Status::SERVICE_UNAVAILABLE)));
         }
         drop(inner);
         self.look(exchange);

@@ -27,7 +27,7 @@ pub(crate) struct Tally {
     pub(crate) head: bool,
     /// What is answered in place of the request, and how many have been in its place before.
     pub(crate) instead: Option<Box<HeadBuf>>,
-    pub(crate) turns: u8,
+    pub(crate) reroutes: u8,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
 }
@@ -266,10 +266,10 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Answers as if another request had come in place of this one, such as [`HeadBuf::turned_to`] makes: it is resolved, and passes the
-    /// guards of its route. The handler of this one is dropped, and called no more. It has not answered yet; otherwise
-    /// nothing happens. An exchange that turns more than ten times is answered 500.
-    pub fn turn_to(self, head: HeadBuf) {
+    /// Answers another request in place of this one, such as one of [`HeadBuf::local_redirect`]: it is resolved, and
+    /// passes the guards of its route. The handler of this one is dropped, and called no more. If it has answered
+    /// already, nothing happens. An exchange that is rerouted more than ten times is answered 500.
+    pub fn reroute(self, head: HeadBuf) {
         if self.tally.status == 0 {
             self.tally.instead = Some(Box::new(head));
         }

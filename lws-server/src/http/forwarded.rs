@@ -94,7 +94,7 @@ impl TrustedProxies {
     /// The peer itself, unless it is a trusted proxy. Then it is what that one has appended to `Forwarded`, or else to
     /// `X-Forwarded-For`; and if that is a trusted proxy too, what that one has, and so on. What cannot be read ends the way: the
     /// address is not known then. Nor is it where both fields are there: proxies write one of them and pass the other on as a client
-    /// has sent it, unless they are told to delete it.
+    /// has sent it, unless they are configured to delete it.
     #[must_use]
     pub fn client(&self, peer: Peer, request: &Request<'_>) -> Client {
         let mut client = Client { address: address_of(peer), secure: None, host: None };

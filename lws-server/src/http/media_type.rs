@@ -18,7 +18,8 @@ impl<'a> MediaType<'a> {
         let essence = essence.trim_matches([' ', '\t']);
         let (kind, subtype) = essence.split_once('/')?;
         let media_type = Self { essence, parameters };
-        let is_whole = is_token(kind) && is_token(subtype) && Parameters(parameters).all(|it| it.is_some());
+        let is_whole =
+            is_token(kind) && is_token(subtype) && MediaTypeParameters(parameters).all(|it| it.is_some());
         is_whole.then_some(media_type)
     }
 
@@ -43,14 +44,14 @@ impl<'a> MediaType<'a> {
 
 /// The value of the first parameter called `name` in `;name=value;name="value"`.
 pub(crate) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<Cow<'a, str>> {
-    let mut whole = Parameters(parameters).flatten();
+    let mut whole = MediaTypeParameters(parameters).flatten();
     whole.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
 /// Parameters, without the semicolon before the first one. A malformed one is `None`, and the last. RFC 9110 §5.6.6.
-struct Parameters<'a>(&'a str);
+struct MediaTypeParameters<'a>(&'a str);
 
-impl<'a> Iterator for Parameters<'a> {
+impl<'a> Iterator for MediaTypeParameters<'a> {
     type Item = Option<(&'a str, Cow<'a, str>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -66,7 +67,7 @@ impl<'a> Iterator for Parameters<'a> {
     }
 }
 
-impl<'a> Parameters<'a> {
+impl<'a> MediaTypeParameters<'a> {
     fn parameter(&mut self) -> Option<(&'a str, Cow<'a, str>)> {
         let (name, rest) = self.0.split_once('=')?;
         let (value, rest) = match rest.strip_prefix('"') {

@@ -72,7 +72,7 @@ pub struct Multipart {
     /// What stands before each part but the first, and behind the last one: a line break, two hyphens and the boundary.
     delimiter: Vec<u8>,
     limits: Limits,
-    phase: Phase,
+    phase: ParserPhase,
     /// Input that could not be decided yet.
     kept: Vec<u8>,
     parts: usize,
@@ -80,7 +80,7 @@ pub struct Multipart {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ParserPhase {
     /// Before the first boundary. RFC 2046 §5.1.1 calls it the preamble.
     Before,
     /// Behind a boundary: a line break follows, or two hyphens.
@@ -108,7 +108,7 @@ impl Multipart {
         Ok(Self {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             limits,
-            phase: Phase::Before,
+            phase: ParserPhase::Before,
             // The first boundary may stand at the very beginning, without the line break that the others have.
             kept: b"\r\n".to_vec(),
             parts: 0,
@@ -143,7 +143,7 @@ impl Multipart {
     /// # Errors
     /// 400: the form has not.
     pub fn finish(self) -> Result<(), Rejection> {
-        let is_over = self.phase == Phase::Over;
+        let is_over = self.phase == ParserPhase::Over;
         is_over.then_some(()).ok_or_else(|| Rejection::bad_request("the form ends before its last boundary"))
     }
 
@@ -157,11 +157,11 @@ impl Multipart {
         loop {
             let rest = &input[at..];
             let (read, goes_on) = match self.phase {
-                Phase::Before => self.before(rest),
-                Phase::Boundary => self.boundary(rest)?,
-                Phase::Head => self.head(rest, event)?,
-                Phase::Content => self.content(rest, event)?,
-                Phase::Over => (rest.len(), false),
+                ParserPhase::Before => self.before(rest),
+                ParserPhase::Boundary => self.boundary(rest)?,
+                ParserPhase::Head => self.head(rest, event)?,
+                ParserPhase::Content => self.content(rest, event)?,
+                ParserPhase::Over => (rest.len(), false),
             };
             at += read;
             if !goes_on {
@@ -173,7 +173,7 @@ impl Multipart {
     fn before(&mut self, rest: &[u8]) -> (usize, bool) {
         match find(rest, &self.delimiter) {
             Ok(at) => {
-                self.phase = Phase::Boundary;
+                self.phase = ParserPhase::Boundary;
                 (at + self.delimiter.len(), true)
             }
             Err(decided) => (decided, false),
@@ -182,7 +182,7 @@ impl Multipart {
 
     fn boundary(&mut self, rest: &[u8]) -> Result<(usize, bool), Rejection> {
         if rest.starts_with(b"--") {
-            self.phase = Phase::Over;
+            self.phase = ParserPhase::Over;
             return Ok((2, true));
         }
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
@@ -191,7 +191,7 @@ impl Multipart {
                 Err(Rejection::bad_request("too much white space stands behind a boundary of the form"))
             }
             [b'\r', b'\n', ..] => {
-                self.phase = Phase::Head;
+                self.phase = ParserPhase::Head;
                 Ok((padding + 2, true))
             }
             [] | [b'\r'] => Ok((0, false)),
@@ -221,7 +221,7 @@ impl Multipart {
         }
         self.parts += 1;
         self.part_bytes = 0;
-        self.phase = Phase::Content;
+        self.phase = ParserPhase::Content;
         event(Event::Part(PartHead::parse(&rest[..end])?))?;
         // With the empty line.
         Ok((end + 2, true))
@@ -244,7 +244,7 @@ impl Multipart {
             event(Event::Content(&rest[..len]))?;
         }
         if ends {
-            self.phase = Phase::Boundary;
+            self.phase = ParserPhase::Boundary;
             event(Event::PartEnd)?;
         }
         Ok((read, ends))

@@ -19,7 +19,7 @@ pub(super) struct Inner<T> {
     pub(super) value: T,
     /// The exchange that waits. `None` before it has begun to.
     waiting: Option<(Arc<Group<Command>>, StreamId)>,
-    /// The exchange is over: there is nobody to work for.
+    /// The exchange has ended, so the work is not needed.
     pub(super) over: bool,
 }
 

@@ -25,13 +25,13 @@ const LONG_BYTES: usize = 4 << 10;
 #[must_use = "it is what the function of the route returns"]
 pub struct Streamed {
     response: Option<Response>,
-    source: Box<dyn Source>,
+    source: Box<dyn ContentSource>,
     /// The rest cannot be sent, and the exchange is to be cut off.
     broken: bool,
 }
 
 /// Where content comes from.
-trait Source {
+trait ContentSource {
     /// The exchange begins to wait.
     fn begin(&mut self, cx: &Context<'_>) {
         let _ = cx;
@@ -105,13 +105,13 @@ impl Response {
     /// });
     /// ```
     pub fn into_channel(self, pieces: usize) -> (Sender, Streamed) {
-        let queue = Queue { pieces: VecDeque::new(), pieces_max: pieces.max(1), end: None };
+        let queue = ContentQueue { pieces: VecDeque::new(), pieces_max: pieces.max(1), end: None };
         let shared = Arc::new(Remote::new(queue));
-        let streamed = self.streamed(Channel(Arc::clone(&shared)));
+        let streamed = self.streamed(ContentChannel(Arc::clone(&shared)));
         (Sender(shared), streamed)
     }
 
-    fn streamed(self, source: impl Source + 'static) -> Streamed {
+    fn streamed(self, source: impl ContentSource + 'static) -> Streamed {
         Streamed { response: Some(self), source: Box::new(source), broken: false }
     }
 }
@@ -222,7 +222,7 @@ impl fmt::Debug for Streamed {
 
 struct Pieces<I>(I);
 
-impl<I: Iterator<Item: Into<Bytes>>> Source for Pieces<I> {
+impl<I: Iterator<Item: Into<Bytes>>> ContentSource for Pieces<I> {
     fn next(&mut self) -> Piece {
         self.0.next().map_or(Piece::End, |piece| Piece::Bytes(piece.into()))
     }
@@ -230,7 +230,7 @@ impl<I: Iterator<Item: Into<Bytes>>> Source for Pieces<I> {
 
 struct Reader<R>(R);
 
-impl<R: Read> Source for Reader<R> {
+impl<R: Read> ContentSource for Reader<R> {
     fn next(&mut self) -> Piece {
         let mut piece = vec![0; PIECE_BYTES];
         loop {
@@ -249,16 +249,16 @@ impl<R: Read> Source for Reader<R> {
 
 /// What lies between a thread and the exchange.
 #[derive(Debug)]
-struct Queue {
+struct ContentQueue {
     pieces: VecDeque<Bytes>,
     pieces_max: usize,
     /// Whether it was ended as it should be, once it has ended.
     end: Option<bool>,
 }
 
-struct Channel(Arc<Remote<Queue>>);
+struct ContentChannel(Arc<Remote<ContentQueue>>);
 
-impl Source for Channel {
+impl ContentSource for ContentChannel {
     fn begin(&mut self, cx: &Context<'_>) {
         self.0.begin(cx);
     }
@@ -285,7 +285,7 @@ impl Source for Channel {
 /// cut off.
 #[derive(Debug)]
 #[must_use = "a sender that is dropped has the response cut off"]
-pub struct Sender(Arc<Remote<Queue>>);
+pub struct Sender(Arc<Remote<ContentQueue>>);
 
 /// Why a piece was not taken; it is given back.
 #[derive(Debug, PartialEq, Eq)]
@@ -319,7 +319,7 @@ impl Sender {
             inner = self.0.wait(inner);
         }
         drop(inner);
-        // This is the only sender, so that nobody else takes the room.
+        // This is the only sender, so the room is still there.
         self.try_send(piece)
     }
 

@@ -41,7 +41,8 @@ pub(crate) use wrapped::Wrapped;
             `Fn(&mut Context<'_>, &Request<'_>, &mut Fields) -> Result<(), Response>`"
 )]
 pub trait Layer: 'static {
-    /// A request has been received up to its content, or an opening handshake. `fields` go into the response, whoever gives it.
+    /// A request has been received up to its content, or an opening handshake. `fields` go into the response, whichever
+    /// part of the server makes it.
     ///
     /// # Errors
     /// The response in place of the endpoint's.

@@ -4,7 +4,7 @@ use crate::http::{self, Response, Tally};
 use crate::id::RouteId;
 use crate::link::streams::Ingress;
 use crate::publish::topics::Subscriptions;
-use crate::server::peers::Turn;
+use crate::server::peers::PeerSlot;
 use crate::site::served::ServedSite;
 use crate::thread::access::LoggedRequest;
 use crate::thread::deferred::Deferred;
@@ -27,7 +27,7 @@ pub(crate) enum StreamPhase {
     #[default]
     Idle,
     Http(HttpStream),
-    /// A request that does not go on yet: a guard has not decided, or it is not its turn.
+    /// A request that does not go on yet: a guard has not decided, or its peer has no free slot.
     Guarded(Box<GuardedStream>),
     WebSocket(WebSocketStream),
     Raw(Box<dyn raw::Handler>),
@@ -44,11 +44,11 @@ pub(crate) struct HttpStream {
     pub(crate) route: RouteId,
     /// For the access log, if there is one.
     pub(crate) entry: Option<Box<LoggedRequest>>,
-    /// Its turn among the requests of its peer, if those are limited.
-    pub(crate) turn: Option<Box<Turn>>,
+    /// Its slot among the requests of its peer, if those are limited.
+    pub(crate) peer_slot: Option<Box<PeerSlot>>,
 }
 
-/// A request that waits for a guard of its route, or for its turn. It is resolved anew then.
+/// A request that waits for a guard of its route, or for a slot of its peer. It is resolved anew then.
 pub(crate) struct GuardedStream {
     pub(crate) http: HttpStream,
     pub(crate) head: HeadBuf,
@@ -65,8 +65,8 @@ pub(crate) struct GuardedStream {
 pub(crate) enum WaitsFor {
     /// The decision of a guard.
     Guard(Deferred<Result<(), Response>>),
-    /// Its turn.
-    Turn(Deferred<Turn>),
+    /// A slot among the requests of its peer.
+    PeerSlot(Deferred<PeerSlot>),
 }
 
 /// A WebSocket, from its opening handshake on.
@@ -88,10 +88,10 @@ impl StreamState {
     }
 
     /// How often the exchange has gone on with another request, which a wait does not make less.
-    pub(crate) fn set_turns(&mut self, turns: u8) {
+    pub(crate) fn set_reroutes(&mut self, reroutes: u8) {
         match &mut self.phase {
-            StreamPhase::Http(http) => http.tally.turns = turns,
-            StreamPhase::Guarded(guarded) => guarded.http.tally.turns = turns,
+            StreamPhase::Http(http) => http.tally.reroutes = reroutes,
+            StreamPhase::Guarded(guarded) => guarded.http.tally.reroutes = reroutes,
             _ => {}
         }
     }

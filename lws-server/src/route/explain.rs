@@ -97,7 +97,7 @@ fn outcome(step: &Step<'_>) -> &'static str {
             Refusal::Foreign => "403: a page of another origin has made it",
             Refusal::Path => "400: the path has no normal form",
             Refusal::NotFound => "404: no route has the path",
-            Refusal::NotImplemented => "501: nobody knows the method",
+            Refusal::NotImplemented => "501: the method is unknown",
             Refusal::UpgradeRequired(_) => "426: the route has WebSockets alone",
             Refusal::NotAllowed(_) => "405: the route does not have the method",
             Refusal::Preflight(_) => "204: a preflight, which the routes of the path answer",

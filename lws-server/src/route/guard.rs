@@ -1,4 +1,4 @@
-//! What is asked before an endpoint is: whoever decides whether a request may go on, at once or later.
+//! Guards, which decide before an endpoint is called whether a request may go on, at once or later.
 //!
 //! Knows no kind of endpoint: requests and upgrades of every route pass the same way. What is done with an answer is `app/admission.rs`.
 

@@ -78,11 +78,12 @@ pub struct RouteOptions {
     /// Field lines of every response of the route, its errors as well: in place of those of its site
     /// ([`SiteSettings::fields`](crate::SiteSettings::fields)) with the same name. The 101 that opens a WebSocket has none.
     pub fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    /// Who is asked first whether a request may go on, or answers it. Default nobody.
+    /// The guard that is asked first whether a request may go on, or that answers it. Default none.
     pub interceptor: Option<Gate>,
-    /// Who is asked then: by a password, say. Default nobody.
+    /// The guard that is asked next, for example for a password. Default none.
     pub authentication: Option<Gate>,
-    /// What a browser is told that asks on behalf of a page of another origin: set by [`Route::cors`], which tells the page, too.
+    /// The answer to a browser that asks on behalf of a page of another origin: set by [`Route::cors`], which also lets
+    /// the page read responses.
     pub(crate) cors: Option<Cors>,
 }
 

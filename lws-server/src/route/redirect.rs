@@ -1,4 +1,4 @@
-//! An endpoint that sends whoever asks elsewhere.
+//! An endpoint that answers with a redirect.
 
 use crate::Context;
 use crate::http::{Answer, Exchange, Handler, Request, Response, Status};
@@ -7,10 +7,10 @@ use crate::route::methods::Methods;
 use crate::route::{Route, Takes};
 use std::fmt::Write;
 
-/// Sends whoever asks for a path to another address. RFC 9110 §15.4.
+/// Redirects requests to another address. RFC 9110 §15.4.
 ///
-/// The address is what it was told, and never one that the request names: what a request may add stands behind it, and cannot become
-/// the name of another host.
+/// The address is the configured one, and never one that the request names: what a request may add stands behind it,
+/// and cannot become the name of another host.
 ///
 /// ```
 /// use lws_server::{Redirect, Server};
@@ -36,7 +36,7 @@ impl Redirect {
     /// To `location`, an absolute address or an absolute path, with this status code: 301, 302, 303, 307 or 308.
     ///
     /// # Panics
-    /// The status code is another: it would tell nobody where to go.
+    /// The status code is not one of a redirect.
     pub fn new(status: Status, location: impl Into<String>) -> Self {
         assert!(matches!(status.code(), 301 | 302 | 303 | 307 | 308), "not a redirect: {status:?}");
         Self { status, location: location.into(), with_rest: false, prefix: String::new() }
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_what_was_told_whatever_is_asked_for() {
+    fn the_address_is_as_configured_whatever_is_asked_for() {
         for (location, path, query, wanted) in [
             ("https://a.example/new", "/old/b/c", None, "https://a.example/new/b/c"),
             ("https://a.example/new/", "/old/b", Some("q=1"), "https://a.example/new/b?q=1"),

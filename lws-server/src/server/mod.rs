@@ -81,8 +81,8 @@ impl Server {
         &self.service.sites
     }
 
-    /// Where sockets of [`Builder::listening_sockets`](crate::Builder::listening_sockets) listen that no site has asked for so far: whoever
-    /// connects there gets no answer.
+    /// The addresses of [`Builder::listening_sockets`](crate::Builder::listening_sockets) that no site has used so far:
+    /// a client that connects there gets no answer.
     #[must_use]
     pub fn unclaimed_sockets(&self) -> Vec<Address> {
         self.service.driver.application().state.inherited.left()

@@ -1,6 +1,7 @@
 //! What one peer may have of a server: connections, new connections, requests at a time.
 //!
-//! Peers are told apart by their IPv4 address, or by the /64 that a customer has of IPv6. All threads of a server count together.
+//! Peers are distinguished by their IPv4 address, or by the /64 network of IPv6. All threads of a server count
+//! together.
 
 use crate::Peer;
 use crate::thread::deferred::{Completer, Deferred};
@@ -20,10 +21,10 @@ pub struct PeerLimits {
     pub connections_max: Option<u32>,
     /// Connections that begin in one second. Past it a new one is closed at once, before TLS.
     pub new_connections_per_second: Option<u32>,
-    /// Requests that are being answered at a time; a WebSocket is one until it is open. Further ones wait for their turn.
+    /// Requests that are being answered at a time; a WebSocket is one until it is open. Further ones wait for a slot.
     #[doc(alias = "ip_limit_ah")]
     pub requests_max: Option<u32>,
-    /// Requests that wait for their turn. Past it they are answered 503. Default 100.
+    /// Requests that wait for a slot. Past it they are answered 503. Default 100.
     pub waiting_requests_max: u32,
     /// Addresses that are not limited: proxies, which carry the requests of many.
     pub trusted: Vec<IpAddr>,
@@ -63,7 +64,7 @@ type Network = [u8; 8];
 struct Counted {
     connections: u32,
     requests: u32,
-    waiting: VecDeque<Completer<Turn>>,
+    waiting: VecDeque<Completer<PeerSlot>>,
     /// When the second began in which `new` connections have come.
     since: Time,
     new: u32,
@@ -81,18 +82,18 @@ impl Counted {
     }
 }
 
-/// The answer to a request that asks for its turn.
+/// The result of taking a slot for a request.
 pub(crate) enum Queue {
     /// It may go on.
-    Go(Option<Box<Turn>>),
+    Go(Option<Box<PeerSlot>>),
     /// It waits.
-    Wait(Deferred<Turn>),
+    Wait(Deferred<PeerSlot>),
     /// Too many wait already.
     Full,
 }
 
-/// The turn of one request, which ends when this is dropped. The next request of the peer has it then.
-pub(crate) struct Turn {
+/// A slot among the requests of one peer. Dropping it passes it to the peer's next waiting request.
+pub(crate) struct PeerSlot {
     peers: Arc<Peers>,
     network: Network,
 }
@@ -147,11 +148,11 @@ impl Peers {
         }
     }
 
-    /// Asks for the turn of a request. `defer` makes what it waits by.
-    pub(crate) fn turn(
+    /// Takes a slot for a request, or queues it. `defer` makes the deferred result that it waits for.
+    pub(crate) fn peer_slot(
         self: &Arc<Self>,
         peer: &Peer,
-        defer: impl FnOnce() -> Option<(Deferred<Turn>, Completer<Turn>)>,
+        defer: impl FnOnce() -> Option<(Deferred<PeerSlot>, Completer<PeerSlot>)>,
     ) -> Queue {
         let (Some(max), Some(network)) = (self.limits.requests_max, self.network(peer)) else {
             return Queue::Go(None);
@@ -160,11 +161,12 @@ impl Peers {
         let counted = by_network.entry(network).or_default();
         if counted.requests < max {
             counted.requests += 1;
-            return Queue::Go(Some(Box::new(Turn { peers: Arc::clone(self), network })));
+            return Queue::Go(Some(Box::new(PeerSlot { peers: Arc::clone(self), network })));
         }
         let waiting_max = self.limits.waiting_requests_max as usize;
         if counted.waiting.len() >= waiting_max {
-            // Those that have given up wait no more. None has a turn yet that its end would hand on.
+            // Removes waiting requests that have been given up. They have no slot yet that dropping them would pass
+            // on.
             counted.waiting.retain(Completer::is_awaited);
         }
         if counted.waiting.len() >= waiting_max {
@@ -176,7 +178,7 @@ impl Peers {
     }
 }
 
-impl Drop for Turn {
+impl Drop for PeerSlot {
     fn drop(&mut self) {
         let next = {
             let mut by_network = self.peers.lock();
@@ -192,7 +194,7 @@ impl Drop for Turn {
             }
             next
         };
-        // Outside the lock: one who has stopped waiting drops the turn again.
+        // Outside of the lock, as a request that has stopped waiting drops the slot at once, which takes the lock.
         if let Some(next) = next {
             next.complete(Self { peers: Arc::clone(&self.peers), network: self.network });
         }

@@ -26,11 +26,11 @@ pub(crate) struct PreparedSites {
 /// A site that is to be served on this thread: a new one, or one in the place of another of its number.
 struct PreparedSite {
     site: Rc<ServedSite>,
-    places: Vec<(Place, Opening)>,
+    places: Vec<(Place, OpenedListener)>,
 }
 
 /// How a thread comes to a listener.
-enum Opening {
+enum OpenedListener {
     /// It is open here already, or will be by a site before this one.
     Shared,
     /// It was bound for this site.
@@ -72,7 +72,7 @@ impl PreparedSites {
     }
 }
 
-impl Opening {
+impl OpenedListener {
     fn is_shared(&self) -> bool {
         matches!(self, Self::Shared)
     }
@@ -168,16 +168,21 @@ impl Context<'_> {
     }
 
     /// How this thread, which is not the first, comes to a listener.
-    fn opening_too(&self, prepared: &PreparedSites, bind: &Bind, place: &Place) -> io::Result<Opening> {
+    fn opening_too(
+        &self,
+        prepared: &PreparedSites,
+        bind: &Bind,
+        place: &Place,
+    ) -> io::Result<OpenedListener> {
         let is_open =
             self.state.sites.open_at(&place.asked).is_some() || prepared.bound_at(&place.asked).is_some();
         let options = self.options(bind);
         if is_open {
-            Ok(Opening::Shared)
+            Ok(OpenedListener::Shared)
         } else if options.reuse_port && matches!(place.address, Address::Tcp(_)) {
-            self.socket(&place.address, &options).map(Opening::Own)
+            self.socket(&place.address, &options).map(OpenedListener::Own)
         } else {
-            Ok(Opening::Elsewhere)
+            Ok(OpenedListener::Elsewhere)
         }
     }
 
@@ -255,7 +260,7 @@ impl Context<'_> {
     // Listeners.
 
     /// Binds what a site listens on, or finds that it is bound already.
-    fn bind(&self, prepared: &PreparedSites, site: &ServedSite) -> io::Result<Vec<(Place, Opening)>> {
+    fn bind(&self, prepared: &PreparedSites, site: &ServedSite) -> io::Result<Vec<(Place, OpenedListener)>> {
         let mut places = Vec::new();
         for (index, bind) in site.settings.listen.iter().enumerate() {
             let mut missing = None;
@@ -285,13 +290,13 @@ impl Context<'_> {
         prepared: &PreparedSites,
         bind: &Bind,
         asked: &Address,
-    ) -> io::Result<(Address, Opening)> {
+    ) -> io::Result<(Address, OpenedListener)> {
         let open = self.state.sites.open_at(asked).or_else(|| prepared.bound_at(asked));
         if let Some(open) = open {
-            return open.share(bind).map(|address| (address, Opening::Shared));
+            return open.share(bind).map(|address| (address, OpenedListener::Shared));
         }
         let socket = self.socket(asked, &self.options(bind))?;
-        Ok((socket.address().clone(), Opening::Own(socket)))
+        Ok((socket.address().clone(), OpenedListener::Own(socket)))
     }
 
     /// The socket for an address: one that the program was given, or one that is bound now.
@@ -314,9 +319,11 @@ impl Context<'_> {
         for (index, (place, opening)) in places.into_iter().enumerate() {
             let bind = site.settings.listen.get(place.listen).ok_or(io::ErrorKind::NotFound)?;
             let (id, own) = match opening {
-                Opening::Shared => (self.state.sites.asked_for(&place.asked), false),
-                Opening::Own(socket) => (Some(self.driver.listen_on(socket, &self.options(bind))?), true),
-                Opening::Elsewhere => (elsewhere.get(index).copied(), false),
+                OpenedListener::Shared => (self.state.sites.asked_for(&place.asked), false),
+                OpenedListener::Own(socket) => {
+                    (Some(self.driver.listen_on(socket, &self.options(bind))?), true)
+                }
+                OpenedListener::Elsewhere => (elsewhere.get(index).copied(), false),
             };
             let id = id.ok_or_else(|| invalid(format!("{}: the listener has gone", place.address)))?;
             let opened = Bound { place, id };

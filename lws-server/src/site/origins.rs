@@ -83,8 +83,8 @@ impl OriginGuard {
     /// Whether a request may be answered. `secure` says whether it came by TLS.
     ///
     /// Browsers say where a page comes from with every WebSocket and every method that is not safe. What says nothing is no
-    /// browser's, unless `Sec-Fetch-Site` tells otherwise; the names that the server answers for keep out whom a page can make
-    /// believe that this is its own server.
+    /// browser's, unless `Sec-Fetch-Site` says otherwise; the names that the server answers for keep out clients that a
+    /// page can make believe that this is its own server.
     #[inline]
     pub(crate) fn permits_request(&self, head: &Head<'_>, secure: bool) -> bool {
         head.method().is_safe() || self.permits_opening(head, secure)

@@ -64,10 +64,10 @@ pub struct Channel(Arc<Shared>);
 
 struct Shared {
     options: Options,
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
 }
 
-struct State {
+struct ChannelState {
     ring: Ring,
     /// Nothing more will be published.
     ended: bool,
@@ -92,7 +92,7 @@ struct Listeners {
 }
 
 /// What a stream sends next.
-pub(super) enum Next {
+pub(super) enum NextEvents {
     Event(Bytes),
     Nothing,
     /// The last octets.
@@ -103,7 +103,7 @@ impl Channel {
     /// A channel without events and listeners.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let state = State {
+        let state = ChannelState {
             ring: Ring::new(options.events_max, options.bytes_max),
             ended: false,
             listeners: BTreeMap::new(),
@@ -111,7 +111,7 @@ impl Channel {
         Self(Arc::new(Shared { options, state: Mutex::new(state) }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ChannelState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -146,7 +146,7 @@ impl Channel {
     }
 
     /// Has each thread with listeners look, unless it is about to.
-    fn notify(&self, mut state: MutexGuard<'_, State>) {
+    fn notify(&self, mut state: MutexGuard<'_, ChannelState>) {
         for ((_, shard), listeners) in &mut state.listeners {
             if listeners.notified {
                 continue;
@@ -229,21 +229,21 @@ impl Channel {
     }
 
     /// What a stream sends that stands at `position`: events that are short together, as what is sent is framed.
-    pub(super) fn next(&self, position: &mut u64) -> Next {
+    pub(super) fn next(&self, position: &mut u64) -> NextEvents {
         let state = self.lock();
         match state.ring.find(*position) {
             Found::Event(first) => {
                 *position += 1;
-                Next::Event(gather(&state.ring, first, position))
+                NextEvents::Event(gather(&state.ring, first, position))
             }
-            Found::Nothing if state.ended => Next::End(Bytes::new()),
-            Found::Nothing => Next::Nothing,
-            Found::Lost(_) if self.0.options.lag == Lag::End => Next::End(Bytes::new()),
+            Found::Nothing if state.ended => NextEvents::End(Bytes::new()),
+            Found::Nothing => NextEvents::Nothing,
+            Found::Lost(_) if self.0.options.lag == Lag::End => NextEvents::End(Bytes::new()),
             Found::Lost(lost) => {
                 *position += lost;
                 let mut resync = Vec::new();
                 Event::new(lost.to_string()).named("resync").write(None, &mut resync);
-                Next::Event(resync.into())
+                NextEvents::Event(resync.into())
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One stream of events: the exchange of one `EventSource`.
 
-use super::channel::{Channel, Next};
+use super::channel::{Channel, NextEvents};
 use crate::Context;
 use crate::http::{Exchange, Handler, Permit, Response, Status};
 use lws_proto::{Bytes, Cause, Payload};
@@ -13,7 +13,7 @@ pub struct Subscriber {
     channel: Channel,
     /// The number of the next event that it sends.
     position: u64,
-    phase: Phase,
+    phase: SubscriberPhase,
     /// Events that the client has missed before it came, as it says.
     missed: bool,
     /// What comes before the first event, until it has been sent.
@@ -25,7 +25,7 @@ pub struct Subscriber {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum SubscriberPhase {
     /// Its head has not been sent.
     New,
     Open,
@@ -36,18 +36,26 @@ enum Phase {
 impl Subscriber {
     pub(super) fn new(channel: Channel, last_event_id: Option<&str>) -> Self {
         let (position, missed) = channel.position_after(last_event_id);
-        Self { channel, position, phase: Phase::New, missed, prelude: None, busy: false, leaving: false }
+        Self {
+            channel,
+            position,
+            phase: SubscriberPhase::New,
+            missed,
+            prelude: None,
+            busy: false,
+            leaving: false,
+        }
     }
 
     /// Sends what there is, as far as the peer can take it.
     fn go_on(&mut self, cx: &Context<'_>, mut exchange: Exchange<'_>) {
-        if self.phase == Phase::New {
+        if self.phase == SubscriberPhase::New {
             match self.begin(cx, exchange) {
                 Some(begun) => exchange = begun,
                 None => return,
             }
         }
-        if self.phase != Phase::Open {
+        if self.phase != SubscriberPhase::Open {
             return;
         }
         loop {
@@ -59,23 +67,23 @@ impl Subscriber {
                 match permit.data(Payload::Own(prelude), false) {
                     Ok(spent) => exchange = spent.into_exchange(),
                     Err(_) => {
-                        self.phase = Phase::Over;
+                        self.phase = SubscriberPhase::Over;
                         return;
                     }
                 }
                 continue;
             }
             let (bytes, end) = match self.channel.next(&mut self.position) {
-                Next::Nothing if self.leaving => (self.farewell(cx), true),
-                Next::Nothing => return,
-                Next::Event(bytes) => (bytes, false),
-                Next::End(bytes) => (bytes, true),
+                NextEvents::Nothing if self.leaving => (self.farewell(cx), true),
+                NextEvents::Nothing => return,
+                NextEvents::Event(bytes) => (bytes, false),
+                NextEvents::End(bytes) => (bytes, true),
             };
             self.busy = true;
             match permit.data(Payload::Own(bytes), end) {
                 Ok(spent) if !end => exchange = spent.into_exchange(),
                 _ => {
-                    self.phase = Phase::Over;
+                    self.phase = SubscriberPhase::Over;
                     return;
                 }
             }
@@ -98,7 +106,7 @@ impl Subscriber {
         };
         if self.channel.has_ended() {
             // With which an `EventSource` comes no more.
-            self.phase = Phase::Over;
+            self.phase = SubscriberPhase::Over;
             permit.reply(Response::new(Status::NO_CONTENT));
             return None;
         }
@@ -108,13 +116,13 @@ impl Subscriber {
             .field("X-Accel-Buffering", "no");
         let mut begun = permit.reply_head(&response)?;
         if begun.tally.head {
-            self.phase = Phase::Over;
+            self.phase = SubscriberPhase::Over;
             if let Ok(permit) = begun.permit() {
                 let _ = permit.data(Payload::Static(b""), true);
             }
             return None;
         }
-        self.phase = Phase::Open;
+        self.phase = SubscriberPhase::Open;
         begun.set_timeout(Some(cx.now() + self.channel.heartbeat()));
         // Over HTTP/2 the windows may have no room for it yet, although the head has gone.
         self.prelude = Some(self.channel.prelude(spread_of(cx), self.missed));
@@ -140,7 +148,7 @@ impl Handler for Subscriber {
     }
 
     fn timer(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
-        if self.phase != Phase::Open {
+        if self.phase != SubscriberPhase::Open {
             return;
         }
         exchange.set_timeout(Some(cx.now() + self.channel.heartbeat()));
@@ -152,7 +160,7 @@ impl Handler for Subscriber {
         if let Ok(permit) = exchange.permit()
             && permit.data(Payload::Static(b":\n\n"), false).is_err()
         {
-            self.phase = Phase::Over;
+            self.phase = SubscriberPhase::Over;
         }
     }
 

@@ -23,14 +23,14 @@ const BEGINNING: Duration = Duration::from_secs(1_893_456_000);
 /// The sockets of one server, and the clock that it lives by.
 pub(super) struct Memory {
     pub(super) now: Time,
-    listeners: BTreeMap<RawFd, Listener>,
+    listeners: BTreeMap<RawFd, MemoryListener>,
     sockets: BTreeMap<RawFd, PipeId>,
     pipes: Vec<Pipe>,
     next_port: u16,
     random: u64,
 }
 
-struct Listener {
+struct MemoryListener {
     address: SocketAddr,
     backlog: VecDeque<PipeId>,
 }
@@ -196,7 +196,7 @@ impl Network for Memory {
             return Err(Errno::ADDRINUSE.into());
         }
         let descriptor = descriptor()?;
-        let listener = Listener { address, backlog: VecDeque::new() };
+        let listener = MemoryListener { address, backlog: VecDeque::new() };
         self.listeners.insert(descriptor.as_raw_fd(), listener);
         Ok(descriptor)
     }

@@ -122,7 +122,7 @@ fn a_tool_fetches_and_waits() {
 }
 
 #[test]
-fn nobody_there_is_a_failure_with_an_address() {
+fn a_refused_connection_is_a_failure_with_an_address() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     drop(listener);

@@ -132,7 +132,7 @@ fn a_full_queue_refuses_at_once() {
     let gate = Gate::default();
     let server = server(&gate, |files| files);
     let waiting: Vec<_> = (0..20).map(|n| ask(&server, &format!("/slow/open-{n}"))).collect();
-    // Two are looked for and eight wait: the others have been told.
+    // Two are being looked up and eight wait: the others have been answered.
     gate.open();
     let statuses = waiting.into_iter().map(|mut peer| Answer::parse(&peer.rest()).status);
     assert!(statuses.filter(|status| *status == 200).count() >= 10);

@@ -50,7 +50,7 @@ fn a_streaming_handler_is_not_asked_for_content_that_head_does_not_want() {
     }
     assert_eq!(noted.recv_timeout(Duration::from_secs(10)).as_deref(), Ok("complete"));
     drop(server);
-    assert!(noted.recv().is_err(), "nothing else was told");
+    assert!(noted.recv().is_err(), "nothing else was reported");
 }
 
 /// Gives the exchange up in the middle of its answer.

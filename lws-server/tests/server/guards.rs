@@ -203,8 +203,8 @@ struct TurnsTo(Option<HeadBuf>, &'static str);
 
 impl http::Handler for TurnsTo {
     fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) {
-        if let Some(head) = self.0.take().and_then(|head| head.turned_to(self.1)) {
-            exchange.turn_to(head);
+        if let Some(head) = self.0.take().and_then(|head| head.local_redirect(self.1)) {
+            exchange.reroute(head);
         }
     }
 

@@ -44,7 +44,7 @@ fn the_longest_route_at_a_segment_boundary_answers() {
 }
 
 #[test]
-fn what_no_route_answers_is_told_why() {
+fn what_no_route_answers_is_explained() {
     let server = serve(|builder| {
         builder
             .get("/page", |_| Response::text("page"))
@@ -73,7 +73,7 @@ fn what_no_route_answers_is_told_why() {
     check("GET", "/page/%2fb", 200, None);
     check("GET", "/a%zz", 400, None);
     check("CONNECT", "localhost:80", 405, Some(("allow", "OPTIONS")));
-    // RFC 9110 §15.6.2: 501 is for a method that nobody knows; RFC 10008 has made QUERY one that everybody does.
+    // RFC 9110 §15.6.2: 501 is for an unknown method; QUERY is a known one since RFC 10008.
     for known in ["QUERY", "PATCH", "TRACE", "PROPFIND", "VERSION-CONTROL"] {
         check(known, "/page", 405, Some(("allow", "GET, HEAD, POST, OPTIONS")));
     }
@@ -570,7 +570,7 @@ fn a_peer_that_has_reset_keeps_its_address() {
     reset(peer.0);
     assert_eq!(records.recv_timeout(wait).expect("a record"), (address, 101));
     assert_eq!(told.recv_timeout(wait).expect("an end"), address);
-    // Where nothing is kept nobody knows; but it is no process of this machine.
+    // If nothing is kept the address is unknown; but the peer is no process of this machine.
     let (tell, told) = channel();
     let server = serve(move |builder| builder.ws("/", move |_| Tells(tell.clone())));
     let (peer, _) = server.open("/", "");

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
-/// One connection of a client, and what was told on its streams.
+/// One connection of a client, and the events of its streams.
 struct Client {
     socket: TcpStream,
     connection: Connection,
@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Waits for what `key` has not been told yet, which is to be `expected`.
+    /// Waits for the next event of `key`, which has to be `expected`.
     fn hears(&mut self, key: StreamKey, expected: Said) {
         loop {
             if let Some(at) = self.said.iter().position(|(told, _)| *told == key) {
@@ -113,7 +113,7 @@ impl Client {
         self.flush();
     }
 
-    /// Whether nothing was told that nobody has asked for.
+    /// Whether there was no unexpected event.
     fn has_nothing_more(&self) -> bool {
         self.said.is_empty()
     }

@@ -81,7 +81,7 @@ impl raw::Handler for Raw {
     fn writable(&mut self, _: &mut Context<'_>, _: RawPermit<'_>) {}
 }
 
-/// What was told of panics: route and message.
+/// The reports of panics: route and message.
 type Told = Receiver<(Option<String>, String)>;
 
 fn describe(builder: Builder, tell: &Mutex<Sender<(Option<String>, String)>>) -> Builder {
@@ -90,7 +90,7 @@ fn describe(builder: Builder, tell: &Mutex<Sender<(Option<String>, String)>>) ->
     builder
         .on_panic(move |record| {
             let _ = tell.send((record.route.map(Into::into), record.message.to_owned()));
-            panic!("nobody hears this");
+            panic!("this is not reported");
         })
         .get("/fine", |_| Response::text("fine"))
         .get("/factory", |_| -> Response { panic!("factory") })
@@ -135,7 +135,7 @@ fn post(server: &Running, target: &str) -> Answer {
 #[test]
 fn an_exchange_whose_handler_panics_is_answered_500_or_cut_off() {
     let (server, told) = server(1);
-    let next = || told.recv_timeout(PATIENCE).expect("it is told");
+    let next = || told.recv_timeout(PATIENCE).expect("it is reported");
     let was = |route: &str, message: &str| assert_eq!(next(), (Some(route.to_owned()), message.to_owned()));
     // A client that waits all the time, on the same thread.
     let mut other = server.connect();
@@ -147,7 +147,7 @@ fn an_exchange_whose_handler_panics_is_answered_500_or_cut_off() {
     was("/collected", "collected");
     assert_eq!(post(&server, "/content").status, 500);
     was("/content", "content");
-    // Too late for a status: no last chunk, so that nobody takes it for whole.
+    // Too late for a status: there is no last chunk, so that no client takes it for complete.
     let answer = server.get("/writable");
     assert_eq!(answer.status, 200);
     assert!(!answer.content.ends_with(b"0\r\n\r\n"), "{:?}", answer.content.escape_ascii().to_string());
@@ -168,13 +168,13 @@ fn an_exchange_whose_handler_panics_is_answered_500_or_cut_off() {
 #[test]
 fn a_websocket_whose_handler_panics_is_closed_with_1011_and_a_raw_stream_is_cut_off() {
     let (server, told) = server(1);
-    let next = || told.recv_timeout(PATIENCE).expect("it is told");
+    let next = || told.recv_timeout(PATIENCE).expect("it is reported");
     let (mut other, _) = server.open("/ws", "");
     for _ in 0..3 {
         let (mut peer, _) = server.open("/ws", "");
         peer.send_text("one");
         assert_eq!(peer.text(), "one");
-        // What comes behind it is not told to anybody.
+        // Input behind it is not delivered.
         peer.send_text("panic");
         peer.send_text("two");
         assert_eq!(peer.frame(), (8, vec![0x03, 0xf3]));
@@ -209,7 +209,7 @@ fn every_thread_goes_on_after_a_panic() {
     assert_eq!(stats(&server).panics, 12);
     assert!((0..3).all(|thread| server.handle.thread_connections(thread) > 0));
     assert!(server.handle.post(|_| panic!("posted")));
-    assert_eq!(told.recv_timeout(PATIENCE).expect("it is told"), (None, "posted".into()));
+    assert_eq!(told.recv_timeout(PATIENCE).expect("it is reported"), (None, "posted".into()));
     assert_eq!(server.get("/fine").text(), "fine");
     drop(held);
 }

@@ -47,7 +47,7 @@ fn add(handle: &Handle, describe: impl Fn() -> Site + Send + Sync + 'static) -> 
     let (says, hears) = channel();
     let asked = handle.add_site(describe, move |_, added| says.send(added).expect("the test waits"));
     assert!(asked, "the server is there");
-    hears.recv_timeout(PATIENCE).expect("what came of it is told")
+    hears.recv_timeout(PATIENCE).expect("the outcome is reported")
 }
 
 /// A path for a socket that is not there before or after the test.
@@ -346,7 +346,7 @@ fn sites_as_data_are_all_that_a_server_needs() {
 fn change(handle: &Handle, changes: SiteChanges) -> io::Result<Vec<SiteId>> {
     let (says, hears) = channel();
     assert!(handle.change_sites(changes, move |_, changed| says.send(changed).expect("the test waits")));
-    hears.recv_timeout(PATIENCE).expect("what came of it is told")
+    hears.recv_timeout(PATIENCE).expect("the outcome is reported")
 }
 
 #[test]

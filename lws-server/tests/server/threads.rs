@@ -139,7 +139,7 @@ fn when_every_thread_is_full_the_next_connection_waits_for_an_end_anywhere() {
 }
 
 #[test]
-fn a_message_reaches_a_connection_of_any_thread_and_that_of_one_which_has_gone_nobody() {
+fn a_message_reaches_a_connection_of_any_thread_and_that_of_one_which_has_gone_none() {
     let (server, named) = members(3, |builder| builder);
     let peers: Vec<_> = (0..3).map(|_| join(&server).0).collect();
     let ids: Vec<_> = (0..3).map(|_| named.recv_timeout(PATIENCE).expect("a name")).collect();
@@ -232,7 +232,7 @@ fn lost(server: &Running) -> u64 {
 }
 
 #[test]
-fn who_does_not_keep_up_loses_the_oldest_and_stops_nobody() {
+fn who_does_not_keep_up_loses_the_oldest_and_stops_no_other() {
     let backlog = Backlog { messages_max: 4, bytes_max: 1 << 20, lag: LagPolicy::DropOldest };
     let (server, _named) = members(2, move |builder| builder.backlog(backlog));
     let (mut quick, mut slow) = (join(&server).0, slow_peer(&server));
@@ -362,7 +362,7 @@ impl Handler for Ender {
 }
 
 #[test]
-fn a_thread_that_does_not_start_is_told_of_and_the_others_end() {
+fn a_thread_that_does_not_start_is_reported_and_the_others_end() {
     let started = |on_others: fn()| {
         let first = Arc::new(Mutex::new(true));
         let describe = move |builder: Builder| {

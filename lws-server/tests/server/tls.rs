@@ -72,7 +72,7 @@ impl Handler for Told {
 }
 
 #[test]
-fn a_handler_is_told_what_tls_has_agreed_on() {
+fn a_handler_learns_what_tls_has_agreed_on() {
     let authority = Authority::new("root");
     let (issued, alice) = (authority.issue(&["a.example"]), authority.issue(&["alice"]));
     let host =
@@ -252,14 +252,18 @@ fn what_comes_without_tls_is_refused_redirected_served_or_closed() {
     assert_eq!((answer.status, answer.field("location")), (308, location));
     assert_eq!(answer.field("connection"), Some("close"));
     let answer = Answer::parse(&plain(Plain::Redirect, &get("elsewhere", "/")));
-    assert_eq!((answer.status, answer.field("location")), (421, None), "nobody is sent where we are not");
+    assert_eq!(
+        (answer.status, answer.field("location")),
+        (421, None),
+        "no client is redirected to another server"
+    );
     let answer = Answer::parse(&plain(Plain::Serve, &get("a.example", "/")));
     assert_eq!(answer.text(), "plain");
     assert_eq!(plain(Plain::Close, request), b"");
 }
 
 #[test]
-fn browsers_are_told_to_come_by_tls_only_where_they_came_by_it() {
+fn browsers_are_asked_to_come_by_tls_only_where_they_came_by_it() {
     let authority = Authority::new("root");
     let tls = authority.issue(&["a.example"]).server();
     let server = serve(|builder| {
@@ -311,7 +315,7 @@ fn a_peer_that_resets_in_its_handshake_keeps_its_address() {
 }
 
 #[test]
-fn who_watches_tls_is_told_of_handshakes_and_failures_and_may_refuse() {
+fn a_tls_observer_is_notified_of_handshakes_and_failures_and_may_refuse() {
     let authority = Authority::new("root");
     let tls = authority.issue(&["a.example"]).server();
     let (tell, told) = channel();
@@ -335,7 +339,7 @@ fn who_watches_tls_is_told_of_handshakes_and_failures_and_may_refuse() {
     );
     let other = Authority::new("other");
     assert_eq!(ask(&server, &other, "a.example", &get("a.example", "/")), b"");
-    // Of a peer that has reset the connection nobody knows the address any more.
+    // The address of a peer that has reset the connection is not known any more.
     let failed = next(&told);
     assert!(failed.ends_with(" tls_alert_received"), "{failed}");
     let client = lws_tls::Client::builder().roots(authority.roots()).alpn(&[]).build().expect("a client");

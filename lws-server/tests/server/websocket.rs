@@ -128,7 +128,7 @@ impl Handler for Reporter {
 }
 
 #[test]
-fn a_handler_is_told_of_its_life_in_order() {
+fn a_handler_is_called_for_each_step_of_its_life_in_order() {
     let (sender, said) = channel();
     let server = serve(move |builder| builder.ws("/", move |_| Reporter(sender.clone())));
     let (mut peer, _) = server.open("/", "");

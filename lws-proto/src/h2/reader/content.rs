@@ -1,4 +1,4 @@
-//! Content: DATA frames, what is held of them, and tunnels. RFC 9113 §6.1 and §8.1, RFC 8441 §5.
+//! Content: DATA frames, held content, and tunnels. RFC 9113 §6.1 and §8.1, RFC 8441 §5.
 
 use super::super::code::ErrorCode;
 use super::super::error::Fault;
@@ -85,8 +85,8 @@ impl FrameReader {
         if padded { Ok(()) } else { self.begin_content(session, link, resources, content) }
     }
 
-    /// The content of a frame, now that its length is known. Whether it may come is looked at before any of it is delivered, so that
-    /// what is delivered does not depend on the parts that it comes in.
+    /// Begins the content of a frame, whose length is known now. It is checked before any of it is delivered, so that
+    /// events do not depend on how the frame is cut.
     fn begin_content(
         &mut self,
         session: &mut Session,
@@ -103,7 +103,7 @@ impl FrameReader {
             return self.refuse_content(session, link, resources, content.id, fault);
         }
         if content.left == 0 {
-            // Nothing follows that would bring us back here.
+            // No further bytes of the frame will lead back here.
             return self.end_frame(session, link, content);
         }
         Ok(())
@@ -132,7 +132,7 @@ impl FrameReader {
         }
         let n = (content.left as usize).min(input.len());
         if n == 0 {
-            // Asked for what is kept, in the middle of a frame: there is no content without octets.
+            // Called without input in the middle of a frame: an empty piece of content is not delivered.
             return Ok(Step::taken(0));
         }
         let Some(stream) = session.streams.still(content.slot, content.id) else {
@@ -181,7 +181,7 @@ impl FrameReader {
         Ok(Step::found(n, Item::Body { content: Content::Input(0..n), end }))
     }
 
-    /// A frame without content, or whose content has been looked at: what follows from its end.
+    /// Handles the end of a frame's content.
     fn end_frame(&mut self, session: &mut Session, link: &mut Link, content: DataFrame) -> Result<(), Fault> {
         let now = link.now;
         self.skip_rest(session, link, content);
@@ -202,8 +202,8 @@ impl FrameReader {
         Ok(())
     }
 
-    /// The rest of the frame is padding. The peer is given room for what has been taken: here and not before, so that what is
-    /// said does not depend on the parts that the frame came in.
+    /// Skips the padding. The peer is given room for the content here and not earlier, so that output does not depend
+    /// on how the frame is cut.
     fn skip_rest(&mut self, session: &mut Session, link: &mut Link, content: DataFrame) {
         self.place = FramePosition::Skip(content.left + content.padding);
         self.enter_skip();
@@ -234,7 +234,7 @@ impl FrameReader {
         Ok(Step::taken(n))
     }
 
-    /// Keeps content for a stream that does not want it now. The window that the peer has bounds it.
+    /// Holds content for a paused stream. The peer's window bounds it.
     fn hold(
         &mut self,
         session: &mut Session,
@@ -262,7 +262,7 @@ impl FrameReader {
         Ok(Step::taken(n))
     }
 
-    /// What is wrong with the content of a frame by its length: it is not what was said of it, or more than there may be.
+    /// Checks the length of a frame's content: it must not exceed the announced length or the limit.
     fn check_content(&self, session: &mut Session, link: &mut Link, content: DataFrame) -> Option<Fault> {
         let stream = session.streams.peek(content.slot);
         if stream.id != content.id || stream.waits_for == WaitsFor::Closed || stream.tunnel().is_some() {
@@ -295,7 +295,7 @@ impl FrameReader {
         }
     }
 
-    /// Ends a stream whose content is not what it may be: with 413 if it is too much and nothing was answered.
+    /// Ends a stream with invalid content: with 413 if it is too much and no response has begun.
     #[cold]
     fn refuse_content(
         &mut self,
@@ -323,7 +323,7 @@ impl FrameReader {
         }
     }
 
-    // What a stream has become.
+    // Tunnels.
 
     /// Bytes for a WebSocket or tunnel.
     fn on_tunnel_bytes(
@@ -346,7 +346,7 @@ impl FrameReader {
         Ok(step)
     }
 
-    /// Lets the receiver of a tunnel look at bytes.
+    /// Passes bytes to the receiver of a tunnel.
     fn read_tunnel(
         &mut self,
         session: &mut Session,
@@ -368,7 +368,7 @@ impl FrameReader {
         step
     }
 
-    /// Takes the receiver of what a stream has become, as soon as it is asked for.
+    /// Takes over the receiver of a tunnel that a stream has become.
     pub(super) fn take_tunnel(
         &mut self,
         session: &mut Session,
@@ -387,9 +387,9 @@ impl FrameReader {
         Some((protocol, announced))
     }
 
-    // What was held.
+    // Held content.
 
-    /// What streams have to deliver that were paused, or have become something else.
+    /// Delivers held content of streams that were resumed, or have become tunnels.
     pub(super) fn receive_held(
         &mut self,
         session: &mut Session,
@@ -414,7 +414,7 @@ impl FrameReader {
         }
     }
 
-    /// The next thing that a stream has to deliver out of what is held.
+    /// The next item of a stream's held content.
     fn deliver_held(
         &mut self,
         session: &mut Session,
@@ -443,14 +443,14 @@ impl FrameReader {
             self.lent = Lent::Held(slot);
             session.take_held_content(link, slot, id, held);
             if end {
-                self.told_message(session, slot);
+                self.complete_message(session, slot);
             }
             return HeldInput::Item(Item::Body { content: Content::Held(range), end });
         }
         match (stream_input.end, stream_input.trailers.take()) {
             (MessageEnd::Nothing, _) => HeldInput::Nothing,
             (MessageEnd::Content, None) => {
-                self.told_message(session, slot);
+                self.complete_message(session, slot);
                 HeldInput::Item(Item::Body { content: Content::Input(0..0), end: true })
             }
             (MessageEnd::Content, trailers @ Some(_)) => {
@@ -461,14 +461,14 @@ impl FrameReader {
             (MessageEnd::Trailers, trailers) => {
                 self.section = trailers.map(|trailers| *trailers).unwrap_or_default();
                 self.facts = SectionFacts::NONE;
-                self.told_message(session, slot);
+                self.complete_message(session, slot);
                 HeldInput::Item(Item::Trailers)
             }
         }
     }
 
-    /// The whole message of the peer has been delivered.
-    fn told_message(&mut self, session: &mut Session, slot: Slot) {
+    /// Notes that the whole message of the peer has been delivered.
+    fn complete_message(&mut self, session: &mut Session, slot: Slot) {
         self.inputs[slot.index()].end = MessageEnd::Nothing;
         session.streams.unresume(slot);
         session.peer_ended(slot);
@@ -528,7 +528,7 @@ impl FrameReader {
         }
     }
 
-    // What is lent.
+    // Lent content.
 
     /// Held input of the stream that the last event is about.
     pub(crate) fn held(&mut self) -> &mut [u8] {
@@ -548,7 +548,7 @@ impl FrameReader {
         }
     }
 
-    /// Lets go of what was lent for the last event. Answers how many bytes of messages that were.
+    /// Frees the content that was lent for the last event. Returns the bytes of an assembled message.
     #[inline]
     pub(crate) fn release(&mut self) -> usize {
         if self.lent == Lent::Nothing { 0 } else { self.release_lent() }
@@ -573,7 +573,7 @@ impl FrameReader {
     }
 }
 
-/// What came of a look at what is held.
+/// The result of a step over held content.
 enum HeldInput {
     Item(Item),
     /// Nothing to deliver, but there may be more to look at.
@@ -587,7 +587,7 @@ impl HeldInput {
     }
 }
 
-/// Counts a frame that carries next to nothing. A WebSocket may have short messages.
+/// Counts a frame with hardly any content. A WebSocket may have short messages.
 fn count_tiny(session: &mut Session, link: &mut Link, content: DataFrame) -> Result<(), Fault> {
     match content.left {
         0 => session.count_glitch(link),

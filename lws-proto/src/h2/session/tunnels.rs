@@ -264,7 +264,8 @@ impl Session {
         if stream.has(streams::CUT) {
             return self.give_up(link, slot, Cause::Aborted);
         }
-        // The peer's end came in the frame of its last words, or was held with them: no one is left to whom it could be delivered.
+        // The peer's end came in the frame of its last bytes, or was held with them, so there is no receiver left for
+        // it.
         if stream.core.notices.take(Notices::PEER_ENDED) {
             stream.state = stream.state.peer_ended();
         }

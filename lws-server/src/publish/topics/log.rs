@@ -41,7 +41,7 @@ pub enum LagPolicy {
 
 /// The subscribers of one topic, at indices that do not move, and the messages that some of them have still to read.
 pub(crate) struct TopicLog<I = StreamId> {
-    subscribers: Vec<Option<Subscriber<I>>>,
+    subscribers: Vec<Option<LogReader<I>>>,
     free: Vec<u32>,
     backlog: Backlog,
     /// The number of the oldest message that waits.
@@ -61,7 +61,7 @@ struct Unseen {
     bytes: usize,
 }
 
-struct Subscriber<I> {
+struct LogReader<I> {
     id: I,
     /// The number of the first message that it has not read.
     next: u64,
@@ -99,7 +99,7 @@ pub(crate) enum Next {
 impl<I: Copy + PartialEq> TopicLog<I> {
     /// What one subscriber costs.
     #[cfg(test)]
-    pub(crate) const SUBSCRIBER_BYTES: usize = size_of::<Option<Subscriber<I>>>() + size_of::<u32>();
+    pub(crate) const SUBSCRIBER_BYTES: usize = size_of::<Option<LogReader<I>>>() + size_of::<u32>();
 
     pub(crate) fn new(backlog: Backlog) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl<I: Copy + PartialEq> TopicLog<I> {
 
     /// Adds a subscriber, which reads what is published from now on. Answers its index.
     pub(crate) fn join(&mut self, id: I) -> u32 {
-        let subscriber = Subscriber { id, next: self.end(), notified: false };
+        let subscriber = LogReader { id, next: self.end(), notified: false };
         match self.free.pop() {
             Some(index) => {
                 self.subscribers[index as usize] = Some(subscriber);
@@ -157,7 +157,8 @@ impl<I: Copy + PartialEq> TopicLog<I> {
         self.forget_read();
     }
 
-    /// Keeps a message until all have read it, and answers whom to notify: each once until it looks.
+    /// Keeps a message until all subscribers have read it, and returns those to notify: each one once until it
+    /// reads.
     pub(crate) fn publish(&mut self, entry: NewMessage<I>) -> Vec<(I, u32)> {
         let unread = self.len();
         if unread == 0 {
@@ -252,7 +253,7 @@ impl<I: Copy + PartialEq> TopicLog<I> {
         self.forget_read();
     }
 
-    fn subscriber(&mut self, index: u32) -> Option<&mut Subscriber<I>> {
+    fn subscriber(&mut self, index: u32) -> Option<&mut LogReader<I>> {
         self.subscribers.get_mut(index as usize)?.as_mut()
     }
 
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_for_nobody() {
+    fn nothing_is_kept_without_subscribers() {
         let mut log = log(Backlog::default(), 0);
         assert!(log.publish(entry(10)).is_empty());
         assert_eq!(log.waiting.len(), 0);

@@ -170,7 +170,7 @@ enum TopicName {
     RemovedRoute,
 }
 
-/// Whom to notify of a publication.
+/// The subscribers to notify of a publication.
 #[derive(Debug)]
 pub(crate) struct Notified<I = StreamId> {
     pub(crate) subscribers: Vec<(I, Subscription)>,
@@ -476,7 +476,7 @@ mod tests {
         topics
     }
 
-    /// Whom a message to the topic of this name notifies.
+    /// The subscribers that a message to the topic of this name notifies.
     fn notified(topics: &mut Topics<u32>, name: &str, except: Option<u32>) -> Vec<u32> {
         let message = Broadcast::new(MessageKind::Text, "x");
         let publication = Publication { to: Destination::Topic(name.into()), message, except, key: None };
