@@ -92,7 +92,7 @@ mod store {
         }
         let Some(domain) = cookie.domain() else { return true };
         let domain = domain.trim_start_matches('.').to_ascii_lowercase();
-        // RFC 6265 §5.3: a public suffix is nobody's own, unless it is the host itself.
+        // RFC 6265 §5.3: a cookie for a public suffix is rejected, unless the suffix is the host itself.
         domain == url.name() || psl::suffix_str(&domain).is_none_or(|suffix| suffix != domain)
     }
 

@@ -29,7 +29,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What a server has asked, and how often it was answered.
+/// The challenge of a server, and how often it was answered.
 #[derive(Debug, Default)]
 pub(crate) struct DigestState {
     challenge: Option<Challenge>,
@@ -46,7 +46,7 @@ struct Challenge {
     nonce: String,
     opaque: Option<String>,
     algorithm: Algorithm,
-    /// As it was written, to be said again.
+    /// The algorithm as the server wrote it, to be repeated.
     algorithm_text: Option<String>,
     session: bool,
     /// The server wants the request counted: RFC 7616 §3.3. Without it it is that of RFC 2069.
@@ -80,7 +80,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 impl DigestState {
-    /// Whether a 401 asks for something that can be answered, and was not answered in vain.
+    /// Whether a 401 has a challenge that can be answered, and that was not answered before without success.
     pub(crate) fn is_challenged(&mut self, request: &Request, fields: &Fields) -> bool {
         if request.options.digest.is_none() || self.answers >= ANSWERS_MAX {
             return false;
@@ -278,7 +278,7 @@ mod tests {
         let mut fields = Fields::new();
         fields.add("www-authenticate", "Digest realm=a, nonce=b, qop=auth");
         let mut state = DigestState::default();
-        assert!(!state.is_challenged(&request, &fields), "nobody gave credentials");
+        assert!(!state.is_challenged(&request, &fields), "there are no credentials");
         request.options.digest = Some(Credentials::new("u", "p"));
         assert!(state.is_challenged(&request, &fields));
         assert!(!state.is_challenged(&request, &fields), "it was wrong");

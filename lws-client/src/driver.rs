@@ -1,6 +1,6 @@
-//! A client below an application of the driver: the one place that knows both.
+//! The adapter between a client and an application of the driver.
 //!
-//! An application keeps a [`Client`], lets its connection state be made of a [`Link`], and hands on what it is told of such
+//! An application keeps a [`Client`], makes its connection state from a [`Link`], and passes on the calls about such
 //! connections. After everything else that may have asked the client for something it calls [`Client::serve`].
 
 use crate::client::{Action, Client};

@@ -1,5 +1,4 @@
-//! The one typed outcome of a request that came to nothing: how far it had come, what ended it, and whether it may be
-//! sent again.
+//! The failure of a request: its phase, its cause, and whether the request may be sent again.
 
 use lws_loop_external::tls;
 use lws_loop_external::{ConnectCause, ConnectError, ConnectPhase};
@@ -10,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a request has no response, or no whole one. It is told exactly once.
+/// Why a request has no response, or an incomplete one. It is delivered exactly once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
@@ -100,7 +99,7 @@ pub enum Deadline {
 
 impl Failure {
     pub(crate) fn new(phase: Phase, cause: Cause) -> Self {
-        // Before the request was begun nobody can have acted on it.
+        // Before the request was sent, the server cannot have acted on it.
         let unsent = phase < Phase::Send;
         let refused = matches!(&cause, Cause::Stream(cause) if cause.is_retryable());
         let gone = matches!(cause, Cause::Request(_) | Cause::Cancelled | Cause::NotReplayable);
@@ -249,7 +248,7 @@ mod tests {
     use lws_proto::Deadline as EngineDeadline;
 
     #[test]
-    fn only_what_nobody_can_have_acted_on_is_retryable() {
+    fn only_a_request_that_cannot_have_been_acted_on_is_retryable() {
         let ended = || Cause::Stream(EngineCause::Disconnected);
         for (phase, cause, retryable) in [
             (Phase::Pool, Cause::TimedOut(Deadline::Wait), true),

@@ -26,13 +26,13 @@
 //!
 //! let mut runtime = Runtime::new(Options::default())?;
 //! let done = Rc::new(Cell::new(false));
-//! let told = Rc::clone(&done);
+//! let finished = Rc::clone(&done);
 //! runtime.with(|client| {
 //!     let request = client.get(&format!("http://{address}/"))?;
 //!     request.follow_redirects().collect(1 << 20, move |_, outcome| {
 //!         let response = outcome.expect("a response");
 //!         assert_eq!((response.status(), response.text().as_ref()), (200, "hello"));
-//!         told.set(true);
+//!         finished.set(true);
 //!     });
 //!     Ok::<_, lws_client::UrlError>(())
 //! })?;

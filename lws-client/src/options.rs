@@ -1,4 +1,4 @@
-//! What the owner of a client decides, for all requests and for one.
+//! The options of a client, and of a single request.
 
 use crate::proxy::{Proxy, ProxyRules};
 use crate::redirect::RedirectRules;
@@ -9,22 +9,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a client may hold and how long it waits. Every growth that peers or the application can cause has its limit here
-/// or in [`lws_proto::Limits`].
+/// The limits and deadlines of a client. Every growth that peers or the application can cause has its limit here or in
+/// [`lws_proto::Limits`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections of HTTP/1.1 to one place. Default 6, as browsers have.
+    /// HTTP/1.1 connections to one origin. Default 6, as in browsers.
     pub per_host_max: usize,
-    /// Connections in all, idle ones too. Default 100. Past it an idle one gives way.
+    /// All connections, including idle ones. Default 100. Past it an idle one is closed.
     pub connections_max: usize,
     /// How long a connection may be idle and be used again. Default 60 s, or a second less than the server says in `Keep-Alive:
     /// timeout=`. RFC 2068 §19.7.1.1.
     #[doc(alias = "CURLOPT_MAXAGE_CONN")]
     pub idle_timeout: Duration,
-    /// The same for a request that may not be sent twice, where the server has said nothing: many close after 5 s. Default 4 s.
+    /// How long a connection may be idle and be used for a request that must not be sent twice, if the server has sent
+    /// no `Keep-Alive`: many servers close after 5 s. Default 4 s.
     pub careful_idle_timeout: Duration,
-    /// How long a connection may be used at all, so that changes of the network are followed. Default 24 h.
+    /// The age after which a connection is not used again, so that changes of the network take effect. Default 24
+    /// h.
     #[doc(alias = "CURLOPT_MAXLIFETIME_CONN")]
     pub life_max: Duration,
     /// Requests on one connection. Default 1,000.
@@ -39,21 +41,21 @@ pub struct Limits {
     pub wait_timeout: Duration,
     /// Requests and WebSockets that a client has at a time, in all stages. Default 10,000.
     pub exchanges_max: usize,
-    /// How long the first connection to a place is waited for before a second is made beside it, as it may turn out to be HTTP/2,
-    /// where one is enough. Default 250 ms.
+    /// How long requests wait for the first connection to an origin before a second one is made, since one is enough if
+    /// its protocol turns out to be HTTP/2. Default 250 ms.
     pub protocol_wait: Duration,
-    /// How long it is remembered which protocol a place has chosen. Default 24 h.
+    /// How long the protocol of an origin is remembered. Default 24 h.
     pub protocol_memory: Duration,
-    /// Places of which it is remembered. Default 1,024.
+    /// The number of origins whose protocol is remembered. Default 1,024.
     pub protocols_remembered_max: usize,
     /// How long a server may take to say 100 before the content is sent all the same. Default 1 s. RFC 9110 §10.1.1.
     #[doc(alias = "CURLOPT_EXPECT_100_TIMEOUT_MS")]
     pub continue_timeout: Duration,
     /// From how many bytes on content waits for 100. Default 1 MiB; content of unknown length waits, too.
     pub expect_bytes_min: u64,
-    /// Content of a response that nobody wants which is read so that the connection can be used again. Default 64 KiB.
+    /// Bytes of unwanted response content that are read so that the connection can be used again. Default 64 KiB.
     pub discard_bytes_max: u64,
-    /// How long that may take. Default 1 s.
+    /// How long reading unwanted content may take. Default 1 s.
     pub discard_timeout: Duration,
     /// How long a proxy may take to make a tunnel. Default 15 s.
     pub proxy_timeout: Duration,
@@ -91,7 +93,7 @@ impl Default for Limits {
     }
 }
 
-/// What a client is made of.
+/// The options of a client.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {

@@ -1,4 +1,4 @@
-//! Who is told of a response, and what is lent to them.
+//! The receiver of a response, and the context of its calls.
 
 use crate::Fields;
 use crate::client::{Client, RequestId};
@@ -15,7 +15,8 @@ pub trait Reply {
         let _ = (cx, head);
     }
 
-    /// The final response begins. Redirects that are followed and answers that are asked for again are not told.
+    /// The final response begins. Redirects that are followed and responses that lead to another try are not
+    /// delivered.
     fn head(&mut self, cx: &mut Context<'_>, head: ResponseHead) {
         let _ = (cx, head);
     }
@@ -64,8 +65,8 @@ impl Context<'_> {
         self.client.now()
     }
 
-    /// No content is told until [`Client::resume`], but for what has been received and decompressed already: at most what one turn
-    /// reads.
+    /// Stops the delivery of content until [`Client::resume`], except for what has been received and decompressed
+    /// already: at most what one turn reads.
     pub fn pause(&mut self) {
         self.client.pause(self.id);
     }

@@ -1,4 +1,4 @@
-//! What is asked for.
+//! Requests.
 
 use crate::Fields;
 use crate::options::RequestOptions;
@@ -23,7 +23,7 @@ pub struct Request {
     pub fields: Fields,
     /// The content.
     pub body: Body,
-    /// How it is done.
+    /// The options of the request.
     pub options: RequestOptions,
 }
 

@@ -1,4 +1,4 @@
-//! What is answered.
+//! Responses.
 
 use crate::Fields;
 use crate::failure::Timings;

@@ -1,4 +1,4 @@
-//! Whether a request is sent again, and when. Pure: knows no connection and no clock.
+//! The rules of retries: whether a request is sent again, and when. Pure: knows no connection and no clock.
 //!
 //! The rule is RFC 9110 §9.2.2 and nothing beyond it: what the peer may have acted on is sent again only if asking twice
 //! means the same as asking once. A budget keeps an outage from being multiplied by those who try again.
@@ -49,7 +49,7 @@ impl RetryRules {
     }
 }
 
-/// What is known of a try that has failed.
+/// The facts about a failed try.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Try {
     /// Tries that have been made, this one included.
@@ -64,10 +64,10 @@ pub(crate) struct Try {
     pub(crate) answered: bool,
 }
 
-/// What follows.
+/// What follows a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The failure is told.
+    /// The request fails.
     Fail,
     /// The request is sent again.
     Again {

@@ -203,9 +203,9 @@ mod runtime {
         /// The wait fails. What becomes of the request is in the result.
         pub fn send(&mut self, request: Request, max: usize) -> io::Result<Result<Response, Failure>> {
             let outcome = Rc::new(RefCell::new(None));
-            let told = Rc::clone(&outcome);
+            let slot = Rc::clone(&outcome);
             self.with(|client| {
-                let done = move |_: &mut crate::Context<'_>, result| drop(told.replace(Some(result)));
+                let done = move |_: &mut crate::Context<'_>, result| drop(slot.replace(Some(result)));
                 client.collect(request, max, done)
             });
             loop {

@@ -1,4 +1,4 @@
-//! Things with names that carry a generation, so that the name of one that has gone finds nothing.
+//! A slab whose keys carry a generation, so that a stale key finds nothing.
 
 /// The name of a thing in a [`Slab`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! What TLS of outgoing connections is to a client: an identity that a pool can compare, and providers of sessions.
+//! TLS of outgoing connections: an identity that the pool can compare, and providers of sessions.
 
 use lws_loop_external::tls::Provider;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! A connection inside of a connection: through a proxy, with TLS of its own where that was asked for.
+//! A connection inside of another one: through a proxy, with TLS of its own if that was requested.
 //!
 //! The outer connection is an exchange with the proxy that becomes a raw stream, or a raw stream from the beginning. What
 //! comes on it is the transport of the inner one. Knows no request and no pool.
@@ -13,16 +13,16 @@ use lws_proto::http::{Request, Scheme};
 use lws_proto::{Config, Connection, Established, Event, Payload, RawStream, SLICES_MAX, StreamKey, Time};
 use std::sync::Arc;
 
-/// A tunnel that is asked for, or there.
+/// A tunnel that is being made, or exists.
 pub(crate) struct Tunnel {
-    state: State,
+    state: TunnelState,
     /// The stream of the outer connection.
     key: Option<StreamKey>,
     /// Octets for the peer that the outer stream has not taken: what one write makes, at most.
     out: Vec<u8>,
     secure: Option<Box<dyn Session>>,
     versions: Versions,
-    /// The end of the inner transport has been told.
+    /// Whether the end of the inner transport has been delivered.
     ended: bool,
     /// Where the end of our own direction stands.
     ending: Ending,
@@ -39,7 +39,7 @@ enum Ending {
     Sent,
 }
 
-enum State {
+enum TunnelState {
     /// The proxy was asked with CONNECT.
     Connect,
     /// The proxy is asked with SOCKS.
@@ -78,7 +78,7 @@ impl Tunnel {
             provider.map_err(|text| Cause::Connect(std::io::ErrorKind::InvalidInput, text.into()))?;
         let secure = provider.map(|provider| provider.session()).transpose().map_err(Cause::Tls)?;
         let mut tunnel = Self {
-            state: State::Connect,
+            state: TunnelState::Connect,
             key: None,
             out: Vec::new(),
             secure,
@@ -100,7 +100,7 @@ impl Tunnel {
             ProxyKind::Socks5 => {
                 let (socks, greeting) =
                     Socks5::new(host, key.origin.port, proxy.credentials.as_ref()).map_err(Cause::Socks)?;
-                tunnel.state = State::Socks(socks);
+                tunnel.state = TunnelState::Socks(socks);
                 tunnel.out = greeting;
             }
         }
@@ -115,8 +115,8 @@ impl Tunnel {
     /// The connection that requests are sent on, once it is there.
     pub(crate) fn inner(&mut self) -> Option<&mut Connection> {
         match &mut self.state {
-            State::Open(connection) => Some(connection),
-            State::Connect | State::Socks(_) | State::Handshaking => None,
+            TunnelState::Open(connection) => Some(connection),
+            TunnelState::Connect | TunnelState::Socks(_) | TunnelState::Handshaking => None,
         }
     }
 
@@ -135,7 +135,7 @@ impl Tunnel {
             }
             Event::Established { stream: Established::Raw(stream), .. } => {
                 let outcome = match self.state {
-                    State::Connect => self.made(now),
+                    TunnelState::Connect => self.made(now),
                     _ => Outcome::Nothing,
                 };
                 self.flush(now, stream);
@@ -153,7 +153,7 @@ impl Tunnel {
                 Outcome::Nothing
             }
             Event::Timeout { stream } => {
-                if let State::Open(inner) = &mut self.state {
+                if let TunnelState::Open(inner) = &mut self.state {
                     inner.handle_timeout(now);
                 }
                 if let Ok(stream) = stream.into_raw() {
@@ -162,7 +162,7 @@ impl Tunnel {
                 Outcome::Nothing
             }
             Event::Closed { cause, .. } => match &mut self.state {
-                State::Open(inner) => {
+                TunnelState::Open(inner) => {
                     inner.transport_failed(now);
                     Outcome::Nothing
                 }
@@ -178,7 +178,7 @@ impl Tunnel {
             let http2 = self.versions == Versions::Http2;
             return self.open(now, http2, Scheme::Http);
         };
-        self.state = State::Handshaking;
+        self.state = TunnelState::Handshaking;
         // A client's first call begins the handshake.
         match session.open(&mut [], &mut [], &mut self.out) {
             Ok(_) => Outcome::Nothing,
@@ -197,14 +197,14 @@ impl Tunnel {
         } else {
             Connection::client(now, config, entropy)
         };
-        self.state = State::Open(Box::new(connection));
+        self.state = TunnelState::Open(Box::new(connection));
         Outcome::Made(if http2 { Spoken::Http2 } else { Spoken::Http1 })
     }
 
     /// Takes octets of the outer stream.
     fn receive(&mut self, now: Time, mut chunk: &mut [u8], end: bool) -> Outcome {
         let mut outcome = Outcome::Nothing;
-        if let State::Socks(socks) = &mut self.state {
+        if let TunnelState::Socks(socks) = &mut self.state {
             match socks.receive(chunk) {
                 Err(error) => return Outcome::Failed(Cause::Socks(error)),
                 Ok(progress) => {
@@ -229,7 +229,7 @@ impl Tunnel {
     /// Takes octets of the inner transport.
     fn receive_inner(&mut self, now: Time, mut chunk: &mut [u8]) -> Outcome {
         if self.secure.is_none() {
-            if let State::Open(inner) = &mut self.state {
+            if let TunnelState::Open(inner) = &mut self.state {
                 keep(inner, now, chunk);
             }
             return Outcome::Nothing;
@@ -247,14 +247,14 @@ impl Tunnel {
                 }
             };
             chunk = &mut chunk[opened.taken..];
-            if matches!(self.state, State::Handshaking) && !session.is_handshaking() {
+            if matches!(self.state, TunnelState::Handshaking) && !session.is_handshaking() {
                 let http2 = session.info().alpn.as_deref() == Some(b"h2");
                 if self.versions == Versions::Http2 && !http2 {
                     return Outcome::Failed(Cause::Tls(TlsFailure::silent(Reason::NoProtocol)));
                 }
                 outcome = self.open(now, http2, Scheme::Https);
             }
-            if let State::Open(inner) = &mut self.state {
+            if let TunnelState::Open(inner) = &mut self.state {
                 keep(inner, now, &plaintext[..opened.filled]);
                 if opened.closed && !self.ended {
                     self.ended = true;
@@ -269,7 +269,7 @@ impl Tunnel {
 
     fn tls_failed(&mut self, now: Time, failure: TlsFailure) -> Outcome {
         match &mut self.state {
-            State::Open(inner) => {
+            TunnelState::Open(inner) => {
                 inner.transport_failed(now);
                 Outcome::Nothing
             }
@@ -279,10 +279,10 @@ impl Tunnel {
 
     fn receive_end(&mut self, now: Time, outcome: &mut Outcome) {
         match &mut self.state {
-            State::Open(_) if self.ended => {}
+            TunnelState::Open(_) if self.ended => {}
             // RFC 8446 §6.1: without close_notify somebody on the way may have cut it.
-            State::Open(inner) if self.secure.is_some() => inner.received_truncation(now),
-            State::Open(inner) => inner.received_eof(now),
+            TunnelState::Open(inner) if self.secure.is_some() => inner.received_truncation(now),
+            TunnelState::Open(inner) => inner.received_eof(now),
             _ => *outcome = Outcome::Failed(Cause::Stream(lws_proto::Cause::Disconnected)),
         }
         self.ended = true;
@@ -290,16 +290,16 @@ impl Tunnel {
 
     /// Tells what the inner connection has to say.
     pub(crate) fn pump(&mut self, mut tell: impl FnMut(Event<'_>)) {
-        if let State::Open(inner) = &mut self.state {
+        if let TunnelState::Open(inner) = &mut self.state {
             while let Some(event) = inner.next_event() {
                 tell(event);
             }
         }
     }
 
-    /// Whether something is to be sent, or the outer stream is to be told something.
+    /// Whether octets, or the end of this direction, have to be passed to the outer stream.
     pub(crate) fn has_output(&self) -> bool {
-        let State::Open(inner) = &self.state else { return !self.out.is_empty() };
+        let TunnelState::Open(inner) = &self.state else { return !self.out.is_empty() };
         let interest = inner.interest();
         !self.out.is_empty() || interest.write || interest.shutdown && self.ending != Ending::Sent
     }
@@ -330,7 +330,7 @@ impl Tunnel {
                 }
             }
         }
-        let State::Open(inner) = &mut self.state else { return };
+        let TunnelState::Open(inner) = &mut self.state else { return };
         let interest = inner.interest();
         stream.set_timeout(interest.deadline);
         if interest.close {
@@ -346,7 +346,7 @@ impl Tunnel {
 
     /// Says the last when the inner connection has nothing more to say. RFC 8446 §6.1.
     fn end_when_due(&mut self) {
-        let State::Open(inner) = &self.state else { return };
+        let TunnelState::Open(inner) = &self.state else { return };
         let interest = inner.interest();
         if self.ending == Ending::Open && interest.shutdown && !interest.write {
             self.ending = Ending::Due;
@@ -358,7 +358,7 @@ impl Tunnel {
 
     /// Makes octets of what the inner connection has to send.
     fn seal(&mut self, now: Time) {
-        let State::Open(inner) = &mut self.state else { return };
+        let TunnelState::Open(inner) = &mut self.state else { return };
         while self.out.len() < OUT_BYTES_MAX {
             let Some(transmit) = inner.transmit(now) else { return };
             let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];

@@ -1,4 +1,4 @@
-//! From a request that has a connection to octets of it: what is asked of the engine, and with which fields.
+//! Sending a request on its connection: the call to the engine, and the fields of the request.
 
 use super::exchange::{Job, Stage};
 use super::links::{LinkRecord, StreamUse};
@@ -13,13 +13,13 @@ use lws_proto::http::Request as EngineRequest;
 use lws_proto::{Connection, Misuse, Payload};
 use std::sync::Arc;
 
-/// What of a request is sent with its head.
+/// How the content of a request is sent.
 struct Outgoing {
     fields: crate::Fields,
     content: Option<bytes::Bytes>,
-    /// Nothing follows.
+    /// Whether no content follows.
     end: bool,
-    /// What follows waits for 100.
+    /// Whether the content waits for a 100 response.
     expects: bool,
 }
 
@@ -44,11 +44,11 @@ impl Client {
         self.act(Action::Connect { link, target, config, options: Box::new(options) });
     }
 
-    /// A request has its connection: it is begun when that is lent.
+    /// Assigns a connection to a request, which begins when the connection is lent.
     pub(super) fn assign(&mut self, link: Link, id: RequestId) {
         let (now, reused) = (self.now, self.pool.is_reused(link));
         let Some(exchange) = self.exchanges.get_mut(id.0) else {
-            // It was given up at the same moment.
+            // The request was cancelled at the same moment.
             return self.pool.release(now, link, After::Keep { hint: None });
         };
         let Some(record) = self.links.get_mut(&link) else { return };
@@ -99,7 +99,7 @@ impl Client {
         }
     }
 
-    /// The engine did not take a request: nothing of it was sent.
+    /// Handles a request that the engine has refused, so that nothing of it was sent.
     fn not_begun(&mut self, link: Link, id: RequestId, misuse: Misuse) {
         let now = self.now;
         match misuse {
@@ -154,7 +154,7 @@ impl Client {
         Ok(key)
     }
 
-    /// The fields of a request, those of the application and our own.
+    /// Composes the fields of a request, from those of the application and the client's own.
     fn compose(&mut self, link: Link, id: RequestId) -> Outgoing {
         let key = self.links.get(&link).map(|record| Arc::clone(&record.key));
         let options = Arc::clone(&self.options);
@@ -167,7 +167,7 @@ impl Client {
         if let (Some(agent), false) = (&options.user_agent, fields.has("user-agent")) {
             fields.add("user-agent", agent);
         }
-        // What is asked for in ranges is asked for as it is: RFC 9110 §14.1.
+        // Ranges count octets of the encoded content, so no coding is accepted for them: RFC 9110 §14.1.
         let plain = fields.has("accept-encoding") || fields.has("range");
         if cfg!(feature = "decompress") && request.options.decompress && !plain {
             fields.add("accept-encoding", crate::decode::ACCEPTED);
@@ -218,7 +218,7 @@ impl super::Exchange {
     }
 }
 
-/// Where a connection goes to: what was said in place of the host, or the proxy, or the host.
+/// The target of a connection: an override of the host, the proxy, or the host itself.
 fn target_of(key: &Key) -> Target {
     match &key.proxy {
         Some(proxy) => (proxy.host.as_str(), proxy.port).into(),
@@ -237,7 +237,7 @@ fn connect_options(key: &Key, options: &Options) -> Result<ConnectOptions, Strin
     connect.bind = key.bind;
     connect.bind_device.clone_from(&key.bind_device);
     if key.addresses.iter().any(|address| !matches!(address, Address::Tcp(_))) {
-        // They are options of TCP.
+        // Binding to an address or an interface is for TCP only.
         (connect.bind, connect.bind_device) = (None, None);
     }
     let proxy = key.proxy.as_ref().map(|proxy| (proxy.kind, proxy));

@@ -1,4 +1,4 @@
-//! How an application says what it asks for.
+//! The builder of requests.
 
 use super::{Client, RequestId};
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::response::Response;
 use bytes::Bytes;
 use std::time::Duration;
 
-/// A request that is being described. Nothing is sent before [`start`](Self::start) or [`collect`](Self::collect).
+/// A request that is being built. Nothing is sent before [`start`](Self::start) or [`collect`](Self::collect).
 #[must_use = "nothing is asked for before `start` or `collect`"]
 pub struct RequestBuilder<'c> {
     client: &'c mut Client,
@@ -29,25 +29,25 @@ impl<'c> RequestBuilder<'c> {
         self
     }
 
-    /// Gives content that is all there.
+    /// Sets the content, all of which is in memory.
     pub fn body(mut self, content: impl Into<Bytes>) -> Self {
         self.request.body = Body::Bytes(content.into());
         self
     }
 
-    /// Gives content as it can be sent: [`Reply::writable`] is asked for it.
+    /// Sends content as a stream: [`Reply::writable`] is called for each piece.
     pub fn stream(mut self, length: Option<u64>) -> Self {
         self.request.body = Body::Stream { length };
         self
     }
 
-    /// Changes how it is done.
+    /// Changes the options of the request.
     pub fn options(mut self, change: impl FnOnce(&mut RequestOptions)) -> Self {
         change(&mut self.request.options);
         self
     }
 
-    /// How long it may take in all.
+    /// Sets the time for the whole request.
     pub fn timeout(self, timeout: Duration) -> Self {
         self.options(|options| options.timeout = Some(timeout))
     }
@@ -77,7 +77,7 @@ impl<'c> RequestBuilder<'c> {
         }
     }
 
-    /// What was described, for [`Client::start`].
+    /// The request, for [`Client::start`].
     pub fn build(self) -> Request {
         self.request
     }

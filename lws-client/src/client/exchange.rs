@@ -1,4 +1,4 @@
-//! One request until it has ended: what is asked for, how often it was tried, where it is now.
+//! The state of one request until it has ended.
 
 use crate::decode::Decoder;
 use crate::failure::{Cause, Failure, Phase, Timings};
@@ -19,61 +19,61 @@ pub(crate) struct Exchange {
     pub(crate) wishes: Wishes,
     pub(crate) begun: Time,
     pub(crate) timings: Timings,
-    /// Since the last redirect.
+    /// The time of the last redirect, or of the beginning.
     pub(crate) hop_begun: Time,
-    /// Tries that ended because of a connection, the one that runs included.
+    /// The number of tries that ended because of a connection, including the current one.
     pub(crate) tries: u32,
-    /// The same because of a status code.
+    /// The number of tries that ended because of a status code, including the current one.
     pub(crate) status_tries: u32,
-    /// The request needs a new connection, which has carried no request before.
+    /// Whether the request needs a new connection, which has carried no request before.
     pub(crate) fresh: bool,
-    /// A server may have acted on it, in a try before or at the place before a redirect.
+    /// Whether a server may have acted on the request, in an earlier try or before a redirect.
     pub(crate) acted: bool,
-    /// It was sent to a server that is not responsible, once.
+    /// Whether it was answered 421 before.
     pub(crate) misdirected: bool,
-    /// The server wants to hear nothing of expectations.
+    /// Whether `Expect` is left out, because the server has answered 417.
     pub(crate) without_expect: bool,
-    /// What a server wants to know with Digest.
+    /// The state of Digest authentication.
     #[cfg(feature = "digest")]
     pub(crate) digest: crate::digest::DigestState,
-    /// The application was given a head.
+    /// Whether the application was given a head.
     pub(crate) answered: bool,
-    /// All of the response has come.
+    /// Whether the whole response was received.
     pub(crate) received: bool,
     pub(crate) upload: UploadState,
     pub(crate) decoder: Option<Decoder>,
-    /// Content that was not decompressed yet, because the application has paused: what one turn received at most.
+    /// Content that is not decompressed yet, because the application has paused: at most what one turn received.
     pub(crate) held: Vec<u8>,
     pub(crate) address: Option<Arc<str>>,
     pub(crate) reused: bool,
 }
 
-/// What a request is for.
+/// The receiver of a request's outcome.
 pub(crate) enum Job {
-    /// A reply; it is taken out while it is called.
+    /// A reply. It is taken out while it is called.
     Reply(Option<Box<dyn Reply>>),
     /// The opening handshake of a WebSocket.
     Socket(SocketId),
 }
 
-/// Where a request is.
+/// The stage of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// It was begun, and nothing has been done for it.
+    /// The request was started, and nothing has been done for it.
     New,
-    /// It is sent again later.
+    /// The request waits for its next try.
     Delayed,
-    /// It waits for a connection.
+    /// The request waits for a connection.
     Waiting,
-    /// It has a connection, which is to be lent.
+    /// The request has a connection, and waits until that is lent.
     Assigned(Link),
-    /// It is a stream of a connection.
+    /// The request is a stream of a connection.
     Running { link: Link, stream: StreamKey, phase: Phase },
-    /// Its stream has ended, and some of its content has not been delivered yet.
+    /// The stream has ended, and some of its content has not been delivered yet.
     Held,
 }
 
-/// What the application wants of a stream when it is lent.
+/// The application's wishes for a stream, to be applied when the stream is lent.
 #[derive(Debug, Default)]
 pub(crate) struct Wishes {
     pub(crate) paused: bool,
@@ -128,7 +128,7 @@ impl Exchange {
         }
     }
 
-    /// How far it has come.
+    /// The phase of the request, for a failure.
     pub(crate) fn phase(&self) -> Phase {
         match self.stage {
             Stage::New | Stage::Delayed | Stage::Waiting | Stage::Assigned(_) => Phase::Pool,
@@ -138,7 +138,7 @@ impl Exchange {
         }
     }
 
-    /// A failure of what it is doing now.
+    /// A failure in its current phase.
     pub(crate) fn failure(&self, cause: Cause) -> Failure {
         let mut failure = Failure::new(self.phase(), cause);
         failure.address = self.address.clone();
@@ -146,7 +146,7 @@ impl Exchange {
         failure
     }
 
-    /// What decides whether it is tried again.
+    /// The facts that decide whether it is tried again.
     pub(crate) fn try_now(&self) -> Try {
         Try {
             tries: self.tries,

@@ -1,4 +1,4 @@
-//! The connections of a client: what their engines say, and what is done when they are lent.
+//! The connections of a client: events of their engines, and the work that is done when they are lent.
 
 use super::begin::plain_host;
 use super::exchange::Stage;
@@ -23,15 +23,15 @@ pub(crate) struct LinkRecord {
     /// Requests that are begun when it is lent.
     pub(crate) assigned: Vec<RequestId>,
     pub(crate) streams: BTreeMap<StreamKey, LinkStream>,
-    /// Streams that something is wanted of when it is lent.
+    /// Streams to which wishes are applied when the connection is lent.
     pub(crate) touched: Vec<StreamKey>,
-    /// It will be lent.
+    /// Whether lending it was requested.
     pub(crate) waking: bool,
-    /// What is inside of its tunnel is to end.
+    /// Whether the connection inside its tunnel has to end.
     closing: bool,
 }
 
-/// How far a connection has come.
+/// The phase of a connection.
 pub(crate) enum Life {
     /// It is being made.
     Connecting,
@@ -39,20 +39,20 @@ pub(crate) enum Life {
     Tunnelling(Option<Box<Tunnel>>),
     /// Requests can be sent on it.
     Open(Spoken),
-    /// The same, inside a tunnel.
+    /// Requests can be sent on it, inside a tunnel.
     Through(Spoken, Option<Box<Tunnel>>),
 }
 
 /// One stream of a connection.
 pub(crate) struct LinkStream {
     pub(crate) used: StreamUse,
-    /// The server will not go on after it.
+    /// Whether the server closes the connection after this response.
     closes: bool,
-    /// For how long the server will wait for another request.
+    /// How long the server keeps the idle connection, from `Keep-Alive`.
     hint: Option<Duration>,
 }
 
-/// What a stream is for.
+/// The use of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamUse {
     Exchange(RequestId),
@@ -111,7 +111,7 @@ impl Client {
     /// Ends a connection in an orderly way.
     pub(super) fn close_link(&mut self, link: Link) {
         match self.links.get_mut(&link) {
-            // The end is said inside of the tunnel, and the outer connection follows.
+            // The inner connection ends first, and the outer one follows.
             Some(record) if matches!(record.life, Life::Through(..)) => {
                 record.closing = true;
                 self.wake(link);
@@ -120,7 +120,7 @@ impl Client {
         }
     }
 
-    /// Something is wanted of a stream.
+    /// Requests that a stream is lent, to apply wishes to it.
     pub(crate) fn touch(&mut self, link: Link, stream: StreamKey) {
         let Some(record) = self.links.get_mut(&link) else { return };
         if !record.touched.contains(&stream) {
@@ -129,7 +129,7 @@ impl Client {
         self.wake(link);
     }
 
-    /// A stream is to end, and what it was for is told as usual.
+    /// Ends a stream, whose end is then delivered as usual.
     pub(super) fn abandon(&mut self, link: Link, stream: StreamKey) {
         let Some(record) = self.links.get_mut(&link) else { return };
         if let Some(used) = record.streams.get_mut(&stream) {
@@ -138,9 +138,10 @@ impl Client {
         self.touch(link, stream);
     }
 
-    // What a host tells.
+    // Notifications by the host.
 
-    /// A connection is there, and speaks HTTP/2 or not. `address` is that of the peer, for a person.
+    /// Notes that a connection has been made, and whether its protocol is HTTP/2. `address` is that of the peer,
+    /// for messages.
     pub fn connected(
         &mut self,
         link: Link,
@@ -190,7 +191,7 @@ impl Client {
         }
     }
 
-    /// A connection could not be used for what it was made for: no tunnel.
+    /// Handles a connection on which no tunnel could be made.
     pub(super) fn tunnel_failed(&mut self, link: Link, cause: Cause) {
         let mut failure = Failure::new(Phase::Proxy, cause);
         failure.address = self.links.get(&link).and_then(|record| record.address.clone());
@@ -207,7 +208,7 @@ impl Client {
             failure.address.clone_from(&record.address);
             return self.not_connected(link, &failure);
         }
-        // The engine has told the end of every stream; what is left was inside of a tunnel.
+        // The engine has delivered the end of every stream. The streams that are left were inside of a tunnel.
         let (assigned, streams) = (std::mem::take(&mut record.assigned), std::mem::take(&mut record.streams));
         self.links.remove(&link);
         self.due.cancel(Due::Discard(link));
@@ -245,7 +246,7 @@ impl Client {
         self.put_back(link, tunnel);
     }
 
-    /// Does what was wanted of a connection.
+    /// Carries out the wishes for a connection that is lent.
     fn use_lent(&mut self, link: Link, connection: &mut Connection) {
         let Some(record) = self.links.get_mut(&link) else { return };
         let assigned = std::mem::take(&mut record.assigned);
@@ -260,7 +261,7 @@ impl Client {
         }
     }
 
-    /// Does what is wanted of a stream.
+    /// Applies the wishes for a stream.
     fn apply(&mut self, link: Link, mut stream: Stream<'_>) {
         let key = stream.key();
         let Some(used) = self.links.get(&link).and_then(|record| record.streams.get(&key)) else { return };
@@ -295,12 +296,12 @@ impl Client {
         }
     }
 
-    // What an engine says.
+    // Events of engines.
 
     /// One event of a connection.
     pub fn event(&mut self, link: Link, event: Event<'_>) {
         let Some(record) = self.links.get_mut(&link) else {
-            // A connection that nobody knows is of no use to anybody.
+            // The connection is not known any more, so it is not used.
             return;
         };
         let Some(place) = record.tunnel() else { return self.stream_event(link, event) };
@@ -324,7 +325,7 @@ impl Client {
         self.put_back(link, tunnel);
     }
 
-    /// Tells what the connection inside of a tunnel has to say.
+    /// Delivers the events of the connection inside of a tunnel.
     fn run_tunnel(&mut self, link: Link, tunnel: &mut Tunnel) {
         tunnel.pump(|event| self.stream_event(link, event));
     }
@@ -407,7 +408,7 @@ impl Client {
         }
     }
 
-    /// What a call has changed is done when the stream is lent again.
+    /// Wishes that a call has changed are applied when the stream is lent again.
     fn touch_if_wanted(&mut self, link: Link, stream: StreamKey, id: RequestId) {
         let Some(exchange) = self.exchanges.get(id.0) else { return };
         if exchange.wishes.want_write || exchange.wishes.paused != exchange.wishes.is_paused {
@@ -445,7 +446,7 @@ impl Client {
         let Some(ended) = record.streams.remove(&key) else { return };
         self.due.cancel(Due::Discard(link));
         let socket = matches!(ended.used, StreamUse::Socket(_) | StreamUse::Handshake(..));
-        // A stream of HTTP/2 that fails says nothing about the others, unless the connection is going.
+        // A failed stream of HTTP/2 does not affect the others, unless the connection is ending.
         let going =
             matches!(cause, EngineCause::Refused | EngineCause::Disconnected | EngineCause::Truncated);
         let good = if shared { !going } else { cause == EngineCause::Complete && !ended.closes && !socket };

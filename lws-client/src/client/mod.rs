@@ -1,7 +1,7 @@
 //! The client: requests in, connections asked for, outcomes out. It does no I/O and does not wait.
 //!
-//! Whoever hosts it tells it what happens to its connections, and does what [`Client::poll_action`] says. The adapter for
-//! applications of the driver is in `driver.rs`; tests in memory do the same by hand.
+//! Its host reports to it what happens to its connections, and carries out what [`Client::poll_action`] returns. The
+//! adapter for applications of the driver is in `driver.rs`; tests in memory do the same by hand.
 //!
 //! A call never calls a [`Reply`]: what follows from it happens in [`Client::settle`], or when a connection says something.
 
@@ -40,7 +40,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub(crate) SlabKey);
 
-/// What a client wants of whoever hosts it.
+/// A request of a client to its host.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Action {
@@ -66,19 +66,19 @@ pub enum Action {
 /// What is due at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
-    /// The whole time of a request is over.
+    /// The total time of a request is over.
     Total(RequestId),
     /// A response should have begun.
     FirstByte(RequestId),
-    /// Content is sent although the server has not said 100.
+    /// The wait for a 100 response is over, so the content is sent.
     Continue(RequestId),
     /// A request is sent again.
     Again(RequestId),
     /// A proxy should have made its tunnel.
     Tunnel(Link),
-    /// Content that nobody wants should have been read.
+    /// The time for reading unwanted content is over.
     Discard(Link),
-    /// Something about a WebSocket.
+    /// A timer of a WebSocket.
     Socket(SocketId),
 }
 
@@ -102,7 +102,7 @@ pub struct Stats {
     pub reused_total: u64,
 }
 
-/// A client. It belongs to one service, and to the application there that hosts it. One that is dropped tells nothing.
+/// A client. It belongs to one service, and to the application there that hosts it. Dropping it calls no reply.
 ///
 /// ```
 /// use lws_client::{Client, Options};
@@ -125,14 +125,14 @@ pub struct Client {
     pub(crate) jar: Option<Box<dyn CookieJar>>,
     pub(crate) budget: Budget,
     pub(crate) stats: Stats,
-    /// Requests that are to be begun, or whose content may be told again, or that were given up.
+    /// Requests to look at: new ones, resumed ones, and cancelled ones.
     pending: VecDeque<RequestId>,
     actions: VecDeque<Action>,
-    /// How the host calls the connections.
+    /// The host's names of the connections.
     pub(crate) hosted: BTreeMap<Link, ConnectionId>,
-    /// What is decompressed into: lent to one call at a time.
+    /// The buffer for decompressed content, lent to one call at a time.
     pub(crate) scratch: Vec<u8>,
-    /// A reply or handler is being called.
+    /// Whether a reply or handler is being called.
     calling: bool,
 }
 
@@ -180,7 +180,7 @@ impl Client {
         self.stats
     }
 
-    /// The time that the host told last.
+    /// The time that the host passed last.
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
@@ -251,15 +251,15 @@ impl Client {
         }
     }
 
-    /// Tells no content of a response until [`resume`](Self::resume).
+    /// Stops the delivery of a response's content until [`resume`](Self::resume).
     pub fn pause(&mut self, id: RequestId) {
         self.wish(id, |wishes| wishes.paused = true);
     }
 
-    /// Tells content again.
+    /// Resumes the delivery of content.
     pub fn resume(&mut self, id: RequestId) {
         self.wish(id, |wishes| wishes.paused = false);
-        // What was held back may be told without anything new from the connection.
+        // Held content can be delivered without any new input from the connection.
         self.pending.push_back(id);
     }
 
@@ -268,7 +268,7 @@ impl Client {
         self.wish(id, |wishes| wishes.want_write = true);
     }
 
-    /// Notes what the application wants of a stream: it is done when the stream is lent.
+    /// Notes a wish for a stream, which is applied when the stream is lent.
     fn wish(&mut self, id: RequestId, change: impl FnOnce(&mut exchange::Wishes)) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         change(&mut exchange.wishes);
@@ -341,7 +341,7 @@ impl Client {
     /// [`next_timeout`](Self::next_timeout). Then [`poll_action`](Self::poll_action) says what the host is to do.
     pub fn settle(&mut self, now: Time, unix_seconds: Option<u32>) {
         if self.calling {
-            // What is called now is out of its place: it is not called again inside of itself.
+            // A reply is taken out while it is called, so it must not be called recursively.
             return;
         }
         self.tell_time(now, unix_seconds);
@@ -360,7 +360,8 @@ impl Client {
         }
     }
 
-    /// Says what time it is. Where the wall clock has gone on without the other the machine has slept, and peers may have gone.
+    /// Passes the time. If the wall clock has advanced much more than the monotonic one, the machine was suspended, and
+    /// peers may have gone.
     pub(crate) fn tell_time(&mut self, now: Time, unix_seconds: Option<u32>) {
         if let (Some(before), Some(after)) = (self.unix_seconds, unix_seconds) {
             let slept =
@@ -373,14 +374,15 @@ impl Client {
         self.unix_seconds = unix_seconds;
     }
 
-    /// Does what calls the application. A panic of it ends what the call is about and nothing else, for a host that catches it.
+    /// Runs a call that may call the application. If that panics and the host catches it, only the subject of the call
+    /// ends.
     pub(crate) fn calling<R>(&mut self, called: Called, call: impl FnOnce(&mut Self) -> R) -> R {
         let before = std::mem::replace(&mut self.calling, true);
         let calling = Calling { called, before, client: self };
         call(calling.client)
     }
 
-    /// The next thing that the host is to do.
+    /// The next action for the host.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -389,7 +391,7 @@ impl Client {
         self.actions.push_back(action);
     }
 
-    /// A request has to be looked at.
+    /// Takes the next step for a request.
     fn look_at(&mut self, id: RequestId) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         if let Some(cause) = exchange.wishes.cancel.take() {
@@ -463,7 +465,7 @@ impl Client {
     }
 }
 
-/// What the application is being called about.
+/// The subject of a call of the application.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Called {
     Request(RequestId),
@@ -472,7 +474,7 @@ pub(crate) enum Called {
     Ended,
 }
 
-/// That the application is being called, until it has returned or panicked.
+/// The guard of a call of the application, dropped when that returns or panics.
 struct Calling<'c> {
     client: &'c mut Client,
     called: Called,

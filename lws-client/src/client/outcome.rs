@@ -1,4 +1,4 @@
-//! What becomes of a request: it is answered, asked again, asked elsewhere, or has failed. Every way ends in `finish`.
+//! The outcome of a request: it is answered, repeated, redirected, or has failed. Every path ends in `finish`.
 
 use super::exchange::{Job, Stage};
 use super::links::StreamUse;
@@ -15,10 +15,10 @@ use lws_proto::StreamKey;
 use lws_proto::http::Head;
 use std::time::Duration;
 
-/// What is decompressed at a time.
+/// The size of the buffer for decompressed content.
 const SCRATCH_BYTES: usize = 16 << 10;
 
-/// What a response means.
+/// The meaning of a response for its request.
 enum Meaning {
     /// It is the answer.
     Answer,
@@ -38,7 +38,7 @@ impl Client {
         // The reply is out of its place while it is called, so that it can be lent the client as well.
         let exchange = self.exchanges.get_mut(id.0)?;
         if exchange.wishes.cancel.is_some() {
-            // It was given up: only its end is told.
+            // The request was cancelled, so only its end is delivered.
             return None;
         }
         let Job::Reply(reply) = &mut exchange.job else { return None };
@@ -63,7 +63,7 @@ impl Client {
         self.call_reply(id, |reply, cx| reply.interim(cx, &head));
     }
 
-    /// Content that waited for 100 waits no longer.
+    /// Ends the wait of content for a 100 response.
     pub(super) fn send_content(&mut self, id: RequestId) {
         self.due.cancel(Due::Continue(id));
         if self.exchanges.get(id.0).is_some_and(|exchange| !exchange.upload.ended) {
@@ -156,7 +156,7 @@ impl Client {
             request.body = crate::Body::Empty;
         }
         if next.leaves {
-            // What was said for one place alone.
+            // The override was meant for the original host only.
             request.options.connect_to = None;
             #[cfg(feature = "digest")]
             {
@@ -195,7 +195,7 @@ impl Client {
         }
     }
 
-    /// Decompresses content and tells it, until the application pauses. What is then left is kept.
+    /// Decompresses and delivers content until the application pauses. The rest is kept.
     fn decode(&mut self, id: RequestId, mut input: &[u8]) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.resize(SCRATCH_BYTES, 0);
@@ -256,7 +256,8 @@ impl Client {
     pub(super) fn on_content_end(&mut self, id: RequestId) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         exchange.received = true;
-        // RFC 9110 §15.4: an answer before the end of the request. Nobody waits for the rest of it.
+        // The response came before the end of the request (RFC 9110 §15.4), and the server does not wait for the
+        // rest of that.
         if !exchange.upload.ended
             && let Stage::Running { link, stream, .. } = exchange.stage
         {
@@ -284,7 +285,7 @@ impl Client {
         }
     }
 
-    /// All of the response has been told.
+    /// Completes a request whose whole response has been delivered.
     fn complete(&mut self, id: RequestId) {
         let now = self.now;
         let Some(exchange) = self.exchanges.get(id.0) else { return };
@@ -295,7 +296,7 @@ impl Client {
         self.finish(id, outcome);
     }
 
-    /// A try has failed: it is made again, or the request has.
+    /// Handles a failed try: the request is repeated, or fails.
     pub(super) fn failed_try(&mut self, id: RequestId, failure: Failure) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         let verdict = match exchange.job {
@@ -314,7 +315,7 @@ impl Client {
         }
     }
 
-    /// A request did not get onto its connection: nobody has seen anything of it.
+    /// Handles a request of which nothing was sent on its connection.
     pub(super) fn unsent(&mut self, id: RequestId) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         let most = exchange.request.options.retry.tries_max.max(UNSENT_TRIES_MIN);
@@ -373,7 +374,7 @@ impl Client {
         }
     }
 
-    /// Takes a request off whatever it has: a place in the pool, a connection, a stream.
+    /// Detaches a request from the pool, its connection or its stream.
     fn detach(&mut self, id: RequestId) {
         self.due.cancel(Due::FirstByte(id));
         self.due.cancel(Due::Continue(id));
@@ -423,7 +424,7 @@ impl Client {
         if let (Err(failure), Some(exchange)) = (&mut outcome, self.exchanges.get_mut(id.0)) {
             failure.retryable &= !exchange.acted;
             if !matches!(failure.cause, Cause::Stream(_)) {
-                // What still comes of a response that failed here is of no use to anybody.
+                // The rest of a response that has failed here is not used.
                 exchange.upload.ended = false;
             }
         }
@@ -439,7 +440,7 @@ impl Client {
             Job::Reply(Some(reply)) => {
                 self.calling(Called::Ended, |client| reply.end(&mut Context { client, id }, outcome));
             }
-            // It has panicked. One that is being called ends its request only by a wish.
+            // The reply has panicked. A reply that is being called can end its request only through a wish.
             Job::Reply(None) => {}
             Job::Socket(socket) => {
                 if let Err(failure) = outcome {

@@ -1,4 +1,4 @@
-//! What makes two connections different.
+//! The key of connections in the pool.
 
 use crate::options::{Options, RequestOptions, Versions};
 use crate::proxy::{Proxy, ProxyKind};
@@ -8,9 +8,9 @@ use lws_loop_external::Address;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What two requests must have in common to use one connection: everything that decides where it goes, who is believed at its
-/// end, who this side is, and what it was told on the way. A connection that was made without verification is none for a
-/// request that verifies.
+/// The properties that two requests must share to use one connection: everything that determines its route, the
+/// verification of the server, and the identity of this side. A connection that was made without verification is never
+/// used for a request that verifies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) origin: Origin,
@@ -74,7 +74,7 @@ impl Key {
         self.versions == Versions::Any && self.tls.is_some()
     }
 
-    /// Whether requests are for the proxy itself, which is told the whole URL. RFC 9112 §3.2.2.
+    /// Whether requests are sent to the proxy itself, in absolute form. RFC 9112 §3.2.2.
     pub(crate) fn is_absolute_form(&self) -> bool {
         self.proxy.as_ref().is_some_and(|proxy| proxy.kind == ProxyKind::Http) && !self.tunnels()
     }

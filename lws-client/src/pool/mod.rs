@@ -1,7 +1,8 @@
-//! Which request gets which connection, when one is made, and when one is given up. Pure: knows no socket, no request and no
-//! clock, only names of connections and of those who wait.
+//! The connection pool: which request gets which connection, and when connections are made and closed. Pure: knows no
+//! socket, no request and no clock, only names of connections and of waiting requests.
 //!
-//! The last used connection is taken first, so that the others grow old and go. Those who wait are served in order.
+//! The most recently used connection is taken first, so that the others expire. Waiting requests are served in
+//! order.
 
 mod key;
 
@@ -19,30 +20,30 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Link(SlabKey);
 
-/// Who waits for a connection.
+/// The name of a request that waits for a connection.
 pub(crate) type Waiter = SlabKey;
 
-/// What the pool wants done.
+/// An action that the pool requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A connection is to be made.
     Open(Link),
     /// A request has its connection.
     Assign(Link, Waiter),
-    /// A connection is not used any more: its end, in order.
+    /// A connection is not used any more, and ends in an orderly way.
     Close(Link),
     /// A request has waited for too long.
     Expired(Waiter),
 }
 
-/// What a connection turned out to speak.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spoken {
     Http1,
     Http2,
 }
 
-/// What becomes of a connection when a request on it is over.
+/// The further use of a connection when a request on it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
     /// It can be used again, and the server has said for how long it will wait.
@@ -108,7 +109,7 @@ struct Place {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+enum PoolDue {
     Idle(Link),
     Life(Link),
     Wait(Waiter),
@@ -127,7 +128,7 @@ pub(crate) struct Pool {
     learnt: HashMap<Arc<Key>, (Spoken, Time)>,
     /// Idle connections, the oldest first.
     idle: BTreeSet<(Time, Link)>,
-    due: Deadlines<Due>,
+    due: Deadlines<PoolDue>,
     /// Places to be looked at.
     changed: VecDeque<PlaceId>,
     /// Places that lacked room for a connection.
@@ -164,7 +165,7 @@ impl Pool {
         }
         let id = self.place(key);
         self.waiters.insert(wanted.waiter, id);
-        self.due.set(Due::Wait(wanted.waiter), now + self.limits.wait_timeout);
+        self.due.set(PoolDue::Wait(wanted.waiter), now + self.limits.wait_timeout);
         if let Some(place) = self.places.get_mut(id) {
             place.waiting.push_back(wanted);
         }
@@ -191,7 +192,7 @@ impl Pool {
     /// A request does not want one any more. A connection that is being made for it stays, for the next.
     pub(crate) fn forget(&mut self, waiter: Waiter) {
         let Some(id) = self.waiters.remove(&waiter) else { return };
-        self.due.cancel(Due::Wait(waiter));
+        self.due.cancel(PoolDue::Wait(waiter));
         let Some(place) = self.places.get_mut(id) else { return };
         place.waiting.retain(|wanted| wanted.waiter != waiter);
         for link in &place.members {
@@ -218,8 +219,8 @@ impl Pool {
             return self.steps.push_back(Step::Close(link));
         }
         self.idle.insert((now, link));
-        self.due.set(Due::Idle(link), now + self.limits.idle_timeout);
-        self.due.set(Due::Life(link), now + self.limits.life_max);
+        self.due.set(PoolDue::Idle(link), now + self.limits.idle_timeout);
+        self.due.set(PoolDue::Life(link), now + self.limits.life_max);
         if let Some(place) = self.places.get_mut(id) {
             place.pause_until = None;
             place.probing_since = None;
@@ -253,7 +254,7 @@ impl Pool {
         }
         for waiter in &over {
             self.waiters.remove(waiter);
-            self.due.cancel(Due::Wait(*waiter));
+            self.due.cancel(PoolDue::Wait(*waiter));
         }
         over
     }
@@ -289,7 +290,7 @@ impl Pool {
         // It may give way to a place that lacks room.
         self.changed.extend(self.crowded.drain(..));
         let idle_timeout = self.limits.idle_timeout;
-        self.due.set(Due::Idle(link), now + idle_timeout.min(hint.unwrap_or(idle_timeout)));
+        self.due.set(PoolDue::Idle(link), now + idle_timeout.min(hint.unwrap_or(idle_timeout)));
     }
 
     /// A connection gets no more requests: the server has said so, or it is to go.
@@ -324,7 +325,7 @@ impl Pool {
 
     fn take_out(&mut self, link: Link) -> Option<Member> {
         self.leave_idle(link);
-        self.due.cancel(Due::Life(link));
+        self.due.cancel(PoolDue::Life(link));
         let member = self.members.remove(link.0)?;
         if let Some(place) = self.places.get_mut(member.place) {
             place.members.retain(|other| *other != link);
@@ -337,7 +338,7 @@ impl Pool {
 
     /// It is idle no more.
     fn leave_idle(&mut self, link: Link) {
-        self.due.cancel(Due::Idle(link));
+        self.due.cancel(PoolDue::Idle(link));
         let state = self.members.get(link.0).map(|member| &member.state);
         if let Some(MemberState::Idle { since, .. } | MemberState::Shared { since, .. }) = state {
             self.idle.remove(&(*since, link));
@@ -397,11 +398,11 @@ impl Pool {
         }
     }
 
-    fn on_due(&mut self, due: Due) {
+    fn on_due(&mut self, due: PoolDue) {
         match due {
-            Due::Idle(link) | Due::Life(link) => self.retire(link),
-            Due::Look(place) => self.changed.push_back(place),
-            Due::Wait(waiter) => {
+            PoolDue::Idle(link) | PoolDue::Life(link) => self.retire(link),
+            PoolDue::Look(place) => self.changed.push_back(place),
+            PoolDue::Wait(waiter) => {
                 self.forget(waiter);
                 self.steps.push_back(Step::Expired(waiter));
             }
@@ -431,7 +432,7 @@ impl Pool {
         {
             self.by_key.remove(&place.key);
             self.places.remove(id);
-            self.due.cancel(Due::Look(id));
+            self.due.cancel(PoolDue::Look(id));
         }
     }
 
@@ -479,7 +480,7 @@ impl Pool {
         let place = member.place;
         self.note_use(place, link);
         self.waiters.remove(&waiter);
-        self.due.cancel(Due::Wait(waiter));
+        self.due.cancel(PoolDue::Wait(waiter));
         self.steps.push_back(Step::Assign(link, waiter));
     }
 
@@ -516,7 +517,7 @@ impl Pool {
                     // One connection is enough for all, or may be.
                     (Some(Spoken::Http2), _) => return,
                     (None, Some(since)) if now - since < wait => {
-                        return self.due.set(Due::Look(id), since + wait);
+                        return self.due.set(PoolDue::Look(id), since + wait);
                     }
                     (None, _) => {}
                 }
@@ -539,12 +540,12 @@ impl Pool {
     fn open(&mut self, now: Time, id: PlaceId, reserved: Option<Waiter>) -> bool {
         let Some(place) = self.places.get(id) else { return false };
         if let Some(until) = place.pause_until.filter(|until| *until > now) {
-            self.due.set(Due::Look(id), until);
+            self.due.set(PoolDue::Look(id), until);
             return false;
         }
         let full = place.members.len() >= self.limits.per_host_max;
         if full || self.members.len() >= self.limits.connections_max {
-            // An idle one that is of no use here gives way. It counts until it has gone, which is told.
+            // An idle connection to another origin is closed. It counts until it has ended, which is reported.
             let useless = if full {
                 place.members.iter().copied().find(|link| self.is_idle(*link))
             } else {

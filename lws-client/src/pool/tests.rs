@@ -259,7 +259,7 @@ fn streams_are_shared_up_to_the_limit_of_either_side() {
 }
 
 #[test]
-fn all_who_wait_for_a_place_that_cannot_be_reached_are_told() {
+fn all_requests_that_wait_for_an_unreachable_origin_fail() {
     let mut it = Bench::new(|limits| limits.per_host_max = 1);
     let a = key("http://a");
     let waiters: Vec<_> = (0..3).map(|_| it.want(&a)).collect();
@@ -269,7 +269,7 @@ fn all_who_wait_for_a_place_that_cannot_be_reached_are_told() {
 }
 
 #[test]
-fn a_failure_beside_a_good_connection_is_nobodys_and_is_not_repeated_at_once() {
+fn a_failure_beside_a_good_connection_fails_no_request_and_is_not_repeated_at_once() {
     let mut it = Bench::new(|_| {});
     let a = key("http://a");
     let link = it.idle(&a);
@@ -319,7 +319,7 @@ fn a_connection_lives_so_long_and_serves_so_many() {
 }
 
 #[test]
-fn nothing_is_left_of_places_that_nobody_wants() {
+fn nothing_is_left_of_origins_without_requests() {
     let mut it = Bench::new(|_| {});
     for n in 0..100 {
         let link = it.idle(&key(&format!("http://host-{n}")));

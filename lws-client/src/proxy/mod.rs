@@ -136,7 +136,7 @@ impl ProxyRules {
 
     /// What the variables `http_proxy`, `HTTPS_PROXY`, `https_proxy`, `ALL_PROXY`, `all_proxy`, `NO_PROXY` and `no_proxy` say; lower case
     /// comes first. `HTTP_PROXY` counts unless `REQUEST_METHOD` is set: a CGI program gets it from the `Proxy` field of
-    /// whoever asks.
+    /// the client's request.
     #[must_use]
     pub fn from_environment() -> Self {
         Self::from_variables(|name| std::env::var(name).ok())

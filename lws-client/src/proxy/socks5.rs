@@ -44,7 +44,7 @@ impl std::error::Error for SocksError {}
 /// Asks a proxy for a connection.
 #[derive(Debug)]
 pub(crate) struct Socks5 {
-    state: State,
+    state: SocksState,
     /// Octets of an answer that is not complete: 262 at most.
     kept: Vec<u8>,
     request: Vec<u8>,
@@ -52,7 +52,7 @@ pub(crate) struct Socks5 {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum SocksState {
     Method,
     Credentials,
     Reply,
@@ -107,13 +107,13 @@ impl Socks5 {
                 Some(message)
             }
         };
-        Ok((Self { state: State::Method, kept: Vec::new(), request, credentials }, greeting))
+        Ok((Self { state: SocksState::Method, kept: Vec::new(), request, credentials }, greeting))
     }
 
     /// Takes octets of the proxy.
     pub(crate) fn receive(&mut self, bytes: &[u8]) -> Result<Progress, SocksError> {
         let mut progress = Progress { taken: 0, send: Vec::new(), done: false };
-        while self.state != State::Done {
+        while self.state != SocksState::Done {
             let Some(wanted) = self.wanted()?.checked_sub(self.kept.len()) else { break };
             if wanted > 0 {
                 let rest = &bytes[progress.taken..];
@@ -127,13 +127,13 @@ impl Socks5 {
             }
             self.step(&mut progress.send)?;
         }
-        progress.done = self.state == State::Done;
+        progress.done = self.state == SocksState::Done;
         Ok(progress)
     }
 
     /// How many octets the answer has, as far as those that are there tell.
     fn wanted(&self) -> Result<usize, SocksError> {
-        if self.state != State::Reply {
+        if self.state != SocksState::Reply {
             return Ok(2);
         }
         // RFC 1928 §6: VER REP RSV ATYP BND.ADDR BND.PORT
@@ -156,27 +156,27 @@ impl Socks5 {
             return Err(SocksError::Malformed);
         };
         self.state = match self.state {
-            State::Method if version != 5 => return Err(SocksError::Version),
-            State::Method => match (code, &self.credentials) {
+            SocksState::Method if version != 5 => return Err(SocksError::Version),
+            SocksState::Method => match (code, &self.credentials) {
                 (NO_AUTHENTICATION, _) => {
                     send.extend_from_slice(&self.request);
-                    State::Reply
+                    SocksState::Reply
                 }
                 (USER_AND_PASSWORD, Some(message)) => {
                     send.extend_from_slice(message);
-                    State::Credentials
+                    SocksState::Credentials
                 }
                 _ => return Err(SocksError::Method),
             },
             // RFC 1929 §2: zero is success.
-            State::Credentials if code != 0 => return Err(SocksError::Credentials),
-            State::Credentials => {
+            SocksState::Credentials if code != 0 => return Err(SocksError::Credentials),
+            SocksState::Credentials => {
                 send.extend_from_slice(&self.request);
-                State::Reply
+                SocksState::Reply
             }
-            State::Reply if version != 5 => return Err(SocksError::Version),
-            State::Reply if code != 0 => return Err(SocksError::Refused(code)),
-            State::Reply | State::Done => State::Done,
+            SocksState::Reply if version != 5 => return Err(SocksError::Version),
+            SocksState::Reply if code != 0 => return Err(SocksError::Refused(code)),
+            SocksState::Reply | SocksState::Done => SocksState::Done,
         };
         Ok(())
     }

@@ -69,11 +69,11 @@ pub(crate) enum Next {
 
 /// Counts what failed in a row.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
+pub(crate) struct Lifecycle {
     failures: u32,
 }
 
-impl Life {
+impl Lifecycle {
     /// The application is content: what failed before is forgotten.
     pub(crate) fn reset(&mut self) {
         self.failures = 0;
@@ -179,16 +179,19 @@ mod tests {
             (Loss::Disagreement, true),
             (Loss::Transport, false),
         ] {
-            let next = Life::default().lost(loss, None, &rules, 0);
+            let next = Lifecycle::default().lost(loss, None, &rules, 0);
             assert_eq!(next == Next::GiveUp, is_final, "{loss:?}");
         }
-        assert_eq!(Life::default().lost(Loss::Transport, None, &ReconnectRules::never(), 0), Next::GiveUp);
+        assert_eq!(
+            Lifecycle::default().lost(Loss::Transport, None, &ReconnectRules::never(), 0),
+            Next::GiveUp
+        );
     }
 
     #[test]
     fn delays_grow_until_it_has_been_stable() {
-        let (mut life, rules) = (Life::default(), rules());
-        let after = |life: &mut Life, open: Option<u64>| {
+        let (mut life, rules) = (Lifecycle::default(), rules());
+        let after = |life: &mut Lifecycle, open: Option<u64>| {
             life.lost(Loss::Transport, open.map(Duration::from_secs), &rules, 0)
         };
         assert_eq!(after(&mut life, None), Next::After(SECOND));
@@ -204,7 +207,7 @@ mod tests {
     #[test]
     fn a_server_that_asks_for_time_gets_it() {
         let rules = rules();
-        let after = |loss| Life::default().lost(loss, Some(70 * SECOND), &rules, 0);
+        let after = |loss| Lifecycle::default().lost(loss, Some(70 * SECOND), &rules, 0);
         assert_eq!(after(closed(1013)), Next::After(5 * SECOND));
         assert_eq!(after(Loss::Status(503, Some(30 * SECOND))), Next::After(30 * SECOND));
         assert_eq!(after(Loss::Status(503, Some(3_600 * SECOND))), Next::GiveUp);
@@ -214,7 +217,7 @@ mod tests {
     fn after_the_last_try_it_is_given_up() {
         let mut rules = rules();
         rules.policy.tries_max = Some(2);
-        let mut life = Life::default();
+        let mut life = Lifecycle::default();
         assert_eq!(life.lost(Loss::Transport, None, &rules, 0), Next::After(SECOND));
         assert_eq!(life.lost(Loss::Transport, None, &rules, 0), Next::GiveUp);
     }

@@ -19,7 +19,7 @@ use crate::response::ResponseHead;
 use crate::slab::{Slab, SlabKey};
 use crate::url::Url;
 use crate::{Fields, RequestId};
-use life::Life;
+use life::Lifecycle;
 use lws_proto::ws::{CloseCode, Deflate};
 use lws_proto::{Bytes, Control, MessageKind, StreamKey, Time};
 use outbox::{Calls, Outbox};
@@ -211,7 +211,7 @@ pub(crate) struct Socket {
     /// It is taken out while it is called.
     handler: Option<Box<dyn Handler>>,
     state: SocketState,
-    life: Life,
+    life: Lifecycle,
     outbox: Outbox,
     calls: Calls,
     attempts: u32,
@@ -351,7 +351,7 @@ impl Socket {
             terms,
             handler: Some(handler),
             state: SocketState::Due,
-            life: Life::default(),
+            life: Lifecycle::default(),
             outbox: Outbox::default(),
             calls: Calls::default(),
             attempts: 0,
@@ -375,7 +375,7 @@ impl Socket {
 /// How long after the wall clock has gone on and this machine's has not it is taken to have slept.
 pub(crate) const SLEPT: Duration = Duration::from_secs(60);
 
-/// What is told of one that failed for good.
+/// The report about a WebSocket that has failed for good.
 fn given_up(failure: Failure, refusal: Option<Box<Refusal>>) -> GaveUp {
     match failure.cause {
         Cause::Cancelled => GaveUp::Cancelled,

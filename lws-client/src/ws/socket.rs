@@ -224,7 +224,7 @@ impl Client {
         Ok(stream)
     }
 
-    /// The server's answer is no agreement: it is kept for whoever is told.
+    /// The server has refused the handshake. Its response is kept for the handler's report.
     pub(crate) fn on_refusal(&mut self, id: SocketId, head: &Head<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         let head = ResponseHead::of(head, socket.url());
@@ -278,13 +278,13 @@ impl Client {
                 self.apply_to_socket(id, stream);
             }
             (Event::Message { mut stream, kind, chunk, first, end, .. }, StreamUse::Socket(id)) => {
-                self.heard_from(id, &mut stream);
+                self.received_from(id, &mut stream);
                 let message = Message { kind, bytes: chunk, first, last: end };
                 self.call_handler(id, |handler, cx| handler.message(cx, message));
                 self.apply_to_socket(id, stream);
             }
             (Event::Control { mut stream, control }, StreamUse::Socket(id)) => {
-                self.heard_from(id, &mut stream);
+                self.received_from(id, &mut stream);
                 self.on_control(id, control);
                 self.apply_to_socket(id, stream);
             }
@@ -315,7 +315,7 @@ impl Client {
         let resumed = std::mem::replace(&mut socket.was_open, true);
         for (kind, payload) in socket.calls.again() {
             let limits = socket.terms.limits;
-            // What has no room now will be overdue, which is told.
+            // A message for which there is no room now will expire, which is reported.
             let _ = socket.outbox.push(
                 Queued { kind, payload, end: true, when_lost: WhenLost::Drop },
                 true,
@@ -329,8 +329,8 @@ impl Client {
         self.call_handler(id, |handler, cx| handler.open(cx, &opened));
     }
 
-    /// The server is there: it has its usual time again.
-    fn heard_from(&mut self, id: SocketId, stream: &mut WebSocket<'_>) {
+    /// Notes that the server is alive, and restores its usual liveness timeouts.
+    fn received_from(&mut self, id: SocketId, stream: &mut WebSocket<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return };
         if socket.probe == Probe::Asked {
             socket.probe = Probe::No;

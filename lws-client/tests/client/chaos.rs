@@ -38,7 +38,11 @@ fn suffers(versions: Versions, reused: bool, post: bool, plan: Plan) {
     match &outcome {
         Ok(response) => {
             let expected = if post { "POST /act done" } else { "GET /act done" };
-            assert_eq!(response.text(), expected, "{what}: what is told as whole is whole");
+            assert_eq!(
+                response.text(),
+                expected,
+                "{what}: a response that is delivered as complete is complete"
+            );
             assert!(acts >= 1, "{what}");
         }
         Err(failure) => {

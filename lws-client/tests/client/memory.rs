@@ -152,8 +152,8 @@ impl World {
     pub(crate) fn outcome(&mut self, ask: impl FnOnce(&mut Client, Outcomes)) -> Result<Response, Failure> {
         let outcomes = Outcomes::default();
         ask(&mut self.client, outcomes.clone());
-        let told = outcomes.clone();
-        self.run_until(move || told.len() > 0);
+        let finished = outcomes.clone();
+        self.run_until(move || finished.len() > 0);
         self.turn();
         outcomes.only()
     }
@@ -275,11 +275,11 @@ impl World {
     fn feed_server(&mut self, pair: &mut Pair) -> bool {
         let mut bytes = take(&mut pair.client, self.now);
         if pair.stalled {
-            // The system takes what fits its buffer, and nobody hears of it.
+            // The system takes what fits its buffer, and no one reads it.
             return !bytes.is_empty();
         }
         if pair.dead {
-            // Nobody is there: the system answers with a reset.
+            // The port is closed: the system answers with a reset.
             if !bytes.is_empty() {
                 pair.client.transport_failed(self.now);
             }
@@ -397,7 +397,7 @@ fn take(connection: &mut Connection, now: Time) -> Vec<u8> {
 }
 
 fn refused() -> Failure {
-    // What an application makes of it is told by the driver's own error: here it only has to be one.
+    // The kind of the error is the driver's; here it only has to be an error.
     let mut client = Client::new(Options::default());
     let outcomes = Outcomes::default();
     let id = client.get("http://refused/").expect("a URL").collect(0, outcomes.sink());

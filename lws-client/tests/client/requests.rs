@@ -56,8 +56,8 @@ fn requests_at_one_time_have_connections_of_their_own_or_share_one() {
             let url = format!("http://a/{n}");
             world.client.get(&url).expect("a URL").collect(1 << 20, outcomes.sink());
         }
-        let told = outcomes.clone();
-        world.run_until(move || told.len() == 50);
+        let finished = outcomes.clone();
+        world.run_until(move || finished.len() == 50);
         let texts: Vec<_> =
             outcomes.all().into_iter().map(|it| it.expect("a response").text().into_owned()).collect();
         assert_eq!(texts.len(), 50);
@@ -102,7 +102,7 @@ fn a_redirect_in_a_circle_ends_and_none_is_followed_unasked() {
 }
 
 #[test]
-fn a_little_content_that_nobody_wants_is_read_for_the_sake_of_the_connection() {
+fn a_little_unwanted_content_is_read_for_the_sake_of_the_connection() {
     for (length, connects) in [(10_000, 1), (200_000, 2)] {
         let serve = respond_with(move |line| match line {
             "GET /a" => (302, vec![("location", "/b".into())], "x".repeat(length)),
@@ -275,8 +275,8 @@ fn a_reply_asks_for_more_and_is_never_called_inside_of_itself() {
         cx.client().get("http://a/second").expect("a URL").collect(1 << 20, sink);
         cx.client().settle(now, None);
     });
-    let told = outcomes.clone();
-    world.run_until(move || told.len() > 0);
+    let finished = outcomes.clone();
+    world.run_until(move || finished.len() > 0);
     assert_eq!(outcomes.only().expect("a response").text(), "GET /second done");
     assert_eq!(world.connects, 1);
 }
@@ -298,7 +298,7 @@ fn what_is_shut_down_ends_once_and_leaves_nothing() {
     assert_eq!(world.client.next_timeout(), None);
 }
 
-/// What a reply was told.
+/// The calls that a reply has received.
 #[derive(Default)]
 struct Seen {
     events: Vec<String>,
@@ -454,8 +454,8 @@ fn a_server_that_takes_few_streams_is_sent_the_others_when_it_can() {
     for n in 0..250 {
         world.client.get(&format!("http://a/{n}")).expect("a URL").collect(1 << 20, outcomes.sink());
     }
-    let told = outcomes.clone();
-    world.run_until(move || told.len() == 250);
+    let finished = outcomes.clone();
+    world.run_until(move || finished.len() == 250);
     assert!(outcomes.all().iter().all(Result::is_ok));
     assert!(world.connects <= 3, "{}", world.connects);
 }

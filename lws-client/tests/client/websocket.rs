@@ -287,16 +287,16 @@ impl Handler for Once {
 fn whatever_goes_wrong_a_websocket_ends_once_and_says_nothing_twice() {
     let run = |versions, plan: Option<Plan>| {
         let mut world = World::new(Options::default(), echo(None));
-        let told = Rc::new(RefCell::new((0, 0)));
+        let finished = Rc::new(RefCell::new((0, 0)));
         let builder =
             world.client.websocket("ws://a/chat").expect("a URL").reconnect(ReconnectRules::never());
         let builder = builder.protocol("v1").options(|options| options.versions = versions);
-        builder.start(Once(Rc::clone(&told)));
+        builder.start(Once(Rc::clone(&finished)));
         if let Some(plan) = plan {
             world.plan(plan);
         }
         world.run_for(200 * SECOND);
-        let (ends, messages) = *told.borrow();
+        let (ends, messages) = *finished.borrow();
         assert_eq!(ends, 1, "{versions:?} {plan:?}");
         assert!(messages <= 1 && world.acts.done.len() <= 1, "{versions:?} {plan:?}");
         assert_eq!((world.client.requests(), world.client.connections()), (0, 0), "{versions:?} {plan:?}");
