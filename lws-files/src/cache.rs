@@ -20,7 +20,7 @@ pub struct CacheLimits {
     /// How long something is believed before it is looked at again: so long a file that was replaced is served as it was. Default
     /// one second.
     pub fresh: Duration,
-    /// How long something is kept that nobody asks for. Default one minute.
+    /// How long an entry is kept that is not used. Default one minute.
     pub idle: Duration,
 }
 
@@ -47,19 +47,19 @@ pub(crate) const ENTRY_BYTES: usize = 256;
 
 pub(crate) struct Cache<K, V> {
     limits: CacheLimits,
-    state: Mutex<State<K, V>>,
+    state: Mutex<CacheState<K, V>>,
 }
 
-struct State<K, V> {
-    entries: HashMap<K, Slot<V>>,
-    /// Keys by the number of their last use: the first is the one that nobody asked for the longest.
+struct CacheState<K, V> {
+    entries: HashMap<K, CacheSlot<V>>,
+    /// Keys by the number of their last use: the first is the least recently used one.
     by_use: BTreeMap<u64, K>,
     uses: u64,
     /// Invariant: the sum over the entries.
     held: Cost,
 }
 
-struct Slot<V> {
+struct CacheSlot<V> {
     value: V,
     cost: Cost,
     /// When it was looked at.
@@ -77,18 +77,18 @@ impl<K, V> fmt::Debug for Cache<K, V> {
 impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     pub(crate) fn new(limits: CacheLimits) -> Self {
         let (entries, by_use, held) = Default::default();
-        Self { limits, state: Mutex::new(State { entries, by_use, uses: 0, held }) }
+        Self { limits, state: Mutex::new(CacheState { entries, by_use, uses: 0, held }) }
     }
 
     /// Nothing that can panic runs while this is held.
-    fn lock(&self) -> MutexGuard<'_, State<K, V>> {
+    fn lock(&self) -> MutexGuard<'_, CacheState<K, V>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of `key`, if it is still believed.
     pub(crate) fn get(&self, key: &K, now: Time) -> Option<V> {
         let mut state = self.lock();
-        let State { entries, by_use, uses, .. } = &mut *state;
+        let CacheState { entries, by_use, uses, .. } = &mut *state;
         let slot = entries.get_mut(key)?;
         if now - slot.since >= self.limits.fresh {
             return None;
@@ -114,12 +114,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
             state.by_use.insert(use_number, key.clone());
             state.held.bytes += cost.bytes;
             state.held.descriptors += cost.descriptors;
-            state.entries.insert(key, Slot { value, cost, since: now, used: now, use_number });
+            state.entries.insert(key, CacheSlot { value, cost, since: now, used: now, use_number });
         }
         state.shrink(&self.limits, now);
     }
 
-    /// Drops what nobody has asked for in [`CacheLimits::idle`]. Answers whether anything is left.
+    /// Drops entries that were not used for [`CacheLimits::idle`]. Returns whether anything is left.
     pub(crate) fn sweep(&self, now: Time) -> bool {
         let mut state = self.lock();
         state.shrink(&self.limits, now);
@@ -140,7 +140,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V> State<K, V> {
+impl<K: Hash + Eq, V> CacheState<K, V> {
     fn remove(&mut self, key: &K) {
         if let Some(slot) = self.entries.remove(key) {
             self.by_use.remove(&slot.use_number);

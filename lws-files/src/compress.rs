@@ -42,7 +42,7 @@ impl Compression {
 ///
 /// let mut encoder = Encoder::new(Coding::Gzip).expect("the feature `gzip` is on");
 /// encoder.write(b"an event");
-/// // Whoever listens can read it now, though there will be more.
+/// // The peer can decode it now, though there will be more.
 /// encoder.flush();
 /// let mut out = [0; 100];
 /// let n = encoder.take(&mut out);
@@ -51,13 +51,13 @@ impl Compression {
 /// assert!(encoder.take(&mut out) > 0);
 /// ```
 pub struct Encoder {
-    kind: Kind,
+    kind: CompressorKind,
     /// What has been made and not taken yet.
     out: Vec<u8>,
     taken: usize,
 }
 
-enum Kind {
+enum CompressorKind {
     #[cfg(feature = "gzip")]
     Gzip(Box<zlib_rs::Deflate>),
     #[cfg(feature = "brotli")]
@@ -67,7 +67,7 @@ enum Kind {
     Finished,
 }
 
-impl Kind {
+impl CompressorKind {
     fn of(coding: Coding) -> Option<Self> {
         match coding {
             #[cfg(feature = "gzip")]
@@ -112,21 +112,21 @@ impl Encoder {
     /// An encoder for `coding`; `None` if there is none. Its levels suit what is compressed once and read once.
     #[must_use]
     pub fn new(coding: Coding) -> Option<Self> {
-        Some(Self { kind: Kind::of(coding)?, out: Vec::new(), taken: 0 })
+        Some(Self { kind: CompressorKind::of(coding)?, out: Vec::new(), taken: 0 })
     }
 
     /// Compresses `bytes`. What comes of them may come later.
     pub fn write(&mut self, bytes: &[u8]) {
         match &mut self.kind {
             #[cfg(feature = "gzip")]
-            Kind::Gzip(deflate) => {
+            CompressorKind::Gzip(deflate) => {
                 push_deflated(deflate, bytes, zlib_rs::DeflateFlush::NoFlush, &mut self.out)
             }
             #[cfg(feature = "brotli")]
-            Kind::Brotli(writer) => written(io::Write::write_all(writer, bytes)),
+            CompressorKind::Brotli(writer) => written(io::Write::write_all(writer, bytes)),
             #[cfg(feature = "zstd")]
-            Kind::Zstd(writer) => written(io::Write::write_all(writer, bytes)),
-            Kind::Finished => debug_assert!(bytes.is_empty(), "nothing comes behind the end"),
+            CompressorKind::Zstd(writer) => written(io::Write::write_all(writer, bytes)),
+            CompressorKind::Finished => debug_assert!(bytes.is_empty(), "nothing comes behind the end"),
         }
         self.collect();
     }
@@ -135,30 +135,30 @@ impl Encoder {
     pub fn flush(&mut self) {
         match &mut self.kind {
             #[cfg(feature = "gzip")]
-            Kind::Gzip(deflate) => {
+            CompressorKind::Gzip(deflate) => {
                 push_deflated(deflate, &[], zlib_rs::DeflateFlush::SyncFlush, &mut self.out)
             }
             #[cfg(feature = "brotli")]
-            Kind::Brotli(writer) => written(io::Write::flush(writer)),
+            CompressorKind::Brotli(writer) => written(io::Write::flush(writer)),
             #[cfg(feature = "zstd")]
-            Kind::Zstd(writer) => written(io::Write::flush(writer)),
-            Kind::Finished => {}
+            CompressorKind::Zstd(writer) => written(io::Write::flush(writer)),
+            CompressorKind::Finished => {}
         }
         self.collect();
     }
 
     /// Ends the coding. Nothing may be written any more.
     pub fn finish(&mut self) {
-        match std::mem::replace(&mut self.kind, Kind::Finished) {
+        match std::mem::replace(&mut self.kind, CompressorKind::Finished) {
             #[cfg(feature = "gzip")]
-            Kind::Gzip(mut deflate) => {
+            CompressorKind::Gzip(mut deflate) => {
                 push_deflated(&mut deflate, &[], zlib_rs::DeflateFlush::Finish, &mut self.out);
             }
             #[cfg(feature = "brotli")]
-            Kind::Brotli(writer) => self.out.extend(writer.into_inner()),
+            CompressorKind::Brotli(writer) => self.out.extend(writer.into_inner()),
             #[cfg(feature = "zstd")]
-            Kind::Zstd(writer) => self.out.extend(writer.finish().unwrap_or_default()),
-            Kind::Finished => {}
+            CompressorKind::Zstd(writer) => self.out.extend(writer.finish().unwrap_or_default()),
+            CompressorKind::Finished => {}
         }
     }
 
@@ -179,9 +179,9 @@ impl Encoder {
     fn collect(&mut self) {
         match &mut self.kind {
             #[cfg(feature = "brotli")]
-            Kind::Brotli(writer) => self.out.append(writer.get_mut()),
+            CompressorKind::Brotli(writer) => self.out.append(writer.get_mut()),
             #[cfg(feature = "zstd")]
-            Kind::Zstd(writer) => self.out.append(writer.get_mut()),
+            CompressorKind::Zstd(writer) => self.out.append(writer.get_mut()),
             _ => {}
         }
     }

@@ -267,7 +267,7 @@ pub const FETCH_BYTES: usize = 64 << 10;
 /// [`Body::read`] never waits. When it says [`Progress::WouldBlock`], [`Body::fetch`] brings more on a thread that may, and the
 /// body goes there and comes back by value: so no two threads ever have it.
 pub struct Body {
-    source: Source,
+    source: ContentSource,
     /// Bytes that `source` still has to give, if that is known.
     left: Option<u64>,
     /// What was fetched, and comes before the rest.
@@ -275,7 +275,7 @@ pub struct Body {
     failed: Option<io::Error>,
 }
 
-enum Source {
+enum ContentSource {
     Pieces(Pieces),
     Stream(Box<dyn Stream>),
 }
@@ -346,13 +346,13 @@ impl Body {
         let mut pieces =
             pieces.into_iter().filter(|piece| !piece.is_empty()).inspect(|piece| left += piece.len());
         let pieces = Pieces { front: pieces.next(), rest: pieces.collect() };
-        Self { source: Source::Pieces(pieces), left: Some(left), ahead: Bytes::new(), failed: None }
+        Self { source: ContentSource::Pieces(pieces), left: Some(left), ahead: Bytes::new(), failed: None }
     }
 
     /// What `stream` makes: of `len` bytes, if that was announced.
     #[must_use]
     pub fn of_stream(stream: Box<dyn Stream>, len: Option<u64>) -> Self {
-        Self { source: Source::Stream(stream), left: len, ahead: Bytes::new(), failed: None }
+        Self { source: ContentSource::Stream(stream), left: len, ahead: Bytes::new(), failed: None }
     }
 
     /// Bytes that are left; `None` if that is not known.
@@ -370,17 +370,19 @@ impl Body {
     /// Whether it could be made again and go on in its middle, by [`Body::skip`].
     #[must_use]
     pub fn is_seekable(&self) -> bool {
-        matches!(self.source, Source::Pieces(_))
+        matches!(self.source, ContentSource::Pieces(_))
     }
 
     /// All that is left, if it lies in memory as one piece: such a body is queued as it is.
     #[must_use]
     pub fn in_memory(&self) -> Option<&Bytes> {
         match &self.source {
-            Source::Pieces(pieces) if self.ahead.is_empty() => match (&pieces.front, pieces.rest.len()) {
-                (Some(Piece::Bytes(bytes)), 0) => Some(bytes),
-                _ => None,
-            },
+            ContentSource::Pieces(pieces) if self.ahead.is_empty() => {
+                match (&pieces.front, pieces.rest.len()) {
+                    (Some(Piece::Bytes(bytes)), 0) => Some(bytes),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }
@@ -390,7 +392,7 @@ impl Body {
     #[must_use]
     pub fn region(&self) -> Option<&Region> {
         match &self.source {
-            Source::Pieces(pieces) if self.ahead.is_empty() => match &pieces.front {
+            ContentSource::Pieces(pieces) if self.ahead.is_empty() => match &pieces.front {
                 Some(Piece::Region(region)) => Some(region),
                 _ => None,
             },
@@ -401,7 +403,7 @@ impl Body {
     /// Removes `n` bytes of the region that comes next.
     pub fn advance(&mut self, n: u64) {
         debug_assert!(self.region().is_some_and(|region| n <= region.len), "only of a region");
-        if let Source::Pieces(pieces) = &mut self.source {
+        if let ContentSource::Pieces(pieces) = &mut self.source {
             pieces.pop(n);
         }
         self.left = self.left.map(|left| left.saturating_sub(n));
@@ -411,7 +413,9 @@ impl Body {
     /// whether it can; a stream has to be read.
     #[must_use]
     pub fn skip(&mut self, mut n: u64) -> bool {
-        let (Source::Pieces(pieces), Some(left)) = (&mut self.source, &mut self.left) else { return n == 0 };
+        let (ContentSource::Pieces(pieces), Some(left)) = (&mut self.source, &mut self.left) else {
+            return n == 0;
+        };
         if !self.ahead.is_empty() || n > *left {
             return n == 0;
         }
@@ -468,8 +472,8 @@ impl Body {
             return Ok(Progress::End);
         }
         let progress = match &mut self.source {
-            Source::Pieces(pieces) => pieces.read(&mut out[..max], wait)?,
-            Source::Stream(stream) => stream.read(&mut out[..max], wait)?,
+            ContentSource::Pieces(pieces) => pieces.read(&mut out[..max], wait)?,
+            ContentSource::Stream(stream) => stream.read(&mut out[..max], wait)?,
         };
         // A stream of the application that gives nothing has ended.
         let progress = if progress == Progress::Bytes(0) { Progress::End } else { progress };

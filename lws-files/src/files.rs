@@ -75,10 +75,10 @@ struct Key {
 
 /// What a name leads to. Made by [`Files::find`] or [`Files::fetch`], and given to [`Files::respond`].
 #[derive(Clone, Debug)]
-pub struct Found(Kind);
+pub struct Found(LookupKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum LookupKind {
     File(Arc<Served>),
     /// A directory, without the `/` that its files are relative to.
     Redirect,
@@ -92,7 +92,7 @@ impl Found {
     /// some again.
     #[must_use]
     pub fn is_shortage(&self) -> bool {
-        matches!(self.0, Kind::Fault(Fault::Shortage))
+        matches!(self.0, LookupKind::Fault(Fault::Shortage))
     }
 }
 
@@ -120,9 +120,9 @@ impl Found {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Files(Arc<Shared>);
+pub struct Files(Arc<SharedFiles>);
 
-struct Shared {
+struct SharedFiles {
     vfs: Box<dyn Vfs>,
     options: Options,
     cache: Cache<Key, Found>,
@@ -130,7 +130,7 @@ struct Shared {
     compressing: Running,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Files").field("options", &self.options).finish_non_exhaustive()
     }
@@ -142,7 +142,7 @@ impl Files {
     pub fn new(vfs: impl Vfs + 'static, options: Options) -> Self {
         let cache = Cache::new(options.cache);
         let (flights, compressing) = Default::default();
-        Self(Arc::new(Shared { vfs: Box::new(vfs), options, cache, flights, compressing }))
+        Self(Arc::new(SharedFiles { vfs: Box::new(vfs), options, cache, flights, compressing }))
     }
 
     /// What the request is for, if that can be said without waiting.
@@ -153,7 +153,7 @@ impl Files {
             return Some(found);
         }
         let found = self.0.look(&key, Clock { wait: Wait::Never, now, date })?;
-        if !matches!(found.0, Kind::Fault(Fault::Shortage)) {
+        if !matches!(found.0, LookupKind::Fault(Fault::Shortage)) {
             return Some(found);
         }
         // What the cache keeps open is what others need now.
@@ -177,7 +177,7 @@ impl Files {
         let key = self.0.key(request);
         let (shared, wanted) = (Arc::clone(&self.0), key.clone());
         let clock = Clock { wait: Wait::Allowed, now, date };
-        let failed = |kind| Found(Kind::Fault(Fault::Failed(kind)));
+        let failed = |kind| Found(LookupKind::Fault(Fault::Failed(kind)));
         let work = move || {
             let found = shared.look(&wanted, clock);
             // A tree that cannot make up its mind even when it may wait.
@@ -208,20 +208,20 @@ impl Files {
             return Response::method_not_allowed(request);
         }
         match &found.0 {
-            Kind::File(served) => self.0.admitted(served, request).respond(request, date, chance),
-            Kind::Redirect => Response::redirect(request),
-            Kind::Missing(Some(page)) => page.whole(request, Status::NOT_FOUND),
-            Kind::Missing(None) => {
+            LookupKind::File(served) => self.0.admitted(served, request).respond(request, date, chance),
+            LookupKind::Redirect => Response::redirect(request),
+            LookupKind::Missing(Some(page)) => page.whole(request, Status::NOT_FOUND),
+            LookupKind::Missing(None) => {
                 // Who goes there is sent the fallback.
                 let vary = self.0.options.fallback.as_ref().map_or("Accept", |_| "Accept, Sec-Fetch-Mode");
                 Response::error_varying(request, Status::NOT_FOUND, vary)
             }
-            Kind::Fault(fault) => Response::of_fault(request, *fault),
+            LookupKind::Fault(fault) => Response::of_fault(request, *fault),
         }
     }
 
-    /// Closes files that nobody has asked for in a while, and answers whether others are kept: as long as some are it is to be called
-    /// again, once a second, say.
+    /// Closes files that were not used for a while, and returns whether others are kept: while some are it has to be
+    /// called again, once a second, say.
     pub fn sweep(&self, now: Time) -> bool {
         self.0.cache.sweep(now)
     }
@@ -266,7 +266,7 @@ impl From<Fault> for Stop {
     }
 }
 
-impl Shared {
+impl SharedFiles {
     fn key(&self, request: &Request) -> Key {
         let Options { listing, fallback, .. } = &self.options;
         // What makes no difference here is left out, so that one file is not kept several times.
@@ -282,11 +282,11 @@ impl Shared {
     fn look(&self, key: &Key, clock: Clock) -> Option<Found> {
         let kind = match self.resolve(key, clock) {
             Ok(kind) => kind,
-            Err(Stop::Fault(fault)) => Kind::Fault(fault),
+            Err(Stop::Fault(fault)) => LookupKind::Fault(fault),
             Err(Stop::WouldBlock) => return None,
         };
         let found = Found(kind);
-        if let Kind::File(served) = &found.0 {
+        if let LookupKind::File(served) = &found.0 {
             let (bytes, descriptors) = served.content.cost();
             let plain = served.plain.as_ref().map_or((0, 0), |plain| plain.content.cost());
             let bytes = bytes + plain.0 + key.names.len() + FIELDS_BYTES;
@@ -296,7 +296,7 @@ impl Shared {
         Some(found)
     }
 
-    fn resolve(&self, key: &Key, clock: Clock) -> Result<Kind, Stop> {
+    fn resolve(&self, key: &Key, clock: Clock) -> Result<LookupKind, Stop> {
         if !self.options.hidden && is_hidden(&key.names) {
             return self.missing(key, clock);
         }
@@ -306,19 +306,19 @@ impl Shared {
         // `.` is how the root is named without its slash.
         let names = if &*key.names == "." { "" } else { &key.names };
         match self.open(names, key, clock)? {
-            Opened::File(entry) => Ok(Kind::File(self.serve(names, entry, key, clock)?)),
-            Opened::Directory => Ok(Kind::Redirect),
+            Opened::File(entry) => Ok(LookupKind::File(self.serve(names, entry, key, clock)?)),
+            Opened::Directory => Ok(LookupKind::Redirect),
             Opened::NotHere | Opened::WouldBlock => self.missing(key, clock),
         }
     }
 
     /// A directory with its slash: its index, or a listing.
-    fn directory(&self, key: &Key, clock: Clock) -> Result<Kind, Stop> {
+    fn directory(&self, key: &Key, clock: Clock) -> Result<LookupKind, Stop> {
         let directory = key.names.trim_end_matches('/');
         for index in &self.options.index {
             let names = if directory.is_empty() { index.clone() } else { format!("{directory}/{index}") };
             if let Opened::File(entry) = self.open(&names, key, clock)? {
-                return Ok(Kind::File(self.serve(&names, entry, key, clock)?));
+                return Ok(LookupKind::File(self.serve(&names, entry, key, clock)?));
             }
         }
         if !self.options.listing {
@@ -343,13 +343,13 @@ impl Shared {
                     fields: &self.options.fields,
                     ..Saying::default()
                 };
-                Ok(Kind::File(Arc::new(Served::new(Entry::of_bytes(page.bytes), saying))))
+                Ok(LookupKind::File(Arc::new(Served::new(Entry::of_bytes(page.bytes), saying))))
             }
         }
     }
 
     /// What is sent where there is nothing.
-    fn missing(&self, key: &Key, clock: Clock) -> Result<Kind, Stop> {
+    fn missing(&self, key: &Key, clock: Clock) -> Result<LookupKind, Stop> {
         if let Some(fallback) = self.options.fallback.as_deref().filter(|_| key.navigates)
             && let Opened::File(entry) = self.open(fallback, key, clock)?
         {
@@ -358,10 +358,10 @@ impl Shared {
                 by_navigation: true,
                 ..Saying::default()
             };
-            return Ok(Kind::File(self.serve_as(fallback, entry, key, clock, saying)?));
+            return Ok(LookupKind::File(self.serve_as(fallback, entry, key, clock, saying)?));
         }
-        let Some(page) = &self.options.not_found else { return Ok(Kind::Missing(None)) };
-        let Opened::File(entry) = self.open(page, key, clock)? else { return Ok(Kind::Missing(None)) };
+        let Some(page) = &self.options.not_found else { return Ok(LookupKind::Missing(None)) };
+        let Opened::File(entry) = self.open(page, key, clock)? else { return Ok(LookupKind::Missing(None)) };
         // It is no representation of what was asked for: it has no validators, no parts, and no conditions.
         let entry = Entry { tag: None, modified: None, ..entry };
         let content_type = self.options.types.of(page);
@@ -372,7 +372,7 @@ impl Shared {
             without_ranges: true,
             ..Saying::default()
         };
-        Ok(Kind::Missing(Some(Arc::new(Served::new(entry, saying)))))
+        Ok(LookupKind::Missing(Some(Arc::new(Served::new(entry, saying)))))
     }
 
     fn open(&self, names: &str, key: &Key, clock: Clock) -> Result<Opened, Stop> {

@@ -16,9 +16,9 @@ pub struct Ticket(u64);
 type Deliver<V> = Box<dyn FnOnce(Result<V, Panicked>) + Send>;
 
 /// Results that are being made, and who waits for them.
-pub(crate) struct Flights<K, V>(Arc<Mutex<State<K, V>>>);
+pub(crate) struct Flights<K, V>(Arc<Mutex<FlightState<K, V>>>);
 
-struct State<K, V> {
+struct FlightState<K, V> {
     /// Invariant: `waiting` is the sum of the lengths.
     by_key: HashMap<K, Vec<(Ticket, Deliver<V>)>>,
     waiting: usize,
@@ -27,7 +27,7 @@ struct State<K, V> {
 
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { by_key: HashMap::new(), waiting: 0, next: 0 })))
+        Self(Arc::new(Mutex::new(FlightState { by_key: HashMap::new(), waiting: 0, next: 0 })))
     }
 }
 
@@ -39,7 +39,7 @@ impl<K, V> fmt::Debug for Flights<K, V> {
 
 impl<K, V> Flights<K, V> {
     /// Nothing that can panic runs while this is held.
-    fn lock(&self) -> MutexGuard<'_, State<K, V>> {
+    fn lock(&self) -> MutexGuard<'_, FlightState<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -88,7 +88,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, V: Clone + Send + 'static> Flights<K
         let mut state = self.lock();
         let waiters = state.by_key.remove(key).unwrap_or_default();
         state.waiting -= waiters.len();
-        // Who asks from now on has it made anew; and nobody's closure runs under the lock.
+        // Later requests make the value anew; and no closure runs under the lock.
         drop(state);
         for (_, deliver) in waiters {
             deliver(result.clone());

@@ -46,11 +46,12 @@
 //!
 //! # Who waits
 //!
-//! A lookup and a read are told by an argument, [`Wait`], whether they may wait. A loop says no. On Linux [`Directory`] then resolves
-//! names from the cache of the kernel (`RESOLVE_CACHED`) and reads from its page cache (`RWF_NOWAIT`), so that hot files cost no thread; a
-//! tree of another kind answers [`Opened::WouldBlock`], and is asked again on a thread of the [`Pool`]. However many want the same at the
-//! same time, it is looked for once. When a disk hangs, the threads and the queue of its pool fill, and further requests are refused at
-//! once ([`Refusal`]); nothing else is concerned.
+//! An argument of a lookup and a read, [`Wait`], says whether they may wait. On a loop they may not. On Linux
+//! [`Directory`] then resolves names from the cache of the kernel (`RESOLVE_CACHED`) and reads from its page cache
+//! (`RWF_NOWAIT`), so that hot files cost no thread; a tree of another kind answers [`Opened::WouldBlock`], and is
+//! asked again on a thread of the [`Pool`]. However many want the same at the same time, it is looked for once. When a
+//! disk hangs, the threads and the queue of its pool fill, and further requests are refused at once ([`Refusal`]);
+//! nothing else is concerned.
 //!
 //! # What is bounded
 //!

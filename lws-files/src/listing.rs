@@ -260,7 +260,7 @@ mod tests {
         }
     }
 
-    /// Whoever changes the style finds the new hash here.
+    /// After a change of the style, the failing test prints the new hash.
     #[test]
     fn the_policy_names_the_hash_of_the_style() {
         let output = std::process::Command::new("sh")

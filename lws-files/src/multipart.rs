@@ -12,7 +12,7 @@ pub(crate) struct Multipart {
 }
 
 /// Frames `parts` of `content`, which is `len` bytes of `content_type`. `chance` makes a boundary that the content does not have
-/// in it: 128 bits that nobody can know beforehand.
+/// in it: 128 unpredictable bits.
 pub(crate) fn frame(
     content: &Content,
     len: u64,

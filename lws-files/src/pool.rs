@@ -86,19 +86,19 @@ pub struct PoolCounts {
 pub struct Pool(Arc<Handle>);
 
 /// What the handles share, and the threads do not: so that a pool without handles ends.
-struct Handle(Arc<Shared>);
+struct Handle(Arc<SharedPool>);
 
-struct Shared {
+struct SharedPool {
     name: &'static str,
     options: PoolOptions,
-    state: Mutex<State>,
+    state: Mutex<PoolState>,
     work: Condvar,
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     queue: VecDeque<Job>,
     /// Places in the queue that were given and not used yet.
     reserved: usize,
@@ -124,7 +124,7 @@ impl Pool {
     pub fn new(name: &'static str, options: PoolOptions) -> Self {
         let options = PoolOptions { threads_max: options.threads_max.max(1), ..options };
         let (state, work) = Default::default();
-        Self(Arc::new(Handle(Arc::new(Shared { name, options, state, work }))))
+        Self(Arc::new(Handle(Arc::new(SharedPool { name, options, state, work }))))
     }
 
     /// A place in the queue, and a thread that will come to it.
@@ -146,7 +146,7 @@ impl Pool {
                 state.threads += 1;
                 state.idle += 1;
             } else if state.threads == 0 {
-                // Nobody would come.
+                // Without a thread the work would never be done.
                 state.refused_total += 1;
                 return Err(Refusal::NoThread);
             }
@@ -177,7 +177,7 @@ impl Drop for Handle {
 
 /// A place in the queue of a [`Pool`]. Given back if it is dropped.
 pub struct Slot {
-    shared: Arc<Shared>,
+    shared: Arc<SharedPool>,
     used: bool,
 }
 
@@ -212,9 +212,9 @@ impl Drop for Slot {
     }
 }
 
-impl Shared {
+impl SharedPool {
     /// No job runs while this is held, so that a panic of one leaves the state whole.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -23,7 +23,7 @@ pub struct Request {
     pub(crate) navigates: bool,
 }
 
-/// What a client would rather be told in: a person's browser, or a program.
+/// The form of errors that a client prefers: that of a browser, or that of a program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Wants {
     #[default]

@@ -66,7 +66,7 @@ impl Response {
         self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// An error, told in the form that the client likes better.
+    /// An error, in the form that the client prefers.
     pub(crate) fn error(request: &Request, status: Status) -> Self {
         Self::error_varying(request, status, "Accept")
     }

@@ -76,7 +76,7 @@ const TYPES: &[(&str, &str)] = &[
     ("zst", "application/zstd"),
 ];
 
-/// What nobody can say more about.
+/// The type of content about which nothing else is known.
 const UNKNOWN: &str = "application/octet-stream";
 
 /// The content types of a mount: a table of its own before the built-in one.

@@ -49,7 +49,7 @@ pub enum Problem {
     Malformed,
     /// The user is there already. The first line counts.
     Duplicate,
-    /// The form is too weak, and nobody is let in by it: the name of the form.
+    /// The form of the hash, whose name this is, is too weak and admits no user.
     Weak(&'static str),
     /// It would cost more than one hash may.
     TooCostly,
@@ -163,7 +163,7 @@ impl Htpasswd {
         match (self.users.get(user), &self.decoy) {
             (Some(hash), _) => hash.verify(password),
             (None, Some(decoy)) => {
-                // Its result is nobody's: that a user is not there must not be seen by the time.
+                // The result is not used: the work keeps the time from revealing that the user does not exist.
                 let _ = std::hint::black_box(decoy.verify(password));
                 false
             }
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn weak_and_costly_forms_are_named_by_their_lines_and_let_nobody_in() {
+    fn weak_and_costly_forms_are_named_by_their_lines_and_admit_no_user() {
         let costly = argon2().replace("m=64", "m=4194304");
         for (line, problem) in [
             ("ann:$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/", Problem::Weak("MD5")),

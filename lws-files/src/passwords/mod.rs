@@ -1,4 +1,4 @@
-//! Who may come in: Basic credentials (RFC 7617), files of passwords, and what a guess costs whom.
+//! Authentication: Basic credentials (RFC 7617), password files, and the cost of wrong guesses.
 //!
 //! What was right lately is known at once; everything else is hashed on a pool of its own, so that no loop waits for it and no flood of
 //! guesses takes more than its threads.
@@ -110,7 +110,7 @@ impl Default for PasswordLimits {
 pub enum Verdict {
     /// They were right a moment ago.
     Accepted,
-    /// Whoever asks has guessed wrong too often: 429, and no work.
+    /// The client has guessed wrong too often: 429, without any work.
     TooManyFailures,
     /// They have to be verified, by [`Passwords::verify`].
     Unknown,
@@ -121,12 +121,12 @@ pub enum Verdict {
 /// The loop asks [`Passwords::check`] first, and for [`Verdict::Unknown`] has them verified on a pool. No password is kept: what is
 /// believed is named by an HMAC, whose key is made anew by each process.
 #[derive(Clone, Debug)]
-pub struct Passwords(Arc<Shared>);
+pub struct Passwords(Arc<SharedPasswords>);
 
 /// Names credentials without telling them.
 type Name = [u8; 32];
 
-struct Shared {
+struct SharedPasswords {
     users: Mutex<Arc<Htpasswd>>,
     secret: [u8; 32],
     believed: Cache<Name, ()>,
@@ -134,7 +134,7 @@ struct Shared {
     failures: Mutex<Failures>,
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for SharedPasswords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Passwords").finish_non_exhaustive()
     }
@@ -162,10 +162,10 @@ impl Passwords {
         let believed = Cache::new(CacheLimits { bytes_max, descriptors_max: 0, fresh, idle: fresh });
         let failures = Mutex::new(Failures::new(limits.wrong_per_minute, limits.networks_max));
         let (users, flights) = (Mutex::new(Arc::new(users)), Flights::default());
-        Ok(Self(Arc::new(Shared { users, secret, believed, flights, failures })))
+        Ok(Self(Arc::new(SharedPasswords { users, secret, believed, flights, failures })))
     }
 
-    /// Takes other users from now on. Nobody is believed any more.
+    /// Replaces the users, and forgets the verified credentials.
     pub fn replace(&self, users: Htpasswd) {
         *lock(&self.0.users) = Arc::new(users);
         self.0.believed.clear();
@@ -222,7 +222,7 @@ impl Passwords {
     }
 }
 
-impl Shared {
+impl SharedPasswords {
     fn verify(&self, credentials: &Credentials, name: Name, now: Time) -> bool {
         let users = Arc::clone(&lock(&self.users));
         let right = users.verify(&credentials.user, &credentials.password);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_right_password_is_believed_for_a_while_and_a_replaced_file_believes_nobody() {
+    fn a_right_password_is_believed_for_a_while_and_a_replaced_file_has_no_cached_password() {
         let passwords =
             Passwords::new(Htpasswd::parse(ANN), PasswordLimits::default()).expect("random bytes");
         let pool = Pool::new("passwords", Passwords::POOL);

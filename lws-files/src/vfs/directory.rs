@@ -26,7 +26,8 @@ pub enum Links {
     Inside,
     /// None.
     Refused,
-    /// All, wherever they lead. Whoever can make a link in the directory decides then what is served.
+    /// All links are followed, wherever they lead. A user who can make a link in the directory then decides what is
+    /// served.
     Followed,
 }
 
@@ -61,7 +62,7 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DI
 const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
 /// What a name leads to.
-enum Found {
+enum FoundEntry {
     File(Metadata, File),
     Directory,
     /// Neither.
@@ -103,9 +104,9 @@ impl Directory {
 
     fn open_file(&self, lookup: &Lookup<'_>) -> Result<Opened, Errno> {
         let (metadata, file) = match self.find(lookup.names, lookup.wait)? {
-            Found::File(metadata, file) => (metadata, file),
-            Found::Directory => return Ok(Opened::Directory),
-            Found::Special => return Ok(Opened::NotHere),
+            FoundEntry::File(metadata, file) => (metadata, file),
+            FoundEntry::Directory => return Ok(Opened::Directory),
+            FoundEntry::Special => return Ok(Opened::NotHere),
         };
         let sibling = if self.siblings { self.sibling(lookup)? } else { None };
         let (coding, metadata, file) = sibling.unwrap_or((Coding::Identity, metadata, file));
@@ -126,7 +127,7 @@ impl Directory {
         for coding in lookup.accepted.iter() {
             let Some(extension) = coding.extension() else { return Ok(None) };
             match self.find(&format!("{}{extension}", lookup.names), lookup.wait) {
-                Ok(Found::File(metadata, file)) => return Ok(Some((coding, metadata, file))),
+                Ok(FoundEntry::File(metadata, file)) => return Ok(Some((coding, metadata, file))),
                 Ok(_) => {}
                 // Not known yet: another coding, chosen now, would not be the one chosen later.
                 Err(error) if error == Errno::AGAIN || is_shortage(error) => return Err(error),
@@ -138,11 +139,11 @@ impl Directory {
 
     /// What `names` lead to. With [`Wait::Never`] the error is `AGAIN` if that would have to be waited for.
     #[cfg(target_os = "linux")]
-    fn find(&self, names: &str, wait: Wait) -> Result<Found, Errno> {
+    fn find(&self, names: &str, wait: Wait) -> Result<FoundEntry, Errno> {
         let found = File::from(self.resolve(names, LOOK, wait)?);
         let metadata = found.metadata().map_err(of_io)?;
         if !metadata.is_file() {
-            return Ok(if metadata.is_dir() { Found::Directory } else { Found::Special });
+            return Ok(if metadata.is_dir() { FoundEntry::Directory } else { FoundEntry::Special });
         }
         // What was looked at is opened, whatever its name leads to by now.
         let file = match open(format!("/proc/self/fd/{}", found.as_raw_fd()), FILE, Mode::empty()) {
@@ -152,7 +153,7 @@ impl Directory {
             Err(Errno::NOENT | Errno::NOTDIR) => return Err(Errno::AGAIN),
             Err(error) => return Err(error),
         };
-        Ok(Found::File(metadata, file))
+        Ok(FoundEntry::File(metadata, file))
     }
 
     #[cfg(target_os = "linux")]
@@ -166,7 +167,7 @@ impl Directory {
     /// What `names` lead to, where a name cannot be held without opening it: between the two looks it may come to mean something
     /// else, which is opened without waiting for anybody, and not served.
     #[cfg(not(target_os = "linux"))]
-    fn find(&self, names: &str, wait: Wait) -> Result<Found, Errno> {
+    fn find(&self, names: &str, wait: Wait) -> Result<FoundEntry, Errno> {
         use rustix::fs::{AtFlags, FileType, statat};
 
         let at = if names.is_empty() { "." } else { names };
@@ -174,13 +175,13 @@ impl Directory {
             return Err(Errno::AGAIN);
         }
         match FileType::from_raw_mode(statat(&self.root, at, AtFlags::empty())?.st_mode) {
-            FileType::Directory => return Ok(Found::Directory),
+            FileType::Directory => return Ok(FoundEntry::Directory),
             FileType::RegularFile => {}
-            _ => return Ok(Found::Special),
+            _ => return Ok(FoundEntry::Special),
         }
         let file = File::from(self.resolve(names, FILE, wait)?);
         let metadata = file.metadata().map_err(of_io)?;
-        Ok(if metadata.is_file() { Found::File(metadata, file) } else { Found::Special })
+        Ok(if metadata.is_file() { FoundEntry::File(metadata, file) } else { FoundEntry::Special })
     }
 
     /// The descriptor that `flags` make of what `names` lead to.
@@ -333,8 +334,9 @@ fn resolve_flags(links: Links) -> rustix::fs::ResolveFlags {
     }
 }
 
-/// Whether this is one of the file systems whose `open` and `stat` of what is in memory ask nobody else. One of a network, or one
-/// that a program serves (FUSE), is not: there even the open of a known name may hang.
+/// Whether this is one of the file systems that answer `open` and `stat` of cached entries without asking another
+/// process or machine. One of a network, or one that a program serves (FUSE), is not: there even the open of a known
+/// name may hang.
 #[cfg(target_os = "linux")]
 fn is_local(root: &OwnedFd) -> bool {
     const LOCAL: [u64; 11] = [
@@ -357,7 +359,7 @@ fn is_local(root: &OwnedFd) -> bool {
 struct Read {
     content: Content,
     metadata: Metadata,
-    /// Whether the content is that of the metadata: nobody has written meanwhile.
+    /// Whether the content still matches the metadata, because no one has written to it.
     settled: bool,
 }
 

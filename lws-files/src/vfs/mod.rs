@@ -169,7 +169,8 @@ impl<V: Vfs + ?Sized> Vfs for std::sync::Arc<V> {
     }
 }
 
-/// Whether `names` lead downwards only, whoever made them. [`normalize_path`](lws_proto::http::normalize_path) makes no others.
+/// Whether `names` lead downwards only, whatever their source. [`normalize_path`](lws_proto::http::normalize_path)
+/// makes no others.
 pub(crate) fn is_downward(names: &str) -> bool {
     names.is_empty()
         || names.split('/').all(|name| {

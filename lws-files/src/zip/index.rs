@@ -1,7 +1,7 @@
 //! What is in a zip archive, and where: read once, checked whole, and then only looked up.
 //!
 //! An archive is believed or refused as a whole. Two readers that take different members from one file are how files are smuggled past
-//! whoever has looked into it, so that everything that could be read in two ways is refused.
+//! the tools that have inspected it, so everything that could be read in two ways is refused.
 
 use super::ZipError;
 use super::record::{Central, End, LOCATOR_LEN, Local, Reader, extra_field, flags, parse_locator};
@@ -69,7 +69,7 @@ pub(super) struct Index {
 }
 
 /// A member whose local header has not been read.
-struct Listed<'a> {
+struct ListedMember<'a> {
     header: Central<'a>,
     names: String,
     /// In the file, whatever stands before the archive.
@@ -176,15 +176,15 @@ fn find_zip64(source: &dyn Source, end: &End, at: u64) -> Result<Option<(End, u6
 }
 
 /// The headers in the central directory, each checked for itself.
-fn list(bytes: &[u8], entries: u64, before: u64) -> Result<Vec<Listed<'_>>, ZipError> {
+fn list(bytes: &[u8], entries: u64, before: u64) -> Result<Vec<ListedMember<'_>>, ZipError> {
     // A header has 46 bytes at least: what claims more members than fit reserves no memory for them.
-    let mut listed: Vec<Listed<'_>> = Vec::with_capacity((entries as usize).min(bytes.len() / 46));
+    let mut listed: Vec<ListedMember<'_>> = Vec::with_capacity((entries as usize).min(bytes.len() / 46));
     let mut reader = Reader(bytes);
     while !reader.0.is_empty() {
         if listed.len() as u64 == entries {
             return Err(ZipError::EntryCount);
         }
-        listed.push(Listed::check(Central::parse(&mut reader)?, before)?);
+        listed.push(ListedMember::check(Central::parse(&mut reader)?, before)?);
     }
     if listed.len() as u64 != entries {
         return Err(ZipError::EntryCount);
@@ -197,7 +197,7 @@ fn list(bytes: &[u8], entries: u64, before: u64) -> Result<Vec<Listed<'_>>, ZipE
     }
 }
 
-impl<'a> Listed<'a> {
+impl<'a> ListedMember<'a> {
     fn check(header: Central<'a>, before: u64) -> Result<Self, ZipError> {
         let full = decode_name(header.name, header.flags);
         let names = full.trim_end_matches('/');
@@ -242,7 +242,7 @@ impl<'a> Listed<'a> {
 
 /// Reads the local header of a member, which must say the same as the directory as far as it says anything. Returns where the data
 /// begins: its name and its extra fields may be of other lengths there.
-fn check_local(source: &dyn Source, listed: &Listed<'_>) -> Result<u64, ZipError> {
+fn check_local(source: &dyn Source, listed: &ListedMember<'_>) -> Result<u64, ZipError> {
     let disagree = || ZipError::LocalHeader(listed.names.clone());
     let header = &listed.header;
     let mut bytes = vec![0; Local::LEN + header.name.len()];
@@ -252,7 +252,8 @@ fn check_local(source: &dyn Source, listed: &Listed<'_>) -> Result<u64, ZipError
     })?;
     let (fixed, name) = bytes.split_at(Local::LEN);
     let local = Local::parse(fixed).map_err(|_| disagree())?;
-    // Sizes may be saturated, and are zero if they follow the data: what follows is never read, as nobody can tell where it ends.
+    // Sizes may be saturated, and are zero if they follow the data. Such sizes are never read, as their position is
+    // unknown.
     let is = |local: u32, central: u64| u64::from(local) == central || local == u32::MAX;
     let later = local.flags & flags::DESCRIPTOR != 0;
     let sizes =
@@ -292,7 +293,8 @@ fn decode_name(name: &[u8], bits: u16) -> String {
     name.iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { upper(byte) }).collect()
 }
 
-/// When a member was changed last: the extended timestamp if it has one (UTC), or else the one of MS-DOS, whose zone nobody knows.
+/// When a member was changed last: the extended timestamp if it has one (UTC), or else the one of MS-DOS, whose time
+/// zone is unknown.
 fn modified(header: &Central<'_>) -> Option<HttpDate> {
     if let Some([bits, rest @ ..]) = extra_field(header.extra, 0x5455)
         && bits & 1 != 0

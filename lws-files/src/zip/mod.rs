@@ -1,8 +1,9 @@
 //! Serving from inside a zip archive, without unpacking it.
 //!
-//! A deflated member goes out as gzip by putting ten bytes before it and eight behind; whoever does not accept that has it
-//! decompressed in constant memory. The reader is our own: it needs the directory and one header per member, and refuses whatever could
-//! be read in two ways, which the crates that read every archive in the wild must not.
+//! A deflated member goes out as gzip by putting ten bytes before it and eight behind; for a client that does not
+//! accept gzip it is decompressed in constant memory. The reader is our own: it needs the directory and one header per
+//! member, and refuses whatever could be read in two ways, which the crates that read every archive in the wild must
+//! not.
 
 mod error;
 mod index;
@@ -50,10 +51,10 @@ const SMALL_BYTES_MAX: u64 = 32 << 10;
 pub struct Zip {
     path: PathBuf,
     limits: ZipLimits,
-    state: Mutex<State>,
+    state: Mutex<ArchiveState>,
 }
 
-struct State {
+struct ArchiveState {
     archive: Arc<Archive>,
     /// When the path was looked at last, and whether somebody who may wait is to do so.
     looked: Option<Time>,
@@ -108,7 +109,7 @@ impl Zip {
     pub fn open(path: impl Into<PathBuf>, limits: ZipLimits) -> Result<Self, ZipError> {
         let path = path.into();
         let archive = Arc::new(Archive::open(&path, &limits)?);
-        let state = State { archive, looked: None, is_due: false, refused: None };
+        let state = ArchiveState { archive, looked: None, is_due: false, refused: None };
         Ok(Self { path, limits, state: Mutex::new(state) })
     }
 
@@ -119,12 +120,12 @@ impl Zip {
     }
 
     /// Nothing that can panic runs while this is held.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ArchiveState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The archive to answer from. `None` if whoever asks is to have the path looked at by somebody who may wait; all others go on with
-    /// the one that there is.
+    /// The archive to answer from. `None` if the caller has to let a thread that may wait look at the path; all others
+    /// go on with the one that there is.
     fn archive(&self, lookup: &Lookup<'_>) -> Option<Arc<Archive>> {
         let mut state = self.lock();
         let looked = *state.looked.get_or_insert(lookup.now);

@@ -92,7 +92,7 @@ fn links_are_followed_as_far_as_the_policy_says() {
 }
 
 #[test]
-fn only_regular_files_are_opened_and_nobody_waits_for_the_others() {
+fn only_regular_files_are_opened_and_others_are_not_waited_for() {
     let root = Scratch::new("special");
     root.write("dir/file", "x");
     let fifo = root.path().join("fifo");

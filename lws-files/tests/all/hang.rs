@@ -1,4 +1,4 @@
-//! A tree that hangs, as a file system does whose server is gone: nobody but who asks for it waits.
+//! A tree that hangs, like a file system whose server is gone: only requests for it wait.
 
 use crate::support::{date, read_all, request};
 use lws_files::{

@@ -81,7 +81,7 @@ fn an_error_document_keeps_the_status_and_has_no_conditions() {
 }
 
 #[test]
-fn errors_are_told_as_a_page_or_as_problem_details() {
+fn errors_are_sent_as_a_page_or_as_problem_details() {
     let files = memory(Options::default());
     let (status, page) = get(&files, "/none", &[NAVIGATION]);
     assert!(status == 404 && page.contains("href=\"/error.css\"") && page.contains("<h1>404</h1>"));
@@ -148,7 +148,7 @@ fn fields_of_the_application_are_on_200_206_and_304() {
 }
 
 #[test]
-fn what_nobody_knows_the_type_of_is_not_guessed() {
+fn an_unknown_type_is_not_guessed() {
     let files = Files::new(Memory::new().file("x.unknown", "<script>"), Options::default());
     let response = ask(&files, Method::Get, "/x.unknown", &[]);
     assert_eq!(response.get("Content-Type"), Some("application/octet-stream"));
