@@ -54,7 +54,7 @@ use tree::Cursor;
 impl Config {
     /// Reads the folder of a configuration.
     ///
-    /// What could be understood is returned beside what was found wrong; whoever serves it looks at
+    /// What could be understood is returned beside the findings; a program that serves it checks
     /// [`Report::has_errors`] first.
     #[must_use]
     pub fn read(directory: &Path, options: &Options) -> (Self, Report) {

@@ -263,7 +263,7 @@ pub enum Origin {
         /// The path there, in place of the mount's.
         path: String,
     },
-    /// To another address, which the client is told of; `>http://` and `>https://`.
+    /// A redirect to another address; `>http://` and `>https://`.
     Redirect {
         /// The address.
         location: String,

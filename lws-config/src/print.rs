@@ -1,4 +1,4 @@
-//! A configuration as JSON, without what nobody should read over a shoulder.
+//! A configuration as JSON, without secrets.
 
 use crate::model::Config;
 use serde_json::Value;

@@ -154,7 +154,7 @@ static void client_event(lwx_conn *conn, const lwx_conn_event *event) {
   }
 }
 
-/* A nonce and masks that nobody foresees. */
+/* An unpredictable nonce and masks. */
 static void fill_random(void *user, uint8_t *bytes, size_t size) {
   FILE *source = user;
   if (fread(bytes, 1, size, source) != size)

@@ -1,7 +1,7 @@
 //! Which fields go on to the other side, and which are made anew: RFC 9110 §7.6, RFC 7239.
 //!
 //! Pure functions of field lines. What `Connection` names is looked at before anything is added, so that no client can have our own fields
-//! removed; and what means something to whoever comes next may not be named there at all.
+//! removed; and fields that matter to the next recipient may not be named there at all.
 
 use crate::Refusal;
 use ipnet::IpNet;
@@ -20,7 +20,7 @@ pub enum HostRule {
     Upstream,
 }
 
-/// What a proxy has been told about fields.
+/// The options of a proxy about fields.
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// What this proxy is called in `Via`.
@@ -61,7 +61,7 @@ const HOP_BY_HOP: [&str; 11] = [
     "alt-svc",
 ];
 
-/// What `Connection` may not name: it would have a proxy take away what whoever comes next decides by.
+/// Fields that `Connection` must not name: removing them would change the decisions of the next recipient.
 const NEVER_NAMED: [&str; 14] = [
     "content-length",
     "host",
@@ -122,7 +122,7 @@ pub(crate) fn of_request(received: &Fields, arrival: Arrival, rules: &Rules) -> 
             sent.add(name, value);
         }
     }
-    // RFC 9113 §8.2.3: the crumbs of HTTP/2 are one line to whoever knows no crumbs.
+    // RFC 9113 §8.2.3: cookie crumbs of HTTP/2 are joined into one line for other versions.
     if let Some(cookie) = joined(received, "cookie", b"; ") {
         sent.add("cookie", cookie);
     }
@@ -160,7 +160,7 @@ fn add_via(sent: &mut Fields, received: &Fields, version: Version, rules: &Rules
     sent.add("via", via);
 }
 
-/// Says whom a request is from: behind what trusted peers have said, and otherwise in place of it.
+/// Adds the client of a request: after the values of trusted peers, and otherwise in place of the existing values.
 fn add_origin(sent: &mut Fields, received: &Fields, arrival: Arrival, trusts: bool) {
     let Arrival { peer, secure, .. } = arrival;
     let proto = if secure { "https" } else { "http" };
@@ -222,7 +222,8 @@ pub(crate) fn of_response(received: &Fields, status: Status, version: Version, r
     sent
 }
 
-/// The fields of a trailer section. Those that frame, route or say whom a message is from are none. RFC 9110 §6.5.1.
+/// The fields of a trailer section. Fields that frame or route a message, or identify its client, are not allowed
+/// there. RFC 9110 §6.5.1.
 pub(crate) fn of_trailers(received: &Fields) -> Fields {
     let wanted = |name: &&str| !is_one_of(name, &HOP_BY_HOP) && !is_one_of(name, &NEVER_NAMED);
     received.iter().filter(|(name, _)| wanted(name)).collect()

@@ -95,14 +95,14 @@ impl Proxy {
         self
     }
 
-    /// Which `Host` upstreams are told. Default the client's own.
+    /// The `Host` that is sent to upstreams. Default the client's own.
     pub fn host(mut self, rule: HostRule) -> Self {
         self.rules.host = rule;
         self
     }
 
-    /// Believes what peers in these networks say in `Forwarded` and `X-Forwarded-*` about whom a request is from, and adds to it. What all
-    /// others say there is dropped.
+    /// Trusts what peers in these networks send in `Forwarded` and `X-Forwarded-*` about the client of a request, and
+    /// adds to it. What all others say there is dropped.
     pub fn trust(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.rules.trusted.extend(networks);
         self

@@ -88,7 +88,7 @@ pub(crate) fn begin(
     let index = chosen.index;
     let to = shared.balance.upstream(index);
     let pipe = Rc::<RefCell<Pipe>>::default();
-    let handler = FromUpstream { pipe: Rc::clone(&pipe), front: waker };
+    let handler = UpstreamSide { pipe: Rc::clone(&pipe), front: waker };
     let socket = cx.client().websocket(&to.websocket_url()).map_err(|_| crate::Refusal::Method)?;
     let mut socket = socket.target(to.target(&exchange::target(request), &shared.prefix));
     if let (HostRule::Client, Some(host)) = (shared.rules.host, request.text("host")) {
@@ -102,7 +102,7 @@ pub(crate) fn begin(
     }
     let (versions, connect_to) = (to.versions, to.connect_to.clone());
     let socket = socket.options(|options| {
-        // What ALPN may choose is HTTP/1.1 here: few servers take WebSockets over HTTP/2 that have not been told to.
+        // ALPN offers only HTTP/1.1 here: few servers take WebSockets over HTTP/2 by default.
         options.versions = if versions == Versions::Http2 { Versions::Http2 } else { Versions::Http1 };
         options.connect_to = connect_to;
     });
@@ -201,12 +201,12 @@ impl Opening {
 }
 
 /// The upstream's side.
-struct FromUpstream {
+struct UpstreamSide {
     pipe: Rc<RefCell<Pipe>>,
     front: Waker,
 }
 
-impl upstream::Handler for FromUpstream {
+impl upstream::Handler for UpstreamSide {
     fn open(&mut self, _: &mut upstream::Context<'_>, opened: &Opened) {
         self.pipe.borrow_mut().opened = Some(opened.clone());
         self.front.wake();

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How often the warning is repeated.
 const WARNING_PERIOD: Duration = Duration::from_secs(60);
 
-/// What is recorded, of whom, and how.
+/// The options of recording: which connections, and in which form.
 #[derive(Args, Debug)]
 pub(crate) struct RecordArguments {
     /// Write down what happens to each connection: files in this directory, for their owner only. They hold what peers send

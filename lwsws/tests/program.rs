@@ -287,7 +287,7 @@ fn a_peer_that_writes_all_of_a_message_before_it_reads_gets_it_back() {
 }
 
 #[test]
-fn the_counter_counts_and_starts_again_when_it_is_told_to() {
+fn the_counter_counts_and_starts_again_on_request() {
     let server = Serving::start(&[]);
     let mut counter = server.open("/demo/counter", "lws-counter");
     for number in 0..3 {
@@ -460,7 +460,7 @@ fn the_certificate_of_an_authority_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn it_has_as_many_threads_as_it_was_told_and_ends_them_all() {
+fn it_has_as_many_threads_as_requested_and_ends_them_all() {
     for arguments in [&["--threads", "3"][..], &["--threads", "3", "--reuse-port"]] {
         let server = Serving::start(arguments);
         let mut echoes: Vec<_> = (0..12).map(|_| server.open("/echo", "")).collect();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A mount as far as it has been read.
 #[derive(Debug, Default)]
-pub(crate) struct Draft {
+pub(crate) struct MountDraft {
     path: Option<String>,
     origin: Option<Origin>,
     /// Whether an `origin` stood there that could not be read, and was reported.
@@ -32,7 +32,7 @@ pub(crate) struct Draft {
     cgi: Cgi,
 }
 
-pub(crate) static KEYS: &[Key<Draft>] = &[
+pub(crate) static KEYS: &[Key<MountDraft>] = &[
     Key::read(
         "mountpoint",
         Shape::Text,
@@ -143,7 +143,7 @@ pub(crate) static KEYS: &[Key<Draft>] = &[
     Key::refused("captcha-path", "it is interceptor-path in libwebsockets today"),
 ];
 
-fn read_origin(mount: &mut Draft, at: &Cursor<'_>, reader: &mut Reader<'_>) {
+fn read_origin(mount: &mut MountDraft, at: &Cursor<'_>, reader: &mut Reader<'_>) {
     match reader.text(at).map(|text| origin(&text)) {
         Some(Ok(origin)) => mount.lead_to(origin),
         Some(Err(reason)) => {
@@ -154,7 +154,7 @@ fn read_origin(mount: &mut Draft, at: &Cursor<'_>, reader: &mut Reader<'_>) {
     }
 }
 
-impl Draft {
+impl MountDraft {
     /// The first origin counts. One with `callback://` names the protocol that hears of everything, wherever it stands.
     fn lead_to(&mut self, origin: Origin) {
         if let Origin::Protocol(name) = &origin {
@@ -208,7 +208,7 @@ pub(super) fn read(mounts: &mut Vec<Mount>, at: &Cursor<'_>, reader: &mut Reader
     let options = reader.options;
     at.each_element(reader.report, |element, report| {
         let reader = &mut Reader { options, report };
-        let mut draft = Draft::default();
+        let mut draft = MountDraft::default();
         read_object(&mut draft, element, KEYS, reader);
         mounts.extend(draft.finish(element, reader));
     });

@@ -18,7 +18,7 @@ const CLIENT_CIPHERS: &str =
 
 /// A virtual host as far as it has been read.
 #[derive(Debug, Default)]
-pub(crate) struct Draft {
+pub(crate) struct HostDraft {
     name: Option<String>,
     port: Option<u16>,
     /// Whether a `port` stood there that could not be read, and was reported.
@@ -55,7 +55,7 @@ pub(crate) struct Draft {
     protocols: Vec<Protocol>,
 }
 
-pub(crate) static KEYS: &[Key<Draft>] = &[
+pub(crate) static KEYS: &[Key<HostDraft>] = &[
     Key::read("name", Shape::Text, "the name that requests call it by", |vhost, at, reader| {
         vhost.name = reader.name(at)
     }),
@@ -246,7 +246,7 @@ pub(crate) fn read(vhosts: &mut Vec<Vhost>, at: &Cursor<'_>, reader: &mut Reader
     let options = reader.options;
     at.each_element(reader.report, |element, report| {
         let reader = &mut Reader { options, report };
-        let mut draft = Draft::default();
+        let mut draft = HostDraft::default();
         read_object(&mut draft, element, KEYS, reader);
         vhosts.extend(draft.finish(element, reader));
     });
@@ -305,7 +305,7 @@ fn option_value(at: &Cursor<'_>, reader: &mut Reader<'_>) -> OptionValue {
     }
 }
 
-impl Draft {
+impl HostDraft {
     fn finish(mut self, at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<Vhost> {
         if self.name.is_none() {
             reader.report.error(at, "a virtual host without \"name\"");

@@ -47,7 +47,7 @@ fn a_request_with_two_meanings_reaches_no_upstream() {
 
 #[test]
 fn chunks_with_two_meanings_reach_no_upstream_whole() {
-    // CVE-2025-22871 and its like: whoever takes a bare LF for the end of a line sees another request.
+    // CVE-2025-22871 and similar: a recipient that takes a bare LF for the end of a line sees another request.
     for body in [
         "2\nhi\r\n0\r\n\r\n",
         "2;\nx\r\nhi\r\n0\r\n\r\n",
@@ -95,7 +95,7 @@ fn a_response_with_two_meanings_is_no_response() {
         "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nX: a\rb\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\n: x\r\nContent-Length: 0\r\n\r\n",
-        // Nobody has asked for another protocol.
+        // No other protocol was requested.
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n",
         "ICY 200 OK\r\n\r\n",
     ] {
@@ -106,7 +106,7 @@ fn a_response_with_two_meanings_is_no_response() {
 }
 
 #[test]
-fn what_an_upstream_says_unasked_is_nobodys_response() {
+fn unasked_bytes_of_an_upstream_are_no_response() {
     // Response queue poisoning: a second response behind the first. The connection is not used again.
     let upstream = answering(format!("{WHOLE}HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned"), false);
     let here = front(&[upstream.url()]);
@@ -119,7 +119,7 @@ fn what_an_upstream_says_unasked_is_nobodys_response() {
 
 #[test]
 fn credentials_of_a_connection_are_those_of_one_client() {
-    // CVE-2026-88007: a connection that NTLM has authenticated is lent to nobody else.
+    // CVE-2026-88007: a connection that NTLM has authenticated is not used for other clients.
     let upstream = answering(WHOLE, false);
     let here = front(&[upstream.url()]);
     assert_eq!(here.request("GET /", "Authorization: NTLM TlRMTVNTUAAB\r\n").status, 200);

@@ -150,6 +150,6 @@ fn a_request_that_is_cut_leaves_nothing_behind() {
     }
     let give_up = std::time::Instant::now() + test_kit::PATIENCE;
     while with(&here.handle, |cx| cx.client().requests()) > 0 {
-        assert!(std::time::Instant::now() < give_up, "a request waits for nobody");
+        assert!(std::time::Instant::now() < give_up, "a request waits for ever");
     }
 }

@@ -71,7 +71,7 @@ impl ConfigurationArguments {
     /// The configuration that is to be served, if one is, with everything opened that it needs.
     ///
     /// # Errors
-    /// It cannot be used; what is wrong with it has been told but for the last thing.
+    /// It cannot be used. The findings have been printed, except for the last one.
     pub(crate) fn prepare(&self) -> io::Result<Option<Served>> {
         let Some(folder) = &self.config else { return Ok(None) };
         let config = read(folder, &self.options());

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_too_slow_is_told_unless_the_board_was_wiped_since() {
+    fn a_slow_client_is_notified_unless_the_board_was_wiped_since() {
         let mut board = Board::default();
         let line = ["d #000000 1 2 3 4"; 1_000].join("\n");
         for _ in 0..21 {
