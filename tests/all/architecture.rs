@@ -608,6 +608,116 @@ fn a_name_at_the_front_of_a_crate_is_of_that_crate_alone() {
     assert_eq!(shared(&[front(one), front(other)]), ["Handle"]);
 }
 
+/// Words of daily life that this project used in place of the field's. A comment says what is delivered, received or reported, and to which
+/// part of a program; who searches for the field's word then finds it.
+const PRIVATE_WORDS: [&str; 4] = ["told", "heard", "nobody", "whoever"];
+
+/// Comments with such a word, by file and line. The strings and the code of a line are not looked at.
+fn private_words(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().enumerate().filter(|(_, line)| {
+        // `://` is a URL, be it in a string or not.
+        let comment =
+            line.find("//").filter(|at| !line[..*at].ends_with(':')).map(|at| line[at..].to_lowercase());
+        comment.is_some_and(|comment| PRIVATE_WORDS.iter().any(|word| has_word(&comment, word)))
+    });
+    lines.map(|(index, line)| format!("{}:{}: {}", source.path, index + 1, line.trim())).collect()
+}
+
+#[test]
+fn comments_use_the_words_of_the_field() {
+    let sources = sources();
+    let found: Vec<_> =
+        sources.iter().filter(|source| source.name() != "architecture.rs").flat_map(private_words).collect();
+    assert!(found.is_empty(), "delivered, received, reported, no one:\n{}", found.join("\n"));
+    for bad in ["/// The handler is told of the end.", "let a = 1; // Nobody reads it.", "//! Whoever asks."]
+    {
+        assert_eq!(private_words(&Source::new("a.rs", bad)).len(), 1, "{bad}");
+    }
+    for good in
+        ["let told = \"nobody\";", "/// A toldo and an unheard one.", "let url = \"https://nobody.example\";"]
+    {
+        assert_eq!(private_words(&Source::new("a.rs", good)), [""; 0], "{good}");
+    }
+}
+
+/// Names that several types of one crate share, and why each is read with what stands before it.
+const SHARED_TYPE_NAMES: [(&str, &str, &str); 19] = [
+    ("lws-client", "Context", "of a reply and of a WebSocket: `lws_client::Context`, `ws::Context`"),
+    ("lws-client", "Decoder", "one with the feature `decompress`, and one without"),
+    ("lws-files", "Listed", "an entity tag of a list, and an entry of a directory"),
+    ("lws-loop-poll", "Signals", "one with the feature `signals`, and one without"),
+    (
+        "lws-proto",
+        "Decoder",
+        "of field sections, and of the messages of an extension: `hpack::Decoder`, `ws::Decoder`",
+    ),
+    ("lws-proto", "Encoder", "as `Decoder`"),
+    ("lws-proto", "FrameHeader", "of HTTP/2 and of WebSocket"),
+    ("lws-proto", "Half", "of a raw stream and of a WebSocket: `raw::Half`, `ws::Half`"),
+    ("lws-server", "Handler", "one of each protocol, in its module: `ws::Handler`, `raw::Handler`"),
+    ("lws-server", "Exchange", "an exchange, and one of a test: `testing::Exchange`"),
+    (
+        "lws-server",
+        "Event",
+        "of a form, of a stream of events, of TLS: `multipart::Event`, `sse::Event`, `tls::Event`",
+    ),
+    ("lws-server", "Request", "a request, and one of a test: `testing::Request`"),
+    ("lws-server", "Response", "as `Request`"),
+    ("lws-server", "Server", "as `Request`"),
+    ("lws-server", "Client", "what a proxy says of the client, and one of a test"),
+    ("lws-server", "Deferred", "the public handler, and what waits for it on a thread"),
+    ("lws-server", "Host", "of the client in a server, and of a test"),
+    ("lws-server", "Outbox", "the messages of a handler, and of the client in a server"),
+    ("lws-server", "Step", "of resolving a request, and of changing sites"),
+];
+
+/// The names of types that a crate declares more than once, outside of its tests.
+fn types_of_one_name<'a>(sources: impl IntoIterator<Item = &'a Source>) -> BTreeSet<String> {
+    let (mut seen, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for source in sources {
+        for (_, code) in source.code() {
+            let words: Vec<&str> =
+                code.split_whitespace().skip_while(|word| word.starts_with("pub")).collect();
+            let words = words.strip_prefix(&["in"]).unwrap_or(&words);
+            if let [kind, name, ..] = words
+                && ["struct", "enum", "trait", "union"].contains(kind)
+            {
+                let name: String =
+                    name.chars().take_while(|part| part.is_alphanumeric() || *part == '_').collect();
+                if !seen.insert(name.clone()) {
+                    twice.insert(name);
+                }
+            }
+        }
+    }
+    twice
+}
+
+/// `State` in ten files is ten things to tell apart: each type has the name of what it is.
+#[test]
+fn a_name_is_that_of_one_type() {
+    let sources = sources();
+    let crates = FLOORS.into_iter().flatten().copied();
+    let mut found = Vec::new();
+    for name in crates {
+        let own = sources.iter().filter(|source| is_of(source, &format!("{name}/src")));
+        let allowed =
+            |twice: &String| SHARED_TYPE_NAMES.iter().any(|(of, shared, _)| *of == name && shared == twice);
+        found.extend(
+            types_of_one_name(own)
+                .into_iter()
+                .filter(|twice| !allowed(twice))
+                .map(|it| format!("{name}: {it}")),
+        );
+    }
+    assert!(found.is_empty(), "each of these names is used for several types:\n{}", found.join("\n"));
+    let [one, other] = [
+        Source::new("lws-server/src/a.rs", "pub(crate) enum State {\n}\nstruct Own;\n"),
+        Source::new("lws-server/src/b.rs", "struct State<T> {\n}\nstruct Other;\n"),
+    ];
+    assert_eq!(types_of_one_name([&one, &other]).into_iter().collect::<Vec<_>>(), ["State"]);
+}
+
 /// The fields of `Limits` that no test names.
 fn untested<'a>(limits: &'a str, tests: &[&Source]) -> Vec<&'a str> {
     let fields = limits.split("pub struct Limits {").nth(1).and_then(|rest| rest.split("\n}\n").next());
