@@ -1,4 +1,4 @@
-//! What is lent to an application: streams by what they speak, and permits to write on them.
+//! The handles that are lent to an application: streams by their protocol, and permits to write on them.
 
 mod exchange;
 mod permit;
@@ -13,7 +13,7 @@ pub use raw_stream::{RawPermit, RawStream};
 pub use stream::Stream;
 pub use websocket::{WebSocket, WebSocketPermit};
 
-/// A handle by what its stream speaks, for a match to take apart: a stream, or a permit for one.
+/// A handle, by the protocol of its stream, to be matched: a stream, or a permit for one.
 #[derive(Debug)]
 pub enum ByProtocol<E, W, R> {
     /// HTTP, whatever the version.

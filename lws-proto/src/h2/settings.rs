@@ -1,4 +1,4 @@
-//! SETTINGS: what each side says of itself. RFC 9113 §6.5, RFC 8441 §3, RFC 9218 §2.1.
+//! SETTINGS of both sides. RFC 9113 §6.5, RFC 8441 §3, RFC 9218 §2.1.
 
 use super::error::Fault;
 use super::frame::{self, FrameKind, MAX_31_BITS};
@@ -20,7 +20,7 @@ const MAX_HEADER_LIST_SIZE: u16 = 6;
 const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 const NO_RFC7540_PRIORITIES: u16 = 9;
 
-/// What one side has said, or the initial values. RFC 9113 §6.5.2.
+/// The settings of one side. RFC 9113 §6.5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub(crate) header_table_size: u32,
@@ -102,7 +102,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Writes a SETTINGS frame with what differs from the initial values.
+    /// Writes a SETTINGS frame with the settings that differ from the initial values.
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let initial = Self::default();
         let start = frame::begin(out, FrameKind::Settings, 0, 0);

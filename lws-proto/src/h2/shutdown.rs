@@ -1,4 +1,4 @@
-//! How far a connection is on its way to its end. RFC 9113 §6.8.
+//! The shutdown state of a connection. RFC 9113 §6.8.
 
 use super::slot::Slot;
 use crate::{Cause, Time};
@@ -6,28 +6,28 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// The payload of the PING that finds out when the peer has received the announcement of the orderly end.
+/// The payload of the PING whose answer shows that the peer has received the announcement of the shutdown.
 pub(in crate::h2) const GOING_AWAY: [u8; 8] = *b"go away\0";
 
-/// How far the connection is on its way to its end.
+/// The shutdown state of the connection.
 pub(in crate::h2) struct Shutdown {
     pub(in crate::h2) phase: ShutdownPhase,
     /// The last stream that the peer processes, if it has sent GOAWAY.
     pub(in crate::h2) peer_last: Option<u32>,
-    /// Why the peer was sent GOAWAY, unless the connection is to end in order.
+    /// Why the peer was sent GOAWAY with an error, if it was.
     pub(in crate::h2) reason: Option<Cause>,
-    /// The peer of a server has ended its direction.
+    /// Set once the peer of a server has ended its direction.
     pub(in crate::h2) half_closed: Option<Box<HalfClosed>>,
-    /// Nothing is sent or understood any more; ends are still delivered.
+    /// Whether sending and receiving have ended; ends of streams are still delivered.
     pub(in crate::h2) finished: bool,
 }
 
-/// What this side has said of the end.
+/// The phase of this side's shutdown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::h2) enum ShutdownPhase {
     /// Nothing.
     Running,
-    /// The peer has been asked to send no more requests; those on their way are still taken, until it has received that.
+    /// The peer has been asked to send no more requests. Requests in flight are still taken.
     Announced { until: Time },
     /// Streams above this one are not processed.
     Away { last: u32 },
@@ -45,7 +45,7 @@ impl Shutdown {
     }
 }
 
-/// What is kept once the peer has ended its direction.
+/// The state after the peer has ended its direction.
 pub(in crate::h2) struct HalfClosed {
     /// How long an exchange may send nothing.
     pub(in crate::h2) timeout: Duration,

@@ -1,6 +1,6 @@
-//! Where a stream stands in the tables of its connection.
+//! The position of a stream in the tables of its connection.
 
-/// An index that the table of streams has given out. Slots are used again; the identifier of the stream says which one it is.
+/// An index that the table of streams has allocated. Slots are reused; the stream identifier distinguishes the streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot(u32);
 
@@ -19,13 +19,13 @@ impl Slot {
         self.0 as usize
     }
 
-    /// As it stands in a key.
+    /// The number in a stream key.
     #[inline]
     pub(crate) fn number(self) -> u32 {
         self.0
     }
 
-    /// The slot that a key names, of which there may be none.
+    /// The slot of a number in a stream key, which may not exist.
     #[inline]
     pub(crate) fn of_number(number: u32) -> Self {
         Self(number)

@@ -2,7 +2,7 @@
 //!
 //! One total table: what each frame does in each state. Knows no bytes and no windows.
 
-/// Where a stream stands. Reserved states do not occur: this side never pushes, and pushes are refused.
+/// The state of a stream. Reserved states do not occur: this side never pushes, and pushes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Idle,
@@ -27,7 +27,7 @@ pub(crate) enum Frame {
     WindowUpdate,
 }
 
-/// Why a frame may not come now.
+/// Why a frame is not allowed now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The stream has not begun: PROTOCOL_ERROR for the connection.
@@ -72,7 +72,7 @@ impl State {
                 Self::Idle => Err(Refusal::Idle),
                 _ => Ok(Self::Closed),
             },
-            // It may come late, when the stream has ended here.
+            // It may arrive late, when the stream has ended on this side.
             Transition::Receive(WindowUpdate) => match self {
                 Self::Idle => Err(Refusal::Idle),
                 _ => Ok(self),
@@ -80,7 +80,7 @@ impl State {
         }
     }
 
-    /// The state once the end of the peer's direction has been received, which no frame need bring at that moment.
+    /// The state after the end of the peer's direction, for ends that are not tied to a frame at that moment.
     #[inline]
     pub(crate) fn peer_ended(self) -> Self {
         match self {

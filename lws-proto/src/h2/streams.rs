@@ -1,6 +1,6 @@
-//! The streams of one connection: a table, and what is kept of each. RFC 9113 §5.
+//! The streams of one connection: a table with the state of each. RFC 9113 §5.
 //!
-//! Knows no frame. Places are used again; identifiers never are, and so make the generation of a stream's key.
+//! Knows no frame. Slots are reused; identifiers never are, so they are the generation of a stream's key.
 
 use super::fields::FieldBuffer;
 use super::line::Line;
@@ -20,7 +20,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// Where the message stands that this side sends.
+/// The progress of this side's message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Message {
     /// A server: the final response may begin. A client: the request waits until the server takes more streams.
@@ -28,7 +28,7 @@ pub(crate) enum Message {
     Head,
     /// The head has been sent.
     Content(BodyFraming),
-    /// The whole message has been given, whether or not all of it has gone.
+    /// The application has given the whole message, whether or not all of it was sent.
     Ended,
 }
 
@@ -56,25 +56,25 @@ impl WaitsFor {
     }
 }
 
-/// What is given and does not fit the windows yet.
+/// Output that the application has given, and that does not fit the windows yet.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) content: Output,
-    /// A field block of trailers that comes behind.
+    /// The trailers that follow.
     pub(crate) trailers: Option<FieldBuffer>,
     /// Whether the stream ends with it.
     pub(crate) end: bool,
 }
 
-/// How long a stream, or all that wait for the window of the connection, may not send what there is.
+/// The stall time of a stream, or of all streams that wait for the connection's window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stalled {
     pub(crate) since: Time,
-    /// Bytes that have left since then.
+    /// The bytes that were sent since then.
     pub(crate) left: usize,
 }
 
-/// What is kept of a stream, apart from what it receives.
+/// The state of a stream, apart from its receiving part.
 pub(crate) struct StreamState {
     pub(crate) core: StreamCore,
     /// Its identifier; 0 if the slot is free.
@@ -90,43 +90,43 @@ pub(crate) struct StreamState {
     pub(crate) receive: ReceiveWindow,
     /// Content of the peer that is held while the stream is paused.
     pub(crate) held_input: u32,
-    /// When what is waited for has to have come: content, the response, or the end of a stream that lingers.
+    /// The deadline of the stream: for content, the response, or the end of a lingering stream.
     pub(crate) due: Time,
     /// Content that has come in the present period.
     pub(crate) period_bytes: usize,
     /// Content that has been delivered.
     pub(crate) delivered_bytes: u64,
     pub(crate) content_bytes_max: Option<u64>,
-    /// What must come in each period, if it is not what the limits say.
+    /// The content that must arrive in each period, if it differs from the limits.
     pub(crate) content_bytes_min: Option<u32>,
     /// Whether the exchange goes on without its peer's direction, however little it sends.
     pub(crate) keeps_half_closed: bool,
-    /// Since when its own window keeps it from sending what it has.
+    /// Set while its own window keeps it from sending its output.
     pub(crate) stalled: Option<Stalled>,
 }
 
-/// It is among those whose held input is to be delivered.
+/// The stream is queued for the delivery of held input.
 pub(crate) const RESUMED: u16 = 32;
 /// The client waits for 100 before it sends content.
 pub(crate) const OWES_CONTINUE: u16 = 64;
-/// The peer's content has been delivered, or will never be.
+/// The peer's content is not wanted any more: it has been delivered, or never will be.
 pub(crate) const UNWANTED: u16 = 128;
 /// The application knows of the stream.
 pub(crate) const DELIVERED: u16 = 512;
-/// Our END_STREAM is to follow what the tunnel has queued.
+/// END_STREAM follows the queued output of the tunnel.
 pub(crate) const FIN: u16 = 1024;
 /// A final response has been received.
 pub(crate) const ANSWERED: u16 = 4096;
-/// The end has been delivered; what is queued still goes out.
+/// The end has been delivered, and queued output is still sent.
 pub(crate) const LINGERS: u16 = 8192;
-/// It does not count any more against the limit of the peer.
+/// The stream does not count against the peer's limit any more.
 pub(crate) const COUNTED_OUT: u16 = 16384;
 /// The tunnel was cut off.
 pub(crate) const CUT: u16 = 32768;
 
-/// What a stream carries, and what that needs.
+/// The phase of a stream, with its state.
 pub(crate) enum StreamPhase {
-    /// A client's request that waits until the server takes more streams, with its head and what is to follow it.
+    /// A queued request of a client, with its head and its content.
     Queued(Box<FieldBuffer>, OwnMessage),
     Exchange(OwnMessage),
     /// A WebSocket or bytes, for which the stream is the transport.
@@ -144,7 +144,7 @@ impl Default for StreamPhase {
 pub(crate) struct OwnMessage {
     message: Message,
     pending: Option<Box<Pending>>,
-    /// What a client awaits in answer to an opening handshake.
+    /// The expected answer to a client's opening handshake.
     handshake: Option<Box<Expected>>,
 }
 
@@ -157,7 +157,7 @@ impl OwnMessage {
 }
 
 impl Pending {
-    /// Keeps trailers for when the content before them has gone.
+    /// Keeps trailers until the content before them was sent.
     pub(crate) fn set_trailers(&mut self, trailers: FieldBuffer) {
         self.trailers = Some(trailers);
         self.end = true;
@@ -188,9 +188,9 @@ impl StreamState {
         }
     }
 
-    // What it carries.
+    // The phase.
 
-    /// What it has become, if it is no exchange any more.
+    /// The tunnel, if the stream has become one.
     #[inline]
     pub(crate) fn tunnel(&self) -> Option<&Tunnel> {
         match &self.phase {
@@ -223,7 +223,7 @@ impl StreamState {
         }
     }
 
-    /// Where the message of this side stands. That of an exchange which has become a tunnel has ended.
+    /// The progress of this side's message. That of a tunnel's exchange has ended.
     #[inline]
     pub(crate) fn message(&self) -> Message {
         self.exchange().map_or(Message::Ended, |exchange| exchange.message)
@@ -236,7 +236,7 @@ impl StreamState {
         }
     }
 
-    /// What was given and has not gone.
+    /// The output that was given and not sent.
     #[inline]
     pub(crate) fn pending(&self) -> Option<&Pending> {
         self.exchange()?.pending.as_deref()
@@ -250,7 +250,7 @@ impl StreamState {
         self.exchange_mut()?.pending.take()
     }
 
-    /// Keeps content that cannot go out yet.
+    /// Keeps content that cannot be sent yet.
     pub(crate) fn push_pending(&mut self, content: Payload<'_>, end: bool) {
         let Some(exchange) = self.exchange_mut() else { return };
         let pending = exchange.pending.get_or_insert_default();
@@ -264,12 +264,12 @@ impl StreamState {
         matches!(self.phase, StreamPhase::Queued(..))
     }
 
-    /// Lets a request wait for its turn.
+    /// Queues a request.
     pub(crate) fn queue(&mut self, head: FieldBuffer) {
         self.phase = StreamPhase::Queued(Box::new(head), OwnMessage::default());
     }
 
-    /// It is the turn of a request that has waited. Returns its head.
+    /// Begins a queued request. Returns its head.
     pub(crate) fn begin_queued(&mut self) -> Option<Box<FieldBuffer>> {
         match core::mem::take(&mut self.phase) {
             StreamPhase::Queued(head, exchange) => {
@@ -299,7 +299,7 @@ impl StreamState {
         self.exchange_mut()?.handshake.take()
     }
 
-    /// Lets go of what it carries. Nothing else is delivered of it.
+    /// Frees the state of its phase.
     pub(crate) fn clear(&mut self) {
         self.phase = StreamPhase::default();
     }
@@ -322,7 +322,7 @@ impl StreamState {
         was
     }
 
-    /// Whether a permit is possible, as far as the stream by itself decides it.
+    /// Whether the stream by itself allows a permit.
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         self.pending().is_none()
@@ -336,7 +336,8 @@ impl StreamState {
             && self.waits_for != WaitsFor::Closed
     }
 
-    /// Whether a WebSocket was asked for and refused: that is why the stream ends, however the rest of the answer comes.
+    /// Whether a WebSocket was requested and refused, which is the cause of the stream's end, however the rest of the
+    /// response arrives.
     pub(crate) fn is_refused(&self) -> bool {
         matches!(self.core.cause, Cause::Handshake(_))
     }
@@ -355,19 +356,19 @@ impl StreamState {
         carried + self.core.held as usize
     }
 
-    /// Whether nothing but the want of a permit keeps the application from its input.
+    /// Whether only a missing permit holds the application's input back.
     #[inline]
     pub(crate) fn is_throttled(&self) -> bool {
         self.core.notices.has(Notices::THROTTLED) && !self.core.notices.has(Notices::PAUSED)
     }
 
-    /// Whether there is something of the peer to deliver as soon as the application takes it.
+    /// Whether there is held input to deliver.
     #[inline]
     pub(crate) fn has_held(&self) -> bool {
         self.held_input > 0 || self.core.notices.has(Notices::PEER_ENDED)
     }
 
-    /// When the next thing is due for it.
+    /// The next deadline of the stream.
     pub(crate) fn next_due(&self, stalled_timeout: core::time::Duration) -> Time {
         let tunnel = self.tunnel().and_then(Tunnel::next_timeout).unwrap_or(Time::NEVER);
         let stalled = self.stalled.map_or(Time::NEVER, |stalled| stalled.since + stalled_timeout);
@@ -378,14 +379,14 @@ impl StreamState {
 /// The table of streams, and the lines that they wait in.
 #[derive(Default)]
 pub(crate) struct Streams {
-    /// What the generations of keys are above identifiers, as there were exchanges of HTTP/1.1 before.
+    /// The difference between key generations and identifiers, because of earlier HTTP/1.1 exchanges.
     pub(crate) generation_base: u32,
     slots: Vec<StreamState>,
     free: Vec<Slot>,
     pub(crate) heads: Line,
-    /// All that wait for a turn with the window of the connection, be it to send what they have given or to get a permit.
+    /// Streams that wait for the connection's window, to send queued output or to get a permit.
     pub(crate) contents: Line,
-    /// How many of those are at [`WaitsFor::Content`].
+    /// The number of them that wait for a permit: at [`WaitsFor::Content`].
     asking: usize,
     pub(crate) ends: VecDeque<Slot>,
     pub(crate) closed: VecDeque<Slot>,
@@ -395,7 +396,7 @@ pub(crate) struct Streams {
     pub(crate) timeouts: VecDeque<Slot>,
 }
 
-/// So many places are kept when no stream is open.
+/// The slots that are kept when no stream is open.
 const SLOTS_KEPT: usize = 2;
 
 impl Streams {
@@ -410,7 +411,7 @@ impl Streams {
         self.len() == 0
     }
 
-    /// Takes a place for a stream.
+    /// Allocates a slot for a stream.
     pub(crate) fn insert(&mut self, mut stream: StreamState) -> Slot {
         let slot = self.free.last().copied().unwrap_or(Slot::at(self.slots.len()));
         let generation = stream.id.wrapping_add(self.generation_base);
@@ -427,14 +428,14 @@ impl Streams {
         }
     }
 
-    /// Gives the place back.
+    /// Frees a slot.
     pub(crate) fn free(&mut self, slot: Slot) {
         debug_assert!(self.peek(slot).waits_for == WaitsFor::Nothing && !self.free.contains(&slot));
         self.slots[slot.index()].id = 0;
         self.free.push(slot);
     }
 
-    /// The stream in a place that was given.
+    /// The stream in an allocated slot.
     #[inline]
     pub(crate) fn at(&mut self, slot: Slot) -> &mut StreamState {
         &mut self.slots[slot.index()]
@@ -445,25 +446,25 @@ impl Streams {
         &self.slots[slot.index()]
     }
 
-    /// The stream in a place, if it is still the one that `id` names. Places go, too, when no stream is left.
+    /// The stream in a slot, if it is still the one that `id` names. The table may have shrunk since.
     #[inline]
     pub(crate) fn still(&mut self, slot: Slot, id: u32) -> Option<&mut StreamState> {
         self.slots.get_mut(slot.index()).filter(|stream| stream.id == id)
     }
 
-    /// Bytes that the streams cost, with what is to be sent on them and what the application holds for them.
+    /// The memory of the streams in bytes, with their output and what the application holds for them.
     pub(crate) fn held(&self) -> usize {
         let taken = self.slots.iter().filter(|stream| stream.id != 0);
         self.slots.capacity() * size_of::<StreamState>() + taken.map(StreamState::held_to_send).sum::<usize>()
     }
 
-    /// The place of a stream that has not been freed.
+    /// The slot of a stream that has not been freed.
     #[inline]
     pub(crate) fn find(&self, id: u32) -> Option<Slot> {
         self.slots.iter().position(|stream| stream.id == id && id != 0).map(Slot::at)
     }
 
-    /// The place that `key` names, unless the stream has ended.
+    /// The slot that `key` names, unless the stream has ended.
     pub(crate) fn of_key(&self, key: StreamKey) -> Option<Slot> {
         let slot = Slot::of_number(key.index);
         let stream = self.slots.get(slot.index())?;
@@ -475,7 +476,7 @@ impl Streams {
         self.peek(slot).core.key
     }
 
-    /// The places that are taken.
+    /// The allocated slots.
     pub(crate) fn taken(&self) -> impl Iterator<Item = Slot> + use<> {
         let taken: Vec<Slot> = self
             .slots
@@ -487,17 +488,17 @@ impl Streams {
         taken.into_iter()
     }
 
-    /// Every stream that is kept, to look at.
+    /// All streams, borrowed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &StreamState> {
         self.slots.iter().filter(|stream| stream.id != 0)
     }
 
-    /// Every stream that is kept.
+    /// All streams, borrowed mutably.
     pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut StreamState> {
         self.slots.iter_mut().filter(|stream| stream.id != 0)
     }
 
-    /// Moves a stream to another line.
+    /// Moves a stream to another queue.
     #[inline]
     pub(crate) fn move_to(&mut self, slot: Slot, place: WaitsFor) {
         let stream = &mut self.slots[slot.index()];
@@ -508,7 +509,7 @@ impl Streams {
         let (id, priority) = (stream.id, stream.priority);
         self.asking += usize::from(place == WaitsFor::Content);
         self.asking -= usize::from(before == WaitsFor::Content);
-        // Whatever it waits for, its turn stays the same.
+        // Both are in one queue, in which it keeps its position.
         if before.is_turn() && place.is_turn() {
             return;
         }
@@ -529,8 +530,7 @@ impl Streams {
         debug_assert!(self.asking <= self.contents.len(), "those that ask stand among those that wait");
     }
 
-    /// What always holds between a stream and what it waits in: as many say that they wait in a line as stand there, and each flag that
-    /// stands for a place in a queue has that place.
+    /// The invariant between streams and queues: the numbers agree, and each flag for membership in a queue is true.
     pub(crate) fn is_consistent(&self) -> bool {
         let open = || self.slots.iter().filter(|stream| stream.id != 0);
         let at = |place: WaitsFor| open().filter(move |stream| stream.waits_for == place).count();
@@ -546,13 +546,13 @@ impl Streams {
             && open().count() == self.len()
     }
 
-    /// Whether a stream waits for its turn to get a permit, and not only to send what it has given.
+    /// Whether a stream waits for a permit, and not only to send queued output.
     #[inline]
     pub(crate) fn any_asks(&self) -> bool {
         self.asking > 0
     }
 
-    /// The priority of a stream has changed.
+    /// Changes the priority of a stream.
     pub(crate) fn prioritise(&mut self, slot: Slot, priority: Priority) {
         let place = self.peek(slot).waits_for;
         if place == WaitsFor::Closed {
@@ -563,7 +563,7 @@ impl Streams {
         self.move_to(slot, place);
     }
 
-    /// Puts a stream among those whose held input is to be delivered.
+    /// Queues a stream for the delivery of held input.
     pub(crate) fn resume(&mut self, slot: Slot) {
         let stream = self.at(slot);
         if !stream.has(RESUMED) {
@@ -578,7 +578,7 @@ impl Streams {
         }
     }
 
-    /// The timeout of a stream is to be delivered.
+    /// Queues a stream for the delivery of its timeout.
     pub(crate) fn time_out(&mut self, slot: Slot) {
         let stream = self.at(slot);
         if !stream.core.notices.has(Notices::TIMEOUT) {
@@ -587,14 +587,14 @@ impl Streams {
         }
     }
 
-    /// Forgets that a timeout is to be delivered.
+    /// Takes the pending timeout notice.
     pub(crate) fn untime(&mut self, slot: Slot) {
         if self.at(slot).core.notices.take(Notices::TIMEOUT) {
             self.timeouts.retain(|other| *other != slot);
         }
     }
 
-    /// Gives back memory that has not been needed for a while.
+    /// Frees unused memory.
     pub(crate) fn shrink(&mut self) {
         if self.is_empty() {
             self.slots.clear();

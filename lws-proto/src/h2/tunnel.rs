@@ -1,4 +1,4 @@
-//! What a stream has become: a WebSocket or bytes, with a channel of its own whose transport is the stream. RFC 8441 §5.
+//! A tunnel: a WebSocket or raw bytes, with a channel of its own whose transport is the stream. RFC 8441 §5.
 
 use crate::Cause;
 use crate::Time;
@@ -10,13 +10,13 @@ use crate::connection::stream::Notices;
 use crate::protocol::Protocol;
 use crate::time::earliest;
 
-/// What a stream has become, for which it is the transport: its frames and windows are the socket that the tunnel does not see.
+/// A WebSocket or raw stream in a stream of HTTP/2, which is its transport: the tunnel does not see frames and windows.
 pub(crate) struct Tunnel {
     pub(crate) channel: Channel,
     pub(in crate::h2) carried: Carried,
-    /// What reads it, until the receiver of the connection takes that over.
+    /// The receiver, until the connection's frame reader takes it over.
     receiver: Option<CarriedReceiver>,
-    /// Whether the application knows what the stream has become.
+    /// Whether the application was notified of the new protocol.
     announced: bool,
 }
 
@@ -40,7 +40,7 @@ impl Tunnel {
         matches!(self.carried, Carried::WebSocket(_))
     }
 
-    /// What reads it, what it is, and whether the application knows; once.
+    /// Takes the receiver, with the protocol and whether the application was notified; once.
     pub(in crate::h2) fn take_receiver(&mut self) -> Option<(CarriedReceiver, Protocol, bool)> {
         if !self.channel.stream.notices.take(Notices::SWITCH) {
             return None;
@@ -53,7 +53,7 @@ impl Tunnel {
         self.carried.may_write(&self.channel)
     }
 
-    /// Whether this side has said its last.
+    /// Whether this side has ended its direction.
     pub(crate) fn has_ended(&self) -> bool {
         !self.channel.link.is_open() || !self.carried.is_sending()
     }
@@ -63,7 +63,7 @@ impl Tunnel {
         self.channel.stream.notices.has(Notices::WANTED) && self.may_write()
     }
 
-    /// Whether something waits for the windows of the stream.
+    /// Whether output waits for the windows of the stream.
     #[inline]
     pub(in crate::h2) fn has_output(&self) -> bool {
         !self.channel.link.out.is_empty()
@@ -103,7 +103,7 @@ impl Tunnel {
         self.carried.handle_timeout(&mut self.channel, resources);
     }
 
-    /// The stream has taken `n` bytes into a frame.
+    /// Notes that the stream has taken `n` bytes into a frame.
     pub(in crate::h2) fn transmitted(&mut self, resources: &mut Resources, now: Time, n: usize) {
         self.channel.link.transmitted(now, n);
         self.carried.transmitted(&mut self.channel, resources);

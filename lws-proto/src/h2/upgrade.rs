@@ -1,4 +1,4 @@
-//! The way from HTTP/1.1 to HTTP/2 on one connection. RFC 7540 §3.2, which RFC 9113 deprecates and clients still use.
+//! The upgrade from HTTP/1.1 to HTTP/2. RFC 7540 §3.2, which RFC 9113 deprecates and clients still use.
 
 use super::session::Session;
 use super::settings::{INITIAL_WINDOW, Settings};
@@ -11,22 +11,22 @@ use crate::http::{Head, Method};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// Bytes of content that are sent before the client has said its preface. curl takes 32 KiB behind the head of the 101, heads and all.
+/// The content that is sent before the client's preface. curl takes 32 KiB behind the head of the 101, with heads.
 const UNHEARD_BYTES_MAX: u32 = 16 << 10;
 
 /// Bytes of the settings in a request: forty of them, with the slack that decoding wants.
 const PAYLOAD_BYTES_MAX: usize = 243;
 
-/// What a request for the upgrade says of the client.
+/// The client's settings in a request for the upgrade.
 #[derive(Debug)]
 pub(crate) struct Upgrade {
     settings: Settings,
-    /// The smallest table on the way to that of `settings`.
+    /// The smallest table size among the settings, which may differ from the last one.
     smallest_table: u32,
 }
 
-/// Whether a request of HTTP/1.1 asks for HTTP/2, and how. One that asks badly does not ask: it is answered in HTTP/1.1, and so
-/// is every one where [`Config::upgrade_to_http2`] is off.
+/// The upgrade that a request of HTTP/1.1 asks for. An invalid request for it is ignored and answered in HTTP/1.1, and
+/// so is every one if [`Config::upgrade_to_http2`] is off.
 ///
 /// "A server MUST NOT upgrade the connection to HTTP/2 if this header field is not present or if more than one is
 /// present."
@@ -52,8 +52,8 @@ pub(crate) fn asks_for_upgrade(head: &Head<'_>, config: &Config) -> Option<Upgra
 }
 
 impl Session {
-    /// A connection that was upgraded: its first stream is the request that asked, and is lent. It keeps the
-    /// `generation` of its key.
+    /// The session of an upgraded connection: its first stream is the request, is lent, and keeps the `generation`
+    /// of its key.
     pub(crate) fn upgraded(upgrade: &Upgrade, (method, generation): (Method, u32), link: &mut Link) -> Self {
         link.out.buffer().extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",

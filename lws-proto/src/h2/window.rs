@@ -5,7 +5,7 @@ use super::settings::INITIAL_WINDOW;
 use crate::Time;
 use core::time::Duration;
 
-/// How much this side may send. A change of SETTINGS can make it negative. RFC 9113 §6.9.2.
+/// A send window. A change of SETTINGS can make it negative. RFC 9113 §6.9.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SendWindow(i32);
 
@@ -29,21 +29,21 @@ impl SendWindow {
         self.0 > 0
     }
 
-    /// `n` bytes have been sent, which there was room for.
+    /// Takes room for `n` sent bytes.
     #[inline]
     pub(crate) fn spend(&mut self, n: usize) {
         debug_assert!(n <= self.room(), "{n} bytes in a window of {}", self.0);
         self.0 -= i32::try_from(n).unwrap_or(i32::MAX).min(self.0.max(0));
     }
 
-    /// A WINDOW_UPDATE.
+    /// Widens the window by a WINDOW_UPDATE.
     pub(crate) fn widen(&mut self, increment: u32) -> Result<(), WindowOverflow> {
         let widened = i64::from(self.0) + i64::from(increment);
         self.0 = i32::try_from(widened).map_err(|_| WindowOverflow)?;
         Ok(())
     }
 
-    /// SETTINGS_INITIAL_WINDOW_SIZE went from `before` to `now`.
+    /// Adjusts the window to a change of SETTINGS_INITIAL_WINDOW_SIZE from `before` to `now`.
     pub(crate) fn adjust(&mut self, before: u32, now: u32) -> Result<(), WindowOverflow> {
         let adjusted = i64::from(self.0) + i64::from(now) - i64::from(before);
         self.0 = i32::try_from(adjusted).map_err(|_| WindowOverflow)?;
@@ -51,19 +51,19 @@ impl SendWindow {
     }
 }
 
-/// How fast a whole window has to be used up for the next one to be twice as large.
+/// The time within which a whole window has to be used up for the next one to be doubled.
 const BULK: Duration = Duration::from_secs(1);
 
-/// How much the peer may send, and how much of it has been taken since the peer was last given room.
+/// A receive window: the bytes that the peer may send, and those that were taken since the last update.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveWindow {
-    /// What the peer may still send, as it knows.
+    /// The bytes that the peer may still send, according to the updates so far.
     left: i32,
-    /// What has been taken and not been given back.
+    /// The bytes that were taken and not given back.
     taken: u32,
-    /// What the window is filled up to.
+    /// The size to which the window is refilled.
     size: u32,
-    /// When the peer was last given room.
+    /// The time of the last update.
     since: Time,
 }
 
@@ -72,19 +72,19 @@ impl ReceiveWindow {
         Self { left: size as i32, taken: 0, size, since: now }
     }
 
-    /// That of a connection, which begins small whatever it will be. The increment is to be sent at once.
+    /// The window of a connection, which always begins at the initial size. Returns the increment to send at once.
     pub(crate) fn of_connection(size: u32, now: Time) -> (Self, u32) {
         // What was built with a check is in range; what was not must not make a negative window.
         let size = size.clamp(INITIAL_WINDOW, i32::MAX as u32);
         (Self::new(size, now), size - INITIAL_WINDOW)
     }
 
-    /// The peer may send so much more, or less, than it knows so far.
+    /// Adjusts the window by a difference that the peer will apply.
     pub(crate) fn adjust(&mut self, difference: i32) {
         self.left += difference;
     }
 
-    /// The peer has sent `n` bytes. Returns whether it might.
+    /// Counts `n` received bytes. Returns false if they exceed the window.
     #[inline]
     #[must_use]
     pub(crate) fn receive(&mut self, n: u32) -> bool {
@@ -97,20 +97,20 @@ impl ReceiveWindow {
         }
     }
 
-    /// `n` of those bytes have been taken: delivered, or dropped.
+    /// Counts `n` bytes that were taken: delivered, or dropped.
     #[inline]
     pub(crate) fn take(&mut self, n: u32) {
         self.taken += n;
     }
 
-    /// Whether what has been taken is worth a frame.
+    /// Whether enough bytes were taken for an update.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.taken >= self.size / 2
     }
 
-    /// The increment that the peer should be given now, if it is worth a frame. `size_max` bounds how far the window grows
-    /// for a peer that uses it up quickly.
+    /// The increment of an update, if it is worth a frame. `size_max` bounds the growth of the window for a peer that
+    /// uses it up quickly.
     #[inline]
     pub(crate) fn give(&mut self, size_max: u32, now: Time) -> Option<u32> {
         if !self.is_due() {
@@ -122,7 +122,7 @@ impl ReceiveWindow {
     #[cold]
     fn refill(&mut self, size_max: u32, now: Time) -> u32 {
         let mut increment = core::mem::take(&mut self.taken);
-        // Half of it was used up since the last time.
+        // Half of the window was used up since the last update.
         if now < self.since + BULK / 2 && self.size < size_max {
             let size = self.size.saturating_mul(2).min(size_max);
             increment += size - self.size;

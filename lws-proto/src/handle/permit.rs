@@ -1,4 +1,4 @@
-//! The permit to write on a stream, and what is left of one once it is spent or kept.
+//! The permit to write on a stream, and its spent and kept forms.
 
 use super::{ByProtocol, ExchangePermit, RawPermit, Stream, WebSocketPermit, spoken};
 use crate::connection::outbound::Outbound;
@@ -53,8 +53,8 @@ impl<'a, P> Writable<'a, P> {
         self.outbound.key()
     }
 
-    /// How many bytes can be sent before the peer or the queue says stop. A larger payload is taken all the same, and
-    /// the next permit waits until it has gone. At least 1.
+    /// The bytes that can be sent before a window or the queue is full. At least 1. A larger payload is taken
+    /// nevertheless, and the next permit waits until it was sent.
     #[doc(alias = "lws_get_peer_write_allowance")]
     #[must_use]
     pub fn budget(&self) -> usize {
@@ -133,8 +133,8 @@ impl<'a, P> Sent<'a, P> {
         self.outbound.want_write();
     }
 
-    /// Takes no input for this stream until it may write again, so that an application that answers each message needs no queue.
-    /// Does nothing if it may write now.
+    /// Pauses input of this stream until it may write again, so that an application that answers each message needs no
+    /// queue. Does nothing if it may write now.
     #[inline]
     pub fn throttle(self) {
         command!(self.outbound, Command::Throttle);

@@ -1,6 +1,6 @@
-//! What the stream of a handle is known to speak, as types without values.
+//! The known protocol of a handle's stream, as types without values.
 
-/// Whatever the stream speaks: what all streams have in common can be done.
+/// Any protocol: only the calls that all streams have.
 #[derive(Debug)]
 pub enum Any {}
 

@@ -1,4 +1,4 @@
-//! A stream: what can be done with it whenever it is lent.
+//! The stream handle, with the calls of all protocols.
 
 use super::{ByProtocol, Exchange, RawStream, WebSocket, Writable, spoken};
 use crate::connection::outbound::Outbound;
@@ -61,28 +61,30 @@ impl<'a, P> Stream<'a, P> {
         if self.outbound.may_write() { Ok(Writable::new(self.outbound)) } else { Err(self) }
     }
 
-    /// Whether this side has said its last: the whole response or request, a Close frame, the end of a raw stream.
+    /// Whether this side has ended its direction: by the end of the response or request, a Close frame, or the end
+    /// of a raw stream.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.outbound.has_ended()
     }
 
-    /// Asks for one [`Event::Writable`](crate::Event::Writable), when the stream may write. Asking twice is asking once.
+    /// Asks for one [`Event::Writable`](crate::Event::Writable) when the stream may write. Several requests count as
+    /// one.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {
         command!(self.outbound, Command::WantWrite);
         self.outbound.want_write();
     }
 
-    /// No input is taken for this stream until [`resume`](Self::resume); the transport's own flow control then stops
-    /// the peer. Bytes that were received already are kept.
+    /// Pauses input of this stream until [`resume`](Self::resume); flow control then stops the peer. Bytes that were
+    /// received already are kept.
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause(&mut self) {
         command!(self.outbound, Command::Pause);
         self.outbound.pause();
     }
 
-    /// Takes input again. What was kept makes [`needs_service`](crate::Connection::needs_service) true.
+    /// Resumes input. Kept bytes make [`needs_service`](crate::Connection::needs_service) true.
     pub fn resume(&mut self) {
         command!(self.outbound, Command::Resume);
         self.outbound.resume();
@@ -94,24 +96,24 @@ impl<'a, P> Stream<'a, P> {
         self.outbound.is_paused()
     }
 
-    /// Asks for one [`Event::Timeout`](crate::Event::Timeout) at `at`, in place of the one asked for before; `None`
-    /// takes it back.
+    /// Asks for one [`Event::Timeout`](crate::Event::Timeout) at `at`, which replaces the last request; `None`
+    /// cancels it.
     #[doc(alias = "lws_set_timer_usecs")]
     pub fn set_timeout(&mut self, at: Option<Time>) {
         command!(self.outbound, Command::SetTimeout(at));
         self.outbound.set_timeout(at);
     }
 
-    /// Says that the peer is known to be there, by something that the engine does not see: its silence counts from
-    /// `now`. Everything that is received says so by itself.
+    /// Confirms that the peer is alive, by evidence that the engine does not see: its silence counts from `now`.
+    /// Received bytes do this by themselves.
     #[doc(alias = "lws_validity_confirmed")]
     pub fn confirm_liveness(&mut self, now: Time) {
         command!(self.outbound, Command::ConfirmLiveness(now));
         self.outbound.confirm_peer(now);
     }
 
-    /// Says that the application is about to hold `bytes` more for this stream: content that it gathers, for instance. They count with
-    /// what the engine holds for the connection, until [`let_go`](Self::let_go) or the end of the stream.
+    /// Charges `bytes` that the application is about to hold for this stream: for example content that it gathers. They
+    /// count with what the engine holds for the connection, until [`let_go`](Self::let_go) or the end of the stream.
     ///
     /// # Errors
     /// [`Limit::HeldBytes`] if the connection would hold more than
@@ -122,7 +124,7 @@ impl<'a, P> Stream<'a, P> {
         self.outbound.hold(bytes)
     }
 
-    /// Says that the application holds `bytes` less than it said.
+    /// Releases `bytes` that the application does not hold any more.
     pub fn let_go(&mut self, bytes: usize) {
         command!(self.outbound, Command::LetGo(bytes));
         self.outbound.let_go(bytes);
@@ -137,7 +139,7 @@ impl<'a, P> Stream<'a, P> {
 }
 
 impl<'a> Stream<'a> {
-    /// The handle for what it speaks; or the stream again, if it has ended.
+    /// The handle for its protocol; or the stream again, if it has ended.
     pub fn by_protocol(self) -> Result<ByProtocol<Exchange<'a>, WebSocket<'a>, RawStream<'a>>, Self> {
         self.into_exchange()
             .map(ByProtocol::Exchange)

@@ -1,4 +1,5 @@
-//! Content on its way out, and windows that streams wait for: into frames as far as the windows reach, and the rest in turn. RFC 9113 §5.2 and §6.1.
+//! Outgoing content: it is sent in frames as far as the windows allow, and the rest waits for them. RFC 9113 §5.2 and
+//! §6.1.
 
 use super::super::error::Fault;
 use super::super::fields::FieldBuffer;
@@ -16,15 +17,15 @@ use crate::connection::transmit::Output;
 use crate::payload::Payload;
 use crate::{Config, Limits, Time, Violation};
 
-/// How far the window of one stream grows: not beyond half of that of the connection, so that others have room while it is paused.
+/// The largest window of one stream: at most half of the connection's, so that others have room while it is paused.
 fn stream_window_max(config: &Config) -> u32 {
     config.limits.h2_stream_window_max.min(config.limits.h2_connection_window / 2)
 }
 
-// Room for the peer.
+// Receive windows.
 
 impl Session {
-    /// `n` bytes of a stream have been taken: by the application, or dropped.
+    /// Counts `n` bytes of a stream that the application has taken, or that were dropped.
     pub(in crate::h2) fn take_content(&mut self, slot: Slot, id: u32, n: u32) {
         self.flow.receive.take(n);
         if let Some(stream) = self.streams.still(slot, id) {
@@ -32,7 +33,7 @@ impl Session {
         }
     }
 
-    /// Gives the peer room for what has been taken of a stream.
+    /// Gives the peer room for the bytes of a stream that have been taken.
     pub(in crate::h2) fn give_stream(&mut self, link: &mut Link, slot: Slot, id: u32) {
         if let Some(stream) = self.streams.still(slot, id)
             && stream.state.on(Transition::Send(Frame::WindowUpdate)).is_ok()
@@ -42,7 +43,8 @@ impl Session {
         }
     }
 
-    /// The application has taken `n` bytes of a stream that were held: the peer gets room for them, if more may come.
+    /// Counts `n` held bytes of a stream that the application has taken. The peer gets room for them, if more may
+    /// come.
     pub(in crate::h2) fn take_held_content(&mut self, link: &mut Link, slot: Slot, id: u32, n: u32) {
         self.take_content(slot, id, n);
         let stream = self.streams.still(slot, id);
@@ -54,10 +56,10 @@ impl Session {
     }
 }
 
-// Windows that open, and streams that wait for them.
+// Send windows, and streams that wait for them.
 
 impl Session {
-    /// The peer's SETTINGS count from here on. RFC 9113 §6.5.3 and §6.9.2.
+    /// Applies the peer's SETTINGS. RFC 9113 §6.5.3 and §6.9.2.
     pub(in crate::h2) fn apply_settings(
         &mut self,
         peer: Settings,
@@ -80,7 +82,7 @@ impl Session {
         Ok(())
     }
 
-    /// The window of a stream has changed.
+    /// Handles a change of a stream's send window.
     pub(in crate::h2) fn window_opened(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
         if stream.waits_for == WaitsFor::Closed || stream.is_queued() {
@@ -108,8 +110,8 @@ impl Session {
         self.release_held(slot, now);
     }
 
-    /// Puts a stream where it waits for its turn, if it wants a permit, or was throttled and has input that it takes only when
-    /// there could be a permit.
+    /// Queues a stream that waits for a permit, or that was throttled and has input which it takes only when a permit
+    /// is possible.
     pub(in crate::h2) fn line_up(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
         if matches!(stream.waits_for, WaitsFor::Closed | WaitsFor::Flush | WaitsFor::End)
@@ -131,7 +133,7 @@ impl Session {
         }
     }
 
-    /// Puts a stream with something to send where it waits for its turn, or for a window of its own.
+    /// Queues a stream with output, or lets it wait for its own window.
     pub(in crate::h2) fn wait_for_window(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.peek(slot);
         if stream.waits_for == WaitsFor::Closed {
@@ -145,8 +147,8 @@ impl Session {
         self.wait_for_peer(slot, open, now);
     }
 
-    /// Notes that a stream waits which could send, or whose application would: if no window is `open` to it, the peer has to make
-    /// progress from here on.
+    /// Begins the stall time of a stream that has output, or whose application waits for a permit, if no window is
+    /// `open` to it.
     pub(super) fn wait_for_peer(&mut self, slot: Slot, open: bool, now: Time) {
         if !open {
             self.streams.at(slot).stalled.get_or_insert(Stalled { since: now, left: 0 });
@@ -156,7 +158,7 @@ impl Session {
         }
     }
 
-    /// Streams wait, and the window of the connection is used up.
+    /// Begins the stall time of streams that wait because the connection's window is used up.
     #[cold]
     fn wait_for_connection(&mut self, now: Time) {
         debug_assert!(!self.flow.send.is_open() && !self.streams.contents.is_empty());
@@ -164,7 +166,7 @@ impl Session {
         self.starve(now);
     }
 
-    /// A window that a stream waits for is used up: the peer has to make progress from here on, if it still can.
+    /// Begins a stall time because a window is used up, if the peer can still open it.
     fn starve(&mut self, now: Time) {
         self.wake_at(now);
         if let Some(half_closed) = &mut self.shutdown.half_closed {
@@ -172,15 +174,15 @@ impl Session {
         }
     }
 
-    /// Whether a stream has something to send, or an application that would, and its own window is used up or that of the
-    /// connection.
+    /// Whether a stream has output, or an application that waits for a permit, and its own window or that of the
+    /// connection is used up.
     pub(super) fn starves(&self, slot: Slot) -> bool {
         let stream = self.streams.peek(slot);
         self.waits_for_window(slot)
             || !self.flow.send.is_open() && matches!(stream.waits_for, WaitsFor::Content | WaitsFor::Flush)
     }
 
-    /// Whether a stream has something to send, or an application that would, and its own window is used up.
+    /// Whether a stream has output, or an application that waits for a permit, and its own window is used up.
     pub(super) fn waits_for_window(&self, slot: Slot) -> bool {
         let stream = self.streams.peek(slot);
         let waits = match stream.tunnel() {
@@ -199,9 +201,9 @@ impl Session {
 // Content.
 
 impl Session {
-    /// Sends content of the stream at `slot`: now as far as the windows and the queue reach, the rest in turn. So does all of it while
-    /// a stream waits that comes first, unless it is the turn of this stream. A head that ended the stream has been noted
-    /// already.
+    /// Sends content of the stream at `slot`: now, as far as the windows and the queue allow, and the rest later. All
+    /// of it waits while another stream comes first, unless this stream has been given the turn. A head that ended the
+    /// stream has been noted already.
     pub(in crate::h2) fn write_content(
         &mut self,
         link: &mut Link,
@@ -218,7 +220,7 @@ impl Session {
         let mut sent_end = false;
         while !content.is_empty() && link.has_room() {
             let n = self.credit(slot).min(content.len());
-            // Those that wait for a head would have content next to it.
+            // Streams that wait to send a head would send content with it.
             let waiting = if first { None } else { Some(&self.streams.heads) };
             let mut lines = waiting.into_iter().chain((!turn).then_some(&self.streams.contents));
             if n == 0 || lines.any(|line| line.is_ahead_of(id, priority)) {
@@ -229,7 +231,7 @@ impl Session {
             self.write_data_header(link, slot, n, sent_end);
             content.split_to(n).push(&mut link.out);
         }
-        // The end of the stream goes with the last of what is held, so nothing follows here.
+        // The end of the stream is sent with the last held content, so nothing follows here.
         if !content.is_empty() {
             return self.hold_content(link, resources, slot, content, end);
         }
@@ -259,13 +261,13 @@ impl Session {
             stalled.left += len;
         }
         if !self.flow.send.is_open() && !self.streams.contents.is_empty() {
-            // Those that wait their turn came while it was open.
+            // Streams were queued while the window was open, and their stall time begins now.
             self.wait_for_connection(link.now);
         }
         self.abuse.conduct.sent_data(len, used_up);
     }
 
-    /// Keeps content that the windows do not let out.
+    /// Keeps content that the windows do not allow to send.
     #[cold]
     fn hold_content(
         &mut self,
@@ -281,7 +283,7 @@ impl Session {
         self.wait_for_window(slot, link.now);
     }
 
-    /// The message of this side has left whole, or is in frames.
+    /// Ends the message of this side, which is in frames completely.
     pub(in crate::h2) fn end_message(&mut self, link: &mut Link, slot: Slot) {
         let client = self.client;
         let stream = self.streams.at(slot);
@@ -306,7 +308,8 @@ impl Session {
         self.discard_rest(link, slot);
     }
 
-    /// No one wants the rest of the request. A little of it is dropped, so that small ones end in peace.
+    /// The rest of the request is not wanted. A small rest is read and dropped, so that the stream can end without
+    /// a reset.
     fn discard_rest(&mut self, link: &mut Link, slot: Slot) {
         let limits = &link.config.limits;
         let stream = self.streams.at(slot);
@@ -316,7 +319,7 @@ impl Session {
         let due = link.now + limits.content_period;
         stream.due = due;
         let held = core::mem::take(&mut stream.held_input);
-        // The rest may need the room that the peer filled while the stream was paused.
+        // The peer may have filled its window while the stream was paused, and needs room to send the rest.
         stream.receive.take(held);
         if let Some(increment) = stream.receive.give(limits.h2_stream_window_max, link.now) {
             frame::window_update(link.out.buffer(), stream.id, increment);
@@ -326,8 +329,8 @@ impl Session {
         self.streams.unresume(slot);
     }
 
-    /// The response is complete, and so is the request, of which not all has been delivered: trailers still are to who listens, and
-    /// content that was held for later is dropped.
+    /// Ends a stream whose response and request are complete, while the request is not delivered completely: trailers
+    /// are still delivered to an application that reads, and held content is dropped.
     #[cold]
     fn end_with_peer(&mut self, slot: Slot, paused: bool) {
         let held = core::mem::take(&mut self.streams.at(slot).held_input);
@@ -362,10 +365,10 @@ impl Session {
     }
 }
 
-// What was given before its turn.
+// Queued output of streams.
 
 impl Session {
-    /// Whether content that was given before can go out now.
+    /// Whether queued content of streams can be sent now.
     #[inline]
     pub(crate) fn has_flush(&self) -> bool {
         if self.shutdown.finished {
@@ -381,7 +384,7 @@ impl Session {
         attached || self.next_flush().is_some()
     }
 
-    /// Whose turn it is to send something that was given before. None if that stream first gets a permit.
+    /// The next stream that may send queued output. `None` if that stream first gets a permit.
     #[inline]
     fn next_flush(&self) -> Option<Slot> {
         if let Some(&slot) = self.streams.ends.front() {
@@ -391,14 +394,14 @@ impl Session {
         (self.streams.peek(first).waits_for == WaitsFor::Flush).then_some(first)
     }
 
-    /// Whether there is no place for another stream, and letting out what can go may make one: whether the next is refused must not
-    /// depend on how much of the input comes at once.
+    /// Whether the limit of streams is reached, and sending queued output may end some: whether the next request is
+    /// refused must not depend on how the input is cut.
     #[inline]
     pub(super) fn frees_places(&self, limits: &Limits) -> bool {
         !self.client && self.streams.len() >= limits.h2_streams_max as usize && self.has_flush()
     }
 
-    /// Lets out what waits for a window, in turn, as far as the windows and the queue of the connection reach.
+    /// Sends queued output of streams, alternating, as far as the windows and the queue of the connection allow.
     pub(crate) fn flush(&mut self, link: &mut Link, resources: &mut Resources) {
         if core::mem::take(&mut self.flow.returns) && !self.shutdown.finished {
             self.flow.give(link);
@@ -406,22 +409,23 @@ impl Session {
         while self.flush_next(link, resources) {}
     }
 
-    /// Lets out what the peer has given windows for, before something behind that ends a stream or the connection: which answers are
-    /// complete must not depend on how much of the input comes at once.
+    /// Sends the output that the peer's windows allow, before later input ends a stream or the connection: which
+    /// responses are complete must not depend on how the input is cut.
     #[cold]
     pub(in crate::h2) fn flush_before_an_end(&mut self, link: &mut Link, resources: &mut Resources) {
         self.detach(link, resources);
         self.flush(link, resources);
     }
 
-    /// Lets out one frame of the stream whose turn it is, if it is to send something. Returns whether it did.
+    /// Sends one frame of the next stream with queued output. Returns whether it did.
     #[inline]
     pub(super) fn flush_next(&mut self, link: &mut Link, resources: &mut Resources) -> bool {
         if self.shutdown.finished || !link.has_room() {
             return false;
         }
         let Some(slot) = self.next_flush() else { return false };
-        // It leaves the line before its frame, and stands behind its equals if it has more: they take turns.
+        // It leaves the queue before its frame is sent, and is queued behind its equals if it has more, so that
+        // they alternate.
         self.streams.move_to(slot, WaitsFor::Nothing);
         self.flush_one(link, resources, slot);
         if self.streams.peek(slot).tunnel().is_some() {
@@ -431,7 +435,7 @@ impl Session {
         true
     }
 
-    /// Lets out one frame of a stream.
+    /// Sends one frame of a stream.
     fn flush_one(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot) {
         self.note_progress(slot, link.now);
         let room = self.credit(slot);
@@ -458,7 +462,7 @@ impl Session {
         }
     }
 
-    /// An exchange has sent a part of what waited.
+    /// Handles an exchange after a part of its queued content was sent.
     fn flushed(&mut self, link: &mut Link, slot: Slot, content: Output, end: bool) {
         let stream = self.streams.at(slot);
         if !content.is_empty() {
@@ -494,7 +498,7 @@ impl Session {
 }
 
 impl StreamState {
-    /// Whether what waits needs no window: it is the end of the stream, or trailers.
+    /// Whether the queued output needs no window, as it is only the end of the stream, or trailers.
     fn has_only_an_end(&self) -> bool {
         match (self.tunnel(), self.pending()) {
             (Some(tunnel), _) => self.has(streams::FIN) && !tunnel.has_output(),
@@ -503,7 +507,7 @@ impl StreamState {
         }
     }
 
-    /// Takes what waits out of the stream, and whether the stream ends with it.
+    /// Takes the queued output of the stream, and whether the stream ends with it.
     fn take_output(&mut self) -> (Output, bool) {
         let fin = self.has(streams::FIN);
         if let Some(tunnel) = self.tunnel_mut() {

@@ -1,4 +1,4 @@
-//! Counting what a peer does that costs this side more than it costs the peer. RFC 9113 §10.5.
+//! Counting abuse: behaviour that costs this side more than it costs the peer. RFC 9113 §10.5.
 
 use super::super::code::ErrorCode;
 use super::super::conduct::Conduct;
@@ -16,8 +16,8 @@ impl Session {
         self.abuse.remember_reset(id);
     }
 
-    /// Whether frames for a stream that is not there are to be dropped, as the peer may have sent them before it knew: this side
-    /// has reset the stream, or one of the two does not process it. RFC 9113 §5.1 and §6.8.
+    /// Whether frames for a missing stream are dropped, because the peer may have sent them before it knew that this
+    /// side has reset the stream, or does not process it. RFC 9113 §5.1 and §6.8.
     pub(in crate::h2) fn drops(&self, id: u32) -> bool {
         self.abuse.has_reset(id) || self.is_past_the_end(id) || self.is_refused_by_peer(id)
     }
@@ -28,20 +28,20 @@ impl Session {
         counted.or_else(|limit| self.calm(link, limit))
     }
 
-    /// Counts a frame that is of no use, unless the traffic explains it.
+    /// Counts a frame as a glitch, unless the traffic explains it.
     pub(in crate::h2) fn count_frame(&mut self, link: &mut Link) -> Result<(), Fault> {
         let counted = self.abuse.conduct.frame(&link.config.limits, link.now);
         counted.or_else(|limit| self.calm(link, limit))
     }
 
-    /// Counts a frame that is of no use, whatever the traffic.
+    /// Counts a frame as a glitch, whatever the traffic.
     pub(in crate::h2) fn count_glitch(&mut self, link: &mut Link) -> Result<(), Fault> {
         let counted = self.abuse.conduct.glitch(&link.config.limits, link.now);
         counted.or_else(|limit| self.calm(link, limit))
     }
 
-    /// The peer has used up an allowance. The first time it gets GOAWAY with the last stream, and those up to it go on: the requests of
-    /// many clients may share a connection with one that misbehaves. The second time is the end.
+    /// Handles a used-up allowance. The first time the peer gets GOAWAY with the last stream, and streams up to that go
+    /// on, because a misbehaving client may share the connection with others. The second time ends the connection.
     #[cold]
     fn calm(&mut self, link: &mut Link, limit: Limit) -> Result<(), Fault> {
         if let Some(Cause::Limit(before)) = self.shutdown.reason {
@@ -52,7 +52,7 @@ impl Session {
         Ok(())
     }
 
-    /// The transport has everything that was queued.
+    /// Notes that the transport has taken everything.
     #[inline]
     pub(crate) fn all_sent(&mut self) {
         self.abuse.control_frames = 0;

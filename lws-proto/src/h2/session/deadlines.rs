@@ -1,6 +1,6 @@
-//! What is due on a connection and its streams.
+//! The deadlines of a connection and its streams.
 //!
-//! Streams keep their own moments; the connection knows one before which nothing is due, so that asking is cheap.
+//! Streams keep their own deadlines; the connection keeps a time before which none is due, so that asking is cheap.
 
 use super::super::code::ErrorCode;
 use super::super::flow::Pace;
@@ -18,18 +18,18 @@ use crate::{Cause, Deadline, Limits, Time};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// After so much quiet an idle connection gives back what it does not need.
+/// The idle time after which a connection frees memory that it does not need.
 const TRIM_AFTER: Duration = Duration::from_secs(1);
 
-/// A look at all streams because some are due comes so long after the one before, for each that there is: it then takes less than a
-/// hundredth of the time, and a stream is delivered late by no more than 0.1 ms where there are a hundred.
+/// The shortest time between two scans of all streams for due ones, per stream: so scans take less than a hundredth of
+/// the time, and a timeout is late by at most 0.1 ms with a hundred streams.
 const LOOK_AFTER_PER_STREAM: Duration = Duration::from_micros(1);
 
-/// What the PING carries that asks whether the peer is there.
+/// The payload of the PING that probes the peer.
 const ALIVE: [u8; 8] = *b"alive?\0\0";
 
 impl Session {
-    /// When the next thing is due.
+    /// The next deadline.
     pub(in crate::h2) fn next_timeout(&self, link: &Link) -> Option<Time> {
         if self.shutdown.finished {
             return None;
@@ -52,7 +52,7 @@ impl Session {
         earliest(earliest(settings, announced), earliest(earliest(streams, attached), quiet))
     }
 
-    /// When the silence of the peer calls for a PING, or for giving up if one was sent.
+    /// When the silence of the peer requires a PING, or ends the connection if one was sent.
     fn silence_ends(&self, link: &Link) -> Time {
         let policy = Liveness::of(&link.config.limits);
         match self.idle.pinged {
@@ -61,7 +61,7 @@ impl Session {
         }
     }
 
-    /// Does what is due at the time of the link.
+    /// Handles deadlines at the link's time.
     pub(in crate::h2) fn handle_timeout(&mut self, link: &mut Link, resources: &mut Resources) {
         if self.shutdown.finished {
             return;
@@ -90,7 +90,7 @@ impl Session {
         self.idle.trimmed && self.streams.is_empty()
     }
 
-    /// The peer is silent: probes whether it is there. Returns why the connection ends if it has been silent for too long.
+    /// Probes a silent peer. Returns the cause of the connection's end if it was silent for too long.
     fn handle_quiet(&mut self, link: &mut Link) -> Option<Cause> {
         let now = link.now;
         if self.streams.is_empty() {
@@ -112,7 +112,7 @@ impl Session {
             return Some(Cause::Timeout(Deadline::DeadPeer));
         }
         if !asked && let Some(counted) = policy.received_after_stall(*last_received, now, *spread) {
-            // The driver was away, and not the peer.
+            // The driver was away, so the silence does not count against the peer.
             *last_received = counted;
             return None;
         }
@@ -136,14 +136,14 @@ impl Session {
         let streams = self.streams.all().map(|stream| stream.next_due(stalled_timeout)).min();
         let common = self.flow.stalled.map_or(Time::NEVER, |stalled| stalled.since + stalled_timeout);
         let pace = self.flow.pace.map_or(Time::NEVER, |pace| pace.since + stalled_timeout);
-        // Not for each stream apart: those that are due soon after each other are looked at together.
+        // Streams that are due shortly after each other are handled in one scan.
         let streams_open = u32::try_from(self.streams.len()).unwrap_or(u32::MAX);
         let look = link.now + LOOK_AFTER_PER_STREAM * streams_open;
         self.next_due = streams.unwrap_or(Time::NEVER).min(common).min(pace).max(look);
     }
 
-    /// Several streams wait, each for its own window, and each is given so much that it has not stalled. Together they are one slow
-    /// peer, which holds them all: ends the connection if they get too little for as many as they are.
+    /// Handles a peer that opens the windows of many waiting streams by a little, so that none of them has stalled:
+    /// ends the connection if all of them together get too little for their number.
     fn handle_slow_peer(&mut self, link: &mut Link) {
         let (limits, now) = (&link.config.limits, link.now);
         let waiting = self.streams.taken().filter(|slot| self.waits_for_window(*slot)).count();
@@ -163,8 +163,8 @@ impl Session {
         self.flow.pace = Some(Pace { since: now, sent });
     }
 
-    /// The window of the connection is used up: ends those that wait for it if it has let too little out for too long, whosever
-    /// turn it was. One that waits behind others which do go on is not stalled.
+    /// Handles a used-up connection window: ends the streams that wait for it, if it has allowed too little content for
+    /// too long, whichever stream sent it. A stream that waits behind others that make progress is not stalled.
     fn handle_shared_window(&mut self, link: &mut Link) {
         let (limits, now) = (&link.config.limits, link.now);
         let period = limits.stalled_timeout;
@@ -209,7 +209,7 @@ impl Session {
         }
     }
 
-    /// Whether a stream has waited for its own window for so long that it has stalled. Otherwise its time begins anew if it has passed.
+    /// Whether a stream has stalled on its own window. Otherwise its stall time begins again if it has passed.
     fn has_stalled(&mut self, link: &mut Link, slot: Slot) -> bool {
         let (limits, now) = (&link.config.limits, link.now);
         let waits = self.waits_for_window(slot);
@@ -218,7 +218,7 @@ impl Session {
         else {
             return false;
         };
-        // A peer gives no window for what has not come to it.
+        // The peer cannot open the window before the content has arrived.
         if waits && stalled.left < limits.stalled_bytes_min && !link.delivery.is_arriving(limits, now) {
             return true;
         }
@@ -226,10 +226,10 @@ impl Session {
         false
     }
 
-    /// What was waited for has not come in time.
+    /// Handles a missed deadline of a stream.
     fn handle_due(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot) {
         if self.streams.peek(slot).has(streams::LINGERS) {
-            // The peer does not end its side before our end has come to it.
+            // The peer does not end its direction before this side's end has arrived.
             if link.delivery.waits() || link.delivery.is_arriving(&link.config.limits, link.now) {
                 return self.linger(link, slot);
             }
@@ -246,7 +246,7 @@ impl Session {
         }
     }
 
-    /// A server has not answered in time, or sends content too slowly. `holds` is whether this side does not take any.
+    /// Handles the deadline of a server's response or its content. `holds` is whether this side holds input back.
     fn handle_response_due(&mut self, link: &mut Link, slot: Slot, holds: bool) {
         let (limits, now) = (&link.config.limits, link.now);
         let stream = self.streams.at(slot);
@@ -255,13 +255,13 @@ impl Session {
             stream.due = now + limits.between_bytes_timeout;
             return;
         }
-        // Those that wait for a place come in turn.
+        // A queued request has a deadline that counts from the last request that could begin.
         let waits = stream.is_queued().then(|| self.requests.began + limits.response_timeout);
         if let Some(due) = waits.filter(|due| *due > now) {
             stream.due = due;
             return;
         }
-        // The server cannot answer what has not come to it.
+        // The request has not arrived at the server yet, so the response is not late.
         if !answered && link.delivery.is_arriving(limits, now) {
             stream.due = now + limits.response_timeout;
             return;
@@ -270,7 +270,7 @@ impl Session {
         self.give_up(link, slot, Cause::Timeout(deadline));
     }
 
-    /// A client sends the content of its request too slowly, unless this side `holds` it.
+    /// Handles a client that sends the content of its request too slowly, unless this side `holds` it back.
     fn handle_content_due(&mut self, link: &mut Link, resources: &mut Resources, slot: Slot, holds: bool) {
         let limits: &Limits = &link.config.limits;
         let stream = self.streams.at(slot);

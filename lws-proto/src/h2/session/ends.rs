@@ -35,7 +35,7 @@ impl Session {
                 self.requests.active = self.requests.active.saturating_sub(1);
             }
         }
-        // The peer's room on the connection is shared: what this stream held of it goes back.
+        // The connection's window is shared, so room for this stream's held content is given back.
         self.flow.drop_held(held);
         self.streams.unresume(slot);
         self.streams.untime(slot);
@@ -73,14 +73,14 @@ impl Session {
         self.close(slot, cause);
     }
 
-    /// Ends a stream that cannot come to its end, with the code that says so.
+    /// Ends a stream that cannot be completed, with a fitting error code.
     pub(in crate::h2) fn give_up(&mut self, link: &mut Link, slot: Slot, cause: Cause) {
         let code = self.code_of_end(slot, cause);
         self.reset(link, slot, code, cause);
     }
 
-    /// The code with which a stream ends over `cause`. Clients take NO_ERROR and CANCEL for an end that was meant, so that behind
-    /// a response which has begun they may stand only if it is complete.
+    /// The error code of a stream's end with `cause`. Clients take NO_ERROR and CANCEL for an intended end, so after
+    /// the beginning of a response they are used only if it is complete.
     fn code_of_end(&self, slot: Slot, cause: Cause) -> ErrorCode {
         let stream = self.streams.peek(slot);
         let code = code_of(cause);
@@ -106,13 +106,13 @@ impl Session {
         }
     }
 
-    /// The application gives the stream up.
+    /// Aborts the lent stream for the application.
     pub(crate) fn abort_stream(&mut self, link: &mut Link) {
         let slot = self.lent.slot;
         self.give_up(link, slot, Cause::Aborted);
     }
 
-    /// The peer's message has come to its end, and was delivered or is delivered now.
+    /// Notes that the end of the peer's message was delivered, or is delivered now.
     pub(crate) fn peer_ended(&mut self, slot: Slot) {
         let stream = self.streams.at(slot);
         stream.core.notices.take(Notices::PEER_ENDED);

@@ -1,6 +1,6 @@
-//! The exchange that is lent: responses of a server, and content of both sides. RFC 9113 §8.
+//! The calls on the lent exchange: responses of a server, and content of both sides. RFC 9113 §8.
 //!
-//! The same calls as in HTTP/1.1, with the same answers. Fields that are about an HTTP/1.1 connection are left out.
+//! The calls and their results are those of HTTP/1.1. Fields about an HTTP/1.1 connection are left out.
 
 use super::super::code::ErrorCode;
 use super::super::fields::{FieldBuffer, FieldWriter};
@@ -61,7 +61,7 @@ impl Session {
         self.note_progress(slot, link.now);
         let ended = framing.ends_with_head() || end && content.is_empty();
         if ended {
-            // The head has said so.
+            // The head has ended the message.
             self.lent_stream().set_message(Message::Ended);
             self.end_message(link, slot);
         } else {
@@ -103,7 +103,7 @@ impl Session {
         let _ = self.interim(link, Status::CONTINUE, core::iter::empty::<(&str, &str)>());
     }
 
-    /// Answers what the peer did wrong on a stream that has not been answered, and ends the stream.
+    /// Answers a fault of the peer on an unanswered stream, and ends the stream.
     #[cold]
     pub(in crate::h2) fn refuse(
         &mut self,
@@ -116,7 +116,8 @@ impl Session {
         let status = Status::new(cause.status()).unwrap_or(Status::BAD_REQUEST);
         let stream = self.lent_stream();
         stream.core.cause = cause;
-        // Of content that is on its way a little is dropped first, as some clients take a reset for the loss of the response.
+        // A little content in flight is read and dropped first, as some clients discard the response when they get a
+        // reset.
         let too_much = matches!(cause, Cause::Timeout(_) | Cause::Limit(Limit::ContentBytes));
         let waits = !too_much && stream.method != Method::Connect;
         stream.method = if stream.method == Method::Connect { Method::Other } else { stream.method };
@@ -158,7 +159,7 @@ impl Session {
         }
     }
 
-    /// Sends content that fits what was said of it, behind a head that has not ended the stream.
+    /// Sends content that fits its announced length, after a head that has not ended the stream.
     fn write(
         &mut self,
         link: &mut Link,
@@ -237,7 +238,7 @@ impl Session {
         if let (true, BodyFraming::Length(left)) = (end, framing)
             && left > content.len() as u64
         {
-            // Too late for a refusal: the peer sees it, as the stream is reset before the content is complete.
+            // It is too late for an error. The peer notices, as the stream is reset before the content is complete.
             self.reset(link, self.lent.slot, ErrorCode::INTERNAL_ERROR, Cause::Aborted);
             return Ok(());
         }
@@ -245,7 +246,7 @@ impl Session {
         Ok(())
     }
 
-    /// The stream that is lent, if it is an exchange that has not ended.
+    /// The lent stream, if it is an exchange that has not ended.
     pub(super) fn open_exchange(&mut self) -> Result<&mut StreamState, Misuse> {
         let finished = self.shutdown.finished;
         let stream = self.lent_stream();

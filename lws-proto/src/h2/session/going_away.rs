@@ -11,13 +11,13 @@ use crate::connection::resources::Resources;
 use crate::{Cause, Deadline};
 
 impl Session {
-    /// Whether a request of this side is behind the last one that the peer processes. It has ended as refused, and what the peer
-    /// had said about it before counts no more.
+    /// Whether a request of this side is beyond the last one that the peer processes. It has ended as refused, and
+    /// earlier frames about it are ignored.
     pub(super) fn is_refused_by_peer(&self, id: u32) -> bool {
         self.client && self.shutdown.peer_last.is_some_and(|last| id > last)
     }
 
-    /// Whether a stream of the peer would come behind the last one that is processed.
+    /// Whether a stream of the peer is beyond the last one that this side processes.
     pub(in crate::h2) fn is_past_the_end(&self, id: u32) -> bool {
         let past = matches!(self.shutdown.phase, ShutdownPhase::Away { last } if id > last);
         past && !self.client && !id.is_multiple_of(2)
@@ -28,7 +28,8 @@ impl Session {
         !self.client && self.streams.iter().any(|stream| stream.state.sends())
     }
 
-    /// What is queued does not reach the peer: ends that have not been delivered yet are not complete.
+    /// Corrects ends that have not been delivered yet, as the queued output will not reach the peer: they are not
+    /// complete.
     fn lose(&mut self, cause: Cause) {
         let pending = self.streams.all().filter(|stream| stream.waits_for == WaitsFor::Closed);
         pending
@@ -44,11 +45,11 @@ impl Session {
         for slot in self.streams.taken() {
             self.close(slot, cause);
         }
-        // Those that waited have ended with the others, and none of them begins any more.
+        // Queued requests have ended with the others, and must not begin any more.
         self.requests.queue.clear();
     }
 
-    /// Ends every stream and the connection, on which what is queued still goes out.
+    /// Ends every stream and the connection after the queued output.
     pub(crate) fn end_all(&mut self, link: &mut Link, cause: Cause) {
         self.finish(cause);
         link.finish(LastWord::Fin);
@@ -58,7 +59,7 @@ impl Session {
     pub(crate) fn abort_all(&mut self, link: &mut Link, cause: Cause) {
         let lost = !link.out.is_empty();
         let reset = lost || self.is_incomplete();
-        // Before the streams close: only those that had ended already can have been complete.
+        // This comes before the streams are closed: only ends that happened before can have been complete.
         if lost {
             self.lose(cause);
         }
@@ -66,14 +67,14 @@ impl Session {
         link.abort(reset);
     }
 
-    /// Ends the connection, and tells the peer why. RFC 9113 §5.4.1.
+    /// Ends the connection with GOAWAY. RFC 9113 §5.4.1.
     #[cold]
     pub(in crate::h2) fn fail(&mut self, link: &mut Link, cause: Cause) {
         self.say_go_away(link, cause);
         self.end_all(link, cause);
     }
 
-    /// Tells the peer why the connection ends.
+    /// Sends GOAWAY with the cause of the connection's end.
     pub(super) fn say_go_away(&mut self, link: &mut Link, cause: Cause) {
         let last = match self.shutdown.phase {
             ShutdownPhase::Away { last } => last,
@@ -86,8 +87,8 @@ impl Session {
         }
     }
 
-    /// Begins the orderly end: WebSockets are closed with 1001, what runs goes on, and a server takes what is on its way before it
-    /// says which stream was the last.
+    /// Begins the graceful shutdown: WebSockets are closed with 1001, exchanges go on, and a server takes requests in
+    /// flight before it names the last stream.
     pub(crate) fn drain(&mut self, link: &mut Link, resources: &mut Resources) {
         self.detach(link, resources);
         for slot in self.streams.taken() {
@@ -111,13 +112,14 @@ impl Session {
         if self.client || self.streams.is_empty() {
             return self.send_last(link);
         }
-        // Requests may be on their way: the last stream is named once the answer to the PING shows that none is any more.
+        // Requests may be in flight. The last stream is named when the answer to the PING shows that there are none any
+        // more.
         frame::go_away(link.out.buffer(), frame::MAX_31_BITS, ErrorCode::NO_ERROR, "");
         frame::ping(link.out.buffer(), false, GOING_AWAY);
         self.shutdown.phase = ShutdownPhase::Announced { until: link.now + link.config.limits.close_timeout };
     }
 
-    /// The peer has received the announcement of the orderly end, or had the time for it.
+    /// Names the last stream, as the peer has received the announcement, or had enough time for it.
     pub(in crate::h2) fn go_away(&mut self, link: &mut Link) {
         if let ShutdownPhase::Announced { .. } = self.shutdown.phase {
             self.send_last(link);
@@ -130,15 +132,15 @@ impl Session {
         self.shutdown.phase = ShutdownPhase::Away { last };
     }
 
-    /// Whether the orderly end has come: nothing is open, and nothing more will be.
+    /// Whether the graceful shutdown is complete: no stream is open, and none will be.
     fn is_over(&self) -> bool {
         let ending = matches!(self.shutdown.phase, ShutdownPhase::Away { .. })
             || self.client && self.shutdown.peer_last.is_some();
         ending && !self.shutdown.finished && self.streams.is_empty()
     }
 
-    /// Ends the connection if its orderly end has come. "A receiver of a GOAWAY that has no more use for the connection SHOULD
-    /// still send a GOAWAY frame before terminating the connection."
+    /// Ends the connection if its graceful shutdown is complete. "A receiver of a GOAWAY that has no more use for the
+    /// connection SHOULD still send a GOAWAY frame before terminating the connection."
     pub(super) fn end_if_over(&mut self, link: &mut Link) {
         if !self.is_over() {
             return;
@@ -149,7 +151,7 @@ impl Session {
         self.end_all(link, Cause::Complete);
     }
 
-    /// Why the peer was sent GOAWAY, unless the connection is to end in order.
+    /// Why the peer was sent GOAWAY with an error, if it was.
     pub(crate) fn sent_away(&self) -> Option<Cause> {
         self.shutdown.reason
     }

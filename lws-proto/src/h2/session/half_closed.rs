@@ -1,5 +1,5 @@
-//! What a server still does for a peer that has ended its direction. RFC 9113 knows no half-closed connection: windows grow no
-//! more, so that what waits for one waits for ever, and no frame says any more whether it listens.
+//! A server's handling of a peer that has ended its direction. RFC 9113 has no half-closed connections: windows do not
+//! grow any more, so output that waits for one waits for ever, and no frame shows whether the peer still reads.
 
 use super::super::code::ErrorCode;
 use super::super::shutdown::HalfClosed;
@@ -14,15 +14,15 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 impl Session {
-    /// The peer will send no more. What has not been asked whole ends, and what waits for a window; the exchanges that are
-    /// still to be answered are notified of it.
+    /// Handles the end of the peer's direction: incomplete requests end, and so do responses that wait for a window;
+    /// exchanges that are still to be answered are notified.
     pub(in crate::h2) fn note_peer_end(&mut self, link: &mut Link) {
         let mut unnotified = Vec::new();
         for slot in self.streams.taken() {
             let stream = self.streams.at(slot);
-            // One whose end waits until the application takes what came before it has been asked whole.
+            // A request whose end waits behind held content is complete.
             if stream.state.receives() && !stream.core.notices.has(Notices::PEER_ENDED) {
-                // The peer may still read, and is not to take what it has got for the whole.
+                // The peer may still read, and must not take an incomplete response for a complete one.
                 self.give_up(link, slot, Cause::Disconnected);
             } else if stream.tunnel().is_none() && stream.message() != Message::Ended {
                 unnotified.push((slot, stream.id));
@@ -35,7 +35,7 @@ impl Session {
         }
     }
 
-    /// An exchange has sent something, or has just lost its peer's direction: its time begins anew.
+    /// Restarts the time of an exchange, which has sent something, or whose peer has just ended its direction.
     #[inline]
     pub(in crate::h2) fn note_progress(&mut self, slot: Slot, now: Time) {
         if let Some(half_closed) = &self.shutdown.half_closed {
@@ -56,7 +56,7 @@ impl Session {
         self.wake_at(due);
     }
 
-    /// Lets the exchange that is lent go on without its peer's direction, however little it sends, or not.
+    /// Sets whether the lent exchange goes on after its peer's end, however little it sends.
     pub(crate) fn keep_half_closed(&mut self, keep: bool, now: Time) {
         let slot = self.lent.slot;
         self.lent_stream().keeps_half_closed = keep;
@@ -68,7 +68,7 @@ impl Session {
         self.shutdown.half_closed.is_some()
     }
 
-    /// Whether something is to be said or done because of it.
+    /// Whether there is a notification or an end to handle because of it.
     pub(super) fn has_half_closed_notice(&self) -> bool {
         !self.shutdown.finished && self.shutdown.half_closed.as_deref().is_some_and(HalfClosed::is_due)
     }
@@ -92,7 +92,7 @@ impl Session {
     fn end_starving(&mut self, link: &mut Link) {
         for slot in self.streams.taken() {
             if self.streams.peek(slot).waits_for != WaitsFor::Closed && self.starves(slot) {
-                // It may still read what has been sent, and is not to take that for the whole.
+                // The peer may still read, and must not take an incomplete response for a complete one.
                 self.reset(link, slot, ErrorCode::INTERNAL_ERROR, Cause::Disconnected);
             }
         }

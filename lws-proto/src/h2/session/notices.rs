@@ -1,4 +1,4 @@
-//! What is delivered apart from input: ends, timeouts, permits. RFC 9218 §10 says which permit comes first.
+//! Notices: ends, timeouts, permits. RFC 9218 §10 gives the order of permits.
 
 use super::super::streams::{self, Message, WaitsFor};
 use super::super::tunnel::Tunnel;
@@ -10,13 +10,13 @@ use crate::connection::resources::Resources;
 use crate::connection::stream::Notices;
 
 impl Session {
-    /// Whether a permit can be given now, once those before it have sent what they have.
+    /// Whether a permit can be given now, after streams before it have sent their output.
     fn permit_is_due(&self, room: bool) -> bool {
         room && !self.shutdown.finished
             && (!self.streams.heads.is_empty() || self.streams.any_asks() && self.flow.send.is_open())
     }
 
-    /// Whether something is to be delivered, apart from input. `room` is whether the queue of the connection takes more.
+    /// Whether there is a notice. `room` is whether the queue of the connection has room.
     pub(crate) fn has_notice(&self, room: bool) -> bool {
         !self.streams.closed.is_empty()
             || !self.streams.timeouts.is_empty()
@@ -26,14 +26,14 @@ impl Session {
             || self.attached().is_some_and(|tunnel| self.is_unsettled(tunnel))
     }
 
-    /// Whether a look at the tunnel that is lent would find something to deliver.
+    /// Whether the attached tunnel has a notice.
     fn is_unsettled(&self, tunnel: &Tunnel) -> bool {
         let held = self.streams.peek(self.lent.slot).has_held();
         let reads = tunnel.channel.link.is_open() && !tunnel.would_hold_input();
         tunnel.notice_is_due() || reads && (held || tunnel.channel.has_more())
     }
 
-    /// The next notice. Where there is none and the orderly end has come, the connection ends.
+    /// The next notice. If there is none and the graceful shutdown is complete, the connection ends.
     #[inline(never)]
     pub(crate) fn notice_or_end(&mut self, link: &mut Link, resources: &mut Resources) -> Option<Item> {
         let item = self.notice(link, resources);
@@ -52,10 +52,10 @@ impl Session {
         {
             return Some(item);
         }
-        // A turn that was not used is over.
+        // An unused turn ends.
         self.flow.turn = None;
         loop {
-            // Ends first: they free slots, and with them the requests that wait.
+            // Ends come first, because they free slots for queued requests.
             if let Some(slot) = self.streams.closed.pop_front() {
                 let stream = self.streams.peek(slot);
                 let (key, cause) = (stream.core.key, stream.core.cause);
@@ -73,14 +73,14 @@ impl Session {
             if !self.permit_is_due(room) {
                 return None;
             }
-            // Who comes before it sends first, so that a permit never overtakes what was given before.
+            // Queued output of earlier streams is sent first, so that a permit never overtakes it.
             if !self.streams.heads.is_empty() || !self.flush_next(link, resources) {
                 return self.give_turn(link);
             }
         }
     }
 
-    /// Gives a permit to the stream whose turn it is, or lets it take the input that it was to take with one.
+    /// Gives a permit to the next stream, or lets a throttled one read.
     fn give_turn(&mut self, link: &Link) -> Option<Item> {
         let slot = match self.streams.heads.first() {
             Some(slot) => slot,
@@ -101,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Sends what clients wait for before they send content, unless it was answered or is not wanted.
+    /// Sends 100 responses that clients wait for, unless the request was answered or its content is not wanted.
     fn send_continues(&mut self, link: &mut Link) {
         while let Some(slot) = self.incoming.continues.pop() {
             let stream = self.streams.peek(slot);
@@ -112,7 +112,7 @@ impl Session {
         }
     }
 
-    /// A stream has gone: what follows for the others.
+    /// Handles the consequences of a freed stream for the others.
     fn freed(&mut self, link: &mut Link) {
         if self.client && !self.requests.queue.is_empty() {
             self.start_requests(link);

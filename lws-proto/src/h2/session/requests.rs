@@ -1,4 +1,5 @@
-//! Requests of a client, which wait until the server takes more streams. RFC 9113 §5.1.2 and §8.3.1, RFC 8441 §4.
+//! Requests of a client, which are queued until the server takes more streams. RFC 9113 §5.1.2 and §8.3.1, RFC 8441
+//! §4.
 
 use super::super::fields::FieldBuffer;
 use super::super::frame;
@@ -17,7 +18,7 @@ use crate::payload::Payload;
 use crate::{Cause, HandshakeFailure, Misuse, Time, ws};
 use alloc::vec::Vec;
 
-/// Streams that a client opens before the server has said how many it takes. RFC 9113 §6.5.2 recommends at least so many.
+/// The streams that a client opens before it knows the server's limit. RFC 9113 §6.5.2 recommends at least this many.
 const STREAMS_BEFORE_SETTINGS: u32 = 100;
 
 impl Session {
@@ -63,7 +64,7 @@ impl Session {
         Ok(())
     }
 
-    /// Sends an extended CONNECT, once the server has said that it takes them. RFC 8441 §4.
+    /// Sends an extended CONNECT, once the server has enabled it. RFC 8441 §4.
     pub(crate) fn connect_websocket(
         &mut self,
         link: &mut Link,
@@ -94,7 +95,7 @@ impl Session {
         if !self.takes_requests() {
             return Err(Misuse::NotOffered);
         }
-        // Streams may have ended of which that has not been delivered yet.
+        // Streams may have ended whose end has not been delivered yet, which makes room.
         self.start_requests(link);
         if self.requests.queue.len() >= link.config.limits.h2_requests_queued_max {
             return Err(Misuse::QueueFull);
@@ -116,7 +117,7 @@ impl Session {
         stream.method = method;
         stream.set(streams::DELIVERED);
         stream.queue(head);
-        // The streams before it may be held by their application for ever: it does not wait as long.
+        // The application may hold earlier streams for ever, so a queued request has a deadline.
         stream.due = link.now + link.config.limits.response_timeout;
         self.wake_at(stream.due);
         let slot = self.streams.insert(stream);
@@ -124,7 +125,7 @@ impl Session {
         slot
     }
 
-    /// Sends the requests that have waited, as far as the server takes streams. RFC 9113 §5.1.2.
+    /// Sends queued requests, as far as the server takes streams. RFC 9113 §5.1.2.
     pub(in crate::h2) fn start_requests(&mut self, link: &mut Link) {
         while let Some(&slot) = self.requests.queue.front() {
             let streams_max = self.settings.peer.max_concurrent_streams.unwrap_or(u32::MAX);
@@ -134,7 +135,7 @@ impl Session {
                 return;
             }
             self.requests.queue.pop_front();
-            // Only the server's SETTINGS say that it knows extended CONNECT, and they have come.
+            // The server's SETTINGS have arrived, and do not enable extended CONNECT.
             if extended && !self.settings.peer.enable_connect_protocol {
                 self.close(slot, Cause::Handshake(HandshakeFailure::ExtendedConnect));
                 continue;

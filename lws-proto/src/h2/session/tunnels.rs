@@ -1,4 +1,4 @@
-//! Streams that become a WebSocket or a tunnel: how they do, what they lend handles, and what becomes of them. RFC 8441 §5.
+//! Tunnels: streams that become a WebSocket or a raw stream, from their beginning to their end. RFC 8441 §5.
 
 use super::super::code::ErrorCode;
 use super::super::slot::Slot;
@@ -17,7 +17,7 @@ use crate::{Cause, Misuse, Time, Violation, ws};
 use alloc::boxed::Box;
 
 impl Session {
-    /// Answers an extended CONNECT: the stream carries a WebSocket from here on. RFC 8441 §5.
+    /// Accepts an extended CONNECT: the stream carries a WebSocket from here on. RFC 8441 §5.
     pub(crate) fn accept_websocket(
         &mut self,
         link: &mut Link,
@@ -32,7 +32,7 @@ impl Session {
         }
         let agreed = match stream.state.receives() {
             true => ws::agree(head, accept),
-            // The client has ended what it asks to begin.
+            // The client has ended the stream with its request.
             false => Err(ws::Refused::Peer(Violation::Opening)),
         };
         match agreed {
@@ -86,7 +86,7 @@ impl Session {
         })
     }
 
-    /// Makes the stream that is lent the transport of a WebSocket, or of bytes.
+    /// Makes the lent stream the transport of a WebSocket, or of raw bytes.
     pub(in crate::h2) fn make_tunnel(
         &mut self,
         link: &Link,
@@ -95,7 +95,7 @@ impl Session {
         announced: bool,
     ) {
         let (now, client, slot) = (link.now, self.client, self.lent.slot);
-        // The halves are those of a connection of its own; only what carries them differs.
+        // The halves are the same as on a connection of their own; only the channel differs.
         let halves = match websocket {
             Some(opened) => carried::websocket(opened, client, now),
             None => carried::raw(),
@@ -104,7 +104,7 @@ impl Session {
         let stream = self.streams.at(slot);
         let mut channel = Channel::tunnel(Link::tunnel(now, link.config.clone(), client), stream.core.key);
         stream.due = Time::NEVER;
-        // What was set for the exchange goes on for what it became.
+        // The timeout of the exchange continues for the tunnel.
         channel.set_timeout(unless_never(core::mem::replace(&mut stream.core.timeout, Time::NEVER)));
         if stream.core.notices.take(Notices::PAUSED) {
             channel.pause();
@@ -117,8 +117,8 @@ impl Session {
         self.streams.resume(slot);
     }
 
-    /// Lends the stream at `slot`. A tunnel gets the time and the windows, and room to write into; handles and receivers act on it
-    /// until [`detach`](Self::detach).
+    /// Lends the stream at `slot`. If it is a tunnel, attaches it: passes the time, the windows and a buffer, so that
+    /// handles and receivers can act on it until [`detach`](Self::detach).
     pub(crate) fn attach(&mut self, slot: Slot, link: &Link) {
         debug_assert!(!self.lent.attached, "what was lent before has not been looked at");
         self.lent.slot = slot;
@@ -134,7 +134,7 @@ impl Session {
         }
     }
 
-    /// Looks at what has become of the tunnel that was lent.
+    /// Detaches the tunnel, and applies what handles have done with it.
     pub(crate) fn detach(&mut self, link: &Link, resources: &mut Resources) {
         if !core::mem::take(&mut self.lent.attached) {
             return;
@@ -150,7 +150,7 @@ impl Session {
         self.look_at_tunnel(slot, link.now);
     }
 
-    /// Puts a tunnel where it waits for what it wants.
+    /// Queues a tunnel for what it needs next.
     pub(super) fn look_at_tunnel(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
         let (place, sends) = (stream.waits_for, stream.state.sends());
@@ -168,7 +168,7 @@ impl Session {
         if fin {
             stream.set(streams::FIN);
         }
-        // The end is delivered before anything else of the stream, which has nothing to say any more.
+        // The end is delivered next, and no other notice of the stream.
         if closed {
             stream.core.cause = cause;
             if cut {
@@ -181,7 +181,7 @@ impl Session {
         self.line_up_tunnel(slot, now);
     }
 
-    /// Puts a tunnel that has not ended into the line for what it wants next.
+    /// Queues a tunnel that has not ended for what it needs next.
     fn line_up_tunnel(&mut self, slot: Slot, now: Time) {
         let stream = self.streams.at(slot);
         let fin = stream.has(streams::FIN);
@@ -192,13 +192,13 @@ impl Session {
         if timed_out {
             self.streams.time_out(slot);
         }
-        // What was given goes out before a permit for more is given.
+        // Queued output is sent before another permit is given.
         if output || fin {
             self.wait_for_window(slot, now);
         } else {
             self.wait_for_permit(slot, wanted, now);
         }
-        // Data that is decoded already needs no frame of the peer to be delivered.
+        // Decoded data can be delivered without another frame of the peer.
         if more {
             self.streams.resume(slot);
         } else {
@@ -206,7 +206,7 @@ impl Session {
         }
     }
 
-    /// Puts a tunnel with an empty queue where it waits for a permit, if it wants one.
+    /// Queues a tunnel without output for a permit, if it wants one.
     pub(in crate::h2) fn wait_for_permit(&mut self, slot: Slot, wanted: bool, now: Time) {
         let stream = self.streams.at(slot);
         if !wanted {
@@ -218,7 +218,7 @@ impl Session {
         self.wait_for_peer(slot, open, now);
     }
 
-    /// A tunnel has sent its last byte.
+    /// Ends a tunnel that has sent its last byte.
     pub(super) fn end_tunnel(&mut self, link: &Link, slot: Slot) {
         let stream = self.streams.at(slot);
         stream.stalled = None;
@@ -232,15 +232,15 @@ impl Session {
         self.linger(link, slot);
     }
 
-    /// Gives the peer of a tunnel whose end has been delivered its time to end, too.
+    /// Sets the deadline for the peer's end of a tunnel whose own end has been delivered.
     pub(super) fn linger(&mut self, link: &Link, slot: Slot) {
         let due = link.now + link.config.limits.linger_timeout;
         self.streams.at(slot).due = due;
         self.wake_at(due);
     }
 
-    /// Makes place for another stream: of those that have ended but for the peer's side, the one that has waited longest goes. Both
-    /// sides have said what they had to say, and a peer that opens another stream has read so far. RFC 9113 §8.1.
+    /// Makes room for another stream: ends the one that lingers longest, of those that have ended but for the peer's END_STREAM. Both
+    /// endpoints have sent all that they had to send, and a peer that opens another stream has read the end of this one. RFC 9113 §8.1.
     pub(in crate::h2) fn end_lingering(&mut self, link: &mut Link) {
         let lingering = |stream: &&StreamState| stream.has(streams::LINGERS) && !stream.state.sends();
         let oldest = self.streams.iter().filter(lingering).min_by_key(|stream| (stream.due, stream.id));
@@ -249,8 +249,8 @@ impl Session {
         }
     }
 
-    /// The end of a stream has been delivered. A tunnel that ended in order still sends what it has queued; one that was cut is
-    /// reset.
+    /// Handles a stream whose end has been delivered. A tunnel that ended in an orderly way still sends its queue; one
+    /// that was cut is reset.
     pub(in crate::h2) fn delivered_end(&mut self, link: &mut Link, slot: Slot) {
         let stream = self.streams.at(slot);
         stream.waits_for = WaitsFor::Nothing;
