@@ -76,7 +76,7 @@ fn what_makes_no_sense_counts_as_not_said() {
 }
 
 /// RFC 9218 §7.1: "If a PRIORITY_UPDATE frame is received with a Prioritized Stream ID of 0x00, the recipient MUST respond with a connection error of type
-/// PROTOCOL_ERROR." "If a client receives a PRIORITY_UPDATE frame, it MUST respond with a connection error of type PROTOCOL_ERROR." Nobody here
+/// PROTOCOL_ERROR." "If a client receives a PRIORITY_UPDATE frame, it MUST respond with a connection error of type PROTOCOL_ERROR." The library never
 /// pushes, so an even identifier is that of an idle push stream.
 #[test]
 fn an_update_is_about_a_stream_of_the_client() {
