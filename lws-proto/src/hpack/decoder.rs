@@ -1,4 +1,4 @@
-//! From field blocks to field sections. RFC 7541 §3 and §6.
+//! Decodes field blocks into field sections. RFC 7541 §3 and §6.
 
 use super::dynamic_table::DynamicTable;
 use super::section::{FieldFlags, FieldMark, Section, SectionLimits};
@@ -7,7 +7,7 @@ use crate::http::{is_field_byte, is_tchar};
 use alloc::vec::Vec;
 use core::fmt;
 
-/// What is wrong with a field block. Each ends the connection with COMPRESSION_ERROR (RFC 9113 §4.3), except
+/// The error of a field block. Each ends the connection with COMPRESSION_ERROR (RFC 9113 §4.3), except
 /// [`DecodeError::TooLarge`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ pub enum DecodeError {
     HuffmanEos,
     /// A string literal whose padding is no beginning of EOS, or has more than seven bits. RFC 7541 §5.2.
     HuffmanPadding,
-    /// A dynamic table size update behind a field line. RFC 7541 §4.2.
+    /// A dynamic table size update that follows a field line. RFC 7541 §4.2.
     SizeUpdateLate,
     /// A dynamic table size update beyond what the settings allow. RFC 7541 §6.3.
     SizeUpdateTooLarge,
@@ -62,7 +62,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Bytes that its table costs.
+    /// The bytes of memory that its table holds.
     pub(crate) fn held(&self) -> usize {
         self.table.held()
     }
@@ -96,11 +96,11 @@ impl Decoder {
 
     /// Decodes a whole field block, the fragments of HEADERS and CONTINUATION joined, and appends it to `section`.
     ///
-    /// Behind the limits field lines are no longer kept, but the rest of the block is decoded all the same, as the
-    /// table must follow the peer's: see [`Section::overflow`].
+    /// Field lines beyond the limits are not kept, but the rest of the block is decoded nevertheless, as the
+    /// dynamic table has to stay equal to the encoder's: see [`Section::overflow`].
     ///
     /// # Errors
-    /// With what ends the connection. Table and section are of no use then.
+    /// With the error that ends the connection. Neither the table nor the section is usable then.
     pub fn decode(
         &mut self,
         block: &[u8],
@@ -135,7 +135,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Dynamic table size updates, which stand before everything else. RFC 7541 §4.2 and §6.3.
+    /// Takes the dynamic table size updates, which come before all field lines of a block. RFC 7541 §4.2 and §6.3.
     #[inline]
     fn size_updates(&mut self, input: &mut &[u8]) -> Result<(), DecodeError> {
         while let Some((&first, rest)) = input.split_first()
@@ -171,7 +171,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// What an index stands for: name and value one behind the other, the length of the name. RFC 7541 §2.3.3.
+    /// The entry of an index in the address space of both tables: its name and value as one slice, and the length
+    /// of the name. RFC 7541 §2.3.3.
     #[inline]
     fn entry(&self, index: usize) -> Result<(&[u8], usize, FieldMark), DecodeError> {
         if let Some(entry) = static_table::get(index) {
@@ -238,7 +239,7 @@ enum Representation {
     NeverIndexed,
 }
 
-/// Takes a string literal from the front of `input` and appends what it stands for. RFC 7541 §5.2.
+/// Takes a string literal from the front of `input` and appends the decoded string. RFC 7541 §5.2.
 #[inline]
 fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let (&first, rest) = input.split_first().ok_or(DecodeError::Truncated)?;

@@ -1,13 +1,13 @@
 //! The dynamic table, which decoders and encoders keep alike. RFC 7541 §2.3.2 and §4.
 //!
-//! Names and values lie one behind the other in one arena, oldest first. Evicted ones are left behind, and overwritten when
-//! the arena would have to grow. It holds no more than twice the largest size of the table.
+//! All names and values are in one arena, oldest first. The octets of evicted entries stay at its front until the arena
+//! would have to grow, and are overwritten then. So the arena never exceeds twice the largest size of the table.
 
 use super::FIELD_OVERHEAD;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-/// An entry, and what its owner wants to know of it.
+/// An entry, with the data that the owner of the table attaches to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry<T> {
     /// Where its name begins, its value right behind: in all octets that ever came into the table, modulo 2³².
@@ -42,7 +42,7 @@ impl<T> DynamicTable<T> {
         Self { octets: Vec::new(), base: 0, entries: VecDeque::new(), size: 0, size_max }
     }
 
-    /// Bytes that it costs.
+    /// The bytes of memory that it holds.
     pub(super) fn held(&self) -> usize {
         self.octets.capacity() + self.entries.capacity() * size_of::<Entry<T>>()
     }
@@ -114,7 +114,7 @@ impl<T> DynamicTable<T> {
         true
     }
 
-    /// Evicts until `size` more fit, or nothing is left.
+    /// Evicts entries until `size` more octets fit, or the table is empty.
     fn evict_for(&mut self, size: usize) {
         while self.size + size > self.size_max
             && let Some(entry) = self.entries.pop_front()
@@ -123,7 +123,8 @@ impl<T> DynamicTable<T> {
         }
     }
 
-    /// Moves what is alive to the front, and lets the arena grow if at least half of it is alive.
+    /// Moves the live entries to the front of the arena, and moves them to a larger one if they would fill more
+    /// than half of it with the new entry.
     #[cold]
     fn make_room(&mut self, len: usize) {
         let end = self.octets.len();

@@ -1,13 +1,13 @@
-//! From field lines to field blocks. RFC 7541 §6, with a policy of what to index.
+//! Encodes field lines into field blocks, with a policy of what to index. RFC 7541 §6.
 
 use super::dynamic_table::{DynamicTable, Entry};
 use super::{FIELD_OVERHEAD, NameId, TABLE_SIZE_DEFAULT, huffman, integer, static_table, words};
 use alloc::vec::Vec;
 
-/// What may become of a field line in the tables of both ends.
+/// How a field line is represented, and so whether the tables of both ends keep it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Indexing {
-    /// As the name says:
+    /// Chosen by the name of the field:
     ///
     /// - [`Never`](Self::Never): `authorization`, `proxy-authorization`, and a `cookie` of fewer than 20 octets, which could
     ///   be guessed;
@@ -20,7 +20,8 @@ pub enum Indexing {
     Index,
     /// Not put into the table: the value will not come again. RFC 7541 §6.2.2.
     Without,
-    /// A secret: neither we nor who sends it on may put it into a table. RFC 7541 §6.2.3 and §7.1.
+    /// A secret: neither this encoder nor that of an intermediary may put it into a table. RFC 7541 §6.2.3 and
+    /// §7.1.
     Never,
 }
 
@@ -28,7 +29,7 @@ pub enum Indexing {
 const SHORT_COOKIE: usize = 20;
 /// Longer names are not looked up.
 const NAME_LEN_MAX: usize = 64;
-/// How many entries of one name are looked at, the newest first.
+/// How many entries of a chain are compared at most, the newest first.
 const PROBES_MAX: usize = 8;
 /// How many chains of entries there are: as many as a table of the default size has entries of usual length.
 const BUCKETS: usize = 64;
@@ -41,14 +42,14 @@ pub struct Encoder {
     added: u32,
     /// The number of the newest entry of each chain.
     chains: [u32; BUCKETS],
-    /// We never use more than this, whatever the peer allows.
+    /// The encoder never uses more than this, whatever the peer allows.
     cap: usize,
     /// What the table's size has to become with the next block: the smallest that it must have had in between, and the
     /// last.
     pending: Option<(usize, usize)>,
 }
 
-/// What is known of an entry.
+/// What the encoder keeps for an entry, to find it again.
 #[derive(Clone, Copy, Debug)]
 struct ChainLink {
     /// Of name and value.
@@ -58,7 +59,7 @@ struct ChainLink {
     next: u32,
 }
 
-/// A name in lower case, and what finds it.
+/// A name in lower case, with its hash and its number among the well-known names.
 #[derive(Clone, Copy)]
 struct Name<'a> {
     id: NameId,
@@ -73,7 +74,7 @@ impl Default for Encoder {
 }
 
 impl Encoder {
-    /// Bytes that its table costs.
+    /// The bytes of memory that its table holds.
     pub(crate) fn held(&self) -> usize {
         self.table.held()
     }
@@ -98,8 +99,8 @@ impl Encoder {
         encoder
     }
 
-    /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block tells of the change, and of a smaller size in between.
-    /// RFC 7541 §4.2.
+    /// The peer's SETTINGS_HEADER_TABLE_SIZE. The next block begins with the size update, and with another one if
+    /// the size was smaller in between. RFC 7541 §4.2.
     pub fn set_table_size_max(&mut self, table_size_max: usize) {
         let size = table_size_max.min(self.cap);
         let (smallest, now) = self.pending.unwrap_or((self.table.size_max(), self.table.size_max()));
@@ -155,8 +156,8 @@ impl Encoder {
         out.push(0x80 | index);
     }
 
-    /// Appends what has to stand before the first field line of a block. Field lines do this themselves: it is for blocks that
-    /// may have none. RFC 7541 §4.2.
+    /// Appends the size updates that have to come before the first field line of a block. Every method that appends a
+    /// field line does this itself; this one is for blocks that may have no line. RFC 7541 §4.2.
     #[inline]
     pub fn begin(&mut self, out: &mut Vec<u8>) {
         if self.pending.is_some() {
@@ -289,7 +290,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// What [`Indexing::Auto`] means.
+/// The representation that [`Indexing::Auto`] chooses for a name.
 #[inline]
 fn policy(name: NameId, value: &[u8]) -> Indexing {
     match name {
@@ -309,7 +310,8 @@ fn policy(name: NameId, value: &[u8]) -> Indexing {
     }
 }
 
-/// Appends what stands behind the index of a literal, which has a name if it has no index. RFC 7541 §6.2.
+/// Appends the strings that follow the index of a literal: its value, and before that its name if the index is 0.
+/// RFC 7541 §6.2.
 #[inline]
 fn literal(index: Option<usize>, name: Name<'_>, value: &[u8], out: &mut Vec<u8>) {
     if index.is_none() {
@@ -330,8 +332,8 @@ fn string(string: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// A quick hash. A peer that makes many values fall together gains nothing but literals: chains are followed for
-/// [`PROBES_MAX`] steps.
+/// A fast hash that is no defence against collisions: a peer that provokes them only gets literals, as a chain is
+/// followed for at most [`PROBES_MAX`] steps.
 #[inline]
 fn hash(seed: u32, octets: &[u8]) -> u32 {
     const MIX: u64 = 0x9e37_79b9_7f4a_7c15;

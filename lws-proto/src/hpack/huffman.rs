@@ -1,7 +1,8 @@
 //! The Huffman code for string literals. RFC 7541 §5.2 and Appendix B.
 //!
 //! The code is canonical: codes of one length follow each other in the order of their symbols, and longer ones follow
-//! shorter ones. So the lengths of Appendix B say everything, and all tables are made from them at compile time.
+//! shorter ones. So the lengths of Appendix B determine every code, and all tables are made from them at compile
+//! time.
 
 use super::DecodeError;
 use alloc::vec::Vec;
@@ -66,7 +67,7 @@ const fn codes() -> [Code; 257] {
     codes
 }
 
-/// What stands at the front of [`LOOKUP_BITS`] bits: up to two symbols.
+/// The symbols whose codes are at the front of [`LOOKUP_BITS`] bits: up to two.
 #[derive(Clone, Copy)]
 struct Lookup {
     symbols: [u8; 2],
@@ -184,7 +185,7 @@ fn decode_long(bits: u64) -> (usize, u32) {
     (EOS, BITS_MAX)
 }
 
-/// Appends what `input` stands for to `out`.
+/// Decodes `input` and appends the string to `out`.
 ///
 /// # Errors
 /// For an EOS, and for what is behind the last symbol if it is not a beginning of EOS, or more than seven bits of it. Some
@@ -259,7 +260,8 @@ impl Window {
     }
 }
 
-/// Decodes into `out`, which has room for all there can be and one more, and says how much there is.
+/// Decodes into `out`, which has room for the longest possible string and one octet more, and returns the length of
+/// the string.
 #[inline]
 fn decode_into(mut input: &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
     let mut written = 0;
@@ -306,7 +308,7 @@ fn symbol_octet(symbol: usize) -> Result<u8, DecodeError> {
     u8::try_from(symbol).map_err(|_| DecodeError::HuffmanEos)
 }
 
-/// Writes both octets, of which `count` are meant.
+/// Writes both octets, of which only `count` are part of the string: the next write overwrites the other one.
 #[inline]
 fn put(out: &mut [u8], written: &mut usize, octets: [u8; 2], count: usize) {
     if let Some(two) = out.get_mut(*written..*written + 2) {
@@ -342,7 +344,7 @@ pub(super) fn encode(string: &[u8], out: &mut Vec<u8>) {
             out.extend_from_slice(&((bits >> count) as u32).to_be_bytes());
         }
     }
-    // The beginning of EOS fills the last octet.
+    // The most significant bits of EOS pad the last octet.
     let octets = count.div_ceil(8);
     let padding = octets * 8 - count;
     bits = bits << padding | ((1 << padding) - 1);
