@@ -1,15 +1,15 @@
 //! Close codes and the payload of a Close frame. RFC 6455 §5.5.1, §7.4.
 //!
-//! Knows no frame header, no mask, and not where the closing handshake stands.
+//! This module knows neither frame headers nor masking, nor the state of the closing handshake.
 
 use crate::Violation;
 use core::fmt;
 use core::ops::Deref;
 
-/// ClosePayload bytes of any control frame. RFC 6455 §5.5.
+/// The longest payload of any control frame. RFC 6455 §5.5.
 const PAYLOAD_BYTES_MAX: usize = 125;
 
-/// Why a WebSocket is closed, as a number. RFC 6455 §7.4.
+/// The status code of a Close frame: why a WebSocket is closed. RFC 6455 §7.4.
 #[doc(alias = "lws_close_status")]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloseCode(u16);
@@ -90,8 +90,8 @@ impl CloseCode {
         self.0
     }
 
-    /// Whether a Close frame may carry it: the registered ones, except those that stand for the lack of a code, and
-    /// 3000 to 4999 of libraries and applications. RFC 6455 §7.4.2.
+    /// Whether a Close frame may carry the code. It may carry the registered ones, except those that stand for the
+    /// lack of a code, and 3000 to 4999, which are those of libraries and applications. RFC 6455 §7.4.2.
     #[must_use]
     pub const fn may_be_sent(self) -> bool {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
@@ -113,7 +113,7 @@ impl fmt::Debug for CloseCode {
     }
 }
 
-/// What the payload of a received Close frame says: the code, 1005 if there is none, and the reason. RFC 6455 §5.5.1.
+/// Parses the payload of a received Close frame: its code, 1005 if there is none, and its reason. RFC 6455 §5.5.1.
 pub(crate) fn parse(payload: &[u8]) -> Result<(CloseCode, &str), Violation> {
     let Some((code, reason)) = payload.split_first_chunk() else {
         // "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer".
@@ -200,7 +200,7 @@ mod tests {
         }
         for reason in [&b"\xff"[..], b"\xc0\x80", b"\xed\xa0\x80", b"ok\xe2\x82", b"\xf4\x90\x80\x80"] {
             check(&payload(1000, reason), Err(Violation::Utf8));
-            // The code is looked at first: 1002 is the graver answer.
+            // The code is checked before the reason: of two faults, 1002 is the graver answer.
             check(&payload(1005, reason), Err(Violation::CloseFrame));
         }
     }

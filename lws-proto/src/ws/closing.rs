@@ -2,27 +2,27 @@
 
 use crate::Time;
 
-/// Where the closing handshake stands, seen from this side.
+/// The state of the closing handshake, as this endpoint sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closing {
     /// No Close frame has been sent or received.
     Open,
-    /// Ours is sent; the peer has until `give_up` to answer.
+    /// This endpoint has sent its Close frame; the peer has until `give_up` to answer.
     Sent { give_up: Time },
-    /// Both are sent.
+    /// Both Close frames have been sent.
     Done,
 }
 
-/// What makes it move.
+/// The events that change the state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Input {
-    /// This side wants to close, and waits until then.
+    /// This endpoint wants to close, and waits for the answer until this time.
     Close { give_up: Time },
-    /// The peer's Close frame has come.
+    /// The Close frame of the peer has been received.
     Received,
 }
 
-/// What this side has to send.
+/// The Close frame that this endpoint has to send, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Nothing,
@@ -30,7 +30,7 @@ pub(crate) enum Reply {
 }
 
 impl Closing {
-    /// The next state, and what is to be sent now.
+    /// Returns the next state, and what has to be sent now.
     pub(crate) fn on(self, input: Input) -> (Self, Reply) {
         match (self, input) {
             (Self::Open, Input::Close { give_up }) => (Self::Sent { give_up }, Reply::Close),

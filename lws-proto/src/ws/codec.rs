@@ -1,7 +1,7 @@
-//! What an agreed extension does to messages, in both directions. RFC 6455 §9.
+//! The transformation of messages by an agreed extension, in both directions. RFC 6455 §9.
 //!
-//! Knows no extension by name and no frame: octets of a message in, octets of a message out. A WebSocket without such an
-//! extension has no codec, and pays nothing.
+//! This module knows no extension by name and no frame: a codec takes octets of a message and returns octets of a
+//! message. A WebSocket without such an extension has no codec, and pays nothing.
 
 use super::ReservedBits;
 use crate::Cause;
@@ -12,31 +12,33 @@ use core::fmt;
 /// Both directions of one extension on one WebSocket.
 #[derive(Debug)]
 pub struct Codec {
-    /// What messages pass before they are sent.
+    /// Encodes messages before they are sent.
     pub encoder: Box<dyn Encoder>,
-    /// What messages pass after they were received.
+    /// Decodes messages after they were received.
     pub decoder: Box<dyn Decoder>,
 }
 
-/// Turns messages into what is sent.
+/// Encodes the messages that are sent.
 pub trait Encoder: fmt::Debug + Send {
-    /// Appends what the next part of a message becomes to `out`, so that the peer can decode all of the message up to here.
+    /// Encodes the next part of a message and appends it to `out`, so that the peer can decode all of the message up to
+    /// here.
     ///
-    /// The answer to the `first` part are the bits that the first frame is to have. With none of them nothing has been
-    /// appended or remembered: the message is sent as it is, and its other parts are not shown.
+    /// For the `first` part it returns the reserved bits of the first frame. If there are none, nothing has been
+    /// appended or remembered: the message is sent unchanged, and its other parts are not passed to the encoder.
     fn encode(&mut self, part: &[u8], first: bool, end: bool, out: &mut Vec<u8>) -> ReservedBits;
 
-    /// Names what [`encode_alone`](Self::encode_alone) makes: two encoders of one name make the same octets.
+    /// Names the form that [`encode_alone`](Self::encode_alone) produces: two encoders of the same name produce the
+    /// same octets.
     fn parameter_set(&self) -> u64;
 
-    /// Appends what a whole message becomes, without regard to those before it. Nothing is remembered of it. The answer
-    /// are the bits that its first frame is to have; with none of them `out` is as it was.
+    /// Encodes a whole message without the context of earlier ones and appends it to `out`; later ones do not get it as
+    /// context either. Returns the reserved bits of its first frame; if there are none, `out` is unchanged.
     fn encode_alone(&self, message: &[u8], out: &mut Vec<u8>) -> ReservedBits;
 
-    /// A message is sent that was encoded alone, perhaps by another encoder with the same parameters.
+    /// Called when a message is sent that was encoded alone, perhaps by another encoder with the same parameters.
     fn sends_alone(&mut self);
 
-    /// Changes an option of the extension with that registered name while it is in use.
+    /// Changes an option of the extension with this registered name while it is in use.
     ///
     /// # Errors
     /// This is another extension, or it has no such option, or not that value, or it was settled with the peer.
@@ -49,12 +51,12 @@ pub trait Encoder: fmt::Debug + Send {
     }
 }
 
-/// Turns what was received into messages, through a buffer of bounded size.
+/// Decodes received messages, through a buffer of bounded size.
 pub trait Decoder: fmt::Debug + Send {
-    /// The bits of the messages that it decodes.
+    /// The reserved bits of the messages that it decodes.
     fn reserved_bits(&self) -> ReservedBits;
 
-    /// A message begins whose first frame has these bits, at least one of its own.
+    /// Begins a message whose first frame has these reserved bits, at least one of which is the decoder's.
     fn begin(&mut self, reserved: ReservedBits);
 
     /// Goes on with a message. `part` are its next octets, of which those that could not be taken are shown again; `end` says
@@ -64,10 +66,10 @@ pub trait Decoder: fmt::Debug + Send {
     /// The message fails the WebSocket connection for this cause. What `output` has then came before the fault.
     fn decode(&mut self, part: &[u8], end: bool, room: usize) -> Result<Decoded, Cause>;
 
-    /// What the last call of [`decode`](Self::decode) made.
+    /// The output of the last call of [`decode`](Self::decode).
     fn output(&mut self) -> &mut [u8];
 
-    /// The output has been looked at. Nothing that only it needs is held from here on.
+    /// Called when the output has been read: memory that only it needs is released.
     fn release(&mut self);
 
     /// Bytes that it holds now for this WebSocket alone, as far as they are worth counting: see
@@ -77,10 +79,10 @@ pub trait Decoder: fmt::Debug + Send {
     }
 }
 
-/// How far a decoder came.
+/// The progress of a decoder in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// Octets that were taken.
+    /// How many octets of the input it has taken.
     pub consumed: usize,
     /// Whether there is more output, though perhaps no more input.
     pub more: bool,
@@ -114,8 +116,8 @@ impl fmt::Display for OptionError {
 impl core::error::Error for OptionError {}
 
 impl Codec {
-    /// Two extensions of one WebSocket as one: what is sent passes `self` first and then `next`, what is received the other
-    /// way round. RFC 6455 §9.1.
+    /// Chains two extensions of one WebSocket: outgoing messages pass `self` first and then `next`, incoming ones the
+    /// other way round. RFC 6455 §9.1.
     pub(super) fn then(self, next: Self) -> Self {
         Self {
             encoder: Box::new(ThenEncoder {

@@ -1,4 +1,4 @@
-//! How a WebSocket ends, and what is due on it. The same on a connection of its own and in a stream of HTTP/2.
+//! The end of a WebSocket, and its timers. Both are the same on a connection of its own and in a stream of HTTP/2.
 
 use super::close::CloseCode;
 use super::sender::FrameSender;
@@ -22,7 +22,7 @@ pub(crate) fn finish(channel: &mut Channel, cause: Cause) {
     channel.finish(cause, last_word);
 }
 
-/// When bytes of the peer last came, unless the application does not listen.
+/// When bytes of the peer were last received, unless the application has paused receiving.
 #[inline]
 pub(crate) fn listens_since(channel: &Channel) -> Option<Time> {
     (!channel.is_paused()).then_some(channel.link.last_received)
@@ -32,7 +32,7 @@ pub(crate) fn listens_since(channel: &Channel) -> Option<Time> {
 pub(crate) fn handle_timeout(sender: &mut FrameSender, channel: &mut Channel, resources: &mut Resources) {
     let Link { config, last_received, spread, now, .. } = &mut channel.link;
     if let Some(stalled) = sender.received_after_stall(*last_received, *spread, &config.limits, *now) {
-        // The driver was away, and not the peer.
+        // The driver has not run for a while: the silence is its own, and no sign that the peer is gone.
         *last_received = stalled;
     }
     let last_received = listens_since(channel);

@@ -1,11 +1,11 @@
-//! Extensions: what is offered, what is agreed, and which reserved bits that claims. RFC 6455 §9.
+//! Negotiation of extensions: offers, agreements, and the reserved bits that an agreement claims. RFC 6455 §9.
 //!
-//! Knows no extension by name, no field section and no frame.
+//! This module knows no extension by name, no field section and no frame.
 //!
-//! How an agreed extension meets the frames:
+//! An agreed extension affects frames as follows:
 //!
-//! - It is an [`Agreement`], and claims reserved bits in it. The frame decoder gets the union, one byte, and refuses
-//!   every other bit; so it never asks an extension anything, and without extensions it costs nothing.
+//! - It is an [`Agreement`], which claims reserved bits. The frame decoder gets the union of all claims as one byte
+//!   and refuses every other bit; so it never calls an extension, and without extensions it costs nothing.
 //! - A claimed bit belongs to a whole message: it may be set on the first frame of a data message, never on a
 //!   continuation or a control frame.
 //! - [`Extensions`] are in the order of the server's answer. What is sent passes them from first to last, what is

@@ -1,6 +1,6 @@
 //! The base framing. RFC 6455 §5.2.
 //!
-//! Bytes to headers and back. Knows no connection, no role and no message.
+//! Decodes and encodes frame headers. This module knows no connection, no role and no message.
 
 use super::mask::MaskingKey;
 use crate::Violation;
@@ -17,7 +17,7 @@ pub(crate) const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
 const MASK: u8 = 0x80;
 
-/// What a frame is for. RFC 6455 §5.2.
+/// The opcode of a frame. RFC 6455 §5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation = 0x0,
@@ -58,7 +58,7 @@ impl Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     pub(crate) fin: bool,
-    /// RSV1, RSV2 and RSV3 where they stand: 0x40, 0x20, 0x10.
+    /// RSV1, RSV2 and RSV3 at their places in the first byte: 0x40, 0x20, 0x10.
     pub(crate) reserved: u8,
     pub(crate) opcode: Opcode,
     pub(crate) mask: Option<MaskingKey>,
@@ -66,7 +66,7 @@ pub(crate) struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// The header at the front of `bytes` and its length, or `None` if it is not complete.
+    /// Decodes the header at the front of `bytes`: the header and its length, or `None` if it is not complete.
     #[inline]
     pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
@@ -104,7 +104,7 @@ impl FrameHeader {
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
-    /// How long the header of a payload is.
+    /// The length of the header of a payload.
     pub(crate) fn len_for(payload_len: u64, masked: bool) -> usize {
         let len = match payload_len {
             0..=125 => 2,

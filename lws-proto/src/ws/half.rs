@@ -1,4 +1,4 @@
-//! Both directions of one WebSocket, as they begin: on a connection of its own or in a stream of HTTP/2.
+//! The initial state of both directions of one WebSocket, on a connection of its own or in a stream of HTTP/2.
 
 use super::handshake::Opened;
 use super::receiver::FrameReceiver;
@@ -6,7 +6,7 @@ use super::sender::FrameSender;
 use crate::Time;
 use alloc::boxed::Box;
 
-/// Both directions, as they begin.
+/// Both directions of a WebSocket in their initial state.
 pub(crate) struct Half {
     pub(crate) sender: FrameSender,
     pub(crate) receiver: Box<FrameReceiver>,

@@ -1,7 +1,7 @@
 //! The opening handshake, both roles. RFC 6455 §4, and over HTTP/2 RFC 8441 §5.
 //!
-//! Turns heads into checked openings and agreements, and agreements into bytes. Knows no frame and no connection. Whether
-//! `Host` is right is asked of every request, not here.
+//! It checks heads, which become openings and agreements, and writes agreements as bytes. It knows no frame and no
+//! connection. `Host` is checked for every request, and so not here.
 
 use super::Codec;
 #[cfg(feature = "deflate")]
@@ -20,7 +20,7 @@ use sha1::{Digest as _, Sha1};
 /// Subprotocols in one offer. They are compared with each other, so that many would cost time.
 const PROTOCOLS_MAX: usize = 64;
 
-/// What the server appends to the key. RFC 6455 §1.3.
+/// The GUID that the server appends to the key. RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The value of `Sec-WebSocket-Accept`. RFC 6455 §4.2.2.
@@ -40,11 +40,11 @@ fn base64_of<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
     text
 }
 
-/// What came of an opening handshake.
+/// The result of an opening handshake.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) agreed: Agreed,
-    /// What the extensions do to messages, if they do anything.
+    /// The codec of the agreed extensions, if they transform messages.
     pub(crate) codec: Option<Codec>,
 }
 
@@ -69,12 +69,12 @@ impl Agreed {
     }
 }
 
-/// Why an opening handshake was not accepted, by whose fault.
+/// Why an opening handshake was not accepted: the fault is the peer's or the application's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The request breaks a rule, and is to be answered so.
+    /// The request violates the protocol, and has to be answered accordingly.
     Peer(Violation),
-    /// The answer cannot be written. Nothing has been.
+    /// The answer of the application cannot be written. Nothing has been written.
     Caller(Misuse),
 }
 
@@ -92,7 +92,7 @@ pub fn is_opening(head: &Head<'_>) -> bool {
     }
 }
 
-/// The opening handshake that a request is, if it keeps every rule of RFC 6455 §4.2.1 but that of `Host`.
+/// Checks that a request is an opening handshake, by every rule of RFC 6455 §4.2.1 but that of `Host`.
 ///
 /// # Errors
 /// [`Violation::OpeningVersion`] unless `Sec-WebSocket-Version` is there once and 13; otherwise [`Violation::Opening`].
@@ -102,7 +102,7 @@ pub fn check_request<'a>(head: &Head<'a>) -> Result<Opening<'a>, Violation> {
     if !is_opening(head) || !upgrades || has_content(head) {
         return Err(Violation::Opening);
     }
-    // Before the other fields, as what they mean is for the version to say.
+    // The version is checked before the other fields, as it defines what they mean.
     if once(head, "sec-websocket-version") != Some(b"13") {
         return Err(Violation::OpeningVersion);
     }
@@ -139,8 +139,8 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && STANDARD.decode_slice(key, &mut nonce) == Ok(16)
 }
 
-/// A list that may be spread over several field lines, as one text. Lines without a value say nothing, as if they were not there;
-/// the text is empty if there are no others.
+/// Joins a list that may be spread over several field lines. Lines with an empty value are skipped; the result is empty
+/// if there are no others.
 fn list<'a>(head: &Head<'a>, name: &str) -> Result<Cow<'a, str>, Violation> {
     let mut text = Cow::Borrowed("");
     for value in head.get_all(name) {
@@ -327,7 +327,7 @@ pub(crate) fn agree<'a>(head: &Head<'_>, accept: &Accept<'a>) -> Result<Answer<'
     answer(&opening, accept).map_err(Refused::Caller)
 }
 
-/// What a server's answer says, whatever version of HTTP carries it.
+/// The content of a server's answer, independent of the version of HTTP that carries it.
 #[derive(Debug)]
 pub(crate) struct Answer<'a> {
     pub(crate) opened: Opened,
@@ -345,7 +345,7 @@ impl Answer<'_> {
     }
 }
 
-/// What accepting `opening` says. RFC 6455 §4.2.2.
+/// The answer that accepts `opening`. RFC 6455 §4.2.2.
 ///
 /// # Errors
 /// [`Misuse`] if the subprotocol was not offered or a field cannot be written.
@@ -504,14 +504,14 @@ pub(crate) fn write_request(
     Ok(expected)
 }
 
-/// What a client's opening handshake says, whatever version of HTTP carries it.
+/// The content of a client's opening handshake, independent of the version of HTTP that carries it.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     pub(crate) expected: Expected,
     pub(crate) fields: Vec<(&'a str, Cow<'a, str>)>,
 }
 
-/// Checks what `connect` asks for, and says it in fields. RFC 6455 §4.1, RFC 8441 §5.
+/// Checks `connect` and returns it as fields. RFC 6455 §4.1, RFC 8441 §5.
 ///
 /// # Errors
 /// [`Misuse`] if something of it cannot be written.
@@ -542,7 +542,7 @@ pub(crate) fn ask<'a>(connect: &Connect<'a>) -> Result<Asked<'a>, Misuse> {
     Ok(Asked { expected, fields })
 }
 
-/// What the server's response agrees to, if it keeps every rule of RFC 6455 §4.1.
+/// Checks the server's response by every rule of RFC 6455 §4.1, and returns what it agrees to.
 pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Opened, HandshakeFailure> {
     let status = head.status().map_or(0, |status| status.code());
     if status != 101 {
@@ -563,7 +563,7 @@ pub(crate) fn check_response(head: &Head<'_>, expected: &Expected) -> Result<Ope
     check_answer(head, expected)
 }
 
-/// Checks what an answer says whatever the version of HTTP. RFC 8441 §5.
+/// Checks the part of an answer that is independent of the version of HTTP. RFC 8441 §5.
 pub(crate) fn check_answer(head: &Head<'_>, expected: &Expected) -> Result<Opened, HandshakeFailure> {
     if head.get("sec-websocket-protocol").is_some() {
         let chosen = once(head, "sec-websocket-protocol").ok_or(HandshakeFailure::Protocol)?;
@@ -575,7 +575,8 @@ pub(crate) fn check_answer(head: &Head<'_>, expected: &Expected) -> Result<Opene
     Ok(Opened::new(&extensions, expected.streamed, true))
 }
 
-/// Whether `Upgrade` is `websocket` and nothing else: the response does not ask, it says what is spoken now.
+/// Whether `Upgrade` is `websocket` and nothing else: in a response it names the protocol that the connection has
+/// switched to.
 fn is_websocket(head: &Head<'_>) -> bool {
     let mut protocols = head.list("upgrade");
     protocols.next().is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))

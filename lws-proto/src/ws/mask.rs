@@ -1,12 +1,13 @@
 //! Masking. RFC 6455 §5.3.
 //!
-//! Knows no frames: a key, and bytes that it is applied to in place.
+//! This module knows no frames: it applies a key to bytes in place.
 
-/// A masking key, turned so that its first byte is for the next byte of the payload. Zero changes nothing.
+/// A masking key, rotated so that its first byte is that of the next byte of the payload. The key zero changes
+/// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MaskingKey(u32);
 
-/// From this length on, the widest vectors that the processor has are worth asking for.
+/// From this length on, it pays to detect the widest vectors that the processor has.
 #[cfg(feature = "std")]
 const WIDE_BYTES_MIN: usize = 1024;
 

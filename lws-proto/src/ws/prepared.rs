@@ -1,4 +1,4 @@
-//! A message for many peers, made once.
+//! A message that is encoded once and sent to many peers.
 //!
 //! A [`Prepared`] message belongs to one thread; a [`Broadcast`] is what several have in common. Knows no extension: an encoder says under which name what it makes can be used again.
 
