@@ -4,7 +4,7 @@
 
 use super::encode;
 use crate::Misuse;
-use crate::http::{BodyFraming, Method, Request, Said, frame_request};
+use crate::http::{BodyFraming, ExplicitFields, Method, Request, frame_request};
 use alloc::vec::Vec;
 
 /// Writes the fields of the application.
@@ -15,13 +15,13 @@ use alloc::vec::Vec;
 pub(crate) fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     buffer: &mut Vec<u8>,
     fields: impl IntoIterator<Item = (N, V)>,
-) -> Result<Said, Misuse> {
-    let mut said = Said::default();
+) -> Result<ExplicitFields, Misuse> {
+    let mut explicit = ExplicitFields::default();
     for (name, value) in fields {
         encode::field(buffer, name.as_ref(), value.as_ref())?;
-        said.note(name.as_ref(), value.as_ref())?;
+        explicit.note(name.as_ref(), value.as_ref())?;
     }
-    Ok(said)
+    Ok(explicit)
 }
 
 /// `method SP request-target SP HTTP-version CRLF`, and `Host`, which "SHOULD" be the first field. RFC 9110 §7.2.
@@ -38,11 +38,11 @@ pub(crate) fn write_request_line(buffer: &mut Vec<u8>, request: &Request<'_>) {
 pub(crate) fn write_framing(
     buffer: &mut Vec<u8>,
     method: Method,
-    said: Said,
+    explicit: ExplicitFields,
     len: u64,
     end: bool,
 ) -> Result<BodyFraming, Misuse> {
-    let (framing, length) = frame_request(method, said, len, end)?;
+    let (framing, length) = frame_request(method, explicit, len, end)?;
     if framing == BodyFraming::Streamed {
         buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }

@@ -9,7 +9,7 @@ use crate::connection::item::Item;
 use crate::connection::stream::Notices;
 use crate::connection::transmit::{Draft, Output};
 use crate::http::{
-    BodyFraming, HttpDate, Method, Request, Said, Status, Version, check_length, frame_response,
+    BodyFraming, ExplicitFields, HttpDate, Method, Request, Status, Version, check_length, frame_response,
     is_forbidden_trailer,
 };
 use crate::ws::{self, Expected};
@@ -366,9 +366,9 @@ impl MessageWriter {
         appending(out, |buffer| {
             let start = buffer.len();
             encode::status_line(buffer, status);
-            let said = write_fields(buffer, fields)?;
+            let explicit = write_fields(buffer, fields)?;
             // RFC 9110 §8.6 and §7.8.
-            if said.content_length.is_some() || said.upgrade {
+            if explicit.content_length.is_some() || explicit.upgrade {
                 return Err(Misuse::ManagedField);
             }
             buffer.extend_from_slice(b"\r\n");
@@ -398,8 +398,8 @@ impl MessageWriter {
         }
         let framing = appending(out, |buffer| {
             encode::status_line(buffer, status);
-            let said = write_fields(buffer, fields)?;
-            self.end_response_head(buffer, config, status, said, content.len() as u64, end)
+            let explicit = write_fields(buffer, fields)?;
+            self.end_response_head(buffer, config, status, explicit, content.len() as u64, end)
         })?;
         self.write(out, framing, content, end);
         Ok(())
@@ -411,15 +411,15 @@ impl MessageWriter {
         buffer: &mut Vec<u8>,
         config: &Config,
         status: Status,
-        said: Said,
+        explicit: ExplicitFields,
         len: u64,
         end: bool,
     ) -> Result<BodyFraming, Misuse> {
-        let framing = frame_response(self.method, self.version, status, said, len, end)?;
-        if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
+        let framing = frame_response(self.method, self.version, status, explicit, len, end)?;
+        if let (false, Some(seconds)) = (explicit.date, config.wall_clock.get()) {
             buffer.extend_from_slice(self.date(seconds));
         }
-        let framed = said.content_length.is_some();
+        let framed = explicit.content_length.is_some();
         match framing {
             BodyFraming::Length(length) if !framed => encode::content_length(buffer, length),
             BodyFraming::Streamed => buffer.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -436,7 +436,7 @@ impl MessageWriter {
         let unread = self.owes_continue || ends && self.unread > config.limits.discard_bytes_max;
         self.owes_continue = false;
         self.persists &= !unread && framing != BodyFraming::UntilClose;
-        let connection: &[u8] = match (self.persists, said.upgrade, self.version) {
+        let connection: &[u8] = match (self.persists, explicit.upgrade, self.version) {
             (true, false, Version::Http10) => b"Connection: keep-alive\r\n\r\n",
             (true, false, _) => b"\r\n",
             (true, true, _) => b"Connection: upgrade\r\n\r\n",
@@ -522,12 +522,12 @@ impl MessageWriter {
         let last = self.exchanges_left <= 1;
         let framing = appending(out, |buffer| {
             write_request_line(buffer, request);
-            let said = write_fields(buffer, fields)?;
+            let explicit = write_fields(buffer, fields)?;
             // The server could accept a protocol that is not supported here.
-            if said.upgrade {
+            if explicit.upgrade {
                 return Err(Misuse::ManagedField);
             }
-            let framing = write_framing(buffer, method, said, content.len() as u64, end)?;
+            let framing = write_framing(buffer, method, explicit, content.len() as u64, end)?;
             buffer.extend_from_slice(if last { b"Connection: close\r\n\r\n" } else { b"\r\n" });
             Ok(framing)
         })?;

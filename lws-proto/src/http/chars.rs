@@ -1,4 +1,4 @@
-//! Which bytes may stand where: tokens, field values, white space. RFC 9110 §5.
+//! The character classes of HTTP: tokens, field values, white space. RFC 9110 §5.
 //!
 //! Tables and words of eight bytes, as every field of every message passes here.
 
@@ -39,7 +39,7 @@ pub(crate) fn is_tchar(byte: u8) -> bool {
 /// Whether `bytes` are a token: at least one `tchar`, and nothing else. RFC 9110 §5.6.2.
 #[inline]
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    // Without a way out in the middle: names are short, and almost always good.
+    // The loop has no early exit: names are short and almost always valid, so one would only add a branch.
     !bytes.is_empty() && bytes.iter().fold(true, |good, &byte| good & is_tchar(byte))
 }
 
@@ -66,7 +66,8 @@ pub(crate) fn is_visible_ascii(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'!'..=b'~'))
 }
 
-/// Whether one of eight bytes is below 0x20 or is 0x7f. It may also say so where there is none: borrows run on.
+/// Whether one of eight bytes is below 0x20 or is 0x7f. False positives are possible, as borrows carry into the
+/// next byte.
 #[inline]
 pub(crate) fn may_have_control(word: u64) -> bool {
     const ONES: u64 = u64::from_ne_bytes([0x01; 8]);

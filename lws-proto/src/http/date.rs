@@ -1,4 +1,4 @@
-//! Dates as HTTP writes them. RFC 9110 §5.6.7.
+//! The date formats of HTTP. RFC 9110 §5.6.7.
 //!
 //! Calendar arithmetic only: the time is an argument.
 
@@ -79,8 +79,7 @@ impl HttpDate {
     /// The last second of the year 9999.
     const MAX: i64 = 253_402_300_799;
 
-    /// The moment `unix_seconds` after the first of January 1970, UTC; the nearest that four digits of a year can
-    /// say.
+    /// The moment `unix_seconds` after the first of January 1970, UTC; clamped to the years that have four digits.
     #[must_use]
     pub fn from_unix(unix_seconds: i64) -> Self {
         Self { unix_seconds: unix_seconds.clamp(Self::MIN, Self::MAX) }

@@ -19,7 +19,7 @@ pub enum Version {
     Http2,
 }
 
-/// Where a field line stands in the bytes of its section.
+/// The position of a field line in the bytes of its section.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FieldSpan {
     pub(crate) name: u32,
@@ -28,7 +28,7 @@ pub(crate) struct FieldSpan {
     pub(crate) value_len: u32,
 }
 
-/// Where the parts of the first line stand in the bytes of the head.
+/// The positions of the parts of the first line in the bytes of the head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StartLine {
     Request {
@@ -36,7 +36,7 @@ pub(crate) enum StartLine {
         method_span: (u32, u32),
         target: (u32, u32),
         version: Version,
-        /// What an extended CONNECT asks for; empty for every other request. RFC 8441 §4.
+        /// The value of `:protocol` of an extended CONNECT; empty for every other request. RFC 8441 §4.
         protocol: (u32, u32),
         /// The value of `Host`, which almost every request is looked up by.
         host: Option<(u32, u32)>,
@@ -118,7 +118,7 @@ impl HeadBuf {
         Some(Self { bytes: bytes.into(), start, fields })
     }
 
-    /// Bytes that keeping it costs.
+    /// The bytes of memory that it holds.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         size_of::<Self>() + self.bytes.len() + size_of_val(&*self.fields)
@@ -138,7 +138,7 @@ impl<'a> Head<'a> {
     /// Copies it, to be kept.
     #[must_use]
     pub fn to_buf(&self) -> HeadBuf {
-        // Behind the head there may be input of other items.
+        // The slice may continue behind the head with input of later items, which is not copied.
         let first_line = match *self.start {
             StartLine::Request { method_span, target, protocol, .. } => vec![method_span, target, protocol],
             StartLine::Response { reason, .. } => vec![reason],
@@ -194,7 +194,7 @@ impl<'a> Head<'a> {
         Target::parse(method, self.target())
     }
 
-    /// What an extended CONNECT asks for, such as `websocket`: the value of `:protocol`. RFC 8441 §4.
+    /// The protocol that an extended CONNECT asks for, such as `websocket`: the value of `:protocol`. RFC 8441 §4.
     #[must_use]
     pub fn connect_protocol(&self) -> Option<&'a str> {
         match self.start {

@@ -1,5 +1,5 @@
-//! Messages as an application states them, whatever version they are sent with: which of its fields pass, and how long its
-//! content is. RFC 9110 §6 and §8.
+//! Messages as an application writes them, independent of the version of HTTP: which of its fields are allowed, and how
+//! its content is framed. RFC 9110 §6 and §8.
 //!
 //! Small functions of what is said; how it is written, and the state of an exchange, are the versions' own.
 
@@ -27,7 +27,7 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
-    /// Whether it can be written.
+    /// Checks that the request can be written.
     pub(crate) fn check(&self, method: Method) -> Result<(), Misuse> {
         if !is_token(self.method.as_bytes()) || !Target::is_valid(method, self.target.as_bytes()) {
             return Err(Misuse::StartLine);
@@ -46,7 +46,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// As it is written.
+    /// The scheme as it is written in a URI.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ pub(crate) enum Expectation {
     #[default]
     Nothing,
     Continue,
-    /// One that is not known here; a server answers 417.
+    /// An unknown expectation; a server answers 417.
     Unknown,
 }
 
@@ -74,26 +74,27 @@ impl Expectation {
     }
 }
 
-/// What the fields of the application have said.
+/// The facts about the fields which an application has written itself: the engine does not add these again, and
+/// frames the content by them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Said {
+pub(crate) struct ExplicitFields {
     pub(crate) content_length: Option<u64>,
     pub(crate) date: bool,
     pub(crate) upgrade: bool,
 }
 
-/// How the content ends that is being sent.
+/// How the end of the content that is being sent is marked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
-    /// So many bytes are left.
+    /// By its length, of which this many bytes are left.
     Length(u64),
-    /// The length is not said: chunked in HTTP/1.1.
+    /// The length is not known in advance: chunked in HTTP/1.1, END_STREAM in HTTP/2.
     Streamed,
-    /// With the connection.
+    /// By the end of the connection.
     UntilClose,
-    /// What is given to answer a HEAD: it counts for the fields, and is not sent. RFC 9110 §9.3.2.
+    /// The response to a HEAD: its content determines the fields, but is not sent. RFC 9110 §9.3.2.
     Dropped,
-    /// There may be none.
+    /// The message may have no content.
     Forbidden,
 }
 
@@ -105,7 +106,7 @@ impl BodyFraming {
     }
 }
 
-impl Said {
+impl ExplicitFields {
     #[inline]
     pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Misuse> {
         match name.len() {
@@ -144,16 +145,16 @@ pub(crate) fn check_length(left: u64, len: u64, end: bool) -> Result<(), Misuse>
 /// How the content of a request ends, and the `Content-Length` to send if the application has not said it. RFC 9110 §8.6.
 pub(crate) fn frame_request(
     method: Method,
-    said: Said,
+    explicit: ExplicitFields,
     len: u64,
     end: bool,
 ) -> Result<(BodyFraming, Option<u64>), Misuse> {
     // RFC 9110 §9.3.6 and §9.3.8: these have no content.
     if matches!(method, Method::Connect | Method::Trace) {
-        let without = end && len == 0 && said.content_length.is_none();
+        let without = end && len == 0 && explicit.content_length.is_none();
         return if without { Ok((BodyFraming::Forbidden, None)) } else { Err(Misuse::ContentLength) };
     }
-    match said.content_length {
+    match explicit.content_length {
         Some(length) => check_length(length, len, end).map(|()| (BodyFraming::Length(length), None)),
         None if !end => Ok((BodyFraming::Streamed, None)),
         None => {
@@ -172,12 +173,12 @@ pub(crate) fn frame_response(
     method: Method,
     version: Version,
     status: Status,
-    said: Said,
+    explicit: ExplicitFields,
     len: u64,
     end: bool,
 ) -> Result<BodyFraming, Misuse> {
     let forbidden = status.is_without_content() || status == Status::RESET_CONTENT;
-    match said.content_length {
+    match explicit.content_length {
         _ if forbidden && len > 0 => Err(Misuse::ContentLength),
         // RFC 9110 §8.6: "MUST NOT send a Content-Length header field in any response with a status code of ... 204".
         Some(_) if status == Status::NO_CONTENT => Err(Misuse::ContentLength),
@@ -186,7 +187,8 @@ pub(crate) fn frame_response(
         _ if method == Method::Head => Ok(BodyFraming::Dropped),
         Some(length) => check_length(length, len, end).map(|_| BodyFraming::Length(length)),
         None if end => Ok(BodyFraming::Length(len)),
-        // Who asked for a tunnel and gets none has no use for content without an end.
+        // A client whose CONNECT is refused has no use for streamed content: a response without any ends with its
+        // head.
         None if method == Method::Connect && len == 0 => Ok(BodyFraming::Forbidden),
         None if version == Version::Http10 => Ok(BodyFraming::UntilClose),
         None => Ok(BodyFraming::Streamed),
@@ -229,7 +231,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u64::from(digit - b'0')))
 }
 
-/// What the `Content-Length` lines of a head say together. RFC 9110 §8.6.
+/// The combined value of the `Content-Length` lines of a head. RFC 9110 §8.6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ContentLength {
     #[default]
@@ -255,10 +257,10 @@ impl ContentLength {
         }
     }
 
-    /// The length of a request's content, if one was said.
+    /// The length of a request's content, if the head has one.
     ///
-    /// RFC 9110 §8.6 lets a recipient take a number that is repeated for one. Of a request we do not: who parsed it before us
-    /// may have decided otherwise.
+    /// RFC 9110 §8.6 lets a recipient accept a repeated number as one. For a request this is refused: an intermediary
+    /// may have decided otherwise, and framed it differently.
     pub(crate) fn of_request(self) -> Result<Option<u64>, Violation> {
         match self {
             Self::Absent => Ok(None),
@@ -267,7 +269,7 @@ impl ContentLength {
         }
     }
 
-    /// The length of a response's content, if one was said. A number that is repeated is that number.
+    /// The length of a response's content, if the head has one. A repeated number is accepted as one.
     pub(crate) fn of_response(self) -> Result<Option<u64>, Violation> {
         match self {
             Self::Absent => Ok(None),
@@ -277,19 +279,20 @@ impl ContentLength {
     }
 }
 
-/// What a field in a trailer section is to its recipient. RFC 9110 §6.5.1.
+/// How the recipient of a trailer section treats one of its fields. RFC 9110 §6.5.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TrailerField {
-    /// May be there.
+    /// The field is delivered.
     Allowed,
-    /// Means nothing behind the content, and is dropped: "A recipient ... MAY selectively retain or discard the received trailer
-    /// fields". RFC 9112 §7.1.2.
+    /// The field has no meaning after the content, and is dropped: "A recipient ... MAY selectively retain or discard
+    /// the received trailer fields". RFC 9112 §7.1.2.
     Discarded,
-    /// Frames or routes a message. Who read it as one of the head's saw another message, so it is refused.
+    /// The field frames or routes a message. A recipient that merges it into the head sees a different message
+    /// (request smuggling), so the message is refused.
     Refused,
 }
 
-/// What a received field called `name` is in a trailer section.
+/// How a received field called `name` is treated in a trailer section.
 pub(crate) fn received_trailer(name: &[u8]) -> TrailerField {
     const REFUSED: [&str; 3] = ["content-length", "host", "transfer-encoding"];
     if !is_forbidden_trailer(name) {

@@ -73,14 +73,14 @@ impl Method {
         }
     }
 
-    /// Whether a client does not ask for any change of state with it. RFC 9110 §9.2.1.
+    /// Whether the method is safe: a client does not ask for any change of state with it. RFC 9110 §9.2.1.
     #[must_use]
     pub fn is_safe(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Options | Self::Trace | Self::Query)
     }
 
-    /// Whether asking twice means the same as asking once, so that a client may try again when the connection was
-    /// lost. RFC 9110 §9.2.2.
+    /// Whether the method is idempotent: sending the request twice has the same effect as once, so that a client
+    /// may retry it when the connection was lost. RFC 9110 §9.2.2.
     #[must_use]
     pub fn is_idempotent(self) -> bool {
         self.is_safe() || matches!(self, Self::Put | Self::Delete)

@@ -16,8 +16,8 @@ pub use date::HttpDate;
 pub(crate) use head::{FieldSpan, StartLine};
 pub use head::{Head, HeadBuf, Version};
 pub(crate) use message::{
-    BodyFraming, ContentLength, Expectation, Said, TrailerField, check_length, frame_request, frame_response,
-    is_called, is_forbidden_trailer, received_trailer, write_decimal,
+    BodyFraming, ContentLength, Expectation, ExplicitFields, TrailerField, check_length, frame_request,
+    frame_response, is_called, is_forbidden_trailer, received_trailer, write_decimal,
 };
 pub use message::{Request, Scheme};
 pub use method::{Method, is_registered_method};

@@ -11,7 +11,7 @@ use super::{Session, is_tunnel};
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::http::{
-    BodyFraming, Method, Said, Status, Version, check_length, frame_response, is_field_value,
+    BodyFraming, ExplicitFields, Method, Status, Version, check_length, frame_response, is_field_value,
     is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::payload::Payload;
@@ -41,9 +41,9 @@ impl Session {
         let Link { out, config, .. } = &mut *link;
         let framing = self.fields.headers(out, id, |writer, buffer| {
             writer.status(buffer, status.code());
-            let said = write_fields(writer, buffer, fields)?;
-            let framing = frame_response(method, Version::Http2, status, said, len, end)?;
-            if let (false, Some(seconds)) = (said.date, config.wall_clock.get()) {
+            let explicit = write_fields(writer, buffer, fields)?;
+            let framing = frame_response(method, Version::Http2, status, explicit, len, end)?;
+            if let (false, Some(seconds)) = (explicit.date, config.wall_clock.get()) {
                 writer.date(buffer, seconds);
             }
             let length = match framing {
@@ -51,7 +51,7 @@ impl Session {
                 BodyFraming::Dropped if end && len > 0 => Some(len),
                 _ => None,
             };
-            if let (Some(length), None) = (length, said.content_length) {
+            if let (Some(length), None) = (length, explicit.content_length) {
                 writer.length(buffer, length);
             }
             Ok((framing, framing.ends_with_head() || end && len == 0))
@@ -87,8 +87,8 @@ impl Session {
         }
         self.fields.headers(&mut link.out, id, |writer, buffer| {
             writer.status(buffer, status.code());
-            let said = write_fields(writer, buffer, fields)?;
-            if said.content_length.is_some() { Err(Misuse::ManagedField) } else { Ok(((), false)) }
+            let explicit = write_fields(writer, buffer, fields)?;
+            if explicit.content_length.is_some() { Err(Misuse::ManagedField) } else { Ok(((), false)) }
         })?;
         if status == Status::CONTINUE {
             self.lent_stream().take(streams::OWES_CONTINUE);
@@ -263,20 +263,20 @@ fn write_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     writer: &mut FieldWriter,
     buffer: &mut Vec<u8>,
     fields: impl IntoIterator<Item = (N, V)>,
-) -> Result<Said, Misuse> {
-    let mut said = Said::default();
+) -> Result<ExplicitFields, Misuse> {
+    let mut explicit = ExplicitFields::default();
     for (name, value) in fields {
-        if let Some((name, value)) = said.check(name.as_ref(), value.as_ref())? {
+        if let Some((name, value)) = explicit.check(name.as_ref(), value.as_ref())? {
             writer.field(buffer, name, value);
         }
     }
-    Ok(said)
+    Ok(explicit)
 }
 
 /// Name and value.
 type FieldLine<'f> = (&'f [u8], &'f [u8]);
 
-impl Said {
+impl ExplicitFields {
     /// Checks a field of the application and notes it. Fields that mean something to HTTP/1.1 connections only are left out.
     pub(super) fn check<'f>(
         &mut self,

@@ -12,7 +12,7 @@ use super::Session;
 use crate::connection::link::Link;
 use crate::connection::resources::Resources;
 use crate::hpack::NameId;
-use crate::http::{BodyFraming, Method, Request, Said, Scheme, frame_request};
+use crate::http::{BodyFraming, ExplicitFields, Method, Request, Scheme, frame_request};
 use crate::key::StreamKey;
 use crate::payload::Payload;
 use crate::{Cause, HandshakeFailure, Misuse, Time, ws};
@@ -204,13 +204,13 @@ fn push_fields<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     len: u64,
     end: bool,
 ) -> Result<BodyFraming, Misuse> {
-    let mut said = Said::default();
+    let mut explicit = ExplicitFields::default();
     for (name, value) in fields {
-        if let Some((name, value)) = said.check(name.as_ref(), value.as_ref())? {
+        if let Some((name, value)) = explicit.check(name.as_ref(), value.as_ref())? {
             head.push(name, value);
         }
     }
-    let (framing, length) = frame_request(method, said, len, end)?;
+    let (framing, length) = frame_request(method, explicit, len, end)?;
     if let Some(length) = length {
         let mut digits = Vec::new();
         crate::http::write_decimal(&mut digits, length);
