@@ -146,7 +146,7 @@ fn frames(sent_frames: &[SentFrame]) -> Vec<(u32, usize)> {
     sent_frames.iter().filter_map(frame_of).collect()
 }
 
-fn frame_of(sent_frames: &SentFrame) -> Option<(u32, usize)> {
+fn frame_of(frame: &SentFrame) -> Option<(u32, usize)> {
     match frame {
         SentFrame::Data { stream, content, .. } => Some((*stream, content.0.len())),
         _ => None,
@@ -154,7 +154,7 @@ fn frame_of(sent_frames: &SentFrame) -> Option<(u32, usize)> {
 }
 
 /// The stream whose head it is.
-fn head_of(sent_frames: &SentFrame) -> Option<u32> {
+fn head_of(frame: &SentFrame) -> Option<u32> {
     match frame {
         SentFrame::Headers { stream, .. } => Some(*stream),
         _ => None,
@@ -272,8 +272,8 @@ fn no_stream_waits_for_more_than_one_turn_of_each_other() {
                 grant(&mut server, bottleneck, bytes);
                 let sent = server.take_sent();
                 for frame in read_whole(&mut reader, &mut kept, sent) {
-                    since.extend(head_of(&sent_frames).map(|stream| (stream, Vec::new())));
-                    let Some((stream, len)) = frame_of(&sent_frames) else { continue };
+                    since.extend(head_of(&frame).map(|stream| (stream, Vec::new())));
+                    let Some((stream, len)) = frame_of(&frame) else { continue };
                     turns += 1;
                     let rest = left.get_mut(&stream).expect("a stream with content");
                     *rest -= len;

@@ -103,7 +103,7 @@ fn a_client_compresses_where_the_server_agrees() {
     let mut reader = Reader::default();
     let asked = reader.read(&client.take_sent());
     let offers = asked.iter().any(|frame| {
-        let SentFrame::Headers { fields, .. } = sent_frames else { return false };
+        let SentFrame::Headers { fields, .. } = frame else { return false };
         fields.iter().any(|field| {
             field.name == b"sec-websocket-extensions" && field.value.starts_with(b"permessage-deflate")
         })
@@ -119,7 +119,7 @@ fn a_client_compresses_where_the_server_agrees() {
     client.settle();
     let mut sent = Vec::new();
     for frame in reader.read(&client.take_sent()) {
-        if let SentFrame::Data { stream: 1, content, .. } = sent_frames {
+        if let SentFrame::Data { stream: 1, content, .. } = frame {
             sent.extend_from_slice(&content.0);
         }
     }
@@ -339,7 +339,7 @@ fn a_throttled_echo_loses_nothing_to_narrow_windows() {
                 server.receive(&[more(1, stream_by), more(0, connection_by)].concat(), Buffer::Lent);
                 let sent_frames = reader.read(&server.take_sent());
                 for frame in sent_frames {
-                    if let SentFrame::Data { stream: 1, content, .. } = sent_frames {
+                    if let SentFrame::Data { stream: 1, content, .. } = frame {
                         sent.extend_from_slice(&content.0);
                     }
                 }
