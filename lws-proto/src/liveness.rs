@@ -1,6 +1,6 @@
-//! Whether a peer is still there: asking after a silence, giving up after a longer one.
+//! Detection of peers that are gone: a Ping after a silence, the end of the connection after a longer one.
 //!
-//! Knows no protocol: a protocol that has a way to ask (a Ping) keeps a [`Probe`].
+//! This module knows no protocol: one that has a Ping keeps a [`Probe`].
 
 use crate::{Limits, Time};
 use core::time::Duration;
@@ -21,11 +21,11 @@ pub struct Liveness {
     pub drop_after: Duration,
 }
 
-/// A driver that looks later than this may have been away. Any does so by less.
+/// A driver that runs a timer later than this counts as stalled. Every driver is late by less.
 const STALL_MIN: Duration = Duration::from_millis(10);
 
 impl Liveness {
-    /// The peer may be silent for ever.
+    /// The peer may be silent without limit.
     pub const UNCHECKED: Self = Self { ping_after: Duration::MAX, drop_after: Duration::MAX };
 
     /// When a peer whose bytes came last at `last_received` is asked. Of many connections whose bytes came at one moment each is asked at
@@ -63,13 +63,13 @@ impl Default for Liveness {
     }
 }
 
-/// When the peer was asked last. If nothing was received since, the question is open.
+/// When the last Ping was sent. If nothing was received since, its answer is outstanding.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Probe {
     asked: Time,
 }
 
-/// What a silence calls for.
+/// The action that a silence of the peer requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     /// Asking.
@@ -88,7 +88,7 @@ impl Probe {
         }
     }
 
-    /// Whether the peer was asked and has not answered.
+    /// Whether a Ping has been sent and not been answered.
     pub(crate) fn is_open(self, last_received: Time) -> bool {
         self.asked > last_received
     }

@@ -1,4 +1,5 @@
-//! Which values limits may have: checked when something is built, so that no connection ever meets one that makes no sense.
+//! The valid ranges of limits. They are checked when a service or configuration is built, so no connection has to
+//! handle a limit that makes no sense.
 
 use crate::config::{Allowance, Limits};
 use core::error::Error;
@@ -71,7 +72,7 @@ impl fmt::Display for OutOfRange {
 
 impl Error for OutOfRange {}
 
-/// What a limit can be.
+/// A type that a limit can have.
 trait Bounded {
     fn check(self, field: &'static str, range: RangeInclusive<u64>) -> Result<(), OutOfRange>;
 }
@@ -113,7 +114,7 @@ impl Bounded for Allowance {
     }
 }
 
-/// Checks every field. One without a range does not compile.
+/// Checks every field. A field without a range does not compile.
 macro_rules! check_all {
     ($limits:expr, $($field:ident: $range:expr,)*) => {{
         let Limits { $($field),* } = $limits;

@@ -1,4 +1,4 @@
-//! Every call that changes a connection, in order, for a recorder.
+//! The interface of a recorder: every call that changes a connection, in order.
 //!
 //! An engine without clock, chance and transport does the same again if it is called the same again. So what a
 //! [`Tape`] is given is all that it takes to have a connection once more: the bytes of the peer and the time, what the transport took,
@@ -16,13 +16,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::{Mutex, PoisonError};
 
-/// Takes down what happens to one connection.
+/// Records the calls to one connection.
 pub trait Tape: Send {
-    /// The next thing that happens; it is called before that does.
+    /// Records the next call, before it takes effect.
     fn note(&mut self, note: Note<'_>);
 }
 
-/// How a connection began.
+/// The constructor that made a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -41,7 +41,7 @@ pub enum Role {
 /// Names and values, in order.
 pub type Fields<'a> = Cow<'a, [(Vec<u8>, Vec<u8>)]>;
 
-/// One thing that happens to a connection.
+/// One recorded call to a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Note<'a> {

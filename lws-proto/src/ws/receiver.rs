@@ -1,4 +1,4 @@
-//! The receive half of a WebSocket: frames to messages. RFC 6455 §5.4, §6.2.
+//! The receiving direction of a WebSocket: from frames to messages. RFC 6455 §5.4, §6.2.
 
 mod encoded;
 
@@ -23,21 +23,21 @@ use core::ops::Range;
 #[derive(Debug)]
 pub(crate) struct FrameReceiver {
     place: FramePart,
-    /// The key of the frame, for its next byte.
+    /// The masking key of the current frame, rotated to its next byte.
     mask: MaskingKey,
-    /// Bytes of the frame's payload that are still to come.
+    /// How many bytes of the frame's payload have not been received yet.
     remaining: u64,
-    /// Whether the data frame is the last of its message.
+    /// Whether the current data frame has FIN set: it is the last one of its message.
     fin: bool,
-    /// Whether the peer is a client: then it masks.
+    /// Whether the peer is a client, whose frames are masked.
     peer_masks: bool,
     /// Reserved bits that an extension has claimed.
     reserved: u8,
-    /// Whether messages are put together.
+    /// Whether messages are delivered whole, and so reassembled.
     whole: bool,
     /// The message that is being received.
     message: Option<MessageKind>,
-    /// The reserved bits that it came with.
+    /// The reserved bits of its first frame.
     message_reserved: u8,
     /// Whether nothing of the message has been delivered yet.
     first: bool,
@@ -45,25 +45,26 @@ pub(crate) struct FrameReceiver {
     /// A frame header that is not complete.
     header: [u8; HEADER_BYTES_MAX],
     header_len: u8,
-    /// What is put together from pieces. Absent while nothing is.
+    /// The buffers of messages and control frames that arrive in pieces. `None` while there is none.
     assembly: Option<Box<Assembly>>,
-    /// What an extension makes of messages with its bits. Absent if none was agreed on.
+    /// The decoder of an extension, for messages with its reserved bits. `None` if no extension was agreed on.
     decoder: Option<Box<dyn Decoder>>,
 }
 
-/// What the next byte is.
+/// The part of a frame that the next byte belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FramePart {
     Header,
     Data,
-    /// Data of a message that an extension has to decode. It stays until the decoder has delivered everything.
+    /// Data of a message that an extension has to decode. This state lasts until the decoder has delivered
+    /// everything.
     Encoded,
     Control(Opcode),
-    /// What cannot go on: what came before it has been delivered.
+    /// The WebSocket has failed; everything in front of the fault has been delivered.
     Failed(Cause),
 }
 
-/// Where the payload of a message stands that came in one frame.
+/// The position of the payload of a message that arrived in one whole frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InOne {
     pub(crate) kind: MessageKind,
@@ -82,7 +83,7 @@ struct Assembly {
     decoded: u64,
     /// A control frame's payload that came in pieces.
     control: Vec<u8>,
-    /// Whether what was put together has been delivered and may go.
+    /// Whether the reassembled bytes have been delivered and may be released.
     delivered: bool,
 }
 
@@ -190,7 +191,7 @@ impl FrameReceiver {
         Some(InOne { kind, start, end: start + len })
     }
 
-    /// What was put together for the last item.
+    /// The reassembled payload of the last item.
     pub(crate) fn assembled(&mut self, control: bool) -> &mut [u8] {
         match self.assembly.as_deref_mut() {
             Some(Assembly { control: pieces, .. }) if control => pieces,
@@ -224,7 +225,7 @@ impl FrameReceiver {
         None
     }
 
-    /// Goes on with a header whose beginning was kept. The length is that of the part in `input`.
+    /// Completes a header whose first bytes were kept. The returned length is that of its part in `input`.
     #[cold]
     fn complete_header(&mut self, input: &[u8]) -> Result<Option<(FrameHeader, usize)>, Cause> {
         let kept = usize::from(self.header_len);
@@ -242,11 +243,11 @@ impl FrameReceiver {
         }
     }
 
-    /// Checks a header against the role and the message it comes in.
+    /// Checks a header against the role of the peer and the message that it is part of.
     #[inline]
     fn enter(&mut self, limits: &Limits, header: FrameHeader) -> Result<(), Cause> {
-        // An extension gives a bit its meaning on the first frame of a message; nowhere else is our choice, which RFC 7692
-        // §6 shares.
+        // An extension gives a bit its meaning on the first frame of a message. That it is refused on every other frame
+        // is a decision of this library, the same as that of RFC 7692 §6.
         let claimed = if header.opcode.begins_message() { self.reserved } else { 0 };
         if header.reserved & !claimed != 0 {
             return Err(Cause::Violation(Violation::ReservedBit));
@@ -286,7 +287,7 @@ impl FrameReceiver {
         if self.whole { self.check_whole(limits, header.payload_len) } else { Ok(()) }
     }
 
-    /// Counts a frame of a message that is put together, before any of its payload is taken.
+    /// Counts a frame of a message that is reassembled, and checks the limits, before any of its payload is taken.
     fn check_whole(&mut self, limits: &Limits, payload_len: u64) -> Result<(), Cause> {
         let (len, fragments) = match &mut self.assembly {
             Some(assembly) if !self.first => {
@@ -319,7 +320,7 @@ impl FrameReceiver {
         if frame_end {
             self.place = FramePart::Header;
         }
-        // What an extension has made of a text is not for us to judge.
+        // UTF-8 is a property of the decoded message, not of the payload that an extension has encoded.
         if kind == MessageKind::Text
             && self.message_reserved == 0
             && let Err(Invalid(valid)) = self.check_text(payload, end)
@@ -342,7 +343,7 @@ impl FrameReceiver {
         Ok(Some(Item::Message { content, kind, reserved, first, remaining: self.remaining, end }))
     }
 
-    /// Looks at a piece of a text. One that ends inside a character fails at its last byte.
+    /// Validates a piece of a text message. A text that ends inside a character fails at its last byte.
     fn check_text(&mut self, payload: &[u8], end: bool) -> Result<(), Invalid> {
         self.utf8.check(payload)?;
         if end && !self.utf8.is_complete() {
@@ -351,7 +352,7 @@ impl FrameReceiver {
         Ok(())
     }
 
-    /// Fails, once the part of a text that could have been one has been delivered.
+    /// Fails the WebSocket, after the valid part of the text has been delivered.
     #[cold]
     fn not_text(&mut self, valid: Range<usize>) -> Result<Option<Item>, Cause> {
         if self.whole || valid.is_empty() {
@@ -414,7 +415,8 @@ impl FrameReceiver {
         Ok(Some(Item::Control { content: Content::Assembled, control }))
     }
 
-    /// Forgets what was put together, once it has been lent. Answers how many bytes of messages that were.
+    /// Releases the reassembled bytes that have been lent to the application. Returns how many bytes of messages
+    /// they were.
     #[cold]
     pub(crate) fn release(&mut self) -> usize {
         if let Some(decoder) = &mut self.decoder {
@@ -429,7 +431,7 @@ impl FrameReceiver {
         0
     }
 
-    /// Bytes that it holds of its peer, and to understand it.
+    /// The bytes of memory that it holds: data of the peer, and the state of the decoder.
     pub(crate) fn held(&self) -> usize {
         let assembly = self.assembly.as_ref();
         assembly.map_or(0, |assembly| assembly.message.capacity() + assembly.control.capacity())
@@ -437,7 +439,7 @@ impl FrameReceiver {
     }
 }
 
-/// Charges what is about to be held of a message.
+/// Charges bytes of a message to the budget before they are held.
 pub(super) fn charge(link: &Link, resources: &mut Resources, bytes: usize) -> Result<(), Cause> {
     if link.config.held.is_full() {
         return Err(Cause::Limit(Limit::ServiceBytes));
@@ -453,7 +455,7 @@ fn is_utf8(payload: &[u8]) -> bool {
     utf8.check(payload).is_ok() && utf8.is_complete()
 }
 
-/// Does what a control frame asks for.
+/// Responds to a control frame: a Pong to a Ping, a Close frame to a Close frame.
 fn answer(
     sender: &mut FrameSender,
     channel: &mut Channel,

@@ -1,4 +1,4 @@
-//! The transmit half of a WebSocket: messages to frames. RFC 6455 §5.4, §6.1.
+//! The sending direction of a WebSocket: from messages to frames. RFC 6455 §5.4, §6.1.
 
 use super::close::{self, CloseCode};
 use super::closing::{self, Closing};
@@ -15,23 +15,23 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 use core::time::Duration;
 
-/// Where a client's masking keys come from.
+/// The source of a client's masking keys; `None` for a server.
 type Keys = Option<Box<dyn Entropy>>;
 
-/// Writes the frames of this side.
+/// Writes the frames of this endpoint.
 #[derive(Debug)]
 pub(crate) struct FrameSender {
     closing: Closing,
     /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`. Zero for most.
     state: u8,
-    /// The Pings of ours that the peer's silence calls for.
+    /// The Pings that are sent when the peer is silent.
     probe: Probe,
     /// Pongs that were sent since `pongs_since`.
     pongs: u32,
     pongs_since: Time,
-    /// What few connections have, or seldom.
+    /// State that few connections need, or seldom.
     rare: Option<Box<Rare>>,
-    /// What an extension makes of messages. Absent if none was agreed on.
+    /// The encoder of an extension. `None` if no extension was agreed on.
     encoder: Option<Box<dyn Encoder>>,
 }
 
@@ -45,7 +45,7 @@ struct Rare {
 
 /// A message has been begun and not ended.
 const IN_MESSAGE: u8 = 1;
-/// The extension has changed its first part.
+/// The extension has encoded the first part of the current message, and so encodes the others.
 const ENCODED: u8 = 2;
 /// There is an extension that may change messages.
 const ENCODES: u8 = 4;
@@ -192,7 +192,8 @@ impl FrameSender {
         };
         let buffer = out.buffer();
         let start = buffer.len();
-        // Where the payload begins if it is not much smaller afterwards.
+        // The payload is encoded behind room for a header of the plain length, which fits unless encoding makes it
+        // much smaller.
         let header = FrameHeader::len_for(payload.len() as u64, keys.is_some());
         buffer.resize(start + header, 0);
         let bits = encoder.encode(payload.as_ref(), first, end, buffer);
@@ -295,7 +296,7 @@ impl FrameSender {
         Ok(())
     }
 
-    /// The peer's Close frame has come: answers it with the same code. Returns whether the peer began.
+    /// Answers the peer's Close frame with the same code. Returns whether the peer began the closing handshake.
     pub(crate) fn answer_close(&mut self, out: &mut Output, keys: &mut Keys, code: CloseCode) -> bool {
         let (next, output) = self.closing.on(closing::Input::Received);
         self.closing = next;
@@ -321,7 +322,8 @@ impl FrameSender {
         }
     }
 
-    /// Answers a Ping now if it may, and otherwise remembers it in place of the one before. RFC 6455 §5.5.3.
+    /// Answers a Ping at once if the rate limit allows it, and otherwise remembers it in place of an earlier one
+    /// that waits. RFC 6455 §5.5.3.
     pub(crate) fn owe_pong(
         &mut self,
         out: &mut Output,
@@ -342,7 +344,7 @@ impl FrameSender {
         }
     }
 
-    /// Sends the Pong that is owed, if its time has come.
+    /// Sends the Pong that waits, if the rate limit allows it now.
     pub(crate) fn send_owed_pong(&mut self, out: &mut Output, keys: &mut Keys, limits: &Limits, now: Time) {
         if let Some(payload) = self.take_owed_pong() {
             self.owe_pong(out, keys, limits, now, &payload);
@@ -375,7 +377,7 @@ impl FrameSender {
         earliest(silence, earliest(pong, close))
     }
 
-    /// When the peer counts as received, if the driver was away for long: see [`Liveness`].
+    /// The time that replaces `last_received` if the driver has not run for long: see [`Liveness`].
     pub(crate) fn received_after_stall(
         &self,
         last_received: Time,
@@ -387,7 +389,7 @@ impl FrameSender {
         stalled.filter(|_| !self.probe.is_open(last_received))
     }
 
-    /// Does what is due. Returns the deadline that the peer has missed, if it has.
+    /// Runs the timers that are due. Returns the deadline that the peer has missed, if any.
     pub(crate) fn handle_timeout(
         &mut self,
         out: &mut Output,
@@ -400,7 +402,7 @@ impl FrameSender {
         if let Closing::Sent { give_up } = &mut self.closing
             && *give_up <= now
         {
-            // The peer cannot answer what has not come to it.
+            // The peer cannot answer a Ping that is still on its way.
             if !delivery.is_arriving(limits, now) {
                 return Some(Deadline::Close);
             }
@@ -459,7 +461,7 @@ fn frame_around(out: &mut Output, keys: &mut Keys, header: FrameHeader, start: u
     }
 }
 
-/// Writes one frame that no extension has touched.
+/// Writes one frame with a payload that no extension has encoded.
 #[inline(never)]
 fn frame(out: &mut Output, keys: &mut Keys, opcode: Opcode, payload: Payload<'_>, fin: bool) {
     extended_frame(out, keys, opcode, 0, payload, fin);

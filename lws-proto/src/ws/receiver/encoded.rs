@@ -1,6 +1,6 @@
 //! Messages that an extension has to decode, through its buffer of bounded size.
 //!
-//! Knows no extension: a decoder takes octets and makes others.
+//! This module knows no extension by name, only the interface of a decoder.
 
 use super::{FramePart, FrameReceiver, charge};
 use crate::connection::channel::Channel;
@@ -10,34 +10,36 @@ use crate::ws::utf8::Invalid;
 use crate::ws::{Decoded, ReservedBits};
 use crate::{Cause, Limit, Limits, MessageKind, Violation};
 
-/// What a decoder is shown at a time. What it leaves is masked again, so that this bounds how much that can be.
+/// The most bytes that a decoder is given at a time. Those that it leaves are masked again, so this bounds the work
+/// of doing so.
 const PART_BYTES_MAX: usize = 4 << 10;
 
-/// Up to here a message may grow by any ratio.
+/// Up to this decoded length a message may have any compression ratio.
 const RATIO_BYTES_MIN: u64 = 64 << 10;
 
-/// What a look at the input has made.
+/// The result of decoding a part of the input.
 struct Made {
     decoded: Decoded,
     /// Bytes of the decoder's output that may be delivered.
     len: usize,
-    /// What is wrong with what comes behind them.
+    /// The fault of the bytes that follow them.
     fault: Option<Cause>,
 }
 
 impl FrameReceiver {
-    /// Whether the message that has begun is for the decoder.
+    /// Whether the current message has to be decoded.
     pub(super) fn is_encoded(&self) -> bool {
         let bits = ReservedBits::of_frame(self.message_reserved);
         self.decoder.as_ref().is_some_and(|decoder| decoder.reserved_bits().intersects(bits))
     }
 
-    /// What was decoded for the last item.
+    /// The decoded payload of the last item.
     pub(crate) fn decoded(&mut self, len: usize) -> &mut [u8] {
         self.decoder.as_mut().map_or(&mut [], |decoder| &mut decoder.output()[..len])
     }
 
-    /// Enters a frame. One that is a whole message is not counted, unless there is a ratio to keep.
+    /// Enters a frame. A frame that is a whole message is not counted, unless the limits bound the compression
+    /// ratio.
     pub(super) fn enter_encoded(&mut self, limits: &Limits, begins: bool) -> Result<(), Cause> {
         self.place = FramePart::Encoded;
         if begins {
@@ -133,7 +135,8 @@ impl FrameReceiver {
         if kind == MessageKind::Text {
             let mut valid = self.utf8.check(output);
             if valid.is_ok() && end && !self.utf8.is_complete() {
-                // Its last bytes may have been delivered before the end was seen, so they always are.
+                // The last bytes of a valid text may be delivered before the end is known, so those of an invalid
+                // one are delivered too: the result does not depend on how the input is split.
                 valid = Err(Invalid(len));
             }
             if let Err(Invalid(valid)) = valid {
@@ -173,7 +176,7 @@ impl FrameReceiver {
         Ok(Some(self.decoded_item(kind, reserved, len, end)))
     }
 
-    /// Adds what was decoded to a whole message. Returns whether that is complete.
+    /// Adds decoded bytes to a message that is delivered whole. Returns whether it is complete.
     fn assemble_decoded(
         &mut self,
         channel: &Channel,
