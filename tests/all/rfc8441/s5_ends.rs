@@ -212,15 +212,17 @@ fn a_peer_that_never_ends_its_side_opens_one_websocket_after_the_other() {
         most = most.max(server.connection.held_bytes());
     }
     assert!(most < 400 << 10, "{most} bytes are held for WebSockets of which one at a time is open");
-    let said = reader.read(&server.take_sent());
-    let resets: Vec<u32> =
-        (0..SOCKETS as u32).map(|at| 1 + 2 * at).filter(|id| h2::reset(&said, *id).is_some()).collect();
+    let sent_frames = reader.read(&server.take_sent());
+    let resets: Vec<u32> = (0..SOCKETS as u32)
+        .map(|at| 1 + 2 * at)
+        .filter(|id| h2::reset(&sent_frames, *id).is_some())
+        .collect();
     let oldest: Vec<u32> = (0..(SOCKETS - streams_max) as u32).map(|at| 1 + 2 * at).collect();
     assert_eq!(resets, oldest);
     for id in resets {
-        assert!(h2::ended(&said, id), "{id}");
-        assert_eq!(h2::reset(&said, id), Some(0), "{id}");
+        assert!(h2::ended(&sent_frames, id), "{id}");
+        assert_eq!(h2::reset(&sent_frames, id), Some(0), "{id}");
     }
-    assert!(h2::go_aways(&said).is_empty(), "{said:?}");
+    assert!(h2::go_aways(&sent_frames).is_empty(), "{sent_frames:?}");
     assert_eq!(server.seen.causes().len(), SOCKETS);
 }
