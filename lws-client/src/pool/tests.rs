@@ -1,6 +1,7 @@
 //! The pool, one rule per test. Requests are names of a slab of their own.
 
 use super::*;
+use crate::client::Due;
 use crate::options::{Options, RequestOptions};
 
 struct Bench {
