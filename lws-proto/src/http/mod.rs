@@ -21,7 +21,7 @@ pub(crate) use message::{
 };
 pub use message::{Request, Scheme};
 pub use method::{Method, is_registered_method};
-pub use path::{normal_path, normalize_path};
+pub use path::{escape_path, normal_path, normalize_path};
 pub(crate) use status::with_registered_statuses;
 pub use status::{NotAStatus, Status};
 pub(crate) use target::is_scheme;

@@ -84,6 +84,29 @@ pub fn normal_path(path: &str) -> Option<String> {
     Some(normal)
 }
 
+/// `path`, which is in normal form, as it is written in a request target or a location: what would begin a query or a fragment, and what
+/// is no ASCII, becomes an escape. A `%` begins an escape already. RFC 3986 §3.3.
+///
+/// ```
+/// use lws_proto::http::{escape_path, normal_path};
+///
+/// let path = normal_path("/a%3fb/%C3%A9/%2F").expect("a path");
+/// assert_eq!(escape_path(&path), "/a%3Fb/%C3%A9/%2F");
+/// ```
+#[must_use]
+pub fn escape_path(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string does not fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
 /// Appends a decoded segment, with escapes where it needs them.
 fn push_normal(name: &[u8], normal: &mut String) {
     let escape = |byte: u8, normal: &mut String| {

@@ -37,7 +37,7 @@ pub use forwarded::{Client, NoNetwork, TrustedProxies};
 pub use json::Problem;
 use lws_proto::Cause;
 pub(crate) use lws_proto::http::normalize_path;
-pub use lws_proto::http::{Head, HeadBuf, HttpDate, Method, Status, Version};
+pub use lws_proto::http::{Head, HeadBuf, HttpDate, Method, Status, Version, escape_path};
 pub use media_type::MediaType;
 pub use pairs::Pairs;
 pub use rejection::Rejection;

@@ -5,7 +5,7 @@ use crate::http::{Answer, Exchange, Handler, Request, Response, Status};
 use crate::route::endpoint::Endpoint;
 use crate::route::methods::Methods;
 use crate::route::{Route, Takes};
-use std::fmt::Write;
+use lws_proto::http::escape_path;
 
 /// Redirects requests to another address. RFC 9110 §15.4.
 ///
@@ -78,26 +78,13 @@ impl Redirect {
             if !location.ends_with('/') {
                 location.push('/');
             }
-            push_escaped(&mut location, rest);
+            location.push_str(&escape_path(rest));
         }
         if let Some(query) = query {
             location.push(if location.contains('?') { '&' } else { '?' });
             location.push_str(query);
         }
         location
-    }
-}
-
-/// Puts a path in normal form behind a location, as it is written in one: what would begin a query or a fragment, and what is no ASCII, is
-/// escaped. A `%` begins an escape already. RFC 3986 §3.3.
-fn push_escaped(location: &mut String, path: &str) {
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte) {
-            location.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(location, "%{byte:02X}");
-        }
     }
 }
 
