@@ -4,7 +4,8 @@ use crate::client::Client;
 use crate::options::Options;
 use crate::pool::Link;
 use lws_loop_external::{
-    Accepted, Application, ConnectError, Driver, DriverContext, DriverOptions, ListenerId, Peer,
+    Accepted, Application, CachedResolver, ConnectError, Driver, DriverContext, DriverOptions, ListenerId,
+    Peer, SystemResolver,
 };
 use lws_proto::{Connection, Event};
 use std::io;
@@ -43,12 +44,14 @@ impl ClientApp {
         Self { client }
     }
 
-    /// A service with a client.
+    /// A service with a client. What the system says of names is remembered for a while: [`CachedResolver`].
     ///
     /// # Errors
     /// The system has no descriptor left.
     pub fn driver(options: Options) -> io::Result<Driver<Self>> {
-        Driver::new(Self::new(Client::new(options)), DriverOptions::default())
+        let mut driver = Driver::new(Self::new(Client::new(options)), DriverOptions::default())?;
+        driver.set_resolver(CachedResolver::new(SystemResolver::new()));
+        Ok(driver)
     }
 
     /// The client. What it is asked for is done with [`act`](Self::act).

@@ -74,8 +74,8 @@ pub use address::{Address, Peer};
 pub use application::{Accepted, Application};
 pub use clock::Clock;
 pub use connect::{
-    Backoff, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query, Reconnect,
-    ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
+    Backoff, CachedResolver, ConnectCause, ConnectError, ConnectPhase, FailedAttempt, NextTry, Query,
+    Reconnect, ResolveError, Resolver, RetryPolicy, SystemResolver, Target,
 };
 pub use context::DriverContext;
 pub use descriptor_limit::descriptors_max;

@@ -4,6 +4,7 @@
 //! sockets is connected. Until then it is an [`Attempt`], and its sockets are kept here.
 
 mod attempt;
+mod cached;
 mod candidates;
 mod driver;
 mod error;
@@ -15,6 +16,7 @@ mod system;
 mod target;
 
 pub(crate) use attempt::Attempt;
+pub use cached::CachedResolver;
 pub(crate) use error::Origin;
 pub use error::{ConnectCause, ConnectError, ConnectPhase, FailedAttempt};
 pub use reconnect::{NextTry, Reconnect};

@@ -46,7 +46,11 @@ pub struct Query {
     cancelled: Arc<AtomicBool>,
     inbox: Arc<Inbox>,
     answered: bool,
+    watcher: Option<Watcher>,
 }
+
+/// Sees the answer to a query before the loop does.
+type Watcher = Box<dyn FnOnce(&Result<Vec<SocketAddr>, ResolveError>) + Send>;
 
 /// Why a name has no addresses.
 #[derive(Debug)]
@@ -92,8 +96,19 @@ impl Query {
         self.give(result);
     }
 
+    /// Has `watcher` see the answer, on whatever thread gives it.
+    pub(super) fn watch(
+        &mut self,
+        watcher: impl FnOnce(&Result<Vec<SocketAddr>, ResolveError>) + Send + 'static,
+    ) {
+        self.watcher = Some(Box::new(watcher));
+    }
+
     fn give(&mut self, result: Result<Vec<SocketAddr>, ResolveError>) {
         if !mem::replace(&mut self.answered, true) {
+            if let Some(watcher) = self.watcher.take() {
+                watcher(&result);
+            }
             self.inbox.queries.fetch_sub(1, Ordering::AcqRel);
             if !self.is_cancelled() {
                 self.inbox.lock().push((self.id, result));
@@ -199,6 +214,7 @@ impl Lookup {
             cancelled: Arc::clone(&cancelled),
             inbox: Arc::clone(inbox),
             answered: false,
+            watcher: None,
         };
         (Self { cancelled }, query)
     }

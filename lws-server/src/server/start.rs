@@ -22,7 +22,7 @@ use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
 use lws_loop_external as external;
-use lws_loop_external::{Address, Driver, Shards};
+use lws_loop_external::{Address, CachedResolver, Driver, Shards, SystemResolver};
 use lws_proto::{Config, Expect, HeldBytes, Time, WallClock};
 use std::io;
 use std::num::NonZeroU16;
@@ -69,6 +69,8 @@ impl Shard {
         let Description { sites, options, observers } = description;
         let app = app(&sites, options, observers, shard.index(), &group);
         let mut driver = Driver::sharded(app, shard);
+        // Connections to one upstream after the other ask for the same name.
+        driver.set_resolver(CachedResolver::new(SystemResolver::new()));
         driver.with(Time::ZERO, |app, cx| {
             let mut prepared = PreparedSites::default();
             for (site, first) in sites.into_iter().zip(&plan.sites) {
