@@ -101,7 +101,6 @@ fn main() -> io::Result<()> {
     options.request.decompress = true;
     let url = arguments.url.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut request = Request::new(if arguments.content.is_some() { "POST" } else { "GET" }, url);
-    request.options = options.request.clone();
     request.body = arguments.content.map_or(Body::Empty, |content| Body::Bytes(content.into()));
     for (name, value) in &arguments.fields {
         request.fields.add(name, value);

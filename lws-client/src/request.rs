@@ -23,8 +23,8 @@ pub struct Request {
     pub fields: Fields,
     /// The content.
     pub body: Body,
-    /// The options of the request.
-    pub options: RequestOptions,
+    /// How it is done. `None` is as [`Options::request`](crate::Options::request) of the client says.
+    pub options: Option<RequestOptions>,
 }
 
 /// The content of a request.
@@ -54,7 +54,7 @@ impl Request {
             host: None,
             fields: Fields::new(),
             body: Body::Empty,
-            options: RequestOptions::default(),
+            options: None,
         }
     }
 }

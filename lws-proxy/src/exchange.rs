@@ -4,8 +4,9 @@ use crate::balance::Chosen;
 use crate::fields::{self, Arrival};
 use crate::relay::Relay;
 use crate::reply::FromUpstream;
+use crate::upstream::{Target, Upstream};
 use crate::{HostRule, Refusal, Shared, outcome};
-use lws_server::client::{self, Body, Expect, Failure, Fields, Pending, ResponseHead, Waker};
+use lws_server::client::{self, Body, Expect, Failure, Fields, Pending, RequestOptions, ResponseHead, Waker};
 use lws_server::http::{Exchange, Handler, Head, Method, Permit, Request, Version};
 use lws_server::{Cause, Context, Payload};
 use std::cell::RefCell;
@@ -32,7 +33,8 @@ pub(crate) struct Proxied {
 /// What a client wants, as it is passed on.
 struct Wanted {
     method: String,
-    target: String,
+    target: Target,
+    /// The server that it is for.
     host: Option<String>,
     arrival: Arrival,
     /// As they came: what is sent depends on the upstream.
@@ -51,14 +53,17 @@ enum Progress {
     Begun {
         takes_trailers: bool,
     },
-    /// What was answered could not be written.
+    /// The head of what was answered could not be written: there will be a 502 in its place.
     Unwritable,
+    /// What was answered behind its head could not be written.
+    Broken,
     Over,
 }
 
 /// What is to be done next for the client.
 enum Next {
     Nothing,
+    Interim(Box<ResponseHead>),
     Answer,
     Content,
     /// The response has broken off.
@@ -90,7 +95,7 @@ impl Proxied {
         }
         let mut proxied = Self {
             shared: Rc::clone(shared),
-            relay: Rc::default(),
+            relay: Rc::new(RefCell::new(Relay::new(cx.held_bytes()))),
             wanted,
             waker,
             request: None,
@@ -119,21 +124,25 @@ impl Proxied {
         };
         let mut request = client::Request::new(self.wanted.method.clone(), upstream.url.clone());
         request.target = Some(upstream.target(&self.wanted.target, &shared.prefix));
+        request.options = Some(self.options(cx, upstream, &fields));
         request.host = self.wanted.host.clone().filter(|_| shared.rules.host == HostRule::Client);
         request.body = self.wanted.body.clone();
-        let options = &mut request.options;
-        options.versions = upstream.versions;
-        options.connect_to = upstream.connect_to.clone();
-        options.expect = if self.wanted.expects { Expect::Always } else { Expect::Never };
-        if fields::binds_connection(&fields) {
-            // What the connection is taken for is this client, and no other one may use it.
-            options.isolation = Some(format!("{:?}", self.waker.id().link()).into());
-        }
         request.fields = fields;
         self.chosen = Some(chosen);
         let reply = FromUpstream::new(Rc::clone(&self.relay), self.waker.clone());
         self.request = Some(cx.start(request, reply));
         true
+    }
+
+    /// How the upstream is asked: as the client of the thread says, but that nothing of what is passed on is looked at.
+    fn options(&self, cx: &mut Context<'_>, upstream: &Upstream, fields: &Fields) -> RequestOptions {
+        let mut options = upstream.options(cx);
+        options.expect = if self.wanted.expects { Expect::Always } else { Expect::Never };
+        if fields::binds_connection(fields) {
+            // What the connection is taken for is this client, and no other one may use it.
+            options.isolation = Some(format!("{:?}", self.waker.id().link()).into());
+        }
+        options
     }
 
     /// Lets the client go on sending, once the upstream takes what it sends.
@@ -162,10 +171,20 @@ impl Proxied {
 
     /// Sends what there is, as far as the client takes it.
     fn answer(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
-        self.send_interims(&mut exchange);
         loop {
             let failure = match self.next(cx) {
                 Next::Nothing => return,
+                Next::Interim(head) => match exchange.permit() {
+                    Ok(permit) => {
+                        exchange = permit.into_exchange();
+                        self.send_interim(&mut exchange, &head);
+                        continue;
+                    }
+                    Err(mut refused) => {
+                        self.relay.borrow_mut().down.interims.push_front(*head);
+                        return refused.want_write();
+                    }
+                },
                 Next::Abort => {
                     self.answer = Progress::Over;
                     return exchange.abort();
@@ -184,7 +203,7 @@ impl Proxied {
                 self.answer = Progress::Over;
                 return permit.reply(outcome::response(failure.as_deref(), &self.shared.rules.name));
             }
-            let Some(left) = self.send(permit) else { return };
+            let Some(left) = self.send(cx, permit) else { return };
             exchange = left;
             self.resume_upstream(cx);
         }
@@ -198,6 +217,10 @@ impl Proxied {
         match self.answer {
             Progress::Over => Next::Nothing,
             Progress::Unwritable => Next::Fail(None),
+            Progress::Broken => Next::Abort,
+            Progress::Awaited if !down.interims.is_empty() => {
+                down.interims.pop_front().map_or(Next::Nothing, |head| Next::Interim(Box::new(head)))
+            }
             Progress::Awaited if down.head.is_some() => Next::Answer,
             Progress::Begun { .. } if !down.flow.is_empty() => Next::Content,
             Progress::Awaited if down.flow.ended => {
@@ -225,12 +248,16 @@ impl Proxied {
         if !failure.retryable || sent {
             return false;
         }
-        self.relay.borrow_mut().down = crate::relay::Download::default();
-        self.ask(cx)
+        let asks = self.ask(cx);
+        if asks {
+            // What is left of the one that has failed; where none is asked its failure is still to be told.
+            self.relay.borrow_mut().begin_again();
+        }
+        asks
     }
 
     /// Sends the head, or content, or the end. `None` if there is nothing more to send, or it could not be written.
-    fn send<'a>(&mut self, permit: Permit<'a>) -> Option<Exchange<'a>> {
+    fn send<'a>(&mut self, cx: &Context<'_>, permit: Permit<'a>) -> Option<Exchange<'a>> {
         let mut relay = self.relay.borrow_mut();
         let down = &mut relay.down;
         let budget = permit.budget();
@@ -238,7 +265,7 @@ impl Proxied {
             let chunk = down.flow.take(budget);
             let whole = down.flow.is_over() && down.failure.is_none() && down.flow.trailers.is_none();
             drop(relay);
-            return self.send_head(permit, &head, chunk, whole);
+            return self.send_head(cx, permit, &head, chunk, whole);
         }
         let chunk = down.flow.take(budget);
         let over = down.flow.is_over() && down.failure.is_none();
@@ -250,49 +277,56 @@ impl Proxied {
             Some(trailers) => permit.trailers(fields::of_trailers(&trailers).iter()),
             None => permit.data(Payload::Own(chunk), end),
         };
-        if end {
-            self.answer = Progress::Over;
+        match sent {
+            Ok(_) if end => {
+                self.answer = Progress::Over;
+                None
+            }
+            Ok(spent) => Some(spent.into_exchange()),
+            Err(_) => self.wait_for_exchange(Progress::Broken),
         }
-        sent.ok().filter(|_| !end).map(lws_server::http::Spent::into_exchange)
     }
 
     fn send_head<'a>(
         &mut self,
+        cx: &Context<'_>,
         permit: Permit<'a>,
         head: &ResponseHead,
         chunk: lws_server::Bytes,
         whole: bool,
     ) -> Option<Exchange<'a>> {
         if let Some(chosen) = &self.chosen {
-            self.shared.balance.answered(chosen.index);
+            self.shared.balance.answered(cx.now(), chosen.index);
         }
         let fields = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
         let takes_trailers = self.wanted.takes_trailers && !fields.has("content-length");
         match permit.respond(head.status, fields.iter(), Payload::Own(chunk), whole) {
             Ok(spent) => {
-                self.answer = if whole { Progress::Over } else { Progress::Begun { takes_trailers } };
-                (!whole).then(|| spent.into_exchange())
+                let exchange = spent.into_exchange();
+                // A response without content is over with its head, whatever an upstream over HTTP/2 says later.
+                let over = whole || exchange.has_ended();
+                self.answer = if over { Progress::Over } else { Progress::Begun { takes_trailers } };
+                (!over).then_some(exchange)
             }
-            Err(_) => {
-                // A field that cannot be written here: the client gets a 502, as soon as the exchange is lent again.
-                self.answer = Progress::Unwritable;
-                self.waker.wake();
-                None
-            }
+            Err(_) => self.wait_for_exchange(Progress::Unwritable),
         }
     }
 
-    fn send_interims(&mut self, exchange: &mut Exchange<'_>) {
-        let interims = std::mem::take(&mut self.relay.borrow_mut().down.interims);
+    /// The permit is gone with what could not be written: what follows is done as soon as the exchange is lent again.
+    fn wait_for_exchange<'a>(&mut self, then: Progress) -> Option<Exchange<'a>> {
+        self.answer = then;
+        self.waker.wake();
+        None
+    }
+
+    fn send_interim(&self, exchange: &mut Exchange<'_>, head: &ResponseHead) {
         // RFC 9110 §15.2: "A server MUST NOT send a 1xx response to an HTTP/1.0 client."
-        if self.answer != Progress::Awaited || self.wanted.arrival.version == Version::Http10 {
+        if self.wanted.arrival.version == Version::Http10 {
             return;
         }
-        for head in interims {
-            let fields = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
-            // One that cannot be written is worth nothing without its fields.
-            let _ = exchange.interim(head.status, fields.iter());
-        }
+        let fields = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
+        // One that cannot be written is worth nothing without its fields.
+        let _ = exchange.interim(head.status, fields.iter());
     }
 
     /// Lets the upstream go on sending, once the client has taken what it sent.
@@ -308,7 +342,7 @@ impl Proxied {
     }
 
     /// Forgets the request at the upstream once that has ended.
-    fn note_end(&mut self) {
+    fn note_end(&mut self, cx: &Context<'_>) {
         let relay = self.relay.borrow();
         if !relay.down.flow.ended || relay.down.failure.is_some() {
             return;
@@ -317,7 +351,7 @@ impl Proxied {
             request.detach();
         }
         if let Some(chosen) = self.chosen.take() {
-            self.shared.balance.answered(chosen.index);
+            self.shared.balance.answered(cx.now(), chosen.index);
         }
     }
 }
@@ -332,13 +366,23 @@ pub(crate) fn arrival(cx: &Context<'_>, request: &Request<'_>) -> Arrival {
     }
 }
 
-/// The path and query of a request, as they were written, or `*`.
-pub(crate) fn target(request: &Request<'_>) -> String {
-    match (request.raw_path(), request.query()) {
-        ("", _) => "*".to_owned(),
-        (path, None) => path.to_owned(),
-        (path, Some(query)) => format!("{path}?{query}"),
+/// The fields of a request, with the server that it is for as `Host`. RFC 9112 §3.2.2: a target that names one makes a proxy ignore the
+/// `Host` beside it.
+pub(crate) fn received(request: &Request<'_>) -> Fields {
+    let mut fields: Fields = request.fields().collect();
+    if let Some(authority) = named_authority(request.target()) {
+        fields.set("host", authority);
     }
+    fields
+}
+
+/// The server that a target in absolute form names, as it is written there.
+fn named_authority(target: &str) -> Option<&str> {
+    if target.starts_with('/') {
+        return None;
+    }
+    let (_, rest) = target.split_once("://")?;
+    rest.split(['/', '?']).next()
 }
 
 impl Wanted {
@@ -347,16 +391,17 @@ impl Wanted {
             return Err(Refusal::Method);
         }
         let arrival = arrival(cx, request);
-        let fields: Fields = request.fields().collect();
+        let fields = received(request);
         let length = fields.text("content-length").and_then(|length| length.parse().ok());
-        let target = target(request);
+        let old = arrival.version == Version::Http10;
         Ok(Self {
             method: request.method_name().to_owned(),
-            target,
-            host: request.text("host").map(str::to_owned).filter(|host| !host.is_empty()),
+            target: Target::of(request),
+            host: fields.text("host").map(str::to_owned).filter(|host| !host.is_empty()),
             arrival,
-            expects: !end && fields.has_token("expect", "100-continue") && arrival.version != Version::Http10,
-            takes_trailers: arrival.version == Version::Http2 || fields.has_token("te", "trailers"),
+            expects: !end && fields.has_token("expect", "100-continue") && !old,
+            // HTTP/1.0 has no chunks that they could end, whatever its client says.
+            takes_trailers: arrival.version == Version::Http2 || fields.has_token("te", "trailers") && !old,
             body: if end { Body::Empty } else { Body::Stream { length } },
             fields,
         })
@@ -396,7 +441,7 @@ impl Handler for Proxied {
     }
 
     fn wake(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
-        self.note_end();
+        self.note_end(cx);
         self.read_on(cx, &mut exchange);
         self.answer(cx, exchange);
     }

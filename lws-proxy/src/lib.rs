@@ -12,8 +12,8 @@
 //!
 //! * Content streams both ways. A side is read only while the other takes, so that at most [`RELAYED_BYTES_MAX`] and one read lie in between,
 //!   each way.
-//! * A message is not copied from one side to the other: its head is made anew , and its framing by the engine. Targets
-//!   are passed on as the client wrote them, and checked again when they are written.
+//! * A message is not copied from one side to the other: its head is made anew, and its framing by the engine. Targets
+//!   are passed on as the client wrote them where the upstream has no path of its own, and checked again when they are written.
 //! * A request is sent again only where it cannot have been acted on, by the rules of the client (`lws_client::RetryRules`), and to another
 //!   upstream if there is one and none of its content has been sent.
 //! * What fails is answered 502, 503 or 504 by its cause, with `Proxy-Status`. A response that breaks off ends its exchange, so that it never
@@ -26,6 +26,7 @@
 mod balance;
 mod exchange;
 mod fields;
+mod health;
 mod outcome;
 mod relay;
 mod reply;
@@ -33,6 +34,7 @@ mod upstream;
 mod websocket;
 
 pub use fields::HostRule;
+pub use health::HealthCheck;
 pub use relay::RELAYED_BYTES_MAX;
 pub use upstream::{NotAnUpstream, Upstream};
 
@@ -43,6 +45,7 @@ use ipnet::IpNet;
 use lws_server::client::Options;
 use lws_server::http::{Answer, Exchange, Handler, Request, Response, Status};
 use lws_server::{Context, Endpoint, Methods, Route};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -72,6 +75,8 @@ pub struct Proxy {
     upstreams: Vec<Upstream>,
     rules: Rules,
     sticky: bool,
+    check: Option<HealthCheck>,
+    slow_start: Duration,
     /// What of a path the upstream's path stands for.
     prefix: String,
 }
@@ -79,7 +84,14 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy for one upstream.
     pub fn new(upstream: Upstream) -> Self {
-        Self { upstreams: vec![upstream], rules: Rules::default(), sticky: false, prefix: String::new() }
+        Self {
+            upstreams: vec![upstream],
+            rules: Rules::default(),
+            sticky: false,
+            check: None,
+            slow_start: Duration::ZERO,
+            prefix: String::new(),
+        }
     }
 
     /// Another upstream for the same requests: of two that are drawn by chance, the one with fewer requests gets the next.
@@ -95,7 +107,21 @@ impl Proxy {
         self
     }
 
-    /// The `Host` that is sent to upstreams. Default the client's own.
+    /// Asks each upstream again and again whether it is well, and gives it no requests while it is not and another one is. Default nothing
+    /// is asked: an upstream is left alone for 10 s after three failures within 10 s, and then tried with one request.
+    pub fn check(mut self, check: HealthCheck) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    /// Over how long the share of an upstream grows from a tenth to all of it that was left alone and has come back. Default it has all
+    /// of it at once. Those of [`sticky`](Self::sticky) come back at once in any case.
+    pub fn slow_start(mut self, time: Duration) -> Self {
+        self.slow_start = time;
+        self
+    }
+
+    /// Which `Host` upstreams are told. Default the client's own.
     pub fn host(mut self, rule: HostRule) -> Self {
         self.rules.host = rule;
         self
@@ -117,16 +143,21 @@ impl Proxy {
     /// A route for everything below `path`. An upstream with a path has that in place of `path`; one without gets paths as they are.
     pub fn route(mut self, path: &str) -> Route {
         path.trim_end_matches('/').clone_into(&mut self.prefix);
-        let balance = Rc::new(Balance::new(self.upstreams));
-        let shared = Rc::new(Shared { balance, rules: self.rules, sticky: self.sticky, prefix: self.prefix });
-        Route::new(Methods::Any.into(), path, Forward(shared))
+        let shared = Rc::new(Shared {
+            balance: Balance::new(self.upstreams, self.slow_start),
+            rules: self.rules,
+            sticky: self.sticky,
+            prefix: self.prefix,
+        });
+        let check = Cell::new(self.check);
+        Route::new(Methods::Any.into(), path, Forward { shared, check })
     }
 }
 
 /// What all exchanges of a proxy have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) balance: Rc<Balance>,
+    pub(crate) balance: Balance,
     pub(crate) rules: Rules,
     sticky: bool,
     pub(crate) prefix: String,
@@ -139,7 +170,11 @@ impl Shared {
     }
 }
 
-struct Forward(Rc<Shared>);
+struct Forward {
+    shared: Rc<Shared>,
+    /// Until it has begun, with the first request.
+    check: Cell<Option<HealthCheck>>,
+}
 
 impl Endpoint for Forward {
     fn request(
@@ -149,13 +184,16 @@ impl Endpoint for Forward {
         mut exchange: Exchange<'_>,
         end: bool,
     ) -> Option<Box<dyn Handler>> {
+        if let Some(check) = self.check.take() {
+            health::begin(&self.shared, &check, cx);
+        }
         if let Some(opening) = request.opening() {
-            return match websocket::begin(&self.0, cx, request, opening) {
+            return match websocket::begin(&self.shared, cx, request, opening) {
                 Ok(opening) => Some(Box::new(opening)),
                 Err(refusal) => refusal.answer(cx, exchange, end),
             };
         }
-        match Proxied::begin(&self.0, cx, request, &mut exchange, end) {
+        match Proxied::begin(&self.shared, cx, request, &mut exchange, end) {
             Ok(proxied) => Some(Box::new(proxied)),
             Err(refusal) => refusal.answer(cx, exchange, end),
         }

@@ -1,7 +1,8 @@
 //! One server that requests are passed on to.
 
-use lws_server::Address;
-use lws_server::client::{self, Url, Versions};
+use lws_server::client::{self, RequestOptions, Url, Versions};
+use lws_server::http::{Request, escape_path};
+use lws_server::{Address, Context};
 use std::fmt;
 use std::str::FromStr;
 
@@ -27,6 +28,31 @@ pub struct Upstream {
     /// Where it is found in place of the host.
     pub(crate) connect_to: Option<Address>,
     pub(crate) versions: Versions,
+}
+
+/// What a request is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Path and query as the client wrote them, or `*`.
+    written: String,
+    /// The path in normal form; empty where there is none.
+    path: String,
+    query: Option<String>,
+}
+
+impl Target {
+    pub(crate) fn of(request: &Request<'_>) -> Self {
+        Self::new(request.raw_path(), request.path(), request.query())
+    }
+
+    fn new(raw_path: &str, path: &str, query: Option<&str>) -> Self {
+        let written = match (raw_path, query) {
+            ("", _) => "*".to_owned(),
+            (path, None) => path.to_owned(),
+            (path, Some(query)) => format!("{path}?{query}"),
+        };
+        Self { written, path: path.to_owned(), query: query.map(str::to_owned) }
+    }
 }
 
 /// Why a text names no upstream.
@@ -90,15 +116,35 @@ impl Upstream {
         Ok(Self { url, path: path_of(&path)?, connect_to: None, versions })
     }
 
-    /// The target of a request for this upstream: `target` with the upstream's path in place of `prefix`.
-    pub(crate) fn target(&self, target: &str, prefix: &str) -> String {
-        match (&self.path, target.strip_prefix(prefix)) {
-            (Some(path), Some(rest)) if rest.is_empty() || rest.starts_with(['/', '?']) => {
-                let slash = if path.is_empty() && !rest.starts_with('/') { "/" } else { "" };
-                format!("{path}{slash}{rest}")
+    /// The target of a request for this upstream: as it was written, or with the upstream's path in place of `prefix`.
+    ///
+    /// What is written anew is the path in normal form, by which the request was routed: `/%61pi/x` has the prefix `/api` as well, and
+    /// `/api/../x` written behind another path would lead out of that.
+    pub(crate) fn target(&self, wanted: &Target, prefix: &str) -> String {
+        match (&self.path, wanted.path.strip_prefix(prefix)) {
+            (Some(path), Some(rest))
+                if !wanted.path.is_empty() && (rest.is_empty() || rest.starts_with('/')) =>
+            {
+                let slash = if path.is_empty() && rest.is_empty() { "/" } else { "" };
+                let query = wanted.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+                format!("{path}{slash}{}{query}", escape_path(rest))
             }
-            _ => target.to_owned(),
+            _ => wanted.written.clone(),
         }
+    }
+
+    /// How it is asked: as the client of the thread says, but that what is passed on is not followed, not taken apart, and not answered
+    /// with credentials of ours.
+    pub(crate) fn options(&self, cx: &mut Context<'_>) -> RequestOptions {
+        let asked = &cx.client().options().request;
+        let mut options = RequestOptions::default();
+        (options.timeout, options.first_byte_timeout) = (asked.timeout, asked.first_byte_timeout);
+        options.retry.tries_max = asked.retry.tries_max;
+        (options.tls, options.proxy) = (asked.tls.clone(), asked.proxy.clone());
+        (options.bind, options.bind_device) = (asked.bind, asked.bind_device.clone());
+        options.versions = self.versions;
+        options.connect_to = self.connect_to.clone();
+        options
     }
 
     /// The URL of its WebSockets.
@@ -127,21 +173,29 @@ mod tests {
 
     #[test]
     fn a_path_stands_for_that_of_the_route() {
-        for (upstream, prefix, target, sent) in [
-            ("http://a", "/api", "/api/x?y", "/api/x?y"),
-            ("http://a/", "/api", "/api/x?y", "/x?y"),
-            ("http://a/", "/api", "/api", "/"),
-            ("http://a/", "/api", "/api?y", "/?y"),
-            ("http://a/v1/", "/api", "/api/%2e%2e/x", "/v1/%2e%2e/x"),
-            ("http://a/v1", "/api", "/api", "/v1"),
-            ("http://a/v1", "", "/x", "/v1/x"),
-            ("http://a/v1", "/api", "/apix", "/apix"),
-            ("unix:/run/a.sock:/v1", "/api", "/api/x", "/v1/x"),
-            ("unix:/run/a.sock", "/api", "/api/x", "/api/x"),
-            ("http://a/", "", "*", "*"),
+        for (upstream, prefix, target, normal, sent) in [
+            ("http://a", "/api", "/api/x?y", "/api/x", "/api/x?y"),
+            ("http://a/", "/api", "/api/x?y", "/api/x", "/x?y"),
+            ("http://a/", "/api", "/api", "/api", "/"),
+            ("http://a/", "/api", "/api?y", "/api", "/?y"),
+            ("http://a/v1", "/api", "/api", "/api", "/v1"),
+            ("http://a/v1", "", "/x", "/x", "/v1/x"),
+            ("unix:/run/a.sock:/v1", "/api", "/api/x", "/api/x", "/v1/x"),
+            ("unix:/run/a.sock", "/api", "/api/x", "/api/x", "/api/x"),
+            ("http://a/", "", "*", "", "*"),
+            // However the client has written what has the prefix, it is replaced, and nothing leads out of what stands in its place.
+            ("http://a/v1/", "/api", "/%61pi/x", "/api/x", "/v1/x"),
+            ("http://a/v1/", "/api", "/y/../api/x?q=/../", "/api/x", "/v1/x?q=/../"),
+            ("http://a/v1/", "/api", "/api/../api/x", "/api/x", "/v1/x"),
+            ("http://a/v1/", "", "/%2e%2e/x", "/x", "/v1/x"),
+            ("http://a/v1/", "/api", "/api/a%2Fb%3fc%20d", "/api/a%2Fb?c d", "/v1/a%2Fb%3Fc%20d"),
+            ("http://a", "/api", "/%61pi/../api/x", "/api/x", "/%61pi/../api/x"),
         ] {
             let it: Upstream = upstream.parse().expect("an upstream");
-            assert_eq!(it.target(target, prefix), sent, "{upstream} {prefix} {target}");
+            let (raw, query) =
+                target.split_once('?').map_or((target, None), |(raw, query)| (raw, Some(query)));
+            let wanted = Target::new(if raw == "*" { "" } else { raw }, normal, query);
+            assert_eq!(it.target(&wanted, prefix), sent, "{upstream} {prefix} {target}");
         }
     }
 

@@ -6,13 +6,18 @@
 
 use crate::balance::Chosen;
 use crate::fields;
-use crate::relay::RELAYED_BYTES_MAX;
+use crate::relay::{Counted, RELAYED_BYTES_MAX};
+use crate::upstream::Target;
 use crate::{HostRule, Shared, exchange, outcome};
-use lws_server::client::ws::{self as upstream, GaveUp, Opened, ReconnectRules, SendError, SocketId};
-use lws_server::client::{Failure, Fields, Versions, Waker};
-use lws_server::http::{self, Exchange, HeadBuf, Permit, Request, Status};
+use lws_server::client::ws::{
+    self as upstream, GaveUp, Opened, ReconnectRules, Refusal, SendError, SocketId,
+};
+use lws_server::client::{Failure, Versions, Waker};
+use lws_server::http::{self, Exchange, HeadBuf, Permit, Request};
 use lws_server::ws::{self, Accepted, CloseCode};
-use lws_server::{Bytes, Cause, Context, Control, MessageKind, Payload, WebSocket, WebSocketPermit};
+use lws_server::{
+    Bytes, Cause, Context, Control, HeldBytes, MessageKind, Payload, WebSocket, WebSocketPermit,
+};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -24,12 +29,12 @@ const PARTS_MAX: usize = 256;
 const BAD_GATEWAY: u16 = 1014;
 
 /// What lies between the two sides of a WebSocket.
-#[derive(Default)]
 struct Pipe {
     /// The upstream has accepted.
     opened: Option<Opened>,
     to_client: VecDeque<Part>,
     to_client_bytes: usize,
+    counted: Counted,
     upstream_paused: bool,
     /// What was handed to the upstream since it had nothing more to send.
     to_upstream: (usize, usize),
@@ -37,6 +42,10 @@ struct Pipe {
     /// What the upstream has closed with.
     closed: Option<(CloseCode, String)>,
     gave_up: Option<GaveUp>,
+    /// It has closed, or is gone: it takes nothing more.
+    upstream_over: bool,
+    /// The client has closed, or is gone: it takes nothing more.
+    client_over: bool,
 }
 
 struct Part {
@@ -46,12 +55,52 @@ struct Part {
 }
 
 impl Pipe {
-    fn is_full(&self) -> bool {
-        self.to_client_bytes >= RELAYED_BYTES_MAX || self.to_client.len() >= PARTS_MAX
+    fn new(held: Rc<HeldBytes>) -> Self {
+        Self {
+            opened: None,
+            to_client: VecDeque::new(),
+            to_client_bytes: 0,
+            counted: Counted::new(held),
+            upstream_paused: false,
+            to_upstream: (0, 0),
+            client_paused: false,
+            closed: None,
+            gave_up: None,
+            upstream_over: false,
+            client_over: false,
+        }
     }
 
+    /// Whether the upstream is to wait.
+    fn is_full(&self) -> bool {
+        let full = self.to_client_bytes >= RELAYED_BYTES_MAX || self.to_client.len() >= PARTS_MAX;
+        full || !self.to_client.is_empty() && self.counted.is_full()
+    }
+
+    /// Whether an upstream that waits may go on.
     fn has_room(&self) -> bool {
-        self.to_client_bytes <= RELAYED_BYTES_MAX / 2 && self.to_client.len() <= PARTS_MAX / 2
+        let room = self.to_client_bytes <= RELAYED_BYTES_MAX / 2 && self.to_client.len() <= PARTS_MAX / 2;
+        self.to_client.is_empty() || room && !self.counted.is_full()
+    }
+
+    /// Whether the client is to wait until the upstream has taken what it was handed.
+    fn is_upstream_full(&self) -> bool {
+        let (count, bytes) = self.to_upstream;
+        bytes >= RELAYED_BYTES_MAX || count >= PARTS_MAX || self.counted.is_full()
+    }
+
+    /// What lies here has changed.
+    fn count(&mut self) {
+        self.counted.set(self.to_client_bytes + self.to_upstream.1);
+    }
+
+    /// Nothing goes to the client any more. What still comes for it is dropped, and nobody waits for it: the upstream's Close is behind
+    /// that.
+    fn client_is_gone(&mut self) {
+        self.client_over = true;
+        self.to_client.clear();
+        self.to_client_bytes = 0;
+        self.count();
     }
 }
 
@@ -66,8 +115,19 @@ struct Socket {
 pub(crate) struct Opening {
     shared: Rc<Shared>,
     head: HeadBuf,
-    socket: Option<Socket>,
     index: usize,
+    waker: Waker,
+    stage: Stage,
+}
+
+enum Stage {
+    /// The upstream has not decided.
+    Asked(Socket),
+    /// It has refused, or could not be asked, which is to be answered.
+    Refusing(GaveUp),
+    /// What it has refused with could not be written: there will be a 502 in its place.
+    Unwritable,
+    Over,
 }
 
 /// Begins a WebSocket at an upstream, for the opening handshake of a client.
@@ -78,7 +138,7 @@ pub(crate) fn begin(
     head: HeadBuf,
 ) -> Result<Opening, crate::Refusal> {
     let arrival = exchange::arrival(cx, request);
-    let received: Fields = request.fields().collect();
+    let received = exchange::received(request);
     let mut sent = fields::of_request(&received, arrival, &shared.rules)?;
     // Each side has a handshake of its own.
     sent.retain(|name| !name.to_ascii_lowercase().starts_with("sec-websocket-"));
@@ -87,11 +147,12 @@ pub(crate) fn begin(
         shared.balance.choose(cx.now(), &[], shared.client(arrival)).ok_or(crate::Refusal::Method)?;
     let index = chosen.index;
     let to = shared.balance.upstream(index);
-    let pipe = Rc::<RefCell<Pipe>>::default();
-    let handler = UpstreamSide { pipe: Rc::clone(&pipe), front: waker };
+    let pipe = Rc::new(RefCell::new(Pipe::new(cx.held_bytes())));
+    let handler = FromUpstream { pipe: Rc::clone(&pipe), front: waker.clone() };
+    let asked = to.options(cx);
     let socket = cx.client().websocket(&to.websocket_url()).map_err(|_| crate::Refusal::Method)?;
-    let mut socket = socket.target(to.target(&exchange::target(request), &shared.prefix));
-    if let (HostRule::Client, Some(host)) = (shared.rules.host, request.text("host")) {
+    let mut socket = socket.target(to.target(&Target::of(request), &shared.prefix));
+    if let (HostRule::Client, Some(host)) = (shared.rules.host, received.text("host")) {
         socket = socket.host(host);
     }
     for (name, value) in sent.iter() {
@@ -100,32 +161,35 @@ pub(crate) fn begin(
     for protocol in request.protocols() {
         socket = socket.protocol(protocol);
     }
-    let (versions, connect_to) = (to.versions, to.connect_to.clone());
     let socket = socket.options(|options| {
-        // ALPN offers only HTTP/1.1 here: few servers take WebSockets over HTTP/2 by default.
-        options.versions = if versions == Versions::Http2 { Versions::Http2 } else { Versions::Http1 };
-        options.connect_to = connect_to;
+        *options = asked;
+        // What ALPN may choose is HTTP/1.1 here: few servers take WebSockets over HTTP/2 that have not been told to.
+        if options.versions != Versions::Http2 {
+            options.versions = Versions::Http1;
+        }
     });
     let id = socket.streamed().reconnect(ReconnectRules::never()).start(handler);
-    let socket = Some(Socket { pipe, id, _chosen: chosen });
-    Ok(Opening { shared: Rc::clone(shared), head, socket, index })
+    let stage = Stage::Asked(Socket { pipe, id, _chosen: chosen });
+    Ok(Opening { shared: Rc::clone(shared), head, index, waker, stage })
 }
 
 impl http::Handler for Opening {
     fn open(&mut self, _: &mut Context<'_>, _: Exchange<'_>, _: bool) {}
 
     fn wake(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>) {
-        let Some(pipe) = self.socket.as_ref().map(|socket| Rc::clone(&socket.pipe)) else { return };
-        let opened = pipe.borrow_mut().opened.take();
-        if let Some(opened) = opened {
-            self.shared.balance.answered(self.index);
-            return self.accept(cx, exchange, &opened);
-        }
-        if pipe.borrow().gave_up.is_some() {
-            match exchange.permit() {
-                Ok(permit) => self.refuse(cx, permit),
-                Err(mut exchange) => exchange.want_write(),
+        if let Stage::Asked(socket) = &self.stage {
+            let pipe = Rc::clone(&socket.pipe);
+            let opened = pipe.borrow_mut().opened.take();
+            if let Some(opened) = opened {
+                self.shared.balance.answered(cx.now(), self.index);
+                return self.accept(cx, exchange, &opened);
             }
+            let Some(gave_up) = pipe.borrow_mut().gave_up.take() else { return };
+            self.stage = Stage::Refusing(gave_up);
+        }
+        match exchange.permit() {
+            Ok(permit) => self.refuse(cx, permit),
+            Err(mut exchange) => exchange.want_write(),
         }
     }
 
@@ -134,7 +198,8 @@ impl http::Handler for Opening {
     }
 
     fn close(&mut self, cx: &mut Context<'_>, _: Cause) {
-        if let Some(socket) = self.socket.take() {
+        if let Stage::Asked(socket) = std::mem::replace(&mut self.stage, Stage::Over) {
+            socket.pipe.borrow_mut().client_is_gone();
             cx.client().close(socket.id, CloseCode::GOING_AWAY, "");
         }
     }
@@ -142,7 +207,7 @@ impl http::Handler for Opening {
 
 impl Opening {
     fn accept(&mut self, cx: &mut Context<'_>, exchange: Exchange<'_>, opened: &Opened) {
-        let Some(socket) = self.socket.take() else { return };
+        let Stage::Asked(socket) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         let id = socket.id;
         let mut accepted = Accepted::new(Passed { socket }).streamed();
         if let Some(protocol) = &opened.protocol {
@@ -159,37 +224,43 @@ impl Opening {
 
     /// Answers what the upstream has answered, or why it has not.
     fn refuse(&mut self, cx: &mut Context<'_>, permit: Permit<'_>) {
-        let Some(socket) = self.socket.take() else { return };
-        let Some(gave_up) = socket.pipe.borrow_mut().gave_up.take() else { return };
-        let name = &self.shared.rules.name;
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
         let mut exchange = permit.into_exchange();
         // RFC 9931: what is behind a handshake that was refused may be no request.
         exchange.last_exchange();
         // The one that was given back.
         let Ok(permit) = exchange.permit() else { return };
-        match gave_up {
-            GaveUp::Failed { refusal: Some(refusal), .. } => {
-                let mut sent = fields::of_response(
-                    &refusal.head.fields,
-                    refusal.head.status,
-                    refusal.head.version,
-                    &self.shared.rules,
-                );
-                // What is kept of its content may not be all.
-                sent.remove("content-length");
-                let whole =
-                    refusal.head.content_length().is_none_or(|length| length == refusal.body.len() as u64);
-                let body = if whole { refusal.body } else { Vec::new() };
-                if permit.respond(refusal.head.status, sent.iter(), Payload::Own(body.into()), true).is_err()
-                {
-                    self.shared.balance.failed(cx.now(), self.index);
-                }
+        let name = &self.shared.rules.name;
+        match stage {
+            // To a client over HTTP/2 a 2xx would be a WebSocket, and to others it is none of the answers that they understand.
+            Stage::Refusing(GaveUp::Failed { refusal: Some(refusal), .. })
+                if !refusal.head.status.is_success() =>
+            {
+                self.pass_on(permit, *refusal);
             }
-            GaveUp::Failed { failure, refusal: None } => {
+            Stage::Refusing(GaveUp::Failed { failure, refusal: None }) => {
                 self.note_failure(cx, &failure);
                 permit.reply(outcome::response(Some(&failure), name));
             }
-            _ => permit.reply(http::Response::error(Status::BAD_GATEWAY)),
+            Stage::Refusing(_) | Stage::Unwritable => {
+                self.shared.balance.failed(cx.now(), self.index);
+                permit.reply(outcome::response(None, name));
+            }
+            stage @ (Stage::Asked(_) | Stage::Over) => self.stage = stage,
+        }
+    }
+
+    /// Sends the upstream's own refusal.
+    fn pass_on(&mut self, permit: Permit<'_>, refusal: Refusal) {
+        let Refusal { head, body, .. } = refusal;
+        let mut sent = fields::of_response(&head.fields, head.status, head.version, &self.shared.rules);
+        // What is kept of its content may not be all.
+        sent.remove("content-length");
+        let whole = head.content_length().is_none_or(|length| length == body.len() as u64);
+        let body = if whole { body } else { Vec::new() };
+        if permit.respond(head.status, sent.iter(), Payload::Own(body.into()), true).is_err() {
+            self.stage = Stage::Unwritable;
+            self.waker.wake();
         }
     }
 
@@ -214,9 +285,13 @@ impl upstream::Handler for UpstreamSide {
 
     fn message(&mut self, cx: &mut upstream::Context<'_>, message: upstream::Message<'_>) {
         let mut pipe = self.pipe.borrow_mut();
+        if pipe.client_over {
+            return;
+        }
         let bytes = Bytes::copy_from_slice(message.bytes);
         pipe.to_client_bytes += bytes.len();
         pipe.to_client.push_back(Part { kind: message.kind, bytes, end: message.last });
+        pipe.count();
         if pipe.is_full() && !pipe.upstream_paused {
             pipe.upstream_paused = true;
             let id = cx.id();
@@ -228,6 +303,7 @@ impl upstream::Handler for UpstreamSide {
     fn drained(&mut self, _: &mut upstream::Context<'_>) {
         let mut pipe = self.pipe.borrow_mut();
         pipe.to_upstream = (0, 0);
+        pipe.count();
         if pipe.client_paused {
             self.front.wake();
         }
@@ -235,13 +311,17 @@ impl upstream::Handler for UpstreamSide {
 
     fn control(&mut self, _: &mut upstream::Context<'_>, control: Control<'_>) {
         if let Control::Close { code, reason } = control {
-            self.pipe.borrow_mut().closed = Some((code, reason.to_owned()));
+            let mut pipe = self.pipe.borrow_mut();
+            pipe.closed = Some((code, reason.to_owned()));
+            pipe.upstream_over = true;
             self.front.wake();
         }
     }
 
     fn gave_up(self: Box<Self>, _: &mut upstream::Context<'_>, why: GaveUp) {
-        self.pipe.borrow_mut().gave_up = Some(why);
+        let mut pipe = self.pipe.borrow_mut();
+        pipe.gave_up = Some(why);
+        pipe.upstream_over = true;
         self.front.wake();
     }
 }
@@ -259,7 +339,11 @@ impl Passed {
             let Some(part) = part else { break };
             match stream.permit() {
                 Ok(permit) => {
-                    self.socket.pipe.borrow_mut().to_client_bytes -= part.bytes.len();
+                    {
+                        let mut pipe = self.socket.pipe.borrow_mut();
+                        pipe.to_client_bytes -= part.bytes.len();
+                        pipe.count();
+                    }
                     match permit.message(part.kind, Payload::Own(part.bytes), part.end) {
                         Ok(sent) => stream = sent.into_stream(),
                         // It is closing: nothing more is sent on it.
@@ -308,12 +392,17 @@ impl ws::Handler for Passed {
     }
 
     fn message(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>, message: ws::Message<'_>) {
+        if self.socket.pipe.borrow().upstream_over {
+            // Nothing waits for what nobody takes: the client's Close is behind it.
+            return;
+        }
         let bytes = Bytes::copy_from_slice(message.chunk);
         let waits = {
             let pipe = &mut *self.socket.pipe.borrow_mut();
             let (count, held) = &mut pipe.to_upstream;
             (*count, *held) = (*count + 1, *held + bytes.len());
-            pipe.client_paused |= *held >= RELAYED_BYTES_MAX || *count >= PARTS_MAX;
+            pipe.count();
+            pipe.client_paused |= pipe.is_upstream_full();
             pipe.client_paused
         };
         if waits {
@@ -333,7 +422,7 @@ impl ws::Handler for Passed {
     fn wake(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>) {
         {
             let pipe = &mut *self.socket.pipe.borrow_mut();
-            if pipe.client_paused && pipe.to_upstream == (0, 0) {
+            if pipe.client_paused && (pipe.upstream_over || pipe.to_upstream == (0, 0)) {
                 pipe.client_paused = false;
                 stream.resume();
             }
@@ -344,11 +433,13 @@ impl ws::Handler for Passed {
     fn control(&mut self, cx: &mut Context<'_>, _: WebSocket<'_>, control: Control<'_>) {
         if let Control::Close { code, reason } = control {
             let code = if code.may_be_sent() { code } else { CloseCode::NORMAL };
+            self.socket.pipe.borrow_mut().client_is_gone();
             cx.client().close(self.socket.id, code, reason);
         }
     }
 
     fn close(&mut self, cx: &mut Context<'_>, _: Cause) {
+        self.socket.pipe.borrow_mut().client_is_gone();
         cx.client().close(self.socket.id, CloseCode::GOING_AWAY, "");
     }
 }

@@ -87,7 +87,7 @@ impl Client {
         exchange.stage = Stage::Running { link, stream, phase: Phase::Head };
         exchange.timings.pretransfer = now - exchange.begun;
         self.stats.reused_total += u64::from(exchange.reused);
-        if let Some(timeout) = exchange.request.options.first_byte_timeout {
+        if let Some(timeout) = exchange.options.first_byte_timeout {
             self.due.set(Due::FirstByte(id), now + timeout);
         }
         let used = match exchange.job {
@@ -169,7 +169,7 @@ impl Client {
         }
         // Ranges count octets of the encoded content, so no coding is accepted for them: RFC 9110 §14.1.
         let plain = fields.has("accept-encoding") || fields.has("range");
-        if cfg!(feature = "decompress") && request.options.decompress && !plain {
+        if cfg!(feature = "decompress") && exchange.options.decompress && !plain {
             fields.add("accept-encoding", crate::decode::ACCEPTED);
         }
         if let Some(jar) = &self.jar
@@ -178,7 +178,7 @@ impl Client {
             fields.add("cookie", cookies);
         }
         #[cfg(feature = "digest")]
-        exchange.digest.authorize(request, &mut fields);
+        exchange.digest.authorize(exchange.options.digest.as_ref(), request, &mut fields);
         if let Some(key) = &key
             && key.is_absolute_form()
             && let Some(authorization) = key.proxy.as_ref().and_then(crate::Proxy::authorization)
@@ -208,7 +208,7 @@ impl super::Exchange {
         if empty || self.without_expect {
             return false;
         }
-        match self.request.options.expect {
+        match self.options.expect {
             Expect::Always => true,
             Expect::Never => false,
             Expect::Auto => {

@@ -43,7 +43,7 @@ impl<'c> RequestBuilder<'c> {
 
     /// Changes the options of the request.
     pub fn options(mut self, change: impl FnOnce(&mut RequestOptions)) -> Self {
-        change(&mut self.request.options);
+        change(self.request.options.get_or_insert_with(|| self.client.options.request.clone()));
         self
     }
 

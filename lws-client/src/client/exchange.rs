@@ -2,7 +2,7 @@
 
 use crate::decode::Decoder;
 use crate::failure::{Cause, Failure, Phase, Timings};
-use crate::options::Options;
+use crate::options::{Options, RequestOptions};
 use crate::pool::{Key, Link};
 use crate::reply::{Reply, UploadState};
 use crate::request::{Body, Request};
@@ -14,6 +14,8 @@ use std::sync::Arc;
 /// A request that has not ended.
 pub(crate) struct Exchange {
     pub(crate) request: Request,
+    /// How it is done: what the request says, or the client.
+    pub(crate) options: RequestOptions,
     pub(crate) job: Job,
     pub(crate) stage: Stage,
     pub(crate) wishes: Wishes,
@@ -84,9 +86,10 @@ pub(crate) struct Wishes {
 }
 
 impl Exchange {
-    pub(crate) fn new(request: Request, job: Job) -> Self {
+    pub(crate) fn new(request: Request, options: RequestOptions, job: Job) -> Self {
         Self {
             request,
+            options,
             job,
             stage: Stage::New,
             wishes: Wishes::default(),
@@ -112,12 +115,12 @@ impl Exchange {
     }
 
     pub(crate) fn key_for(&self, options: &Options) -> Arc<Key> {
-        Arc::new(Key::new(&self.request.url, &self.request.options, options))
+        Arc::new(Key::new(&self.request.url, &self.options, options))
     }
 
     /// Whether sending it twice means the same as once.
     pub(crate) fn is_repeatable(&self) -> bool {
-        self.request.options.repeatable || is_repeatable(&self.request.method, &self.request.fields)
+        self.options.repeatable || is_repeatable(&self.request.method, &self.request.fields)
     }
 
     /// Whether its content can be sent again.

@@ -2,7 +2,7 @@
 
 use super::begin::plain_host;
 use super::exchange::Stage;
-use super::{Action, Client, Due, RequestId};
+use super::{Action, Client, Due, RequestId, Work};
 use crate::failure::{Cause, Failure, Phase};
 use crate::options::Versions;
 use crate::pool::{After, Key, Link, Spoken};
@@ -218,11 +218,11 @@ impl Client {
                 && exchange.stage == Stage::Assigned(link)
             {
                 exchange.tries += 1;
-                self.unsent(id);
+                self.later(Work::Unsent(id));
             }
         }
         for (_, stream) in streams {
-            self.end_use(stream.used, EngineCause::Disconnected);
+            self.later(Work::EndUse(stream.used, EngineCause::Disconnected));
         }
     }
 
@@ -454,7 +454,7 @@ impl Client {
         self.end_use(ended.used, cause);
     }
 
-    fn end_use(&mut self, used: StreamUse, cause: EngineCause) {
+    pub(super) fn end_use(&mut self, used: StreamUse, cause: EngineCause) {
         match used {
             StreamUse::Exchange(id) => self.on_stream_end(id, cause),
             StreamUse::Handshake(id, _) => {

@@ -30,7 +30,7 @@ use crate::ws::{SLEPT, SocketId, Sockets};
 use exchange::Stage;
 use lws_loop_external::{ConnectOptions, ConnectionId, Target};
 use lws_proto::ws::CloseCode;
-use lws_proto::{Config, HeldBytes, Time};
+use lws_proto::{Cause as EngineCause, Config, HeldBytes, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +61,20 @@ pub enum Action {
     Close(Link),
     /// The connection is to end at once.
     Abort(Link),
+}
+
+/// Something that is done when nothing else is being done.
+pub(crate) enum Work {
+    /// A request is to be begun, or its content may be told again, or it was given up.
+    LookAt(RequestId),
+    /// A connection has ended with this use of a stream.
+    EndUse(StreamUse, EngineCause),
+    /// A connection has ended that a request was given and not sent on.
+    Unsent(RequestId),
+    /// The last word to a reply.
+    End(RequestId, Box<dyn Reply>, Result<Timings, Failure>),
+    /// The last word to a WebSocket about its opening handshake.
+    HandshakeFailed(SocketId, Box<Failure>),
 }
 
 /// What is due at a moment.
@@ -125,8 +139,8 @@ pub struct Client {
     pub(crate) jar: Option<Box<dyn CookieJar>>,
     pub(crate) budget: Budget,
     pub(crate) stats: Stats,
-    /// Requests to look at: new ones, resumed ones, and cancelled ones.
-    pending: VecDeque<RequestId>,
+    /// What is to be done in the client itself, a piece at a time: a reply or handler that panics loses none of the others.
+    pending: VecDeque<Work>,
     actions: VecDeque<Action>,
     /// The host's names of the connections.
     pub(crate) hosted: BTreeMap<Link, ConnectionId>,
@@ -174,6 +188,12 @@ impl Client {
         self.jar = Some(Box::new(jar));
     }
 
+    /// What the client was made of.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// What the client has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -193,8 +213,7 @@ impl Client {
     /// # Errors
     /// It is no URL that a client can ask for.
     pub fn request(&mut self, method: &'static str, url: &str) -> Result<RequestBuilder<'_>, UrlError> {
-        let mut request = Request::new(method, url.parse()?);
-        request.options = self.options.request.clone();
+        let request = Request::new(method, url.parse()?);
         Ok(RequestBuilder::new(self, request))
     }
 
@@ -215,8 +234,9 @@ impl Client {
     }
 
     /// Begins a request that was described elsewhere. [`Reply::end`] follows, exactly once, and never within this call.
-    pub fn start(&mut self, request: Request, reply: impl Reply + 'static) -> RequestId {
-        self.begin_exchange(Exchange::new(request, Job::Reply(Some(Box::new(reply)))))
+    pub fn start(&mut self, mut request: Request, reply: impl Reply + 'static) -> RequestId {
+        let options = request.options.take().unwrap_or_else(|| self.options.request.clone());
+        self.begin_exchange(Exchange::new(request, options, Job::Reply(Some(Box::new(reply)))))
     }
 
     /// Begins a request that was described elsewhere, and gathers a response of up to `bytes_max` bytes of content. `done` is called
@@ -232,7 +252,7 @@ impl Client {
 
     pub(crate) fn begin_exchange(&mut self, exchange: Exchange) -> RequestId {
         let id = RequestId(self.exchanges.insert(exchange));
-        self.pending.push_back(id);
+        self.pending.push_back(Work::LookAt(id));
         id
     }
 
@@ -247,7 +267,7 @@ impl Client {
             && exchange.wishes.cancel.is_none()
         {
             exchange.wishes.cancel = Some(cause);
-            self.pending.push_back(id);
+            self.pending.push_back(Work::LookAt(id));
         }
     }
 
@@ -259,8 +279,8 @@ impl Client {
     /// Resumes the delivery of content.
     pub fn resume(&mut self, id: RequestId) {
         self.wish(id, |wishes| wishes.paused = false);
-        // Held content can be delivered without any new input from the connection.
-        self.pending.push_back(id);
+        // What was held back may be told without anything new from the connection.
+        self.pending.push_back(Work::LookAt(id));
     }
 
     /// Asks for one [`Reply::writable`], when more content can be sent.
@@ -346,8 +366,8 @@ impl Client {
         }
         self.tell_time(now, unix_seconds);
         loop {
-            if let Some(id) = self.pending.pop_front() {
-                self.look_at(id);
+            if let Some(work) = self.pending.pop_front() {
+                self.do_now(work);
             } else if let Some(due) = self.due.pop_due(self.now) {
                 self.on_due(due);
             } else if let Some(step) = self.pool.poll(self.now) {
@@ -391,7 +411,24 @@ impl Client {
         self.actions.push_back(action);
     }
 
-    /// Takes the next step for a request.
+    /// Lets something be done in [`settle`](Self::settle).
+    pub(crate) fn later(&mut self, work: Work) {
+        self.pending.push_back(work);
+    }
+
+    fn do_now(&mut self, work: Work) {
+        match work {
+            Work::LookAt(id) => self.look_at(id),
+            Work::EndUse(used, cause) => self.end_use(used, cause),
+            Work::Unsent(id) => self.unsent(id),
+            Work::End(id, reply, outcome) => {
+                self.calling(Called::Ended, |client| reply.end(&mut Context { client, id }, outcome));
+            }
+            Work::HandshakeFailed(socket, failure) => self.handshake_failed(socket, *failure),
+        }
+    }
+
+    /// A request has to be looked at.
     fn look_at(&mut self, id: RequestId) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         if let Some(cause) = exchange.wishes.cancel.take() {
@@ -414,7 +451,7 @@ impl Client {
         let now = self.now;
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         exchange.begun = now;
-        if let Some(timeout) = exchange.request.options.timeout {
+        if let Some(timeout) = exchange.options.timeout {
             self.due.set(Due::Total(id), now + timeout);
         }
         self.enqueue(id);

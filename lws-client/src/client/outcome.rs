@@ -2,7 +2,7 @@
 
 use super::exchange::{Job, Stage};
 use super::links::StreamUse;
-use super::{Called, Client, Due, RequestId};
+use super::{Called, Client, Due, RequestId, Work};
 use crate::Fields;
 use crate::decode::Decoder;
 use crate::failure::{Cause, Failure, Phase, Timings};
@@ -95,7 +95,7 @@ impl Client {
             *phase = Phase::Body;
         }
         let content = !end && exchange.request.method != "HEAD";
-        if exchange.request.options.decompress && content {
+        if exchange.options.decompress && content {
             exchange.decoder = take_off_coding(&mut head, ratio);
         }
         self.call_reply(id, |reply, cx| reply.head(cx, head));
@@ -118,11 +118,14 @@ impl Client {
             return Meaning::Again { fresh: false, after: None };
         }
         #[cfg(feature = "digest")]
-        if status == 401 && replayable && exchange.digest.is_challenged(&exchange.request, &head.fields) {
+        if status == 401
+            && replayable
+            && exchange.digest.is_challenged(exchange.options.digest.is_some(), &head.fields)
+        {
             return Meaning::Again { fresh: false, after: None };
         }
         let hint = head.fields.get("retry-after").and_then(|value| retry_after(value, unix_seconds));
-        let rules = &exchange.request.options.retry;
+        let rules = &exchange.options.retry;
         let tries = exchange.status_tries + 1;
         let delay = after_status(status, hint, tries, exchange.is_repeatable(), rules);
         if let Some(delay) = delay.filter(|_| replayable)
@@ -144,7 +147,7 @@ impl Client {
         let request = &mut exchange.request;
         let hop =
             Hop { url: &request.url, method: &request.method, hops: exchange.timings.redirects, replayable };
-        let rules = request.options.redirects.clone();
+        let rules = exchange.options.redirects.clone();
         let next = match hop.next(head.status.code(), &head.fields, &rules) {
             None => return Meaning::Answer,
             Some(Err(error)) => return Meaning::Fail(Cause::Redirect(error)),
@@ -156,11 +159,11 @@ impl Client {
             request.body = crate::Body::Empty;
         }
         if next.leaves {
-            // The override was meant for the original host only.
-            request.options.connect_to = None;
+            // What was said for one place alone.
+            exchange.options.connect_to = None;
             #[cfg(feature = "digest")]
             {
-                request.options.digest = None;
+                exchange.options.digest = None;
                 exchange.digest = crate::digest::DigestState::default();
             }
         }
@@ -300,7 +303,7 @@ impl Client {
     pub(super) fn failed_try(&mut self, id: RequestId, failure: Failure) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
         let verdict = match exchange.job {
-            Job::Reply(_) => exchange.try_now().verdict(&failure, &exchange.request.options.retry),
+            Job::Reply(_) => exchange.try_now().verdict(&failure, &exchange.options.retry),
             // A WebSocket has rules of its own.
             Job::Socket(_) => Verdict::Fail,
         };
@@ -318,7 +321,7 @@ impl Client {
     /// Handles a request of which nothing was sent on its connection.
     pub(super) fn unsent(&mut self, id: RequestId) {
         let Some(exchange) = self.exchanges.get_mut(id.0) else { return };
-        let most = exchange.request.options.retry.tries_max.max(UNSENT_TRIES_MIN);
+        let most = exchange.options.retry.tries_max.max(UNSENT_TRIES_MIN);
         if exchange.tries >= most {
             let mut failure = exchange.failure(Cause::Stream(lws_proto::Cause::Disconnected));
             (failure.phase, failure.retryable) = (Phase::Pool, true);
@@ -418,7 +421,7 @@ impl Client {
         self.finish(id, Err(failure));
     }
 
-    /// The one end of every request.
+    /// The one end of every request. Who is told is told in [`settle`](Client::settle), so that what is being done here is done first.
     pub(super) fn finish(&mut self, id: RequestId, mut outcome: Result<Timings, Failure>) {
         let now = self.now;
         if let (Err(failure), Some(exchange)) = (&mut outcome, self.exchanges.get_mut(id.0)) {
@@ -437,14 +440,12 @@ impl Client {
             Err(_) => self.stats.failed_total += 1,
         }
         match exchange.job {
-            Job::Reply(Some(reply)) => {
-                self.calling(Called::Ended, |client| reply.end(&mut Context { client, id }, outcome));
-            }
-            // The reply has panicked. A reply that is being called can end its request only through a wish.
+            Job::Reply(Some(reply)) => self.later(Work::End(id, reply, outcome)),
+            // It has panicked. One that is being called ends its request only by a wish.
             Job::Reply(None) => {}
             Job::Socket(socket) => {
                 if let Err(failure) = outcome {
-                    self.handshake_failed(socket, failure);
+                    self.later(Work::HandshakeFailed(socket, Box::new(failure)));
                 }
             }
         }

@@ -325,6 +325,7 @@ impl Sockets {
         for id in ids {
             if let Some(socket) = self.get_mut(id) {
                 socket.closing.get_or_insert((CloseCode::GOING_AWAY, String::new()));
+                socket.paused = false;
             }
             self.ask(id);
         }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::client::{Called, Client, Due, Exchange, Job, StreamUse};
 use crate::failure::{Cause, Failure, Phase};
+use crate::options::RequestOptions;
 use crate::redirect::{Hop, RedirectError};
 use crate::request::Request;
 use crate::response::ResponseHead;
@@ -79,7 +80,8 @@ impl Client {
 
     fn set_paused(&mut self, id: SocketId, paused: bool) {
         if let Some(socket) = self.sockets.get_mut(id) {
-            socket.paused = paused;
+            // One that is closing is read to its end.
+            socket.paused = paused && socket.closing.is_none();
             self.touch_socket(id);
         }
     }
@@ -121,10 +123,13 @@ impl Client {
         self.sockets.get_mut(id).is_some_and(|socket| socket.calls.answered(call))
     }
 
-    /// Closes a WebSocket for good, behind what was sent before. [`Handler::gave_up`] follows, not within this call.
+    /// Closes a WebSocket for good, behind what was sent before. [`Handler::gave_up`] follows, not within this call. Messages come until
+    /// then, though it was paused: the server's Close is behind them.
     pub fn close(&mut self, id: SocketId, code: CloseCode, reason: &str) {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.closing.get_or_insert_with(|| (code, reason.to_owned()));
+            // The server's Close has to be read, and what it has sent before.
+            socket.paused = false;
             self.sockets.ask(id);
         }
     }
@@ -173,10 +178,9 @@ impl Client {
         socket.attempts = socket.attempts.saturating_add(1);
         socket.refusal = None;
         let attempt = socket.attempts;
-        let mut request = Request::new("GET", socket.url().clone());
-        request.options = socket.terms.options.clone();
-        request.options.retry = RetryRules::never();
-        let request = self.begin_exchange(Exchange::new(request, Job::Socket(id)));
+        let request = Request::new("GET", socket.url().clone());
+        let options = RequestOptions { retry: RetryRules::never(), ..socket.terms.options.clone() };
+        let request = self.begin_exchange(Exchange::new(request, options, Job::Socket(id)));
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.state = SocketState::Opening(request);
         }

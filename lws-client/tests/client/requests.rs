@@ -2,8 +2,8 @@
 
 use crate::memory::{Acts, Direction, Fault, Outcomes, Plan, World, echo, respond_with};
 use lws_client::{
-    Cause, Client, Context, Deadline, Expect, Failure, Fields, Options, Override, Phase, Reply, RequestId,
-    ResponseHead, RetryRules, Timings, Upload, Versions,
+    Cause, Client, Context, Deadline, Expect, Failure, Fields, Options, Override, Phase, Reply, Request,
+    RequestId, ResponseHead, RetryRules, Timings, Upload, Versions,
 };
 use lws_loop_external::Address;
 use lws_proto::http::Status;
@@ -220,6 +220,63 @@ fn a_place_that_refuses_fails_all_who_wait_for_it() {
     assert_eq!(failures.len(), 20);
     assert!(failures.iter().all(|failure| failure.phase == Phase::Tcp && failure.retryable));
     assert!(world.connects <= 6, "{}", world.connects);
+}
+
+/// Begins twenty requests, of which the first has a sink that panics, and runs until all others are told.
+fn all_but_one_that_panics(world: &mut World) -> Vec<Result<lws_client::Response, Failure>> {
+    let outcomes = Outcomes::default();
+    world.client.get("http://a/panics").expect("a URL").collect(1 << 20, |_, _| panic!("as it should"));
+    for n in 1..20 {
+        world.client.get(&format!("http://a/{n}")).expect("a URL").collect(1 << 20, outcomes.sink());
+    }
+    let told = outcomes.clone();
+    let mut run = || world.run_until(|| told.len() == 19);
+    // As a host does that catches panics.
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(&mut run));
+    assert!(panicked.is_err(), "the first one has panicked");
+    if told.len() < 19 {
+        run();
+    }
+    outcomes.all()
+}
+
+#[test]
+fn a_reply_that_panics_takes_no_other_outcome_along() {
+    let mut world = World::new(Options::default(), echo());
+    world.refuses = true;
+    let failures = all_but_one_that_panics(&mut world);
+    assert!(failures.iter().all(|it| it.as_ref().is_err_and(|failure| failure.phase == Phase::Tcp)));
+    // All on one connection, which is cut.
+    let mut options = Options::default();
+    options.request.versions = Versions::Http2;
+    let mut world = World::new(options, echo());
+    world.plan(Plan { fault: Fault::Reset, direction: Direction::ToClient, after: 30 });
+    let outcomes = all_but_one_that_panics(&mut world);
+    assert_eq!(outcomes.len(), 19);
+    assert_eq!(world.client.requests(), 0);
+}
+
+#[test]
+fn what_the_client_says_of_requests_holds_for_all_that_say_nothing_else() {
+    let mut options = Options::default();
+    options.request.timeout = Some(3 * SECOND);
+    let silent = || |_: &mut Acts, _: &str, _: Event<'_>| {};
+    let described = || Request::new("GET", "http://a/".parse().expect("a URL"));
+    let mut world = World::new(options, silent());
+    let failure = world.outcome(|client, outcomes| {
+        client.collect(described(), 100, outcomes.sink());
+    });
+    assert_eq!(failure.expect_err("silence").cause, Cause::TimedOut(Deadline::Total));
+    let begun = world.now;
+    let failure = world.outcome(|client, outcomes| {
+        let mut request = described();
+        let mut own = client.options().request.clone();
+        own.timeout = Some(SECOND);
+        request.options = Some(own);
+        client.collect(request, 100, outcomes.sink());
+    });
+    assert_eq!(failure.expect_err("silence").cause, Cause::TimedOut(Deadline::Total));
+    assert_eq!(world.now - begun, SECOND);
 }
 
 #[test]

@@ -98,6 +98,8 @@ fn a_response_with_two_meanings_is_no_response() {
         // No other protocol was requested.
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: foo\r\n\r\n",
         "ICY 200 OK\r\n\r\n",
+        // Read as it frames itself, and not to be written: 205 has no content.
+        "HTTP/1.1 205 Reset Content\r\nContent-Length: 5\r\n\r\nhello",
     ] {
         let upstream = answering(response, false);
         let answer = front(&[upstream.url()]).get("/");

@@ -151,6 +151,80 @@ fn interim_responses_and_trailers_are_passed_on() {
 }
 
 #[test]
+fn an_old_client_gets_no_trailers_whatever_it_says() {
+    let upstream = scripted(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        std::thread::sleep(Duration::from_millis(50));
+        let _ = stream.write_all(b"0\r\nGrpc-Status: 0\r\n\r\n");
+        Then::Keep
+    });
+    let here = front(&[upstream.url()]);
+    let old = here.ask("GET / HTTP/1.0\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    assert_eq!((old.status, old.text()), (200, "hello"));
+}
+
+#[test]
+fn interim_responses_are_bounded_in_number_and_wait_for_their_client() {
+    const INTERIMS: usize = 100;
+    let upstream = scripted(|_, stream| {
+        for _ in 0..INTERIMS {
+            let _ = stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        Then::Keep
+    });
+    let here = front(&[upstream.url()]);
+    let mut peer = here.connect();
+    peer.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let text = String::from_utf8(peer.rest()).expect("ASCII");
+    assert_eq!(text.matches("HTTP/1.1 103").count(), 8);
+    assert!(text.ends_with("\r\n\r\nhello"), "{text}");
+}
+
+#[test]
+fn the_server_that_a_target_names_is_the_one_that_is_asked_for() {
+    let there = serve(|builder| builder.any_host().http("/", told));
+    let here = front(&[format!("http://{}", there.address)]);
+    for target in ["http://b.example:81", "http://b.example:81/", "http://b.example:81?x"] {
+        let answer = here.get(target);
+        let text = answer.text();
+        assert_eq!(line(text, "host"), Some("b.example:81"), "{target}");
+        assert_eq!(line(text, "x-forwarded-host"), Some("b.example:81"), "{target}");
+        assert!(line(text, "forwarded").is_some_and(|it| it.ends_with("host=\"b.example:81\"")), "{text}");
+    }
+}
+
+#[test]
+fn however_a_path_is_written_it_is_replaced_and_leads_nowhere_else() {
+    let there = serve(|builder| builder.any_host().http("/", told));
+    let url = format!("http://{}/public", there.address);
+    let here = serve(move |builder| {
+        builder.any_host().route(Proxy::new(url.parse().expect("an upstream")).route("/api"))
+    });
+    for target in ["/api/x?y", "/%61pi/x?y", "/api/../api/x?y", "/z/../api/./x?y", "//api/x?y"] {
+        let answer = here.get(target);
+        assert!(answer.text().starts_with("GET /public/x?y\n"), "{target}: {}", answer.text());
+    }
+    assert_eq!(here.get("/api/../x").status, 404);
+}
+
+#[test]
+fn what_the_client_of_the_thread_says_of_requests_holds_for_those_that_are_passed_on() {
+    let upstream = scripted(|_, stream| {
+        let _ = stream.read(&mut [0]);
+        Then::Close
+    });
+    let url = upstream.url();
+    let here = serve(move |builder| {
+        let mut options = lws_proxy::client_options();
+        options.request.timeout = Some(Duration::from_millis(100));
+        let proxy = Proxy::new(url.parse().expect("an upstream"));
+        builder.any_host().client_options(options).route(proxy.route("/"))
+    });
+    assert_eq!(here.get("/").status, 504);
+}
+
+#[test]
 fn trailers_of_a_request_are_passed_on() {
     let upstream = scripted(|_, stream| {
         let mut all = Vec::new();

@@ -153,3 +153,115 @@ fn a_request_that_is_cut_leaves_nothing_behind() {
         assert!(std::time::Instant::now() < give_up, "a request waits for ever");
     }
 }
+
+#[test]
+fn a_failure_is_answered_although_there_is_no_room_at_once() {
+    // What is answered before lies in the queue, as its client reads nothing.
+    const LONG: usize = 32 << 20;
+    let upstreams: Vec<_> = (0..2).map(|_| unused().parse().expect("an upstream")).collect();
+    let here = serve(move |builder| {
+        let mut upstreams = upstreams.into_iter();
+        let proxy = Proxy::new(upstreams.next().expect("one")).and(upstreams.next().expect("two"));
+        let long = |_: &lws_server::http::Request<'_>| {
+            lws_server::http::Response::ok("application/octet-stream", vec![b'x'; LONG])
+        };
+        builder.any_host().http("/long", long).route(proxy.route("/"))
+    });
+    let mut peer = here.connect();
+    peer.send("GET /long HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    // Until both upstreams have refused.
+    std::thread::sleep(Duration::from_millis(300));
+    let octets = peer.rest();
+    let tail = String::from_utf8_lossy(&octets[octets.len() - 400..]).into_owned();
+    assert!(tail.contains("HTTP/1.1 502"), "{tail}");
+}
+
+#[test]
+fn an_upstream_that_fails_its_checks_gets_no_requests_until_it_passes_one() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let is_well = std::sync::Arc::new(AtomicBool::new(true));
+    let answers = std::sync::Arc::clone(&is_well);
+    let changing = scripted(move |_, stream| {
+        let well = answers.load(Ordering::SeqCst);
+        let status = if well { "200 OK" } else { "503 Out" };
+        let _ = stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+        Then::Keep
+    });
+    let steady = answering(WHOLE, false);
+    let check = lws_proxy::HealthCheck::get("/healthz?deep").every(Duration::from_millis(20));
+    let here = crate::common::front_with(&[changing.url(), steady.url()], move |proxy| proxy.check(check));
+    let asked = |upstream: &crate::common::Scripted| {
+        upstream.heads().iter().filter(|(_, head)| head.starts_with("GET / ")).count()
+    };
+    let checked = |upstream: &crate::common::Scripted| {
+        upstream.heads().iter().filter(|(_, head)| head.starts_with("GET /healthz?deep ")).count()
+    };
+    let checks_pass = |count: usize| {
+        let so_far = checked(&changing);
+        test_kit::eventually(|| checked(&changing) >= so_far + count);
+    };
+    assert_eq!(here.get("/").status, 200);
+    checks_pass(2);
+    is_well.store(false, Ordering::SeqCst);
+    checks_pass(3);
+    let before = asked(&changing);
+    for _ in 0..20 {
+        assert_eq!(here.get("/").status, 200);
+    }
+    assert_eq!(asked(&changing), before, "it fails its checks");
+    assert!(checked(&steady) > 0);
+    is_well.store(true, Ordering::SeqCst);
+    checks_pass(3);
+    for _ in 0..40 {
+        assert_eq!(here.get("/").status, 200);
+    }
+    assert!(asked(&changing) > before, "it is well again");
+}
+
+#[test]
+fn a_request_waits_for_a_connection_and_then_is_told_when_to_come_again() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let url = format!("http://{}", silent.local_addr().expect("it is bound"));
+    let here = serve(move |builder| {
+        let mut options = lws_proxy::client_options();
+        options.limits.per_host_max = 1;
+        options.limits.wait_timeout = Duration::from_millis(200);
+        let proxy = Proxy::new(url.parse().expect("an upstream"));
+        builder.any_host().client_options(options).route(proxy.route("/"))
+    });
+    let mut first = here.connect();
+    first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let (mut upstream, _) = silent.accept().expect("the first one has the connection");
+    let refused = here.get("/");
+    assert_eq!((refused.status, refused.field("retry-after")), (503, Some("1")));
+    assert_eq!(refused.field("proxy-status"), Some("lws; error=connection_limit_reached"));
+    // One that waits gets it as soon as it is free.
+    let mut second = here.connect();
+    second.send("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    test_kit::eventually(|| with(&here.handle, |cx| cx.client().waiting_and_idle().0) == 1);
+    upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("the proxy reads");
+    assert!(first.head().starts_with("HTTP/1.1 204"));
+    upstream.set_read_timeout(Some(test_kit::PATIENCE)).expect("a timeout is set");
+    while !test_kit::http::read_head(&mut upstream).starts_with(b"GET /second ") {}
+    upstream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("the proxy reads");
+    assert!(second.head().starts_with("HTTP/1.1 204"));
+}
+
+#[test]
+fn what_lies_between_two_sides_counts_for_the_budget_of_the_server() {
+    let held = |here: &crate::common::Running| with(&here.handle, |cx| cx.held_bytes().held());
+    let upstream = scripted(|_, stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 268435456\r\n\r\n");
+        let piece = vec![b'x'; 64 << 10];
+        while stream.write_all(&piece).is_ok() {}
+        Then::Close
+    });
+    let here = front(&[upstream.url()]);
+    let mut peer = here.connect();
+    peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer.head();
+    // Nobody reads on.
+    test_kit::eventually(|| held(&here) >= lws_proxy::RELAYED_BYTES_MAX);
+    drop(peer);
+    test_kit::eventually(|| held(&here) == 0);
+}

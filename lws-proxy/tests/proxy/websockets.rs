@@ -5,6 +5,7 @@ use lws_server::http::{Request, Response, Status};
 use lws_server::ws::{Accepted, CloseCode, Handler, Message};
 use lws_server::{Context, Payload, Sent, WebSocket};
 use std::io::Read;
+use std::time::Duration;
 
 /// Sends back what it receives, in the same parts; closes with 4002 or is gone when it is asked to.
 struct Echo;
@@ -150,6 +151,94 @@ fn an_upstream_that_accepts_wrongly_has_not_accepted() {
         assert_eq!(answer.status, 502, "{accept}");
         assert!(!upstream.heads()[0].1.contains("dGhlIHNhbXBsZSBub25jZQ=="));
     }
+}
+
+#[test]
+fn an_upstream_that_answers_as_if_it_had_accepted_is_a_bad_gateway() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+        "HTTP/1.1 205 Reset Content\r\nContent-Length: 5\r\n\r\nhello",
+    ] {
+        let upstream = answering(answer, false);
+        let (_, got) = front(&[upstream.url()]).open("/", "");
+        assert_eq!(got.status, 502, "{answer}: {}", got.head);
+        assert_eq!(got.field("proxy-status"), Some("lws; error=http_protocol_error"), "{answer}");
+    }
+}
+
+/// Never reads, or writes without end, and says how it has ended.
+struct OneWay {
+    writes: bool,
+    ended: std::sync::mpsc::Sender<lws_server::Cause>,
+}
+
+impl Handler for OneWay {
+    fn open(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>) {
+        if self.writes {
+            return stream.want_write();
+        }
+        stream.pause();
+        stream.set_timeout(Some(cx.now() + Duration::from_millis(300)));
+    }
+
+    fn writable(&mut self, _: &mut Context<'_>, permit: lws_server::WebSocketPermit<'_>) {
+        let part = Payload::Own(vec![b'x'; 32 << 10].into());
+        if let Ok(sent) = permit.message(lws_server::MessageKind::Binary, part, true) {
+            sent.again();
+        }
+    }
+
+    fn timer(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>) {
+        // Its Close leaves, and what the other side has sent meanwhile is not waited for.
+        stream.resume();
+        let _ = stream.close(CloseCode::new(4003).expect("a code"), "enough");
+    }
+
+    fn close(&mut self, _: &mut Context<'_>, cause: lws_server::Cause) {
+        let _ = self.ended.send(cause);
+    }
+}
+
+fn one_way(writes: bool) -> (Running, std::sync::mpsc::Receiver<lws_server::Cause>) {
+    let (ended, ends) = std::sync::mpsc::channel();
+    let there = serve(move |builder| {
+        builder
+            .any_host()
+            .ws("/", move |_: &Request<'_>| Accepted::new(OneWay { writes, ended: ended.clone() }).streamed())
+    });
+    (there, ends)
+}
+
+#[test]
+fn a_close_is_read_although_messages_wait_on_either_side() {
+    // The upstream writes, and is paused as the client does not read: then the client closes.
+    let (there, ends) = one_way(true);
+    let here = front(&[format!("http://{}", there.address)]);
+    let (mut peer, answer) = here.open("/", "");
+    assert_eq!(answer.status, 101);
+    std::thread::sleep(Duration::from_millis(300));
+    peer.frame(8, b"\x0f\xa1enough");
+    let cause = ends.recv_timeout(test_kit::PATIENCE).expect("the upstream's side ends");
+    assert!(matches!(cause, lws_server::Cause::Closed { .. }), "{cause:?}");
+    // The client writes, and is paused as the upstream does not read: then the upstream closes.
+    let (there, ends) = one_way(false);
+    let here = front(&[format!("http://{}", there.address)]);
+    let (mut peer, answer) = here.open("/", "");
+    assert_eq!(answer.status, 101);
+    let mut writer = Peer(peer.0.try_clone().expect("a second handle"));
+    let flood = std::thread::spawn(move || {
+        let frame = [&[0x82, 0xfe, 0x80, 0, 0, 0, 0, 0][..], &[b'y'; 32 << 10]].concat();
+        // Until the proxy closes.
+        while std::io::Write::write_all(&mut writer.0, &frame).is_ok() {}
+    });
+    let (opcode, payload) = peer.message();
+    assert_eq!((opcode, &payload[..2]), (8, &4003_u16.to_be_bytes()[..]));
+    let cause = ends.recv_timeout(test_kit::PATIENCE).expect("the upstream's side ends");
+    assert!(matches!(cause, lws_server::Cause::Closed { .. }), "{cause:?}");
+    drop(peer);
+    drop(here);
+    flood.join().expect("the flood ends");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::rc::Rc;
 const BYTES_MAX: usize = 1 << 20;
 
 /// A handler that asks another server, waits, and answers with what `answer` makes of the outcome. Content of the request that it answers
-/// is not read. When the exchange ends before, the request is given up.
+/// is read and dropped. When the exchange ends before, the request is given up.
 ///
 /// A factory returns it: see the [module](super).
 pub struct Fetch<F> {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// The client of one thread.
 pub(crate) struct Host {
     options: Options,
-    held: HeldBytes,
+    held: Rc<HeldBytes>,
     /// Made when it is first lent, as most servers have no use for one.
     client: Option<Box<Client>>,
     outbox: Option<Rc<Outbox>>,
@@ -55,7 +55,7 @@ impl Outbox {
 
 impl Host {
     pub(crate) fn new(options: Options, held: HeldBytes) -> Self {
-        Self { options, held, client: None, outbox: None, lent: false }
+        Self { options, held: Rc::new(held), client: None, outbox: None, lent: false }
     }
 
     /// The client, for somebody who may ask it for something.
@@ -72,6 +72,11 @@ impl Host {
     /// The client, if it was ever lent.
     pub(crate) fn client(&mut self) -> Option<&mut Client> {
         self.client.as_deref_mut()
+    }
+
+    /// What this thread holds for its peers.
+    pub(crate) fn held(&self) -> Rc<HeldBytes> {
+        Rc::clone(&self.held)
     }
 
     /// When something is due although nothing happens.

@@ -53,9 +53,13 @@ impl crate::Context<'_> {
         let (outbox, over) = (self.state.client.outbox(), Rc::new(Cell::new(false)));
         let (sent, ended) = (Rc::clone(&outbox), Rc::clone(&over));
         let id = self.client().collect(request, bytes_max, move |_, outcome| {
-            // A handler that has gone has cancelled: there is no caller.
-            if !ended.replace(true) {
-                sent.call(Box::new(move |cx| done(cx, outcome)));
+            // A handler that has gone has cancelled: there is no caller. It may still go before this is delivered.
+            if !ended.get() {
+                sent.call(Box::new(move |cx| {
+                    if !ended.replace(true) {
+                        done(cx, outcome);
+                    }
+                }));
             }
         });
         Pending::new(outbox, over, id)
@@ -67,6 +71,13 @@ impl crate::Context<'_> {
         let id = self.client().start(request, reply);
         // To give up what has ended does nothing, so that nothing has to note the end.
         Pending::new(outbox, Rc::default(), id)
+    }
+
+    /// The bytes that this thread holds for peers, against the budget of the server, [`Builder::held_bytes_max`](crate::Builder::held_bytes_max). What
+    /// an application keeps between two of them it counts there itself, with [`HeldBytes::adjust`](crate::HeldBytes::adjust).
+    #[must_use]
+    pub fn held_bytes(&self) -> Rc<crate::HeldBytes> {
+        self.state.client.held()
     }
 
     /// What wakes the exchange, WebSocket or raw stream that the call is about from a [`Reply`] or whatever else is on this thread.

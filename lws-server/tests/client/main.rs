@@ -117,7 +117,7 @@ fn a_tool_fetches_and_waits() {
     let response = outcome.expect("a response");
     assert!(matches!(response.status(), 200 | 413), "{}", response.status());
     let mut request = get(&format!("http://{}/hello", server.plain));
-    request.options.versions = Versions::Http2;
+    request.options.get_or_insert_default().versions = Versions::Http2;
     assert_eq!(runtime.send(request, 100).expect("it runs").expect("a response").text(), "hello by Http2");
 }
 
@@ -144,13 +144,13 @@ fn tls_proves_the_name_chooses_the_version_and_is_part_of_the_pools_key() {
     let response = runtime.fetch(&url).expect("a response");
     assert_eq!(response.timings.connects, 0);
     let mut request = get(&url);
-    request.options.versions = Versions::Http1;
+    request.options.get_or_insert_default().versions = Versions::Http1;
     let response = runtime.send(request, 100).expect("it runs").expect("a response");
     assert_eq!((response.text().as_ref(), response.timings.connects), ("hello by Http11", 1));
     // The same place with other roots: a connection that those trusted is none for these.
     let other = Authority::new("other").roots();
     let mut request = get(&url);
-    request.options.tls =
+    request.options.get_or_insert_default().tls =
         Some(Tls::rustls(move |alpn| lws_tls::Client::builder().roots(other.clone()).alpn(alpn).build()));
     let failure = runtime.send(request, 100).expect("it runs").expect_err("nobody trusts it");
     assert_eq!(failure.phase, Phase::Tls);
@@ -208,7 +208,7 @@ fn a_unix_socket_takes_the_place_of_the_host() {
     let _server = serve(move |builder| builder.listen(&listen));
     let mut runtime = Runtime::new(Options::default()).expect("a runtime");
     let mut request = get("http://localhost/hello");
-    request.options.connect_to = Some(Address::Unix(path));
+    request.options.get_or_insert_default().connect_to = Some(Address::Unix(path));
     let response = runtime.send(request, 100).expect("it runs").expect("a response");
     assert_eq!(response.text(), "hello by Http11");
 }
@@ -369,7 +369,7 @@ fn a_proxy_makes_tunnels_by_connect_and_by_socks() {
         let response = runtime.fetch(&format!("{url}/hello")).expect("a response");
         assert_eq!(response.text(), "hello by Http2", "{text}");
         let mut request = get(&format!("{url}/hello"));
-        request.options.versions = Versions::Http1;
+        request.options.get_or_insert_default().versions = Versions::Http1;
         let response = runtime.send(request.clone(), 100).expect("it runs").expect("a response");
         assert_eq!(response.text(), "hello by Http11", "{text}");
         let response = runtime.send(request, 100).expect("it runs").expect("a response");

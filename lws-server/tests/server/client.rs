@@ -4,8 +4,10 @@ use crate::common::{Running, serve};
 use lws_server::client::{self, Failure, Fetch, Reply, Request, Timings};
 use lws_server::http::{Exchange, Handler, Response, Status};
 use lws_server::{Context, Handle};
+use std::cell::RefCell;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use test_kit::PATIENCE;
@@ -84,13 +86,13 @@ fn what_is_posted_asks_and_a_deadline_of_the_client_is_kept_beside_timers() {
     let (says, hears) = channel();
     here.handle.post(move |cx| {
         let mut request = get(address, "/");
-        request.options.timeout = Some(Duration::from_millis(30));
+        request.options.get_or_insert_default().timeout = Some(Duration::from_millis(30));
         let told = says.clone();
         cx.fetch(request, 100, move |cx, outcome| {
             let failure = outcome.map(|_| ()).expect_err("there is no answer");
             // A delivery may ask in turn.
             let mut request = get(address, "/");
-            request.options.timeout = Some(Duration::from_millis(30));
+            request.options.get_or_insert_default().timeout = Some(Duration::from_millis(30));
             cx.fetch(request, 100, move |_, outcome| {
                 let again = outcome.map(|_| ()).expect_err("there is no answer");
                 told.send((failure, again)).expect("the test waits");
@@ -116,6 +118,29 @@ fn a_request_that_is_given_up_delivers_nothing() {
         cx.fetch(get(address, "/"), 100, move |_, _| says.send("kept").expect("the test waits")).detach();
     });
     assert_eq!(hear(&hears), "kept");
+    assert!(hears.recv_timeout(PATIENCE).is_err(), "every sender is gone, and nothing else was said");
+}
+
+#[test]
+fn an_outcome_whose_pending_is_dropped_before_it_is_delivered_is_not_delivered() {
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port");
+    let here = serve(|builder| builder);
+    let (says, hears) = channel();
+    here.handle.post(move |cx| {
+        // Both fail at once, as they wait for one connection; the first delivery drops what the second one is for.
+        let second = Rc::new(RefCell::new(None));
+        let (dropped, told) = (Rc::clone(&second), says.clone());
+        cx.fetch(get(nobody, "/"), 100, move |_, outcome| {
+            assert!(outcome.is_err());
+            drop(dropped.take());
+            told.send("first").expect("the test waits");
+        })
+        .detach();
+        let pending =
+            cx.fetch(get(nobody, "/"), 100, move |_, _| says.send("second").expect("the test waits"));
+        second.replace(Some(pending));
+    });
+    assert_eq!(hear(&hears), "first");
     assert!(hears.recv_timeout(PATIENCE).is_err(), "every sender is gone, and nothing else was said");
 }
 
