@@ -22,6 +22,9 @@ pub(crate) trait Backend: 'static {
     /// all, the exchange is woken when more can be.
     fn send(&mut self, cx: &mut Context<'_>, content: &[u8]) -> usize;
 
+    /// Lets its [`Limits::time_max`](crate::Limits::time_max) run, as it does from its start on, or stand still while the client is waited for.
+    fn set_clock(&mut self, cx: &mut Context<'_>, runs: bool);
+
     /// There is no more content.
     fn finish(&mut self, cx: &mut Context<'_>);
 

@@ -5,11 +5,13 @@
 //! taken what came before, and what a script writes is read when the client can take it, so that neither is buffered. Everything that
 //! a script may take has a limit or a deadline ([`Limits`]), and what is not answered as a whole does not look whole ([`Failure`]).
 
+mod allowance;
 mod backend;
 mod cgi;
 mod chunks;
 mod failure;
 mod fastcgi;
+mod gateway;
 mod head;
 mod limits;
 mod messages;
@@ -21,6 +23,7 @@ mod report;
 pub use cgi::Cgi;
 pub use failure::{Exit, Failure, Notice};
 pub use fastcgi::FastCgi;
+pub use gateway::Gateway;
 pub use head::HeadFault;
 pub use limits::{Limits, WithoutLength};
 

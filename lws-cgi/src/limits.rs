@@ -8,9 +8,11 @@ use std::time::Duration;
 pub struct Limits {
     /// Requests that are with scripts at once: processes of CGI, connections of FastCGI. A further one is answered 503. Default: 32.
     pub running_max: usize,
-    /// From the start of a script to the end of its header; past it the client gets 504. Default: 30 s.
+    /// How long a script may take up to the end of its header; past it the client gets 504. The time stands still while content of the
+    /// request is awaited from the client, which has deadlines of its own. Default: 30 s.
     pub head_timeout: Duration,
-    /// From the start of a script to its end. Past it a process is ended, and a response that has begun is cut. Default: 60 s.
+    /// How long a script may take up to its end. Past it a process is ended, and a response that has begun is cut. The time stands still
+    /// as that of [`head_timeout`](Self::head_timeout) does. Default: 60 s.
     pub time_max: Duration,
     /// From SIGTERM to SIGKILL. Default: 2 s.
     pub term_grace: Duration,

@@ -92,6 +92,13 @@ impl<'a> Asked<'a> {
         Authority::parse(std::str::from_utf8(self.get("host")?).ok()?)
     }
 
+    /// The server that the target itself names, as it is written there.
+    fn named_authority(&self) -> Option<&'a str> {
+        let Target::Absolute { .. } = Target::parse(Method::Get, self.target)? else { return None };
+        let (_, rest) = self.target.split_once("://")?;
+        rest.split(['/', '?']).next()
+    }
+
     /// The user of Basic credentials. RFC 7617 §2.
     fn user(&self) -> Option<Vec<u8>> {
         let (scheme, credentials) = self.get("authorization")?.split_at_checked(6)?;
@@ -251,7 +258,10 @@ fn set_peer(carrier: &Carrier, set: &mut impl FnMut(&str, &[u8])) {
 /// The fields as `HTTP_*`: those of one name joined, as one list. RFC 3875 §4.1.18.
 fn fields(asked: &Asked<'_>, authorization: bool) -> Variables {
     let mut variables = Variables::new();
+    // RFC 9112 §3.2.2: a target that names a server stands for the `Host` beside it.
+    let named = asked.named_authority();
     for (name, value) in &asked.fields {
+        let value = named.filter(|_| name.eq_ignore_ascii_case("host")).map_or(*value, str::as_bytes);
         let Some(name) = field_variable(name, authorization) else { continue };
         match variables.iter_mut().find(|(known, _)| *known == name) {
             Some((_, joined)) => {
@@ -443,7 +453,11 @@ mod tests {
             &asked("http://a.example:1/cgi?q=/cgi", &[("Host", "b.example")]),
             &carrier(),
             &Settings::default(),
-            &[("SERVER_NAME", Some("a.example")), ("REQUEST_URI", Some("/cgi?q=/cgi"))],
+            &[
+                ("SERVER_NAME", Some("a.example")),
+                ("HTTP_HOST", Some("a.example:1")),
+                ("REQUEST_URI", Some("/cgi?q=/cgi")),
+            ],
         );
     }
 

@@ -4,6 +4,7 @@
 //! take it; of what one side has not taken yet no more than a piece is kept. Content whose length is not known is the exception: it may be
 //! gathered first. Knows no process and no record.
 
+use crate::allowance::Allowance;
 use crate::backend::{Backend, Launch, Received};
 use crate::chunks::Dechunker;
 use crate::failure::{Failure, Notice};
@@ -50,6 +51,10 @@ struct Running<B> {
     backend: B,
     input: Input,
     output: Output,
+    /// What is left of [`Limits::head_timeout`].
+    head_time: Allowance,
+    /// The script is waited for, and not the client.
+    clock_runs: bool,
 }
 
 /// The content of the request on its way.
@@ -130,11 +135,13 @@ impl<L: Launch> Relay<L> {
         }
         match launch.launch(cx, id, length) {
             Ok(backend) => {
-                exchange.set_timeout(Some(cx.now() + self.terms.limits.head_timeout));
+                let mut head_time = Allowance::new(self.terms.limits.head_timeout);
+                exchange.set_timeout(Some(head_time.run(cx.now())));
                 let input = Input { unsent: content, ended: end, finished: false };
                 let output = Output::Head(HeadReader::new(max));
-                let mut running = Running { backend, input, output };
+                let mut running = Running { backend, input, output, head_time, clock_runs: true };
                 running.offer(cx);
+                running.keep_time(cx, &mut exchange);
                 self.stage = Stage::Running(running);
                 // From here on the output is awaited.
                 self.advance(cx, exchange);
@@ -313,6 +320,7 @@ impl<L: Launch> http::Handler for Relay<L> {
                 if !running.take(cx, chunk, end) {
                     exchange.pause();
                 }
+                running.keep_time(cx, &mut exchange);
             }
             Stage::Gathering { content, .. } => {
                 if let Err(limit) = exchange.hold(chunk.len()) {
@@ -344,10 +352,11 @@ impl<L: Launch> http::Handler for Relay<L> {
 
     /// The script has something to say, or room.
     fn wake(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>) {
-        if let Stage::Running(running) = &mut self.stage
-            && running.offer(cx)
-        {
-            exchange.resume();
+        if let Stage::Running(running) = &mut self.stage {
+            if running.offer(cx) {
+                exchange.resume();
+            }
+            running.keep_time(cx, &mut exchange);
         }
         self.advance(cx, exchange);
     }
@@ -378,6 +387,23 @@ impl<B: Backend> Running<B> {
             backend.finish(cx);
         }
         input.unsent.is_empty()
+    }
+
+    /// Counts the time of the script alone: it stands still while the next content is awaited from the client.
+    fn keep_time(&mut self, cx: &mut Context<'_>, exchange: &mut Exchange<'_>) {
+        let runs = self.input.ended || !self.input.unsent.is_empty();
+        if std::mem::replace(&mut self.clock_runs, runs) == runs {
+            return;
+        }
+        self.backend.set_clock(cx, runs);
+        let Output::Head(_) = self.output else { return };
+        let now = cx.now();
+        if runs {
+            exchange.set_timeout(Some(self.head_time.run(now)));
+        } else {
+            self.head_time.rest(now);
+            exchange.set_timeout(None);
+        }
     }
 }
 

@@ -8,17 +8,17 @@ use self::pipe::{Direction, Outcome, Pipe};
 use self::process::{Pipes, Process};
 use self::supervised::Supervised;
 use crate::backend::{Backend, Launch, Received};
-use crate::failure::{Failure, Notice};
-use crate::limits::{Limits, WithoutLength};
-use crate::meta::{Asked, Carrier, ScriptPath, Settings, Variables, variables};
+use crate::failure::Failure;
+use crate::gateway::Gateway;
+use crate::limits::Limits;
+use crate::meta::{Asked, Carrier, ScriptPath, Variables, variables};
 use crate::place::Place;
-use crate::relay::{self, Terms};
-use crate::report::{self, Log, Reporter};
+use crate::relay;
+use crate::report::Reporter;
 use lws_server::http::{self, Answer, Exchange, Request, Response, Status};
-use lws_server::{Context, Endpoint, Methods, Route, StreamId, Takes};
+use lws_server::{Context, Endpoint, StreamId};
 use std::cell::Cell;
 use std::ffi::OsStr;
-use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -50,23 +50,19 @@ const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// server.build()?.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone)]
-#[must_use = "it is an endpoint of a route"]
-pub struct Cgi {
-    scripts: CgiScripts,
-    settings: Settings,
+pub type Cgi = Gateway<Programs>;
+
+/// Programs, each started for the request that it answers.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    found: Found,
+    /// Where they run.
     directory: Option<PathBuf>,
-    limits: Limits,
-    without_length: WithoutLength,
-    log: Log,
-    /// The path that it stands at, without a slash at its end.
-    mount: String,
-    running: Rc<Cell<usize>>,
 }
 
 /// Which program answers.
 #[derive(Clone, Debug)]
-enum CgiScripts {
+enum Found {
     /// Always the same.
     One(Rc<Path>),
     /// That which the next segment of the path names.
@@ -84,7 +80,7 @@ impl Cgi {
         if is_nph(program.file_name()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a program with a non-parsed header"));
         }
-        Ok(Self::new(CgiScripts::One(program.into())))
+        Ok(Self::new(Found::One(program.into())))
     }
 
     /// Requests are answered by the programs of a folder: the segment behind the path of the route names one. Files that cannot be
@@ -97,27 +93,11 @@ impl Cgi {
         if !folder.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self::new(CgiScripts::Folder(folder)))
+        Ok(Self::new(Found::Folder(folder)))
     }
 
-    fn new(scripts: CgiScripts) -> Self {
-        Self {
-            scripts,
-            settings: Settings::default(),
-            directory: None,
-            limits: Limits::default(),
-            without_length: WithoutLength::default(),
-            log: report::to_standard_error(),
-            mount: String::new(),
-            running: Rc::default(),
-        }
-    }
-
-    /// Sets a variable of the environment, in place of whatever the request would make of it. Without `PATH` a usual one is set.
-    #[doc(alias = "cgi-env")]
-    pub fn variable(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Self {
-        self.settings.given.push((name.into(), value.as_ref().as_bytes().to_vec()));
-        self
+    fn new(found: Found) -> Self {
+        Self::to(Programs { found, directory: None })
     }
 
     /// Sets `DOCUMENT_ROOT`, which `PATH_TRANSLATED` begins with. RFC 3875 §4.1.6.
@@ -126,58 +106,19 @@ impl Cgi {
         self
     }
 
-    /// Hands `Authorization` on, to a program that checks passwords by itself. RFC 3875 §9.2.
-    pub fn authorization(mut self) -> Self {
-        self.settings.authorization = true;
-        self
-    }
-
-    /// Says that a guard of the route has checked Basic credentials
-    /// ([`Route::authentication`]): their user is `REMOTE_USER`. RFC 3875 §4.1.11.
-    pub fn authenticated(mut self) -> Self {
-        self.settings.authenticated = true;
-        self
-    }
-
     /// Where programs run, in place of the folder that each is in. RFC 3875 §7.2.
     #[doc(alias = "cgi-chdir")]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.directory = Some(directory.into());
+        self.scripts.directory = Some(directory.into());
         self
-    }
-
-    /// Sets what a program may take.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// What is done with content whose length is not known.
-    pub fn without_length(mut self, rule: WithoutLength) -> Self {
-        self.without_length = rule;
-        self
-    }
-
-    /// Logs what programs have to say, with the path of each. By default it goes to the standard error of this process.
-    pub fn log(mut self, log: impl Fn(&Path, &Notice<'_>) + 'static) -> Self {
-        self.log = Rc::new(log);
-        self
-    }
-
-    /// The route of all paths that begin with `path`, for every method.
-    #[must_use]
-    pub fn at(mut self, path: impl Into<String>) -> Route {
-        let path = path.into();
-        path.trim_end_matches('/').clone_into(&mut self.mount);
-        Route::new(Takes::Requests(Methods::Any), path, self)
     }
 
     /// The program that a path leads to, and how the path divides.
     fn find(&self, path: &str) -> Result<(Rc<Path>, ScriptPath), Status> {
         let rest = path.strip_prefix(&*self.mount).ok_or(Status::NOT_FOUND)?;
-        let (program, len) = match &self.scripts {
-            CgiScripts::One(program) => (Rc::clone(program), self.mount.len()),
-            CgiScripts::Folder(folder) => {
+        let (program, len) = match &self.scripts.found {
+            Found::One(program) => (Rc::clone(program), self.mount.len()),
+            Found::Folder(folder) => {
                 let name = rest.strip_prefix('/').unwrap_or_default();
                 let name = &name[..name.find('/').unwrap_or(name.len())];
                 if name.is_empty()
@@ -228,29 +169,16 @@ impl Endpoint for Cgi {
         };
         let (asked, carrier) = (Asked::new(request), Carrier::new(cx));
         let variables = variables(&asked, &carrier, &script, Some(&program), None, &self.settings);
-        let reporter = Reporter::new(Rc::clone(&self.log), Rc::clone(&program));
-        let terms = Terms {
-            limits: self.limits.clone(),
-            without_length: self.without_length,
-            reporter: reporter.clone(),
-        };
+        let terms = self.terms(Rc::clone(&program));
         let launch = Program {
-            directory: self.directory.clone(),
+            directory: self.scripts.directory.clone(),
             program,
             variables,
-            limits: self.limits.clone(),
-            reporter,
+            limits: terms.limits.clone(),
+            reporter: terms.reporter.clone(),
             running: Rc::clone(&self.running),
         };
         relay::begin(cx, request, exchange, end, launch, terms)
-    }
-}
-
-impl fmt::Debug for Cgi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scripts, mount, limits, .. } = self;
-        let mut debug = f.debug_struct("Cgi");
-        debug.field("scripts", scripts).field("mount", mount).field("limits", limits).finish_non_exhaustive()
     }
 }
 
@@ -352,6 +280,10 @@ impl Backend for Child {
             }
         }
         taken
+    }
+
+    fn set_clock(&mut self, cx: &mut Context<'_>, runs: bool) {
+        self.supervised.set_clock(cx, runs);
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) {

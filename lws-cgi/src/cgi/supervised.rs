@@ -3,6 +3,7 @@
 //! One deadline holds at a time: for its work, then for its end after SIGTERM, then for the end of what it has left behind.
 
 use super::process::Process;
+use crate::allowance::Allowance;
 use crate::failure::{Exit, Failure, Notice};
 use crate::limits::Limits;
 use crate::messages::Lines;
@@ -32,6 +33,8 @@ pub(crate) struct Supervised {
     exchange: StreamId,
     phase: Cell<ProcessPhase>,
     deadline: Cell<Option<TimerId>>,
+    /// What is left of the time for its work.
+    time: Cell<Allowance>,
     messages: Cell<Option<LinkId>>,
     /// The exchange is over.
     released: Cell<bool>,
@@ -80,6 +83,7 @@ impl Supervised {
             exchange,
             phase: Cell::new(ProcessPhase::Running),
             deadline: Cell::new(None),
+            time: Cell::new(Allowance::new(time_max)),
             messages: Cell::new(None),
             released: Cell::new(false),
             _place: place,
@@ -97,8 +101,27 @@ impl Supervised {
             }
             None => supervised.poll(cx),
         }
-        supervised.set_deadline(cx, time_max, |supervised, cx| supervised.terminate(cx, true));
+        supervised.set_clock(cx, true);
         Ok(supervised)
+    }
+
+    /// Lets the time for its work run, or stand still.
+    pub(crate) fn set_clock(self: &Rc<Self>, cx: &mut Context<'_>, runs: bool) {
+        if self.phase.get() != Phase::Running {
+            // Another deadline holds.
+            return;
+        }
+        let (now, mut time) = (cx.now(), self.time.get());
+        if runs {
+            let at = time.run(now);
+            self.set_deadline(cx, at - now, |supervised, cx| supervised.terminate(cx, true));
+        } else {
+            time.rest(now);
+            if let Some(deadline) = self.deadline.take() {
+                cx.cancel(deadline);
+            }
+        }
+        self.time.set(time);
     }
 
     /// How it has ended, once that is known.
@@ -139,9 +162,11 @@ impl Supervised {
     pub(crate) fn release(self: &Rc<Self>, cx: &mut Context<'_>, whole: bool) {
         self.released.set(true);
         match self.phase.get() {
-            ProcessPhase::Running if !whole => self.terminate(cx, false),
-            ProcessPhase::Exited { .. } => self.clear(cx),
-            ProcessPhase::Running | ProcessPhase::Ending { .. } | ProcessPhase::Gone { .. } => {}
+            Phase::Running if !whole => self.terminate(cx, false),
+            // Nobody is waited for any more.
+            Phase::Running => self.set_clock(cx, true),
+            Phase::Exited { .. } => self.clear(cx),
+            Phase::Ending { .. } | Phase::Gone { .. } => {}
         }
     }
 

@@ -3,24 +3,25 @@
 mod connection;
 mod record;
 
-use self::connection::{Conversation, Progress, ResponderLink, Shared, Task};
+use self::connection::{Carrier, Conversation, Progress, Shared, Task};
+use crate::allowance::Allowance;
 use crate::backend::{Backend, Launch, Received};
-use crate::failure::{Failure, Notice};
-use crate::limits::{Limits, WithoutLength};
+use crate::failure::Failure;
+use crate::gateway::Gateway;
+use crate::limits::Limits;
 use crate::messages::Lines;
-use crate::meta::{self, Asked, ScriptPath, Settings, Variables, variables};
+use crate::meta::{self, Asked, ScriptPath, Variables, variables};
 use crate::place::Place;
-use crate::relay::{self, Terms};
-use crate::report::{self, Log, Reporter};
+use crate::relay;
+use crate::report::Reporter;
 use lws_server::http::{self, Answer, Exchange, Method, Request, Response, Status};
 use lws_server::upstream::{ConnectOptions, Speak, Target};
-use lws_server::{Context, Endpoint, Methods, Route, StreamId, Takes, TimerId};
+use lws_server::{Context, Endpoint, StreamId, TimerId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,23 +44,19 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// server.build()?.run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone)]
-#[must_use = "it is an endpoint of a route"]
-pub struct FastCgi {
+pub type FastCgi = Gateway<Responders>;
+
+/// A server of FastCGI, and which of its scripts answers.
+#[derive(Clone, Debug)]
+pub struct Responders {
     target: Target,
-    scripts: FastCgiScripts,
-    settings: Settings,
-    limits: Limits,
-    without_length: WithoutLength,
-    log: Log,
-    mount: String,
+    found: Found,
     pool: Rc<Pool>,
-    running: Rc<Cell<usize>>,
 }
 
 /// Which script answers.
 #[derive(Clone, Debug)]
-enum FastCgiScripts {
+enum Found {
     /// The server has one, or finds it by itself.
     One(Option<PathBuf>),
     /// The file that the path names below a folder, up to a segment with this end.
@@ -77,22 +74,12 @@ struct Pool {
 impl FastCgi {
     /// Requests are answered by the server at `target`: a path is that of a Unix socket, `("localhost", 9000)` a host and port.
     pub fn new(target: impl Into<Target>) -> Self {
-        Self {
-            target: target.into(),
-            scripts: FastCgiScripts::One(None),
-            settings: Settings::default(),
-            limits: Limits::default(),
-            without_length: WithoutLength::default(),
-            log: report::to_standard_error(),
-            mount: String::new(),
-            pool: Rc::default(),
-            running: Rc::default(),
-        }
+        Self::to(Responders { target: target.into(), found: Found::One(None), pool: Rc::default() })
     }
 
     /// One script answers whatever follows the path: `SCRIPT_FILENAME`.
     pub fn script(mut self, file: impl Into<PathBuf>) -> Self {
-        self.scripts = FastCgiScripts::One(Some(file.into()));
+        self.scripts.found = Found::One(Some(file.into()));
         self
     }
 
@@ -101,68 +88,23 @@ impl FastCgi {
     pub fn scripts(mut self, root: impl Into<PathBuf>, suffix: impl Into<String>) -> Self {
         let root = root.into();
         self.settings.document_root = Some(root.clone());
-        self.scripts = FastCgiScripts::Named { root, suffix: suffix.into() };
-        self
-    }
-
-    /// Sets a parameter of every request, in place of whatever the request would make of it.
-    pub fn variable(mut self, name: impl Into<String>, value: impl AsRef<OsStr>) -> Self {
-        self.settings.given.push((name.into(), value.as_ref().as_bytes().to_vec()));
-        self
-    }
-
-    /// Hands `Authorization` on, to a program that checks passwords by itself.
-    pub fn authorization(mut self) -> Self {
-        self.settings.authorization = true;
-        self
-    }
-
-    /// Says that a guard of the route has checked Basic credentials
-    /// ([`Route::authentication`]): their user is `REMOTE_USER`. RFC 3875 §4.1.11.
-    pub fn authenticated(mut self) -> Self {
-        self.settings.authenticated = true;
+        self.scripts.found = Found::Named { root, suffix: suffix.into() };
         self
     }
 
     /// Keeps up to so many connections for later requests, on each thread of the server. By default none is: a process of PHP
     /// that has a connection serves no other.
     pub fn keep(self, most: usize) -> Self {
-        self.pool.most.set(most);
+        self.scripts.pool.most.set(most);
         self
-    }
-
-    /// Sets what a request may take.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// What is done with content whose length is not known. PHP takes it for none, so that [`WithoutLength::Stream`] is not for it.
-    pub fn without_length(mut self, rule: WithoutLength) -> Self {
-        self.without_length = rule;
-        self
-    }
-
-    /// Logs what scripts have to say, with the path of each. By default it goes to the standard error of this process.
-    pub fn log(mut self, log: impl Fn(&Path, &Notice<'_>) + 'static) -> Self {
-        self.log = Rc::new(log);
-        self
-    }
-
-    /// The route of all paths that begin with `path`, for every method.
-    #[must_use]
-    pub fn at(mut self, path: impl Into<String>) -> Route {
-        let path = path.into();
-        path.trim_end_matches('/').clone_into(&mut self.mount);
-        Route::new(Takes::Requests(Methods::Any), path, self)
     }
 
     /// The script that a path leads to, and how the path divides.
     fn find(&self, path: &str) -> Option<(Option<PathBuf>, ScriptPath)> {
         let rest = path.strip_prefix(&*self.mount)?;
-        match &self.scripts {
-            FastCgiScripts::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
-            FastCgiScripts::Named { root, suffix } => {
+        match &self.scripts.found {
+            Found::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
+            Found::Named { root, suffix } => {
                 let index = rest.ends_with('/').then(|| format!("{path}index{suffix}"));
                 let path = index.as_deref().unwrap_or(path);
                 let rest = &path[self.mount.len()..];
@@ -198,31 +140,17 @@ impl Endpoint for FastCgi {
         let (asked, carrier) = (Asked::new(request), meta::Carrier::new(cx));
         let variables = variables(&asked, &carrier, &script, file.as_deref(), None, &self.settings);
         let shown = file.unwrap_or_else(|| PathBuf::from(OsStr::from_bytes(&script.name)));
-        let reporter = Reporter::new(Rc::clone(&self.log), shown.into());
-        let terms = Terms {
-            limits: self.limits.clone(),
-            without_length: self.without_length,
-            reporter: reporter.clone(),
-        };
+        let terms = self.terms(shown.into());
         let launch = Ask {
-            target: self.target.clone(),
+            target: self.scripts.target.clone(),
             variables,
             repeatable: end && matches!(request.method(), Method::Get | Method::Head),
-            limits: self.limits.clone(),
-            reporter,
-            pool: Rc::clone(&self.pool),
+            limits: terms.limits.clone(),
+            reporter: terms.reporter.clone(),
+            pool: Rc::clone(&self.scripts.pool),
             running: Rc::clone(&self.running),
         };
         relay::begin(cx, request, exchange, end, launch, terms)
-    }
-}
-
-impl fmt::Debug for FastCgi {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { target, scripts, mount, limits, .. } = self;
-        let mut debug = f.debug_struct("FastCgi");
-        debug.field("target", target).field("scripts", scripts);
-        debug.field("mount", mount).field("limits", limits).finish_non_exhaustive()
     }
 }
 
@@ -329,23 +257,20 @@ impl Launch for Ask {
             }
             None => self.connect(cx, exchange, request)?,
         };
-        let late = Rc::new(Cell::new(false));
-        let is_late = Rc::clone(&late);
-        let deadline = cx.after(self.limits.time_max, move |cx| {
-            is_late.set(true);
-            cx.wake(exchange);
-        });
-        Ok(Responder {
+        let mut responder = Responder {
             shared,
+            time: Allowance::new(self.limits.time_max),
             ask: self,
             exchange,
             length,
             reused,
             finished: false,
-            late,
-            deadline,
+            late: Rc::default(),
+            deadline: None,
             _place: place,
-        })
+        };
+        responder.set_clock(cx, true);
+        Ok(responder)
     }
 }
 
@@ -360,7 +285,9 @@ struct Responder {
     finished: bool,
     /// Its time is up.
     late: Rc<Cell<bool>>,
-    deadline: TimerId,
+    /// What is left of its time, and what ends it while it runs.
+    time: Allowance,
+    deadline: Option<TimerId>,
     _place: Place,
 }
 
@@ -386,6 +313,21 @@ impl Backend for Responder {
         self.shared.borrow_mut().send(cx, content)
     }
 
+    fn set_clock(&mut self, cx: &mut Context<'_>, runs: bool) {
+        if let Some(deadline) = self.deadline.take() {
+            cx.cancel(deadline);
+        }
+        let now = cx.now();
+        if !runs {
+            return self.time.rest(now);
+        }
+        let (late, exchange) = (Rc::clone(&self.late), self.exchange);
+        self.deadline = Some(cx.after(self.time.run(now) - now, move |cx| {
+            late.set(true);
+            cx.wake(exchange);
+        }));
+    }
+
     fn finish(&mut self, cx: &mut Context<'_>) {
         self.finished = true;
         self.shared.borrow_mut().finish(cx);
@@ -409,7 +351,7 @@ impl Backend for Responder {
     }
 
     fn release(&mut self, cx: &mut Context<'_>, _: bool) {
-        cx.cancel(self.deadline);
+        self.set_clock(cx, false);
         if self.shared.borrow_mut().release(cx) {
             self.ask.pool.put(cx, Rc::clone(&self.shared));
         }

@@ -87,6 +87,43 @@ fn a_script_that_ends_or_stalls_anywhere_has_one_outcome() {
 }
 
 #[test]
+fn a_client_that_takes_its_time_uses_up_none_of_the_scripts() {
+    let folder = Folder::new();
+    let server = serve_with(numbered(&folder, &format!("cat > content; {HEAD}; cat content")), limits());
+    let mut client = server.connect();
+    client.send(request("POST", "/script", "Content-Length: 10\r\n") + "12345");
+    folder.said("pid");
+    // Longer than the script may take in all.
+    std::thread::sleep(limits().time_max + limits().head_timeout);
+    client.send("67890");
+    let answer = Answer::parse(&client.rest());
+    assert_eq!((answer.status, answer.text(), answer.whole), (200, "1234567890", true));
+}
+
+#[test]
+fn a_script_that_does_not_take_what_its_client_has_sent_is_late() {
+    let answer = answer_of_post("exec sleep 1000", &vec![b'x'; 1 << 20]);
+    assert_eq!(answer.status, 504);
+}
+
+/// What the client sees of a script that is sent content, which is gone then.
+fn answer_of_post(then: &str, content: &[u8]) -> Answer {
+    let folder = Folder::new();
+    let server = serve_with(numbered(&folder, then), limits());
+    let mut client = server.connect();
+    client.send(request("POST", "/script", &format!("Content-Length: {}\r\n", content.len())));
+    let mut writer = client.0.try_clone().expect("a duplicate");
+    // The server need not read all of it.
+    let answer = std::thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut writer, content));
+        Answer::parse(&client.rest())
+    });
+    let pid = folder.said("pid");
+    eventually(|| !is_there(&pid));
+    answer
+}
+
+#[test]
 fn output_past_its_limit_is_cut() {
     let mut limits = limits();
     limits.output_bytes_max = Some(1000);

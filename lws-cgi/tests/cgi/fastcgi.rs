@@ -127,6 +127,22 @@ fn a_request_is_asked_and_its_answer_handed_on() {
     assert_eq!(logged.recv_timeout(PATIENCE).as_deref(), Ok("oh"));
 }
 
+#[test]
+fn a_client_that_takes_its_time_uses_up_none_of_the_servers() {
+    let address = responder(move |mut stream| {
+        let received = read(&mut stream).expect("a request");
+        assert_eq!(received.content, b"1234567890");
+        stream.write_all(&answer()).expect("it is read");
+    });
+    let (server, _) = front(address, |it| it);
+    let mut client = server.connect();
+    client.send(request("POST", "/script", "Content-Length: 10\r\n") + "12345");
+    std::thread::sleep(limits().time_max + limits().head_timeout);
+    client.send("67890");
+    let answer = Answer::parse(&client.rest());
+    assert_eq!((answer.status, answer.text(), answer.whole), (200, "hello", true));
+}
+
 /// What a client gets of a server that sends `octets` and then does `then`.
 fn outcome(octets: &[u8], then: fn(TcpStream)) -> Answer {
     let octets = octets.to_vec();
