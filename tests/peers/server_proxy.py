@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Our server as a proxy, in front of the servers of others: nginx over TCP and a Unix socket, nghttpd over HTTP/2, Python's WebSockets and
-node's. curl, h2load and Python's `websockets` ask. Not one request may be lost, and content is compared octet for octet."""
+"""Our server as a proxy, in front of the servers of others: nginx over TCP, TLS and a Unix socket, nghttpd over HTTP/2 with and without TLS,
+WebSockets of Python, node and hypercorn over HTTP/1.1 and HTTP/2, with and without TLS. curl, h2load, and Python's `websockets` and `h2` ask.
+Not one request may be lost, and content is compared octet for octet."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ from pathlib import Path
 
 import websockets
 
+from certificates import Authority
 from checks import Checks, free_port, running, server
+from server_http2 import Client, WebSocket
 
 checks = Checks("proxy")
 
@@ -30,8 +33,8 @@ REQUESTS = int(os.environ.get("PROXY_REQUESTS", "20000"))
 LONG = 8 << 20
 
 
-def nginx(folder: Path, port: int) -> list[str]:
-    """Serves the folder on a port and on a Unix socket."""
+def nginx(folder: Path, port: int, tls_port: int, pair: tuple[Path, Path]) -> list[str]:
+    """Serves the folder on a port, on another one over TLS, where ALPN chooses HTTP/2, and on a Unix socket."""
     temporary = "\n".join(f"  {kind}_temp_path {kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     config = folder / "nginx.conf"
     config.write_text(f"""
@@ -47,7 +50,10 @@ http {{
 {temporary}
   server {{
     listen 127.0.0.1:{port};
+    listen 127.0.0.1:{tls_port} ssl http2;
     listen unix:{folder}/nginx.sock;
+    ssl_certificate {pair[0]};
+    ssl_certificate_key {pair[1]};
     root {folder}/www;
     location = /early {{ return 204; }}
     location = /moved {{ return 302 /long; }}
@@ -145,7 +151,9 @@ def posts(upstream: int) -> None:
         checks.check("what Connection names stays", b"x-mine" not in fields, fields)
 
 
-def websocket(upstream: int, name: str) -> None:
+def websocket(upstream: str, name: str) -> None:
+    """One client over HTTP/1.1 and one over HTTP/2 talk to an upstream that sends everything back."""
+
     async def talk(port: int) -> None:
         async with websockets.connect(f"ws://127.0.0.1:{port}/", max_size=None) as peer:
             for message in ("hello", b"\x00\x01", "x" * 1_000_000, b"y" * 3_000_000):
@@ -158,8 +166,30 @@ def websocket(upstream: int, name: str) -> None:
             await peer.close(4001, "enough")
             checks.equal(f"{name}: the close is answered", peer.close_code, 4001)
 
-    with server("--proxy", f"/=http://127.0.0.1:{upstream}") as port:
+    with server("--proxy", f"/={upstream}") as port:
         asyncio.run(talk(port))
+        websocket_over_http2(port, name)
+
+
+def websocket_over_http2(port: int, name: str) -> None:
+    with Client(port) as client:
+        peers = [WebSocket(client, "/") for _ in range(3)]
+        checks.equal(f"{name}: three WebSockets on one connection of HTTP/2", [peer.status for peer in peers], ["200"] * 3)
+        for size in (5, 70_000, 1_000_000):
+            sent = [os.urandom(size) for _ in peers]
+            for peer, octets in zip(peers, sent):
+                peer.send(peer.frames.send_data(octets, fin=True))
+            got = []
+            for peer in peers:
+                back = bytearray()
+                while len(back) < size:
+                    back += peer.frame().payload
+                got.append(bytes(back))
+            checks.check(f"{name}: {size} octets come back on each stream", got == sent, [len(back) for back in got])
+        for peer in peers:
+            peer.send(peer.frames.close(4001, "enough"))
+        codes = [peer.frame().payload[0] for peer in peers]
+        checks.equal(f"{name}: each Close is answered on its stream", codes, [4001] * 3)
 
 
 def main() -> None:
@@ -172,20 +202,37 @@ def main() -> None:
         (folder / "www").mkdir()
         (folder / "www" / "long").write_bytes(long)
         (folder / "www" / "short").write_bytes(b"hello")
-        nginx_port, nghttpd_port, python_port, node_port = (free_port() for _ in range(4))
-        stack.enter_context(running(nginx(folder, nginx_port), nginx_port))
-        nghttpd = ["nghttpd", "--no-tls", "--address=127.0.0.1", "-d", str(folder / "www"), str(nghttpd_port)]
-        stack.enter_context(running(nghttpd, nghttpd_port))
-        echo = [sys.executable, str(here / "echo_server.py"), str(python_port)]
-        stack.enter_context(running(echo, python_port))
-        node = ["node", str(here / "echo_server.mjs"), str(node_port)]
-        stack.enter_context(running(node, node_port))
+        authority = Authority(folder)
+        # What the proxy believes instead of the roots of the system.
+        os.environ["SSL_CERT_FILE"] = str(authority.root)
+        certificate, key = authority.issue("server", "localhost")
+
+        def start(*command: str, port: int | None = None, stderr: int | None = None) -> int:
+            """Runs a peer whose PORT is filled in."""
+            port = port or free_port()
+            stack.enter_context(running([str(port) if word == "PORT" else word for word in command], port, stderr=stderr))
+            return port
+
+        nginx_port, nginx_tls_port = free_port(), free_port()
+        start(*nginx(folder, nginx_port, nginx_tls_port, (certificate, key)), port=nginx_port)
+        nghttpd_port = start("nghttpd", "--no-tls", "--address=127.0.0.1", "-d", str(folder / "www"), "PORT")
+        nghttpd_tls_port = start("nghttpd", "--address=127.0.0.1", "-d", str(folder / "www"), "PORT", str(key), str(certificate))
+        pair = (str(certificate), str(key))
+        echo, http2_echo = str(here / "echo_server.py"), str(here / "http2_server.py")
+        node, http2_node = str(here / "echo_server.mjs"), str(here / "http2_server.mjs")
+        python_port, python_tls_port = start(sys.executable, echo, "PORT"), start(sys.executable, echo, "PORT", *pair)
+        node_port, http2_node_port = start("node", node, "PORT"), start("node", http2_node, "PORT")
+        # It complains of a stream that ends behind a Close, which it has forgotten by then.
+        hypercorn_port = start(sys.executable, http2_echo, "PORT", stderr=subprocess.DEVNULL)
+        hypercorn_tls_port = start(sys.executable, http2_echo, "PORT", *pair, stderr=subprocess.DEVNULL)
         upload_port = stack.enter_context(uploads())
 
         with checks.scenario("files"):
             files(long, f"http://127.0.0.1:{nginx_port}", "nginx")
             files(long, f"unix:{folder}/nginx.sock", "nginx on a Unix socket")
             files(long, f"h2c://127.0.0.1:{nghttpd_port}", "nghttpd", ranges=False)
+            files(long, f"https://localhost:{nginx_tls_port}", "nginx over TLS")
+            files(long, f"h2://localhost:{nghttpd_tls_port}", "nghttpd over TLS", ranges=False)
         with checks.scenario("posts"):
             posts(upload_port)
         with checks.scenario("load"), server("--proxy", f"/=http://127.0.0.1:{nginx_port}") as port:
@@ -193,10 +240,19 @@ def main() -> None:
             load(port, "-m", "10")
         with checks.scenario("load over HTTP/2"), server("--proxy", f"/=h2c://127.0.0.1:{nghttpd_port}") as port:
             load(port, "-m", "10")
-        with checks.scenario("WebSockets of Python"):
-            websocket(python_port, "Python")
-        with checks.scenario("WebSockets of node"):
-            websocket(node_port, "node")
+        for name, upstream in [
+            ("Python", f"http://127.0.0.1:{python_port}"),
+            ("Python over TLS", f"https://localhost:{python_tls_port}"),
+            ("node", f"http://127.0.0.1:{node_port}"),
+            ("node over HTTP/2", f"h2c://127.0.0.1:{http2_node_port}"),
+            ("hypercorn over HTTP/2", f"h2c://127.0.0.1:{hypercorn_port}"),
+            ("hypercorn over HTTP/2 and TLS", f"h2://localhost:{hypercorn_tls_port}"),
+        ]:
+            with checks.scenario(f"WebSockets of {name}"):
+                websocket(upstream, name)
+        with checks.scenario("a name that the certificate does not have"), server("--proxy", f"/=https://127.0.0.1:{nginx_tls_port}") as port:
+            status = curl("--output", "/dev/null", "--write-out", "%{http_code} %header{proxy-status}", f"http://127.0.0.1:{port}/short")
+            checks.equal("is a bad gateway", status, b"502 lws; error=tls_certificate_error")
         with checks.scenario("nobody is there"), server("--proxy", f"/=http://127.0.0.1:{free_port()}") as port:
             with socket.create_connection(("127.0.0.1", port)) as peer:
                 peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
