@@ -26,6 +26,8 @@ pub(crate) struct Tunnel {
     ended: bool,
     /// Where the end of our own direction stands.
     ending: Ending,
+    /// The outer stream is not read, as the inner connection wants nothing.
+    paused: bool,
     /// The rules for the inner connection.
     config: Arc<Config>,
 }
@@ -85,6 +87,7 @@ impl Tunnel {
             versions: key.versions,
             ended: false,
             ending: Ending::Open,
+            paused: false,
             config,
         };
         match proxy.kind {
@@ -301,7 +304,9 @@ impl Tunnel {
     pub(crate) fn has_output(&self) -> bool {
         let TunnelState::Open(inner) = &self.state else { return !self.out.is_empty() };
         let interest = inner.interest();
-        !self.out.is_empty() || interest.write || interest.shutdown && self.ending != Ending::Sent
+        let ends = interest.shutdown && self.ending != Ending::Sent;
+        // What the inner connection had received, and has told meanwhile, may have kept the outer stream from being read.
+        !self.out.is_empty() || interest.write || ends || interest.read == self.paused
     }
 
     /// Moves what is to be sent to the outer stream, and sets its timeout to that of the inner connection.
@@ -335,12 +340,16 @@ impl Tunnel {
         stream.set_timeout(interest.deadline);
         if interest.close {
             stream.abort();
-        } else if interest.read == stream.is_paused() {
-            if interest.read {
-                stream.resume();
-            } else {
-                stream.pause();
-            }
+            return;
+        }
+        self.paused = !interest.read;
+        if self.paused == stream.is_paused() {
+            return;
+        }
+        if self.paused {
+            stream.pause();
+        } else {
+            stream.resume();
         }
     }
 

@@ -89,7 +89,6 @@ Listen 127.0.0.1
 Timeout 60
 MaxClients 50
 LogLevel Critical
-LogFile "/dev/null"
 BasicAuth user secret
 """)
     return ["tinyproxy", "-d", "-c", str(config)]

@@ -61,6 +61,7 @@ fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) -> Running 
             .any_host()
             .get("/hello", |request| Response::text(format!("hello by {:?}", request.version())))
             .get("/to", |_| Response::new(lws_server::http::Status::FOUND).field("location", "/hello"))
+            .get("/long", |_| Response::ok("text/plain", vec![b'x'; LONG]))
             .post("/length", |request| Response::text(request.content().len().to_string()))
             .ws("/chat", |_| Echo);
         let server = describe(builder).build().expect("the server is built");
@@ -83,6 +84,9 @@ fn serve(describe: impl FnOnce(Builder) -> Builder + Send + 'static) -> Running 
         thread: Some(thread),
     }
 }
+
+/// Octets of a response that comes in many reads.
+const LONG: usize = 3 << 20;
 
 fn serve_tls(authority: &Authority) -> Running {
     let tls = authority.issue(&["a.test"]).server();
@@ -374,6 +378,13 @@ fn a_proxy_makes_tunnels_by_connect_and_by_socks() {
         assert_eq!(response.text(), "hello by Http11", "{text}");
         let response = runtime.send(request, 100).expect("it runs").expect("a response");
         assert_eq!(response.timings.connects, 0, "a tunnel is used again");
+        for versions in [Versions::Http1, Versions::Http2] {
+            let mut long = get(&format!("{url}/long"));
+            let options = long.options.get_or_insert_default();
+            (options.versions, options.timeout) = (versions, Some(PATIENCE));
+            let response = runtime.send(long, LONG).expect("it runs").expect("a response");
+            assert_eq!(response.body.len(), LONG, "{text} {versions:?}");
+        }
         let mut post = Request::new("POST", format!("{url}/length").parse().expect("a URL"));
         post.body = Body::Bytes(vec![7; 300_000].into());
         let response = runtime.send(post, 100).expect("it runs").expect("a response");
