@@ -48,16 +48,12 @@ autobahn_through_nghttpx() {
       --backend='127.0.0.1,$ours;;$to_ours'"
 }
 
-# How many cases of the suite go through our proxy in a run of all steps.
-export AUTOBAHN_PROXY_CASES=121
-
-# autobahn_through_proxy SCHEME KEPT -- ARGUMENT...: the suite speaks HTTP/1.1 to our proxy, which passes each WebSocket on to our server.
+# autobahn_through_proxy SCHEME ARGUMENT...: the suite speaks HTTP/1.1 to our proxy, which passes each WebSocket on to our server.
 autobahn_through_proxy() {
-  local scheme=$1 keeps=$2 port ours
-  shift 3
+  local scheme=$1 port ours
+  shift
   port=$(free_port)
   ours=$(free_port)
-  # shellcheck disable=SC2086 # names without spaces
-  "$PYTHON" tests/peers/autobahn.py server --seconds "$STEP_SECONDS" --url "ws://127.0.0.1:$port/echo" $keeps "$@" \
+  "$PYTHON" tests/peers/autobahn.py server --seconds "$STEP_SECONDS" --url "ws://127.0.0.1:$port/echo" "$@" \
     --backend "$ours" "$LWSWS --port $ours --quiet" --start "$LWSWS --port $port --quiet --proxy /=$scheme://127.0.0.1:$ours"
 }
