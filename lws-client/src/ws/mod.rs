@@ -50,7 +50,7 @@ pub trait Handler {
         let _ = (cx, control);
     }
 
-    /// Everything that waited has been handed to the connection: a good moment to send more.
+    /// Everything that waited has been handed to the connection: a good moment to send more. Also after [`Client::want_drained`].
     fn drained(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }
@@ -226,6 +226,10 @@ pub(crate) struct Socket {
     refusal: Option<Box<Refusal>>,
     /// This side wants it closed.
     closing: Option<(CloseCode, String)>,
+    /// And at once, without the closing handshake.
+    aborted: bool,
+    /// The application asked to be called when nothing waits.
+    wants_drained: bool,
     /// Messages that may still be sent in this turn.
     burst: usize,
     /// The application takes no messages, and the engine knows.
@@ -362,6 +366,8 @@ impl Socket {
             queued: true,
             refusal: None,
             closing: None,
+            aborted: false,
+            wants_drained: false,
             paused: false,
             is_paused: false,
             probe: Probe::default(),

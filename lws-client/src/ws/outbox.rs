@@ -130,6 +130,12 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    /// Bytes that another message may have.
+    pub(crate) fn room(&self, limits: &OutboxLimits) -> usize {
+        let has_place = self.queue.len() < limits.messages_max;
+        if has_place { limits.bytes_max.saturating_sub(self.bytes) } else { 0 }
+    }
+
     /// The WebSocket is not open any more. How many messages that were to fail are gone.
     pub(crate) fn lose(&mut self) -> usize {
         let failed = self.queue.iter().filter(|it| it.when_lost == WhenLost::Fail).count();
@@ -261,6 +267,9 @@ mod tests {
             Err(SendError::Full)
         );
         assert_eq!(outbox.push(message("", WhenLost::Keep), false, &limits), Err(SendError::Full));
+        assert_eq!(outbox.room(&limits), 0, "there is no place for a third one");
+        outbox.pop();
+        assert_eq!(outbox.room(&limits), 3);
     }
 
     #[test]

@@ -68,6 +68,21 @@ impl Client {
         Ok(())
     }
 
+    /// Bytes that a message may have that is sent now and waits with the others; 0 while the WebSocket is not open.
+    #[must_use]
+    pub fn send_room(&self, id: SocketId) -> usize {
+        let socket = self.sockets.get(id).filter(|socket| socket.is_open() && socket.closing.is_none());
+        socket.map_or(0, |socket| socket.outbox.room(&socket.terms.limits))
+    }
+
+    /// Has [`Handler::drained`] called once when it is open and nothing waits, be that now.
+    pub fn want_drained(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.wants_drained = true;
+            self.touch_socket(id);
+        }
+    }
+
     /// Receives no messages until [`resume_socket`](Self::resume_socket), and lets the server wait.
     pub fn pause_socket(&mut self, id: SocketId) {
         self.set_paused(id, true);
@@ -130,6 +145,15 @@ impl Client {
             socket.closing.get_or_insert_with(|| (code, reason.to_owned()));
             // The server's Close has to be read, and what it has sent before.
             socket.paused = false;
+            self.sockets.ask(id);
+        }
+    }
+
+    /// Cuts a WebSocket off, for good. [`Handler::gave_up`] follows, not within this call.
+    pub fn abort_socket(&mut self, id: SocketId) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.aborted = true;
+            socket.closing.get_or_insert((CloseCode::GOING_AWAY, String::new()));
             self.sockets.ask(id);
         }
     }
@@ -355,6 +379,9 @@ impl Client {
     /// Sends what waits, on the stream that is lent.
     pub(crate) fn apply_to_socket(&mut self, id: SocketId, mut stream: WebSocket<'_>) {
         let Some(socket) = self.sockets.get_mut(id) else { return stream.abort() };
+        if socket.aborted {
+            return stream.abort();
+        }
         if socket.probe == Probe::Wanted {
             socket.probe = Probe::Asked;
             // It is asked soon, and given up if it says nothing. What is lent here is a WebSocket, so that it is no misuse.
@@ -384,7 +411,8 @@ impl Client {
             }
         }
         socket.burst = usize::MAX;
-        if had_queued && socket.closing.is_none() {
+        let wanted = std::mem::take(&mut socket.wants_drained);
+        if (had_queued || wanted) && socket.closing.is_none() {
             self.call_handler(id, |handler, cx| handler.drained(cx));
         }
         let Some(socket) = self.sockets.get_mut(id) else { return };

@@ -236,6 +236,12 @@ impl Builder {
         self
     }
 
+    /// Lets the server have no listener: for one that is there for its client, its UDP sockets, or what it adopts.
+    pub fn may_listen_nowhere(mut self) -> Self {
+        self.options.may_listen_nowhere = true;
+        self
+    }
+
     /// Bounds the messages that wait for slow WebSockets of each route, and sets the policy for those that fall behind.
     pub fn backlog(mut self, backlog: ws::Backlog) -> Self {
         self.routes().backlog = Some(backlog);

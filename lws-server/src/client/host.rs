@@ -143,6 +143,30 @@ impl std::fmt::Debug for Pending {
     }
 }
 
+/// Has something called with a context of the server, at the end of the call that is going on: for a [`Reply`](super::Reply) or a handler of
+/// [`ws`](super::ws), which are lent the client alone. In order, before the server sleeps, and never inside the call.
+#[derive(Clone)]
+pub struct Deliveries {
+    outbox: Rc<Outbox>,
+}
+
+impl Deliveries {
+    pub(super) fn new(outbox: Rc<Outbox>) -> Self {
+        Self { outbox }
+    }
+
+    /// Has `call` called. Its context belongs to no stream.
+    pub fn call(&self, call: impl FnOnce(&mut Context<'_>) + 'static) {
+        self.outbox.call(Box::new(call));
+    }
+}
+
+impl std::fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliveries").finish_non_exhaustive()
+    }
+}
+
 /// Wakes one stream of the thread: its handler's `wake` is called soon, and never inside the call. A stream that has gone is not there to
 /// be woken.
 #[derive(Clone)]

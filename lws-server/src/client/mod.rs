@@ -7,6 +7,7 @@
 //! * A handler that needs a whole response asks with [`Context::fetch`](crate::Context::fetch), and ends its request by dropping the [`Pending`].
 //! * A handler that relays a response as it comes asks with [`Context::start`](crate::Context::start), which has a [`Reply`]. What they have in common is theirs, an
 //!   `Rc<RefCell<_>>` for instance, and a [`Waker`] has the handler called when there is something for it.
+//! * What has no stream of its own to be woken takes a [`Deliveries`](crate::Context::deliveries) along.
 //!
 //! ```
 //! use lws_server::Server;
@@ -29,7 +30,7 @@ pub(crate) mod host;
 
 pub use fetch::Fetch;
 pub(crate) use host::Host;
-pub use host::{Pending, Waker};
+pub use host::{Deliveries, Pending, Waker};
 #[doc(inline)]
 pub use lws_client::*;
 use std::cell::Cell;
@@ -73,11 +74,10 @@ impl crate::Context<'_> {
         Pending::new(outbox, Rc::default(), id)
     }
 
-    /// The bytes that this thread holds for peers, against the budget of the server, [`Builder::held_bytes_max`](crate::Builder::held_bytes_max). What
-    /// an application keeps between two of them it counts there itself, with [`HeldBytes::adjust`](crate::HeldBytes::adjust).
+    /// What calls with a context of the server from a [`Reply`] or a handler of [`ws`], on this thread.
     #[must_use]
-    pub fn held_bytes(&self) -> Rc<crate::HeldBytes> {
-        self.state.client.held()
+    pub fn deliveries(&mut self) -> Deliveries {
+        Deliveries::new(self.state.client.outbox())
     }
 
     /// What wakes the exchange, WebSocket or raw stream that the call is about from a [`Reply`] or whatever else is on this thread.

@@ -30,6 +30,8 @@ pub struct ServerOptions {
     pub peers: PeerLimits,
     /// Topics that one WebSocket may subscribe to. Default 256.
     pub subscriptions_max: usize,
+    /// Whether it may have no listener. Default no: with none, nothing is served, which is mostly a mistake.
+    pub may_listen_nowhere: bool,
     /// Sockets that listen already.
     pub(crate) inherited: Inherited,
     /// The client of each thread.
@@ -55,6 +57,7 @@ impl Default for ServerOptions {
             work: PoolOptions::default(),
             peers: PeerLimits::default(),
             subscriptions_max: 256,
+            may_listen_nowhere: false,
             inherited: Inherited::default(),
             #[cfg(feature = "client")]
             client: crate::client::Options::default(),

@@ -43,10 +43,11 @@ pub(crate) fn server(
     let mut shards = Shards::create(count, &options.driver_of(count.get()))?.into_iter();
     let Some(first) = shards.next() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let held = HeldBytes::new(options.held_bytes_max);
+    let may_listen_nowhere = options.may_listen_nowhere;
     let group = Arc::new(Group::new(first.shards().clone(), options, held));
     let (service, plan) = first_service(description, first, &group, describe)?;
     // Mistakes in routes have come first: they are harder to find.
-    if plan.bound.iter().all(Vec::is_empty) {
+    if !may_listen_nowhere && plan.bound.iter().all(Vec::is_empty) {
         return Err(invalid("a server listens nowhere: `listen` says where".into()));
     }
     let plan = Arc::new(plan);
