@@ -1,4 +1,4 @@
-// The chat in C++17: rooms, names, and a clock. What a callback throws ends the stream that it is about, and nothing else.
+// The chat in C++17: rooms, names, and a clock; a page that another server is asked for, and a room that is the end of another one's. What a callback throws ends the stream that it is about, and nothing else.
 #include <lwx.hpp>
 
 #include <functional>
@@ -33,6 +33,32 @@ int main(int argc, char **argv) {
                                        }));
   server.http("/", lwx::handler().on_request([](lwx::stream stream, std::uint32_t) {
     stream.respond(200, "a chat in C++\n", "text/plain");
+  }));
+  // What the answer of a server is made of goes to the room "log", piece by piece.
+  server.http("/ask/{port}", lwx::handler().on_request([&server](lwx::stream stream, std::uint32_t) {
+    auto url = "http://127.0.0.1:" + std::string(stream.parameter("port")) + "/";
+    server.fetch(url, lwx::handler()
+                          .on_response([&server](lwx::stream, const lwx_response &response) {
+                            server.publish("room/log", "status " + std::to_string(response.status));
+                          })
+                          .on_message([&server](lwx::stream, lwx::bytes content, std::uint32_t) {
+                            if (!content.empty())
+                              server.publish("room/log", content);
+                          })
+                          .on_closed([&server](lwx::stream, const lwx_closed &closed) {
+                            server.publish("room/log", "closed " + std::to_string(closed.cause));
+                          }));
+    stream.respond(202, {});
+  }));
+  server.http("/join/{port}", lwx::handler().on_request([&server](lwx::stream stream, std::uint32_t) {
+    auto url = "ws://127.0.0.1:" + std::string(stream.parameter("port")) + "/";
+    server.connect(url, lwx::handler()
+                            .on_open([](lwx::stream stream) { lwx::check(stream.text("hello from C++")); })
+                            .on_message([&server](lwx::stream stream, lwx::bytes text, std::uint32_t) {
+                              server.publish("room/log", text);
+                              stream.close();
+                            }));
+    stream.respond(202, {});
   }));
   server.http("/stop", lwx::handler().on_request([&server](lwx::stream stream, std::uint32_t) {
     stream.respond(202, {});

@@ -22,8 +22,8 @@
  *
  * Callbacks. They are called inside lwx_service_dispatch(), _ready(), _pollfd(), _run(), libuv's loop, or a call that gives the
  * service something to do between those. A callback may call everything, but that what drives the service
- * (_dispatch, _ready, _pollfd, _run, _set_host, _attach_uv, _detach_uv, _start) answers LWX_E_RECURSIVE. It may free the service: the
- * call that drives it then answers 0, and is the last one. What a callback is lent (a request, bytes, the permit to write) is valid
+ * (_dispatch, _ready, _pollfd, _run, _set_host, _attach_uv, _detach_uv) and what asks how long to sleep (_fd, _deadline) answers
+ * LWX_E_RECURSIVE. It may free the service: every other call then answers LWX_E_GONE, and the one that drives it 0, as the last one. What a callback is lent (a request, bytes, the permit to write) is valid
  * until it returns.
  *
  * Writing. A stream is written to in its own callbacks, while it has a permit: lwx_budget() is not zero then. Elsewhere, and without a
@@ -67,6 +67,13 @@ typedef struct lwx_poster lwx_poster;
 /** Responses have the strict rules of a server that embeds nothing of other sites and may not be embedded. */
 #define LWX_SERVICE_STRICT_PAGES 8u
 
+/** Defects of the library: a panic that was stopped. */
+#define LWX_LOG_ERROR 1
+/** Peers that were sent away, and handshakes of TLS that failed. */
+#define LWX_LOG_NOTICE 2
+/** A line for each request, in the combined format, with how long it took in milliseconds and how it ended. */
+#define LWX_LOG_ACCESS 3
+
 /** Options of a service. Zero is the library's own value. */
 typedef struct lwx_service_options {
   size_t size;
@@ -93,6 +100,14 @@ typedef struct lwx_service_options {
   uint64_t ping_interval_us;
   /** How long what is going on may take to end after lwx_service_drain(). */
   uint64_t drain_timeout_us;
+  /** Is called with each line for a log, without an end of line, on the thread of the service. It may not call the service. NULL: nothing is
+   * written anywhere. */
+  void (*log)(void *user, int32_t level, lwx_str line);
+  void *log_user;
+  void (*log_drop)(void *user);
+  /** LWX_LOG_...: that and everything below. Zero is LWX_LOG_NOTICE. */
+  int32_t log_level;
+  uint32_t reserved_end;
 } lwx_service_options;
 
 /** Makes a service with nothing in it, and writes it to `service`; NULL if it fails. `options` may be NULL. LWX_E_SIZE; LWX_E_ARGUMENT,
@@ -108,10 +123,13 @@ typedef struct lwx_closed {
   size_t size;
   /** LWX_CAUSE_... */
   int32_t cause;
-  /** Of a WebSocket: the close code, 1005 if the frame had none, 1006 if there was no frame. */
+  /** Of a WebSocket: the close code, 1005 if the frame had none, 1006 if there was no frame; the status with which a server has refused the
+   * opening handshake. */
   uint32_t code;
   /** A short stable name of the cause: "complete", "closed_by_peer", "stalled_timeout". */
   lwx_str name;
+  /** For a person, of what lwx_fetch() and lwx_connect_websocket() have begun; often empty. */
+  lwx_str detail;
 } lwx_closed;
 
 /** What a control frame was. */
@@ -120,7 +138,19 @@ enum { LWX_CONTROL_PING = 8, LWX_CONTROL_PONG = 9, LWX_CONTROL_CLOSE = 10 };
 /** Messages come in parts, as they arrive, and may be of any size. */
 #define LWX_HANDLER_STREAMED 1u
 
-/** What is called about the streams of a route. Each callback may be NULL. `user` is what lwx_set_user() has set for the stream, or else
+/** What another server has answered. All of it is lent until the callback returns. */
+typedef struct lwx_response {
+  size_t size;
+  uint32_t status;
+  /** Of HTTP: 10, 11, 20. */
+  uint32_t version;
+  const lwx_field *fields;
+  size_t field_count;
+  /** What was asked for last, if redirects were followed. */
+  lwx_str url;
+} lwx_response;
+
+/** What is called about the streams of a route, or about a request or WebSocket to another server. Each callback may be NULL. `user` is what lwx_set_user() has set for the stream, or else
  * that of the handler. */
 typedef struct lwx_handler {
   size_t size;
@@ -150,6 +180,10 @@ typedef struct lwx_handler {
   void (*control)(lwx_service *service, lwx_key key, int32_t kind, lwx_str payload, void *user);
   /** The stream is over. Once, and nothing after it: the key finds nothing any more when it returns. */
   void (*closed)(lwx_service *service, lwx_key key, const lwx_closed *closed, void *user);
+  /** Of lwx_fetch() and lwx_connect_websocket(): the server has answered. Content follows with `data`, the last of it with LWX_END. */
+  void (*response)(lwx_service *service, lwx_key key, const lwx_response *response, void *user);
+  /** Of lwx_connect_websocket() with LWX_CONNECT_RECONNECT: it is lost, or could not be opened, and is tried again. */
+  void (*lost)(lwx_service *service, lwx_key key, const lwx_closed *why, void *user);
 } lwx_handler;
 
 /** Options of a listener. */
@@ -199,6 +233,19 @@ typedef struct lwx_files_options {
 /** Serves the files of a directory below a path, with conditional requests and ranges. `options` may be NULL. LWX_E_SYSTEM if there is no
  * such directory. */
 int32_t lwx_files(lwx_service *service, const char *path, const char *directory, const lwx_files_options *options);
+
+/** Names a handler, for the sites of a configuration: a protocol of a host gets its WebSockets, and a mount with "callback://name" its
+ * requests. */
+int32_t lwx_protocol(lwx_service *service, const char *name, const lwx_handler *handler);
+
+/** Serves the virtual hosts of a configuration in JSON, as the server of libwebsockets and the program lwsws read it: ports, certificates, files,
+ * redirects, protocols. LWX_E_ARGUMENT for a mistake, LWX_E_UNSUPPORTED for what is not served here (programs, other servers, passwords),
+ * LWX_E_SYSTEM for a folder or certificate that cannot be read: lwx_last_error() says where. A protocol without a handler is an error of
+ * lwx_service_start(). */
+int32_t lwx_sites(lwx_service *service, const char *json);
+
+/** The same of a folder with a file `conf` and perhaps files in `conf.d`. */
+int32_t lwx_sites_directory(lwx_service *service, const char *directory);
 
 /** Binds the listeners. LWX_E_SYSTEM, of which lwx_last_error() says what is wrong with which; the service can only be freed then. */
 int32_t lwx_service_start(lwx_service *service);
@@ -372,6 +419,52 @@ int32_t lwx_unsubscribe(lwx_service *service, lwx_key key, const char *topic);
 /** Sends a message to all subscribers of a topic, made once for all. Those that are slow get it when they can; what waits for them is
  * bounded. Flags: LWX_TEXT. */
 int32_t lwx_publish(lwx_service *service, const char *topic, const void *bytes, size_t size, uint32_t flags);
+
+/* ---- Clients ----------------------------------------------------------------------------------------------------------------- */
+
+/** Redirects are followed, up to ten. */
+#define LWX_CONNECT_FOLLOW 1u
+/** HTTP/2 without being asked: without TLS by prior knowledge, for a WebSocket by RFC 8441. Otherwise TLS agrees on it where a server can. */
+#define LWX_CONNECT_HTTP2 2u
+/** Of a WebSocket: compression of messages is offered. */
+#define LWX_CONNECT_DEFLATE 4u
+/** Of a WebSocket: when it is lost it comes back, after delays that grow from a second to a minute. */
+#define LWX_CONNECT_RECONNECT 8u
+
+/** Options of lwx_fetch() and lwx_connect_websocket(). What they point to is copied. */
+typedef struct lwx_connect_options {
+  size_t size;
+  /** LWX_CONNECT_... */
+  uint32_t flags;
+  uint32_t reserved;
+  /** Of a request; NULL is "GET". */
+  const char *method;
+  /** Of a WebSocket: subprotocols to offer, with commas between them. */
+  const char *protocols;
+  const lwx_field *fields;
+  size_t field_count;
+  /** Of a request; NULL is none. */
+  const void *content;
+  size_t content_size;
+  /** For https and wss: a PEM file of the certificates that are trusted; NULL is those of the system. It is read once. */
+  const char *tls_roots;
+  /** Where the connection goes to in place of the host of the URL: "127.0.0.1:8080", "unix:/run/a.sock". */
+  const char *connect_to;
+  /** From the beginning to the end. Without it a response has to begin within 60 s, and a silence in it may last as long. */
+  uint64_t timeout_us;
+} lwx_connect_options;
+
+/** Asks another server for something: "http://..." or "https://...". The handler's `response` is called, `data` for the content, and `closed`
+ * at the end in any case, none of them inside this call. Connections are kept and shared. lwx_pause(), lwx_resume() and lwx_abort() take the key.
+ * `options` and `key` may be NULL. After the start; LWX_E_ARGUMENT for what is no such URL, LWX_E_SYSTEM for roots that cannot be read. */
+int32_t lwx_fetch(lwx_service *service, const char *url, const lwx_connect_options *options, const lwx_handler *handler, lwx_key *key);
+
+/** Opens a WebSocket: "ws://..." or "wss://...". As lwx_fetch(), and the handler's `open` follows on `response`. lwx_write() may be called from
+ * anywhere on the thread: up to 1024 messages and 1 MiB wait for the server, past which it answers LWX_E_AGAIN, as it does while the WebSocket
+ * is not open; lwx_budget() says what there is room for, and lwx_want_write() has `writable` called when nothing waits any more.
+ * LWX_PING is LWX_E_UNSUPPORTED. lwx_close() ends it for good. */
+int32_t lwx_connect_websocket(lwx_service *service, const char *url, const lwx_connect_options *options, const lwx_handler *handler,
+                              lwx_key *key);
 
 /* ---- Timers, descriptors, datagrams ------------------------------------------------------------------------------------------ */
 

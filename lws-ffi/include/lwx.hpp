@@ -1,5 +1,5 @@
 /*
- * lwx.hpp: the service of lwx.h for C++17. Header only.
+ * lwx.hpp: the service and the client of lwx.h for C++17. Header only.
  *
  *   lwx::service server;
  *   server.listen("127.0.0.1:7681");
@@ -62,7 +62,8 @@ struct calls {
   std::function<void(stream, std::uint32_t)> request;
   std::function<void(stream)> open, writable;
   std::function<void(stream, bytes, std::uint32_t)> data;
-  std::function<void(stream, const lwx_closed &)> closed;
+  std::function<void(stream, const lwx_closed &)> closed, lost;
+  std::function<void(stream, const lwx_response &)> response;
   std::string protocols;
 };
 
@@ -149,6 +150,10 @@ public:
   handler &&on_message(std::function<void(stream, bytes, std::uint32_t)> call) && { return set(calls_->data, std::move(call)); }
   handler &&on_writable(std::function<void(stream)> call) && { return set(calls_->writable, std::move(call)); }
   handler &&on_closed(std::function<void(stream, const lwx_closed &)> call) && { return set(calls_->closed, std::move(call)); }
+  /** Of fetch() and connect(): the server has answered. */
+  handler &&on_response(std::function<void(stream, const lwx_response &)> call) && { return set(calls_->response, std::move(call)); }
+  /** Of connect() with LWX_CONNECT_RECONNECT: it is lost, and comes back. */
+  handler &&on_lost(std::function<void(stream, const lwx_closed &)> call) && { return set(calls_->lost, std::move(call)); }
   handler &&protocols(std::string names) && { return set(calls_->protocols, std::move(names)); }
 
 private:
@@ -222,6 +227,15 @@ public:
     return timer;
   }
 
+  /** Asks another server, after the start. */
+  stream fetch(const std::string &url, handler &&handler, const lwx_connect_options *options = nullptr) {
+    return begin_outgoing(lwx_fetch, url, std::move(handler), options);
+  }
+  /** Opens a WebSocket to another server, after the start. The subprotocols of the handler are offered. */
+  stream connect(const std::string &url, handler &&handler, const lwx_connect_options *options = nullptr) {
+    return begin_outgoing(lwx_connect_websocket, url, std::move(handler), options);
+  }
+
   int fd() const { return check(lwx_service_fd(raw_)); }
   int timeout_ms() const noexcept { return lwx_service_timeout_ms(raw_); }
   bool dispatch() { return check(lwx_service_dispatch(raw_)) > 0; }
@@ -287,6 +301,18 @@ private:
         of(user).writable({service, key});
     });
   }
+  static void on_response(lwx_service *service, lwx_key key, const lwx_response *response, void *user) noexcept {
+    guarded({service, key}, [&] {
+      if (of(user).response)
+        of(user).response({service, key}, *response);
+    });
+  }
+  static void on_lost(lwx_service *service, lwx_key key, const lwx_closed *why, void *user) noexcept {
+    guarded({service, key}, [&] {
+      if (of(user).lost)
+        of(user).lost({service, key}, *why);
+    });
+  }
   static void on_closed(lwx_service *service, lwx_key key, const lwx_closed *closed, void *user) noexcept {
     guarded({service, key}, [&] {
       if (of(user).closed)
@@ -294,10 +320,10 @@ private:
     });
   }
 
-  void route(std::int32_t kind, const std::string &path, handler &&handler) {
+  /** The callbacks as C has them. */
+  static lwx_handler described(const std::string &protocols) {
     lwx_handler raw;
     LWX_INIT(&raw);
-    auto protocols = handler.calls_->protocols;
     raw.protocols = protocols.empty() ? nullptr : protocols.c_str();
     raw.accept = on_accept;
     raw.request = on_request;
@@ -305,9 +331,34 @@ private:
     raw.data = on_data;
     raw.writable = on_writable;
     raw.closed = on_closed;
+    raw.response = on_response;
+    raw.lost = on_lost;
+    return raw;
+  }
+
+  void route(std::int32_t kind, const std::string &path, handler &&handler) {
+    auto protocols = handler.calls_->protocols;
+    lwx_handler raw = described(protocols);
     raw.user = new std::shared_ptr<calls>(std::move(handler.calls_));
     raw.drop = [](void *user) { delete static_cast<std::shared_ptr<calls> *>(user); };
     check(lwx_route(raw_, kind, path.c_str(), &raw));
+  }
+
+  /** None of the callbacks is called inside of `begin`: until it returns the stream has no pointer of its own. */
+  template <typename Begin>
+  stream begin_outgoing(Begin begin, const std::string &url, handler &&handler, const lwx_connect_options *given) {
+    lwx_connect_options options;
+    LWX_INIT(&options);
+    if (given != nullptr)
+      options = *given;
+    if (!handler.calls_->protocols.empty())
+      options.protocols = handler.calls_->protocols.c_str();
+    auto own = std::make_unique<state>(state{std::move(handler.calls_), nullptr});
+    lwx_handler raw = described({});
+    lwx_key key = 0;
+    check(begin(raw_, url.c_str(), &options, &raw, &key));
+    check(lwx_set_user(raw_, key, own.release(), [](void *user) { delete static_cast<state *>(user); }));
+    return {raw_, key};
   }
 
   lwx_service *raw_ = nullptr;

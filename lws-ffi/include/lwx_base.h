@@ -158,7 +158,9 @@ enum {
   /** This side gave up. */
   LWX_CAUSE_ABORTED = 11,
   /** Something that a later version has a number for. */
-  LWX_CAUSE_OTHER = 12
+  LWX_CAUSE_OTHER = 12,
+  /** No connection could be made: no address, no answer, no agreement of TLS or of a proxy. */
+  LWX_CAUSE_UNREACHABLE = 13
 };
 
 #ifdef __cplusplus

@@ -3,10 +3,11 @@
 use crate::error::Error;
 use crate::event::EventMemory;
 use crate::guard::{Answer, guard, guard_free};
+use crate::limits::LimitOptions;
 use crate::sys::{Given, In, Lender, Out, Ref, User};
 use crate::types::{
     END, Field, InField, Key, PING, Str, TEXT, check_text, field_lines, key_of, known_flags, message_kind,
-    sent_close_code, status, stream_key, text_lines,
+    sent_close, status, stream_key, text_lines,
 };
 use lws_proto::http::{Request, Scheme};
 use lws_proto::ws::{self, Deflate};
@@ -15,7 +16,6 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_char;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Fills memory with random bytes, for a client.
 pub type FillRandom = extern "C" fn(user: User, bytes: *mut u8, size: usize);
@@ -34,20 +34,8 @@ pub struct ConnOptions {
     pub fill_random: Option<FillRandom>,
     /// What that is called with.
     pub user: User,
-    /// The most bytes of a request or response head.
-    pub head_bytes_max: u64,
-    /// The most bytes of content.
-    pub content_bytes_max: u64,
-    /// The most bytes of a message that comes whole.
-    pub message_bytes_max: u64,
-    /// The most bytes that wait to be sent before there are no more permits.
-    pub send_queue_bytes_max: u64,
-    /// How long a head may take.
-    pub head_timeout_us: u64,
-    /// How long a connection may be without a request.
-    pub keep_alive_timeout_us: u64,
-    /// How long a peer may be silent before it is sent a Ping.
-    pub ping_interval_us: u64,
+    /// What a peer can make grow, and how long it may take.
+    pub limits: LimitOptions,
     /// The date, for the `Date` of responses.
     pub unix_seconds: u64,
 }
@@ -190,18 +178,7 @@ impl Entropy for ProgramEntropy {
 
 impl ConnOptions {
     fn config(&self) -> Result<Config, Error> {
-        let mut config = Config::default();
-        let limits = &mut config.limits;
-        set_size(&mut limits.head_bytes_max, self.head_bytes_max)?;
-        set_size(&mut limits.message_bytes_max, self.message_bytes_max)?;
-        set_size(&mut limits.send_queue_bytes_max, self.send_queue_bytes_max)?;
-        if self.content_bytes_max != 0 {
-            limits.content_bytes_max = Some(self.content_bytes_max);
-        }
-        set_time(&mut limits.head_timeout, self.head_timeout_us);
-        set_time(&mut limits.keep_alive_timeout, self.keep_alive_timeout_us);
-        set_time(&mut limits.ping_interval, self.ping_interval_us);
-        limits.validate().map_err(|error| crate::error::argument(&error))?;
+        let mut config = Config { limits: self.limits.limits()?, ..Config::default() };
         config.wall_clock.set(u32::try_from(self.unix_seconds).map_err(|_| Error::Argument)?);
         config.expect = match (self.role, self.flags & OR_RAW != 0) {
             (role::SERVER_RAW, _) => Expect::Raw,
@@ -227,20 +204,6 @@ impl ConnOptions {
             role::CLIENT_RAW => Connection::client_raw(now, config),
             _ => return Err(Error::Argument),
         })
-    }
-}
-
-/// Zero is the library's own.
-pub(crate) fn set_size(limit: &mut usize, bytes: u64) -> Result<(), Error> {
-    if bytes != 0 {
-        *limit = usize::try_from(bytes).map_err(|_| Error::Argument)?;
-    }
-    Ok(())
-}
-
-pub(crate) fn set_time(limit: &mut Duration, micros: u64) {
-    if micros != 0 {
-        *limit = Duration::from_micros(micros);
     }
 }
 
@@ -639,9 +602,9 @@ pub extern "C" fn lwx_conn_close(
     size: usize,
 ) -> i32 {
     with_stream(conn, key, |stream| {
-        let reason = std::str::from_utf8(reason.slice(size)?).map_err(|_| Error::Field)?;
+        let (code, reason) = sent_close(code, reason.slice(size)?)?;
         let websocket = stream.into_websocket().map_err(|_| Error::Protocol)?;
-        Ok(websocket.close(sent_close_code(code)?, reason)?)
+        Ok(websocket.close(code, reason)?)
     })
 }
 

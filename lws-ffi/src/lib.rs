@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `include/lwx_base.h`, `types.rs`, `error.rs` | texts, keys, error codes |
 //! | `include/lwx_engine.h`, `engine.rs`, `event.rs` | the engine alone: bytes in, events and bytes out |
+//! | `limits.rs` | limits that both have in common |
 //! | `include/lwx.h`, `service/` | servers, and loops to run them on |
 //! | `sys.rs` | what pointers of C mean, and every `unsafe` |
 //! | `guard.rs` | no panic reaches C |
@@ -16,6 +17,7 @@ pub mod engine;
 pub mod error;
 mod event;
 mod guard;
+pub mod limits;
 pub mod service;
 pub mod sys;
 pub mod types;

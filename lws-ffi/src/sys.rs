@@ -6,13 +6,14 @@
 
 use crate::error::Error;
 use crate::service::call::Call;
-use crate::service::{handlers, host, links, plan, streams};
+use crate::service::{client, handlers, host, links, plan, streams};
 use crate::{engine, service, types};
 use lws_loop_external::hosts::PollFd;
 use lws_proto::{Connection, Event};
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -47,19 +48,33 @@ macro_rules! sized {
     };
 }
 
-plain!(u8, u64, i32, c_char, PollFd, types::Str, types::Field, types::InStr<'_>, types::InField<'_>);
+plain!(
+    crate::limits::LimitOptions,
+    u8,
+    u64,
+    i32,
+    c_char,
+    PollFd,
+    types::Str,
+    types::Field,
+    types::InStr<'_>,
+    types::InField<'_>
+);
 sized!(
     engine::ConnOptions = size_of::<engine::ConnOptions>(),
     engine::ConnEvent = size_of::<engine::ConnEvent>(),
     engine::ConnInterest = size_of::<engine::ConnInterest>(),
     engine::ConnRequest<'_> = size_of::<engine::ConnRequest<'_>>(),
-    handlers::Closed = size_of::<handlers::Closed>(),
-    handlers::Handler<'_> = size_of::<handlers::Handler<'_>>(),
+    handlers::Closed = offset_of!(handlers::Closed, detail),
+    // The first version of each that has grown since, for ever.
+    handlers::Handler<'_> = offset_of!(handlers::Handler<'_>, response),
+    handlers::ResponseInfo = size_of::<handlers::ResponseInfo>(),
+    client::ConnectOptions<'_> = size_of::<client::ConnectOptions<'_>>(),
     host::HostCallbacks = size_of::<host::HostCallbacks>(),
     links::UdpCallbacks = size_of::<links::UdpCallbacks>(),
     plan::FilesOptions<'_> = size_of::<plan::FilesOptions<'_>>(),
     plan::ListenOptions<'_> = size_of::<plan::ListenOptions<'_>>(),
-    plan::ServiceOptions = size_of::<plan::ServiceOptions>(),
+    plan::ServiceOptions = offset_of!(plan::ServiceOptions, log),
     service::ServiceStats = size_of::<service::ServiceStats>(),
     streams::RequestInfo = size_of::<streams::RequestInfo>(),
 );
@@ -256,6 +271,16 @@ impl<T> Out<'_, T> {
         // SAFETY: C says that there is room for one, which may hold nothing so far.
         unsafe { at.write(value) };
         Ok(())
+    }
+}
+
+impl<T> Out<'_, T> {
+    /// Writes the value unless C wants none.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), but for NULL.
+    pub fn put_if_any(&self, value: T) -> Result<(), Error> {
+        if self.is_null() { Ok(()) } else { self.put(value) }
     }
 }
 

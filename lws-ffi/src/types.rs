@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::sys::In;
 use lws_proto::http::Status;
 use lws_proto::ws::CloseCode;
-use lws_proto::{Cause, MessageKind, StreamKey};
+use lws_proto::{Cause, Control, MessageKind, StreamKey};
 use std::ffi::c_char;
 
 /// Names a stream. Zero is none. It carries a generation, so that the key of something that has gone finds nothing.
@@ -141,9 +141,41 @@ pub(crate) fn check_text(kind: MessageKind, bytes: &[u8], whole: bool) -> Result
 }
 
 /// A code for a Close frame; zero is 1000.
-pub(crate) fn sent_close_code(code: u32) -> Result<CloseCode, Error> {
+fn sent_close_code(code: u32) -> Result<CloseCode, Error> {
     let code = if code == 0 { 1000 } else { code };
     u16::try_from(code).ok().and_then(CloseCode::new).ok_or(Error::Field)
+}
+
+/// The kind of a control frame, and its payload or reason.
+pub(crate) fn control_frame<'a>(control: &'a Control<'_>) -> Option<(i32, &'a [u8])> {
+    match control {
+        Control::Ping(payload) => Some((crate::event::kind::PING, *payload)),
+        Control::Pong(payload) => Some((crate::event::kind::PONG, *payload)),
+        Control::Close { reason, .. } => Some((crate::event::kind::CLOSE, reason.as_bytes())),
+        _ => None,
+    }
+}
+
+/// A peer met a limit.
+pub(crate) const CAUSE_LIMIT: i32 = 4;
+/// A peer broke a rule.
+pub(crate) const CAUSE_VIOLATION: i32 = 3;
+/// A deadline has passed.
+pub(crate) const CAUSE_TIMEOUT: i32 = 5;
+/// This side gave up.
+pub(crate) const CAUSE_ABORTED: i32 = 11;
+/// Something that has no number of its own.
+pub(crate) const CAUSE_OTHER: i32 = 12;
+/// No connection could be made.
+pub(crate) const CAUSE_UNREACHABLE: i32 = 13;
+
+/// What a Close frame says, checked: 1005 is a frame without a code, and the reason is what RFC 6455 §5.5 leaves room for.
+pub(crate) fn sent_close(code: u32, reason: &[u8]) -> Result<(CloseCode, &str), Error> {
+    let (code, reason) = (sent_close_code(code)?, std::str::from_utf8(reason).map_err(|_| Error::Field)?);
+    if reason.len() > 123 || !code.may_be_sent() && code != CloseCode::NO_STATUS {
+        return Err(Error::Field);
+    }
+    Ok((code, reason))
 }
 
 /// How C tells apart why a stream ended.
@@ -152,17 +184,17 @@ pub(crate) fn cause_number(cause: Cause) -> i32 {
     match cause {
         Cause::Complete => 1,
         Cause::Closed { .. } => 2,
-        Cause::Violation(_) => 3,
-        Cause::Limit(_) => 4,
-        Cause::Timeout(_) => 5,
+        Cause::Violation(_) => CAUSE_VIOLATION,
+        Cause::Limit(_) => CAUSE_LIMIT,
+        Cause::Timeout(_) => CAUSE_TIMEOUT,
         Cause::Handshake(_) => 6,
         Cause::Reset(_) => 7,
         Cause::Refused => 8,
         Cause::Disconnected => 9,
         Cause::Truncated => 10,
-        Cause::Aborted => 11,
+        Cause::Aborted => CAUSE_ABORTED,
         // What later versions of the engine may add.
-        _ => 12,
+        _ => CAUSE_OTHER,
     }
 }
 

@@ -3,13 +3,18 @@
 use lwx::base::lwx_strerror;
 use lwx::engine::*;
 use lwx::error::Error;
-use lwx::sys::{Given, In, Out, Ref};
+use lwx::limits::LimitOptions;
+use lwx::sys::{Given, In, Out, Ref, zeroed};
 use lwx::types::{END, InField, Str, TEXT};
 
 const OK: i32 = 0;
 
 fn options(role: i32) -> ConnOptions {
-    ConnOptions { size: size_of::<ConnOptions>(), role, ..lwx::sys::zeroed() }
+    ConnOptions { size: size_of::<ConnOptions>(), role, ..zeroed() }
+}
+
+fn limited(limits: LimitOptions, role: i32) -> ConnOptions {
+    ConnOptions { limits, ..options(role) }
 }
 
 fn server() -> Given<Conn> {
@@ -155,7 +160,7 @@ fn options_that_make_no_sense_are_refused() {
     check(options(7), Error::Argument);
     check(ConnOptions { flags: 1 << 31, ..options(0) }, Error::Argument);
     check(options(4), Error::Null);
-    check(ConnOptions { head_bytes_max: u64::MAX >> 1, ..options(0) }, Error::Argument);
+    check(limited(LimitOptions { head_bytes_max: u64::MAX >> 1, ..zeroed() }, 0), Error::Argument);
 }
 
 #[test]
@@ -190,7 +195,7 @@ fn a_websocket_is_accepted_while_its_request_is_the_last_event() {
 #[test]
 fn a_write_without_a_permit_takes_nothing() {
     let mut conn = Given::null();
-    let few = ConnOptions { send_queue_bytes_max: 1024, ..options(3) };
+    let few = limited(LimitOptions { send_queue_bytes_max: 1024, ..zeroed() }, 3);
     assert_eq!(lwx_conn_new(In::from(&few), 0, Out::from(&mut conn)), OK);
     let conn_ref = conn.lend();
     let key = next(conn_ref).expect("a raw stream").key;

@@ -3,7 +3,8 @@
 use lwx::engine::{ConnEvent, ConnInterest, ConnOptions, ConnRequest};
 use lwx::error::Error;
 use lwx::service::ServiceStats;
-use lwx::service::handlers::{Closed, Handler};
+use lwx::service::client::ConnectOptions;
+use lwx::service::handlers::{Closed, Handler, ResponseInfo};
 use lwx::service::host::HostCallbacks;
 use lwx::service::links::UdpCallbacks;
 use lwx::service::plan::{FilesOptions, ListenOptions, ServiceOptions};
@@ -16,11 +17,11 @@ use std::process::Command;
 
 /// One line of C for each assertion about a struct: its size, and the offset and size of each member.
 macro_rules! layout {
-    ($out:ident, $c:literal, $rust:ty, $($member:ident $(as $other:literal)?),*) => {
+    ($out:ident, $c:literal, $rust:ty, $($($member:ident).+ $(as $other:literal)?),*) => {
         writeln!($out, "SAME(sizeof({}), {});", $c, size_of::<$rust>()).expect("a line");
         $(
-            let name = [$($other,)? stringify!($member)][0];
-            writeln!($out, "SAME(offsetof({}, {name}), {});", $c, offset_of!($rust, $member)).expect("a line");
+            let name = [$($other,)? stringify!($($member).+)][0];
+            writeln!($out, "SAME(offsetof({}, {name}), {});", $c, offset_of!($rust, $($member).+)).expect("a line");
         )*
     };
 }
@@ -40,13 +41,13 @@ fn assertions() -> String {
         flags,
         fill_random,
         user,
-        head_bytes_max,
-        content_bytes_max,
-        message_bytes_max,
-        send_queue_bytes_max,
-        head_timeout_us,
-        keep_alive_timeout_us,
-        ping_interval_us,
+        limits.head_bytes_max as "head_bytes_max",
+        limits.content_bytes_max as "content_bytes_max",
+        limits.message_bytes_max as "message_bytes_max",
+        limits.send_queue_bytes_max as "send_queue_bytes_max",
+        limits.head_timeout_us as "head_timeout_us",
+        limits.keep_alive_timeout_us as "keep_alive_timeout_us",
+        limits.ping_interval_us as "ping_interval_us",
         unix_seconds
     );
     layout!(
@@ -85,7 +86,25 @@ fn assertions() -> String {
         flags,
         reserved
     );
-    layout!(out, "lwx_closed", Closed, size, cause, code, name);
+    layout!(out, "lwx_closed", Closed, size, cause, code, name, detail);
+    layout!(out, "lwx_response", ResponseInfo, size, status, version, fields, field_count, url);
+    layout!(
+        out,
+        "lwx_connect_options",
+        ConnectOptions<'_>,
+        size,
+        flags,
+        reserved,
+        method,
+        protocols,
+        fields,
+        field_count,
+        content,
+        content_size,
+        tls_roots,
+        connect_to,
+        timeout_us
+    );
     layout!(
         out,
         "lwx_handler",
@@ -104,7 +123,9 @@ fn assertions() -> String {
         timer,
         wake,
         control,
-        closed
+        closed,
+        response,
+        lost
     );
     layout!(out, "lwx_host", HostCallbacks, size, add, modify, remove, user);
     layout!(out, "lwx_udp_handler", UdpCallbacks, size, user, drop, datagram, writable);
@@ -119,14 +140,19 @@ fn assertions() -> String {
         reserved,
         connections_max,
         held_bytes_max,
-        head_bytes_max,
-        content_bytes_max,
-        message_bytes_max,
-        send_queue_bytes_max,
-        head_timeout_us,
-        keep_alive_timeout_us,
-        ping_interval_us,
-        drain_timeout_us
+        limits.head_bytes_max as "head_bytes_max",
+        limits.content_bytes_max as "content_bytes_max",
+        limits.message_bytes_max as "message_bytes_max",
+        limits.send_queue_bytes_max as "send_queue_bytes_max",
+        limits.head_timeout_us as "head_timeout_us",
+        limits.keep_alive_timeout_us as "keep_alive_timeout_us",
+        limits.ping_interval_us as "ping_interval_us",
+        drain_timeout_us,
+        log,
+        log_user,
+        log_drop,
+        log_level,
+        reserved_end
     );
     layout!(out, "lwx_service_stats", ServiceStats, size, connections, websockets, requests, messages);
     layout!(out, "lwx_request", RequestInfo, size, method, target, path, query, version, has_content);

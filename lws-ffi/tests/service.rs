@@ -6,6 +6,7 @@ use lwx::service::host::*;
 use lwx::service::links::*;
 use lwx::service::plan::*;
 use lwx::service::poster::*;
+use lwx::service::sites::*;
 use lwx::service::streams::*;
 use lwx::service::*;
 use lwx::sys::{Counted, Given, In, InOut, Out, Ref, User, zeroed};
@@ -245,4 +246,128 @@ fn a_callback_may_free_the_service_that_calls_it() {
     assert_eq!(lwx_service_dispatch(again.lend()), Error::Gone as i32);
     assert_eq!(peer.read(&mut [0; 16]).unwrap_or(0), 0, "the connection is cut off");
     drop(again.take());
+}
+
+/// What a request of `target` is answered with.
+fn ask(service: Ref<'_, Service>, address: &str, target: &str) -> String {
+    let mut peer = TcpStream::connect(address).expect("a connection");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    peer.write_all(request.as_bytes()).expect("a request");
+    peer.set_nonblocking(true).expect("a socket");
+    let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
+    for _ in 0..10_000 {
+        assert!(lwx_service_dispatch(service) >= 0);
+        match peer.read(&mut piece) {
+            Ok(0) => return String::from_utf8(answer).expect("text"),
+            Ok(size) => answer.extend_from_slice(&piece[..size]),
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(1)),
+        }
+    }
+    panic!("no answer to {target}");
+}
+
+extern "C" fn on_page(service: Ref<'_, Service>, key: Key, _: u32, _: User) {
+    assert_eq!(lwx_respond(service, key, 200, In::null(), 0, In::start(b"a page"), 6, END), OK);
+}
+
+fn address_of(service: Ref<'_, Service>) -> String {
+    let mut address = [0; 64];
+    assert_eq!(lwx_service_address(service, 0, Out::start(&mut address), 64), OK);
+    let end = address.iter().position(|byte| *byte == 0).expect("its end");
+    String::from_utf8_lossy(&address[..end]).into_owned()
+}
+
+#[test]
+fn sites_of_a_configuration_are_served_with_handlers_of_the_program() {
+    let folder = std::env::temp_dir().join(format!("lwx-sites-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("index.html"), "a file").expect("a file");
+    let json = format!(
+        r#"{{ "vhosts": [ {{ "name": "localhost", "port": "0", "interface": "127.0.0.1", "mounts": [
+            {{ "mountpoint": "/", "origin": "file://{}", "default": "index.html" }},
+            {{ "mountpoint": "/page", "origin": "callback://page" }},
+            {{ "mountpoint": "/old", "origin": ">https://localhost/new" }} ] }} ] }}"#,
+        folder.display()
+    );
+    let json = std::ffi::CString::new(json).expect("no NUL");
+    let service = service();
+    let it = service.lend();
+    assert_eq!(lwx_sites(it, In::c_text(&json)), OK);
+    let page = Handler { request: Some(on_page), ..handler() };
+    assert_eq!(lwx_protocol(it, In::c_text(c"page"), In::from(&page)), OK);
+    assert_eq!(lwx_service_start(it), OK);
+    let address = address_of(it);
+    for (target, expected) in [("/", "\r\n\r\na file"), ("/page", "\r\n\r\na page")] {
+        let answer = ask(it, &address, target);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(expected), "{target}: {answer}");
+    }
+    let moved = ask(it, &address, "/old");
+    assert!(moved.starts_with("HTTP/1.1 301 ") && moved.contains("https://localhost/new"), "{moved}");
+    lwx_service_free(service);
+    std::fs::remove_dir_all(&folder).expect("the folder is there");
+}
+
+#[test]
+fn what_of_a_configuration_cannot_be_served_is_refused() {
+    let host = |mounts: &str| {
+        format!(r#"{{ "vhosts": [ {{ "name": "a", "port": "0", "interface": "127.0.0.1", {mounts} }} ] }}"#)
+    };
+    let mount =
+        |origin: &str| host(&format!(r#""mounts": [ {{ "mountpoint": "/", "origin": "{origin}" }} ]"#));
+    for (json, expected) in [
+        ("nonsense".to_owned(), Error::Argument),
+        (host(r#""moutns": []"#), Error::Argument),
+        (mount("cgi:///bin/true"), Error::Unsupported),
+        (mount("http://127.0.0.1:1/"), Error::Unsupported),
+        (mount("file:///nowhere/at/all"), Error::System),
+        (host(r#""onlyraw": "1""#), Error::Unsupported),
+    ] {
+        let service = service();
+        let text = std::ffi::CString::new(json.clone()).expect("no NUL");
+        assert_eq!(lwx_sites(service.lend(), In::c_text(&text)), expected as i32, "{json}");
+        lwx_service_free(service);
+    }
+    let service = service();
+    let json = std::ffi::CString::new(mount("callback://unknown")).expect("no NUL");
+    assert_eq!(lwx_sites(service.lend(), In::c_text(&json)), OK);
+    assert_eq!(lwx_service_start(service.lend()), Error::Unsupported as i32, "no handler has that name");
+    lwx_service_free(service);
+}
+
+static LINES: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn on_line(_: User, level: i32, line: Str) {
+    assert!(level == 3 && line.size > 0);
+    LINES.fetch_add(1, Ordering::Relaxed);
+}
+
+#[test]
+fn a_log_has_a_line_for_each_request_where_it_is_wanted() {
+    for (log_level, lines) in [(3, 1), (2, 0)] {
+        LINES.store(0, Ordering::Relaxed);
+        let size = size_of::<ServiceOptions>();
+        let options = ServiceOptions { size, log: Some(on_line), log_level, ..zeroed() };
+        let mut service = Counted::null();
+        assert_eq!(lwx_service_new(In::from(&options), Out::from(&mut service)), OK);
+        let it = service.lend();
+        let page = Handler { request: Some(on_page), ..handler() };
+        assert_eq!(lwx_listen(it, In::c_text(c"127.0.0.1:0"), In::null(), Out::null()), OK);
+        assert_eq!(lwx_route(it, 0, In::c_text(c"/"), In::from(&page)), OK);
+        assert_eq!(lwx_service_start(it), OK);
+        let address = address_of(it);
+        assert!(ask(it, &address, "/").ends_with("a page"));
+        lwx_service_free(service);
+        assert_eq!(LINES.load(Ordering::Relaxed), lines, "level {log_level}");
+    }
+}
+
+#[test]
+fn a_struct_of_the_first_version_is_taken_and_a_shorter_one_refused() {
+    let first = std::mem::offset_of!(Handler<'_>, response);
+    for (size, expected) in [(first, OK), (first - 1, Error::Size as i32), (size_of::<Handler<'_>>(), OK)] {
+        let service = service();
+        let handler = Handler { size, request: Some(on_page), ..zeroed() };
+        assert_eq!(lwx_route(service.lend(), 0, In::c_text(c"/"), In::from(&handler)), expected, "{size}");
+        lwx_service_free(service);
+    }
 }

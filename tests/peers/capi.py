@@ -13,13 +13,16 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from checks import Checks
+from checks import Checks, free_port
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.sync.server import ServerConnection, serve
 
 FOLDER = Path(sys.argv[1])
 WRAPPER = shlex.split(sys.argv[2]) if len(sys.argv) > 2 else []
@@ -27,6 +30,11 @@ WRAPPER = shlex.split(sys.argv[2]) if len(sys.argv) > 2 else []
 PATIENCE = 60 if WRAPPER else 15
 
 checks = Checks("capi")
+
+
+def there(name: str) -> bool:
+    """Whether the folder has a program: one of older programs has not got all."""
+    return (FOLDER / name).exists()
 
 
 class Program:
@@ -150,6 +158,13 @@ def chat_cpp() -> None:
                 checks.equal("an exception ends its stream", closed.rcvd and closed.rcvd.code, 1011)
             second.send("still there")
             checks.equal("and no other", second.recv(PATIENCE), "1: still there")
+        with connect(f"ws://{address}/chat/log") as log, pages() as page, echoes() as peer:
+            log.ping().wait(PATIENCE)
+            curl(f"http://{address}/ask/{page}")
+            for expected in ("status 200", "a page of Python", "closed 1"):
+                checks.equal("a client in C++ asks", log.recv(PATIENCE), expected)
+            curl(f"http://{address}/join/{peer}")
+            checks.equal("a WebSocket in C++ joins", log.recv(PATIENCE), "hello from C++")
         stop(address)
 
 
@@ -217,13 +232,123 @@ def mixed() -> None:
             checks.check("a watched pipe was read", "the pipe says !" in program.process.stdout.read())
 
 
+class Page(BaseHTTPRequestHandler):
+    """A server of Python's own that the clients ask."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/page")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content = b"x" * 100_000 if self.path == "/large" else b"a page of Python"
+        self.send_response(200 if self.path != "/missing" else 404)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(content) + (self.path == "/short")))
+        self.end_headers()
+        self.wfile.write(content)
+        self.close_connection = self.path == "/short"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def pages(context: ssl.SSLContext | None = None) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+@contextmanager
+def echoes(context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[int]:
+    """WebSockets of the package `websockets`, which send back what they receive."""
+
+    def handle(peer: ServerConnection) -> None:
+        for message in peer:
+            peer.send(message)
+            if message == "hang up":
+                peer.socket.shutdown(socket.SHUT_RDWR)
+
+    with serve(handle, "127.0.0.1", port, ssl=context) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.socket.getsockname()[1]
+        server.shutdown()
+
+
+def asked(*arguments: str, text: str = "") -> list[str]:
+    """What the client prints."""
+    done = subprocess.run([*WRAPPER, str(FOLDER / "client"), *arguments], input=text, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    checks.equal(f"client {arguments[0].rsplit('/', 1)[-1]} ends well", (done.returncode, done.stderr), (0, ""))
+    return done.stdout.splitlines()
+
+
+def client() -> None:
+    with pages() as port:
+        for path, expected in [
+            ("page", ["status 200", "type text/plain", "a page of Python", "closed 1 0 complete ()"]),
+            ("moved", ["status 200", "type text/plain", "a page of Python", "closed 1 0 complete ()"]),
+            ("missing", ["status 404", "type text/plain", "a page of Python", "closed 1 0 complete ()"]),
+        ]:
+            checks.equal(f"a client gets {path}", asked(f"http://127.0.0.1:{port}/{path}"), expected)
+        checks.check("large content comes whole", "x" * 100_000 in asked(f"http://127.0.0.1:{port}/large"))
+        short = asked(f"http://127.0.0.1:{port}/short")
+        checks.check("content that is cut is no success", short[-1].endswith(")") and "closed 9 " in short[-1], short)
+    gone = asked(f"http://127.0.0.1:{free_port()}/")
+    checks.check("what cannot be reached is said", gone[0].startswith("closed 13 0 unreachable (tcp: "), gone)
+    with echoes() as port:
+        lines = ["one", "two", "ü" * 100, "x" * 20_000]
+        seen = asked(f"ws://127.0.0.1:{port}/", text="".join(line + "\n" for line in lines))
+        checks.equal("a WebSocket sends and receives", seen, ["status 101", "open", *lines, "closed 2 1000 closed ()"])
+    reconnecting()
+    over_tls()
+
+
+def reconnecting() -> None:
+    with echoes() as port:
+        program = Program("client", f"ws://127.0.0.1:{port}/", "", "reconnect")
+        checks.equal("a WebSocket is opened", [program.line(), program.line()], ["status 101", "open"])
+        program.process.stdin.write("hang up\n")
+        program.process.stdin.flush()
+        seen = [program.line() for _ in range(4)]
+        checks.equal("one that is lost comes back", seen, ["hang up", "lost 9", "status 101", "open"])
+        program.process.stdin.close()
+        checks.equal("and is closed", (program.line(), program.process.wait(PATIENCE)), ("closed 2 1000 closed ()", 0))
+
+
+def over_tls() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        chain, key = certificate(Path(name))
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(chain, key)
+        with pages(context) as port:
+            seen = asked(f"https://localhost:{port}/page", chain)
+            checks.equal("a client speaks TLS", seen, ["status 200", "type text/plain", "a page of Python", "closed 1 0 complete ()"])
+            unknown = asked(f"https://localhost:{port}/page")
+            checks.check("a certificate that is not trusted is refused", unknown[0].startswith("closed 13 0 unreachable (tls: "), unknown)
+        with echoes(context) as port:
+            seen = asked(f"wss://localhost:{port}/", chain, text="over TLS\n")
+            checks.equal("a WebSocket over TLS", seen, ["status 101", "open", "over TLS", "closed 2 1000 closed ()"])
+
+
 def main() -> None:
-    with checks.scenario("the engine"):
-        engine()
-    for name in ["echo_poll", "echo_epoll", "echo_epoll_each", "echo_run", "echo_uv", "echo_glib", "echo_libevent"]:
+    if there("engine_pipe"):
+        with checks.scenario("the engine"):
+            engine()
+    for name in filter(there, ["echo_poll", "echo_epoll", "echo_epoll_each", "echo_run", "echo_uv", "echo_glib", "echo_libevent"]):
         with checks.scenario(name):
             echo(name)
-    for scenario in (external_poll, chat, chat_cpp, mixed):
+    for scenario in (external_poll, chat, chat_cpp, mixed, client):
+        if not there(scenario.__name__):
+            continue
         with checks.scenario(scenario.__name__):
             scenario()
     checks.finish()

@@ -6,11 +6,46 @@ from __future__ import annotations
 import asyncio
 
 import lwx
-from checks import Checks
+from checks import Checks, free_port
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 checks = Checks("capi_python")
+
+
+async def client(address: str) -> None:
+    """The client, with this project's server and that of `websockets` as peers."""
+
+    async def back(peer: ServerConnection) -> None:
+        async for message in peer:
+            await peer.send(message)
+
+    async with lwx.Client() as asking, serve(back, "127.0.0.1", 0) as foreign:
+        response = await asking.fetch(f"http://{address}/a", fields={"X-Test": "1"})
+        checks.equal("a client asks", (response.status, response.fields["content-type"], response.content), (200, "text/plain", b"GET /a"))
+        response = await asking.fetch(f"http://{address}/b", "POST", content=b"content")
+        checks.equal("with a method and content", response.content, b"POST /b")
+        websocket = await asking.connect(f"ws://127.0.0.1:{foreign.sockets[0].getsockname()[1]}/")
+        messages = ["hello", "", b"\0" * 1000, "x" * 300_000]
+        for message in messages:
+            await websocket.send(message)
+        checks.check("a WebSocket has its messages back", [await asyncio.wait_for(websocket.recv(), 10) for _ in messages] == messages)
+        for number in range(500):
+            await websocket.send(str(number))
+        checks.equal("with many at a time", [int(await asyncio.wait_for(websocket.recv(), 10)) for _ in range(500)], list(range(500)))
+        await websocket.close()
+        try:
+            await websocket.recv()
+        except lwx.Closed as closed:
+            checks.equal("it is closed", closed.code, 1000)
+        for ask in (asking.fetch, asking.connect):
+            try:
+                await ask(f"{'ws' if ask == asking.connect else 'http'}://127.0.0.1:{free_port()}/")
+            except lwx.Failed as failed:
+                checks.check("what cannot be reached fails", "refused" in str(failed), failed)
+    blocking = await asyncio.to_thread(lwx.fetch, f"http://{address}/blocking")
+    checks.equal("a program without a loop asks", (blocking.status, blocking.content), (200, b"GET /blocking"))
 
 
 async def main() -> None:
@@ -61,6 +96,7 @@ async def main() -> None:
     writer.write(b"GET /a/b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     answer = await asyncio.wait_for(reader.read(), 10)
     checks.check("a request", answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\nGET /a/b"), answer)
+    await client(address)
     server.drain()
     await asyncio.wait_for(serving, 10)
     checks.check("it ends when it was drained", serving.done())

@@ -6,7 +6,8 @@ use crate::service::call::{Call, Lent};
 use crate::service::streams;
 use crate::service::table::{DropUser, Entry, Named, UserData};
 use crate::sys::{In, Ref, User};
-use crate::types::{self, Key, Str, cause_number, close_code, end_flag, known_flags, message_flags};
+use crate::types::{self, Field, Key, Str, cause_number, close_code, end_flag, known_flags, message_flags};
+use lws_server::client::ResponseHead;
 use lws_server::http::{self, Exchange, Head, Permit, Request, Response, Status};
 use lws_server::{
     Cause, Context, Control, Endpoint, RawPermit, RawStream, WebSocket, WebSocketPermit, raw, ws,
@@ -50,6 +51,28 @@ pub struct Handler<'a> {
     pub control: Option<extern "C" fn(Ref<'_, Service>, Key, i32, Str, User)>,
     /// It is over.
     pub closed: Option<extern "C" fn(Ref<'_, Service>, Key, In<'_, Closed>, User)>,
+    /// Another server has answered: the end of the first version is before this.
+    pub response: Option<extern "C" fn(Ref<'_, Service>, Key, In<'_, ResponseInfo>, User)>,
+    /// A WebSocket to another server was lost, and comes back.
+    pub lost: Option<extern "C" fn(Ref<'_, Service>, Key, In<'_, Closed>, User)>,
+}
+
+/// `lwx_response`
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseInfo {
+    /// Of the struct.
+    pub size: usize,
+    /// The status code.
+    pub status: u32,
+    /// Of HTTP: 10, 11, 20.
+    pub version: u32,
+    /// The field lines.
+    pub fields: *const Field,
+    /// How many.
+    pub field_count: usize,
+    /// What was asked for last, if redirects were followed.
+    pub url: Str,
 }
 
 /// `lwx_closed`
@@ -64,6 +87,56 @@ pub struct Closed {
     pub code: u32,
     /// A short stable name of the cause.
     pub name: Str,
+    /// For a person; often empty.
+    pub detail: Str,
+}
+
+/// Why a stream is over, as C is told.
+pub(crate) struct Ending {
+    pub(crate) cause: i32,
+    pub(crate) code: u32,
+    pub(crate) name: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Ending {
+    pub(crate) const COMPLETE: Self = Self { cause: 1, code: 0, name: "complete", detail: String::new() };
+    pub(crate) const ABORTED: Self =
+        Self { cause: types::CAUSE_ABORTED, code: 0, name: "aborted", detail: String::new() };
+
+    pub(crate) fn of(cause: Cause) -> Self {
+        let detail = String::new();
+        Self { cause: cause_number(cause), code: close_code(cause), name: cause.name(), detail }
+    }
+
+    /// Of a WebSocket that this side has closed.
+    pub(crate) fn closed(code: u32) -> Self {
+        Self { cause: 2, code, name: "closed", detail: String::new() }
+    }
+
+    /// With the status that has refused an opening handshake, if one has.
+    pub(crate) fn refused_with(mut self, status: u32) -> Self {
+        if status != 0 {
+            self.code = status;
+        }
+        self
+    }
+
+    pub(crate) fn detail(mut self, detail: String) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// What C is lent.
+    fn report(&self) -> Closed {
+        Closed {
+            size: size_of::<Closed>(),
+            cause: self.cause,
+            code: self.code,
+            name: Str::lend(self.name.as_bytes()),
+            detail: Str::lend(self.detail.as_bytes()),
+        }
+    }
 }
 
 /// Messages come in parts.
@@ -103,7 +176,7 @@ impl Callbacks {
         Ok(Self { handler: Handler { protocols: In::null(), ..handler }, protocols, user })
     }
 
-    fn streamed(&self) -> bool {
+    pub(crate) fn is_streamed(&self) -> bool {
         self.handler.flags & STREAMED != 0
     }
 }
@@ -149,7 +222,7 @@ impl Endpoint for RouteEndpoint {
         }
         let protocol = request.select_protocol(&self.callbacks.protocols);
         let mut accepted = ws::Accepted::new(stream).protocol(protocol);
-        if self.callbacks.streamed() {
+        if self.callbacks.is_streamed() {
             accepted = accepted.streamed();
         }
         Ok(accepted.boxed())
@@ -220,7 +293,52 @@ impl StreamHandler {
         }
     }
 
-    fn call_data(&self, cx: &mut Context<'_>, lent: Lent<'_>, bytes: &[u8], flags: u32) {
+    pub(crate) fn call_open(&self, cx: &mut Context<'_>) {
+        self.call_if(self.callbacks.handler.open, cx, Lent::Nothing);
+    }
+
+    pub(crate) fn call_response(&self, cx: &mut Context<'_>, head: &ResponseHead) {
+        let Some(response) = self.callbacks.handler.response else { return };
+        let lend = |(name, value): (&str, &[u8])| Field {
+            name: Str::lend(name.as_bytes()),
+            value: Str::lend(value),
+        };
+        let fields: Vec<_> = head.fields.iter().map(lend).collect();
+        let info = ResponseInfo {
+            size: size_of::<ResponseInfo>(),
+            status: head.status.code().into(),
+            version: types::version_number(head.version),
+            fields: fields.as_ptr(),
+            field_count: fields.len(),
+            url: Str::lend(head.url.as_str().as_bytes()),
+        };
+        self.call(cx, Lent::Nothing, |service, key, user| response(service, key, In::from(&info), user));
+    }
+
+    pub(crate) fn call_lost(&self, cx: &mut Context<'_>, ending: &Ending) {
+        if let Some(lost) = self.callbacks.handler.lost {
+            let report = ending.report();
+            self.call(cx, Lent::Nothing, |service, key, user| lost(service, key, In::from(&report), user));
+        }
+    }
+
+    /// Calls `writable` if it was asked for.
+    pub(crate) fn call_if_wanted(&self, cx: &mut Context<'_>) {
+        let mut table = self.service.table.borrow_mut();
+        let wanted = table.get(self.key).is_ok_and(|entry| std::mem::take(&mut entry.wants_write));
+        drop(table);
+        if wanted {
+            self.call_if(self.callbacks.handler.writable, cx, Lent::Nothing);
+        }
+    }
+
+    pub(crate) fn call_control(&self, cx: &mut Context<'_>, lent: Lent<'_>, kind: i32, bytes: &[u8]) {
+        if let Some(control) = self.callbacks.handler.control {
+            self.call(cx, lent, |service, key, user| control(service, key, kind, Str::lend(bytes), user));
+        }
+    }
+
+    pub(crate) fn call_data(&self, cx: &mut Context<'_>, lent: Lent<'_>, bytes: &[u8], flags: u32) {
         if let Some(data) = self.callbacks.handler.data {
             self.call(cx, lent, |service, key, user| {
                 data(service, key, bytes.as_ptr(), bytes.len(), flags, user);
@@ -239,14 +357,9 @@ impl StreamHandler {
         }
     }
 
-    fn over(&mut self, cx: &mut Context<'_>, cause: Cause) {
+    pub(crate) fn over(&mut self, cx: &mut Context<'_>, ending: &Ending) {
         if let Some(closed) = self.callbacks.handler.closed {
-            let report = Closed {
-                size: size_of::<Closed>(),
-                cause: cause_number(cause),
-                code: close_code(cause),
-                name: Str::lend(cause.name().as_bytes()),
-            };
+            let report = ending.report();
             self.call(cx, Lent::Nothing, |service, key, user| {
                 closed(service, key, In::from(&report), user);
             });
@@ -294,7 +407,7 @@ impl http::Handler for StreamHandler {
     }
 
     fn close(&mut self, cx: &mut Context<'_>, cause: Cause) {
-        self.over(cx, cause);
+        self.over(cx, &Ending::of(cause));
     }
 }
 
@@ -315,16 +428,9 @@ impl ws::Handler for StreamHandler {
     }
 
     fn control(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>, control: Control<'_>) {
-        let Some(callback) = self.callbacks.handler.control else { return };
-        let (kind, bytes) = match control {
-            Control::Ping(payload) => (crate::event::kind::PING, payload),
-            Control::Pong(payload) => (crate::event::kind::PONG, payload),
-            Control::Close { reason, .. } => (crate::event::kind::CLOSE, reason.as_bytes()),
-            _ => return,
-        };
-        self.call(cx, Lent::WebSocket(stream), |service, key, user| {
-            callback(service, key, kind, Str::lend(bytes), user);
-        });
+        if let Some((kind, bytes)) = types::control_frame(&control) {
+            self.call_control(cx, Lent::WebSocket(stream), kind, bytes);
+        }
     }
 
     fn timer(&mut self, cx: &mut Context<'_>, stream: WebSocket<'_>) {
@@ -336,7 +442,7 @@ impl ws::Handler for StreamHandler {
     }
 
     fn close(&mut self, cx: &mut Context<'_>, cause: Cause) {
-        self.over(cx, cause);
+        self.over(cx, &Ending::of(cause));
     }
 }
 
@@ -364,6 +470,6 @@ impl raw::Handler for StreamHandler {
     }
 
     fn close(&mut self, cx: &mut Context<'_>, cause: Cause) {
-        self.over(cx, cause);
+        self.over(cx, &Ending::of(cause));
     }
 }

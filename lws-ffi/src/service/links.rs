@@ -112,7 +112,10 @@ impl Drop for Watched {
 }
 
 /// Gives something a key, and takes that back if it cannot be opened.
-fn with_key(service: &Rc<Service>, open: impl FnOnce(Key) -> Result<Named, Error>) -> Result<Key, Error> {
+pub(crate) fn with_key(
+    service: &Rc<Service>,
+    open: impl FnOnce(Key) -> Result<Named, Error>,
+) -> Result<Key, Error> {
     let key = service.table.borrow_mut().insert(Entry::new(Named::Coming));
     match open(key) {
         Ok(named) => {

@@ -3,25 +3,29 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | the service: its life, and who may call it when |
-//! | `plan.rs` | what is served, described before the start |
+//! | `plan.rs`, `sites.rs` | what is served, described before the start |
 //! | `host.rs` | who waits: one descriptor, each descriptor, libuv |
 //! | `call.rs` | what a callback is lent |
 //! | `table.rs` | keys, and the pointers of the program behind them |
 //! | `handlers.rs`, `links.rs` | callbacks of C as handlers of Rust |
+//! | `client.rs` | requests and WebSockets to other servers |
 //! | `streams.rs`, `poster.rs` | calls on streams, calls of other threads |
 
 pub(crate) mod call;
+pub mod client;
 pub mod handlers;
 pub mod host;
 pub mod links;
 pub mod plan;
 pub mod poster;
+pub mod sites;
 pub mod streams;
 pub mod table;
 
 use crate::error::Error;
 use crate::guard::{Answer, guard_with};
 use crate::service::call::{Call, CallSlot, Lent};
+use crate::service::client::Trusted;
 use crate::service::host::Host;
 use crate::service::plan::{Plan, ServiceOptions, TlsServer};
 use crate::service::table::Table;
@@ -51,6 +55,7 @@ pub struct Service {
     started: OnceCell<Started>,
     pub(crate) table: RefCell<Table>,
     pub(crate) calls: CallSlot,
+    pub(crate) trusted: RefCell<Trusted>,
 }
 
 /// What is known from the start on.
@@ -91,6 +96,7 @@ impl Service {
             started: OnceCell::new(),
             table: RefCell::default(),
             calls: CallSlot::default(),
+            trusted: RefCell::default(),
         });
         SERVICES.with_borrow_mut(|services| services.insert(service.number, Rc::downgrade(&service)));
         service

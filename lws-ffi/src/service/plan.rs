@@ -1,14 +1,17 @@
 //! What a service serves, described call by call before its start.
 
-use crate::engine::{set_size, set_time};
 use crate::error::{self, Error};
+use crate::limits::{LimitOptions, set_size};
 use crate::service::handlers::{Callbacks, Handler, RouteEndpoint, StreamHandler};
+use crate::service::sites::PlannedSites;
+use crate::service::table::{DropUser, UserData};
 use crate::service::{Service, enter};
-use crate::sys::{In, Out, Ref};
-use crate::types::known_flags;
+use crate::sys::{In, Out, Ref, User};
+use crate::types::{Str, known_flags};
 use lws_server::files::Files;
 use lws_server::{Builder, Limits, Methods, Route, Server, Takes, ws};
 use std::ffi::c_char;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -26,22 +29,42 @@ pub struct ServiceOptions {
     pub connections_max: u64,
     /// The most bytes that are held for all peers together.
     pub held_bytes_max: u64,
-    /// The most bytes of a head.
-    pub head_bytes_max: u64,
-    /// The most bytes of content.
-    pub content_bytes_max: u64,
-    /// The most bytes of a message that comes whole.
-    pub message_bytes_max: u64,
-    /// The most bytes that wait for one peer before there are no more permits.
-    pub send_queue_bytes_max: u64,
-    /// How long a head may take.
-    pub head_timeout_us: u64,
-    /// How long a connection may be without a request.
-    pub keep_alive_timeout_us: u64,
-    /// How long the peer of a WebSocket may be silent before it is sent a Ping.
-    pub ping_interval_us: u64,
+    /// What a peer can make grow, and how long it may take.
+    pub limits: LimitOptions,
     /// How long what is going on may take to end after a drain.
     pub drain_timeout_us: u64,
+    /// What is called with a line for a log: the end of the first version is before this.
+    pub log: Option<LogCall>,
+    /// What it is called with.
+    pub log_user: User,
+    /// Lets go of that.
+    pub log_drop: Option<DropUser>,
+    /// Up to which level.
+    pub log_level: i32,
+    /// Nothing. Where a hole would be.
+    pub reserved_end: u32,
+}
+
+/// What is called with a line for a log.
+pub type LogCall = extern "C" fn(user: User, level: i32, line: Str);
+
+mod log_level {
+    pub(super) const ERROR: i32 = 1;
+    pub(super) const NOTICE: i32 = 2;
+    pub(super) const ACCESS: i32 = 3;
+}
+
+/// The log of a program.
+#[derive(Clone)]
+struct Log {
+    call: LogCall,
+    user: Rc<UserData>,
+}
+
+impl Log {
+    fn line(&self, level: i32, line: &dyn fmt::Display) {
+        (self.call)(self.user.get(), level, Str::lend(line.to_string().as_bytes()));
+    }
 }
 
 /// `lwx_listen_options`
@@ -94,11 +117,13 @@ mod kind {
 /// What a service is to serve.
 pub(crate) struct Plan {
     options: ServiceOptions,
+    log: Option<Log>,
     limits: Limits,
     listeners: Vec<PlannedListener>,
     routes: Vec<PlannedRoute>,
     files: Vec<(String, Files)>,
     fallback: Option<Rc<Callbacks>>,
+    pub(crate) sites: PlannedSites,
 }
 
 struct PlannedListener {
@@ -113,33 +138,23 @@ struct PlannedRoute {
     callbacks: Rc<Callbacks>,
 }
 
-impl ServiceOptions {
-    fn limits(&self) -> Result<Limits, Error> {
-        let mut limits = Limits::default();
-        set_size(&mut limits.head_bytes_max, self.head_bytes_max)?;
-        set_size(&mut limits.message_bytes_max, self.message_bytes_max)?;
-        set_size(&mut limits.send_queue_bytes_max, self.send_queue_bytes_max)?;
-        if self.content_bytes_max != 0 {
-            limits.content_bytes_max = Some(self.content_bytes_max);
-        }
-        set_time(&mut limits.head_timeout, self.head_timeout_us);
-        set_time(&mut limits.keep_alive_timeout, self.keep_alive_timeout_us);
-        set_time(&mut limits.ping_interval, self.ping_interval_us);
-        limits.validate().map_err(|error| error::argument(&error))?;
-        Ok(limits)
-    }
-}
-
 impl Plan {
     pub(crate) fn new(options: ServiceOptions) -> Result<Self, Error> {
+        // First, so that it is let go if something is wrong.
+        let user = Rc::new(UserData::new(options.log_user, options.log_drop));
         known_flags(options.flags, ANY_HOST | SAME_ORIGIN | DEFLATE | STRICT_PAGES)?;
+        if !(0..=log_level::ACCESS).contains(&options.log_level) {
+            return Err(Error::Argument);
+        }
         Ok(Self {
-            limits: options.limits()?,
+            log: options.log.map(|call| Log { call, user }),
+            limits: options.limits.limits()?,
             options,
             listeners: Vec::new(),
             routes: Vec::new(),
             files: Vec::new(),
             fallback: None,
+            sites: PlannedSites::default(),
         })
     }
 
@@ -166,6 +181,9 @@ impl Plan {
     /// Binds the listeners.
     pub(crate) fn build(self, service: &Rc<Service>) -> Result<Server, Error> {
         let mut builder = self.options.describe(Server::builder().limits(self.limits))?;
+        if let Some(log) = self.log {
+            builder = with_log(builder, &log, self.options.log_level);
+        }
         for PlannedListener { address, tls, raw } in self.listeners {
             builder = match (tls, raw) {
                 (None, None) => builder.listen(&address),
@@ -181,11 +199,39 @@ impl Plan {
         for (path, files) in self.files {
             builder = builder.mount(&path, files);
         }
+        for site in self.sites.build(service)? {
+            builder = builder.site(site);
+        }
         if let Some(callbacks) = self.fallback {
             builder = builder.raw(raw_factory(service, callbacks));
         }
         builder.build().map_err(|error| error::system(&error))
     }
+}
+
+/// Has everything of a level and those below it written to the log of the program; notices and errors unless it says otherwise.
+fn with_log(mut builder: Builder, log: &Log, level: i32) -> Builder {
+    let level = if level == 0 { log_level::NOTICE } else { level };
+    let panics = log.clone();
+    builder = builder.on_panic(move |record| panics.line(log_level::ERROR, record));
+    if level >= log_level::NOTICE {
+        let (peers, handshakes) = (log.clone(), log.clone());
+        builder = builder
+            .on_sent_away(move |peer, cause| {
+                peers.line(log_level::NOTICE, &format_args!("{peer}: connection ended: {cause}"));
+            })
+            .on_tls(move |peer, event| {
+                if let lws_server::tls::Event::Failed(failure) = event {
+                    handshakes.line(log_level::NOTICE, &format_args!("{peer}: TLS: {failure}"));
+                }
+                true
+            });
+    }
+    if level >= log_level::ACCESS {
+        let log = log.clone();
+        builder = builder.access_log(move |record| log.line(log_level::ACCESS, record));
+    }
+    builder
 }
 
 /// Makes the handlers of raw streams.
@@ -197,6 +243,8 @@ fn raw_factory(service: &Rc<Service>, callbacks: Rc<Callbacks>) -> impl Fn() -> 
 impl ServiceOptions {
     /// What holds for the server as a whole.
     fn describe(&self, mut builder: Builder) -> Result<Builder, Error> {
+        // A program may be a client, or have UDP sockets and what it adopts alone.
+        builder = builder.may_listen_nowhere();
         let (mut connections, mut held) = (0, 0);
         set_size(&mut connections, self.connections_max)?;
         set_size(&mut held, self.held_bytes_max)?;
@@ -244,6 +292,11 @@ mod tls {
         builder.listen_tls(address, server)
     }
 
+    /// TLS of a listener of a site.
+    pub(crate) fn of_site(server: Server) -> lws_server::tls::Listen {
+        (&server).into()
+    }
+
     pub(super) fn listen_raw<H: raw::Handler>(
         builder: Builder,
         address: &str,
@@ -276,6 +329,10 @@ mod tls {
         match server {}
     }
 
+    pub(crate) fn of_site(server: Server) -> lws_server::tls::Listen {
+        match server {}
+    }
+
     pub(super) fn listen_raw<H: raw::Handler>(
         _: Builder,
         _: &str,
@@ -286,7 +343,7 @@ mod tls {
     }
 }
 
-pub(crate) use tls::{Server as TlsServer, reload};
+pub(crate) use tls::{Server as TlsServer, of_site as tls_listen, reload};
 
 // The interface, in the order of the header.
 

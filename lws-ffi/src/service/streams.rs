@@ -4,15 +4,15 @@ use crate::engine::write_message;
 use crate::error::Error;
 use crate::service::call::{Call, Lent};
 use crate::service::table::{DropUser, Named, Pending, UserData};
-use crate::service::{Service, enter};
+use crate::service::{Service, client, enter};
 use crate::sys::{In, Out, Ref, User};
 use crate::types::{
-    END, InField, Key, Str, field_lines, known_flags, message_kind, sent_close_code, status, version_number,
+    END, InField, Key, Str, field_lines, known_flags, message_kind, sent_close, status, version_number,
 };
 use lws_proto::{Payload, Time};
 use lws_server::Peer;
 use lws_server::http::Exchange;
-use lws_server::ws::Broadcast;
+use lws_server::ws::{Broadcast, CloseCode};
 use lws_server::{PublishError, SubscribeError};
 use std::ffi::c_char;
 
@@ -61,10 +61,10 @@ fn with_own<R>(
     let found = with_lent(service, key, call)?;
     match found {
         Some(result) => Ok(result),
-        None => {
-            service.table.borrow_mut().get(key)?;
-            Err(Error::Again)
-        }
+        None => match named(service, key)? {
+            Named::Request(_) | Named::Socket(_) => Err(Error::Protocol),
+            _ => Err(Error::Again),
+        },
     }
 }
 
@@ -82,7 +82,7 @@ fn later(service: &Service, key: Key, note: impl FnOnce(&mut Pending)) -> Result
             Named::Link(id) => call.cx.wake_link(id),
             // It looks at what is wanted when it has a name.
             Named::Coming => {}
-            Named::Timer(_) => return Err(Error::Protocol),
+            Named::Timer(_) | Named::Request(_) | Named::Socket(_) => return Err(Error::Protocol),
         }
         Ok(())
     })
@@ -135,9 +135,9 @@ fn set_timer(lent: &mut Lent<'_>, at: Option<u64>) -> Result<(), Error> {
     Ok(())
 }
 
-fn close_lent(lent: &mut Lent<'_>, code: u32, reason: &str) -> Result<(), Error> {
+fn close_lent(lent: &mut Lent<'_>, code: CloseCode, reason: &str) -> Result<(), Error> {
     match lent {
-        Lent::WebSocket(websocket) => Ok(websocket.reborrow().close(sent_close_code(code)?, reason)?),
+        Lent::WebSocket(websocket) => Ok(websocket.reborrow().close(code, reason)?),
         _ => Err(Error::Protocol),
     }
 }
@@ -338,7 +338,15 @@ pub extern "C" fn lwx_write(
 ) -> i32 {
     enter(service, |service| {
         let bytes = bytes.slice(size)?;
-        with_own(service, key, |lent| write(lent, bytes, flags))
+        // What is lent first: the callback of a stream is where almost all is written.
+        match with_lent(service, key, |lent| write(lent, bytes, flags))? {
+            Some(()) => Ok(()),
+            None => match named(service, key)? {
+                Named::Socket(id) => client::write(service, key, id, bytes, flags),
+                Named::Request(_) => Err(Error::Protocol),
+                _ => Err(Error::Again),
+            },
+        }
     })
 }
 
@@ -346,11 +354,13 @@ pub extern "C" fn lwx_write(
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_budget(service: Ref<'_, Service>, key: Key, out: Out<'_, usize>) -> i32 {
     enter(service, |service| {
-        let found = with_lent(service, key, |lent| Ok(budget(lent)))?;
-        if found.is_none() {
-            service.table.borrow_mut().get(key)?;
-        }
-        out.put(found.unwrap_or(0))
+        out.put(match with_lent(service, key, |lent| Ok(budget(lent)))? {
+            Some(found) => found,
+            None => match named(service, key)? {
+                Named::Socket(id) => client::budget(service, id)?,
+                _ => 0,
+            },
+        })
     })
 }
 
@@ -371,12 +381,14 @@ pub extern "C" fn lwx_want_write(service: Ref<'_, Service>, key: Key) -> i32 {
         if asked.is_some() {
             return Ok(());
         }
-        let named = service.table.borrow_mut().get(key)?.named;
-        let Named::Stream(id) = named else { return Err(Error::Protocol) };
-        service.with_call(|call| {
-            call.cx.want_write(id);
-            Ok(())
-        })
+        match named(service, key)? {
+            Named::Socket(id) => client::want_write(service, key, id),
+            Named::Stream(id) => service.with_call(|call| {
+                call.cx.want_write(id);
+                Ok(())
+            }),
+            _ => Err(Error::Protocol),
+        }
     })
 }
 
@@ -395,8 +407,17 @@ pub extern "C" fn lwx_resume(service: Ref<'_, Service>, key: Key) -> i32 {
 fn set_paused(service: &Service, key: Key, paused: bool) -> Result<(), Error> {
     match with_lent(service, key, |lent| pause_lent(lent, paused))? {
         Some(()) => Ok(()),
-        None => later(service, key, |pending| pending.pause = Some(paused)),
+        None => match named(service, key)? {
+            outgoing @ (Named::Request(_) | Named::Socket(_)) => {
+                client::set_paused(service, outgoing, paused)
+            }
+            _ => later(service, key, |pending| pending.pause = Some(paused)),
+        },
     }
+}
+
+fn named(service: &Service, key: Key) -> Result<Named, Error> {
+    service.table.borrow_mut().get(key).map(|entry| entry.named)
 }
 
 /// `lwx_set_timer`
@@ -427,14 +448,13 @@ pub extern "C" fn lwx_close(
     size: usize,
 ) -> i32 {
     enter(service, |service| {
-        let reason = std::str::from_utf8(reason.slice(size)?).map_err(|_| Error::Field)?;
-        let checked = sent_close_code(code)?;
-        if reason.len() > 123 || !checked.may_be_sent() && checked != lws_server::ws::CloseCode::NO_STATUS {
-            return Err(Error::Field);
-        }
+        let (code, reason) = sent_close(code, reason.slice(size)?)?;
         match with_lent(service, key, |lent| close_lent(lent, code, reason))? {
             Some(()) => Ok(()),
-            None => later(service, key, |pending| pending.close = Some((code, reason.to_owned()))),
+            None => match named(service, key)? {
+                Named::Socket(id) => client::close(service, id, code, reason),
+                _ => later(service, key, |pending| pending.close = Some((code, reason.to_owned()))),
+            },
         }
     })
 }
@@ -446,8 +466,8 @@ pub extern "C" fn lwx_abort(service: Ref<'_, Service>, key: Key) -> i32 {
         if with_lent(service, key, abort_lent)?.is_some() {
             return Ok(());
         }
-        let named = service.table.borrow_mut().get(key)?.named;
-        match named {
+        match named(service, key)? {
+            outgoing @ (Named::Request(_) | Named::Socket(_)) => client::abort(service, outgoing),
             Named::Link(id) => service.with_call(|call| {
                 call.cx.close_link(id);
                 Ok(())

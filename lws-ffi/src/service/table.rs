@@ -3,6 +3,9 @@
 use crate::error::Error;
 use crate::sys::User;
 use crate::types::Key;
+use lws_server::client::RequestId;
+use lws_server::client::ws::SocketId;
+use lws_server::ws::CloseCode;
 use lws_server::{LinkId, StreamId, TimerId};
 
 /// A destructor of the program.
@@ -42,13 +45,17 @@ pub(crate) enum Named {
     Stream(StreamId),
     Link(LinkId),
     Timer(TimerId),
+    /// A request to another server.
+    Request(RequestId),
+    /// A WebSocket to another server.
+    Socket(SocketId),
 }
 
 /// What another call than that of a stream wants done with it, in its next call.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     pub(crate) pause: Option<bool>,
-    pub(crate) close: Option<(u32, String)>,
+    pub(crate) close: Option<(CloseCode, String)>,
     pub(crate) abort: bool,
     pub(crate) wake: bool,
     /// The moment of a timer, and whether there is one.
@@ -62,11 +69,15 @@ pub(crate) struct Entry {
     /// `None` is that of the route.
     pub(crate) user: Option<UserData>,
     pub(crate) pending: Pending,
+    /// A WebSocket to another server asked for `writable`.
+    pub(crate) wants_write: bool,
+    /// It has sent a part of a message, and not the last one.
+    pub(crate) in_message: bool,
 }
 
 impl Entry {
     pub(crate) fn new(named: Named) -> Self {
-        Self { named, user: None, pending: Pending::default() }
+        Self { named, user: None, pending: Pending::default(), wants_write: false, in_message: false }
     }
 }
 
