@@ -14,8 +14,16 @@ NEVER = 2**64 - 1
 
 ffi = cffi.FFI()
 ffi.cdef((Path(__file__).parent / "lwx.cdef").read_text())
+
+
+def _where() -> str:
+    """The library that the environment names, that of the wheel, or that of the system."""
+    own = Path(__file__).parent / "liblwx.so.0"
+    return os.environ.get("LWX_LIBRARY") or (str(own) if own.exists() else own.name)
+
+
 #: Kept for ever: the library cannot be unloaded.
-lib = ffi.dlopen(os.environ.get("LWX_LIBRARY", "liblwx.so.0"))
+lib = ffi.dlopen(_where())
 
 
 class Error(RuntimeError):
