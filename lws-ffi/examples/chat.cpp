@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <iostream>
+#include <thread>
 
 namespace {
 
@@ -64,8 +65,19 @@ int main(int argc, char **argv) {
     stream.respond(202, {});
     server.drain();
   }));
+  server.listen_raw("127.0.0.1:0", lwx::handler()
+                                       .on_open([](lwx::stream stream) { lwx::check(stream.write("raw\n", 0)); })
+                                       .on_message([](lwx::stream stream, lwx::bytes content, std::uint32_t flags) {
+                                         lwx::check(stream.write(content, flags));
+                                       }));
   server.start();
   std::cout << "listening on " << server.address() << std::endl;
+  std::cout << "raw streams at " << server.address(1) << std::endl;
+  std::cout << "datagrams at " << server.udp("127.0.0.1:0", [](lwx::stream socket, std::string_view, lwx::bytes content) {
+    lwx::check(lwx_udp_send(socket.service(), socket.key(), nullptr, content.data(), content.size()));
+  }) << std::endl;
+  lwx::poster poster(server);
+  std::thread([&] { lwx::check(poster.post([] { std::cout << "from another thread" << std::endl; })); }).join();
   server.at(lwx_now_us() + 1000, [] { std::cout << "a timer" << std::endl; });
   server.run();
   return 0;

@@ -200,7 +200,30 @@ public:
   void files(const std::string &path, const std::string &directory) {
     check(lwx_files(raw_, path.c_str(), directory.c_str(), nullptr));
   }
+  /** Each connection at an address is a raw stream, from its first byte. */
+  std::size_t listen_raw(const std::string &address, handler &&handler) {
+    lwx_handler raw = described_raw(std::move(handler));
+    lwx_listen_options options;
+    std::size_t listener = 0;
+    LWX_INIT(&options);
+    options.raw = &raw;
+    check(lwx_listen(raw_, address.c_str(), &options, &listener));
+    return listener;
+  }
+  /** What is no HTTP is a raw stream. */
+  void raw_fallback(handler &&handler) {
+    lwx_handler raw = described_raw(std::move(handler));
+    check(lwx_raw_fallback(raw_, &raw));
+  }
+  /** Names a handler for the sites of a configuration. */
+  void protocol(const std::string &name, handler &&handler) {
+    lwx_handler raw = described({});
+    own_route(raw, std::move(handler));
+    check(lwx_protocol(raw_, name.c_str(), &raw));
+  }
+  void sites(const std::string &json) { check(lwx_sites(raw_, json.c_str())); }
   void start() { check(lwx_service_start(raw_)); }
+  void reload(std::size_t listener) { check(lwx_tls_reload(raw_, listener)); }
   std::string address(std::size_t listener = 0) const {
     char address[256];
     check(lwx_service_address(raw_, listener, address, sizeof address));
@@ -208,6 +231,47 @@ public:
   }
   void publish(const std::string &topic, bytes message, std::uint32_t flags = LWX_TEXT) {
     check(lwx_publish(raw_, topic.c_str(), message.data(), message.size(), flags));
+  }
+
+  /** Takes over a descriptor that carries a stream. It belongs to the library, also if this throws. */
+  stream adopt(int fd, handler &&handler) {
+    lwx_handler raw = described_raw(std::move(handler));
+    lwx_key key = 0;
+    check(lwx_adopt(raw_, fd, &raw, &key));
+    return {raw_, key};
+  }
+
+  /** Watches a descriptor that the program reads: the call gets LWX_READ and the like. stream::abort() ends it. */
+  stream watch(int fd, std::function<void(stream, std::uint32_t)> call) {
+    using kept = std::function<void(stream, std::uint32_t)>;
+    auto own = std::make_unique<kept>(std::move(call));
+    lwx_key key = 0;
+    check(lwx_watch(
+        raw_, fd,
+        [](lwx_service *service, lwx_key key, std::uint32_t events, void *user) noexcept {
+          guarded({service, key}, [&] { (*static_cast<kept *>(user))({service, key}, events); });
+        },
+        own.release(), [](void *user) { delete static_cast<kept *>(user); }, &key));
+    return {raw_, key};
+  }
+
+  /** Opens a UDP socket: the call gets who has sent what, and lwx_udp_send() in it answers. Says where the socket is. */
+  std::string udp(const std::string &address, std::function<void(stream, std::string_view, bytes)> call) {
+    using kept = std::function<void(stream, std::string_view, bytes)>;
+    lwx_udp_handler raw;
+    lwx_key key = 0;
+    char bound[64] = "";
+    LWX_INIT(&raw);
+    raw.user = new kept(std::move(call));
+    raw.drop = [](void *user) { delete static_cast<kept *>(user); };
+    raw.datagram = [](lwx_service *service, lwx_key key, lwx_str from, const std::uint8_t *data, std::size_t size,
+                      void *user) noexcept {
+      guarded({service, key}, [&] {
+        (*static_cast<kept *>(user))({service, key}, view(from), {reinterpret_cast<const char *>(data), size});
+      });
+    };
+    check(lwx_udp_bind(raw_, address.c_str(), &raw, &key, bound, sizeof bound));
+    return bound;
   }
 
   /** Calls once, at a moment of lwx_now_us(). */
@@ -282,6 +346,13 @@ private:
         stream(service, key).respond(404, {});
     });
   }
+  static void on_raw_open(lwx_service *service, lwx_key key, void *user) noexcept {
+    guarded({service, key}, [&] {
+      calls &route = begin(service, key, user);
+      if (route.open)
+        route.open({service, key});
+    });
+  }
   static void on_open(lwx_service *service, lwx_key key, void *user) noexcept {
     guarded({service, key}, [&] {
       if (of(user).open)
@@ -339,9 +410,22 @@ private:
   void route(std::int32_t kind, const std::string &path, handler &&handler) {
     auto protocols = handler.calls_->protocols;
     lwx_handler raw = described(protocols);
+    own_route(raw, std::move(handler));
+    check(lwx_route(raw_, kind, path.c_str(), &raw));
+  }
+
+  /** The callbacks belong to the library from here on. */
+  static void own_route(lwx_handler &raw, handler &&handler) {
     raw.user = new std::shared_ptr<calls>(std::move(handler.calls_));
     raw.drop = [](void *user) { delete static_cast<std::shared_ptr<calls> *>(user); };
-    check(lwx_route(raw_, kind, path.c_str(), &raw));
+  }
+
+  /** A raw stream begins with `open`. */
+  static lwx_handler described_raw(handler &&handler) {
+    lwx_handler raw = described({});
+    raw.open = on_raw_open;
+    own_route(raw, std::move(handler));
+    return raw;
   }
 
   /** None of the callbacks is called inside of `begin`: until it returns the stream has no pointer of its own. */
@@ -362,6 +446,41 @@ private:
   }
 
   lwx_service *raw_ = nullptr;
+};
+
+/** What other threads may hold of a service: it may outlive that. */
+class poster {
+public:
+  explicit poster(const service &service) { check(lwx_poster_new(service.raw(), &raw_)); }
+  poster(poster &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+  poster &operator=(poster &&other) noexcept {
+    std::swap(raw_, other.raw_);
+    return *this;
+  }
+  ~poster() { lwx_poster_free(raw_); }
+
+  /** Has something called on the thread of the service. What it throws is stopped there. LWX_E_GONE if the service has ended. */
+  std::int32_t post(std::function<void()> call) const {
+    using kept = std::function<void()>;
+    auto own = std::make_unique<kept>(std::move(call));
+    return lwx_poster_post(
+        raw_,
+        [](lwx_service *, void *user) noexcept {
+          try {
+            (*static_cast<kept *>(user))();
+          } catch (...) {
+            /* There is no stream that it could end. */
+          }
+        },
+        own.release(), [](void *user) { delete static_cast<kept *>(user); });
+  }
+  std::int32_t publish(const std::string &topic, bytes message, std::uint32_t flags = LWX_TEXT) const noexcept {
+    return lwx_poster_publish(raw_, topic.c_str(), message.data(), message.size(), flags);
+  }
+  std::int32_t stop() const noexcept { return lwx_poster_stop(raw_); }
+
+private:
+  lwx_poster *raw_ = nullptr;
 };
 
 } // namespace lwx

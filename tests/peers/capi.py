@@ -142,6 +142,15 @@ def chat() -> None:
 def chat_cpp() -> None:
     with running("chat_cpp", "127.0.0.1:0") as program:
         address = program.address()
+        raw, udp = program.address(), program.address()
+        checks.equal("another thread posts", program.line(), "from another thread")
+        with socket.create_connection(host_port(raw)) as peer:
+            peer.sendall(b"to and fro")
+            checks.equal("a raw stream of lambdas", receive(peer, 14), b"raw\nto and fro")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            peer.settimeout(PATIENCE)
+            peer.sendto(b"datagram", host_port(udp))
+            checks.equal("a datagram of a lambda", peer.recv(64), b"datagram")
         checks.equal("a page of a lambda", curl(f"http://{address}/"), "a chat in C++\n")
         checks.equal("a timer of a lambda", program.line(), "a timer")
         with connect(f"ws://{address}/chat/a") as first, connect(f"ws://{address}/chat/a") as second:
@@ -172,7 +181,7 @@ def certificate(folder: Path) -> tuple[str, str]:
     chain, key = str(folder / "chain.pem"), str(folder / "key.pem")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", chain],
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", chain],
         check=True, capture_output=True,
     )  # fmt: skip
     return chain, key
@@ -330,12 +339,12 @@ def over_tls() -> None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(chain, key)
         with pages(context) as port:
-            seen = asked(f"https://localhost:{port}/page", chain)
+            seen = asked(f"https://127.0.0.1:{port}/page", chain)
             checks.equal("a client speaks TLS", seen, ["status 200", "type text/plain", "a page of Python", "closed 1 0 complete ()"])
-            unknown = asked(f"https://localhost:{port}/page")
+            unknown = asked(f"https://127.0.0.1:{port}/page")
             checks.check("a certificate that is not trusted is refused", unknown[0].startswith("closed 13 0 unreachable (tls: "), unknown)
         with echoes(context) as port:
-            seen = asked(f"wss://localhost:{port}/", chain, text="over TLS\n")
+            seen = asked(f"wss://127.0.0.1:{port}/", chain, text="over TLS\n")
             checks.equal("a WebSocket over TLS", seen, ["status 101", "open", "over TLS", "closed 2 1000 closed ()"])
 
 

@@ -14,12 +14,20 @@ from websockets.exceptions import ConnectionClosed
 checks = Checks("capi_python")
 
 
+async def send_all(websocket: lwx.WebSocket, messages: list[str]) -> None:
+    for message in messages:
+        await websocket.send(message)
+
+
 async def client(address: str) -> None:
     """The client, with this project's server and that of `websockets` as peers."""
 
     async def back(peer: ServerConnection) -> None:
-        async for message in peer:
-            await peer.send(message)
+        try:
+            async for message in peer:
+                await peer.send(message)
+        except ConnectionClosed:
+            pass
 
     async with lwx.Client() as asking, serve(back, "127.0.0.1", 0) as foreign:
         response = await asking.fetch(f"http://{address}/a", fields={"X-Test": "1"})
@@ -34,11 +42,22 @@ async def client(address: str) -> None:
         for number in range(500):
             await websocket.send(str(number))
         checks.equal("with many at a time", [int(await asyncio.wait_for(websocket.recv(), 10)) for _ in range(500)], list(range(500)))
+        # More than waits in the library: it has to be asked for room.
+        large = ["y" * 700_000] * 4
+        sending = asyncio.create_task(send_all(websocket, large))
+        checks.check("more than there is room for", [await asyncio.wait_for(websocket.recv(), 20) for _ in large] == large)
+        await asyncio.wait_for(sending, 10)
         await websocket.close()
         try:
             await websocket.recv()
         except lwx.Closed as closed:
             checks.equal("it is closed", closed.code, 1000)
+        cut = await asking.connect(f"ws://127.0.0.1:{foreign.sockets[0].getsockname()[1]}/")
+        await asyncio.wait_for(cut.abort(), 10)
+        try:
+            await cut.send("to nobody")
+        except lwx.Closed as closed:
+            checks.equal("one that is cut off has no closing handshake", closed.code, 1006)
         for ask in (asking.fetch, asking.connect):
             try:
                 await ask(f"{'ws' if ask == asking.connect else 'http'}://127.0.0.1:{free_port()}/")

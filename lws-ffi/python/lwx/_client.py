@@ -91,6 +91,14 @@ class WebSocket:
             self._changed.clear()
             await self._changed.wait()
 
+    async def abort(self) -> None:
+        """Cuts it off, without the closing handshake, and waits until it is over."""
+        if not self._over:
+            self._stream.abort()
+        while not self._over:
+            self._changed.clear()
+            await self._changed.wait()
+
     def _on_message(self, stream: Stream, message: str | bytes) -> None:
         self._messages.append(message)
         self._changed.set()
