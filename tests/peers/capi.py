@@ -282,10 +282,13 @@ def echoes(context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[int
     """WebSockets of the package `websockets`, which send back what they receive."""
 
     def handle(peer: ServerConnection) -> None:
-        for message in peer:
-            peer.send(message)
-            if message == "hang up":
-                peer.socket.shutdown(socket.SHUT_RDWR)
+        try:
+            for message in peer:
+                peer.send(message)
+                if message == "hang up":
+                    peer.socket.shutdown(socket.SHUT_RDWR)
+        except ConnectionClosed:
+            pass
 
     with serve(handle, "127.0.0.1", port, ssl=context) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
