@@ -18,7 +18,7 @@
  *   its own loop      lwx_service_run()
  *
  * Threads. A service belongs to the thread that made it: every call on another one answers LWX_E_THREAD and does nothing. The exceptions
- * are the calls of an lwx_poster, which any thread may make.
+ * are the calls of an lwx_poster, which any thread may make, and lwx_service_enter_thread(), after lwx_service_leave_thread().
  *
  * Callbacks. They are called inside lwx_service_dispatch(), _ready(), _pollfd(), _run(), libuv's loop, or a call that gives the
  * service something to do between those. A callback may call everything, but that what drives the service
@@ -117,6 +117,15 @@ int32_t lwx_service_new(const lwx_service_options *options, lwx_service **servic
 /** Frees a service: connections are cut off, streams get no `closed`, and every `drop` is called. In a callback it takes effect when that
  * has returned. On another thread it does nothing, and the service stays for ever. NULL is fine. */
 void lwx_service_free(lwx_service *service);
+
+/** Lets go of the thread: from here on the service belongs to none, until one enters it. For programs whose work moves from thread to thread,
+ * as the processes of Erlang and the goroutines of Go do: what its callbacks use must be fit to be used on any thread, by one at a time.
+ * LWX_E_RECURSIVE in a callback; LWX_E_STATE on a loop of libuv, which is of one thread. */
+int32_t lwx_service_leave_thread(lwx_service *service);
+
+/** Makes a service that belongs to no thread one of this thread. LWX_E_THREAD if it belongs to one: then nothing has changed, and the program
+ * tries again when that one has left it. */
+int32_t lwx_service_enter_thread(lwx_service *service);
 
 /** Why a stream is over. */
 typedef struct lwx_closed {
@@ -309,6 +318,14 @@ int32_t lwx_service_pollfd(lwx_service *service, struct pollfd *entry);
 /** Lets a loop of libuv serve it. The loop belongs to this thread, is not run inside a callback, and is closed after the service was detached
  * or freed and the loop has run once more. LWX_E_UNSUPPORTED, LWX_E_SYSTEM. */
 int32_t lwx_service_attach_uv(lwx_service *service, struct uv_loop_s *loop);
+
+/** As lwx_service_attach_uv(), for a loop that another libuv has made than the one that this library is linked with: Node, Neovim and Python's
+ * uvloop bring their own, and two of them abort over each other's handles. `find` answers with the address of libuv's function of a name, or
+ * NULL: dlsym() with `user` as its handle will do. NULL for `find` are the functions of the linked one. `version` is what uv_version() answers
+ * where the loop was made, or 0 if that is not known. The functions stay as long as the service. LWX_E_SYSTEM if a function is missing, or
+ * they are of another version than the loop: lwx_last_error() says so. */
+int32_t lwx_service_attach_uv_of(lwx_service *service, struct uv_loop_s *loop, uint32_t version,
+                                 void *(*find)(void *user, const char *name), void *user);
 
 /** Takes it from the loop. `done`, which may be NULL, is called when libuv has let go of every handle, in a turn of the loop: the service
  * then has its one descriptor again. */

@@ -512,10 +512,10 @@ impl<T> Counted<T> {
     }
 }
 
-/// A handle as a program passes it to another thread, which it may not: for tests of what that answers.
+/// A handle as a program passes it to another thread: for tests of what that answers.
 pub struct Shared<T>(*const T);
 
-// SAFETY: the other thread is refused before anything but the name of its own thread is read.
+// SAFETY: the other thread is refused before anything but the name of its own thread is read, unless the service belongs to it.
 unsafe impl<T> Send for Shared<T> {}
 
 impl<T> fmt::Debug for Shared<T> {
@@ -580,6 +580,31 @@ pub(crate) fn uv_loop(raw: Ref<'_, lws_loop_uv::RawLoop>) -> Result<lws_loop_uv:
     // SAFETY: the header says what C keeps to: the loop is initialised and of this thread, is not run from inside a callback of ours,
     // and is closed after the service has been detached.
     Ok(unsafe { lws_loop_uv::LoopRef::from_raw(raw) })
+}
+
+/// The libuv whose functions `find` knows by their names.
+#[cfg(feature = "uv")]
+pub(crate) fn uv_library(
+    find: host::FindCall,
+    user: User,
+) -> Result<lws_loop_uv::Library, lws_loop_uv::LibraryError> {
+    // SAFETY: the header says what C keeps to: what it answers are the functions of one libuv, which stays.
+    unsafe { lws_loop_uv::Library::find(|name| find(user, name.as_ptr()).0.cast_const()) }
+}
+
+/// A loop of a libuv that C has brought, and the version that C says it is of.
+///
+/// # Errors
+/// [`Error::Null`], and inside it that the functions are of another version.
+#[cfg(feature = "uv")]
+pub(crate) fn uv_loop_of(
+    library: &lws_loop_uv::Library,
+    raw: Ref<'_, lws_loop_uv::RawLoop>,
+    version: u32,
+) -> Result<Result<lws_loop_uv::LoopRef, lws_loop_uv::LibraryError>, Error> {
+    let raw = NonNull::new(raw.0.cast_mut()).ok_or(Error::Null)?;
+    // SAFETY: as of `uv_loop`, and the loop was made by the libuv of these functions.
+    Ok(unsafe { lws_loop_uv::LoopRef::of_version(library, raw, version) })
 }
 
 /// What a callback of C is lent, without its lifetimes.

@@ -75,6 +75,8 @@ fn every_function_answers_null_for_no_service() {
         lwx_service_ready(none, 0, 0),
         lwx_service_pollfd(none, InOut::null()),
         lwx_service_detach_uv(none, None, User::NULL),
+        lwx_service_leave_thread(none),
+        lwx_service_enter_thread(none),
         lwx_service_drain(none),
         lwx_service_stop(none),
         lwx_service_get_stats(none, Out::null()),
@@ -103,7 +105,7 @@ fn every_function_answers_null_for_no_service() {
         lwx_udp_send(none, 1, In::null(), In::null(), 0),
         lwx_poster_new(none, Out::null()),
     ];
-    assert_eq!(codes, [NULL; 42]);
+    assert_eq!(codes, [NULL; 44]);
     let poster = Ref::null();
     assert_eq!(lwx_poster_post(poster, None, User::NULL, None), NULL);
     assert_eq!(lwx_poster_publish(poster, text, In::null(), 0, 0), NULL);
@@ -144,6 +146,49 @@ fn another_thread_is_refused() {
     let lent = lwx::sys::Shared::new(&service);
     let code = std::thread::spawn(move || lwx_service_dispatch(lent.get())).join().expect("no panic");
     assert_eq!(code, Error::Thread as i32);
+    lwx_service_free(service);
+}
+
+extern "C" fn on_posted(_: Ref<'_, Service>, _: User) {
+    POSTED.fetch_add(1, Ordering::Relaxed);
+}
+
+extern "C" fn on_moved_request(service: Ref<'_, Service>, key: Key, _: u32, _: User) {
+    assert_eq!(lwx_service_leave_thread(service), Error::Recursive as i32);
+    assert_eq!(lwx_respond(service, key, 200, In::null(), 0, In::start(b"hi"), 2, END), OK);
+    ANSWERED.fetch_add(1, Ordering::Relaxed);
+}
+
+static POSTED: AtomicUsize = AtomicUsize::new(0);
+static ANSWERED: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn a_service_moves_to_another_thread_once_its_own_has_left_it() {
+    let thread = Error::Thread as i32;
+    let handler = Handler { request: Some(on_moved_request), ..handler() };
+    let (service, address) = started(&handler);
+    let it = service.lend();
+    let mut poster = Given::null();
+    assert_eq!(lwx_poster_new(it, Out::from(&mut poster)), OK);
+    assert_eq!(lwx_service_enter_thread(it), thread, "it has one");
+    assert_eq!(lwx_service_leave_thread(it), OK);
+    assert_eq!([lwx_service_dispatch(it), lwx_service_leave_thread(it)], [thread; 2], "it has none");
+    assert_eq!(lwx_poster_post(poster.lend(), Some(on_posted), User::NULL, None), OK);
+    let lent = lwx::sys::Shared::new(&service);
+    let serve = move || {
+        let it = lent.get();
+        assert_eq!(lwx_service_enter_thread(it), OK);
+        let mut peer = TcpStream::connect(address).expect("a connection");
+        peer.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("a request");
+        run_until(it, || ANSWERED.load(Ordering::Relaxed) == 1);
+        run_until(it, || POSTED.load(Ordering::Relaxed) == 1);
+        assert_eq!(lwx_service_leave_thread(it), OK);
+    };
+    std::thread::spawn(serve).join().expect("no panic");
+    assert_eq!(lwx_service_dispatch(it), thread);
+    assert_eq!(lwx_service_enter_thread(it), OK);
+    assert_eq!(lwx_service_dispatch(it), 1);
+    lwx_poster_free(poster);
     lwx_service_free(service);
 }
 

@@ -10,6 +10,7 @@ use lws_loop_uv::{Attached, RawLoop};
 use lws_proto::Time;
 use lws_server::ServerService;
 use std::collections::HashMap;
+use std::ffi::c_char;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -58,6 +59,11 @@ impl Host {
     pub(crate) fn one(service: ServerService) -> Result<Self, Error> {
         let one = OneDescriptor::new(service).map_err(|error| error::system(&error))?;
         Ok(Self::One(Box::new(one)))
+    }
+
+    /// Whether it waits on a loop that cannot be called on another thread.
+    pub(crate) fn is_of_one_thread(&self) -> bool {
+        !matches!(self, Self::One(_) | Self::Each(_))
     }
 
     /// Refuses a child of the process.
@@ -312,36 +318,78 @@ pub extern "C" fn lwx_service_pollfd(service: Ref<'_, Service>, entry: InOut<'_,
     })
 }
 
+/// Answers with the address of a function of libuv by its name, or NULL: as `dlsym`.
+pub type FindCall = extern "C" fn(user: User, name: *const c_char) -> User;
+
 /// `lwx_service_attach_uv`
 #[cfg(feature = "uv")]
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_service_attach_uv(service: Ref<'_, Service>, uv_loop: Ref<'_, RawLoop>) -> i32 {
+    enter(service, |service| attach_uv(service, &crate::sys::uv_loop(uv_loop)?))
+}
+
+/// `lwx_service_attach_uv_of`
+#[cfg(feature = "uv")]
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_attach_uv_of(
+    service: Ref<'_, Service>,
+    uv_loop: Ref<'_, RawLoop>,
+    version: u32,
+    find: Option<FindCall>,
+    user: User,
+) -> i32 {
     enter(service, |service| {
-        let uv_loop = crate::sys::uv_loop(uv_loop)?;
-        let server = release(service.take_host()?, service)?;
-        match uv_loop.attach(server) {
-            Ok(attached) => {
-                service.put_host(Host::Uv(attached));
-                Ok(())
-            }
-            Err(refused) => {
-                // The server comes back when the loop has let go of it.
-                let (error, service) = (error::system(&refused), std::rc::Rc::clone(service));
-                refused.service.then(move |server| {
-                    if let Ok(host) = Host::one(server) {
-                        service.put_host(host);
-                    }
-                });
-                Err(error)
-            }
-        }
+        let library = match find {
+            Some(find) => crate::sys::uv_library(find, user),
+            None => Ok(lws_loop_uv::Library::linked()),
+        };
+        let refused = |error| error::system(&io::Error::other(error));
+        let library = library.map_err(refused)?;
+        let version = if version == 0 { library.version() } else { version };
+        let uv_loop = crate::sys::uv_loop_of(&library, uv_loop, version)?.map_err(refused)?;
+        attach_uv(service, &uv_loop)
     })
+}
+
+/// Lets a loop of libuv serve. The server stays with the host that it has if the loop cannot.
+#[cfg(feature = "uv")]
+fn attach_uv(service: &std::rc::Rc<Service>, uv_loop: &lws_loop_uv::LoopRef) -> Result<(), Error> {
+    let server = release(service.take_host()?, service)?;
+    match uv_loop.attach(server) {
+        Ok(attached) => {
+            service.put_host(Host::Uv(attached));
+            Ok(())
+        }
+        Err(refused) => {
+            // The server comes back when the loop has let go of it.
+            let (error, service) = (error::system(&refused), std::rc::Rc::clone(service));
+            refused.service.then(move |server| {
+                if let Ok(host) = Host::one(server) {
+                    service.put_host(host);
+                }
+            });
+            Err(error)
+        }
+    }
 }
 
 /// `lwx_service_attach_uv`
 #[cfg(not(feature = "uv"))]
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_service_attach_uv(service: Ref<'_, Service>, _: User) -> i32 {
+    enter(service, |_| -> Result<(), Error> { Err(Error::Unsupported) })
+}
+
+/// `lwx_service_attach_uv_of`
+#[cfg(not(feature = "uv"))]
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_attach_uv_of(
+    service: Ref<'_, Service>,
+    _: User,
+    _: u32,
+    _: Option<FindCall>,
+    _: User,
+) -> i32 {
     enter(service, |_| -> Result<(), Error> { Err(Error::Unsupported) })
 }
 

@@ -36,7 +36,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// `lwx_service`
 ///
@@ -44,8 +44,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Service {
     /// Names it to other threads.
     pub(crate) number: u64,
-    /// Tells the thread that it belongs to from others.
-    thread: usize,
+    /// Tells the thread that it belongs to from others; zero while it belongs to none. Released by the thread that leaves it and acquired by
+    /// the one that enters it, so that the second sees all that the first has done.
+    thread: AtomicUsize,
     poisoned: Cell<bool>,
     freed: Cell<bool>,
     /// What is to be served, until the start.
@@ -88,7 +89,7 @@ impl Service {
     fn new(plan: Plan) -> Rc<Self> {
         let service = Rc::new(Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            thread: this_thread(),
+            thread: AtomicUsize::new(this_thread()),
             poisoned: Cell::new(false),
             freed: Cell::new(false),
             plan: RefCell::new(Some(plan)),
@@ -98,8 +99,30 @@ impl Service {
             calls: CallSlot::default(),
             trusted: RefCell::default(),
         });
-        SERVICES.with_borrow_mut(|services| services.insert(service.number, Rc::downgrade(&service)));
+        service.make_known();
         service
+    }
+
+    /// Lets what other threads have posted find it on this thread.
+    fn make_known(self: &Rc<Self>) {
+        SERVICES.with_borrow_mut(|services| services.insert(self.number, Rc::downgrade(self)));
+    }
+
+    fn is_of_this_thread(&self) -> bool {
+        self.thread.load(Ordering::Acquire) == this_thread()
+    }
+
+    /// Forgets what this thread has of it besides counts.
+    fn leave_thread(&self) -> Result<(), Error> {
+        if self.calls.is_in_callback() {
+            return Err(Error::Recursive);
+        }
+        if self.host.try_borrow().map_err(|_| Error::Recursive)?.as_ref().is_some_and(Host::is_of_one_thread)
+        {
+            return Err(Error::State);
+        }
+        SERVICES.with_borrow_mut(|services| services.remove(&self.number));
+        Ok(())
     }
 
     /// The service of this thread with a number, if it is still there.
@@ -113,7 +136,7 @@ impl Service {
     }
 
     fn check(&self) -> Result<(), Error> {
-        if self.thread != this_thread() {
+        if !self.is_of_this_thread() {
             return Err(Error::Thread);
         }
         if self.freed.get() {
@@ -229,7 +252,7 @@ pub extern "C" fn lwx_service_new(options: In<'_, ServiceOptions>, out: Out<'_, 
 pub extern "C" fn lwx_service_free(service: Counted<Service>) {
     crate::guard::guard_free(|| {
         let Some(service) = service.take() else { return };
-        if service.thread != this_thread() {
+        if !service.is_of_this_thread() {
             // Its handlers belong to another thread: it is left as it is, for ever.
             std::mem::forget(service);
             return;
@@ -240,6 +263,32 @@ pub extern "C" fn lwx_service_free(service: Counted<Service>) {
         }
         service.bury();
     });
+}
+
+/// `lwx_service_leave_thread`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_leave_thread(service: Ref<'_, Service>) -> i32 {
+    let code = enter(service, |service| service.leave_thread());
+    if code == 0
+        && let Ok(service) = service.get()
+    {
+        // Not before `enter` has given back its count: from here on counts are another thread's.
+        service.thread.store(0, Ordering::Release);
+    }
+    code
+}
+
+/// `lwx_service_enter_thread`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_enter_thread(service: Ref<'_, Service>) -> i32 {
+    crate::guard::guard(|| {
+        let thread = &service.get()?.thread;
+        thread
+            .compare_exchange(0, this_thread(), Ordering::Acquire, Ordering::Relaxed)
+            .map_err(|_| Error::Thread)?;
+        service.counted().ok_or(Error::Null)?.make_known();
+        Ok(())
+    })
 }
 
 /// `lwx_service_start`
