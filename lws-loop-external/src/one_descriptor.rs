@@ -72,13 +72,15 @@ impl<S: Service> OneDescriptor<S> {
     /// Does the work that can be done now, and never sleeps. Returns how long the host may sleep if the descriptor
     /// does not become readable before.
     pub fn dispatch(&mut self, now: Time) -> Wait {
+        if self.closed {
+            return self.wait;
+        }
         let looked = self.poll.poll(&mut self.events, Some(Duration::ZERO));
         if let Err(error) = &looked
             && error.kind() != io::ErrorKind::Interrupted
         {
             // Polling one's own epoll fails only if it was closed.
-            self.closed = true;
-            self.wait = Wait::Forever;
+            self.give_up();
             return self.wait;
         }
         let mut count = 0;
@@ -151,6 +153,16 @@ impl<S: Service> OneDescriptor<S> {
     #[must_use]
     pub fn detach(self) -> S {
         self.on_mio.detach(self.poll.registry())
+    }
+
+    /// The descriptor is not ours any more: its number may be another's by now, which is not closed with this.
+    #[cold]
+    fn give_up(&mut self) {
+        self.closed = true;
+        self.wait = Wait::Forever;
+        if let Ok(other) = mio::Poll::new() {
+            std::mem::forget(std::mem::replace(&mut self.poll, other));
+        }
     }
 
     /// Makes the descriptor readable.
