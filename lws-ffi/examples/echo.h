@@ -18,7 +18,7 @@ static void on_message(lwx_service *service, lwx_key key, const uint8_t *bytes, 
   (void)user;
   if (lwx_write(service, key, bytes, size, kind) != LWX_E_AGAIN)
     return;
-  waiting = malloc(sizeof *waiting + size);
+  waiting = (struct waiting *)malloc(sizeof *waiting + size);
   if (waiting == NULL) {
     lwx_abort(service, key);
     return;
@@ -32,7 +32,7 @@ static void on_message(lwx_service *service, lwx_key key, const uint8_t *bytes, 
 }
 
 static void on_writable(lwx_service *service, lwx_key key, void *user) {
-  struct waiting *waiting = user;
+  struct waiting *waiting = (struct waiting *)user;
   if (waiting == NULL)
     return;
   lwx_write(service, key, waiting->bytes, waiting->size, waiting->flags);
@@ -49,7 +49,7 @@ static void on_page(lwx_service *service, lwx_key key, uint32_t flags, void *use
 }
 
 /* Listens where the first argument says, and prints where that is. */
-static lwx_service *echo_start(int argc, char **argv) {
+static inline lwx_service *echo_start(int argc, char **argv) {
   lwx_service *service;
   lwx_handler echo, page;
 

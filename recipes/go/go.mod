@@ -1,0 +1,3 @@
+module lwx/recipe
+
+go 1.19
