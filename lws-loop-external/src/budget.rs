@@ -38,6 +38,10 @@ pub(crate) struct TurnBudget {
     at: Time,
     /// Whether the host has settled a second time at that time.
     again: bool,
+    /// Whether each turn is measured.
+    measures: bool,
+    /// How long the last measured turn took so far, in nanoseconds, until it is taken.
+    took: Option<u64>,
 }
 
 /// The clock is read about this often in a turn that takes its whole time.
@@ -70,10 +74,23 @@ impl TurnBudget {
             ended: false,
             at: Time::ZERO,
             again: false,
+            measures: false,
+            took: None,
         }
     }
 
-    /// Limits the time of turns from now on. `None` restores the limit of the options.
+    /// Measures each turn from now on.
+    pub(crate) fn measure(&mut self) {
+        self.measures = true;
+    }
+
+    /// How long the turn before this one took, in nanoseconds, if it was measured.
+    #[inline]
+    pub(crate) fn take_measured(&mut self) -> Option<u64> {
+        self.took.take()
+    }
+
+    /// What a turn may take from now on; `None` is what the options say.
     pub(crate) fn set_time(&mut self, time: Option<Duration>) {
         self.time = nanos(time.unwrap_or(self.options.time));
     }
@@ -109,11 +126,15 @@ impl TurnBudget {
     #[inline]
     pub(crate) fn end(&mut self, at: Time, owing: bool) {
         (self.ended, self.at, self.owing) = (true, at, owing);
+        if self.measures {
+            self.took = self.began.map(|began| self.now().saturating_sub(began));
+        }
     }
 
     fn begin(&mut self) {
-        // A turn that was short does not make the next one read the clock at its beginning.
-        self.began = std::mem::take(&mut self.is_long).then(|| self.now());
+        // After a turn that was short the next is not worth a look at the clock.
+        let is_known = std::mem::take(&mut self.is_long) || self.measures;
+        self.began = is_known.then(|| self.now());
         self.looked = self.began.unwrap_or_default();
         self.bytes = until_half(self.options.bytes);
         self.steps = self.stride;
@@ -266,6 +287,20 @@ mod tests {
             let tolerance = (time / 8).max(step * 2);
             assert!(took >= time && took <= time + tolerance, "{took:?} in steps of {step:?}");
         }
+    }
+
+    #[test]
+    fn a_turn_is_measured_if_that_is_wanted() {
+        let mut budget = budget(Duration::from_millis(2), usize::MAX);
+        budget.measure();
+        budget.enter();
+        budget.end(at(1), false);
+        assert_eq!(budget.take_measured(), None, "the first one has begun before");
+        budget.enter();
+        pass(Duration::from_micros(3));
+        budget.end(at(2), false);
+        assert_eq!(budget.take_measured(), Some(3_000));
+        assert_eq!(budget.take_measured(), None);
     }
 
     #[test]

@@ -82,6 +82,12 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.clock.unix_seconds()
     }
 
+    /// Milliseconds of that second, as of the beginning of the turn: 0 to 999.
+    #[must_use]
+    pub fn millis(&self) -> u16 {
+        self.core.clock.millis()
+    }
+
     /// The connection that the call is about, if it is about one.
     #[must_use]
     #[inline]

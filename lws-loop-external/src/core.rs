@@ -36,6 +36,8 @@ pub(crate) struct Core<A: Application> {
     pub(crate) process: HostProcess,
     /// The budget of the service's turn.
     pub(crate) turn: TurnBudget,
+    /// When the next turn is due, if the service has named a moment.
+    due: Option<Time>,
     pub(crate) stats: DriverStats,
     pub(crate) ids: Ids,
     pub(crate) changes: Changes,
@@ -76,12 +78,17 @@ impl<A: Application> Core<A> {
         let connections_max =
             options.connections_max.unwrap_or_else(|| default_connections_max(options.descriptors_kept));
         let mut changes = Changes::new();
+        let mut turn = TurnBudget::new(options.turn);
+        if options.measures_turns {
+            turn.measure();
+        }
         Self {
             connections_max,
             trigger: Trigger::default(),
             clock: ServiceClock::default(),
             process: HostProcess::default(),
-            turn: TurnBudget::new(options.turn),
+            turn,
+            due: None,
             stats: DriverStats::default(),
             ids: Ids::default(),
             messages: Messages::new(mailbox, &mut changes),
@@ -123,7 +130,13 @@ impl<A: Application> Core<A> {
 
     /// Begins a turn: marks the shard as working.
     #[inline]
-    pub(crate) fn begin_turn(&self) {
+    pub(crate) fn begin_turn(&mut self) {
+        if let Some(took) = self.turn.take_measured() {
+            self.stats.turn_time.count(took);
+        }
+        if let Some(due) = self.due.take().filter(|due| *due <= self.clock.now()) {
+            self.stats.lag.count(nanos_since(due, self.clock.now()));
+        }
         if let Some(member) = &self.member {
             member.work();
         }
@@ -133,6 +146,10 @@ impl<A: Application> Core<A> {
     #[inline]
     pub(crate) fn end_turn(&mut self, wait: Wait) {
         self.turn.end(self.now(), wait == Wait::Now);
+        self.due = match wait {
+            Wait::Until(at) => Some(self.clock.of_host(at)),
+            Wait::Now | Wait::Forever => None,
+        };
         if let Some(member) = &self.member
             && wait != Wait::Now
         {
@@ -278,6 +295,12 @@ impl<A: Application> Core<A> {
         let slot = Slot::new(id, socket, flags, Registration::default(), body);
         self.commands.push_back(Command::Insert(id, Box::new(slot), received));
     }
+}
+
+/// Nanoseconds between two moments of the service.
+#[cold]
+fn nanos_since(due: Time, now: Time) -> u64 {
+    now.as_micros().saturating_sub(due.as_micros()).saturating_mul(1_000)
 }
 
 impl<A: Application> Drop for Core<A> {

@@ -403,6 +403,20 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_begins_late_is_counted_with_its_delay() {
+        let mut driver = Driver::new(Quiet, DriverOptions::default()).expect("descriptors");
+        driver.attach(Trigger::Level);
+        let (due, late) = (Time::from_micros(10_000), Time::from_micros(17_000));
+        driver.with(Time::ZERO, |_, cx| cx.set_timer(Some(due)));
+        assert_eq!(driver.settle(Time::ZERO), Wait::Until(due));
+        driver.settle(Time::from_micros(3_000));
+        assert_eq!(driver.stats().lag.sum(), Duration::ZERO, "nothing was due");
+        driver.settle(late);
+        assert_eq!(driver.stats().lag.sum(), Duration::from_millis(7));
+        assert_eq!(driver.stats().turn_time.bound(1_000), None, "turns are not measured");
+    }
+
+    #[test]
     fn a_service_that_finds_itself_in_a_child_touches_nothing_of_its_parent() {
         let path = std::env::temp_dir().join(format!("lws-forked-{}", std::process::id()));
         let mut driver = Driver::new(Quiet, DriverOptions::default()).expect("descriptors");

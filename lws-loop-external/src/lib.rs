@@ -35,6 +35,7 @@ mod driver;
 mod entropy;
 mod flags;
 mod handshake;
+mod histogram;
 pub mod hosts;
 mod listener;
 mod listening;
@@ -81,6 +82,7 @@ pub use context::DriverContext;
 pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
+pub use histogram::Histogram;
 pub use listening::ListeningSocket;
 #[cfg(feature = "mio")]
 pub use one_descriptor::OneDescriptor;

@@ -4,8 +4,9 @@ use crate::address::Address;
 use crate::net::Owned;
 use crate::socket::{self, SocketFile};
 use crate::socket_options::ListenOptions;
-use socket2::{SockRef, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// A listening socket that belongs to no service yet. Connections wait in its accept queue, and are reset if it is
@@ -73,8 +74,22 @@ impl ListeningSocket {
         Ok(Self { socket: descriptor.into(), file: None, address, is_adopted: true })
     }
 
-    /// Makes the listener remove the file of an adopted Unix socket when it closes, as it does for a socket that
-    /// was bound here.
+    /// A socket in the place of one that would listen: it is not bound, and nobody can connect to it. For a service that is described
+    /// and never run, beside another that has the address.
+    ///
+    /// # Errors
+    /// The system has no descriptor left, or does not know such addresses.
+    pub fn unbound(address: &Address) -> io::Result<Self> {
+        let domain = match address {
+            Address::Tcp(SocketAddr::V4(_)) => Domain::IPV4,
+            Address::Tcp(SocketAddr::V6(_)) => Domain::IPV6,
+            _ => Domain::UNIX,
+        };
+        let socket = OwnedFd::from(Socket::new(domain, Type::STREAM, None)?);
+        Ok(Self { socket: socket.into(), file: None, address: address.clone(), is_adopted: false })
+    }
+
+    /// Has the file of an adopted Unix socket go with the listener, as that of one that was bound here does.
     ///
     /// # Errors
     /// The file does not exist. Sockets without a file are returned as they are.

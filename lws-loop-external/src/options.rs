@@ -33,6 +33,9 @@ pub struct DriverOptions {
     /// The limits of one turn of the whole service, over all its connections. Work that is left at the limit is forced
     /// work: the host gets [`Wait::Now`](crate::Wait::Now), and the service goes on where it stopped.
     pub turn: TurnLimits,
+    /// Whether the clock is read at the beginning and the end of each turn, for [`DriverStats::turn_time`](crate::DriverStats::turn_time).
+    /// Default no: it is two readings a turn, some 50 ns.
+    pub measures_turns: bool,
     /// TLS handshakes of accepted connections at a time, counted from the first octet of the peer. Default 1,024, which
     /// bounds what they hold: see [`ListenTls::handshake_bytes_max`](crate::tls::ListenTls::handshake_bytes_max).
     /// Further ones wait for a place, and networks are served in round-robin order; a handshake that has taken a second
@@ -72,6 +75,7 @@ impl Default for DriverOptions {
             events_per_turn: 16 << 10,
             accepts_per_turn: 64,
             turn: TurnLimits::default(),
+            measures_turns: false,
             tls_handshakes_max: 1_024,
             tls_handshakes_per_network_max: 128,
             tls_silent_max: 1_024,
@@ -120,6 +124,7 @@ impl DriverOptions {
             events_per_turn,
             accepts_per_turn,
             turn,
+            measures_turns: _,
             descriptors_kept: _,
             tls_handshakes_max,
             tls_handshakes_per_network_max,

@@ -29,7 +29,13 @@ impl ServiceClock {
         self.unix_seconds
     }
 
-    /// Prepares for another host.
+    /// Milliseconds of that second, as of the beginning of the turn.
+    pub(crate) fn millis(&self) -> u16 {
+        let left = self.next_second.as_micros().saturating_sub(self.now.as_micros()).div_ceil(1_000);
+        u16::try_from(1_000_u64.saturating_sub(left)).unwrap_or_default().min(999)
+    }
+
+    /// Another host takes over.
     pub(crate) fn change_host(&mut self) {
         self.is_new_host = true;
         // Forces the next tick to read the clocks, whatever the new host counts from.
@@ -63,8 +69,9 @@ impl ServiceClock {
         (std::mem::replace(&mut self.unix_seconds, seconds) != seconds).then_some(seconds)
     }
 
+    /// A moment of the host as the service counts it.
     #[inline]
-    fn of_host(&self, host: Time) -> Time {
+    pub(crate) fn of_host(&self, host: Time) -> Time {
         let micros = host.as_micros().wrapping_add(self.offset);
         // A host may read its clock, call into the service, and pass the older time afterwards. A time before the
         // beginning of the service would wrap around to a huge one, at which every deadline is due; it counts as zero.

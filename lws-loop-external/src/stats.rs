@@ -1,5 +1,6 @@
 //! Counters of one service.
 
+use crate::histogram::Histogram;
 use crate::tls::Failure;
 use lws_proto::Cause;
 
@@ -18,8 +19,13 @@ pub struct DriverStats {
     /// How often a listener had to pause because of the limit of open files, of the system's memory, or of
     /// connections.
     pub accept_pauses_total: u64,
-    /// Idle connections that were closed because others waited for a place: see
-    /// [`DriverOptions::connections_max`](crate::DriverOptions::connections_max).
+    /// Those pauses that came of the limit of connections, and not of the system's.
+    pub accept_pauses_full_total: u64,
+    /// What turns of the service took, if [`DriverOptions::measures_turns`](crate::DriverOptions::measures_turns) says so.
+    pub turn_time: Histogram,
+    /// How late turns began for which the service had named a moment.
+    pub lag: Histogram,
+    /// Idle connections that were closed as others waited for a place: see [`DriverOptions::connections_max`](crate::DriverOptions::connections_max).
     pub idle_gave_way_total: u64,
     /// Bytes received from peers.
     pub received_bytes_total: u64,

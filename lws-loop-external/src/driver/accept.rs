@@ -89,6 +89,7 @@ impl<A: Application> Driver<A> {
                 let Some(listener) = listeners.get(id) else { return };
                 listener.pause_while_full(now);
                 stats.accept_pauses_total += 1;
+                stats.accept_pauses_full_total += 1;
                 let stays = listener.stays();
                 // A connection of another shard may have ended between the failed reservation and this call, and
                 // its notification would have been missed.

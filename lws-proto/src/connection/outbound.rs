@@ -342,12 +342,26 @@ impl Outbound {
 
     /// Whether this side is in the middle of a WebSocket message.
     pub(crate) fn is_in_message(&self) -> bool {
+        self.frame_sender().is_some_and(ws::FrameSender::is_in_message)
+    }
+
+    /// The messages that this side has sent on the WebSocket that is lent, whether or not it has ended.
+    #[inline]
+    pub(crate) fn sent_messages(&self) -> ws::SentMessages {
+        self.frame_sender().map(ws::FrameSender::sent).unwrap_or_default()
+    }
+
+    #[inline]
+    fn frame_sender(&self) -> Option<&ws::FrameSender> {
         let carried = match &self.sender {
-            Sending::Carried(carried) => Some(carried),
-            Sending::Http2(session) => session.attached().map(h2::Tunnel::carried),
-            Sending::Http1(_) | Sending::Silent => None,
+            Sending::Carried(carried) => carried,
+            Sending::Http2(session) => session.attached()?.carried(),
+            Sending::Http1(_) | Sending::Silent => return None,
         };
-        matches!(carried, Some(Carried::WebSocket(sender)) if sender.is_in_message())
+        match carried {
+            Carried::WebSocket(sender) => Some(sender),
+            Carried::Raw(_) => None,
+        }
     }
 
     pub(crate) fn is_paused(&self) -> bool {

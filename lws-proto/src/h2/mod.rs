@@ -35,7 +35,6 @@ pub(crate) use cost::STREAM_BYTES;
 pub(crate) use frame::PREFACE;
 pub(crate) use reader::FrameReader;
 pub(crate) use session::Session;
-pub(crate) use tunnel::Tunnel;
 pub(crate) use upgrade::{Upgrade, asks_for_upgrade};
 
 #[cfg(test)]

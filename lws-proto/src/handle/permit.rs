@@ -1,6 +1,7 @@
 //! The permit to write on a stream, and its spent and kept forms.
 
 use super::{ByProtocol, ExchangePermit, RawPermit, Stream, WebSocketPermit, spoken};
+use crate::Time;
 use crate::connection::outbound::Outbound;
 use crate::key::StreamKey;
 use core::fmt;
@@ -53,8 +54,15 @@ impl<'a, P> Writable<'a, P> {
         self.outbound.key()
     }
 
-    /// The bytes that can be sent before a window or the queue is full. At least 1. A larger payload is taken
-    /// nevertheless, and the next permit waits until it was sent.
+    /// The time that the driver passed last.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> Time {
+        self.outbound.link().now
+    }
+
+    /// How many bytes can be sent before the peer or the queue says stop. A larger payload is taken all the same, and
+    /// the next permit waits until it has gone. At least 1.
     #[doc(alias = "lws_get_peer_write_allowance")]
     #[must_use]
     pub fn budget(&self) -> usize {

@@ -25,6 +25,13 @@ impl<'a> WebSocket<'a> {
         self.outbound.is_in_message()
     }
 
+    /// The messages that this side has sent on it so far, also after its end.
+    #[must_use]
+    #[inline]
+    pub fn sent(&self) -> ws::SentMessages {
+        self.outbound.sent_messages()
+    }
+
     /// How long the peer may be silent, from now on; `None` goes back to what
     /// [`Limits`](crate::Limits) say for all.
     ///

@@ -32,3 +32,4 @@ pub use prepared::Broadcast;
 pub use prepared::Prepared;
 pub(crate) use receiver::{FrameReceiver, InOne};
 pub(crate) use sender::FrameSender;
+pub use sender::SentMessages;

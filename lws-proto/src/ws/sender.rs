@@ -18,13 +18,37 @@ use core::time::Duration;
 /// The source of a client's masking keys; `None` for a server.
 type Keys = Option<Box<dyn Entropy>>;
 
-/// Writes the frames of this endpoint.
+/// Messages that were sent on a WebSocket, as its application gave them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SentMessages {
+    /// Text messages whose last part was sent.
+    pub text: u64,
+    /// Binary messages whose last part was sent.
+    pub binary: u64,
+    /// Octets of their payloads, before extensions, and of parts of a message that has not ended.
+    pub octets: u64,
+}
+
+impl SentMessages {
+    /// The last part of a message was sent.
+    #[inline]
+    fn count(&mut self, kind: MessageKind) {
+        match kind {
+            MessageKind::Text => self.text += 1,
+            MessageKind::Binary => self.binary += 1,
+        }
+    }
+}
+
+/// Writes the frames of this side.
 #[derive(Debug)]
 pub(crate) struct FrameSender {
     closing: Closing,
-    /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`. Zero for most.
+    /// What a message cannot be sent without knowing: `IN_MESSAGE`, `ENCODED`, `ENCODES`, `BINARY`. Zero for most.
     state: u8,
-    /// The Pings that are sent when the peer is silent.
+    sent: SentMessages,
+    /// The Pings of ours that the peer's silence calls for.
     probe: Probe,
     /// Pongs that were sent since `pongs_since`.
     pongs: u32,
@@ -49,6 +73,8 @@ const IN_MESSAGE: u8 = 1;
 const ENCODED: u8 = 2;
 /// There is an extension that may change messages.
 const ENCODES: u8 = 4;
+/// The message that has been begun is binary.
+const BINARY: u8 = 8;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,6 +83,7 @@ impl FrameSender {
         Self {
             closing: Closing::Open,
             state: if encoder.is_some() { ENCODES } else { 0 },
+            sent: SentMessages::default(),
             probe: Probe::default(),
             pongs: 0,
             pongs_since: now,
@@ -68,6 +95,11 @@ impl FrameSender {
     #[inline]
     pub(crate) fn may_write(&self) -> bool {
         self.closing == Closing::Open
+    }
+
+    /// What was sent so far.
+    pub(crate) fn sent(&self) -> SentMessages {
+        self.sent
     }
 
     pub(crate) fn is_in_message(&self) -> bool {
@@ -122,7 +154,9 @@ impl FrameSender {
         payload: Payload<'_>,
         end: bool,
     ) {
+        self.sent.octets += payload.len() as u64;
         if self.state == 0 && end {
+            self.sent.count(kind);
             return extended_frame(out, keys, opcode_of(kind), reserved, payload, true);
         }
         if self.state & ENCODES == 0 {
@@ -141,6 +175,7 @@ impl FrameSender {
         payload: Payload<'_>,
         end: bool,
     ) {
+        self.sent.octets += payload.len() as u64;
         if self.state & (IN_MESSAGE | ENCODED) == IN_MESSAGE | ENCODED {
             self.encoded_message(out, keys, kind, 0, payload, end);
         } else {
@@ -159,7 +194,7 @@ impl FrameSender {
         end: bool,
     ) {
         let (opcode, reserved) = self.first_byte(kind, reserved);
-        self.ended(end);
+        self.count_part(kind, end);
         extended_frame(out, keys, opcode, reserved, payload, end);
     }
 
@@ -167,8 +202,14 @@ impl FrameSender {
         if self.is_in_message() { (Opcode::Continuation, 0) } else { (opcode_of(kind), reserved) }
     }
 
-    fn ended(&mut self, end: bool) {
+    /// A part was sent. The first one says of which kind the message is.
+    fn count_part(&mut self, kind: MessageKind, end: bool) {
+        if !self.is_in_message() && kind == MessageKind::Binary {
+            self.state |= BINARY;
+        }
         if end {
+            let is_binary = self.state & BINARY != 0;
+            self.sent.count(if is_binary { MessageKind::Binary } else { MessageKind::Text });
             self.state &= ENCODES;
         } else {
             self.state |= IN_MESSAGE;
@@ -203,7 +244,7 @@ impl FrameSender {
         }
         let (opcode, reserved) = self.first_byte(kind, reserved | bits.bits());
         self.state |= ENCODED;
-        self.ended(end);
+        self.count_part(kind, end);
         frame_around(
             out,
             keys,
@@ -223,6 +264,8 @@ impl FrameSender {
         if self.is_in_message() {
             return Err(Misuse::WrongState);
         }
+        self.sent.octets += message.bytes().len() as u64;
+        self.sent.count(message.kind());
         let (reserved, payload) = message.payload(self.encoder.as_deref());
         if let (Some(encoder), false) = (&mut self.encoder, reserved.is_empty()) {
             encoder.sends_alone();
