@@ -9,7 +9,9 @@ use crate::thread::ThreadState;
 use crate::tls::Info;
 use crate::upstream::{ConnectOptions, Target};
 use crate::{Peer, Stats};
-use lws_loop_external::{ConnectionId, Interest, ListenOptions, ListenerId, ListeningSocket, UdpOptions};
+use lws_loop_external::{
+    ConnectionId, DriverStats, Histogram, Interest, ListenOptions, ListenerId, ListeningSocket, UdpOptions,
+};
 use lws_proto::{Config, Connection, StreamKey, Time};
 use std::fmt;
 use std::io;
@@ -169,6 +171,14 @@ impl Context<'_> {
         }
     }
 
+    /// What turns of the loop of this thread took, if [`DriverOptions::measures_turns`](crate::DriverOptions::measures_turns) says so, and how late
+    /// they began.
+    #[must_use]
+    pub fn loop_times(&self) -> [Histogram; 2] {
+        let stats = self.driver.driver_stats();
+        [stats.turn_time, stats.lag]
+    }
+
     // The end.
 
     /// Lets the server end in an orderly way: see [`Handle::drain`](crate::Handle::drain).
@@ -196,6 +206,7 @@ pub(crate) trait DriverAccess {
     fn tls(&self) -> Option<&Info>;
     fn connection(&self) -> Option<ConnectionId>;
     fn stats(&self) -> Stats;
+    fn driver_stats(&self) -> &DriverStats;
     // Other connections.
     fn want_write(&mut self, id: ConnectionId, key: StreamKey);
     fn wake_stream(&mut self, id: ConnectionId, key: StreamKey);

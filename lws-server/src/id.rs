@@ -3,6 +3,7 @@
 
 use lws_loop_external::ConnectionId;
 use lws_proto::StreamKey;
+use std::fmt;
 
 /// Names one stream of a server, on whichever of its threads: an exchange, WebSocket or raw stream. It may be sent to
 /// other threads.
@@ -11,6 +12,13 @@ pub struct StreamId {
     pub(crate) shard: u16,
     pub(crate) connection: ConnectionId,
     pub(crate) key: StreamKey,
+}
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.to_bits();
+        write!(f, "{}-{}-{}.{}", self.shard, self.connection, key & u64::from(u32::MAX), key >> 32)
+    }
 }
 
 impl StreamId {

@@ -56,6 +56,7 @@ pub mod http;
 mod id;
 pub mod layer;
 mod link;
+pub mod metrics;
 mod outbox;
 mod publish;
 pub mod raw;
@@ -74,11 +75,13 @@ pub use context::Context;
 pub use handle::Handle;
 pub use id::{LinkId, SiteId, StreamId, TimerId};
 pub use link::{datagrams, descriptor, upstream};
-pub use lws_loop_external::{Address, DriverOptions, ListenOptions, ListeningSocket, Peer, TurnLimits};
+pub use lws_loop_external::{
+    Address, DriverOptions, Histogram, ListenOptions, ListeningSocket, Peer, TurnLimits,
+};
 pub use lws_proto::{
-    Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse, OutOfRange,
-    Payload, RawPermit, RawStream, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions, WebSocket,
-    WebSocketPermit, Writable, spoken,
+    Allowance, Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse,
+    OutOfRange, Payload, RawPermit, RawStream, SERVICE_BYTES_MAX, Sent, Stream, StreamKey, Time, Versions,
+    WebSocket, WebSocketPermit, Writable, spoken,
 };
 #[cfg(feature = "record")]
 #[doc(inline)]

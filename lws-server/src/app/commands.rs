@@ -66,19 +66,28 @@ impl App {
             StreamCommand::Wake => self.on_woken(cx, ingress, state, stream),
             StreamCommand::WantWrite => stream.want_write(),
             StreamCommand::GoAway => go_away(&state.phase, stream),
-            StreamCommand::Call(call) => self.call_stream(cx, &state.phase, stream, call),
+            StreamCommand::Call(call) => self.call_stream(cx, &mut state.phase, stream, call),
             StreamCommand::Deliver(_) => {}
         }
     }
 
-    fn call_stream(&mut self, cx: &mut Lent<'_>, phase: &StreamPhase, stream: Stream<'_>, call: StreamCall) {
+    fn call_stream(
+        &mut self,
+        cx: &mut Lent<'_>,
+        phase: &mut StreamPhase,
+        mut stream: Stream<'_>,
+        call: StreamCall,
+    ) {
         let route = match phase {
             StreamPhase::WebSocket(websocket) if websocket.is_established() => websocket.route,
             StreamPhase::Raw(_) => RouteId::NONE,
             _ => return,
         };
         let subject = Subject { route, key: Some(stream.key()) };
-        call(&mut Context::new(cx, &mut self.state, subject, None), stream);
+        call(&mut Context::new(cx, &mut self.state, subject, None), stream.reborrow());
+        if let (StreamPhase::WebSocket(websocket), Ok(stream)) = (phase, stream.into_websocket()) {
+            websocket.count_sent(stream.sent());
+        }
     }
 
     /// Wakes a stream of the connection that is looked at, when that is lent the next time.

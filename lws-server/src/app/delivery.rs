@@ -65,10 +65,11 @@ impl App {
             return;
         }
         // Nothing has been sent since it was given.
-        let Ok(permit) = stream.permit() else { return };
+        let Ok(permit) = stream.reborrow().permit() else { return };
         let WebSocketStream { handler, route, subscriptions, .. } = websocket;
         let mut context = context_of(state, cx, *route, key, subscriptions);
         handler.writable(&mut context, permit);
+        websocket.count_sent(stream.sent());
         if has_unread(state, websocket) {
             Self::unblock(cx, websocket, key);
         }
@@ -158,6 +159,7 @@ fn deliver<'s>(
         } else {
             permit.into_stream()
         };
+        websocket.count_sent(stream.sent());
         if !websocket.subscriptions.contains(Subscription { topic, subscriber }) {
             // The handler has unsubscribed; its index may belong to another stream.
             return Delivery::Done(stream);

@@ -9,7 +9,8 @@ use crate::thread::command::{Command, StreamCommand};
 use crate::tls::Info;
 use crate::upstream::{ConnectOptions, Target};
 use lws_loop_external::{
-    self as external, ConnectionId, Interest, ListenOptions, ListenerId, ListeningSocket, UdpOptions,
+    self as external, ConnectionId, DriverStats, Interest, ListenOptions, ListenerId, ListeningSocket,
+    UdpOptions,
 };
 use lws_proto::{Config, Connection, StreamKey, Time};
 use std::io;
@@ -47,6 +48,10 @@ impl DriverAccess for Lent<'_> {
             bytes_out: stats.sent_bytes_total,
             ..crate::Stats::default()
         }
+    }
+
+    fn driver_stats(&self) -> &DriverStats {
+        external::DriverContext::stats(self)
     }
 
     fn want_write(&mut self, id: ConnectionId, key: StreamKey) {

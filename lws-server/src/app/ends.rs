@@ -7,8 +7,16 @@ use crate::id::RouteId;
 use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
 use crate::link::streams::Streams;
 use crate::route::refusal::status_of;
-use crate::thread::panics;
+use crate::thread::{access, panics};
 use lws_proto::{Cause, StreamKey};
+
+/// The code of the Close frame that an end came by.
+fn close_code(cause: Cause) -> Option<u16> {
+    match cause {
+        Cause::Closed { code, .. } => Some(code.get()),
+        _ => None,
+    }
+}
 
 impl App {
     pub(super) fn on_closed(
@@ -22,13 +30,13 @@ impl App {
             StreamPhase::Panicked { .. } => {}
             // A request that was refused before it could be understood.
             StreamPhase::Idle => {
-                let tally = Tally { status: status_of(cause), ..Tally::default() };
-                self.log(cx, None, &tally, cause.name());
+                self.log(|| access::not_understood(self.arrival(cx, key), status_of(cause), cause.name()));
             }
             StreamPhase::Http(http) => self.on_exchange_closed(cx, http, key, cause),
             StreamPhase::Guarded(guarded) => self.on_exchange_closed(cx, guarded.http, key, cause),
             StreamPhase::WebSocket(mut websocket) => {
                 self.leave(&websocket);
+                self.log_end(&websocket, close_code(cause), cause.name());
                 let subject = Subject { route: websocket.route, key };
                 websocket.handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
             }
@@ -51,18 +59,31 @@ impl App {
             let subject = Subject { route: http.route, key };
             handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
         }
+        let first_byte = (http.tally.status != 0).then(|| http.tally.answered - http.begun);
         if http.tally.status == 0 {
             http.tally.status = status_of(cause);
         }
+        self.state.counters.in_flight -= 1;
+        let Tally { status, bytes, .. } = http.tally;
+        http.counters.count_request(http.asked, status, bytes, cx.now() - http.begun);
         if let Some(entry) = http.entry {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
-            self.log(cx, Some(&entry), &http.tally, cause);
+            self.log(|| entry.exchange(&http.tally, first_byte, cause));
+        }
+    }
+
+    /// The record of the end of a WebSocket.
+    fn log_end(&self, websocket: &WebSocketStream, close_code: Option<u16>, cause: &'static str) {
+        if let Some(logged) = &websocket.logged {
+            let sent = websocket.sent;
+            self.log(|| logged.end(sent.text + sent.binary, sent.octets, close_code, cause));
         }
     }
 
     /// A WebSocket is open no more.
     fn leave(&mut self, websocket: &WebSocketStream) {
         self.state.counters.websockets = self.state.counters.websockets.saturating_sub(1);
+        websocket.counters.websockets.subtract(1);
         self.state.topics.leave_all(&websocket.subscriptions);
     }
 
@@ -93,6 +114,7 @@ impl App {
             }
             StreamPhase::WebSocket(websocket) => {
                 self.leave(&websocket);
+                self.log_end(&websocket, None, "panic");
                 panics::discard(websocket.handler);
                 StreamPhase::Panicked { websocket: true }
             }

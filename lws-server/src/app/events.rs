@@ -17,14 +17,23 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         streams: &mut Streams,
-        stream: WebSocket<'_>,
+        mut stream: WebSocket<'_>,
         message: ws::Message<'_>,
     ) {
         let key = stream.key();
         let StreamPhase::WebSocket(websocket) = &mut streams.at(key).phase else { return };
-        self.state.counters.messages += u64::from(message.end);
+        if message.end {
+            self.state.counters.messages += 1;
+            websocket.counters.count_received(message.kind);
+        }
+        if let Some(logged) = &mut websocket.logged {
+            logged.messages_in += u64::from(message.end);
+            logged.bytes_in += message.chunk.len() as u64;
+        }
         let WebSocketStream { handler, route, subscriptions, .. } = &mut *websocket;
-        handler.message(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream, message);
+        let mut context = context_of(&mut self.state, cx, *route, key, subscriptions);
+        handler.message(&mut context, stream.reborrow(), message);
+        websocket.count_sent(stream.sent());
         if websocket.blocked {
             Self::unblock(cx, websocket, key);
         }
@@ -104,7 +113,7 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         websocket: &mut WebSocketStream,
-        stream: WebSocket<'_>,
+        mut stream: WebSocket<'_>,
     ) {
         let (key, shard) = (stream.key(), self.state.shard);
         let WebSocketStream { handler, route, subscriptions, .. } = websocket;
@@ -114,7 +123,9 @@ impl App {
             let _ = stream.close(CloseCode::GOING_AWAY, "");
             return;
         }
-        handler.open(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);
+        let mut context = context_of(&mut self.state, cx, *route, key, subscriptions);
+        handler.open(&mut context, stream.reborrow());
+        websocket.count_sent(stream.sent());
     }
 
     fn on_http(
@@ -132,6 +143,7 @@ impl App {
             // They belong to the request whose place this one has taken.
             Event::Body { .. } | Event::Trailers { .. } if tally.reroutes > 0 => {}
             Event::Body { stream, chunk, end } => {
+                tally.bytes_in += chunk.len() as u64;
                 handler.content(&mut context, Exchange { stream, tally }, chunk, end);
             }
             Event::Trailers { stream, head } => {
@@ -167,15 +179,19 @@ impl App {
         }
         let WebSocketStream { handler, route, subscriptions, .. } = websocket;
         let mut context = context_of(state, cx, *route, key, subscriptions);
-        match event {
-            Event::Control { stream, control } => handler.control(&mut context, stream, control),
-            Event::Timeout { stream } => {
-                if let Ok(stream) = stream.into_websocket() {
-                    handler.timer(&mut context, stream);
-                }
+        let sent = match event {
+            Event::Control { mut stream, control } => {
+                handler.control(&mut context, stream.reborrow(), control);
+                stream.sent()
             }
-            _ => {}
-        }
+            Event::Timeout { stream } => {
+                let Ok(mut stream) = stream.into_websocket() else { return };
+                handler.timer(&mut context, stream.reborrow());
+                stream.sent()
+            }
+            _ => return,
+        };
+        websocket.count_sent(sent);
     }
 
     fn on_raw(
@@ -232,8 +248,10 @@ impl App {
             }
             StreamPhase::WebSocket(websocket) if websocket.is_established() => {
                 let WebSocketStream { handler, route, subscriptions, .. } = websocket;
-                if let Ok(stream) = stream.into_websocket() {
-                    handler.wake(&mut context_of(&mut self.state, cx, *route, key, subscriptions), stream);
+                if let Ok(mut stream) = stream.into_websocket() {
+                    let mut context = context_of(&mut self.state, cx, *route, key, subscriptions);
+                    handler.wake(&mut context, stream.reborrow());
+                    websocket.count_sent(stream.sent());
                 }
             }
             StreamPhase::WebSocket(_) => {}

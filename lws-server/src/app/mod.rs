@@ -19,15 +19,14 @@ mod links;
 mod requests;
 
 use crate::context::{Context, Subject};
-use crate::http::Tally;
-use crate::id::RouteId;
+use crate::id::{RouteId, StreamId};
 use crate::link::Link;
 use crate::link::stream::{StreamPhase, StreamState};
 use crate::link::streams::{Ingress, Streams};
 use crate::publish::topics::Subscriptions;
 use crate::site::Speaks;
 use crate::thread::ThreadState;
-use crate::thread::access::LoggedRequest;
+use crate::thread::access::{AccessRecord, Arrival};
 use crate::thread::command::{Command, StreamCommand};
 use crate::thread::panics::{self, PanicRecord, Panicked};
 use crate::tls::{self, Failure, Info, Plain};
@@ -80,10 +79,22 @@ impl App {
     }
 
     #[inline]
-    fn log(&self, cx: &Lent<'_>, entry: Option<&LoggedRequest>, tally: &Tally, cause: &'static str) {
+    fn log<'r>(&self, record: impl FnOnce() -> AccessRecord<'r>) {
         if let Some(log) = &self.state.observers.log {
-            let unix_seconds = self.state.unix_seconds;
-            log(&crate::thread::access::record(entry, || self.peer(cx), unix_seconds, tally, cause));
+            log(&record());
+        }
+    }
+
+    /// Where and when something has come that is looked at now, for its record.
+    fn arrival(&self, cx: &Lent<'_>, key: Option<StreamKey>) -> Arrival {
+        let shard = self.state.shard;
+        let stream = |(connection, key)| StreamId { shard, connection, key };
+        Arrival {
+            peer: self.peer(cx),
+            unix_seconds: self.state.unix_seconds,
+            millis: cx.millis(),
+            tls: cx.tls().map(|info| info.version),
+            stream: cx.connection().zip(key).map(stream),
         }
     }
 
@@ -210,6 +221,9 @@ impl Application for App {
     }
 
     fn tls_established(&mut self, cx: &mut Lent<'_>, link: &mut Link, info: &Info) -> bool {
+        if !link.is_outgoing() {
+            self.state.counters.count_handshake(info);
+        }
         // An observer that panics has not accepted the peer.
         link.is_outgoing() || self.report_tls(cx, tls::Event::Established(info)).unwrap_or(false)
     }

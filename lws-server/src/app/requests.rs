@@ -6,17 +6,19 @@ use crate::context::{Context, Subject};
 use crate::http::{self, Answer, Exchange, Request, Response, Routed, Tally};
 use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
 use crate::link::streams::Ingress;
+use crate::metrics::RequestLabels;
 use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
 use crate::server::peers::PeerSlot;
 use crate::site::served::{Served, ServedSite, Terms};
-use crate::thread::access::LoggedRequest;
+use crate::thread::access::{LoggedRequest, LoggedWebSocket};
 use crate::thread::panics;
 use crate::tls::Plain;
 use crate::ws;
 use crate::ws::Deflate;
 use lws_proto::http::{Head, HeadBuf};
 use lws_proto::ws::{Accept, check_request};
+use lws_proto::{StreamKey, Time};
 use std::rc::Rc;
 
 /// How often an exchange may go on with another request.
@@ -29,8 +31,10 @@ pub(super) struct Arrived<'a> {
     /// It has no content.
     pub(super) end: bool,
     pub(super) entry: Option<Box<LoggedRequest>>,
-    /// Its slot among the requests of its peer, if it had to wait for that.
-    pub(super) peer_slot: Option<Box<PeerSlot>>,
+    /// Its turn, if it had to wait for that.
+    pub(super) turn: Option<Box<Turn>>,
+    /// The time of the loop when its head was there.
+    pub(super) begun: Time,
 }
 
 /// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
@@ -57,9 +61,11 @@ impl App {
         end: bool,
     ) {
         self.state.counters.requests += 1;
-        let entry = self.entry(cx, &head);
+        self.state.counters.in_flight += 1;
         state.key = Some(stream.key());
-        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, peer_slot: None }, None);
+        let entry = self.entry(cx, stream.key(), &head);
+        let begun = cx.now();
+        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, turn: None, begun }, None);
         self.after_answer(cx, state);
     }
 
@@ -73,7 +79,7 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry, peer_slot } = arrived;
+        let Arrived { mut stream, head, end, entry, turn, begun } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -88,7 +94,11 @@ impl App {
         };
 
         let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
-        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, peer_slot });
+        let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
+        let (counters, asked) = (Rc::clone(counters), RequestLabels::new(head.version(), head.method()));
+        let handler = None;
+        state.phase =
+            StreamPhase::Http(HttpStream { handler, tally, route, entry, turn, counters, asked, begun });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
@@ -120,9 +130,9 @@ impl App {
     }
 
     #[inline]
-    fn entry(&self, cx: &Lent<'_>, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
+    fn entry(&self, cx: &Lent<'_>, key: StreamKey, head: &Head<'_>) -> Option<Box<LoggedRequest>> {
         let log = self.state.observers.log.as_ref();
-        log.map(|_| LoggedRequest::new(self.peer(cx), self.state.unix_seconds, head))
+        log.map(|_| LoggedRequest::new(self.arrival(cx, Some(key)), head))
     }
 
     /// Has an endpoint answer a request.
@@ -206,12 +216,18 @@ impl App {
     /// An opening handshake was accepted: the exchange is a WebSocket from now on.
     fn begin_websocket(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, handler: Box<dyn ws::Handler>) {
         let StreamPhase::Http(http) = &mut state.phase else { return };
-        if let Some(entry) = http.entry.take() {
-            let tally = Tally { status: entry.opened_status(), ..Tally::default() };
-            self.log(cx, Some(&entry), &tally, "websocket");
-        }
+        let status = http.asked.opened_status();
+        let logged = http.entry.take().map(|entry| {
+            let tally = Tally { status, ..Tally::default() };
+            self.log(|| entry.exchange(&tally, Some(cx.now() - http.begun), "websocket"));
+            LoggedWebSocket::new(entry, status)
+        });
+        let counters = Rc::clone(&http.counters);
+        counters.count_request(http.asked, status, 0, cx.now() - http.begun);
+        counters.websockets.add(1);
+        self.state.counters.in_flight -= 1;
         self.state.counters.websockets += 1;
-        state.phase = StreamPhase::WebSocket(WebSocketStream::new(handler, http.route));
+        state.phase = StreamPhase::WebSocket(WebSocketStream::new(handler, http.route, counters, logged));
     }
 
     /// Answers another request in the place of one, whose handler is dropped.
@@ -229,12 +245,12 @@ impl App {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, peer_slot) = (http.entry.take(), http.peer_slot.take());
-            // Content that was not read is skipped.
+            let (entry, turn, begun) = (http.entry.take(), http.turn.take(), http.begun);
+            // Content that nobody has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
-            // For the peer it is the same request, which keeps its slot.
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry, peer_slot };
+            // It is the same request of its peer, which keeps the turn that it has.
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn, begun };
             self.proceed(cx, ingress, state, arrived, None);
             state.set_reroutes(reroutes);
         }

@@ -20,6 +20,7 @@ mod remote;
 mod request;
 mod response;
 mod streamed;
+mod trace;
 
 use crate::Context;
 pub use authorization::Credentials;
@@ -45,6 +46,7 @@ pub use request::Request;
 pub(crate) use request::{KeptHead, Routed};
 pub use response::{Content, Response};
 pub use streamed::{SendError, Sender, Streamed};
+pub use trace::TraceParent;
 
 /// One exchange. Made by the factory of its route when the request head is there, dropped after
 /// [`close`](Self::close).

@@ -2,6 +2,7 @@
 //!
 //! Knows no connection, but for what TLS has agreed on: what it says stays true when the request is answered later.
 
+use crate::http::TraceParent;
 use crate::route::path_tree::Pattern;
 use crate::tls::Info;
 use lws_proto::http::{Head, HeadBuf, Method, Version};
@@ -234,6 +235,12 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn tls(&self) -> Option<&'a Info> {
         self.tls
+    }
+
+    /// The trace that the request belongs to, if it names one that is valid. W3C Trace Context §3.2.
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<TraceParent> {
+        TraceParent::of_fields(self.get_all("traceparent"))
     }
 
     /// The head of an opening handshake of a WebSocket, over whichever version of HTTP, to be accepted later with

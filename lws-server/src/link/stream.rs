@@ -3,15 +3,18 @@
 use crate::http::{self, Response, Tally};
 use crate::id::RouteId;
 use crate::link::streams::Ingress;
+use crate::metrics::{RequestLabels, SiteCounters};
 use crate::publish::topics::Subscriptions;
 use crate::server::peers::PeerSlot;
 use crate::site::served::ServedSite;
-use crate::thread::access::LoggedRequest;
+use crate::thread::access::{LoggedRequest, LoggedWebSocket};
 use crate::thread::deferred::Deferred;
 use crate::{raw, ws};
-use lws_proto::StreamKey;
 use lws_proto::http::HeadBuf;
+use lws_proto::ws::SentMessages;
+use lws_proto::{StreamKey, Time};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// One stream of a connection, or the place of one that has ended.
 #[derive(Default)]
@@ -44,8 +47,13 @@ pub(crate) struct HttpStream {
     pub(crate) route: RouteId,
     /// For the access log, if there is one.
     pub(crate) entry: Option<Box<LoggedRequest>>,
-    /// Its slot among the requests of its peer, if those are limited.
-    pub(crate) peer_slot: Option<Box<PeerSlot>>,
+    /// Its turn among the requests of its peer, if those are limited.
+    pub(crate) turn: Option<Box<Turn>>,
+    /// What counts it, and by what.
+    pub(crate) counters: Rc<Arc<SiteCounters>>,
+    pub(crate) asked: RequestLabels,
+    /// The time of the loop when its head was there.
+    pub(crate) begun: Time,
 }
 
 /// A request that waits for a guard of its route, or for a slot of its peer. It is resolved anew then.
@@ -79,6 +87,12 @@ pub(crate) struct WebSocketStream {
     pub(crate) blocked: bool,
     /// The last permit was spent on what was published: the next one is the handler's.
     pub(crate) delivered: bool,
+    /// What counts it and its messages.
+    pub(crate) counters: Rc<Arc<SiteCounters>>,
+    /// What it had sent when that was counted last.
+    pub(crate) sent: SentMessages,
+    /// For the record of its end, if there is an access log.
+    pub(crate) logged: Option<Box<LoggedWebSocket>>,
 }
 
 impl StreamState {
@@ -121,8 +135,31 @@ impl HttpStream {
 
 impl WebSocketStream {
     /// A WebSocket whose opening handshake was accepted, and has not been sent yet.
-    pub(crate) fn new(handler: Box<dyn ws::Handler>, route: RouteId) -> Self {
-        Self { handler, route, subscriptions: Subscriptions::default(), blocked: false, delivered: false }
+    pub(crate) fn new(
+        handler: Box<dyn ws::Handler>,
+        route: RouteId,
+        counters: Rc<Arc<SiteCounters>>,
+        logged: Option<Box<LoggedWebSocket>>,
+    ) -> Self {
+        Self {
+            handler,
+            route,
+            subscriptions: Subscriptions::default(),
+            blocked: false,
+            delivered: false,
+            counters,
+            sent: SentMessages::default(),
+            logged,
+        }
+    }
+
+    /// Counts the messages that were sent since the last time.
+    #[inline]
+    pub(crate) fn count_sent(&mut self, sent: SentMessages) {
+        if sent.octets != self.sent.octets || sent.text != self.sent.text || sent.binary != self.sent.binary {
+            self.counters.count_sent([sent.text - self.sent.text, sent.binary - self.sent.binary]);
+            self.sent = sent;
+        }
     }
 
     /// Whether its opening handshake is done.

@@ -3,6 +3,7 @@
 //! Everything else belongs to one thread. Knows no handler and no event: what is sent is the caller's.
 
 use crate::id::{RouteId, SiteId, StreamId};
+use crate::metrics::SiteRegistry;
 use crate::server::options::ServerOptions;
 use crate::server::peers::Peers;
 use crate::server::pools::Pools;
@@ -26,6 +27,8 @@ pub(crate) struct Group<M> {
     pub(crate) pools: Pools,
     /// What each peer has, if that is limited.
     pub(crate) peers: Option<Arc<Peers>>,
+    /// What the threads count of each site.
+    pub(crate) site_counters: SiteRegistry,
 }
 
 /// The sites and routes by their numbers, which are the same everywhere and are not used again.
@@ -99,7 +102,8 @@ impl<M> Group<M> {
         let inboxes = (0..shards.count()).map(|_| Inbox::default()).collect();
         let (pools, peers) = (Pools::new(options), Peers::new(&options.peers));
         let drain_timeout = options.drain_timeout;
-        Self { shards, drain_timeout, held, registry: RwLock::default(), inboxes, pools, peers }
+        let (registry, site_counters) = (RwLock::default(), SiteRegistry::default());
+        Self { shards, drain_timeout, held, registry, inboxes, pools, peers, site_counters }
     }
 
     fn inbox(&self, shard: u16) -> Option<&Inbox<M>> {
@@ -150,6 +154,7 @@ impl<M> Group<M> {
 
     /// Forgets a site. Answers whether it was there.
     pub(crate) fn unregister(&self, id: SiteId) -> bool {
+        self.site_counters.remove(id);
         self.registry.write().unwrap_or_else(PoisonError::into_inner).sites.remove(&id).is_some()
     }
 

@@ -26,6 +26,7 @@ use lws_loop_external::{Address, CachedResolver, Driver, Shards, SystemResolver}
 use lws_proto::{Config, Expect, HeldBytes, Time, WallClock};
 use std::io;
 use std::num::NonZeroU16;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -153,6 +154,7 @@ fn app(
         peers: PeerAddresses::new(observers.want_peers() || group.peers.is_some()),
         observers,
         counters: Counters::default(),
+        no_site: Rc::new(group.site_counters.counters_of_none(shard)),
         started: Instant::now(),
         unix_seconds: 0,
         calling: RouteId::NONE,

@@ -1,5 +1,7 @@
 //! What a server counts.
 
+use crate::metrics::TlsHandshakes;
+
 /// What is going on in a server, and what went on since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,11 +47,15 @@ impl Stats {
 }
 
 /// The part of it that is counted here.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) websockets: u64,
     pub(crate) requests: u64,
     pub(crate) messages: u64,
     pub(crate) lost: u64,
     pub(crate) panics: u64,
+    /// Requests that are being answered.
+    pub(crate) in_flight: u64,
+    /// By version.
+    pub(crate) tls_handshakes: [TlsHandshakes; 2],
 }

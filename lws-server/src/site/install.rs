@@ -138,7 +138,9 @@ impl Context<'_> {
             Some(_) => return Err(invalid("the site that is to be replaced is not there".into())),
         };
         let (id, routes) = numbers.ok_or_else(|| invalid("no route numbers are left".into()))?;
-        prepared.come.push(PreparedSite { site: Rc::new(site.numbered(id, routes)), places });
+        let counters = group.site_counters.counters(id, self.state.shard);
+        let site = Rc::new(site.numbered(id, routes).counted(counters));
+        prepared.come.push(PreparedSite { site, places });
         prepared.last().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -162,7 +164,8 @@ impl Context<'_> {
             let bind = site.settings.listen.get(place.listen).ok_or_else(gone)?;
             places.push((place.clone(), self.opening_too(prepared, bind, place)?));
         }
-        let site = Rc::new(site.numbered(first.id, Arc::clone(&first.routes)));
+        let counters = self.state.group.site_counters.counters(first.id, self.state.shard);
+        let site = Rc::new(site.numbered(first.id, Arc::clone(&first.routes)).counted(counters));
         prepared.come.push(PreparedSite { site, places });
         Ok(())
     }
@@ -219,6 +222,9 @@ impl Context<'_> {
         };
         for listener in exchanged.closing {
             self.driver.unlisten(listener);
+        }
+        for site in &exchange.come {
+            self.state.group.site_counters.name(site.id, site.label());
         }
         self.exchange_routes(&exchanged.gone, &exchange.come);
         Ok(bound)

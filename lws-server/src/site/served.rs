@@ -5,6 +5,7 @@
 use crate::http::FieldLine;
 use crate::id::{RouteId, SiteId};
 use crate::layer::Cors;
+use crate::metrics::SiteCounters;
 use crate::route::endpoint::Endpoint;
 use crate::route::guard::Guards;
 use crate::route::methods::Methods;
@@ -26,6 +27,8 @@ pub(crate) struct ServedSite {
     pub(crate) id: SiteId,
     /// The numbers of its routes, by their indices.
     pub(crate) routes: Arc<[RouteId]>,
+    /// What this thread counts of it, and of the sites whose place it has taken.
+    pub(crate) counters: Rc<Arc<SiteCounters>>,
     pub(crate) names: HostNames,
     pub(crate) settings: SiteSettings,
     pub(crate) raw: Option<Rc<dyn Endpoint>>,
@@ -156,8 +159,8 @@ impl ServedSite {
         for route in routes {
             add(&mut paths, route, &settings.route_defaults, &fields)?;
         }
-        let (id, routes) = (SiteId(0), Arc::default());
-        Ok(Self { id, routes, names, settings, raw, paths, fields })
+        let (id, routes, counters) = (SiteId(0), Arc::default(), Rc::default());
+        Ok(Self { id, routes, counters, names, settings, raw, paths, fields })
     }
 
     /// Gives it its numbers, which are the same on all threads.
@@ -165,6 +168,17 @@ impl ServedSite {
         debug_assert_eq!(routes.len(), self.paths.len(), "each route has a number");
         (self.id, self.routes) = (id, routes);
         self
+    }
+
+    /// Gives it the counters of its thread.
+    pub(crate) fn counted(mut self, counters: Arc<SiteCounters>) -> Self {
+        self.counters = Rc::new(counters);
+        self
+    }
+
+    /// What it is called in metrics and logs: its first name.
+    pub(crate) fn label(&self) -> &str {
+        self.settings.names.listed.first().map_or(UNNAMED, String::as_str)
     }
 
     /// The paths of its routes, by their numbers.
@@ -214,6 +228,9 @@ impl ServedSite {
         self.paths.is_empty() && !listen.is_empty() && listen.iter().all(|it| it.speaks == Speaks::Raw)
     }
 }
+
+/// What a site without a name is called.
+const UNNAMED: &str = "_";
 
 /// More routes than anybody writes down, and few enough that numbers do not run out.
 const ROUTES_MAX: usize = 1 << 20;

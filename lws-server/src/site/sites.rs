@@ -112,6 +112,8 @@ pub(crate) struct Listener {
     /// The sites that are served here.
     sites: HostTable<Rc<ServedSite>>,
     connections: usize,
+    /// Connections that were accepted since it was opened.
+    accepted: u64,
     pub(crate) config: Arc<Config>,
     pub(crate) speaks: Speaks,
     pub(crate) raw: Option<Rc<dyn Endpoint>>,
@@ -191,12 +193,19 @@ impl Sites {
         self.listeners.iter().flatten().filter(|listener| listener.open && listener.speaks == Speaks::Http)
     }
 
+    /// What there is to say of each listener: its address, its connections, and how many it has accepted.
+    pub(crate) fn listener_metrics<T>(&self, say: impl Fn(&Address, usize, u64) -> T) -> Vec<T> {
+        let listeners = self.listeners.iter().flatten();
+        listeners.map(|listener| say(&listener.address, listener.connections, listener.accepted)).collect()
+    }
+
     /// The index of a listener that accepts connections. One more connection of it is counted.
     pub(crate) fn accept(&mut self, id: ListenerId) -> Option<(u16, &Listener)> {
         let is = |listener: &Option<Listener>| listener.as_ref().is_some_and(|it| it.id == id && it.open);
         let index = self.listeners.iter().position(is)?;
         let listener = self.listeners[index].as_mut()?;
         listener.connections += 1;
+        listener.accepted += 1;
         Some((u16::try_from(index).ok()?, listener))
     }
 
@@ -324,6 +333,7 @@ impl Sites {
             users: vec![site.id],
             sites: HostTable::empty(),
             connections: 0,
+            accepted: 0,
             config: Arc::new(self.config(settings, expect)),
             speaks: listen.speaks,
             raw: site.raw.clone(),

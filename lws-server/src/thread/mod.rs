@@ -14,6 +14,7 @@ pub(crate) mod wakes;
 use crate::files::shelf::Shelf;
 use crate::files::transfer::Parked;
 use crate::id::RouteId;
+use crate::metrics::SiteCounters;
 use crate::publish::topics::Topics;
 use crate::server::group::Group;
 use crate::server::inherited::Inherited;
@@ -26,6 +27,7 @@ use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
 use lws_proto::{Config, Time};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -48,6 +50,8 @@ pub(crate) struct ThreadState {
     pub(crate) observers: Observers,
     pub(crate) peers: PeerAddresses,
     pub(crate) counters: Counters,
+    /// What counts the requests that are for no site.
+    pub(crate) no_site: Rc<Arc<SiteCounters>>,
     pub(crate) started: Instant,
     pub(crate) unix_seconds: u32,
     /// The route whose handler or endpoint was called last, for the record of a panic.

@@ -465,7 +465,7 @@ fn a_streaming_handler_answers_when_it_likes() {
 }
 
 #[test]
-fn each_request_is_logged_once() {
+fn each_request_is_logged_once_and_the_end_of_a_websocket_too() {
     let (sender, records) = channel();
     let server = serve(|builder| {
         builder
@@ -483,6 +483,8 @@ fn each_request_is_logged_once() {
         ["\"GET /none HTTP/1.1\" 404 ", ""],
         ["\"-\" 400 0 \"-\" \"-\" ", " request_line"],
         ["\"GET /ws HTTP/1.1\" 101 0 ", " websocket"],
+        // The peer has gone by now.
+        ["\"GET /ws HTTP/1.1\" 101 0 ", " disconnected in=0/0 out=0/0"],
     ] {
         let line = line();
         assert!(line.starts_with("127.0.0.1 - - ["), "{line}");

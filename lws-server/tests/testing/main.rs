@@ -6,6 +6,8 @@ mod fuzz;
 mod helpers;
 mod layers;
 mod memory;
+mod metrics;
+mod observed;
 mod outbox;
 
 use lws_server::testing::Server as Test;

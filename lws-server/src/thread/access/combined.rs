@@ -1,0 +1,132 @@
+//! The combined log format, with the duration and the cause behind it.
+
+use super::{AccessRecord, version, write_escaped, write_millis, write_number};
+use crate::Peer;
+use lws_proto::http::HttpDate;
+use std::fmt;
+use std::net::IpAddr;
+
+impl fmt::Display for AccessRecord<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_peer(f, &self.peer)?;
+        f.write_str(" - - ")?;
+        write_date(f, self.unix_seconds)?;
+        if self.method.is_empty() {
+            f.write_str(" \"-\" ")?;
+        } else {
+            f.write_str(" \"")?;
+            escape(f, self.method.as_bytes())?;
+            f.write_str(" ")?;
+            escape(f, self.target.as_bytes())?;
+            f.write_str(" ")?;
+            f.write_str(version(self.version))?;
+            f.write_str("\" ")?;
+        }
+        match self.status {
+            0 => f.write_str("-")?,
+            status => write_number(f, status.into(), 1)?,
+        }
+        f.write_str(" ")?;
+        write_number(f, self.bytes, 1)?;
+        f.write_str(" ")?;
+        quote(f, self.referer)?;
+        f.write_str(" ")?;
+        quote(f, self.user_agent)?;
+        f.write_str(" ")?;
+        write_millis(f, self.duration)?;
+        f.write_str("ms ")?;
+        f.write_str(self.cause)?;
+        match &self.websocket {
+            None => Ok(()),
+            Some(websocket) => {
+                write!(
+                    f,
+                    " in={}/{} out={}/{}",
+                    websocket.messages_in, self.bytes_in, websocket.messages_out, self.bytes
+                )
+            }
+        }
+    }
+}
+
+/// Who asked: an address, or what is known in its place.
+fn write_peer(f: &mut fmt::Formatter<'_>, peer: &Peer) -> fmt::Result {
+    match (peer, peer.ip()) {
+        (_, Some(IpAddr::V4(ip))) => {
+            for (index, octet) in ip.octets().into_iter().enumerate() {
+                f.write_str(if index == 0 { "" } else { "." })?;
+                write_number(f, octet.into(), 1)?;
+            }
+            Ok(())
+        }
+        (_, Some(ip)) => write!(f, "{ip}"),
+        (Peer::Local, None) => f.write_str("local"),
+        (_, None) => f.write_str("-"),
+    }
+}
+
+/// `[06/Nov/1994:08:49:37 +0000]`
+fn write_date(f: &mut fmt::Formatter<'_>, unix_seconds: u32) -> fmt::Result {
+    if unix_seconds == 0 {
+        return f.write_str("[-]");
+    }
+    let date = HttpDate::from_unix(unix_seconds.into()).to_bytes();
+    let mut text = *b"[dd/Mmm/yyyy:hh:mm:ss +0000]";
+    for (to, from) in [(1, 5..7), (4, 8..11), (8, 12..16), (13, 17..25)] {
+        let part = &date[from];
+        text[to..to + part.len()].copy_from_slice(part);
+    }
+    f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+fn quote(f: &mut fmt::Formatter<'_>, value: Option<&[u8]>) -> fmt::Result {
+    f.write_str("\"")?;
+    escape(f, value.unwrap_or(b"-"))?;
+    f.write_str("\"")
+}
+
+/// Quotes, backslashes, control characters and everything that is not ASCII as `\xhh`, as nginx does.
+fn escape(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+    let special = |octet| !matches!(octet, b' '..=b'~') || matches!(octet, b'"' | b'\\');
+    write_escaped(f, octets, special, |f, octet| write!(f, "\\x{octet:02X}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::record;
+    use super::super::{AccessRecord, WebSocketRecord};
+    use crate::Peer;
+    use std::time::Duration;
+
+    #[test]
+    fn a_record_is_one_line_in_the_combined_format() {
+        assert_eq!(
+            record().to_string(),
+            "127.0.0.1 - - [06/Nov/1994:08:49:37 +0000] \"GET /a?b=\\x22 HTTP/1.1\" 200 13 \"-\" \
+             \"x\\x0A\\x1B[2J\\x5C\\xFF\" 1.050ms complete"
+        );
+    }
+
+    #[test]
+    fn a_request_that_was_not_understood_has_dashes() {
+        let record = AccessRecord {
+            peer: Peer::Local,
+            unix_seconds: 0,
+            method: "",
+            status: 0,
+            bytes: 0,
+            duration: Duration::ZERO,
+            user_agent: None,
+            cause: "head_timeout",
+            ..record()
+        };
+        assert_eq!(record.to_string(), "local - - [-] \"-\" - 0 \"-\" \"-\" 0.000ms head_timeout");
+    }
+
+    #[test]
+    fn the_end_of_a_websocket_says_what_came_and_went() {
+        let websocket = Some(WebSocketRecord { messages_in: 2, messages_out: 3, close_code: Some(1_001) });
+        let record = AccessRecord { websocket, status: 101, cause: "closed", ..record() };
+        assert!(record.to_string().ends_with(" 1.050ms closed in=2/5 out=3/13"), "{record}");
+    }
+}
