@@ -7,6 +7,7 @@ use crate::scalar::Reader;
 use crate::tree::Cursor;
 
 pub(crate) mod global;
+pub(crate) mod limits;
 pub(crate) mod mount;
 pub(crate) mod vhost;
 
@@ -41,6 +42,12 @@ pub(crate) enum Shape {
     Pairs,
     Mounts,
     Protocols,
+    /// A text, or an array of texts.
+    Texts,
+    /// The objects of `limits.rs`.
+    Limits,
+    Budgets,
+    Peers,
     Any,
 }
 
@@ -51,7 +58,7 @@ impl<T> Key<T> {
         meaning: &'static str,
         read: fn(&mut T, &Cursor<'_>, &mut Reader<'_>),
     ) -> Self {
-        let repeatable = matches!(shape, Shape::Pairs | Shape::Mounts | Shape::Protocols);
+        let repeatable = matches!(shape, Shape::Pairs | Shape::Mounts | Shape::Protocols | Shape::Texts);
         Self { name, meaning, shape, action: Action::Read(read), repeatable }
     }
 

@@ -2,6 +2,8 @@
 
 use crate::report::Location;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,6 +48,58 @@ pub struct Global {
     pub connections_per_address: Option<u32>,
     /// Descriptors that the process may have; `rlimit-nofile`.
     pub descriptors: Option<u64>,
+    /// Where operators come: a path or a loopback address; `admin`.
+    pub admin: Option<String>,
+    /// How long readiness is denied before listeners close; `drain-delay`.
+    #[serde(serialize_with = "seconds")]
+    pub drain_delay: Option<Duration>,
+    /// What is logged of requests, and how.
+    pub log: LogRules,
+    /// What a peer may have of a connection; `limits`.
+    pub limits: Numbers,
+    /// What the server gives to all peers together; `budgets`.
+    pub budgets: Numbers,
+    /// What one address may have; `peers`.
+    pub peers: Peers,
+}
+
+/// What is logged of requests, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LogRules {
+    /// What a line looks like: `combined` or `json`; `log-format`.
+    pub format: Option<String>,
+    /// Paths below which nothing that went well is logged; `log-skip`.
+    pub skipped: Vec<String>,
+    /// Of what went well every so many-th is logged; `log-sample`.
+    pub sample: Option<u32>,
+}
+
+/// Numbers by the names of their keys. What is not said is not among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Numbers(pub(crate) BTreeMap<&'static str, u64>);
+
+impl Numbers {
+    /// All numbers that were said, each with the name of its key.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.0.iter().map(|(name, number)| (*name, *number))
+    }
+
+    /// The number of a key.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
+    }
+}
+
+/// What one address may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Peers {
+    /// How much.
+    pub numbers: Numbers,
+    /// Addresses that are not limited; `trusted`.
+    pub trusted: Vec<IpAddr>,
 }
 
 /// A user or a group.
@@ -137,6 +191,8 @@ pub struct Vhost {
     pub websockets_need_protocol: bool,
     /// Whether a stream whose client has ended its side may still be answered; `h2-half-closed-long-poll`.
     pub half_closed_long_poll: bool,
+    /// What a peer may have of a connection, in place of what `global` says; `limits`. Of hosts of one port those of the first count.
+    pub limits: Numbers,
     /// What lies below which path, in the order of the file.
     pub mounts: Vec<Mount>,
     /// The protocols of WebSockets and raw streams, in the order of the file.

@@ -106,6 +106,17 @@ impl Reader<'_> {
         Some(true)
     }
 
+    /// A text, or an array of them.
+    pub(crate) fn texts(&mut self, at: &Cursor<'_>, texts: &mut Vec<String>) {
+        let options = self.options;
+        match at.value() {
+            Value::Array(_) => at.each_element(self.report, |element, report| {
+                texts.extend(Reader { options, report }.name(element));
+            }),
+            _ => texts.extend(self.name(at)),
+        }
+    }
+
     /// Names with values, from an array of objects, or one object.
     pub(crate) fn pairs(&mut self, at: &Cursor<'_>, pairs: &mut Vec<(String, String)>) {
         let options = self.options;

@@ -1,6 +1,6 @@
 //! The object `global`.
 
-use super::{Key, Shape};
+use super::{Key, Shape, limits, read_object};
 use crate::model::{Account, Global, RejectedUserAgent};
 use crate::report::Report;
 use crate::scalar::Reader;
@@ -76,6 +76,52 @@ pub(crate) static KEYS: &[Key<Global>] = &[
     }),
     Key::read("rlimit-nofile", Shape::Number, "descriptors of the process", |global, at, reader| {
         global.descriptors = reader.count(at, i64::MAX);
+    }),
+    Key::read(
+        "admin",
+        Shape::Text,
+        "where operators come: a path for a Unix socket, or a loopback address with its port",
+        |global, at, reader| {
+            global.admin = reader.name(at);
+        },
+    ),
+    Key::read(
+        "drain-delay",
+        Shape::Number,
+        "seconds between the first no of /readyz and the closing of the listeners",
+        |global, at, reader| {
+            global.drain_delay = reader.count(at, SECONDS_MAX).map(Duration::from_secs);
+        },
+    ),
+    Key::read("log-format", Shape::Text, "combined or json", |global, at, reader| {
+        let format = reader.name(at);
+        if format.as_deref().is_some_and(|format| !["combined", "json"].contains(&format)) {
+            reader.report.error(at, "\"log-format\" is \"combined\" or \"json\"");
+        }
+        global.log.format = format;
+    }),
+    Key::read(
+        "log-skip",
+        Shape::Texts,
+        "paths below which nothing that went well is logged",
+        |global, at, reader| reader.texts(at, &mut global.log.skipped),
+    ),
+    Key::read("log-sample", Shape::Number, "log every so many-th of what went well", |global, at, reader| {
+        global.log.sample = reader.count(at, u32::MAX.into());
+    }),
+    Key::read("limits", Shape::Limits, "what a peer may have of a connection", |global, at, reader| {
+        read_object(&mut global.limits, at, limits::LIMITS, reader);
+    }),
+    Key::read(
+        "budgets",
+        Shape::Budgets,
+        "what the server gives to all peers together",
+        |global, at, reader| {
+            read_object(&mut global.budgets, at, limits::BUDGETS, reader);
+        },
+    ),
+    Key::read("peers", Shape::Peers, "what one address may have", |global, at, reader| {
+        read_object(&mut global.peers, at, limits::PEERS, reader);
     }),
     Key::ignored("interface", "it belongs to a virtual host; libwebsockets knows it in no version here"),
     Key::ignored("cpd-bypass", "there is no detection of captive portals to pass by"),

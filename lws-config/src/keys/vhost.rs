@@ -1,8 +1,10 @@
 //! The objects in `vhosts`.
 
 use super::global::{SECONDS_MAX, protocol_names};
-use super::{Key, Shape, mount, read_object};
-use crate::model::{AcceptAs, ClientTls, Listen, Mount, OptionValue, PlainText, Protocol, Tls, Vhost};
+use super::{Key, Shape, limits, mount, read_object};
+use crate::model::{
+    AcceptAs, ClientTls, Listen, Mount, Numbers, OptionValue, PlainText, Protocol, Tls, Vhost,
+};
 use crate::scalar::Reader;
 use crate::tree::{Cursor, Value};
 use std::path::PathBuf;
@@ -51,6 +53,7 @@ pub(crate) struct HostDraft {
     plain_text: PlainText,
     websockets_need_protocol: bool,
     half_closed_long_poll: bool,
+    limits: Numbers,
     mounts: Vec<Mount>,
     protocols: Vec<Protocol>,
 }
@@ -129,6 +132,9 @@ pub(crate) static KEYS: &[Key<HostDraft>] = &[
     Key::ignored("ssl-option-clear", OPENSSL),
     Key::ignored("ssl-client-option-set", OPENSSL),
     Key::ignored("ssl-client-option-clear", OPENSSL),
+    Key::read("limits", Shape::Limits, "what a peer may have of a connection", |vhost, at, reader| {
+        read_object(&mut vhost.limits, at, limits::LIMITS, reader);
+    }),
     Key::read("headers", Shape::Pairs, "fields of every response", |vhost, at, reader| {
         reader.pairs(at, &mut vhost.headers);
     }),
@@ -334,6 +340,7 @@ impl HostDraft {
             plain_text: self.plain_text,
             websockets_need_protocol: self.websockets_need_protocol,
             half_closed_long_poll: self.half_closed_long_poll,
+            limits: self.limits,
             mounts: self.mounts,
             protocols: self.protocols,
         })
