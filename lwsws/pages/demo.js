@@ -57,6 +57,8 @@ function showStatus() {
     messages: count,
     bytes_in: bytes,
     bytes_out: bytes,
+    lag_ms: atMost,
+    turn_ms: atMost,
   };
   server.addEventListener("message", ({ data }) => {
     const status = JSON.parse(data);
@@ -139,6 +141,11 @@ function next(socket, name) {
 
 function count(value) {
   return value.toLocaleString("en");
+}
+
+/** A bound in milliseconds; nothing is measured where there is none. */
+function atMost(value) {
+  return value === null ? "–" : `≤ ${value.toLocaleString("en")} ms`;
 }
 
 function bytes(value) {

@@ -1,9 +1,10 @@
 //! The command line.
 
+use crate::admin::AdminAddress;
 use crate::certificate;
 use crate::configuration::ConfigurationArguments;
 use crate::files::FilesArguments;
-use crate::log::Target;
+use crate::log::{Format, Target};
 use crate::proxy::Forward;
 use clap::Parser;
 use lws_server::tls::{self, Host, Identity, KeyLog};
@@ -68,6 +69,18 @@ pub(crate) struct Arguments {
     /// Where a line for each request goes: - for standard output, syslog, journal, or a file, which SIGUSR1 opens again
     #[arg(long, value_name = "TARGET", default_value = "-", conflicts_with = "quiet")]
     pub(crate) access_log: Target,
+
+    /// What a line of the log looks like
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<Format>,
+
+    /// Log nothing that went well at this path and below it, again for more: those that balancers ask every second
+    #[arg(long = "log-skip", value_name = "PATH")]
+    pub(crate) log_skipped: Vec<String>,
+
+    /// Log every N-th of the requests that went well, and all others
+    #[arg(long, value_name = "N")]
+    pub(crate) log_sample: Option<u32>,
 
     /// Threads, each with connections of its own; 0 for one per processor
     #[arg(short, long, value_name = "N", default_value_t = 1)]
@@ -152,6 +165,15 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SECS", default_value_t = 10)]
     drain_timeout: u32,
 
+    /// Seconds between the first no of /readyz and the closing of the listeners, in which a balancer learns of it
+    #[arg(long, value_name = "SECS", default_value_t = 0)]
+    drain_delay: u32,
+
+    /// Where operators and collectors come: /metrics, /healthz, /readyz, POST /reload, POST /drain. A path for a Unix socket that
+    /// its user alone may open, or a loopback address with its port
+    #[arg(long, value_name = "ADDR|PATH")]
+    pub(crate) admin: Option<AdminAddress>,
+
     #[command(flatten, next_help_heading = "Files")]
     pub(crate) files: FilesArguments,
 
@@ -216,6 +238,10 @@ impl Arguments {
 
     pub(crate) fn drain_timeout(&self) -> Duration {
         Duration::from_secs(self.drain_timeout.into())
+    }
+
+    pub(crate) fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay.into())
     }
 
     /// What can only be seen by looking.

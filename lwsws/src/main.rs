@@ -1,5 +1,6 @@
 //! `lwsws`: serves a directory, or the demo, over HTTP and WebSocket.
 
+mod admin;
 mod arguments;
 mod certificate;
 mod configuration;
@@ -10,26 +11,33 @@ mod log;
 mod manager;
 mod privileges;
 mod proxy;
+mod readiness;
 #[cfg(feature = "record")]
 mod record;
 mod reload;
 mod signals;
 mod sys;
 
+use admin::{Admin, AdminAddress, Operated, Reloads};
 use arguments::Arguments;
 use configuration::Served;
-use log::Log;
-use lws_server::files::Files;
+use log::{Log, Rules};
+use lws_config::LogRules;
+use lws_server::files::{Files, PoolOptions};
 use lws_server::http::Response;
 use lws_server::{
-    Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, TurnLimits, Versions, tls,
+    AccessRecord, Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, TurnLimits,
+    Versions, tls,
 };
 use manager::Manager;
+use readiness::Readiness;
 use reload::Reload;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse() {
@@ -40,7 +48,8 @@ fn main() -> ExitCode {
         return status;
     }
     if arguments.limits {
-        return print_limits(&limits(&arguments));
+        let hosts = arguments.configuration.limits(&limits(&arguments));
+        return hosts.map_or(ExitCode::FAILURE, |hosts| print_limits(&hosts));
     }
     match serve(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,20 +66,27 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
     let manager = Manager::from_environment()?;
     let configured = arguments.configuration.prepare()?;
     set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
-    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log)?) };
-    let (server, what, tls) = match &configured {
-        Some(served) => (configured_server(arguments, served, log.as_ref())?, served.what(), served.tls()),
-        None => {
-            let tls = arguments.tls()?;
-            let server = describe(arguments, tls.as_ref(), log.as_ref())?.build()?;
-            (server, arguments.what(), tls.into_iter().collect())
-        }
-    };
+    let format = log_rules(arguments, configured.as_ref().map(Served::log_rules)).format;
+    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format)?) };
+    let (server, what, tls) = build(arguments, configured.as_ref(), log.as_ref())?;
     check_sockets(&server)?;
+    let drain_delay = configured.as_ref().and_then(Served::drain_delay);
+    let drain_delay = drain_delay.unwrap_or_else(|| arguments.drain_delay());
+    let readiness = Readiness::new(server.handle(), manager.clone(), drain_delay);
+    // What there is to be read again is known before the door opens through which somebody asks for it.
+    let reloads = (configured.is_some() || !tls.is_empty()).then(Reloads::default);
+    let address = admin_address(arguments, configured.as_ref())?;
+    let operated = Operated {
+        handle: server.handle(),
+        readiness: readiness.clone(),
+        reloads: reloads.clone(),
+        log: log.clone(),
+    };
+    let admin = address.map(|address| Admin::start(&address, operated)).transpose()?;
     if let Some(served) = &configured {
         served.become_user()?;
     }
-    signals::listen(server.handle(), log.clone(), manager.clone())?;
+    signals::listen(readiness.clone(), log.clone())?;
     // Hosts of a configuration may differ in that.
     let secure = configured.is_none().then_some(!tls.is_empty());
     let reload = match &configured {
@@ -80,23 +96,68 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
         }
         None => tls.into_iter().next().map(Reload::Certificates),
     };
-    if let Some(mut reload) = reload {
-        let (log, manager) = (log.clone(), manager.clone());
-        signals::reload_on_signal(move || {
-            manager.reloading();
-            manager.ready(reload.run(log.as_ref()));
-        })?;
+    if let Some(reload) = reload {
+        reload_on_signal(reload, log.clone(), manager.clone(), reloads.unwrap_or_default())?;
     }
     manager.watch(&server.handle());
     if let Some(log) = &log {
         greet(log, &server, &what, secure);
+        if let Some(admin) = &admin {
+            log.line(format!("lwsws: the admin listener is {}", admin.address()));
+        }
     }
     manager.ready(format_args!("serving {what}"));
+    readiness.ready();
     let served = server.run();
+    admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {
         log.finish();
     }
     served
+}
+
+/// The server, what it serves for a person, and TLS of its listeners.
+fn build(
+    arguments: &Arguments,
+    configured: Option<&Served>,
+    log: Option<&Log>,
+) -> io::Result<(Server, String, Vec<tls::Server>)> {
+    if let Some(served) = configured {
+        return Ok((configured_server(arguments, served, log)?, served.what(), served.tls()));
+    }
+    let tls = arguments.tls()?;
+    let server = describe(arguments, tls.as_ref(), log)?.build()?;
+    Ok((server, arguments.what(), tls.into_iter().collect()))
+}
+
+/// Has what there is to be read again read on SIGHUP, and those hear of it who wait for that.
+fn reload_on_signal(
+    mut reload: Reload,
+    log: Option<Log>,
+    manager: Manager,
+    reloads: Reloads,
+) -> io::Result<()> {
+    signals::reload_on_signal(move || {
+        reloads.begin();
+        manager.reloading();
+        let result = reload.run(log.as_ref());
+        let stands = result.as_deref().map_err(String::as_str);
+        manager.ready(stands.unwrap_or_else(|why| why));
+        reloads.end(stands);
+    })
+}
+
+/// Where operators come, by the command line or else by the configuration.
+///
+/// # Errors
+/// It is no address that they may come to.
+fn admin_address(arguments: &Arguments, configured: Option<&Served>) -> io::Result<Option<AdminAddress>> {
+    if let Some(address) = &arguments.admin {
+        return Ok(Some(address.clone()));
+    }
+    let Some(text) = configured.and_then(Served::admin) else { return Ok(None) };
+    let wrong = |error| io::Error::other(format!("\"admin\": \"{text}\": {error}"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 /// Says where what is served.
@@ -132,25 +193,45 @@ fn check_sockets(server: &Server) -> io::Result<()> {
 /// What a configuration describes, on as many threads as it or the command line says.
 fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) -> io::Result<Server> {
     let threads = served.threads().map_or_else(|| threads(arguments), Ok)?;
-    let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
-    let mut builder =
-        Server::builder().driver_options(driver_options(arguments)).drain_timeout(arguments.drain_timeout());
+    let rules = log_rules(arguments, Some(served.log_rules()));
+    let mut builder = Server::builder().driver_options(served.driver_options(driver_options(arguments)));
+    let drain_timeout = served.budget("drain-timeout-ms").map(Duration::from_millis);
     builder = builder.listening_sockets(manager::sockets()?);
     builder = builder
-        .held_bytes_max(arguments.held_bytes_max)
+        .drain_timeout(drain_timeout.unwrap_or_else(|| arguments.drain_timeout()))
+        .held_bytes_max(budget(served, "held-bytes-max").unwrap_or(arguments.held_bytes_max))
+        .disk(disk(served))
         .peer_limits(served.peer_limits())
         .client_options(lws_proxy::client_options());
-    if let Some(connections) = arguments.max_connections {
+    if let Some(connections) = budget(served, "connections-max").or(arguments.max_connections) {
         builder = builder.connections_max(connections.div_ceil(threads));
     }
+    if let Some(files) = budget(served, "open-files-max") {
+        builder = builder.open_files_max(files);
+    }
+    let (served, limits, log) = (served.clone(), limits(arguments), log.cloned());
     let described = builder.threads(threads, move |builder| {
         let builder = served.describe(builder, &limits);
         match log.clone() {
-            Some(log) => logged(builder, log),
+            Some(log) => logged(builder, log, &rules),
             None => builder,
         }
     });
     described.build()
+}
+
+/// What a configuration says of a budget.
+fn budget(served: &Served, name: &str) -> Option<usize> {
+    served.budget(name).map(|number| usize::try_from(number).unwrap_or(usize::MAX))
+}
+
+/// The threads that wait for disks.
+fn disk(served: &Served) -> PoolOptions {
+    let default = PoolOptions::default();
+    PoolOptions {
+        threads_max: budget(served, "disk-threads-max").unwrap_or(default.threads_max).max(1),
+        queued_max: budget(served, "disk-queue-max").unwrap_or(default.queued_max),
+    }
 }
 
 fn limits(arguments: &Arguments) -> Limits {
@@ -164,15 +245,17 @@ fn limits(arguments: &Arguments) -> Limits {
 
 fn driver_options(arguments: &Arguments) -> DriverOptions {
     let turn = TurnLimits { time: arguments.turn_time(), ..TurnLimits::default() };
-    DriverOptions { turn, ..DriverOptions::default() }
+    let measures_turns = arguments.admin.is_some();
+    DriverOptions { turn, measures_turns, ..DriverOptions::default() }
 }
 
-/// Prints what one connection of each kind may cost.
-fn print_limits(limits: &Limits) -> ExitCode {
+/// Prints what one connection of each kind may cost, at the host where it may cost most.
+fn print_limits(hosts: &[Limits]) -> ExitCode {
     let receive_buffer_bytes = DriverOptions::default().receive_buffer_bytes;
     let mut text = String::new();
     for kind in ConnectionKind::ALL {
-        let kibibytes = limits.worst_case(*kind, receive_buffer_bytes).div_ceil(1 << 10);
+        let costs = hosts.iter().map(|limits| limits.worst_case(*kind, receive_buffer_bytes));
+        let kibibytes = costs.max().unwrap_or_default().div_ceil(1 << 10);
         text.push_str(&format!("{:<10} {kibibytes:>6} KiB\n", kind.name()));
     }
     match io::stdout().write_all(text.as_bytes()) {
@@ -231,7 +314,7 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
         builder = builder.authentication(gate);
     }
     let files = arguments.files.files(arguments.directory.as_deref())?;
-    let (log, demo) = (log.cloned(), demo::Demo::default());
+    let (log, rules, demo) = (log.cloned(), log_rules(arguments, None), demo::Demo::default());
     let proxies = arguments.proxies.clone();
     let builder = builder.client_options(lws_proxy::client_options());
     Ok(builder.threads(threads, move |builder| {
@@ -240,7 +323,7 @@ fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>)
         let own = !proxies.iter().any(proxy::Forward::is_at_root);
         let builder = if own { handlers(builder, files.as_ref(), &demo) } else { builder };
         match log.clone() {
-            Some(log) => logged(builder, log),
+            Some(log) => logged(builder, log, &rules),
             None => builder,
         }
     }))
@@ -263,14 +346,30 @@ fn demonstrate(builder: Builder, demo: &demo::Demo) -> Builder {
     demo.websockets(builder)
 }
 
+/// Which requests are logged, and how.
+fn log_rules(arguments: &Arguments, configured: Option<&LogRules>) -> Rules {
+    let mut rules = configured.map(Rules::of_configuration).unwrap_or_default();
+    rules.format = arguments.log_format.unwrap_or(rules.format);
+    rules.sample = arguments.log_sample.unwrap_or(rules.sample);
+    rules.skipped.extend_from_slice(&arguments.log_skipped);
+    rules
+}
+
 /// Logs requests, failed handshakes, panics of handlers, and peers that got a GOAWAY.
-fn logged(builder: Builder, log: Log) -> Builder {
+fn logged(builder: Builder, log: Log, rules: &Rules) -> Builder {
+    let (chosen, text) = (rules.on_thread(), RefCell::new(String::new()));
     let (handshakes, panics, sent_away) = (log.clone(), log.clone(), log.clone());
     let builder = builder.on_panic(move |record| panics.line(record.to_string()));
     let builder = builder.on_sent_away(move |peer, cause| {
         sent_away.line(format!("{peer} HTTP/2 peer was told to go away: {cause}"));
     });
-    builder.access_log(move |record| log.line(record.to_string())).on_tls(move |peer, event| {
+    let write = move |record: &AccessRecord<'_>| {
+        let mut text = text.borrow_mut();
+        if chosen.write(record, &mut text) {
+            log.record(&text);
+        }
+    };
+    builder.access_log(write).on_tls(move |peer, event| {
         if let tls::Event::Failed(failure) = event {
             handshakes.line(format!("{peer} {failure}"));
         }

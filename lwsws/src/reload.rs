@@ -15,7 +15,10 @@ pub(crate) enum Reload {
 impl Reload {
     /// Reads it, and says in the log what was done, or in one line of standard error why nothing was. Answers how things stand, in a
     /// few words.
-    pub(crate) fn run(&mut self, log: Option<&Log>) -> String {
+    ///
+    /// # Errors
+    /// Nothing has changed, for the reason that is answered.
+    pub(crate) fn run(&mut self, log: Option<&Log>) -> Result<String, String> {
         let say = |line: String| log.iter().for_each(|log| log.line(line.clone()));
         let result = match self {
             Self::Configuration(reloader) => reloader.reload().map(|done| {
@@ -31,7 +34,7 @@ impl Reload {
                 "certificates reloaded".into()
             }),
         };
-        result.unwrap_or_else(|error| {
+        result.map_err(|error| {
             let failed = match self {
                 Self::Configuration(_) => {
                     format!("nothing was reloaded, and everything goes on as it was: {error}")

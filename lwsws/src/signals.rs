@@ -2,8 +2,7 @@
 //! read again, if there are any. SIGUSR1: the file of the log is opened again. SIGUSR2 and SIGWINCH do nothing yet.
 
 use crate::log::Log;
-use crate::manager::Manager;
-use lws_server::Handle;
+use crate::readiness::Readiness;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -26,7 +25,7 @@ pub(crate) fn survive() -> io::Result<()> {
 }
 
 /// Begins to listen for signals, on a thread of its own: a server that is busy hears them too.
-pub(crate) fn listen(handle: Handle, log: Option<Log>, manager: Manager) -> io::Result<()> {
+pub(crate) fn listen(readiness: Readiness, log: Option<Log>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         let mut drains = false;
@@ -36,8 +35,7 @@ pub(crate) fn listen(handle: Handle, log: Option<Log>, manager: Manager) -> io::
                 _ if drains => process::exit(1),
                 _ => {
                     drains = true;
-                    manager.stopping();
-                    handle.drain();
+                    readiness.drain();
                 }
             }
         }

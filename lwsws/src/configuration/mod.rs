@@ -1,5 +1,7 @@
 //! Configurations in files: reading one, what is done with it besides serving, and serving.
 
+mod explain;
+mod limits;
 mod programs;
 mod protocols;
 mod reload;
@@ -9,13 +11,14 @@ pub(crate) use reload::Reloader;
 
 use crate::privileges;
 use clap::Args;
-use lws_config::{Config, Options, Plan, Report};
-use lws_server::{Builder, Handle, Limits, PeerLimits, SiteId};
+use lws_config::{Config, Global, LogRules, Options, Plan, Report};
+use lws_server::{Builder, DriverOptions, Handle, Limits, PeerLimits, SiteId};
 use sites::Prepared;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is to be done with a configuration.
 #[derive(Debug, Args)]
@@ -41,6 +44,10 @@ pub(crate) struct ConfigurationArguments {
     #[arg(long, value_name = "DIR", requires = "config", conflicts_with_all = ["test", "print"])]
     diff: Option<PathBuf>,
 
+    /// Say what the server would do with a request for this address, and why, without serving anything, and end
+    #[arg(long, value_name = "URI", requires = "config", conflicts_with_all = ["test", "print", "diff"])]
+    explain: Option<String>,
+
     /// Print the JSON schema of the files, which editors complete and check keys by, and end
     #[arg(long, conflicts_with = "config")]
     schema: bool,
@@ -54,6 +61,9 @@ impl ConfigurationArguments {
         }
         let folder = self.config.as_deref()?;
         let options = self.options();
+        if let Some(uri) = &self.explain {
+            return Some(explain::explain(folder, &options, uri));
+        }
         if self.test {
             return Some(test(folder, &options));
         }
@@ -66,6 +76,14 @@ impl ConfigurationArguments {
             (Some(before), Some(after)) => print(&Plan::between(&before, &after).to_string()),
             _ => ExitCode::FAILURE,
         })
+    }
+
+    /// What peers may have of connections of each host; without a configuration what the command line says. `None` if there is one that
+    /// cannot be used.
+    pub(crate) fn limits(&self, base: &Limits) -> Option<Vec<Limits>> {
+        let Some(folder) = self.config.as_deref() else { return Some(vec![base.clone()]) };
+        let config = read(folder, &self.options())?;
+        Some(config.vhosts.iter().map(|vhost| limits::of_host(base, &config.global, vhost)).collect())
     }
 
     /// The configuration that is to be served, if one is, with everything opened that it needs.
@@ -101,6 +119,10 @@ fn test(folder: &Path, options: &Options) -> ExitCode {
     tell(&report);
     if report.fails_check() {
         eprintln!("lwsws: {} cannot be served as it is", folder.display());
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = limits::check(&config, &Limits::default()) {
+        eprintln!("lwsws: {error}");
         return ExitCode::FAILURE;
     }
     let (hosts, mounts) =
@@ -157,11 +179,37 @@ impl Served {
         self.prepared.config().global.descriptors
     }
 
+    fn global(&self) -> &Global {
+        &self.prepared.config().global
+    }
+
+    /// Sizes and budgets of each thread's service, in place of those that were there before.
+    pub(crate) fn driver_options(&self, options: DriverOptions) -> DriverOptions {
+        limits::driver_options(options, self.global())
+    }
+
+    /// What the configuration says of a budget of the whole server.
+    pub(crate) fn budget(&self, name: &str) -> Option<u64> {
+        self.global().budgets.get(name)
+    }
+
+    /// Where operators come.
+    pub(crate) fn admin(&self) -> Option<&str> {
+        self.global().admin.as_deref()
+    }
+
+    pub(crate) fn drain_delay(&self) -> Option<Duration> {
+        self.global().drain_delay
+    }
+
+    /// What is logged of requests, and how.
+    pub(crate) fn log_rules(&self) -> &LogRules {
+        &self.global().log
+    }
+
     /// What one peer may have.
     pub(crate) fn peer_limits(&self) -> PeerLimits {
-        let global = &self.prepared.config().global;
-        let (connections_max, requests_max) = (global.connections_per_address, global.requests_per_address);
-        PeerLimits { connections_max, requests_max, ..PeerLimits::default() }
+        limits::peers(self.global())
     }
 
     /// Becomes the user that the configuration names, if it does.

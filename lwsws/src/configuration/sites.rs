@@ -2,6 +2,7 @@
 //!
 //! Says what it cannot serve, by name: nothing of a configuration is passed over in silence.
 
+use super::limits;
 use super::programs;
 use super::protocols::{NoWebSockets, Protocols, built_in, served};
 use crate::demo::Demo;
@@ -78,6 +79,7 @@ impl Prepared {
             tls: HashMap::new(),
             config,
         };
+        limits::check(&prepared.config, &Limits::default())?;
         prepared.open_folders()?;
         prepared.find_programs()?;
         prepared.read_passwords()?;
@@ -208,10 +210,7 @@ impl Prepared {
         let settings = &mut site.settings;
         settings.names = [vhost.name.clone()].into();
         settings.names.any = self.is_first(index) && !vhost.strict_host;
-        settings.limits = limits.clone();
-        if let Some(timeout) = vhost.keep_alive_timeout {
-            settings.limits.keep_alive_timeout = timeout;
-        }
+        settings.limits = limits::of_host(limits, &self.config.global, vhost);
         settings.strict_transport_security =
             vhost.strict_transport_security.then_some(STRICT_TRANSPORT_SECURITY);
         settings.fields = fields(&vhost.headers);
