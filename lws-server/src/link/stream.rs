@@ -153,11 +153,14 @@ impl WebSocketStream {
         }
     }
 
-    /// Counts the messages that were sent since the last time.
+    /// Counts the messages that were sent since the last time. A WebSocket that has ended in between may say nothing any more.
     #[inline]
     pub(crate) fn count_sent(&mut self, sent: SentMessages) {
-        if sent.octets != self.sent.octets || sent.text != self.sent.text || sent.binary != self.sent.binary {
-            self.counters.count_sent([sent.text - self.sent.text, sent.binary - self.sent.binary]);
+        let before = self.sent;
+        let is_known =
+            sent.octets >= before.octets && sent.text >= before.text && sent.binary >= before.binary;
+        if is_known && sent != before {
+            self.counters.count_sent([sent.text - before.text, sent.binary - before.binary]);
             self.sent = sent;
         }
     }
