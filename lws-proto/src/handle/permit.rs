@@ -1,7 +1,6 @@
 //! The permit to write on a stream, and its spent and kept forms.
 
 use super::{ByProtocol, ExchangePermit, RawPermit, Stream, WebSocketPermit, spoken};
-use crate::Time;
 use crate::connection::outbound::Outbound;
 use crate::key::StreamKey;
 use core::fmt;
@@ -52,13 +51,6 @@ impl<'a, P> Writable<'a, P> {
     #[must_use]
     pub fn key(&self) -> StreamKey {
         self.outbound.key()
-    }
-
-    /// The time that the driver passed last.
-    #[must_use]
-    #[inline]
-    pub fn now(&self) -> Time {
-        self.outbound.link().now
     }
 
     /// How many bytes can be sent before the peer or the queue says stop. A larger payload is taken all the same, and

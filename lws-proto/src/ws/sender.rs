@@ -22,10 +22,10 @@ type Keys = Option<Box<dyn Entropy>>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentMessages {
-    /// Text messages whose last part was sent.
-    pub text: u64,
-    /// Binary messages whose last part was sent.
-    pub binary: u64,
+    /// Text messages whose last part was sent, modulo 2^32.
+    pub text: u32,
+    /// Binary messages whose last part was sent, modulo 2^32.
+    pub binary: u32,
     /// Octets of their payloads, before extensions, and of parts of a message that has not ended.
     pub octets: u64,
 }
@@ -35,8 +35,8 @@ impl SentMessages {
     #[inline]
     fn count(&mut self, kind: MessageKind) {
         match kind {
-            MessageKind::Text => self.text += 1,
-            MessageKind::Binary => self.binary += 1,
+            MessageKind::Text => self.text = self.text.wrapping_add(1),
+            MessageKind::Binary => self.binary = self.binary.wrapping_add(1),
         }
     }
 }

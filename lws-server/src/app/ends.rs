@@ -59,7 +59,6 @@ impl App {
             let subject = Subject { route: http.route, key };
             handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
         }
-        let first_byte = (http.tally.status != 0).then(|| http.tally.answered - http.begun);
         if http.tally.status == 0 {
             http.tally.status = status_of(cause);
         }
@@ -68,7 +67,7 @@ impl App {
         http.counters.count_request(http.asked, status, bytes, cx.now() - http.begun);
         if let Some(entry) = http.entry {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
-            self.log(|| entry.exchange(&http.tally, first_byte, cause));
+            self.log(|| entry.exchange(&http.tally, cause));
         }
     }
 
@@ -76,7 +75,9 @@ impl App {
     fn log_end(&self, websocket: &WebSocketStream, close_code: Option<u16>, cause: &'static str) {
         if let Some(logged) = &websocket.logged {
             let sent = websocket.sent;
-            self.log(|| logged.end(sent.text + sent.binary, sent.octets, close_code, cause));
+            self.log(|| {
+                logged.end(u64::from(sent.text) + u64::from(sent.binary), sent.octets, close_code, cause)
+            });
         }
     }
 

@@ -143,7 +143,9 @@ impl App {
             // They belong to the request whose place this one has taken.
             Event::Body { .. } | Event::Trailers { .. } if tally.reroutes > 0 => {}
             Event::Body { stream, chunk, end } => {
-                tally.bytes_in += chunk.len() as u64;
+                if let Some(entry) = &mut http.entry {
+                    entry.bytes_in += chunk.len() as u64;
+                }
                 handler.content(&mut context, Exchange { stream, tally }, chunk, end);
             }
             Event::Trailers { stream, head } => {

@@ -217,9 +217,10 @@ impl App {
     fn begin_websocket(&mut self, cx: &mut Lent<'_>, state: &mut StreamState, handler: Box<dyn ws::Handler>) {
         let StreamPhase::Http(http) = &mut state.phase else { return };
         let status = http.asked.opened_status();
-        let logged = http.entry.take().map(|entry| {
+        let logged = http.entry.take().map(|mut entry| {
             let tally = Tally { status, ..Tally::default() };
-            self.log(|| entry.exchange(&tally, Some(cx.now() - http.begun), "websocket"));
+            entry.first_byte = Some(cx.now() - http.begun);
+            self.log(|| entry.exchange(&tally, "websocket"));
             LoggedWebSocket::new(entry, status)
         });
         let counters = Rc::clone(&http.counters);
@@ -262,6 +263,12 @@ impl App {
     #[inline]
     pub(super) fn after_answer(&mut self, cx: &mut Lent<'_>, state: &mut StreamState) {
         let StreamState { key: Some(key), phase: StreamPhase::Http(http) } = state else { return };
+        if let Some(entry) = &mut http.entry
+            && http.tally.status != 0
+            && entry.first_byte.is_none()
+        {
+            entry.first_byte = Some(cx.now() - http.begun);
+        }
         if let Some(handler) = http.tally.upgraded.take() {
             // The handler of the exchange has come to its end with it.
             panics::discard(http.handler.take());

@@ -23,10 +23,6 @@ pub(crate) struct Tally {
     pub(crate) upgraded: Upgraded,
     /// Content bytes that were handed to the engine to be sent.
     pub(crate) bytes: u64,
-    /// Content bytes that were received.
-    pub(crate) bytes_in: u64,
-    /// When the final response was sent, by the clock of the loop.
-    pub(crate) answered: Time,
     /// The request was HEAD: content counts for its length, and is not sent. RFC 9110 §9.3.2.
     pub(crate) head: bool,
     /// What is answered in place of the request, and how many have been in its place before.
@@ -59,12 +55,6 @@ impl Tally {
         let before = self.always.take();
         let lines = lines.into_iter().map(|(name, value)| (name.into(), value));
         self.always = Some(before.iter().flat_map(|before| before.iter().cloned()).chain(lines).collect());
-    }
-
-    /// The head of the final response was handed over.
-    #[inline]
-    fn answer(&mut self, status: Status, now: Time) {
-        (self.status, self.answered) = (status.code(), now);
     }
 
     /// Content was handed over with a head or behind it.
@@ -329,9 +319,9 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
-        let (bytes, now) = (content.len() as u64, self.inner.now());
+        let bytes = content.len() as u64;
         let sent = respond(self.inner, self.tally.always.as_deref(), status, fields, content, end)?;
-        self.tally.answer(status, now);
+        self.tally.status = status.code();
         self.tally.count(bytes);
         Ok(Spent { sent, tally: self.tally })
     }
@@ -340,11 +330,11 @@ impl<'a> Permit<'a> {
     #[inline]
     pub fn reply(self, mut response: Response) {
         let Self { inner, tally } = self;
-        let (bytes, now) = (response.content.len() as u64, inner.now());
+        let bytes = response.content.len() as u64;
         let content = std::mem::take(&mut response.content).into_payload();
         let always = tally.always.as_deref();
         if respond(inner, always, response.status, response.field_lines(), content, true).is_ok() {
-            tally.answer(response.status, now);
+            tally.status = response.status.code();
             tally.count(bytes);
         } else {
             tally.failed = true;
@@ -360,10 +350,10 @@ impl<'a> Permit<'a> {
         end: bool,
     ) -> Option<Exchange<'a>> {
         let Self { inner, tally } = self;
-        let (bytes, now) = (content.len() as u64, inner.now());
+        let bytes = content.len() as u64;
         match respond(inner, tally.always.as_deref(), status, fields, content, end) {
             Ok(sent) => {
-                tally.answer(status, now);
+                tally.status = status.code();
                 tally.count(bytes);
                 Some(Exchange { stream: sent.into_stream(), tally })
             }

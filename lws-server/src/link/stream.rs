@@ -157,10 +157,10 @@ impl WebSocketStream {
     #[inline]
     pub(crate) fn count_sent(&mut self, sent: SentMessages) {
         let before = self.sent;
-        let is_known =
-            sent.octets >= before.octets && sent.text >= before.text && sent.binary >= before.binary;
-        if is_known && sent != before {
-            self.counters.count_sent([sent.text - before.text, sent.binary - before.binary]);
+        let is_gone = sent == SentMessages::default();
+        if !is_gone && sent != before {
+            let more = |now: u32, before: u32| u64::from(now.wrapping_sub(before));
+            self.counters.count_sent([more(sent.text, before.text), more(sent.binary, before.binary)]);
             self.sent = sent;
         }
     }

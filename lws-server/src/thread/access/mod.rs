@@ -96,6 +96,10 @@ pub(crate) struct LoggedRequest {
     tls: Option<&'static str>,
     trace: Option<TraceParent>,
     stream: Option<StreamId>,
+    /// Content that was received.
+    pub(crate) bytes_in: u64,
+    /// From the head to that of the response, by the clock of the loop.
+    pub(crate) first_byte: Option<Duration>,
     text: Texts,
 }
 
@@ -170,6 +174,8 @@ impl LoggedRequest {
             // Two of them are as good as none. W3C Trace Context §3.2.
             trace: trace.filter(|_| traces == 1),
             stream,
+            bytes_in: 0,
+            first_byte: None,
             text: Texts::new([Some(method), Some(target), head.host(), referer, user_agent]),
         })
     }
@@ -187,9 +193,9 @@ impl LoggedRequest {
             tls: self.tls,
             status: 0,
             bytes: 0,
-            bytes_in: 0,
+            bytes_in: self.bytes_in,
             duration: self.begun.elapsed(),
-            first_byte: None,
+            first_byte: self.first_byte,
             referer: self.text.get(3),
             user_agent: self.text.get(4),
             trace: self.trace,
@@ -201,14 +207,9 @@ impl LoggedRequest {
 
     /// The record of the exchange.
     #[cold]
-    pub(crate) fn exchange(
-        &self,
-        tally: &Tally,
-        first_byte: Option<Duration>,
-        cause: &'static str,
-    ) -> AccessRecord<'_> {
-        let Tally { status, bytes, bytes_in, .. } = *tally;
-        AccessRecord { status, bytes, bytes_in, first_byte, cause, ..self.record() }
+    pub(crate) fn exchange(&self, tally: &Tally, cause: &'static str) -> AccessRecord<'_> {
+        let Tally { status, bytes, .. } = *tally;
+        AccessRecord { status, bytes, cause, ..self.record() }
     }
 }
 
