@@ -484,7 +484,7 @@ fn each_request_is_logged_once_and_the_end_of_a_websocket_too() {
         ["\"-\" 400 0 \"-\" \"-\" ", " request_line"],
         ["\"GET /ws HTTP/1.1\" 101 0 ", " websocket"],
         // The peer has gone by now.
-        ["\"GET /ws HTTP/1.1\" 101 0 ", " disconnected in=0/0 out=0/0"],
+        ["\"GET /ws HTTP/1.1\" 101 0 ", " in=0/0 out=0/0"],
     ] {
         let line = line();
         assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
