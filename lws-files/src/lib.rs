@@ -118,7 +118,7 @@ pub use pool::{Panicked, Pool, PoolCounts, PoolOptions, Refusal, Slot};
 pub use range::{Part, RANGES_MAX, RangeSet, Satisfied};
 pub use request::Request;
 pub use response::{Field, Response};
-pub use types::Types;
+pub use types::{Types, is_compressible};
 pub use validator::EntityTag;
 pub use vfs::{Chain, Directory, Entry, Fault, Links, Listed, Listing, Lookup, Memory, Opened, Vfs};
 #[cfg(feature = "zip")]

@@ -136,7 +136,7 @@ impl Types {
 
 /// Whether content of this type becomes much shorter when it is compressed: text, and what is written like it.
 #[must_use]
-pub(crate) fn is_compressible(content_type: &str) -> bool {
+pub fn is_compressible(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim_ascii();
     let is = |other: &&str| essence.eq_ignore_ascii_case(other);
     let starts = essence.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("text/"));

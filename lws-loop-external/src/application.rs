@@ -2,10 +2,12 @@
 
 use crate::tls::{Failure, Info};
 use crate::{
-    ConnectError, ConnectionId, Descriptor, DescriptorEvent, DriverContext, ListenerId, Peer, UdpEvent,
+    ConnectError, ConnectionId, Descriptor, DescriptorEvent, DriverContext, ListenerId, Peer, ProxyFailure,
+    UdpEvent,
 };
 use lws_proto::{Cause, Config, Connection, Event};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A program with connections. A [`Driver`](crate::Driver) owns it, on one thread.
 ///
@@ -28,6 +30,31 @@ pub trait Application: Sized + 'static {
         listener: ListenerId,
         peer: &Peer,
     ) -> Option<Accepted<Self>>;
+
+    /// Whether the peer of a new connection is a proxy that is believed to say by the PROXY protocol whom it stands for, and how long it
+    /// has for that. Asked before [`accepted`](Self::accepted), which gets the address that the proxy names; and the proxy's own where it
+    /// names none. Default `None`: the peer is who it is.
+    fn expects_proxy_header(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        listener: ListenerId,
+        peer: &Peer,
+    ) -> Option<Duration> {
+        let _ = (cx, listener, peer);
+        None
+    }
+
+    /// A proxy has not said in time, or not understandably, whom it stands for. Its connection is closed; it was never
+    /// [`accepted`](Self::accepted).
+    fn proxy_failed(
+        &mut self,
+        cx: &mut DriverContext<'_, Self>,
+        listener: ListenerId,
+        peer: &Peer,
+        failure: ProxyFailure,
+    ) {
+        let _ = (cx, listener, peer, failure);
+    }
 
     /// The engine of an accepted connection has been made, and nothing has happened to it yet: over TLS that is when the handshake is
     /// done. The place where a record of it begins.

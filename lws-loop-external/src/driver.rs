@@ -1,6 +1,7 @@
 //! A service of connections: sockets on one side, the engine and an application on the other.
 
 mod accept;
+mod announcements;
 mod drains;
 mod ending;
 pub(crate) mod handshakes;
@@ -192,6 +193,7 @@ impl<A: Application> Driver<A> {
             Body::Watched(_) => turn::descriptor::take(application, core, id, slot),
             Body::Datagrams(_) => udp::turn::take(application, core, &mut buffers.datagrams, id, slot),
             Body::Handshaking(_) => return self.handshake_ready(id),
+            Body::Announced(_) => return self.read_announcement(id),
             Body::Output(_) | Body::Ended => false,
         };
         if let Body::Piped(piped) = &slot.body
@@ -215,13 +217,7 @@ impl<A: Application> Driver<A> {
     // Insertion of connections.
 
     fn insert(&mut self, id: ConnectionId, mut slot: Slot<A::State>, received: Box<[u8]>) {
-        if let Body::Handshaking(shaking) = &slot.body {
-            slot.scheduled = shaking.deadline;
-            self.core.timers.set(id.index, slot.scheduled);
-        }
-        if let Some(open) = slot.body.open_mut() {
-            open.connection.set_spread(id.spread());
-        }
+        prepare(&mut self.core, id, &mut slot);
         // An edge-triggered registration is never modified, so it asks for everything at once.
         let wanted = match &slot.body {
             _ if self.core.trigger == Trigger::Edge => Interest::BOTH,
@@ -241,6 +237,22 @@ impl<A: Application> Driver<A> {
             // behind its entry.
             self.core.commands.push_back(Command::Drain(id, 0));
         }
+    }
+}
+
+/// Sees to the deadline of what begins, and to its number.
+fn prepare<A: Application>(core: &mut Core<A>, id: ConnectionId, slot: &mut Slot<A::State>) {
+    let deadline = match &slot.body {
+        Body::Handshaking(shaking) => Some(shaking.deadline),
+        Body::Announced(announced) => Some(announced.deadline),
+        _ => None,
+    };
+    if let Some(deadline) = deadline {
+        slot.scheduled = deadline;
+        core.timers.set(id.index, deadline);
+    }
+    if let Some(open) = slot.body.open_mut() {
+        open.connection.set_spread(id.spread());
     }
 }
 

@@ -20,6 +20,7 @@ compile_error!("descriptors and their readiness are Unix's");
 mod address;
 mod admission;
 mod adopt;
+mod announced;
 mod application;
 mod budget;
 mod buffers;
@@ -72,6 +73,7 @@ mod waker;
 mod watch;
 
 pub use address::{Address, Peer};
+pub use announced::ProxyFailure;
 pub use application::{Accepted, Application};
 pub use clock::Clock;
 pub use connect::{

@@ -1,5 +1,6 @@
 //! The entries of the connection table: a descriptor, its purpose, and its state.
 
+use crate::announced::Announced;
 use crate::flags::Flags;
 use crate::handshake::Handshaking;
 use crate::net::Owned;
@@ -35,6 +36,8 @@ pub(crate) enum Body<S> {
     Open(Open<S>),
     /// A connection in its TLS handshake.
     Handshaking(Box<Handshaking<S>>),
+    /// A connection of a proxy, which is to say first whom it stands for.
+    Announced(Box<Announced>),
     /// A connection over pipes or a terminal.
     Piped(Box<Piped<S>>),
     /// The output of such a connection, if that is a descriptor of its own.
@@ -54,6 +57,7 @@ impl<S> Body<S> {
             Self::Open(open) => open.connection.next_timeout(),
             Self::Piped(piped) => piped.open().connection.next_timeout(),
             Self::Handshaking(shaking) => Some(shaking.due),
+            Self::Announced(announced) => Some(announced.deadline),
             Self::Output(_) | Self::Watched(_) | Self::Datagrams(_) | Self::Ended => None,
         };
         deadline.is_some_and(|at| at <= now)

@@ -12,6 +12,8 @@ pub struct DriverStats {
     pub connections: usize,
     /// Connections that listeners have accepted, including those that the application refused.
     pub accepted_total: u64,
+    /// Connections of proxies that were closed as they did not say whom they stand for.
+    pub proxy_headers_refused_total: u64,
     /// Outgoing connections that were made.
     pub connected_total: u64,
     /// Outgoing connections that could not be made.

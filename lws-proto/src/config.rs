@@ -1,6 +1,8 @@
 //! The configuration of connections: limits, and the expected protocols.
 
 use crate::budget::HeldBytes;
+use crate::refusal::RenderRefusal;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
@@ -22,6 +24,8 @@ pub struct Config {
     /// The budget of all connections together for their peers. Default 256 MiB, for the connections of this
     /// configuration.
     pub held: HeldBytes,
+    /// What the responses say by which the engine itself refuses a request. Default `None`: a line of plain text.
+    pub refusals: Option<Arc<dyn RenderRefusal>>,
 }
 
 /// The versions of HTTP that a server detects by the first bytes. With TLS, ALPN decides.

@@ -61,8 +61,9 @@ impl Cause {
         }
     }
 
-    /// The description, for a person.
-    pub(crate) fn message(self) -> &'static str {
+    /// The description, for a person; empty of a cause that is no fault of the peer.
+    #[must_use]
+    pub fn message(self) -> &'static str {
         match self {
             Self::Violation(violation) => violation.message(),
             Self::Limit(limit) => limit.message(),

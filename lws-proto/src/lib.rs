@@ -46,10 +46,12 @@ mod key;
 mod liveness;
 mod payload;
 mod protocol;
+pub mod proxy_protocol;
 mod range;
 mod raw;
 #[cfg(feature = "record")]
 pub mod record;
+mod refusal;
 mod time;
 mod worst_case;
 pub mod ws;
@@ -70,6 +72,7 @@ pub use liveness::Liveness;
 pub use payload::Payload;
 pub use protocol::{MessageKind, Protocol};
 pub use range::OutOfRange;
+pub use refusal::{ErrorContent, REFUSAL_BYTES_MAX, RenderRefusal};
 pub use time::Time;
 pub use worst_case::ConnectionKind;
 

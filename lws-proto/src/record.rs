@@ -315,7 +315,7 @@ pub(crate) fn filling<F: FnOnce(&mut [u8]) -> (usize, bool)>(
 /// A configuration as text, without the wall clock, which is noted as it goes, and what others of the service hold.
 #[must_use]
 pub fn describe(config: &Config) -> String {
-    let Config { limits, expect, wall_clock: _, versions, upgrade_to_http2, held: _ } = config;
+    let Config { limits, expect, wall_clock: _, versions, upgrade_to_http2, held: _, refusals: _ } = config;
     alloc::format!("{expect:?} {versions:?} {upgrade_to_http2} {limits:?}")
 }
 

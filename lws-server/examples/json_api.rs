@@ -1,4 +1,4 @@
-//! A list of things to do, as JSON: `cargo run -p lws-server --features json,testing --example json_api`.
+//! A list of things to do, as JSON: `cargo run -p lws-server --features json,testing --example json_api -- 127.0.0.1:7681`.
 
 use lws_server::http::{Method, Problem, Request, Response, Status};
 use lws_server::{Builder, Server};
@@ -81,7 +81,8 @@ fn describe(server: Builder) -> Builder {
 }
 
 fn main() -> std::io::Result<()> {
-    describe(Server::builder().listen("127.0.0.1:7681")).build()?.run()
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7681".to_owned());
+    describe(Server::builder().listen(&address)).build()?.run()
 }
 
 #[test]

@@ -49,8 +49,10 @@ mod builder;
 pub mod client;
 mod context;
 pub mod files;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod handle;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 mod heads;
 pub mod http;
 mod id;
@@ -76,7 +78,7 @@ pub use handle::Handle;
 pub use id::{LinkId, SiteId, StreamId, TimerId};
 pub use link::{datagrams, descriptor, upstream};
 pub use lws_loop_external::{
-    Address, DriverOptions, Histogram, ListenOptions, ListeningSocket, Peer, TurnLimits,
+    Address, DriverOptions, ListenOptions, ListeningSocket, Peer, ProxyFailure, TurnLimits,
 };
 pub use lws_proto::{
     Allowance, Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse,
@@ -101,6 +103,8 @@ pub use server::stats::Stats;
 pub use server::{Server, ServerService};
 pub use site::changes::SiteChanges;
 pub use site::origins::Origins;
+#[cfg(feature = "proxies")]
+pub use site::proxy_protocol::ProxyProtocol;
 pub use site::{Bind, Names, Site, SiteSettings, Speaks};
 pub use thread::access::AccessRecord;
 pub use thread::panics::PanicRecord;
@@ -144,6 +148,22 @@ mod guide_events {}
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../../docs/guide/background-work.md")]
 mod guide_background_work {}
+
+#[cfg(all(doctest, feature = "full"))]
+#[doc = include_str!("../../docs/guide/async.md")]
+mod guide_async {}
+
+#[cfg(all(doctest, feature = "full", feature = "gzip"))]
+#[doc = include_str!("../../docs/guide/errors-and-layers.md")]
+mod guide_errors_and_layers {}
+
+#[cfg(all(doctest, feature = "client", feature = "run"))]
+#[doc = include_str!("../../docs/guide/http-client.md")]
+mod guide_http_client {}
+
+#[cfg(all(doctest, feature = "client", feature = "run"))]
+#[doc = include_str!("../../docs/guide/websocket-client.md")]
+mod guide_websocket_client {}
 
 #[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../../docs/guide/testing.md")]

@@ -16,6 +16,32 @@ use std::sync::Arc;
 ///
 /// A handler sends by spending a [`WebSocketPermit`]: the one that [`WebSocket::permit`] gives at once, or the one that comes with
 /// [`writable`](Self::writable) after [`WebSocket::want_write`].
+///
+/// ```
+/// use lws_server::ws::{Handler, Message};
+/// use lws_server::{Cause, Context, Server, WebSocket, WebSocketPermit};
+///
+/// /// Counts messages, and says how many there were when it can.
+/// struct Count(u64);
+///
+/// impl Handler for Count {
+///     fn message(&mut self, _: &mut Context<'_>, mut stream: WebSocket<'_>, _: Message<'_>) {
+///         self.0 += 1;
+///         // Asking several times is asking once: a peer that reads slowly gets fewer answers, and nothing queues up.
+///         stream.want_write();
+///     }
+///
+///     fn writable(&mut self, _: &mut Context<'_>, permit: WebSocketPermit<'_>) {
+///         let _ = permit.text(&self.0.to_string());
+///     }
+///
+///     fn close(&mut self, _: &mut Context<'_>, cause: Cause) {
+///         println!("{} messages, then {}", self.0, cause.name());
+///     }
+/// }
+///
+/// let server = Server::builder().ws("/count", |_| Count(0));
+/// ```
 #[doc(alias = "lws_protocols")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no `ws::Handler`",

@@ -1,8 +1,11 @@
 //! Accepting connections: which shard gets them, and when a listener stops.
 
 use super::Driver;
+use crate::address::Peer;
+use crate::announced::Announced;
 use crate::application::{Accepted, Application};
 use crate::context::{DriverContext, Subject};
+use crate::core::Core;
 use crate::flags::Flags;
 use crate::handshake::Handshaking;
 use crate::listener::Accept;
@@ -10,10 +13,12 @@ use crate::open::Open;
 use crate::registration::Registration;
 use crate::shards::Reservation;
 use crate::slot::{Body, Slot};
-use crate::token::ListenerId;
+use crate::tls::ListenTls;
+use crate::token::{ConnectionId, ListenerId};
 use crate::waker::Handover;
-use lws_proto::Connection;
-use std::os::fd::AsFd;
+use lws_proto::{Config, Connection};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 /// The cost of accepting a connection, in steps of the service's turn.
 const ACCEPT_STEPS: usize = 8;
@@ -134,24 +139,75 @@ impl<A: Application> Driver<A> {
         self.core.stats.accepted_total += 1;
         let id = self.core.allocate_reserved();
         let mut cx = DriverContext::new(&mut self.core, Subject::new(id, socket.as_fd()));
-        let Some(Accepted { config, mut state }) = self.application.accepted(&mut cx, listener, &peer) else {
+        if let Some(timeout) = self.application.expects_proxy_header(&mut cx, listener, &peer) {
+            let announced = Announced::new(listener, peer, tls, cx.now() + timeout);
+            let body = Body::Announced(Box::new(announced));
+            let slot = Slot::new(id, socket, Flags::WRITABLE, Registration::default(), body);
+            return self.insert(id, slot, Box::default());
+        }
+        let plain = tls.is_none();
+        let accepted = AcceptedAs { id, socket: socket.as_fd(), listener, peer: &peer, plain };
+        let Some(begun) = accept_as(&mut self.application, &mut self.core, accepted) else {
             return self.core.release(id);
         };
-        let body = match tls {
-            None => {
-                let mut connection = Connection::server(cx.now(), config);
-                self.application.opened(&mut cx, &mut state, &mut connection);
-                Body::Open(Open { connection, state, secure: None })
-            }
-            Some(tls) => {
-                let standing = self.admit_silent(id, &peer);
-                let deadline = self.core.now() + tls.handshake_timeout;
-                let shaking = Handshaking::accepted(tls, standing, config, deadline, state);
-                Body::Handshaking(Box::new(shaking))
-            }
-        };
+        let body = self.body_of(id, begun, tls, &peer);
         // The send buffer of a new socket is empty.
         let slot = Slot::new(id, socket, Flags::WRITABLE, Registration::default(), body);
         self.insert(id, slot, Box::default());
     }
+
+    /// What a connection is first that the application has accepted.
+    pub(super) fn body_of(
+        &mut self,
+        id: ConnectionId,
+        begun: Begun<A::State>,
+        tls: Option<ListenTls>,
+        peer: &Peer,
+    ) -> Body<A::State> {
+        match (begun, tls) {
+            (Begun::Plain(open), _) => Body::Open(open),
+            (Begun::Secure(config, state), Some(tls)) => {
+                let standing = self.admit_silent(id, peer);
+                let deadline = self.core.now() + tls.handshake_timeout;
+                Body::Handshaking(Box::new(Handshaking::accepted(tls, standing, config, deadline, state)))
+            }
+            (Begun::Secure(..), None) => Body::Ended,
+        }
+    }
+}
+
+/// A connection that the application is asked about.
+pub(super) struct AcceptedAs<'a> {
+    pub(super) id: ConnectionId,
+    pub(super) socket: BorrowedFd<'a>,
+    pub(super) listener: ListenerId,
+    pub(super) peer: &'a Peer,
+    /// Without TLS.
+    pub(super) plain: bool,
+}
+
+/// A connection that the application has accepted.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
+pub(super) enum Begun<S> {
+    /// Its engine has been made.
+    Plain(Open<S>),
+    /// Its engine is made behind the handshake.
+    Secure(Arc<Config>, S),
+}
+
+/// Asks the application about a connection. `None` if it refuses.
+pub(super) fn accept_as<A: Application>(
+    application: &mut A,
+    core: &mut Core<A>,
+    accepted: AcceptedAs<'_>,
+) -> Option<Begun<A::State>> {
+    let AcceptedAs { id, socket, listener, peer, plain } = accepted;
+    let mut cx = DriverContext::new(core, Subject::new(id, socket));
+    let Accepted { config, mut state } = application.accepted(&mut cx, listener, peer)?;
+    if !plain {
+        return Some(Begun::Secure(config, state));
+    }
+    let mut connection = Connection::server(cx.now(), config);
+    application.opened(&mut cx, &mut state, &mut connection);
+    Some(Begun::Plain(Open { connection, state, secure: None }))
 }

@@ -28,7 +28,7 @@ enum Report<S> {
     SentAway(S, Cause),
     /// An outgoing connection was still in its handshake, so its end is that it could not be made.
     ConnectFailed(S, ConnectError),
-    /// No report: the entry is the output of a connection, whose own end is reported.
+    /// No report: the entry is the output of a connection, whose own end is reported, or was never accepted.
     Nothing,
 }
 
@@ -60,7 +60,7 @@ fn take_apart<S>(body: Body<S>, cause: ConnectCause) -> Option<Ending<S>> {
         }
         Body::Watched(watched) => Report::Closed(watched.state).into_ending(),
         Body::Datagrams(datagrams) => Report::Closed(datagrams.state).into_ending(),
-        Body::Output(_) => Report::Nothing.into_ending(),
+        Body::Output(_) | Body::Announced(_) => Report::Nothing.into_ending(),
         Body::Ended => return None,
     })
 }

@@ -1,6 +1,7 @@
 //! Work that no descriptor announces: messages, timers, turns that are left over, commands of handlers, the drain.
 
 use super::Driver;
+use crate::announced::ProxyFailure;
 use crate::application::Application;
 use crate::command::Command;
 use crate::context::{DriverContext, Subject};
@@ -96,8 +97,10 @@ impl<A: Application> Driver<A> {
         let Some(slot) = self.table.get(id).filter(|slot| slot.body.is_due(now)) else { return };
         slot.scheduled = NEVER;
         self.core.timers.cancel(index);
-        if let Body::Handshaking(_) = slot.body {
-            return self.handshake_timeout(id);
+        match slot.body {
+            Body::Handshaking(_) => return self.handshake_timeout(id),
+            Body::Announced(_) => return self.announcement_failed(id, ProxyFailure::Timeout),
+            _ => {}
         }
         let Slot { body, socket, .. } = slot;
         if let Some(open) = body.open_mut() {
@@ -115,7 +118,7 @@ impl<A: Application> Driver<A> {
     /// Gives a connection a turn in which it reads and writes, whatever its host has reported.
     pub(super) fn look(&mut self, id: ConnectionId) {
         let Some(slot) = self.table.get(id) else { return };
-        if let Body::Open(_) | Body::Piped(_) | Body::Handshaking(_) = slot.body {
+        if let Body::Open(_) | Body::Piped(_) | Body::Handshaking(_) | Body::Announced(_) = slot.body {
             slot.flags.insert(Flags::READABLE | Flags::WRITABLE);
             if let Body::Handshaking(_) = slot.body {
                 return self.look_at_handshake(id);

@@ -104,7 +104,7 @@ fn cause_of_end(sender: &MessageWriter, cause: Cause) -> Cause {
 pub(crate) fn refuse(sender: &mut MessageWriter, channel: &mut Channel, cause: Cause) {
     if let Some(status) = Status::new(cause.status()) {
         let Link { out, config, .. } = &mut channel.link;
-        sender.refuse(out, config, status, cause.message());
+        sender.refuse(out, config, status, cause);
     }
     finish(sender, channel, cause);
 }

@@ -12,6 +12,7 @@ use crate::http::{
     BodyFraming, ExplicitFields, HttpDate, Method, Request, Status, Version, check_length, frame_response,
     is_forbidden_trailer,
 };
+use crate::refusal::{self, ErrorContent};
 use crate::ws::{self, Expected};
 use crate::{Cause, Config, HandshakeFailure, Limits, Misuse, Payload, Time};
 use alloc::boxed::Box;
@@ -458,25 +459,29 @@ impl MessageWriter {
 
     /// Answers a fault of the peer, unless a response has begun. It is the last response of the connection.
     #[cold]
-    pub(super) fn refuse(
-        &mut self,
-        out: &mut Output,
-        config: &Config,
-        status: Status,
-        message: &'static str,
-    ) {
+    pub(super) fn refuse(&mut self, out: &mut Output, config: &Config, status: Status, cause: Cause) {
         if self.client || !matches!(self.state, Writing::Idle | Writing::Head) {
             return;
         }
+        /// RFC 6455 §4.4: the answer to another version says which one is spoken.
+        fn fields(status: Status, content_type: &str) -> impl Iterator<Item = (&str, &str)> {
+            let version = [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")];
+            let version = version.into_iter().filter(move |_| status == Status::UPGRADE_REQUIRED);
+            [("Content-Type", content_type)].into_iter().chain(version)
+        }
         self.state = Writing::Head;
         self.persists = false;
-        let fields = [("Content-Type", "text/plain")];
-        // RFC 6455 §4.4: the answer to another version says which one is spoken.
-        let version = [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")];
-        let version = if status == Status::UPGRADE_REQUIRED { &version[..] } else { &[] };
-        let fields = fields.iter().chain(version).copied();
+        if let Some(ErrorContent { content_type, content }) =
+            refusal::rendered(config.refusals.as_deref(), status, cause, usize::MAX)
+            && self
+                .respond(out, config, status, fields(status, &content_type), Payload::Own(content), true)
+                .is_ok()
+        {
+            return;
+        }
         // Misuse is impossible: status, fields and content are ours.
-        let _ = self.respond(out, config, status, fields, Payload::Static(message.as_bytes()), true);
+        let content = Payload::Static(cause.message().as_bytes());
+        let _ = self.respond(out, config, status, fields(status, "text/plain"), content, true);
     }
 
     /// The field line `Date`, made once per second. RFC 9110 §6.6.1.

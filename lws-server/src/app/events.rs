@@ -9,7 +9,7 @@ use crate::link::streams::{Ingress, Streams};
 use crate::thread::ThreadState;
 use crate::{raw, ws};
 use lws_proto::ws::CloseCode;
-use lws_proto::{Established, Event, Stream, StreamKey, WebSocket};
+use lws_proto::{Cause, Established, Event, Stream, StreamKey, WebSocket};
 
 impl App {
     #[inline(always)]
@@ -157,8 +157,14 @@ impl App {
                 }
             }
             Event::Timeout { stream } => {
-                if let Ok(stream) = stream.into_exchange() {
-                    handler.timer(&mut context, Exchange { stream, tally });
+                let Ok(stream) = stream.into_exchange() else { return };
+                let (now, mut exchange) = (context.now(), Exchange { stream, tally });
+                if exchange.tally.is_overdue(now) {
+                    handler.close(&mut context, Cause::Aborted);
+                    let late = Response::error(Status::SERVICE_UNAVAILABLE);
+                    http.handler = late.answer(&mut context, exchange, true);
+                } else if exchange.takes_timer(now) {
+                    handler.timer(&mut context, exchange);
                 }
             }
             Event::PeerEnded { stream } => handler.peer_ended(&mut context, Exchange { stream, tally }),

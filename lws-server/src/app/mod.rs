@@ -33,10 +33,13 @@ use crate::tls::{self, Failure, Info, Plain};
 use crate::{Peer, ws};
 use lws_loop_external as external;
 use lws_loop_external::{
-    Accepted, Application, ConnectError, ConnectionId, Descriptor, DescriptorEvent, ListenerId, UdpEvent,
+    Accepted, Application, ConnectError, ConnectionId, Descriptor, DescriptorEvent, ListenerId, ProxyFailure,
+    UdpEvent,
 };
 use lws_proto::{Cause, Connection, Event, StreamKey};
 use std::sync::Arc;
+#[cfg(feature = "proxies")]
+use std::time::Duration;
 
 /// One thread of a server.
 pub(crate) struct App {
@@ -119,7 +122,7 @@ impl App {
         let path = self.state.group.path(self.state.calling);
         let record = PanicRecord {
             route: path.as_deref(),
-            peer: cx.peer(),
+            peer: Some(self.peer(cx)).filter(|peer| *peer != Peer::Unknown),
             thread: usize::from(self.state.shard),
             message: panicked.message(),
         };
@@ -149,6 +152,18 @@ impl App {
         self.guard(cx, wanted).unwrap_or(false)
     }
 
+    /// Whether a connection of a listener may be another's than the system says.
+    #[cfg(feature = "proxies")]
+    fn may_be_proxied(&self, listener: ListenerId) -> bool {
+        self.state.sites.has_proxies(listener)
+    }
+
+    #[cfg(not(feature = "proxies"))]
+    #[inline(always)]
+    fn may_be_proxied(&self, _: ListenerId) -> bool {
+        false
+    }
+
     /// A connection of a listener begins.
     fn accept(&mut self, cx: &mut Lent<'_>, listener: ListenerId) -> Option<Accepted<Self>> {
         let (index, listener) = self.state.sites.accept(listener)?;
@@ -174,6 +189,21 @@ impl Application for App {
     type State = Link;
     type Message = Command;
 
+    #[cfg(feature = "proxies")]
+    fn expects_proxy_header(
+        &mut self,
+        _: &mut Lent<'_>,
+        listener: ListenerId,
+        peer: &Peer,
+    ) -> Option<Duration> {
+        self.state.sites.proxy_header_timeout(listener, peer)
+    }
+
+    fn proxy_failed(&mut self, cx: &mut Lent<'_>, _: ListenerId, _: &Peer, failure: ProxyFailure) {
+        self.state.calling = RouteId::NONE;
+        self.guard(cx, |app, cx| app.log(cx, None, &Tally::default(), failure.name()));
+    }
+
     fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, peer: &Peer) -> Option<Accepted<Self>> {
         if self.state.observers.on_accept.is_some() && !self.wants(cx, peer) {
             return None;
@@ -182,13 +212,16 @@ impl Application for App {
         if peers.as_ref().is_some_and(|peers| !peers.connect(peer, cx.now())) {
             return None;
         }
+        if let Some(id) = cx.connection() {
+            // The system knows the proxy alone.
+            let proxied = self.may_be_proxied(listener) && cx.peer() != Some(*peer);
+            self.state.peers.insert(id, *peer, proxied);
+        }
         let Some(accepted) = self.accept(cx, listener) else {
+            cx.connection().and_then(|id| self.state.peers.remove(id));
             peers.iter().for_each(|peers| peers.disconnect(peer, cx.now()));
             return None;
         };
-        if let Some(id) = cx.connection() {
-            self.state.peers.insert(id, *peer);
-        }
         self.serve_client(cx);
         self.report(cx);
         Some(accepted)
@@ -198,7 +231,7 @@ impl Application for App {
     fn opened(&mut self, cx: &mut Lent<'_>, _: &mut Link, connection: &mut Connection) {
         let Some(recorder) = &self.recorder else { return };
         let mut ends = lws_record::Ends::unknown();
-        if let Some(Peer::Tcp(peer)) = cx.peer() {
+        if let Peer::Tcp(peer) = self.peer(cx) {
             ends.peer = peer;
         }
         if let Some(local) = cx.local_address() {

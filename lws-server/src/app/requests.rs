@@ -3,7 +3,7 @@
 use super::admission::Asked;
 use super::{App, Lent};
 use crate::context::{Context, Subject};
-use crate::http::{self, Answer, Exchange, Request, Response, Routed, Tally};
+use crate::http::{self, Answer, ErrorForm, Exchange, Request, Response, Routed, Tally};
 use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
 use crate::link::streams::Ingress;
 use crate::metrics::RequestLabels;
@@ -93,12 +93,11 @@ impl App {
             (None, None) => listener.fields(arrival.secure),
         };
 
-        let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
-        let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
-        let (counters, asked) = (Rc::clone(counters), RequestLabels::new(head.version(), head.method()));
-        let handler = None;
-        state.phase =
-            StreamPhase::Http(HttpStream { handler, tally, route, entry, turn, counters, asked, begun });
+        let errors = site.as_ref().map_or(&listener.errors, |site| &site.settings.errors);
+        let errors = errors.as_ref().map(|renderer| ErrorForm::new(renderer, &head));
+        let is_head = head.method() == http::Method::Head;
+        let tally = Tally { always: fields, head: is_head, errors, ..Tally::default() };
+        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, peer_slot });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };

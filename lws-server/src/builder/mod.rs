@@ -8,7 +8,7 @@ use crate::Context;
 #[cfg(feature = "testing")]
 use crate::ServerService;
 use crate::files::Files;
-use crate::http::{Answer, Request};
+use crate::http::{Answer, OwnedRequest, Request};
 use crate::layer::{Layer, Layers};
 use crate::route::Route;
 use crate::route::factory;
@@ -212,6 +212,36 @@ impl Builder {
         factory: impl Fn(&mut Context<'_>, &Request<'_>) -> A + 'static,
     ) -> Self {
         self.route(Route::post_with(path, factory))
+    }
+
+    /// Serves GET and HEAD at `path` with an asynchronous function: see [`Async`](crate::http::Async) for what it may wait for, and how long.
+    ///
+    /// ```
+    /// use lws_server::Server;
+    /// use lws_server::http::{OwnedRequest, Rejection, Response};
+    ///
+    /// async fn double(request: OwnedRequest) -> Result<Response, Rejection> {
+    ///     let number: u32 = request.as_request().query_pairs()?.require("number")?;
+    ///     Ok(Response::text((u64::from(number) * 2).to_string()))
+    /// }
+    ///
+    /// let server = Server::builder().get_async("/double", double);
+    /// ```
+    pub fn get_async<F: Future<Output: Answer> + 'static>(
+        self,
+        path: &str,
+        function: impl Fn(OwnedRequest) -> F + 'static,
+    ) -> Self {
+        self.route(Route::get_async(path, function))
+    }
+
+    /// Serves POST at `path`, as [`get_async`](Self::get_async) does.
+    pub fn post_async<F: Future<Output: Answer> + 'static>(
+        self,
+        path: &str,
+        function: impl Fn(OwnedRequest) -> F + 'static,
+    ) -> Self {
+        self.route(Route::post_async(path, function))
     }
 
     /// Serves WebSockets at `path`, as [`ws`](Self::ws) does, with a factory that gets the context too.

@@ -1,12 +1,15 @@
 //! How a site and its server behave: names, origins, limits, sizes, and what the program wants to hear.
 
 use super::Builder;
+use crate::http::{ErrorRenderer, RenderError};
 use crate::route::RouteOptions;
 use crate::route::guard::Gate;
 use crate::server::options::ServerOptions;
 use crate::server::peers::PeerLimits;
 use crate::site::Names;
 use crate::site::origins::Origins;
+#[cfg(feature = "proxies")]
+use crate::site::proxy_protocol::ProxyProtocol;
 use crate::thread::access::AccessRecord;
 use crate::thread::panics::PanicRecord;
 use crate::{Peer, tls, ws};
@@ -107,6 +110,21 @@ impl Builder {
     /// What a peer can make the server hold or wait for. [`build`](Self::build) refuses those that are out of their range.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.site.settings.limits = limits;
+        self
+    }
+
+    /// Has `renderer` say what the responses look like that report an error: those of the server, of its helpers, and of the engine. See
+    /// [`RenderError`].
+    pub fn errors(mut self, renderer: impl RenderError) -> Self {
+        self.site.settings.errors = Some(ErrorRenderer::new(renderer));
+        self
+    }
+
+    /// Believes proxies in front of the listeners that say by the PROXY protocol whom they stand for: see [`ProxyProtocol`].
+    #[cfg(feature = "proxies")]
+    #[doc(alias = "send-proxy")]
+    pub fn proxy_protocol(mut self, proxies: impl Into<ProxyProtocol>) -> Self {
+        self.site.settings.proxy_protocol = Some(proxies.into());
         self
     }
 

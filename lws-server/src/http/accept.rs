@@ -38,9 +38,13 @@ impl Request<'_> {
 
     /// The members of a list with their weights. A member that is malformed is left out, as it says nothing.
     fn wishes(&self, name: &str) -> Vec<(&str, u16)> {
-        let lines = self.get_all(name).filter_map(|line| std::str::from_utf8(line).ok());
-        lines.flat_map(|line| line.split(',')).take(MEMBERS_MAX).filter_map(wish).collect()
+        wishes_of(self.get_all(name).filter_map(|line| std::str::from_utf8(line).ok()))
     }
+}
+
+/// The members of the lines of a list, with their weights.
+pub(super) fn wishes_of<'l>(lines: impl Iterator<Item = &'l str>) -> Vec<(&'l str, u16)> {
+    lines.flat_map(|line| line.split(',')).take(MEMBERS_MAX).filter_map(wish).collect()
 }
 
 /// A member and its weight in thousandths. RFC 9110 §12.4.2.
@@ -65,7 +69,7 @@ fn thousandths(weight: &str) -> Option<u16> {
 }
 
 /// The offered one with the greatest weight. What is more specific decides over what is less. RFC 9110 §12.5.1.
-fn best<'o>(
+pub(super) fn best<'o>(
     wishes: &[(&str, u16)],
     offered: &[&'o str],
     matches: impl Fn(&str, &str) -> Option<usize>,
@@ -88,7 +92,7 @@ fn best<'o>(
 }
 
 /// How specific a range is that stands for a media type.
-fn matches_type(range: &str, offer: &str) -> Option<usize> {
+pub(super) fn matches_type(range: &str, offer: &str) -> Option<usize> {
     let offer = offer.split(';').next().unwrap_or_default().trim_end();
     if range.eq_ignore_ascii_case(offer) {
         return Some(2);

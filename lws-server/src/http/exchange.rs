@@ -2,10 +2,11 @@
 //!
 //! Knows no route and no file.
 
-use super::Response;
+use super::{Attached, Compression, ErrorForm, Response};
 use crate::ws;
 use lws_proto::http::{HeadBuf, Status};
 use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Sent, StreamKey, Time, spoken};
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
@@ -30,6 +31,10 @@ pub(crate) struct Tally {
     pub(crate) reroutes: u8,
     /// Field lines of every final response, if there are any.
     pub(crate) always: Option<Rc<[FieldLine]>>,
+    /// The application's words for errors, if it has some.
+    pub(crate) errors: Option<Box<ErrorForm>>,
+    /// What layers have attached.
+    pub(crate) attached: Option<Box<Attached>>,
 }
 
 /// The handler of a WebSocket that was accepted on an exchange.
@@ -57,6 +62,26 @@ impl Tally {
         self.always = Some(before.iter().flat_map(|before| before.iter().cloned()).chain(lines).collect());
     }
 
+    /// The content coding of the response, if its content is being encoded.
+    #[inline]
+    fn compression(&mut self) -> Option<&mut Compression> {
+        let compression = self.attached.as_mut()?.compression.as_mut()?;
+        compression.is_on().then_some(compression)
+    }
+
+    /// Whether the response should have begun.
+    pub(crate) fn is_overdue(&self, now: Time) -> bool {
+        let deadline = self.attached.as_ref().and_then(|attached| attached.deadline);
+        self.status == 0 && deadline.is_some_and(|at| at <= now)
+    }
+
+    /// The final response has begun, with so much content.
+    #[inline]
+    fn begin(&mut self, status: Status, bytes: u64) {
+        self.status = status.code();
+        self.count(bytes);
+    }
+
     /// Content was handed over with a head or behind it.
     #[inline]
     fn count(&mut self, bytes: u64) {
@@ -67,36 +92,56 @@ impl Tally {
 /// A name and its value.
 pub(crate) type FieldLine = (Cow<'static, str>, Cow<'static, str>);
 
-/// Sends the head of a response with what every response has.
+/// Sends the head of a response with what every response has, and content with it.
 #[inline]
 fn respond<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: ExchangePermit<'a>,
-    always: Option<&[FieldLine]>,
+    tally: &mut Tally,
     status: Status,
     fields: impl IntoIterator<Item = (N, V)>,
     content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
-    match always {
-        None => permit.respond(status, fields, content, end),
-        Some(always) => respond_with(permit, always, status, fields, content, end),
+    if tally.always.is_some() || tally.attached.is_some() {
+        return respond_with(permit, tally, status, fields.into_iter().collect(), content, end);
     }
+    let bytes = content.len() as u64;
+    let sent = permit.respond(status, fields, content, end)?;
+    tally.begin(status, bytes);
+    Ok(sent)
 }
 
-/// Apart from `respond`, so that a server without such fields does not pay for them.
+/// Apart from `respond`, so that a server without such fields and layers does not pay for them.
 #[cold]
 fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
     permit: ExchangePermit<'a>,
-    always: &[FieldLine],
+    tally: &mut Tally,
     status: Status,
-    fields: impl IntoIterator<Item = (N, V)>,
-    content: Payload<'_>,
+    fields: Vec<(N, V)>,
+    mut content: Payload<'_>,
     end: bool,
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
-    let theirs = fields.into_iter().map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
+    let compression = tally.attached.as_mut().and_then(|attached| attached.compression.as_mut());
+    let said = compression.map(|compression| {
+        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        compression.begin(status, fields, &mut content, end)
+    });
+    let said = said.unwrap_or_default();
+    let coded = said.coding.is_some();
+    let theirs = fields.into_iter();
+    // That of the content before it was encoded.
+    let theirs = theirs.filter(|(name, _)| !coded || !name.as_ref().eq_ignore_ascii_case(b"Content-Length"));
+    let theirs = theirs.map(|(name, value)| (Either::Theirs(name), Either::Theirs(value)));
+    let always = tally.always.iter().flat_map(|always| always.iter());
+    let always = always.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let coding = said.coding.map(|coding| (&b"Content-Encoding"[..], coding.as_bytes()));
+    let vary = said.varies.then_some((&b"Vary"[..], &b"Accept-Encoding"[..]));
     let ours =
-        always.iter().map(|(name, value)| (Either::Ours(name.as_bytes()), Either::Ours(value.as_bytes())));
-    permit.respond(status, theirs.chain(ours), content, end)
+        always.chain(coding).chain(vary).map(|(name, value)| (Either::Ours(name), Either::Ours(value)));
+    let bytes = content.len() as u64;
+    let sent = permit.respond(status, theirs.chain(ours), content, end)?;
+    tally.begin(status, bytes);
+    Ok(sent)
 }
 
 /// Octets of ours, or the application's.
@@ -116,6 +161,33 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Either<'_, T> {
 }
 
 /// One exchange, request and response, for as long as a call lends it. RFC 9110 §3.4.
+///
+/// ```
+/// use lws_server::Context;
+/// use lws_server::http::{Exchange, Handler, Permit, Response};
+/// use std::time::Duration;
+///
+/// /// Answers after a second, without a thread that waits.
+/// struct Later;
+///
+/// impl Handler for Later {
+///     fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, _: bool) {
+///         exchange.set_timeout(Some(cx.now() + Duration::from_secs(1)));
+///     }
+///
+///     fn timer(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
+///         // The response comes back if too much is queued already: on HTTP/2 others may have filled the connection.
+///         if let Err((mut exchange, _)) = exchange.reply(Response::text("now")) {
+///             exchange.want_write();
+///         }
+///     }
+///
+///     fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+///         permit.reply(Response::text("now"));
+///     }
+/// }
+/// # let _ = lws_server::Server::builder().get("/", |_| Later);
+/// ```
 #[doc(alias = "wsi")]
 #[derive(Debug)]
 pub struct Exchange<'a> {
@@ -176,7 +248,45 @@ impl<'a> Exchange<'a> {
     /// Asks for one [`timer`](super::Handler::timer) at `at`, in place of the one asked for before; `None` takes it back.
     #[doc(alias = "lws_set_timer_usecs")]
     pub fn set_timeout(&mut self, at: Option<Time>) {
-        self.stream.set_timeout(at);
+        let next = match &mut self.tally.attached {
+            None => at,
+            Some(attached) => {
+                attached.timer = at;
+                attached.next_timeout(self.tally.status != 0)
+            }
+        };
+        self.stream.set_timeout(next);
+    }
+
+    /// Attaches what layers ask for. Of two deadlines the first one holds, and of two content codings the one that was asked for last.
+    pub(crate) fn attach(
+        &mut self,
+        deadline: Option<Time>,
+        compression: Option<Compression>,
+        kept: Vec<Box<dyn Any>>,
+    ) {
+        if deadline.is_none() && compression.is_none() && kept.is_empty() {
+            return;
+        }
+        let attached = self.tally.attached.get_or_insert_default();
+        attached.deadline = attached.deadline.into_iter().chain(deadline).min();
+        attached.compression = compression.or(attached.compression.take());
+        attached.kept.extend(kept);
+        let next = attached.next_timeout(false);
+        self.stream.set_timeout(next);
+    }
+
+    /// Whether the moment that has come is that of the handler's timer. One that is to come is asked for again.
+    pub(crate) fn takes_timer(&mut self, now: Time) -> bool {
+        let begun = self.tally.status != 0;
+        let Some(attached) = &mut self.tally.attached else { return true };
+        let is_due = attached.timer.is_some_and(|at| at <= now);
+        if is_due {
+            attached.timer = None;
+        }
+        let next = attached.next_timeout(begun);
+        self.stream.set_timeout(next);
+        is_due
     }
 
     /// Limits the content of the request, in bytes. Past it the request is answered 413.
@@ -281,7 +391,40 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// The permit to write once on an exchange. Every send takes it by value.
+/// The permit to write once on an exchange. Every send takes it by value: a second send on it does not compile.
+///
+/// ```
+/// use lws_server::Context;
+/// use lws_server::http::{Exchange, Handler, Permit, Spent, Status};
+///
+/// /// Sends a million octets, as fast as the peer takes them.
+/// struct Zeros {
+///     left: usize,
+/// }
+///
+/// impl Handler for Zeros {
+///     fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) {
+///         let Ok(permit) = exchange.permit() else { return };
+///         let length = [("Content-Length", self.left.to_string())];
+///         let _ = permit.respond(Status::OK, length, lws_server::Payload::Static(b""), false).map(Spent::again);
+///     }
+///
+///     fn writable(&mut self, _: &mut Context<'_>, permit: Permit<'_>) {
+///         let left = &mut self.left;
+///         let sent = permit.fill(16 << 10, |room| {
+///             let len = room.len().min(*left);
+///             room[..len].fill(b'0');
+///             *left -= len;
+///             (len, *left == 0)
+///         });
+///         // Behind the end there is nothing to ask for.
+///         if self.left > 0 {
+///             let _ = sent.map(Spent::again);
+///         }
+///     }
+/// }
+/// # let _ = lws_server::Server::builder().get("/", |_| Zeros { left: 1_000_000 });
+/// ```
 #[derive(Debug)]
 #[must_use = "a permit that is dropped writes nothing"]
 pub struct Permit<'a> {
@@ -319,10 +462,7 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
-        let bytes = content.len() as u64;
-        let sent = respond(self.inner, self.tally.always.as_deref(), status, fields, content, end)?;
-        self.tally.status = status.code();
-        self.tally.count(bytes);
+        let sent = respond(self.inner, self.tally, status, fields, content, end)?;
         Ok(Spent { sent, tally: self.tally })
     }
 
@@ -330,13 +470,11 @@ impl<'a> Permit<'a> {
     #[inline]
     pub fn reply(self, mut response: Response) {
         let Self { inner, tally } = self;
-        let bytes = response.content.len() as u64;
+        if let Some(errors) = &tally.errors {
+            response.render(errors);
+        }
         let content = std::mem::take(&mut response.content).into_payload();
-        let always = tally.always.as_deref();
-        if respond(inner, always, response.status, response.field_lines(), content, true).is_ok() {
-            tally.status = response.status.code();
-            tally.count(bytes);
-        } else {
+        if respond(inner, tally, response.status, response.field_lines(), content, true).is_err() {
             tally.failed = true;
         }
     }
@@ -350,13 +488,8 @@ impl<'a> Permit<'a> {
         end: bool,
     ) -> Option<Exchange<'a>> {
         let Self { inner, tally } = self;
-        let bytes = content.len() as u64;
-        match respond(inner, tally.always.as_deref(), status, fields, content, end) {
-            Ok(sent) => {
-                tally.status = status.code();
-                tally.count(bytes);
-                Some(Exchange { stream: sent.into_stream(), tally })
-            }
+        match respond(inner, tally, status, fields, content, end) {
+            Ok(sent) => Some(Exchange { stream: sent.into_stream(), tally }),
             Err(_) => {
                 tally.failed = true;
                 None
@@ -374,7 +507,10 @@ impl<'a> Permit<'a> {
     /// # Errors
     /// [`Misuse`]; nothing has been sent then.
     #[inline]
-    pub fn data(self, content: Payload<'_>, end: bool) -> Result<Spent<'a>, Misuse> {
+    pub fn data(self, mut content: Payload<'_>, end: bool) -> Result<Spent<'a>, Misuse> {
+        if let Some(compression) = self.tally.compression() {
+            compression.encode(&mut content, end);
+        }
         let bytes = content.len() as u64;
         let sent = self.inner.data(content, end)?;
         self.tally.count(bytes);
@@ -392,6 +528,12 @@ impl<'a> Permit<'a> {
         fill: impl FnOnce(&mut [u8]) -> (usize, bool),
     ) -> Result<Spent<'a>, Misuse> {
         let Self { inner, tally } = self;
+        if tally.compression().is_some() {
+            let mut content = vec![0; max.min(inner.budget())];
+            let (len, end) = fill(&mut content);
+            content.truncate(len);
+            return Self { inner, tally }.data(Payload::Own(content.into()), end);
+        }
         let mut written = 0;
         let sent = inner.fill(max, |room| {
             let (len, end) = fill(room);
@@ -410,8 +552,15 @@ impl<'a> Permit<'a> {
         self,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Spent<'a>, Misuse> {
-        let sent = self.inner.trailers(fields)?;
-        Ok(Spent { sent, tally: self.tally })
+        let Self { inner, tally } = self;
+        let Some(compression) = tally.compression() else {
+            return Ok(Spent { sent: inner.trailers(fields)?, tally });
+        };
+        // The end of the coding goes before them. Where there is no room for both they are refused, as nothing may be lost silently.
+        let mut rest = Payload::Static(b"");
+        compression.encode(&mut rest, true);
+        let permit = inner.data(rest, false)?.into_stream().permit().map_err(|_| Misuse::WrongState)?;
+        Ok(Spent { sent: permit.trailers(fields)?, tally })
     }
 }
 

@@ -1,11 +1,15 @@
 //! HTTP handlers: one per exchange, or a plain function from request to response.
 
 mod accept;
+mod asynchronous;
+mod attached;
 mod authorization;
 mod collect;
+mod compression;
 #[cfg(feature = "cookies")]
 mod cookies;
 mod deferred;
+mod errors;
 mod exchange;
 #[cfg(feature = "proxies")]
 mod forwarded;
@@ -23,13 +27,20 @@ mod streamed;
 mod trace;
 
 use crate::Context;
+pub use asynchronous::{Async, OwnedRequest};
+pub(crate) use attached::Attached;
 pub use authorization::Credentials;
 pub(crate) use collect::Collect;
+pub(crate) use compression::Compression;
 #[cfg(feature = "signed-cookies")]
 pub use cookies::CookieSigner;
 #[cfg(feature = "cookies")]
 pub use cookies::{Cookie, SameSite};
 pub use deferred::{Deferred, Promise};
+pub(crate) use errors::ErrorForm;
+pub use errors::{
+    CONTENT_BYTES_MAX, ErrorContent, ErrorRenderer, ErrorReport, REFUSAL_BYTES_MAX, RenderError,
+};
 pub use exchange::{Exchange, Permit, Spent};
 pub(crate) use exchange::{FieldLine, Tally};
 #[cfg(feature = "proxies")]
@@ -53,6 +64,33 @@ pub use trace::TraceParent;
 ///
 /// A handler answers by spending a [`Permit`]: the one that [`Exchange::permit`] gives at once, or the one that comes
 /// with [`writable`](Self::writable) after [`Exchange::want_write`].
+///
+/// ```
+/// use lws_server::http::{Exchange, Handler, Spent, Status};
+/// use lws_server::{Context, Payload, Server};
+///
+/// /// Sends back what it gets, as it comes, and takes no more than its peer reads.
+/// struct Echo;
+///
+/// impl Handler for Echo {
+///     fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, end: bool) {
+///         // A new exchange may write.
+///         if let Ok(permit) = exchange.permit() {
+///             let fields = [("Content-Type", "application/octet-stream")];
+///             let _ = permit.respond(Status::OK, fields, Payload::Static(b""), end);
+///         }
+///     }
+///
+///     fn content(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, chunk: &mut [u8], end: bool) {
+///         // What comes waits until the exchange may write again, so that there always is a permit here.
+///         if let Ok(permit) = exchange.permit() {
+///             let _ = permit.data(Payload::Copy(chunk), end).map(Spent::throttle);
+///         }
+///     }
+/// }
+///
+/// let server = Server::builder().post("/echo", |_| Echo);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no `http::Handler`",
     label = "not a handler of exchanges",
@@ -116,7 +154,8 @@ pub trait Handler: 'static {
     label = "not an answer",
     note = "a function of a route returns an `http::Response`, an `http::Handler`, or a `Result` of either with an error that becomes an \
             `http::Response`",
-    note = "an `async` block or function is no answer: work elsewhere answers by a handler that is woken (`Handle::wake`)"
+    note = "an `async` function is the handler of a route by `get_async`, `post_async` or `Route::methods_async`, and an `async` block an \
+            answer by `http::Async::new`"
 )]
 pub trait Answer: 'static {
     /// Whether the factory is called only when all of the request's content is there. Then

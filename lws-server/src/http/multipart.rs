@@ -291,69 +291,83 @@ impl PartHead {
     fn parse(bytes: &[u8]) -> Result<Self, Rejection> {
         let text = std::str::from_utf8(bytes);
         let text = text.map_err(|_| Rejection::bad_request("the head of a part of the form is no UTF-8"))?;
-        let mut head = Self::default();
-        let mut has_name = false;
+        let malformed = || Rejection::bad_request("the head of a part of the form has a malformed field");
+        let mut disposition = None;
+        let mut content_type = None;
         for line in text.split("\r\n").filter(|line| !line.is_empty()) {
-            let malformed = || Rejection::bad_request("the head of a part of the form has a malformed field");
             let (name, value) = line.split_once(':').ok_or_else(malformed)?;
             let value = value.trim_matches([' ', '\t']);
             if name.eq_ignore_ascii_case("Content-Disposition") {
-                let (kind, parameters) = value.split_once(';').unwrap_or((value, ""));
-                if !kind.trim_end().eq_ignore_ascii_case("form-data") {
-                    return Err(Rejection::bad_request("a part of the form is no form-data"));
-                }
-                for (name, value) in Parameters(parameters) {
-                    match name {
-                        name if name.eq_ignore_ascii_case("name") => {
-                            has_name = true;
-                            head.name = value;
-                        }
-                        name if name.eq_ignore_ascii_case("filename") => head.file_name = Some(value),
-                        _ => {}
-                    }
+                // Of two the next one who reads the form may take the other.
+                if disposition.replace(disposition_of(value)?).is_some() {
+                    return Err(malformed());
                 }
             } else if name.eq_ignore_ascii_case("Content-Type") {
-                head.content_type = Some(value.to_owned());
+                content_type = Some(value.to_owned());
             }
         }
-        has_name.then_some(head).ok_or_else(|| Rejection::bad_request("a part of the form has no name"))
+        let nameless = || Rejection::bad_request("a part of the form has no name");
+        let (name, file_name) = disposition.ok_or_else(nameless)?;
+        Ok(Self { name: name.ok_or_else(nameless)?, file_name, content_type })
     }
 }
 
-/// The parameters of a `Content-Disposition` as browsers write them: a quote in a value is `%22`, a line break `%0D%0A`, and a backslash
-/// is itself unless a quote or another one follows it.
-struct Parameters<'a>(&'a str);
-
-impl<'a> Iterator for Parameters<'a> {
-    type Item = (&'a str, String);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.0.trim_start_matches([' ', '\t', ';']).split_once('=')?;
-        let (value, rest) = match rest.strip_prefix('"') {
-            Some(quoted) => unquote(quoted),
-            None => {
-                let (value, rest) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
-                (value.trim_end().to_owned(), rest)
-            }
+/// The name of a part, and that of its file. RFC 7578 §4.2.
+fn disposition_of(value: &str) -> Result<(Option<String>, Option<String>), Rejection> {
+    let malformed = || Rejection::bad_request("a part of the form has a malformed Content-Disposition field");
+    let (kind, mut rest) = value.split_at(value.find(';').unwrap_or(value.len()));
+    if !kind.trim_end_matches([' ', '\t']).eq_ignore_ascii_case("form-data") {
+        return Err(Rejection::bad_request("a part of the form is no form-data"));
+    }
+    let (mut name, mut file_name) = (None, None);
+    while let Some(text) = rest.strip_prefix(';') {
+        let text = text.trim_start_matches([' ', '\t']);
+        if text.is_empty() || text.starts_with(';') {
+            rest = text;
+            continue;
+        }
+        let (parameter, value, left) = parameter(text).ok_or_else(malformed)?;
+        rest = left;
+        let place = match parameter {
+            parameter if parameter.eq_ignore_ascii_case("name") => &mut name,
+            parameter if parameter.eq_ignore_ascii_case("filename") => &mut file_name,
+            _ => continue,
         };
-        self.0 = rest;
-        Some((name.trim_end(), value))
+        if place.replace(value).is_some() {
+            return Err(malformed());
+        }
     }
+    if rest.is_empty() { Ok((name, file_name)) } else { Err(malformed()) }
 }
 
-/// The value behind its first quote, and what follows its last one.
-fn unquote(text: &str) -> (String, &str) {
+/// The first parameter of a `Content-Disposition` as browsers write it, with what follows it: a quote in a value is `%22`, a line break
+/// `%0D%0A`, and a backslash is itself unless a quote or another one follows it.
+fn parameter(text: &str) -> Option<(&str, String, &str)> {
+    let is_bare = |text: &str| !text.is_empty() && !text.contains([' ', '\t', '"', ';', '=']);
+    let (name, rest) = text.split_once('=')?;
+    let (value, rest) = match rest.strip_prefix('"') {
+        Some(quoted) => unquote(quoted)?,
+        None => {
+            let (value, rest) = rest.split_at(rest.find(';').unwrap_or(rest.len()));
+            let value = value.trim_end_matches([' ', '\t']);
+            (is_bare(value).then(|| value.to_owned())?, rest)
+        }
+    };
+    let rest = rest.trim_start_matches([' ', '\t']);
+    let ends = rest.is_empty() || rest.starts_with(';');
+    (ends && is_bare(name)).then_some((name, value, rest))
+}
+
+/// The value behind its first quote, and what follows its last one, if there is one.
+fn unquote(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut rest = text;
     loop {
-        let Some(at) = rest.find(['"', '\\', '%']) else {
-            value.push_str(rest);
-            return (value, "");
-        };
+        let at = rest.find(['"', '\\', '%'])?;
         value.push_str(&rest[..at]);
         let special = &rest[at..];
         let (meant, read) = match special.as_bytes() {
-            [b'"', ..] => return (value, &special[1..]),
+            [b'"', ..] => return Some((value, &special[1..])),
             [b'\\', b'"', ..] | [b'%', b'2', b'2', ..] => ('"', if special.starts_with('%') { 3 } else { 2 }),
             [b'\\', b'\\', ..] => ('\\', 2),
             [b'%', b'0', b'D' | b'd', ..] => ('\r', 3),
@@ -477,6 +491,11 @@ mod tests {
         check("a\\\\b", "a\\b");
         check("%22%0D%0a%25", "\"\r\n%25");
         check("ö", "ö");
+        for disposition in [" ;; name=\"a\" ; ", "filename*=UTF-8''b; name=a", "NAME=a;"] {
+            let line = format!("Content-Disposition: form-data;{disposition}\r\n");
+            let head = PartHead::parse(line.as_bytes()).expect(disposition);
+            assert_eq!(head.name, "a", "{disposition}");
+        }
     }
 
     #[test]
@@ -490,6 +509,27 @@ mod tests {
         check("--AaB\r\n\r\n1\r\n--AaB--", Err(400));
         check("--AaB\r\nno field\r\n\r\n1\r\n--AaB--", Err(400));
         check("--AaB\r\nContent-Disposition: attachment\r\n\r\n1\r\n--AaB--", Err(400));
+        for disposition in [
+            "name=\"a",
+            "name=\"a\\\"",
+            "name=\"a\"x; filename=",
+            "name=\"a\"x",
+            "name=\"a\"; filename=",
+            "name=\"a\"; filename=\"b",
+            "name=a b",
+            "name=a\"b\"",
+            "name=a=b",
+            "name=",
+            "name",
+            "=a",
+            "na me=a",
+            "name=\"a\"; name=\"b\"",
+            "name=a; filename=b; FileName=c",
+            "name=a\r\nContent-Disposition: form-data; name=b",
+        ] {
+            let form = format!("--AaB\r\nContent-Disposition: form-data; {disposition}\r\n\r\n1\r\n--AaB--");
+            check(&form, Err(400));
+        }
         for boundary in ["", "a ", "a\"b", &"a".repeat(71)] {
             assert!(Multipart::new(boundary, Limits::default()).is_err(), "{boundary}");
         }

@@ -6,11 +6,14 @@ impl Response {
     /// Sends the client to `location`, an absolute address or an absolute path, with this status code: 301, 302, 303, 307 or 308.
     ///
     /// What a peer has a say in must not begin the address: `//evil.example` and `https:evil.example` are other servers. A path that
-    /// is put together begins with a `/` and something other than `/` or `\`, which browsers take for one. What is no address, as it has a space or line break, becomes a 500.
+    /// is put together begins with a `/` and something other than `/` or `\`, which browsers take for one. What is no address, as it has a space or line break, becomes a 500, and so does another
+    /// status code.
     pub fn redirect(status: Status, location: impl Into<String>) -> Self {
         let location = location.into();
         let is_written = location.bytes().all(|byte| byte > b' ' && byte != 0x7f);
-        if !status.is_redirect() || !is_written {
+        // 300 has no one address to go to, and 304 is about what the client has already.
+        let sends_elsewhere = matches!(status.code(), 301 | 302 | 303 | 307 | 308);
+        if !sends_elsewhere || !is_written {
             return Self::error(Status::INTERNAL_SERVER_ERROR);
         }
         Self::new(status).field("Location", location)

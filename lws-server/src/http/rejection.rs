@@ -61,7 +61,7 @@ impl Rejection {
 
 impl From<Rejection> for Response {
     fn from(rejection: Rejection) -> Self {
-        Self::text(format!("{}\n", rejection.reason)).status(rejection.status)
+        Self::text(format!("{}\n", rejection.reason)).status(rejection.status).reporting()
     }
 }
 

@@ -26,6 +26,7 @@ pub struct Request<'a> {
     content: &'a [u8],
     has_content: bool,
     tls: Option<&'a Info>,
+    identity: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ impl KeptHead {
 
 impl<'a> Request<'a> {
     pub(crate) fn lent(head: Head<'a>, routed: Routed<'a>, has_content: bool, tls: Option<&'a Info>) -> Self {
-        Self { source: HeadSource::Lent(head), routed, content: &[], has_content, tls }
+        Self { source: HeadSource::Lent(head), routed, content: &[], has_content, tls, identity: None }
     }
 
     pub(crate) fn kept(head: &'a KeptHead, content: &'a [u8], tls: Option<&'a Info>) -> Self {
@@ -53,7 +54,14 @@ impl<'a> Request<'a> {
             pattern: head.pattern.as_ref(),
             content_bytes_max: head.content_bytes_max,
         };
-        Self { source: HeadSource::Kept(head), routed, content, has_content: true, tls }
+        Self {
+            source: HeadSource::Kept(head),
+            routed,
+            content,
+            has_content: true,
+            tls,
+            identity: head.identity.as_deref(),
+        }
     }
 
     pub(crate) fn keep(&self) -> KeptHead {
@@ -67,6 +75,7 @@ impl<'a> Request<'a> {
             pattern: self.routed.pattern.cloned(),
             content_bytes_max: self.routed.content_bytes_max,
             version: self.version(),
+            identity: self.identity.map(Into::into),
             fields: self.fields().map(|(name, value)| (name.into(), value.into())).collect(),
         }
     }
@@ -230,6 +239,27 @@ impl<'a> Request<'a> {
         self.routed.content_bytes_max
     }
 
+    /// The identity by which the traces of the request are found in logs, if a
+    /// [`RequestIdentity`](crate::layer::RequestIdentity) has given it one.
+    #[must_use]
+    pub fn identity(&self) -> Option<&'a str> {
+        self.identity
+    }
+
+    /// The request with an identity, if it has got one.
+    pub(crate) fn identified<'i>(&self, identity: Option<&'i str>) -> Request<'i>
+    where
+        'a: 'i,
+    {
+        Request { identity: identity.or(self.identity), ..*self }
+    }
+
+    /// The request of a route that lets no more than `bytes` of content be gathered.
+    pub(crate) fn limited(mut self, bytes: usize) -> Self {
+        self.routed.content_bytes_max = self.routed.content_bytes_max.min(bytes);
+        self
+    }
+
     /// What TLS has agreed on with the peer: version, name, protocol, certificate. `None` without TLS.
     #[doc(alias = "lws_tls_peer_cert_info")]
     #[must_use]
@@ -279,5 +309,6 @@ pub(crate) struct KeptHead {
     pattern: Option<Pattern>,
     content_bytes_max: usize,
     version: Version,
+    identity: Option<Box<str>>,
     fields: Vec<(Box<str>, Box<[u8]>)>,
 }

@@ -1,8 +1,11 @@
 //! A whole response as a value.
 
+use super::errors::{ErrorContent, ErrorForm};
 use lws_proto::http::Status;
 use lws_proto::{Bytes, Payload};
 use std::borrow::Cow;
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A response with all of its content. Making one from static text allocates nothing.
 ///
@@ -19,17 +22,19 @@ pub struct Response {
     pub(super) content_type: Option<&'static str>,
     pub(super) fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     pub(super) content: Content,
+    /// It reports an error in the server's words, for which the application may have others.
+    pub(super) reports: bool,
 }
 
 impl Response {
     /// `status`, without content.
     pub fn new(status: Status) -> Self {
-        Self { status, content_type: None, fields: Vec::new(), content: Content::default() }
+        Self { status, content_type: None, fields: Vec::new(), content: Content::default(), reports: false }
     }
 
     /// 200 with `text/plain; charset=utf-8`.
     pub fn text(content: impl Into<Content>) -> Self {
-        Self::ok("text/plain; charset=utf-8", content)
+        Self::ok(TEXT, content)
     }
 
     /// 200 with `text/html; charset=utf-8`.
@@ -48,10 +53,35 @@ impl Response {
     }
 
     /// `status` with its number and reason phrase as plain text: what the server itself answers to a request that it
-    /// cannot serve.
+    /// cannot serve. [`Builder::errors`](crate::Builder::errors) may have other words for it.
     pub fn error(status: Status) -> Self {
         let text = format!("{} {}\n", status.code(), status.reason());
-        Self::text(text).status(status)
+        Self::text(text).status(status).reporting()
+    }
+
+    /// Notes that it reports an error in words for which the application may have others.
+    pub(crate) fn reporting(mut self) -> Self {
+        self.reports = true;
+        self
+    }
+
+    /// Puts the application's words for an error in the place of the server's.
+    #[cold]
+    pub(super) fn render(&mut self, form: &ErrorForm) {
+        if !self.reports || self.status.code() < 400 {
+            return;
+        }
+        let own = (self.content_type == Some(TEXT)).then(|| self.content.text()).flatten();
+        let reason = own.map_or_else(|| self.status.reason().to_owned(), |text| text.trim_end().to_owned());
+        let unnumbered = reason.strip_prefix(&format!("{} ", self.status.code())).unwrap_or(&reason);
+        if let Some(ErrorContent { content_type, content }) = form.content(self.status, unnumbered) {
+            self.content_type = None;
+            self.fields.push(("Content-Type".into(), content_type));
+            self.content = content.into();
+            if !self.fields.iter().any(|(name, _)| name.eq_ignore_ascii_case("Vary")) {
+                self.fields.push(("Vary".into(), "Accept".into()));
+            }
+        }
     }
 
     /// Sets the status.
@@ -75,6 +105,7 @@ impl Response {
 
     /// Sets the content.
     pub fn content(mut self, content: impl Into<Content>) -> Self {
+        self.reports = false;
         self.content = content.into();
         self
     }
@@ -111,6 +142,14 @@ impl Content {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn text(&self) -> Option<&str> {
+        let octets = match &self.0 {
+            Octets::Static(octets) => *octets,
+            Octets::Own(octets) => &octets[..],
+        };
+        std::str::from_utf8(octets).ok()
     }
 
     pub(super) fn into_payload(self) -> Payload<'static> {

@@ -19,6 +19,8 @@ use std::time::Duration;
 /// let cors = Cors::origins(["https://app.example"]).credentials().fields(["Content-Type"]);
 /// let server = Server::builder().route(Route::post("/items", |_| Response::text("")).cors(cors));
 /// ```
+///
+/// As a [layer of the site](crate::Builder::layer) it holds for every route that has no rules of its own.
 #[derive(Clone, Debug)]
 #[must_use = "a route has it"]
 pub struct Cors {
@@ -127,5 +129,9 @@ impl Layer for Cors {
             }
         }
         Ok(())
+    }
+
+    fn cors(&self) -> Option<&Cors> {
+        Some(self)
     }
 }

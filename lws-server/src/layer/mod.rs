@@ -23,11 +23,17 @@
 //! ```
 
 mod cors;
+mod kept;
+mod ready;
 mod wrapped;
 
 use crate::Context;
-use crate::http::{Request, Response};
+use crate::http::{Compression, Request, Response, Status};
+use crate::site::served::can_be_written;
 pub use cors::Cors;
+use lws_proto::Time;
+pub use ready::{Compress, ConcurrencyLimit, ContentLimit, Deadline, RequestIdentity};
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
@@ -48,6 +54,13 @@ pub trait Layer: 'static {
     /// The response in place of the endpoint's.
     fn check(&self, cx: &mut Context<'_>, request: &Request<'_>, fields: &mut Fields)
     -> Result<(), Response>;
+
+    /// The rules for pages of other origins, if that is what the layer is about: preflights are answered by them, before any layer is
+    /// asked. Only [`Cors`] has some.
+    #[doc(hidden)]
+    fn cors(&self) -> Option<&Cors> {
+        None
+    }
 }
 
 impl<F> Layer for F
@@ -64,22 +77,42 @@ where
     }
 }
 
-/// Field lines that layers add to a response.
-#[derive(Clone, Debug, Default)]
-pub struct Fields(Vec<(&'static str, Cow<'static, str>)>);
+/// Field lines that layers add to a response. The layers of this crate ask for more by it: a deadline, a limit, a content coding.
+#[derive(Default)]
+pub struct Fields {
+    lines: Vec<(&'static str, Cow<'static, str>)>,
+    pub(crate) terms: LayerTerms,
+}
+
+/// What layers ask for beside field lines.
+#[derive(Default)]
+pub(crate) struct LayerTerms {
+    /// When the response must have begun.
+    pub(crate) deadline: Option<Time>,
+    pub(crate) content_bytes_max: Option<usize>,
+    pub(crate) compression: Option<Compression>,
+    pub(crate) identity: Option<Box<str>>,
+    /// What is dropped with the exchange or the WebSocket.
+    pub(crate) kept: Vec<Box<dyn Any>>,
+}
 
 impl Fields {
     /// Adds a line. One that cannot be written, as it has a line break, makes a 500 of the response.
     pub fn add(&mut self, name: &'static str, value: impl Into<Cow<'static, str>>) {
-        self.0.push((name, value.into()));
+        self.lines.push((name, value.into()));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Takes out what cannot be written. Answers whether there was something.
+    fn take_malformed(&mut self) -> bool {
+        let before = self.lines.len();
+        self.lines.retain(|(name, value)| can_be_written(name, value));
+        self.lines.len() < before
     }
+}
 
-    pub(crate) fn into_lines(self) -> Vec<(&'static str, Cow<'static, str>)> {
-        self.0
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fields").field("lines", &self.lines).finish_non_exhaustive()
     }
 }
 
@@ -96,13 +129,28 @@ impl Layers {
         self.0.is_empty()
     }
 
+    /// The rules for pages of other origins. The innermost ones count, which stand closest to the endpoint.
+    pub(crate) fn cors(&self) -> Option<&Cors> {
+        self.0.iter().rev().find_map(|layer| layer.cors())
+    }
+
+    /// These, without rules for pages of other origins: a response that names its origin twice is refused by browsers.
+    pub(crate) fn without_cors(&self) -> Self {
+        Self(self.0.iter().filter(|layer| layer.cors().is_none()).cloned().collect())
+    }
+
     fn check(
         &self,
         cx: &mut Context<'_>,
         request: &Request<'_>,
         fields: &mut Fields,
     ) -> Result<(), Response> {
-        self.0.iter().try_for_each(|layer| layer.check(cx, request, fields))
+        let checked = self.0.iter().try_for_each(|layer| layer.check(cx, request, fields));
+        if fields.take_malformed() {
+            // With such a line no response could be written, this one included.
+            return Err(Response::error(Status::INTERNAL_SERVER_ERROR));
+        }
+        checked
     }
 }
 

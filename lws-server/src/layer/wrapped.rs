@@ -1,6 +1,7 @@
 //! An endpoint behind layers.
 
-use super::{Fields, Layers};
+use super::kept::Kept;
+use super::{Fields, LayerTerms, Layers};
 use crate::Context;
 use crate::http::{self, Answer, Exchange, Request, Response};
 use crate::route::endpoint::Endpoint;
@@ -33,11 +34,21 @@ impl Endpoint for Wrapped {
     ) -> Option<Box<dyn http::Handler>> {
         let mut fields = Fields::default();
         let checked = self.layers.check(cx, request, &mut fields);
-        if !fields.is_empty() {
-            exchange.tally.add_always(fields.into_lines());
+        let Fields { lines, terms } = fields;
+        let mut exchange = exchange;
+        if !lines.is_empty() {
+            exchange.tally.add_always(lines);
+        }
+        let LayerTerms { deadline, content_bytes_max, compression, identity, kept } = terms;
+        exchange.attach(deadline, compression, kept);
+        let mut request = request.identified(identity.as_deref());
+        if let Some(bytes) = content_bytes_max {
+            // Where content is gathered it is the request that says how much.
+            exchange.limit_content(bytes as u64);
+            request = request.limited(bytes);
         }
         match checked {
-            Ok(()) => self.endpoint.request(cx, request, exchange, end),
+            Ok(()) => self.endpoint.request(cx, &request, exchange, end),
             Err(response) => response.answer(cx, exchange, end),
         }
     }
@@ -49,10 +60,14 @@ impl Endpoint for Wrapped {
     ) -> Result<ws::Accepted<Box<dyn ws::Handler>>, Response> {
         let mut fields = Fields::default();
         let checked = self.layers.check(cx, request, &mut fields);
-        let answer = checked.and_then(|()| self.endpoint.upgrade(cx, request));
-        let lines = fields.into_lines();
-        match answer {
-            Ok(accepted) => {
+        let Fields { lines, terms } = fields;
+        let LayerTerms { identity, kept, .. } = terms;
+        let request = request.identified(identity.as_deref());
+        match checked.and_then(|()| self.endpoint.upgrade(cx, &request)) {
+            Ok(mut accepted) => {
+                if !kept.is_empty() {
+                    accepted.handler = Box::new(Kept { handler: accepted.handler, _kept: kept });
+                }
                 Ok(lines.into_iter().fold(accepted, |accepted, (name, value)| accepted.field(name, value)))
             }
             Err(response) => {

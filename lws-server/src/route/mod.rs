@@ -14,7 +14,7 @@ pub(crate) mod resolve;
 
 use crate::Context;
 use crate::files::Files;
-use crate::http::{Answer, Request};
+use crate::http::{Answer, Async, OwnedRequest, Request};
 use crate::layer::{Cors, Layer, Layers, Wrapped};
 use crate::route::endpoint::Endpoint;
 use crate::route::guard::Gate;
@@ -82,8 +82,8 @@ pub struct RouteOptions {
     pub interceptor: Option<Gate>,
     /// The guard that is asked next, for example for a password. Default none.
     pub authentication: Option<Gate>,
-    /// The answer to a browser that asks on behalf of a page of another origin: set by [`Route::cors`], which also lets
-    /// the page read responses.
+    /// The answer to a browser that asks on behalf of a page of another origin: set with the layer, which also lets the page
+    /// read responses.
     pub(crate) cors: Option<Cors>,
 }
 
@@ -159,6 +159,36 @@ impl Route {
         Self::new(Takes::Requests(methods.into()), path, factory::http(factory))
     }
 
+    /// GET and HEAD, with an asynchronous function: see [`Builder::get_async`](crate::Builder::get_async).
+    pub fn get_async<F: Future<Output: Answer> + 'static>(
+        path: impl Into<String>,
+        function: impl Fn(OwnedRequest) -> F + 'static,
+    ) -> Self {
+        Self::methods_async(Methods::GET, path, function)
+    }
+
+    /// POST, with an asynchronous function.
+    pub fn post_async<F: Future<Output: Answer> + 'static>(
+        path: impl Into<String>,
+        function: impl Fn(OwnedRequest) -> F + 'static,
+    ) -> Self {
+        Self::methods_async(Methods::POST, path, function)
+    }
+
+    /// Requests with these methods, with an asynchronous function.
+    pub fn methods_async<F: Future<Output: Answer> + 'static>(
+        methods: impl Into<Methods>,
+        path: impl Into<String>,
+        function: impl Fn(OwnedRequest) -> F + 'static,
+    ) -> Self {
+        let factory = move |cx: &mut Context<'_>, request: &Request<'_>| {
+            let request = request.to_owned_request(cx);
+            let held_bytes = request.held_bytes();
+            Async::new(function(request)).holding(held_bytes)
+        };
+        Self::methods_with(methods, path, factory)
+    }
+
     /// WebSockets: see [`Builder::ws`](crate::Builder::ws).
     pub fn ws<A: ws::Accepting + 'static>(
         path: impl Into<String>,
@@ -192,15 +222,16 @@ impl Route {
 
     /// Lets pages of other origins ask, and read the answers: see [`Cors`].
     #[must_use]
-    pub fn cors(mut self, cors: Cors) -> Self {
-        self.options.cors = Some(cors.clone());
+    pub fn cors(self, cors: Cors) -> Self {
         self.layer(cors)
     }
 
-    /// Puts layers before its endpoint.
+    /// Puts layers before its endpoint. Of the rules for pages of other origins those hold that were there before.
     pub(crate) fn behind(mut self, layers: &Layers) -> Self {
+        let layers = if self.options.cors.is_some() { layers.without_cors() } else { layers.clone() };
+        self.options.cors = self.options.cors.or_else(|| layers.cors().cloned());
         if !layers.is_empty() {
-            self.endpoint = Rc::new(Wrapped::new(layers.clone(), self.endpoint));
+            self.endpoint = Rc::new(Wrapped::new(layers, self.endpoint));
         }
         self
     }

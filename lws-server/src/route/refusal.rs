@@ -51,7 +51,7 @@ fn error(head: &Head<'_>, status: Status) -> Response {
         (false, false) => Response::error(status),
         (html, _) => {
             let page = lws_files::error_page(status, !html);
-            Response::ok(page.content_type, page.bytes).status(status)
+            Response::ok(page.content_type, page.bytes).status(status).reporting()
         }
     };
     response.field("Vary", "Accept")

@@ -7,12 +7,17 @@ pub(crate) mod changes;
 pub(crate) mod hosts;
 pub(crate) mod install;
 pub(crate) mod origins;
+#[cfg(feature = "proxies")]
+pub(crate) mod proxy_protocol;
 pub(crate) mod served;
 pub(crate) mod sites;
 pub(crate) mod transition;
 
+use crate::http::ErrorRenderer;
 use crate::route::endpoint::Endpoint;
 use crate::route::{Route, RouteOptions};
+#[cfg(feature = "proxies")]
+use crate::site::proxy_protocol::ProxyProtocol;
 use crate::tls;
 use crate::ws::Deflate;
 use lws_loop_external::ListenOptions;
@@ -77,6 +82,13 @@ pub struct SiteSettings {
     /// Whether responses give browsers the strict rules of a server that embeds nothing of other sites and may not be embedded:
     /// see [`Builder::security_best_practices`](crate::Builder::security_best_practices).
     pub security_best_practices: bool,
+    /// What the responses say that report an error. Default: a line of plain text, or what the client asks for. The engine's own
+    /// refusals, of requests that it cannot understand, are rendered by that of the first site of a listener.
+    pub errors: Option<ErrorRenderer>,
+    /// Which peers of its listeners are proxies that say first whom they stand for. Where several sites share a listener, that of the
+    /// first one holds. Default `None`.
+    #[cfg(feature = "proxies")]
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// The names that a site answers for. RFC 9110 §7.4.

@@ -280,20 +280,22 @@ fn with_own(of_site: &FieldLines, own: &[FieldLine]) -> FieldLines {
     Some(of_site.chain(own).cloned().collect())
 }
 
+/// Whether a field line can be written. RFC 9110 §5.
+pub(crate) fn can_be_written(name: &str, value: &str) -> bool {
+    let marks = b"!#$%&'*+-.^_`|~";
+    let is_token = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte));
+    !name.is_empty() && is_token && !value.chars().any(|char| char.is_control() && char != '\t')
+}
+
 /// Field lines that can be written, and that do not frame content.
 ///
 /// # Errors
 /// The first one that cannot. Without this every response would become a 500.
 fn checked(fields: &[FieldLine]) -> io::Result<&[FieldLine]> {
-    let is_token = |name: &str| {
-        let marks = b"!#$%&'*+-.^_`|~";
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || marks.contains(&byte))
-    };
-    let is_value = |value: &str| !value.chars().any(|char| char.is_control() && char != '\t');
     let frames = |name: &str| {
         ["content-length", "transfer-encoding", "connection"].iter().any(|it| name.eq_ignore_ascii_case(it))
     };
-    match fields.iter().find(|(name, value)| !is_token(name) || !is_value(value) || frames(name)) {
+    match fields.iter().find(|(name, value)| !can_be_written(name, value) || frames(name)) {
         Some((name, value)) => Err(invalid(format!("not a field of every response: {name:?}: {value:?}"))),
         None => Ok(fields),
     }

@@ -2,22 +2,28 @@
 //!
 //! Opens no socket: `install.rs` does, before it adds a site here.
 
-use crate::http::FieldLine;
+#[cfg(feature = "proxies")]
+use crate::Peer;
+use crate::http::{ErrorRenderer, FieldLine};
 use crate::id::SiteId;
 use crate::route::endpoint::Endpoint;
 use crate::site::hosts::{self, Arrival, HostTable, NameTwice};
 use crate::site::install::is_any_port;
+#[cfg(feature = "proxies")]
+use crate::site::proxy_protocol::ProxyProtocol;
 use crate::site::served::{ServedSite, invalid};
 use crate::site::transition::{Bound, Place};
 use crate::site::{Bind, SiteSettings, Speaks};
 use crate::tls::{self, Info, Plain};
 use lws_loop_external::{Address, ListenOptions, ListenerId};
 use lws_proto::http::Head;
-use lws_proto::{Config, Expect, HeldBytes, WallClock};
+use lws_proto::{Config, Expect, HeldBytes, RenderRefusal, WallClock};
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
+#[cfg(feature = "proxies")]
+use std::time::Duration;
 
 /// The index of a listener, and which of its sites a request is for.
 type ListenerTable = (usize, HostTable<Rc<ServedSite>>);
@@ -122,6 +128,10 @@ pub(crate) struct Listener {
     local: bool,
     /// Field lines of the responses to requests for no site, without TLS and with it.
     fields: [Option<Rc<[FieldLine]>>; 2],
+    /// What renders the errors of requests for no site.
+    pub(crate) errors: Option<ErrorRenderer>,
+    #[cfg(feature = "proxies")]
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Listener {
@@ -162,6 +172,11 @@ impl Listener {
     fn follow(&mut self, anew: Listener) {
         anew.config.wall_clock.set(self.config.wall_clock.get().unwrap_or_default());
         (self.config, self.raw, self.fields) = (anew.config, anew.raw, anew.fields);
+        self.errors = anew.errors;
+        #[cfg(feature = "proxies")]
+        {
+            self.proxy_protocol = anew.proxy_protocol;
+        }
         if let (Some(tls), Some(anew)) = (&mut self.tls, anew.tls) {
             tls.plain = anew.plain;
         }
@@ -193,10 +208,18 @@ impl Sites {
         self.listeners.iter().flatten().filter(|listener| listener.open && listener.speaks == Speaks::Http)
     }
 
-    /// What there is to say of each listener: its address, its connections, and how many it has accepted.
-    pub(crate) fn listener_metrics<T>(&self, say: impl Fn(&Address, usize, u64) -> T) -> Vec<T> {
-        let listeners = self.listeners.iter().flatten();
-        listeners.map(|listener| say(&listener.address, listener.connections, listener.accepted)).collect()
+    /// Whether some peers of a listener stand for others.
+    #[cfg(feature = "proxies")]
+    pub(crate) fn has_proxies(&self, id: ListenerId) -> bool {
+        let mut listeners = self.listeners.iter().flatten();
+        listeners.any(|listener| listener.id == id && listener.proxy_protocol.is_some())
+    }
+
+    /// How long a peer of a listener has to say whom it stands for, if it has to.
+    #[cfg(feature = "proxies")]
+    pub(crate) fn proxy_header_timeout(&self, id: ListenerId, peer: &Peer) -> Option<Duration> {
+        let listener = self.listeners.iter().flatten().find(|listener| listener.id == id)?;
+        listener.proxy_protocol.as_ref()?.timeout_of(peer)
     }
 
     /// The index of a listener that accepts connections. One more connection of it is counted.
@@ -340,14 +363,18 @@ impl Sites {
             tls: listen.tls.clone(),
             local: hosts::is_local(&bound.place.address),
             fields: [site.fields(false), site.fields(true)],
+            errors: settings.errors.clone(),
+            #[cfg(feature = "proxies")]
+            proxy_protocol: settings.proxy_protocol.clone(),
         })
     }
 
     /// What the engine is to do on connections of a site's listeners.
     fn config(&self, settings: &SiteSettings, expect: Expect) -> Config {
-        let SiteSettings { limits, versions, upgrade_to_http2, .. } = settings.clone();
+        let SiteSettings { limits, versions, upgrade_to_http2, errors, .. } = settings.clone();
         let (wall_clock, held) = (WallClock::default(), self.held.share());
-        Config { limits, expect, versions, upgrade_to_http2, wall_clock, held }
+        let refusals = errors.map(|errors| Arc::new(errors) as Arc<dyn RenderRefusal>);
+        Config { limits, expect, versions, upgrade_to_http2, wall_clock, held, refusals }
     }
 
     /// Serves the sites that come, whose listeners have been added, in place of those of their numbers or behind all others, and no

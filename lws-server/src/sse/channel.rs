@@ -29,7 +29,8 @@ pub struct Options {
     /// at once. Default 3 s.
     pub retry: Duration,
     /// What stands before the numbers in identifiers. A client that comes with that of another channel or of an earlier process has missed
-    /// an unknown number of events. Default: the moment at which the channel was made.
+    /// an unknown number of events. What a field of a request cannot bring back is left out of it: control characters and white space.
+    /// Default: the moment at which the channel was made.
     pub epoch: String,
 }
 
@@ -102,7 +103,9 @@ pub(super) enum NextEvents {
 impl Channel {
     /// A channel without events and listeners.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(mut options: Options) -> Self {
+        // A line break would end the identifier, and begin a line of the application's choice in every event.
+        options.epoch.retain(|char| !char.is_control() && !char.is_whitespace());
         let state = ChannelState {
             ring: Ring::new(options.events_max, options.bytes_max),
             ended: false,

@@ -46,26 +46,31 @@ impl Observers {
     }
 }
 
-/// The addresses of peers, for limits and for observers that get them late: the system forgets a peer that resets. They are kept beside
-/// the connections, so that a server without either pays nothing.
+/// The addresses of peers: for limits and for observers that get them late, as the system forgets a peer that resets; and of those that a
+/// proxy stands for, whom the system does not know. They are kept beside the connections, so that a server without any of these pays
+/// nothing.
 #[derive(Debug, Default)]
-pub(crate) struct PeerAddresses(Option<HashMap<ConnectionId, Peer>>);
+pub(crate) struct PeerAddresses {
+    kept: HashMap<ConnectionId, Peer>,
+    /// Whether those are kept that the system knows.
+    all: bool,
+}
 
 impl PeerAddresses {
-    pub(crate) fn new(wanted: bool) -> Self {
-        Self(wanted.then(HashMap::new))
+    pub(crate) fn new(all: bool) -> Self {
+        Self { kept: HashMap::new(), all }
     }
 
-    /// A peer has connected.
-    pub(crate) fn insert(&mut self, connection: ConnectionId, peer: Peer) {
-        if let Some(peers) = &mut self.0 {
-            peers.insert(connection, peer);
+    /// A peer has connected; `proxied` says that the system knows another in its place.
+    pub(crate) fn insert(&mut self, connection: ConnectionId, peer: Peer, proxied: bool) {
+        if self.all || proxied {
+            self.kept.insert(connection, peer);
         }
     }
 
     /// A connection is over.
     pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<Peer> {
-        self.0.as_mut()?.remove(&connection)
+        if self.kept.is_empty() { None } else { self.kept.remove(&connection) }
     }
 
     /// Who is at the other end of a connection: as it was when it came, or else as the system says now.
@@ -74,7 +79,8 @@ impl PeerAddresses {
         connection: Option<ConnectionId>,
         system: impl FnOnce() -> Option<Peer>,
     ) -> Peer {
-        let kept = || self.0.as_ref()?.get(&connection?).copied();
+        let known = connection.filter(|_| !self.kept.is_empty());
+        let kept = || self.kept.get(&known?).copied();
         kept().or_else(system).unwrap_or(Peer::Unknown)
     }
 }

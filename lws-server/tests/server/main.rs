@@ -5,6 +5,7 @@ mod client;
 mod common;
 mod disk;
 mod ends;
+mod errors;
 mod files;
 mod guards;
 mod http;
@@ -13,6 +14,8 @@ mod links;
 mod mounts;
 mod panics;
 mod peers;
+#[cfg(feature = "proxies")]
+mod proxied;
 mod sites;
 mod threads;
 #[cfg(feature = "tls")]

@@ -158,3 +158,16 @@ fn clients_come_back_at_different_times() {
     assert!(times.iter().all(|time| (2_250..=3_750).contains(time)), "{times:?}");
     assert!(times.iter().max() > times.iter().min().map(|min| min + 300).as_ref(), "{times:?}");
 }
+
+#[test]
+fn an_epoch_cannot_begin_a_line_of_an_event() {
+    let mut broken = options();
+    "e\r\ndata: forged\n \0f".clone_into(&mut broken.epoch);
+    let (t, channel) = serve(broken);
+    let listener = t.get("/").begin();
+    assert_eq!(channel.publish(&Event::new("a")), "edata:forgedf-1");
+    assert_eq!(read(&t, &listener), "id: edata:forgedf-1\ndata: a\n\n");
+    let again = t.get("/").field("Last-Event-ID", "edata:forgedf-1").begin();
+    channel.publish(&Event::new("b"));
+    assert_eq!(read(&t, &again), "id: edata:forgedf-2\ndata: b\n\n");
+}

@@ -150,3 +150,27 @@ fn fields_of_all_kinds_are_answered() {
         assert!(matches!(status, 200 | 400), "{status}");
     }
 }
+
+/// The kept inputs of the fuzz targets.
+#[cfg(feature = "fuzz")]
+#[test]
+fn every_kept_input_passes() {
+    use std::path::Path;
+
+    /// A corpus, and the body of its target.
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 3] = [
+        ("query_pairs", lws_server::fuzz::pairs),
+        ("form_parts", lws_server::fuzz::multipart),
+        ("request_fields", lws_server::fuzz::fields),
+    ];
+    for (name, body) in targets {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
+        let entries = std::fs::read_dir(&folder).expect("it has a corpus");
+        let inputs: Vec<_> = entries.map(|entry| entry.expect("an entry of the folder").path()).collect();
+        assert!(!inputs.is_empty(), "{name} has no corpus");
+        for path in inputs {
+            body(&std::fs::read(path).expect("a kept input"));
+        }
+    }
+}

@@ -83,6 +83,25 @@ fn a_redirect_is_an_address_or_a_500() {
 }
 
 #[test]
+fn a_status_that_leads_nowhere_is_no_redirect() {
+    let t = test(|server| {
+        server.get("/{code}", |request| {
+            let code = request.parameter("code").and_then(|code| code.parse().ok());
+            let status = code.and_then(Status::new).unwrap_or(Status::NOT_FOUND);
+            Response::redirect(status, "/there")
+        })
+    });
+    for code in [301, 302, 303, 307, 308] {
+        let sent = t.get(&format!("/{code}")).send();
+        assert_eq!((sent.status(), sent.field("Location").as_deref()), (code, Some("/there")));
+    }
+    for code in [200, 300, 304, 305, 306, 399, 404] {
+        let sent = t.get(&format!("/{code}")).send();
+        assert_eq!((sent.status(), sent.field("Location")), (500, None), "{code}");
+    }
+}
+
+#[test]
 fn a_factory_sees_the_context() {
     let t = test(|server| {
         let peer =

@@ -154,3 +154,50 @@ fn a_connection_is_refused_before_its_first_octet() {
     let refused = t.get("/").from(([203, 0, 113, 9], 4_711).into()).send();
     assert_eq!((refused.status(), refused.is_complete()), (0, false));
 }
+
+#[test]
+fn rules_for_other_origins_hold_for_a_whole_site() {
+    let t = test(|server| {
+        let text = |_: &Request<'_>| Response::text("");
+        server
+            .layer(Cors::origins(["https://app.example"]).credentials())
+            .get("/items", text)
+            .route(Route::post("/items", text).layer(Cors::origins(["https://own.example"])))
+    });
+    let preflight = |origin: &str, method: &str| {
+        let request = t.request("OPTIONS", "/items").field("Origin", origin);
+        let answer = request.field("Access-Control-Request-Method", method).send();
+        (answer.status(), answer.field("Access-Control-Allow-Origin"))
+    };
+    for (origin, method, admitted) in [
+        ("https://app.example", "GET", true),
+        ("https://app.example", "POST", false),
+        ("https://own.example", "POST", true),
+        ("https://evil.example", "GET", false),
+    ] {
+        let expected = (204, admitted.then(|| origin.to_owned()));
+        assert_eq!(preflight(origin, method), expected, "{method} of {origin}");
+    }
+    let read = t.post("/items", "").field("Origin", "https://own.example").send();
+    assert_eq!(
+        read.fields("Access-Control-Allow-Origin").collect::<Vec<_>>(),
+        ["https://own.example"],
+        "two origins would be none"
+    );
+}
+
+#[test]
+fn a_field_that_cannot_be_written_is_a_500() {
+    let t = test(|server| {
+        let broken = |_: &mut Context<'_>, _: &Request<'_>, fields: &mut Fields| {
+            fields.add("X-Before", "yes");
+            fields.add("X-Broken", "a\r\nX-Smuggled: b");
+            Ok(())
+        };
+        server.get("/", |_| Response::text("")).ws("/feed", |_| Silent).layer(broken)
+    });
+    let response = t.get("/").send();
+    assert_eq!((response.status(), response.field("X-Before").as_deref()), (500, Some("yes")));
+    assert_eq!(response.field("X-Smuggled"), None);
+    assert_eq!(t.ws("/feed").try_connect().expect_err("a line that cannot be written").status(), 500);
+}

@@ -1,6 +1,8 @@
 //! Applications in memory, on a clock that stands still: what is promised of the door itself, and of helpers for which no socket is needed.
 
+mod asynchronous;
 mod deferred;
+mod errors;
 mod events;
 mod fuzz;
 mod helpers;
@@ -9,6 +11,8 @@ mod memory;
 mod metrics;
 mod observed;
 mod outbox;
+#[cfg(feature = "gzip")]
+mod ready_layers;
 
 use lws_server::testing::Server as Test;
 use lws_server::{Builder, Server};

@@ -12,6 +12,7 @@ mod http2_acceptance;
 mod http2_differential;
 mod http2_pieces;
 mod operations;
+mod proxy_lines;
 mod tls_records;
 mod ws_deflate;
 mod ws_frames;
@@ -22,6 +23,7 @@ pub use http2::{http2_frames, http2_operations};
 pub use http2_acceptance::http2_acceptance;
 pub use http2_differential::http2_differential;
 pub use operations::operations;
+pub use proxy_lines::proxy_lines;
 pub use tls_records::records;
 pub use ws_deflate::{deflate_frames, extensions};
 pub use ws_frames::frames;
@@ -49,7 +51,7 @@ pub enum Input {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "http1_request", body: request, input: Input::Octets, made: 1_500 },
     Target { name: "http1_response", body: response, input: Input::Octets, made: 1_500 },
     Target { name: "chunked", body: chunked, input: Input::Octets, made: 1_500 },
@@ -62,6 +64,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "http2_differential", body: http2_differential, input: Input::Choices, made: 1_500 },
     Target { name: "hpack", body: hpack, input: Input::Octets, made: 1_500 },
     Target { name: "operations", body: operations, input: Input::Choices, made: 4_000 },
+    Target { name: "proxy_lines", body: proxy_lines, input: Input::Octets, made: 1_500 },
     Target { name: "tls_records", body: records, input: Input::Octets, made: 1_500 },
 ];
 

@@ -15,6 +15,7 @@ use crate::http::{
     is_forbidden_trailer, is_token, trim_ows,
 };
 use crate::payload::Payload;
+use crate::refusal::{self, ErrorContent};
 use crate::{Cause, Limit, Misuse};
 use alloc::vec::Vec;
 
@@ -112,6 +113,11 @@ impl Session {
         slot: Slot,
         cause: Cause,
     ) {
+        /// RFC 6455 §4.4: the answer to another version says which one is spoken.
+        fn fields(status: Status, content_type: &str) -> impl Iterator<Item = (&str, &str)> {
+            let version = (status == Status::UPGRADE_REQUIRED).then_some(("sec-websocket-version", "13"));
+            [("content-type", content_type)].into_iter().chain(version)
+        }
         self.lend(slot);
         let status = Status::new(cause.status()).unwrap_or(Status::BAD_REQUEST);
         let stream = self.lent_stream();
@@ -121,11 +127,21 @@ impl Session {
         let too_much = matches!(cause, Cause::Timeout(_) | Cause::Limit(Limit::ContentBytes));
         let waits = !too_much && stream.method != Method::Connect;
         stream.method = if stream.method == Method::Connect { Method::Other } else { stream.method };
-        let version = [("sec-websocket-version", "13")];
-        let version = if status == Status::UPGRADE_REQUIRED { &version[..] } else { &[] };
-        let fields = [("content-type", "text/plain")].into_iter().chain(version.iter().copied());
-        let content = Payload::Static(cause.message().as_bytes());
-        let answered = self.respond(link, resources, (status, fields), content, true);
+        // What does not fit into the windows would keep a stream whose peer is at fault.
+        let own = refusal::rendered(link.config.refusals.as_deref(), status, cause, self.credit(slot));
+        let answered = own.map(|ErrorContent { content_type, content }| {
+            self.respond(
+                link,
+                resources,
+                (status, fields(status, &content_type)),
+                Payload::Own(content),
+                true,
+            )
+        });
+        let answered = answered.filter(Result::is_ok).unwrap_or_else(|| {
+            let content = Payload::Static(cause.message().as_bytes());
+            self.respond(link, resources, (status, fields(status, "text/plain")), content, true)
+        });
         let stream = self.streams.at(slot);
         if answered.is_err() || stream.pending().is_some() {
             self.give_up(link, slot, cause);
