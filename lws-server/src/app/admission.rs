@@ -82,12 +82,13 @@ impl App {
         }
         let reroutes = http.tally.reroutes;
         match decision {
-            Ok(new_turn) => {
-                // The guard that has decided has let it pass, too; who has waited for a turn has asked none yet.
-                let passed = passed + usize::from(new_turn.is_none());
-                let turn = new_turn.map(Box::new).or(http.turn);
+            Ok(new_slot) => {
+                // The guard that has decided has let it pass, too. A request that has waited for a slot has asked
+                // no guard yet.
+                let passed = passed + usize::from(new_slot.is_none());
+                let peer_slot = new_slot.map(Box::new).or(http.peer_slot);
                 let (entry, begun) = (http.entry, http.begun);
-                let arrived = Arrived { stream, head: head.lend(), end, entry, turn, begun };
+                let arrived = Arrived { stream, head: head.lend(), end, entry, peer_slot, begun };
                 self.proceed(cx, ingress, state, arrived, Some((site, passed)));
                 state.set_reroutes(reroutes);
             }

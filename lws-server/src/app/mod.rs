@@ -26,7 +26,7 @@ use crate::link::streams::{Ingress, Streams};
 use crate::publish::topics::Subscriptions;
 use crate::site::Speaks;
 use crate::thread::ThreadState;
-use crate::thread::access::{AccessRecord, Arrival};
+use crate::thread::access::{self, AccessRecord, Arrival};
 use crate::thread::command::{Command, StreamCommand};
 use crate::thread::panics::{self, PanicRecord, Panicked};
 use crate::tls::{self, Failure, Info, Plain};
@@ -201,7 +201,9 @@ impl Application for App {
 
     fn proxy_failed(&mut self, cx: &mut Lent<'_>, _: ListenerId, _: &Peer, failure: ProxyFailure) {
         self.state.calling = RouteId::NONE;
-        self.guard(cx, |app, cx| app.log(cx, None, &Tally::default(), failure.name()));
+        self.guard(cx, |app, cx| {
+            app.log(|| access::not_understood(app.arrival(cx, None), 0, failure.name()));
+        });
     }
 
     fn accepted(&mut self, cx: &mut Lent<'_>, listener: ListenerId, peer: &Peer) -> Option<Accepted<Self>> {

@@ -31,8 +31,8 @@ pub(super) struct Arrived<'a> {
     /// It has no content.
     pub(super) end: bool,
     pub(super) entry: Option<Box<LoggedRequest>>,
-    /// Its turn, if it had to wait for that.
-    pub(super) turn: Option<Box<Turn>>,
+    /// Its slot among the requests of its peer, if it had to wait for that.
+    pub(super) peer_slot: Option<Box<PeerSlot>>,
     /// The time of the loop when its head was there.
     pub(super) begun: Time,
 }
@@ -65,7 +65,7 @@ impl App {
         state.key = Some(stream.key());
         let entry = self.entry(cx, stream.key(), &head);
         let begun = cx.now();
-        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, turn: None, begun }, None);
+        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, peer_slot: None, begun }, None);
         self.after_answer(cx, state);
     }
 
@@ -79,7 +79,7 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry, turn, begun } = arrived;
+        let Arrived { mut stream, head, end, entry, peer_slot, begun } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -97,7 +97,11 @@ impl App {
         let errors = errors.as_ref().map(|renderer| ErrorForm::new(renderer, &head));
         let is_head = head.method() == http::Method::Head;
         let tally = Tally { always: fields, head: is_head, errors, ..Tally::default() };
-        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, peer_slot });
+        let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
+        let (counters, asked) = (Rc::clone(counters), RequestLabels::new(head.version(), head.method()));
+        let handler = None;
+        state.phase =
+            StreamPhase::Http(HttpStream { handler, tally, route, entry, peer_slot, counters, asked, begun });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
@@ -245,12 +249,12 @@ impl App {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, turn, begun) = (http.entry.take(), http.turn.take(), http.begun);
+            let (entry, peer_slot, begun) = (http.entry.take(), http.peer_slot.take(), http.begun);
             // Content that nobody has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
-            // It is the same request of its peer, which keeps the turn that it has.
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn, begun };
+            // For the peer it is the same request, which keeps its slot.
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry, peer_slot, begun };
             self.proceed(cx, ingress, state, arrived, None);
             state.set_reroutes(reroutes);
         }

@@ -47,8 +47,8 @@ pub(crate) struct HttpStream {
     pub(crate) route: RouteId,
     /// For the access log, if there is one.
     pub(crate) entry: Option<Box<LoggedRequest>>,
-    /// Its turn among the requests of its peer, if those are limited.
-    pub(crate) turn: Option<Box<Turn>>,
+    /// Its slot among the requests of its peer, if those are limited.
+    pub(crate) peer_slot: Option<Box<PeerSlot>>,
     /// What counts it, and by what.
     pub(crate) counters: Rc<Arc<SiteCounters>>,
     pub(crate) asked: RequestLabels,

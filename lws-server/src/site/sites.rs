@@ -222,6 +222,12 @@ impl Sites {
         listener.proxy_protocol.as_ref()?.timeout_of(peer)
     }
 
+    /// What there is to say of each listener: its address, its connections, and how many it has accepted.
+    pub(crate) fn listener_metrics<T>(&self, say: impl Fn(&Address, usize, u64) -> T) -> Vec<T> {
+        let listeners = self.listeners.iter().flatten();
+        listeners.map(|listener| say(&listener.address, listener.connections, listener.accepted)).collect()
+    }
+
     /// The index of a listener that accepts connections. One more connection of it is counted.
     pub(crate) fn accept(&mut self, id: ListenerId) -> Option<(u16, &Listener)> {
         let is = |listener: &Option<Listener>| listener.as_ref().is_some_and(|it| it.id == id && it.open);
