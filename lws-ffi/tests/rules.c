@@ -71,6 +71,7 @@ CALL(lwx_service_set_host, s, NULL)
 CALL(lwx_service_ready, s, 1, LWX_READ)
 CALL(lwx_service_pollfd, s, &entry)
 CALL(lwx_service_attach_uv, s, NULL)
+CALL(lwx_service_attach_uv_of, s, NULL, 0, NULL, NULL)
 CALL(lwx_service_detach_uv, s, NULL, NULL)
 CALL(lwx_service_drain, s)
 CALL(lwx_service_stop, s)
@@ -133,7 +134,7 @@ static const struct row {
     ROW(lwx_protocol, DESCRIBES), ROW(lwx_sites, DESCRIBES), ROW(lwx_sites_directory, DESCRIBES), ROW(lwx_service_start, DESCRIBES), ROW(lwx_service_address, 0), ROW(lwx_tls_reload, 0), ROW(lwx_service_fd, DRIVES),
     ROW(lwx_service_deadline, DRIVES), ROW(lwx_service_dispatch, DRIVES), ROW(lwx_service_run, DRIVES),
     ROW(lwx_service_set_host, DRIVES), ROW(lwx_service_ready, DRIVES), ROW(lwx_service_pollfd, DRIVES),
-    ROW(lwx_service_attach_uv, 0), ROW(lwx_service_detach_uv, DRIVES), ROW(lwx_service_drain, 0), ROW(lwx_service_stop, 0),
+    ROW(lwx_service_attach_uv, 0), ROW(lwx_service_attach_uv_of, 0), ROW(lwx_service_detach_uv, DRIVES), ROW(lwx_service_drain, 0), ROW(lwx_service_stop, 0),
     ROW(lwx_service_get_stats, 0), ROW(lwx_get_request, LENT), ROW(lwx_get_field, LENT), ROW(lwx_get_parameter, LENT),
     ROW(lwx_get_peer, LENT), ROW(lwx_respond, KEYED), ROW(lwx_write, KEYED), ROW(lwx_budget, KEYED), ROW(lwx_want_write, KEYED),
     ROW(lwx_pause, KEYED), ROW(lwx_resume, KEYED), ROW(lwx_set_timer, KEYED), ROW(lwx_wake, KEYED), ROW(lwx_close, KEYED),
@@ -142,11 +143,11 @@ static const struct row {
     ROW(lwx_adopt, 0), ROW(lwx_watch, 0), ROW(lwx_udp_bind, 0), ROW(lwx_udp_send, KEYED), ROW(lwx_poster_new, 0)};
 #define ROWS (sizeof rows / sizeof *rows)
 
-/* Those that no row fits: they make and free, belong to any thread, or answer no code. */
+/* Those that no row fits: they make and free, belong to any thread or move a service between them, or answer no code. */
 static const char *const others[] = {"lwx_service_new",   "lwx_service_free",   "lwx_service_timeout_ms", "lwx_now_us",
                                      "lwx_poster_free",   "lwx_poster_post",    "lwx_poster_publish",     "lwx_poster_stop",
                                      "lwx_version",       "lwx_version_number", "lwx_features",           "lwx_strerror",
-                                     "lwx_last_error"};
+                                     "lwx_last_error",    "lwx_service_leave_thread", "lwx_service_enter_thread"};
 
 static int failures, checked;
 

@@ -366,6 +366,10 @@ fn what_of_a_configuration_cannot_be_served_is_refused() {
         (mount("http://127.0.0.1:1/"), Error::Unsupported),
         (mount("file:///nowhere/at/all"), Error::System),
         (host(r#""onlyraw": "1""#), Error::Unsupported),
+        (
+            mount("file:///tmp").replacen('{', r#"{ "global": { "count-threads": "2" },"#, 1),
+            Error::Unsupported,
+        ),
     ] {
         let service = service();
         let text = std::ffi::CString::new(json.clone()).expect("no NUL");

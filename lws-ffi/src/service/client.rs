@@ -16,7 +16,7 @@ use lws_proto::{Bytes, Control};
 use lws_server::client::ws::{self, OutboxLimits, ReconnectRules, SendError, SocketId};
 use lws_server::client::{
     self as client, Body, Deliveries, Failure, Fields, RedirectRules, Reply, Request, RequestOptions,
-    ResponseHead, Timings, Url, Versions,
+    ResponseHead, Timings, Versions,
 };
 use lws_server::ws::CloseCode;
 use lws_server::{Address, Context};
@@ -96,12 +96,18 @@ impl ConnectOptions<'_> {
 
     fn request(&self, service: &Service, url: &str) -> Result<Request, Error> {
         known_flags(self.flags, FOLLOW | HTTP2)?;
-        let url: Url = url.parse().map_err(|error| error::argument(&error))?;
-        if url.is_websocket() {
+        let mut options = RequestOptions::default();
+        self.apply(service, &mut options)?;
+        let mut request = service.with_call(|call| {
+            let builder = call.cx.client().get(url).map_err(|error| error::argument(&error))?;
+            Ok(builder.options(|asked| *asked = options).build())
+        })?;
+        if request.url.is_websocket() {
             return Err(Error::Argument);
         }
-        let mut request = Request::new(self.method.text_if_any()?.unwrap_or("GET").to_owned(), url);
-        self.apply(service, &mut request.options)?;
+        if let Some(method) = self.method.text_if_any()? {
+            request.method = method.to_owned().into();
+        }
         request.fields = self.fields()?;
         let content = self.content.slice(self.content_size)?;
         if !self.content.is_null() {

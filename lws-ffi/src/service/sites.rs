@@ -5,7 +5,7 @@ use crate::error::{self, Error};
 use crate::service::handlers::{Callbacks, Handler, RouteEndpoint};
 use crate::service::{Service, enter};
 use crate::sys::{In, Ref};
-use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
+use lws_config::{Cache, Config, Global, Listen, Location, Mount, Origin, Vhost};
 use lws_server::files::{CacheControl, Files, Types};
 use lws_server::http::Status;
 use lws_server::{Bind, ListenOptions, Methods, Redirect, Route, Site, Takes};
@@ -38,6 +38,7 @@ struct Prepared {
 
 impl PlannedSites {
     fn add(&mut self, config: Config) -> Result<(), Error> {
+        check_global(&config.global)?;
         for vhost in &config.vhosts {
             check_host(vhost)?;
             vhost.mounts.iter().try_for_each(check_mount)?;
@@ -76,6 +77,17 @@ impl PlannedSites {
 fn refuse(location: &Location, what: &dyn fmt::Display) -> Error {
     error::argument(&format_args!("{location}: {what}"));
     Error::Unsupported
+}
+
+/// What holds for a whole process is for the program to say, by `lwx_service_options`. Whether there is TLS at all, the hosts show.
+fn check_global(global: &Global) -> Result<(), Error> {
+    let mut allowed = Global::default();
+    allowed.tls = global.tls;
+    if *global == allowed {
+        return Ok(());
+    }
+    error::argument(&"/global: what holds for the whole process is the program's to say");
+    Err(Error::Unsupported)
 }
 
 /// What of a host cannot be served.
