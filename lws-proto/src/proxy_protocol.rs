@@ -1,7 +1,7 @@
 //! The PROXY protocol, versions 1 and 2: what a proxy says in front of a connection about the one that it stands for. HAProxy's
 //! `proxy-protocol.txt`, revision of 2020.
 //!
-//! Knows no connection, and does not know whom to believe: whoever can write such a header can claim any address.
+//! Knows no connection, and does not know whom to believe: a peer that can write such a header can claim any address.
 //!
 //! ```
 //! use lws_proto::proxy_protocol::{Addresses, Parsed, Version, parse, write};

@@ -129,7 +129,7 @@ fn read_fields(request: &Request<'_>) {
     if let Ok(proxies) = TrustedProxies::new(["10.0.0.0/8"]) {
         let proxy = Peer::Tcp(([10, 0, 0, 1], 80).into());
         let _ = proxies.client(proxy, request);
-        // Whoever is not trusted is who it is, whatever it writes.
+        // A peer that is not trusted is who it is, whatever it writes.
         let stranger = ([192, 0, 2, 1], 80).into();
         let client = proxies.client(Peer::Tcp(stranger), request);
         assert_eq!((client.address, client.secure, client.host), (Some(stranger.ip()), None, None));

@@ -1,6 +1,6 @@
 //! Answers of asynchronous functions: an exchange polls a future, and is woken when that can go on.
 //!
-//! Knows no runtime: what a future waits for wakes it from whatever thread, and whoever hosts the server runs what it waits for.
+//! Knows no runtime: what a future waits for wakes it from any thread, and the host of the server runs what it waits for.
 
 use super::remote::Remote;
 use super::request::KeptHead;
