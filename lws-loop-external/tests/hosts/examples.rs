@@ -87,6 +87,14 @@ fn poll_serves_and_the_program_goes_on() {
     check("on_poll", &[]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn epoll_serves_in_each_of_its_ways_and_the_program_goes_on() {
+    for trigger in ["level", "edge", "one-shot"] {
+        check("on_epoll", &[trigger]);
+    }
+}
+
 macro_rules! examples {
     ($($feature:literal $test:ident $name:literal $arguments:expr;)*) => {$(
         #[cfg(feature = $feature)]

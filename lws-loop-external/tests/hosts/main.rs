@@ -3,3 +3,8 @@
 mod by_hand;
 mod embedding;
 mod examples;
+mod moving;
+#[cfg(any(feature = "glib", feature = "libev"))]
+mod nested;
+#[cfg(feature = "glib")]
+mod priority;
