@@ -595,6 +595,41 @@ fn nothing_comes_to_a_loop_that_is_going() {
     assert_eq!(*refused.borrow(), Some(io::ErrorKind::NotConnected));
 }
 
+/// The loop of a program has no `Busy`: what the service wants watched is silent while it is in a call.
+#[test]
+fn a_loop_that_a_handler_runs_by_mistake_sleeps_and_goes_on_after_it() {
+    let program = Rc::new(Program::new());
+    let (turns, closed) = (counter(), counter());
+    let (inner, count, ends) = (Rc::clone(&program), Rc::clone(&turns), Rc::clone(&closed));
+    let (driver, address) = listening(move |what, _| match what {
+        What::Bytes(_) if count.get() == 0 => {
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(80) {
+                inner.once();
+                bump(&count);
+            }
+        }
+        What::Closed => bump(&ends),
+        _ => {}
+    });
+    let attached = program.reference().attach(driver).expect("attached");
+    // The program's own timer is all that wakes the inner loop.
+    let (timer_closed, stopper) = (Rc::clone(&closed), Rc::clone(&program));
+    program.every(10, move || {
+        let goes_on = timer_closed.get() < 2;
+        if !goes_on {
+            stopper.reference().stop();
+        }
+        goes_on
+    });
+    let peers = [peer(address, 2, 100), peer(address, 2, 100)];
+    assert!(program.run());
+    peers.into_iter().for_each(|peer| peer.join().expect("no panic"));
+    assert!(turns.get() < 100, "the loop inside the handler had {} turns", turns.get());
+    drop(attached);
+    program.turn();
+}
+
 #[test]
 fn a_loop_does_not_run_inside_a_service() {
     let mut uv_loop = UvLoop::new().expect("a loop");

@@ -65,6 +65,12 @@ impl Program {
         unsafe { uv_run(self.raw.as_ptr(), 0) != 0 }
     }
 
+    /// `uv_run(UV_RUN_ONCE)`.
+    pub(crate) fn once(&self) -> bool {
+        // SAFETY: the loop is open. Handlers that run it are what one test is about.
+        unsafe { uv_run(self.raw.as_ptr(), 1) != 0 }
+    }
+
     /// `uv_run(UV_RUN_NOWAIT)`.
     pub(crate) fn turn(&self) -> bool {
         // SAFETY: as in `run`.
