@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use benches::cells::{self, Cell};
 use benches::client::{Fleet, Plan, Span, Traffic};
-use benches::loops::{self, server};
+use benches::loops::{self, server, turns};
 use benches::process::{OWN_SERVER, Server};
 use benches::{Result, ceiling, compare, idle, machine, mix, report, syscalls, threads, tls, wake};
 use clap::{Args, Parser, Subcommand};
@@ -89,6 +89,24 @@ enum Command {
     Tls(Tls),
     /// The same echo on every loop, beside the built-in one, in alternating rounds. The feature `loops` brings them all
     Loops(Loops),
+    /// What a turn of a flooded service takes on each loop, and how often an idle one is woken. The feature `loops` brings them all
+    Turns {
+        /// WebSockets that flood.
+        #[arg(long, default_value_t = 64, value_parser = connections())]
+        connections: u64,
+        /// Messages of 16 B that each keeps on its way.
+        #[arg(long, default_value_t = 256)]
+        depth: usize,
+        /// Seconds that they do.
+        #[arg(long, default_value = "5", value_parser = seconds)]
+        seconds: Duration,
+        /// Seconds that idle ones idle.
+        #[arg(long, default_value = "10", value_parser = seconds)]
+        idle: Duration,
+        /// The first of the ports to use.
+        #[arg(long, default_value_t = DEFAULT_PORT + 100)]
+        port: u16,
+    },
     /// From another thread to the handler of a service that sleeps
     Wake {
         /// How often it is woken.
@@ -414,6 +432,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Loops(Loops { also, size, rounds, seconds, port }) => {
             let size = size as usize;
             loops::run(&loops::Loops { also, size, rounds, measure: seconds, port, core })?;
+        }
+        Command::Turns { connections, depth, seconds, idle, port } => {
+            let connections = connections as usize;
+            turns::run(&turns::Turns { connections, depth, measure: seconds, idle, port, core })?;
         }
         Command::Wake { messages, pause } => wake::run(&wake::Wake { messages, pause, core })?,
         Command::Compare(arguments) => return compare(arguments, core),

@@ -1,6 +1,7 @@
 //! The same echo on every loop, each as a ratio to the built-in loop in the same rounds.
 
 pub mod server;
+pub mod turns;
 
 use std::time::Duration;
 

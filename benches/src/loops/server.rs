@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lws_loop_external::{
     Accepted, Address, Application, Driver, DriverContext, DriverOptions, ListenOptions, ListenerId, Peer,
+    Service,
 };
 use lws_loop_poll::PollLoop;
 use lws_proto::{Config, Event, Payload, Time, ws};
@@ -89,9 +90,19 @@ impl Application for Echo {
 /// # Errors
 /// When the port is taken or the loop fails.
 pub fn run(kind: Kind, port: u16) -> Result<()> {
+    serve(kind, service(port)?)
+}
+
+/// An echo that listens on `port` of 127.0.0.1.
+pub(super) fn service(port: u16) -> Result<Driver<impl Application>> {
     let address: Address = format!("127.0.0.1:{port}").parse()?;
     let mut service = Driver::new(Echo(Arc::default()), DriverOptions::default())?;
     service.with(Time::ZERO, |_, cx| cx.listen(&address, &ListenOptions::default()))?;
+    Ok(service)
+}
+
+/// Serves for as long as the loop runs.
+pub(super) fn serve<S: Service + 'static>(kind: Kind, service: S) -> Result<()> {
     match kind {
         Kind::BuiltIn => {
             let mut poll_loop = PollLoop::new()?;
@@ -109,13 +120,13 @@ mod foreign {
     use std::sync::Arc;
 
     use lws_loop_external::hosts::{self, PollFd};
-    use lws_loop_external::{Clock, Driver, Interest, OneDescriptor, Service, Trigger};
+    use lws_loop_external::{Clock, Interest, OneDescriptor, Service, Trigger};
     use std::os::fd::AsRawFd;
 
-    use super::{Echo, Kind};
+    use super::Kind;
     use crate::Result;
 
-    pub(super) fn run(kind: Kind, service: Driver<Echo>) -> Result<()> {
+    pub(super) fn run<S: Service + 'static>(kind: Kind, service: S) -> Result<()> {
         match kind {
             Kind::BuiltIn => Ok(()),
             Kind::Uv => {
@@ -155,7 +166,7 @@ mod foreign {
         }
     }
 
-    fn poll(service: Driver<Echo>) -> Result<()> {
+    fn poll<S: Service + 'static>(service: S) -> Result<()> {
         let clock = Clock::new();
         let mut fds = Vec::new();
         let mut service = hosts::OnPoll::new(service);
@@ -174,7 +185,7 @@ mod foreign {
         }
     }
 
-    fn polling(service: Driver<Echo>) -> Result<()> {
+    fn polling<S: Service + 'static>(service: S) -> Result<()> {
         let clock = Clock::new();
         let poller = Arc::new(polling::Poller::new()?);
         let mut events = polling::Events::new();
@@ -193,7 +204,7 @@ mod foreign {
         }
     }
 
-    fn one(service: Driver<Echo>) -> Result<()> {
+    fn one<S: Service + 'static>(service: S) -> Result<()> {
         let clock = Clock::new();
         let mut one = OneDescriptor::new(service)?;
         while !one.is_done() {
@@ -204,7 +215,7 @@ mod foreign {
         Ok(())
     }
 
-    fn calloop(service: Driver<Echo>) -> Result<()> {
+    fn calloop<S: Service + 'static>(service: S) -> Result<()> {
         let mut event_loop = calloop::EventLoop::<bool>::try_new()?;
         let source = hosts::OnCalloop::new(service)?;
         let inserted = event_loop.handle().insert_source(source, |(), _, done| *done = true);
