@@ -214,6 +214,11 @@ impl App {
         let key = stream.key();
         match &mut state.phase {
             StreamPhase::Idle => {}
+            StreamPhase::Http(http) if http.tally.is_granted() => {
+                if let Ok(stream) = stream.into_exchange() {
+                    self.end_subrequest(cx, state, stream);
+                }
+            }
             StreamPhase::Http(http) => match http.tally.instead.take() {
                 Some(head) => {
                     if let Ok(stream) = stream.into_exchange() {

@@ -3,8 +3,9 @@
 use super::admission::Asked;
 use super::{App, Lent};
 use crate::context::{Context, Subject};
+use crate::http::subrequest::Subrequest;
 use crate::http::{self, Answer, Exchange, Request, Response, Routed, Tally};
-use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
+use crate::link::stream::{HttpStream, StreamPhase, StreamState, WaitingRequest, WebSocketStream};
 use crate::link::streams::Ingress;
 use crate::route::refusal;
 use crate::route::resolve::{Refusal, Resolved, Step, resolve};
@@ -31,6 +32,8 @@ pub(super) struct Arrived<'a> {
     pub(super) entry: Option<Box<LoggedRequest>>,
     /// Its turn, if it had to wait for that.
     pub(super) turn: Option<Box<Turn>>,
+    /// The request that is decided about by what this one is answered.
+    pub(super) waiting: Option<Box<WaitingRequest>>,
 }
 
 /// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
@@ -59,7 +62,13 @@ impl App {
         self.state.counters.requests += 1;
         let entry = self.entry(cx, &head);
         state.key = Some(stream.key());
-        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, turn: None }, None);
+        self.proceed(
+            cx,
+            ingress,
+            state,
+            Arrived { stream, head, end, entry, turn: None, waiting: None },
+            None,
+        );
         self.after_answer(cx, state);
     }
 
@@ -73,7 +82,7 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry, turn } = arrived;
+        let Arrived { mut stream, head, end, entry, turn, waiting } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -87,12 +96,14 @@ impl App {
             (None, None) => listener.fields(arrival.secure),
         };
 
-        let tally = Tally { always: fields, head: head.method() == http::Method::Head, ..Tally::default() };
-        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, turn });
+        let subrequest = waiting.as_ref().map(|waiting| Box::new(Subrequest::Asked(waiting.ask.copied())));
+        let head_only = head.method() == http::Method::Head;
+        let tally = Tally { always: fields, head: head_only, subrequest, ..Tally::default() };
+        state.phase = StreamPhase::Http(HttpStream { handler: None, tally, route, entry, turn, waiting });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
-            match self.await_turn(cx, state, asked) {
+            match self.await_turn(cx, state, routed, asked) {
                 Some(on_turn) => stream = on_turn,
                 None => return,
             }
@@ -223,12 +234,12 @@ impl App {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, turn) = (http.entry.take(), http.turn.take());
+            let (entry, turn, waiting) = (http.entry.take(), http.turn.take(), http.waiting.take());
             // Content that nobody has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
             // It is the same request of its peer, which keeps the turn that it has.
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn };
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry, turn, waiting };
             self.proceed(cx, ingress, state, arrived, None);
             state.set_turns(turns);
         }
@@ -244,7 +255,7 @@ impl App {
             // The handler of the exchange has come to its end with it.
             panics::discard(http.handler.take());
             self.begin_websocket(cx, state, handler);
-        } else if http.owes_answer() || http.tally.instead.is_some() {
+        } else if http.owes_answer() || http.tally.instead.is_some() || http.tally.is_granted() {
             self.wake_later(cx, *key);
         }
     }

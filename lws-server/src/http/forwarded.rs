@@ -25,7 +25,7 @@ const HOPS_MAX: usize = 32;
 /// });
 /// # Ok::<(), lws_server::http::NoNetwork>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
     unix: bool,
@@ -89,6 +89,15 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
+    /// Whether a peer is one of theirs.
+    #[must_use]
+    pub fn trusts(&self, peer: Peer) -> bool {
+        match address_of(peer) {
+            Some(address) => self.contains(address),
+            None => self.unix && peer == Peer::Local,
+        }
+    }
+
     /// Who has sent `request`, whose connection is from `peer`: see [`Context::peer`](crate::Context::peer).
     ///
     /// The peer itself, unless it is a trusted proxy. Then it is what that one has appended to `Forwarded`, or else to
@@ -98,11 +107,7 @@ impl TrustedProxies {
     #[must_use]
     pub fn client(&self, peer: Peer, request: &Request<'_>) -> Client {
         let mut client = Client { address: address_of(peer), secure: None, host: None };
-        let trusts = |address: Option<IpAddr>| match address {
-            Some(address) => self.contains(address),
-            None => self.unix && peer == Peer::Local,
-        };
-        if !trusts(client.address) {
+        if !self.trusts(peer) {
             return client;
         }
         for hop in hops(request) {

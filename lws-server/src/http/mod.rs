@@ -20,6 +20,7 @@ mod remote;
 mod request;
 mod response;
 mod streamed;
+pub(crate) mod subrequest;
 
 use crate::Context;
 pub use authorization::Credentials;

@@ -1,9 +1,10 @@
 //! What a server keeps of one stream: its handler, and how far it has come.
 
-use crate::http::{self, Response, Tally};
+use crate::http::{self, Tally};
 use crate::id::RouteId;
 use crate::link::streams::Ingress;
 use crate::publish::topics::Subscriptions;
+use crate::route::guard::{Ask, Later};
 use crate::server::peers::Turn;
 use crate::site::served::ServedSite;
 use crate::thread::access::LoggedRequest;
@@ -46,6 +47,22 @@ pub(crate) struct HttpStream {
     pub(crate) entry: Option<Box<LoggedRequest>>,
     /// Its turn among the requests of its peer, if those are limited.
     pub(crate) turn: Option<Box<Turn>>,
+    /// The request that what is answered here decides about.
+    pub(crate) waiting: Option<Box<WaitingRequest>>,
+}
+
+/// A request that waits for what another route answers about it. It is resolved anew then.
+pub(crate) struct WaitingRequest {
+    pub(crate) head: HeadBuf,
+    /// It has no content.
+    pub(crate) end: bool,
+    pub(crate) site: Option<Rc<ServedSite>>,
+    pub(crate) ingress: Ingress,
+    /// How many guards have let it pass.
+    pub(crate) passed: usize,
+    /// How often the exchange had gone on with another request.
+    pub(crate) turns: u8,
+    pub(crate) ask: Ask,
 }
 
 /// A request that waits for a guard of its route, or for its turn. It is resolved anew then.
@@ -64,7 +81,7 @@ pub(crate) struct GuardedStream {
 /// What a request waits for before its endpoint gets it.
 pub(crate) enum WaitsFor {
     /// The decision of a guard.
-    Guard(Deferred<Result<(), Response>>),
+    Guard(Later),
     /// Its turn.
     Turn(Deferred<Turn>),
 }
@@ -115,6 +132,7 @@ impl HttpStream {
     pub(crate) fn owes_answer(&self) -> bool {
         self.tally.status == 0
             && (self.tally.failed || self.handler.is_none())
+            && !self.tally.is_granted()
             && self.tally.instead.is_none()
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod panics;
 pub(crate) mod timers;
 pub(crate) mod wakes;
 
+use crate::files::Mounted;
 use crate::files::shelf::Shelf;
 use crate::files::transfer::Parked;
 use crate::id::RouteId;
@@ -26,6 +27,7 @@ use crate::thread::observers::{Observers, PeerAddresses};
 use crate::thread::timers::Timers;
 use crate::thread::wakes::PendingWakes;
 use lws_proto::{Config, Time};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +46,8 @@ pub(crate) struct ThreadState {
     pub(crate) wakes: PendingWakes,
     /// Files of transfers that wait for their peers.
     pub(crate) shelf: Shelf<Parked>,
+    /// Mounts that keep files open for requests to come.
+    pub(crate) keeping: Vec<Rc<Mounted>>,
     pub(crate) drain_watchers: DrainWatchers,
     pub(crate) observers: Observers,
     pub(crate) peers: PeerAddresses,
@@ -60,6 +64,12 @@ pub(crate) struct ThreadState {
 }
 
 impl ThreadState {
+    /// Closes files that are open in case they are wanted again: descriptors have run out.
+    pub(crate) fn close_kept_files(&mut self) {
+        self.shelf.clear();
+        self.keeping.iter().for_each(|mounted| mounted.close_kept());
+    }
+
     /// When something is due although nothing happens.
     pub(crate) fn next_timer(&mut self) -> Option<Time> {
         let timers = self.timers.next();
