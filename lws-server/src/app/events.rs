@@ -265,9 +265,11 @@ impl App {
         let owes_answer = http.owes_answer();
         let subject = Subject { route: http.route, key: Some(stream.key()) };
         let mut context = Context::new(cx, &mut self.state, subject, None);
-        let exchange = Exchange { stream, tally: &mut http.tally };
+        let mut exchange = Exchange { stream, tally: &mut http.tally };
         if owes_answer {
             exchange.tally.failed = false;
+            // No handler takes content that was held off, and it would stand in the way of what follows.
+            exchange.resume();
             let response = Response::error(Status::INTERNAL_SERVER_ERROR);
             http.handler = Answer::answer(response, &mut context, exchange, true);
         } else if let Some(handler) = &mut http.handler {

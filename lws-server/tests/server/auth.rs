@@ -1,6 +1,6 @@
 //! Who may come in: tokens, sessions, and others who are asked.
 
-use crate::common::{Running, serve};
+use crate::common::{Answer, Running, serve};
 use lws_server::auth::{Bearer, ForwardAuth};
 use lws_server::http::{self, Exchange, Request, Response, Status};
 use lws_server::{Admission, Ask, Builder, Context, Gate, Grant, Methods, Route, WebSocket, ws};
@@ -54,6 +54,17 @@ fn guarded(builder: Builder, gate: &Gate) -> Builder {
         .route(Route::ws("/chat", |_| Silent).authentication(gate.clone()))
 }
 
+/// What is answered to content.
+fn post(server: &Running, key: &str) -> (u16, String) {
+    let mut peer = server.connect();
+    peer.send(format!(
+        "POST /whoami HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nKey: {key}\r\nContent-Length: 100000\r\n\r\n"
+    ));
+    peer.send(vec![b'c'; 100_000]);
+    let answer = Answer::parse(&peer.rest());
+    (answer.status, answer.text().to_owned())
+}
+
 /// The rows that hold whoever is asked.
 fn check(server: &Running) {
     const SPOOFED: &str =
@@ -74,17 +85,9 @@ fn check(server: &Running) {
     assert_eq!((told.status, &*about), (401, "GET DELETE http localhost /whoami?q=1 127.0.0.1"));
     let conditional = "Key: conditions\r\nIf-None-Match: *\r\nRange: bytes=0-0\r\n";
     assert_eq!(ask("GET", conditional).1, ":0", "what a client made up is gone");
-    let content = |key: &str| {
-        let mut peer = server.connect();
-        peer.send(format!(
-            "POST /whoami HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nKey: {key}\r\nContent-Length: 100000\r\n\r\n"
-        ));
-        peer.send(vec![b'c'; 100_000]);
-        let answer = crate::common::Answer::parse(&peer.rest());
-        (answer.status, answer.text().to_owned())
-    };
-    assert_eq!(content("right"), (200, "ann+of the house:100000".to_owned()));
-    assert_eq!(content("wrong").0, 403);
+    assert_eq!(post(server, "right"), (200, "ann+of the house:100000".to_owned()));
+    assert_eq!(post(server, "wrong").0, 403);
+    assert_eq!(post(server, "panic").0, 500);
     assert_eq!(server.open("/chat", "Key: wrong\r\n").1.status, 403);
     let (mut peer, opened) = server.open("/chat", "Key: right\r\n");
     assert_eq!(opened.status, 101);
@@ -102,6 +105,7 @@ fn another_route_decides_and_nothing_that_a_client_makes_up_is_believed() {
     // Whoever is asked and cannot answer has let nobody in.
     assert_eq!(server.request("GET", "/whoami", "Key: long\r\n").status, 500);
     assert_eq!(server.request("GET", "/whoami", "Key: panic\r\n").status, 500);
+    assert_eq!(post(&server, "long").0, 500);
     assert_eq!(server.get("/open").status, 200);
     // One connection, and each request is decided about anew.
     let mut peer = server.connect();
