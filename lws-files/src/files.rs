@@ -11,7 +11,7 @@ use crate::pool::{Pool, Refusal, Slot};
 use crate::request::Wants;
 use crate::response::{Field, Response, Saying, Served};
 use crate::types::{Types, is_compressible};
-use crate::vfs::{Entry, Fault, Listing, Lookup, Opened, Vfs};
+use crate::vfs::{Entry, Fault, Listing, Lookup, Opened, Vfs, is_downward};
 use crate::{Accepted, CacheControl, CacheLimits, CachePolicy, Coding, Compression, Request, Ticket};
 use lws_proto::Time;
 use lws_proto::http::{HttpDate, Method, Status};
@@ -297,7 +297,8 @@ impl SharedFiles {
     }
 
     fn resolve(&self, key: &Key, clock: Clock) -> Result<LookupKind, Stop> {
-        if !self.options.hidden && is_hidden(&key.names) {
+        let leads_down = &*key.names == "." || is_downward(key.names.strip_suffix('/').unwrap_or(&key.names));
+        if !leads_down || (!self.options.hidden && is_hidden(&key.names)) {
             return self.missing(key, clock);
         }
         if is_directory(&key.names) {

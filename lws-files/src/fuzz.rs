@@ -1,9 +1,11 @@
 //! Bodies of fuzz targets. Each takes whatever bytes there are, and panics if something that always holds does not.
 
 use crate::{
-    Accepted, Coding, Conditions, Decision, EntityTag, RangeSet, Representation, Satisfied, ZipLimits,
+    Accepted, Coding, Conditions, Decision, EntityTag, Files, Htpasswd, Memory, Options, RangeSet,
+    Representation, Request, Satisfied, ZipLimits,
 };
-use lws_proto::http::{HttpDate, Method};
+use lws_proto::Time;
+use lws_proto::http::{HttpDate, Method, Status, normalize_path};
 
 /// A zip archive: whatever is taken lies inside of the file, and no two members share a byte or a name.
 pub fn archive(bytes: &[u8]) {
@@ -59,4 +61,34 @@ pub fn accept_encoding(value: &[u8]) {
     let order: Vec<_> = accepted.iter().collect();
     assert!(order.iter().enumerate().all(|(at, coding)| !order[..at].contains(coding)));
     assert_eq!(accepted.choose(|_| true), order.first().copied());
+}
+
+/// The path of a request: it leads downwards or nowhere, and to nothing that is hidden.
+pub fn paths(path: &[u8]) {
+    let Some(names) = std::str::from_utf8(path).ok().and_then(normalize_path) else { return };
+    assert!(
+        crate::vfs::is_downward(names.strip_suffix('/').unwrap_or(&names)),
+        "it leads elsewhere: {names}"
+    );
+    let memory = Memory::new().file("a/b", "seen").file(".a/b", "hidden").file("a/.b", "hidden");
+    let files = Files::new(memory, Options::default());
+    let date = HttpDate::from_unix(1_800_000_000);
+    let request = Request::new(Method::Get, &names, "/", None, [], date);
+    let Some(found) = files.find(&request, Time::ZERO, date) else { panic!("memory never waits") };
+    let response = files.respond(&request, &found, date, &mut || 0);
+    if response.status == Status::OK {
+        assert_eq!((&*names, response.length), ("a/b", Some(4)), "something else was found");
+    }
+}
+
+/// A file of users and passwords: each finding is about a line that is there, and what a line costs was checked.
+pub fn passwords(file: &[u8]) {
+    let users = Htpasswd::parse(file);
+    let lines = file.split(|byte| *byte == b'\n').count();
+    let mut last = 0;
+    for (line, _) in users.problems() {
+        assert!((last..=lines).contains(line) && *line > 0, "line {line} of {lines}");
+        last = *line;
+    }
+    assert!(users.len() <= lines);
 }

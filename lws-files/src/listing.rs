@@ -75,13 +75,14 @@ impl Sort {
 
 /// The style of the page. It stands in the page, and [`CONTENT_SECURITY_POLICY`] has its hash: nothing else of a page that a file
 /// name gets into can style or run anything. A phone has no room for dates beside names.
-const STYLE: &str = ":root{color-scheme:light dark}body{font:1rem/1.6 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
+const STYLE: &str = ":root{color-scheme:light dark;background:Canvas;color:CanvasText}\
+body{font:1rem/1.6 system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem}\
 h1{font-size:1.3rem;overflow-wrap:anywhere}table{width:100%;border-collapse:collapse}th,td{text-align:left;padding:.3rem .5rem}\
 td:first-child{overflow-wrap:anywhere}th+th,td+td{white-space:nowrap}tbody tr:nth-child(odd){background:#8881}\
 a{display:inline-block;padding:.1rem 0}@media(max-width:40rem){th:nth-child(3),td:nth-child(3){display:none}}";
 
 /// What a listing may do in a browser: nothing but show the style that it has.
-pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-mXUFCeKiGq141RLRQWc8uStc6+ZNOW+RSXUeHzWEOsY='; \
+pub(crate) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'sha256-MYREy40VQ+WquKLoiEBz8b6lE2aXrH5bDbgQvvUfrms='; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Makes the document for the directory `names`, of which `more` says that not all are listed.

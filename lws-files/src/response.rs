@@ -82,8 +82,11 @@ impl Response {
     }
 
     /// A directory without the `/` that its files are relative to.
+    ///
+    /// Caches would keep a 301 for as long as they like (RFC 9110 §15.1), and the name may be that of a file one day.
     pub(crate) fn redirect(request: &Request) -> Self {
-        Self::error(request, Status::MOVED_PERMANENTLY).field("Location", request.with_slash())
+        let redirect = Self::error(request, Status::MOVED_PERMANENTLY);
+        redirect.field("Location", request.with_slash()).field("Cache-Control", "no-cache")
     }
 
     /// A method that files do not have. RFC 9110 §15.5.6.

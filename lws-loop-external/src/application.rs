@@ -183,6 +183,12 @@ pub trait Application: Sized + 'static {
         let _ = cx;
     }
 
+    /// A connection waits to be accepted, and the process or the system has no descriptor or memory left for it: what the application can
+    /// close without loss it closes now. The listener tries again a moment later.
+    fn exhausted(&mut self, cx: &mut DriverContext<'_, Self>) {
+        let _ = cx;
+    }
+
     /// The moment asked for with [`DriverContext::set_timer`] has come.
     fn timer(&mut self, cx: &mut DriverContext<'_, Self>) {
         let _ = cx;

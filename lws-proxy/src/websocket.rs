@@ -148,7 +148,7 @@ pub(crate) fn begin(
     let index = chosen.index;
     let to = shared.balance.upstream(index);
     let pipe = Rc::new(RefCell::new(Pipe::new(cx.held_bytes())));
-    let handler = FromUpstream { pipe: Rc::clone(&pipe), front: waker.clone() };
+    let handler = UpstreamSide { pipe: Rc::clone(&pipe), front: waker.clone() };
     let asked = to.options(cx);
     let socket = cx.client().websocket(&to.websocket_url()).map_err(|_| crate::Refusal::Method)?;
     let mut socket = socket.target(to.target(&Target::of(request), &shared.prefix));

@@ -42,7 +42,6 @@
 //! * [`Server::run`] is the built-in loop; [`Server::into_service`] is for a loop that already runs.
 
 mod app;
-#[cfg(feature = "passwords")]
 pub mod auth;
 mod builder;
 #[cfg(feature = "client")]
@@ -75,10 +74,11 @@ pub mod ws;
 pub use builder::Builder;
 pub use context::Context;
 pub use handle::Handle;
+pub use http::subrequest::Grant;
 pub use id::{LinkId, SiteId, StreamId, TimerId};
 pub use link::{datagrams, descriptor, upstream};
 pub use lws_loop_external::{
-    Address, DriverOptions, ListenOptions, ListeningSocket, Peer, ProxyFailure, TurnLimits,
+    Address, DriverOptions, Histogram, ListenOptions, ListeningSocket, Peer, ProxyFailure, TurnLimits,
 };
 pub use lws_proto::{
     Allowance, Bytes, Cause, Config, ConnectionKind, Control, HeldBytes, Limit, Limits, MessageKind, Misuse,
@@ -92,7 +92,7 @@ pub use publish::topics::SubscribeError;
 pub use publish::{Missed, PublishError};
 pub use route::endpoint::Endpoint;
 pub use route::explain::Explanation;
-pub use route::guard::{Admission, Decision, Gate, Guard, Later};
+pub use route::guard::{Admission, Ask, Decision, Gate, Guard, Later};
 pub use route::methods::Methods;
 pub use route::redirect::Redirect;
 pub use route::{Route, RouteOptions, Takes};

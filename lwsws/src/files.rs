@@ -73,12 +73,12 @@ impl FilesArguments {
     /// # Errors
     /// It cannot be read, or no line of it lets a user in.
     pub(crate) fn gate(&self) -> io::Result<Option<Gate>> {
-        self.auth.as_deref().map(|path| gate(path, "lwsws")).transpose()
+        self.auth.as_deref().map(|path| Ok(passwords(path, "lwsws")?.gate())).transpose()
     }
 }
 
-/// The gate of a file of passwords. What is wrong with its lines is written to standard error.
-pub(crate) fn gate(path: &Path, realm: &str) -> io::Result<Gate> {
+/// The guard of a file of passwords. What is wrong with its lines is written to standard error.
+pub(crate) fn passwords(path: &Path, realm: &str) -> io::Result<Basic> {
     let users = Htpasswd::read(path)?;
     for (line, problem) in users.problems() {
         eprintln!("lwsws: {}:{line}: {problem}", path.display());
@@ -86,7 +86,7 @@ pub(crate) fn gate(path: &Path, realm: &str) -> io::Result<Gate> {
     if users.is_empty() {
         return Err(io::Error::other(format!("{}: it lets nobody in", path.display())));
     }
-    Ok(Basic::new(users, realm)?.gate())
+    Basic::new(users, realm)
 }
 
 fn cache_policy(how: &str) -> Result<CachePolicy, String> {

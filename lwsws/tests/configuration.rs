@@ -233,6 +233,74 @@ fn hosts_mounts_redirects_and_protocols_are_served() {
 }
 
 #[test]
+fn mounts_and_protocols_let_in_whom_they_say_and_no_further_than_they_say() {
+    let port = free_port();
+    let conf = r#"{ "vhosts": [ { "name": "localhost", "port": PORT, "mounts": [
+            { "mountpoint": "/", "origin": "file://ROOT/www" },
+            { "mountpoint": "/only", "origin": "file://ROOT/only", "exact-match": 1, "default": "x" },
+            { "mountpoint": "/decides", "origin": "cgi://ROOT/decides" },
+            { "mountpoint": "/asked", "origin": "file://ROOT/www", "interceptor-path": "/decides" },
+            { "mountpoint": "/undecided", "origin": "file://ROOT/www", "interceptor-path": "/" },
+            { "mountpoint": "/nobody", "origin": "file://ROOT/www", "interceptor-path": "/decides", "auth-mask": 1 },
+            { "mountpoint": "/both", "origin": "file://ROOT/www", "interceptor-path": "/decides", "basic-auth": "ROOT/users" },
+        ], "ws-protocols": [ { "lws-mirror-protocol": {}, "lws-status": { "basic-auth": "ROOT/users" } } ] } ] }"#
+        .replace("PORT", &port.to_string());
+    let decides = "#!/bin/sh\ncase \"$HTTP_COOKIE $HTTP_X_FORWARDED_URI\" in\n\
+                   in=1*) printf 'Content-Type: a/b\\n\\nyes';;\n\
+                   *) printf 'Status: 302\\nLocation: http://login.example%s\\n\\n' \"$HTTP_X_FORWARDED_URI\";;\nesac\n";
+    let folder = Folder::new(
+        "guarded",
+        &[
+            ("conf", "{ \"global\": {} }"),
+            ("conf.d/hosts", &conf),
+            ("www/x", "file"),
+            ("www/only/x", "below"),
+            ("only/x", "the path itself"),
+            ("decides", decides),
+            ("users", "ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"),
+        ],
+    );
+    fs::set_permissions(folder.0.join("decides"), fs::Permissions::from_mode(0o755))
+        .expect("it can be executed");
+    let _serving = Serving::start(&folder);
+    const PASSWORD: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
+    const COOKIE: &str = "Cookie: in=1\r\n";
+    let opening = |protocol: &str, fields: &str| {
+        format!(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {protocol}\r\n{fields}"
+        )
+    };
+    let closing = |fields: &str| format!("{CLOSE}{fields}");
+    for (target, fields, wanted) in [
+        ("/only/", closing(""), &["HTTP/1.1 200 ", "the path itself"][..]),
+        ("/only/x", closing(""), &["HTTP/1.1 200 ", "below"]),
+        ("/asked/x?q", closing(""), &["HTTP/1.1 302 ", "Location: http://login.example/asked/x?q\r\n"]),
+        ("/asked/x", closing(COOKIE), &["HTTP/1.1 200 ", "\r\n\r\nfile"]),
+        ("/undecided/x", closing(COOKIE), &["HTTP/1.1 404 "]),
+        ("/nobody/x", closing(COOKIE), &["HTTP/1.1 404 "]),
+        ("/both/x", closing(PASSWORD), &["HTTP/1.1 302 "]),
+        ("/both/x", closing(COOKIE), &["HTTP/1.1 401 "]),
+        ("/both/x", format!("{CLOSE}{COOKIE}{PASSWORD}"), &["HTTP/1.1 200 "]),
+        ("/", opening("lws-mirror-protocol", ""), &["HTTP/1.1 101 "]),
+        ("/", opening("lws-status", ""), &["HTTP/1.1 401 ", "WWW-Authenticate: Basic realm="]),
+        ("/", opening("lws-status", PASSWORD), &["HTTP/1.1 101 "]),
+        ("/asked/", opening("lws-mirror-protocol", ""), &["HTTP/1.1 302 "]),
+        ("/asked/", opening("lws-mirror-protocol", COOKIE), &["HTTP/1.1 101 "]),
+        ("/undecided/", opening("lws-mirror-protocol", COOKIE), &["HTTP/1.1 403 "]),
+        ("/both/", opening("lws-status", COOKIE), &["HTTP/1.1 401 "]),
+        ("/both/", opening("lws-status", &format!("{COOKIE}{PASSWORD}")), &["HTTP/1.1 101 "]),
+    ] {
+        let answer = ask(port, "localhost", target, &fields);
+        for wanted in wanted {
+            assert!(answer.contains(wanted), "{target} {fields}\n{answer}");
+        }
+    }
+    let (_, _, err) = said(&run(&folder.0, &["--test"]));
+    assert!(err.is_empty(), "{err}");
+}
+
+#[test]
 fn a_folder_that_is_not_there_stops_the_start_with_its_place() {
     let conf = r#"{ "vhosts": [ { "name": "a", "port": 1, "mounts": [ { "mountpoint": "/", "origin": "file://ROOT/no" } ] } ] }"#;
     let folder = Folder::new("missing", &[("conf", conf)]);

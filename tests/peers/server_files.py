@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import resource
+import socket
 import subprocess
 import tempfile
 import threading
@@ -14,7 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks import Checks, server
+from checks import Checks, free_port, running, server, server_binary
 
 checks = Checks("files")
 
@@ -140,6 +142,33 @@ def swapped_links(base: str, root: Path) -> None:
     checks.equal("what is outside is never served", seen.get(b"outside", 0), 0)
 
 
+def short_of_descriptors(root: Path) -> None:
+    """Files that are kept open in case they are asked for again make way for connections."""
+    port = free_port()
+    for number in range(8):
+        (root / f"large-{number}.bin").write_bytes(os.urandom(300_000))
+    with running([server_binary(), str(root), "--port", str(port), "--quiet"], port) as process:
+        url = f"http://127.0.0.1:{port}"
+        for number in range(8):
+            curl(f"{url}/large-{number}.bin")
+        folder = Path(f"/proc/{process.pid}/fd")
+
+        def kept() -> int:
+            links = [os.readlink(link) for link in folder.iterdir()]
+            return sum("large-" in link for link in links)
+
+        checks.check("files are kept open", kept() >= 4, kept())
+        used = max(int(link.name) for link in folder.iterdir()) + 1
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, used))
+        # All descriptors below the limit are taken, and none of these asks for anything that would find that out.
+        others = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(6)]
+        others[-1].sendall(b"HEAD /picture.bin HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        status = others[-1].recv(100)[:13]
+        checks.equal("short of descriptors: the last one of many is served", status, b"HTTP/1.1 200 ")
+        for other in others:
+            other.close()
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, checks.scenario("the matrix"):
         root = Path(folder, "served")
@@ -160,6 +189,8 @@ def main() -> None:
         with server(directory=root) as port, server("--zip", str(archive)) as other:
             matrix(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{other}")
             swapped_links(f"http://127.0.0.1:{port}", root)
+        with checks.scenario("short of descriptors"):
+            short_of_descriptors(root)
     checks.finish()
 
 

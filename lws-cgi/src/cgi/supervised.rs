@@ -107,7 +107,7 @@ impl Supervised {
 
     /// Lets the time for its work run, or stand still.
     pub(crate) fn set_clock(self: &Rc<Self>, cx: &mut Context<'_>, runs: bool) {
-        if self.phase.get() != Phase::Running {
+        if self.phase.get() != ProcessPhase::Running {
             // Another deadline holds.
             return;
         }
@@ -162,11 +162,11 @@ impl Supervised {
     pub(crate) fn release(self: &Rc<Self>, cx: &mut Context<'_>, whole: bool) {
         self.released.set(true);
         match self.phase.get() {
-            Phase::Running if !whole => self.terminate(cx, false),
+            ProcessPhase::Running if !whole => self.terminate(cx, false),
             // Nobody is waited for any more.
-            Phase::Running => self.set_clock(cx, true),
-            Phase::Exited { .. } => self.clear(cx),
-            Phase::Ending { .. } | Phase::Gone { .. } => {}
+            ProcessPhase::Running => self.set_clock(cx, true),
+            ProcessPhase::Exited { .. } => self.clear(cx),
+            ProcessPhase::Ending { .. } | ProcessPhase::Gone { .. } => {}
         }
     }
 

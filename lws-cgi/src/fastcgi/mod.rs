@@ -3,7 +3,7 @@
 mod connection;
 mod record;
 
-use self::connection::{Carrier, Conversation, Progress, Shared, Task};
+use self::connection::{Conversation, Progress, ResponderLink, Shared, Task};
 use crate::allowance::Allowance;
 use crate::backend::{Backend, Launch, Received};
 use crate::failure::Failure;

@@ -1,7 +1,6 @@
 //! The pool, one rule per test. Requests are names of a slab of their own.
 
 use super::*;
-use crate::client::Due;
 use crate::options::{Options, RequestOptions};
 
 struct Bench {
@@ -313,7 +312,7 @@ fn a_connection_lives_so_long_and_serves_so_many() {
     while left > 30 * SECOND {
         it.wait(30 * SECOND);
         left -= 30 * SECOND;
-        it.pool.due.set(Due::Idle(link), it.now + 60 * SECOND);
+        it.pool.due.set(PoolDue::Idle(link), it.now + 60 * SECOND);
     }
     it.wait(left);
     assert_eq!(it.steps(), [Step::Close(link)]);

@@ -77,3 +77,31 @@ fn fields_made_of_words() {
         fuzz::accept_encoding(&numbers.sentence(&codings));
     }
 }
+
+#[test]
+fn paths_and_lines_made_of_words() {
+    let mut numbers = Numbers(3);
+    let paths = ["/", "a", "b", ".", "..", "%2e", "%2F", "%00", "\\", "%5c", ".a", "%", "~1", ":", "\u{e9}"];
+    let lines = [
+        "ann",
+        ":",
+        "\n",
+        "\r",
+        "#",
+        "$2b$04$",
+        "$2y$31$",
+        "$argon2id$v=19$m=4096,t=1,p=1$",
+        "$5$rounds=",
+        "$6$",
+        "{SHA}",
+        "$apr1$",
+        "abcdefghijklmnopqrstuu",
+        "999999999",
+        "$",
+    ];
+    for _ in 0..20_000 {
+        fuzz::paths(&numbers.sentence(&paths));
+        fuzz::passwords(&numbers.sentence(&lines));
+    }
+    fuzz::paths(b"/a/b");
+}

@@ -106,6 +106,7 @@ impl<A: Application> Driver<A> {
                 let Some(listener) = listeners.get(id) else { return };
                 listener.pause_from(now);
                 stats.accept_pauses_total += 1;
+                self.application.exhausted(&mut DriverContext::new(&mut self.core, Subject::SERVICE));
             }
         }
     }

@@ -3,8 +3,9 @@
 use super::requests::{Arrived, Passed};
 use super::{App, Lent};
 use crate::context::{Context, Subject};
+use crate::http::subrequest::Grant;
 use crate::http::{Answer, Exchange, Request, Response, Routed, Status};
-use crate::link::stream::{GuardedStream, StreamPhase, StreamState, WaitsFor};
+use crate::link::stream::{GuardedStream, HttpStream, StreamPhase, StreamState, WaitsFor};
 use crate::link::streams::Ingress;
 use crate::route::guard::{Admission, Guards};
 use crate::server::peers::Queue;
@@ -68,8 +69,10 @@ impl App {
     ) {
         let StreamPhase::Guarded(guarded) = &mut state.phase else { return };
         let decision = match &guarded.waits_for {
-            WaitsFor::Guard(decision) => decision.take().map(|decided| decided.map(|()| None)),
-            WaitsFor::PeerSlot(peer_slot) => peer_slot.take().map(|peer_slot| Ok(Some(peer_slot))),
+            WaitsFor::Guard(later) => later.decision.take().map(|decided| decided.map(|grant| (grant, None))),
+            WaitsFor::PeerSlot(peer_slot) => {
+                peer_slot.take().map(|peer_slot| Ok((Grant::new(), Some(peer_slot))))
+            }
         };
         let Some(decision) = decision else { return };
         stream.set_timeout(None);
@@ -81,14 +84,17 @@ impl App {
             stream.resume();
         }
         let reroutes = http.tally.reroutes;
+        let unwritten = || Response::error(Status::INTERNAL_SERVER_ERROR);
+        let decision =
+            decision.and_then(|(grant, new_slot)| Ok((grant.apply(head).ok_or_else(unwritten)?, new_slot)));
         match decision {
-            Ok(new_slot) => {
+            Ok((head, new_slot)) => {
                 // The guard that has decided has let it pass, too. A request that has waited for a slot has asked
                 // no guard yet.
                 let passed = passed + usize::from(new_slot.is_none());
-                let peer_slot = new_slot.map(Box::new).or(http.peer_slot);
-                let (entry, begun) = (http.entry, http.begun);
-                let arrived = Arrived { stream, head: head.lend(), end, entry, peer_slot, begun };
+                let HttpStream { entry, peer_slot, begun, waiting, .. } = http;
+                let peer_slot = new_slot.map(Box::new).or(peer_slot);
+                let arrived = Arrived { stream, head: head.lend(), end, entry, peer_slot, begun, waiting };
                 self.proceed(cx, ingress, state, arrived, Some((site, passed)));
                 state.set_reroutes(reroutes);
             }
@@ -107,6 +113,7 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         state: &mut StreamState,
+        routed: Routed<'_>,
         asked: Asked<'a>,
     ) -> Option<lws_proto::Exchange<'a>> {
         let StreamPhase::Http(http) = &mut state.phase else { return None };
@@ -115,8 +122,9 @@ impl App {
         };
         let peer = self.state.peers.get(cx.connection(), || cx.peer());
         let subject = Subject { route: http.route, key: state.key };
-        let queue =
-            peers.peer_slot(&peer, || Context::new(cx, &mut self.state, subject, None).deferred_result());
+        let request = Request::lent(asked.head, routed, !asked.end, None);
+        let defer = || Context::new(cx, &mut self.state, subject, None).deferred_result();
+        let queue = peers.peer_slot(&peer, &request, defer);
         match queue {
             Queue::Go(peer_slot) => {
                 http.peer_slot = peer_slot;
@@ -146,7 +154,7 @@ impl App {
     }
 
     /// Answers a request that may not go on.
-    fn refuse_admission(
+    pub(super) fn refuse_admission(
         &mut self,
         cx: &mut Lent<'_>,
         state: &mut StreamState,
@@ -176,18 +184,26 @@ impl App {
             (Some(before), Some(now)) => Rc::ptr_eq(before, now),
             _ => false,
         };
-        let passed = passed.filter(|(site, _)| is_of(site)).map_or(0, |(_, passed)| passed);
+        let mut passed = passed.filter(|(site, _)| is_of(site)).map_or(0, |(_, passed)| passed);
         let StreamPhase::Http(http) = &state.phase else { return None };
         let subject = Subject { route: http.route, key: state.key };
         let request = Request::lent(asked.head, routed, !asked.end, cx.tls());
-        match guards.ask(passed, &mut Context::new(cx, &mut self.state, subject, None), &request) {
-            (_, Admission::Granted) => return Some(asked.stream),
-            (_, Admission::Refused(response)) => {
+        let waiting = http.waiting.as_ref().map(|waiting| waiting.ask.path());
+        let mut context = Context::new(cx, &mut self.state, subject, None);
+        let (passed, admission) = loop {
+            match guards.ask(passed, &mut context, &request) {
+                // A guard of the whole site holds for the route that it asks, too.
+                (at, Admission::Ask(ask)) if waiting == Some(ask.path()) => passed = at + 1,
+                other => break other,
+            }
+        };
+        match admission {
+            Admission::Granted => return Some(asked.stream),
+            Admission::Refused(response) => {
                 self.refuse_admission(cx, state, asked.stream, response, asked.end);
             }
-            (passed, Admission::Later(later)) => {
-                self.hold(cx, state, asked, passed, WaitsFor::Guard(later.0))
-            }
+            Admission::Later(later) => self.hold(cx, state, asked, passed, WaitsFor::Guard(later)),
+            Admission::Ask(ask) => self.begin_subrequest(cx, state, asked, passed, ask),
         }
         None
     }

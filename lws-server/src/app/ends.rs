@@ -106,6 +106,8 @@ impl App {
             StreamPhase::Http(mut http) => {
                 panics::discard(http.handler.take());
                 http.tally.panicked = true;
+                // What a handler has granted that came to no good end is not believed.
+                http.tally.subrequest = None;
                 StreamPhase::Http(http)
             }
             StreamPhase::Guarded(guarded) => {

@@ -238,6 +238,11 @@ impl App {
         let key = stream.key();
         match &mut state.phase {
             StreamPhase::Idle => {}
+            StreamPhase::Http(http) if http.tally.is_granted() => {
+                if let Ok(stream) = stream.into_exchange() {
+                    self.end_subrequest(cx, state, stream);
+                }
+            }
             StreamPhase::Http(http) => match http.tally.instead.take() {
                 Some(head) => {
                     if let Ok(stream) = stream.into_exchange() {
@@ -286,9 +291,11 @@ impl App {
         let owes_answer = http.owes_answer();
         let subject = Subject { route: http.route, key: Some(stream.key()) };
         let mut context = Context::new(cx, &mut self.state, subject, None);
-        let exchange = Exchange { stream, tally: &mut http.tally };
+        let mut exchange = Exchange { stream, tally: &mut http.tally };
         if owes_answer {
             exchange.tally.failed = false;
+            // No handler takes content that was held off, and it would stand in the way of what follows.
+            exchange.resume();
             let response = Response::error(Status::INTERNAL_SERVER_ERROR);
             http.handler = Answer::answer(response, &mut context, exchange, true);
         } else if let Some(handler) = &mut http.handler {

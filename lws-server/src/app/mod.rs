@@ -1,8 +1,8 @@
 //! The application that a server is to its driver: events in, calls of handlers out.
 //!
 //! What is to be done with a request is decided in `route/resolve.rs`, and done here: `requests.rs` begins exchanges and WebSockets,
-//! `admission.rs` has guards asked before, `events.rs` calls the handlers of what has begun, `ends.rs` ends it, `delivery.rs` sends what
-//! was published, `commands.rs` does what other handlers and threads ask for, `changes.rs` changes the
+//! `admission.rs` has guards asked before, `subrequests.rs` has other routes asked, `events.rs` calls the handlers of what has begun,
+//! `ends.rs` ends it, `delivery.rs` sends what was published, `commands.rs` does what other handlers and threads ask for, `changes.rs` changes the
 //! sites on all threads, `client.rs` serves the thread's client, and `links.rs` is
 //! about connections that no listener has accepted. Knows no socket and no loop.
 
@@ -17,6 +17,7 @@ mod ends;
 mod events;
 mod links;
 mod requests;
+mod subrequests;
 
 use crate::context::{Context, Subject};
 use crate::id::{RouteId, StreamId};
@@ -371,6 +372,10 @@ impl Application for App {
         }
         self.nowhere(cx).wake_at_drain();
         self.report(cx);
+    }
+
+    fn exhausted(&mut self, _: &mut Lent<'_>) {
+        self.state.close_kept_files();
     }
 
     fn timer(&mut self, cx: &mut Lent<'_>) {

@@ -3,8 +3,9 @@
 use super::admission::Asked;
 use super::{App, Lent};
 use crate::context::{Context, Subject};
+use crate::http::subrequest::Subrequest;
 use crate::http::{self, Answer, ErrorForm, Exchange, Request, Response, Routed, Tally};
-use crate::link::stream::{HttpStream, StreamPhase, StreamState, WebSocketStream};
+use crate::link::stream::{HttpStream, StreamPhase, StreamState, WaitingRequest, WebSocketStream};
 use crate::link::streams::Ingress;
 use crate::metrics::RequestLabels;
 use crate::route::refusal;
@@ -35,6 +36,8 @@ pub(super) struct Arrived<'a> {
     pub(super) peer_slot: Option<Box<PeerSlot>>,
     /// The time of the loop when its head was there.
     pub(super) begun: Time,
+    /// The request that is decided about by what this one is answered.
+    pub(super) waiting: Option<Box<WaitingRequest>>,
 }
 
 /// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
@@ -65,7 +68,8 @@ impl App {
         state.key = Some(stream.key());
         let entry = self.entry(cx, stream.key(), &head);
         let begun = cx.now();
-        self.proceed(cx, ingress, state, Arrived { stream, head, end, entry, peer_slot: None, begun }, None);
+        let arrived = Arrived { stream, head, end, entry, peer_slot: None, begun, waiting: None };
+        self.proceed(cx, ingress, state, arrived, None);
         self.after_answer(cx, state);
     }
 
@@ -79,7 +83,7 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry, peer_slot, begun } = arrived;
+        let Arrived { mut stream, head, end, entry, peer_slot, begun, waiting } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -96,16 +100,26 @@ impl App {
         let errors = site.as_ref().map_or(&listener.errors, |site| &site.settings.errors);
         let errors = errors.as_ref().map(|renderer| ErrorForm::new(renderer, &head));
         let is_head = head.method() == http::Method::Head;
-        let tally = Tally { always: fields, head: is_head, errors, ..Tally::default() };
+        let subrequest = waiting.as_ref().map(|waiting| Box::new(Subrequest::Asked(waiting.ask.copied())));
+        let tally = Tally { always: fields, head: is_head, errors, subrequest, ..Tally::default() };
         let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
         let (counters, asked) = (Rc::clone(counters), RequestLabels::new(head.version(), head.method()));
         let handler = None;
-        state.phase =
-            StreamPhase::Http(HttpStream { handler, tally, route, entry, peer_slot, counters, asked, begun });
+        state.phase = StreamPhase::Http(HttpStream {
+            handler,
+            tally,
+            route,
+            entry,
+            peer_slot,
+            counters,
+            asked,
+            begun,
+            waiting,
+        });
         let mut routed = Routed { path: &path, pattern, content_bytes_max: 0 };
         if self.state.group.peers.is_some() {
             let asked = Asked { stream, head, end, site: site.clone(), ingress };
-            match self.await_turn(cx, state, asked) {
+            match self.await_turn(cx, state, routed, asked) {
                 Some(on_turn) => stream = on_turn,
                 None => return,
             }
@@ -249,12 +263,13 @@ impl App {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, peer_slot, begun) = (http.entry.take(), http.peer_slot.take(), http.begun);
+            let (entry, peer_slot, begun, waiting) =
+                (http.entry.take(), http.peer_slot.take(), http.begun, http.waiting.take());
             // Content that nobody has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
             // For the peer it is the same request, which keeps its slot.
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry, peer_slot, begun };
+            let arrived = Arrived { stream, head: head.lend(), end: true, entry, peer_slot, begun, waiting };
             self.proceed(cx, ingress, state, arrived, None);
             state.set_reroutes(reroutes);
         }
@@ -276,7 +291,7 @@ impl App {
             // The handler of the exchange has come to its end with it.
             panics::discard(http.handler.take());
             self.begin_websocket(cx, state, handler);
-        } else if http.owes_answer() || http.tally.instead.is_some() {
+        } else if http.owes_answer() || http.tally.instead.is_some() || http.tally.is_granted() {
             self.wake_later(cx, *key);
         }
     }

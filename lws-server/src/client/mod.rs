@@ -80,6 +80,13 @@ impl crate::Context<'_> {
         Deliveries::new(self.state.client.outbox())
     }
 
+    /// The bytes that this thread holds for peers, against the budget of the server, [`Builder::held_bytes_max`](crate::Builder::held_bytes_max). What
+    /// an application keeps between two of them it counts there itself, with [`HeldBytes::adjust`](crate::HeldBytes::adjust).
+    #[must_use]
+    pub fn held_bytes(&self) -> Rc<crate::HeldBytes> {
+        self.state.client.held()
+    }
+
     /// What wakes the exchange, WebSocket or raw stream that the call is about from a [`Reply`] or whatever else is on this thread.
     /// `None` of a call that is about none.
     #[must_use]

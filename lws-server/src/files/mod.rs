@@ -15,11 +15,10 @@ pub use lws_files::{
 };
 #[cfg(feature = "zip")]
 pub use lws_files::{Zip, ZipError, ZipLimits};
-pub(crate) use mount::Mount;
+pub(crate) use mount::{Mount, Mounted};
 
 use lws_loop_external::descriptors_max;
 use lws_proto::Bytes;
-use mount::Mounted;
 use std::borrow::Cow;
 use std::fmt;
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::transfer::Transfer;
 use crate::Context;
-use crate::http::{Answer, Exchange, Handler, HttpDate, Request, Response, Status, normalize_path};
+use crate::http::{Exchange, Handler, HttpDate, Request, normalize_path};
 use crate::route::endpoint::Endpoint;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,6 +23,9 @@ pub(crate) struct Mounted {
     sweeping: Cell<bool>,
 }
 
+/// What no file is called: for paths that lead to none, which are answered as those are whose file is not there.
+const NOWHERE: &str = "\0";
+
 /// How often that is done, as long as anything is kept.
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
@@ -31,18 +34,30 @@ impl Mounted {
         Self { files, disk_timeout, sweeping: Cell::new(false) }
     }
 
+    /// Closes what is open in case it is asked for again.
+    pub(crate) fn close_kept(&self) {
+        self.files.clear();
+    }
+
     /// Sets the timer, unless it is. A mount that keeps nothing has none, so that an idle server sleeps.
     fn keep_swept(self: &Rc<Self>, cx: &mut Context<'_>) {
         if !self.sweeping.replace(true) {
-            let mounted = Rc::clone(self);
-            cx.after(SWEEP_PERIOD, move |cx| mounted.sweep(cx));
+            cx.state.keeping.push(Rc::clone(self));
+            self.sweep_later(cx);
         }
     }
 
+    fn sweep_later(self: &Rc<Self>, cx: &mut Context<'_>) {
+        let mounted = Rc::clone(self);
+        cx.after(SWEEP_PERIOD, move |cx| mounted.sweep(cx));
+    }
+
     fn sweep(self: &Rc<Self>, cx: &mut Context<'_>) {
-        self.sweeping.set(false);
         if self.files.sweep(cx.now()) {
-            self.keep_swept(cx);
+            self.sweep_later(cx);
+        } else {
+            self.sweeping.set(false);
+            cx.state.keeping.retain(|keeping| !Rc::ptr_eq(keeping, self));
         }
     }
 }
@@ -72,14 +87,13 @@ impl Endpoint for Mount {
         cx: &mut Context<'_>,
         request: &Request<'_>,
         exchange: Exchange<'_>,
-        end: bool,
+        _: bool,
     ) -> Option<Box<dyn Handler>> {
-        let Some(names) = self.names_below(request) else {
-            return Response::error(Status::NOT_FOUND).answer(cx, exchange, end);
-        };
+        let names = self.names_below(request);
+        let names = names.as_deref().unwrap_or(NOWHERE);
         let (path, query) = (request.raw_path(), request.query());
         let wanted =
-            lws_files::Request::new(request.method(), &names, path, query, request.fields(), date(cx));
+            lws_files::Request::new(request.method(), names, path, query, request.fields(), date(cx));
         self.mounted.keep_swept(cx);
         Transfer::begin(cx, &self.mounted, wanted, exchange)
     }

@@ -2,6 +2,7 @@
 //!
 //! Knows no route and no file.
 
+use super::subrequest::Subrequest;
 use super::{Attached, Compression, ErrorForm, Response};
 use crate::ws;
 use lws_proto::http::{HeadBuf, Status};
@@ -35,6 +36,8 @@ pub(crate) struct Tally {
     pub(crate) errors: Option<Box<ErrorForm>>,
     /// What layers have attached.
     pub(crate) attached: Option<Box<Attached>>,
+    /// What is answered decides about another request, which waits for it.
+    pub(crate) subrequest: Option<Box<Subrequest>>,
 }
 
 /// The handler of a WebSocket that was accepted on an exchange.
@@ -80,6 +83,23 @@ impl Tally {
     fn begin(&mut self, status: Status, bytes: u64) {
         self.status = status.code();
         self.count(bytes);
+    }
+
+    /// The request that waits for this answer goes on, with what `fields` have for it. Too much of that is the endpoint's fault, and the
+    /// request is answered 500.
+    #[cold]
+    fn grant<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, fields: impl IntoIterator<Item = (N, V)>) {
+        let granted = self.subrequest.as_mut().is_some_and(|subrequest| subrequest.grant(fields));
+        if !granted {
+            self.subrequest = None;
+            self.failed = true;
+        }
+    }
+
+    /// Whether the request that waits for this answer goes on, so that nothing more is answered here.
+    #[inline]
+    pub(crate) fn is_granted(&self) -> bool {
+        self.subrequest.as_ref().is_some_and(|subrequest| subrequest.is_granted())
     }
 
     /// Content was handed over with a head or behind it.
@@ -222,6 +242,9 @@ impl<'a> Exchange<'a> {
     #[inline]
     pub fn permit(self) -> Result<Permit<'a>, Self> {
         let Self { stream, tally } = self;
+        if tally.is_granted() {
+            return Err(Self { stream, tally });
+        }
         match stream.permit() {
             Ok(inner) => Ok(Permit { inner, tally }),
             Err(stream) => Err(Self { stream, tally }),
@@ -231,7 +254,9 @@ impl<'a> Exchange<'a> {
     /// Asks for one [`writable`](super::Handler::writable), when the exchange may write.
     #[doc(alias = "lws_callback_on_writable")]
     pub fn want_write(&mut self) {
-        self.stream.want_write();
+        if !self.tally.is_granted() {
+            self.stream.want_write();
+        }
     }
 
     /// Takes no content of the request until [`resume`](Self::resume).
@@ -336,6 +361,10 @@ impl<'a> Exchange<'a> {
         status: Status,
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Result<(), Misuse> {
+        if self.tally.subrequest.is_some() {
+            // It is not for the peer, who has asked for something else.
+            return Ok(());
+        }
         self.stream.interim(status, fields)
     }
 
@@ -387,7 +416,9 @@ impl<'a> Exchange<'a> {
 
     /// Ends the connection at once, and the exchange with it. What is queued is lost.
     pub fn abort(self) {
-        self.stream.abort();
+        if !self.tally.is_granted() {
+            self.stream.abort();
+        }
     }
 }
 
@@ -437,6 +468,30 @@ impl<'a> Permit<'a> {
         Self { inner, tally }
     }
 
+    /// The permit again, to answer with `status`; or the exchange, if a request waits for this answer that goes on because of it.
+    #[inline]
+    fn unless_granted(self, status: Status) -> Result<Self, Exchange<'a>> {
+        if self.tally.subrequest.is_none() { Ok(self) } else { self.decide(status) }
+    }
+
+    #[cold]
+    fn decide(self, status: Status) -> Result<Self, Exchange<'a>> {
+        if status.is_success() {
+            return Err(self.into_exchange());
+        }
+        // What is answered goes to the peer in place of what it has asked for, and content that was held off is passed over.
+        let Exchange { mut stream, tally } = self.into_exchange();
+        tally.subrequest = None;
+        stream.resume();
+        match stream.permit() {
+            Ok(inner) => Ok(Permit { inner, tally }),
+            Err(stream) => {
+                tally.failed = true;
+                Err(Exchange { stream, tally })
+            }
+        }
+    }
+
     /// How many bytes can be sent before the peer or the queue says stop. At least 1.
     #[must_use]
     pub fn budget(&self) -> usize {
@@ -462,14 +517,24 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Result<Spent<'a>, Misuse> {
-        let sent = respond(self.inner, self.tally, status, fields, content, end)?;
-        Ok(Spent { sent, tally: self.tally })
+        let Self { inner, tally } = match self.unless_granted(status) {
+            Ok(permit) => permit,
+            Err(Exchange { stream, tally }) => {
+                tally.grant(fields);
+                return Ok(Spent { left: Left::Unsent(stream), tally });
+            }
+        };
+        let sent = respond(inner, tally, status, fields, content, end)?;
+        Ok(Spent { left: Left::Sent(sent), tally })
     }
 
     /// Sends `response`, whole. One that cannot be written (a field with a line break in it) becomes a 500.
     #[inline]
     pub fn reply(self, mut response: Response) {
-        let Self { inner, tally } = self;
+        let Self { inner, tally } = match self.unless_granted(response.status) {
+            Ok(permit) => permit,
+            Err(exchange) => return exchange.tally.grant(response.field_lines()),
+        };
         if let Some(errors) = &tally.errors {
             response.render(errors);
         }
@@ -487,7 +552,13 @@ impl<'a> Permit<'a> {
         content: Payload<'_>,
         end: bool,
     ) -> Option<Exchange<'a>> {
-        let Self { inner, tally } = self;
+        let Self { inner, tally } = match self.unless_granted(status) {
+            Ok(permit) => permit,
+            Err(exchange) => {
+                exchange.tally.grant(fields);
+                return Some(exchange);
+            }
+        };
         match respond(inner, tally, status, fields, content, end) {
             Ok(sent) => Some(Exchange { stream: sent.into_stream(), tally }),
             Err(_) => {
@@ -514,7 +585,7 @@ impl<'a> Permit<'a> {
         let bytes = content.len() as u64;
         let sent = self.inner.data(content, end)?;
         self.tally.count(bytes);
-        Ok(Spent { sent, tally: self.tally })
+        Ok(Spent { left: Left::Sent(sent), tally: self.tally })
     }
 
     /// Sends content that `fill` writes in place: up to `max` bytes, of which it returns how many it wrote and whether
@@ -541,7 +612,7 @@ impl<'a> Permit<'a> {
             (len, end)
         })?;
         tally.count(written as u64);
-        Ok(Spent { sent, tally })
+        Ok(Spent { left: Left::Sent(sent), tally })
     }
 
     /// Ends a chunked response with a trailer section. RFC 9112 §7.1.2.
@@ -554,38 +625,54 @@ impl<'a> Permit<'a> {
     ) -> Result<Spent<'a>, Misuse> {
         let Self { inner, tally } = self;
         let Some(compression) = tally.compression() else {
-            return Ok(Spent { sent: inner.trailers(fields)?, tally });
+            return Ok(Spent { left: Left::Sent(inner.trailers(fields)?), tally });
         };
         // The end of the coding goes before them. Where there is no room for both they are refused, as nothing may be lost silently.
         let mut rest = Payload::Static(b"");
         compression.encode(&mut rest, true);
         let permit = inner.data(rest, false)?.into_stream().permit().map_err(|_| Misuse::WrongState)?;
-        Ok(Spent { sent: permit.trailers(fields)?, tally })
+        Ok(Spent { left: Left::Sent(permit.trailers(fields)?), tally })
     }
+}
+
+/// What is left of a permit.
+#[derive(Debug)]
+enum Left<'a> {
+    Sent(Sent<'a, spoken::Http>),
+    /// Nothing went to the peer: what was answered has let another request go on.
+    Unsent(lws_proto::Exchange<'a>),
 }
 
 /// A permit that was spent.
 #[derive(Debug)]
 pub struct Spent<'a> {
-    sent: Sent<'a, spoken::Http>,
+    left: Left<'a>,
     tally: &'a mut Tally,
 }
 
 impl<'a> Spent<'a> {
     /// Asks for the next permit.
     pub fn again(self) {
-        self.sent.again();
+        if let Left::Sent(sent) = self.left {
+            sent.again();
+        }
     }
 
     /// Takes no content of the request until the exchange may write again, so that a handler that answers each chunk needs no
     /// queue.
     pub fn throttle(self) {
-        self.sent.throttle();
+        if let Left::Sent(sent) = self.left {
+            sent.throttle();
+        }
     }
 
     /// The exchange.
     #[must_use]
     pub fn into_exchange(self) -> Exchange<'a> {
-        Exchange { stream: self.sent.into_stream(), tally: self.tally }
+        let stream = match self.left {
+            Left::Sent(sent) => sent.into_stream(),
+            Left::Unsent(stream) => stream,
+        };
+        Exchange { stream, tally: self.tally }
     }
 }

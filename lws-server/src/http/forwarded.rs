@@ -25,7 +25,7 @@ const HOPS_MAX: usize = 32;
 /// });
 /// # Ok::<(), lws_server::http::NoNetwork>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies {
     networks: Vec<IpNet>,
     unix: bool,
@@ -90,7 +90,8 @@ impl TrustedProxies {
     }
 
     /// Whether a peer is one of theirs.
-    pub(crate) fn is_trusted(&self, peer: Peer) -> bool {
+    #[must_use]
+    pub fn trusts(&self, peer: Peer) -> bool {
         match address_of(peer) {
             Some(address) => self.contains(address),
             None => self.unix && peer == Peer::Local,
@@ -106,7 +107,7 @@ impl TrustedProxies {
     #[must_use]
     pub fn client(&self, peer: Peer, request: &Request<'_>) -> Client {
         let mut client = Client { address: address_of(peer), secure: None, host: None };
-        if !self.is_trusted(peer) {
+        if !self.trusts(peer) {
             return client;
         }
         for hop in hops(request) {

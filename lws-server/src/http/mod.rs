@@ -24,6 +24,7 @@ mod remote;
 mod request;
 mod response;
 mod streamed;
+pub(crate) mod subrequest;
 mod trace;
 
 use crate::Context;

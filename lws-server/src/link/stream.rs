@@ -1,10 +1,11 @@
 //! What a server keeps of one stream: its handler, and how far it has come.
 
-use crate::http::{self, Response, Tally};
+use crate::http::{self, Tally};
 use crate::id::RouteId;
 use crate::link::streams::Ingress;
-use crate::metrics::{RequestLabels, SiteCounters};
+use crate::metrics::{RequestLabels, ThreadCounters};
 use crate::publish::topics::Subscriptions;
+use crate::route::guard::{Ask, Later};
 use crate::server::peers::PeerSlot;
 use crate::site::served::ServedSite;
 use crate::thread::access::{LoggedRequest, LoggedWebSocket};
@@ -14,7 +15,6 @@ use lws_proto::http::HeadBuf;
 use lws_proto::ws::SentMessages;
 use lws_proto::{StreamKey, Time};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// One stream of a connection, or the place of one that has ended.
 #[derive(Default)]
@@ -50,10 +50,26 @@ pub(crate) struct HttpStream {
     /// Its slot among the requests of its peer, if those are limited.
     pub(crate) peer_slot: Option<Box<PeerSlot>>,
     /// What counts it, and by what.
-    pub(crate) counters: Rc<Arc<SiteCounters>>,
+    pub(crate) counters: ThreadCounters,
     pub(crate) asked: RequestLabels,
     /// The time of the loop when its head was there.
     pub(crate) begun: Time,
+    /// The request that what is answered here decides about.
+    pub(crate) waiting: Option<Box<WaitingRequest>>,
+}
+
+/// A request that waits for what another route answers about it. It is resolved anew then.
+pub(crate) struct WaitingRequest {
+    pub(crate) head: HeadBuf,
+    /// It has no content.
+    pub(crate) end: bool,
+    pub(crate) site: Option<Rc<ServedSite>>,
+    pub(crate) ingress: Ingress,
+    /// How many guards have let it pass.
+    pub(crate) passed: usize,
+    /// How often the exchange had gone on with another request.
+    pub(crate) reroutes: u8,
+    pub(crate) ask: Ask,
 }
 
 /// A request that waits for a guard of its route, or for a slot of its peer. It is resolved anew then.
@@ -72,7 +88,7 @@ pub(crate) struct GuardedStream {
 /// What a request waits for before its endpoint gets it.
 pub(crate) enum WaitsFor {
     /// The decision of a guard.
-    Guard(Deferred<Result<(), Response>>),
+    Guard(Later),
     /// A slot among the requests of its peer.
     PeerSlot(Deferred<PeerSlot>),
 }
@@ -88,7 +104,7 @@ pub(crate) struct WebSocketStream {
     /// The last permit was spent on what was published: the next one is the handler's.
     pub(crate) delivered: bool,
     /// What counts it and its messages.
-    pub(crate) counters: Rc<Arc<SiteCounters>>,
+    pub(crate) counters: ThreadCounters,
     /// What it had sent when that was counted last.
     pub(crate) sent: SentMessages,
     /// For the record of its end, if there is an access log.
@@ -129,6 +145,7 @@ impl HttpStream {
     pub(crate) fn owes_answer(&self) -> bool {
         self.tally.status == 0
             && (self.tally.failed || self.handler.is_none())
+            && !self.tally.is_granted()
             && self.tally.instead.is_none()
     }
 }
@@ -138,7 +155,7 @@ impl WebSocketStream {
     pub(crate) fn new(
         handler: Box<dyn ws::Handler>,
         route: RouteId,
-        counters: Rc<Arc<SiteCounters>>,
+        counters: ThreadCounters,
         logged: Option<Box<LoggedWebSocket>>,
     ) -> Self {
         Self {

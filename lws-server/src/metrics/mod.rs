@@ -26,7 +26,7 @@ mod site;
 mod thread;
 
 pub use exposition::{Exposition, Family, Format, Kind};
-pub(crate) use site::{RequestLabels, SiteCounters, SiteRegistry};
+pub(crate) use site::{RequestLabels, SiteCounters, SiteRegistry, ThreadCounters};
 pub(crate) use thread::TlsHandshakes;
 
 use crate::http::{Deferred, Request, Response};

@@ -5,6 +5,7 @@ use crate::id::SiteId;
 use lws_proto::MessageKind;
 use lws_proto::http::{Method, Version};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,9 @@ impl RequestLabels {
         if usize::from(self.version) == VERSIONS.len() - 1 { 200 } else { 101 }
     }
 }
+
+/// How a thread shares the counters of a site among its streams: a stream counts a reference without a locked instruction.
+pub(crate) type ThreadCounters = Rc<Arc<SiteCounters>>;
 
 /// The counters of one site on one thread: about 1.4 KiB.
 #[derive(Debug)]

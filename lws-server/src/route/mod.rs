@@ -44,6 +44,9 @@ pub struct Route {
     pub takes: Takes,
     /// What answers.
     pub endpoint: Rc<dyn Endpoint>,
+    /// Whether it is for its path alone, and not for what lies below. Default no. Routes with one path have to agree.
+    #[doc(alias = "LWS_MOUNT_EXACT_MATCH")]
+    pub exact: bool,
     /// What holds for it in place of its site's [`route_defaults`](crate::SiteSettings::route_defaults).
     pub options: RouteOptions,
 }
@@ -107,7 +110,8 @@ impl RouteOptions {
 impl Route {
     /// An endpoint of whatever kind.
     pub fn new(takes: Takes, path: impl Into<String>, endpoint: impl Endpoint) -> Self {
-        Self { path: path.into(), takes, endpoint: Rc::new(endpoint), options: RouteOptions::default() }
+        let options = RouteOptions::default();
+        Self { path: path.into(), takes, endpoint: Rc::new(endpoint), exact: false, options }
     }
 
     /// Requests with any method: see [`Builder::http`](crate::Builder::http).
@@ -226,6 +230,13 @@ impl Route {
         self.layer(cors)
     }
 
+    /// Has it stand for its path alone: what lies below belongs to the next shorter route.
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        self.exact = true;
+        self
+    }
+
     /// Puts layers before its endpoint. Of the rules for pages of other origins those hold that were there before.
     pub(crate) fn behind(mut self, layers: &Layers) -> Self {
         let layers = if self.options.cors.is_some() { layers.without_cors() } else { layers.clone() };
@@ -307,8 +318,9 @@ impl From<&'static [Method]> for Takes {
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, takes, options, .. } = self;
+        let Self { path, takes, exact, options, .. } = self;
         let mut debug = f.debug_struct("Route");
-        debug.field("path", path).field("takes", takes).field("options", options).finish_non_exhaustive()
+        debug.field("path", path).field("takes", takes).field("exact", exact).field("options", options);
+        debug.finish_non_exhaustive()
     }
 }

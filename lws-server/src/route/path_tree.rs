@@ -37,12 +37,14 @@ struct Node {
     rest: Option<usize>,
     /// Whether a parameter stands before it, so that its route is for this path alone.
     exact: bool,
+    /// Whether its route says that it is for this path alone, which those below it need not.
+    alone: bool,
 }
 
 impl Node {
     /// The route for what lies below and has none of its own.
     fn below(&self) -> Option<usize> {
-        self.rest.or(self.route.filter(|_| !self.exact))
+        self.rest.or(self.route.filter(|_| !self.exact && !self.alone))
     }
 }
 
@@ -242,6 +244,21 @@ impl<T> PathTree<T> {
         Ok(&mut self.routes[number].1)
     }
 
+    /// Has the route whose pattern is `path` stand for its own path alone, and not for what lies below it.
+    pub(crate) fn end_at(&mut self, path: &str) {
+        let mut node = 0;
+        for segment in Pattern::parse(path).iter().flat_map(Pattern::segments) {
+            let next = match segment {
+                Segment::Literal(name) => self.nodes[node].literals.find(name),
+                Segment::Parameter(_) => self.nodes[node].parameter,
+                Segment::Rest(_) => None,
+            };
+            let Some(next) = next else { return };
+            node = next;
+        }
+        self.nodes[node].alone = true;
+    }
+
     /// Has a pattern compared with whole paths, if it can be and there are few.
     fn note_whole(&mut self, pattern: &Pattern, number: usize) {
         if !pattern.segments().all(|segment| matches!(segment, Segment::Literal(_))) {
@@ -408,6 +425,18 @@ mod tests {
                 ("/hello/you", Some("/hello")),
             ],
         );
+    }
+
+    #[test]
+    fn a_route_for_its_path_alone_leaves_what_lies_below_to_others() {
+        let mut table = table(&["/", "/a", "/a/b"]);
+        table.end_at("/a/");
+        let found = |path| table.find(path).and_then(|index| table.get(index)).map(|(_, route)| *route);
+        for (path, route) in
+            [("/a", "/a"), ("/a/", "/a"), ("/a/c", "/"), ("/a/b", "/a/b"), ("/a/b/c", "/a/b"), ("/x", "/")]
+        {
+            assert_eq!(found(path), Some(route), "{path}");
+        }
     }
 
     #[test]

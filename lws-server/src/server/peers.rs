@@ -4,6 +4,9 @@
 //! together.
 
 use crate::Peer;
+use crate::http::Request;
+#[cfg(feature = "proxies")]
+use crate::http::TrustedProxies;
 use crate::thread::deferred::{Completer, Deferred};
 use lws_proto::Time;
 use std::collections::{HashMap, VecDeque};
@@ -28,6 +31,10 @@ pub struct PeerLimits {
     pub waiting_requests_max: u32,
     /// Addresses that are not limited: proxies, which carry the requests of many.
     pub trusted: Vec<IpAddr>,
+    /// Proxies which say who has sent a request: they are not limited in connections, and their requests count for those who have sent
+    /// them. One that does not say it counts for the proxy itself, so that a field that cannot be read is no way around a limit.
+    #[cfg(feature = "proxies")]
+    pub proxies: TrustedProxies,
 }
 
 impl Default for PeerLimits {
@@ -38,6 +45,8 @@ impl Default for PeerLimits {
             requests_max: None,
             waiting_requests_max: 100,
             trusted: Vec::new(),
+            #[cfg(feature = "proxies")]
+            proxies: TrustedProxies::default(),
         }
     }
 }
@@ -116,9 +125,36 @@ impl Peers {
         (!trusted).then(|| network(address))
     }
 
+    /// Whether requests of this peer count for those who have sent them to it.
+    #[cfg(feature = "proxies")]
+    fn is_proxy(&self, peer: &Peer) -> bool {
+        self.limits.proxies.trusts(*peer)
+    }
+
+    /// Without the feature no peer is known to be a proxy.
+    #[cfg(not(feature = "proxies"))]
+    fn is_proxy(&self, _: &Peer) -> bool {
+        false
+    }
+
+    /// Who a request counts for. `None` if it is not limited.
+    #[cfg(feature = "proxies")]
+    fn requester(&self, peer: &Peer, request: &Request<'_>) -> Option<Network> {
+        if !self.is_proxy(peer) {
+            return self.network(peer);
+        }
+        let client = self.limits.proxies.client(*peer, request);
+        client.address.or(peer.ip()).map(|address| network(address.to_canonical()))
+    }
+
+    #[cfg(not(feature = "proxies"))]
+    fn requester(&self, peer: &Peer, _: &Request<'_>) -> Option<Network> {
+        self.network(peer)
+    }
+
     /// Counts a new connection. Answers whether there may be one.
     pub(crate) fn connect(&self, peer: &Peer, now: Time) -> bool {
-        let Some(network) = self.network(peer) else { return true };
+        let Some(network) = self.network(peer).filter(|_| !self.is_proxy(peer)) else { return true };
         let mut by_network = self.lock();
         if by_network.len() >= NETWORKS_KEPT && !by_network.contains_key(&network) {
             by_network.retain(|_, counted| counted.counts(now));
@@ -139,7 +175,7 @@ impl Peers {
 
     /// A connection that was counted is over.
     pub(crate) fn disconnect(&self, peer: &Peer, now: Time) {
-        let Some(network) = self.network(peer) else { return };
+        let Some(network) = self.network(peer).filter(|_| !self.is_proxy(peer)) else { return };
         let mut by_network = self.lock();
         let Some(counted) = by_network.get_mut(&network) else { return };
         counted.connections = counted.connections.saturating_sub(1);
@@ -152,9 +188,10 @@ impl Peers {
     pub(crate) fn peer_slot(
         self: &Arc<Self>,
         peer: &Peer,
+        request: &Request<'_>,
         defer: impl FnOnce() -> Option<(Deferred<PeerSlot>, Completer<PeerSlot>)>,
     ) -> Queue {
-        let (Some(max), Some(network)) = (self.limits.requests_max, self.network(peer)) else {
+        let (Some(max), Some(network)) = (self.limits.requests_max, self.requester(peer, request)) else {
             return Queue::Go(None);
         };
         let mut by_network = self.lock();

@@ -151,6 +151,7 @@ fn app(
         wakes: PendingWakes::default(),
         drain_watchers: DrainWatchers::default(),
         shelf: Shelf::new(files_max),
+        keeping: Vec::new(),
         peers: PeerAddresses::new(observers.want_peers() || group.peers.is_some()),
         observers,
         counters: Counters::default(),

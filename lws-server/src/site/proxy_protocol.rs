@@ -40,6 +40,6 @@ impl From<TrustedProxies> for ProxyProtocol {
 impl ProxyProtocol {
     /// How long a header may take that the connection of a peer has to begin with, if it has to.
     pub(crate) fn timeout_of(&self, peer: &Peer) -> Option<Duration> {
-        self.trusted.is_trusted(*peer).then_some(self.timeout)
+        self.trusted.trusts(*peer).then_some(self.timeout)
     }
 }

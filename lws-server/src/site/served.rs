@@ -5,7 +5,7 @@
 use crate::http::FieldLine;
 use crate::id::{RouteId, SiteId};
 use crate::layer::Cors;
-use crate::metrics::SiteCounters;
+use crate::metrics::{SiteCounters, ThreadCounters};
 use crate::route::endpoint::Endpoint;
 use crate::route::guard::Guards;
 use crate::route::methods::Methods;
@@ -28,7 +28,7 @@ pub(crate) struct ServedSite {
     /// The numbers of its routes, by their indices.
     pub(crate) routes: Arc<[RouteId]>,
     /// What this thread counts of it, and of the sites whose place it has taken.
-    pub(crate) counters: Rc<Arc<SiteCounters>>,
+    pub(crate) counters: ThreadCounters,
     pub(crate) names: HostNames,
     pub(crate) settings: SiteSettings,
     pub(crate) raw: Option<Rc<dyn Endpoint>>,
@@ -42,6 +42,8 @@ pub(crate) struct ServedSite {
 pub(crate) struct ServedPath {
     /// What takes opening handshakes.
     pub(crate) upgrade: Option<Served>,
+    /// Whether it is for this path alone, as all that stands here says.
+    exact: Option<bool>,
     /// What takes requests, by their methods, of which no two are the same.
     pub(crate) requests: Vec<(Methods, Served)>,
 }
@@ -241,7 +243,7 @@ fn add(
     defaults: &RouteOptions,
     of_site: &[FieldLines; 2],
 ) -> io::Result<()> {
-    let Route { path, takes, endpoint, options } = route;
+    let Route { path, takes, endpoint, exact, options } = route;
     let options = options.or(defaults);
     let own = checked(&options.fields)?;
     let fields = of_site.each_ref().map(|of_site| with_own(of_site, own));
@@ -255,6 +257,10 @@ fn add(
     }
     let place = paths.entry(&path, ServedPath::default);
     let place = place.map_err(|why| invalid(format!("not a route: {path}: {why}")))?;
+    if place.exact.is_some_and(|known| known != exact) {
+        return Err(invalid(format!("for its path alone, and for what lies below it: {path}")));
+    }
+    place.exact = Some(exact);
     // Two endpoints for one thing are a mistake: which one should answer?
     let doubled = match takes {
         Takes::Upgrades => place.upgrade.replace(served).is_some(),
@@ -266,6 +272,9 @@ fn add(
     };
     if doubled {
         return Err(invalid(format!("served twice: {path}")));
+    }
+    if exact {
+        paths.end_at(&path);
     }
     Ok(())
 }

@@ -11,10 +11,11 @@ pub(crate) mod panics;
 pub(crate) mod timers;
 pub(crate) mod wakes;
 
+use crate::files::Mounted;
 use crate::files::shelf::Shelf;
 use crate::files::transfer::Parked;
 use crate::id::RouteId;
-use crate::metrics::SiteCounters;
+use crate::metrics::ThreadCounters;
 use crate::publish::topics::Topics;
 use crate::server::group::Group;
 use crate::server::inherited::Inherited;
@@ -46,12 +47,14 @@ pub(crate) struct ThreadState {
     pub(crate) wakes: PendingWakes,
     /// Files of transfers that wait for their peers.
     pub(crate) shelf: Shelf<Parked>,
+    /// Mounts that keep files open for requests to come.
+    pub(crate) keeping: Vec<Rc<Mounted>>,
     pub(crate) drain_watchers: DrainWatchers,
     pub(crate) observers: Observers,
     pub(crate) peers: PeerAddresses,
     pub(crate) counters: Counters,
     /// What counts the requests that are for no site.
-    pub(crate) no_site: Rc<Arc<SiteCounters>>,
+    pub(crate) no_site: ThreadCounters,
     pub(crate) started: Instant,
     pub(crate) unix_seconds: u32,
     /// The route whose handler or endpoint was called last, for the record of a panic.
@@ -64,6 +67,12 @@ pub(crate) struct ThreadState {
 }
 
 impl ThreadState {
+    /// Closes files that are open in case they are wanted again: descriptors have run out.
+    pub(crate) fn close_kept_files(&mut self) {
+        self.shelf.clear();
+        self.keeping.iter().for_each(|mounted| mounted.close_kept());
+    }
+
     /// When something is due although nothing happens.
     pub(crate) fn next_timer(&mut self) -> Option<Time> {
         let timers = self.timers.next();

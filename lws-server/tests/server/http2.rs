@@ -308,3 +308,31 @@ fn the_access_log_has_a_line_for_each_stream() {
         check(line);
     }
 }
+
+#[test]
+fn a_route_is_asked_about_each_stream_of_a_connection() {
+    let server = serve(|builder| {
+        let gate = lws_server::auth::ForwardAuth::route("/auth").gate();
+        let length = |request: &http::Request<'_>| Response::text(request.content().len().to_string());
+        let (ends, _) = channel();
+        builder
+            .get("/auth", |request| match request.text("X-Forwarded-Uri") {
+                Some(target) if target.ends_with("?in") => Response::new(Status::NO_CONTENT),
+                _ => Response::error(Status::FORBIDDEN),
+            })
+            .route(lws_server::Route::post("/length", length).authentication(gate.clone()))
+            .route(
+                lws_server::Route::ws("/chat", move |_| Member { ends: ends.clone() }).authentication(gate),
+            )
+    });
+    let mut client = Client::connect(&server);
+    let inside = client.request("POST", "/length?in", b"0123456789", true);
+    let outside = client.request("POST", "/length?out", b"0123456789", true);
+    client.hears(outside, Said::Status(403));
+    client.hears(inside, Said::Status(200));
+    client.hears(inside, Said::Content("10".into()));
+    let chat = client.open("/chat?in");
+    client.hears(chat, Said::Open);
+    client.send(chat, "hello");
+    client.hears(chat, text("hello"));
+}

@@ -1,5 +1,6 @@
 //! Servers on the built-in loop, asked by a client that speaks octets.
 
+mod auth;
 #[cfg(feature = "client")]
 mod client;
 mod common;

@@ -200,3 +200,39 @@ fn a_server_explains_what_it_would_do() {
     assert_eq!(next(), [format!("listener: {address}\n{unknown}")]);
     assert!(next().is_empty() && next().is_empty());
 }
+
+#[cfg(feature = "proxies")]
+#[test]
+fn behind_a_proxy_each_client_has_its_own_turns() {
+    let (sender, begun) = mpsc::channel();
+    let limits = PeerLimits {
+        connections_max: Some(1),
+        requests_max: Some(1),
+        waiting_requests_max: 0,
+        proxies: http::TrustedProxies::new(["127.0.0.1"]).expect("an address"),
+        ..PeerLimits::default()
+    };
+    let server = serve(move |builder| {
+        builder.peer_limits(limits).route(Route::http("/", move |_| Slow { begun: sender.clone() }))
+    });
+    let ask = |fields: &str| {
+        let mut peer = server.connect();
+        peer.send(format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"));
+        peer
+    };
+    // Those who begin wait for the test; those past their limit are answered 503.
+    let begins = |fields: &str| {
+        let peer = ask(fields);
+        begun.recv_timeout(test_kit::PATIENCE).unwrap_or_else(|_| panic!("it begins: {fields}"));
+        peer
+    };
+    let refused = |fields: &str| assert_eq!(Answer::parse(&ask(fields).rest()).status, 503, "{fields}");
+    let _one = begins("X-Forwarded-For: 192.0.2.1\r\n");
+    refused("X-Forwarded-For: 198.51.100.9, 192.0.2.1\r\n");
+    let _other = begins("X-Forwarded-For: 192.0.2.2\r\n");
+    let _network = begins("Forwarded: for=\"[2001:db8::1]\"\r\n");
+    refused("Forwarded: for=\"[2001:db8::2]\"\r\n");
+    // What cannot be read counts for the proxy.
+    let _proxy = begins("X-Forwarded-For: unknown\r\n");
+    refused("X-Forwarded-For: 192.0.2.3\r\nForwarded: for=192.0.2.4\r\n");
+}

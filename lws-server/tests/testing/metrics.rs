@@ -41,10 +41,10 @@ fn check(server: &Server, expected: &[&str]) {
 #[test]
 fn requests_are_counted_by_what_they_were() {
     let server = serve(|builder| builder);
-    server.get("/").send();
-    server.get("/").http2().send();
-    server.request("BREW", "/").send();
-    server.get("/nowhere").send();
+    let _ = server.get("/").send();
+    let _ = server.get("/").http2().send();
+    let _ = server.request("BREW", "/").send();
+    let _ = server.get("/nowhere").send();
     check(
         &server,
         &[
@@ -68,7 +68,7 @@ fn sites_are_counted_apart_and_those_of_one_name_together() {
     };
     let server = serve(|builder| builder.site(site("wiki.example", "/")).site(site("shop.example", "/")));
     for host in ["wiki.example", "wiki.example", "shop.example", "nowhere.example"] {
-        server.get("/").host(host).send();
+        let _ = server.get("/").host(host).send();
     }
     let sample = |host: &str, class: &str, count: u32| {
         format!(

@@ -43,8 +43,8 @@ const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 #[test]
 fn a_request_says_what_came_and_went_and_by_whom_it_is_traced() {
     let (server, lines) = serve();
-    server.post("/", "12345").host("example.org").field("traceparent", TRACE).send();
-    server.post("/", "").field("traceparent", "00-nonsense").send();
+    let _ = server.post("/", "12345").host("example.org").field("traceparent", TRACE).send();
+    let _ = server.post("/", "").field("traceparent", "00-nonsense").send();
     let lines = lines.borrow();
     let members = [
         "\"host\":\"example.org\"",

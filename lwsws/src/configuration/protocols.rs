@@ -2,9 +2,12 @@
 
 use crate::demo::Demo;
 use crate::echo;
-use lws_config::{Protocol, Vhost};
+use lws_config::Vhost;
+use lws_server::auth::Basic;
 use lws_server::http::{Request, Response, Status};
-use lws_server::{Context, Endpoint, ws};
+use lws_server::{Admission, Context, Endpoint, Gate, Guard, ws};
+use std::collections::HashMap;
+use std::path::PathBuf;
 
 /// Makes a handler. It has been chosen by its name already.
 type Maker = Box<dyn Fn(&Request<'_>) -> ws::Accepted<Box<dyn ws::Handler>>>;
@@ -17,9 +20,50 @@ pub(super) fn built_in(name: &str) -> Option<&'static str> {
     BUILT_IN.into_iter().find(|known| *known == name)
 }
 
-/// The name of a protocol if it is served: it is built in, and wants no password, which is not asked for there.
-pub(super) fn served(protocol: &Protocol) -> Option<&'static str> {
-    built_in(&protocol.name).filter(|_| protocol.basic_auth.is_none())
+/// Whether a WebSocket of a host gets some protocol.
+pub(super) fn has_any(vhost: &Vhost) -> bool {
+    vhost.protocols.iter().any(|protocol| built_in(&protocol.name).is_some())
+}
+
+/// The protocol of a host that a request gets: the first that it asks for and that the host has, or the default one.
+fn chosen<'a>(names: &[&'a str], default: Option<&'a str>, request: &Request<'_>) -> Option<&'a str> {
+    request.select_protocol(names).or(default)
+}
+
+/// The protocols of a host that are built in, and the one for WebSockets that ask for none.
+fn names(vhost: &Vhost) -> (Vec<&'static str>, Option<&'static str>) {
+    let names = vhost.protocols.iter().filter_map(|protocol| built_in(&protocol.name)).collect();
+    let default = vhost.protocols.iter().find(|protocol| protocol.is_default);
+    let default = default.filter(|_| !vhost.websockets_need_protocol);
+    (names, default.and_then(|protocol| built_in(&protocol.name)))
+}
+
+/// Asks for the password of the protocol that a WebSocket gets, where that has one.
+struct Passwords {
+    names: Vec<&'static str>,
+    default: Option<&'static str>,
+    by_protocol: HashMap<&'static str, Basic>,
+}
+
+impl Guard for Passwords {
+    fn admit(&self, cx: &mut Context<'_>, request: &Request<'_>) -> Admission {
+        let chosen = chosen(&self.names, self.default, request);
+        match chosen.and_then(|name| self.by_protocol.get(name)) {
+            Some(passwords) => passwords.admit(cx, request),
+            None => Admission::Granted,
+        }
+    }
+}
+
+/// The gate of the WebSockets of a host, if one of its protocols wants a password. `files` are those of users and passwords, all of which
+/// have been read.
+pub(super) fn gate(vhost: &Vhost, files: &HashMap<PathBuf, Basic>) -> Option<Gate> {
+    let wanted = vhost.protocols.iter().filter_map(|protocol| {
+        Some((built_in(&protocol.name)?, files.get(protocol.basic_auth.as_ref()?)?.clone()))
+    });
+    let by_protocol: HashMap<_, _> = wanted.collect();
+    let (names, default) = names(vhost);
+    (!by_protocol.is_empty()).then(|| Gate::new(Passwords { names, default, by_protocol }))
 }
 
 /// What accepts WebSockets at a path of a virtual host.
@@ -34,11 +78,9 @@ pub(super) struct Protocols {
 impl Protocols {
     /// Those of a host which are built in. `demo` is what the WebSockets at this path have in common.
     pub(super) fn new(vhost: &Vhost, demo: &Demo) -> Self {
-        let names: Vec<_> = vhost.protocols.iter().filter_map(served).collect();
+        let (names, default) = names(vhost);
         let makers = names.iter().map(|name| maker(name, demo)).collect();
-        let default =
-            vhost.protocols.iter().find(|protocol| protocol.is_default && !vhost.websockets_need_protocol);
-        Self { names, makers, default: default.and_then(served) }
+        Self { names, makers, default }
     }
 }
 
@@ -64,7 +106,7 @@ impl Endpoint for Protocols {
         request: &Request<'_>,
     ) -> Result<ws::Accepted<Box<dyn ws::Handler>>, Response> {
         let asked = request.select_protocol(&self.names);
-        let chosen = asked.or(self.default);
+        let chosen = chosen(&self.names, self.default, request);
         let index = chosen.and_then(|chosen| self.names.iter().position(|name| *name == chosen));
         let make = index.and_then(|index| self.makers.get(index));
         make.map(|make| make(request).protocol(asked)).ok_or_else(|| Response::error(Status::FORBIDDEN))

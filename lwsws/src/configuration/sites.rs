@@ -4,16 +4,17 @@
 
 use super::limits;
 use super::programs;
-use super::protocols::{NoWebSockets, Protocols, built_in, served};
+use super::protocols::{self, NoWebSockets, Protocols, built_in};
 use crate::demo::Demo;
-use crate::files::gate;
+use crate::files::passwords;
 use crate::proxy;
 use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
 use lws_proxy::Proxy;
+use lws_server::auth::{Basic, ForwardAuth};
 use lws_server::files::{CacheControl, Files, Types};
 use lws_server::http::{Response, Status};
 use lws_server::tls::{self, ClientCertificates, Host, Identity, Plain, Roots};
-use lws_server::{Gate, Limits, ListenOptions, Redirect, Route, Site, Takes};
+use lws_server::{Limits, ListenOptions, Redirect, Route, Site, Takes};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -48,7 +49,7 @@ pub(super) struct Prepared {
     demos: Vec<Vec<Demo>>,
     files: HashMap<PathBuf, Files>,
     /// The files of users and passwords.
-    gates: HashMap<PathBuf, Gate>,
+    passwords: HashMap<PathBuf, Basic>,
     /// TLS of the listeners, by the hosts that are the first there.
     tls: HashMap<usize, tls::Server>,
 }
@@ -75,7 +76,7 @@ impl Prepared {
         let mut prepared = Self {
             demos: demos.collect(),
             files: HashMap::new(),
-            gates: HashMap::new(),
+            passwords: HashMap::new(),
             tls: HashMap::new(),
             config,
         };
@@ -107,12 +108,19 @@ impl Prepared {
     }
 
     fn read_passwords(&mut self) -> io::Result<()> {
-        for mount in self.config.vhosts.iter().flat_map(|vhost| &vhost.mounts) {
-            if let Some(users) = &mount.basic_auth
-                && !self.gates.contains_key(users)
-            {
-                let gate = gate(users, &mount.path).map_err(|error| at(&mount.location, &error))?;
-                self.gates.insert(users.clone(), gate);
+        for vhost in &self.config.vhosts {
+            let of_mounts =
+                vhost.mounts.iter().map(|mount| (&mount.basic_auth, &mount.path, &mount.location));
+            let of_protocols = vhost.protocols.iter().filter(|protocol| built_in(&protocol.name).is_some());
+            let of_protocols =
+                of_protocols.map(|protocol| (&protocol.basic_auth, &protocol.name, &vhost.location));
+            for (users, realm, location) in of_mounts.chain(of_protocols) {
+                if let Some(users) = users
+                    && !self.passwords.contains_key(users)
+                {
+                    let passwords = passwords(users, realm).map_err(|error| at(location, &error))?;
+                    self.passwords.insert(users.clone(), passwords);
+                }
             }
         }
         Ok(())
@@ -225,13 +233,13 @@ impl Prepared {
         }
         let at_root = |mount: &Mount| mount.path == "/";
         if let (false, Some(demo)) = (vhost.mounts.iter().any(at_root), self.demos[index].last()) {
-            add_websockets(&mut site, vhost, "/", demo);
+            self.add_websockets(&mut site, vhost, "/", demo);
         }
         site
     }
 
     fn route(&self, vhost: &Vhost, mount: &Mount) -> Route {
-        if asks_others_first(mount) {
+        if !can_be_guarded(vhost, mount) {
             return unserved(mount);
         }
         match &mount.origin {
@@ -263,16 +271,32 @@ impl Prepared {
         }
         let first = site.routes.len();
         site.routes.push(self.route(vhost, mount));
-        if mount.no_websockets || asks_others_first(mount) {
+        if mount.no_websockets || !can_be_guarded(vhost, mount) {
             site.routes.push(Route::new(Takes::Upgrades, mount.path.clone(), NoWebSockets));
         } else if !matches!(mount.origin, Origin::Proxy { .. }) {
             // What leads to another server has that one's WebSockets.
-            add_websockets(site, vhost, &mount.path, demo);
+            self.add_websockets(site, vhost, &mount.path, demo);
         }
+        let passwords = mount.basic_auth.as_ref().and_then(|users| self.passwords.get(users));
+        let passwords = passwords.map(|passwords| passwords.clone().gate());
+        let asked = mount.interceptor.clone().filter(|_| can_be_guarded(vhost, mount));
+        let interceptor = asked.map(|path| ForwardAuth::route(path).gate());
         for route in &mut site.routes[first..] {
+            route.exact = mount.exact;
+            route.options.interceptor = interceptor.clone();
             route.options.fields = fields(&mount.headers);
-            route.options.authentication =
-                mount.basic_auth.as_ref().and_then(|users| self.gates.get(users)).cloned();
+            route.options.authentication = match (passwords.clone(), route.options.authentication.take()) {
+                (Some(of_mount), Some(of_protocol)) => Some(of_mount.and(of_protocol)),
+                (of_mount, of_protocol) => of_mount.or(of_protocol),
+            };
+        }
+    }
+
+    fn add_websockets(&self, site: &mut Site, vhost: &Vhost, path: &str, demo: &Demo) {
+        if protocols::has_any(vhost) {
+            let mut route = Route::new(Takes::Upgrades, path, Protocols::new(vhost, demo));
+            route.options.authentication = protocols::gate(vhost, &self.passwords);
+            site.routes.push(route);
         }
     }
 }
@@ -282,9 +306,29 @@ fn is_raw(vhost: &Vhost) -> bool {
     vhost.raw_only || vhost.accept_as.always
 }
 
-/// Whether somebody has to be asked before a mount is served who cannot be yet: it is not served then, to WebSockets neither.
-fn asks_others_first(mount: &Mount) -> bool {
-    mount.interceptor.is_some() || mount.session_bits != 0
+/// Whether what decides about requests for a mount can be asked: otherwise the mount is not served, to WebSockets neither. Sessions are those
+/// of a protocol that answers requests, and none is built in.
+fn can_be_guarded(vhost: &Vhost, mount: &Mount) -> bool {
+    let decides = |path: &String| interceptor(vhost, path).is_some_and(can_decide);
+    mount.session_bits == 0 && mount.interceptor.as_ref().is_none_or(decides)
+}
+
+/// The mount that requests for a path go to: the longest, and of two with one path the first.
+fn interceptor<'a>(vhost: &'a Vhost, path: &str) -> Option<&'a Mount> {
+    let holds = |mount: &&Mount| {
+        let rest = path.strip_prefix(mount.path.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !mount.exact))
+    };
+    vhost.mounts.iter().rev().filter(holds).max_by_key(|mount| mount.path.trim_end_matches('/').len())
+}
+
+/// Whether the answers of a mount say who may come in. Those of files say that the files are there, which would let everybody in.
+fn can_decide(mount: &Mount) -> bool {
+    match &mount.origin {
+        Origin::Proxy { .. } => matches!(proxy::upstream(mount), Some(Ok(_))),
+        Origin::Cgi(_) => !programs::is_confined(mount),
+        _ => false,
+    }
 }
 
 /// Whether an origin is an archive, as its name and its kind say.
@@ -303,12 +347,6 @@ fn fields(headers: &[(String, String)]) -> Vec<(Cow<'static, str>, Cow<'static, 
 /// What answers in place of a mount that cannot be served: what another mount has below its path would be somebody else's.
 fn unserved(mount: &Mount) -> Route {
     Route::http(mount.path.clone(), |_| Response::error(Status::NOT_FOUND))
-}
-
-fn add_websockets(site: &mut Site, vhost: &Vhost, path: &str, demo: &Demo) {
-    if vhost.protocols.iter().any(|protocol| served(protocol).is_some()) {
-        site.routes.push(Route::new(Takes::Upgrades, path, Protocols::new(vhost, demo)));
-    }
 }
 
 /// The folder of a mount with what the mount says of it.
@@ -409,7 +447,7 @@ pub(super) fn remarks(config: &Config) -> Vec<Remark> {
     global(given.blocking_threads.is_some(), "count-async-threads has no effect yet");
     for vhost in &config.vhosts {
         remarks_on_host(vhost, &mut remarks);
-        vhost.mounts.iter().for_each(|mount| remarks_on_mount(mount, &mut remarks));
+        vhost.mounts.iter().for_each(|mount| remarks_on_mount(vhost, mount, &mut remarks));
     }
     remarks
 }
@@ -457,15 +495,9 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
     for protocol in unknown {
         say(true, &format!("no protocol \"{}\" is built in", protocol.name));
     }
-    for protocol in vhost.protocols.iter().filter(|protocol| protocol.basic_auth.is_some()) {
-        say(
-            true,
-            &format!("basic-auth cannot be asked for yet: the protocol \"{}\" is not served", protocol.name),
-        );
-    }
 }
 
-fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
+fn remarks_on_mount(vhost: &Vhost, mount: &Mount, remarks: &mut Vec<Remark>) {
     let mut say = |is_there: bool, what: &str| {
         if is_there {
             remarks.push(Remark { location: Some(mount.location.clone()), message: what.to_owned() });
@@ -483,13 +515,20 @@ fn remarks_on_mount(mount: &Mount, remarks: &mut Vec<Remark>) {
     if let Some(Err(error)) = proxy::upstream(mount) {
         say(true, &format!("the origin cannot be served: {error}: requests are answered 404"));
     }
-    say(mount.interceptor.is_some(), "interceptor-path cannot be asked yet: the mount is not served");
-    say(mount.session_bits != 0, "auth-mask cannot be asked for yet: the mount is not served");
+    let undecided = mount.interceptor.as_ref();
+    let undecided = undecided.filter(|path| !interceptor(vhost, path).is_some_and(can_decide));
+    say(
+        undecided.is_some(),
+        "interceptor-path leads to no mount that can decide, which are http://, https:// and cgi://: the mount is not served",
+    );
+    say(
+        mount.session_bits != 0,
+        "auth-mask is about sessions, of which no protocol is built in: the mount is not served",
+    );
     say(!mount.interpreters.is_empty(), "interpret has no effect yet");
     say(
         mount.fallback_protocol.is_some(),
         "the origin with callback:// has no effect yet: it hears of nothing",
     );
     say(mount.keep_alive_timeout.is_some(), "keepalive-timeout has no effect yet: that of the host holds");
-    say(mount.exact, "exact-match has no effect yet: everything below is served, too");
 }

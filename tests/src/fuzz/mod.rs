@@ -51,7 +51,7 @@ pub enum Input {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 20] = [
     Target { name: "http1_request", body: request, input: Input::Octets, made: 1_500 },
     Target { name: "http1_response", body: response, input: Input::Octets, made: 1_500 },
     Target { name: "chunked", body: chunked, input: Input::Octets, made: 1_500 },
@@ -66,6 +66,17 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "operations", body: operations, input: Input::Choices, made: 4_000 },
     Target { name: "proxy_lines", body: proxy_lines, input: Input::Octets, made: 1_500 },
     Target { name: "tls_records", body: records, input: Input::Octets, made: 1_500 },
+    Target { name: "file_paths", body: lws_files::fuzz::paths, input: Input::Octets, made: 1_500 },
+    Target { name: "file_ranges", body: lws_files::fuzz::ranges, input: Input::Octets, made: 1_500 },
+    Target { name: "file_conditions", body: lws_files::fuzz::conditions, input: Input::Octets, made: 1_500 },
+    Target {
+        name: "file_codings",
+        body: lws_files::fuzz::accept_encoding,
+        input: Input::Octets,
+        made: 1_500,
+    },
+    Target { name: "htpasswd", body: lws_files::fuzz::passwords, input: Input::Octets, made: 1_500 },
+    Target { name: "zip", body: lws_files::fuzz::archive, input: Input::Octets, made: 1_500 },
 ];
 
 /// How an input is cut: its last bytes say so, and are no content.

@@ -1,32 +1,31 @@
-//! Passwords for routes and sites: Basic credentials (RFC 7617) against files of `htpasswd`.
-//!
-//! ```no_run
-//! use lws_server::auth::{Basic, Htpasswd};
-//! use lws_server::{Server, files::Files};
-//!
-//! let users = Htpasswd::read("users.htpasswd")?;
-//! for (line, problem) in users.problems() {
-//!     eprintln!("users.htpasswd:{line}: {problem}");
-//! }
-//! let gate = Basic::new(users, "private pages")?.gate();
-//! let server = Server::builder().listen("127.0.0.1:7681").authentication(gate).files("/", "private").build()?;
-//! # Ok::<(), std::io::Error>(())
-//! ```
-//!
-//! A password is hashed on a thread of its own pool, and what was right is believed for a minute. An address that has guessed wrong ten times
-//! in a minute is answered 429 without work. Browsers send such credentials with every request, so that pages that change something want
-//! [`Builder::same_origin`](crate::Builder::same_origin) beside them; and without TLS everybody on the way reads them.
+//! Passwords: Basic credentials against files of `htpasswd`. RFC 7617.
 
 use crate::Context;
 use crate::http::{Request, Response, Status};
 use crate::route::guard::{Admission, Gate, Guard};
-use lws_files::{Credentials, Verdict, challenge};
-pub use lws_files::{HTPASSWD_BYTES_MAX, Htpasswd, PASSWORD_BYTES_MAX, PasswordLimits, Passwords, Problem};
+use lws_files::{Credentials, Htpasswd, PasswordLimits, Passwords, Verdict, challenge};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Lets in who has a password. Its [`gate`](Self::gate) is for [`Route::authentication`](crate::Route::authentication) and
 /// [`Builder::authentication`](crate::Builder::authentication).
+///
+/// ```no_run
+/// use lws_server::auth::{Basic, Htpasswd};
+/// use lws_server::{Server, files::Files};
+///
+/// let users = Htpasswd::read("users.htpasswd")?;
+/// for (line, problem) in users.problems() {
+///     eprintln!("users.htpasswd:{line}: {problem}");
+/// }
+/// let gate = Basic::new(users, "private pages")?.gate();
+/// let server = Server::builder().listen("127.0.0.1:7681").authentication(gate).files("/", "private").build()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// A password is hashed on a thread of its own pool, and what was right is believed for a minute. An address that has guessed wrong ten times
+/// in a minute is answered 429 without work. Browsers send such credentials with every request, so that pages that change something want
+/// [`Builder::same_origin`](crate::Builder::same_origin) beside them; and without TLS everybody on the way reads them.
 #[doc(alias = "basic_auth_login_file")]
 #[derive(Clone, Debug)]
 #[must_use]
