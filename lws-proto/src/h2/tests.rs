@@ -230,3 +230,22 @@ fn a_large_response_waits_for_windows() {
     assert_eq!(received, content.len());
     assert!(turns > 3);
 }
+
+#[test]
+fn what_is_kept_of_a_head_has_the_name_that_its_authority_stands_under() {
+    for (target, fields) in [("/", &[][..]), ("/a", &[("x", "y")]), ("/b", &[("name-of-some-length", "")])] {
+        let (mut client, mut server) = pair();
+        let request = Request::get("example.com", target);
+        client
+            .request(Time::ZERO, &request, fields.iter().copied(), Payload::Static(b""), true)
+            .expect("a request");
+        let mut bytes = drain(&mut client);
+        let mut feed = server.receive(Time::ZERO, &mut bytes);
+        let Some(Event::Request { head, .. }) = feed.next_event() else { panic!("it is a request") };
+        let kept = head.to_buf();
+        for head in [head, kept.lend(), kept.local_redirect("/other").expect("a path").lend()] {
+            assert_eq!(head.get("host"), Some(&b"example.com"[..]), "{target}");
+            assert_eq!(head.host(), Some(&b"example.com"[..]), "{target}");
+        }
+    }
+}
