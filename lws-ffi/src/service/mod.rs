@@ -216,6 +216,13 @@ impl Service {
     }
 }
 
+impl Drop for Service {
+    fn drop(&mut self) {
+        // The thread may be ending, and the map be gone with it. A service is dropped by no other thread.
+        let _ = SERVICES.try_with(|services| services.borrow_mut().remove(&self.number));
+    }
+}
+
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").field("number", &self.number).finish_non_exhaustive()
@@ -390,4 +397,25 @@ pub struct ServiceStats {
     pub requests: u64,
     /// Messages so far.
     pub messages: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::zeroed;
+
+    #[test]
+    fn nothing_is_kept_of_a_service_that_was_freed() {
+        for _ in 0..3 {
+            let mut service = Counted::null();
+            assert_eq!(lwx_service_new(In::null(), Out::from(&mut service)), 0);
+            assert_eq!(SERVICES.with_borrow(HashMap::len), 1);
+            lwx_service_free(service);
+            assert_eq!(SERVICES.with_borrow(HashMap::len), 0);
+        }
+        let mut refused = Counted::null();
+        let options = ServiceOptions { size: 1, ..zeroed() };
+        assert!(lwx_service_new(In::from(&options), Out::from(&mut refused)) < 0);
+        assert_eq!(SERVICES.with_borrow(HashMap::len), 0);
+    }
 }
