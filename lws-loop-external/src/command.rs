@@ -24,6 +24,8 @@ pub(crate) enum Command<S, M> {
     WantWrite(ConnectionId, StreamKey),
     /// Ends a connection in an orderly way.
     Close(ConnectionId),
+    /// Lets a connection end by itself.
+    Retire(ConnectionId),
     /// Ends a connection at once.
     Abort(ConnectionId),
 }

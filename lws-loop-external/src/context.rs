@@ -206,6 +206,11 @@ impl<'a, A: Application> DriverContext<'a, A> {
         self.core.listeners.get(id).ok_or(io::ErrorKind::NotFound)?.duplicate()
     }
 
+    /// Has the files of Unix sockets that were adopted go with their listeners: the process that has handed them over has left them.
+    pub fn take_listener_files(&mut self) {
+        self.core.listeners.take_files();
+    }
+
     /// Keeps the files of Unix listeners when the listeners close, because another process listens there now.
     pub fn leave_listener_files(&mut self) {
         self.core.listeners.forget_files();
@@ -272,6 +277,14 @@ impl<'a, A: Application> DriverContext<'a, A> {
     /// the parent.
     pub fn drain(&mut self, timeout: Duration) {
         self.core.drain(timeout);
+    }
+
+    /// Ends the service when its connections have ended by themselves, as another process serves at its listeners from now on: they close,
+    /// and what waits in their queues is the other's. WebSockets and raw streams go on, the running exchange of a connection is its last,
+    /// or the next if none is running; HTTP/2 peers are asked to begin no more streams. Nothing new is refused that handlers ask for.
+    /// What is left after `patience` is [drained](Self::drain) within `timeout`.
+    pub fn retire(&mut self, patience: Duration, timeout: Duration) {
+        self.core.retire(patience, timeout);
     }
 
     /// Whether [`drain`](Self::drain) was called.

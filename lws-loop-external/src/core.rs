@@ -185,6 +185,18 @@ impl<A: Application> Core<A> {
         }
     }
 
+    /// Ends the service when its connections have ended by themselves, or within `timeout` once `patience` is over.
+    pub(crate) fn retire(&mut self, patience: Duration, timeout: Duration) {
+        if self.process.is_forked() || self.drain != Drain::No {
+            return;
+        }
+        for id in self.listeners.ids() {
+            self.unlisten(id);
+        }
+        let now = self.now();
+        self.drain = Drain::Retiring { until: now + patience, timeout, next: now, from: 0 };
+    }
+
     /// Allocates an entry of the table.
     pub(crate) fn allocate(&mut self) -> ConnectionId {
         if let Some(member) = &self.member {
@@ -240,7 +252,11 @@ impl<A: Application> Core<A> {
         if member.has_room_anywhere() {
             self.listeners.resume_full();
         }
-        if let Some(timeout) = member.shards.draining() {
+        let (retiring, draining) = (member.shards.retiring(), member.shards.draining());
+        if let Some((patience, timeout)) = retiring {
+            self.retire(patience, timeout);
+        }
+        if let Some(timeout) = draining {
             self.drain(timeout);
         }
     }

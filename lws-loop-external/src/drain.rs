@@ -8,6 +8,9 @@ use std::time::Duration;
 pub(crate) enum Drain {
     /// The service is not draining.
     No,
+    /// Another process serves at its listeners from now on: they close, connections end by themselves, and what is left at `until` is drained
+    /// within `timeout`. All of them are visited from `next` on, those from this index of the table on.
+    Retiring { until: Time, timeout: Duration, next: Time, from: u32 },
     /// The service was asked to end within this time, and nothing has been done yet.
     Asked(Duration),
     /// The accept queues are being emptied, of at most `left` more connections.
@@ -27,7 +30,7 @@ impl Drain {
     pub(crate) fn asked(self, now: Time, timeout: Duration) -> Self {
         let sooner = |until: Time| until.min(now + timeout);
         match self {
-            Self::No => Self::Asked(timeout),
+            Self::No | Self::Retiring { .. } => Self::Asked(timeout),
             Self::Asked(before) => Self::Asked(before.min(timeout)),
             Self::Accepting { until, left } => Self::Accepting { until: sooner(until), left },
             Self::Closing { until, from } => Self::Closing { until: sooner(until), from },
@@ -36,8 +39,13 @@ impl Drain {
         }
     }
 
-    /// Whether the service was asked to end.
+    /// Whether the service was asked to end now: it begins nothing new.
     pub(crate) fn has_begun(self) -> bool {
+        !matches!(self, Self::No | Self::Retiring { .. })
+    }
+
+    /// Whether the service is over when its last connection is.
+    pub(crate) fn ends(self) -> bool {
         self != Self::No
     }
 
@@ -56,7 +64,7 @@ impl Drain {
     pub(crate) fn is_forced(self) -> bool {
         match self {
             Self::Asked(_) | Self::Accepting { .. } | Self::Closing { .. } | Self::Cutting { .. } => true,
-            Self::No | Self::Until(_) | Self::Over => false,
+            Self::No | Self::Retiring { .. } | Self::Until(_) | Self::Over => false,
         }
     }
 
@@ -64,6 +72,7 @@ impl Drain {
     pub(crate) fn next_timeout(self) -> Option<Time> {
         match self {
             Self::Until(at) => Some(at),
+            Self::Retiring { until, next, .. } => Some(until.min(next)),
             _ => None,
         }
     }
@@ -88,5 +97,8 @@ mod tests {
         check(Drain::Cutting { from: 7 }, Drain::Cutting { from: 7 });
         check(Drain::Over, Drain::Over);
         assert_eq!(Drain::No.asked(now, Duration::ZERO), Drain::Asked(Duration::ZERO));
+        let retiring = Drain::Retiring { until: later, timeout: Duration::from_secs(9), next: soon, from: 0 };
+        assert_eq!(retiring.asked(now, Duration::from_secs(1)), Drain::Asked(Duration::from_secs(1)));
+        assert!(retiring.ends() && !retiring.has_begun() && !retiring.closes());
     }
 }

@@ -136,6 +136,16 @@ impl Listeners {
         }
     }
 
+    /// Has the files of adopted Unix listeners go with them.
+    pub(crate) fn take_files(&mut self) {
+        for listener in self.entries.iter_mut().filter_map(|entry| entry.listener.as_mut()) {
+            if let (Address::Unix(path), None) = (&listener.address, &listener.file) {
+                // Where there is no file there is nothing to take away.
+                listener.file = SocketFile::new(path).ok();
+            }
+        }
+    }
+
     /// Resumes the listeners that are paused until a connection has ended.
     pub(crate) fn resume_full(&mut self) {
         for listener in self.entries.iter_mut().filter_map(|entry| entry.listener.as_mut()) {

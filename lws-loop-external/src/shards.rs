@@ -14,8 +14,8 @@ use quotas::Quotas;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The synchronisation primitives of the quotas.
@@ -49,6 +49,8 @@ struct Group<M> {
     handles: Box<[DriverHandle<M>]>,
     /// The time for the shards to drain, in microseconds; `NEVER` while they serve.
     drain: AtomicU64,
+    /// How they retire, once they do: see [`Shards::retire`].
+    retirement: OnceLock<(Duration, Duration)>,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -89,6 +91,7 @@ impl<M> Shards<M> {
             quotas: Quotas::new(count.into(), connections_max),
             handles: mailboxes.iter().map(DriverHandle::of).collect(),
             drain: AtomicU64::new(NEVER),
+            retirement: OnceLock::new(),
         });
         let options = DriverOptions { connections_max: Some(connections_max), ..options.clone() };
         let shard = |(index, mailbox)| {
@@ -142,6 +145,18 @@ impl<M> Shards<M> {
         let micros = u64::try_from(timeout.as_micros()).unwrap_or(NEVER - 1);
         self.group.drain.fetch_min(micros.min(NEVER - 1), Ordering::Release);
         self.handles().for_each(DriverHandle::notify);
+    }
+
+    /// Has all shards end when their connections have ended by themselves: see [`DriverContext::retire`](crate::DriverContext::retire).
+    /// What was said first holds.
+    pub fn retire(&self, patience: Duration, timeout: Duration) {
+        let _ = self.group.retirement.set((patience, timeout));
+        self.handles().for_each(DriverHandle::notify);
+    }
+
+    /// How patient the shards are with their connections, and how long they drain then, if they retire.
+    pub(crate) fn retiring(&self) -> Option<(Duration, Duration)> {
+        self.group.retirement.get().copied()
     }
 
     /// The time that the shards were given to drain, if they are draining.

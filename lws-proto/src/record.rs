@@ -93,6 +93,8 @@ pub enum Note<'a> {
     Redeem(StreamKey),
     /// The connection is to end in order.
     Drain(Time),
+    /// [`Connection::retire`](crate::Connection::retire).
+    Retire(Time),
     /// The connection is to end at once.
     Abort,
     /// Random bytes that were drawn.

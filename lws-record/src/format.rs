@@ -174,6 +174,7 @@ mod kind {
     pub(super) const HASH: u8 = 19;
     pub(super) const DELIVERED: u8 = 20;
     pub(super) const SPREAD: u8 = 21;
+    pub(super) const RETIRE: u8 = 22;
 }
 
 /// The second octets, of commands.
@@ -317,6 +318,7 @@ impl EntryWriter {
                 self.key(*key);
             }
             Note::Drain(now) => self.timed(kind::DRAIN, *now),
+            Note::Retire(now) => self.timed(kind::RETIRE, *now),
             Note::Abort => self.octet(kind::ABORT),
             Note::Chance(bytes) => {
                 self.octet(kind::CHANCE);
@@ -576,6 +578,7 @@ impl<'a> Reader<'a> {
             kind::SELECT => Note::Select(self.key()?),
             kind::REDEEM => Note::Redeem(self.key()?),
             kind::DRAIN => Note::Drain(self.time()?),
+            kind::RETIRE => Note::Retire(self.time()?),
             kind::ABORT => Note::Abort,
             kind::CHANCE => Note::Chance(self.octets()?),
             kind::REQUEST => Note::Request {

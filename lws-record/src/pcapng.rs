@@ -234,9 +234,11 @@ impl<W: Write + Send> Tape for Tap<W> {
                 self.say(PEER, &bytes);
             }
             Note::Sent(bytes) => self.say(OURS, &bytes),
-            Note::Transmit(now) | Note::Timeout(now) | Note::Delivered(now, _) | Note::Drain(now) => {
-                self.at(now)
-            }
+            Note::Transmit(now)
+            | Note::Timeout(now)
+            | Note::Delivered(now, _)
+            | Note::Drain(now)
+            | Note::Retire(now) => self.at(now),
             Note::Eof(now) | Note::Truncation(now) => {
                 self.at(now);
                 self.finish(PEER, flag::FIN | flag::ACK);

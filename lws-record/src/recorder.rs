@@ -185,6 +185,7 @@ fn owned(note: Note<'_>) -> Note<'static> {
         Note::Select(key) => Note::Select(key),
         Note::Redeem(key) => Note::Redeem(key),
         Note::Drain(now) => Note::Drain(now),
+        Note::Retire(now) => Note::Retire(now),
         Note::Abort => Note::Abort,
         Note::Chance(bytes) => Note::Chance(octets(bytes)),
         Note::Request { now, line, fields, content, end } => Note::Request {

@@ -207,6 +207,7 @@ impl Replay {
                 }
                 Note::Redeem(key) => self.redeem(*key, notes)?,
                 Note::Drain(now) => self.connection.drain(*now),
+                Note::Retire(now) => self.connection.retire(*now),
                 Note::Abort => self.connection.abort(),
                 Note::Chance(bytes) => self.chance.add(bytes),
                 Note::Request { now, line: [method, target, host], fields, content, end } => {

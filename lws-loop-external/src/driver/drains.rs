@@ -8,12 +8,15 @@ use crate::drain::Drain;
 use crate::flags::Flags;
 use crate::slot::Body;
 use crate::token::ConnectionId;
+use std::time::Duration;
 
 /// The most connections that are still accepted when a drain begins: Linux's default for one accept queue. A bound is
 /// needed because new ones keep arriving.
 const ACCEPT_QUEUE_MAX: u64 = 4_096;
 /// The most connections that one call of `settle` closes or cuts off.
 const CLOSE_MAX: usize = 256;
+/// How often the connections of a service that retires are visited: those whose protocol was not known the last time.
+const RETIRE_PERIOD: Duration = Duration::from_secs(1);
 /// The most turns in which a closing connection reads what lies in its socket. With the default budget that is more
 /// than the system's receive buffer holds.
 const LOOKS_MAX: u8 = 32;
@@ -21,6 +24,7 @@ const LOOKS_MAX: u8 = 32;
 impl<A: Application> Driver<A> {
     /// Takes the next steps of a drain.
     pub(super) fn see_to_drain(&mut self) {
+        self.see_to_retirement();
         if !self.core.is_draining() {
             return;
         }
@@ -53,6 +57,22 @@ impl<A: Application> Driver<A> {
         }
     }
 
+    /// Has connections end by themselves: those that were not visited yet, and from time to time all again, as the protocol of some is
+    /// known by then.
+    fn see_to_retirement(&mut self) {
+        let Drain::Retiring { until, timeout, next, from } = self.core.drain else { return };
+        let now = self.core.now();
+        if until <= now {
+            self.core.drain = Drain::Asked(timeout);
+        } else if next <= now {
+            let retire = |driver: &mut Self, id| driver.do_command(Command::Retire(id));
+            self.core.drain = match self.walk_table(from, retire) {
+                Ok(_) => Drain::Retiring { until, timeout, next: now + RETIRE_PERIOD, from: 0 },
+                Err(from) => Drain::Retiring { until, timeout, next, from },
+            };
+        }
+    }
+
     /// Accepts the connections that peers believe to be established, and then closes the listeners.
     fn empty_accept_queues(&mut self) {
         let accepted_before = self.core.stats.accepted_total;
@@ -77,19 +97,35 @@ impl<A: Application> Driver<A> {
         self.core.drain = Drain::Closing { until, from: 0 };
     }
 
-    /// Visits the entries of the table, from an index on, and then the connections that are being made. Returns the
-    /// index at which to go on, if the pass is not finished.
-    fn walk(&mut self, from: u32, mut visit: impl FnMut(&mut Self, ConnectionId)) -> Option<u32> {
+    /// Visits the entries of the table, from an index on. Returns how many more may be visited in this turn.
+    ///
+    /// # Errors
+    /// The index at which to go on in the next turn.
+    fn walk_table(
+        &mut self,
+        from: u32,
+        mut visit: impl FnMut(&mut Self, ConnectionId),
+    ) -> Result<usize, u32> {
         let mut left = CLOSE_MAX;
         for index in from..self.table.end() {
             let Some(slot) = self.table.at(index) else { continue };
             if left == 0 || self.core.turn.is_half_spent() {
-                return Some(index);
+                return Err(index);
             }
             left -= 1;
             let id = ConnectionId { index, generation: slot.generation };
             visit(self, id);
         }
+        Ok(left)
+    }
+
+    /// Visits the entries of the table, from an index on, and then the connections that are being made. Returns the
+    /// index at which to go on, if the pass is not finished.
+    fn walk(&mut self, from: u32, visit: impl FnMut(&mut Self, ConnectionId)) -> Option<u32> {
+        let left = match self.walk_table(from, visit) {
+            Ok(left) => left,
+            Err(from) => return Some(from),
+        };
         let making = self.connects.ids();
         for id in making.iter().copied().take(left) {
             self.give_up(id);
@@ -113,7 +149,7 @@ impl<A: Application> Driver<A> {
 
     /// Whether nothing is left of the service except messages.
     pub(super) fn has_ended(&self) -> bool {
-        self.core.is_draining()
+        self.core.drain.ends()
             && self.core.stats.connections == 0
             && self.connects.is_empty()
             && self.core.listeners.is_empty()

@@ -18,6 +18,7 @@ impl<A: Application> Driver<A> {
             Command::Wake(_) => {}
             Command::OpenMessages
             | Command::Drain(..)
+            | Command::Retire(_)
             | Command::WantWrite(..)
             | Command::Insert(..)
             | Command::Connect(_) => {}

@@ -175,6 +175,7 @@ impl<A: Application> Driver<A> {
             | Command::Message(id, _)
             | Command::WantWrite(id, _)
             | Command::Close(id)
+            | Command::Retire(id)
             | Command::Abort(id) => id,
         };
         let Some(Slot { body, socket, .. }) = self.table.get(id) else {
@@ -203,6 +204,7 @@ impl<A: Application> Driver<A> {
                 }
             }
             Command::Close(_) => connection.drain(self.core.now()),
+            Command::Retire(_) => connection.retire(self.core.now()),
             Command::Abort(_) => connection.abort(),
             Command::OpenMessages | Command::Drain(..) | Command::Insert(..) | Command::Connect(_) => {}
         }

@@ -624,6 +624,19 @@ impl Outbound {
         }
     }
 
+    /// Lets the connection end by itself. See [`Connection::retire`](crate::Connection::retire).
+    pub(crate) fn retire(&mut self, now: Time) {
+        self.channel.link.now = now;
+        match &mut self.sender {
+            Sending::Http2(session) => session.retire(&mut self.channel.link),
+            Sending::Http1(_) if self.channel.link.is_client() && !self.channel.has_stream() => {
+                self.finish(Cause::Complete);
+            }
+            Sending::Http1(sender) => sender.last_exchange(),
+            Sending::Carried(_) | Sending::Silent => {}
+        }
+    }
+
     /// Frees the protocol after its end, except that the ends of HTTP/2 streams are still to be delivered.
     #[cold]
     pub(crate) fn forget_protocol(&mut self) {

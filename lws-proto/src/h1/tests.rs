@@ -266,6 +266,22 @@ fn the_last_exchange_says_so() {
 }
 
 #[test]
+fn a_connection_that_retires_answers_what_is_on_its_way_and_says_that_it_is_the_last() {
+    let mut side = Side::server(Limits::default());
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    // Nothing is known of it yet.
+    side.connection.retire(side.now);
+    side.feed(request, usize::MAX, greet);
+    assert!(!side.sent().contains("Connection: close") && !side.is_closing());
+    side.connection.retire(side.now);
+    side.connection.retire(side.now);
+    side.settle(ignore);
+    assert!(!side.is_closing(), "a request may be on its way");
+    side.feed(request, usize::MAX, greet);
+    assert!(side.sent().ends_with("\r\nConnection: close\r\n\r\n/") && side.is_closing(), "{}", side.sent());
+}
+
+#[test]
 fn a_client_that_waits_is_asked_to_continue_when_its_content_is_wanted() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";
     check(

@@ -249,3 +249,51 @@ fn what_is_kept_of_a_head_has_the_name_that_its_authority_stands_under() {
         }
     }
 }
+
+#[test]
+fn a_connection_that_retires_keeps_its_websockets_and_takes_what_is_on_its_way() {
+    let (mut client, mut server) = pair();
+    let connect = crate::ws::Connect::new("example.com", "/chat");
+    let key = client.connect_websocket(Time::ZERO, &connect).expect("a handshake");
+    exchange(&mut client, &mut server, usize::MAX);
+    // This request is on its way when the server retires.
+    client
+        .request(Time::ZERO, &Request::get("example.com", "/late"), NO_FIELDS, Payload::Static(b""), true)
+        .expect("a request");
+    server.retire(Time::ZERO);
+    let (at_client, _) = exchange(&mut client, &mut server, usize::MAX);
+    assert!(at_client.iter().any(|line| line == "closed complete"), "{at_client:?}");
+    let none = Request::get("example.com", "/later");
+    assert!(
+        client.request(Time::ZERO, &none, NO_FIELDS, Payload::Static(b""), true).is_err(),
+        "it was asked not to"
+    );
+    let permit = client.websocket(key).expect("the stream").permit().expect("a permit");
+    permit.text("echo hello").expect("a message");
+    let (at_client, _) = exchange(&mut client, &mut server, usize::MAX);
+    assert_eq!(at_client, ["message  hello true"]);
+    assert!(!is_closing(&server));
+    client.websocket(key).expect("it is open").close(crate::ws::CloseCode::NORMAL, "").expect("a close");
+    exchange(&mut client, &mut server, usize::MAX);
+    assert!(is_closing(&server));
+}
+
+#[test]
+fn a_connection_that_retires_before_the_first_request_still_answers_it() {
+    let (mut client, mut server) = pair();
+    exchange(&mut client, &mut server, usize::MAX);
+    server.retire(Time::ZERO);
+    client
+        .request(Time::ZERO, &Request::get("example.com", "/"), NO_FIELDS, Payload::Static(b""), true)
+        .expect("a request");
+    let (at_client, _) = exchange(&mut client, &mut server, usize::MAX);
+    assert!(at_client.iter().any(|line| line == "closed complete"), "{at_client:?}");
+    assert!(is_closing(&server));
+}
+
+const NO_FIELDS: [(&str, &str); 0] = [];
+
+fn is_closing(connection: &Connection) -> bool {
+    let interest = connection.interest();
+    interest.shutdown || interest.close
+}

@@ -28,6 +28,7 @@ fn all() -> Vec<Note<'static>> {
         Note::Select(key),
         Note::Redeem(key),
         Note::Drain(now),
+        Note::Retire(now),
         Note::Abort,
         Note::Chance(octets()),
         Note::Request {

@@ -104,6 +104,18 @@ impl Session {
         }
     }
 
+    /// Lets what runs, and what is on its way, come to its end, WebSockets as well.
+    pub(crate) fn retire(&mut self, link: &mut Link) {
+        if self.shutdown.phase != ShutdownPhase::Running {
+            return;
+        }
+        if !self.client {
+            return self.announce(link);
+        }
+        self.send_last(link);
+        self.end_if_over(link);
+    }
+
     /// Asks the peer to begin no more streams.
     pub(crate) fn announce_end(&mut self, link: &mut Link) {
         if self.shutdown.phase != ShutdownPhase::Running {
@@ -112,6 +124,10 @@ impl Session {
         if self.client || self.streams.is_empty() {
             return self.send_last(link);
         }
+        self.announce(link);
+    }
+
+    fn announce(&mut self, link: &mut Link) {
         // Requests may be in flight. The last stream is named when the answer to the PING shows that there are none any
         // more.
         frame::go_away(link.out.buffer(), frame::MAX_31_BITS, ErrorCode::NO_ERROR, "");
