@@ -529,7 +529,8 @@ int32_t lwx_poster_new(lwx_service *service, lwx_poster **poster);
 /** Frees it. Any thread, as all that follows. NULL is fine. */
 void lwx_poster_free(lwx_poster *poster);
 
-/** Has `call` called on the thread of the service, soon. LWX_E_GONE if that has ended. `drop` may be called on either thread. */
+/** Has `call` called on the thread of the service, soon. LWX_E_GONE if that has ended, LWX_E_LIMIT if 65536 calls wait there already: it
+ * may be posted again later. `drop` may be called on either thread, and is if the call was not taken. */
 int32_t lwx_poster_post(lwx_poster *poster, void (*call)(lwx_service *service, void *user), void *user, void (*drop)(void *user));
 
 /** lwx_publish() from any thread. */

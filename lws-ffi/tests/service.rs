@@ -420,3 +420,33 @@ fn a_struct_of_the_first_version_is_taken_and_a_shorter_one_refused() {
         lwx_service_free(service);
     }
 }
+
+extern "C" fn count_call(_: Ref<'_, Service>, _: User) {
+    CALLED.with_borrow_mut(|called| *called += 1);
+}
+
+extern "C" fn count_posted_drop(_: User) {
+    POSTED_DROPPED.with_borrow_mut(|dropped| *dropped += 1);
+}
+
+thread_local! {
+    static CALLED: RefCell<usize> = const { RefCell::new(0) };
+    static POSTED_DROPPED: RefCell<usize> = const { RefCell::new(0) };
+}
+
+#[test]
+fn a_service_with_too_many_calls_waiting_says_so_and_takes_more_later() {
+    let (service, _) = started(&handler());
+    let mut poster = Given::null();
+    assert_eq!(lwx_poster_new(service.lend(), Out::from(&mut poster)), OK);
+    let post = || lwx_poster_post(poster.lend(), Some(count_call), User::NULL, Some(count_posted_drop));
+    let taken = (0..100_000).take_while(|_| post() == OK).count();
+    assert_eq!(taken, 65_536);
+    assert_eq!(post(), Error::Limit as i32);
+    assert_eq!(POSTED_DROPPED.with_borrow(|dropped| *dropped), 2, "those that were not taken");
+    run_until(service.lend(), || CALLED.with_borrow(|called| *called) == taken);
+    assert_eq!(post(), OK);
+    lwx_service_free(service);
+    assert_eq!(post(), Error::Gone as i32);
+    lwx_poster_free(poster);
+}

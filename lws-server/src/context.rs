@@ -220,6 +220,7 @@ pub(crate) trait DriverAccess {
     fn listen_on(&mut self, socket: ListeningSocket, options: &ListenOptions) -> io::Result<ListenerId>;
     fn duplicate_listener(&mut self, id: ListenerId) -> io::Result<OwnedFd>;
     fn leave_listener_files(&mut self);
+    fn take_listener_files(&mut self);
     fn unlisten(&mut self, id: ListenerId);
     // Links.
     fn connect(

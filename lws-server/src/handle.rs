@@ -3,7 +3,7 @@
 use crate::id::{SiteId, StreamId};
 use crate::publish::topics::Publication;
 use crate::publish::{Missed, PublishError};
-use crate::server::group::Group;
+use crate::server::group::{Group, PostError};
 use crate::site::Site;
 use crate::site::changes::SiteChanges;
 use crate::site::transition::Transition;
@@ -14,6 +14,8 @@ use lws_loop_external::{GlobalId, ListeningSocket};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// What other threads may hold of a server: to wake its handlers, to publish, to run something on its threads, to add and remove
 /// sites, and to end it.
@@ -30,6 +32,16 @@ impl Handle {
         // Asked before: a server with nothing to do can be gone at once.
         let there = self.0.is_there();
         self.0.drain();
+        there
+    }
+
+    /// Ends the server when its connections have ended by themselves, as another process listens in its place from now on, with
+    /// descriptors of [`duplicate_listeners`](Self::duplicate_listeners). Listeners close, and what waits in their queues is the other's;
+    /// WebSockets, streams of events and downloads go on, and a connection of HTTP ends with the exchange that runs, or the next.
+    /// What is left after `patience` ends as [`drain`](Self::drain) ends it.
+    pub fn retire(&self, patience: Duration) -> bool {
+        let there = self.0.is_there();
+        self.0.retire(patience);
         there
     }
 
@@ -109,9 +121,18 @@ impl Handle {
         self.0.publish_again(missed)
     }
 
-    /// Calls `call` on the first thread of the server. Its context belongs to no stream.
+    /// Calls `call` on the first thread of the server. Its context belongs to no stream. False if it will not be called:
+    /// [`try_post`](Self::try_post) says why.
     pub fn post(&self, call: impl FnOnce(&mut Context<'_>) + Send + 'static) -> bool {
-        self.0.send(0, Command::Call(Box::new(call)))
+        self.try_post(call).is_ok()
+    }
+
+    /// Calls `call` on the first thread of the server: see [`post`](Self::post).
+    ///
+    /// # Errors
+    /// The server has gone, or too many messages wait there already. `call` is dropped then.
+    pub fn try_post(&self, call: impl FnOnce(&mut Context<'_>) + Send + 'static) -> Result<(), PostError> {
+        self.0.try_send(0, Command::Call(Box::new(call)))
     }
 
     /// Calls `call` with a WebSocket or raw stream, on the thread that it belongs to. Nothing is called if the stream has
@@ -164,6 +185,8 @@ impl Handle {
     ///
     /// `then` is called on the first thread when every thread has changed, with the names of the sites that were added, in their
     /// order; or with the first thing that was wrong, and then nothing has changed anywhere. Changes that are asked for meanwhile wait.
+    /// A site that is removed before the first thread has changed is replaced no more, and refuses the changes; one that is removed later goes.
+    /// A thread that cannot follow the first, as the server is ending, is named by the error: then the others have changed.
     /// Addresses are bound on the threads of the server, and one that is a name is looked up there, which takes the time that it takes.
     pub fn change_sites(
         &self,
@@ -187,6 +210,19 @@ impl Handle {
     /// Leaves the files of Unix sockets where they are when their listeners close: another process listens there now.
     pub fn leave_listener_files(&self) -> bool {
         self.post_everywhere(|cx| cx.driver.leave_listener_files())
+    }
+
+    /// Takes over for good from the process that has handed out the [listening sockets](crate::Builder::listening_sockets): the files of Unix
+    /// sockets go with their listeners from now on, and sockets that no site has asked for by the time when every thread serves are
+    /// closed.
+    pub fn take_over_listeners(&self) -> bool {
+        let waiting = Arc::new(AtomicUsize::new(self.threads()));
+        self.post_everywhere(move |cx| {
+            cx.driver.take_listener_files();
+            if waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+                cx.state.inherited.close_left();
+            }
+        })
     }
 
     /// Calls `call` on every thread of the server. Its context belongs to no stream. False if a thread has ended.

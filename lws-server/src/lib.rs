@@ -96,6 +96,7 @@ pub use route::guard::{Admission, Ask, Decision, Gate, Guard, Later};
 pub use route::methods::Methods;
 pub use route::redirect::Redirect;
 pub use route::{Route, RouteOptions, Takes};
+pub use server::group::PostError;
 pub use server::options::ServerOptions;
 pub use server::peers::PeerLimits;
 pub use server::shard::Shard;

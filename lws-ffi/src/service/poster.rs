@@ -7,7 +7,7 @@ use crate::service::streams::{broadcast, publish_result};
 use crate::service::table::{DropUser, UserData};
 use crate::service::{Service, enter};
 use crate::sys::{Given, In, Out, Ref, User};
-use lws_server::Handle;
+use lws_server::{Handle, PostError};
 use std::ffi::c_char;
 use std::fmt;
 
@@ -55,12 +55,15 @@ pub extern "C" fn lwx_poster_post(
     guard(|| {
         let (poster, call) = (poster.get()?, call.ok_or(Error::Null)?);
         let number = poster.number;
-        let posted = poster.handle.post(move |cx| {
+        let posted = poster.handle.try_post(move |cx| {
             let Some(service) = Service::find(number) else { return };
             let mut lent = Call { cx, key: 0, lent: Lent::Nothing };
             service.call_out(&mut lent, |service| call(service, user.get()));
         });
-        if posted { Ok(()) } else { Err(Error::Gone) }
+        posted.map_err(|error| match error {
+            PostError::Gone => Error::Gone,
+            _ => Error::Limit,
+        })
     })
 }
 

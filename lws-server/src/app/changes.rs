@@ -145,10 +145,9 @@ impl App {
         let Some(preparing) = self.state.changing.now.take() else { return };
         let Preparing { transition, sites, first: unfinished, .. } = preparing;
         let error = transition.take_error();
-        let committed = match error {
-            Some(error) => Err(error),
-            None => self.nowhere(cx).commit(sites, None, || transition.call_before()),
-        };
+        let committed = error.map_or_else(|| self.check_wanted(cx, &transition), Err);
+        let committed =
+            committed.and_then(|()| self.nowhere(cx).commit(sites, None, || transition.call_before()));
         let first = transition.first.get().unwrap_or(&unfinished);
         match committed {
             Ok(bound) => {
@@ -171,6 +170,11 @@ impl App {
                 self.finish_change(cx, &transition, Err(error));
             }
         }
+    }
+
+    fn check_wanted(&mut self, cx: &mut Lent<'_>, transition: &Transition) -> io::Result<()> {
+        let panicked = || Err(io::Error::other("what was asked about the changes has panicked"));
+        self.guard(cx, |_, _| transition.check_wanted()).unwrap_or_else(panicked)
     }
 
     fn have_others_commit(&mut self, cx: &mut Lent<'_>, transition: Arc<Transition>) {
@@ -196,14 +200,21 @@ impl App {
         let transition = preparing.transition;
         let listeners = transition.listeners.get().map(Vec::as_slice).unwrap_or_default();
         let committed = self.nowhere(cx).commit(preparing.sites, Some(listeners), || {});
-        debug_assert!(committed.is_ok(), "what the first thread could do the others can");
-        if transition.answered(Ok(())) {
+        let shard = self.state.shard;
+        let named = |error: io::Error| {
+            let text = format!("the sites have changed, but thread {shard} has not followed: {error}");
+            io::Error::new(error.kind(), text)
+        };
+        if transition.answered(committed.map(drop).map_err(named)) {
             self.send_sites(0, SitesCommand::Committed);
         }
     }
 
     fn all_committed(&mut self, cx: &mut Lent<'_>) {
         let Some(Preparing { transition, .. }) = self.state.changing.now.take() else { return };
+        if let Some(error) = transition.take_error() {
+            return self.finish_change(cx, &transition, Err(error));
+        }
         let first = transition.first.get().map(Vec::as_slice).unwrap_or_default();
         let added = |(site, step): (&FirstSite, &Step)| matches!(step, Step::Add(_)).then_some(site.id);
         let ids = first.iter().zip(coming(&transition)).filter_map(added).collect();

@@ -98,6 +98,10 @@ impl DriverAccess for Lent<'_> {
         external::DriverContext::leave_listener_files(self);
     }
 
+    fn take_listener_files(&mut self) {
+        external::DriverContext::take_listener_files(self);
+    }
+
     fn unlisten(&mut self, id: ListenerId) {
         external::DriverContext::unlisten(self, id);
     }

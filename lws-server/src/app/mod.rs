@@ -364,9 +364,7 @@ impl Application for App {
                 cx.send_to(woken.connection, Command::ToStream(woken.key, StreamCommand::Wake));
             }
         }
-        for site in group.take_removed(self.state.shard) {
-            self.nowhere(cx).uninstall(site);
-        }
+        self.nowhere(cx).see_to_removals();
         for command in group.take_overflow(self.state.shard) {
             self.on_command(cx, command);
         }

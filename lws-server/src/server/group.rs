@@ -11,6 +11,7 @@ use crate::server::stats::Stats;
 use lws_loop_external::{GlobalId, SendError, Shards};
 use lws_proto::HeldBytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -84,6 +85,27 @@ impl Registry {
     }
 }
 
+/// Why nothing will be called on a thread of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PostError {
+    /// [`DriverOptions::mailbox_messages_max`](lws_loop_external::DriverOptions::mailbox_messages_max) messages wait there: later there may be room.
+    Full,
+    /// The server has gone.
+    Gone,
+}
+
+impl fmt::Display for PostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "too many messages wait for the server already",
+            Self::Gone => "the server has gone",
+        })
+    }
+}
+
+impl std::error::Error for PostError {}
+
 /// Bytes that may be on their way to one thread of what is published.
 const PUBLISHING_BYTES_MAX: usize = 64 << 20;
 
@@ -141,10 +163,13 @@ impl<M> Group<M> {
         paths.map(|path| known.get(path).copied().or_else(|| registry.new_route())).collect()
     }
 
-    /// Names the routes of a site that is served now in place of another.
+    /// Names the routes of a site that is served now in place of another. Nothing of one that was removed meanwhile: every thread is
+    /// about to remove it, or has done so.
     pub(crate) fn serve(&self, id: SiteId, routes: &Arc<[RouteId]>, paths: &[Arc<str>]) {
-        let site = Registered { routes: Arc::clone(routes), paths: paths.into() };
-        self.registry.write().unwrap_or_else(PoisonError::into_inner).sites.insert(id, site);
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(site) = registry.sites.get_mut(&id) {
+            *site = Registered { routes: Arc::clone(routes), paths: paths.into() };
+        }
     }
 
     /// Whether a site is there.
@@ -184,7 +209,15 @@ impl<M> Group<M> {
     // Messages.
 
     pub(crate) fn send(&self, shard: u16, message: M) -> bool {
-        self.shards.handle(shard).is_some_and(|handle| handle.send(message).is_ok())
+        self.try_send(shard, message).is_ok()
+    }
+
+    pub(crate) fn try_send(&self, shard: u16, message: M) -> Result<(), PostError> {
+        let handle = self.shards.handle(shard).ok_or(PostError::Gone)?;
+        handle.send(message).map_err(|error| match error {
+            SendError::Full(_) => PostError::Full,
+            SendError::Closed(_) => PostError::Gone,
+        })
     }
 
     /// Sends a message that must not be lost: where the mailbox is full it waits beside it, so only few messages may be such.
@@ -335,6 +368,10 @@ impl<M> Group<M> {
         self.shards.drain(self.drain_timeout);
         // Each has streams to wake that would never end: `thread/drain.rs`.
         self.shards.handles().for_each(lws_loop_external::DriverHandle::wake);
+    }
+
+    pub(crate) fn retire(&self, patience: Duration) {
+        self.shards.retire(patience, self.drain_timeout);
     }
 
     pub(crate) fn stop(&self) {

@@ -20,6 +20,11 @@ impl Inherited {
         Some(sockets.remove(index))
     }
 
+    /// Closes the sockets that no listener has taken.
+    pub(crate) fn close_left(&self) {
+        self.sockets().clear();
+    }
+
     /// Where the sockets listen that no listener has taken.
     pub(crate) fn left(&self) -> Vec<Address> {
         self.sockets().iter().map(|socket| socket.address().clone()).collect()

@@ -13,6 +13,7 @@ pub(crate) type Describe = Box<dyn Fn() -> Site + Send + Sync>;
 pub struct SiteChanges {
     pub(crate) steps: Vec<Step>,
     pub(crate) before: Option<Box<dyn FnOnce() + Send>>,
+    pub(crate) wanted: Option<Box<dyn FnOnce() -> bool + Send>>,
 }
 
 /// What becomes of one site.
@@ -54,6 +55,13 @@ impl SiteChanges {
     /// show new certificates, for example. It is called on the first thread, and is not to wait.
     pub fn before(mut self, call: impl FnOnce() + Send + 'static) -> Self {
         self.before = Some(Box::new(call));
+        self
+    }
+
+    /// Has `call` asked, when every thread is ready, whether the changes are still wanted: who has waited too long for them may say no, and
+    /// then nothing changes anywhere. It is called on the first thread, at most once, right before the first thing changes, and is not to wait.
+    pub fn while_wanted(mut self, call: impl FnOnce() -> bool + Send + 'static) -> Self {
+        self.wanted = Some(Box::new(call));
         self
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct HostTable<T> {
     /// The parents that `*.` stands before.
     below: HashMap<Box<str>, usize>,
     default: Option<DefaultSite>,
+    /// The site whose names come first in their [order](HostNames::order).
+    first: Option<usize>,
     /// The names that almost every request has, as they are written in `Host`: compared before anything is parsed.
     verbatim: Vec<Verbatim>,
 }
@@ -85,6 +87,13 @@ impl HostNames {
         Ok(names)
     }
 
+    /// The order of the sites of one listener, whenever they came there: the default one is before all others, which stand in the
+    /// alphabetical order of their first names.
+    pub(crate) fn order(&self) -> (bool, Option<&str>) {
+        let first = self.exact.iter().chain(&self.below).min();
+        (!self.is_default(), first.map(|name| &**name))
+    }
+
     /// Whether it answers for names that no other site has.
     fn is_default(&self) -> bool {
         self.any || self.exact.is_empty() && self.below.is_empty()
@@ -99,7 +108,7 @@ impl<T> HostTable<T> {
     /// No sites.
     pub(crate) fn empty() -> Self {
         let (exact, below) = (HashMap::new(), HashMap::new());
-        Self { sites: Vec::new(), exact, below, default: None, verbatim: Vec::new() }
+        Self { sites: Vec::new(), exact, below, default: None, first: None, verbatim: Vec::new() }
     }
 
     /// # Errors
@@ -107,7 +116,11 @@ impl<T> HostTable<T> {
     pub(crate) fn new<'n>(sites: impl Iterator<Item = (T, &'n HostNames)>) -> Result<Self, NameTwice> {
         let mut table = Self::empty();
         let mut named = Vec::new();
+        let mut first: Option<(usize, &HostNames)> = None;
         for (index, (site, names)) in sites.enumerate() {
+            if first.is_none_or(|(_, other)| names.order() < other.order()) {
+                first = Some((index, names));
+            }
             table.sites.push(site);
             for (list, map) in [(&names.exact, &mut table.exact), (&names.below, &mut table.below)] {
                 for name in list {
@@ -121,6 +134,7 @@ impl<T> HostTable<T> {
                 return Err(NameTwice(None));
             }
         }
+        table.first = first.map(|(index, _)| index);
         table.verbatim = table.local_names().chain(named).take(VERBATIM_MAX).collect();
         Ok(table)
     }
@@ -185,10 +199,9 @@ impl<T> HostTable<T> {
         })
     }
 
-    /// The site that answers for this machine: the default one, or else the first.
+    /// The site that answers for this machine: the default one, or else the one whose names come first.
     fn local_site(&self) -> Option<usize> {
-        let first = (!self.sites.is_empty()).then_some(0);
-        self.default.map(|default| default.index).or(first)
+        self.default.map(|default| default.index).or(self.first)
     }
 }
 

@@ -192,18 +192,30 @@ impl Context<'_> {
     /// Serves what was prepared: all of it from now on, or nothing. `listeners` are those of the first thread, by site and place,
     /// for a thread that follows it. `accepted` is called when nothing can fail any more, before anything has changed for a request.
     ///
+    /// A site that was removed since it was prepared is not served: the first thread refuses the whole, and those that follow leave
+    /// it out.
+    ///
     /// # Errors
-    /// Two sites have one name, or there are too many listeners. Nothing has changed then.
+    /// Two sites have one name, there are too many listeners, a site has been removed meanwhile, or the server is ending. Nothing has
+    /// changed then.
     pub(crate) fn commit(
         &mut self,
         prepared: PreparedSites,
         listeners: Option<&[Vec<ListenerId>]>,
         accepted: impl FnOnce(),
     ) -> io::Result<Vec<Vec<Bound>>> {
+        self.see_to_removals();
         let PreparedSites { come, go } = prepared;
-        let mut exchange = Exchange::new(come.iter().map(|prepared| Rc::clone(&prepared.site)), go);
+        let group = Arc::clone(&self.state.group);
+        let mut come: Vec<_> = come.into_iter().enumerate().collect();
+        let count = come.len();
+        come.retain(|(_, prepared)| group.has_site(prepared.site.id));
+        if come.len() < count && listeners.is_none() {
+            return Err(invalid("a site that is to be replaced has been removed meanwhile".into()));
+        }
+        let mut exchange = Exchange::new(come.iter().map(|(_, prepared)| Rc::clone(&prepared.site)), go);
         let mut bound = Vec::new();
-        for (index, prepared) in come.into_iter().enumerate() {
+        for (index, prepared) in come {
             let elsewhere = listeners.and_then(|listeners| listeners.get(index)).map(Vec::as_slice);
             match self.open(&mut exchange, prepared, elsewhere.unwrap_or_default()) {
                 Ok(opened) => bound.push(opened),
@@ -234,6 +246,14 @@ impl Context<'_> {
     fn give_up(&mut self, exchange: &Exchange) {
         for listener in self.state.sites.take_back(exchange) {
             self.driver.unlisten(listener);
+        }
+    }
+
+    /// Takes away the sites that other threads have removed.
+    pub(crate) fn see_to_removals(&mut self) {
+        let group = Arc::clone(&self.state.group);
+        for site in group.take_removed(self.state.shard) {
+            self.uninstall(site);
         }
     }
 

@@ -64,7 +64,9 @@ pub struct SiteSettings {
     /// Where it listens.
     pub listen: Vec<Bind>,
     /// What a peer can make the server hold or wait for, on connections of this site's listeners. Where several sites share a
-    /// listener, those of the first one hold.
+    /// listener, those of the default one of them hold, or else those of the one with the name that comes first in the alphabet,
+    /// in whatever order they came; so it is with [`versions`](Self::versions), [`upgrade_to_http2`](Self::upgrade_to_http2), the
+    /// [`raw`](Site::raw) stream, what becomes of peers without TLS, and responses to requests for no site.
     pub limits: Limits,
     /// Which versions of HTTP its listeners speak without TLS.
     pub versions: Versions,
@@ -83,10 +85,10 @@ pub struct SiteSettings {
     /// see [`Builder::security_best_practices`](crate::Builder::security_best_practices).
     pub security_best_practices: bool,
     /// What the responses say that report an error. Default: a line of plain text, or what the client asks for. The engine's own
-    /// refusals, of requests that it cannot understand, are rendered by that of the first site of a listener.
+    /// refusals, of requests that it cannot understand, are rendered by that of the site whose [`limits`](Self::limits) hold.
     pub errors: Option<ErrorRenderer>,
     /// Which peers of its listeners are proxies that say first whom they stand for. Where several sites share a listener, that of the
-    /// first one holds. Default `None`.
+    /// site whose [`limits`](Self::limits) hold counts. Default `None`.
     #[cfg(feature = "proxies")]
     pub proxy_protocol: Option<ProxyProtocol>,
 }
@@ -112,7 +114,8 @@ impl<N: Into<String>, const COUNT: usize> From<[N; COUNT]> for Names {
     }
 }
 
-/// Where a site listens. Sites that name the same address share a listener, whose options are those of the first.
+/// Where a site listens. Sites that name the same address share a listener, whose socket and TLS are those of the site that has
+/// opened it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Bind {

@@ -102,6 +102,14 @@ impl Exchange {
     }
 }
 
+/// A site that listens at a listener.
+#[derive(Clone, Copy)]
+struct User {
+    site: SiteId,
+    /// Which of the listeners that the site describes.
+    listen: usize,
+}
+
 /// A listener of the server.
 pub(crate) struct Listener {
     id: ListenerId,
@@ -114,7 +122,9 @@ pub(crate) struct Listener {
     /// Whether it still accepts connections.
     open: bool,
     /// The sites that listen here. The last one that is removed closes it.
-    users: Vec<SiteId>,
+    users: Vec<User>,
+    /// The one of them whose settings hold for its connections: see [`leader`].
+    leader: SiteId,
     /// The sites that are served here.
     sites: HostTable<Rc<ServedSite>>,
     connections: usize,
@@ -177,6 +187,7 @@ impl Listener {
         {
             self.proxy_protocol = anew.proxy_protocol;
         }
+        self.leader = anew.leader;
         if let (Some(tls), Some(anew)) = (&mut self.tls, anew.tls) {
             tls.plain = anew.plain;
         }
@@ -302,8 +313,8 @@ impl Sites {
         let (used, same) =
             ((site.id, bound.id), |listener: &&mut Listener| listener.id == bound.id && listener.open);
         if let Some(listener) = self.listeners.iter_mut().flatten().find(same) {
-            if !listener.users.contains(&site.id) {
-                listener.users.push(site.id);
+            if !listener.users.iter().any(|user| user.site == site.id) {
+                listener.users.push(User { site: site.id, listen: bound.place.listen });
                 exchange.joined.insert(used);
             }
             exchange.uses.insert(used, bound.place.listen);
@@ -333,7 +344,7 @@ impl Sites {
         for place in &mut self.listeners {
             if let Some(listener) = place.as_mut().filter(|listener| listener.open) {
                 let id = listener.id;
-                listener.users.retain(|site| keeps(*site, id));
+                listener.users.retain(|user| keeps(user.site, id));
                 if listener.users.is_empty() {
                     listener.open = false;
                     closing.extend(Some(id).filter(|_| listener.own));
@@ -359,7 +370,8 @@ impl Sites {
             address: bound.place.address.clone(),
             own,
             open: true,
-            users: vec![site.id],
+            users: vec![User { site: site.id, listen: bound.place.listen }],
+            leader: site.id,
             sites: HostTable::empty(),
             connections: 0,
             accepted: 0,
@@ -434,38 +446,52 @@ impl Sites {
         let listeners = self.listeners.iter().enumerate();
         let listeners = listeners.filter_map(|(index, listener)| listener.as_ref().map(|it| (index, it)));
         let everywhere = exchange.is_everywhere(&self.served);
-        let is_user = |site: &SiteId| exchange.changed.contains(site);
+        let is_user = |user: &User| exchange.changed.contains(&user.site);
         let touched = listeners.filter(|(_, listener)| everywhere || listener.users.iter().any(is_user));
         touched
             .map(|(index, listener)| {
-                let users: HashSet<SiteId> =
-                    listener.users.iter().copied().filter(|id| exchange.keeps(*id, listener.id)).collect();
+                let users = listener.users.iter().map(|user| user.site);
+                let users: HashSet<SiteId> = users.filter(|id| exchange.keeps(*id, listener.id)).collect();
                 table(listener, &users, served).map(|table| (index, table))
             })
             .collect()
     }
 
-    /// Has the listeners whose first site was replaced do from now on what the new one says.
+    /// Has the listeners do from now on what their leaders say, where those have changed or are others now.
     fn describe_anew(&mut self, exchange: &Exchange) {
-        let come = by_id(&exchange.come);
+        let served: HashMap<SiteId, Rc<ServedSite>> =
+            self.served.iter().map(|site| (site.id, Rc::clone(site))).collect();
         for index in 0..self.listeners.len() {
-            let Some(Some(listener)) = self.listeners.get(index) else { continue };
-            let Some(first) = listener.users.first() else { continue };
-            let used = (*first, listener.id);
-            let (Some(site), Some(listen)) = (come.get(first), exchange.uses.get(&used)) else { continue };
-            if exchange.joined.contains(&used) {
-                // It has just been described.
+            let Some(Some(listener)) = self.listeners.get_mut(index) else { continue };
+            let id = listener.id;
+            for user in &mut listener.users {
+                user.listen = exchange.uses.get(&(user.site, id)).copied().unwrap_or(user.listen);
+            }
+            let Some((leader, site)) = leader(&listener.users, &served) else { continue };
+            if leader.site == listener.leader && !exchange.changed.contains(&leader.site) {
                 continue;
             }
             let (asked, address) = (listener.asked.clone(), listener.address.clone());
-            let bound = Bound { place: Place { listen: *listen, asked, address }, id: listener.id };
-            let Ok(anew) = self.describe(site, &bound, listener.own) else { continue };
+            let bound = Bound { place: Place { listen: leader.listen, asked, address }, id };
+            let own = listener.own;
+            let Ok(anew) = self.describe(site, &bound, own) else { continue };
             if let Some(Some(listener)) = self.listeners.get_mut(index) {
                 self.earlier.push(Arc::downgrade(&listener.config));
                 listener.follow(anew);
             }
         }
     }
+}
+
+/// The site whose settings hold for the connections of a listener: the default one, or else the one with the name that comes first in the
+/// alphabet. It is the same one in whatever order the sites came, so that a server which has changed its sites step by step does
+/// what one does that begins with them.
+fn leader<'s>(
+    users: &[User],
+    served: &'s HashMap<SiteId, Rc<ServedSite>>,
+) -> Option<(User, &'s Rc<ServedSite>)> {
+    let users = users.iter().filter_map(|user| Some((*user, served.get(&user.site)?)));
+    users.min_by(|(_, one), (_, other)| one.names.order().cmp(&other.names.order()))
 }
 
 /// Sites by their numbers.

@@ -21,6 +21,7 @@ pub(crate) struct Transition {
     /// The listeners of the first thread, by site and place.
     pub(crate) listeners: OnceLock<Vec<Vec<ListenerId>>>,
     before: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    wanted: Mutex<Option<Box<dyn FnOnce() -> bool + Send>>>,
     /// Threads that have not answered yet.
     waiting: AtomicUsize,
     /// Why one of them could not.
@@ -64,6 +65,7 @@ impl Transition {
             first: OnceLock::new(),
             listeners: OnceLock::new(),
             before: Mutex::new(changes.before),
+            wanted: Mutex::new(changes.wanted),
             waiting: AtomicUsize::new(0),
             error: Mutex::default(),
             then: Mutex::new(Some(then)),
@@ -86,6 +88,18 @@ impl Transition {
     /// Why a thread could not.
     pub(crate) fn take_error(&self) -> Option<io::Error> {
         lock(&self.error).take()
+    }
+
+    /// Whether whoever asked for the changes still wants them.
+    ///
+    /// # Errors
+    /// It has given them up.
+    pub(crate) fn check_wanted(&self) -> io::Result<()> {
+        let wanted = lock(&self.wanted).take();
+        if wanted.is_none_or(|wanted| wanted()) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "the changes are not wanted any more"))
     }
 
     /// Calls what is to be called before the sites change.

@@ -1,8 +1,9 @@
 //! How exchanges end, seen from the other end of a connection: what is incomplete looks so, and what has no content makes none.
 
 use crate::common::{Running, serve};
-use lws_server::http::{Exchange, Handler, Permit, Status};
-use lws_server::{Context, Payload};
+use lws_server::http::{Exchange, Handler, Permit, Response, Status};
+use lws_server::ws::{self, Message};
+use lws_server::{Context, ListeningSocket, Payload, Server, WebSocket};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::sync::mpsc::{Sender, channel};
@@ -108,3 +109,113 @@ fn a_peer_does_not_see_an_end_where_a_file_became_shorter() {
     assert!((len as u64) < LEN);
     std::fs::remove_dir_all(&folder).expect("the folder goes");
 }
+
+/// Sends every message back.
+struct Echo;
+
+impl ws::Handler for Echo {
+    fn message(&mut self, _: &mut Context<'_>, stream: WebSocket<'_>, message: Message<'_>) {
+        let permit = stream.permit().expect("room");
+        permit.text(message.text().expect("a whole text")).expect("it is sent");
+    }
+}
+
+/// A server with a page and an echo, on so many threads.
+fn with_echo(threads: usize) -> Running {
+    serve(move |builder| {
+        builder.threads(threads, |builder| builder.get("/", |_| Response::text("page")).ws("/echo", |_| Echo))
+    })
+}
+
+const REQUEST: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[test]
+fn a_server_that_retires_closes_its_listeners_and_lets_every_connection_end_by_itself() {
+    for threads in [1, 3] {
+        let server = with_echo(threads);
+        let mut sockets: Vec<_> = (0..threads * 2).map(|_| server.open("/echo", "").0).collect();
+        // The first one has been accepted when the second is answered.
+        let (mut fresh, mut used) = (server.connect(), server.connect());
+        used.send(REQUEST);
+        assert!(!String::from_utf8_lossy(&used.head()).contains("Connection: close"));
+        assert_eq!(&used.exactly(), b"page");
+        assert!(server.handle.retire(Duration::from_secs(3_600)));
+        test_kit::eventually(|| std::net::TcpStream::connect(server.address).is_err());
+        // One that has asked before, and one that has not.
+        used.send(REQUEST);
+        let answer = String::from_utf8_lossy(&used.rest()).into_owned();
+        assert!(answer.contains("Connection: close") && answer.ends_with("page"), "{answer}");
+        fresh.send(REQUEST.repeat(2));
+        assert!(fresh.head().starts_with(b"HTTP/1.1 200 "), "{threads} threads");
+        for socket in &mut sockets {
+            socket.send_text("still here");
+            assert_eq!(socket.text(), "still here", "{threads} threads");
+        }
+        drop((sockets, fresh));
+        // Nothing else ends it.
+        server.join();
+    }
+}
+
+#[test]
+fn a_server_that_has_retired_for_long_enough_drains() {
+    let server = with_echo(2);
+    let mut sockets: Vec<_> = (0..4).map(|_| server.open("/echo", "").0).collect();
+    server.handle.retire(Duration::from_millis(50));
+    for socket in &mut sockets {
+        assert_eq!(socket.frame(), (8, 1001_u16.to_be_bytes().to_vec()));
+        socket.send([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]);
+    }
+    server.join();
+}
+
+#[test]
+fn a_server_takes_over_the_listeners_of_another_and_closes_those_that_it_has_no_use_for() {
+    let path = std::env::temp_dir().join(format!("lws-take-over-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let unix = format!("unix:{}", path.display());
+    let at = unix.clone();
+    let old = serve(move |builder| builder.listen(&at).get("/", |_| Response::text("old")));
+    let (found, wait) = channel();
+    assert!(old.handle.duplicate_listeners(move |listeners| found.send(listeners).expect("the test waits")));
+    let sockets = wait.recv_timeout(Duration::from_secs(10)).expect("an answer").expect("descriptors");
+    assert_eq!(sockets.len(), 2);
+    let extra = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let unclaimed = extra.local_addr().expect("it is bound");
+    let extra = ListeningSocket::adopt(extra.into()).expect("it listens");
+    old.handle.leave_listener_files();
+    let (left, wait) = channel();
+    old.handle.post(move |_| left.send(()).expect("the test waits"));
+    wait.recv_timeout(Duration::from_secs(10)).expect("it was asked before");
+    old.handle.retire(Duration::from_secs(3_600));
+    let address = old.address;
+    old.join();
+    // Nobody accepts it yet, and nothing is refused.
+    let mut early = std::net::TcpStream::connect(address).expect("the sockets listen");
+    let (started, has_started) = channel();
+    let thread = std::thread::spawn(move || {
+        let builder = Server::builder().listening_sockets(sockets).listening_sockets([extra]);
+        let builder = builder.listen(&address.to_string()).listen(&unix);
+        let server = builder.get("/", |_| Response::text("new")).build().expect("it listens");
+        started.send(server.handle()).expect("the test waits");
+        server.run().expect("it runs");
+    });
+    let handle = has_started.recv_timeout(Duration::from_secs(10)).expect("it starts");
+    assert!(handle.take_over_listeners());
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut other = std::os::unix::net::UnixStream::connect(&path).expect("its file was left");
+    for stream in [&mut early as &mut dyn ReadWrite, &mut other] {
+        stream.write_all(request).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.ends_with("new"), "{answer}");
+    }
+    test_kit::eventually(|| std::net::TcpStream::connect(unclaimed).is_err());
+    handle.stop();
+    thread.join().expect("it ends well");
+    assert!(!path.exists(), "the file goes with the server that has taken it over");
+}
+
+trait ReadWrite: Read + std::io::Write {}
+
+impl<T: Read + std::io::Write> ReadWrite for T {}

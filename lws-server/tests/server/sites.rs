@@ -473,3 +473,124 @@ fn a_listener_stays_open_when_its_only_site_gives_way_to_another() {
     kept.read_to_end(&mut octets).expect("it answers");
     assert_eq!(Answer::parse(&octets).text(), "two");
 }
+
+/// A site at a path, whose listener takes heads of so many octets if it is the one that says so.
+fn limited(
+    path: &SocketPath,
+    name: &'static str,
+    head_bytes_max: usize,
+) -> impl Fn() -> Site + Send + Sync + use<> {
+    let address = path.address();
+    move || {
+        let mut site = site([name], name);
+        site.settings.limits.head_bytes_max = head_bytes_max;
+        site.settings.listen.push(Bind::new(address.clone()));
+        site
+    }
+}
+
+/// The status of a request with a head of some two thousand octets.
+fn ask_at_length(path: &SocketPath, host: &str) -> u16 {
+    ask_unix(&path.0, &format!("{host}\r\nX: {}", "x".repeat(2_000))).status
+}
+
+#[test]
+fn what_holds_at_a_listener_does_not_depend_on_the_order_of_its_sites() {
+    const STRICT: (&str, usize) = ("a.example", 1_024);
+    const LAX: (&str, usize) = ("b.example", 16 << 10);
+    for order in [[STRICT, LAX], [LAX, STRICT]] {
+        let path = SocketPath::new("order");
+        let server = serve(|builder| builder.host("old.example").get("/", |_| Response::text("old")));
+        let added =
+            order.map(|(name, bytes)| add(&server.handle, limited(&path, name, bytes)).expect("added"));
+        let ids = order.iter().zip(added).collect::<Vec<_>>();
+        let id = |wanted: (&str, usize)| {
+            ids.iter().find(|((name, _), _)| *name == wanted.0).expect("it was added").1
+        };
+        assert_eq!(ask_at_length(&path, "b.example"), 431, "the first name in the alphabet: {order:?}");
+        // It changes, alone and with the other.
+        let changes = SiteChanges::new().replace_site(id(STRICT), limited(&path, STRICT.0, 16 << 10));
+        change(&server.handle, changes).expect("it changes");
+        assert_eq!(ask_at_length(&path, "b.example"), 200, "{order:?}");
+        let changes = SiteChanges::new()
+            .replace_site(id(LAX), limited(&path, LAX.0, 16 << 10))
+            .replace_site(id(STRICT), limited(&path, STRICT.0, STRICT.1));
+        change(&server.handle, changes).expect("both change");
+        assert_eq!(ask_at_length(&path, "b.example"), 431, "{order:?}");
+        // It goes, and the other one stays as it is.
+        change(&server.handle, SiteChanges::new().remove_site(id(STRICT))).expect("it goes");
+        assert_eq!(ask_at_length(&path, "b.example"), 200, "{order:?}");
+        // One whose name comes before that of the other comes behind it.
+        add(&server.handle, limited(&path, "0.example", 1_024)).expect("added");
+        assert_eq!(ask_at_length(&path, "b.example"), 431, "{order:?}");
+    }
+}
+
+#[test]
+fn a_site_that_is_removed_while_it_is_replaced_stays_away() {
+    for threads in [1, 3] {
+        let server = serve(move |builder| {
+            builder
+                .threads(threads, |builder| builder.host("old.example").get("/", |_| Response::text("old")))
+        });
+        let anew = || site(["a.example"], "anew");
+        let is_away = |when: &str| {
+            for _ in 0..threads * 2 {
+                eventually(|| server.page("a.example").0 == 421);
+                assert_eq!(server.page("old.example"), (200, "old".into()), "{threads} threads, {when}");
+            }
+            add(&server.handle, anew).expect("its name is free");
+            assert_eq!(server.page("a.example"), (200, "anew".into()), "{threads} threads, {when}");
+        };
+        // Before anything has changed: all is refused.
+        let a = add(&server.handle, || site(["a.example"], "a")).expect("it is added");
+        let handle = server.handle.clone();
+        let changes = SiteChanges::new().replace_site(a, anew).add_site(move || {
+            handle.remove_site(a);
+            site(["b.example"], "b")
+        });
+        let refused = change(&server.handle, changes).expect_err("it was removed").to_string();
+        assert!(refused.contains("removed meanwhile"), "{refused}");
+        assert_eq!(server.page("b.example").0, 421);
+        is_away("before");
+        // When the first thread is about to change: the others follow, and then it goes.
+        let handle = server.handle.clone();
+        let b = add(&server.handle, || site(["b.example"], "b")).expect("it is added");
+        let changes =
+            SiteChanges::new().replace_site(b, || site(["b.example"], "b, anew")).before(move || {
+                handle.remove_site(b);
+            });
+        change(&server.handle, changes).expect("it changes");
+        for _ in 0..threads * 2 {
+            eventually(|| server.page("b.example").0 == 421);
+        }
+        assert!(!server.handle.remove_site(b), "it was removed");
+        add(&server.handle, || site(["b.example"], "another")).expect("its name is free");
+    }
+}
+
+#[test]
+fn a_thread_that_cannot_follow_is_named() {
+    use lws_server::ListenOptions;
+
+    let server =
+        serve(|builder| builder.threads(2, |builder| builder.host("old.example").ws("/chat", |_| Silent)));
+    // Neither thread is over before these are.
+    let sockets = [open_at(&server, "old.example"), open_at(&server, "old.example")];
+    // It ends when the first thread is about to change, so that the second opens no listener of its own any more.
+    let handle = server.handle.clone();
+    let changes = SiteChanges::new()
+        .add_site(|| {
+            let mut site = site(["new.example"], "new");
+            let mut bind = Bind::new("127.0.0.1:0");
+            bind.options = Some(ListenOptions { reuse_port: true, ..ListenOptions::default() });
+            site.settings.listen.push(bind);
+            site
+        })
+        .before(move || {
+            handle.drain();
+        });
+    let error = change(&server.handle, changes).expect_err("the second thread ends").to_string();
+    assert!(error.contains("thread 1 has not followed"), "{error}");
+    drop(sockets);
+}
