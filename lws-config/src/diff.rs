@@ -63,8 +63,19 @@ pub enum Fate {
 }
 
 /// Fields of [`Global`] that are fixed once a process runs.
-const FIXED: [&str; 9] =
-    ["user", "group", "threads", "descriptors", "admin", "drain_delay", "log", "budgets", "peers"];
+const FIXED: [&str; 11] = [
+    "user",
+    "group",
+    "threads",
+    "descriptors",
+    "kept_capabilities",
+    "event_loop",
+    "admin",
+    "drain_delay",
+    "log",
+    "budgets",
+    "peers",
+];
 
 impl Plan {
     /// The way from `old` to `new`. A host is the same one if its name and where it listens are the same.

@@ -48,6 +48,11 @@ pub struct Global {
     pub connections_per_address: Option<u32>,
     /// Descriptors that the process may have; `rlimit-nofile`.
     pub descriptors: Option<u64>,
+    /// What the process may still do when it has become another user, by the names of capabilities(7) without `CAP_`, in lower case and with `-`;
+    /// `keep-capabilities`, which libwebsockets does not know.
+    pub kept_capabilities: Vec<String>,
+    /// The loop to run on, by the name that the program has for it; `loop`, which libwebsockets does not know.
+    pub event_loop: Option<String>,
     /// Where operators come: a path or a loopback address; `admin`.
     pub admin: Option<String>,
     /// How long readiness is denied before listeners close; `drain-delay`.

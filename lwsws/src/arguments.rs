@@ -5,8 +5,10 @@ use crate::certificate;
 use crate::configuration::ConfigurationArguments;
 use crate::files::FilesArguments;
 use crate::log::{Format, Target};
+use crate::loops;
+use crate::process::ProcessArguments;
 use crate::proxy::Forward;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 use lws_server::tls::{self, Host, Identity, KeyLog};
 use lws_server::ws::Deflate;
 use std::io;
@@ -23,12 +25,13 @@ where there is no file. Without DIR and --zip there are the pages of the demo, a
   /demo/*  the WebSockets of the demo
 
 SIGTERM or SIGINT ends the server in an orderly way, a second one at once. SIGHUP reads
-the configuration and certificates again, SIGUSR1 opens the access log again; SIGUSR2 and
-SIGWINCH do nothing.";
+the configuration and certificates again, SIGUSR1 opens the access log again. SIGUSR2 runs
+the program's file again, which serves in place of this process once it is ready, at the
+same sockets; SIGWINCH does nothing.";
 
 /// Serves a directory over HTTP, or a demo without one
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(version, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Directory to serve; without it, the demo pages
     #[arg(value_name = "DIR")]
@@ -174,6 +177,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ADDR|PATH")]
     pub(crate) admin: Option<AdminAddress>,
 
+    #[command(flatten, next_help_heading = "Process")]
+    pub(crate) process: ProcessArguments,
+
     #[command(flatten, next_help_heading = "Files")]
     pub(crate) files: FilesArguments,
 
@@ -270,7 +276,9 @@ fn deflate(options: &str) -> Result<Deflate, String> {
 
 /// The arguments; or, after telling why not in one line, the status to end with.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
-    let arguments = Arguments::try_parse().map_err(|error| {
+    let help = format!("{AFTER_HELP}\n\nLoops that are built in: {}.", loops::names());
+    let matches = Arguments::command().after_help(help).try_get_matches();
+    let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches)).map_err(|error| {
         if error.use_stderr() {
             // What is wrong, up to the empty line before hints: missing arguments stand on lines of their own.
             let text = error.to_string();

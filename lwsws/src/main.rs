@@ -7,9 +7,14 @@ mod configuration;
 mod demo;
 mod echo;
 mod files;
+mod init;
+mod launch;
 mod log;
+mod loops;
 mod manager;
+mod pid_file;
 mod privileges;
+mod process;
 mod proxy;
 mod readiness;
 #[cfg(feature = "record")]
@@ -17,27 +22,33 @@ mod record;
 mod reload;
 mod signals;
 mod sys;
+mod upgrade;
 
 use admin::{Admin, AdminAddress, Operated, Reloads};
 use arguments::Arguments;
 use configuration::Served;
+use launch::Launcher;
 use log::{Log, Rules};
 use lws_config::LogRules;
 use lws_server::files::{Files, PoolOptions};
 use lws_server::http::Response;
 use lws_server::{
-    AccessRecord, Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, Server, TurnLimits,
-    Versions, tls,
+    AccessRecord, Address, Builder, ConnectionKind, DriverOptions, Limits, ListenOptions, ListeningSocket,
+    Server, TurnLimits, Versions, tls,
 };
 use manager::Manager;
+use pid_file::PidFile;
+use process::Duties;
 use readiness::Readiness;
 use reload::Reload;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::cell::RefCell;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+use upgrade::Upgrade;
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse() {
@@ -51,54 +62,94 @@ fn main() -> ExitCode {
         let hosts = arguments.configuration.limits(&limits(&arguments));
         return hosts.map_or(ExitCode::FAILURE, |hosts| print_limits(&hosts));
     }
-    match serve(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("lwsws: {error}");
-            ExitCode::FAILURE
+    run(&arguments).unwrap_or_else(|error| {
+        eprintln!("lwsws: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Serves, in this process or another one.
+fn run(arguments: &Arguments) -> io::Result<ExitCode> {
+    let mut launcher = process::begin()?;
+    if launcher.is_none()
+        && let Some(status) = arguments.process.start_another()?
+    {
+        return Ok(status);
+    }
+    match (serve(arguments, &mut launcher), launcher) {
+        (Ok(()), _) => Ok(ExitCode::SUCCESS),
+        // Who has started this process says it.
+        (Err(error), Some(mut launcher)) => {
+            launcher.failed(&error);
+            Ok(ExitCode::FAILURE)
         }
+        (Err(error), None) => Err(error),
     }
 }
 
-fn serve(arguments: &Arguments) -> io::Result<()> {
+/// A server that listens, with what stands around it in this process.
+struct Prepared {
+    server: Server,
+    configured: Option<Served>,
+    /// TLS of all listeners.
+    tls: Vec<tls::Server>,
+    /// What is served, for a person.
+    what: String,
+    manager: Manager,
+    readiness: Readiness,
+    /// Who waits for a reload; `None` where there is nothing to read again.
+    reloads: Option<Reloads>,
+    admin: Option<Admin>,
+    log: Option<Log>,
+    pid_file: Option<Arc<PidFile>>,
+    /// It listens at sockets of the process whose place this one takes.
+    takes_over: bool,
+}
+
+fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<()> {
     // Before anything that takes time: a signal that comes early must not end the program either.
     signals::survive()?;
-    let manager = Manager::from_environment()?;
-    let configured = arguments.configuration.prepare()?;
-    set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
-    let format = log_rules(arguments, configured.as_ref().map(Served::log_rules)).format;
-    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format)?) };
-    let (server, what, tls) = build(arguments, configured.as_ref(), log.as_ref())?;
-    check_sockets(&server)?;
-    let drain_delay = configured.as_ref().and_then(Served::drain_delay);
-    let drain_delay = drain_delay.unwrap_or_else(|| arguments.drain_delay());
-    let readiness = Readiness::new(server.handle(), manager.clone(), drain_delay);
-    // What there is to be read again is known before the door opens through which somebody asks for it.
-    let reloads = (configured.is_some() || !tls.is_empty()).then(Reloads::default);
-    let address = admin_address(arguments, configured.as_ref())?;
-    let operated = Operated {
-        handle: server.handle(),
-        readiness: readiness.clone(),
-        reloads: reloads.clone(),
-        log: log.clone(),
-    };
-    let admin = address.map(|address| Admin::start(&address, operated)).transpose()?;
-    if let Some(served) = &configured {
-        served.become_user()?;
+    let prepared = prepare(arguments, launcher)?;
+    arguments.process.take_over(launcher, prepared.pid_file.as_deref())?;
+    let Prepared {
+        server,
+        configured,
+        tls,
+        what,
+        manager,
+        readiness,
+        reloads,
+        admin,
+        log,
+        pid_file,
+        takes_over,
+    } = prepared;
+    if takes_over {
+        server.handle().take_over_listeners();
+        admin.iter().for_each(Admin::take_over);
     }
-    signals::listen(readiness.clone(), log.clone())?;
     // Hosts of a configuration may differ in that.
     let secure = configured.is_none().then_some(!tls.is_empty());
     let reload = match &configured {
         Some(served) => {
             let reloader = served.reloader(server.handle(), server.sites(), limits(arguments));
-            Some(Reload::Configuration(Box::new(reloader)))
+            Reload::Configuration(Box::new(reloader))
         }
-        None => tls.into_iter().next().map(Reload::Certificates),
+        None => tls.into_iter().next().map_or(Reload::Nothing, Reload::Certificates),
     };
-    if let Some(reload) = reload {
-        reload_on_signal(reload, log.clone(), manager.clone(), reloads.unwrap_or_default())?;
-    }
+    let upgrade = Upgrade {
+        handle: server.handle(),
+        admin: admin.as_ref().map(Admin::handle),
+        manager: manager.clone(),
+        log: log.clone(),
+        pid_file: pid_file.clone(),
+        ready_timeout: arguments.process.ready_timeout(),
+        retire_timeout: arguments.process.retire_timeout(),
+    };
+    signals::listen(readiness.clone(), log.clone())?;
+    obey_signals(reload, reloads.unwrap_or_default(), upgrade)?;
+    let event_loop =
+        arguments.process.event_loop(configured.as_ref().and_then(Served::event_loop), log.as_ref());
     manager.watch(&server.handle());
     if let Some(log) = &log {
         greet(log, &server, &what, secure);
@@ -108,43 +159,114 @@ fn serve(arguments: &Arguments) -> io::Result<()> {
     }
     manager.ready(format_args!("serving {what}"));
     readiness.ready();
-    let served = server.run();
+    let served = event_loop.run(server);
     admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {
         log.finish();
     }
+    // Threads that wait for signals have it, too, and end with the process.
+    pid_file.iter().for_each(|file| file.remove());
     served
+}
+
+/// Opens everything that the server needs, and becomes the user that it is to run as.
+fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<Prepared> {
+    let manager = Manager::from_environment()?;
+    let configured = arguments.configuration.prepare()?;
+    set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
+    let pid_file = arguments.process.pid_file(launcher.as_mut())?;
+    let mut sockets = Sockets { manager: manager::sockets()?, handed_over: process::handed_over(launcher) };
+    let takes_over = !sockets.handed_over.is_empty();
+    let format = log_rules(arguments, configured.as_ref().map(Served::log_rules)).format;
+    let log = if arguments.quiet { None } else { Some(Log::start(&arguments.access_log, format)?) };
+    let admin_address = admin_address(arguments, configured.as_ref())?;
+    let admin_socket = admin_address.as_ref().and_then(|address| sockets.take_handed_over(address));
+    let (server, what, tls) = build(arguments, configured.as_ref(), sockets, log.as_ref())?;
+    if !takes_over {
+        check_sockets(&server)?;
+    }
+    let drain_delay = configured.as_ref().and_then(Served::drain_delay);
+    let drain_delay = drain_delay.unwrap_or_else(|| arguments.drain_delay());
+    let readiness = Readiness::new(server.handle(), manager.clone(), drain_delay);
+    // What there is to be read again is known before the door opens through which somebody asks for it.
+    let reloads = (configured.is_some() || !tls.is_empty()).then(Reloads::default);
+    let operated = Operated {
+        handle: server.handle(),
+        readiness: readiness.clone(),
+        reloads: reloads.clone(),
+        log: log.clone(),
+    };
+    let admin = admin_address.map(|address| Admin::start(&address, admin_socket, operated)).transpose()?;
+    if let Some(served) = &configured {
+        served.become_user()?;
+    }
+    Ok(Prepared {
+        server,
+        configured,
+        tls,
+        what,
+        manager,
+        readiness,
+        reloads,
+        admin,
+        log,
+        pid_file,
+        takes_over,
+    })
 }
 
 /// The server, what it serves for a person, and TLS of its listeners.
 fn build(
     arguments: &Arguments,
     configured: Option<&Served>,
+    sockets: Sockets,
     log: Option<&Log>,
 ) -> io::Result<(Server, String, Vec<tls::Server>)> {
     if let Some(served) = configured {
-        return Ok((configured_server(arguments, served, log)?, served.what(), served.tls()));
+        return Ok((configured_server(arguments, served, sockets, log)?, served.what(), served.tls()));
     }
     let tls = arguments.tls()?;
-    let server = describe(arguments, tls.as_ref(), log)?.build()?;
+    let server = describe(arguments, tls.as_ref(), sockets, log)?.build()?;
     Ok((server, arguments.what(), tls.into_iter().collect()))
 }
 
-/// Has what there is to be read again read on SIGHUP, and those hear of it who wait for that.
-fn reload_on_signal(
-    mut reload: Reload,
-    log: Option<Log>,
-    manager: Manager,
-    reloads: Reloads,
-) -> io::Result<()> {
+/// Begins to listen for the signals that ask for a reload or an upgrade. Those hear what came of a reload who wait for that.
+fn obey_signals(mut reload: Reload, reloads: Reloads, upgrade: Upgrade) -> io::Result<()> {
+    // One after the other: what is handed over is not to change meanwhile.
+    let duties = Duties::default();
+    let (reloading, log, manager) = (duties.clone(), upgrade.log.clone(), upgrade.manager.clone());
     signals::reload_on_signal(move || {
-        reloads.begin();
-        manager.reloading();
-        let result = reload.run(log.as_ref());
-        let stands = result.as_deref().map_err(String::as_str);
-        manager.ready(stands.unwrap_or_else(|why| why));
-        reloads.end(stands);
-    })
+        reloading.run(|| {
+            reloads.begin();
+            manager.reloading();
+            let result = reload.run(log.as_ref());
+            let stands = result.as_deref().map_err(String::as_str);
+            manager.ready(stands.unwrap_or_else(|why| why));
+            reloads.end(stands);
+            false
+        });
+    })?;
+    signals::upgrade_on_signal(move || duties.run(|| upgrade.run()))
+}
+
+/// Sockets that listen already.
+struct Sockets {
+    /// Those that a service manager has opened.
+    manager: Vec<ListeningSocket>,
+    /// Those of the process whose place this one takes.
+    handed_over: Vec<ListeningSocket>,
+}
+
+impl Sockets {
+    fn all(self) -> impl Iterator<Item = ListeningSocket> {
+        self.manager.into_iter().chain(self.handed_over)
+    }
+
+    /// The socket of the admin listener of the other process, if it is at the same address.
+    fn take_handed_over(&mut self, admin: &AdminAddress) -> Option<ListeningSocket> {
+        let index = self.handed_over.iter().position(|socket| admin.is_at(socket.address()))?;
+        Some(self.handed_over.swap_remove(index))
+    }
 }
 
 /// Where operators come, by the command line or else by the configuration.
@@ -191,12 +313,17 @@ fn check_sockets(server: &Server) -> io::Result<()> {
 }
 
 /// What a configuration describes, on as many threads as it or the command line says.
-fn configured_server(arguments: &Arguments, served: &Served, log: Option<&Log>) -> io::Result<Server> {
+fn configured_server(
+    arguments: &Arguments,
+    served: &Served,
+    sockets: Sockets,
+    log: Option<&Log>,
+) -> io::Result<Server> {
     let threads = served.threads().map_or_else(|| threads(arguments), Ok)?;
     let rules = log_rules(arguments, Some(served.log_rules()));
     let mut builder = Server::builder().driver_options(served.driver_options(driver_options(arguments)));
     let drain_timeout = served.budget("drain-timeout-ms").map(Duration::from_millis);
-    builder = builder.listening_sockets(manager::sockets()?);
+    builder = builder.listening_sockets(sockets.all());
     builder = builder
         .drain_timeout(drain_timeout.unwrap_or_else(|| arguments.drain_timeout()))
         .held_bytes_max(budget(served, "held-bytes-max").unwrap_or(arguments.held_bytes_max))
@@ -272,11 +399,16 @@ fn threads(arguments: &Arguments) -> io::Result<usize> {
 }
 
 /// Everything that is served.
-fn describe(arguments: &Arguments, tls: Option<&tls::Server>, log: Option<&Log>) -> io::Result<Builder> {
+fn describe(
+    arguments: &Arguments,
+    tls: Option<&tls::Server>,
+    sockets: Sockets,
+    log: Option<&Log>,
+) -> io::Result<Builder> {
     let threads = threads(arguments)?;
     let listen = ListenOptions { reuse_port: arguments.reuse_port, ..ListenOptions::default() };
     let builder = Server::builder().driver_options(driver_options(arguments)).listen_options(listen);
-    let builder = builder.listening_sockets(manager::sockets()?);
+    let builder = builder.listening_sockets(sockets.all());
     let builder = match tls {
         None => builder.listen(&arguments.listen()),
         Some(tls) => {

@@ -27,6 +27,8 @@ pub(crate) struct Manager {
     socket: Option<Arc<UnixDatagram>>,
     /// How long the manager waits for a sign of life before it ends the process.
     watchdog: Option<Duration>,
+    /// Another process serves: what becomes of this one is no matter of the manager any more.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Manager {
@@ -42,7 +44,7 @@ impl Manager {
         let is_ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
         let micros = env::var("WATCHDOG_USEC").ok().and_then(|micros| micros.parse().ok());
         let watchdog = micros.filter(|micros| is_ours && *micros > 0).map(Duration::from_micros);
-        Ok(Self { socket: Some(Arc::new(socket)), watchdog })
+        Ok(Self { socket: Some(Arc::new(socket)), watchdog, is_over: Arc::default() })
     }
 
     /// Every listener is open.
@@ -60,6 +62,12 @@ impl Manager {
     /// The server ends in an orderly way.
     pub(crate) fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=draining");
+    }
+
+    /// Another process serves from now on, and says everything else itself. Only the process that the manager knows may name it.
+    pub(crate) fn hand_over(&self, id: u32) {
+        self.send(&format!("MAINPID={id}"));
+        self.is_over.store(true, Ordering::Release);
     }
 
     /// Has the loops of the server give a sign of life while each of them turns: one that hangs gives none.
@@ -82,7 +90,9 @@ impl Manager {
     }
 
     fn send(&self, state: &str) {
-        if let Some(socket) = &self.socket {
+        if let Some(socket) = &self.socket
+            && !self.is_over.load(Ordering::Acquire)
+        {
             // A manager that takes nothing now does not stop the server.
             let _ = socket.send(state.as_bytes());
         }

@@ -10,6 +10,8 @@ use std::io;
 pub(crate) enum Reload {
     Configuration(Box<Reloader>),
     Certificates(tls::Server),
+    /// Neither: who asks is answered all the same.
+    Nothing,
 }
 
 impl Reload {
@@ -33,13 +35,18 @@ impl Reload {
                 certificate::complain_of_times(tls);
                 "certificates reloaded".into()
             }),
+            Self::Nothing => {
+                Ok("there is nothing to read again: neither a configuration nor certificates".into())
+            }
         };
         result.map_err(|error| {
             let failed = match self {
                 Self::Configuration(_) => {
                     format!("nothing was reloaded, and everything goes on as it was: {error}")
                 }
-                Self::Certificates(_) => format!("the certificates stay as they are: {error}"),
+                Self::Certificates(_) | Self::Nothing => {
+                    format!("the certificates stay as they are: {error}")
+                }
             };
             eprintln!("lwsws: {failed}");
             failed

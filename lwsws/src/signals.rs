@@ -1,5 +1,6 @@
 //! SIGTERM and SIGINT: the first drains the server, the second ends the program. SIGHUP: the configuration and certificates are
-//! read again, if there are any. SIGUSR1: the file of the log is opened again. SIGUSR2 and SIGWINCH do nothing yet.
+//! read again, if there are any. SIGUSR1: the file of the log is opened again. SIGUSR2: another process serves in place of this one. SIGWINCH
+//! does nothing.
 
 use crate::log::Log;
 use crate::readiness::Readiness;
@@ -43,14 +44,24 @@ pub(crate) fn listen(readiness: Readiness, log: Option<Log>) -> io::Result<()> {
     Ok(())
 }
 
-/// Begins to listen for the signal that files have changed. They are read on a thread of its own, so that the server does not wait
-/// for a disk. What comes meanwhile is done once afterwards.
-pub(crate) fn reload_on_signal(mut reload: impl FnMut() + Send + 'static) -> io::Result<()> {
+/// Begins to listen for the signal that files have changed.
+pub(crate) fn reload_on_signal(reload: impl FnMut() + Send + 'static) -> io::Result<()> {
+    on_signal(SIGHUP, "reload", reload)
+}
+
+/// Begins to listen for the signal that another process is to serve.
+pub(crate) fn upgrade_on_signal(upgrade: impl FnMut() + Send + 'static) -> io::Result<()> {
+    on_signal(SIGUSR2, "upgrade", upgrade)
+}
+
+/// Has something done for a signal on a thread of its own, so that the server waits for nothing. What comes meanwhile is done once
+/// afterwards.
+fn on_signal(signal: i32, name: &str, mut duty: impl FnMut() + Send + 'static) -> io::Result<()> {
     let (mut signals, bell) = UnixStream::pair()?;
-    pipe::register(SIGHUP, bell)?;
-    thread::Builder::new().name("reload".into()).spawn(move || {
+    pipe::register(signal, bell)?;
+    thread::Builder::new().name(name.into()).spawn(move || {
         while let Ok(1..) = signals.read(&mut [0; 64]) {
-            reload();
+            duty();
         }
     })?;
     Ok(())

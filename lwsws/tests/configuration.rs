@@ -330,6 +330,7 @@ fn it_becomes_the_user_that_the_configuration_names() {
                 "Uid:\t65534\t65534\t65534\t65534\n",
                 "Gid:\t65534\t65534\t65534\t65534\n",
                 "Groups:\t65534 \n",
+                "CapPrm:\t0000000000000000\n",
             ] {
                 assert!(status.contains(wanted), "{status}");
             }
@@ -339,6 +340,27 @@ fn it_becomes_the_user_that_the_configuration_names() {
         let (success, _, err) = said(&run(&folder.0, &[]));
         assert!(!success && err.contains("cannot become "), "{err}");
     }
+    let keep = "\"keep-capabilities\": \"net-bind-service, net-raw\"";
+    folder.write("conf", &format!("{{ \"global\": {{ \"uid\": 65534, \"gid\": 65534, {keep} }}, {host} }}"));
+    if own.lines().any(|line| line.starts_with("Uid:\t0\t0\t0\t")) {
+        let serving = Serving::start(&folder);
+        // The threads that serve have what is named, and nothing that others could get.
+        let status = fs::read_to_string(format!("/proc/{}/status", serving.0.id())).expect("it runs");
+        for wanted in [
+            "CapPrm:\t0000000000002400\n",
+            "CapEff:\t0000000000002400\n",
+            "CapInh:\t0000000000000000\n",
+            "CapAmb:\t0000000000000000\n",
+        ] {
+            assert!(status.contains(wanted), "{status}");
+        }
+    }
+    folder.write(
+        "conf",
+        &format!("{{ \"global\": {{ \"uid\": 1, \"keep-capabilities\": \"sys-admin\" }}, {host} }}"),
+    );
+    let (success, _, err) = said(&run(&folder.0, &[]));
+    assert!(!success && err.contains("no capability \"sys-admin\" can be kept"), "{err}");
     folder.write("conf", &format!("{{ \"global\": {{ \"username\": \"nobody of this name\" }}, {host} }}"));
     let (success, _, err) = said(&run(&folder.0, &[]));
     assert!(!success && err == "lwsws: there is no user \"nobody of this name\"\n", "{err}");
@@ -484,4 +506,46 @@ fn a_reload_changes_what_has_changed_and_cuts_nothing() {
     serving.wait_for("- new.example");
     assert!(TcpStream::connect(("127.0.0.1", other)).is_err(), "nothing listens there any more");
     sockets.iter_mut().for_each(|socket| echo(socket, "still here"));
+}
+
+/// The hash of "secret", and of "changed", with a cheap bcrypt.
+const USERS: [&str; 2] = [
+    "ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n",
+    "bob:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n",
+];
+
+#[test]
+fn a_reload_opens_folders_and_passwords_again_though_the_configuration_is_equal() {
+    let port = free_port();
+    let conf = r#"{ "vhosts": [ { "name": "localhost", "port": PORT, "mounts": [
+        { "mountpoint": "/", "origin": "file://ROOT/current" },
+        { "mountpoint": "/private", "origin": "file://ROOT/current", "basic-auth": "ROOT/users" } ],
+        "ws-protocols": [ { "lws-echo": {} } ] } ] }"#
+        .replace("PORT", &port.to_string());
+    let folder = Folder::new(
+        "again",
+        &[("conf", &conf), ("one/index.html", "one"), ("two/index.html", "two"), ("users", USERS[0])],
+    );
+    let link = |to: &str| {
+        let _ = fs::remove_file(folder.0.join("current"));
+        std::os::unix::fs::symlink(folder.0.join(to), folder.0.join("current")).expect("a link");
+    };
+    link("one");
+    let mut serving = Serving::start(&folder);
+    let mut socket = open_websocket(port);
+    let password = |user: &str| {
+        let credentials = if user == "ann" { "YW5uOnNlY3JldA==" } else { "Ym9iOnNlY3JldA==" };
+        let answer =
+            ask(port, "localhost", "/private/", &format!("{CLOSE}Authorization: Basic {credentials}\r\n"));
+        answer.starts_with("HTTP/1.1 200 ")
+    };
+    assert!(ask(port, "localhost", "/", CLOSE).ends_with("one"));
+    assert!(password("ann") && !password("bob"));
+    link("two");
+    folder.write("users", USERS[1]);
+    serving.reload();
+    serving.wait_for("~ localhost: its folders and passwords were opened again");
+    assert!(ask(port, "localhost", "/", CLOSE).ends_with("two"));
+    assert!(password("bob") && !password("ann"));
+    echo(&mut socket, "still here");
 }

@@ -118,3 +118,59 @@ fn sockets_of_a_manager_are_served_and_those_that_nothing_asks_for_are_named() {
     let wanted = format!("lwsws: the service manager listens on {address}, and nothing is served there\n");
     assert_eq!(said, wanted);
 }
+
+#[test]
+fn a_manager_gets_an_answer_where_there_is_nothing_to_read_again() {
+    let manager = Manager::start("nothing", |command| {
+        command.args(["--port", "0", "--quiet"]);
+    });
+    assert!(manager.next().starts_with("READY=1\n"));
+    for _ in 0..2 {
+        manager.signal("HUP");
+        assert!(manager.next().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+        assert!(manager.next().starts_with("READY=1\nSTATUS=there is nothing to read again"));
+    }
+}
+
+#[test]
+fn a_reload_that_waits_for_a_file_is_given_up_and_everything_stays_as_it_was() {
+    let conf = std::env::temp_dir().join(format!("lwsws-manager-slow-{}", std::process::id()));
+    std::fs::create_dir_all(&conf).expect("a folder");
+    let pipe = conf.join("users");
+    let host = |mount: &str| {
+        format!("{{ \"vhosts\": [ {{ \"name\": \"a\", \"port\": 0, \"mounts\": [ {mount} ] }} ] }}")
+    };
+    std::fs::write(conf.join("conf"), host("")).expect("a file");
+    let manager = Manager::start("slow", |command| {
+        command.arg("--config").arg(&conf).args(["--reload-timeout", "1"]);
+    });
+    assert!(manager.next().starts_with("READY=1\n"));
+    // Whoever opens it waits for somebody who writes.
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
+    let (folder, users) = (conf.display(), pipe.display());
+    let mount =
+        format!("{{ \"mountpoint\": \"/\", \"origin\": \"file://{folder}\", \"basic-auth\": \"{users}\" }}");
+    std::fs::write(conf.join("conf"), host(&mount)).expect("a file");
+    let reload = |outcome: &str| {
+        manager.signal("HUP");
+        assert!(manager.next().starts_with("RELOADING=1\n"));
+        let said = manager.next();
+        assert!(said.starts_with("READY=1\n") && said.contains(outcome), "{said}");
+    };
+    reload("as it was: files and keys could not be read within 1 s (--reload-timeout)");
+    reload("as it was: the reload before this one still waits for a file");
+    std::fs::write(&pipe, "").expect("it is read");
+    std::fs::write(conf.join("conf"), host("")).expect("a file");
+    // The one that waited has its answer by now, or will in a moment.
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        manager.signal("HUP");
+        assert!(manager.next().starts_with("RELOADING=1\n"));
+        let said = manager.next();
+        if said.contains("1 virtual host, reloaded") {
+            break;
+        }
+        assert!(said.contains("still waits") && std::time::Instant::now() < deadline, "{said}");
+    }
+    std::fs::remove_dir_all(&conf).expect("it is there");
+}

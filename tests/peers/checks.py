@@ -66,6 +66,11 @@ def server_binary() -> str:
     return os.environ.get("LWSWS", "target/release/lwsws")
 
 
+def server_options() -> list[str]:
+    """Options that the server under test gets besides those of a check, from the environment variable `LWSWS_OPTIONS`: `--loop uv`, say."""
+    return os.environ.get("LWSWS_OPTIONS", "").split()
+
+
 def client_binary() -> str:
     """The client under test, named by the environment variable `LWS_CLIENT`."""
     return os.environ.get("LWS_CLIENT", "target/release/autobahn-client")
@@ -124,5 +129,5 @@ def server(*arguments: str, directory: Path | None = None) -> Iterator[int]:
     """Runs the server under test on a free port, and gives the port."""
     port = free_port()
     command = [server_binary(), *([str(directory)] if directory else [])]
-    with running([*command, "--port", str(port), "--quiet", *arguments], port):
+    with running([*command, "--port", str(port), "--quiet", *server_options(), *arguments], port):
         yield port

@@ -12,7 +12,7 @@ import time
 import websockets
 from websockets.asyncio.client import connect
 
-from checks import Checks, accepts, free_port, running, server_binary
+from checks import Checks, accepts, free_port, running, server_binary, server_options
 
 checks = Checks("program")
 
@@ -59,7 +59,7 @@ def busy_port() -> None:
 
 async def drain(number: signal.Signals) -> None:
     port = free_port()
-    with running([server_binary(), "--port", str(port), "--quiet"], port) as process:
+    with running([server_binary(), "--port", str(port), "--quiet", *server_options()], port) as process:
         async with connect(f"ws://127.0.0.1:{port}/echo", ping_interval=None) as peer:
             await peer.send("before")
             checks.equal(f"{number.name}: served before", await peer.recv(), "before")
@@ -81,7 +81,7 @@ def drain_in_the_middle() -> None:
     """A peer that never answers the Close frame cannot hold the server past its deadline, new
     connections are turned away meanwhile, and an exchange under way is finished."""
     port = free_port()
-    with running([server_binary(), "--port", str(port), "--quiet"], port) as process:
+    with running([server_binary(), "--port", str(port), "--quiet", *server_options()], port) as process:
         mute = socket.create_connection(("127.0.0.1", port), timeout=10)
         mute.sendall(
             b"GET /echo HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -123,6 +123,15 @@ pub(crate) static KEYS: &[Key<Global>] = &[
     Key::read("peers", Shape::Peers, "what one address may have", |global, at, reader| {
         read_object(&mut global.peers, at, limits::PEERS, reader);
     }),
+    Key::read(
+        "keep-capabilities",
+        Shape::Text,
+        "what the process may still do as another user: net-bind-service, net-raw",
+        kept_capabilities,
+    ),
+    Key::read("loop", Shape::Text, "loop to run on, if it is built in", |global, at, reader| {
+        global.event_loop = reader.name(at);
+    }),
     Key::ignored("interface", "it belongs to a virtual host; libwebsockets knows it in no version here"),
     Key::ignored("cpd-bypass", "there is no detection of captive portals to pass by"),
     Key::refused("allow-early-data", "early data of TLS can be replayed, and is never taken"),
@@ -130,6 +139,20 @@ pub(crate) static KEYS: &[Key<Global>] = &[
     Key::ignored("quic-only-latest", QUIC),
     Key::ignored("quic-early-key-update", QUIC),
 ];
+
+/// Capabilities that a server has a use for.
+const CAPABILITIES: [&str; 2] = ["net-bind-service", "net-raw"];
+
+fn kept_capabilities(global: &mut Global, at: &Cursor<'_>, reader: &mut Reader<'_>) {
+    let names = reader.text(at).map(|text| protocol_names(&text)).unwrap_or_default();
+    match names.iter().find(|name| !CAPABILITIES.contains(&name.as_str())) {
+        None => global.kept_capabilities = names,
+        Some(name) => {
+            let known = CAPABILITIES.join(" and ");
+            reader.report.error(at, format!("no capability \"{name}\" can be kept: there are {known}"));
+        }
+    }
+}
 
 fn plugin_directory(global: &mut Global, at: &Cursor<'_>, reader: &mut Reader<'_>) {
     let Some(path) = reader.path(at) else { return };

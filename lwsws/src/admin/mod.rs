@@ -13,7 +13,7 @@ use crate::log::Log;
 use crate::readiness::{Phase, Readiness};
 use lws_server::http::{Deferred, Promise, Request, Response, Status};
 use lws_server::metrics::{Exposition, Format, Kind, Metrics};
-use lws_server::{Address, Builder, Context, Handle, ListenOptions, Server};
+use lws_server::{Address, Builder, Context, Handle, ListenOptions, ListeningSocket, Server};
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -60,6 +60,15 @@ impl AdminAddress {
             Self::Loopback(address) => address.to_string(),
         }
     }
+
+    /// Whether a socket that listens there is one for the admin listener.
+    pub(crate) fn is_at(&self, address: &Address) -> bool {
+        match (self, address) {
+            (Self::Unix(path), Address::Unix(other)) => path == other,
+            (Self::Loopback(address), Address::Tcp(other)) => address == other,
+            _ => false,
+        }
+    }
 }
 
 /// What the door leads to.
@@ -80,14 +89,18 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Opens it.
+    /// Opens it, at a socket that listens there already if there is one.
     ///
     /// # Errors
     /// The address cannot be had.
-    pub(crate) fn start(address: &AdminAddress, operated: Operated) -> io::Result<Self> {
+    pub(crate) fn start(
+        address: &AdminAddress,
+        socket: Option<ListeningSocket>,
+        operated: Operated,
+    ) -> io::Result<Self> {
         let (listen, (opened, is_open)) = (address.listen(), sync_channel(1));
         let thread = thread::Builder::new().name("admin".into()).spawn(move || {
-            let server = match describe(&listen, &operated).build() {
+            let server = match describe(&listen, &operated).listening_sockets(socket).build() {
                 Ok(server) => server,
                 Err(error) => return drop(opened.send(Err(error))),
             };
@@ -111,7 +124,17 @@ impl Admin {
         &self.address
     }
 
-    /// Closes it, and leaves no file behind.
+    /// What hands it over to another process.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Keeps for good the socket of the process in whose place this one serves.
+    pub(crate) fn take_over(&self) {
+        self.handle.take_over_listeners();
+    }
+
+    /// Closes it, and leaves no file behind, unless another process has it by now.
     pub(crate) fn finish(self) {
         self.handle.drain();
         // It has a bound: the drain timeout of its server.

@@ -6,6 +6,9 @@ mod programs;
 mod protocols;
 mod reload;
 mod sites;
+mod stamp;
+
+use reload::Source;
 
 pub(crate) use reload::Reloader;
 
@@ -31,6 +34,11 @@ pub(crate) struct ConfigurationArguments {
     /// Folder that _lws_ddir_ in a configuration stands for
     #[arg(long, value_name = "DIR", requires = "config", default_value = "/usr/share")]
     data_directory: PathBuf,
+
+    /// Seconds that a reload may wait for files, keys and threads: past it everything stays as it was
+    #[arg(long, value_name = "SECS", requires = "config", default_value_t = 60,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    reload_timeout: u32,
 
     /// Read the configuration, say everything that is wrong with it, and end
     #[arg(long, requires = "config")]
@@ -97,7 +105,8 @@ impl ConfigurationArguments {
             .ok_or_else(|| io::Error::other(format!("{} cannot be served as it is", folder.display())))?;
         sites::remarks(&config).iter().for_each(|remark| say(&format!("{remark}\n")));
         let (folder, options) = (folder.clone(), self.options());
-        Ok(Some(Served { prepared: Arc::new(Prepared::new(config)?), folder, options }))
+        let reload_timeout = Duration::from_secs(self.reload_timeout.into());
+        Ok(Some(Served { prepared: Arc::new(Prepared::new(config)?), folder, options, reload_timeout }))
     }
 
     fn options(&self) -> Options {
@@ -156,6 +165,7 @@ pub(crate) struct Served {
     prepared: Arc<Prepared>,
     folder: PathBuf,
     options: Options,
+    reload_timeout: Duration,
 }
 
 impl Served {
@@ -181,6 +191,11 @@ impl Served {
 
     fn global(&self) -> &Global {
         &self.prepared.config().global
+    }
+
+    /// The loop that the configuration wants, by its name.
+    pub(crate) fn event_loop(&self) -> Option<&str> {
+        self.global().event_loop.as_deref()
     }
 
     /// Sizes and budgets of each thread's service, in place of those that were there before.
@@ -221,13 +236,13 @@ impl Served {
         if global.user.is_none() && global.group.is_none() {
             return Ok(());
         }
-        privileges::become_user(global.user.as_ref(), global.group.as_ref())
+        privileges::become_user(global.user.as_ref(), global.group.as_ref(), &global.kept_capabilities)
     }
 
     /// What reads it again, once a server has these sites of it.
     pub(crate) fn reloader(&self, handle: Handle, sites: &[SiteId], limits: Limits) -> Reloader {
-        let (folder, options) = (self.folder.clone(), self.options.clone());
-        Reloader::new(folder, options, limits, handle, Arc::clone(&self.prepared), sites.to_vec())
+        let source = Source { folder: self.folder.clone(), options: self.options.clone() };
+        Reloader::new(source, limits, handle, Arc::clone(&self.prepared), sites.to_vec(), self.reload_timeout)
     }
 
     /// What one thread serves.

@@ -4,7 +4,8 @@
 
 use super::limits;
 use super::programs;
-use super::protocols::{self, NoWebSockets, Protocols, built_in};
+use super::protocols::{NoWebSockets, Protocols, built_in, served};
+use super::stamp::Stamp;
 use crate::demo::Demo;
 use crate::files::passwords;
 use crate::proxy;
@@ -48,6 +49,8 @@ pub(super) struct Prepared {
     /// By host and mount: what is shared by the WebSockets there.
     demos: Vec<Vec<Demo>>,
     files: HashMap<PathBuf, Files>,
+    /// What its folders, archives and files of passwords were when they were opened.
+    stamps: HashMap<PathBuf, Option<Stamp>>,
     /// The files of users and passwords.
     passwords: HashMap<PathBuf, Basic>,
     /// TLS of the listeners, by the hosts that are the first there.
@@ -76,11 +79,15 @@ impl Prepared {
         let mut prepared = Self {
             demos: demos.collect(),
             files: HashMap::new(),
-            passwords: HashMap::new(),
+            stamps: HashMap::new(),
+            gates: HashMap::new(),
             tls: HashMap::new(),
             config,
         };
         limits::check(&prepared.config, &Limits::default())?;
+        // Before anything is opened: what changes meanwhile is another one the next time.
+        prepared.stamps =
+            named_paths(&prepared.config.vhosts).map(|path| (path.clone(), Stamp::of(path))).collect();
         prepared.open_folders()?;
         prepared.find_programs()?;
         prepared.read_passwords()?;
@@ -93,6 +100,16 @@ impl Prepared {
         let same = |other: &Vhost| other.listen == vhost.listen && other.name == vhost.name;
         let index = self.config.vhosts.iter().position(same)?;
         self.demos.get(index).filter(|demos| demos.len() == vhost.mounts.len() + 1).cloned()
+    }
+
+    /// Whether the folders, archives and passwords of a host are those that another host has of an earlier configuration, which names the
+    /// same paths.
+    pub(super) fn has_files_of(&self, index: usize, before: &Self) -> bool {
+        let is_same = |path: &PathBuf| {
+            let stamp = self.stamps.get(path).and_then(Option::as_ref);
+            stamp.is_some() && stamp == before.stamps.get(path).and_then(Option::as_ref)
+        };
+        named_paths(&self.config.vhosts[index..=index]).all(is_same)
     }
 
     fn open_folders(&mut self) -> io::Result<()> {
@@ -299,6 +316,15 @@ impl Prepared {
             site.routes.push(route);
         }
     }
+}
+
+/// The folders, archives and files of passwords that hosts name.
+fn named_paths(vhosts: &[Vhost]) -> impl Iterator<Item = &PathBuf> {
+    fn of_mount(mount: &Mount) -> impl Iterator<Item = &PathBuf> {
+        let folder = if let Origin::Files(folder) = &mount.origin { Some(folder) } else { None };
+        folder.into_iter().chain(&mount.basic_auth)
+    }
+    vhosts.iter().flat_map(|vhost| &vhost.mounts).flat_map(of_mount)
 }
 
 /// Whether the connections of a host carry bytes for a protocol and no HTTP, so that nothing of it is for requests.
