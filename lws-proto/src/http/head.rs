@@ -119,6 +119,47 @@ impl HeadBuf {
         Some(Self { bytes: bytes.into(), start, fields })
     }
 
+    /// The same head with other fields: without those whose names `is_kept` refuses, and with `added` behind the rest. `None` if a field that
+    /// is added could not be written, or the fields have no room in 32 bits.
+    ///
+    /// ```
+    /// use lws_proto::{Connection, Event, Time};
+    ///
+    /// let mut server = Connection::server(Time::ZERO, Default::default());
+    /// let mut input = *b"GET / HTTP/1.1\r\nHost: a\r\nRemote-User: root\r\n\r\n";
+    /// let mut feed = server.receive(Time::ZERO, &mut input);
+    /// let Some(Event::Request { head, .. }) = feed.next_event() else { panic!("it is a request") };
+    /// let is_kept = |name: &str| !name.eq_ignore_ascii_case("remote-user");
+    /// let changed = head.to_buf().with_fields(is_kept, [("Remote-User", &b"ann"[..])]).expect("a field");
+    /// assert!(changed.lend().get_all("remote-user").eq([b"ann"]));
+    /// assert_eq!(changed.lend().host(), Some(&b"a"[..]));
+    /// ```
+    #[must_use]
+    pub fn with_fields<'f>(
+        &self,
+        is_kept: impl Fn(&str) -> bool,
+        added: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+    ) -> Option<Self> {
+        let head = self.lend();
+        let mut bytes = self.bytes.to_vec();
+        let mut append = |octets: &[u8]| {
+            let at = u32::try_from(bytes.len()).ok()?;
+            bytes.extend_from_slice(octets);
+            u32::try_from(bytes.len()).ok()?;
+            Some((at, u32::try_from(octets.len()).ok()?))
+        };
+        let kept = self.fields.iter().filter(|field| is_kept(head.text((field.name, field.name_len))));
+        let mut fields: Vec<_> = kept.copied().collect();
+        for (name, value) in added {
+            if !is_token(name.as_bytes()) || !is_field_value(value) {
+                return None;
+            }
+            let ((name, name_len), (value, value_len)) = (append(name.as_bytes())?, append(value)?);
+            fields.push(FieldSpan { name, name_len, value, value_len });
+        }
+        Some(Self { bytes: bytes.into(), start: self.start, fields: fields.into() })
+    }
+
     /// The bytes of memory that it holds: this value itself, the section as far as a part of the head stands in it, and where each field stands.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

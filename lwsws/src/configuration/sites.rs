@@ -4,7 +4,7 @@
 
 use super::limits;
 use super::programs;
-use super::protocols::{NoWebSockets, Protocols, built_in, served};
+use super::protocols::{self, NoWebSockets, Protocols, built_in};
 use super::stamp::Stamp;
 use crate::demo::Demo;
 use crate::files::passwords;
@@ -80,7 +80,7 @@ impl Prepared {
             demos: demos.collect(),
             files: HashMap::new(),
             stamps: HashMap::new(),
-            gates: HashMap::new(),
+            passwords: HashMap::new(),
             tls: HashMap::new(),
             config,
         };
@@ -324,7 +324,10 @@ fn named_paths(vhosts: &[Vhost]) -> impl Iterator<Item = &PathBuf> {
         let folder = if let Origin::Files(folder) = &mount.origin { Some(folder) } else { None };
         folder.into_iter().chain(&mount.basic_auth)
     }
-    vhosts.iter().flat_map(|vhost| &vhost.mounts).flat_map(of_mount)
+    vhosts.iter().flat_map(|vhost| {
+        let of_protocols = vhost.protocols.iter().filter_map(|protocol| protocol.basic_auth.as_ref());
+        vhost.mounts.iter().flat_map(of_mount).chain(of_protocols)
+    })
 }
 
 /// Whether the connections of a host carry bytes for a protocol and no HTTP, so that nothing of it is for requests.
