@@ -111,23 +111,12 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     signals::survive()?;
     let prepared = prepare(arguments, launcher)?;
     arguments.process.take_over(launcher, prepared.pid_file.as_deref())?;
-    let Prepared {
-        server,
-        configured,
-        tls,
-        what,
-        manager,
-        readiness,
-        reloads,
-        admin,
-        log,
-        pid_file,
-        takes_over,
-    } = prepared;
-    if takes_over {
-        server.handle().take_over_listeners();
-        admin.iter().for_each(Admin::take_over);
+    if prepared.takes_over {
+        prepared.server.handle().take_over_listeners();
+        prepared.admin.iter().for_each(Admin::take_over);
     }
+    let Prepared { server, configured, tls, what, manager, readiness, reloads, admin, log, pid_file, .. } =
+        prepared;
     // Hosts of a configuration may differ in that.
     let secure = configured.is_none().then_some(!tls.is_empty());
     let reload = match &configured {
