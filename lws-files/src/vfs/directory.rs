@@ -31,9 +31,8 @@ pub enum Links {
     Followed,
 }
 
-/// A file of so many bytes or fewer is read when it is opened, and kept: what lies in memory is copied once less on its way to each peer, which is
-/// a third of what 100 KiB cost.
-const SMALL_BYTES_MAX: u64 = 128 << 10;
+/// A file of so many bytes or fewer is read when it is opened: it costs less to hold than to keep open.
+const SMALL_BYTES_MAX: u64 = 32 << 10;
 
 /// A directory that is served: regular files only, and precompressed siblings (`app.js.br` beside `app.js`) to those who accept
 /// them.
