@@ -96,8 +96,8 @@ impl Serving {
         let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
         let mut names: Vec<_> =
             tasks.flatten().filter_map(name).map(|name| name.trim_end().to_owned()).collect();
-        // The program itself, its signals and its log have the others.
-        assert_eq!(names.len(), loops.len() + 3, "{names:?}");
+        // The program itself, its log, and what waits for signals, reloads and upgrades have the others.
+        assert_eq!(names.len(), loops.len() + 5, "{names:?}");
         names.retain(|name| name.starts_with("loop-"));
         names.sort_unstable();
         assert_eq!(names, loops);

@@ -660,7 +660,7 @@ fn comments_use_the_words_of_the_field() {
 }
 
 /// Names that several types of one crate share, and why each is read with what stands before it.
-const SHARED_TYPE_NAMES: [(&str, &str, &str); 19] = [
+const SHARED_TYPE_NAMES: [(&str, &str, &str); 21] = [
     ("lws-client", "Context", "of a reply and of a WebSocket: `lws_client::Context`, `ws::Context`"),
     ("lws-client", "Decoder", "one with the feature `decompress`, and one without"),
     ("lws-files", "Listed", "an entity tag of a list, and an entry of a directory"),
@@ -672,6 +672,8 @@ const SHARED_TYPE_NAMES: [(&str, &str, &str); 19] = [
     ),
     ("lws-proto", "Encoder", "as `Decoder`"),
     ("lws-proto", "FrameHeader", "of HTTP/2 and of WebSocket"),
+    ("lws-proto", "Malformed", "of a header of the PROXY protocol, and of an offer of an extension"),
+    ("lws-proto", "Version", "of HTTP and of the PROXY protocol: `http::Version`, `proxy_protocol::Version`"),
     ("lws-proto", "Half", "of a raw stream and of a WebSocket: `raw::Half`, `ws::Half`"),
     ("lws-server", "Handler", "one of each protocol, in its module: `ws::Handler`, `raw::Handler`"),
     ("lws-server", "Exchange", "an exchange, and one of a test: `testing::Exchange`"),

@@ -44,14 +44,14 @@ fn requests_are_counted_by_what_they_were() {
     let _ = server.get("/").send();
     let _ = server.get("/").http2().send();
     let _ = server.request("BREW", "/").send();
-    let _ = server.get("/nowhere").send();
+    let _ = server.request("DELETE", "/").send();
     check(
         &server,
         &[
             "lws_requests_total{host=\"_\",proto=\"1.1\",method=\"GET\",code_class=\"2xx\"} 1",
             "lws_requests_total{host=\"_\",proto=\"2\",method=\"GET\",code_class=\"2xx\"} 1",
             "lws_requests_total{host=\"_\",proto=\"1.1\",method=\"other\",code_class=\"5xx\"} 1",
-            "lws_requests_total{host=\"_\",proto=\"1.1\",method=\"GET\",code_class=\"4xx\"} 1",
+            "lws_requests_total{host=\"_\",proto=\"1.1\",method=\"DELETE\",code_class=\"4xx\"} 1",
             "lws_request_duration_seconds_count{host=\"_\"} 4",
             "lws_requests_in_flight 0",
         ],
