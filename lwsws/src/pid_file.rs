@@ -3,9 +3,9 @@
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,16 +56,16 @@ impl PidFile {
         Self { path: path.to_owned(), file, is_ours: AtomicBool::new(false) }
     }
 
-    /// Writes the number of this process.
+    /// Writes the number of this process. A reader finds a number in the first line at every moment: this one, or the one before.
     ///
     /// # Errors
     /// The disk is full, mostly.
     pub(crate) fn write(&self) -> io::Result<()> {
-        let mut file = File::from(self.file.try_clone()?);
+        let file = File::from(self.file.try_clone()?);
         self.is_ours.store(true, Ordering::Release);
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", process::id())
+        let line = format!("{}\n", process::id());
+        file.write_all_at(line.as_bytes(), 0)?;
+        file.set_len(line.len() as u64)
     }
 
     /// The process that has another descriptor of it writes its own number, and takes it away.

@@ -38,8 +38,8 @@ struct Stranger(String);
 impl Stranger {
     /// The one whose number is in a file.
     fn of(pid_file: &str) -> Self {
-        let number = fs::read_to_string(pid_file).expect("its number");
-        Self(number.trim().to_owned())
+        let text = fs::read_to_string(pid_file).expect("its number");
+        Self(text.lines().next().expect("a line").to_owned())
     }
 
     fn signal(&self, name: &str) {

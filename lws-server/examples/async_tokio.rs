@@ -1,4 +1,4 @@
-//! Asynchronous functions as handlers, in a task of tokio: `cargo run -p lws-server --example on_tokio -- 127.0.0.1:7681`.
+//! Asynchronous functions as handlers, in a task of tokio: `cargo run -p lws-server --example async_tokio -- 127.0.0.1:7681`.
 
 use lws_loop_external::hosts::OnTokio;
 use lws_server::Server;
