@@ -10,7 +10,7 @@ use std::fmt;
 /// Lets in who shows a token in `Authorization` that the application knows.
 ///
 /// Without a token the answer is 401, with one that is malformed 400, and with one that `check` does not know 401, each with the challenge of
-/// RFC 6750 §3. What has to be waited for to know a token is a [`Guard`](crate::Guard) of its own, with
+/// RFC 6750 §3. What has to be waited for to know a token is a [`Guard`] of its own, with
 /// [`Request::credentials`](crate::http::Request::credentials).
 ///
 /// ```

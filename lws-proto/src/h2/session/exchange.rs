@@ -307,7 +307,7 @@ impl ExplicitFields {
     }
 }
 
-/// Whether a field is about an HTTP/1.1 connection, and not one that [`Said::note`] refuses. RFC 9113 §8.2.2.
+/// Whether a field is about an HTTP/1.1 connection, and not one that [`ExplicitFields::note`] refuses. RFC 9113 §8.2.2.
 fn is_of_connection(name: &[u8]) -> bool {
     match name.len() {
         2 => name.eq_ignore_ascii_case(b"te"),
