@@ -29,6 +29,8 @@ ANSWERED = {
     # RFC 9111 §5.2.2.9 lets a cache keep responses to requests with Authorization then, which a server of files behind `--auth` cannot
     # rule out: who says `--cache SECONDS` wants shared caches to keep them.
     "STORE_PUBLIC_UNNECESSARY": "said on purpose",
+    # The redirect to a directory: it is short, and the name may be that of a file the next time. A validator would save nothing.
+    "FRESHNESS_NO_CACHE_NO_VALIDATOR": "asked for anew on purpose",
     # Relative, so that no Host that a client makes up gets into it. RFC 9110 §10.2.2 allows it.
     "LOCATION_NOT_ABSOLUTE": "relative on purpose",
 }
