@@ -143,7 +143,9 @@ def chat_cpp() -> None:
     with running("chat_cpp", "127.0.0.1:0") as program:
         address = program.address()
         raw, udp = program.address(), program.address()
-        checks.equal("another thread posts", program.line(), "from another thread")
+        # Whichever comes first where the program is slow.
+        lines = sorted([program.line(), program.line()])
+        checks.equal("another thread posts, and a timer of a lambda is due", lines, ["a timer", "from another thread"])
         with socket.create_connection(host_port(raw)) as peer:
             peer.sendall(b"to and fro")
             checks.equal("a raw stream of lambdas", receive(peer, 14), b"raw\nto and fro")
@@ -152,7 +154,6 @@ def chat_cpp() -> None:
             peer.sendto(b"datagram", host_port(udp))
             checks.equal("a datagram of a lambda", peer.recv(64), b"datagram")
         checks.equal("a page of a lambda", curl(f"http://{address}/"), "a chat in C++\n")
-        checks.equal("a timer of a lambda", program.line(), "a timer")
         with connect(f"ws://{address}/chat/a") as first, connect(f"ws://{address}/chat/a") as second:
             for websocket in (first, second):
                 websocket.ping().wait(PATIENCE)
