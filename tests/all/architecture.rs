@@ -612,7 +612,7 @@ fn a_name_at_the_front_of_a_crate_is_of_that_crate_alone() {
 /// part of a program; who searches for the field's word then finds it.
 const PRIVATE_WORDS: [&str; 4] = ["told", "heard", "nobody", "whoever"];
 
-/// Folders with work of several branches, whose comments are held to the rule as soon as that is merged. Each row goes with it.
+/// Folders whose comments have not all been read for these words yet. A row goes when they have.
 const WORDS_NOT_HELD_YET: [&str; 10] = [
     "benches",
     "lws-cgi",
