@@ -305,7 +305,7 @@ impl Tunnel {
         let TunnelState::Open(inner) = &self.state else { return !self.out.is_empty() };
         let interest = inner.interest();
         let ends = interest.shutdown && self.ending != Ending::Sent;
-        // What the inner connection had received, and has told meanwhile, may have kept the outer stream from being read.
+        // The outer stream may have been paused while the inner connection still had input to deliver. It has delivered that by now.
         !self.out.is_empty() || interest.write || ends || interest.read == self.paused
     }
 

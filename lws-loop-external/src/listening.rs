@@ -74,7 +74,7 @@ impl ListeningSocket {
         Ok(Self { socket: descriptor.into(), file: None, address, is_adopted: true })
     }
 
-    /// A socket in the place of one that would listen: it is not bound, and nobody can connect to it. For a service that is described
+    /// A socket in the place of one that would listen: it is not bound, and accepts no connection. For a service that is described
     /// and never run, beside another that has the address.
     ///
     /// # Errors

@@ -250,7 +250,7 @@ impl Proxied {
         }
         let asks = self.ask(cx);
         if asks {
-            // What is left of the one that has failed; where none is asked its failure is still to be told.
+            // What is left of the upstream that has failed. Where no other is asked its failure is still to be answered.
             self.relay.borrow_mut().begin_again();
         }
         asks

@@ -121,7 +121,7 @@ impl Proxy {
         self
     }
 
-    /// Which `Host` upstreams are told. Default the client's own.
+    /// Which `Host` upstreams get. Default the client's own.
     pub fn host(mut self, rule: HostRule) -> Self {
         self.rules.host = rule;
         self

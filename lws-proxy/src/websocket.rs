@@ -94,7 +94,7 @@ impl Pipe {
         self.counted.set(self.to_client_bytes + self.to_upstream.1);
     }
 
-    /// Nothing goes to the client any more. What still comes for it is dropped, and nobody waits for it: the upstream's Close is behind
+    /// Nothing goes to the client any more. What still comes for it is dropped, and not waited for: the upstream's Close is behind
     /// that.
     fn client_is_gone(&mut self) {
         self.client_over = true;
@@ -163,7 +163,7 @@ pub(crate) fn begin(
     }
     let socket = socket.options(|options| {
         *options = asked;
-        // What ALPN may choose is HTTP/1.1 here: few servers take WebSockets over HTTP/2 that have not been told to.
+        // ALPN may choose HTTP/1.1 alone here: few servers take WebSockets over HTTP/2 unless they are configured for it.
         if options.versions != Versions::Http2 {
             options.versions = Versions::Http1;
         }
@@ -393,7 +393,7 @@ impl ws::Handler for Passed {
 
     fn message(&mut self, cx: &mut Context<'_>, mut stream: WebSocket<'_>, message: ws::Message<'_>) {
         if self.socket.pipe.borrow().upstream_over {
-            // Nothing waits for what nobody takes: the client's Close is behind it.
+            // What is not taken any more is not waited for: the client's Close is behind it.
             return;
         }
         let bytes = Bytes::copy_from_slice(message.chunk);

@@ -76,7 +76,7 @@ impl ws::Handler for Echo {
 /// Upstreams below `/up`, and proxies to them over both versions of HTTP.
 fn describe(server: Builder) -> Builder {
     let upstream = |text: &str| text.parse().expect("an upstream");
-    // Nobody listens at the second one.
+    // No server listens at the second one.
     let http1 = Proxy::new(upstream("http://10.0.0.1/up")).and(upstream("http://10.0.0.1:9/up"));
     let http2 = Proxy::new(upstream("h2c://10.0.0.1/up"));
     server

@@ -88,7 +88,7 @@ fn run(arguments: &Arguments) -> io::Result<ExitCode> {
 }
 
 /// A server that listens, with what stands around it in this process.
-struct Prepared {
+struct PreparedServer {
     server: Server,
     configured: Option<Served>,
     /// TLS of all listeners.
@@ -115,8 +115,19 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
         prepared.server.handle().take_over_listeners();
         prepared.admin.iter().for_each(Admin::take_over);
     }
-    let Prepared { server, configured, tls, what, manager, readiness, reloads, admin, log, pid_file, .. } =
-        prepared;
+    let PreparedServer {
+        server,
+        configured,
+        tls,
+        what,
+        manager,
+        readiness,
+        reloads,
+        admin,
+        log,
+        pid_file,
+        ..
+    } = prepared;
     // Hosts of a configuration may differ in that.
     let secure = configured.is_none().then_some(!tls.is_empty());
     let reload = match &configured {
@@ -159,7 +170,7 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
 }
 
 /// Opens everything that the server needs, and becomes the user that it is to run as.
-fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<Prepared> {
+fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<PreparedServer> {
     let manager = Manager::from_environment()?;
     let configured = arguments.configuration.prepare()?;
     set_open_files_limit(configured.as_ref().and_then(Served::descriptors))?;
@@ -189,7 +200,7 @@ fn prepare(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result
     if let Some(served) = &configured {
         served.become_user()?;
     }
-    Ok(Prepared {
+    Ok(PreparedServer {
         server,
         configured,
         tls,

@@ -98,7 +98,7 @@ impl ProcessArguments {
     /// Says to the process that has started this one that it could serve, and takes over when it may.
     ///
     /// # Errors
-    /// The other process cannot be heard. It goes on then as it was.
+    /// Nothing can be read from the other process. This one goes on then as it was.
     pub(crate) fn take_over(
         &self,
         launcher: &mut Option<Launcher>,

@@ -1,6 +1,6 @@
 //! Whether the server wants new work, and the one door through which it ends.
 //!
-//! A balancer asks `/readyz` and sends no more requests some time after it has heard no. So the answer changes first, and the
+//! A balancer asks `/readyz` and sends no more requests some time after the answer was no. So the answer changes first, and the
 //! listeners close after a delay that the operator names.
 
 use crate::manager::Manager;

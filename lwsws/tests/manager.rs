@@ -145,7 +145,7 @@ fn a_reload_that_waits_for_a_file_is_given_up_and_everything_stays_as_it_was() {
         command.arg("--config").arg(&conf).args(["--reload-timeout", "1"]);
     });
     assert!(manager.next().starts_with("READY=1\n"));
-    // Whoever opens it waits for somebody who writes.
+    // Opening it for reading waits until another process has opened it for writing.
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there").success());
     let (folder, users) = (conf.display(), pipe.display());
     let mount =

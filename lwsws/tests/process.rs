@@ -108,7 +108,7 @@ fn in_the_background_it_returns_when_it_serves_and_says_what_is_wrong_otherwise(
     let folder = Folder::new("daemon");
     let (pid_file, port) = (folder.at("pid"), free_port().to_string());
     let arguments = ["--daemon", "--pid-file", &pid_file, "--port", &port];
-    // Whoever reads all that it says is not kept waiting by the server.
+    // A reader of all its output is not kept waiting by the server.
     let output = run(&arguments);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!((output.stdout.as_slice(), said(&output).as_str()), (&b""[..], ""));

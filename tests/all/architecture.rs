@@ -612,23 +612,6 @@ fn a_name_at_the_front_of_a_crate_is_of_that_crate_alone() {
 /// part of a program; who searches for the field's word then finds it.
 const PRIVATE_WORDS: [&str; 4] = ["told", "heard", "nobody", "whoever"];
 
-/// Folders whose comments have not all been read for these words yet. A row goes when they have.
-const WORDS_NOT_HELD_YET: [&str; 10] = [
-    "benches",
-    "lws-cgi",
-    "lws-client",
-    "lws-ffi",
-    "lws-files",
-    "lws-loop-external",
-    "lws-proto",
-    "lws-proxy",
-    "lws-server",
-    "lwsws",
-];
-
-/// As [`WORDS_NOT_HELD_YET`], of the names of types.
-const NAMES_NOT_HELD_YET: [&str; 3] = ["lws-cgi", "lws-server", "lwsws"];
-
 /// Comments with such a word, by file and line. The strings and the code of a line are not looked at.
 fn private_words(source: &Source) -> Vec<String> {
     let lines = source.text.lines().enumerate().filter(|(_, line)| {
@@ -643,10 +626,8 @@ fn private_words(source: &Source) -> Vec<String> {
 #[test]
 fn comments_use_the_words_of_the_field() {
     let sources = sources();
-    let is_held = |source: &&Source| {
-        source.name() != "architecture.rs" && !WORDS_NOT_HELD_YET.iter().any(|folder| source.is_below(folder))
-    };
-    let found: Vec<_> = sources.iter().filter(is_held).flat_map(private_words).collect();
+    let found: Vec<_> =
+        sources.iter().filter(|source| source.name() != "architecture.rs").flat_map(private_words).collect();
     assert!(found.is_empty(), "delivered, received, reported, no one:\n{}", found.join("\n"));
     for bad in ["/// The handler is told of the end.", "let a = 1; // Nobody reads it.", "//! Whoever asks."]
     {
@@ -720,7 +701,7 @@ fn a_name_is_that_of_one_type() {
     let sources = sources();
     let crates = FLOORS.into_iter().flatten().copied();
     let mut found = Vec::new();
-    for name in crates.filter(|name| !NAMES_NOT_HELD_YET.contains(name)) {
+    for name in crates {
         let own = sources.iter().filter(|source| is_of(source, &format!("{name}/src")));
         let allowed =
             |twice: &String| SHARED_TYPE_NAMES.iter().any(|(of, shared, _)| *of == name && shared == twice);

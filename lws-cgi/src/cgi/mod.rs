@@ -55,14 +55,14 @@ pub type Cgi = Gateway<Programs>;
 /// Programs, each started for the request that it answers.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    found: Found,
+    found: ProgramLocation,
     /// Where they run.
     directory: Option<PathBuf>,
 }
 
 /// Which program answers.
 #[derive(Clone, Debug)]
-enum Found {
+enum ProgramLocation {
     /// Always the same.
     One(Rc<Path>),
     /// That which the next segment of the path names.
@@ -80,7 +80,7 @@ impl Cgi {
         if is_nph(program.file_name()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a program with a non-parsed header"));
         }
-        Ok(Self::new(Found::One(program.into())))
+        Ok(Self::new(ProgramLocation::One(program.into())))
     }
 
     /// Requests are answered by the programs of a folder: the segment behind the path of the route names one. Files that cannot be
@@ -93,10 +93,10 @@ impl Cgi {
         if !folder.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Self::new(Found::Folder(folder)))
+        Ok(Self::new(ProgramLocation::Folder(folder)))
     }
 
-    fn new(found: Found) -> Self {
+    fn new(found: ProgramLocation) -> Self {
         Self::to(Programs { found, directory: None })
     }
 
@@ -117,8 +117,8 @@ impl Cgi {
     fn find(&self, path: &str) -> Result<(Rc<Path>, ScriptPath), Status> {
         let rest = path.strip_prefix(&*self.mount).ok_or(Status::NOT_FOUND)?;
         let (program, len) = match &self.scripts.found {
-            Found::One(program) => (Rc::clone(program), self.mount.len()),
-            Found::Folder(folder) => {
+            ProgramLocation::One(program) => (Rc::clone(program), self.mount.len()),
+            ProgramLocation::Folder(folder) => {
                 let name = rest.strip_prefix('/').unwrap_or_default();
                 let name = &name[..name.find('/').unwrap_or(name.len())];
                 if name.is_empty()

@@ -163,7 +163,7 @@ impl Supervised {
         self.released.set(true);
         match self.phase.get() {
             ProcessPhase::Running if !whole => self.terminate(cx, false),
-            // Nobody is waited for any more.
+            // The client owes no content any more, so that the time runs.
             ProcessPhase::Running => self.set_clock(cx, true),
             ProcessPhase::Exited { .. } => self.clear(cx),
             ProcessPhase::Ending { .. } | ProcessPhase::Gone { .. } => {}

@@ -50,13 +50,13 @@ pub type FastCgi = Gateway<Responders>;
 #[derive(Clone, Debug)]
 pub struct Responders {
     target: Target,
-    found: Found,
+    found: ScriptLocation,
     pool: Rc<Pool>,
 }
 
 /// Which script answers.
 #[derive(Clone, Debug)]
-enum Found {
+enum ScriptLocation {
     /// The server has one, or finds it by itself.
     One(Option<PathBuf>),
     /// The file that the path names below a folder, up to a segment with this end.
@@ -74,12 +74,12 @@ struct Pool {
 impl FastCgi {
     /// Requests are answered by the server at `target`: a path is that of a Unix socket, `("localhost", 9000)` a host and port.
     pub fn new(target: impl Into<Target>) -> Self {
-        Self::to(Responders { target: target.into(), found: Found::One(None), pool: Rc::default() })
+        Self::to(Responders { target: target.into(), found: ScriptLocation::One(None), pool: Rc::default() })
     }
 
     /// One script answers whatever follows the path: `SCRIPT_FILENAME`.
     pub fn script(mut self, file: impl Into<PathBuf>) -> Self {
-        self.scripts.found = Found::One(Some(file.into()));
+        self.scripts.found = ScriptLocation::One(Some(file.into()));
         self
     }
 
@@ -88,7 +88,7 @@ impl FastCgi {
     pub fn scripts(mut self, root: impl Into<PathBuf>, suffix: impl Into<String>) -> Self {
         let root = root.into();
         self.settings.document_root = Some(root.clone());
-        self.scripts.found = Found::Named { root, suffix: suffix.into() };
+        self.scripts.found = ScriptLocation::Named { root, suffix: suffix.into() };
         self
     }
 
@@ -103,8 +103,8 @@ impl FastCgi {
     fn find(&self, path: &str) -> Option<(Option<PathBuf>, ScriptPath)> {
         let rest = path.strip_prefix(&*self.mount)?;
         match &self.scripts.found {
-            Found::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
-            Found::Named { root, suffix } => {
+            ScriptLocation::One(file) => Some((file.clone(), ScriptPath::divide(path, self.mount.len())?)),
+            ScriptLocation::Named { root, suffix } => {
                 let index = rest.ends_with('/').then(|| format!("{path}index{suffix}"));
                 let path = index.as_deref().unwrap_or(path);
                 let rest = &path[self.mount.len()..];

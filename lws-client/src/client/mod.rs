@@ -65,7 +65,7 @@ pub enum Action {
 
 /// Something that is done when nothing else is being done.
 pub(crate) enum Work {
-    /// A request is to be begun, or its content may be told again, or it was given up.
+    /// A request is to be begun, its content may be delivered again, or it was given up.
     LookAt(RequestId),
     /// A connection has ended with this use of a stream.
     EndUse(StreamUse, EngineCause),
@@ -279,7 +279,7 @@ impl Client {
     /// Resumes the delivery of content.
     pub fn resume(&mut self, id: RequestId) {
         self.wish(id, |wishes| wishes.paused = false);
-        // What was held back may be told without anything new from the connection.
+        // What was held back may be delivered without anything new from the connection.
         self.pending.push_back(Work::LookAt(id));
     }
 

@@ -421,7 +421,7 @@ impl Client {
         self.finish(id, Err(failure));
     }
 
-    /// The one end of every request. Who is told is told in [`settle`](Client::settle), so that what is being done here is done first.
+    /// The one end of every request. It is delivered in [`settle`](Client::settle), after what is being done here has been done.
     pub(super) fn finish(&mut self, id: RequestId, mut outcome: Result<Timings, Failure>) {
         let now = self.now;
         if let (Err(failure), Some(exchange)) = (&mut outcome, self.exchanges.get_mut(id.0)) {

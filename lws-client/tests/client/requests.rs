@@ -222,7 +222,7 @@ fn a_place_that_refuses_fails_all_who_wait_for_it() {
     assert!(world.connects <= 6, "{}", world.connects);
 }
 
-/// Begins twenty requests, of which the first has a sink that panics, and runs until all others are told.
+/// Begins twenty requests, of which the first has a sink that panics, and runs until the ends of all others are delivered.
 fn all_but_one_that_panics(world: &mut World) -> Vec<Result<lws_client::Response, Failure>> {
     let outcomes = Outcomes::default();
     world.client.get("http://a/panics").expect("a URL").collect(1 << 20, |_, _| panic!("as it should"));

@@ -91,7 +91,7 @@ pub struct Closed {
     pub detail: Str,
 }
 
-/// Why a stream is over, as C is told.
+/// Why a stream is over, as C sees it.
 pub(crate) struct Ending {
     pub(crate) cause: i32,
     pub(crate) code: u32,

@@ -100,7 +100,7 @@ impl Memory {
 }
 
 impl Answer {
-    /// What is worth remembering: not that it took too long or that nobody was asked.
+    /// Whether an answer is worth remembering. That it took too long, or that no server was asked, is none.
     fn of(result: &Result<Vec<SocketAddr>, ResolveError>) -> Option<Self> {
         match result {
             Ok(addresses) => Some(Self::Addresses(addresses.clone())),

@@ -260,7 +260,7 @@ fn what_lies_between_two_sides_counts_for_the_budget_of_the_server() {
     let mut peer = here.connect();
     peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     peer.head();
-    // Nobody reads on.
+    // Nothing reads on.
     test_kit::eventually(|| held(&here) >= lws_proxy::RELAYED_BYTES_MAX);
     drop(peer);
     test_kit::eventually(|| held(&here) == 0);

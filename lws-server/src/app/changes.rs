@@ -3,7 +3,7 @@
 use super::{App, Lent};
 use crate::id::{RouteId, SiteId};
 use crate::site::Site;
-use crate::site::changes::{Describe, Step};
+use crate::site::changes::{Describe, SiteChange};
 use crate::site::transition::{Bound, FirstSite, Preparing, Transition};
 use crate::thread::command::{Command, SitesCommand};
 use std::io;
@@ -76,14 +76,19 @@ impl App {
         }
     }
 
-    fn prepare_step(&mut self, cx: &mut Lent<'_>, preparing: &mut Preparing, step: &Step) -> io::Result<()> {
+    fn prepare_step(
+        &mut self,
+        cx: &mut Lent<'_>,
+        preparing: &mut Preparing,
+        step: &SiteChange,
+    ) -> io::Result<()> {
         let (replaces, describe) = match step {
-            Step::Remove(id) => {
+            SiteChange::Remove(id) => {
                 preparing.sites.remove(*id);
                 return Ok(());
             }
-            Step::Add(describe) => (None, describe),
-            Step::Replace(id, describe) => (Some(*id), describe),
+            SiteChange::Add(describe) => (None, describe),
+            SiteChange::Replace(id, describe) => (Some(*id), describe),
         };
         let site = self.describe(cx, describe)?;
         if self.leads() {
@@ -92,7 +97,7 @@ impl App {
             return Ok(());
         }
         let steps = &preparing.transition.steps[..preparing.step];
-        let index = steps.iter().filter(|step| !matches!(step, Step::Remove(_))).count();
+        let index = steps.iter().filter(|step| !matches!(step, SiteChange::Remove(_))).count();
         let first = preparing.transition.first.get().and_then(|first| first.get(index));
         let first = first.ok_or(io::ErrorKind::NotFound)?;
         self.nowhere(cx).prepare_too(&mut preparing.sites, site, first)
@@ -160,7 +165,7 @@ impl App {
             }
             Err(error) => {
                 for (site, step) in first.iter().zip(coming(&transition)) {
-                    if let Step::Add(_) = step {
+                    if let SiteChange::Add(_) = step {
                         self.state.group.unregister(site.id);
                     }
                 }
@@ -179,7 +184,7 @@ impl App {
 
     fn have_others_commit(&mut self, cx: &mut Lent<'_>, transition: Arc<Transition>) {
         for step in &transition.steps {
-            if let Step::Remove(id) = step {
+            if let SiteChange::Remove(id) = step {
                 self.state.group.unregister(*id);
             }
         }
@@ -216,7 +221,8 @@ impl App {
             return self.finish_change(cx, &transition, Err(error));
         }
         let first = transition.first.get().map(Vec::as_slice).unwrap_or_default();
-        let added = |(site, step): (&FirstSite, &Step)| matches!(step, Step::Add(_)).then_some(site.id);
+        let added =
+            |(site, step): (&FirstSite, &SiteChange)| matches!(step, SiteChange::Add(_)).then_some(site.id);
         let ids = first.iter().zip(coming(&transition)).filter_map(added).collect();
         self.finish_change(cx, &transition, Ok(ids));
     }
@@ -228,6 +234,6 @@ impl App {
 }
 
 /// The steps by which sites come, in their order.
-fn coming(transition: &Transition) -> impl Iterator<Item = &Step> {
-    transition.steps.iter().filter(|step| !matches!(step, Step::Remove(_)))
+fn coming(transition: &Transition) -> impl Iterator<Item = &SiteChange> {
+    transition.steps.iter().filter(|step| !matches!(step, SiteChange::Remove(_)))
 }

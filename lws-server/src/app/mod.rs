@@ -27,7 +27,7 @@ use crate::link::streams::{Ingress, Streams};
 use crate::publish::topics::Subscriptions;
 use crate::site::Speaks;
 use crate::thread::ThreadState;
-use crate::thread::access::{self, AccessRecord, Arrival};
+use crate::thread::access::{self, AccessRecord, RequestOrigin};
 use crate::thread::command::{Command, StreamCommand};
 use crate::thread::panics::{self, PanicRecord, Panicked};
 use crate::tls::{self, Failure, Info, Plain};
@@ -90,10 +90,10 @@ impl App {
     }
 
     /// Where and when something has come that is looked at now, for its record.
-    fn arrival(&self, cx: &Lent<'_>, key: Option<StreamKey>) -> Arrival {
+    fn arrival(&self, cx: &Lent<'_>, key: Option<StreamKey>) -> RequestOrigin {
         let shard = self.state.shard;
         let stream = |(connection, key)| StreamId { shard, connection, key };
-        Arrival {
+        RequestOrigin {
             peer: self.peer(cx),
             unix_seconds: self.state.unix_seconds,
             millis: cx.millis(),

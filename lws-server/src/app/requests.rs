@@ -265,7 +265,7 @@ impl App {
         } else {
             let (entry, peer_slot, begun, waiting) =
                 (http.entry.take(), http.peer_slot.take(), http.begun, http.waiting.take());
-            // Content that nobody has taken is passed over.
+            // Content that no handler has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
             // For the peer it is the same request, which keeps its slot.

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The question is a GET without content, with what the request is about in `X-Forwarded-Method`, `X-Forwarded-Proto`, `X-Forwarded-Host`,
 /// `X-Forwarded-Uri` and `X-Forwarded-For`, whatever the client has said there. An answer of 2xx lets the request go on, and the request
 /// gets the fields of it that [`copy`](Self::copy) names, in place of its own. Every other answer is the answer to the request: a redirect
-/// to a page where people log in, say. Where there is no answer the request is answered 502, or 504 if it came too late: nobody is let in.
+/// to a page where people log in, say. Where there is no answer the request is answered 502, or 504 if it came too late: the request does not go on.
 /// All of that holds for opening handshakes of WebSockets as well.
 ///
 /// ```
@@ -44,15 +44,15 @@ pub struct ForwardAuth {
 enum Decider {
     Route(String),
     #[cfg(feature = "client")]
-    Server(Server),
+    Server(AskedServer),
 }
 
 /// What is known of another server that is asked.
 #[cfg(feature = "client")]
 #[derive(Clone, Debug)]
-struct Server {
+struct AskedServer {
     url: Url,
-    /// The names of fields of the request that it is told.
+    /// The names of fields of the request that it gets.
     sent: Vec<String>,
     timeout: Duration,
 }
@@ -65,7 +65,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 #[cfg(feature = "client")]
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
-/// What another server is told of a request unless it is said: what shows who has sent it, and how to talk to them.
+/// The fields of a request that another server gets unless the application names others: what shows who has sent it, and how to talk to them.
 #[cfg(feature = "client")]
 const SENT: [&str; 5] = ["Authorization", "Cookie", "Accept", "Accept-Language", "User-Agent"];
 
@@ -78,14 +78,14 @@ impl ForwardAuth {
 
     /// Asks for `url`, with the client of the thread. Redirects are not followed, as they are answers.
     ///
-    /// It is told `Authorization`, `Cookie`, `Accept`, `Accept-Language` and `User-Agent`, and waited for 10 seconds.
+    /// It gets `Authorization`, `Cookie`, `Accept`, `Accept-Language` and `User-Agent`, and waited for 10 seconds.
     #[cfg(feature = "client")]
     pub fn server(url: Url) -> Self {
         let sent = SENT.map(str::to_owned).to_vec();
-        Self { decider: Decider::Server(Server { url, sent, timeout: TIMEOUT }), copied: Vec::new() }
+        Self { decider: Decider::Server(AskedServer { url, sent, timeout: TIMEOUT }), copied: Vec::new() }
     }
 
-    /// Tells another server these fields of the request, in place of those that it is told otherwise. A route is told all.
+    /// Sends another server these fields of the request, in place of those that it gets otherwise. A route gets all.
     #[cfg(feature = "client")]
     pub fn send<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
         if let Decider::Server(server) = &mut self.decider {
@@ -146,7 +146,7 @@ impl Guard for ForwardAuth {
 
 #[cfg(feature = "client")]
 impl ForwardAuth {
-    fn ask(&self, server: &Server, cx: &mut Context<'_>, request: &Request<'_>) -> Admission {
+    fn ask(&self, server: &AskedServer, cx: &mut Context<'_>, request: &Request<'_>) -> Admission {
         let mut question = client::Request::new("GET", server.url.clone());
         question.options.get_or_insert_default().timeout = Some(server.timeout);
         for (name, value) in request.fields() {

@@ -29,7 +29,7 @@ type Find = dyn Fn(&mut Context<'_>, &str) -> Option<Session> + Send + Sync;
 
 /// Lets in requests of sessions, which a cookie names.
 ///
-/// The cookie should be one that nobody can make up: a long random name of the session, or one that is signed
+/// The cookie should be one that cannot be guessed: a long random name of the session, or one that is signed
 /// ([`CookieSigner`](crate::http::CookieSigner)). Browsers send it with requests of *every* page, so that routes behind it want
 /// [`Origins::Same`](crate::Origins::Same).
 ///

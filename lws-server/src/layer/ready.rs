@@ -127,7 +127,7 @@ pub struct ConcurrencyLimit {
 }
 
 /// A place of one that is being answered.
-struct Place(Rc<Cell<usize>>);
+struct RunningSlot(Rc<Cell<usize>>);
 
 impl ConcurrencyLimit {
     /// So many at a time. Clones count together.
@@ -143,12 +143,12 @@ impl Layer for ConcurrencyLimit {
             return Err(Response::error(Status::SERVICE_UNAVAILABLE).field("Retry-After", "1"));
         }
         self.running.set(running + 1);
-        fields.terms.kept.push(Box::new(Place(Rc::clone(&self.running))));
+        fields.terms.kept.push(Box::new(RunningSlot(Rc::clone(&self.running))));
         Ok(())
     }
 }
 
-impl Drop for Place {
+impl Drop for RunningSlot {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
@@ -229,7 +229,7 @@ impl Layer for Compress {
         if coding != Coding::Identity {
             if self.streams.get() < self.streams_max {
                 self.streams.set(self.streams.get() + 1);
-                fields.terms.kept.push(Box::new(Place(Rc::clone(&self.streams))));
+                fields.terms.kept.push(Box::new(RunningSlot(Rc::clone(&self.streams))));
             } else {
                 coding = Coding::Identity;
             }

@@ -4,7 +4,7 @@
 //! whole, which takes the same short time however many sites there are; the counters of the sites are read, added up and written
 //! on the thread that asks for the text.
 //!
-//! Labels have few values: a path, an address of a peer or a method that nobody knows is none of them. The sites of a server are the one
+//! Labels have few values: a path, an address of a peer or an unknown method is none of them. The sites of a server are the one
 //! thing that there may be many of, and sites of one name share their samples.
 //!
 //! ```
@@ -96,7 +96,7 @@ impl Handle {
 /// Answers with the metrics of the server that the call is on, in the format that the request asks for: what a route calls, as
 /// `Route::get_with("/metrics", metrics::endpoint)`. The text is written on a thread of [`Builder::work`](crate::Builder::work).
 ///
-/// A server whose threads do not all answer within five seconds gets 503 for an answer. Whoever may read it learns the names
+/// A server whose threads do not all answer within five seconds gets 503 for an answer. Each who may read it learns the names
 /// of the sites: it belongs on a listener that only the machine's own collector reaches.
 pub fn endpoint(cx: &mut Context<'_>, request: &Request<'_>) -> Deferred {
     let format = Format::of_accept(&String::from_utf8_lossy(request.get("accept").unwrap_or_default()));

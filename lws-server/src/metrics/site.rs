@@ -182,16 +182,16 @@ impl SiteSums {
 
 /// The counters of all sites, on all threads of a server. What counts has its own; this is for those who read.
 #[derive(Debug, Default)]
-pub(crate) struct SiteRegistry(Mutex<BTreeMap<SiteId, Registered>>);
+pub(crate) struct SiteRegistry(Mutex<BTreeMap<SiteId, RegisteredSite>>);
 
 #[derive(Debug, Default)]
-struct Registered {
+struct RegisteredSite {
     label: Arc<str>,
     by_thread: BTreeMap<u16, Arc<SiteCounters>>,
 }
 
 impl SiteRegistry {
-    fn sites(&self) -> MutexGuard<'_, BTreeMap<SiteId, Registered>> {
+    fn sites(&self) -> MutexGuard<'_, BTreeMap<SiteId, RegisteredSite>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -223,7 +223,7 @@ impl SiteRegistry {
 
     /// The counters of all sites, with what each is called.
     pub(super) fn all(&self) -> Vec<(Arc<str>, Vec<Arc<SiteCounters>>)> {
-        let counters = |site: &Registered| site.by_thread.values().cloned().collect();
+        let counters = |site: &RegisteredSite| site.by_thread.values().cloned().collect();
         self.sites().values().map(|site| (Arc::clone(&site.label), counters(site))).collect()
     }
 }

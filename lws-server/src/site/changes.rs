@@ -11,13 +11,13 @@ pub(crate) type Describe = Box<dyn Fn() -> Site + Send + Sync>;
 #[derive(Default)]
 #[must_use = "nothing happens before `Handle::change_sites`"]
 pub struct SiteChanges {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<SiteChange>,
     pub(crate) before: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) wanted: Option<Box<dyn FnOnce() -> bool + Send>>,
 }
 
 /// What becomes of one site.
-pub(crate) enum Step {
+pub(crate) enum SiteChange {
     Add(Describe),
     Replace(SiteId, Describe),
     Remove(SiteId),
@@ -32,7 +32,7 @@ impl SiteChanges {
     /// Adds a site. `describe` is called on each thread, as what a site calls belongs to one thread, and what it describes must be
     /// the same each time.
     pub fn add_site(mut self, describe: impl Fn() -> Site + Send + Sync + 'static) -> Self {
-        self.steps.push(Step::Add(Box::new(describe)));
+        self.steps.push(SiteChange::Add(Box::new(describe)));
         self
     }
 
@@ -41,13 +41,13 @@ impl SiteChanges {
     /// that the new one has not get close code 1001. Limits and options hold for connections that are accepted from now on. A listener that both
     /// have stays as it is, with its socket and its TLS.
     pub fn replace_site(mut self, id: SiteId, describe: impl Fn() -> Site + Send + Sync + 'static) -> Self {
-        self.steps.push(Step::Replace(id, Box::new(describe)));
+        self.steps.push(SiteChange::Replace(id, Box::new(describe)));
         self
     }
 
     /// Removes a site: see [`Context::remove_site`](crate::Context::remove_site). A listener that another site of these changes asks for stays open.
     pub fn remove_site(mut self, id: SiteId) -> Self {
-        self.steps.push(Step::Remove(id));
+        self.steps.push(SiteChange::Remove(id));
         self
     }
 

@@ -3,7 +3,7 @@
 use crate::Context;
 use crate::id::{RouteId, SiteId};
 use crate::site::served::{ServedSite, invalid};
-use crate::site::sites::{Exchange, Shareable};
+use crate::site::sites::{Shareable, SiteExchange};
 use crate::site::transition::{Bound, FirstSite, Place};
 use crate::site::{Bind, Site};
 use crate::ws::Backlog;
@@ -213,7 +213,7 @@ impl Context<'_> {
         if come.len() < count && listeners.is_none() {
             return Err(invalid("a site that is to be replaced has been removed meanwhile".into()));
         }
-        let mut exchange = Exchange::new(come.iter().map(|(_, prepared)| Rc::clone(&prepared.site)), go);
+        let mut exchange = SiteExchange::new(come.iter().map(|(_, prepared)| Rc::clone(&prepared.site)), go);
         let mut bound = Vec::new();
         for (index, prepared) in come {
             let elsewhere = listeners.and_then(|listeners| listeners.get(index)).map(Vec::as_slice);
@@ -243,7 +243,7 @@ impl Context<'_> {
     }
 
     /// Takes back the listeners that were opened for an exchange which has failed.
-    fn give_up(&mut self, exchange: &Exchange) {
+    fn give_up(&mut self, exchange: &SiteExchange) {
         for listener in self.state.sites.take_back(exchange) {
             self.driver.unlisten(listener);
         }
@@ -336,7 +336,7 @@ impl Context<'_> {
     /// Opens the listeners of a site that was prepared. `elsewhere` are those of the first thread.
     fn open(
         &mut self,
-        exchange: &mut Exchange,
+        exchange: &mut SiteExchange,
         prepared: PreparedSite,
         elsewhere: &[ListenerId],
     ) -> io::Result<Vec<Bound>> {

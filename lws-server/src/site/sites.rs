@@ -43,7 +43,7 @@ pub(crate) struct Sites {
 
 /// Sites that are to be served in place of those of their numbers or beside the others, sites that are to go, and which listeners were
 /// opened or joined for that.
-pub(crate) struct Exchange {
+pub(crate) struct SiteExchange {
     pub(crate) come: Vec<Rc<ServedSite>>,
     go: Vec<SiteId>,
     /// All of these sites.
@@ -83,7 +83,7 @@ impl Shareable {
     }
 }
 
-impl Exchange {
+impl SiteExchange {
     pub(crate) fn new(come: impl Iterator<Item = Rc<ServedSite>>, go: Vec<SiteId>) -> Self {
         let come: Vec<_> = come.collect();
         let changed = come.iter().map(|site| site.id).chain(go.iter().copied()).collect();
@@ -304,7 +304,7 @@ impl Sites {
     /// There are as many listeners as there can be.
     pub(crate) fn use_listener(
         &mut self,
-        exchange: &mut Exchange,
+        exchange: &mut SiteExchange,
         site: &ServedSite,
         bound: &Bound,
         own: bool,
@@ -334,7 +334,7 @@ impl Sites {
     }
 
     /// Takes back what was opened and joined for an exchange that has failed, and answers which listeners are to be closed.
-    pub(crate) fn take_back(&mut self, exchange: &Exchange) -> Vec<ListenerId> {
+    pub(crate) fn take_back(&mut self, exchange: &SiteExchange) -> Vec<ListenerId> {
         self.drop_uses(|site, listener| !exchange.joined.contains(&(site, listener)))
     }
 
@@ -400,7 +400,11 @@ impl Sites {
     ///
     /// # Errors
     /// Two sites would have one name. Nothing has changed then but that the uses of listeners are to be taken back.
-    pub(crate) fn exchange(&mut self, exchange: &Exchange, accepted: impl FnOnce()) -> io::Result<Exchanged> {
+    pub(crate) fn exchange(
+        &mut self,
+        exchange: &SiteExchange,
+        accepted: impl FnOnce(),
+    ) -> io::Result<Exchanged> {
         let (served, gone) = self.exchanged(exchange);
         let tables = self.tables(exchange, &served).map_err(|NameTwice(name)| match name {
             Some(name) => invalid(format!("two sites of one listener are called {name}")),
@@ -419,7 +423,7 @@ impl Sites {
     }
 
     /// The sites after an exchange, and those that are not among them any more.
-    fn exchanged(&self, exchange: &Exchange) -> (Vec<Rc<ServedSite>>, Vec<Rc<ServedSite>>) {
+    fn exchanged(&self, exchange: &SiteExchange) -> (Vec<Rc<ServedSite>>, Vec<Rc<ServedSite>>) {
         let come = by_id(&exchange.come);
         let (mut served, mut gone) = (Vec::with_capacity(self.served.len() + come.len()), Vec::new());
         for site in &self.served {
@@ -440,7 +444,7 @@ impl Sites {
     /// The tables of the listeners that an exchange touches, by their indices.
     fn tables(
         &self,
-        exchange: &Exchange,
+        exchange: &SiteExchange,
         served: &[Rc<ServedSite>],
     ) -> Result<Vec<ListenerTable>, NameTwice> {
         let listeners = self.listeners.iter().enumerate();
@@ -458,7 +462,7 @@ impl Sites {
     }
 
     /// Has the listeners do from now on what their leaders say, where those have changed or are others now.
-    fn describe_anew(&mut self, exchange: &Exchange) {
+    fn describe_anew(&mut self, exchange: &SiteExchange) {
         let served: HashMap<SiteId, Rc<ServedSite>> =
             self.served.iter().map(|site| (site.id, Rc::clone(site))).collect();
         for index in 0..self.listeners.len() {

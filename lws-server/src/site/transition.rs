@@ -5,7 +5,7 @@
 
 use crate::Context;
 use crate::id::{RouteId, SiteId};
-use crate::site::changes::{SiteChanges, Step};
+use crate::site::changes::{SiteChange, SiteChanges};
 use crate::site::install::PreparedSites;
 use lws_loop_external::{Address, ListenerId};
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Changes, how far the threads are with them, and what is called at their end.
 pub(crate) struct Transition {
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<SiteChange>,
     /// What the first thread has prepared, for those that follow it.
     pub(crate) first: OnceLock<Vec<FirstSite>>,
     /// The listeners of the first thread, by site and place.
@@ -90,7 +90,7 @@ impl Transition {
         lock(&self.error).take()
     }
 
-    /// Whether whoever asked for the changes still wants them.
+    /// Whether the changes are still wanted where they were asked for.
     ///
     /// # Errors
     /// It has given them up.

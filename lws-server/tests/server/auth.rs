@@ -65,7 +65,7 @@ fn post(server: &Running, key: &str) -> (u16, String) {
     (answer.status, answer.text().to_owned())
 }
 
-/// The rows that hold whoever is asked.
+/// The rows that hold for a route that is asked and for a server.
 fn check(server: &Running) {
     const SPOOFED: &str =
         "Remote-User: root\r\nX-Forwarded-Uri: /elsewhere\r\nX-Forwarded-For: 192.0.2.1\r\n";
@@ -102,7 +102,7 @@ fn another_route_decides_and_nothing_that_a_client_makes_up_is_believed() {
         guarded(builder, &gate).get("/auth", decide).get("/open", |_| Response::text("open"))
     });
     check(&server);
-    // Whoever is asked and cannot answer has let nobody in.
+    // Where there is no answer the request does not go on.
     assert_eq!(server.request("GET", "/whoami", "Key: long\r\n").status, 500);
     assert_eq!(server.request("GET", "/whoami", "Key: panic\r\n").status, 500);
     assert_eq!(post(&server, "long").0, 500);

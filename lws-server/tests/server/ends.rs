@@ -190,7 +190,7 @@ fn a_server_takes_over_the_listeners_of_another_and_closes_those_that_it_has_no_
     old.handle.retire(Duration::from_secs(3_600));
     let address = old.address;
     old.join();
-    // Nobody accepts it yet, and nothing is refused.
+    // No process accepts it yet, and nothing is refused.
     let mut early = std::net::TcpStream::connect(address).expect("the sockets listen");
     let (started, has_started) = channel();
     let thread = std::thread::spawn(move || {

@@ -1,7 +1,7 @@
 //! The door for operators and their programs: metrics, health, reload, drain. It is a server of its own on a thread of its own, so that it
 //! answers while the loops of the other hang or drain, and takes none of their time.
 //!
-//! Whoever reaches it may end the server. So it is a Unix socket of mode 0600, or a loopback address at which the names of other
+//! A client that reaches it may end the server. So it is a Unix socket of mode 0600, or a loopback address at which the names of other
 //! hosts are answered 421 and pages of other origins 403.
 
 mod process;
@@ -233,7 +233,7 @@ impl Operated {
     }
 }
 
-/// Whoever has left meanwhile gets nothing.
+/// A client that has left meanwhile gets nothing.
 fn give(promise: Promise, response: Response) {
     let _ = promise.answer(response);
 }

@@ -43,7 +43,7 @@ impl Reloads {
                 Ok(status) => Response::text(format!("{status}\n")),
                 Err(why) => Response::text(format!("{why}\n")).status(Status::UNPROCESSABLE_CONTENT),
             };
-            // Whoever has left meanwhile gets nothing.
+            // A client that has left meanwhile gets nothing.
             let _ = promise.answer(response);
         }
     }

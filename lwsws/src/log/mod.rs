@@ -28,7 +28,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Log(Arc<Shared>);
 
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<PendingLines>,
     /// There is something to do for the writer.
     wake: Condvar,
     /// The writer has ended.
@@ -40,7 +40,7 @@ struct Shared {
 
 /// What waits for the writer.
 #[derive(Default)]
-struct Waiting {
+struct PendingLines {
     /// Lines, each with its end.
     text: String,
     /// The file was moved away: a new one of its name is wanted.
@@ -51,7 +51,7 @@ struct Waiting {
     done: bool,
 }
 
-impl Waiting {
+impl PendingLines {
     fn is_empty(&self) -> bool {
         self.text.is_empty() && !self.reopen && !self.end
     }
@@ -74,12 +74,12 @@ impl Losses {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, PendingLines> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the writer do something.
-    fn ask(&self, what: impl FnOnce(&mut Waiting)) {
+    fn ask(&self, what: impl FnOnce(&mut PendingLines)) {
         let mut waiting = self.waiting();
         let sleeps = waiting.is_empty();
         what(&mut waiting);
@@ -90,7 +90,7 @@ impl Shared {
     }
 
     /// Takes what waits, as soon as something does. `buffer` is empty, and becomes the place where the next lines wait.
-    fn take(&self, buffer: String) -> Waiting {
+    fn take(&self, buffer: String) -> PendingLines {
         let mut waiting = self.waiting();
         while waiting.is_empty() {
             waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +99,7 @@ impl Shared {
             let gathered = self.wake.wait_timeout(waiting, GATHER_TIME);
             waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
         }
-        std::mem::replace(&mut *waiting, Waiting { text: buffer, ..Waiting::default() })
+        std::mem::replace(&mut *waiting, PendingLines { text: buffer, ..PendingLines::default() })
     }
 }
 
@@ -177,7 +177,7 @@ impl Log {
 fn write_lines(shared: &Shared, sink: &mut dyn Sink) {
     let mut buffer = String::new();
     loop {
-        let Waiting { text, reopen, end, .. } = shared.take(std::mem::take(&mut buffer));
+        let PendingLines { text, reopen, end, .. } = shared.take(std::mem::take(&mut buffer));
         if reopen && let Err(error) = sink.reopen() {
             eprintln!("lwsws: the log stays as it is: {error}");
         }

@@ -104,7 +104,7 @@ pub(crate) struct LoggedRequest {
 }
 
 /// Where and when a request has come.
-pub(crate) struct Arrival {
+pub(crate) struct RequestOrigin {
     pub(crate) peer: Peer,
     pub(crate) unix_seconds: u32,
     pub(crate) millis: u16,
@@ -115,7 +115,7 @@ pub(crate) struct Arrival {
 /// The texts of a request, one behind the other: one allocation for all.
 struct Texts {
     octets: Box<[u8]>,
-    /// Where each ends. One that is missing is told from an empty one by `there`.
+    /// Where each ends. `there` distinguishes one that is missing from an empty one.
     ends: [u32; Texts::COUNT],
     there: [bool; Texts::COUNT],
 }
@@ -148,8 +148,8 @@ impl Texts {
 
 impl LoggedRequest {
     #[cold]
-    pub(crate) fn new(arrival: Arrival, head: &Head<'_>) -> Box<Self> {
-        let Arrival { peer, unix_seconds, millis, tls, stream } = arrival;
+    pub(crate) fn new(arrival: RequestOrigin, head: &Head<'_>) -> Box<Self> {
+        let RequestOrigin { peer, unix_seconds, millis, tls, stream } = arrival;
         let (mut referer, mut user_agent, mut traces) = (None, None, 0);
         let mut trace = None;
         for (name, value) in head.fields() {
@@ -215,8 +215,12 @@ impl LoggedRequest {
 
 /// A request that was refused before it could be understood.
 #[cold]
-pub(crate) fn not_understood(arrival: Arrival, status: u16, cause: &'static str) -> AccessRecord<'static> {
-    let Arrival { peer, unix_seconds, millis, tls, stream } = arrival;
+pub(crate) fn not_understood(
+    arrival: RequestOrigin,
+    status: u16,
+    cause: &'static str,
+) -> AccessRecord<'static> {
+    let RequestOrigin { peer, unix_seconds, millis, tls, stream } = arrival;
     AccessRecord {
         peer,
         unix_seconds,
