@@ -92,11 +92,12 @@ impl App {
                 // The guard that has decided has let it pass, too. A request that has waited for a slot has asked
                 // no guard yet.
                 let passed = passed + usize::from(new_slot.is_none());
-                let HttpStream { entry, peer_slot, begun, waiting, .. } = http;
+                let HttpStream { entry, peer_slot, begun, waiting, asked, .. } = http;
                 let peer_slot = new_slot.map(Box::new).or(peer_slot);
-                let arrived = Arrived { stream, head: head.lend(), end, entry, peer_slot, begun, waiting };
+                let head = head.lend();
+                let arrived =
+                    Arrived { stream, head, end, entry, peer_slot, begun, waiting, reroutes, asked };
                 self.proceed(cx, ingress, state, arrived, Some((site, passed)));
-                state.set_reroutes(reroutes);
             }
             Err(response) => {
                 state.phase = StreamPhase::Http(http);

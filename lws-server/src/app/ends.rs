@@ -55,10 +55,7 @@ impl App {
         key: Option<StreamKey>,
         cause: Cause,
     ) {
-        if let Some(mut handler) = http.handler {
-            let subject = Subject { route: http.route, key };
-            handler.close(&mut Context::new(cx, &mut self.state, subject, None), cause);
-        }
+        let (handler, route) = (http.handler.take(), http.route);
         if http.tally.status == 0 {
             http.tally.status = status_of(cause);
         }
@@ -68,6 +65,10 @@ impl App {
         if let Some(entry) = http.entry {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
             self.log(|| entry.exchange(&http.tally, cause));
+        }
+        // Behind what is counted, which has to be right where the handler panics.
+        if let Some(mut handler) = handler {
+            handler.close(&mut Context::new(cx, &mut self.state, Subject { route, key }, None), cause);
         }
     }
 

@@ -38,6 +38,10 @@ pub(super) struct Arrived<'a> {
     pub(super) begun: Time,
     /// The request that is decided about by what this one is answered.
     pub(super) waiting: Option<Box<WaitingRequest>>,
+    /// How often the exchange has gone on with another request. Content that comes then is not that of this one.
+    pub(super) reroutes: u8,
+    /// The request that the peer has sent, by which what comes in its place is counted too.
+    pub(super) asked: RequestLabels,
 }
 
 /// How far a request has come that is proceeded with after a wait: the site whose guards have let it pass, and how many of them.
@@ -68,7 +72,9 @@ impl App {
         state.key = Some(stream.key());
         let entry = self.entry(cx, stream.key(), &head);
         let begun = cx.now();
-        let arrived = Arrived { stream, head, end, entry, peer_slot: None, begun, waiting: None };
+        let asked = RequestLabels::new(head.version(), head.method());
+        let (peer_slot, waiting) = (None, None);
+        let arrived = Arrived { stream, head, end, entry, peer_slot, begun, waiting, reroutes: 0, asked };
         self.proceed(cx, ingress, state, arrived, None);
         self.after_answer(cx, state);
     }
@@ -83,7 +89,7 @@ impl App {
         arrived: Arrived<'_>,
         passed: Option<Passed>,
     ) {
-        let Arrived { mut stream, head, end, entry, peer_slot, begun, waiting } = arrived;
+        let Arrived { mut stream, head, end, entry, peer_slot, begun, waiting, reroutes, asked } = arrived;
         let Some(listener) = self.state.sites.listener(ingress.listener) else { return stream.abort() };
         let target = head.target();
         let (site, arrival) = listener.site(&head, target, cx.tls());
@@ -98,12 +104,16 @@ impl App {
         };
 
         let errors = site.as_ref().map_or(&listener.errors, |site| &site.settings.errors);
-        let errors = errors.as_ref().map(|renderer| ErrorForm::new(renderer, &head));
+        let errors = errors.as_ref().map(|renderer| match &waiting {
+            // The peer has not asked the question.
+            Some(waiting) => ErrorForm::new(renderer, &waiting.head.lend()),
+            None => ErrorForm::new(renderer, &head),
+        });
         let is_head = head.method() == http::Method::Head;
         let subrequest = waiting.as_ref().map(|waiting| Box::new(Subrequest::Asked(waiting.ask.copied())));
-        let tally = Tally { always: fields, head: is_head, errors, subrequest, ..Tally::default() };
+        let tally = Tally { always: fields, head: is_head, errors, subrequest, reroutes, ..Tally::default() };
         let counters = site.as_ref().map_or(&self.state.no_site, |site| &site.counters);
-        let (counters, asked) = (Rc::clone(counters), RequestLabels::new(head.version(), head.method()));
+        let counters = Rc::clone(counters);
         let handler = None;
         state.phase = StreamPhase::Http(HttpStream {
             handler,
@@ -263,15 +273,20 @@ impl App {
             // It owes an answer now.
             http.handler = None;
         } else {
-            let (entry, peer_slot, begun, waiting) =
-                (http.entry.take(), http.peer_slot.take(), http.begun, http.waiting.take());
+            let (entry, peer_slot) = (http.entry.take(), http.peer_slot.take());
+            let (begun, asked) = (http.begun, http.asked);
+            // A question that is answered elsewhere grants nothing: that answer is for the peer, and the request that waited is over.
+            if let Some(waiting) = http.waiting.take() {
+                stream.let_go(waiting.head.held_bytes());
+            }
             // Content that no handler has taken is passed over.
             stream.set_timeout(None);
             stream.resume();
             // For the peer it is the same request, which keeps its slot.
-            let arrived = Arrived { stream, head: head.lend(), end: true, entry, peer_slot, begun, waiting };
+            let (head, waiting) = (head.lend(), None);
+            let arrived =
+                Arrived { stream, head, end: true, entry, peer_slot, begun, waiting, reroutes, asked };
             self.proceed(cx, ingress, state, arrived, None);
-            state.set_reroutes(reroutes);
         }
         self.after_answer(cx, state);
     }

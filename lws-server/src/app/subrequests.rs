@@ -45,13 +45,14 @@ impl App {
         if !end {
             stream.pause();
         }
-        let HttpStream { tally, entry, peer_slot, begun, .. } = http;
+        let HttpStream { tally, entry, peer_slot, begun, asked, .. } = http;
         let reroutes = tally.reroutes;
         let waiting = Some(Box::new(WaitingRequest { head, end, site, ingress, passed, reroutes, ask }));
-        let arrived = Arrived { stream, head: question.lend(), end: true, entry, peer_slot, begun, waiting };
-        self.proceed(cx, ingress, state, arrived, None);
+        let head = question.lend();
         // What still comes of content belongs to the request that waits.
-        state.set_reroutes(reroutes.saturating_add(1));
+        let reroutes = reroutes.saturating_add(1);
+        let arrived = Arrived { stream, head, end: true, entry, peer_slot, begun, waiting, reroutes, asked };
+        self.proceed(cx, ingress, state, arrived, None);
     }
 
     /// Another route has let a request go on: its handler is done with it, and the request is resolved anew.
@@ -61,16 +62,19 @@ impl App {
         state: &mut StreamState,
         mut stream: lws_proto::Exchange<'_>,
     ) {
+        let key = state.key;
+        let StreamPhase::Http(http) = &mut state.phase else { return };
+        if let Some(mut handler) = http.handler.take() {
+            // It is called in the phase of its exchange: where it panics the request is answered 500.
+            let subject = Subject { route: http.route, key };
+            handler.close(&mut Context::new(cx, &mut self.state, subject, None), Cause::Complete);
+        }
         let StreamPhase::Http(mut http) = std::mem::take(&mut state.phase) else { return };
         let subrequest = http.tally.subrequest.take().map(|subrequest| *subrequest);
         let (Some(Subrequest::Granted(grant)), Some(waiting)) = (subrequest, http.waiting.take()) else {
             state.phase = StreamPhase::Http(http);
             return;
         };
-        if let Some(mut handler) = http.handler.take() {
-            let subject = Subject { route: http.route, key: state.key };
-            handler.close(&mut Context::new(cx, &mut self.state, subject, None), Cause::Complete);
-        }
         let WaitingRequest { head, end, site, ingress, passed, reroutes, .. } = *waiting;
         stream.set_timeout(None);
         stream.let_go(head.held_bytes());
@@ -79,11 +83,13 @@ impl App {
         }
         match grant.apply(head) {
             Some(head) => {
-                let HttpStream { entry, peer_slot, begun, .. } = http;
+                let HttpStream { tally, entry, peer_slot, begun, asked, .. } = http;
+                // What the layers of the question have kept is free for the request.
+                drop(tally);
+                let (head, waiting) = (head.lend(), None);
                 let arrived =
-                    Arrived { stream, head: head.lend(), end, entry, peer_slot, begun, waiting: None };
+                    Arrived { stream, head, end, entry, peer_slot, begun, waiting, reroutes, asked };
                 self.proceed(cx, ingress, state, arrived, Some((site, passed + 1)));
-                state.set_reroutes(reroutes);
             }
             None => {
                 let (always, errors) = (http.tally.always.take(), http.tally.errors.take());

@@ -120,13 +120,20 @@ impl ForwardAuth {
 /// What a request is about, as other proxies say it.
 fn about(cx: &Context<'_>, request: &Request<'_>) -> [(&'static str, Vec<u8>); 5] {
     let scheme = if cx.tls().is_some() { "https" } else { "http" };
-    let host = request.head().and_then(|head| head.host()).unwrap_or_default();
+    // The site was chosen by the authority of the target, which overrides `Host`. RFC 9112 §3.2.2.
+    let authority = request.head().and_then(|head| head.authority());
+    let host = authority.map_or_else(String::new, |authority| authority.to_string());
+    let uri = match request.query() {
+        Some(query) => format!("{}?{query}", request.raw_path()),
+        None if request.raw_path().is_empty() => request.target().to_owned(),
+        None => request.raw_path().to_owned(),
+    };
     let peer = cx.peer().ip().map(|address| address.to_canonical().to_string()).unwrap_or_default();
     [
         ("X-Forwarded-Method", request.method_name().into()),
         ("X-Forwarded-Proto", scheme.into()),
-        ("X-Forwarded-Host", host.to_owned()),
-        ("X-Forwarded-Uri", request.target().into()),
+        ("X-Forwarded-Host", host.into()),
+        ("X-Forwarded-Uri", uri.into()),
         ("X-Forwarded-For", peer.into()),
     ]
 }

@@ -5,6 +5,7 @@
 use lws_files::{Coding, Encoder, is_compressible};
 use lws_proto::http::Status;
 use lws_proto::{Bytes, Payload};
+use std::any::Any;
 
 /// Octets that an encoder gives at a time.
 const TAKEN_BYTES: usize = 16 << 10;
@@ -15,6 +16,8 @@ pub(crate) struct Compression {
     bytes_min: usize,
     bytes_max: usize,
     phase: Phase,
+    /// Its slot among the responses that are encoded at a time. It is free again as soon as it is known that this one is not.
+    slot: Option<Box<dyn Any>>,
 }
 
 enum Phase {
@@ -36,8 +39,13 @@ pub(crate) struct Said {
 
 impl Compression {
     /// `coding` is what the client likes most of what there is; [`Coding::Identity`] for one that wants nothing else.
-    pub(crate) fn new(coding: Coding, bytes_min: usize, bytes_max: usize) -> Self {
-        Self { coding, bytes_min, bytes_max, phase: Phase::Head }
+    pub(crate) fn new(
+        coding: Coding,
+        bytes_min: usize,
+        bytes_max: usize,
+        slot: Option<Box<dyn Any>>,
+    ) -> Self {
+        Self { coding, bytes_min, bytes_max, phase: Phase::Head, slot }
     }
 
     /// Decides about a response whose head is about to be sent, and encodes `content`, which is all of it if `end`.
@@ -49,6 +57,7 @@ impl Compression {
         end: bool,
     ) -> Said {
         self.phase = Phase::Off;
+        let slot = self.slot.take();
         let size = content.len();
         // What is too long at once would keep the loop, and what is short is shorter as it is.
         let is_worth_it = !end || (self.bytes_min..=self.bytes_max).contains(&size);
@@ -56,7 +65,7 @@ impl Compression {
             return Said::default();
         }
         let Some(encoder) = Encoder::new(self.coding) else { return Said { varies: true, coding: None } };
-        self.phase = Phase::Encoding(Box::new(encoder));
+        (self.phase, self.slot) = (Phase::Encoding(Box::new(encoder)), slot);
         self.encode(content, end);
         Said { varies: true, coding: Some(self.coding.token()) }
     }
@@ -72,7 +81,7 @@ impl Compression {
         }
         *content = Payload::Own(taken(encoder));
         if end {
-            self.phase = Phase::Off;
+            (self.phase, self.slot) = (Phase::Off, None);
         }
     }
 

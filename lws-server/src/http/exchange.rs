@@ -143,7 +143,9 @@ fn respond_with<'a, N: AsRef<[u8]>, V: AsRef<[u8]>>(
 ) -> Result<Sent<'a, spoken::Http>, Misuse> {
     let compression = tally.attached.as_mut().and_then(|attached| attached.compression.as_mut());
     let said = compression.map(|compression| {
-        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        let always = tally.always.iter().flat_map(|always| always.iter());
+        let always = always.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let fields = fields.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(always);
         compression.begin(status, fields, &mut content, end)
     });
     let said = said.unwrap_or_default();
@@ -259,15 +261,25 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Whether content of the stream is that of this request. That of one which waits for this answer is taken as its own route says.
+    #[inline]
+    fn is_about_its_own_content(&self) -> bool {
+        self.tally.subrequest.is_none()
+    }
+
     /// Takes no content of the request until [`resume`](Self::resume).
     #[doc(alias = "lws_rx_flow_control")]
     pub fn pause(&mut self) {
-        self.stream.pause();
+        if self.is_about_its_own_content() {
+            self.stream.pause();
+        }
     }
 
     /// Takes content again.
     pub fn resume(&mut self) {
-        self.stream.resume();
+        if self.is_about_its_own_content() {
+            self.stream.resume();
+        }
     }
 
     /// Asks for one [`timer`](super::Handler::timer) at `at`, in place of the one asked for before; `None` takes it back.
@@ -316,20 +328,26 @@ impl<'a> Exchange<'a> {
 
     /// Limits the content of the request, in bytes. Past it the request is answered 413.
     pub fn limit_content(&mut self, bytes: u64) {
-        self.stream.limit_content(bytes);
+        if self.is_about_its_own_content() {
+            self.stream.limit_content(bytes);
+        }
     }
 
     /// How many bytes of the content of the request must come in each [`Limits::content_period`](lws_proto::Limits::content_period), in
     /// place of [`Limits::content_bytes_min`](lws_proto::Limits::content_bytes_min). 0 lets it take its time.
     pub fn expect_content(&mut self, bytes: usize) {
-        self.stream.expect_content(bytes);
+        if self.is_about_its_own_content() {
+            self.stream.expect_content(bytes);
+        }
     }
 
     /// Lets the exchange go on although its peer has ended its direction, however long it sends nothing; or not, which is how each
     /// begins: see [`Handler::peer_ended`](super::Handler::peer_ended). What is kept so ends when the handler ends it, or
     /// when the connection fails.
     pub fn keep_half_closed(&mut self, keep: bool) {
-        self.stream.keep_half_closed(keep);
+        if self.is_about_its_own_content() {
+            self.stream.keep_half_closed(keep);
+        }
     }
 
     /// Says that the handler is about to hold `bytes` more for this exchange, which count against

@@ -4,6 +4,7 @@ use super::{Fields, Layer};
 use crate::Context;
 use crate::http::{Compression, Request, Response, Status};
 use lws_files::{Accepted, Coding, Encoder};
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -73,8 +74,9 @@ impl Layer for RequestIdentity {
     }
 }
 
-/// Answers 503 in place of a handler whose response has not begun in time, counted from when the head of the request was there. The handler
-/// is [closed](crate::http::Handler::close). A WebSocket has no such deadline.
+/// Answers 503 in place of a handler whose response has not begun in time, counted from when the request has passed its guards and
+/// reaches the layer. What it waits for before has deadlines of its own. The handler is [closed](crate::http::Handler::close). A
+/// WebSocket has no such deadline.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a route or a site has it"]
 pub struct Deadline(Duration);
@@ -226,15 +228,16 @@ impl Layer for Compress {
         let accepted = Accepted::parse(request.get_all("Accept-Encoding"));
         let can = |coding: &Coding| *coding == Coding::Identity || Encoder::can(*coding);
         let mut coding = accepted.choose(can).unwrap_or_default();
+        let mut slot: Option<Box<dyn Any>> = None;
         if coding != Coding::Identity {
             if self.streams.get() < self.streams_max {
                 self.streams.set(self.streams.get() + 1);
-                fields.terms.kept.push(Box::new(RunningSlot(Rc::clone(&self.streams))));
+                slot = Some(Box::new(RunningSlot(Rc::clone(&self.streams))));
             } else {
                 coding = Coding::Identity;
             }
         }
-        fields.terms.compression = Some(Compression::new(coding, self.bytes_min, self.bytes_max));
+        fields.terms.compression = Some(Compression::new(coding, self.bytes_min, self.bytes_max, slot));
         Ok(())
     }
 }

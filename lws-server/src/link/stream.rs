@@ -117,15 +117,6 @@ impl StreamState {
         matches!(self.phase, StreamPhase::Idle)
     }
 
-    /// How often the exchange has gone on with another request, which a wait does not make less.
-    pub(crate) fn set_reroutes(&mut self, reroutes: u8) {
-        match &mut self.phase {
-            StreamPhase::Http(http) => http.tally.reroutes = reroutes,
-            StreamPhase::Guarded(guarded) => guarded.http.tally.reroutes = reroutes,
-            _ => {}
-        }
-    }
-
     /// Takes a request that waits for a decision.
     pub(crate) fn take_guarded(&mut self) -> Option<GuardedStream> {
         match std::mem::take(&mut self.phase) {

@@ -120,7 +120,12 @@ impl Peers {
     }
 
     fn network(&self, peer: &Peer) -> Option<Network> {
-        let address = peer.ip()?.to_canonical();
+        self.network_of(peer.ip()?)
+    }
+
+    /// What an address counts for. `None` if it is not limited.
+    fn network_of(&self, address: IpAddr) -> Option<Network> {
+        let address = address.to_canonical();
         let trusted = self.limits.trusted.iter().any(|trusted| trusted.to_canonical() == address);
         (!trusted).then(|| network(address))
     }
@@ -143,8 +148,7 @@ impl Peers {
         if !self.is_proxy(peer) {
             return self.network(peer);
         }
-        let client = self.limits.proxies.client(*peer, request);
-        client.address.or(peer.ip()).map(|address| network(address.to_canonical()))
+        self.network_of(self.limits.proxies.client(*peer, request).address.or(peer.ip())?)
     }
 
     #[cfg(not(feature = "proxies"))]
@@ -228,6 +232,10 @@ impl Drop for PeerSlot {
             };
             if next.is_none() {
                 counted.requests = counted.requests.saturating_sub(1);
+                // A client behind a proxy has no connection whose end would remove it.
+                if (counted.requests, counted.connections, counted.new) == (0, 0, 0) {
+                    by_network.remove(&self.network);
+                }
             }
             next
         };

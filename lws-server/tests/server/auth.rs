@@ -2,7 +2,7 @@
 
 use crate::common::{Answer, Running, serve};
 use lws_server::auth::{Bearer, ForwardAuth};
-use lws_server::http::{self, Exchange, Request, Response, Status};
+use lws_server::http::{self, Exchange, HeadBuf, Request, Response, Status};
 use lws_server::{Admission, Ask, Builder, Context, Gate, Grant, Methods, Route, WebSocket, ws};
 
 struct Silent;
@@ -148,6 +148,117 @@ fn a_route_that_is_not_there_and_a_question_about_a_question_let_nobody_in() {
     });
     for (path, status) in [("/a", 404), ("/b", 500), ("/c", 500), ("/d", 200)] {
         assert_eq!(server.get(path).status, status, "{path}");
+    }
+}
+
+/// Goes on with another request in place of the one that it gets.
+struct Elsewhere(Option<HeadBuf>, &'static str);
+
+impl http::Handler for Elsewhere {
+    fn open(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>, _: bool) {
+        if let Some(head) = self.0.take().and_then(|head| head.local_redirect(self.1)) {
+            exchange.reroute(head);
+        }
+    }
+}
+
+/// What stands elsewhere is for the peer, whatever its status is: a page to log in at is no grant.
+#[test]
+fn a_question_that_is_answered_by_another_route_grants_nothing() {
+    let server = serve(|builder| {
+        let gate = ForwardAuth::route("/auth").gate();
+        guarded(builder, &gate)
+            .route(Route::http("/auth", |request: &Request<'_>| Elsewhere(request.to_buf(), "/login")))
+            .get("/login", |_| Response::text("please log in"))
+    });
+    assert_eq!(server.get("/whoami").text(), "please log in");
+    assert_eq!(post(&server, "any").1, "please log in");
+    assert_eq!(server.open("/chat", "").1.status, 200);
+}
+
+#[test]
+fn a_request_that_is_asked_about_at_each_turn_goes_on_ten_times_all_the_same() {
+    let server = serve(|builder| {
+        let gate = ForwardAuth::route("/auth").gate();
+        builder.route(Route::get("/auth", |_: &Request<'_>| Response::new(Status::NO_CONTENT))).route(
+            Route::http("/again", |request: &Request<'_>| Elsewhere(request.to_buf(), "/again"))
+                .authentication(gate),
+        )
+    });
+    assert_eq!(server.get("/again").status, 500);
+}
+
+/// Grants after a while, and does what handlers do about content, which is not that of its own request.
+struct Meddler;
+
+impl http::Handler for Meddler {
+    fn open(&mut self, cx: &mut Context<'_>, mut exchange: Exchange<'_>, end: bool) {
+        assert!(end, "a question has no content");
+        exchange.limit_content(1_000);
+        exchange.resume();
+        exchange.set_timeout(Some(cx.now() + std::time::Duration::from_millis(50)));
+    }
+
+    fn timer(&mut self, _: &mut Context<'_>, exchange: Exchange<'_>) {
+        if let Ok(permit) = exchange.permit() {
+            permit.reply(Response::new(Status::NO_CONTENT));
+        }
+    }
+}
+
+#[test]
+fn content_of_the_request_that_waits_is_not_taken_by_what_is_asked() {
+    let server = serve(|builder| {
+        let gate = ForwardAuth::route("/auth").gate();
+        guarded(builder, &gate).route(Route::http("/auth", |_| Meddler))
+    });
+    assert_eq!(post(&server, "any"), (200, ":100000".into()));
+}
+
+/// The authority of the target names the site, and not `Host`. RFC 9112 §3.2.2.
+#[test]
+fn the_site_that_is_guarded_is_the_one_that_decides() {
+    let site = |name: &str| {
+        let mut site = lws_server::Site::new();
+        site.settings.names = [name].into();
+        site
+    };
+    let server = serve(move |builder| {
+        let mut guarded = site("guarded.example");
+        let gate = ForwardAuth::route("/auth").gate();
+        guarded.routes.push(Route::get("/auth", |request: &Request<'_>| {
+            Response::text(request.text("X-Forwarded-Host").unwrap_or("none").to_owned())
+                .status(Status::FORBIDDEN)
+        }));
+        guarded
+            .routes
+            .push(Route::get("/secret", |_: &Request<'_>| Response::text("secret")).authentication(gate));
+        let mut open = site("open.example");
+        open.routes.push(Route::get("/", |_: &Request<'_>| Response::text("open")));
+        builder.site(guarded).site(open)
+    });
+    let mut peer = server.connect();
+    peer.send(
+        "GET http://guarded.example/secret HTTP/1.1\r\nHost: open.example\r\nConnection: close\r\n\r\n",
+    );
+    let answer = Answer::parse(&peer.rest());
+    assert_eq!((answer.status, answer.text()), (403, "guarded.example"));
+}
+
+/// A layer of the site has one place: the question gives it back before the request itself needs it.
+#[test]
+fn what_layers_keep_for_a_question_is_free_for_the_request() {
+    let server = serve(|builder| {
+        let gate = ForwardAuth::route("/auth").gate();
+        let one = lws_server::layer::ConcurrencyLimit::new(1);
+        builder
+            .layer(one)
+            .authentication(gate)
+            .get("/auth", |_: &Request<'_>| Response::new(Status::NO_CONTENT))
+            .get("/page", |_: &Request<'_>| Response::text("page"))
+    });
+    for _ in 0..3 {
+        assert_eq!(server.get("/page").text(), "page");
     }
 }
 

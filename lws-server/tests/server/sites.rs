@@ -577,7 +577,9 @@ fn a_thread_that_cannot_follow_is_named() {
         serve(|builder| builder.threads(2, |builder| builder.host("old.example").ws("/chat", |_| Silent)));
     // Neither thread is over before these are.
     let sockets = [open_at(&server, "old.example"), open_at(&server, "old.example")];
-    // It ends when the first thread is about to change, so that the second opens no listener of its own any more.
+    // The server ends when the first thread is about to change. That thread waits here until the second has closed its
+    // WebSocket, and so opens no listener of its own any more.
+    let seen = sockets.each_ref().map(|peer| peer.0.try_clone().expect("a descriptor"));
     let handle = server.handle.clone();
     let changes = SiteChanges::new()
         .add_site(|| {
@@ -589,6 +591,8 @@ fn a_thread_that_cannot_follow_is_named() {
         })
         .before(move || {
             handle.drain();
+            seen.iter().for_each(|socket| socket.set_nonblocking(true).expect("a socket"));
+            eventually(|| seen.iter().any(|socket| socket.peek(&mut [0]).is_ok()));
         });
     let error = change(&server.handle, changes).expect_err("the second thread ends").to_string();
     assert!(error.contains("thread 1 has not followed"), "{error}");
