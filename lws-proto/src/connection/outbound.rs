@@ -632,7 +632,7 @@ impl Outbound {
             Sending::Http1(_) if self.channel.link.is_client() && !self.channel.has_stream() => {
                 self.finish(Cause::Complete);
             }
-            Sending::Http1(sender) => sender.last_exchange(),
+            Sending::Http1(sender) => sender.retire(),
             Sending::Carried(_) | Sending::Silent => {}
         }
     }

@@ -281,6 +281,30 @@ fn a_connection_that_retires_answers_what_is_on_its_way_and_says_that_it_is_the_
     assert!(side.sent().ends_with("\r\nConnection: close\r\n\r\n/") && side.is_closing(), "{}", side.sent());
 }
 
+/// The head of the response has left without a word of the end, and the peer may have sent its next request since.
+#[test]
+fn a_connection_that_retires_behind_the_head_of_a_response_answers_the_next_request() {
+    let mut side = Side::server(Limits::default());
+    let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    side.feed(request, usize::MAX, |event| {
+        if let Event::Request { stream, .. } = event {
+            let permit = stream.permit().expect("a permit");
+            permit
+                .respond(Status::OK, [("Content-Length", "2")], Payload::Static(b"a"), false)
+                .expect("a head");
+        }
+    });
+    side.connection.retire(side.now);
+    let key = crate::StreamKey { index: 0, generation: 1 };
+    let permit = side.connection.exchange(key).expect("it is one").permit().expect("a permit");
+    permit.data(Payload::Static(b"b"), true).expect("content");
+    side.settle(ignore);
+    side.connection.retire(side.now);
+    assert!(!side.is_closing(), "{}", side.sent());
+    side.feed(request, usize::MAX, greet);
+    assert!(side.sent().ends_with("\r\nConnection: close\r\n\r\n/") && side.is_closing(), "{}", side.sent());
+}
+
 #[test]
 fn a_client_that_waits_is_asked_to_continue_when_its_content_is_wanted() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n";

@@ -245,6 +245,17 @@ impl MessageWriter {
         self.persists = false;
     }
 
+    /// Makes this exchange the last one of the connection; or the next, if the head of a response has left that does not say so: the peer
+    /// may have sent that request already.
+    pub(crate) fn retire(&mut self) {
+        match self.state {
+            Writing::Content(_) | Writing::Ended if !self.client => {
+                self.exchanges_left = self.exchanges_left.min(1);
+            }
+            _ => self.persists = false,
+        }
+    }
+
     pub(crate) fn limit_content(&mut self, bytes: u64) {
         self.content_bytes_max = Some(bytes);
     }

@@ -291,6 +291,21 @@ fn a_connection_that_retires_before_the_first_request_still_answers_it() {
     assert!(is_closing(&server));
 }
 
+/// The announcement names no last stream: what the peer sends until it knows of the end may be sent again elsewhere.
+#[test]
+fn a_connection_that_drains_after_it_has_retired_names_its_last_stream() {
+    let (mut client, mut server) = pair();
+    exchange(&mut client, &mut server, usize::MAX);
+    server.retire(Time::ZERO);
+    client
+        .request(Time::ZERO, &Request::get("example.com", "/"), NO_FIELDS, Payload::Static(b""), true)
+        .expect("a request");
+    server.drain(Time::ZERO);
+    let (at_client, at_server) = exchange(&mut client, &mut server, usize::MAX);
+    assert!(at_server.iter().all(|line| !line.starts_with("request")), "{at_server:?}");
+    assert!(at_client.iter().any(|line| line.starts_with("closed not processed")), "{at_client:?}");
+}
+
 const NO_FIELDS: [(&str, &str); 0] = [];
 
 fn is_closing(connection: &Connection) -> bool {

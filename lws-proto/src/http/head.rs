@@ -108,6 +108,12 @@ impl HeadBuf {
         };
         let method_span = append(if method == Method::Head { "HEAD" } else { "GET" })?;
         let (target, protocol) = (append(target)?, (0, 0));
+        // RFC 9112 §3.2.2: the authority of the target overrides `Host`, and the new target has none.
+        let authority = head.parsed_target().and_then(|target| target.authority());
+        let host = match authority {
+            Some(authority) => Some(append(&alloc::string::ToString::to_string(&authority))?),
+            None => host,
+        };
         let start = StartLine::Request { method, method_span, target, version, protocol, host };
         let is_about_content = |field: &FieldSpan| {
             let name = head.text((field.name, field.name_len));
@@ -115,7 +121,15 @@ impl HeadBuf {
                 .iter()
                 .any(|other| name.eq_ignore_ascii_case(other))
         };
-        let fields = self.fields.iter().filter(|field| !is_about_content(field)).copied().collect();
+        let with_host = |field: &FieldSpan| match host {
+            Some((value, value_len))
+                if head.text((field.name, field.name_len)).eq_ignore_ascii_case("host") =>
+            {
+                FieldSpan { value, value_len, ..*field }
+            }
+            _ => *field,
+        };
+        let fields = self.fields.iter().filter(|field| !is_about_content(field)).map(with_host).collect();
         Some(Self { bytes: bytes.into(), start, fields })
     }
 

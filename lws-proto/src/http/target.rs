@@ -3,6 +3,7 @@
 //! Where a target points, not what is there.
 
 use super::{Method, is_visible_ascii};
+use core::fmt;
 
 /// A request target, in one of the four forms. RFC 9112 §3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +156,14 @@ impl<'a> Authority<'a> {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+}
+
+/// As in `Host`: the host, and behind a colon the port, if one was written.
+impl fmt::Display for Authority<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
     }
 }
 

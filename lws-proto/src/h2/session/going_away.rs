@@ -100,6 +100,8 @@ impl Session {
         }
         self.announce_end(link);
         if self.streams.is_empty() {
+            // After an announcement the last stream is still to be named, so that the peer sends what is on its way elsewhere.
+            self.go_away(link);
             self.end_all(link, Cause::Complete);
         }
     }
