@@ -73,4 +73,8 @@ fn passwords_in_clear(vhost: &Vhost, report: &mut Report) {
         let message = "\"basic-auth\" without TLS: anybody on the way reads the passwords";
         report.add(Severity::Warning, Some(mount.location.clone()), message);
     }
+    if vhost.protocols.iter().any(|protocol| protocol.basic_auth.is_some()) {
+        let message = "\"basic-auth\" of a protocol without TLS: anybody on the way reads the passwords";
+        report.add(Severity::Warning, Some(vhost.location.clone()), message);
+    }
 }

@@ -63,7 +63,7 @@ pub enum Fate {
 }
 
 /// Fields of [`Global`] that are fixed once a process runs.
-const FIXED: [&str; 11] = [
+const FIXED: [&str; 13] = [
     "user",
     "group",
     "threads",
@@ -75,6 +75,8 @@ const FIXED: [&str; 11] = [
     "log",
     "budgets",
     "peers",
+    "requests_per_address",
+    "connections_per_address",
 ];
 
 impl Plan {

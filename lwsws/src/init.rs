@@ -56,23 +56,26 @@ pub(crate) fn run(ready_timeout: Duration) -> io::Result<ExitCode> {
     let mut signals = Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH])?;
     let (mut successors, theirs) = std::io::pipe()?;
     rustix::io::ioctl_fionbio(&successors, true)?;
-    let launch = Launch { successors: Some(theirs.as_raw_fd()), ..Launch::default() };
+    // Of its own session: what a terminal sends to its group would reach the server twice.
+    let launch = Launch { successors: Some(theirs.as_raw_fd()), new_session: true, ..Launch::default() };
     let mut server = launch.start()?;
     server.wait(ready_timeout)?;
-    let mut id = server.id();
+    // The last one serves; those before it have connections yet.
+    let mut servers = vec![server.id()];
     server.go();
     for signal in signals.forever() {
+        servers.extend(successor(&mut successors));
         if signal != SIGCHLD {
-            pass_on(id, signal);
+            servers.iter().for_each(|id| pass_on(*id, signal));
             continue;
         }
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if let Some(successor) = successor(&mut successors) {
-                id = successor;
-            }
-            if pid.as_raw_nonzero().get().unsigned_abs() == id {
+            servers.extend(successor(&mut successors));
+            let ended = pid.as_raw_nonzero().get().unsigned_abs();
+            if servers.last() == Some(&ended) {
                 return Ok(status.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into());
             }
+            servers.retain(|id| *id != ended);
         }
     }
     Ok(ExitCode::FAILURE)

@@ -146,6 +146,8 @@ pub(crate) struct Launcher {
     socket: UnixStream,
     pub(crate) sockets: Vec<ListeningSocket>,
     pub(crate) pid_file: Option<OwnedFd>,
+    /// This process takes the place of the one that has started it.
+    replaces: bool,
 }
 
 impl Launcher {
@@ -170,24 +172,31 @@ impl Launcher {
         };
         let listed = sockets.split(',').filter(|text| !text.is_empty());
         Ok(Some(Self {
+            replaces: !sockets.is_empty(),
             socket: own(socket)?.into(),
             pid_file: Some(pid_file).filter(|text| !text.is_empty()).map(own).transpose()?,
             sockets: listed.map(|text| ListeningSocket::adopt(own(text)?)).collect::<io::Result<_>>()?,
         }))
     }
 
-    /// Says that this process could serve, and waits until it may. One that has started it and has gone keeps nothing back.
+    /// Says that this process could serve, and waits until it may. One that has started it and has gone keeps nothing back, unless its
+    /// place was to be taken.
     ///
     /// # Errors
-    /// The socket cannot be used.
+    /// The socket cannot be used, or the process whose place this one was to take has ended.
     pub(crate) fn ready(&mut self) -> io::Result<()> {
         // Who has ended takes nothing.
         let _ = self.socket.write_all(b"ready\n");
         let mut answer = [0; 8];
-        match self.socket.read(&mut answer) {
-            Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error),
-            _ => Ok(()),
+        let count = match self.socket.read(&mut answer) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => return Err(error),
+            read => read.unwrap_or(0),
+        };
+        // It was ended meanwhile, which means this one, too.
+        if count == 0 && self.replaces {
+            return Err(io::Error::other("the process whose place this one was to take has ended"));
         }
+        Ok(())
     }
 
     /// Says why this process cannot serve.

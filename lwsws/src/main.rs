@@ -60,7 +60,9 @@ fn main() -> ExitCode {
     }
     if arguments.limits {
         let hosts = arguments.configuration.limits(&limits(&arguments));
-        return hosts.map_or(ExitCode::FAILURE, |hosts| print_limits(&hosts));
+        return hosts.map_or(ExitCode::FAILURE, |(hosts, receive_buffer_bytes)| {
+            print_limits(&hosts, receive_buffer_bytes)
+        });
     }
     run(&arguments).unwrap_or_else(|error| {
         eprintln!("lwsws: {error}");
@@ -162,6 +164,10 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     let served = event_loop.run(server);
     admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {
+        // In the background there is no standard error.
+        if let Err(error) = &served {
+            log.line(format!("lwsws: {error}"));
+        }
         log.finish();
     }
     // Threads that wait for signals have it, too, and end with the process.
@@ -235,6 +241,7 @@ fn obey_signals(mut reload: Reload, reloads: Reloads, upgrade: Upgrade) -> io::R
     // One after the other: what is handed over is not to change meanwhile.
     let duties = Duties::default();
     let (reloading, log, manager) = (duties.clone(), upgrade.log.clone(), upgrade.manager.clone());
+    let early = reloads.clone();
     signals::reload_on_signal(move || {
         reloading.run(|| {
             reloads.begin();
@@ -246,6 +253,7 @@ fn obey_signals(mut reload: Reload, reloads: Reloads, upgrade: Upgrade) -> io::R
             false
         });
     })?;
+    early.ask_again();
     signals::upgrade_on_signal(move || duties.run(|| upgrade.run()))
 }
 
@@ -377,8 +385,7 @@ fn driver_options(arguments: &Arguments) -> DriverOptions {
 }
 
 /// Prints what one connection of each kind may cost, at the host where it may cost most.
-fn print_limits(hosts: &[Limits]) -> ExitCode {
-    let receive_buffer_bytes = DriverOptions::default().receive_buffer_bytes;
+fn print_limits(hosts: &[Limits], receive_buffer_bytes: usize) -> ExitCode {
     let mut text = String::new();
     for kind in ConnectionKind::ALL {
         let costs = hosts.iter().map(|limits| limits.worst_case(*kind, receive_buffer_bytes));

@@ -19,7 +19,7 @@ const WARNING_PERIOD: Duration = Duration::from_secs(60);
 pub(crate) struct RecordArguments {
     /// Write down what happens to each connection: files in this directory, for their owner only. They hold what peers send
     /// and get, with credentials masked
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
     record: Option<PathBuf>,
 
     /// Only connections from this address

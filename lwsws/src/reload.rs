@@ -49,6 +49,8 @@ impl Reload {
                 }
             };
             eprintln!("lwsws: {failed}");
+            // In the background there is no standard error.
+            say(format!("lwsws: {failed}").replace('\n', " "));
             failed
         })
     }

@@ -316,6 +316,11 @@ impl HostDraft {
         if self.name.is_none() {
             reader.report.error(at, "a virtual host without \"name\"");
         }
+        // What the host itself says counts before `limits` of `global`.
+        if let Some(timeout) = self.keep_alive_timeout {
+            let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+            self.limits.0.entry("keep-alive-timeout-ms").or_insert(millis);
+        }
         let listen = self.listen(at, reader);
         let tls = self.tls(at, reader);
         let client_tls = self.client_tls(at, reader);

@@ -1,4 +1,5 @@
-//! Who waits for a reload. The reload itself is that of SIGHUP: the door raises the signal, and hears what came of it.
+//! Requests that wait for a reload. The reload itself is that of SIGHUP: the admin listener raises the signal, and answers with what came
+//! of it.
 
 use lws_server::http::{Promise, Response, Status};
 use rustix::process::{Signal, getpid, kill_process};
@@ -25,6 +26,14 @@ impl Reloads {
         if kill_process(getpid(), Signal::HUP).is_err() {
             // A process may always signal itself.
             self.waiting().next.clear();
+        }
+    }
+
+    /// Raises the signal again for those who have asked before anything waited for it.
+    pub(crate) fn ask_again(&self) {
+        if !self.waiting().next.is_empty() {
+            // A process may always signal itself.
+            let _ = kill_process(getpid(), Signal::HUP);
         }
     }
 

@@ -112,10 +112,10 @@ fn apply(numbers: &Numbers, limits: &mut Limits) {
 /// What peers may have of connections of a host: as the command line says, then `global`, then the host.
 pub(super) fn of_host(base: &Limits, global: &Global, vhost: &Vhost) -> Limits {
     let mut limits = base.clone();
-    apply(&global.limits, &mut limits);
     if let Some(timeout) = vhost.keep_alive_timeout {
         limits.keep_alive_timeout = timeout;
     }
+    apply(&global.limits, &mut limits);
     apply(&vhost.limits, &mut limits);
     limits
 }

@@ -28,7 +28,9 @@ use std::time::Duration;
 pub(crate) struct ConfigurationArguments {
     /// Folder of a configuration as libwebsockets' lwsws has it: a file conf, and perhaps files in conf.d
     #[arg(short, long, value_name = "DIR",
-        conflicts_with_all = ["directory", "port", "address", "unix", "tls_cert", "tls_self_signed", "hosts", "any_host", "deflate", "proxies"])]
+        conflicts_with_all = ["directory", "port", "address", "unix", "tls_cert", "tls_self_signed", "tls_key_log", "reuse_port", "http1",
+            "upgrade_h2c", "hosts", "any_host", "origins", "any_origin", "deflate", "proxies", "zip", "listing", "spa", "auth", "cors",
+            "cache"])]
     config: Option<PathBuf>,
 
     /// Folder that _lws_ddir_ in a configuration stands for
@@ -86,12 +88,20 @@ impl ConfigurationArguments {
         })
     }
 
-    /// What peers may have of connections of each host; without a configuration what the command line says. `None` if there is one that
-    /// cannot be used.
-    pub(crate) fn limits(&self, base: &Limits) -> Option<Vec<Limits>> {
-        let Some(folder) = self.config.as_deref() else { return Some(vec![base.clone()]) };
+    /// What peers may have of connections of each host, and the size of a receive buffer in bytes; without a configuration what the command
+    /// line says. `None` if there is one that cannot be used.
+    pub(crate) fn limits(&self, base: &Limits) -> Option<(Vec<Limits>, usize)> {
+        let default = DriverOptions::default();
+        let Some(folder) = self.config.as_deref() else {
+            return Some((vec![base.clone()], default.receive_buffer_bytes));
+        };
         let config = read(folder, &self.options())?;
-        Some(config.vhosts.iter().map(|vhost| limits::of_host(base, &config.global, vhost)).collect())
+        if let Err(error) = limits::check(&config, base) {
+            say(&format!("lwsws: {error}\n"));
+            return None;
+        }
+        let hosts = config.vhosts.iter().map(|vhost| limits::of_host(base, &config.global, vhost)).collect();
+        Some((hosts, limits::driver_options(default, &config.global).receive_buffer_bytes))
     }
 
     /// The configuration that is to be served, if one is, with everything opened that it needs.
