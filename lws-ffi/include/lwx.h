@@ -191,7 +191,8 @@ typedef struct lwx_handler {
   void (*closed)(lwx_service *service, lwx_key key, const lwx_closed *closed, void *user);
   /** Of lwx_fetch() and lwx_connect_websocket(): the server has answered. Content follows with `data`, the last of it with LWX_END. */
   void (*response)(lwx_service *service, lwx_key key, const lwx_response *response, void *user);
-  /** Of lwx_connect_websocket() with LWX_CONNECT_RECONNECT: it is lost, or could not be opened, and is tried again. */
+  /** Of lwx_connect_websocket() with LWX_CONNECT_RECONNECT: it is lost, or could not be opened, and is tried again.
+   *  A message that was begun is gone: its rest is not to be sent. */
   void (*lost)(lwx_service *service, lwx_key key, const lwx_closed *why, void *user);
 } lwx_handler;
 

@@ -2,7 +2,7 @@
 
 use crate::{Shared, outcome};
 use lws_server::Context;
-use lws_server::client::{Failure, Request, Response};
+use lws_server::client::{Cause, Deadline, Failure, Request, Response};
 use std::cell::Cell;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -87,7 +87,13 @@ fn note(proxy: &Weak<Shared>, cx: &Context<'_>, index: usize, outcome: &Result<R
     let Some(shared) = proxy.upgrade() else { return };
     match outcome {
         Ok(response) => shared.balance.checked(cx.now(), index, response.head.status.is_success()),
-        Err(failure) if outcome::is_upstreams(failure) => shared.balance.checked(cx.now(), index, false),
+        // A connection that is not made in time is the upstream's, though the request has not left the pool.
+        Err(failure)
+            if outcome::is_upstreams(failure)
+                || matches!(failure.cause, Cause::TimedOut(Deadline::Total)) =>
+        {
+            shared.balance.checked(cx.now(), index, false);
+        }
         // It did not get as far as to the upstream.
         Err(_) => {}
     }

@@ -236,6 +236,8 @@ impl Opening {
             Stage::Refusing(GaveUp::Failed { refusal: Some(refusal), .. })
                 if !refusal.head.status.is_success() =>
             {
+                // An answer, as every head of an exchange is one.
+                self.shared.balance.answered(cx.now(), self.index);
                 self.pass_on(permit, *refusal);
             }
             Stage::Refusing(GaveUp::Failed { failure, refusal: None }) => {

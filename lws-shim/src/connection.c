@@ -75,7 +75,10 @@ static void send_end(struct lws *wsi) {
   switch (wsi->kind) {
   case KIND_WS:
   case KIND_WS_CLIENT:
-    lwx_close(service, wsi->key, wsi->close_code, wsi->close_reason, wsi->close_reason_size);
+    /* A code that may not be sent, or a reason that was cut within a character: the end comes all the same. */
+    if (lwx_close(service, wsi->key, wsi->close_code, wsi->close_reason, wsi->close_reason_size) < 0 &&
+        lwx_close(service, wsi->key, wsi->close_code, NULL, 0) < 0)
+      lwx_abort(service, wsi->key);
     break;
   case KIND_RAW:
     if (lwx_write(service, wsi->key, NULL, 0, LWX_END) < 0)

@@ -178,7 +178,12 @@ class Client(Service):
         callbacks = Callbacks(self)
         callbacks.set(open=on_open, message=websocket._on_message, closed=on_closed, writable=lambda _: websocket._writable.set())
         websocket._stream = self._begin(lib.lwx_connect_websocket, url, callbacks, protocols=protocols, fields=fields, flags=flags)
-        await opened
+        try:
+            await opened
+        except asyncio.CancelledError:
+            if not websocket._over:
+                websocket._stream.abort()
+            raise
         return websocket
 
     def _fetch(

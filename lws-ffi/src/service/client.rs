@@ -270,13 +270,19 @@ pub(crate) fn write(
     let in_message = service.table.borrow_mut().get(key)?.in_message;
     types::check_text(kind, bytes, end && !in_message)?;
     let payload = Bytes::copy_from_slice(bytes);
-    service.with_call(|call| {
+    let sent = service.with_call(|call| {
         let sent = call.cx.client().send_part(id, kind, payload, end);
         sent.map_err(|error| match error {
+            // What has begun cannot be completed on another connection.
+            SendError::NotOpen if in_message => Error::State,
             SendError::Gone => Error::State,
             _ => Error::Again,
         })
-    })?;
+    });
+    if sent == Err(Error::State) {
+        service.table.borrow_mut().get(key)?.in_message = false;
+    }
+    sent?;
     service.table.borrow_mut().get(key)?.in_message = !end;
     Ok(())
 }

@@ -316,6 +316,10 @@ impl StreamHandler {
     }
 
     pub(crate) fn call_lost(&self, cx: &mut Context<'_>, ending: &Ending) {
+        // A message that had begun went with the connection.
+        if let Ok(entry) = self.service.table.borrow_mut().get(self.key) {
+            entry.in_message = false;
+        }
         if let Some(lost) = self.callbacks.handler.lost {
             let report = ending.report();
             self.call(cx, Lent::Nothing, |service, key, user| lost(service, key, In::from(&report), user));

@@ -61,10 +61,12 @@ impl PlannedSites {
             for (index, ((vhost, files), tls)) in hosts.enumerate() {
                 let mut site = site(vhost, &prepared.config.vhosts[..index], tls);
                 for (mount, files) in vhost.mounts.iter().zip(files) {
-                    site.routes.push(match files {
+                    let mut route = match files {
                         Some(files) => Route::files(mount.path.clone(), files),
                         None => route(service, &protocols, mount)?,
-                    });
+                    };
+                    route.options.fields = fields(&mount.headers);
+                    site.routes.push(route);
                 }
                 add_websockets(service, &protocols, vhost, &mut site)?;
                 sites.push(site);
@@ -90,6 +92,9 @@ fn check_global(global: &Global) -> Result<(), Error> {
     Err(Error::Unsupported)
 }
 
+/// The one of the limits of a host that `keepalive_timeout` is, too.
+const KEEP_ALIVE_TIMEOUT: &str = "keep-alive-timeout-ms";
+
 /// What of a host cannot be served.
 fn check_host(vhost: &Vhost) -> Result<(), Error> {
     let tls = vhost.tls.as_ref();
@@ -102,6 +107,16 @@ fn check_host(vhost: &Vhost) -> Result<(), Error> {
         (tls.is_some_and(|tls| tls.ciphers.is_some() || tls.tls13_ciphers.is_some()), "ciphers"),
         (matches!(vhost.listen, Listen::Unix { owner: Some(_), .. }), "unix-socket-perms"),
         (vhost.protocols.iter().any(|protocol| protocol.basic_auth.is_some()), "basic-auth of a protocol"),
+        (vhost.limits.iter().any(|(name, _)| name != KEEP_ALIVE_TIMEOUT), "limits"),
+        (vhost.websockets_need_protocol, "disable-no-protocol-ws-upgrades"),
+        (vhost.plain_text != lws_config::PlainText::default(), "plain text at a port with TLS"),
+        (vhost.alpn.is_some(), "alpn"),
+        (vhost.not_found_page.is_some(), "error-document-404"),
+        (vhost.half_closed_long_poll, "h2-half-closed-long-poll"),
+        (
+            vhost.protocols.len() > 1 && !vhost.protocols.iter().any(|protocol| protocol.is_default),
+            "several protocols without a default",
+        ),
     ];
     match unserved.iter().find(|(is_there, _)| *is_there) {
         Some((_, what)) => Err(refuse(&vhost.location, &format_args!("cannot be served here: {what}"))),
@@ -119,6 +134,9 @@ fn check_mount(mount: &Mount) -> Result<(), Error> {
         (mount.session_bits != 0, "auth-mask"),
         (!mount.interpreters.is_empty(), "interpret"),
         (mount.exact, "exact-match"),
+        (mount.no_websockets, "no-ws-upgrades"),
+        (mount.fallback_protocol.is_some(), "a second origin"),
+        (mount.keep_alive_timeout.is_some(), "keepalive-timeout"),
     ];
     match unserved.iter().find(|(is_there, _)| *is_there) {
         Some((_, what)) => Err(refuse(&mount.location, &format_args!("cannot be served here: {what}"))),
@@ -228,7 +246,7 @@ fn route(
     protocols: &BTreeMap<String, Rc<Callbacks>>,
     mount: &Mount,
 ) -> Result<Route, Error> {
-    let mut route = match &mount.origin {
+    Ok(match &mount.origin {
         Origin::Redirect { location } => {
             let redirect = Redirect::new(Status::MOVED_PERMANENTLY, location.clone());
             let redirect = if mount.append_path { redirect.with_rest() } else { redirect };
@@ -240,9 +258,7 @@ fn route(
         }
         // Files are routes already, and everything else was refused.
         _ => return Err(refuse(&mount.location, &"cannot be served here")),
-    };
-    route.options.fields = fields(&mount.headers);
-    Ok(route)
+    })
 }
 
 fn endpoint(
