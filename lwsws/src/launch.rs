@@ -1,7 +1,8 @@
 //! Another process of this program, which says when it serves: in the background, or in place of this one.
 //!
 //! It gets descriptors under the numbers that a variable names, one of them a socket to this process. It writes `ready` there when it could
-//! serve, or what is wrong in one line, and serves when `go` comes back: until then it has changed nothing that this process needs.
+//! serve, or what is wrong in one line, and serves when `go` comes back: until then it has changed nothing that this process needs. It
+//! writes `serving` when its number stands in the file.
 
 use crate::init;
 use crate::sys;
@@ -21,6 +22,8 @@ use std::time::Duration;
 const VARIABLE: &str = "LWSWS_LAUNCH";
 /// Octets of the line that a process says.
 const LINE_MAX: u64 = 4_096;
+/// How long a process that may serve is waited for until it does. It has only to write its number.
+const GO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How this program was called.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -106,29 +109,34 @@ impl Launched {
     /// # Errors
     /// It cannot, or takes longer.
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
-        self.socket.get_ref().set_read_timeout(Some(timeout))?;
-        let mut line = String::new();
-        let read = Read::by_ref(&mut self.socket).take(LINE_MAX).read_line(&mut line);
-        match read.map(|_| line.trim_end()) {
-            Ok("ready") => Ok(()),
-            Ok("") => Err(io::Error::other("it ended and said nothing")),
-            Ok(wrong) => Err(io::Error::other(wrong.to_owned())),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+        let line = self.line(timeout).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
                 let seconds = timeout.as_secs();
-                Err(io::Error::new(
-                    ErrorKind::TimedOut,
-                    format!("not ready within {seconds} s (--ready-timeout)"),
-                ))
+                io::Error::new(ErrorKind::TimedOut, format!("not ready within {seconds} s (--ready-timeout)"))
             }
-            Err(error) => Err(error),
+            _ => error,
+        })?;
+        match line.as_str() {
+            "ready" => Ok(()),
+            "" => Err(io::Error::other("it ended and said nothing")),
+            wrong => Err(io::Error::other(wrong.to_owned())),
         }
     }
 
-    /// Lets it serve.
+    /// Lets it serve, and waits until it does.
     pub(crate) fn go(mut self) {
         self.serves = true;
-        // One that has ended since was ready all the same: there is nothing more to say to it.
+        // One that has ended since was ready all the same: there is nothing more to say to it, and nothing more comes.
         let _ = self.socket.get_mut().write_all(b"go\n");
+        let _ = self.line(GO_TIMEOUT);
+    }
+
+    /// The next line that it says; an empty one if it has ended.
+    fn line(&mut self, timeout: Duration) -> io::Result<String> {
+        self.socket.get_ref().set_read_timeout(Some(timeout))?;
+        let mut line = String::new();
+        Read::by_ref(&mut self.socket).take(LINE_MAX).read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
     }
 }
 
@@ -197,6 +205,12 @@ impl Launcher {
             return Err(io::Error::other("the process whose place this one was to take has ended"));
         }
         Ok(())
+    }
+
+    /// Says that this process serves.
+    pub(crate) fn serving(mut self) {
+        // Who has ended has not waited for it.
+        let _ = self.socket.write_all(b"serving\n");
     }
 
     /// Says why this process cannot serve.

@@ -109,8 +109,8 @@ struct PreparedServer {
 }
 
 fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<()> {
-    // Before anything that takes time: a signal that comes early must not end the program either.
-    signals::survive()?;
+    // Before anything that takes time: a signal that comes early must neither end the program nor be lost.
+    let requests = signals::Requests::collect()?;
     let prepared = prepare(arguments, launcher)?;
     arguments.process.take_over(launcher, prepared.pid_file.as_deref())?;
     if prepared.takes_over {
@@ -149,7 +149,7 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
         retire_timeout: arguments.process.retire_timeout(),
     };
     signals::listen(readiness.clone(), log.clone())?;
-    obey_signals(reload, reloads.unwrap_or_default(), upgrade)?;
+    obey_signals(requests, reload, reloads.unwrap_or_default(), upgrade)?;
     let event_loop =
         arguments.process.event_loop(configured.as_ref().and_then(Served::event_loop), log.as_ref());
     manager.watch(&server.handle());
@@ -236,13 +236,17 @@ fn build(
     Ok((server, arguments.what(), tls.into_iter().collect()))
 }
 
-/// Begins to listen for the signals that ask for a reload or an upgrade. Those hear what came of a reload who wait for that.
-fn obey_signals(mut reload: Reload, reloads: Reloads, upgrade: Upgrade) -> io::Result<()> {
+/// Begins to act on the signals that ask for a reload or an upgrade. Those hear what came of a reload who wait for that.
+fn obey_signals(
+    requests: signals::Requests,
+    mut reload: Reload,
+    reloads: Reloads,
+    upgrade: Upgrade,
+) -> io::Result<()> {
     // One after the other: what is handed over is not to change meanwhile.
     let duties = Duties::default();
     let (reloading, log, manager) = (duties.clone(), upgrade.log.clone(), upgrade.manager.clone());
-    let early = reloads.clone();
-    signals::reload_on_signal(move || {
+    let reload = move || {
         reloading.run(|| {
             reloads.begin();
             manager.reloading();
@@ -252,9 +256,8 @@ fn obey_signals(mut reload: Reload, reloads: Reloads, upgrade: Upgrade) -> io::R
             reloads.end(stands);
             false
         });
-    })?;
-    early.ask_again();
-    signals::upgrade_on_signal(move || duties.run(|| upgrade.run()))
+    };
+    requests.obey(reload, move || duties.run(|| upgrade.run()))
 }
 
 /// Sockets that listen already.

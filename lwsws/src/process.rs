@@ -104,9 +104,10 @@ impl ProcessArguments {
         launcher: &mut Option<Launcher>,
         pid_file: Option<&PidFile>,
     ) -> io::Result<()> {
-        let Some(started_by) = launcher else { return Ok(()) };
-        started_by.ready()?;
-        *launcher = None;
+        if let Some(started_by) = launcher {
+            started_by.ready()?;
+        }
+        let Some(started_by) = launcher.take() else { return Ok(()) };
         // From here on no other process serves: what fails is said, and is no reason not to.
         if let Some(Err(error)) = pid_file.map(PidFile::write) {
             eprintln!("lwsws: the number of the process could not be written: {error}");
@@ -114,6 +115,7 @@ impl ProcessArguments {
         if let Err(error) = self.detach() {
             eprintln!("lwsws: the terminal stays: {error}");
         }
+        started_by.serving();
         Ok(())
     }
 

@@ -15,13 +15,50 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 
-/// Keeps signals from ending the program that ask for something which a server may not have: SIGHUP without certificates, and
-/// those that other servers open their logs or change their programs with. The flags that are set here are never read.
-pub(crate) fn survive() -> io::Result<()> {
-    let unheard = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH] {
-        flag::register(signal, Arc::clone(&unheard))?;
+/// Signals that ask for a reload or an upgrade, from the moment at which this was made on: what comes before somebody acts on them is
+/// acted upon then.
+pub(crate) struct Requests {
+    reload: UnixStream,
+    upgrade: UnixStream,
+}
+
+impl Requests {
+    /// Begins to collect them. No other signal ends the program from here on that asks for something which a server may not have: those
+    /// that other servers open their logs or change their programs with.
+    pub(crate) fn collect() -> io::Result<Self> {
+        // Never read: an early SIGUSR1 is about a log that is being opened now.
+        let unheard = Arc::new(AtomicBool::new(false));
+        for signal in [SIGUSR1, SIGWINCH] {
+            flag::register(signal, Arc::clone(&unheard))?;
+        }
+        Ok(Self { reload: bell(SIGHUP)?, upgrade: bell(SIGUSR2)? })
     }
+
+    /// Begins to act: each kind on a thread of its own, so that the server waits for nothing.
+    pub(crate) fn obey(
+        self,
+        reload: impl FnMut() + Send + 'static,
+        upgrade: impl FnMut() + Send + 'static,
+    ) -> io::Result<()> {
+        obey(self.reload, "reload", reload)?;
+        obey(self.upgrade, "upgrade", upgrade)
+    }
+}
+
+/// What an octet comes to for each signal.
+fn bell(signal: i32) -> io::Result<UnixStream> {
+    let (rung, bell) = UnixStream::pair()?;
+    pipe::register(signal, bell)?;
+    Ok(rung)
+}
+
+/// Has something done for each signal. What comes meanwhile is done once afterwards.
+fn obey(mut rung: UnixStream, name: &str, mut duty: impl FnMut() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.into()).spawn(move || {
+        while let Ok(1..) = rung.read(&mut [0; 64]) {
+            duty();
+        }
+    })?;
     Ok(())
 }
 
@@ -39,29 +76,6 @@ pub(crate) fn listen(readiness: Readiness, log: Option<Log>) -> io::Result<()> {
                     readiness.drain();
                 }
             }
-        }
-    })?;
-    Ok(())
-}
-
-/// Begins to listen for the signal that files have changed.
-pub(crate) fn reload_on_signal(reload: impl FnMut() + Send + 'static) -> io::Result<()> {
-    on_signal(SIGHUP, "reload", reload)
-}
-
-/// Begins to listen for the signal that another process is to serve.
-pub(crate) fn upgrade_on_signal(upgrade: impl FnMut() + Send + 'static) -> io::Result<()> {
-    on_signal(SIGUSR2, "upgrade", upgrade)
-}
-
-/// Has something done for a signal on a thread of its own, so that the server waits for nothing. What comes meanwhile is done once
-/// afterwards.
-fn on_signal(signal: i32, name: &str, mut duty: impl FnMut() + Send + 'static) -> io::Result<()> {
-    let (mut signals, bell) = UnixStream::pair()?;
-    pipe::register(signal, bell)?;
-    thread::Builder::new().name(name.into()).spawn(move || {
-        while let Ok(1..) = signals.read(&mut [0; 64]) {
-            duty();
         }
     })?;
     Ok(())

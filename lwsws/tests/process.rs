@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+use test_kit::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -69,11 +70,6 @@ fn eventually(mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "it does not come");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }
 
 fn lwsws(arguments: &[&str]) -> Command {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
+use test_kit::free_port;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -520,11 +521,6 @@ fn a_log_that_cannot_be_opened_stops_the_start_with_its_name() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(said, "lwsws: the log /nowhere/log: No such file or directory (os error 2)\n");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }
 
 fn get_from(port: u16, target: &str) {

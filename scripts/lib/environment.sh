@@ -52,8 +52,9 @@ rust_tests() {
   fi
   mkdir -p "$REPORTS"
   rm -f "$written"
-  # A test that is ignored is a test that is left out: they run, too.
-  cargo nextest run --no-fail-fast --run-ignored all --no-tests fail "$@" || status=$?
+  # A test that is ignored is a test that is left out: they run, too. Twice as many at once as there are processors, as most of them
+  # wait for a peer or a clock.
+  cargo nextest run --no-fail-fast --run-ignored all --no-tests fail --test-threads $((2 * $(nproc))) "$@" || status=$?
   [[ ! -e $written ]] || { cp "$written" "$report" && python3 scripts/lib/junit.py "$report"; }
   return "$status"
 }

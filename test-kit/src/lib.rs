@@ -2,6 +2,9 @@
 
 pub mod http;
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -33,6 +36,19 @@ pub fn turn_until<W>(
 #[track_caller]
 pub fn eventually(mut is_so: impl FnMut() -> bool) {
     turn_until(&mut (), |()| is_so(), |()| std::thread::yield_now(), |()| String::new());
+}
+
+/// A port of the loopback address where nothing listens, for a program whose port is an argument. The system chooses none below 32,768
+/// itself, so that no connection that is made meanwhile takes it.
+///
+/// # Panics
+/// Of a hundred ports not one is free.
+#[must_use]
+pub fn free_port() -> u16 {
+    let seeds = std::iter::repeat_with(|| RandomState::new().hash_one(std::process::id()));
+    let ports = seeds.take(100).map(|seed| 10_000 + (seed % 22_000) as u16);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("a port is free")
 }
 
 /// How many descriptors this process has open.

@@ -7,6 +7,7 @@ with `N passed, N failed` and exits 1 when anything failed, or when nothing was 
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Seconds that a program may take to listen, and to go after SIGTERM.
@@ -77,10 +78,15 @@ def client_binary() -> str:
 
 
 def free_port() -> int:
-    """A port of the loopback address without a listener at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of the loopback address without a listener at this moment. The system chooses none below 32,768 itself, so that
+    no connection that is made meanwhile takes it."""
+    for _ in range(100):
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("of a hundred ports not one is free")
 
 
 def wait_for_port(port: int, process: subprocess.Popen | None = None) -> None:

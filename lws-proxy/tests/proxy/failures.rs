@@ -260,8 +260,8 @@ fn what_lies_between_two_sides_counts_for_the_budget_of_the_server() {
     let mut peer = here.connect();
     peer.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     peer.head();
-    // Nothing reads on.
-    test_kit::eventually(|| held(&here) >= lws_proxy::RELAYED_BYTES_MAX);
+    // Nothing reads on. The upstream is read until the bound, and not again before half of that has gone.
+    test_kit::eventually(|| held(&here) > lws_proxy::RELAYED_BYTES_MAX / 2);
     drop(peer);
     test_kit::eventually(|| held(&here) == 0);
 }

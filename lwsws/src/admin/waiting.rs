@@ -29,14 +29,6 @@ impl Reloads {
         }
     }
 
-    /// Raises the signal again for those who have asked before anything waited for it.
-    pub(crate) fn ask_again(&self) {
-        if !self.waiting().next.is_empty() {
-            // A process may always signal itself.
-            let _ = kill_process(getpid(), Signal::HUP);
-        }
-    }
-
     /// A reload begins: files that were changed before are read.
     pub(crate) fn begin(&self) {
         let mut waiting = self.waiting();
