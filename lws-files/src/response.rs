@@ -9,6 +9,7 @@ use crate::page;
 use crate::pool::Refusal;
 use crate::vfs::{Entry, Fault};
 use crate::{Coding, Part, Representation, Request};
+use bytes::Bytes;
 use lws_proto::http::{HttpDate, Method, Status};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub struct Response {
     shared: Arc<[Field]>,
     shared_len: usize,
     own: Vec<Field>,
+    /// The content is a page that was made here, and `own` begins with its type.
+    is_error_page: bool,
     /// What `Content-Length` says, which is not among the fields; `None` if that is not known, or if there is no content.
     pub length: Option<u64>,
     /// What is sent behind the head; nothing in the answer to a HEAD.
@@ -33,7 +36,15 @@ pub struct Response {
 impl Response {
     fn new(status: Status) -> Self {
         let shared: Arc<[Field]> = Arc::new([]);
-        Self { status, shared, shared_len: 0, own: Vec::new(), length: None, body: Body::empty() }
+        Self {
+            status,
+            shared,
+            shared_len: 0,
+            own: Vec::new(),
+            is_error_page: false,
+            length: None,
+            body: Body::empty(),
+        }
     }
 
     fn shared(mut self, served: &Served, len: usize) -> Self {
@@ -66,6 +77,26 @@ impl Response {
         self.fields().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Whether it reports an error by a page that was made here, and not by a file.
+    #[must_use]
+    pub fn has_error_page(&self) -> bool {
+        self.is_error_page && self.status.code() >= 400
+    }
+
+    /// Puts another page in the place of the one that was made here for an error; nothing if [there is none](Self::has_error_page).
+    pub fn set_error_page(&mut self, request: &Request, content_type: Cow<'static, str>, page: Bytes) {
+        if !self.has_error_page() {
+            return;
+        }
+        if let Some((_, own)) = self.own.first_mut() {
+            *own = content_type;
+        }
+        self.length = Some(page.len() as u64);
+        if request.method != Method::Head {
+            self.body = Content::from(page).body();
+        }
+    }
+
     /// An error, in the form that the client prefers.
     pub(crate) fn error(request: &Request, status: Status) -> Self {
         Self::error_varying(request, status, "Accept")
@@ -74,7 +105,8 @@ impl Response {
     /// An error that another client would not get, or in another form: by the fields that `vary` names.
     pub(crate) fn error_varying(request: &Request, status: Status, vary: &'static str) -> Self {
         let page = page::of_error(status, request.wants);
-        Self::new(status).field("Content-Type", page.content_type).field("Vary", vary).content(
+        let response = Self { is_error_page: true, ..Self::new(status) };
+        response.field("Content-Type", page.content_type).field("Vary", vary).content(
             request,
             Some(page.bytes.len() as u64),
             || Content::from(page.bytes).body(),

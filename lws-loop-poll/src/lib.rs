@@ -177,6 +177,14 @@ impl<S: Service> PollLoop<S> {
         Ok(())
     }
 
+    /// Takes the signals of [`watch_signals`](Self::watch_signals) back. One that comes from here on does what it does by default, so that
+    /// a second Ctrl-C ends a program that is draining.
+    #[cfg(feature = "signals")]
+    pub fn unwatch_signals(&mut self) {
+        // Their descriptors close, and with that the system forgets them.
+        self.signals = None;
+    }
+
     /// The current time of this loop, and not that of the beginning of its turn.
     #[must_use]
     pub fn now(&self) -> Time {

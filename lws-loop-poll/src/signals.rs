@@ -1,16 +1,20 @@
 //! Signals as readable descriptors.
 
 use signal_hook::SigId;
+use signal_hook::flag::register_conditional_default;
 use signal_hook::low_level::{pipe, unregister};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Caught signals for a loop: see [`PollLoop::watch_signals`](crate::PollLoop::watch_signals). They are caught from
 /// the creation of this value on.
 ///
-/// After it is dropped the signals are ignored.
+/// When the last of those for a signal is dropped, that signal does what it does by default: mostly, it ends the process.
 pub struct Signals {
     caught: Vec<Caught>,
 }
@@ -65,17 +69,46 @@ impl Caught {
     fn new(signal: i32) -> io::Result<Self> {
         let (descriptor, other) = UnixStream::pair()?;
         descriptor.set_nonblocking(true)?;
+        let mut catchers = catchers();
+        if let std::collections::btree_map::Entry::Vacant(vacant) = catchers.entry(signal) {
+            let nobody = Arc::new(AtomicBool::new(false));
+            register_conditional_default(signal, Arc::clone(&nobody))?;
+            vacant.insert(Catchers { count: 0, nobody });
+        }
         let id = pipe::register(signal, other)?;
+        if let Some(catchers) = catchers.get_mut(&signal) {
+            catchers.change(1);
+        }
         Ok(Self { signal, id, descriptor })
     }
 }
 
-impl Drop for Signals {
+impl Drop for Caught {
     fn drop(&mut self) {
-        for caught in &self.caught {
-            unregister(caught.id);
+        unregister(self.id);
+        if let Some(catchers) = catchers().get_mut(&self.signal) {
+            catchers.change(-1);
         }
     }
+}
+
+/// How often one signal is caught in this process.
+struct Catchers {
+    count: isize,
+    /// Not at all: the signal does what it does by default. The handler that was registered first stays, and looks here.
+    nobody: Arc<AtomicBool>,
+}
+
+impl Catchers {
+    fn change(&mut self, by: isize) {
+        self.count += by;
+        self.nobody.store(self.count == 0, Ordering::SeqCst);
+    }
+}
+
+fn catchers() -> MutexGuard<'static, BTreeMap<i32, Catchers>> {
+    static CATCHERS: Mutex<BTreeMap<i32, Catchers>> = Mutex::new(BTreeMap::new());
+    CATCHERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Signals {

@@ -1,4 +1,4 @@
-//! Whatever one says, everybody hears, on however many threads: `cargo run -p lws-server --example chat -- 4`.
+//! Whatever one says, everybody hears, on however many threads: `cargo run -p lws-server --example chat -- 127.0.0.1:7681 4`.
 
 use lws_server::ws::{Backlog, Broadcast, Handler, LagPolicy, Message};
 use lws_server::{Context, MessageKind, Server, WebSocket};
@@ -15,9 +15,11 @@ impl Handler for Guest {
 }
 
 fn main() -> std::io::Result<()> {
-    let threads = std::env::args().nth(1).and_then(|count| count.parse().ok()).unwrap_or(1);
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:7681".to_owned());
+    let threads = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(1);
     // Who is 64 messages behind is asked to come back later.
     let backlog = Backlog { messages_max: 64, lag: LagPolicy::Close, ..Backlog::default() };
-    let server = Server::builder().listen("127.0.0.1:7681").backlog(backlog);
+    let server = Server::builder().listen(&address).backlog(backlog);
     server.threads(threads, |server| server.ws("/", |_| Guest)).build()?.run()
 }

@@ -1,4 +1,4 @@
-//! Sends every WebSocket message back: `cargo run --example echo`.
+//! Sends every WebSocket message back: `cargo run -p lws-server --example echo -- 127.0.0.1:7681`.
 
 use lws_server::ws::{Handler, Message};
 use lws_server::{Context, Payload, Sent, Server, WebSocket};
@@ -15,5 +15,6 @@ impl Handler for Echo {
 }
 
 fn main() -> std::io::Result<()> {
-    Server::builder().listen("127.0.0.1:7681").ws("/", |_| Echo).build()?.run()
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7681".to_owned());
+    Server::builder().listen(&address).ws("/", |_| Echo).build()?.run()
 }

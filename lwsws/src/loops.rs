@@ -82,7 +82,7 @@ impl Loop {
     /// # Errors
     /// Those of a loop. If one of several threads fails the others end.
     pub(crate) fn run(self, server: Server) -> io::Result<()> {
-        let Some(host) = self.host else { return server.run() };
+        let Some(host) = self.host else { return server.run_without_signals() };
         let handle = server.handle();
         let (first, others) = server.into_shards();
         let (begun, wait) = channel();

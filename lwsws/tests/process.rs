@@ -50,7 +50,9 @@ impl Stranger {
 
     fn has_ended(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
-        status.is_empty() || status.contains("State:\tZ")
+        // Its files are open as long as one of its threads is there, whatever is said of the first.
+        let threads = fs::read_dir(format!("/proc/{}/task", self.0)).map_or(0, |threads| threads.count());
+        status.is_empty() || status.contains("State:\tZ") && threads <= 1
     }
 
     fn wait(&self) {

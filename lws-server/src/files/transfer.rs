@@ -168,6 +168,11 @@ impl Transfer {
 
     /// Sends the head, with the content if that lies in memory.
     fn send_head(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, mut response: Response) {
+        if response.has_error_page()
+            && let Some(page) = permit.error_content(response.status)
+        {
+            response.set_error_page(&self.request, page.content_type, page.content);
+        }
         let whole = match response.body.in_memory() {
             Some(bytes) => Some(Payload::Own(bytes.clone())),
             None => response.body.is_empty().then_some(Payload::Static(b"")),

@@ -3,7 +3,7 @@
 //! Knows no route and no file.
 
 use super::subrequest::Subrequest;
-use super::{Attached, Compression, ErrorForm, Response};
+use super::{Attached, Compression, ErrorContent, ErrorForm, Response};
 use crate::ws;
 use lws_proto::http::{HeadBuf, Status};
 use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Sent, StreamKey, Time, spoken};
@@ -520,6 +520,11 @@ impl<'a> Permit<'a> {
     #[must_use]
     pub fn into_exchange(self) -> Exchange<'a> {
         Exchange { stream: self.inner.into_stream(), tally: self.tally }
+    }
+
+    /// The application's words for an error, if it has some.
+    pub(crate) fn error_content(&self, status: Status) -> Option<ErrorContent> {
+        self.tally.errors.as_ref()?.content(status, status.reason())
     }
 
     /// Sends the head of the final response, and content with it. If that is not all of the content, and `fields` have no

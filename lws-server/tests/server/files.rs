@@ -2,6 +2,7 @@
 
 use crate::common::{Answer, Running, serve};
 use lws_server::files::{Asset, CacheLimits, Files, Links};
+use lws_server::http::{ErrorContent, ErrorReport};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
@@ -499,4 +500,35 @@ fn streams_that_cannot_send_have_no_file() {
     peer.send(tests::h2::rst_stream(1, 8));
     drop(peer);
     directory.until_open(|open| open == 0);
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_in_the_words_of_the_application() {
+    let directory = Directory::new();
+    let (served, own) = (directory.path("served"), directory.path("served"));
+    let page = |error: &ErrorReport<'_>| {
+        let html = format!("<h1>{}</h1>{}", error.status().code(), error.reason());
+        Some(ErrorContent { content_type: "text/html".into(), content: html.into() })
+    };
+    let server = serve(move |builder| {
+        let files = |path| Files::directory(path).expect("it is there");
+        builder.errors(page).mount("/", files(served)).mount("/own", files(own).not_found("a name.txt"))
+    });
+    let check = |method: &str, target: &str, fields: &str, status: u16, text: &str| {
+        let answer = server.request(method, target, fields);
+        assert_eq!((answer.status, answer.text()), (status, text), "{method} {target}");
+        answer
+    };
+    check("GET", "/data.bin", "", 200, "0123456789");
+    check("GET", "/nowhere", "", 404, "<h1>404</h1>Not Found");
+    let head = check("HEAD", "/nowhere", "", 404, "");
+    assert_eq!(head.field("content-length"), Some("21"));
+    assert_eq!(head.field("content-type"), Some("text/html"));
+    let put = check("PUT", "/data.bin", "Content-Length: 0\r\n", 405, "<h1>405</h1>Method Not Allowed");
+    assert_eq!(put.field("allow"), Some("GET, HEAD, OPTIONS"));
+    let range = check("GET", "/data.bin", "Range: bytes=99-\r\n", 416, "<h1>416</h1>Range Not Satisfiable");
+    assert_eq!(range.field("content-range"), Some("bytes */10"));
+    check("GET", "/data.bin", "If-Match: \"other\"\r\n", 412, "<h1>412</h1>Precondition Failed");
+    // A mount that has a page of its own keeps it.
+    check("GET", "/own/nowhere", "", 404, "spaced");
 }

@@ -106,7 +106,7 @@ impl Admin {
             };
             let Some(address) = server.addresses().first().cloned() else { return };
             if opened.send(Ok((server.handle(), address))).is_ok()
-                && let Err(error) = server.run()
+                && let Err(error) = server.run_without_signals()
             {
                 eprintln!("lwsws: the admin listener has ended: {error}");
             }
