@@ -5,11 +5,8 @@
 
 # How many cases the groups 1 to 7, 9 and 10 hold: a case that is left out is a failure.
 export AUTOBAHN_CASES=301
-# And how many the groups 12 and 13, permessage-deflate.
-export AUTOBAHN_DEFLATE_CASES=216
-export DEFLATE=(--cases '12.*' '13.*' --seconds "$STEP_SECONDS")
-# Those that run in every role and on every carrier: each size and fragmentation with each set of parameters (group 13), and with two kinds
-# of data. The other three kinds of group 12 cost as much as all of these; `deflate-data` has them.
+# Those that the whole run has, in every role and on every carrier: each size and fragmentation with each set of parameters (group 13), and
+# with two kinds of data. The other three kinds of group 12 cost as much as all of these; `deflate-data` has them.
 export DEFLATE_SPREAD=(12.1.* 12.3.*) DEFLATE_SPREAD_CASES=36 DEFLATE_DATA=(12.2.* 12.4.* 12.5.*) DEFLATE_DATA_CASES=54
 # What a server is started with for them: it takes over contexts both ways.
 export TAKEOVER=--deflate=server_no_context_takeover=0,client_no_context_takeover=0,threshold=0
