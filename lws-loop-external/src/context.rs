@@ -115,7 +115,8 @@ impl<'a, A: Application> DriverContext<'a, A> {
     }
 
     /// Asks for one call of [`Application::woken`] for a connection; several requests before that call count as one.
-    /// Returns whether the connection exists or is being made: in the second case it is woken as soon as it exists.
+    /// Returns whether the connection exists or is being made: in the second case it is woken when it exists, after
+    /// the messages that were sent to it before.
     pub fn wake(&mut self, id: ConnectionId) -> bool {
         if self.core.ids.wake(id) {
             self.core.commands.push_back(Command::Wake(id));

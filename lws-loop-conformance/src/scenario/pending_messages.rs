@@ -2,11 +2,11 @@
 
 use super::on_each;
 use crate::Host;
-use crate::bench::{Bench, Message, Script, Side, run_script};
+use crate::bench::{Bench, Message, Role, Script, Side, run_script};
 use crate::setup::Setup;
 use crate::watchdog::Watchdog;
 use lws_loop_external::ConnectionId;
-use lws_proto::Connection;
+use lws_proto::{Cause, Connection};
 use std::io;
 
 /// The number of connections that succeed.
@@ -23,12 +23,14 @@ pub(super) fn messages_wait_for_the_connection_that_they_are_about<H: Host>(
     })
 }
 
-/// Messages to clients that are being made. The last client is given up right after it was requested.
+/// Messages to clients that are being made. The last client is given up right after it was requested: mostly before it is connected, and
+/// afterwards where the turn of the service ended in between.
 #[derive(Default)]
 struct PendingMessages {
     /// The number of clients that have received all their messages, and then their wake.
     done: usize,
     given_up: Option<ConnectionId>,
+    /// The messages to that client that came back, or that it received.
     returned: u64,
 }
 
@@ -52,9 +54,9 @@ impl Script for PendingMessages {
         let clients = bench.common.clients();
         self.given_up = clients.last().copied();
         for id in clients {
+            (0..MESSAGES).for_each(|number| bench.cx.send_to(id, Message::Number(number)));
             let there = bench.cx.wake(id);
             bench.expect(there, || format!("{id:?} was asked for, and is not there"));
-            (0..MESSAGES).for_each(|number| bench.cx.send_to(id, Message::Number(number)));
         }
         self.given_up.into_iter().for_each(|id| bench.cx.abort(id));
     }
@@ -63,6 +65,10 @@ impl Script for PendingMessages {
         let expected = side.data;
         bench.expect(number == expected, || format!("message {number} came in place of {expected}"));
         side.data += 1;
+        if Some(side.id) == self.given_up {
+            self.returned += 1;
+            self.finish_if_done(bench);
+        }
     }
 
     fn woken(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<u64>, _: &mut Connection) {
@@ -70,8 +76,14 @@ impl Script for PendingMessages {
         bench.expect(delivered == MESSAGES, || {
             format!("a wake came after {delivered} of {MESSAGES} messages")
         });
-        self.done += 1;
+        self.done += usize::from(Some(side.id) != self.given_up);
         self.finish_if_done(bench);
+    }
+
+    fn over(&mut self, bench: &mut Bench<'_, '_, Self>, side: &mut Side<u64>, cause: Cause) {
+        // Of the one that is given up, or its end at the server.
+        let expected = Some(side.id) == self.given_up || side.role == Role::Server || bench.is_over();
+        bench.expect(expected, || format!("the stream of {:?} ended: {}", side.role, cause.name()));
     }
 
     fn refused(&mut self, bench: &mut Bench<'_, '_, Self>, side: Side<u64>, error: io::Error) {

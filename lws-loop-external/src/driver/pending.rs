@@ -32,10 +32,11 @@ impl<A: Application> Driver<A> {
         }
     }
 
-    /// Delivers the kept messages of a connection that exists now, ahead of those that were sent later.
+    /// Delivers the kept messages of a connection that exists now, ahead of those that were sent later. Its wake comes behind all of them:
+    /// some may not have been looked at yet, as a turn carries out only so many commands.
     pub(crate) fn deliver_messages(&mut self, id: ConnectionId) {
         if self.core.ids.is_woken(id) {
-            self.core.commands.push_front(Command::Wake(id));
+            self.core.commands.push_back(Command::Wake(id));
         }
         for message in self.core.pending.take(id).into_iter().rev() {
             self.core.commands.push_front(Command::Message(id, message));
