@@ -13,7 +13,8 @@ export NODE_MODULES=$ENVIRONMENT/node/node_modules
 export LWSWS=${LWSWS:-$TARGET/release/lwsws}
 export LWS_CLIENT=${LWS_CLIENT:-$TARGET/release/autobahn-client}
 export LWS_TLS_CLIENT=${LWS_TLS_CLIENT:-$TARGET/release/tls-client}
-export TLS_HOSTS=${TLS_HOSTS:-$TARGET/release/examples/tls_hosts}
+export EXAMPLES=${EXAMPLES:-$TARGET/debug/examples}
+export TLS_HOSTS=${TLS_HOSTS:-$EXAMPLES/tls_hosts}
 export PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 export CARGO_TERM_COLOR=never
 # Some sixty test programs link in half the time without debug information; a panic says where it was all the same.
@@ -27,6 +28,11 @@ LOOPS=$(printf 'lws-loop-external/%s,' async-io calloop glib libev libevent mio 
 # And the helpers of a server that bring a dependency, with the door for tests.
 LOOPS+=,lws-server/full,lws-server/fuzz
 export LOOPS
+
+# Builds the examples of all crates, as the step `tests` does.
+build_examples() {
+  cargo build --workspace --features "$LOOPS" --examples
+}
 
 # The triple of this machine.
 host_triple() {

@@ -21,7 +21,7 @@ from checks import Checks, free_port, running
 checks = Checks("client proxies")
 
 #: The program under test.
-FETCH = os.environ.get("FETCH", "target/release/examples/fetch")
+FETCH = os.environ.get("FETCH", "target/debug/examples/fetch")
 #: Octets of the long answer.
 LONG = 3 << 20
 CONTENT = os.urandom(LONG)

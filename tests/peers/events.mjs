@@ -1,6 +1,6 @@
 // An `EventSource` whose streams are cut again and again: headless Chromium, driven by Playwright, behind a proxy that cuts.
 //
-//   EVENTS=target/release/examples/events NODE_MODULES=/path/to/node_modules node tests/peers/events.mjs
+//   EVENTS=target/debug/examples/events NODE_MODULES=/path/to/node_modules node tests/peers/events.mjs
 //
 // Optional: CHROMIUM (/usr/bin/chromium). Prints `ok` and `FAIL` lines and the totals; exits with 1 when something failed.
 

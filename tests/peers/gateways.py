@@ -161,7 +161,7 @@ def php(base: str) -> None:
 
 
 def main() -> None:
-    example = os.environ.get("GATEWAYS", "target/release/examples/gateways")
+    example = os.environ.get("GATEWAYS", "target/debug/examples/gateways")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         programs, files = folder / "programs", folder / "php"

@@ -52,7 +52,7 @@ async def main(port: int) -> None:
         await asyncio.wait_for(rooms(port), 120)
 
 
-binary = os.environ.get("ROOMS", "target/release/examples/rooms")
+binary = os.environ.get("ROOMS", "target/debug/examples/rooms")
 for threads in ["1", "3"]:
     port = free_port()
     with running([binary, f"127.0.0.1:{port}", threads], port):

@@ -255,7 +255,7 @@ def virtual_hosts(folder: Path, authority: Authority) -> None:
     alice = authority.issue("alice", "alice", client=True)
     stranger = Authority(_fresh(folder / "strangers"), "their root").issue("mallory", "mallory", client=True)
     port = free_port()
-    program = os.environ.get("TLS_HOSTS", "target/release/examples/tls_hosts")
+    program = os.environ.get("TLS_HOSTS", "target/debug/examples/tls_hosts")
     with running([program, f"127.0.0.1:{port}", str(folder)], port):
         for name, expected in [("a.example", "a.example"), ("x.a.example", "a.example"), ("nowhere.example", "default.example")]:
             said = s_client(port, "-servername", name)
