@@ -281,6 +281,10 @@ int32_t lwx_service_timeout_ms(lwx_service *service);
 /** Does what can be done now, and never sleeps: 1 while the service is alive, 0 when it has ended. Call it before the first sleep. */
 int32_t lwx_service_dispatch(lwx_service *service);
 
+/** The same for at most about `time_us` microseconds, for what is left of a frame in a program that draws: the deadline is 0 and the descriptor
+ * stays readable if there is more. lwx_service_dispatch() takes 1 ms at most. */
+int32_t lwx_service_dispatch_within(lwx_service *service, uint64_t time_us);
+
 /** Dispatches and sleeps until the service has ended, for a program that has no loop. */
 int32_t lwx_service_run(lwx_service *service);
 

@@ -303,6 +303,8 @@ public:
   int fd() const { return check(lwx_service_fd(raw_)); }
   int timeout_ms() const noexcept { return lwx_service_timeout_ms(raw_); }
   bool dispatch() { return check(lwx_service_dispatch(raw_)) > 0; }
+  /** The same for at most about so many microseconds. */
+  bool dispatch_within(uint64_t time_us) { return check(lwx_service_dispatch_within(raw_, time_us)) > 0; }
   void run() { check(lwx_service_run(raw_)); }
   void drain() { check(lwx_service_drain(raw_)); }
 

@@ -66,6 +66,7 @@ CALL(lwx_tls_reload, s, 0)
 CALL(lwx_service_fd, s)
 CALL(lwx_service_deadline, s, &moment)
 CALL(lwx_service_dispatch, s)
+CALL(lwx_service_dispatch_within, s, 1000)
 CALL(lwx_service_run, s)
 CALL(lwx_service_set_host, s, NULL)
 CALL(lwx_service_ready, s, 1, LWX_READ)
@@ -132,7 +133,7 @@ static const struct row {
 #define ROW(name, traits) {#name, call_##name, traits}
     ROW(lwx_listen, DESCRIBES), ROW(lwx_route, DESCRIBES), ROW(lwx_raw_fallback, DESCRIBES), ROW(lwx_files, DESCRIBES),
     ROW(lwx_protocol, DESCRIBES), ROW(lwx_sites, DESCRIBES), ROW(lwx_sites_directory, DESCRIBES), ROW(lwx_service_start, DESCRIBES), ROW(lwx_service_address, 0), ROW(lwx_tls_reload, 0), ROW(lwx_service_fd, DRIVES),
-    ROW(lwx_service_deadline, DRIVES), ROW(lwx_service_dispatch, DRIVES), ROW(lwx_service_run, DRIVES),
+    ROW(lwx_service_deadline, DRIVES), ROW(lwx_service_dispatch, DRIVES), ROW(lwx_service_dispatch_within, DRIVES), ROW(lwx_service_run, DRIVES),
     ROW(lwx_service_set_host, DRIVES), ROW(lwx_service_ready, DRIVES), ROW(lwx_service_pollfd, DRIVES),
     ROW(lwx_service_attach_uv, 0), ROW(lwx_service_attach_uv_of, 0), ROW(lwx_service_detach_uv, DRIVES), ROW(lwx_service_drain, 0), ROW(lwx_service_stop, 0),
     ROW(lwx_service_get_stats, 0), ROW(lwx_get_request, LENT), ROW(lwx_get_field, LENT), ROW(lwx_get_parameter, LENT),

@@ -17,6 +17,12 @@ static void draw(SDL_Window *window) {
   recipe_ticks++;
 }
 
+/* Microseconds until the next frame is due. */
+static uint64_t left_us(Uint32 due) {
+  int left = (int)(due - SDL_GetTicks());
+  return left > 0 ? (uint64_t)left * 1000 : 0;
+}
+
 /* Serves until the next frame is due: 0 when the service has ended. A dispatch takes no longer than its budget, 1 ms. */
 static int serve_until(lwx_service *service, Uint32 due) {
   struct pollfd wait;
@@ -51,7 +57,7 @@ int main(int argc, char **argv) {
         lwx_service_drain(service);
     draw(window);
     due += FRAME_MS;
-    goes_on = check(lwx_service_dispatch(service), "dispatch");
+    goes_on = check(lwx_service_dispatch_within(service, left_us(due)), "dispatch");
     if (!goes_on)
       break;
     if (!once)

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::ffi::c_char;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 /// `lwx_host`
 #[repr(C)]
@@ -91,16 +92,21 @@ impl Host {
         }
     }
 
-    /// Does what can be done now. Answers whether there will be more.
-    fn dispatch(&mut self) -> Result<bool, Error> {
+    /// Does what can be done now, for at most about `time` if the program has said how long. Answers whether there will be more.
+    fn dispatch(&mut self, time: Option<Duration>) -> Result<bool, Error> {
         match self {
             Self::One(one) => {
-                one.dispatch(now());
+                match time {
+                    Some(time) => one.dispatch_within(now(), time),
+                    None => one.dispatch(now()),
+                };
                 one.check().map_err(|error| error::system(&error))?;
                 Ok(!one.is_done())
             }
             Self::Each(each) => {
+                each.service.limit_turn(time);
                 each.settle(now());
+                each.service.limit_turn(None);
                 Ok(!each.service.is_done())
             }
             #[cfg(feature = "uv")]
@@ -220,8 +226,18 @@ pub extern "C" fn lwx_service_timeout_ms(service: Ref<'_, Service>) -> i32 {
 /// `lwx_service_dispatch`
 #[unsafe(no_mangle)]
 pub extern "C" fn lwx_service_dispatch(service: Ref<'_, Service>) -> i32 {
+    dispatch(service, None)
+}
+
+/// `lwx_service_dispatch_within`
+#[unsafe(no_mangle)]
+pub extern "C" fn lwx_service_dispatch_within(service: Ref<'_, Service>, time_us: u64) -> i32 {
+    dispatch(service, Some(Duration::from_micros(time_us)))
+}
+
+fn dispatch(service: Ref<'_, Service>, time: Option<Duration>) -> i32 {
     enter(service, |service| {
-        let more = service.with_host(Host::dispatch)?;
+        let more = service.with_host(|host| host.dispatch(time))?;
         Ok(more && !service.is_freed())
     })
 }
@@ -233,7 +249,7 @@ pub extern "C" fn lwx_service_run(service: Ref<'_, Service>) -> i32 {
         if service.calls.is_in_callback() {
             return Err(Error::Recursive);
         }
-        while service.with_host(Host::dispatch)? && !service.is_freed() {
+        while service.with_host(|host| host.dispatch(None))? && !service.is_freed() {
             let (fd, wait) = service.with_host(|host| Ok((host.descriptor()?, host.wait()?)))?;
             match hosts::poll(&mut [PollFd::new(fd, Interest::READ)], wait.timeout(now())) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
