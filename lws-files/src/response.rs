@@ -88,6 +88,7 @@ impl Response {
         if !self.has_error_page() {
             return;
         }
+        debug_assert!(self.own.first().is_some_and(|(name, _)| name == "Content-Type"));
         if let Some((_, own)) = self.own.first_mut() {
             *own = content_type;
         }

@@ -282,8 +282,8 @@ impl<'a, A: Application> DriverContext<'a, A> {
 
     /// Ends the service when its connections have ended by themselves, as another process serves at its listeners from now on: they close,
     /// and what waits in their queues is the other's. WebSockets and raw streams go on, the running exchange of a connection is its last,
-    /// or the next if none is running or its response has begun; HTTP/2 peers are asked to begin no more streams. Nothing new is refused that handlers ask for.
-    /// What is left after `patience` is [drained](Self::drain) within `timeout`.
+    /// or the next if none is running or its response has begun; HTTP/2 peers are asked to begin no more streams. Nothing new is refused
+    /// that handlers ask for. What is left after `patience` is [drained](Self::drain) within `timeout`.
     pub fn retire(&mut self, patience: Duration, timeout: Duration) {
         self.core.retire(patience, timeout);
     }

@@ -4,6 +4,7 @@ use signal_hook::SigId;
 use signal_hook::flag::register_conditional_default;
 use signal_hook::low_level::{pipe, unregister};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Caught signals for a loop: see [`PollLoop::watch_signals`](crate::PollLoop::watch_signals). They are caught from
 /// the creation of this value on.
 ///
-/// When the last of those for a signal is dropped, that signal does what it does by default: mostly, it ends the process.
+/// When the last of those for a signal is dropped, that signal does what it does by default: mostly, it ends the process,
+/// also where the program catches it by other means. Such a program keeps one of these.
 pub struct Signals {
     caught: Vec<Caught>,
 }
@@ -70,8 +72,9 @@ impl Caught {
         let (descriptor, other) = UnixStream::pair()?;
         descriptor.set_nonblocking(true)?;
         let mut catchers = catchers();
-        if let std::collections::btree_map::Entry::Vacant(vacant) = catchers.entry(signal) {
-            let nobody = Arc::new(AtomicBool::new(false));
+        if let Entry::Vacant(vacant) = catchers.entry(signal) {
+            // From here on the signal comes to this handler, and until it is caught it does what it does by default.
+            let nobody = Arc::new(AtomicBool::new(true));
             register_conditional_default(signal, Arc::clone(&nobody))?;
             vacant.insert(Catchers { count: 0, nobody });
         }
@@ -102,6 +105,7 @@ struct Catchers {
 impl Catchers {
     fn change(&mut self, by: isize) {
         self.count += by;
+        debug_assert!(self.count >= 0, "each that ends has begun");
         self.nobody.store(self.count == 0, Ordering::SeqCst);
     }
 }

@@ -636,8 +636,8 @@ impl Connection {
     }
 
     /// Lets the connection end by itself: a WebSocket and a raw stream go on for as long as both sides want, the running exchange is the last
-    /// one, or the next if none is running or its response has begun, and over HTTP/2 the peer is asked to begin no more streams. Nothing is cut off, and no
-    /// request that is on its way is lost. On a connection whose protocol is not known yet nothing happens: it may be called again.
+    /// one, or the next if none is running or its response has begun, and over HTTP/2 the peer is asked to begin no more streams. Nothing
+    /// is cut off, and no request that is on its way is lost. On a connection whose protocol is not known yet nothing happens: it may be called again.
     pub fn retire(&mut self, now: Time) {
         note!(self.outbound, Note::Retire(now));
         self.outbound.retire(now);

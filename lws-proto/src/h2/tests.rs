@@ -278,14 +278,20 @@ fn a_connection_that_retires_keeps_its_websockets_and_takes_what_is_on_its_way()
     assert!(is_closing(&server));
 }
 
-#[test]
-fn a_connection_that_retires_before_the_first_request_still_answers_it() {
+/// A request is on its way to a server that has announced its end.
+fn retired_before_the_first_request() -> (Connection, Connection) {
     let (mut client, mut server) = pair();
     exchange(&mut client, &mut server, usize::MAX);
     server.retire(Time::ZERO);
     client
         .request(Time::ZERO, &Request::get("example.com", "/"), NO_FIELDS, Payload::Static(b""), true)
         .expect("a request");
+    (client, server)
+}
+
+#[test]
+fn a_connection_that_retires_before_the_first_request_still_answers_it() {
+    let (mut client, mut server) = retired_before_the_first_request();
     let (at_client, _) = exchange(&mut client, &mut server, usize::MAX);
     assert!(at_client.iter().any(|line| line == "closed complete"), "{at_client:?}");
     assert!(is_closing(&server));
@@ -294,12 +300,7 @@ fn a_connection_that_retires_before_the_first_request_still_answers_it() {
 /// The announcement names no last stream: what the peer sends until it knows of the end may be sent again elsewhere.
 #[test]
 fn a_connection_that_drains_after_it_has_retired_names_its_last_stream() {
-    let (mut client, mut server) = pair();
-    exchange(&mut client, &mut server, usize::MAX);
-    server.retire(Time::ZERO);
-    client
-        .request(Time::ZERO, &Request::get("example.com", "/"), NO_FIELDS, Payload::Static(b""), true)
-        .expect("a request");
+    let (mut client, mut server) = retired_before_the_first_request();
     server.drain(Time::ZERO);
     let (at_client, at_server) = exchange(&mut client, &mut server, usize::MAX);
     assert!(at_server.iter().all(|line| !line.starts_with("request")), "{at_server:?}");

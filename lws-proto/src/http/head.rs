@@ -111,7 +111,7 @@ impl HeadBuf {
         // RFC 9112 §3.2.2: the authority of the target overrides `Host`, and the new target has none.
         let authority = head.parsed_target().and_then(|target| target.authority());
         let host = match authority {
-            Some(authority) => Some(append(&alloc::string::ToString::to_string(&authority))?),
+            Some(authority) => Some(append(&alloc::format!("{authority}"))?),
             None => host,
         };
         let start = StartLine::Request { method, method_span, target, version, protocol, host };

@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// Says what the responses look like that report an error, on all threads: see [`Builder::errors`](crate::Builder::errors).
 ///
 /// It is asked for each response that the application has not written itself: what the server answers in place of an endpoint (404, 405,
-/// 503), what mounts of files refuse without a page of their own, what [`Response::error`](super::Response::error) and [`Rejection`](super::Rejection) make, and what the engine answers to a request
-/// that it cannot understand (400, 408, 413, 414, 431). It changes the content and its type, and neither the status code nor the other
+/// 503), what mounts of files refuse without a page of their own, what [`Response::error`](super::Response::error) and
+/// [`Rejection`](super::Rejection) make, and what the engine answers to a request that it cannot understand (400, 408, 413, 414, 431). It changes the content and its type, and neither the status code nor the other
 /// fields. A function with this argument is one.
 ///
 /// ```
