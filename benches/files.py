@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU time of files beside nginx: h2load asks both servers for the same files in turn, in the same rounds.
 
-    benches/files.py [--rounds N] [--server target/release/lwsws]
+    benches/files.py [--rounds N] [--server target/release/lwsws] [--ways HTTP/1.1,HTTP/2,TLS]
 
 Says for each size and way (HTTP/1.1, HTTP/2, HTTP/2 over TLS) the CPU time of a request, user and system, as the median of the rounds, and
 the median of what nginx needs divided by what ours needs in the same round. nginx has sendfile, open_file_cache and one worker, as its
@@ -87,6 +87,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--server", default="target/release/lwsws")
+    arguments.add_argument("--ways", default="HTTP/1.1,HTTP/2,TLS", help="those to measure, with commas between them")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, root = Path(name), Path(name, "served")
@@ -104,7 +105,8 @@ def main() -> None:
         ):
             ports = {"HTTP/1.1": (plain, ours, theirs), "HTTP/2": (plain, ours, theirs + 1), "TLS": (secure, ours_tls, theirs_tls)}
             print("| | lwsws | nginx | nginx / lwsws |\n|---|---|---|---|")
-            for way, (process, port, other_port) in ports.items():
+            for way in options.ways.split(","):
+                process, port, other_port = ports[way]
                 scheme = "https" if way == "TLS" else "http"
                 for size, (_, requests) in SIZES.items():
                     urls = [f"{scheme}://127.0.0.1:{port}/{size.replace(' ', '')}" for port in (port, other_port)]

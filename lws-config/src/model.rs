@@ -182,6 +182,8 @@ pub struct Vhost {
     pub raw_only: bool,
     /// The page for what is not found; `error-document-404`.
     pub not_found_page: Option<String>,
+    /// The pages for errors, by status codes; `error-documents`, a key of ours.
+    pub error_pages: Vec<(ErrorCodes, String)>,
     /// The protocols that TLS offers, preferred ones first; `alpn`.
     pub alpn: Option<Vec<String>>,
     /// Connections that wait to be accepted, and TCP Fast Open; `fo-listen-queue`.
@@ -196,6 +198,8 @@ pub struct Vhost {
     pub websockets_need_protocol: bool,
     /// Whether a stream whose client has ended its side may still be answered; `h2-half-closed-long-poll`.
     pub half_closed_long_poll: bool,
+    /// The sessions that `auth-mask` of mounts is about; `session-key` and the keys beside it, which are ours.
+    pub sessions: Option<Sessions>,
     /// What a peer may have of a connection, in place of what `global` says; `limits`. Of hosts of one port those of the first count.
     pub limits: Numbers,
     /// What lies below which path, in the order of the file.
@@ -389,6 +393,28 @@ pub struct Protocol {
     pub basic_auth: Option<PathBuf>,
     /// All its options, those three as well.
     pub options: Vec<(String, OptionValue)>,
+}
+
+/// Sessions that a signed cookie carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sessions {
+    /// The file of the key by which the cookies are signed; `session-key`.
+    pub key: PathBuf,
+    /// The name of the cookie; `session-cookie`.
+    pub cookie: String,
+    /// The path to which browsers without a session are sent; `session-login`.
+    pub login: Option<String>,
+}
+
+/// The status codes that a page is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ErrorCodes {
+    /// This one, of 400 to 599.
+    One(u16),
+    /// Those of 400 to 499 that have no page of their own.
+    ClientErrors,
+    /// Those of 500 to 599 that have no page of their own.
+    ServerErrors,
 }
 
 /// The value of an option of a protocol.

@@ -466,6 +466,28 @@ impl Body {
         }
     }
 
+    /// Reads all that is left, and waits for it.
+    ///
+    /// # Errors
+    /// There are more than `bytes_max` bytes, or they cannot be read.
+    pub(crate) fn read_all(mut self, bytes_max: usize) -> io::Result<Bytes> {
+        let too_large =
+            || io::Error::new(ErrorKind::FileTooLarge, format!("it has more than {bytes_max} bytes"));
+        if self.len().is_some_and(|len| len > bytes_max as u64) {
+            return Err(too_large());
+        }
+        let mut all = Vec::with_capacity(self.len().map_or(0, to_usize));
+        let mut room = [0; 8 << 10];
+        loop {
+            match self.read(&mut room)? {
+                Progress::Bytes(n) if n > bytes_max - all.len() => return Err(too_large()),
+                Progress::Bytes(n) => all.extend_from_slice(&room[..n]),
+                Progress::End => return Ok(all.into()),
+                Progress::WouldBlock => self.wait(),
+            }
+        }
+    }
+
     fn read_source(&mut self, out: &mut [u8], wait: Wait) -> io::Result<Progress> {
         let max = self.left.map_or(out.len(), |left| to_usize(left).min(out.len()));
         if max == 0 {

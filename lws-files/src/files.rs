@@ -13,6 +13,7 @@ use crate::response::{Field, Response, Saying, Served};
 use crate::types::{Types, is_compressible};
 use crate::vfs::{Entry, Fault, Listing, Lookup, Opened, Vfs, is_downward};
 use crate::{Accepted, CacheControl, CacheLimits, CachePolicy, Coding, Compression, Request, Ticket};
+use bytes::Bytes;
 use lws_proto::Time;
 use lws_proto::http::{HttpDate, Method, Status};
 use std::fmt;
@@ -94,6 +95,15 @@ impl Found {
     pub fn is_shortage(&self) -> bool {
         matches!(self.0, LookupKind::Fault(Fault::Shortage))
     }
+}
+
+/// A file that was read whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its `Content-Type`, if it has one.
+    pub content_type: Option<String>,
+    /// Its bytes.
+    pub bytes: Bytes,
 }
 
 /// Files to serve.
@@ -218,6 +228,31 @@ impl Files {
             }
             LookupKind::Fault(fault) => Response::of_fault(request, *fault),
         }
+    }
+
+    /// Reads all of a file, not coded, and waits for it: for what is kept in memory for good, such as the pages of errors. Nothing of it is kept
+    /// here.
+    ///
+    /// # Errors
+    /// There is no such file, there are only coded forms of it, it has more than `bytes_max` bytes, or it cannot be read.
+    pub fn read(&self, names: &str, bytes_max: usize, now: Time, date: HttpDate) -> io::Result<Document> {
+        if !is_downward(names) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let lookup = Lookup { names, accepted: Accepted::IDENTITY, wait: Wait::Allowed, now, date };
+        let entry = match self.0.vfs.open(&lookup) {
+            Ok(Opened::File(entry)) if entry.coding == Coding::Identity => entry,
+            Ok(Opened::File(entry)) => {
+                let only = format!("there is only its form coded as {}", entry.coding.token());
+                return Err(io::Error::new(io::ErrorKind::NotFound, only));
+            }
+            Ok(_) => return Err(io::ErrorKind::NotFound.into()),
+            Err(Fault::Forbidden) => return Err(io::ErrorKind::PermissionDenied.into()),
+            Err(Fault::Shortage) => return Err(io::Error::other("descriptors or memory have run out")),
+            Err(Fault::Failed(kind)) => return Err(kind.into()),
+        };
+        let content_type = self.0.options.types.of(names).map(ToOwned::to_owned);
+        Ok(Document { content_type, bytes: entry.content.body().read_all(bytes_max)? })
     }
 
     /// Closes files that were not used for a while, and returns whether others are kept: while some are it has to be

@@ -104,7 +104,7 @@ pub use coding::{Accepted, Coding};
 pub use compress::{Compression, Encoder};
 pub use conditions::{Conditions, Decision, Representation};
 pub use content::{Body, Content, FETCH_BYTES, Piece, Progress, ReadAt, Region, Sequential, Stream, Wait};
-pub use files::{Files, Found, Options};
+pub use files::{Document, Files, Found, Options};
 pub use flights::{Ticket, WAITERS_MAX};
 pub use listing::LISTED_MAX;
 pub use page::{Page, error_page};

@@ -1,5 +1,6 @@
 //! Configurations of libwebsockets' lwsws as this program reads, tests, compares and serves them.
 
+use lws_server::http::{Cookie, CookieSigner};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -295,6 +296,146 @@ fn mounts_and_protocols_let_in_whom_they_say_and_no_further_than_they_say() {
     }
     let (_, _, err) = said(&run(&folder.0, &["--test"]));
     assert!(err.lines().all(|line| line.is_empty() || line.contains("without TLS")), "{err}");
+}
+
+#[test]
+fn pages_for_errors_are_those_of_the_host_wherever_the_error_came_about() {
+    let port = free_port();
+    let conf = r#"{ "vhosts": [ { "name": "localhost", "port": PORT, "error-document-404": "/errors/404.html",
+          "error-documents": { "4xx": "/errors/4xx.html", "502": "/errors/502.html", "503": "/errors/none.html" },
+          "headers": { "X-Of-Host": "1" }, "mounts": [
+            { "mountpoint": "/errors", "origin": "file://ROOT/errors" },
+            { "mountpoint": "/files", "origin": "file://ROOT/www" },
+            { "mountpoint": "/program", "origin": "cgi://ROOT/program" },
+            { "mountpoint": "/down", "origin": "http://+/ROOT/no.socket:/" },
+            { "mountpoint": "/private", "origin": "file://ROOT/www", "basic-auth": "ROOT/users" },
+        ] } ] }"#
+        .replace("PORT", &port.to_string());
+    let folder = Folder::new(
+        "documents",
+        &[
+            ("conf", "{ \"global\": {} }"),
+            ("conf.d/hosts", &conf),
+            ("errors/404.html", "<h1>not here</h1>"),
+            ("errors/4xx.html", "<h1>not so</h1>"),
+            ("errors/502.html", "<h1>down</h1>"),
+            ("www/x", "file"),
+            ("program", "#!/bin/sh\nprintf 'Status: 404\\nContent-Type: a/b\\n\\nof the program'\n"),
+            ("users", "ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"),
+        ],
+    );
+    fs::set_permissions(folder.0.join("program"), fs::Permissions::from_mode(0o755))
+        .expect("it can be executed");
+    let _serving = Serving::start(&folder);
+    let json = format!("{CLOSE}Accept: application/json\r\n");
+    let close = CLOSE.to_owned();
+    let page = "Content-Type: text/html";
+    for (target, fields, wanted) in [
+        ("/nowhere", &close, &["HTTP/1.1 404 ", page, "<h1>not here</h1>", "X-Of-Host: 1"][..]),
+        ("/files/none", &close, &["HTTP/1.1 404 ", page, "<h1>not here</h1>", "X-Of-Host: 1"]),
+        ("/nowhere", &json, &["HTTP/1.1 404 ", "application/problem+json", "{\"status\":404"]),
+        ("/files/none", &json, &["HTTP/1.1 404 ", "application/problem+json", "{\"status\":404"]),
+        ("/private/x", &close, &["HTTP/1.1 401 ", "WWW-Authenticate: ", "<h1>not so</h1>"]),
+        ("/down/x", &close, &["HTTP/1.1 502 ", "<h1>down</h1>"]),
+        ("/program", &close, &["HTTP/1.1 404 ", "of the program"]),
+        ("/errors/404.html", &close, &["HTTP/1.1 200 ", "<h1>not here</h1>"]),
+    ] {
+        let answer = ask(port, "localhost", target, fields);
+        for wanted in wanted {
+            assert!(answer.contains(wanted), "{target} {fields}\n{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_page_for_errors_that_means_nothing_says_so() {
+    for (pages, wanted) in [
+        (r#"{ "200": "/x" }"#, "\"200\" is neither a status code of 400 to 599 nor 4xx or 5xx"),
+        (r#"{ "+44": "/x" }"#, "\"+44\" is neither"),
+        (r#"{ "404": "x" }"#, "the page \"x\" for 404 does not begin with a slash"),
+    ] {
+        let conf = format!(r#"{{ "vhosts": [ {{ "name": "a", "port": 1, "error-documents": {pages} }} ] }}"#);
+        let folder = Folder::new("pages", &[("conf", &conf)]);
+        let (success, _, err) = said(&run(&folder.0, &["--test"]));
+        assert!(!success && err.contains(wanted), "{err}");
+    }
+}
+
+#[test]
+fn a_mount_with_auth_mask_lets_in_sessions_that_have_all_its_rights() {
+    let port = free_port();
+    let conf = r#"{ "vhosts": [ { "name": "localhost", "port": PORT, "session-key": "ROOT/key", "session-login": "/login", "mounts": [
+            { "mountpoint": "/", "origin": "file://ROOT/www" },
+            { "mountpoint": "/admin", "origin": "file://ROOT/www", "auth-mask": 3 },
+            { "mountpoint": "/both", "origin": "file://ROOT/www", "auth-mask": "1", "basic-auth": "ROOT/users" },
+        ], "ws-protocols": [ { "lws-mirror-protocol": {} } ] } ] }"#
+        .replace("PORT", &port.to_string());
+    let secret = "0123456789abcdef0123456789abcdef";
+    let folder = Folder::new(
+        "sessions",
+        &[
+            ("conf", "{ \"global\": {} }"),
+            ("conf.d/hosts", &conf),
+            ("www/x", "file"),
+            ("key", &format!("{secret}\n")),
+            ("users", "ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n"),
+        ],
+    );
+    let _serving = Serving::start(&folder);
+    let cookie = |secret: &str, value: &str| {
+        let signer = CookieSigner::new(secret.as_bytes()).expect("it is long enough");
+        format!("Cookie: a=b; {}\r\n", signer.sign(Cookie::new("session", value.to_owned())))
+    };
+    let (all, some) = (cookie(secret, "an:na:7:4000000000"), cookie(secret, "anna:1:4000000000"));
+    let (over, forged) =
+        (cookie(secret, "anna:7:1000000000"), cookie(&secret.replace('0', "1"), "anna:7:4000000000"));
+    const PASSWORD: &str = "Authorization: Basic YW5uOnNlY3JldA==\r\n";
+    let opening = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: lws-mirror-protocol\r\n";
+    let challenge = "WWW-Authenticate: Cookie cookie-name=\"session\"";
+    let browser = "Accept: text/html\r\n";
+    for (target, fields, wanted) in [
+        ("/x", String::new(), &["HTTP/1.1 200 ", "\r\n\r\nfile"][..]),
+        ("/admin/x", String::new(), &["HTTP/1.1 401 ", challenge]),
+        ("/admin/x", browser.to_owned(), &["HTTP/1.1 303 ", "Location: /login\r\n"]),
+        ("/admin/x", all.clone(), &["HTTP/1.1 200 ", "\r\n\r\nfile"]),
+        ("/admin/x", some.clone(), &["HTTP/1.1 403 "]),
+        ("/admin/x", over, &["HTTP/1.1 401 "]),
+        ("/admin/x", forged, &["HTTP/1.1 401 "]),
+        ("/admin/x", "Cookie: session=anna:7:4000000000\r\n".to_owned(), &["HTTP/1.1 401 "]),
+        ("/admin/x", cookie(secret, "7:4000000000"), &["HTTP/1.1 401 "]),
+        ("/both/x", all.clone(), &["HTTP/1.1 401 ", "WWW-Authenticate: Basic "]),
+        ("/both/x", PASSWORD.to_owned(), &["HTTP/1.1 401 ", challenge]),
+        ("/both/x", format!("{some}{PASSWORD}"), &["HTTP/1.1 200 "]),
+    ] {
+        let answer = ask(port, "localhost", target, &format!("{CLOSE}{fields}"));
+        for wanted in wanted {
+            assert!(answer.contains(wanted), "{target} {fields}\n{answer}");
+        }
+    }
+    for (target, fields, wanted) in [
+        ("/admin/", String::new(), "HTTP/1.1 401 "),
+        ("/admin/", some, "HTTP/1.1 403 "),
+        ("/admin/", all.clone(), "HTTP/1.1 101 "),
+        ("/admin/", format!("{all}Origin: http://elsewhere.example\r\n"), "HTTP/1.1 403 "),
+        ("/admin/", format!("{all}Origin: http://localhost:{port}\r\n"), "HTTP/1.1 101 "),
+    ] {
+        let host = format!("localhost:{port}");
+        let answer = ask(port, &host, target, &format!("{opening}{fields}"));
+        assert!(answer.starts_with(wanted), "{target} {fields}\n{answer}");
+    }
+}
+
+#[test]
+fn a_session_key_that_cannot_be_used_stops_the_start_with_its_place() {
+    for (key, wanted) in
+        [("too short\n", "key: a session-key has 32 octets at least"), ("", "has 32 octets at least")]
+    {
+        let conf = r#"{ "vhosts": [ { "name": "a", "port": 1, "session-key": "ROOT/key" } ] }"#;
+        let folder = Folder::new("session-key", &[("conf", conf), ("key", key)]);
+        let (success, _, err) = said(&run(&folder.0, &[]));
+        assert!(!success && err.contains("conf:1:") && err.contains(wanted), "{err}");
+    }
 }
 
 #[test]

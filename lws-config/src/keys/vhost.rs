@@ -3,7 +3,8 @@
 use super::global::{SECONDS_MAX, protocol_names};
 use super::{Key, Shape, limits, mount, read_object};
 use crate::model::{
-    AcceptAs, ClientTls, Listen, Mount, Numbers, OptionValue, PlainText, Protocol, Tls, Vhost,
+    AcceptAs, ClientTls, ErrorCodes, Listen, Mount, Numbers, OptionValue, PlainText, Protocol, Sessions, Tls,
+    Vhost,
 };
 use crate::scalar::Reader;
 use crate::tree::{Cursor, Value};
@@ -12,6 +13,9 @@ use std::time::Duration;
 
 /// What libwebsockets gives a connection between requests where nothing is said.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the cookie of a signed session is called where nothing is said.
+const SESSION_COOKIE: &str = "session";
 
 const OPENSSL: &str = "it sets switches of OpenSSL, which does not stand behind TLS here";
 const QUIC: &str = "QUIC is not spoken";
@@ -46,6 +50,7 @@ pub(crate) struct HostDraft {
     headers: Vec<(String, String)>,
     raw_only: bool,
     not_found_page: Option<String>,
+    error_pages: Vec<(ErrorCodes, String)>,
     alpn: Option<Vec<String>>,
     fast_open_queue: Option<u32>,
     strict_host: bool,
@@ -53,6 +58,9 @@ pub(crate) struct HostDraft {
     plain_text: PlainText,
     websockets_need_protocol: bool,
     half_closed_long_poll: bool,
+    session_key: Option<PathBuf>,
+    session_cookie: Option<String>,
+    session_login: Option<String>,
     limits: Numbers,
     mounts: Vec<Mount>,
     protocols: Vec<Protocol>,
@@ -165,6 +173,14 @@ pub(crate) static KEYS: &[Key<HostDraft>] = &[
     Key::read("error-document-404", Shape::Text, "the page for what is not found", |vhost, at, reader| {
         vhost.not_found_page = reader.name(at);
     }),
+    Key::read(
+        "error-documents",
+        Shape::Pairs,
+        "pages for errors, by status codes: 403, or 4xx and 5xx for all others",
+        |vhost, at, reader| {
+            error_pages(&mut vhost.error_pages, at, reader);
+        },
+    ),
     Key::read("alpn", Shape::Text, "what TLS offers, such as h2,http/1.1", |vhost, at, reader| {
         vhost.alpn = reader.text(at).map(|text| protocol_names(&text));
     }),
@@ -231,6 +247,15 @@ pub(crate) static KEYS: &[Key<HostDraft>] = &[
             vhost.half_closed_long_poll = reader.switch(at).unwrap_or_default();
         },
     ),
+    Key::read("session-key", Shape::Text, "the file of the key of signed sessions", |vhost, at, reader| {
+        vhost.session_key = reader.path(at);
+    }),
+    Key::read("session-cookie", Shape::Text, "the cookie of a signed session", |vhost, at, reader| {
+        vhost.session_cookie = cookie_name(at, reader);
+    }),
+    Key::read("session-login", Shape::Text, "where browsers without a session go", |vhost, at, reader| {
+        vhost.session_login = reader.name(at);
+    }),
     Key::ignored("dht", "there is no distributed hash table"),
     Key::ignored("quic-mtu", QUIC),
     Key::ignored("quic-preferred-addresses", QUIC),
@@ -266,6 +291,50 @@ fn port(at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<u16> {
         reader.report.error(at, format!("\"{text}\" is no port of 0 to 65535"));
     }
     port
+}
+
+/// The name of a cookie: a token, RFC 6265 §4.1.1.
+fn cookie_name(at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let name = reader.name(at)?;
+    let is_token =
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+    if !is_token {
+        reader.report.error(at, format!("\"{name}\" is no name of a cookie"));
+    }
+    is_token.then_some(name)
+}
+
+/// Pages by status codes.
+fn error_pages(pages: &mut Vec<(ErrorCodes, String)>, at: &Cursor<'_>, reader: &mut Reader<'_>) {
+    let mut pairs = Vec::new();
+    reader.pairs(at, &mut pairs);
+    for (codes, page) in pairs {
+        match (error_codes(&codes), page.starts_with('/')) {
+            (None, _) => {
+                reader
+                    .report
+                    .error(at, format!("\"{codes}\" is neither a status code of 400 to 599 nor 4xx or 5xx"));
+            }
+            (_, false) => {
+                reader
+                    .report
+                    .error(at, format!("the page \"{page}\" for {codes} does not begin with a slash"));
+            }
+            (Some(codes), true) => pages.push((codes, page)),
+        }
+    }
+}
+
+/// The status codes that `403`, `4xx` and `5xx` stand for.
+fn error_codes(text: &str) -> Option<ErrorCodes> {
+    match text {
+        "4xx" => Some(ErrorCodes::ClientErrors),
+        "5xx" => Some(ErrorCodes::ServerErrors),
+        _ => {
+            let code = text.parse().ok().filter(|code| text.len() == 3 && (400..=599).contains(code));
+            code.map(ErrorCodes::One)
+        }
+    }
 }
 
 fn protocols(protocols: &mut Vec<Protocol>, at: &Cursor<'_>, reader: &mut Reader<'_>) {
@@ -324,6 +393,7 @@ impl HostDraft {
         let listen = self.listen(at, reader);
         let tls = self.tls(at, reader);
         let client_tls = self.client_tls(at, reader);
+        let sessions = self.sessions(at, reader);
         Some(Vhost {
             location: at.location(),
             name: self.name?,
@@ -338,6 +408,7 @@ impl HostDraft {
             headers: self.headers,
             raw_only: self.raw_only,
             not_found_page: self.not_found_page,
+            error_pages: self.error_pages,
             alpn: self.alpn,
             fast_open_queue: self.fast_open_queue,
             strict_host: self.strict_host,
@@ -345,6 +416,7 @@ impl HostDraft {
             plain_text: self.plain_text,
             websockets_need_protocol: self.websockets_need_protocol,
             half_closed_long_poll: self.half_closed_long_poll,
+            sessions,
             limits: self.limits,
             mounts: self.mounts,
             protocols: self.protocols,
@@ -401,6 +473,19 @@ impl HostDraft {
                 None
             }
         }
+    }
+
+    fn sessions(&mut self, at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<Sessions> {
+        let (cookie, login) = (self.session_cookie.take(), self.session_login.take());
+        let Some(key) = self.session_key.take() else {
+            if cookie.is_some() || login.is_some() {
+                let message =
+                    "\"session-cookie\" and \"session-login\" have no effect without \"session-key\"";
+                reader.report.warning(at, message);
+            }
+            return None;
+        };
+        Some(Sessions { key, cookie: cookie.unwrap_or_else(|| SESSION_COOKIE.to_owned()), login })
     }
 
     fn client_tls(&mut self, at: &Cursor<'_>, reader: &mut Reader<'_>) -> Option<ClientTls> {

@@ -111,7 +111,9 @@ fn check_host(vhost: &Vhost) -> Result<(), Error> {
         (vhost.websockets_need_protocol, "disable-no-protocol-ws-upgrades"),
         (vhost.plain_text != lws_config::PlainText::default(), "plain text at a port with TLS"),
         (vhost.alpn.is_some(), "alpn"),
+        (vhost.sessions.is_some(), "session-key"),
         (vhost.not_found_page.is_some(), "error-document-404"),
+        (!vhost.error_pages.is_empty(), "error-documents"),
         (vhost.half_closed_long_poll, "h2-half-closed-long-poll"),
         (
             vhost.protocols.len() > 1 && !vhost.protocols.iter().any(|protocol| protocol.is_default),

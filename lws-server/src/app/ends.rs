@@ -66,6 +66,9 @@ impl App {
             let cause = if http.tally.panicked { "panic" } else { cause.name() };
             self.log(|| entry.exchange(&http.tally, cause));
         }
+        if let Some(errors) = &http.tally.errors {
+            errors.refresh(cx.now(), &self.state.group.pools.disk);
+        }
         // Behind what is counted, which has to be right where the handler panics.
         if let Some(mut handler) = handler {
             handler.close(&mut Context::new(cx, &mut self.state, Subject { route, key }, None), cause);

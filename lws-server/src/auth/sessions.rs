@@ -2,6 +2,8 @@
 
 use super::{admit_with, quoted};
 use crate::Context;
+#[cfg(feature = "signed-cookies")]
+use crate::http::CookieSigner;
 use crate::http::subrequest::Grant;
 use crate::http::{Method, Request, Response, Status};
 use crate::route::guard::{Admission, Gate, Guard};
@@ -59,6 +61,34 @@ impl Sessions {
         find: impl Fn(&mut Context<'_>, &str) -> Option<Session> + Send + Sync + 'static,
     ) -> Self {
         Self { cookie: cookie.into(), login: None, find: Arc::new(find) }
+    }
+
+    /// Sessions that the cookie of this name carries itself, signed, so that nothing is kept here and any number of processes know them. Its
+    /// value is `USER:RIGHTS:UNTIL`: a name, which may have colons, a decimal number with a bit for each right, and the Unix time in seconds at
+    /// which the session ends. It cannot be ended before then, but by another key. Whoever logs users in sets it by the same key:
+    ///
+    /// ```
+    /// use lws_server::auth::Sessions;
+    /// use lws_server::http::{Cookie, CookieSigner};
+    ///
+    /// let signer = CookieSigner::new(&[7; 32]).ok_or("a key of 32 octets")?;
+    /// let cookie = signer.sign(Cookie::new("session", "anna:3:2000000000"));
+    /// let gate = Sessions::signed("session", signer).login("/login").gate(3);
+    /// # assert!(cookie.value().starts_with("anna:3:2000000000."));
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[cfg(feature = "signed-cookies")]
+    pub fn signed(cookie: impl Into<String>, signer: CookieSigner) -> Self {
+        let cookie = cookie.into();
+        let name = cookie.clone();
+        Self::new(cookie, move |cx, value| {
+            let value = signer.check(&name, value)?;
+            let (rest, until) = value.rsplit_once(':')?;
+            let (_user, rights) = rest.rsplit_once(':')?;
+            let is_over = until.parse::<u64>().ok()? <= cx.unix_seconds().into();
+            let rights = rights.parse().ok()?;
+            (!is_over).then(|| Session::with(rights, Grant::new()))
+        })
     }
 
     /// The page to which people are sent who have no session, by 303. Programs and WebSockets are answered 401 all the same.

@@ -1,6 +1,7 @@
 //! How a site and its server behave: names, origins, limits, sizes, and what the program wants to hear.
 
 use super::Builder;
+use crate::files::ErrorDocuments;
 use crate::http::{ErrorRenderer, RenderError};
 use crate::route::RouteOptions;
 use crate::route::guard::Gate;
@@ -117,6 +118,14 @@ impl Builder {
     /// [`RenderError`].
     pub fn errors(mut self, renderer: impl RenderError) -> Self {
         self.site.settings.errors = Some(ErrorRenderer::new(renderer));
+        self
+    }
+
+    /// Sends files with responses that report an error, in place of the server's own words: see [`ErrorDocuments`]. They take the place of
+    /// what [`errors`](Self::errors) was given.
+    #[doc(alias = "error_page")]
+    pub fn error_documents(mut self, documents: ErrorDocuments) -> Self {
+        self.site.settings.errors = Some(documents.into());
         self
     }
 

@@ -1,13 +1,15 @@
 //! Files behind a path: of a directory, in memory, inside an archive, or of a tree that the application has.
 //!
 //! What a request is answered with is decided by [`lws_files`]. Here stands how its answers reach a peer: `mount.rs` is the endpoint,
-//! `transfer.rs` sends a response permit by permit and waits for disks without keeping the loop waiting, and `shelf.rs` bounds what
+//! `documents.rs` has files that stand for the server's words of errors, `transfer.rs` sends a response permit by permit and waits for disks without keeping the loop waiting, and `shelf.rs` bounds what
 //! is open for peers that take nothing.
 
+mod documents;
 mod mount;
 pub(crate) mod shelf;
 pub(crate) mod transfer;
 
+pub use documents::ErrorDocuments;
 pub use lws_files::{
     Accepted, Body, CacheControl, CacheLimits, CachePolicy, Chain, Coding, Compression, Content, Directory,
     Encoder, EntityTag, Entry, Fault, Field, Links, Listed, Listing, Lookup, Memory, Opened, Options, Piece,
@@ -211,14 +213,19 @@ impl Files {
         self
     }
 
-    pub(crate) fn mounted_at(self, path: &str) -> Mount {
+    /// What all threads and mounts share.
+    pub(crate) fn shared(&self) -> lws_files::Files {
         let files = self.served.get_or_init(|| match &self.source {
             FileSource::Directory(directory) => {
                 lws_files::Files::new(directory.clone(), self.options.clone())
             }
             FileSource::Tree(tree) => lws_files::Files::new(Arc::clone(tree), self.options.clone()),
         });
-        Mount::new(path, Mounted::new(files.clone(), self.disk_timeout))
+        files.clone()
+    }
+
+    pub(crate) fn mounted_at(self, path: &str) -> Mount {
+        Mount::new(path, Mounted::new(self.shared(), self.disk_timeout))
     }
 }
 

@@ -150,7 +150,13 @@ mod signed {
         /// The value of the first cookie called `name`, if its signature is right.
         #[must_use]
         pub fn verify<'a>(&self, request: &Request<'a>, name: &str) -> Option<&'a str> {
-            let (value, signature) = request.cookie(name)?.rsplit_once('.')?;
+            self.check(name, request.cookie(name)?)
+        }
+
+        /// The value of a cookie called `name` that came as `signed`, if its signature is right.
+        #[must_use]
+        pub fn check<'a>(&self, name: &str, signed: &'a str) -> Option<&'a str> {
+            let (value, signature) = signed.rsplit_once('.')?;
             let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
             // In the same time whatever it is.
             self.mac(name, value).verify_slice(&signature).ok().map(|()| value)

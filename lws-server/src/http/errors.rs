@@ -5,8 +5,9 @@
 use super::accept::{best, matches_type, wishes_of};
 use crate::site::served::can_be_written;
 use crate::thread::panics;
+use lws_files::Pool;
 use lws_proto::http::{Head, Status};
-use lws_proto::{Cause, RenderRefusal};
+use lws_proto::{Cause, RenderRefusal, Time};
 pub use lws_proto::{ErrorContent, REFUSAL_BYTES_MAX};
 use std::fmt;
 use std::sync::Arc;
@@ -97,17 +98,31 @@ impl ErrorReport<'_> {
 
 /// What renders the errors of a site, shared by its threads.
 #[derive(Clone)]
-pub struct ErrorRenderer(Arc<dyn RenderError>);
+pub struct ErrorRenderer {
+    renderer: Arc<dyn RenderError>,
+    refresh: Option<Refresh>,
+}
+
+/// Has what a renderer keeps of files read again, on the pool, if it is time for that.
+type Refresh = Arc<dyn Fn(Time, &Pool) + Send + Sync>;
 
 impl ErrorRenderer {
     /// One for [`SiteSettings::errors`](crate::SiteSettings::errors).
     pub fn new(renderer: impl RenderError) -> Self {
-        Self(Arc::new(renderer))
+        Self { renderer: Arc::new(renderer), refresh: None }
+    }
+
+    /// One that keeps something of files, which `refresh` has read again if it is time for that. It waits for nothing.
+    pub(crate) fn refreshed(
+        renderer: impl RenderError,
+        refresh: impl Fn(Time, &Pool) + Send + Sync + 'static,
+    ) -> Self {
+        Self { refresh: Some(Arc::new(refresh)), ..Self::new(renderer) }
     }
 
     /// A panic leaves what the server says itself: it must not stand in the way of the report of another.
     fn render(&self, error: &ErrorReport<'_>, bytes_max: usize) -> Option<ErrorContent> {
-        let content = panics::catch(|| self.0.render(error)).ok()??;
+        let content = panics::catch(|| self.renderer.render(error)).ok()??;
         // A response that cannot be written becomes a 500, which would be rendered in turn.
         let is_good = content.content.len() <= bytes_max && can_be_written(TYPE, &content.content_type);
         is_good.then_some(content)
@@ -140,6 +155,13 @@ impl ErrorForm {
         let accept: Vec<_> = head.get_all("accept").map(String::from_utf8_lossy).collect();
         let wishes = Wishes { target: head.target().into(), accept: accept.join(",").into() };
         Box::new(Self { renderer: renderer.clone(), wishes })
+    }
+
+    /// The exchange is over: what was sent of files may have to be read again.
+    pub(crate) fn refresh(&self, now: Time, pool: &Pool) {
+        if let Some(refresh) = &self.renderer.refresh {
+            refresh(now, pool);
+        }
     }
 
     /// The content of a response that reports an error.

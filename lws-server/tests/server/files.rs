@@ -1,14 +1,18 @@
 //! Files, seen from the other end of a connection.
 
 use crate::common::{Answer, Running, serve};
-use lws_server::files::{Asset, CacheLimits, Files, Links};
-use lws_server::http::{ErrorContent, ErrorReport};
+use lws_server::files::{
+    Asset, CacheLimits, Entry, ErrorDocuments, Fault, Files, Links, Lookup, Opened, Vfs, Wait,
+};
+use lws_server::http::{ErrorContent, ErrorReport, Rejection, Request, Response, Status};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
+use test_kit::PATIENCE;
 
 /// A directory that goes with the test.
 struct Directory(PathBuf);
@@ -531,4 +535,129 @@ fn what_cannot_be_had_is_refused_in_the_words_of_the_application() {
     check("GET", "/data.bin", "If-Match: \"other\"\r\n", 412, "<h1>412</h1>Precondition Failed");
     // A mount that has a page of its own keeps it.
     check("GET", "/own/nowhere", "", 404, "spaced");
+}
+
+#[test]
+fn documents_of_a_site_stand_for_the_servers_words_and_for_no_others() {
+    let directory = Directory::new();
+    for (name, text) in [("404.html", "<h1>Not here</h1>"), ("4xx.txt", "no"), ("5xx.html", "<h1>Later</h1>")]
+    {
+        fs::write(directory.path("served").join(name), text).expect("it can be written");
+    }
+    let served = directory.path("served");
+    let server = serve(move |builder| {
+        let files = Files::directory(served).expect("it is there");
+        let documents = ErrorDocuments::new()
+            .status(Status::NOT_FOUND, &files, "404.html")
+            .and_then(|documents| documents.client_errors(&files, "4xx.txt"))
+            .and_then(|documents| documents.server_errors(&files, "5xx.html"))
+            .expect("they can be read");
+        builder
+            .error_documents(documents)
+            .get("/own", |_| Response::error(Status::NOT_FOUND).content("mine"))
+            .get("/gone", |_| Response::error(Status::GONE))
+            .get("/query", |request: &Request<'_>| -> Result<Response, Rejection> {
+                Ok(Response::text(request.query_pairs()?.require::<String>("q")?))
+            })
+            .get("/panic", |_| -> Response { panic!("on purpose") })
+            .mount("/files", files.clone())
+            .mount("/with", files.not_found("a name.txt"))
+    });
+    let check = |method: &str, target: &str, fields: &str, status: u16, kind: &str, text: &str| {
+        let answer = server.request(method, target, fields);
+        assert_eq!((answer.status, answer.text()), (status, text), "{method} {target}");
+        assert_eq!(answer.field("content-type"), Some(kind), "{method} {target}");
+        answer
+    };
+    let (html, plain) = ("text/html; charset=utf-8", "text/plain; charset=utf-8");
+    for target in ["/nowhere", "/files/nowhere"] {
+        check("GET", target, "", 404, html, "<h1>Not here</h1>");
+        check("GET", target, "Accept: text/html, */*;q=0.1\r\n", 404, html, "<h1>Not here</h1>");
+        let head = check("HEAD", target, "", 404, html, "");
+        assert_eq!(head.field("content-length"), Some("17"));
+        let kind = "application/problem+json";
+        let json = "{\"status\":404,\"title\":\"Not Found\"}\n";
+        check("GET", target, "Accept: application/json\r\n", 404, kind, json);
+    }
+    for target in ["/gone", "/files/data.bin"] {
+        let put = check("PUT", target, "Content-Length: 0\r\n", 405, plain, "no");
+        assert_eq!(put.field("allow"), Some("GET, HEAD, OPTIONS"));
+    }
+    let range = check("GET", "/files/data.bin", "Range: bytes=99-\r\n", 416, plain, "no");
+    assert_eq!(range.field("content-range"), Some("bytes */10"));
+    check("GET", "/gone", "", 410, plain, "no");
+    check("GET", "/panic", "", 500, html, "<h1>Later</h1>");
+    // What says more than the status code does, has content of its own, or a page of its own.
+    check("GET", "/query", "", 400, plain, "q: it is missing\n");
+    check("GET", "/own", "", 404, plain, "mine");
+    check("GET", "/with/nowhere", "", 404, plain, "spaced");
+    // What cannot be understood.
+    let answer = server.ask("GET\r\n\r\n");
+    assert_eq!((answer.status, answer.text()), (400, "no"));
+}
+
+/// A tree of one file that others change, and that counts how often it was asked.
+#[derive(Default)]
+struct Changing {
+    content: Mutex<Option<&'static str>>,
+    opened: AtomicU32,
+}
+
+impl Changing {
+    fn set(&self, content: Option<&'static str>) {
+        *self.content.lock().expect("no test panics with it") = content;
+    }
+}
+
+impl Vfs for Changing {
+    fn open(&self, lookup: &Lookup<'_>) -> Result<Opened, Fault> {
+        assert_eq!(lookup.wait, Wait::Allowed, "the loop reads no document");
+        let content = *self.content.lock().expect("no test panics with it");
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(content.map_or(Opened::NotHere, |text| Opened::File(Entry::of_bytes(text))))
+    }
+}
+
+#[test]
+fn a_document_that_was_replaced_is_sent_a_moment_later_and_one_that_was_removed_as_it_was() {
+    let tree = Arc::new(Changing::default());
+    tree.set(Some("old"));
+    let files = Files::new(Arc::clone(&tree));
+    let server = serve(move |builder| {
+        let documents = ErrorDocuments::new().status(Status::NOT_FOUND, &files, "404.html");
+        builder.error_documents(documents.expect("it can be read"))
+    });
+    let until = |is_so: &dyn Fn(&str) -> bool| {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(server.get("/nowhere").text()) {
+            assert!(Instant::now() < deadline, "it is never read again");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    assert_eq!(server.get("/nowhere").text(), "old");
+    tree.set(Some("new"));
+    until(&|text| text == "new");
+    tree.set(None);
+    let opened = tree.opened.load(Ordering::Relaxed);
+    until(&|text| {
+        assert_eq!(text, "new");
+        tree.opened.load(Ordering::Relaxed) > opened
+    });
+    assert_eq!(server.get("/nowhere").text(), "new");
+}
+
+#[test]
+fn a_document_that_cannot_be_read_is_refused_by_its_name() {
+    let directory = Directory::new();
+    fs::write(directory.path("served").join("large.html"), vec![b'x'; (1 << 20) + 1])
+        .expect("it can be written");
+    let files = Files::directory(directory.path("served")).expect("it is there");
+    for (name, wanted) in [
+        ("none.html", "none.html: entity not found"),
+        ("../served/large.html", "../served/large.html: entity not found"),
+        ("large.html", "large.html: it has more than 1048576 bytes"),
+    ] {
+        let error = ErrorDocuments::new().status(Status::NOT_FOUND, &files, name).expect_err(name);
+        assert_eq!(error.to_string(), wanted);
+    }
 }

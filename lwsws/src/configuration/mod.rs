@@ -1,10 +1,12 @@
 //! Configurations in files: reading one, what is done with it besides serving, and serving.
 
+mod documents;
 mod explain;
 mod limits;
 mod programs;
 mod protocols;
 mod reload;
+mod sessions;
 mod sites;
 mod stamp;
 
@@ -116,7 +118,9 @@ impl ConfigurationArguments {
         sites::remarks(&config).iter().for_each(|remark| say(&format!("{remark}\n")));
         let (folder, options) = (folder.clone(), self.options());
         let reload_timeout = Duration::from_secs(self.reload_timeout.into());
-        Ok(Some(Served { prepared: Arc::new(Prepared::new(config)?), folder, options, reload_timeout }))
+        let prepared = Arc::new(Prepared::new(config)?);
+        prepared.remarks().for_each(|remark| say(&format!("{remark}\n")));
+        Ok(Some(Served { prepared, folder, options, reload_timeout }))
     }
 
     fn options(&self) -> Options {

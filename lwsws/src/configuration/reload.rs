@@ -66,6 +66,7 @@ impl Source {
         sites::remarks(&config).iter().for_each(|remark| say(&format!("{remark}\n")));
         let plan = Plan::between(served.config(), &config);
         let (served, updates) = Prepared::after(Some(served), config)?;
+        served.remarks().for_each(|remark| say(&format!("{remark}\n")));
         Ok(Acquired { served: Arc::new(served), plan, updates })
     }
 }
@@ -132,7 +133,7 @@ impl Reloader {
         fates
             .map(|(index, fate)| match fate {
                 Fate::Same(old) if is_changed(index, old) => Fate::Changed(old),
-                Fate::Same(old) if !served.has_files_of(index, &self.served) => {
+                Fate::Same(old) if !served.has_files_of(index, &self.served, old) => {
                     let name = &served.config().vhosts[index].name;
                     done.push(format!("~ {name}: its folders and passwords were opened again"));
                     Fate::Changed(old)

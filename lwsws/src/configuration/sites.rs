@@ -2,20 +2,22 @@
 //!
 //! Says what it cannot serve, by name: nothing of a configuration is passed over in silence.
 
+use super::documents::Documents;
 use super::limits;
 use super::programs;
 use super::protocols::{self, NoWebSockets, Protocols, built_in};
+use super::sessions;
 use super::stamp::Stamp;
 use crate::demo::Demo;
 use crate::files::passwords;
 use crate::proxy;
 use lws_config::{Cache, Config, Listen, Location, Mount, Origin, Vhost};
 use lws_proxy::Proxy;
-use lws_server::auth::{Basic, ForwardAuth};
+use lws_server::auth::{Basic, ForwardAuth, Sessions};
 use lws_server::files::{CacheControl, Files, Types};
 use lws_server::http::{Response, Status};
 use lws_server::tls::{self, ClientCertificates, Host, Identity, Plain, Roots};
-use lws_server::{Limits, ListenOptions, Redirect, Route, Site, Takes};
+use lws_server::{Gate, Limits, ListenOptions, Origins, Redirect, Route, Site, Takes};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
@@ -28,10 +30,16 @@ use std::time::Duration;
 const STRICT_TRANSPORT_SECURITY: Duration = Duration::from_secs(15_768_000);
 
 /// What is said of a configuration before it is served.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Remark {
     location: Option<Location>,
     message: String,
+}
+
+impl Remark {
+    pub(super) fn new(location: &Location, message: String) -> Self {
+        Self { location: Some(location.clone()), message }
+    }
 }
 
 impl fmt::Display for Remark {
@@ -53,6 +61,10 @@ pub(super) struct Prepared {
     stamps: HashMap<PathBuf, Option<Stamp>>,
     /// The files of users and passwords.
     passwords: HashMap<PathBuf, Basic>,
+    /// By host: the sessions that its mounts ask for.
+    sessions: Vec<Option<Sessions>>,
+    /// By host: its pages for errors.
+    documents: Vec<Documents>,
     /// TLS of the listeners, by the hosts that are the first there.
     tls: HashMap<usize, tls::Server>,
 }
@@ -81,6 +93,8 @@ impl Prepared {
             files: HashMap::new(),
             stamps: HashMap::new(),
             passwords: HashMap::new(),
+            sessions: Vec::new(),
+            documents: Vec::new(),
             tls: HashMap::new(),
             config,
         };
@@ -91,6 +105,9 @@ impl Prepared {
         prepared.open_folders()?;
         prepared.find_programs()?;
         prepared.read_passwords()?;
+        prepared.read_session_keys()?;
+        let hosts = prepared.config.vhosts.iter();
+        prepared.documents = hosts.map(|vhost| prepared.documents_of(vhost)).collect();
         let updates = prepared.read_certificates(before)?;
         Ok((prepared, updates))
     }
@@ -102,14 +119,16 @@ impl Prepared {
         self.demos.get(index).filter(|demos| demos.len() == vhost.mounts.len() + 1).cloned()
     }
 
-    /// Whether the folders, archives and passwords of a host are those that another host has of an earlier configuration, which names the
+    /// Whether the folders, archives and passwords of a host are those that host `old` has of an earlier configuration, which names the
     /// same paths.
-    pub(super) fn has_files_of(&self, index: usize, before: &Self) -> bool {
+    pub(super) fn has_files_of(&self, index: usize, before: &Self, old: usize) -> bool {
+        // A page that was not there may be there now.
+        let had_pages = before.documents[old].missing().len() == self.documents[index].missing().len();
         let is_same = |path: &PathBuf| {
             let stamp = self.stamps.get(path).and_then(Option::as_ref);
             stamp.is_some() && stamp == before.stamps.get(path).and_then(Option::as_ref)
         };
-        named_paths(&self.config.vhosts[index..=index]).all(is_same)
+        had_pages && named_paths(&self.config.vhosts[index..=index]).all(is_same)
     }
 
     fn open_folders(&mut self) -> io::Result<()> {
@@ -141,6 +160,27 @@ impl Prepared {
             }
         }
         Ok(())
+    }
+
+    fn read_session_keys(&mut self) -> io::Result<()> {
+        for vhost in &self.config.vhosts {
+            let read = vhost.sessions.as_ref().map(sessions::sessions).transpose();
+            self.sessions.push(read.map_err(|error| at(&vhost.location, &error))?);
+        }
+        Ok(())
+    }
+
+    fn documents_of(&self, vhost: &Vhost) -> Documents {
+        Documents::read(vhost, |path| {
+            let mount = mount_of(vhost, path)?;
+            let Origin::Files(folder) = &mount.origin else { return None };
+            Some((mount, with_options(self.files.get(folder)?.clone(), mount)))
+        })
+    }
+
+    /// What was found missing when it was opened, and is served without.
+    pub(super) fn remarks(&self) -> impl Iterator<Item = &Remark> {
+        self.documents.iter().flat_map(Documents::missing)
     }
 
     fn find_programs(&self) -> io::Result<()> {
@@ -239,6 +279,7 @@ impl Prepared {
         settings.strict_transport_security =
             vhost.strict_transport_security.then_some(STRICT_TRANSPORT_SECURITY);
         settings.fields = fields(&vhost.headers);
+        settings.errors = self.documents[index].documents().cloned().map(Into::into);
         settings.route_defaults.keep_half_closed = vhost.half_closed_long_poll.then_some(true);
         let listener = self.sharing(index).first().copied().unwrap_or(index);
         settings.listen.push(listen(vhost, self.tls.get(&listener)));
@@ -246,7 +287,7 @@ impl Prepared {
             return site;
         }
         for (mount, demo) in vhost.mounts.iter().zip(&self.demos[index]) {
-            self.add_mount(&mut site, vhost, mount, demo);
+            self.add_mount(&mut site, index, mount, demo);
         }
         let at_root = |mount: &Mount| mount.path == "/";
         if let (false, Some(demo)) = (vhost.mounts.iter().any(at_root), self.demos[index].last()) {
@@ -261,7 +302,7 @@ impl Prepared {
         }
         match &mount.origin {
             Origin::Files(folder) => match self.files.get(folder) {
-                Some(files) => Route::files(mount.path.clone(), with_options(files.clone(), vhost, mount)),
+                Some(files) => Route::files(mount.path.clone(), with_options(files.clone(), mount)),
                 None => unserved(mount),
             },
             Origin::Redirect { location } => {
@@ -280,7 +321,8 @@ impl Prepared {
         }
     }
 
-    fn add_mount(&self, site: &mut Site, vhost: &Vhost, mount: &Mount, demo: &Demo) {
+    fn add_mount(&self, site: &mut Site, host: usize, mount: &Mount, demo: &Demo) {
+        let vhost = &self.config.vhosts[host];
         let taken = |route: &Route| route.path.trim_end_matches('/') == mount.path.trim_end_matches('/');
         if site.routes.iter().any(taken) {
             // It was said when the configuration was read: the first one answers.
@@ -296,16 +338,18 @@ impl Prepared {
         }
         let passwords = mount.basic_auth.as_ref().and_then(|users| self.passwords.get(users));
         let passwords = passwords.map(|passwords| passwords.clone().gate());
+        let sessions = sessions::gate(self.sessions[host].as_ref(), mount);
+        // A browser sends the cookie whichever page asks.
+        let origins = sessions.is_some().then_some(Origins::Same);
+        let of_mount = both(passwords, sessions);
         let asked = mount.interceptor.clone().filter(|_| can_be_guarded(vhost, mount));
         let interceptor = asked.map(|path| ForwardAuth::route(path).gate());
         for route in &mut site.routes[first..] {
             route.exact = mount.exact;
             route.options.interceptor = interceptor.clone();
             route.options.fields = fields(&mount.headers);
-            route.options.authentication = match (passwords.clone(), route.options.authentication.take()) {
-                (Some(of_mount), Some(of_protocol)) => Some(of_mount.and(of_protocol)),
-                (of_mount, of_protocol) => of_mount.or(of_protocol),
-            };
+            route.options.authentication = both(of_mount.clone(), route.options.authentication.take());
+            route.options.origins.clone_from(&origins);
         }
     }
 
@@ -318,7 +362,15 @@ impl Prepared {
     }
 }
 
-/// The folders, archives and files of passwords that hosts name.
+/// What lets in those whom both let in, the first one asked first.
+fn both(first: Option<Gate>, second: Option<Gate>) -> Option<Gate> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(first.and(second)),
+        (first, second) => first.or(second),
+    }
+}
+
+/// The folders, archives, files of passwords and keys that hosts name.
 fn named_paths(vhosts: &[Vhost]) -> impl Iterator<Item = &PathBuf> {
     fn of_mount(mount: &Mount) -> impl Iterator<Item = &PathBuf> {
         let folder = if let Origin::Files(folder) = &mount.origin { Some(folder) } else { None };
@@ -326,7 +378,8 @@ fn named_paths(vhosts: &[Vhost]) -> impl Iterator<Item = &PathBuf> {
     }
     vhosts.iter().flat_map(|vhost| {
         let of_protocols = vhost.protocols.iter().filter_map(|protocol| protocol.basic_auth.as_ref());
-        vhost.mounts.iter().flat_map(of_mount).chain(of_protocols)
+        let session_key = vhost.sessions.as_ref().map(|sessions| &sessions.key);
+        vhost.mounts.iter().flat_map(of_mount).chain(of_protocols).chain(session_key)
     })
 }
 
@@ -335,15 +388,14 @@ fn is_raw(vhost: &Vhost) -> bool {
     vhost.raw_only || vhost.accept_as.always
 }
 
-/// Whether what decides about requests for a mount can be asked: otherwise the mount is not served, to WebSockets neither. Sessions are those
-/// of a protocol that answers requests, and none is built in.
+/// Whether what decides about requests for a mount can be asked: otherwise the mount is not served, to WebSockets neither.
 fn can_be_guarded(vhost: &Vhost, mount: &Mount) -> bool {
-    let decides = |path: &String| interceptor(vhost, path).is_some_and(can_decide);
-    mount.session_bits == 0 && mount.interceptor.as_ref().is_none_or(decides)
+    let decides = |path: &String| mount_of(vhost, path).is_some_and(can_decide);
+    sessions::are_known(vhost, mount) && mount.interceptor.as_ref().is_none_or(decides)
 }
 
 /// The mount that requests for a path go to: the longest, and of two with one path the first.
-fn interceptor<'a>(vhost: &'a Vhost, path: &str) -> Option<&'a Mount> {
+fn mount_of<'a>(vhost: &'a Vhost, path: &str) -> Option<&'a Mount> {
     let holds = |mount: &&Mount| {
         let rest = path.strip_prefix(mount.path.trim_end_matches('/'));
         rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('/') && !mount.exact))
@@ -379,12 +431,9 @@ fn unserved(mount: &Mount) -> Route {
 }
 
 /// The folder of a mount with what the mount says of it.
-fn with_options(mut files: Files, vhost: &Vhost, mount: &Mount) -> Files {
+fn with_options(mut files: Files, mount: &Mount) -> Files {
     if let Some(index) = &mount.index {
         files = files.index(index.clone());
-    }
-    if let Some(page) = vhost.not_found_page.as_deref().and_then(|page| below(page, &mount.path)) {
-        files = files.not_found(page);
     }
     if !mount.media_types.is_empty() {
         let add = |types: Types, (end, media_type): &(String, String)| types.add(end, media_type.clone());
@@ -394,12 +443,6 @@ fn with_options(mut files: Files, vhost: &Vhost, mount: &Mount) -> Files {
         files = files.cache_control(cache_control(&mount.cache));
     }
     files
-}
-
-/// The rest of a path behind that of a mount, if it is below it.
-fn below<'a>(path: &'a str, mount: &str) -> Option<&'a str> {
-    let rest = path.strip_prefix(mount.trim_end_matches('/'))?.strip_prefix('/')?;
-    Some(rest).filter(|rest| !rest.is_empty())
 }
 
 /// What the four switches and the time say: nothing may be kept unless reuse is allowed. RFC 9111 §5.2.2.
@@ -488,14 +531,6 @@ fn remarks_on_host(vhost: &Vhost, remarks: &mut Vec<Remark>) {
         }
     };
     say(vhost.access_log.is_some(), "access-log has no effect: the log of all hosts is that of --access-log");
-    let is_below = |page: &str| {
-        let of_files = |mount: &&Mount| matches!(mount.origin, Origin::Files(_));
-        vhost.mounts.iter().filter(of_files).any(|mount| below(page, &mount.path).is_some())
-    };
-    say(
-        vhost.not_found_page.as_deref().is_some_and(|page| !is_below(page)),
-        "error-document-404 has no effect: it is below no mount of files",
-    );
     let owner = matches!(&vhost.listen, Listen::Unix { owner: Some(_), .. });
     say(owner, "unix-socket-perms has no effect yet: the socket is the user's who starts the server");
     let tls = vhost.tls.as_ref();
@@ -545,16 +580,22 @@ fn remarks_on_mount(vhost: &Vhost, mount: &Mount, remarks: &mut Vec<Remark>) {
         say(true, &format!("the origin cannot be served: {error}: requests are answered 404"));
     }
     let undecided = mount.interceptor.as_ref();
-    let undecided = undecided.filter(|path| !interceptor(vhost, path).is_some_and(can_decide));
+    let undecided = undecided.filter(|path| !mount_of(vhost, path).is_some_and(can_decide));
     say(
         undecided.is_some(),
         "interceptor-path leads to no mount that can decide, which are http://, https:// and cgi://: the mount is not served",
     );
     say(
-        mount.session_bits != 0,
-        "auth-mask is about sessions, of which no protocol is built in: the mount is not served",
+        !sessions::are_known(vhost, mount),
+        "auth-mask is about sessions, and the host has no session-key by which they are signed: the mount is not served",
     );
-    say(!mount.interpreters.is_empty(), "interpret has no effect yet");
+    for (end, protocol) in &mount.interpreters {
+        let what = format!(
+            "interpret has no effect: files that end in {end} are sent as they are, as no protocol \"{protocol}\" that rewrites \
+             pages is built in"
+        );
+        say(true, &what);
+    }
     say(
         mount.fallback_protocol.is_some(),
         "the origin with callback:// has no effect yet: it hears of nothing",
