@@ -42,6 +42,15 @@ pub struct Region {
     pub len: u64,
 }
 
+impl Region {
+    /// Whether the byte at `at` of it can be read without waiting.
+    #[must_use]
+    pub fn has_now(&self, at: u64) -> bool {
+        at < self.len
+            && matches!(read_at(&self.file, &mut [0], self.offset + at, Wait::Never), Ok(Progress::Bytes(_)))
+    }
+}
+
 /// Content that can be read from any position.
 pub trait ReadAt: Send + Sync {
     /// Reads into `out`, which is not empty, what begins at `at`. The end is an error of the kind `UnexpectedEof` only if it comes

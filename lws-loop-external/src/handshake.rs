@@ -292,12 +292,12 @@ impl<S> Handshaking<S> {
             return true;
         }
         match self.outgoing.flush(socket) {
-            Sent::All(n) => stats.sent_bytes_total += n as u64,
+            Sent::All(n) | Sent::OfFile(n) => stats.sent_bytes_total += n as u64,
             Sent::Part(n) => {
                 stats.sent_bytes_total += n as u64;
                 flags.remove(Flags::WRITABLE);
             }
-            Sent::Failed => return false,
+            Sent::Failed | Sent::Missing => return false,
         }
         true
     }

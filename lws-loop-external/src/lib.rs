@@ -34,6 +34,7 @@ mod descriptor_limit;
 mod drain;
 mod driver;
 mod entropy;
+mod file_region;
 mod flags;
 mod handshake;
 mod histogram;
@@ -84,6 +85,7 @@ pub use context::DriverContext;
 pub use descriptor_limit::descriptors_max;
 pub use driver::Driver;
 pub use entropy::SystemEntropy;
+pub use file_region::{file_region, lies_in_memory};
 pub use histogram::Histogram;
 pub use listening::ListeningSocket;
 #[cfg(feature = "mio")]

@@ -1,5 +1,5 @@
 //! System calls for which no crate has a safe wrapper, or none as cheap: `poll` on an array that the program owns, the
-//! unacknowledged bytes of a socket, the detection of a fork, and the clock.
+//! unacknowledged bytes of a socket, the pages of a file that are in memory, the detection of a fork, and the clock.
 
 use crate::hosts::PollFd;
 use std::io;
@@ -107,6 +107,43 @@ fn raw(socket: BorrowedFd<'_>) -> libc::c_int {
     std::os::fd::AsRawFd::as_raw_fd(&socket)
 }
 
+/// The pages of a part of a file that lie in the memory of the system: cachestat(2). `None` where the system does not say.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn cached_pages(file: BorrowedFd<'_>, offset: u64, len: u64) -> Option<u64> {
+    /// <linux/mman.h>
+    #[repr(C)]
+    struct Range {
+        offset: u64,
+        len: u64,
+    }
+    #[repr(C)]
+    #[derive(Default)]
+    struct Counts {
+        cached: u64,
+        dirty: u64,
+        writeback: u64,
+        evicted: u64,
+        recently_evicted: u64,
+    }
+    /// The same on all architectures of Linux, but for one that numbers its calls from elsewhere.
+    const CACHESTAT: libc::c_long = 451;
+    if cfg!(any(target_arch = "mips", target_arch = "mips64", target_abi = "x32")) {
+        return None;
+    }
+    let range = Range { offset, len };
+    let mut counts = Counts::default();
+    // SAFETY: the call reads one structure and writes to the other, both of which are laid out as its header says and outlive it. A kernel
+    // that does not know it fails.
+    let code = unsafe { libc::syscall(CACHESTAT, raw(file), &raw const range, &raw mut counts, 0) };
+    (code == 0).then_some(counts.cached)
+}
+
+/// This system does not say what it has in memory.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn cached_pages(_: BorrowedFd<'_>, _: u64, _: u64) -> Option<u64> {
+    None
+}
+
 /// Bounds what a TCP socket holds unsent: TCP_NOTSENT_LOWAT. Does nothing where there is no such option.
 ///
 /// # Errors
@@ -131,6 +168,24 @@ pub(crate) fn set_unsent_bytes_max(socket: BorrowedFd<'_>, bytes: usize) -> io::
     #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
     let _ = (socket, bytes);
     Ok(())
+}
+
+/// What a TCP socket may hold unsent, if it has a limit of its own: TCP_NOTSENT_LOWAT.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn unsent_bytes_max(socket: BorrowedFd<'_>) -> Option<usize> {
+    let mut bytes: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the option is an int, whose size the call gets, and which it writes to `bytes`. It fails for what is no TCP socket.
+    let code = unsafe {
+        libc::getsockopt(
+            raw(socket),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            (&raw mut bytes).cast(),
+            &raw mut len,
+        )
+    };
+    usize::try_from(bytes).ok().filter(|bytes| code == 0 && *bytes > 0)
 }
 
 /// A closure that C calls with a pointer to it. It stays alive while it runs, even if the closure drops its owner.

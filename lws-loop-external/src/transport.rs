@@ -1,7 +1,8 @@
 //! The transports of byte streams: a socket, or files such as pipes and terminals. Knows no protocol.
 
+use crate::file_region;
 use crate::net;
-use lws_proto::{SLICES_MAX, Transmit};
+use lws_proto::{Region, SLICES_MAX, Transmit};
 use rustix::fs::FileType;
 use rustix::io::{self, Errno};
 use std::fmt;
@@ -22,10 +23,14 @@ pub(crate) fn silence(socket: BorrowedFd<'_>) {
 pub(crate) enum Sent {
     /// The transport took all that it was offered.
     All(usize),
+    /// It took this much of a file, without copying it.
+    OfFile(usize),
     /// It took this much, and has no room for more now.
     Part(usize),
     /// The transport has failed.
     Failed,
+    /// What was promised cannot be sent: a file has become shorter.
+    Missing,
 }
 
 /// A byte stream without TLS: which system calls read and write it.
@@ -39,8 +44,14 @@ pub(crate) trait Transport<'t> {
     /// Writes once.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Writes once, from several buffers.
-    fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Writes once, from several buffers. `more` says that a region follows at once.
+    fn write_several(&self, vectors: &[IoSlice<'_>], more: bool) -> io::Result<usize>;
+
+    /// Writes once from a region, of a connection that sends regions. Zero bytes say that there are no more.
+    fn write_region(&self, region: &Region) -> io::Result<usize> {
+        let _ = region;
+        Err(Errno::NOTSUP)
+    }
 
     /// Offers queued bytes, once.
     #[inline(always)]
@@ -48,6 +59,9 @@ pub(crate) trait Transport<'t> {
         let (offered, taken) = if transmit.is_contiguous() {
             let bytes = transmit.first();
             (bytes.len(), self.write(bytes))
+        } else if let Some(region) = transmit.region() {
+            let taken = self.write_region(region);
+            return Sent::of_region(taken, transmit);
         } else {
             self.send_several(&transmit)
         };
@@ -63,7 +77,7 @@ pub(crate) trait Transport<'t> {
         let count = transmit.slices(&mut slices);
         let vectors = slices.map(IoSlice::new);
         let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-        (offered, self.write_several(&vectors[..count]))
+        (offered, self.write_several(&vectors[..count], transmit.precedes_region()))
     }
 }
 
@@ -87,8 +101,12 @@ impl<'t> Transport<'t> for Socket<'t> {
         net::send(self.0, bytes)
     }
 
-    fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize> {
-        net::send_several(self.0, vectors)
+    fn write_several(&self, vectors: &[IoSlice<'_>], more: bool) -> io::Result<usize> {
+        net::send_several(self.0, vectors, more)
+    }
+
+    fn write_region(&self, region: &Region) -> io::Result<usize> {
+        file_region::send(self.0, region)
     }
 }
 
@@ -123,7 +141,7 @@ impl<'t> Transport<'t> for Files<'t> {
         io::write(self.output.ok_or(Errno::PIPE)?, bytes)
     }
 
-    fn write_several(&self, vectors: &[IoSlice<'_>]) -> io::Result<usize> {
+    fn write_several(&self, vectors: &[IoSlice<'_>], _: bool) -> io::Result<usize> {
         io::writev(self.output.ok_or(Errno::PIPE)?, vectors)
     }
 }
@@ -146,6 +164,19 @@ impl Sent {
             // An interrupted call has taken nothing; the caller offers the bytes again.
             Err(Errno::INTR) => Self::All(0),
             Err(_) => Self::Failed,
+        }
+    }
+
+    /// The outcome of an attempt to send from the region that comes next.
+    fn of_region(taken: io::Result<usize>, transmit: Transmit<'_>) -> Self {
+        match taken {
+            Ok(0) => Self::Missing,
+            // Fewer than were offered may be all that the file has, and not all that the socket takes: the next attempt says so.
+            Ok(taken) => {
+                transmit.commit(taken);
+                Self::OfFile(taken)
+            }
+            error => Self::of(0, error),
         }
     }
 }

@@ -22,6 +22,9 @@ use lws_proto::{Connection, Event, Time, Transmit};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// Bytes of a file that take as long to send as one that is copied. Measured over loopback: 75 µs and 300 µs for 1 MiB.
+const FILE_BYTES_FOR_ONE: usize = 4;
+
 /// Gives a connection its turn, and arranges for the next one. Returns true if the connection has ended.
 #[inline]
 pub(crate) fn take<A: Application>(
@@ -269,7 +272,7 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
         let subject = Subject::new(self.id, self.carrier.input()).with_tls(self.carrier.info());
         let mut feed = self.connection.receive(now, &mut self.buffers.receive[..n]);
         let mut cx = DriverContext::new(self.core, subject);
-        let mut failed = false;
+        let mut stopped = None;
         loop {
             while let Some(event) = feed.next_event() {
                 count(&mut cx, &event);
@@ -285,19 +288,22 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
             let Some(transmit) = feed.transmit(now) else { break };
             match self.carrier.send(now, transmit) {
                 Sent::All(n) => note_sent(cx.core, budget, n),
+                Sent::OfFile(n) => note_sent_of_file(cx.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(cx.core, budget, n);
                     self.flags.remove(Flags::WRITABLE);
                 }
-                Sent::Failed => {
-                    failed = true;
+                failure @ (Sent::Failed | Sent::Missing) => {
+                    stopped = Some(failure);
                     break;
                 }
             }
         }
         drop(feed);
-        if failed {
-            self.fail();
+        match stopped {
+            Some(Sent::Missing) => cut(self.flags, self.connection),
+            Some(_) => self.fail(),
+            None => {}
         }
     }
 
@@ -325,11 +331,13 @@ impl<'t, A: Application, C: Carrier<'t>> ConnectionTurn<'t, A, C> {
             let Some(transmit) = self.connection.transmit(now) else { return };
             match self.carrier.send(now, transmit) {
                 Sent::All(n) => note_sent(self.core, budget, n),
+                Sent::OfFile(n) => note_sent_of_file(self.core, budget, n),
                 Sent::Part(n) => {
                     note_sent(self.core, budget, n);
                     self.flags.remove(Flags::WRITABLE);
                 }
                 Sent::Failed => self.fail(),
+                Sent::Missing => cut(self.flags, self.connection),
             }
         }
     }
@@ -351,6 +359,14 @@ fn fail(flags: &mut Flags, connection: &mut Connection, now: Time) {
     connection.transport_failed(now);
 }
 
+/// Ends a connection whose content cannot be sent to its end. What is queued is dropped, so that the transport ends by a reset.
+#[cold]
+fn cut(flags: &mut Flags, connection: &mut Connection) {
+    flags.remove(Flags::READABLE);
+    flags.remove(Flags::WRITABLE);
+    connection.abort();
+}
+
 /// Handles an error or an end that was reported while no input is taken, so that no read will find it. A reset ends the
 /// connection at once; input before it is lost, as a paused connection cannot keep it.
 #[cold]
@@ -367,6 +383,12 @@ fn look_into_failure(socket: BorrowedFd<'_>, flags: &mut Flags, connection: &mut
 fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, n: usize) {
     core.stats.sent_bytes_total += n as u64;
     budget.write = budget.write.saturating_sub(n);
+}
+
+/// Counts bytes of a file, of which a budget allows more: to send them takes a fraction of the time.
+fn note_sent_of_file<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, n: usize) {
+    core.stats.sent_bytes_total += n as u64;
+    budget.write = budget.write.saturating_sub(n.div_ceil(FILE_BYTES_FOR_ONE));
 }
 
 #[inline]

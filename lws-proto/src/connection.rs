@@ -433,6 +433,17 @@ impl Connection {
         self.outbound.channel.link.spread = spread;
     }
 
+    /// Says that the driver sends [regions](crate::Region) by itself, so that
+    /// [`Transmit::region`](crate::Transmit::region) has to be asked before every write. A connection that is recorded has none
+    /// all the same, as its record is to have what was sent.
+    pub fn send_regions(&mut self) {
+        #[cfg(feature = "record")]
+        if self.outbound.tape().is_some() {
+            return;
+        }
+        self.outbound.channel.link.sends_regions = true;
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     #[inline(always)]

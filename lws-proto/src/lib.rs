@@ -52,6 +52,7 @@ mod raw;
 #[cfg(feature = "record")]
 pub mod record;
 mod refusal;
+mod region;
 mod time;
 mod worst_case;
 pub mod ws;
@@ -73,6 +74,7 @@ pub use payload::Payload;
 pub use protocol::{MessageKind, Protocol};
 pub use range::OutOfRange;
 pub use refusal::{ErrorContent, REFUSAL_BYTES_MAX, RenderRefusal};
+pub use region::Region;
 pub use time::Time;
 pub use worst_case::ConnectionKind;
 

@@ -6,6 +6,7 @@ use crate::announced::Announced;
 use crate::application::{Accepted, Application};
 use crate::context::{DriverContext, Subject};
 use crate::core::Core;
+use crate::file_region;
 use crate::flags::Flags;
 use crate::handshake::Handshaking;
 use crate::listener::Accept;
@@ -209,6 +210,9 @@ pub(super) fn accept_as<A: Application>(
         return Some(Begun::Secure(config, state));
     }
     let mut connection = Connection::server(cx.now(), config);
+    if file_region::are_sent_through(socket) {
+        connection.send_regions();
+    }
     application.opened(&mut cx, &mut state, &mut connection);
     Some(Begun::Plain(Open { connection, state, secure: None }))
 }

@@ -166,12 +166,12 @@ impl<'t, A: Application> ConnectionTurn<'t, A, Secured<'t>> {
             return true;
         }
         match stream.flush(*socket) {
-            Sent::All(n) => super::note_sent(self.core, budget, n),
+            Sent::All(n) | Sent::OfFile(n) => super::note_sent(self.core, budget, n),
             Sent::Part(n) => {
                 super::note_sent(self.core, budget, n);
                 self.flags.remove(Flags::WRITABLE);
             }
-            Sent::Failed => {
+            Sent::Failed | Sent::Missing => {
                 self.fail();
                 return false;
             }

@@ -31,6 +31,8 @@ pub(crate) struct Link {
     credit: usize,
     client: bool,
     kind: LinkKind,
+    /// Whether the driver sends regions by itself.
+    pub(crate) sends_regions: bool,
     /// The spread of this connection's probes; zero is none.
     pub(crate) spread: u8,
 }
@@ -118,6 +120,7 @@ impl Link {
             credit: usize::MAX,
             client,
             kind: LinkKind::Connection,
+            sends_regions: false,
             spread: 0,
         }
     }

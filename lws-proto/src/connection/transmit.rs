@@ -3,6 +3,7 @@
 //! Small payloads are copied behind their headers into one buffer; owned ones are kept between its parts. Knows no
 //! protocol.
 
+use crate::Region;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -74,9 +75,34 @@ impl Drop for Draft<'_> {
 #[derive(Debug, Default)]
 struct Owned {
     /// Each payload comes before the byte of the buffer at its position.
-    payloads: VecDeque<(usize, Bytes)>,
+    payloads: VecDeque<(usize, OwnedPayload)>,
     /// Bytes of all `payloads`.
     len: usize,
+}
+
+/// A payload that is not copied into the buffer.
+#[derive(Debug)]
+enum OwnedPayload {
+    Bytes(Bytes),
+    /// What the driver sends by itself.
+    Region(Region),
+}
+
+impl OwnedPayload {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Region(region) => region.len(),
+        }
+    }
+
+    /// Removes the first `n` bytes, of which there are so many.
+    fn advance(&mut self, n: usize) {
+        match self {
+            Self::Bytes(bytes) => bytes.advance(n),
+            Self::Region(region) => region.advance(n),
+        }
+    }
 }
 
 impl Output {
@@ -126,6 +152,17 @@ impl Output {
             self.buffer.extend_from_slice(&payload);
             return;
         }
+        self.push(OwnedPayload::Bytes(payload));
+    }
+
+    /// Appends what the driver sends by itself.
+    pub(crate) fn push_region(&mut self, region: Region) {
+        if !region.is_empty() {
+            self.push(OwnedPayload::Region(region));
+        }
+    }
+
+    fn push(&mut self, payload: OwnedPayload) {
         let owned = self.owned.get_or_insert_default();
         owned.len += payload.len();
         owned.payloads.push_back((self.buffer.len(), payload));
@@ -200,13 +237,27 @@ impl Output {
         }
     }
 
-    /// Whether the queued bytes are contiguous.
+    /// Whether the queued bytes are contiguous, and no region is among them.
     #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         self.owned.is_none()
     }
 
-    /// The first of the queued bytes, in order. Returns how many of `slices` were set.
+    /// What the driver sends by itself, if that comes next.
+    pub(crate) fn region(&self) -> Option<&Region> {
+        match self.owned.as_ref()?.payloads.front() {
+            Some((position, OwnedPayload::Region(region))) if *position == self.sent => Some(region),
+            _ => None,
+        }
+    }
+
+    /// Whether there is a region behind bytes.
+    pub(crate) fn precedes_region(&self) -> bool {
+        let mut payloads = self.owned.iter().flat_map(|owned| owned.payloads.iter());
+        self.region().is_none() && payloads.any(|(_, payload)| matches!(payload, OwnedPayload::Region(_)))
+    }
+
+    /// The first of the queued bytes, in order, up to the first region. Returns how many of `slices` were set.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [&'a [u8]]) -> usize {
         let mut count = 0;
         let mut put = |slice: &'a [u8]| -> bool {
@@ -224,8 +275,12 @@ impl Output {
         };
         let mut at = self.sent;
         for (position, payload) in self.owned.iter().flat_map(|owned| owned.payloads.iter()) {
-            if !put(&self.buffer[at..*position]) || !put(payload) {
+            if !put(&self.buffer[at..*position]) {
                 return count;
+            }
+            match payload {
+                OwnedPayload::Bytes(payload) if put(payload) => {}
+                OwnedPayload::Bytes(_) | OwnedPayload::Region(_) => return count,
             }
             at = *position;
         }
@@ -241,8 +296,10 @@ impl Output {
             other.push_copy(&self.buffer[at..at + copied]);
             n -= copied;
             let taken = n.min(payload.len());
-            if taken > 0 {
-                other.push_owned(payload.slice(..taken));
+            match payload {
+                OwnedPayload::Bytes(payload) if taken > 0 => other.push_owned(payload.slice(..taken)),
+                OwnedPayload::Bytes(_) => {}
+                OwnedPayload::Region(region) => other.push_region(region.first(taken)),
             }
             n -= taken;
             at = *position;
@@ -282,7 +339,7 @@ impl Output {
             payload.advance(taken);
             owned.len -= taken;
             n -= taken;
-            if !payload.is_empty() {
+            if payload.len() > 0 {
                 return;
             }
             owned.payloads.pop_front();
@@ -332,12 +389,13 @@ impl<'a> Transmit<'a> {
     }
 
     /// The queued bytes in order, for one gathering write: up to `slices.len()` parts of them, of which
-    /// [`SLICES_MAX`] are enough. Returns how many were set; at least one.
+    /// [`SLICES_MAX`] are enough, and up to the first region. Returns how many were set; at least one, unless a
+    /// [`region`](Self::region) comes next.
     pub fn slices<'s>(&'s self, slices: &mut [&'s [u8]]) -> usize {
         self.connection.outbound.link().out.slices(slices)
     }
 
-    /// The queued bytes up to the first boundary between two buffers. Never empty.
+    /// The queued bytes up to the first boundary between two buffers. Never empty, unless a [`region`](Self::region) comes next.
     #[must_use]
     #[inline]
     pub fn first(&self) -> &[u8] {
@@ -349,6 +407,19 @@ impl<'a> Transmit<'a> {
     #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.connection.outbound.link().out.is_contiguous()
+    }
+
+    /// What the driver is to send by itself before anything else, if that comes next. Only where the driver has said that it
+    /// [sends regions](crate::Connection::send_regions).
+    #[must_use]
+    pub fn region(&self) -> Option<&Region> {
+        self.connection.outbound.link().out.region()
+    }
+
+    /// Whether a region follows the bytes of [`slices`](Self::slices), so that it pays to let the transport wait for it.
+    #[must_use]
+    pub fn precedes_region(&self) -> bool {
+        self.connection.outbound.link().out.precedes_region()
     }
 
     /// The transport has taken the first `n` bytes. Dropping a `Transmit` without it takes none.
@@ -392,5 +463,51 @@ mod tests {
             assert_eq!(taken, expected, "{step} bytes at a time");
             assert_eq!(output.buffer.capacity(), 0);
         }
+    }
+
+    #[test]
+    fn a_region_is_counted_between_bytes_and_given_when_it_comes_next() {
+        let source: alloc::sync::Arc<dyn core::any::Any + Send + Sync> = alloc::sync::Arc::new("source");
+        let queue = || {
+            let mut output = Output::default();
+            output.buffer().extend_from_slice(b"head");
+            output.push_region(Region::new(source.clone(), 100, 50));
+            output.push_region(Region::new(source.clone(), 0, 0));
+            output.buffer().extend_from_slice(b"tail");
+            output
+        };
+        for step in [1, 3, 4, 5, 49, 54, 58] {
+            let mut output = queue();
+            assert_eq!((output.len(), output.precedes_region()), (58, true));
+            let (mut taken, mut at) = (0, 100);
+            while !output.is_empty() {
+                let offered = match output.region() {
+                    Some(region) => {
+                        assert_eq!((region.offset(), region.len()), (at, 54 - taken), "{step} at a time");
+                        assert!(
+                            !output.precedes_region()
+                                && bytes(&output).is_empty()
+                                && output.first().is_empty()
+                        );
+                        at += step.min(region.len()) as u64;
+                        region.len()
+                    }
+                    None => bytes(&output).len(),
+                };
+                let n = step.min(offered);
+                taken += n;
+                output.consume(n);
+                output.compact();
+                assert_eq!(output.len(), 58 - taken);
+            }
+            assert_eq!((taken, at), (58, 150));
+        }
+        let (from, mut to) = (queue(), Output::default());
+        from.copy_to(30, &mut to);
+        assert_eq!((to.len(), bytes(&to)), (30, b"head".to_vec()));
+        to.consume(4);
+        assert_eq!(to.region().map(|region| (region.offset(), region.len())), Some((100, 26)));
+        to.clear();
+        assert_eq!((to.len(), to.is_empty()), (0, true));
     }
 }

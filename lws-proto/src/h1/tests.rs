@@ -2,7 +2,8 @@
 
 use crate::http::Status;
 use crate::{
-    Cause, Config, Connection, Deadline, Event, Limit, Limits, Misuse, Payload, Request, Time, Violation,
+    Cause, Config, Connection, Deadline, Event, Limit, Limits, Misuse, Payload, Region, Request, StreamKey,
+    Time, Violation,
 };
 use alloc::boxed::Box;
 use alloc::format;
@@ -691,3 +692,86 @@ fn however_a_damaged_request_is_cut_events_and_answers_are_the_same() {
 }
 
 mod client;
+
+/// A server that has answered a GET with a head, and two octets of content.
+fn answered(sends_regions: bool, fields: &[(&str, &str)]) -> (Connection, StreamKey) {
+    let mut server = Connection::server(Time::ZERO, Arc::new(Config::default()));
+    if sends_regions {
+        server.send_regions();
+    }
+    let mut request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+    let mut feed = server.receive(Time::ZERO, &mut request);
+    let mut key = None;
+    while let Some(event) = feed.next_event() {
+        if let Event::Request { stream, .. } = event {
+            key = Some(stream.key());
+            let permit = stream.permit().expect("nothing is queued");
+            let fields = fields.iter().copied();
+            permit.respond(Status::OK, fields, Payload::Copy(b"ab"), false).expect("a response");
+        }
+    }
+    drop(feed);
+    (server, key.expect("a request"))
+}
+
+/// Sends a region as further content of the only exchange.
+fn send_region(
+    (server, key): &mut (Connection, StreamKey),
+    len: usize,
+    end: bool,
+) -> (bool, Result<(), Misuse>) {
+    let permit = server.exchange(*key).and_then(|exchange| exchange.permit().ok()).expect("a permit");
+    let takes = permit.takes_region();
+    let region = Region::new(Arc::new("the source"), 100, len);
+    (takes, permit.region(region, end).map(drop))
+}
+
+#[test]
+fn a_region_is_content_where_the_driver_sends_it_and_the_length_was_said() {
+    const LENGTH: &[(&str, &str)] = &[("Content-Length", "10")];
+    for (sends, fields, len, end, expected) in [
+        (true, LENGTH, 8, true, (true, Ok(()))),
+        (true, LENGTH, 7, false, (true, Ok(()))),
+        (true, LENGTH, 9, false, (true, Err(Misuse::ContentLength))),
+        (true, LENGTH, 7, true, (true, Err(Misuse::ContentLength))),
+        (true, &[], 8, true, (false, Err(Misuse::WrongState))),
+        (false, LENGTH, 8, true, (false, Err(Misuse::WrongState))),
+    ] {
+        let mut server = answered(sends, fields);
+        assert_eq!(send_region(&mut server, len, end), expected, "{sends} {fields:?} {len} {end}");
+    }
+}
+
+#[test]
+fn a_region_is_sent_by_the_driver_and_what_is_missing_of_it_ends_in_a_reset() {
+    for taken in [8, 3] {
+        let mut server = answered(true, &[("Content-Length", "10")]);
+        assert_eq!(send_region(&mut server, 8, true), (true, Ok(())));
+        let (mut server, _) = server;
+        let transmit = server.transmit(Time::ZERO).expect("a head");
+        assert!(transmit.precedes_region() && transmit.region().is_none() && !transmit.is_contiguous());
+        let mut slices = [&[][..]; crate::SLICES_MAX];
+        let count = transmit.slices(&mut slices);
+        let head = slices[..count].concat();
+        assert!(head.ends_with(b"Content-Length: 10\r\n\r\nab"), "{}", String::from_utf8_lossy(&head));
+        transmit.commit(head.len());
+        let transmit = server.transmit(Time::ZERO).expect("a region");
+        let region = transmit.region().expect("it comes next");
+        assert_eq!((region.offset(), region.len()), (100, 8));
+        assert_eq!(region.source().downcast_ref(), Some(&"the source"));
+        transmit.commit(taken);
+        assert_eq!(server.interest().write, taken < 8);
+        if taken < 8 {
+            let transmit = server.transmit(Time::ZERO).expect("the rest");
+            assert_eq!(transmit.region().map(|region| (region.offset(), region.len())), Some((103, 5)));
+            server.abort();
+            let Some(Event::Closed { cause, .. }) = server.next_event() else { panic!("it is over") };
+            assert_eq!(cause, Cause::Aborted);
+            assert!(server.interest().close && server.interest().reset);
+        } else {
+            let Some(Event::Closed { cause, .. }) = server.next_event() else { panic!("it is over") };
+            assert_eq!(cause, Cause::Complete);
+            assert!(!server.interest().close);
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::http::{
 };
 use crate::refusal::{self, ErrorContent};
 use crate::ws::{self, Expected};
-use crate::{Cause, Config, HandshakeFailure, Limits, Misuse, Payload, Time};
+use crate::{Cause, Config, HandshakeFailure, Limits, Misuse, Payload, Region, Time};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -575,6 +575,22 @@ impl MessageWriter {
             check_length(left, content.len() as u64, end)?;
         }
         self.write(out, framing, content, end);
+        Ok(())
+    }
+
+    /// Whether content may be a region: it is sent as it is, and its length was said.
+    pub(crate) fn takes_region(&self) -> bool {
+        matches!(self.state, Writing::Content(BodyFraming::Length(_)))
+    }
+
+    /// Queues content that the driver sends by itself.
+    pub(crate) fn region(&mut self, out: &mut Output, region: Region, end: bool) -> Result<(), Misuse> {
+        let Writing::Content(BodyFraming::Length(left)) = self.state else { return Err(Misuse::WrongState) };
+        let len = region.len() as u64;
+        check_length(left, len, end)?;
+        out.push_region(region);
+        self.state = if end { Writing::Ended } else { Writing::Content(BodyFraming::Length(left - len)) };
+        debug_assert!(self.is_consistent());
         Ok(())
     }
 

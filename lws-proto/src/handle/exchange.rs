@@ -2,10 +2,10 @@
 
 use super::{RawStream, Sent, Stream, WebSocket, Writable, spoken};
 use crate::connection::link::Link;
-use crate::connection::outbound::LentExchange;
+use crate::connection::outbound::{LentExchange, Sending};
 use crate::http::{Head, Status};
 use crate::payload::Payload;
-use crate::{Misuse, ws};
+use crate::{Misuse, Region, ws};
 
 /// An exchange of HTTP, for as long as an event or a look-up lends it. What only other protocols can do does not compile:
 ///
@@ -212,6 +212,34 @@ impl<'a> ExchangePermit<'a> {
             Some(LentExchange::Http2(session, link, resources)) => {
                 session.data(link, resources, content, end)?;
             }
+            None => return Err(Misuse::UnknownStream),
+        }
+        Ok(Sent::new(self.outbound))
+    }
+
+    /// Whether content may be a [`Region`], which is how large files cost least: over HTTP/1.1, with a length that was said, where the
+    /// driver sends regions.
+    #[must_use]
+    pub fn takes_region(&self) -> bool {
+        let is_http1 = matches!(&self.outbound.sender, Sending::Http1(sender) if sender.takes_region());
+        is_http1 && self.outbound.link().sends_regions
+    }
+
+    /// Sends content that the driver takes from where it is.
+    ///
+    /// If it turns out to be shorter than it says, the connection ends by a reset, so that the peer does not take it for complete.
+    ///
+    /// # Errors
+    /// [`Misuse`]: [`takes_region`](Self::takes_region) says no, or the content would not have the length that was said.
+    pub fn region(self, region: Region, end: bool) -> Result<Sent<'a, spoken::Http>, Misuse> {
+        if !self.takes_region() {
+            return Err(Misuse::WrongState);
+        }
+        match self.outbound.exchange() {
+            Some(LentExchange::Http1(sender, channel, _)) => {
+                sender.region(&mut channel.link.out, region, end)?;
+            }
+            Some(LentExchange::Http2(..)) => return Err(Misuse::WrongState),
             None => return Err(Misuse::UnknownStream),
         }
         Ok(Sent::new(self.outbound))

@@ -1,6 +1,7 @@
 //! A file on its way to a peer, as fast as the peer takes it, and without waiting for a disk.
 //!
-//! What can be found and read at once is. Otherwise a thread of the server's pool does it and wakes the exchange, which waits by
+//! What can be found and read at once is; of large files without TLS over HTTP/1.1 what lies in memory is sent by the system
+//! itself. Otherwise a thread of the server's pool does it and wakes the exchange, which waits by
 //! a deadline. A transfer that waits for its peer has nothing open, or something that is closed when others need the descriptor:
 //! then the file is found again, and sent on from where it was if it is still the same.
 
@@ -10,13 +11,21 @@ use crate::Context;
 use crate::http::{Exchange, Handler, Permit, Status};
 use crate::thread::deferred::Deferred;
 use lws_files::{Body, Found, Progress, Request, Response, Ticket};
-use lws_proto::{Cause, Payload};
+use lws_loop_external::{file_region, lies_in_memory};
+use lws_proto::{Cause, Payload, Region};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes that are read at a time: as many as are queued for a peer at most.
 const CHUNK_BYTES: u64 = 64 << 10;
+
+/// Bytes of a file that are handed to the system at a time: what is queued of a slow peer stays as little behind the page cache.
+const REGION_BYTES_MAX: u64 = 1 << 20;
+
+/// Fewer are read and copied: that is fewer system calls.
+const REGION_BYTES_MIN: u64 = 32 << 10;
 
 /// How long a transfer waits when descriptors or places in the queue of the pool have run out.
 const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
@@ -202,8 +211,13 @@ impl Transfer {
     }
 
     /// Sends the next chunk.
-    fn send(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, mut body: Body) {
+    fn send(&mut self, cx: &mut Context<'_>, mut permit: Permit<'_>, mut body: Body) {
         self.phase = TransferPhase::Over;
+        if permit.takes_region()
+            && let Some(region) = region(cx, &body)
+        {
+            return self.send_region(cx, permit, body, region);
+        }
         let max = body.len().map_or(CHUNK_BYTES, |len| len.min(CHUNK_BYTES));
         let mut read = Ok(Progress::End);
         let spent = permit.fill(usize::try_from(max).unwrap_or(usize::MAX), |room| {
@@ -229,6 +243,20 @@ impl Transfer {
             Ok(Progress::WouldBlock) => self.fetch_body(cx, spent.into_exchange(), body),
             // The length has been promised already, and the file has become shorter or cannot be read.
             Err(_) => self.cut_off(spent.into_exchange()),
+        }
+    }
+
+    /// Has the system send the next chunk by itself.
+    fn send_region(&mut self, cx: &mut Context<'_>, permit: Permit<'_>, mut body: Body, region: Region) {
+        let len = region.len() as u64;
+        body.advance(len);
+        let Ok(spent) = permit.region(region, body.is_empty()) else { return };
+        if let Some(begun) = &mut self.begun {
+            begun.sent += len;
+        }
+        if !body.is_empty() {
+            self.park_body(cx, body);
+            spent.again();
         }
     }
 
@@ -314,6 +342,20 @@ impl Transfer {
             self.mounted.files.cancel(*ticket);
         }
     }
+}
+
+/// What comes next of a body, if the system can send it by itself and waits for no disk when it does.
+fn region(cx: &mut Context<'_>, body: &Body) -> Option<Region> {
+    let next = body.region().filter(|next| next.len >= REGION_BYTES_MIN)?;
+    let len = next.len.min(REGION_BYTES_MAX);
+    // What is being read already counts as being there. It is read in order, so that the last byte says that all are.
+    let len_in_memory =
+        usize::try_from(len).ok().filter(|len| lies_in_memory(&next.file, next.offset, *len))?;
+    if !next.has_now(len - 1) {
+        return None;
+    }
+    let queued = cx.state.shelf.queue(&*next.file)?;
+    Some(file_region(Arc::clone(&next.file), next.offset, len_in_memory, queued))
 }
 
 /// Numbers that follow from a seed: SplitMix64. They tell a boundary from what stands between boundaries, and nothing from adversaries

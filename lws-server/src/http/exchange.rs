@@ -6,7 +6,7 @@ use super::subrequest::Subrequest;
 use super::{Attached, Compression, ErrorContent, ErrorForm, Response};
 use crate::ws;
 use lws_proto::http::{HeadBuf, Status};
-use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Sent, StreamKey, Time, spoken};
+use lws_proto::{ExchangePermit, Limit, Misuse, Payload, Region, Sent, StreamKey, Time, spoken};
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
@@ -636,6 +636,22 @@ impl<'a> Permit<'a> {
         })?;
         tally.count(written as u64);
         Ok(Spent { left: Left::Sent(sent), tally })
+    }
+
+    /// Whether content may be a region, which the driver sends by itself.
+    pub(crate) fn takes_region(&mut self) -> bool {
+        self.inner.takes_region() && self.tally.compression().is_none()
+    }
+
+    /// Sends content that the driver takes from where it is, if the permit [takes](Self::takes_region) that.
+    ///
+    /// # Errors
+    /// [`Misuse`]; nothing has been sent then.
+    pub(crate) fn region(self, region: Region, end: bool) -> Result<Spent<'a>, Misuse> {
+        let bytes = region.len() as u64;
+        let sent = self.inner.region(region, end)?;
+        self.tally.count(bytes);
+        Ok(Spent { left: Left::Sent(sent), tally: self.tally })
     }
 
     /// Ends a chunked response with a trailer section. RFC 9112 §7.1.2.
