@@ -12,7 +12,7 @@ use std::sync::Arc;
 const SENT_BYTES_MAX: usize = 1 << 20;
 
 /// The source of a [`Region`] that a driver can send.
-struct Source {
+struct FileSource {
     file: Arc<File>,
     _kept: Box<dyn Any + Send + Sync>,
 }
@@ -23,7 +23,7 @@ struct Source {
 ///
 /// A part that [does not lie in memory](lies_in_memory) when it is sent keeps the loop waiting for its disk.
 pub fn file_region(file: Arc<File>, offset: u64, len: usize, kept: impl Any + Send + Sync) -> Region {
-    Region::new(Arc::new(Source { file, _kept: Box::new(kept) }), offset, len)
+    Region::new(Arc::new(FileSource { file, _kept: Box::new(kept) }), offset, len)
 }
 
 /// Whether all of a part of a file lies in the memory of the system, so that to send it waits for no disk. It may be gone a
@@ -43,7 +43,7 @@ pub(crate) fn are_sent_through(socket: BorrowedFd<'_>) -> bool {
 
 /// Sends from the beginning of a region, once. Returns how much the socket has taken; nothing if the file has become shorter.
 pub(crate) fn send(socket: BorrowedFd<'_>, region: &Region) -> Result<usize> {
-    let source = region.source().downcast_ref::<Source>().ok_or(Errno::INVAL)?;
+    let source = region.source().downcast_ref::<FileSource>().ok_or(Errno::INVAL)?;
     net::send_file(socket, source.file.as_fd(), region.offset(), region.len().min(SENT_BYTES_MAX))
 }
 

@@ -500,8 +500,9 @@ fn not_noted(source: &Source) -> Vec<String> {
         "RawStream",
         "RawPermit",
     ];
-    // Those that change nothing by themselves, that end in another one, or that only lend or count memory.
-    const OTHERS: [&str; 20] = [
+    // Those that change nothing by themselves, that end in another one, that only lend or count memory, or that a recorded connection
+    // refuses.
+    const OTHERS: [&str; 22] = [
         "index",
         "reborrow",
         "stream",
@@ -522,6 +523,8 @@ fn not_noted(source: &Source) -> Vec<String> {
         "record",
         "commit",
         "set_held_outside",
+        "send_regions",
+        "region",
     ];
     const NOTES: [&str; 5] =
         ["note!(", "command!(", "crate::record::", "self.note_sent(", "self.connection.transmit("];

@@ -329,6 +329,14 @@ impl Outbound {
         }
     }
 
+    /// Whether content of the lent stream may be a region.
+    pub(crate) fn takes_region(&self) -> bool {
+        match &self.sender {
+            Sending::Http1(sender) => self.link().sends_regions && sender.takes_region(),
+            _ => false,
+        }
+    }
+
     /// Whether this side has ended its direction of the lent stream.
     pub(crate) fn has_ended(&self) -> bool {
         match &self.sender {

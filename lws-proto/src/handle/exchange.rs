@@ -2,7 +2,7 @@
 
 use super::{RawStream, Sent, Stream, WebSocket, Writable, spoken};
 use crate::connection::link::Link;
-use crate::connection::outbound::{LentExchange, Sending};
+use crate::connection::outbound::LentExchange;
 use crate::http::{Head, Status};
 use crate::payload::Payload;
 use crate::{Misuse, Region, ws};
@@ -221,8 +221,7 @@ impl<'a> ExchangePermit<'a> {
     /// driver sends regions.
     #[must_use]
     pub fn takes_region(&self) -> bool {
-        let is_http1 = matches!(&self.outbound.sender, Sending::Http1(sender) if sender.takes_region());
-        is_http1 && self.outbound.link().sends_regions
+        self.outbound.takes_region()
     }
 
     /// Sends content that the driver takes from where it is.

@@ -65,7 +65,7 @@ impl Sessions {
 
     /// Sessions that the cookie of this name carries itself, signed, so that nothing is kept here and any number of processes know them. Its
     /// value is `USER:RIGHTS:UNTIL`: a name, which may have colons, a decimal number with a bit for each right, and the Unix time in seconds at
-    /// which the session ends. It cannot be ended before then, but by another key. Whoever logs users in sets it by the same key:
+    /// which the session ends. It cannot be ended before then, but by another key. What logs users in sets it by the same key:
     ///
     /// ```
     /// use lws_server::auth::Sessions;
