@@ -2,8 +2,6 @@
 
 use super::{admit_with, quoted};
 use crate::Context;
-#[cfg(feature = "signed-cookies")]
-use crate::http::CookieSigner;
 use crate::http::subrequest::Grant;
 use crate::http::{Method, Request, Response, Status};
 use crate::route::guard::{Admission, Gate, Guard};
@@ -78,7 +76,7 @@ impl Sessions {
     /// # Ok::<(), &str>(())
     /// ```
     #[cfg(feature = "signed-cookies")]
-    pub fn signed(cookie: impl Into<String>, signer: CookieSigner) -> Self {
+    pub fn signed(cookie: impl Into<String>, signer: crate::http::CookieSigner) -> Self {
         let cookie = cookie.into();
         let name = cookie.clone();
         Self::new(cookie, move |cx, value| {
