@@ -16,7 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks import Checks, free_port, running, server, server_binary
+from checks import Checks, free_port, running, server, server_binary, server_options
 
 checks = Checks("files")
 
@@ -142,6 +142,43 @@ def swapped_links(base: str, root: Path) -> None:
     checks.equal("what is outside is never served", seen.get(b"outside", 0), 0)
 
 
+def written_bytes(process: int) -> int:
+    """What a process has written by calls that count as such: sendfile(2) does, and sendto(2) does not. proc_pid_io(5)."""
+    fields = dict(line.split(": ") for line in Path(f"/proc/{process}/io").read_text().splitlines())
+    return int(fields["wchar"])
+
+
+def large_files(root: Path) -> None:
+    """What is large goes from the page cache into the socket: in parts, to slow readers, and with other responses behind it."""
+    content = os.urandom((3 << 20) + 4_321)
+    (root / "large.bin").write_bytes(content)
+    port = free_port()
+    command = [server_binary(), str(root), "--port", str(port), "--quiet", *server_options()]
+    with running(command, port) as process:
+        url = f"http://127.0.0.1:{port}/large.bin"
+        before = written_bytes(process.pid)
+        checks.check("large files: all of it", curl(url).content == content)
+        sent = written_bytes(process.pid) - before
+        # cachestat(2), by which the server knows what lies in memory.
+        if tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 5):
+            checks.check("large files: the system sends it by itself", sent >= len(content) - (64 << 10), sent)
+        slow = curl(url, options=("--limit-rate", "3M"))
+        checks.check("large files: all of it to a slow reader", slow.content == content, len(slow.content))
+        part = curl(url, "Range: bytes=70001-2500000")
+        checks.check("large files: a part", part.content == content[70_001:2_500_001], len(part.content))
+        parts = curl(url, "Range: bytes=5-600000,900000-2000000")
+        whole = content[5:600_001] in parts.content and content[900_000:2_000_001] in parts.content
+        checks.check("large files: several parts", parts.status == 206 and whole, len(parts.content))
+        before = written_bytes(process.pid)
+        http2 = curl(url, options=("--http2-prior-knowledge",))
+        checks.check("large files: all of it over HTTP/2", http2.content == content, len(http2.content))
+        checks.check("large files: HTTP/2 frames it", written_bytes(process.pid) - before < 64 << 10)
+        urls = [url, f"http://127.0.0.1:{port}/picture.bin", url]
+        done = subprocess.run(["curl", "--silent", *urls], capture_output=True, check=False)
+        picture = (root / "picture.bin").read_bytes()
+        checks.check("large files: others on their connection", done.stdout == content + picture + content, len(done.stdout))
+
+
 def short_of_descriptors(root: Path) -> None:
     """Files that are kept open in case they are asked for again make way for connections."""
     port = free_port()
@@ -189,6 +226,8 @@ def main() -> None:
         with server(directory=root) as port, server("--zip", str(archive)) as other:
             matrix(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{other}")
             swapped_links(f"http://127.0.0.1:{port}", root)
+        with checks.scenario("large files"):
+            large_files(root)
         with checks.scenario("short of descriptors"):
             short_of_descriptors(root)
     checks.finish()
