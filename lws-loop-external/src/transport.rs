@@ -56,28 +56,33 @@ pub(crate) trait Transport<'t> {
     /// Offers queued bytes, once.
     #[inline(always)]
     fn send(&self, transmit: Transmit<'_>) -> Sent {
-        let (offered, taken) = if transmit.is_contiguous() {
-            let bytes = transmit.first();
-            (bytes.len(), self.write(bytes))
-        } else if let Some(region) = transmit.region() {
-            let taken = self.write_region(region);
-            return Sent::of_region(taken, transmit);
-        } else {
-            self.send_several(&transmit)
-        };
+        if !transmit.is_contiguous() {
+            return self.send_apart(transmit);
+        }
+        let bytes = transmit.first();
+        let (offered, taken) = (bytes.len(), self.write(bytes));
         if let Ok(taken) = taken {
             transmit.commit(taken);
         }
         Sent::of(offered, taken)
     }
 
-    /// Writes once from several buffers. Returns how much was offered, and the result.
-    fn send_several(&self, transmit: &Transmit<'_>) -> (usize, io::Result<usize>) {
+    /// Offers bytes of several buffers, or of a region. Out of line, as most output is in one buffer.
+    #[inline(never)]
+    fn send_apart(&self, transmit: Transmit<'_>) -> Sent {
+        if let Some(region) = transmit.region() {
+            let taken = self.write_region(region);
+            return Sent::of_region(taken, transmit);
+        }
         let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
         let count = transmit.slices(&mut slices);
         let vectors = slices.map(IoSlice::new);
         let offered = slices[..count].iter().map(|slice| slice.len()).sum();
-        (offered, self.write_several(&vectors[..count], transmit.precedes_region()))
+        let taken = self.write_several(&vectors[..count], transmit.precedes_region());
+        if let Ok(taken) = taken {
+            transmit.commit(taken);
+        }
+        Sent::of(offered, taken)
     }
 }
 

@@ -386,6 +386,7 @@ fn note_sent<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, 
 }
 
 /// Counts bytes of a file, of which a budget allows more: to send them takes a fraction of the time.
+#[inline(never)]
 fn note_sent_of_file<A: Application>(core: &mut Core<A>, budget: &mut ConnectionBudget, n: usize) {
     core.stats.sent_bytes_total += n as u64;
     budget.write = budget.write.saturating_sub(n.div_ceil(FILE_BYTES_FOR_ONE));
