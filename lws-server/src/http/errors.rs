@@ -158,6 +158,7 @@ impl ErrorForm {
     }
 
     /// The exchange is over: what was sent of files may have to be read again.
+    #[cold]
     pub(crate) fn refresh(&self, now: Time, pool: &Pool) {
         if let Some(refresh) = &self.renderer.refresh {
             refresh(now, pool);
