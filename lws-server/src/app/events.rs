@@ -17,10 +17,10 @@ impl App {
         &mut self,
         cx: &mut Lent<'_>,
         streams: &mut Streams,
+        key: StreamKey,
         mut stream: WebSocket<'_>,
         message: ws::Message<'_>,
     ) {
-        let key = stream.key();
         let StreamPhase::WebSocket(websocket) = &mut streams.at(key).phase else { return };
         if message.end {
             self.state.counters.messages += 1;
@@ -243,7 +243,7 @@ impl App {
                     self.end_subrequest(cx, state, stream);
                 }
             }
-            StreamPhase::Http(http) => match http.tally.instead.take() {
+            StreamPhase::Http(http) => match http.tally.take_instead() {
                 Some(head) => {
                     if let Ok(stream) = stream.into_exchange() {
                         self.reroute(cx, ingress, state, stream, &head);

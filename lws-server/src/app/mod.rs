@@ -281,7 +281,7 @@ impl Application for App {
         if let Event::Message { stream, kind, chunk, first, remaining, end, .. } = event {
             let key = stream.key();
             let message = ws::Message { kind, chunk, first, remaining, end };
-            if self.guard(cx, |app, cx| app.on_message(cx, streams, stream, message)).is_none() {
+            if self.guard(cx, |app, cx| app.on_message(cx, streams, key, stream, message)).is_none() {
                 self.end_panicked(cx, streams, key);
             }
             return self.serve_client(cx);
