@@ -16,19 +16,20 @@
  *
  * The rules are those of lwx_base.h, with these beside them:
  *
- * Errors. A callback answers 0 or more if all is well, and otherwise LWX_E_...: a site that answers so is not served, and the server does not
- * start or leaves its configuration as it was; a session that answers so is ended, a WebSocket with close code 1011.
+ * Errors. A callback answers 0 or more if all is well, and otherwise LWX_E_...: a site whose `site_init` does so is not served, and the
+ * server does not start, or leaves its configuration as it was; a session that does so is ended, a WebSocket with close code 1011.
  *
- * Order. Of a site: `site_init`, its sessions, `site_destroy`. Of a session: `open`, then `message`, `writable` and `timer` in any order and
- * number, then `closed`; `closed` comes exactly once if `open` has answered well, and not otherwise. `site_destroy` comes behind the last
- * `closed` of its site: a site that a reload takes away lives on until its last session has ended.
+ * Order. Of a site: `site_init`, its sessions, `site_destroy`. Of a session: `open`, then `message`, `writable` and `timer` in any order
+ * and number, then `closed`; `closed` comes exactly once if `open` has answered well, and not otherwise. `site_destroy` comes behind the
+ * last `closed` of its site: a site that a reload takes away lives on until its last session has ended.
  *
  * Threads. Each session belongs to one thread of the server, and no two calls of one library overlap, on whatever threads. A protocol with
  * LWX_PLUGIN_CONCURRENT gives that up: its sessions are then called at the same time on several threads. A call that waits makes every
  * connection of its thread wait.
  *
- * Sessions are keys, and a key is good during a call of its own session: at any other time, and on any other thread, functions of the server
- * answer LWX_E_STALE. What the server is told in a call takes effect when that has returned, in this order: timer, pause, write, want_write, close.
+ * Sessions are keys, and a key is good during a call of its own session: at any other time, and on any other thread, functions of the
+ * server answer LWX_E_STALE. What a call asks of the server takes effect when it has returned, in this order: timer, pause, write,
+ * want_write_all, want_write, close. Of two that ask for the same the last counts.
  */
 #ifndef LWX_PLUGIN_H
 #define LWX_PLUGIN_H
@@ -53,8 +54,8 @@ extern "C" {
 /** Bytes that `site_init` may write to say what is wrong, the NUL at the end as well. */
 #define LWX_PLUGIN_ERROR_SIZE 256u
 
-/** What a plugin may ask of the server. Valid for as long as the process lives; every function of it answers LWX_E_PANIC for a defect of the
- * server. */
+/** What a plugin may ask of the server. Valid for as long as the process lives; every function of it answers LWX_E_PANIC for a defect of
+ * the server. */
 typedef struct lwx_plugin_host {
   size_t size;
   /** LWX_PLUGIN_ABI of the server. */
@@ -67,7 +68,8 @@ typedef struct lwx_plugin_host {
   size_t (*budget)(lwx_key session);
   /** Asks for one `writable`. */
   int32_t (*want_write)(lwx_key session);
-  /** Asks for a `writable` of every WebSocket at the mount that this one came in by, on all threads; also of those of other protocols. */
+  /** Asks for a `writable` of every WebSocket at the mount that this one came in by, on all threads, of other protocols as well.
+   * LWX_E_STATE for a raw stream. */
   int32_t (*want_write_all)(lwx_key session);
   /** Takes no more from the peer (nonzero), or goes on (zero). */
   int32_t (*pause)(lwx_key session, int32_t paused);
@@ -75,8 +77,8 @@ typedef struct lwx_plugin_host {
   int32_t (*set_timer)(lwx_key session, uint64_t milliseconds);
   /** Ends the session: a WebSocket with this code and a reason of up to 123 bytes of UTF-8, a raw stream at once. LWX_E_FIELD. */
   int32_t (*close)(lwx_key session, uint16_t code, const char *reason, size_t size);
-  /** Writes the value of an option of the site as text, one of objects and lists as JSON; 1 if there is one, 0 if not. In `site_init` alone,
-   * until whose end it is lent: LWX_E_STATE elsewhere. */
+  /** Writes the value of an option of the site as text, one of objects and lists as JSON; 1 if there is one, 0 if not. In `site_init`
+   * alone, until whose end it is lent: LWX_E_STATE elsewhere. */
   int32_t (*option)(const char *name, lwx_str *value);
 } lwx_plugin_host;
 

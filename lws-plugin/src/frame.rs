@@ -1,7 +1,7 @@
 //! One call of a plugin, and what the plugin asks of the server meanwhile. Knows no pointer.
 //!
-//! The orders of a call are kept and carried out when it has returned: so no handle of the engine is lent to a library that may keep it, and
-//! a key that is used at the wrong time finds nothing.
+//! The orders of a call are kept and carried out when it has returned: so no handle of the engine is lent to a library that may keep it,
+//! and a key that is used at the wrong time finds nothing.
 
 use crate::codes::{E_AGAIN, E_ARGUMENT, E_FIELD, E_STALE, E_STATE, END, TEXT};
 use crate::plugin::SessionKind;
@@ -52,7 +52,8 @@ thread_local! {
     static OPTIONS: RefCell<Option<Vec<(String, String)>>> = const { RefCell::new(None) };
 }
 
-/// Makes a call of a session, which may write so many bytes, none without a permit. Answers what the call answers, and what it has asked for.
+/// Makes a call of a session, which may write so many bytes, none without a permit. Answers what the call answers, and what it has asked
+/// for.
 pub(crate) fn during<R>(
     session: u64,
     kind: SessionKind,

@@ -1,5 +1,5 @@
-//! Protocols as plugins: a server finds them by name, begins them at each site that asks for them, with the options that the site says, and ends
-//! them with it.
+//! Protocols as plugins: a server finds them by name, begins them at each site that asks for them, with the options that the site says, and
+//! ends them with it.
 //!
 //! ```
 //! use lws_plugin::{Options, Plugin, Registry, SessionKind, SiteFacts, SiteProtocol, StartError, websockets};
@@ -59,11 +59,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * A [`Plugin`] is one for the process, a [`SiteProtocol`] one for each site, an [`Endpoint`](lws_server::Endpoint) one for each thread and place of
-//!   the site, and a handler one for each connection.
+//! * A [`Plugin`] is one for the process, a [`SiteProtocol`] one for each site, an [`Endpoint`](lws_server::Endpoint) one for each thread
+//!   and place of the site, and a handler one for each connection.
 //! * What a site has of a protocol lives until the site has gone, or has other options, and its last session has ended.
-//! * With the feature `load` a [`Registry`] also takes plugins from the files of a folder: libraries in C, or whatever speaks its conventions, that
-//!   define `lwx_plugin_entry` of `include/lwx_plugin.h`.
+//! * With the feature `load` a [`Registry`] also takes plugins from the files of a folder: libraries in C, or whatever speaks its
+//!   conventions, that define `lwx_plugin_entry` of `include/lwx_plugin.h`.
 
 #[cfg(feature = "load")]
 mod codes;

@@ -141,8 +141,8 @@ fn distrusted(metadata: &Metadata) -> Option<Distrust> {
 }
 
 impl Registry {
-    /// Loads each file of a folder whose name ends in `.so`, in the order of their names. Answers those that were refused; of a file that is
-    /// refused no protocol is there. A file is never closed again: its code may be anywhere.
+    /// Loads each file of a folder whose name ends in `.so`, in the order of their names. Answers those that were refused; of a file that
+    /// is refused no protocol is there. A file is never closed again: its code may be anywhere.
     ///
     /// A file must not be one that others may change: see [`Distrust`]. Loading runs code of it. To be called once for a folder, before the
     /// process becomes another user.

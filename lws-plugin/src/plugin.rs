@@ -74,8 +74,8 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A site begins that has the protocol, at the start of the server or with a reload. Called on any thread, once for a site and not for each of
-    /// its threads.
+    /// A site begins that has the protocol, at the start of the server or with a reload. Called on any thread, once for a site and not for
+    /// each of its threads.
     ///
     /// # Errors
     /// The site cannot be served so: an [`OptionError`] becomes one by itself. Nothing of the configuration is served then.
@@ -83,8 +83,8 @@ pub trait Plugin: Send + Sync + 'static {
     fn start(&self, site: &SiteFacts<'_>, options: &Options) -> Result<Arc<dyn SiteProtocol>, StartError>;
 }
 
-/// A protocol at one site. It is shared by the threads of the server, and dropped when the site has ended or has other options, and the last
-/// of its sessions that holds a share of it has ended, too.
+/// A protocol at one site. It is shared by the threads of the server, and dropped when the site has ended or has other options, and the
+/// last of its sessions that holds a share of it has ended, too.
 #[doc(alias = "LWS_CALLBACK_PROTOCOL_DESTROY")]
 pub trait SiteProtocol: Send + Sync + 'static {
     /// What stands behind one place of the site, on the thread that this is called on: a mount with this path, or `""` for raw connections.

@@ -43,7 +43,7 @@ class Serving:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.raw, self.fallback = free_port(), free_port(), free_port()
+        self.port, self.raw, self.fallback, self.guarded = free_port(), free_port(), free_port(), free_port()
         compile_example(folder / "plugins")
         (folder / "conf.d").mkdir()
         (folder / "conf").write_text(
@@ -57,6 +57,15 @@ class Serving:
             f'"name": "localhost", "port": {self.fallback}, "fallback-listen-accept": 1, "listen-accept-role": "raw-skt", '
             '"listen-accept-protocol": "raw-test", "mounts": [ { "mountpoint": "/form", "origin": "callback://protocol-post-demo" } ], '
             '"ws-protocols": [ { "raw-test": {}, "protocol-post-demo": { "content-bytes-max": 2000 } } ]',
+        )
+
+        (folder / "users").write_text("ann:$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n")
+        password = f'"basic-auth": "{folder}/users"'
+        self.write(
+            "guarded",
+            f'"name": "localhost", "port": {self.guarded}, "fallback-listen-accept": 1, '
+            '"mounts": [ { "mountpoint": "/form", "origin": "callback://protocol-post-demo" } ], '
+            f'"ws-protocols": [ {{ "raw-test": {{ "raw": 1, {password} }}, "protocol-post-demo": {{ {password} }} }} ]',
         )
 
     def write(self, name: str, members: str) -> None:
@@ -74,7 +83,7 @@ class Serving:
             stdin=subprocess.DEVNULL,
             env={**os.environ, "TALLY_NOTES": str(self.folder / "notes")},
         )
-        for port in (self.port, self.raw, self.fallback):
+        for port in (self.port, self.raw, self.fallback, self.guarded):
             until(lambda port=port: accepts(port))
 
     def reload(self, done: str) -> bool:
@@ -249,6 +258,19 @@ def forms(serving: Serving) -> None:
             checks.equal(f"a form {name}", post(content, content_type)[0], status)
 
 
+def passwords(serving: Serving) -> None:
+    with checks.scenario("passwords"):
+
+        def get(fields: bytes) -> bytes:
+            head = b"GET /form HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            return exchange(serving.guarded, head + fields + b"\r\n").split(b"\r\n")[0]
+
+        checks.equal("requests need the password of their protocol", get(b""), b"HTTP/1.1 401 Unauthorized")
+        checks.equal("and are served with it", get(b"Authorization: Basic YW5uOnNlY3JldA==\r\n"), b"HTTP/1.1 200 OK")
+        answer = exchange(serving.guarded, b"\0hello\n")
+        checks.check("a raw protocol with a password is not served", b"hello" not in answer, answer)
+
+
 async def counters(serving: Serving) -> None:
     with checks.scenario("counters"):
         async with serving.open("a.example", subprotocols=["dumb-increment-protocol"]) as socket:
@@ -275,6 +297,7 @@ def main() -> None:
             asyncio.run(counters(serving))
             raw(serving)
             forms(serving)
+            passwords(serving)
             asyncio.run(reloads(serving))
             end(serving)
         finally:

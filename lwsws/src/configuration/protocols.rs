@@ -22,6 +22,8 @@ struct HostProtocol {
     name: String,
     kinds: Vec<SessionKind>,
     options: Options,
+    /// The file of users and passwords that it wants one of.
+    users: Option<PathBuf>,
     running: Running,
 }
 
@@ -72,6 +74,7 @@ impl HostProtocols {
                     name: protocol.name.clone(),
                     kinds: plugin.plugin().kinds().to_vec(),
                     options: options(protocol),
+                    users: protocol.basic_auth.clone(),
                     running: Running::LookedAt,
                 });
             }
@@ -100,9 +103,19 @@ impl HostProtocols {
         self.find(name, SessionKind::Http).map(|protocol| RequestsOfProtocol(protocol.endpoint(path)))
     }
 
+    /// The passwords of the protocol that answers the requests of a mount, if it wants some.
+    pub(super) fn gate_of_requests(&self, name: &str, files: &HashMap<PathBuf, Basic>) -> Option<Gate> {
+        let users = self.find(name, SessionKind::Http)?.users.as_ref()?;
+        files.get(users).map(|passwords| passwords.clone().gate())
+    }
+
     /// The protocol of the connections of a host that are no HTTP: the one that it names for them, the one that says `raw`, or the default
-    /// one; in that order, as in libwebsockets.
+    /// one; in that order, as in libwebsockets. None that wants a password, for which there is no place in such a connection.
     fn raw(&self, vhost: &Vhost) -> Option<&HostProtocol> {
+        self.raw_by_name(vhost).filter(|protocol| protocol.users.is_none())
+    }
+
+    fn raw_by_name(&self, vhost: &Vhost) -> Option<&HostProtocol> {
         if vhost.accept_as.role.as_ref().is_some_and(|role| role != RAW_ROLE) {
             return None;
         }
@@ -140,9 +153,8 @@ impl HostProtocols {
     /// The gate of the WebSockets of a host, if one of its protocols wants a password. `files` are those of users and passwords, all of
     /// which have been read.
     pub(super) fn gate(&self, vhost: &Vhost, files: &HashMap<PathBuf, Basic>) -> Option<Gate> {
-        let wanted = vhost.protocols.iter().filter_map(|protocol| {
-            self.find(&protocol.name, SessionKind::WebSocket)?;
-            Some((protocol.name.clone(), files.get(protocol.basic_auth.as_ref()?)?.clone()))
+        let wanted = self.of_kind(SessionKind::WebSocket).filter_map(|protocol| {
+            Some((protocol.name.clone(), files.get(protocol.users.as_ref()?)?.clone()))
         });
         let by_protocol: HashMap<_, _> = wanted.collect();
         let names = self.names(vhost);

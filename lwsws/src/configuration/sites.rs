@@ -345,7 +345,11 @@ impl Prepared {
                 programs::route(mount, program).unwrap_or_else(|_| unserved(mount))
             }
             Origin::Protocol(name) => match protocols.requests(name, &mount.path) {
-                Some(endpoint) => Route::new(Takes::Requests(Methods::Any), mount.path.clone(), endpoint),
+                Some(endpoint) => {
+                    let mut route = Route::new(Takes::Requests(Methods::Any), mount.path.clone(), endpoint);
+                    route.options.authentication = protocols.gate_of_requests(name, &self.passwords);
+                    route
+                }
                 None => unserved(mount),
             },
             _ => match proxy::upstream(mount) {
@@ -594,7 +598,7 @@ fn remarks_on_host(vhost: &Vhost, registry: &Registry, remarks: &mut Vec<Remark>
     );
     say(
         is_raw(vhost) && !has_raw,
-        "raw connections are not served: the host has no protocol for them, and requests are answered 404",
+        "raw connections are not served: the host has no protocol for them that wants no password, and requests are answered 404",
     );
 }
 
