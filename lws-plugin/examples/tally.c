@@ -3,8 +3,10 @@
  *
  *   cc -std=c99 -fPIC -shared -I.../include -o tally.so tally.c
  *
- * `tally` answers each text with the number of texts that its site has got, and the greeting that the site's options say; "stop" ends the
- * session with an error. `shout` is a raw stream that sends what it gets in capital letters.
+ * `tally` answers each text with the greeting that the site's options say, and the number of texts that its site has got. Three texts are
+ * special: "all" has every session of the site say its number, "later" is answered a little later, and "stop" ends the session with an
+ * error. `shout` is a raw stream that sends what it gets in capital letters; as its sessions share nothing, they may be called at the same
+ * time.
  */
 #include "lwx_plugin.h"
 
@@ -13,16 +15,23 @@
 
 static const lwx_plugin_host *server;
 
-/** A site: what its sessions share. No two calls of a plugin overlap, so that nothing here needs a lock. */
+/** Milliseconds until "later" is answered. */
+#define LATER 20
+
+/** A site: what its sessions share. No two calls of a protocol without LWX_PLUGIN_CONCURRENT overlap, so that nothing here needs a lock. */
 struct site {
   char greeting[64];
   unsigned long messages;
+  /** Texts "all" so far. */
+  unsigned long calls;
 };
 
 /** A session: what it has to say when it may write. */
 struct session {
   struct site *site;
   unsigned long due;
+  /** Texts "all" that it has answered, or that were before it. */
+  unsigned long calls;
 };
 
 /** Says what happens to sites where the environment names a file for that, for tests. */
@@ -66,6 +75,7 @@ static int32_t opened(lwx_key key, const lwx_plugin_opening *opening, void *site
     return LWX_E_LIMIT;
   }
   session->site = site_user;
+  session->calls = session->site->calls;
   *user = session;
   note("open");
   return 0;
@@ -85,7 +95,19 @@ static int32_t message(lwx_key key, void *user, const void *data, size_t size, u
   if (size == 4 && memcmp(data, "stop", 4) == 0) {
     return LWX_E_STATE;
   }
+  if (size == 3 && memcmp(data, "all", 3) == 0) {
+    session->site->calls++;
+    return server->want_write_all(key);
+  }
   session->due = ++session->site->messages;
+  if (size == 5 && memcmp(data, "later", 5) == 0) {
+    return server->set_timer(key, LATER);
+  }
+  return server->want_write(key);
+}
+
+static int32_t timer(lwx_key key, void *user) {
+  (void)user;
   return server->want_write(key);
 }
 
@@ -93,6 +115,15 @@ static int32_t writable(lwx_key key, void *user) {
   struct session *session = user;
   char text[96];
   int length;
+  if (session->calls != session->site->calls) {
+    session->calls = session->site->calls;
+    length = snprintf(text, sizeof text, "call %lu", session->calls);
+    /* One write for each permit: what else is due comes with the next one. */
+    if (session->due != 0) {
+      server->want_write(key);
+    }
+    return server->write(key, text, (size_t)length, LWX_TEXT);
+  }
   if (session->due == 0) {
     return 0;
   }
@@ -161,11 +192,11 @@ static int32_t shouter_writable(lwx_key key, void *user) {
 }
 
 static const lwx_plugin_protocol tally = {
-    sizeof tally, "tally", LWX_PLUGIN_WEBSOCKET, 0, site_init, site_destroy, opened, message, writable, NULL, closed,
+    sizeof tally, "tally", LWX_PLUGIN_WEBSOCKET, 0, site_init, site_destroy, opened, message, writable, timer, closed,
 };
 
 static const lwx_plugin_protocol loud = {
-    sizeof loud, "shout", LWX_PLUGIN_RAW, 0, site_init, site_destroy, shouter_opened, shout, shouter_writable, NULL, shouter_closed,
+    sizeof loud, "shout", LWX_PLUGIN_RAW, LWX_PLUGIN_CONCURRENT, site_init, site_destroy, shouter_opened, shout, shouter_writable, NULL, shouter_closed,
 };
 
 static const lwx_plugin_protocol *const protocols[] = {&tally, &loud};

@@ -138,13 +138,19 @@ async def sessions(serving: Serving) -> None:
             checks.equal("the protocol that was asked for is chosen", (one.subprotocol, two.subprotocol), ("tally", None))
             answers = [await ask(one), await ask(two), await ask(one)]
             checks.equal("sessions of a site share it", answers, ["hello 1", "hello 2", "hello 3"])
+            begun = time.monotonic()
+            checks.equal("a timer of a session", await ask(two, "later"), "hello 4")
+            checks.check("comes when it is due", time.monotonic() - begun >= 0.02, time.monotonic() - begun)
+            await one.send("all")
+            both = [await asyncio.wait_for(socket.recv(), PATIENCE) for socket in (one, two)]
+            checks.equal("every session of a site is asked to write, on each thread", both, ["call 1", "call 1"])
             async with serving.open("b.example", subprotocols=["other", "tally"]) as other:
                 checks.equal("each site has its own options and state", await ask(other), "moin 1")
             # More than are open at a time, on both threads, and one after the other.
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(visit(serving)) for _ in range(50)]
             counts = sorted(int(task.result().split()[1]) for task in tasks)
-            checks.equal("no message of 50 sessions is lost or counted twice", counts, list(range(4, 54)))
+            checks.equal("no message of 50 sessions is lost or counted twice", counts, list(range(5, 55)))
         checks.check("each session has one begin and one end", serving.noted(open=53, closed=53), serving.notes())
 
 
