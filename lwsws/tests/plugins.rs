@@ -100,6 +100,7 @@ fn a_test_fails_for_protocols_and_options_that_there_are_not() {
             "\"lws-status\": { \"update_ms\": 500 }",
             "protocol \"lws-status\": \"update_ms\": unknown option; did you mean \"update-ms\"?",
         ),
+        ("twice", "\"tally\": {}, \"lws-echo\": {}, \"tally\": {}", "protocol \"tally\" stands there twice"),
         (
             "value",
             "\"dumb-increment-protocol\": { \"update-ms\": \"5s\" }",

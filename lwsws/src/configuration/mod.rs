@@ -78,23 +78,18 @@ impl ConfigurationArguments {
         let folder = self.config.as_deref()?;
         let options = self.options();
         if let Some(uri) = &self.explain {
-            let explain = |config: &Config| {
-                let registry = self.registry(config).map_err(complain)?;
-                Ok(explain::explain(folder, &options, Arc::new(registry), uri))
-            };
+            let read = self.read_with_plugins(folder, &options);
             return Some(
-                read(folder, &options)
-                    .ok_or(ExitCode::FAILURE)
-                    .and_then(|config| explain(&config))
-                    .unwrap_or_else(|status| status),
+                read.map_or_else(|status| status, |(config, plugins)| explain::explain(config, plugins, uri)),
             );
         }
         if self.test {
             return Some(self.run_test(folder, &options));
         }
         if self.print {
+            let read = self.read_with_plugins(folder, &options);
             return Some(
-                read(folder, &options).map_or(ExitCode::FAILURE, |config| self.print_config(&config)),
+                read.map_or_else(|status| status, |(config, plugins)| print_config(&config, &plugins)),
             );
         }
         let before = self.diff.as_deref()?;
@@ -148,6 +143,18 @@ impl ConfigurationArguments {
         plugins::registry(&folders)
     }
 
+    /// A configuration that can be used, and its plugins; or, after saying why not, the status to end with.
+    fn read_with_plugins(
+        &self,
+        folder: &Path,
+        options: &Options,
+    ) -> Result<(Config, Arc<Registry>), ExitCode> {
+        let config = read(folder, options).ok_or(ExitCode::FAILURE)?;
+        let registry = self.registry(&config).map_err(complain)?;
+        Ok((config, Arc::new(registry)))
+    }
+
+    /// Says everything that is wrong with a configuration and its plugins. Protocols do not begin for that.
     fn run_test(&self, folder: &Path, options: &Options) -> ExitCode {
         let (config, report) = Config::read(folder, options);
         tell(&report);
@@ -174,20 +181,6 @@ impl ConfigurationArguments {
         print(&format!("protocols: {names}\n{}: {hosts} and {mounts}\n", folder.display()))
     }
 
-    /// Prints a configuration, and the plugins that it has.
-    fn print_config(&self, config: &Config) -> ExitCode {
-        let registry = match self.registry(config) {
-            Ok(registry) => registry,
-            Err(error) => return complain(error),
-        };
-        // It is JSON that was written a moment ago.
-        let mut value: serde_json::Value = serde_json::from_str(&config.to_json()).unwrap_or_default();
-        if let Some(members) = value.as_object_mut() {
-            members.insert("plugins".into(), plugins::to_json(&registry));
-        }
-        print(&format!("{value:#}\n"))
-    }
-
     fn options(&self) -> Options {
         let mut options = Options::default();
         options.data_directory.clone_from(&self.data_directory);
@@ -204,6 +197,16 @@ fn read(folder: &Path, options: &Options) -> Option<Config> {
 
 fn count(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// Prints a configuration, and the plugins that it has.
+fn print_config(config: &Config, registry: &Registry) -> ExitCode {
+    // It is JSON that was written a moment ago.
+    let mut value: serde_json::Value = serde_json::from_str(&config.to_json()).unwrap_or_default();
+    if let Some(members) = value.as_object_mut() {
+        members.insert("plugins".into(), plugins::to_json(registry));
+    }
+    print(&format!("{value:#}\n"))
 }
 
 fn complain(error: io::Error) -> ExitCode {

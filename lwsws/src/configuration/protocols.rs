@@ -70,11 +70,14 @@ impl HostProtocols {
         for protocol in &vhost.protocols {
             let is_there = protocols.iter().any(|other| other.name == protocol.name);
             if let (false, Ok(plugin)) = (is_there, registry.find(&protocol.name)) {
+                // Whichever of two of one name wants a password: it is not lost with the second.
+                let of_name = vhost.protocols.iter().filter(|other| other.name == protocol.name);
+                let users = of_name.filter_map(|other| other.basic_auth.clone()).next();
                 protocols.push(HostProtocol {
                     name: protocol.name.clone(),
                     kinds: plugin.plugin().kinds().to_vec(),
                     options: options(protocol),
-                    users: protocol.basic_auth.clone(),
+                    users,
                     running: Running::LookedAt,
                 });
             }
@@ -287,7 +290,14 @@ pub(super) fn unknown(config: &Config, registry: &Registry) -> Vec<Remark> {
     let mut remarks = Vec::new();
     for vhost in &config.vhosts {
         let mut say = |message: String| remarks.push(Remark::warning(&vhost.location, message));
-        for protocol in &vhost.protocols {
+        for (index, protocol) in vhost.protocols.iter().enumerate() {
+            if vhost.protocols[..index].iter().any(|other| other.name == protocol.name) {
+                say(format!(
+                    "protocol \"{}\" stands there twice: the options of the first count",
+                    protocol.name
+                ));
+                continue;
+            }
             match registry.find(&protocol.name) {
                 Err(unknown) => say(unknown.to_string()),
                 Ok(plugin) => {
