@@ -193,7 +193,11 @@ fn lent<'a>(data: *const u8, size: usize) -> Result<&'a [u8], i32> {
 /// Loads a library for ever, and reads its tables.
 pub(crate) fn open(path: &Path) -> Result<Vec<ForeignProtocol>, RefusalReason> {
     use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-    let refused = |error: libloading::Error| RefusalReason::Open(error.to_string());
+    // What the system says is the source of what the crate says.
+    let refused = |error: libloading::Error| {
+        let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+        RefusalReason::Open(why)
+    };
     // SAFETY: who has put the file there wants its code to run, and no one else could, as `load.rs` has looked at.
     let library =
         unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) }.map_err(refused)?;

@@ -277,7 +277,7 @@ fn deflate(options: &str) -> Result<Deflate, String> {
 
 /// The arguments; or, after telling why not in one line, the status to end with.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
-    let protocols = plugins::names(&plugins::built_in());
+    let protocols = plugins::built_in_names();
     let help = format!(
         "{AFTER_HELP}\n\nProtocols that are built in: {protocols}.\nLoops that are built in: {}.",
         loops::names()

@@ -20,7 +20,8 @@ pub(crate) use status::StatusReport;
 
 use crate::echo;
 use lws_plugin::{
-    NameTaken, Options, Plugin, Registry, SessionKind, SiteFacts, SiteProtocol, StartError, websockets,
+    NameTaken, Options, Plugin, Registered, Registry, SessionKind, SiteFacts, SiteProtocol, StartError,
+    websockets,
 };
 use lws_server::Endpoint;
 use std::io;
@@ -38,7 +39,7 @@ pub(crate) fn registry(folders: &[PathBuf]) -> io::Result<Registry> {
 }
 
 /// The plugins that are built in.
-pub(crate) fn built_in() -> Registry {
+fn built_in() -> Registry {
     let mut registry = Registry::new();
     let added = add_built_in(&mut registry);
     debug_assert_eq!(added, Ok(()), "each has a name of its own");
@@ -77,14 +78,26 @@ fn load(_: &mut Registry, folders: &[PathBuf]) -> Vec<String> {
     folders.iter().map(refused).collect()
 }
 
-/// The plugins in words: `tally (websocket; /usr/lib/lwsws/tally.so), ...`.
+/// The plugins in words, with where they are from: `tally (websocket; /usr/lib/lwsws/tally.so), ...`.
 pub(crate) fn names(registry: &Registry) -> String {
-    let name = |registered: &lws_plugin::Registered| {
+    let name = |registered: &Registered| {
         let plugin = registered.plugin();
-        let kinds: Vec<_> = plugin.kinds().iter().map(SessionKind::to_string).collect();
-        format!("{} ({}; {})", plugin.name(), kinds.join(" and "), registered.source())
+        format!("{} ({}; {})", plugin.name(), kinds(plugin), registered.source())
     };
     registry.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// The plugins that are built in, in words: `lws-echo (websocket), ...`.
+pub(crate) fn built_in_names() -> String {
+    let name = |registered: &Registered| {
+        let plugin = registered.plugin();
+        format!("{} ({})", plugin.name(), kinds(plugin))
+    };
+    built_in().iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn kinds(plugin: &dyn Plugin) -> String {
+    plugin.kinds().iter().map(SessionKind::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// The plugins as JSON, for a person or a program that looks at a configuration.
