@@ -13,6 +13,7 @@ mod log;
 mod loops;
 mod manager;
 mod pid_file;
+mod plugins;
 mod privileges;
 mod process;
 mod proxy;
@@ -162,6 +163,7 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     manager.ready(format_args!("serving {what}"));
     readiness.ready();
     let served = event_loop.run(server);
+    configured.iter().for_each(Served::finish);
     admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {
         // In the background there is no standard error.

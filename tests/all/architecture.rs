@@ -435,7 +435,7 @@ const FLOORS: [&[&str]; 7] = [
     &["lws-loop-poll", "lws-loop-uv", "lws-tls"],
     &["lws-loop-conformance", "lws-client"],
     &["lws-server"],
-    &["lws-simulation", "lws-proxy", "lws-cgi"],
+    &["lws-simulation", "lws-proxy", "lws-cgi", "lws-plugin"],
     &["lwsws", "lws-ffi"],
 ];
 
