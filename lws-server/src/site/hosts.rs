@@ -285,6 +285,28 @@ mod tests {
         heads::with_head(&request, |head| table.find(head, arrival).copied())
     }
 
+    #[test]
+    fn the_name_of_the_request_before_says_nothing_of_the_next_one() {
+        let names: Vec<_> = ["a.example", "b.example"]
+            .map(|name| HostNames::new(&[name.to_owned()], false).expect("names"))
+            .into_iter()
+            .collect();
+        let table = HostTable::new(names.iter().enumerate()).unwrap_or_else(|twice| panic!("{twice:?}"));
+        for (host, site) in [
+            ("b.example", Some(1)),
+            ("b.example:80", Some(1)),
+            ("a.example", Some(0)),
+            ("b.example.evil", None),
+            ("b.example", Some(1)),
+            ("b.exampl", None),
+            ("A.example", Some(0)),
+        ] {
+            let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let found = heads::with_head(&request, |head| table.find(head, OPEN).copied());
+            assert_eq!(found, site, "{host}");
+        }
+    }
+
     const OPEN: Arrival = Arrival { secure: false, local: false };
     const LOCAL: Arrival = Arrival { secure: false, local: true };
 
