@@ -226,6 +226,25 @@ impl<S: Service> UringLoop<S> {
         self.run_once(Some(Duration::ZERO))
     }
 
+    /// Dispatches for at most about `time`, whatever the options of the services say; the services share that time. For the rest of a
+    /// frame, in a program that draws.
+    ///
+    /// # Errors
+    /// Those of [`dispatch`](Self::dispatch).
+    pub fn dispatch_within(&mut self, time: Duration) -> io::Result<Option<Outcome>> {
+        let count = u32::try_from(self.services.iter().flatten().count()).unwrap_or(u32::MAX).max(1);
+        self.limit_turns(Some(time / count));
+        let outcome = self.dispatch();
+        self.limit_turns(None);
+        outcome
+    }
+
+    fn limit_turns(&mut self, time: Option<Duration>) {
+        for service in self.services.iter_mut().flatten() {
+            service.service_mut().limit_turn(time);
+        }
+    }
+
     /// Settles the services, waits, and handles completions. The clock is read once, after the wait, so a deadline can be late by the
     /// length of the last turn.
     fn turn(&mut self, limit: Option<Duration>) -> io::Result<Option<Outcome>> {

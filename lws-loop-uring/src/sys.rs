@@ -175,7 +175,7 @@ impl Ring {
     pub(crate) fn collect(&mut self, completed: &mut VecDeque<Completion>) {
         completed.extend(self.ring.completion().map(|entry| {
             let result = match u32::try_from(entry.result()) {
-                // The kernel's events for poll fit in 16 bits, but for those that nobody can ask for here.
+                // What can be asked for here, and what is always reported, fits in 16 bits.
                 Ok(events) => Ok(PollFlags::from_bits_retain(events as u16)),
                 Err(_) => Err(Errno::from_raw_os_error(entry.result().wrapping_neg())),
             };

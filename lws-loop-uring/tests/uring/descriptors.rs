@@ -20,6 +20,8 @@ struct Pipes {
     ready: Vec<(Token, Readiness)>,
     removed: Vec<Token>,
     refused: Vec<(Token, Option<i32>)>,
+    /// The limits of its turns, as the host has set them.
+    limits: Vec<Option<Duration>>,
 }
 
 impl Service for Pipes {
@@ -53,6 +55,10 @@ impl Service for Pipes {
 
     fn settle(&mut self, _: Time) -> Wait {
         Wait::Forever
+    }
+
+    fn limit_turn(&mut self, time: Option<Duration>) {
+        self.limits.push(time);
     }
 }
 
@@ -245,6 +251,16 @@ fn a_loop_that_is_dropped_closes_what_its_services_had() {
     hosted.look();
     drop(hosted);
     assert_eq!(rustix::io::write(&writer, b"a"), Err(Errno::PIPE));
+}
+
+#[test]
+fn services_share_the_rest_of_a_frame_and_get_their_own_limits_back() {
+    let mut hosted = Hosted::new(64);
+    let other = hosted.uring_loop.add(Pipes::default()).expect("room");
+    assert_eq!(hosted.uring_loop.dispatch_within(Duration::from_millis(4)).expect("a look"), None);
+    let expected = [Some(Duration::from_millis(2)), None];
+    assert_eq!(hosted.pipes().limits, expected);
+    assert_eq!(hosted.uring_loop.service(other).expect("the service").limits, expected);
 }
 
 #[test]
