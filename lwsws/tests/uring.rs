@@ -42,18 +42,21 @@ impl Serving {
         command.args(["--loop", "uring", "--threads", "2", "--port", "0"]).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut out = BufReader::new(child.stdout.take().expect("its output is ours"));
-        let mut log = String::new();
-        loop {
-            let before = log.len();
-            let count = out.read_line(&mut log).expect("text");
-            assert!(count > 0, "it ends without a greeting: {log}");
-            let greets = log[before..].contains(" serving ");
-            let address = log[before..].trim_end().rsplit_once(':').filter(|_| greets);
-            if let Some(port) = address.and_then(|(_, port)| port.parse().ok()) {
-                log.truncate(before);
-                return Self { child, log, port };
+        let mut serving = Self { child, log: String::new(), port: 0 };
+        while serving.port == 0 {
+            let mut line = String::new();
+            assert!(
+                out.read_line(&mut line).expect("text") > 0,
+                "it ends without a greeting: {}",
+                serving.log
+            );
+            let address = line.trim_end().rsplit_once(':').filter(|_| line.contains(" serving "));
+            match address.and_then(|(_, port)| port.parse().ok()) {
+                Some(port) => serving.port = port,
+                None => serving.log.push_str(&line),
             }
         }
+        serving
     }
 
     fn get(&self, target: &str) -> String {
