@@ -86,12 +86,13 @@ impl<S: Service> Hosted<S> {
     #[inline]
     pub(crate) fn complete(&mut self, ring: &mut Ring, completion: Completion, now: Time) {
         let Completion { key: Key { token, .. }, result, more } = completion;
+        // First the request, as a handler may panic: its successor is queued then, and is handed over after this turn.
+        if !more {
+            self.ended(ring, token, result.err().map(io::Error::from));
+        }
         if let Ok(events) = result {
             // A token that has ended meanwhile finds nothing in the service.
             self.service.handle_ready(now, token, readiness(events));
-        }
-        if !more {
-            self.ended(ring, token, result.err().map(io::Error::from));
         }
     }
 

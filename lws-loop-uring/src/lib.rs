@@ -1,4 +1,4 @@
-//! A loop on io_uring: hosts services on Linux 6.1 and later.
+//! A loop on io_uring: hosts services on Linux 6.1 and later, on processors of 64 bits.
 //!
 //! Each descriptor has one request in the ring, a poll that goes on until it is cancelled. One system call per turn hands the requests
 //! over that the turn has caused, waits, and fetches what has completed; its timeout is the next deadline. Reading, writing and
