@@ -292,7 +292,8 @@ const BANS: [Ban; 17] = [
         applies: |source| {
             // In `remote.rs` it is the program's own thread that waits, for an exchange that it sends content to.
             let waits = ["resolver.rs", "system.rs", "threads.rs", "pool.rs", "remote.rs"];
-            let folders = ["lws-proto", "lws-loop-external", "lws-loop-uv", "lws-server", "lws-tls"];
+            let folders =
+                ["lws-proto", "lws-loop-external", "lws-loop-uring", "lws-loop-uv", "lws-server", "lws-tls"];
             folders.iter().any(|folder| is_of(source, &format!("{folder}/src")))
                 && !waits.contains(&source.name())
         },
@@ -432,7 +433,7 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 const FLOORS: [&[&str]; 7] = [
     &["lws-proto"],
     &["lws-record", "lws-files", "lws-config", "lws-loop-external"],
-    &["lws-loop-poll", "lws-loop-uv", "lws-tls"],
+    &["lws-loop-poll", "lws-loop-uring", "lws-loop-uv", "lws-tls"],
     &["lws-loop-conformance", "lws-client"],
     &["lws-server"],
     &["lws-simulation", "lws-proxy", "lws-cgi", "lws-plugin"],
