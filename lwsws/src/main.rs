@@ -1,5 +1,7 @@
 //! `lwsws`: serves a directory, or the demo, over HTTP and WebSocket.
 
+#[cfg_attr(not(feature = "acme"), path = "acme/absent.rs")]
+mod acme;
 mod admin;
 mod arguments;
 mod certificate;
@@ -161,6 +163,8 @@ fn serve(arguments: &Arguments, launcher: &mut Option<Launcher>) -> io::Result<(
     }
     manager.ready(format_args!("serving {what}"));
     readiness.ready();
+    // Behind readiness: a start waits for no authority.
+    configured.iter().for_each(|served| served.keep_certificates(log.as_ref()));
     let served = event_loop.run(server);
     admin.into_iter().for_each(Admin::finish);
     if let Some(log) = log {

@@ -12,6 +12,7 @@ use reload::Source;
 
 pub(crate) use reload::Reloader;
 
+use crate::log::Log;
 use crate::privileges;
 use clap::Args;
 use lws_config::{Config, Global, LogRules, Options, Plan, Report};
@@ -192,6 +193,11 @@ impl Served {
     /// TLS of all listeners, whose certificates may be read again.
     pub(crate) fn tls(&self) -> Vec<lws_server::tls::Server> {
         self.prepared.tls().cloned().collect()
+    }
+
+    /// Has the certificates ordered and renewed that come from authorities.
+    pub(crate) fn keep_certificates(&self, log: Option<&Log>) {
+        self.prepared.orders().keep(log);
     }
 
     /// Descriptors that the process may have, if the configuration says how many.
